@@ -1,0 +1,6 @@
+package config
+
+import "os"
+
+// NoColor tells whether the user wants output without colours (no-color.org).
+func NoColor() bool { return os.Getenv("NO_COLOR") != "" }

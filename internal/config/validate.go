@@ -1,0 +1,181 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// SecretMin is the least length of a token secret in bytes: as long as the HMAC's output (RFC 7518, 3.2).
+const SecretMin = 32
+
+// Validate checks every value; the error has a line for each variable that is wrong.
+func (c Config) Validate() error {
+	var v problems
+	v.require("DATABASE_URL", c.DatabaseURL != "", "is required")
+	v.require("DATABASE_URL", c.DatabaseURL == "" || isDSN(c.DatabaseURL.Reveal()), wantDSN)
+	v.require("MIGRATE_DATABASE_URL", c.MigrateURL == "" || isDSN(c.MigrateURL.Reveal()), wantDSN)
+	v.require("REDIS_URL", c.RedisURL != "", "is required")
+	v.require("REDIS_MODE", slices.Contains([]string{"single", "sentinel", "cluster"}, c.RedisMode), "must be single, sentinel or cluster")
+	v.require("REDIS_NAMESPACE", namespace.MatchString(c.RedisNamespace), "must have letters, digits, _, . or - only, at most 64")
+	v.require("CLINIC_NOTICE", len(c.ClinicNotice) <= 2000, "has at most 2000 bytes")
+	v.require("ADDR", isAddress(c.Addr), "must be host:port or :port")
+	v.require("METRICS_ADDR", c.MetricsAddr == "" || isAddress(c.MetricsAddr), "must be host:port, :port or off")
+	_, err := zerolog.ParseLevel(c.LogLevel)
+	v.require("LOG_LEVEL", err == nil && slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel),
+		"must be debug, info, warn or error")
+	v.require("PUBLIC_URL", isOrigin(strings.TrimSuffix(c.PublicURL, "/")), "must be an absolute http or https URL without a path")
+	for _, o := range c.AllowedOrigins {
+		v.require("ALLOWED_ORIGINS", isOrigin(o), "must list origins such as https://clinic.example, without a path; * is not taken")
+	}
+	for _, p := range c.TrustedProxies {
+		v.require("TRUSTED_PROXIES", parseProxy(p) == nil, "must list IP addresses or CIDR ranges")
+	}
+	c.validateSecrets(&v)
+	c.validateClinic(&v)
+	c.validateNumbers(&v)
+	return errors.Join(v...)
+}
+
+func (c Config) validateSecrets(v *problems) {
+	v.require("TOKEN_SECRETS", len(c.TokenSecrets) > 0, "is required: make one with `openssl rand -base64 48`")
+	for _, s := range c.TokenSecrets {
+		v.require("TOKEN_SECRETS", len(s) >= SecretMin, fmt.Sprintf("must have at least %d characters each", SecretMin))
+		v.require("TOKEN_SECRETS", !weak(string(s)), "looks like a default or an example: make one with `openssl rand -base64 48`")
+	}
+}
+
+func (c Config) validateClinic(v *problems) {
+	_, err := LoadZone(c.ClinicZone)
+	v.require("CLINIC_ZONE", err == nil, "must be an IANA time zone such as Europe/Berlin")
+	v.require("CLINIC_SLOT_MINUTES", c.ClinicSlotMinutes >= 5 && c.ClinicSlotMinutes <= 480, "must be 5 to 480")
+	_, err = ParseHours(c.ClinicHours)
+	v.require("CLINIC_HOURS", err == nil, "must be intervals such as 10:00-14:00,14:30-18:00 that rise and do not overlap")
+}
+
+func (c Config) validateNumbers(v *problems) {
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"ACCESS_TTL", c.AccessTTL},
+		{"REFRESH_TTL", c.RefreshTTL},
+		{"INVITE_TTL", c.InviteTTL},
+		{"BOOKING_HORIZON", c.BookingHorizon},
+		{"REQUEST_TIMEOUT", c.RequestTimeout},
+		{"SHUTDOWN_TIMEOUT", c.ShutdownTimeout},
+	} {
+		v.require(d.name, d.value > 0, "must be longer than nothing")
+	}
+	v.require("FOLLOW_UP_WINDOW", c.FollowUpWindow >= 0, "must not be negative")
+	v.require("DRAIN_DELAY", c.DrainDelay >= 0 && c.DrainDelay < c.ShutdownTimeout, "must be shorter than SHUTDOWN_TIMEOUT")
+	for _, n := range []struct {
+		name  string
+		value int
+	}{
+		{"BODY_LIMIT", c.BodyLimit},
+		{"MAX_OPEN_REQUESTS", c.MaxOpenRequests},
+		{"LOGINS_PER_ACCOUNT", c.LoginsPerAccount},
+		{"LOGINS_PER_ADDRESS", c.LoginsPerAddress},
+		{"REGISTERS_PER_ADDRESS", c.RegistersPerAddress},
+		{"SOCKETS_PER_USER", c.SocketsPerUser},
+		{"SOCKETS_PER_ADDRESS", c.SocketsPerAddress},
+		{"MESSAGES_PER_SECOND", c.MessagesPerSecond},
+		{"USER_MESSAGES_PER_SECOND", c.UserMessagesPerSecond},
+		{"COMMIT_LANES", c.CommitLanes},
+	} {
+		v.require(n.name, n.value >= 1 && n.value <= maxNumber, "must be 1 to 100000000")
+	}
+	v.require("DATABASE_MAX_CONNS", c.DatabaseMaxConns >= c.CommitLanes+3 && c.DatabaseMaxConns <= 1000,
+		"must be at least COMMIT_LANES + 3, so that REST is never starved by chat, and at most 1000")
+}
+
+type problems []error
+
+func (p *problems) require(name string, ok bool, complaint string) {
+	err := fmt.Errorf("%s%s %s", Prefix, name, complaint)
+	if ok || slices.ContainsFunc(*p, func(e error) bool { return e.Error() == err.Error() }) {
+		return
+	}
+	*p = append(*p, err)
+}
+
+// maxNumber is more than any count or size here can sensibly be, and small enough to be multiplied by a few.
+const maxNumber = 100_000_000
+
+const wantDSN = "must be a DSN such as postgres://user@host:5432/database or host=… dbname=…"
+
+// namespace has no colon, which separates the parts of a name, and no brace, which would choose a cluster's slot.
+var namespace = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
+
+// isDSN tells a DSN from something else; the driver, which knows all its parameters, looks closer.
+func isDSN(s string) bool {
+	if strings.HasPrefix(s, "postgres://") || strings.HasPrefix(s, "postgresql://") {
+		_, err := url.Parse(s)
+		return err == nil
+	}
+	return !strings.Contains(s, "://") && strings.Contains(s, "=")
+}
+
+// isAddress tells whether one can listen on s: a host, or none, and a port.
+func isAddress(s string) bool {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil || strings.ContainsAny(host, " /") {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
+}
+
+func isOrigin(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.Path == "" && u.RawQuery == "" && u.User == nil
+}
+
+// examples are words of secrets that were copied from somewhere.
+var examples = []string{
+	"secret", "change", "password", "passwd", "example", "default", "housecall", "replace", "insecure", "placeholder", "qwerty", "letmein",
+}
+
+// weak catches what people paste instead of a secret: words from examples, too few different characters, a short
+// piece repeated, keys in their order.
+func weak(s string) bool {
+	lower := strings.ToLower(s)
+	if slices.ContainsFunc(examples, func(word string) bool { return strings.Contains(lower, word) }) {
+		return true
+	}
+	different := map[rune]bool{}
+	for _, r := range s {
+		different[r] = true
+	}
+	return len(different) < 10 || repeats(s) || counts(s)
+}
+
+// repeats tells whether s is one short piece over and over, the last one perhaps cut off.
+func repeats(s string) bool {
+	for size := 1; size <= min(16, len(s)/2); size++ {
+		if s[size:] == s[:len(s)-size] {
+			return true
+		}
+	}
+	return false
+}
+
+// counts tells whether most of s goes up or down by one, as in 0123456789abcdef.
+func counts(s string) bool {
+	steps := 0
+	for i := 1; i < len(s); i++ {
+		if d := int(s[i]) - int(s[i-1]); d == 1 || d == -1 {
+			steps++
+		}
+	}
+	return steps > len(s)/2
+}
