@@ -1,0 +1,93 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"housecall/internal/errs"
+)
+
+// SQLSTATE classes and codes that code switches on (PostgreSQL manual, appendix A).
+const (
+	codeSerialization = "40001"
+	codeDeadlock      = "40P01"
+	codeUnique        = "23505"
+)
+
+// ErrNoRows is pgx's, so that stores compare without importing it twice.
+var ErrNoRows = pgx.ErrNoRows
+
+// Constraint names the constraint that err violates (unique, exclusion, check, foreign key), "" if none.
+func Constraint(err error) string {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && strings.HasPrefix(pg.Code, "23") {
+		return pg.ConstraintName
+	}
+	return ""
+}
+
+// IsUniqueViolation tells whether err is a 23505.
+func IsUniqueViolation(err error) bool { return sqlState(err) == codeUnique }
+
+// IsData tells whether PostgreSQL refused a value itself (class 22): the statement will never succeed.
+func IsData(err error) bool { return strings.HasPrefix(sqlState(err), "22") }
+
+// IsUnavailable tells whether err means that PostgreSQL could not be reached or cannot take work right now, so
+// that the same statement may succeed later. It does not tell whether the statement took effect.
+func IsUnavailable(err error) bool {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return false
+	}
+	if errs.KindOf(err) == errs.Unavailable {
+		return true
+	}
+	if s := sqlState(err); s != "" {
+		switch {
+		case strings.HasPrefix(s, "08"), strings.HasPrefix(s, "53"), strings.HasPrefix(s, "57P"), strings.HasPrefix(s, "58"):
+			return true
+		case s == "25006": // read-only: a standby, or a primary being demoted
+			return true
+		}
+		return false
+	}
+	var connect *pgconn.ConnectError
+	var network net.Error
+	return errors.As(err, &connect) || errors.As(err, &network) || errors.Is(err, io.EOF) ||
+		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || pgconn.Timeout(err) ||
+		errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "conn closed")
+}
+
+// Classify turns a driver's error into ours: unreachable becomes errs.Unavailable; what already is an
+// *errs.Error, or is none of PostgreSQL's business, stays as it is. The row that violated a constraint is not in its
+// text: pgx keeps PostgreSQL's DETAIL out of Error(), and so do we. Only the messages of class 22 quote values, of
+// casts from text; statements therefore pass values as parameters of their own type.
+func Classify(err error) error {
+	if err == nil || errs.CodeOf(err) != "" {
+		return err
+	}
+	if IsUnavailable(err) || retryable(err) {
+		e := *errs.ErrUnavailable
+		e.Err = err
+		return &e
+	}
+	return err
+}
+
+func retryable(err error) bool {
+	s := sqlState(err)
+	return s == codeSerialization || s == codeDeadlock
+}
+
+func sqlState(err error) string {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code
+	}
+	return ""
+}

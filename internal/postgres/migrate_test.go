@@ -1,0 +1,150 @@
+package postgres_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/url"
+	"sync/atomic"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	_ "github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/stretchr/testify/require"
+
+	"housecall/internal/pgtest"
+	"housecall/internal/postgres"
+	"housecall/migrations"
+)
+
+var databases atomic.Int64
+
+// empty gives the address of a new database without a schema.
+func empty(t *testing.T) string {
+	t.Helper()
+	server := pgtest.Server(t)
+	database := fmt.Sprintf("empty_%d", databases.Add(1))
+	run := func(statement string) {
+		admin, err := pgx.Connect(context.Background(), server.DSN("postgres"))
+		require.NoError(t, err)
+		defer admin.Close(context.Background())
+		_, err = admin.Exec(context.Background(), statement)
+		require.NoError(t, err)
+	}
+	run("create database " + database)
+	t.Cleanup(func() { run("drop database " + database + " with (force)") })
+	return server.DSN(database)
+}
+
+func TestMigrate_AtOnce(t *testing.T) {
+	t.Parallel()
+	dsn := empty(t)
+	before, err := postgres.MigrationStatus(t.Context(), dsn)
+	require.NoError(t, err)
+	require.NotEmpty(t, before)
+	for i, m := range before {
+		require.Zero(t, m.AppliedAt, "pending")
+		require.Equal(t, int64(i+1), m.Version, "numbered without a hole")
+		require.NotEmpty(t, m.Name)
+	}
+
+	failures := make(chan error, 4)
+	for range cap(failures) {
+		go func() { failures <- postgres.Migrate(t.Context(), dsn) }()
+	}
+	for range cap(failures) {
+		require.NoError(t, <-failures)
+	}
+
+	after, err := postgres.MigrationStatus(t.Context(), dsn)
+	require.NoError(t, err)
+	require.Len(t, after, len(before))
+	for _, m := range after {
+		require.NotZero(t, m.AppliedAt, m.Name)
+	}
+	var applied int
+	err = open(t, dsn, 1).QueryRow(t.Context(), `select count(*) from goose_db_version where version_id > 0`).Scan(&applied)
+	require.NoError(t, err)
+	require.Equal(t, len(before), applied, "each once")
+	require.NoError(t, postgres.Migrate(t.Context(), dsn), "and again there is nothing to do")
+}
+
+// schema is all that migrations make: columns, constraints, indexes, functions and triggers.
+const schema = `
+select coalesce(array_agg(what order by what), '{}') from (
+    select format('%s.%s %s %s %s', table_name, column_name, data_type, is_nullable, column_default) as what
+    from information_schema.columns where table_schema = 'public'
+    union all select format('%s: %s', conname, pg_get_constraintdef(oid)) from pg_constraint
+        where connamespace = 'public'::regnamespace and conrelid <> 0
+    union all select indexdef from pg_indexes where schemaname = 'public'
+    union all select pg_get_functiondef(p.oid) from pg_proc p where pronamespace = 'public'::regnamespace and prokind = 'f'
+        and not exists (select 1 from pg_depend d where d.objid = p.oid and d.deptype = 'e')
+    union all select pg_get_triggerdef(oid) from pg_trigger where not tgisinternal
+) things where what not like '%goose_db_version%'`
+
+// Every migration can be taken back and applied again, and leaves nothing behind.
+func TestMigrate_DownUp(t *testing.T) {
+	t.Parallel()
+	dsn := empty(t)
+	pool := open(t, dsn, 1)
+	read := func() (things []string) {
+		require.NoError(t, pool.QueryRow(t.Context(), schema).Scan(&things))
+		return things
+	}
+	db, err := sql.Open("pgx", dsn)
+	require.NoError(t, err)
+	defer db.Close()
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.FS)
+	require.NoError(t, err)
+
+	// The schema after each version, on the way up.
+	steps := [][]string{read()}
+	require.Empty(t, steps[0])
+	for range provider.ListSources() {
+		_, err := provider.UpByOne(t.Context())
+		require.NoError(t, err)
+		steps = append(steps, read())
+		require.NotEqual(t, steps[len(steps)-2], read())
+	}
+	top := len(steps) - 1
+	for version := top; version >= 1; version-- {
+		_, err := provider.DownTo(t.Context(), int64(version-1))
+		require.NoError(t, err, "down from %d", version)
+		require.Equal(t, steps[version-1], read(), "down from %d leaves what was there before", version)
+		_, err = provider.Up(t.Context())
+		require.NoError(t, err, "up again from %d", version-1)
+		require.Equal(t, steps[top], read(), "up again from %d", version-1)
+	}
+}
+
+// The role of the service owns its database and is nothing more.
+func TestMigrate_OrdinaryRole(t *testing.T) {
+	t.Parallel()
+	dsn := empty(t)
+	admin := open(t, dsn, 1)
+	_, err := admin.Exec(t.Context(), `create role ordinary login password 'hunter2'`)
+	require.NoError(t, err)
+	database := admin.Config().ConnConfig.Database
+	_, err = admin.Exec(t.Context(), `alter database `+database+` owner to ordinary`)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_, err := admin.Exec(context.Background(), `reassign owned by ordinary to current_user; drop owned by ordinary; drop role ordinary`)
+		require.NoError(t, err)
+	})
+	theirs := with(t, dsn, func(u *url.URL) { u.User = url.UserPassword("ordinary", "hunter2") })
+	require.NoError(t, postgres.Migrate(t.Context(), theirs))
+	pool := open(t, theirs, 1)
+	// What the chat makes its epoch of.
+	_, err = pool.Exec(t.Context(), `select system_identifier, pg_walfile_name(pg_current_wal_lsn()) from pg_control_system()`)
+	require.NoError(t, err)
+	pool.Close()
+}
+
+func TestMigrate_Unreachable(t *testing.T) {
+	t.Parallel()
+	err := postgres.Migrate(t.Context(), "postgres://app:hunter2@"+unused(t)+"/housecall")
+	require.ErrorContains(t, err, "apply migrations")
+	require.NotContains(t, err.Error(), "hunter2")
+	require.True(t, postgres.IsUnavailable(err))
+}
