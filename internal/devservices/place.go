@@ -1,0 +1,252 @@
+package devservices
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// place is a server's folder: owned by whoever the server runs as, and locked
+// against other processes for as long as it is held.
+type place struct {
+	dir       string
+	cred      *syscall.Credential // nil: run as ourselves
+	temporary bool
+	lock      *os.File
+}
+
+// The folder root falls back to when the server's user cannot reach the
+// wanted one. Unlike /tmp it survives a reboot.
+const fallbackRoot = "/var/tmp"
+
+// takePlace prepares dir, or a new temporary folder below temporaryRoot if dir
+// is empty, and locks it. kind names temporary folders.
+//
+// As root the server runs as the folder's owner, or as postgres or nobody when
+// the folder is new. If that user cannot traverse a parent (below /root, for
+// one), the folder is /var/tmp/housecall-HASH instead, the same for the same
+// dir every time, so that data still survives a restart.
+func takePlace(dir, kind, temporaryRoot string) (*place, error) {
+	p := &place{temporary: dir == ""}
+	var err error
+	if p.temporary {
+		p.dir, err = newTemporary(kind, temporaryRoot)
+	} else {
+		p.dir, err = filepath.Abs(dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("prepare the folder of %s: %w", kind, err)
+	}
+	if err = p.prepare(); err != nil {
+		return nil, fmt.Errorf("the data folder %s cannot be used: %w", p.dir, err)
+	}
+	if err = p.claim(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// prepare makes the folder and gives it to the user the server will run as.
+func (p *place) prepare() error {
+	if err := os.MkdirAll(filepath.Dir(p.dir), 0o755); err != nil { //nolint:gosec // the server's user passes through the parent
+		return pathCause(err)
+	}
+	if os.Geteuid() != 0 {
+		return pathCause(mkdir(p.dir))
+	}
+	var err error
+	if p.cred, err = unprivileged(p.dir); err != nil {
+		return err
+	}
+	if !traversable(filepath.Dir(p.dir), p.cred) {
+		sum := sha256.Sum256([]byte(p.dir))
+		p.dir = filepath.Join(fallbackRoot, "housecall-"+hex.EncodeToString(sum[:6]))
+	}
+	if err := mkdir(p.dir); err != nil {
+		return pathCause(err)
+	}
+	if uid, _ := ownerOf(p.dir); uid != 0 && uid != p.cred.Uid {
+		return errors.New("it belongs to another user")
+	}
+	return pathCause(os.Chown(p.dir, int(p.cred.Uid), int(p.cred.Gid)))
+}
+
+// claim locks the folder, so that two of us never start servers in it. The
+// lock ends with this process, however it ends.
+func (p *place) claim() error {
+	lock, err := os.OpenFile(filepath.Join(p.dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("the data folder %s is not writable: %w", p.dir, pathCause(err))
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return errors.Join(fmt.Errorf("another housecall is already using the data folder %s: stop it first", p.dir), lock.Close())
+	}
+	p.lock = lock
+	return nil
+}
+
+// release unlocks the folder and, if it is temporary, removes it.
+func (p *place) release() error {
+	if p.lock == nil {
+		return nil
+	}
+	var err error
+	if p.temporary {
+		err = os.RemoveAll(p.dir)
+	}
+	err = errors.Join(err, p.lock.Close())
+	p.lock = nil
+	return err
+}
+
+// writeFile writes a file that only the server's user (and root) can read.
+func (p *place) writeFile(name, content string) error {
+	path := filepath.Join(p.dir, name)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		return err
+	}
+	if p.cred == nil {
+		return nil
+	}
+	return os.Chown(path, int(p.cred.Uid), int(p.cred.Gid))
+}
+
+// newTemporary makes a temporary folder, having removed those which processes
+// that were killed have left.
+func newTemporary(kind, root string) (string, error) {
+	prefix := "housecall-" + kind + "-"
+	left, err := filepath.Glob(filepath.Join(root, prefix+"*"))
+	if err != nil {
+		return "", err
+	}
+	for _, dir := range left {
+		removeIfLeft(dir)
+	}
+	return os.MkdirTemp(root, prefix)
+}
+
+// removeIfLeft removes a temporary folder whose lock nobody holds. A failure
+// is of no consequence: the folder may be another user's.
+func removeIfLeft(dir string) {
+	lock, err := os.Open(filepath.Join(dir, "lock"))
+	if err != nil {
+		return // also a folder that is being made right now
+	}
+	defer func() { _ = lock.Close() }()
+	if syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+		_ = os.RemoveAll(dir)
+	}
+}
+
+// mkdir makes a private folder; an existing one is fine, a symbolic link, a
+// file or a folder that everyone may write to is not.
+func mkdir(dir string) error {
+	err := os.Mkdir(dir, 0o700)
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	info, err := os.Lstat(dir)
+	switch {
+	case err != nil:
+		return err
+	case !info.IsDir():
+		return errors.New("it is not a folder")
+	case info.Mode().Perm()&0o002 != 0:
+		return errors.New("everyone may write to it")
+	}
+	return nil
+}
+
+// ownerOf returns a folder's owner and group, root's if there is no folder.
+func ownerOf(dir string) (uid, gid uint32) {
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return 0, 0
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, 0
+	}
+	return stat.Uid, stat.Gid
+}
+
+// unprivileged chooses whom root runs a server as.
+func unprivileged(dir string) (*syscall.Credential, error) {
+	if uid, gid := ownerOf(dir); uid != 0 {
+		return &syscall.Credential{Uid: uid, Gid: gid}, nil
+	}
+	for _, name := range []string{"postgres", "nobody"} {
+		account, err := user.Lookup(name)
+		if err != nil {
+			continue
+		}
+		uid, uidErr := strconv.ParseUint(account.Uid, 10, 32)
+		gid, gidErr := strconv.ParseUint(account.Gid, 10, 32)
+		if uidErr == nil && gidErr == nil {
+			return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
+		}
+	}
+	return nil, errors.New("PostgreSQL does not run as root and there is no user postgres or nobody to run it as")
+}
+
+// traversable reports whether cred may pass through dir and all its parents.
+func traversable(dir string, cred *syscall.Credential) bool {
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return false
+	}
+	for {
+		info, err := os.Stat(dir)
+		if err != nil {
+			return false
+		}
+		bit := fs.FileMode(0o001)
+		if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+			switch {
+			case stat.Uid == cred.Uid:
+				bit = 0o100
+			case stat.Gid == cred.Gid:
+				bit = 0o010
+			}
+		}
+		if info.Mode()&bit == 0 {
+			return false
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return true
+		}
+		dir = parent
+	}
+}
+
+// randomPassword returns 128 random bits in hexadecimal, which needs no
+// quoting in a URL or a configuration file.
+func randomPassword() string {
+	var raw [16]byte
+	_, _ = rand.Read(raw[:]) // never fails: crypto/rand crashes the program instead
+	return hex.EncodeToString(raw[:])
+}
+
+// pathCause strips the operation and the path, which our sentence names.
+func pathCause(err error) error {
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
+		return pathErr.Err
+	}
+	return err
+}
+
+// quoteConf quotes a value for redis.conf.
+func quoteConf(value string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(value) + `"`
+}

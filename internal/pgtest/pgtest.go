@@ -1,0 +1,193 @@
+// Package pgtest gives tests a real PostgreSQL and a real Redis.
+//
+// A package whose tests use it hands its TestMain over:
+//
+//	func TestMain(m *testing.M) { pgtest.Main(m) }
+//
+// One private PostgreSQL per test process starts when the first test asks for
+// a database; each test gets a database of its own, cloned from one that was
+// migrated once, so that tests run in parallel and may commit.
+package pgtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"housecall/internal/devservices"
+	"housecall/internal/postgres"
+)
+
+// template is the migrated database that the others are clones of.
+const template = "housecall_template"
+
+// settings of the shared server, beside those of a server that need not be
+// durable.
+var settings = map[string]string{
+	"max_connections": "300",
+	// A worker that looks at the template would keep it from being cloned.
+	"autovacuum": "off",
+	// The data may be in memory: keep its log from growing to the usual 1 GB.
+	"max_wal_size": "256MB",
+}
+
+// housekeeping are goroutines that are nobody's leak: fasthttp's clock runs as long as the process, what looks
+// after a stopped server's workers notices so seconds later, and so does what asks a dead Redis whether it is back.
+var housekeeping = []goleak.Option{
+	goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
+	goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
+	goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"),
+}
+
+// shared is the server of this test process.
+var shared cluster
+
+// Main runs the tests of a package, stops what they started, fails if a
+// goroutine is left, and exits the process.
+func Main(m *testing.M) {
+	code := m.Run()
+	if err := shared.stop(); err != nil {
+		fmt.Fprintln(os.Stderr, "pgtest:", err)
+		code = max(code, 1)
+	}
+	if code == 0 {
+		if err := goleak.Find(housekeeping...); err != nil {
+			fmt.Fprintln(os.Stderr, "pgtest: goroutines are left after the tests:", err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// New returns a pool on a migrated, empty database that is the test's own.
+// Both are gone when the test ends.
+func New(t testing.TB) *postgres.Pool {
+	t.Helper()
+	pool, err := postgres.Open(context.Background(), postgres.Options{DSN: DSN(t)})
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	return pool
+}
+
+// DSN returns the address of a migrated, empty database that is the test's
+// own and is dropped when the test ends.
+func DSN(t testing.TB) string {
+	t.Helper()
+	dsn, drop, err := shared.clone(context.Background())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, drop()) })
+	return dsn
+}
+
+// Server returns the PostgreSQL that New and DSN use. It is shared: a test
+// that stops or pauses a server takes one from Own.
+func Server(t testing.TB) *devservices.Postgres {
+	t.Helper()
+	server, err := shared.start(context.Background())
+	require.NoError(t, err)
+	return server
+}
+
+// Own starts a PostgreSQL for this test alone, which may kill, restart or
+// pause it, and returns it with the address of a migrated, empty database.
+func Own(t testing.TB) (server *devservices.Postgres, dsn string) {
+	t.Helper()
+	own := &cluster{}
+	t.Cleanup(func() { require.NoError(t, own.stop()) })
+	server, err := own.start(context.Background())
+	require.NoError(t, err)
+	return server, server.DSN(template)
+}
+
+// Redis starts a Redis for this test alone; it stops when the test ends.
+func Redis(t testing.TB) *devservices.Redis {
+	t.Helper()
+	server, err := devservices.StartRedis(context.Background(), devservices.RedisOptions{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Stop()) })
+	return server
+}
+
+// cluster is a PostgreSQL with a migrated template. The zero value starts one
+// when asked for it first.
+type cluster struct {
+	mu      sync.Mutex // guards all below; held while cloning, as admin is one connection
+	started bool
+	err     error // of the only try to start
+	server  *devservices.Postgres
+	admin   *pgx.Conn
+	clones  int
+}
+
+func (c *cluster) start(ctx context.Context) (*devservices.Postgres, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.server, c.startLocked(ctx)
+}
+
+func (c *cluster) startLocked(ctx context.Context) error {
+	if c.started {
+		return c.err
+	}
+	c.started = true
+	c.err = func() (err error) {
+		if c.server, err = devservices.StartPostgres(ctx, devservices.PostgresOptions{Settings: settings}); err != nil {
+			return err
+		}
+		if c.admin, err = pgx.Connect(ctx, c.server.DSN("postgres")); err != nil {
+			return err
+		}
+		if _, err = c.admin.Exec(ctx, "create database "+template); err != nil {
+			return fmt.Errorf("create the template: %w", err)
+		}
+		return postgres.Migrate(ctx, c.server.DSN(template))
+	}()
+	return c.err
+}
+
+// clone makes a database and returns its address and what drops it.
+func (c *cluster) clone(ctx context.Context) (dsn string, drop func() error, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.startLocked(ctx); err != nil {
+		return "", nil, err
+	}
+	c.clones++
+	name := fmt.Sprintf("test_%d", c.clones)
+	if _, err := c.admin.Exec(ctx, "create database "+name+" template "+template+" strategy file_copy"); err != nil {
+		return "", nil, fmt.Errorf("clone the template: %w", err)
+	}
+	return c.server.DSN(name), func() error { return c.drop(ctx, name) }, nil
+}
+
+// drop removes a database, cutting off whoever still uses it.
+func (c *cluster) drop(ctx context.Context, name string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, err := c.admin.Exec(ctx, "drop database "+name+" with (force)"); err != nil {
+		return fmt.Errorf("drop %s: %w", name, err)
+	}
+	return nil
+}
+
+// stop ends the server, if there is one.
+func (c *cluster) stop() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var errs []error
+	if c.admin != nil {
+		// Own's tests may have killed the server: then closing finds nobody.
+		_ = c.admin.Close(context.Background())
+	}
+	if c.server != nil {
+		errs = append(errs, c.server.Stop())
+	}
+	return errors.Join(errs...)
+}
