@@ -1,0 +1,35 @@
+package httpd
+
+import (
+	"github.com/gofiber/fiber/v2"
+)
+
+// allowOrigin tells browsers which foreign pages may read the answer (Fetch standard, CORS protocol). Tokens go
+// in a header, never in a cookie, so credentials are not allowed.
+func (s *Server) allowOrigin(c *fiber.Ctx) {
+	c.Vary(fiber.HeaderOrigin)
+	origin := c.Get(fiber.HeaderOrigin)
+	if !s.OriginAllowed(origin) {
+		return
+	}
+	c.Set(fiber.HeaderAccessControlAllowOrigin, origin)
+	c.Set(fiber.HeaderAccessControlExposeHeaders, "ETag, Location, Retry-After, X-Request-Id")
+}
+
+// OriginAllowed tells whether pages of an origin may call the API and open sockets: the service's own origin and
+// the configured list. An absent Origin ("") is not a browser's and not allowed here; the caller decides.
+func (s *Server) OriginAllowed(origin string) bool { return s.origins[origin] }
+
+// preflight answers a browser's question before the real request; true means that it was one.
+func (s *Server) preflight(c *fiber.Ctx) bool {
+	if c.Method() != fiber.MethodOptions || c.Get(fiber.HeaderOrigin) == "" || c.Get(fiber.HeaderAccessControlRequestMethod) == "" {
+		return false
+	}
+	c.Vary(fiber.HeaderAccessControlRequestMethod, fiber.HeaderAccessControlRequestHeaders)
+	if s.OriginAllowed(c.Get(fiber.HeaderOrigin)) {
+		c.Set(fiber.HeaderAccessControlAllowMethods, "GET, POST, PUT, PATCH, DELETE")
+		c.Set(fiber.HeaderAccessControlAllowHeaders, "Authorization, Auth-Token, Content-Type, Idempotency-Key, If-Match, X-Request-Id")
+		c.Set(fiber.HeaderAccessControlMaxAge, "600")
+	}
+	return true
+}

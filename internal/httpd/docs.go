@@ -1,0 +1,79 @@
+package httpd
+
+import (
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"path"
+	"sync"
+
+	"github.com/gofiber/fiber/v2"
+	swaggerui "github.com/swaggo/files/v2"
+)
+
+// docsPolicy lets Swagger UI work with nothing but what this server sends: it sets style attributes and has
+// images in its style sheet as data.
+const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
+	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+const docsPage = `<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Housecall API</title>
+<link rel="stylesheet" href="/docs/swagger-ui.css">
+<link rel="icon" type="image/png" href="/docs/favicon-32x32.png" sizes="32x32">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="/docs/swagger-ui-bundle.js"></script>
+<script src="/docs/start.js"></script>
+</body>
+</html>
+`
+
+// docsStart has a file of its own because the policy forbids scripts inside the page. validatorUrl null keeps
+// Swagger UI from sending the document to a public validator.
+const docsStart = `window.onload = function () {
+  window.ui = SwaggerUIBundle({
+    url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null,
+    presets: [SwaggerUIBundle.presets.apis], layout: "BaseLayout"
+  });
+};
+`
+
+// docsAssets are the files of Swagger UI that the page needs.
+var docsAssets = []string{"swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"}
+
+// docsRoutes adds /openapi.json and, to browse it offline, /docs.
+func (s *Server) docsRoutes() {
+	// The document is complete once routes are registered, which is before the first request.
+	document := sync.OnceValues(func() ([]byte, error) { return json.Marshal(s.api.OpenAPI()) })
+	s.app.Get("/openapi.json", func(c *fiber.Ctx) error {
+		b, err := document()
+		if err != nil {
+			return fmt.Errorf("encode the OpenAPI document: %w", err)
+		}
+		c.Set(fiber.HeaderContentType, "application/openapi+json")
+		return c.Send(b)
+	})
+	s.docsFile("/docs", ".html", []byte(docsPage))
+	s.docsFile("/docs/start.js", ".js", []byte(docsStart))
+	for _, name := range docsAssets {
+		content, err := fs.ReadFile(swaggerui.FS, name)
+		if err != nil {
+			panic("httpd: Swagger UI lacks " + name) // embedded, so a test has seen it
+		}
+		s.docsFile("/docs/"+name, path.Ext(name), content)
+	}
+}
+
+func (s *Server) docsFile(at, extension string, content []byte) {
+	s.app.Get(at, func(c *fiber.Ctx) error {
+		c.Set(fiber.HeaderContentSecurityPolicy, docsPolicy)
+		c.Set(fiber.HeaderCacheControl, "public, max-age=3600")
+		c.Type(extension, "utf-8")
+		return c.Send(content)
+	})
+}

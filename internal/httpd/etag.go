@@ -1,0 +1,30 @@
+package httpd
+
+import (
+	"strconv"
+	"strings"
+
+	"housecall/internal/errs"
+)
+
+// ETag is the entity tag of a version: a strong one (RFC 9110, 8.8.3), such as "7" with its quotes.
+func ETag(version int) string { return `"` + strconv.Itoa(version) + `"` }
+
+// IfMatch reads an If-Match header. given tells whether there was one; version is what it names. A missing
+// header is errs.ErrNoMatch (428) when required; one that no ETag of ours could match is errs.ErrStale (412).
+func IfMatch(header string, required bool) (version int, given bool, err error) {
+	header = strings.TrimSpace(header)
+	if header == "" {
+		if required {
+			return 0, false, errs.ErrNoMatch
+		}
+		return 0, false, nil
+	}
+	text, ok := strings.CutPrefix(header, `"`)
+	text, closed := strings.CutSuffix(text, `"`)
+	number, bad := strconv.ParseInt(text, 10, 32) // a version is PostgreSQL's integer, and begins at 1
+	if !ok || !closed || bad != nil || number < 1 || ETag(int(number)) != header {
+		return 0, true, errs.ErrStale
+	}
+	return int(number), true, nil
+}

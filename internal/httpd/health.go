@@ -1,0 +1,87 @@
+package httpd
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+)
+
+// probeTimeout bounds one probe, and with it /readyz.
+const probeTimeout = time.Second
+
+// Check is a dependency that /readyz asks.
+type Check struct {
+	Name string
+	// Required makes a failing check take the instance out of service; without it the instance is degraded.
+	Required bool
+	// Probe returns nil when the dependency answers. What it returns otherwise is logged nowhere and shown to nobody.
+	Probe func(ctx context.Context) error
+}
+
+type checkResult struct {
+	OK    bool   `json:"ok"`
+	Error string `json:"error,omitempty"`
+}
+
+type readiness struct {
+	Status string                 `json:"status"`
+	Checks map[string]checkResult `json:"checks"`
+}
+
+// healthRoutes adds /healthz, which answers 200 as long as the process serves, and /readyz, which says whether
+// a balancer should send requests here.
+func (s *Server) healthRoutes() {
+	s.app.Get("/healthz", func(c *fiber.Ctx) error { return c.JSON(fiber.Map{"status": "ok"}) })
+	s.app.Get("/readyz", func(c *fiber.Ctx) error {
+		answer := s.ready(c.UserContext())
+		status := http.StatusOK
+		if answer.Status == "draining" || answer.Status == "unavailable" {
+			status = http.StatusServiceUnavailable
+		}
+		return c.Status(status).JSON(answer)
+	})
+}
+
+// ready asks all dependencies at once.
+func (s *Server) ready(ctx context.Context) readiness {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	failed := make([]bool, len(s.opts.Checks))
+	var all sync.WaitGroup
+	for i, check := range s.opts.Checks {
+		all.Go(func() { failed[i] = probe(ctx, check) != nil })
+	}
+	all.Wait()
+	answer := readiness{Status: "ready", Checks: make(map[string]checkResult, len(failed))}
+	for i, check := range s.opts.Checks {
+		if !failed[i] {
+			answer.Checks[check.Name] = checkResult{OK: true}
+			continue
+		}
+		answer.Checks[check.Name] = checkResult{Error: "does not answer"}
+		if check.Required {
+			answer.Status = "unavailable"
+		} else if answer.Status == "ready" {
+			answer.Status = "degraded"
+		}
+	}
+	if s.draining.Load() {
+		answer.Status = "draining"
+	}
+	return answer
+}
+
+// probe gives up at the deadline even on a probe that does not look at its context.
+func probe(ctx context.Context, check Check) error {
+	done := make(chan error, 1)
+	go func() { done <- check.Probe(ctx) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,202 @@
+package httpd
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"reflect"
+	"strings"
+	"sync"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humafiber"
+
+	"housecall/internal/errs"
+)
+
+func (s *Server) humaConfig() huma.Config {
+	c := huma.DefaultConfig("Housecall", s.opts.Version)
+	c.CreateHooks = nil // they would add $schema to every body
+	c.DocsPath, c.OpenAPIPath, c.SchemasPath = "", "", ""
+	c.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", s.schemaName)
+	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		bearer: {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "The accessToken of a sign-in."},
+	}
+	c.Info.Description = "A patient books a doctor, and the two chat inside the appointment. " +
+		"Errors are RFC 9457 problems; `code` is what programs switch on."
+	c.Servers = []*huma.Server{{URL: "/"}}
+	return c
+}
+
+// replaceHumaErrors makes Huma raise our problems. Its own echo the submitted value, passwords included. The
+// hooks are globals of Huma's, so they are set once for all servers of the process.
+var replaceHumaErrors = sync.OnceFunc(func() {
+	huma.DefaultArrayNullable = false // lists are never null, neither way
+	huma.NewError = func(status int, _ string, details ...error) huma.StatusError { return humaProblem(status, details) }
+	huma.NewErrorWithContext = func(ctx huma.Context, status int, message string, details ...error) huma.StatusError {
+		p := humaProblem(status, details)
+		if r := requestFrom(ctx.Context()); r != nil {
+			p.RequestID = r.client.RequestID
+			if p.Status >= 500 {
+				r.cause = fmt.Errorf("huma: %s", message)
+			}
+		}
+		return p
+	}
+})
+
+// humaProblem keeps of Huma's details where and what, never the value.
+func humaProblem(status int, details []error) *problem {
+	p := frameworkProblem(status)
+	switch status {
+	case http.StatusUnprocessableEntity:
+	case http.StatusBadRequest:
+		p.Code, p.Detail = "bad_json", "Send one JSON document as the body."
+		return p
+	default:
+		return p
+	}
+	for _, d := range details {
+		if len(p.Errors) == maxFieldErrors {
+			break
+		}
+		if detailer, ok := d.(huma.ErrorDetailer); ok {
+			p.Errors = append(p.Errors, fieldOf(detailer.ErrorDetail()))
+		}
+	}
+	return p
+}
+
+const (
+	maxFieldErrors = 50
+	maxFieldPath   = 200
+)
+
+// malformed stands in for messages that quote what was sent or name Go types.
+const malformed = "has the wrong form"
+
+func fieldOf(d *huma.ErrorDetail) errs.Field {
+	f := errs.Field{Path: d.Location, Message: d.Message}
+	if name, ok := strings.CutPrefix(f.Message, "expected required property "); ok {
+		// Huma puts the name of a missing field into the message only.
+		name, _ = strings.CutSuffix(name, " to be present")
+		return errs.Field{Path: f.Path + "." + name, Message: "is required"}
+	}
+	// The path ends in a name the client chose when the field is unknown.
+	if len(f.Path) > maxFieldPath || strings.ContainsFunc(f.Path, unicode.IsControl) {
+		f.Path, _, _ = strings.Cut(f.Path, ".")
+	}
+	value, text := d.Value.(string)
+	quotes := text && value != "" && utf8.RuneCountInString(value) > 1 && strings.Contains(f.Message, value)
+	if quotes || strings.HasPrefix(f.Message, "json:") || strings.HasPrefix(f.Message, "parsing time") || strings.HasPrefix(f.Message, "invalid value") {
+		f.Message = malformed
+	}
+	return f
+}
+
+// schemaName names a type in the OpenAPI document after its room and itself (doctor.profile is DoctorProfile),
+// since rooms do not coordinate their names. Huma names types without a name by a hint.
+func (s *Server) schemaName(t reflect.Type, hint string) string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Name() == "" {
+		return capital(s.naming) + capital(hint)
+	}
+	var b strings.Builder
+	b.WriteString(qualified(roomOf(t) + "." + strings.SplitN(t.Name(), "[", 2)[0]))
+	if _, parameters, ok := strings.Cut(t.Name(), "["); ok {
+		for _, p := range strings.FieldsFunc(parameters, func(r rune) bool { return strings.ContainsRune("[],*", r) }) {
+			b.WriteString(qualified(p[strings.LastIndex(p, "/")+1:]))
+		}
+	}
+	return b.String()
+}
+
+// qualified makes DoctorProfile of doctor.profile, and Page of httpd.Page.
+func qualified(name string) string {
+	room, base, ok := strings.Cut(name, ".")
+	if !ok {
+		return capital(name)
+	}
+	base, _, _ = strings.Cut(base, "·") // a type local to a function
+	if room == "httpd" || room == "errs" || room == "" {
+		return capital(base)
+	}
+	if strings.HasPrefix(strings.ToLower(base), room) {
+		return capital(base)
+	}
+	return capital(room) + capital(base)
+}
+
+func capital(s string) string {
+	r, size := utf8.DecodeRuneInString(s)
+	if size == 0 {
+		return ""
+	}
+	return string(unicode.ToUpper(r)) + s[size:]
+}
+
+// roomOf is the last element of the package path of t.
+func roomOf(t reflect.Type) string {
+	return t.PkgPath()[strings.LastIndex(t.PkgPath(), "/")+1:]
+}
+
+// storable tells whether PostgreSQL can keep b as text: valid UTF-8 without NUL.
+func storable(b []byte) bool { return utf8.Valid(b) && bytes.IndexByte(b, 0) < 0 }
+
+// errNotUTF8 is a body that is no JSON (RFC 8259, 8.1), though Go's decoder would take it.
+var errNotUTF8 = errs.New(errs.BadRequest, "bad_json", "Send the body as JSON in UTF-8.")
+
+// refuseText refuses what no room could store or show, whatever room it is for: bytes that are not UTF-8, which
+// Go would quietly replace, with 400, and U+0000 in any text, which PostgreSQL does not take, with 422. A raw NUL
+// is bad JSON already, so only the escape needs looking for.
+func refuseText(ctx huma.Context, next func(huma.Context)) {
+	c := humafiber.Unwrap(ctx)
+	body := c.Request().Body()
+	if kind := c.Get("Content-Type"); !utf8.Valid(body) && (kind == "" || strings.Contains(kind, "json")) {
+		if Problem(c, errNotUTF8) != nil {
+			c.Status(http.StatusInternalServerError)
+		}
+		return
+	}
+	if bytes.Contains(body, []byte(`\u0000`)) {
+		var v any
+		if path := "body"; json.Unmarshal(body, &v) == nil && findNUL(v, &path) {
+			if Problem(c, errs.InvalidField(path, notStorable)) != nil {
+				c.Status(http.StatusInternalServerError)
+			}
+			return
+		}
+	}
+	next(ctx)
+}
+
+// findNUL extends path to the first text with a NUL.
+func findNUL(v any, path *string) bool {
+	at := *path
+	switch v := v.(type) {
+	case string:
+		return strings.ContainsRune(v, 0)
+	case []any:
+		for i, e := range v {
+			if *path = fmt.Sprintf("%s[%d]", at, i); findNUL(e, path) {
+				return true
+			}
+		}
+	case map[string]any:
+		for k, e := range v {
+			if *path = at; strings.ContainsRune(k, 0) {
+				return true
+			}
+			if *path = at + "." + k; findNUL(e, path) {
+				return true
+			}
+		}
+	}
+	*path = at
+	return false
+}

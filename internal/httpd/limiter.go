@@ -1,0 +1,168 @@
+package httpd
+
+import (
+	"container/list"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-redis/redis_rate/v10"
+	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
+)
+
+// Limit is how much is allowed: N at once, and N spread evenly over Per from then on.
+type Limit struct {
+	N   int
+	Per time.Duration
+}
+
+// Limiter counts what happens under a key. Allow takes one from the key's allowance; if nothing is left,
+// retryAfter says when there will be.
+type Limiter interface {
+	Allow(ctx context.Context, key string, l Limit) (ok bool, retryAfter time.Duration)
+}
+
+const (
+	// redisPatience is how long a caller waits for Redis before he is counted locally.
+	redisPatience = 150 * time.Millisecond
+	// localTurn is how long counting stays local after a failure before one caller asks Redis again.
+	localTurn = time.Second
+	// localKeys bounds the memory of local counting; the key unused for longest goes first.
+	localKeys = 10_000
+)
+
+// NewLimiter counts in Redis, so that all instances share one allowance (GCRA, redis_rate). While Redis is away
+// or slow each instance counts for itself, which allows as many times more as there are instances. A nil rdb
+// counts locally always. Keys reach Redis as hashes: they may be e-mail addresses.
+func NewLimiter(rdb redis.UniversalClient, log zerolog.Logger) Limiter {
+	local := newLocalLimiter(localKeys)
+	if rdb == nil {
+		return local
+	}
+	return &sharedLimiter{redis: redis_rate.NewLimiter(rdb), local: local, log: log}
+}
+
+var (
+	_ Limiter = (*sharedLimiter)(nil)
+	_ Limiter = (*localLimiter)(nil)
+)
+
+type sharedLimiter struct {
+	redis *redis_rate.Limiter
+	local *localLimiter
+	log   zerolog.Logger
+	// localUntil is in nanoseconds of Unix time; 0 while Redis answers.
+	localUntil atomic.Int64
+}
+
+// Allow implements Limiter.
+func (s *sharedLimiter) Allow(ctx context.Context, key string, l Limit) (bool, time.Duration) {
+	until := s.localUntil.Load()
+	now := time.Now().UnixNano()
+	if until != 0 {
+		// Of all callers after the turn one asks Redis; the others do not wait for his answer.
+		if now < until || !s.localUntil.CompareAndSwap(until, now+int64(localTurn)) {
+			return s.local.Allow(ctx, key, l)
+		}
+	}
+	result, err := s.ask(ctx, key, l)
+	switch {
+	case err == nil:
+		if s.localUntil.Swap(0) != 0 {
+			s.log.Info().Msg("rate limits are shared through Redis again")
+		}
+		return result.Allowed > 0, max(result.RetryAfter, 0)
+	case ctx.Err() != nil: // the caller's end, not Redis's
+	default:
+		if s.localUntil.Swap(time.Now().Add(localTurn).UnixNano()) == 0 {
+			s.log.Warn().Err(err).Msg("rate limits are counted locally: Redis does not answer")
+		}
+	}
+	return s.local.Allow(ctx, key, l)
+}
+
+var errSlow = errors.New("no answer in time")
+
+// ask waits for Redis only as long as patience lasts. go-redis minds a context only where it was told to, so the
+// question runs in a goroutine, which ends with the client's own timeouts; the turns keep these few.
+func (s *sharedLimiter) ask(ctx context.Context, key string, l Limit) (*redis_rate.Result, error) {
+	type answer struct {
+		result *redis_rate.Result
+		err    error
+	}
+	ctx, cancel := context.WithTimeout(ctx, redisPatience)
+	defer cancel()
+	hash := sha256.Sum256([]byte(key))
+	done := make(chan answer, 1)
+	go func() {
+		result, err := s.redis.Allow(ctx, hex.EncodeToString(hash[:16]), redis_rate.Limit{Rate: l.N, Burst: l.N, Period: l.Per})
+		done <- answer{result, err}
+	}()
+	select {
+	case a := <-done:
+		return a.result, a.err
+	case <-ctx.Done():
+		return nil, errSlow
+	}
+}
+
+// localLimiter counts in this process.
+type localLimiter struct {
+	mu    sync.Mutex // guards the rest
+	keys  map[string]*list.Element
+	order *list.List // of *bucket, the one used last in front
+	max   int
+}
+
+type bucket struct {
+	key string
+	*rate.Limiter
+}
+
+func newLocalLimiter(most int) *localLimiter {
+	return &localLimiter{keys: map[string]*list.Element{}, order: list.New(), max: most}
+}
+
+// Allow implements Limiter.
+func (s *localLimiter) Allow(_ context.Context, key string, l Limit) (bool, time.Duration) {
+	if l.N <= 0 || l.Per <= 0 {
+		return false, l.Per
+	}
+	now := time.Now()
+	r := s.bucket(key, l).ReserveN(now, 1)
+	wait := r.DelayFrom(now)
+	if wait > 0 {
+		r.CancelAt(now)
+		return false, wait
+	}
+	return true, 0
+}
+
+func (s *localLimiter) bucket(key string, l Limit) *rate.Limiter {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e, ok := s.keys[key]; ok {
+		s.order.MoveToFront(e)
+		return bucketOf(e).Limiter
+	}
+	b := &bucket{key: key, Limiter: rate.NewLimiter(rate.Limit(float64(l.N)/l.Per.Seconds()), l.N)}
+	s.keys[key] = s.order.PushFront(b)
+	if s.order.Len() > s.max {
+		oldest := s.order.Back()
+		s.order.Remove(oldest)
+		delete(s.keys, bucketOf(oldest).key)
+	}
+	return b.Limiter
+}
+
+// bucketOf is what an element of order holds; there is nothing else in it.
+func bucketOf(e *list.Element) *bucket {
+	b, _ := e.Value.(*bucket)
+	return b
+}

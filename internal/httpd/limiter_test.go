@@ -1,0 +1,116 @@
+package httpd_test
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
+	"github.com/stretchr/testify/require"
+
+	"housecall/internal/devservices"
+	"housecall/internal/httpd"
+	"housecall/internal/pgtest"
+)
+
+func connect(t *testing.T, server *devservices.Redis) redis.UniversalClient {
+	t.Helper()
+	o, err := redis.ParseURL(server.URL())
+	require.NoError(t, err)
+	o.DialTimeout, o.ReadTimeout, o.MaxRetries = 300*time.Millisecond, 300*time.Millisecond, -1
+	client := redis.NewClient(o)
+	t.Cleanup(func() { require.NoError(t, client.Close()) })
+	return client
+}
+
+var few = httpd.Limit{N: 5, Per: time.Hour}
+
+func allowed(t *testing.T, l httpd.Limiter, key string, tries int) (n int) {
+	t.Helper()
+	for range tries {
+		ok, wait := l.Allow(t.Context(), key, few)
+		if ok {
+			n++
+			require.Zero(t, wait)
+			continue
+		}
+		require.Greater(t, wait, time.Minute)
+		require.LessOrEqual(t, wait, time.Hour)
+	}
+	return n
+}
+
+func TestLimiter_SharesOneAllowance(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Redis(t)
+	limiters := []httpd.Limiter{
+		httpd.NewLimiter(connect(t, server), zerolog.Nop()), httpd.NewLimiter(connect(t, server), zerolog.Nop()),
+	}
+	var passed atomic.Int64
+	var all sync.WaitGroup
+	for i := range 20 {
+		all.Go(func() {
+			if ok, _ := limiters[i%2].Allow(t.Context(), "mail@example.test", few); ok {
+				passed.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	require.EqualValues(t, few.N, passed.Load())
+	keys, err := connect(t, server).Keys(t.Context(), "*").Result()
+	require.NoError(t, err)
+	require.Len(t, keys, 1)
+	require.NotContains(t, keys[0], "mail")
+}
+
+func TestLimiter_CountsLocallyWithoutRedis(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Redis(t)
+	log := &logs{}
+	l := httpd.NewLimiter(connect(t, server), zerolog.New(log))
+	require.Equal(t, few.N, allowed(t, l, "a", 8))
+
+	require.NoError(t, server.Kill())
+	begun := time.Now()
+	require.Equal(t, few.N, allowed(t, l, "a", 50), "an allowance of its own, and no more")
+	require.Less(t, time.Since(begun), 2*time.Second)
+	require.Equal(t, 1, strings.Count(log.String(), "counted locally"))
+
+	require.NoError(t, server.Restart(t.Context()))
+	require.Eventually(t, func() bool {
+		l.Allow(t.Context(), "b", few)
+		return strings.Contains(log.String(), "shared through Redis again")
+	}, 10*time.Second, 20*time.Millisecond)
+	require.Equal(t, few.N, allowed(t, l, "c", 8))
+	require.Equal(t, 1, strings.Count(log.String(), "counted locally"))
+	require.Equal(t, 1, strings.Count(log.String(), "again"))
+}
+
+func TestLimiter_DoesNotWaitForASlowRedis(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Redis(t)
+	l := httpd.NewLimiter(connect(t, server), zerolog.Nop())
+	require.Equal(t, 1, allowed(t, l, "a", 1))
+	server.Pause()
+	begun := time.Now()
+	allowed(t, l, "a", 20)
+	took := time.Since(begun)
+	server.Resume()
+	require.Less(t, took, time.Second, "150 ms for one of them")
+}
+
+func TestLimiter_LocalOnly(t *testing.T) {
+	t.Parallel()
+	l := httpd.NewLimiter(nil, zerolog.Nop())
+	require.Equal(t, few.N, allowed(t, l, "first", 7))
+	for i := range 10_000 {
+		l.Allow(t.Context(), fmt.Sprint(i), few)
+	}
+	require.Equal(t, few.N, allowed(t, l, "first", 7), "forgotten: memory is bounded")
+	ok, _ := l.Allow(t.Context(), "none", httpd.Limit{})
+	require.False(t, ok)
+}

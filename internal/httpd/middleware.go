@@ -1,0 +1,134 @@
+package httpd
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+
+	"housecall/internal/audit"
+	"housecall/internal/errs"
+)
+
+// unmatched stands for the route of a request that no route takes, so that logs and metrics hold no paths.
+const unmatched = "unmatched"
+
+// handle is the middleware of every request. An upgraded socket passes it once, with its upgrade.
+func (s *Server) handle(c *fiber.Ctx) error {
+	start := s.opts.Now()
+	r := s.newRequest(c)
+	self := c.Route()
+	ctx := audit.WithRequestID(context.WithValue(context.Background(), requestKey{}, r), r.client.RequestID)
+	if !strings.HasPrefix(c.Path(), "/ws/") {
+		// Nobody else ever cancels this context. A socket outlives its request, so /ws/ sets its own deadlines.
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.opts.Config.RequestTimeout)
+		defer cancel()
+	}
+	c.SetUserContext(ctx)
+	s.setHeaders(c, r)
+	s.metrics.inFlight.Inc()
+	defer s.metrics.inFlight.Dec()
+	if err := s.guarded(c); err != nil {
+		s.answer(c, err)
+	}
+	route := unmatched
+	if c.Route() != self {
+		route = c.Route().Path
+	}
+	s.finish(c, r, route, s.opts.Now().Sub(start))
+	return nil
+}
+
+// guarded runs the rest of the chain and turns a panic into an error.
+func (s *Server) guarded(c *fiber.Ctx) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+		}
+	}()
+	if s.preflight(c) {
+		return c.SendStatus(http.StatusNoContent)
+	}
+	if len(c.Request().Body()) > s.opts.Config.BodyLimit {
+		return fiber.ErrRequestEntityTooLarge
+	}
+	// Fiber would unpack it without any limit.
+	if e := c.Get(fiber.HeaderContentEncoding); e != "" && !strings.EqualFold(e, "identity") {
+		return fiber.ErrUnsupportedMediaType
+	}
+	if err := checkAddress(c); err != nil {
+		return err
+	}
+	return c.Next()
+}
+
+// answer writes the problem; whatever a handler had begun to write is dropped.
+func (s *Server) answer(c *fiber.Ctx, err error) {
+	c.Response().ResetBody()
+	if failed := Problem(c, err); failed != nil {
+		c.Status(http.StatusInternalServerError)
+		if r := requestFrom(c.UserContext()); r != nil {
+			r.cause = fmt.Errorf("encode problem: %w", failed)
+		}
+	}
+}
+
+// outside answers errors that never reached the middleware: what fasthttp refuses while it reads a request. It
+// always returns nil, as Fiber's ErrorHandler should.
+func (s *Server) outside(c *fiber.Ctx, err error) error {
+	r := s.newRequest(c)
+	c.SetUserContext(context.WithValue(context.Background(), requestKey{}, r))
+	s.setHeaders(c, r)
+	s.answer(c, err)
+	s.finish(c, r, unmatched, 0)
+	return nil
+}
+
+func (s *Server) setHeaders(c *fiber.Ctx, r *request) {
+	c.Set(fiber.HeaderXRequestID, r.client.RequestID)
+	c.Set(fiber.HeaderXContentTypeOptions, "nosniff")
+	c.Set(fiber.HeaderXFrameOptions, "DENY")
+	c.Set(fiber.HeaderReferrerPolicy, "no-referrer")
+	c.Set(fiber.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'")
+	// Answers hold personal data; what may be kept (the pages' assets) says so itself.
+	c.Set(fiber.HeaderCacheControl, "no-store")
+	if strings.HasPrefix(s.opts.Config.PublicURL, "https://") {
+		c.Set(fiber.HeaderStrictTransportSecurity, "max-age=31536000")
+	}
+	s.allowOrigin(c)
+}
+
+// Timeout gives ctx the deadline of one request unless it has one; for work on behalf of a socket.
+func (s *Server) Timeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, s.opts.Config.RequestTimeout)
+}
+
+const notStorable = "must be valid UTF-8 without the character U+0000"
+
+// checkAddress refuses path and query text that PostgreSQL could not store.
+func checkAddress(c *fiber.Ctx) error {
+	uri := c.Request().URI()
+	if !storable(uri.Path()) {
+		return errs.InvalidField("path", notStorable)
+	}
+	var bad []errs.Field
+	for key, value := range uri.QueryArgs().All() {
+		switch {
+		case !storable(key):
+			bad = append(bad, errs.Field{Path: "query", Message: notStorable})
+		case !storable(value):
+			bad = append(bad, errs.Field{Path: "query." + string(key), Message: notStorable})
+		}
+	}
+	if len(bad) > 0 {
+		return errs.InvalidFields(bad...)
+	}
+	return nil
+}

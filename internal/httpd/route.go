@@ -1,0 +1,175 @@
+package httpd
+
+import (
+	"context"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humafiber"
+	"github.com/gofiber/fiber/v2"
+
+	"housecall/internal/auth"
+	"housecall/internal/errs"
+)
+
+// Access says who may call a route.
+type Access struct {
+	public bool
+	roles  []auth.Role // empty: any
+	// beforePasswordChange lets in whoever must change his password first.
+	beforePasswordChange bool
+}
+
+// The usual kinds of access. On a Public route a valid token still names the actor, and one that is not valid
+// is ignored.
+var (
+	Public   = Access{public: true}
+	SignedIn = Access{}
+)
+
+// Only lets in actors with one of the roles; others get 403.
+func Only(roles ...auth.Role) Access { return Access{roles: roles} }
+
+// BeforePasswordChange is the same access, also for an actor who must change his password before anything else.
+func (a Access) BeforePasswordChange() Access {
+	a.beforePasswordChange = true
+	return a
+}
+
+// ErrPasswordChange is what such an actor gets from all other routes, and instead of a socket.
+var ErrPasswordChange = errs.New(errs.Forbidden, "password_change_required", "Choose a new password first, with PUT /me/password.")
+
+// Route describes one typed operation.
+type Route struct {
+	Method string
+	// Path is below APIPrefix, with parameters in braces: "/doctors/{id}".
+	Path string
+	// Tag groups the route in the documentation, Summary names it.
+	Tag, Summary, Description string
+	// Status is the status of success; 0 means 200, or 204 when the output has no body.
+	Status int
+	Access Access
+	// Errors are the statuses the route adds to those that its access and input imply.
+	Errors []int
+}
+
+// bearer is the name of the security scheme.
+const bearer = "bearer"
+
+// Register adds a typed route. I is a Huma input struct (path, query and header fields by tag, Body), O an
+// output struct (header fields by tag, Body). The body is decoded strictly: an unknown field is 422. The
+// handler's error is answered through the one table; auth.ActorFrom gives the actor. A GET route answers HEAD as
+// well. It panics on a route that cannot work, such as one registered twice.
+func Register[I, O any](s *Server, r Route, h func(ctx context.Context, in *I) (*O, error)) {
+	s.naming = roomOf(reflect.TypeFor[I]())
+	answer := func(ctx context.Context, in *I) (*O, error) {
+		out, err := h(ctx, in)
+		if err != nil {
+			return nil, problemFrom(ctx, err)
+		}
+		return out, nil
+	}
+	op := s.operation(r)
+	huma.Register(s.api, op, answer)
+	if r.Method == http.MethodGet {
+		// RFC 9110, 9.1 and 9.3.2: the same without the body, which fasthttp leaves out. The document need not say so.
+		op.Method, op.Hidden = http.MethodHead, true
+		huma.Register(s.api, op, answer)
+	}
+}
+
+func (s *Server) operation(r Route) huma.Operation {
+	failures := append([]int{http.StatusBadRequest, http.StatusServiceUnavailable}, r.Errors...)
+	op := huma.Operation{
+		OperationID: operationID(r), Method: r.Method, Path: APIPrefix + r.Path,
+		Summary: r.Summary, Description: r.Description, Tags: []string{r.Tag}, DefaultStatus: r.Status,
+		// The middleware has limited and read the whole body already.
+		MaxBodyBytes: -1, BodyReadTimeout: -1,
+		Middlewares: huma.Middlewares{s.gate(r.Access), refuseText},
+		// Explicitly none on a public route, where the document has no default.
+		Security: []map[string][]string{},
+	}
+	if !r.Access.public {
+		failures = append(failures, http.StatusUnauthorized)
+		op.Security = []map[string][]string{{bearer: {}}}
+	}
+	if len(r.Access.roles) > 0 {
+		failures = append(failures, http.StatusForbidden)
+	}
+	slices.Sort(failures)
+	op.Errors = slices.Compact(failures)
+	return op
+}
+
+// operationID makes "get-doctors-id-hours" of GET /doctors/{id}/hours.
+func operationID(r Route) string {
+	words := strings.FieldsFunc(r.Path, func(c rune) bool { return strings.ContainsRune("/{}", c) })
+	return strings.ToLower(strings.Join(append([]string{r.Method}, words...), "-"))
+}
+
+// gate authenticates before anything of the input is looked at, so that strangers learn nothing from a 422.
+func (s *Server) gate(a Access) func(huma.Context, func(huma.Context)) {
+	return func(ctx huma.Context, next func(huma.Context)) {
+		c := humafiber.Unwrap(ctx)
+		actor, _, err := s.identify(c.UserContext(), bearerToken(c))
+		if err == nil && actor.MustChangePassword && !a.beforePasswordChange {
+			err = ErrPasswordChange
+		}
+		switch {
+		case err == nil:
+			ctx = huma.WithContext(ctx, auth.WithActor(ctx.Context(), actor))
+		case !a.public:
+			s.answer(c, err)
+			return
+		}
+		if len(a.roles) > 0 && !slices.Contains(a.roles, actor.Role) {
+			s.answer(c, errs.ErrForbidden)
+			return
+		}
+		next(ctx)
+	}
+}
+
+// Authenticate gives the actor behind the Authorization header (RFC 6750, 2.1) and when his token expires.
+// Without a valid token the error is errs.ErrUnauthenticated; ErrPasswordChange for one who must do that first.
+func (s *Server) Authenticate(c *fiber.Ctx) (auth.Actor, time.Time, error) {
+	return s.AuthenticateToken(c.UserContext(), bearerToken(c))
+}
+
+// AuthenticateToken is Authenticate for a token that came another way, such as a socket's subprotocol.
+func (s *Server) AuthenticateToken(ctx context.Context, token string) (auth.Actor, time.Time, error) {
+	a, expires, err := s.identify(ctx, token)
+	if err == nil && a.MustChangePassword {
+		return auth.Actor{}, time.Time{}, ErrPasswordChange
+	}
+	return a, expires, err
+}
+
+// identify says whose token it is, whatever he has to do first.
+func (s *Server) identify(ctx context.Context, token string) (auth.Actor, time.Time, error) {
+	if token == "" || s.opts.Authenticator == nil {
+		return auth.Actor{}, time.Time{}, errs.ErrUnauthenticated
+	}
+	ctx, cancel := s.Timeout(ctx)
+	defer cancel()
+	return s.opts.Authenticator.Authenticate(ctx, token)
+}
+
+// bearerToken is the token of the Authorization header, "" if there is none.
+func bearerToken(c *fiber.Ctx) string {
+	scheme, token, _ := strings.Cut(c.Get(fiber.HeaderAuthorization), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+// Actor is the actor of a request, the zero Actor on a public route without a token.
+func Actor(ctx context.Context) auth.Actor {
+	a, _ := auth.ActorFrom(ctx)
+	return a
+}
