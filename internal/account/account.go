@@ -1,0 +1,162 @@
+// Package account knows who may come in: users, their roles, sign-in, sessions and invitations.
+package account
+
+import (
+	"net/mail"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"housecall/internal/auth"
+	"housecall/internal/errs"
+)
+
+// Lengths of what a person types, in code points; an e-mail address in bytes (RFC 5321, 4.5.3.1.3).
+const (
+	NameMax  = 100
+	EmailMax = 254
+)
+
+// User is an account as the other rooms and the API may see it: no hash, no token.
+type User struct {
+	ID                 int64
+	PublicID           string
+	Email              string
+	Name               string
+	Role               auth.Role
+	MustChangePassword bool
+	Invited            bool       // no password yet: the invitation waits to be accepted
+	DisabledAt         *time.Time // nil while he may sign in
+	CreatedAt          time.Time
+	Version            int
+}
+
+// Session is one sign-in on one device.
+type Session struct {
+	PublicID   string
+	Device     string // the User-Agent of the sign-in
+	Address    string // where the sign-in came from
+	CreatedAt  time.Time
+	LastUsedAt time.Time // true to about a minute
+	Current    bool      // it is the one that asks
+}
+
+// PatientDetails is what somebody who registers may tell for the patient registry. The registry validates it.
+type PatientDetails struct {
+	Phone       string
+	Gender      string // "", male, female or other
+	DateOfBirth *time.Time
+	Address     string
+}
+
+// EndReason says why a session ended before its time.
+type EndReason string
+
+// The reasons, as stored.
+const (
+	EndLogout   EndReason = "logout"
+	EndRevoked  EndReason = "revoked"  // by its owner, from another session
+	EndReuse    EndReason = "reuse"    // a refresh token came twice: somebody else has a copy
+	EndRole     EndReason = "role"     // the role changed
+	EndDisabled EndReason = "disabled" // the account was disabled
+	EndPassword EndReason = "password" // the password changed
+)
+
+// What a person is told. A sign-in that fails looks the same whatever the reason.
+var (
+	ErrBadCredentials = errs.New(errs.Unauthenticated, "bad_credentials",
+		"The e-mail address or user id, or the password, is not right.")
+	ErrRefreshToken = errs.New(errs.Unauthenticated, "session_ended", "This session has ended. Sign in again.")
+	ErrInvitation   = errs.New(errs.NotFound, "invitation_invalid",
+		"This invitation is unknown, already used or expired. Ask the clinic for a new one.")
+	ErrEmailTaken = errs.New(errs.Conflict, "email_taken", "There is already an account with this e-mail address.")
+	ErrAccepted   = errs.New(errs.Conflict, "already_accepted", "This user already has a password.")
+	ErrOwnAccount = errs.New(errs.Forbidden, "own_account", "You cannot do this to your own account. Ask another administrator.")
+	ErrLastAdmin  = errs.New(errs.Conflict, "last_admin", "This is the last administrator. Make somebody else one first.")
+)
+
+// NormalizeEmail gives an address as it is stored and compared: trimmed, in lower case. It takes a bare addr-spec
+// (RFC 5322, 3.4.1) in ASCII of at most 254 bytes; an internationalized domain comes in its ASCII form, because
+// PostgreSQL and Go disagree about other letters' lower case.
+func NormalizeEmail(s string) (string, error) {
+	s = strings.TrimSpace(s)
+	bad := errs.InvalidField("body.email", "must be an e-mail address such as ann@example.org")
+	if s == "" || len(s) > EmailMax || strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII || r <= ' ' }) {
+		return "", bad
+	}
+	// A display name, a comment or a quoted local part parses too, into something else than what was given.
+	a, err := mail.ParseAddress(s)
+	if err != nil || a.Address != s || a.Name != "" {
+		return "", bad
+	}
+	return strings.ToLower(s), nil
+}
+
+// NormalizeName trims a person's name and checks it: 1 to 100 code points, one of them a letter or digit that can be
+// seen, none of them a control character. That includes those that turn the direction of text (UAX #9): with them a
+// name could rearrange what is written beside it.
+func NormalizeName(s string) (string, error) {
+	s = strings.TrimSpace(s)
+	if n := utf8.RuneCountInString(s); n < 1 || n > NameMax {
+		return "", errs.InvalidField("body.name", "must have 1 to 100 characters")
+	}
+	if !utf8.ValidString(s) || strings.ContainsFunc(s, controls) {
+		return "", errs.InvalidField("body.name", "must not contain control characters")
+	}
+	if !strings.ContainsFunc(s, visible) {
+		return "", errs.InvalidField("body.name", "must have a letter or a digit")
+	}
+	return s, nil
+}
+
+func controls(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }
+
+// visible tells whether r is a letter or digit with a shape; some fillers count as letters and have none.
+func visible(r rune) bool {
+	return (unicode.IsLetter(r) || unicode.IsNumber(r)) && !unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r)
+}
+
+// checkPassword applies the rules for a new password (NIST SP 800-63B, 5.1.1.2: length and a list of the usual
+// ones, no composition rules). path names the field in the answer.
+func checkPassword(path, password, email, name string) error {
+	n := utf8.RuneCountInString(password)
+	switch {
+	case n < auth.PasswordMin || n > auth.PasswordMax:
+		return errs.InvalidField(path, "must have 10 to 128 characters")
+	case strings.ContainsRune(password, 0) || !utf8.ValidString(password):
+		return errs.InvalidField(path, "must be text")
+	}
+	lower := strings.ToLower(strings.TrimSpace(password))
+	local, _, _ := strings.Cut(email, "@")
+	switch {
+	case lower == email, lower == local, lower == strings.ToLower(name):
+		return errs.InvalidField(path, "must not be your e-mail address or your name")
+	case commonest(lower):
+		return errs.InvalidField(path, "is one of the first passwords anyone would try")
+	}
+	return nil
+}
+
+// commonPasswords are the most used ones that are long enough to pass the length rule.
+var commonPasswords = []string{
+	"0123456789", "0987654321", "1234567890", "12345678910", "123456789a", "1234567891", "123qweasdzxc",
+	"1q2w3e4r5t", "1q2w3e4r5t6y", "1qaz2wsx3edc", "9876543210", "abc1234567", "abcdefghij", "administrator",
+	"asdfghjkl1", "asdfghjkl123", "basketball", "changeme123", "iloveyou123", "letmein123", "password01",
+	"password11", "password12", "password123", "password1234", "passw0rd123", "p@ssw0rd123", "q1w2e3r4t5",
+	"q1w2e3r4t5y6", "qazwsxedcrfv", "qwerty1234", "qwerty12345", "qwerty123456", "qwertyuiop", "qwertyuiop123",
+	"test123456", "welcome123", "welcome1234", "zaq12wsxcde3", "zxcvbnm123",
+}
+
+func commonest(lower string) bool {
+	if slices.Contains(commonPasswords, lower) {
+		return true
+	}
+	// "aaaaaaaaaa" and "1212121212" are on every list, in all their lengths.
+	different := map[rune]bool{}
+	for _, r := range lower {
+		different[r] = true
+	}
+	return len(different) < 3
+}

@@ -1,0 +1,144 @@
+package account
+
+import (
+	"context"
+	"slices"
+
+	"housecall/internal/auth"
+	"housecall/internal/errs"
+	"housecall/internal/postgres"
+)
+
+// Filter narrows a list of users; the zero value takes all.
+type Filter struct {
+	Query    string    // part of the name, the e-mail address or the public id
+	Role     auth.Role // "" is any
+	Disabled *bool
+}
+
+// Users lists accounts, newest first. cursor is 0 or the one that came with the page before; 0 comes with the last.
+func (s *Service) Users(ctx context.Context, f Filter, cursor int64, limit int) (users []User, next int64, err error) {
+	users, err = listUsers(ctx, s.pool, f, cursor, limit)
+	if err != nil {
+		return nil, 0, err
+	}
+	if len(users) > limit {
+		users = users[:limit]
+		next = users[limit-1].ID
+	}
+	return users, next, nil
+}
+
+// User gives one account.
+func (s *Service) User(ctx context.Context, publicID string) (User, error) {
+	return userByPublicID(ctx, s.pool, publicID)
+}
+
+// SetRole makes a user a patient, a doctor or an administrator, and ends his sessions. A doctor who stops being one
+// must have no appointments ahead of him, unless they may be cancelled. Nobody changes his own role
+// (ErrOwnAccount), and there is always an administrator left (ErrLastAdmin).
+func (s *Service) SetRole(ctx context.Context, by auth.Actor, publicID string, role auth.Role, cancelAppointments bool) (u User, err error) {
+	if !role.Valid() {
+		return User{}, errs.InvalidField("body.role", "must be PATIENT, DOCTOR or ADMIN")
+	}
+	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
+		before, err := lockTarget(ctx, tx, by, publicID)
+		if err != nil {
+			return err
+		}
+		if u = before; before.Role == role {
+			return nil
+		}
+		if u, err = updateRole(ctx, tx, before.ID, role); err != nil {
+			return err
+		}
+		if err := s.ensureProfile(ctx, tx, u.ID, role); err != nil {
+			return err
+		}
+		if err := s.endAll(ctx, tx, u, EndRole); err != nil {
+			return err
+		}
+		if err := record(ctx, tx, by, "user.role", u, map[string]any{"from": before.Role, "to": role}); err != nil {
+			return err
+		}
+		return s.release(ctx, tx, by, before, cancelAppointments)
+	})
+	return u, err
+}
+
+// Disable keeps a user out and ends his sessions; nothing of his is deleted. The rules are SetRole's. One who is
+// disabled already stays so.
+func (s *Service) Disable(ctx context.Context, by auth.Actor, publicID string, cancelAppointments bool) (u User, err error) {
+	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
+		if u, err = lockTarget(ctx, tx, by, publicID); err != nil || u.DisabledAt != nil {
+			return err
+		}
+		now := tx.Now()
+		if u, err = updateDisabled(ctx, tx, u.ID, &now); err != nil {
+			return err
+		}
+		if err := s.endAll(ctx, tx, u, EndDisabled); err != nil {
+			return err
+		}
+		if err := record(ctx, tx, by, "user.disable", u, nil); err != nil {
+			return err
+		}
+		return s.release(ctx, tx, by, u, cancelAppointments)
+	})
+	return u, err
+}
+
+// Enable lets a disabled user sign in again.
+func (s *Service) Enable(ctx context.Context, by auth.Actor, publicID string) (u User, err error) {
+	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
+		if u, err = lockTarget(ctx, tx, by, publicID); err != nil || u.DisabledAt == nil {
+			return err
+		}
+		if u, err = updateDisabled(ctx, tx, u.ID, nil); err != nil {
+			return err
+		}
+		return record(ctx, tx, by, "user.enable", u, nil)
+	})
+	return u, err
+}
+
+// lockTarget reads the user whom an administrator is about to change, and holds him and all administrators until
+// the transaction ends. The actor must still be one of them: of two who demote each other the second finds that he
+// no longer is. So whatever happens to the target, an administrator remains.
+func lockTarget(ctx context.Context, tx *postgres.Tx, by auth.Actor, publicID string) (User, error) {
+	admins, err := lockAdmins(ctx, tx)
+	if err != nil {
+		return User{}, err
+	}
+	if !by.IsSystem() && !slices.Contains(admins, by.ID) {
+		return User{}, errs.ErrForbidden
+	}
+	u, err := lockUser(ctx, tx, publicID)
+	if err != nil {
+		return User{}, err
+	}
+	if u.ID == by.ID {
+		return User{}, ErrOwnAccount
+	}
+	if len(admins) == 1 && admins[0] == u.ID {
+		return User{}, ErrLastAdmin
+	}
+	return u, nil
+}
+
+func (s *Service) endAll(ctx context.Context, tx *postgres.Tx, u User, reason EndReason) error {
+	ended, err := endSessionsOf(ctx, tx, u.ID, 0, reason)
+	if err != nil {
+		return err
+	}
+	s.announce(tx, ended...)
+	return nil
+}
+
+// release deals with the appointments of one who was a doctor. It comes last: it locks rooms of the chat.
+func (s *Service) release(ctx context.Context, tx *postgres.Tx, by auth.Actor, was User, cancelAppointments bool) error {
+	if was.Role != auth.Doctor {
+		return nil
+	}
+	return s.ports.Doctors.Release(ctx, tx, was.ID, by, cancelAppointments)
+}

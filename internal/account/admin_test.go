@@ -1,0 +1,241 @@
+package account
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"housecall/internal/auth"
+	"housecall/internal/errs"
+)
+
+func TestService_SetRole(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	admin := h.token(h.user(auth.Admin, "a@example.org"))
+	u := h.user(auth.Patient, "p@example.org")
+	token := h.token(u)
+	path := "/users/" + u.PublicID + "/role"
+
+	require.Equal(t, 422, h.call("PUT", path, admin, `{"role":"NURSE"}`).status)
+	same := h.call("PUT", path, admin, `{"role":"PATIENT"}`)
+	require.Equal(t, 200, same.status)
+	require.Equal(t, 200, h.call("GET", "/me", token, "").status, "nothing changed, nobody is signed out")
+
+	made := h.call("PUT", path, admin, `{"role":"DOCTOR"}`)
+	require.Equal(t, 200, made.status, string(made.body))
+	require.Equal(t, "DOCTOR", made.text("role"))
+	require.Equal(t, u.PublicID, made.text("userId"), "the id stays")
+	require.Equal(t, 401, h.call("GET", "/me", token, "").status)
+	type row struct{ UserID int64 }
+	_, err := one[row](t.Context(), h.pool, "profile", `select user_id from doctors where user_id = $1`, u.ID)
+	require.NoError(t, err, "a doctor has a profile")
+
+	h.doctors.busy[u.ID] = true
+	token = h.token(u)
+	busy := h.call("PUT", path, admin, `{"role":"PATIENT"}`)
+	require.Equal(t, 409, busy.status)
+	require.Equal(t, "future_appointments", busy.text("code"))
+	require.Equal(t, 200, h.call("GET", "/me", token, "").status, "nothing is half-done")
+	require.Equal(t, 200, h.call("PUT", path, admin, `{"role":"PATIENT","cancelAppointments":true}`).status)
+	require.Equal(t, []int64{u.ID}, h.doctors.released)
+	require.Equal(t, []string{"user.create", "session.open", "user.role", "session.open", "user.role"}, h.audited(u.PublicID))
+}
+
+func TestService_SetRole_MakesRegistryEntry(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	by := h.actor(h.token(h.user(auth.Admin, "a@example.org")))
+	other := h.user(auth.Admin, "b@example.org")
+	_, err := h.svc.SetRole(t.Context(), by, other.PublicID, auth.Patient, false)
+	require.NoError(t, err)
+	type row struct{ UserID int64 }
+	_, err = one[row](t.Context(), h.pool, "entry", `select user_id from patients where user_id = $1`, other.ID)
+	require.NoError(t, err)
+}
+
+func TestService_Disable(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	admin := h.token(h.user(auth.Admin, "a@example.org"))
+	doctor := h.user(auth.Doctor, "d@example.org")
+	signedIn := h.signIn(doctor)
+	session := h.actor(signedIn.AccessToken).Session
+	var told []int64
+	h.svc.OnSessionsEnded(func(ids []int64) { told = append(told, ids...) })
+	path := "/users/" + doctor.PublicID
+
+	h.doctors.busy[doctor.ID] = true
+	for _, body := range []string{"", "{}", `{"cancelAppointments":false}`} {
+		a := h.call("POST", path+"/disable", admin, body)
+		require.Equal(t, 409, a.status, body)
+		require.Equal(t, "future_appointments", a.text("code"))
+	}
+	require.Empty(t, told)
+	h.actor(signedIn.AccessToken)
+	a := h.call("POST", path+"/disable", admin, `{"cancelAppointments":true}`)
+	require.Equal(t, 200, a.status, string(a.body))
+	require.Equal(t, true, a.field("disabled"))
+	require.Equal(t, []int64{session}, told)
+	require.Equal(t, 401, h.call("GET", "/me", signedIn.AccessToken, "").status)
+	_, err := h.svc.Login(t.Context(), "d@example.org", testPassword, here)
+	require.ErrorIs(t, err, ErrBadCredentials)
+	require.Equal(t, 200, h.call("POST", path+"/disable", admin, "").status, "a second time changes nothing")
+
+	a = h.call("POST", path+"/enable", admin, "")
+	require.Equal(t, false, a.field("disabled"))
+	require.Equal(t, 401, h.call("GET", "/me", signedIn.AccessToken, "").status, "old sessions stay ended")
+	_, err = h.svc.Login(t.Context(), "d@example.org", testPassword, here)
+	require.NoError(t, err)
+	require.Equal(t, []string{"user.create", "session.open", "user.disable", "user.enable", "session.open"}, h.audited(doctor.PublicID))
+}
+
+func TestService_OwnAccount(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	u := h.user(auth.Admin, "a@example.org")
+	admin := h.token(u)
+	for _, a := range []answer{
+		h.call("PUT", "/users/"+u.PublicID+"/role", admin, `{"role":"PATIENT"}`),
+		h.call("POST", "/users/"+u.PublicID+"/disable", admin, ""),
+	} {
+		require.Equal(t, 403, a.status)
+		require.Equal(t, "own_account", a.text("code"))
+	}
+	_, err := h.svc.SetRole(t.Context(), auth.System, u.PublicID, auth.Patient, false)
+	require.ErrorIs(t, err, ErrLastAdmin)
+	_, err = h.svc.Disable(t.Context(), auth.System, u.PublicID, false)
+	require.ErrorIs(t, err, ErrLastAdmin)
+}
+
+// Each of many administrators demotes or disables another at once: whatever the order, one remains.
+func TestService_LastAdmin_Contended(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	const n = 12
+	admins, actors := make([]User, n), make([]auth.Actor, n)
+	for i := range admins {
+		admins[i] = h.user(auth.Admin, fmt.Sprintf("a%d@example.org", i))
+		actors[i] = actorOf(admins[i], 0)
+	}
+	failures := make([]error, n)
+	together(n, func(i int) {
+		victim := admins[(i+1)%n].PublicID
+		if i%2 == 0 {
+			_, failures[i] = h.svc.SetRole(t.Context(), actors[i], victim, auth.Patient, false)
+		} else {
+			_, failures[i] = h.svc.Disable(t.Context(), actors[i], victim, false)
+		}
+	})
+	done := 0
+	for _, err := range failures {
+		if err == nil {
+			done++
+			continue
+		}
+		require.ErrorIs(t, err, errs.ErrForbidden, "whoever is no administrator any more changes nobody")
+	}
+	type count struct{ N int }
+	left, err := one[count](t.Context(), h.pool, "admins",
+		`select count(*)::int as n from users where role = 'ADMIN' and disabled_at is null`)
+	require.NoError(t, err)
+	require.Equal(t, n-done, left.N)
+	require.GreaterOrEqual(t, left.N, 1)
+	require.GreaterOrEqual(t, done, 1)
+}
+
+func TestService_SignInWhileDisabled_Contended(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	by := h.actor(h.token(h.user(auth.Admin, "a@example.org")))
+	u := h.user(auth.Patient, "p@example.org")
+	c, err := credentialsByID(t.Context(), h.pool, u.ID)
+	require.NoError(t, err)
+	failures := make([]error, 12)
+	together(len(failures), func(i int) {
+		if i == 0 {
+			_, failures[i] = h.svc.Disable(t.Context(), by, u.PublicID, false)
+			return
+		}
+		_, failures[i] = h.svc.open(t.Context(), c, here)
+	})
+	require.NoError(t, failures[0])
+	for _, err := range failures[1:] {
+		if err != nil {
+			require.ErrorIs(t, err, ErrBadCredentials)
+		}
+	}
+	live, err := listSessions(t.Context(), h.pool, u.ID, 0, 100)
+	require.NoError(t, err)
+	require.Empty(t, live, "no session outlives the disabling")
+}
+
+func TestService_Invitation(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	admin := h.token(h.user(auth.Admin, "a@example.org"))
+	_, publicID, first := h.invite("doc@example.org")
+	accept := func(token, password string) answer {
+		return h.call("POST", "/auth/invitations/accept", "", fmt.Sprintf(`{"token":%q,"password":%q}`, token, password))
+	}
+	require.Equal(t, 404, accept("unknown", "an invited password").status)
+	require.Equal(t, 422, accept(first, "qwertyuiop").status)
+	renewed := h.call("POST", "/users/"+publicID+"/invitation", admin, "")
+	require.Equal(t, 201, renewed.status)
+	gone := accept(first, "an invited password")
+	require.Equal(t, 404, gone.status, "the one before no longer counts")
+	require.Equal(t, "invitation_invalid", gone.text("code"))
+
+	results := make([]answer, 10)
+	together(len(results), func(i int) {
+		results[i] = accept(renewed.text("invitationToken"), fmt.Sprintf("an invited password %d", i))
+	})
+	winner := -1
+	for i, a := range results {
+		if a.status == 200 {
+			require.Equal(t, -1, winner, "accepted twice")
+			winner = i
+			continue
+		}
+		require.Equal(t, 404, a.status, string(a.body))
+	}
+	_, err := h.svc.Login(t.Context(), publicID, fmt.Sprintf("an invited password %d", winner), here)
+	require.NoError(t, err)
+	late := h.call("POST", "/users/"+publicID+"/invitation", admin, "")
+	require.Equal(t, 409, late.status)
+	require.Equal(t, "already_accepted", late.text("code"))
+	require.Equal(t, []string{"user.invite", "user.invite", "user.accept", "session.open"}, h.audited(publicID))
+}
+
+func TestService_Invitation_Refused(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	_, _, expired := h.invite("e@example.org")
+	h.exec(`update invitations set expires_at = now()`)
+	disabledID, _, disabled := h.invite("d@example.org")
+	h.exec(`update users set disabled_at = now() where id = $1`, disabledID)
+	for name, token := range map[string]string{"expired": expired, "disabled": disabled, "empty": ""} {
+		_, err := h.svc.AcceptInvitation(t.Context(), token, "an invited password", here)
+		require.ErrorIs(t, err, ErrInvitation, name)
+	}
+}
+
+func TestService_CreateAdmin(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	u, err := h.svc.CreateAdmin(t.Context(), "Root", "Root@Example.org", testPassword)
+	require.NoError(t, err)
+	require.Equal(t, auth.Admin, u.Role)
+	found, err := h.svc.FindByEmail(t.Context(), h.pool, "root@example.org")
+	require.NoError(t, err)
+	require.Equal(t, u, found)
+	_, err = h.svc.FindByEmail(t.Context(), h.pool, "nobody@example.org")
+	require.Equal(t, errs.NotFound, errs.KindOf(err))
+	_, err = h.svc.CreateAdmin(t.Context(), "Root", "root@example.org", testPassword)
+	require.ErrorIs(t, err, ErrEmailTaken)
+	for _, bad := range [][3]string{{"", "x@example.org", testPassword}, {"X", "x", testPassword}, {"X", "x@example.org", "short"}} {
+		_, err = h.svc.CreateAdmin(t.Context(), bad[0], bad[1], bad[2])
+		require.Equal(t, errs.Invalid, errs.KindOf(err))
+	}
+}

@@ -1,0 +1,131 @@
+package account
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"housecall/internal/httpd"
+)
+
+// ownAccount is one's own account as one sees it.
+type ownAccount struct {
+	Identity
+	MustChangePassword bool      `json:"mustChangePassword"`
+	CreatedAt          time.Time `json:"createdAt"`
+}
+
+type ownAccountOutput struct {
+	ETag string `header:"ETag"`
+	Body ownAccount
+}
+
+func ownAccountFrom(u User) *ownAccountOutput {
+	return &ownAccountOutput{ETag: httpd.ETag(u.Version), Body: ownAccount{
+		Identity: identityOf(u), MustChangePassword: u.MustChangePassword, CreatedAt: u.CreatedAt.UTC(),
+	}}
+}
+
+type changeMeInput struct {
+	IfMatch string `header:"If-Match"`
+	Body    struct {
+		Name *string `json:"name,omitempty" minLength:"1" maxLength:"100"`
+	}
+}
+
+type changePasswordInput struct {
+	Body struct {
+		CurrentPassword string `json:"currentPassword" maxLength:"1024"`
+		NewPassword     string `json:"newPassword" minLength:"10" maxLength:"128"`
+	}
+}
+
+// sessionItem is one place where one is signed in.
+type sessionItem struct {
+	ID         string    `json:"id" format:"uuid"`
+	Device     string    `json:"device" doc:"The User-Agent of the sign-in"`
+	Address    string    `json:"address" doc:"The IP address of the sign-in"`
+	CreatedAt  time.Time `json:"createdAt"`
+	LastUsedAt time.Time `json:"lastUsedAt" doc:"True to about a minute"`
+	Current    bool      `json:"current" doc:"Whether it is the one that asks"`
+}
+
+type sessionsInput struct{ httpd.PageQuery }
+
+type sessionsOutput struct{ Body httpd.Page[sessionItem] }
+
+type sessionInput struct {
+	ID string `path:"id" maxLength:"40"`
+}
+
+func meRoutes(s *httpd.Server, svc *Service) {
+	const tag = "Me"
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodGet, Path: "/me", Tag: tag, Summary: "My account", Access: httpd.SignedIn.BeforePasswordChange(),
+	}, func(ctx context.Context, _ *struct{}) (*ownAccountOutput, error) {
+		u, err := svc.Me(ctx, httpd.Actor(ctx))
+		return ownAccountFrom(u), err
+	})
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodPatch, Path: "/me", Tag: tag, Summary: "Change my account", Access: httpd.SignedIn,
+		Errors: []int{http.StatusPreconditionFailed, http.StatusPreconditionRequired},
+	}, func(ctx context.Context, in *changeMeInput) (*ownAccountOutput, error) {
+		version, _, err := httpd.IfMatch(in.IfMatch, true)
+		if err != nil {
+			return nil, err
+		}
+		u, err := svc.ChangeMe(ctx, httpd.Actor(ctx), version, Change{Name: in.Body.Name})
+		return ownAccountFrom(u), err
+	})
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodPut, Path: "/me/password", Tag: tag, Summary: "Change my password",
+		Description: "Ends all other sessions.", Access: httpd.SignedIn.BeforePasswordChange(),
+		Errors: []int{http.StatusPreconditionFailed, http.StatusTooManyRequests},
+	}, func(ctx context.Context, in *changePasswordInput) (*struct{}, error) {
+		return nil, svc.ChangePassword(ctx, httpd.Actor(ctx), in.Body.CurrentPassword, in.Body.NewPassword)
+	})
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodGet, Path: "/me/sessions", Tag: tag, Summary: "Where I am signed in", Access: httpd.SignedIn,
+	}, func(ctx context.Context, in *sessionsInput) (*sessionsOutput, error) {
+		return listedSessions(ctx, svc, in.PageQuery)
+	})
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodDelete, Path: "/me/sessions/{id}", Tag: tag, Summary: "Sign out somewhere", Access: httpd.SignedIn,
+		Errors: []int{http.StatusNotFound},
+	}, func(ctx context.Context, in *sessionInput) (*struct{}, error) {
+		return nil, svc.RevokeSession(ctx, httpd.Actor(ctx), in.ID)
+	})
+}
+
+func listedSessions(ctx context.Context, svc *Service, q httpd.PageQuery) (*sessionsOutput, error) {
+	cursor, err := decodeCursor(q.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	sessions, next, err := svc.Sessions(ctx, httpd.Actor(ctx), cursor, q.Limit)
+	if err != nil {
+		return nil, err
+	}
+	out := &sessionsOutput{Body: httpd.Page[sessionItem]{NextCursor: encodeCursor(next)}}
+	for _, x := range sessions {
+		out.Body.Items = append(out.Body.Items, sessionItem{
+			ID: x.PublicID, Device: x.Device, Address: x.Address, CreatedAt: x.CreatedAt, LastUsedAt: x.LastUsedAt, Current: x.Current,
+		})
+	}
+	return out, nil
+}
+
+// decodeCursor gives the id that a page begins below; 0 is the first page.
+func decodeCursor(s string) (id int64, err error) {
+	if s == "" {
+		return 0, nil
+	}
+	return id, httpd.DecodeCursor(s, &id)
+}
+
+func encodeCursor(next int64) string {
+	if next == 0 {
+		return ""
+	}
+	return httpd.EncodeCursor(next)
+}

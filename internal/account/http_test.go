@@ -1,0 +1,299 @@
+package account
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"housecall/internal/auth"
+	"housecall/internal/httpd"
+	"housecall/internal/postgres"
+)
+
+const annRegisters = `{"name":"Ann Patient","email":"Ann@Example.org","password":"correct horse battery","phone":"+49 30 1234",
+	"dateOfBirth":"1980-02-29","gender":"female","address":"1 Main Street"}`
+
+func TestRoutes_Shapes(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+
+	made := h.call("POST", "/auth/register", "", annRegisters)
+	require.Equal(t, http.StatusCreated, made.status, string(made.body))
+	golden(t, "register", made.body)
+	in := h.call("POST", "/auth/login", "", `{"login":"ANN@example.org","password":"correct horse battery"}`)
+	require.Equal(t, http.StatusOK, in.status, string(in.body))
+	golden(t, "login", in.body)
+	again := h.call("POST", "/auth/refresh", "", fmt.Sprintf(`{"refreshToken":%q}`, in.text("refreshToken")))
+	require.Equal(t, http.StatusOK, again.status)
+	golden(t, "login", again.body)
+	ann := again.text("accessToken")
+
+	me := h.call("GET", "/me", ann, "")
+	require.Equal(t, http.StatusOK, me.status)
+	golden(t, "me", me.body)
+	require.Equal(t, `"1"`, me.header.Get("ETag"))
+	golden(t, "sessions", h.call("GET", "/me/sessions", ann, "").body)
+
+	admin := h.token(h.user(auth.Admin, "admin@example.org"))
+	users := h.call("GET", "/users", admin, "")
+	require.Equal(t, http.StatusOK, users.status)
+	golden(t, "users", users.body)
+	golden(t, "user", h.call("GET", "/users/"+made.text("userId"), admin, "").body)
+	_, invited, _ := h.invite("doc@example.org")
+	renewed := h.call("POST", "/users/"+invited+"/invitation", admin, "")
+	require.Equal(t, http.StatusCreated, renewed.status)
+	golden(t, "invitation", renewed.body)
+	accepted := h.call("POST", "/auth/invitations/accept", "", fmt.Sprintf(
+		`{"token":%q,"password":"an invited password"}`, renewed.text("invitationToken")))
+	require.Equal(t, http.StatusOK, accepted.status, string(accepted.body))
+	golden(t, "accept", accepted.body)
+}
+
+func TestRoutes_Access(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	patient, doctor := h.token(h.user(auth.Patient, "p@example.org")), h.token(h.user(auth.Doctor, "d@example.org"))
+	admin, other := h.token(h.user(auth.Admin, "a@example.org")), h.user(auth.Patient, "o@example.org")
+	foreign := h.sessionIDs(h.token(other))[0]
+	routes := []struct {
+		method, path, body string
+		adminOnly          bool
+		adminGets          int // an administrator's own answer, where the others' is 403
+	}{
+		{"POST", "/auth/logout", "", false, 0},
+		{"GET", "/me", "", false, 0},
+		{"PATCH", "/me", `{"name":"X"}`, false, 0},
+		{"PUT", "/me/password", `{"currentPassword":"x","newPassword":"another password"}`, false, 0},
+		{"GET", "/me/sessions", "", false, 0},
+		{"DELETE", "/me/sessions/" + foreign, "", false, 0},
+		{"GET", "/users", "", true, 200},
+		{"GET", "/users/" + other.PublicID, "", true, 200},
+		{"PUT", "/users/" + other.PublicID + "/role", `{"role":"PATIENT"}`, true, 200},
+		{"POST", "/users/" + other.PublicID + "/disable", `{}`, true, 200},
+		{"POST", "/users/" + other.PublicID + "/enable", "", true, 200},
+		{"POST", "/users/" + other.PublicID + "/invitation", "", true, 409},
+	}
+	for _, r := range routes {
+		name := r.method + " " + r.path
+		a := h.call(r.method, r.path, "", r.body)
+		require.Equal(t, 401, a.status, name)
+		require.Equal(t, "unauthenticated", a.text("code"), name)
+		require.Equal(t, 401, h.call(r.method, r.path, "not.a.token", r.body).status, name)
+		if r.adminOnly {
+			require.Equal(t, 403, h.call(r.method, r.path, patient, r.body).status, name)
+			require.Equal(t, 403, h.call(r.method, r.path, doctor, r.body).status, name)
+			require.Equal(t, r.adminGets, h.call(r.method, r.path, admin, r.body).status, name)
+		}
+	}
+	for _, token := range []string{patient, doctor, admin} {
+		require.Equal(t, 404, h.call("DELETE", "/me/sessions/"+foreign, token, "").status)
+	}
+	for _, id := range []string{"nonsense", "00000000-0000-0000-0000-000000000000", "%00", "1"} {
+		require.Contains(t, []int{404, 422}, h.call("DELETE", "/me/sessions/"+id, patient, "").status, id)
+	}
+	for _, path := range []string{"", "/disable", "/enable", "/invitation"} {
+		method := "POST"
+		if path == "" {
+			method = "GET"
+		}
+		require.Equal(t, 404, h.call(method, "/users/PAT0000000000"+path, admin, "").status, path)
+	}
+	require.Equal(t, 404, h.call("PUT", "/users/PAT0000000000/role", admin, `{"role":"DOCTOR"}`).status)
+}
+
+func TestRoutes_Register_BadInput(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	for name, body := range map[string]string{
+		"a role":          `{"name":"A","email":"a@b.example","password":"correct horse battery","role":"ADMIN"}`,
+		"no name":         `{"email":"a@b.example","password":"correct horse battery"}`,
+		"blank name":      `{"name":"  ","email":"a@b.example","password":"correct horse battery"}`,
+		"no address":      `{"name":"A","email":"nobody","password":"correct horse battery"}`,
+		"short password":  `{"name":"A","email":"a@b.example","password":"short"}`,
+		"usual password":  `{"name":"A","email":"a@b.example","password":"qwertyuiop"}`,
+		"no such day":     `{"name":"A","email":"a@b.example","password":"correct horse battery","dateOfBirth":"1999-02-30"}`,
+		"unknown gender":  `{"name":"A","email":"a@b.example","password":"correct horse battery","gender":"1"}`,
+		"NUL in the name": `{"name":"A\u0000","email":"a@b.example","password":"correct horse battery"}`,
+		"number as name":  `{"name":7,"email":"a@b.example","password":"correct horse battery"}`,
+	} {
+		a := h.call("POST", "/auth/register", "", body)
+		require.Equal(t, 422, a.status, name)
+		require.Equal(t, "application/problem+json", a.header.Get("Content-Type"), name)
+		require.NotContains(t, string(a.body), "correct horse battery", name)
+		require.NotEmpty(t, a.field("errors"), name)
+	}
+	require.Equal(t, 400, h.call("POST", "/auth/register", "", `{"name":`).status)
+	_, err := userByEmail(t.Context(), h.pool, "a@b.example")
+	require.Error(t, err, "nothing is half-written")
+}
+
+func TestService_Register_Contended(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.svc.cfg.RegistersPerAddress = 100
+	statuses := make([]answer, 20)
+	together(len(statuses), func(i int) { statuses[i] = h.call("POST", "/auth/register", "", annRegisters) })
+	created := 0
+	for _, a := range statuses {
+		if a.status == http.StatusCreated {
+			created++
+			continue
+		}
+		require.Equal(t, http.StatusConflict, a.status, string(a.body))
+		require.Equal(t, "email_taken", a.text("code"))
+	}
+	require.Equal(t, 1, created)
+	u, err := userByEmail(t.Context(), h.pool, "ann@example.org")
+	require.NoError(t, err)
+	require.Equal(t, []string{"user.register"}, h.audited(u.PublicID))
+	type entry struct{ Phone, Gender, Born, Address string }
+	e, err := one[entry](t.Context(), h.pool, "entry",
+		`select phone, gender, date_of_birth::text as born, address from patients where user_id = $1`, u.ID)
+	require.NoError(t, err)
+	require.Equal(t, entry{"+49 30 1234", "female", "1980-02-29", "1 Main Street"}, e)
+}
+
+func TestService_Register_Throttled(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.svc.cfg.RegistersPerAddress = 2
+	for i, want := range []int{201, 201, 429} {
+		a := h.call("POST", "/auth/register", "", fmt.Sprintf(
+			`{"name":"N","email":"n%d@example.org","password":"correct horse battery"}`, i))
+		require.Equal(t, want, a.status, string(a.body))
+		if want == 429 {
+			require.Equal(t, "1800", a.header.Get("Retry-After"))
+			require.Equal(t, "rate_limited", a.text("code"))
+		}
+	}
+}
+
+func TestRoutes_ChangeMe(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	u := h.user(auth.Patient, "p@example.org")
+	token := h.token(u)
+	require.Equal(t, 428, h.call("PATCH", "/me", token, `{"name":"New"}`).status)
+	require.Equal(t, 412, h.call("PATCH", "/me", token, `{"name":"New"}`, "If-Match", `"9"`).status)
+	require.Equal(t, 412, h.call("PATCH", "/me", token, `{"name":"New"}`, "If-Match", `nine`).status)
+	require.Equal(t, 422, h.call("PATCH", "/me", token, `{"name":" "}`, "If-Match", `"1"`).status)
+	require.Equal(t, 422, h.call("PATCH", "/me", token, `{"role":"ADMIN"}`, "If-Match", `"1"`).status)
+	a := h.call("PATCH", "/me", token, `{"name":" New Name "}`, "If-Match", `"1"`)
+	require.Equal(t, 200, a.status, string(a.body))
+	require.Equal(t, "New Name", a.text("name"))
+	require.Equal(t, `"2"`, a.header.Get("ETag"))
+	require.Equal(t, 412, h.call("PATCH", "/me", token, `{"name":"Late"}`, "If-Match", `"1"`).status)
+	require.Equal(t, 200, h.call("PATCH", "/me", token, `{}`, "If-Match", `"2"`).status)
+
+	var won int
+	results := make([]answer, 10)
+	together(len(results), func(i int) {
+		results[i] = h.call("PATCH", "/me", token, fmt.Sprintf(`{"name":"Name %d"}`, i), "If-Match", `"2"`)
+	})
+	for _, r := range results {
+		if r.status == 200 {
+			won++
+		} else {
+			require.Equal(t, 412, r.status)
+		}
+	}
+	require.Equal(t, 1, won)
+}
+
+func TestRoutes_Users_FilterAndPages(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	admin := h.user(auth.Admin, "boss@example.org")
+	token := h.token(admin)
+	for i := range 4 {
+		h.user(auth.Patient, fmt.Sprintf("p%d@example.org", i))
+	}
+	h.user(auth.Doctor, "a_b%c@example.org")
+	out := h.user(auth.Patient, "out@example.org")
+	_, err := h.svc.Disable(t.Context(), h.actor(token), out.PublicID, false)
+	require.NoError(t, err)
+
+	count := func(query string) int {
+		a := h.call("GET", "/users?"+query, token, "")
+		require.Equal(t, 200, a.status, string(a.body))
+		items, _ := a.field("items").([]any)
+		return len(items)
+	}
+	require.Equal(t, 7, count(""))
+	require.Equal(t, 5, count("role=PATIENT"))
+	require.Equal(t, 1, count("disabled=true"))
+	require.Equal(t, 6, count("disabled=false"))
+	require.Equal(t, 1, count("q=B%25C"))
+	require.Equal(t, 1, count("q=a_b"))
+	require.Equal(t, 0, count("q=%25%25"))
+	require.Equal(t, 1, count("q="+out.PublicID[3:]))
+	require.Equal(t, 422, h.call("GET", "/users?role=NURSE", token, "").status)
+	require.Equal(t, 422, h.call("GET", "/users?disabled=maybe", token, "").status)
+	require.Equal(t, 422, h.call("GET", "/users?cursor=nonsense", token, "").status)
+	require.Equal(t, 422, h.call("GET", "/users?limit=101", token, "").status)
+
+	seen := map[string]bool{}
+	for cursor, pages := "", 0; ; pages++ {
+		a := h.call("GET", "/users?limit=3&cursor="+cursor, token, "")
+		require.Equal(t, 200, a.status)
+		items, _ := a.field("items").([]any)
+		for _, item := range items {
+			id := fmt.Sprint(item.(map[string]any)["userId"])
+			require.False(t, seen[id], "named twice")
+			seen[id] = true
+		}
+		if cursor = a.text("nextCursor"); cursor == "" {
+			require.Equal(t, 2, pages)
+			break
+		}
+	}
+	require.Len(t, seen, 7)
+}
+
+// A cursor can be made by hand; whatever number is in it, the answer is a page.
+func TestRoutes_ForgedCursors(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	admin := h.user(auth.Admin, "admin@example.org")
+	token := h.token(admin)
+	for _, n := range []int64{math.MinInt64, math.MinInt32 - 1, -1, 0, 1, math.MaxInt32 + 1, math.MaxInt64} {
+		for _, list := range []string{"/users", "/me/sessions"} {
+			a := h.call("GET", list+"?cursor="+httpd.EncodeCursor(n), token, "")
+			require.Equal(t, 200, a.status, "%s below %d: %s", list, n, a.body)
+		}
+	}
+	for _, list := range []string{"/users", "/me/sessions"} {
+		for _, forged := range []any{"1", 1.5, strings.Repeat("9", 500), json.Number("9223372036854775808")} {
+			a := h.call("GET", list+"?cursor="+httpd.EncodeCursor(forged), token, "")
+			require.Equal(t, 422, a.status, "%s below %v", list, forged)
+		}
+	}
+}
+
+// invite invites a doctor as the doctor's room does.
+func (h *house) invite(email string) (id int64, publicID, token string) {
+	h.t.Helper()
+	require.NoError(h.t, h.pool.InTx(h.t.Context(), func(tx *postgres.Tx) (err error) {
+		id, publicID, token, _, err = h.svc.Invite(h.t.Context(), tx, auth.System, "Doc Invited", email, auth.Doctor)
+		return err
+	}))
+	return id, publicID, token
+}
+
+// sessionIDs lists the sessions that a token's owner sees, newest first.
+func (h *house) sessionIDs(token string) []string {
+	h.t.Helper()
+	a := h.call("GET", "/me/sessions", token, "")
+	require.Equal(h.t, 200, a.status, string(a.body))
+	items, _ := a.field("items").([]any)
+	var out []string
+	for _, item := range items {
+		out = append(out, fmt.Sprint(item.(map[string]any)["id"]))
+	}
+	return out
+}

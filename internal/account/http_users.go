@@ -1,0 +1,150 @@
+package account
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"housecall/internal/auth"
+	"housecall/internal/httpd"
+)
+
+// listedUser is an account as an administrator sees it.
+type listedUser struct {
+	Identity
+	Disabled           bool      `json:"disabled"`
+	Invited            bool      `json:"invited" doc:"Whether the invitation has not been accepted yet"`
+	MustChangePassword bool      `json:"mustChangePassword"`
+	CreatedAt          time.Time `json:"createdAt"`
+}
+
+func listedFrom(u User) listedUser {
+	return listedUser{
+		Identity: identityOf(u), Disabled: u.DisabledAt != nil, Invited: u.Invited, MustChangePassword: u.MustChangePassword,
+		CreatedAt: u.CreatedAt.UTC(),
+	}
+}
+
+type userOutput struct {
+	ETag string `header:"ETag"`
+	Body listedUser
+}
+
+func userFrom(u User) *userOutput {
+	return &userOutput{ETag: httpd.ETag(u.Version), Body: listedFrom(u)}
+}
+
+type usersInput struct {
+	httpd.PageQuery
+	Query    string `query:"q" maxLength:"100" doc:"Part of the name, the e-mail address or the user id"`
+	Role     string `query:"role" enum:"PATIENT,DOCTOR,ADMIN"`
+	Disabled string `query:"disabled" enum:"true,false" doc:"Only disabled accounts, or only others"`
+}
+
+type usersOutput struct{ Body httpd.Page[listedUser] }
+
+type userInput struct {
+	ID string `path:"id" maxLength:"20"`
+}
+
+type roleInput struct {
+	ID   string `path:"id" maxLength:"20"`
+	Body struct {
+		Role               auth.Role `json:"role" enum:"PATIENT,DOCTOR,ADMIN"`
+		CancelAppointments bool      `json:"cancelAppointments,omitempty" doc:"Cancel the future appointments of one who is a doctor no more"`
+	}
+}
+
+type disableBody struct {
+	CancelAppointments bool `json:"cancelAppointments,omitempty" doc:"Cancel a doctor's future appointments"`
+}
+
+type disableInput struct {
+	ID   string `path:"id" maxLength:"20"`
+	Body *disableBody
+}
+
+type invitationOutput struct {
+	Body struct {
+		InvitationToken string    `json:"invitationToken" doc:"Shown this one time"`
+		ExpiresAt       time.Time `json:"expiresAt"`
+	}
+}
+
+// usersTag groups what administrators do with accounts.
+const usersTag = "Users"
+
+func userRoutes(s *httpd.Server, svc *Service) {
+	admin := httpd.Only(auth.Admin)
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodGet, Path: "/users", Tag: usersTag, Summary: "List accounts", Access: admin,
+	}, func(ctx context.Context, in *usersInput) (*usersOutput, error) {
+		return listedUsers(ctx, svc, in)
+	})
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodGet, Path: "/users/{id}", Tag: usersTag, Summary: "One account", Access: admin,
+		Errors: []int{http.StatusNotFound},
+	}, func(ctx context.Context, in *userInput) (*userOutput, error) {
+		u, err := svc.User(ctx, in.ID)
+		return userFrom(u), err
+	})
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodPut, Path: "/users/{id}/role", Tag: usersTag, Summary: "Change a user's role",
+		Description: "Ends the user's sessions. Nobody changes his own role, and an administrator always remains.",
+		Access:      admin, Errors: []int{http.StatusNotFound, http.StatusConflict},
+	}, func(ctx context.Context, in *roleInput) (*userOutput, error) {
+		u, err := svc.SetRole(ctx, httpd.Actor(ctx), in.ID, in.Body.Role, in.Body.CancelAppointments)
+		return userFrom(u), err
+	})
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodPost, Path: "/users/{id}/invitation", Tag: usersTag, Summary: "Invite an invited user again",
+		Description: "Only while the user has no password. The invitation before stops working.", Status: http.StatusCreated,
+		Access: admin, Errors: []int{http.StatusNotFound, http.StatusConflict},
+	}, func(ctx context.Context, in *userInput) (*invitationOutput, error) {
+		var out invitationOutput
+		var err error
+		out.Body.InvitationToken, out.Body.ExpiresAt, err = svc.Reinvite(ctx, httpd.Actor(ctx), in.ID)
+		return &out, err
+	})
+}
+
+// disableRoutes keep a user out and let him in again.
+func disableRoutes(s *httpd.Server, svc *Service) {
+	admin := httpd.Only(auth.Admin)
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodPost, Path: "/users/{id}/disable", Tag: usersTag, Summary: "Keep a user out",
+		Description: "Ends the user's sessions. A doctor's future appointments must be cancelled along, or first.",
+		Access:      admin, Errors: []int{http.StatusNotFound, http.StatusConflict},
+	}, func(ctx context.Context, in *disableInput) (*userOutput, error) {
+		u, err := svc.Disable(ctx, httpd.Actor(ctx), in.ID, in.Body != nil && in.Body.CancelAppointments)
+		return userFrom(u), err
+	})
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodPost, Path: "/users/{id}/enable", Tag: usersTag, Summary: "Let a disabled user in again", Access: admin,
+		Errors: []int{http.StatusNotFound},
+	}, func(ctx context.Context, in *userInput) (*userOutput, error) {
+		u, err := svc.Enable(ctx, httpd.Actor(ctx), in.ID)
+		return userFrom(u), err
+	})
+}
+
+func listedUsers(ctx context.Context, svc *Service, in *usersInput) (*usersOutput, error) {
+	cursor, err := decodeCursor(in.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	f := Filter{Query: in.Query, Role: auth.Role(in.Role)}
+	if in.Disabled != "" {
+		disabled := in.Disabled == "true"
+		f.Disabled = &disabled
+	}
+	users, next, err := svc.Users(ctx, f, cursor, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	out := &usersOutput{Body: httpd.Page[listedUser]{NextCursor: encodeCursor(next)}}
+	for _, u := range users {
+		out.Body.Items = append(out.Body.Items, listedFrom(u))
+	}
+	return out, nil
+}

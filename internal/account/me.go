@@ -1,0 +1,90 @@
+package account
+
+import (
+	"context"
+
+	"housecall/internal/auth"
+	"housecall/internal/errs"
+	"housecall/internal/postgres"
+)
+
+// Me gives the actor's own account.
+func (s *Service) Me(ctx context.Context, by auth.Actor) (User, error) {
+	return userByID(ctx, s.pool, by.ID)
+}
+
+// Change says what to change of one's own account; nil leaves it.
+type Change struct {
+	Name *string
+}
+
+// ChangeMe changes the actor's own account, if it is still at a version; errs.ErrStale otherwise.
+func (s *Service) ChangeMe(ctx context.Context, by auth.Actor, version int, c Change) (u User, err error) {
+	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
+		if u, err = lockUser(ctx, tx, by.UserID); err != nil {
+			return err
+		}
+		if u.Version != version {
+			return errs.ErrStale
+		}
+		if c.Name == nil {
+			return nil
+		}
+		name, err := NormalizeName(*c.Name)
+		if err != nil {
+			return err
+		}
+		if u, err = updateName(ctx, tx, by.ID, name); err != nil {
+			return err
+		}
+		return record(ctx, tx, by, "user.rename", u, nil)
+	})
+	return u, err
+}
+
+// ChangePassword replaces the actor's password and ends his other sessions. The present one must be right: who
+// found an unlocked screen does not get to keep the account.
+func (s *Service) ChangePassword(ctx context.Context, by auth.Actor, current, next string) error {
+	if err := s.throttlePassword(ctx, by.UserID); err != nil {
+		return err
+	}
+	c, err := credentialsByID(ctx, s.pool, by.ID)
+	if err != nil {
+		return err
+	}
+	ok, err := s.passwords.Matches(ctx, current, c.PasswordHash)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return errs.InvalidField("body.currentPassword", "is not your present password")
+	}
+	if current == next {
+		return errs.InvalidField("body.newPassword", "must differ from the present one")
+	}
+	if err := checkPassword("body.newPassword", next, c.Email, c.Name); err != nil {
+		return err
+	}
+	hash, err := s.passwords.Hash(ctx, next)
+	if err != nil {
+		return err
+	}
+	return s.pool.InTx(ctx, func(tx *postgres.Tx) error {
+		now, err := lockCredentials(ctx, tx, by.ID, false)
+		if err != nil {
+			return err
+		}
+		if now.PasswordHash != c.PasswordHash { // somebody else was faster, and may have meant to lock this session out
+			return errs.ErrStale
+		}
+		if err := updatePassword(ctx, tx, by.ID, hash); err != nil {
+			return err
+		}
+		ended, err := endSessionsOf(ctx, tx, by.ID, by.Session, EndPassword)
+		if err != nil {
+			return err
+		}
+		s.announce(tx, ended...)
+		return record(ctx, tx, by, "user.password", now.User, map[string]any{"endedSessions": len(ended)})
+	})
+}

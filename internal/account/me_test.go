@@ -1,0 +1,144 @@
+package account
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"housecall/internal/auth"
+	"housecall/internal/errs"
+	"housecall/internal/httpd"
+)
+
+func changePassword(current, next string) string {
+	return fmt.Sprintf(`{"currentPassword":%q,"newPassword":%q}`, current, next)
+}
+
+func TestService_ChangePassword(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	u := h.user(auth.Patient, "p@example.org")
+	mine, other := h.token(u), h.token(u)
+	otherSession := h.actor(other).Session
+	var told []int64
+	h.svc.OnSessionsEnded(func(ids []int64) { told = append(told, ids...) })
+
+	for name, body := range map[string]string{
+		"wrong": changePassword("wrong password", "an entirely new one"), "same": changePassword(testPassword, testPassword),
+		"usual": changePassword(testPassword, "qwertyuiop"), "the name": changePassword(testPassword, "p@example.org"),
+		"short": changePassword(testPassword, "short"),
+	} {
+		a := h.call("PUT", "/me/password", mine, body)
+		require.Equal(t, 422, a.status, name)
+		require.NotContains(t, string(a.body), testPassword)
+	}
+	require.Empty(t, told)
+	require.Equal(t, 204, h.call("PUT", "/me/password", mine, changePassword(testPassword, "an entirely new one")).status)
+	require.Equal(t, []int64{otherSession}, told)
+	require.Equal(t, 401, h.call("GET", "/me", other, "").status)
+	require.Equal(t, 200, h.call("GET", "/me", mine, "").status)
+	_, err := h.svc.Login(t.Context(), "p@example.org", testPassword, here)
+	require.ErrorIs(t, err, ErrBadCredentials)
+	_, err = h.svc.Login(t.Context(), "p@example.org", "an entirely new one", here)
+	require.NoError(t, err)
+	require.Contains(t, h.audited(u.PublicID), "user.password")
+}
+
+func TestService_ChangePassword_Contended(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	u := h.user(auth.Patient, "p@example.org")
+	by := h.actor(h.token(u))
+	failures := make([]error, 8)
+	together(len(failures), func(i int) {
+		failures[i] = h.svc.ChangePassword(t.Context(), by, testPassword, fmt.Sprintf("an entirely new one %d", i))
+	})
+	winner := -1
+	for i, err := range failures {
+		if err == nil {
+			require.Equal(t, -1, winner, "changed twice from one password")
+			winner = i
+			continue
+		}
+		// Too late to find the old password, or while the new one was being hashed.
+		require.Contains(t, []errs.Kind{errs.Invalid, errs.PreconditionFailed}, errs.KindOf(err))
+	}
+	_, err := h.svc.Login(t.Context(), "p@example.org", fmt.Sprintf("an entirely new one %d", winner), here)
+	require.NoError(t, err)
+}
+
+func TestService_ChangePassword_Throttled(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.svc.cfg.LoginsPerAccount = 2
+	token := h.token(h.user(auth.Patient, "p@example.org"))
+	for _, want := range []int{422, 422, 429} {
+		require.Equal(t, want, h.call("PUT", "/me/password", token, changePassword("a guess of it", "an entirely new one")).status)
+	}
+}
+
+func TestRoutes_MustChangePassword(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	u := h.user(auth.Admin, "a@example.org")
+	h.exec(`update users set must_change_password = true where id = $1`, u.ID)
+	in := h.call("POST", "/auth/login", "", fmt.Sprintf(`{"login":"a@example.org","password":%q}`, testPassword))
+	require.Equal(t, true, in.field("user.mustChangePassword"))
+	token := in.text("accessToken")
+	for _, r := range [][2]string{{"GET", "/users"}, {"PATCH", "/me"}, {"GET", "/me/sessions"}, {"DELETE", "/me/sessions/x"}} {
+		a := h.call(r[0], r[1], token, "")
+		require.Equal(t, 403, a.status, r)
+		require.Equal(t, "password_change_required", a.text("code"), r)
+	}
+	_, _, err := h.server.AuthenticateToken(t.Context(), token)
+	require.ErrorIs(t, err, httpd.ErrPasswordChange, "nor does he get a socket")
+	require.Equal(t, 200, h.call("GET", "/me", token, "").status)
+	require.Equal(t, 204, h.call("PUT", "/me/password", token, changePassword(testPassword, "an entirely new one")).status)
+	require.Equal(t, 200, h.call("GET", "/users", token, "").status)
+	require.Equal(t, false, h.call("GET", "/me", token, "").field("mustChangePassword"))
+	h.exec(`update users set must_change_password = true where id = $1`, u.ID)
+	require.Equal(t, 204, h.call("POST", "/auth/logout", token, "").status)
+}
+
+// Secrets never reach the log, whatever is done with them, rightly or wrongly.
+func TestRoutes_LogNoSecrets(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	admin := h.token(h.user(auth.Admin, "admin@example.org"))
+	_, invited, invitation := h.invite("doc@example.org")
+	secrets := []string{testSecret, admin, invitation, "correct horse battery", "an entirely new one", "an invited password", "wrong-and-secret"}
+
+	h.call("POST", "/auth/register", "", annRegisters)
+	h.call("POST", "/auth/register", "", annRegisters)
+	h.call("POST", "/auth/register", "", `{"name":"X","email":"wrong-and-secret","password":"wrong-and-secret"}`)
+	in := h.call("POST", "/auth/login", "", `{"login":"ann@example.org","password":"correct horse battery"}`)
+	h.call("POST", "/auth/login", "", `{"login":"ann@example.org","password":"wrong-and-secret"}`)
+	h.call("POST", "/auth/login", "", `{"login":"wrong-and-secret","password":["wrong-and-secret"]}`)
+	again := h.call("POST", "/auth/refresh", "", fmt.Sprintf(`{"refreshToken":%q}`, in.text("refreshToken")))
+	h.exec(`update refresh_tokens set used_at = used_at - interval '1 hour' where used_at is not null`)
+	h.call("POST", "/auth/refresh", "", fmt.Sprintf(`{"refreshToken":%q}`, in.text("refreshToken")))
+	h.call("POST", "/auth/invitations/accept", "", `{"token":"wrong-and-secret","password":"an invited password"}`)
+	h.call("POST", "/users/"+invited+"/invitation", admin, "")
+	h.call("POST", "/auth/invitations/accept", "", fmt.Sprintf(`{"token":%q,"password":"an invited password"}`, invitation))
+	h.call("GET", "/users?q=wrong-and-secret&access_token=wrong-and-secret", admin, "")
+	h.call("PUT", "/me/password", admin, changePassword("wrong-and-secret", "an entirely new one"))
+	h.call("PUT", "/me/password", admin, changePassword(testPassword, "an entirely new one"))
+	// A failing database has the most to say.
+	h.exec(`alter table sessions rename to sessions_away`)
+	broken := h.call("POST", "/auth/login", "", `{"login":"ann@example.org","password":"correct horse battery"}`)
+	require.Equal(t, 500, broken.status)
+	require.Equal(t, 500, h.call("GET", "/me", admin, "").status)
+
+	log := h.log.String()
+	require.Contains(t, log, "/auth/login")
+	require.Contains(t, log, "sessions", "the cause of a 500 is logged")
+	for _, a := range []answer{in, again} {
+		secrets = append(secrets, a.text("accessToken"), a.text("refreshToken"))
+	}
+	for _, secret := range secrets {
+		require.NotEmpty(t, secret)
+		require.NotContains(t, log, secret)
+		require.NotContains(t, string(broken.body), secret)
+	}
+}

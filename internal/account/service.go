@@ -1,0 +1,241 @@
+package account
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"housecall/internal/audit"
+	"housecall/internal/auth"
+	"housecall/internal/config"
+	"housecall/internal/errs"
+	"housecall/internal/httpd"
+	"housecall/internal/postgres"
+)
+
+// Profiles makes what other rooms keep about a user. Both make nothing, and succeed, where it is there already.
+type Profiles interface {
+	// CreatePatient makes a user's entry in the patient registry.
+	CreatePatient(ctx context.Context, tx *postgres.Tx, userID int64, d PatientDetails) error
+	// CreateDoctor makes a user's doctor profile, still empty.
+	CreateDoctor(ctx context.Context, tx *postgres.Tx, userID int64) error
+}
+
+// Doctors knows what a doctor still has to do.
+type Doctors interface {
+	// Release lets a doctor go: it refuses with 409 future_appointments while he has live ones, unless they may
+	// be cancelled, which it then does, with notice. It is called last in its transaction.
+	Release(ctx context.Context, tx *postgres.Tx, doctorID int64, by auth.Actor, cancelAppointments bool) error
+}
+
+// Ports is what the other rooms do for this one.
+type Ports struct {
+	Profiles Profiles
+	Doctors  Doctors
+}
+
+// hasher is what this room needs of auth.Passwords.
+type hasher interface {
+	Hash(ctx context.Context, password string) (string, error)
+	Matches(ctx context.Context, password, encoded string) (bool, error)
+}
+
+var (
+	_ hasher              = (*auth.Passwords)(nil)
+	_ httpd.Authenticator = (*Service)(nil)
+)
+
+// Service is the only door to accounts.
+type Service struct {
+	pool       *postgres.Pool
+	tokens     *auth.Tokens
+	passwords  hasher
+	limiter    httpd.Limiter
+	cfg        config.Config
+	now        func() time.Time
+	ports      Ports
+	successors successors
+
+	hooksMu sync.Mutex // guards hooks
+	hooks   []func(sessions []int64)
+}
+
+// New makes the service. Connect it before it serves.
+func New(pool *postgres.Pool, tokens *auth.Tokens, passwords *auth.Passwords, limiter httpd.Limiter, cfg config.Config,
+	now func() time.Time,
+) (*Service, error) {
+	keys, err := deriveSuccessors(cfg.Secrets())
+	if err != nil {
+		return nil, err
+	}
+	return &Service{
+		pool: pool, tokens: tokens, passwords: passwords, limiter: limiter, cfg: cfg, now: now, successors: keys,
+	}, nil
+}
+
+// Connect gives the service the rooms it depends on. They in turn may need the service, so it comes after New.
+func (s *Service) Connect(p Ports) { s.ports = p }
+
+// Registration is what a patient tells to get an account.
+type Registration struct {
+	Name, Email, Password string
+	Details               PatientDetails
+}
+
+// Register makes an account for a patient, with his entry in the registry. ErrEmailTaken where there is one; 429
+// after too many from the client's address.
+func (s *Service) Register(ctx context.Context, r Registration, client httpd.Client) (User, error) {
+	u, err := newUser(r.Name, r.Email, auth.Patient)
+	if err != nil {
+		return User{}, err
+	}
+	if err := checkPassword("body.password", r.Password, u.Email, u.Name); err != nil {
+		return User{}, err
+	}
+	if err := s.allow(ctx, "register:"+network(client.Address), s.cfg.RegistersPerAddress, time.Hour); err != nil {
+		return User{}, err
+	}
+	hash, err := s.passwords.Hash(ctx, r.Password)
+	if err != nil {
+		return User{}, err
+	}
+	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
+		made, err := insertNew(ctx, tx, u, hash)
+		if err != nil {
+			return err
+		}
+		if err := s.ports.Profiles.CreatePatient(ctx, tx, made.ID, r.Details); err != nil {
+			return fmt.Errorf("enter %s into the registry: %w", made.PublicID, err)
+		}
+		u = made
+		return record(ctx, tx, actorOf(made, 0), "user.register", made, nil)
+	})
+	return u, err
+}
+
+// CreateAdmin makes an administrator who can sign in at once, for the command line.
+func (s *Service) CreateAdmin(ctx context.Context, name, email, password string) (u User, err error) {
+	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
+		u, err = s.CreateWithPassword(ctx, tx, name, email, auth.Admin, password)
+		return err
+	})
+	return u, err
+}
+
+// CreateWithPassword makes a user of any role who can sign in at once, with the profile his role needs. It is for
+// the operator's own hand: the command line and demo data.
+func (s *Service) CreateWithPassword(ctx context.Context, tx *postgres.Tx, name, email string, role auth.Role, password string) (User, error) {
+	u, err := newUser(name, email, role)
+	if err != nil {
+		return User{}, err
+	}
+	if err := checkPassword("body.password", password, u.Email, u.Name); err != nil {
+		return User{}, err
+	}
+	hash, err := s.passwords.Hash(ctx, password)
+	if err != nil {
+		return User{}, err
+	}
+	if u, err = insertNew(ctx, tx, u, hash); err != nil {
+		return User{}, err
+	}
+	if err := s.ensureProfile(ctx, tx, u.ID, role); err != nil {
+		return User{}, err
+	}
+	return u, record(ctx, tx, auth.System, "user.create", u, map[string]any{"role": role})
+}
+
+// FindByEmail gives the user with an address, errs.NotFound where there is none.
+func (s *Service) FindByEmail(ctx context.Context, db postgres.DB, email string) (User, error) {
+	email, err := NormalizeEmail(email)
+	if err != nil {
+		return User{}, err
+	}
+	return userByEmail(ctx, db, email)
+}
+
+// ensureProfile makes what the other rooms keep about a user of a role. An administrator needs nothing.
+func (s *Service) ensureProfile(ctx context.Context, tx *postgres.Tx, userID int64, role auth.Role) error {
+	switch role {
+	case auth.Patient:
+		return s.ports.Profiles.CreatePatient(ctx, tx, userID, PatientDetails{})
+	case auth.Doctor:
+		return s.ports.Profiles.CreateDoctor(ctx, tx, userID)
+	default:
+		return nil
+	}
+}
+
+// newUser checks what a new account is made of.
+func newUser(name, email string, role auth.Role) (User, error) {
+	if !role.Valid() {
+		return User{}, errs.InvalidField("body.role", "must be PATIENT, DOCTOR or ADMIN")
+	}
+	address, emailErr := NormalizeEmail(email)
+	name, nameErr := NormalizeName(name)
+	if err := both(emailErr, nameErr); err != nil {
+		return User{}, err
+	}
+	return User{Email: address, Name: name, Role: role}, nil
+}
+
+// both answers about all bad fields at once.
+func both(problems ...error) error {
+	var fields []errs.Field
+	for _, err := range problems {
+		var e *errs.Error
+		if errors.As(err, &e) {
+			fields = append(fields, e.Fields...)
+		}
+	}
+	if len(fields) == 0 {
+		return nil
+	}
+	return errs.InvalidFields(fields...)
+}
+
+// insertNew stores a new user under a fresh public id.
+func insertNew(ctx context.Context, tx *postgres.Tx, u User, hash string) (User, error) {
+	for range 3 { // two ids of 50 random bits hardly ever collide, three times in a row never
+		u.PublicID = auth.NewPublicID(auth.PrefixFor(u.Role))
+		made, fresh, err := insertUser(ctx, tx, u, hash)
+		if err != nil || fresh {
+			return made, err
+		}
+	}
+	return User{}, errors.New("no free public id")
+}
+
+// actorOf is the user acting for himself.
+func actorOf(u User, session int64) auth.Actor {
+	return auth.Actor{
+		ID: u.ID, UserID: u.PublicID, Name: u.Name, Role: u.Role, Session: session, MustChangePassword: u.MustChangePassword,
+	}
+}
+
+// record audits something done to a user.
+func record(ctx context.Context, tx *postgres.Tx, by auth.Actor, action string, u User, detail map[string]any) error {
+	e := audit.Event{Actor: by, Action: action, Subject: u.PublicID, Detail: detail}
+	if u.Role == auth.Patient {
+		e.PatientID = u.ID
+	}
+	return audit.Record(ctx, tx, e)
+}
+
+// newSecret makes an unguessable token of 256 bits.
+func newSecret() string {
+	var raw [32]byte
+	_, _ = rand.Read(raw[:]) // never fails since Go 1.24
+	return base64.RawURLEncoding.EncodeToString(raw[:])
+}
+
+// fingerprint is what is stored of a token. The token has 256 random bits, so a plain hash is enough.
+func fingerprint(token string) []byte {
+	sum := sha256.Sum256([]byte(token))
+	return sum[:]
+}

@@ -1,0 +1,308 @@
+package account
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"housecall/internal/auth"
+	"housecall/internal/errs"
+	"housecall/internal/httpd"
+	"housecall/internal/postgres"
+)
+
+const (
+	// refreshGrace is how long a used refresh token still gives its successor: for lost answers and parallel tabs.
+	refreshGrace = 30 * time.Second
+	// commitSlack is how much longer than a request's deadline the transaction of a change may take.
+	commitSlack = 5 * time.Second
+)
+
+// SignIn is what a client needs to act for a user. Both tokens are secrets.
+type SignIn struct {
+	AccessToken  string
+	ExpiresIn    time.Duration // of the access token, from now
+	RefreshToken string
+	User         User
+}
+
+// Login signs a user in with his e-mail address or public id. An account that does not exist, is disabled, or has
+// no password is answered like a wrong password, and after as much work: ErrBadCredentials. 429 after too many
+// attempts.
+func (s *Service) Login(ctx context.Context, login, password string, client httpd.Client) (SignIn, error) {
+	if err := s.throttleAddress(ctx, client); err != nil {
+		return SignIn{}, err
+	}
+	login, c, err := s.meant(ctx, login)
+	if err != nil {
+		return SignIn{}, err
+	}
+	if err := s.throttleAccount(ctx, login, c.User, client); err != nil {
+		return SignIn{}, err
+	}
+	hash := c.PasswordHash
+	if c.DisabledAt != nil {
+		hash = "" // compared with the decoy
+	}
+	ok, err := s.passwords.Matches(ctx, password, hash)
+	if err != nil {
+		return SignIn{}, err
+	}
+	if !ok {
+		return SignIn{}, ErrBadCredentials
+	}
+	return s.open(ctx, c, client)
+}
+
+// meant finds the account that a login means, the zero one where there is none, and gives the login as it counts:
+// trimmed, in lower case. A login outside ASCII is nobody's, and is not folded, since ſ and K have an s and a k
+// for their other case: it would be somebody else's.
+func (s *Service) meant(ctx context.Context, login string) (string, credentials, error) {
+	login = strings.TrimSpace(login)
+	known := "" // asked for all the same: every login costs the same work
+	if !strings.ContainsFunc(login, func(r rune) bool { return r > unicode.MaxASCII }) {
+		login = strings.ToLower(login)
+		known = login
+	}
+	c, err := credentialsByLogin(ctx, s.pool, known)
+	if errs.KindOf(err) == errs.NotFound {
+		return login, credentials{}, nil
+	}
+	return login, c, err
+}
+
+// open begins a session for a user who has just proved himself with the password of c.
+func (s *Service) open(ctx context.Context, c credentials, client httpd.Client) (SignIn, error) {
+	var made opened
+	refresh := newSecret()
+	err := s.pool.InTx(ctx, func(tx *postgres.Tx) error {
+		// What was proved may have changed while the hash was computed; from here on it cannot.
+		now, err := lockCredentials(ctx, tx, c.ID, true)
+		if err != nil {
+			return err
+		}
+		if now.PasswordHash != c.PasswordHash || now.DisabledAt != nil {
+			return ErrBadCredentials
+		}
+		c = now
+		made, err = insertSession(ctx, tx, c.ID, client.UserAgent, client.Address, tx.Now().Add(s.cfg.RefreshTTL))
+		if err != nil {
+			return err
+		}
+		if err := insertRefreshToken(ctx, tx, fingerprint(refresh), made.ID); err != nil {
+			return err
+		}
+		return record(ctx, tx, actorOf(c.User, made.ID), "session.open", c.User,
+			map[string]any{"session": made.PublicID, "address": client.Address})
+	})
+	if err != nil {
+		return SignIn{}, err
+	}
+	return s.signIn(c.User, made.ID, refresh)
+}
+
+func (s *Service) signIn(u User, session int64, refresh string) (SignIn, error) {
+	access, expires, err := s.tokens.Issue(actorOf(u, session))
+	if err != nil {
+		return SignIn{}, err
+	}
+	return SignIn{AccessToken: access, ExpiresIn: expires.Sub(s.now()), RefreshToken: refresh, User: u}, nil
+}
+
+// Refresh trades a refresh token for its successor and a new access token. The same token gives the same successor
+// for half a minute; later it means that two parties hold it, and the session ends (RFC 9700, 4.14.2).
+// ErrRefreshToken for any token that does not hold.
+func (s *Service) Refresh(ctx context.Context, token string) (SignIn, error) {
+	var f family
+	var user User
+	var successor string
+	err := s.pool.InTx(ctx, func(tx *postgres.Tx) (err error) {
+		hash := fingerprint(token)
+		if f, err = lockFamily(ctx, tx, hash); err != nil {
+			return err
+		}
+		if user, err = userByID(ctx, tx, f.User); err != nil {
+			return err
+		}
+		t, err := refreshTokenOf(ctx, tx, hash)
+		if err != nil {
+			return err
+		}
+		if t.UsedAt == nil {
+			successor = s.successors.of(token)[0]
+			return rotateRefreshToken(ctx, tx, f.Session, hash, fingerprint(successor), tx.Now().Add(s.cfg.RefreshTTL))
+		}
+		if tx.Now().Sub(*t.UsedAt) <= refreshGrace {
+			successor, err = s.givenSuccessor(ctx, tx, token, f.Session)
+			return err
+		}
+		successor = ""
+		return s.endReused(ctx, tx, f, user) // returned as nil, or the ending would roll back
+	})
+	if errs.KindOf(err) == errs.NotFound || (err == nil && successor == "") {
+		return SignIn{}, ErrRefreshToken
+	}
+	if err != nil {
+		return SignIn{}, err
+	}
+	return s.signIn(user, f.Session, successor)
+}
+
+// givenSuccessor finds which successor a used token was traded for: "" where that was under a secret since dropped.
+func (s *Service) givenSuccessor(ctx context.Context, tx *postgres.Tx, token string, session int64) (string, error) {
+	for _, candidate := range s.successors.of(token) {
+		exists, err := refreshTokenExists(ctx, tx, fingerprint(candidate), session)
+		if err != nil || exists {
+			return candidate, err
+		}
+	}
+	return "", nil
+}
+
+func (s *Service) endReused(ctx context.Context, tx *postgres.Tx, f family, u User) error {
+	if _, err := endSessionByID(ctx, tx, f.Session, EndReuse); err != nil {
+		return err
+	}
+	s.announce(tx, f.Session)
+	return record(ctx, tx, auth.System, "session.reuse", u, map[string]any{"session": f.SessionPublic})
+}
+
+// Authenticate gives whom an access token speaks for, and until when, if its session still counts: not ended, not
+// expired, the user not disabled, his role still the token's. Otherwise errs.ErrUnauthenticated. It costs one
+// query by primary key, and once a minute an update.
+func (s *Service) Authenticate(ctx context.Context, token string) (auth.Actor, time.Time, error) {
+	claims, err := s.tokens.Verify(token)
+	if err != nil {
+		return auth.Actor{}, time.Time{}, errs.ErrUnauthenticated
+	}
+	p, err := sessionPresence(ctx, s.pool, claims.Session)
+	if errs.KindOf(err) == errs.NotFound {
+		return auth.Actor{}, time.Time{}, errs.ErrUnauthenticated
+	}
+	if err != nil {
+		return auth.Actor{}, time.Time{}, err
+	}
+	if p.PublicID != claims.UserID || p.Role != claims.Role {
+		return auth.Actor{}, time.Time{}, errs.ErrUnauthenticated
+	}
+	if p.Idle {
+		if err := touchSession(ctx, s.pool, claims.Session); err != nil {
+			return auth.Actor{}, time.Time{}, err
+		}
+	}
+	return auth.Actor{
+		ID: p.UserID, UserID: p.PublicID, Name: p.Name, Role: p.Role, Session: claims.Session,
+		MustChangePassword: p.MustChangePassword,
+	}, claims.Expires, nil
+}
+
+// Logout ends the actor's session; one that has ended stays so.
+func (s *Service) Logout(ctx context.Context, by auth.Actor) error {
+	return s.pool.InTx(ctx, func(tx *postgres.Tx) error {
+		ended, err := endSessionByID(ctx, tx, by.Session, EndLogout)
+		if errs.KindOf(err) == errs.NotFound {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return s.recordEnd(ctx, tx, by, ended, EndLogout)
+	})
+}
+
+// Sessions lists where a user is signed in, newest first. cursor is 0 or the one that came with the page before;
+// 0 comes with the last page.
+func (s *Service) Sessions(ctx context.Context, by auth.Actor, cursor int64, limit int) ([]Session, int64, error) {
+	stored, err := listSessions(ctx, s.pool, by.ID, cursor, limit)
+	if err != nil {
+		return nil, 0, err
+	}
+	next := int64(0)
+	if len(stored) > limit {
+		stored = stored[:limit]
+		next = stored[limit-1].ID
+	}
+	out := make([]Session, len(stored))
+	for i, r := range stored {
+		out[i] = Session{
+			PublicID: r.PublicID, Device: r.Device, Address: r.Address, CreatedAt: r.CreatedAt.UTC(),
+			LastUsedAt: r.LastUsedAt.UTC(), Current: r.ID == by.Session,
+		}
+	}
+	return out, next, nil
+}
+
+// RevokeSession ends one of the actor's own sessions; errs.NotFound for any other.
+func (s *Service) RevokeSession(ctx context.Context, by auth.Actor, publicID string) error {
+	return s.pool.InTx(ctx, func(tx *postgres.Tx) error {
+		ended, err := endSession(ctx, tx, by.ID, publicID, EndRevoked)
+		if err != nil {
+			return err
+		}
+		return s.recordEnd(ctx, tx, by, ended, EndRevoked)
+	})
+}
+
+func (s *Service) recordEnd(ctx context.Context, tx *postgres.Tx, by auth.Actor, ended opened, reason EndReason) error {
+	s.announce(tx, ended.ID)
+	u := User{ID: by.ID, PublicID: by.UserID, Role: by.Role}
+	return record(ctx, tx, by, "session.end", u, map[string]any{"session": ended.PublicID, "reason": reason})
+}
+
+// OnSessionsEnded has f called after each commit that ended sessions on this instance. Register before serving; f
+// must not block. Other instances learn of them by EndedSessions.
+func (s *Service) OnSessionsEnded(f func(sessions []int64)) {
+	s.hooksMu.Lock()
+	defer s.hooksMu.Unlock()
+	s.hooks = append(s.hooks, f)
+}
+
+// announce calls the hooks once tx has committed.
+func (s *Service) announce(tx *postgres.Tx, sessions ...int64) {
+	if len(sessions) == 0 {
+		return
+	}
+	tx.AfterCommit(func() {
+		s.hooksMu.Lock()
+		hooks := s.hooks
+		s.hooksMu.Unlock()
+		for _, f := range hooks {
+			f(sessions)
+		}
+	})
+}
+
+// EndedSessions gives the sessions that ended since a time of the database, and the time to ask with next. The
+// zero time begins. A change becomes visible only when it commits, so the question reaches back as long as a
+// transaction can take: a session may be named several times, and none is missed. Those that merely expired are
+// not among them.
+func (s *Service) EndedSessions(ctx context.Context, since time.Time) (ended []int64, asOf time.Time, err error) {
+	var from *time.Time
+	if !since.IsZero() {
+		from = &since
+	}
+	e, err := sessionsEndedSince(ctx, s.pool, from, s.cfg.RequestTimeout+commitSlack)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	return e.Ended, e.AsOf.UTC(), nil
+}
+
+// PurgeExpired deletes refresh tokens, sessions and invitations that ended longer ago than a session lives without
+// use, and tells how many rows went. Until then a copied refresh token still gives its thief away.
+func (s *Service) PurgeExpired(ctx context.Context) (int64, error) {
+	const batch = 1000
+	var total int64
+	for {
+		n, more, err := purge(ctx, s.pool, s.cfg.RefreshTTL, batch)
+		total += n
+		if err != nil {
+			return total, fmt.Errorf("purge accounts: %w", err)
+		}
+		if !more {
+			return total, nil
+		}
+	}
+}

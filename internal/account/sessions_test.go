@@ -1,0 +1,359 @@
+package account
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"housecall/internal/auth"
+	"housecall/internal/errs"
+	"housecall/internal/httpd"
+)
+
+var here = httpd.Client{Address: "192.0.2.1", UserAgent: "test"}
+
+// watchedHasher counts what was compared with what.
+type watchedHasher struct {
+	hasher
+	mu       sync.Mutex
+	compared []string
+}
+
+func (w *watchedHasher) Matches(ctx context.Context, password, encoded string) (bool, error) {
+	w.mu.Lock()
+	w.compared = append(w.compared, encoded)
+	w.mu.Unlock()
+	return w.hasher.Matches(ctx, password, encoded)
+}
+
+func TestService_Login_SameWorkAndAnswer(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	watch := &watchedHasher{hasher: h.svc.passwords}
+	h.svc.passwords = watch
+	h.user(auth.Patient, "real@example.org")
+	disabled := h.user(auth.Patient, "disabled@example.org")
+	h.exec(`update users set disabled_at = now() where id = $1`, disabled.ID)
+	h.invite("invited@example.org")
+
+	var bodies []string
+	for _, tc := range []struct{ login, password string }{
+		{"real@example.org", "not the password"},
+		{"nobody@example.org", testPassword},
+		{"PAT0000000000", testPassword},
+		{"disabled@example.org", testPassword},
+		{"invited@example.org", testPassword},
+		{"real@example.org", ""},
+	} {
+		a := h.call("POST", "/auth/login", "", fmt.Sprintf(`{"login":%q,"password":%q}`, tc.login, tc.password), "X-Request-ID", "the-same-id")
+		require.Equal(t, 401, a.status, tc.login)
+		require.Equal(t, "bad_credentials", a.text("code"), tc.login)
+		bodies = append(bodies, string(a.body))
+	}
+	require.Len(t, slices.Compact(bodies), 1, "the answers differ")
+	require.Len(t, watch.compared, len(bodies), "each cost one comparison")
+	for _, i := range []int{1, 2, 3, 4} {
+		require.Empty(t, watch.compared[i], "compared with the decoy")
+	}
+}
+
+func TestService_Login_ByEmailAndUserID(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	u := h.user(auth.Doctor, "doc@example.org")
+	for _, login := range []string{"doc@example.org", " DOC@EXAMPLE.ORG ", u.PublicID, strings.ToLower(u.PublicID)} {
+		r, err := h.svc.Login(t.Context(), login, testPassword, here)
+		require.NoError(t, err, login)
+		require.Equal(t, u.PublicID, r.User.PublicID)
+		require.Equal(t, u.ID, h.actor(r.AccessToken).ID)
+	}
+	require.Equal(t, []string{"user.create", "session.open", "session.open", "session.open", "session.open"}, h.audited(u.PublicID))
+}
+
+func TestService_Login_Throttled(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.svc.cfg.LoginsPerAccount, h.svc.cfg.LoginsPerAddress = 3, 20
+	u := h.user(auth.Patient, "real@example.org")
+	watch := &watchedHasher{hasher: h.svc.passwords}
+	h.svc.passwords = watch
+	try := func(login, password, address string) error {
+		_, err := h.svc.Login(t.Context(), login, password, httpd.Client{Address: address})
+		return err
+	}
+	// An account that exists and one that does not are throttled alike, before any password is looked at.
+	for _, login := range []string{"real@example.org", "nobody@example.org"} {
+		for range 3 {
+			require.ErrorIs(t, try(login, "not the password", "198.51.100.1"), ErrBadCredentials)
+		}
+		before := len(watch.compared)
+		err := try(strings.ToUpper(login), "not the password", "198.51.100.1")
+		require.Equal(t, errs.RateLimited, errs.KindOf(err), login)
+		require.Len(t, watch.compared, before)
+	}
+	// One address cannot go on to other accounts without end.
+	for i := range 20 - 8 {
+		require.ErrorIs(t, try(fmt.Sprintf("x%d@example.org", i), "x", "198.51.100.1"), ErrBadCredentials)
+	}
+	require.Equal(t, errs.RateLimited, errs.KindOf(try("fresh@example.org", "x", "198.51.100.1")))
+
+	// His failures keep nobody else out, until many addresses guess at one account.
+	require.NoError(t, try("real@example.org", testPassword, "203.0.113.5"))
+	for i := 0; errs.KindOf(try("real@example.org", "guess", fmt.Sprintf("198.51.100.%d", 10+i))) != errs.RateLimited; i++ {
+		require.Less(t, i, 3*othersFactor, "guesses from many addresses are never throttled")
+	}
+	require.Equal(t, errs.RateLimited, errs.KindOf(try("real@example.org", testPassword, "203.0.113.99")))
+	// Even then he gets in from where he was before.
+	require.NoError(t, try("real@example.org", testPassword, "203.0.113.5"))
+	require.NoError(t, try(u.PublicID, testPassword, "203.0.113.5"))
+}
+
+// However a login is written, it draws on the one allowance of the account it means.
+func TestService_Login_OneAllowancePerAccount(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.svc.cfg.LoginsPerAccount, h.svc.cfg.LoginsPerAddress = 3, 100
+	u := h.user(auth.Patient, "kiss@example.org")
+	watch := &watchedHasher{hasher: h.svc.passwords}
+	h.svc.passwords = watch
+	try := func(login string) error {
+		_, err := h.svc.Login(t.Context(), login, "not the password", here)
+		return err
+	}
+	for _, login := range []string{u.PublicID, "KISS@example.org", " " + strings.ToLower(u.PublicID) + " "} {
+		require.ErrorIs(t, try(login), ErrBadCredentials, login)
+	}
+	for _, login := range []string{u.PublicID, "kiss@example.org"} {
+		require.Equal(t, errs.RateLimited, errs.KindOf(try(login)), login)
+	}
+	// ſ has S for its upper case, and the Kelvin sign k for its lower: such a login is nobody's, at the usual cost.
+	compared := len(watch.compared)
+	for _, login := range []string{"ki\u017fs@example.org", "\u212aiss@example.org"} {
+		_, err := h.svc.Login(t.Context(), login, testPassword, here)
+		require.ErrorIs(t, err, ErrBadCredentials, login)
+	}
+	require.Equal(t, []string{"", ""}, watch.compared[compared:], "compared with the decoy")
+	h.exec(`update users set public_id = 'PAT00000000SS' where id = $1`, u.ID)
+	_, err := h.svc.Login(t.Context(), "pat00000000\u017f\u017f", testPassword, httpd.Client{Address: "192.0.2.200"})
+	require.ErrorIs(t, err, ErrBadCredentials)
+	// Nor do such logins use up the allowance of the one they resemble, be it anyone's or not.
+	for range 3 {
+		require.ErrorIs(t, try("\u212aate@example.org"), ErrBadCredentials)
+	}
+	require.ErrorIs(t, try("kate@example.org"), ErrBadCredentials)
+}
+
+func TestService_Refresh_OneSuccessor(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	first := h.signIn(h.user(auth.Patient, "p@example.org"))
+	results, failures := make([]SignIn, 20), make([]error, 20)
+	together(len(results), func(i int) { results[i], failures[i] = h.svc.Refresh(t.Context(), first.RefreshToken) })
+	for i, r := range results {
+		require.NoError(t, failures[i])
+		require.Equal(t, results[0].RefreshToken, r.RefreshToken)
+		h.actor(r.AccessToken)
+	}
+	require.NotEqual(t, first.RefreshToken, results[0].RefreshToken)
+	type count struct{ N int }
+	n, err := one[count](t.Context(), h.pool, "tokens", `select count(*)::int as n from refresh_tokens`)
+	require.NoError(t, err)
+	require.Equal(t, 2, n.N)
+	second, err := h.svc.Refresh(t.Context(), results[0].RefreshToken)
+	require.NoError(t, err)
+	require.NotEqual(t, results[0].RefreshToken, second.RefreshToken)
+}
+
+func TestService_Refresh_ReuseEndsTheSession(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	u := h.user(auth.Patient, "p@example.org")
+	first := h.signIn(u)
+	var told []int64
+	h.svc.OnSessionsEnded(func(ids []int64) { told = append(told, ids...) })
+	second, err := h.svc.Refresh(t.Context(), first.RefreshToken)
+	require.NoError(t, err)
+	session := h.actor(second.AccessToken).Session
+
+	h.exec(`update refresh_tokens set used_at = used_at - interval '29 seconds' where used_at is not null`)
+	again, err := h.svc.Refresh(t.Context(), first.RefreshToken)
+	require.NoError(t, err)
+	require.Equal(t, second.RefreshToken, again.RefreshToken)
+
+	h.exec(`update refresh_tokens set used_at = used_at - interval '2 seconds' where used_at is not null`)
+	a := h.call("POST", "/auth/refresh", "", fmt.Sprintf(`{"refreshToken":%q}`, first.RefreshToken))
+	require.Equal(t, 401, a.status)
+	require.Equal(t, "session_ended", a.text("code"))
+	require.Equal(t, []int64{session}, told)
+	_, err = h.svc.Refresh(t.Context(), second.RefreshToken)
+	require.ErrorIs(t, err, ErrRefreshToken, "the thief's copy is worth nothing either")
+	require.Equal(t, 401, h.call("GET", "/me", second.AccessToken, "").status)
+	require.Contains(t, h.audited(u.PublicID), "session.reuse")
+	type row struct{ EndReason EndReason }
+	r, err := one[row](t.Context(), h.pool, "session", `select end_reason from sessions where id = $1`, session)
+	require.NoError(t, err)
+	require.Equal(t, EndReuse, r.EndReason)
+}
+
+func TestService_Refresh_Refused(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	expired, disabled := h.user(auth.Patient, "e@example.org"), h.user(auth.Patient, "d@example.org")
+	a, b := h.signIn(expired), h.signIn(disabled)
+	h.exec(`update sessions set expires_at = now() where user_id = $1`, expired.ID)
+	h.exec(`update users set disabled_at = now() where id = $1`, disabled.ID)
+	for name, token := range map[string]string{
+		"unknown": newSecret(), "empty": "", "expired": a.RefreshToken, "disabled": b.RefreshToken, "access": b.AccessToken,
+	} {
+		_, err := h.svc.Refresh(t.Context(), token)
+		require.ErrorIs(t, err, ErrRefreshToken, name)
+	}
+	require.Equal(t, 401, h.call("GET", "/me", a.AccessToken, "").status)
+	require.Equal(t, 401, h.call("GET", "/me", b.AccessToken, "").status)
+}
+
+func TestService_Refresh_AfterSecretChange(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	first := h.signIn(h.user(auth.Patient, "p@example.org"))
+	given, err := h.svc.Refresh(t.Context(), first.RefreshToken)
+	require.NoError(t, err)
+	h.svc.successors, err = deriveSuccessors([][]byte{[]byte("a new secret"), []byte(testSecret)})
+	require.NoError(t, err)
+	again, err := h.svc.Refresh(t.Context(), first.RefreshToken)
+	require.NoError(t, err)
+	require.Equal(t, given.RefreshToken, again.RefreshToken)
+	h.svc.successors = h.svc.successors[:1]
+	_, err = h.svc.Refresh(t.Context(), first.RefreshToken)
+	require.ErrorIs(t, err, ErrRefreshToken)
+	_, err = h.svc.Refresh(t.Context(), given.RefreshToken)
+	require.NoError(t, err, "not being able to repeat an answer is no theft")
+}
+
+func TestService_StoresNoTokens(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	r := h.signIn(h.user(auth.Patient, "p@example.org"))
+	_, _, invitation := h.invite("i@example.org")
+	type found struct{ Row string }
+	for _, table := range []string{"users", "sessions", "refresh_tokens", "invitations", "audit_events"} {
+		rows, err := many[found](t.Context(), h.pool, table, `select x::text as row from `+table+` x`)
+		require.NoError(t, err)
+		require.NotEmpty(t, rows)
+		for _, row := range rows {
+			for _, secret := range []string{r.RefreshToken, r.AccessToken, invitation, testPassword} {
+				require.NotContains(t, row.Row, secret)
+			}
+		}
+	}
+}
+
+func TestService_Authenticate(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	u := h.user(auth.Patient, "p@example.org")
+	token := h.token(u)
+	a, expires, err := h.svc.Authenticate(t.Context(), token)
+	require.NoError(t, err)
+	require.Equal(t, auth.Actor{ID: u.ID, UserID: u.PublicID, Name: u.Name, Role: auth.Patient, Session: a.Session}, a)
+	require.WithinDuration(t, time.Now().Add(h.svc.cfg.AccessTTL), expires, time.Minute)
+
+	// A token says what its session does not.
+	for name, forged := range map[string]auth.Actor{
+		"another role":    {UserID: u.PublicID, Role: auth.Admin, Session: a.Session},
+		"another user":    {UserID: "PAT0000000000", Role: auth.Patient, Session: a.Session},
+		"another session": {UserID: u.PublicID, Role: auth.Patient, Session: a.Session + 1000},
+	} {
+		token, _, err := h.svc.tokens.Issue(forged)
+		require.NoError(t, err)
+		_, _, err = h.svc.Authenticate(t.Context(), token)
+		require.ErrorIs(t, err, errs.ErrUnauthenticated, name)
+	}
+	// The role in the database decides at once.
+	h.exec(`update users set role = 'DOCTOR' where id = $1`, u.ID)
+	_, _, err = h.svc.Authenticate(t.Context(), token)
+	require.ErrorIs(t, err, errs.ErrUnauthenticated)
+}
+
+func TestService_Authenticate_NotesUseOnceAMinute(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	token := h.token(h.user(auth.Patient, "p@example.org"))
+	type row struct{ LastUsedAt time.Time }
+	used := func() time.Time {
+		r, err := one[row](t.Context(), h.pool, "session", `select last_used_at from sessions`)
+		require.NoError(t, err)
+		return r.LastUsedAt
+	}
+	before := used()
+	h.actor(token)
+	require.Equal(t, before, used())
+	h.exec(`update sessions set last_used_at = last_used_at - interval '61 seconds'`)
+	h.actor(token)
+	require.False(t, used().Before(before))
+}
+
+func TestService_Logout(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	u := h.user(auth.Patient, "p@example.org")
+	mine, other := h.signIn(u), h.token(u)
+	actor := h.actor(mine.AccessToken)
+	var told []int64
+	h.svc.OnSessionsEnded(func(ids []int64) { told = append(told, ids...) })
+	require.Equal(t, 204, h.call("POST", "/auth/logout", mine.AccessToken, "").status)
+	require.Equal(t, 401, h.call("GET", "/me", mine.AccessToken, "").status)
+	_, err := h.svc.Refresh(t.Context(), mine.RefreshToken)
+	require.ErrorIs(t, err, ErrRefreshToken)
+	require.NoError(t, h.svc.Logout(t.Context(), actor), "a second time changes nothing")
+	require.Equal(t, []int64{actor.Session}, told)
+	require.Equal(t, 200, h.call("GET", "/me", other, "").status, "other sessions live on")
+}
+
+func TestService_RevokeSession(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	u := h.user(auth.Patient, "p@example.org")
+	lost, mine := h.token(u), h.token(u)
+	sessions := h.sessionIDs(mine)
+	require.Len(t, sessions, 2)
+	since, asOf, err := h.svc.EndedSessions(t.Context(), time.Time{})
+	require.NoError(t, err)
+	require.Empty(t, since)
+	lostID := h.actor(lost).Session
+
+	require.Equal(t, 204, h.call("DELETE", "/me/sessions/"+sessions[1], mine, "").status)
+	require.Equal(t, 401, h.call("GET", "/me", lost, "").status)
+	require.Equal(t, 404, h.call("DELETE", "/me/sessions/"+sessions[1], mine, "").status)
+	require.Equal(t, sessions[:1], h.sessionIDs(mine))
+
+	ended, next, err := h.svc.EndedSessions(t.Context(), asOf)
+	require.NoError(t, err)
+	require.Equal(t, []int64{lostID}, ended)
+	require.False(t, next.Before(asOf))
+	h.exec(`update sessions set ended_at = ended_at - interval '1 minute' where ended_at is not null`)
+	ended, _, err = h.svc.EndedSessions(t.Context(), next)
+	require.NoError(t, err)
+	require.Empty(t, ended, "what ended long before is not named again")
+}
+
+func TestService_Sessions_Pages(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	u := h.user(auth.Patient, "p@example.org")
+	for range 4 {
+		h.signIn(u)
+	}
+	token := h.token(u)
+	first := h.call("GET", "/me/sessions?limit=3", token, "")
+	rest := h.call("GET", "/me/sessions?limit=3&cursor="+first.text("nextCursor"), token, "")
+	items, _ := rest.field("items").([]any)
+	require.Len(t, items, 2)
+	require.Nil(t, rest.field("nextCursor"))
+}

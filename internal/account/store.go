@@ -1,0 +1,217 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"housecall/internal/auth"
+	"housecall/internal/errs"
+	"housecall/internal/postgres"
+)
+
+// Constraints that code switches on.
+const constraintEmail = "users_email_key"
+
+const userColumns = `u.id, u.public_id, u.email, u.name, u.role, u.must_change_password, u.password_hash is null as invited,
+	u.disabled_at, u.created_at, u.version`
+
+// credentials is a user with what his password is checked against: "" where he has none.
+type credentials struct {
+	User
+	PasswordHash string
+}
+
+// one reads the single row that a query finds; none is errs.Missing(what).
+func one[T any](ctx context.Context, db postgres.DB, what, sql string, args ...any) (T, error) {
+	var zero T
+	rows, err := db.Query(ctx, sql, args...)
+	if err != nil {
+		return zero, fmt.Errorf("read %s: %w", what, postgres.Classify(err))
+	}
+	v, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[T])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return zero, errs.Missing(what)
+	}
+	if err != nil {
+		return zero, fmt.Errorf("read %s: %w", what, postgres.Classify(err))
+	}
+	return v, nil
+}
+
+// many reads all rows that a query finds.
+func many[T any](ctx context.Context, db postgres.DB, what, sql string, args ...any) ([]T, error) {
+	return collect(ctx, db, pgx.RowToStructByName[T], what, sql, args...)
+}
+
+// ids reads a single column of ids.
+func ids(ctx context.Context, db postgres.DB, what, sql string, args ...any) ([]int64, error) {
+	return collect(ctx, db, pgx.RowTo[int64], what, sql, args...)
+}
+
+func collect[T any](ctx context.Context, db postgres.DB, scan pgx.RowToFunc[T], what, sql string, args ...any) ([]T, error) {
+	rows, err := db.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", what, postgres.Classify(err))
+	}
+	all, err := pgx.CollectRows(rows, scan)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", what, postgres.Classify(err))
+	}
+	return all, nil
+}
+
+// exec runs a statement and gives the number of rows it touched or found.
+func exec(ctx context.Context, db postgres.DB, what, sql string, args ...any) (int64, error) {
+	tag, err := db.Exec(ctx, sql, args...)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", what, postgres.Classify(err))
+	}
+	return tag.RowsAffected(), nil
+}
+
+// insertUser stores a new user under u.PublicID; hash "" is an invited one. ErrEmailTaken where the address is
+// in use; fresh is false, and nothing stored, where the public id is.
+func insertUser(ctx context.Context, tx *postgres.Tx, u User, hash string) (_ User, fresh bool, err error) {
+	rows, err := tx.Query(ctx, `
+		insert into users as u (public_id, email, name, role, password_hash, must_change_password)
+		values ($1, $2, $3, $4, nullif($5, ''), $6)
+		on conflict (public_id) do nothing
+		returning `+userColumns, u.PublicID, u.Email, u.Name, u.Role, hash, u.MustChangePassword)
+	if err == nil {
+		u, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[User])
+	}
+	switch {
+	case err == nil:
+		return u, true, nil
+	case errors.Is(err, pgx.ErrNoRows):
+		return User{}, false, nil
+	case postgres.Constraint(err) == constraintEmail:
+		return User{}, false, ErrEmailTaken
+	default:
+		return User{}, false, fmt.Errorf("insert user: %w", postgres.Classify(err))
+	}
+}
+
+func userByID(ctx context.Context, db postgres.DB, id int64) (User, error) {
+	return one[User](ctx, db, "user", `select `+userColumns+` from users u where u.id = $1`, id)
+}
+
+func userByPublicID(ctx context.Context, db postgres.DB, publicID string) (User, error) {
+	return one[User](ctx, db, "user", `select `+userColumns+` from users u where u.public_id = $1`, publicID)
+}
+
+func userByEmail(ctx context.Context, db postgres.DB, email string) (User, error) {
+	return one[User](ctx, db, "user", `select `+userColumns+` from users u where u.email = $1`, email)
+}
+
+// lockUser reads a user and keeps others from changing him until the transaction ends.
+func lockUser(ctx context.Context, tx *postgres.Tx, publicID string) (User, error) {
+	return one[User](ctx, tx, "user", `select `+userColumns+` from users u where u.public_id = $1 for no key update`, publicID)
+}
+
+// lockAdmins gives the ids of all who can act as administrators, and keeps them so until the transaction ends.
+// Whoever takes the role from one of them holds these locks, so the set cannot become empty behind his back.
+func lockAdmins(ctx context.Context, tx *postgres.Tx) ([]int64, error) {
+	return ids(ctx, tx, "administrators", `
+		select id from users
+		where role = 'ADMIN' and disabled_at is null and password_hash is not null
+		order by id for no key update`)
+}
+
+// credentialsByLogin finds whom a login (in lower case) means: an e-mail address or a public id.
+func credentialsByLogin(ctx context.Context, db postgres.DB, login string) (credentials, error) {
+	return one[credentials](ctx, db, "user", `
+		select `+userColumns+`, coalesce(u.password_hash, '') as password_hash
+		from users u where u.email = $1 or u.public_id = $2`, login, strings.ToUpper(login))
+}
+
+// lockCredentials reads a user for a change that rests on his password; share keeps others from changing him,
+// without it nobody else may even open a session meanwhile.
+func lockCredentials(ctx context.Context, tx *postgres.Tx, id int64, share bool) (credentials, error) {
+	lock := ` for no key update`
+	if share {
+		lock = ` for share`
+	}
+	return one[credentials](ctx, tx, "user", `
+		select `+userColumns+`, coalesce(u.password_hash, '') as password_hash
+		from users u where u.id = $1`+lock, id)
+}
+
+func credentialsByID(ctx context.Context, db postgres.DB, id int64) (credentials, error) {
+	return one[credentials](ctx, db, "user", `
+		select `+userColumns+`, coalesce(u.password_hash, '') as password_hash from users u where u.id = $1`, id)
+}
+
+func updateName(ctx context.Context, tx *postgres.Tx, id int64, name string) (User, error) {
+	return one[User](ctx, tx, "user", `
+		update users u set name = $2, version = version + 1, updated_at = now() where u.id = $1
+		returning `+userColumns, id, name)
+}
+
+func updatePassword(ctx context.Context, tx *postgres.Tx, id int64, hash string) error {
+	_, err := exec(ctx, tx, "store password", `
+		update users set password_hash = $2, must_change_password = false, version = version + 1, updated_at = now()
+		where id = $1`, id, hash)
+	return err
+}
+
+func updateRole(ctx context.Context, tx *postgres.Tx, id int64, role auth.Role) (User, error) {
+	return one[User](ctx, tx, "user", `
+		update users u set role = $2, version = version + 1, updated_at = now() where u.id = $1
+		returning `+userColumns, id, role)
+}
+
+func updateDisabled(ctx context.Context, tx *postgres.Tx, id int64, at *time.Time) (User, error) {
+	return one[User](ctx, tx, "user", `
+		update users u set disabled_at = $2, version = version + 1, updated_at = now() where u.id = $1
+		returning `+userColumns, id, at)
+}
+
+// listUsers gives one more than limit where there are more, newest first, of those with an id below before.
+func listUsers(ctx context.Context, db postgres.DB, f Filter, before int64, limit int) ([]User, error) {
+	return many[User](ctx, db, "users", `
+		select `+userColumns+` from users u
+		where ($1 = '' or u.role = $1)
+		  and ($2::boolean is null or (u.disabled_at is not null) = $2)
+		  and ($3 = '' or u.name ilike $3 or u.email ilike $3 or u.public_id ilike $3)
+		  and ($4::bigint = 0 or u.id < $4)
+		order by u.id desc limit $5`, f.Role, f.Disabled, likePattern(f.Query), before, limit+1)
+}
+
+// likePattern finds s anywhere, its own % and _ meaning themselves; "" for "".
+func likePattern(s string) string {
+	if s = strings.TrimSpace(s); s == "" {
+		return ""
+	}
+	return "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(s) + "%"
+}
+
+func insertInvitation(ctx context.Context, tx *postgres.Tx, hash []byte, userID int64, expires time.Time) error {
+	if _, err := exec(ctx, tx, "withdraw invitations", `delete from invitations where user_id = $1 and used_at is null`, userID); err != nil {
+		return err
+	}
+	_, err := exec(ctx, tx, "insert invitation",
+		`insert into invitations (hash, user_id, expires_at) values ($1, $2, $3)`, hash, userID, expires)
+	return err
+}
+
+const openInvitation = `i.hash = $1 and i.used_at is null and i.expires_at > now()
+	and i.user_id = u.id and u.disabled_at is null and u.password_hash is null`
+
+// invitedUser gives whom an invitation that can still be accepted is for.
+func invitedUser(ctx context.Context, db postgres.DB, hash []byte) (User, error) {
+	return one[User](ctx, db, "invitation", `select `+userColumns+` from invitations i, users u where `+openInvitation, hash)
+}
+
+// useInvitation accepts it: of several at once, one gets the user.
+func useInvitation(ctx context.Context, tx *postgres.Tx, hash []byte) (User, error) {
+	return one[User](ctx, tx, "invitation", `
+		with used as (
+			update invitations i set used_at = now() from users u where `+openInvitation+` returning i.user_id)
+		select `+userColumns+` from users u join used on used.user_id = u.id`, hash)
+}

@@ -1,0 +1,77 @@
+package account
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"net/netip"
+	"time"
+
+	"housecall/internal/errs"
+	"housecall/internal/httpd"
+)
+
+const (
+	loginWindow = 15 * time.Minute
+	// othersFactor is how many times the attempts of one address all addresses together have for one account.
+	othersFactor = 5
+)
+
+// throttleAddress refuses a sign-in from an address that has had LoginsPerAddress attempts, at whatever account,
+// before anything is looked up.
+func (s *Service) throttleAddress(ctx context.Context, client httpd.Client) error {
+	return s.allow(ctx, "login:address:"+network(client.Address), s.cfg.LoginsPerAddress, loginWindow)
+}
+
+// throttleAccount refuses a sign-in after too many attempts at one account, before any password is looked at. An
+// account has one allowance, whether it is named by its e-mail address or its public id; a login that is nobody's
+// has one too, so that the answers to both are the same.
+//
+// One address has LoginsPerAccount attempts for one account. All addresses together have a few times as many: that
+// slows a guesser who has many. Who has signed in from where he is now does not share that last limit, so strangers
+// cannot keep him out of his account.
+func (s *Service) throttleAccount(ctx context.Context, login string, u User, client httpd.Client) error {
+	// A public id is upper case and a login is not, so neither can pass for the other.
+	account := hex.EncodeToString(fingerprint(cmp.Or(u.PublicID, login))[:16])
+	if err := s.allow(ctx, "login:pair:"+account+":"+network(client.Address), s.cfg.LoginsPerAccount, loginWindow); err != nil {
+		return err
+	}
+	refused := s.allow(ctx, "login:account:"+account, s.cfg.LoginsPerAccount*othersFactor, loginWindow)
+	if refused == nil {
+		return nil
+	}
+	known, err := signedInFrom(ctx, s.pool, u.ID, client.Address)
+	if err != nil {
+		return err
+	}
+	if known {
+		return nil
+	}
+	return refused
+}
+
+// throttlePassword bounds how often the password of a signed-in user can be guessed with a stolen access token.
+func (s *Service) throttlePassword(ctx context.Context, userID string) error {
+	return s.allow(ctx, "password:"+userID, s.cfg.LoginsPerAccount, loginWindow)
+}
+
+func (s *Service) allow(ctx context.Context, key string, n int, per time.Duration) error {
+	ok, retryAfter := s.limiter.Allow(ctx, key, httpd.Limit{N: n, Per: per})
+	if ok {
+		return nil
+	}
+	return &errs.Error{
+		Kind: errs.RateLimited, Code: "rate_limited", Message: "Too many attempts. Wait a while and try again.",
+		RetryAfter: retryAfter,
+	}
+}
+
+// network is what counts as one address: an IPv6 customer has a whole /64 to choose from.
+func network(address string) string {
+	a, err := netip.ParseAddr(address)
+	if err != nil || a.Unmap().Is4() {
+		return address
+	}
+	p, _ := a.WithZone("").Prefix(64) // 64 bits always fit
+	return p.String()
+}
