@@ -1,0 +1,86 @@
+// Package doctor keeps the doctors' profiles, the public directory, and the routes for hours and booking rules
+// (schedule holds those).
+package doctor
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"housecall/internal/contact"
+	"housecall/internal/errs"
+)
+
+// Bounds of a profile, in characters and years.
+const (
+	MaxText       = 200
+	MaxExperience = 80
+)
+
+// Doctor is a doctor's profile with what others need to know of the user and the schedule behind it.
+type Doctor struct {
+	ID             int64  // users.id
+	UserID         string // public id
+	Name           string
+	Specialization string
+	Qualification  string
+	Experience     int    // years
+	Phone          string // not for the public
+	TimeZone       string // IANA
+	SlotMinutes    int
+	Version        int  // of the profile; hours and rules have their own
+	Active         bool // a doctor by role, and not disabled: can be found and booked
+}
+
+// Profile is what a doctor can say of himself.
+type Profile struct {
+	Specialization string
+	Qualification  string
+	Experience     int // years
+	Phone          string
+}
+
+// Change is a change of a profile: nil leaves a field as it is.
+type Change struct {
+	Specialization *string
+	Qualification  *string
+	Experience     *int
+	Phone          *string
+}
+
+// apply gives the profile after the change.
+func (c Change) apply(p Profile) Profile {
+	set(&p.Specialization, c.Specialization)
+	set(&p.Qualification, c.Qualification)
+	set(&p.Experience, c.Experience)
+	set(&p.Phone, c.Phone)
+	return p
+}
+
+func set[T any](to, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+// normalize trims the texts and names every field that is out of bounds.
+func (p Profile) normalize() (Profile, error) {
+	var bad []errs.Field
+	text := func(s *string, path string, most int) {
+		*s = strings.TrimSpace(*s)
+		if utf8.RuneCountInString(*s) > most || strings.ContainsRune(*s, 0) {
+			bad = append(bad, errs.Field{Path: path, Message: "is too long or holds characters that cannot be stored"})
+		}
+	}
+	text(&p.Specialization, "body.specialization", MaxText)
+	text(&p.Qualification, "body.qualification", MaxText)
+	if p.Phone = strings.TrimSpace(p.Phone); p.Phone != "" && !contact.IsPhone(p.Phone) {
+		bad = append(bad, errs.Field{Path: "body.phone", Message: "must be a telephone number of at most 40 characters"})
+	}
+	if p.Experience < 0 || p.Experience > MaxExperience {
+		bad = append(bad, errs.Field{Path: "body.experience", Message: "must lie between 0 and 80 years"})
+	}
+	if len(bad) > 0 {
+		return p, errs.InvalidFields(bad...)
+	}
+	return p, nil
+}

@@ -1,0 +1,328 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"housecall/internal/auth"
+	"housecall/internal/config"
+	"housecall/internal/errs"
+	"housecall/internal/httpd"
+	"housecall/internal/schedule"
+)
+
+const tag = "doctors"
+
+// ifMatchErrors are the statuses of routes that need If-Match.
+var ifMatchErrors = []int{http.StatusNotFound, http.StatusPreconditionFailed, http.StatusPreconditionRequired}
+
+// Routes registers the room's routes.
+func Routes(s *httpd.Server, svc *Service) {
+	h := handlers{svc}
+	staff := httpd.Only(auth.Doctor, auth.Admin)
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodGet, Path: "/doctors", Tag: tag, Summary: "Search the directory", Access: httpd.Public,
+		Description: "Sorted by name. Disabled doctors are not listed.",
+	}, h.list)
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodPost, Path: "/doctors", Tag: tag, Summary: "Invite a doctor", Status: http.StatusCreated,
+		Description: "The token of the invitation is shown this once.",
+		Access:      httpd.Only(auth.Admin), Errors: []int{http.StatusConflict},
+	}, h.create)
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodGet, Path: "/doctors/{id}", Tag: tag, Summary: "Read a profile", Access: httpd.Public,
+		Description: "The phone number is shown to the doctor himself and to admins.", Errors: []int{http.StatusNotFound},
+	}, h.get)
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodPatch, Path: "/doctors/{id}", Tag: tag, Summary: "Change a profile",
+		Description: "What is left out or null stays as it is; an empty text clears a field.", Access: staff, Errors: ifMatchErrors,
+	}, h.patch)
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodGet, Path: "/doctors/{id}/hours", Tag: tag, Summary: "Read the weekly hours", Access: httpd.Public,
+		Description: "Clock times in the doctor's zone. Hours and booking rules share one ETag.", Errors: []int{http.StatusNotFound},
+	}, h.hours)
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodPut, Path: "/doctors/{id}/hours", Tag: tag, Summary: "Replace the weekly hours",
+		Description: "No interval at all means no bookings. Appointments that are booked stay.", Access: staff, Errors: ifMatchErrors,
+	}, h.setHours)
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodGet, Path: "/doctors/{id}/booking-rules", Tag: tag, Summary: "Read the booking rules",
+		Access: httpd.Public, Errors: []int{http.StatusNotFound},
+	}, h.rules)
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodPut, Path: "/doctors/{id}/booking-rules", Tag: tag, Summary: "Replace the booking rules",
+		Description: "Hours keep their clock times in a new zone. Appointments that are booked stay.", Access: staff, Errors: ifMatchErrors,
+	}, h.setRules)
+}
+
+type handlers struct{ svc *Service }
+
+// Path names a doctor. It and Match are exported because Huma overlooks what it cannot reach by reflection.
+type Path struct {
+	ID string `path:"id" maxLength:"20" doc:"The doctor's public id"`
+}
+
+// Match holds the precondition of a change.
+type Match struct {
+	IfMatch string `header:"If-Match" doc:"The ETag you last saw"`
+}
+
+// profileBody is a doctor as anyone sees him; Phone is empty but for himself and admins.
+type profileBody struct {
+	UserID         string `json:"userId"`
+	Name           string `json:"name"`
+	Specialization string `json:"specialization"`
+	Qualification  string `json:"qualification"`
+	Experience     int    `json:"experience" doc:"Years"`
+	Phone          string `json:"phone,omitempty" doc:"Only for the doctor himself and admins"`
+	TimeZone       string `json:"timeZone" doc:"IANA zone of the doctor's hours"`
+	SlotMinutes    int    `json:"slotMinutes"`
+}
+
+// publicBody is what a stranger may see; nothing but privateBody adds the phone.
+func publicBody(d Doctor) profileBody {
+	return profileBody{
+		UserID: d.UserID, Name: d.Name, Specialization: d.Specialization, Qualification: d.Qualification,
+		Experience: d.Experience, TimeZone: d.TimeZone, SlotMinutes: d.SlotMinutes,
+	}
+}
+
+func privateBody(d Doctor) profileBody {
+	b := publicBody(d)
+	b.Phone = d.Phone
+	return b
+}
+
+type profileOutput struct {
+	ETag string `header:"ETag"`
+	Body profileBody
+}
+
+type listInput struct {
+	httpd.PageQuery
+	Q              string `query:"q" maxLength:"100" doc:"Text in name, specialization or qualification"`
+	Specialization string `query:"specialization" maxLength:"200" doc:"Exactly this specialization, whatever the case"`
+}
+
+type listOutput struct{ Body httpd.Page[profileBody] }
+
+func (h handlers) list(ctx context.Context, in *listInput) (*listOutput, error) {
+	var after Position
+	if err := httpd.DecodeCursor(in.Cursor, &after.Name, &after.UserID); err != nil {
+		return nil, err
+	}
+	page, more, err := h.svc.Directory(ctx, Filter{Text: in.Q, Specialization: in.Specialization}, after, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	out := &listOutput{}
+	for _, d := range page {
+		out.Body.Items = append(out.Body.Items, publicBody(d))
+	}
+	if more {
+		last := page[len(page)-1]
+		out.Body.NextCursor = httpd.EncodeCursor(last.Name, last.UserID)
+	}
+	return out, nil
+}
+
+func (h handlers) get(ctx context.Context, in *Path) (*profileOutput, error) {
+	d, err := h.svc.Get(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	out := &profileOutput{ETag: httpd.ETag(d.Version), Body: publicBody(d)}
+	if a := httpd.Actor(ctx); a.Role == auth.Admin || a.ID == d.ID {
+		out.Body = privateBody(d)
+	}
+	return out, nil
+}
+
+type createInput struct {
+	Body struct {
+		Name           string `json:"name" minLength:"1" maxLength:"100"`
+		Email          string `json:"email" minLength:"3" maxLength:"254"`
+		Specialization string `json:"specialization" maxLength:"200"`
+		Qualification  string `json:"qualification" maxLength:"200"`
+		Experience     int    `json:"experience" minimum:"0" maximum:"80" doc:"Years"`
+		Phone          string `json:"phone" maxLength:"40"`
+		TimeZone       string `json:"timeZone,omitempty" maxLength:"64" doc:"IANA zone; the clinic's if left out"`
+		SlotMinutes    int    `json:"slotMinutes,omitempty" minimum:"5" maximum:"480" doc:"The clinic's if left out"`
+	}
+}
+
+type createOutput struct {
+	ETag     string `header:"ETag"`
+	Location string `header:"Location"`
+	Body     struct {
+		profileBody
+		Invitation invitationBody `json:"invitation"`
+	}
+}
+
+type invitationBody struct {
+	Token     string    `json:"token" doc:"For POST /auth/invitations/accept; shown this once"`
+	ExpiresAt time.Time `json:"expiresAt"`
+}
+
+func (h handlers) create(ctx context.Context, in *createInput) (*createOutput, error) {
+	b := in.Body
+	d, inv, err := h.svc.Invite(ctx, httpd.Actor(ctx), NewDoctor{
+		Name: b.Name, Email: b.Email, TimeZone: b.TimeZone, SlotMinutes: b.SlotMinutes,
+		Profile: Profile{Specialization: b.Specialization, Qualification: b.Qualification, Experience: b.Experience, Phone: b.Phone},
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := &createOutput{ETag: httpd.ETag(d.Version), Location: httpd.APIPrefix + "/doctors/" + d.UserID}
+	out.Body.profileBody = privateBody(d)
+	out.Body.Invitation = invitationBody(inv)
+	return out, nil
+}
+
+type patchInput struct {
+	Path
+	Match
+	Body struct {
+		Specialization *string `json:"specialization,omitempty" maxLength:"200"`
+		Qualification  *string `json:"qualification,omitempty" maxLength:"200"`
+		Experience     *int    `json:"experience,omitempty" minimum:"0" maximum:"80" doc:"Years"`
+		Phone          *string `json:"phone,omitempty" maxLength:"40"`
+	}
+}
+
+func (h handlers) patch(ctx context.Context, in *patchInput) (*profileOutput, error) {
+	version, _, err := httpd.IfMatch(in.IfMatch, true)
+	if err != nil {
+		return nil, err
+	}
+	d, err := h.svc.Change(ctx, httpd.Actor(ctx), in.ID, version, Change(in.Body))
+	if err != nil {
+		return nil, err
+	}
+	return &profileOutput{ETag: httpd.ETag(d.Version), Body: privateBody(d)}, nil
+}
+
+type intervalBody struct {
+	Weekday int    `json:"weekday" minimum:"1" maximum:"7" doc:"1 is Monday (ISO 8601)"`
+	From    string `json:"from" minLength:"5" maxLength:"5" example:"09:30"`
+	To      string `json:"to" minLength:"5" maxLength:"5" example:"12:00" doc:"24:00 is the end of the day"`
+}
+
+type hoursOutput struct {
+	ETag string `header:"ETag"`
+	Body struct {
+		Intervals []intervalBody `json:"intervals"`
+		TimeZone  string         `json:"timeZone" doc:"IANA zone of the clock times"`
+		Custom    bool           `json:"custom" doc:"false: the clinic's default hours"`
+	}
+}
+
+func hoursOf(r schedule.Rules) *hoursOutput {
+	out := &hoursOutput{ETag: httpd.ETag(r.Version)}
+	out.Body.TimeZone, out.Body.Custom = r.TimeZone, r.CustomHours
+	out.Body.Intervals = make([]intervalBody, len(r.Hours))
+	for i, v := range r.Hours {
+		out.Body.Intervals[i] = intervalBody{Weekday: v.Weekday, From: config.FormatClock(v.From), To: config.FormatClock(v.To)}
+	}
+	return out
+}
+
+func (h handlers) hours(ctx context.Context, in *Path) (*hoursOutput, error) {
+	r, err := h.svc.Rules(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return hoursOf(r), nil
+}
+
+type setHoursInput struct {
+	Path
+	Match
+	Body struct {
+		Intervals []intervalBody `json:"intervals" maxItems:"70" doc:"At most 10 a day, without overlap"`
+	}
+}
+
+func (h handlers) setHours(ctx context.Context, in *setHoursInput) (*hoursOutput, error) {
+	version, _, err := httpd.IfMatch(in.IfMatch, true)
+	if err != nil {
+		return nil, err
+	}
+	week, err := weekOf(in.Body.Intervals)
+	if err != nil {
+		return nil, err
+	}
+	r, err := h.svc.SetHours(ctx, httpd.Actor(ctx), in.ID, version, week)
+	if err != nil {
+		return nil, err
+	}
+	return hoursOf(r), nil
+}
+
+// weekOf reads the clock times, naming each that is none.
+func weekOf(in []intervalBody) ([]schedule.Interval, error) {
+	out := make([]schedule.Interval, len(in))
+	var bad []errs.Field
+	clock := func(s string, i int, field string) int {
+		n, err := config.ParseClock(s)
+		if err != nil {
+			bad = append(bad, errs.Field{Path: fmt.Sprintf("body.intervals[%d].%s", i, field), Message: err.Error()})
+		}
+		return n
+	}
+	for i, v := range in {
+		out[i] = schedule.Interval{Weekday: v.Weekday, From: clock(v.From, i, "from"), To: clock(v.To, i, "to")}
+	}
+	if len(bad) > 0 {
+		return nil, errs.InvalidFields(bad...)
+	}
+	return out, nil
+}
+
+type rulesBody struct {
+	TimeZone    string `json:"timeZone" minLength:"1" maxLength:"64" doc:"IANA zone"`
+	SlotMinutes int    `json:"slotMinutes" minimum:"5" maximum:"480"`
+}
+
+type rulesOutput struct {
+	ETag string `header:"ETag"`
+	Body struct {
+		TimeZone    string `json:"timeZone"`
+		SlotMinutes int    `json:"slotMinutes"`
+	}
+}
+
+func rulesOf(r schedule.Rules) *rulesOutput {
+	out := &rulesOutput{ETag: httpd.ETag(r.Version)}
+	out.Body.TimeZone, out.Body.SlotMinutes = r.TimeZone, r.SlotMinutes
+	return out
+}
+
+func (h handlers) rules(ctx context.Context, in *Path) (*rulesOutput, error) {
+	r, err := h.svc.Rules(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return rulesOf(r), nil
+}
+
+type setRulesInput struct {
+	Path
+	Match
+	Body rulesBody
+}
+
+func (h handlers) setRules(ctx context.Context, in *setRulesInput) (*rulesOutput, error) {
+	version, _, err := httpd.IfMatch(in.IfMatch, true)
+	if err != nil {
+		return nil, err
+	}
+	r, err := h.svc.SetRules(ctx, httpd.Actor(ctx), in.ID, version, in.Body.TimeZone, in.Body.SlotMinutes)
+	if err != nil {
+		return nil, err
+	}
+	return rulesOf(r), nil
+}

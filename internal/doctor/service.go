@@ -1,0 +1,267 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"housecall/internal/audit"
+	"housecall/internal/auth"
+	"housecall/internal/errs"
+	"housecall/internal/postgres"
+	"housecall/internal/schedule"
+)
+
+// Inviter makes a user who sets his password by a one-time token; account implements it.
+type Inviter interface {
+	// Invite makes the user and his invitation in the transaction. token is shown once and kept only as a hash.
+	Invite(ctx context.Context, tx *postgres.Tx, by auth.Actor, name, email string, role auth.Role) (userID int64, publicID, token string, expires time.Time, err error)
+}
+
+// Service is the door to doctors.
+type Service struct {
+	pool      *postgres.Pool
+	schedules *schedule.Service
+	inviter   Inviter
+}
+
+// New makes the room. inviter is called by Invite only.
+func New(pool *postgres.Pool, schedules *schedule.Service, inviter Inviter) *Service {
+	return &Service{pool: pool, schedules: schedules, inviter: inviter}
+}
+
+// Resolve gives the doctor of a public id: errs.NotFound unless he is one by role and not disabled.
+func (s *Service) Resolve(ctx context.Context, db postgres.DB, publicID string) (Doctor, error) {
+	d, err := selectActive(ctx, db, publicID)
+	if err != nil {
+		return Doctor{}, err
+	}
+	all := []Doctor{d}
+	err = s.addSchedules(ctx, db, all)
+	return all[0], err
+}
+
+// Find is Resolve for those who need the id only.
+func (s *Service) Find(ctx context.Context, db postgres.DB, publicID string) (int64, error) {
+	d, err := selectActive(ctx, db, publicID)
+	return d.ID, err
+}
+
+// ByIDs gives profiles by id in a constant number of statements, those included who are doctors no more: past
+// appointments still name them. An id without a profile is left out.
+func (s *Service) ByIDs(ctx context.Context, db postgres.DB, ids ...int64) (map[int64]Doctor, error) {
+	if len(ids) == 0 {
+		return map[int64]Doctor{}, nil
+	}
+	found, err := selectByIDs(ctx, db, ids)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.addSchedules(ctx, db, found); err != nil {
+		return nil, err
+	}
+	out := make(map[int64]Doctor, len(found))
+	for _, d := range found {
+		out[d.ID] = d
+	}
+	return out, nil
+}
+
+// Lock takes the doctor's row until the transaction ends. Booking takes it first, so that all that changes one
+// doctor's day stands in one line; errs.NotFound without a profile.
+func (s *Service) Lock(ctx context.Context, tx *postgres.Tx, doctorID int64) error {
+	return lockDoctor(ctx, tx, doctorID)
+}
+
+// Create makes the empty profile of a user who becomes a doctor; one that is there stays as it is.
+func (s *Service) Create(ctx context.Context, tx *postgres.Tx, userID int64) error {
+	return insertEmpty(ctx, tx, userID)
+}
+
+// Filter narrows the directory; empty fields do not.
+type Filter struct {
+	Text           string // found in name, specialization or qualification, whatever the case
+	Specialization string // exact, whatever the case
+}
+
+// Position is the place of a doctor in the directory, which is sorted by name and public id.
+type Position struct{ Name, UserID string }
+
+// Directory lists up to limit active doctors after a position (zero: from the start) and tells whether there
+// are more.
+func (s *Service) Directory(ctx context.Context, f Filter, after Position, limit int) (page []Doctor, more bool, err error) {
+	page, err = selectDirectory(ctx, s.pool, f, after, limit+1)
+	if err != nil {
+		return nil, false, err
+	}
+	if more = len(page) > limit; more {
+		page = page[:limit]
+	}
+	return page, more, s.addSchedules(ctx, s.pool, page)
+}
+
+// Get is Resolve outside a transaction.
+func (s *Service) Get(ctx context.Context, publicID string) (Doctor, error) {
+	return s.Resolve(ctx, s.pool, publicID)
+}
+
+// NewDoctor is what an admin says of a doctor whom he invites.
+type NewDoctor struct {
+	Name, Email string
+	Profile
+	TimeZone    string // "": the clinic's
+	SlotMinutes int    // 0: the clinic's
+}
+
+// Invitation lets a doctor set his first password. Token is shown once.
+type Invitation struct {
+	Token     string
+	ExpiresAt time.Time
+}
+
+// Invite makes a doctor with his profile and an invitation.
+func (s *Service) Invite(ctx context.Context, by auth.Actor, n NewDoctor) (Doctor, Invitation, error) {
+	profile, err := n.normalize()
+	if err != nil {
+		return Doctor{}, Invitation{}, err
+	}
+	var d Doctor
+	var inv Invitation
+	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
+		id, publicID, token, expires, err := s.inviter.Invite(ctx, tx, by, n.Name, n.Email, auth.Doctor)
+		if err != nil {
+			return fmt.Errorf("invite a doctor: %w", err)
+		}
+		inv = Invitation{Token: token, ExpiresAt: expires}
+		if err := s.fill(ctx, tx, id, profile, n); err != nil {
+			return err
+		}
+		if d, err = s.Resolve(ctx, tx, publicID); err != nil {
+			return err
+		}
+		return audit.Record(ctx, tx, audit.Event{Actor: by, Action: "doctor.create", Subject: publicID})
+	})
+	return d, inv, err
+}
+
+// fill writes what the admin said into the new doctor's profile and schedule.
+func (s *Service) fill(ctx context.Context, tx *postgres.Tx, id int64, p Profile, n NewDoctor) error {
+	if err := insertEmpty(ctx, tx, id); err != nil {
+		return err
+	}
+	if err := updateProfile(ctx, tx, id, 0, p); err != nil {
+		return err
+	}
+	if n.TimeZone == "" && n.SlotMinutes == 0 {
+		return nil
+	}
+	zone, length := s.schedules.Defaults()
+	if n.TimeZone != "" {
+		zone = n.TimeZone
+	}
+	if n.SlotMinutes != 0 {
+		length = n.SlotMinutes
+	}
+	_, err := s.schedules.SetRules(ctx, tx, id, schedule.FirstVersion, zone, length)
+	return err
+}
+
+// Change changes a profile, by compare-and-swap on its version. Only the doctor himself and an admin may: for
+// another doctor it is errs.NotFound.
+func (s *Service) Change(ctx context.Context, by auth.Actor, publicID string, version int, c Change) (Doctor, error) {
+	var d Doctor
+	err := s.pool.InTx(ctx, func(tx *postgres.Tx) error {
+		var err error
+		if d, err = s.mine(ctx, tx, by, publicID); err != nil {
+			return err
+		}
+		p, err := c.apply(Profile{
+			Specialization: d.Specialization, Qualification: d.Qualification, Experience: d.Experience, Phone: d.Phone,
+		}).normalize()
+		if err != nil {
+			return err
+		}
+		if d.Version != version {
+			return errs.ErrStale
+		}
+		if err := updateProfile(ctx, tx, d.ID, version, p); err != nil {
+			return err
+		}
+		if d, err = s.Resolve(ctx, tx, publicID); err != nil {
+			return err
+		}
+		return audit.Record(ctx, tx, audit.Event{Actor: by, Action: "doctor.change", Subject: publicID})
+	})
+	return d, err
+}
+
+// Rules gives an active doctor's hours and booking rules.
+func (s *Service) Rules(ctx context.Context, publicID string) (schedule.Rules, error) {
+	id, err := s.Find(ctx, s.pool, publicID)
+	if err != nil {
+		return schedule.Rules{}, err
+	}
+	all, err := s.schedules.Rules(ctx, s.pool, id)
+	return all[id], err
+}
+
+// SetHours replaces the weekly hours; rights and version as in Change.
+func (s *Service) SetHours(ctx context.Context, by auth.Actor, publicID string, version int, week []schedule.Interval) (schedule.Rules, error) {
+	return s.reschedule(ctx, by, publicID, "doctor.hours", func(tx *postgres.Tx, id int64) (schedule.Rules, error) {
+		return s.schedules.SetHours(ctx, tx, id, version, week)
+	})
+}
+
+// SetRules changes zone and slot length; rights and version as in Change.
+func (s *Service) SetRules(ctx context.Context, by auth.Actor, publicID string, version int, timeZone string, slotMinutes int) (schedule.Rules, error) {
+	return s.reschedule(ctx, by, publicID, "doctor.rules", func(tx *postgres.Tx, id int64) (schedule.Rules, error) {
+		return s.schedules.SetRules(ctx, tx, id, version, timeZone, slotMinutes)
+	})
+}
+
+// reschedule changes the schedule under the doctor's lock, so that no booking sees half of it.
+func (s *Service) reschedule(ctx context.Context, by auth.Actor, publicID, action string, change func(tx *postgres.Tx, id int64) (schedule.Rules, error)) (schedule.Rules, error) {
+	var r schedule.Rules
+	err := s.pool.InTx(ctx, func(tx *postgres.Tx) error {
+		d, err := s.mine(ctx, tx, by, publicID)
+		if err != nil {
+			return err
+		}
+		if r, err = change(tx, d.ID); err != nil {
+			return err
+		}
+		return audit.Record(ctx, tx, audit.Event{Actor: by, Action: action, Subject: publicID})
+	})
+	return r, err
+}
+
+// mine resolves and locks a doctor whom the actor may change: himself, or anyone if he is an admin.
+func (s *Service) mine(ctx context.Context, tx *postgres.Tx, by auth.Actor, publicID string) (Doctor, error) {
+	d, err := selectActive(ctx, tx, publicID)
+	if err != nil {
+		return Doctor{}, err
+	}
+	if by.Role != auth.Admin && by.ID != d.ID {
+		return Doctor{}, errs.Missing("doctor")
+	}
+	if err := lockDoctor(ctx, tx, d.ID); err != nil {
+		return Doctor{}, err
+	}
+	return selectActive(ctx, tx, publicID) // as it is under the lock
+}
+
+func (s *Service) addSchedules(ctx context.Context, db postgres.DB, doctors []Doctor) error {
+	ids := make([]int64, len(doctors))
+	for i, d := range doctors {
+		ids[i] = d.ID
+	}
+	rules, err := s.schedules.Rules(ctx, db, ids...)
+	if err != nil {
+		return err
+	}
+	for i := range doctors {
+		r := rules[doctors[i].ID]
+		doctors[i].TimeZone, doctors[i].SlotMinutes = r.TimeZone, r.SlotMinutes
+	}
+	return nil
+}

@@ -1,0 +1,166 @@
+package patient
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"housecall/internal/auth"
+	"housecall/internal/httpd"
+)
+
+const tag = "patients"
+
+// Routes registers the room's routes.
+func Routes(s *httpd.Server, svc *Service) {
+	h := handlers{svc}
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodGet, Path: "/patients", Tag: tag, Summary: "List patients", Access: httpd.SignedIn,
+		Description: "An admin sees all, a doctor those assigned to him or his by appointment, a patient himself.",
+	}, h.list)
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodGet, Path: "/patients/{id}", Tag: tag, Summary: "Read an entry of the registry", Access: httpd.SignedIn,
+		Description: "For the patient himself, his doctors and admins; reading another's entry is audited.",
+		Errors:      []int{http.StatusNotFound},
+	}, h.get)
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodPatch, Path: "/patients/{id}", Tag: tag, Summary: "Change an entry of the registry", Access: httpd.SignedIn,
+		Description: "For the patient himself and admins. What is left out or null stays as it is; an empty text clears a field.",
+		Errors: []int{
+			http.StatusForbidden, http.StatusNotFound, http.StatusPreconditionFailed, http.StatusPreconditionRequired,
+		},
+	}, h.patch)
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodPut, Path: "/patients/{id}/doctor", Tag: tag, Summary: "Assign a doctor",
+		Description: "An admin assigns any doctor, a doctor himself only. null takes the assignment back. A doctor who " +
+			"cannot read the entry yet sends If-Match: *, which stands for any version. Audited.",
+		Access: httpd.Only(auth.Doctor, auth.Admin),
+		Errors: []int{http.StatusNotFound, http.StatusPreconditionFailed, http.StatusPreconditionRequired},
+	}, h.assign)
+}
+
+type handlers struct{ svc *Service }
+
+// Path names a patient. It is exported because Huma overlooks what it cannot reach by reflection.
+type Path struct {
+	ID string `path:"id" maxLength:"20" doc:"The patient's public id"`
+}
+
+type entryBody struct {
+	UserID      string      `json:"userId"`
+	Name        string      `json:"name"`
+	Phone       string      `json:"phone"`
+	Gender      string      `json:"gender" enum:"male,female,other," doc:"Empty: unknown"`
+	DateOfBirth string      `json:"dateOfBirth,omitempty" format:"date" doc:"Absent: unknown"`
+	Address     string      `json:"address"`
+	Doctor      *doctorBody `json:"doctor,omitempty" doc:"The assigned doctor; absent: none"`
+}
+
+type doctorBody struct {
+	UserID string `json:"userId"`
+	Name   string `json:"name"`
+}
+
+func bodyOf(p Patient) entryBody {
+	b := entryBody{UserID: p.UserID, Name: p.Name, Phone: p.Phone, Gender: p.Gender, Address: p.Address}
+	if p.DateOfBirth != nil {
+		b.DateOfBirth = p.DateOfBirth.Format(time.DateOnly)
+	}
+	if p.Doctor != nil {
+		b.Doctor = &doctorBody{UserID: p.Doctor.UserID, Name: p.Doctor.Name}
+	}
+	return b
+}
+
+type entryOutput struct {
+	ETag string `header:"ETag"`
+	Body entryBody
+}
+
+func outputOf(p Patient, err error) (*entryOutput, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &entryOutput{ETag: httpd.ETag(p.Version), Body: bodyOf(p)}, nil
+}
+
+type listInput struct{ httpd.PageQuery }
+
+type listOutput struct{ Body httpd.Page[entryBody] }
+
+func (h handlers) list(ctx context.Context, in *listInput) (*listOutput, error) {
+	var after string
+	if err := httpd.DecodeCursor(in.Cursor, &after); err != nil {
+		return nil, err
+	}
+	page, more, err := h.svc.List(ctx, httpd.Actor(ctx), after, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	out := &listOutput{}
+	for _, p := range page {
+		out.Body.Items = append(out.Body.Items, bodyOf(p))
+	}
+	if more {
+		out.Body.NextCursor = httpd.EncodeCursor(page[len(page)-1].UserID)
+	}
+	return out, nil
+}
+
+func (h handlers) get(ctx context.Context, in *Path) (*entryOutput, error) {
+	return outputOf(h.svc.Get(ctx, httpd.Actor(ctx), in.ID))
+}
+
+type patchInput struct {
+	Path
+	IfMatch string `header:"If-Match" doc:"The ETag you last saw"`
+	Body    struct {
+		Phone       *string `json:"phone,omitempty" maxLength:"40"`
+		Gender      *string `json:"gender,omitempty" enum:"male,female,other," doc:"Empty: unknown"`
+		DateOfBirth *string `json:"dateOfBirth,omitempty" maxLength:"10" example:"1990-12-31" doc:"Empty: unknown"`
+		Address     *string `json:"address,omitempty" maxLength:"500"`
+	}
+}
+
+func (h handlers) patch(ctx context.Context, in *patchInput) (*entryOutput, error) {
+	version, _, err := httpd.IfMatch(in.IfMatch, true)
+	if err != nil {
+		return nil, err
+	}
+	c := Change{Phone: in.Body.Phone, Gender: in.Body.Gender, Address: in.Body.Address}
+	if born := in.Body.DateOfBirth; born != nil {
+		c.DateOfBirth = new(time.Time)
+		if *born != "" {
+			if *c.DateOfBirth, err = ParseDate(*born); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return outputOf(h.svc.Change(ctx, httpd.Actor(ctx), in.ID, version, c))
+}
+
+type assignInput struct {
+	Path
+	IfMatch string `header:"If-Match" doc:"The ETag you last saw, or *"`
+	Body    struct {
+		DoctorID *string `json:"doctorId" maxLength:"20" doc:"null: none"`
+	}
+}
+
+func (h handlers) assign(ctx context.Context, in *assignInput) (*entryOutput, error) {
+	version := AnyVersion
+	if strings.TrimSpace(in.IfMatch) != "*" { // RFC 9110, 13.1.1
+		var err error
+		if version, _, err = httpd.IfMatch(in.IfMatch, true); err != nil {
+			return nil, err
+		}
+	}
+	var doctor string
+	if d := in.Body.DoctorID; d != nil {
+		if doctor = *d; doctor == "" {
+			return nil, errNoDoctor
+		}
+	}
+	return outputOf(h.svc.Assign(ctx, httpd.Actor(ctx), in.ID, version, doctor))
+}

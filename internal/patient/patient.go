@@ -1,0 +1,128 @@
+// Package patient is the registry of patients: who they are and which doctor is assigned to them. What they
+// suffer from is not here.
+package patient
+
+import (
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"housecall/internal/contact"
+	"housecall/internal/errs"
+)
+
+// MaxAddress bounds an address, in characters.
+const MaxAddress = 500
+
+// earliestBirth is the first year in which somebody alive can have been born.
+const earliestBirth = 1900
+
+// Genders as they are stored and sent; the empty one is unknown.
+const (
+	GenderMale   = "male"
+	GenderFemale = "female"
+	GenderOther  = "other"
+)
+
+// AnyVersion is what a change says that does not care what it replaces. Versions begin at 1.
+const AnyVersion = 0
+
+// Patient is an entry of the registry.
+type Patient struct {
+	ID          int64  // users.id
+	UserID      string // public id
+	Name        string
+	Phone       string
+	Gender      string     // male, female, other or empty
+	DateOfBirth *time.Time // midnight UTC of the day; nil: unknown
+	Address     string
+	Doctor      *Assigned // nil: none
+	Active      bool      // the user is not disabled
+	Version     int
+}
+
+// Assigned names a patient's assigned doctor.
+type Assigned struct {
+	ID     int64
+	UserID string
+	Name   string
+}
+
+// Details are what a patient says of himself.
+type Details struct {
+	Phone       string
+	Gender      string
+	DateOfBirth *time.Time
+	Address     string
+}
+
+// Change is a change of details: nil leaves a field as it is. A zero DateOfBirth clears it.
+type Change struct {
+	Phone       *string
+	Gender      *string
+	DateOfBirth *time.Time
+	Address     *string
+}
+
+func (p Patient) details() Details {
+	return Details{Phone: p.Phone, Gender: p.Gender, DateOfBirth: p.DateOfBirth, Address: p.Address}
+}
+
+// apply gives the details after the change.
+func (c Change) apply(d Details) Details {
+	if c.Phone != nil {
+		d.Phone = *c.Phone
+	}
+	if c.Gender != nil {
+		d.Gender = *c.Gender
+	}
+	if c.Address != nil {
+		d.Address = *c.Address
+	}
+	if c.DateOfBirth != nil {
+		if d.DateOfBirth = c.DateOfBirth; c.DateOfBirth.IsZero() {
+			d.DateOfBirth = nil
+		}
+	}
+	return d
+}
+
+// normalize trims the texts and names every field that breaks a rule. now bounds the date of birth.
+func (d Details) normalize(now time.Time) (Details, error) {
+	var bad []errs.Field
+	refuse := func(path, message string) { bad = append(bad, errs.Field{Path: path, Message: message}) }
+	d.Phone, d.Address = strings.TrimSpace(d.Phone), strings.TrimSpace(d.Address)
+	if d.Phone != "" && !contact.IsPhone(d.Phone) {
+		refuse("body.phone", "must be a telephone number of at most 40 characters")
+	}
+	switch d.Gender {
+	case "", GenderMale, GenderFemale, GenderOther:
+	default:
+		refuse("body.gender", "must be male, female, other or empty")
+	}
+	if utf8.RuneCountInString(d.Address) > MaxAddress || strings.ContainsRune(d.Address, 0) {
+		refuse("body.address", "is too long or holds characters that cannot be stored")
+	}
+	if b := d.DateOfBirth; b != nil {
+		// The day may already have begun in the patient's zone: zones reach 14 hours ahead of UTC.
+		if b.Year() < earliestBirth || b.After(now.UTC().Add(14*time.Hour)) {
+			refuse("body.dateOfBirth", "must lie between 1900 and today")
+		}
+	}
+	if len(bad) > 0 {
+		return d, errs.InvalidFields(bad...)
+	}
+	return d, nil
+}
+
+// ParseDate reads a date of birth, "YYYY-MM-DD", as midnight UTC. It is never the zero time, which would clear one.
+func ParseDate(s string) (time.Time, error) {
+	t, err := time.Parse(time.DateOnly, s)
+	if err != nil {
+		return time.Time{}, errs.InvalidField("body.dateOfBirth", "must be a date such as 1990-12-31")
+	}
+	if t.Year() < earliestBirth {
+		return time.Time{}, errs.InvalidField("body.dateOfBirth", "must lie between 1900 and today")
+	}
+	return t, nil
+}

@@ -1,0 +1,251 @@
+package patient
+
+import (
+	"context"
+	"slices"
+
+	"housecall/internal/audit"
+	"housecall/internal/auth"
+	"housecall/internal/errs"
+	"housecall/internal/postgres"
+)
+
+// errNoDoctor is a 422, not a 404: the address was right, the body was not.
+var errNoDoctor = errs.InvalidField("body.doctorId", "there is no such doctor")
+
+// Care tells which patients are a doctor's by appointment: he has or had a BOOKED or COMPLETED one with them.
+// appointment implements it.
+type Care interface {
+	// PatientsOf gives up to limit ids of such patients above after, rising and each once.
+	PatientsOf(ctx context.Context, db postgres.DB, doctorID, after int64, limit int) ([]int64, error)
+	// CaresFor tells whether the patient is one of them.
+	CaresFor(ctx context.Context, db postgres.DB, doctorID, patientID int64) (bool, error)
+}
+
+// Doctors finds doctors who can be assigned; doctor implements it.
+type Doctors interface {
+	// Find gives the id of an active doctor, errs.NotFound if there is none of that public id.
+	Find(ctx context.Context, db postgres.DB, publicID string) (int64, error)
+}
+
+// Service is the door to the registry.
+type Service struct {
+	pool    *postgres.Pool
+	doctors Doctors
+	care    Care
+}
+
+// New makes the room. appointment stands on this room, so where it is made later care is a value that
+// app fills in before it serves.
+func New(pool *postgres.Pool, doctors Doctors, care Care) *Service {
+	return &Service{pool: pool, doctors: doctors, care: care}
+}
+
+// Create makes a user's entry. One that is there stays as it is: a patient who becomes one again keeps it.
+func (s *Service) Create(ctx context.Context, tx *postgres.Tx, userID int64, d Details) error {
+	d, err := d.normalize(tx.Now())
+	if err != nil {
+		return err
+	}
+	return insertEntry(ctx, tx, userID, d)
+}
+
+// Resolve gives the entry of a public id, errs.NotFound if there is none. It checks no rights.
+func (s *Service) Resolve(ctx context.Context, db postgres.DB, publicID string) (Patient, error) {
+	return selectEntry(ctx, db, publicID)
+}
+
+// ByIDs gives entries by id in one statement; an id without an entry is left out.
+func (s *Service) ByIDs(ctx context.Context, db postgres.DB, ids ...int64) (map[int64]Patient, error) {
+	out := make(map[int64]Patient, len(ids))
+	if len(ids) == 0 {
+		return out, nil
+	}
+	found, err := selectByIDs(ctx, db, ids)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range found {
+		out[p.ID] = p
+	}
+	return out, nil
+}
+
+// List gives up to limit entries that the actor may see, in the order in which they were made, after the entry
+// of a public id ("": from the start), and tells whether there are more: an admin sees all, a doctor those who
+// are assigned to him or his by appointment, anyone else his own.
+func (s *Service) List(ctx context.Context, by auth.Actor, after string, limit int) (page []Patient, more bool, err error) {
+	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
+		from := int64(0)
+		if after != "" {
+			if from, err = selectUserID(ctx, tx, after); err != nil {
+				return err
+			}
+		}
+		if page, err = s.visible(ctx, tx, by, from, limit+1); err != nil {
+			return err
+		}
+		if more = len(page) > limit; more {
+			page = page[:limit]
+		}
+		return recordList(ctx, tx, by, page)
+	})
+	return page, more, err
+}
+
+func (s *Service) visible(ctx context.Context, db postgres.DB, by auth.Actor, after int64, limit int) ([]Patient, error) {
+	switch by.Role {
+	case auth.Admin:
+		return selectAfter(ctx, db, after, limit)
+	case auth.Doctor:
+		assigned, err := selectAssigned(ctx, db, by.ID, after, limit)
+		if err != nil {
+			return nil, err
+		}
+		treated, err := s.care.PatientsOf(ctx, db, by.ID, after, limit)
+		if err != nil {
+			return nil, err
+		}
+		ids := slices.Concat(assigned, treated)
+		slices.Sort(ids)
+		ids = slices.Compact(ids)
+		return selectByIDs(ctx, db, ids[:min(limit, len(ids))])
+	default:
+		if by.ID <= after {
+			return nil, nil
+		}
+		return selectByIDs(ctx, db, []int64{by.ID})
+	}
+}
+
+// recordList leaves an audit row for each of other people's entries on a page, so that the trail of a patient tells
+// who has seen him in a list, too.
+func recordList(ctx context.Context, db postgres.DB, by auth.Actor, page []Patient) error {
+	var read []audit.Event
+	for _, p := range page {
+		if p.ID != by.ID {
+			read = append(read, audit.Event{Actor: by, Action: "patient.list", Subject: p.UserID, PatientID: p.ID})
+		}
+	}
+	return audit.Record(ctx, db, read...)
+}
+
+// Get gives an entry to an admin, the patient himself, and a doctor to whom he is assigned or whose patient he
+// is or was by appointment; to others it is errs.NotFound. Reading another's entry leaves an audit row.
+func (s *Service) Get(ctx context.Context, by auth.Actor, publicID string) (Patient, error) {
+	var p Patient
+	err := s.pool.InTx(ctx, func(tx *postgres.Tx) error {
+		var err error
+		if p, err = s.seen(ctx, tx, by, publicID); err != nil || p.ID == by.ID {
+			return err
+		}
+		return record(ctx, tx, by, "patient.read", p, nil)
+	})
+	return p, err
+}
+
+// seen resolves an entry that the actor may read.
+func (s *Service) seen(ctx context.Context, db postgres.DB, by auth.Actor, publicID string) (Patient, error) {
+	p, err := selectEntry(ctx, db, publicID)
+	if err != nil {
+		return Patient{}, err
+	}
+	if by.Role == auth.Admin || by.ID == p.ID {
+		return p, nil
+	}
+	if by.Role == auth.Doctor {
+		if p.Doctor != nil && p.Doctor.ID == by.ID {
+			return p, nil
+		}
+		cares, err := s.care.CaresFor(ctx, db, by.ID, p.ID)
+		if err != nil {
+			return Patient{}, err
+		}
+		if cares {
+			return p, nil
+		}
+	}
+	return Patient{}, errs.Missing("patient")
+}
+
+// Change changes an entry's details, by compare-and-swap on its version. Only the patient himself and an admin
+// may: to others it is errs.NotFound, or errs.ErrForbidden for a doctor who may read it.
+func (s *Service) Change(ctx context.Context, by auth.Actor, publicID string, version int, c Change) (Patient, error) {
+	var p Patient
+	err := s.pool.InTx(ctx, func(tx *postgres.Tx) error {
+		var err error
+		if p, err = s.seen(ctx, tx, by, publicID); err != nil {
+			return err
+		}
+		if by.Role != auth.Admin && by.ID != p.ID {
+			return errs.ErrForbidden
+		}
+		// The row is locked before it is merged with the change, so that the version says what was merged.
+		if p, err = selectEntryForUpdate(ctx, tx, publicID); err != nil {
+			return err
+		}
+		d, err := c.apply(p.details()).normalize(tx.Now())
+		if err != nil {
+			return err
+		}
+		if err := updateDetails(ctx, tx, p.ID, version, d); err != nil {
+			return err
+		}
+		if p, err = selectEntry(ctx, tx, publicID); err != nil {
+			return err
+		}
+		return record(ctx, tx, by, "patient.change", p, nil)
+	})
+	return p, err
+}
+
+// Assign sets a patient's assigned doctor, or none for "", by compare-and-swap on the entry's version; AnyVersion
+// swaps without comparing. An admin assigns anyone. A doctor assigns himself only, and takes back his own assignment
+// only: another doctor's id is errs.ErrForbidden.
+func (s *Service) Assign(ctx context.Context, by auth.Actor, publicID string, version int, doctorPublicID string) (Patient, error) {
+	if by.Role != auth.Admin && by.Role != auth.Doctor {
+		return Patient{}, errs.ErrForbidden
+	}
+	if by.Role == auth.Doctor && doctorPublicID != "" && doctorPublicID != by.UserID {
+		return Patient{}, errs.ErrForbidden
+	}
+	var p Patient
+	err := s.pool.InTx(ctx, func(tx *postgres.Tx) error {
+		var err error
+		if p, err = selectEntryForUpdate(ctx, tx, publicID); err != nil {
+			return err
+		}
+		if by.Role == auth.Doctor && doctorPublicID == "" && (p.Doctor == nil || p.Doctor.ID != by.ID) {
+			return errs.Missing("patient")
+		}
+		if version != AnyVersion && version != p.Version { // the row is locked: it stays so
+			return errs.ErrStale
+		}
+		if err := s.assign(ctx, tx, p.ID, doctorPublicID); err != nil {
+			return err
+		}
+		if p, err = selectEntry(ctx, tx, publicID); err != nil {
+			return err
+		}
+		return record(ctx, tx, by, "patient.assign", p, map[string]any{"doctor": doctorPublicID})
+	})
+	return p, err
+}
+
+func (s *Service) assign(ctx context.Context, tx *postgres.Tx, patientID int64, doctorPublicID string) error {
+	if doctorPublicID == "" {
+		return updateDoctor(ctx, tx, patientID, nil)
+	}
+	id, err := s.doctors.Find(ctx, tx, doctorPublicID)
+	if errs.KindOf(err) == errs.NotFound {
+		return errNoDoctor
+	}
+	if err != nil {
+		return err
+	}
+	return updateDoctor(ctx, tx, patientID, &id)
+}
+
+func record(ctx context.Context, tx *postgres.Tx, by auth.Actor, action string, p Patient, detail map[string]any) error {
+	return audit.Record(ctx, tx, audit.Event{Actor: by, Action: action, Subject: p.UserID, PatientID: p.ID, Detail: detail})
+}

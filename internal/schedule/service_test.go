@@ -1,0 +1,211 @@
+package schedule_test
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"housecall/internal/config"
+	"housecall/internal/errs"
+	"housecall/internal/pgtest"
+	"housecall/internal/postgres"
+	"housecall/internal/schedule"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+func newService(t *testing.T) *schedule.Service {
+	t.Helper()
+	cfg := config.Default()
+	cfg.ClinicZone, cfg.ClinicHours, cfg.ClinicSlotMinutes = "Asia/Kathmandu", "10:00-14:00,14:30-18:00", 30
+	s, err := schedule.New(cfg)
+	require.NoError(t, err)
+	return s
+}
+
+// newDoctor inserts a doctor and gives his id.
+func newDoctor(t *testing.T, db postgres.DB, n int) int64 {
+	t.Helper()
+	var id int64
+	require.NoError(t, db.QueryRow(t.Context(), `
+		with u as (
+			insert into users (public_id, email, name, role) values ($1, $2, 'Dr', 'DOCTOR') returning id
+		) insert into doctors (user_id) select id from u returning user_id`,
+		fmt.Sprintf("DOC%010d", n), fmt.Sprintf("d%d@example.test", n)).Scan(&id))
+	return id
+}
+
+func TestNewService_RefusesBadDefaults(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(*config.Config){
+		"zone":  func(c *config.Config) { c.ClinicZone = "Local" },
+		"hours": func(c *config.Config) { c.ClinicHours = "18:00-10:00" },
+		"slot":  func(c *config.Config) { c.ClinicSlotMinutes = 0 },
+	} {
+		cfg := config.Default()
+		spoil(&cfg)
+		_, err := schedule.New(cfg)
+		require.Error(t, err, name)
+	}
+}
+
+func TestService_RulesDefault(t *testing.T) {
+	t.Parallel()
+	pool, s := pgtest.New(t), newService(t)
+	id := newDoctor(t, pool, 1)
+	all, err := s.Rules(t.Context(), pool, id)
+	require.NoError(t, err)
+	r := all[id]
+	require.Equal(t, "Asia/Kathmandu", r.TimeZone)
+	require.Equal(t, "Asia/Kathmandu", r.Location.String())
+	require.Equal(t, 30, r.SlotMinutes)
+	require.Equal(t, 1, r.Version)
+	require.False(t, r.CustomHours)
+	require.Len(t, r.Hours, 14, "two intervals on each of seven days")
+	require.Equal(t, schedule.Interval{Weekday: 7, From: 870, To: 1080}, r.Hours[13])
+	r.Hours[0].From = 0
+	again, err := s.Rules(t.Context(), pool, id)
+	require.NoError(t, err)
+	require.Equal(t, 600, again[id].Hours[0].From, "a caller's slice is his own")
+}
+
+func TestService_SetHours(t *testing.T) {
+	t.Parallel()
+	pool, s := pgtest.New(t), newService(t)
+	id, other := newDoctor(t, pool, 1), newDoctor(t, pool, 2)
+	set := func(version int, week ...schedule.Interval) (r schedule.Rules, err error) {
+		err = pool.InTx(t.Context(), func(tx *postgres.Tx) error {
+			r, err = s.SetHours(t.Context(), tx, id, version, week)
+			return err
+		})
+		return r, err
+	}
+	r, err := set(1, iv(3, "14:00", "24:00"), iv(3, "08:00", "12:00"), iv(1, "00:00", "01:00"))
+	require.NoError(t, err)
+	require.Equal(t, []schedule.Interval{iv(1, "00:00", "01:00"), iv(3, "08:00", "12:00"), iv(3, "14:00", "24:00")}, r.Hours)
+	require.Equal(t, 2, r.Version)
+	require.True(t, r.CustomHours)
+
+	_, err = set(1, iv(1, "10:00", "11:00"))
+	require.ErrorIs(t, err, errs.ErrStale)
+
+	r, err = set(2)
+	require.NoError(t, err)
+	require.Empty(t, r.Hours, "no hours at all is a choice, not the default")
+	require.True(t, r.CustomHours)
+
+	both, err := s.Rules(t.Context(), pool, id, other)
+	require.NoError(t, err)
+	require.Empty(t, both[id].Hours)
+	require.Equal(t, 3, both[id].Version)
+	require.Len(t, both[other].Hours, 14)
+}
+
+func TestService_SetRules(t *testing.T) {
+	t.Parallel()
+	pool, s := pgtest.New(t), newService(t)
+	id := newDoctor(t, pool, 1)
+	set := func(version int, zone string, slot int) (r schedule.Rules, err error) {
+		err = pool.InTx(t.Context(), func(tx *postgres.Tx) error {
+			r, err = s.SetRules(t.Context(), tx, id, version, zone, slot)
+			return err
+		})
+		return r, err
+	}
+	r, err := set(1, "Europe/Berlin", 20)
+	require.NoError(t, err)
+	require.Equal(t, "Europe/Berlin", r.Location.String())
+	require.Equal(t, 20, r.SlotMinutes)
+	require.Len(t, r.Hours, 14, "hours stay the clinic's")
+	require.False(t, r.CustomHours)
+	_, err = set(1, "Europe/Berlin", 25)
+	require.ErrorIs(t, err, errs.ErrStale)
+
+	for name, c := range map[string]struct {
+		zone  string
+		slot  int
+		field string
+	}{
+		"no such zone":    {"Europe/Atlantis", 20, "body.timeZone"},
+		"local":           {"Local", 20, "body.timeZone"},
+		"empty":           {"", 20, "body.timeZone"},
+		"a path":          {"../etc/passwd", 20, "body.timeZone"},
+		"slot too short":  {"UTC", 4, "body.slotMinutes"},
+		"slot too long":   {"UTC", 481, "body.slotMinutes"},
+		"negative length": {"UTC", -30, "body.slotMinutes"},
+	} {
+		_, err := set(2, c.zone, c.slot)
+		var e *errs.Error
+		require.ErrorAs(t, err, &e, name)
+		require.Equal(t, errs.Invalid, e.Kind, name)
+		require.Equal(t, c.field, e.Fields[0].Path, name)
+	}
+}
+
+func TestService_SetHoursRefuses(t *testing.T) {
+	t.Parallel()
+	pool, s := pgtest.New(t), newService(t)
+	id := newDoctor(t, pool, 1)
+	many := make([]schedule.Interval, 11)
+	for i := range many {
+		many[i] = schedule.Interval{Weekday: 2, From: i * 60, To: i*60 + 30}
+	}
+	for name, c := range map[string]struct {
+		week  []schedule.Interval
+		field string
+	}{
+		"weekday 0":      {[]schedule.Interval{{Weekday: 0, From: 0, To: 60}}, "body.intervals[0].weekday"},
+		"weekday 8":      {[]schedule.Interval{iv(1, "10:00", "11:00"), {Weekday: 8, From: 0, To: 60}}, "body.intervals[1].weekday"},
+		"before the day": {[]schedule.Interval{{Weekday: 1, From: -1, To: 60}}, "body.intervals[0].from"},
+		"after the day":  {[]schedule.Interval{{Weekday: 1, From: 60, To: 1441}}, "body.intervals[0].to"},
+		"backwards":      {[]schedule.Interval{iv(1, "11:00", "10:00")}, "body.intervals[0].to"},
+		"empty":          {[]schedule.Interval{iv(1, "11:00", "11:00")}, "body.intervals[0].to"},
+		"overlap":        {[]schedule.Interval{iv(1, "11:00", "13:00"), iv(1, "09:00", "11:01")}, "body.intervals[0].from"},
+		"twice":          {[]schedule.Interval{iv(1, "11:00", "13:00"), iv(1, "11:00", "13:00")}, "body.intervals[1].from"},
+		"eleven a day":   {many, "body.intervals[10].weekday"},
+	} {
+		err := pool.InTx(t.Context(), func(tx *postgres.Tx) error {
+			_, err := s.SetHours(t.Context(), tx, id, 1, c.week)
+			return err
+		})
+		var e *errs.Error
+		require.ErrorAs(t, err, &e, name)
+		require.Equal(t, errs.Invalid, e.Kind, name)
+		require.Equal(t, c.field, e.Fields[0].Path, name)
+	}
+}
+
+func TestService_SetHoursManyWorkersOneWinner(t *testing.T) {
+	t.Parallel()
+	pool, s := pgtest.New(t), newService(t)
+	id := newDoctor(t, pool, 1)
+	var won, stale atomic.Int32
+	var workers errgroup.Group
+	for n := range 16 {
+		workers.Go(func() error {
+			err := pool.InTx(context.Background(), func(tx *postgres.Tx) error {
+				_, err := s.SetHours(context.Background(), tx, id, 1, []schedule.Interval{{Weekday: 1, From: n, To: n + 60}})
+				return err
+			})
+			switch {
+			case err == nil:
+				won.Add(1)
+			case errs.CodeOf(err) == errs.ErrStale.Code:
+				stale.Add(1)
+				err = nil
+			}
+			return err
+		})
+	}
+	require.NoError(t, workers.Wait())
+	require.EqualValues(t, 1, won.Load())
+	require.EqualValues(t, 15, stale.Load())
+	all, err := s.Rules(t.Context(), pool, id)
+	require.NoError(t, err)
+	require.Equal(t, 2, all[id].Version)
+	require.Len(t, all[id].Hours, 1)
+}
