@@ -1,0 +1,184 @@
+// Package appointment is the life cycle of an appointment, from the request to its end, and the only writer of
+// who holds which time. Booking twice is made impossible by the database (two exclusion constraints over
+// slot_claims); this package words the refusal.
+package appointment
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"housecall/internal/auth"
+	"housecall/internal/errs"
+	"housecall/internal/postgres"
+)
+
+// Conversations is what a change of an appointment needs from its conversation.
+type Conversations interface {
+	// Append adds a system event to the appointment's conversation, making the conversation if it has none yet.
+	// It locks the conversation's row, so a transaction calls it last, with the appointment's row locked before.
+	Append(ctx context.Context, tx *postgres.Tx, appointmentID int64, text string) error
+	// ClosedAt tells when each of the conversations was closed by its doctor; those still open are not in the map.
+	ClosedAt(ctx context.Context, db postgres.DB, appointmentIDs []int64) (map[int64]time.Time, error)
+}
+
+// Status is where an appointment stands in its life. It is stored and sent as is.
+type Status string
+
+// The statuses. Only Pending and Booked are live: the others are ends and hold no time.
+const (
+	Pending   Status = "PENDING"   // asked for, not yet answered by the doctor; may have no time
+	Booked    Status = "BOOKED"    // confirmed
+	Rejected  Status = "REJECTED"  // refused by the doctor
+	Cancelled Status = "CANCELLED" // called off by either side
+	Expired   Status = "EXPIRED"   // never answered in time
+	Completed Status = "COMPLETED" // it took place
+	NoShow    Status = "NO_SHOW"   // the patient did not come
+)
+
+// Statuses are all of them, in the order of a life.
+var Statuses = []Status{Pending, Booked, Rejected, Cancelled, Expired, Completed, NoShow}
+
+// Valid tells whether s is one of Statuses.
+func (s Status) Valid() bool {
+	for _, known := range Statuses {
+		if s == known {
+			return true
+		}
+	}
+	return false
+}
+
+// Live tells whether an appointment in this status holds its time.
+func (s Status) Live() bool { return s == Pending || s == Booked }
+
+// move is what is done to an appointment; history keeps it by this name.
+type move string
+
+const (
+	moveBook       move = "book"
+	moveConfirm    move = "confirm"
+	moveReject     move = "reject"
+	moveCancel     move = "cancel"
+	moveExpire     move = "expire"
+	moveReschedule move = "reschedule"
+	moveComplete   move = "complete"
+	moveNoShow     move = "no_show"
+	moveHandOver   move = "hand_over"
+)
+
+// transitions is the whole life cycle: which move leads from which status to which. What is not in it is refused.
+// A booking begins at Pending and so has no row.
+var transitions = []struct {
+	move     move
+	from, to Status
+}{
+	{moveConfirm, Pending, Booked},
+	{moveReject, Pending, Rejected},
+	{moveCancel, Pending, Cancelled},
+	{moveCancel, Booked, Cancelled},
+	{moveExpire, Pending, Expired},
+	{moveReschedule, Pending, Pending},
+	{moveReschedule, Booked, Booked},
+	{moveComplete, Booked, Completed},
+	{moveNoShow, Booked, NoShow},
+	{moveHandOver, Pending, Pending},
+	{moveHandOver, Booked, Booked},
+}
+
+// after gives the status to which m leads from s, or the 409 invalid_transition that names the current status as currentStatus.
+func (s Status) after(m move) (Status, error) {
+	for _, t := range transitions {
+		if t.move == m && t.from == s {
+			return t.to, nil
+		}
+	}
+	return s, errs.New(errs.Conflict, "invalid_transition",
+		"This appointment is "+s.words()+", so that is no longer possible.").With("currentStatus", s)
+}
+
+// words is the status as a person reads it.
+func (s Status) words() string { return strings.ReplaceAll(strings.ToLower(string(s)), "_", "-") }
+
+// Person is a participant as the other side may see him.
+type Person struct {
+	ID             int64  // users.id, never shown outside
+	UserID         string // public id
+	Name           string
+	Specialization string // of a doctor only
+}
+
+// Appointment is one appointment with its two participants. StartsAt and EndsAt are both nil for a request
+// without a time; Reason is the patient's, Note the doctor's at confirmation, EndReason that of a rejection or
+// cancellation. Version grows by one with every change.
+type Appointment struct {
+	ID                      int64  // never shown outside
+	PublicID                string // APP…
+	Status                  Status
+	Patient, Doctor         Person
+	StartsAt, EndsAt        *time.Time
+	Reason, Note, EndReason string
+	CompletedAt             *time.Time
+	Version                 int
+	CreatedAt, UpdatedAt    time.Time
+}
+
+// IsParticipant tells whether the user is the appointment's patient or its doctor.
+func (a Appointment) IsParticipant(userID int64) bool {
+	return userID != 0 && (userID == a.Patient.ID || userID == a.Doctor.ID)
+}
+
+// Reply tells whether the participants may write in the conversation now, and until when (zero: no end by the
+// clock). When they may not, why is a stable word: pending, rejected, cancelled, expired, no_show,
+// closed_by_doctor or follow_up_over. followUp is how long after completion a conversation stays open; closedAt is
+// when the doctor closed it (zero: he did not).
+func (a Appointment) Reply(now time.Time, followUp time.Duration, closedAt time.Time) (can bool, until time.Time, why string) {
+	switch a.Status {
+	case Booked:
+	case Completed:
+		end := a.UpdatedAt
+		if a.CompletedAt != nil {
+			end = *a.CompletedAt
+		}
+		if until = end.Add(followUp); !now.Before(until) {
+			return false, time.Time{}, "follow_up_over"
+		}
+	default:
+		return false, time.Time{}, strings.ToLower(string(a.Status))
+	}
+	if !closedAt.IsZero() {
+		return false, time.Time{}, "closed_by_doctor"
+	}
+	return true, until, ""
+}
+
+// View is an appointment as of now: with it goes whether its conversation is open (see Reply).
+type View struct {
+	Appointment
+	CanReply   bool
+	ReplyUntil time.Time // zero: no end by the clock
+	WhyNot     string
+}
+
+// side is on whose behalf somebody acts in an appointment, as people read it.
+type side string
+
+const (
+	nobody      side = ""
+	patientSide side = "patient"
+	doctorSide  side = "doctor"
+	clinicSide  side = "clinic"
+)
+
+// sideOf tells where the actor stands: participants first, then admins, who act for the clinic.
+func (a Appointment) sideOf(actor auth.Actor) side {
+	switch {
+	case actor.ID != 0 && actor.ID == a.Patient.ID:
+		return patientSide
+	case actor.ID != 0 && actor.ID == a.Doctor.ID && actor.Role != auth.Patient:
+		return doctorSide
+	case actor.Role == auth.Admin:
+		return clinicSide
+	}
+	return nobody
+}

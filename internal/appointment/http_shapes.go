@@ -1,0 +1,79 @@
+package appointment
+
+import (
+	"time"
+
+	"housecall/internal/auth"
+)
+
+// The shapes on the wire (rest.md); golden files hold them.
+
+type person struct {
+	UserID         string `json:"userId"`
+	Name           string `json:"name"`
+	Specialization string `json:"specialization,omitempty"`
+}
+
+type doctorPerson struct {
+	UserID         string `json:"userId"`
+	Name           string `json:"name"`
+	Specialization string `json:"specialization"`
+}
+
+type body struct {
+	ID          string       `json:"id"`
+	Status      Status       `json:"status" enum:"PENDING,BOOKED,REJECTED,CANCELLED,EXPIRED,COMPLETED,NO_SHOW"`
+	Patient     person       `json:"patient"`
+	Doctor      doctorPerson `json:"doctor"`
+	StartsAt    *time.Time   `json:"startsAt" doc:"null for a request without a time"`
+	EndsAt      *time.Time   `json:"endsAt"`
+	Reason      string       `json:"reason" doc:"The patient's"`
+	Note        string       `json:"note,omitempty" doc:"The doctor's, at confirmation"`
+	EndReason   string       `json:"endReason,omitempty" doc:"Of a rejection or cancellation"`
+	Version     int          `json:"version"`
+	CanReply    bool         `json:"canReply" doc:"Whether the conversation is open"`
+	ReplyUntil  *time.Time   `json:"replyUntil,omitempty" doc:"When the conversation ends by the clock"`
+	WhyNot      string       `json:"whyNot,omitempty" doc:"Why the conversation is not open" enum:"pending,rejected,cancelled,expired,no_show,closed_by_doctor,follow_up_over"`
+	CompletedAt *time.Time   `json:"completedAt,omitempty"`
+	CreatedAt   time.Time    `json:"createdAt"`
+	UpdatedAt   time.Time    `json:"updatedAt"`
+}
+
+func bodyOf(v View) body {
+	return body{
+		ID: v.PublicID, Status: v.Status, Patient: person{UserID: v.Patient.UserID, Name: v.Patient.Name},
+		Doctor:   doctorPerson{UserID: v.Doctor.UserID, Name: v.Doctor.Name, Specialization: v.Doctor.Specialization},
+		StartsAt: v.StartsAt, EndsAt: v.EndsAt, Reason: v.Reason, Note: v.Note, EndReason: v.EndReason, Version: v.Version,
+		CanReply: v.CanReply, ReplyUntil: moment(v.ReplyUntil), WhyNot: v.WhyNot,
+		CompletedAt: v.CompletedAt, CreatedAt: v.CreatedAt, UpdatedAt: v.UpdatedAt,
+	}
+}
+
+type stepBody struct {
+	Version    int        `json:"version"`
+	At         time.Time  `json:"at"`
+	Actor      *actorBody `json:"actor" doc:"null: the system"`
+	Action     string     `json:"action"`
+	FromStatus Status     `json:"fromStatus,omitempty"`
+	ToStatus   Status     `json:"toStatus"`
+	StartsAt   *time.Time `json:"startsAt"`
+	EndsAt     *time.Time `json:"endsAt"`
+	Reason     string     `json:"reason,omitempty"`
+}
+
+type actorBody struct {
+	UserID string    `json:"userId,omitempty" doc:"Absent for an admin"`
+	Name   string    `json:"name,omitempty"`
+	Role   auth.Role `json:"role"`
+}
+
+func stepBodyOf(st Step) stepBody {
+	b := stepBody{
+		Version: st.Version, At: st.At, Action: st.Action, FromStatus: st.From, ToStatus: st.To,
+		StartsAt: st.StartsAt, EndsAt: st.EndsAt, Reason: st.Reason,
+	}
+	if st.Actor.Role != "" {
+		b.Actor = &actorBody{UserID: st.Actor.UserID, Name: st.Actor.Name, Role: st.Actor.Role}
+	}
+	return b
+}

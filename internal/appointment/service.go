@@ -1,0 +1,244 @@
+package appointment
+
+import (
+	"context"
+	"time"
+
+	"housecall/internal/audit"
+	"housecall/internal/auth"
+	"housecall/internal/config"
+	"housecall/internal/doctor"
+	"housecall/internal/errs"
+	"housecall/internal/patient"
+	"housecall/internal/postgres"
+	"housecall/internal/schedule"
+)
+
+// Service is the only door to appointments.
+type Service struct {
+	pool          *postgres.Pool
+	schedule      *schedule.Service
+	doctors       *doctor.Service
+	patients      *patient.Service
+	conversations Conversations
+	cfg           config.Config
+	zone          *time.Location // the clinic's
+	now           func() time.Time
+}
+
+// New makes the service. Of cfg it reads ClinicZone, BookingHorizon, MaxOpenRequests and FollowUpWindow.
+func New(pool *postgres.Pool, schedule *schedule.Service, doctors *doctor.Service, patients *patient.Service,
+	conversations Conversations, cfg config.Config, now func() time.Time,
+) *Service {
+	zone, err := time.LoadLocation(cfg.ClinicZone)
+	if err != nil {
+		zone = time.UTC // cannot be: schedule has refused such a configuration
+	}
+	return &Service{
+		pool: pool, schedule: schedule, doctors: doctors, patients: patients, conversations: conversations, cfg: cfg,
+		zone: zone, now: now,
+	}
+}
+
+// Find gives an appointment to its participants and to admins; to anyone else it is not there (404).
+func (s *Service) Find(ctx context.Context, actor auth.Actor, publicID string) (Appointment, error) {
+	a, err := byPublicID(ctx, s.pool, publicID)
+	if err != nil {
+		return Appointment{}, err
+	}
+	if a.sideOf(actor) == nobody {
+		return Appointment{}, errs.Missing("appointment")
+	}
+	return s.named(ctx, a)
+}
+
+// ByID gives an appointment by its inner key without asking who wants it: for rooms that have already proved the
+// caller's right with Find and load the appointment again after a change.
+func (s *Service) ByID(ctx context.Context, id int64) (Appointment, error) {
+	a, err := byID(ctx, s.pool, id)
+	if err != nil {
+		return Appointment{}, err
+	}
+	return s.named(ctx, a)
+}
+
+// Filter narrows a list; zero fields do not. Doctor and Patient are public ids; From and To bound the start (To
+// exclusive), so that requests without a time are in no bounded list.
+type Filter struct {
+	Statuses        []Status
+	From, To        time.Time
+	Doctor, Patient string
+}
+
+// List gives up to limit of the appointments that the actor may see, newest first, below the inner key before
+// (0: from the newest), and tells whether there are more: an admin sees all, others their own.
+func (s *Service) List(ctx context.Context, actor auth.Actor, f Filter, before int64, limit int) (page []Appointment, more bool, err error) {
+	q := query{Filter: f, before: before, limit: limit + 1}
+	if actor.Role != auth.Admin {
+		q.participant, q.asDoctor = actor.ID, actor.Role == auth.Doctor
+	}
+	if page, err = list(ctx, s.pool, q); err != nil {
+		return nil, false, err
+	}
+	if more = len(page) > limit; more {
+		page = page[:limit]
+	}
+	if err := s.name(ctx, page); err != nil {
+		return nil, false, err
+	}
+	return page, more, s.recordRead(ctx, actor, page...)
+}
+
+// Get is Find for whoever is shown the whole appointment: a look by the clinic leaves an audit row.
+func (s *Service) Get(ctx context.Context, actor auth.Actor, publicID string) (Appointment, error) {
+	a, err := s.Find(ctx, actor, publicID)
+	if err != nil {
+		return Appointment{}, err
+	}
+	return a, s.recordRead(ctx, actor, a)
+}
+
+// recordRead leaves a row for each appointment that the actor reads without taking part: its reason is about
+// somebody's health.
+func (s *Service) recordRead(ctx context.Context, actor auth.Actor, all ...Appointment) error {
+	var read []audit.Event
+	for _, a := range all {
+		if a.sideOf(actor) == clinicSide {
+			read = append(read, audit.Event{Actor: actor, Action: "appointment.read", Subject: a.PublicID, PatientID: a.Patient.ID})
+		}
+	}
+	return audit.Record(ctx, s.pool, read...)
+}
+
+// Views adds to each appointment whether its conversation is open, in one statement for all.
+func (s *Service) Views(ctx context.Context, all ...Appointment) ([]View, error) {
+	ids := make([]int64, len(all))
+	for i, a := range all {
+		ids[i] = a.ID
+	}
+	closed, err := s.conversations.ClosedAt(ctx, s.pool, ids)
+	if err != nil {
+		return nil, err
+	}
+	now, out := s.now(), make([]View, len(all))
+	for i, a := range all {
+		out[i].Appointment = a
+		out[i].CanReply, out[i].ReplyUntil, out[i].WhyNot = a.Reply(now, s.cfg.FollowUpWindow, closed[a.ID])
+	}
+	return out, nil
+}
+
+// Step is one move in an appointment's history. Actor is empty for the system; StartsAt and EndsAt are the time as
+// of after the move.
+type Step struct {
+	Version          int
+	At               time.Time
+	Actor            Actor
+	Action           string
+	From, To         Status // From is empty for the first
+	StartsAt, EndsAt *time.Time
+	Reason           string
+}
+
+// Actor is who made a move, as the participants may see him: whoever acted for the clinic has a role but no name.
+// Role is the one in which he acted, whatever he has become since.
+type Actor struct {
+	UserID, Name string
+	Role         auth.Role
+}
+
+// History gives up to limit steps after a version (0: from the first), oldest first, to whoever may see the
+// appointment, and tells whether there are more.
+func (s *Service) History(ctx context.Context, actor auth.Actor, publicID string, afterVersion, limit int) (page []Step, more bool, err error) {
+	a, err := s.Get(ctx, actor, publicID)
+	if err != nil {
+		return nil, false, err
+	}
+	steps, err := history(ctx, s.pool, a.ID, afterVersion, limit+1)
+	if err != nil {
+		return nil, false, err
+	}
+	if more = len(steps) > limit; more {
+		steps = steps[:limit]
+	}
+	page = make([]Step, len(steps))
+	for i, st := range steps {
+		page[i] = st.step()
+	}
+	return page, more, nil
+}
+
+// Confirmation is a doctor's yes. StartsAt sets or moves the time (nil: as requested); Version is the one that he
+// saw (0: any).
+type Confirmation struct {
+	StartsAt *time.Time
+	Note     string
+	Version  int
+}
+
+// Confirm makes a request BOOKED. Its doctor and admins may; the time may be off the doctor's grid, but is a
+// whole minute, neither in the past nor beyond the booking horizon (422 slot_too_far), and overlaps no other claim
+// (409 slot_taken or patient_busy); what is about the time comes with alternatives.
+func (s *Service) Confirm(ctx context.Context, actor auth.Actor, publicID string, c Confirmation) (Appointment, error) {
+	note, err := clean("body.note", c.Note, MaxNote)
+	if err != nil {
+		return Appointment{}, err
+	}
+	return s.change(ctx, publicID, change{move: moveConfirm, actor: actor, startsAt: c.StartsAt, note: note, version: c.Version})
+}
+
+// Ending is a rejection or cancellation. Only a patient may leave Reason empty; Version is the one that was seen
+// (0: any).
+type Ending struct {
+	Reason  string
+	Version int
+}
+
+// Reject refuses a request; its doctor and admins may.
+func (s *Service) Reject(ctx context.Context, actor auth.Actor, publicID string, e Ending) (Appointment, error) {
+	return s.end(ctx, actor, publicID, moveReject, e)
+}
+
+// Cancel calls off a request or a booked appointment; both participants and admins may.
+func (s *Service) Cancel(ctx context.Context, actor auth.Actor, publicID string, e Ending) (Appointment, error) {
+	return s.end(ctx, actor, publicID, moveCancel, e)
+}
+
+func (s *Service) end(ctx context.Context, actor auth.Actor, publicID string, m move, e Ending) (Appointment, error) {
+	reason, err := clean("body.reason", e.Reason, MaxEndReason)
+	if err != nil {
+		return Appointment{}, err
+	}
+	return s.change(ctx, publicID, change{move: m, actor: actor, reason: reason, version: e.Version})
+}
+
+// Release settles the live appointments of a doctor who is about to be one no more, in account's transaction:
+// unless cancelAppointments, one that is not over is the 409 future_appointments with their count; else each is
+// cancelled, and the conversations say so.
+func (s *Service) Release(ctx context.Context, tx *postgres.Tx, doctorID int64, by auth.Actor, cancelAppointments bool) error {
+	// Bookings under way hold the same lock: after it they are seen here, or see a doctor who takes none.
+	if err := s.doctors.Lock(ctx, tx, doctorID); errs.KindOf(err) == errs.NotFound {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	upcoming, err := lockUpcoming(ctx, tx, doctorID, s.now())
+	if err != nil {
+		return err
+	}
+	if len(upcoming) > 0 && !cancelAppointments {
+		return errs.New(errs.Conflict, "future_appointments",
+			"The doctor has appointments ahead. Say that they are to be cancelled, or settle them first.").With("count", len(upcoming))
+	}
+	rules, err := s.rules(ctx, tx, doctorID)
+	if err != nil {
+		return err
+	}
+	for _, a := range upcoming {
+		c := change{move: moveCancel, actor: by, side: clinicSide, reason: "The doctor is no longer available."}
+		if _, err := s.apply(ctx, tx, rules, a, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,326 @@
+package appointment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"housecall/internal/auth"
+	"housecall/internal/errs"
+	"housecall/internal/postgres"
+	"housecall/internal/schedule"
+)
+
+// row is one line of appointments.
+type row struct {
+	ID          int64
+	PublicID    string
+	PatientID   int64
+	DoctorID    int64
+	Status      Status
+	StartsAt    *time.Time
+	EndsAt      *time.Time
+	Reason      string
+	Note        string
+	EndReason   string
+	CompletedAt *time.Time
+	Version     int
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+}
+
+const columns = `id, public_id, patient_id, doctor_id, status, starts_at, ends_at, reason, note, end_reason, completed_at,
+	version, created_at, updated_at`
+
+// appointment is the row without its participants' names.
+func (r row) appointment() Appointment {
+	return Appointment{
+		ID: r.ID, PublicID: r.PublicID, Status: r.Status, Patient: Person{ID: r.PatientID}, Doctor: Person{ID: r.DoctorID},
+		StartsAt: utc(r.StartsAt), EndsAt: utc(r.EndsAt), Reason: r.Reason, Note: r.Note, EndReason: r.EndReason,
+		CompletedAt: utc(r.CompletedAt), Version: r.Version, CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
+	}
+}
+
+func utc(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	u := t.UTC()
+	return &u
+}
+
+// one reads the single appointment that a query finds; none is errs.Missing.
+func one(ctx context.Context, db postgres.DB, sql string, args ...any) (Appointment, error) {
+	rows, err := db.Query(ctx, sql, args...)
+	if err != nil {
+		return Appointment{}, fmt.Errorf("read appointment: %w", postgres.Classify(err))
+	}
+	r, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[row])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Appointment{}, errs.Missing("appointment")
+	}
+	if err != nil {
+		return Appointment{}, fmt.Errorf("read appointment: %w", postgres.Classify(err))
+	}
+	return r.appointment(), nil
+}
+
+func byPublicID(ctx context.Context, db postgres.DB, publicID string) (Appointment, error) {
+	return one(ctx, db, `select `+columns+` from appointments where public_id = $1`, publicID)
+}
+
+func byID(ctx context.Context, db postgres.DB, id int64) (Appointment, error) {
+	return one(ctx, db, `select `+columns+` from appointments where id = $1`, id)
+}
+
+// locked reads an appointment and holds its row until the transaction ends: every change begins with it.
+func locked(ctx context.Context, tx *postgres.Tx, publicID string) (Appointment, error) {
+	return one(ctx, tx, `select `+columns+` from appointments where public_id = $1 for update`, publicID)
+}
+
+// lockUpcoming reads and holds a doctor's live appointments that are not over, oldest first.
+func lockUpcoming(ctx context.Context, tx *postgres.Tx, doctorID int64, now time.Time) ([]Appointment, error) {
+	return many(ctx, tx, `select `+columns+` from appointments
+		where doctor_id = $1 and status in ('PENDING', 'BOOKED') and (ends_at is null or ends_at > $2)
+		order by id for update`, doctorID, now)
+}
+
+// query is a Filter within what an actor may see, and a place in the list.
+type query struct {
+	Filter
+	participant int64 // users.id of whoever must be the patient; 0: anyone
+	asDoctor    bool  // the participant may as well be the doctor (see sideOf)
+	before      int64 // keyset: ids below this one; 0: from the newest
+	limit       int
+}
+
+// list reads a page, newest first. Public ids live in users, which is account's table; it is only read.
+func list(ctx context.Context, db postgres.DB, q query) ([]Appointment, error) {
+	return many(ctx, db, `select `+columns+` from appointments
+		where ($1::bigint = 0 or patient_id = $1 or ($9 and doctor_id = $1))
+		  and ($2 = '' or doctor_id = (select u.id from users u where u.public_id = $2))
+		  and ($3 = '' or patient_id = (select u.id from users u where u.public_id = $3))
+		  and (cardinality($4::text[]) = 0 or status = any($4))
+		  and ($5::timestamptz is null or starts_at >= $5)
+		  and ($6::timestamptz is null or starts_at < $6)
+		  and ($7::bigint = 0 or id < $7)
+		order by id desc limit $8`,
+		q.participant, q.Doctor, q.Patient, names(q.Statuses), moment(q.From), moment(q.To), q.before, q.limit, q.asDoctor)
+}
+
+func names(statuses []Status) []string {
+	out := make([]string, len(statuses))
+	for i, s := range statuses {
+		out[i] = string(s)
+	}
+	return out
+}
+
+// moment is null for the zero time.
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+func many(ctx context.Context, db postgres.DB, sql string, args ...any) ([]Appointment, error) {
+	rows, err := db.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, fmt.Errorf("list appointments: %w", postgres.Classify(err))
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[row])
+	if err != nil {
+		return nil, fmt.Errorf("list appointments: %w", postgres.Classify(err))
+	}
+	out := make([]Appointment, len(found))
+	for i, r := range found {
+		out[i] = r.appointment()
+	}
+	return out, nil
+}
+
+// lockRequests makes the transaction the only one that opens requests for the patient until it ends, and counts
+// those that are open: a request whose time has passed without an answer is open no more. An advisory lock does it, since the patient's row belongs to another room.
+func lockRequests(ctx context.Context, tx *postgres.Tx, patientID int64, now time.Time) (open int, err error) {
+	if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock(hashtextextended('appointment.requests', $1))`, patientID); err != nil {
+		return 0, fmt.Errorf("lock the patient's requests: %w", err)
+	}
+	err = tx.QueryRow(ctx, `select count(*) from appointments
+		where patient_id = $1 and status = 'PENDING' and (ends_at is null or ends_at > $2)`, patientID, now).Scan(&open)
+	if err != nil {
+		return 0, fmt.Errorf("count open requests: %w", err)
+	}
+	return open, nil
+}
+
+// insert adds a request and gives it its key, version and times. It is not fresh, and nothing is written, when its
+// public id is taken.
+func insert(ctx context.Context, tx *postgres.Tx, a Appointment) (_ Appointment, fresh bool, err error) {
+	a.Version, a.CreatedAt, a.UpdatedAt = 1, tx.Now(), tx.Now()
+	err = tx.QueryRow(ctx, `insert into appointments
+		(public_id, patient_id, doctor_id, status, starts_at, ends_at, reason, version, created_at, updated_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)
+		on conflict (public_id) do nothing returning id`,
+		a.PublicID, a.Patient.ID, a.Doctor.ID, a.Status, a.StartsAt, a.EndsAt, a.Reason, a.Version, tx.Now()).Scan(&a.ID)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return Appointment{}, false, nil
+	case err != nil:
+		return Appointment{}, false, fmt.Errorf("insert appointment: %w", err)
+	}
+	return a, true, nil
+}
+
+// update writes a's changeable columns if the row still has the status and version that were read (compare and
+// swap); otherwise it is errs.ErrStale.
+func update(ctx context.Context, tx *postgres.Tx, a Appointment, readStatus Status, readVersion int) error {
+	tag, err := tx.Exec(ctx, `update appointments
+		set status = $4, starts_at = $5, ends_at = $6, note = $7, end_reason = $8, completed_at = $9, version = $10, updated_at = $11
+		where id = $1 and status = $2 and version = $3`,
+		a.ID, readStatus, readVersion, a.Status, a.StartsAt, a.EndsAt, a.Note, a.EndReason, a.CompletedAt, a.Version, a.UpdatedAt)
+	if err != nil {
+		return fmt.Errorf("update appointment: %w", err)
+	}
+	if tag.RowsAffected() != 1 {
+		return errs.ErrStale
+	}
+	return nil
+}
+
+// Constraints of slot_claims that code words for people.
+const (
+	doctorTaken = "slot_claims_doctor_excl"
+	patientBusy = "slot_claims_patient_excl"
+)
+
+// claim takes the appointment's time for its doctor and its patient, or moves what it had taken. Its error carries
+// the constraint by which PostgreSQL refused.
+func claim(ctx context.Context, tx *postgres.Tx, a Appointment) error {
+	_, err := tx.Exec(ctx, `insert into slot_claims (appointment_id, doctor_id, patient_id, blocked, visible)
+		values ($1, $2, $3, tstzrange($4, $5), tstzrange($4, $5))
+		on conflict (appointment_id) do update
+		set doctor_id = excluded.doctor_id, blocked = excluded.blocked, visible = excluded.visible`,
+		a.ID, a.Doctor.ID, a.Patient.ID, a.StartsAt, a.EndsAt)
+	if err != nil {
+		return fmt.Errorf("claim the time: %w", err)
+	}
+	return nil
+}
+
+// unclaim gives the appointment's time back; without one it does nothing.
+func unclaim(ctx context.Context, tx *postgres.Tx, appointmentID int64) error {
+	if _, err := tx.Exec(ctx, `delete from slot_claims where appointment_id = $1`, appointmentID); err != nil {
+		return fmt.Errorf("release the time: %w", err)
+	}
+	return nil
+}
+
+// taken lists what is claimed between from and to: the doctor's time and, unless patientID is 0, the patient's.
+func taken(ctx context.Context, db postgres.DB, doctorID, patientID int64, from, to time.Time) ([]schedule.Range, error) {
+	rows, err := db.Query(ctx, `
+		select lower(blocked) as "from", upper(blocked) as "to" from slot_claims
+		where doctor_id = $1 and blocked && tstzrange($3, $4)
+		union all
+		select lower(visible), upper(visible) from slot_claims
+		where patient_id = $2 and visible && tstzrange($3, $4)`, doctorID, patientID, from, to)
+	if err != nil {
+		return nil, fmt.Errorf("read claimed times: %w", postgres.Classify(err))
+	}
+	out, err := pgx.CollectRows(rows, pgx.RowToStructByName[schedule.Range])
+	if err != nil {
+		return nil, fmt.Errorf("read claimed times: %w", postgres.Classify(err))
+	}
+	return out, nil
+}
+
+// record adds the history row of a change that led to a.
+func record(ctx context.Context, tx *postgres.Tx, a Appointment, from Status, c change) error {
+	_, err := tx.Exec(ctx, `insert into appointment_history
+		(appointment_id, version, at, actor_id, actor_role, action, from_status, to_status, starts_at, ends_at, reason)
+		values ($1, $2, $3, nullif($4::bigint, 0), $5, $6, nullif($7::text, ''), $8, $9, $10, $11)`,
+		a.ID, a.Version, tx.Now(), c.actor.ID, c.role(), c.move, from, a.Status, a.StartsAt, a.EndsAt, a.EndReason)
+	if err != nil {
+		return fmt.Errorf("record history: %w", err)
+	}
+	return nil
+}
+
+// historyRow is one line of appointment_history with its actor; names live in users (see list).
+type historyRow struct {
+	Version    int
+	At         time.Time
+	ActorRef   string
+	ActorName  string
+	ActorRole  auth.Role // as which he acted, whatever he is now
+	Action     string
+	FromStatus Status
+	ToStatus   Status
+	StartsAt   *time.Time
+	EndsAt     *time.Time
+	Reason     string
+}
+
+// step is the line as the participants may see it.
+func (r historyRow) step() Step {
+	st := Step{
+		Version: r.Version, At: r.At.UTC(), Action: r.Action, From: r.FromStatus, To: r.ToStatus,
+		StartsAt: utc(r.StartsAt), EndsAt: utc(r.EndsAt), Reason: r.Reason,
+	}
+	st.Actor.Role = r.ActorRole
+	if r.ActorRole == auth.Patient || r.ActorRole == auth.Doctor {
+		st.Actor.UserID, st.Actor.Name = r.ActorRef, r.ActorName
+	}
+	return st
+}
+
+// history reads a page of the lines after a version, oldest first.
+func history(ctx context.Context, db postgres.DB, appointmentID int64, afterVersion, limit int) ([]historyRow, error) {
+	rows, err := db.Query(ctx, `
+		select h.version, h.at, coalesce(u.public_id, '') as actor_ref,
+		       coalesce(u.name, '') as actor_name, h.actor_role, h.action,
+		       coalesce(h.from_status, '') as from_status, h.to_status, h.starts_at, h.ends_at, h.reason
+		from appointment_history h left join users u on u.id = h.actor_id
+		where h.appointment_id = $1 and h.version > $2::bigint
+		order by h.version limit $3`, appointmentID, afterVersion, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read history: %w", postgres.Classify(err))
+	}
+	out, err := pgx.CollectRows(rows, pgx.RowToStructByName[historyRow])
+	if err != nil {
+		return nil, fmt.Errorf("read history: %w", postgres.Classify(err))
+	}
+	return out, nil
+}
+
+// cared is the condition that an appointment made its patient the doctor's own: it is booked, or was before it
+// ended. A cancelled one tells by its history only.
+const cared = `(a.status in ('BOOKED', 'COMPLETED', 'NO_SHOW') or (a.status = 'CANCELLED' and exists
+	(select from appointment_history h where h.appointment_id = a.id and h.to_status = 'BOOKED')))`
+
+func patientsOf(ctx context.Context, db postgres.DB, doctorID, after int64, limit int) ([]int64, error) {
+	rows, err := db.Query(ctx, `select distinct a.patient_id from appointments a
+		where a.doctor_id = $1 and a.patient_id > $2 and `+cared+`
+		order by a.patient_id limit $3`, doctorID, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read a doctor's patients: %w", postgres.Classify(err))
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return nil, fmt.Errorf("read a doctor's patients: %w", postgres.Classify(err))
+	}
+	return ids, nil
+}
+
+func caresFor(ctx context.Context, db postgres.DB, doctorID, patientID int64) (bool, error) {
+	var yes bool
+	err := db.QueryRow(ctx, `select exists (select from appointments a
+		where a.doctor_id = $1 and a.patient_id = $2 and `+cared+`)`, doctorID, patientID).Scan(&yes)
+	if err != nil {
+		return false, fmt.Errorf("look for an appointment of doctor and patient: %w", postgres.Classify(err))
+	}
+	return yes, nil
+}
