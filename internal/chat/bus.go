@@ -1,0 +1,173 @@
+package chat
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// bus carries wake-ups between instances. It is at most once and may be away: nothing depends on it but speed.
+type bus interface {
+	// Start begins to connect in the background and to call deliver and resubscribed; both must not block. Only
+	// buses of one namespace hear each other. Subscribe and Publish may be called once it has returned.
+	Start(namespace string, deliver func(notice), resubscribed func())
+	// Stop ends the connection; synchronous.
+	Stop()
+	// Subscribe asks for a room; the channel closes once the bus has confirmed it. It does not block.
+	Subscribe(room int64) <-chan struct{}
+	// Unsubscribe ends that.
+	Unsubscribe(room int64)
+	// Publish queues a notice and never blocks; lost is called, at once or from elsewhere, if it could not be sent.
+	Publish(n notice, lost func(room int64))
+	// Healthy tells whether what is published lately came back.
+	Healthy() bool
+}
+
+// noticeKind tells notices apart on the bus; the values are wire format and never reused.
+type noticeKind byte
+
+const (
+	noticeEvents   noticeKind = 'E' // committed events, as the frames that sockets get
+	noticeHead     noticeKind = 'H' // how far a room's log goes, after a publish failed
+	noticeSoft     noticeKind = 'S' // typing, presence, receipts: JSON, never stored
+	noticeSessions noticeKind = 'X' // sessions that ended; to all instances, room 0
+)
+
+// notice is one message on the bus. Origin is the instance that sent it.
+type notice struct {
+	kind   noticeKind
+	origin uint64
+	room   int64
+	items  []item    // noticeEvents
+	head   int64     // noticeHead
+	soft   *softNote // noticeSoft
+	ids    []int64   // noticeSessions
+}
+
+// softNote is soft state about one user of a room.
+type softNote struct {
+	What      string `json:"what"` // typing, presence, who, receipt
+	User      int64  `json:"user,omitempty"`
+	UserID    string `json:"userId,omitempty"`
+	Active    bool   `json:"active,omitempty"`
+	Delivered int64  `json:"delivered,omitempty"`
+	Read      int64  `json:"read,omitempty"`
+}
+
+var errNotice = errors.New("malformed notice")
+
+// noticeVersion begins every notice, so that instances of two releases can tell that they do not understand.
+const noticeVersion = 1
+
+// flagSystem marks a system event among an events notice's items.
+const flagSystem = 1
+
+// marshal writes a notice: version, kind, origin, room, then what the kind has.
+func (n notice) marshal() []byte {
+	size := 32
+	for _, it := range n.items {
+		size += len(it.frame) + 16
+	}
+	b := make([]byte, 0, size)
+	b = append(b, noticeVersion, byte(n.kind))
+	b = binary.BigEndian.AppendUint64(b, n.origin)
+	b = binary.AppendVarint(b, n.room)
+	switch n.kind {
+	case noticeEvents:
+		for _, it := range n.items {
+			var flags byte
+			if it.system {
+				flags = flagSystem
+			}
+			b = append(binary.AppendVarint(b, it.seq), flags)
+			b = append(binary.AppendUvarint(b, uint64(len(it.frame))), it.frame...)
+		}
+	case noticeHead:
+		b = binary.AppendVarint(b, n.head)
+	case noticeSoft:
+		body, err := json.Marshal(n.soft)
+		if err != nil {
+			panic("chat: a soft note does not marshal: " + err.Error()) // strings and numbers only
+		}
+		b = append(b, body...)
+	case noticeSessions:
+		for _, id := range n.ids {
+			b = binary.AppendVarint(b, id)
+		}
+	}
+	return b
+}
+
+// unmarshalNotice reads what marshal wrote. The frames are parts of data.
+func unmarshalNotice(data []byte) (notice, error) {
+	if len(data) < 11 || data[0] != noticeVersion {
+		return notice{}, errNotice
+	}
+	n := notice{kind: noticeKind(data[1]), origin: binary.BigEndian.Uint64(data[2:])}
+	r := noticeReader{rest: data[10:]}
+	n.room = r.varint()
+	switch n.kind {
+	case noticeEvents:
+		for len(r.rest) > 0 && !r.bad {
+			it := item{seq: r.varint(), system: r.byte()&flagSystem != 0}
+			it.frame = r.bytes()
+			n.items = append(n.items, it)
+		}
+	case noticeHead:
+		n.head = r.varint()
+	case noticeSoft:
+		n.soft = new(softNote)
+		if err := json.Unmarshal(r.rest, n.soft); err != nil {
+			return notice{}, fmt.Errorf("%w: soft note", errNotice)
+		}
+	case noticeSessions:
+		for len(r.rest) > 0 && !r.bad {
+			n.ids = append(n.ids, r.varint())
+		}
+	default:
+		return notice{}, errNotice
+	}
+	if r.bad {
+		return notice{}, errNotice
+	}
+	return n, nil
+}
+
+type noticeReader struct {
+	rest []byte
+	bad  bool
+}
+
+func (r *noticeReader) varint() int64 {
+	v, n := binary.Varint(r.rest)
+	if n <= 0 {
+		r.fail()
+		return 0
+	}
+	r.rest = r.rest[n:]
+	return v
+}
+
+func (r *noticeReader) byte() byte {
+	if len(r.rest) == 0 {
+		r.fail()
+		return 0
+	}
+	b := r.rest[0]
+	r.rest = r.rest[1:]
+	return b
+}
+
+func (r *noticeReader) bytes() []byte {
+	size, n := binary.Uvarint(r.rest)
+	if n <= 0 || size > uint64(len(r.rest)-n) {
+		r.fail()
+		return nil
+	}
+	out := r.rest[n : n+int(size)]
+	r.rest = r.rest[n+int(size):]
+	return out
+}
+
+func (r *noticeReader) fail() { r.bad, r.rest = true, nil }

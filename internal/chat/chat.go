@@ -1,0 +1,98 @@
+// Package chat is the conversation inside an appointment: a durable, gapless log in PostgreSQL, and live
+// delivery of it to sockets on any instance. PostgreSQL is the truth; the bus only carries wake-ups.
+//
+// A message goes conn -> Service.Send -> committer -> PostgreSQL, and once committed to the sender as an ack, to
+// local sockets through the hub, and to other instances over the bus. seq tells every hub what it misses.
+package chat
+
+import (
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"housecall/internal/auth"
+	"housecall/internal/errs"
+)
+
+// Limits of the protocol.
+const (
+	MaxChars      = 4000      // of a text, in code points
+	MaxFrameBytes = 64 * 1024 // of a client's frame
+	catchUpLimit  = 500       // events: whoever is further behind gets a reset
+	recentLimit   = 50        // events for whoever joins without a cursor
+)
+
+// Kind says what an event is.
+type Kind string
+
+// The kinds.
+const (
+	KindText   Kind = "text"
+	KindSystem Kind = "system"
+)
+
+// Event is one entry of a room's log. Seq starts at 1 and has no holes in a room.
+type Event struct {
+	Room     int64
+	Seq      int64
+	Kind     Kind
+	ClientID uuid.UUID // zero for system events
+	Sender   string    // public id; empty for system events
+	Text     string
+	At       time.Time
+}
+
+// Draft is a message on its way into the log.
+type Draft struct {
+	Room     int64
+	Sender   auth.Actor
+	ClientID uuid.UUID
+	Kind     Kind
+	Text     string
+}
+
+// Receipt is what became of a draft. Duplicate says that the log had it already, under this Seq.
+type Receipt struct {
+	Seq       int64
+	At        time.Time
+	Duplicate bool
+}
+
+// Refusals of a draft: Code is the nack code of the protocol, Kind the HTTP side of the same refusal.
+var (
+	ErrClosed      = errs.New(errs.Conflict, "closed", "The conversation is not open: nobody can write in it now.")
+	ErrNotYours    = errs.New(errs.NotFound, "forbidden", "There is no such conversation.")
+	ErrEmpty       = errs.New(errs.Invalid, "empty", "A message needs text.")
+	ErrTooLong     = errs.New(errs.Invalid, "too_long", "A message has at most 4000 characters.")
+	ErrInvalidText = errs.New(errs.Invalid, "invalid", "The text must be valid UTF-8 without U+0000.")
+	ErrRate        = errs.New(errs.RateLimited, "rate", "Too many messages at once. Wait a moment and send it again.")
+	ErrOverload    = &errs.Error{
+		Kind: errs.Unavailable, Code: "unavailable", Message: "The message could not be stored right now. Send it again.", RetryAfter: time.Second,
+	}
+)
+
+// CheckText applies the rules of a message's text.
+func CheckText(s string) error {
+	switch {
+	case !utf8.ValidString(s) || strings.ContainsRune(s, 0):
+		return ErrInvalidText
+	case isBlank(s):
+		return ErrEmpty
+	case len(s) > MaxChars && utf8.RuneCountInString(s) > MaxChars:
+		return ErrTooLong
+	}
+	return nil
+}
+
+// isBlank also takes for blank what only looks empty: joiners and other format characters.
+func isBlank(s string) bool {
+	for _, r := range s {
+		if !unicode.IsSpace(r) && !unicode.Is(unicode.Cf, r) {
+			return false
+		}
+	}
+	return true
+}

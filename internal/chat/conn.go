@@ -1,0 +1,316 @@
+package chat
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/time/rate"
+
+	"housecall/internal/auth"
+)
+
+const (
+	queueBytes   = 2 << 20          // what a slow reader may cost, then its connection
+	writeTimeout = 10 * time.Second // of one write to a socket
+	closeTimeout = 2 * time.Second  // for the peer to answer a close
+	coalesce     = 32 << 10         // small frames are joined into writes of about this size
+)
+
+// Close codes of the protocol.
+const (
+	closeNormal    = 1000
+	closeRestart   = 1012
+	closeSlow      = 4008
+	closeSilent    = 4009
+	closeLimits    = 4029
+	closeProtocol  = 4400
+	closeAuth      = 4401
+	closeForbidden = 4403
+	closeTooBig    = 4413
+	closeFault     = 4500
+)
+
+// reader is what a socket reads messages from: contrib's *websocket.Conn.
+type reader interface {
+	NextReader() (messageType int, r io.Reader, err error)
+}
+
+// opcodes that reader gives (RFC 6455, 11.8).
+const textMessage = 1
+
+// conn is one socket. Reads go through the WebSocket library, writes as whole frames straight to the TCP
+// connection, which unlike the library's wrappers is never pooled and so never becomes somebody else's. A
+// writer goroutine runs only while there is something to write. The handler calls serve and outlives both.
+type conn struct {
+	id      string
+	raw     net.Conn
+	in      reader
+	address string
+	metrics *metrics
+	now     func() time.Time
+
+	lastSeen atomic.Int64 // unix seconds of the last sign of life
+	actor    atomic.Pointer[auth.Actor]
+	expires  atomic.Int64 // unix seconds of the token's end
+	warned   atomic.Bool  // authExpiring was sent for this token, or must not be sent yet
+	messages *rate.Limiter
+	frames   *rate.Limiter
+
+	mu      sync.Mutex // guards all below
+	queue   []wire
+	bytes   int  // queued and being written
+	writing bool // a writer goroutine runs
+	closing bool // bye is queued or the peer has left: nothing more is accepted
+	drained chan struct{}
+	writer  sync.WaitGroup
+}
+
+func newConn(raw net.Conn, in reader, a *admission, perSecond int, m *metrics, now func() time.Time) *conn {
+	c := &conn{
+		id: uuid.NewString(), raw: raw, in: in, address: a.address, metrics: m, now: now,
+		messages: rate.NewLimiter(rate.Limit(perSecond), burst*perSecond),
+		frames:   rate.NewLimiter(rate.Limit(frameFlood*perSecond), frameFlood*burst*perSecond),
+	}
+	actor := a.actor
+	c.actor.Store(&actor)
+	c.expires.Store(a.expires.Unix())
+	c.warned.Store(true) // hello comes first
+	c.sign()
+	return c
+}
+
+// deliver queues frames in order and never blocks. A queue over its bound closes the connection with 4008.
+func (c *conn) deliver(frames ...wire) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing {
+		return
+	}
+	for _, f := range frames {
+		c.queue = append(c.queue, f)
+		c.bytes += len(f)
+	}
+	if c.bytes > queueBytes {
+		c.queue = nil // what waited is lost to this connection, not to the client: it resumes
+		c.endLocked(closeSlow, "the client reads too slowly", 0)
+		return
+	}
+	c.startLocked()
+}
+
+// deliverPaced queues frames and waits while much is queued, for catching up: history may be larger than the
+// queue's bound. It returns false once the connection is closing.
+func (c *conn) deliverPaced(frames ...wire) bool {
+	for _, f := range frames {
+		c.mu.Lock()
+		for c.bytes > queueBytes/4 && !c.closing {
+			wait := make(chan struct{})
+			c.drained = wait
+			c.mu.Unlock()
+			<-wait // the writer's deadline bounds it
+			c.mu.Lock()
+		}
+		if c.closing {
+			c.mu.Unlock()
+			return false
+		}
+		c.queue = append(c.queue, f)
+		c.bytes += len(f)
+		c.startLocked()
+		c.mu.Unlock()
+	}
+	return true
+}
+
+// end sends bye and the close frame and gives the peer a moment to answer. Only the first call counts.
+func (c *conn) end(code int, reason string, reconnectAfter time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closing {
+		c.endLocked(code, reason, reconnectAfter)
+	}
+}
+
+func (c *conn) endLocked(code int, reason string, reconnectAfter time.Duration) {
+	c.closing = true
+	c.metrics.countClose(code)
+	c.queue = append(c.queue, encode(byeFrame{Type: "bye", Code: code, Reason: reason, ReconnectAfterMs: reconnectAfter.Milliseconds()}),
+		encodeClose(code, reason))
+	deadline := time.Now().Add(closeTimeout)
+	_ = c.raw.SetReadDeadline(deadline)  // frees the reader
+	_ = c.raw.SetWriteDeadline(deadline) // frees a writer that is stuck on a slow peer
+	c.startLocked()
+}
+
+// startLocked starts a writer unless one runs.
+func (c *conn) startLocked() {
+	if c.writing || len(c.queue) == 0 {
+		return
+	}
+	c.writing = true
+	c.writer.Add(1)
+	go c.write()
+}
+
+var writeBuffers = sync.Pool{New: func() any { b := make([]byte, 0, coalesce); return &b }}
+
+// write sends what is queued and ends when nothing is.
+func (c *conn) write() {
+	defer c.writer.Done()
+	for {
+		c.mu.Lock()
+		batch := c.queue
+		c.queue = nil
+		if c.drained != nil && (c.closing || c.bytes <= queueBytes/4 || len(batch) == 0) {
+			close(c.drained)
+			c.drained = nil
+		}
+		if len(batch) == 0 {
+			c.writing = false
+			c.mu.Unlock()
+			return
+		}
+		if !c.closing {
+			_ = c.raw.SetWriteDeadline(time.Now().Add(writeTimeout)) // an error shows in the write
+		}
+		c.mu.Unlock()
+		size, err := c.writeAll(batch)
+		c.mu.Lock()
+		c.bytes -= size
+		if err != nil {
+			c.closing = true
+		}
+		c.mu.Unlock()
+		if err != nil {
+			_ = c.raw.Close() // the reader notices, and the handler ends
+		}
+		c.metrics.delivered.Add(float64(len(batch)))
+	}
+}
+
+// writeAll writes frames in few calls; each call holds whole frames only. size is what they were counted with.
+func (c *conn) writeAll(batch []wire) (size int, err error) {
+	for _, f := range batch {
+		size += len(f)
+	}
+	if len(batch) == 1 {
+		_, err = c.raw.Write(batch[0])
+		return size, err
+	}
+	pooled, _ := writeBuffers.Get().(*[]byte) // it holds nothing else
+	defer writeBuffers.Put(pooled)
+	buf := (*pooled)[:0]
+	for _, f := range batch {
+		if len(buf)+len(f) > cap(buf) && len(buf) > 0 {
+			if _, err = c.raw.Write(buf); err != nil {
+				return size, err
+			}
+			buf = buf[:0]
+		}
+		if len(f) > cap(buf) {
+			if _, err = c.raw.Write(f); err != nil {
+				return size, err
+			}
+			continue
+		}
+		buf = append(buf, f...)
+	}
+	if len(buf) > 0 {
+		_, err = c.raw.Write(buf)
+	}
+	return size, err
+}
+
+// finish waits for the writer; after it nothing touches the connection.
+func (c *conn) finish() {
+	c.mu.Lock()
+	c.closing = true
+	_ = c.raw.SetWriteDeadline(time.Now().Add(closeTimeout))
+	c.mu.Unlock()
+	c.writer.Wait()
+}
+
+var readBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return &b }}
+
+var errTooBig = errors.New("frame too big")
+
+// read hands every text frame to handle until the connection ends. The bytes are only valid during the call.
+// Once the connection is closing it drains, so that the peer gets to read bye before a reset kills it.
+func (c *conn) read(handle func(frame []byte)) {
+	for {
+		kind, r, err := c.in.NextReader()
+		if err != nil {
+			return
+		}
+		c.sign()
+		switch {
+		case c.isClosing():
+			_, err = io.Copy(io.Discard, r)
+		case kind != textMessage:
+			c.end(closeProtocol, "only text frames are understood", 0)
+		default:
+			err = readFrame(r, handle)
+		}
+		switch {
+		case errors.Is(err, errTooBig):
+			c.end(closeTooBig, "a frame has at most 64 KiB", 0)
+		case err != nil:
+			return
+		}
+	}
+}
+
+func (c *conn) isClosing() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closing
+}
+
+// readFrame reads one message of at most MaxFrameBytes into a pooled buffer and hands it over.
+func readFrame(r io.Reader, handle func([]byte)) error {
+	pooled, _ := readBuffers.Get().(*[]byte) // it holds nothing else
+	buf := (*pooled)[:0]
+	defer func() {
+		if cap(buf) <= MaxFrameBytes {
+			*pooled = buf
+		}
+		readBuffers.Put(pooled)
+	}()
+	for {
+		if len(buf) == cap(buf) {
+			buf = append(buf, 0)[:len(buf)]
+		}
+		n, err := r.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if len(buf) > MaxFrameBytes {
+			return errTooBig
+		}
+		if errors.Is(err, io.EOF) {
+			handle(buf)
+			return nil
+		}
+		if err != nil {
+			return err //nolint:wrapcheck // it only ends the loop
+		}
+	}
+}
+
+// sign notes a sign of life of the peer.
+func (c *conn) sign()  { c.lastSeen.Store(time.Now().Unix()) }
+func (c *conn) expel() { c.end(closeForbidden, "no longer a participant", 0) }
+
+// answerClose answers the peer's close frame (RFC 6455, 5.5.1), unless it was itself an answer.
+func (c *conn) answerClose() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closing {
+		c.closing = true
+		c.queue = append(c.queue, encodeClose(closeNormal, ""))
+		c.startLocked()
+	}
+}

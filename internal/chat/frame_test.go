@@ -1,0 +1,205 @@
+package chat
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+var (
+	goldenID   = uuid.MustParse("6f1a0c52-7c39-4a70-9a3e-0d2f5c1b8e11")
+	goldenTime = time.Date(2026, time.March, 2, 9, 30, 15, 123456000, time.UTC)
+)
+
+func goldenHello() helloFrame {
+	end := goldenTime.Add(30 * time.Minute)
+	yes := true
+	patient := Person{UserID: "PAT0000000001", Role: "PATIENT", Name: "Ada Jones"}
+	doctor := Person{UserID: "DOC0000000001", Role: "DOCTOR", Name: "Dr Cara Lim"}
+	return helloFrame{
+		Type: "hello", Connection: goldenID.String(), You: patient,
+		Appointment:  AppointmentState{ID: "APP0000000001", Status: "BOOKED", StartsAt: &goldenTime, EndsAt: &end, Version: 2},
+		Participants: []Participant{{Person: patient, Online: &yes, DeliveredSeq: 4, ReadSeq: 3}, {Person: doctor}},
+		HeadSeq:      7, Epoch: "0123456789ab", CanReply: true,
+		Limits:           Limits{MessageChars: MaxChars, FrameBytes: MaxFrameBytes, PerSecond: 20},
+		HeartbeatSeconds: 25, Notice: "In an emergency call your local emergency number.",
+	}
+}
+
+// TestFrame_Golden holds every server frame to the byte: clients of other makers read them.
+func TestFrame_Golden(t *testing.T) {
+	t.Parallel()
+	no := false
+	closed := goldenHello()
+	closed.CanReply, closed.WhyNot = false, "closed_by_doctor"
+	frames := map[string]wire{
+		"hello":        encode(goldenHello()),
+		"hello_closed": encode(closed),
+		"event": encodeEvent(Event{
+			Seq: 5, Kind: KindText, ClientID: goldenID, Sender: "PAT0000000001", Text: "It hurts \"here\".\n\u2028 <b>ü 🩺</b> \x01", At: goldenTime,
+		}),
+		"event_system":     encodeEvent(Event{Seq: 1, Kind: KindSystem, Text: "The doctor confirmed the appointment.", At: goldenTime}),
+		"ack":              encodeAck(goldenID, Receipt{Seq: 5, At: goldenTime}),
+		"ack_duplicate":    encodeAck(goldenID, Receipt{Seq: 5, At: goldenTime, Duplicate: true}),
+		"nack_closed":      encodeNack(goldenID, ErrClosed),
+		"nack_forbidden":   encodeNack(goldenID, ErrNotYours),
+		"nack_empty":       encodeNack(goldenID, ErrEmpty),
+		"nack_too_long":    encodeNack(goldenID, ErrTooLong),
+		"nack_invalid":     encodeNack(goldenID, ErrInvalidText),
+		"nack_rate":        encodeNack(goldenID, ErrRate),
+		"nack_unavailable": encodeNack(goldenID, ErrOverload),
+		"live":             encode(liveFrame{Type: "live", HeadSeq: 7}),
+		"reset":            encode(resetFrame{Type: "reset", HeadSeq: 7, Reason: "gap"}),
+		"receipt":          encode(receiptFrame{Type: "receipt", UserID: "DOC0000000001", DeliveredSeq: 7, ReadSeq: 6}),
+		"typing":           encode(typingFrame{Type: "typing", UserID: "DOC0000000001", Active: true}),
+		"authOk":           encode(authOkFrame{Type: "authOk", ExpiresAt: goldenTime}),
+		"presence":         encode(presenceFrame{Type: "presence", UserID: "DOC0000000001", Online: &no}),
+		"presence_unknown": encode(presenceFrame{Type: "presence", UserID: "DOC0000000001"}),
+		"appointment": encode(appointmentFrame{
+			Type: "appointment", Appointment: AppointmentState{ID: "APP0000000001", Status: "CANCELLED", Version: 3}, WhyNot: "cancelled",
+		}),
+		"authExpiring": encode(authExpiringFrame{Type: "authExpiring", At: goldenTime}),
+		"pong":         encode(pongFrame{Type: "pong", ID: json.RawMessage(`{"n":[1,"a"]}`)}),
+		"pong_bare":    encode(pongFrame{Type: "pong"}),
+		"error":        encode(errorFrame{Type: "error", Code: "unknown_type", Detail: "This server does not know that type of frame."}),
+		"bye":          encode(byeFrame{Type: "bye", Code: closeRestart, Reason: "this instance restarts", ReconnectAfterMs: 1500}),
+	}
+	for name, frame := range frames {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			body := payload(t, frame)
+			path := filepath.Join("testdata", "server_"+name+".json")
+			if *update {
+				require.NoError(t, os.WriteFile(path, append(body, '\n'), 0o600))
+			}
+			want, err := os.ReadFile(path)
+			require.NoError(t, err)
+			require.Equal(t, strings.TrimSuffix(string(want), "\n"), string(body))
+			kind, _, _ := strings.Cut(name, "_")
+			require.True(t, strings.HasPrefix(string(body), `{"type":"`+kind+`"`), "type comes first")
+		})
+	}
+}
+
+// TestDecode_Golden reads the frames that documented clients send.
+func TestDecode_Golden(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]Inbound{
+		"send":      {Type: "send", ClientID: goldenID, Text: "Good morning, ü 🩺 \u2028 \"x\""},
+		"delivered": {Type: "delivered", UpTo: 7},
+		"read":      {Type: "read", UpTo: 6},
+		"typing":    {Type: "typing", Active: true},
+		"auth":      {Type: "auth", Token: "eyJhbGciOiJIUzI1NiJ9.e30.x"},
+		"ping":      {Type: "ping", ID: `{"n": 1}`},
+		"ping_bare": {Type: "ping"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			frame, err := os.ReadFile(filepath.Join("testdata", "client_"+name+".json"))
+			require.NoError(t, err)
+			got, err := Decode(frame)
+			require.NoError(t, err)
+			require.Equal(t, want, got)
+		})
+	}
+}
+
+// TestDecode_Refusals says for each bad frame whether the connection ends, and if not, whether the answer can be a nack.
+func TestDecode_Refusals(t *testing.T) {
+	t.Parallel()
+	id := goldenID.String()
+	for name, c := range map[string]struct {
+		frame, code string // code "" is errProtocol
+		named       bool   // the answer names the clientId
+	}{
+		"not JSON":                     {frame: `hello`},
+		"empty":                        {frame: ``},
+		"cut off":                      {frame: `{"type":"ping"`},
+		"two values":                   {frame: `{"type":"ping"}{}`},
+		"null":                         {frame: `null`},
+		"a list":                       {frame: `[]`},
+		"a string":                     {frame: `"ping"`},
+		"a number":                     {frame: ` 7`},
+		"not UTF-8":                    {frame: "{\"type\":\"ping\",\"id\":\"\xff\"}"},
+		"a NUL byte":                   {frame: "{\"type\":\"\x00\"}"},
+		"no type":                      {frame: `{}`, code: "unknown_type"},
+		"unknown type":                 {frame: `{"type":"shout","clientId":"` + id + `"}`, code: "unknown_type"},
+		"later type":                   {frame: `{"type":"retract","clientId":"` + id + `","target":1}`, code: "unknown_type"},
+		"type is a number":             {frame: `{"type":5}`, code: "invalid"},
+		"send without clientId":        {frame: `{"type":"send","text":"x"}`, code: "invalid"},
+		"send with a short clientId":   {frame: `{"type":"send","clientId":"1","text":"x"}`, code: "invalid"},
+		"send with a nil clientId":     {frame: `{"type":"send","clientId":"` + uuid.Nil.String() + `","text":"x"}`, code: "invalid"},
+		"send with a URN":              {frame: `{"type":"send","clientId":"urn:uuid:` + id + `","text":"x"}`, code: "invalid"},
+		"send with braces":             {frame: `{"type":"send","clientId":"{` + id + `}","text":"x"}`, code: "invalid"},
+		"send without text":            {frame: `{"type":"send","clientId":"` + id + `"}`, code: "invalid", named: true},
+		"send with null text":          {frame: `{"type":"send","clientId":"` + id + `","text":null}`, code: "invalid", named: true},
+		"send with a number for text":  {frame: `{"type":"send","clientId":"` + id + `","text":7}`, code: "invalid", named: true},
+		"send with an object for text": {frame: `{"type":"send","text":{},"clientId":"` + id + `"}`, code: "invalid", named: true},
+		"read without upTo":            {frame: `{"type":"read"}`, code: "invalid"},
+		"read below zero":              {frame: `{"type":"read","upTo":-1}`, code: "invalid"},
+		"read of a fraction":           {frame: `{"type":"read","upTo":1.5}`, code: "invalid"},
+		"read beyond 64 bits":          {frame: `{"type":"read","upTo":9223372036854775808}`, code: "invalid"},
+		"delivered as text":            {frame: `{"type":"delivered","upTo":"7"}`, code: "invalid"},
+		"typing without active":        {frame: `{"type":"typing"}`, code: "invalid"},
+		"auth without token":           {frame: `{"type":"auth"}`, code: "invalid"},
+		"auth with an empty token":     {frame: `{"type":"auth","token":""}`, code: "invalid"},
+		"ping with a long id":          {frame: `{"type":"ping","id":"` + strings.Repeat("x", 127) + `"}`, code: "invalid"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := Decode([]byte(c.frame))
+			if c.code == "" {
+				require.ErrorIs(t, err, errProtocol)
+				return
+			}
+			var bad *badFrame
+			require.ErrorAs(t, err, &bad)
+			require.Equal(t, c.code, bad.code)
+			require.Equal(t, c.named, bad.clientID == goldenID)
+			require.NotEmpty(t, bad.detail)
+		})
+	}
+}
+
+func TestDecode_UnknownFieldsAreIgnored(t *testing.T) {
+	t.Parallel()
+	in, err := Decode([]byte(` {"future":{"a":[1]},"type":"typing","active":false}`))
+	require.NoError(t, err)
+	require.Equal(t, Inbound{Type: "typing"}, in)
+}
+
+func TestCheckText(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		text string
+		want error
+	}{
+		"a word":                         {"x", nil},
+		"4,000 characters of one byte":   {strings.Repeat("x", MaxChars), nil},
+		"4,000 characters of four":       {strings.Repeat("🩺", MaxChars), nil},
+		"one too many":                   {strings.Repeat("x", MaxChars+1), ErrTooLong},
+		"one too many of four bytes":     {strings.Repeat("🩺", MaxChars+1), ErrTooLong},
+		"nothing":                        {"", ErrEmpty},
+		"spaces and lines":               {" \t\r\n\u00a0\u2003", ErrEmpty},
+		"joiners, marks of direction":    {"\u200b\u200d\u2060\ufeff\u202e", ErrEmpty},
+		"an emoji made with joiners":     {"👩\u200d⚕️", nil},
+		"U+0000":                         {"a\x00b", ErrInvalidText},
+		"not UTF-8":                      {"a\xffb", ErrInvalidText},
+		"a surrogate":                    {"\xed\xa0\x80", ErrInvalidText},
+		"other controls are let through": {"a\x01b", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			require.Equal(t, c.want, CheckText(c.text))
+		})
+	}
+}

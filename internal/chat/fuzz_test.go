@@ -1,0 +1,184 @@
+package chat
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+)
+
+func FuzzDecode(f *testing.F) {
+	paths, err := filepath.Glob("testdata/client_*.json")
+	require.NoError(f, err)
+	require.NotEmpty(f, paths)
+	for _, path := range paths {
+		frame, err := os.ReadFile(path)
+		require.NoError(f, err)
+		f.Add(frame)
+	}
+	for _, s := range []string{
+		"", "null", "[]", "{}", `{"type":"send"}`, `{"type":5}`, `{"TYPE":"ping"}`, `{"type":"ping","type":"auth"}`, `{"type":"ping","id":"\ud800"}`,
+		`{"type":"send","clientId":"6f1a0c52-7c39-4a70-9a3e-0d2f5c1b8e11","text":7}`, `{"type":"read","upTo":1e3}`, "\xff", "{\"type\":\"\u2028\"}",
+		strings.Repeat("[", 20000), `{"type":` + strings.Repeat(`{"a":`, 9999),
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		in, err := Decode(data)
+		if err != nil {
+			var bad *badFrame
+			require.True(t, errors.Is(err, errProtocol) || errors.As(err, &bad), "an undocumented refusal: %v", err)
+			require.Zero(t, in)
+			return
+		}
+		requireValid(t, in)
+		again, err := Decode(reencode(t, in))
+		require.NoError(t, err)
+		require.Equal(t, in, again)
+	})
+}
+
+// requireValid checks what Decode promises of a frame that it takes.
+func requireValid(t *testing.T, in Inbound) {
+	t.Helper()
+	require.True(t, utf8.ValidString(in.Text) && utf8.ValidString(in.Token) && utf8.ValidString(in.ID))
+	switch in.Type {
+	case "send":
+		require.NotEqual(t, uuid.Nil, in.ClientID)
+	case "delivered", "read":
+		require.GreaterOrEqual(t, in.UpTo, int64(0))
+	case "auth":
+		require.NotEmpty(t, in.Token)
+	case "ping":
+		require.LessOrEqual(t, len(in.ID), 128)
+		require.True(t, in.ID == "" || json.Valid([]byte(in.ID)))
+		_ = encode(pongFrame{Type: "pong", ID: json.RawMessage(in.ID)}) // panics on what does not marshal
+	case "typing":
+	default:
+		require.Fail(t, "an unknown type was taken", in.Type)
+	}
+}
+
+func reencode(t *testing.T, in Inbound) []byte {
+	t.Helper()
+	w := map[string]any{"type": in.Type}
+	switch in.Type {
+	case "send":
+		w["clientId"], w["text"] = in.ClientID, in.Text
+	case "delivered", "read":
+		w["upTo"] = in.UpTo
+	case "typing":
+		w["active"] = in.Active
+	case "auth":
+		w["token"] = in.Token
+	}
+	out, err := json.Marshal(w)
+	require.NoError(t, err)
+	if in.ID != "" { // to the byte: encoding/json would compact it
+		out = append(out[:len(out)-1], `,"id":`+in.ID+`}`...)
+	}
+	return out
+}
+
+func FuzzNotice(f *testing.F) {
+	for _, n := range sampleNotices() {
+		f.Add(n.marshal())
+	}
+	f.Add([]byte{})
+	f.Add([]byte{noticeVersion, 'E', 0, 0, 0, 0, 0, 0, 0, 1, 2, 2, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
+	f.Add([]byte{noticeVersion, '?', 0, 0, 0, 0, 0, 0, 0, 1, 2})
+	f.Add([]byte{noticeVersion + 1, 'H', 0, 0, 0, 0, 0, 0, 0, 1, 2, 2})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		n, err := unmarshalNotice(data)
+		if err != nil {
+			require.ErrorIs(t, err, errNotice)
+			return
+		}
+		again, err := unmarshalNotice(n.marshal())
+		require.NoError(t, err)
+		require.Equal(t, n.marshal(), again.marshal())
+	})
+}
+
+func sampleNotices() []notice {
+	frame := encodeEvent(Event{Seq: 8, Kind: KindText, ClientID: goldenID, Sender: "PAT0000000001", Text: "x", At: goldenTime})
+	return []notice{
+		{kind: noticeEvents, origin: 7, room: 3, items: []item{{seq: 8, frame: frame}, {seq: 9, frame: wire{0x81, 0}, system: true}}},
+		{kind: noticeHead, origin: 1 << 63, room: 1 << 40, head: 1 << 50},
+		{kind: noticeSoft, origin: 1, room: 1, soft: &softNote{What: softReceipt, User: 4, UserID: "DOC0000000001", Delivered: 5, Read: 4}},
+		{kind: noticeSoft, room: 2, soft: &softNote{What: softTyping, UserID: "PAT\u2028", Active: true}},
+		{kind: noticeSessions, origin: 9, ids: []int64{1, 2, 1 << 40}},
+		{kind: noticeSessions, origin: 9},
+		{kind: noticeEvents, origin: 9, room: 1},
+	}
+}
+
+func TestNotice_RoundTrip(t *testing.T) {
+	t.Parallel()
+	for _, want := range sampleNotices() {
+		got, err := unmarshalNotice(want.marshal())
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+}
+
+// TestNotice_CutOff: no prefix of a notice is taken for a notice with more in it, and none panics.
+func TestNotice_CutOff(t *testing.T) {
+	t.Parallel()
+	for _, n := range sampleNotices() {
+		whole := n.marshal()
+		for i := range whole {
+			got, err := unmarshalNotice(whole[:i])
+			if err == nil {
+				require.LessOrEqual(t, len(got.items), len(n.items))
+			}
+		}
+	}
+}
+
+func FuzzReadFrame(f *testing.F) {
+	for _, size := range []int{0, 1, 2047, 2048, 2049, 4096, MaxFrameBytes - 1, MaxFrameBytes, MaxFrameBytes + 1, 2 * MaxFrameBytes} {
+		f.Add(size, byte(size%3))
+	}
+	f.Fuzz(func(t *testing.T, size int, how byte) {
+		if size < 0 || size > 3*MaxFrameBytes {
+			return
+		}
+		want := bytes.Repeat([]byte("abcdefg"), size/7+1)[:size]
+		r := io.Reader(bytes.NewReader(want))
+		switch how % 3 {
+		case 1:
+			r = iotest.OneByteReader(r)
+		case 2:
+			r = iotest.DataErrReader(iotest.HalfReader(r)) // the end comes with the last bytes
+		}
+		calls := 0
+		err := readFrame(r, func(got []byte) {
+			calls++
+			require.True(t, bytes.Equal(want, got))
+		})
+		if size > MaxFrameBytes {
+			require.ErrorIs(t, err, errTooBig)
+			require.Zero(t, calls)
+			return
+		}
+		require.NoError(t, err)
+		require.Equal(t, 1, calls)
+	})
+}
+
+func TestReadFrame_Broken(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("cut off")
+	err := readFrame(io.MultiReader(strings.NewReader(`{"type":`), iotest.ErrReader(broken)), func([]byte) { require.Fail(t, "half a frame was handed over") })
+	require.ErrorIs(t, err, broken)
+}

@@ -1,0 +1,117 @@
+package chat
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"housecall/internal/errs"
+	"housecall/internal/httpd"
+)
+
+// eventBody is an event as in the chat protocol.
+type eventBody struct {
+	Type     string     `json:"type" enum:"event"`
+	Seq      int64      `json:"seq" doc:"Starts at 1 and has no holes in a conversation."`
+	Kind     Kind       `json:"kind" enum:"text,system"`
+	ClientID *uuid.UUID `json:"clientId,omitempty" format:"uuid"`
+	Sender   string     `json:"sender,omitempty" doc:"User id; none for system events."`
+	Text     string     `json:"text"`
+	At       time.Time  `json:"at"`
+}
+
+func bodyOf(e Event) eventBody {
+	b := eventBody{Type: "event", Seq: e.Seq, Kind: e.Kind, Sender: e.Sender, Text: e.Text, At: e.At.UTC()}
+	if e.ClientID != uuid.Nil {
+		b.ClientID = &e.ClientID
+	}
+	return b
+}
+
+type historyInput struct {
+	ID     string `path:"id" maxLength:"20"`
+	After  int64  `query:"after" minimum:"-1" default:"-1" doc:"Events after this seq, oldest first."`
+	Before int64  `query:"before" minimum:"0" doc:"The page that ends before this seq."`
+	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20"`
+}
+
+type historyOutput struct {
+	Body struct {
+		Items   []eventBody `json:"items"`
+		HeadSeq int64       `json:"headSeq" doc:"The last seq of the conversation."`
+	}
+}
+
+type sendInput struct {
+	ID   string `path:"id" maxLength:"20"`
+	Body struct {
+		ClientID string `json:"clientId" format:"uuid" minLength:"36" maxLength:"36" doc:"Made once for a message and kept over retries."`
+		Text     string `json:"text" doc:"At most 4,000 characters, not blank."`
+	}
+}
+
+type sendOutput struct {
+	Body struct {
+		ClientID  string    `json:"clientId"`
+		Seq       int64     `json:"seq"`
+		At        time.Time `json:"at"`
+		Duplicate bool      `json:"duplicate" doc:"The log had this clientId already."`
+	}
+}
+
+// Routes adds a conversation's history and sending. Both speak to participants only: for an administrator, too, a
+// conversation is not there.
+func Routes(s *httpd.Server, svc *Service) {
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodGet, Path: "/appointments/{id}/messages", Tag: "chat", Summary: "Read a page of a conversation",
+		Description: "Oldest first. Without after and before: the latest page.", Access: httpd.SignedIn, Errors: []int{http.StatusNotFound},
+	}, svc.history)
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodPost, Path: "/appointments/{id}/messages", Tag: "chat", Summary: "Send a message",
+		Description: "Repeat it with the same clientId as often as needed: it is stored once.",
+		Status:      http.StatusCreated, Access: httpd.SignedIn,
+		Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests},
+	}, svc.send)
+}
+
+func (s *Service) history(ctx context.Context, in *historyInput) (*historyOutput, error) {
+	if in.After >= 0 && in.Before > 0 {
+		return nil, errs.InvalidField("query.before", "cannot be given together with after")
+	}
+	a, err := s.Find(ctx, httpd.Actor(ctx), in.ID)
+	if err != nil {
+		return nil, err
+	}
+	events, head, err := s.History(ctx, a.ID, in.After, in.Before, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	out := &historyOutput{}
+	out.Body.HeadSeq = head
+	out.Body.Items = make([]eventBody, len(events))
+	for i, e := range events {
+		out.Body.Items[i] = bodyOf(e)
+	}
+	return out, nil
+}
+
+func (s *Service) send(ctx context.Context, in *sendInput) (*sendOutput, error) {
+	clientID, err := parseClientID(in.Body.ClientID)
+	if err != nil {
+		return nil, errs.InvalidField("body.clientId", "must be a UUID in its canonical form")
+	}
+	actor := httpd.Actor(ctx)
+	a, err := s.Find(ctx, actor, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.Send(ctx, actor, a.ID, clientID, in.Body.Text)
+	if err != nil {
+		return nil, err
+	}
+	out := &sendOutput{}
+	out.Body.ClientID, out.Body.Seq, out.Body.At, out.Body.Duplicate = clientID.String(), r.Seq, r.At.UTC(), r.Duplicate
+	return out, nil
+}

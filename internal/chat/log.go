@@ -1,0 +1,37 @@
+package chat
+
+import (
+	"context"
+	"time"
+
+	"housecall/internal/appointment"
+	"housecall/internal/postgres"
+)
+
+// Log appends system events to conversations inside the transactions of other rooms. It exists apart from
+// Service because appointments need it before chat can be made.
+type Log struct {
+	// published is told of events once their transaction has committed; Service sets it.
+	published func([]Event)
+}
+
+var _ appointment.Conversations = (*Log)(nil)
+
+// NewLog makes a log whose events reach live sockets as soon as a Service stands on it.
+func NewLog() *Log { return &Log{published: func([]Event) {}} }
+
+// Append implements appointment.Conversations: it makes the conversation if there is none, locks it, numbers the
+// event and inserts it. Sockets hear of it once tx has committed.
+func (l *Log) Append(ctx context.Context, tx *postgres.Tx, appointmentID int64, text string) error {
+	e, err := appendSystem(ctx, tx, appointmentID, text)
+	if err != nil {
+		return err
+	}
+	tx.AfterCommit(func() { l.published([]Event{e}) })
+	return nil
+}
+
+// ClosedAt implements appointment.Conversations.
+func (l *Log) ClosedAt(ctx context.Context, db postgres.DB, appointmentIDs []int64) (map[int64]time.Time, error) {
+	return closedAt(ctx, db, appointmentIDs)
+}

@@ -1,0 +1,140 @@
+package chat
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"housecall/internal/auth"
+)
+
+// wiredBus hands soft notes to another presence, unless it is cut.
+type wiredBus struct {
+	deafBus
+	origin uint64
+	to     *presence
+	cut    bool
+}
+
+func (b *wiredBus) Publish(n notice, _ func(int64)) {
+	if !b.cut {
+		n.origin = b.origin
+		b.to.receive(n)
+	}
+}
+
+// ward is one instance's presence with the bus that leads from it.
+type ward struct {
+	*presence
+	hub *hub
+	bus *wiredBus
+}
+
+// wards makes two instances that hear each other over a bus that has been up for a while.
+func wards(now *time.Time) (one, two ward) {
+	make1 := func(origin uint64) ward {
+		h, b := hubOn(&logStub{}), &wiredBus{origin: origin}
+		return ward{newPresence(h, b, func() time.Time { return *now }), h, b}
+	}
+	one, two = make1(1), make1(2)
+	// One way at a time: a real bus delivers from a goroutine of its own, and so never within Publish.
+	one.bus.to, two.bus.to = two.presence, one.presence
+	one.bus.cut, two.bus.cut = true, true
+	one.refresh(true, false)
+	two.refresh(true, false)
+	*now = now.Add(answerWait)
+	return one, two
+}
+
+// speak lets one instance be heard by the other during f.
+func (w ward) speak(f func()) {
+	w.bus.cut = false
+	f()
+	w.bus.cut = true
+}
+
+// sit puts a user's live socket into the room.
+func (w ward) sit(t *testing.T, a auth.Actor) (*member, *recorder) {
+	t.Helper()
+	m, r := joinAt(t, w.hub, a.ID, 0)
+	w.look(testRoom, a.ID, a.UserID)
+	return m, r
+}
+
+func told(t *testing.T, r *recorder) (out []any) {
+	t.Helper()
+	for _, f := range r.take() {
+		frame := fields(t, payload(t, wire(f)))
+		require.Equal(t, "presence", frame["type"])
+		out = append(out, frame["online"])
+	}
+	return out
+}
+
+func TestPresence(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	patient, doctor := auth.Actor{ID: 1, UserID: "PAT0000000001"}, auth.Actor{ID: 2, UserID: "DOC0000000001"}
+	one, two := wards(&now)
+	p, r := one.sit(t, patient)
+	require.Nil(t, one.look(testRoom, doctor.ID, doctor.UserID), "nobody has had time to answer")
+	now = now.Add(answerWait)
+	one.refresh(true, false)
+	require.Equal(t, []any{false}, told(t, r))
+
+	d, _ := two.sit(t, doctor)
+	two.speak(func() { two.joined(testRoom, doctor) })
+	require.Equal(t, []any{true}, told(t, r))
+	two.speak(func() { two.refresh(true, true) })
+	require.Empty(t, told(t, r), "a repetition is no news")
+
+	for range forgetAfter / time.Second { // the other instance has died
+		now = now.Add(time.Second)
+		one.refresh(true, true)
+	}
+	require.Empty(t, told(t, r))
+	now = now.Add(time.Second)
+	one.refresh(true, true)
+	require.Equal(t, []any{false}, told(t, r))
+
+	two.speak(func() { two.refresh(true, true) })
+	require.Equal(t, []any{true}, told(t, r), "it was only cut off")
+	one.refresh(false, false)
+	require.Equal(t, []any{nil}, told(t, r), "while the bus is away nobody knows")
+	now = now.Add(time.Minute)
+	one.refresh(true, false)
+	require.Empty(t, told(t, r))
+	two.speak(func() { two.refresh(true, true) })
+	require.Equal(t, []any{true}, told(t, r))
+
+	now = now.Add(answerWait)
+	two.hub.leave(d)
+	two.speak(func() { two.left(testRoom, doctor) })
+	require.Equal(t, []any{false}, told(t, r))
+	one.hub.leave(p)
+	one.left(testRoom, patient)
+	require.Empty(t, one.rooms)
+	require.Empty(t, two.rooms)
+}
+
+// TestPresence_SecondDevice: of several sockets of a user only the first and the last are news.
+func TestPresence_SecondDevice(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	one, _ := wards(&now)
+	patient, doctor := auth.Actor{ID: 1, UserID: "PAT0000000001"}, auth.Actor{ID: 2, UserID: "DOC0000000001"}
+	_, r := one.sit(t, patient)
+	first, _ := one.sit(t, doctor)
+	one.joined(testRoom, doctor)
+	require.Equal(t, []any{true}, told(t, r))
+	second, _ := one.sit(t, doctor)
+	one.joined(testRoom, doctor)
+	one.hub.leave(first)
+	one.left(testRoom, doctor)
+	require.Empty(t, told(t, r))
+	now = now.Add(answerWait)
+	one.hub.leave(second)
+	one.left(testRoom, doctor)
+	require.Equal(t, []any{false}, told(t, r))
+}

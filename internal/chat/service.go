@@ -1,0 +1,259 @@
+package chat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"housecall/internal/appointment"
+	"housecall/internal/auth"
+	"housecall/internal/config"
+	"housecall/internal/errs"
+	"housecall/internal/postgres"
+)
+
+// Accounts is what chat asks of accounts.
+type Accounts interface {
+	// Authenticate tells who is behind an access token and when it ends; errs.ErrUnauthenticated if nobody.
+	Authenticate(ctx context.Context, token string) (auth.Actor, time.Time, error)
+	// EndedSessions lists the sessions that ended at or after since, and PostgreSQL's time of the answer.
+	EndedSessions(ctx context.Context, since time.Time) (ended []int64, asOf time.Time, err error)
+}
+
+// Deps are the parts that chat stands on; all are required.
+type Deps struct {
+	Pool         *postgres.Pool
+	Bus          bus // NewRedisBus
+	Log          *Log
+	Appointments *appointment.Service
+	Accounts     Accounts
+	Config       config.Config
+	Registry     prometheus.Registerer
+	Logger       zerolog.Logger
+	Now          func() time.Time
+}
+
+// Service is the door to conversations. Start and Stop are synchronous.
+type Service struct {
+	d         Deps
+	metrics   *metrics
+	hub       *hub
+	bus       bus
+	committer *committer
+	sockets   *sockets
+	users     *userLimits
+	presence  *presence
+	receipts  *receipts
+	changes   *roomSet // rooms whose appointment changed
+	unsent    *roomSet // rooms whose last publish failed
+	windows   *windows
+	sweepNow  chan struct{}
+	dbAway    atomic.Bool // the last poll of PostgreSQL failed
+	epoch     string      // of the last sweep; only the sweep touches it
+
+	ctx  context.Context
+	stop context.CancelFunc
+	work sync.WaitGroup
+}
+
+// New wires chat. Nothing runs until Start.
+func New(d Deps) *Service {
+	s := &Service{
+		d: d, metrics: newMetrics(d.Registry), changes: newRoomSet(), unsent: newRoomSet(), windows: newWindows(),
+		sweepNow: make(chan struct{}, 1),
+	}
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	s.bus = d.Bus
+	s.hub = newHub(hubPorts{
+		fetch: s.fetch, changed: s.changes.add, subscribe: s.bus.Subscribe, unsubscribe: s.bus.Unsubscribe,
+	})
+	s.sockets = newSockets(d.Config.SocketsPerUser, d.Config.SocketsPerAddress, s.metrics, d.Now)
+	s.users = newUserLimits(d.Config.UserMessagesPerSecond)
+	s.presence = newPresence(s.hub, s.bus, d.Now)
+	s.receipts = newReceipts()
+	s.committer = newCommitter(d.Pool, d.Config.CommitLanes, d.Config.FollowUpWindow, s.metrics, d.Logger)
+	s.committer.committed = s.announce
+	s.committer.doubted = s.doubt
+	d.Log.published = s.announce
+	return s
+}
+
+// Start runs the background work; PostgreSQL must answer. The bus connects when it can. On it, a database is named
+// by its identity, so that two that share one Redis never hear each other.
+func (s *Service) Start(ctx context.Context) error {
+	id, err := identity(ctx, s.d.Pool)
+	if err != nil {
+		return err
+	}
+	s.bus.Start(s.d.Config.RedisNamespace+":"+id, s.receive, s.sweepSoon)
+	s.committer.start()
+	for _, loop := range []func(){
+		s.sweepLoop, s.sessionLoop, s.changeLoop, s.unsentLoop, s.receiptLoop, s.presenceLoop, s.janitorLoop,
+	} {
+		s.work.Go(loop)
+	}
+	return nil
+}
+
+// DrainSockets refuses upgrades and closes all sockets with 1012 in jittered batches. When ctx ends first, it cuts
+// what is left, and what is still being read from PostgreSQL for it.
+func (s *Service) DrainSockets(ctx context.Context) {
+	defer context.AfterFunc(ctx, s.stop)()
+	s.sockets.drain(ctx)
+}
+
+// Stop commits what has queued and ends the background work. Call it after DrainSockets and after HTTP has
+// stopped. ctx bounds the wait for PostgreSQL.
+func (s *Service) Stop(ctx context.Context) {
+	s.committer.close(ctx)
+	s.stop()
+	s.work.Wait()
+	s.hub.close()
+	s.bus.Stop()
+}
+
+// ProbeBus fails while notices between instances do not get through; for readiness.
+func (s *Service) ProbeBus(context.Context) error {
+	if !s.bus.Healthy() {
+		return errors.New("the bus is away")
+	}
+	return nil
+}
+
+// Find gives the appointment of a conversation to its participants; for anyone else, an admin included, there is
+// no such conversation.
+func (s *Service) Find(ctx context.Context, actor auth.Actor, publicID string) (appointment.Appointment, error) {
+	a, err := s.d.Appointments.Find(ctx, actor, publicID)
+	if err != nil {
+		return appointment.Appointment{}, err
+	}
+	if !a.IsParticipant(actor.ID) {
+		return appointment.Appointment{}, errs.Missing("appointment")
+	}
+	return a, nil
+}
+
+// Send puts a message into the log and waits until it is committed. It may be repeated with the same clientID
+// any number of times: the receipt is then that of the first, marked as duplicate.
+func (s *Service) Send(ctx context.Context, actor auth.Actor, room int64, clientID uuid.UUID, text string) (Receipt, error) {
+	done := make(chan outcome, 1)
+	s.submit(actor, room, clientID, text, func(r Receipt, err error) { done <- outcome{r, err} })
+	select {
+	case o := <-done:
+		return o.receipt, o.err
+	case <-ctx.Done():
+		e := *ErrOverload
+		e.Err = ctx.Err()
+		return Receipt{}, &e
+	}
+}
+
+// submit is the one door of REST and WebSocket; done is called once, perhaps at once, and must not block.
+func (s *Service) submit(actor auth.Actor, room int64, clientID uuid.UUID, text string, done func(Receipt, error)) {
+	if err := CheckText(text); err != nil {
+		s.metrics.refused.WithLabelValues(errs.CodeOf(err)).Inc()
+		done(Receipt{}, err)
+		return
+	}
+	if !s.users.allow(actor.ID) {
+		s.metrics.refused.WithLabelValues("rate").Inc()
+		done(Receipt{}, ErrRate)
+		return
+	}
+	s.committer.submit(Draft{Room: room, Sender: actor, ClientID: clientID, Kind: KindText, Text: text}, done)
+}
+
+// History gives a page of a conversation's log, oldest first, and its head. after >= 0, or before > 0 with after -1,
+// choose the page; with neither it is the latest.
+func (s *Service) History(ctx context.Context, room, after, before int64, limit int) (events []Event, head int64, err error) {
+	if after >= 0 {
+		events, err = eventsAfter(ctx, s.d.Pool, room, after, limit)
+	} else {
+		events, err = eventsBefore(ctx, s.d.Pool, room, before, limit)
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	head, err = headSeq(ctx, s.d.Pool, room)
+	if n := len(events); n > 0 {
+		head = max(head, events[n-1].Seq)
+	}
+	return events, head, err
+}
+
+// SessionsEnded cuts the sockets of ended sessions, here at once and on other instances by the bus; their own
+// polls find them within a second where the bus fails.
+func (s *Service) SessionsEnded(ids []int64) {
+	s.sockets.endSessions(ids)
+	s.bus.Publish(notice{kind: noticeSessions, ids: ids}, func(int64) { s.metrics.lost.Inc() })
+}
+
+// announce delivers committed events to sockets here and publishes them. It keeps the order per room.
+func (s *Service) announce(events []Event) {
+	byRoom := make(map[int64][]item, len(events))
+	order := make([]int64, 0, len(events))
+	for _, e := range events {
+		if _, ok := byRoom[e.Room]; !ok {
+			order = append(order, e.Room)
+		}
+		byRoom[e.Room] = append(byRoom[e.Room], toItem(e))
+	}
+	s.metrics.committed.Add(float64(len(events)))
+	for _, room := range order {
+		items := byRoom[room]
+		s.hub.deliver(room, items...)
+		s.bus.Publish(notice{kind: noticeEvents, room: room, items: items}, s.lost)
+	}
+}
+
+// lost remembers a room whose notice the bus did not take.
+func (s *Service) lost(room int64) {
+	s.metrics.lost.Inc()
+	s.unsent.add(room)
+}
+
+// doubt is for rooms that may have grown without anyone knowing by what.
+func (s *Service) doubt(room int64) {
+	s.unsent.add(room)
+	s.sweepSoon()
+}
+
+func toItem(e Event) item {
+	return item{seq: e.Seq, frame: encodeEvent(e), system: e.Kind == KindSystem}
+}
+
+// fetch is the hub's way to the log.
+func (s *Service) fetch(ctx context.Context, room, after int64) ([]item, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.d.Config.RequestTimeout)
+	defer cancel()
+	events, err := eventsAfter(ctx, s.d.Pool, room, after, pageSize)
+	if err != nil {
+		return nil, fmt.Errorf("fill a hole: %w", err)
+	}
+	items := make([]item, len(events))
+	for i, e := range events {
+		items[i] = toItem(e)
+	}
+	return items, nil
+}
+
+// receive takes what other instances publish.
+func (s *Service) receive(n notice) {
+	switch n.kind {
+	case noticeEvents:
+		s.hub.deliver(n.room, n.items...)
+	case noticeHead:
+		s.hub.learn(n.room, n.head)
+	case noticeSoft:
+		s.presence.receive(n)
+	case noticeSessions:
+		s.sockets.endSessions(n.ids)
+	}
+}

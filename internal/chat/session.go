@@ -1,0 +1,300 @@
+package chat
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"runtime/debug"
+	"time"
+
+	"housecall/internal/appointment"
+	"housecall/internal/auth"
+	"housecall/internal/errs"
+)
+
+// confirmWait is how long a join waits for the bus to confirm the room; then the sweep has to do.
+const confirmWait = 300 * time.Millisecond
+
+// joinAttempts bounds how often a join reads the log again because live events outran it.
+const joinAttempts = 50
+
+// pageSize is how many events are read from the log at once. Even the longest ones of a page fit a socket's queue.
+const pageSize = 40
+
+// frameFlood is how many frames of any kind a connection may send for each message it may: pings, receipts and
+// mistakes count too. Beyond it the connection closes with 4029.
+const frameFlood = 5
+
+// session is one socket in one conversation.
+type session struct {
+	svc    *Service
+	conn   *conn
+	room   int64
+	member *member
+	typed  time.Time // when typing last counted
+	types  bool      // that was not taken back
+}
+
+// authCost is what a token counts against the limit of frames: each costs a query.
+const authCost = 20
+
+// cursor is where a client wants to go on: after is the last seq it has processed, -1 without one; epoch is the
+// history it saw.
+type cursor struct {
+	after int64
+	epoch string
+}
+
+// serve runs a socket from hello to its end. The connection is already among the service's sockets.
+func (s *Service) serve(c *conn, room int64, at cursor) {
+	ses := &session{svc: s, conn: c, room: room}
+	var confirmed <-chan struct{}
+	ses.member, confirmed = s.hub.enter(room, c.actor.Load().ID, c)
+	defer ses.leave()
+	joined := make(chan struct{})
+	// On a goroutine of its own: its deep calls would leave this one a large stack for as long as the socket lives.
+	go func() {
+		defer close(joined)
+		defer s.guard(c)
+		if err := ses.join(at, confirmed); err != nil && !errors.Is(err, errConnGone) {
+			c.end(closeFault, "the conversation could not be loaded", 0)
+		}
+	}()
+	<-joined
+	c.read(ses.handle)
+}
+
+func (ses *session) leave() {
+	ses.svc.hub.leave(ses.member)
+	ses.svc.presence.left(ses.room, *ses.conn.actor.Load())
+}
+
+// guard, deferred, turns a panic into the end of one socket.
+func (s *Service) guard(c *conn) {
+	if v := recover(); v != nil {
+		s.d.Logger.Error().Str("connection", c.id).Bytes("stack", debug.Stack()).Msg("a socket's handler failed")
+		c.end(closeFault, "the server failed", 0)
+	}
+}
+
+var errConnGone = errors.New("the connection is closing")
+
+// join sends hello and what the client has missed, and goes live. The member is registered before anything is
+// read, so what is committed meanwhile waits in it, and hello is not older than what will follow.
+func (ses *session) join(at cursor, confirmed <-chan struct{}) error {
+	s, c := ses.svc, ses.conn
+	t := time.NewTimer(confirmWait)
+	defer t.Stop()
+	select {
+	case <-confirmed:
+	case <-t.C:
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, s.d.Config.RequestTimeout)
+	defer cancel()
+	a, err := s.d.Appointments.ByID(ctx, ses.room)
+	if err != nil {
+		return err
+	}
+	actor := *c.actor.Load()
+	if !a.IsParticipant(actor.ID) {
+		c.expel()
+		return errConnGone
+	}
+	snap, err := readSnapshot(ctx, s.d.Pool, ses.room)
+	if err != nil {
+		return err
+	}
+	c.deliver(encode(ses.hello(a, snap)))
+	c.warned.Store(false) // hello is the first frame, always
+	sent, reset := at.resume(snap)
+	if reset != "" {
+		c.deliver(encode(resetFrame{Type: "reset", HeadSeq: snap.head, Reason: reset}))
+	}
+	if err := ses.catchUp(sent, snap.head); err != nil {
+		return err
+	}
+	s.presence.joined(ses.room, actor)
+	return nil
+}
+
+// resume tells from where a client goes on, and why not from where it left.
+func (at cursor) resume(snap snapshot) (from int64, reset string) {
+	switch {
+	case at.after < 0:
+		return max(0, snap.head-recentLimit), ""
+	case at.after > snap.head, at.epoch != "" && at.epoch != snap.epoch:
+		return snap.head, "history"
+	case snap.head-at.after > catchUpLimit:
+		return snap.head, "gap"
+	}
+	return at.after, ""
+}
+
+// catchUp sends the log after sent, page by page and no faster than the client reads, until it has at least head and
+// joins on to what is live.
+func (ses *session) catchUp(sent, head int64) error {
+	s := ses.svc
+	for range joinAttempts {
+		if sent >= head && ses.member.goLive(sent, encode(liveFrame{Type: "live", HeadSeq: sent})) {
+			return nil
+		}
+		ctx, cancel := context.WithTimeout(s.ctx, s.d.Config.RequestTimeout)
+		events, err := eventsAfter(ctx, s.d.Pool, ses.room, sent, pageSize)
+		cancel()
+		if err != nil {
+			return err
+		}
+		if !ses.conn.deliverPaced(encodeAll(events)...) {
+			return errConnGone
+		}
+		if n := len(events); n > 0 {
+			sent = events[n-1].Seq
+			continue
+		}
+		head = sent
+		s.sweepSoon() // the hub is ahead of the log: the sweep decides
+	}
+	return errors.New("the room outran the join")
+}
+
+func encodeAll(events []Event) []wire {
+	frames := make([]wire, len(events))
+	for i, e := range events {
+		frames[i] = encodeEvent(e)
+	}
+	return frames
+}
+
+func (ses *session) hello(a appointment.Appointment, snap snapshot) helloFrame {
+	s := ses.svc
+	actor := *ses.conn.actor.Load()
+	can, why := s.reply(a, snap.closedAt)
+	participant := func(p appointment.Person, role auth.Role) Participant {
+		at := snap.receipts[p.ID]
+		return Participant{
+			Person: Person{UserID: p.UserID, Role: string(role), Name: p.Name}, Online: s.presence.look(a.ID, p.ID, p.UserID),
+			DeliveredSeq: at.delivered, ReadSeq: at.read,
+		}
+	}
+	participants := []Participant{participant(a.Patient, auth.Patient), participant(a.Doctor, auth.Doctor)}
+	you := participants[0].Person
+	if actor.ID == a.Doctor.ID {
+		you = participants[1].Person
+	}
+	return helloFrame{
+		Type: "hello", Connection: ses.conn.id, You: you, Appointment: stateOf(a), Participants: participants,
+		HeadSeq: snap.head, Epoch: snap.epoch, CanReply: can, WhyNot: why,
+		Limits:           Limits{MessageChars: MaxChars, FrameBytes: MaxFrameBytes, PerSecond: s.d.Config.MessagesPerSecond},
+		HeartbeatSeconds: int(heartbeat.Seconds()), Notice: s.d.Config.ClinicNotice,
+	}
+}
+
+func stateOf(a appointment.Appointment) AppointmentState {
+	return AppointmentState{ID: a.PublicID, Status: string(a.Status), StartsAt: a.StartsAt, EndsAt: a.EndsAt, Version: a.Version}
+}
+
+// handle answers one frame. It runs on the connection's reader and blocks only for auth.
+func (ses *session) handle(data []byte) {
+	c := ses.conn
+	if !c.frames.Allow() {
+		c.end(closeLimits, "too many frames", 0)
+		return
+	}
+	in, err := Decode(data)
+	var bad *badFrame
+	switch {
+	case errors.As(err, &bad):
+		ses.refuse(bad)
+		return
+	case err != nil:
+		c.end(closeProtocol, "a frame is a JSON object in UTF-8", 0)
+		return
+	}
+	actor := *c.actor.Load()
+	// Expired, and still here because PostgreSQL is away and could not renew it: such a socket only reads.
+	expired := c.expires.Load() <= ses.svc.d.Now().Unix()
+	switch in.Type {
+	case "send":
+		if expired {
+			c.deliver(encodeNack(in.ClientID, ErrOverload))
+			return
+		}
+		ses.send(actor, in)
+	case "ping":
+		c.deliver(encode(pongFrame{Type: "pong", ID: json.RawMessage(in.ID)}))
+	case "auth":
+		ses.renew(actor, in.Token)
+	case "delivered", "read":
+		if expired {
+			return
+		}
+		read := int64(0)
+		if in.Type == "read" {
+			read = in.UpTo
+		}
+		ses.svc.receipts.move(ses.room, actor.ID, in.UpTo, read)
+	case "typing":
+		ses.typing(actor, in.Active)
+	}
+}
+
+func (ses *session) refuse(bad *badFrame) {
+	if bad.clientID != [16]byte{} {
+		ses.conn.deliver(encode(nackFrame{Type: "nack", ClientID: bad.clientID, Code: bad.code, Detail: bad.detail, Retry: "never"}))
+		return
+	}
+	ses.conn.deliver(encode(errorFrame{Type: "error", Code: bad.code, Detail: bad.detail}))
+}
+
+func (ses *session) send(actor auth.Actor, in Inbound) {
+	c := ses.conn
+	id := in.ClientID
+	if !c.messages.Allow() {
+		ses.svc.metrics.refused.WithLabelValues("rate").Inc()
+		c.deliver(encodeNack(id, ErrRate))
+		return
+	}
+	ses.svc.submit(actor, ses.room, id, in.Text, func(r Receipt, err error) {
+		if err != nil {
+			c.deliver(encodeNack(id, err))
+			return
+		}
+		c.deliver(encodeAck(id, r))
+	})
+}
+
+// typing counts a start at most once in two seconds; a stop of one
+// that counted always does, or the other side would see it run out.
+func (ses *session) typing(actor auth.Actor, active bool) {
+	now := ses.svc.d.Now()
+	if active && now.Sub(ses.typed) < typingEvery || !active && !ses.types {
+		return
+	}
+	ses.types = active
+	if active {
+		ses.typed = now
+	}
+	ses.svc.presence.typing(ses.room, actor, active)
+}
+
+// renew replaces the connection's token in place.
+func (ses *session) renew(old auth.Actor, token string) {
+	s, c := ses.svc, ses.conn
+	if !c.frames.AllowN(time.Now(), authCost) {
+		c.end(closeLimits, "too many tokens", 0)
+		return
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, s.d.Config.RequestTimeout)
+	defer cancel()
+	actor, expires, err := s.d.Accounts.Authenticate(ctx, token)
+	switch {
+	case err != nil && errs.KindOf(err) != errs.Unauthenticated:
+		c.deliver(encode(errorFrame{Type: "error", Code: "unavailable", Detail: "The token could not be checked right now. Send it again."}))
+		return
+	case err != nil || actor.ID != old.ID || actor.Role != old.Role || actor.MustChangePassword:
+		c.end(closeAuth, "the token is not valid for this connection", 0)
+		return
+	}
+	s.sockets.rebind(c, actor, expires)
+	c.deliver(encode(authOkFrame{Type: "authOk", ExpiresAt: expires.UTC()}))
+}

@@ -1,0 +1,229 @@
+package chat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"housecall/internal/postgres"
+)
+
+// snapshot is a room as PostgreSQL has it.
+type snapshot struct {
+	head     int64
+	epoch    string
+	closedAt time.Time // zero: open
+	receipts map[int64]cursors
+}
+
+// cursors say how far one participant has got.
+type cursors struct{ delivered, read int64 }
+
+// The epoch names this history of the log: another cluster, or another timeline of it (after a restore or a
+// failover, PostgreSQL manual 26.3.5), or another table (after a dump was loaded), may lack events that a client has seen.
+const epochExpression = `(select left(md5(concat_ws(' ', system_identifier, 'messages'::regclass::oid::text,
+    left(pg_walfile_name(pg_current_wal_lsn()), 8))), 12) from pg_control_system())`
+
+const selectHead = `select head_seq, closed_at, ` + epochExpression + ` from conversations where id = $1`
+
+const selectReceipts = `select user_id, delivered_seq, read_seq from receipts where room_id = $1`
+
+const eventColumns = `select m.room_id, m.seq, m.kind, m.client_id, coalesce(u.public_id, ''), coalesce(m.body, ''), m.at
+from messages m left join users u on u.id = m.sender_id `
+
+const selectEventsAfter = eventColumns + `where m.room_id = $1 and m.seq > $2 order by m.seq limit $3`
+
+const selectEventsBefore = `select * from (` + eventColumns +
+	`where m.room_id = $1 and m.seq < $2 order by m.seq desc limit $3) page order by seq`
+
+const selectRecent = `select * from (` + eventColumns + `where m.room_id = $1 order by m.seq desc limit $2) page order by seq`
+
+// readSnapshot reads a room for a joining socket, but for its events, in one round trip.
+func readSnapshot(ctx context.Context, db postgres.DB, room int64) (snapshot, error) {
+	b := &pgx.Batch{}
+	b.Queue(selectHead, room)
+	b.Queue(selectReceipts, room)
+	results := db.SendBatch(ctx, b)
+	s, err := scanSnapshot(results)
+	if closing := results.Close(); err == nil {
+		err = closing
+	}
+	if err != nil {
+		return snapshot{}, fmt.Errorf("read room: %w", err)
+	}
+	return s, nil
+}
+
+func scanSnapshot(results pgx.BatchResults) (snapshot, error) {
+	s := snapshot{receipts: map[int64]cursors{}}
+	var closed *time.Time
+	if err := results.QueryRow().Scan(&s.head, &closed, &s.epoch); err != nil {
+		return snapshot{}, err //nolint:wrapcheck // wrapped by readSnapshot
+	}
+	if closed != nil {
+		s.closedAt = *closed
+	}
+	rows, err := results.Query()
+	if err != nil {
+		return snapshot{}, err //nolint:wrapcheck // the same
+	}
+	var user int64
+	var c cursors
+	_, err = pgx.ForEachRow(rows, []any{&user, &c.delivered, &c.read}, func() error {
+		s.receipts[user] = c
+		return nil
+	})
+	return s, err //nolint:wrapcheck // the same
+}
+
+func collectEvents(rows pgx.Rows) ([]Event, error) {
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (Event, error) { //nolint:wrapcheck // wrapped by callers
+		var e Event
+		var id *[16]byte
+		err := row.Scan(&e.Room, &e.Seq, &e.Kind, &id, &e.Sender, &e.Text, &e.At)
+		if id != nil {
+			e.ClientID = uuid.UUID(*id)
+		}
+		return e, err
+	})
+}
+
+// eventsAfter reads a page of a room's log in order.
+func eventsAfter(ctx context.Context, db postgres.DB, room, after int64, limit int) ([]Event, error) {
+	return queryEvents(ctx, db, selectEventsAfter, room, after, limit)
+}
+
+// eventsBefore reads the page that ends below before, oldest first; before 0 means the end of the log.
+func eventsBefore(ctx context.Context, db postgres.DB, room, before int64, limit int) ([]Event, error) {
+	if before == 0 {
+		return queryEvents(ctx, db, selectRecent, room, limit)
+	}
+	return queryEvents(ctx, db, selectEventsBefore, room, before, limit)
+}
+
+func queryEvents(ctx context.Context, db postgres.DB, sql string, args ...any) ([]Event, error) {
+	rows, err := db.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read messages: %w", err)
+	}
+	events, err := collectEvents(rows)
+	if err != nil {
+		return nil, fmt.Errorf("read messages: %w", err)
+	}
+	return events, nil
+}
+
+// headSeq gives how far one room's log goes; 0 if it has none yet.
+func headSeq(ctx context.Context, db postgres.DB, room int64) (int64, error) {
+	var head int64
+	err := db.QueryRow(ctx, `select head_seq from conversations where id = $1`, room).Scan(&head)
+	if err != nil && !errors.Is(err, postgres.ErrNoRows) {
+		return 0, fmt.Errorf("read head: %w", err)
+	}
+	return head, nil
+}
+
+// headsOf gives how far several rooms' logs go, and in which epoch.
+func headsOf(ctx context.Context, db postgres.DB, rooms []int64) (heads map[int64]int64, epoch string, err error) {
+	rows, err := db.Query(ctx, `select id, head_seq, `+epochExpression+` from conversations where id = any($1)`, rooms)
+	if err != nil {
+		return nil, "", fmt.Errorf("read heads: %w", err)
+	}
+	heads = make(map[int64]int64, len(rooms))
+	var id, head int64
+	if _, err = pgx.ForEachRow(rows, []any{&id, &head, &epoch}, func() error {
+		heads[id] = head
+		return nil
+	}); err != nil {
+		return nil, "", fmt.Errorf("read heads: %w", err)
+	}
+	return heads, epoch, nil
+}
+
+// identity names this database among all that could share a Redis: whose messages are on the bus.
+func identity(ctx context.Context, db postgres.DB) (string, error) {
+	var id string
+	err := db.QueryRow(ctx, `
+select left(md5(s.system_identifier::text || d.oid::text), 12)
+from pg_control_system() s, pg_database d where d.datname = current_database()`).Scan(&id)
+	if err != nil {
+		return "", fmt.Errorf("read the database's identity: %w", err)
+	}
+	return id, nil
+}
+
+func closedAt(ctx context.Context, db postgres.DB, rooms []int64) (map[int64]time.Time, error) {
+	rows, err := db.Query(ctx, `select id, closed_at from conversations where id = any($1) and closed_at is not null`, rooms)
+	if err != nil {
+		return nil, fmt.Errorf("read closed conversations: %w", err)
+	}
+	closed := map[int64]time.Time{}
+	var id int64
+	var at time.Time
+	if _, err = pgx.ForEachRow(rows, []any{&id, &at}, func() error {
+		closed[id] = at
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("read closed conversations: %w", err)
+	}
+	return closed, nil
+}
+
+// appendSystem takes the room's lock like the committer does, so that seq stays gapless and times rise with it.
+func appendSystem(ctx context.Context, tx *postgres.Tx, room int64, text string) (Event, error) {
+	e := Event{Room: room, Kind: KindSystem, Text: text}
+	if _, err := tx.Exec(ctx, `insert into conversations (id) values ($1) on conflict do nothing`, room); err != nil {
+		return Event{}, fmt.Errorf("make conversation: %w", err)
+	}
+	if err := tx.QueryRow(ctx, `update conversations set head_seq = head_seq + 1 where id = $1 returning head_seq`, room).Scan(&e.Seq); err != nil {
+		return Event{}, fmt.Errorf("number system event: %w", err)
+	}
+	err := tx.QueryRow(ctx, `insert into messages (room_id, seq, at, kind, body) values ($1, $2, statement_timestamp(), $3, $4) returning at`,
+		room, e.Seq, e.Kind, text).Scan(&e.At)
+	if err != nil {
+		return Event{}, fmt.Errorf("append system event: %w", err)
+	}
+	return e, nil
+}
+
+// moved is a participant's cursors after a change.
+type moved struct {
+	room, user int64
+	userID     string
+	cursors
+}
+
+// saveReceipts moves cursors forward, never back and never past the head, and gives those that moved.
+func saveReceipts(ctx context.Context, db postgres.DB, rooms, users, delivered, read []int64) ([]moved, error) {
+	rows, err := db.Query(ctx, `
+with wanted as (
+    select w.room, w.user_id, least(w.delivered, c.head_seq) as delivered, least(w.read, c.head_seq) as read
+    from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) as w(room, user_id, delivered, read)
+    join conversations c on c.id = w.room
+    order by w.room, w.user_id
+), saved as (
+    insert into receipts as r (room_id, user_id, delivered_seq, read_seq)
+    select room, user_id, delivered, read from wanted
+    on conflict (room_id, user_id) do update
+        set delivered_seq = greatest(r.delivered_seq, excluded.delivered_seq), read_seq = greatest(r.read_seq, excluded.read_seq)
+        where excluded.delivered_seq > r.delivered_seq or excluded.read_seq > r.read_seq
+    returning room_id, user_id, delivered_seq, read_seq
+)
+select s.room_id, s.user_id, u.public_id, s.delivered_seq, s.read_seq from saved s join users u on u.id = s.user_id`,
+		rooms, users, delivered, read)
+	if err != nil {
+		return nil, fmt.Errorf("save receipts: %w", err)
+	}
+	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (m moved, err error) {
+		err = row.Scan(&m.room, &m.user, &m.userID, &m.delivered, &m.read)
+		return m, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("save receipts: %w", err)
+	}
+	return out, nil
+}

@@ -1,0 +1,165 @@
+package chat
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"housecall/internal/errs"
+)
+
+// A wire is one whole WebSocket frame as a server sends it (RFC 6455 section 5.2: final, unmasked), so that an
+// event is encoded once and its bytes go to every socket, here and, over the bus, elsewhere.
+type wire []byte
+
+const (
+	opText  = 0x81
+	opClose = 0x88
+	opPing  = 0x89
+	opPong  = 0x8A
+	// wireHeader is the longest header that we write: frames never need 64-bit lengths.
+	wireHeader = 4
+)
+
+// seal puts the header before the payload. buf holds wireHeader spare bytes, then the payload.
+func seal(op byte, buf []byte) wire {
+	n := len(buf) - wireHeader
+	if n < 126 {
+		buf[2], buf[3] = op, byte(n)
+		return wire(buf[2:])
+	}
+	buf[0], buf[1] = op, 126
+	binary.BigEndian.PutUint16(buf[2:], uint16(n))
+	return wire(buf)
+}
+
+// encode makes a text frame of a value whose JSON is small: everything but events and acks.
+func encode(v any) wire {
+	body, err := json.Marshal(v)
+	if err != nil {
+		panic("chat: a frame does not marshal: " + err.Error()) // the frame types are closed and tested
+	}
+	return seal(opText, append(make([]byte, wireHeader, wireHeader+len(body)), body...))
+}
+
+// encodeClose makes a close frame (RFC 6455 section 5.5.1); the reason is cut to fit.
+func encodeClose(code int, reason string) wire {
+	if len(reason) > 120 {
+		reason = reason[:120]
+	}
+	buf := make([]byte, wireHeader, wireHeader+2+len(reason))
+	buf = binary.BigEndian.AppendUint16(buf, uint16(code))
+	return seal(opClose, append(buf, reason...))
+}
+
+// encodeEvent is written by hand: it runs once for every message.
+func encodeEvent(e Event) wire {
+	buf := make([]byte, wireHeader, wireHeader+170+len(e.Text)+len(e.Text)/8)
+	buf = append(buf, `{"type":"event","seq":`...)
+	buf = strconv.AppendInt(buf, e.Seq, 10)
+	buf = append(buf, `,"kind":"`...)
+	buf = append(buf, e.Kind...)
+	buf = append(buf, '"')
+	if e.ClientID != uuid.Nil {
+		buf = append(buf, `,"clientId":"`...)
+		buf = appendUUID(buf, e.ClientID)
+		buf = append(buf, '"')
+	}
+	if e.Sender != "" {
+		buf = append(buf, `,"sender":"`...)
+		buf = append(buf, e.Sender...)
+		buf = append(buf, '"')
+	}
+	buf = append(buf, `,"text":`...)
+	buf = appendString(buf, e.Text)
+	buf = append(buf, `,"at":"`...)
+	buf = e.At.UTC().AppendFormat(buf, time.RFC3339Nano)
+	return seal(opText, append(buf, '"', '}'))
+}
+
+// encodeAck is written by hand for the same reason.
+func encodeAck(clientID uuid.UUID, r Receipt) wire {
+	buf := make([]byte, wireHeader, wireHeader+140)
+	buf = append(buf, `{"type":"ack","clientId":"`...)
+	buf = appendUUID(buf, clientID)
+	buf = append(buf, `","seq":`...)
+	buf = strconv.AppendInt(buf, r.Seq, 10)
+	buf = append(buf, `,"at":"`...)
+	buf = r.At.UTC().AppendFormat(buf, time.RFC3339Nano)
+	buf = append(buf, '"')
+	if r.Duplicate {
+		buf = append(buf, `,"duplicate":true`...)
+	}
+	return seal(opText, append(buf, '}'))
+}
+
+// encodeNack words a refusal. What the client may try again later says so.
+func encodeNack(clientID uuid.UUID, err error) wire {
+	f := nackFrame{Type: "nack", ClientID: clientID, Code: ErrOverload.Code, Detail: ErrOverload.Message, Retry: "later"}
+	var e *errs.Error
+	if errors.As(err, &e) && e.Kind != errs.Internal {
+		f.Code, f.Detail = e.Code, e.Message
+		if e.Kind != errs.Unavailable && e.Kind != errs.RateLimited {
+			f.Retry = "never"
+		}
+	}
+	return encode(f)
+}
+
+func appendUUID(buf []byte, id uuid.UUID) []byte {
+	const hex = "0123456789abcdef"
+	for i, b := range id {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
+			buf = append(buf, '-')
+		}
+		buf = append(buf, hex[b>>4], hex[b&15])
+	}
+	return buf
+}
+
+// appendString writes a JSON string (RFC 8259 section 7). U+2028 and U+2029 are escaped too, so that the frame is
+// also valid JavaScript.
+func appendString(buf []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	buf = append(buf, '"')
+	start := 0
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c < utf8.RuneSelf {
+			if c >= ' ' && c != '"' && c != '\\' {
+				i++
+				continue
+			}
+			buf = append(buf, s[start:i]...)
+			switch c {
+			case '"', '\\':
+				buf = append(buf, '\\', c)
+			case '\n':
+				buf = append(buf, '\\', 'n')
+			case '\t':
+				buf = append(buf, '\\', 't')
+			case '\r':
+				buf = append(buf, '\\', 'r')
+			default:
+				buf = append(buf, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+			}
+			i++
+			start = i
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(s[i:])
+		if r == '\u2028' || r == '\u2029' {
+			buf = append(buf, s[start:i]...)
+			buf = append(buf, '\\', 'u', '2', '0', '2', hex[r&15])
+			start = i + size
+		}
+		i += size
+	}
+	buf = append(buf, s[start:]...)
+	return append(buf, '"')
+}

@@ -1,0 +1,207 @@
+package chat
+
+import (
+	"errors"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gofiber/contrib/websocket"
+	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
+
+	"housecall/internal/auth"
+	"housecall/internal/errs"
+	"housecall/internal/httpd"
+)
+
+// Subprotocols (RFC 6455, 1.9). A browser cannot set headers, so a token may come as a second one; the server never
+// selects that.
+const (
+	subprotocol       = "housecall.v1"
+	bearerSubprotocol = "housecall.bearer."
+)
+
+// admissionKey carries an admission from the checks before the upgrade to the socket's handler.
+const admissionKey = "admission"
+
+// admission is what the checks before the upgrade found out.
+type admission struct {
+	actor   auth.Actor
+	expires time.Time
+	address string
+	room    int64
+	at      cursor
+	request *fasthttp.RequestCtx
+}
+
+// Mount adds the socket's route. Whoever may not come in gets a problem document instead of an upgrade.
+func Mount(srv *httpd.Server, s *Service) {
+	upgrade := websocket.New(s.accept, websocket.Config{
+		Subprotocols:   []string{subprotocol},
+		ReadBufferSize: 512, // of frames; thousands of idle sockets each keep one
+		// Writes do not go through the library, so its buffers only exist while it answers a broken frame.
+		WriteBufferPool: &sync.Pool{},
+		RecoverHandler:  func(*websocket.Conn) {}, // accept recovers; the default would tell the client the panic
+	})
+	srv.Router().Get("/ws/appointments/:id", func(c *fiber.Ctx) error {
+		a, err := s.admit(srv, c)
+		if err != nil {
+			return err
+		}
+		strip(c)
+		c.Locals(admissionKey, a)
+		return upgrade(c)
+	})
+}
+
+// admit checks everything that can be checked before the upgrade.
+func (s *Service) admit(srv *httpd.Server, c *fiber.Ctx) (*admission, error) {
+	// What the library would refuse itself, it would refuse without a problem document.
+	if !websocket.IsWebSocketUpgrade(c) || c.Get(fiber.HeaderSecWebSocketVersion) != "13" || c.Get(fiber.HeaderSecWebSocketKey) == "" {
+		return nil, errs.New(errs.UpgradeRequired, "upgrade_required", "This address speaks WebSocket (RFC 6455).")
+	}
+	if origin := c.Get(fiber.HeaderOrigin); origin != "" && !slices.Contains(s.d.Config.Origins(), origin) {
+		return nil, errs.New(errs.Forbidden, "origin", "Sockets from this origin are not allowed.")
+	}
+	offered := protocols(c)
+	actor, expires, err := s.authenticate(srv, c, offered)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains(offered, subprotocol) {
+		return nil, errs.New(errs.UpgradeRequired, "subprotocol_required", "Offer the subprotocol "+subprotocol+".")
+	}
+	at, err := parseCursor(c.Query("after"), c.Query("epoch"))
+	if err != nil {
+		return nil, err
+	}
+	address := httpd.ClientFrom(c.UserContext()).Address
+	if err := s.sockets.admits(actor.ID, address); err != nil {
+		return nil, err
+	}
+	ctx, cancel := srv.Timeout(c.UserContext())
+	defer cancel()
+	a, err := s.Find(ctx, actor, c.Params("id"))
+	if err != nil {
+		return nil, err
+	}
+	return &admission{actor: actor, expires: expires, address: address, room: a.ID, at: at, request: c.Context()}, nil
+}
+
+func (s *Service) authenticate(srv *httpd.Server, c *fiber.Ctx, offered []string) (auth.Actor, time.Time, error) {
+	if c.Get(fiber.HeaderAuthorization) != "" {
+		return srv.Authenticate(c)
+	}
+	for _, p := range offered {
+		if token, ok := strings.CutPrefix(p, bearerSubprotocol); ok {
+			return srv.AuthenticateToken(c.UserContext(), token)
+		}
+	}
+	return auth.Actor{}, time.Time{}, errs.ErrUnauthenticated
+}
+
+func protocols(c *fiber.Ctx) []string {
+	var out []string
+	for p := range strings.SplitSeq(c.Get(fiber.HeaderSecWebSocketProtocol), ",") {
+		if p = strings.TrimSpace(p); p != "" {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func parseCursor(after, epoch string) (cursor, error) {
+	if after == "" {
+		return cursor{after: -1, epoch: epoch}, nil
+	}
+	n, err := strconv.ParseInt(after, 10, 64)
+	if err != nil || n < 0 {
+		return cursor{}, errs.InvalidField("query.after", "must be the seq of the last event you have processed")
+	}
+	return cursor{after: n, epoch: epoch}, nil
+}
+
+// strip takes everything out of the request that the upgrade does not need: the library copies headers, cookies
+// and the query into maps that live as long as the socket, and among them is a token.
+func strip(c *fiber.Ctx) {
+	needed := map[string]string{fiber.HeaderSecWebSocketProtocol: subprotocol}
+	for _, name := range []string{fiber.HeaderConnection, fiber.HeaderUpgrade, fiber.HeaderSecWebSocketKey, fiber.HeaderSecWebSocketVersion} {
+		needed[name] = c.Get(name)
+	}
+	h := &c.Request().Header
+	var drop []string
+	for name := range h.All() {
+		drop = append(drop, string(name))
+	}
+	for _, name := range drop {
+		h.Del(name)
+	}
+	for name, value := range needed {
+		h.Set(name, value)
+	}
+	c.Request().URI().SetQueryString("")
+	c.Context().ResetUserValues()
+}
+
+// accept runs one socket. The library pools what it hands us, so nothing may touch the connection after accept has
+// returned: it waits for the writer on every way out.
+func (s *Service) accept(ws *websocket.Conn) {
+	a, _ := ws.Locals(admissionKey).(*admission)
+	ws.Locals(admissionKey, nil)
+	// The request is answered, but its shell stays with the socket: a new one holds no buffers.
+	a.request.Request = fasthttp.Request{}
+	a.request.Response = fasthttp.Response{}
+	c := s.newSocket(ws, a)
+	if err := s.sockets.add(c); err != nil {
+		s.turnAway(c, err)
+		return
+	}
+	defer s.sockets.remove(c)
+	defer c.finish()
+	defer s.guard(c)
+	s.serve(c, a.room, a.at)
+}
+
+func (s *Service) newSocket(ws *websocket.Conn, a *admission) *conn {
+	c := newConn(rawConn(ws.NetConn()), ws, a, s.d.Config.MessagesPerSecond, s.metrics, s.d.Now)
+	ws.SetPingHandler(func(data string) error {
+		if c.sign(); !c.frames.Allow() {
+			c.end(closeLimits, "too many frames", 0)
+			return nil
+		}
+		c.deliver(seal(opPong, append(make([]byte, wireHeader, wireHeader+len(data)), data...)))
+		return nil
+	})
+	ws.SetPongHandler(func(string) error {
+		c.sign()
+		return nil
+	})
+	ws.SetCloseHandler(func(int, string) error {
+		c.answerClose()
+		return nil
+	})
+	return c
+}
+
+// turnAway ends a socket for which there was room before the upgrade and none after it.
+func (s *Service) turnAway(c *conn, err error) {
+	if errors.Is(err, errDraining) {
+		c.restart()
+	} else {
+		c.end(closeLimits, "too many open connections", 0)
+	}
+	c.read(func([]byte) {})
+	c.finish()
+}
+
+// rawConn unwraps the connection below fasthttp's pooled wrapper.
+func rawConn(nc net.Conn) net.Conn {
+	if wrapped, ok := nc.(interface{ UnsafeConn() net.Conn }); ok {
+		return wrapped.UnsafeConn()
+	}
+	return nc
+}

@@ -1,0 +1,436 @@
+package chat
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fasthttp/websocket"
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"housecall/internal/auth"
+	"housecall/internal/config"
+)
+
+func TestSocket_Conversation(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	in, room := w.serve(nil), w.room()
+	w.fill(room, recentLimit+5)
+	p, d := in.dial(t, w.patient, room, ""), in.dial(t, w.doctor, room, "after=54&epoch=")
+	require.Equal(t, w.patient.UserID, p.hello["you"].(map[string]any)["userId"])
+	require.Equal(t, true, p.hello["canReply"])
+	for seq := 6; seq <= recentLimit+5; seq++ {
+		require.EqualValues(t, seq, p.next()["seq"])
+	}
+	require.Equal(t, map[string]any{"type": "live", "headSeq": 55.0}, p.until("live"))
+	require.EqualValues(t, 55, d.until("event")["seq"])
+	d.until("live")
+
+	id := uuid.New()
+	for _, duplicate := range []any{nil, true} {
+		p.say(map[string]any{"type": "send", "clientId": id, "text": "Good morning 🩺\u2028"})
+		ack := p.until("ack")
+		require.Equal(t, []any{id.String(), 56.0, duplicate}, []any{ack["clientId"], ack["seq"], ack["duplicate"]})
+	}
+	got := d.until("event")
+	require.Equal(t, []any{56.0, "text", id.String(), w.patient.UserID, "Good morning 🩺\u2028"},
+		[]any{got["seq"], got["kind"], got["clientId"], got["sender"], got["text"]})
+
+	d.say(map[string]any{"type": "read", "upTo": 999})
+	receipt := p.until("receipt")
+	require.Equal(t, []any{w.doctor.UserID, 56.0, 56.0}, []any{receipt["userId"], receipt["deliveredSeq"], receipt["readSeq"]})
+	d.say(map[string]any{"type": "typing", "active": true})
+	require.Equal(t, map[string]any{"type": "typing", "userId": w.doctor.UserID, "active": true}, p.until("typing"))
+
+	w.cancel(room) // by another process: the sweep finds it
+	in.svc.sweepSoon()
+	require.Equal(t, "system", p.until("event")["kind"])
+	require.Equal(t, "cancelled", p.until("appointment")["whyNot"])
+	p.say(map[string]any{"type": "send", "clientId": uuid.New(), "text": "too late"})
+	nack := p.until("nack")
+	require.Equal(t, []any{"closed", "never"}, []any{nack["code"], nack["retry"]})
+	w.requireGapless(room)
+}
+
+func TestSocket_Reset(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	in, room := w.serve(nil), w.room()
+	w.fill(room, catchUpLimit+10)
+	for query, reason := range map[string]string{"after=9": "gap", "after=9999": "history", "after=505&epoch=ffffffffffff": "history"} {
+		p := in.dial(t, w.patient, room, query)
+		require.Equal(t, map[string]any{"type": "reset", "headSeq": 510.0, "reason": reason}, p.next())
+		require.Equal(t, map[string]any{"type": "live", "headSeq": 510.0}, p.next())
+	}
+	p := in.dial(t, w.patient, room, "after=10")
+	for seq := 11; seq <= 510; seq++ {
+		require.EqualValues(t, seq, p.next()["seq"])
+	}
+	require.Equal(t, "live", p.next()["type"])
+}
+
+func TestSocket_Admission(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	in := w.serve(func(c *config.Config) { c.AllowedOrigins = []string{"https://clinic.test"} })
+	room := w.publicID(w.room())
+	stranger, admin := w.signIn(w.user(auth.Doctor)), w.signIn(w.user(auth.Admin))
+	in.accounts.actors[stranger.UserID], in.accounts.actors[admin.UserID] = stranger, admin
+	as := func(a auth.Actor) string { return bearerSubprotocol + a.UserID }
+	origin := func(o string) http.Header { return http.Header{"Origin": {o}} }
+	for name, c := range map[string]struct {
+		room, query string
+		header      http.Header
+		protocols   []string
+		want        int
+	}{
+		"token as subprotocol":   {room, "", nil, []string{subprotocol, as(w.patient)}, 101},
+		"token in a header":      {room, "", http.Header{"Authorization": {"Bearer " + w.patient.UserID}}, []string{subprotocol}, 101},
+		"the service's origin":   {room, "", origin("http://localhost:6001"), []string{subprotocol, as(w.patient)}, 101},
+		"an allowed origin":      {room, "", origin("https://clinic.test"), []string{subprotocol, as(w.patient)}, 101},
+		"a foreign origin":       {room, "", origin("https://evil.test"), []string{subprotocol, as(w.patient)}, 403},
+		"an opaque origin":       {room, "", origin("null"), []string{subprotocol, as(w.patient)}, 403},
+		"no token":               {room, "", nil, []string{subprotocol}, 401},
+		"a wrong token":          {room, "", nil, []string{subprotocol, bearerSubprotocol + "x"}, 401},
+		"a token in the address": {room, "token=" + w.patient.UserID, nil, []string{subprotocol}, 401},
+		"no subprotocol":         {room, "", nil, []string{as(w.patient)}, 426},
+		"somebody else's":        {room, "", nil, []string{subprotocol, as(stranger)}, 404},
+		"an administrator":       {room, "", nil, []string{subprotocol, as(admin)}, 404},
+		"no such appointment":    {"APP0000000000", "", nil, []string{subprotocol, as(w.patient)}, 404},
+		"a bad cursor":           {room, "after=x", nil, []string{subprotocol, as(w.patient)}, 422},
+		"a negative cursor":      {room, "after=-1", nil, []string{subprotocol, as(w.patient)}, 422},
+	} {
+		conn, status, err := in.try(c.room, c.query, c.header, c.protocols...)
+		require.Equal(t, c.want, status, name)
+		if err == nil {
+			require.Equal(t, subprotocol, conn.Subprotocol(), "the token is never selected")
+			require.NoError(t, conn.Close())
+		}
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+in.host+"/ws/appointments/"+room, nil)
+	require.NoError(t, err)
+	response, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	require.Equal(t, http.StatusUpgradeRequired, response.StatusCode)
+	http.DefaultClient.CloseIdleConnections()
+}
+
+// TestSocket_BadFrames: a frame that is none ends the connection, one that is wrong gets an answer.
+func TestSocket_BadFrames(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	in, room := w.serve(nil), w.room()
+	t.Run("answered", func(t *testing.T) {
+		t.Parallel()
+		p, id := in.dial(t, w.patient, room, ""), uuid.New().String()
+		for name, c := range map[string]struct {
+			frame string
+			want  map[string]any
+		}{
+			"unknown type": {`{"type":"shout"}`, map[string]any{"type": "error", "code": "unknown_type"}},
+			"bad field":    {`{"type":"read","upTo":"x"}`, map[string]any{"type": "error", "code": "invalid"}},
+			"bad text":     {`{"type":"send","clientId":"` + id + `","text":7}`, map[string]any{"type": "nack", "code": "invalid", "clientId": id, "retry": "never"}},
+			"no text":      {`{"type":"send","clientId":"` + id + `"}`, map[string]any{"type": "nack", "code": "invalid", "clientId": id, "retry": "never"}},
+			"blank text":   {`{"type":"send","clientId":"` + id + `","text":" "}`, map[string]any{"type": "nack", "code": "empty", "clientId": id, "retry": "never"}},
+			"U+0000":       {`{"type":"send","clientId":"` + id + `","text":"a\u0000"}`, map[string]any{"type": "nack", "code": "invalid", "clientId": id, "retry": "never"}},
+			"a long text":  {`{"type":"send","clientId":"` + id + `","text":"` + strings.Repeat("x", 4001) + `"}`, map[string]any{"type": "nack", "code": "too_long", "clientId": id, "retry": "never"}},
+			"no clientId":  {`{"type":"send","text":"x"}`, map[string]any{"type": "error", "code": "invalid"}},
+			"the largest":  {`{"type":"shout","x":"` + strings.Repeat("x", MaxFrameBytes-23) + `"}`, map[string]any{"type": "error", "code": "unknown_type"}},
+		} {
+			p.say(c.frame)
+			got := p.until(fmt.Sprint(c.want["type"]))
+			delete(got, "detail")
+			require.Equal(t, c.want, got, name)
+		}
+		p.say(`{"type":"ping","id":[1]}`)
+		require.Equal(t, map[string]any{"type": "pong", "id": []any{1.0}}, p.until("pong"), "the connection has stayed")
+	})
+	for name, c := range map[string]struct {
+		kind  int
+		frame string
+		code  int
+	}{
+		"bad JSON":   {websocket.TextMessage, `{"type":`, closeProtocol},
+		"no object":  {websocket.TextMessage, `[]`, closeProtocol},
+		"not UTF-8":  {websocket.TextMessage, "{\"type\":\"\xff\"}", closeProtocol},
+		"empty":      {websocket.TextMessage, "", closeProtocol},
+		"binary":     {websocket.BinaryMessage, `{"type":"ping"}`, closeProtocol},
+		"over 64 K":  {websocket.TextMessage, `{"type":"ping","x":"` + strings.Repeat("x", MaxFrameBytes) + `"}`, closeTooBig},
+		"over 10 MB": {websocket.TextMessage, strings.Repeat("x", 10<<20), closeTooBig},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := in.dial(t, w.patient, room, "")
+			require.NoError(t, p.WriteMessage(c.kind, []byte(c.frame)))
+			p.requireBye(c.code)
+		})
+	}
+}
+
+func TestSocket_FrameFlood(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	in := w.serve(func(c *config.Config) { c.MessagesPerSecond = 1 })
+	p := in.dial(t, w.patient, w.room(), "")
+	for range 2 * frameFlood * burst {
+		p.say(`{"type":"ping"}`)
+	}
+	p.requireBye(closeLimits)
+}
+
+func TestSocket_MessageRate(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	in := w.serve(func(c *config.Config) { c.MessagesPerSecond = 1 })
+	room := w.room()
+	p := in.dial(t, w.patient, room, "")
+	for range burst + 3 {
+		p.say(map[string]any{"type": "send", "clientId": uuid.New(), "text": "x"})
+	}
+	for range 2 {
+		nack := p.until("nack")
+		require.Equal(t, []any{"rate", "later"}, []any{nack["code"], nack["retry"]})
+	}
+}
+
+func TestSocket_ControlFrames(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	in := w.serve(nil)
+	p := in.dial(t, w.patient, w.room(), "")
+	pongs := make(chan string, 1)
+	p.SetPongHandler(func(data string) error {
+		pongs <- data
+		return nil
+	})
+	c := in.conn(fmt.Sprint(p.hello["connection"]))
+	c.lastSeen.Store(0)
+	require.NoError(t, p.WriteControl(websocket.PingMessage, []byte("are you there?"), time.Now().Add(time.Second)))
+	p.say(`{"type":"ping"}`)
+	p.until("pong")
+	require.Equal(t, "are you there?", <-pongs)
+	require.Positive(t, c.lastSeen.Load(), "a sign of life")
+	require.NoError(t, p.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(time.Second)))
+	_, _, err := p.ReadMessage()
+	require.True(t, websocket.IsCloseError(err, closeNormal), "the close is answered: %v", err)
+	require.Eventually(t, func() bool { return len(in.svc.sockets.all()) == 0 }, 5*time.Second, time.Millisecond)
+}
+
+// TestSocket_WritesNeverReachAnother guards against the pools of the libraries below: goroutines go on delivering to
+// connections whose clients have left, while new clients get, perhaps, the same buffers. Everyone checks that what
+// he reads is his own.
+func TestSocket_WritesNeverReachAnother(t *testing.T) {
+	t.Parallel()
+	const workers, each = 8, 30
+	w := newWorld(t)
+	in := w.serve(nil)
+	var clients, writers sync.WaitGroup
+	for n := range workers {
+		room := w.room()
+		clients.Go(func() {
+			for i := range each {
+				p := in.dial(t, w.patient, room, "")
+				id := fmt.Sprint(p.hello["connection"])
+				c := in.conn(id)
+				frame := encode(errorFrame{Type: "error", Code: id, Detail: strings.Repeat("x", 500)})
+				writers.Go(func() {
+					for range 400 {
+						c.deliver(frame)
+						c.sign()
+					}
+				})
+				for range 30 {
+					f := p.next()
+					if f["type"] == "error" && f["code"] != id || f["type"] == "hello" {
+						t.Errorf("a frame of another connection: %v", f)
+					}
+				}
+				if (n+i)%2 == 0 {
+					_ = p.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(closeNormal, ""), time.Now().Add(time.Second))
+				}
+				_ = p.Close()
+			}
+		})
+	}
+	clients.Wait()
+	writers.Wait()
+	require.Eventually(t, func() bool { return len(in.svc.sockets.all()) == 0 }, 15*time.Second, time.Millisecond)
+}
+
+// TestSocket_SlowReader: who does not read loses his connection and costs a bounded number of bytes; whoever shares
+// the room with him notices nothing.
+func TestSocket_SlowReader(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	in, room := w.serve(nil), w.room()
+	slow, dead, quick := in.dial(t, w.patient, room, ""), in.dial(t, w.patient, room, ""), in.dial(t, w.doctor, room, "")
+	quick.until("live")
+	slowConn, deadConn := in.conn(fmt.Sprint(slow.hello["connection"])), in.conn(fmt.Sprint(dead.hello["connection"]))
+	frame := encode(errorFrame{Type: "error", Code: "x", Detail: strings.Repeat("x", 60_000)})
+	for i := 0; !slowConn.isClosing() || !deadConn.isClosing(); i++ {
+		require.Less(t, i, 5000, "300 MB and no end")
+		in.svc.hub.broadcast(room, 0, frame)
+		require.Equal(t, "x", quick.until("error")["code"])
+		slowConn.mu.Lock()
+		cost := 0
+		for _, f := range slowConn.queue {
+			cost += len(f)
+		}
+		slowConn.mu.Unlock()
+		require.LessOrEqual(t, cost, queueBytes)
+	}
+	slow.requireBye(closeSlow) // it reads again: what the kernel had, then bye
+	require.Eventually(t, func() bool { return len(in.svc.sockets.all()) == 1 }, 10*time.Second, time.Millisecond, "the other one is cut")
+	quick.say(`{"type":"ping"}`)
+	quick.until("pong")
+}
+
+// TestSocket_SlowJoin: history larger than the queue's bound is paced, not refused.
+func TestSocket_SlowJoin(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	in, room := w.serve(nil), w.room()
+	w.fill(room, catchUpLimit)
+	w.exec(`update messages set body = repeat('é', 4000) where room_id = $1`, room)
+	require.Greater(t, catchUpLimit*8000, queueBytes)
+	p := in.dial(t, w.patient, room, "after=0")
+	for seq := 1; seq <= catchUpLimit; seq++ {
+		require.EqualValues(t, seq, p.next()["seq"])
+	}
+	require.Equal(t, "live", p.next()["type"])
+}
+
+func TestSocket_SessionEnds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	in, room := w.serve(nil), w.room()
+	told, polled := in.dial(t, w.patient, room, ""), in.dial(t, w.doctor, room, "")
+	stays, foreign := in.dial(t, w.patient, room, ""), in.dial(t, w.patient, room, "")
+	again := w.signIn(w.patient) // the third socket renews with a token of another session
+	in.accounts.mu.Lock()
+	in.accounts.actors["again"] = again
+	in.accounts.actors["other"] = w.doctor
+	in.accounts.mu.Unlock()
+	stays.say(`{"type":"auth","token":"again"}`)
+	stays.until("authOk")
+	foreign.say(`{"type":"auth","token":"other"}`)
+	foreign.requireBye(closeAuth)
+	in.svc.SessionsEnded([]int64{w.patient.Session})
+	told.requireBye(closeAuth)
+	in.accounts.end(w.doctor.Session) // nobody tells; the poll finds it
+	polled.requireBye(closeAuth)
+	stays.say(`{"type":"ping"}`)
+	stays.until("pong")
+}
+
+// TestSocket_TokenFlood: each token costs a query, so they count more than other frames.
+func TestSocket_TokenFlood(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	in := w.serve(func(c *config.Config) { c.MessagesPerSecond = 10 })
+	in.accounts.mu.Lock()
+	in.accounts.actors["mine"] = w.patient
+	in.accounts.mu.Unlock()
+	p := in.dial(t, w.patient, w.room(), "")
+	for range frameFlood*burst*10/authCost + 10 {
+		if p.WriteMessage(1, []byte(`{"type":"auth","token":"mine"}`)) != nil {
+			break // it is being closed
+		}
+	}
+	p.requireBye(closeLimits)
+}
+
+func TestSocket_Limits(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	in := w.serve(func(c *config.Config) { c.SocketsPerUser, c.SocketsPerAddress = 2, 3 })
+	room := w.room()
+	first := in.dial(t, w.patient, room, "")
+	in.dial(t, w.patient, room, "")
+	ask := func(a auth.Actor) int {
+		c, status, _ := in.try(in.publicID(room), "", nil, subprotocol, bearerSubprotocol+a.UserID)
+		if c != nil {
+			t.Cleanup(func() { _ = c.Close() })
+		}
+		return status
+	}
+	require.Equal(t, http.StatusTooManyRequests, ask(w.patient), "of one user")
+	require.Equal(t, http.StatusSwitchingProtocols, ask(w.doctor))
+	require.Equal(t, http.StatusTooManyRequests, ask(w.doctor), "of one address")
+	require.NoError(t, first.Close())
+	require.Eventually(t, func() bool { return ask(w.patient) == http.StatusSwitchingProtocols }, 10*time.Second, 5*time.Millisecond)
+}
+
+// TestSocket_Drain: all are told to come back, at different times, and have gone when drain returns.
+func TestSocket_Drain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	in := w.serve(func(c *config.Config) { c.SocketsPerUser = 100 })
+	room := w.room()
+	peers := make([]*peer, 45)
+	for i := range peers {
+		peers[i] = in.dial(t, w.patient, room, "")
+	}
+	in.dial(t, w.doctor, room, "") // never reads, never answers
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		in.svc.DrainSockets(context.Background())
+	}()
+	waits := map[any]bool{}
+	for _, p := range peers {
+		bye := p.requireBye(closeRestart)
+		require.Less(t, bye["reconnectAfterMs"], float64(reconnectSpread.Milliseconds()))
+		waits[bye["reconnectAfterMs"]] = true
+	}
+	require.Greater(t, len(waits), 10)
+	<-drained
+	require.Empty(t, in.svc.sockets.all())
+	_, status, err := in.try(in.publicID(room), "", nil, subprotocol, bearerSubprotocol+w.patient.UserID)
+	require.Error(t, err)
+	require.Equal(t, http.StatusServiceUnavailable, status)
+}
+
+// TestSocket_DrainDeadline: when the time is over, sockets are cut.
+func TestSocket_DrainDeadline(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	in := w.serve(nil)
+	p := in.dial(t, w.patient, w.room(), "")
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	in.svc.DrainSockets(ctx)
+	require.Empty(t, in.svc.sockets.all())
+	require.Eventually(t, func() bool { _, _, err := p.ReadMessage(); return err != nil }, 5*time.Second, time.Millisecond)
+}
+
+// TestSocket_TypingIsThrottled: stopping and starting again at once does not tell the other side each time.
+func TestSocket_TypingIsThrottled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	in, room := w.serve(nil), w.room()
+	typist, reader := in.dial(t, w.patient, room, ""), in.dial(t, w.doctor, room, "")
+	typist.until("live")
+	reader.until("live")
+	for range 5 {
+		typist.say(`{"type":"typing","active":true}`)
+		typist.say(`{"type":"typing","active":false}`)
+	}
+	typist.say(`{"type":"ping"}`)
+	typist.until("pong") // all of it has been handled
+	reader.say(`{"type":"ping"}`)
+	typing := 0
+	for f := reader.next(); f["type"] != "pong"; f = reader.next() {
+		if f["type"] == "typing" {
+			typing++
+		}
+	}
+	require.Equal(t, 2, typing, "one start and its stop")
+}
