@@ -1,0 +1,109 @@
+package client
+
+import (
+	"errors"
+	"net/http"
+	"time"
+)
+
+// Clock is the time as a conversation sees it; tests bring their own.
+type Clock struct {
+	Now   func() time.Time
+	After func(time.Duration) <-chan time.Time
+}
+
+// The bounds of the waits between tries: from 1 s, doubling, to 60 s, each drawn between nothing and its bound
+// ("full jitter"), so that clients who lost one instance together do not come back together.
+const (
+	backoffBase = time.Second
+	backoffMax  = time.Minute
+	// A connection that was live for this long starts the row anew.
+	backoffForgive = 10 * time.Second
+	// One that was live for this long may come back at once where protocol.md says so.
+	backoffSteady = time.Second
+)
+
+// backoff counts the tries that led to nothing.
+type backoff struct {
+	random func() float64 // in [0, 1)
+	failed int
+}
+
+func (b *backoff) reset() { b.failed = 0 }
+
+func (b *backoff) next() time.Duration {
+	bound := backoffMax
+	if b.failed < 6 {
+		bound = min(backoffMax, backoffBase<<b.failed)
+	}
+	b.failed++
+	return time.Duration(b.random() * float64(bound))
+}
+
+// ending is how one connection, or the try at one, ended.
+type ending struct {
+	err       error
+	token     string        // with which it was opened
+	live      time.Duration // how long it was live; 0 if it never was
+	bye       bool          // the service said when to come back:
+	comeAfter time.Duration
+}
+
+// Close codes, protocol.md.
+const (
+	closeRestart  = 1012
+	closeSlow     = 4008
+	closeNoPong   = 4009
+	closeSignedIn = 4401
+)
+
+// verdict is what follows from an ending: come back after a wait, renew the token first, or stop.
+type verdict struct {
+	wait  time.Duration
+	renew bool
+	stop  error
+}
+
+// judge applies protocol.md's table of close codes, and its like for refusals before the upgrade.
+func (b *backoff) judge(e ending) verdict {
+	if e.live >= backoffForgive {
+		b.reset()
+	}
+	var closed *CloseError
+	if errors.As(e.err, &closed) {
+		return b.judgeClose(e, closed)
+	}
+	if p, ok := AsProblem(e.err); ok {
+		return b.judgeProblem(p)
+	}
+	if errors.Is(e.err, ErrSignedOut) {
+		return verdict{stop: e.err}
+	}
+	return verdict{wait: b.next()} // the network
+}
+
+func (b *backoff) judgeClose(e ending, c *CloseError) verdict {
+	switch {
+	case c.Code == closeSignedIn:
+		return verdict{renew: true}
+	case c.Code >= 4400 && c.Code < 4500:
+		return verdict{stop: c}
+	case c.Code == closeRestart && e.bye:
+		return verdict{wait: e.comeAfter}
+	case (c.Code == closeSlow || c.Code == closeNoPong) && e.live >= backoffSteady:
+		return verdict{}
+	default:
+		return verdict{wait: max(b.next(), e.comeAfter)}
+	}
+}
+
+func (b *backoff) judgeProblem(p *Problem) verdict {
+	switch {
+	case p.Status == http.StatusUnauthorized:
+		return verdict{renew: true}
+	case p.Status == http.StatusTooManyRequests, p.Status == http.StatusRequestTimeout, p.Status >= 500:
+		return verdict{wait: max(b.next(), p.RetryAfter)}
+	default:
+		return verdict{stop: p}
+	}
+}

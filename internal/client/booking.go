@@ -1,0 +1,168 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// Doctor is an entry of the directory.
+type Doctor struct {
+	UserID         string `json:"userId"`
+	Name           string `json:"name"`
+	Specialization string `json:"specialization"`
+	Qualification  string `json:"qualification"`
+	Experience     int    `json:"experience"` // years
+	TimeZone       string `json:"timeZone"`
+	SlotMinutes    int    `json:"slotMinutes"`
+}
+
+// NewDoctor is what an admin says of a doctor whom he invites.
+type NewDoctor struct {
+	Name           string `json:"name"`
+	Email          string `json:"email"`
+	Specialization string `json:"specialization"`
+	Qualification  string `json:"qualification"`
+	Experience     int    `json:"experience"` // years
+	Phone          string `json:"phone"`
+}
+
+// Slot is a time that can be booked.
+type Slot struct {
+	StartsAt time.Time `json:"startsAt"`
+	EndsAt   time.Time `json:"endsAt"`
+}
+
+// Person is a participant as an appointment names him.
+type Person struct {
+	UserID         string `json:"userId"`
+	Name           string `json:"name"`
+	Specialization string `json:"specialization"` // of doctors
+}
+
+// Appointment is one appointment; StartsAt and EndsAt are nil for a request without a time.
+type Appointment struct {
+	ID        string     `json:"id"`
+	Status    string     `json:"status"`
+	Patient   Person     `json:"patient"`
+	Doctor    Person     `json:"doctor"`
+	StartsAt  *time.Time `json:"startsAt"`
+	EndsAt    *time.Time `json:"endsAt"`
+	Reason    string     `json:"reason"`
+	Version   int        `json:"version"`
+	CanReply  bool       `json:"canReply"`
+	WhyNot    string     `json:"whyNot"`
+	CreatedAt time.Time  `json:"createdAt"`
+}
+
+// page is one page of a list.
+type page[T any] struct {
+	Items      []T    `json:"items"`
+	NextCursor string `json:"nextCursor"`
+}
+
+// Page says which part of a list is wanted: Limit entries (0: the service's default) after Cursor.
+type Page struct {
+	Limit  int
+	Cursor string
+}
+
+func (p Page) query() url.Values {
+	q := url.Values{}
+	if p.Limit > 0 {
+		q.Set("limit", strconv.Itoa(p.Limit))
+	}
+	if p.Cursor != "" {
+		q.Set("cursor", p.Cursor)
+	}
+	return q
+}
+
+// Doctors searches the directory; text may be empty. next is the cursor of the page after, empty at the end.
+func (a *API) Doctors(ctx context.Context, text string, p Page) (doctors []Doctor, next string, err error) {
+	q := p.query()
+	if text != "" {
+		q.Set("q", text)
+	}
+	var out page[Doctor]
+	err = a.send(ctx, http.MethodGet, "/doctors", q, "", nil, &out)
+	return out.Items, out.NextCursor, err
+}
+
+// InviteDoctor makes a doctor's account, as an admin, and gives the one-time token of its invitation.
+func (a *API) InviteDoctor(ctx context.Context, d NewDoctor) (invitation string, err error) {
+	var out struct {
+		Invitation struct {
+			Token string `json:"token"`
+		} `json:"invitation"`
+	}
+	err = a.call(ctx, http.MethodPost, "/doctors", nil, d, &out)
+	return out.Invitation.Token, err
+}
+
+// Slots lists a doctor's free slots on the days from and to, both included, in the doctor's zone.
+func (a *API) Slots(ctx context.Context, doctorID string, from, to time.Time) ([]Slot, error) {
+	q := url.Values{"from": {from.Format(time.DateOnly)}, "to": {to.Format(time.DateOnly)}}
+	var out page[Slot]
+	err := a.send(ctx, http.MethodGet, "/doctors/"+url.PathEscape(doctorID)+"/slots", q, "", nil, &out)
+	return out.Items, err
+}
+
+// Book asks for an appointment, as a patient: at a time, or with the zero time leaving it to the doctor. A slot that somebody else has taken is a Problem
+// slot_taken with Alternatives.
+func (a *API) Book(ctx context.Context, doctorID string, startsAt time.Time, reason string) (Appointment, error) {
+	in := map[string]any{"doctorId": doctorID, "reason": reason}
+	if !startsAt.IsZero() {
+		in["startsAt"] = startsAt
+	}
+	var out Appointment
+	err := a.call(ctx, http.MethodPost, "/appointments", nil, in, &out)
+	return out, err
+}
+
+// Confirm accepts a request, as its doctor. startsAt gives a time to one that has none; nil keeps the time.
+func (a *API) Confirm(ctx context.Context, id string, startsAt *time.Time) (Appointment, error) {
+	in := map[string]any{}
+	if startsAt != nil {
+		in["startsAt"] = *startsAt
+	}
+	return a.move(ctx, id, "confirm", in)
+}
+
+// Reject refuses a request, as its doctor.
+func (a *API) Reject(ctx context.Context, id, reason string) (Appointment, error) {
+	return a.move(ctx, id, "reject", map[string]any{"reason": reason})
+}
+
+// Cancel calls an appointment off.
+func (a *API) Cancel(ctx context.Context, id, reason string) (Appointment, error) {
+	return a.move(ctx, id, "cancel", map[string]any{"reason": reason})
+}
+
+func (a *API) move(ctx context.Context, id, action string, in map[string]any) (Appointment, error) {
+	var out Appointment
+	err := a.call(ctx, http.MethodPost, appointmentPath(id)+"/"+action, nil, in, &out)
+	return out, err
+}
+
+// Appointment reads one appointment.
+func (a *API) Appointment(ctx context.Context, id string) (Appointment, error) {
+	var out Appointment
+	err := a.call(ctx, http.MethodGet, appointmentPath(id), nil, nil, &out)
+	return out, err
+}
+
+// Appointments lists one's own appointments, newest first; status may be empty.
+func (a *API) Appointments(ctx context.Context, status string, p Page) (list []Appointment, next string, err error) {
+	q := p.query()
+	if status != "" {
+		q.Set("status", status)
+	}
+	var out page[Appointment]
+	err = a.call(ctx, http.MethodGet, "/appointments", q, nil, &out)
+	return out.Items, out.NextCursor, err
+}
+
+func appointmentPath(id string) string { return "/appointments/" + url.PathEscape(id) }

@@ -1,0 +1,300 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// State is how far a conversation's connection has come.
+type State uint8
+
+// The states. A conversation moves between the first three until it is Closed for good.
+const (
+	Connecting State = iota // no connection, or none that has said hello
+	CatchingUp              // receiving what it missed
+	Live                    // receiving what happens
+	Closed                  // by Close, or by a refusal that no repetition would change
+)
+
+// String names the state for people.
+func (s State) String() string {
+	return [...]string{"connecting", "catching up", "live", "closed"}[s]
+}
+
+// Errors of a conversation's methods.
+var (
+	ErrClosed    = errors.New("the conversation is closed")
+	ErrQueueFull = errors.New("too many messages are waiting for the service")
+	ErrPending   = errors.New("a message with that client id is waiting already")
+)
+
+// Refusal is the service's final no to a message (nack with retry never).
+type Refusal struct {
+	ClientID string
+	Code     string
+	Detail   string
+}
+
+// Error implements error.
+func (r *Refusal) Error() string { return r.Code + ": " + r.Detail }
+
+// Ack is the service's word that a message is committed.
+type Ack struct {
+	ClientID  string
+	Seq       int64
+	At        time.Time
+	Duplicate bool
+}
+
+// Handler is what a conversation tells its user. All functions may be nil. They are called from one goroutine,
+// one after the other, in the order in which things happened, and hold up everything that follows: be quick.
+// They may call any method but Close, SendWait, WaitLive and Drain, which would wait for themselves.
+type Handler struct {
+	Hello       func(*Hello)                               // a connection opened; events it missed follow
+	Event       func(Event)                                // in seq order, each once, without holes
+	Ack         func(Ack)                                  // a message is committed
+	Refused     func(Refusal)                              // a message will never be
+	Deferred    func(clientID, code string)                // a message was put off; it is sent again by itself
+	Reset       func(reason string)                        // throw away the events shown: the log starts anew with those that follow
+	State       func(s State, why error)                   // why the last connection, or the conversation, ended
+	Retry       func(in time.Duration)                     // the next try at a connection comes after that
+	Receipt     func(userID string, delivered, read int64) // a cursor of a participant moved
+	Typing      func(userID string, active bool)           // lasts 6 s unless repeated
+	Presence    func(userID string, online *bool)          // nil: unknown
+	Appointment func(s AppointmentState, canReply bool, whyNot string)
+	Complaint   func(code, detail string) // the service did not understand a frame of ours
+}
+
+// Options of Open. The zero value is good.
+type Options struct {
+	Handler
+	// Resume is where an earlier conversation stopped (Cursor); zero: the last 50 events.
+	Resume Cursor
+	// QueueMax bounds the messages that wait for the service; 0 means 1,000.
+	QueueMax int
+	// Clock and Random (in [0,1)) are for tests.
+	Clock  Clock
+	Random func() float64
+}
+
+// Stats counts what should be rare.
+type Stats struct {
+	Connections int64 // that said hello
+	Duplicates  int64 // events dropped because they were known
+	Holes       int64 // events out of turn: the connection was dropped and resumed
+	Resets      int64
+}
+
+// Conversation is one user's presence in one appointment's chat. It connects, comes back after every fault that
+// protocol.md lets a client come back from, resumes where it was, and sends every message until the service has
+// committed or finally refused it. Its methods may be called from several goroutines.
+//
+// Messages are committed in the order in which they were sent, except that one which the service puts off
+// (nack with retry later) may be overtaken by those that were under way behind it.
+type Conversation struct {
+	api  *API
+	id   string
+	opts Options
+
+	cancel context.CancelFunc
+	done   chan struct{} // closed when the last goroutine has gone
+	wake   chan struct{} // the writer has something to do
+
+	connections, duplicates, holes, resets atomic.Int64
+
+	mu      sync.Mutex // guards what follows
+	state   State
+	why     error
+	watch   chan struct{} // closed when state changes or the outbox empties; nil unless someone waits
+	hello   *Hello
+	out     outbox
+	signals signals
+
+	// The rest belongs to the goroutine of run.
+	at        Cursor
+	rewritten bool // the log's history changed while we were away
+}
+
+// Open starts a conversation and returns at once; WaitLive waits for it. It must be closed.
+func Open(api *API, appointmentID string, opts Options) *Conversation {
+	if opts.QueueMax == 0 {
+		opts.QueueMax = 1000
+	}
+	if opts.Clock.Now == nil {
+		opts.Clock = Clock{Now: time.Now, After: time.After}
+	}
+	if opts.Random == nil {
+		opts.Random = rand.Float64 // jitter need not be secret
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	c := &Conversation{
+		api: api, id: appointmentID, opts: opts, cancel: cancel, at: opts.Resume,
+		done: make(chan struct{}), wake: make(chan struct{}, 1),
+	}
+	go c.run(ctx)
+	return c
+}
+
+// Close ends the conversation and returns when nothing of it runs any more. Messages that were not acknowledged
+// are given up: their SendWait answers ErrClosed. Drain first to keep them.
+func (c *Conversation) Close() {
+	c.cancel()
+	<-c.done
+}
+
+// Done is closed when the conversation has ended, by Close or by itself.
+func (c *Conversation) Done() <-chan struct{} { return c.done }
+
+// Send queues a message and returns its client id; Ack or Refused tells what became of it.
+func (c *Conversation) Send(text string) (clientID string, err error) {
+	clientID = NewClientID()
+	return clientID, c.SendAs(clientID, text)
+}
+
+// SendAs is Send under a client id of the caller's making (a UUID, in lower case), which lets a program that was
+// restarted send a message again without doubling it.
+func (c *Conversation) SendAs(clientID, text string) error {
+	return c.enqueue(&draft{clientID: clientID, text: text})
+}
+
+// SendWait queues a message and waits until it is committed. A final refusal is a *Refusal. When ctx ends first,
+// the message stays queued.
+func (c *Conversation) SendWait(ctx context.Context, text string) (seq int64, err error) {
+	answer := make(chan result, 1)
+	if err := c.enqueue(&draft{clientID: NewClientID(), text: text, result: answer}); err != nil {
+		return 0, err
+	}
+	select {
+	case r := <-answer:
+		return r.seq, r.err
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+func (c *Conversation) enqueue(d *draft) error {
+	c.mu.Lock()
+	var err error
+	switch {
+	case c.state == Closed:
+		err = ErrClosed
+	case c.out.len() >= c.opts.QueueMax:
+		err = ErrQueueFull
+	case !c.out.add(d):
+		err = ErrPending
+	}
+	c.mu.Unlock()
+	if err == nil {
+		c.stir()
+	}
+	return err
+}
+
+// Typing tells the others that the user writes (repeat it while he does) or has stopped.
+func (c *Conversation) Typing(active bool) {
+	c.mu.Lock()
+	due := c.signals.typed(active, c.opts.Clock.Now())
+	c.mu.Unlock()
+	if due {
+		c.stir()
+	}
+}
+
+// Delivered says that every event up to seq has reached this device; calls are gathered.
+func (c *Conversation) Delivered(seq int64) { c.moveReceipt(&c.signals.delivered, seq) }
+
+// Read says that the user has seen every event up to seq; calls are gathered. Read implies delivered.
+func (c *Conversation) Read(seq int64) { c.moveReceipt(&c.signals.read, seq) }
+
+func (c *Conversation) moveReceipt(r *upTo, seq int64) {
+	c.mu.Lock()
+	moved := seq > r.want
+	r.want = max(r.want, seq)
+	c.mu.Unlock()
+	if moved {
+		c.stir()
+	}
+}
+
+// stir tells the writer that there is something to write.
+func (c *Conversation) stir() {
+	select {
+	case c.wake <- struct{}{}:
+	default: // it has been told
+	}
+}
+
+// State is where the conversation stands, and why its last connection, or it itself, ended.
+func (c *Conversation) State() (State, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state, c.why
+}
+
+// Hello is what the service said at the start of the latest connection; nil before the first.
+func (c *Conversation) Hello() *Hello {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.hello
+}
+
+// Pending is how many messages are neither committed nor refused.
+func (c *Conversation) Pending() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.out.len()
+}
+
+// Stats counts since Open.
+func (c *Conversation) Stats() Stats {
+	return Stats{
+		Connections: c.connections.Load(), Duplicates: c.duplicates.Load(), Holes: c.holes.Load(), Resets: c.resets.Load(),
+	}
+}
+
+// WaitLive waits until the conversation is live. If it closes instead, the error says why.
+func (c *Conversation) WaitLive(ctx context.Context) error {
+	return c.wait(ctx, func() bool { return c.state == Live })
+}
+
+// Drain waits until every message is committed or finally refused.
+func (c *Conversation) Drain(ctx context.Context) error {
+	return c.wait(ctx, func() bool { return c.out.len() == 0 })
+}
+
+// wait returns when ok, asked under the lock after every change, says so.
+func (c *Conversation) wait(ctx context.Context, ok func() bool) error {
+	for {
+		c.mu.Lock()
+		switch {
+		case ok():
+			c.mu.Unlock()
+			return nil
+		case c.state == Closed:
+			defer c.mu.Unlock()
+			return c.why
+		}
+		if c.watch == nil {
+			c.watch = make(chan struct{})
+		}
+		watch := c.watch
+		c.mu.Unlock()
+		select {
+		case <-watch:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// changed wakes those who wait; the caller holds the lock.
+func (c *Conversation) changed() {
+	if c.watch != nil {
+		close(c.watch)
+		c.watch = nil
+	}
+}

@@ -1,0 +1,66 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// Event is one entry of a conversation's log, over REST and WebSocket alike. Seq starts at 1 and has no holes.
+type Event struct {
+	Seq         int64     `json:"seq"`
+	Kind        string    `json:"kind"` // text, attachment, system, retraction, correction
+	ClientID    string    `json:"clientId"`
+	Sender      string    `json:"sender"` // user id; empty for system events
+	Text        string    `json:"text"`
+	Target      int64     `json:"target"` // of retractions and corrections: the seq they speak of
+	At          time.Time `json:"at"`
+	Retracted   bool      `json:"retracted"`
+	CorrectedBy int64     `json:"correctedBy"`
+}
+
+// Sent is the service's word that a message is committed.
+type Sent struct {
+	ClientID  string    `json:"clientId"`
+	Seq       int64     `json:"seq"`
+	At        time.Time `json:"at"`
+	Duplicate bool      `json:"duplicate"` // it was there already: an earlier try got through
+}
+
+// History is a stretch of a log, oldest first.
+type History struct {
+	Items   []Event `json:"items"`
+	HeadSeq int64   `json:"headSeq"`
+}
+
+// MessagesAfter reads the log upwards from the event after seq; limit is at most 100.
+func (a *API) MessagesAfter(ctx context.Context, appointmentID string, seq int64, limit int) (History, error) {
+	return a.messages(ctx, appointmentID, "after", seq, limit)
+}
+
+// MessagesBefore reads the limit events (at most 100) that come just before seq, oldest first; seq 0 means the
+// newest there are.
+func (a *API) MessagesBefore(ctx context.Context, appointmentID string, seq int64, limit int) (History, error) {
+	return a.messages(ctx, appointmentID, "before", seq, limit)
+}
+
+func (a *API) messages(ctx context.Context, id, side string, seq int64, limit int) (History, error) {
+	q := url.Values{"limit": {strconv.Itoa(limit)}}
+	if side == "after" || seq > 0 {
+		q.Set(side, strconv.FormatInt(seq, 10))
+	}
+	var out History
+	err := a.call(ctx, http.MethodGet, appointmentPath(id)+"/messages", q, nil, &out)
+	return out, err
+}
+
+// SendMessage sends over REST. clientID is a UUID made once per message (NewClientID) and kept over retries:
+// then any number of tries makes one message.
+func (a *API) SendMessage(ctx context.Context, appointmentID, clientID, text string) (Sent, error) {
+	in := map[string]string{"clientId": clientID, "text": text}
+	var out Sent
+	err := a.call(ctx, http.MethodPost, appointmentPath(appointmentID)+"/messages", nil, in, &out)
+	return out, err
+}

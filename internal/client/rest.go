@@ -1,0 +1,159 @@
+// Package client is the reference client of Housecall: REST sign-in and booking (API), one WebSocket connection
+// (Conn), and a conversation that survives disconnects (Conversation). The terminal chat, the load tool and the
+// tests stand on it. It knows the contracts, rest.md and protocol.md, and none of the server's code.
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+// API calls one instance's (or balancer's) REST interface as one user. Its methods may be called from several
+// goroutines. What the service refuses is a *Problem; any other error means that it was not reached.
+type API struct {
+	base  *url.URL
+	http  *http.Client
+	now   func() time.Time
+	agent string
+
+	mu         sync.Mutex // guards what follows
+	tokens     tokens
+	user       User
+	refreshing *refreshCall // nil while none is under way
+}
+
+// Option changes how an API works.
+type Option func(*API)
+
+// WithHTTPClient uses a client of the caller's making, such as one that many APIs share.
+func WithHTTPClient(h *http.Client) Option { return func(a *API) { a.http = h } }
+
+// WithUserAgent names the program; sessions are listed by it.
+func WithUserAgent(agent string) Option { return func(a *API) { a.agent = agent } }
+
+// requestTimeout bounds one REST call, its body included: longer than the service's own deadline.
+const requestTimeout = 15 * time.Second
+
+// NewHTTPClient gives a client with timeouts and a keep-alive pool of perHost connections.
+func NewHTTPClient(perHost int) *http.Client {
+	return &http.Client{
+		Timeout: requestTimeout,
+		Transport: &http.Transport{
+			Proxy:                 http.ProxyFromEnvironment,
+			DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+			TLSHandshakeTimeout:   5 * time.Second,
+			ResponseHeaderTimeout: requestTimeout,
+			MaxIdleConns:          4 * perHost,
+			MaxIdleConnsPerHost:   perHost,
+			IdleConnTimeout:       30 * time.Second,
+		},
+	}
+}
+
+// New makes an API for a base URL such as http://localhost:6001. It connects to nothing yet.
+func New(baseURL string, opts ...Option) (*API, error) {
+	u, err := url.Parse(strings.TrimSuffix(baseURL, "/"))
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" {
+		return nil, fmt.Errorf("%q is not a server's address: it must look like http://localhost:6001", baseURL)
+	}
+	a := &API{base: u, now: time.Now, agent: "housecall-client"}
+	for _, o := range opts {
+		o(a)
+	}
+	if a.http == nil {
+		a.http = NewHTTPClient(4)
+	}
+	return a, nil
+}
+
+// CloseIdle closes the pool's idle connections.
+func (a *API) CloseIdle() { a.http.CloseIdleConnections() }
+
+// BaseURL is the address given to New.
+func (a *API) BaseURL() string { return a.base.String() }
+
+// call is one signed-in request below /api/v1; in and out may be nil. A token that the service no longer takes
+// is refreshed once.
+func (a *API) call(ctx context.Context, method, path string, query url.Values, in, out any) error {
+	token, err := a.Token(ctx)
+	if err != nil {
+		return err
+	}
+	err = a.send(ctx, method, path, query, token, in, out)
+	if !isStatus(err, http.StatusUnauthorized) {
+		return err
+	}
+	if token, err = a.renew(ctx, token); err != nil {
+		return err
+	}
+	return a.send(ctx, method, path, query, token, in, out)
+}
+
+// send is one request; an empty token sends none.
+func (a *API) send(ctx context.Context, method, path string, query url.Values, token string, in, out any) error {
+	req, err := a.request(ctx, method, path, query, token, in)
+	if err != nil {
+		return err
+	}
+	resp, err := a.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", method, path, reachError(err))
+	}
+	defer func() {
+		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, problemBodyMax)) // so that the connection is used again
+		_ = resp.Body.Close()
+	}()
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		return fmt.Errorf("%s %s: %w", method, path, problemOf(resp))
+	}
+	if out == nil || resp.StatusCode == http.StatusNoContent {
+		return nil
+	}
+	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
+		return fmt.Errorf("%s %s: read the answer: %w", method, path, err)
+	}
+	return nil
+}
+
+func (a *API) request(ctx context.Context, method, path string, query url.Values, token string, in any) (*http.Request, error) {
+	u := a.base.JoinPath("/api/v1", path)
+	u.RawQuery = query.Encode()
+	var body io.Reader
+	if in != nil {
+		raw, err := json.Marshal(in)
+		if err != nil {
+			return nil, fmt.Errorf("%s %s: encode the request: %w", method, path, err)
+		}
+		body = bytes.NewReader(raw)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), body)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", a.agent)
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	return req, nil
+}
+
+// reachError strips net/http's repetition of method and URL from an error.
+func reachError(err error) error {
+	if u, ok := err.(*url.Error); ok { //nolint:errorlint // http.Client.Do documents exactly this type
+		return u.Err
+	}
+	return err
+}

@@ -1,0 +1,194 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+)
+
+// User is an account as its owner sees it.
+type User struct {
+	UserID             string `json:"userId"`
+	Name               string `json:"name"`
+	Email              string `json:"email"`
+	Role               string `json:"role"`
+	MustChangePassword bool   `json:"mustChangePassword"`
+}
+
+// ErrSignedOut says that there is no session, or no longer: sign in (again).
+var ErrSignedOut = errors.New("not signed in, or the session has ended: sign in again")
+
+// tokens are what a sign-in gave; the zero value is signed out.
+type tokens struct {
+	access, refresh string
+	expires         time.Time
+	renewAt         time.Time
+}
+
+// refreshCall is one renewal that all callers who need it wait for.
+type refreshCall struct {
+	done chan struct{} // closed when err is set
+	err  error
+}
+
+// renewMargin is how long before its end a token is renewed: before the service's own warning, which comes
+// 60 s before, and at most a third of the token's life.
+const renewMargin = 90 * time.Second
+
+type signIn struct {
+	AccessToken  string `json:"accessToken"`
+	ExpiresIn    int64  `json:"expiresIn"` // seconds
+	RefreshToken string `json:"refreshToken"`
+	User         User   `json:"user"`
+}
+
+// Register makes a patient's account. It does not sign in.
+func (a *API) Register(ctx context.Context, name, email, password string) (User, error) {
+	in := map[string]string{"name": name, "email": email, "password": password}
+	var u User
+	err := a.send(ctx, http.MethodPost, "/auth/register", nil, "", in, &u)
+	return u, err
+}
+
+// AcceptInvitation sets the password of an account that an admin made. It does not sign in.
+func (a *API) AcceptInvitation(ctx context.Context, token, password string) error {
+	in := map[string]string{"token": token, "password": password}
+	return a.send(ctx, http.MethodPost, "/auth/invitations/accept", nil, "", in, nil)
+}
+
+// Login signs in with an e-mail address or a user id. From here on the API renews its access token by itself.
+func (a *API) Login(ctx context.Context, login, password string) (User, error) {
+	in := map[string]string{"login": login, "password": password}
+	var out signIn
+	if err := a.send(ctx, http.MethodPost, "/auth/login", nil, "", in, &out); err != nil {
+		return User{}, err
+	}
+	a.keep(out)
+	return out.User, nil
+}
+
+// Logout ends the session on the service; the API is signed out even if that fails.
+func (a *API) Logout(ctx context.Context) error {
+	a.mu.Lock()
+	t := a.tokens
+	a.tokens = tokens{}
+	a.mu.Unlock()
+	if t.access == "" {
+		return nil
+	}
+	return a.send(ctx, http.MethodPost, "/auth/logout", nil, t.access, nil, nil)
+}
+
+// User is who signed in.
+func (a *API) User() User {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.user
+}
+
+// Token gives an access token that lives a while yet, renewing it first when it is about to end.
+func (a *API) Token(ctx context.Context) (string, error) {
+	t := a.current()
+	switch {
+	case t.access == "":
+		return "", ErrSignedOut
+	case a.now().Before(t.renewAt):
+		return t.access, nil
+	}
+	token, err := a.renew(ctx, t.access)
+	if err == nil || errors.Is(err, ErrSignedOut) || a.now().After(t.expires) {
+		return token, err
+	}
+	return t.access, nil // the service is hard to reach just now, and this token still holds
+}
+
+// Expires is when the access token ends; zero when signed out.
+func (a *API) Expires() time.Time { return a.current().expires }
+
+// renewDue is when Token will renew.
+func (a *API) renewDue() time.Time { return a.current().renewAt }
+
+func (a *API) current() tokens {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.tokens
+}
+
+// Refresh renews the access token now, or joins a renewal under way.
+func (a *API) Refresh(ctx context.Context) error {
+	_, err := a.renew(ctx, a.current().access)
+	return err
+}
+
+// renew replaces the token old, once for all who ask: refresh tokens rotate, so two renewals at a time would
+// look like a stolen token. ErrSignedOut says that the service no longer knows the session.
+func (a *API) renew(ctx context.Context, old string) (string, error) {
+	a.mu.Lock()
+	if a.tokens.access != old { // somebody else has just done it
+		defer a.mu.Unlock()
+		return a.tokens.access, nil
+	}
+	if old == "" {
+		a.mu.Unlock()
+		return "", ErrSignedOut
+	}
+	call := a.refreshing
+	if call == nil {
+		call = &refreshCall{done: make(chan struct{})}
+		a.refreshing = call
+		go a.runRefresh(context.WithoutCancel(ctx), call, a.tokens.refresh)
+	}
+	a.mu.Unlock()
+	select {
+	case <-call.done:
+		if call.err != nil {
+			return "", call.err
+		}
+		return a.current().access, nil
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
+// runRefresh must get a context that no one caller can cancel, since others wait for it; its own deadline ends it.
+func (a *API) runRefresh(ctx context.Context, call *refreshCall, refresh string) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	var out signIn
+	err := a.send(ctx, http.MethodPost, "/auth/refresh", nil, "", map[string]string{"refreshToken": refresh}, &out)
+	switch {
+	case err == nil:
+		a.keep(out)
+	case isStatus(err, http.StatusUnauthorized):
+		call.err = errors.Join(ErrSignedOut, err)
+	default:
+		call.err = err
+	}
+	a.mu.Lock()
+	a.refreshing = nil
+	a.mu.Unlock()
+	close(call.done)
+}
+
+// keep takes over what a sign-in or a renewal gave.
+func (a *API) keep(s signIn) {
+	life := time.Duration(s.ExpiresIn) * time.Second
+	now := a.now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.tokens = tokens{
+		access: s.AccessToken, refresh: s.RefreshToken,
+		expires: now.Add(life), renewAt: now.Add(life - min(renewMargin, life/3)),
+	}
+	if s.User.UserID != "" {
+		a.user = s.User
+	}
+}
+
+// Me reads one's own account.
+func (a *API) Me(ctx context.Context) (User, error) {
+	var u User
+	err := a.call(ctx, http.MethodGet, "/me", nil, nil, &u)
+	return u, err
+}
