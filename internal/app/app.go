@@ -1,0 +1,227 @@
+// Package app is the composition root: New wires the rooms, Start and Stop run them in the right order. An App is
+// a value, so tests run several instances in one process, each on a port of its own.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
+
+	"housecall/internal/account"
+	"housecall/internal/audit"
+	"housecall/internal/chat"
+	"housecall/internal/config"
+	"housecall/internal/doctor"
+	"housecall/internal/httpd"
+	"housecall/internal/postgres"
+)
+
+// Version is the program's version; main sets it.
+var Version = "dev"
+
+// App is one instance.
+type App struct {
+	cfg    config.Config
+	log    zerolog.Logger
+	pool   *postgres.Pool
+	redis  redis.UniversalClient
+	http   *httpd.Server
+	ops    *httpd.Ops
+	chat   *chat.Service
+	sealer *audit.Sealer
+	// What the demo data is made with.
+	accounts *account.Service
+	doctors  *doctor.Service
+
+	end context.CancelFunc // of what runs in the background
+
+	ln, opsLn net.Listener
+	serving   sync.WaitGroup
+	failed    chan error
+	started   bool
+}
+
+// New wires an instance; nothing runs and nothing is reached until Start. cfg must be valid.
+func New(cfg config.Config, log zerolog.Logger) (*App, error) {
+	quietRedis()
+	pool, err := postgres.Open(context.Background(), postgres.Options{
+		DSN: cfg.DatabaseURL.Reveal(), MaxConns: int32(cfg.DatabaseMaxConns),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%sDATABASE_URL: %w", config.Prefix, err)
+	}
+	rdb, err := openRedis(cfg)
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
+	a := &App{cfg: cfg, log: log, pool: pool, redis: rdb, failed: make(chan error, 2), sealer: audit.NewSealer(pool, log)}
+	if err := a.wire(prometheus.NewRegistry()); err != nil {
+		a.closeClients()
+		return nil, err
+	}
+	return a, nil
+}
+
+// Start waits for PostgreSQL, migrates, and serves. Redis may come later. When it fails, or ctx ends first,
+// everything is closed again.
+func (a *App) Start(ctx context.Context) error {
+	err := a.start(ctx)
+	if err != nil && !a.started {
+		a.closeClients()
+	}
+	return err
+}
+
+func (a *App) start(ctx context.Context) error {
+	err := a.pool.WaitReady(ctx, func(err error) { a.log.Warn().Err(err).Msg("waiting for PostgreSQL") })
+	if err != nil {
+		return err
+	}
+	if err := postgres.Migrate(ctx, a.cfg.MigrationDSN()); err != nil {
+		return err
+	}
+	if err := a.listen(ctx); err != nil {
+		return err
+	}
+	if err := a.chat.Start(ctx); err != nil {
+		return errors.Join(err, a.unlisten())
+	}
+	a.sealer.Start()
+	background, end := context.WithCancel(context.WithoutCancel(ctx))
+	a.end = end
+	a.serving.Go(func() { a.tidy(background) })
+	a.serve(func() error { return a.http.Serve(a.ln) })
+	if a.ops != nil {
+		a.serve(func() error { return a.ops.Serve(a.opsLn) })
+	}
+	a.started = true
+	if err := a.answers(ctx); err != nil {
+		return errors.Join(err, a.Stop())
+	}
+	a.log.Info().Str("addr", a.Addr()).Str("version", Version).Msg("serving")
+	return nil
+}
+
+// listen binds both ports; it binds none when it fails.
+func (a *App) listen(ctx context.Context) (err error) {
+	if a.ops != nil {
+		if a.opsLn, err = a.ops.Listen(); err != nil {
+			return err
+		}
+	}
+	if a.ln, err = new(net.ListenConfig).Listen(ctx, "tcp", a.cfg.Addr); err != nil {
+		return errors.Join(fmt.Errorf("listen: %w", err), a.unlisten())
+	}
+	return nil
+}
+
+func (a *App) unlisten() error {
+	var failures []error
+	for _, ln := range []net.Listener{a.ln, a.opsLn} {
+		if ln != nil {
+			failures = append(failures, ln.Close())
+		}
+	}
+	return errors.Join(failures...)
+}
+
+// answers returns once the instance answers requests: before that it could not be stopped either.
+func (a *App) answers(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+a.Addr()+"/healthz", http.NoBody)
+	if err != nil {
+		return fmt.Errorf("ask oneself: %w", err)
+	}
+	once := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := once.Do(req)
+	if err != nil {
+		return fmt.Errorf("ask oneself: %w", err)
+	}
+	return resp.Body.Close()
+}
+
+func (a *App) serve(f func() error) {
+	a.serving.Go(func() {
+		if err := f(); err != nil {
+			a.failed <- err
+		}
+	})
+}
+
+// Addr is the address that REST and WebSocket listen on, once started.
+func (a *App) Addr() string { return a.ln.Addr().String() }
+
+// MetricsAddr is the address of metrics and pprof, "" where they are off.
+func (a *App) MetricsAddr() string {
+	if a.opsLn == nil {
+		return ""
+	}
+	return a.opsLn.Addr().String()
+}
+
+// Failed gives an error when serving ends without Stop.
+func (a *App) Failed() <-chan error { return a.failed }
+
+// Stop ends the instance gracefully, within the configured deadline: not ready, no upgrades, sockets told to come
+// back elsewhere, running requests answered, queued messages committed, connections closed.
+func (a *App) Stop() error {
+	if !a.started {
+		a.closeClients()
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), a.cfg.ShutdownTimeout)
+	defer cancel()
+	a.log.Info().Msg("stopping")
+	a.end()
+	a.http.SetDraining()
+	if a.cfg.DrainDelay > 0 {
+		pause := time.NewTimer(a.cfg.DrainDelay)
+		defer pause.Stop()
+		<-pause.C
+	}
+	a.chat.DrainSockets(ctx)
+	err := a.http.Shutdown(ctx)
+	a.chat.Stop(ctx)
+	a.sealer.Stop()
+	if a.ops != nil {
+		err = errors.Join(err, a.ops.Shutdown(ctx))
+	}
+	a.serving.Wait()
+	a.closeClients()
+	a.log.Info().Msg("stopped")
+	return err
+}
+
+func (a *App) closeClients() {
+	_ = a.redis.Close() // nothing of it is awaited any more
+	a.pool.Close()
+}
+
+// Run runs an instance until ctx ends.
+func Run(ctx context.Context, cfg config.Config, log zerolog.Logger) error {
+	a, err := New(cfg, log)
+	if err != nil {
+		return err
+	}
+	if err := a.Start(ctx); err != nil {
+		return err
+	}
+	trimming, endTrim := context.WithCancel(ctx)
+	var trimmer sync.WaitGroup
+	trimmer.Go(func() { trim(trimming) })
+	select {
+	case <-ctx.Done():
+	case err = <-a.Failed():
+	}
+	endTrim()
+	trimmer.Wait()
+	return errors.Join(err, a.Stop())
+}

@@ -1,0 +1,251 @@
+package app
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"housecall/internal/auth"
+	"housecall/internal/client"
+)
+
+// route is one operation of the OpenAPI document.
+type route struct {
+	method, path string
+	public, body bool
+	required     bool // the body
+}
+
+// routes walks the document that the service gives of itself.
+func (w *world) routes() []route {
+	w.t.Helper()
+	var doc struct {
+		Paths map[string]map[string]struct {
+			Security    []map[string][]string `json:"security"`
+			RequestBody *struct {
+				Required bool `json:"required"`
+			} `json:"requestBody"`
+		} `json:"paths"`
+	}
+	r := w.call(0, "", "GET", "/openapi.json", "")
+	require.NoError(w.t, json.Unmarshal(r.raw, &doc))
+	var out []route
+	for path, methods := range doc.Paths {
+		for method, op := range methods {
+			out = append(out, route{
+				method: strings.ToUpper(method), path: path, public: len(op.Security) == 0, body: op.RequestBody != nil,
+				required: op.RequestBody != nil && op.RequestBody.Required,
+			})
+		}
+	}
+	require.Greater(w.t, len(out), 30)
+	slices.SortFunc(out, func(a, b route) int { return strings.Compare(a.path+a.method, b.path+b.method) })
+	return out
+}
+
+// target is a victim: one patient's and one doctor's everything.
+type target struct{ patient, doctor, room, session string }
+
+// at fills a route's path with the victim's ids.
+func (v target) at(r route) string {
+	id := v.patient
+	switch {
+	case strings.Contains(r.path, "/doctors/"):
+		id = v.doctor
+	case strings.Contains(r.path, "/appointments/"):
+		id = v.room
+	case strings.Contains(r.path, "/sessions/"):
+		id = v.session
+	}
+	return strings.ReplaceAll(r.path, "{id}", id)
+}
+
+// garbage is what no route takes as a body.
+var garbage = []string{
+	`{`, `[]`, `null`, `"text"`, `42`, `{"surprise":true}`, `{"email":{"$gt":""}}`, `{"reason":["x"],"startsAt":{}}`,
+	`{"text":"a\u0000b","reason":"\u0000","name":"\u0000"}`, "{\"name\":\"\xff\xfe\"}", `{"startsAt":"not a time","weekday":1e999}`,
+	strings.Repeat(`{"a":`, 5000) + "1" + strings.Repeat("}", 5000), `{"role":"ADMIN","id":1,"userId":"ADM0000000001"}`,
+}
+
+// Every route against everybody: nobody gets at what is another's, nothing answers 5xx, nothing personal is logged.
+func TestApp_AttackSweep(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	victim, doctor := w.person(auth.Patient), w.person(auth.Doctor)
+	vp, vd := victim.at(0), doctor.at(1)
+	v := target{patient: victim.userID, doctor: doctor.userID, room: w.room(vp, vd)}
+	_, err := vp.SendMessage(w.context(), v.room, client.NewClientID(), "the-most-private-text")
+	require.NoError(t, err)
+	w.pools(func(exec func(sql string, args ...any)) {
+		exec(`update patients set phone = '+441632960123', address = 'Private-Street 1'`)
+	})
+	require.NoError(t, w.apps[0].pool.QueryRow(w.context(), `select s.public_id from sessions s join users u on u.id = s.user_id
+		where u.public_id = $1`, v.patient).Scan(&v.session))
+	actors := map[string]string{
+		"nobody": "", "patient": w.token(vp), "doctor": w.token(vd),
+		"other patient": w.token(w.person(auth.Patient).at(0)), "other doctor": w.token(w.person(auth.Doctor).at(0)),
+		"admin": w.token(w.person(auth.Admin).at(1)),
+	}
+	routes := w.routes()
+	for _, r := range routes {
+		for who, token := range actors {
+			w.attack(t, r, v.at(r), who, token)
+		}
+	}
+	// The victim's things are as they were.
+	room, err := vp.Appointment(w.context(), v.room)
+	require.NoError(t, err)
+	require.Equal(t, "BOOKED", room.Status)
+	require.Equal(t, 200, w.call(1, actors["patient"], "GET", "/api/v1/me", "").status, "still signed in")
+	w.requireDiscreet(t, append([]string{password, "the-most-private-text", "private.test", "+441632960123", "Private-Street"},
+		secretsOf(actors)...)...)
+}
+
+func secretsOf(actors map[string]string) (out []string) {
+	for _, token := range actors {
+		if token != "" {
+			out = append(out, token)
+		}
+	}
+	return out
+}
+
+// pools runs statements on the world's database.
+func (w *world) pools(f func(exec func(sql string, args ...any))) {
+	w.t.Helper()
+	f(func(sql string, args ...any) {
+		w.t.Helper()
+		_, err := w.apps[0].pool.Exec(w.context(), sql, args...)
+		require.NoError(w.t, err)
+	})
+}
+
+// requireDiscreet requires that no instance has logged any of the words.
+func (w *world) requireDiscreet(t *testing.T, words ...string) {
+	t.Helper()
+	text := w.log.text()
+	for _, word := range words {
+		if strings.Contains(text, word) { // require.NotContains would print the whole log
+			require.Fail(t, "the log is not discreet", "it has %.12q…", word)
+		}
+	}
+}
+
+// attack tries one route as somebody, with garbage and, where it only reads, without.
+func (w *world) attack(t *testing.T, r route, path, who, token string) {
+	t.Helper()
+	what := fmt.Sprintf("%s %s as %s", r.method, r.path, who)
+	bodies := garbage
+	if !r.body {
+		bodies = []string{""}
+		if r.method != http.MethodGet {
+			bodies = nil // such as logout: what it does, it does whatever the body
+		}
+	}
+	if token == "" && len(bodies) == 0 {
+		bodies = []string{""}
+	}
+	for _, body := range bodies {
+		if body == "null" && !r.required {
+			continue // the same as no body
+		}
+		a := w.call(0, token, r.method, path, body, "If-Match", `"1"`)
+		require.Less(t, a.status, 500, "%s with %.40q: %s", what, body, a.raw)
+		require.NotContains(t, string(a.raw), "\u0000", what)
+		if a.status >= 400 {
+			a.problem(t, a.status)
+		} else {
+			require.True(t, body == "" || !r.required, "%s took %.40q: %d", what, body, a.status)
+		}
+		if token == "" && !r.public {
+			require.Equal(t, 401, a.status, what)
+		}
+		if strings.HasPrefix(who, "other ") && private(r.path) {
+			if body == "" {
+				require.Contains(t, []int{403, 404}, a.status, what)
+			}
+			require.Contains(t, []int{400, 403, 404, 422}, a.status, "%s with %.40q: %s", what, body, a.raw)
+			require.NotContains(t, string(a.raw), "most-private")
+		}
+		if who == "admin" && strings.HasSuffix(r.path, "/messages") {
+			require.Contains(t, []int{400, 404, 422}, a.status, what)
+		}
+	}
+}
+
+// private are the routes of one patient or one appointment.
+func private(path string) bool {
+	return strings.Contains(path, "/patients/{") || strings.Contains(path, "/appointments/{") || strings.Contains(path, "/sessions/{")
+}
+
+// What somebody else's things answer is what nothing at all answers.
+func TestApp_OthersThingsAreMissing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	vp, vd := w.person(auth.Patient).at(0), w.person(auth.Doctor).at(0)
+	room := w.room(vp, vd)
+	otherPatient, otherDoctor := w.token(w.person(auth.Patient).at(0)), w.token(w.person(auth.Doctor).at(0))
+	send := fmt.Sprintf(`{"clientId":%q,"text":"hello"}`, client.NewClientID())
+	for _, c := range []struct{ token, method, path, body string }{
+		{otherPatient, "GET", "/appointments/%s", ""},
+		{otherPatient, "GET", "/appointments/%s/history", ""},
+		{otherPatient, "GET", "/appointments/%s/messages", ""},
+		{otherPatient, "POST", "/appointments/%s/messages", send},
+		{otherPatient, "POST", "/appointments/%s/cancel", `{"reason":"mine now"}`},
+		{otherDoctor, "GET", "/appointments/%s", ""},
+		{otherDoctor, "GET", "/appointments/%s/messages", ""},
+		{otherDoctor, "POST", "/appointments/%s/messages", send},
+		{otherDoctor, "POST", "/appointments/%s/confirm", `{}`},
+		{otherDoctor, "POST", "/appointments/%s/reject", `{"reason":"mine now"}`},
+		{otherDoctor, "POST", "/appointments/%s/cancel", `{"reason":"mine now"}`},
+	} {
+		theirs := w.call(0, c.token, c.method, "/api/v1"+fmt.Sprintf(c.path, room), c.body).problem(t, 404)
+		none := w.call(0, c.token, c.method, "/api/v1"+fmt.Sprintf(c.path, "APP0000000000"), c.body).problem(t, 404)
+		for _, r := range []reply{theirs, none} {
+			delete(r.body, "requestId")
+		}
+		require.Equal(t, none.body, theirs.body, "%s %s", c.method, c.path)
+	}
+	victim := vp.User().UserID
+	w.call(0, otherPatient, "GET", "/api/v1/patients/"+victim, "").problem(t, 404)
+	w.call(0, otherDoctor, "GET", "/api/v1/patients/"+victim, "").problem(t, 404)
+	w.call(0, otherPatient, "PATCH", "/api/v1/patients/"+victim, `{"phone":"1"}`, "If-Match", `"1"`).problem(t, 404)
+	for _, token := range []string{otherPatient, otherDoctor} {
+		w.call(0, token, "GET", "/api/v1/users", "").problem(t, 403)
+		w.call(0, token, "GET", "/api/v1/users/"+victim, "").problem(t, 403)
+		w.call(0, token, "PUT", "/api/v1/users/"+victim+"/role", `{"role":"ADMIN"}`).problem(t, 403)
+		w.call(0, token, "POST", "/api/v1/users/"+victim+"/disable", "").problem(t, 403)
+	}
+	w.call(0, otherPatient, "POST", "/api/v1/appointments", fmt.Sprintf(`{"doctorId":%q,"patientId":%q,"reason":"x"}`,
+		vd.User().UserID, victim)).problem(t, 404)
+	list := w.call(0, otherPatient, "GET", "/api/v1/appointments", "")
+	require.Equal(t, 200, list.status)
+	require.Empty(t, list.body["items"])
+}
+
+// Addresses, methods and bodies that are wrong before any route is asked.
+func TestApp_Oddities(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	token := w.token(w.person(auth.Patient).at(0))
+	w.call(0, "", "GET", "/nothing/here", "").problem(t, 404)
+	w.call(0, token, "DELETE", "/api/v1/me", "").problem(t, 405)
+	w.call(0, token, "PATCH", "/api/v1/me", `{"name":"`+strings.Repeat("x", w.cfg.BodyLimit)+`"}`).problem(t, 413)
+	w.call(0, token, "PATCH", "/api/v1/me", `{"name":"x"}`).problem(t, 428)
+	w.call(0, token, "PATCH", "/api/v1/me", `{"name":"x"}`, "If-Match", `"99"`).problem(t, 412)
+	w.call(0, token, "PATCH", "/api/v1/me", `name=x`, "Content-Type", "application/x-www-form-urlencoded", "If-Match", `"1"`).problem(t, 415)
+	w.call(0, "", "GET", "/api/v1/doctors?q=%00", "").problem(t, 422)
+	w.call(0, "", "GET", "/api/v1/doctors?limit=101", "").problem(t, 422)
+	w.call(0, "", "GET", "/api/v1/doctors?cursor=garbage", "").problem(t, 422)
+	w.call(0, "", "POST", "/api/v1/auth/register", `{"name":"A","email":"a@b.test","password":"`+password+`","role":"ADMIN"}`).problem(t, 422)
+	r := w.call(0, "", "POST", "/api/v1/auth/register", `{"name":"A","email":"not an address","password":"short-pass-phrase"}`).problem(t, 422)
+	require.NotContains(t, string(r.raw), "short-pass-phrase")
+	require.NotContains(t, string(r.raw), "not an address")
+	require.Equal(t, 200, w.call(0, "", "GET", "/docs", "").status)
+	require.Equal(t, 200, w.call(0, "", "GET", "/healthz", "").status)
+}

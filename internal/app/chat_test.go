@@ -1,0 +1,193 @@
+package app
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"housecall/internal/auth"
+	"housecall/internal/client"
+)
+
+// The main job of the whole service, through the API alone.
+func TestApp_MainJob(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	ctx := w.context()
+	admin, anyone := w.person(auth.Admin).at(0), w.anyone(w.url(0))
+
+	invitation, err := admin.InviteDoctor(ctx, client.NewDoctor{
+		Name: "Dr Cara Lim", Email: "cara@private.test", Specialization: "Cardiology", Qualification: "MD", Experience: 9, Phone: "+44 1632 960000",
+	})
+	require.NoError(t, err)
+	require.NoError(t, anyone.AcceptInvitation(ctx, invitation, password))
+	require.Error(t, anyone.AcceptInvitation(ctx, invitation, password), "an invitation works once")
+	_, err = anyone.Register(ctx, "Ada Jones", "ada@private.test", password)
+	require.NoError(t, err)
+	patient, doctor := w.signIn(w.url(0), "ada@private.test"), w.signIn(w.url(1), "cara@private.test")
+
+	found, _, err := patient.Doctors(ctx, "cardio", client.Page{})
+	require.NoError(t, err)
+	require.Len(t, found, 1)
+	require.Equal(t, doctor.User().UserID, found[0].UserID)
+	day := time.Now().UTC().AddDate(0, 0, 1)
+	slots, err := patient.Slots(ctx, found[0].UserID, day, day)
+	require.NoError(t, err)
+	require.NotEmpty(t, slots)
+	asked, err := patient.Book(ctx, found[0].UserID, slots[0].StartsAt, "Palpitations")
+	require.NoError(t, err)
+	require.Equal(t, "PENDING", asked.Status)
+	require.False(t, asked.CanReply)
+
+	// Both are in the room before it opens.
+	p := join(t, patient, asked.ID, fromStart)
+	d := join(t, doctor, asked.ID, fromStart)
+	require.False(t, p.canReply)
+	_, err = doctor.Confirm(ctx, asked.ID, nil)
+	require.NoError(t, err)
+	for _, who := range []*peer{p, d} {
+		who.until("the confirmation arrives", func() bool { return who.status == "BOOKED" && who.canReply })
+	}
+	talk(t, p, d)
+
+	_, err = patient.Cancel(ctx, asked.ID, "Feeling better")
+	require.NoError(t, err)
+	for _, who := range []*peer{p, d} {
+		who.until("the cancellation arrives", func() bool { return who.status == "CANCELLED" && !who.canReply && who.whyNot == "cancelled" })
+	}
+	late, err := d.conv.Send("Too late")
+	require.NoError(t, err)
+	d.until("the message is refused", func() bool { return d.refused[late] == "closed" })
+	requireSame(t, w.stored(asked.ID), p, d)
+	require.Equal(t, "system", p.seen()[len(p.seen())-1].Kind)
+	history, err := doctor.MessagesAfter(ctx, asked.ID, 0, 100)
+	require.NoError(t, err)
+	require.Len(t, history.Items, p.count())
+	requireRESTClosed(t, patient, asked.ID)
+}
+
+// talk has two participants, live on different instances, do all that a conversation has.
+func talk(t *testing.T, p, d *peer) {
+	t.Helper()
+	for i := range 5 {
+		p.say(fmt.Sprintf("patient %d: ünïcødé 🩺 \"quoted\"\n\u2028", i))
+		d.hears(d.say(fmt.Sprintf("doctor %d", i)))
+	}
+	last := p.say("the last")
+	d.hears(last)
+	p.until("the doctor is online", func() bool { return p.online[d.id] == "online" })
+	d.until("the patient is online", func() bool { return d.online[p.id] == "online" })
+	d.conv.Typing(true)
+	p.until("the doctor types", func() bool { return p.typing[d.id] })
+	d.conv.Typing(false)
+	p.until("the doctor has stopped", func() bool { return !p.typing[d.id] })
+	d.conv.Delivered(last)
+	p.until("it is delivered", func() bool { return p.receipts[d.id][0] == last })
+	d.conv.Read(last)
+	p.until("it is read", func() bool { return p.receipts[d.id] == [2]int64{last, last} })
+}
+
+func requireRESTClosed(t *testing.T, api *client.API, room string) {
+	t.Helper()
+	_, err := api.SendMessage(t.Context(), room, client.NewClientID(), "Too late, too")
+	problem, ok := client.AsProblem(err)
+	require.True(t, ok)
+	require.Equal(t, http.StatusConflict, problem.Status)
+	require.Equal(t, "closed", problem.Code)
+}
+
+func TestApp_PresenceEnds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	patient, doctor, room := w.pair()
+	p, d := join(t, patient, room), join(t, doctor, room)
+	p.until("the doctor is online", func() bool { return p.online[d.id] == "online" })
+	d.conv.Close()
+	p.until("the doctor is gone", func() bool { return p.online[d.id] == "offline" })
+}
+
+// REST and sockets are one log with one set of rules.
+func TestApp_SendOverREST(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	patient, doctor, room := w.pair()
+	d := join(t, doctor, room, fromStart)
+	id := client.NewClientID()
+	first, err := patient.SendMessage(w.context(), room, id, "over REST")
+	require.NoError(t, err)
+	require.False(t, first.Duplicate)
+	d.hears(first.Seq)
+	again, err := w.signIn(w.url(1), w.emailOf(patient)).SendMessage(w.context(), room, id, "over REST")
+	require.NoError(t, err)
+	require.True(t, again.Duplicate)
+	require.Equal(t, first.Seq, again.Seq)
+	require.True(t, first.At.Equal(again.At))
+
+	s := w.dial(1, w.token(patient), room, "")
+	s.write(object{"type": "send", "clientId": id, "text": "over REST"})
+	ack := s.next("ack")
+	require.Equal(t, first.Seq, ack.Seq)
+	require.True(t, ack.Duplicate)
+	requireSame(t, w.stored(room), d)
+}
+
+func (w *world) emailOf(api *client.API) string {
+	me, err := api.Me(w.context())
+	require.NoError(w.t, err)
+	return me.Email
+}
+
+func TestApp_Reset(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	patient, doctor, room := w.pair()
+	p := join(t, patient, room, fromStart)
+	w.fill(room, 520)
+	token := w.token(doctor)
+	hello := w.dial(1, token, room, "").next("hello")
+	head := hello.HeadSeq
+	require.Greater(t, head, int64(520))
+
+	for name, c := range map[string]struct{ query, reason string }{
+		"beyond the head": {fmt.Sprintf("?after=%d", head+100), "history"},
+		"another epoch":   {fmt.Sprintf("?after=%d&epoch=another", head), "history"},
+		"far behind":      {"?after=1", "gap"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := w.dial(1, token, room, c.query)
+			s.t = t
+			s.next("hello")
+			var f frame
+			require.NoError(t, s.ReadJSON(&f))
+			require.Equal(t, "reset", f.Type, "no event comes before")
+			require.Equal(t, c.reason, f.Reason)
+			require.GreaterOrEqual(t, f.HeadSeq, head)
+			require.Equal(t, f.HeadSeq, s.next("live").HeadSeq)
+			seq := p.say("after the reset")
+			require.Equal(t, seq, s.next("event").Seq, "then events from the head on")
+		})
+	}
+	resumed := w.dial(1, token, room, fmt.Sprintf("?after=%d&epoch=%s", head, hello.Epoch))
+	require.Equal(t, head+1, resumed.next("event").Seq, "a good cursor resumes")
+
+	// The reference client closes the gap over REST and misses nothing.
+	d := join(t, doctor, room, fromStart)
+	require.Positive(t, d.conv.Stats().Resets)
+	requireSame(t, w.stored(room), d, p)
+}
+
+// fill puts messages into a room's log as if they had been sent, faster than sending them.
+func (w *world) fill(room string, n int) {
+	w.t.Helper()
+	_, err := w.apps[0].pool.Exec(w.context(), `
+		with c as (
+			update conversations c set head_seq = head_seq + $2 from appointments a
+			where a.id = c.id and a.public_id = $1 returning c.id, c.head_seq - $2 as base, a.patient_id
+		)
+		insert into messages (room_id, seq, at, kind, sender_id, client_id, body)
+		select c.id, c.base + g, now(), 'text', c.patient_id, gen_random_uuid(), 'message ' || g from c, generate_series(1, $2) g`, room, n)
+	require.NoError(w.t, err)
+}

@@ -1,0 +1,199 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"housecall/internal/auth"
+	"housecall/internal/client"
+	"housecall/internal/doctor"
+	"housecall/internal/errs"
+	"housecall/internal/postgres"
+	"housecall/internal/schedule"
+)
+
+// DemoPassword is the password of all demo users. Only dev creates them.
+const DemoPassword = "housecall-demo-1"
+
+// DemoUser is one of the people that dev creates.
+type DemoUser struct {
+	Email, Name string
+	Role        auth.Role
+	profile     doctor.Profile
+	hours       []schedule.Interval
+	slotMinutes int
+}
+
+// DemoUsers are an administrator, three doctors of different specializations, and three patients.
+var DemoUsers = []DemoUser{
+	{Email: "admin@demo.test", Name: "Alex Admin", Role: auth.Admin},
+	{
+		Email: "doctor1@demo.test", Name: "Dr. Ada Okafor", Role: auth.Doctor, slotMinutes: 60, hours: week(9*60, 17*60),
+		profile: doctor.Profile{Specialization: "General practice", Qualification: "MD", Experience: 12},
+	},
+	{
+		Email: "doctor2@demo.test", Name: "Dr. Ben Lindqvist", Role: auth.Doctor, slotMinutes: 30, hours: week(10*60, 14*60),
+		profile: doctor.Profile{Specialization: "Cardiology", Qualification: "MD, FESC", Experience: 20},
+	},
+	{
+		Email: "doctor3@demo.test", Name: "Dr. Chitra Rao", Role: auth.Doctor, slotMinutes: 20, hours: week(12*60, 18*60),
+		profile: doctor.Profile{Specialization: "Dermatology", Qualification: "MBBS, MD", Experience: 7},
+	},
+	{Email: "patient1@demo.test", Name: "Pat Morgan", Role: auth.Patient},
+	{Email: "patient2@demo.test", Name: "Quinn Silva", Role: auth.Patient},
+	{Email: "patient3@demo.test", Name: "Robin Tanaka", Role: auth.Patient},
+}
+
+// week is the same hours on every day, so that a demo has slots whenever it is looked at.
+func week(from, to int) []schedule.Interval {
+	var out []schedule.Interval
+	for day := 1; day <= 7; day++ {
+		out = append(out, schedule.Interval{Weekday: day, From: from, To: to})
+	}
+	return out
+}
+
+// seedUsers creates the demo users that are not there yet.
+func (a *App) seedUsers(ctx context.Context) error {
+	for _, u := range DemoUsers {
+		if err := a.seedUser(ctx, u); err != nil {
+			return fmt.Errorf("create demo user %s: %w", u.Email, err)
+		}
+	}
+	return nil
+}
+
+func (a *App) seedUser(ctx context.Context, u DemoUser) error {
+	_, err := a.accounts.FindByEmail(ctx, a.pool, u.Email)
+	if errs.KindOf(err) != errs.NotFound || err == nil {
+		return err
+	}
+	var made auth.Actor
+	err = a.pool.InTx(ctx, func(tx *postgres.Tx) error {
+		user, err := a.accounts.CreateWithPassword(ctx, tx, u.Name, u.Email, u.Role, DemoPassword)
+		made = auth.Actor{ID: user.ID, UserID: user.PublicID, Name: user.Name, Role: user.Role}
+		return err
+	})
+	if err != nil || u.Role != auth.Doctor {
+		return err
+	}
+	p := u.profile
+	d, err := a.doctors.Get(ctx, made.UserID)
+	if err != nil {
+		return err
+	}
+	change := doctor.Change{Specialization: &p.Specialization, Qualification: &p.Qualification, Experience: &p.Experience}
+	if _, err := a.doctors.Change(ctx, made, made.UserID, d.Version, change); err != nil {
+		return err
+	}
+	rules, err := a.doctors.SetRules(ctx, made, made.UserID, schedule.FirstVersion, a.cfg.ClinicZone, u.slotMinutes)
+	if err != nil {
+		return err
+	}
+	_, err = a.doctors.SetHours(ctx, made, made.UserID, rules.Version, u.hours)
+	return err
+}
+
+// seedAppointment makes sure that patient1 and doctor1 have an appointment that is on now, with a short
+// conversation. It goes through the API of running instances, as their clients would. Where other bookings are in
+// the way it gives the latest appointment they have: its conversation is open too.
+func seedAppointment(ctx context.Context, patientServer, doctorServer string) (id string, err error) {
+	patient, err := demoSignIn(ctx, patientServer, "patient1@demo.test")
+	if err != nil {
+		return "", err
+	}
+	defer leave(ctx, patient)
+	doctor, err := demoSignIn(ctx, doctorServer, "doctor1@demo.test")
+	if err != nil {
+		return "", err
+	}
+	defer leave(ctx, doctor)
+	now := time.Now()
+	latest, on, err := demoAppointment(ctx, patient, doctor.User().UserID, now)
+	if err != nil || on {
+		return latest, err
+	}
+	asked, err := patient.Book(ctx, doctor.User().UserID, time.Time{}, "A cough that will not go away")
+	if err == nil {
+		if err = confirmNow(ctx, doctor, asked.ID); err == nil {
+			return asked.ID, converse(ctx, asked.ID, patient, doctor)
+		}
+		if _, failed := patient.Cancel(ctx, asked.ID, "The demo appointment could not be made"); failed != nil {
+			err = errors.Join(err, failed)
+		}
+	}
+	if p, ok := client.AsProblem(err); ok && p.Status == http.StatusConflict {
+		return latest, nil
+	}
+	return "", fmt.Errorf("make the demo appointment: %w", err)
+}
+
+// confirmNow confirms for the minute that runs; should it end meanwhile, for the next.
+func confirmNow(ctx context.Context, doctor *client.API, id string) error {
+	var err error
+	for range 2 {
+		start := time.Now().Truncate(time.Minute)
+		_, err = doctor.Confirm(ctx, id, &start)
+		if p, ok := client.AsProblem(err); !ok || p.Status != http.StatusUnprocessableEntity {
+			return err
+		}
+	}
+	return err
+}
+
+// demoAppointment gives the latest booked appointment of a patient with a doctor, and whether it is on.
+func demoAppointment(ctx context.Context, patient *client.API, doctor string, now time.Time) (id string, on bool, err error) {
+	booked, _, err := patient.Appointments(ctx, "BOOKED", client.Page{Limit: 100})
+	if err != nil {
+		return "", false, fmt.Errorf("list demo appointments: %w", err)
+	}
+	for _, b := range booked {
+		if b.Doctor.UserID != doctor || b.StartsAt == nil || b.EndsAt == nil {
+			continue
+		}
+		if !b.StartsAt.After(now) && b.EndsAt.After(now) {
+			return b.ID, true, nil
+		}
+		if id == "" {
+			id = b.ID
+		}
+	}
+	return id, false, nil
+}
+
+func converse(ctx context.Context, id string, patient, doctor *client.API) error {
+	for _, line := range []struct {
+		by   *client.API
+		text string
+	}{
+		{patient, "Good morning, doctor. The cough is still there, mostly at night."},
+		{doctor, "Good morning! Any fever, or short breath when you climb stairs?"},
+		{patient, "No fever. A little short of breath, yes."},
+		{doctor, "Thank you. Let us talk it through here; I have time for you now."},
+	} {
+		if _, err := line.by.SendMessage(ctx, id, client.NewClientID(), line.text); err != nil {
+			return fmt.Errorf("write the demo conversation: %w", err)
+		}
+	}
+	return nil
+}
+
+func demoSignIn(ctx context.Context, server, email string) (*client.API, error) {
+	api, err := client.New(server, client.WithUserAgent("housecall-dev"))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := api.Login(ctx, email, DemoPassword); err != nil {
+		api.CloseIdle()
+		return nil, fmt.Errorf("sign in as %s: %w", email, err)
+	}
+	return api, nil
+}
+
+func leave(ctx context.Context, api *client.API) {
+	_ = api.Logout(ctx) // the session ends by itself in time
+	api.CloseIdle()
+}

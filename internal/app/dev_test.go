@@ -1,0 +1,190 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/stretchr/testify/require"
+
+	"housecall/internal/client"
+	"housecall/internal/config"
+)
+
+// devRun is one run of dev.
+type devRun struct {
+	t           *testing.T
+	urls        []string
+	appointment string
+	out         *bytes.Buffer
+	end         context.CancelFunc
+	ended       chan error
+}
+
+// startDev runs dev until stop and returns when it is ready.
+func startDev(t *testing.T, dir string, ports []int) *devRun {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &devRun{t: t, out: &bytes.Buffer{}, end: cancel, ended: make(chan error, 1)}
+	ready := make(chan struct{})
+	go func() {
+		r.ended <- Dev(ctx, DevOptions{Dir: dir, Ports: ports, Out: r.out, Log: zerolog.Nop(), Ready: func(urls []string, id string) {
+			r.urls, r.appointment = urls, id
+			close(ready)
+		}})
+	}()
+	stopped := &sync.Once{}
+	r.end = func() { stopped.Do(func() { cancel(); require.NoError(t, <-r.ended) }) }
+	t.Cleanup(r.end)
+	select {
+	case <-ready:
+	case err := <-r.ended:
+		r.ended <- err
+		require.FailNow(t, "dev ended", "%v\n%s", err, r.out)
+	case <-time.After(2 * patience):
+		require.FailNow(t, "dev is not ready")
+	}
+	return r
+}
+
+// freePorts are ports that nobody uses just now.
+func freePorts(t *testing.T, n int) (ports []int) {
+	t.Helper()
+	for range n {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		defer ln.Close()
+		ports = append(ports, ln.Addr().(*net.TCPAddr).Port)
+	}
+	return ports
+}
+
+// devDir is a folder that the unprivileged servers can reach, which t.TempDir is not.
+func devDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "housecall-dev-test-")
+	require.NoError(t, err)
+	require.NoError(t, os.Chmod(dir, 0o755))
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	return dir
+}
+
+func demo(t *testing.T, httpClient *http.Client, url, email string) *client.API {
+	t.Helper()
+	api, err := client.New(url, client.WithHTTPClient(httpClient))
+	require.NoError(t, err)
+	_, err = api.Login(t.Context(), email, DemoPassword)
+	require.NoError(t, err)
+	return api
+}
+
+func TestDev(t *testing.T) {
+	t.Parallel()
+	dir, ports := devDir(t), freePorts(t, 2)
+	h := client.NewHTTPClient(4)
+	t.Cleanup(h.CloseIdleConnections)
+
+	first := startDev(t, dir, ports)
+	patient, doctor := demo(t, h, first.urls[0], "patient1@demo.test"), demo(t, h, first.urls[1], "doctor1@demo.test")
+	a, err := patient.Appointment(t.Context(), first.appointment)
+	require.NoError(t, err)
+	require.Equal(t, "BOOKED", a.Status)
+	require.True(t, a.CanReply)
+	require.False(t, a.StartsAt.After(time.Now()), "it is on now")
+	require.True(t, a.EndsAt.After(time.Now()))
+	p, d := join(t, patient, first.appointment, fromStart), join(t, doctor, first.appointment, fromStart)
+	require.Greater(t, p.count(), 3, "there is a conversation")
+	d.hears(p.say("on two instances"))
+	for _, u := range DemoUsers {
+		require.Contains(t, first.out.String(), u.Email)
+	}
+	require.Contains(t, first.out.String(), fmt.Sprintf("chat --as patient1@demo.test --server %s %s", first.urls[0], first.appointment))
+	require.Contains(t, first.out.String(), fmt.Sprintf("chat --as doctor1@demo.test --server %s %s", first.urls[1], first.appointment))
+	doctors, _, err := patient.Doctors(t.Context(), "", client.Page{})
+	require.NoError(t, err)
+	require.Len(t, doctors, 3)
+
+	err = Dev(t.Context(), DevOptions{Dir: devDir(t), Ports: ports, Out: &bytes.Buffer{}, Log: zerolog.Nop()})
+	requireSentence(t, err, fmt.Sprint(ports[0]))
+	err = Dev(t.Context(), DevOptions{Dir: dir, Ports: freePorts(t, 1), Out: &bytes.Buffer{}, Log: zerolog.Nop()})
+	requireSentence(t, err, dir)
+
+	p.conv.Close()
+	d.conv.Close()
+	h.CloseIdleConnections()
+	first.end()
+	for _, port := range ports {
+		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		require.NoError(t, err, "the ports are free again")
+		require.NoError(t, ln.Close())
+	}
+
+	second := startDev(t, dir, ports)
+	require.Equal(t, first.appointment, second.appointment, "one that is on is found")
+	again := demo(t, h, second.urls[1], "patient1@demo.test")
+	history, err := again.MessagesAfter(t.Context(), second.appointment, 0, 100)
+	require.NoError(t, err)
+	require.Equal(t, "on two instances", history.Items[len(history.Items)-1].Text, "the data is kept")
+	_, err = again.Cancel(t.Context(), second.appointment, "")
+	require.NoError(t, err)
+	h.CloseIdleConnections()
+	second.end()
+
+	third := startDev(t, dir, ports)
+	require.NotEqual(t, first.appointment, third.appointment, "a new one is made when none is on")
+	third.end()
+}
+
+// A data folder that is broken is one sentence, and nothing is left running.
+func TestDev_BrokenFolder(t *testing.T) {
+	t.Parallel()
+	dir := devDir(t)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "postgres"), []byte("not a folder"), 0o600))
+	err := Dev(t.Context(), DevOptions{Dir: dir, Ports: freePorts(t, 1), Out: &bytes.Buffer{}, Log: zerolog.Nop()})
+	requireSentence(t, err, dir)
+}
+
+// requireSentence requires an error for people: short, one line, and it names what it is about.
+func requireSentence(t *testing.T, err error, names string) {
+	t.Helper()
+	require.Error(t, err)
+	require.Contains(t, err.Error(), names)
+	require.NotContains(t, err.Error(), "\n")
+	require.NotContains(t, err.Error(), "goroutine")
+	require.Less(t, len(err.Error()), 400)
+	require.False(t, strings.HasSuffix(err.Error(), ": "))
+}
+
+// TestSeedAppointment_InTheWay: whatever else is booked, dev starts, and leaves no request behind.
+func TestSeedAppointment_InTheWay(t *testing.T) {
+	t.Parallel()
+	const openRequests = 2
+	w := newWorld(t, 1, func(c *config.Config) { c.MaxOpenRequests = openRequests })
+	require.NoError(t, w.apps[0].seedUsers(t.Context()))
+	require.NoError(t, w.apps[0].seedUsers(t.Context()), "a second start")
+	first, err := seedAppointment(t.Context(), w.url(0), w.url(0))
+	require.NoError(t, err)
+	again, err := seedAppointment(t.Context(), w.url(0), w.url(0))
+	require.NoError(t, err)
+	require.Equal(t, first, again)
+	// It is over, but its claim still covers now, as another booking's would.
+	_, err = w.apps[0].pool.Exec(t.Context(), `update appointments set starts_at = now() - interval '2 hours', ends_at = now() - interval '1 hour'`)
+	require.NoError(t, err)
+	for range openRequests + 1 {
+		again, err = seedAppointment(t.Context(), w.url(0), w.url(0))
+		require.NoError(t, err)
+		require.Equal(t, first, again, "its conversation is still open")
+	}
+	var open int
+	require.NoError(t, w.apps[0].pool.QueryRow(t.Context(), `select count(*) from appointments where status = 'PENDING'`).Scan(&open))
+	require.Zero(t, open)
+}

@@ -1,0 +1,202 @@
+package app
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"housecall/internal/auth"
+	"housecall/internal/client"
+)
+
+// storm is many rooms with a patient and a doctor each, on different instances, who reach them through gates.
+type storm struct {
+	w     *world
+	rooms []string
+	gates []*gate
+	peers [][2]*peer // of each room
+}
+
+// newStorm gives patients the first gate and doctors the last; there are as many people as it takes for rooms.
+func newStorm(w *world, rooms int, gates ...*gate) *storm {
+	w.t.Helper()
+	s := &storm{w: w, gates: gates}
+	const each = 10 // rooms of one pair of people
+	var patient, doctor *client.API
+	for i := range rooms {
+		if i%each == 0 {
+			patient = w.signIn(gates[0].url(), w.person(auth.Patient).email)
+			doctor = w.signIn(gates[len(gates)-1].url(), w.person(auth.Doctor).email)
+		}
+		room := w.room(patient, doctor)
+		s.rooms = append(s.rooms, room)
+		s.peers = append(s.peers, [2]*peer{join(w.t, patient, room, fromStart), join(w.t, doctor, room, fromStart)})
+	}
+	return s
+}
+
+// talk has everybody send n messages at once, and some of them twice on purpose. halfway, if set, is called when
+// about half of all messages are acknowledged.
+func (s *storm) talk(n int, halfway func()) {
+	s.w.t.Helper()
+	total, acked := len(s.peers)*2*n, 0
+	var mu sync.Mutex // guards acked
+	half := make(chan struct{})
+	count := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if acked++; acked == total/2 {
+			close(half)
+		}
+	}
+	failures := make(chan error, len(s.peers)*2)
+	var all sync.WaitGroup
+	for i, pair := range s.peers {
+		for j, p := range pair {
+			all.Go(func() { failures <- p.chatter(n, fmt.Sprintf("room %d side %d", i, j), count) })
+		}
+	}
+	if halfway != nil {
+		<-half
+		halfway()
+	}
+	all.Wait()
+	close(failures)
+	for err := range failures {
+		require.NoError(s.w.t, err)
+	}
+	for _, pair := range s.peers {
+		pair[0].drained()
+		pair[1].drained()
+	}
+}
+
+// chatter sends n messages, two at a time, and every third one again once it is committed.
+func (p *peer) chatter(n int, text string, acked func()) error {
+	ctx := p.t.Context()
+	for i := range n {
+		id := client.NewClientID()
+		if err := p.conv.SendAs(id, fmt.Sprintf("%s message %d", text, i)); err != nil {
+			return err
+		}
+		if _, err := p.conv.SendWait(ctx, fmt.Sprintf("%s message %d, the other", text, i)); err != nil {
+			return err
+		}
+		acked()
+		if i%3 != 0 {
+			continue
+		}
+		if err := p.conv.SendAs(id, fmt.Sprintf("%s message %d", text, i)); err != nil && err != client.ErrPending { //nolint:errorlint // returned as is
+			return err
+		}
+	}
+	return nil
+}
+
+// same requires that every room ends the same for everybody, and as PostgreSQL has it, with perRoom texts.
+func (s *storm) same(perRoom int) {
+	s.w.t.Helper()
+	for i, room := range s.rooms {
+		stored := s.w.stored(room)
+		texts := 0
+		for _, e := range stored {
+			if e.Kind == "text" {
+				texts++
+			}
+		}
+		require.Equal(s.w.t, perRoom, texts, "nothing is lost and nothing doubled")
+		requireSame(s.w.t, stored, s.peers[i][0], s.peers[i][1])
+		for _, p := range s.peers[i] {
+			require.Zero(s.w.t, p.conv.Stats().Resets)
+			require.Empty(s.w.t, p.refused)
+		}
+	}
+}
+
+// chaos breaks all connections of a gate again and again until stop is called.
+func chaos(gates ...*gate) (stop func() int) {
+	end, cuts := make(chan struct{}), make(chan int, 1)
+	go func() {
+		n := 0
+		defer func() { cuts <- n }()
+		for {
+			pause := time.NewTimer(time.Duration(50+rand.IntN(150)) * time.Millisecond)
+			select {
+			case <-pause.C:
+				n += gates[rand.IntN(len(gates))].cutSome(0.3)
+			case <-end:
+				pause.Stop()
+				return
+			}
+		}
+	}()
+	return func() int { close(end); return <-cuts }
+}
+
+// cutSome breaks about that share of the connections.
+func (g *gate) cutSome(share float64) (n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for c := range g.open {
+		if rand.Float64() < share {
+			_ = c.Close()
+			n++
+		}
+	}
+	return n
+}
+
+// Invariants 2 and 3: one clientId is one message, and everybody in a room sees one order without hole or double.
+func TestApp_Storm(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	a, b := newGate(t, w.apps[0].Addr()), newGate(t, w.apps[1].Addr())
+	s := newStorm(w, 50, a, b)
+	stop := chaos(a, b)
+	s.talk(6, nil)
+	require.Positive(t, stop(), "connections were cut")
+	s.same(2 * 2 * 6)
+}
+
+// A resend on another connection, instance and road gives the first one's place, also while the first is under way.
+func TestApp_ResendRace(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	patient, doctor, room := w.pair()
+	d := join(t, doctor, room, fromStart)
+	token := w.token(patient)
+	sockets := []*socket{w.dial(0, token, room, ""), w.dial(1, token, room, ""), w.dial(0, token, room, "")}
+	const n = 20
+	seqs := make([]map[string]int64, len(sockets))
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = client.NewClientID()
+	}
+	var all sync.WaitGroup
+	for i, s := range sockets {
+		seqs[i] = map[string]int64{}
+		all.Go(func() {
+			for k := range ids {
+				_ = s.WriteJSON(object{"type": "send", "clientId": ids[(k+7*i)%n], "text": "the same"}) // the read below notices
+			}
+			for len(seqs[i]) < n {
+				var f frame
+				if s.ReadJSON(&f) != nil {
+					return
+				}
+				if f.Type == "ack" {
+					seqs[i][f.ClientID] = f.Seq
+				}
+			}
+		})
+	}
+	all.Wait()
+	require.Len(t, seqs[0], n)
+	require.Equal(t, seqs[0], seqs[1])
+	require.Equal(t, seqs[0], seqs[2])
+	requireSame(t, w.stored(room), d)
+}

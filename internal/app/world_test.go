@@ -1,0 +1,383 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"housecall/internal/auth"
+	"housecall/internal/client"
+	"housecall/internal/config"
+	"housecall/internal/pgtest"
+	"housecall/internal/postgres"
+)
+
+const (
+	// patience is how long a test waits for a signal that must come. It says nothing of how fast things are.
+	patience = time.Minute
+	glance   = 20 * time.Millisecond
+	password = "a-rather-long-passphrase-7"
+)
+
+// world is a database, perhaps a Redis, and instances over them in this process.
+type world struct {
+	t    *testing.T
+	cfg  config.Config
+	log  *logBook
+	http *http.Client
+	apps []*App
+	once []*sync.Once // stops the instance of that number
+	fail []error      // of its Stop
+
+	people, times int
+}
+
+// newWorld starts instances over a database and a Redis of the test's own.
+func newWorld(t *testing.T, instances int, change ...func(*config.Config)) *world {
+	t.Helper()
+	return newWorldOver(t, pgtest.DSN(t), pgtest.Redis(t).URL(), instances, change...)
+}
+
+func newWorldOver(t *testing.T, dsn, redisURL string, instances int, change ...func(*config.Config)) *world {
+	t.Helper()
+	w := &world{t: t, cfg: config.Default(), log: &logBook{}}
+	w.cfg.Addr, w.cfg.MetricsAddr = "127.0.0.1:0", ""
+	w.cfg.PublicURL = "http://clinic.test"
+	w.cfg.DatabaseURL, w.cfg.RedisURL = config.Secret(dsn), config.Secret(redisURL)
+	w.cfg.TokenSecrets = []config.Secret{config.Secret(rand.Text() + rand.Text())}
+	w.cfg.ClinicHours = "00:00-24:00"
+	w.cfg.MaxOpenRequests = 1000
+	// All clients come from one address, and some write fast.
+	w.cfg.LoginsPerAccount, w.cfg.LoginsPerAddress, w.cfg.RegistersPerAddress = 10_000, 10_000, 10_000
+	w.cfg.SocketsPerUser, w.cfg.MessagesPerSecond, w.cfg.UserMessagesPerSecond = 1000, 10_000, 10_000
+	for _, f := range change {
+		f(&w.cfg)
+	}
+	require.NoError(t, w.cfg.Validate())
+	w.http = client.NewHTTPClient(16)
+	for range instances {
+		w.start()
+	}
+	t.Cleanup(w.http.CloseIdleConnections) // before the instances stop
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the instances said:\n%s", w.log.tail(16<<10))
+		}
+	})
+	return w
+}
+
+// start runs one more instance until the test ends.
+func (w *world) start() int {
+	w.t.Helper()
+	n := len(w.apps)
+	a, err := New(w.cfg, zerolog.New(w.log).With().Timestamp().Int("instance", n).Logger())
+	require.NoError(w.t, err)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	require.NoError(w.t, a.Start(ctx))
+	w.apps, w.once, w.fail = append(w.apps, a), append(w.once, &sync.Once{}), append(w.fail, nil)
+	w.t.Cleanup(func() {
+		w.http.CloseIdleConnections()
+		assert.NoError(w.t, w.stop(n))
+	})
+	return n
+}
+
+// stop ends an instance once.
+func (w *world) stop(n int) error {
+	w.once[n].Do(func() { w.fail[n] = w.apps[n].Stop() })
+	return w.fail[n]
+}
+
+func (w *world) url(n int) string { return "http://" + w.apps[n].Addr() }
+
+func (w *world) context() context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	w.t.Cleanup(cancel)
+	return ctx
+}
+
+// person has an account.
+type person struct {
+	w             *world
+	email, userID string
+}
+
+// person makes an account without going through the API, which would only be slower.
+func (w *world) person(role auth.Role) *person {
+	w.t.Helper()
+	w.people++
+	name := fmt.Sprintf("%s Number %d", role, w.people)
+	p := &person{w: w, email: fmt.Sprintf("%s-%d@private.test", strings.ToLower(string(role)), w.people)}
+	a := w.apps[0]
+	require.NoError(w.t, a.pool.InTx(w.context(), func(tx *postgres.Tx) error {
+		u, err := a.accounts.CreateWithPassword(w.context(), tx, name, p.email, role, password)
+		p.userID = u.PublicID
+		return err
+	}))
+	return p
+}
+
+// at signs in on an instance, with a session of its own.
+func (p *person) at(n int) *client.API { p.w.t.Helper(); return p.w.signIn(p.w.url(n), p.email) }
+
+func (w *world) anyone(url string) *client.API {
+	w.t.Helper()
+	api, err := client.New(url, client.WithHTTPClient(w.http))
+	require.NoError(w.t, err)
+	return api
+}
+
+func (w *world) signIn(url, email string) *client.API {
+	w.t.Helper()
+	api := w.anyone(url)
+	_, err := api.Login(w.context(), email, password)
+	require.NoError(w.t, err)
+	return api
+}
+
+func (w *world) token(api *client.API) string {
+	w.t.Helper()
+	token, err := api.Token(w.context())
+	require.NoError(w.t, err)
+	return token
+}
+
+// room is a confirmed appointment, at a time of its own.
+func (w *world) room(patient, doctor *client.API) string {
+	w.t.Helper()
+	asked, err := patient.Book(w.context(), doctor.User().UserID, time.Time{}, "A cough")
+	require.NoError(w.t, err)
+	start := time.Now().Truncate(time.Hour).Add(time.Duration(1+w.times) * time.Hour)
+	w.times++
+	booked, err := doctor.Confirm(w.context(), asked.ID, &start)
+	require.NoError(w.t, err)
+	require.Equal(w.t, "BOOKED", booked.Status)
+	return asked.ID
+}
+
+// pair is a patient on the first instance and a doctor on the last, with a room.
+func (w *world) pair() (patient, doctor *client.API, room string) {
+	w.t.Helper()
+	patient, doctor = w.person(auth.Patient).at(0), w.person(auth.Doctor).at(len(w.apps)-1)
+	return patient, doctor, w.room(patient, doctor)
+}
+
+// stored is a room's log as PostgreSQL has it.
+func (w *world) stored(room string) []client.Event {
+	w.t.Helper()
+	rows, err := w.apps[len(w.apps)-1].pool.Query(w.context(), `
+		select m.seq, m.kind, coalesce(m.client_id::text, ''), coalesce(u.public_id, ''), coalesce(m.body, '')
+		from messages m join appointments a on a.id = m.room_id left join users u on u.id = m.sender_id
+		where a.public_id = $1 order by m.seq`, room)
+	require.NoError(w.t, err)
+	defer rows.Close()
+	var out []client.Event
+	for rows.Next() {
+		var e client.Event
+		require.NoError(w.t, rows.Scan(&e.Seq, &e.Kind, &e.ClientID, &e.Sender, &e.Text))
+		out = append(out, e)
+	}
+	require.NoError(w.t, rows.Err())
+	return out
+}
+
+// reply is an answer over HTTP.
+type reply struct {
+	status int
+	header http.Header
+	raw    []byte
+	body   map[string]any
+}
+
+func (r reply) code() string { s, _ := r.body["code"].(string); return s }
+
+// problem requires a problem document with that status.
+func (r reply) problem(t *testing.T, status int) reply {
+	t.Helper()
+	require.Equal(t, status, r.status, "%s", r.raw)
+	require.Equal(t, "application/problem+json", r.header.Get("Content-Type"), "%s", r.raw)
+	require.EqualValues(t, status, r.body["status"])
+	require.NotEmpty(t, r.code())
+	require.NotEmpty(t, r.body["detail"])
+	require.NotEmpty(t, r.body["requestId"])
+	return r
+}
+
+// call is one request; body is JSON as is, header pairs follow.
+func (w *world) call(n int, token, method, path, body string, header ...string) reply {
+	w.t.Helper()
+	r, err := w.try(n, token, method, path, body, header...)
+	require.NoError(w.t, err)
+	return r
+}
+
+func (w *world) try(n int, token, method, path, body string, header ...string) (reply, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, w.url(n)+path, strings.NewReader(body))
+	if err != nil {
+		return reply{}, err
+	}
+	if body == "" {
+		req.Body = http.NoBody
+		req.ContentLength = 0
+	} else {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	resp, err := w.http.Do(req)
+	if err != nil {
+		return reply{}, err
+	}
+	defer resp.Body.Close()
+	r := reply{status: resp.StatusCode, header: resp.Header}
+	if r.raw, err = io.ReadAll(resp.Body); err != nil {
+		return reply{}, err
+	}
+	_ = json.Unmarshal(r.raw, &r.body) // not all answers are JSON
+	return r, nil
+}
+
+// eventually waits for what nobody announces.
+func (w *world) eventually(what string, ok func() bool) {
+	w.t.Helper()
+	require.Eventually(w.t, ok, patience, glance, what)
+}
+
+// logBook keeps what instances log.
+type logBook struct {
+	mu  sync.Mutex // guards buf
+	buf bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (l *logBook) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(b)
+}
+
+func (l *logBook) tail(n int) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.buf.Bytes()
+	return string(b[max(0, len(b)-n):])
+}
+
+func (l *logBook) text() string { return l.tail(1 << 30) }
+
+// gate is a load balancer of the simplest kind, whose connections can be broken.
+type gate struct {
+	t    *testing.T
+	ln   net.Listener
+	work sync.WaitGroup
+
+	to    []string
+	mu    sync.Mutex // guards the rest
+	next  int
+	open  map[net.Conn]struct{}
+	ended bool
+}
+
+// newGate forwards connections to the addresses in turn, leaving out those that do not answer.
+func newGate(t *testing.T, to ...string) *gate {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	g := &gate{t: t, ln: ln, to: to, open: map[net.Conn]struct{}{}}
+	g.work.Go(g.accept)
+	t.Cleanup(func() {
+		_ = ln.Close()
+		g.mu.Lock()
+		g.ended = true
+		g.mu.Unlock()
+		g.cut()
+		g.work.Wait()
+	})
+	return g
+}
+
+func (g *gate) url() string { return "http://" + g.ln.Addr().String() }
+
+// cut breaks all connections, as a network would, and tells how many there were.
+func (g *gate) cut() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n := len(g.open)
+	for c := range g.open {
+		_ = c.Close()
+	}
+	return n
+}
+
+func (g *gate) accept() {
+	for {
+		in, err := g.ln.Accept()
+		if err != nil {
+			return
+		}
+		g.work.Go(func() { g.forward(in) })
+	}
+}
+
+func (g *gate) forward(in net.Conn) {
+	defer in.Close()
+	out := g.reach()
+	if out == nil {
+		return
+	}
+	defer out.Close()
+	g.mu.Lock()
+	if g.ended {
+		g.mu.Unlock()
+		return
+	}
+	g.open[in] = struct{}{}
+	g.mu.Unlock()
+	defer func() {
+		g.mu.Lock()
+		delete(g.open, in)
+		g.mu.Unlock()
+	}()
+	var back sync.WaitGroup
+	back.Go(func() {
+		_, _ = io.Copy(in, out)
+		_ = in.Close()
+	})
+	_, _ = io.Copy(out, in)
+	_ = out.Close()
+	back.Wait()
+}
+
+func (g *gate) reach() net.Conn {
+	g.mu.Lock()
+	first := g.next
+	g.next++
+	g.mu.Unlock()
+	for i := range g.to {
+		if c, err := net.DialTimeout("tcp", g.to[(first+i)%len(g.to)], time.Second); err == nil {
+			return c
+		}
+	}
+	return nil
+}

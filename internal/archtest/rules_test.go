@@ -1,0 +1,149 @@
+package archtest
+
+import (
+	"path"
+	"slices"
+	"strings"
+)
+
+const module = "housecall"
+
+// The foundation that every domain room may stand on.
+var foundation = []string{"audit", "auth", "config", "contact", "errs", "httpd", "postgres"}
+
+// rooms says for each package under internal which others under internal it may import. A package without a row
+// fails the test: whoever adds one says here where it belongs.
+var rooms = map[string][]string{
+	"errs":        nil,
+	"config":      nil,
+	"contact":     nil,
+	"auth":        {"errs"},
+	"postgres":    {"errs"},
+	"audit":       {"auth", "errs", "postgres"},
+	"httpd":       {"audit", "auth", "config", "errs", "postgres"}, // audit: the request id goes into its rows
+	"schedule":    foundation,
+	"account":     foundation,
+	"patient":     foundation,
+	"doctor":      with(foundation, "schedule"),
+	"appointment": with(foundation, "doctor", "patient", "schedule"),
+	"chat":        with(foundation, "appointment"),
+	"record":      with(foundation, "appointment"),
+	"notify":      foundation,
+	"stats":       foundation,
+	"legacy/pms":  with(foundation, "account", "appointment", "chat", "doctor", "patient", "schedule", "stats"),
+	"legacy/hms":  with(foundation, "account", "appointment", "chat", "doctor", "patient", "schedule", "stats"),
+	"ui":          with(foundation, "account", "appointment", "chat", "doctor", "patient", "record", "schedule", "stats"),
+	"client":      nil, // it speaks to the service as anyone else does
+	"devservices": nil,
+	"pgtest":      {"devservices", "postgres"},
+	"archtest":    nil,
+	"app": with(foundation, "account", "appointment", "chat", "client", "devservices", "doctor", "legacy/hms", "legacy/pms", "notify",
+		"patient", "record", "schedule", "stats", "ui"),
+}
+
+// outside says the same for packages that are not under internal, by their path in the module.
+var outside = map[string][]string{
+	"migrations":    nil,
+	"cmd/housecall": {"app", "client", "config"},
+	"cmd/loadtest":  {"client", "config", "devservices"}, // devservices: it can run the instances it loads
+}
+
+// withMigrations may import migrations: it applies them.
+var withMigrations = []string{"postgres"}
+
+// ban keeps a library to some files.
+type ban struct {
+	name string
+	// libraries are import paths; those below them are meant too.
+	libraries []string
+	// packages (below internal) and files (by base name, in any package) that may import them.
+	packages, files []string
+	reason          string
+}
+
+var bans = []ban{
+	{
+		name: "the web framework", libraries: []string{
+			"github.com/gofiber", "github.com/danielgtaylor/huma", "github.com/valyala/fasthttp",
+		},
+		packages: []string{"httpd", "ui", "legacy/pms", "legacy/hms", "app"}, files: []string{"http.go", "ws.go"},
+		reason: "use cases take plain values, so that a socket, a page and an older API share them; a pooled fiber.Ctx never gets deeper",
+	},
+	{
+		name: "the socket library", libraries: []string{"github.com/fasthttp/websocket"},
+		packages: []string{"client"}, files: []string{"ws.go"},
+		reason: "its connections are pooled: only the code that outlives them on purpose may hold one",
+	},
+	{
+		name: "pgx", libraries: []string{"github.com/jackc"},
+		packages: []string{"postgres", "pgtest", "notify", "app"}, files: []string{"store.go", "committer.go"},
+		reason: "SQL stands in one file of a room, where constraints, locks and scans can be read together",
+	},
+	{
+		name: "go-redis", libraries: []string{"github.com/redis", "github.com/go-redis"},
+		packages: []string{"httpd", "app"}, files: []string{"bus_redis.go", "bus_partition.go"},
+		reason: "Redis may die at any moment: only the bus and the rate limits, which say what then happens, may depend on it",
+	},
+}
+
+// pure are files that import the standard library only.
+var pure = map[string]string{
+	"internal/chat/hub.go": "delivery must not be able to wait for a database, a bus or a socket library",
+}
+
+// call keeps functions of the standard library to some directories.
+type call struct {
+	library   string
+	functions []string
+	below     []string // paths in the module
+	reason    string
+}
+
+var calls = []call{
+	{
+		"os",
+		[]string{"Getenv", "LookupEnv", "Environ", "ExpandEnv"},
+		[]string{"internal/config"},
+		"every variable is documented and validated in one place",
+	},
+	{
+		"os",
+		[]string{"Exit"},
+		[]string{"cmd", "internal/pgtest"},
+		"a library that exits skips every deferred clean-up",
+	},
+	{
+		"log",
+		[]string{"Fatal", "Fatalf", "Fatalln"},
+		[]string{"cmd"},
+		"a library that exits skips every deferred clean-up",
+	},
+}
+
+func with(base []string, more ...string) []string { return append(slices.Clone(base), more...) }
+
+// below tells whether an import path or directory is p or under it.
+func below(name, p string) bool { return name == p || strings.HasPrefix(name, p+"/") }
+
+// mayImport judges an import of one package of the module by another; both are paths in the module.
+func mayImport(from, to string) (known, ok bool) {
+	room, internal := strings.CutPrefix(from, "internal/")
+	if to == "migrations" {
+		return true, internal && slices.Contains(withMigrations, room)
+	}
+	allowed, known := rooms[room]
+	if !internal {
+		allowed, known = outside[from]
+	}
+	target, internal := strings.CutPrefix(to, "internal/")
+	return known, internal && slices.Contains(allowed, target)
+}
+
+// applies tells whether b forbids file (a path in the module) the import of library.
+func (b ban) applies(file, library string) bool {
+	if !slices.ContainsFunc(b.libraries, func(l string) bool { return below(library, l) }) {
+		return false
+	}
+	room := strings.TrimPrefix(path.Dir(file), "internal/")
+	return !slices.Contains(b.packages, room) && !slices.Contains(b.files, path.Base(file))
+}
