@@ -1,0 +1,268 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"housecall/internal/client"
+	"housecall/internal/config"
+)
+
+const chatLong = `Chat in an appointment, as its patient or its doctor.
+
+The password is taken from HOUSECALL_PASSWORD, or asked for. Every line is a message; ticks behind one's own say
+how far it has come: · waiting for the server, ✓ stored, ✓✓ delivered, ✓✓ in colour read. When the connection
+breaks, what is typed waits and is sent, once, when it is back.
+
+Input may be piped: then lines are sent one by one, and at their end the command waits until all are stored.
+/help shows the commands, /quit or Ctrl-C leaves.`
+
+// chatCommand is `housecall chat`.
+func chatCommand() *cobra.Command {
+	o := chatOptions{in: os.Stdin, out: os.Stdout}
+	cmd := &cobra.Command{
+		Use: "chat --as EMAIL [--server URL] APPOINTMENT", Short: "Chat in an appointment from the terminal", Long: chatLong,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.appointment = strings.ToUpper(strings.TrimSpace(args[0]))
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			return runChat(ctx, o)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.as, "as", "", "e-mail address or user id to sign in with (required)")
+	f.StringVar(&o.server, "server", "http://localhost:6001", "the service's address")
+	f.BoolVar(&o.follow, "follow", false, "stay after the end of piped input")
+	_ = cmd.MarkFlagRequired("as") // the flag exists
+	return cmd
+}
+
+type chatOptions struct {
+	as, server, appointment string
+	follow                  bool
+	in, out                 *os.File
+}
+
+const (
+	logoutTimeout = 3 * time.Second // for the goodbye to the service
+	partTimeout   = 3 * time.Second // for the last messages of a person who leaves
+)
+
+// runChat signs in, chats, and signs out. Its errors are sentences for the user.
+func runChat(ctx context.Context, o chatOptions) error {
+	password, err := o.password()
+	if err != nil {
+		return err
+	}
+	api, err := client.New(o.server, client.WithUserAgent("housecall-chat"))
+	if err != nil {
+		return err
+	}
+	if _, err := api.Login(ctx, o.as, password); err != nil {
+		return o.explain(err)
+	}
+	defer func() {
+		// Also after Ctrl-C; should it fail, the session ends by itself in time.
+		goodbye, cancel := context.WithTimeout(context.WithoutCancel(ctx), logoutTimeout)
+		defer cancel()
+		_ = api.Logout(goodbye)
+		api.CloseIdle()
+	}()
+	if _, err := api.Appointment(ctx, o.appointment); err != nil {
+		return o.explain(err)
+	}
+	return o.explain(chat(ctx, api, o))
+}
+
+// password takes the password from the environment, or asks for it without showing it.
+func (o chatOptions) password() (string, error) {
+	if p := config.Password(); p != "" {
+		return p, nil
+	}
+	in := int(o.in.Fd())
+	if !term.IsTerminal(in) {
+		return "", fmt.Errorf("there is no terminal to ask for the password: set %sPASSWORD", config.Prefix)
+	}
+	fmt.Fprintf(os.Stderr, "Password of %s: ", o.as)
+	raw, err := term.ReadPassword(in)
+	fmt.Fprintln(os.Stderr)
+	if err != nil {
+		return "", errors.New("no password was given")
+	}
+	return string(raw), nil
+}
+
+// explain words an error for the user.
+func (o chatOptions) explain(err error) error {
+	p, refused := client.AsProblem(err)
+	var closed *client.CloseError
+	var network net.Error
+	switch {
+	case err == nil, errors.Is(err, context.Canceled):
+		return nil
+	case errors.Is(err, client.ErrSignedOut):
+		return errors.New("the session has ended: sign in again")
+	case errors.As(err, &closed) && (closed.Code == 4403 || closed.Code == 4404):
+		return fmt.Errorf("%s is no longer part of the conversation %s", o.as, o.appointment)
+	case errors.As(err, &network):
+		return fmt.Errorf("the server %s cannot be reached: is it running?", o.server)
+	case !refused:
+		return err
+	case p.Status == 401:
+		return errors.New("the e-mail address or the password is wrong")
+	case p.Status == 403:
+		return fmt.Errorf("%s may not do that: %s", o.as, p.Detail)
+	case p.Status == 404:
+		return fmt.Errorf("there is no appointment %s of %s", o.appointment, o.as)
+	case p.Status == 429:
+		return fmt.Errorf("too many attempts: wait %s and try again", max(p.RetryAfter, time.Second))
+	default:
+		return fmt.Errorf("the server refused: %s", p.Detail)
+	}
+}
+
+// chatSession is one conversation on one screen.
+type chatSession struct {
+	conv    *client.Conversation
+	opened  chan struct{} // closed when conv is set
+	screen  *chatScreen
+	refused int // belongs to the conversation's goroutine until it is closed
+}
+
+func chat(ctx context.Context, api *client.API, o chatOptions) error {
+	keyboard, screen, err := openScreen(api.User().UserID, o.in, o.out)
+	if err != nil {
+		return err
+	}
+	defer screen.close()
+	s := &chatSession{opened: make(chan struct{}), screen: screen}
+	s.conv = client.Open(api, o.appointment, client.Options{Handler: s.handler()})
+	close(s.opened)
+	defer s.conv.Close()
+	screen.onKey(func() { s.conv.Typing(true) })
+
+	ended := make(chan error, 1)
+	go func() { ended <- s.read(keyboard) }() // a read of standard input cannot be broken off: it ends with the process
+	err = s.loop(ctx, ended, o.follow && !screen.interactive())
+	s.conv.Close()
+	if err == nil && s.refused > 0 {
+		err = fmt.Errorf("%d of the messages were refused", s.refused)
+	}
+	return err
+}
+
+// errQuit is the user's wish to leave.
+var errQuit = errors.New("quit")
+
+// read deals with lines until there are no more. Each is dealt with before the next is read, because what has
+// been typed is moved about on the screen.
+func (s *chatSession) read(keyboard interface{ ReadLine() (string, error) }) error {
+	for {
+		line, err := keyboard.ReadLine()
+		if err != nil {
+			return err
+		}
+		if quit := s.enter(line); quit {
+			return errQuit
+		}
+	}
+}
+
+// loop waits until the input, the conversation or the user's patience ends.
+func (s *chatSession) loop(ctx context.Context, ended <-chan error, follow bool) error {
+	select {
+	case err := <-ended:
+		if s.screen.interactive() {
+			return s.partWith(ctx)
+		}
+		return s.atEnd(ctx, follow && !errors.Is(err, errQuit))
+	case <-s.conv.Done():
+		_, why := s.conv.State()
+		return why
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// partWith lets what a person has just typed get away, but does not keep him waiting long.
+func (s *chatSession) partWith(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, partTimeout)
+	defer cancel()
+	_ = s.conv.Drain(ctx) // what it did not achieve is counted next
+	if n := s.conv.Pending(); n > 0 {
+		return fmt.Errorf("%d of the messages could not be sent", n)
+	}
+	return nil
+}
+
+// atEnd is the end of piped input, whose messages must all be stored first.
+func (s *chatSession) atEnd(ctx context.Context, follow bool) error {
+	if err := s.conv.WaitLive(ctx); err != nil {
+		return err
+	}
+	if err := s.conv.Drain(ctx); err != nil || !follow {
+		return err
+	}
+	select {
+	case <-s.conv.Done():
+		_, why := s.conv.State()
+		return why
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// enter deals with one line of input.
+func (s *chatSession) enter(line string) (quit bool) {
+	s.screen.entered(line)
+	text, literal := strings.TrimSpace(line), false
+	if strings.HasPrefix(text, "//") {
+		text, literal = text[1:], true
+	}
+	switch {
+	case text == "":
+	case literal || !strings.HasPrefix(text, "/"):
+		s.send(text)
+	case text == "/quit":
+		return true
+	case text == "/help":
+		s.screen.note("/quit leaves; // at the start sends a line that begins with /; everything else is a message")
+	default:
+		s.screen.note("there is no such command; /help shows them")
+	}
+	return false
+}
+
+func (s *chatSession) send(text string) {
+	id := client.NewClientID()
+	s.screen.queued(id, text) // before it can be acknowledged
+	s.conv.Typing(false)
+	if err := s.conv.SendAs(id, text); err != nil {
+		s.screen.note("not sent: " + err.Error())
+	}
+}
+
+// pipe is a keyboard that is none.
+type pipe struct{ r *bufio.Reader }
+
+// ReadLine gives the next line without its end; the last one may lack it.
+func (p pipe) ReadLine() (string, error) {
+	line, err := p.r.ReadString('\n')
+	if errors.Is(err, io.EOF) && line != "" {
+		err = nil
+	}
+	return strings.TrimRight(line, "\r\n"), err
+}

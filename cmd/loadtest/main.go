@@ -1,0 +1,135 @@
+// Command loadtest drives patients and doctors against running instances of Housecall and proves, as it goes,
+// that nothing is lost, doubled or reordered. See its --help.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := rootCommand().ExecuteContext(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "loadtest:", err)
+		os.Exit(1)
+	}
+}
+
+// errViolated is a run that found the service breaking a promise; the table says which.
+var errViolated = errors.New("the service broke a promise: see the table")
+
+const longHelp = `loadtest holds conversations between patients on one instance and doctors on another.
+
+It makes its own users (an admin invites the doctors, patients register), books and confirms one appointment
+per room through the API, and then runs one of the modes:
+
+  closed   every room keeps --outstanding messages under way; shows what throughput there is
+  open     messages at a fixed --rate; latencies count from the moment a message was meant to be sent, so a
+           stall of the service is not hidden by the tool waiting for it
+  idle     opens --connections sockets that say nothing; shows the memory of the server processes --pids
+  bench    starts a durable PostgreSQL, a Redis and two instances of its own (--spawn), runs all three modes
+
+Both participants send. Every receiver must see a log without holes, every acknowledged message exactly once, and
+both sides the same log. Any violation makes the exit status 1.
+
+The service's limits are meant for people: for a load test raise HOUSECALL_REGISTERS_PER_ADDRESS,
+HOUSECALL_LOGINS_PER_ADDRESS, HOUSECALL_SOCKETS_PER_USER, HOUSECALL_SOCKETS_PER_ADDRESS,
+HOUSECALL_MESSAGES_PER_SECOND and HOUSECALL_USER_MESSAGES_PER_SECOND (bench does so by itself).`
+
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use: "loadtest", Short: "Measure Housecall under load, and check its promises", Long: longHelp,
+		SilenceUsage: true, SilenceErrors: true,
+	}
+	root.AddCommand(closedCommand(), openCommand(), idleCommand(), benchCommand())
+	return root
+}
+
+func closedCommand() *cobra.Command {
+	p := defaultPlan()
+	cmd := &cobra.Command{
+		Use: "closed", Short: "Closed loop: a fixed number of messages under way in each room", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return onSite(cmd.Context(), p, func(ctx context.Context, s *site) (Result, error) { return runClosed(ctx, p, s) })
+		},
+	}
+	p.siteFlags(cmd)
+	p.driveFlags(cmd)
+	p.closedFlags(cmd)
+	return cmd
+}
+
+func openCommand() *cobra.Command {
+	p := defaultPlan()
+	cmd := &cobra.Command{
+		Use: "open", Short: "Open loop: a fixed rate of messages over all rooms", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return onSite(cmd.Context(), p, func(ctx context.Context, s *site) (Result, error) { return runOpen(ctx, p, s) })
+		},
+	}
+	p.siteFlags(cmd)
+	p.driveFlags(cmd)
+	p.openFlags(cmd)
+	return cmd
+}
+
+func idleCommand() *cobra.Command {
+	p := defaultPlan()
+	cmd := &cobra.Command{
+		Use: "idle", Short: "Idle connections: what each costs in memory", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return onSite(cmd.Context(), p, func(ctx context.Context, s *site) (Result, error) { return runIdle(ctx, p, s) })
+		},
+	}
+	p.siteFlags(cmd)
+	p.idleFlags(cmd)
+	cmd.Flags().IntSliceVar(&p.pids, "pids", nil, "process ids of the servers, in the order of --servers, to read their memory")
+	return cmd
+}
+
+func benchCommand() *cobra.Command {
+	p := defaultPlan()
+	var b bench
+	cmd := &cobra.Command{
+		Use: "bench", Short: "Start everything, run all modes, stop everything", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return b.run(cmd.Context(), p) },
+	}
+	p.roomFlags(cmd)
+	p.driveFlags(cmd)
+	p.closedFlags(cmd)
+	p.openFlags(cmd)
+	p.idleFlags(cmd)
+	f := cmd.Flags()
+	f.StringVar(&b.binary, "spawn", "bin/housecall", "the housecall binary to run")
+	f.StringVar(&b.profiles, "profiles", "", "folder for profiles of each server: CPU in closed and open, heap in idle")
+	f.StringSliceVar(&b.modes, "modes", []string{"closed", "open", "idle"}, "which modes to run, in this order")
+	f.StringSliceVar(&b.env, "env", nil, "further settings of the servers, such as HOUSECALL_COMMIT_LANES=8")
+	f.StringVar(&b.logs, "logs", "", "file for the servers' logs (none: dropped)")
+	return cmd
+}
+
+// onSite prepares the rooms, runs one mode and reports.
+func onSite(ctx context.Context, p *plan, mode func(context.Context, *site) (Result, error)) error {
+	if err := p.check(); err != nil {
+		return err
+	}
+	raiseFileLimit()
+	s, err := prepare(ctx, p)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	r, err := mode(ctx, s)
+	if err != nil {
+		return err
+	}
+	return report(p, []Result{r})
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"housecall/internal/config"
+)
+
+// plan is what the flags say.
+type plan struct {
+	servers  []string
+	admin    string
+	password string
+
+	rooms, doctors, patients, parallel int
+
+	duration, warmup, drain time.Duration
+	size                    int
+
+	outstanding int
+	rate        int
+
+	connections int
+	hold        time.Duration
+	pids        []int
+	atRest      func(context.Context) // called once all idle connections are open and measured; may be nil
+
+	jsonFile string
+	quiet    bool
+	progress io.Writer
+}
+
+func defaultPlan() *plan { return &plan{progress: os.Stderr} }
+
+func (p *plan) siteFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringSliceVar(&p.servers, "servers", []string{"http://localhost:6001", "http://localhost:6002"}, "instances: patients use the first, doctors the last")
+	f.StringVar(&p.admin, "admin", "admin@demo.test", "an admin's e-mail address; the password comes from HOUSECALL_PASSWORD")
+	p.roomFlags(cmd)
+}
+
+func (p *plan) roomFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.IntVar(&p.rooms, "rooms", 200, "conversations")
+	f.IntVar(&p.doctors, "doctors", 20, "doctors to make; rooms are dealt out among them")
+	f.IntVar(&p.patients, "patients", 20, "patients to make, at least as many as doctors")
+	f.IntVar(&p.parallel, "parallel", 8, "requests under way during the set-up")
+	f.StringVar(&p.jsonFile, "json", "", "also write the results to this file, as JSON")
+	f.BoolVar(&p.quiet, "quiet", false, "no progress")
+}
+
+func (p *plan) driveFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.DurationVar(&p.duration, "duration", 20*time.Second, "how long to measure")
+	f.DurationVar(&p.warmup, "warmup", 3*time.Second, "how long to run before measuring")
+	f.DurationVar(&p.drain, "drain", 30*time.Second, "how long to wait at the end for what is under way")
+	f.IntVar(&p.size, "size", 80, "length of a message in bytes, 40 to 4000")
+}
+
+func (p *plan) closedFlags(cmd *cobra.Command) {
+	cmd.Flags().IntVar(&p.outstanding, "outstanding", 16, "closed loop: messages under way in each room, both directions together")
+}
+
+func (p *plan) openFlags(cmd *cobra.Command) {
+	cmd.Flags().IntVar(&p.rate, "rate", 1000, "open loop: messages a second over all rooms")
+}
+
+func (p *plan) idleFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.IntVar(&p.connections, "connections", 10_000, "idle: sockets to open, spread over rooms and servers")
+	f.DurationVar(&p.hold, "hold", 45*time.Second, "idle: how long to keep them before the memory is read; an idle server gives memory back after 30 s")
+}
+
+// check refuses what cannot work; flags that the mode does not have are at zero.
+func (p *plan) check() error {
+	p.password = config.Password()
+	if p.quiet {
+		p.progress = io.Discard
+	}
+	switch {
+	case p.admin != "" && len(p.servers) == 0:
+		return errors.New("--servers is empty")
+	case p.rooms < 1 || p.doctors < 1 || p.parallel < 1:
+		return errors.New("--rooms, --doctors and --parallel must be at least 1")
+	case p.patients < p.doctors:
+		return errors.New("--patients must be at least as many as --doctors: rooms of one hour need different patients")
+	case p.duration > 0 && (p.size < 40 || p.size > 4000):
+		return errors.New("--size must be 40 to 4000")
+	case p.admin != "" && p.password == "":
+		return fmt.Errorf("the admin's password is missing: set %sPASSWORD", config.Prefix)
+	}
+	return nil
+}
+
+// raiseFileLimit takes as many open files as the system allows; a run that needs more fails with that message.
+func raiseFileLimit() {
+	var l syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l) == nil && l.Cur < l.Max {
+		l.Cur = l.Max
+		_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &l)
+	}
+}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"housecall/internal/client"
+)
+
+// site is the users and the rooms of a run.
+type site struct {
+	http     *http.Client
+	patients []*account
+	doctors  []*account
+	rooms    []room
+}
+
+// account is one signed-in user.
+type account struct {
+	api *client.API
+	// booking keeps a patient within the number of open requests that one may have.
+	booking sync.Mutex
+}
+
+// room is one confirmed appointment.
+type room struct {
+	id              string
+	patient, doctor *account
+}
+
+func (s *site) close() { s.http.CloseIdleConnections() }
+
+// userPassword is for accounts of this run, whose addresses nobody else knows.
+func userPassword(tag string) string { return "load-" + tag + "-Password" }
+
+// prepare makes the users and books the rooms: room i is the i-th pair of doctor and patient, each round of
+// pairs in the next free slot, so that nobody is in two places at once.
+func prepare(ctx context.Context, p *plan) (*site, error) {
+	began := time.Now()
+	s := &site{http: client.NewHTTPClient(64)}
+	var raw [4]byte
+	_, _ = rand.Read(raw[:]) // never fails
+	tag := hex.EncodeToString(raw[:])
+	if err := s.makeUsers(ctx, p, tag); err != nil {
+		return nil, explain("make users", err)
+	}
+	slots, err := s.freeSlots(ctx, p)
+	if err != nil {
+		return nil, explain("find free slots", err)
+	}
+	s.rooms = make([]room, p.rooms)
+	var booked atomic.Int64
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(p.parallel)
+	for i := range s.rooms {
+		group.Go(func() error {
+			r, err := s.book(ctx, i, slots[i/p.doctors])
+			if err != nil {
+				return err
+			}
+			s.rooms[i] = r
+			if n := booked.Add(1); n%50 == 0 {
+				fmt.Fprintf(p.progress, "booked %d of %d rooms\n", n, p.rooms)
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, explain("book rooms", err)
+	}
+	fmt.Fprintf(p.progress, "%d rooms of %d doctors and %d patients are ready after %.1f s\n",
+		p.rooms, p.doctors, p.patients, time.Since(began).Seconds())
+	return s, nil
+}
+
+func (s *site) makeUsers(ctx context.Context, p *plan, tag string) error {
+	admin, err := s.api(p.servers[0])
+	if err != nil {
+		return err
+	}
+	if _, err := admin.Login(ctx, p.admin, p.password); err != nil {
+		return fmt.Errorf("sign in as %s: %w", p.admin, err)
+	}
+	s.doctors, s.patients = make([]*account, p.doctors), make([]*account, p.patients)
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(p.parallel)
+	for i := range s.doctors {
+		group.Go(func() (err error) {
+			email := fmt.Sprintf("doctor%d-%s@load.test", i, tag)
+			s.doctors[i], err = s.makeDoctor(ctx, p, admin, email, tag)
+			return err
+		})
+	}
+	for i := range s.patients {
+		group.Go(func() (err error) {
+			email := fmt.Sprintf("patient%d-%s@load.test", i, tag)
+			s.patients[i], err = s.makePatient(ctx, p, email, tag)
+			return err
+		})
+	}
+	return group.Wait()
+}
+
+func (s *site) makeDoctor(ctx context.Context, p *plan, admin *client.API, email, tag string) (*account, error) {
+	token, err := admin.InviteDoctor(ctx, client.NewDoctor{Name: "Load Doctor", Email: email, Specialization: "Load testing"})
+	if err != nil {
+		return nil, err
+	}
+	api, err := s.api(p.servers[len(p.servers)-1])
+	if err != nil {
+		return nil, err
+	}
+	if err := api.AcceptInvitation(ctx, token, userPassword(tag)); err != nil {
+		return nil, err
+	}
+	_, err = api.Login(ctx, email, userPassword(tag))
+	return &account{api: api}, err
+}
+
+func (s *site) makePatient(ctx context.Context, p *plan, email, tag string) (*account, error) {
+	api, err := s.api(p.servers[0])
+	if err != nil {
+		return nil, err
+	}
+	if _, err := api.Register(ctx, "Load Patient", email, userPassword(tag)); err != nil {
+		return nil, err
+	}
+	_, err = api.Login(ctx, email, userPassword(tag))
+	return &account{api: api}, err
+}
+
+func (s *site) api(server string) (*client.API, error) {
+	return client.New(server, client.WithHTTPClient(s.http), client.WithUserAgent("housecall-loadtest"))
+}
+
+const (
+	slotWindow  = 14 * 24 * time.Hour // asked for at a time
+	slotHorizon = 80 * 24 * time.Hour
+	slotMargin  = 2 * time.Hour // a slot may not pass while the rooms are booked
+)
+
+// freeSlots gives one slot for each round of bookings. The doctors are new and alike, so the first one's free
+// slots are everybody's.
+func (s *site) freeSlots(ctx context.Context, p *plan) ([]client.Slot, error) {
+	doctor := s.doctors[0].api
+	need := (p.rooms + p.doctors - 1) / p.doctors
+	now := time.Now()
+	var found []client.Slot
+	for from := now; from.Before(now.Add(slotHorizon)) && len(found) < need; from = from.Add(slotWindow) {
+		slots, err := doctor.Slots(ctx, doctor.User().UserID, from, from.Add(slotWindow-24*time.Hour))
+		if err != nil {
+			return nil, err
+		}
+		for _, slot := range slots {
+			if slot.StartsAt.After(now.Add(slotMargin)) {
+				found = append(found, slot)
+			}
+		}
+	}
+	if len(found) < need {
+		return nil, fmt.Errorf("each doctor has %d free slots, and %d are needed: use more --doctors and --patients", len(found), need)
+	}
+	return found, nil
+}
+
+// book makes room i: the patient asks, the doctor confirms.
+func (s *site) book(ctx context.Context, i int, slot client.Slot) (room, error) {
+	r := room{patient: s.patients[i%len(s.patients)], doctor: s.doctors[i%len(s.doctors)]}
+	r.patient.booking.Lock()
+	defer r.patient.booking.Unlock()
+	a, err := r.patient.api.Book(ctx, r.doctor.api.User().UserID, slot.StartsAt, "Load test")
+	if err != nil {
+		return room{}, err
+	}
+	if a.Status != "BOOKED" {
+		if _, err := r.doctor.api.Confirm(ctx, a.ID, nil); err != nil {
+			return room{}, err
+		}
+	}
+	r.id = a.ID
+	return r, nil
+}
+
+// explain adds what to do about the service's limits.
+func explain(step string, err error) error {
+	if p, ok := client.AsProblem(err); ok && p.Status == http.StatusTooManyRequests {
+		return errors.Join(fmt.Errorf("%s: %w", step, err), errors.New("raise the service's limits for a load test: see --help"))
+	}
+	return fmt.Errorf("%s: %w", step, err)
+}
