@@ -1,0 +1,195 @@
+#!/usr/bin/env bash
+# Makes sure that the server programs `housecall dev` and the tests start for
+# themselves are on this machine: PostgreSQL 15 or later with contrib, and
+# Redis 7 or later; with the argument `test` also nginx, for the test of the
+# load balancer's configuration.
+#
+# It starts nothing and creates no server: packages that would are kept from it.
+set -euo pipefail
+
+readonly MIN_POSTGRES=15 MIN_REDIS=7
+want_nginx=false
+case "${1:-}" in
+  '') ;;
+  test) want_nginx=true ;;
+  *) echo "usage: deploy/setup.sh [test]" >&2; exit 2 ;;
+esac
+
+# major prints the major version in the output of `$1 --version`, or 0.
+major() {
+  local out
+  out=$("$1" --version 2>/dev/null) || { echo 0; return; }
+  if [[ $out =~ (\(PostgreSQL\)\ |v=)([0-9]+) ]]; then
+    echo "${BASH_REMATCH[2]}"
+  else
+    echo 0
+  fi
+}
+
+# has_postgres looks where internal/devservices looks, and for btree_gist.
+has_postgres() {
+  local bin share on_path
+  on_path=$(command -v postgres || true)
+  for bin in ${on_path:+"$(dirname "$(realpath "$on_path")")"} \
+    /usr/lib/postgresql/*/bin /usr/pgsql-*/bin /usr/local/pgsql/bin /usr/bin \
+    /opt/homebrew/opt/postgresql@*/bin /usr/local/opt/postgresql@*/bin; do
+    [[ -x $bin/postgres && -x $bin/initdb ]] || continue
+    (($(major "$bin/postgres") >= MIN_POSTGRES)) || continue
+    # Debian's layout, then Red Hat's, then whatever pg_config says.
+    for share in "${bin/#\/usr\/lib\//\/usr\/share\/}" /usr/share/pgsql "$bin/../share" \
+      "$([[ -x $bin/pg_config ]] && "$bin/pg_config" --sharedir)"; do
+      [[ -e ${share%/bin}/extension/btree_gist.control ]] && return 0
+    done
+  done
+  return 1
+}
+
+has_redis() {
+  local program path
+  for program in redis-server valkey-server; do
+    for path in "$(command -v "$program" || true)" "/usr/bin/$program" "/usr/local/bin/$program" "/opt/homebrew/bin/$program"; do
+      [[ -n $path && -x $path ]] && (($(major "$path") >= MIN_REDIS)) && return 0
+    done
+  done
+  return 1
+}
+
+# nginx lives in /usr/sbin, which is not on everyone's PATH.
+has_nginx() {
+  command -v nginx >/dev/null || [[ -x /usr/sbin/nginx || -x /opt/homebrew/bin/nginx || -x /usr/local/bin/nginx ]]
+}
+
+missing=()
+look() {
+  missing=()
+  has_postgres || missing+=(postgresql)
+  has_redis || missing+=(redis)
+  if $want_nginx; then
+    has_nginx || missing+=(nginx)
+  fi
+}
+
+# give_up says exactly what to do by hand.
+give_up() {
+  {
+    echo "setup: $1"
+    echo "setup: housecall needs PostgreSQL >= $MIN_POSTGRES (server and contrib) and Redis >= $MIN_REDIS; missing: ${missing[*]}."
+    echo "setup: Either install them by hand, for example"
+    case "$manager" in
+      apt) echo "         sudo apt-get update && sudo apt-get install --no-install-recommends $(packages)" ;;
+      dnf) echo "         sudo dnf install $(packages)" ;;
+      brew) echo "         brew install $(packages)" ;;
+      *) echo "         with your system's package manager, so that postgres, initdb and redis-server are found" ;;
+    esac
+    echo "       or run everything in containers instead:"
+    echo "         docker compose up"
+  } >&2
+  exit 1
+}
+
+# packages prints what to install for what is missing.
+packages() {
+  local item names=()
+  for item in "${missing[@]}"; do
+    case "$manager:$item" in
+      apt:postgresql) names+=(postgresql) ;; # depends on the newest server, contrib included
+      apt:redis) names+=(redis-server) ;;
+      dnf:postgresql) names+=(postgresql-server postgresql-contrib) ;;
+      dnf:redis) if dnf -q list redis >/dev/null 2>&1; then names+=(redis); else names+=(valkey); fi ;;
+      brew:postgresql) names+=(postgresql@17) ;;
+      *) names+=("$item") ;;
+    esac
+  done
+  echo "${names[*]}"
+}
+
+# as_root runs a command as root, without ever asking for a password.
+as_root() {
+  if ((EUID == 0)); then "$@"; else sudo -n "$@"; fi
+}
+
+# Debian's packages create a cluster, start services, and enable them for the
+# next boot. Two files keep them from the first two for as long as we install;
+# undo puts back what was there.
+readonly CREATECLUSTER=/etc/postgresql-common/createcluster.d/housecall.conf POLICY=/usr/sbin/policy-rc.d
+held=()
+hold() { # file mode content
+  if as_root test -e "$1"; then as_root mv "$1" "$1.housecall"; fi
+  held+=("$1")
+  as_root mkdir -p "$(dirname "$1")"
+  printf '%b' "$3" | as_root tee "$1" >/dev/null
+  as_root chmod "$2" "$1"
+}
+undo() {
+  local file
+  for file in ${held[@]+"${held[@]}"}; do
+    as_root rm -f "$file"
+    if as_root test -e "$file.housecall"; then as_root mv "$file.housecall" "$file"; fi
+  done
+  held=()
+}
+
+apt_install() {
+  as_root env DEBIAN_FRONTEND=noninteractive \
+    apt-get -qq -y --no-install-recommends -o Dpkg::Options::=--force-confold install "$@" >&2
+}
+
+install_apt() {
+  local names item units=()
+  read -ra names <<<"$(packages)"
+  for item in redis-server nginx postgresql; do
+    # A service that was there before is none of our business.
+    [[ -e /lib/systemd/system/$item.service ]] || units+=("$item")
+  done
+  trap undo EXIT
+  hold "$POLICY" 755 '#!/bin/sh\nexit 101\n'
+  # A repository that cannot be reached is no reason to stop: the lists at
+  # hand may do.
+  as_root apt-get -qq update >&2 || true
+  if [[ " ${names[*]} " == *" postgresql "* ]]; then
+    # First what reads the file, lest the file be in its way when it comes.
+    apt_install postgresql-common || return 1
+    hold "$CREATECLUSTER" 644 'create_main_cluster = false\n'
+  fi
+  apt_install "${names[@]}" || return 1
+  if command -v systemctl >/dev/null; then
+    for item in ${units[@]+"${units[@]}"}; do
+      [[ -e /lib/systemd/system/$item.service ]] && as_root systemctl --quiet disable "$item" >&2
+    done
+  fi
+  return 0
+}
+
+install_dnf() { # starts no service by itself
+  local names
+  read -ra names <<<"$(packages)"
+  as_root dnf -q -y install "${names[@]}" >&2
+}
+
+install_brew() { # neither does brew, and it refuses root
+  local names
+  read -ra names <<<"$(packages)"
+  brew install --quiet "${names[@]}" >&2
+}
+
+look
+((${#missing[@]} > 0)) || exit 0
+
+manager=none
+if command -v apt-get >/dev/null; then
+  manager=apt
+elif command -v dnf >/dev/null; then
+  manager=dnf
+elif command -v brew >/dev/null; then
+  manager=brew
+fi
+
+[[ $manager != none ]] || give_up "no apt-get, dnf or brew here to install with."
+if [[ $manager != brew ]] && ((EUID != 0)) && ! sudo -n true 2>/dev/null; then
+  give_up "installing needs root, and sudo is not to be had without a password."
+fi
+echo "setup: installing $(packages) with $manager ..." >&2
+"install_$manager" || give_up "the installation failed; its messages are above."
+look
+((${#missing[@]} == 0)) || give_up "the packages of this system are too old or incomplete."
+echo "setup: done" >&2
