@@ -185,7 +185,7 @@ func TestService_patientDisabledMeanwhile(t *testing.T) {
 			go func() { done <- act() }()
 			require.Eventually(t, func() bool {
 				return w.count(`select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`) == 1
-			}, 10*time.Second, 5*time.Millisecond)
+			}, time.Minute, 5*time.Millisecond)
 			_, err := tx.Exec(ctx, `update users set disabled_at = now() where id = $1`, w.patient.ID)
 			return err
 		}))

@@ -16,7 +16,7 @@ import (
 	"housecall/internal/postgres"
 )
 
-const waitMost, waitStep = 10 * time.Second, 20 * time.Millisecond
+const waitMost, waitStep = time.Minute, 20 * time.Millisecond
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 

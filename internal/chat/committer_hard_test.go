@@ -113,7 +113,7 @@ func TestCommitter_PostgresKilled(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, err := c.send(draft(rooms[0], w.patient, "back"))
 		return err == nil
-	}, 20*time.Second, 10*time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 	close(stop)
 	work.Wait()
 	close(results)

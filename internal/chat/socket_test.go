@@ -148,7 +148,7 @@ type peer struct {
 // try asks for a socket; the response is that of a refusal.
 func (in *instance) try(room, query string, header http.Header, protocols ...string) (*websocket.Conn, int, error) {
 	u := url.URL{Scheme: "ws", Host: in.host, Path: "/ws/appointments/" + room, RawQuery: query}
-	d := websocket.Dialer{Subprotocols: protocols, HandshakeTimeout: 10 * time.Second}
+	d := websocket.Dialer{Subprotocols: protocols, HandshakeTimeout: time.Minute}
 	c, response, err := d.Dial(u.String(), header)
 	if response == nil {
 		return nil, 0, err
@@ -172,7 +172,7 @@ func (in *instance) dial(t testing.TB, a auth.Actor, room int64, query string) *
 // next reads one frame.
 func (p *peer) next() map[string]any {
 	p.t.Helper()
-	require.NoError(p.t, p.SetReadDeadline(time.Now().Add(15*time.Second)))
+	require.NoError(p.t, p.SetReadDeadline(time.Now().Add(time.Minute)))
 	_, body, err := p.ReadMessage()
 	require.NoError(p.t, err)
 	return fields(p.t, body)
@@ -202,7 +202,7 @@ func (p *peer) say(v any) {
 // requireBye reads to the end: bye and the close frame must say the code.
 func (p *peer) requireBye(code int) map[string]any {
 	p.t.Helper()
-	require.NoError(p.t, p.SetReadDeadline(time.Now().Add(15*time.Second)))
+	require.NoError(p.t, p.SetReadDeadline(time.Now().Add(time.Minute)))
 	var bye map[string]any
 	for {
 		_, body, err := p.ReadMessage()

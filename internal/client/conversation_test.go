@@ -215,7 +215,7 @@ func TestConversation_Close_givesUpWhatWaits(t *testing.T) {
 		_, err := c.SendWait(within(t), "never acknowledged")
 		answer <- err
 	}()
-	require.Eventually(t, func() bool { return c.Pending() == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return c.Pending() == 1 }, time.Minute, time.Millisecond)
 	require.ErrorIs(t, c.SendAs("x", "too many"), ErrQueueFull)
 	c.Close()
 	require.ErrorIs(t, <-answer, ErrClosed)

@@ -134,7 +134,7 @@ func TestPostgres_Kill(t *testing.T) {
 	for _, pid := range children {
 		// The kernel closes an ending process's files a moment before the
 		// process counts as ended.
-		require.Eventually(t, func() bool { return commandOf(pid) != "postgres" }, 5*time.Second, pollEvery)
+		require.Eventually(t, func() bool { return commandOf(pid) != "postgres" }, time.Minute, pollEvery)
 	}
 	require.FileExists(t, filepath.Join(pg.dataDir(), "postmaster.pid"), "a crash leaves it")
 	require.NoError(t, pg.Restart(t.Context()))
@@ -303,7 +303,7 @@ func TestProcess_DiesWithParent(t *testing.T) {
 	require.NoError(t, parent.Process.Signal(syscall.SIGKILL))
 	_, _ = io.Copy(io.Discard, stdout)
 	require.Error(t, parent.Wait())
-	require.Eventually(t, func() bool { return commandOf(redis) != "redis-server" }, 10*time.Second, pollEvery)
+	require.Eventually(t, func() bool { return commandOf(redis) != "redis-server" }, time.Minute, pollEvery)
 	// The next start waits for the last server to end by itself.
 	startPostgres(t, PostgresOptions{Dir: dir + "/pg"})
 	require.NotEqual(t, "postgres", commandOf(pg))

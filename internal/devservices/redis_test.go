@@ -35,7 +35,7 @@ func TestRedis_Restart(t *testing.T) {
 	require.Error(t, client.Ping(t.Context()).Err())
 	require.NoError(t, server.Restart(t.Context()))
 	require.Equal(t, url, server.URL())
-	require.Eventually(t, func() bool { return client.Ping(t.Context()).Err() == nil }, 5*time.Second, pollEvery)
+	require.Eventually(t, func() bool { return client.Ping(t.Context()).Err() == nil }, time.Minute, pollEvery)
 	require.ErrorIs(t, client.Get(t.Context(), "k").Err(), redis.Nil, "nothing is kept")
 
 	require.NoError(t, server.Stop())
@@ -51,7 +51,7 @@ func TestRedis_Pause(t *testing.T) {
 	server.Pause()
 	require.Error(t, client.Ping(t.Context()).Err())
 	server.Resume()
-	require.Eventually(t, func() bool { return client.Ping(t.Context()).Err() == nil }, 5*time.Second, pollEvery)
+	require.Eventually(t, func() bool { return client.Ping(t.Context()).Err() == nil }, time.Minute, pollEvery)
 }
 
 func TestRedis_Password(t *testing.T) {

@@ -45,7 +45,7 @@ func NewLimiter(rdb redis.UniversalClient, log zerolog.Logger) Limiter {
 	if rdb == nil {
 		return local
 	}
-	return &sharedLimiter{redis: redis_rate.NewLimiter(rdb), local: local, log: log}
+	return &sharedLimiter{redis: redis_rate.NewLimiter(rdb), local: local, log: log, patience: redisPatience}
 }
 
 var (
@@ -57,6 +57,8 @@ type sharedLimiter struct {
 	redis *redis_rate.Limiter
 	local *localLimiter
 	log   zerolog.Logger
+	// patience is redisPatience, but for tests.
+	patience time.Duration
 	// localUntil is in nanoseconds of Unix time; 0 while Redis answers.
 	localUntil atomic.Int64
 }
@@ -96,7 +98,7 @@ func (s *sharedLimiter) ask(ctx context.Context, key string, l Limit) (*redis_ra
 		result *redis_rate.Result
 		err    error
 	}
-	ctx, cancel := context.WithTimeout(ctx, redisPatience)
+	ctx, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
 	hash := sha256.Sum256([]byte(key))
 	done := make(chan answer, 1)
