@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -139,7 +140,7 @@ type chatSession struct {
 	conv    *client.Conversation
 	opened  chan struct{} // closed when conv is set
 	screen  *chatScreen
-	refused int // belongs to the conversation's goroutine until it is closed
+	refused atomic.Int64
 }
 
 func chat(ctx context.Context, api *client.API, o chatOptions) error {
@@ -155,11 +156,11 @@ func chat(ctx context.Context, api *client.API, o chatOptions) error {
 	screen.onKey(func() { s.conv.Typing(true) })
 
 	ended := make(chan error, 1)
-	go func() { ended <- s.read(keyboard) }() // a read of standard input cannot be broken off: it ends with the process
+	go func() { ended <- s.read(ctx, keyboard) }() // a read of standard input cannot be broken off: it ends with the process
 	err = s.loop(ctx, ended, o.follow && !screen.interactive())
 	s.conv.Close()
-	if err == nil && s.refused > 0 {
-		err = fmt.Errorf("%d of the messages were refused", s.refused)
+	if n := s.refused.Load(); err == nil && n > 0 {
+		err = fmt.Errorf("%d of the messages were refused", n)
 	}
 	return err
 }
@@ -169,13 +170,13 @@ var errQuit = errors.New("quit")
 
 // read deals with lines until there are no more. Each is dealt with before the next is read, because what has
 // been typed is moved about on the screen.
-func (s *chatSession) read(keyboard interface{ ReadLine() (string, error) }) error {
+func (s *chatSession) read(ctx context.Context, keyboard interface{ ReadLine() (string, error) }) error {
 	for {
 		line, err := keyboard.ReadLine()
 		if err != nil {
 			return err
 		}
-		if quit := s.enter(line); quit {
+		if quit := s.enter(ctx, line); quit {
 			return errQuit
 		}
 	}
@@ -226,7 +227,7 @@ func (s *chatSession) atEnd(ctx context.Context, follow bool) error {
 }
 
 // enter deals with one line of input.
-func (s *chatSession) enter(line string) (quit bool) {
+func (s *chatSession) enter(ctx context.Context, line string) (quit bool) {
 	s.screen.entered(line)
 	text, literal := strings.TrimSpace(line), false
 	if strings.HasPrefix(text, "//") {
@@ -235,7 +236,7 @@ func (s *chatSession) enter(line string) (quit bool) {
 	switch {
 	case text == "":
 	case literal || !strings.HasPrefix(text, "/"):
-		s.send(text)
+		s.send(ctx, text)
 	case text == "/quit":
 		return true
 	case text == "/help":
@@ -246,11 +247,19 @@ func (s *chatSession) enter(line string) (quit bool) {
 	return false
 }
 
-func (s *chatSession) send(text string) {
+// send queues a line. When too many wait already, piped input waits too; a person is told.
+func (s *chatSession) send(ctx context.Context, text string) {
 	id := client.NewClientID()
 	s.screen.queued(id, text) // before it can be acknowledged
 	s.conv.Typing(false)
-	if err := s.conv.SendAs(id, text); err != nil {
+	err := s.conv.SendAs(id, text)
+	for errors.Is(err, client.ErrQueueFull) && !s.screen.interactive() {
+		if err = s.conv.WaitRoom(ctx); err == nil {
+			err = s.conv.SendAs(id, text)
+		}
+	}
+	if err != nil && ctx.Err() == nil {
+		s.refused.Add(1)
 		s.screen.note("not sent: " + err.Error())
 	}
 }

@@ -69,6 +69,7 @@ func chatRoom(t *testing.T) (url, appointment string) {
 	cfg.DatabaseURL = config.Secret(pgtest.DSN(t))
 	cfg.RedisURL = config.Secret(pgtest.Redis(t).URL())
 	cfg.TokenSecrets = []config.Secret{"8bN2vQ5xT1rY7kLw3mZc9pHs4dGf6jAe"}
+	cfg.MessagesPerSecond, cfg.UserMessagesPerSecond = 1000, 2000
 	instance, err := app.New(cfg, zerolog.Nop())
 	require.NoError(t, err)
 	require.NoError(t, instance.Start(ctx))
@@ -141,6 +142,12 @@ func TestRunChat_piped(t *testing.T) {
 	shown, err = runPiped(t, chatOptions{as: "doctor@example.org", server: url, appointment: appointment}, "Where?\n/quit\nnot sent\n")
 	require.NoError(t, err)
 	require.Contains(t, shown, "Pat Patient: It hurts.\n")
+	require.NotContains(t, shown, "not sent")
+
+	const many = 1200 // more than may wait at once, or be sent in a second
+	shown, err = runPiped(t, patient, strings.Repeat("one of many\n", many))
+	require.NoError(t, err)
+	require.Equal(t, many, strings.Count(shown, "You: one of many ✓\n"))
 	require.NotContains(t, shown, "not sent")
 
 	_, err = runPiped(t, patient, strings.Repeat("x", 4001)+"\n")

@@ -61,7 +61,7 @@ func (s *chatSession) handler() client.Handler {
 		},
 		Ack: func(a client.Ack) { v.do(func() { v.settled(a.ClientID, a.Seq) }) },
 		Refused: func(no client.Refusal) {
-			s.refused++
+			s.refused.Add(1)
 			v.do(func() { v.refused(no) })
 		},
 		Reset:       func(string) { v.note("the history follows anew") },

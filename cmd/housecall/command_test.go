@@ -133,6 +133,17 @@ func TestMigrate(t *testing.T) {
 	r := program{}.run(t, "", "migrate", "up")
 	require.Equal(t, 1, r.code)
 	require.Contains(t, r.stderr, "HOUSECALL_DATABASE_URL")
+
+	away := program{"DATABASE_URL": "postgres://u:topsecret@127.0.0.1:1/none"}
+	for _, args := range [][]string{{"migrate", "up"}, {"migrate", "status"}} {
+		waiting := away.launch(t, args...)
+		waiting.shows("waiting: PostgreSQL does not answer")
+		require.NotZero(t, waiting.end(syscall.SIGINT), "it can be broken off")
+		require.NotContains(t, waiting.out.String(), "topsecret")
+	}
+	r = away.run(t, "", "admin", "verify-audit")
+	require.Equal(t, 1, r.code)
+	require.Regexp(t, `^housecall: PostgreSQL does not answer[^\n]+\n$`, r.stderr)
 }
 
 func TestAdmin(t *testing.T) {
@@ -173,7 +184,12 @@ func TestDev_Process(t *testing.T) {
 	require.NoError(t, os.Chmod(dir, 0o755))
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
 	ports := fmt.Sprintf("%d,%d", freePort(t), freePort(t))
-	dev := program{}.launch(t, "dev", "--dir", dir, "--ports", ports)
+	// What an environment made for serve says of servers does not count.
+	foreign := program{
+		"DATABASE_URL": "postgres://127.0.0.1:1/elsewhere", "MIGRATE_DATABASE_URL": "postgres://127.0.0.1:1/elsewhere",
+		"REDIS_URL": "redis://127.0.0.1:1", "REDIS_MODE": "cluster",
+	}
+	dev := foreign.launch(t, "dev", "--dir", dir, "--ports", ports)
 	dev.shows("Ctrl-C stops everything", "patient1@demo.test")
 
 	busy := program{}.run(t, "", "dev", "--dir", filepath.Join(dir, "other"), "--ports", ports)

@@ -25,7 +25,7 @@ func migrateCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if err := app.Migrate(cmd.Context(), cfg); err != nil {
+				if err := app.Migrate(cmd.Context(), cfg, waiting(cmd)); err != nil {
 					return err
 				}
 				_, err = fmt.Fprintln(cmd.OutOrStdout(), "The schema is up to date.")
@@ -46,8 +46,13 @@ func migrateCommand() *cobra.Command {
 	return cmd
 }
 
+// waiting tells the operator what a command waits for.
+func waiting(cmd *cobra.Command) func(error) {
+	return func(err error) { _, _ = fmt.Fprintf(cmd.ErrOrStderr(), "waiting: %v\n", err) } // nobody left to tell
+}
+
 func printStatus(cmd *cobra.Command, cfg config.Config) error {
-	all, err := app.MigrationStatus(cmd.Context(), cfg)
+	all, err := app.MigrationStatus(cmd.Context(), cfg, waiting(cmd))
 	if err != nil {
 		return err
 	}

@@ -108,7 +108,7 @@ func benchCommand() *cobra.Command {
 	p.openFlags(cmd)
 	p.idleFlags(cmd)
 	f := cmd.Flags()
-	f.StringVar(&b.binary, "spawn", "bin/housecall", "the housecall binary to run")
+	f.StringVar(&b.binary, "spawn", ".housecall/bin/housecall", "the housecall binary to run")
 	f.StringVar(&b.profiles, "profiles", "", "folder for profiles of each server: CPU in closed and open, heap in idle")
 	f.StringSliceVar(&b.modes, "modes", []string{"closed", "open", "idle"}, "which modes to run, in this order")
 	f.StringSliceVar(&b.env, "env", nil, "further settings of the servers, such as HOUSECALL_COMMIT_LANES=8")

@@ -64,6 +64,7 @@ func Dev(ctx context.Context, o DevOptions) (err error) {
 		return err
 	}
 	base.DatabaseURL, base.RedisURL = config.Secret(pg.DSN(devDatabase)), config.Secret(rdb.URL())
+	base.MigrateURL, base.RedisMode = "", "single" // an environment made for serve must not lead elsewhere
 	base.TokenSecrets = []config.Secret{config.Secret(secret)}
 	say("Starting %d instances …", len(o.Ports))
 	instances, err := startInstances(ctx, base, o)
@@ -84,7 +85,7 @@ func (o DevOptions) hold(ctx context.Context, instances []*App, pg *devservices.
 	if err != nil {
 		return err
 	}
-	o.table(instances, appointment)
+	o.table(instances, appointment, pg.Dir)
 	if o.Ready != nil {
 		urls := make([]string, len(instances))
 		for i, a := range instances {
@@ -203,8 +204,8 @@ func devSecret(path string) (string, error) {
 	return secret, nil
 }
 
-// table prints what there is to see.
-func (o DevOptions) table(instances []*App, appointment string) {
+// table prints what there is to see. data is where PostgreSQL really keeps its data.
+func (o DevOptions) table(instances []*App, appointment, data string) {
 	var b strings.Builder
 	b.WriteString("\nHousecall is running.\n\n")
 	for i, a := range instances {
@@ -216,11 +217,12 @@ func (o DevOptions) table(instances []*App, appointment string) {
 		fmt.Fprintf(&b, "    %-20s %-18s %s\n", u.Email, u.Name, strings.TrimSpace(strings.ToLower(string(u.Role))+" "+u.profile.Specialization))
 	}
 	if appointment == "" {
-		b.WriteString("\n  patient1 and doctor1 have no appointment now, because other bookings are in the way; book one to chat.\n")
+		b.WriteString("\n  patient1 and doctor1 have no appointment now: other bookings are in the way, or their accounts have changed.\n" +
+			"  Book one to chat, or remove the data to begin anew.\n")
 	} else {
 		chatLines(&b, instances, appointment)
 	}
-	b.WriteString("\nCtrl-C stops everything; the data stays.\n")
+	fmt.Fprintf(&b, "\nCtrl-C stops everything; the data stays in %s.\n", data)
 	_, _ = io.WriteString(o.Out, b.String())
 }
 

@@ -188,3 +188,23 @@ func TestSeedAppointment_InTheWay(t *testing.T) {
 	require.NoError(t, w.apps[0].pool.QueryRow(t.Context(), `select count(*) from appointments where status = 'PENDING'`).Scan(&open))
 	require.Zero(t, open)
 }
+
+// TestSeedAppointment_AccountsChanged: dev starts also when its demo users are no longer what they were made as.
+func TestSeedAppointment_AccountsChanged(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	require.NoError(t, w.apps[0].seedUsers(t.Context()))
+	for _, change := range []string{
+		`update users set disabled_at = now() where email = 'doctor1@demo.test'`,
+		`update users set disabled_at = null, role = 'PATIENT' where email = 'doctor1@demo.test'`,
+		`update users set role = 'DOCTOR' where email in ('doctor1@demo.test', 'patient1@demo.test')`,
+		`update users set must_change_password = true where email = 'patient1@demo.test'`,
+		`update users set password_hash = null where email = 'patient1@demo.test'`,
+	} {
+		_, err := w.apps[0].pool.Exec(t.Context(), change)
+		require.NoError(t, err)
+		id, err := seedAppointment(t.Context(), w.url(0), w.url(0))
+		require.NoError(t, err, change)
+		require.Empty(t, id, change)
+	}
+}

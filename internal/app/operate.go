@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -16,34 +17,60 @@ import (
 	"housecall/internal/postgres"
 )
 
-// Migrate brings the schema up to date, once PostgreSQL answers.
-func Migrate(ctx context.Context, cfg config.Config) error {
-	if err := waitReady(ctx, cfg); err != nil {
+// reachTimeout is how long a command waits for PostgreSQL to answer.
+const reachTimeout = 30 * time.Second
+
+// Migrate brings the schema up to date, once PostgreSQL answers; waiting is told, once, why it has to wait.
+func Migrate(ctx context.Context, cfg config.Config, waiting func(error)) error {
+	if err := waitReady(ctx, cfg, waiting); err != nil {
 		return err
 	}
 	return postgres.Migrate(ctx, cfg.MigrationDSN())
 }
 
-// MigrationStatus lists the steps of the schema.
-func MigrationStatus(ctx context.Context, cfg config.Config) ([]postgres.Migration, error) {
-	if err := waitReady(ctx, cfg); err != nil {
+// MigrationStatus lists the steps of the schema; waiting is as in Migrate.
+func MigrationStatus(ctx context.Context, cfg config.Config, waiting func(error)) ([]postgres.Migration, error) {
+	if err := waitReady(ctx, cfg, waiting); err != nil {
 		return nil, err
 	}
 	return postgres.MigrationStatus(ctx, cfg.MigrationDSN())
 }
 
-func waitReady(ctx context.Context, cfg config.Config) error {
+func waitReady(ctx context.Context, cfg config.Config, waiting func(error)) error {
 	pool, err := postgres.Open(ctx, postgres.Options{DSN: cfg.MigrationDSN(), MaxConns: 1})
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
-	return pool.WaitReady(ctx, func(error) {})
+	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
+	defer cancel()
+	return unreachable(pool.WaitReady(ctx, func(err error) { waiting(unreachable(err)) }))
+}
+
+// reach opens a pool of a few connections and makes sure that PostgreSQL answers.
+func reach(ctx context.Context, cfg config.Config, conns int32) (*postgres.Pool, error) {
+	pool, err := postgres.Open(ctx, postgres.Options{DSN: cfg.DatabaseURL.Reveal(), MaxConns: conns})
+	if err != nil {
+		return nil, err
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, unreachable(err)
+	}
+	return pool, nil
+}
+
+// unreachable puts the driver's lines, one for each address that it tried, into a sentence.
+func unreachable(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("PostgreSQL does not answer: %s", strings.Join(strings.Fields(err.Error()), " ")) //nolint:errorlint // words for people
 }
 
 // CreateAdmin makes an administrator, the first one included.
 func CreateAdmin(ctx context.Context, cfg config.Config, name, email, password string) (account.User, error) {
-	pool, err := postgres.Open(ctx, postgres.Options{DSN: cfg.DatabaseURL.Reveal(), MaxConns: 2})
+	pool, err := reach(ctx, cfg, 2)
 	if err != nil {
 		return account.User{}, err
 	}
@@ -75,7 +102,7 @@ var ErrAuditBroken = errors.New("the audit trail is broken")
 
 // VerifyAudit walks the audit trail's chain of seals.
 func VerifyAudit(ctx context.Context, cfg config.Config) (audit.Report, error) {
-	pool, err := postgres.Open(ctx, postgres.Options{DSN: cfg.DatabaseURL.Reveal(), MaxConns: 1})
+	pool, err := reach(ctx, cfg, 1)
 	if err != nil {
 		return audit.Report{}, err
 	}

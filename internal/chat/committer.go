@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/rs/zerolog"
 
+	"housecall/internal/errs"
 	"housecall/internal/postgres"
 )
 
@@ -176,6 +177,9 @@ func (c *committer) commit(batch []submission) {
 		if errors.Is(o.err, ErrNotYours) && s.draft.Sender.Session != unique[index[i]].Sender.Session {
 			again = append(again, s) // refused for a session that was not its own
 			continue
+		}
+		if code := errs.CodeOf(o.err); o.err != nil && code != ErrOverload.Code { // write has counted those
+			c.metrics.refused.WithLabelValues(code).Inc()
 		}
 		o.receipt.Duplicate = o.err == nil && (o.receipt.Duplicate || seen[index[i]])
 		seen[index[i]] = true

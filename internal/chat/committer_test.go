@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/appointment"
@@ -194,6 +195,8 @@ func TestCommitter_Refusals(t *testing.T) {
 		require.NoError(t, out[1].err, name)
 	}
 	require.Len(t, w.requireGapless(open), 11)
+	require.InDelta(t, 2, testutil.ToFloat64(c.metrics.refused.WithLabelValues("closed")), 0, "refusals are counted by reason")
+	require.InDelta(t, 7, testutil.ToFloat64(c.metrics.refused.WithLabelValues("forbidden")), 0)
 }
 
 // TestCommitter_AckedStaysAcked: a resend of what is committed is acknowledged, whatever has been closed since.

@@ -10,7 +10,7 @@ import (
 const (
 	sweepEvery       = 5 * time.Second
 	sweepBusAway     = time.Second
-	sessionPoll      = time.Second
+	sessionPoll      = 500 * time.Millisecond // so that a session is cut within a second, whatever the bus does
 	unsentEvery      = 500 * time.Millisecond
 	backgroundBudget = 5 * time.Second // of one background statement
 )
@@ -88,7 +88,7 @@ func (s *Service) sweep() {
 	}
 }
 
-// sessionLoop asks every second which sessions have ended: the bus may have lost the news. It is also what
+// sessionLoop asks twice a second which sessions have ended: the bus may have lost the news. It is also what
 // notices first that PostgreSQL is away or back.
 func (s *Service) sessionLoop() {
 	since := time.Time{}

@@ -33,6 +33,7 @@ type accounts struct {
 	actors  map[string]auth.Actor
 	expires time.Time
 	ended   []int64
+	asked   func() // whenever EndedSessions is asked; may be nil
 }
 
 func (a *accounts) Authenticate(_ context.Context, token string) (auth.Actor, time.Time, error) {
@@ -48,13 +49,17 @@ func (a *accounts) Authenticate(_ context.Context, token string) (auth.Actor, ti
 func (a *accounts) EndedSessions(context.Context, time.Time) ([]int64, time.Time, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.asked != nil {
+		a.asked()
+	}
 	return slices.Clone(a.ended), time.Now(), nil
 }
 
-func (a *accounts) end(session int64) {
+// end ends a session; from then on asked is called. Nobody is told.
+func (a *accounts) end(session int64, asked func()) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.ended = append(a.ended, session)
+	a.ended, a.asked = append(a.ended, session), asked
 }
 
 // deafBus confirms everything and carries nothing.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -324,8 +325,16 @@ func TestSocket_SessionEnds(t *testing.T) {
 	foreign.requireBye(closeAuth)
 	in.svc.SessionsEnded([]int64{w.patient.Session})
 	told.requireBye(closeAuth)
-	in.accounts.end(w.doctor.Session) // nobody tells; the poll finds it
+	// Nobody tells; the first question after it finds it, and questions come twice a second.
+	socket, open := in.conn(polled.hello["connection"].(string)), atomic.Int64{}
+	in.accounts.end(w.doctor.Session, func() {
+		if !socket.isClosing() {
+			open.Add(1)
+		}
+	})
 	polled.requireBye(closeAuth)
+	require.EqualValues(t, 1, open.Load())
+	require.LessOrEqual(t, 2*sessionPoll, time.Second, "the query and the close frame included")
 	stays.say(`{"type":"ping"}`)
 	stays.until("pong")
 }

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // State is how far a conversation's connection has come.
@@ -52,7 +54,7 @@ type Ack struct {
 
 // Handler is what a conversation tells its user. All functions may be nil. They are called from one goroutine,
 // one after the other, in the order in which things happened, and hold up everything that follows: be quick.
-// They may call any method but Close, SendWait, WaitLive and Drain, which would wait for themselves.
+// They may call any method but Close, SendWait, WaitLive, WaitRoom and Drain, which would wait for themselves.
 type Handler struct {
 	Hello       func(*Hello)                               // a connection opened; events it missed follow
 	Event       func(Event)                                // in seq order, each once, without holes
@@ -109,9 +111,10 @@ type Conversation struct {
 	mu      sync.Mutex // guards what follows
 	state   State
 	why     error
-	watch   chan struct{} // closed when state changes or the outbox empties; nil unless someone waits
+	watch   chan struct{} // closed when state changes or the outbox shrinks; nil unless someone waits
 	hello   *Hello
 	out     outbox
+	pace    *rate.Limiter // of messages, as the service wants it
 	signals signals
 
 	// The rest belongs to the goroutine of run.
@@ -133,7 +136,7 @@ func Open(api *API, appointmentID string, opts Options) *Conversation {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Conversation{
 		api: api, id: appointmentID, opts: opts, cancel: cancel, at: opts.Resume,
-		done: make(chan struct{}), wake: make(chan struct{}, 1),
+		done: make(chan struct{}), wake: make(chan struct{}, 1), pace: newPace(0),
 	}
 	go c.run(ctx)
 	return c
@@ -259,6 +262,11 @@ func (c *Conversation) Stats() Stats {
 // WaitLive waits until the conversation is live. If it closes instead, the error says why.
 func (c *Conversation) WaitLive(ctx context.Context) error {
 	return c.wait(ctx, func() bool { return c.state == Live })
+}
+
+// WaitRoom waits until another message can be queued. If the conversation closes instead, the error says why.
+func (c *Conversation) WaitRoom(ctx context.Context) error {
+	return c.wait(ctx, func() bool { return c.state != Closed && c.out.len() < c.opts.QueueMax })
 }
 
 // Drain waits until every message is committed or finally refused.

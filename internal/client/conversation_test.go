@@ -201,6 +201,61 @@ func TestConversation_SendWait(t *testing.T) {
 	require.Contains(t, clock.asked(), deferPause)
 }
 
+// TestConversation_keepsToTheRate: a long queue goes out no faster than hello allows, and all of it.
+func TestConversation_keepsToTheRate(t *testing.T) {
+	t.Parallel()
+	const perSecond, messages = 10, 45
+	f := &fakeService{script: func(_ int, s *fakeSocket) {
+		s.say(fmt.Sprintf(`{"type":"hello","headSeq":0,"epoch":"e1","limits":{"perSecond":%d}}`, perSecond))
+		s.live(0)
+		for seq := 1; ; seq++ {
+			m, ok := s.hear()
+			if !ok {
+				return
+			}
+			s.say(fmt.Sprintf(`{"type":"ack","clientId":%q,"seq":%d}`, m.ClientID, seq))
+		}
+	}}
+	c, clock := open(t, f.start(t), Options{})
+	require.NoError(t, c.WaitLive(within(t)))
+	begun := clock.clockNow()
+	for range messages {
+		_, err := c.Send("one of many")
+		require.NoError(t, err)
+	}
+	require.NoError(t, c.Drain(within(t)))
+	require.GreaterOrEqual(t, clock.clockNow().Sub(begun), (messages-perSecond)*time.Second/perSecond, "by the conversation's own clock")
+}
+
+// TestConversation_WaitRoom: who waits for room gets it with the first acknowledgement, or the reason why not.
+func TestConversation_WaitRoom(t *testing.T) {
+	t.Parallel()
+	answer := make(chan struct{})
+	f := &fakeService{script: func(_ int, s *fakeSocket) {
+		s.hello(0)
+		s.live(0)
+		m, _ := s.hear()
+		<-answer
+		s.say(fmt.Sprintf(`{"type":"ack","clientId":%q,"seq":1}`, m.ClientID))
+		s.untilGone()
+	}}
+	c, _ := open(t, f.start(t), Options{QueueMax: 2})
+	for range 2 {
+		_, err := c.Send("fills the queue")
+		require.NoError(t, err)
+	}
+	waited := make(chan error)
+	go func() { waited <- c.WaitRoom(within(t)) }()
+	_, err := c.Send("one too many")
+	require.ErrorIs(t, err, ErrQueueFull)
+	close(answer)
+	require.NoError(t, <-waited)
+	_, err = c.Send("fits now")
+	require.NoError(t, err)
+	c.Close()
+	require.ErrorIs(t, c.WaitRoom(within(t)), ErrClosed)
+}
+
 func TestConversation_Close_givesUpWhatWaits(t *testing.T) {
 	t.Parallel()
 	f := &fakeService{script: func(_ int, s *fakeSocket) {

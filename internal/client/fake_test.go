@@ -154,7 +154,7 @@ type fromClient struct {
 
 // hear waits for the client's next frame; ok is false when it has gone.
 func (s *fakeSocket) hear() (f fromClient, ok bool) {
-	_ = s.ws.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = s.ws.SetReadDeadline(time.Now().Add(time.Minute))
 	_, raw, err := s.ws.ReadMessage()
 	if err != nil {
 		return f, false
@@ -206,6 +206,12 @@ func (c *fakeClock) clock() Clock {
 	}
 }
 
+func (c *fakeClock) clockNow() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
 func (c *fakeClock) asked() []time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -215,7 +221,7 @@ func (c *fakeClock) asked() []time.Duration {
 // within bounds a test's waits.
 func within(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

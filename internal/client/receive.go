@@ -114,8 +114,6 @@ func (c *Conversation) settle(clientID string) *draft {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	d := c.out.settle(clientID)
-	if c.out.len() == 0 {
-		c.changed()
-	}
+	c.changed()
 	return d
 }

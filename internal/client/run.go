@@ -168,6 +168,7 @@ func (c *Conversation) greet(l *link, h *Hello) {
 	c.mu.Lock()
 	c.hello = h
 	c.out.rewind()
+	c.pace = newPace(h.Limits.PerSecond)
 	c.signals.rewind()
 	c.mu.Unlock()
 	if f := c.opts.Handler.Hello; f != nil {

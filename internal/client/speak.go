@@ -3,6 +3,8 @@ package client
 import (
 	"context"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -77,16 +79,38 @@ func (c *Conversation) nextFrame(dst []byte) (frame []byte, wait time.Duration) 
 	if frame != nil {
 		return frame, 0
 	}
+	frame, pause := c.nextSend(dst, now)
+	if frame == nil && pause > 0 && (wait == 0 || pause < wait) {
+		wait = pause
+	}
+	return frame, wait
+}
+
+// nextSend appends the next message's frame; if there is none, wait says when there may be, 0 means when stirred.
+func (c *Conversation) nextSend(dst []byte, now time.Time) (frame []byte, wait time.Duration) {
 	if pause := c.out.resume.Sub(now); pause > 0 {
-		if wait == 0 || pause < wait {
-			wait = pause
-		}
-		return nil, wait
+		return nil, pause
 	}
-	if d := c.out.take(); d != nil {
-		return appendSend(dst, d.clientID, d.text), 0
+	turn := c.pace.ReserveN(now, 1)
+	if pause := turn.DelayFrom(now); pause > 0 {
+		turn.CancelAt(now)
+		return nil, pause
 	}
-	return nil, wait
+	d := c.out.take()
+	if d == nil {
+		turn.CancelAt(now)
+		return nil, 0
+	}
+	return appendSend(dst, d.clientID, d.text), 0
+}
+
+// newPace keeps to the rate that hello names, so that a long queue does not run into the service's limits: a second's
+// worth at once, the rest evenly. 0 is a service that names none.
+func newPace(perSecond int) *rate.Limiter {
+	if perSecond <= 0 {
+		return rate.NewLimiter(rate.Inf, 0)
+	}
+	return rate.NewLimiter(rate.Limit(perSecond), perSecond)
 }
 
 // speak writes what there is to write, until ctx ends or the connection breaks. Frames that wait together go
