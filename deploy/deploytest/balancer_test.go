@@ -112,7 +112,7 @@ func TestBalancer_RequestID(t *testing.T) {
 		_, _ = io.WriteString(w, r.Header.Get("X-Request-Id"))
 	})
 	b := startBalancer(t, echo.address, echo.address)
-	for _, bad := range []string{"", `quote"quote`, "a b", strings.Repeat("x", 65)} {
+	for _, bad := range []string{"", `quote"quote`, "a b", "short", strings.Repeat("x", 65)} {
 		got := ask(t, http.MethodGet, b.url+"/", nil, http.Header{"X-Request-Id": {bad}})
 		require.Regexp(t, `^[0-9a-f]{32}$`, got.body, "one is made instead of %q", bad)
 	}
@@ -122,12 +122,12 @@ func TestBalancer_AccessLog(t *testing.T) {
 	t.Parallel()
 	one := startStandIn(t, status(http.StatusOK))
 	b := startBalancer(t, one.address, one.address)
-	ask(t, http.MethodGet, b.url+"/api/v1/patients?q=Doe", nil, http.Header{"X-Request-Id": {"abc"}})
-	lines := b.logged(t, 1, func(l logLine) bool { return l.RequestID == "abc" })
+	ask(t, http.MethodGet, b.url+"/api/v1/patients/PAT0123456789?q=Doe", nil, http.Header{"X-Request-Id": {"abc-1234"}})
+	lines := b.logged(t, 1, func(l logLine) bool { return l.RequestID == "abc-1234" })
 	require.Equal(t, logLine{
-		Client: "127.0.0.1", Method: "GET", Path: "/api/v1/patients", Status: 200, RequestID: "abc",
+		Client: "127.0.0.1", Method: "GET", Area: "/api", Status: 200, RequestID: "abc-1234",
 		Upstream: one.address, UpstreamStatus: "200",
-	}, lines[0], "the query, which may hold a name, is not in it")
+	}, lines[0], "neither the query nor the path, which name people, is in it")
 }
 
 func TestBalancer_Retries(t *testing.T) {
@@ -201,7 +201,7 @@ func TestBalancer_OwnAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := ask(t, c.method, c.url, strings.NewReader(c.body), http.Header{"X-Request-Id": {"abc"}})
+			got := ask(t, c.method, c.url, strings.NewReader(c.body), http.Header{"X-Request-Id": {"abc-1234"}})
 			require.Equal(t, c.status, got.status, got.body)
 			require.Equal(t, "application/problem+json", got.header.Get("Content-Type"))
 			require.Equal(t, c.retryAfter, got.header.Get("Retry-After"))
@@ -213,7 +213,7 @@ func TestBalancer_OwnAnswers(t *testing.T) {
 			require.NoError(t, json.Unmarshal([]byte(got.body), &problem))
 			require.Equal(t, c.status, problem.Status)
 			require.Equal(t, c.code, problem.Code)
-			require.Equal(t, "abc", problem.RequestID)
+			require.Equal(t, "abc-1234", problem.RequestID)
 		})
 	}
 	require.Equal(t, "its own words", ask(t, http.MethodGet, alive.url+"/api/v1/me", nil, nil).body, "an instance's 503 is passed on")

@@ -2,7 +2,6 @@ package deploytest
 
 import (
 	"context"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -86,7 +85,7 @@ func testDrain(t *testing.T, img *image) {
 	b := startBalancer(t, old[0].address, old[1].address)
 	talkers := gather(t, openClinic(t, s, b.url, rooms))
 
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	quit := make(chan struct{})
 	var talking errgroup.Group
@@ -158,7 +157,7 @@ func progress(t testing.TB, talkers []*talker) {
 	}, patience, glance)
 }
 
-func isSocket(l logLine) bool { return strings.HasPrefix(l.Path, "/ws/") }
+func isSocket(l logLine) bool { return l.Area == "/ws" }
 
 func served(lines []logLine, address string) bool {
 	for _, l := range lines {

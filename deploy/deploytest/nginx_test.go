@@ -22,7 +22,7 @@ import (
 
 const (
 	// patience is how long a test waits for what must happen.
-	patience = 20 * time.Second
+	patience = time.Minute
 	// glance is how often it looks.
 	glance = 20 * time.Millisecond
 	// nobody is the user that root's nginx runs as, as unprivileged as in its container.
@@ -161,7 +161,7 @@ func (b *balancer) reload(t testing.TB, down string) {
 type logLine struct {
 	Client         string `json:"client"`
 	Method         string `json:"method"`
-	Path           string `json:"path"`
+	Area           string `json:"area"`
 	Status         int    `json:"status"`
 	RequestID      string `json:"requestId"`
 	Upstream       string `json:"upstream"`

@@ -1,7 +1,6 @@
 package account
 
 import (
-	"cmp"
 	"context"
 	"encoding/hex"
 	"net/netip"
@@ -23,16 +22,15 @@ func (s *Service) throttleAddress(ctx context.Context, client httpd.Client) erro
 	return s.allow(ctx, "login:address:"+network(client.Address), s.cfg.LoginsPerAddress, loginWindow)
 }
 
-// throttleAccount refuses a sign-in after too many attempts at one account, before any password is looked at. An
-// account has one allowance, whether it is named by its e-mail address or its public id; a login that is nobody's
-// has one too, so that the answers to both are the same.
+// throttleAccount refuses a sign-in after too many attempts at one login, before any password is looked at. What is
+// counted is the login as it was given (see meant), whether or not it is anybody's: one allowance for both names of an
+// account would tell which e-mail address belongs to a public id.
 //
 // One address has LoginsPerAccount attempts for one account. All addresses together have a few times as many: that
 // slows a guesser who has many. Who has signed in from where he is now does not share that last limit, so strangers
 // cannot keep him out of his account.
 func (s *Service) throttleAccount(ctx context.Context, login string, u User, client httpd.Client) error {
-	// A public id is upper case and a login is not, so neither can pass for the other.
-	account := hex.EncodeToString(fingerprint(cmp.Or(u.PublicID, login))[:16])
+	account := hex.EncodeToString(fingerprint(login)[:16])
 	if err := s.allow(ctx, "login:pair:"+account+":"+network(client.Address), s.cfg.LoginsPerAccount, loginWindow); err != nil {
 		return err
 	}

@@ -18,6 +18,9 @@ type Conversations interface {
 	// Append adds a system event to the appointment's conversation, making the conversation if it has none yet.
 	// It locks the conversation's row, so a transaction calls it last, with the appointment's row locked before.
 	Append(ctx context.Context, tx *postgres.Tx, appointmentID int64, text string) error
+	// Close closes the appointment's conversation, with a system event that says why; one that is closed, or was never
+	// made, stays as it is. It locks like Append.
+	Close(ctx context.Context, tx *postgres.Tx, appointmentID int64, text string) error
 	// ClosedAt tells when each of the conversations was closed by its doctor; those still open are not in the map.
 	ClosedAt(ctx context.Context, db postgres.DB, appointmentIDs []int64) (map[int64]time.Time, error)
 }

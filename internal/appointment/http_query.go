@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"housecall/internal/errs"
+	"housecall/internal/schedule"
 )
 
 func parseStatuses(in []string) ([]Status, error) {
@@ -37,14 +38,14 @@ func parseWindow(from, to string, zone *time.Location) (start, end time.Time, er
 // earliest keeps bounds away from the zero time, which stands for no bound.
 var earliest = time.Date(1900, time.January, 1, 0, 0, 0, 0, time.UTC)
 
-// parseBound reads one bound; path as in errs.Field. A date is the midnight at which it begins, addDays later.
+// parseBound reads one bound; path as in errs.Field. A date is the instant at which it begins, addDays later.
 func parseBound(path, s string, zone *time.Location, addDays int) (time.Time, error) {
 	if s == "" {
 		return time.Time{}, nil
 	}
-	at, err := time.ParseInLocation(time.DateOnly, s, zone)
+	at, err := time.Parse(time.DateOnly, s)
 	if err == nil {
-		at = at.AddDate(0, 0, addDays)
+		at = schedule.DayStart(at.AddDate(0, 0, addDays), zone)
 	} else if at, err = time.Parse(time.RFC3339, s); err != nil {
 		return time.Time{}, errs.InvalidField(path, "must be a date such as 2026-03-29 or a time such as 2026-03-29T10:30:00Z")
 	}

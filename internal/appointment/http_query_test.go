@@ -1,6 +1,7 @@
 package appointment
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -36,6 +37,19 @@ func TestParseBound(t *testing.T) {
 		got, err := parseBound("query.from", in, zone, 0)
 		require.NoError(t, err, in)
 		require.True(t, want.Equal(got), "%s: %s", in, got)
+	}
+	for in, want := range map[string]string{
+		"America/Santiago 2026-09-06": "2026-09-06T04:00:00Z", // midnight is skipped: the day begins at 01:00
+		"America/Havana 2026-11-01":   "2026-11-01T04:00:00Z", // midnight comes twice
+		"Africa/Cairo 2026-04-24":     "2026-04-23T22:00:00Z",
+		"Pacific/Apia 2011-12-30":     "2011-12-30T10:00:00Z", // left out: the 31st begins then
+	} {
+		name, day, _ := strings.Cut(in, " ")
+		odd, err := time.LoadLocation(name)
+		require.NoError(t, err)
+		got, err := parseBound("query.from", day, odd, 0)
+		require.NoError(t, err)
+		require.Equal(t, want, got.UTC().Format(time.RFC3339), in)
 	}
 	end, err := parseBound("query.to", "2026-03-29", zone, 1)
 	require.NoError(t, err)

@@ -214,7 +214,7 @@ func (s *Service) end(ctx context.Context, actor auth.Actor, publicID string, m 
 
 // Release settles the live appointments of a doctor who is about to be one no more, in account's transaction:
 // unless cancelAppointments, one that is not over is the 409 future_appointments with their count; else each is
-// cancelled, and the conversations say so.
+// cancelled, and the conversations say so. Conversations of those that are over are closed.
 func (s *Service) Release(ctx context.Context, tx *postgres.Tx, doctorID int64, by auth.Actor, cancelAppointments bool) error {
 	// Bookings under way hold the same lock: after it they are seen here, or see a doctor who takes none.
 	if err := s.doctors.Lock(ctx, tx, doctorID); errs.KindOf(err) == errs.NotFound {
@@ -237,6 +237,20 @@ func (s *Service) Release(ctx context.Context, tx *postgres.Tx, doctorID int64, 
 	for _, a := range upcoming {
 		c := change{move: moveCancel, actor: by, side: clinicSide, reason: "The doctor is no longer available."}
 		if _, err := s.apply(ctx, tx, rules, a, c); err != nil {
+			return err
+		}
+	}
+	return s.closeBehind(ctx, tx, doctorID)
+}
+
+// closeBehind closes what conversations a doctor who leaves has still open: nobody would answer in them.
+func (s *Service) closeBehind(ctx context.Context, tx *postgres.Tx, doctorID int64) error {
+	over, err := lockAnswerable(ctx, tx, doctorID, s.now(), s.now().Add(-s.cfg.FollowUpWindow))
+	if err != nil {
+		return err
+	}
+	for _, a := range over {
+		if err := s.conversations.Close(ctx, tx, a.ID, "The conversation is closed: the doctor is no longer available."); err != nil {
 			return err
 		}
 	}

@@ -137,6 +137,38 @@ func TestService_Release(t *testing.T) {
 	require.NoError(t, w.disable(ctx, w.patient, false), "one who never was a doctor has nothing to settle")
 }
 
+// Where nobody can answer any more, nobody is offered to write.
+func TestService_Release_closesConversations(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := context.Background()
+	when := at(10, 0)
+	over, pending := w.book(w.patient, &when), w.book(w.other, nil)
+	_, err := w.svc.Confirm(ctx, w.doctor, over.PublicID, appointment.Confirmation{})
+	require.NoError(t, err)
+	w.now = at(12, 0)
+	canReply := func() bool {
+		a, err := w.svc.ByID(ctx, over.ID)
+		require.NoError(t, err)
+		views, err := w.svc.Views(ctx, a)
+		require.NoError(t, err)
+		return views[0].CanReply
+	}
+	require.True(t, canReply(), "booked, and nobody has completed it")
+	for range 2 {
+		require.NoError(t, w.disable(ctx, w.doctor, true))
+		require.False(t, canReply())
+	}
+	told := 0
+	for _, text := range w.events(over) {
+		if strings.Contains(text, "The conversation is closed") {
+			told++
+		}
+	}
+	require.Equal(t, 1, told, "once")
+	require.Zero(t, w.count(`select count(*) from conversations where id = $1 and closed_at is not null`, pending.ID))
+}
+
 func TestService_Release_readsTheRulesOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -177,6 +209,16 @@ func TestCare(t *testing.T) {
 	_, err = w.svc.Cancel(ctx, w.other, asked.PublicID, appointment.Ending{})
 	require.NoError(t, err)
 	require.False(t, cares(w.other), "never confirmed")
+
+	// What a doctor does alone, for one who is merely assigned to him, makes nobody his patient.
+	w.exec(`update patients set doctor_id = $1 where user_id = $2`, w.doctor.ID, w.other.ID)
+	own, err := w.svc.Book(ctx, w.doctor, appointment.Booking{Patient: w.other.UserID, StartsAt: &when})
+	require.NoError(t, err)
+	_, err = w.svc.Confirm(ctx, w.doctor, own.PublicID, appointment.Confirmation{})
+	require.NoError(t, err)
+	require.False(t, cares(w.other), "booked by himself")
+	w.exec(`update appointments set status = 'COMPLETED', completed_at = now() where id = $1`, own.ID)
+	require.True(t, cares(w.other), "and taken place")
 }
 
 // asked keeps what a database was last asked.

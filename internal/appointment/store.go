@@ -88,6 +88,15 @@ func lockUpcoming(ctx context.Context, tx *postgres.Tx, doctorID int64, now time
 		order by id for update`, doctorID, now)
 }
 
+// lockAnswerable reads and holds a doctor's appointments that are over and whose conversations may still be open:
+// booked ones that nobody has completed, and those completed after since.
+func lockAnswerable(ctx context.Context, tx *postgres.Tx, doctorID int64, now, since time.Time) ([]Appointment, error) {
+	return many(ctx, tx, `select `+columns+` from appointments
+		where doctor_id = $1 and ((status = 'BOOKED' and ends_at <= $2)
+			or (status = 'COMPLETED' and coalesce(completed_at, updated_at) > $3))
+		order by id for update`, doctorID, now, since)
+}
+
 // query is a Filter within what an actor may see, and a place in the list.
 type query struct {
 	Filter
@@ -297,9 +306,12 @@ func history(ctx context.Context, db postgres.DB, appointmentID int64, afterVers
 }
 
 // cared is the condition that an appointment made its patient the doctor's own: it is booked, or was before it
-// ended. A cancelled one tells by its history only.
-const cared = `(a.status in ('BOOKED', 'COMPLETED', 'NO_SHOW') or (a.status = 'CANCELLED' and exists
-	(select from appointment_history h where h.appointment_id = a.id and h.to_status = 'BOOKED')))`
+// ended. A cancelled one tells by its history only. One that the doctor opened himself counts once it has taken place:
+// or he could make anybody's patient his own by booking, confirming and cancelling alone.
+const cared = `(a.status = 'COMPLETED' or (
+	(a.status in ('BOOKED', 'NO_SHOW') or (a.status = 'CANCELLED' and exists
+		(select from appointment_history h where h.appointment_id = a.id and h.to_status = 'BOOKED')))
+	and not exists (select from appointment_history h where h.appointment_id = a.id and h.version = 1 and h.actor_id = a.doctor_id)))`
 
 func patientsOf(ctx context.Context, db postgres.DB, doctorID, after int64, limit int) ([]int64, error) {
 	rows, err := db.Query(ctx, `select distinct a.patient_id from appointments a

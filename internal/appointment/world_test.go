@@ -53,6 +53,7 @@ func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{t: t, dsn: pgtest.DSN(t), cfg: config.Default(), now: monday}
 	w.cfg.ClinicZone = "Europe/Berlin"
+	w.cfg.RequestTimeout = time.Minute // hundreds of requests queue on one row
 	w.svc, w.pool = w.instance()
 	w.patient = w.user("PAT0000000001", "Ada Jones", auth.Patient)
 	w.other = w.user("PAT0000000002", "Ben Okoro", auth.Patient)
@@ -137,7 +138,7 @@ func (w *world) serve(svc *appointment.Service) string {
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ln) }()
 	w.t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		require.NoError(w.t, s.Shutdown(ctx))
 		require.NoError(w.t, <-done)

@@ -31,6 +31,15 @@ func (l *Log) Append(ctx context.Context, tx *postgres.Tx, appointmentID int64, 
 	return nil
 }
 
+// Close implements appointment.Conversations.
+func (l *Log) Close(ctx context.Context, tx *postgres.Tx, appointmentID int64, text string) error {
+	closed, err := closeConversation(ctx, tx, appointmentID)
+	if err != nil || !closed {
+		return err
+	}
+	return l.Append(ctx, tx, appointmentID, text)
+}
+
 // ClosedAt implements appointment.Conversations.
 func (l *Log) ClosedAt(ctx context.Context, db postgres.DB, appointmentIDs []int64) (map[int64]time.Time, error) {
 	return closedAt(ctx, db, appointmentIDs)

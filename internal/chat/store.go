@@ -173,6 +173,15 @@ func closedAt(ctx context.Context, db postgres.DB, rooms []int64) (map[int64]tim
 	return closed, nil
 }
 
+// closeConversation locks a room and closes it; false if it is closed already, or not there.
+func closeConversation(ctx context.Context, tx *postgres.Tx, room int64) (closed bool, err error) {
+	tag, err := tx.Exec(ctx, `update conversations set closed_at = now() where id = $1 and closed_at is null`, room)
+	if err != nil {
+		return false, fmt.Errorf("close conversation: %w", err)
+	}
+	return tag.RowsAffected() == 1, nil
+}
+
 // appendSystem takes the room's lock like the committer does, so that seq stays gapless and times rise with it.
 func appendSystem(ctx context.Context, tx *postgres.Tx, room int64, text string) (Event, error) {
 	e := Event{Room: room, Kind: KindSystem, Text: text}

@@ -155,6 +155,24 @@ func (c *Config) tidy() {
 			list[i] = strings.TrimSpace(s)
 		}
 	}
+	c.PublicURL = asBrowsersDo(c.PublicURL)
+	for i, s := range c.AllowedOrigins {
+		c.AllowedOrigins[i] = asBrowsersDo(s)
+	}
+}
+
+// asBrowsersDo writes a URL's origin as browsers send it: scheme and host in lower case, no default port. What is no
+// URL stays as it is, for Validate to refuse.
+func asBrowsersDo(s string) string {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" {
+		return s
+	}
+	u.Host = strings.ToLower(u.Host)
+	if defaultPort := map[string]string{"http": ":80", "https": ":443"}[u.Scheme]; defaultPort != "" {
+		u.Host = strings.TrimSuffix(u.Host, defaultPort)
+	}
+	return u.String()
 }
 
 // variable gives the variable's name of a field of Config.

@@ -43,7 +43,7 @@ func TestFrom(t *testing.T) {
 	t.Parallel()
 	first, second := freshSecret(), freshSecret()
 	e := with("TOKEN_SECRETS", first+", "+second)
-	e["HOUSECALL_ALLOWED_ORIGINS"] = "https://clinic.example, http://localhost:3000"
+	e["HOUSECALL_ALLOWED_ORIGINS"] = "https://Clinic.example:443, http://localhost:3000" // as people write them
 	e["HOUSECALL_TRUSTED_PROXIES"] = "10.0.0.1, 10.1.0.0/16,fd00::/8"
 	e["HOUSECALL_PUBLIC_URL"] = "https://house.example/"
 	e["HOUSECALL_LOG_LEVEL"] = "" // empty means the default
@@ -88,7 +88,7 @@ var bad = map[string][]string{
 	"INVITE_TTL":               {"marker", "0s"},
 	"ALLOWED_ORIGINS":          {"*", "marker", "https://marker/", "https://ok.example,marker", "null"},
 	"TRUSTED_PROXIES":          {"marker", "10.0.0.0/33", "10.0.0.1,marker", "*"},
-	"CLINIC_ZONE":              {"marker", "Local", "Mars/Marker", "posixrules", "localtime", "right/Europe/Berlin", "../zoneinfo/Europe/Berlin", "europe/berlin"},
+	"CLINIC_ZONE":              {"marker", "Local", "Mars/Marker", "posixrules", "localtime", "right/Europe/Berlin", "../zoneinfo/Europe/Berlin", "europe/berlin", "Europe//Berlin", "Europe/./Berlin", "Europe/Berlin/"},
 	"CLINIC_HOURS":             {"marker", "10:00", "14:00-10:00", "10:00-12:00,11:00-13:00", "24:00-25:00", "9:00-10:00"},
 	"CLINIC_SLOT_MINUTES":      {"marker", "4", "481", "30m"},
 	"CLINIC_NOTICE":            {strings.Repeat("marker ", 300)},

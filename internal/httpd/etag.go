@@ -7,11 +7,13 @@ import (
 	"housecall/internal/errs"
 )
 
-// ETag is the entity tag of a version: a strong one (RFC 9110, 8.8.3), such as "7" with its quotes.
+// ETag is the entity tag of a version (RFC 9110, 8.8.3), such as "7" with its quotes. It is for If-Match: it changes with
+// what one can change, not with everything that is shown beside it.
 func ETag(version int) string { return `"` + strconv.Itoa(version) + `"` }
 
 // IfMatch reads an If-Match header. given tells whether there was one; version is what it names. A missing
-// header is errs.ErrNoMatch (428) when required; one that no ETag of ours could match is errs.ErrStale (412).
+// header is errs.ErrNoMatch (428) when required. One that no ETag of ours could match is errs.ErrStale (412), and so
+// are a list and *, which would overwrite what the client has not seen.
 func IfMatch(header string, required bool) (version int, given bool, err error) {
 	header = strings.TrimSpace(header)
 	if header == "" {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"unicode"
@@ -35,6 +36,7 @@ func (s *Server) humaConfig() huma.Config {
 // hooks are globals of Huma's, so they are set once for all servers of the process.
 var replaceHumaErrors = sync.OnceFunc(func() {
 	huma.DefaultArrayNullable = false // lists are never null, neither way
+	huma.ValidateStrictCasing = true  // or a second spelling of a key would pass unchecked, and win
 	huma.NewError = func(status int, _ string, details ...error) huma.StatusError { return humaProblem(status, details) }
 	huma.NewErrorWithContext = func(ctx huma.Context, status int, message string, details ...error) huma.StatusError {
 		p := humaProblem(status, details)
@@ -73,6 +75,7 @@ func humaProblem(status int, details []error) *problem {
 const (
 	maxFieldErrors = 50
 	maxFieldPath   = 200
+	maxFieldName   = 100
 )
 
 // malformed stands in for messages that quote what was sent or name Go types.
@@ -165,7 +168,8 @@ func refuseText(ctx huma.Context, next func(huma.Context)) {
 	}
 	if bytes.Contains(body, []byte(`\u0000`)) {
 		var v any
-		if path := "body"; json.Unmarshal(body, &v) == nil && findNUL(v, &path) {
+		if json.Unmarshal(body, &v) == nil && hasNUL(v) {
+			path := pathOfNUL(v)
 			if Problem(c, errs.InvalidField(path, notStorable)) != nil {
 				c.Status(http.StatusInternalServerError)
 			}
@@ -175,28 +179,31 @@ func refuseText(ctx huma.Context, next func(huma.Context)) {
 	next(ctx)
 }
 
-// findNUL extends path to the first text with a NUL.
-func findNUL(v any, path *string) bool {
-	at := *path
+// hasNUL looks for a text with a NUL, keys included.
+func hasNUL(v any) bool {
 	switch v := v.(type) {
 	case string:
 		return strings.ContainsRune(v, 0)
 	case []any:
-		for i, e := range v {
-			if *path = fmt.Sprintf("%s[%d]", at, i); findNUL(e, path) {
-				return true
-			}
-		}
+		return slices.ContainsFunc(v, hasNUL)
 	case map[string]any:
 		for k, e := range v {
-			if *path = at; strings.ContainsRune(k, 0) {
-				return true
-			}
-			if *path = at + "." + k; findNUL(e, path) {
+			if strings.ContainsRune(k, 0) || hasNUL(e) {
 				return true
 			}
 		}
 	}
-	*path = at
 	return false
+}
+
+// pathOfNUL names the field of a body in which there is a NUL, by its outermost name: a path as deep as a client can
+// nest would be as long as he likes.
+func pathOfNUL(v any) string {
+	fields, _ := v.(map[string]any)
+	for k, e := range fields {
+		if hasNUL(e) && len(k) <= maxFieldName && !strings.ContainsFunc(k, unicode.IsControl) {
+			return "body." + k
+		}
+	}
+	return "body"
 }

@@ -123,8 +123,10 @@ func checkAddress(c *fiber.Ctx) error {
 		switch {
 		case !storable(key):
 			bad = append(bad, errs.Field{Path: "query", Message: notStorable})
-		case !storable(value):
+		case !storable(value) && len(key) <= maxFieldName:
 			bad = append(bad, errs.Field{Path: "query." + string(key), Message: notStorable})
+		case !storable(value):
+			bad = append(bad, errs.Field{Path: "query", Message: notStorable})
 		}
 	}
 	if len(bad) > 0 {

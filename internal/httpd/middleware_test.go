@@ -99,6 +99,17 @@ func TestServer_ClientAddress(t *testing.T) {
 	require.Equal(t, "2001:db8::1", from(behind, header("X-Forwarded-For", "2001:db8::1")))
 }
 
+// HAProxy adds a line of its own behind the client's.
+func TestServer_ClientAddress_severalLines(t *testing.T) {
+	t.Parallel()
+	h := start(t, func(o *httpd.Options) { o.Config.TrustedProxies = []string{"127.0.0.1"} })
+	a := h.do(t, "GET", "/api/v1/open/7", "", func(r *http.Request) {
+		r.Header.Add("X-Forwarded-For", "6.6.6.6")
+		r.Header.Add("X-Forwarded-For", "203.0.113.9")
+	})
+	require.Equal(t, "203.0.113.9", item(t, a).Client.Address)
+}
+
 func TestServer_UserAgentIsStorable(t *testing.T) {
 	t.Parallel()
 	h := start(t)

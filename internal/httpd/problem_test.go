@@ -28,6 +28,25 @@ func TestRegister_AnswersEachKindOfError(t *testing.T) {
 	require.NotContains(t, h.log.String(), "/fail/internal")
 }
 
+// A field is looked for where the schema has it, and cannot pass unchecked in another spelling.
+func TestServer_RefusesOtherSpellings(t *testing.T) {
+	t.Parallel()
+	a := start(t).do(t, "POST", "/api/v1/items", `{"name":"ab","Name":"cd"}`)
+	require.Equal(t, http.StatusUnprocessableEntity, a.StatusCode, a.body)
+	require.Contains(t, a.body, "body.Name")
+}
+
+// However deep a client nests what is refused, the answer is short and names the outermost field.
+func TestServer_DeepNUL(t *testing.T) {
+	t.Parallel()
+	const depth = 300
+	body := `{"name":` + strings.Repeat(`{"key":`, depth) + `"\u0000"` + strings.Repeat("}", depth+1)
+	a := start(t).do(t, "POST", "/api/v1/items", body)
+	require.Equal(t, http.StatusUnprocessableEntity, a.StatusCode, a.body)
+	require.Contains(t, a.body, `"body.name"`)
+	require.Less(t, len(a.body), 500)
+}
+
 func TestServer_AnswersBadRequestsAsProblems(t *testing.T) {
 	t.Parallel()
 	const secret = "hunter2hunter2"

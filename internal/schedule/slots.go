@@ -85,6 +85,18 @@ func broken(code, message string) error {
 	return e
 }
 
+// DayStart gives the instant at which a date (a midnight in UTC that stands for the calendar day) begins in a zone:
+// where the clocks skip midnight, or show it twice, the first of the day. A day that a zone left out begins with the next.
+func DayStart(date time.Time, loc *time.Location) time.Time {
+	for {
+		next := date.AddDate(0, 0, 1)
+		if pieces := piecesOf(date, next, periodsAround(loc, date)); len(pieces) > 0 {
+			return pieces[0].from.In(loc)
+		}
+		date = next
+	}
+}
+
 // gridOf gives the slots of one date (a midnight in UTC that stands for the calendar day), in order within
 // each interval.
 func gridOf(r Rules, date time.Time) []Slot {
