@@ -102,8 +102,9 @@ func TestServe_Signal(t *testing.T) {
 	t.Parallel()
 	p := serving(t)
 	s := p.serve(t)
-	health := program{}.run(t, "", "healthcheck", "--url", s.url()+"/readyz")
-	require.Zero(t, health.code, health.stderr)
+	require.Eventually(t, func() bool {
+		return program{}.run(t, "", "healthcheck", "--url", s.url()+"/readyz").code == 0
+	}, patience, glance)
 	require.Zero(t, s.end(syscall.SIGTERM))
 	require.Contains(t, s.out.String(), `"stopped"`)
 	require.Equal(t, 1, program{}.run(t, "", "healthcheck", "--url", s.url()+"/readyz").code)

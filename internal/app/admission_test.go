@@ -95,6 +95,7 @@ func TestApp_TooManySockets(t *testing.T) {
 	patient, doctor, room := w.pair()
 	header := http.Header{"Authorization": {"Bearer " + w.token(patient)}}
 	first := w.dial(0, w.token(patient), room, "")
+	first.next("live")
 	w.dial(0, w.token(patient), room, "").next("live")
 	s, r := w.tryDial(0, "/ws/appointments/"+room, header, "housecall.v1")
 	require.Nil(t, s, "of one user")
@@ -106,7 +107,6 @@ func TestApp_TooManySockets(t *testing.T) {
 	require.Nil(t, s, "from one address")
 	r.problem(t, 429)
 
-	first.next("live")
 	require.NoError(t, first.Close())
 	w.eventually("there is room again", func() bool {
 		s, _ := w.tryDial(0, "/ws/appointments/"+room, header, "housecall.v1")

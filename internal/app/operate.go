@@ -65,7 +65,7 @@ func unreachable(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("PostgreSQL does not answer: %s", strings.Join(strings.Fields(err.Error()), " ")) //nolint:errorlint // words for people
+	return fmt.Errorf("PostgreSQL does not answer: %s", strings.Join(strings.Fields(err.Error()), " "))
 }
 
 // CreateAdmin makes an administrator, the first one included.

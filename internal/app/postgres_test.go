@@ -68,7 +68,7 @@ func TestApp_PostgresDies(t *testing.T) {
 func TestApp_PostgresHangs(t *testing.T) {
 	t.Parallel()
 	server, dsn := pgtest.Own(t)
-	w := newWorldOver(t, dsn, pgtest.Redis(t).URL(), 2, func(c *config.Config) { c.RequestTimeout = 3 * time.Second })
+	w := newWorldOver(t, dsn, pgtest.Redis(t).URL(), 2, func(c *config.Config) { c.RequestTimeout = 8 * time.Second })
 	s := newStorm(w, 6, newGate(t, w.apps[0].Addr()), newGate(t, w.apps[1].Addr()))
 	token := w.token(s.peers[0][0].api)
 	s.talk(20, func() {

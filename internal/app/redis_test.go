@@ -1,6 +1,8 @@
 package app
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -100,20 +102,42 @@ func TestApp_SharedLimits(t *testing.T) {
 	requireThrottled(t, w, []int{0, 1})
 }
 
+// requireThrottled tries again with somebody else when Redis did not answer in time meanwhile, so that an instance
+// counted for itself.
 func requireThrottled(t *testing.T, w *world, instances []int) {
 	t.Helper()
-	p := w.person(auth.Patient)
+	want := slices.Concat([]int{401, 401, 401}, slices.Repeat([]int{429}, len(instances)))
+	for {
+		p, words := w.person(auth.Patient), w.limiterWords()
+		got := w.guesses(p, instances)
+		if words != w.limiterWords() && !slices.Equal(want, got) {
+			continue
+		}
+		require.Equal(t, want, got)
+		_, err := w.anyone(w.url(0)).Login(w.context(), p.email, password)
+		_, refused := client.AsProblem(err)
+		require.True(t, refused, "the right password does not help")
+		return
+	}
+}
+
+// limiterWords counts what the log says of rate limits.
+func (w *world) limiterWords() int { return strings.Count(w.log.text(), "rate limits are") }
+
+// guesses gives the statuses of three wrong passwords, and of one more on each instance.
+func (w *world) guesses(p *person, instances []int) (statuses []int) {
 	body := `{"login":"` + p.email + `","password":"not the password"}`
 	for i := range 3 {
-		w.call(instances[i%len(instances)], "", "POST", "/api/v1/auth/login", body).problem(t, 401)
+		statuses = append(statuses, w.call(instances[i%len(instances)], "", "POST", "/api/v1/auth/login", body).status)
 	}
 	for _, n := range instances {
-		r := w.call(n, "", "POST", "/api/v1/auth/login", body).problem(t, 429)
-		require.NotEmpty(t, r.header.Get("Retry-After"))
+		r := w.call(n, "", "POST", "/api/v1/auth/login", body)
+		if r.status == 429 {
+			require.NotEmpty(w.t, r.problem(w.t, 429).header.Get("Retry-After"))
+		}
+		statuses = append(statuses, r.status)
 	}
-	_, err := w.anyone(w.url(0)).Login(w.context(), p.email, password)
-	_, refused := client.AsProblem(err)
-	require.True(t, refused, "the right password does not help")
+	return statuses
 }
 
 func few(c *config.Config) { c.LoginsPerAccount = 3 }

@@ -60,11 +60,16 @@ func (s *storm) talk(n int, halfway func()) {
 			all.Go(func() { failures <- p.chatter(n, fmt.Sprintf("room %d side %d", i, j), count) })
 		}
 	}
+	ended := make(chan struct{})
+	go func() { all.Wait(); close(ended) }()
 	if halfway != nil {
-		<-half
-		halfway()
+		select {
+		case <-half:
+			halfway()
+		case <-ended: // too early: failures say why
+		}
 	}
-	all.Wait()
+	<-ended
 	close(failures)
 	for err := range failures {
 		require.NoError(s.w.t, err)

@@ -375,7 +375,7 @@ func (g *gate) reach() net.Conn {
 	g.next++
 	g.mu.Unlock()
 	for i := range g.to {
-		if c, err := net.DialTimeout("tcp", g.to[(first+i)%len(g.to)], time.Second); err == nil {
+		if c, err := net.DialTimeout("tcp", g.to[(first+i)%len(g.to)], 10*time.Second); err == nil {
 			return c
 		}
 	}

@@ -114,7 +114,7 @@ func (w *world) serve(change func(*config.Config)) *instance {
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(ln) }()
 	w.t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		in.svc.DrainSockets(ctx)
 		require.NoError(w.t, srv.Shutdown(ctx))
@@ -208,17 +208,17 @@ func (p *peer) say(v any) {
 func (p *peer) requireBye(code int) map[string]any {
 	p.t.Helper()
 	require.NoError(p.t, p.SetReadDeadline(time.Now().Add(time.Minute)))
-	var bye map[string]any
+	var last []byte
 	for {
 		_, body, err := p.ReadMessage()
 		if err == nil {
-			bye = fields(p.t, body)
+			last = body
 			continue
 		}
 		var closed *websocket.CloseError
 		require.ErrorAs(p.t, err, &closed)
 		require.Equal(p.t, code, closed.Code)
-		require.NotNil(p.t, bye)
+		bye := fields(p.t, last)
 		require.Equal(p.t, "bye", bye["type"])
 		require.EqualValues(p.t, code, bye["code"])
 		return bye

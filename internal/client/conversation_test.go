@@ -364,8 +364,9 @@ func TestConversation_reset(t *testing.T) {
 
 func TestConversation_gathersReceipts(t *testing.T) {
 	t.Parallel()
-	frames := make(chan fromClient, 100)
+	frames, told := make(chan fromClient, 100), make(chan struct{})
 	f := &fakeService{script: func(_ int, s *fakeSocket) {
+		<-told
 		s.hello(0)
 		s.live(0)
 		for {
@@ -386,6 +387,7 @@ func TestConversation_gathersReceipts(t *testing.T) {
 		c.Read(seq)
 	}
 	c.Read(7) // never backwards
+	close(told)
 	require.NoError(t, c.WaitLive(within(t)))
 	got := <-frames
 	require.Equal(t, fromClient{Type: "read", UpTo: 49}, got)

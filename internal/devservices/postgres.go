@@ -380,7 +380,7 @@ func (p *Postgres) waitForOld(ctx context.Context) error {
 		}
 		// Its parent may have died this very moment: give the signal that
 		// follows time to show.
-		patience := time.Second
+		patience := 5 * time.Second
 		if old.status == "stopping" {
 			patience = stopWithin
 		}

@@ -103,7 +103,7 @@ func Own(t testing.TB) (server *devservices.Postgres, dsn string) {
 	t.Cleanup(func() { require.NoError(t, own.stop()) })
 	server, err := own.start(context.Background())
 	require.NoError(t, err)
-	return server, server.DSN(template)
+	return server, patiently(server.DSN(template))
 }
 
 // Redis starts a Redis for this test alone; it stops when the test ends.
@@ -164,8 +164,11 @@ func (c *cluster) clone(ctx context.Context) (dsn string, drop func() error, err
 	if _, err := c.admin.Exec(ctx, "create database "+name+" template "+template+" strategy file_copy"); err != nil {
 		return "", nil, fmt.Errorf("clone the template: %w", err)
 	}
-	return c.server.DSN(name), func() error { return c.drop(ctx, name) }, nil
+	return patiently(c.server.DSN(name)), func() error { return c.drop(ctx, name) }, nil
 }
+
+// patiently is a DSN over which a connection may take as long as a busy machine wants it to. An instance gives up sooner.
+func patiently(dsn string) string { return dsn + "&connect_timeout=60" }
 
 // drop removes a database, cutting off whoever still uses it.
 func (c *cluster) drop(ctx context.Context, name string) error {
