@@ -110,7 +110,7 @@ func benchCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&b.binary, "spawn", ".housecall/bin/housecall", "the housecall binary to run")
 	f.StringVar(&b.profiles, "profiles", "", "folder for profiles of each server: CPU in closed and open, heap in idle")
-	f.StringSliceVar(&b.modes, "modes", []string{"closed", "open", "idle"}, "which modes to run, in this order")
+	f.StringSliceVar(&b.modes, "modes", []string{"open", "closed", "idle"}, "which modes to run, in this order; a closed run leaves checkpoints behind, which an open one after it would measure")
 	f.StringSliceVar(&b.env, "env", nil, "further settings of the servers, such as HOUSECALL_COMMIT_LANES=8")
 	f.StringVar(&b.logs, "logs", "", "file for the servers' logs (none: dropped)")
 	return cmd
