@@ -198,6 +198,7 @@ func TestBalancer_OwnAnswers(t *testing.T) {
 		"POST not sent":   {http.MethodPost, dead.url + "/api/v1/appointments", "unavailable", "{}", 503, "1"},
 		"POST cut off":    {http.MethodPost, breaking.url + "/api/v1/appointments", "unanswered", "{}", 502, ""},
 		"too large":       {http.MethodPut, alive.url + "/api/v1/me", "too_large", strings.Repeat("x", 3<<20), 413, ""},
+		"method":          {http.MethodTrace, alive.url + "/api/v1/me", "method_not_allowed", "", 405, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
