@@ -46,8 +46,8 @@ func devCommand() *cobra.Command {
 
 The data stays in the folder and is there at the next start; remove the folder to begin anew. (PostgreSQL does not
 run as root: where the user it runs as instead cannot reach the folder, its data is in one of /var/tmp, as the table
-at the start says.) The servers of the machine are not touched. What the HOUSECALL_ environment says of the clinic counts here too (housecall serve
---help); addresses, the database and secrets are dev's own.`,
+at the start says.) The servers of the machine are not touched. What the HOUSECALL_ environment says of the clinic
+counts here too (housecall serve --help); addresses, the database and secrets are dev's own.`,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if o.Dir, err = filepath.Abs(o.Dir); err != nil {
 				return fmt.Errorf("find the folder: %w", err)

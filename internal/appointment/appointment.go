@@ -131,6 +131,11 @@ func (a Appointment) IsParticipant(userID int64) bool {
 	return userID != 0 && (userID == a.Patient.ID || userID == a.Doctor.ID)
 }
 
+// over tells whether an appointment has taken place, or its time has passed.
+func (a Appointment) over(now time.Time) bool {
+	return a.Status == Completed || a.EndsAt != nil && !a.EndsAt.After(now)
+}
+
 // Reply tells whether the participants may write in the conversation now, and until when (zero: no end by the
 // clock). When they may not, why is a stable word: pending, rejected, cancelled, expired, no_show,
 // closed_by_doctor or follow_up_over. followUp is how long after completion a conversation stays open; closedAt is

@@ -222,35 +222,38 @@ func (s *Service) Release(ctx context.Context, tx *postgres.Tx, doctorID int64, 
 	} else if err != nil {
 		return err
 	}
-	upcoming, err := lockUpcoming(ctx, tx, doctorID, s.now())
+	left, err := lockUnsettled(ctx, tx, doctorID, s.now(), s.now().Add(-s.cfg.FollowUpWindow))
 	if err != nil {
 		return err
 	}
-	if len(upcoming) > 0 && !cancelAppointments {
-		return errs.New(errs.Conflict, "future_appointments",
-			"The doctor has appointments ahead. Say that they are to be cancelled, or settle them first.").With("count", len(upcoming))
+	ahead := 0
+	for _, a := range left {
+		if !a.over(s.now()) {
+			ahead++
+		}
 	}
+	if ahead > 0 && !cancelAppointments {
+		return errs.New(errs.Conflict, "future_appointments",
+			"The doctor has appointments ahead. Say that they are to be cancelled, or settle them first.").With("count", ahead)
+	}
+	return s.settle(ctx, tx, doctorID, by, left)
+}
+
+// settle cancels what a doctor who leaves has ahead, and closes the conversations of what is over: nobody would answer
+// in them. It keeps the order, which is that of the rooms' locks.
+func (s *Service) settle(ctx context.Context, tx *postgres.Tx, doctorID int64, by auth.Actor, left []Appointment) error {
 	rules, err := s.rules(ctx, tx, doctorID)
 	if err != nil {
 		return err
 	}
-	for _, a := range upcoming {
-		c := change{move: moveCancel, actor: by, side: clinicSide, reason: "The doctor is no longer available."}
-		if _, err := s.apply(ctx, tx, rules, a, c); err != nil {
-			return err
+	for _, a := range left {
+		if a.over(s.now()) {
+			err = s.conversations.Close(ctx, tx, a.ID, "The conversation is closed: the doctor is no longer available.")
+		} else {
+			c := change{move: moveCancel, actor: by, side: clinicSide, reason: "The doctor is no longer available."}
+			_, err = s.apply(ctx, tx, rules, a, c)
 		}
-	}
-	return s.closeBehind(ctx, tx, doctorID)
-}
-
-// closeBehind closes what conversations a doctor who leaves has still open: nobody would answer in them.
-func (s *Service) closeBehind(ctx context.Context, tx *postgres.Tx, doctorID int64) error {
-	over, err := lockAnswerable(ctx, tx, doctorID, s.now(), s.now().Add(-s.cfg.FollowUpWindow))
-	if err != nil {
-		return err
-	}
-	for _, a := range over {
-		if err := s.conversations.Close(ctx, tx, a.ID, "The conversation is closed: the doctor is no longer available."); err != nil {
+		if err != nil {
 			return err
 		}
 	}

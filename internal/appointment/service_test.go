@@ -169,6 +169,46 @@ func TestService_Release_closesConversations(t *testing.T) {
 	require.Zero(t, w.count(`select count(*) from conversations where id = $1 and closed_at is not null`, pending.ID))
 }
 
+// inOrder notes in which order conversations are written to.
+type inOrder struct {
+	*chat.Log
+	rooms []int64
+}
+
+func (o *inOrder) Append(ctx context.Context, tx *postgres.Tx, room int64, text string) error {
+	o.rooms = append(o.rooms, room)
+	return o.Log.Append(ctx, tx, room, text)
+}
+
+func (o *inOrder) Close(ctx context.Context, tx *postgres.Tx, room int64, text string) error {
+	o.rooms = append(o.rooms, room)
+	return o.Log.Close(ctx, tx, room, text)
+}
+
+// Rooms are locked in id order, as the committer locks them: otherwise the two would deadlock.
+func TestService_Release_locksRoomsInOrder(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := context.Background()
+	early, late, next := at(10, 0), at(17, 0), at(10, 30)
+	var all []int64
+	for _, when := range []*time.Time{&late, &early, nil, &next} { // ahead, over, ahead, over
+		a := w.book(map[bool]auth.Actor{true: w.patient, false: w.other}[when != &next], when)
+		if when != nil {
+			_, err := w.svc.Confirm(ctx, w.doctor, a.PublicID, appointment.Confirmation{})
+			require.NoError(t, err)
+		}
+		all = append(all, a.ID)
+	}
+	w.now = at(12, 0)
+	noted := &inOrder{Log: chat.NewLog()}
+	svc := w.over(w.pool, noted)
+	require.NoError(t, w.pool.InTx(ctx, func(tx *postgres.Tx) error {
+		return svc.Release(ctx, tx, w.doctor.ID, w.admin, true)
+	}))
+	require.Equal(t, all, noted.rooms)
+}
+
 func TestService_Release_readsTheRulesOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

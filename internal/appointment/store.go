@@ -81,18 +81,13 @@ func locked(ctx context.Context, tx *postgres.Tx, publicID string) (Appointment,
 	return one(ctx, tx, `select `+columns+` from appointments where public_id = $1 for update`, publicID)
 }
 
-// lockUpcoming reads and holds a doctor's live appointments that are not over, oldest first.
-func lockUpcoming(ctx context.Context, tx *postgres.Tx, doctorID int64, now time.Time) ([]Appointment, error) {
+// lockUnsettled reads and holds what a doctor who leaves has left to settle, in id order, in which the rooms must be
+// locked too (see the chat's committer): live appointments that are not over, and those that are over and whose
+// conversations may still be open, which are booked ones that nobody completed and those completed after since.
+func lockUnsettled(ctx context.Context, tx *postgres.Tx, doctorID int64, now, since time.Time) ([]Appointment, error) {
 	return many(ctx, tx, `select `+columns+` from appointments
-		where doctor_id = $1 and status in ('PENDING', 'BOOKED') and (ends_at is null or ends_at > $2)
-		order by id for update`, doctorID, now)
-}
-
-// lockAnswerable reads and holds a doctor's appointments that are over and whose conversations may still be open:
-// booked ones that nobody has completed, and those completed after since.
-func lockAnswerable(ctx context.Context, tx *postgres.Tx, doctorID int64, now, since time.Time) ([]Appointment, error) {
-	return many(ctx, tx, `select `+columns+` from appointments
-		where doctor_id = $1 and ((status = 'BOOKED' and ends_at <= $2)
+		where doctor_id = $1 and (status = 'BOOKED'
+			or (status = 'PENDING' and (ends_at is null or ends_at > $2))
 			or (status = 'COMPLETED' and coalesce(completed_at, updated_at) > $3))
 		order by id for update`, doctorID, now, since)
 }

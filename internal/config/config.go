@@ -55,7 +55,7 @@ type Config struct {
 	DrainDelay      time.Duration `env:"DRAIN_DELAY" envDefault:"0s" help:"how long a stopping instance answers not-ready before it refuses work, for balancers that poll"`
 	BodyLimit       int           `env:"BODY_LIMIT" envDefault:"1048576" help:"largest REST request body in bytes"`
 
-	LoginsPerAccount      int `env:"LOGINS_PER_ACCOUNT" envDefault:"10" help:"sign-in attempts for one account from one address in 15 minutes; five times as many from all addresses together"`
+	LoginsPerAccount      int `env:"LOGINS_PER_ACCOUNT" envDefault:"10" help:"sign-in attempts with one login (e-mail address or user id) from one address in 15 minutes; five times as many from all addresses together"`
 	LoginsPerAddress      int `env:"LOGINS_PER_ADDRESS" envDefault:"100" help:"sign-in attempts from one address in 15 minutes"`
 	RegistersPerAddress   int `env:"REGISTERS_PER_ADDRESS" envDefault:"20" help:"registrations from one address in an hour"`
 	SocketsPerUser        int `env:"SOCKETS_PER_USER" envDefault:"20" help:"open sockets of one user on one instance"`
