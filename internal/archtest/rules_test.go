@@ -21,6 +21,8 @@ var rooms = map[string][]string{
 	"postgres":    {"errs"},
 	"audit":       {"auth", "errs", "postgres"},
 	"httpd":       {"audit", "auth", "config", "errs", "postgres"}, // audit: the request id goes into its rows
+	"jobs":        foundation,
+	"mail":        {"config", "errs"},
 	"schedule":    foundation,
 	"account":     foundation,
 	"patient":     foundation,
@@ -28,7 +30,7 @@ var rooms = map[string][]string{
 	"appointment": with(foundation, "doctor", "patient", "schedule"),
 	"chat":        with(foundation, "appointment"),
 	"record":      with(foundation, "appointment"),
-	"notify":      foundation,
+	"notify":      with(foundation, "jobs", "mail"),
 	"stats":       foundation,
 	"legacy/pms":  with(foundation, "account", "appointment", "chat", "doctor", "patient", "schedule", "stats"),
 	"legacy/hms":  with(foundation, "account", "appointment", "chat", "doctor", "patient", "schedule", "stats"),
@@ -37,8 +39,8 @@ var rooms = map[string][]string{
 	"devservices": nil,
 	"pgtest":      {"devservices", "postgres"},
 	"archtest":    nil,
-	"app": with(foundation, "account", "appointment", "chat", "client", "devservices", "doctor", "legacy/hms", "legacy/pms", "notify",
-		"patient", "record", "schedule", "stats", "ui"),
+	"app": with(foundation, "account", "appointment", "chat", "client", "devservices", "doctor", "jobs", "legacy/hms", "legacy/pms", "mail",
+		"notify", "patient", "record", "schedule", "stats", "ui"),
 }
 
 // outside says the same for packages that are not under internal, by their path in the module.
@@ -76,7 +78,7 @@ var bans = []ban{
 	},
 	{
 		name: "pgx", libraries: []string{"github.com/jackc"},
-		packages: []string{"postgres", "pgtest", "notify", "app"}, files: []string{"store.go", "committer.go"},
+		packages: []string{"postgres", "pgtest", "jobs", "app"}, files: []string{"store.go", "committer.go"},
 		reason: "SQL stands in one file of a room, where constraints, locks and scans can be read together",
 	},
 	{
