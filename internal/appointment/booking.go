@@ -125,7 +125,7 @@ func (s *Service) book(ctx context.Context, tx *postgres.Tx, a Appointment, c ch
 		return a, err
 	}
 	if a.StartsAt != nil {
-		if err := schedule.Check(rules, *a.StartsAt, s.now(), s.cfg.BookingHorizon); err != nil {
+		if err := schedule.Check(rules, *a.StartsAt, s.now()); err != nil {
 			return a, err
 		}
 		ends := a.StartsAt.Add(time.Duration(rules.SlotMinutes) * time.Minute)

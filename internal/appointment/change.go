@@ -117,7 +117,7 @@ func (s *Service) apply(ctx context.Context, tx *postgres.Tx, rules schedule.Rul
 			return read, err
 		}
 		a.Note = c.note
-		if a.StartsAt, a.EndsAt, err = c.time(read, rules, s.now(), s.cfg.BookingHorizon); err != nil {
+		if a.StartsAt, a.EndsAt, err = c.time(read, rules, s.now(), rules.Horizon); err != nil {
 			return read, err
 		}
 	}

@@ -26,7 +26,7 @@ type Service struct {
 	now           func() time.Time
 }
 
-// New makes the service. Of cfg it reads ClinicZone, BookingHorizon, MaxOpenRequests and FollowUpWindow.
+// New makes the service. Of cfg it reads ClinicZone, MaxOpenRequests and FollowUpWindow.
 func New(pool *postgres.Pool, schedule *schedule.Service, doctors *doctor.Service, patients *patient.Service,
 	conversations Conversations, cfg config.Config, now func() time.Time,
 ) *Service {

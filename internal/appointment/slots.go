@@ -65,7 +65,7 @@ func (s *Service) alternatives(ctx context.Context, w wish) ([]Slot, error) {
 	if at.Before(now) {
 		at = now
 	}
-	if last := now.Add(s.cfg.BookingHorizon); at.After(last) {
+	if last := now.Add(rules.Horizon); at.After(last) {
 		at = last
 	}
 	slots, err := s.free(ctx, rules, w.patientID, at.Add(-alternativesWithin), at.Add(alternativesWithin))
@@ -113,7 +113,7 @@ func (s *Service) free(ctx context.Context, r schedule.Rules, patientID int64, f
 	if err != nil {
 		return nil, err
 	}
-	found := schedule.Slots(r, from, to, s.now(), s.cfg.BookingHorizon, busy)
+	found := schedule.Slots(r, schedule.Query{From: from, To: to, Now: s.now(), Blocked: busy})
 	out := make([]Slot, len(found))
 	for i, f := range found {
 		out[i] = Slot(f)

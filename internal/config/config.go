@@ -46,7 +46,8 @@ type Config struct {
 	ClinicHours       string        `env:"CLINIC_HOURS" envDefault:"10:00-14:00,14:30-18:00" help:"default hours, every day, of a doctor who has set none"`
 	ClinicSlotMinutes int           `env:"CLINIC_SLOT_MINUTES" envDefault:"30" help:"default length of a slot in minutes, 5 to 480"`
 	ClinicNotice      string        `env:"CLINIC_NOTICE" envDefault:"Messages are answered during office hours. In an emergency call your local emergency number." help:"response-time and emergency text that every conversation shows"`
-	BookingHorizon    time.Duration `env:"BOOKING_HORIZON" envDefault:"2160h" help:"how far ahead slots can be booked"`
+	BookingNotice     time.Duration `env:"BOOKING_NOTICE" envDefault:"0s" help:"how long before its start a slot must be booked at the latest, with a doctor who has set nothing else; at most 720h"`
+	BookingHorizon    time.Duration `env:"BOOKING_HORIZON" envDefault:"2160h" help:"how far ahead slots can be booked; a doctor may set less, at least 1h"`
 	MaxOpenRequests   int           `env:"MAX_OPEN_REQUESTS" envDefault:"5" help:"most open requests (PENDING) of one patient"`
 	FollowUpWindow    time.Duration `env:"FOLLOW_UP_WINDOW" envDefault:"72h" help:"how long a conversation stays open after the appointment is completed"`
 

@@ -110,19 +110,20 @@ func TestSlots_AgainstOracle(t *testing.T) {
 				from, to := minute("from", -24*60, 0), minute("to", 1, 24*60)
 				now := minute("now", -48*60, 12*60)
 				horizon := time.Duration(rapid.IntRange(0, 72*60).Draw(rt, "horizon")) * time.Minute
+				r.Horizon = horizon
 				var busy []schedule.Range
 				for range rapid.IntRange(0, 4).Draw(rt, "busy") {
 					b := minute("busy from", -24*60, 24*60)
 					busy = append(busy, schedule.Range{From: b, To: b.Add(time.Duration(rapid.IntRange(0, 300).Draw(rt, "busy for")) * time.Minute)})
 				}
-				compare(rt, r, schedule.Slots(r, from, to, now, horizon, busy), oracle(r, from, to, now, horizon, busy), now, horizon)
+				compare(rt, r, schedule.Slots(r, schedule.Query{From: from, To: to, Now: now, Blocked: busy}), oracle(r, from, to, now, horizon, busy), now)
 			})
 		})
 	}
 }
 
 // compare asks that the slots are the oracle's, rise without overlap, and that Contains and Check agree.
-func compare(t *rapid.T, r schedule.Rules, got []schedule.Slot, want []time.Time, now time.Time, horizon time.Duration) {
+func compare(t *rapid.T, r schedule.Rules, got []schedule.Slot, want []time.Time, now time.Time) {
 	expected := make(map[int64]bool, len(want))
 	for _, w := range want {
 		expected[w.Unix()] = true
@@ -138,7 +139,7 @@ func compare(t *rapid.T, r schedule.Rules, got []schedule.Slot, want []time.Time
 		if end, ok := schedule.Contains(r, s.StartsAt); !ok || !end.Equal(s.EndsAt) {
 			t.Fatalf("Contains does not know %s", s.StartsAt)
 		}
-		if err := schedule.Check(r, s.StartsAt.UTC(), now, horizon); err != nil {
+		if err := schedule.Check(r, s.StartsAt.UTC(), now); err != nil {
 			t.Fatalf("Check refuses %s: %v", s.StartsAt, err)
 		}
 		if _, ok := schedule.Contains(r, s.StartsAt.Add(time.Second)); ok {

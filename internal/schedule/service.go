@@ -16,15 +16,30 @@ import (
 type Service struct {
 	zone        string
 	slotMinutes int
-	hours       []Interval // the clinic's, every day
+	notice      time.Duration
+	horizon     time.Duration // the most that a doctor may set, too
+	hours       []Interval    // the clinic's, every day
+	now         func() time.Time
 
 	mu    sync.RWMutex              // guards zones
 	zones map[string]*time.Location // by name: loading one reads a file
 }
 
-// New takes the clinic's zone, slot length and hours from the configuration.
-func New(cfg config.Config) (*Service, error) {
-	s := &Service{zone: cfg.ClinicZone, slotMinutes: cfg.ClinicSlotMinutes, zones: map[string]*time.Location{}}
+// Option changes what New makes.
+type Option func(*Service)
+
+// WithClock takes the time from now instead of time.Now.
+func WithClock(now func() time.Time) Option { return func(s *Service) { s.now = now } }
+
+// New takes the clinic's zone, slot length, hours, notice and horizon from the configuration.
+func New(cfg config.Config, options ...Option) (*Service, error) {
+	s := &Service{
+		zone: cfg.ClinicZone, slotMinutes: cfg.ClinicSlotMinutes, notice: cfg.BookingNotice, horizon: cfg.BookingHorizon,
+		now: time.Now, zones: map[string]*time.Location{},
+	}
+	for _, o := range options {
+		o(s)
+	}
 	if _, err := s.location(cfg.ClinicZone); err != nil {
 		return nil, fmt.Errorf("load the clinic's zone: %w", err)
 	}
@@ -43,29 +58,31 @@ func New(cfg config.Config) (*Service, error) {
 	return s, nil
 }
 
+// slack is how long an exception that is over is still given: its dates are the doctor's calendar's, its last hours may
+// run past midnight, and so may those of the day before, which keep the next day's away.
+const slack = 4 * 24 * time.Hour
+
 // Rules gives the rules of each doctor, in one statement however many they are. A doctor who has changed
-// nothing has the clinic's zone, slot length and hours at version 1; so has an id that is no doctor's, so
-// resolve ids first.
+// nothing has the clinic's zone, slot length, notice, horizon and hours at version 1; so has an id that is no doctor's,
+// so resolve ids first.
 func (s *Service) Rules(ctx context.Context, db postgres.DB, doctorIDs ...int64) (map[int64]Rules, error) {
 	out := make(map[int64]Rules, len(doctorIDs))
 	if len(doctorIDs) == 0 {
 		return out, nil
 	}
-	kept, err := selectSchedules(ctx, db, doctorIDs)
+	kept, err := selectSchedules(ctx, db, doctorIDs, s.now().UTC().Add(-slack))
 	if err != nil {
 		return nil, err
 	}
-	for _, row := range kept {
-		r, ok := out[row.DoctorID]
-		if !ok {
-			if r, err = s.fromRow(row); err != nil {
-				return nil, err
-			}
+	for len(kept) > 0 {
+		n := 1
+		for n < len(kept) && kept[n].DoctorID == kept[0].DoctorID {
+			n++
 		}
-		if r.CustomHours && row.Weekday != nil {
-			r.Hours = append(r.Hours, Interval{Weekday: *row.Weekday, From: *row.Starts, To: *row.Ends})
+		if out[kept[0].DoctorID], err = s.fromRows(kept[:n]); err != nil {
+			return nil, err
 		}
-		out[row.DoctorID] = r
+		kept = kept[n:]
 	}
 	for _, id := range doctorIDs {
 		if _, ok := out[id]; !ok {
@@ -75,20 +92,57 @@ func (s *Service) Rules(ctx context.Context, db postgres.DB, doctorIDs ...int64)
 	return out, nil
 }
 
-func (s *Service) fromRow(row scheduleRow) (Rules, error) {
-	loc, err := s.location(row.TimeZone)
+// fromRows makes the rules of one doctor of his rows, of which there is one at least.
+func (s *Service) fromRows(rows []scheduleRow) (Rules, error) {
+	first := rows[0]
+	loc, err := s.location(first.TimeZone)
 	if err != nil {
 		// Not wrapped: that a zone was stored which does not load is not the client's fault, so not Invalid.
-		return Rules{}, fmt.Errorf("load the schedule of doctor %d: its zone is unknown", row.DoctorID)
+		return Rules{}, fmt.Errorf("load the schedule of doctor %d: its zone is unknown", first.DoctorID)
 	}
 	r := Rules{
-		DoctorID: row.DoctorID, TimeZone: row.TimeZone, Location: loc, SlotMinutes: row.SlotMinutes,
-		CustomHours: row.CustomHours, Version: row.Version,
+		DoctorID: first.DoctorID, TimeZone: first.TimeZone, Location: loc, SlotMinutes: first.SlotMinutes,
+		BufferBefore: minutes(first.BufferBefore), BufferAfter: minutes(first.BufferAfter),
+		PerDay: first.PerDay, AutoConfirm: first.AutoConfirm, CustomHours: first.CustomHours, Version: first.Version,
 	}
+	r.Notice, r.Horizon = s.span(first.settings)
 	if !r.CustomHours {
 		r.Hours = slices.Clone(s.hours)
 	}
+	for _, row := range rows {
+		switch {
+		case row.ExceptionID != nil:
+			r.Exceptions = row.appendException(r.Exceptions)
+		case r.CustomHours && row.Weekday != nil:
+			r.Hours = append(r.Hours, Interval{Weekday: *row.Weekday, From: *row.Starts, To: *row.Ends})
+		}
+	}
 	return r, nil
+}
+
+// span gives the notice and the horizon of a doctor: the clinic's unless he has his own, and never beyond the clinic's
+// horizon, which may have become shorter since.
+func (s *Service) span(own settings) (notice, horizon time.Duration) {
+	notice, horizon = s.notice, s.horizon
+	if own.NoticeMinutes != nil {
+		notice = minutes(*own.NoticeMinutes)
+	}
+	if own.HorizonMinutes != nil {
+		horizon = min(horizon, minutes(*own.HorizonMinutes))
+	}
+	return notice, horizon
+}
+
+// appendException adds the row's exception, or its interval to the exception before, whose rows follow each other.
+func (row scheduleRow) appendException(to []Exception) []Exception {
+	if n := len(to); n == 0 || to[n-1].ID != *row.ExceptionID {
+		to = append(to, Exception{ID: *row.ExceptionID, From: *row.FirstDate, To: *row.LastDate, Note: *row.Note})
+	}
+	if row.Starts != nil {
+		last := &to[len(to)-1]
+		last.Hours = append(last.Hours, Clock{From: *row.Starts, To: *row.Ends})
+	}
+	return to
 }
 
 // SetHours replaces the weekly hours, by compare-and-swap on the version: errs.ErrStale if it is not
@@ -107,19 +161,37 @@ func (s *Service) SetHours(ctx context.Context, tx *postgres.Tx, doctorID int64,
 	return s.one(ctx, tx, doctorID)
 }
 
-// SetRules changes zone and slot length, by compare-and-swap as in SetHours. Hours are wall time, so they
-// keep their clock times in the new zone.
-func (s *Service) SetRules(ctx context.Context, tx *postgres.Tx, doctorID int64, expectVersion int, timeZone string, slotMinutes int) (Rules, error) {
-	if _, err := s.location(timeZone); err != nil {
-		return Rules{}, err
-	}
-	if err := ValidateSlotMinutes(slotMinutes); err != nil {
+// RuleChange is a change of the booking rules: nil leaves a rule as it is.
+type RuleChange struct {
+	TimeZone                  *string
+	SlotMinutes               *int
+	BufferBefore, BufferAfter *time.Duration
+	Notice, Horizon           *time.Duration
+	PerDay                    *int
+	AutoConfirm               *bool
+}
+
+// SetRules changes the booking rules, by compare-and-swap as in SetHours. Hours are wall time, so they
+// keep their clock times in a new zone.
+func (s *Service) SetRules(ctx context.Context, tx *postgres.Tx, doctorID int64, expectVersion int, c RuleChange) (Rules, error) {
+	if err := s.validate(c); err != nil {
 		return Rules{}, err
 	}
 	if err := s.ensure(ctx, tx, doctorID); err != nil {
 		return Rules{}, err
 	}
-	if err := updateRules(ctx, tx, doctorID, expectVersion, timeZone, slotMinutes); err != nil {
+	own, version, err := lockSettings(ctx, tx, doctorID)
+	if err != nil {
+		return Rules{}, err
+	}
+	if version != expectVersion {
+		return Rules{}, stale(doctorID)
+	}
+	own = c.apply(own)
+	if notice, horizon := s.span(own); notice > horizon {
+		return Rules{}, errs.InvalidField("body.noticeMinutes", "must not be longer than the horizon")
+	}
+	if err := updateRules(ctx, tx, doctorID, expectVersion, own); err != nil {
 		return Rules{}, err
 	}
 	return s.one(ctx, tx, doctorID)
@@ -142,7 +214,7 @@ func (s *Service) defaults(doctorID int64) Rules {
 	loc, _ := s.location(s.zone) // loaded once by New
 	return Rules{
 		DoctorID: doctorID, TimeZone: s.zone, Location: loc, SlotMinutes: s.slotMinutes,
-		Hours: slices.Clone(s.hours), Version: FirstVersion,
+		Notice: s.notice, Horizon: s.horizon, Hours: slices.Clone(s.hours), Version: FirstVersion,
 	}
 }
 
