@@ -39,7 +39,7 @@ create table schedule_exceptions (
         doctor_id with =, daterange(first_date, last_date, '[]') with &&
     ) where (not off)
 );
-create index schedule_exceptions_doctor_idx on schedule_exceptions (doctor_id, first_date, id);
+create index schedule_exceptions_doctor_idx on schedule_exceptions (doctor_id, first_date, public_id);
 
 create table schedule_exception_hours (
     exception_id bigint not null references schedule_exceptions (id) on delete cascade,

@@ -36,21 +36,6 @@ type Interval struct {
 // Clock is a stretch of wall time on some date, as an Interval is on a weekday.
 type Clock struct{ From, To int }
 
-// Exception takes the place of the weekly hours that begin on the dates From to To, both included: none where Hours is
-// empty (off), else those. Dates are calendar days in the doctor's zone, as midnights in UTC. Where an exception that is
-// off and one with hours share a date, it is off.
-type Exception struct {
-	ID       string // public, a UUID
-	From, To time.Time
-	Hours    []Clock // by From
-	Note     string  // for staff, never for the public
-}
-
-// Off tells whether nothing can be booked on the exception's dates.
-func (e Exception) Off() bool { return len(e.Hours) == 0 }
-
-func (e Exception) covers(date time.Time) bool { return !date.Before(e.From) && !date.After(e.To) }
-
 // Rules are what decides a doctor's slots.
 type Rules struct {
 	DoctorID    int64

@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -111,8 +112,8 @@ func (s *Service) fromRows(rows []scheduleRow) (Rules, error) {
 	}
 	for _, row := range rows {
 		switch {
-		case row.ExceptionID != nil:
-			r.Exceptions = row.appendException(r.Exceptions)
+		case row.PublicID != nil:
+			r.Exceptions = row.appendTo(r.Exceptions)
 		case r.CustomHours && row.Weekday != nil:
 			r.Hours = append(r.Hours, Interval{Weekday: *row.Weekday, From: *row.Starts, To: *row.Ends})
 		}
@@ -131,18 +132,6 @@ func (s *Service) span(own settings) (notice, horizon time.Duration) {
 		horizon = min(horizon, minutes(*own.HorizonMinutes))
 	}
 	return notice, horizon
-}
-
-// appendException adds the row's exception, or its interval to the exception before, whose rows follow each other.
-func (row scheduleRow) appendException(to []Exception) []Exception {
-	if n := len(to); n == 0 || to[n-1].ID != *row.ExceptionID {
-		to = append(to, Exception{ID: *row.ExceptionID, From: *row.FirstDate, To: *row.LastDate, Note: *row.Note})
-	}
-	if row.Starts != nil {
-		last := &to[len(to)-1]
-		last.Hours = append(last.Hours, Clock{From: *row.Starts, To: *row.Ends})
-	}
-	return to
 }
 
 // SetHours replaces the weekly hours, by compare-and-swap on the version: errs.ErrStale if it is not
@@ -189,9 +178,91 @@ func (s *Service) SetRules(ctx context.Context, tx *postgres.Tx, doctorID int64,
 	}
 	own = c.apply(own)
 	if notice, horizon := s.span(own); notice > horizon {
+		if c.Notice == nil && c.Horizon != nil {
+			return Rules{}, errs.InvalidField("body.horizonMinutes", "must not be shorter than the notice")
+		}
 		return Rules{}, errs.InvalidField("body.noticeMinutes", "must not be longer than the horizon")
 	}
 	if err := updateRules(ctx, tx, doctorID, expectVersion, own); err != nil {
+		return Rules{}, err
+	}
+	return s.one(ctx, tx, doctorID)
+}
+
+// Period bounds dates, both included; a zero end is open.
+type Period struct{ From, To time.Time }
+
+// Position is the place of an exception in the list, which is sorted by first date and id.
+type Position struct {
+	From time.Time
+	ID   string // a UUID; "" with the zero From: the start
+}
+
+// Exceptions lists up to limit of a doctor's exceptions that have a date in the period, after a position, and tells
+// whether there are more.
+func (s *Service) Exceptions(ctx context.Context, db postgres.DB, doctorID int64, p Period, after Position, limit int) (page []Exception, more bool, err error) {
+	rows, err := selectExceptions(ctx, db, doctorID, p, after, limit+1)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, row := range rows {
+		page = row.appendTo(page)
+	}
+	if more = len(page) > limit; more {
+		page = page[:limit]
+	}
+	return page, more, nil
+}
+
+// AddException adds an exception, gives it an ID, and moves the version on. Booked appointments stay as they are.
+// Refusals: 422 for what is out of bounds or wholly in the past, 409 exception_overlap for other hours on a date that
+// has some already, 409 exception_limit.
+func (s *Service) AddException(ctx context.Context, tx *postgres.Tx, doctorID int64, e Exception) (Exception, Rules, error) {
+	e, err := e.normalize()
+	if err != nil {
+		return Exception{}, Rules{}, err
+	}
+	if err := s.ensure(ctx, tx, doctorID); err != nil {
+		return Exception{}, Rules{}, err
+	}
+	own, err := bump(ctx, tx, doctorID)
+	if err != nil {
+		return Exception{}, Rules{}, err
+	}
+	loc, err := s.location(own.TimeZone)
+	if err != nil {
+		return Exception{}, Rules{}, fmt.Errorf("add an exception for doctor %d: his zone is unknown", doctorID)
+	}
+	today := dateOf(s.now().In(loc))
+	if e.To.Before(today) {
+		return Exception{}, Rules{}, errs.InvalidField("body.to", "must not lie in the past; it is the same as from unless given")
+	}
+	ahead, err := countExceptions(ctx, tx, doctorID, today)
+	if err != nil {
+		return Exception{}, Rules{}, err
+	}
+	if ahead >= MaxExceptions {
+		return Exception{}, Rules{}, errs.New(errs.Conflict, "exception_limit",
+			"There are 400 exceptions ahead already. Remove some, or make one of several.").With("limit", MaxExceptions)
+	}
+	if e, err = insertException(ctx, tx, doctorID, e); err != nil {
+		return Exception{}, Rules{}, err
+	}
+	r, err := s.one(ctx, tx, doctorID)
+	return e, r, err
+}
+
+// RemoveException takes an exception away and moves the version on; errs.NotFound if the doctor has none with that id.
+func (s *Service) RemoveException(ctx context.Context, tx *postgres.Tx, doctorID int64, id string) (Rules, error) {
+	if !isUUID(id) {
+		return Rules{}, errs.Missing("exception")
+	}
+	if _, err := bump(ctx, tx, doctorID); errors.Is(err, postgres.ErrNoRows) {
+		return Rules{}, errs.Missing("exception")
+	} else if err != nil {
+		return Rules{}, err
+	}
+	if err := deleteException(ctx, tx, doctorID, id); err != nil {
 		return Rules{}, err
 	}
 	return s.one(ctx, tx, doctorID)
