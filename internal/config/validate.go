@@ -72,6 +72,10 @@ func (c Config) validateNumbers(v *problems) {
 		{"ACCESS_TTL", c.AccessTTL},
 		{"REFRESH_TTL", c.RefreshTTL},
 		{"INVITE_TTL", c.InviteTTL},
+		{"HOLD_TTL", c.HoldTTL},
+		{"OFFER_TTL", c.OfferTTL},
+		{"REQUEST_TTL", c.RequestTTL},
+		{"COMPLETE_AFTER", c.CompleteAfter},
 		{"REQUEST_TIMEOUT", c.RequestTimeout},
 		{"SHUTDOWN_TIMEOUT", c.ShutdownTimeout},
 	} {
@@ -82,6 +86,7 @@ func (c Config) validateNumbers(v *problems) {
 	v.require("BOOKING_HORIZON", c.BookingHorizon >= time.Hour && c.BookingHorizon >= c.BookingNotice && c.BookingHorizon%time.Minute == 0,
 		"must be whole minutes, at least 1h and not shorter than BOOKING_NOTICE")
 	v.require("FOLLOW_UP_WINDOW", c.FollowUpWindow >= 0, "must not be negative")
+	v.require("CANCELLATION_WINDOW", c.CancellationWindow >= 0, "must not be negative")
 	v.require("DRAIN_DELAY", c.DrainDelay >= 0 && c.DrainDelay < c.ShutdownTimeout, "must be shorter than SHUTDOWN_TIMEOUT")
 	for _, n := range []struct {
 		name  string
@@ -89,6 +94,7 @@ func (c Config) validateNumbers(v *problems) {
 	}{
 		{"BODY_LIMIT", c.BodyLimit},
 		{"MAX_OPEN_REQUESTS", c.MaxOpenRequests},
+		{"MAX_HOLDS", c.MaxHolds},
 		{"LOGINS_PER_ACCOUNT", c.LoginsPerAccount},
 		{"LOGINS_PER_ADDRESS", c.LoginsPerAddress},
 		{"REGISTERS_PER_ADDRESS", c.RegistersPerAddress},
