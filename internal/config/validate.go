@@ -69,6 +69,8 @@ func (c Config) validateNumbers(v *problems) {
 		{"ACCESS_TTL", c.AccessTTL},
 		{"REFRESH_TTL", c.RefreshTTL},
 		{"INVITE_TTL", c.InviteTTL},
+		{"VERIFY_TTL", c.VerifyTTL},
+		{"RESET_TTL", c.ResetTTL},
 		{"BOOKING_HORIZON", c.BookingHorizon},
 		{"REQUEST_TIMEOUT", c.RequestTimeout},
 		{"SHUTDOWN_TIMEOUT", c.ShutdownTimeout},
