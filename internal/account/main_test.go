@@ -47,6 +47,7 @@ type house struct {
 	pool    *postgres.Pool
 	limiter *countingLimiter
 	doctors *busyDoctors
+	mail    *mailbox
 	log     *lockedBuffer
 	server  *httpd.Server
 	url     string
@@ -62,12 +63,13 @@ func newHouse(t *testing.T) *house {
 	require.NoError(t, err)
 	h := &house{
 		t: t, pool: pgtest.New(t), limiter: &countingLimiter{used: map[string]int{}}, doctors: &busyDoctors{busy: map[int64]bool{}},
-		log: &lockedBuffer{}, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
+		mail: &mailbox{}, log: &lockedBuffer{}, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
 	}
 	tokens := auth.NewTokens(cfg.Secrets(), cfg.AccessTTL, time.Now)
 	h.svc, err = New(h.pool, tokens, passwords, h.limiter, cfg, time.Now)
 	require.NoError(t, err)
-	h.svc.Connect(Ports{Profiles: rowProfiles{}, Doctors: h.doctors})
+	h.svc.Connect(Ports{Profiles: rowProfiles{}, Doctors: h.doctors, Mail: h.mail})
+	h.svc.forgotPace = 0
 	h.serve(cfg)
 	return h
 }
@@ -165,6 +167,14 @@ func (h *house) user(role auth.Role, email string) User {
 	return u
 }
 
+// register makes a patient as he would himself.
+func (h *house) register(email string) User {
+	h.t.Helper()
+	u, err := h.svc.Register(h.t.Context(), Registration{Name: "Ann Other", Email: email, Password: testPassword}, httpd.Client{})
+	require.NoError(h.t, err)
+	return u
+}
+
 // signIn makes a session for a user through the service, without the throttles' eye.
 func (h *house) signIn(u User) SignIn {
 	h.t.Helper()
@@ -195,6 +205,15 @@ func (h *house) audited(subject string) []string {
 		out = append(out, r.Action)
 	}
 	return out
+}
+
+// count reads a number, named n.
+func (h *house) count(sql string, args ...any) int {
+	h.t.Helper()
+	type row struct{ N int }
+	r, err := one[row](h.t.Context(), h.pool, "count", sql, args...)
+	require.NoError(h.t, err)
+	return r.N
 }
 
 func (h *house) exec(sql string, args ...any) {
@@ -291,6 +310,80 @@ func (d *busyDoctors) Release(_ context.Context, _ *postgres.Tx, doctorID int64,
 	}
 	d.released = append(d.released, doctorID)
 	return nil
+}
+
+// letter is what the room had sent, as the mailer would see it.
+type letter struct {
+	Kind    string // invitation, reset, verify or changed
+	User    int64
+	Address string
+	Token   string
+	Expires time.Time
+}
+
+// mailbox keeps what was committed; what was rolled back never was sent.
+type mailbox struct {
+	mu   sync.Mutex
+	sent []letter
+	// arrived, if not nil, gets a value for each.
+	arrived chan struct{}
+}
+
+var _ Mail = (*mailbox)(nil)
+
+func (b *mailbox) keep(tx *postgres.Tx, m letter) error {
+	tx.AfterCommit(func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.sent = append(b.sent, m)
+		if b.arrived != nil {
+			b.arrived <- struct{}{}
+		}
+	})
+	return nil
+}
+
+func (b *mailbox) Invitation(_ context.Context, tx *postgres.Tx, userID int64, token string, expires time.Time) error {
+	return b.keep(tx, letter{Kind: "invitation", User: userID, Token: token, Expires: expires})
+}
+
+func (b *mailbox) PasswordReset(_ context.Context, tx *postgres.Tx, userID int64, token string, expires time.Time) error {
+	return b.keep(tx, letter{Kind: "reset", User: userID, Token: token, Expires: expires})
+}
+
+func (b *mailbox) VerifyEmail(_ context.Context, tx *postgres.Tx, userID int64, address, token string, expires time.Time) error {
+	return b.keep(tx, letter{Kind: "verify", User: userID, Address: address, Token: token, Expires: expires})
+}
+
+func (b *mailbox) EmailChanged(_ context.Context, tx *postgres.Tx, userID int64, oldAddress string) error {
+	return b.keep(tx, letter{Kind: "changed", User: userID, Address: oldAddress})
+}
+
+// all gives what was sent and empties the box.
+func (b *mailbox) all() []letter {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	sent := b.sent
+	b.sent = nil
+	return sent
+}
+
+// kinds names what was sent to whom, and empties the box.
+func (b *mailbox) kinds() []string {
+	var out []string
+	for _, m := range b.all() {
+		out = append(out, strings.TrimSuffix(m.Kind+" "+m.Address, " "))
+	}
+	return out
+}
+
+// mailed gives the token of the only mail in the box, which is of a kind; it empties the box.
+func (h *house) mailed(kind string) string {
+	h.t.Helper()
+	sent := h.mail.all()
+	require.Len(h.t, sent, 1)
+	require.Equal(h.t, kind, sent[0].Kind)
+	return sent[0].Token
 }
 
 type lockedBuffer struct {

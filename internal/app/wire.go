@@ -36,7 +36,7 @@ func (a *App) wire(registry *prometheus.Registry) error {
 	patients := patient.New(a.pool, doctors, appointment.Care{})
 	log := chat.NewLog()
 	appointments := appointment.New(a.pool, schedules, doctors, patients, log, a.cfg, time.Now)
-	accounts.Connect(account.Ports{Profiles: profiles{doctors, patients}, Doctors: appointments})
+	accounts.Connect(account.Ports{Profiles: profiles{doctors, patients}, Doctors: appointments, Mail: noMail{}})
 	a.chat = chat.New(chat.Deps{
 		Pool: a.pool, Bus: chat.NewRedisBus(a.redis, a.log), Log: log, Appointments: appointments, Accounts: accounts, Config: a.cfg, Registry: registry,
 		Logger: a.log, Now: time.Now,
