@@ -19,6 +19,7 @@ import (
 	"housecall/internal/patient"
 	"housecall/internal/postgres"
 	"housecall/internal/schedule"
+	"housecall/internal/ui"
 )
 
 // wire makes the rooms, each from what it stands on, and mounts their routes.
@@ -59,6 +60,7 @@ func (a *App) wire(registry *prometheus.Registry) error {
 	appointment.Routes(a.http, appointments)
 	chat.Routes(a.http, a.chat)
 	chat.Mount(a.http, a.chat)
+	ui.Routes(a.http, accounts, a.cfg)
 	return nil
 }
 
