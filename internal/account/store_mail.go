@@ -58,6 +58,18 @@ func lockMailTokenOwner(ctx context.Context, tx *postgres.Tx, hash []byte, p pur
 		`select `+userColumns+` from mail_tokens t, users u where `+openMailToken+` for no key update of u`, hash, p)
 }
 
+// sessionBehind gives the session for which an address is being verified, 0 where that is not known any more.
+func sessionBehind(ctx context.Context, tx *postgres.Tx, userID int64, address string) (int64, error) {
+	found, err := ids(ctx, tx, "mail token", `
+		select session_id from mail_tokens
+		where user_id = $1 and purpose = 'verify' and address = $2 and used_at is null and session_id is not null
+		order by session_id limit 1`, userID, address)
+	if err != nil || len(found) == 0 {
+		return 0, err
+	}
+	return found[0], nil
+}
+
 // proof is what a token has shown.
 type proof struct {
 	Address string

@@ -86,9 +86,14 @@ func (s *Service) ResendVerification(ctx context.Context, by auth.Actor) error {
 		}
 		switch {
 		case u.PendingEmail != "":
-			return s.sendVerification(ctx, tx, u, u.PendingEmail, by.Session)
+			// The change stays the wish of the session that gave the password for it: only that one outlives it.
+			session, err := sessionBehind(ctx, tx, u.ID, u.PendingEmail)
+			if err != nil {
+				return err
+			}
+			return s.sendVerification(ctx, tx, u, u.PendingEmail, session)
 		case !u.EmailVerified:
-			return s.sendVerification(ctx, tx, u, u.Email, by.Session)
+			return s.sendVerification(ctx, tx, u, u.Email, 0)
 		default:
 			return ErrVerified
 		}

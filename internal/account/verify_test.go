@@ -210,6 +210,21 @@ func TestService_ChangeEmail_Taken(t *testing.T) {
 	require.Empty(t, h.mail.all())
 }
 
+// Whoever has got hold of another session cannot make his the one that stays.
+func TestService_ResendVerification_KeepsTheSessionThatAsked(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	u := h.user(auth.Patient, "p@example.org")
+	mine, thiefs := h.token(u), h.token(u)
+	h.wants(mine, "new@example.org")
+	for range 2 {
+		require.Equal(t, http.StatusAccepted, h.call("POST", "/auth/verify/resend", thiefs, "").status)
+	}
+	require.Equal(t, 204, h.verify(h.mail.all()[1].Token).status)
+	require.Equal(t, 401, h.call("GET", "/me", thiefs, "").status)
+	require.Equal(t, 200, h.call("GET", "/me", mine, "").status)
+}
+
 // Of many who all read the mail of one address, one gets it.
 func TestService_ChangeEmail_Contended(t *testing.T) {
 	t.Parallel()
