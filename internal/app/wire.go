@@ -19,6 +19,7 @@ import (
 	"housecall/internal/patient"
 	"housecall/internal/postgres"
 	"housecall/internal/schedule"
+	"housecall/internal/ui"
 )
 
 // wire makes the rooms, each from what it stands on, and mounts their routes.
@@ -36,7 +37,7 @@ func (a *App) wire(registry *prometheus.Registry) error {
 	patients := patient.New(a.pool, doctors, appointment.Care{})
 	log := chat.NewLog()
 	appointments := appointment.New(a.pool, schedules, doctors, patients, log, a.cfg, time.Now)
-	accounts.Connect(account.Ports{Profiles: profiles{doctors, patients}, Doctors: appointments})
+	accounts.Connect(account.Ports{Profiles: profiles{doctors, patients}, Doctors: appointments, Mail: noMail{}})
 	a.chat = chat.New(chat.Deps{
 		Pool: a.pool, Bus: chat.NewRedisBus(a.redis, a.log), Log: log, Appointments: appointments, Accounts: accounts, Config: a.cfg, Registry: registry,
 		Logger: a.log, Now: time.Now,
@@ -59,6 +60,7 @@ func (a *App) wire(registry *prometheus.Registry) error {
 	appointment.Routes(a.http, appointments)
 	chat.Routes(a.http, a.chat)
 	chat.Mount(a.http, a.chat)
+	ui.Routes(a.http, accounts, a.cfg)
 	return nil
 }
 

@@ -86,6 +86,8 @@ var bad = map[string][]string{
 	"ACCESS_TTL":               {"marker", "15", "0s", "-1m"},
 	"REFRESH_TTL":              {"30d", "0s"},
 	"INVITE_TTL":               {"marker", "0s"},
+	"VERIFY_TTL":               {"marker", "0s"},
+	"RESET_TTL":                {"marker", "-1h"},
 	"ALLOWED_ORIGINS":          {"*", "marker", "https://marker/", "https://ok.example,marker", "null"},
 	"TRUSTED_PROXIES":          {"marker", "10.0.0.0/33", "10.0.0.1,marker", "*"},
 	"CLINIC_ZONE":              {"marker", "Local", "Mars/Marker", "posixrules", "localtime", "right/Europe/Berlin", "../zoneinfo/Europe/Berlin", "europe/berlin", "Europe//Berlin", "Europe/./Berlin", "Europe/Berlin/"},
