@@ -18,6 +18,7 @@ import (
 	"housecall/internal/httpd"
 	"housecall/internal/patient"
 	"housecall/internal/postgres"
+	"housecall/internal/preference"
 	"housecall/internal/schedule"
 )
 
@@ -29,6 +30,10 @@ func (a *App) wire(registry *prometheus.Registry) error {
 		return err
 	}
 	schedules, err := schedule.New(a.cfg)
+	if err != nil {
+		return err
+	}
+	preferences, err := preference.New(a.pool, a.cfg)
 	if err != nil {
 		return err
 	}
@@ -56,6 +61,7 @@ func (a *App) wire(registry *prometheus.Registry) error {
 	account.Routes(a.http, accounts)
 	doctor.Routes(a.http, doctors)
 	patient.Routes(a.http, patients)
+	preference.Routes(a.http, preferences)
 	appointment.Routes(a.http, appointments)
 	chat.Routes(a.http, a.chat)
 	chat.Mount(a.http, a.chat)
