@@ -12,6 +12,7 @@ import (
 	"housecall/internal/account"
 	"housecall/internal/appointment"
 	"housecall/internal/auth"
+	"housecall/internal/calendar"
 	"housecall/internal/chat"
 	"housecall/internal/config"
 	"housecall/internal/doctor"
@@ -63,6 +64,7 @@ func (a *App) wire(registry *prometheus.Registry) error {
 	patient.Routes(a.http, patients)
 	preference.Routes(a.http, preferences)
 	appointment.Routes(a.http, appointments)
+	calendar.Routes(a.http, newCalendar(a.cfg, a.pool, appointments, limiter))
 	chat.Routes(a.http, a.chat)
 	chat.Mount(a.http, a.chat)
 	return nil
