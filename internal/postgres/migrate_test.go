@@ -43,9 +43,11 @@ func TestMigrate_AtOnce(t *testing.T) {
 	before, err := postgres.MigrationStatus(t.Context(), dsn)
 	require.NoError(t, err)
 	require.NotEmpty(t, before)
-	for i, m := range before {
+	last := int64(0)
+	for _, m := range before {
 		require.Zero(t, m.AppliedAt, "pending")
-		require.Equal(t, int64(i+1), m.Version, "numbered without a hole")
+		require.Greater(t, m.Version, last, "in the order of their numbers")
+		last = m.Version
 		require.NotEmpty(t, m.Name)
 	}
 

@@ -108,7 +108,8 @@ func TestRoutes_Refusals(t *testing.T) {
 		"no times":            {`"1"`, quiet("ab:cd", "7 Uhr"), http.StatusUnprocessableEntity, []string{"body.quietHours.from", "body.quietHours.to"}},
 		"all at once": {
 			`"1"`, `{"timeZone":"Mars/Marker","quietHours":{"from":"25:00","to":"07:60"}}`,
-			http.StatusUnprocessableEntity, []string{"body.timeZone", "body.quietHours.from", "body.quietHours.to"},
+			http.StatusUnprocessableEntity,
+			[]string{"body.timeZone", "body.quietHours.from", "body.quietHours.to"},
 		},
 	} {
 		got := w.call("PUT", path, pat, c.ifMatch, c.body)

@@ -139,8 +139,6 @@ func (w *world) send(method, path, token, ifMatch, body string) (a answer, err e
 	return a, json.Unmarshal(a.raw, &a.body)
 }
 
-func (a answer) code() string { c, _ := a.body["code"].(string); return c }
-
 // fields gives the paths of the bad fields.
 func (a answer) fields() []string {
 	out := []string{}
