@@ -26,30 +26,25 @@ const (
 // What is wrong with an event. None repeats anything of it.
 var (
 	errMethod    = errors.New("calendar: the method must be REQUEST or CANCEL")
-	errNoEvent   = errors.New("calendar: a message needs an event")
 	errCancelled = errors.New("calendar: CANCEL is for cancelled events, and REQUEST for all others")
-	errNameless  = errors.New("calendar: an event needs a UID")
+	errNameless  = errors.New("calendar: an event needs a UID and a sequence that is not negative")
 	errTimes     = errors.New("calendar: an event needs a stamp and an end after its start, in years of four digits")
 	errParties   = errors.New("calendar: an event needs an organizer and an attendee with addresses")
 	errURL       = errors.New("calendar: an event's URL must be an absolute one of http or https")
 )
 
-// Message makes the iTIP message about events, to be sent as text/calendar with the same method as a parameter. A
-// REQUEST has none that is cancelled, a CANCEL only such. Texts may hold anything: what a line cannot is replaced.
-func Message(method string, events ...Event) ([]byte, error) {
+// Message makes the iTIP message about an event, to be sent as text/calendar with the same method as a parameter. A
+// REQUEST is for one that is on, a CANCEL for one that is cancelled. It is about one event, since all in a message would
+// have to be occurrences of one (RFC 5546, 3.2.2). Texts may hold anything: what a line cannot is replaced.
+func Message(method string, e Event) ([]byte, error) {
 	if method != Request && method != Cancel {
 		return nil, errMethod
 	}
-	if len(events) == 0 {
-		return nil, errNoEvent
+	if err := e.sendable(method); err != nil {
+		return nil, err
 	}
 	c := newCalendar(ics.Method(method))
-	for i, e := range events {
-		if err := e.sendable(method); err != nil {
-			return nil, fmt.Errorf("event %d: %w", i, err)
-		}
-		c.AddVEvent(e.component(true))
-	}
+	c.AddVEvent(e.component(true))
 	return serialize(c), nil
 }
 
@@ -84,7 +79,7 @@ func (e Event) valid() error {
 	year := func(t time.Time) bool { return !t.IsZero() && t.UTC().Year() >= 1 && t.UTC().Year() <= 9999 }
 	_, ok := webAddress(e.URL)
 	switch {
-	case line(e.UID) == "":
+	case line(e.UID) == "" || e.Sequence < 0:
 		return errNameless
 	case !year(e.Stamp) || !year(e.StartsAt) || !year(e.EndsAt) || !seconds(e.EndsAt).After(seconds(e.StartsAt)):
 		return errTimes

@@ -135,16 +135,16 @@ func TestMessage_RequestChangeCancel(t *testing.T) {
 	}
 }
 
-func TestMessage_Several(t *testing.T) {
+func TestMessage_SeveralAttendees(t *testing.T) {
 	t.Parallel()
-	a, b := booked(), booked()
-	b.UID, b.Attendees = UID("APP9876543210"), []Party{ada, {Email: "second@patient.example"}}
-	file, err := Message(Request, a, b)
+	e := booked()
+	e.Attendees = []Party{ada, {Name: "\r\n", Email: "second@patient.example"}}
+	file, err := Message(Request, e)
 	require.NoError(t, err)
-	got := sheet(t, file)
-	require.Len(t, got.Events(), 2)
-	require.Len(t, got.Events()[1].Props.Values("ATTENDEE"), 2)
-	require.Empty(t, got.Events()[1].Props.Values("ATTENDEE")[1].Params.Get("CN"), "a name that is none is left out")
+	all := sheet(t, file).Events()[0].Props.Values("ATTENDEE")
+	require.Len(t, all, 2)
+	require.Equal(t, "mailto:second@patient.example", all[1].Value)
+	require.NotContains(t, all[1].Params, "CN", "a name that is none is left out")
 }
 
 func TestMessage_Refusals(t *testing.T) {
@@ -156,6 +156,7 @@ func TestMessage_Refusals(t *testing.T) {
 	}{
 		"method":             {"PUBLISH", func(*Event) {}, errMethod},
 		"no UID":             {Request, func(e *Event) { e.UID = " \r\n" }, errNameless},
+		"before the first":   {Request, func(e *Event) { e.Sequence = -1 }, errNameless},
 		"no stamp":           {Request, func(e *Event) { e.Stamp = time.Time{} }, errTimes},
 		"no start":           {Request, func(e *Event) { e.StartsAt = time.Time{} }, errTimes},
 		"end before start":   {Request, func(e *Event) { e.EndsAt = e.StartsAt }, errTimes},
@@ -175,8 +176,6 @@ func TestMessage_Refusals(t *testing.T) {
 		_, err := Message(c.method, e)
 		require.ErrorIs(t, err, c.want, name)
 	}
-	_, err := Message(Request)
-	require.ErrorIs(t, err, errNoEvent)
 }
 
 func TestMessage_Texts(t *testing.T) {
