@@ -3,7 +3,6 @@ package account
 import (
 	"context"
 	"encoding/hex"
-	"net/netip"
 	"time"
 
 	"housecall/internal/errs"
@@ -87,12 +86,5 @@ func (s *Service) allow(ctx context.Context, key string, n int, per time.Duratio
 	}
 }
 
-// network is what counts as one address: an IPv6 customer has a whole /64 to choose from.
-func network(address string) string {
-	a, err := netip.ParseAddr(address)
-	if err != nil || a.Unmap().Is4() {
-		return address
-	}
-	p, _ := a.WithZone("").Prefix(64) // 64 bits always fit
-	return p.String()
-}
+// network is what counts as one address.
+func network(address string) string { return httpd.Client{Address: address}.Network() }

@@ -12,12 +12,14 @@ import (
 	"housecall/internal/account"
 	"housecall/internal/appointment"
 	"housecall/internal/auth"
+	"housecall/internal/calendar"
 	"housecall/internal/chat"
 	"housecall/internal/config"
 	"housecall/internal/doctor"
 	"housecall/internal/httpd"
 	"housecall/internal/patient"
 	"housecall/internal/postgres"
+	"housecall/internal/preference"
 	"housecall/internal/schedule"
 	"housecall/internal/ui"
 )
@@ -30,6 +32,10 @@ func (a *App) wire(registry *prometheus.Registry) error {
 		return err
 	}
 	schedules, err := schedule.New(a.cfg)
+	if err != nil {
+		return err
+	}
+	preferences, err := preference.New(a.pool, a.cfg)
 	if err != nil {
 		return err
 	}
@@ -57,7 +63,9 @@ func (a *App) wire(registry *prometheus.Registry) error {
 	account.Routes(a.http, accounts)
 	doctor.Routes(a.http, doctors)
 	patient.Routes(a.http, patients)
+	preference.Routes(a.http, preferences)
 	appointment.Routes(a.http, appointments)
+	calendar.Routes(a.http, newCalendar(a.cfg, a.pool, appointments, limiter))
 	chat.Routes(a.http, a.chat)
 	chat.Mount(a.http, a.chat)
 	ui.Routes(a.http, accounts, a.cfg)
