@@ -172,19 +172,23 @@ func TestSlots_Exceptions(t *testing.T) {
 		{"a range", []schedule.Exception{off("2027-06-01", "2027-06-07")}, []string{"08 10:00", "08 12:00"}},
 		{"other hours", []schedule.Exception{others("2027-06-07", "2027-06-08", clock(15, 17))}, []string{"06 22:00", "07 00:00", "07 15:00", "08 15:00"}},
 		{
-			"off wins", []schedule.Exception{others("2027-06-07", "2027-06-08", clock(15, 17)), off("2027-06-08", "2027-06-08")},
+			"off wins",
+			[]schedule.Exception{others("2027-06-07", "2027-06-08", clock(15, 17)), off("2027-06-08", "2027-06-08")},
 			[]string{"06 22:00", "07 00:00", "07 15:00"},
 		},
 		{
-			"a night keeps what it reaches of a day with other hours", []schedule.Exception{others("2027-06-07", "2027-06-07", clock(1, 7))},
+			"a night keeps what it reaches of a day with other hours",
+			[]schedule.Exception{others("2027-06-07", "2027-06-07", clock(1, 7))},
 			[]string{"06 22:00", "07 00:00", "07 03:00", "07 05:00", "08 10:00", "08 12:00"},
 		},
 		{
-			"other hours may run past midnight", []schedule.Exception{others("2027-06-07", "2027-06-07", clock(22, 26))},
+			"other hours may run past midnight",
+			[]schedule.Exception{others("2027-06-07", "2027-06-07", clock(22, 26))},
 			[]string{"06 22:00", "07 00:00", "07 22:00", "08 00:00", "08 10:00", "08 12:00"},
 		},
 		{
-			"and keep what they reach of the usual hours", []schedule.Exception{others("2027-06-07", "2027-06-07", clock(21, 35))},
+			"and keep what they reach of the usual hours",
+			[]schedule.Exception{others("2027-06-07", "2027-06-07", clock(21, 35))},
 			[]string{"06 22:00", "07 00:00", "07 21:00", "07 23:00", "08 01:00", "08 03:00", "08 05:00", "08 07:00", "08 09:00", "08 12:00"},
 		},
 	} {

@@ -281,6 +281,30 @@ func TestService_SetRulesAll(t *testing.T) {
 	require.Len(t, e.Fields, 5, "every bad rule is named")
 }
 
+func TestService_SetRulesManyWorkersOneWinner(t *testing.T) {
+	t.Parallel()
+	c := newClinic(t)
+	var won, stale atomic.Int32
+	var workers errgroup.Group
+	for n := range 16 {
+		workers.Go(func() error {
+			_, err := c.set(1, schedule.RuleChange{PerDay: &n})
+			switch {
+			case err == nil:
+				won.Add(1)
+			case errs.CodeOf(err) == errs.ErrStale.Code:
+				stale.Add(1)
+				err = nil
+			}
+			return err
+		})
+	}
+	require.NoError(t, workers.Wait())
+	require.EqualValues(t, 1, won.Load())
+	require.EqualValues(t, 15, stale.Load())
+	require.Equal(t, 2, c.rules().Version)
+}
+
 // A clinic that shortens its horizon shortens its doctors', and a doctor who never set one follows the clinic's.
 func TestService_RulesFollowTheClinic(t *testing.T) {
 	t.Parallel()
