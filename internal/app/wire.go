@@ -90,6 +90,11 @@ func (p profiles) CreatePatient(ctx context.Context, tx *postgres.Tx, userID int
 	return p.patients.Create(ctx, tx, userID, patient.Details(d))
 }
 
+// KeepSignup implements account.Profiles.
+func (p profiles) KeepSignup(ctx context.Context, tx *postgres.Tx, userID int64, d account.PatientDetails) error {
+	return p.patients.KeepSignup(ctx, tx, userID, patient.Details(d))
+}
+
 // CreateDoctor implements account.Profiles.
 func (p profiles) CreateDoctor(ctx context.Context, tx *postgres.Tx, userID int64) error {
 	return p.doctors.Create(ctx, tx, userID)
