@@ -16,6 +16,7 @@ import (
 	"housecall/internal/config"
 	"housecall/internal/doctor"
 	"housecall/internal/httpd"
+	"housecall/internal/legacy/pms"
 	"housecall/internal/patient"
 	"housecall/internal/postgres"
 	"housecall/internal/schedule"
@@ -59,6 +60,18 @@ func (a *App) wire(registry *prometheus.Registry) error {
 	appointment.Routes(a.http, appointments)
 	chat.Routes(a.http, a.chat)
 	chat.Mount(a.http, a.chat)
+	return a.olderAPIs(accounts, patients, appointments)
+}
+
+// olderAPIs mounts those that are wanted.
+func (a *App) olderAPIs(accounts *account.Service, patients *patient.Service, appointments *appointment.Service) error {
+	zone, err := config.LoadZone(a.cfg.ClinicZone)
+	if err != nil {
+		return err
+	}
+	if a.cfg.LegacyPMS {
+		pms.Mount(a.http, pms.Rooms{Accounts: accounts, Patients: patients, Appointments: appointments, Zone: zone, Now: time.Now})
+	}
 	return nil
 }
 

@@ -3,6 +3,7 @@ package pms
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -53,10 +54,10 @@ func read(c *fiber.Ctx) (*fields, error) {
 
 // parseBody reads a body as Express does: one of another type is ignored.
 func parseBody(contentType string, body []byte) (map[string]any, error) {
-	kind, _, err := mime.ParseMediaType(contentType)
-	if err != nil || len(body) == 0 {
+	if len(body) == 0 {
 		return nil, nil
 	}
+	kind, _, _ := mime.ParseMediaType(contentType) // "" for one that is malformed
 	switch kind {
 	case fiber.MIMEApplicationJSON:
 		return parseJSON(body)
@@ -85,7 +86,7 @@ func parseJSON(body []byte) (map[string]any, error) {
 	if d.Decode(&out) != nil {
 		return nil, errBody
 	}
-	if _, err := d.Token(); err != io.EOF { //nolint:errorlint // Token documents that it is io.EOF itself
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, errBody
 	}
 	return out, nil
