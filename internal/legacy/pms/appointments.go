@@ -179,7 +179,8 @@ func (a api) bookSlot(ctx context.Context, actor auth.Actor, b appointment.Booki
 	return made, err
 }
 
-// edit moves an appointment. What is left out, the day or the time of day, stays.
+// edit moves an appointment, which stays booked: nobody could confirm it here. What is left out, the day or the time of
+// day, stays.
 func (a api) edit(ctx context.Context, c call) (reply, error) {
 	c.require("appointmentId")
 	id, slot, day := c.id("appointmentId"), int(c.number("slotId", slots)), c.day()
@@ -198,7 +199,7 @@ func (a api) edit(ctx context.Context, c call) (reply, error) {
 		return reply{}, err
 	}
 	if found.StartsAt == nil || !found.StartsAt.Equal(at) {
-		r := appointment.Rescheduling{StartsAt: at, Version: found.Version}
+		r := appointment.Rescheduling{StartsAt: at, Version: found.Version, Booked: true}
 		if found, err = a.Appointments.Reschedule(ctx, c.actor, found.PublicID, r); err != nil {
 			return reply{}, err
 		}

@@ -211,6 +211,7 @@ func TestEdit(t *testing.T) {
 	moved(dan, `"slotId":7`, "2026-03-07", "01:00 pm")
 	moved(w.admin, `"dateOfAppointment":"2026-03-06"`, "2026-03-06", "01:00 pm")
 
+	require.Equal(t, 2, w.count(`select count(*) from appointments where status = 'BOOKED'`), "nobody could confirm it here")
 	require.Equal(t, "Appointment slot not available", w.no("PUT", "/appointment/edit", pia.token, edit(`"slotId":4`)))
 	for _, stranger := range []person{tom, eva} {
 		require.Equal(t, "There is no such appointment.", w.no("PUT", "/appointment/edit", stranger.token, edit(`"slotId":8`)))
