@@ -17,6 +17,7 @@ import (
 	"housecall/internal/config"
 	"housecall/internal/doctor"
 	"housecall/internal/httpd"
+	"housecall/internal/legacy/pms"
 	"housecall/internal/patient"
 	"housecall/internal/postgres"
 	"housecall/internal/preference"
@@ -69,6 +70,18 @@ func (a *App) wire(registry *prometheus.Registry) error {
 	chat.Routes(a.http, a.chat)
 	chat.Mount(a.http, a.chat)
 	ui.Routes(a.http, accounts, a.cfg)
+	return a.olderAPIs(accounts, patients, appointments)
+}
+
+// olderAPIs mounts those that are wanted.
+func (a *App) olderAPIs(accounts *account.Service, patients *patient.Service, appointments *appointment.Service) error {
+	zone, err := config.LoadZone(a.cfg.ClinicZone)
+	if err != nil {
+		return err
+	}
+	if a.cfg.LegacyPMS {
+		pms.Mount(a.http, pms.Rooms{Accounts: accounts, Patients: patients, Appointments: appointments, Zone: zone, Now: time.Now})
+	}
 	return nil
 }
 
@@ -98,6 +111,11 @@ type profiles struct {
 // CreatePatient implements account.Profiles.
 func (p profiles) CreatePatient(ctx context.Context, tx *postgres.Tx, userID int64, d account.PatientDetails) error {
 	return p.patients.Create(ctx, tx, userID, patient.Details(d))
+}
+
+// KeepSignup implements account.Profiles.
+func (p profiles) KeepSignup(ctx context.Context, tx *postgres.Tx, userID int64, d account.PatientDetails) error {
+	return p.patients.KeepSignup(ctx, tx, userID, patient.Details(d))
 }
 
 // CreateDoctor implements account.Profiles.

@@ -41,6 +41,10 @@ type Config struct {
 	VerifyTTL    time.Duration `env:"VERIFY_TTL" envDefault:"72h" help:"how long the link in a mail that verifies an e-mail address works"`
 	ResetTTL     time.Duration `env:"RESET_TTL" envDefault:"1h" help:"how long the link in a mail that resets a password works"`
 
+	LegacyPMS bool          `env:"LEGACY_PMS" envDefault:"true" help:"whether the older API of the Patient Management System (/web) is served"`
+	LegacyHMS bool          `env:"LEGACY_HMS" envDefault:"true" help:"whether the older API of the Health Management System (/api/auth, /api/patient, /api/doctor, /api/admin) is served"`
+	LegacyTTL time.Duration `env:"LEGACY_TTL" envDefault:"12h" help:"how long a sign-in to an older API lives; its clients cannot refresh"`
+
 	AllowedOrigins []string `env:"ALLOWED_ORIGINS" help:"comma-separated further origins that may call REST (CORS) and open sockets, such as https://clinic.example"`
 	TrustedProxies []string `env:"TRUSTED_PROXIES" help:"comma-separated addresses or CIDR ranges of load balancers whose X-Forwarded-For is believed"`
 
@@ -199,6 +203,8 @@ func describe(t reflect.Type) string {
 		return "duration such as 15m or 72h"
 	case t.Kind() == reflect.Int:
 		return "whole number"
+	case t.Kind() == reflect.Bool:
+		return "yes or no: true or false"
 	default:
 		return t.String()
 	}
