@@ -87,7 +87,11 @@ type profiles struct {
 
 // CreatePatient implements account.Profiles.
 func (p profiles) CreatePatient(ctx context.Context, tx *postgres.Tx, userID int64, d account.PatientDetails) error {
-	return p.patients.Create(ctx, tx, userID, patient.Details(d))
+	entry := patient.Details{Phone: d.Phone, Gender: d.Gender, DateOfBirth: d.DateOfBirth, Address: d.Address}
+	if d.Age != nil {
+		entry.StatedAge = &patient.StatedAge{Years: *d.Age}
+	}
+	return p.patients.Create(ctx, tx, userID, entry)
 }
 
 // CreateDoctor implements account.Profiles.
