@@ -32,15 +32,24 @@ type SignIn struct {
 // no password is answered like a wrong password, and after as much work: ErrBadCredentials. 429 after too many
 // attempts.
 func (s *Service) Login(ctx context.Context, login, password string, client httpd.Client) (SignIn, error) {
-	if err := s.throttleAddress(ctx, client); err != nil {
-		return SignIn{}, err
-	}
-	login, c, err := s.meant(ctx, login)
+	c, err := s.prove(ctx, login, password, client)
 	if err != nil {
 		return SignIn{}, err
 	}
+	return s.open(ctx, c, client)
+}
+
+// prove finds whom a login means and compares his password, within the throttles.
+func (s *Service) prove(ctx context.Context, login, password string, client httpd.Client) (credentials, error) {
+	if err := s.throttleAddress(ctx, client); err != nil {
+		return credentials{}, err
+	}
+	login, c, err := s.meant(ctx, login)
+	if err != nil {
+		return credentials{}, err
+	}
 	if err := s.throttleAccount(ctx, login, c.User, client); err != nil {
-		return SignIn{}, err
+		return credentials{}, err
 	}
 	hash := c.PasswordHash
 	if c.DisabledAt != nil {
@@ -48,12 +57,12 @@ func (s *Service) Login(ctx context.Context, login, password string, client http
 	}
 	ok, err := s.passwords.Matches(ctx, password, hash)
 	if err != nil {
-		return SignIn{}, err
+		return credentials{}, err
 	}
 	if !ok {
-		return SignIn{}, ErrBadCredentials
+		return credentials{}, ErrBadCredentials
 	}
-	return s.open(ctx, c, client)
+	return c, nil
 }
 
 // meant finds the account that a login means, the zero one where there is none, and gives the login as it counts:
@@ -73,34 +82,38 @@ func (s *Service) meant(ctx context.Context, login string) (string, credentials,
 	return login, c, err
 }
 
-// open begins a session for a user who has just proved himself with the password of c.
+// open begins a native session for a user who has just proved himself with the password of c.
 func (s *Service) open(ctx context.Context, c credentials, client httpd.Client) (SignIn, error) {
 	var made opened
 	refresh := newSecret()
-	err := s.pool.InTx(ctx, func(tx *postgres.Tx) error {
-		// What was proved may have changed while the hash was computed; from here on it cannot.
-		now, err := lockCredentials(ctx, tx, c.ID, true)
-		if err != nil {
+	err := s.pool.InTx(ctx, func(tx *postgres.Tx) (err error) {
+		if c, made, err = s.begin(ctx, tx, c, client, s.cfg.RefreshTTL); err != nil {
 			return err
 		}
-		if now.PasswordHash != c.PasswordHash || now.DisabledAt != nil {
-			return ErrBadCredentials
-		}
-		c = now
-		made, err = insertSession(ctx, tx, c.ID, client.UserAgent, client.Address, tx.Now().Add(s.cfg.RefreshTTL))
-		if err != nil {
-			return err
-		}
-		if err := insertRefreshToken(ctx, tx, fingerprint(refresh), made.ID); err != nil {
-			return err
-		}
-		return record(ctx, tx, actorOf(c.User, made.ID), "session.open", c.User,
-			map[string]any{"session": made.PublicID, "address": client.Address})
+		return insertRefreshToken(ctx, tx, fingerprint(refresh), made.ID)
 	})
 	if err != nil {
 		return SignIn{}, err
 	}
 	return s.signIn(c.User, made.ID, refresh)
+}
+
+// begin stores a session that lives for ttl, and gives the user as he is now.
+func (s *Service) begin(ctx context.Context, tx *postgres.Tx, c credentials, client httpd.Client, ttl time.Duration) (credentials, opened, error) {
+	// What was proved may have changed while the hash was computed; from here on it cannot.
+	now, err := lockCredentials(ctx, tx, c.ID, true)
+	if err != nil {
+		return c, opened{}, err
+	}
+	if now.PasswordHash != c.PasswordHash || now.DisabledAt != nil {
+		return c, opened{}, ErrBadCredentials
+	}
+	made, err := insertSession(ctx, tx, now.ID, client.UserAgent, client.Address, tx.Now().Add(ttl))
+	if err != nil {
+		return c, opened{}, err
+	}
+	return now, made, record(ctx, tx, actorOf(now.User, made.ID), "session.open", now.User,
+		map[string]any{"session": made.PublicID, "address": client.Address})
 }
 
 func (s *Service) signIn(u User, session int64, refresh string) (SignIn, error) {
@@ -177,25 +190,37 @@ func (s *Service) Authenticate(ctx context.Context, token string) (auth.Actor, t
 	if err != nil {
 		return auth.Actor{}, time.Time{}, errs.ErrUnauthenticated
 	}
-	p, err := sessionPresence(ctx, s.pool, claims.Session)
-	if errs.KindOf(err) == errs.NotFound {
-		return auth.Actor{}, time.Time{}, errs.ErrUnauthenticated
-	}
+	a, err := s.present(ctx, claims)
 	if err != nil {
 		return auth.Actor{}, time.Time{}, err
 	}
-	if p.PublicID != claims.UserID || p.Role != claims.Role {
+	if a.Role != claims.Role {
 		return auth.Actor{}, time.Time{}, errs.ErrUnauthenticated
+	}
+	return a, claims.Expires, nil
+}
+
+// present gives the user of a token's session as he is now, errs.ErrUnauthenticated where it no longer counts.
+func (s *Service) present(ctx context.Context, claims auth.Claims) (auth.Actor, error) {
+	p, err := sessionPresence(ctx, s.pool, claims.Session)
+	if errs.KindOf(err) == errs.NotFound {
+		return auth.Actor{}, errs.ErrUnauthenticated
+	}
+	if err != nil {
+		return auth.Actor{}, err
+	}
+	if p.PublicID != claims.UserID {
+		return auth.Actor{}, errs.ErrUnauthenticated
 	}
 	if p.Idle {
 		if err := touchSession(ctx, s.pool, claims.Session); err != nil {
-			return auth.Actor{}, time.Time{}, err
+			return auth.Actor{}, err
 		}
 	}
 	return auth.Actor{
 		ID: p.UserID, UserID: p.PublicID, Name: p.Name, Role: p.Role, Session: claims.Session,
 		MustChangePassword: p.MustChangePassword,
-	}, claims.Expires, nil
+	}, nil
 }
 
 // Logout ends the actor's session; one that has ended stays so.

@@ -3,15 +3,24 @@ package auth
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 )
 
+const issuer = "housecall"
+
+// Audience names the API on which a token counts; on every other one it is no token (RFC 7519, 4.1.3).
+type Audience string
+
+// The audiences: the native API with the sockets, and the two older APIs.
 const (
-	issuer   = "housecall"
-	audience = "housecall.api"
+	audienceNative Audience = "housecall.api"
+	AudiencePMS    Audience = "housecall.pms"
+	AudienceHMS    Audience = "housecall.hms"
 )
 
 // ErrToken is any token that does not hold: malformed, forged, expired, or meant for another audience. Which of
@@ -23,7 +32,7 @@ type Tokens struct {
 	secrets [][]byte
 	ttl     time.Duration
 	now     func() time.Time
-	parser  *jwt.Parser
+	parsers map[Audience]*jwt.Parser
 }
 
 // Claims are what an access token says. Whether its session still counts is in the database.
@@ -37,52 +46,90 @@ type Claims struct {
 type wireClaims struct {
 	jwt.RegisteredClaims
 	Session string `json:"sid"`
-	Role    Role   `json:"role"`
+	Role    any    `json:"role"` // a Role in a native token; an older API's clients may read something else there
 }
 
 // NewTokens signs with the first secret and accepts all of them, so that a secret can be replaced without
 // signing everybody out.
 func NewTokens(secrets [][]byte, ttl time.Duration, now func() time.Time) *Tokens {
-	return &Tokens{
-		secrets: secrets, ttl: ttl, now: now,
-		parser: jwt.NewParser(
-			jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithIssuer(issuer), jwt.WithAudience(audience),
+	t := &Tokens{secrets: secrets, ttl: ttl, now: now, parsers: map[Audience]*jwt.Parser{}}
+	for _, api := range []Audience{audienceNative, AudiencePMS, AudienceHMS} {
+		t.parsers[api] = jwt.NewParser(
+			jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithIssuer(issuer), jwt.WithAudience(string(api)),
 			jwt.WithExpirationRequired(), jwt.WithTimeFunc(now),
-		),
+		)
 	}
+	return t
 }
 
 // Issue makes an access token for the actor's session; it ends at expires.
 func (t *Tokens) Issue(a Actor) (token string, expires time.Time, err error) {
-	now := t.now()
-	expires = now.Add(t.ttl).Truncate(time.Second)
-	claims := wireClaims{
-		RegisteredClaims: jwt.RegisteredClaims{
-			Issuer: issuer, Audience: jwt.ClaimStrings{audience}, Subject: a.UserID,
-			IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(expires),
-		},
-		Session: strconv.FormatInt(a.Session, 10), Role: a.Role,
+	return t.sign(jwt.MapClaims{"role": a.Role}, a, audienceNative, t.ttl)
+}
+
+// IssueOlder makes a token of an older API for the actor's session. Its clients read more out of a token than whose it
+// is: shown stands beside the claims that count, none of which it can set. It is for those clients alone; nothing of
+// it is believed when the token comes back.
+func (t *Tokens) IssueOlder(a Actor, api Audience, ttl time.Duration, shown map[string]any) (token string, expires time.Time, err error) {
+	claims := jwt.MapClaims{}
+	for name, value := range shown {
+		if !slices.Contains(counting, name) {
+			claims[name] = value
+		}
 	}
-	token, err = jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString(t.secrets[0])
+	return t.sign(claims, a, api, ttl)
+}
+
+// counting are the claims that decide whether a token counts, and whose it is (RFC 7519, 4.1).
+var counting = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid"}
+
+func (t *Tokens) sign(claims jwt.MapClaims, a Actor, api Audience, ttl time.Duration) (string, time.Time, error) {
+	now := t.now()
+	expires := now.Add(ttl).Truncate(time.Second)
+	maps.Copy(claims, jwt.MapClaims{
+		"iss": issuer, "aud": jwt.ClaimStrings{string(api)}, "sub": a.UserID, "sid": strconv.FormatInt(a.Session, 10),
+		"iat": jwt.NewNumericDate(now), "exp": jwt.NewNumericDate(expires),
+	})
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString(t.secrets[0])
 	if err != nil {
 		return "", time.Time{}, fmt.Errorf("sign access token: %w", err)
 	}
 	return token, expires, nil
 }
 
-// Verify gives the claims of a token that holds now, ErrToken otherwise.
+// Verify gives the claims of an access token that holds now, ErrToken otherwise.
 func (t *Tokens) Verify(token string) (Claims, error) {
+	c, err := t.verify(token, audienceNative)
+	if err == nil && !c.Role.Valid() {
+		return Claims{}, ErrToken
+	}
+	return c, err
+}
+
+// VerifyOlder is Verify for a token of an older API. The role is not among its claims: only the database tells it.
+func (t *Tokens) VerifyOlder(token string, api Audience) (Claims, error) {
+	c, err := t.verify(token, api)
+	c.Role = ""
+	return c, err
+}
+
+func (t *Tokens) verify(token string, api Audience) (Claims, error) {
+	parser, known := t.parsers[api]
+	if !known {
+		return Claims{}, ErrToken
+	}
 	for _, secret := range t.secrets {
 		var c wireClaims
-		_, err := t.parser.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return secret, nil })
+		_, err := parser.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return secret, nil })
 		if errors.Is(err, jwt.ErrTokenSignatureInvalid) {
 			continue // perhaps signed with an older secret
 		}
 		session, bad := strconv.ParseInt(c.Session, 10, 64)
-		if err != nil || bad != nil || c.Subject == "" || !c.Role.Valid() {
+		if err != nil || bad != nil || c.Subject == "" {
 			return Claims{}, ErrToken
 		}
-		return Claims{UserID: c.Subject, Session: session, Role: c.Role, Expires: c.ExpiresAt.Time}, nil
+		role, _ := c.Role.(string)
+		return Claims{UserID: c.Subject, Session: session, Role: Role(role), Expires: c.ExpiresAt.Time}, nil
 	}
 	return Claims{}, ErrToken
 }

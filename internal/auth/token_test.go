@@ -111,6 +111,55 @@ func TestTokens_Verify_Refused(t *testing.T) {
 	}
 }
 
+func TestTokens_IssueOlder_VerifyOlder(t *testing.T) {
+	t.Parallel()
+	now := noon
+	tokens := auth.NewTokens([][]byte{newSecret}, time.Minute, func() time.Time { return now })
+	token, expires, err := tokens.IssueOlder(ann, auth.AudiencePMS, 12*time.Hour, map[string]any{
+		"userId": 7, "role": 3, "name": "Ann", "sub": "ADM0000000000", "sid": "1", "aud": "housecall.api", "exp": 9999999999, "nbf": 9999999999,
+	})
+	require.NoError(t, err)
+	require.Equal(t, noon.Add(12*time.Hour), expires)
+	now = expires.Add(-time.Second)
+	c, err := tokens.VerifyOlder(token, auth.AudiencePMS)
+	require.NoError(t, err)
+	require.Equal(t, auth.Claims{UserID: ann.UserID, Session: ann.Session, Expires: c.Expires}, c, "what is shown does not come back")
+	require.True(t, expires.Equal(c.Expires))
+
+	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
+	require.NoError(t, err)
+	require.JSONEq(t, fmt.Sprintf(`{"iss":"housecall","aud":["housecall.pms"],"sub":"PAT0123456789","sid":"42","iat":%d,"exp":%d,
+		"userId":7,"role":3,"name":"Ann"}`, noon.Unix(), expires.Unix()), string(payload), "old clients read it")
+
+	now = expires
+	_, err = tokens.VerifyOlder(token, auth.AudiencePMS)
+	require.ErrorIs(t, err, auth.ErrToken)
+}
+
+// Each API takes its own tokens only.
+func TestTokens_OneAudience(t *testing.T) {
+	t.Parallel()
+	tokens := auth.NewTokens([][]byte{newSecret}, time.Minute, at(noon))
+	native, _, err := tokens.Issue(ann)
+	require.NoError(t, err)
+	made := map[auth.Audience]string{}
+	for _, api := range []auth.Audience{auth.AudiencePMS, auth.AudienceHMS} {
+		// A role that a native token could have.
+		made[api], _, err = tokens.IssueOlder(ann, api, time.Hour, map[string]any{"role": auth.Admin})
+		require.NoError(t, err)
+		_, err = tokens.Verify(made[api])
+		require.ErrorIs(t, err, auth.ErrToken, "%s on the native API", api)
+		_, err = tokens.VerifyOlder(native, api)
+		require.ErrorIs(t, err, auth.ErrToken, "a native token on %s", api)
+		_, err = tokens.VerifyOlder(made[api], "housecall.other")
+		require.ErrorIs(t, err, auth.ErrToken, "an API that is not there")
+	}
+	_, err = tokens.VerifyOlder(made[auth.AudiencePMS], auth.AudienceHMS)
+	require.ErrorIs(t, err, auth.ErrToken)
+	_, err = tokens.VerifyOlder(made[auth.AudienceHMS], auth.AudiencePMS)
+	require.ErrorIs(t, err, auth.ErrToken)
+}
+
 func FuzzTokens_Verify(f *testing.F) {
 	tokens := auth.NewTokens([][]byte{newSecret, oldSecret}, time.Minute, at(noon))
 	valid, _, err := tokens.Issue(ann)

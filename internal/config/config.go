@@ -39,6 +39,10 @@ type Config struct {
 	RefreshTTL   time.Duration `env:"REFRESH_TTL" envDefault:"720h" help:"how long a session lives without being refreshed"`
 	InviteTTL    time.Duration `env:"INVITE_TTL" envDefault:"168h" help:"how long an invitation of a doctor can be accepted"`
 
+	LegacyPMS bool          `env:"LEGACY_PMS" envDefault:"true" help:"whether the older API of the Patient Management System (/web) is served"`
+	LegacyHMS bool          `env:"LEGACY_HMS" envDefault:"true" help:"whether the older API of the Health Management System (/api/auth, /api/patient, /api/doctor, /api/admin) is served"`
+	LegacyTTL time.Duration `env:"LEGACY_TTL" envDefault:"12h" help:"how long a sign-in to an older API lives; its clients cannot refresh"`
+
 	AllowedOrigins []string `env:"ALLOWED_ORIGINS" help:"comma-separated further origins that may call REST (CORS) and open sockets, such as https://clinic.example"`
 	TrustedProxies []string `env:"TRUSTED_PROXIES" help:"comma-separated addresses or CIDR ranges of load balancers whose X-Forwarded-For is believed"`
 
@@ -190,6 +194,8 @@ func describe(t reflect.Type) string {
 		return "duration such as 15m or 72h"
 	case t.Kind() == reflect.Int:
 		return "whole number"
+	case t.Kind() == reflect.Bool:
+		return "yes or no: true or false"
 	default:
 		return t.String()
 	}

@@ -69,6 +69,7 @@ func (c Config) validateNumbers(v *problems) {
 		{"ACCESS_TTL", c.AccessTTL},
 		{"REFRESH_TTL", c.RefreshTTL},
 		{"INVITE_TTL", c.InviteTTL},
+		{"LEGACY_TTL", c.LegacyTTL},
 		{"BOOKING_HORIZON", c.BookingHorizon},
 		{"REQUEST_TIMEOUT", c.RequestTimeout},
 		{"SHUTDOWN_TIMEOUT", c.ShutdownTimeout},

@@ -67,6 +67,7 @@ type Server struct {
 	origins  map[string]bool
 	proxies  []netip.Prefix
 	draining atomic.Bool
+	dialects []dialect
 	// naming is the room whose route is being registered; see schemaName. Routes are registered before Serve.
 	naming string
 }

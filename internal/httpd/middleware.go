@@ -66,10 +66,10 @@ func (s *Server) guarded(c *fiber.Ctx) (err error) {
 	return c.Next()
 }
 
-// answer writes the problem; whatever a handler had begun to write is dropped.
+// answer writes the error; whatever a handler had begun to write is dropped.
 func (s *Server) answer(c *fiber.Ctx, err error) {
 	c.Response().ResetBody()
-	if failed := Problem(c, err); failed != nil {
+	if failed := s.write(c, err); failed != nil {
 		c.Status(http.StatusInternalServerError)
 		if r := requestFrom(c.UserContext()); r != nil {
 			r.cause = fmt.Errorf("encode problem: %w", failed)
