@@ -69,6 +69,11 @@ func (s *Service) ByIDs(ctx context.Context, db postgres.DB, ids ...int64) (map[
 	return out, nil
 }
 
+// Lookup is ByIDs outside a transaction.
+func (s *Service) Lookup(ctx context.Context, ids ...int64) (map[int64]Doctor, error) {
+	return s.ByIDs(ctx, s.pool, ids...)
+}
+
 // Lock takes the doctor's row until the transaction ends. Booking takes it first, so that all that changes one
 // doctor's day stands in one line; errs.NotFound without a profile.
 func (s *Service) Lock(ctx context.Context, tx *postgres.Tx, doctorID int64) error {
