@@ -292,3 +292,18 @@ func (l *logBook) text() string {
 	defer l.mu.Unlock()
 	return l.buf.String()
 }
+
+// status is call for other goroutines than the test's own: 0 where there was no answer.
+func (w *world) status(token, method, path, body string) int {
+	req, err := http.NewRequestWithContext(context.Background(), method, w.url+path, strings.NewReader(body))
+	if err != nil {
+		return 0
+	}
+	req.Header.Set("auth-token", token)
+	res, err := w.http.Do(req)
+	if err != nil {
+		return 0
+	}
+	defer res.Body.Close()
+	return res.StatusCode
+}
