@@ -16,6 +16,7 @@ import (
 	"housecall/internal/config"
 	"housecall/internal/doctor"
 	"housecall/internal/httpd"
+	"housecall/internal/legacy/hms"
 	"housecall/internal/patient"
 	"housecall/internal/postgres"
 	"housecall/internal/schedule"
@@ -59,6 +60,12 @@ func (a *App) wire(registry *prometheus.Registry) error {
 	appointment.Routes(a.http, appointments)
 	chat.Routes(a.http, a.chat)
 	chat.Mount(a.http, a.chat)
+	if a.cfg.LegacyHMS {
+		hms.Routes(a.http, hms.Rooms{
+			Accounts: accounts, Doctors: doctors, Patients: patients, Appointments: appointments, Counter: appointments, Chat: a.chat,
+			Now: time.Now,
+		})
+	}
 	return nil
 }
 
