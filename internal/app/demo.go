@@ -89,7 +89,8 @@ func (a *App) seedUser(ctx context.Context, u DemoUser) error {
 	if _, err := a.doctors.Change(ctx, made, made.UserID, d.Version, change); err != nil {
 		return err
 	}
-	rules, err := a.doctors.SetRules(ctx, made, made.UserID, schedule.FirstVersion, a.cfg.ClinicZone, u.slotMinutes)
+	rules, err := a.doctors.SetRules(ctx, made, made.UserID, schedule.FirstVersion,
+		schedule.RuleChange{TimeZone: &a.cfg.ClinicZone, SlotMinutes: &u.slotMinutes})
 	if err != nil {
 		return err
 	}

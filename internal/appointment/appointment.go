@@ -18,11 +18,32 @@ type Conversations interface {
 	// Append adds a system event to the appointment's conversation, making the conversation if it has none yet.
 	// It locks the conversation's row, so a transaction calls it last, with the appointment's row locked before.
 	Append(ctx context.Context, tx *postgres.Tx, appointmentID int64, text string) error
+	// Regroup is Append for an event after which others take part: whoever listens is asked anew for his right to.
+	Regroup(ctx context.Context, tx *postgres.Tx, appointmentID int64, text string) error
 	// Close closes the appointment's conversation, with a system event that says why; one that is closed, or was never
 	// made, stays as it is. It locks like Append.
 	Close(ctx context.Context, tx *postgres.Tx, appointmentID int64, text string) error
 	// ClosedAt tells when each of the conversations was closed by its doctor; those still open are not in the map.
 	ClosedAt(ctx context.Context, db postgres.DB, appointmentIDs []int64) (map[int64]time.Time, error)
+}
+
+// Notices tells people outside of the conversation what became of their appointments. Both are called in the
+// transaction of what they tell of, and must not lock anything that a booking locks.
+type Notices interface {
+	// Moved tells of a move.
+	Moved(ctx context.Context, tx *postgres.Tx, n Notice) error
+	// Offered tells a waiting patient that a time is kept for him.
+	Offered(ctx context.Context, tx *postgres.Tx, o Offer) error
+}
+
+// Notice is a move that was made: Appointment is as of after it, its participants without names.
+type Notice struct {
+	Appointment
+	Action string // as history has it
+	Before Status // empty for a new one
+	By     int64  // users.id of who did it; 0: the system
+	// FormerDoctor is who handed it over, 0 unless it was.
+	FormerDoctor int64
 }
 
 // Status is where an appointment stands in its life. It is stored and sent as is.
@@ -65,13 +86,14 @@ const (
 	moveCancel     move = "cancel"
 	moveExpire     move = "expire"
 	moveReschedule move = "reschedule"
+	moveAskAnew    move = "reschedule_request" // by the patient: the doctor confirms anew
 	moveComplete   move = "complete"
 	moveNoShow     move = "no_show"
 	moveHandOver   move = "hand_over"
 )
 
 // transitions is the whole life cycle: which move leads from which status to which. What is not in it is refused.
-// A booking begins at Pending and so has no row.
+// A booking begins at Pending, or at Booked where nobody has to confirm it, and so has no row.
 var transitions = []struct {
 	move     move
 	from, to Status
@@ -83,6 +105,8 @@ var transitions = []struct {
 	{moveExpire, Pending, Expired},
 	{moveReschedule, Pending, Pending},
 	{moveReschedule, Booked, Booked},
+	{moveAskAnew, Pending, Pending},
+	{moveAskAnew, Booked, Pending},
 	{moveComplete, Booked, Completed},
 	{moveNoShow, Booked, NoShow},
 	{moveHandOver, Pending, Pending},
@@ -113,7 +137,7 @@ type Person struct {
 
 // Appointment is one appointment with its two participants. StartsAt and EndsAt are both nil for a request
 // without a time; Reason is the patient's, Note the doctor's at confirmation, EndReason that of a rejection or
-// cancellation. Version grows by one with every change.
+// cancellation, Summary (clinical) and FollowUpOn the doctor's at completion. Version grows by one with every change.
 type Appointment struct {
 	ID                      int64  // never shown outside
 	PublicID                string // APP…
@@ -121,6 +145,8 @@ type Appointment struct {
 	Patient, Doctor         Person
 	StartsAt, EndsAt        *time.Time
 	Reason, Note, EndReason string
+	Summary                 string
+	FollowUpOn              *time.Time // a date: midnight in UTC
 	CompletedAt             *time.Time
 	Version                 int
 	CreatedAt, UpdatedAt    time.Time
@@ -176,6 +202,7 @@ const (
 	patientSide side = "patient"
 	doctorSide  side = "doctor"
 	clinicSide  side = "clinic"
+	systemSide  side = "system" // time alone
 )
 
 // sideOf tells where the actor stands: participants first, then admins, who act for the clinic.

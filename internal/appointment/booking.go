@@ -7,43 +7,56 @@ import (
 	"time"
 
 	"housecall/internal/auth"
-	"housecall/internal/doctor"
 	"housecall/internal/errs"
-	"housecall/internal/patient"
 	"housecall/internal/postgres"
 	"housecall/internal/schedule"
 )
 
 // Booking is a request for an appointment. Doctor and Patient are public ids: a patient leaves Patient empty, a
-// doctor may leave Doctor empty. StartsAt nil asks for any time.
+// doctor may leave Doctor empty. Specialization, in the place of Doctor, means any doctor who has it. StartsAt nil asks
+// for any time. HoldID names a hold of the actor, who is the patient; it says with whom and when.
 type Booking struct {
-	Doctor, Patient string
-	StartsAt        *time.Time
-	Reason          string
+	Doctor, Patient, Specialization string
+	HoldID                          string
+	StartsAt                        *time.Time
+	Reason                          string
+	// Booked asks for an appointment that nobody has to confirm, whatever the doctor's rules say: an older API promised it.
+	Booked bool
 }
 
 // Book opens a request: patients for themselves, doctors for a patient of theirs (see parties) with
-// themselves, admins for anyone. It holds its time from then on. Refusals: the 422 of the rule that the time breaks (see schedule.Check) and 409
-// slot_taken or patient_busy, all with alternatives; 409 open_request_limit; 409
-// patient_unavailable for one who was disabled just now.
+// themselves, admins for anyone. It holds its time from then on. Where the doctor's rules say so, it is BOOKED at once.
+// With a specialization the doctor with the fewest appointments on that day is chosen. Refusals: the 422 of the rule
+// that the time breaks (see schedule.Check) and 409 slot_taken, slot_day_full or patient_busy, all with alternatives;
+// 409 open_request_limit; 409 patient_unavailable for one who was disabled just now; 404 for a hold that is not his or
+// has expired.
 func (s *Service) Book(ctx context.Context, actor auth.Actor, b Booking) (Appointment, error) {
 	reason, err := clean("body.reason", b.Reason, MaxReason)
 	if err != nil {
 		return Appointment{}, err
+	}
+	if b.HoldID != "" {
+		if b, err = s.held(ctx, actor, b); err != nil {
+			return Appointment{}, err
+		}
 	}
 	p, d, err := s.parties(ctx, actor, b)
 	if err != nil {
 		return Appointment{}, err
 	}
 	draft := Appointment{
-		Status: Pending, StartsAt: utc(b.StartsAt), Reason: reason,
-		Patient: Person{ID: p.ID, UserID: p.UserID, Name: p.Name},
-		Doctor:  Person{ID: d.ID, UserID: d.UserID, Name: d.Name, Specialization: d.Specialization},
+		Status: Pending, StartsAt: utc(b.StartsAt), Reason: reason, Patient: Person{ID: p.ID, UserID: p.UserID, Name: p.Name},
+		Doctor: Person{ID: d.ID, UserID: d.UserID, Name: d.Name, Specialization: d.Specialization},
 	}
-	c := change{move: moveBook, actor: actor, side: draft.sideOf(actor)}
+	if d.ID == 0 {
+		return s.bookAny(ctx, actor, b, draft)
+	}
 	var a Appointment
 	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
-		a, err = s.book(ctx, tx, draft, c)
+		if err := s.lockActive(ctx, tx, draft.Doctor); err != nil {
+			return err
+		}
+		a, err = s.book(ctx, tx, draft, b, actor)
 		return err
 	})
 	if err != nil {
@@ -52,71 +65,53 @@ func (s *Service) Book(ctx context.Context, actor auth.Actor, b Booking) (Appoin
 	return a, nil
 }
 
-// parties tells who books with whom. A doctor's patients are those assigned to him and his own by appointment (see
-// Care): anyone else is as if he were not there, so that public ids cannot be tried for names.
-func (s *Service) parties(ctx context.Context, actor auth.Actor, b Booking) (patient.Patient, doctor.Doctor, error) {
-	var none patient.Patient
-	switch actor.Role {
-	case auth.Patient:
-		if b.Patient != "" && b.Patient != actor.UserID {
-			return none, doctor.Doctor{}, errs.Missing("patient")
-		}
-		b.Patient = actor.UserID
-	case auth.Doctor:
-		if b.Doctor != "" && b.Doctor != actor.UserID {
-			return none, doctor.Doctor{}, errs.New(errs.Forbidden, "forbidden", "A doctor books for patients with himself only.")
-		}
-		b.Doctor = actor.UserID
+// bookAny books with any doctor of a specialization.
+func (s *Service) bookAny(ctx context.Context, actor auth.Actor, b Booking, draft Appointment) (a Appointment, err error) {
+	if b.StartsAt == nil {
+		return a, errs.InvalidField("body.startsAt", "is required with a specialization: choose a free slot")
 	}
-	if b.Patient == "" {
-		return none, doctor.Doctor{}, errs.InvalidField("body.patientId", "is required: say for whom to book")
-	}
-	if b.Doctor == "" {
-		return none, doctor.Doctor{}, errs.InvalidField("body.doctorId", "is required")
-	}
-	d, err := s.doctors.Resolve(ctx, s.pool, b.Doctor)
-	if err != nil {
-		return none, doctor.Doctor{}, err
-	}
-	p, err := s.patients.Resolve(ctx, s.pool, b.Patient)
-	if err != nil {
-		return none, doctor.Doctor{}, err
-	}
-	if !p.Active {
-		return none, doctor.Doctor{}, errs.Missing("patient")
-	}
-	if p.ID == d.ID {
-		return none, doctor.Doctor{}, errs.InvalidField("body.patientId", "must not be the doctor himself")
-	}
-	if actor.Role == auth.Doctor {
-		if err := s.ownPatient(ctx, d.ID, p); err != nil {
-			return none, doctor.Doctor{}, err
-		}
-	}
-	return p, d, nil
+	err = s.withAny(ctx, b.Specialization, draft.Patient.ID, *b.StartsAt, func(tx *postgres.Tx, d Person) error {
+		draft.Doctor = d
+		a, err = s.book(ctx, tx, draft, b, actor)
+		return err
+	})
+	return a, err
 }
 
-// ownPatient is errs.Missing unless the patient is assigned to the doctor or his by appointment.
-func (s *Service) ownPatient(ctx context.Context, doctorID int64, p patient.Patient) error {
-	if p.Doctor != nil && p.Doctor.ID == doctorID {
-		return nil
+// held fills a booking from the hold that it names. What it says itself must agree.
+func (s *Service) held(ctx context.Context, actor auth.Actor, b Booking) (Booking, error) {
+	h, err := holdOf(ctx, s.pool, actor.ID, b.HoldID, s.now())
+	if err != nil {
+		return b, err
 	}
-	cares, err := caresFor(ctx, s.pool, doctorID, p.ID)
-	if err == nil && !cares {
-		err = errs.Missing("patient")
+	doctors, err := s.doctors.ByIDs(ctx, s.pool, h.DoctorID)
+	if err != nil {
+		return b, err
 	}
+	switch of := doctors[h.DoctorID]; {
+	case b.Doctor != "" && b.Doctor != of.UserID:
+		return b, errs.InvalidField("body.doctorId", "is not the doctor of the hold")
+	case b.StartsAt != nil && !b.StartsAt.Equal(h.StartsAt):
+		return b, errs.InvalidField("body.startsAt", "is not the time of the hold")
+	default:
+		starts := h.StartsAt
+		b.Doctor, b.Specialization, b.StartsAt = of.UserID, "", &starts
+	}
+	return b, nil
+}
+
+// lockActive takes the doctor's row, and looks again whether he is one: he may have left while we waited.
+func (s *Service) lockActive(ctx context.Context, tx *postgres.Tx, d Person) error {
+	if err := s.doctors.Lock(ctx, tx, d.ID); err != nil {
+		return err
+	}
+	_, err := s.doctors.Find(ctx, tx, d.UserID)
 	return err
 }
 
-// book opens the request with the doctor's row and then, if he asks himself, the patient's requests held, in this order everywhere.
-func (s *Service) book(ctx context.Context, tx *postgres.Tx, a Appointment, c change) (Appointment, error) {
-	if err := s.doctors.Lock(ctx, tx, a.Doctor.ID); err != nil {
-		return a, err
-	}
-	// Both may have left while we waited.
-	if _, err := s.doctors.Find(ctx, tx, a.Doctor.UserID); err != nil {
-		return a, err
-	}
+// book opens the request with the doctor's row held; it takes the patient's requests after it, in this order everywhere.
+func (s *Service) book(ctx context.Context, tx *postgres.Tx, a Appointment, b Booking, actor auth.Actor) (Appointment, error) {
+	c := change{move: moveBook, actor: actor, side: a.sideOf(actor)}
 	if err := s.activePatient(ctx, tx, a.Patient.ID); err != nil {
 		return a, err
 	}
@@ -124,14 +119,18 @@ func (s *Service) book(ctx context.Context, tx *postgres.Tx, a Appointment, c ch
 	if err != nil {
 		return a, err
 	}
+	if err := lockRequests(ctx, tx, a.Patient.ID); err != nil {
+		return a, err
+	}
 	if a.StartsAt != nil {
-		if err := schedule.Check(rules, *a.StartsAt, s.now(), s.cfg.BookingHorizon); err != nil {
+		if a, err = s.place(ctx, tx, rules, a, b.HoldID); err != nil {
 			return a, err
 		}
-		ends := a.StartsAt.Add(time.Duration(rules.SlotMinutes) * time.Minute)
-		a.EndsAt = &ends
+		if b.Booked || rules.AutoConfirm {
+			a.Status = Booked
+		}
 	}
-	if c.side == patientSide {
+	if c.side == patientSide && a.Status == Pending {
 		if err := s.limitRequests(ctx, tx, a.Patient.ID); err != nil {
 			return a, err
 		}
@@ -139,10 +138,32 @@ func (s *Service) book(ctx context.Context, tx *postgres.Tx, a Appointment, c ch
 	if a, err = insertNew(ctx, tx, a); err != nil {
 		return a, err
 	}
-	if err := settleClaim(ctx, tx, a); err != nil {
+	if err := settleClaim(ctx, tx, rules, a); err != nil {
 		return a, err
 	}
-	return a, s.tell(ctx, tx, a, "", c, rules.Location)
+	return a, s.tell(ctx, tx, a, Appointment{}, c, rules.Location)
+}
+
+// place gives the request its end and makes room for it. What was held has been judged by the rules when it was.
+func (s *Service) place(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, a Appointment, holdID string) (Appointment, error) {
+	var slot schedule.Slot
+	if holdID != "" {
+		h, err := holdOf(ctx, tx, a.Patient.ID, holdID, s.now())
+		if err != nil {
+			return a, err // it expired while we waited
+		}
+		slot = schedule.Slot{StartsAt: h.StartsAt.UTC(), EndsAt: h.EndsAt.UTC()}
+	} else {
+		var err error
+		if slot, err = s.bookable(ctx, tx, rules, a.Patient.ID, *a.StartsAt, 0); err != nil {
+			return a, err
+		}
+	}
+	if slot.StartsAt.Before(s.now()) {
+		return a, errPast
+	}
+	a.StartsAt, a.EndsAt = &slot.StartsAt, &slot.EndsAt
+	return a, s.makeRoom(ctx, tx, a.Doctor.ID, a.Patient.ID, slot, true)
 }
 
 // insertNew stores a new request under a fresh public id.
@@ -160,7 +181,7 @@ func insertNew(ctx context.Context, tx *postgres.Tx, a Appointment) (Appointment
 // limitRequests refuses a patient who asks for one more than he may have open; what others book for him is theirs to
 // bound.
 func (s *Service) limitRequests(ctx context.Context, tx *postgres.Tx, patientID int64) error {
-	open, err := lockRequests(ctx, tx, patientID, s.now())
+	open, err := countRequests(ctx, tx, patientID, s.now())
 	if err != nil {
 		return err
 	}

@@ -153,7 +153,7 @@ func TestService_Book_alternativesAreFreeForBoth(t *testing.T) {
 	require.ErrorAs(t, err, &e)
 	require.Equal(t, "slot_taken", e.Code)
 	var starts []time.Time
-	for _, s := range e.Extra["alternatives"].([]appointment.Slot) {
+	for _, s := range e.Extra["alternatives"].([]appointment.Alternative) {
 		starts = append(starts, s.StartsAt.UTC())
 	}
 	require.Equal(t, []time.Time{at(10, 0), at(11, 30), at(12, 0), at(12, 30), at(13, 0)}, starts)

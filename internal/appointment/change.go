@@ -2,6 +2,7 @@ package appointment
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"housecall/internal/audit"
@@ -13,13 +14,22 @@ import (
 
 // change is one move that somebody wants to make.
 type change struct {
-	move     move
-	actor    auth.Actor
-	side     side // on whose behalf; authorize fills it in where a user acts
-	version  int  // that the actor saw; 0: any
-	startsAt *time.Time
-	note     string
-	reason   string
+	move       move
+	actor      auth.Actor
+	side       side // on whose behalf; authorize fills it in where a user acts
+	version    int  // that the actor saw; 0: any
+	startsAt   *time.Time
+	note       string
+	reason     string
+	summary    string
+	followUpOn *time.Time
+	successor  successor // of a hand-over
+}
+
+// successor is a doctor who takes over, with his rules.
+type successor struct {
+	Person
+	rules schedule.Rules
 }
 
 // change makes the move in a transaction of its own, with the appointment's row held.
@@ -27,38 +37,59 @@ func (s *Service) change(ctx context.Context, publicID string, c change) (Appoin
 	var a Appointment
 	err := s.pool.InTx(ctx, func(tx *postgres.Tx) error {
 		var err error
-		if a, err = s.hold(ctx, tx, publicID, c.move); err != nil {
+		if a, err = s.keep(ctx, tx, publicID, c); err != nil {
 			return err
 		}
-		if c, err = c.authorize(a); err != nil {
+		made, err := s.authorize(c, a)
+		if err != nil {
 			return err
 		}
 		rules, err := s.rules(ctx, tx, a.Doctor.ID)
 		if err != nil {
 			return err
 		}
-		a, err = s.apply(ctx, tx, rules, a, c)
+		a, err = s.apply(ctx, tx, rules, a, made)
 		return err
 	})
 	if err != nil {
-		return Appointment{}, s.worded(ctx, err, wish{doctorID: a.Doctor.ID, patientID: a.Patient.ID, startsAt: first(c.startsAt, a.StartsAt)})
+		return Appointment{}, s.worded(ctx, err, wish{
+			doctorID: a.Doctor.ID, patientID: a.Patient.ID, except: a.ID, startsAt: first(c.startsAt, a.StartsAt),
+		})
 	}
 	return s.named(ctx, a)
 }
 
-// hold reads an appointment and keeps its row. A confirmation takes the doctor's row before it, in the order of a
-// booking: it may claim another time, and must not book with a doctor who is just being released.
-func (s *Service) hold(ctx context.Context, tx *postgres.Tx, publicID string, m move) (Appointment, error) {
-	if m == moveConfirm {
-		a, err := byPublicID(ctx, tx, publicID)
-		if err != nil {
-			return Appointment{}, err
-		}
-		if err := s.doctors.Lock(ctx, tx, a.Doctor.ID); err != nil {
+// claims tells whether a move may take another time, or the time of another doctor.
+func (m move) claims() bool {
+	return m == moveConfirm || m == moveReschedule || m == moveAskAnew || m == moveHandOver
+}
+
+// keep reads an appointment and keeps its row for a change. One that may claim time takes the doctors' rows before it,
+// in the order of their keys and as a booking does: it must not meet a booking half way, nor a doctor who is just being
+// released.
+func (s *Service) keep(ctx context.Context, tx *postgres.Tx, publicID string, c change) (Appointment, error) {
+	if !c.move.claims() {
+		return locked(ctx, tx, publicID)
+	}
+	seen, err := byPublicID(ctx, tx, publicID)
+	if err != nil {
+		return Appointment{}, err
+	}
+	keys := []int64{seen.Doctor.ID}
+	if c.successor.ID != 0 {
+		keys = append(keys, c.successor.ID)
+	}
+	slices.Sort(keys)
+	for _, id := range slices.Compact(keys) {
+		if err := s.doctors.Lock(ctx, tx, id); err != nil {
 			return Appointment{}, err
 		}
 	}
-	return locked(ctx, tx, publicID)
+	a, err := locked(ctx, tx, publicID)
+	if err == nil && a.Doctor.ID != seen.Doctor.ID {
+		err = errs.ErrStale // handed over while we waited: the wrong doctor's row is held
+	}
+	return a, err
 }
 
 func first(times ...*time.Time) *time.Time {
@@ -72,19 +103,36 @@ func first(times ...*time.Time) *time.Time {
 
 // authorize fills in the side on which the actor stands, or refuses: a stranger does not learn that the
 // appointment is there, and a stale view is refused before the state is looked at.
-func (c change) authorize(a Appointment) (change, error) {
+func (s *Service) authorize(c change, a Appointment) (change, error) {
 	c.side = a.sideOf(c.actor)
 	switch {
 	case c.side == nobody:
 		return c, errs.Missing("appointment")
-	case c.side == patientSide && c.move != moveCancel:
+	case c.side == patientSide && c.move != moveCancel && c.move != moveReschedule:
+		return c, errs.ErrForbidden
+	case c.side != clinicSide && c.move == moveHandOver:
 		return c, errs.ErrForbidden
 	case c.version != 0 && c.version != a.Version:
 		return c, errs.ErrStale
-	case c.side != patientSide && c.move != moveConfirm && c.reason == "":
+	case c.side != patientSide && (c.move == moveReject || c.move == moveCancel) && c.reason == "":
 		return c, errs.InvalidField("body.reason", "is required: the patient is told why")
+	case c.side == patientSide:
+		return c, s.inTime(a)
 	}
 	return c, nil
+}
+
+// inTime refuses a patient who wants to call off or move a booked appointment after the time at which he could.
+func (s *Service) inTime(a Appointment) error {
+	if a.Status != Booked {
+		return nil
+	}
+	until := a.StartsAt.Add(-s.cfg.CancellationWindow)
+	if !s.now().After(until) {
+		return nil
+	}
+	return errs.New(errs.Conflict, "too_late", "It is too late to change this appointment here. Ask the doctor or the clinic.").
+		With("until", until)
 }
 
 // role is in which part the actor stands in the history: that of his side, since a participant stays one whatever
@@ -106,29 +154,54 @@ func (c change) role() auth.Role {
 // apply makes the move on an appointment whose row the transaction holds, with all that belongs to it, by its
 // doctor's rules. The returned appointment is the one that was read when it fails.
 func (s *Service) apply(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, read Appointment, c change) (Appointment, error) {
+	if c.move == moveReschedule && c.side == patientSide && !(rules.AutoConfirm && read.Status == Booked) {
+		c.move = moveAskAnew
+	}
 	to, err := read.Status.after(c.move)
 	if err != nil {
 		return read, err
 	}
 	a := read
 	a.Status, a.EndReason, a.Version, a.UpdatedAt = to, c.reason, read.Version+1, tx.Now()
-	if c.move == moveConfirm {
-		if err := s.active(ctx, tx, a); err != nil {
-			return read, err
-		}
-		a.Note = c.note
-		if a.StartsAt, a.EndsAt, err = c.time(read, rules, s.now(), s.cfg.BookingHorizon); err != nil {
-			return read, err
-		}
+	if a, err = s.shape(ctx, tx, rules, a, c); err != nil {
+		return read, err
 	}
 	if err := update(ctx, tx, a, read.Status, read.Version); err != nil {
 		return read, err
 	}
-	if err := settleClaim(ctx, tx, a); err != nil {
+	mine := rules
+	if c.move == moveHandOver {
+		mine = c.successor.rules
+	}
+	if err := settleClaim(ctx, tx, mine, a); err != nil {
 		return read, err
 	}
-	if err := s.tell(ctx, tx, a, read.Status, c, rules.Location); err != nil {
+	if err := s.offerFreed(ctx, tx, rules, read, a); err != nil {
 		return read, err
+	}
+	if err := s.tell(ctx, tx, a, read, c, mine.Location); err != nil {
+		return read, err
+	}
+	return a, nil
+}
+
+// shape gives the appointment what a move brings beside the status, or says why it cannot be made.
+func (s *Service) shape(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, a Appointment, c change) (Appointment, error) {
+	switch c.move {
+	case moveConfirm:
+		if err := s.active(ctx, tx, a); err != nil {
+			return a, err
+		}
+		a.Note = c.note
+		return s.confirmed(ctx, tx, rules, a, c)
+	case moveReschedule, moveAskAnew:
+		return s.moved(ctx, tx, rules, a, c)
+	case moveComplete:
+		return s.completed(a, rules, c)
+	case moveNoShow:
+		return a, s.started(a)
+	case moveHandOver:
+		return s.handedOver(ctx, tx, a, c)
 	}
 	return a, nil
 }
@@ -157,62 +230,42 @@ func (s *Service) activePatient(ctx context.Context, tx *postgres.Tx, patientID 
 	return nil
 }
 
-// time gives the time of a confirmation: the doctor's, which may be off his grid but keeps whole minutes and the
-// booking horizon, else the requested one.
-func (c change) time(read Appointment, r schedule.Rules, now time.Time, horizon time.Duration) (starts, ends *time.Time, err error) {
-	if c.startsAt == nil {
-		switch {
-		case read.StartsAt == nil:
-			return nil, nil, errs.InvalidField("body.startsAt", "is required: the patient asked without a time")
-		case !read.EndsAt.After(now):
-			return nil, nil, errs.InvalidField("body.startsAt", "is required: the requested time has passed")
-		}
-		return read.StartsAt, read.EndsAt, nil
-	}
-	from := c.startsAt.UTC()
-	if !from.Equal(from.Truncate(time.Minute)) {
-		return nil, nil, errs.InvalidField("body.startsAt", "must be a whole minute")
-	}
-	if from.After(now.Add(horizon)) {
-		return nil, nil, tooFar()
-	}
-	// To the minute, as people give times: "now" is not yet past.
-	if from.Before(now.Truncate(time.Minute)) {
-		return nil, nil, errs.InvalidField("body.startsAt", "must not be in the past")
-	}
-	to := from.Add(time.Duration(r.SlotMinutes) * time.Minute)
-	return &from, &to, nil
-}
-
-// tooFar is schedule.Check's refusal for a time that need not be on the grid.
-func tooFar() error {
-	const message = "The time lies further ahead than can be booked."
-	e := errs.New(errs.Invalid, "slot_too_far", message)
-	e.Fields = []errs.Field{{Path: "body.startsAt", Message: message}}
-	return e
-}
-
-// settleClaim makes the claim agree with the appointment: a live one holds its time, any other none.
-func settleClaim(ctx context.Context, tx *postgres.Tx, a Appointment) error {
+// settleClaim makes the claim agree with the appointment: a live one holds its time, with the buffers of its doctor's
+// rules, any other none.
+func settleClaim(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, a Appointment) error {
 	if a.Status.Live() && a.StartsAt != nil {
-		return claim(ctx, tx, a)
+		return claim(ctx, tx, a, rules.Blocks(schedule.Slot{StartsAt: *a.StartsAt, EndsAt: *a.EndsAt}))
 	}
 	return unclaim(ctx, tx, a.ID)
 }
 
-// tell writes the move into the history, the audit trail and, last (see Conversations), the conversation.
-func (s *Service) tell(ctx context.Context, tx *postgres.Tx, a Appointment, from Status, c change, zone *time.Location) error {
-	if err := record(ctx, tx, a, from, c); err != nil {
+// tell writes the move into the history and the audit trail, gives notice of it and, last (see Conversations), puts it into
+// the conversation.
+func (s *Service) tell(ctx context.Context, tx *postgres.Tx, a, read Appointment, c change, zone *time.Location) error {
+	if err := record(ctx, tx, a, read.Status, c); err != nil {
 		return err
 	}
 	err := audit.Record(ctx, tx, audit.Event{
 		Actor: c.actor, Action: "appointment." + string(c.move), Subject: a.PublicID, PatientID: a.Patient.ID,
-		Detail: map[string]any{"from": from, "to": a.Status, "version": a.Version},
+		Detail: map[string]any{"from": read.Status, "to": a.Status, "version": a.Version},
 	})
 	if err != nil {
 		return err
 	}
-	return s.conversations.Append(ctx, tx, a.ID, event(c.move, c.side, a, zone))
+	n := Notice{Appointment: a, Action: string(c.move), Before: read.Status, By: c.actor.ID}
+	if c.move == moveHandOver {
+		n.FormerDoctor = read.Doctor.ID
+	}
+	if s.notices != nil {
+		if err := s.notices.Moved(ctx, tx, n); err != nil {
+			return err
+		}
+	}
+	text := event(c.move, c.side, a, zone)
+	if c.move == moveHandOver {
+		return s.conversations.Regroup(ctx, tx, a.ID, text)
+	}
+	return s.conversations.Append(ctx, tx, a.ID, text)
 }
 
 func (s *Service) rules(ctx context.Context, db postgres.DB, doctorID int64) (schedule.Rules, error) {

@@ -3,10 +3,7 @@ package appointment
 import (
 	"context"
 	"net/http"
-	"time"
 
-	"housecall/internal/auth"
-	"housecall/internal/errs"
 	"housecall/internal/httpd"
 )
 
@@ -14,17 +11,15 @@ import (
 func Routes(s *httpd.Server, svc *Service) {
 	h := handlers{svc}
 	readRoutes(s, h)
+	slotRoutes(s, h)
 	moveRoutes(s, h)
+	holdRoutes(s, h)
+	waitlistRoutes(s, h)
 }
 
 const tag = "appointments"
 
 func readRoutes(s *httpd.Server, h handlers) {
-	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/doctors/{id}/slots", Tag: "doctors", Summary: "Free slots of a doctor",
-		Description: "At most 31 days; without bounds the next seven days. Dates are days in the doctor's zone, both included.",
-		Access:      httpd.Public, Errors: []int{http.StatusNotFound},
-	}, h.slots)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/appointments", Tag: tag, Summary: "Appointments, newest first",
 		Description: "Admins see all, others their own. Requests without a time are in no list with `from` or `to`.",
@@ -38,31 +33,6 @@ func readRoutes(s *httpd.Server, h handlers) {
 		Method: http.MethodGet, Path: "/appointments/{id}/history", Tag: tag, Summary: "What happened to an appointment, oldest first",
 		Access: httpd.SignedIn, Errors: []int{http.StatusNotFound},
 	}, h.history)
-}
-
-func moveRoutes(s *httpd.Server, h handlers) {
-	conflict := []int{http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed}
-	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/appointments", Tag: tag, Summary: "Ask for an appointment",
-		Description: "Patients for themselves, doctors for a patient of theirs with themselves, admins for anyone. The time is held " +
-			"from now on. `slot_taken`, `patient_busy` and broken booking rules come with `alternatives`.",
-		Status: http.StatusCreated, Access: httpd.SignedIn,
-		Errors: []int{http.StatusForbidden, http.StatusNotFound, http.StatusConflict},
-	}, h.book)
-	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/appointments/{id}/confirm", Tag: tag, Summary: "Confirm a request",
-		Description: "`startsAt` is required for a request without a time; it may be off the doctor's grid, " +
-			"but is a whole minute within the booking horizon and never overlaps.",
-		Access: httpd.Only(auth.Doctor, auth.Admin), Errors: conflict,
-	}, h.confirm)
-	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/appointments/{id}/reject", Tag: tag, Summary: "Decline a request",
-		Access: httpd.Only(auth.Doctor, auth.Admin), Errors: conflict,
-	}, h.reject)
-	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/appointments/{id}/cancel", Tag: tag, Summary: "Call off a request or an appointment",
-		Description: "A patient may leave out the reason.", Access: httpd.SignedIn, Errors: conflict,
-	}, h.cancel)
 }
 
 type handlers struct{ svc *Service }
@@ -83,27 +53,6 @@ func (h handlers) answer(ctx context.Context, a Appointment, err error) (*output
 		return nil, err
 	}
 	return &output{ETag: httpd.ETag(a.Version), Body: bodyOf(views[0])}, nil
-}
-
-type bookInput struct {
-	Body struct {
-		DoctorID  string     `json:"doctorId,omitempty" maxLength:"20" doc:"A doctor may leave it out: he books with himself"`
-		StartsAt  *time.Time `json:"startsAt,omitempty" doc:"Start of a free slot; without it the doctor sets the time"`
-		Reason    string     `json:"reason" maxLength:"1000"`
-		PatientID string     `json:"patientId,omitempty" maxLength:"20" doc:"For whom; patients leave it out"`
-	}
-}
-
-func (h handlers) book(ctx context.Context, in *bookInput) (*output, error) {
-	a, err := h.svc.Book(ctx, httpd.Actor(ctx), Booking{
-		Doctor: in.Body.DoctorID, Patient: in.Body.PatientID, StartsAt: in.Body.StartsAt, Reason: in.Body.Reason,
-	})
-	out, err := h.answer(ctx, a, err)
-	if err != nil {
-		return nil, err
-	}
-	out.Location = httpd.APIPrefix + "/appointments/" + a.PublicID
-	return out, nil
 }
 
 type listInput struct {
@@ -154,7 +103,11 @@ type idInput struct {
 
 func (h handlers) get(ctx context.Context, in *idInput) (*output, error) {
 	a, err := h.svc.Get(ctx, httpd.Actor(ctx), in.ID)
-	return h.answer(ctx, a, err)
+	out, err := h.answer(ctx, a, err)
+	if err == nil {
+		out.Body.Summary = a.Summary
+	}
+	return out, err
 }
 
 type historyInput struct {
@@ -180,104 +133,5 @@ func (h handlers) history(ctx context.Context, in *historyInput) (*historyOutput
 	if more {
 		out.Body.NextCursor = httpd.EncodeCursor(page[len(page)-1].Version)
 	}
-	return out, nil
-}
-
-// seenVersion gives the version of an optional If-Match, 0 without one.
-func seenVersion(ifMatch string) (int, error) {
-	version, given, err := httpd.IfMatch(ifMatch, false)
-	if err == nil && given && version < 1 {
-		return 0, errs.ErrStale
-	}
-	return version, err
-}
-
-type confirmInput struct {
-	ID      string `path:"id" maxLength:"20"`
-	IfMatch string `header:"If-Match" maxLength:"40" doc:"Optional: the ETag last seen; 412 if it is stale"`
-	Body    *struct {
-		StartsAt *time.Time `json:"startsAt,omitempty"`
-		Note     string     `json:"note,omitempty" maxLength:"1000" doc:"For the patient"`
-	}
-}
-
-func (h handlers) confirm(ctx context.Context, in *confirmInput) (*output, error) {
-	version, err := seenVersion(in.IfMatch)
-	if err != nil {
-		return nil, err
-	}
-	c := Confirmation{Version: version}
-	if in.Body != nil {
-		c.StartsAt, c.Note = in.Body.StartsAt, in.Body.Note
-	}
-	a, err := h.svc.Confirm(ctx, httpd.Actor(ctx), in.ID, c)
-	return h.answer(ctx, a, err)
-}
-
-type endInput struct {
-	ID      string `path:"id" maxLength:"20"`
-	IfMatch string `header:"If-Match" maxLength:"40" doc:"Optional: the ETag last seen; 412 if it is stale"`
-	Body    *struct {
-		Reason string `json:"reason,omitempty" maxLength:"500" doc:"The other side sees it"`
-	}
-}
-
-func (in endInput) ending() (Ending, error) {
-	version, err := seenVersion(in.IfMatch)
-	e := Ending{Version: version}
-	if in.Body != nil {
-		e.Reason = in.Body.Reason
-	}
-	return e, err
-}
-
-func (h handlers) reject(ctx context.Context, in *endInput) (*output, error) {
-	return h.end(ctx, in, h.svc.Reject)
-}
-
-func (h handlers) cancel(ctx context.Context, in *endInput) (*output, error) {
-	return h.end(ctx, in, h.svc.Cancel)
-}
-
-func (h handlers) end(ctx context.Context, in *endInput, move func(context.Context, auth.Actor, string, Ending) (Appointment, error)) (*output, error) {
-	e, err := in.ending()
-	if err != nil {
-		return nil, err
-	}
-	a, err := move(ctx, httpd.Actor(ctx), in.ID, e)
-	return h.answer(ctx, a, err)
-}
-
-type slotsInput struct {
-	ID   string `path:"id" maxLength:"20"`
-	From string `query:"from" maxLength:"40" doc:"A date in the doctor's zone, or a time; default now"`
-	To   string `query:"to" maxLength:"40" doc:"A date, which is included, or a time, which is not; default a week after from"`
-}
-
-type slotsOutput struct {
-	Body struct {
-		Items    []Slot `json:"items"`
-		TimeZone string `json:"timeZone" doc:"IANA name"`
-	}
-}
-
-func (h handlers) slots(ctx context.Context, in *slotsInput) (*slotsOutput, error) {
-	slots, rules, err := h.svc.Slots(ctx, in.ID, func(zone *time.Location, now time.Time) (from, to time.Time, err error) {
-		if from, to, err = parseWindow(in.From, in.To, zone); err != nil {
-			return from, to, err
-		}
-		if from.IsZero() {
-			from = now
-		}
-		if to.IsZero() {
-			to = from.In(zone).AddDate(0, 0, 7)
-		}
-		return from, to, nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	out := &slotsOutput{}
-	out.Body.Items, out.Body.TimeZone = slots, rules.TimeZone
 	return out, nil
 }

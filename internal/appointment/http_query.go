@@ -54,3 +54,12 @@ func parseBound(path, s string, zone *time.Location, addDays int) (time.Time, er
 	}
 	return at, nil
 }
+
+// day reads a calendar date as a midnight in UTC; path as in errs.Field.
+func day(path, s string) (time.Time, error) {
+	at, err := time.Parse(time.DateOnly, s)
+	if err != nil || at.Before(earliest) {
+		return time.Time{}, errs.InvalidField(path, "must be a date such as 2026-03-29")
+	}
+	return at, nil
+}

@@ -30,6 +30,8 @@ type body struct {
 	Reason      string       `json:"reason" doc:"The patient's"`
 	Note        string       `json:"note,omitempty" doc:"The doctor's, at confirmation"`
 	EndReason   string       `json:"endReason,omitempty" doc:"Of a rejection or cancellation"`
+	Summary     string       `json:"summary,omitempty" doc:"The doctor's, of what took place: only in the appointment itself, for its participants"`
+	FollowUpOn  string       `json:"followUpOn,omitempty" format:"date" doc:"When the patient should come again"`
 	Version     int          `json:"version"`
 	CanReply    bool         `json:"canReply" doc:"Whether the conversation is open"`
 	ReplyUntil  *time.Time   `json:"replyUntil,omitempty" doc:"When the conversation ends by the clock"`
@@ -45,8 +47,72 @@ func bodyOf(v View) body {
 		Doctor:   doctorPerson{UserID: v.Doctor.UserID, Name: v.Doctor.Name, Specialization: v.Doctor.Specialization},
 		StartsAt: v.StartsAt, EndsAt: v.EndsAt, Reason: v.Reason, Note: v.Note, EndReason: v.EndReason, Version: v.Version,
 		CanReply: v.CanReply, ReplyUntil: moment(v.ReplyUntil), WhyNot: v.WhyNot,
-		CompletedAt: v.CompletedAt, CreatedAt: v.CreatedAt, UpdatedAt: v.UpdatedAt,
+		FollowUpOn: date(v.FollowUpOn), CompletedAt: v.CompletedAt, CreatedAt: v.CreatedAt, UpdatedAt: v.UpdatedAt,
 	}
+}
+
+// date is empty for nil.
+func date(t *time.Time) string {
+	if t == nil {
+		return ""
+	}
+	return t.Format(time.DateOnly)
+}
+
+// slotBody is a free slot in the doctor's zone and in UTC.
+type slotBody struct {
+	StartsAt    time.Time `json:"startsAt" doc:"With the offset of the doctor's zone"`
+	EndsAt      time.Time `json:"endsAt"`
+	StartsAtUTC time.Time `json:"startsAtUtc"`
+	EndsAtUTC   time.Time `json:"endsAtUtc"`
+}
+
+func slotBodyOf(s Slot) slotBody {
+	return slotBody{StartsAt: s.StartsAt, EndsAt: s.EndsAt, StartsAtUTC: s.StartsAt.UTC(), EndsAtUTC: s.EndsAt.UTC()}
+}
+
+type doctorSlotBody struct {
+	slotBody
+	Doctor   doctorPerson `json:"doctor"`
+	TimeZone string       `json:"timeZone" doc:"The doctor's, IANA name"`
+}
+
+type holdBody struct {
+	ID        string       `json:"id"`
+	Doctor    doctorPerson `json:"doctor"`
+	StartsAt  time.Time    `json:"startsAt"`
+	EndsAt    time.Time    `json:"endsAt"`
+	ExpiresAt time.Time    `json:"expiresAt"`
+	Offer     bool         `json:"offer" doc:"It came from the waiting list"`
+}
+
+func holdBodyOf(h Hold) holdBody {
+	return holdBody{
+		ID: h.ID, StartsAt: h.StartsAt, EndsAt: h.EndsAt, ExpiresAt: h.ExpiresAt, Offer: h.Offer,
+		Doctor: doctorPerson{UserID: h.Doctor.UserID, Name: h.Doctor.Name, Specialization: h.Doctor.Specialization},
+	}
+}
+
+type waitingBody struct {
+	ID        string       `json:"id"`
+	Doctor    doctorPerson `json:"doctor"`
+	Patient   person       `json:"patient"`
+	From      string       `json:"from" format:"date"`
+	To        string       `json:"to" format:"date" doc:"Included"`
+	CreatedAt time.Time    `json:"createdAt"`
+	Offer     *holdBody    `json:"offer,omitempty" doc:"The time that is kept for the patient now: book it with its id as holdId"`
+}
+
+func waitingBodyOf(w Waiting) waitingBody {
+	b := waitingBody{
+		ID: w.ID, Doctor: doctorPerson{UserID: w.Doctor.UserID, Name: w.Doctor.Name, Specialization: w.Doctor.Specialization},
+		Patient: person{UserID: w.Patient.UserID, Name: w.Patient.Name}, From: date(&w.From), To: date(&w.To), CreatedAt: w.CreatedAt,
+	}
+	if w.Offer != nil {
+		offer := holdBodyOf(*w.Offer)
+		b.Offer = &offer
+	}
+	return b
 }
 
 type stepBody struct {

@@ -21,12 +21,14 @@ type Service struct {
 	doctors       *doctor.Service
 	patients      *patient.Service
 	conversations Conversations
+	notices       Notices // nil: nobody is told
 	cfg           config.Config
 	zone          *time.Location // the clinic's
 	now           func() time.Time
 }
 
-// New makes the service. Of cfg it reads ClinicZone, BookingHorizon, MaxOpenRequests and FollowUpWindow.
+// New makes the service. Of cfg it reads ClinicZone, the limits and the times of booking (BOOKING_…, MAX_…, …_TTL) and
+// FollowUpWindow.
 func New(pool *postgres.Pool, schedule *schedule.Service, doctors *doctor.Service, patients *patient.Service,
 	conversations Conversations, cfg config.Config, now func() time.Time,
 ) *Service {
@@ -39,6 +41,9 @@ func New(pool *postgres.Pool, schedule *schedule.Service, doctors *doctor.Servic
 		zone: zone, now: now,
 	}
 }
+
+// Connect gives the service whom to tell; it comes after New because that room may need the service.
+func (s *Service) Connect(n Notices) { s.notices = n }
 
 // Find gives an appointment to its participants and to admins; to anyone else it is not there (404).
 func (s *Service) Find(ctx context.Context, actor auth.Actor, publicID string) (Appointment, error) {
@@ -60,6 +65,27 @@ func (s *Service) ByID(ctx context.Context, id int64) (Appointment, error) {
 		return Appointment{}, err
 	}
 	return s.named(ctx, a)
+}
+
+// ByKey is Find by the inner key, by which one of the older APIs speaks of appointments.
+func (s *Service) ByKey(ctx context.Context, actor auth.Actor, id int64) (Appointment, error) {
+	a, err := byID(ctx, s.pool, id)
+	if err == nil && a.sideOf(actor) == nobody {
+		err = errs.Missing("appointment")
+	}
+	if err != nil {
+		return Appointment{}, err
+	}
+	return s.named(ctx, a)
+}
+
+// Counts tells how many appointments of each status the actor may see (see List).
+func (s *Service) Counts(ctx context.Context, actor auth.Actor) (map[Status]int, error) {
+	var q query
+	if actor.Role != auth.Admin {
+		q.participant, q.asDoctor = actor.ID, actor.Role == auth.Doctor
+	}
+	return counts(ctx, s.pool, q)
 }
 
 // Filter narrows a list; zero fields do not. Doctor and Patient are public ids; From and To bound the start (To
@@ -89,11 +115,19 @@ func (s *Service) List(ctx context.Context, actor auth.Actor, f Filter, before i
 	return page, more, s.recordRead(ctx, actor, page...)
 }
 
-// Get is Find for whoever is shown the whole appointment: a look by the clinic leaves an audit row.
+// Get is Find for whoever is shown the whole appointment: a look by the clinic leaves an audit row, and so does a look at
+// the summary, which the clinic does not get.
 func (s *Service) Get(ctx context.Context, actor auth.Actor, publicID string) (Appointment, error) {
 	a, err := s.Find(ctx, actor, publicID)
 	if err != nil {
 		return Appointment{}, err
+	}
+	if a.sideOf(actor) == clinicSide {
+		a.Summary = ""
+	}
+	if a.Summary != "" {
+		err := audit.Record(ctx, s.pool, audit.Event{Actor: actor, Action: "appointment.summary", Subject: a.PublicID, PatientID: a.Patient.ID})
+		return a, err
 	}
 	return a, s.recordRead(ctx, actor, a)
 }
@@ -177,7 +211,7 @@ type Confirmation struct {
 }
 
 // Confirm makes a request BOOKED. Its doctor and admins may; the time may be off the doctor's grid, but is a
-// whole minute, neither in the past nor beyond the booking horizon (422 slot_too_far), and overlaps no other claim
+// whole minute, neither in the past (422 slot_in_past) nor beyond the booking horizon (slot_too_far), and overlaps no other claim
 // (409 slot_taken or patient_busy); what is about the time comes with alternatives.
 func (s *Service) Confirm(ctx context.Context, actor auth.Actor, publicID string, c Confirmation) (Appointment, error) {
 	note, err := clean("body.note", c.Note, MaxNote)
@@ -199,7 +233,8 @@ func (s *Service) Reject(ctx context.Context, actor auth.Actor, publicID string,
 	return s.end(ctx, actor, publicID, moveReject, e)
 }
 
-// Cancel calls off a request or a booked appointment; both participants and admins may.
+// Cancel calls off a request or a booked appointment; both participants and admins may, the patient of a booked one until
+// CancellationWindow before its start (409 too_late).
 func (s *Service) Cancel(ctx context.Context, actor auth.Actor, publicID string, e Ending) (Appointment, error) {
 	return s.end(ctx, actor, publicID, moveCancel, e)
 }

@@ -85,7 +85,7 @@ func TestService_Confirm_time(t *testing.T) {
 	_, err := w.svc.Confirm(ctx, w.doctor, untimed.PublicID, appointment.Confirmation{})
 	require.Equal(t, "invalid", errs.CodeOf(err))
 	_, err = w.svc.Confirm(ctx, w.doctor, untimed.PublicID, appointment.Confirmation{StartsAt: &past})
-	require.Equal(t, "invalid", errs.CodeOf(err))
+	require.Equal(t, "slot_in_past", errs.CodeOf(err))
 	_, err = w.svc.Confirm(ctx, w.doctor, untimed.PublicID, appointment.Confirmation{StartsAt: &when})
 	require.Equal(t, "slot_taken", errs.CodeOf(err))
 	a, err := w.svc.Confirm(ctx, w.doctor, untimed.PublicID, appointment.Confirmation{StartsAt: &offGrid})

@@ -1,11 +1,7 @@
 package appointment
 
 import (
-	"cmp"
 	"context"
-	"errors"
-	"slices"
-	"strings"
 	"time"
 
 	"housecall/internal/errs"
@@ -13,77 +9,17 @@ import (
 	"housecall/internal/schedule"
 )
 
-// Slot is a stretch of time that can be booked.
-type Slot struct {
-	StartsAt time.Time `json:"startsAt"`
-	EndsAt   time.Time `json:"endsAt"`
-}
-
-// maxAlternatives is how many free slots a refusal offers.
-const maxAlternatives = 5
-
-// alternativesWithin is how far from the wanted time they are looked for.
-const alternativesWithin = 14 * 24 * time.Hour
-
-// wish is what somebody wanted and did not get.
-type wish struct {
-	doctorID, patientID int64
-	startsAt            *time.Time
-}
-
-// worded turns a refusal of the database into the one that people and programs understand, and adds free slots
-// to whatever is about the time. The transaction that was refused is over.
-func (s *Service) worded(ctx context.Context, err error, w wish) error {
-	var refusal *errs.Error
-	switch postgres.Constraint(err) {
-	case doctorTaken:
-		refusal = errs.New(errs.Conflict, "slot_taken", "Somebody else has this time. Choose another.")
-	case patientBusy:
-		refusal = errs.New(errs.Conflict, "patient_busy", "The patient has another appointment at this time. Choose another.")
-	default:
-		if !errors.As(err, &refusal) || refusal.Kind != errs.Invalid || !strings.HasPrefix(refusal.Code, "slot_") {
-			return err
-		}
-	}
-	if w.startsAt == nil {
-		return refusal
-	}
-	alternatives, failed := s.alternatives(ctx, w)
-	if failed != nil { // the refusal is the answer all the same; alternatives are a courtesy
-		alternatives = []Slot{}
-	}
-	return refusal.With("alternatives", alternatives)
-}
-
-// alternatives gives the free slots nearest to the wanted time, at which the patient is free too, nearest first.
-func (s *Service) alternatives(ctx context.Context, w wish) ([]Slot, error) {
-	rules, err := s.rules(ctx, s.pool, w.doctorID)
-	if err != nil {
-		return nil, err
-	}
-	now, at := s.now(), *w.startsAt
-	if at.Before(now) {
-		at = now
-	}
-	if last := now.Add(s.cfg.BookingHorizon); at.After(last) {
-		at = last
-	}
-	slots, err := s.free(ctx, rules, w.patientID, at.Add(-alternativesWithin), at.Add(alternativesWithin))
-	if err != nil {
-		return nil, err
-	}
-	slices.SortStableFunc(slots, func(a, b Slot) int {
-		return cmp.Compare(a.StartsAt.Sub(at).Abs(), b.StartsAt.Sub(at).Abs())
-	})
-	return slots[:min(len(slots), maxAlternatives)], nil
-}
+// Slot is a stretch of time that can be booked, in its doctor's zone.
+type Slot struct{ StartsAt, EndsAt time.Time }
 
 // maxSlotDays bounds one question for slots.
 const maxSlotDays = 31
 
-// Slots gives a doctor's free slots that start in [from, to), rising, with the rules that made them. The question
-// is asked by a function because days have their bounds in the doctor's zone.
-func (s *Service) Slots(ctx context.Context, doctorID string, window func(zone *time.Location, now time.Time) (from, to time.Time, err error)) ([]Slot, schedule.Rules, error) {
+// Window bounds a question for slots; it is a function because days have their bounds in the doctor's zone.
+type Window func(zone *time.Location, now time.Time) (from, to time.Time, err error)
+
+// Slots gives a doctor's free slots that start in the window, rising, with the rules that made them.
+func (s *Service) Slots(ctx context.Context, doctorID string, window Window) ([]Slot, schedule.Rules, error) {
 	id, err := s.doctors.Find(ctx, s.pool, doctorID)
 	if err != nil {
 		return nil, schedule.Rules{}, err
@@ -92,31 +28,128 @@ func (s *Service) Slots(ctx context.Context, doctorID string, window func(zone *
 	if err != nil {
 		return nil, schedule.Rules{}, err
 	}
-	from, to, err := window(rules.Location, s.now())
+	from, to, err := bounded(window, rules.Location, s.now())
 	if err != nil {
 		return nil, schedule.Rules{}, err
 	}
-	if !from.Before(to) {
-		return nil, schedule.Rules{}, errs.InvalidField("query.to", "must be later than from, which is now unless given")
-	}
-	if to.After(from.In(rules.Location).AddDate(0, 0, maxSlotDays)) {
-		return nil, schedule.Rules{}, errs.InvalidField("query.to", "must be at most 31 days after from")
-	}
-	slots, err := s.free(ctx, rules, 0, from, to)
+	slots, err := s.free(ctx, rules, occupancy{from: from, to: to})
 	return slots, rules, err
 }
 
-// free computes the slots in [from, to) that neither the doctor's claims nor the patient's (0: nobody's) touch.
-func (s *Service) free(ctx context.Context, r schedule.Rules, patientID int64, from, to time.Time) ([]Slot, error) {
-	length := time.Duration(r.SlotMinutes) * time.Minute // a slot may reach beyond to
-	busy, err := taken(ctx, s.pool, r.DoctorID, patientID, from, to.Add(length))
+// bounded gives the window's bounds, at most maxSlotDays apart.
+func bounded(window Window, zone *time.Location, now time.Time) (from, to time.Time, err error) {
+	if from, to, err = window(zone, now); err != nil {
+		return from, to, err
+	}
+	if !from.Before(to) {
+		return from, to, errs.InvalidField("query.to", "must be later than from, which is now unless given")
+	}
+	if to.After(from.In(zone).AddDate(0, 0, maxSlotDays)) {
+		return from, to, errs.InvalidField("query.to", "must be at most 31 days after from")
+	}
+	return from, to, nil
+}
+
+// free computes the slots of one doctor in [from, to) that he has free, and the patient of q too if it names one.
+func (s *Service) free(ctx context.Context, r schedule.Rules, q occupancy) ([]Slot, error) {
+	queries, err := s.occupied(ctx, s.pool, map[int64]schedule.Rules{r.DoctorID: r}, q)
 	if err != nil {
 		return nil, err
 	}
-	found := schedule.Slots(r, from, to, s.now(), s.cfg.BookingHorizon, busy)
+	found := schedule.Slots(r, queries[r.DoctorID])
 	out := make([]Slot, len(found))
 	for i, f := range found {
 		out[i] = Slot(f)
 	}
 	return out, nil
+}
+
+// occupancy asks what is taken between from and to: of the doctors, and of a patient (0: of nobody). The patient's own
+// holds count for free, and so does the appointment except (0: none). wholeDays asks for all that starts on the days of
+// the window, as limits by the day need it. occupied fills in doctors and now.
+type occupancy struct {
+	from, to        time.Time
+	patient, except int64
+	wholeDays       bool
+
+	doctors []int64
+	now     time.Time
+}
+
+// reach is how far outside of a window something can lie and still touch a slot in it: the longest slot and buffer.
+const reach = 12 * time.Hour
+
+// wholeDay is reach for what is counted by the day, in any zone and over any change of the clocks.
+const wholeDay = 50 * time.Hour
+
+// occupied gives, for each doctor, the question for his free slots in [from, to), in at most three statements however
+// many doctors there are.
+func (s *Service) occupied(ctx context.Context, db postgres.DB, rules map[int64]schedule.Rules, q occupancy) (map[int64]schedule.Query, error) {
+	out := make(map[int64]schedule.Query, len(rules))
+	wide := q
+	wide.now, wide.from, wide.to = s.now(), q.from.Add(-reach), q.to.Add(reach)
+	for id, r := range rules {
+		wide.doctors = append(wide.doctors, id)
+		wide.wholeDays = wide.wholeDays || r.PerDay > 0
+	}
+	if wide.wholeDays {
+		wide.from, wide.to = q.from.Add(-wholeDay), q.to.Add(wholeDay)
+	}
+	taken, err := takenOf(ctx, db, wide)
+	if err != nil {
+		return nil, err
+	}
+	if wide.wholeDays {
+		past, err := takenPlace(ctx, db, wide)
+		if err != nil {
+			return nil, err
+		}
+		taken = append(taken, past...)
+	}
+	base := schedule.Query{From: q.from, To: q.to, Now: wide.now}
+	if q.patient != 0 {
+		if base.Busy, err = busyOf(ctx, db, wide); err != nil {
+			return nil, err
+		}
+	}
+	for _, id := range wide.doctors {
+		out[id] = base
+	}
+	for _, t := range taken {
+		one := out[t.DoctorID]
+		one.Blocked = append(one.Blocked, schedule.Range{From: t.From, To: t.To})
+		one.Starts = append(one.Starts, t.StartsAt)
+		out[t.DoctorID] = one
+	}
+	return out, nil
+}
+
+// bookable says which slot of the doctor starts at an instant, or which rule speaks against it; whether it is free the
+// constraints tell. With the doctor's row held nothing of it changes. except is an appointment that moves (0: none).
+func (s *Service) bookable(ctx context.Context, tx *postgres.Tx, r schedule.Rules, patientID int64, startsAt time.Time, except int64) (schedule.Slot, error) {
+	if err := schedule.Check(r, startsAt, s.now()); err != nil {
+		return schedule.Slot{}, err
+	}
+	ends, _ := schedule.Contains(r, startsAt)
+	slot := schedule.Slot{StartsAt: startsAt.UTC(), EndsAt: ends.UTC()}
+	if r.PerDay == 0 {
+		return slot, nil
+	}
+	day := r.DayRange(r.DateOf(startsAt))
+	queries, err := s.occupied(ctx, tx, map[int64]schedule.Rules{r.DoctorID: r}, occupancy{
+		from: day.From, to: day.To, patient: patientID, except: except,
+	})
+	if err != nil {
+		return slot, err
+	}
+	that := 0
+	for _, at := range queries[r.DoctorID].Starts {
+		if r.DateOf(at).Equal(r.DateOf(startsAt)) {
+			that++
+		}
+	}
+	if that >= r.PerDay {
+		return slot, errs.New(errs.Conflict, "slot_day_full", "The doctor takes no more appointments on this day.")
+	}
+	return slot, nil
 }

@@ -11,7 +11,6 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/errs"
 	"housecall/internal/postgres"
-	"housecall/internal/schedule"
 )
 
 // row is one line of appointments.
@@ -26,21 +25,23 @@ type row struct {
 	Reason      string
 	Note        string
 	EndReason   string
+	Summary     string
+	FollowUpOn  *time.Time
 	CompletedAt *time.Time
 	Version     int
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
 }
 
-const columns = `id, public_id, patient_id, doctor_id, status, starts_at, ends_at, reason, note, end_reason, completed_at,
-	version, created_at, updated_at`
+const columns = `id, public_id, patient_id, doctor_id, status, starts_at, ends_at, reason, note, end_reason, summary,
+	follow_up_on, completed_at, version, created_at, updated_at`
 
 // appointment is the row without its participants' names.
 func (r row) appointment() Appointment {
 	return Appointment{
 		ID: r.ID, PublicID: r.PublicID, Status: r.Status, Patient: Person{ID: r.PatientID}, Doctor: Person{ID: r.DoctorID},
 		StartsAt: utc(r.StartsAt), EndsAt: utc(r.EndsAt), Reason: r.Reason, Note: r.Note, EndReason: r.EndReason,
-		CompletedAt: utc(r.CompletedAt), Version: r.Version, CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
+		Summary: r.Summary, FollowUpOn: utc(r.FollowUpOn), CompletedAt: utc(r.CompletedAt), Version: r.Version, CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
 	}
 }
 
@@ -52,20 +53,59 @@ func utc(t *time.Time) *time.Time {
 	return &u
 }
 
+// rows reads all that a query finds; what names it in errors.
+func rows[T any](ctx context.Context, db postgres.DB, what, sql string, args ...any) ([]T, error) {
+	return collect(ctx, db, pgx.RowToStructByName[T], what, sql, args...)
+}
+
+// ids reads a single column of keys.
+func ids(ctx context.Context, db postgres.DB, what, sql string, args ...any) ([]int64, error) {
+	return collect(ctx, db, pgx.RowTo[int64], what, sql, args...)
+}
+
+func collect[T any](ctx context.Context, db postgres.DB, scan pgx.RowToFunc[T], what, sql string, args ...any) ([]T, error) {
+	found, err := db.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", what, postgres.Classify(err))
+	}
+	out, err := pgx.CollectRows(found, scan)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", what, postgres.Classify(err))
+	}
+	return out, nil
+}
+
+// exec runs a statement and tells how many rows it touched. The error keeps the constraint that refused.
+func exec(ctx context.Context, db postgres.DB, what, sql string, args ...any) (int64, error) {
+	tag, err := db.Exec(ctx, sql, args...)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", what, postgres.Classify(err))
+	}
+	return tag.RowsAffected(), nil
+}
+
 // one reads the single appointment that a query finds; none is errs.Missing.
 func one(ctx context.Context, db postgres.DB, sql string, args ...any) (Appointment, error) {
-	rows, err := db.Query(ctx, sql, args...)
+	all, err := many(ctx, db, sql, args...)
 	if err != nil {
-		return Appointment{}, fmt.Errorf("read appointment: %w", postgres.Classify(err))
+		return Appointment{}, err
 	}
-	r, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[row])
-	if errors.Is(err, pgx.ErrNoRows) {
+	if len(all) == 0 {
 		return Appointment{}, errs.Missing("appointment")
 	}
+	return all[0], nil
+}
+
+func many(ctx context.Context, db postgres.DB, sql string, args ...any) ([]Appointment, error) {
+	found, err := rows[row](ctx, db, "appointments", sql, args...)
 	if err != nil {
-		return Appointment{}, fmt.Errorf("read appointment: %w", postgres.Classify(err))
+		return nil, err
 	}
-	return r.appointment(), nil
+	out := make([]Appointment, len(found))
+	for i, r := range found {
+		out[i] = r.appointment()
+	}
+	return out, nil
 }
 
 func byPublicID(ctx context.Context, db postgres.DB, publicID string) (Appointment, error) {
@@ -92,6 +132,23 @@ func lockUnsettled(ctx context.Context, tx *postgres.Tx, doctorID int64, now, si
 		order by id for update`, doctorID, now, since)
 }
 
+// When time alone changes an appointment, at $1.
+const (
+	dueTimed   = `status = 'PENDING' and starts_at <= $1`
+	dueUntimed = `status = 'PENDING' and starts_at is null and created_at <= $1`
+	dueBooked  = `status = 'BOOKED' and ends_at <= $1`
+)
+
+// due lists what a deadline is about, above a key.
+func due(ctx context.Context, db postgres.DB, d deadline, after int64, limit int) ([]int64, error) {
+	return ids(ctx, db, "deadlines", `select id from appointments where `+d.due+` and id > $2 order by id limit $3`, d.before, after, limit)
+}
+
+// lockDue reads and holds one of them, if it still is and nobody else holds it.
+func lockDue(ctx context.Context, tx *postgres.Tx, d deadline, id int64) ([]Appointment, error) {
+	return many(ctx, tx, `select `+columns+` from appointments where `+d.due+` and id = $2 for update skip locked`, d.before, id)
+}
+
 // query is a Filter within what an actor may see, and a place in the list.
 type query struct {
 	Filter
@@ -115,6 +172,24 @@ func list(ctx context.Context, db postgres.DB, q query) ([]Appointment, error) {
 		q.participant, q.Doctor, q.Patient, names(q.Statuses), moment(q.From), moment(q.To), q.before, q.limit, q.asDoctor)
 }
 
+// counts counts what list would give.
+func counts(ctx context.Context, db postgres.DB, q query) (map[Status]int, error) {
+	type line struct {
+		Status Status
+		N      int
+	}
+	found, err := rows[line](ctx, db, "counts", `select status, count(*) as n from appointments
+		where ($1::bigint = 0 or patient_id = $1 or ($2 and doctor_id = $1)) group by status`, q.participant, q.asDoctor)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[Status]int, len(found))
+	for _, l := range found {
+		out[l.Status] = l.N
+	}
+	return out, nil
+}
+
 func names(statuses []Status) []string {
 	out := make([]string, len(statuses))
 	for i, s := range statuses {
@@ -131,34 +206,29 @@ func moment(t time.Time) *time.Time {
 	return &t
 }
 
-func many(ctx context.Context, db postgres.DB, sql string, args ...any) ([]Appointment, error) {
-	rows, err := db.Query(ctx, sql, args...)
-	if err != nil {
-		return nil, fmt.Errorf("list appointments: %w", postgres.Classify(err))
-	}
-	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[row])
-	if err != nil {
-		return nil, fmt.Errorf("list appointments: %w", postgres.Classify(err))
-	}
-	out := make([]Appointment, len(found))
-	for i, r := range found {
-		out[i] = r.appointment()
-	}
-	return out, nil
+// lockRequests makes the transaction the only one that opens requests or holds for the patient until it ends. An advisory
+// lock does it, since the patient's row belongs to another room.
+func lockRequests(ctx context.Context, tx *postgres.Tx, patientID int64) error {
+	_, err := exec(ctx, tx, "lock the patient's requests",
+		`select pg_advisory_xact_lock(hashtextextended('appointment.requests', $1))`, patientID)
+	return err
 }
 
-// lockRequests makes the transaction the only one that opens requests for the patient until it ends, and counts
-// those that are open: a request whose time has passed without an answer is open no more. An advisory lock does it, since the patient's row belongs to another room.
-func lockRequests(ctx context.Context, tx *postgres.Tx, patientID int64, now time.Time) (open int, err error) {
-	if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock(hashtextextended('appointment.requests', $1))`, patientID); err != nil {
-		return 0, fmt.Errorf("lock the patient's requests: %w", err)
-	}
-	err = tx.QueryRow(ctx, `select count(*) from appointments
-		where patient_id = $1 and status = 'PENDING' and (ends_at is null or ends_at > $2)`, patientID, now).Scan(&open)
+// lockSpecialization makes the transaction the only one that chooses among the doctors of a specialization.
+func lockSpecialization(ctx context.Context, tx *postgres.Tx, specialization string) error {
+	_, err := exec(ctx, tx, "lock the specialization",
+		`select pg_advisory_xact_lock(hashtextextended('appointment.specialization:' || lower($1::text), 0))`, specialization)
+	return err
+}
+
+// countRequests counts a patient's open requests: one whose time has passed without an answer is open no more.
+func countRequests(ctx context.Context, tx *postgres.Tx, patientID int64, now time.Time) (int, error) {
+	found, err := ids(ctx, tx, "open requests", `select count(*) from appointments
+		where patient_id = $1 and status = 'PENDING' and (ends_at is null or ends_at > $2)`, patientID, now)
 	if err != nil {
-		return 0, fmt.Errorf("count open requests: %w", err)
+		return 0, err
 	}
-	return open, nil
+	return int(found[0]), nil
 }
 
 // insert adds a request and gives it its key, version and times. It is not fresh, and nothing is written, when its
@@ -182,63 +252,16 @@ func insert(ctx context.Context, tx *postgres.Tx, a Appointment) (_ Appointment,
 // update writes a's changeable columns if the row still has the status and version that were read (compare and
 // swap); otherwise it is errs.ErrStale.
 func update(ctx context.Context, tx *postgres.Tx, a Appointment, readStatus Status, readVersion int) error {
-	tag, err := tx.Exec(ctx, `update appointments
-		set status = $4, starts_at = $5, ends_at = $6, note = $7, end_reason = $8, completed_at = $9, version = $10, updated_at = $11
+	n, err := exec(ctx, tx, "update appointment", `update appointments
+		set status = $4, starts_at = $5, ends_at = $6, note = $7, end_reason = $8, completed_at = $9, version = $10,
+		    updated_at = $11, doctor_id = $12, summary = $13, follow_up_on = $14
 		where id = $1 and status = $2 and version = $3`,
-		a.ID, readStatus, readVersion, a.Status, a.StartsAt, a.EndsAt, a.Note, a.EndReason, a.CompletedAt, a.Version, a.UpdatedAt)
-	if err != nil {
-		return fmt.Errorf("update appointment: %w", err)
+		a.ID, readStatus, readVersion, a.Status, a.StartsAt, a.EndsAt, a.Note, a.EndReason, a.CompletedAt, a.Version,
+		a.UpdatedAt, a.Doctor.ID, a.Summary, a.FollowUpOn)
+	if err == nil && n != 1 {
+		err = errs.ErrStale
 	}
-	if tag.RowsAffected() != 1 {
-		return errs.ErrStale
-	}
-	return nil
-}
-
-// Constraints of slot_claims that code words for people.
-const (
-	doctorTaken = "slot_claims_doctor_excl"
-	patientBusy = "slot_claims_patient_excl"
-)
-
-// claim takes the appointment's time for its doctor and its patient, or moves what it had taken. Its error carries
-// the constraint by which PostgreSQL refused.
-func claim(ctx context.Context, tx *postgres.Tx, a Appointment) error {
-	_, err := tx.Exec(ctx, `insert into slot_claims (appointment_id, doctor_id, patient_id, blocked, visible)
-		values ($1, $2, $3, tstzrange($4, $5), tstzrange($4, $5))
-		on conflict (appointment_id) do update
-		set doctor_id = excluded.doctor_id, blocked = excluded.blocked, visible = excluded.visible`,
-		a.ID, a.Doctor.ID, a.Patient.ID, a.StartsAt, a.EndsAt)
-	if err != nil {
-		return fmt.Errorf("claim the time: %w", err)
-	}
-	return nil
-}
-
-// unclaim gives the appointment's time back; without one it does nothing.
-func unclaim(ctx context.Context, tx *postgres.Tx, appointmentID int64) error {
-	if _, err := tx.Exec(ctx, `delete from slot_claims where appointment_id = $1`, appointmentID); err != nil {
-		return fmt.Errorf("release the time: %w", err)
-	}
-	return nil
-}
-
-// taken lists what is claimed between from and to: the doctor's time and, unless patientID is 0, the patient's.
-func taken(ctx context.Context, db postgres.DB, doctorID, patientID int64, from, to time.Time) ([]schedule.Range, error) {
-	rows, err := db.Query(ctx, `
-		select lower(blocked) as "from", upper(blocked) as "to" from slot_claims
-		where doctor_id = $1 and blocked && tstzrange($3, $4)
-		union all
-		select lower(visible), upper(visible) from slot_claims
-		where patient_id = $2 and visible && tstzrange($3, $4)`, doctorID, patientID, from, to)
-	if err != nil {
-		return nil, fmt.Errorf("read claimed times: %w", postgres.Classify(err))
-	}
-	out, err := pgx.CollectRows(rows, pgx.RowToStructByName[schedule.Range])
-	if err != nil {
-		return nil, fmt.Errorf("read claimed times: %w", postgres.Classify(err))
-	}
-	return out, nil
+	return err
 }
 
 // record adds the history row of a change that led to a.
@@ -283,43 +306,28 @@ func (r historyRow) step() Step {
 
 // history reads a page of the lines after a version, oldest first.
 func history(ctx context.Context, db postgres.DB, appointmentID int64, afterVersion, limit int) ([]historyRow, error) {
-	rows, err := db.Query(ctx, `
+	return rows[historyRow](ctx, db, "history", `
 		select h.version, h.at, coalesce(u.public_id, '') as actor_ref,
 		       coalesce(u.name, '') as actor_name, h.actor_role, h.action,
 		       coalesce(h.from_status, '') as from_status, h.to_status, h.starts_at, h.ends_at, h.reason
 		from appointment_history h left join users u on u.id = h.actor_id
 		where h.appointment_id = $1 and h.version > $2::bigint
 		order by h.version limit $3`, appointmentID, afterVersion, limit)
-	if err != nil {
-		return nil, fmt.Errorf("read history: %w", postgres.Classify(err))
-	}
-	out, err := pgx.CollectRows(rows, pgx.RowToStructByName[historyRow])
-	if err != nil {
-		return nil, fmt.Errorf("read history: %w", postgres.Classify(err))
-	}
-	return out, nil
 }
 
-// cared is the condition that an appointment made its patient the doctor's own: it is booked, or was before it
-// ended. A cancelled one tells by its history only. One that the doctor opened himself counts once it has taken place:
-// or he could make anybody's patient his own by booking, confirming and cancelling alone.
+// cared is the condition that an appointment made its patient the doctor's own: it took place, or is or was booked;
+// of one that is booked no more its history tells. One that the doctor opened himself counts once it has taken place: or
+// he could make anybody's patient his own by booking, confirming and cancelling alone. What was handed over is the new
+// doctor's.
 const cared = `(a.status = 'COMPLETED' or (
-	(a.status in ('BOOKED', 'NO_SHOW') or (a.status = 'CANCELLED' and exists
-		(select from appointment_history h where h.appointment_id = a.id and h.to_status = 'BOOKED')))
+	(a.status in ('BOOKED', 'NO_SHOW') or exists
+		(select from appointment_history h where h.appointment_id = a.id and h.to_status = 'BOOKED'))
 	and not exists (select from appointment_history h where h.appointment_id = a.id and h.version = 1 and h.actor_id = a.doctor_id)))`
 
 func patientsOf(ctx context.Context, db postgres.DB, doctorID, after int64, limit int) ([]int64, error) {
-	rows, err := db.Query(ctx, `select distinct a.patient_id from appointments a
+	return ids(ctx, db, "a doctor's patients", `select distinct a.patient_id from appointments a
 		where a.doctor_id = $1 and a.patient_id > $2 and `+cared+`
 		order by a.patient_id limit $3`, doctorID, after, limit)
-	if err != nil {
-		return nil, fmt.Errorf("read a doctor's patients: %w", postgres.Classify(err))
-	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	if err != nil {
-		return nil, fmt.Errorf("read a doctor's patients: %w", postgres.Classify(err))
-	}
-	return ids, nil
 }
 
 func caresFor(ctx context.Context, db postgres.DB, doctorID, patientID int64) (bool, error) {

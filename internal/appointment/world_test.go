@@ -75,7 +75,7 @@ func (w *world) instance() (*appointment.Service, *postgres.Pool) {
 // over makes the rooms over a pool.
 func (w *world) over(pool *postgres.Pool, c appointment.Conversations) *appointment.Service {
 	w.t.Helper()
-	hours, err := schedule.New(w.cfg)
+	hours, err := schedule.New(w.cfg, schedule.WithClock(func() time.Time { return w.now }))
 	require.NoError(w.t, err)
 	doctors := doctor.New(pool, hours, nil)
 	patients := patient.New(pool, doctors, appointment.Care{})

@@ -60,8 +60,11 @@ var errNotice = errors.New("malformed notice")
 // noticeVersion begins every notice, so that instances of two releases can tell that they do not understand.
 const noticeVersion = 1
 
-// flagSystem marks a system event among an events notice's items.
-const flagSystem = 1
+// What marks an item of an events notice.
+const (
+	flagSystem  = 1
+	flagRegroup = 2
+)
 
 // marshal writes a notice: version, kind, origin, room, then what the kind has.
 func (n notice) marshal() []byte {
@@ -78,7 +81,10 @@ func (n notice) marshal() []byte {
 		for _, it := range n.items {
 			var flags byte
 			if it.system {
-				flags = flagSystem
+				flags |= flagSystem
+			}
+			if it.regroup {
+				flags |= flagRegroup
 			}
 			b = append(binary.AppendVarint(b, it.seq), flags)
 			b = append(binary.AppendUvarint(b, uint64(len(it.frame))), it.frame...)
@@ -110,7 +116,9 @@ func unmarshalNotice(data []byte) (notice, error) {
 	switch n.kind {
 	case noticeEvents:
 		for len(r.rest) > 0 && !r.bad {
-			it := item{seq: r.varint(), system: r.byte()&flagSystem != 0}
+			it := item{seq: r.varint()}
+			flags := r.byte()
+			it.system, it.regroup = flags&flagSystem != 0, flags&flagRegroup != 0
 			it.frame = r.bytes()
 			n.items = append(n.items, it)
 		}

@@ -43,6 +43,7 @@ type Event struct {
 	Sender   string    // public id; empty for system events
 	Text     string
 	At       time.Time
+	Regroup  bool // a system event after which others take part
 }
 
 // Draft is a message on its way into the log.

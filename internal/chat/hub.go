@@ -138,10 +138,7 @@ func (h *hub) heads() map[int64]int64 {
 // everybody has to come back, and joins anew with what PostgreSQL has now.
 func (h *hub) forget(id int64) {
 	h.within(id, func(r *room) {
-		for m := range r.members {
-			m.sink.end(closeFault, "the history has changed: load it again", 0)
-		}
-		clear(r.members)
+		r.dismiss(closeFault, "the history has changed: load it again")
 		r.head, r.known, r.early = unread, 0, nil
 		r.history++
 	})

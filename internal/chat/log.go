@@ -23,7 +23,17 @@ func NewLog() *Log { return &Log{published: func([]Event) {}} }
 // Append implements appointment.Conversations: it makes the conversation if there is none, locks it, numbers the
 // event and inserts it. Sockets hear of it once tx has committed.
 func (l *Log) Append(ctx context.Context, tx *postgres.Tx, appointmentID int64, text string) error {
-	e, err := appendSystem(ctx, tx, appointmentID, text)
+	return l.append(ctx, tx, appointmentID, text, false)
+}
+
+// Regroup implements appointment.Conversations: all sockets in the room end once they have the event, and come back
+// if they still may, before anything that follows it.
+func (l *Log) Regroup(ctx context.Context, tx *postgres.Tx, appointmentID int64, text string) error {
+	return l.append(ctx, tx, appointmentID, text, true)
+}
+
+func (l *Log) append(ctx context.Context, tx *postgres.Tx, appointmentID int64, text string, regroup bool) error {
+	e, err := appendSystem(ctx, tx, appointmentID, text, regroup)
 	if err != nil {
 		return err
 	}

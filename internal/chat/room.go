@@ -23,11 +23,13 @@ const (
 	maxSoft    = 64
 )
 
-// item is one event on its way to sockets. System says that the appointment behind the room has changed.
+// item is one event on its way to sockets. system says that the appointment behind the room has changed, regroup that
+// others take part in it from now on.
 type item struct {
-	seq    int64
-	frame  wire
-	system bool
+	seq     int64
+	frame   wire
+	system  bool
+	regroup bool
 }
 
 // room is the local side of one conversation. head is the last seq delivered; known is the highest seq anybody has
@@ -151,9 +153,20 @@ func (r *room) emit(it item) {
 			m.pending, m.spilled = nil, true
 		}
 	}
+	if it.regroup {
+		r.dismiss(closeRestart, "the participants have changed: connect again")
+	}
 	if it.system {
 		r.hub.ports.changed(r.id)
 	}
+}
+
+// dismiss ends the sockets of all members: nothing reaches them any more, and who comes back is asked for his right.
+func (r *room) dismiss(code int, reason string) {
+	for m := range r.members {
+		m.sink.end(code, reason, 0)
+	}
+	clear(r.members)
 }
 
 // expect has a hole up to seq, if there is one, read from the log after a while. What comes past a hole never puts

@@ -226,7 +226,7 @@ func (s *Service) doubt(room int64) {
 }
 
 func toItem(e Event) item {
-	return item{seq: e.Seq, frame: encodeEvent(e), system: e.Kind == KindSystem}
+	return item{seq: e.Seq, frame: encodeEvent(e), system: e.Kind == KindSystem, regroup: e.Regroup}
 }
 
 // fetch is the hub's way to the log.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"housecall/internal/appointment"
@@ -91,6 +92,11 @@ func (ses *session) join(at cursor, confirmed <-chan struct{}) error {
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, s.d.Config.RequestTimeout)
 	defer cancel()
+	// The room before the right to it: whoever loses it after this finds out by an event beyond the head.
+	snap, err := readSnapshot(ctx, s.d.Pool, ses.room)
+	if err != nil {
+		return err
+	}
 	a, err := s.d.Appointments.ByID(ctx, ses.room)
 	if err != nil {
 		return err
@@ -100,17 +106,13 @@ func (ses *session) join(at cursor, confirmed <-chan struct{}) error {
 		c.expel()
 		return errConnGone
 	}
-	snap, err := readSnapshot(ctx, s.d.Pool, ses.room)
-	if err != nil {
-		return err
-	}
 	c.deliver(encode(ses.hello(a, snap)))
 	c.warned.Store(false) // hello is the first frame, always
 	sent, reset := at.resume(snap)
 	if reset != "" {
 		c.deliver(encode(resetFrame{Type: "reset", HeadSeq: snap.head, Reason: reset}))
 	}
-	if err := ses.catchUp(sent, snap.head); err != nil {
+	if err := ses.catchUp(sent, snap); err != nil {
 		return err
 	}
 	s.presence.joined(ses.room, actor)
@@ -130,10 +132,10 @@ func (at cursor) resume(snap snapshot) (from int64, reset string) {
 	return at.after, ""
 }
 
-// catchUp sends the log after sent, page by page and no faster than the client reads, until it has at least head and
-// joins on to what is live.
-func (ses *session) catchUp(sent, head int64) error {
-	s := ses.svc
+// catchUp sends the log after sent, page by page and no faster than the client reads, until it has at least what it had
+// when the right to it was looked at, and joins on to what is live.
+func (ses *session) catchUp(sent int64, seen snapshot) error {
+	s, head := ses.svc, seen.head
 	for range joinAttempts {
 		if sent >= head && ses.member.goLive(sent, encode(liveFrame{Type: "live", HeadSeq: sent})) {
 			return nil
@@ -143,6 +145,10 @@ func (ses *session) catchUp(sent, head int64) error {
 		cancel()
 		if err != nil {
 			return err
+		}
+		if slices.ContainsFunc(events, func(e Event) bool { return e.Regroup && e.Seq > seen.head }) {
+			ses.conn.end(closeRestart, "the participants have changed: connect again", 0)
+			return errConnGone
 		}
 		if !ses.conn.deliverPaced(encodeAll(events)...) {
 			return errConnGone

@@ -32,7 +32,8 @@ const selectHead = `select head_seq, closed_at, ` + epochExpression + ` from con
 
 const selectReceipts = `select user_id, delivered_seq, read_seq from receipts where room_id = $1`
 
-const eventColumns = `select m.room_id, m.seq, m.kind, m.client_id, coalesce(u.public_id, ''), coalesce(m.body, ''), m.at
+const eventColumns = `select m.room_id, m.seq, m.kind, m.client_id, coalesce(u.public_id, ''), coalesce(m.body, ''), m.at,
+    m.kind = 'system' and m.target is not null
 from messages m left join users u on u.id = m.sender_id `
 
 const selectEventsAfter = eventColumns + `where m.room_id = $1 and m.seq > $2 order by m.seq limit $3`
@@ -84,7 +85,7 @@ func collectEvents(rows pgx.Rows) ([]Event, error) {
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (Event, error) { //nolint:wrapcheck // wrapped by callers
 		var e Event
 		var id *[16]byte
-		err := row.Scan(&e.Room, &e.Seq, &e.Kind, &id, &e.Sender, &e.Text, &e.At)
+		err := row.Scan(&e.Room, &e.Seq, &e.Kind, &id, &e.Sender, &e.Text, &e.At, &e.Regroup)
 		if id != nil {
 			e.ClientID = uuid.UUID(*id)
 		}
@@ -182,17 +183,19 @@ func closeConversation(ctx context.Context, tx *postgres.Tx, room int64) (closed
 	return tag.RowsAffected() == 1, nil
 }
 
-// appendSystem takes the room's lock like the committer does, so that seq stays gapless and times rise with it.
-func appendSystem(ctx context.Context, tx *postgres.Tx, room int64, text string) (Event, error) {
-	e := Event{Room: room, Kind: KindSystem, Text: text}
+// appendSystem takes the room's lock like the committer does, so that seq stays gapless and times rise with it. An event
+// that regroups the room has itself for a target.
+func appendSystem(ctx context.Context, tx *postgres.Tx, room int64, text string, regroup bool) (Event, error) {
+	e := Event{Room: room, Kind: KindSystem, Text: text, Regroup: regroup}
 	if _, err := tx.Exec(ctx, `insert into conversations (id) values ($1) on conflict do nothing`, room); err != nil {
 		return Event{}, fmt.Errorf("make conversation: %w", err)
 	}
 	if err := tx.QueryRow(ctx, `update conversations set head_seq = head_seq + 1 where id = $1 returning head_seq`, room).Scan(&e.Seq); err != nil {
 		return Event{}, fmt.Errorf("number system event: %w", err)
 	}
-	err := tx.QueryRow(ctx, `insert into messages (room_id, seq, at, kind, body) values ($1, $2, statement_timestamp(), $3, $4) returning at`,
-		room, e.Seq, e.Kind, text).Scan(&e.At)
+	err := tx.QueryRow(ctx, `insert into messages (room_id, seq, at, kind, body, target)
+		values ($1, $2, statement_timestamp(), $3, $4, case when $5 then $2::bigint end) returning at`,
+		room, e.Seq, e.Kind, text, regroup).Scan(&e.At)
 	if err != nil {
 		return Event{}, fmt.Errorf("append system event: %w", err)
 	}

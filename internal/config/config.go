@@ -46,13 +46,20 @@ type Config struct {
 	AllowedOrigins []string `env:"ALLOWED_ORIGINS" help:"comma-separated further origins that may call REST (CORS) and open sockets, such as https://clinic.example"`
 	TrustedProxies []string `env:"TRUSTED_PROXIES" help:"comma-separated addresses or CIDR ranges of load balancers whose X-Forwarded-For is believed"`
 
-	ClinicZone        string        `env:"CLINIC_ZONE" envDefault:"UTC" help:"IANA time zone of the clinic"`
-	ClinicHours       string        `env:"CLINIC_HOURS" envDefault:"10:00-14:00,14:30-18:00" help:"default hours, every day, of a doctor who has set none"`
-	ClinicSlotMinutes int           `env:"CLINIC_SLOT_MINUTES" envDefault:"30" help:"default length of a slot in minutes, 5 to 480"`
-	ClinicNotice      string        `env:"CLINIC_NOTICE" envDefault:"Messages are answered during office hours. In an emergency call your local emergency number." help:"response-time and emergency text that every conversation shows"`
-	BookingHorizon    time.Duration `env:"BOOKING_HORIZON" envDefault:"2160h" help:"how far ahead slots can be booked"`
-	MaxOpenRequests   int           `env:"MAX_OPEN_REQUESTS" envDefault:"5" help:"most open requests (PENDING) of one patient"`
-	FollowUpWindow    time.Duration `env:"FOLLOW_UP_WINDOW" envDefault:"72h" help:"how long a conversation stays open after the appointment is completed"`
+	ClinicZone         string        `env:"CLINIC_ZONE" envDefault:"UTC" help:"IANA time zone of the clinic"`
+	ClinicHours        string        `env:"CLINIC_HOURS" envDefault:"10:00-14:00,14:30-18:00" help:"default hours, every day, of a doctor who has set none"`
+	ClinicSlotMinutes  int           `env:"CLINIC_SLOT_MINUTES" envDefault:"30" help:"default length of a slot in minutes, 5 to 480"`
+	ClinicNotice       string        `env:"CLINIC_NOTICE" envDefault:"Messages are answered during office hours. In an emergency call your local emergency number." help:"response-time and emergency text that every conversation shows"`
+	BookingNotice      time.Duration `env:"BOOKING_NOTICE" envDefault:"0s" help:"how long before its start a slot must be booked at the latest, with a doctor who has set nothing else; at most 720h"`
+	BookingHorizon     time.Duration `env:"BOOKING_HORIZON" envDefault:"2160h" help:"how far ahead slots can be booked; a doctor may set less, at least 1h"`
+	MaxOpenRequests    int           `env:"MAX_OPEN_REQUESTS" envDefault:"5" help:"most open requests (PENDING) of one patient"`
+	HoldTTL            time.Duration `env:"HOLD_TTL" envDefault:"5m" help:"how long a time is kept for a patient who fills in the form"`
+	MaxHolds           int           `env:"MAX_HOLDS" envDefault:"3" help:"most times kept for one patient at once"`
+	OfferTTL           time.Duration `env:"OFFER_TTL" envDefault:"15m" help:"how long a time that became free is kept for the first who waits for it, before the next is asked"`
+	CancellationWindow time.Duration `env:"CANCELLATION_WINDOW" envDefault:"2h" help:"how long before its start a patient can no longer cancel or move a booked appointment"`
+	RequestTTL         time.Duration `env:"REQUEST_TTL" envDefault:"336h" help:"how long a request without a time waits for an answer"`
+	CompleteAfter      time.Duration `env:"COMPLETE_AFTER" envDefault:"24h" help:"how long after its end a booked appointment counts as completed, if nobody says otherwise"`
+	FollowUpWindow     time.Duration `env:"FOLLOW_UP_WINDOW" envDefault:"72h" help:"how long a conversation stays open after the appointment is completed"`
 
 	RequestTimeout  time.Duration `env:"REQUEST_TIMEOUT" envDefault:"10s" help:"deadline of one REST request"`
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"25s" help:"deadline of a graceful stop"`

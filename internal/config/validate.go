@@ -17,6 +17,9 @@ import (
 // SecretMin is the least length of a token secret in bytes: as long as the HMAC's output (RFC 7518, 3.2).
 const SecretMin = 32
 
+// MaxBookingNotice is the longest notice that a slot may need, the clinic's default or a doctor's.
+const MaxBookingNotice = 30 * 24 * time.Hour
+
 // Validate checks every value; the error has a line for each variable that is wrong.
 func (c Config) Validate() error {
 	var v problems
@@ -69,14 +72,22 @@ func (c Config) validateNumbers(v *problems) {
 		{"ACCESS_TTL", c.AccessTTL},
 		{"REFRESH_TTL", c.RefreshTTL},
 		{"INVITE_TTL", c.InviteTTL},
-		{"LEGACY_TTL", c.LegacyTTL},
-		{"BOOKING_HORIZON", c.BookingHorizon},
+{"LEGACY_TTL", c.LegacyTTL},
+		{"HOLD_TTL", c.HoldTTL},
+		{"OFFER_TTL", c.OfferTTL},
+		{"REQUEST_TTL", c.RequestTTL},
+		{"COMPLETE_AFTER", c.CompleteAfter},
 		{"REQUEST_TIMEOUT", c.RequestTimeout},
 		{"SHUTDOWN_TIMEOUT", c.ShutdownTimeout},
 	} {
 		v.require(d.name, d.value > 0, "must be longer than nothing")
 	}
+	v.require("BOOKING_NOTICE", c.BookingNotice >= 0 && c.BookingNotice <= MaxBookingNotice && c.BookingNotice%time.Minute == 0,
+		"must be whole minutes, at most 720h")
+	v.require("BOOKING_HORIZON", c.BookingHorizon >= time.Hour && c.BookingHorizon >= c.BookingNotice && c.BookingHorizon%time.Minute == 0,
+		"must be whole minutes, at least 1h and not shorter than BOOKING_NOTICE")
 	v.require("FOLLOW_UP_WINDOW", c.FollowUpWindow >= 0, "must not be negative")
+	v.require("CANCELLATION_WINDOW", c.CancellationWindow >= 0, "must not be negative")
 	v.require("DRAIN_DELAY", c.DrainDelay >= 0 && c.DrainDelay < c.ShutdownTimeout, "must be shorter than SHUTDOWN_TIMEOUT")
 	for _, n := range []struct {
 		name  string
@@ -84,6 +95,7 @@ func (c Config) validateNumbers(v *problems) {
 	}{
 		{"BODY_LIMIT", c.BodyLimit},
 		{"MAX_OPEN_REQUESTS", c.MaxOpenRequests},
+		{"MAX_HOLDS", c.MaxHolds},
 		{"LOGINS_PER_ACCOUNT", c.LoginsPerAccount},
 		{"LOGINS_PER_ADDRESS", c.LoginsPerAddress},
 		{"REGISTERS_PER_ADDRESS", c.RegistersPerAddress},

@@ -320,7 +320,9 @@ func (h handlers) setRules(ctx context.Context, in *setRulesInput) (*rulesOutput
 	if err != nil {
 		return nil, err
 	}
-	r, err := h.svc.SetRules(ctx, httpd.Actor(ctx), in.ID, version, in.Body.TimeZone, in.Body.SlotMinutes)
+	r, err := h.svc.SetRules(ctx, httpd.Actor(ctx), in.ID, version, schedule.RuleChange{
+		TimeZone: &in.Body.TimeZone, SlotMinutes: &in.Body.SlotMinutes,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -107,6 +107,11 @@ func (s *Service) Directory(ctx context.Context, f Filter, after Position, limit
 	return page, more, s.addSchedules(ctx, s.pool, page)
 }
 
+// OfSpecialization gives all active doctors of a specialization, whatever its case, by id and without their schedules.
+func (s *Service) OfSpecialization(ctx context.Context, db postgres.DB, specialization string) ([]Doctor, error) {
+	return selectOfSpecialization(ctx, db, specialization)
+}
+
 // Get is Resolve outside a transaction.
 func (s *Service) Get(ctx context.Context, publicID string) (Doctor, error) {
 	return s.Resolve(ctx, s.pool, publicID)
@@ -185,14 +190,14 @@ func (s *Service) fill(ctx context.Context, tx *postgres.Tx, id int64, p Profile
 	if n.TimeZone == "" && n.SlotMinutes == 0 {
 		return nil
 	}
-	zone, length := s.schedules.Defaults()
+	var c schedule.RuleChange
 	if n.TimeZone != "" {
-		zone = n.TimeZone
+		c.TimeZone = &n.TimeZone
 	}
 	if n.SlotMinutes != 0 {
-		length = n.SlotMinutes
+		c.SlotMinutes = &n.SlotMinutes
 	}
-	_, err := s.schedules.SetRules(ctx, tx, id, schedule.FirstVersion, zone, length)
+	_, err := s.schedules.SetRules(ctx, tx, id, schedule.FirstVersion, c)
 	return err
 }
 
@@ -242,10 +247,10 @@ func (s *Service) SetHours(ctx context.Context, by auth.Actor, publicID string, 
 	})
 }
 
-// SetRules changes zone and slot length; rights and version as in Change.
-func (s *Service) SetRules(ctx context.Context, by auth.Actor, publicID string, version int, timeZone string, slotMinutes int) (schedule.Rules, error) {
+// SetRules changes the booking rules; rights and version as in Change.
+func (s *Service) SetRules(ctx context.Context, by auth.Actor, publicID string, version int, c schedule.RuleChange) (schedule.Rules, error) {
 	return s.reschedule(ctx, by, publicID, "doctor.rules", func(tx *postgres.Tx, id int64) (schedule.Rules, error) {
-		return s.schedules.SetRules(ctx, tx, id, version, timeZone, slotMinutes)
+		return s.schedules.SetRules(ctx, tx, id, version, c)
 	})
 }
 

@@ -60,6 +60,16 @@ func selectByIDs(ctx context.Context, db postgres.DB, ids []int64) ([]Doctor, er
 		where u.id = any($1)`, ids, auth.Doctor)
 }
 
+func selectOfSpecialization(ctx context.Context, db postgres.DB, specialization string) ([]Doctor, error) {
+	return collect(ctx, db, `
+		select u.id, u.public_id as user_id, u.name, d.specialization, d.qualification, d.experience, d.phone,
+		       d.version, true as active
+		from users u
+		join doctors d on d.user_id = u.id
+		where lower(d.specialization) = lower($1) and u.role = $2 and u.disabled_at is null
+		order by u.id`, specialization, auth.Doctor)
+}
+
 func selectDirectory(ctx context.Context, db postgres.DB, f Filter, after Position, limit int) ([]Doctor, error) {
 	return collect(ctx, db, `
 		select u.id, u.public_id as user_id, u.name, d.specialization, d.qualification, d.experience, d.phone,

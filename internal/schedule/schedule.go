@@ -1,12 +1,10 @@
-// Package schedule knows when a doctor can be booked: weekly hours as wall time in the doctor's zone, and the
-// arithmetic that turns them into slots. It owns the tables schedules and schedule_hours and has no routes of
-// its own: doctor changes hours and rules through it, appointment books by it.
+// Package schedule knows when a doctor can be booked: weekly hours as wall time in the doctor's zone, exceptions by
+// date, the rules of booking, and the arithmetic that turns them into slots. It owns the tables schedules,
+// schedule_hours, schedule_exceptions and schedule_exception_hours and has no routes of its own: doctor changes what is
+// in them through it, appointment books by it.
 package schedule
 
 import (
-	"cmp"
-	"fmt"
-	"slices"
 	"time"
 
 	"housecall/internal/config"
@@ -18,27 +16,42 @@ const (
 	MinSlotMinutes     = 5
 	MaxSlotMinutes     = 480
 	MaxIntervalsPerDay = 10
+	MaxBuffer          = 4 * time.Hour
+	MaxNotice          = config.MaxBookingNotice
+	MinHorizon         = time.Hour // the most is the clinic's
+	MaxPerDay          = 200
 
 	minutesPerDay = 24 * 60
 )
 
-// Interval is a stretch of one weekday in minutes since midnight, wall time in the doctor's zone, half open:
-// From < To <= 1440 (24:00). An interval never runs past midnight; the next day's own may start at 00:00.
+// Interval is a stretch of the week in minutes since its weekday's midnight, wall time in the doctor's zone, half open:
+// 0 <= From < 1440, From < To <= From + 1440. To past 1440 (24:00) is a time of the next day. An interval belongs,
+// whole, to the dates on which it begins.
 type Interval struct {
 	Weekday int // ISO 8601: 1 is Monday, 7 is Sunday
 	From    int
 	To      int
 }
 
-// Rules are what decides a doctor's grid of slots.
+// Clock is a stretch of wall time on some date, as an Interval is on a weekday.
+type Clock struct{ From, To int }
+
+// Rules are what decides a doctor's slots.
 type Rules struct {
 	DoctorID    int64
 	TimeZone    string         // IANA name
 	Location    *time.Location // of TimeZone, never nil
 	SlotMinutes int
-	Hours       []Interval // by weekday and From; empty: takes no bookings
-	CustomHours bool       // false: Hours are the clinic's defaults
-	Version     int        // of hours and rules together; 1 until the first change
+	// BufferBefore and BufferAfter block time around an appointment, in whole minutes, and are not shown.
+	BufferBefore, BufferAfter time.Duration
+	// Notice and Horizon bound starts from now, in real time and both included: from now+Notice to now+Horizon.
+	Notice, Horizon time.Duration
+	PerDay          int         // most appointments that start on one date in the doctor's zone; 0: no limit
+	AutoConfirm     bool        // a patient's request for a slot is BOOKED at once
+	Hours           []Interval  // by weekday and From; empty: takes no bookings but on exceptions
+	CustomHours     bool        // false: Hours are the clinic's defaults
+	Exceptions      []Exception // those that are not long over, by From and To
+	Version         int         // of all that is changeable here together; 1 until the first change
 }
 
 // Range is a half-open stretch of time.
@@ -46,6 +59,11 @@ type Range struct{ From, To time.Time }
 
 // Slot is a bookable stretch; both ends are in the doctor's zone.
 type Slot struct{ StartsAt, EndsAt time.Time }
+
+// Blocks gives what an appointment in the slot takes of the doctor's time, with his buffers.
+func (r Rules) Blocks(s Slot) Range {
+	return Range{From: s.StartsAt.Add(-r.BufferBefore), To: s.EndsAt.Add(r.BufferAfter)}
+}
 
 // LoadZone gives the location of an IANA zone name, by the rule of config.LoadZone.
 func LoadZone(name string) (*time.Location, error) {
@@ -62,43 +80,4 @@ func ValidateSlotMinutes(n int) error {
 		return errs.InvalidField("body.slotMinutes", "must lie between 5 and 480 minutes")
 	}
 	return nil
-}
-
-// normalize gives the intervals in order, or says what is wrong with which of them.
-func normalize(in []Interval) ([]Interval, error) {
-	var perDay [8]int
-	for i, v := range in {
-		switch {
-		case v.Weekday < 1 || v.Weekday > 7:
-			return nil, badInterval(i, "weekday", "must lie between 1 (Monday) and 7 (Sunday)")
-		case v.From < 0 || v.From >= minutesPerDay:
-			return nil, badInterval(i, "from", "must lie between 00:00 and 23:59")
-		case v.To <= v.From || v.To > minutesPerDay:
-			return nil, badInterval(i, "to", "must be later than from and at most 24:00")
-		}
-		if perDay[v.Weekday]++; perDay[v.Weekday] > MaxIntervalsPerDay {
-			return nil, badInterval(i, "weekday", "has more than 10 intervals")
-		}
-	}
-	order := make([]int, len(in))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int { return compareIntervals(in[a], in[b]) })
-	out := make([]Interval, len(in))
-	for i, from := range order {
-		out[i] = in[from]
-		if i > 0 && out[i-1].Weekday == out[i].Weekday && out[i].From < out[i-1].To {
-			return nil, badInterval(from, "from", "overlaps another interval of that day")
-		}
-	}
-	return out, nil
-}
-
-func compareIntervals(a, b Interval) int {
-	return cmp.Or(cmp.Compare(a.Weekday, b.Weekday), cmp.Compare(a.From, b.From))
-}
-
-func badInterval(i int, field, message string) error {
-	return errs.InvalidField(fmt.Sprintf("body.intervals[%d].%s", i, field), message)
 }

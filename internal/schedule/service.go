@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -16,15 +17,30 @@ import (
 type Service struct {
 	zone        string
 	slotMinutes int
-	hours       []Interval // the clinic's, every day
+	notice      time.Duration
+	horizon     time.Duration // the most that a doctor may set, too
+	hours       []Interval    // the clinic's, every day
+	now         func() time.Time
 
 	mu    sync.RWMutex              // guards zones
 	zones map[string]*time.Location // by name: loading one reads a file
 }
 
-// New takes the clinic's zone, slot length and hours from the configuration.
-func New(cfg config.Config) (*Service, error) {
-	s := &Service{zone: cfg.ClinicZone, slotMinutes: cfg.ClinicSlotMinutes, zones: map[string]*time.Location{}}
+// Option changes what New makes.
+type Option func(*Service)
+
+// WithClock takes the time from now instead of time.Now.
+func WithClock(now func() time.Time) Option { return func(s *Service) { s.now = now } }
+
+// New takes the clinic's zone, slot length, hours, notice and horizon from the configuration.
+func New(cfg config.Config, options ...Option) (*Service, error) {
+	s := &Service{
+		zone: cfg.ClinicZone, slotMinutes: cfg.ClinicSlotMinutes, notice: cfg.BookingNotice, horizon: cfg.BookingHorizon,
+		now: time.Now, zones: map[string]*time.Location{},
+	}
+	for _, o := range options {
+		o(s)
+	}
 	if _, err := s.location(cfg.ClinicZone); err != nil {
 		return nil, fmt.Errorf("load the clinic's zone: %w", err)
 	}
@@ -43,29 +59,31 @@ func New(cfg config.Config) (*Service, error) {
 	return s, nil
 }
 
+// slack is how long an exception that is over is still given: its dates are the doctor's calendar's, its last hours may
+// run past midnight, and so may those of the day before, which keep the next day's away.
+const slack = 4 * 24 * time.Hour
+
 // Rules gives the rules of each doctor, in one statement however many they are. A doctor who has changed
-// nothing has the clinic's zone, slot length and hours at version 1; so has an id that is no doctor's, so
-// resolve ids first.
+// nothing has the clinic's zone, slot length, notice, horizon and hours at version 1; so has an id that is no doctor's,
+// so resolve ids first.
 func (s *Service) Rules(ctx context.Context, db postgres.DB, doctorIDs ...int64) (map[int64]Rules, error) {
 	out := make(map[int64]Rules, len(doctorIDs))
 	if len(doctorIDs) == 0 {
 		return out, nil
 	}
-	kept, err := selectSchedules(ctx, db, doctorIDs)
+	kept, err := selectSchedules(ctx, db, doctorIDs, s.now().UTC().Add(-slack))
 	if err != nil {
 		return nil, err
 	}
-	for _, row := range kept {
-		r, ok := out[row.DoctorID]
-		if !ok {
-			if r, err = s.fromRow(row); err != nil {
-				return nil, err
-			}
+	for len(kept) > 0 {
+		n := 1
+		for n < len(kept) && kept[n].DoctorID == kept[0].DoctorID {
+			n++
 		}
-		if r.CustomHours && row.Weekday != nil {
-			r.Hours = append(r.Hours, Interval{Weekday: *row.Weekday, From: *row.Starts, To: *row.Ends})
+		if out[kept[0].DoctorID], err = s.fromRows(kept[:n]); err != nil {
+			return nil, err
 		}
-		out[row.DoctorID] = r
+		kept = kept[n:]
 	}
 	for _, id := range doctorIDs {
 		if _, ok := out[id]; !ok {
@@ -75,20 +93,45 @@ func (s *Service) Rules(ctx context.Context, db postgres.DB, doctorIDs ...int64)
 	return out, nil
 }
 
-func (s *Service) fromRow(row scheduleRow) (Rules, error) {
-	loc, err := s.location(row.TimeZone)
+// fromRows makes the rules of one doctor of his rows, of which there is one at least.
+func (s *Service) fromRows(rows []scheduleRow) (Rules, error) {
+	first := rows[0]
+	loc, err := s.location(first.TimeZone)
 	if err != nil {
 		// Not wrapped: that a zone was stored which does not load is not the client's fault, so not Invalid.
-		return Rules{}, fmt.Errorf("load the schedule of doctor %d: its zone is unknown", row.DoctorID)
+		return Rules{}, fmt.Errorf("load the schedule of doctor %d: its zone is unknown", first.DoctorID)
 	}
 	r := Rules{
-		DoctorID: row.DoctorID, TimeZone: row.TimeZone, Location: loc, SlotMinutes: row.SlotMinutes,
-		CustomHours: row.CustomHours, Version: row.Version,
+		DoctorID: first.DoctorID, TimeZone: first.TimeZone, Location: loc, SlotMinutes: first.SlotMinutes,
+		BufferBefore: minutes(first.BufferBefore), BufferAfter: minutes(first.BufferAfter),
+		PerDay: first.PerDay, AutoConfirm: first.AutoConfirm, CustomHours: first.CustomHours, Version: first.Version,
 	}
+	r.Notice, r.Horizon = s.span(first.settings)
 	if !r.CustomHours {
 		r.Hours = slices.Clone(s.hours)
 	}
+	for _, row := range rows {
+		switch {
+		case row.PublicID != nil:
+			r.Exceptions = row.appendTo(r.Exceptions)
+		case r.CustomHours && row.Weekday != nil:
+			r.Hours = append(r.Hours, Interval{Weekday: *row.Weekday, From: *row.Starts, To: *row.Ends})
+		}
+	}
 	return r, nil
+}
+
+// span gives the notice and the horizon of a doctor: the clinic's unless he has his own, and never beyond the clinic's
+// horizon, which may have become shorter since.
+func (s *Service) span(own settings) (notice, horizon time.Duration) {
+	notice, horizon = s.notice, s.horizon
+	if own.NoticeMinutes != nil {
+		notice = minutes(*own.NoticeMinutes)
+	}
+	if own.HorizonMinutes != nil {
+		horizon = min(horizon, minutes(*own.HorizonMinutes))
+	}
+	return notice, horizon
 }
 
 // SetHours replaces the weekly hours, by compare-and-swap on the version: errs.ErrStale if it is not
@@ -107,19 +150,119 @@ func (s *Service) SetHours(ctx context.Context, tx *postgres.Tx, doctorID int64,
 	return s.one(ctx, tx, doctorID)
 }
 
-// SetRules changes zone and slot length, by compare-and-swap as in SetHours. Hours are wall time, so they
-// keep their clock times in the new zone.
-func (s *Service) SetRules(ctx context.Context, tx *postgres.Tx, doctorID int64, expectVersion int, timeZone string, slotMinutes int) (Rules, error) {
-	if _, err := s.location(timeZone); err != nil {
-		return Rules{}, err
-	}
-	if err := ValidateSlotMinutes(slotMinutes); err != nil {
+// RuleChange is a change of the booking rules: nil leaves a rule as it is.
+type RuleChange struct {
+	TimeZone                  *string
+	SlotMinutes               *int
+	BufferBefore, BufferAfter *time.Duration
+	Notice, Horizon           *time.Duration
+	PerDay                    *int
+	AutoConfirm               *bool
+}
+
+// SetRules changes the booking rules, by compare-and-swap as in SetHours. Hours are wall time, so they
+// keep their clock times in a new zone.
+func (s *Service) SetRules(ctx context.Context, tx *postgres.Tx, doctorID int64, expectVersion int, c RuleChange) (Rules, error) {
+	if err := s.validate(c); err != nil {
 		return Rules{}, err
 	}
 	if err := s.ensure(ctx, tx, doctorID); err != nil {
 		return Rules{}, err
 	}
-	if err := updateRules(ctx, tx, doctorID, expectVersion, timeZone, slotMinutes); err != nil {
+	own, version, err := lockSettings(ctx, tx, doctorID)
+	if err != nil {
+		return Rules{}, err
+	}
+	if version != expectVersion {
+		return Rules{}, stale(doctorID)
+	}
+	own = c.apply(own)
+	if notice, horizon := s.span(own); notice > horizon {
+		if c.Notice == nil && c.Horizon != nil {
+			return Rules{}, errs.InvalidField("body.horizonMinutes", "must not be shorter than the notice")
+		}
+		return Rules{}, errs.InvalidField("body.noticeMinutes", "must not be longer than the horizon")
+	}
+	if err := updateRules(ctx, tx, doctorID, expectVersion, own); err != nil {
+		return Rules{}, err
+	}
+	return s.one(ctx, tx, doctorID)
+}
+
+// Period bounds dates, both included; a zero end is open.
+type Period struct{ From, To time.Time }
+
+// Position is the place of an exception in the list, which is sorted by first date and id.
+type Position struct {
+	From time.Time
+	ID   string // a UUID; "" with the zero From: the start
+}
+
+// Exceptions lists up to limit of a doctor's exceptions that have a date in the period, after a position, and tells
+// whether there are more.
+func (s *Service) Exceptions(ctx context.Context, db postgres.DB, doctorID int64, p Period, after Position, limit int) (page []Exception, more bool, err error) {
+	rows, err := selectExceptions(ctx, db, doctorID, p, after, limit+1)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, row := range rows {
+		page = row.appendTo(page)
+	}
+	if more = len(page) > limit; more {
+		page = page[:limit]
+	}
+	return page, more, nil
+}
+
+// AddException adds an exception, gives it an ID, and moves the version on. Booked appointments stay as they are.
+// Refusals: 422 for what is out of bounds or wholly in the past, 409 exception_overlap for other hours on a date that
+// has some already, 409 exception_limit.
+func (s *Service) AddException(ctx context.Context, tx *postgres.Tx, doctorID int64, e Exception) (Exception, Rules, error) {
+	e, err := e.normalize()
+	if err != nil {
+		return Exception{}, Rules{}, err
+	}
+	if err := s.ensure(ctx, tx, doctorID); err != nil {
+		return Exception{}, Rules{}, err
+	}
+	own, err := bump(ctx, tx, doctorID)
+	if err != nil {
+		return Exception{}, Rules{}, err
+	}
+	loc, err := s.location(own.TimeZone)
+	if err != nil {
+		return Exception{}, Rules{}, fmt.Errorf("add an exception for doctor %d: his zone is unknown", doctorID)
+	}
+	today := dateOf(s.now().In(loc))
+	if e.To.Before(today) {
+		return Exception{}, Rules{}, errs.InvalidField("body.to", "must not lie in the past; it is the same as from unless given")
+	}
+	ahead, err := countExceptions(ctx, tx, doctorID, today)
+	if err != nil {
+		return Exception{}, Rules{}, err
+	}
+	if ahead >= MaxExceptions {
+		return Exception{}, Rules{}, errs.New(errs.Conflict, "exception_limit",
+			"There are 400 exceptions ahead already. Remove some, or make one of several.").With("limit", MaxExceptions)
+	}
+	if e, err = insertException(ctx, tx, doctorID, e); err != nil {
+		return Exception{}, Rules{}, err
+	}
+	r, err := s.one(ctx, tx, doctorID)
+	return e, r, err
+}
+
+// RemoveException takes an exception away and moves the version on; errs.NotFound if the doctor has none with that id.
+func (s *Service) RemoveException(ctx context.Context, tx *postgres.Tx, doctorID int64, id string) (Rules, error) {
+	if !isUUID(id) {
+		return Rules{}, errs.Missing("exception")
+	}
+	if _, err := bump(ctx, tx, doctorID); errors.Is(err, postgres.ErrNoRows) {
+		return Rules{}, errs.Missing("exception")
+	} else if err != nil {
+		return Rules{}, err
+	}
+	if err := deleteException(ctx, tx, doctorID, id); err != nil {
 		return Rules{}, err
 	}
 	return s.one(ctx, tx, doctorID)
@@ -142,7 +285,7 @@ func (s *Service) defaults(doctorID int64) Rules {
 	loc, _ := s.location(s.zone) // loaded once by New
 	return Rules{
 		DoctorID: doctorID, TimeZone: s.zone, Location: loc, SlotMinutes: s.slotMinutes,
-		Hours: slices.Clone(s.hours), Version: FirstVersion,
+		Notice: s.notice, Horizon: s.horizon, Hours: slices.Clone(s.hours), Version: FirstVersion,
 	}
 }
 

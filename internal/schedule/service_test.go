@@ -111,7 +111,7 @@ func TestService_SetRules(t *testing.T) {
 	id := newDoctor(t, pool, 1)
 	set := func(version int, zone string, slot int) (r schedule.Rules, err error) {
 		err = pool.InTx(t.Context(), func(tx *postgres.Tx) error {
-			r, err = s.SetRules(t.Context(), tx, id, version, zone, slot)
+			r, err = s.SetRules(t.Context(), tx, id, version, schedule.RuleChange{TimeZone: &zone, SlotMinutes: &slot})
 			return err
 		})
 		return r, err
@@ -161,7 +161,7 @@ func TestService_SetHoursRefuses(t *testing.T) {
 		"weekday 0":      {[]schedule.Interval{{Weekday: 0, From: 0, To: 60}}, "body.intervals[0].weekday"},
 		"weekday 8":      {[]schedule.Interval{iv(1, "10:00", "11:00"), {Weekday: 8, From: 0, To: 60}}, "body.intervals[1].weekday"},
 		"before the day": {[]schedule.Interval{{Weekday: 1, From: -1, To: 60}}, "body.intervals[0].from"},
-		"after the day":  {[]schedule.Interval{{Weekday: 1, From: 60, To: 1441}}, "body.intervals[0].to"},
+		"over a day":     {[]schedule.Interval{{Weekday: 1, From: 60, To: 1501}}, "body.intervals[0].to"},
 		"backwards":      {[]schedule.Interval{iv(1, "11:00", "10:00")}, "body.intervals[0].to"},
 		"empty":          {[]schedule.Interval{iv(1, "11:00", "11:00")}, "body.intervals[0].to"},
 		"overlap":        {[]schedule.Interval{iv(1, "11:00", "13:00"), iv(1, "09:00", "11:01")}, "body.intervals[0].from"},

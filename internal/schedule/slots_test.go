@@ -14,7 +14,7 @@ func rules(t *testing.T, zone string, slotMinutes int, hours ...schedule.Interva
 	t.Helper()
 	loc, err := schedule.LoadZone(zone)
 	require.NoError(t, err)
-	return schedule.Rules{TimeZone: zone, Location: loc, SlotMinutes: slotMinutes, Hours: hours}
+	return schedule.Rules{TimeZone: zone, Location: loc, SlotMinutes: slotMinutes, Hours: hours, Horizon: 48 * time.Hour}
 }
 
 // day lists the slots of one calendar day as "15:04-0700" of their starts.
@@ -23,7 +23,7 @@ func day(t *testing.T, r schedule.Rules, date string, busy ...schedule.Range) []
 	midnight, err := time.ParseInLocation(time.DateOnly, date, r.Location)
 	require.NoError(t, err)
 	var out []string
-	for _, s := range schedule.Slots(r, midnight, midnight.AddDate(0, 0, 1), midnight, 48*time.Hour, busy) {
+	for _, s := range schedule.Slots(r, schedule.Query{From: midnight, To: midnight.AddDate(0, 0, 1), Now: midnight, Blocked: busy}) {
 		require.Equal(t, time.Duration(r.SlotMinutes)*time.Minute, s.EndsAt.Sub(s.StartsAt), "slots keep their length")
 		require.Equal(t, r.Location, s.StartsAt.Location())
 		out = append(out, s.StartsAt.Format("15:04-0700"))
@@ -119,7 +119,7 @@ func TestSlots_RepeatedMidnight(t *testing.T) {
 	r := rules(t, "America/St_Johns", 30, iv(6, "23:00", "24:00"), iv(7, "00:00", "01:00"))
 	from := time.Date(2010, 11, 6, 12, 0, 0, 0, time.UTC)
 	var got []string
-	for _, s := range schedule.Slots(r, from, from.Add(48*time.Hour), from, 48*time.Hour, nil) {
+	for _, s := range schedule.Slots(r, schedule.Query{From: from, Now: from}) {
 		got = append(got, s.StartsAt.Format("02 15:04-0700"))
 	}
 	require.Equal(t, []string{"06 23:00-0230", "06 23:30-0230", "06 23:30-0330", "07 00:00-0330", "07 00:30-0330"}, got)
@@ -127,7 +127,7 @@ func TestSlots_RepeatedMidnight(t *testing.T) {
 	// Asked within the one minute of the 7th that comes before the rest of the 6th.
 	from = time.Date(2010, 11, 7, 2, 30, 30, 0, time.UTC)
 	require.Equal(t, 7, from.In(r.Location).Day())
-	again := schedule.Slots(r, from, from.Add(time.Hour), from, time.Hour, nil)
+	again := schedule.Slots(r, schedule.Query{From: from, To: from.Add(time.Hour), Now: from})
 	require.NotEmpty(t, again)
 	require.Equal(t, "06 23:30-0330", again[0].StartsAt.Format("02 15:04-0700"))
 }
@@ -142,7 +142,9 @@ func TestSlots_Bounds(t *testing.T) {
 	}
 	starts := func(from, to, now time.Time, horizon time.Duration, busy ...schedule.Range) []string {
 		var out []string
-		for _, s := range schedule.Slots(r, from, to, now, horizon, busy) {
+		r := r
+		r.Horizon = horizon
+		for _, s := range schedule.Slots(r, schedule.Query{From: from, To: to, Now: now, Blocked: busy}) {
 			out = append(out, s.StartsAt.Format("15:04"))
 		}
 		return out
@@ -182,6 +184,7 @@ func TestSlots_Bounds(t *testing.T) {
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	r := rules(t, "Europe/Berlin", 45, iv(7, "01:00", "04:45"))
+	r.Horizon = 10 * 24 * time.Hour
 	now := time.Date(2027, 3, 27, 12, 0, 0, 0, time.UTC)
 	for _, c := range []struct{ name, at, code string }{
 		{"a slot", "2027-03-28T01:45:00+01:00", ""},
@@ -199,7 +202,7 @@ func TestCheck(t *testing.T) {
 			t.Parallel()
 			at, err := time.Parse(time.RFC3339, c.at)
 			require.NoError(t, err)
-			err = schedule.Check(r, at, now, 10*24*time.Hour)
+			err = schedule.Check(r, at, now)
 			require.Equal(t, c.code, errs.CodeOf(err))
 			end, ok := schedule.Contains(r, at)
 			if c.code == "" {

@@ -90,7 +90,7 @@ func withAlternatives(err error, zone *time.Location) error {
 	if !errors.As(err, &e) {
 		return err
 	}
-	free, ok := e.Extra["alternatives"].([]appointment.Slot)
+	free, ok := e.Extra["alternatives"].([]appointment.Alternative)
 	if !ok {
 		return err
 	}
@@ -124,5 +124,9 @@ func (a api) skipped(ctx context.Context, by auth.Actor, near time.Time, zone *t
 	slices.SortStableFunc(free, func(x, y appointment.Slot) int {
 		return cmp.Compare(x.StartsAt.Sub(near).Abs(), y.StartsAt.Sub(near).Abs())
 	})
-	return offering(e, free[:min(len(free), offered)], zone)
+	nearest := make([]appointment.Alternative, min(len(free), offered))
+	for i := range nearest {
+		nearest[i] = appointment.Alternative(free[i])
+	}
+	return offering(e, nearest, zone)
 }

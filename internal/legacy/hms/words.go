@@ -50,14 +50,14 @@ func olderName(path string) string {
 }
 
 // offering adds free times to a refusal, in a doctor's zone: the older pages show the message and nothing else.
-func offering(e *errs.Error, free []appointment.Slot, zone *time.Location) *errs.Error {
+func offering(e *errs.Error, free []appointment.Alternative, zone *time.Location) *errs.Error {
 	said := *e
 	if len(free) == 0 {
 		return &said
 	}
 	times := make([]string, len(free))
-	for i, s := range free {
-		times[i] = s.StartsAt.In(zone).Format("2006-01-02 15:04")
+	for i, a := range free {
+		times[i] = a.StartsAt.In(zone).Format("2006-01-02 15:04")
 	}
 	said.Message += " Free are: " + strings.Join(times, ", ") + "."
 	return &said

@@ -1,0 +1,118 @@
+package appointment
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"housecall/internal/auth"
+	"housecall/internal/postgres"
+)
+
+// sweepBatch is how many rows a sweep takes at once.
+const sweepBatch = 50
+
+// Deadlines does what time alone does, and tells how much that was: requests whose start has passed, or that have waited
+// for a time for RequestTTL, become EXPIRED; booked appointments that nobody completed become COMPLETED CompleteAfter
+// their end; expired holds end, and what was offered goes to the next who waits. Any number of instances may do it at
+// once: each row is changed once. What fails is tried again the next time; the rest is done all the same.
+func (s *Service) Deadlines(ctx context.Context) (done int, err error) {
+	now := s.now()
+	var failures []error
+	for _, d := range []deadline{
+		{move: moveExpire, due: dueTimed, before: now},
+		{move: moveExpire, due: dueUntimed, before: now.Add(-s.cfg.RequestTTL)},
+		{move: moveComplete, due: dueBooked, before: now.Add(-s.cfg.CompleteAfter)},
+	} {
+		n, err := s.meet(ctx, d)
+		done += n
+		failures = append(failures, err)
+	}
+	n, err := s.endHolds(ctx)
+	return done + n, errors.Join(append(failures, err, s.endWaits(ctx))...)
+}
+
+// deadline is a move that time makes on the appointments for which due holds at before.
+type deadline struct {
+	move   move
+	due    string
+	before time.Time
+}
+
+// meet makes the move on all that are due, each in a transaction of its own.
+func (s *Service) meet(ctx context.Context, d deadline) (done int, err error) {
+	var failures []error
+	after := int64(0)
+	for {
+		keys, err := due(ctx, s.pool, d, after, sweepBatch)
+		if err != nil {
+			return done, errors.Join(append(failures, err)...)
+		}
+		for _, id := range keys {
+			after = id
+			made, err := s.meetOne(ctx, d, id)
+			if err != nil {
+				failures = append(failures, err)
+			} else if made {
+				done++
+			}
+		}
+		if len(keys) < sweepBatch {
+			return done, errors.Join(failures...)
+		}
+	}
+}
+
+// meetOne makes the move, unless somebody else holds the appointment or has changed it meanwhile.
+func (s *Service) meetOne(ctx context.Context, d deadline, id int64) (made bool, err error) {
+	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
+		made = false
+		found, err := lockDue(ctx, tx, d, id)
+		if err != nil || len(found) == 0 {
+			return err
+		}
+		rules, err := s.rules(ctx, tx, found[0].Doctor.ID)
+		if err != nil {
+			return err
+		}
+		_, err = s.apply(ctx, tx, rules, found[0], change{move: d.move, actor: auth.System, side: systemSide})
+		made = err == nil
+		return err
+	})
+	return made, err
+}
+
+// endHolds removes expired holds.
+func (s *Service) endHolds(ctx context.Context) (done int, err error) {
+	for {
+		var ended []holdRow
+		err := s.pool.InTx(ctx, func(tx *postgres.Tx) error {
+			var err error
+			if ended, err = dropExpired(ctx, tx, 0, 0, s.now(), sweepBatch); err != nil {
+				return err
+			}
+			return s.passOn(ctx, tx, ended...)
+		})
+		if err != nil {
+			return done, err
+		}
+		if done += len(ended); len(ended) < sweepBatch {
+			return done, nil
+		}
+	}
+}
+
+// endWaits ends the waiting for days that are over everywhere on earth.
+func (s *Service) endWaits(ctx context.Context) error {
+	yesterday := s.now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -1)
+	for {
+		var n int64
+		err := s.pool.InTx(ctx, func(tx *postgres.Tx) (err error) {
+			n, err = endWaitingBefore(ctx, tx, yesterday, sweepBatch)
+			return err
+		})
+		if err != nil || n < sweepBatch {
+			return err
+		}
+	}
+}

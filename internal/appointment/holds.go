@@ -1,0 +1,198 @@
+package appointment
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"housecall/internal/auth"
+	"housecall/internal/errs"
+	"housecall/internal/postgres"
+	"housecall/internal/schedule"
+)
+
+// Hold is a time kept for a patient while he fills in the form. It goes when he books it, gives it back, books or holds
+// another time that overlaps it, or when it expires.
+type Hold struct {
+	ID               string
+	Doctor           Person
+	StartsAt, EndsAt time.Time
+	ExpiresAt        time.Time
+	Offer            bool // it came from the waiting list
+}
+
+// Hold keeps a free slot for HoldTTL: a patient for himself, others for a patient as in Book. Of Booking it reads who,
+// with whom (a doctor or a specialization) and when. Refusals: those of Book about the time, and 409 hold_limit.
+func (s *Service) Hold(ctx context.Context, actor auth.Actor, b Booking) (Hold, error) {
+	if b.StartsAt == nil {
+		return Hold{}, errs.InvalidField("body.startsAt", "is required: say which time to keep")
+	}
+	p, d, err := s.parties(ctx, actor, b)
+	if err != nil {
+		return Hold{}, err
+	}
+	if d.ID != 0 {
+		return s.holdWith(ctx, p.ID, Person{ID: d.ID, UserID: d.UserID, Name: d.Name, Specialization: d.Specialization}, *b.StartsAt)
+	}
+	var h Hold
+	err = s.withAny(ctx, b.Specialization, p.ID, *b.StartsAt, func(tx *postgres.Tx, doctor Person) error {
+		h, err = s.hold(ctx, tx, p.ID, doctor, *b.StartsAt)
+		return err
+	})
+	return h, err
+}
+
+func (s *Service) holdWith(ctx context.Context, patientID int64, d Person, startsAt time.Time) (h Hold, err error) {
+	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
+		if err := s.lockActive(ctx, tx, d); err != nil {
+			return err
+		}
+		h, err = s.hold(ctx, tx, patientID, d, startsAt)
+		return err
+	})
+	if err != nil {
+		return Hold{}, s.worded(ctx, err, wish{doctorID: d.ID, patientID: patientID, startsAt: &startsAt})
+	}
+	return h, nil
+}
+
+// hold keeps the time, with the doctor's row held.
+func (s *Service) hold(ctx context.Context, tx *postgres.Tx, patientID int64, d Person, startsAt time.Time) (Hold, error) {
+	rules, err := s.rules(ctx, tx, d.ID)
+	if err != nil {
+		return Hold{}, err
+	}
+	slot, err := s.bookable(ctx, tx, rules, patientID, startsAt, 0)
+	if err != nil {
+		return Hold{}, err
+	}
+	if err := lockRequests(ctx, tx, patientID); err != nil {
+		return Hold{}, err
+	}
+	if kept, err := s.heldAlready(ctx, tx, patientID, d, slot); err != nil || kept.ID != "" {
+		return kept, err
+	}
+	if err := s.makeRoom(ctx, tx, d.ID, patientID, slot, false); err != nil {
+		return Hold{}, err
+	}
+	if err := s.limitHolds(ctx, tx, patientID); err != nil {
+		return Hold{}, err
+	}
+	row, ok, err := newHold(ctx, tx, holdRow{
+		DoctorID: d.ID, PatientID: patientID, StartsAt: slot.StartsAt, EndsAt: slot.EndsAt, ExpiresAt: s.now().Add(s.cfg.HoldTTL),
+	}, rules.Blocks(slot))
+	if err != nil {
+		return Hold{}, err
+	}
+	if !ok {
+		return Hold{}, errTaken
+	}
+	return row.hold(d), nil
+}
+
+// heldAlready gives the hold, perhaps an offer, by which the patient has this very time already; else one without ID.
+func (s *Service) heldAlready(ctx context.Context, tx *postgres.Tx, patientID int64, d Person, slot schedule.Slot) (Hold, error) {
+	open, err := holdsOf(ctx, tx, patientID, s.now())
+	for _, r := range open {
+		if r.DoctorID == d.ID && r.StartsAt.Equal(slot.StartsAt) {
+			return r.hold(d), nil
+		}
+	}
+	return Hold{}, err
+}
+
+// limitHolds refuses a patient one hold more than he may have; offers do not count, he did not ask for them.
+func (s *Service) limitHolds(ctx context.Context, tx *postgres.Tx, patientID int64) error {
+	open, err := holdsOf(ctx, tx, patientID, s.now())
+	if err != nil {
+		return err
+	}
+	asked := 0
+	for _, r := range open {
+		if r.WaitlistID == nil {
+			asked++
+		}
+	}
+	if asked >= s.cfg.MaxHolds {
+		return errs.New(errs.Conflict, "hold_limit", "There are "+strconv.Itoa(asked)+
+			" times kept already. Book or give back one of them.").With("limit", s.cfg.MaxHolds)
+	}
+	return nil
+}
+
+// errTaken is what a time that something else has comes to.
+var errTaken = errs.New(errs.Conflict, "slot_taken", "Somebody else has this time. Choose another.")
+
+func (r holdRow) hold(d Person) Hold {
+	return Hold{
+		ID: r.HoldID, Doctor: d, StartsAt: r.StartsAt.UTC(), EndsAt: r.EndsAt.UTC(), ExpiresAt: r.ExpiresAt.UTC(),
+		Offer: r.WaitlistID != nil,
+	}
+}
+
+// Holds gives the times that are kept for the actor, by when they expire.
+func (s *Service) Holds(ctx context.Context, actor auth.Actor) ([]Hold, error) {
+	found, err := holdsOf(ctx, s.pool, actor.ID, s.now())
+	if err != nil {
+		return nil, err
+	}
+	doctorIDs := make([]int64, len(found))
+	for i, r := range found {
+		doctorIDs[i] = r.DoctorID
+	}
+	doctors, err := s.doctors.ByIDs(ctx, s.pool, doctorIDs...)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Hold, len(found))
+	for i, r := range found {
+		d := doctors[r.DoctorID]
+		out[i] = r.hold(Person{ID: r.DoctorID, UserID: d.UserID, Name: d.Name, Specialization: d.Specialization})
+	}
+	return out, nil
+}
+
+// Unhold gives a time back; an offer then goes to the next who waits. errs.Missing for one that is not the actor's or
+// has expired.
+func (s *Service) Unhold(ctx context.Context, actor auth.Actor, holdID string) error {
+	return s.pool.InTx(ctx, func(tx *postgres.Tx) error {
+		if _, err := holdOf(ctx, tx, actor.ID, holdID, s.now()); err != nil {
+			return err
+		}
+		dropped, err := dropHold(ctx, tx, holdID)
+		if err != nil {
+			return err
+		}
+		if len(dropped) == 0 {
+			return errs.Missing("hold")
+		}
+		return s.passOn(ctx, tx, dropped...)
+	})
+}
+
+// makeRoom removes what must not keep a patient from a time of a doctor: expired holds of either, and his own holds
+// that overlap it. Where he books it, an offer of this doctor for it has been accepted. The other offers go to the next.
+func (s *Service) makeRoom(ctx context.Context, tx *postgres.Tx, doctorID, patientID int64, slot schedule.Slot, books bool) error {
+	expired, err := dropExpired(ctx, tx, doctorID, patientID, s.now(), sweepBatch)
+	if err != nil {
+		return err
+	}
+	own, err := dropOverlapping(ctx, tx, patientID, slot.StartsAt, slot.EndsAt)
+	if err != nil {
+		return err
+	}
+	for _, h := range append(expired, own...) {
+		here := h.DoctorID == doctorID && h.StartsAt.Before(slot.EndsAt) && slot.StartsAt.Before(h.EndsAt)
+		switch {
+		case h.WaitlistID == nil:
+		case !here:
+			err = s.passOn(ctx, tx, h)
+		case books && h.PatientID == patientID:
+			err = endWaitingByID(ctx, tx, *h.WaitlistID, "booked")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,178 @@
+package appointment
+
+import (
+	"context"
+	"time"
+
+	"housecall/internal/auth"
+	"housecall/internal/errs"
+	"housecall/internal/postgres"
+	"housecall/internal/schedule"
+)
+
+// Refusals of a time that need not be on the doctor's grid; schedule.Check words those that must.
+var (
+	errPast   = broken("slot_in_past", "The time has passed.")
+	errTooFar = broken("slot_too_far", "The time lies further ahead than can be booked.")
+)
+
+func broken(code, message string) error {
+	e := errs.New(errs.Invalid, code, message)
+	e.Fields = []errs.Field{{Path: "body.startsAt", Message: message}}
+	return e
+}
+
+// Rescheduling moves an appointment. Version is the one that was seen (0: any).
+type Rescheduling struct {
+	StartsAt time.Time
+	Version  int
+}
+
+// Reschedule moves an appointment in place: it stays the same one, with its conversation, and history keeps the old
+// time. A patient chooses a free slot, early enough (409 too_late; see Config.CancellationWindow), and what was BOOKED
+// is PENDING again unless the doctor's rules confirm by themselves; the doctor and admins choose any time as in Confirm
+// and keep the status. Refusals about the time are those of Book.
+func (s *Service) Reschedule(ctx context.Context, actor auth.Actor, publicID string, r Rescheduling) (Appointment, error) {
+	return s.change(ctx, publicID, change{move: moveReschedule, actor: actor, startsAt: &r.StartsAt, version: r.Version})
+}
+
+// confirmed gives the time of a confirmation: the doctor's, else the requested one.
+func (s *Service) confirmed(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, a Appointment, c change) (Appointment, error) {
+	if c.startsAt != nil {
+		return s.at(ctx, tx, rules, a, *c.startsAt)
+	}
+	switch {
+	case a.StartsAt == nil:
+		return a, errs.InvalidField("body.startsAt", "is required: the patient asked without a time")
+	case !a.EndsAt.After(s.now()):
+		return a, errs.InvalidField("body.startsAt", "is required: the requested time has passed")
+	}
+	return a, nil
+}
+
+// at gives the appointment a time of the doctor's choice, which may be off his grid but keeps whole minutes and the
+// booking horizon.
+func (s *Service) at(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, a Appointment, startsAt time.Time) (Appointment, error) {
+	from := startsAt.UTC()
+	switch {
+	case !from.Equal(from.Truncate(time.Minute)):
+		return a, errs.InvalidField("body.startsAt", "must be a whole minute")
+	case from.After(s.now().Add(rules.Horizon)):
+		return a, errTooFar
+	case from.Before(s.now().Truncate(time.Minute)): // to the minute, as people give times: "now" is not yet past
+		return a, errPast
+	}
+	to := from.Add(time.Duration(rules.SlotMinutes) * time.Minute)
+	a.StartsAt, a.EndsAt = &from, &to
+	return a, s.makeRoom(ctx, tx, a.Doctor.ID, a.Patient.ID, schedule.Slot{StartsAt: from, EndsAt: to}, true)
+}
+
+// moved gives the time to which an appointment is rescheduled.
+func (s *Service) moved(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, a Appointment, c change) (Appointment, error) {
+	if a.StartsAt != nil && a.StartsAt.Equal(*c.startsAt) {
+		return a, errs.InvalidField("body.startsAt", "is the time that it has already")
+	}
+	if err := s.active(ctx, tx, a); err != nil {
+		return a, err
+	}
+	if c.side != patientSide {
+		return s.at(ctx, tx, rules, a, *c.startsAt)
+	}
+	slot, err := s.bookable(ctx, tx, rules, a.Patient.ID, *c.startsAt, a.ID)
+	if err != nil {
+		return a, err
+	}
+	a.StartsAt, a.EndsAt = &slot.StartsAt, &slot.EndsAt
+	return a, s.makeRoom(ctx, tx, a.Doctor.ID, a.Patient.ID, slot, true)
+}
+
+// Completion is what the doctor writes after an appointment. Summary is clinical: only the two participants read it.
+// FollowUpOn is a date (midnight in UTC), nil for none. Version is the one that was seen (0: any).
+type Completion struct {
+	Summary    string
+	FollowUpOn *time.Time
+	Version    int
+}
+
+// Complete says that an appointment took place; its doctor and admins may, once it has begun (409 not_begun). The
+// conversation stays open for the follow-up window.
+func (s *Service) Complete(ctx context.Context, actor auth.Actor, publicID string, c Completion) (Appointment, error) {
+	summary, err := clean("body.summary", c.Summary, MaxSummary)
+	if err != nil {
+		return Appointment{}, err
+	}
+	return s.change(ctx, publicID, change{
+		move: moveComplete, actor: actor, summary: summary, followUpOn: c.FollowUpOn, version: c.Version,
+	})
+}
+
+// followUpWithin bounds how far ahead a follow-up may be planned.
+const followUpWithin = 2 * 365 * 24 * time.Hour
+
+func (s *Service) completed(a Appointment, rules schedule.Rules, c change) (Appointment, error) {
+	if err := s.started(a); err != nil {
+		return a, err
+	}
+	now := s.now()
+	if f := c.followUpOn; f != nil && (f.Before(rules.DateOf(now)) || f.After(now.Add(followUpWithin))) {
+		return a, errs.InvalidField("body.followUpOn", "must lie between today and two years from now")
+	}
+	done := now.UTC()
+	a.CompletedAt, a.Summary, a.FollowUpOn = &done, c.summary, c.followUpOn
+	return a, nil
+}
+
+// NoShow says that the patient did not come; its doctor and admins may, once it has begun (409 not_begun).
+func (s *Service) NoShow(ctx context.Context, actor auth.Actor, publicID string, version int) (Appointment, error) {
+	return s.change(ctx, publicID, change{move: moveNoShow, actor: actor, version: version})
+}
+
+// started refuses what can only be said of an appointment that has begun. A status that has no such move is refused
+// before.
+func (s *Service) started(a Appointment) error {
+	if a.StartsAt.After(s.now()) {
+		return errs.New(errs.Conflict, "not_begun", "The appointment has not begun yet.").With("startsAt", a.StartsAt)
+	}
+	return nil
+}
+
+// HandOver gives a live appointment that is not over to another doctor, with its conversation; admins may. The time stays
+// and must be free with him (409 slot_taken), on his grid or not.
+func (s *Service) HandOver(ctx context.Context, actor auth.Actor, publicID, doctorID string, version int) (Appointment, error) {
+	if actor.Role != auth.Admin {
+		return Appointment{}, errs.ErrForbidden
+	}
+	d, err := s.doctors.Resolve(ctx, s.pool, doctorID)
+	if errs.KindOf(err) == errs.NotFound {
+		return Appointment{}, errs.InvalidField("body.doctorId", "is no doctor who takes appointments")
+	} else if err != nil {
+		return Appointment{}, err
+	}
+	rules, err := s.rules(ctx, s.pool, d.ID)
+	if err != nil {
+		return Appointment{}, err
+	}
+	return s.change(ctx, publicID, change{
+		move: moveHandOver, actor: actor, version: version,
+		successor: successor{Person: Person{ID: d.ID, UserID: d.UserID, Name: d.Name, Specialization: d.Specialization}, rules: rules},
+	})
+}
+
+func (s *Service) handedOver(ctx context.Context, tx *postgres.Tx, a Appointment, c change) (Appointment, error) {
+	switch {
+	case a.Doctor.ID == c.successor.ID:
+		return a, errs.InvalidField("body.doctorId", "is its doctor already")
+	case a.Patient.ID == c.successor.ID:
+		return a, errs.InvalidField("body.doctorId", "must not be the patient himself")
+	case a.over(s.now()):
+		return a, errs.New(errs.Conflict, "already_over", "The appointment is over, so it cannot be handed over.")
+	}
+	a.Doctor = c.successor.Person
+	if err := s.active(ctx, tx, a); err != nil {
+		return a, err
+	}
+	if a.StartsAt == nil {
+		return a, nil
+	}
+	return a, s.makeRoom(ctx, tx, a.Doctor.ID, a.Patient.ID, schedule.Slot{StartsAt: *a.StartsAt, EndsAt: *a.EndsAt}, false)
+}

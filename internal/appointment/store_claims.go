@@ -1,0 +1,150 @@
+package appointment
+
+import (
+	"context"
+	"time"
+
+	"housecall/internal/errs"
+	"housecall/internal/postgres"
+	"housecall/internal/schedule"
+)
+
+// Constraints of slot_claims that code words for people.
+const (
+	doctorTaken = "slot_claims_doctor_excl"
+	patientBusy = "slot_claims_patient_excl"
+)
+
+// claim takes the appointment's time for its doctor and its patient, or moves what it had taken; blocked is the time
+// with the doctor's buffers. Its error carries the constraint by which PostgreSQL refused.
+func claim(ctx context.Context, tx *postgres.Tx, a Appointment, blocked schedule.Range) error {
+	_, err := exec(ctx, tx, "claim the time", `
+		insert into slot_claims (appointment_id, doctor_id, patient_id, blocked, visible)
+		values ($1, $2, $3, tstzrange($4, $5), tstzrange($6, $7))
+		on conflict (appointment_id) do update
+		set doctor_id = excluded.doctor_id, blocked = excluded.blocked, visible = excluded.visible`,
+		a.ID, a.Doctor.ID, a.Patient.ID, blocked.From, blocked.To, a.StartsAt, a.EndsAt)
+	return err
+}
+
+// unclaim gives the appointment's time back; without one it does nothing.
+func unclaim(ctx context.Context, tx *postgres.Tx, appointmentID int64) error {
+	_, err := exec(ctx, tx, "release the time", `delete from slot_claims where appointment_id = $1`, appointmentID)
+	return err
+}
+
+// unexpired is the condition that a claim c counts at the time $1.
+const unexpired = `(c.expires_at is null or c.expires_at > $1)`
+
+// doctorRange is time that is taken from a doctor; StartsAt is when what takes it begins, buffers aside.
+type doctorRange struct {
+	DoctorID int64
+	From, To time.Time
+	StartsAt time.Time
+}
+
+// takenOf lists what the doctors' claims block between from and to, but for the holds of one patient (0: nobody's),
+// who may use them, and for one appointment (0: none), which may move.
+func takenOf(ctx context.Context, db postgres.DB, q occupancy) ([]doctorRange, error) {
+	return rows[doctorRange](ctx, db, "claimed times", `
+		select d.id as doctor_id, lower(c.blocked) as "from", upper(c.blocked) as "to", lower(c.visible) as starts_at
+		from unnest($2::bigint[]) as d (id)
+		cross join lateral (
+			select c.blocked, c.visible from slot_claims c
+			where c.doctor_id = d.id and c.blocked && tstzrange($3, $4) and `+unexpired+`
+			  and not (c.hold_id is not null and c.patient_id = $5)
+			  and c.appointment_id is distinct from nullif($6::bigint, 0)) c`,
+		q.now, q.doctors, q.from, q.to, q.patient, q.except)
+}
+
+// busyOf lists when a patient has appointments between from and to; with the exceptions of takenOf.
+func busyOf(ctx context.Context, db postgres.DB, q occupancy) ([]schedule.Range, error) {
+	return rows[schedule.Range](ctx, db, "the patient's times", `
+		select lower(c.visible) as "from", upper(c.visible) as "to" from slot_claims c
+		where c.patient_id = $2 and c.visible && tstzrange($3, $4) and `+unexpired+`
+		  and c.hold_id is null and c.appointment_id is distinct from nullif($5::bigint, 0)`,
+		q.now, q.patient, q.from, q.to, q.except)
+}
+
+// takenPlace lists when appointments of the doctors that are over began: they hold no time, but count for the day.
+func takenPlace(ctx context.Context, db postgres.DB, q occupancy) ([]doctorRange, error) {
+	return rows[doctorRange](ctx, db, "past appointments", `
+		select doctor_id, starts_at as "from", starts_at as "to", starts_at from appointments
+		where doctor_id = any($1) and status in ('COMPLETED', 'NO_SHOW') and starts_at >= $2 and starts_at < $3`,
+		q.doctors, q.from, q.to)
+}
+
+// holdRow is one line of slot_claims that is a hold.
+type holdRow struct {
+	HoldID     string
+	DoctorID   int64
+	PatientID  int64
+	StartsAt   time.Time
+	EndsAt     time.Time
+	ExpiresAt  time.Time
+	WaitlistID *int64
+}
+
+const holdColumns = `hold_id::text as hold_id, doctor_id, patient_id, lower(visible) as starts_at, upper(visible) as ends_at,
+	expires_at, waitlist_id`
+
+// holdOf reads a patient's hold that has not expired; errs.Missing where there is none.
+func holdOf(ctx context.Context, db postgres.DB, patientID int64, holdID string, now time.Time) (holdRow, error) {
+	found, err := rows[holdRow](ctx, db, "hold", `select `+holdColumns+` from slot_claims
+		where hold_id::text = $1 and patient_id = $2 and expires_at > $3`, holdID, patientID, now)
+	if err != nil {
+		return holdRow{}, err
+	}
+	if len(found) == 0 {
+		return holdRow{}, errs.Missing("hold")
+	}
+	return found[0], nil
+}
+
+// holdsOf lists a patient's holds that have not expired, by when they do.
+func holdsOf(ctx context.Context, db postgres.DB, patientID int64, now time.Time) ([]holdRow, error) {
+	return rows[holdRow](ctx, db, "holds", `select `+holdColumns+` from slot_claims
+		where patient_id = $1 and expires_at > $2 order by expires_at, id`, patientID, now)
+}
+
+// dropHold ends a hold and gives it; none is there any more, and it gives none, where somebody else was first.
+func dropHold(ctx context.Context, tx *postgres.Tx, holdID string) ([]holdRow, error) {
+	return rows[holdRow](ctx, tx, "hold", `delete from slot_claims where hold_id::text = $1 returning `+holdColumns, holdID)
+}
+
+// dropOffers ends what an entry of the waiting list is offered, and gives it.
+func dropOffers(ctx context.Context, tx *postgres.Tx, waitlistID int64) ([]holdRow, error) {
+	return rows[holdRow](ctx, tx, "offers", `delete from slot_claims where waitlist_id = $1 returning `+holdColumns, waitlistID)
+}
+
+// dropOverlapping ends a patient's holds that overlap a time, and gives them.
+func dropOverlapping(ctx context.Context, tx *postgres.Tx, patientID int64, from, to time.Time) ([]holdRow, error) {
+	return rows[holdRow](ctx, tx, "holds", `delete from slot_claims
+		where patient_id = $1 and hold_id is not null and visible && tstzrange($2, $3) returning `+holdColumns,
+		patientID, from, to)
+}
+
+// dropExpired ends the expired holds in the way of a doctor (0: any) or a patient, up to limit, and gives them. What
+// another transaction is just removing it passes over.
+func dropExpired(ctx context.Context, tx *postgres.Tx, doctorID, patientID int64, now time.Time, limit int) ([]holdRow, error) {
+	return rows[holdRow](ctx, tx, "expired holds", `delete from slot_claims
+		where id in (
+			select id from slot_claims
+			where expires_at <= $3 and ($1::bigint = 0 or doctor_id = $1 or patient_id = $2)
+			order by expires_at limit $4 for update skip locked)
+		returning `+holdColumns, doctorID, patientID, now, limit)
+}
+
+// newHold keeps a time for a patient; waitlistID is 0 unless it is an offer. ok is false where something else has the
+// time, of the doctor or of the patient: unlike a violated constraint that leaves the transaction in one piece.
+func newHold(ctx context.Context, tx *postgres.Tx, h holdRow, blocked schedule.Range) (_ holdRow, ok bool, err error) {
+	made, err := rows[holdRow](ctx, tx, "hold", `
+		insert into slot_claims (hold_id, doctor_id, patient_id, blocked, visible, expires_at, waitlist_id)
+		values (gen_random_uuid(), $1, $2, tstzrange($3, $4), tstzrange($5, $6), $7, $8)
+		on conflict do nothing returning `+holdColumns,
+		h.DoctorID, h.PatientID, blocked.From, blocked.To, h.StartsAt, h.EndsAt, h.ExpiresAt, h.WaitlistID)
+	if err != nil || len(made) == 0 {
+		return h, false, err
+	}
+	return made[0], true, nil
+}

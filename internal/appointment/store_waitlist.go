@@ -1,0 +1,107 @@
+package appointment
+
+import (
+	"context"
+	"time"
+
+	"housecall/internal/postgres"
+)
+
+// openWaiting is the constraint that a patient waits for a doctor once.
+const openWaiting = "waitlist_open_key"
+
+// waitingRow is one line of waitlist with its patient, whose name lives in users (see list), and the offer that is open.
+type waitingRow struct {
+	ID             int64
+	PublicID       string
+	DoctorID       int64
+	PatientID      int64
+	PatientRef     string
+	PatientName    string
+	FromDate       time.Time
+	ToDate         time.Time
+	CreatedAt      time.Time
+	HoldID         *string // null as those below: no offer is open
+	OfferStartsAt  *time.Time
+	OfferEndsAt    *time.Time
+	OfferExpiresAt *time.Time
+}
+
+const waiting = `select w.id, w.public_id::text as public_id, w.doctor_id, w.patient_id, u.public_id as patient_ref,
+	u.name as patient_name, w.from_date, w.to_date, w.created_at,
+	c.hold_id::text as hold_id, lower(c.visible) as offer_starts_at, upper(c.visible) as offer_ends_at,
+	c.expires_at as offer_expires_at
+	from waitlist w join users u on u.id = w.patient_id
+	left join slot_claims c on c.waitlist_id = w.id and c.expires_at > $1
+	where w.ended_at is null and `
+
+// insertWaiting lets a patient wait. Its error carries openWaiting where he waits already.
+func insertWaiting(ctx context.Context, tx *postgres.Tx, doctorID, patientID int64, from, to time.Time) (int64, error) {
+	made, err := ids(ctx, tx, "waitlist", `
+		insert into waitlist (doctor_id, patient_id, from_date, to_date, created_at) values ($1, $2, $3, $4, $5) returning id`,
+		doctorID, patientID, from, to, tx.Now())
+	if err != nil {
+		return 0, err
+	}
+	return made[0], nil
+}
+
+// countWaiting tells in how many queues a patient stands.
+func countWaiting(ctx context.Context, tx *postgres.Tx, patientID int64) (int, error) {
+	found, err := ids(ctx, tx, "waitlist", `select count(*) from waitlist where patient_id = $1 and ended_at is null`, patientID)
+	if err != nil {
+		return 0, err
+	}
+	return int(found[0]), nil
+}
+
+func waitingByID(ctx context.Context, db postgres.DB, id int64, now time.Time) ([]waitingRow, error) {
+	return rows[waitingRow](ctx, db, "waitlist", waiting+`w.id = $2`, now, id)
+}
+
+// queue lists who waits for a doctor, or those of them that are one patient (0: all), in order, after an entry.
+func queue(ctx context.Context, db postgres.DB, doctorID, patientID, after int64, limit int, now time.Time) ([]waitingRow, error) {
+	return rows[waitingRow](ctx, db, "waitlist", waiting+`w.doctor_id = $2 and ($3::bigint = 0 or w.patient_id = $3) and w.id > $4
+		order by w.id limit $5`, now, doctorID, patientID, after, limit)
+}
+
+// endWaiting ends the entry of a public id, if it is the patient's (0: anybody's) and open, and gives its id.
+func endWaiting(ctx context.Context, tx *postgres.Tx, doctorID, patientID int64, publicID, reason string) ([]int64, error) {
+	return ids(ctx, tx, "waitlist", `update waitlist set ended_at = $5, end_reason = $4
+		where doctor_id = $1 and public_id::text = $2 and ($3::bigint = 0 or patient_id = $3) and ended_at is null returning id`,
+		doctorID, publicID, patientID, reason, tx.Now())
+}
+
+// endWaitingByID ends an entry; one that has ended stays as it is.
+func endWaitingByID(ctx context.Context, tx *postgres.Tx, id int64, reason string) error {
+	_, err := exec(ctx, tx, "end waiting", `update waitlist set ended_at = $2, end_reason = $3 where id = $1 and ended_at is null`,
+		id, tx.Now(), reason)
+	return err
+}
+
+// endWaitingBefore ends up to limit entries whose last day lies before a date.
+func endWaitingBefore(ctx context.Context, tx *postgres.Tx, date time.Time, limit int) (int64, error) {
+	return exec(ctx, tx, "end waiting", `update waitlist set ended_at = $2, end_reason = 'over'
+		where id in (select id from waitlist where ended_at is null and to_date < $1 order by id limit $3 for update skip locked)`,
+		date, tx.Now(), limit)
+}
+
+// nextWaiting gives up to limit entries after one whose patients could take a time: he waits for that date, can sign in,
+// has no other offer open and nothing else to do then. It holds them, and passes over those that another transaction
+// holds.
+func nextWaiting(ctx context.Context, tx *postgres.Tx, v vacancy, date, now time.Time, limit int) ([]waitingEntry, error) {
+	return rows[waitingEntry](ctx, tx, "waitlist", `
+		select w.id, w.patient_id from waitlist w
+		where w.ended_at is null and w.doctor_id = $1 and w.id > $2 and $3 between w.from_date and w.to_date
+		  and w.patient_id <> $4
+		  and exists (select from users u where u.id = w.patient_id and u.disabled_at is null)
+		  and not exists (select from slot_claims c where c.waitlist_id = w.id and c.expires_at > $5)
+		  and not exists (select from slot_claims c where c.patient_id = w.patient_id and c.visible && tstzrange($6, $7))
+		order by w.id limit $8 for update of w skip locked`,
+		v.doctorID, v.after, date, v.notFor, now, v.startsAt, v.endsAt, limit)
+}
+
+type waitingEntry struct {
+	ID        int64
+	PatientID int64
+}

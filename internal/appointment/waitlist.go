@@ -1,0 +1,269 @@
+package appointment
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"housecall/internal/audit"
+	"housecall/internal/auth"
+	"housecall/internal/errs"
+	"housecall/internal/postgres"
+	"housecall/internal/schedule"
+)
+
+const (
+	// maxWaiting is in how many queues one patient may stand.
+	maxWaiting = 10
+	// maxWaitingDays bounds for how long one may wait.
+	maxWaitingDays = 92
+)
+
+// Waiting is a patient's place in the queue for a doctor. From and To are the days on which he could come, both
+// included, as midnights in UTC.
+type Waiting struct {
+	ID        string
+	Doctor    Person
+	Patient   Person
+	From, To  time.Time
+	CreatedAt time.Time
+	Offer     *Hold // the time that is kept for him now; nil: none
+}
+
+// Offer is a time that became free and is kept for a waiting patient.
+type Offer struct {
+	HoldID    string
+	PatientID int64
+	DoctorID  int64
+	StartsAt  time.Time
+	ExpiresAt time.Time
+}
+
+// Wait puts the patient into the queue for a doctor. Whoever is first in it is offered what is cancelled on his days,
+// as a hold for OfferTTL; then the next. 409 already_waiting, waiting_limit.
+func (s *Service) Wait(ctx context.Context, actor auth.Actor, doctorID string, from, to time.Time) (Waiting, error) {
+	d, err := s.doctors.Resolve(ctx, s.pool, doctorID)
+	if err != nil {
+		return Waiting{}, err
+	}
+	rules, err := s.rules(ctx, s.pool, d.ID)
+	if err != nil {
+		return Waiting{}, err
+	}
+	if err := waitingDays(rules.DateOf(s.now()), rules.DateOf(s.now().Add(rules.Horizon)), from, to); err != nil {
+		return Waiting{}, err
+	}
+	var found []waitingRow
+	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
+		if err := s.activePatient(ctx, tx, actor.ID); err != nil {
+			return err
+		}
+		if err := lockRequests(ctx, tx, actor.ID); err != nil {
+			return err
+		}
+		n, err := countWaiting(ctx, tx, actor.ID)
+		if err != nil {
+			return err
+		}
+		if n >= maxWaiting {
+			return errs.New(errs.Conflict, "waiting_limit", "You wait in "+strconv.Itoa(n)+" queues already. Leave one of them.").With("limit", maxWaiting)
+		}
+		id, err := insertWaiting(ctx, tx, d.ID, actor.ID, from, to)
+		if err != nil {
+			return err
+		}
+		if found, err = waitingByID(ctx, tx, id, s.now()); err != nil {
+			return err
+		}
+		return audit.Record(ctx, tx, audit.Event{Actor: actor, Action: "waitlist.join", Subject: d.UserID, PatientID: actor.ID})
+	})
+	if postgres.Constraint(err) == openWaiting {
+		err = errs.New(errs.Conflict, "already_waiting", "You wait for this doctor already. Leave the queue to choose other days.")
+	}
+	if err != nil {
+		return Waiting{}, err
+	}
+	return found[0].waiting(Person{ID: d.ID, UserID: d.UserID, Name: d.Name, Specialization: d.Specialization}), nil
+}
+
+// waitingDays checks on which days somebody wants to wait.
+func waitingDays(today, last, from, to time.Time) error {
+	switch {
+	case from.Before(today):
+		return errs.InvalidField("body.from", "must not lie in the past")
+	case from.After(last):
+		return errs.InvalidField("body.from", "lies further ahead than can be booked")
+	case to.Before(from):
+		return errs.InvalidField("body.to", "must not be earlier than from")
+	case to.After(from.AddDate(0, 0, maxWaitingDays)):
+		return errs.InvalidField("body.to", "must be at most "+strconv.Itoa(maxWaitingDays)+" days after from")
+	}
+	return nil
+}
+
+func (r waitingRow) waiting(d Person) Waiting {
+	w := Waiting{
+		ID: r.PublicID, Doctor: d, Patient: Person{ID: r.PatientID, UserID: r.PatientRef, Name: r.PatientName},
+		From: r.FromDate, To: r.ToDate, CreatedAt: r.CreatedAt.UTC(),
+	}
+	if r.HoldID != nil {
+		w.Offer = &Hold{
+			ID: *r.HoldID, Doctor: d, StartsAt: r.OfferStartsAt.UTC(), EndsAt: r.OfferEndsAt.UTC(),
+			ExpiresAt: r.OfferExpiresAt.UTC(), Offer: true,
+		}
+	}
+	return w
+}
+
+// Queue gives up to limit of those who wait for a doctor, first come first, after the key of an entry (0: from the
+// first), and the key of the last: the doctor himself and admins see all, a patient himself.
+func (s *Service) Queue(ctx context.Context, actor auth.Actor, doctorID string, after int64, limit int) (page []Waiting, last int64, more bool, err error) {
+	d, err := s.doctors.Resolve(ctx, s.pool, doctorID)
+	if err != nil {
+		return nil, 0, false, err
+	}
+	only, err := onlyOf(actor, d.ID)
+	if err != nil {
+		return nil, 0, false, err
+	}
+	found, err := queue(ctx, s.pool, d.ID, only, after, limit+1, s.now())
+	if err != nil {
+		return nil, 0, false, err
+	}
+	if more = len(found) > limit; more {
+		found = found[:limit]
+	}
+	for _, r := range found {
+		page = append(page, r.waiting(Person{ID: d.ID, UserID: d.UserID, Name: d.Name, Specialization: d.Specialization}))
+		last = r.ID
+	}
+	return page, last, more, nil
+}
+
+// onlyOf says whose entries of a doctor's queue an actor may see and end: 0 is everybody's.
+func onlyOf(actor auth.Actor, doctorID int64) (int64, error) {
+	switch {
+	case actor.Role == auth.Patient:
+		return actor.ID, nil
+	case actor.Role == auth.Admin, actor.ID == doctorID:
+		return 0, nil
+	}
+	return 0, errs.Missing("doctor")
+}
+
+// Leave takes an entry out of a doctor's queue; its patient, the doctor and admins may. What it was offered goes to the
+// next.
+func (s *Service) Leave(ctx context.Context, actor auth.Actor, doctorID, id string) error {
+	d, err := s.doctors.Resolve(ctx, s.pool, doctorID)
+	if err != nil {
+		return err
+	}
+	only, err := onlyOf(actor, d.ID)
+	if err != nil {
+		return err
+	}
+	return s.pool.InTx(ctx, func(tx *postgres.Tx) error {
+		ended, err := endWaiting(ctx, tx, d.ID, only, id, "left")
+		if err != nil {
+			return err
+		}
+		if len(ended) == 0 {
+			return errs.Missing("waitlist entry")
+		}
+		offers, err := dropOffers(ctx, tx, ended[0])
+		if err != nil {
+			return err
+		}
+		if err := s.passOn(ctx, tx, offers...); err != nil {
+			return err
+		}
+		return audit.Record(ctx, tx, audit.Event{Actor: actor, Action: "waitlist.leave", Subject: d.UserID})
+	})
+}
+
+// vacancy is a doctor's time that became free. after is the entry of the queue that had it last (0: none yet), notFor
+// the patient who has just given it up.
+type vacancy struct {
+	doctorID, after, notFor int64
+	startsAt, endsAt        time.Time
+}
+
+// offerFreed offers the time that a move from read to a set free.
+func (s *Service) offerFreed(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, read, a Appointment) error {
+	had := read.Status.Live() && read.StartsAt != nil
+	keeps := a.Status.Live() && a.Doctor.ID == read.Doctor.ID && a.StartsAt != nil && had && a.StartsAt.Equal(*read.StartsAt)
+	if !had || keeps {
+		return nil
+	}
+	return s.offer(ctx, tx, rules, vacancy{
+		doctorID: read.Doctor.ID, notFor: read.Patient.ID, startsAt: *read.StartsAt, endsAt: *read.EndsAt,
+	})
+}
+
+// passOn offers what was offered before to the next in the queue. Holds that are no offers only end.
+func (s *Service) passOn(ctx context.Context, tx *postgres.Tx, dropped ...holdRow) error {
+	for _, h := range dropped {
+		if h.WaitlistID == nil {
+			continue
+		}
+		rules, err := s.rules(ctx, tx, h.DoctorID)
+		if err != nil {
+			return err
+		}
+		err = s.offer(ctx, tx, rules, vacancy{
+			doctorID: h.DoctorID, after: *h.WaitlistID, notFor: h.PatientID, startsAt: h.StartsAt, endsAt: h.EndsAt,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// offer keeps the time for the first in the queue who can take it, if it is one that can be booked. Without the
+// doctor's row held, it may find that somebody else was faster; then there is nothing to offer.
+func (s *Service) offer(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, v vacancy) error {
+	expires := s.now().Add(s.cfg.OfferTTL)
+	if !v.startsAt.After(expires) {
+		return nil
+	}
+	waiting, err := nextWaiting(ctx, tx, v, rules.DateOf(v.startsAt), s.now(), sweepBatch)
+	if err != nil || len(waiting) == 0 {
+		return err
+	}
+	if ok, err := s.offers(ctx, tx, rules, v); err != nil || !ok {
+		return err
+	}
+	slot := schedule.Slot{StartsAt: v.startsAt, EndsAt: v.endsAt}
+	for _, w := range waiting {
+		h, ok, err := newHold(ctx, tx, holdRow{
+			DoctorID: v.doctorID, PatientID: w.PatientID, StartsAt: v.startsAt, EndsAt: v.endsAt, ExpiresAt: expires, WaitlistID: &w.ID,
+		}, rules.Blocks(slot))
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue
+		}
+		if s.notices == nil {
+			return nil
+		}
+		return s.notices.Offered(ctx, tx, Offer{
+			HoldID: h.HoldID, PatientID: w.PatientID, DoctorID: v.doctorID, StartsAt: h.StartsAt.UTC(), ExpiresAt: h.ExpiresAt.UTC(),
+		})
+	}
+	return nil
+}
+
+// offers tells whether the doctor would give the time to anybody: he is one still, and it is a slot of his.
+func (s *Service) offers(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, v vacancy) (bool, error) {
+	found, err := s.doctors.ByIDs(ctx, tx, v.doctorID)
+	if err != nil || !found[v.doctorID].Active {
+		return false, err
+	}
+	slot, err := s.bookable(ctx, tx, rules, 0, v.startsAt, 0)
+	if kind := errs.KindOf(err); kind == errs.Invalid || kind == errs.Conflict {
+		return false, nil
+	}
+	return slot.EndsAt.Equal(v.endsAt), err
+}

@@ -1,0 +1,71 @@
+package schedule
+
+import (
+	"time"
+
+	"housecall/internal/errs"
+)
+
+// Check says which rule a booking at startsAt breaks: nil, or an errs.Invalid with code slot_in_past, slot_too_soon,
+// slot_too_far, slot_day_off, slot_outside_hours, slot_off_grid or slot_clock_change. It does not ask whether the slot
+// is free.
+func Check(r Rules, startsAt, now time.Time) error {
+	switch {
+	case startsAt.Before(now):
+		return broken("slot_in_past", "The time has passed.")
+	case startsAt.Before(now.Add(r.Notice)):
+		return broken("slot_too_soon", "The doctor needs longer notice than that.")
+	case startsAt.After(now.Add(r.Horizon)):
+		return broken("slot_too_far", "The time lies further ahead than can be booked.")
+	}
+	if _, ok := Contains(r, startsAt); ok {
+		return nil
+	}
+	return r.refuse(startsAt.In(r.Location))
+}
+
+// refuse says why no slot starts at a wall time.
+func (r Rules) refuse(wall time.Time) error {
+	date := dateOf(wall)
+	after, left, inside := r.within(date, wall.Hour()*60+wall.Minute())
+	switch {
+	case !inside:
+		return r.outside(date)
+	case after%r.SlotMinutes != 0 || wall.Second() != 0 || wall.Nanosecond() != 0:
+		return broken("slot_off_grid", "No slot of the doctor starts at this time.")
+	case left < r.SlotMinutes:
+		return broken("slot_outside_hours", "The slot would end after the doctor's hours.")
+	}
+	return broken("slot_clock_change", "The clocks change during this slot, so it cannot be booked.")
+}
+
+// within gives how far from the start and the end of an interval a minute of a date lies.
+func (r Rules) within(date time.Time, minute int) (after, left int, inside bool) {
+	hours := r.hoursOn(date)
+	if minute < r.tail(date) {
+		hours, minute = r.hoursOn(date.AddDate(0, 0, -1)), minute+minutesPerDay
+	}
+	for _, c := range hours {
+		if minute >= c.From && minute < c.To {
+			return minute - c.From, c.To - minute, true
+		}
+	}
+	return 0, 0, false
+}
+
+// outside says why a time is outside the hours of its date.
+func (r Rules) outside(date time.Time) error {
+	switch e := r.exceptionOn(date); {
+	case e == nil:
+		return broken("slot_outside_hours", "The time is outside the doctor's hours.")
+	case e.Off():
+		return broken("slot_day_off", "The doctor is away on this day.")
+	}
+	return broken("slot_outside_hours", "The time is outside the doctor's hours, which are not the usual ones on this day.")
+}
+
+func broken(code, message string) error {
+	e := errs.New(errs.Invalid, code, message)
+	e.Fields = []errs.Field{{Path: "body.startsAt", Message: message}}
+	return e
+}

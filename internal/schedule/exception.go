@@ -1,0 +1,87 @@
+package schedule
+
+import (
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"housecall/internal/errs"
+)
+
+// Bounds of exceptions.
+const (
+	MaxExceptions    = 400 // of one doctor that are not over
+	MaxExceptionDays = 366
+	MaxNote          = 200 // characters
+)
+
+// Exception takes the place of the weekly hours that begin on the dates From to To, both included: none where Hours is
+// empty (off), else those. Dates are calendar days in the doctor's zone, as midnights in UTC. Where an exception that is
+// off and one with hours share a date, it is off.
+type Exception struct {
+	ID       string // public, a UUID
+	From, To time.Time
+	Hours    []Clock // by From
+	Note     string  // for staff, never for the public
+}
+
+// Off tells whether nothing can be booked on the exception's dates.
+func (e Exception) Off() bool { return len(e.Hours) == 0 }
+
+func (e Exception) covers(date time.Time) bool { return !date.Before(e.From) && !date.After(e.To) }
+
+// normalize trims the note, sorts the hours, and names every field that is out of bounds.
+func (e Exception) normalize() (Exception, error) {
+	var bad []errs.Field
+	refuse := func(path, message string) {
+		bad = append(bad, errs.Field{Path: path, Message: message})
+	}
+	switch {
+	case e.To.Before(e.From):
+		refuse("body.to", "must not be before from")
+	case !e.To.Before(e.From.AddDate(0, 0, MaxExceptionDays)):
+		refuse("body.to", "must be at most 366 days from from, both included")
+	case e.To.Year() >= 9999:
+		refuse("body.to", "must be a date before the year 9999")
+	}
+	hours, err := e.normalizeHours()
+	bad = append(bad, fieldsOf(err)...)
+	e.Hours = hours
+	e.Note = strings.TrimSpace(e.Note)
+	if utf8.RuneCountInString(e.Note) > MaxNote || strings.ContainsRune(e.Note, 0) {
+		refuse("body.note", "is too long or holds characters that cannot be stored")
+	}
+	if len(bad) > 0 {
+		return e, errs.InvalidFields(bad...)
+	}
+	return e, nil
+}
+
+// normalizeHours gives the hours in order. On several dates each day's begin after the end of those of the day before.
+func (e Exception) normalizeHours() ([]Clock, error) {
+	for i, c := range e.Hours {
+		if i == MaxIntervalsPerDay {
+			return nil, errs.InvalidField("body.intervals", "must be at most 10")
+		}
+		if field, message := c.problem(); field != "" {
+			return nil, badInterval(i, field, message)
+		}
+	}
+	order := inOrder(e.Hours, func(c Clock) int { return c.From })
+	out := make([]Clock, len(order))
+	for i, from := range order {
+		out[i] = e.Hours[from]
+		if i > 0 && out[i].From < out[i-1].To {
+			return nil, badInterval(from, "from", "overlaps another interval")
+		}
+	}
+	if n := len(out); n > 0 && e.From.Before(e.To) && out[n-1].To > out[0].From+minutesPerDay {
+		return nil, badInterval(order[n-1], "to", "overlaps an interval of the next day")
+	}
+	return out, nil
+}
+
+// isUUID tells whether s is a UUID in its usual form.
+func isUUID(s string) bool { return len(s) == 36 && uuid.Validate(s) == nil }

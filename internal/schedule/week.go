@@ -1,0 +1,69 @@
+package schedule
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"housecall/internal/errs"
+)
+
+// normalize gives the intervals in order, or says what is wrong with which of them. A week goes round: what begins on
+// Sunday may reach into Monday, and must not meet what begins there.
+func normalize(in []Interval) ([]Interval, error) {
+	var perDay [8]int
+	for i, v := range in {
+		if v.Weekday < 1 || v.Weekday > 7 {
+			return nil, badInterval(i, "weekday", "must lie between 1 (Monday) and 7 (Sunday)")
+		}
+		if field, message := (Clock{v.From, v.To}).problem(); field != "" {
+			return nil, badInterval(i, field, message)
+		}
+		if perDay[v.Weekday]++; perDay[v.Weekday] > MaxIntervalsPerDay {
+			return nil, badInterval(i, "weekday", "has more than 10 intervals")
+		}
+	}
+	order := inOrder(in, func(v Interval) int { return v.begins() })
+	out := make([]Interval, len(in))
+	for i, from := range order {
+		out[i] = in[from]
+		if i > 0 && out[i].begins() < out[i-1].ends() {
+			return nil, badInterval(from, "from", "overlaps another interval")
+		}
+	}
+	if n := len(out); n > 0 && out[n-1].ends() > out[0].begins()+7*minutesPerDay {
+		return nil, badInterval(order[0], "from", "overlaps another interval")
+	}
+	return out, nil
+}
+
+// begins is where the interval begins in the week, in minutes since Monday's midnight; ends may lie past its end.
+func (v Interval) begins() int { return (v.Weekday-1)*minutesPerDay + v.From }
+func (v Interval) ends() int   { return (v.Weekday-1)*minutesPerDay + v.To }
+
+// problem says which end is wrong, and how; "" if none is.
+func (c Clock) problem() (field, message string) {
+	switch {
+	case c.From < 0 || c.From >= minutesPerDay:
+		return "from", "must lie between 00:00 and 23:59"
+	case c.To <= c.From:
+		return "to", "must be later than from"
+	case c.To > c.From+minutesPerDay:
+		return "to", "must be at most 24 hours after from"
+	}
+	return "", ""
+}
+
+// inOrder gives the indices of all, by what key makes of each.
+func inOrder[T any](all []T, key func(T) int) []int {
+	order := make([]int, len(all))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(key(all[a]), key(all[b])) })
+	return order
+}
+
+func badInterval(i int, field, message string) error {
+	return errs.InvalidField(fmt.Sprintf("body.intervals[%d].%s", i, field), message)
+}
