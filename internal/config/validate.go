@@ -72,7 +72,7 @@ func (c Config) validateNumbers(v *problems) {
 		{"ACCESS_TTL", c.AccessTTL},
 		{"REFRESH_TTL", c.RefreshTTL},
 		{"INVITE_TTL", c.InviteTTL},
-{"LEGACY_TTL", c.LegacyTTL},
+		{"LEGACY_TTL", c.LegacyTTL},
 		{"HOLD_TTL", c.HoldTTL},
 		{"OFFER_TTL", c.OfferTTL},
 		{"REQUEST_TTL", c.RequestTTL},
