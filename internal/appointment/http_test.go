@@ -31,6 +31,7 @@ var volatile = []struct {
 	instead string
 }{
 	{regexp.MustCompile(`APP[0-9A-Z]{10}`), "APPXXXXXXXXXX"},
+	{regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`), "a uuid"},
 	{regexp.MustCompile(`"(requestId)":"[^"]+"`), `"$1":"…"`},
 	{regexp.MustCompile(`"(createdAt|updatedAt|at|nextCursor)":"[^"]+"`), `"$1":"…"`},
 }

@@ -3,6 +3,7 @@ package appointment_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -12,21 +13,57 @@ import (
 	"housecall/internal/errs"
 )
 
-// expected is what the life cycle of design.md makes of a move; the error's code is "" where it succeeds.
-func expected(s appointment.Status, move, who string) (appointment.Status, string) {
+// model is what the life cycle of an appointment should be: at a time shortly after the start that was asked for.
+type model struct {
+	status   appointment.Status
+	version  int
+	startsAt time.Time
+}
+
+// after gives what a move makes of it; code is that of the refusal, "" where it succeeds.
+func (m model) after(move, who string, now time.Time) (_ model, code string) {
+	next := m
+	next.version++
+	live := m.status.Live()
 	switch {
 	case who == "stranger":
-		return s, "not_found"
-	case who == "patient" && move != "cancel":
-		return s, "forbidden"
-	case s == appointment.Pending && move == "confirm":
-		return appointment.Booked, ""
-	case s == appointment.Pending && move == "reject":
-		return appointment.Rejected, ""
-	case (s == appointment.Pending || s == appointment.Booked) && move == "cancel":
-		return appointment.Cancelled, ""
+		return m, "not_found"
+	case who == "patient" && move != "cancel" && move != "reschedule":
+		return m, "forbidden"
+	case who == "patient" && m.status == appointment.Booked && now.After(m.startsAt.Add(-2*time.Hour)):
+		return m, "too_late"
+	case m.status == appointment.Pending && move == "confirm":
+		next.status = appointment.Booked
+	case m.status == appointment.Pending && move == "reject":
+		next.status = appointment.Rejected
+	case live && move == "cancel":
+		next.status = appointment.Cancelled
+	case live && move == "reschedule":
+		next.startsAt = target(m, who)
+		if who == "patient" {
+			next.status = appointment.Pending
+		}
+	case m.status == appointment.Booked && (move == "complete" || move == "no_show"):
+		if m.startsAt.After(now) {
+			return m, "not_begun"
+		}
+		next.status = map[string]appointment.Status{"complete": appointment.Completed, "no_show": appointment.NoShow}[move]
+	default:
+		return m, "invalid_transition"
 	}
-	return s, "invalid_transition"
+	return next, ""
+}
+
+// target is another time than the one that it has: patients keep to the grid.
+func target(m model, who string) time.Time {
+	times := []time.Time{at(16, 5), at(17, 7)}
+	if who == "patient" {
+		times = []time.Time{at(15, 0), at(15, 30)}
+	}
+	if times[0].Equal(m.startsAt) {
+		return times[1]
+	}
+	return times[0]
 }
 
 // Any sequence of moves by anyone agrees with the model, and the rows that belong to a status agree with it.
@@ -36,15 +73,16 @@ func TestService_movesAgreeWithModel(t *testing.T) {
 	ctx := context.Background()
 	actors := map[string]auth.Actor{"patient": w.patient, "doctor": w.doctor, "admin": w.admin, "stranger": w.stranger}
 	rapid.Check(t, func(r *rapid.T) {
+		w.now = monday
 		when := at(10, 30)
-		booking := appointment.Booking{Doctor: w.doctor.UserID, StartsAt: &when, Reason: "Cough"}
-		a, err := w.svc.Book(ctx, w.patient, booking)
+		a, err := w.svc.Book(ctx, w.patient, appointment.Booking{Doctor: w.doctor.UserID, StartsAt: &when, Reason: "Cough"})
 		require.NoError(r, err)
-		status, version := appointment.Pending, 1
-		for range rapid.IntRange(1, 6).Draw(r, "moves") {
-			move := rapid.SampledFrom([]string{"confirm", "reject", "cancel"}).Draw(r, "move")
+		w.now = at(10, 35)
+		m := model{status: appointment.Pending, version: 1, startsAt: when}
+		for range rapid.IntRange(1, 8).Draw(r, "moves") {
+			move := rapid.SampledFrom([]string{"confirm", "reject", "cancel", "reschedule", "complete", "no_show"}).Draw(r, "move")
 			who := rapid.SampledFrom([]string{"patient", "doctor", "admin", "stranger"}).Draw(r, "who")
-			next, code := expected(status, move, who)
+			next, code := m.after(move, who, w.now)
 			ending := appointment.Ending{Reason: "Because"}
 			var got appointment.Appointment
 			switch move {
@@ -54,18 +92,22 @@ func TestService_movesAgreeWithModel(t *testing.T) {
 				got, err = w.svc.Reject(ctx, actors[who], a.PublicID, ending)
 			case "cancel":
 				got, err = w.svc.Cancel(ctx, actors[who], a.PublicID, ending)
+			case "reschedule":
+				got, err = w.svc.Reschedule(ctx, actors[who], a.PublicID, appointment.Rescheduling{StartsAt: target(m, who)})
+			case "complete":
+				got, err = w.svc.Complete(ctx, actors[who], a.PublicID, appointment.Completion{Summary: "Well"})
+			case "no_show":
+				got, err = w.svc.NoShow(ctx, actors[who], a.PublicID, 0)
 			}
-			require.Equal(r, code, errs.CodeOf(err), "%s of %s by %s", move, status, who)
-			if code == "" {
-				status, version = next, version+1
-				require.Equal(r, status, got.Status)
-				require.Equal(r, version, got.Version)
+			require.Equal(r, code, errs.CodeOf(err), "%s of %s by %s", move, m.status, who)
+			if m = next; code == "" {
+				require.Equal(r, m, model{got.Status, got.Version, *got.StartsAt})
 			}
 		}
-		w.agrees(r, a.ID, status, version)
+		w.agrees(r, a.ID, m.status, m.version)
 		// Leave nothing live behind for the next run.
-		if status.Live() {
-			_, err = w.svc.Cancel(ctx, w.patient, a.PublicID, appointment.Ending{})
+		if m.status.Live() {
+			_, err = w.svc.Cancel(ctx, w.doctor, a.PublicID, appointment.Ending{Reason: "Done"})
 			require.NoError(r, err)
 		}
 	})

@@ -86,10 +86,10 @@ func endWaitingBefore(ctx context.Context, tx *postgres.Tx, date time.Time, limi
 		date, tx.Now(), limit)
 }
 
-// nextWaiting gives up to limit entries after one whose patients could take a time: he waits for that date, can sign in,
-// has no other offer open and nothing else to do then. It holds them, and passes over those that another transaction
-// holds.
-func nextWaiting(ctx context.Context, tx *postgres.Tx, v vacancy, date, now time.Time, limit int) ([]waitingEntry, error) {
+// nextWaiting gives the first entry after one whose patient could take a time, if there is any: he waits for that date, can
+// sign in, has no other offer open and nothing else to do then. It holds it, and passes over those that another
+// transaction holds to offer them something else.
+func nextWaiting(ctx context.Context, tx *postgres.Tx, v vacancy, date, now time.Time) ([]waitingEntry, error) {
 	return rows[waitingEntry](ctx, tx, "waitlist", `
 		select w.id, w.patient_id from waitlist w
 		where w.ended_at is null and w.doctor_id = $1 and w.id > $2 and $3 between w.from_date and w.to_date
@@ -97,8 +97,8 @@ func nextWaiting(ctx context.Context, tx *postgres.Tx, v vacancy, date, now time
 		  and exists (select from users u where u.id = w.patient_id and u.disabled_at is null)
 		  and not exists (select from slot_claims c where c.waitlist_id = w.id and c.expires_at > $5)
 		  and not exists (select from slot_claims c where c.patient_id = w.patient_id and c.visible && tstzrange($6, $7))
-		order by w.id limit $8 for update of w skip locked`,
-		v.doctorID, v.after, date, v.notFor, now, v.startsAt, v.endsAt, limit)
+		order by w.id limit 1 for update of w skip locked`,
+		v.doctorID, v.after, date, v.notFor, now, v.startsAt, v.endsAt)
 }
 
 type waitingEntry struct {

@@ -227,32 +227,39 @@ func (s *Service) offer(ctx context.Context, tx *postgres.Tx, rules schedule.Rul
 	if !v.startsAt.After(expires) {
 		return nil
 	}
-	waiting, err := nextWaiting(ctx, tx, v, rules.DateOf(v.startsAt), s.now(), sweepBatch)
-	if err != nil || len(waiting) == 0 {
-		return err
-	}
-	if ok, err := s.offers(ctx, tx, rules, v); err != nil || !ok {
-		return err
-	}
+	date := rules.DateOf(v.startsAt)
 	slot := schedule.Slot{StartsAt: v.startsAt, EndsAt: v.endsAt}
-	for _, w := range waiting {
+	for asked := false; ; asked = true {
+		next, err := nextWaiting(ctx, tx, v, date, s.now())
+		if err != nil || len(next) == 0 {
+			return err
+		}
+		if !asked {
+			if ok, err := s.offers(ctx, tx, rules, v); err != nil || !ok {
+				return err
+			}
+		}
 		h, ok, err := newHold(ctx, tx, holdRow{
-			DoctorID: v.doctorID, PatientID: w.PatientID, StartsAt: v.startsAt, EndsAt: v.endsAt, ExpiresAt: expires, WaitlistID: &w.ID,
+			DoctorID: v.doctorID, PatientID: next[0].PatientID, StartsAt: v.startsAt, EndsAt: v.endsAt, ExpiresAt: expires,
+			WaitlistID: &next[0].ID,
 		}, rules.Blocks(slot))
 		if err != nil {
 			return err
 		}
-		if !ok {
-			continue
+		if ok {
+			return s.tellOffer(ctx, tx, h)
 		}
-		if s.notices == nil {
-			return nil
-		}
-		return s.notices.Offered(ctx, tx, Offer{
-			HoldID: h.HoldID, PatientID: w.PatientID, DoctorID: v.doctorID, StartsAt: h.StartsAt.UTC(), ExpiresAt: h.ExpiresAt.UTC(),
-		})
+		v.after = next[0].ID
 	}
-	return nil
+}
+
+func (s *Service) tellOffer(ctx context.Context, tx *postgres.Tx, h holdRow) error {
+	if s.notices == nil {
+		return nil
+	}
+	return s.notices.Offered(ctx, tx, Offer{
+		HoldID: h.HoldID, PatientID: h.PatientID, DoctorID: h.DoctorID, StartsAt: h.StartsAt.UTC(), ExpiresAt: h.ExpiresAt.UTC(),
+	})
 }
 
 // offers tells whether the doctor would give the time to anybody: he is one still, and it is a slot of his.
