@@ -9,9 +9,9 @@ import (
 	"housecall/internal/postgres"
 )
 
-// Enroll makes an account with a password made up for it, in the caller's transaction. The password is a secret that
-// is shown this one time, to whoever enrolls; its owner must change it before anything else. What the role's room
-// keeps about the user is the caller's to make. ErrEmailTaken where the address is in use. Call it first in its
+// Enroll makes an account with a password made up for it, in the caller's transaction, and has its owner verify his
+// address by mail. The password is a secret that is shown this one time, to whoever enrolls; its owner must change it
+// before anything else. What the role's room keeps about the user is the caller's to make. ErrEmailTaken where the address is in use. Call it first in its
 // transaction: hashing takes a while, and should hold up nobody.
 func (s *Service) Enroll(ctx context.Context, tx *postgres.Tx, by auth.Actor, name, email string, role auth.Role) (
 	userID int64, publicID, password string, err error,
@@ -20,7 +20,7 @@ func (s *Service) Enroll(ctx context.Context, tx *postgres.Tx, by auth.Actor, na
 	if err != nil {
 		return 0, "", "", err
 	}
-	password = newPassword()
+	password = madeUpPassword()
 	hash, err := s.passwords.Hash(ctx, password)
 	if err != nil {
 		return 0, "", "", err
@@ -29,11 +29,14 @@ func (s *Service) Enroll(ctx context.Context, tx *postgres.Tx, by auth.Actor, na
 	if u, err = insertNew(ctx, tx, u, hash); err != nil {
 		return 0, "", "", err
 	}
-	return u.ID, u.PublicID, password, record(ctx, tx, by, "user.enroll", u, map[string]any{"role": u.Role})
+	if err := record(ctx, tx, by, "user.enroll", u, map[string]any{"role": u.Role}); err != nil {
+		return 0, "", "", err
+	}
+	return u.ID, u.PublicID, password, s.sendVerification(ctx, tx, u, u.Email, 0)
 }
 
-// newPassword makes one of 80 random bits that can be read out over the telephone: no letter is taken for a digit.
-func newPassword() string {
+// madeUpPassword makes one of 80 random bits that can be read out over the telephone: no letter is taken for a digit.
+func madeUpPassword() string {
 	const alphabet = "abcdefghjkmnpqrstuvwxyz23456789-"
 	var raw [16]byte
 	_, _ = rand.Read(raw[:]) // never fails since Go 1.24

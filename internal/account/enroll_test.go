@@ -32,6 +32,7 @@ func TestService_Enroll(t *testing.T) {
 		CreatedAt: u.CreatedAt, Version: 1,
 	}, u)
 	require.Equal(t, []string{"user.enroll"}, h.audited(publicID))
+	require.Equal(t, []string{"verify doc@example.org"}, h.mail.kinds())
 	in, err := h.svc.Login(t.Context(), "doc@example.org", password, here)
 	require.NoError(t, err)
 	require.Equal(t, 403, h.call("GET", "/me/sessions", in.AccessToken, "").status)
@@ -48,10 +49,10 @@ func TestService_Enroll(t *testing.T) {
 	require.NotContains(t, h.log.String(), password)
 }
 
-func TestNewPassword(t *testing.T) {
+func TestMadeUpPassword(t *testing.T) {
 	t.Parallel()
 	for range 100 {
-		p := newPassword()
+		p := madeUpPassword()
 		require.Regexp(t, `^[a-z2-9-]{16}$`, p)
 		require.NotRegexp(t, `[ilo]`, p)
 		require.NoError(t, checkPassword("body.password", p, "a@example.org", "Ann"))
@@ -167,4 +168,5 @@ func TestService_Enroll_rollsBack(t *testing.T) {
 	require.ErrorIs(t, err, boom)
 	_, err = h.svc.FindByEmail(t.Context(), h.pool, "doc@example.org")
 	require.Equal(t, errs.NotFound, errs.KindOf(err))
+	require.Empty(t, h.mail.all())
 }

@@ -86,6 +86,8 @@ var bad = map[string][]string{
 	"ACCESS_TTL":               {"marker", "15", "0s", "-1m"},
 	"REFRESH_TTL":              {"30d", "0s"},
 	"INVITE_TTL":               {"marker", "0s"},
+	"VERIFY_TTL":               {"marker", "0s"},
+	"RESET_TTL":                {"marker", "-1h"},
 	"LEGACY_PMS":               {"marker", "yes", "on"},
 	"LEGACY_HMS":               {"marker", "2"},
 	"LEGACY_TTL":               {"marker", "12", "0s"},

@@ -43,10 +43,10 @@ func TestMigrate_AtOnce(t *testing.T) {
 	before, err := postgres.MigrationStatus(t.Context(), dsn)
 	require.NoError(t, err)
 	require.NotEmpty(t, before)
-	var last int64
+	last := int64(0)
 	for _, m := range before {
 		require.Zero(t, m.AppliedAt, "pending")
-		require.Greater(t, m.Version, last, "numbered upwards")
+		require.Greater(t, m.Version, last, "in the order of their numbers")
 		last = m.Version
 		require.NotEmpty(t, m.Name)
 	}
@@ -101,11 +101,10 @@ func TestMigrate_DownUp(t *testing.T) {
 	require.NoError(t, err)
 
 	// The schema after each version, on the way up.
-	steps := [][]string{read()}
-	versions := []int64{0}
+	steps, versions := [][]string{read()}, []int64{0}
 	require.Empty(t, steps[0])
 	for _, source := range provider.ListSources() {
-		versions = append(versions, source.Version)
+		versions = append(versions, source.Version) // their numbers may have gaps
 		_, err := provider.UpByOne(t.Context())
 		require.NoError(t, err)
 		steps = append(steps, read())

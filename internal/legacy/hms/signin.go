@@ -114,12 +114,13 @@ func (a api) updateUser(c *fiber.Ctx, by auth.Actor) error {
 	if err != nil {
 		return err
 	}
-	name, email, phone, gender, age := f.maybe("name"), f.maybe("email"), f.maybe("phoneNo"), f.gender(), f.number("age")
+	wish := f.accountWish()
+	phone, gender, age := f.maybe("phoneNo"), f.gender(), f.number("age")
 	if err := f.err(); err != nil {
 		return err
 	}
 	ctx := c.UserContext()
-	me, err := a.checkAccount(ctx, by, name, email)
+	me, err := a.begin(ctx, by, &wish)
 	if err != nil {
 		return err
 	}
@@ -137,38 +138,61 @@ func (a api) updateUser(c *fiber.Ctx, by auth.Actor) error {
 	if err != nil {
 		return err
 	}
-	if err := a.rename(ctx, by, me, name); err != nil {
+	if err := a.rename(ctx, by, me, wish.name); err != nil {
 		return err
 	}
-	return a.answerUser(c, by, "User updated successfully")
+	return a.answerUser(c, by, "User updated successfully"+wish.note())
 }
 
-// errEmailChange is for another e-mail address than the present one: who has a session must not be able to take the
-// account over by it.
-var errEmailChange = errs.InvalidField("body.email",
-	"cannot be changed here, since that needs your password and a look into the new mailbox")
+// accountWish is what somebody wants of his account; nil leaves it. password is his present one, which another e-mail
+// address needs.
+type accountWish struct {
+	name, email *string
+	password    string
+}
 
-// checkAccount gives the actor's account and refuses a name that is none, and another e-mail address. Both may be nil.
-func (a api) checkAccount(ctx context.Context, by auth.Actor, name, email *string) (account.User, error) {
+func (f *form) accountWish() accountWish {
+	return accountWish{name: f.maybe("name"), email: f.maybe("email"), password: f.text("password")}
+}
+
+// note goes after the answer's message.
+func (w accountWish) note() string {
+	if w.email == nil {
+		return ""
+	}
+	return ". The new e-mail address counts once you have followed the link that was mailed to it"
+}
+
+// errEmailChange is for another e-mail address without the password: who finds an open page must not be able to take
+// the account over by it.
+var errEmailChange = errs.InvalidField("body.email", "can be changed only with your present password, sent as password")
+
+// begin gives the actor's account, refuses a name that is none, and asks for another e-mail address, by which nothing
+// changes yet. The present address is no wish: it is taken out of w.
+func (a api) begin(ctx context.Context, by auth.Actor, w *accountWish) (account.User, error) {
 	me, err := a.Accounts.Me(ctx, by)
 	if err != nil {
 		return account.User{}, err
 	}
-	if name != nil {
-		if *name, err = account.NormalizeName(*name); err != nil {
+	if w.name != nil {
+		if *w.name, err = account.NormalizeName(*w.name); err != nil {
 			return account.User{}, err
 		}
 	}
-	if email != nil {
-		address, err := account.NormalizeEmail(*email)
-		if err != nil {
-			return account.User{}, err
-		}
-		if address != me.Email {
-			return account.User{}, errEmailChange
-		}
+	if w.email == nil {
+		return me, nil
 	}
-	return me, nil
+	address, err := account.NormalizeEmail(*w.email)
+	switch {
+	case err != nil:
+		return account.User{}, err
+	case address == me.Email:
+		w.email = nil
+		return me, nil
+	case w.password == "":
+		return account.User{}, errEmailChange
+	}
+	return me, a.Accounts.ChangeEmail(ctx, by, w.password, address)
 }
 
 // rename changes the name of an account that was just read, if there is one to change to.

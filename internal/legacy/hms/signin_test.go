@@ -174,15 +174,15 @@ func TestRoutes_updateUser(t *testing.T) {
 
 	before := w.ok(p.token, "GET", "/api/auth/getUser", "").raw
 	for says, body := range map[string]string{
-		"email cannot be changed here":                `{"phoneNo":"9841222222","email":"elsewhere@older.test"}`,
-		"email must be an e-mail address":             `{"phoneNo":"9841222222","email":"x"}`,
-		"name must have 1 to 100 characters.":         `{"phoneNo":"9841222222","name":" "}`,
-		"phoneNo must be a telephone number":          `{"name":"New","phoneNo":"call me"}`,
-		"gender must be Male or Female.":              `{"name":"New","gender":"x"}`,
-		"age must lie between 0 and 130 years.":       `{"name":"New","age":-1}`,
-		"age must be a whole number.":                 `{"name":"New","age":3.5}`,
-		"name must not contain the character U+0000.": `{"name":"\u0000"}`,
-		"Send one JSON object as the body.":           `"x"`,
+		"email can be changed only with your present password": `{"phoneNo":"9841222222","email":"elsewhere@older.test"}`,
+		"email must be an e-mail address":                      `{"phoneNo":"9841222222","email":"x"}`,
+		"name must have 1 to 100 characters.":                  `{"phoneNo":"9841222222","name":" "}`,
+		"phoneNo must be a telephone number":                   `{"name":"New","phoneNo":"call me"}`,
+		"gender must be Male or Female.":                       `{"name":"New","gender":"x"}`,
+		"age must lie between 0 and 130 years.":                `{"name":"New","age":-1}`,
+		"age must be a whole number.":                          `{"name":"New","age":3.5}`,
+		"name must not contain the character U+0000.":          `{"name":"\u0000"}`,
+		"Send one JSON object as the body.":                    `"x"`,
 	} {
 		w.refused(w.call(p.token, "PUT", "/api/auth/updateUser", body), 400, says)
 	}
@@ -200,6 +200,25 @@ func TestRoutes_updateUser(t *testing.T) {
 	require.Equal(t, 1, w.count(`select count(*) from users where name = 'Eve Boss'`))
 	doctor := w.doctor(admin, "Dr Cara Lim")
 	golden(t, "user_doctor", w.ok(doctor.token, "PUT", "/api/auth/updateUser", `{"name":"Dr Cara Ling","phoneNo":"9841333333","gender":"Female","age":50}`))
+}
+
+// Another e-mail address is asked for with the password, and counts once its mail has been answered.
+func TestRoutes_updateUser_email(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.patient("Pia Patient")
+	const path, elsewhere = "/api/auth/updateUser", `{"name":"Pia Other","email":"Elsewhere@older.test","password":%q}`
+	w.refused(w.call(p.token, "PUT", path, fmt.Sprintf(elsewhere, "wrong")), 400, "password is not your present password.")
+	require.Equal(t, "Pia Patient", w.ok(p.token, "GET", "/api/auth/getUser", "").text("user.name"))
+	r := w.ok(p.token, "PUT", path, fmt.Sprintf(elsewhere, password))
+	require.Contains(t, r.message(), "once you have followed the link")
+	require.Equal(t, p.email, r.text("user.email"))
+	require.Equal(t, "Pia Other", r.text("user.name"))
+	require.Equal(t, 1, w.count(`select count(*) from users where pending_email = 'elsewhere@older.test' and email = $1`, p.email))
+	d := w.doctor(w.admin(), "Dr Cara Lim")
+	r = w.ok(d.token, "PUT", "/api/doctor/update/info", fmt.Sprintf(`{"email":"cara@elsewhere.test","password":%q}`, password))
+	require.Contains(t, r.message(), "once you have followed the link")
+	require.Equal(t, d.email, r.text("doctor.email"))
 }
 
 // A user who is not registered as a patient yet has an account all the same.

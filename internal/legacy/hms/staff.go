@@ -35,7 +35,7 @@ func (a api) updateDoctorInfo(c *fiber.Ctx, by auth.Actor) error {
 	if err != nil {
 		return err
 	}
-	name, email := f.maybe("name"), f.maybe("email")
+	wish := f.accountWish()
 	change := doctor.Change{
 		Specialization: f.maybe("specialization"), Qualification: f.maybe("qualification"), Experience: f.number("experience"),
 		Phone: f.maybe("phoneNo"),
@@ -43,7 +43,7 @@ func (a api) updateDoctorInfo(c *fiber.Ctx, by auth.Actor) error {
 	if err := f.err(); err != nil {
 		return err
 	}
-	me, err := a.checkAccount(c.UserContext(), by, name, email)
+	me, err := a.begin(c.UserContext(), by, &wish)
 	if err != nil {
 		return err
 	}
@@ -51,10 +51,10 @@ func (a api) updateDoctorInfo(c *fiber.Ctx, by auth.Actor) error {
 	if err != nil {
 		return err
 	}
-	if err := a.rename(c.UserContext(), by, me, name); err != nil {
+	if err := a.rename(c.UserContext(), by, me, wish.name); err != nil {
 		return err
 	}
-	return a.answerDoctor(c, by, "Doctor info updated successfully", d)
+	return a.answerDoctor(c, by, "Doctor info updated successfully"+wish.note(), d)
 }
 
 func (a api) doctorCounts(c *fiber.Ctx, by auth.Actor) error {
