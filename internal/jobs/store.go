@@ -12,7 +12,8 @@ import (
 
 // columns of a Job. What a job is about stays where it is, but for the name of a periodic function.
 const columns = `id, case kind when 'periodic' then kind || ':' || coalesce(args ->> 'name', '') else kind end as kind, state::text as state,
-	attempt, max_attempts, created_at, scheduled_at, finalized_at, coalesce(errors[array_upper(errors, 1)] ->> 'error', '') as last_error`
+	attempt, max_attempts, created_at, scheduled_at, finalized_at,
+	coalesce(regexp_replace(errors[array_upper(errors, 1)] ->> 'error', '^JobCancelError: ', ''), '') as last_error`
 
 // list gives at most limit jobs below an id, newest first. A job that failed and waits only briefly is available or
 // scheduled again at once, so that it has failed shows in its errors.
