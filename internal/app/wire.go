@@ -16,6 +16,7 @@ import (
 	"housecall/internal/config"
 	"housecall/internal/doctor"
 	"housecall/internal/httpd"
+	"housecall/internal/jobs"
 	"housecall/internal/patient"
 	"housecall/internal/postgres"
 	"housecall/internal/schedule"
@@ -43,6 +44,12 @@ func (a *App) wire(registry *prometheus.Registry) error {
 	})
 	accounts.OnSessionsEnded(a.chat.SessionsEnded)
 	a.accounts, a.doctors = accounts, doctors
+	if a.jobs, err = newJobs(a.cfg, a.pool, a.log); err != nil {
+		return err
+	}
+	if a.notices, err = newNotices(a.cfg, a.log, a.jobs, accounts, appointments, doctorZones{a.pool, schedules}); err != nil {
+		return err
+	}
 
 	a.http, err = httpd.New(httpd.Options{
 		Config: a.cfg, Log: a.log, Registry: registry, Authenticator: accounts, Checks: a.checks(), Version: Version, Now: time.Now,
@@ -58,6 +65,7 @@ func (a *App) wire(registry *prometheus.Registry) error {
 	patient.Routes(a.http, patients)
 	appointment.Routes(a.http, appointments)
 	chat.Routes(a.http, a.chat)
+	jobs.Routes(a.http, a.jobs)
 	chat.Mount(a.http, a.chat)
 	return nil
 }
