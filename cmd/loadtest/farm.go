@@ -112,7 +112,7 @@ func (f *farm) environment(i int) []string {
 	for name, value := range map[string]string{
 		"ADDR": f.addresses[i], "METRICS_ADDR": f.metrics[i], "PUBLIC_URL": "http://" + f.addresses[i], "LOG_LEVEL": "warn",
 		"DATABASE_URL": f.postgres.DSN("postgres"), "REDIS_URL": f.redis.URL(), "TOKEN_SECRETS": f.secret, "PASSWORD": f.password,
-		"MAIL_DIR": f.mail,
+		"MAIL_DIR":           f.mail,
 		"LOGINS_PER_ADDRESS": "1000000", "REGISTERS_PER_ADDRESS": "1000000",
 		"SOCKETS_PER_USER": "1000000", "SOCKETS_PER_ADDRESS": "1000000",
 		"MESSAGES_PER_SECOND": "1000000", "USER_MESSAGES_PER_SECOND": "1000000",
