@@ -12,7 +12,6 @@ import (
 	"net/mail"
 	"net/textproto"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -61,7 +60,7 @@ func load(dir, name string) (Stored, error) {
 	if !eml.MatchString(name) {
 		return Stored{}, os.ErrNotExist
 	}
-	f, err := os.Open(filepath.Join(dir, name))
+	f, err := os.OpenInRoot(dir, name)
 	if err != nil {
 		return Stored{}, os.ErrNotExist
 	}

@@ -31,7 +31,7 @@ var clinic = mail.Address{Name: "Housecall", Address: "no-reply@clinic.test"}
 
 func message() Message {
 	return Message{
-		ID: "confirmed.APP0123456789.2.patient@clinic.test", To: Address{"Änn Øther", "ann@private.test"}, Subject: "Your appointment – confirmed",
+		ID: "confirmed.APP0123456789.2.patient@clinic.test", To: Address{"Änn Öhman", "ann@private.test"}, Subject: "Your appointment – confirmed",
 		Text: "Hello Änn,\n.\nfrom a line with a dot.\n", HTML: "<!DOCTYPE html><html><head></head><body><p>Hello Änn</p></body></html>",
 		Date: time.Date(2026, 11, 24, 9, 30, 0, 0, time.UTC),
 	}

@@ -153,8 +153,8 @@ func TestSMTP_Send_cancelled(t *testing.T) {
 			at, said := script(t, map[string]string{word: "…"})
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			done := make(chan error, 1)
-			go func() { done <- sender(t, at).Send(ctx, message()) }()
+			done, s := make(chan error, 1), sender(t, at)
+			go func() { done <- s.Send(ctx, message()) }()
 			for heard := ""; heard != word; {
 				select {
 				case heard = <-said:

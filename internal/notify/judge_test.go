@@ -39,7 +39,7 @@ func TestService_sendMove_judges(t *testing.T) {
 		"cancelled before":                  {confirmed, func(_ *world, a *Appointment) { a.Status, a.Version = cancelled, 3 }, false},
 		"rescheduled before":                {confirmed, moveTo(time.Hour), false},
 		"there and back":                    {confirmed, func(_ *world, a *Appointment) { a.Version = 4 }, false},
-		"gone":                              {confirmed, func(w *world, a *Appointment) { a.ID = 8 }, false},
+		"gone":                              {confirmed, func(_ *world, a *Appointment) { a.ID = 8 }, false},
 		"another doctor's now":              {moveArgs{Notice: Confirmed, Appointment: 7, Recipient: 33, Version: 2}, nil, false},
 		"the person is gone":                {confirmed, func(w *world, _ *Appointment) { delete(w.people, patientID) }, false},
 		"the account is disabled":           {confirmed, person(func(p *Addressee) { p.Active = false }), false},
@@ -197,9 +197,15 @@ func TestMethod(t *testing.T) {
 		wasBooked bool
 		want      string
 	}{
-		{Confirmed, booked, false, "REQUEST"}, {Rescheduled, booked, true, "REQUEST"}, {Rescheduled, pending, true, "CANCEL"},
-		{Rescheduled, pending, false, ""}, {Cancelled, cancelled, true, "CANCEL"}, {Cancelled, cancelled, false, ""},
-		{RequestReceived, pending, false, ""}, {ReminderDay, booked, false, ""}, {Rejected, rejected, false, ""},
+		{Confirmed, booked, false, "REQUEST"},
+		{Rescheduled, booked, true, "REQUEST"},
+		{Rescheduled, pending, true, "CANCEL"},
+		{Rescheduled, pending, false, ""},
+		{Cancelled, cancelled, true, "CANCEL"},
+		{Cancelled, cancelled, false, ""},
+		{RequestReceived, pending, false, ""},
+		{ReminderDay, booked, false, ""},
+		{Rejected, rejected, false, ""},
 	} {
 		require.Equal(t, c.want, method(moveArgs{Notice: c.kind, WasBooked: c.wasBooked}, Appointment{Status: c.status}), "%v", c)
 	}

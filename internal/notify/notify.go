@@ -118,7 +118,8 @@ var ahead = map[Kind]time.Duration{ReminderDay: 24 * time.Hour, ReminderHour: ti
 
 // still tells whether a mail about a, written for another state of it, is worth sending at the time now.
 func still(m moveArgs, a Appointment, now time.Time) bool {
-	if a.Status != statusOf[m.Notice] && !(m.Notice == Rescheduled && a.Status == pending) || m.Recipient != a.PatientID && m.Recipient != a.DoctorID {
+	asked := m.Notice == Rescheduled && a.Status == pending // the new time waits for the doctor
+	if a.Status != statusOf[m.Notice] && !asked || m.Recipient != a.PatientID && m.Recipient != a.DoctorID {
 		return false
 	}
 	if ahead[m.Notice] == 0 {
