@@ -21,6 +21,8 @@ import (
 	"housecall/internal/config"
 	"housecall/internal/doctor"
 	"housecall/internal/httpd"
+	"housecall/internal/jobs"
+	"housecall/internal/notify"
 	"housecall/internal/postgres"
 )
 
@@ -36,7 +38,10 @@ type App struct {
 	http   *httpd.Server
 	ops    *httpd.Ops
 	chat   *chat.Service
+	jobs   *jobs.Service
 	sealer *audit.Sealer
+	// notices write the mails of what happens in the rooms.
+	notices *notify.Service
 	// What the demo data is made with.
 	accounts *account.Service
 	doctors  *doctor.Service
@@ -95,6 +100,10 @@ func (a *App) start(ctx context.Context) error {
 	if err := a.chat.Start(ctx); err != nil {
 		return errors.Join(err, a.unlisten())
 	}
+	if err := a.jobs.Start(ctx); err != nil {
+		a.chat.Stop(ctx)
+		return errors.Join(err, a.unlisten())
+	}
 	a.sealer.Start()
 	background, end := context.WithCancel(context.WithoutCancel(ctx))
 	a.end = end
@@ -108,6 +117,9 @@ func (a *App) start(ctx context.Context) error {
 		return errors.Join(err, a.Stop())
 	}
 	a.log.Info().Str("addr", a.Addr()).Str("version", Version).Msg("serving")
+	if a.cfg.SMTPURL == "" {
+		a.log.Info().Str("folder", a.cfg.MailDir).Msg("no mail server is configured: mail is written into a folder")
+	}
 	return nil
 }
 
@@ -171,7 +183,7 @@ func (a *App) MetricsAddr() string {
 func (a *App) Failed() <-chan error { return a.failed }
 
 // Stop ends the instance gracefully, within the configured deadline: not ready, no upgrades, sockets told to come
-// back elsewhere, running requests answered, queued messages committed, connections closed.
+// back elsewhere, running requests answered, jobs ended, queued messages committed, connections closed.
 func (a *App) Stop() error {
 	if !a.started {
 		a.closeClients()
@@ -189,6 +201,7 @@ func (a *App) Stop() error {
 	}
 	a.chat.DrainSockets(ctx)
 	err := a.http.Shutdown(ctx)
+	err = errors.Join(err, a.jobs.Stop(ctx)) // while the bus still carries what they announce
 	a.chat.Stop(ctx)
 	a.sealer.Stop()
 	if a.ops != nil {

@@ -17,6 +17,7 @@ import (
 	"housecall/internal/config"
 	"housecall/internal/doctor"
 	"housecall/internal/httpd"
+	"housecall/internal/jobs"
 	"housecall/internal/legacy/hms"
 	"housecall/internal/legacy/pms"
 	"housecall/internal/patient"
@@ -52,6 +53,12 @@ func (a *App) wire(registry *prometheus.Registry) error {
 	})
 	accounts.OnSessionsEnded(a.chat.SessionsEnded)
 	a.accounts, a.doctors = accounts, doctors
+	if a.jobs, err = newJobs(a.cfg, a.pool, a.log); err != nil {
+		return err
+	}
+	if a.notices, err = newNotices(a.cfg, a.log, a.jobs, accounts, appointments, doctorZones{a.pool, schedules}); err != nil {
+		return err
+	}
 
 	a.http, err = httpd.New(httpd.Options{
 		Config: a.cfg, Log: a.log, Registry: registry, Authenticator: accounts, Checks: a.checks(), Version: Version, Now: time.Now,
@@ -69,6 +76,7 @@ func (a *App) wire(registry *prometheus.Registry) error {
 	appointment.Routes(a.http, appointments)
 	calendar.Routes(a.http, newCalendar(a.cfg, a.pool, appointments, limiter))
 	chat.Routes(a.http, a.chat)
+	jobs.Routes(a.http, a.jobs)
 	chat.Mount(a.http, a.chat)
 	ui.Routes(a.http, accounts, a.cfg)
 	return a.olderAPIs(accounts, doctors, patients, appointments)
