@@ -138,6 +138,18 @@ func TestService_ExceptionsThatAreOver(t *testing.T) {
 	require.Len(t, all, 8)
 }
 
+// The longest exception counts to its last day.
+func TestService_ExceptionsOfAYear(t *testing.T) {
+	t.Parallel()
+	c := newClinic(t)
+	made, r, err := c.add(schedule.Exception{From: today.AddDate(0, 0, -365), To: today})
+	require.NoError(t, err)
+	require.Equal(t, []schedule.Exception{made}, r.Exceptions)
+	all, _, err := c.svc.Exceptions(t.Context(), c.pool, c.doctor, schedule.Period{From: today, To: today}, schedule.Position{}, 100)
+	require.NoError(t, err)
+	require.Equal(t, []schedule.Exception{made}, all)
+}
+
 func TestService_AddExceptionRefuses(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
