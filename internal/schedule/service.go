@@ -136,16 +136,6 @@ func (s *Service) SetHours(ctx context.Context, tx *postgres.Tx, doctorID int64,
 	return s.one(ctx, tx, doctorID)
 }
 
-// RuleChange is a change of the booking rules: nil leaves a rule as it is.
-type RuleChange struct {
-	TimeZone                  *string
-	SlotMinutes               *int
-	BufferBefore, BufferAfter *time.Duration
-	Notice, Horizon           *time.Duration
-	PerDay                    *int
-	AutoConfirm               *bool
-}
-
 // SetRules changes the booking rules, by compare-and-swap as in SetHours. Hours are wall time, so they
 // keep their clock times in a new zone.
 func (s *Service) SetRules(ctx context.Context, tx *postgres.Tx, doctorID int64, expectVersion int, c RuleChange) (Rules, error) {
@@ -256,9 +246,6 @@ func (s *Service) RemoveException(ctx context.Context, tx *postgres.Tx, doctorID
 	}
 	return s.one(ctx, tx, doctorID)
 }
-
-// Defaults gives the clinic's zone and slot length.
-func (s *Service) Defaults() (timeZone string, slotMinutes int) { return s.zone, s.slotMinutes }
 
 // ensure makes the row that a first change needs, at the version that its absence stands for.
 func (s *Service) ensure(ctx context.Context, tx *postgres.Tx, doctorID int64) error {
