@@ -22,7 +22,6 @@ import (
 	"housecall/internal/doctor"
 	"housecall/internal/httpd"
 	"housecall/internal/jobs"
-	"housecall/internal/notify"
 	"housecall/internal/postgres"
 )
 
@@ -40,13 +39,9 @@ type App struct {
 	chat   *chat.Service
 	jobs   *jobs.Service
 	sealer *audit.Sealer
-	// notices write the mails of what happens in the rooms.
-	notices *notify.Service
 	// What the demo data is made with.
 	accounts *account.Service
 	doctors  *doctor.Service
-
-	end context.CancelFunc // of what runs in the background
 
 	ln, opsLn net.Listener
 	serving   sync.WaitGroup
@@ -105,9 +100,6 @@ func (a *App) start(ctx context.Context) error {
 		return errors.Join(err, a.unlisten())
 	}
 	a.sealer.Start()
-	background, end := context.WithCancel(context.WithoutCancel(ctx))
-	a.end = end
-	a.serving.Go(func() { a.tidy(background) })
 	a.serve(func() error { return a.http.Serve(a.ln) })
 	if a.ops != nil {
 		a.serve(func() error { return a.ops.Serve(a.opsLn) })
@@ -192,7 +184,6 @@ func (a *App) Stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), a.cfg.ShutdownTimeout)
 	defer cancel()
 	a.log.Info().Msg("stopping")
-	a.end()
 	a.http.SetDraining()
 	if a.cfg.DrainDelay > 0 {
 		pause := time.NewTimer(a.cfg.DrainDelay)

@@ -7,15 +7,13 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"housecall/internal/account"
 	"housecall/internal/appointment"
-	"housecall/internal/auth"
+	"housecall/internal/calendar"
 	"housecall/internal/config"
 	"housecall/internal/jobs"
 	"housecall/internal/mail"
 	"housecall/internal/notify"
 	"housecall/internal/postgres"
-	"housecall/internal/schedule"
 )
 
 // newJobs makes the instance's jobs; nothing runs before Start.
@@ -36,92 +34,109 @@ func newMailer(cfg config.Config) (mail.Sender, error) {
 }
 
 // newNotices makes the mails of what happens in the rooms.
-func newNotices(
-	cfg config.Config, log zerolog.Logger, work *jobs.Service, accounts *account.Service, appointments *appointment.Service,
-	zones doctorZones,
-) (*notify.Service, error) {
-	mailer, err := newMailer(cfg)
+func (a *App) newNotices(r *rooms) (*notify.Service, error) {
+	mailer, err := newMailer(a.cfg)
 	if err != nil {
 		return nil, err
 	}
-	sealer, err := auth.NewSealer(cfg.Secrets())
-	if err != nil {
-		return nil, fmt.Errorf("%sTOKEN_SECRETS: %w", config.Prefix, err)
-	}
-	zone, err := config.LoadZone(cfg.ClinicZone)
+	zone, err := config.LoadZone(a.cfg.ClinicZone)
 	if err != nil {
 		return nil, fmt.Errorf("%sCLINIC_ZONE %w", config.Prefix, err)
 	}
 	return notify.New(notify.Deps{
-		Jobs: work, Mail: mailer, Sealer: sealer, Appointments: noticedAppointments{appointments, zones}, People: everybodyVerified{accounts},
-		Preferences: noPreferences{}, PublicURL: cfg.PublicURL, Domain: mail.Domain(cfg.Sender()), Zone: zone, Now: time.Now, Log: log,
+		Jobs: a.jobs, Mail: mailer, Sealer: r.sealer, Appointments: noticed{r}, People: people{r}, Preferences: r.preferences,
+		Calendar: invites{a.cfg}, Config: a.cfg, Domain: mail.Domain(a.cfg.Sender()), Zone: zone, Now: time.Now, Log: a.log,
 	}), nil
 }
 
-// doctorZones tell in which zone a doctor works.
-type doctorZones struct {
-	pool      *postgres.Pool
-	schedules *schedule.Service
-}
+// noticed shows appointments as mails need them: without anything clinical in them.
+type noticed struct{ *rooms }
 
-func (z doctorZones) of(ctx context.Context, doctorID int64) (string, error) {
-	rules, err := z.schedules.Rules(ctx, z.pool, doctorID)
-	return rules[doctorID].TimeZone, err
-}
-
-// noticedAppointments show appointments as mails need them.
-type noticedAppointments struct {
-	appointments *appointment.Service
-	zones        doctorZones
-}
-
-var _ notify.Appointments = noticedAppointments{}
+var _ notify.Appointments = noticed{}
 
 // Appointment implements notify.Appointments.
-func (n noticedAppointments) Appointment(ctx context.Context, id int64) (notify.Appointment, error) {
+func (n noticed) Appointment(ctx context.Context, id int64) (notify.Appointment, error) {
 	a, err := n.appointments.ByID(ctx, id)
 	if err != nil {
 		return notify.Appointment{}, err
 	}
-	zone, err := n.zones.of(ctx, a.Doctor.ID)
-	if err != nil {
-		return notify.Appointment{}, err
-	}
-	return noticed(a, zone), nil
+	rules, err := n.schedules.Rules(ctx, n.pool, a.Doctor.ID)
+	return withoutReasons(a, rules[a.Doctor.ID].TimeZone), err
 }
 
-// noticed is an appointment without anything clinical in it.
-func noticed(a appointment.Appointment, zone string) notify.Appointment {
+func withoutReasons(a appointment.Appointment, zone string) notify.Appointment {
 	return notify.Appointment{
 		ID: a.ID, PublicID: a.PublicID, Version: a.Version, Status: string(a.Status), StartsAt: a.StartsAt, EndsAt: a.EndsAt, TimeZone: zone,
 		PatientID: a.Patient.ID, DoctorID: a.Doctor.ID, PatientName: a.Patient.Name, DoctorName: a.Doctor.Name, UpdatedAt: a.UpdatedAt,
 	}
 }
 
-// everybodyVerified gives people by their accounts, and takes every address for verified: accounts do not yet know
-// which ones are.
-type everybodyVerified struct{ accounts *account.Service }
+// told carries what happens to appointments into mails.
+type told struct {
+	notices *notify.Service
+	rooms   *rooms
+}
 
-var _ notify.People = everybodyVerified{}
+var _ appointment.Notices = told{}
+
+// kinds say which mail a move of an appointment is. What is not here nobody hears of by mail.
+var kinds = map[string]notify.Kind{
+	"book": notify.RequestReceived, "confirm": notify.Confirmed, "reject": notify.Rejected, "cancel": notify.Cancelled,
+	"reschedule": notify.Rescheduled, "reschedule_request": notify.Rescheduled, "expire": notify.Expired, "hand_over": notify.HandedOver,
+}
+
+// Moved implements appointment.Notices.
+func (t told) Moved(ctx context.Context, tx *postgres.Tx, n appointment.Notice) error {
+	kind, mails := kinds[n.Action]
+	if !mails {
+		return nil
+	}
+	if n.Before == "" && n.Status == appointment.Booked {
+		kind = notify.Confirmed
+	}
+	a := withoutReasons(n.Appointment, "")
+	a.WasBooked, a.FormerDoctorID = n.Before == appointment.Booked, n.FormerDoctor
+	return t.notices.Moved(ctx, tx, kind, a, n.By)
+}
+
+// Offered implements appointment.Notices.
+func (t told) Offered(ctx context.Context, tx *postgres.Tx, o appointment.Offer) error {
+	doctors, err := t.rooms.doctors.ByIDs(ctx, tx, o.DoctorID)
+	if err != nil {
+		return err
+	}
+	d := doctors[o.DoctorID]
+	return t.notices.WaitlistOffer(ctx, tx, o.PatientID, o.HoldID, d.Name, d.TimeZone, o.StartsAt, o.ExpiresAt)
+}
+
+// people gives those who get mail by their accounts.
+type people struct{ *rooms }
+
+var _ notify.People = people{}
 
 // Addressee implements notify.People.
-func (e everybodyVerified) Addressee(ctx context.Context, userID int64) (notify.Addressee, error) {
-	u, err := e.accounts.Me(ctx, auth.Actor{ID: userID})
+func (p people) Addressee(ctx context.Context, userID int64) (notify.Addressee, error) {
+	c, err := p.accounts.Contact(ctx, p.pool, userID)
 	if err != nil {
 		return notify.Addressee{}, err
 	}
-	return notify.Addressee{ID: u.ID, Name: u.Name, Email: u.Email, Verified: true, Active: u.DisabledAt == nil}, nil
+	return notify.Addressee{ID: c.ID, Name: c.Name, Email: c.Email, Verified: c.Verified, Active: c.Active}, nil
 }
 
-// noPreferences are those of people who have none: everything at once, times in the doctor's zone.
-type noPreferences struct{}
+// invites makes the calendar parts of mails.
+type invites struct{ cfg config.Config }
 
-var _ notify.Preferences = noPreferences{}
+var _ notify.Calendar = invites{}
 
-// Decide implements notify.Preferences.
-func (noPreferences) Decide(_ context.Context, _ int64, _ string, _ bool, at time.Time) (send bool, notBefore time.Time, err error) {
-	return true, at, nil
+// Message implements notify.Calendar.
+func (i invites) Message(method string, a notify.Appointment, recipient notify.Addressee) ([]byte, error) {
+	other := a.DoctorName
+	if recipient.ID != a.PatientID {
+		other = a.PatientName
+	}
+	return calendar.Message(method, calendar.Event{
+		UID: calendar.UID(a.PublicID), Sequence: a.Version, Stamp: a.UpdatedAt, StartsAt: *a.StartsAt, EndsAt: *a.EndsAt,
+		Summary: "Appointment with " + other, URL: i.cfg.PublicURL, Organizer: organizer(i.cfg),
+		Attendees: []calendar.Party{{Name: recipient.Name, Email: recipient.Email}}, Cancelled: method == calendar.Cancel,
+	})
 }
-
-// Zone implements notify.Preferences.
-func (noPreferences) Zone(context.Context, int64) (*time.Location, error) { return nil, nil } //nolint:nilnil // nil is "none chosen"

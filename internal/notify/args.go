@@ -22,6 +22,7 @@ type moveArgs struct {
 	// StartsAt is the start that a reminder is about, zero for others.
 	StartsAt  time.Time `json:"startsAt"`
 	WasBooked bool      `json:"wasBooked"`
+	Former    bool      `json:"former,omitempty"` // the recipient has handed the appointment over
 }
 
 // Kind implements jobs.Args.

@@ -2,9 +2,11 @@ package notify
 
 import "net/url"
 
-// links are where mails lead. A token stands behind #: browsers keep that part to themselves, so that it is in no
-// server's log and no Referer.
-type links struct{ base string }
+// links are where mails lead. What a token opens are the pages of ui; token gives their addresses.
+type links struct {
+	base  string
+	token func(path, token string) string
+}
 
 func (l links) home() string { return l.base + "/" }
 
@@ -15,11 +17,3 @@ func (l links) appointment(publicID string) string {
 func (l links) inbox() string { return l.base + "/inbox" }
 
 func (l links) offer(id string) string { return l.base + "/waitlist/" + url.PathEscape(id) }
-
-func (l links) invitation(token string) string {
-	return l.base + "/invitation#" + url.PathEscape(token)
-}
-
-func (l links) reset(token string) string { return l.base + "/reset#" + url.PathEscape(token) }
-
-func (l links) verify(token string) string { return l.base + "/verify#" + url.PathEscape(token) }

@@ -19,6 +19,7 @@ const (
 	Rejected        Kind = "rejected"
 	Cancelled       Kind = "cancelled"
 	Rescheduled     Kind = "rescheduled"
+	HandedOver      Kind = "handed_over"
 	Expired         Kind = "expired"
 	ReminderDay     Kind = "reminder_day"  // a day before
 	ReminderHour    Kind = "reminder_hour" // an hour before
@@ -33,7 +34,7 @@ const (
 )
 
 // Kinds are those that preferences may switch, in the order in which a person would want to see them.
-var Kinds = []Kind{RequestReceived, Confirmed, Rejected, Cancelled, Rescheduled, Expired, ReminderDay, ReminderHour, Unread, WaitlistOffer}
+var Kinds = []Kind{RequestReceived, Confirmed, Rejected, Cancelled, Rescheduled, HandedOver, Expired, ReminderDay, ReminderHour, Unread, WaitlistOffer}
 
 // Security tells whether k is mail about the account itself.
 func (k Kind) Security() bool {
@@ -58,8 +59,10 @@ type Appointment struct {
 	PatientID, DoctorID     int64
 	PatientName, DoctorName string
 	UpdatedAt               time.Time
-	// WasBooked says of one that has been cancelled or moved that it was BOOKED before. Only Moved reads it.
-	WasBooked bool
+	// WasBooked says of one that has been cancelled, moved or handed over that it was BOOKED before, FormerDoctorID who
+	// handed it over. Only Moved reads them.
+	WasBooked      bool
+	FormerDoctorID int64
 }
 
 // Addressee is a person who may get mail.
@@ -109,7 +112,7 @@ const (
 
 // statusOf is how an appointment must stand for a mail about it still to be true.
 var statusOf = map[Kind]string{
-	RequestReceived: pending, Confirmed: booked, Rescheduled: booked, Rejected: rejected, Cancelled: cancelled, Expired: expired,
+	RequestReceived: pending, Confirmed: booked, Rescheduled: booked, HandedOver: booked, Rejected: rejected, Cancelled: cancelled, Expired: expired,
 	ReminderDay: booked, ReminderHour: booked,
 }
 
@@ -118,8 +121,8 @@ var ahead = map[Kind]time.Duration{ReminderDay: 24 * time.Hour, ReminderHour: ti
 
 // still tells whether a mail about a, written for another state of it, is worth sending at the time now.
 func still(m moveArgs, a Appointment, now time.Time) bool {
-	asked := m.Notice == Rescheduled && a.Status == pending // the new time waits for the doctor
-	if a.Status != statusOf[m.Notice] && !asked || m.Recipient != a.PatientID && m.Recipient != a.DoctorID {
+	waits := (m.Notice == Rescheduled || m.Notice == HandedOver) && a.Status == pending // for the doctor's answer
+	if a.Status != statusOf[m.Notice] && !waits || m.Recipient != a.PatientID && m.Recipient != a.DoctorID && !m.Former {
 		return false
 	}
 	if ahead[m.Notice] == 0 {
@@ -146,6 +149,8 @@ func recipients(k Kind, a Appointment, actorID int64) []int64 {
 	switch k {
 	case Rejected, Expired:
 		return []int64{a.PatientID}
+	case HandedOver:
+		return []int64{a.PatientID, a.DoctorID, a.FormerDoctorID}
 	case Cancelled:
 		if !a.WasBooked && actorID == a.PatientID {
 			return []int64{a.DoctorID}

@@ -297,8 +297,8 @@ func TestService_secretsAreSealed(t *testing.T) {
 		require.NotContains(t, m.ID, "marker")
 	}
 	require.Len(t, sent, 5)
-	require.Contains(t, sent["invitation"].Text, "https://clinic.test/invitation#marker-invitation")
-	require.Contains(t, sent["password_reset"].HTML, "https://clinic.test/reset#marker-reset")
+	require.Contains(t, sent["invitation"].Text, "https://clinic.test/invitation?token=marker-invitation")
+	require.Contains(t, sent["password_reset"].HTML, "https://clinic.test/reset?token=marker-reset")
 	require.Equal(t, "marker@private.test", sent["verify_email"].To.Email)
 	require.Equal(t, "old-marker@private.test", sent["email_changed"].To.Email)
 }

@@ -28,6 +28,7 @@ type view struct {
 	Name      string // of who reads it
 	Other     string // the other participant
 	ForDoctor bool
+	Former    bool // for the doctor who handed it over
 	Pending   bool // it waits for the doctor's answer
 	WasBooked bool
 	When      string // "" for a request without a time

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"housecall/internal/config"
 	"housecall/internal/errs"
 	"housecall/internal/jobs"
 	"housecall/internal/mail"
@@ -33,7 +34,10 @@ func (s *Service) sendMove(ctx context.Context, m moveArgs) error {
 		return err
 	}
 	side := "patient"
-	if v.ForDoctor {
+	switch {
+	case m.Former:
+		side = "former"
+	case v.ForDoctor:
 		side = "doctor"
 	}
 	msg := mail.Message{ID: s.messageID(string(m.Notice), a.PublicID, fmt.Sprint(m.Version), side)}
@@ -57,7 +61,11 @@ func (m moveArgs) last() time.Time {
 // booked is taken out again: a REQUEST would leave it there.
 func method(m moveArgs, a Appointment) string {
 	switch {
-	case (m.Notice == Confirmed || m.Notice == Rescheduled) && a.Status == booked:
+	case m.Former && m.WasBooked:
+		return "CANCEL"
+	case m.Former:
+		return ""
+	case (m.Notice == Confirmed || m.Notice == Rescheduled || m.Notice == HandedOver) && a.Status == booked:
 		return "REQUEST"
 	case (m.Notice == Cancelled || m.Notice == Rescheduled) && m.WasBooked:
 		return "CANCEL"
@@ -113,11 +121,14 @@ func (s *Service) readerZone(ctx context.Context, userID int64, fallback *time.L
 
 func (s *Service) viewOf(ctx context.Context, m moveArgs, a Appointment, to Addressee) (view, error) {
 	v := view{
-		Name: to.Name, Other: a.DoctorName, ForDoctor: to.ID == a.DoctorID, Pending: a.Status == pending, WasBooked: m.WasBooked,
-		Link: s.links.appointment(a.PublicID),
+		Name: to.Name, Other: a.DoctorName, ForDoctor: to.ID == a.DoctorID, Former: m.Former, Pending: a.Status == pending,
+		WasBooked: m.WasBooked, Link: s.links.appointment(a.PublicID),
 	}
-	if v.ForDoctor {
+	if v.ForDoctor || v.Former {
 		v.Other = a.PatientName
+	}
+	if v.Former {
+		v.Link = s.links.home() // it is his no more
 	}
 	if a.StartsAt == nil {
 		return v, nil
@@ -168,11 +179,11 @@ func (s *Service) sendUser(ctx context.Context, u userArgs) error {
 func (s *Service) linkOf(k Kind, l letter) string {
 	switch k {
 	case Invitation:
-		return s.links.invitation(l.Token)
+		return s.links.token(config.InvitationPath, l.Token)
 	case PasswordReset:
-		return s.links.reset(l.Token)
+		return s.links.token(config.ResetPath, l.Token)
 	case VerifyEmail:
-		return s.links.verify(l.Token)
+		return s.links.token(config.VerifyPath, l.Token)
 	case Unread:
 		return s.links.inbox()
 	case WaitlistOffer:

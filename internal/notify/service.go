@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"housecall/internal/auth"
+	"housecall/internal/config"
 	"housecall/internal/jobs"
 	"housecall/internal/mail"
 	"housecall/internal/postgres"
@@ -24,12 +25,12 @@ type Deps struct {
 	People       People
 	Preferences  Preferences
 	Calendar     Calendar
-	// PublicURL is where links lead, Domain where message ids are made, Zone the clinic's time zone.
-	PublicURL string
-	Domain    string
-	Zone      *time.Location
-	Now       func() time.Time
-	Log       zerolog.Logger
+	// Config tells where links lead. Domain is where message ids are made, Zone the clinic's time zone.
+	Config config.Config
+	Domain string
+	Zone   *time.Location
+	Now    func() time.Time
+	Log    zerolog.Logger
 }
 
 // Service writes mails and sends them.
@@ -52,7 +53,7 @@ type Service struct {
 func New(d Deps) *Service {
 	s := &Service{
 		jobs: d.Jobs, mail: d.Mail, sealer: d.Sealer, appointments: d.Appointments, people: d.People, preferences: d.Preferences,
-		calendar: d.Calendar, links: links{strings.TrimSuffix(d.PublicURL, "/")}, domain: d.Domain, zone: d.Zone, now: d.Now, log: d.Log,
+		calendar: d.Calendar, links: links{strings.TrimSuffix(d.Config.PublicURL, "/"), d.Config.Link}, domain: d.Domain, zone: d.Zone, now: d.Now, log: d.Log,
 	}
 	jobs.Handle(d.Jobs, s.sendMove)
 	jobs.Handle(d.Jobs, s.sendUser)
@@ -60,19 +61,22 @@ func New(d Deps) *Service {
 }
 
 // Moved writes the mails of a move in the transaction that makes it; a is the appointment after it, actorID who did it,
-// 0 for the system. A confirmed or rescheduled appointment gets its reminders too. Those of a time that is no longer
+// 0 for the system. A confirmed, rescheduled or handed over appointment gets its reminders too. Those of a time that is no longer
 // so, and mails that have not gone out yet, need not be withdrawn: they are judged when their turn comes.
 func (s *Service) Moved(ctx context.Context, tx *postgres.Tx, kind Kind, a Appointment, actorID int64) error {
 	if _, known := statusOf[kind]; !known || ahead[kind] != 0 {
 		return fmt.Errorf("notify: %q is no move of an appointment", kind)
 	}
 	for _, id := range recipients(kind, a, actorID) {
-		m := moveArgs{Notice: kind, Appointment: a.ID, Recipient: id, Edition: a.Version, Version: a.Version, WasBooked: a.WasBooked}
+		m := moveArgs{
+			Notice: kind, Appointment: a.ID, Recipient: id, Edition: a.Version, Version: a.Version, WasBooked: a.WasBooked,
+			Former: id == a.FormerDoctorID,
+		}
 		if err := s.jobs.InsertTx(ctx, tx, m, jobs.Options{Once: true}); err != nil {
 			return err
 		}
 	}
-	if (kind == Confirmed || kind == Rescheduled) && a.Status == booked && a.StartsAt != nil {
+	if (kind == Confirmed || kind == Rescheduled || kind == HandedOver) && a.Status == booked && a.StartsAt != nil {
 		return s.remind(ctx, tx, a)
 	}
 	return nil

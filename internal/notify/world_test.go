@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/auth"
+	"housecall/internal/config"
 	"housecall/internal/errs"
 	"housecall/internal/jobs"
 	own "housecall/internal/mail"
@@ -143,7 +144,7 @@ func (w *world) instance(sender own.Sender) (*Service, *jobs.Service) {
 	require.NoError(w.t, err)
 	return New(Deps{
 		Jobs: j, Mail: sender, Sealer: sealer, Appointments: w, People: w, Preferences: w, Calendar: w,
-		PublicURL: "https://clinic.test/", Domain: own.Domain(clinic), Zone: time.UTC, Now: w.clock, Log: zerolog.New(w.log),
+		Config: config.Config{PublicURL: "https://clinic.test"}, Domain: own.Domain(clinic), Zone: time.UTC, Now: w.clock, Log: zerolog.New(w.log),
 	}), j
 }
 
