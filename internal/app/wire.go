@@ -44,7 +44,7 @@ func (a *App) wire(registry *prometheus.Registry) error {
 	})
 	accounts.OnSessionsEnded(a.chat.SessionsEnded)
 	a.accounts, a.doctors = accounts, doctors
-	if a.jobs, err = newJobs(a.cfg, a.pool, a.log); err != nil {
+	if a.jobs, err = newJobs(a.cfg, a.pool, registry, a.log); err != nil {
 		return err
 	}
 	if a.notices, err = newNotices(a.cfg, a.log, a.jobs, accounts, appointments, doctorZones{a.pool, schedules}); err != nil {

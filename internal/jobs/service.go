@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
@@ -39,6 +40,8 @@ type Deps struct {
 	Pool *postgres.Pool
 	Log  zerolog.Logger
 	Now  func() time.Time
+	// Registry takes the numbers for Prometheus; nil for none.
+	Registry prometheus.Registerer
 	// Workers is how many jobs this instance works at once; 0 means that it only adds them.
 	Workers int
 	// PollOnly asks for new jobs every second instead of listening, which PgBouncer does not pass on.
@@ -73,7 +76,7 @@ func New(d Deps) (*Service, error) {
 		Workers: s.workers, MaxAttempts: Attempts, RetryPolicy: backoff, JobTimeout: workTimeout, RescueStuckJobsAfter: rescueAfter,
 		CancelledJobRetentionPeriod: deadFor, DiscardedJobRetentionPeriod: deadFor, PollOnly: d.PollOnly, TestOnly: d.Prompt,
 		Logger:  slog.New(zerolog.NewSlogHandler(d.Log.Level(zerolog.WarnLevel).Sample(&zerolog.BurstSampler{Burst: logBurst, Period: time.Minute}))),
-		Plugins: []rivertype.Plugin{&discretion{log: d.Log, now: d.Now}},
+		Plugins: []rivertype.Plugin{&discretion{log: d.Log, now: d.Now, worked: newWorked(d.Registry)}},
 	}
 	if s.working {
 		cfg.Queues = map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: d.Workers}}
