@@ -57,7 +57,6 @@ type Service struct {
 	pool    *postgres.Pool
 	client  *river.Client[pgx.Tx]
 	workers *river.Workers
-	log     zerolog.Logger
 	working bool
 	every   map[string]func(context.Context) error
 }
@@ -65,7 +64,7 @@ type Service struct {
 // New makes the jobs of one instance; nothing runs until Start.
 func New(d Deps) (*Service, error) {
 	s := &Service{
-		pool: d.Pool, workers: river.NewWorkers(), log: d.Log, working: d.Workers > 0, every: map[string]func(context.Context) error{},
+		pool: d.Pool, workers: river.NewWorkers(), working: d.Workers > 0, every: map[string]func(context.Context) error{},
 	}
 	handle(s, periodicTimeout, s.tick)
 	backoff := policy{pause: d.Pause, now: d.Now}
@@ -75,7 +74,7 @@ func New(d Deps) (*Service, error) {
 	cfg := &river.Config{
 		Workers: s.workers, MaxAttempts: Attempts, RetryPolicy: backoff, JobTimeout: workTimeout, RescueStuckJobsAfter: rescueAfter,
 		CancelledJobRetentionPeriod: deadFor, DiscardedJobRetentionPeriod: deadFor, PollOnly: d.PollOnly, TestOnly: d.Prompt,
-		Logger:  slog.New(zerolog.NewSlogHandler(d.Log.Level(zerolog.WarnLevel).Sample(&zerolog.BurstSampler{Burst: logBurst, Period: time.Minute}))),
+		Logger:  slog.New(zerolog.NewSlogHandler(complaints(d.Log))),
 		Plugins: []rivertype.Plugin{&discretion{log: d.Log, now: d.Now, worked: newWorked(d.Registry)}},
 	}
 	if s.working {
@@ -86,6 +85,11 @@ func New(d Deps) (*Service, error) {
 		return nil, fmt.Errorf("make the job client: %w", err)
 	}
 	return s, nil
+}
+
+// complaints is the log for what the library has to say: no less than warnings, and not too many of them.
+func complaints(log zerolog.Logger) zerolog.Logger {
+	return log.Level(max(log.GetLevel(), zerolog.WarnLevel)).Sample(&zerolog.BurstSampler{Burst: logBurst, Period: time.Minute})
 }
 
 // policy is when a failed job is tried again.

@@ -15,7 +15,8 @@ import (
 	"housecall/internal/postgres"
 )
 
-// Deps are what mails are made of and go through. Calendar may be nil: then none has a calendar part.
+// Deps are what mails are made of and go through. Calendar may be nil: then none has a calendar part; so may Inbox: then
+// a mail about unread messages says what was so when it was written.
 type Deps struct {
 	Jobs         *jobs.Service
 	Mail         mail.Sender
@@ -24,6 +25,7 @@ type Deps struct {
 	People       People
 	Preferences  Preferences
 	Calendar     Calendar
+	Inbox        Inbox
 	// PublicURL is where links lead, Domain where message ids are made, Zone the clinic's time zone.
 	PublicURL string
 	Domain    string
@@ -41,6 +43,7 @@ type Service struct {
 	people       People
 	preferences  Preferences
 	calendar     Calendar
+	inbox        Inbox
 	links        links
 	domain       string
 	zone         *time.Location
@@ -52,7 +55,7 @@ type Service struct {
 func New(d Deps) *Service {
 	s := &Service{
 		jobs: d.Jobs, mail: d.Mail, sealer: d.Sealer, appointments: d.Appointments, people: d.People, preferences: d.Preferences,
-		calendar: d.Calendar, links: links{strings.TrimSuffix(d.PublicURL, "/")}, domain: d.Domain, zone: d.Zone, now: d.Now, log: d.Log,
+		calendar: d.Calendar, inbox: d.Inbox, links: links{strings.TrimSuffix(d.PublicURL, "/")}, domain: d.Domain, zone: d.Zone, now: d.Now, log: d.Log,
 	}
 	jobs.Handle(d.Jobs, s.sendMove)
 	jobs.Handle(d.Jobs, s.sendUser)
