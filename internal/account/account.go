@@ -24,6 +24,8 @@ type User struct {
 	ID                 int64
 	PublicID           string
 	Email              string
+	EmailVerified      bool   // its owner has shown that he reads the mail of Email
+	PendingEmail       string // what he wants to have instead, "" for nothing; it counts once verified
 	Name               string
 	Role               auth.Role
 	MustChangePassword bool
@@ -51,6 +53,15 @@ type PatientDetails struct {
 	Address     string
 }
 
+// Contact is what it takes to write to a user.
+type Contact struct {
+	ID       int64
+	Name     string
+	Email    string
+	Verified bool // to any other address goes nothing but what concerns the account itself
+	Active   bool // false for a disabled user
+}
+
 // EndReason says why a session ended before its time.
 type EndReason string
 
@@ -62,6 +73,7 @@ const (
 	EndRole     EndReason = "role"     // the role changed
 	EndDisabled EndReason = "disabled" // the account was disabled
 	EndPassword EndReason = "password" // the password changed
+	EndEmail    EndReason = "email"    // the e-mail address changed
 )
 
 // What a person is told. A sign-in that fails looks the same whatever the reason.
@@ -71,6 +83,11 @@ var (
 	ErrRefreshToken = errs.New(errs.Unauthenticated, "session_ended", "This session has ended. Sign in again.")
 	ErrInvitation   = errs.New(errs.NotFound, "invitation_invalid",
 		"This invitation is unknown, already used or expired. Ask the clinic for a new one.")
+	ErrVerification = errs.New(errs.NotFound, "verification_invalid",
+		"This link is unknown, already used or expired. Ask for a new mail.")
+	ErrReset = errs.New(errs.NotFound, "reset_invalid",
+		"This link is unknown, already used or expired. Ask for a new mail.")
+	ErrVerified   = errs.New(errs.Conflict, "already_verified", "Your e-mail address is verified already.")
 	ErrEmailTaken = errs.New(errs.Conflict, "email_taken", "There is already an account with this e-mail address.")
 	ErrAccepted   = errs.New(errs.Conflict, "already_accepted", "This user already has a password.")
 	ErrOwnAccount = errs.New(errs.Forbidden, "own_account", "You cannot do this to your own account. Ask another administrator.")

@@ -12,6 +12,7 @@ import (
 // Routes adds sign-in, one's own account and the administration of users.
 func Routes(s *httpd.Server, svc *Service) {
 	signInRoutes(s, svc)
+	mailRoutes(s, svc)
 	meRoutes(s, svc)
 	userRoutes(s, svc)
 	disableRoutes(s, svc)
@@ -39,6 +40,7 @@ type signedIn struct {
 
 type signedInUser struct {
 	Identity
+	EmailVerified      bool `json:"emailVerified"`
 	MustChangePassword bool `json:"mustChangePassword" doc:"Until he has, only GET /me, PUT /me/password and logout answer"`
 }
 
@@ -47,7 +49,7 @@ type signedInOutput struct{ Body signedIn }
 func answerOf(r SignIn) *signedInOutput {
 	return &signedInOutput{Body: signedIn{
 		AccessToken: r.AccessToken, ExpiresIn: int(r.ExpiresIn / time.Second), RefreshToken: r.RefreshToken,
-		User: signedInUser{Identity: identityOf(r.User), MustChangePassword: r.User.MustChangePassword},
+		User: signedInUser{Identity: identityOf(r.User), EmailVerified: r.User.EmailVerified, MustChangePassword: r.User.MustChangePassword},
 	}}
 }
 

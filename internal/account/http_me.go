@@ -11,6 +11,8 @@ import (
 // ownAccount is one's own account as one sees it.
 type ownAccount struct {
 	Identity
+	EmailVerified      bool      `json:"emailVerified"`
+	PendingEmail       string    `json:"pendingEmail,omitempty" doc:"The address that becomes yours once it is verified"`
 	MustChangePassword bool      `json:"mustChangePassword"`
 	CreatedAt          time.Time `json:"createdAt"`
 }
@@ -22,7 +24,8 @@ type ownAccountOutput struct {
 
 func ownAccountFrom(u User) *ownAccountOutput {
 	return &ownAccountOutput{ETag: httpd.ETag(u.Version), Body: ownAccount{
-		Identity: identityOf(u), MustChangePassword: u.MustChangePassword, CreatedAt: u.CreatedAt.UTC(),
+		Identity: identityOf(u), EmailVerified: u.EmailVerified, PendingEmail: u.PendingEmail,
+		MustChangePassword: u.MustChangePassword, CreatedAt: u.CreatedAt.UTC(),
 	}}
 }
 

@@ -69,6 +69,8 @@ func TestRoutes_Access(t *testing.T) {
 		{"GET", "/me", "", false, 0},
 		{"PATCH", "/me", `{"name":"X"}`, false, 0},
 		{"PUT", "/me/password", `{"currentPassword":"x","newPassword":"another password"}`, false, 0},
+		{"PUT", "/me/email", `{"email":"x@example.org","password":"x"}`, false, 0},
+		{"POST", "/auth/verify/resend", "", false, 0},
 		{"GET", "/me/sessions", "", false, 0},
 		{"DELETE", "/me/sessions/" + foreign, "", false, 0},
 		{"GET", "/users", "", true, 200},

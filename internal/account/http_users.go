@@ -12,6 +12,7 @@ import (
 // listedUser is an account as an administrator sees it.
 type listedUser struct {
 	Identity
+	EmailVerified      bool      `json:"emailVerified"`
 	Disabled           bool      `json:"disabled"`
 	Invited            bool      `json:"invited" doc:"Whether the invitation has not been accepted yet"`
 	MustChangePassword bool      `json:"mustChangePassword"`
@@ -20,8 +21,8 @@ type listedUser struct {
 
 func listedFrom(u User) listedUser {
 	return listedUser{
-		Identity: identityOf(u), Disabled: u.DisabledAt != nil, Invited: u.Invited, MustChangePassword: u.MustChangePassword,
-		CreatedAt: u.CreatedAt.UTC(),
+		Identity: identityOf(u), EmailVerified: u.EmailVerified, Disabled: u.DisabledAt != nil, Invited: u.Invited,
+		MustChangePassword: u.MustChangePassword, CreatedAt: u.CreatedAt.UTC(),
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 // Invite makes an account without a password, in the caller's transaction, and a token with which its owner sets
-// one, once, until expires. The token is a secret that is shown this one time. What the role's room keeps about
+// one, once, until expires. The token is a secret that is shown this one time, and mailed to him. What the role's room keeps about
 // the user is the caller's to make. ErrEmailTaken where the address is in use.
 func (s *Service) Invite(ctx context.Context, tx *postgres.Tx, by auth.Actor, name, email string, role auth.Role) (
 	userID int64, publicID, invitationToken string, expires time.Time, err error,
@@ -33,7 +33,10 @@ func (s *Service) invite(ctx context.Context, tx *postgres.Tx, by auth.Actor, u 
 	if err := insertInvitation(ctx, tx, fingerprint(token), u.ID, expires); err != nil {
 		return "", time.Time{}, err
 	}
-	return token, expires, record(ctx, tx, by, "user.invite", u, map[string]any{"role": u.Role})
+	if err := record(ctx, tx, by, "user.invite", u, map[string]any{"role": u.Role}); err != nil {
+		return "", time.Time{}, err
+	}
+	return token, expires, s.ports.Mail.Invitation(ctx, tx, u.ID, token, expires)
 }
 
 // Reinvite gives an invited user who has not set a password yet a new token; the one before stops working.
@@ -53,16 +56,17 @@ func (s *Service) Reinvite(ctx context.Context, by auth.Actor, publicID string) 
 	return token, expires, err
 }
 
-// AcceptInvitation sets the password of an invited user, who then can sign in. A token that is unknown, used or
-// expired, or of a disabled user, is ErrInvitation.
+// AcceptInvitation sets the password of an invited user, who then can sign in, and has him verify his address: an
+// administrator has seen the token too, so it proves nothing about mail. A token that is unknown, used or expired, or
+// of a disabled user, is ErrInvitation.
 func (s *Service) AcceptInvitation(ctx context.Context, token, password string, client httpd.Client) (User, error) {
-	if err := s.allow(ctx, "invitation:"+network(client.Address), s.cfg.LoginsPerAddress, loginWindow); err != nil {
+	if err := s.throttleTokens(ctx, client); err != nil {
 		return User{}, err
 	}
 	hashed := fingerprint(token)
 	u, err := invitedUser(ctx, s.pool, hashed)
 	if err != nil {
-		return User{}, orInvalid(err)
+		return User{}, missingIs(ErrInvitation, err)
 	}
 	if err := checkPassword("body.password", password, u.Email, u.Name); err != nil {
 		return User{}, err
@@ -73,19 +77,23 @@ func (s *Service) AcceptInvitation(ctx context.Context, token, password string, 
 	}
 	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
 		if u, err = useInvitation(ctx, tx, hashed); err != nil {
-			return orInvalid(err)
+			return missingIs(ErrInvitation, err)
 		}
-		if err := updatePassword(ctx, tx, u.ID, hash); err != nil {
+		if u, err = updatePassword(ctx, tx, u.ID, hash); err != nil {
 			return err
 		}
-		return record(ctx, tx, actorOf(u, 0), "user.accept", u, nil)
+		if err := record(ctx, tx, actorOf(u, 0), "user.accept", u, nil); err != nil || u.EmailVerified {
+			return err
+		}
+		return s.sendVerification(ctx, tx, u, u.Email, 0)
 	})
 	return u, err
 }
 
-func orInvalid(err error) error {
+// missingIs words that a token was not found: how it came to that is nobody's business.
+func missingIs(refusal, err error) error {
 	if errs.KindOf(err) == errs.NotFound {
-		return ErrInvitation
+		return refusal
 	}
 	return err
 }

@@ -47,6 +47,7 @@ type house struct {
 	pool    *postgres.Pool
 	limiter *countingLimiter
 	doctors *busyDoctors
+	mail    *mailbox
 	log     *lockedBuffer
 	server  *httpd.Server
 	url     string
@@ -62,12 +63,13 @@ func newHouse(t *testing.T) *house {
 	require.NoError(t, err)
 	h := &house{
 		t: t, pool: pgtest.New(t), limiter: &countingLimiter{used: map[string]int{}}, doctors: &busyDoctors{busy: map[int64]bool{}},
-		log: &lockedBuffer{}, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
+		mail: &mailbox{}, log: &lockedBuffer{}, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
 	}
 	tokens := auth.NewTokens(cfg.Secrets(), cfg.AccessTTL, time.Now)
 	h.svc, err = New(h.pool, tokens, passwords, h.limiter, cfg, time.Now)
 	require.NoError(t, err)
-	h.svc.Connect(Ports{Profiles: rowProfiles{}, Doctors: h.doctors})
+	h.svc.Connect(Ports{Profiles: rowProfiles{}, Doctors: h.doctors, Mail: h.mail})
+	h.svc.forgotPace = 0
 	h.serve(cfg)
 	return h
 }
@@ -165,6 +167,14 @@ func (h *house) user(role auth.Role, email string) User {
 	return u
 }
 
+// register makes a patient as he would himself.
+func (h *house) register(email string) User {
+	h.t.Helper()
+	u, err := h.svc.Register(h.t.Context(), Registration{Name: "Ann Other", Email: email, Password: testPassword}, httpd.Client{})
+	require.NoError(h.t, err)
+	return u
+}
+
 // signIn makes a session for a user through the service, without the throttles' eye.
 func (h *house) signIn(u User) SignIn {
 	h.t.Helper()
@@ -195,6 +205,15 @@ func (h *house) audited(subject string) []string {
 		out = append(out, r.Action)
 	}
 	return out
+}
+
+// count reads a number, named n.
+func (h *house) count(sql string, args ...any) int {
+	h.t.Helper()
+	type row struct{ N int }
+	r, err := one[row](h.t.Context(), h.pool, "count", sql, args...)
+	require.NoError(h.t, err)
+	return r.N
 }
 
 func (h *house) exec(sql string, args ...any) {

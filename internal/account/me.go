@@ -42,7 +42,8 @@ func (s *Service) ChangeMe(ctx context.Context, by auth.Actor, version int, c Ch
 	return u, err
 }
 
-// ChangePassword replaces the actor's password and ends his other sessions. The present one must be right: who
+// ChangePassword replaces the actor's password and ends his other sessions; a change of his address that is not
+// verified yet, and links that reset the password, no longer count. The present one must be right: who
 // found an unlocked screen does not get to keep the account.
 func (s *Service) ChangePassword(ctx context.Context, by auth.Actor, current, next string) error {
 	if err := s.throttlePassword(ctx, by.UserID); err != nil {
@@ -77,7 +78,7 @@ func (s *Service) ChangePassword(ctx context.Context, by auth.Actor, current, ne
 		if now.PasswordHash != c.PasswordHash { // somebody else was faster, and may have meant to lock this session out
 			return errs.ErrStale
 		}
-		if err := updatePassword(ctx, tx, by.ID, hash); err != nil {
+		if _, err := updatePassword(ctx, tx, by.ID, hash); err != nil {
 			return err
 		}
 		ended, err := endSessionsOf(ctx, tx, by.ID, by.Session, EndPassword)

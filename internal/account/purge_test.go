@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -56,7 +57,7 @@ func TestPurge_UsesIndexes(t *testing.T) {
 		}
 		return nil
 	}))
-	for _, index := range []string{"refresh_tokens_purge_idx", "sessions_purge_idx", "invitations_purge_idx"} {
+	for _, index := range []string{"refresh_tokens_purge_idx", "sessions_purge_idx", "invitations_purge_idx", "mail_tokens_purge_idx"} {
 		require.Contains(t, plan.String(), index)
 	}
 }
@@ -72,11 +73,17 @@ func TestService_PurgeExpired(t *testing.T) {
 	h.exec(`update refresh_tokens set used_at = now() - interval '60 days' where used_at is not null`)
 	h.invite("i@example.org")
 	h.exec(`update invitations set expires_at = now() - interval '60 days'`)
+	for i := range 3 { // one will be used, one expired, and one still counts
+		h.register(fmt.Sprintf("m%d@example.org", i))
+	}
+	h.exec(`update mail_tokens set used_at = now() - interval '60 days' where address = 'm0@example.org'`)
+	h.exec(`update mail_tokens set expires_at = now() - interval '60 days' where address = 'm1@example.org'`)
 	n, err := h.svc.PurgeExpired(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, int64(3), n)
+	require.Equal(t, int64(5), n)
 	n, err = h.svc.PurgeExpired(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, n)
 	h.actor(live.AccessToken)
+	require.Equal(t, 1, h.count(`select count(*)::int as n from mail_tokens`))
 }

@@ -18,7 +18,7 @@ import (
 	"housecall/internal/postgres"
 )
 
-// Profiles makes what other rooms keep about a user. Both make nothing, and succeed, where it is there already.
+// Profiles makes what other rooms keep about a user. What is there already stays as it is.
 type Profiles interface {
 	// CreatePatient makes a user's entry in the patient registry.
 	CreatePatient(ctx context.Context, tx *postgres.Tx, userID int64, d PatientDetails) error
@@ -35,10 +35,25 @@ type Doctors interface {
 	Release(ctx context.Context, tx *postgres.Tx, doctorID int64, by auth.Actor, cancelAppointments bool) error
 }
 
+// Mail writes to people about their accounts. Each method only arranges for the mail, in the transaction that causes
+// it: there is none if that rolls back. Tokens are secrets.
+type Mail interface {
+	// Invitation tells a user without a password how to choose one.
+	Invitation(ctx context.Context, tx *postgres.Tx, userID int64, token string, expires time.Time) error
+	// PasswordReset tells a user how to choose another password.
+	PasswordReset(ctx context.Context, tx *postgres.Tx, userID int64, token string, expires time.Time) error
+	// VerifyEmail goes to address, which is or may become the user's, and asks whether he reads mail there.
+	VerifyEmail(ctx context.Context, tx *postgres.Tx, userID int64, address, token string, expires time.Time) error
+	// EmailChanged warns at oldAddress: when a change is asked for, while it still is the user's address, and again
+	// when it has been replaced. The new one is not for its reader.
+	EmailChanged(ctx context.Context, tx *postgres.Tx, userID int64, oldAddress string) error
+}
+
 // Ports is what the other rooms do for this one.
 type Ports struct {
 	Profiles Profiles
 	Doctors  Doctors
+	Mail     Mail
 }
 
 // hasher is what this room needs of auth.Passwords.
@@ -62,6 +77,7 @@ type Service struct {
 	now        func() time.Time
 	ports      Ports
 	successors successors
+	forgotPace time.Duration // the constant, but for tests
 
 	hooksMu sync.Mutex // guards hooks
 	hooks   []func(sessions []int64)
@@ -77,6 +93,7 @@ func New(pool *postgres.Pool, tokens *auth.Tokens, passwords *auth.Passwords, li
 	}
 	return &Service{
 		pool: pool, tokens: tokens, passwords: passwords, limiter: limiter, cfg: cfg, now: now, successors: keys,
+		forgotPace: forgotPace,
 	}, nil
 }
 
@@ -91,8 +108,8 @@ type Registration struct {
 	Unregistered bool
 }
 
-// Register makes an account for a patient, with his entry in the registry unless that is left to the clinic. ErrEmailTaken where there is one; 429
-// after too many from the client's address.
+// Register makes an account for a patient, with his entry in the registry unless that is left to the clinic, and has him
+// verify his address by mail. ErrEmailTaken where there is one; 429 after too many from the client's address.
 func (s *Service) Register(ctx context.Context, r Registration, client httpd.Client) (User, error) {
 	u, err := newUser(r.Name, r.Email, auth.Patient)
 	if err != nil {
@@ -121,7 +138,10 @@ func (s *Service) Register(ctx context.Context, r Registration, client httpd.Cli
 			return fmt.Errorf("enter %s into the registry: %w", made.PublicID, err)
 		}
 		u = made
-		return record(ctx, tx, actorOf(made, 0), "user.register", made, nil)
+		if err := record(ctx, tx, actorOf(made, 0), "user.register", made, nil); err != nil {
+			return err
+		}
+		return s.sendVerification(ctx, tx, made, made.Email, 0)
 	})
 	return u, err
 }
@@ -136,7 +156,7 @@ func (s *Service) CreateAdmin(ctx context.Context, name, email, password string)
 }
 
 // CreateWithPassword makes a user of any role who can sign in at once, with the profile his role needs. It is for
-// the operator's own hand: the command line and demo data.
+// the operator's own hand: the command line and demo data. The operator vouches for the address: it counts as verified.
 func (s *Service) CreateWithPassword(ctx context.Context, tx *postgres.Tx, name, email string, role auth.Role, password string) (User, error) {
 	u, err := newUser(name, email, role)
 	if err != nil {
@@ -149,6 +169,7 @@ func (s *Service) CreateWithPassword(ctx context.Context, tx *postgres.Tx, name,
 	if err != nil {
 		return User{}, err
 	}
+	u.EmailVerified = true
 	if u, err = insertNew(ctx, tx, u, hash); err != nil {
 		return User{}, err
 	}
@@ -165,6 +186,12 @@ func (s *Service) FindByEmail(ctx context.Context, db postgres.DB, email string)
 		return User{}, err
 	}
 	return userByEmail(ctx, db, email)
+}
+
+// Contact gives what it takes to write to a user, errs.NotFound where there is none.
+func (s *Service) Contact(ctx context.Context, db postgres.DB, userID int64) (Contact, error) {
+	u, err := userByID(ctx, db, userID)
+	return Contact{ID: u.ID, Name: u.Name, Email: u.Email, Verified: u.EmailVerified, Active: err == nil && u.DisabledAt == nil}, err
 }
 
 // ensureProfile makes what the other rooms keep about a user of a role. An administrator needs nothing.

@@ -315,7 +315,7 @@ func (s *Service) EndedSessions(ctx context.Context, since time.Time) (ended []i
 	return e.Ended, e.AsOf.UTC(), nil
 }
 
-// PurgeExpired deletes refresh tokens, sessions and invitations that ended longer ago than a session lives without
+// PurgeExpired deletes refresh tokens, sessions, invitations and tokens of mails that ended longer ago than a session lives without
 // use, and tells how many rows went. Until then a copied refresh token still gives its thief away.
 func (s *Service) PurgeExpired(ctx context.Context) (int64, error) {
 	const batch = 1000

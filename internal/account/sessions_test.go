@@ -244,13 +244,18 @@ func TestService_StoresNoTokens(t *testing.T) {
 	h := newHouse(t)
 	r := h.signIn(h.user(auth.Patient, "p@example.org"))
 	_, _, invitation := h.invite("i@example.org")
+	h.mail.all()
+	h.register("m@example.org")
+	verification := h.mailed("verify")
+	require.NoError(t, h.svc.ForgotPassword(t.Context(), "m@example.org", here))
+	reset := h.mailed("reset")
 	type found struct{ Row string }
-	for _, table := range []string{"users", "sessions", "refresh_tokens", "invitations", "audit_events"} {
+	for _, table := range []string{"users", "sessions", "refresh_tokens", "invitations", "mail_tokens", "audit_events"} {
 		rows, err := many[found](t.Context(), h.pool, table, `select x::text as row from `+table+` x`)
 		require.NoError(t, err)
 		require.NotEmpty(t, rows)
 		for _, row := range rows {
-			for _, secret := range []string{r.RefreshToken, r.AccessToken, invitation, testPassword} {
+			for _, secret := range []string{r.RefreshToken, r.AccessToken, invitation, verification, reset, testPassword} {
 				require.NotContains(t, row.Row, secret)
 			}
 		}

@@ -17,7 +17,8 @@ import (
 // Constraints that code switches on.
 const constraintEmail = "users_email_key"
 
-const userColumns = `u.id, u.public_id, u.email, u.name, u.role, u.must_change_password, u.password_hash is null as invited,
+const userColumns = `u.id, u.public_id, u.email, u.email_verified_at is not null as email_verified,
+	coalesce(u.pending_email, '') as pending_email, u.name, u.role, u.must_change_password, u.password_hash is null as invited,
 	u.disabled_at, u.created_at, u.version`
 
 // credentials is a user with what his password is checked against: "" where he has none.
@@ -78,10 +79,10 @@ func exec(ctx context.Context, db postgres.DB, what, sql string, args ...any) (i
 // in use; fresh is false, and nothing stored, where the public id is.
 func insertUser(ctx context.Context, tx *postgres.Tx, u User, hash string) (_ User, fresh bool, err error) {
 	rows, err := tx.Query(ctx, `
-		insert into users as u (public_id, email, name, role, password_hash, must_change_password)
-		values ($1, $2, $3, $4, nullif($5, ''), $6)
+		insert into users as u (public_id, email, name, role, password_hash, must_change_password, email_verified_at)
+		values ($1, $2, $3, $4, nullif($5, ''), $6, case when $7 then now() end)
 		on conflict (public_id) do nothing
-		returning `+userColumns, u.PublicID, u.Email, u.Name, u.Role, hash, u.MustChangePassword)
+		returning `+userColumns, u.PublicID, u.Email, u.Name, u.Role, hash, u.MustChangePassword, u.EmailVerified)
 	if err == nil {
 		u, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[User])
 	}
@@ -153,11 +154,18 @@ func updateName(ctx context.Context, tx *postgres.Tx, id int64, name string) (Us
 		returning `+userColumns, id, name)
 }
 
-func updatePassword(ctx context.Context, tx *postgres.Tx, id int64, hash string) error {
-	_, err := exec(ctx, tx, "store password", `
-		update users set password_hash = $2, must_change_password = false, version = version + 1, updated_at = now()
-		where id = $1`, id, hash)
-	return err
+// updatePassword stores a password. Whoever knew the one before, or reads old mail, has no part in the account any
+// more: a change of the address that waits to be verified is dropped, and so are links that reset the password.
+func updatePassword(ctx context.Context, tx *postgres.Tx, id int64, hash string) (User, error) {
+	if _, err := exec(ctx, tx, "withdraw resets", `
+		delete from mail_tokens where user_id = $1 and purpose = 'reset' and used_at is null`, id); err != nil {
+		return User{}, err
+	}
+	return one[User](ctx, tx, "user", `
+		update users u set password_hash = $2, must_change_password = false, pending_email = null,
+			version = version + 1, updated_at = now()
+		where u.id = $1
+		returning `+userColumns, id, hash)
 }
 
 func updateRole(ctx context.Context, tx *postgres.Tx, id int64, role auth.Role) (User, error) {

@@ -170,6 +170,9 @@ var purges = []string{
 	`delete from invitations where hash in (
 		select hash from invitations where least(used_at, expires_at) < now() - $1::interval
 		limit $2 for update skip locked)`,
+	`delete from mail_tokens where hash in (
+		select hash from mail_tokens where least(used_at, expires_at) < now() - $1::interval
+		limit $2 for update skip locked)`,
 }
 
 // purge runs them once; full tells whether there may be more.

@@ -3,7 +3,6 @@ package account
 import (
 	"context"
 	"encoding/hex"
-	"net/netip"
 	"time"
 
 	"housecall/internal/errs"
@@ -12,6 +11,8 @@ import (
 
 const (
 	loginWindow = 15 * time.Minute
+	// mailsPerHour is how many mails of one kind anyone can have sent to one name or user.
+	mailsPerHour = 5
 	// othersFactor is how many times the attempts of one address all addresses together have for one account.
 	othersFactor = 5
 )
@@ -53,6 +54,27 @@ func (s *Service) throttlePassword(ctx context.Context, userID string) error {
 	return s.allow(ctx, "password:"+userID, s.cfg.LoginsPerAccount, loginWindow)
 }
 
+// throttleTokens bounds how many tokens from mails can be tried from one address.
+func (s *Service) throttleTokens(ctx context.Context, client httpd.Client) error {
+	return s.allow(ctx, "token:"+network(client.Address), s.cfg.LoginsPerAddress, loginWindow)
+}
+
+// throttleForgotAddress bounds the mails that strangers can have sent from one address.
+func (s *Service) throttleForgotAddress(ctx context.Context, client httpd.Client) error {
+	return s.allow(ctx, "forgot:address:"+network(client.Address), s.cfg.LoginsPerAddress, loginWindow)
+}
+
+// throttleForgotName bounds those to one name, whether or not it is anybody's. Names are counted as in throttleAccount.
+// Who uses up somebody's allowance keeps nobody out: the last link that was sent still works.
+func (s *Service) throttleForgotName(ctx context.Context, login string) error {
+	return s.allow(ctx, "forgot:name:"+hex.EncodeToString(fingerprint(login)[:16]), mailsPerHour, time.Hour)
+}
+
+// throttleVerification bounds the mails that a signed-in user can have sent to addresses that may not be his.
+func (s *Service) throttleVerification(ctx context.Context, userID string) error {
+	return s.allow(ctx, "verification:"+userID, mailsPerHour, time.Hour)
+}
+
 func (s *Service) allow(ctx context.Context, key string, n int, per time.Duration) error {
 	ok, retryAfter := s.limiter.Allow(ctx, key, httpd.Limit{N: n, Per: per})
 	if ok {
@@ -64,12 +86,5 @@ func (s *Service) allow(ctx context.Context, key string, n int, per time.Duratio
 	}
 }
 
-// network is what counts as one address: an IPv6 customer has a whole /64 to choose from.
-func network(address string) string {
-	a, err := netip.ParseAddr(address)
-	if err != nil || a.Unmap().Is4() {
-		return address
-	}
-	p, _ := a.WithZone("").Prefix(64) // 64 bits always fit
-	return p.String()
-}
+// network is what counts as one address.
+func network(address string) string { return httpd.Client{Address: address}.Network() }

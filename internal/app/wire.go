@@ -12,6 +12,7 @@ import (
 	"housecall/internal/account"
 	"housecall/internal/appointment"
 	"housecall/internal/auth"
+	"housecall/internal/calendar"
 	"housecall/internal/chat"
 	"housecall/internal/config"
 	"housecall/internal/doctor"
@@ -19,7 +20,9 @@ import (
 	"housecall/internal/legacy/pms"
 	"housecall/internal/patient"
 	"housecall/internal/postgres"
+	"housecall/internal/preference"
 	"housecall/internal/schedule"
+	"housecall/internal/ui"
 )
 
 // wire makes the rooms, each from what it stands on, and mounts their routes.
@@ -33,11 +36,15 @@ func (a *App) wire(registry *prometheus.Registry) error {
 	if err != nil {
 		return err
 	}
+	preferences, err := preference.New(a.pool, a.cfg)
+	if err != nil {
+		return err
+	}
 	doctors := doctor.New(a.pool, schedules, accounts)
 	patients := patient.New(a.pool, doctors, appointment.Care{})
 	log := chat.NewLog()
 	appointments := appointment.New(a.pool, schedules, doctors, patients, log, a.cfg, time.Now)
-	accounts.Connect(account.Ports{Profiles: profiles{doctors, patients}, Doctors: appointments})
+	accounts.Connect(account.Ports{Profiles: profiles{doctors, patients}, Doctors: appointments, Mail: noMail{}})
 	a.chat = chat.New(chat.Deps{
 		Pool: a.pool, Bus: chat.NewRedisBus(a.redis, a.log), Log: log, Appointments: appointments, Accounts: accounts, Config: a.cfg, Registry: registry,
 		Logger: a.log, Now: time.Now,
@@ -57,9 +64,12 @@ func (a *App) wire(registry *prometheus.Registry) error {
 	account.Routes(a.http, accounts)
 	doctor.Routes(a.http, doctors)
 	patient.Routes(a.http, patients)
+	preference.Routes(a.http, preferences)
 	appointment.Routes(a.http, appointments)
+	calendar.Routes(a.http, newCalendar(a.cfg, a.pool, appointments, limiter))
 	chat.Routes(a.http, a.chat)
 	chat.Mount(a.http, a.chat)
+	ui.Routes(a.http, accounts, a.cfg)
 	return a.olderAPIs(accounts, patients, appointments)
 }
 

@@ -32,6 +32,8 @@ var rooms = map[string][]string{
 	"record":      with(foundation, "appointment"),
 	"notify":      with(foundation, "jobs", "mail"),
 	"stats":       foundation,
+	"preference":  foundation,
+	"calendar":    foundation,
 	"legacy/pms":  with(foundation, "account", "appointment", "chat", "doctor", "patient", "schedule", "stats"),
 	"legacy/hms":  with(foundation, "account", "appointment", "chat", "doctor", "patient", "schedule", "stats"),
 	"ui":          with(foundation, "account", "appointment", "chat", "doctor", "patient", "record", "schedule", "stats"),
@@ -39,8 +41,8 @@ var rooms = map[string][]string{
 	"devservices": nil,
 	"pgtest":      {"devservices", "postgres"},
 	"archtest":    nil,
-	"app": with(foundation, "account", "appointment", "chat", "client", "devservices", "doctor", "jobs", "legacy/hms", "legacy/pms", "mail",
-		"notify", "patient", "record", "schedule", "stats", "ui"),
+	"app": with(foundation, "account", "appointment", "calendar", "chat", "client", "devservices", "doctor", "jobs", "legacy/hms", "legacy/pms", "mail",
+		"notify", "patient", "preference", "record", "schedule", "stats", "ui"),
 }
 
 // outside says the same for packages that are not under internal, by their path in the module.

@@ -264,6 +264,30 @@ func TestHub_ExpelAndBroadcast(t *testing.T) {
 	})
 }
 
+// TestHub_Regroup: what follows a hand-over reaches only who has come back for it.
+func TestHub_Regroup(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, h *hub, _ *logStub) {
+		former, f := joinAt(t, h, 1, 0)
+		joining := &recorder{}
+		late, _ := h.enter(testRoom, 2, joining)
+		h.deliver(testRoom, event(1), item{seq: 2, frame: wire("handed over"), system: true, regroup: true}, event(3))
+		require.Equal(t, []string{"1", "handed over"}, f.take())
+		require.Equal(t, closeRestart, endedWith(f))
+		require.Equal(t, closeRestart, endedWith(joining))
+		require.True(t, late.goLive(0, liveAt(0)), "its socket is being closed")
+		require.Empty(t, joining.take())
+		back, b := joinAt(t, h, 1, 3)
+		h.deliver(testRoom, event(4))
+		require.Equal(t, []string{"4"}, b.take())
+		require.Empty(t, f.take())
+		for _, m := range []*member{former, late, back} {
+			h.leave(m)
+		}
+		require.Empty(t, h.occupied())
+	})
+}
+
 // TestHub_EarlyIsBounded: a flood past a hole costs a bounded number of events, and still all arrive.
 func TestHub_EarlyIsBounded(t *testing.T) {
 	t.Parallel()

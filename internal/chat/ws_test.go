@@ -16,6 +16,7 @@ import (
 
 	"housecall/internal/auth"
 	"housecall/internal/config"
+	"housecall/internal/postgres"
 )
 
 func TestSocket_Conversation(t *testing.T) {
@@ -57,6 +58,38 @@ func TestSocket_Conversation(t *testing.T) {
 	nack := p.until("nack")
 	require.Equal(t, []any{"closed", "never"}, []any{nack["code"], nack["retry"]})
 	w.requireGapless(room)
+}
+
+// TestSocket_HandOver: the doctor who handed an appointment over hears nothing that comes after it, whether his socket was
+// told by its own instance or found out by the sweep; the patient comes back at once.
+func TestSocket_HandOver(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	in, room := w.serve(nil), w.room()
+	next := w.signIn(w.user(auth.Doctor))
+	in.accounts.actors[next.UserID] = next
+	p, d := in.dial(t, w.patient, room, ""), in.dial(t, w.doctor, room, "")
+	require.NoError(t, w.pool.InTx(context.Background(), func(tx *postgres.Tx) error { // by another process
+		if _, err := tx.Exec(context.Background(), `update appointments set doctor_id = $2 where id = $1`, room, next.ID); err != nil {
+			return err
+		}
+		return NewLog().Regroup(context.Background(), tx, room, "Handed over.")
+	}))
+	_, err := in.svc.Send(context.Background(), w.patient, room, uuid.New(), "For the new doctor only")
+	require.NoError(t, err)
+	in.svc.sweepSoon()
+	for _, peer := range []*peer{p, d} {
+		require.Equal(t, "Handed over.", peer.until("event")["text"])
+		peer.requireBye(closeRestart)
+	}
+	_, status, err := in.try(in.publicID(room), "", nil, subprotocol, bearerSubprotocol+w.doctor.UserID)
+	require.Error(t, err)
+	require.Equal(t, http.StatusNotFound, status)
+	for _, actor := range []auth.Actor{w.patient, next} {
+		back := in.dial(t, actor, room, "after=1")
+		require.Equal(t, next.UserID, back.hello["participants"].([]any)[1].(map[string]any)["userId"])
+		require.Equal(t, "For the new doctor only", back.until("event")["text"])
+	}
 }
 
 func TestSocket_Reset(t *testing.T) {

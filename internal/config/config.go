@@ -38,6 +38,8 @@ type Config struct {
 	AccessTTL    time.Duration `env:"ACCESS_TTL" envDefault:"15m" help:"how long an access token lives"`
 	RefreshTTL   time.Duration `env:"REFRESH_TTL" envDefault:"720h" help:"how long a session lives without being refreshed"`
 	InviteTTL    time.Duration `env:"INVITE_TTL" envDefault:"168h" help:"how long an invitation of a doctor can be accepted"`
+	VerifyTTL    time.Duration `env:"VERIFY_TTL" envDefault:"72h" help:"how long the link in a mail that verifies an e-mail address works"`
+	ResetTTL     time.Duration `env:"RESET_TTL" envDefault:"1h" help:"how long the link in a mail that resets a password works"`
 
 	LegacyPMS bool          `env:"LEGACY_PMS" envDefault:"true" help:"whether the older API of the Patient Management System (/web) is served"`
 	LegacyHMS bool          `env:"LEGACY_HMS" envDefault:"true" help:"whether the older API of the Health Management System (/api/auth, /api/patient, /api/doctor, /api/admin) is served"`

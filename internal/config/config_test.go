@@ -89,6 +89,8 @@ var bad = map[string][]string{
 	"LEGACY_PMS":               {"marker", "yes", "on"},
 	"LEGACY_HMS":               {"marker", "2"},
 	"LEGACY_TTL":               {"marker", "12", "0s"},
+	"VERIFY_TTL":               {"marker", "0s"},
+	"RESET_TTL":                {"marker", "-1h"},
 	"ALLOWED_ORIGINS":          {"*", "marker", "https://marker/", "https://ok.example,marker", "null"},
 	"TRUSTED_PROXIES":          {"marker", "10.0.0.0/33", "10.0.0.1,marker", "*"},
 	"CLINIC_ZONE":              {"marker", "Local", "Mars/Marker", "posixrules", "localtime", "right/Europe/Berlin", "../zoneinfo/Europe/Berlin", "europe/berlin", "Europe//Berlin", "Europe/./Berlin", "Europe/Berlin/"},

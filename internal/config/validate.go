@@ -77,6 +77,8 @@ func (c Config) validateNumbers(v *problems) {
 		{"OFFER_TTL", c.OfferTTL},
 		{"REQUEST_TTL", c.RequestTTL},
 		{"COMPLETE_AFTER", c.CompleteAfter},
+		{"VERIFY_TTL", c.VerifyTTL},
+		{"RESET_TTL", c.ResetTTL},
 		{"REQUEST_TIMEOUT", c.RequestTimeout},
 		{"SHUTDOWN_TIMEOUT", c.ShutdownTimeout},
 	} {

@@ -198,3 +198,23 @@ func Problem(c *fiber.Ctx, err error) error {
 	c.Set(fiber.HeaderContentType, ProblemType)
 	return c.Status(p.Status).Send(body)
 }
+
+// Refusal is what a page tells of an error, where a program would get the problem document.
+type Refusal struct {
+	Status    int
+	Code      string
+	Detail    string
+	RequestID string
+	Errors    []errs.Field
+	// RetryAfter is 0 where trying again later is no use.
+	RetryAfter time.Duration
+}
+
+// RefusalOf judges an error of a page's request by the one table, and has the access log keep the cause of a 5xx.
+// Whoever calls it writes the answer, with the status and the Retry-After of the refusal.
+func RefusalOf(ctx context.Context, err error) Refusal {
+	p := problemFrom(ctx, err)
+	return Refusal{
+		Status: p.Status, Code: p.Code, Detail: p.Detail, RequestID: p.RequestID, Errors: p.Errors, RetryAfter: p.retryAfter,
+	}
+}

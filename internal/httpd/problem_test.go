@@ -1,6 +1,7 @@
 package httpd_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -9,8 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gofiber/fiber/v2"
 	"github.com/stretchr/testify/require"
 
+	"housecall/internal/errs"
 	"housecall/internal/httpd"
 )
 
@@ -144,4 +147,35 @@ func TestProblem_AnswersPlainRoutes(t *testing.T) {
 	require.Contains(t, a.body, `"alternatives":["2026-11-23T10:00:00Z"]`)
 	require.Contains(t, a.body, `"status":409`)
 	require.NotContains(t, a.body, "never replaced")
+}
+
+// A page tells the same as a problem would, and the log keeps what it does not tell.
+func TestRefusalOf(t *testing.T) {
+	t.Parallel()
+	var refusals []httpd.Refusal
+	h := startWith(t, func(s *httpd.Server) {
+		for path, err := range map[string]error{
+			"/busy":   &errs.Error{Kind: errs.RateLimited, Code: "rate_limited", Message: "Too many.", RetryAfter: time.Minute},
+			"/bad":    errs.InvalidField("body.name", "is too long"),
+			"/broken": errors.New("dial db.internal as root"),
+		} {
+			s.Router().Get(path, func(c *fiber.Ctx) error {
+				r := httpd.RefusalOf(c.UserContext(), err)
+				refusals = append(refusals, r)
+				return c.Status(r.Status).SendString(r.Detail)
+			})
+		}
+	})
+	for _, path := range []string{"/busy", "/bad", "/broken"} {
+		require.NotContains(t, h.do(t, "GET", path, "", header("X-Request-Id", "a-request-id")).body, "db.internal")
+	}
+	require.Equal(t, []httpd.Refusal{
+		{Status: 429, Code: "rate_limited", Detail: "Too many.", RequestID: "a-request-id", RetryAfter: time.Minute},
+		{
+			Status: 422, Code: "invalid", Detail: "Some fields are not valid.", RequestID: "a-request-id",
+			Errors: []errs.Field{{Path: "body.name", Message: "is too long"}},
+		},
+		{Status: 500, Code: "internal", Detail: "Something went wrong on our side.", RequestID: "a-request-id"},
+	}, refusals)
+	require.Contains(t, h.log.String(), "dial db.internal as root")
 }

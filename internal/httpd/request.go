@@ -33,6 +33,16 @@ type request struct {
 	cause  error // of a 5xx, for the access log
 }
 
+// Network is what counts as one address in limits: an IPv6 customer has a whole /64 to choose from.
+func (c Client) Network() string {
+	a, err := netip.ParseAddr(c.Address)
+	if err != nil || a.Unmap().Is4() {
+		return c.Address
+	}
+	p, _ := a.WithZone("").Prefix(64) // 64 bits always fit
+	return p.String()
+}
+
 type requestKey struct{}
 
 func requestFrom(ctx context.Context) *request {

@@ -1,0 +1,86 @@
+package account
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"housecall/internal/postgres"
+)
+
+// letter is what the room had sent, as the mailer would see it.
+type letter struct {
+	Kind    string // invitation, reset, verify or changed
+	User    int64
+	Address string
+	Token   string
+	Expires time.Time
+}
+
+// mailbox keeps what was committed; what was rolled back never was sent.
+type mailbox struct {
+	mu   sync.Mutex
+	sent []letter
+	// arrived, if not nil, gets a value for each.
+	arrived chan struct{}
+}
+
+var _ Mail = (*mailbox)(nil)
+
+func (b *mailbox) keep(tx *postgres.Tx, m letter) error {
+	tx.AfterCommit(func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.sent = append(b.sent, m)
+		if b.arrived != nil {
+			b.arrived <- struct{}{}
+		}
+	})
+	return nil
+}
+
+func (b *mailbox) Invitation(_ context.Context, tx *postgres.Tx, userID int64, token string, expires time.Time) error {
+	return b.keep(tx, letter{Kind: "invitation", User: userID, Token: token, Expires: expires})
+}
+
+func (b *mailbox) PasswordReset(_ context.Context, tx *postgres.Tx, userID int64, token string, expires time.Time) error {
+	return b.keep(tx, letter{Kind: "reset", User: userID, Token: token, Expires: expires})
+}
+
+func (b *mailbox) VerifyEmail(_ context.Context, tx *postgres.Tx, userID int64, address, token string, expires time.Time) error {
+	return b.keep(tx, letter{Kind: "verify", User: userID, Address: address, Token: token, Expires: expires})
+}
+
+func (b *mailbox) EmailChanged(_ context.Context, tx *postgres.Tx, userID int64, oldAddress string) error {
+	return b.keep(tx, letter{Kind: "changed", User: userID, Address: oldAddress})
+}
+
+// all gives what was sent and empties the box.
+func (b *mailbox) all() []letter {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	sent := b.sent
+	b.sent = nil
+	return sent
+}
+
+// kinds names what was sent to whom, and empties the box.
+func (b *mailbox) kinds() []string {
+	var out []string
+	for _, m := range b.all() {
+		out = append(out, strings.TrimSuffix(m.Kind+" "+m.Address, " "))
+	}
+	return out
+}
+
+// mailed gives the token of the only mail in the box, which is of a kind; it empties the box.
+func (h *house) mailed(kind string) string {
+	h.t.Helper()
+	sent := h.mail.all()
+	require.Len(h.t, sent, 1)
+	require.Equal(h.t, kind, sent[0].Kind)
+	return sent[0].Token
+}

@@ -1,0 +1,118 @@
+package account
+
+import (
+	"context"
+	"time"
+
+	"housecall/internal/postgres"
+)
+
+// purpose is what a token in a mail is good for.
+type purpose string
+
+// The purposes, as stored.
+const (
+	purposeVerify purpose = "verify" // it proves that somebody reads the mail of an address
+	purposeReset  purpose = "reset"  // it lets him choose a new password
+)
+
+// mailToken is a token as it is stored, without itself.
+type mailToken struct {
+	Hash    []byte
+	User    int64
+	Purpose purpose
+	Address string
+	Session int64 // who asked for it; 0 for nobody signed in
+	Expires time.Time
+}
+
+// insertMailToken stores a token; an older one of the user for the same purpose no longer counts. Whoever calls it
+// holds the user, or two could be left.
+func insertMailToken(ctx context.Context, tx *postgres.Tx, t mailToken) error {
+	_, err := exec(ctx, tx, "withdraw mail tokens",
+		`delete from mail_tokens where user_id = $1 and purpose = $2 and used_at is null`, t.User, t.Purpose)
+	if err != nil {
+		return err
+	}
+	_, err = exec(ctx, tx, "insert mail token", `
+		insert into mail_tokens (hash, user_id, purpose, address, session_id, expires_at)
+		values ($1, $2, $3, $4, nullif($5::bigint, 0), $6)`, t.Hash, t.User, t.Purpose, t.Address, t.Session, t.Expires)
+	return err
+}
+
+// openMailToken is a token that still counts. What was sent to an address says nothing about the account once that is
+// neither its address nor to become it.
+const openMailToken = `t.hash = $1 and t.purpose = $2 and t.used_at is null and t.expires_at > now()
+	and t.user_id = u.id and u.disabled_at is null
+	and (t.address = u.email and (t.purpose <> 'reset' or u.password_hash is not null)
+		or t.address = u.pending_email and t.purpose = 'verify')`
+
+// mailTokenOwner gives whose token it is; missing where it does not count.
+func mailTokenOwner(ctx context.Context, db postgres.DB, hash []byte, p purpose) (User, error) {
+	return one[User](ctx, db, "mail token", `select `+userColumns+` from mail_tokens t, users u where `+openMailToken, hash, p)
+}
+
+// lockMailTokenOwner keeps others from changing him as well. Whether the token still counts then, useMailToken tells.
+func lockMailTokenOwner(ctx context.Context, tx *postgres.Tx, hash []byte, p purpose) (User, error) {
+	return one[User](ctx, tx, "mail token",
+		`select `+userColumns+` from mail_tokens t, users u where `+openMailToken+` for no key update of u`, hash, p)
+}
+
+// sessionBehind gives the session for which an address is being verified, 0 where that is not known any more.
+func sessionBehind(ctx context.Context, tx *postgres.Tx, userID int64, address string) (int64, error) {
+	found, err := ids(ctx, tx, "mail token", `
+		select session_id from mail_tokens
+		where user_id = $1 and purpose = 'verify' and address = $2 and used_at is null and session_id is not null
+		order by session_id limit 1`, userID, address)
+	if err != nil || len(found) == 0 {
+		return 0, err
+	}
+	return found[0], nil
+}
+
+// proof is what a token has shown.
+type proof struct {
+	Address string
+	Session int64
+}
+
+// useMailToken uses it up after lockMailTokenOwner: of several at once, one gets it.
+func useMailToken(ctx context.Context, tx *postgres.Tx, hash []byte, p purpose) (proof, error) {
+	return one[proof](ctx, tx, "mail token", `
+		update mail_tokens t set used_at = now() from users u where `+openMailToken+`
+		returning t.address, coalesce(t.session_id, 0) as session`, hash, p)
+}
+
+// markVerified notes that the user reads the mail of his address; the first time counts.
+func markVerified(ctx context.Context, tx *postgres.Tx, id int64) (User, error) {
+	return one[User](ctx, tx, "user", `
+		update users u set email_verified_at = coalesce(email_verified_at, now()), version = version + 1, updated_at = now()
+		where u.id = $1
+		returning `+userColumns, id)
+}
+
+// updatePendingEmail stores what address a user wants; "" for none.
+func updatePendingEmail(ctx context.Context, tx *postgres.Tx, id int64, address string) (User, error) {
+	return one[User](ctx, tx, "user", `
+		update users u set pending_email = nullif($2, ''), version = version + 1, updated_at = now()
+		where u.id = $1
+		returning `+userColumns, id, address)
+}
+
+// updateEmail gives a user the address that he has proved to be his; ErrEmailTaken where somebody else has it.
+func updateEmail(ctx context.Context, tx *postgres.Tx, id int64, address string) (User, error) {
+	u, err := one[User](ctx, tx, "user", `
+		update users u set email = $2, email_verified_at = now(), pending_email = null, version = version + 1, updated_at = now()
+		where u.id = $1
+		returning `+userColumns, id, address)
+	if postgres.Constraint(err) == constraintEmail {
+		return User{}, ErrEmailTaken
+	}
+	return u, err
+}
+
+// emailInUse tells whether somebody has an address.
+func emailInUse(ctx context.Context, db postgres.DB, address string) (bool, error) {
+	n, err := exec(ctx, db, "look for an address", `select 1 from users where email = $1`, address)
+	return n > 0, err
+}

@@ -1,0 +1,340 @@
+package account
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"housecall/internal/auth"
+	"housecall/internal/errs"
+	"housecall/internal/postgres"
+)
+
+func (h *house) verify(token string) answer {
+	return h.call("POST", "/auth/verify", "", fmt.Sprintf(`{"token":%q}`, token))
+}
+
+func (h *house) changeEmail(token, password, email string) answer {
+	return h.call("PUT", "/me/email", token, fmt.Sprintf(`{"email":%q,"password":%q}`, email, password))
+}
+
+// wants has a user ask for another address and gives the token that is mailed there.
+func (h *house) wants(accessToken, email string) string {
+	h.t.Helper()
+	h.mail.all()
+	require.Equal(h.t, http.StatusAccepted, h.changeEmail(accessToken, testPassword, email).status)
+	sent := h.mail.all()
+	require.Len(h.t, sent, 2)
+	require.Equal(h.t, "changed", sent[0].Kind)
+	require.Equal(h.t, "verify", sent[1].Kind)
+	require.Equal(h.t, email, sent[1].Address)
+	return sent[1].Token
+}
+
+func TestService_VerifyEmail(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	u := h.register("p@example.org")
+	require.False(t, u.EmailVerified)
+	sent := h.mail.all()
+	require.Len(t, sent, 1)
+	require.Equal(t, letter{Kind: "verify", User: u.ID, Address: "p@example.org", Token: sent[0].Token, Expires: sent[0].Expires}, sent[0])
+	require.WithinDuration(t, u.CreatedAt.Add(h.svc.cfg.VerifyTTL), sent[0].Expires, time.Second)
+	token := h.token(u)
+	require.Equal(t, false, h.call("GET", "/me", token, "").field("emailVerified"))
+
+	a := h.verify(sent[0].Token)
+	require.Equal(t, 204, a.status, string(a.body))
+	require.Empty(t, a.body)
+	me := h.call("GET", "/me", token, "")
+	require.Equal(t, true, me.field("emailVerified"), "and nobody was signed out")
+	require.Equal(t, `"2"`, me.header.Get("ETag"))
+	again := h.verify(sent[0].Token)
+	require.Equal(t, 404, again.status, "it works once")
+	require.Equal(t, "verification_invalid", again.text("code"))
+	require.Equal(t, []string{"user.register", "session.open", "user.verify"}, h.audited(u.PublicID))
+	require.Empty(t, h.mail.all())
+}
+
+func TestService_VerifyEmail_Refused(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	tokens := map[string]string{"unknown": newSecret(), "no token": "x"}
+	h.register("expired@example.org")
+	tokens["expired"] = h.mailed("verify")
+	h.exec(`update mail_tokens set expires_at = now()`)
+	disabled := h.register("disabled@example.org")
+	tokens["of a disabled user"] = h.mailed("verify")
+	h.exec(`update users set disabled_at = now() where id = $1`, disabled.ID)
+	forgetful := h.register("forgetful@example.org")
+	h.mail.all()
+	require.NoError(t, h.svc.ForgotPassword(t.Context(), forgetful.PublicID, here))
+	tokens["that resets a password"] = h.mailed("reset")
+	_, _, tokens["of an invitation"] = h.invite("i@example.org")
+	var bodies []string
+	for name, token := range tokens {
+		a := h.call("POST", "/auth/verify", "", fmt.Sprintf(`{"token":%q}`, token), "X-Request-ID", "the-same-id")
+		require.Equal(t, 404, a.status, name)
+		bodies = append(bodies, string(a.body))
+	}
+	for _, b := range bodies {
+		require.Equal(t, bodies[0], b, "why, nobody learns")
+	}
+	require.Equal(t, 422, h.verify("").status)
+	require.Zero(t, h.count(`select count(*)::int as n from users where email_verified_at is not null`))
+}
+
+func TestService_VerifyEmail_Contended(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	u := h.register("p@example.org")
+	token := h.mailed("verify")
+	answers := make([]answer, 12)
+	together(len(answers), func(i int) { answers[i] = h.verify(token) })
+	won := 0
+	for _, a := range answers {
+		if a.status == 204 {
+			won++
+			continue
+		}
+		require.Equal(t, 404, a.status, string(a.body))
+	}
+	require.Equal(t, 1, won)
+	require.Equal(t, []string{"user.register", "user.verify"}, h.audited(u.PublicID))
+}
+
+func TestService_VerifyEmail_Throttled(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.svc.cfg.LoginsPerAddress = 2
+	for _, want := range []int{404, 404, 429} {
+		require.Equal(t, want, h.verify("a guess").status)
+	}
+	a := h.call("POST", "/auth/reset", "", `{"token":"a guess","password":"an entirely new one"}`)
+	require.Equal(t, 429, a.status, "all kinds of tokens share the allowance")
+}
+
+func TestService_ResendVerification(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	u := h.register("p@example.org")
+	first := h.mailed("verify")
+	token := h.token(u)
+	resend := func() answer { return h.call("POST", "/auth/verify/resend", token, "") }
+	require.Equal(t, http.StatusAccepted, resend().status)
+	second := h.mailed("verify")
+	require.Equal(t, 404, h.verify(first).status, "the one before no longer counts")
+	require.Equal(t, 204, h.verify(second).status)
+	done := resend()
+	require.Equal(t, 409, done.status)
+	require.Equal(t, "already_verified", done.text("code"))
+	require.Empty(t, h.mail.all())
+
+	// A pending address goes before.
+	h.wants(token, "new@example.org")
+	require.Equal(t, http.StatusAccepted, resend().status)
+	require.Equal(t, 204, h.verify(h.mailed("verify")).status)
+	require.Equal(t, "new@example.org", h.call("GET", "/me", token, "").text("email"))
+	resend()
+	require.Equal(t, 429, resend().status, "five mails an hour")
+}
+
+func TestService_ChangeEmail(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	u := h.user(auth.Patient, "old@example.org")
+	mine, other := h.token(u), h.token(u)
+	otherSession := h.actor(other).Session
+	var told []int64
+	h.svc.OnSessionsEnded(func(ids []int64) { told = append(told, ids...) })
+
+	for name, a := range map[string]answer{
+		"wrong password": h.changeEmail(mine, "wrong password", "new@example.org"),
+		"no address":     h.changeEmail(mine, testPassword, "nobody"),
+		"a header":       h.changeEmail(mine, testPassword, "new@example.org\r\nBcc: x@example.org"),
+	} {
+		require.Equal(t, 422, a.status, name)
+		require.NotContains(t, string(a.body), "new@")
+		require.NotContains(t, string(a.body), testPassword)
+	}
+	require.Empty(t, h.mail.all())
+
+	require.Equal(t, http.StatusAccepted, h.changeEmail(mine, testPassword, " New@Example.org ").status)
+	sent := h.mail.all()
+	require.Len(t, sent, 2)
+	require.Equal(t, letter{Kind: "changed", User: u.ID, Address: "old@example.org"}, sent[0])
+	require.Equal(t, "new@example.org", sent[1].Address)
+	me := h.call("GET", "/me", mine, "")
+	golden(t, "me_pending", me.body)
+	require.Equal(t, `"2"`, me.header.Get("ETag"))
+	_, err := h.svc.Login(t.Context(), "new@example.org", testPassword, here)
+	require.ErrorIs(t, err, ErrBadCredentials, "it does not count yet")
+	require.Empty(t, told)
+
+	require.Equal(t, 204, h.verify(sent[1].Token).status)
+	require.Equal(t, []string{"changed old@example.org"}, h.mail.kinds())
+	require.Equal(t, []int64{otherSession}, told, "who asked for it stays signed in")
+	require.Equal(t, 401, h.call("GET", "/me", other, "").status)
+	me = h.call("GET", "/me", mine, "")
+	require.Equal(t, "new@example.org", me.text("email"))
+	require.Equal(t, true, me.field("emailVerified"))
+	require.Nil(t, me.field("pendingEmail"))
+	_, err = h.svc.Login(t.Context(), "old@example.org", testPassword, here)
+	require.ErrorIs(t, err, ErrBadCredentials)
+	_, err = h.svc.Login(t.Context(), "new@example.org", testPassword, here)
+	require.NoError(t, err)
+	require.Equal(t, 1, h.count(`select count(*)::int as n from sessions where end_reason = 'email'`))
+	require.Equal(t, []string{
+		"user.create", "session.open", "session.open", "user.email_request", "user.email", "session.open",
+	}, h.audited(u.PublicID))
+}
+
+// Whether an address is somebody's, only who reads its mail learns.
+func TestService_ChangeEmail_Taken(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.user(auth.Patient, "taken@example.org")
+	a, b := h.token(h.user(auth.Patient, "a@example.org")), h.token(h.user(auth.Patient, "b@example.org"))
+	taken, free := h.changeEmail(a, testPassword, "taken@example.org"), h.changeEmail(b, testPassword, "free@example.org")
+	require.Equal(t, http.StatusAccepted, taken.status)
+	require.Equal(t, free.status, taken.status)
+	require.Equal(t, free.body, taken.body)
+	require.Equal(t, []string{"changed a@example.org", "changed b@example.org", "verify free@example.org"}, h.mail.kinds(),
+		"his own mailbox tells him nothing, and the other's owner is left in peace")
+	require.Equal(t, "taken@example.org", h.call("GET", "/me", a, "").text("pendingEmail"))
+	require.Equal(t, "free@example.org", h.call("GET", "/me", b, "").text("pendingEmail"))
+	require.Equal(t, http.StatusAccepted, h.call("POST", "/auth/verify/resend", a, "").status)
+	require.Empty(t, h.mail.all())
+}
+
+// Whoever has got hold of another session cannot make his the one that stays.
+func TestService_ResendVerification_KeepsTheSessionThatAsked(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	u := h.user(auth.Patient, "p@example.org")
+	mine, thiefs := h.token(u), h.token(u)
+	h.wants(mine, "new@example.org")
+	for range 2 {
+		require.Equal(t, http.StatusAccepted, h.call("POST", "/auth/verify/resend", thiefs, "").status)
+	}
+	require.Equal(t, 204, h.verify(h.mail.all()[1].Token).status)
+	require.Equal(t, 401, h.call("GET", "/me", thiefs, "").status)
+	require.Equal(t, 200, h.call("GET", "/me", mine, "").status)
+}
+
+// Of many who all read the mail of one address, one gets it.
+func TestService_ChangeEmail_Contended(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	const n = 10
+	users, tokens := make([]User, n), make([]string, n)
+	for i := range users {
+		users[i] = h.user(auth.Patient, fmt.Sprintf("p%d@example.org", i))
+		tokens[i] = h.wants(h.token(users[i]), "family@example.org")
+	}
+	answers := make([]answer, n)
+	together(n, func(i int) { answers[i] = h.verify(tokens[i]) })
+	winner := -1
+	for i, a := range answers {
+		if a.status == 204 {
+			require.Equal(t, -1, winner, "two got it")
+			winner = i
+			continue
+		}
+		require.Equal(t, 409, a.status, string(a.body))
+		require.Equal(t, "email_taken", a.text("code"))
+		u, err := h.svc.User(t.Context(), users[i].PublicID)
+		require.NoError(t, err)
+		require.Equal(t, users[i].Email, u.Email, "the others keep theirs")
+	}
+	u, err := h.svc.FindByEmail(t.Context(), h.pool, "family@example.org")
+	require.NoError(t, err)
+	require.Equal(t, users[winner].ID, u.ID)
+	require.Equal(t, []string{"changed " + users[winner].Email}, h.mail.kinds())
+}
+
+func TestService_ChangeEmail_TakenBack(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	u := h.user(auth.Patient, "p@example.org")
+	token := h.token(u)
+	first := h.wants(token, "first@example.org")
+	second := h.wants(token, "second@example.org")
+	require.Equal(t, 404, h.verify(first).status, "the last wish counts")
+	require.Equal(t, http.StatusAccepted, h.changeEmail(token, testPassword, "P@example.org").status)
+	require.Empty(t, h.mail.all())
+	require.Equal(t, 404, h.verify(second).status)
+	require.Nil(t, h.call("GET", "/me", token, "").field("pendingEmail"))
+	require.Equal(t, "user.email_withdraw", h.audited(u.PublicID)[4])
+
+	// A new password drops it as well: whoever knew the old one may have asked for it.
+	third := h.wants(token, "third@example.org")
+	require.Equal(t, 204, h.call("PUT", "/me/password", token, changePassword(testPassword, "an entirely new one")).status)
+	require.Equal(t, 404, h.verify(third).status)
+}
+
+func TestService_ChangeEmail_Throttled(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.svc.cfg.LoginsPerAccount = 8
+	token := h.token(h.user(auth.Patient, "p@example.org"))
+	for i := range mailsPerHour {
+		require.Equal(t, http.StatusAccepted, h.changeEmail(token, testPassword, fmt.Sprintf("n%d@example.org", i)).status)
+	}
+	require.Equal(t, 429, h.changeEmail(token, testPassword, "n@example.org").status)
+	require.Len(t, h.mail.all(), 2*mailsPerHour)
+	for _, want := range []int{422, 422, 429} {
+		require.Equal(t, want, h.changeEmail(token, "a guess of it", "n@example.org").status, "guesses count as in PUT /me/password")
+	}
+}
+
+func TestService_ChangeEmail_PasswordChangedMeanwhile(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	by := h.actor(h.token(h.user(auth.Patient, "p@example.org")))
+	// The other change comes while the password is being compared.
+	h.svc.passwords = meanwhile{h.svc.passwords, func() { h.exec(`update users set password_hash = 'another'`) }}
+	require.ErrorIs(t, h.svc.ChangeEmail(t.Context(), by, testPassword, "new@example.org"), errs.ErrStale)
+	require.Empty(t, h.mail.all())
+}
+
+func TestService_Invite_Mails(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	admin := h.token(h.user(auth.Admin, "a@example.org"))
+	require.Empty(t, h.mail.all(), "an operator's user gets no mail")
+	id, publicID, token := h.invite("doc@example.org")
+	sent := h.mail.all()
+	require.Len(t, sent, 1)
+	require.Equal(t, letter{Kind: "invitation", User: id, Token: token, Expires: sent[0].Expires}, sent[0])
+	renewed := h.call("POST", "/users/"+publicID+"/invitation", admin, "").text("invitationToken")
+	require.Equal(t, renewed, h.mailed("invitation"))
+	a := h.call("POST", "/auth/invitations/accept", "", fmt.Sprintf(`{"token":%q,"password":"an invited password"}`, renewed))
+	require.Equal(t, 200, a.status)
+	u, err := h.svc.User(t.Context(), publicID)
+	require.NoError(t, err)
+	require.False(t, u.EmailVerified, "the administrator has seen the token too")
+	require.Equal(t, 204, h.verify(h.mailed("verify")).status)
+}
+
+func TestService_Contact(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	verified, other := h.user(auth.Doctor, "d@example.org"), h.register("p@example.org")
+	contact := func(id int64) (c Contact) {
+		require.NoError(t, h.pool.InTx(t.Context(), func(tx *postgres.Tx) (err error) {
+			c, err = h.svc.Contact(t.Context(), tx, id)
+			return err
+		}))
+		return c
+	}
+	require.Equal(t, Contact{ID: verified.ID, Name: "Ann Other", Email: "d@example.org", Verified: true, Active: true}, contact(verified.ID))
+	h.exec(`update users set disabled_at = now() where id = $1`, other.ID)
+	require.Equal(t, Contact{ID: other.ID, Name: "Ann Other", Email: "p@example.org"}, contact(other.ID))
+	c, err := h.svc.Contact(t.Context(), h.pool, 0)
+	require.Equal(t, errs.NotFound, errs.KindOf(err))
+	require.Equal(t, Contact{}, c)
+}

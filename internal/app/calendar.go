@@ -1,0 +1,43 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"housecall/internal/appointment"
+	"housecall/internal/auth"
+	"housecall/internal/calendar"
+	"housecall/internal/config"
+	"housecall/internal/httpd"
+	"housecall/internal/postgres"
+)
+
+// newCalendar makes the room of calendar feeds.
+func newCalendar(cfg config.Config, pool *postgres.Pool, appointments *appointment.Service, limiter httpd.Limiter) *calendar.Service {
+	return calendar.New(pool, bookings{appointments}, limiter, calendar.Party{Name: "Housecall"}, cfg, time.Now)
+}
+
+// inFeeds are the statuses of what is, or was until it ended, agreed upon, and of what was called off.
+var inFeeds = []appointment.Status{appointment.Booked, appointment.Completed, appointment.NoShow, appointment.Cancelled}
+
+// bookings gives a calendar feed its appointments.
+type bookings struct{ appointments *appointment.Service }
+
+var _ calendar.Appointments = bookings{}
+
+// Between implements calendar.Appointments. It lists as a doctor does, whatever the user is, since only that shows one
+// both sides of oneself, and an administrator would get everybody's.
+func (b bookings) Between(ctx context.Context, userID int64, from, to time.Time, limit int) ([]calendar.Appointment, error) {
+	self := auth.Actor{ID: userID, Role: auth.Doctor}
+	page, _, err := b.appointments.List(ctx, self, appointment.Filter{Statuses: inFeeds, From: from, To: to}, 0, limit)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]calendar.Appointment, 0, len(page))
+	for _, a := range page {
+		out = append(out, calendar.Appointment{
+			PublicID: a.PublicID, Version: a.Version, Status: string(a.Status), StartsAt: *a.StartsAt, EndsAt: *a.EndsAt, UpdatedAt: a.UpdatedAt,
+		})
+	}
+	return out, nil
+}

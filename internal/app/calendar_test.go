@@ -1,0 +1,96 @@
+package app
+
+import (
+	"bytes"
+	"crypto/rand"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-ical"
+	"github.com/stretchr/testify/require"
+
+	"housecall/internal/auth"
+	"housecall/internal/config"
+)
+
+// feed reads a feed at an instance, as a calendar program does: with its address and nothing else.
+func (w *world) feed(t *testing.T, n int, address string) []ical.Event {
+	t.Helper()
+	u, err := url.Parse(address)
+	require.NoError(t, err)
+	require.Equal(t, "http://clinic.test", u.Scheme+"://"+u.Host)
+	r := w.call(n, "", "GET", u.Path, "")
+	require.Equal(t, 200, r.status, "%s", r.raw)
+	for _, private := range []string{"Number", "private.test", "cough", "DOC", "PAT"} {
+		require.NotContains(t, string(r.raw), private)
+	}
+	c, err := ical.NewDecoder(bytes.NewReader(r.raw)).Decode()
+	require.NoError(t, err)
+	return c.Events()
+}
+
+// textOf gives a property of the only event.
+func textOf(t *testing.T, all []ical.Event, property string) string {
+	t.Helper()
+	require.Len(t, all, 1)
+	s, err := all[0].Props.Text(property)
+	require.NoError(t, err)
+	return s
+}
+
+// An appointment is in the feeds of its two participants and nobody else's, and its end is too.
+func TestApp_CalendarFeeds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	patient, doctor := w.person(auth.Patient), w.person(auth.Doctor)
+	pc, dc := patient.at(0), doctor.at(0)
+	admin := w.token(w.person(auth.Admin).at(0))
+	tokens := []string{w.token(pc), w.token(dc), w.token(w.person(auth.Patient).at(0)), w.token(w.person(auth.Doctor).at(0)), admin}
+	addresses := make([]string, len(tokens))
+	for i, token := range tokens {
+		made := w.call(0, token, "POST", "/api/v1/me/calendar", "")
+		require.Equal(t, 201, made.status, "%s", made.raw)
+		addresses[i] = made.body["url"].(string)
+		require.Empty(t, w.feed(t, 0, addresses[i]))
+	}
+	_, err := pc.Book(w.context(), dc.User().UserID, time.Time{}, "A cough without a time")
+	require.NoError(t, err)
+	room := w.room(pc, dc)
+	// Another instance, which signs its tokens with other secrets and knows not one of the old.
+	w.cfg.TokenSecrets = []config.Secret{config.Secret(rand.Text() + rand.Text())}
+	other := w.start()
+	for i, address := range addresses {
+		all := w.feed(t, other, address)
+		if i >= 2 {
+			require.Empty(t, all, "%d: not his, not even an administrator's", i)
+			continue
+		}
+		require.Equal(t, room+"@housecall", textOf(t, all, "UID"))
+		require.Equal(t, "CONFIRMED", textOf(t, all, "STATUS"))
+		require.Equal(t, "2", all[0].Props.Get("SEQUENCE").Value)
+		require.Equal(t, "http://clinic.test", all[0].Props.Get("URL").Value)
+		start, err := all[0].DateTimeStart(nil)
+		require.NoError(t, err)
+		require.WithinDuration(t, time.Now(), start, 2*time.Hour)
+	}
+	require.Equal(t, 200, w.call(0, tokens[0], "POST", "/api/v1/appointments/"+room+"/cancel", `{}`).status)
+	for _, address := range addresses[:2] {
+		all := w.feed(t, 0, address)
+		require.Equal(t, room+"@housecall", textOf(t, all, "UID"))
+		require.Equal(t, "CANCELLED", textOf(t, all, "STATUS"))
+		require.Equal(t, "3", all[0].Props.Get("SEQUENCE").Value)
+	}
+	require.Equal(t, 200, w.call(0, admin, "POST", "/api/v1/users/"+patient.userID+"/disable", "").status)
+	u, err := url.Parse(addresses[0])
+	require.NoError(t, err)
+	for n := range w.apps {
+		w.call(n, "", "GET", u.Path, "").problem(t, 404)
+	}
+	require.Len(t, w.feed(t, 0, addresses[1]), 1)
+	for _, address := range addresses {
+		u, err := url.Parse(address)
+		require.NoError(t, err)
+		w.requireDiscreet(t, u.Path)
+	}
+}

@@ -1,0 +1,99 @@
+// Package calendar puts appointments into calendars: as messages to those who take part (iTIP, RFC 5546), and as a feed
+// that a calendar program reads by itself at a secret address (iCalendar, RFC 5545). A feed tells when, never with whom
+// or why: whoever gets hold of its address learns nothing of anybody's health.
+package calendar
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+)
+
+// Appointments gives the appointments of which a feed is made.
+type Appointments interface {
+	// Between gives up to limit appointments with a time in which the user is the patient or the doctor, and which start
+	// in [from, to): those that are, or were until they ended, agreed upon, and those that were called off.
+	Between(ctx context.Context, userID int64, from, to time.Time, limit int) ([]Appointment, error)
+}
+
+// Appointment is what a feed knows of one.
+type Appointment struct {
+	PublicID         string // APP…
+	Version          int
+	Status           string // as the appointment has it; one that a feed does not show is left out
+	StartsAt, EndsAt time.Time
+	UpdatedAt        time.Time
+}
+
+// shown says which statuses a feed shows, and which of them as cancelled: so a calendar program takes the event away,
+// instead of keeping what it once saw.
+var shown = map[string]struct{ cancelled bool }{
+	"BOOKED":    {},
+	"COMPLETED": {},
+	"NO_SHOW":   {},
+	"CANCELLED": {cancelled: true},
+}
+
+// Party is the organizer of an event or somebody who attends it.
+type Party struct{ Name, Email string }
+
+// Event is one event of a message or a feed.
+type Event struct {
+	// UID names the event for good, over all changes; see UID.
+	UID string
+	// Sequence grows with every change (RFC 5545, 3.8.7.4): the appointment's version.
+	Sequence int
+	// Stamp is when the event came to be as it is.
+	Stamp time.Time
+	// StartsAt and EndsAt are written in UTC, to the second: every program shows them in its user's own zone.
+	StartsAt, EndsAt time.Time
+	// Summary and Description are what people read. Both leave the clinic: what may be in them is for the caller to judge.
+	Summary, Description string
+	// URL is where there is more; "" for nowhere.
+	URL string
+	// Organizer is the clinic.
+	Organizer Party
+	// Attendees are written into messages only.
+	Attendees []Party
+	Cancelled bool
+}
+
+// UID is the UID of an appointment's event, the same in messages and feeds.
+func UID(appointmentID string) string { return appointmentID + "@housecall" }
+
+// Link is a feed as its owner sees it. The secret is not in it.
+type Link struct {
+	CreatedAt  time.Time
+	LastReadAt *time.Time // true to about a minute; nil: never
+}
+
+// Document is a feed as it is now, with its validators (RFC 9110, 8.8). LastModified is zero while it lies in a second
+// that has not come yet.
+type Document struct {
+	Content      []byte
+	ETag         string
+	LastModified time.Time
+}
+
+// summary is all that a feed says of an appointment.
+const summary = "Appointment"
+
+// events makes a feed's events, by time, of the appointments that it shows.
+func events(all []Appointment, organizer Party, url string) []Event {
+	out := make([]Event, 0, len(all))
+	for _, a := range all {
+		how, ok := shown[a.Status]
+		if !ok {
+			continue
+		}
+		out = append(out, Event{
+			UID: UID(a.PublicID), Sequence: a.Version, Stamp: a.UpdatedAt, StartsAt: a.StartsAt, EndsAt: a.EndsAt,
+			Summary: summary, URL: url, Organizer: organizer, Cancelled: how.cancelled,
+		})
+	}
+	slices.SortFunc(out, func(a, b Event) int {
+		return cmp.Or(a.StartsAt.Compare(b.StartsAt), cmp.Compare(a.UID, b.UID))
+	})
+	return out
+}

@@ -1,0 +1,110 @@
+package calendar
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"housecall/internal/httpd"
+)
+
+// Routes registers the room's routes: those of a feed's owner, and the feeds themselves, which are not in the API.
+func Routes(s *httpd.Server, svc *Service) {
+	h := handlers{svc}
+	const tag = "Me"
+	none := []int{http.StatusNotFound}
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodPost, Path: "/me/calendar", Tag: tag, Summary: "Make a calendar feed", Status: http.StatusCreated,
+		Description: "The answer's `url` is for a calendar program, which reads from it (iCalendar) when one's appointments are, and " +
+			"nothing else of them. It needs no sign-in, so treat it as a password. It is shown this once. A feed made before ends.",
+		Access: httpd.SignedIn,
+	}, h.create)
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodGet, Path: "/me/calendar", Tag: tag, Summary: "My calendar feed", Access: httpd.SignedIn, Errors: none,
+	}, h.get)
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodDelete, Path: "/me/calendar", Tag: tag, Summary: "Revoke my calendar feed", Access: httpd.SignedIn, Errors: none,
+	}, h.revoke)
+	s.Router().Get("/calendar/:secret.ics", h.read)
+}
+
+type handlers struct{ svc *Service }
+
+type createOutput struct {
+	Body struct {
+		URL       string    `json:"url" doc:"Shown this once"`
+		CreatedAt time.Time `json:"createdAt"`
+	}
+}
+
+func (h handlers) create(ctx context.Context, _ *struct{}) (*createOutput, error) {
+	address, link, err := h.svc.Create(ctx, httpd.Actor(ctx))
+	if err != nil {
+		return nil, err
+	}
+	out := &createOutput{}
+	out.Body.URL, out.Body.CreatedAt = address, link.CreatedAt.UTC()
+	return out, nil
+}
+
+type getOutput struct {
+	Body struct {
+		CreatedAt  time.Time  `json:"createdAt"`
+		LastReadAt *time.Time `json:"lastReadAt" doc:"True to about a minute; null: never"`
+	}
+}
+
+func (h handlers) get(ctx context.Context, _ *struct{}) (*getOutput, error) {
+	link, err := h.svc.Get(ctx, httpd.Actor(ctx))
+	if err != nil {
+		return nil, err
+	}
+	out := &getOutput{}
+	out.Body.CreatedAt = link.CreatedAt.UTC()
+	if link.LastReadAt != nil {
+		at := link.LastReadAt.UTC()
+		out.Body.LastReadAt = &at
+	}
+	return out, nil
+}
+
+func (h handlers) revoke(ctx context.Context, _ *struct{}) (*struct{}, error) {
+	return nil, h.svc.Revoke(ctx, httpd.Actor(ctx))
+}
+
+// read answers a calendar program. The secret is a parameter of the path, so no log and no metric has it.
+func (h handlers) read(c *fiber.Ctx) error {
+	d, err := h.svc.Read(c.UserContext(), c.Params("secret"), httpd.ClientFrom(c.UserContext()))
+	if err != nil {
+		return err
+	}
+	c.Set(fiber.HeaderCacheControl, "private, no-cache") // to be kept, and asked about each time
+	c.Set(fiber.HeaderETag, d.ETag)
+	if !d.LastModified.IsZero() {
+		c.Set(fiber.HeaderLastModified, d.LastModified.Format(http.TimeFormat))
+	}
+	if d.known(c.Get(fiber.HeaderIfNoneMatch), c.Get(fiber.HeaderIfModifiedSince)) {
+		c.Status(http.StatusNotModified)
+		return nil
+	}
+	c.Set(fiber.HeaderContentType, "text/calendar; charset=utf-8")
+	return c.Send(d.Content)
+}
+
+// known tells, by the conditions of a request (RFC 9110, 13.2.2), whether the client has the document already. Fiber's
+// own Fresh takes a client that sends both, with the very time that it was given, for one who has an older document.
+func (d Document) known(ifNoneMatch, ifModifiedSince string) bool {
+	if ifNoneMatch != "" {
+		for tag := range strings.SplitSeq(ifNoneMatch, ",") {
+			if tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/"); tag == d.ETag || tag == "*" {
+				return true
+			}
+		}
+		return false
+	}
+	since, err := http.ParseTime(ifModifiedSince)
+	return err == nil && !d.LastModified.IsZero() && !d.LastModified.After(since)
+}

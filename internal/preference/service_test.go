@@ -1,0 +1,81 @@
+package preference_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"housecall/internal/auth"
+	"housecall/internal/config"
+	"housecall/internal/errs"
+	"housecall/internal/pgtest"
+	"housecall/internal/preference"
+)
+
+func TestService_Decide(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t) // the clinic is in Kathmandu, at +05:45
+	actor := auth.Actor{ID: w.user(pat, auth.Patient), UserID: pat, Role: auth.Patient}
+	at := time.Date(2026, time.March, 1, 17, 0, 0, 0, time.UTC) // 22:45 there, 18:00 in Berlin
+	decide := func(kind string, urgent bool) (bool, time.Time) {
+		t.Helper()
+		send, notBefore, err := w.svc.Decide(t.Context(), actor.ID, kind, urgent, at)
+		require.NoError(t, err)
+		return send, notBefore
+	}
+	for _, kind := range preference.Kinds {
+		send, notBefore := decide(kind, false)
+		require.True(t, send, "without a row all kinds are on")
+		require.Zero(t, notBefore)
+	}
+	zone, err := w.svc.Zone(t.Context(), actor.ID)
+	require.NoError(t, err)
+	require.Nil(t, zone)
+
+	p := preference.Preferences{
+		Off: []string{preference.Unread}, Quiet: &preference.QuietHours{From: 22 * 60, To: 7 * 60}, Version: preference.FirstVersion,
+	}
+	p, err = w.svc.Replace(t.Context(), actor, p)
+	require.NoError(t, err)
+	send, _ := decide(preference.Unread, true)
+	require.False(t, send)
+	send, notBefore := decide(preference.Confirmed, false)
+	require.True(t, send)
+	require.Equal(t, time.Date(2026, time.March, 2, 1, 15, 0, 0, time.UTC), notBefore, "seven in the clinic's zone")
+	send, notBefore = decide(preference.ReminderHour, true)
+	require.True(t, send)
+	require.Zero(t, notBefore)
+
+	p.TimeZone = "Europe/Berlin"
+	_, err = w.svc.Replace(t.Context(), actor, p)
+	require.NoError(t, err)
+	zone, err = w.svc.Zone(t.Context(), actor.ID)
+	require.NoError(t, err)
+	require.Equal(t, "Europe/Berlin", zone.String())
+	_, notBefore = decide(preference.Confirmed, false)
+	require.Zero(t, notBefore, "it is early evening where he is")
+
+	_, _, err = w.svc.Decide(t.Context(), actor.ID, "security", false, at)
+	require.Equal(t, errs.Internal, errs.KindOf(err))
+}
+
+// A kind that this version of the program does not know any more harms nobody.
+func TestService_Get_KindThatIsGone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	actor := auth.Actor{ID: w.user(pat, auth.Patient), UserID: pat}
+	w.exec(`insert into preferences (user_id, kinds_off, version) values ($1, '{fax,unread}', 4)`, actor.ID)
+	got := w.call("GET", path, pat, "", "")
+	require.Equal(t, `"4"`, got.etag)
+	require.NotContains(t, string(got.raw), "fax")
+	require.Equal(t, false, got.body["kinds"].(map[string]any)["unread"])
+}
+
+func TestNew_NoSuchZone(t *testing.T) {
+	t.Parallel()
+	cfg := config.Default()
+	cfg.ClinicZone = "Mars/Olympus"
+	_, err := preference.New(pgtest.New(t), cfg)
+	require.ErrorContains(t, err, "zone")
+}

@@ -1,0 +1,73 @@
+package ui
+
+import (
+	"mime"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/gofiber/fiber/v2"
+
+	"housecall/internal/errs"
+)
+
+// What a browser sends only when something is wrong with the page that made it do so.
+var (
+	errForeign = errs.New(errs.Forbidden, "foreign_page", "This form was sent from a page that is not ours. Open the link from your mail again.")
+	errForm    = errs.New(errs.BadRequest, "bad_form", "What was sent is not the form of this page.")
+	errText    = errs.New(errs.Invalid, "invalid", "What was sent is not text.")
+)
+
+// input is what a form brought. All of it may be secret.
+type input struct{ token, login, password, again string }
+
+// read gives what a form of ours brought.
+func read(c *fiber.Ctx, own string) (input, error) {
+	if !fromOurPage(c, own) {
+		return input{}, errForeign
+	}
+	kind, _, err := mime.ParseMediaType(c.Get(fiber.HeaderContentType))
+	if err != nil || kind != fiber.MIMEApplicationForm {
+		return input{}, errForm
+	}
+	args := c.Request().PostArgs()
+	for key, value := range args.All() {
+		if !text(string(key)) || !text(string(value)) {
+			return input{}, errText
+		}
+	}
+	// Copied: the request is used again for another one.
+	get := func(name string) string { return string(args.Peek(name)) }
+	return input{token: get("token"), login: get(fieldLogin), password: get(fieldPassword), again: get(fieldAgain)}, nil
+}
+
+// same refuses a new password that was not typed the same way twice.
+func (in input) same() error {
+	if in.again != in.password {
+		return errs.InvalidField("body."+fieldAgain, "is not the same")
+	}
+	return nil
+}
+
+// text tells what PostgreSQL and a browser both take for text.
+func text(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
+
+// fromOurPage tells whether a form was sent from a page of this origin. Browsers say so in Sec-Fetch-Site (Fetch
+// metadata), but only over HTTPS and to localhost; otherwise Origin counts, which our own pages send as null, since
+// they send no referrer either (Fetch standard, "append a request Origin header"). Where neither stands, it is no
+// browser. The forms need no more protection than that: what they do rests on the token they carry.
+func fromOurPage(c *fiber.Ctx, own string) bool {
+	switch c.Get("Sec-Fetch-Site") {
+	case "same-origin", "none":
+		return true
+	case "":
+	default:
+		return false
+	}
+	origin := c.Get(fiber.HeaderOrigin)
+	if origin == "" || origin == "null" || origin == own {
+		return true
+	}
+	u, err := url.Parse(origin)
+	return err == nil && u.Host != "" && u.Host == c.Hostname()
+}

@@ -1,0 +1,162 @@
+package ui
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+
+	"housecall/internal/account"
+	"housecall/internal/config"
+	"housecall/internal/errs"
+	"housecall/internal/httpd"
+)
+
+// policy lets a page have its style sheet and send its form, and nothing else.
+const policy = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// Lengths beyond which nothing can be right: of a login as in the REST API, of a token a few times that of ours.
+const (
+	loginMax = 320
+	tokenMax = 200
+)
+
+// step is a page with a form, and what becomes of what is filled in.
+type step struct {
+	path  string
+	shown page
+	done  page
+	// byMail: one gets there with the token of a mail only.
+	byMail bool
+	// next leads on from a link that has stopped working, nil to nowhere.
+	next *link
+	act  func(ctx context.Context, in input, client httpd.Client) error
+}
+
+// Routes adds the pages and their style sheet.
+func Routes(s *httpd.Server, accounts *account.Service, cfg config.Config) {
+	own := cfg.Origins()[0]
+	for _, p := range steps(accounts) {
+		s.Router().Get(p.path, p.show)
+		s.Router().Post(p.path, func(c *fiber.Ctx) error { return p.take(c, own) })
+	}
+	style, err := files.ReadFile("pages/style.css")
+	if err != nil {
+		panic("ui: the style sheet is not embedded") // a test has seen it
+	}
+	s.Router().Get(stylePath, func(c *fiber.Ctx) error {
+		c.Set(fiber.HeaderCacheControl, "public, max-age=3600")
+		c.Type(".css", "utf-8")
+		return c.Send(style)
+	})
+}
+
+func steps(accounts *account.Service) []step {
+	return []step{
+		{
+			path: config.VerifyPath, shown: verifyPage, done: verifiedPage, byMail: true,
+			act: func(ctx context.Context, in input, client httpd.Client) error {
+				return accounts.VerifyEmail(ctx, in.token, client)
+			},
+		},
+		{
+			path: config.ResetPath, shown: resetPage, done: resetDonePage, byMail: true, next: forgotLink,
+			act: func(ctx context.Context, in input, client httpd.Client) error {
+				if err := in.same(); err != nil {
+					return err
+				}
+				return accounts.ResetPassword(ctx, in.token, in.password, client)
+			},
+		},
+		{
+			path: config.InvitationPath, shown: invitationPage, done: acceptedPage, byMail: true,
+			act: func(ctx context.Context, in input, client httpd.Client) error {
+				if err := in.same(); err != nil {
+					return err
+				}
+				_, err := accounts.AcceptInvitation(ctx, in.token, in.password, client)
+				return err
+			},
+		},
+		{
+			path: config.ForgotPath, shown: forgotPage, done: forgottenPage,
+			act: func(ctx context.Context, in input, client httpd.Client) error {
+				if strings.TrimSpace(in.login) == "" || len(in.login) > loginMax {
+					return errs.InvalidField("body."+fieldLogin, "must have 1 to 320 characters")
+				}
+				return accounts.ForgotPassword(ctx, in.login, client)
+			},
+		},
+	}
+}
+
+// errIncomplete is a link that lost its end on the way, as links that are copied do.
+var errIncomplete = errs.New(errs.NotFound, "link_incomplete", "It is not complete. Open it from your mail again.")
+
+// show answers GET. It looks nothing up: what a token is good for, only the form tells.
+func (p step) show(c *fiber.Ctx) error {
+	token := c.Query("token")
+	if p.byMail && !plausible(token) {
+		return p.refuse(c, "", errIncomplete)
+	}
+	return send(c, http.StatusOK, p.shown.with(token, nil))
+}
+
+// take answers POST.
+func (p step) take(c *fiber.Ctx, own string) error {
+	in, err := read(c, own)
+	if err == nil && p.byMail && !plausible(in.token) {
+		err = errIncomplete
+	}
+	if err == nil {
+		err = p.act(c.UserContext(), in, httpd.ClientFrom(c.UserContext()))
+	}
+	if err != nil {
+		return p.refuse(c, in.token, err)
+	}
+	return send(c, http.StatusOK, p.done)
+}
+
+func plausible(token string) bool { return token != "" && len(token) <= tokenMax }
+
+// refuse shows what was wrong: beside the field where it is one's fault, else above the form, to try again, or
+// without it where that would be in vain.
+func (p step) refuse(c *fiber.Ctx, token string, err error) error {
+	r := httpd.RefusalOf(c.UserContext(), err)
+	if r.RetryAfter > 0 {
+		c.Set(fiber.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(r.RetryAfter.Seconds()))))
+	}
+	complaints := map[string]string{}
+	for _, f := range r.Errors {
+		complaints[strings.TrimPrefix(f.Path, "body.")] = f.Message
+	}
+	var shown page
+	switch {
+	case len(complaints) > 0:
+		shown = p.shown.with(token, complaints)
+	case p.byMail && (token == "" || r.Status == http.StatusNotFound || r.Status == http.StatusConflict):
+		shown = brokenLinkPage
+		shown.Alert, shown.Next = r.Detail, p.next
+	default:
+		shown = p.shown.with(token, nil)
+		shown.Alert = r.Detail
+	}
+	if r.Status >= http.StatusInternalServerError {
+		shown.Alert = fmt.Sprintf("%s If it goes on, tell the clinic this number: %s", r.Detail, r.RequestID)
+	}
+	return send(c, r.Status, shown)
+}
+
+func send(c *fiber.Ctx, status int, p page) error {
+	body, err := render(p)
+	if err != nil {
+		return err
+	}
+	c.Set(fiber.HeaderContentSecurityPolicy, policy)
+	c.Type(".html", "utf-8")
+	return c.Status(status).Send(body)
+}

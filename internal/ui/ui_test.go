@@ -1,0 +1,295 @@
+package ui
+
+import (
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"housecall/internal/account"
+	"housecall/internal/config"
+)
+
+// A link from a mail, all the way: it is looked at as often as scanners like, and works once.
+func TestPages_Reset(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.admin("ann@example.org")
+	token := h.forgets("ann@example.org")
+	link, err := url.Parse(h.cfg.Link(config.ResetPath, token))
+	require.NoError(t, err)
+	for range 3 {
+		shown := h.get(link.RequestURI())
+		require.Equal(t, 200, shown.status)
+		golden(t, "reset", shown.body, token)
+	}
+	require.Equal(t, 200, h.do("HEAD", link.RequestURI(), "").status)
+
+	for name, values := range map[string][]string{
+		"short":     {"password", "short", "again", "short"},
+		"usual":     {"password", "qwertyuiop", "again", "qwertyuiop"},
+		"different": {"password", newPassword, "again", "something else"},
+		"nothing":   {},
+	} {
+		a := h.post("/reset", append(values, "token", token)...)
+		require.Equal(t, 422, a.status, name)
+		golden(t, "reset_"+name, a.body, token)
+	}
+	require.NoError(t, h.signsIn("ann@example.org", testPassword), "nothing has changed yet")
+
+	done := h.post("/reset", "token", token, "password", newPassword, "again", newPassword)
+	require.Equal(t, 200, done.status, done.body)
+	golden(t, "reset_done", done.body, "")
+	require.NoError(t, h.signsIn("ann@example.org", newPassword))
+	late := h.post("/reset", "token", token, "password", "yet another one", "again", "yet another one")
+	require.Equal(t, 404, late.status)
+	golden(t, "reset_used", late.body, "")
+	require.ErrorIs(t, h.signsIn("ann@example.org", "yet another one"), account.ErrBadCredentials)
+}
+
+func TestPages_Verify(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	_, invitation := h.invites("doc@example.org")
+	shown := h.get("/invitation?token=" + invitation)
+	require.Equal(t, 200, shown.status)
+	golden(t, "invitation", shown.body, invitation)
+	refused := h.post("/invitation", "token", invitation, "password", "doc@example.org", "again", "doc@example.org")
+	require.Equal(t, 422, refused.status)
+	accepted := h.post("/invitation", "token", invitation, "password", newPassword, "again", newPassword)
+	require.Equal(t, 200, accepted.status, accepted.body)
+	golden(t, "invitation_done", accepted.body, "")
+	require.NoError(t, h.signsIn("doc@example.org", newPassword))
+	used := h.post("/invitation", "token", invitation, "password", newPassword, "again", newPassword)
+	require.Equal(t, 404, used.status)
+	golden(t, "invitation_used", used.body, "")
+
+	token := h.mail.last().token
+	for range 3 {
+		shown := h.get("/verify?token=" + token)
+		require.Equal(t, 200, shown.status)
+		golden(t, "verify", shown.body, token)
+	}
+	u, err := h.accounts.FindByEmail(t.Context(), h.pool, "doc@example.org")
+	require.NoError(t, err)
+	require.False(t, u.EmailVerified, "looking is not confirming")
+	done := h.post("/verify", "token", token)
+	require.Equal(t, 200, done.status, done.body)
+	golden(t, "verify_done", done.body, "")
+	u, err = h.accounts.FindByEmail(t.Context(), h.pool, "doc@example.org")
+	require.NoError(t, err)
+	require.True(t, u.EmailVerified)
+	again := h.post("/verify", "token", token)
+	require.Equal(t, 404, again.status)
+	golden(t, "verify_used", again.body, "")
+}
+
+func TestPages_Verify_TakenMeanwhile(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	ann := h.admin("ann@example.org")
+	in, err := h.accounts.Login(t.Context(), "ann@example.org", testPassword, here)
+	require.NoError(t, err)
+	by, _, err := h.accounts.Authenticate(t.Context(), in.AccessToken)
+	require.NoError(t, err)
+	require.Equal(t, ann.ID, by.ID)
+	require.NoError(t, h.accounts.ChangeEmail(t.Context(), by, testPassword, "family@example.org"))
+	token := h.mail.last().token
+	h.admin("family@example.org")
+	a := h.post("/verify", "token", token)
+	require.Equal(t, 409, a.status)
+	golden(t, "verify_taken", a.body, "")
+}
+
+func TestPages_Forgot(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.admin("ann@example.org")
+	shown := h.get("/forgot")
+	require.Equal(t, 200, shown.status)
+	golden(t, "forgot", shown.body, "")
+	for name, login := range map[string]string{"none": "", "blank": "  ", "too long": strings.Repeat("x", loginMax+1)} {
+		a := h.post("/forgot", "login", login)
+		require.Equal(t, 422, a.status, name)
+		golden(t, "forgot_empty", a.body, "")
+	}
+	known, unknown := h.post("/forgot", "login", "Ann@example.org "), h.post("/forgot", "login", "nobody@example.org")
+	require.Equal(t, 200, known.status)
+	require.Equal(t, unknown.status, known.status)
+	require.Equal(t, unknown.body, known.body)
+	golden(t, "forgot_done", known.body, "")
+	require.Equal(t, 1, h.mail.count())
+	require.Equal(t, 200, h.post("/reset", "token", h.mail.last().token, "password", newPassword, "again", newPassword).status)
+}
+
+func TestPages_Throttled(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, func(c *config.Config) { c.LoginsPerAddress = 1 })
+	require.Equal(t, 404, h.post("/verify", "token", "a guess").status)
+	a := h.post("/verify", "token", "another guess")
+	require.Equal(t, 429, a.status)
+	require.NotEmpty(t, a.header.Get("Retry-After"))
+	golden(t, "verify_throttled", a.body, "another guess")
+	require.Equal(t, 200, h.post("/forgot", "login", "x").status)
+	require.Equal(t, 429, h.post("/forgot", "login", "y").status)
+}
+
+func TestPages_IncompleteLink(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	for _, path := range []string{"/verify", "/invitation", "/reset"} {
+		for _, query := range []string{"", "?token=", "?other=x", "?token=" + strings.Repeat("x", tokenMax+1)} {
+			a := h.get(path + query)
+			require.Equal(t, 404, a.status, path+query)
+			require.Contains(t, a.body, "not complete")
+			require.NotContains(t, a.body, "<form")
+		}
+		for _, token := range []string{"", strings.Repeat("x", tokenMax+1)} {
+			require.Equal(t, 404, h.post(path, "token", token, "password", newPassword, "again", newPassword).status)
+		}
+	}
+}
+
+// What stands in an address or a form is text to a page, never HTML.
+func TestPages_Escape(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	const evil = `"><script>alert(1)</script><a href='javascript:x'`
+	for _, path := range []string{"/verify", "/invitation", "/reset"} {
+		for _, a := range []answer{
+			h.get(path + "?token=" + url.QueryEscape(evil)),
+			h.post(path, "token", evil, "password", evil, "again", "x"),
+		} {
+			require.NotContains(t, a.body, "<script")
+			require.NotContains(t, a.body, "javascript:x'")
+		}
+	}
+	a := h.get("/reset?token=" + url.QueryEscape(evil))
+	require.Equal(t, 200, a.status)
+	require.Contains(t, a.body, `value="&#34;&gt;&lt;script&gt;`)
+	require.NotContains(t, h.post("/forgot", "login", evil).body, "alert(1)")
+}
+
+func TestPages_Headers(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	for _, a := range []answer{
+		h.get("/reset?token=x"), h.get("/reset"), h.post("/verify", "token", "x"), h.get("/forgot"), h.post("/forgot", "login", ""),
+	} {
+		require.Equal(t, "text/html; charset=utf-8", a.header.Get("Content-Type"))
+		require.Equal(t, policy, a.header.Get("Content-Security-Policy"))
+		require.Equal(t, "no-referrer", a.header.Get("Referrer-Policy"))
+		require.Equal(t, "no-store", a.header.Get("Cache-Control"))
+		require.Equal(t, "nosniff", a.header.Get("X-Content-Type-Options"))
+		require.Equal(t, "DENY", a.header.Get("X-Frame-Options"))
+		require.NotRegexp(t, `(?i)<script|<style|style=|\son[a-z]+=|https?://`, a.body, "the policy forbids what is not here")
+	}
+	for _, m := range regexp.MustCompile(`(?:href|action)="([^"]*)"`).FindAllStringSubmatch(h.get("/reset?token=x").body, -1) {
+		require.Contains(t, []string{stylePath, "/reset"}, m[1])
+	}
+	style := h.get(stylePath)
+	require.Equal(t, 200, style.status)
+	require.Equal(t, "text/css; charset=utf-8", style.header.Get("Content-Type"))
+	require.Equal(t, "public, max-age=3600", style.header.Get("Cache-Control"))
+	require.NotContains(t, style.body, "url(")
+}
+
+// A form counts only if a page of ours was sent it from.
+func TestPages_Origin(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.admin("ann@example.org")
+	host := strings.TrimPrefix(h.url, "http://")
+	send := func(headers ...string) int {
+		return h.do("POST", "/verify", "token=x", append(headers, "Content-Type", "application/x-www-form-urlencoded")...).status
+	}
+	for name, headers := range map[string][]string{
+		"a browser":                     {"Origin", "null", "Sec-Fetch-Site", "same-origin"},
+		"one in which it was reloaded":  {"Sec-Fetch-Site", "none"},
+		"one without metadata":          {"Origin", "null"},
+		"one that names the public URL": {"Origin", "https://house.example"},
+		"one that names the host":       {"Origin", "http://" + host},
+		"no browser":                    {},
+	} {
+		require.Equal(t, 404, send(headers...), "%s: it is the token that is refused", name)
+	}
+	for name, headers := range map[string][]string{
+		"a foreign page":         {"Origin", "null", "Sec-Fetch-Site", "cross-site"},
+		"a neighbour":            {"Origin", "https://house.example", "Sec-Fetch-Site", "same-site"},
+		"an old browser's":       {"Origin", "https://evil.example"},
+		"one with our beginning": {"Origin", "https://house.example.evil.example"},
+		"nonsense":               {"Origin", "::"},
+	} {
+		require.Equal(t, 403, send(headers...), name)
+	}
+	foreign := h.do("POST", "/forgot", "login=ann@example.org", "Content-Type", "application/x-www-form-urlencoded", "Sec-Fetch-Site", "cross-site")
+	require.Equal(t, 403, foreign.status)
+	require.Zero(t, h.mail.count())
+}
+
+func TestPages_BadForms(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	for name, c := range map[string]struct {
+		kind, body string
+		status     int
+	}{
+		"JSON":          {"application/json", `{"token":"x"}`, 400},
+		"multipart":     {"multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=\"token\"\r\n\r\nx\r\n--x--\r\n", 400},
+		"no type":       {"", "token=x", 400},
+		"NUL":           {"application/x-www-form-urlencoded", "login=x%00&token=x", 422},
+		"NUL in a name": {"application/x-www-form-urlencoded", "login=x&token=x&%00=1", 422},
+		"not UTF-8":     {"application/x-www-form-urlencoded", "login=%ff&token=%ff", 422},
+	} {
+		for _, path := range []string{"/verify", "/forgot"} {
+			a := h.do("POST", path, c.body, "Content-Type", c.kind)
+			require.Equal(t, c.status, a.status, "%s to %s", name, path)
+			require.Equal(t, "text/html; charset=utf-8", a.header.Get("Content-Type"), name)
+		}
+	}
+	require.Equal(t, 405, h.do("PUT", "/verify", "").status)
+}
+
+// The log knows neither tokens nor passwords nor addresses, and of a failure the cause, which the page does not tell.
+func TestPages_Log(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.admin("ann@example.org")
+	token := h.forgets("ann@example.org")
+	h.get("/reset?token=" + token)
+	h.post("/reset", "token", token, "password", newPassword, "again", "not the same one")
+	_, err := h.pool.Exec(t.Context(), `alter table mail_tokens rename to away`)
+	require.NoError(t, err)
+	broken := h.post("/reset", "token", token, "password", newPassword, "again", newPassword)
+	require.Equal(t, 500, broken.status)
+	require.Contains(t, broken.body, broken.header.Get("X-Request-Id"))
+	require.Contains(t, broken.body, `value="`+token+`"`, "he can try again")
+	require.NotContains(t, broken.body, "mail_tokens")
+	h.post("/forgot", "login", "ann@example.org")
+
+	log := h.log.String()
+	require.Contains(t, log, `"route":"/reset"`)
+	require.Contains(t, log, "mail_tokens", "the cause is logged")
+	for _, secret := range []string{token, newPassword, "not the same one", "ann@example.org"} {
+		require.NotContains(t, log, secret)
+	}
+}
+
+func FuzzRender(f *testing.F) {
+	for _, s := range []string{"", "token", `"><script>`, "\x00", "\xff", "</title>", "{{.}}"} {
+		f.Add(s)
+	}
+	tags := regexp.MustCompile(`<[a-zA-Z/!]`)
+	f.Fuzz(func(t *testing.T, s string) {
+		whole := func(text string) int {
+			p := resetPage.with(text, map[string]string{fieldPassword: "x" + text})
+			p.Alert = "x" + text
+			b, err := render(p)
+			require.NoError(t, err)
+			return len(tags.FindAll(b, -1))
+		}
+		require.Equal(t, whole("harmless"), whole("x"+s), "what is shown adds no element")
+	})
+}
