@@ -17,8 +17,12 @@ import (
 // SecretMin is the least length of a token secret in bytes: as long as the HMAC's output (RFC 7518, 3.2).
 const SecretMin = 32
 
-// MaxBookingNotice is the longest notice that a slot may need, the clinic's default or a doctor's.
-const MaxBookingNotice = 30 * 24 * time.Hour
+// MaxBookingNotice is the longest notice that a slot may need, the clinic's default or a doctor's; maxBookingHorizon is
+// as far ahead as anything can be booked, ten years.
+const (
+	MaxBookingNotice  = 30 * 24 * time.Hour
+	maxBookingHorizon = 10 * 365 * 24 * time.Hour
+)
 
 // Validate checks every value; the error has a line for each variable that is wrong.
 func (c Config) Validate() error {
@@ -44,6 +48,7 @@ func (c Config) Validate() error {
 	}
 	c.validateSecrets(&v)
 	c.validateClinic(&v)
+	c.validateDurations(&v)
 	c.validateNumbers(&v)
 	return errors.Join(v...)
 }
@@ -64,7 +69,7 @@ func (c Config) validateClinic(v *problems) {
 	v.require("CLINIC_HOURS", err == nil, "must be intervals such as 10:00-14:00,14:30-18:00 that rise and do not overlap")
 }
 
-func (c Config) validateNumbers(v *problems) {
+func (c Config) validateDurations(v *problems) {
 	for _, d := range []struct {
 		name  string
 		value time.Duration
@@ -86,11 +91,14 @@ func (c Config) validateNumbers(v *problems) {
 	}
 	v.require("BOOKING_NOTICE", c.BookingNotice >= 0 && c.BookingNotice <= MaxBookingNotice && c.BookingNotice%time.Minute == 0,
 		"must be whole minutes, at most 720h")
-	v.require("BOOKING_HORIZON", c.BookingHorizon >= time.Hour && c.BookingHorizon >= c.BookingNotice && c.BookingHorizon%time.Minute == 0,
-		"must be whole minutes, at least 1h and not shorter than BOOKING_NOTICE")
+	v.require("BOOKING_HORIZON", c.BookingHorizon >= max(time.Hour, c.BookingNotice) && c.BookingHorizon <= maxBookingHorizon && c.BookingHorizon%time.Minute == 0,
+		"must be whole minutes, at least 1h, not shorter than BOOKING_NOTICE and at most 87600h")
 	v.require("FOLLOW_UP_WINDOW", c.FollowUpWindow >= 0, "must not be negative")
 	v.require("CANCELLATION_WINDOW", c.CancellationWindow >= 0, "must not be negative")
 	v.require("DRAIN_DELAY", c.DrainDelay >= 0 && c.DrainDelay < c.ShutdownTimeout, "must be shorter than SHUTDOWN_TIMEOUT")
+}
+
+func (c Config) validateNumbers(v *problems) {
 	for _, n := range []struct {
 		name  string
 		value int
