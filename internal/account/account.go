@@ -50,6 +50,7 @@ type PatientDetails struct {
 	Phone       string
 	Gender      string // "", male, female or other
 	DateOfBirth *time.Time
+	Age         *int // in years, today; for who tells no date of birth
 	Address     string
 }
 

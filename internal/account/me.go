@@ -66,6 +66,12 @@ func (s *Service) ChangePassword(ctx context.Context, by auth.Actor, current, ne
 	if err := checkPassword("body.newPassword", next, c.Email, c.Name); err != nil {
 		return err
 	}
+	return s.setPassword(ctx, by, c, next)
+}
+
+// setPassword stores a password that has been checked, if the one of c is still the present one, and ends the
+// actor's other sessions.
+func (s *Service) setPassword(ctx context.Context, by auth.Actor, c credentials, next string) error {
 	hash, err := s.passwords.Hash(ctx, next)
 	if err != nil {
 		return err

@@ -110,6 +110,10 @@ func userByEmail(ctx context.Context, db postgres.DB, email string) (User, error
 	return one[User](ctx, db, "user", `select `+userColumns+` from users u where u.email = $1`, email)
 }
 
+func usersByIDs(ctx context.Context, db postgres.DB, ids []int64) ([]User, error) {
+	return many[User](ctx, db, "users", `select `+userColumns+` from users u where u.id = any($1)`, ids)
+}
+
 // lockUser reads a user and keeps others from changing him until the transaction ends.
 func lockUser(ctx context.Context, tx *postgres.Tx, publicID string) (User, error) {
 	return one[User](ctx, tx, "user", `select `+userColumns+` from users u where u.public_id = $1 for no key update`, publicID)
@@ -189,6 +193,15 @@ func listUsers(ctx context.Context, db postgres.DB, f Filter, before int64, limi
 		  and ($3 = '' or u.name ilike $3 or u.email ilike $3 or u.public_id ilike $3)
 		  and ($4::bigint = 0 or u.id < $4)
 		order by u.id desc limit $5`, f.Role, f.Disabled, likePattern(f.Query), before, limit+1)
+}
+
+type roleCount struct {
+	Role  auth.Role
+	Users int
+}
+
+func countByRole(ctx context.Context, db postgres.DB) ([]roleCount, error) {
+	return many[roleCount](ctx, db, "users", `select role, count(*)::int as users from users where disabled_at is null group by role`)
 }
 
 // likePattern finds s anywhere, its own % and _ meaning themselves; "" for "".

@@ -12,6 +12,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"housecall/internal/auth"
+	"housecall/internal/doctor"
+	"housecall/internal/errs"
 	"housecall/internal/httpd"
 	"housecall/internal/postgres"
 )
@@ -293,6 +295,33 @@ func TestRoutes_BookingRules(t *testing.T) {
 	require.Equal(t, "America/St_Johns", profile.body["timeZone"])
 	require.EqualValues(t, 45, profile.body["slotMinutes"])
 	require.Equal(t, http.StatusOK, w.call("PUT", path, admin, `"2"`, set).status)
+}
+
+func TestService_Enroll(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	admin := auth.Actor{ID: w.user("ADM0000000001", "Ada", auth.Admin, ""), UserID: "ADM0000000001", Role: auth.Admin}
+	n := doctor.NewDoctor{Name: "Dr New", Email: "new@example.test", Profile: doctor.Profile{Specialization: " Surgery ", Experience: 3}}
+	bad := n
+	bad.Experience = 99
+	_, _, err := w.svc.Enroll(t.Context(), admin, bad)
+	require.Equal(t, errs.Invalid, errs.KindOf(err))
+	taken := n
+	taken.Email = "taken@example.test"
+	_, _, err = w.svc.Enroll(t.Context(), admin, taken)
+	require.Equal(t, "email_taken", errs.CodeOf(err))
+
+	d, password, err := w.svc.Enroll(t.Context(), admin, n)
+	require.NoError(t, err)
+	require.Equal(t, "made up", password)
+	require.Equal(t, "Surgery", d.Specialization)
+	require.True(t, d.Active)
+	found, err := w.svc.Lookup(t.Context(), d.ID, 1<<40)
+	require.NoError(t, err)
+	require.Equal(t, map[int64]doctor.Doctor{d.ID: d}, found)
+	var audited int
+	require.NoError(t, w.pool.QueryRow(t.Context(), `select count(*) from audit_events where action = 'doctor.create' and subject = $1`, d.UserID).Scan(&audited))
+	require.Equal(t, 1, audited)
 }
 
 func TestService_CreateAndByIDs(t *testing.T) {

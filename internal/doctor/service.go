@@ -12,10 +12,12 @@ import (
 	"housecall/internal/schedule"
 )
 
-// Inviter makes a user who sets his password by a one-time token; account implements it.
+// Inviter makes the user behind a doctor; account implements it.
 type Inviter interface {
-	// Invite makes the user and his invitation in the transaction. token is shown once and kept only as a hash.
+	// Invite makes one who sets his password by a one-time token. token is shown once and kept only as a hash.
 	Invite(ctx context.Context, tx *postgres.Tx, by auth.Actor, name, email string, role auth.Role) (userID int64, publicID, token string, expires time.Time, err error)
+	// Enroll makes one with a password made up for him, which he must change. It is shown once and kept only as a hash.
+	Enroll(ctx context.Context, tx *postgres.Tx, by auth.Actor, name, email string, role auth.Role) (userID int64, publicID, password string, err error)
 }
 
 // Service is the door to doctors.
@@ -65,6 +67,11 @@ func (s *Service) ByIDs(ctx context.Context, db postgres.DB, ids ...int64) (map[
 		out[d.ID] = d
 	}
 	return out, nil
+}
+
+// Lookup is ByIDs outside a transaction.
+func (s *Service) Lookup(ctx context.Context, ids ...int64) (map[int64]Doctor, error) {
+	return s.ByIDs(ctx, s.pool, ids...)
 }
 
 // Lock takes the doctor's row until the transaction ends. Booking takes it first, so that all that changes one
@@ -125,19 +132,42 @@ type Invitation struct {
 }
 
 // Invite makes a doctor with his profile and an invitation.
-func (s *Service) Invite(ctx context.Context, by auth.Actor, n NewDoctor) (Doctor, Invitation, error) {
+func (s *Service) Invite(ctx context.Context, by auth.Actor, n NewDoctor) (d Doctor, inv Invitation, err error) {
+	d, err = s.create(ctx, by, n, func(tx *postgres.Tx) (id int64, publicID string, err error) {
+		id, publicID, inv.Token, inv.ExpiresAt, err = s.inviter.Invite(ctx, tx, by, n.Name, n.Email, auth.Doctor)
+		return id, publicID, err
+	})
+	if err != nil {
+		return Doctor{}, Invitation{}, fmt.Errorf("invite a doctor: %w", err)
+	}
+	return d, inv, nil
+}
+
+// Enroll makes a doctor with his profile and a password that he must change before anything else. It is a secret that
+// is shown this one time.
+func (s *Service) Enroll(ctx context.Context, by auth.Actor, n NewDoctor) (d Doctor, password string, err error) {
+	d, err = s.create(ctx, by, n, func(tx *postgres.Tx) (id int64, publicID string, err error) {
+		id, publicID, password, err = s.inviter.Enroll(ctx, tx, by, n.Name, n.Email, auth.Doctor)
+		return id, publicID, err
+	})
+	if err != nil {
+		return Doctor{}, "", fmt.Errorf("enroll a doctor: %w", err)
+	}
+	return d, password, nil
+}
+
+// create makes a doctor on a user whom makeUser makes in the same transaction, before anything else is locked.
+func (s *Service) create(ctx context.Context, by auth.Actor, n NewDoctor, makeUser func(tx *postgres.Tx) (id int64, publicID string, err error)) (Doctor, error) {
 	profile, err := n.normalize()
 	if err != nil {
-		return Doctor{}, Invitation{}, err
+		return Doctor{}, err
 	}
 	var d Doctor
-	var inv Invitation
 	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
-		id, publicID, token, expires, err := s.inviter.Invite(ctx, tx, by, n.Name, n.Email, auth.Doctor)
+		id, publicID, err := makeUser(tx)
 		if err != nil {
-			return fmt.Errorf("invite a doctor: %w", err)
+			return err
 		}
-		inv = Invitation{Token: token, ExpiresAt: expires}
 		if err := s.fill(ctx, tx, id, profile, n); err != nil {
 			return err
 		}
@@ -146,7 +176,7 @@ func (s *Service) Invite(ctx context.Context, by auth.Actor, n NewDoctor) (Docto
 		}
 		return audit.Record(ctx, tx, audit.Event{Actor: by, Action: "doctor.create", Subject: publicID})
 	})
-	return d, inv, err
+	return d, err
 }
 
 // fill writes what the admin said into the new doctor's profile and schedule.

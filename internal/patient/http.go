@@ -53,8 +53,14 @@ type entryBody struct {
 	Phone       string      `json:"phone"`
 	Gender      string      `json:"gender" enum:"male,female,other," doc:"Empty: unknown"`
 	DateOfBirth string      `json:"dateOfBirth,omitempty" format:"date" doc:"Absent: unknown"`
+	StatedAge   *ageBody    `json:"statedAge,omitempty" doc:"How old the patient said he was, where he told no date of birth"`
 	Address     string      `json:"address"`
 	Doctor      *doctorBody `json:"doctor,omitempty" doc:"The assigned doctor; absent: none"`
+}
+
+type ageBody struct {
+	Years int    `json:"years"`
+	On    string `json:"on" format:"date" doc:"The day on which he was that old"`
 }
 
 type doctorBody struct {
@@ -66,6 +72,8 @@ func bodyOf(p Patient) entryBody {
 	b := entryBody{UserID: p.UserID, Name: p.Name, Phone: p.Phone, Gender: p.Gender, Address: p.Address}
 	if p.DateOfBirth != nil {
 		b.DateOfBirth = p.DateOfBirth.Format(time.DateOnly)
+	} else if p.StatedAge != nil {
+		b.StatedAge = &ageBody{Years: p.StatedAge.Years, On: p.StatedAge.On.Format(time.DateOnly)}
 	}
 	if p.Doctor != nil {
 		b.Doctor = &doctorBody{UserID: p.Doctor.UserID, Name: p.Doctor.Name}

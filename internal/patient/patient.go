@@ -35,6 +35,7 @@ type Patient struct {
 	Phone       string
 	Gender      string     // male, female, other or empty
 	DateOfBirth *time.Time // midnight UTC of the day; nil: unknown
+	StatedAge   *StatedAge // nil: none
 	Address     string
 	Doctor      *Assigned // nil: none
 	Active      bool      // the user is not disabled
@@ -55,23 +56,27 @@ type Details struct {
 	Phone       string
 	Gender      string
 	DateOfBirth *time.Time
+	StatedAge   *StatedAge
 	Address     string
 }
 
-// Change is a change of details: nil leaves a field as it is. A zero DateOfBirth clears it.
+// Change is a change of details: nil leaves a field as it is. A zero DateOfBirth clears it. Age is stated today.
 type Change struct {
 	Phone       *string
 	Gender      *string
 	DateOfBirth *time.Time
+	Age         *int
 	Address     *string
 }
 
 func (p Patient) details() Details {
-	return Details{Phone: p.Phone, Gender: p.Gender, DateOfBirth: p.DateOfBirth, Address: p.Address}
+	return Details{
+		Phone: p.Phone, Gender: p.Gender, DateOfBirth: p.DateOfBirth, StatedAge: p.StatedAge, Address: p.Address,
+	}
 }
 
-// apply gives the details after the change.
-func (c Change) apply(d Details) Details {
+// apply gives the details after the change, today.
+func (c Change) apply(d Details, today time.Time) (Details, error) {
 	if c.Phone != nil {
 		d.Phone = *c.Phone
 	}
@@ -86,7 +91,10 @@ func (c Change) apply(d Details) Details {
 			d.DateOfBirth = nil
 		}
 	}
-	return d
+	if c.Age != nil {
+		return d.stateAge(*c.Age, today)
+	}
+	return d, nil
 }
 
 // normalize trims the texts and names every field that breaks a rule. now bounds the date of birth.
@@ -109,6 +117,14 @@ func (d Details) normalize(now time.Time) (Details, error) {
 		// The day may already have begun in the patient's zone: zones reach 14 hours ahead of UTC.
 		if b.Year() < earliestBirth || b.After(now.UTC().Add(14*time.Hour)) {
 			refuse("body.dateOfBirth", "must lie between 1900 and today")
+		}
+	}
+	if a := d.StatedAge; a != nil {
+		if a.Years < 0 || a.Years > MaxAge {
+			refuse("body.age", "must lie between 0 and 130 years")
+		}
+		if a.On.IsZero() {
+			d.StatedAge = &StatedAge{Years: a.Years, On: dayOf(now)}
 		}
 	}
 	if len(bad) > 0 {

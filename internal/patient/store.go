@@ -18,7 +18,7 @@ import (
 
 // columns of an entry; every statement below that reads entries ends its from clause in the same two joins.
 const columns = `
-	u.id, u.public_id as user_id, u.name, p.phone, p.gender, p.date_of_birth, p.address, p.version,
+	u.id, u.public_id as user_id, u.name, p.phone, p.gender, p.date_of_birth, p.age_years, p.age_recorded_on, p.address, p.version,
 	u.disabled_at is null as active, p.created_at, p.updated_at,
 	p.doctor_id, coalesce(d.public_id, '') as doctor_user_id, coalesce(d.name, '') as doctor_name
 	from patients p
@@ -26,26 +26,31 @@ const columns = `
 	left join users d on d.id = p.doctor_id`
 
 type row struct {
-	ID           int64
-	UserID       string
-	Name         string
-	Phone        string
-	Gender       string
-	DateOfBirth  *time.Time
-	Address      string
-	Version      int
-	Active       bool
-	CreatedAt    time.Time
-	UpdatedAt    time.Time
-	DoctorID     *int64
-	DoctorUserID string
-	DoctorName   string
+	ID            int64
+	UserID        string
+	Name          string
+	Phone         string
+	Gender        string
+	DateOfBirth   *time.Time
+	AgeYears      *int
+	AgeRecordedOn *time.Time
+	Address       string
+	Version       int
+	Active        bool
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
+	DoctorID      *int64
+	DoctorUserID  string
+	DoctorName    string
 }
 
 func (r row) patient() Patient {
 	p := Patient{
 		ID: r.ID, UserID: r.UserID, Name: r.Name, Phone: r.Phone, Gender: r.Gender, DateOfBirth: r.DateOfBirth,
 		Address: r.Address, Active: r.Active, Version: r.Version, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+	}
+	if r.AgeYears != nil && r.AgeRecordedOn != nil {
+		p.StatedAge = &StatedAge{Years: *r.AgeYears, On: *r.AgeRecordedOn}
 	}
 	if r.DoctorID != nil {
 		p.Doctor = &Assigned{ID: *r.DoctorID, UserID: r.DoctorUserID, Name: r.DoctorName}
@@ -102,10 +107,11 @@ func selectUserID(ctx context.Context, db postgres.DB, publicID string) (int64, 
 
 // insertEntry makes an entry; fresh is false, and nothing made, where there is one.
 func insertEntry(ctx context.Context, tx *postgres.Tx, userID int64, d Details) (fresh bool, err error) {
+	years, on := d.StatedAge.columns()
 	tag, err := tx.Exec(ctx, `
-		insert into patients (user_id, phone, gender, date_of_birth, address, created_at, updated_at)
-		values ($1, $2, $3, $4, $5, $6, $6)
-		on conflict (user_id) do nothing`, userID, d.Phone, d.Gender, d.DateOfBirth, d.Address, tx.Now())
+		insert into patients (user_id, phone, gender, date_of_birth, age_years, age_recorded_on, address, created_at, updated_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $8)
+		on conflict (user_id) do nothing`, userID, d.Phone, d.Gender, d.DateOfBirth, years, on, d.Address, tx.Now())
 	if err != nil {
 		return false, fmt.Errorf("make the entry of user %d: %w", userID, postgres.Classify(err))
 	}
@@ -167,11 +173,21 @@ func lockCandidate(ctx context.Context, tx *postgres.Tx, userID int64) (c candid
 	return c, nil
 }
 
+// columns are the age as stored, both null where there is none.
+func (a *StatedAge) columns() (years *int, on *time.Time) {
+	if a == nil {
+		return nil, nil
+	}
+	return &a.Years, &a.On
+}
+
 func updateDetails(ctx context.Context, tx *postgres.Tx, id int64, expect int, d Details) error {
+	years, on := d.StatedAge.columns()
 	tag, err := tx.Exec(ctx, `
 		update patients
-		set phone = $3, gender = $4, date_of_birth = $5, address = $6, updated_at = $7, version = version + 1
-		where user_id = $1 and version = $2`, id, expect, d.Phone, d.Gender, d.DateOfBirth, d.Address, tx.Now())
+		set phone = $3, gender = $4, date_of_birth = $5, age_years = $6, age_recorded_on = $7, address = $8,
+		    updated_at = $9, version = version + 1
+		where user_id = $1 and version = $2`, id, expect, d.Phone, d.Gender, d.DateOfBirth, years, on, d.Address, tx.Now())
 	if err != nil {
 		return fmt.Errorf("change the entry of user %d: %w", id, postgres.Classify(err))
 	}

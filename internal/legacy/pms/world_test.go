@@ -135,15 +135,19 @@ type profiles struct {
 }
 
 func (p profiles) CreatePatient(ctx context.Context, tx *postgres.Tx, id int64, d account.PatientDetails) error {
-	return p.patients.Create(ctx, tx, id, patient.Details(d))
+	return p.patients.Create(ctx, tx, id, detailsOf(d))
 }
 
 func (p profiles) KeepSignup(ctx context.Context, tx *postgres.Tx, id int64, d account.PatientDetails) error {
-	return p.patients.KeepSignup(ctx, tx, id, patient.Details(d))
+	return p.patients.KeepSignup(ctx, tx, id, detailsOf(d))
 }
 
 func (p profiles) CreateDoctor(ctx context.Context, tx *postgres.Tx, id int64) error {
 	return p.doctors.Create(ctx, tx, id)
+}
+
+func detailsOf(d account.PatientDetails) patient.Details {
+	return patient.Details{Phone: d.Phone, Gender: d.Gender, DateOfBirth: d.DateOfBirth, Address: d.Address}
 }
 
 // letters are the addresses that were asked to verify themselves; nothing else is written about here.

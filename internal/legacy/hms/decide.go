@@ -1,0 +1,132 @@
+package hms
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"housecall/internal/appointment"
+	"housecall/internal/auth"
+	"housecall/internal/config"
+	"housecall/internal/errs"
+)
+
+// declined is the reason of a rejection: the older pages do not ask for one, and the patient is told one.
+const declined = "Declined by the doctor."
+
+func (a api) reject(c *fiber.Ctx, by auth.Actor) error {
+	app, err := a.Appointments.Reject(c.UserContext(), by, c.Params("appointmentId"), appointment.Ending{Reason: declined})
+	if err != nil {
+		return err
+	}
+	return a.answerOne(c, by, http.StatusOK, "Appointment rejected successfully", app)
+}
+
+// approve confirms a request at a day and a clock time in the doctor's zone.
+func (a api) approve(c *fiber.Ctx, by auth.Actor) error {
+	f, err := read(c)
+	if err != nil {
+		return err
+	}
+	day, minutes, notes := f.day("date"), f.clock("time"), f.text("notes")
+	if err := f.err(); err != nil {
+		return err
+	}
+	ctx := c.UserContext()
+	d, err := a.Doctors.Get(ctx, by.UserID)
+	if err != nil {
+		return err
+	}
+	zone, err := config.LoadZone(d.TimeZone)
+	if err != nil {
+		return fmt.Errorf("read the zone of doctor %d: %w", d.ID, err)
+	}
+	at, exists := instant(day, minutes, zone)
+	if !exists {
+		return a.skipped(ctx, by, at, zone)
+	}
+	app, err := a.Appointments.Confirm(ctx, by, c.Params("appointmentId"), appointment.Confirmation{StartsAt: &at, Note: notes})
+	if err != nil {
+		return withAlternatives(err, zone)
+	}
+	return a.answerOne(c, by, http.StatusOK, "Appointment booked successfully", app)
+}
+
+// day reads a day that must be there.
+func (f *form) day(name string) time.Time {
+	s := f.required(name)
+	if s == "" {
+		return time.Time{}
+	}
+	day, err := parseDay(s)
+	if err != nil {
+		f.refuse(name, err.Error())
+	}
+	return day
+}
+
+// clock reads a clock time that must be there.
+func (f *form) clock(name string) (minutes int) {
+	s := f.required(name)
+	if s == "" {
+		return 0
+	}
+	minutes, err := parseClock(s)
+	if err != nil {
+		f.refuse(name, err.Error())
+	}
+	return minutes
+}
+
+// withAlternatives says in the message which free times a refusal comes with.
+func withAlternatives(err error, zone *time.Location) error {
+	var e *errs.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	free, ok := e.Extra["alternatives"].([]appointment.Alternative)
+	if !ok {
+		return err
+	}
+	return offering(e, free, zone)
+}
+
+const (
+	// offered is how many free times are offered for one that does not exist.
+	offered = 5
+	// offeredWithin is how far from it they are looked for.
+	offeredWithin = 14 * 24 * time.Hour
+)
+
+// skipped refuses a clock time over which the clocks are set forward, with the nearest free times.
+func (a api) skipped(ctx context.Context, by auth.Actor, near time.Time, zone *time.Location) error {
+	e := errs.New(errs.BadRequest, "no_such_time",
+		"There is no such time on that day: the clocks are set forward over it. Choose another.")
+	free, _, err := a.Appointments.Slots(ctx, by.UserID, func(_ *time.Location, now time.Time) (from, to time.Time, err error) {
+		from, to = near.Add(-offeredWithin), near.Add(offeredWithin)
+		if from.Before(now) {
+			from = now
+		}
+		return from, to, nil
+	})
+	if errs.KindOf(err) == errs.Invalid {
+		return e // so long ago that there is nothing to offer
+	}
+	if err != nil {
+		return err
+	}
+	slices.SortStableFunc(free, func(x, y appointment.Slot) int {
+		return cmp.Compare(x.StartsAt.Sub(near).Abs(), y.StartsAt.Sub(near).Abs())
+	})
+	nearest := make([]appointment.Alternative, min(len(free), offered))
+	for i := range nearest {
+		nearest[i] = appointment.Alternative(free[i])
+	}
+	return offering(e, nearest, zone)
+}

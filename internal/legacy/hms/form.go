@@ -1,0 +1,113 @@
+package hms
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/gofiber/fiber/v2"
+
+	"housecall/internal/errs"
+)
+
+// form is what a page sent. It is read loosely: unknown fields are ignored, a number may come as text and the
+// reverse, null is as if it were not there. What is wrong is collected; see err.
+type form struct {
+	values map[string]any
+	bad    []errs.Field
+}
+
+var errBody = errs.New(errs.BadRequest, "bad_json", "Send one JSON object as the body.")
+
+// read takes the body for a form; none at all is an empty one.
+func read(c *fiber.Ctx) (*form, error) { return parseForm(c.Body()) }
+
+func parseForm(body []byte) (*form, error) {
+	f := &form{}
+	if len(bytes.TrimSpace(body)) == 0 {
+		return f, nil
+	}
+	if !utf8.Valid(body) {
+		return nil, errBody
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.UseNumber()
+	if d.Decode(&f.values) != nil {
+		return nil, errBody
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, errBody
+	}
+	return f, nil
+}
+
+func (f *form) refuse(name, message string) {
+	f.bad = append(f.bad, errs.Field{Path: name, Message: message})
+}
+
+// err is what was wrong, nil if nothing.
+func (f *form) err() error {
+	if len(f.bad) == 0 {
+		return nil
+	}
+	return errs.InvalidFields(f.bad...)
+}
+
+// maybe gives a text, nil where it was not sent.
+func (f *form) maybe(name string) *string {
+	var s string
+	switch v := f.values[name].(type) {
+	case nil:
+		return nil
+	case string:
+		s = v
+	case json.Number:
+		s = v.String()
+	case bool:
+		s = strconv.FormatBool(v)
+	default:
+		f.refuse(name, "must be text")
+		return nil
+	}
+	if strings.ContainsRune(s, 0) {
+		f.refuse(name, "must not contain the character U+0000")
+		return nil
+	}
+	return &s
+}
+
+// text gives a text, "" where it was not sent.
+func (f *form) text(name string) string {
+	if s := f.maybe(name); s != nil {
+		return *s
+	}
+	return ""
+}
+
+// required gives a text that must be there and not blank.
+func (f *form) required(name string) string {
+	before := len(f.bad)
+	s := f.text(name)
+	if strings.TrimSpace(s) == "" && len(f.bad) == before {
+		f.refuse(name, "is required")
+	}
+	return s
+}
+
+// number gives a whole number, nil where none was sent.
+func (f *form) number(name string) *int {
+	s := f.maybe(name)
+	if s == nil || strings.TrimSpace(*s) == "" {
+		return nil
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(*s))
+	if err != nil {
+		f.refuse(name, "must be a whole number")
+		return nil
+	}
+	return &n
+}

@@ -1,0 +1,95 @@
+package hms
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/google/uuid"
+
+	"housecall/internal/appointment"
+	"housecall/internal/auth"
+	"housecall/internal/chat"
+	"housecall/internal/errs"
+)
+
+// messageBody is a message; ID is its place in its conversation.
+type messageBody struct {
+	ID            int64  `json:"id"`
+	AppointmentID string `json:"appointmentId"`
+	SenderID      string `json:"senderId"`
+	ReceiverID    string `json:"receiverId"`
+	Message       string `json:"message"`
+	CreatedAt     string `json:"createdAt"`
+}
+
+// other is the participant who is not the given one.
+func other(a appointment.Appointment, userID string) string {
+	if userID == a.Patient.UserID {
+		return a.Doctor.UserID
+	}
+	return a.Patient.UserID
+}
+
+func messageOf(a appointment.Appointment, e chat.Event) messageBody {
+	return messageBody{
+		ID: e.Seq, AppointmentID: a.PublicID, SenderID: e.Sender, ReceiverID: other(a, e.Sender), Message: e.Text, CreatedAt: moment(e.At),
+	}
+}
+
+func (a api) sendMessage(c *fiber.Ctx, by auth.Actor) error {
+	f, err := read(c)
+	if err != nil {
+		return err
+	}
+	appointmentID, receiver, message := f.required("appointmentId"), f.required("receiverId"), f.required("message")
+	if err := f.err(); err != nil {
+		return err
+	}
+	app, err := a.Chat.Find(c.UserContext(), by, appointmentID)
+	if err != nil {
+		return err
+	}
+	if receiver != other(app, by.UserID) {
+		return errs.InvalidField("receiverId", "must be the other participant of the appointment")
+	}
+	// The older pages send each message once; whoever sends it again means it again.
+	r, err := a.Chat.Send(c.UserContext(), by, app.ID, uuid.New(), message)
+	if errors.Is(err, chat.ErrClosed) {
+		return errs.New(errs.Forbidden, chat.ErrClosed.Code, chat.ErrClosed.Message)
+	}
+	if err != nil {
+		return err
+	}
+	sent := chat.Event{Seq: r.Seq, Sender: by.UserID, Text: message, At: r.At}
+	return answer(c, http.StatusCreated, "Message sent successfully", "chat", messageOf(app, sent))
+}
+
+// getMessages answers with the messages that people wrote, the newest listMost of them at most. What the service notes
+// in a conversation the older pages learn from the appointment.
+func (a api) getMessages(c *fiber.Ctx, by auth.Actor) error {
+	app, err := a.Chat.Find(c.UserContext(), by, c.Params("appointmentId"))
+	if err != nil {
+		return err
+	}
+	found := []messageBody{}
+	before := int64(0)
+	for range listMost / pageSize {
+		page, _, err := a.Chat.History(c.UserContext(), app.ID, -1, before, pageSize)
+		if err != nil {
+			return err
+		}
+		for _, e := range slices.Backward(page) {
+			if e.Kind == chat.KindText {
+				found = append(found, messageOf(app, e))
+			}
+		}
+		if len(page) < pageSize || page[0].Seq == 1 {
+			break
+		}
+		before = page[0].Seq
+	}
+	slices.Reverse(found)
+	return answer(c, http.StatusOK, "Messages fetched successfully", "chat", found)
+}

@@ -1,0 +1,97 @@
+package hms_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func send(appointmentID, receiver, text string) string {
+	return fmt.Sprintf(`{"appointmentId":%q,"receiverId":%q,"message":%q}`, appointmentID, receiver, text)
+}
+
+func TestRoutes_messages(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	admin := w.admin()
+	doctor, stranger := w.doctor(admin, "Dr Cara Lim"), w.doctor(admin, "Dr Dan Roth")
+	patient, other := w.patient("Pia Patient"), w.patient("Ben Okoro")
+	id := w.request(patient, doctor)
+	const path = "/api/auth/sendMessage"
+	w.refused(w.call(patient.token, "POST", path, send(id, doctor.userID, "Too early")), 403, "The conversation is not open")
+	w.ok(doctor.token, "PUT", "/api/doctor/appointments/approve/"+id, fmt.Sprintf(`{"date":%q,"time":"10:30"}`, tomorrow(t)))
+	require.Empty(t, w.ok(patient.token, "GET", "/api/auth/getMessages/"+id, "").list("chat"), "only what people wrote")
+
+	golden(t, "sent", w.ok(patient.token, "POST", path, send(id, doctor.userID, "Hello <b>doctor</b>, it's me")))
+	w.ok(doctor.token, "POST", path, send(id, patient.userID, "Good day"))
+	w.ok(patient.token, "POST", path, send(id, doctor.userID, "Good day"))
+	golden(t, "messages", w.ok(doctor.token, "GET", "/api/auth/getMessages/"+id, ""))
+	require.Equal(t, w.ok(doctor.token, "GET", "/api/auth/getMessages/"+id, "").raw, w.ok(patient.token, "GET", "/api/auth/getMessages/"+id, "").raw)
+
+	for name, c := range map[string]struct {
+		token, body string
+		status      int
+		says        string
+	}{
+		"to himself":       {patient.token, send(id, patient.userID, "x"), 400, "receiverId must be the other participant"},
+		"to another":       {patient.token, send(id, stranger.userID, "x"), 400, "receiverId must be the other participant"},
+		"blank":            {patient.token, send(id, doctor.userID, " \n"), 400, "message is required."},
+		"looks empty":      {patient.token, send(id, doctor.userID, "\u200d"), 400, "A message needs text."},
+		"too long":         {patient.token, send(id, doctor.userID, strings.Repeat("x", 4001)), 400, "A message has at most 4000 characters."},
+		"NUL":              {patient.token, `{"appointmentId":"` + id + `","receiverId":"` + doctor.userID + `","message":"a\u0000"}`, 400, "message must not contain"},
+		"nothing":          {patient.token, `{}`, 400, "appointmentId is required. receiverId is required. message is required."},
+		"another patient":  {other.token, send(id, doctor.userID, "x"), 404, "There is no such appointment."},
+		"another doctor":   {stranger.token, send(id, patient.userID, "x"), 404, "There is no such appointment."},
+		"an administrator": {admin.token, send(id, patient.userID, "x"), 404, "There is no such appointment."},
+		"no appointment":   {patient.token, send("APP0000000000", doctor.userID, "x"), 404, "There is no such appointment."},
+	} {
+		r := w.call(c.token, "POST", path, c.body)
+		require.Equal(t, c.status, r.status, "%s: %s", name, r.raw)
+		w.refused(r, c.status, c.says)
+	}
+	for _, token := range []string{other.token, stranger.token, admin.token} {
+		w.refused(w.call(token, "GET", "/api/auth/getMessages/"+id, ""), 404, "There is no such appointment.")
+	}
+	native := w.call("", "POST", "/api/v1/auth/login", fmt.Sprintf(`{"login":%q,"password":%q}`, patient.email, password))
+	events := w.call("", "GET", "/api/v1/appointments/"+id+"/messages", "", "Authorization", "Bearer "+native.text("accessToken"))
+	last := events.list("items")[len(events.list("items"))-1]
+	require.Equal(t, "Good day", last["text"], "it is the same conversation")
+	require.Equal(t, patient.userID, last["sender"])
+	for _, secret := range []string{"Good day", "it's me"} {
+		require.NotContains(t, w.log.text(), secret)
+	}
+
+	w.exec(`update appointments set status = 'CANCELLED' where public_id = $1`, id)
+	w.refused(w.call(patient.token, "POST", path, send(id, doctor.userID, "Too late")), 403, "The conversation is not open")
+	require.Len(t, w.ok(patient.token, "GET", "/api/auth/getMessages/"+id, "").list("chat"), 3, "to be read it stays")
+}
+
+func TestRoutes_longConversation(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	admin := w.admin()
+	doctor, patient := w.doctor(admin, "Dr Cara Lim"), w.patient("Pia Patient")
+	id := w.booked(patient, doctor, "10:30")
+	room := w.count(`select id from appointments where public_id = $1`, id)
+	head := w.count(`select head_seq from conversations where id = $1`, room)
+	w.exec(`insert into messages (room_id, seq, at, kind, sender_id, client_id, body)
+		select $1, $2 + n, now(), 'text', (select id from users where public_id = $3), gen_random_uuid(), 'Message ' || n from generate_series(1, 450) n`,
+		room, head, patient.userID)
+	w.exec(`update conversations set head_seq = $2 where id = $1`, room, head+450)
+	chat := w.ok(doctor.token, "GET", "/api/auth/getMessages/"+id, "").list("chat")
+	require.Len(t, chat, 450)
+	require.Equal(t, "Message 1", chat[0]["message"])
+	require.Equal(t, "Message 450", chat[449]["message"])
+	require.Equal(t, doctor.userID, chat[0]["receiverId"])
+
+	w.exec(`insert into messages (room_id, seq, at, kind, sender_id, client_id, body)
+		select $1, $2 + n, now(), 'text', (select id from users where public_id = $3), gen_random_uuid(), 'Message ' || n from generate_series(451, 1300) n`,
+		room, head, patient.userID)
+	w.exec(`update conversations set head_seq = $2 where id = $1`, room, head+1300)
+	chat = w.ok(doctor.token, "GET", "/api/auth/getMessages/"+id, "").list("chat")
+	require.Len(t, chat, 1000, "the newest")
+	require.Equal(t, "Message 301", chat[0]["message"])
+	require.Equal(t, "Message 1300", chat[999]["message"])
+}

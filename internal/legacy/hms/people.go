@@ -1,0 +1,130 @@
+package hms
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"housecall/internal/account"
+	"housecall/internal/auth"
+	"housecall/internal/doctor"
+	"housecall/internal/errs"
+	"housecall/internal/patient"
+)
+
+// userBody is a patient or doctor who is signed in, as his own pages show him.
+type userBody struct {
+	UserID    string  `json:"userId"`
+	Name      string  `json:"name"`
+	Email     string  `json:"email"`
+	Role      string  `json:"role"`
+	PhoneNo   *string `json:"phoneNo"`
+	Gender    *string `json:"gender"`
+	Age       *int    `json:"age"`
+	CreatedAt string  `json:"createdAt"`
+}
+
+// adminBody is an administrator, of whom the older API knows only these.
+type adminBody struct {
+	AdminID string `json:"adminId"`
+	Role    string `json:"role"`
+}
+
+// patientBody is a patient as others see him. Beyond the name all is null for whom it does not concern.
+type patientBody struct {
+	UserID  string  `json:"userId"`
+	Name    string  `json:"name"`
+	Email   *string `json:"email"`
+	PhoneNo *string `json:"phoneNo"`
+	Gender  *string `json:"gender"`
+	Age     *int    `json:"age"`
+}
+
+// doctorBody is a doctor; the older pages look for his id under one of three names.
+type doctorBody struct {
+	ID             string  `json:"id"`
+	DoctorID       string  `json:"doctorId"`
+	UserID         string  `json:"userId"`
+	Name           string  `json:"name"`
+	Email          *string `json:"email"`
+	PhoneNo        *string `json:"phoneNo"`
+	Specialization string  `json:"specialization"`
+	Experience     int     `json:"experience"`
+	Qualification  string  `json:"qualification"`
+}
+
+func doctorOf(d doctor.Doctor, email string) doctorBody {
+	return doctorBody{
+		ID: d.UserID, DoctorID: d.UserID, UserID: d.UserID, Name: d.Name, Email: text(email), PhoneNo: text(d.Phone),
+		Specialization: d.Specialization, Experience: d.Experience, Qualification: d.Qualification,
+	}
+}
+
+func patientOf(p patient.Patient, email string, now time.Time) patientBody {
+	return patientBody{
+		UserID: p.UserID, Name: p.Name, Email: text(email), PhoneNo: text(p.Phone), Gender: genderOf(p.Gender), Age: ageOf(p, now),
+	}
+}
+
+func ageOf(p patient.Patient, now time.Time) *int {
+	if years, known := p.Age(now); known {
+		return &years
+	}
+	return nil
+}
+
+// genderOf writes Male for male; unknown is null.
+func genderOf(s string) *string {
+	if s == "" {
+		return nil
+	}
+	s = strings.ToUpper(s[:1]) + s[1:]
+	return &s
+}
+
+// gender reads Male or Female, or the Other that genderOf may have written.
+func (f *form) gender() *string {
+	g := f.maybe("gender")
+	if g == nil {
+		return nil
+	}
+	lower := strings.ToLower(strings.TrimSpace(*g))
+	if !slices.Contains([]string{"", patient.GenderMale, patient.GenderFemale, patient.GenderOther}, lower) {
+		f.refuse("gender", "must be Male or Female")
+		return nil
+	}
+	return &lower
+}
+
+// userOf is the user of an account with what the room of his role keeps about him; an admin has nothing there.
+func (a api) userOf(ctx context.Context, by auth.Actor, u account.User) (any, error) {
+	b := userBody{
+		UserID: u.PublicID, Name: u.Name, Email: u.Email, Role: account.RoleWord(u.Role), CreatedAt: moment(u.CreatedAt),
+	}
+	switch u.Role {
+	case auth.Admin:
+		return adminBody{AdminID: u.PublicID, Role: b.Role}, nil
+	case auth.Doctor:
+		d, err := a.Doctors.Get(ctx, u.PublicID)
+		if err != nil {
+			return nil, err
+		}
+		b.PhoneNo = text(d.Phone)
+	case auth.Patient:
+		p, err := a.Patients.Get(ctx, by, u.PublicID)
+		if errs.KindOf(err) == errs.NotFound {
+			return b, nil // a user who is not registered as a patient yet
+		}
+		if err != nil {
+			return nil, err
+		}
+		b.PhoneNo, b.Gender, b.Age = text(p.Phone), genderOf(p.Gender), ageOf(p, a.Now())
+	}
+	return b, nil
+}
+
+// actorOf is the user acting for himself, while he signs in or registers.
+func actorOf(u account.User) auth.Actor {
+	return auth.Actor{ID: u.ID, UserID: u.PublicID, Name: u.Name, Role: u.Role, MustChangePassword: u.MustChangePassword}
+}

@@ -1,0 +1,309 @@
+package hms_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"housecall/internal/app"
+	"housecall/internal/config"
+	"housecall/internal/pgtest"
+	"housecall/internal/postgres"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	pgtest.Main(m)
+}
+
+const (
+	patience = time.Minute
+	password = "a-rather-long-passphrase-7"
+	zone     = "Europe/Berlin"
+	origin   = "https://older.clinic.test"
+)
+
+// world is a whole instance on a database and a Redis of its own, and an old client.
+type world struct {
+	t    *testing.T
+	cfg  config.Config
+	url  string
+	http *http.Client
+	pool *postgres.Pool
+	log  *logBook
+
+	people int
+}
+
+func newWorld(t *testing.T, change ...func(*config.Config)) *world {
+	t.Helper()
+	dsn := pgtest.DSN(t)
+	w := &world{t: t, cfg: config.Default(), http: &http.Client{Transport: &http.Transport{}}, log: &logBook{}}
+	w.cfg.Addr, w.cfg.MetricsAddr, w.cfg.PublicURL = "127.0.0.1:0", "", "http://clinic.test"
+	w.cfg.DatabaseURL, w.cfg.RedisURL = config.Secret(dsn), config.Secret(pgtest.Redis(t).URL())
+	w.cfg.TokenSecrets = []config.Secret{config.Secret(rand.Text() + rand.Text())}
+	w.cfg.AllowedOrigins = []string{origin}
+	w.cfg.ClinicZone, w.cfg.ClinicHours = zone, "00:00-24:00"
+	w.cfg.BookingHorizon = 2 * 366 * 24 * time.Hour // there is a day of summer time in it
+	w.cfg.RequestTimeout = patience
+	w.cfg.MaxOpenRequests = 1000
+	for _, f := range change {
+		f(&w.cfg)
+	}
+	require.NoError(t, w.cfg.Validate())
+	pool, err := postgres.Open(context.Background(), postgres.Options{DSN: dsn, MaxConns: 2})
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	w.pool = pool
+	a, err := app.New(w.cfg, zerolog.New(w.log))
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	require.NoError(t, a.Start(ctx))
+	t.Cleanup(func() {
+		w.http.CloseIdleConnections()
+		assert.NoError(t, a.Stop())
+	})
+	w.url = "http://" + a.Addr()
+	return w
+}
+
+// reply is what came back.
+type reply struct {
+	status int
+	header http.Header
+	raw    []byte
+	body   map[string]any
+}
+
+// message is the text that an old page shows.
+func (r reply) message() string { s, _ := r.body["message"].(string); return s }
+
+// get gives a member of the body by its dotted path.
+func (r reply) get(path string) any {
+	var v any = r.body
+	for key := range strings.SplitSeq(path, ".") {
+		m, ok := v.(map[string]any)
+		if !ok {
+			return nil
+		}
+		v = m[key]
+	}
+	return v
+}
+
+func (r reply) text(path string) string { s, _ := r.get(path).(string); return s }
+
+// list gives a list of the body.
+func (r reply) list(name string) []map[string]any {
+	items, ok := r.body[name].([]any)
+	if !ok {
+		return nil
+	}
+	out := make([]map[string]any, len(items))
+	for i, item := range items {
+		out[i], _ = item.(map[string]any)
+	}
+	return out
+}
+
+// call sends what an old page would: body is JSON as it is, the token goes into its header.
+func (w *world) call(token, method, path, body string, header ...string) reply {
+	w.t.Helper()
+	req, err := http.NewRequestWithContext(context.Background(), method, w.url+path, strings.NewReader(body))
+	require.NoError(w.t, err)
+	req.Header.Set("Content-Type", "application/json")
+	if token != "" {
+		req.Header.Set("auth-token", token)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	res, err := w.http.Do(req)
+	require.NoError(w.t, err)
+	defer res.Body.Close()
+	r := reply{status: res.StatusCode, header: res.Header}
+	r.raw, err = io.ReadAll(res.Body)
+	require.NoError(w.t, err)
+	_ = json.Unmarshal(r.raw, &r.body) // not all answers are JSON
+	return r
+}
+
+// ok is call for what must succeed.
+func (w *world) ok(token, method, path, body string) reply {
+	w.t.Helper()
+	r := w.call(token, method, path, body)
+	require.Less(w.t, r.status, 300, "%s %s: %s", method, path, r.raw)
+	require.NotEmpty(w.t, r.message(), "%s %s: every answer has a message", method, path)
+	return r
+}
+
+// refused requires the one shape of a refusal.
+func (w *world) refused(r reply, status int, says string) {
+	w.t.Helper()
+	require.Equal(w.t, status, r.status, "%s", r.raw)
+	require.Contains(w.t, r.message(), says)
+	require.Len(w.t, r.body, 1, "a message and nothing else: %s", r.raw)
+	require.Contains(w.t, r.header.Get("Content-Type"), "application/json")
+}
+
+// person is somebody who is signed in.
+type person struct {
+	userID, email, token string
+}
+
+func (w *world) email() string {
+	w.people++
+	return fmt.Sprintf("person-%d@older.test", w.people)
+}
+
+// patient registers and signs in.
+func (w *world) patient(name string) person {
+	w.t.Helper()
+	email := w.email()
+	w.ok("", "POST", "/api/auth/register/patient", fmt.Sprintf(
+		`{"name":%q,"email":%q,"password":%q,"phoneNo":"9841000000","gender":"Female","age":"34"}`, name, email, password))
+	return w.signIn(email, password)
+}
+
+func (w *world) signIn(email, secret string) person {
+	w.t.Helper()
+	r := w.ok("", "POST", "/api/auth/login", fmt.Sprintf(`{"userId":%q,"password":%q}`, email, secret))
+	id := r.text("user.userId")
+	if id == "" {
+		id = r.text("user.adminId")
+	}
+	return person{userID: id, email: email, token: r.text("token")}
+}
+
+func (w *world) admin() person {
+	w.t.Helper()
+	email := w.email()
+	_, err := app.CreateAdmin(context.Background(), w.cfg, "Eve Admin", email, password)
+	require.NoError(w.t, err)
+	return w.signIn(email, password)
+}
+
+// doctor is created by an admin, and has chosen a password.
+func (w *world) doctor(admin person, name string) person {
+	w.t.Helper()
+	email := w.email()
+	r := w.ok(admin.token, "POST", "/api/admin/doctor/create", fmt.Sprintf(
+		`{"name":%q,"email":%q,"specialization":"Cardiology","experience":7,"qualification":"MD","phoneNo":9841111111}`, name, email))
+	d := w.signIn(email, r.text("plainPassword"))
+	w.ok(d.token, "PUT", "/api/auth/updatePassword", fmt.Sprintf(`{"newPassword":%q}`, password))
+	return d
+}
+
+// request is a patient's request to a doctor; it gives its id.
+func (w *world) request(p, d person) string {
+	w.t.Helper()
+	r := w.ok(p.token, "POST", "/api/patient/request/appointment", fmt.Sprintf(`{"doctorId":%q}`, d.userID))
+	return r.text("appointment.appointmentId")
+}
+
+// tomorrow is a day on which nothing stands in the way of an appointment.
+func tomorrow(t *testing.T) string {
+	t.Helper()
+	loc, err := time.LoadLocation(zone)
+	require.NoError(t, err)
+	return time.Now().In(loc).AddDate(0, 0, 1).Format(time.DateOnly)
+}
+
+// booked is an appointment that takes place tomorrow, each at another hour.
+func (w *world) booked(p, d person, clock string) string {
+	w.t.Helper()
+	id := w.request(p, d)
+	w.ok(d.token, "PUT", "/api/doctor/appointments/approve/"+id, fmt.Sprintf(`{"date":%q,"time":%q}`, tomorrow(w.t), clock))
+	return id
+}
+
+func (w *world) count(sql string, args ...any) (n int) {
+	w.t.Helper()
+	require.NoError(w.t, w.pool.QueryRow(context.Background(), sql, args...).Scan(&n))
+	return n
+}
+
+func (w *world) exec(sql string, args ...any) {
+	w.t.Helper()
+	_, err := w.pool.Exec(context.Background(), sql, args...)
+	require.NoError(w.t, err)
+}
+
+var (
+	volatileIDs    = regexp.MustCompile(`"(PAT|DOC|ADM|APP)[0-9A-Z]{10}"`)
+	volatileTimes  = regexp.MustCompile(`"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"`)
+	volatileDates  = regexp.MustCompile(`"date": "\d{4}-\d\d-\d\d"`)
+	volatileSecret = regexp.MustCompile(`("(?:token|plainPassword)": )"[^"]+"`)
+)
+
+// golden compares an answer, without what differs each time, with testdata/name.txt, under its status.
+func golden(t *testing.T, name string, r reply) {
+	t.Helper()
+	var b bytes.Buffer
+	require.NoError(t, json.Indent(&b, r.raw, "", "  "), "%s", r.raw)
+	s := volatileIDs.ReplaceAllString(b.String(), `"${1}0000000000"`)
+	s = volatileTimes.ReplaceAllString(s, `"time"`)
+	s = volatileDates.ReplaceAllString(s, `"date": "date"`)
+	s = fmt.Sprintf("%d\n%s\n", r.status, volatileSecret.ReplaceAllString(s, `${1}"secret"`))
+	file := filepath.Join("testdata", name+".txt")
+	if *update {
+		require.NoError(t, os.MkdirAll("testdata", 0o755))
+		require.NoError(t, os.WriteFile(file, []byte(s), 0o600))
+	}
+	want, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, string(want), s)
+}
+
+// logBook keeps what the instance logs.
+type logBook struct {
+	mu  sync.Mutex // guards buf
+	buf bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (l *logBook) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(b)
+}
+
+func (l *logBook) text() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+// status is call for other goroutines than the test's own: 0 where there was no answer.
+func (w *world) status(token, method, path, body string) int {
+	req, err := http.NewRequestWithContext(context.Background(), method, w.url+path, strings.NewReader(body))
+	if err != nil {
+		return 0
+	}
+	req.Header.Set("auth-token", token)
+	res, err := w.http.Do(req)
+	if err != nil {
+		return 0
+	}
+	defer res.Body.Close()
+	return res.StatusCode
+}

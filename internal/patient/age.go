@@ -1,0 +1,60 @@
+package patient
+
+import (
+	"time"
+
+	"housecall/internal/errs"
+)
+
+// MaxAge bounds an age that somebody states, in years.
+const MaxAge = 130
+
+// StatedAge is how old somebody said he was, and on which day: all that is known of who told no date of birth. A date
+// of birth is never made up from it.
+type StatedAge struct {
+	Years int
+	On    time.Time // midnight UTC of the day; zero: today, when it is stored
+}
+
+// Age gives how old the patient is on a day, in whole years: by his date of birth, else by what he stated, which may
+// be a year behind. known is false where he told neither.
+func (p Patient) Age(on time.Time) (years int, known bool) { return p.details().age(on) }
+
+func (d Details) age(on time.Time) (years int, known bool) {
+	switch {
+	case d.DateOfBirth != nil:
+		return max(0, wholeYears(*d.DateOfBirth, on)), true
+	case d.StatedAge != nil:
+		return d.StatedAge.Years + max(0, wholeYears(d.StatedAge.On, on)), true
+	}
+	return 0, false
+}
+
+// wholeYears counts the anniversaries of a day up to another. That of 29 February is 1 March in other years.
+func wholeYears(from, to time.Time) int {
+	from, to = dayOf(from), dayOf(to)
+	years := to.Year() - from.Year()
+	if from.AddDate(years, 0, 0).After(to) {
+		years--
+	}
+	return years
+}
+
+func dayOf(t time.Time) time.Time {
+	y, m, d := t.UTC().Date()
+	return time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
+}
+
+// stateAge puts a stated age into the details, as of today. One that says what is known already changes nothing; one
+// that contradicts a date of birth is refused.
+func (d Details) stateAge(years int, today time.Time) (Details, error) {
+	known, ok := d.age(today)
+	switch {
+	case ok && known == years:
+		return d, nil
+	case d.DateOfBirth != nil:
+		return d, errs.InvalidField("body.age", "does not agree with your date of birth, which is what counts")
+	}
+	d.StatedAge = &StatedAge{Years: years, On: dayOf(today)}
+	return d, nil
+}
