@@ -37,10 +37,28 @@ func (s *Service) User(ctx context.Context, publicID string) (User, error) {
 // ByID gives one account by its inner key, which only the older PMS API shows. It checks no rights.
 func (s *Service) ByID(ctx context.Context, id int64) (User, error) { return userByID(ctx, s.pool, id) }
 
+// Leave says what becomes of the appointments ahead of a doctor who is one no more: they are cancelled, or handed over to
+// another doctor (a public id). The zero value lets him go only if he has none.
+type Leave struct {
+	CancelAppointments bool
+	HandOverTo         string
+}
+
+// check refuses both at once.
+func (l Leave) check() error {
+	if l.CancelAppointments && l.HandOverTo != "" {
+		return errs.InvalidField("body.handOverTo", "cannot stand beside cancelAppointments")
+	}
+	return nil
+}
+
 // SetRole makes a user a patient, a doctor or an administrator, and ends his sessions. A doctor who stops being one
-// must have no appointments ahead of him, unless they may be cancelled. Nobody changes his own role
+// must have no appointments ahead of him, unless l says what becomes of them. Nobody changes his own role
 // (ErrOwnAccount), and there is always an administrator left (ErrLastAdmin).
-func (s *Service) SetRole(ctx context.Context, by auth.Actor, publicID string, role auth.Role, cancelAppointments bool) (u User, err error) {
+func (s *Service) SetRole(ctx context.Context, by auth.Actor, publicID string, role auth.Role, l Leave) (u User, err error) {
+	if err := l.check(); err != nil {
+		return User{}, err
+	}
 	if !role.Valid() {
 		return User{}, errs.InvalidField("body.role", "must be PATIENT, DOCTOR or ADMIN")
 	}
@@ -64,14 +82,17 @@ func (s *Service) SetRole(ctx context.Context, by auth.Actor, publicID string, r
 		if err := record(ctx, tx, by, "user.role", u, map[string]any{"from": before.Role, "to": role}); err != nil {
 			return err
 		}
-		return s.release(ctx, tx, by, before, cancelAppointments)
+		return s.release(ctx, tx, by, before, l)
 	})
 	return u, err
 }
 
 // Disable keeps a user out and ends his sessions; nothing of his is deleted. The rules are SetRole's. One who is
 // disabled already stays so.
-func (s *Service) Disable(ctx context.Context, by auth.Actor, publicID string, cancelAppointments bool) (u User, err error) {
+func (s *Service) Disable(ctx context.Context, by auth.Actor, publicID string, l Leave) (u User, err error) {
+	if err := l.check(); err != nil {
+		return User{}, err
+	}
 	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
 		if u, err = lockTarget(ctx, tx, by, publicID); err != nil || u.DisabledAt != nil {
 			return err
@@ -86,7 +107,7 @@ func (s *Service) Disable(ctx context.Context, by auth.Actor, publicID string, c
 		if err := record(ctx, tx, by, "user.disable", u, nil); err != nil {
 			return err
 		}
-		return s.release(ctx, tx, by, u, cancelAppointments)
+		return s.release(ctx, tx, by, u, l)
 	})
 	return u, err
 }
@@ -139,9 +160,9 @@ func (s *Service) endAll(ctx context.Context, tx *postgres.Tx, u User, reason En
 }
 
 // release deals with the appointments of one who was a doctor. It comes last: it locks rooms of the chat.
-func (s *Service) release(ctx context.Context, tx *postgres.Tx, by auth.Actor, was User, cancelAppointments bool) error {
+func (s *Service) release(ctx context.Context, tx *postgres.Tx, by auth.Actor, was User, l Leave) error {
 	if was.Role != auth.Doctor {
 		return nil
 	}
-	return s.ports.Doctors.Release(ctx, tx, was.ID, by, cancelAppointments)
+	return s.ports.Doctors.Release(ctx, tx, was.ID, by, l.CancelAppointments, l.HandOverTo)
 }

@@ -48,7 +48,7 @@ func TestService_SetRole_MakesRegistryEntry(t *testing.T) {
 	h := newHouse(t)
 	by := h.actor(h.token(h.user(auth.Admin, "a@example.org")))
 	other := h.user(auth.Admin, "b@example.org")
-	_, err := h.svc.SetRole(t.Context(), by, other.PublicID, auth.Patient, false)
+	_, err := h.svc.SetRole(t.Context(), by, other.PublicID, auth.Patient, Leave{})
 	require.NoError(t, err)
 	type row struct{ UserID int64 }
 	_, err = one[row](t.Context(), h.pool, "entry", `select user_id from patients where user_id = $1`, other.ID)
@@ -103,9 +103,9 @@ func TestService_OwnAccount(t *testing.T) {
 		require.Equal(t, 403, a.status)
 		require.Equal(t, "own_account", a.text("code"))
 	}
-	_, err := h.svc.SetRole(t.Context(), auth.System, u.PublicID, auth.Patient, false)
+	_, err := h.svc.SetRole(t.Context(), auth.System, u.PublicID, auth.Patient, Leave{})
 	require.ErrorIs(t, err, ErrLastAdmin)
-	_, err = h.svc.Disable(t.Context(), auth.System, u.PublicID, false)
+	_, err = h.svc.Disable(t.Context(), auth.System, u.PublicID, Leave{})
 	require.ErrorIs(t, err, ErrLastAdmin)
 }
 
@@ -123,9 +123,9 @@ func TestService_LastAdmin_Contended(t *testing.T) {
 	together(n, func(i int) {
 		victim := admins[(i+1)%n].PublicID
 		if i%2 == 0 {
-			_, failures[i] = h.svc.SetRole(t.Context(), actors[i], victim, auth.Patient, false)
+			_, failures[i] = h.svc.SetRole(t.Context(), actors[i], victim, auth.Patient, Leave{})
 		} else {
-			_, failures[i] = h.svc.Disable(t.Context(), actors[i], victim, false)
+			_, failures[i] = h.svc.Disable(t.Context(), actors[i], victim, Leave{})
 		}
 	})
 	done := 0
@@ -155,7 +155,7 @@ func TestService_SignInWhileDisabled_Contended(t *testing.T) {
 	failures := make([]error, 12)
 	together(len(failures), func(i int) {
 		if i == 0 {
-			_, failures[i] = h.svc.Disable(t.Context(), by, u.PublicID, false)
+			_, failures[i] = h.svc.Disable(t.Context(), by, u.PublicID, Leave{})
 			return
 		}
 		_, failures[i] = h.svc.open(t.Context(), c, here)

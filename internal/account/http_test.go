@@ -217,7 +217,7 @@ func TestRoutes_Users_FilterAndPages(t *testing.T) {
 	}
 	h.user(auth.Doctor, "a_b%c@example.org")
 	out := h.user(auth.Patient, "out@example.org")
-	_, err := h.svc.Disable(t.Context(), h.actor(token), out.PublicID, false)
+	_, err := h.svc.Disable(t.Context(), h.actor(token), out.PublicID, Leave{})
 	require.NoError(t, err)
 
 	count := func(query string) int {

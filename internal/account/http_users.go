@@ -53,11 +53,13 @@ type roleInput struct {
 	Body struct {
 		Role               auth.Role `json:"role" enum:"PATIENT,DOCTOR,ADMIN"`
 		CancelAppointments bool      `json:"cancelAppointments,omitempty" doc:"Cancel the future appointments of one who is a doctor no more"`
+		HandOverTo         string    `json:"handOverTo,omitempty" maxLength:"20" doc:"Or hand them over to this doctor, at the same times"`
 	}
 }
 
 type disableBody struct {
-	CancelAppointments bool `json:"cancelAppointments,omitempty" doc:"Cancel a doctor's future appointments"`
+	CancelAppointments bool   `json:"cancelAppointments,omitempty" doc:"Cancel a doctor's future appointments"`
+	HandOverTo         string `json:"handOverTo,omitempty" maxLength:"20" doc:"Or hand them over to this doctor, at the same times"`
 }
 
 type disableInput struct {
@@ -94,7 +96,8 @@ func userRoutes(s *httpd.Server, svc *Service) {
 		Description: "Ends the user's sessions. Nobody changes his own role, and an administrator always remains.",
 		Access:      admin, Errors: []int{http.StatusNotFound, http.StatusConflict},
 	}, func(ctx context.Context, in *roleInput) (*userOutput, error) {
-		u, err := svc.SetRole(ctx, httpd.Actor(ctx), in.ID, in.Body.Role, in.Body.CancelAppointments)
+		u, err := svc.SetRole(ctx, httpd.Actor(ctx), in.ID, in.Body.Role,
+			Leave{CancelAppointments: in.Body.CancelAppointments, HandOverTo: in.Body.HandOverTo})
 		return userFrom(u), err
 	})
 	httpd.Register(s, httpd.Route{
@@ -114,10 +117,14 @@ func disableRoutes(s *httpd.Server, svc *Service) {
 	admin := httpd.Only(auth.Admin)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/users/{id}/disable", Tag: usersTag, Summary: "Keep a user out",
-		Description: "Ends the user's sessions. A doctor's future appointments must be cancelled along, or first.",
+		Description: "Ends the user's sessions. A doctor's future appointments must be cancelled or handed over along, or first.",
 		Access:      admin, Errors: []int{http.StatusNotFound, http.StatusConflict},
 	}, func(ctx context.Context, in *disableInput) (*userOutput, error) {
-		u, err := svc.Disable(ctx, httpd.Actor(ctx), in.ID, in.Body != nil && in.Body.CancelAppointments)
+		var l Leave
+		if in.Body != nil {
+			l = Leave{CancelAppointments: in.Body.CancelAppointments, HandOverTo: in.Body.HandOverTo}
+		}
+		u, err := svc.Disable(ctx, httpd.Actor(ctx), in.ID, l)
 		return userFrom(u), err
 	})
 	httpd.Register(s, httpd.Route{

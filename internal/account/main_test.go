@@ -309,7 +309,7 @@ type busyDoctors struct {
 	released []int64
 }
 
-func (d *busyDoctors) Release(_ context.Context, _ *postgres.Tx, doctorID int64, _ auth.Actor, cancel bool) error {
+func (d *busyDoctors) Release(_ context.Context, _ *postgres.Tx, doctorID int64, _ auth.Actor, cancel bool, _ string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.busy[doctorID] && !cancel {

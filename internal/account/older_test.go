@@ -119,11 +119,11 @@ func TestService_AuthenticateOlder_SessionEnds(t *testing.T) {
 	for name, end := range map[string]func(u User, a auth.Actor) error{
 		"logout": func(_ User, a auth.Actor) error { return h.svc.Logout(t.Context(), a) },
 		"role": func(u User, _ auth.Actor) error {
-			_, err := h.svc.SetRole(t.Context(), admin, u.PublicID, auth.Doctor, false)
+			_, err := h.svc.SetRole(t.Context(), admin, u.PublicID, auth.Doctor, Leave{})
 			return err
 		},
 		"disabled": func(u User, _ auth.Actor) error {
-			_, err := h.svc.Disable(t.Context(), admin, u.PublicID, false)
+			_, err := h.svc.Disable(t.Context(), admin, u.PublicID, Leave{})
 			return err
 		},
 		"password": func(u User, _ auth.Actor) error {

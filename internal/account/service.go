@@ -31,8 +31,9 @@ type Profiles interface {
 // Doctors knows what a doctor still has to do.
 type Doctors interface {
 	// Release lets a doctor go: it refuses with 409 future_appointments while he has live ones, unless they may
-	// be cancelled, which it then does, with notice. It is called last in its transaction.
-	Release(ctx context.Context, tx *postgres.Tx, doctorID int64, by auth.Actor, cancelAppointments bool) error
+	// be cancelled or handed over to a doctor (a public id, "" for nobody), which it then does, with notice. It is called
+	// last in its transaction.
+	Release(ctx context.Context, tx *postgres.Tx, doctorID int64, by auth.Actor, cancelAppointments bool, handOverTo string) error
 }
 
 // Mail writes to people about their accounts. Each method only arranges for the mail, in the transaction that causes

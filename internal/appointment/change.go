@@ -2,7 +2,6 @@ package appointment
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"housecall/internal/audit"
@@ -76,15 +75,8 @@ func (s *Service) keep(ctx context.Context, tx *postgres.Tx, publicID string, c 
 	if err != nil {
 		return Appointment{}, err
 	}
-	keys := []int64{seen.Doctor.ID}
-	if c.successor.ID != 0 {
-		keys = append(keys, c.successor.ID)
-	}
-	slices.Sort(keys)
-	for _, id := range slices.Compact(keys) {
-		if err := s.doctors.Lock(ctx, tx, id); err != nil {
-			return Appointment{}, err
-		}
+	if err := s.lockAll(ctx, tx, seen.Doctor.ID, c.successor.ID); err != nil {
+		return Appointment{}, err
 	}
 	a, err := locked(ctx, tx, publicID)
 	if err == nil && a.Doctor.ID != seen.Doctor.ID {

@@ -26,7 +26,7 @@ func (w *world) disable(ctx context.Context, d auth.Actor, cancelAppointments bo
 		if _, err := tx.Exec(ctx, `update users set disabled_at = now() where id = $1`, d.ID); err != nil {
 			return err
 		}
-		return w.svc.Release(ctx, tx, d.ID, w.admin, cancelAppointments)
+		return w.svc.Release(ctx, tx, d.ID, w.admin, cancelAppointments, "")
 	})
 }
 
@@ -65,7 +65,7 @@ func TestService_History_afterRoleChanges(t *testing.T) {
 	w.exec(`update users set role = 'DOCTOR' where id = $1`, w.doctor.ID)
 	b := w.book(w.patient, nil)
 	require.NoError(t, w.pool.InTx(ctx, func(tx *postgres.Tx) error {
-		return w.svc.Release(ctx, tx, w.doctor.ID, auth.System, true)
+		return w.svc.Release(ctx, tx, w.doctor.ID, auth.System, true, "")
 	}))
 	steps, _, err = w.svc.History(ctx, w.patient, b.PublicID, 1, 10)
 	require.NoError(t, err)
@@ -137,6 +137,35 @@ func TestService_Release(t *testing.T) {
 	require.NoError(t, w.disable(ctx, w.patient, false), "one who never was a doctor has nothing to settle")
 }
 
+// A doctor who leaves can leave his appointments to another, all or none of them.
+func TestService_Release_handsOver(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := context.Background()
+	booked, untimed := w.booked(w.patient, at(10, 30)), w.book(w.other, nil)
+	leave := func(to string) error {
+		return w.pool.InTx(ctx, func(tx *postgres.Tx) error {
+			return w.svc.Release(ctx, tx, w.doctor.ID, w.admin, false, to)
+		})
+	}
+	for _, to := range []string{w.doctor.UserID, w.patient.UserID, "DOCNOBODY"} {
+		require.Equal(t, "invalid", errs.CodeOf(leave(to)), to)
+	}
+	busy, err := w.svc.Book(ctx, w.other, appointment.Booking{Doctor: w.stranger.UserID, StartsAt: ptr(at(10, 30)), Reason: "Rash"})
+	require.NoError(t, err)
+	require.Equal(t, "slot_taken", errs.CodeOf(leave(w.stranger.UserID)))
+	require.Equal(t, 2, w.count(`select count(*) from appointments where doctor_id = $1`, w.doctor.ID), "none")
+	_, err = w.svc.Cancel(ctx, w.other, busy.PublicID, appointment.Ending{})
+	require.NoError(t, err)
+	require.NoError(t, leave(w.stranger.UserID))
+	for a, status := range map[appointment.Appointment]appointment.Status{booked: appointment.Booked, untimed: appointment.Pending} {
+		got, err := w.svc.Find(ctx, w.stranger, a.PublicID)
+		require.NoError(t, err)
+		require.Equal(t, status, got.Status)
+		require.Contains(t, w.events(a)[len(w.events(a))-1], "handed over to another doctor, Dr Dan Roth.")
+	}
+}
+
 // Where nobody can answer any more, nobody is offered to write.
 func TestService_Release_closesConversations(t *testing.T) {
 	t.Parallel()
@@ -204,7 +233,7 @@ func TestService_Release_locksRoomsInOrder(t *testing.T) {
 	noted := &inOrder{Log: chat.NewLog()}
 	svc := w.over(w.pool, noted)
 	require.NoError(t, w.pool.InTx(ctx, func(tx *postgres.Tx) error {
-		return svc.Release(ctx, tx, w.doctor.ID, w.admin, true)
+		return svc.Release(ctx, tx, w.doctor.ID, w.admin, true, "")
 	}))
 	require.Equal(t, all, noted.rooms)
 }
@@ -218,7 +247,7 @@ func TestService_Release_readsTheRulesOnce(t *testing.T) {
 	}
 	svc, pool, statements := w.counted()
 	require.NoError(t, pool.InTx(ctx, func(tx *postgres.Tx) error {
-		return svc.Release(ctx, tx, w.doctor.ID, w.admin, true)
+		return svc.Release(ctx, tx, w.doctor.ID, w.admin, true, "")
 	}))
 	require.Equal(t, int64(1), statements.rules.Load())
 	require.Equal(t, 4, w.count(`select count(*) from appointments where status = 'CANCELLED'`))

@@ -46,6 +46,9 @@ func (s *Service) Wait(ctx context.Context, actor auth.Actor, doctorID string, f
 	if err != nil {
 		return Waiting{}, err
 	}
+	if _, err := s.patients.Resolve(ctx, s.pool, actor.UserID); err != nil {
+		return Waiting{}, err // he has no entry in the registry yet
+	}
 	rules, err := s.rules(ctx, s.pool, d.ID)
 	if err != nil {
 		return Waiting{}, err

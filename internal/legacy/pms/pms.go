@@ -26,7 +26,7 @@ type Accounts interface {
 	AuthenticateOlder(ctx context.Context, token string, api auth.Audience) (auth.Actor, error)
 	// ByID finds the user of a number.
 	ByID(ctx context.Context, id int64) (account.User, error)
-	SetRole(ctx context.Context, by auth.Actor, publicID string, role auth.Role, cancelAppointments bool) (account.User, error)
+	SetRole(ctx context.Context, by auth.Actor, publicID string, role auth.Role, l account.Leave) (account.User, error)
 }
 
 // Patients is what it needs of the registry.

@@ -88,6 +88,6 @@ func (a api) updateRole(ctx context.Context, c call) (reply, error) {
 		return reply{}, err
 	}
 	role, _ := account.RoleOfNumber(int(number))
-	_, err = a.Accounts.SetRole(ctx, c.actor, u.PublicID, role, false)
+	_, err = a.Accounts.SetRole(ctx, c.actor, u.PublicID, role, account.Leave{})
 	return reply{message: "User role updated successfully"}, err
 }
