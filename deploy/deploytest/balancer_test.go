@@ -220,6 +220,43 @@ func TestBalancer_OwnAnswers(t *testing.T) {
 	require.Equal(t, "its own words", ask(t, http.MethodGet, alive.url+"/api/v1/me", nil, nil).body, "an instance's 503 is passed on")
 }
 
+// Under /web what nginx says itself is in the envelope of the older PMS API.
+func TestBalancer_OwnAnswers_Web(t *testing.T) {
+	t.Parallel()
+	one := startStandIn(t, status(http.StatusOK))
+	dead := startBalancer(t, freeAddress(t), freeAddress(t))
+	alive := startBalancer(t, one.address, one.address)
+	broken := startStandIn(t, cutOff)
+	breaking := startBalancer(t, broken.address, broken.address)
+	for name, c := range map[string]struct {
+		method, url, body string
+		status            int
+		retryAfter        string
+	}{
+		"no instance":  {http.MethodGet, dead.url + "/web/patient/list", "", 503, "1"},
+		"POST cut off": {http.MethodPost, breaking.url + "/web/appointment/book", "{}", 502, ""},
+		"too large":    {http.MethodPut, alive.url + "/web/appointment/edit", strings.Repeat("x", 3<<20), 413, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := ask(t, c.method, c.url, strings.NewReader(c.body), nil)
+			require.Equal(t, c.status, got.status, got.body)
+			require.Equal(t, "application/json; charset=utf-8", got.header.Get("Content-Type"))
+			require.Equal(t, c.retryAfter, got.header.Get("Retry-After"))
+			var envelope struct {
+				Success *bool
+				Message string
+				Data    map[string]any
+			}
+			require.NoError(t, json.Unmarshal([]byte(got.body), &envelope), got.body)
+			require.False(t, *envelope.Success)
+			require.NotEmpty(t, envelope.Message)
+			require.NotNil(t, envelope.Data)
+		})
+	}
+	require.Equal(t, http.StatusOK, ask(t, http.MethodPost, alive.url+"/web/user/login", strings.NewReader("{}"), nil).status)
+}
+
 // A reload must not end a socket, nor may traffic go to an instance that is marked down.
 func TestBalancer_Reload(t *testing.T) {
 	t.Parallel()

@@ -290,6 +290,13 @@ func (rowProfiles) CreatePatient(ctx context.Context, tx *postgres.Tx, userID in
 	return err
 }
 
+func (rowProfiles) KeepSignup(ctx context.Context, tx *postgres.Tx, userID int64, d PatientDetails) error {
+	_, err := tx.Exec(ctx, `
+		insert into patient_signups (user_id, phone, gender, date_of_birth, address) values ($1, $2, $3, $4, $5)`,
+		userID, d.Phone, d.Gender, d.DateOfBirth, d.Address)
+	return err
+}
+
 func (rowProfiles) CreateDoctor(ctx context.Context, tx *postgres.Tx, userID int64) error {
 	_, err := tx.Exec(ctx, `insert into doctors (user_id) values ($1) on conflict (user_id) do nothing`, userID)
 	return err

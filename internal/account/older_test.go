@@ -177,3 +177,23 @@ func TestRoleNumber(t *testing.T) {
 		require.False(t, ok)
 	}
 }
+
+func TestService_Register_Unregistered(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	u, err := h.svc.Register(t.Context(), Registration{
+		Name: "Ann Other", Email: "ann@example.org", Password: testPassword, Details: PatientDetails{Address: "Lane 1"}, Unregistered: true,
+	}, here)
+	require.NoError(t, err)
+	require.Equal(t, auth.Patient, u.Role)
+	got, err := h.svc.ByID(t.Context(), u.ID)
+	require.NoError(t, err)
+	require.Equal(t, u, got)
+	var address string
+	require.NoError(t, h.pool.QueryRow(t.Context(), `
+		select s.address from patient_signups s left join patients p using (user_id) where s.user_id = $1 and p.user_id is null`, u.ID).Scan(&address))
+	require.Equal(t, "Lane 1", address)
+	require.Equal(t, []string{"user.register"}, h.audited(u.PublicID))
+	_, err = h.svc.ByID(t.Context(), u.ID+1)
+	require.Equal(t, errs.NotFound, errs.KindOf(err))
+}

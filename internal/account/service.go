@@ -22,6 +22,8 @@ import (
 type Profiles interface {
 	// CreatePatient makes a user's entry in the patient registry.
 	CreatePatient(ctx context.Context, tx *postgres.Tx, userID int64, d PatientDetails) error
+	// KeepSignup keeps what a new user tells of himself until somebody of the clinic makes his entry.
+	KeepSignup(ctx context.Context, tx *postgres.Tx, userID int64, d PatientDetails) error
 	// CreateDoctor makes a user's doctor profile, still empty.
 	CreateDoctor(ctx context.Context, tx *postgres.Tx, userID int64) error
 }
@@ -102,10 +104,12 @@ func (s *Service) Connect(p Ports) { s.ports = p }
 type Registration struct {
 	Name, Email, Password string
 	Details               PatientDetails
+	// Unregistered leaves the entry in the registry to the clinic, as the older PMS API has it.
+	Unregistered bool
 }
 
-// Register makes an account for a patient, with his entry in the registry, and has him verify his address by mail.
-// ErrEmailTaken where there is one; 429 after too many from the client's address.
+// Register makes an account for a patient, with his entry in the registry unless that is left to the clinic, and has him
+// verify his address by mail. ErrEmailTaken where there is one; 429 after too many from the client's address.
 func (s *Service) Register(ctx context.Context, r Registration, client httpd.Client) (User, error) {
 	u, err := newUser(r.Name, r.Email, auth.Patient)
 	if err != nil {
@@ -126,7 +130,11 @@ func (s *Service) Register(ctx context.Context, r Registration, client httpd.Cli
 		if err != nil {
 			return err
 		}
-		if err := s.ports.Profiles.CreatePatient(ctx, tx, made.ID, r.Details); err != nil {
+		enter := s.ports.Profiles.CreatePatient
+		if r.Unregistered {
+			enter = s.ports.Profiles.KeepSignup
+		}
+		if err := enter(ctx, tx, made.ID, r.Details); err != nil {
 			return fmt.Errorf("enter %s into the registry: %w", made.PublicID, err)
 		}
 		u = made

@@ -18,6 +18,7 @@ import (
 	"housecall/internal/doctor"
 	"housecall/internal/httpd"
 	"housecall/internal/legacy/hms"
+	"housecall/internal/legacy/pms"
 	"housecall/internal/patient"
 	"housecall/internal/postgres"
 	"housecall/internal/preference"
@@ -70,6 +71,18 @@ func (a *App) wire(registry *prometheus.Registry) error {
 	chat.Routes(a.http, a.chat)
 	chat.Mount(a.http, a.chat)
 	ui.Routes(a.http, accounts, a.cfg)
+	return a.olderAPIs(accounts, doctors, patients, appointments)
+}
+
+// olderAPIs mounts those that are wanted.
+func (a *App) olderAPIs(accounts *account.Service, doctors *doctor.Service, patients *patient.Service, appointments *appointment.Service) error {
+	zone, err := config.LoadZone(a.cfg.ClinicZone)
+	if err != nil {
+		return err
+	}
+	if a.cfg.LegacyPMS {
+		pms.Mount(a.http, pms.Rooms{Accounts: accounts, Patients: patients, Appointments: appointments, Zone: zone, Now: time.Now})
+	}
 	if a.cfg.LegacyHMS {
 		hms.Routes(a.http, hms.Rooms{
 			Accounts: accounts, Doctors: doctors, Patients: patients, Appointments: appointments, Counter: appointments, Chat: a.chat,
@@ -104,11 +117,20 @@ type profiles struct {
 
 // CreatePatient implements account.Profiles.
 func (p profiles) CreatePatient(ctx context.Context, tx *postgres.Tx, userID int64, d account.PatientDetails) error {
+	return p.patients.Create(ctx, tx, userID, detailsOf(d))
+}
+
+func detailsOf(d account.PatientDetails) patient.Details {
 	entry := patient.Details{Phone: d.Phone, Gender: d.Gender, DateOfBirth: d.DateOfBirth, Address: d.Address}
 	if d.Age != nil {
 		entry.StatedAge = &patient.StatedAge{Years: *d.Age}
 	}
-	return p.patients.Create(ctx, tx, userID, entry)
+	return entry
+}
+
+// KeepSignup implements account.Profiles.
+func (p profiles) KeepSignup(ctx context.Context, tx *postgres.Tx, userID int64, d account.PatientDetails) error {
+	return p.patients.KeepSignup(ctx, tx, userID, detailsOf(d))
 }
 
 // CreateDoctor implements account.Profiles.

@@ -23,6 +23,7 @@ type change struct {
 	reason     string
 	summary    string
 	followUpOn *time.Time
+	keepBooked bool      // a patient's reschedule needs no new confirmation
 	successor  successor // of a hand-over
 }
 
@@ -154,7 +155,8 @@ func (c change) role() auth.Role {
 // apply makes the move on an appointment whose row the transaction holds, with all that belongs to it, by its
 // doctor's rules. The returned appointment is the one that was read when it fails.
 func (s *Service) apply(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, read Appointment, c change) (Appointment, error) {
-	if c.move == moveReschedule && c.side == patientSide && !(rules.AutoConfirm && read.Status == Booked) {
+	staysBooked := read.Status == Booked && (rules.AutoConfirm || c.keepBooked)
+	if c.move == moveReschedule && c.side == patientSide && !staysBooked {
 		c.move = moveAskAnew
 	}
 	to, err := read.Status.after(c.move)

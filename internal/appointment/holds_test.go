@@ -208,7 +208,9 @@ func TestService_Search(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
 	w.book(w.patient, ptr(at(10, 0)))
-	week := func(*time.Location, time.Time) (time.Time, time.Time, error) { return at(10, 0), at(10, 0).AddDate(0, 0, 7), nil }
+	week := func(*time.Location, time.Time) (time.Time, time.Time, error) {
+		return at(10, 0), at(10, 0).AddDate(0, 0, 7), nil
+	}
 	found, err := w.svc.Search(ctx, "CARDIOLOGY", week, 3)
 	require.NoError(t, err)
 	var got []string

@@ -26,6 +26,8 @@ func broken(code, message string) error {
 type Rescheduling struct {
 	StartsAt time.Time
 	Version  int
+	// Booked keeps a patient's appointment BOOKED, whatever the doctor's rules say: an older API promised it.
+	Booked bool
 }
 
 // Reschedule moves an appointment in place: it stays the same one, with its conversation, and history keeps the old
@@ -33,7 +35,7 @@ type Rescheduling struct {
 // is PENDING again unless the doctor's rules confirm by themselves; the doctor and admins choose any time as in Confirm
 // and keep the status. Refusals about the time are those of Book.
 func (s *Service) Reschedule(ctx context.Context, actor auth.Actor, publicID string, r Rescheduling) (Appointment, error) {
-	return s.change(ctx, publicID, change{move: moveReschedule, actor: actor, startsAt: &r.StartsAt, version: r.Version})
+	return s.change(ctx, publicID, change{move: moveReschedule, actor: actor, startsAt: &r.StartsAt, version: r.Version, keepBooked: r.Booked})
 }
 
 // confirmed gives the time of a confirmation: the doctor's, else the requested one.

@@ -98,7 +98,7 @@ var bad = map[string][]string{
 	"CLINIC_SLOT_MINUTES":      {"marker", "4", "481", "30m"},
 	"CLINIC_NOTICE":            {strings.Repeat("marker ", 300)},
 	"BOOKING_NOTICE":           {"marker", "-1h", "721h", "90s"},
-	"BOOKING_HORIZON":          {"marker", "-1h", "59m", "61m1s"},
+	"BOOKING_HORIZON":          {"marker", "-1h", "59m", "61m1s", "87601h"},
 	"MAX_OPEN_REQUESTS":        {"marker", "0"},
 	"HOLD_TTL":                 {"marker", "0s"},
 	"MAX_HOLDS":                {"marker", "0"},

@@ -17,8 +17,12 @@ import (
 // SecretMin is the least length of a token secret in bytes: as long as the HMAC's output (RFC 7518, 3.2).
 const SecretMin = 32
 
-// MaxBookingNotice is the longest notice that a slot may need, the clinic's default or a doctor's.
-const MaxBookingNotice = 30 * 24 * time.Hour
+// MaxBookingNotice is the longest notice that a slot may need, the clinic's default or a doctor's; maxBookingHorizon is
+// as far ahead as anything can be booked, ten years.
+const (
+	MaxBookingNotice  = 30 * 24 * time.Hour
+	maxBookingHorizon = 10 * 365 * 24 * time.Hour
+)
 
 // Validate checks every value; the error has a line for each variable that is wrong.
 func (c Config) Validate() error {
@@ -86,8 +90,8 @@ func (c Config) validateNumbers(v *problems) {
 	}
 	v.require("BOOKING_NOTICE", c.BookingNotice >= 0 && c.BookingNotice <= MaxBookingNotice && c.BookingNotice%time.Minute == 0,
 		"must be whole minutes, at most 720h")
-	v.require("BOOKING_HORIZON", c.BookingHorizon >= time.Hour && c.BookingHorizon >= c.BookingNotice && c.BookingHorizon%time.Minute == 0,
-		"must be whole minutes, at least 1h and not shorter than BOOKING_NOTICE")
+	v.require("BOOKING_HORIZON", c.BookingHorizon >= max(time.Hour, c.BookingNotice) && c.BookingHorizon <= maxBookingHorizon && c.BookingHorizon%time.Minute == 0,
+		"must be whole minutes, at least 1h, not shorter than BOOKING_NOTICE and at most 87600h")
 	v.require("FOLLOW_UP_WINDOW", c.FollowUpWindow >= 0, "must not be negative")
 	v.require("CANCELLATION_WINDOW", c.CancellationWindow >= 0, "must not be negative")
 	v.require("DRAIN_DELAY", c.DrainDelay >= 0 && c.DrainDelay < c.ShutdownTimeout, "must be shorter than SHUTDOWN_TIMEOUT")

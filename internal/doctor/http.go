@@ -2,15 +2,11 @@ package doctor
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"time"
 
 	"housecall/internal/auth"
-	"housecall/internal/config"
-	"housecall/internal/errs"
 	"housecall/internal/httpd"
-	"housecall/internal/schedule"
 )
 
 const tag = "doctors"
@@ -39,22 +35,7 @@ func Routes(s *httpd.Server, svc *Service) {
 		Method: http.MethodPatch, Path: "/doctors/{id}", Tag: tag, Summary: "Change a profile",
 		Description: "What is left out or null stays as it is; an empty text clears a field.", Access: staff, Errors: ifMatchErrors,
 	}, h.patch)
-	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/doctors/{id}/hours", Tag: tag, Summary: "Read the weekly hours", Access: httpd.Public,
-		Description: "Clock times in the doctor's zone. Hours and booking rules share one ETag.", Errors: []int{http.StatusNotFound},
-	}, h.hours)
-	httpd.Register(s, httpd.Route{
-		Method: http.MethodPut, Path: "/doctors/{id}/hours", Tag: tag, Summary: "Replace the weekly hours",
-		Description: "No interval at all means no bookings. Appointments that are booked stay.", Access: staff, Errors: ifMatchErrors,
-	}, h.setHours)
-	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/doctors/{id}/booking-rules", Tag: tag, Summary: "Read the booking rules",
-		Access: httpd.Public, Errors: []int{http.StatusNotFound},
-	}, h.rules)
-	httpd.Register(s, httpd.Route{
-		Method: http.MethodPut, Path: "/doctors/{id}/booking-rules", Tag: tag, Summary: "Replace the booking rules",
-		Description: "Hours keep their clock times in a new zone. Appointments that are booked stay.", Access: staff, Errors: ifMatchErrors,
-	}, h.setRules)
+	scheduleRoutes(s, h)
 }
 
 type handlers struct{ svc *Service }
@@ -203,128 +184,4 @@ func (h handlers) patch(ctx context.Context, in *patchInput) (*profileOutput, er
 		return nil, err
 	}
 	return &profileOutput{ETag: httpd.ETag(d.Version), Body: privateBody(d)}, nil
-}
-
-type intervalBody struct {
-	Weekday int    `json:"weekday" minimum:"1" maximum:"7" doc:"1 is Monday (ISO 8601)"`
-	From    string `json:"from" minLength:"5" maxLength:"5" example:"09:30"`
-	To      string `json:"to" minLength:"5" maxLength:"5" example:"12:00" doc:"24:00 is the end of the day"`
-}
-
-type hoursOutput struct {
-	ETag string `header:"ETag"`
-	Body struct {
-		Intervals []intervalBody `json:"intervals"`
-		TimeZone  string         `json:"timeZone" doc:"IANA zone of the clock times"`
-		Custom    bool           `json:"custom" doc:"false: the clinic's default hours"`
-	}
-}
-
-func hoursOf(r schedule.Rules) *hoursOutput {
-	out := &hoursOutput{ETag: httpd.ETag(r.Version)}
-	out.Body.TimeZone, out.Body.Custom = r.TimeZone, r.CustomHours
-	out.Body.Intervals = make([]intervalBody, len(r.Hours))
-	for i, v := range r.Hours {
-		out.Body.Intervals[i] = intervalBody{Weekday: v.Weekday, From: config.FormatClock(v.From), To: config.FormatClock(v.To)}
-	}
-	return out
-}
-
-func (h handlers) hours(ctx context.Context, in *Path) (*hoursOutput, error) {
-	r, err := h.svc.Rules(ctx, in.ID)
-	if err != nil {
-		return nil, err
-	}
-	return hoursOf(r), nil
-}
-
-type setHoursInput struct {
-	Path
-	Match
-	Body struct {
-		Intervals []intervalBody `json:"intervals" maxItems:"70" doc:"At most 10 a day, without overlap"`
-	}
-}
-
-func (h handlers) setHours(ctx context.Context, in *setHoursInput) (*hoursOutput, error) {
-	version, _, err := httpd.IfMatch(in.IfMatch, true)
-	if err != nil {
-		return nil, err
-	}
-	week, err := weekOf(in.Body.Intervals)
-	if err != nil {
-		return nil, err
-	}
-	r, err := h.svc.SetHours(ctx, httpd.Actor(ctx), in.ID, version, week)
-	if err != nil {
-		return nil, err
-	}
-	return hoursOf(r), nil
-}
-
-// weekOf reads the clock times, naming each that is none.
-func weekOf(in []intervalBody) ([]schedule.Interval, error) {
-	out := make([]schedule.Interval, len(in))
-	var bad []errs.Field
-	clock := func(s string, i int, field string) int {
-		n, err := config.ParseClock(s)
-		if err != nil {
-			bad = append(bad, errs.Field{Path: fmt.Sprintf("body.intervals[%d].%s", i, field), Message: err.Error()})
-		}
-		return n
-	}
-	for i, v := range in {
-		out[i] = schedule.Interval{Weekday: v.Weekday, From: clock(v.From, i, "from"), To: clock(v.To, i, "to")}
-	}
-	if len(bad) > 0 {
-		return nil, errs.InvalidFields(bad...)
-	}
-	return out, nil
-}
-
-type rulesBody struct {
-	TimeZone    string `json:"timeZone" minLength:"1" maxLength:"64" doc:"IANA zone"`
-	SlotMinutes int    `json:"slotMinutes" minimum:"5" maximum:"480"`
-}
-
-type rulesOutput struct {
-	ETag string `header:"ETag"`
-	Body struct {
-		TimeZone    string `json:"timeZone"`
-		SlotMinutes int    `json:"slotMinutes"`
-	}
-}
-
-func rulesOf(r schedule.Rules) *rulesOutput {
-	out := &rulesOutput{ETag: httpd.ETag(r.Version)}
-	out.Body.TimeZone, out.Body.SlotMinutes = r.TimeZone, r.SlotMinutes
-	return out
-}
-
-func (h handlers) rules(ctx context.Context, in *Path) (*rulesOutput, error) {
-	r, err := h.svc.Rules(ctx, in.ID)
-	if err != nil {
-		return nil, err
-	}
-	return rulesOf(r), nil
-}
-
-type setRulesInput struct {
-	Path
-	Match
-	Body rulesBody
-}
-
-func (h handlers) setRules(ctx context.Context, in *setRulesInput) (*rulesOutput, error) {
-	version, _, err := httpd.IfMatch(in.IfMatch, true)
-	if err != nil {
-		return nil, err
-	}
-	r, err := h.svc.SetRules(ctx, httpd.Actor(ctx), in.ID, version, schedule.RuleChange{
-		TimeZone: &in.Body.TimeZone, SlotMinutes: &in.Body.SlotMinutes,
-	})
-	if err != nil {
-		return nil, err
-	}
-	return rulesOf(r), nil
 }

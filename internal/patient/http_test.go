@@ -278,7 +278,7 @@ func TestService_Create(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, patient.Patient{
 		ID: id, UserID: "ADM0000000NEW", Name: "New", Phone: "9841000000", Gender: "male", DateOfBirth: &born,
-		Address: "Lane 3", Active: true, Version: 1,
+		Address: "Lane 3", Active: true, Version: 1, CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
 	}, p)
 	found, err := w.svc.ByIDs(t.Context(), w.pool, id, 1<<40)
 	require.NoError(t, err)

@@ -40,6 +40,8 @@ type Patient struct {
 	Doctor      *Assigned // nil: none
 	Active      bool      // the user is not disabled
 	Version     int
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
 }
 
 // Assigned names a patient's assigned doctor.

@@ -41,18 +41,38 @@ func New(pool *postgres.Pool, doctors Doctors, care Care) *Service {
 	return &Service{pool: pool, doctors: doctors, care: care}
 }
 
-// Create makes a user's entry. One that is there stays as it is: a patient who becomes one again keeps it.
+// Create makes a user's entry. One that is there stays as it is: a patient who becomes one again keeps it. Where d
+// says nothing, it is what he told at a sign-up without an entry.
 func (s *Service) Create(ctx context.Context, tx *postgres.Tx, userID int64, d Details) error {
 	d, err := d.normalize(tx.Now())
 	if err != nil {
 		return err
 	}
-	return insertEntry(ctx, tx, userID, d)
+	told, ok, err := deleteSignup(ctx, tx, userID)
+	if err != nil {
+		return err
+	}
+	if ok && d == (Details{}) {
+		d = told
+	}
+	_, err = insertEntry(ctx, tx, userID, d)
+	return err
 }
 
 // Resolve gives the entry of a public id, errs.NotFound if there is none. It checks no rights.
 func (s *Service) Resolve(ctx context.Context, db postgres.DB, publicID string) (Patient, error) {
-	return selectEntry(ctx, db, publicID)
+	p, err := selectEntry(ctx, db, publicID)
+	if errs.KindOf(err) != errs.NotFound {
+		return p, err
+	}
+	waits, failed := signedUp(ctx, db, publicID)
+	if failed != nil {
+		return Patient{}, failed
+	}
+	if waits {
+		return Patient{}, ErrNotRegistered
+	}
+	return Patient{}, err
 }
 
 // ByIDs gives entries by id in one statement; an id without an entry is left out.

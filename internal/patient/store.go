@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"housecall/internal/auth"
 	"housecall/internal/errs"
 	"housecall/internal/postgres"
 )
@@ -18,7 +19,7 @@ import (
 // columns of an entry; every statement below that reads entries ends its from clause in the same two joins.
 const columns = `
 	u.id, u.public_id as user_id, u.name, p.phone, p.gender, p.date_of_birth, p.age_years, p.age_recorded_on, p.address, p.version,
-	u.disabled_at is null as active,
+	u.disabled_at is null as active, p.created_at, p.updated_at,
 	p.doctor_id, coalesce(d.public_id, '') as doctor_user_id, coalesce(d.name, '') as doctor_name
 	from patients p
 	join users u on u.id = p.user_id
@@ -36,6 +37,8 @@ type row struct {
 	Address       string
 	Version       int
 	Active        bool
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
 	DoctorID      *int64
 	DoctorUserID  string
 	DoctorName    string
@@ -44,7 +47,7 @@ type row struct {
 func (r row) patient() Patient {
 	p := Patient{
 		ID: r.ID, UserID: r.UserID, Name: r.Name, Phone: r.Phone, Gender: r.Gender, DateOfBirth: r.DateOfBirth,
-		Address: r.Address, Active: r.Active, Version: r.Version,
+		Address: r.Address, Active: r.Active, Version: r.Version, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
 	}
 	if r.AgeYears != nil && r.AgeRecordedOn != nil {
 		p.StatedAge = &StatedAge{Years: *r.AgeYears, On: *r.AgeRecordedOn}
@@ -102,16 +105,72 @@ func selectUserID(ctx context.Context, db postgres.DB, publicID string) (int64, 
 	return id, nil
 }
 
-func insertEntry(ctx context.Context, tx *postgres.Tx, userID int64, d Details) error {
+// insertEntry makes an entry; fresh is false, and nothing made, where there is one.
+func insertEntry(ctx context.Context, tx *postgres.Tx, userID int64, d Details) (fresh bool, err error) {
 	years, on := d.StatedAge.columns()
-	_, err := tx.Exec(ctx, `
+	tag, err := tx.Exec(ctx, `
 		insert into patients (user_id, phone, gender, date_of_birth, age_years, age_recorded_on, address, created_at, updated_at)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $8)
 		on conflict (user_id) do nothing`, userID, d.Phone, d.Gender, d.DateOfBirth, years, on, d.Address, tx.Now())
 	if err != nil {
-		return fmt.Errorf("make the entry of user %d: %w", userID, postgres.Classify(err))
+		return false, fmt.Errorf("make the entry of user %d: %w", userID, postgres.Classify(err))
+	}
+	return tag.RowsAffected() == 1, nil
+}
+
+func insertSignup(ctx context.Context, tx *postgres.Tx, userID int64, d Details) error {
+	_, err := tx.Exec(ctx, `
+		insert into patient_signups (user_id, phone, gender, date_of_birth, address, created_at)
+		values ($1, $2, $3, $4, $5, $6)`, userID, d.Phone, d.Gender, d.DateOfBirth, d.Address, tx.Now())
+	if err != nil {
+		return fmt.Errorf("keep what user %d told: %w", userID, postgres.Classify(err))
 	}
 	return nil
+}
+
+// deleteSignup gives what a user told at his sign-up, for the last time; ok is false where he told nothing.
+func deleteSignup(ctx context.Context, tx *postgres.Tx, userID int64) (d Details, ok bool, err error) {
+	err = tx.QueryRow(ctx, `
+		delete from patient_signups where user_id = $1
+		returning phone, gender, date_of_birth, address`, userID).Scan(&d.Phone, &d.Gender, &d.DateOfBirth, &d.Address)
+	switch {
+	case errors.Is(err, postgres.ErrNoRows):
+		return Details{}, false, nil
+	case err != nil:
+		return Details{}, false, fmt.Errorf("take what user %d told: %w", userID, postgres.Classify(err))
+	}
+	return d, true, nil
+}
+
+// signedUp tells whether a user waits to be registered.
+func signedUp(ctx context.Context, db postgres.DB, publicID string) (bool, error) {
+	var yes bool
+	err := db.QueryRow(ctx, `
+		select exists (select from patient_signups s join users u on u.id = s.user_id where u.public_id = $1)`, publicID).Scan(&yes)
+	if err != nil {
+		return false, fmt.Errorf("look for a sign-up: %w", postgres.Classify(err))
+	}
+	return yes, nil
+}
+
+// candidate is a user who might become a patient.
+type candidate struct {
+	UserID string
+	Role   auth.Role
+	Active bool
+}
+
+// lockCandidate reads a user and keeps his role as it is until the transaction ends; errs.NotFound if there is none.
+func lockCandidate(ctx context.Context, tx *postgres.Tx, userID int64) (c candidate, err error) {
+	err = tx.QueryRow(ctx, `
+		select public_id, role, disabled_at is null from users where id = $1 for share`, userID).Scan(&c.UserID, &c.Role, &c.Active)
+	switch {
+	case errors.Is(err, postgres.ErrNoRows):
+		return candidate{}, errs.Missing("user")
+	case err != nil:
+		return candidate{}, fmt.Errorf("read user %d: %w", userID, postgres.Classify(err))
+	}
+	return c, nil
 }
 
 // columns are the age as stored, both null where there is none.

@@ -61,6 +61,9 @@ func (e Exception) normalize() (Exception, error) {
 
 // normalizeHours gives the hours in order. On several dates each day's begin after the end of those of the day before.
 func (e Exception) normalizeHours() ([]Clock, error) {
+	if e.Off() {
+		return nil, nil
+	}
 	for i, c := range e.Hours {
 		if i == MaxIntervalsPerDay {
 			return nil, errs.InvalidField("body.intervals", "must be at most 10")
@@ -77,7 +80,7 @@ func (e Exception) normalizeHours() ([]Clock, error) {
 			return nil, badInterval(from, "from", "overlaps another interval")
 		}
 	}
-	if n := len(out); n > 0 && e.From.Before(e.To) && out[n-1].To > out[0].From+minutesPerDay {
+	if n := len(out); e.From.Before(e.To) && out[n-1].To > out[0].From+minutesPerDay {
 		return nil, badInterval(order[n-1], "to", "overlaps an interval of the next day")
 	}
 	return out, nil

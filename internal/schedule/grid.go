@@ -6,10 +6,12 @@ import "time"
 type grid struct {
 	rules Rules
 	zones []zonePeriod // of the date asked for last; kept while it is one that holds the next date too
+	slots []Slot       // what of gave last
 }
 
 // of gives the slots of the hours that begin on a date (a midnight in UTC that stands for the calendar day), in order
-// within each interval. A slot may start on the next date, where its interval runs past midnight.
+// within each interval. A slot may start on the next date, where its interval runs past midnight. The slice is valid
+// until the next call.
 func (g *grid) of(date time.Time) []Slot {
 	hours := g.rules.hoursOn(date)
 	if len(hours) == 0 {
@@ -17,11 +19,11 @@ func (g *grid) of(date time.Time) []Slot {
 	}
 	zones := g.around(date)
 	opensAt := date.Add(minutes(g.rules.tail(date)))
-	var out []Slot
+	g.slots = g.slots[:0]
 	for _, c := range hours {
-		out = g.rules.appendInterval(out, c, date, opensAt, zones)
+		g.slots = g.rules.appendInterval(g.slots, c, date, opensAt, zones)
 	}
-	return out
+	return g.slots
 }
 
 // around is periodsAround, without looking anything up while the zone keeps its offset.

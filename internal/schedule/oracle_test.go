@@ -25,6 +25,7 @@ var oddDays = map[string][]string{
 	"Pacific/Apia":        {"2011-12-29", "2011-12-31", "2010-09-26"},
 	"Africa/Cairo":        {"2027-04-30", "2026-10-29"},
 	"Atlantic/Azores":     {"2027-03-28", "2026-10-25"},
+	"Antarctica/Casey":    {"2010-03-04", "2010-03-05"}, // from 02:00 back to 23:00 of the day before
 	"UTC":                 {"2028-02-29", "2027-01-01"},
 }
 

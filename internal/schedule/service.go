@@ -201,6 +201,9 @@ type Position struct {
 // Exceptions lists up to limit of a doctor's exceptions that have a date in the period, after a position, and tells
 // whether there are more.
 func (s *Service) Exceptions(ctx context.Context, db postgres.DB, doctorID int64, p Period, after Position, limit int) (page []Exception, more bool, err error) {
+	if after.ID != "" && !isUUID(after.ID) {
+		return nil, false, errs.InvalidField("query.cursor", "is not a cursor of this list")
+	}
 	rows, err := selectExceptions(ctx, db, doctorID, p, after, limit+1)
 	if err != nil {
 		return nil, false, err

@@ -90,10 +90,15 @@ func TestService_SetHours(t *testing.T) {
 	require.Equal(t, 2, r.Version)
 	require.True(t, r.CustomHours)
 
+	nights := []schedule.Interval{{Weekday: 1, From: 1320, To: 1800}, {Weekday: 2, From: 360, To: 1800}, {Weekday: 7, From: 1200, To: 2640}}
+	r, err = set(2, nights...)
+	require.NoError(t, err)
+	require.Equal(t, nights, r.Hours, "past midnight, the next day's and Monday's adjoining")
+
 	_, err = set(1, iv(1, "10:00", "11:00"))
 	require.ErrorIs(t, err, errs.ErrStale)
 
-	r, err = set(2)
+	r, err = set(3)
 	require.NoError(t, err)
 	require.Empty(t, r.Hours, "no hours at all is a choice, not the default")
 	require.True(t, r.CustomHours)
@@ -101,7 +106,7 @@ func TestService_SetHours(t *testing.T) {
 	both, err := s.Rules(t.Context(), pool, id, other)
 	require.NoError(t, err)
 	require.Empty(t, both[id].Hours)
-	require.Equal(t, 3, both[id].Version)
+	require.Equal(t, 4, both[id].Version)
 	require.Len(t, both[other].Hours, 14)
 }
 
@@ -165,6 +170,9 @@ func TestService_SetHoursRefuses(t *testing.T) {
 		"backwards":      {[]schedule.Interval{iv(1, "11:00", "10:00")}, "body.intervals[0].to"},
 		"empty":          {[]schedule.Interval{iv(1, "11:00", "11:00")}, "body.intervals[0].to"},
 		"overlap":        {[]schedule.Interval{iv(1, "11:00", "13:00"), iv(1, "09:00", "11:01")}, "body.intervals[0].from"},
+		"past midnight":  {[]schedule.Interval{{Weekday: 1, From: 1320, To: 1501}, iv(2, "01:00", "02:00")}, "body.intervals[1].from"},
+		"past Sunday":    {[]schedule.Interval{iv(1, "01:00", "02:00"), {Weekday: 7, From: 1320, To: 1501}}, "body.intervals[0].from"},
+		"round the week": {[]schedule.Interval{iv(1, "10:00", "12:00"), {Weekday: 7, From: 700, To: 2041}}, "body.intervals[0].from"},
 		"twice":          {[]schedule.Interval{iv(1, "11:00", "13:00"), iv(1, "11:00", "13:00")}, "body.intervals[1].from"},
 		"eleven a day":   {many, "body.intervals[10].weekday"},
 	} {

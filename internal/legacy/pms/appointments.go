@@ -1,0 +1,261 @@
+package pms
+
+import (
+	"context"
+	"time"
+	"unicode/utf8"
+
+	"housecall/internal/appointment"
+	"housecall/internal/auth"
+	"housecall/internal/errs"
+	"housecall/internal/patient"
+)
+
+// slotBody is a free slot.
+type slotBody struct {
+	SlotID int    `json:"slotId"`
+	Slot   string `json:"slot"`
+	Time   string `json:"time"`
+}
+
+func slotBodyOf(o offered) slotBody {
+	return slotBody{SlotID: o.n, Slot: clock(o.at), Time: o.at.Format("15:04")}
+}
+
+// availableSlot gives a doctor's free slots on a day, today unless one is named.
+func (a api) availableSlot(ctx context.Context, c call) (reply, error) {
+	docID, day := c.id("docId"), c.day()
+	if err := c.err(); err != nil {
+		return reply{}, err
+	}
+	if day.IsZero() {
+		day = a.Now().In(a.Zone)
+	}
+	if docID == 0 && c.actor.Role == auth.Doctor {
+		docID = c.actor.ID
+	}
+	if docID == 0 {
+		return reply{}, refusal(sayDoctor)
+	}
+	d, err := a.doctor(ctx, docID)
+	if err != nil {
+		return reply{}, err
+	}
+	free, err := a.free(ctx, d.PublicID, day)
+	if err != nil {
+		return reply{}, err
+	}
+	list := make([]slotBody, len(free))
+	for i, o := range free {
+		list[i] = slotBodyOf(o)
+	}
+	return reply{message: "Success", data: map[string]any{
+		"docId": d.ID, "name": d.Name, "date": day.Format(time.DateOnly), "slots": list,
+	}}, nil
+}
+
+func (a api) free(ctx context.Context, doctor string, day time.Time) ([]offered, error) {
+	found, _, err := a.Appointments.Slots(ctx, doctor, window(day, a.Zone))
+	if errs.KindOf(err) == errs.NotFound {
+		return nil, refusal(sayNoDoctor)
+	}
+	return offer(day, found, a.Zone), err
+}
+
+// day reads the date of an appointment under either of its names.
+func (f *fields) day() time.Time {
+	if f.given("date") {
+		return f.date("date")
+	}
+	return f.date("dateOfAppointment")
+}
+
+// bookedBody is what a booking is confirmed with: texts to be shown, then numbers to go on with.
+type bookedBody struct {
+	BookedAt   string `json:"Booked At"`
+	BookedFor  string `json:"Booked For"`
+	BookedWith string `json:"Booked With"`
+	BookedSlot string `json:"Booked Slot"`
+	Notes      string `json:"Notes"`
+	appointmentBody
+}
+
+// book makes an appointment that is booked at once: with the doctor who is named or else the patient's own, in the slot
+// that is named or else the first free one.
+func (a api) book(ctx context.Context, c call) (reply, error) {
+	if !c.given("date") && !c.given("dateOfAppointment") {
+		c.complain("date", "is required")
+	}
+	patientID, docID, slot, day := c.id("patientId"), c.id("docId"), int(c.number("slotId", slots)), c.day()
+	if err := c.err(); err != nil {
+		return reply{}, err
+	}
+	if day.Format(time.DateOnly) < a.Now().In(a.Zone).Format(time.DateOnly) {
+		return reply{}, refusal("Invalid date")
+	}
+	b, err := a.parties(ctx, c, patientID, docID)
+	if err != nil {
+		return reply{}, err
+	}
+	made, err := a.bookSlot(ctx, c.actor, b, day, slot)
+	if err != nil {
+		return reply{}, err
+	}
+	body := a.appointmentBody(made)
+	return reply{message: "Appointment booked successfully", data: bookedBody{
+		BookedAt: a.stamp(made.CreatedAt), BookedFor: made.Patient.Name, BookedWith: "Dr." + made.Doctor.Name, BookedSlot: body.Slot,
+		Notes: "Please be available at least 10 minutes before your appointment slot", appointmentBody: body,
+	}}, nil
+}
+
+// parties says who books with whom.
+func (a api) parties(ctx context.Context, c call, patientID, docID int64) (appointment.Booking, error) {
+	b := appointment.Booking{Booked: true}
+	switch {
+	case c.actor.Role == auth.Patient && patientID != 0 && patientID != c.actor.ID:
+		return b, refusal("You can book for yourself only")
+	case c.actor.Role == auth.Patient:
+		b.Patient = c.actor.UserID
+	case patientID == 0:
+		return b, refusal("patientId is required")
+	default:
+		u, err := a.find(ctx, patientID, sayNoPatient)
+		if err != nil {
+			return b, err
+		}
+		b.Patient = u.PublicID
+	}
+	switch {
+	case docID != 0:
+		d, err := a.doctor(ctx, docID)
+		if b.Doctor = d.PublicID; err != nil {
+			return b, err
+		}
+	case c.actor.Role == auth.Doctor:
+		b.Doctor = c.actor.UserID
+	}
+	return a.registered(ctx, c.actor, b)
+}
+
+// registered looks the patient up in the registry: he must be in it, and may have a doctor there.
+func (a api) registered(ctx context.Context, actor auth.Actor, b appointment.Booking) (appointment.Booking, error) {
+	if actor.Role != auth.Patient && b.Doctor != "" {
+		return b, nil // booking itself will look
+	}
+	p, err := a.Patients.Get(ctx, actor, b.Patient)
+	switch {
+	case errs.KindOf(err) == errs.NotFound && actor.Role == auth.Patient:
+		return b, patient.ErrNotRegistered
+	case errs.KindOf(err) == errs.NotFound:
+		return b, refusal(sayNoPatient)
+	case err != nil:
+		return b, err
+	case b.Doctor == "" && p.Doctor == nil:
+		return b, refusal(sayDoctor)
+	case b.Doctor == "":
+		b.Doctor = p.Doctor.UserID
+	}
+	return b, nil
+}
+
+// bookSlot books a slot of a day; 0 is the first that is free, or the next one where somebody else was faster.
+func (a api) bookSlot(ctx context.Context, actor auth.Actor, b appointment.Booking, day time.Time, slot int) (made appointment.Appointment, err error) {
+	var wanted []offered
+	if slot == 0 {
+		if wanted, err = a.free(ctx, b.Doctor, day); err != nil {
+			return made, err
+		}
+	} else if at, ok := moment(day, minuteOf(slot), a.Zone); ok {
+		wanted = []offered{{slot, at}}
+	}
+	err = refusal(sayNoSlot)
+	for _, o := range wanted {
+		b.StartsAt = &o.at
+		made, err = a.Appointments.Book(ctx, actor, b)
+		if code := errs.CodeOf(err); code != "slot_taken" && code != "patient_busy" {
+			break
+		}
+	}
+	return made, err
+}
+
+// edit moves an appointment, which stays booked: nobody could confirm it here. What is left out, the day or the time of
+// day, stays.
+func (a api) edit(ctx context.Context, c call) (reply, error) {
+	c.require("appointmentId")
+	id, slot, day := c.id("appointmentId"), int(c.number("slotId", slots)), c.day()
+	if len(c.complaints) == 0 && slot == 0 && day.IsZero() {
+		c.complain("date", "or slotId is required")
+	}
+	if err := c.err(); err != nil {
+		return reply{}, err
+	}
+	found, err := a.Appointments.ByKey(ctx, c.actor, id)
+	if err != nil {
+		return reply{}, err
+	}
+	at, err := a.moved(found, day, slot)
+	if err != nil {
+		return reply{}, err
+	}
+	if found.StartsAt == nil || !found.StartsAt.Equal(at) {
+		r := appointment.Rescheduling{StartsAt: at, Version: found.Version, Booked: true}
+		if found, err = a.Appointments.Reschedule(ctx, c.actor, found.PublicID, r); err != nil {
+			return reply{}, err
+		}
+	}
+	return reply{message: "Appointment updated successfully", data: a.appointmentBody(found)}, nil
+}
+
+// moved gives the new time of an appointment. It must lie on the clinic's clock, not on its grid: an appointment off
+// the grid keeps its time of day when only the day changes.
+func (a api) moved(found appointment.Appointment, day time.Time, slot int) (time.Time, error) {
+	minutes := 0
+	switch {
+	case found.StartsAt == nil && day.IsZero():
+		return time.Time{}, refusal("date is required")
+	case found.StartsAt == nil && slot == 0:
+		return time.Time{}, refusal("slotId is required")
+	case found.StartsAt != nil:
+		now := found.StartsAt.In(a.Zone)
+		minutes = now.Hour()*60 + now.Minute()
+		if day.IsZero() {
+			day = now
+		}
+	}
+	if slot != 0 {
+		minutes = minuteOf(slot)
+	}
+	at, ok := moment(day, minutes, a.Zone)
+	if !ok {
+		return time.Time{}, refusal(sayNoSlot)
+	}
+	return at, nil
+}
+
+// Bounds of a reason, in characters.
+const (
+	reasonMin = 3
+	reasonMax = 200
+)
+
+// cancel calls an appointment off.
+func (a api) cancel(ctx context.Context, c call) (reply, error) {
+	c.require("appointmentId")
+	id := c.id("appointmentId")
+	if c.require("reason") {
+		reason := utf8.RuneCountInString(c.text("reason"))
+		if reason < reasonMin || reason > reasonMax {
+			c.complain("reason", "must have 3 to 200 characters")
+		}
+	}
+	if err := c.err(); err != nil {
+		return reply{}, err
+	}
+	found, err := a.Appointments.ByKey(ctx, c.actor, id)
+	if err != nil {
+		return reply{}, err
+	}
+	_, err = a.Appointments.Cancel(ctx, c.actor, found.PublicID, appointment.Ending{Reason: c.text("reason")})
+	return reply{message: "Appointment cancelled successfully"}, err
+}

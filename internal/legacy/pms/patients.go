@@ -1,0 +1,133 @@
+package pms
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"housecall/internal/account"
+	"housecall/internal/auth"
+	"housecall/internal/errs"
+	"housecall/internal/patient"
+)
+
+// pageSize is how many entries are asked for at once: this API has no pages, so all of them are.
+const pageSize = 500
+
+// patientBody is an entry of the registry. What is not known is not there.
+type patientBody struct {
+	PatientID   int64  `json:"patientId"`
+	PatientName string `json:"patientName"`
+	DoctorID    int64  `json:"doctorId,omitempty"`
+	DoctorName  string `json:"doctorName,omitempty"`
+	Status      string `json:"status"`
+	Contact     string `json:"contact,omitempty"`
+	Gender      string `json:"gender,omitempty"`
+	DateOfBirth string `json:"dateOfBirth,omitempty"`
+	Address     string `json:"address,omitempty"`
+	Created     string `json:"created"`
+	Updated     string `json:"updated"`
+}
+
+func (a api) patientBody(p patient.Patient) patientBody {
+	b := patientBody{
+		PatientID: p.ID, PatientName: p.Name, Status: "Patient record created", Contact: p.Phone, Gender: genderNumber(p.Gender),
+		Address: p.Address, Created: a.stamp(p.CreatedAt), Updated: a.stamp(p.UpdatedAt),
+	}
+	if p.Doctor != nil {
+		b.DoctorID, b.DoctorName, b.Status = p.Doctor.ID, p.Doctor.Name, "Doctor assigned"
+	}
+	if p.DateOfBirth != nil {
+		b.DateOfBirth = p.DateOfBirth.Format(time.DateOnly)
+	}
+	return b
+}
+
+// registerPatient enters a user into the registry.
+func (a api) registerPatient(ctx context.Context, c call) (reply, error) {
+	id := c.id("id")
+	if err := c.err(); err != nil {
+		return reply{}, err
+	}
+	_, err := a.Patients.Register(ctx, c.actor, id)
+	if errs.KindOf(err) == errs.NotFound {
+		return reply{}, refusal(sayNotUser)
+	}
+	return reply{message: "Patient registered successfully"}, err
+}
+
+// listPatients gives staff all whom they may see, and a user his own entry, which is no list.
+func (a api) listPatients(ctx context.Context, c call) (reply, error) {
+	all := []patientBody{}
+	for after, more := "", true; more; {
+		page, next, err := a.Patients.List(ctx, c.actor, after, pageSize)
+		if err != nil {
+			return reply{}, err
+		}
+		for _, p := range page {
+			all = append(all, a.patientBody(p))
+		}
+		if more = next; more {
+			after = page[len(page)-1].UserID
+		}
+	}
+	r := reply{message: "Success", data: all}
+	if c.actor.Role == auth.Patient {
+		if r.data = nil; len(all) > 0 {
+			r.data = all[0]
+		}
+	}
+	return r, nil
+}
+
+// assignDoc assigns the doctor whom an admin names; a doctor assigns himself.
+func (a api) assignDoc(ctx context.Context, c call) (reply, error) {
+	c.require("patientId")
+	patientID, docID := c.id("patientId"), c.id("docId")
+	if err := c.err(); err != nil {
+		return reply{}, err
+	}
+	doctor, err := a.assignable(ctx, c, docID)
+	if err != nil {
+		return reply{}, err
+	}
+	u, err := a.find(ctx, patientID, sayNoPatient)
+	if err != nil {
+		return reply{}, err
+	}
+	p, err := a.Patients.Assign(ctx, c.actor, u.PublicID, patient.AnyVersion, doctor.PublicID)
+	switch errs.KindOf(err) {
+	case errs.NotFound:
+		return reply{}, refusal(sayNoPatient)
+	case errs.Invalid: // one who was a doctor a moment ago
+		return reply{}, refusal(sayNoDoctor)
+	default:
+	}
+	message := p.Name + " is assigned to you"
+	if c.actor.Role == auth.Admin {
+		message = fmt.Sprintf("Dr.%s is assigned for %s", doctor.Name, p.Name)
+	}
+	return reply{message: message}, err
+}
+
+// assignable tells which doctor is meant.
+func (a api) assignable(ctx context.Context, c call, docID int64) (account.User, error) {
+	switch {
+	case c.actor.Role == auth.Doctor && docID != 0 && docID != c.actor.ID:
+		return account.User{}, refusal("docId is not required")
+	case c.actor.Role == auth.Doctor:
+		docID = c.actor.ID
+	case docID == 0:
+		return account.User{}, refusal(sayDoctor)
+	}
+	return a.doctor(ctx, docID)
+}
+
+// doctor gives the doctor of a number.
+func (a api) doctor(ctx context.Context, id int64) (account.User, error) {
+	u, err := a.find(ctx, id, sayNoDoctor)
+	if err == nil && (u.Role != auth.Doctor || u.DisabledAt != nil) {
+		return account.User{}, refusal(sayNoDoctor)
+	}
+	return u, err
+}

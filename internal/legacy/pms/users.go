@@ -1,0 +1,93 @@
+package pms
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"housecall/internal/account"
+	"housecall/internal/auth"
+	"housecall/internal/errs"
+	"housecall/internal/patient"
+)
+
+// genders are the numbers of this API.
+var genders = map[string]string{"1": patient.GenderMale, "2": patient.GenderFemale, "3": patient.GenderOther}
+
+// genderNumber is the number of a gender, "" for one that is not known.
+func genderNumber(gender string) string {
+	for number, known := range genders {
+		if known == gender {
+			return number
+		}
+	}
+	return ""
+}
+
+// userBody tells who has just been made: staff registers him as a patient by this number.
+type userBody struct {
+	UserID int64  `json:"userId"`
+	Name   string `json:"name"`
+	Email  string `json:"email"`
+	Role   int    `json:"role"`
+}
+
+// register makes a user with role 3.
+func (a api) register(ctx context.Context, c call) (reply, error) {
+	for _, name := range []string{"name", "email", "contact", "dateOfBirth", "gender", "address", "password"} {
+		c.require(name)
+	}
+	born := c.date("dateOfBirth")
+	gender, known := genders[c.text("gender")]
+	if c.given("gender") && !known {
+		c.complain("gender", "must be one of [1, 2, 3]")
+	}
+	r := account.Registration{
+		Name: c.text("name"), Email: c.text("email"), Password: c.text("password"), Unregistered: true,
+		Details: account.PatientDetails{Phone: c.text("contact"), Gender: gender, DateOfBirth: &born, Address: c.text("address")},
+	}
+	if err := c.err(); err != nil {
+		return reply{}, err
+	}
+	u, err := a.Accounts.Register(ctx, r, c.client)
+	if errors.Is(err, account.ErrEmailTaken) {
+		// Of all refusals this one was bad input to the old server too.
+		return reply{}, errs.New(errs.BadRequest, account.ErrEmailTaken.Code, "Already a registered user")
+	}
+	return reply{
+		status: http.StatusCreated, message: "Please login, registration completed",
+		data: userBody{UserID: u.ID, Name: u.Name, Email: u.Email, Role: account.RoleNumber(u.Role)},
+	}, err
+}
+
+// login gives a token. An unknown address and a wrong password are told alike.
+func (a api) login(ctx context.Context, c call) (reply, error) {
+	c.require("email")
+	c.require("password")
+	email, password := c.text("email"), c.text("password")
+	if err := c.err(); err != nil {
+		return reply{}, err
+	}
+	token, _, err := a.Accounts.LoginOlder(ctx, email, password, c.client, auth.AudiencePMS)
+	if errors.Is(err, account.ErrBadCredentials) {
+		return reply{}, refusal("Wrong e-mail address or password")
+	}
+	return reply{message: "Logged in successfully", data: map[string]string{"authToken": token}}, err
+}
+
+// updateRole changes somebody else's role and so ends his sessions.
+func (a api) updateRole(ctx context.Context, c call) (reply, error) {
+	c.require("id")
+	c.require("role")
+	id, number := c.id("id"), c.number("role", 3)
+	if err := c.err(); err != nil {
+		return reply{}, err
+	}
+	u, err := a.find(ctx, id, sayNoUser)
+	if err != nil {
+		return reply{}, err
+	}
+	role, _ := account.RoleOfNumber(int(number))
+	_, err = a.Accounts.SetRole(ctx, c.actor, u.PublicID, role, false)
+	return reply{message: "User role updated successfully"}, err
+}

@@ -1,0 +1,189 @@
+package pms_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"housecall/internal/auth"
+	"housecall/internal/config"
+	"housecall/internal/errs"
+	"housecall/internal/httpd"
+)
+
+func TestRegister(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	body := `{"name":"Pia Rai","email":"Pia@Mail.example","contact":9841000000,"dateOfBirth":"1990-02-28","gender":2,
+		"address":"Lane 1","password":"` + password + `","role":1,"unknown":{"deep":[1]}}`
+	a := w.call("POST", "/user/register", "", body)
+	require.Equal(t, 201, a.status)
+	golden(t, "register", a)
+	pia := w.signedIn(int64(a.object(t)["userId"].(float64)), "pia@mail.example")
+	require.Equal(t, auth.Patient, w.actor(pia).Role, "a role is not taken from a sign-up")
+	require.Equal(t, 1, w.count(`select count(*) from patient_signups where phone = '9841000000' and gender = 'female'
+		and date_of_birth = '1990-02-28' and address = 'Lane 1'`))
+	require.Zero(t, w.count(`select count(*) from patients`), "registered by the clinic only")
+
+	again := w.call("POST", "/user/register", "", body)
+	require.Equal(t, 400, again.status)
+	golden(t, "register_taken", again)
+
+	form := url.Values{
+		"name": {"Tom Rai"}, "email": {"tom@mail.example"}, "contact": {"+977 9841000001"}, "dateOfBirth": {"1980-01-01"}, "gender": {"1"},
+		"address": {"Lane 2"}, "password": {password},
+	}
+	require.Equal(t, 201, w.call("POST", "/user/register", "", form.Encode(), "Content-Type", "application/x-www-form-urlencoded").status)
+	require.NotContains(t, w.log.String(), password)
+}
+
+func TestRegister_BadInput(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	golden(t, "register_empty", w.call("POST", "/user/register", "", `{}`))
+	good := map[string]any{
+		"name": "Pia Rai", "email": "pia@mail.example", "contact": "9841000000", "dateOfBirth": "1990-02-28", "gender": "2",
+		"address": "Lane 1", "password": password,
+	}
+	for name, tc := range map[string]struct {
+		field string
+		value any
+		want  string
+	}{
+		"email":          {"email", "hunter2", "email must be an e-mail address"},
+		"contact":        {"contact", "hunter2", "contact must be a telephone number"},
+		"gender":         {"gender", 4, "gender must be one of [1, 2, 3]"},
+		"day of birth":   {"dateOfBirth", "28.02.1990", "dateOfBirth must be in YYYY-MM-DD format"},
+		"unborn":         {"dateOfBirth", "2990-01-01", "dateOfBirth must lie between 1900 and today"},
+		"short password": {"password", "hunter2", "password must have 10 to 128 characters"},
+		"no text":        {"name", []string{"hunter2"}, "name must be a string"},
+		"null":           {"name", nil, "name is required"},
+		"empty":          {"address", "", "address is required"},
+		"NUL":            {"address", "hunter2\x00", "address must be text"},
+		"long address":   {"address", strings.Repeat("hunter2", 80), "address is too long"},
+	} {
+		body := map[string]any{}
+		for k, v := range good {
+			body[k] = v
+		}
+		body[tc.field] = tc.value
+		raw, err := json.Marshal(body)
+		require.NoError(t, err)
+		a := w.call("POST", "/user/register", "", string(raw))
+		require.Equal(t, 400, a.status, "%s: %s", name, a.raw)
+		require.False(t, a.Success, name)
+		require.Contains(t, a.Message, tc.want, name)
+		require.NotContains(t, string(a.raw), "hunter2", "%s: nothing that was sent comes back", name)
+	}
+	for name, body := range map[string]string{
+		"no JSON": `{"name":`, "two": `{} {}`, "a list": `[]`, "a text": `"x"`, "not UTF-8": "{\"name\":\"\xff\"}",
+	} {
+		require.Equal(t, 400, w.call("POST", "/user/register", "", body).status, name)
+	}
+	require.Equal(t, 1, w.count(`select count(*) from users`), "the administrator")
+}
+
+func TestLogin(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.call("POST", "/user/login", "", `{"email":"ada@clinic.example","password":"`+password+`"}`)
+	require.Equal(t, 200, a.status)
+	golden(t, "login", a)
+	raw, err := base64.RawURLEncoding.DecodeString(strings.Split(a.object(t)["authToken"].(string), ".")[1])
+	require.NoError(t, err)
+	var claims map[string]any
+	require.NoError(t, json.Unmarshal(raw, &claims))
+	require.EqualValues(t, w.admin.id, claims["userId"])
+	require.EqualValues(t, 1, claims["role"])
+	require.Equal(t, "Ada Admin", claims["name"])
+
+	wrong := w.call("POST", "/user/login", "", `{"email":"ada@clinic.example","password":"not the password"}`)
+	golden(t, "login_refused", wrong)
+	nobody := w.call("POST", "/user/login", "", `{"email":"nobody@clinic.example","password":"not the password"}`)
+	require.Equal(t, 200, nobody.status)
+	require.Equal(t, string(wrong.raw), string(nobody.raw), "whether there is an account is not told")
+	require.Equal(t, 400, w.call("POST", "/user/login", "", `{"email":"ada@clinic.example"}`).status)
+}
+
+// The envelope holds for what never reaches a handler.
+func TestEnvelope(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *config.Config) { c.LoginsPerAccount = 2 })
+	for name, tc := range map[string]struct {
+		a      answer
+		status int
+	}{
+		"404":         {w.call("GET", "/nowhere", "", ""), 404},
+		"405":         {w.call("DELETE", "/patient/list", "", ""), 405},
+		"413":         {w.call("POST", "/user/login", "", `{"email":"`+strings.Repeat("x", 5000)+`"}`), 413},
+		"403_none":    {w.call("GET", "/patient/list", "", ""), 403},
+		"403_bad":     {w.call("GET", "/patient/list", "hunter2", ""), 403},
+		"403_basic":   {w.call("GET", "/patient/list", "", "", "Authorization", "Basic hunter2"), 403},
+		"403_role":    {w.call("GET", "/user/updateRole?id=1&role=2", w.signUp("Pia Rai").token, ""), 403},
+		"400_nul":     {w.call("GET", "/appointment/list?x=%00", w.admin.token, ""), 400},
+		"400_address": {w.call("POST", "/patient/register/x", w.admin.token, ""), 400},
+	} {
+		require.Equal(t, tc.status, tc.a.status, "%s: %s", name, tc.a.raw)
+		require.False(t, tc.a.Success, name)
+		require.NotContains(t, string(tc.a.raw), "hunter2")
+		golden(t, "envelope_"+name, tc.a)
+	}
+	var last answer
+	for range 4 {
+		last = w.call("POST", "/user/login", "", `{"email":"x@mail.example","password":"guess"}`)
+	}
+	require.Equal(t, 429, last.status)
+	require.NotEmpty(t, last.header.Get("Retry-After"))
+	golden(t, "envelope_429", last)
+
+	w.pool.Close()
+	away := w.call("GET", "/patient/list", w.admin.token, "")
+	require.GreaterOrEqual(t, away.status, 500)
+	require.False(t, away.Success)
+}
+
+// Tokens of this API and native ones do not count in each other's place.
+func TestTokens(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	native, err := w.accounts.Login(t.Context(), w.admin.email, password, httpd.Client{})
+	require.NoError(t, err)
+	require.Equal(t, 403, w.call("GET", "/patient/list", native.AccessToken, "").status)
+	_, _, err = w.accounts.Authenticate(t.Context(), w.admin.token)
+	require.Equal(t, errs.Unauthenticated, errs.KindOf(err))
+
+	pia := w.signUp("Pia Rai")
+	w.exec(`update users set must_change_password = true where id = $1`, pia.id)
+	require.Equal(t, 403, w.call("GET", "/patient/list", pia.token, "").status)
+}
+
+func TestUpdateRole(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	pia := w.signUp("Pia Rai")
+	golden(t, "update_role", w.yes("PUT", "/user/updateRole", w.admin.token, `{"id":"`+id(pia)+`","role":"2"}`))
+	require.Equal(t, 403, w.call("GET", "/patient/list", pia.token, "").status, "her sessions have ended")
+	pia = w.signedIn(pia.id, pia.email)
+	require.Equal(t, auth.Doctor, w.actor(pia).Role)
+	free := w.yes("POST", "/appointment/availableSlot", pia.token, `{"date":"`+tomorrow+`"}`)
+	require.Len(t, free.object(t)["slots"], 15, "bookable at once, in the clinic's hours")
+
+	// As query or as the body of a GET, the way its documentation had it.
+	w.yes("GET", "/user/updateRole?id="+id(pia)+"&role=1", w.admin.token, "")
+	require.Equal(t, auth.Admin, w.actor(w.signedIn(pia.id, pia.email)).Role)
+	w.yes("GET", "/user/updateRole", w.admin.token, `{"id":`+id(pia)+`,"role":3}`)
+	w.yes("GET", "/user/updateRole", w.admin.token, `{"id":`+id(pia)+`,"role":3}`)
+	pia = w.signedIn(pia.id, pia.email)
+	require.Equal(t, auth.Patient, w.actor(pia).Role)
+	require.Equal(t, "Lane 1, Kathmandu", w.yes("GET", "/patient/list", pia.token, "").object(t)["address"], "what she told at her sign-up")
+
+	require.Equal(t, "You cannot perform this action on yourself", w.no("PUT", "/user/updateRole", w.admin.token, `{"id":`+id(w.admin)+`,"role":2}`))
+	require.Equal(t, "User not found !", w.no("PUT", "/user/updateRole", w.admin.token, `{"id":999999,"role":2}`))
+	for _, body := range []string{`{}`, `{"id":1}`, `{"role":1}`, `{"id":1,"role":4}`, `{"id":1,"role":0}`, `{"id":"x","role":1}`, `{"id":-1,"role":1}`} {
+		require.Equal(t, 400, w.call("PUT", "/user/updateRole", w.admin.token, body).status, body)
+	}
+}

@@ -1,0 +1,333 @@
+package pms_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+	"github.com/stretchr/testify/require"
+
+	"housecall/internal/account"
+	"housecall/internal/appointment"
+	"housecall/internal/auth"
+	"housecall/internal/chat"
+	"housecall/internal/config"
+	"housecall/internal/doctor"
+	"housecall/internal/httpd"
+	"housecall/internal/legacy/pms"
+	"housecall/internal/patient"
+	"housecall/internal/pgtest"
+	"housecall/internal/postgres"
+	"housecall/internal/schedule"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+const (
+	password = "correct horse battery"
+	zoneName = "Asia/Kathmandu" // a quarter of an hour off every other grid
+)
+
+// monday is the time of every test: 09:00 in the clinic, an hour before it opens.
+var monday = time.Date(2026, time.March, 2, 3, 15, 0, 0, time.UTC)
+
+// The days of the tests, as clients write them.
+const (
+	today    = "2026-03-02"
+	tomorrow = "2026-03-03"
+)
+
+// world is the older API over the real rooms, and an old client of it.
+type world struct {
+	t            testing.TB
+	pool         *postgres.Pool
+	accounts     *account.Service
+	doctors      *doctor.Service
+	patients     *patient.Service
+	appointments *appointment.Service
+	zone         *time.Location
+	log          *lockedBuffer
+	url          string
+	http         *http.Client
+
+	admin person
+}
+
+// person is somebody with a token.
+type person struct {
+	id     int64
+	email  string
+	userID string
+	token  string
+}
+
+func newWorld(t testing.TB, change ...func(*config.Config)) *world {
+	t.Helper()
+	cfg := config.Default()
+	cfg.TokenSecrets = []config.Secret{"k3J9vQ2xLz8Rr5TnYw1Bd7Hf4Gm6Ps0C"}
+	cfg.ClinicZone, cfg.RequestTimeout, cfg.BodyLimit = zoneName, time.Minute, 4096
+	cfg.RegistersPerAddress, cfg.LoginsPerAddress = 1000, 1000
+	for _, f := range change {
+		f(&cfg)
+	}
+	w := &world{t: t, pool: pgtest.New(t), log: &lockedBuffer{}, http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
+	now := func() time.Time { return monday }
+	passwords, err := auth.NewPasswords()
+	require.NoError(t, err)
+	w.zone, err = time.LoadLocation(cfg.ClinicZone)
+	require.NoError(t, err)
+	w.accounts, err = account.New(w.pool, auth.NewTokens(cfg.Secrets(), cfg.AccessTTL, time.Now), passwords, httpd.NewLimiter(nil, zerolog.Nop()), cfg, time.Now)
+	require.NoError(t, err)
+	hours, err := schedule.New(cfg)
+	require.NoError(t, err)
+	w.doctors = doctor.New(w.pool, hours, w.accounts)
+	w.patients = patient.New(w.pool, w.doctors, appointment.Care{})
+	w.appointments = appointment.New(w.pool, hours, w.doctors, w.patients, chat.NewLog(), cfg, now)
+	w.accounts.Connect(account.Ports{Profiles: profiles{w.doctors, w.patients}, Doctors: w.appointments})
+	w.serve(cfg, now)
+
+	u, err := w.accounts.CreateAdmin(t.Context(), "Ada Admin", "ada@clinic.example", password)
+	require.NoError(t, err)
+	w.admin = w.signedIn(u.ID, u.Email)
+	return w
+}
+
+func (w *world) serve(cfg config.Config, now func() time.Time) {
+	w.t.Helper()
+	s, err := httpd.New(httpd.Options{Config: cfg, Log: zerolog.New(w.log), Registry: prometheus.NewRegistry(), Authenticator: w.accounts})
+	require.NoError(w.t, err)
+	account.Routes(s, w.accounts)
+	pms.Mount(s, pms.Rooms{Accounts: w.accounts, Patients: w.patients, Appointments: w.appointments, Zone: w.zone, Now: now})
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(w.t, err)
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ln) }()
+	w.t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		require.NoError(w.t, s.Shutdown(ctx))
+		require.NoError(w.t, <-served)
+	})
+	w.url = "http://" + ln.Addr().String()
+}
+
+// profiles makes what a role needs, as the program itself does.
+type profiles struct {
+	doctors  *doctor.Service
+	patients *patient.Service
+}
+
+func (p profiles) CreatePatient(ctx context.Context, tx *postgres.Tx, id int64, d account.PatientDetails) error {
+	return p.patients.Create(ctx, tx, id, detailsOf(d))
+}
+
+func (p profiles) KeepSignup(ctx context.Context, tx *postgres.Tx, id int64, d account.PatientDetails) error {
+	return p.patients.KeepSignup(ctx, tx, id, detailsOf(d))
+}
+
+func (p profiles) CreateDoctor(ctx context.Context, tx *postgres.Tx, id int64) error {
+	return p.doctors.Create(ctx, tx, id)
+}
+
+func detailsOf(d account.PatientDetails) patient.Details {
+	return patient.Details{Phone: d.Phone, Gender: d.Gender, DateOfBirth: d.DateOfBirth, Address: d.Address}
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// answer is what an old client gets.
+type answer struct {
+	status  int
+	header  http.Header
+	raw     []byte
+	Success bool            `json:"success"`
+	Message string          `json:"message"`
+	Data    json.RawMessage `json:"data"`
+}
+
+// object reads data that is one thing.
+func (a answer) object(t testing.TB) (out map[string]any) {
+	t.Helper()
+	require.NoError(t, json.Unmarshal(a.Data, &out), string(a.raw))
+	return out
+}
+
+// list reads data that is many.
+func (a answer) list(t testing.TB) (out []map[string]any) {
+	t.Helper()
+	require.NoError(t, json.Unmarshal(a.Data, &out), string(a.raw))
+	return out
+}
+
+// send sends a request as an old client does; body is JSON unless it is form-encoded by its headers.
+func (w *world) send(method, path, token, body string, headers ...string) (answer, error) {
+	req, err := http.NewRequestWithContext(context.Background(), method, w.url+"/web"+path, strings.NewReader(body))
+	if err != nil {
+		return answer{}, err
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	res, err := w.http.Do(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer res.Body.Close()
+	a := answer{status: res.StatusCode, header: res.Header}
+	if a.raw, err = io.ReadAll(res.Body); err != nil {
+		return a, err
+	}
+	return a, json.Unmarshal(a.raw, &a)
+}
+
+func (w *world) call(method, path, token, body string, headers ...string) answer {
+	w.t.Helper()
+	a, err := w.send(method, path, token, body, headers...)
+	require.NoError(w.t, err, string(a.raw))
+	require.Equal(w.t, "application/json; charset=utf-8", a.header.Get("Content-Type"))
+	require.NotEqual(w.t, "null", string(a.Data), "clients look into data without asking")
+	require.NotEmpty(w.t, a.Data, string(a.raw))
+	return a
+}
+
+// yes is a call that succeeds, no one that a rule refuses.
+func (w *world) yes(method, path, token, body string, headers ...string) answer {
+	w.t.Helper()
+	a := w.call(method, path, token, body, headers...)
+	require.True(w.t, a.Success && (a.status == 200 || a.status == 201), "%d %s", a.status, a.raw)
+	return a
+}
+
+func (w *world) no(method, path, token, body string) string {
+	w.t.Helper()
+	a := w.call(method, path, token, body)
+	require.Equal(w.t, 200, a.status, string(a.raw))
+	require.False(w.t, a.Success, string(a.raw))
+	require.NotEmpty(w.t, a.Message)
+	return a.Message
+}
+
+func (w *world) signedIn(id int64, email string) person {
+	w.t.Helper()
+	a := w.yes("POST", "/user/login", "", `{"email":"`+email+`","password":"`+password+`"}`)
+	token, _ := a.object(w.t)["authToken"].(string)
+	require.NotEmpty(w.t, token)
+	u, err := w.accounts.ByID(context.Background(), id)
+	require.NoError(w.t, err)
+	return person{id: id, email: email, userID: u.PublicID, token: token}
+}
+
+// signUp makes a user over the API, who is not registered as a patient.
+func (w *world) signUp(name string) person {
+	w.t.Helper()
+	email := strings.ToLower(strings.ReplaceAll(name, " ", ".")) + "@mail.example"
+	a := w.yes("POST", "/user/register", "", `{"name":"`+name+`","email":"`+email+`","contact":"9841000000",
+		"dateOfBirth":"1990-02-28","gender":"2","address":"Lane 1, Kathmandu","password":"`+password+`"}`)
+	require.Equal(w.t, 201, a.status)
+	id, _ := a.object(w.t)["userId"].(float64)
+	return w.signedIn(int64(id), email)
+}
+
+// doctor makes a user a doctor, as an administrator of the old system did.
+func (w *world) doctor(name string) person {
+	w.t.Helper()
+	p := w.signUp(name)
+	w.yes("PUT", "/user/updateRole", w.admin.token, `{"id":`+id(p)+`,"role":2}`)
+	return w.signedIn(p.id, p.email)
+}
+
+// registered makes a user who is a patient.
+func (w *world) registered(name string) person {
+	w.t.Helper()
+	p := w.signUp(name)
+	w.yes("POST", "/patient/register/"+id(p), w.admin.token, "")
+	return p
+}
+
+// booked books a slot and gives the appointment's number.
+func (w *world) booked(by, d person, day string, slot int) string {
+	w.t.Helper()
+	a := w.yes("POST", "/appointment/book", by.token, `{"docId":`+id(d)+`,"date":"`+day+`","slotId":`+strconv.Itoa(slot)+`}`)
+	n, _ := a.object(w.t)["appointmentId"].(float64)
+	return strconv.Itoa(int(n))
+}
+
+func id(p person) string { return strconv.FormatInt(p.id, 10) }
+
+func (w *world) actor(p person) auth.Actor {
+	w.t.Helper()
+	a, err := w.accounts.AuthenticateOlder(context.Background(), p.token, auth.AudiencePMS)
+	require.NoError(w.t, err)
+	return a
+}
+
+func (w *world) exec(sql string, args ...any) {
+	w.t.Helper()
+	_, err := w.pool.Exec(context.Background(), sql, args...)
+	require.NoError(w.t, err)
+}
+
+func (w *world) count(sql string, args ...any) (n int) {
+	w.t.Helper()
+	require.NoError(w.t, w.pool.QueryRow(context.Background(), sql, args...).Scan(&n))
+	return n
+}
+
+var (
+	volatileStamps = regexp.MustCompile(`("(?:created|updated|Booked At)": )"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8}"`)
+	volatileTokens = regexp.MustCompile(`("authToken": )"[^"]+"`)
+)
+
+// golden compares an answer's body, without what differs each time, with testdata/name.json.
+func golden(t *testing.T, name string, a answer) {
+	t.Helper()
+	var b bytes.Buffer
+	require.NoError(t, json.Indent(&b, a.raw, "", "  "))
+	s := volatileStamps.ReplaceAllString(b.String(), `${1}"stamp"`)
+	s = volatileTokens.ReplaceAllString(s, `${1}"secret"`) + "\n"
+	file := filepath.Join("testdata", name+".json")
+	if *update {
+		require.NoError(t, os.MkdirAll("testdata", 0o755))
+		require.NoError(t, os.WriteFile(file, []byte(s), 0o600))
+	}
+	want, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, string(want), s)
+}
