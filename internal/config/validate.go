@@ -48,6 +48,7 @@ func (c Config) Validate() error {
 	}
 	c.validateSecrets(&v)
 	c.validateClinic(&v)
+	c.validateDurations(&v)
 	c.validateNumbers(&v)
 	return errors.Join(v...)
 }
@@ -68,7 +69,7 @@ func (c Config) validateClinic(v *problems) {
 	v.require("CLINIC_HOURS", err == nil, "must be intervals such as 10:00-14:00,14:30-18:00 that rise and do not overlap")
 }
 
-func (c Config) validateNumbers(v *problems) {
+func (c Config) validateDurations(v *problems) {
 	for _, d := range []struct {
 		name  string
 		value time.Duration
@@ -95,6 +96,9 @@ func (c Config) validateNumbers(v *problems) {
 	v.require("FOLLOW_UP_WINDOW", c.FollowUpWindow >= 0, "must not be negative")
 	v.require("CANCELLATION_WINDOW", c.CancellationWindow >= 0, "must not be negative")
 	v.require("DRAIN_DELAY", c.DrainDelay >= 0 && c.DrainDelay < c.ShutdownTimeout, "must be shorter than SHUTDOWN_TIMEOUT")
+}
+
+func (c Config) validateNumbers(v *problems) {
 	for _, n := range []struct {
 		name  string
 		value int
