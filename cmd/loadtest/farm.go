@@ -38,6 +38,7 @@ type farm struct {
 
 	addresses, metrics []string
 	instances          []*exec.Cmd
+	mail               string // where they write it
 }
 
 func startFarm(ctx context.Context, b *bench, p *plan) (f *farm, err error) {
@@ -59,6 +60,9 @@ func startFarm(ctx context.Context, b *bench, p *plan) (f *farm, err error) {
 		}
 	}
 	fmt.Fprintln(p.progress, "starting PostgreSQL (durable), Redis and two instances")
+	if f.mail, err = os.MkdirTemp("", "housecall-load-mail-"); err != nil {
+		return f, err
+	}
 	if f.postgres, err = devservices.StartPostgres(ctx, devservices.PostgresOptions{Durable: true}); err != nil {
 		return f, err
 	}
@@ -108,6 +112,7 @@ func (f *farm) environment(i int) []string {
 	for name, value := range map[string]string{
 		"ADDR": f.addresses[i], "METRICS_ADDR": f.metrics[i], "PUBLIC_URL": "http://" + f.addresses[i], "LOG_LEVEL": "warn",
 		"DATABASE_URL": f.postgres.DSN("postgres"), "REDIS_URL": f.redis.URL(), "TOKEN_SECRETS": f.secret, "PASSWORD": f.password,
+		"MAIL_DIR":           f.mail,
 		"LOGINS_PER_ADDRESS": "1000000", "REGISTERS_PER_ADDRESS": "1000000",
 		"SOCKETS_PER_USER": "1000000", "SOCKETS_PER_ADDRESS": "1000000",
 		"MESSAGES_PER_SECOND": "1000000", "USER_MESSAGES_PER_SECOND": "1000000",
@@ -224,6 +229,9 @@ func (f *farm) stop() error {
 	}
 	if f.log != nil {
 		err = errors.Join(err, f.log.Close())
+	}
+	if f.mail != "" {
+		err = errors.Join(err, os.RemoveAll(f.mail))
 	}
 	return err
 }

@@ -21,6 +21,7 @@ import (
 	"housecall/internal/config"
 	"housecall/internal/doctor"
 	"housecall/internal/httpd"
+	"housecall/internal/jobs"
 	"housecall/internal/postgres"
 )
 
@@ -36,12 +37,11 @@ type App struct {
 	http   *httpd.Server
 	ops    *httpd.Ops
 	chat   *chat.Service
+	jobs   *jobs.Service
 	sealer *audit.Sealer
 	// What the demo data is made with.
 	accounts *account.Service
 	doctors  *doctor.Service
-
-	end context.CancelFunc // of what runs in the background
 
 	ln, opsLn net.Listener
 	serving   sync.WaitGroup
@@ -95,10 +95,11 @@ func (a *App) start(ctx context.Context) error {
 	if err := a.chat.Start(ctx); err != nil {
 		return errors.Join(err, a.unlisten())
 	}
+	if err := a.jobs.Start(ctx); err != nil {
+		a.chat.Stop(ctx)
+		return errors.Join(err, a.unlisten())
+	}
 	a.sealer.Start()
-	background, end := context.WithCancel(context.WithoutCancel(ctx))
-	a.end = end
-	a.serving.Go(func() { a.tidy(background) })
 	a.serve(func() error { return a.http.Serve(a.ln) })
 	if a.ops != nil {
 		a.serve(func() error { return a.ops.Serve(a.opsLn) })
@@ -108,6 +109,9 @@ func (a *App) start(ctx context.Context) error {
 		return errors.Join(err, a.Stop())
 	}
 	a.log.Info().Str("addr", a.Addr()).Str("version", Version).Msg("serving")
+	if a.cfg.SMTPURL == "" {
+		a.log.Info().Str("folder", a.cfg.MailDir).Msg("no mail server is configured: mail is written into a folder")
+	}
 	return nil
 }
 
@@ -171,7 +175,7 @@ func (a *App) MetricsAddr() string {
 func (a *App) Failed() <-chan error { return a.failed }
 
 // Stop ends the instance gracefully, within the configured deadline: not ready, no upgrades, sockets told to come
-// back elsewhere, running requests answered, queued messages committed, connections closed.
+// back elsewhere, running requests answered, jobs ended, queued messages committed, connections closed.
 func (a *App) Stop() error {
 	if !a.started {
 		a.closeClients()
@@ -180,7 +184,6 @@ func (a *App) Stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), a.cfg.ShutdownTimeout)
 	defer cancel()
 	a.log.Info().Msg("stopping")
-	a.end()
 	a.http.SetDraining()
 	if a.cfg.DrainDelay > 0 {
 		pause := time.NewTimer(a.cfg.DrainDelay)
@@ -189,6 +192,7 @@ func (a *App) Stop() error {
 	}
 	a.chat.DrainSockets(ctx)
 	err := a.http.Shutdown(ctx)
+	err = errors.Join(err, a.jobs.Stop(ctx)) // while the bus still carries what they announce
 	a.chat.Stop(ctx)
 	a.sealer.Stop()
 	if a.ops != nil {

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -14,7 +15,13 @@ import (
 
 // newCalendar makes the room of calendar feeds.
 func newCalendar(cfg config.Config, pool *postgres.Pool, appointments *appointment.Service, limiter httpd.Limiter) *calendar.Service {
-	return calendar.New(pool, bookings{appointments}, limiter, calendar.Party{Name: "Housecall"}, cfg, time.Now)
+	return calendar.New(pool, bookings{appointments}, limiter, organizer(cfg), cfg, time.Now)
+}
+
+// organizer is the clinic, as calendars see who invites.
+func organizer(cfg config.Config) calendar.Party {
+	from := cfg.Sender()
+	return calendar.Party{Name: cmp.Or(from.Name, "Housecall"), Email: from.Address}
 }
 
 // inFeeds are the statuses of what is, or was until it ended, agreed upon, and of what was called off.

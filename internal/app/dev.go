@@ -66,17 +66,23 @@ func Dev(ctx context.Context, o DevOptions) (err error) {
 	base.DatabaseURL, base.RedisURL = config.Secret(pg.DSN(devDatabase)), config.Secret(rdb.URL())
 	base.MigrateURL, base.RedisMode = "", "single" // an environment made for serve must not lead elsewhere
 	base.TokenSecrets = []config.Secret{config.Secret(secret)}
+	base.SMTPURL, base.MailDir = "", filepath.Join(o.Dir, "mail")
+	box, err := openMailbox(ctx, base.MailDir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, box.close()) }()
 	say("Starting %d instances …", len(o.Ports))
 	instances, err := startInstances(ctx, base, o)
 	defer func() { err = errors.Join(err, stopAll(instances)) }()
 	if err != nil {
 		return err
 	}
-	return o.hold(ctx, instances, pg, rdb)
+	return o.hold(ctx, instances, pg, rdb, box)
 }
 
 // hold seeds, says what there is to see, and waits for the end.
-func (o DevOptions) hold(ctx context.Context, instances []*App, pg *devservices.Postgres, rdb *devservices.Redis) error {
+func (o DevOptions) hold(ctx context.Context, instances []*App, pg *devservices.Postgres, rdb *devservices.Redis, box *mailbox) error {
 	first, last := instances[0], instances[len(instances)-1]
 	if err := first.seedUsers(ctx); err != nil {
 		return err
@@ -85,7 +91,7 @@ func (o DevOptions) hold(ctx context.Context, instances []*App, pg *devservices.
 	if err != nil {
 		return err
 	}
-	o.table(instances, appointment, pg.Dir)
+	o.table(instances, appointment, pg.Dir, box.url())
 	if o.Ready != nil {
 		urls := make([]string, len(instances))
 		for i, a := range instances {
@@ -205,13 +211,14 @@ func devSecret(path string) (string, error) {
 }
 
 // table prints what there is to see. data is where PostgreSQL really keeps its data.
-func (o DevOptions) table(instances []*App, appointment, data string) {
+func (o DevOptions) table(instances []*App, appointment, data, mailbox string) {
 	var b strings.Builder
 	b.WriteString("\nHousecall is running.\n\n")
 	for i, a := range instances {
 		fmt.Fprintf(&b, "  instance %d   %s   API docs %s/docs   metrics http://%s/metrics\n",
 			i+1, a.cfg.PublicURL, a.cfg.PublicURL, a.MetricsAddr())
 	}
+	fmt.Fprintf(&b, "  mailbox      %s   every mail that the instances write\n", mailbox)
 	fmt.Fprintf(&b, "\n  sign-ins (all with the password %s)\n", DemoPassword)
 	for _, u := range DemoUsers {
 		fmt.Fprintf(&b, "    %-20s %-18s %s\n", u.Email, u.Name, strings.TrimSpace(strings.ToLower(string(u.Role))+" "+u.profile.Specialization))

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -109,6 +110,12 @@ func TestDev(t *testing.T) {
 	}
 	require.Contains(t, first.out.String(), fmt.Sprintf("chat --as patient1@demo.test --server %s %s", first.urls[0], first.appointment))
 	require.Contains(t, first.out.String(), fmt.Sprintf("chat --as doctor1@demo.test --server %s %s", first.urls[1], first.appointment))
+	box := regexp.MustCompile(`mailbox +(http://127\.0\.0\.1:\d+)`).FindStringSubmatch(first.out.String())
+	require.NotNil(t, box)
+	shown, err := h.Get(box[1])
+	require.NoError(t, err)
+	require.NoError(t, shown.Body.Close())
+	require.Equal(t, http.StatusOK, shown.StatusCode)
 	doctors, _, err := patient.Doctors(t.Context(), "", client.Page{})
 	require.NoError(t, err)
 	require.Len(t, doctors, 3)

@@ -12,49 +12,54 @@ import (
 	"housecall/internal/account"
 	"housecall/internal/appointment"
 	"housecall/internal/auth"
-	"housecall/internal/calendar"
 	"housecall/internal/chat"
 	"housecall/internal/config"
 	"housecall/internal/doctor"
 	"housecall/internal/httpd"
-	"housecall/internal/legacy/hms"
-	"housecall/internal/legacy/pms"
 	"housecall/internal/patient"
 	"housecall/internal/postgres"
 	"housecall/internal/preference"
 	"housecall/internal/schedule"
-	"housecall/internal/ui"
 )
 
-// wire makes the rooms, each from what it stands on, and mounts their routes.
-func (a *App) wire(registry *prometheus.Registry) error {
-	limiter := httpd.NewLimiter(a.redis, a.log)
-	accounts, err := newAccounts(a.cfg, a.pool, limiter)
-	if err != nil {
-		return err
-	}
-	schedules, err := schedule.New(a.cfg)
-	if err != nil {
-		return err
-	}
-	preferences, err := preference.New(a.pool, a.cfg)
-	if err != nil {
-		return err
-	}
-	doctors := doctor.New(a.pool, schedules, accounts)
-	patients := patient.New(a.pool, doctors, appointment.Care{})
-	log := chat.NewLog()
-	appointments := appointment.New(a.pool, schedules, doctors, patients, log, a.cfg, time.Now)
-	accounts.Connect(account.Ports{Profiles: profiles{doctors, patients}, Doctors: appointments, Mail: noMail{}})
-	a.chat = chat.New(chat.Deps{
-		Pool: a.pool, Bus: chat.NewRedisBus(a.redis, a.log), Log: log, Appointments: appointments, Accounts: accounts, Config: a.cfg, Registry: registry,
-		Logger: a.log, Now: time.Now,
-	})
-	accounts.OnSessionsEnded(a.chat.SessionsEnded)
-	a.accounts, a.doctors = accounts, doctors
+// rooms are what an instance is made of, for those who stand on several.
+type rooms struct {
+	pool         *postgres.Pool
+	limiter      httpd.Limiter
+	sealer       *auth.Sealer
+	accounts     *account.Service
+	schedules    *schedule.Service
+	preferences  *preference.Service
+	doctors      *doctor.Service
+	patients     *patient.Service
+	appointments *appointment.Service
+}
 
+// wire makes the rooms, each from what it stands on, joins them where they call each other, and mounts their routes.
+func (a *App) wire(registry *prometheus.Registry) error {
+	log := chat.NewLog()
+	r, err := newRooms(a.cfg, a.pool, httpd.NewLimiter(a.redis, a.log), log)
+	if err != nil {
+		return err
+	}
+	if a.jobs, err = newJobs(a.cfg, a.pool, a.log); err != nil {
+		return err
+	}
+	notices, err := a.newNotices(r)
+	if err != nil {
+		return err
+	}
+	r.accounts.Connect(account.Ports{Profiles: profiles{r.doctors, r.patients}, Doctors: r.appointments, Mail: notices})
+	r.appointments.Connect(told{notices, r})
+	a.chat = chat.New(chat.Deps{
+		Pool: a.pool, Bus: chat.NewRedisBus(a.redis, a.log), Log: log, Appointments: r.appointments, Accounts: r.accounts, Config: a.cfg,
+		Registry: registry, Logger: a.log, Now: time.Now,
+	})
+	r.accounts.OnSessionsEnded(a.chat.SessionsEnded)
+	a.accounts, a.doctors = r.accounts, r.doctors
+	a.timers(r)
 	a.http, err = httpd.New(httpd.Options{
-		Config: a.cfg, Log: a.log, Registry: registry, Authenticator: accounts, Checks: a.checks(), Version: Version, Now: time.Now,
+		Config: a.cfg, Log: a.log, Registry: registry, Authenticator: r.accounts, Checks: a.checks(), Version: Version, Now: time.Now,
 	})
 	if err != nil {
 		return err
@@ -62,34 +67,29 @@ func (a *App) wire(registry *prometheus.Registry) error {
 	if a.cfg.MetricsAddr != "" {
 		a.ops = httpd.NewOps(a.cfg.MetricsAddr, registry)
 	}
-	account.Routes(a.http, accounts)
-	doctor.Routes(a.http, doctors)
-	patient.Routes(a.http, patients)
-	preference.Routes(a.http, preferences)
-	appointment.Routes(a.http, appointments)
-	calendar.Routes(a.http, newCalendar(a.cfg, a.pool, appointments, limiter))
-	chat.Routes(a.http, a.chat)
-	chat.Mount(a.http, a.chat)
-	ui.Routes(a.http, accounts, a.cfg)
-	return a.olderAPIs(accounts, doctors, patients, appointments)
+	return a.mount(r)
 }
 
-// olderAPIs mounts those that are wanted.
-func (a *App) olderAPIs(accounts *account.Service, doctors *doctor.Service, patients *patient.Service, appointments *appointment.Service) error {
-	zone, err := config.LoadZone(a.cfg.ClinicZone)
-	if err != nil {
-		return err
+// newRooms makes the rooms that need nothing that runs.
+func newRooms(cfg config.Config, pool *postgres.Pool, limiter httpd.Limiter, log *chat.Log) (*rooms, error) {
+	r := &rooms{pool: pool, limiter: limiter}
+	var err error
+	if r.sealer, err = auth.NewSealer(cfg.Secrets()); err != nil {
+		return nil, fmt.Errorf("%sTOKEN_SECRETS: %w", config.Prefix, err)
 	}
-	if a.cfg.LegacyPMS {
-		pms.Mount(a.http, pms.Rooms{Accounts: accounts, Patients: patients, Appointments: appointments, Zone: zone, Now: time.Now})
+	if r.accounts, err = newAccounts(cfg, pool, limiter); err != nil {
+		return nil, err
 	}
-	if a.cfg.LegacyHMS {
-		hms.Routes(a.http, hms.Rooms{
-			Accounts: accounts, Doctors: doctors, Patients: patients, Appointments: appointments, Counter: appointments, Chat: a.chat,
-			Now: time.Now,
-		})
+	if r.schedules, err = schedule.New(cfg); err != nil {
+		return nil, err
 	}
-	return nil
+	if r.preferences, err = preference.New(pool, cfg); err != nil {
+		return nil, err
+	}
+	r.doctors = doctor.New(pool, r.schedules, r.accounts)
+	r.patients = patient.New(pool, r.doctors, appointment.Care{})
+	r.appointments = appointment.New(pool, r.schedules, r.doctors, r.patients, log, cfg, time.Now)
+	return r, nil
 }
 
 func newAccounts(cfg config.Config, pool *postgres.Pool, limiter httpd.Limiter) (*account.Service, error) {

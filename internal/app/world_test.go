@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -59,6 +60,7 @@ func newWorldOver(t *testing.T, dsn, redisURL string, instances int, change ...f
 	w.cfg.DatabaseURL, w.cfg.RedisURL = config.Secret(dsn), config.Secret(redisURL)
 	w.cfg.TokenSecrets = []config.Secret{config.Secret(rand.Text() + rand.Text())}
 	w.cfg.ClinicHours = "00:00-24:00"
+	w.cfg.MailDir = filepath.Join(t.TempDir(), "mail")
 	w.cfg.MaxOpenRequests = 1000
 	// All clients come from one address, and some write fast.
 	w.cfg.LoginsPerAccount, w.cfg.LoginsPerAddress, w.cfg.RegistersPerAddress = 10_000, 10_000, 10_000

@@ -43,6 +43,8 @@ func TestRules_EachOneBites(t *testing.T) {
 		"a socket in a room":    {"internal/chat/service.go", `package chat; import _ "github.com/fasthttp/websocket"`, "the socket library"},
 		"pgx in a service":      {"internal/doctor/service.go", `package doctor; import _ "github.com/jackc/pgx/v5"`, "pgx"},
 		"redis in a service":    {"internal/account/service.go", `package account; import _ "github.com/redis/go-redis/v9"`, "go-redis"},
+		"river in a service":    {"internal/notify/service.go", `package notify; import _ "github.com/riverqueue/river"`, "the job queue"},
+		"mail in a service":     {"internal/notify/service.go", `package notify; import _ "github.com/wneessen/go-mail"`, "the mail library"},
 		"a library in the hub":  {"internal/chat/hub.go", `package chat; import _ "github.com/rs/zerolog"`, "standard library"},
 		"a room in the hub":     {"internal/chat/hub.go", `package chat; import _ "housecall/internal/errs"`, "standard library"},
 		"the environment":       {"internal/app/x.go", `package app; import "os"; var x = os.Getenv("X")`, "os.Getenv"},

@@ -84,6 +84,16 @@ var bans = []ban{
 		reason: "SQL stands in one file of a room, where constraints, locks and scans can be read together",
 	},
 	{
+		name: "the job queue", libraries: []string{"github.com/riverqueue"},
+		packages: []string{"jobs"},
+		reason:   "what a job's row keeps of a failure, and when it is tried again, is decided in one place",
+	},
+	{
+		name: "the mail library", libraries: []string{"github.com/wneessen/go-mail"},
+		packages: []string{"mail"},
+		reason:   "header injection and what errors repeat of a mail are kept out in one place",
+	},
+	{
 		name: "go-redis", libraries: []string{"github.com/redis", "github.com/go-redis"},
 		packages: []string{"httpd", "app"}, files: []string{"bus_redis.go", "bus_partition.go"},
 		reason: "Redis may die at any moment: only the bus and the rate limits, which say what then happens, may depend on it",

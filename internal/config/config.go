@@ -29,7 +29,7 @@ type Config struct {
 
 	DatabaseURL      Secret `env:"DATABASE_URL" help:"PostgreSQL DSN; several hosts with target_session_attrs=read-write follow a failover (required)"`
 	MigrateURL       Secret `env:"MIGRATE_DATABASE_URL" help:"direct DSN for migrations where DATABASE_URL goes through PgBouncer; empty means DATABASE_URL"`
-	DatabaseMaxConns int    `env:"DATABASE_MAX_CONNS" envDefault:"16" help:"most PostgreSQL connections of this instance, at least COMMIT_LANES + 3"`
+	DatabaseMaxConns int    `env:"DATABASE_MAX_CONNS" envDefault:"16" help:"most PostgreSQL connections of this instance, at least COMMIT_LANES + JOB_WORKERS + 3; one more listens for jobs"`
 	RedisURL         Secret `env:"REDIS_URL" help:"Redis URL (redis://, rediss:// or unix://) of the bus between instances and of shared rate limits (required)"`
 	RedisMode        string `env:"REDIS_MODE" envDefault:"single" help:"what REDIS_URL leads to: single, sentinel (with ?master_name=) or cluster (further nodes as ?addr=)"`
 	RedisNamespace   string `env:"REDIS_NAMESPACE" envDefault:"housecall" help:"first part of the bus's channel names; a copy of a database on the same Redis needs another one"`
@@ -44,6 +44,13 @@ type Config struct {
 	LegacyPMS bool          `env:"LEGACY_PMS" envDefault:"true" help:"whether the older API of the Patient Management System (/web) is served"`
 	LegacyHMS bool          `env:"LEGACY_HMS" envDefault:"true" help:"whether the older API of the Health Management System (/api/auth, /api/patient, /api/doctor, /api/admin) is served"`
 	LegacyTTL time.Duration `env:"LEGACY_TTL" envDefault:"12h" help:"how long a sign-in to an older API lives; its clients cannot refresh"`
+
+	JobWorkers   int  `env:"JOB_WORKERS" envDefault:"4" help:"jobs (mail, timers) that this instance works at once; 0 leaves them to other instances"`
+	JobsPollOnly bool `env:"JOBS_POLL_ONLY" envDefault:"false" help:"ask for new jobs every second instead of listening; needed where DATABASE_URL goes through PgBouncer"`
+
+	SMTPURL  Secret `env:"SMTP_URL" help:"mail server: smtp://user:password@host:587 (STARTTLS is demanded, unless ?tls=none) or smtps://user:password@host:465; empty writes mail into MAIL_DIR"`
+	MailFrom string `env:"MAIL_FROM" envDefault:"Housecall <no-reply@localhost>" help:"address that mail comes from; its domain is also that of message ids"`
+	MailDir  string `env:"MAIL_DIR" envDefault:"mail" help:"folder, made when needed, that mail is written to as .eml files while SMTP_URL is empty"`
 
 	AllowedOrigins []string `env:"ALLOWED_ORIGINS" help:"comma-separated further origins that may call REST (CORS) and open sockets, such as https://clinic.example"`
 	TrustedProxies []string `env:"TRUSTED_PROXIES" help:"comma-separated addresses or CIDR ranges of load balancers whose X-Forwarded-For is believed"`

@@ -91,6 +91,10 @@ var bad = map[string][]string{
 	"LEGACY_PMS":               {"marker", "yes", "on"},
 	"LEGACY_HMS":               {"marker", "2"},
 	"LEGACY_TTL":               {"marker", "12", "0s"},
+	"JOB_WORKERS":              {"marker", "-1", "101"},
+	"JOBS_POLL_ONLY":           {"marker", "2"},
+	"SMTP_URL":                 {"marker", "http://marker", "smtp://", "smtp://u:marker@", "smtp://u:marker@h:0", "smtp://u:marker@h:port", "smtp://marker@h", "smtp://u:marker@h/x", "smtp://u:marker@h?tls=none", "smtp://h?tls=marker", "smtps://h?tls=none", "smtp://h?marker=1", "smtp://:marker@h"},
+	"MAIL_FROM":                {"marker", "marker@", "Marker <a@b>, c@d", "märker@example.org", "\"a\r\nmarker\" <a@b>"},
 	"ALLOWED_ORIGINS":          {"*", "marker", "https://marker/", "https://ok.example,marker", "null"},
 	"TRUSTED_PROXIES":          {"marker", "10.0.0.0/33", "10.0.0.1,marker", "*"},
 	"CLINIC_ZONE":              {"marker", "Local", "Mars/Marker", "posixrules", "localtime", "right/Europe/Berlin", "../zoneinfo/Europe/Berlin", "europe/berlin", "Europe//Berlin", "Europe/./Berlin", "Europe/Berlin/"},
@@ -121,8 +125,8 @@ var bad = map[string][]string{
 	"COMMIT_LANES":             {"marker", "0", "-4"},
 }
 
-// anything lists the variables that are not judged by their value here: app looks at the Redis URL.
-var anything = []string{"REDIS_URL"}
+// anything lists the variables that are not judged by their value here: app looks at the Redis URL, and the system at the folder.
+var anything = []string{"REDIS_URL", "MAIL_DIR"}
 
 func TestFrom_BadValue(t *testing.T) {
 	t.Parallel()

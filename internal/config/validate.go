@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/mail"
 	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/rs/zerolog"
 )
@@ -47,6 +49,7 @@ func (c Config) Validate() error {
 		v.require("TRUSTED_PROXIES", parseProxy(p) == nil, "must list IP addresses or CIDR ranges")
 	}
 	c.validateSecrets(&v)
+	c.validateMail(&v)
 	c.validateClinic(&v)
 	c.validateDurations(&v)
 	c.validateNumbers(&v)
@@ -59,6 +62,25 @@ func (c Config) validateSecrets(v *problems) {
 		v.require("TOKEN_SECRETS", len(s) >= SecretMin, fmt.Sprintf("must have at least %d characters each", SecretMin))
 		v.require("TOKEN_SECRETS", !weak(string(s)), "looks like a default or an example: make one with `openssl rand -base64 48`")
 	}
+}
+
+// noMailDomain is the one of MAIL_FROM's default: no server would take mail from there.
+const noMailDomain = "@localhost"
+
+func (c Config) validateMail(v *problems) {
+	if c.SMTPURL != "" {
+		_, err := ParseSMTP(c.SMTPURL)
+		v.require("SMTP_URL", err == nil, "must be smtp://user:password@host:587 or smtps://user:password@host:465; "+
+			"?tls=none is for servers without TLS and takes no credentials")
+		v.require("MAIL_FROM", !strings.HasSuffix(c.Sender().Address, noMailDomain), "must be set where SMTP_URL is")
+	}
+	a, err := mail.ParseAddress(c.MailFrom)
+	v.require("MAIL_FROM", err == nil && isASCII(a.Address), "must be an address such as Clinic <no-reply@clinic.example>")
+	v.require("MAIL_DIR", c.SMTPURL != "" || c.MailDir != "" && !strings.ContainsRune(c.MailDir, 0), "must be a folder, or SMTP_URL set")
+}
+
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII })
 }
 
 func (c Config) validateClinic(v *problems) {
@@ -117,8 +139,9 @@ func (c Config) validateNumbers(v *problems) {
 	} {
 		v.require(n.name, n.value >= 1 && n.value <= maxNumber, "must be 1 to 100000000")
 	}
-	v.require("DATABASE_MAX_CONNS", c.DatabaseMaxConns >= c.CommitLanes+3 && c.DatabaseMaxConns <= 1000,
-		"must be at least COMMIT_LANES + 3, so that REST is never starved by chat, and at most 1000")
+	v.require("JOB_WORKERS", c.JobWorkers >= 0 && c.JobWorkers <= 100, "must be 0 to 100")
+	v.require("DATABASE_MAX_CONNS", c.DatabaseMaxConns >= c.CommitLanes+c.JobWorkers+3 && c.DatabaseMaxConns <= 1000,
+		"must be at least COMMIT_LANES + JOB_WORKERS + 3, so that REST is never starved by chat or jobs, and at most 1000")
 }
 
 type problems []error

@@ -17,6 +17,7 @@ const (
 	Rejected        = "rejected"
 	Cancelled       = "cancelled"
 	Rescheduled     = "rescheduled"
+	HandedOver      = "handed_over"   // to another doctor
 	Expired         = "expired"       // a request that nobody answered in time
 	ReminderDay     = "reminder_day"  // the day before
 	ReminderHour    = "reminder_hour" // the hour before
@@ -26,7 +27,7 @@ const (
 
 // Kinds are all of them.
 var Kinds = []string{
-	RequestReceived, Confirmed, Rejected, Cancelled, Rescheduled, Expired, ReminderDay, ReminderHour, Unread, WaitlistOffer,
+	RequestReceived, Confirmed, Rejected, Cancelled, Rescheduled, HandedOver, Expired, ReminderDay, ReminderHour, Unread, WaitlistOffer,
 }
 
 // FirstVersion is that of the defaults, which nobody has stored; the first change makes it 2.

@@ -2,13 +2,11 @@ package schedule_test
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
@@ -136,6 +134,18 @@ func TestService_ExceptionsThatAreOver(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, more)
 	require.Len(t, all, 8)
+}
+
+// The longest exception counts to its last day.
+func TestService_ExceptionsOfAYear(t *testing.T) {
+	t.Parallel()
+	c := newClinic(t)
+	made, r, err := c.add(schedule.Exception{From: today.AddDate(0, 0, -365), To: today})
+	require.NoError(t, err)
+	require.Equal(t, []schedule.Exception{made}, r.Exceptions)
+	all, _, err := c.svc.Exceptions(t.Context(), c.pool, c.doctor, schedule.Period{From: today, To: today}, schedule.Position{}, 100)
+	require.NoError(t, err)
+	require.Equal(t, []schedule.Exception{made}, all)
 }
 
 func TestService_AddExceptionRefuses(t *testing.T) {
@@ -327,55 +337,6 @@ func TestService_RulesFollowTheClinic(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 48*time.Hour, read().Horizon)
 	require.Equal(t, week, c.rules().Horizon)
-}
-
-// counting counts the statements that go to a database.
-type counting struct {
-	postgres.DB
-	statements int
-}
-
-func (c *counting) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	c.statements++
-	return c.DB.Query(ctx, sql, args...)
-}
-
-func TestService_RulesOfManyDoctorsInOneStatement(t *testing.T) {
-	t.Parallel()
-	c := newClinic(t)
-	const doctors = 1000
-	_, err := c.pool.Exec(t.Context(), fmt.Sprintf(`
-		with u as (
-			insert into users (public_id, email, name, role)
-			select 'DOCX' || n, n || '@many.test', 'Dr', 'DOCTOR' from generate_series(1, %d) as n returning id
-		), d as (
-			insert into doctors (user_id) select id from u returning user_id
-		), s as (
-			insert into schedules (doctor_id, time_zone, slot_minutes, custom_hours) select user_id, 'Asia/Kolkata', 20, true from d returning doctor_id
-		), h as (
-			insert into schedule_hours (doctor_id, weekday, starts, ends)
-			select doctor_id, day, at * 60, at * 60 + 90 from s, generate_series(1, 7) as day, generate_series(8, 20, 4) as at
-		)
-		insert into schedule_exceptions (doctor_id, first_date, last_date, off)
-		select doctor_id, '2027-04-01'::date + n * 7, '2027-04-01'::date + n * 7, true from s, generate_series(1, 10) as n`, doctors))
-	require.NoError(t, err)
-	rows, err := c.pool.Query(t.Context(), `select doctor_id from schedules`)
-	require.NoError(t, err)
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	require.NoError(t, err)
-	require.Len(t, ids, doctors)
-
-	db := &counting{DB: c.pool}
-	all, err := c.svc.Rules(t.Context(), db, append(ids, c.doctor)...)
-	require.NoError(t, err)
-	require.Equal(t, 1, db.statements)
-	require.Len(t, all, doctors+1)
-	for _, id := range ids {
-		require.Equal(t, id, all[id].DoctorID)
-		require.Len(t, all[id].Hours, 28)
-		require.Len(t, all[id].Exceptions, 10)
-	}
-	require.Len(t, all[c.doctor].Hours, 14)
 }
 
 // The database refuses what the code would refuse, whoever writes.

@@ -8,6 +8,16 @@ import (
 	"housecall/internal/errs"
 )
 
+// RuleChange is a change of the booking rules: nil leaves a rule as it is.
+type RuleChange struct {
+	TimeZone                  *string
+	SlotMinutes               *int
+	BufferBefore, BufferAfter *time.Duration
+	Notice, Horizon           *time.Duration
+	PerDay                    *int
+	AutoConfirm               *bool
+}
+
 // apply gives the settings after the change.
 func (c RuleChange) apply(s settings) settings {
 	set(&s.TimeZone, c.TimeZone)

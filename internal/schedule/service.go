@@ -75,15 +75,10 @@ func (s *Service) Rules(ctx context.Context, db postgres.DB, doctorIDs ...int64)
 	if err != nil {
 		return nil, err
 	}
-	for len(kept) > 0 {
-		n := 1
-		for n < len(kept) && kept[n].DoctorID == kept[0].DoctorID {
-			n++
-		}
-		if out[kept[0].DoctorID], err = s.fromRows(kept[:n]); err != nil {
+	for _, row := range kept {
+		if out[row.DoctorID], err = s.fromRow(row); err != nil {
 			return nil, err
 		}
-		kept = kept[n:]
 	}
 	for _, id := range doctorIDs {
 		if _, ok := out[id]; !ok {
@@ -93,30 +88,21 @@ func (s *Service) Rules(ctx context.Context, db postgres.DB, doctorIDs ...int64)
 	return out, nil
 }
 
-// fromRows makes the rules of one doctor of his rows, of which there is one at least.
-func (s *Service) fromRows(rows []scheduleRow) (Rules, error) {
-	first := rows[0]
-	loc, err := s.location(first.TimeZone)
+func (s *Service) fromRow(row scheduleRow) (Rules, error) {
+	loc, err := s.location(row.TimeZone)
 	if err != nil {
 		// Not wrapped: that a zone was stored which does not load is not the client's fault, so not Invalid.
-		return Rules{}, fmt.Errorf("load the schedule of doctor %d: its zone is unknown", first.DoctorID)
+		return Rules{}, fmt.Errorf("load the schedule of doctor %d: its zone is unknown", row.DoctorID)
 	}
 	r := Rules{
-		DoctorID: first.DoctorID, TimeZone: first.TimeZone, Location: loc, SlotMinutes: first.SlotMinutes,
-		BufferBefore: minutes(first.BufferBefore), BufferAfter: minutes(first.BufferAfter),
-		PerDay: first.PerDay, AutoConfirm: first.AutoConfirm, CustomHours: first.CustomHours, Version: first.Version,
+		DoctorID: row.DoctorID, TimeZone: row.TimeZone, Location: loc, SlotMinutes: row.SlotMinutes,
+		BufferBefore: minutes(row.BufferBefore), BufferAfter: minutes(row.BufferAfter),
+		PerDay: row.PerDay, AutoConfirm: row.AutoConfirm,
+		Hours: row.week(), CustomHours: row.CustomHours, Exceptions: row.exceptions(), Version: row.Version,
 	}
-	r.Notice, r.Horizon = s.span(first.settings)
+	r.Notice, r.Horizon = s.span(row.settings)
 	if !r.CustomHours {
 		r.Hours = slices.Clone(s.hours)
-	}
-	for _, row := range rows {
-		switch {
-		case row.PublicID != nil:
-			r.Exceptions = row.appendTo(r.Exceptions)
-		case r.CustomHours && row.Weekday != nil:
-			r.Hours = append(r.Hours, Interval{Weekday: *row.Weekday, From: *row.Starts, To: *row.Ends})
-		}
 	}
 	return r, nil
 }
@@ -148,16 +134,6 @@ func (s *Service) SetHours(ctx context.Context, tx *postgres.Tx, doctorID int64,
 		return Rules{}, err
 	}
 	return s.one(ctx, tx, doctorID)
-}
-
-// RuleChange is a change of the booking rules: nil leaves a rule as it is.
-type RuleChange struct {
-	TimeZone                  *string
-	SlotMinutes               *int
-	BufferBefore, BufferAfter *time.Duration
-	Notice, Horizon           *time.Duration
-	PerDay                    *int
-	AutoConfirm               *bool
 }
 
 // SetRules changes the booking rules, by compare-and-swap as in SetHours. Hours are wall time, so they
@@ -270,9 +246,6 @@ func (s *Service) RemoveException(ctx context.Context, tx *postgres.Tx, doctorID
 	}
 	return s.one(ctx, tx, doctorID)
 }
-
-// Defaults gives the clinic's zone and slot length.
-func (s *Service) Defaults() (timeZone string, slotMinutes int) { return s.zone, s.slotMinutes }
 
 // ensure makes the row that a first change needs, at the version that its absence stands for.
 func (s *Service) ensure(ctx context.Context, tx *postgres.Tx, doctorID int64) error {

@@ -215,3 +215,16 @@ func TestCheck(t *testing.T) {
 		})
 	}
 }
+
+// FuzzLoadZone asks that no name whatever panics or gives a zone that depends on the machine.
+func FuzzLoadZone(f *testing.F) {
+	for _, s := range []string{"", "Local", "Europe/Berlin", "../etc/passwd", "UTC", "Europe/", "\x00", "right/UTC", "localtime"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		loc, err := schedule.LoadZone(name)
+		if err == nil && (loc == nil || loc == time.Local || loc.String() != name) {
+			t.Fatalf("%q is no zone", name)
+		}
+	})
+}

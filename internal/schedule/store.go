@@ -1,8 +1,10 @@
 package schedule
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -27,30 +29,73 @@ type settings struct {
 	AutoConfirm    bool
 }
 
+// scheduleRow is what is kept about one doctor. The lists are columns, in no order: the n-th of each belong together.
 type scheduleRow struct {
 	DoctorID int64
 	settings
 	CustomHours bool
 	Version     int
-	Weekday     *int // null in a row of an exception, or without hours
-	exceptionRow
+	// Of the weekly hours.
+	Weekdays []int
+	Starts   []int
+	Ends     []int
+	// Of the exceptions, as in exceptionRow.
+	PublicIDs  []string
+	FirstDates []time.Time
+	LastDates  []time.Time
+	Notes      []string
+	Opens      []*int
+	Closes     []*int
 }
 
-// exceptionRow is one interval of an exception, whose rows follow each other. In a row of the weekly hours all but the
-// last two are null; those are null without hours.
+func (row scheduleRow) week() []Interval {
+	out := make([]Interval, len(row.Weekdays))
+	for i := range out {
+		out[i] = Interval{Weekday: row.Weekdays[i], From: row.Starts[i], To: row.Ends[i]}
+	}
+	slices.SortFunc(out, func(a, b Interval) int { return cmp.Compare(a.begins(), b.begins()) })
+	return out
+}
+
+func (row scheduleRow) exceptions() []Exception {
+	rows := make([]exceptionRow, len(row.PublicIDs))
+	for i := range rows {
+		rows[i] = exceptionRow{
+			PublicID: row.PublicIDs[i], FirstDate: row.FirstDates[i], LastDate: row.LastDates[i], Note: row.Notes[i],
+			Starts: row.Opens[i], Ends: row.Closes[i],
+		}
+	}
+	slices.SortFunc(rows, exceptionRow.compare)
+	var out []Exception
+	for _, r := range rows {
+		out = r.appendTo(out)
+	}
+	return out
+}
+
+// exceptionRow is one interval of an exception, whose rows follow each other; Starts and Ends are null without hours.
 type exceptionRow struct {
-	PublicID  *string
-	FirstDate *time.Time
-	LastDate  *time.Time
-	Note      *string
+	PublicID  string
+	FirstDate time.Time
+	LastDate  time.Time
+	Note      string
 	Starts    *int
 	Ends      *int
 }
 
+// compare puts exceptions in the order of Rules, and the rows of one in that of its hours.
+func (row exceptionRow) compare(other exceptionRow) int {
+	c := cmp.Or(row.FirstDate.Compare(other.FirstDate), row.LastDate.Compare(other.LastDate), cmp.Compare(row.PublicID, other.PublicID))
+	if c == 0 && row.Starts != nil {
+		c = cmp.Compare(*row.Starts, *other.Starts)
+	}
+	return c
+}
+
 // appendTo adds the row's exception, or its interval to the exception before.
 func (row exceptionRow) appendTo(all []Exception) []Exception {
-	if n := len(all); n == 0 || all[n-1].ID != *row.PublicID {
-		all = append(all, Exception{ID: *row.PublicID, From: *row.FirstDate, To: *row.LastDate, Note: *row.Note})
+	if n := len(all); n == 0 || all[n-1].ID != row.PublicID {
+		all = append(all, Exception{ID: row.PublicID, From: row.FirstDate, To: row.LastDate, Note: row.Note})
 	}
 	if row.Starts != nil {
 		last := &all[len(all)-1]
@@ -59,27 +104,33 @@ func (row exceptionRow) appendTo(all []Exception) []Exception {
 	return all
 }
 
-// selectSchedules gives what is kept about the doctors: a row for each interval of their weeks and of the exceptions
-// that are not over before since, in order, or a row without one. It is one statement, so that all is of one version.
+// selectSchedules gives what is kept about the doctors, a row for each who has one, with the exceptions that are not
+// over before since. It is one statement, so that all is of one version. No exception is longer than 366 days: the
+// index finds those that matter, however many are over.
 func selectSchedules(ctx context.Context, db postgres.DB, doctorIDs []int64, since time.Time) ([]scheduleRow, error) {
 	rows, err := db.Query(ctx, `
 		select s.doctor_id, s.time_zone, s.slot_minutes, s.buffer_before, s.buffer_after, s.notice_minutes,
 		       s.horizon_minutes, s.per_day, s.auto_confirm, s.custom_hours, s.version,
-		       p.public_id::text as public_id, p.first_date, p.last_date, p.note, p.weekday, p.starts, p.ends
+		       h.weekdays, h.starts, h.ends,
+		       e.public_ids, e.first_dates, e.last_dates, e.notes, e.opens, e.closes
 		from schedules s
 		left join (
-			select h.doctor_id, null::bigint as id, null::uuid as public_id, null::date as first_date,
-			       null::date as last_date, null::text as note, h.weekday, h.starts, h.ends
-			from schedule_hours h
-			where h.doctor_id = any($1)
-			union all
-			select e.doctor_id, e.id, e.public_id, e.first_date, e.last_date, e.note, null, x.starts, x.ends
-			from schedule_exceptions e
-			left join schedule_exception_hours x on x.exception_id = e.id
-			where e.doctor_id = any($1) and e.last_date >= $2::date
-		) p on p.doctor_id = s.doctor_id
-		where s.doctor_id = any($1)
-		order by s.doctor_id, p.weekday, p.first_date, p.last_date, p.id, p.starts`, doctorIDs, since)
+			select doctor_id, array_agg(weekday) as weekdays, array_agg(starts) as starts, array_agg(ends) as ends
+			from schedule_hours
+			where doctor_id = any($1)
+			group by doctor_id
+		) h on h.doctor_id = s.doctor_id
+		left join (
+			select x.doctor_id,
+			       array_agg(x.public_id::text) as public_ids, array_agg(x.first_date) as first_dates,
+			       array_agg(x.last_date) as last_dates, array_agg(x.note) as notes, array_agg(i.starts) as opens,
+			       array_agg(i.ends) as closes
+			from schedule_exceptions x
+			left join schedule_exception_hours i on i.exception_id = x.id
+			where x.doctor_id = any($1) and x.last_date >= $2::date and x.first_date > $2::date - 366
+			group by x.doctor_id
+		) e on e.doctor_id = s.doctor_id
+		where s.doctor_id = any($1)`, doctorIDs, since)
 	if err != nil {
 		return nil, fmt.Errorf("read schedules: %w", postgres.Classify(err))
 	}
@@ -193,7 +244,7 @@ func selectExceptions(ctx context.Context, db postgres.DB, doctorID int64, p Per
 		from (
 			select id, public_id, first_date, last_date, note
 			from schedule_exceptions
-			where doctor_id = $1 and last_date >= $2::date and first_date <= $3::date
+			where doctor_id = $1 and last_date >= $2::date and first_date > $2::date - 366 and first_date <= $3::date
 			  and (first_date, public_id) > ($4::date, $5::uuid)
 			order by first_date, public_id
 			limit $6
@@ -213,8 +264,9 @@ func selectExceptions(ctx context.Context, db postgres.DB, doctorID int64, p Per
 
 // countExceptions counts those that are not over before a date.
 func countExceptions(ctx context.Context, tx *postgres.Tx, doctorID int64, since time.Time) (n int, err error) {
-	err = tx.QueryRow(ctx, `select count(*) from schedule_exceptions where doctor_id = $1 and last_date >= $2::date`,
-		doctorID, since).Scan(&n)
+	err = tx.QueryRow(ctx, `
+		select count(*) from schedule_exceptions
+		where doctor_id = $1 and last_date >= $2::date and first_date > $2::date - 366`, doctorID, since).Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("count the exceptions of doctor %d: %w", doctorID, postgres.Classify(err))
 	}

@@ -1,0 +1,142 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"housecall/internal/appointment"
+	"housecall/internal/calendar"
+	"housecall/internal/config"
+	"housecall/internal/jobs"
+	"housecall/internal/mail"
+	"housecall/internal/notify"
+	"housecall/internal/postgres"
+)
+
+// newJobs makes the instance's jobs; nothing runs before Start.
+func newJobs(cfg config.Config, pool *postgres.Pool, log zerolog.Logger) (*jobs.Service, error) {
+	return jobs.New(jobs.Deps{Pool: pool, Log: log, Now: time.Now, Workers: cfg.JobWorkers, PollOnly: cfg.JobsPollOnly})
+}
+
+// newMailer makes what mail goes through: a server, or without one a folder.
+func newMailer(cfg config.Config) (mail.Sender, error) {
+	if cfg.SMTPURL == "" {
+		return mail.NewFolder(cfg.MailDir, cfg.Sender()), nil
+	}
+	server, err := config.ParseSMTP(cfg.SMTPURL)
+	if err != nil {
+		return nil, fmt.Errorf("%sSMTP_URL %w", config.Prefix, err)
+	}
+	return mail.NewSMTP(server, cfg.Sender(), nil)
+}
+
+// newNotices makes the mails of what happens in the rooms.
+func (a *App) newNotices(r *rooms) (*notify.Service, error) {
+	mailer, err := newMailer(a.cfg)
+	if err != nil {
+		return nil, err
+	}
+	zone, err := config.LoadZone(a.cfg.ClinicZone)
+	if err != nil {
+		return nil, fmt.Errorf("%sCLINIC_ZONE %w", config.Prefix, err)
+	}
+	return notify.New(notify.Deps{
+		Jobs: a.jobs, Mail: mailer, Sealer: r.sealer, Appointments: noticed{r}, People: people{r}, Preferences: r.preferences,
+		Calendar: invites{a.cfg}, Config: a.cfg, Domain: mail.Domain(a.cfg.Sender()), Zone: zone, Now: time.Now, Log: a.log,
+	}), nil
+}
+
+// noticed shows appointments as mails need them: without anything clinical in them.
+type noticed struct{ *rooms }
+
+var _ notify.Appointments = noticed{}
+
+// Appointment implements notify.Appointments.
+func (n noticed) Appointment(ctx context.Context, id int64) (notify.Appointment, error) {
+	a, err := n.appointments.ByID(ctx, id)
+	if err != nil {
+		return notify.Appointment{}, err
+	}
+	rules, err := n.schedules.Rules(ctx, n.pool, a.Doctor.ID)
+	return withoutReasons(a, rules[a.Doctor.ID].TimeZone), err
+}
+
+func withoutReasons(a appointment.Appointment, zone string) notify.Appointment {
+	return notify.Appointment{
+		ID: a.ID, PublicID: a.PublicID, Version: a.Version, Status: string(a.Status), StartsAt: a.StartsAt, EndsAt: a.EndsAt, TimeZone: zone,
+		PatientID: a.Patient.ID, DoctorID: a.Doctor.ID, PatientName: a.Patient.Name, DoctorName: a.Doctor.Name, UpdatedAt: a.UpdatedAt,
+	}
+}
+
+// told carries what happens to appointments into mails.
+type told struct {
+	notices *notify.Service
+	rooms   *rooms
+}
+
+var _ appointment.Notices = told{}
+
+// kinds say which mail a move of an appointment is. What is not here nobody hears of by mail.
+var kinds = map[string]notify.Kind{
+	"book": notify.RequestReceived, "confirm": notify.Confirmed, "reject": notify.Rejected, "cancel": notify.Cancelled,
+	"reschedule": notify.Rescheduled, "reschedule_request": notify.Rescheduled, "expire": notify.Expired, "hand_over": notify.HandedOver,
+}
+
+// Moved implements appointment.Notices.
+func (t told) Moved(ctx context.Context, tx *postgres.Tx, n appointment.Notice) error {
+	kind, mails := kinds[n.Action]
+	if !mails {
+		return nil
+	}
+	if n.Before == "" && n.Status == appointment.Booked {
+		kind = notify.Confirmed
+	}
+	a := withoutReasons(n.Appointment, "")
+	a.WasBooked, a.FormerDoctorID = n.Before == appointment.Booked, n.FormerDoctor
+	return t.notices.Moved(ctx, tx, kind, a, n.By)
+}
+
+// Offered implements appointment.Notices.
+func (t told) Offered(ctx context.Context, tx *postgres.Tx, o appointment.Offer) error {
+	doctors, err := t.rooms.doctors.ByIDs(ctx, tx, o.DoctorID)
+	if err != nil {
+		return err
+	}
+	d := doctors[o.DoctorID]
+	return t.notices.WaitlistOffer(ctx, tx, o.PatientID, o.HoldID, d.Name, d.TimeZone, o.StartsAt, o.ExpiresAt)
+}
+
+// people gives those who get mail by their accounts.
+type people struct{ *rooms }
+
+var _ notify.People = people{}
+
+// Addressee implements notify.People.
+func (p people) Addressee(ctx context.Context, userID int64) (notify.Addressee, error) {
+	c, err := p.accounts.Contact(ctx, p.pool, userID)
+	if err != nil {
+		return notify.Addressee{}, err
+	}
+	return notify.Addressee{ID: c.ID, Name: c.Name, Email: c.Email, Verified: c.Verified, Active: c.Active}, nil
+}
+
+// invites makes the calendar parts of mails.
+type invites struct{ cfg config.Config }
+
+var _ notify.Calendar = invites{}
+
+// Message implements notify.Calendar.
+func (i invites) Message(method string, a notify.Appointment, recipient notify.Addressee) ([]byte, error) {
+	other := a.DoctorName
+	if recipient.ID != a.PatientID {
+		other = a.PatientName
+	}
+	return calendar.Message(method, calendar.Event{
+		UID: calendar.UID(a.PublicID), Sequence: a.Version, Stamp: a.UpdatedAt, StartsAt: *a.StartsAt, EndsAt: *a.EndsAt,
+		Summary: "Appointment with " + other, URL: i.cfg.PublicURL, Organizer: organizer(i.cfg),
+		Attendees: []calendar.Party{{Name: recipient.Name, Email: recipient.Email}}, Cancelled: method == calendar.Cancel,
+	})
+}

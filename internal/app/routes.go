@@ -1,0 +1,46 @@
+package app
+
+import (
+	"time"
+
+	"housecall/internal/account"
+	"housecall/internal/appointment"
+	"housecall/internal/calendar"
+	"housecall/internal/chat"
+	"housecall/internal/config"
+	"housecall/internal/doctor"
+	"housecall/internal/jobs"
+	"housecall/internal/legacy/hms"
+	"housecall/internal/legacy/pms"
+	"housecall/internal/patient"
+	"housecall/internal/preference"
+	"housecall/internal/ui"
+)
+
+// mount adds the rooms' routes, and those of the older APIs that are wanted.
+func (a *App) mount(r *rooms) error {
+	account.Routes(a.http, r.accounts)
+	doctor.Routes(a.http, r.doctors)
+	patient.Routes(a.http, r.patients)
+	preference.Routes(a.http, r.preferences)
+	appointment.Routes(a.http, r.appointments)
+	calendar.Routes(a.http, newCalendar(a.cfg, a.pool, r.appointments, r.limiter))
+	chat.Routes(a.http, a.chat)
+	chat.Mount(a.http, a.chat)
+	jobs.Routes(a.http, a.jobs)
+	ui.Routes(a.http, r.accounts, a.cfg)
+	zone, err := config.LoadZone(a.cfg.ClinicZone)
+	if err != nil {
+		return err
+	}
+	if a.cfg.LegacyPMS {
+		pms.Mount(a.http, pms.Rooms{Accounts: r.accounts, Patients: r.patients, Appointments: r.appointments, Zone: zone, Now: time.Now})
+	}
+	if a.cfg.LegacyHMS {
+		hms.Routes(a.http, hms.Rooms{
+			Accounts: r.accounts, Doctors: r.doctors, Patients: r.patients, Appointments: r.appointments, Counter: r.appointments,
+			Chat: a.chat, Now: time.Now,
+		})
+	}
+	return nil
+}

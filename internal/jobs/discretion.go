@@ -1,0 +1,70 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+	"github.com/rs/zerolog"
+)
+
+// discretion stands around all work: what River keeps of a failure in the job's row, and logs, is only what kept
+// allows. The cause goes into the log, once.
+type discretion struct {
+	river.MiddlewareDefaults
+	log zerolog.Logger
+	now func() time.Time
+}
+
+var _ rivertype.WorkerMiddleware = (*discretion)(nil)
+
+// Work implements rivertype.WorkerMiddleware.
+func (d *discretion) Work(ctx context.Context, job *rivertype.JobRow, inner func(context.Context) error) error {
+	err := d.contain(ctx, job, inner)
+	var wait later
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &wait):
+		return river.JobSnooze(max(wait.at.Sub(d.now()), 0))
+	case ctx.Err() != nil:
+		return context.Canceled // a stop, whatever came of it: River frees the job
+	}
+	text := kept(err)
+	var r *reason
+	dead := errors.As(err, &r) && r.dead
+	d.tell(job, err, text, dead || job.Attempt >= job.MaxAttempts)
+	if dead {
+		return river.JobCancel(errors.New(text))
+	}
+	return errors.New(text)
+}
+
+// tell logs a failure with its cause: as an error once nobody will try again.
+func (d *discretion) tell(job *rivertype.JobRow, err error, text string, dead bool) {
+	event := d.log.Warn()
+	if dead {
+		event = d.log.Error()
+	}
+	var r *reason
+	if errors.As(err, &r) {
+		err = r.cause // the reason is told anyway
+	}
+	event.Err(err).Int64("job", job.ID).Str("kind", job.Kind).Int("attempt", job.Attempt).Bool("dead", dead).Str("reason", text).
+		Msg("a job failed")
+}
+
+// contain makes an error of a panic. What was thrown may quote anything, so only its type is told.
+func (d *discretion) contain(ctx context.Context, job *rivertype.JobRow, inner func(context.Context) error) (err error) {
+	defer func() {
+		if thrown := recover(); thrown != nil {
+			d.log.Error().Int64("job", job.ID).Str("kind", job.Kind).Bytes("stack", debug.Stack()).Msg("a job panicked")
+			err = &reason{text: fmt.Sprintf("panic of type %T, see the log", thrown)}
+		}
+	}()
+	return inner(ctx)
+}

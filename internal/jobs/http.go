@@ -1,0 +1,89 @@
+package jobs
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"housecall/internal/auth"
+	"housecall/internal/httpd"
+)
+
+// body is a job on the wire.
+type body struct {
+	ID          int64      `json:"id"`
+	Kind        string     `json:"kind" doc:"What was to be done, not for whom"`
+	State       State      `json:"state"`
+	Attempt     int        `json:"attempt"`
+	MaxAttempts int        `json:"maxAttempts"`
+	CreatedAt   time.Time  `json:"createdAt"`
+	ScheduledAt time.Time  `json:"scheduledAt" doc:"When it is or was due"`
+	FinalizedAt *time.Time `json:"finalizedAt,omitempty" doc:"When it was done or given up"`
+	LastError   string     `json:"lastError,omitempty"`
+}
+
+func bodyOf(j Job) body {
+	b := body{
+		ID: j.ID, Kind: j.Kind, State: j.State, Attempt: j.Attempt, MaxAttempts: j.MaxAttempts, CreatedAt: j.CreatedAt.UTC(),
+		ScheduledAt: j.ScheduledAt.UTC(), LastError: j.LastError,
+	}
+	if j.FinalizedAt != nil {
+		at := j.FinalizedAt.UTC()
+		b.FinalizedAt = &at
+	}
+	return b
+}
+
+type listInput struct {
+	httpd.PageQuery
+	State string `query:"state" default:"failed" enum:"failed,available,cancelled,completed,discarded,pending,retryable,running,scheduled" doc:"failed: dead (discarded after too many attempts, or cancelled because none could succeed), or to be tried again after an error"`
+}
+
+type listOutput struct{ Body httpd.Page[body] }
+
+type jobInput struct {
+	ID int64 `path:"id" minimum:"1"`
+}
+
+type jobOutput struct{ Body body }
+
+// Routes adds what administrators do with jobs to the API.
+func Routes(s *httpd.Server, svc *Service) {
+	admin := httpd.Only(auth.Admin)
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodGet, Path: "/admin/jobs", Tag: "Administration", Summary: "Jobs, newest first",
+		Description: "Dead jobs are kept for seven days, those that are done for one.", Access: admin,
+	}, func(ctx context.Context, in *listInput) (*listOutput, error) {
+		return listed(ctx, svc, in)
+	})
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodPost, Path: "/admin/jobs/{id}/retry", Tag: "Administration", Summary: "Try a failed job again, at once",
+		Access: admin, Status: http.StatusOK, Errors: []int{http.StatusNotFound, http.StatusConflict},
+	}, func(ctx context.Context, in *jobInput) (*jobOutput, error) {
+		j, err := svc.Retry(ctx, httpd.Actor(ctx), in.ID)
+		return &jobOutput{bodyOf(j)}, err
+	})
+}
+
+func listed(ctx context.Context, svc *Service, in *listInput) (*listOutput, error) {
+	var before int64
+	if err := httpd.DecodeCursor(in.Cursor, &before); err != nil {
+		return nil, err
+	}
+	var states []State
+	if in.State != "failed" {
+		states = []State{State(in.State)}
+	}
+	page, more, err := svc.List(ctx, states, before, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	out := &listOutput{}
+	for _, j := range page {
+		out.Body.Items = append(out.Body.Items, bodyOf(j))
+	}
+	if more {
+		out.Body.NextCursor = httpd.EncodeCursor(page[len(page)-1].ID)
+	}
+	return out, nil
+}

@@ -1,0 +1,121 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"housecall/internal/auth"
+)
+
+func TestRoutes_deadAndRetried(t *testing.T) {
+	t.Parallel()
+	const secret = "ann@private.test"
+	w := newWorld(t)
+	s := w.instance()
+	var broken atomic.Bool
+	broken.Store(true)
+	Handle(s, func(context.Context, greet) error {
+		if broken.Load() {
+			return Dead("nobody is there", fmt.Errorf("550 %s", secret))
+		}
+		return nil
+	})
+	w.start(s)
+	url := w.serve(s)
+	w.add(s, greet{Name: secret, Secret: secret}, Options{})
+	dead := w.becomes(s, Cancelled)
+
+	a := call(t, http.MethodGet, url+"/admin/jobs", auth.Admin)
+	require.Equal(t, http.StatusOK, a.status)
+	require.NotContains(t, string(a.body), secret)
+	golden(t, "dead", a.body)
+
+	broken.Store(false)
+	a = call(t, http.MethodPost, fmt.Sprintf("%s/admin/jobs/%d/retry", url, dead.ID), auth.Admin)
+	require.Equal(t, http.StatusOK, a.status, string(a.body))
+	golden(t, "retried", a.body)
+	w.becomes(s, Completed)
+	a = call(t, http.MethodGet, url+"/admin/jobs", auth.Admin)
+	require.Empty(t, a.field("items"))
+
+	a = call(t, http.MethodPost, fmt.Sprintf("%s/admin/jobs/%d/retry", url, dead.ID), auth.Admin)
+	require.Equal(t, http.StatusConflict, a.status)
+	require.Equal(t, "not_failed", a.field("code"))
+	var audited int
+	require.NoError(t, w.pool.QueryRow(t.Context(), `
+		select count(*) from audit_events where action = 'job.retry' and subject = $1 and detail ->> 'kind' = 'greet'`,
+		fmt.Sprintf("job %d", dead.ID)).Scan(&audited))
+	require.Equal(t, 1, audited, "once, by the one that did something")
+	require.NotContains(t, w.log.String(), `"secret"`)
+}
+
+func TestRoutes_refusals(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.instance()
+	Handle(s, func(context.Context, greet) error { return nil })
+	url := w.serve(s)
+	w.add(s, greet{Name: "Ann"}, Options{})
+	w.add(s, greet{Name: "Ben"}, Options{At: time.Now().Add(time.Hour)})
+	jobs := w.jobs(s)
+	for path, want := range map[string]int{
+		"/admin/jobs?state=marker":                           http.StatusUnprocessableEntity,
+		"/admin/jobs?cursor=marker":                          http.StatusUnprocessableEntity,
+		"/admin/jobs?limit=101":                              http.StatusUnprocessableEntity,
+		"/admin/jobs?state=available":                        http.StatusOK,
+		"POST /admin/jobs/999999/retry":                      http.StatusNotFound,
+		"POST /admin/jobs/0/retry":                           http.StatusUnprocessableEntity,
+		"POST /admin/jobs/marker/retry":                      http.StatusUnprocessableEntity,
+		"POST /admin/jobs/99999999999999999999/retry":        http.StatusUnprocessableEntity,
+		fmt.Sprintf("POST /admin/jobs/%d/retry", jobs[0].ID): http.StatusConflict,
+		fmt.Sprintf("POST /admin/jobs/%d/retry", jobs[1].ID): http.StatusConflict,
+	} {
+		method := http.MethodGet
+		if rest, post := cutPost(path); post {
+			method, path = http.MethodPost, rest
+		}
+		a := call(t, method, url+path, auth.Admin)
+		require.Equal(t, want, a.status, "%s %s: %s", method, path, a.body)
+		require.NotContains(t, string(a.body), "marker")
+		for _, role := range []auth.Role{auth.Patient, auth.Doctor} {
+			require.Equal(t, http.StatusForbidden, call(t, method, url+path, role).status)
+		}
+		require.Equal(t, http.StatusUnauthorized, call(t, method, url+path, "").status)
+	}
+}
+
+func cutPost(s string) (string, bool) {
+	const post = "POST "
+	if len(s) > len(post) && s[:len(post)] == post {
+		return s[len(post):], true
+	}
+	return s, false
+}
+
+func TestRoutes_pages(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.instance()
+	Handle(s, func(context.Context, greet) error { return nil })
+	url := w.serve(s)
+	for i := range 5 {
+		w.add(s, greet{Name: fmt.Sprint(i)}, Options{})
+	}
+	seen, cursor := 0, ""
+	for range 3 {
+		a := call(t, http.MethodGet, url+"/admin/jobs?state=available&limit=2&cursor="+cursor, auth.Admin)
+		require.Equal(t, http.StatusOK, a.status)
+		items, ok := a.field("items").([]any)
+		require.True(t, ok)
+		seen += len(items)
+		cursor, _ = a.field("nextCursor").(string)
+	}
+	require.Equal(t, 5, seen)
+	require.Empty(t, cursor)
+}

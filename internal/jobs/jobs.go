@@ -1,0 +1,129 @@
+// Package jobs runs work that must happen though nobody waits for it: mail, timers. A job is a row (of River,
+// riverqueue.com) written in the transaction of the change that causes it, so there is never one without the other;
+// any instance works it, one at a time, and again with growing pauses when it fails.
+package jobs
+
+import (
+	"errors"
+	"time"
+
+	"github.com/riverqueue/river/rivertype"
+
+	"housecall/internal/errs"
+)
+
+// Args is what a job is about: a struct that encodes as JSON. Kind names what is to be done and never changes, as rows
+// outlive a release. Secrets and addresses in it are sealed: rows are kept after the work is done. Fields with the tag
+// river:"unique" are what Once compares; without any such tag all are.
+type Args interface{ Kind() string }
+
+// Options say when and how a job is worked.
+type Options struct {
+	// At is the earliest time; zero means at once.
+	At time.Time
+	// Once drops the job where one of the same kind with the same unique fields is there already, in whatever state,
+	// worked ones included. Rows of worked jobs are kept a day, of failed ones a week.
+	Once bool
+	// MaxAttempts bounds how often a job that fails is tried; 0 means Attempts.
+	MaxAttempts int
+}
+
+// Attempts is how often a job is tried before it counts as dead, over about a day.
+const Attempts = 10
+
+// pauses are how long a job that has failed that many times waits.
+var pauses = [Attempts - 1]time.Duration{
+	30 * time.Second, 2 * time.Minute, 5 * time.Minute, 15 * time.Minute, 30 * time.Minute,
+	time.Hour, 2 * time.Hour, 6 * time.Hour, 13 * time.Hour,
+}
+
+// pause is the wait after the given number of failures, from 1.
+func pause(failures int) time.Duration {
+	return pauses[min(max(failures, 1), len(pauses))-1]
+}
+
+// State is where a job stands, as administrators see it.
+type State string
+
+// The states (those of River). Discarded has failed too often, Cancelled for good: both are dead until retried by hand.
+const (
+	Available State = "available"
+	Cancelled State = "cancelled"
+	Completed State = "completed"
+	Discarded State = "discarded"
+	Pending   State = "pending"
+	Retryable State = "retryable"
+	Running   State = "running"
+	Scheduled State = "scheduled"
+)
+
+// Job is a job as administrators see it. What it is about is not in it.
+type Job struct {
+	ID          int64
+	Kind        string
+	State       State
+	Attempt     int
+	MaxAttempts int
+	CreatedAt   time.Time
+	ScheduledAt time.Time
+	FinalizedAt *time.Time
+	LastError   string // without anything about a person
+}
+
+// Failed tells whether the job is dead or has failed and will be tried again.
+func (j Job) Failed() bool {
+	return j.State == Discarded || j.State == Cancelled || j.State == Retryable
+}
+
+// What a person is told.
+var (
+	ErrMissing   = errs.Missing("job")
+	ErrNotFailed = errs.New(errs.Conflict, "not_failed", "Only a job that has failed can be retried.")
+)
+
+// reason is an error whose text may be kept in the job's row.
+type reason struct {
+	text  string
+	cause error
+	dead  bool
+}
+
+// Error implements error.
+func (r *reason) Error() string { return r.text }
+
+// Unwrap gives the cause.
+func (r *reason) Unwrap() error { return r.cause }
+
+// Because is a failure for a reason that administrators may read: text names no person and no address. The job is
+// tried again. The cause, which may be nil, is logged.
+func Because(text string, cause error) error { return &reason{text: text, cause: cause} }
+
+// Dead is a failure that no repetition can mend: the job is not tried again unless an administrator says so.
+func Dead(text string, cause error) error { return &reason{text: text, cause: cause, dead: true} }
+
+// later asks for another time.
+type later struct{ at time.Time }
+
+// Error implements error.
+func (later) Error() string { return "not yet" }
+
+// Later is what work returns that is to be done at another time; it does not count as an attempt.
+func Later(at time.Time) error { return later{at} }
+
+// kept is the text of err that may stand in a row. An error of the house is worded for people and names nobody; of
+// any other only the log knows.
+func kept(err error) string {
+	var r *reason
+	var own *errs.Error
+	switch {
+	case errors.As(err, &r):
+		return r.text
+	case errors.As(err, &own) && own.Kind != errs.Internal:
+		return own.Code + ": " + own.Message
+	default:
+		return "internal error, see the log"
+	}
+}
+
+// everyState is what Once looks at.
+var everyState = rivertype.JobStates()

@@ -1,0 +1,358 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivermigrate"
+	"github.com/stretchr/testify/require"
+
+	"housecall/internal/errs"
+	"housecall/internal/postgres"
+)
+
+func TestService_InsertTx_withItsChange(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.instance()
+	worked := make(chan string, 10)
+	Handle(s, func(_ context.Context, g greet) error { worked <- g.Name; return nil })
+	err := w.pool.InTx(t.Context(), func(tx *postgres.Tx) error {
+		require.NoError(t, s.InsertTx(t.Context(), tx, greet{Name: "nobody"}, Options{}))
+		return errors.New("changed my mind")
+	})
+	require.Error(t, err)
+	w.start(s)
+	w.add(s, greet{Name: "Ann"}, Options{})
+	require.Equal(t, "Ann", receive(t, worked))
+	j := w.becomes(s, Completed)
+	require.Equal(t, "greet", j.Kind)
+	require.Len(t, w.jobs(s), 1, "the one that was rolled back never was")
+}
+
+func TestService_InsertTx_notBefore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.instance()
+	worked := make(chan time.Time, 10)
+	Handle(s, func(context.Context, greet) error { worked <- time.Now(); return nil })
+	w.start(s)
+	due := time.Now().Add(3 * time.Second)
+	w.add(s, greet{Name: "Ann"}, Options{At: due})
+	require.Equal(t, Scheduled, w.jobs(s)[0].State)
+	require.False(t, receive(t, worked).Before(due))
+}
+
+// Many transactions on two instances want the same job: one gets it, and it is worked once.
+func TestService_InsertTx_once(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var count atomic.Int32
+	worked := make(chan struct{}, 100)
+	var instances []*Service
+	for range 2 {
+		s := w.instance()
+		Handle(s, func(context.Context, greet) error { count.Add(1); worked <- struct{}{}; return nil })
+		w.start(s)
+		instances = append(instances, s)
+	}
+	var wg sync.WaitGroup
+	failures := make(chan error, 16)
+	for i := range 16 {
+		wg.Go(func() {
+			failures <- w.pool.InTx(t.Context(), func(tx *postgres.Tx) error {
+				return instances[i%2].InsertTx(t.Context(), tx, greet{Name: "Ann", Secret: fmt.Sprint(i)}, Options{Once: true})
+			})
+		})
+	}
+	wg.Wait()
+	for range 16 {
+		require.NoError(t, <-failures)
+	}
+	receive(t, worked)
+	w.becomes(instances[0], Completed)
+	w.add(instances[1], greet{Name: "Ann"}, Options{Once: true})
+	require.Len(t, w.jobs(instances[0]), 1, "also once it is done")
+	require.EqualValues(t, 1, count.Load())
+	w.add(instances[1], greet{Name: "Ben"}, Options{Once: true})
+	receive(t, worked)
+	require.Len(t, w.jobs(instances[0]), 2)
+}
+
+// Two instances share many jobs; each is worked once.
+func TestService_manyInstances(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const n = 200
+	var mu sync.Mutex
+	times := map[string]int{}
+	all := make(chan struct{}, n)
+	var first *Service
+	for range 2 {
+		s := w.instance()
+		Handle(s, func(_ context.Context, g greet) error {
+			mu.Lock()
+			times[g.Name]++
+			mu.Unlock()
+			all <- struct{}{}
+			return nil
+		})
+		w.start(s)
+		first = s
+	}
+	require.NoError(t, w.pool.InTx(t.Context(), func(tx *postgres.Tx) error {
+		for i := range n {
+			if err := first.InsertTx(t.Context(), tx, greet{Name: fmt.Sprint(i)}, Options{}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	for range n {
+		receive(t, all)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	require.Len(t, times, n)
+	for name, count := range times {
+		require.Equal(t, 1, count, name)
+	}
+}
+
+func TestService_failures(t *testing.T) {
+	t.Parallel()
+	const secret = "ann@private.test"
+	for name, c := range map[string]struct {
+		fail  error
+		state State
+		tries int
+		kept  string
+	}{
+		"a reason":          {Because("the server said 450", errors.New("450 "+secret)), Discarded, 3, "the server said 450"},
+		"for good":          {Dead("the server said 550", errors.New("550 "+secret)), Cancelled, 1, "the server said 550"},
+		"anything else":     {fmt.Errorf("send to %s: broken", secret), Discarded, 3, "internal error, see the log"},
+		"one of the house":  {fmt.Errorf("read: %w", errs.ErrUnavailable), Discarded, 3, "unavailable: " + errs.ErrUnavailable.Message},
+		"a bug of its own":  {&errs.Error{Kind: errs.Internal, Code: "x", Message: secret}, Discarded, 3, "internal error, see the log"},
+		"wrapped, for good": {fmt.Errorf("%s: %w", secret, Dead("no", nil)), Cancelled, 1, "no"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			s := w.instance()
+			var tries atomic.Int32
+			Handle(s, func(context.Context, greet) error { tries.Add(1); return c.fail })
+			w.start(s)
+			w.add(s, greet{Name: secret, Secret: secret}, Options{MaxAttempts: 3})
+			j := w.becomes(s, c.state)
+			require.EqualValues(t, c.tries, tries.Load())
+			require.Equal(t, c.kept, j.LastError)
+			require.Equal(t, c.tries, j.Attempt)
+			require.True(t, j.Failed())
+			var rows string
+			require.NoError(t, w.pool.QueryRow(t.Context(), `select array_to_string(errors, ' ') || metadata::text from river_job`).Scan(&rows))
+			require.NotContains(t, rows, secret, "rows keep no cause")
+			require.Contains(t, w.log.String(), `"kind":"greet"`)
+			require.Contains(t, w.log.String(), `"dead":true`)
+		})
+	}
+}
+
+func TestService_panic(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.instance()
+	Handle(s, func(context.Context, greet) error { panic("ann@private.test") })
+	w.start(s)
+	w.add(s, greet{Name: "Ann"}, Options{MaxAttempts: 1})
+	j := w.becomes(s, Discarded)
+	require.Equal(t, "panic of type string, see the log", j.LastError)
+	require.NotContains(t, w.log.String(), "ann@private.test")
+	require.Contains(t, w.log.String(), "jobs_test.go", "the stack is told")
+}
+
+func TestService_Later(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.instance()
+	var tries atomic.Int32
+	Handle(s, func(context.Context, greet) error {
+		if tries.Add(1) < 3 {
+			return Later(time.Now().Add(time.Millisecond))
+		}
+		return nil
+	})
+	w.start(s)
+	w.add(s, greet{Name: "Ann"}, Options{MaxAttempts: 1})
+	require.Equal(t, 1, w.becomes(s, Completed).Attempt, "waiting is no attempt")
+}
+
+func TestService_Stop(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.instance()
+	require.NoError(t, stop(s), "before it began")
+	begun, ended := make(chan struct{}), make(chan struct{})
+	Handle(s, func(ctx context.Context, _ greet) error {
+		close(begun)
+		<-ctx.Done() // as a server that says nothing
+		close(ended)
+		return errors.New("read: connection closed")
+	})
+	require.NoError(t, s.Start(t.Context()))
+	require.NoError(t, s.Start(t.Context()), "again")
+	w.add(s, greet{Name: "Ann"}, Options{MaxAttempts: 1})
+	receive(t, begun)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	require.NoError(t, s.Stop(ctx), "within the deadline")
+	receive(t, ended)
+	require.NoError(t, s.Stop(ctx), "again")
+	j := w.jobs(s)[0]
+	require.Equal(t, Available, j.State, "free for others at once")
+	require.Zero(t, j.Attempt, "and not counted")
+
+	other := w.instance()
+	worked := make(chan struct{})
+	Handle(other, func(context.Context, greet) error { close(worked); return nil })
+	w.start(other)
+	receive(t, worked)
+}
+
+// Starting and stopping at random, while jobs come, leaves nothing behind and loses nothing.
+func TestService_StartStop_stress(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var worked atomic.Int32
+	last := w.instance()
+	Handle(last, func(context.Context, greet) error { worked.Add(1); return nil })
+	for i := range 8 {
+		s := w.instance()
+		Handle(s, func(context.Context, greet) error { worked.Add(1); return nil })
+		var both sync.WaitGroup
+		both.Go(func() { _ = s.Start(t.Context()) })
+		both.Go(func() { w.add(last, greet{Name: fmt.Sprint(i)}, Options{}) })
+		both.Wait()
+		var twice sync.WaitGroup
+		twice.Go(func() { _ = stop(s) })
+		twice.Go(func() { _ = stop(s) })
+		twice.Wait()
+		require.NoError(t, stop(s))
+	}
+	w.start(last)
+	require.Eventually(t, func() bool {
+		for _, j := range w.jobs(last) {
+			if j.State != Completed {
+				return false
+			}
+		}
+		return true
+	}, patience, 10*time.Millisecond)
+	require.EqualValues(t, 8, worked.Load())
+}
+
+// An instance without workers adds jobs and works none.
+func TestService_insertOnly(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	quiet := w.instance(func(d *Deps) { d.Workers = 0 })
+	quiet.Every("never", time.Second, func(context.Context) error { t.Error("it works nothing"); return nil })
+	Handle(quiet, func(context.Context, greet) error { t.Error("it works nothing"); return nil })
+	w.start(quiet)
+	w.add(quiet, greet{Name: "Ann"}, Options{})
+	busy := w.instance(func(d *Deps) { d.PollOnly = true })
+	worked := make(chan struct{})
+	Handle(busy, func(context.Context, greet) error { close(worked); return nil })
+	w.start(busy)
+	receive(t, worked)
+}
+
+// Three instances run a function once in each period.
+func TestService_Every(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	turn := make(chan struct{}, 100)
+	for range 3 {
+		s := w.instance()
+		s.Every("look", time.Second, func(context.Context) error { turn <- struct{}{}; return nil })
+		require.Panics(t, func() { s.Every("look", time.Second, nil) })
+		require.Panics(t, func() { s.Every("fast", time.Millisecond, nil) })
+		w.start(s)
+	}
+	for range 3 {
+		receive(t, turn)
+	}
+	var most, turns int
+	require.NoError(t, w.pool.QueryRow(t.Context(), `
+		select max(n), count(*) from (
+			select count(*) as n from river_job where kind = 'periodic' group by date_trunc('second', scheduled_at)) periods`).Scan(&most, &turns))
+	require.Equal(t, 1, most, "one in each period")
+	require.GreaterOrEqual(t, turns, 3)
+}
+
+func TestService_Every_unknownTurn(t *testing.T) {
+	t.Parallel()
+	s := newWorld(t).instance()
+	require.NoError(t, s.tick(t.Context(), tickArgs{"of another release"}))
+}
+
+func TestPause(t *testing.T) {
+	t.Parallel()
+	var sum time.Duration
+	for n := 1; n < Attempts; n++ {
+		require.True(t, n == 1 || pause(n) > pause(n-1))
+		require.GreaterOrEqual(t, spread(n), pause(n))
+		sum += pause(n)
+	}
+	require.InDelta(t, 24, sum.Hours(), 2, "about a day")
+	require.Equal(t, pause(Attempts-1), pause(99))
+	require.Equal(t, pause(1), pause(0))
+}
+
+// riverSchema is all that River's migrations make.
+const riverSchema = `
+select array_agg(what order by what) from (
+    select format('%s.%s %s %s %s', table_name, column_name, udt_name, is_nullable, column_default) as what
+    from information_schema.columns where table_schema = $1
+    union all select format('%s %s: %s', conrelid::regclass, conname, pg_get_constraintdef(oid)) from pg_constraint
+        where connamespace = $1::regnamespace and conrelid <> 0
+    union all select indexdef from pg_indexes where schemaname = $1
+    union all select prosrc || pg_get_function_arguments(oid) from pg_proc where pronamespace = $1::regnamespace and proname like 'river%'
+    union all select typname || ' ' || enumlabel || ' ' || row_number() over (order by enumsortorder)
+        from pg_enum e join pg_type y on y.oid = enumtypid where typnamespace = $1::regnamespace
+    union all select relname || ' ' || relpersistence::text from pg_class where relnamespace = $1::regnamespace and relkind = 'r'
+) things where what ilike '%river%'`
+
+// What our migration makes is what River's own make.
+func TestMigration_IsRivers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	read := func(schema string) (things []string) {
+		require.NoError(t, w.pool.QueryRow(t.Context(), riverSchema, schema).Scan(&things))
+		return things
+	}
+	ours := read("public")
+	migrator := func(schema string) *rivermigrate.Migrator[pgx.Tx] {
+		m, err := rivermigrate.New(riverpgxv5.New(w.pool.Pool), &rivermigrate.Config{Schema: schema})
+		require.NoError(t, err)
+		return m
+	}
+	valid, err := migrator("").Validate(t.Context(), nil)
+	require.NoError(t, err)
+	require.True(t, valid.OK, "River is content: %v", valid.Messages)
+
+	_, err = w.pool.Exec(t.Context(), `
+		drop table river_notification, river_queue, river_leader, river_job, river_migration; drop function river_job_state_in_bitmask; drop type river_job_state`)
+	require.NoError(t, err)
+	_, err = migrator("").Migrate(t.Context(), rivermigrate.DirectionUp, nil)
+	require.NoError(t, err)
+	theirs := read("public")
+	require.NotEmpty(t, theirs)
+	require.Equal(t, theirs, ours)
+}

@@ -1,0 +1,207 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivertype"
+	"github.com/rs/zerolog"
+
+	"housecall/internal/audit"
+	"housecall/internal/auth"
+	"housecall/internal/postgres"
+)
+
+const (
+	// workTimeout is how long one piece of work may take.
+	workTimeout = time.Minute
+	// periodicTimeout is the same for a periodic function.
+	periodicTimeout = 5 * time.Minute
+	// rescueAfter is when a job whose instance died is given to another; no work may take as long.
+	rescueAfter = 10 * time.Minute
+	// deadFor is how long dead jobs are kept for administrators.
+	deadFor = 7 * 24 * time.Hour
+	// softStop is how long a stop lets work finish before it cancels it.
+	softStop = 5 * time.Second
+	// logBurst bounds what the library logs a minute: while PostgreSQL is away it would complain every second.
+	logBurst = 10
+)
+
+// Deps are what the jobs of one instance stand on.
+type Deps struct {
+	Pool *postgres.Pool
+	Log  zerolog.Logger
+	Now  func() time.Time
+	// Workers is how many jobs this instance works at once; 0 means that it only adds them.
+	Workers int
+	// PollOnly asks for new jobs every second instead of listening, which PgBouncer does not pass on.
+	PollOnly bool
+	// Pause is the wait after so many failures, for tests; nil means the usual pauses.
+	Pause func(failures int) time.Duration
+	// Prompt begins housekeeping (due jobs, periodic ones) without the usual random delay of up to a second: for tests.
+	Prompt bool
+}
+
+// Service adds jobs and, between Start and Stop, works them. Handlers are registered before Start.
+type Service struct {
+	pool    *postgres.Pool
+	client  *river.Client[pgx.Tx]
+	workers *river.Workers
+	log     zerolog.Logger
+	working bool
+	every   map[string]func(context.Context) error
+}
+
+// New makes the jobs of one instance; nothing runs until Start.
+func New(d Deps) (*Service, error) {
+	s := &Service{
+		pool: d.Pool, workers: river.NewWorkers(), log: d.Log, working: d.Workers > 0, every: map[string]func(context.Context) error{},
+	}
+	handle(s, periodicTimeout, s.tick)
+	backoff := policy{pause: d.Pause, now: d.Now}
+	if d.Pause == nil {
+		backoff.pause = spread
+	}
+	cfg := &river.Config{
+		Workers: s.workers, MaxAttempts: Attempts, RetryPolicy: backoff, JobTimeout: workTimeout, RescueStuckJobsAfter: rescueAfter,
+		CancelledJobRetentionPeriod: deadFor, DiscardedJobRetentionPeriod: deadFor, PollOnly: d.PollOnly, TestOnly: d.Prompt,
+		Logger:  slog.New(zerolog.NewSlogHandler(d.Log.Level(zerolog.WarnLevel).Sample(&zerolog.BurstSampler{Burst: logBurst, Period: time.Minute}))),
+		Plugins: []rivertype.Plugin{&discretion{log: d.Log, now: d.Now}},
+	}
+	if s.working {
+		cfg.Queues = map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: d.Workers}}
+	}
+	var err error
+	if s.client, err = river.NewClient(riverpgxv5.New(d.Pool.Pool), cfg); err != nil {
+		return nil, fmt.Errorf("make the job client: %w", err)
+	}
+	return s, nil
+}
+
+// policy is when a failed job is tried again.
+type policy struct {
+	pause func(failures int) time.Duration
+	now   func() time.Time
+}
+
+// NextRetry implements river.ClientRetryPolicy. The job's attempt is the one that has just failed.
+func (p policy) NextRetry(job *rivertype.JobRow) time.Time {
+	return p.now().Add(p.pause(job.Attempt))
+}
+
+// spread is the usual pause, up to a tenth longer, so that what failed together does not come back together.
+func spread(failures int) time.Duration {
+	p := pause(failures)
+	return p + time.Duration(rand.Int64N(int64(p/10))) //nolint:gosec // spreading, not secrecy
+}
+
+// Handle says how jobs of A's kind are worked. It panics on a kind that is handled already: a programming error. work
+// returns nil when there is nothing more to do, Later, Because or Dead, or any other error to be tried again. It must
+// end when ctx does, and tolerate being done twice: an instance may die between the work and the note of it.
+func Handle[A Args](s *Service, work func(ctx context.Context, args A) error) {
+	handle(s, workTimeout, work)
+}
+
+func handle[A Args](s *Service, timeout time.Duration, work func(ctx context.Context, args A) error) {
+	river.AddWorker(s.workers, &worker[A]{work: work, timeout: timeout})
+}
+
+// worker is a function as River wants it.
+type worker[A Args] struct {
+	river.WorkerDefaults[A]
+	work    func(context.Context, A) error
+	timeout time.Duration
+}
+
+// Work implements river.Worker.
+func (w *worker[A]) Work(ctx context.Context, job *river.Job[A]) error { return w.work(ctx, job.Args) }
+
+// Timeout implements river.Worker.
+func (w *worker[A]) Timeout(*river.Job[A]) time.Duration { return w.timeout }
+
+// InsertTx adds a job that exists once tx commits. Where o.Once finds it there already nothing is added, which is no
+// error.
+func (s *Service) InsertTx(ctx context.Context, tx *postgres.Tx, args Args, o Options) error {
+	opts := &river.InsertOpts{ScheduledAt: o.At, MaxAttempts: o.MaxAttempts}
+	if o.Once {
+		opts.UniqueOpts = river.UniqueOpts{ByArgs: true, ByState: everyState}
+	}
+	if _, err := s.client.InsertTx(ctx, tx.Tx, args, opts); err != nil {
+		return fmt.Errorf("add job %s: %w", args.Kind(), postgres.Classify(err))
+	}
+	return nil
+}
+
+// Start begins to work jobs. It returns once the library runs; a second call does nothing.
+func (s *Service) Start(ctx context.Context) error {
+	if !s.working {
+		return nil
+	}
+	if err := s.client.Start(context.WithoutCancel(ctx)); err != nil {
+		return fmt.Errorf("start jobs: %w", postgres.Classify(err))
+	}
+	return nil
+}
+
+// Stop takes no further jobs, lets those under way end, cancels those that take too long, and returns when all have
+// ended, or with ctx. What was cancelled is free for another instance at once. A second call does nothing.
+func (s *Service) Stop(ctx context.Context) error {
+	if !s.working {
+		return nil
+	}
+	patience := softStop
+	if deadline, ok := ctx.Deadline(); ok {
+		patience = min(patience, time.Until(deadline)/2)
+	}
+	soft, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if s.client.Stop(soft) == nil {
+		return nil
+	}
+	if err := s.client.StopAndCancel(ctx); err != nil {
+		return fmt.Errorf("stop jobs: %w", err)
+	}
+	return nil
+}
+
+// List gives jobs in one of the states, newest first, with ids below before (0: from the newest); there may be one more
+// than limit, which says that there is a further page. Without states it gives those that have failed.
+func (s *Service) List(ctx context.Context, states []State, before int64, limit int) (page []Job, more bool, err error) {
+	if page, err = list(ctx, s.pool, states, before, limit+1); err != nil {
+		return nil, false, err
+	}
+	if len(page) > limit {
+		return page[:limit], true, nil
+	}
+	return page, false, nil
+}
+
+// Retry gives a job that has failed another try, at once. ErrMissing, or ErrNotFailed for one in any other state.
+func (s *Service) Retry(ctx context.Context, by auth.Actor, id int64) (j Job, err error) {
+	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
+		if j, err = locked(ctx, tx, id); err != nil {
+			return err
+		}
+		if !j.Failed() {
+			return ErrNotFailed
+		}
+		if _, err := s.client.JobRetryTx(ctx, tx.Tx, id); err != nil {
+			return fmt.Errorf("retry job %d: %w", id, postgres.Classify(err))
+		}
+		was := j.State
+		if j, err = locked(ctx, tx, id); err != nil {
+			return err
+		}
+		return audit.Record(ctx, tx, audit.Event{
+			Actor: by, Action: "job.retry", Subject: "job " + strconv.FormatInt(id, 10), Detail: map[string]any{"kind": j.Kind, "from": was},
+		})
+	})
+	return j, err
+}

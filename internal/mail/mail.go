@@ -1,0 +1,162 @@
+// Package mail carries single messages to single people: over SMTP, or into a folder where there is no server. It knows
+// nothing of what they say.
+package mail
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"mime"
+	"net/mail"
+	"strings"
+	"time"
+	"unicode"
+
+	gomail "github.com/wneessen/go-mail"
+)
+
+// Address is a person's: a display name, which may be empty, and an addr-spec (RFC 5322, 3.4.1) in ASCII.
+type Address struct{ Name, Email string }
+
+// Attachment is a file that goes with a message.
+type Attachment struct {
+	Name        string // of the file, without a path
+	ContentType string
+	Data        []byte
+}
+
+// Message is one mail to one person.
+type Message struct {
+	// ID is the Message-ID without its brackets. One mail keeps it over all attempts, so that a receiver who gets it
+	// twice can tell.
+	ID      string
+	To      Address
+	Subject string
+	// Text and HTML say the same; both are needed.
+	Text, HTML string
+	// Calendar is an iCalendar object (RFC 5545) that mail programs offer to put into a calendar, nil for none; Method
+	// is its METHOD (RFC 6047): REQUEST or CANCEL.
+	Calendar    []byte
+	Method      string
+	Attachments []Attachment
+	Date        time.Time
+}
+
+// Sender takes messages.
+type Sender interface {
+	// Send returns nil once the message is in others' hands. Its failures are of type *Error.
+	Send(ctx context.Context, m Message) error
+}
+
+// Error is a message that was not taken. Its text has nothing of the message, and nothing that a server said: both may
+// name a person.
+type Error struct {
+	// Stage is how far it came: compose, connect, sender, recipient, data or write.
+	Stage string
+	// Code is the server's reply (RFC 5321, 4.2.3), 0 where it said nothing; Enhanced its finer code (RFC 3463) or "".
+	Code     int
+	Enhanced string
+	// Permanent tells that the same message will never be taken.
+	Permanent bool
+	// Timeout tells that the server was too slow, or the caller gave up.
+	Timeout bool
+}
+
+// Error implements error.
+func (e *Error) Error() string {
+	text := "mail was not taken at the stage " + e.Stage
+	if e.Code != 0 {
+		text += fmt.Sprintf(", code %d", e.Code)
+	}
+	if e.Enhanced != "" {
+		text += " " + e.Enhanced
+	}
+	if e.Timeout {
+		text += ", timed out"
+	}
+	if e.Permanent {
+		text += ", for good"
+	}
+	return text
+}
+
+// IsPermanent tells whether err is a message that will never be taken.
+func IsPermanent(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Permanent
+}
+
+// stages are the ones of Error.
+const (
+	stageCompose   = "compose"
+	stageConnect   = "connect"
+	stageSender    = "sender"
+	stageRecipient = "recipient"
+	stageData      = "data"
+	stageWrite     = "write"
+)
+
+var errCompose = &Error{Stage: stageCompose, Permanent: true}
+
+// compose makes the MIME message. What could break out of its header is refused, with a permanent error, though the
+// library would encode it.
+func compose(from mail.Address, m Message) (*gomail.Msg, error) {
+	if !headerSafe(m.ID, m.To.Name, m.To.Email, m.Subject, m.Method) || !wellFormed(m.ID) || m.Text == "" || m.HTML == "" {
+		return nil, errCompose
+	}
+	if a, err := mail.ParseAddress(m.To.Email); err != nil || a.Name != "" || a.Address != m.To.Email || !ascii(m.To.Email) {
+		return nil, errCompose
+	}
+	msg := gomail.NewMsg(gomail.WithNoDefaultUserAgent(), gomail.WithEncoding(gomail.EncodingQP))
+	msg.FromMailAddress(&from)
+	msg.ToMailAddress(&mail.Address{Name: m.To.Name, Address: m.To.Email})
+	msg.Subject(m.Subject)
+	msg.SetMessageIDWithValue(m.ID)
+	msg.SetDateWithValue(m.Date.UTC())
+	// A robot wrote this: others need not answer (RFC 3834, 5).
+	msg.SetGenHeader("Auto-Submitted", "auto-generated")
+	msg.SetBodyString(gomail.TypeTextPlain, m.Text)
+	msg.AddAlternativeString(gomail.TypeTextHTML, m.HTML)
+	if m.Calendar != nil {
+		if m.Method != "REQUEST" && m.Method != "CANCEL" {
+			return nil, errCompose
+		}
+		msg.AddAlternativeString(gomail.ContentType("text/calendar; method="+m.Method), string(m.Calendar))
+	}
+	for _, a := range m.Attachments {
+		if !headerSafe(a.Name, a.ContentType) || strings.ContainsAny(a.Name, `/\"`) || a.Name == "" {
+			return nil, errCompose
+		}
+		if _, _, err := mime.ParseMediaType(a.ContentType); err != nil {
+			return nil, errCompose
+		}
+		if err := msg.AttachReader(a.Name, strings.NewReader(string(a.Data)), gomail.WithFileContentType(gomail.ContentType(a.ContentType))); err != nil {
+			return nil, errCompose
+		}
+	}
+	return msg, nil
+}
+
+// headerSafe tells whether none of the values has a character that ends a line or is a control character.
+func headerSafe(values ...string) bool {
+	for _, v := range values {
+		if strings.ContainsFunc(v, func(r rune) bool {
+			return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || r == unicode.ReplacementChar
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// wellFormed tells whether id is a Message-ID's inside (RFC 5322, 3.6.4), of the plain kind that we make.
+func wellFormed(id string) bool {
+	local, domain, ok := strings.Cut(id, "@")
+	return ok && local != "" && domain != "" && len(id) <= 200 && !strings.ContainsFunc(id, func(r rune) bool {
+		return r >= 0x7f || r <= ' ' || strings.ContainsRune(`<>()[]\,;:"`, r)
+	}) && !strings.Contains(domain, "@")
+}
+
+func ascii(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII })
+}

@@ -1,0 +1,157 @@
+package mail
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/mail"
+	"net/textproto"
+	"time"
+
+	gomail "github.com/wneessen/go-mail"
+
+	"housecall/internal/config"
+)
+
+// smtpTimeout bounds connecting and, after that, delivering one message. It is shorter than what RFC 5321, 4.5.3.2 asks
+// of mail servers: we try again later instead, and a worker waits meanwhile.
+const smtpTimeout = 20 * time.Second
+
+// SMTP hands messages to a mail server (RFC 6409). Each has a connection of its own, so that nothing is kept open
+// between them.
+type SMTP struct {
+	from   mail.Address
+	client *gomail.Client
+}
+
+var _ Sender = (*SMTP)(nil)
+
+// NewSMTP makes a sender to the server; from is where mail comes from. trust are the authorities and the name to check
+// the server's certificate by, nil for those of the system and the server's own name.
+func NewSMTP(server config.SMTP, from mail.Address, trust *tls.Config) (*SMTP, error) {
+	if trust == nil {
+		trust = &tls.Config{ServerName: server.Host, MinVersion: tls.VersionTLS12}
+	}
+	opts := []gomail.Option{
+		// How we introduce ourselves: by the domain that mail comes from, as machines' own names are often nobody's.
+		gomail.WithPort(server.Port), gomail.WithTimeout(smtpTimeout), gomail.WithoutNoop(), gomail.WithHELO(Domain(from)),
+		gomail.WithTLSConfig(trust), gomail.WithDialContextFunc(dialer(server, trust)),
+	}
+	switch {
+	case server.Plain:
+		opts = append(opts, gomail.WithTLSPolicy(gomail.NoTLS))
+	case server.Implicit: // the dialer sees to it; STARTTLS (RFC 3207) is not offered inside of TLS
+		opts = append(opts, gomail.WithTLSPolicy(gomail.TLSOpportunistic))
+	default:
+		opts = append(opts, gomail.WithTLSPolicy(gomail.TLSMandatory))
+	}
+	if server.User != "" {
+		opts = append(opts, gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover), gomail.WithUsername(server.User), gomail.WithPassword(server.Password.Reveal()))
+	}
+	client, err := gomail.NewClient(server.Host, opts...)
+	if err != nil {
+		return nil, errors.New("the mail server's address cannot be used") // the cause might repeat it
+	}
+	return &SMTP{from: from, client: client}, nil
+}
+
+// dialer connects so that the end of ctx breaks the connection whatever it waits for: the library only looks at ctx
+// while it connects.
+func dialer(server config.SMTP, trust *tls.Config) gomail.DialContextFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		caller, ok := ctx.Value(callerKey{}).(context.Context)
+		if !ok {
+			caller = ctx
+		}
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		if err != nil {
+			return nil, fmt.Errorf("connect: %w", err)
+		}
+		conn = &mortal{Conn: conn, stop: context.AfterFunc(caller, func() { _ = conn.Close() })}
+		if !server.Implicit {
+			return conn, nil
+		}
+		secured := tls.Client(conn, trust)
+		if err := secured.HandshakeContext(ctx); err != nil {
+			_ = conn.Close()
+			return nil, fmt.Errorf("connect: %w", err)
+		}
+		return secured, nil
+	}
+}
+
+// callerKey leads to the context of Send: the one that a dialer gets ends with the dialing.
+type callerKey struct{}
+
+// mortal is a connection that its caller's context ends.
+type mortal struct {
+	net.Conn
+	stop func() bool
+}
+
+// Close implements net.Conn.
+func (m *mortal) Close() error {
+	m.stop()
+	return m.Conn.Close()
+}
+
+// Send implements Sender. A server that refuses the recipient or the content with a 5xx will never take the message;
+// everything else, a wrong password of ours included, may be mended.
+func (s *SMTP) Send(ctx context.Context, m Message) error {
+	msg, err := compose(s.from, m)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*smtpTimeout)
+	defer cancel() // also closes a connection that the library left open
+	ctx = context.WithValue(ctx, callerKey{}, ctx)
+	conn, err := s.client.DialToSMTPClientWithContext(ctx)
+	if err != nil {
+		return failure(ctx, stageConnect, err)
+	}
+	err = s.client.SendWithSMTPClient(conn, msg)
+	// Once the server has taken the message, nothing that follows matters: sending it again would double it.
+	if err != nil && !msg.IsDelivered() {
+		_ = conn.Close()
+		return failure(ctx, stageOf(err), err)
+	}
+	_ = s.client.CloseWithSMTPClient(conn)
+	return nil
+}
+
+// stageOf tells how far the library came.
+func stageOf(err error) string {
+	var sent *gomail.SendError
+	if !errors.As(err, &sent) {
+		return stageConnect
+	}
+	switch sent.Reason {
+	case gomail.ErrSMTPMailFrom:
+		return stageSender
+	case gomail.ErrSMTPRcptTo:
+		return stageRecipient
+	case gomail.ErrSMTPData, gomail.ErrSMTPDataClose, gomail.ErrWriteContent:
+		return stageData
+	default:
+		return stageConnect
+	}
+}
+
+// failure words an error of the library without what it quotes.
+func failure(ctx context.Context, stage string, err error) error {
+	e := &Error{Stage: stage}
+	var sent *gomail.SendError
+	var said *textproto.Error
+	var network net.Error
+	switch {
+	case errors.As(err, &sent) && sent.ErrorCode() != 0:
+		e.Code, e.Enhanced = sent.ErrorCode(), sent.EnhancedStatusCode()
+	case errors.As(err, &said):
+		e.Code = said.Code
+	}
+	e.Timeout = ctx.Err() != nil || errors.As(err, &network) && network.Timeout()
+	e.Permanent = e.Code >= 500 && e.Code <= 599 && (stage == stageRecipient || stage == stageData)
+	return e
+}

@@ -1,0 +1,81 @@
+package notify
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// moveArgs are a mail about an appointment. What is unique is one mail: for reminders the version is not, so that an
+// appointment that is moved away and back reminds once.
+type moveArgs struct {
+	Notice      Kind  `json:"notice" river:"unique"`
+	Appointment int64 `json:"appointment" river:"unique"`
+	Recipient   int64 `json:"recipient" river:"unique"`
+	// Edition is the version, 0 for reminders; Due is when a reminder is, zero for others.
+	Edition int       `json:"edition" river:"unique"`
+	Due     time.Time `json:"due" river:"unique"`
+	Version int       `json:"version"`
+	// StartsAt is the start that a reminder is about, zero for others.
+	StartsAt  time.Time `json:"startsAt"`
+	WasBooked bool      `json:"wasBooked"`
+	Former    bool      `json:"former,omitempty"` // the recipient has handed the appointment over
+}
+
+// Kind implements jobs.Args.
+func (moveArgs) Kind() string { return "mail_appointment" }
+
+// userArgs are a mail to a user about something else. Ref is what makes it one mail; it is derived from a token, and
+// does not lead back to it. Sealed is the rest.
+type userArgs struct {
+	Notice Kind   `json:"notice" river:"unique"`
+	User   int64  `json:"user" river:"unique"`
+	Ref    string `json:"ref" river:"unique"`
+	Sealed string `json:"sealed"`
+}
+
+// Kind implements jobs.Args.
+func (userArgs) Kind() string { return "mail_user" }
+
+// letter is what userArgs seal.
+type letter struct {
+	Token         string    `json:"token,omitempty"`
+	Address       string    `json:"address,omitempty"` // where it goes, "" for the account's own
+	Expires       time.Time `json:"expires,omitzero"`
+	Conversations int       `json:"conversations,omitempty"`
+	Offer         string    `json:"offer,omitempty"`
+	Doctor        string    `json:"doctor,omitempty"`
+	Zone          string    `json:"zone,omitempty"`
+	StartsAt      time.Time `json:"startsAt,omitzero"`
+}
+
+// sealPurpose keeps what waits in jobs apart from whatever else is sealed.
+const sealPurpose = "notify job"
+
+func (s *Service) seal(l letter) (string, error) {
+	plain, err := json.Marshal(l)
+	if err != nil {
+		return "", fmt.Errorf("encode a letter: %w", err)
+	}
+	return s.sealer.Seal(sealPurpose, plain), nil
+}
+
+func (s *Service) open(sealed string) (l letter, err error) {
+	plain, err := s.sealer.Open(sealPurpose, sealed)
+	if err != nil {
+		return l, err
+	}
+	if err := json.Unmarshal(plain, &l); err != nil {
+		return l, fmt.Errorf("decode a letter: %w", err)
+	}
+	return l, nil
+}
+
+// ref names one mail by what distinguishes it, without telling it.
+func ref(parts ...string) string {
+	sum := sha256.Sum256([]byte("housecall mail\x00" + strings.Join(parts, "\x00")))
+	return hex.EncodeToString(sum[:12])
+}

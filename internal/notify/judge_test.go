@@ -1,0 +1,249 @@
+package notify
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"housecall/internal/auth"
+	"housecall/internal/jobs"
+	own "housecall/internal/mail"
+	"housecall/internal/postgres"
+)
+
+// What is no longer so, or not wanted, is dropped without a word when its turn comes.
+func TestService_sendMove_judges(t *testing.T) {
+	t.Parallel()
+	confirmed := moveArgs{Notice: Confirmed, Appointment: 7, Recipient: patientID, Version: 2}
+	reminder := func(k Kind) moveArgs {
+		return moveArgs{Notice: k, Appointment: 7, Recipient: patientID, Version: 2, StartsAt: *appointment(booked, winter).StartsAt}
+	}
+	moveTo := func(d time.Duration) func(*world, *Appointment) {
+		return func(_ *world, a *Appointment) { start := a.StartsAt.Add(d); a.StartsAt, a.Version = &start, 3 }
+	}
+	at := func(d time.Duration) func(*world, *Appointment) {
+		return func(w *world, a *Appointment) { w.time = a.StartsAt.Add(d) }
+	}
+	person := func(f func(*Addressee)) func(*world, *Appointment) {
+		return func(w *world, _ *Appointment) { p := w.people[patientID]; f(&p); w.people[patientID] = p }
+	}
+	for name, c := range map[string]struct {
+		args   moveArgs
+		change func(*world, *Appointment)
+		sent   bool
+	}{
+		"as it was":                         {confirmed, nil, true},
+		"cancelled before":                  {confirmed, func(_ *world, a *Appointment) { a.Status, a.Version = cancelled, 3 }, false},
+		"rescheduled before":                {confirmed, moveTo(time.Hour), false},
+		"there and back":                    {confirmed, func(_ *world, a *Appointment) { a.Version = 4 }, false},
+		"gone":                              {confirmed, func(_ *world, a *Appointment) { a.ID = 8 }, false},
+		"another doctor's now":              {moveArgs{Notice: Confirmed, Appointment: 7, Recipient: 33, Version: 2}, nil, false},
+		"the person is gone":                {confirmed, func(w *world, _ *Appointment) { delete(w.people, patientID) }, false},
+		"the account is disabled":           {confirmed, person(func(p *Addressee) { p.Active = false }), false},
+		"the address is not verified":       {confirmed, person(func(p *Addressee) { p.Verified = false }), false},
+		"not wanted":                        {confirmed, func(w *world, _ *Appointment) { w.unwanted[string(Confirmed)] = true }, false},
+		"another kind is not wanted":        {confirmed, func(w *world, _ *Appointment) { w.unwanted[string(ReminderDay)] = true }, true},
+		"reminded":                          {reminder(ReminderDay), nil, true},
+		"reminded, another version":         {reminder(ReminderDay), func(_ *world, a *Appointment) { a.Version = 9 }, true},
+		"reminded of the old time":          {reminder(ReminderDay), moveTo(24 * time.Hour), false},
+		"reminded, by the hour":             {reminder(ReminderHour), nil, true},
+		"reminded of the old time, by hour": {reminder(ReminderHour), moveTo(time.Minute), false},
+		"reminded of what is cancelled":     {reminder(ReminderHour), func(_ *world, a *Appointment) { a.Status = cancelled }, false},
+		"reminded without a time":           {reminder(ReminderHour), func(_ *world, a *Appointment) { a.StartsAt = nil }, false},
+		"the day's reminder in the hour":    {reminder(ReminderDay), at(-time.Hour), false},
+		"the day's reminder just before":    {reminder(ReminderDay), at(-time.Hour - time.Second), true},
+		"the hour's reminder just before":   {reminder(ReminderHour), at(-time.Second), true},
+		"the hour's reminder too late":      {reminder(ReminderHour), at(0), false},
+		"the hour's reminder when quiet":    {reminder(ReminderHour), func(w *world, _ *Appointment) { w.quietUntil = w.time.Add(time.Hour) }, true},
+		"the day's, quiet until too late":   {reminder(ReminderDay), func(w *world, a *Appointment) { w.quietUntil = *a.StartsAt }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, winter)
+			s, _ := w.instance(w.out)
+			a := appointment(booked, winter)
+			if c.change != nil {
+				c.change(w, &a)
+			}
+			w.appointments[a.ID] = a
+			require.NoError(t, s.sendMove(t.Context(), c.args))
+			if c.sent {
+				require.Len(t, w.out.all(), 1)
+			} else {
+				require.Empty(t, w.out.all())
+				require.Empty(t, w.log.String(), "silently")
+			}
+		})
+	}
+}
+
+func TestService_sendMove_quietHours(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, winter)
+	s, _ := w.instance(w.out)
+	w.appointments[7] = appointment(booked, winter)
+	w.quietUntil = winter.Add(8 * time.Hour)
+	args := moveArgs{Notice: Confirmed, Appointment: 7, Recipient: patientID, Version: 2}
+	require.Equal(t, jobs.Later(w.quietUntil), s.sendMove(t.Context(), args))
+	require.Empty(t, w.out.all())
+	w.time = w.quietUntil
+	w.quietUntil = time.Time{}
+	require.NoError(t, s.sendMove(t.Context(), args))
+	require.Len(t, w.out.all(), 1)
+}
+
+func TestService_sendMove_roomsAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, winter)
+	s, _ := w.instance(w.out)
+	w.fail = errors.New("away")
+	require.Error(t, s.sendMove(t.Context(), moveArgs{Notice: Confirmed, Appointment: 7, Recipient: patientID, Version: 2}), "to be tried again")
+}
+
+// Security mail goes to whoever has an account, verified or not, whatever he has switched off, at any hour.
+func TestService_sendUser_judges(t *testing.T) {
+	t.Parallel()
+	until := winter.Add(time.Hour)
+	for name, c := range map[string]struct {
+		kind   Kind
+		letter letter
+		change func(*world, *Addressee)
+		sent   bool
+	}{
+		"reset, not verified":      {PasswordReset, letter{Token: "t", Expires: until}, func(_ *world, a *Addressee) { a.Verified = false }, true},
+		"reset, switched off":      {PasswordReset, letter{Token: "t", Expires: until}, func(w *world, _ *Addressee) { w.unwanted[string(PasswordReset)] = true }, true},
+		"reset, at night":          {PasswordReset, letter{Token: "t", Expires: until}, func(w *world, _ *Addressee) { w.quietUntil = until }, true},
+		"reset, disabled":          {PasswordReset, letter{Token: "t", Expires: until}, func(_ *world, a *Addressee) { a.Active = false }, false},
+		"reset, expired":           {PasswordReset, letter{Token: "t", Expires: winter}, nil, false},
+		"unread":                   {Unread, letter{Conversations: 1}, nil, true},
+		"unread, not verified":     {Unread, letter{Conversations: 1}, func(_ *world, a *Addressee) { a.Verified = false }, false},
+		"unread, switched off":     {Unread, letter{Conversations: 1}, func(w *world, _ *Addressee) { w.unwanted[string(Unread)] = true }, false},
+		"an offer":                 {WaitlistOffer, letter{Offer: "o", Expires: until}, nil, true},
+		"an offer, at night":       {WaitlistOffer, letter{Offer: "o", Expires: until}, func(w *world, _ *Addressee) { w.quietUntil = until }, true},
+		"an offer, over":           {WaitlistOffer, letter{Offer: "o", Expires: winter}, nil, false},
+		"an offer, switched off":   {WaitlistOffer, letter{Offer: "o", Expires: until}, func(w *world, _ *Addressee) { w.unwanted[string(WaitlistOffer)] = true }, false},
+		"the old address":          {EmailChanged, letter{Address: "old@private.test"}, nil, true},
+		"an address to be proved":  {VerifyEmail, letter{Address: "new@private.test", Token: "t", Expires: until}, func(_ *world, a *Addressee) { a.Verified = false }, true},
+		"a person who is gone now": {Invitation, letter{Token: "t", Expires: until}, func(_ *world, a *Addressee) { a.ID = 99 }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, winter)
+			s, _ := w.instance(w.out)
+			p := w.people[patientID]
+			if c.change != nil {
+				c.change(w, &p)
+			}
+			delete(w.people, patientID)
+			w.people[p.ID] = p
+			sealed, err := s.seal(c.letter)
+			require.NoError(t, err)
+			require.NoError(t, s.sendUser(t.Context(), userArgs{Notice: c.kind, User: patientID, Ref: "r", Sealed: sealed}))
+			sent := w.out.all()
+			require.Equal(t, c.sent, len(sent) == 1)
+			if c.letter.Address != "" {
+				require.Equal(t, c.letter.Address, sent[0].To.Email)
+			}
+		})
+	}
+}
+
+func TestService_sendUser_sealedElsewhere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, winter)
+	s, _ := w.instance(w.out)
+	other, err := auth.NewSealer([][]byte{[]byte("another secret of this length, yes")})
+	require.NoError(t, err)
+	err = s.sendUser(t.Context(), userArgs{Notice: Invitation, User: patientID, Sealed: other.Seal(sealPurpose, []byte("{}"))})
+	require.EqualError(t, err, "the mail's content cannot be opened: its token secret is gone")
+	require.ErrorIs(t, err, auth.ErrSeal)
+}
+
+func TestRecipients(t *testing.T) {
+	t.Parallel()
+	const admin = 33
+	both := []int64{patientID, doctorID}
+	for name, c := range map[string]struct {
+		kind      Kind
+		wasBooked bool
+		actor     int64
+		want      []int64
+	}{
+		"request":                    {RequestReceived, false, patientID, both},
+		"confirmed":                  {Confirmed, false, doctorID, both},
+		"rejected":                   {Rejected, false, doctorID, []int64{patientID}},
+		"expired":                    {Expired, false, 0, []int64{patientID}},
+		"rescheduled":                {Rescheduled, true, patientID, both},
+		"cancelled":                  {Cancelled, true, patientID, both},
+		"request, by its patient":    {Cancelled, false, patientID, []int64{doctorID}},
+		"request, by its doctor":     {Cancelled, false, doctorID, []int64{patientID}},
+		"request, by the clinic":     {Cancelled, false, admin, both},
+		"request, by nobody in sort": {Cancelled, false, 0, both},
+	} {
+		a := appointment(cancelled, winter)
+		a.WasBooked = c.wasBooked
+		require.ElementsMatch(t, c.want, recipients(c.kind, a, c.actor), name)
+	}
+}
+
+func TestMethod(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		kind      Kind
+		status    string
+		wasBooked bool
+		want      string
+	}{
+		{Confirmed, booked, false, "REQUEST"},
+		{Rescheduled, booked, true, "REQUEST"},
+		{Rescheduled, pending, true, "CANCEL"},
+		{Rescheduled, pending, false, ""},
+		{Cancelled, cancelled, true, "CANCEL"},
+		{Cancelled, cancelled, false, ""},
+		{RequestReceived, pending, false, ""},
+		{ReminderDay, booked, false, ""},
+		{Rejected, rejected, false, ""},
+	} {
+		require.Equal(t, c.want, method(moveArgs{Notice: c.kind, WasBooked: c.wasBooked}, Appointment{Status: c.status}), "%v", c)
+	}
+}
+
+func TestService_Moved_refuses(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, winter)
+	s, _ := w.instance(w.out)
+	for _, kind := range []Kind{ReminderDay, Unread, Invitation, "other"} {
+		require.Error(t, w.pool.InTx(t.Context(), func(tx *postgres.Tx) error {
+			return s.Moved(context.WithoutCancel(t.Context()), tx, kind, appointment(booked, winter), 0)
+		}), kind)
+	}
+}
+
+func TestService_messageID(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, winter)
+	s, _ := w.instance(w.out)
+	w.appointments[7] = appointment(booked, winter)
+	args := moveArgs{Notice: Confirmed, Appointment: 7, Recipient: doctorID, Version: 2}
+	fails := 2
+	var ids []string
+	s.mail = senderFunc(func(_ context.Context, m own.Message) error {
+		ids = append(ids, m.ID)
+		if fails--; fails >= 0 {
+			return &own.Error{Stage: "connect"}
+		}
+		return nil
+	})
+	for range 3 {
+		_ = s.sendMove(t.Context(), args)
+	}
+	require.Equal(t, []string{ids[0], ids[0], ids[0]}, ids, "the same for each attempt")
+	require.Equal(t, "confirmed.APP0123456789.2.doctor@clinic.test", ids[0])
+}
+
+type senderFunc func(context.Context, own.Message) error
+
+func (f senderFunc) Send(ctx context.Context, m own.Message) error { return f(ctx, m) }

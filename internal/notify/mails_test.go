@@ -1,0 +1,153 @@
+package notify
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	own "housecall/internal/mail"
+)
+
+// wording is a mail as a golden file has it.
+func wording(m own.Message) string {
+	head := "Message-ID: " + m.ID + "\nTo: " + m.To.Name + " <" + m.To.Email + ">\nSubject: " + m.Subject + "\n"
+	if m.Calendar != nil {
+		head += "Calendar: " + m.Method + "\n"
+	}
+	return head + "\n" + m.Text + "\n----------\n" + m.HTML
+}
+
+// pages are all mails about appointments: to whom, and how the appointment stands.
+var pages = map[string]struct {
+	kind      Kind
+	to        int64
+	status    string
+	noTime    bool
+	wasBooked bool
+	zone      string // that the reader has chosen
+}{
+	"request_received_patient":   {kind: RequestReceived, to: patientID, status: pending},
+	"request_received_doctor":    {kind: RequestReceived, to: doctorID, status: pending},
+	"request_received_no_time":   {kind: RequestReceived, to: patientID, status: pending, noTime: true},
+	"confirmed_patient":          {kind: Confirmed, to: patientID, status: booked},
+	"confirmed_doctor":           {kind: Confirmed, to: doctorID, status: booked},
+	"confirmed_elsewhere":        {kind: Confirmed, to: patientID, status: booked, zone: "America/New_York"},
+	"confirmed_same_clock":       {kind: Confirmed, to: patientID, status: booked, zone: "Europe/Paris"},
+	"rejected":                   {kind: Rejected, to: patientID, status: rejected},
+	"cancelled_patient":          {kind: Cancelled, to: patientID, status: cancelled, wasBooked: true},
+	"cancelled_doctor":           {kind: Cancelled, to: doctorID, status: cancelled, wasBooked: true},
+	"cancelled_request":          {kind: Cancelled, to: doctorID, status: cancelled},
+	"rescheduled_patient":        {kind: Rescheduled, to: patientID, status: booked, wasBooked: true},
+	"rescheduled_doctor":         {kind: Rescheduled, to: doctorID, status: booked, wasBooked: true},
+	"rescheduled_to_be_answered": {kind: Rescheduled, to: doctorID, status: pending, wasBooked: true},
+	"rescheduled_asked":          {kind: Rescheduled, to: patientID, status: pending, wasBooked: true},
+	"expired":                    {kind: Expired, to: patientID, status: expired},
+	"reminder_day":               {kind: ReminderDay, to: patientID, status: booked},
+	"reminder_hour":              {kind: ReminderHour, to: doctorID, status: booked},
+}
+
+func TestMails_appointments(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, winter)
+	s, _ := w.instance(w.out)
+	kinds := map[Kind]bool{}
+	for name, c := range pages {
+		kinds[c.kind] = true
+		a := appointment(c.status, winter)
+		if c.noTime {
+			a.StartsAt, a.EndsAt = nil, nil
+		}
+		w.appointments[a.ID] = a
+		delete(w.zones, c.to)
+		if c.zone != "" {
+			w.zones[c.to] = s.zoneOf(c.zone)
+		}
+		m := moveArgs{Notice: c.kind, Appointment: a.ID, Recipient: c.to, Version: a.Version, WasBooked: c.wasBooked}
+		if ahead[c.kind] != 0 {
+			m.StartsAt = *a.StartsAt
+		}
+		require.NoError(t, s.sendMove(t.Context(), m), name)
+		sent := w.out.all()
+		require.Len(t, sent, 1, name)
+		require.Equal(t, winter, sent[0].Date)
+		golden(t, name+".txt", wording(sent[0]))
+	}
+	for kind := range statusOf {
+		require.True(t, kinds[kind], "%s has a golden file", kind)
+	}
+}
+
+func TestMails_others(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, winter)
+	w.people[patientID] = Addressee{ID: patientID, Name: "Pat Morgan", Email: "pat@private.test", Verified: true, Active: true}
+	s, _ := w.instance(w.out)
+	until := winter.Add(48 * time.Hour)
+	for name, c := range map[string]struct {
+		kind   Kind
+		letter letter
+	}{
+		"invitation":     {Invitation, letter{Token: "tok-en_1", Expires: until}},
+		"password_reset": {PasswordReset, letter{Token: "tok-en_1", Expires: until}},
+		"verify_email":   {VerifyEmail, letter{Token: "tok-en_1", Address: "new@private.test", Expires: until}},
+		"email_changed":  {EmailChanged, letter{Address: "old@private.test"}},
+		"unread_one":     {Unread, letter{Conversations: 1}},
+		"unread_more":    {Unread, letter{Conversations: 3}},
+		"waitlist_offer": {WaitlistOffer, letter{
+			Offer: "offer-1", Doctor: "Dr. Ada Okafor", Zone: "Asia/Kolkata", StartsAt: winter.Add(72 * time.Hour), Expires: winter.Add(2 * time.Hour),
+		}},
+	} {
+		w.zones[patientID] = nil
+		if c.kind == WaitlistOffer {
+			w.zones[patientID] = s.zoneOf("Europe/Berlin")
+		}
+		sealed, err := s.seal(c.letter)
+		require.NoError(t, err)
+		require.NoError(t, s.sendUser(t.Context(), userArgs{Notice: c.kind, User: patientID, Ref: "0123456789abcdef", Sealed: sealed}), name)
+		sent := w.out.all()
+		require.Len(t, sent, 1, name)
+		golden(t, name+".txt", wording(sent[0]))
+	}
+}
+
+// DST: the wall clock of the day counts, and zones that agree in winter may differ in spring.
+func TestMoment(t *testing.T) {
+	t.Parallel()
+	s := &Service{zone: time.UTC}
+	berlin, newYork := s.zoneOf("Europe/Berlin"), s.zoneOf("America/New_York")
+	before, after := time.Date(2026, 3, 28, 8, 0, 0, 0, time.UTC), time.Date(2026, 3, 30, 8, 0, 0, 0, time.UTC)
+	require.Equal(t, "Saturday, 28 March 2026, 09:00 (Europe/Berlin)", moment(before, berlin))
+	require.Equal(t, "Monday, 30 March 2026, 10:00 (Europe/Berlin)", moment(after, berlin))
+	end := time.Date(2026, 3, 30, 4, 10, 0, 0, time.UTC)
+	require.Equal(t, "Sunday, 29 March 2026, 23:50 (America/New_York) to Monday, 30 March 2026, 00:10 (America/New_York)",
+		span(end.Add(-20*time.Minute), &end, newYork))
+	require.True(t, agree(before, berlin, s.zoneOf("Africa/Lagos")))
+	require.False(t, agree(after, berlin, s.zoneOf("Africa/Lagos")))
+	require.Equal(t, time.UTC, s.zoneOf("Mars/Olympus"))
+}
+
+// Whatever people are called, a mail has one subject, one link, and nothing of it is markup.
+func FuzzRender(f *testing.F) {
+	f.Add("Pat Morgan", "Dr. Ada Okafor")
+	f.Add("<script>alert(1)</script>", "[Click](https://evil.test)")
+	f.Add("Pat\n\n[Open]\r\nBcc: eve@evil.test", "\x00\u202e\xff")
+	f.Add("{{.Token}}", "{{template \"when\" .}}")
+	f.Fuzz(func(t *testing.T, name, other string) {
+		for kind := range statusOf {
+			v := view{Name: name, Other: other, When: "Tuesday", Link: "https://clinic.test/a", Home: "https://clinic.test/"}
+			subject, text, html, err := render(kind, v)
+			require.NoError(t, err)
+			plain := v
+			plain.Name, plain.Other = "Pat", "Ada"
+			wantSubject, wantText, wantHTML, err := render(kind, plain)
+			require.NoError(t, err)
+			require.Equal(t, wantSubject, subject)
+			require.Equal(t, strings.Count(wantText, "\n"), strings.Count(text, "\n"), "as many lines")
+			for _, c := range []string{"<", ">", "</", "<a "} {
+				require.Equal(t, strings.Count(wantHTML, c), strings.Count(html, c), "as much markup")
+			}
+		}
+	})
+}

@@ -1,0 +1,134 @@
+package notify
+
+import (
+	"embed"
+	"fmt"
+	htmltemplate "html/template"
+	"strings"
+	"text/template"
+	"time"
+	"unicode"
+
+	"housecall/internal/config"
+)
+
+//go:embed templates
+var files embed.FS
+
+// A mail is told once, in NAME.txt: its subject on the first line, then blocks between empty lines, of which one in
+// brackets is the link. Both layouts take it from there, so that text and HTML cannot say different things.
+var (
+	tellings   = template.Must(template.New("").Option("missingkey=error").ParseFS(files, "templates/*.txt", "templates/parts.tmpl"))
+	textLayout = template.Must(template.ParseFS(files, "templates/layout.txt.tmpl"))
+	htmlLayout = htmltemplate.Must(htmltemplate.ParseFS(files, "templates/layout.html.tmpl"))
+)
+
+// view is what a mail may say. There is no place in it for anything clinical.
+type view struct {
+	Name      string // of who reads it
+	Other     string // the other participant
+	ForDoctor bool
+	Former    bool // for the doctor who handed it over
+	Pending   bool // it waits for the doctor's answer
+	WasBooked bool
+	When      string // "" for a request without a time
+	WhenThere string // the same in the doctor's zone, "" where clocks agree
+	Until     string
+	Token     string
+	Count     int
+	Link      string
+	Home      string
+}
+
+// block is a paragraph, or with Action the words of the link.
+type block struct {
+	Text   string
+	Action bool
+}
+
+// page is a mail before it is laid out.
+type page struct {
+	Subject, Name, Link, Home string
+	Blocks                    []block
+}
+
+// render words a mail.
+func render(k Kind, v view) (subject, text, html string, err error) {
+	v.Name, v.Other, v.Token = line(v.Name), line(v.Other), line(v.Token)
+	var told strings.Builder
+	if err := tellings.ExecuteTemplate(&told, string(k)+".txt", v); err != nil {
+		return "", "", "", fmt.Errorf("word a mail %s: %w", k, err)
+	}
+	parts := strings.Split(strings.TrimSpace(told.String()), "\n\n")
+	p := page{Subject: parts[0], Name: v.Name, Link: v.Link, Home: v.Home}
+	for _, part := range parts[1:] {
+		label, action := strings.CutPrefix(part, "[")
+		if action {
+			part = strings.TrimSuffix(label, "]")
+		}
+		p.Blocks = append(p.Blocks, block{part, action})
+	}
+	var t, h strings.Builder
+	if err := textLayout.Execute(&t, p); err != nil {
+		return "", "", "", fmt.Errorf("lay out a mail %s: %w", k, err)
+	}
+	if err := htmlLayout.Execute(&h, p); err != nil {
+		return "", "", "", fmt.Errorf("lay out a mail %s: %w", k, err)
+	}
+	return p.Subject, t.String(), h.String(), nil
+}
+
+// line is a person's text as one line, so that it can neither begin a block nor end a line. Names are checked where
+// they are given; this is for those of older data.
+func line(s string) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case unicode.IsControl(r), unicode.Is(unicode.Bidi_Control, r), r == unicode.ReplacementChar:
+			return -1
+		}
+		return r
+	}, s)
+	return strings.Join(strings.Fields(s), " ")
+}
+
+// moment is a time as people read it, with the zone's name, since there are several.
+func moment(t time.Time, zone *time.Location) string {
+	return t.In(zone).Format("Monday, 2 January 2006, 15:04") + " (" + zone.String() + ")"
+}
+
+// span is the time of an appointment.
+func span(start time.Time, end *time.Time, zone *time.Location) string {
+	if end == nil {
+		return moment(start, zone)
+	}
+	from, to := start.In(zone), end.In(zone)
+	if from.YearDay() != to.YearDay() || from.Year() != to.Year() {
+		return moment(start, zone) + " to " + moment(*end, zone)
+	}
+	return from.Format("Monday, 2 January 2006, 15:04") + "–" + to.Format("15:04") + " (" + zone.String() + ")"
+}
+
+// agree tells whether clocks in two zones show the same at t.
+func agree(t time.Time, a, b *time.Location) bool {
+	_, x := t.In(a).Zone()
+	_, y := t.In(b).Zone()
+	return x == y
+}
+
+// zoneOf is the zone of that name, or the clinic's.
+func (s *Service) zoneOf(name string) *time.Location {
+	if zone, err := config.LoadZone(name); err == nil {
+		return zone
+	}
+	return s.zone
+}
+
+// at words a time for a reader in one zone and a doctor in another.
+func at(v *view, start time.Time, end *time.Time, reader, doctor *time.Location) {
+	v.When = span(start, end, reader)
+	if !agree(start, reader, doctor) {
+		v.WhenThere = span(start, end, doctor)
+	}
+}

@@ -1,0 +1,222 @@
+package notify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"housecall/internal/config"
+	"housecall/internal/errs"
+	"housecall/internal/jobs"
+	"housecall/internal/mail"
+)
+
+// sendMove sends a mail about an appointment whose turn has come, unless it has become untrue, useless or unwanted.
+func (s *Service) sendMove(ctx context.Context, m moveArgs) error {
+	a, err := s.appointments.Appointment(ctx, m.Appointment)
+	if errs.KindOf(err) == errs.NotFound {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the appointment of a mail: %w", err)
+	}
+	if !still(m, a, s.now()) {
+		return nil
+	}
+	to, ok, err := s.wanted(ctx, m.Notice, m.Recipient, m.last())
+	if err != nil || !ok {
+		return err
+	}
+	v, err := s.viewOf(ctx, m, a, to)
+	if err != nil {
+		return err
+	}
+	side := "patient"
+	switch {
+	case m.Former:
+		side = "former"
+	case v.ForDoctor:
+		side = "doctor"
+	}
+	msg := mail.Message{ID: s.messageID(string(m.Notice), a.PublicID, fmt.Sprint(m.Version), side)}
+	if msg.Method = method(m, a); msg.Method != "" && s.calendar != nil {
+		if msg.Calendar, err = s.calendar.Message(msg.Method, a, to); err != nil {
+			return fmt.Errorf("make the calendar part: %w", err)
+		}
+	}
+	return s.post(ctx, m.Notice, v, to, msg)
+}
+
+// last is when the mail stops being of use, zero for never.
+func (m moveArgs) last() time.Time {
+	if ahead[m.Notice] == 0 {
+		return time.Time{}
+	}
+	return useless(m.Notice, m.StartsAt)
+}
+
+// method is the METHOD of the calendar part, "" for none. What calendars hold of an appointment that is no longer
+// booked is taken out again: a REQUEST would leave it there.
+func method(m moveArgs, a Appointment) string {
+	switch {
+	case m.Former && m.WasBooked:
+		return "CANCEL"
+	case m.Former:
+		return ""
+	case (m.Notice == Confirmed || m.Notice == Rescheduled || m.Notice == HandedOver) && a.Status == booked:
+		return "REQUEST"
+	case (m.Notice == Cancelled || m.Notice == Rescheduled) && m.WasBooked:
+		return "CANCEL"
+	default:
+		return ""
+	}
+}
+
+// wanted tells who a mail goes to, and whether it goes at all. It is jobs.Later where it has to wait; what would be
+// useless by then does not go.
+func (s *Service) wanted(ctx context.Context, k Kind, userID int64, last time.Time) (to Addressee, ok bool, err error) {
+	to, err = s.people.Addressee(ctx, userID)
+	if errs.KindOf(err) == errs.NotFound {
+		return to, false, nil
+	}
+	if err != nil {
+		return to, false, fmt.Errorf("read the addressee of a mail: %w", err)
+	}
+	if !to.Active || !to.Verified && !k.Security() {
+		return to, false, nil
+	}
+	if k.Security() {
+		return to, true, nil
+	}
+	now := s.now()
+	send, notBefore, err := s.preferences.Decide(ctx, userID, string(k), k.Urgent(), now)
+	if err != nil {
+		return to, false, fmt.Errorf("read the addressee's preferences: %w", err)
+	}
+	if !send {
+		return to, false, nil
+	}
+	if notBefore.After(now) {
+		if !last.IsZero() && !notBefore.Before(last) {
+			return to, false, nil
+		}
+		return to, false, jobs.Later(notBefore)
+	}
+	return to, true, nil
+}
+
+// readerZone is the zone a person reads times in: the one he has chosen, or fallback.
+func (s *Service) readerZone(ctx context.Context, userID int64, fallback *time.Location) (*time.Location, error) {
+	zone, err := s.preferences.Zone(ctx, userID)
+	if err != nil {
+		return nil, fmt.Errorf("read the addressee's time zone: %w", err)
+	}
+	if zone == nil {
+		return fallback, nil
+	}
+	return zone, nil
+}
+
+func (s *Service) viewOf(ctx context.Context, m moveArgs, a Appointment, to Addressee) (view, error) {
+	v := view{
+		Name: to.Name, Other: a.DoctorName, ForDoctor: to.ID == a.DoctorID, Former: m.Former, Pending: a.Status == pending,
+		WasBooked: m.WasBooked, Link: s.links.appointment(a.PublicID),
+	}
+	if v.ForDoctor || v.Former {
+		v.Other = a.PatientName
+	}
+	if v.Former {
+		v.Link = s.links.home() // it is his no more
+	}
+	if a.StartsAt == nil {
+		return v, nil
+	}
+	doctor := s.zoneOf(a.TimeZone)
+	reader, err := s.readerZone(ctx, to.ID, doctor)
+	if err != nil {
+		return v, err
+	}
+	at(&v, *a.StartsAt, a.EndsAt, reader, doctor)
+	return v, nil
+}
+
+// sendUser sends a mail about something other than an appointment.
+func (s *Service) sendUser(ctx context.Context, u userArgs) error {
+	l, err := s.open(u.Sealed)
+	if err != nil {
+		return jobs.Dead("the mail's content cannot be opened: its token secret is gone", err)
+	}
+	if !l.Expires.IsZero() && !s.now().Before(l.Expires) {
+		return nil
+	}
+	to, ok, err := s.wanted(ctx, u.Notice, u.User, l.Expires)
+	if err != nil || !ok {
+		return err
+	}
+	if l.Address != "" {
+		to.Email = l.Address
+	}
+	doctor := s.zone
+	if l.Zone != "" {
+		doctor = s.zoneOf(l.Zone)
+	}
+	reader, err := s.readerZone(ctx, u.User, doctor)
+	if err != nil {
+		return err
+	}
+	v := view{Name: to.Name, Other: l.Doctor, Token: l.Token, Count: l.Conversations, Link: s.linkOf(u.Notice, l)}
+	if !l.Expires.IsZero() {
+		v.Until = moment(l.Expires, reader)
+	}
+	if !l.StartsAt.IsZero() {
+		at(&v, l.StartsAt, nil, reader, doctor)
+	}
+	return s.post(ctx, u.Notice, v, to, mail.Message{ID: s.messageID(string(u.Notice), u.Ref)})
+}
+
+func (s *Service) linkOf(k Kind, l letter) string {
+	switch k {
+	case Invitation:
+		return s.links.token(config.InvitationPath, l.Token)
+	case PasswordReset:
+		return s.links.token(config.ResetPath, l.Token)
+	case VerifyEmail:
+		return s.links.token(config.VerifyPath, l.Token)
+	case Unread:
+		return s.links.inbox()
+	case WaitlistOffer:
+		return s.links.offer(l.Offer)
+	default:
+		return s.links.home()
+	}
+}
+
+// post words a mail and hands it over.
+func (s *Service) post(ctx context.Context, k Kind, v view, to Addressee, msg mail.Message) error {
+	v.Home = s.links.home()
+	var err error
+	if msg.Subject, msg.Text, msg.HTML, err = render(k, v); err != nil {
+		return err
+	}
+	msg.To, msg.Date = mail.Address{Name: line(to.Name), Email: to.Email}, s.now()
+	err = s.mail.Send(ctx, msg)
+	var refused *mail.Error
+	switch {
+	case err == nil:
+		s.log.Debug().Str("kind", string(k)).Msg("a mail went out")
+		return nil
+	case errors.As(err, &refused) && refused.Permanent:
+		return jobs.Dead(refused.Error(), err)
+	case errors.As(err, &refused):
+		return jobs.Because(refused.Error(), err)
+	default:
+		return fmt.Errorf("send a mail: %w", err)
+	}
+}
+
+// messageID is the same for each attempt to send one mail, and tells nothing but its kind and the public id.
+func (s *Service) messageID(parts ...string) string {
+	return strings.Join(parts, ".") + "@" + s.domain
+}
