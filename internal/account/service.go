@@ -18,7 +18,7 @@ import (
 	"housecall/internal/postgres"
 )
 
-// Profiles makes what other rooms keep about a user. Both make nothing, and succeed, where it is there already.
+// Profiles makes what other rooms keep about a user. What is there already stays as it is.
 type Profiles interface {
 	// CreatePatient makes a user's entry in the patient registry.
 	CreatePatient(ctx context.Context, tx *postgres.Tx, userID int64, d PatientDetails) error

@@ -74,7 +74,7 @@ func TestApp_CalendarFeeds(t *testing.T) {
 		require.NoError(t, err)
 		require.WithinDuration(t, time.Now(), start, 2*time.Hour)
 	}
-	require.Equal(t, 200, w.call(0, tokens[0], "POST", "/api/v1/appointments/"+room+"/cancel", `{}`).status)
+	require.Equal(t, 200, w.call(0, tokens[1], "POST", "/api/v1/appointments/"+room+"/cancel", `{"reason":"Ill"}`).status)
 	for _, address := range addresses[:2] {
 		all := w.feed(t, 0, address)
 		require.Equal(t, room+"@housecall", textOf(t, all, "UID"))

@@ -141,7 +141,7 @@ func TestDev(t *testing.T) {
 	history, err := again.MessagesAfter(t.Context(), second.appointment, 0, 100)
 	require.NoError(t, err)
 	require.Equal(t, "on two instances", history.Items[len(history.Items)-1].Text, "the data is kept")
-	_, err = again.Cancel(t.Context(), second.appointment, "")
+	_, err = demo(t, h, second.urls[0], "doctor1@demo.test").Cancel(t.Context(), second.appointment, "Ill")
 	require.NoError(t, err)
 	h.CloseIdleConnections()
 	second.end()

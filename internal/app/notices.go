@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
 	"housecall/internal/appointment"
@@ -17,8 +18,10 @@ import (
 )
 
 // newJobs makes the instance's jobs; nothing runs before Start.
-func newJobs(cfg config.Config, pool *postgres.Pool, log zerolog.Logger) (*jobs.Service, error) {
-	return jobs.New(jobs.Deps{Pool: pool, Log: log, Now: time.Now, Workers: cfg.JobWorkers, PollOnly: cfg.JobsPollOnly})
+func newJobs(cfg config.Config, pool *postgres.Pool, registry prometheus.Registerer, log zerolog.Logger) (*jobs.Service, error) {
+	return jobs.New(jobs.Deps{
+		Pool: pool, Log: log, Registry: registry, Now: time.Now, Workers: cfg.JobWorkers, PollOnly: cfg.JobsPollOnly,
+	})
 }
 
 // newMailer makes what mail goes through: a server, or without one a folder.

@@ -83,7 +83,7 @@ func TestApp_NoRedis(t *testing.T) {
 	d.hears(p.say("without Redis"))
 	p.hears(d.say("I hear you"))
 	requireSame(t, w.stored(room), p, d)
-	_, err := patient.Cancel(w.context(), room, "")
+	_, err := doctor.Cancel(w.context(), room, "Ill")
 	require.NoError(t, err)
 	d.until("the cancellation arrives", func() bool { return d.whyNot == "cancelled" })
 }

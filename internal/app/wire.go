@@ -42,7 +42,7 @@ func (a *App) wire(registry *prometheus.Registry) error {
 	if err != nil {
 		return err
 	}
-	if a.jobs, err = newJobs(a.cfg, a.pool, a.log); err != nil {
+	if a.jobs, err = newJobs(a.cfg, a.pool, registry, a.log); err != nil {
 		return err
 	}
 	notices, err := a.newNotices(r)

@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 	"github.com/rs/zerolog"
@@ -16,8 +17,9 @@ import (
 // allows. The cause goes into the log, once.
 type discretion struct {
 	river.MiddlewareDefaults
-	log zerolog.Logger
-	now func() time.Time
+	log    zerolog.Logger
+	now    func() time.Time
+	worked *prometheus.CounterVec
 }
 
 var _ rivertype.WorkerMiddleware = (*discretion)(nil)
@@ -28,17 +30,24 @@ func (d *discretion) Work(ctx context.Context, job *rivertype.JobRow, inner func
 	var wait later
 	switch {
 	case err == nil:
+		d.worked.WithLabelValues(job.Kind, resultDone).Inc()
 		return nil
 	case errors.As(err, &wait):
+		d.worked.WithLabelValues(job.Kind, resultLater).Inc()
 		return river.JobSnooze(max(wait.at.Sub(d.now()), 0))
 	case ctx.Err() != nil:
 		return context.Canceled // a stop, whatever came of it: River frees the job
 	}
 	text := kept(err)
 	var r *reason
-	dead := errors.As(err, &r) && r.dead
-	d.tell(job, err, text, dead || job.Attempt >= job.MaxAttempts)
+	hopeless := errors.As(err, &r) && r.dead
+	result, dead := resultFailed, hopeless || job.Attempt >= job.MaxAttempts
 	if dead {
+		result = resultDead
+	}
+	d.worked.WithLabelValues(job.Kind, result).Inc()
+	d.tell(job, err, text, dead)
+	if hopeless {
 		return river.JobCancel(errors.New(text))
 	}
 	return errors.New(text)

@@ -10,11 +10,13 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivermigrate"
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/errs"
+	"housecall/internal/pgtest"
 	"housecall/internal/postgres"
 )
 
@@ -145,7 +147,8 @@ func TestService_failures(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			s := w.instance()
+			registry := prometheus.NewRegistry()
+			s := w.instance(func(d *Deps) { d.Registry = registry })
 			var tries atomic.Int32
 			Handle(s, func(context.Context, greet) error { tries.Add(1); return c.fail })
 			w.start(s)
@@ -155,6 +158,7 @@ func TestService_failures(t *testing.T) {
 			require.Equal(t, c.kept, j.LastError)
 			require.Equal(t, c.tries, j.Attempt)
 			require.True(t, j.Failed())
+			require.Equal(t, map[string]float64{resultFailed: float64(c.tries - 1), resultDead: 1}, counted(t, registry))
 			var rows string
 			require.NoError(t, w.pool.QueryRow(t.Context(), `select array_to_string(errors, ' ') || metadata::text from river_job`).Scan(&rows))
 			require.NotContains(t, rows, secret, "rows keep no cause")
@@ -162,6 +166,72 @@ func TestService_failures(t *testing.T) {
 			require.Contains(t, w.log.String(), `"dead":true`)
 		})
 	}
+}
+
+// counted gives jobs_worked_total by result, failed included.
+func counted(t *testing.T, registry *prometheus.Registry) map[string]float64 {
+	t.Helper()
+	families, err := registry.Gather()
+	require.NoError(t, err)
+	out := map[string]float64{resultFailed: 0}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				if l.GetName() == "result" {
+					out[l.GetValue()] = m.GetCounter().GetValue()
+				}
+			}
+		}
+	}
+	return out
+}
+
+// PostgreSQL dies under the jobs and comes back: what was committed is worked, and nothing has to be started anew.
+func TestService_postgresDies(t *testing.T) {
+	t.Parallel()
+	server, dsn := pgtest.Own(t)
+	pool, err := postgres.Open(t.Context(), postgres.Options{DSN: dsn, MaxConns: 10})
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	w := &world{t: t, pool: pool, log: &lockedBuffer{}}
+	s := w.instance()
+	worked := make(chan string, 10)
+	Handle(s, func(_ context.Context, g greet) error { worked <- g.Name; return nil })
+	w.start(s)
+	w.add(s, greet{Name: "before"}, Options{})
+	require.Equal(t, "before", receive(t, worked))
+	w.becomes(s, Completed)
+	w.add(s, greet{Name: "due"}, Options{At: time.Now().Add(2 * time.Second)})
+	require.NoError(t, server.Kill())
+	require.NoError(t, server.Restart(t.Context()))
+	require.NoError(t, pool.WaitReady(t.Context(), func(error) {}))
+	require.Equal(t, "due", receive(t, worked))
+	w.add(s, greet{Name: "after"}, Options{})
+	require.Equal(t, "after", receive(t, worked))
+}
+
+// PgBouncer in transaction mode wants cache_describe and no listening; all statements of the library work that way.
+func TestService_asBehindPgBouncer(t *testing.T) {
+	t.Parallel()
+	pool, err := postgres.Open(t.Context(), postgres.Options{DSN: pgtest.DSN(t) + "&default_query_exec_mode=cache_describe", MaxConns: 10})
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	w := &world{t: t, pool: pool, log: &lockedBuffer{}}
+	s := w.instance(func(d *Deps) { d.PollOnly = true })
+	worked := make(chan string, 10)
+	s.Every("look", time.Second, func(context.Context) error { worked <- "look"; return nil })
+	Handle(s, func(_ context.Context, g greet) error { worked <- g.Name; return Dead("no", nil) })
+	w.start(s)
+	require.Equal(t, "look", receive(t, worked))
+	w.add(s, greet{Name: "Ann"}, Options{Once: true})
+	for receive(t, worked) != "Ann" {
+		continue
+	}
+	require.Eventually(t, func() bool {
+		failed, _, err := s.List(t.Context(), nil, 0, 10)
+		return err == nil && len(failed) == 1
+	}, patience, 10*time.Millisecond)
+	require.NotContains(t, w.log.String(), "SQLSTATE")
 }
 
 func TestService_panic(t *testing.T) {

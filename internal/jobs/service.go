@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
@@ -39,6 +40,8 @@ type Deps struct {
 	Pool *postgres.Pool
 	Log  zerolog.Logger
 	Now  func() time.Time
+	// Registry takes the numbers for Prometheus; nil for none.
+	Registry prometheus.Registerer
 	// Workers is how many jobs this instance works at once; 0 means that it only adds them.
 	Workers int
 	// PollOnly asks for new jobs every second instead of listening, which PgBouncer does not pass on.
@@ -54,7 +57,6 @@ type Service struct {
 	pool    *postgres.Pool
 	client  *river.Client[pgx.Tx]
 	workers *river.Workers
-	log     zerolog.Logger
 	working bool
 	every   map[string]func(context.Context) error
 }
@@ -62,7 +64,7 @@ type Service struct {
 // New makes the jobs of one instance; nothing runs until Start.
 func New(d Deps) (*Service, error) {
 	s := &Service{
-		pool: d.Pool, workers: river.NewWorkers(), log: d.Log, working: d.Workers > 0, every: map[string]func(context.Context) error{},
+		pool: d.Pool, workers: river.NewWorkers(), working: d.Workers > 0, every: map[string]func(context.Context) error{},
 	}
 	handle(s, periodicTimeout, s.tick)
 	backoff := policy{pause: d.Pause, now: d.Now}
@@ -72,8 +74,8 @@ func New(d Deps) (*Service, error) {
 	cfg := &river.Config{
 		Workers: s.workers, MaxAttempts: Attempts, RetryPolicy: backoff, JobTimeout: workTimeout, RescueStuckJobsAfter: rescueAfter,
 		CancelledJobRetentionPeriod: deadFor, DiscardedJobRetentionPeriod: deadFor, PollOnly: d.PollOnly, TestOnly: d.Prompt,
-		Logger:  slog.New(zerolog.NewSlogHandler(d.Log.Level(zerolog.WarnLevel).Sample(&zerolog.BurstSampler{Burst: logBurst, Period: time.Minute}))),
-		Plugins: []rivertype.Plugin{&discretion{log: d.Log, now: d.Now}},
+		Logger:  slog.New(zerolog.NewSlogHandler(complaints(d.Log))),
+		Plugins: []rivertype.Plugin{&discretion{log: d.Log, now: d.Now, worked: newWorked(d.Registry)}},
 	}
 	if s.working {
 		cfg.Queues = map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: d.Workers}}
@@ -83,6 +85,11 @@ func New(d Deps) (*Service, error) {
 		return nil, fmt.Errorf("make the job client: %w", err)
 	}
 	return s, nil
+}
+
+// complaints is the log for what the library has to say: no less than warnings, and not too many of them.
+func complaints(log zerolog.Logger) zerolog.Logger {
+	return log.Level(max(log.GetLevel(), zerolog.WarnLevel)).Sample(&zerolog.BurstSampler{Burst: logBurst, Period: time.Minute})
 }
 
 // policy is when a failed job is tried again.

@@ -151,6 +151,27 @@ func TestService_sendUser_judges(t *testing.T) {
 	}
 }
 
+// counts is an inbox.
+type counts int
+
+func (c counts) Unread(context.Context, int64) (int, error) { return int(c), nil }
+
+// A mail about unread messages tells of those that still are.
+func TestService_sendUser_readMeanwhile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, winter)
+	s, _ := w.instance(w.out)
+	sealed, err := s.seal(letter{Conversations: 3})
+	require.NoError(t, err)
+	args := userArgs{Notice: Unread, User: patientID, Ref: "r", Sealed: sealed}
+	s.inbox = counts(0)
+	require.NoError(t, s.sendUser(t.Context(), args))
+	require.Empty(t, w.out.all())
+	s.inbox = counts(1)
+	require.NoError(t, s.sendUser(t.Context(), args))
+	require.Contains(t, w.out.all()[0].Text, "in one conversation")
+}
+
 func TestService_sendUser_sealedElsewhere(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, winter)

@@ -26,6 +26,7 @@ var pages = map[string]struct {
 	status    string
 	noTime    bool
 	wasBooked bool
+	former    bool
 	zone      string // that the reader has chosen
 }{
 	"request_received_patient":   {kind: RequestReceived, to: patientID, status: pending},
@@ -43,6 +44,10 @@ var pages = map[string]struct {
 	"rescheduled_doctor":         {kind: Rescheduled, to: doctorID, status: booked, wasBooked: true},
 	"rescheduled_to_be_answered": {kind: Rescheduled, to: doctorID, status: pending, wasBooked: true},
 	"rescheduled_asked":          {kind: Rescheduled, to: patientID, status: pending, wasBooked: true},
+	"handed_over_patient":        {kind: HandedOver, to: patientID, status: booked, wasBooked: true},
+	"handed_over_doctor":         {kind: HandedOver, to: doctorID, status: booked, wasBooked: true},
+	"handed_over_to_be_answered": {kind: HandedOver, to: doctorID, status: pending},
+	"handed_over_former":         {kind: HandedOver, to: formerID, status: booked, wasBooked: true, former: true},
 	"expired":                    {kind: Expired, to: patientID, status: expired},
 	"reminder_day":               {kind: ReminderDay, to: patientID, status: booked},
 	"reminder_hour":              {kind: ReminderHour, to: doctorID, status: booked},
@@ -64,7 +69,7 @@ func TestMails_appointments(t *testing.T) {
 		if c.zone != "" {
 			w.zones[c.to] = s.zoneOf(c.zone)
 		}
-		m := moveArgs{Notice: c.kind, Appointment: a.ID, Recipient: c.to, Version: a.Version, WasBooked: c.wasBooked}
+		m := moveArgs{Notice: c.kind, Appointment: a.ID, Recipient: c.to, Version: a.Version, WasBooked: c.wasBooked, Former: c.former}
 		if ahead[c.kind] != 0 {
 			m.StartsAt = *a.StartsAt
 		}

@@ -94,6 +94,12 @@ type Preferences interface {
 	Zone(ctx context.Context, userID int64) (*time.Location, error)
 }
 
+// Inbox tells what still waits to be read.
+type Inbox interface {
+	// Unread gives the number of a user's conversations with unread messages.
+	Unread(ctx context.Context, userID int64) (conversations int, err error)
+}
+
 // Calendar makes calendar objects.
 type Calendar interface {
 	// Message gives the appointment as text/calendar with a METHOD (REQUEST or CANCEL; RFC 5546). A later version

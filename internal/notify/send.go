@@ -158,22 +158,38 @@ func (s *Service) sendUser(ctx context.Context, u userArgs) error {
 	if l.Address != "" {
 		to.Email = l.Address
 	}
+	if u.Notice == Unread && s.inbox != nil {
+		if l.Conversations, err = s.inbox.Unread(ctx, u.User); err != nil {
+			return fmt.Errorf("count what is unread: %w", err)
+		}
+		if l.Conversations == 0 {
+			return nil // he has read them meanwhile
+		}
+	}
+	v, err := s.viewOfLetter(ctx, u, l, to)
+	if err != nil {
+		return err
+	}
+	return s.post(ctx, u.Notice, v, to, mail.Message{ID: s.messageID(string(u.Notice), u.Ref)})
+}
+
+func (s *Service) viewOfLetter(ctx context.Context, u userArgs, l letter, to Addressee) (view, error) {
+	v := view{Name: to.Name, Other: l.Doctor, Token: l.Token, Count: l.Conversations, Link: s.linkOf(u.Notice, l)}
 	doctor := s.zone
 	if l.Zone != "" {
 		doctor = s.zoneOf(l.Zone)
 	}
 	reader, err := s.readerZone(ctx, u.User, doctor)
 	if err != nil {
-		return err
+		return v, err
 	}
-	v := view{Name: to.Name, Other: l.Doctor, Token: l.Token, Count: l.Conversations, Link: s.linkOf(u.Notice, l)}
 	if !l.Expires.IsZero() {
 		v.Until = moment(l.Expires, reader)
 	}
 	if !l.StartsAt.IsZero() {
 		at(&v, l.StartsAt, nil, reader, doctor)
 	}
-	return s.post(ctx, u.Notice, v, to, mail.Message{ID: s.messageID(string(u.Notice), u.Ref)})
+	return v, nil
 }
 
 func (s *Service) linkOf(k Kind, l letter) string {

@@ -16,7 +16,8 @@ import (
 	"housecall/internal/postgres"
 )
 
-// Deps are what mails are made of and go through. Calendar may be nil: then none has a calendar part.
+// Deps are what mails are made of and go through. Calendar may be nil: then none has a calendar part; so may Inbox: then
+// a mail about unread messages says what was so when it was written.
 type Deps struct {
 	Jobs         *jobs.Service
 	Mail         mail.Sender
@@ -25,6 +26,7 @@ type Deps struct {
 	People       People
 	Preferences  Preferences
 	Calendar     Calendar
+	Inbox        Inbox
 	// Config tells where links lead. Domain is where message ids are made, Zone the clinic's time zone.
 	Config config.Config
 	Domain string
@@ -42,6 +44,7 @@ type Service struct {
 	people       People
 	preferences  Preferences
 	calendar     Calendar
+	inbox        Inbox
 	links        links
 	domain       string
 	zone         *time.Location
@@ -53,7 +56,7 @@ type Service struct {
 func New(d Deps) *Service {
 	s := &Service{
 		jobs: d.Jobs, mail: d.Mail, sealer: d.Sealer, appointments: d.Appointments, people: d.People, preferences: d.Preferences,
-		calendar: d.Calendar, links: links{strings.TrimSuffix(d.Config.PublicURL, "/"), d.Config.Link}, domain: d.Domain, zone: d.Zone, now: d.Now, log: d.Log,
+		calendar: d.Calendar, inbox: d.Inbox, links: links{strings.TrimSuffix(d.Config.PublicURL, "/"), d.Config.Link}, domain: d.Domain, zone: d.Zone, now: d.Now, log: d.Log,
 	}
 	jobs.Handle(d.Jobs, s.sendMove)
 	jobs.Handle(d.Jobs, s.sendUser)

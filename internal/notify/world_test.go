@@ -35,6 +35,7 @@ const (
 	patience  = time.Minute
 	patientID = 11
 	doctorID  = 22
+	formerID  = 33 // a doctor who handed over
 	secret    = "k3J9vQ2xLz8Rr5TnYw1Bd7Hf4Gm6Ps0C"
 )
 
@@ -70,6 +71,7 @@ func newWorld(t *testing.T, at time.Time) *world {
 		t: t, pool: pool, log: &lockedBuffer{}, out: &outbox{came: make(chan own.Message, 1000)}, time: at,
 		appointments: map[int64]Appointment{}, zones: map[int64]*time.Location{}, unwanted: map[string]bool{},
 		people: map[int64]Addressee{
+			formerID:  {ID: formerID, Name: "Dr Former", Email: "former@private.test", Verified: true, Active: true},
 			patientID: {ID: patientID, Name: "Pat Morgan", Email: "pat@private.test", Verified: true, Active: true},
 			doctorID:  {ID: doctorID, Name: "Dr. Ada Okafor", Email: "ada@private.test", Verified: true, Active: true},
 		},

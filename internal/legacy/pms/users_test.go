@@ -28,6 +28,7 @@ func TestRegister(t *testing.T) {
 	require.Equal(t, 1, w.count(`select count(*) from patient_signups where phone = '9841000000' and gender = 'female'
 		and date_of_birth = '1990-02-28' and address = 'Lane 1'`))
 	require.Zero(t, w.count(`select count(*) from patients`), "registered by the clinic only")
+	require.Equal(t, []string{"pia@mail.example"}, w.letters.to, "the address is to be verified, as any other")
 
 	again := w.call("POST", "/user/register", "", body)
 	require.Equal(t, 400, again.status)

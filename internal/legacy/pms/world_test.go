@@ -63,6 +63,7 @@ type world struct {
 	appointments *appointment.Service
 	zone         *time.Location
 	log          *lockedBuffer
+	letters      letters
 	url          string
 	http         *http.Client
 
@@ -99,7 +100,7 @@ func newWorld(t testing.TB, change ...func(*config.Config)) *world {
 	w.doctors = doctor.New(w.pool, hours, w.accounts)
 	w.patients = patient.New(w.pool, w.doctors, appointment.Care{})
 	w.appointments = appointment.New(w.pool, hours, w.doctors, w.patients, chat.NewLog(), cfg, now)
-	w.accounts.Connect(account.Ports{Profiles: profiles{w.doctors, w.patients}, Doctors: w.appointments})
+	w.accounts.Connect(account.Ports{Profiles: profiles{w.doctors, w.patients}, Doctors: w.appointments, Mail: &w.letters})
 	w.serve(cfg, now)
 
 	u, err := w.accounts.CreateAdmin(t.Context(), "Ada Admin", "ada@clinic.example", password)
@@ -147,6 +148,20 @@ func (p profiles) CreateDoctor(ctx context.Context, tx *postgres.Tx, id int64) e
 
 func detailsOf(d account.PatientDetails) patient.Details {
 	return patient.Details{Phone: d.Phone, Gender: d.Gender, DateOfBirth: d.DateOfBirth, Address: d.Address}
+}
+
+// letters are the addresses that were asked to verify themselves; nothing else is written about here.
+type letters struct {
+	account.Mail
+	mu sync.Mutex // guards to
+	to []string
+}
+
+func (l *letters) VerifyEmail(_ context.Context, _ *postgres.Tx, _ int64, address, _ string, _ time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.to = append(l.to, address)
+	return nil
 }
 
 type lockedBuffer struct {

@@ -1,0 +1,115 @@
+package app
+
+import (
+	"fmt"
+	"io"
+	"mime/quotedprintable"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"housecall/internal/auth"
+)
+
+// mails gives those that instances have written whose Message-ID begins so.
+func (w *world) mails(id string) (out []string) {
+	w.t.Helper()
+	files, err := filepath.Glob(filepath.Join(w.cfg.MailDir, "*.eml"))
+	require.NoError(w.t, err)
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		require.NoError(w.t, err)
+		if strings.Contains(string(b), "Message-ID: <"+id) {
+			out = append(out, string(b))
+		}
+	}
+	return out
+}
+
+// onlyMail waits for the mails whose Message-ID begins so until there are n, and gives them decoded, joined.
+func (w *world) onlyMail(id string, n int) string {
+	w.t.Helper()
+	var found []string
+	w.eventually(fmt.Sprintf("%d mails %s", n, id), func() bool { found = w.mails(id); return len(found) == n })
+	var all strings.Builder
+	for _, raw := range found {
+		_, err := io.Copy(&all, quotedprintable.NewReader(strings.NewReader(raw)))
+		require.NoError(w.t, err)
+	}
+	return all.String()
+}
+
+// What happens to an appointment on one instance reaches both participants once, by whichever instance works the jobs,
+// with a calendar part that replaces the one before, and with nothing clinical in it.
+func TestApp_Notices(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	_, doctor, room := w.pair()
+	admin := w.token(w.person(auth.Admin).at(1))
+	confirmed := w.onlyMail("confirmed."+room, 2)
+	require.Contains(t, confirmed, "patient-1@private.test")
+	require.Contains(t, confirmed, "http://clinic.test/appointments/"+room)
+	require.Contains(t, confirmed, "METHOD:REQUEST")
+	require.Contains(t, confirmed, "UID:"+room+"@housecall")
+
+	next := w.person(auth.Doctor)
+	r := w.call(1, admin, "POST", "/api/v1/appointments/"+room+"/hand-over", `{"doctorId":"`+next.userID+`"}`)
+	require.Equal(t, 200, r.status, "%s", r.raw)
+	handed := w.onlyMail("handed_over."+room, 3)
+	require.Contains(t, handed, "METHOD:CANCEL", "for the former doctor")
+	require.Contains(t, handed, "METHOD:REQUEST")
+	w.call(0, w.token(doctor), "GET", "/api/v1/appointments/"+room, "").problem(t, 404)
+
+	r = w.call(0, admin, "POST", "/api/v1/appointments/"+room+"/cancel", `{"reason":"marker-reason"}`)
+	require.Equal(t, 200, r.status, "%s", r.raw)
+	cancelled := w.onlyMail("cancelled."+room, 2)
+	require.Contains(t, cancelled, "METHOD:CANCEL")
+	for _, told := range []string{confirmed, handed, cancelled} {
+		require.NotContains(t, told, "cough", "the reason stays where it is")
+		require.NotContains(t, told, "marker-reason")
+	}
+	w.eventually("the jobs are done", func() bool {
+		r := w.call(1, admin, "GET", "/api/v1/admin/jobs?state=completed", "")
+		require.NotContains(t, string(r.raw), room)
+		return strings.Count(string(r.raw), `"kind":"mail_appointment"`) >= 2
+	})
+	w.call(0, w.token(doctor), "GET", "/api/v1/admin/jobs", "").problem(t, 403)
+	require.NotContains(t, w.log.text(), "@private.test")
+}
+
+var tokenInMail = regexp.MustCompile(`\?token=([A-Za-z0-9_-]{20,})`)
+
+// Who registers proves his address by the mail's link; who has forgotten his password gets another one by a link, which
+// works once and ends his sessions. An address that is not proven gets nothing else.
+func TestApp_AccountMails(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	r := w.call(0, "", "POST", "/api/v1/auth/register", `{"name":"Nia New","email":"nia@private.test","password":"`+password+`"}`)
+	require.Equal(t, 201, r.status, "%s", r.raw)
+	link := tokenInMail.FindStringSubmatch(w.onlyMail("verify_email.", 1))
+	require.NotNil(t, link)
+	require.Equal(t, 204, w.call(1, "", "POST", "/api/v1/auth/verify", `{"token":"`+link[1]+`"}`).status)
+	w.call(0, "", "POST", "/api/v1/auth/verify", `{"token":"`+link[1]+`"}`).problem(t, 404)
+
+	session := w.token(w.signIn(w.url(0), "nia@private.test"))
+	require.Equal(t, 202, w.call(0, "", "POST", "/api/v1/auth/forgot", `{"login":"nia@private.test"}`).status)
+	link = tokenInMail.FindStringSubmatch(w.onlyMail("password_reset.", 1))
+	require.NotNil(t, link)
+	body := `{"token":"` + link[1] + `","password":"another good password"}`
+	require.Equal(t, 204, w.call(1, "", "POST", "/api/v1/auth/reset", body).status)
+	w.call(0, session, "GET", "/api/v1/me", "").problem(t, 401)
+	w.call(1, "", "POST", "/api/v1/auth/reset", body).problem(t, 404)
+	require.NotContains(t, w.log.text(), link[1])
+	require.Zero(t, w.inJobs(link[1]), "no job keeps a token in clear")
+}
+
+// inJobs counts the jobs that mention a text.
+func (w *world) inJobs(text string) (n int) {
+	w.t.Helper()
+	require.NoError(w.t, w.apps[0].pool.QueryRow(w.context(), `select count(*) from river_job where args::text like '%' || $1 || '%'`, text).Scan(&n))
+	return n
+}
