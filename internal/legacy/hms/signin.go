@@ -192,7 +192,10 @@ func (a api) begin(ctx context.Context, by auth.Actor, w *accountWish) (account.
 	case w.password == "":
 		return account.User{}, errEmailChange
 	}
-	return me, a.Accounts.ChangeEmail(ctx, by, w.password, address)
+	if err := a.Accounts.ChangeEmail(ctx, by, w.password, address); err != nil {
+		return account.User{}, err
+	}
+	return a.Accounts.Me(ctx, by) // the wish is in it, so its version is another
 }
 
 // rename changes the name of an account that was just read, if there is one to change to.

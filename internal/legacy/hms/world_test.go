@@ -65,6 +65,7 @@ func newWorld(t *testing.T, change ...func(*config.Config)) *world {
 	w.cfg.BookingHorizon = 2 * 366 * 24 * time.Hour // there is a day of summer time in it
 	w.cfg.RequestTimeout = patience
 	w.cfg.MaxOpenRequests = 1000
+	w.cfg.MailDir = filepath.Join(t.TempDir(), "mail")
 	for _, f := range change {
 		f(&w.cfg)
 	}
