@@ -21,6 +21,7 @@ import (
 	"housecall/internal/config"
 	"housecall/internal/doctor"
 	"housecall/internal/httpd"
+	"housecall/internal/idempotency"
 	"housecall/internal/postgres"
 )
 
@@ -37,6 +38,8 @@ type App struct {
 	ops    *httpd.Ops
 	chat   *chat.Service
 	sealer *audit.Sealer
+	// What is tidied up.
+	idempotency *idempotency.Service
 	// What the demo data is made with.
 	accounts *account.Service
 	doctors  *doctor.Service

@@ -10,8 +10,8 @@ const (
 	tidyBudget = time.Minute
 )
 
-// tidy deletes sessions and tokens that can no longer be used, once an hour. Several instances doing so at once
-// only find less to do.
+// tidy deletes what can no longer be used, once an hour: sessions and tokens, and answers kept for repeated requests.
+// Several instances doing so at once only find less to do.
 func (a *App) tidy(ctx context.Context) {
 	tick := time.NewTicker(tidyEvery)
 	defer tick.Stop()
@@ -21,13 +21,20 @@ func (a *App) tidy(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		budget, cancel := context.WithTimeout(ctx, tidyBudget)
-		deleted, err := a.accounts.PurgeExpired(budget)
-		cancel()
-		if err != nil && ctx.Err() == nil {
-			a.log.Warn().Err(err).Msg("expired sessions could not be deleted; the next hour tries again")
-			continue
-		}
-		a.log.Debug().Int64("deleted", deleted).Msg("deleted expired sessions and tokens")
+		a.purge(ctx, "sessions and tokens", a.accounts.PurgeExpired)
+		a.purge(ctx, "idempotency keys", a.idempotency.Purge)
 	}
+}
+
+func (a *App) purge(ctx context.Context, what string, purge func(context.Context) (int64, error)) {
+	budget, cancel := context.WithTimeout(ctx, tidyBudget)
+	defer cancel()
+	deleted, err := purge(budget)
+	if err != nil {
+		if ctx.Err() == nil {
+			a.log.Warn().Err(err).Str("what", what).Msg("expired rows could not be deleted; the next hour tries again")
+		}
+		return
+	}
+	a.log.Debug().Str("what", what).Int64("deleted", deleted).Msg("deleted expired rows")
 }

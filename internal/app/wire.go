@@ -16,6 +16,7 @@ import (
 	"housecall/internal/config"
 	"housecall/internal/doctor"
 	"housecall/internal/httpd"
+	"housecall/internal/idempotency"
 	"housecall/internal/patient"
 	"housecall/internal/postgres"
 	"housecall/internal/schedule"
@@ -44,8 +45,14 @@ func (a *App) wire(registry *prometheus.Registry) error {
 	accounts.OnSessionsEnded(a.chat.SessionsEnded)
 	a.accounts, a.doctors = accounts, doctors
 
+	sealer, err := auth.NewSealer(a.cfg.Secrets())
+	if err != nil {
+		return err
+	}
+	a.idempotency = idempotency.New(a.pool, sealer, a.cfg, time.Now)
 	a.http, err = httpd.New(httpd.Options{
-		Config: a.cfg, Log: a.log, Registry: registry, Authenticator: accounts, Checks: a.checks(), Version: Version, Now: time.Now,
+		Config: a.cfg, Log: a.log, Registry: registry, Authenticator: accounts, Idempotency: a.idempotency, Checks: a.checks(),
+		Version: Version, Now: time.Now,
 	})
 	if err != nil {
 		return err

@@ -9,3 +9,6 @@ func Patient(l Limiter) Limiter {
 	}
 	return l
 }
+
+// ParseKey is what reads an Idempotency-Key.
+var ParseKey = parseKey

@@ -51,6 +51,8 @@ type Options struct {
 	Registry *prometheus.Registry
 	// Authenticator may be nil while nobody can sign in; every token is then refused.
 	Authenticator Authenticator
+	// Idempotency keeps first answers; without it an Idempotency-Key is not heeded.
+	Idempotency Idempotency
 	// Checks are what /readyz asks.
 	Checks  []Check
 	Version string

@@ -45,7 +45,7 @@ func TestMigrate_AtOnce(t *testing.T) {
 	require.NotEmpty(t, before)
 	for i, m := range before {
 		require.Zero(t, m.AppliedAt, "pending")
-		require.Equal(t, int64(i+1), m.Version, "numbered without a hole")
+		require.True(t, i == 0 || m.Version > before[i-1].Version, "each number once, and rising")
 		require.NotEmpty(t, m.Name)
 	}
 
