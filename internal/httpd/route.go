@@ -69,7 +69,11 @@ const bearer = "bearer"
 // well. It panics on a route that cannot work, such as one registered twice.
 func Register[I, O any](s *Server, r Route, h func(ctx context.Context, in *I) (*O, error)) {
 	s.naming = roomOf(reflect.TypeFor[I]())
+	purpose := listPurpose(APIPrefix + r.Path)
 	answer := func(ctx context.Context, in *I) (*O, error) {
+		if request := requestFrom(ctx); request != nil {
+			request.list = purpose
+		}
 		out, err := h(ctx, in)
 		if err != nil {
 			return nil, problemFrom(ctx, err)
