@@ -20,4 +20,6 @@ func (l links) appointment(publicID string) string {
 
 func (l links) inbox() string { return l.base + config.InboxPath }
 
-func (l links) offer(id string) string { return l.base + config.WaitlistPath + "/" + url.PathEscape(id) }
+func (l links) offer(id string) string {
+	return l.base + config.WaitlistPath + "/" + url.PathEscape(id)
+}
