@@ -49,6 +49,7 @@ type Config struct {
 	BookingHorizon    time.Duration `env:"BOOKING_HORIZON" envDefault:"2160h" help:"how far ahead slots can be booked"`
 	MaxOpenRequests   int           `env:"MAX_OPEN_REQUESTS" envDefault:"5" help:"most open requests (PENDING) of one patient"`
 	FollowUpWindow    time.Duration `env:"FOLLOW_UP_WINDOW" envDefault:"72h" help:"how long a conversation stays open after the appointment is completed"`
+	UnreadAfter       time.Duration `env:"UNREAD_AFTER" envDefault:"15m" help:"how long somebody is away, with something unread, before he is told; at least 2m"`
 
 	RequestTimeout  time.Duration `env:"REQUEST_TIMEOUT" envDefault:"10s" help:"deadline of one REST request"`
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"25s" help:"deadline of a graceful stop"`

@@ -95,6 +95,7 @@ var bad = map[string][]string{
 	"BOOKING_HORIZON":          {"marker", "-1h"},
 	"MAX_OPEN_REQUESTS":        {"marker", "0"},
 	"FOLLOW_UP_WINDOW":         {"marker", "-1s"},
+	"UNREAD_AFTER":             {"marker", "1m59s", "-1h"},
 	"REQUEST_TIMEOUT":          {"marker", "0s"},
 	"SHUTDOWN_TIMEOUT":         {"marker", "0s"},
 	"DRAIN_DELAY":              {"marker", "-1s", "25s"},

@@ -75,6 +75,7 @@ func (c Config) validateNumbers(v *problems) {
 	} {
 		v.require(d.name, d.value > 0, "must be longer than nothing")
 	}
+	v.require("UNREAD_AFTER", c.UnreadAfter >= 2*time.Minute, "must be 2m or longer")
 	v.require("FOLLOW_UP_WINDOW", c.FollowUpWindow >= 0, "must not be negative")
 	v.require("DRAIN_DELAY", c.DrainDelay >= 0 && c.DrainDelay < c.ShutdownTimeout, "must be shorter than SHUTDOWN_TIMEOUT")
 	for _, n := range []struct {
