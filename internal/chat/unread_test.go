@@ -3,7 +3,6 @@ package chat
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"sync"
 	"testing"
@@ -337,7 +336,7 @@ func TestService_NotifyAbsent_model(t *testing.T) {
 					got[x.user] = x
 				}
 				want := o.due(a.now)
-				require.True(rt, maps.Equal(want, got), fmt.Sprintf("%v, not %v", want, got))
+				require.True(rt, maps.Equal(want, got), "%v, not %v", want, got)
 			}
 		}
 	})
