@@ -108,13 +108,17 @@ func TestMigrate_DownUp(t *testing.T) {
 		require.NotEqual(t, steps[len(steps)-2], read())
 	}
 	top := len(steps) - 1
-	for version := top; version >= 1; version-- {
-		_, err := provider.DownTo(t.Context(), int64(version-1))
-		require.NoError(t, err, "down from %d", version)
-		require.Equal(t, steps[version-1], read(), "down from %d leaves what was there before", version)
+	versions := []int64{0}
+	for _, source := range provider.ListSources() {
+		versions = append(versions, source.Version)
+	}
+	for i := top; i >= 1; i-- {
+		_, err := provider.DownTo(t.Context(), versions[i-1])
+		require.NoError(t, err, "down from %d", versions[i])
+		require.Equal(t, steps[i-1], read(), "down from %d leaves what was there before", versions[i])
 		_, err = provider.Up(t.Context())
-		require.NoError(t, err, "up again from %d", version-1)
-		require.Equal(t, steps[top], read(), "up again from %d", version-1)
+		require.NoError(t, err, "up again from %d", versions[i-1])
+		require.Equal(t, steps[top], read(), "up again from %d", versions[i-1])
 	}
 }
 
