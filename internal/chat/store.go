@@ -285,20 +285,34 @@ type absent struct {
 	Conversations int
 }
 
+// unreadStill is what the sweep has found and is unread still, by who takes part still: an appointment may have been handed
+// over.
+const unreadStill = `(select p.user_id, p.room_id from unread_pending p
+    join appointments a on a.id = p.room_id and p.user_id in (a.patient_id, a.doctor_id)
+    left join receipts r on r.room_id = p.room_id and r.user_id = p.user_id
+    where p.seq > coalesce(r.read_seq, 0)) p`
+
+// countUnread tells in how many conversations of a user something is unread, of those that the sweep has found.
+func countUnread(ctx context.Context, db postgres.DB, user int64) (n int, err error) {
+	if err := db.QueryRow(ctx, `select count(*) from `+unreadStill+` where p.user_id = $1`, user).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count unread conversations: %w", err)
+	}
+	return n, nil
+}
+
 // absentUsers gives those who were last seen at cutoff or before, have something unread and have not been told since;
 // of one user, if given. Sessions are account's table: whether somebody was there is told by both.
 func absentUsers(ctx context.Context, db postgres.DB, cutoff time.Time, only *int64) ([]absent, error) {
 	rows, err := db.Query(ctx, `
 select p.user_id, s.seen, count(*)::int as conversations
-from unread_pending p
+from `+unreadStill+`
 join users u on u.id = p.user_id and u.disabled_at is null
-left join receipts r on r.room_id = p.room_id and r.user_id = p.user_id
 left join user_presence o on o.user_id = p.user_id
 left join unread_notices n on n.user_id = p.user_id
 cross join lateral (
     select greatest(u.created_at, o.seen_at, (select max(last_used_at) from sessions where user_id = u.id)) as seen
 ) s
-where ($2::bigint is null or p.user_id = $2) and p.seq > coalesce(r.read_seq, 0)
+where ($2::bigint is null or p.user_id = $2)
   and s.seen <= $1 and (n.notified_at is null or n.notified_at < s.seen)
 group by p.user_id, s.seen order by p.user_id`, cutoff, only)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"housecall/internal/auth"
 	"housecall/internal/postgres"
 )
 
@@ -64,6 +65,17 @@ func (s *Service) notify(ctx context.Context, tx *postgres.Tx, user int64, cutof
 		return err
 	}
 	return s.d.Notices.Unread(ctx, tx, user, still[0].Seen, still[0].Conversations)
+}
+
+// Unread tells in how many of a user's conversations something has been unread for long (see NotifyAbsent) and still is.
+func (s *Service) Unread(ctx context.Context, userID int64) (conversations int, err error) {
+	return countUnread(ctx, s.d.Pool, userID)
+}
+
+// MarkRead notes that a participant has read a conversation up to an event, as a socket's read frame does: for clients
+// that have no socket.
+func (s *Service) MarkRead(actor auth.Actor, room, upTo int64) {
+	s.receipts.move(room, actor.ID, upTo, upTo)
 }
 
 // seenLoop marks who has a socket open. Joining has used a session, so only staying needs a mark.

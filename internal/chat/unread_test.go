@@ -147,6 +147,43 @@ func TestService_NotifyAbsent(t *testing.T) {
 	require.Zero(t, a.number(`select count(*) from unread_pending`))
 }
 
+// A doctor who has handed an appointment over is told nothing of it any more.
+func TestService_NotifyAbsent_handedOver(t *testing.T) {
+	t.Parallel()
+	a := newAbsence(t)
+	room := a.room()
+	a.say(room, a.patient, KindText)
+	a.pass(15 * time.Minute)
+	a.useREST(a.patient)
+	a.useREST(a.doctor)
+	require.Empty(t, a.sweep(), "both are there")
+	require.EqualValues(t, 1, a.number(`select count(*) from unread_pending where user_id = $1`, a.doctor.ID))
+	a.exec(`update appointments set doctor_id = $1`, a.user(auth.Doctor).ID)
+	a.pass(15 * time.Minute)
+	require.Empty(t, a.sweep())
+	n, err := a.sweeper().Unread(t.Context(), a.doctor.ID)
+	require.NoError(t, err)
+	require.Zero(t, n)
+}
+
+func TestService_Unread(t *testing.T) {
+	t.Parallel()
+	a := newAbsence(t)
+	room := a.room()
+	seq := a.say(room, a.doctor, KindText)
+	a.useREST(a.doctor)
+	a.pass(15 * time.Minute)
+	require.Len(t, a.sweep(), 1)
+	unread := func() int {
+		n, err := a.sweeper().Unread(t.Context(), a.patient.ID)
+		require.NoError(t, err)
+		return n
+	}
+	require.Equal(t, 1, unread())
+	a.read(room, a.patient, seq)
+	require.Zero(t, unread(), "at once, not with the next sweep")
+}
+
 // What was seen at minute 10 and left unread is told 15 minutes after he went.
 func TestService_NotifyAbsent_leftUnread(t *testing.T) {
 	t.Parallel()
