@@ -1,6 +1,7 @@
 package appointment
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -48,12 +49,17 @@ func (s *Service) change(ctx context.Context, publicID string, c change) (Appoin
 		if err != nil {
 			return err
 		}
+		if made.move == moveHandOver { // read with his row held, as all rules by which time is claimed
+			if made.successor.rules, err = s.rules(ctx, tx, made.successor.ID); err != nil {
+				return err
+			}
+		}
 		a, err = s.apply(ctx, tx, rules, a, made)
 		return err
 	})
 	if err != nil {
 		return Appointment{}, s.worded(ctx, err, wish{
-			doctorID: a.Doctor.ID, patientID: a.Patient.ID, except: a.ID, startsAt: first(c.startsAt, a.StartsAt),
+			doctorID: cmp.Or(c.successor.ID, a.Doctor.ID), patientID: a.Patient.ID, except: a.ID, startsAt: first(c.startsAt, a.StartsAt),
 		})
 	}
 	return s.named(ctx, a)
@@ -167,7 +173,7 @@ func (s *Service) apply(ctx context.Context, tx *postgres.Tx, rules schedule.Rul
 	if c.move == moveHandOver {
 		mine = c.successor.rules
 	}
-	if err := settleClaim(ctx, tx, mine, a); err != nil {
+	if err := settleClaim(ctx, tx, mine, read, a); err != nil {
 		return read, err
 	}
 	if err := s.offerFreed(ctx, tx, rules, read, a); err != nil {
@@ -202,6 +208,14 @@ func (s *Service) shape(ctx context.Context, tx *postgres.Tx, rules schedule.Rul
 
 // active refuses to confirm with a doctor who is one no more, or for a patient who can no longer sign in.
 func (s *Service) active(ctx context.Context, tx *postgres.Tx, a Appointment) error {
+	if err := s.activeDoctor(ctx, tx, a); err != nil {
+		return err
+	}
+	return s.activePatient(ctx, tx, a.Patient.ID)
+}
+
+// activeDoctor is the 409 doctor_unavailable for a doctor who is one no more.
+func (s *Service) activeDoctor(ctx context.Context, tx *postgres.Tx, a Appointment) error {
 	found, err := s.doctors.ByIDs(ctx, tx, a.Doctor.ID)
 	if err != nil {
 		return err
@@ -209,7 +223,7 @@ func (s *Service) active(ctx context.Context, tx *postgres.Tx, a Appointment) er
 	if !found[a.Doctor.ID].Active {
 		return errs.New(errs.Conflict, "doctor_unavailable", "This doctor takes no appointments any more. Reject the request.")
 	}
-	return s.activePatient(ctx, tx, a.Patient.ID)
+	return nil
 }
 
 // activePatient is the 409 patient_unavailable for a patient whose account is disabled.
@@ -224,13 +238,21 @@ func (s *Service) activePatient(ctx context.Context, tx *postgres.Tx, patientID 
 	return nil
 }
 
-// settleClaim makes the claim agree with the appointment: a live one holds its time, with the buffers of its doctor's
-// rules, any other none.
-func settleClaim(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, a Appointment) error {
+// settleClaim makes the claim agree with the appointment: a live one holds its time, with the buffers that its doctor's
+// rules had when it was taken, any other none.
+func settleClaim(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, read, a Appointment) error {
 	if a.Status.Live() && a.StartsAt != nil {
+		if read.takes(a) {
+			return nil
+		}
 		return claim(ctx, tx, a, rules.Blocks(schedule.Slot{StartsAt: *a.StartsAt, EndsAt: *a.EndsAt}))
 	}
 	return unclaim(ctx, tx, a.ID)
+}
+
+// takes tells whether an appointment holds the very time that b is to have.
+func (a Appointment) takes(b Appointment) bool {
+	return a.Status.Live() && a.StartsAt != nil && a.Doctor.ID == b.Doctor.ID && a.StartsAt.Equal(*b.StartsAt) && a.EndsAt.Equal(*b.EndsAt)
 }
 
 // tell writes the move into the history and the audit trail, gives notice of it and, last (see Conversations), puts it into

@@ -58,6 +58,9 @@ func (s *Service) Wait(ctx context.Context, actor auth.Actor, doctorID string, f
 	}
 	var found []waitingRow
 	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
+		if err := s.lockActive(ctx, tx, Person{ID: d.ID, UserID: d.UserID}); err != nil {
+			return err // he is leaving, which ends all waiting for him
+		}
 		if err := s.activePatient(ctx, tx, actor.ID); err != nil {
 			return err
 		}
@@ -232,6 +235,7 @@ func (s *Service) offer(ctx context.Context, tx *postgres.Tx, rules schedule.Rul
 	}
 	date := rules.DateOf(v.startsAt)
 	slot := schedule.Slot{StartsAt: v.startsAt, EndsAt: v.endsAt}
+	blocked := rules.Blocks(slot)
 	for asked := false; ; asked = true {
 		next, err := nextWaiting(ctx, tx, v, date, s.now())
 		if err != nil || len(next) == 0 {
@@ -242,15 +246,22 @@ func (s *Service) offer(ctx context.Context, tx *postgres.Tx, rules schedule.Rul
 				return err
 			}
 		}
-		h, ok, err := newHold(ctx, tx, holdRow{
-			DoctorID: v.doctorID, PatientID: next[0].PatientID, StartsAt: v.startsAt, EndsAt: v.endsAt, ExpiresAt: expires,
-			WaitlistID: &next[0].ID,
-		}, rules.Blocks(slot))
+		expired, err := dropExpiredIn(ctx, tx, v.doctorID, next[0].PatientID, blocked, slot, s.now())
 		if err != nil {
 			return err
 		}
-		if ok {
-			return s.tellOffer(ctx, tx, h)
+		h, ok, err := newHold(ctx, tx, holdRow{
+			DoctorID: v.doctorID, PatientID: next[0].PatientID, StartsAt: v.startsAt, EndsAt: v.endsAt, ExpiresAt: expires,
+			WaitlistID: &next[0].ID,
+		}, blocked)
+		if err == nil && ok {
+			err = s.tellOffer(ctx, tx, h)
+		}
+		if err == nil {
+			err = s.passOn(ctx, tx, expired...)
+		}
+		if err != nil || ok {
+			return err
 		}
 		v.after = next[0].ID
 	}
