@@ -101,7 +101,7 @@ func meRoutes(s *httpd.Server, svc *Service) {
 }
 
 func listedSessions(ctx context.Context, svc *Service, q httpd.PageQuery) (*sessionsOutput, error) {
-	cursor, err := decodeCursor(q.Cursor)
+	cursor, err := decodeCursor(ctx, q.Cursor)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func listedSessions(ctx context.Context, svc *Service, q httpd.PageQuery) (*sess
 	if err != nil {
 		return nil, err
 	}
-	out := &sessionsOutput{Body: httpd.Page[sessionItem]{NextCursor: encodeCursor(next)}}
+	out := &sessionsOutput{Body: httpd.Page[sessionItem]{NextCursor: encodeCursor(ctx, next)}}
 	for _, x := range sessions {
 		out.Body.Items = append(out.Body.Items, sessionItem{
 			ID: x.PublicID, Device: x.Device, Address: x.Address, CreatedAt: x.CreatedAt, LastUsedAt: x.LastUsedAt, Current: x.Current,
@@ -119,16 +119,14 @@ func listedSessions(ctx context.Context, svc *Service, q httpd.PageQuery) (*sess
 }
 
 // decodeCursor gives the id that a page begins below; 0 is the first page.
-func decodeCursor(s string) (id int64, err error) {
-	if s == "" {
-		return 0, nil
-	}
-	return id, httpd.DecodeCursor(s, &id)
+func decodeCursor(ctx context.Context, s string) (id int64, err error) {
+	err = httpd.DecodeCursor(ctx, s, &id)
+	return id, err
 }
 
-func encodeCursor(next int64) string {
+func encodeCursor(ctx context.Context, next int64) string {
 	if next == 0 {
 		return ""
 	}
-	return httpd.EncodeCursor(next)
+	return httpd.EncodeCursor(ctx, next)
 }

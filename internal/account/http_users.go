@@ -137,7 +137,7 @@ func disableRoutes(s *httpd.Server, svc *Service) {
 }
 
 func listedUsers(ctx context.Context, svc *Service, in *usersInput) (*usersOutput, error) {
-	cursor, err := decodeCursor(in.Cursor)
+	cursor, err := decodeCursor(ctx, in.Cursor)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +150,7 @@ func listedUsers(ctx context.Context, svc *Service, in *usersInput) (*usersOutpu
 	if err != nil {
 		return nil, err
 	}
-	out := &usersOutput{Body: httpd.Page[listedUser]{NextCursor: encodeCursor(next)}}
+	out := &usersOutput{Body: httpd.Page[listedUser]{NextCursor: encodeCursor(ctx, next)}}
 	for _, u := range users {
 		out.Body.Items = append(out.Body.Items, listedFrom(u))
 	}

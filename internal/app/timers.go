@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -12,9 +13,15 @@ func (a *App) timers(r *rooms) {
 		a.log.Debug().Int("met", met).Msg("looked for deadlines")
 		return err
 	})
+	a.jobs.Every("unread", time.Minute, a.chat.NotifyAbsent)
 	a.jobs.Every("purge", time.Hour, func(ctx context.Context) error {
-		deleted, err := r.accounts.PurgeExpired(ctx)
-		a.log.Debug().Int64("deleted", deleted).Msg("deleted expired sessions and tokens")
-		return err
+		return errors.Join(a.purge(ctx, "sessions and tokens", r.accounts.PurgeExpired), a.purge(ctx, "idempotency keys", r.answers.Purge))
 	})
+}
+
+// purge deletes what can no longer be used.
+func (a *App) purge(ctx context.Context, what string, purge func(context.Context) (int64, error)) error {
+	deleted, err := purge(ctx)
+	a.log.Debug().Str("what", what).Int64("deleted", deleted).Msg("deleted what had expired")
+	return err
 }

@@ -16,6 +16,7 @@ import (
 	"housecall/internal/config"
 	"housecall/internal/doctor"
 	"housecall/internal/httpd"
+	"housecall/internal/idempotency"
 	"housecall/internal/patient"
 	"housecall/internal/postgres"
 	"housecall/internal/preference"
@@ -33,6 +34,7 @@ type rooms struct {
 	doctors      *doctor.Service
 	patients     *patient.Service
 	appointments *appointment.Service
+	answers      *idempotency.Service
 }
 
 // wire makes the rooms, each from what it stands on, joins them where they call each other, and mounts their routes.
@@ -53,13 +55,14 @@ func (a *App) wire(registry *prometheus.Registry) error {
 	r.appointments.Connect(told{notices, r})
 	a.chat = chat.New(chat.Deps{
 		Pool: a.pool, Bus: chat.NewRedisBus(a.redis, a.log), Log: log, Appointments: r.appointments, Accounts: r.accounts, Config: a.cfg,
-		Registry: registry, Logger: a.log, Now: time.Now,
+		Registry: registry, Notices: notices, Logger: a.log, Now: time.Now,
 	})
 	r.accounts.OnSessionsEnded(a.chat.SessionsEnded)
 	a.accounts, a.doctors = r.accounts, r.doctors
 	a.timers(r)
 	a.http, err = httpd.New(httpd.Options{
-		Config: a.cfg, Log: a.log, Registry: registry, Authenticator: r.accounts, Checks: a.checks(), Version: Version, Now: time.Now,
+		Config: a.cfg, Log: a.log, Registry: registry, Authenticator: r.accounts, Idempotency: r.answers, Checks: a.checks(),
+		Version: Version, Now: time.Now,
 	})
 	if err != nil {
 		return err
@@ -89,6 +92,7 @@ func newRooms(cfg config.Config, pool *postgres.Pool, limiter httpd.Limiter, log
 	r.doctors = doctor.New(pool, r.schedules, r.accounts)
 	r.patients = patient.New(pool, r.doctors, appointment.Care{})
 	r.appointments = appointment.New(pool, r.schedules, r.doctors, r.patients, log, cfg, time.Now)
+	r.answers = idempotency.New(pool, r.sealer, cfg, time.Now)
 	return r, nil
 }
 

@@ -76,7 +76,7 @@ func (h handlers) list(ctx context.Context, in *listInput) (*listOutput, error) 
 		return nil, err
 	}
 	var before int64
-	if err := httpd.DecodeCursor(in.Cursor, &before); err != nil {
+	if err := httpd.DecodeCursor(ctx, in.Cursor, &before); err != nil {
 		return nil, err
 	}
 	page, more, err := h.svc.List(ctx, httpd.Actor(ctx), f, before, in.Limit)
@@ -92,7 +92,7 @@ func (h handlers) list(ctx context.Context, in *listInput) (*listOutput, error) 
 		out.Body.Items = append(out.Body.Items, bodyOf(v))
 	}
 	if more {
-		out.Body.NextCursor = httpd.EncodeCursor(page[len(page)-1].ID)
+		out.Body.NextCursor = httpd.EncodeCursor(ctx, page[len(page)-1].ID)
 	}
 	return out, nil
 }
@@ -119,7 +119,7 @@ type historyOutput struct{ Body httpd.Page[stepBody] }
 
 func (h handlers) history(ctx context.Context, in *historyInput) (*historyOutput, error) {
 	var after int
-	if err := httpd.DecodeCursor(in.Cursor, &after); err != nil {
+	if err := httpd.DecodeCursor(ctx, in.Cursor, &after); err != nil {
 		return nil, err
 	}
 	page, more, err := h.svc.History(ctx, httpd.Actor(ctx), in.ID, after, in.Limit)
@@ -131,7 +131,7 @@ func (h handlers) history(ctx context.Context, in *historyInput) (*historyOutput
 		out.Body.Items = append(out.Body.Items, stepBodyOf(st))
 	}
 	if more {
-		out.Body.NextCursor = httpd.EncodeCursor(page[len(page)-1].Version)
+		out.Body.NextCursor = httpd.EncodeCursor(ctx, page[len(page)-1].Version)
 	}
 	return out, nil
 }

@@ -134,7 +134,7 @@ type queueOutput struct{ Body httpd.Page[waitingBody] }
 
 func (h handlers) queue(ctx context.Context, in *queueInput) (*queueOutput, error) {
 	var after int64
-	if err := httpd.DecodeCursor(in.Cursor, &after); err != nil {
+	if err := httpd.DecodeCursor(ctx, in.Cursor, &after); err != nil {
 		return nil, err
 	}
 	page, last, more, err := h.svc.Queue(ctx, httpd.Actor(ctx), in.ID, after, in.Limit)
@@ -146,7 +146,7 @@ func (h handlers) queue(ctx context.Context, in *queueInput) (*queueOutput, erro
 		out.Body.Items = append(out.Body.Items, waitingBodyOf(w))
 	}
 	if more {
-		out.Body.NextCursor = httpd.EncodeCursor(last)
+		out.Body.NextCursor = httpd.EncodeCursor(ctx, last)
 	}
 	return out, nil
 }

@@ -3,9 +3,9 @@ package appointment_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"flag"
-	"math"
 	"net/http"
 	"net/url"
 	"os"
@@ -19,7 +19,6 @@ import (
 
 	"housecall/internal/appointment"
 	"housecall/internal/auth"
-	"housecall/internal/httpd"
 	"housecall/internal/postgres"
 )
 
@@ -273,21 +272,20 @@ func TestRoutes_list(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, c.call(w.doctor, http.MethodGet, "/appointments/"+mine.PublicID, nil).status)
 }
 
-// Cursors can be forged and bounds lie at the ends of what can be written: an empty page or a 422, never a 500.
+// Cursors cannot be made by hand, and bounds lie at the ends of what can be written: an empty page or a 422, never a 500.
 func TestRoutes_extremes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	c := w.api()
 	one := "/appointments/" + w.book(w.patient, nil).PublicID
-	for _, key := range []any{int64(math.MaxInt64), int64(math.MinInt64), int64(math.MaxInt32) + 1, -1, 0, "9223372036854775808", 1.5, "x"} {
-		for _, list := range []string{"/appointments", one + "/history"} {
-			got := c.call(w.patient, http.MethodGet, list+"?cursor="+httpd.EncodeCursor(key), nil)
-			if _, whole := key.(float64); whole || key == "x" || key == "9223372036854775808" {
-				require.Equal(t, http.StatusUnprocessableEntity, got.status, "%v: %s", key, got.raw)
-				continue
-			}
-			require.Equal(t, http.StatusOK, got.status, "%s %v: %s", list, key, got.raw)
-		}
+	w.book(w.patient, nil)
+	first := c.call(w.patient, http.MethodGet, "/appointments?limit=1", nil).body["nextCursor"].(string)
+	require.Equal(t, http.StatusOK, c.call(w.patient, http.MethodGet, "/appointments?cursor="+first, nil).status)
+	for _, path := range []string{
+		one + "/history?cursor=" + first, "/appointments?cursor=" + base64.RawURLEncoding.EncodeToString([]byte("[1]")),
+		one + "/history?cursor=" + base64.RawURLEncoding.EncodeToString([]byte("[0]")),
+	} {
+		require.Equal(t, http.StatusUnprocessableEntity, c.call(w.patient, http.MethodGet, path, nil).status, path)
 	}
 	times := []string{
 		"", "0000-01-01", "0001-01-01", "1900-01-01", "9999-12-31", "10000-01-01", "0001-01-01T00:00:00Z", "0000-01-01T00:00:00+23:59",

@@ -21,6 +21,7 @@ var rooms = map[string][]string{
 	"postgres":    {"errs"},
 	"audit":       {"auth", "errs", "postgres"},
 	"httpd":       {"audit", "auth", "config", "errs", "postgres"}, // audit: the request id goes into its rows
+	"idempotency": foundation,
 	"jobs":        foundation,
 	"mail":        {"config", "errs"},
 	"schedule":    foundation,
@@ -41,7 +42,7 @@ var rooms = map[string][]string{
 	"devservices": nil,
 	"pgtest":      {"devservices", "postgres"},
 	"archtest":    nil,
-	"app": with(foundation, "account", "appointment", "calendar", "chat", "client", "devservices", "doctor", "jobs", "legacy/hms", "legacy/pms", "mail",
+	"app": with(foundation, "account", "appointment", "calendar", "chat", "client", "devservices", "doctor", "idempotency", "jobs", "legacy/hms", "legacy/pms", "mail",
 		"notify", "patient", "preference", "record", "schedule", "stats", "ui"),
 }
 

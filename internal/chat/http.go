@@ -71,7 +71,7 @@ func Routes(s *httpd.Server, svc *Service) {
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/appointments/{id}/messages", Tag: "chat", Summary: "Send a message",
 		Description: "Repeat it with the same clientId as often as needed: it is stored once.",
-		Status:      http.StatusCreated, Access: httpd.SignedIn,
+		Status:      http.StatusCreated, Access: httpd.SignedIn, Repeatable: true,
 		Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests},
 	}, svc.send)
 }

@@ -11,6 +11,12 @@ const (
 	ResetPath      = "/reset"      // takes a token: choose a new password
 	InvitationPath = "/invitation" // takes a token: choose the first password
 	ForgotPath     = "/forgot"     // ask for a mail that leads to ResetPath
+
+	// What can be seen after signing in, with the clinic's app.
+	HomePath         = "/"
+	AppointmentsPath = "/appointments" // and below it one, by its id
+	InboxPath        = "/inbox"
+	WaitlistPath     = "/waitlist" // and below it an offer, by its id
 )
 
 // Link is the address of one of these pages for the holder of a token, as a mail shows it. Whoever has the link has

@@ -91,7 +91,7 @@ type listOutput struct{ Body httpd.Page[profileBody] }
 
 func (h handlers) list(ctx context.Context, in *listInput) (*listOutput, error) {
 	var after Position
-	if err := httpd.DecodeCursor(in.Cursor, &after.Name, &after.UserID); err != nil {
+	if err := httpd.DecodeCursor(ctx, in.Cursor, &after.Name, &after.UserID); err != nil {
 		return nil, err
 	}
 	page, more, err := h.svc.Directory(ctx, Filter{Text: in.Q, Specialization: in.Specialization}, after, in.Limit)
@@ -104,7 +104,7 @@ func (h handlers) list(ctx context.Context, in *listInput) (*listOutput, error) 
 	}
 	if more {
 		last := page[len(page)-1]
-		out.Body.NextCursor = httpd.EncodeCursor(last.Name, last.UserID)
+		out.Body.NextCursor = httpd.EncodeCursor(ctx, last.Name, last.UserID)
 	}
 	return out, nil
 }

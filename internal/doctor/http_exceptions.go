@@ -71,7 +71,7 @@ func (h handlers) exceptions(ctx context.Context, in *exceptionsInput) (*excepti
 		return nil, err
 	}
 	var after schedule.Position
-	if err := httpd.DecodeCursor(in.Cursor, &after.From, &after.ID); err != nil {
+	if err := httpd.DecodeCursor(ctx, in.Cursor, &after.From, &after.ID); err != nil {
 		return nil, err
 	}
 	page, more, err := h.svc.Exceptions(ctx, httpd.Actor(ctx), in.ID, period, after, in.Limit)
@@ -84,7 +84,7 @@ func (h handlers) exceptions(ctx context.Context, in *exceptionsInput) (*excepti
 	}
 	if more {
 		last := page[len(page)-1]
-		out.Body.NextCursor = httpd.EncodeCursor(last.From, last.ID)
+		out.Body.NextCursor = httpd.EncodeCursor(ctx, last.From, last.ID)
 	}
 	return out, nil
 }

@@ -13,7 +13,7 @@ func (s *Server) allowOrigin(c *fiber.Ctx) {
 		return
 	}
 	c.Set(fiber.HeaderAccessControlAllowOrigin, origin)
-	c.Set(fiber.HeaderAccessControlExposeHeaders, "ETag, Location, Retry-After, X-Request-Id")
+	c.Set(fiber.HeaderAccessControlExposeHeaders, "ETag, Idempotent-Replayed, Location, Retry-After, X-Request-Id")
 }
 
 // OriginAllowed tells whether pages of an origin may call the API and open sockets: the service's own origin and

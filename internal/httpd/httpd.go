@@ -5,6 +5,7 @@ package httpd
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net"
 	"net/netip"
@@ -51,6 +52,8 @@ type Options struct {
 	Registry *prometheus.Registry
 	// Authenticator may be nil while nobody can sign in; every token is then refused.
 	Authenticator Authenticator
+	// Idempotency keeps first answers; without it an Idempotency-Key is not heeded.
+	Idempotency Idempotency
 	// Checks are what /readyz asks.
 	Checks  []Check
 	Version string
@@ -64,6 +67,7 @@ type Server struct {
 	app      *fiber.App
 	api      huma.API
 	metrics  *metrics
+	sealer   *auth.Sealer // of cursors
 	origins  map[string]bool
 	proxies  []netip.Prefix
 	draining atomic.Bool
@@ -91,6 +95,9 @@ func New(o Options) (*Server, error) {
 	if s.metrics, err = newMetrics(o.Registry); err != nil {
 		return nil, err
 	}
+	if s.sealer, err = newSealer(o.Config.Secrets()); err != nil {
+		return nil, err
+	}
 	s.app = fiber.New(fiber.Config{
 		// Without it strings of a request are overwritten by a later one.
 		Immutable:             true,
@@ -115,6 +122,15 @@ func New(o Options) (*Server, error) {
 	s.healthRoutes()
 	s.docsRoutes()
 	return s, nil
+}
+
+// newSealer seals under the token secrets, so that a cursor holds on every instance. Without any, which no valid
+// configuration is, it holds in this process only.
+func newSealer(secrets [][]byte) (*auth.Sealer, error) {
+	if len(secrets) == 0 {
+		secrets = [][]byte{[]byte(rand.Text())}
+	}
+	return auth.NewSealer(secrets)
 }
 
 // refuseUnknownMethods answers a method that Fiber does not know with a problem; Fiber itself would write plain text.

@@ -145,7 +145,7 @@ func TestServer_CORS(t *testing.T) {
 		require.Equal(t, allowed, a.Header.Get("Access-Control-Allow-Origin"), origin)
 		require.Contains(t, a.Header.Get("Vary"), "Origin")
 		require.Empty(t, a.Header.Get("Access-Control-Allow-Credentials"))
-		require.Equal(t, allowed != "", strings.Contains(a.Header.Get("Access-Control-Expose-Headers"), "ETag, Location, Retry-After, X-Request-Id"))
+		require.Equal(t, allowed != "", strings.Contains(a.Header.Get("Access-Control-Expose-Headers"), "ETag, Idempotent-Replayed, Location, Retry-After, X-Request-Id"))
 		if origin == "" {
 			continue
 		}

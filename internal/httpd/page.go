@@ -1,8 +1,7 @@
 package httpd
 
 import (
-	"bytes"
-	"encoding/base64"
+	"context"
 	"encoding/json"
 
 	"housecall/internal/errs"
@@ -32,38 +31,47 @@ func (p Page[T]) MarshalJSON() ([]byte, error) {
 	return encode(plain(p))
 }
 
-// EncodeCursor makes an opaque cursor of the sort key of a page's last item: strings, integers, times.
-func EncodeCursor(parts ...any) string {
+// EncodeCursor makes the cursor of a list of the sort key of a page's last item: strings, integers, times. It is sealed
+// for the route that is being answered: nobody can read a key in it, make one up, or take it to another list.
+func EncodeCursor(ctx context.Context, parts ...any) string {
+	r := requestFrom(ctx)
+	if r == nil || r.list == "" {
+		panic("httpd: only a registered route has cursors") // a programming error
+	}
 	raw, err := json.Marshal(parts)
 	if err != nil {
 		panic("httpd: a cursor is made of strings, numbers and times: " + err.Error()) // a programming error
 	}
-	return base64.RawURLEncoding.EncodeToString(raw)
+	return r.sealer.Seal(r.list, raw)
 }
 
 // DecodeCursor reads a cursor into as many pointers as it was made of. "" is the first page and leaves them as
 // they are. A cursor that is not one of this list is errs.Invalid on query.cursor; the pointers are then of no use.
-func DecodeCursor(s string, into ...any) error {
+func DecodeCursor(ctx context.Context, s string, into ...any) error {
 	if s == "" {
 		return nil
 	}
 	bad := errs.InvalidField("query.cursor", "is not a cursor of this list")
-	if len(s) > cursorMax {
+	r := requestFrom(ctx)
+	if r == nil || r.list == "" || len(s) > cursorMax {
 		return bad
 	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(s)
-	if err != nil || !storable(raw) || bytes.Contains(raw, []byte(`\u0000`)) {
+	raw, err := r.sealer.Open(r.list, s)
+	if err != nil {
 		return bad
 	}
+	// It is ours, but perhaps of another version of the program, whose list had another key.
 	var parts []json.RawMessage
 	if err := json.Unmarshal(raw, &parts); err != nil || len(parts) != len(into) {
 		return bad
 	}
 	for i, part := range parts {
-		// null would leave a pointer's target as it is, and pass for a key.
-		if bytes.Equal(part, []byte("null")) || json.Unmarshal(part, into[i]) != nil {
+		if json.Unmarshal(part, into[i]) != nil {
 			return bad
 		}
 	}
 	return nil
 }
+
+// listPurpose binds cursors to a route; GET and HEAD are the same list.
+func listPurpose(path string) string { return "cursor " + path }

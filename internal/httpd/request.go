@@ -12,6 +12,8 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/google/uuid"
+
+	"housecall/internal/auth"
 )
 
 // userAgentMax is how many bytes of a User-Agent are kept.
@@ -31,6 +33,8 @@ type Client struct {
 type request struct {
 	client Client
 	cause  error // of a 5xx, for the access log
+	sealer *auth.Sealer
+	list   string // what cursors are sealed for; "" outside of registered routes
 }
 
 // Network is what counts as one address in limits: an IPv6 customer has a whole /64 to choose from.
@@ -59,7 +63,7 @@ func ClientFrom(ctx context.Context) Client {
 }
 
 func (s *Server) newRequest(c *fiber.Ctx) *request {
-	return &request{client: Client{
+	return &request{sealer: s.sealer, client: Client{
 		Address: s.address(c), UserAgent: printable(c.Get(fiber.HeaderUserAgent)), RequestID: requestID(c.Get(fiber.HeaderXRequestID)),
 	}}
 }

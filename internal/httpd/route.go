@@ -55,6 +55,9 @@ type Route struct {
 	Access Access
 	// Errors are the statuses the route adds to those that its access and input imply.
 	Errors []int
+	// Repeatable says that a POST that creates (201) may be repeated without an Idempotency-Key, since its body says
+	// which thing it is. All others for actors take one.
+	Repeatable bool
 }
 
 // bearer is the name of the security scheme.
@@ -66,7 +69,11 @@ const bearer = "bearer"
 // well. It panics on a route that cannot work, such as one registered twice.
 func Register[I, O any](s *Server, r Route, h func(ctx context.Context, in *I) (*O, error)) {
 	s.naming = roomOf(reflect.TypeFor[I]())
+	purpose := listPurpose(APIPrefix + r.Path)
 	answer := func(ctx context.Context, in *I) (*O, error) {
+		if request := requestFrom(ctx); request != nil {
+			request.list = purpose
+		}
 		out, err := h(ctx, in)
 		if err != nil {
 			return nil, problemFrom(ctx, err)
@@ -99,6 +106,11 @@ func (s *Server) operation(r Route) huma.Operation {
 	}
 	if len(r.Access.roles) > 0 {
 		failures = append(failures, http.StatusForbidden)
+	}
+	if r.takesKey() {
+		failures = append(failures, http.StatusConflict, http.StatusUnprocessableEntity)
+		op.Middlewares = append(op.Middlewares, s.once)
+		documentKey(&op)
 	}
 	slices.Sort(failures)
 	op.Errors = slices.Compact(failures)

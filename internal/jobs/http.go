@@ -67,7 +67,7 @@ func Routes(s *httpd.Server, svc *Service) {
 
 func listed(ctx context.Context, svc *Service, in *listInput) (*listOutput, error) {
 	var before int64
-	if err := httpd.DecodeCursor(in.Cursor, &before); err != nil {
+	if err := httpd.DecodeCursor(ctx, in.Cursor, &before); err != nil {
 		return nil, err
 	}
 	var states []State
@@ -83,7 +83,7 @@ func listed(ctx context.Context, svc *Service, in *listInput) (*listOutput, erro
 		out.Body.Items = append(out.Body.Items, bodyOf(j))
 	}
 	if more {
-		out.Body.NextCursor = httpd.EncodeCursor(page[len(page)-1].ID)
+		out.Body.NextCursor = httpd.EncodeCursor(ctx, page[len(page)-1].ID)
 	}
 	return out, nil
 }

@@ -98,8 +98,8 @@ type listInput struct{ httpd.PageQuery }
 type listOutput struct{ Body httpd.Page[entryBody] }
 
 func (h handlers) list(ctx context.Context, in *listInput) (*listOutput, error) {
-	var after string
-	if err := httpd.DecodeCursor(in.Cursor, &after); err != nil {
+	var after int64
+	if err := httpd.DecodeCursor(ctx, in.Cursor, &after); err != nil {
 		return nil, err
 	}
 	page, more, err := h.svc.List(ctx, httpd.Actor(ctx), after, in.Limit)
@@ -111,7 +111,7 @@ func (h handlers) list(ctx context.Context, in *listInput) (*listOutput, error) 
 		out.Body.Items = append(out.Body.Items, bodyOf(p))
 	}
 	if more {
-		out.Body.NextCursor = httpd.EncodeCursor(page[len(page)-1].UserID)
+		out.Body.NextCursor = httpd.EncodeCursor(ctx, page[len(page)-1].ID)
 	}
 	return out, nil
 }

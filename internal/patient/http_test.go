@@ -1,8 +1,8 @@
 package patient_test
 
 import (
+	"encoding/base64"
 	"fmt"
-	"math"
 	"net/http"
 	"net/url"
 	"strings"
@@ -14,7 +14,6 @@ import (
 
 	"housecall/internal/auth"
 	"housecall/internal/errs"
-	"housecall/internal/httpd"
 	"housecall/internal/patient"
 	"housecall/internal/postgres"
 )
@@ -75,9 +74,8 @@ func TestRoutes_List(t *testing.T) {
 	golden(t, "list", w.call("GET", "/patients", ann, "", ""))
 	require.Equal(t, http.StatusUnauthorized, w.call("GET", "/patients", "", "", "").status)
 	for query, field := range map[string]string{
-		"limit=0":            "query.limit",
-		"cursor=x":           "query.cursor",
-		"cursor=WyJub25lIl0": "query.cursor", // ["none"]
+		"limit=0":  "query.limit",
+		"cursor=x": "query.cursor",
 	} {
 		got := w.call("GET", "/patients?"+query, admin, "", "")
 		require.Equal(t, http.StatusUnprocessableEntity, got.status, query)
@@ -85,17 +83,13 @@ func TestRoutes_List(t *testing.T) {
 	}
 }
 
-// A cursor can be made by hand; whatever is in it, the answer is a page or a 422.
+// A cursor tells nothing, and none can be made by hand: not to find out whether there is somebody of a public id.
 func TestRoutes_ForgedCursors(t *testing.T) {
 	t.Parallel()
 	w := newClinic(t)
-	for _, key := range []any{int64(math.MaxInt64), -1, "", "9223372036854775808", strings.Repeat("Z", 700), "PAT%", "\U0010ffff", true} {
+	for _, key := range []string{`["` + tom + `"]`, `["PAT0NOBODY"]`, `[1]`, `[0]`, `[]`} {
 		for _, token := range []string{admin, ann, pia} {
-			got := w.call("GET", "/patients?cursor="+httpd.EncodeCursor(key), token, "", "")
-			if key == "" {
-				require.Equal(t, http.StatusOK, got.status, "the first page")
-				continue
-			}
+			got := w.call("GET", "/patients?cursor="+base64.RawURLEncoding.EncodeToString([]byte(key)), token, "", "")
 			require.Equal(t, http.StatusUnprocessableEntity, got.status, "%v: %s", key, got.raw)
 			require.Equal(t, "query.cursor", got.field())
 		}

@@ -91,18 +91,12 @@ func (s *Service) ByIDs(ctx context.Context, db postgres.DB, ids ...int64) (map[
 	return out, nil
 }
 
-// List gives up to limit entries that the actor may see, in the order in which they were made, after the entry
-// of a public id ("": from the start), and tells whether there are more: an admin sees all, a doctor those who
+// List gives up to limit entries that the actor may see, in the order in which their users were made, after the one
+// of a user's id (0: from the start), and tells whether there are more: an admin sees all, a doctor those who
 // are assigned to him or his by appointment, anyone else his own.
-func (s *Service) List(ctx context.Context, by auth.Actor, after string, limit int) (page []Patient, more bool, err error) {
+func (s *Service) List(ctx context.Context, by auth.Actor, after int64, limit int) (page []Patient, more bool, err error) {
 	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
-		from := int64(0)
-		if after != "" {
-			if from, err = selectUserID(ctx, tx, after); err != nil {
-				return err
-			}
-		}
-		if page, err = s.visible(ctx, tx, by, from, limit+1); err != nil {
+		if page, err = s.visible(ctx, tx, by, after, limit+1); err != nil {
 			return err
 		}
 		if more = len(page) > limit; more {

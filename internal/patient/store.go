@@ -92,19 +92,6 @@ func selectAssigned(ctx context.Context, db postgres.DB, doctorID, after int64, 
 	return ids, nil
 }
 
-// selectUserID gives the key behind a cursor's public id.
-func selectUserID(ctx context.Context, db postgres.DB, publicID string) (int64, error) {
-	var id int64
-	err := db.QueryRow(ctx, `select id from users where public_id = $1`, publicID).Scan(&id)
-	switch {
-	case errors.Is(err, postgres.ErrNoRows):
-		return 0, errs.InvalidField("query.cursor", "is not a cursor of this list")
-	case err != nil:
-		return 0, fmt.Errorf("read a cursor: %w", postgres.Classify(err))
-	}
-	return id, nil
-}
-
 // insertEntry makes an entry; fresh is false, and nothing made, where there is one.
 func insertEntry(ctx context.Context, tx *postgres.Tx, userID int64, d Details) (fresh bool, err error) {
 	years, on := d.StatedAge.columns()

@@ -44,6 +44,9 @@ func Routes(s *httpd.Server, accounts *account.Service, cfg config.Config) {
 		s.Router().Get(p.path, p.show)
 		s.Router().Post(p.path, func(c *fiber.Ctx) error { return p.take(c, own) })
 	}
+	for _, path := range []string{config.HomePath, config.AppointmentsPath + "/:id", config.InboxPath, config.WaitlistPath + "/:id"} {
+		s.Router().Get(path, func(c *fiber.Ctx) error { return send(c, http.StatusOK, signpostPage) })
+	}
 	style, err := files.ReadFile("pages/style.css")
 	if err != nil {
 		panic("ui: the style sheet is not embedded") // a test has seen it

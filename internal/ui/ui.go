@@ -125,6 +125,13 @@ var (
 		Text:  "If there is an account of that name, a mail with a link is on its way. If none comes, look among the spam.",
 	}
 
+	// signpostPage stands where mails lead that tell of something inside.
+	signpostPage = page{
+		Title: "Please sign in",
+		Text:  "Appointments, messages and offers are shown in your clinic's app, once you have signed in there.",
+		Next:  &link{Path: config.ForgotPath, Text: "Forgotten your password?"},
+	}
+
 	brokenLinkPage = page{Title: "This link does not work"}
 )
 

@@ -124,6 +124,17 @@ func TestPages_Forgot(t *testing.T) {
 	require.Equal(t, 200, h.post("/reset", "token", h.mail.last().token, "password", newPassword, "again", newPassword).status)
 }
 
+// What mails tell of is seen after signing in only: the pages there say so, and look nothing up.
+func TestPages_Signposts(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	for _, path := range []string{"/", "/appointments/APP0000000001", "/inbox", "/waitlist/anything"} {
+		a := h.get(path)
+		require.Equal(t, 200, a.status, path)
+		golden(t, "signpost", a.body, "")
+	}
+}
+
 func TestPages_Throttled(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, func(c *config.Config) { c.LoginsPerAddress = 1 })

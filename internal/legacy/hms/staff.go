@@ -178,14 +178,14 @@ func (a api) allPatients(c *fiber.Ctx, by auth.Actor) error {
 func (a api) registry(ctx context.Context, by auth.Actor) ([]patient.Patient, map[int64]account.User, error) {
 	var found []patient.Patient
 	var ids []int64
-	after := ""
+	after := int64(0)
 	for len(found) < listMost {
 		page, more, err := a.Patients.List(ctx, by, after, pageSize)
 		if err != nil {
 			return nil, nil, err
 		}
 		for _, p := range page {
-			found, ids, after = append(found, p), append(ids, p.ID), p.UserID
+			found, ids, after = append(found, p), append(ids, p.ID), p.ID
 		}
 		if !more {
 			break

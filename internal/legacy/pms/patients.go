@@ -59,7 +59,7 @@ func (a api) registerPatient(ctx context.Context, c call) (reply, error) {
 // listPatients gives staff all whom they may see, and a user his own entry, which is no list.
 func (a api) listPatients(ctx context.Context, c call) (reply, error) {
 	all := []patientBody{}
-	for after, more := "", true; more; {
+	for after, more := int64(0), true; more; {
 		page, next, err := a.Patients.List(ctx, c.actor, after, pageSize)
 		if err != nil {
 			return reply{}, err
@@ -68,7 +68,7 @@ func (a api) listPatients(ctx context.Context, c call) (reply, error) {
 			all = append(all, a.patientBody(p))
 		}
 		if more = next; more {
-			after = page[len(page)-1].UserID
+			after = page[len(page)-1].ID
 		}
 	}
 	r := reply{message: "Success", data: all}

@@ -33,7 +33,7 @@ type Accounts interface {
 type Patients interface {
 	Register(ctx context.Context, by auth.Actor, userID int64) (patient.Patient, error)
 	Get(ctx context.Context, by auth.Actor, publicID string) (patient.Patient, error)
-	List(ctx context.Context, by auth.Actor, after string, limit int) (page []patient.Patient, more bool, err error)
+	List(ctx context.Context, by auth.Actor, after int64, limit int) (page []patient.Patient, more bool, err error)
 	Assign(ctx context.Context, by auth.Actor, publicID string, version int, doctorPublicID string) (patient.Patient, error)
 }
 

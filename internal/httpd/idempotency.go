@@ -1,0 +1,227 @@
+package httpd
+
+import (
+	"context"
+	"crypto/sha256"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humafiber"
+	"github.com/gofiber/fiber/v2"
+
+	"housecall/internal/errs"
+)
+
+const (
+	idempotencyHeader = "Idempotency-Key"
+	replayedHeader    = "Idempotent-Replayed"
+	// idempotencyKeyMax bounds a key, in bytes.
+	idempotencyKeyMax = 255
+	// settle bounds how long keeping an answer, or giving a key back, may take once the handler is done.
+	settle = 5 * time.Second
+)
+
+// Attempt is a request that carries an Idempotency-Key.
+type Attempt struct {
+	Actor int64 // users.id
+	// Operation is the method, the route's pattern and the values of its parameters.
+	Operation string
+	Key       string
+	// Fingerprint tells this request from others under its key. It covers the key too: as that is nowhere kept in
+	// clear, nobody finds out a body by trying.
+	Fingerprint [sha256.Size]byte
+}
+
+// Answer is what is given again: the status, the body, and the headers that belong to them.
+type Answer struct {
+	Status int
+	Header map[string]string
+	Body   []byte
+}
+
+// Idempotency keeps first answers, for all instances; idempotency.Service does it.
+type Idempotency interface {
+	// Claim takes the attempt's key for a while, and names the taking. If there is an answer to the attempt already,
+	// it gives that instead. ErrKeyReused for another request under the same key, ErrInProgress while one is in flight.
+	Claim(ctx context.Context, a Attempt) (claim string, first *Answer, err error)
+	// Keep stores the answer of who has the claim. Whoever has lost it to a later attempt changes nothing.
+	Keep(ctx context.Context, a Attempt, claim string, answer Answer) error
+	// Free gives the key back without an answer.
+	Free(ctx context.Context, a Attempt, claim string) error
+}
+
+// What Claim refuses with.
+var (
+	ErrKeyReused  = errs.New(errs.Invalid, "idempotency_key_reused", "This Idempotency-Key came with another request before. Make a new key for a new request.")
+	ErrInProgress = &errs.Error{
+		Kind: errs.Conflict, Code: "request_in_progress", Message: "The first request with this Idempotency-Key is still being carried out. Ask again shortly.",
+		RetryAfter: time.Second,
+	}
+)
+
+var errKeyForm = errs.InvalidField("header."+idempotencyHeader, "must be 1 to 255 printable ASCII characters, bare or as a quoted string")
+
+// replayedHeaders are the headers that are given again with an answer; all others are of the request at hand.
+var replayedHeaders = []string{fiber.HeaderContentType, fiber.HeaderLocation, fiber.HeaderETag}
+
+// takesKey tells whether the route takes an Idempotency-Key (draft-ietf-httpapi-idempotency-key-header): those that
+// create something for somebody signed in. A public one has no actor whose key it could be: registration is unique by
+// the e-mail address, an invitation is accepted once, and signing in creates nothing that a second one would harm.
+func (r Route) takesKey() bool {
+	return r.Method == http.MethodPost && r.Status == http.StatusCreated && !r.Access.public && !r.Repeatable
+}
+
+// documentKey describes the header and what comes of it.
+func documentKey(op *huma.Operation) {
+	least, most := 1, idempotencyKeyMax
+	op.Parameters = append(op.Parameters, &huma.Param{
+		Name: idempotencyHeader, In: "header", Schema: &huma.Schema{Type: huma.TypeString, MinLength: &least, MaxLength: &most},
+		Description: "Made once for a request and kept over its retries, such as a UUID. For 24 hours the same key and body give the first " +
+			"answer again, a refusal too; another body is 422 `idempotency_key_reused`, and while the first request is in flight it is " +
+			"409 `request_in_progress`. Failures of the service (5xx), 401, 408, 413, 429 and whatever says Retry-After free the key.",
+	})
+	op.Responses = map[string]*huma.Response{"201": {
+		Description: http.StatusText(http.StatusCreated),
+		Headers: map[string]*huma.Param{replayedHeader: {
+			Description: "true on a first answer that is given again", Schema: &huma.Schema{Type: huma.TypeString, Enum: []any{"true"}},
+		}},
+	}}
+}
+
+// once lets a request with an Idempotency-Key through only if it is the first, and keeps its answer.
+//
+// The answer is kept after the handler's own transaction. If the process dies between the two, the lease ends and a
+// retry is carried out again: at least once, then, as without a key. What must never be there twice is held by the
+// database itself: a second booking of the same time is slot_taken or patient_busy.
+func (s *Server) once(ctx huma.Context, next func(huma.Context)) {
+	c := humafiber.Unwrap(ctx)
+	actor := Actor(ctx.Context())
+	values := c.Request().Header.PeekAll(idempotencyHeader)
+	if s.opts.Idempotency == nil || actor.ID == 0 || len(values) == 0 {
+		next(ctx)
+		return
+	}
+	key, ok := parseKey(string(values[0]))
+	if !ok || len(values) > 1 {
+		s.answer(c, errKeyForm)
+		return
+	}
+	attempt := Attempt{Actor: actor.ID, Operation: operationOf(ctx), Key: key, Fingerprint: fingerprint(c, key)}
+	claim, first, err := s.opts.Idempotency.Claim(ctx.Context(), attempt)
+	switch {
+	case err != nil:
+		s.answer(c, err)
+	case first != nil:
+		replay(c, *first)
+	default:
+		s.first(ctx, next, attempt, claim)
+	}
+}
+
+// first carries out a request that has claimed its key.
+func (s *Server) first(ctx huma.Context, next func(huma.Context), a Attempt, claim string) {
+	c := humafiber.Unwrap(ctx)
+	done := false
+	defer func() { // also when the handler panics
+		// Neither a client who has gone nor the request's deadline may leave the key taken.
+		settling, cancel := context.WithTimeout(context.WithoutCancel(ctx.Context()), settle)
+		defer cancel()
+		var err error
+		if done && final(c) {
+			err = s.opts.Idempotency.Keep(settling, a, claim, answerOf(c))
+		} else {
+			err = s.opts.Idempotency.Free(settling, a, claim)
+		}
+		if err != nil { // what was done is done: the client gets his answer, a retry waits for the lease
+			s.opts.Log.Warn().Err(err).Str("request", ClientFrom(ctx.Context()).RequestID).Msg("an Idempotency-Key could not be settled")
+		}
+	}()
+	next(ctx)
+	done = true
+}
+
+// final tells whether the answer would be the same for the same request, so that it may be given again. Failures of
+// ours, and what asks the client to come back otherwise or later, are not.
+func final(c *fiber.Ctx) bool {
+	switch status := c.Response().StatusCode(); status {
+	case http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusTooEarly, http.StatusTooManyRequests:
+		return false
+	default:
+		return status < 500 && len(c.Response().Header.Peek(fiber.HeaderRetryAfter)) == 0
+	}
+}
+
+func answerOf(c *fiber.Ctx) Answer {
+	a := Answer{Status: c.Response().StatusCode(), Header: map[string]string{}, Body: c.Response().Body()}
+	for _, name := range replayedHeaders {
+		if v := c.GetRespHeader(name); v != "" {
+			a.Header[name] = v
+		}
+	}
+	return a
+}
+
+func replay(c *fiber.Ctx, a Answer) {
+	for name, value := range a.Header {
+		c.Set(name, value)
+	}
+	c.Set(replayedHeader, "true")
+	c.Status(a.Status).Response().SetBody(a.Body)
+}
+
+// operationOf names a route by its pattern, not by the path it was reached under: a slash at the end is no other one.
+// No parameter holds a NUL, so nothing else can be named the same.
+func operationOf(ctx huma.Context) string {
+	op := ctx.Operation()
+	parts := []string{op.Method + " " + op.Path}
+	for _, p := range op.Parameters {
+		if p.In == "path" {
+			parts = append(parts, ctx.Param(p.Name))
+		}
+	}
+	return strings.Join(parts, "\x00")
+}
+
+func fingerprint(c *fiber.Ctx, key string) (sum [sha256.Size]byte) {
+	h := sha256.New()
+	for _, part := range [][]byte{[]byte(key), c.Request().URI().QueryString(), c.Request().Body()} {
+		whole := sha256.Sum256(part) // of one length, so that no part runs into the next
+		h.Write(whole[:])
+	}
+	h.Sum(sum[:0])
+	return sum
+}
+
+// parseKey reads an Idempotency-Key: a String of RFC 8941 (3.3.3), in its quotes, as the draft wants it, or the bare
+// text that many clients send. Both are the same key. Parameters behind a string are not taken.
+func parseKey(header string) (key string, ok bool) {
+	key = strings.Trim(header, " ")
+	if text, quoted := strings.CutPrefix(key, `"`); quoted {
+		if key, ok = unquote(text); !ok {
+			return "", false
+		}
+	}
+	if key == "" || len(key) > idempotencyKeyMax || strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return "", false
+	}
+	return key, true
+}
+
+// unquote reads a String from behind its first quote to its last, which must be the end of the text.
+func unquote(text string) (string, bool) {
+	var b strings.Builder
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '"':
+			return b.String(), i == len(text)-1
+		case '\\':
+			if i++; i == len(text) || text[i] != '"' && text[i] != '\\' {
+				return "", false
+			}
+		}
+		b.WriteByte(text[i])
+	}
+	return "", false
+}

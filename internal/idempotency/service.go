@@ -1,0 +1,109 @@
+package idempotency
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"housecall/internal/auth"
+	"housecall/internal/config"
+	"housecall/internal/httpd"
+	"housecall/internal/postgres"
+)
+
+const (
+	// keptFor is how long an answer is given again.
+	keptFor = 24 * time.Hour
+	// grace is how much longer than a request's deadline its key stays taken: for keeping the answer, and for clocks
+	// of instances that differ a little.
+	grace = 20 * time.Second
+	// tries bounds how often Claim looks again because the key it met was given back in that moment.
+	tries = 3
+)
+
+// Service keeps first answers.
+type Service struct {
+	pool   *postgres.Pool
+	sealer *auth.Sealer
+	lease  time.Duration
+	now    func() time.Time
+}
+
+var _ httpd.Idempotency = (*Service)(nil)
+
+// New makes the room. A key stays taken for the deadline of a request and 20 seconds, half a minute by default: what
+// has no answer by then has crashed.
+func New(pool *postgres.Pool, sealer *auth.Sealer, cfg config.Config, now func() time.Time) *Service {
+	return &Service{pool: pool, sealer: sealer, lease: cfg.RequestTimeout + grace, now: now}
+}
+
+// Claim implements httpd.Idempotency. Of any number of attempts at once, on any number of instances, one gets the
+// claim: the first, or after a crash, once its lease has ended, one of the retries.
+func (s *Service) Claim(ctx context.Context, a httpd.Attempt) (claim string, first *httpd.Answer, err error) {
+	mine, now := uuid.New(), s.now()
+	for range tries {
+		taken, err := claimKey(ctx, s.pool, row{
+			UserID: a.Actor, Digest: digest(a), Fingerprint: a.Fingerprint[:], Claim: mine, LeaseUntil: now.Add(s.lease), CreatedAt: now,
+		}, now.Add(-keptFor))
+		if err != nil {
+			return "", nil, err
+		}
+		if taken {
+			return mine.String(), nil, nil
+		}
+		found, there, err := selectKey(ctx, s.pool, a.Actor, digest(a))
+		if err != nil {
+			return "", nil, err
+		}
+		if there {
+			first, err = s.judge(a, found)
+			return "", first, err
+		}
+	}
+	return "", nil, httpd.ErrInProgress
+}
+
+// judge says what an attempt gets that found its key taken.
+func (s *Service) judge(a httpd.Attempt, found row) (*httpd.Answer, error) {
+	if !bytes.Equal(found.Fingerprint, a.Fingerprint[:]) {
+		return nil, httpd.ErrKeyReused
+	}
+	if found.Answer == nil {
+		return nil, httpd.ErrInProgress
+	}
+	plain, err := s.sealer.Open(purpose(a), *found.Answer)
+	if err != nil {
+		return nil, errUnreadable
+	}
+	return decode(plain)
+}
+
+// Keep implements httpd.Idempotency.
+func (s *Service) Keep(ctx context.Context, a httpd.Attempt, claim string, answer httpd.Answer) error {
+	id, err := uuid.Parse(claim)
+	if err != nil {
+		return fmt.Errorf("keep an answer: %w", err)
+	}
+	plain, err := encode(answer)
+	if err != nil {
+		return fmt.Errorf("keep an answer: %w", err)
+	}
+	return updateAnswer(ctx, s.pool, a.Actor, digest(a), id, s.sealer.Seal(purpose(a), plain))
+}
+
+// Free implements httpd.Idempotency.
+func (s *Service) Free(ctx context.Context, a httpd.Attempt, claim string) error {
+	id, err := uuid.Parse(claim)
+	if err != nil {
+		return fmt.Errorf("free a key: %w", err)
+	}
+	return deleteKey(ctx, s.pool, a.Actor, digest(a), id)
+}
+
+// Purge deletes what is older than a day and tells how much it was.
+func (s *Service) Purge(ctx context.Context) (deleted int64, err error) {
+	return deleteOld(ctx, s.pool, s.now().Add(-keptFor))
+}

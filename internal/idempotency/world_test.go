@@ -1,0 +1,323 @@
+package idempotency_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+	"github.com/stretchr/testify/require"
+
+	"housecall/internal/auth"
+	"housecall/internal/config"
+	"housecall/internal/errs"
+	"housecall/internal/httpd"
+	"housecall/internal/idempotency"
+	"housecall/internal/pgtest"
+	"housecall/internal/postgres"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	pgtest.Main(m)
+}
+
+const secret = "an-invitation-nobody-may-read"
+
+// logs is what servers write while tests read.
+type logs struct {
+	mu sync.Mutex // guards b
+	b  bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (l *logs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logs) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// world is a database with two users and any number of servers over it, which make things.
+type world struct {
+	t     *testing.T
+	pool  *postgres.Pool
+	users map[string]auth.Actor // by token
+	log   *logs
+	clock atomic.Int64 // nanoseconds of Unix time
+	// made counts what was carried out, on all servers.
+	made atomic.Int64
+	// entered is told of each attempt that waits, and released lets all of them go on.
+	entered  chan struct{}
+	released chan struct{}
+	client   *http.Client
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{
+		t: t, pool: pgtest.New(t), users: map[string]auth.Actor{}, entered: make(chan struct{}, 100), released: make(chan struct{}),
+		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}, log: &logs{},
+	}
+	w.clock.Store(time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC).UnixNano())
+	for _, token := range []string{"PAT1", "PAT2"} {
+		a := auth.Actor{UserID: token, Role: auth.Patient}
+		require.NoError(t, w.pool.QueryRow(t.Context(), `
+			insert into users (public_id, email, name, role) values ($1::text, lower($1::text) || '@example.test', 'A Name', 'PATIENT') returning id`,
+			token).Scan(&a.ID))
+		w.users[token] = a
+	}
+	t.Cleanup(w.client.CloseIdleConnections)
+	return w
+}
+
+func (w *world) now() time.Time { return time.Unix(0, w.clock.Load()).UTC() }
+
+func (w *world) pass(d time.Duration) { w.clock.Add(int64(d)) }
+
+// Authenticate implements httpd.Authenticator: tokens are public ids.
+func (w *world) Authenticate(_ context.Context, token string) (auth.Actor, time.Time, error) {
+	a, ok := w.users[token]
+	if !ok {
+		return auth.Actor{}, time.Time{}, errs.ErrUnauthenticated
+	}
+	return a, time.Now().Add(time.Hour), nil
+}
+
+// server is one instance.
+type server struct {
+	w   *world
+	svc *idempotency.Service
+	url string
+}
+
+func (w *world) config(secrets ...config.Secret) config.Config {
+	cfg := config.Default()
+	cfg.RequestTimeout = 10 * time.Second
+	cfg.BodyLimit = 4096
+	if cfg.TokenSecrets = secrets; len(secrets) == 0 {
+		cfg.TokenSecrets = []config.Secret{"k3J9vQ2xLz8Rr5TnYw1Bd7Hf4Gm6Ps0C"}
+	}
+	return cfg
+}
+
+// room is an instance's room without a server.
+func (w *world) room(cfg config.Config) *idempotency.Service {
+	w.t.Helper()
+	sealer, err := auth.NewSealer(cfg.Secrets())
+	require.NoError(w.t, err)
+	return idempotency.New(w.pool, sealer, cfg, w.now)
+}
+
+// serve starts an instance. Whoever asks for one sends it a request: before that it could not be stopped.
+func (w *world) serve(secrets ...config.Secret) *server {
+	w.t.Helper()
+	cfg := w.config(secrets...)
+	s := &server{w: w, svc: w.room(cfg)}
+	h, err := httpd.New(httpd.Options{
+		Config: cfg, Log: zerolog.New(w.log), Registry: prometheus.NewRegistry(), Authenticator: w, Idempotency: s.svc,
+	})
+	require.NoError(w.t, err)
+	w.routes(h)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(w.t, err)
+	s.url = "http://" + ln.Addr().String() + httpd.APIPrefix
+	served := make(chan error, 1)
+	go func() { served <- h.Serve(ln) }()
+	w.t.Cleanup(func() {
+		w.client.CloseIdleConnections()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		require.NoError(w.t, h.Shutdown(ctx))
+		require.NoError(w.t, <-served)
+	})
+	return s
+}
+
+type makeInput struct {
+	Body struct {
+		How string `json:"how" maxLength:"20"`
+	}
+}
+
+type partInput struct {
+	ID   string `path:"id" maxLength:"20"`
+	Part string `query:"part" maxLength:"20"`
+	Body struct {
+		How string `json:"how" maxLength:"20"`
+	}
+}
+
+type thing struct {
+	Number int64  `json:"number"`
+	Secret string `json:"secret"`
+}
+
+type makeOutput struct {
+	ETag     string `header:"ETag"`
+	Location string `header:"Location"`
+	Body     thing
+}
+
+// failures are what a thing is refused with. All but the last three are final.
+var failures = map[string]error{
+	"conflict":        errs.New(errs.Conflict, "slot_taken", "Somebody was faster.").With("alternatives", []string{"2026-11-23T10:00:00Z"}),
+	"invalid":         errs.InvalidField("body.how", "is not the way"),
+	"missing":         errs.Missing("doctor"),
+	"forbidden":       errs.ErrForbidden,
+	"stale":           errs.ErrStale,
+	"unauthenticated": errs.ErrUnauthenticated,
+	"large":           errs.New(errs.TooLarge, "too_large", "Too much."),
+	"limited":         &errs.Error{Kind: errs.RateLimited, Code: "rate_limited", Message: "Slow down.", RetryAfter: time.Second},
+	"later":           &errs.Error{Kind: errs.Conflict, Code: "later", Message: "Come back.", RetryAfter: time.Second},
+	"unavailable":     errs.ErrUnavailable,
+	"broken":          fmt.Errorf("a bug"),
+}
+
+// make carries out a request: it counts, perhaps waits, and makes a thing or fails.
+func (w *world) make(how string) (*makeOutput, error) {
+	n := w.made.Add(1)
+	switch how {
+	case "panic":
+		panic("a bug")
+	case "wait":
+		w.entered <- struct{}{}
+		<-w.released
+	}
+	if err := failures[how]; err != nil {
+		return nil, err
+	}
+	return &makeOutput{ETag: httpd.ETag(1), Location: httpd.APIPrefix + "/things/1", Body: thing{Number: n, Secret: secret}}, nil
+}
+
+func (w *world) routes(h *httpd.Server) {
+	create := func(_ context.Context, in *makeInput) (*makeOutput, error) { return w.make(in.Body.How) }
+	part := func(_ context.Context, in *partInput) (*makeOutput, error) { return w.make(in.Body.How) }
+	route := httpd.Route{Method: "POST", Path: "/things", Tag: "test", Summary: "Make", Status: 201, Access: httpd.SignedIn}
+	httpd.Register(h, route, create)
+	route.Path = "/others"
+	httpd.Register(h, route, create)
+	route.Path = "/things/{id}/parts"
+	httpd.Register(h, route, part)
+	route.Path, route.Repeatable = "/messages", true
+	httpd.Register(h, route, create)
+	route.Path, route.Repeatable, route.Access = "/register", false, httpd.Public
+	httpd.Register(h, route, create)
+	httpd.Register(h, httpd.Route{Method: "POST", Path: "/confirm", Tag: "test", Summary: "Confirm", Access: httpd.SignedIn}, create)
+}
+
+type answer struct {
+	status   int
+	header   http.Header
+	body     string
+	replayed bool
+}
+
+func (a answer) code() string {
+	var p struct {
+		Code string `json:"code"`
+	}
+	_ = json.Unmarshal([]byte(a.body), &p)
+	return p.Code
+}
+
+func (s *server) post(token, path, key, body string) answer {
+	s.w.t.Helper()
+	a, err := s.try(token, path, []string{key}, body)
+	require.NoError(s.w.t, err)
+	return a
+}
+
+// try is post for other goroutines than the test's own.
+func (s *server) try(token, path string, keys []string, body string) (answer, error) {
+	req, err := http.NewRequestWithContext(s.w.t.Context(), http.MethodPost, s.url+path, strings.NewReader(body))
+	if err != nil {
+		return answer{}, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header["Idempotency-Key"] = keys
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := s.w.client.Do(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return answer{resp.StatusCode, resp.Header, string(b), resp.Header.Get("Idempotent-Replayed") == "true"}, err
+}
+
+// all sends requests at the same time and gives the answers in order.
+func (w *world) all(n int, send func(i int) (answer, error)) []answer {
+	w.t.Helper()
+	answers, failed := make([]answer, n), make([]error, n)
+	var together sync.WaitGroup
+	for i := range n {
+		together.Go(func() { answers[i], failed[i] = send(i) })
+	}
+	together.Wait()
+	for _, err := range failed {
+		require.NoError(w.t, err)
+	}
+	return answers
+}
+
+// dump is the whole table, as text.
+func (w *world) dump() string {
+	w.t.Helper()
+	var all string
+	require.NoError(w.t, w.pool.QueryRow(w.t.Context(), `select coalesce(string_agg(k::text, E'\n'), '') from idempotency_keys k`).Scan(&all))
+	return all
+}
+
+func (w *world) rows() (n int) {
+	w.t.Helper()
+	require.NoError(w.t, w.pool.QueryRow(w.t.Context(), `select count(*) from idempotency_keys`).Scan(&n))
+	return n
+}
+
+var volatile = regexp.MustCompile(`("requestId": )"[^"]+"`)
+
+// golden compares an answer with its file: the status, the headers that clients act on, and the body.
+func golden(t *testing.T, name string, a answer) {
+	t.Helper()
+	out := map[string]any{"status": a.status, "body": json.RawMessage(a.body)}
+	for _, h := range []string{"Content-Type", "Location", "ETag", "Retry-After", "Idempotent-Replayed"} {
+		if v := a.header.Get(h); v != "" {
+			out["header "+h] = v
+		}
+	}
+	got, err := json.MarshalIndent(out, "", "  ")
+	require.NoError(t, err)
+	got = append(volatile.ReplaceAll(got, []byte(`$1"…"`)), '\n')
+	file := filepath.Join("testdata", name+".json")
+	if *update {
+		require.NoError(t, os.MkdirAll("testdata", 0o750))
+		require.NoError(t, os.WriteFile(file, got, 0o600))
+	}
+	want, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, string(want), string(got))
+}
