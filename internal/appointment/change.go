@@ -3,6 +3,8 @@ package appointment
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"housecall/internal/audit"
@@ -33,8 +35,23 @@ type successor struct {
 	rules schedule.Rules
 }
 
+// changeAttempts bounds how often a change begins anew because the appointment was handed over meanwhile.
+const changeAttempts = 3
+
+// errHandedOver is the end of a transaction that holds the row of the wrong doctor.
+var errHandedOver = fmt.Errorf("the appointment was handed over meanwhile: %w", errs.ErrStale)
+
 // change makes the move in a transaction of its own, with the appointment's row held.
-func (s *Service) change(ctx context.Context, publicID string, c change) (Appointment, error) {
+func (s *Service) change(ctx context.Context, publicID string, c change) (a Appointment, err error) {
+	for range changeAttempts {
+		if a, err = s.tryChange(ctx, publicID, c); !errors.Is(err, errHandedOver) {
+			break
+		}
+	}
+	return a, err
+}
+
+func (s *Service) tryChange(ctx context.Context, publicID string, c change) (Appointment, error) {
 	var a Appointment
 	err := s.pool.InTx(ctx, func(tx *postgres.Tx) error {
 		var err error
@@ -86,7 +103,7 @@ func (s *Service) keep(ctx context.Context, tx *postgres.Tx, publicID string, c 
 	}
 	a, err := locked(ctx, tx, publicID)
 	if err == nil && a.Doctor.ID != seen.Doctor.ID {
-		err = errs.ErrStale // handed over while we waited: the wrong doctor's row is held
+		err = errHandedOver
 	}
 	return a, err
 }

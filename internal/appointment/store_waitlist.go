@@ -109,6 +109,13 @@ func nextWaiting(ctx context.Context, tx *postgres.Tx, v vacancy, date, now time
 		v.doctorID, v.after, date, v.notFor, now, v.startsAt, v.endsAt)
 }
 
+// hasOffer tells whether something is offered to an entry that the transaction holds. nextWaiting cannot know: its
+// statement may have begun before the transaction ended that held the entry until then.
+func hasOffer(ctx context.Context, tx *postgres.Tx, id int64, now time.Time) (bool, error) {
+	open, err := ids(ctx, tx, "offers", `select id from slot_claims where waitlist_id = $1 and expires_at > $2`, id, now)
+	return len(open) > 0, err
+}
+
 type waitingEntry struct {
 	ID        int64
 	PatientID int64

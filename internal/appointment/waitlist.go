@@ -235,36 +235,49 @@ func (s *Service) offer(ctx context.Context, tx *postgres.Tx, rules schedule.Rul
 	}
 	date := rules.DateOf(v.startsAt)
 	slot := schedule.Slot{StartsAt: v.startsAt, EndsAt: v.endsAt}
-	blocked := rules.Blocks(slot)
-	for asked := false; ; asked = true {
+	for asked := false; ; {
 		next, err := nextWaiting(ctx, tx, v, date, s.now())
 		if err != nil || len(next) == 0 {
 			return err
+		}
+		v.after = next[0].ID
+		if open, err := hasOffer(ctx, tx, next[0].ID, s.now()); err != nil {
+			return err
+		} else if open {
+			continue
 		}
 		if !asked {
 			if ok, err := s.offers(ctx, tx, rules, v); err != nil || !ok {
 				return err
 			}
+			asked = true
 		}
-		expired, err := dropExpiredIn(ctx, tx, v.doctorID, next[0].PatientID, blocked, slot, s.now())
-		if err != nil {
+		if made, err := s.offerTo(ctx, tx, rules, v, next[0], slot, expires); err != nil || made {
 			return err
 		}
-		h, ok, err := newHold(ctx, tx, holdRow{
-			DoctorID: v.doctorID, PatientID: next[0].PatientID, StartsAt: v.startsAt, EndsAt: v.endsAt, ExpiresAt: expires,
-			WaitlistID: &next[0].ID,
-		}, blocked)
-		if err == nil && ok {
-			err = s.tellOffer(ctx, tx, h)
-		}
-		if err == nil {
-			err = s.passOn(ctx, tx, expired...)
-		}
-		if err != nil || ok {
-			return err
-		}
-		v.after = next[0].ID
 	}
+}
+
+// offerTo keeps the time for one who waits, unless something else is in the way. Expired holds are not: what of them was
+// offered goes on.
+func (s *Service) offerTo(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, v vacancy, to waitingEntry, slot schedule.Slot, expires time.Time) (made bool, err error) {
+	blocked := rules.Blocks(slot)
+	expired, err := dropExpiredIn(ctx, tx, v.doctorID, to.PatientID, blocked, slot, s.now())
+	if err != nil {
+		return false, err
+	}
+	h, made, err := newHold(ctx, tx, holdRow{
+		DoctorID: v.doctorID, PatientID: to.PatientID, StartsAt: v.startsAt, EndsAt: v.endsAt, ExpiresAt: expires, WaitlistID: &to.ID,
+	}, blocked)
+	if err != nil {
+		return false, err
+	}
+	if made {
+		if err := s.tellOffer(ctx, tx, h); err != nil {
+			return false, err
+		}
+	}
+	return made, s.passOn(ctx, tx, expired...)
 }
 
 func (s *Service) tellOffer(ctx context.Context, tx *postgres.Tx, h holdRow) error {
