@@ -82,16 +82,15 @@ func (s *Service) tryChange(ctx context.Context, publicID string, c change) (App
 	return s.named(ctx, a)
 }
 
-// claims tells whether a move may take another time, or the time of another doctor.
-func (m move) claims() bool {
-	return m == moveConfirm || m == moveReschedule || m == moveAskAnew || m == moveHandOver
-}
+// takesTurns tells whether a move may take time, or sets some free that is offered to others. Those that look back do
+// neither.
+func (m move) takesTurns() bool { return m != moveComplete && m != moveNoShow }
 
-// keep reads an appointment and keeps its row for a change. One that may claim time takes the doctors' rows before it,
+// keep reads an appointment and keeps its row for a change. One that takes turns takes the doctors' rows before it,
 // in the order of their keys and as a booking does: it must not meet a booking half way, nor a doctor who is just being
 // released.
 func (s *Service) keep(ctx context.Context, tx *postgres.Tx, publicID string, c change) (Appointment, error) {
-	if !c.move.claims() {
+	if !c.move.takesTurns() {
 		return locked(ctx, tx, publicID)
 	}
 	seen, err := byPublicID(ctx, tx, publicID)
@@ -278,16 +277,21 @@ func (s *Service) tell(ctx context.Context, tx *postgres.Tx, a, read Appointment
 	if err := record(ctx, tx, a, read.Status, c); err != nil {
 		return err
 	}
+	n := Notice{Appointment: a, Action: string(c.move), Before: read.Status, By: c.actor.ID}
+	detail := map[string]any{"from": read.Status, "to": a.Status, "version": a.Version}
+	if c.move == moveHandOver { // the row keeps only who has it now
+		n.FormerDoctor = read.Doctor.ID
+		former, err := s.doctors.ByIDs(ctx, tx, read.Doctor.ID)
+		if err != nil {
+			return err
+		}
+		detail["doctor"], detail["formerDoctor"] = a.Doctor.UserID, former[read.Doctor.ID].UserID
+	}
 	err := audit.Record(ctx, tx, audit.Event{
-		Actor: c.actor, Action: "appointment." + string(c.move), Subject: a.PublicID, PatientID: a.Patient.ID,
-		Detail: map[string]any{"from": read.Status, "to": a.Status, "version": a.Version},
+		Actor: c.actor, Action: "appointment." + string(c.move), Subject: a.PublicID, PatientID: a.Patient.ID, Detail: detail,
 	})
 	if err != nil {
 		return err
-	}
-	n := Notice{Appointment: a, Action: string(c.move), Before: read.Status, By: c.actor.ID}
-	if c.move == moveHandOver {
-		n.FormerDoctor = read.Doctor.ID
 	}
 	if s.notices != nil {
 		if err := s.notices.Moved(ctx, tx, n); err != nil {

@@ -168,7 +168,11 @@ func (s *Service) Holds(ctx context.Context, actor auth.Actor) ([]Hold, error) {
 // has expired.
 func (s *Service) Unhold(ctx context.Context, actor auth.Actor, holdID string) error {
 	return s.pool.InTx(ctx, func(tx *postgres.Tx) error {
-		if _, err := holdOf(ctx, tx, actor.ID, holdID, s.now()); err != nil {
+		h, err := holdOf(ctx, tx, actor.ID, holdID, s.now())
+		if err != nil {
+			return err
+		}
+		if err := s.doctors.Lock(ctx, tx, h.DoctorID); err != nil {
 			return err
 		}
 		dropped, err := dropHold(ctx, tx, holdID)

@@ -169,6 +169,9 @@ func (s *Service) Leave(ctx context.Context, actor auth.Actor, doctorID, id stri
 		return err
 	}
 	return s.pool.InTx(ctx, func(tx *postgres.Tx) error {
+		if err := s.doctors.Lock(ctx, tx, d.ID); err != nil {
+			return err
+		}
 		ended, err := endWaiting(ctx, tx, d.ID, only, id, "left")
 		if err != nil {
 			return err
@@ -227,7 +230,8 @@ func (s *Service) passOn(ctx context.Context, tx *postgres.Tx, dropped ...holdRo
 }
 
 // offer keeps the time for the first in the queue who can take it, if it is one that can be booked. Without the
-// doctor's row held, it may find that somebody else was faster; then there is nothing to offer.
+// doctor's row held, which is so where what a patient gives up for another doctor's time is passed on, it may find that
+// somebody else was faster; then there is nothing to offer.
 func (s *Service) offer(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, v vacancy) error {
 	expires := s.now().Add(s.cfg.OfferTTL)
 	if !v.startsAt.After(expires) {
