@@ -48,7 +48,8 @@ func (a *App) newNotices(r *rooms) (*notify.Service, error) {
 	}
 	return notify.New(notify.Deps{
 		Jobs: a.jobs, Mail: mailer, Sealer: r.sealer, Appointments: noticed{r}, People: people{r}, Preferences: r.preferences,
-		Calendar: invites{a.cfg}, Standing: standing{r}, Config: a.cfg, Domain: mail.Domain(a.cfg.Sender()), Zone: zone, Now: time.Now, Log: a.log,
+		Calendar: invites{a.cfg}, Inbox: inbox{a}, Standing: standing{r}, Config: a.cfg,
+		Domain: mail.Domain(a.cfg.Sender()), Zone: zone, Now: time.Now, Log: a.log,
 	}), nil
 }
 
@@ -152,6 +153,14 @@ func (s standing) Stands(ctx context.Context, kind notify.Kind, key string) (boo
 		return false, fmt.Errorf("a mail %q leads nowhere", kind)
 	}
 }
+
+// inbox tells what still waits to be read; chat is made after the notices that it sends.
+type inbox struct{ *App }
+
+var _ notify.Inbox = inbox{}
+
+// Unread implements notify.Inbox.
+func (i inbox) Unread(ctx context.Context, userID int64) (int, error) { return i.chat.Unread(ctx, userID) }
 
 // invites makes the calendar parts of mails.
 type invites struct{ cfg config.Config }
