@@ -15,6 +15,8 @@ import (
 
 	"housecall/internal/auth"
 	"housecall/internal/config"
+	"housecall/internal/notify"
+	"housecall/internal/preference"
 )
 
 // mails gives those that instances have written whose Message-ID begins so.
@@ -183,6 +185,16 @@ func TestApp_Notices_overtaken(t *testing.T) {
 	require.Equal(t, 2, strings.Count(w.onlyMail("cancelled."+other, 2), "METHOD:CANCEL"))
 	require.Empty(t, w.mails("waitlist_offer."), "the offer was taken back")
 	require.Len(t, w.mails("password_reset."), 1, "the first link works no more")
+}
+
+// Preferences know every kind of mail that asks for them.
+func TestKinds(t *testing.T) {
+	t.Parallel()
+	all := make([]string, len(notify.Kinds))
+	for i, k := range notify.Kinds {
+		all[i] = string(k)
+	}
+	require.Equal(t, preference.Kinds, all)
 }
 
 // count counts rows.

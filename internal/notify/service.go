@@ -100,7 +100,7 @@ func (s *Service) remind(ctx context.Context, tx *postgres.Tx, a Appointment) er
 		}
 		for _, id := range []int64{a.PatientID, a.DoctorID} {
 			m := moveArgs{Notice: kind, Appointment: a.ID, Recipient: id, Due: due, Version: a.Version, StartsAt: start}
-			if err := s.jobs.InsertTx(ctx, tx, m, jobs.Options{At: due, Once: true}); err != nil {
+			if err := s.jobs.InsertTx(ctx, tx, m, jobs.Options{At: due, Once: true, Urgent: kind.Urgent()}); err != nil {
 				return err
 			}
 		}
@@ -148,5 +148,5 @@ func (s *Service) write(ctx context.Context, tx *postgres.Tx, kind Kind, userID 
 	if err != nil {
 		return err
 	}
-	return s.jobs.InsertTx(ctx, tx, userArgs{Notice: kind, User: userID, Ref: ref, Sealed: sealed}, jobs.Options{Once: true})
+	return s.jobs.InsertTx(ctx, tx, userArgs{Notice: kind, User: userID, Ref: ref, Sealed: sealed}, jobs.Options{Once: true, Urgent: kind.Urgent()})
 }
