@@ -56,6 +56,12 @@ func (s *Service) Reinvite(ctx context.Context, by auth.Actor, publicID string) 
 	return token, expires, err
 }
 
+// InvitationStands tells whether an invitation's token still works.
+func (s *Service) InvitationStands(ctx context.Context, token string) (bool, error) {
+	_, err := invitedUser(ctx, s.pool, fingerprint(token))
+	return stands(err)
+}
+
 // AcceptInvitation sets the password of an invited user, who then can sign in, and has him verify his address: an
 // administrator has seen the token too, so it proves nothing about mail. A token that is unknown, used or expired, or
 // of a disabled user, is ErrInvitation.

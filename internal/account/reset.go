@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"housecall/internal/auth"
+	"housecall/internal/errs"
 	"housecall/internal/httpd"
 	"housecall/internal/postgres"
 )
@@ -63,6 +64,20 @@ func (s *Service) sendReset(ctx context.Context, id int64, client httpd.Client) 
 		}
 		return s.ports.Mail.PasswordReset(ctx, tx, c.ID, token, expires)
 	})
+}
+
+// ResetStands tells whether the token of a mail that resets a password still works.
+func (s *Service) ResetStands(ctx context.Context, token string) (bool, error) {
+	_, err := mailTokenOwner(ctx, s.pool, fingerprint(token), purposeReset)
+	return stands(err)
+}
+
+// stands reads from err whether a token was found.
+func stands(err error) (bool, error) {
+	if errs.KindOf(err) == errs.NotFound {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // ResetPassword sets the password of the user whom a link was mailed to, and ends all his sessions. That he has the

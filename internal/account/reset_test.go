@@ -274,3 +274,36 @@ func TestService_ResetPassword_DropsThePendingAddress(t *testing.T) {
 	require.Equal(t, "p@example.org", now.Email)
 	require.Empty(t, now.PendingEmail)
 }
+
+// What still waits to be mailed is asked about again: only what works is worth a mail.
+func TestService_Stands(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	requireStands := func(want bool, ask func(context.Context, string) (bool, error), token string) {
+		t.Helper()
+		stands, err := ask(t.Context(), token)
+		require.NoError(t, err)
+		require.Equal(t, want, stands)
+	}
+	u := h.register("p@example.org")
+	verification := h.mailed("verify")
+	h.forgot("p@example.org")
+	first := h.mailed("reset")
+	h.forgot("p@example.org")
+	second := h.mailed("reset")
+	requireStands(true, h.svc.VerificationStands, verification)
+	requireStands(false, h.svc.VerificationStands, second)
+	requireStands(false, h.svc.ResetStands, first)
+	requireStands(true, h.svc.ResetStands, second)
+	require.Equal(t, 204, h.verify(verification).status)
+	requireStands(false, h.svc.VerificationStands, verification)
+	h.exec(`update users set disabled_at = now() where id = $1`, u.ID)
+	requireStands(false, h.svc.ResetStands, second)
+
+	h.invite("d@example.org")
+	invitation := h.mailed("invitation")
+	requireStands(true, h.svc.InvitationStands, invitation)
+	_, err := h.svc.AcceptInvitation(t.Context(), invitation, newPassword, httpd.Client{})
+	require.NoError(t, err)
+	requireStands(false, h.svc.InvitationStands, invitation)
+}

@@ -57,6 +57,12 @@ func (s *Service) VerifyEmail(ctx context.Context, token string, client httpd.Cl
 	})
 }
 
+// VerificationStands tells whether the token of a mail that verifies an address still works.
+func (s *Service) VerificationStands(ctx context.Context, token string) (bool, error) {
+	_, err := mailTokenOwner(ctx, s.pool, fingerprint(token), purposeVerify)
+	return stands(err)
+}
+
 // moveTo gives u the address that he has shown to be his.
 func (s *Service) moveTo(ctx context.Context, tx *postgres.Tx, u User, shown proof) error {
 	if _, err := updateEmail(ctx, tx, u.ID, shown.Address); err != nil {

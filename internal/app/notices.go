@@ -48,7 +48,8 @@ func (a *App) newNotices(r *rooms) (*notify.Service, error) {
 	}
 	return notify.New(notify.Deps{
 		Jobs: a.jobs, Mail: mailer, Sealer: r.sealer, Appointments: noticed{r}, People: people{r}, Preferences: r.preferences,
-		Calendar: invites{a.cfg}, Inbox: inbox{a}, Config: a.cfg, Domain: mail.Domain(a.cfg.Sender()), Zone: zone, Now: time.Now, Log: a.log,
+		Calendar: invites{a.cfg}, Inbox: inbox{a}, Standing: standing{r}, Config: a.cfg,
+		Domain: mail.Domain(a.cfg.Sender()), Zone: zone, Now: time.Now, Log: a.log,
 	}), nil
 }
 
@@ -99,6 +100,12 @@ func (t told) Moved(ctx context.Context, tx *postgres.Tx, n appointment.Notice) 
 	}
 	a := withoutReasons(n.Appointment, "")
 	a.WasBooked, a.FormerDoctorID = n.Before == appointment.Booked, n.FormerDoctor
+	if n.Before == appointment.Pending { // perhaps since somebody asked for another time
+		var err error
+		if a.WasBooked, err = t.rooms.appointments.OnceBooked(ctx, tx, a.ID, a.Version); err != nil {
+			return err
+		}
+	}
 	return t.notices.Moved(ctx, tx, kind, a, n.By)
 }
 
@@ -124,6 +131,27 @@ func (p people) Addressee(ctx context.Context, userID int64) (notify.Addressee, 
 		return notify.Addressee{}, err
 	}
 	return notify.Addressee{ID: c.ID, Name: c.Name, Email: c.Email, Verified: c.Verified, Active: c.Active}, nil
+}
+
+// standing tells what mails lead to.
+type standing struct{ *rooms }
+
+var _ notify.Standing = standing{}
+
+// Stands implements notify.Standing.
+func (s standing) Stands(ctx context.Context, kind notify.Kind, key string) (bool, error) {
+	switch kind {
+	case notify.Invitation:
+		return s.accounts.InvitationStands(ctx, key)
+	case notify.PasswordReset:
+		return s.accounts.ResetStands(ctx, key)
+	case notify.VerifyEmail:
+		return s.accounts.VerificationStands(ctx, key)
+	case notify.WaitlistOffer:
+		return s.appointments.OfferStands(ctx, key)
+	default:
+		return false, fmt.Errorf("a mail %q leads nowhere", kind)
+	}
 }
 
 // inbox tells what still waits to be read; chat is made after the notices that it sends.

@@ -9,10 +9,14 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/auth"
+	"housecall/internal/config"
+	"housecall/internal/notify"
+	"housecall/internal/preference"
 )
 
 // mails gives those that instances have written whose Message-ID begins so.
@@ -138,5 +142,69 @@ func TestApp_AccountMails(t *testing.T) {
 func (w *world) inJobs(text string) (n int) {
 	w.t.Helper()
 	require.NoError(w.t, w.apps[0].pool.QueryRow(w.context(), `select count(*) from river_job where args::text like '%' || $1 || '%'`, text).Scan(&n))
+	return n
+}
+
+// While nobody works jobs, mails are overtaken by what happens next. Then nobody hears of what is no longer so or to be
+// had, everybody of how it stands, and nothing stays in a calendar.
+func TestApp_Notices_overtaken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, func(c *config.Config) { c.JobWorkers, c.CancellationWindow = 0, 0 })
+	patient, doctor, room := w.pair()
+	pt, dt := w.token(patient), w.token(doctor)
+	next := time.Now().Truncate(time.Hour).Add(48 * time.Hour).Format(time.RFC3339)
+	r := w.call(0, pt, "POST", "/api/v1/appointments/"+room+"/reschedule", `{"startsAt":"`+next+`"}`)
+	require.Equal(t, "PENDING", r.body["status"], "%s", r.raw)
+	r = w.call(0, dt, "POST", "/api/v1/appointments/"+room+"/reject", `{"reason":"Away"}`)
+	require.Equal(t, "REJECTED", r.body["status"], "%s", r.raw)
+
+	other := w.room(patient, doctor)
+	waiting, afterwards := w.person(auth.Patient), w.person(auth.Patient)
+	queue := "/api/v1/doctors/" + doctor.User().UserID + "/waitlist"
+	today := time.Now().UTC()
+	places := map[*person]string{}
+	for _, p := range []*person{waiting, afterwards} {
+		r = w.call(0, w.token(p.at(0)), "POST", queue, `{"from":"`+today.Format(time.DateOnly)+`","to":"`+today.AddDate(0, 0, 3).Format(time.DateOnly)+`"}`)
+		require.Equal(t, 201, r.status, "%s", r.raw)
+		places[p], _ = r.body["id"].(string)
+	}
+	require.Equal(t, 200, w.call(0, dt, "POST", "/api/v1/appointments/"+other+"/cancel", `{"reason":"Away"}`).status)
+	require.Equal(t, 1, w.count(`select count(*) from slot_claims where waitlist_id is not null`), "a time is offered")
+	require.Equal(t, 204, w.call(0, w.token(waiting.at(0)), "DELETE", queue+"/"+places[waiting], "").status)
+
+	for range 2 {
+		require.Equal(t, 202, w.call(0, "", "POST", "/api/v1/auth/forgot", `{"login":"`+patient.User().UserID+`"}`).status)
+	}
+	require.Empty(t, w.mails(""))
+
+	w.cfg.JobWorkers = 4
+	w.start()
+	w.eventually("the jobs are done", func() bool {
+		return w.count(`select count(*) from river_job where kind like 'mail%' and state not in ('completed', 'scheduled')`) == 0
+	})
+	require.Empty(t, w.mails("confirmed."))
+	require.Empty(t, w.mails("rescheduled."))
+	require.Equal(t, 2, strings.Count(w.onlyMail("rejected."+room, 2), "METHOD:CANCEL"), "for the doctor too, whose calendar may have it")
+	require.Equal(t, 2, strings.Count(w.onlyMail("cancelled."+other, 2), "METHOD:CANCEL"))
+	offered := w.onlyMail("waitlist_offer.", 1)
+	require.Contains(t, offered, afterwards.email, "the first has left the queue")
+	require.NotContains(t, offered, waiting.email)
+	require.Len(t, w.mails("password_reset."), 1, "the first link works no more")
+}
+
+// Preferences know every kind of mail that asks for them.
+func TestKinds(t *testing.T) {
+	t.Parallel()
+	all := make([]string, len(notify.Kinds))
+	for i, k := range notify.Kinds {
+		all[i] = string(k)
+	}
+	require.Equal(t, preference.Kinds, all)
+}
+
+// count counts rows.
+func (w *world) count(sql string) (n int) {
+	w.t.Helper()
+	require.NoError(w.t, w.apps[0].pool.QueryRow(w.context(), sql).Scan(&n))
 	return n
 }

@@ -67,6 +67,16 @@ func (s *Service) ByID(ctx context.Context, id int64) (Appointment, error) {
 	return s.named(ctx, a)
 }
 
+// OnceBooked tells whether an appointment has been BOOKED at some time before a version of it.
+func (s *Service) OnceBooked(ctx context.Context, db postgres.DB, id int64, version int) (bool, error) {
+	return onceBooked(ctx, db, id, version)
+}
+
+// OfferStands tells whether a time that a waiting patient was offered is still kept for him.
+func (s *Service) OfferStands(ctx context.Context, holdID string) (bool, error) {
+	return offerStands(ctx, s.pool, holdID, s.now())
+}
+
 // ByKey is Find by the inner key, by which one of the older APIs speaks of appointments.
 func (s *Service) ByKey(ctx context.Context, actor auth.Actor, id int64) (Appointment, error) {
 	a, err := byID(ctx, s.pool, id)

@@ -315,6 +315,12 @@ func history(ctx context.Context, db postgres.DB, appointmentID int64, afterVers
 		order by h.version limit $3`, appointmentID, afterVersion, limit)
 }
 
+func onceBooked(ctx context.Context, db postgres.DB, id int64, version int) (bool, error) {
+	n, err := exec(ctx, db, "look into history", `
+		select from appointment_history where appointment_id = $1 and version < $2 and to_status = 'BOOKED' limit 1`, id, version)
+	return n > 0, err
+}
+
 // cared is the condition that an appointment made its patient the doctor's own: it took place, or is or was booked;
 // of one that is booked no more its history tells. One that the doctor opened himself counts once it has taken place: or
 // he could make anybody's patient his own by booking, confirming and cancelling alone. What was handed over is the new

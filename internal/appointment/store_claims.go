@@ -108,6 +108,13 @@ func holdsOf(ctx context.Context, db postgres.DB, patientID int64, now time.Time
 		where patient_id = $1 and expires_at > $2 order by expires_at, id`, patientID, now)
 }
 
+// offerStands tells whether a hold that is an offer is there and has not expired.
+func offerStands(ctx context.Context, db postgres.DB, holdID string, now time.Time) (bool, error) {
+	n, err := exec(ctx, db, "look for an offer", `
+		select from slot_claims where hold_id::text = $1 and waitlist_id is not null and expires_at > $2`, holdID, now)
+	return n > 0, err
+}
+
 // dropHold ends a hold and gives it; none is there any more, and it gives none, where somebody else was first.
 func dropHold(ctx context.Context, tx *postgres.Tx, holdID string) ([]holdRow, error) {
 	return rows[holdRow](ctx, tx, "hold", `delete from slot_claims where hold_id::text = $1 returning `+holdColumns, holdID)

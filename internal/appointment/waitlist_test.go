@@ -55,14 +55,23 @@ func TestService_Wait_offersInOrder(t *testing.T) {
 	require.Equal(t, []appointment.Offer{{
 		HoldID: first.ID, PatientID: crowd[0].ID, DoctorID: w.doctor.ID, StartsAt: at(10, 30), ExpiresAt: first.ExpiresAt,
 	}}, n.offered)
+	stands := func(holdID string) bool {
+		ok, err := w.svc.OfferStands(ctx, holdID)
+		require.NoError(t, err)
+		return ok
+	}
+	require.True(t, stands(first.ID))
+	require.False(t, stands("no id at all"))
 	require.Nil(t, w.offerOf(crowd[1]))
 	_, err = w.svc.Book(ctx, w.other, appointment.Booking{Doctor: w.doctor.UserID, StartsAt: ptr(at(10, 30)), Reason: "Rash"})
 	require.Equal(t, "slot_taken", errs.CodeOf(err), "it is kept")
 
 	require.NoError(t, w.svc.Unhold(ctx, crowd[0], first.ID)) // no, thank you
+	require.False(t, stands(first.ID))
 	second := w.offerOf(crowd[1])
 	require.NotNil(t, second)
 	w.now = w.now.Add(15 * time.Minute) // and this one does not answer
+	require.False(t, stands(second.ID))
 	_, err = w.svc.Deadlines(ctx)
 	require.NoError(t, err)
 	third := w.offerOf(crowd[2])

@@ -24,6 +24,8 @@ type Options struct {
 	// Once drops the job where one of the same kind with the same unique fields is there already, in whatever state,
 	// worked ones included. Rows of worked jobs are kept a day, of failed ones a week.
 	Once bool
+	// Urgent has it worked before what is not, once it is due: for what is of no use later.
+	Urgent bool
 	// MaxAttempts bounds how often a job that fails is tried; 0 means Attempts.
 	MaxAttempts int
 }

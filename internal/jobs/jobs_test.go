@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -363,6 +364,39 @@ func TestService_Every(t *testing.T) {
 			select count(*) as n from river_job where kind = 'periodic' group by date_trunc('second', scheduled_at)) periods`).Scan(&most, &turns))
 	require.Equal(t, 1, most, "one in each period")
 	require.GreaterOrEqual(t, turns, 3)
+}
+
+// A queue that a slow mail server holds up delays neither timers nor what is of no use later.
+func TestService_urgentFirst(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.instance(func(d *Deps) { d.Workers = 1 })
+	order, slow := make(chan string, 10), make(chan struct{})
+	Handle(s, func(_ context.Context, g greet) error {
+		if g.Name == "slow" {
+			<-slow
+		}
+		order <- g.Name
+		return nil
+	})
+	w.add(s, greet{Name: "slow"}, Options{Urgent: true})
+	w.add(s, greet{Name: "usual"}, Options{})
+	w.add(s, greet{Name: "urgent"}, Options{Urgent: true})
+	var once sync.Once
+	s.Every("timer", time.Hour, func(context.Context) error { once.Do(func() { order <- "timer" }); return nil })
+	w.start(s)
+	require.Eventually(t, func() bool {
+		var n int
+		require.NoError(t, w.pool.QueryRow(t.Context(), `select count(*) from river_job where kind = 'periodic' or args ->> 'name' = 'slow' and state = 'running'`).Scan(&n))
+		return n == 2 || len(order) == 1 // or the timer was the first of all
+	}, patience, 10*time.Millisecond)
+	close(slow)
+	var got []string
+	for range 4 {
+		got = append(got, receive(t, order))
+	}
+	require.Less(t, slices.Index(got, "timer"), slices.Index(got, "urgent"))
+	require.Equal(t, "usual", got[3], "%v", got)
 }
 
 func TestService_Every_unknownTurn(t *testing.T) {

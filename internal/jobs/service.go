@@ -31,6 +31,8 @@ const (
 	deadFor = 7 * 24 * time.Hour
 	// softStop is how long a stop lets work finish before it cancels it.
 	softStop = 5 * time.Second
+	// What is due is worked in this order: a mail server that hangs must not hold up the timers.
+	priorityTimer, priorityUrgent, priorityUsual = 1, 2, 3
 	// logBurst bounds what the library logs a minute: while PostgreSQL is away it would complain every second.
 	logBurst = 10
 )
@@ -136,7 +138,10 @@ func (w *worker[A]) Timeout(*river.Job[A]) time.Duration { return w.timeout }
 // InsertTx adds a job that exists once tx commits. Where o.Once finds it there already nothing is added, which is no
 // error.
 func (s *Service) InsertTx(ctx context.Context, tx *postgres.Tx, args Args, o Options) error {
-	opts := &river.InsertOpts{ScheduledAt: o.At, MaxAttempts: o.MaxAttempts}
+	opts := &river.InsertOpts{ScheduledAt: o.At, MaxAttempts: o.MaxAttempts, Priority: priorityUsual}
+	if o.Urgent {
+		opts.Priority = priorityUrgent
+	}
 	if o.Once {
 		opts.UniqueOpts = river.UniqueOpts{ByArgs: true, ByState: everyState}
 	}

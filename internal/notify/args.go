@@ -19,8 +19,9 @@ type moveArgs struct {
 	Edition int       `json:"edition" river:"unique"`
 	Due     time.Time `json:"due" river:"unique"`
 	Version int       `json:"version"`
-	// StartsAt is the start that a reminder is about, zero for others.
+	// StartsAt and EndsAt are what a reminder is about, and what somebody has handed over; zero for others.
 	StartsAt  time.Time `json:"startsAt"`
+	EndsAt    time.Time `json:"endsAt,omitzero"`
 	WasBooked bool      `json:"wasBooked"`
 	Former    bool      `json:"former,omitempty"` // the recipient has handed the appointment over
 }

@@ -103,6 +103,87 @@ func TestService_sendMove_roomsAway(t *testing.T) {
 	require.Error(t, s.sendMove(t.Context(), moveArgs{Notice: Confirmed, Appointment: 7, Recipient: patientID, Version: 2}), "to be tried again")
 }
 
+// Nothing later reaches a doctor who has handed an appointment over, so he hears of that whatever becomes of it, and of
+// no time that it got afterwards.
+func TestService_sendMove_former(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*Appointment)
+		sent   bool
+	}{
+		"moved since":         {func(a *Appointment) { start := a.StartsAt.Add(time.Hour); a.StartsAt, a.Version = &start, 4 }, true},
+		"cancelled since":     {func(a *Appointment) { a.Status, a.Version = cancelled, 4 }, true},
+		"to be answered anew": {func(a *Appointment) { a.Status, a.Version = pending, 4 }, true},
+		"handed back since":   {func(a *Appointment) { a.DoctorID, a.Version = formerID, 4 }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, winter)
+			s, j := w.instance(w.out)
+			a := appointment(booked, winter)
+			a.Version, a.WasBooked, a.FormerDoctorID = 3, true, formerID
+			when := a.StartsAt.Format("2 January 2006, 15:04")
+			w.zones[formerID] = time.UTC
+			w.moved(s, HandedOver, a, 0)
+			w.unwanted[string(ReminderDay)] = true
+			later := a
+			c.change(&later)
+			w.appointments[a.ID] = later
+			w.start(j)
+			w.settled(7, "completed", "scheduled")
+			var got []own.Message
+			for _, m := range w.out.all() {
+				if m.To.Email == "former@private.test" {
+					got = append(got, m)
+				}
+			}
+			if !c.sent {
+				require.Empty(t, got)
+				return
+			}
+			require.Len(t, got, 1)
+			require.Equal(t, "CANCEL", got[0].Method)
+			require.Contains(t, string(got[0].Calendar), "SEQUENCE:3")
+			require.Contains(t, got[0].Text, when)
+		})
+	}
+}
+
+// What a calendar was once told is taken out of it, even where the mail that would have done so was overtaken.
+func TestMethod(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		kind      Kind
+		status    string
+		wasBooked bool
+		recipient int64
+		want      string
+	}{
+		"confirmed":                          {Confirmed, booked, false, patientID, "REQUEST"},
+		"moved":                              {Rescheduled, booked, true, patientID, "REQUEST"},
+		"a request is moved":                 {Rescheduled, pending, false, patientID, ""},
+		"asked for":                          {RequestReceived, pending, false, patientID, ""},
+		"another time is asked for":          {Rescheduled, pending, true, doctorID, "CANCEL"},
+		"rejected":                           {Rejected, rejected, false, patientID, ""},
+		"rejected, once booked":              {Rejected, rejected, true, patientID, "CANCEL"},
+		"expired, once booked":               {Expired, expired, true, doctorID, "CANCEL"},
+		"withdrawn":                          {Cancelled, cancelled, false, doctorID, ""},
+		"cancelled":                          {Cancelled, cancelled, true, doctorID, "CANCEL"},
+		"a request handed over, once booked": {HandedOver, pending, true, patientID, "CANCEL"},
+		"the same for the new doctor":        {HandedOver, pending, true, doctorID, ""},
+		"a reminder":                         {ReminderHour, booked, true, patientID, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := moveArgs{Notice: c.kind, Recipient: c.recipient, WasBooked: c.wasBooked}
+			require.Equal(t, c.want, method(m, appointment(c.status, winter)))
+		})
+	}
+	noTime := appointment(cancelled, winter)
+	noTime.StartsAt, noTime.EndsAt = nil, nil
+	require.Empty(t, method(moveArgs{Notice: Cancelled, Recipient: patientID, WasBooked: true}, noTime))
+}
+
 // Security mail goes to whoever has an account, verified or not, whatever he has switched off, at any hour.
 func TestService_sendUser_judges(t *testing.T) {
 	t.Parallel()
@@ -124,6 +205,9 @@ func TestService_sendUser_judges(t *testing.T) {
 		"an offer":                 {WaitlistOffer, letter{Offer: "o", Expires: until}, nil, true},
 		"an offer, at night":       {WaitlistOffer, letter{Offer: "o", Expires: until}, func(w *world, _ *Addressee) { w.quietUntil = until }, true},
 		"an offer, over":           {WaitlistOffer, letter{Offer: "o", Expires: winter}, nil, false},
+		"an offer, taken back":     {WaitlistOffer, letter{Offer: "o", Expires: until}, func(w *world, _ *Addressee) { w.withdrawn["o"] = true }, false},
+		"reset, another since":     {PasswordReset, letter{Token: "t", Expires: until}, func(w *world, _ *Addressee) { w.withdrawn["t"] = true }, false},
+		"invitation, accepted":     {Invitation, letter{Token: "t", Expires: until}, func(w *world, _ *Addressee) { w.withdrawn["t"] = true }, false},
 		"an offer, switched off":   {WaitlistOffer, letter{Offer: "o", Expires: until}, func(w *world, _ *Addressee) { w.unwanted[string(WaitlistOffer)] = true }, false},
 		"the old address":          {EmailChanged, letter{Address: "old@private.test"}, nil, true},
 		"an address to be proved":  {VerifyEmail, letter{Address: "new@private.test", Token: "t", Expires: until}, func(_ *world, a *Addressee) { a.Verified = false }, true},
@@ -197,6 +281,8 @@ func TestRecipients(t *testing.T) {
 		"confirmed":                  {Confirmed, false, doctorID, both},
 		"rejected":                   {Rejected, false, doctorID, []int64{patientID}},
 		"expired":                    {Expired, false, 0, []int64{patientID}},
+		"rejected, once booked":      {Rejected, true, doctorID, both},
+		"expired, once booked":       {Expired, true, 0, both},
 		"rescheduled":                {Rescheduled, true, patientID, both},
 		"cancelled":                  {Cancelled, true, patientID, both},
 		"request, by its patient":    {Cancelled, false, patientID, []int64{doctorID}},
@@ -207,28 +293,6 @@ func TestRecipients(t *testing.T) {
 		a := appointment(cancelled, winter)
 		a.WasBooked = c.wasBooked
 		require.ElementsMatch(t, c.want, recipients(c.kind, a, c.actor), name)
-	}
-}
-
-func TestMethod(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		kind      Kind
-		status    string
-		wasBooked bool
-		want      string
-	}{
-		{Confirmed, booked, false, "REQUEST"},
-		{Rescheduled, booked, true, "REQUEST"},
-		{Rescheduled, pending, true, "CANCEL"},
-		{Rescheduled, pending, false, ""},
-		{Cancelled, cancelled, true, "CANCEL"},
-		{Cancelled, cancelled, false, ""},
-		{RequestReceived, pending, false, ""},
-		{ReminderDay, booked, false, ""},
-		{Rejected, rejected, false, ""},
-	} {
-		require.Equal(t, c.want, method(moveArgs{Notice: c.kind, WasBooked: c.wasBooked}, Appointment{Status: c.status}), "%v", c)
 	}
 }
 

@@ -37,6 +37,8 @@ var pages = map[string]struct {
 	"confirmed_elsewhere":        {kind: Confirmed, to: patientID, status: booked, zone: "America/New_York"},
 	"confirmed_same_clock":       {kind: Confirmed, to: patientID, status: booked, zone: "Europe/Paris"},
 	"rejected":                   {kind: Rejected, to: patientID, status: rejected},
+	"rejected_doctor":            {kind: Rejected, to: doctorID, status: rejected, wasBooked: true},
+	"expired_doctor":             {kind: Expired, to: doctorID, status: expired, wasBooked: true},
 	"cancelled_patient":          {kind: Cancelled, to: patientID, status: cancelled, wasBooked: true},
 	"cancelled_doctor":           {kind: Cancelled, to: doctorID, status: cancelled, wasBooked: true},
 	"cancelled_request":          {kind: Cancelled, to: doctorID, status: cancelled},
@@ -70,8 +72,8 @@ func TestMails_appointments(t *testing.T) {
 			w.zones[c.to] = s.zoneOf(c.zone)
 		}
 		m := moveArgs{Notice: c.kind, Appointment: a.ID, Recipient: c.to, Version: a.Version, WasBooked: c.wasBooked, Former: c.former}
-		if ahead[c.kind] != 0 {
-			m.StartsAt = *a.StartsAt
+		if ahead[c.kind] != 0 || c.former {
+			m.StartsAt, m.EndsAt = *a.StartsAt, *a.EndsAt
 		}
 		require.NoError(t, s.sendMove(t.Context(), m), name)
 		sent := w.out.all()

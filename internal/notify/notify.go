@@ -59,8 +59,8 @@ type Appointment struct {
 	PatientID, DoctorID     int64
 	PatientName, DoctorName string
 	UpdatedAt               time.Time
-	// WasBooked says of one that has been cancelled, moved or handed over that it was BOOKED before, FormerDoctorID who
-	// handed it over. Only Moved reads them.
+	// WasBooked says that it has been BOOKED at some time before the move, so that calendars may have it; FormerDoctorID
+	// who handed it over. Only Moved reads them.
 	WasBooked      bool
 	FormerDoctorID int64
 }
@@ -100,6 +100,12 @@ type Inbox interface {
 	Unread(ctx context.Context, userID int64) (conversations int, err error)
 }
 
+// Standing tells whether what a mail leads to is still to be had.
+type Standing interface {
+	// Stands tells it of the token of an Invitation, a PasswordReset or a VerifyEmail, and of the id of a WaitlistOffer.
+	Stands(ctx context.Context, kind Kind, key string) (bool, error)
+}
+
 // Calendar makes calendar objects.
 type Calendar interface {
 	// Message gives the appointment as text/calendar with a METHOD (REQUEST or CANCEL; RFC 5546). A later version
@@ -127,8 +133,11 @@ var ahead = map[Kind]time.Duration{ReminderDay: 24 * time.Hour, ReminderHour: ti
 
 // still tells whether a mail about a, written for another state of it, is worth sending at the time now.
 func still(m moveArgs, a Appointment, now time.Time) bool {
+	if m.Former {
+		return m.Recipient != a.DoctorID // else it is his again; no later mail would tell him that it is not
+	}
 	waits := (m.Notice == Rescheduled || m.Notice == HandedOver) && a.Status == pending // for the doctor's answer
-	if a.Status != statusOf[m.Notice] && !waits || m.Recipient != a.PatientID && m.Recipient != a.DoctorID && !m.Former {
+	if a.Status != statusOf[m.Notice] && !waits || m.Recipient != a.PatientID && m.Recipient != a.DoctorID {
 		return false
 	}
 	if ahead[m.Notice] == 0 {
@@ -154,7 +163,9 @@ func useless(k Kind, start time.Time) time.Time {
 func recipients(k Kind, a Appointment, actorID int64) []int64 {
 	switch k {
 	case Rejected, Expired:
-		return []int64{a.PatientID}
+		if !a.WasBooked { // else the doctor's calendar may still have it
+			return []int64{a.PatientID}
+		}
 	case HandedOver:
 		return []int64{a.PatientID, a.DoctorID, a.FormerDoctorID}
 	case Cancelled:

@@ -25,6 +25,7 @@ func (s *Service) sendMove(ctx context.Context, m moveArgs) error {
 	if !still(m, a, s.now()) {
 		return nil
 	}
+	a = m.asHandedOver(a)
 	to, ok, err := s.wanted(ctx, m.Notice, m.Recipient, m.last())
 	if err != nil || !ok {
 		return err
@@ -57,21 +58,41 @@ func (m moveArgs) last() time.Time {
 	return useless(m.Notice, m.StartsAt)
 }
 
-// method is the METHOD of the calendar part, "" for none. What calendars hold of an appointment that is no longer
-// booked is taken out again: a REQUEST would leave it there.
+// asHandedOver gives a as it was when its former doctor handed it over: what became of it since is not for him.
+func (m moveArgs) asHandedOver(a Appointment) Appointment {
+	if !m.Former {
+		return a
+	}
+	a.Version, a.StartsAt, a.EndsAt = m.Version, nil, nil
+	if !m.StartsAt.IsZero() {
+		a.StartsAt, a.EndsAt = &m.StartsAt, &m.EndsAt
+	}
+	return a
+}
+
+// method is the METHOD of the calendar part, "" for none. What calendars may hold of an appointment that is no longer
+// booked is taken out again: a REQUEST would leave it there. The mail of the move that ended it need not have gone out,
+// so all that follow take it out.
 func method(m moveArgs, a Appointment) string {
 	switch {
-	case m.Former && m.WasBooked:
-		return "CANCEL"
+	case ahead[m.Notice] != 0 || a.StartsAt == nil || a.EndsAt == nil:
+		return ""
 	case m.Former:
-		return ""
-	case (m.Notice == Confirmed || m.Notice == Rescheduled || m.Notice == HandedOver) && a.Status == booked:
+		return off(m.WasBooked)
+	case a.Status == booked:
 		return "REQUEST"
-	case (m.Notice == Cancelled || m.Notice == Rescheduled) && m.WasBooked:
-		return "CANCEL"
+	case m.Notice == HandedOver && m.Recipient == a.DoctorID:
+		return "" // he never had it
 	default:
-		return ""
+		return off(m.WasBooked)
 	}
+}
+
+func off(wasBooked bool) string {
+	if wasBooked {
+		return "CANCEL"
+	}
+	return ""
 }
 
 // wanted tells who a mail goes to, and whether it goes at all. It is jobs.Later where it has to wait; what would be
@@ -150,6 +171,15 @@ func (s *Service) sendUser(ctx context.Context, u userArgs) error {
 	}
 	if !l.Expires.IsZero() && !s.now().Before(l.Expires) {
 		return nil
+	}
+	if key := l.Token + l.Offer; key != "" { // a letter has one of them, or none
+		stands, err := s.standing.Stands(ctx, u.Notice, key)
+		if err != nil {
+			return fmt.Errorf("ask whether a mail still leads somewhere: %w", err)
+		}
+		if !stands {
+			return nil // withdrawn or used, or another one has taken its place
+		}
 	}
 	to, ok, err := s.wanted(ctx, u.Notice, u.User, l.Expires)
 	if err != nil || !ok {

@@ -27,6 +27,7 @@ type Deps struct {
 	Preferences  Preferences
 	Calendar     Calendar
 	Inbox        Inbox
+	Standing     Standing
 	// Config tells where links lead. Domain is where message ids are made, Zone the clinic's time zone.
 	Config config.Config
 	Domain string
@@ -45,6 +46,7 @@ type Service struct {
 	preferences  Preferences
 	calendar     Calendar
 	inbox        Inbox
+	standing     Standing
 	links        links
 	domain       string
 	zone         *time.Location
@@ -56,7 +58,7 @@ type Service struct {
 func New(d Deps) *Service {
 	s := &Service{
 		jobs: d.Jobs, mail: d.Mail, sealer: d.Sealer, appointments: d.Appointments, people: d.People, preferences: d.Preferences,
-		calendar: d.Calendar, inbox: d.Inbox, links: links{strings.TrimSuffix(d.Config.PublicURL, "/"), d.Config.Link}, domain: d.Domain, zone: d.Zone, now: d.Now, log: d.Log,
+		calendar: d.Calendar, inbox: d.Inbox, standing: d.Standing, links: links{strings.TrimSuffix(d.Config.PublicURL, "/"), d.Config.Link}, domain: d.Domain, zone: d.Zone, now: d.Now, log: d.Log,
 	}
 	jobs.Handle(d.Jobs, s.sendMove)
 	jobs.Handle(d.Jobs, s.sendUser)
@@ -74,6 +76,9 @@ func (s *Service) Moved(ctx context.Context, tx *postgres.Tx, kind Kind, a Appoi
 		m := moveArgs{
 			Notice: kind, Appointment: a.ID, Recipient: id, Edition: a.Version, Version: a.Version, WasBooked: a.WasBooked,
 			Former: id == a.FormerDoctorID,
+		}
+		if m.Former && a.StartsAt != nil && a.EndsAt != nil {
+			m.StartsAt, m.EndsAt = a.StartsAt.UTC(), a.EndsAt.UTC()
 		}
 		if err := s.jobs.InsertTx(ctx, tx, m, jobs.Options{Once: true}); err != nil {
 			return err
@@ -95,7 +100,7 @@ func (s *Service) remind(ctx context.Context, tx *postgres.Tx, a Appointment) er
 		}
 		for _, id := range []int64{a.PatientID, a.DoctorID} {
 			m := moveArgs{Notice: kind, Appointment: a.ID, Recipient: id, Due: due, Version: a.Version, StartsAt: start}
-			if err := s.jobs.InsertTx(ctx, tx, m, jobs.Options{At: due, Once: true}); err != nil {
+			if err := s.jobs.InsertTx(ctx, tx, m, jobs.Options{At: due, Once: true, Urgent: kind.Urgent()}); err != nil {
 				return err
 			}
 		}
@@ -143,5 +148,5 @@ func (s *Service) write(ctx context.Context, tx *postgres.Tx, kind Kind, userID 
 	if err != nil {
 		return err
 	}
-	return s.jobs.InsertTx(ctx, tx, userArgs{Notice: kind, User: userID, Ref: ref, Sealed: sealed}, jobs.Options{Once: true})
+	return s.jobs.InsertTx(ctx, tx, userArgs{Notice: kind, User: userID, Ref: ref, Sealed: sealed}, jobs.Options{Once: true, Urgent: kind.Urgent()})
 }

@@ -59,7 +59,8 @@ type world struct {
 	zones        map[int64]*time.Location
 	unwanted     map[string]bool
 	quietUntil   time.Time
-	fail         error // of the rooms
+	withdrawn    map[string]bool // tokens and offers
+	fail         error           // of the rooms
 }
 
 func newWorld(t *testing.T, at time.Time) *world {
@@ -69,7 +70,7 @@ func newWorld(t *testing.T, at time.Time) *world {
 	t.Cleanup(pool.Close)
 	return &world{
 		t: t, pool: pool, log: &lockedBuffer{}, out: &outbox{came: make(chan own.Message, 1000)}, time: at,
-		appointments: map[int64]Appointment{}, zones: map[int64]*time.Location{}, unwanted: map[string]bool{},
+		appointments: map[int64]Appointment{}, zones: map[int64]*time.Location{}, unwanted: map[string]bool{}, withdrawn: map[string]bool{},
 		people: map[int64]Addressee{
 			formerID:  {ID: formerID, Name: "Dr Former", Email: "former@private.test", Verified: true, Active: true},
 			patientID: {ID: patientID, Name: "Pat Morgan", Email: "pat@private.test", Verified: true, Active: true},
@@ -130,6 +131,13 @@ func (w *world) Zone(_ context.Context, id int64) (*time.Location, error) {
 	return w.zones[id], nil
 }
 
+// Stands implements Standing.
+func (w *world) Stands(_ context.Context, _ Kind, key string) (bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.withdrawn[key], w.fail
+}
+
 // Message implements Calendar.
 func (w *world) Message(method string, a Appointment, to Addressee) ([]byte, error) {
 	return fmt.Appendf(nil, "BEGIN:VCALENDAR\r\nMETHOD:%s\r\nSEQUENCE:%d\r\nATTENDEE:mailto:%s\r\nEND:VCALENDAR\r\n", method, a.Version, to.Email), nil
@@ -145,7 +153,7 @@ func (w *world) instance(sender own.Sender) (*Service, *jobs.Service) {
 	sealer, err := auth.NewSealer([][]byte{[]byte(secret)})
 	require.NoError(w.t, err)
 	return New(Deps{
-		Jobs: j, Mail: sender, Sealer: sealer, Appointments: w, People: w, Preferences: w, Calendar: w,
+		Jobs: j, Mail: sender, Sealer: sealer, Appointments: w, People: w, Preferences: w, Calendar: w, Standing: w,
 		Config: config.Config{PublicURL: "https://clinic.test"}, Domain: own.Domain(clinic), Zone: time.UTC, Now: w.clock, Log: zerolog.New(w.log),
 	}), j
 }
