@@ -2,6 +2,7 @@ package pms
 
 import (
 	"context"
+	"errors"
 	"time"
 	"unicode/utf8"
 
@@ -98,6 +99,9 @@ func (a api) book(ctx context.Context, c call) (reply, error) {
 		return reply{}, err
 	}
 	made, err := a.bookSlot(ctx, c.actor, b, day, slot)
+	if c.actor.Role == auth.Doctor && errs.KindOf(err) == errs.NotFound && !errors.Is(err, patient.ErrNotRegistered) {
+		return reply{}, refusal(sayNoPatient) // one who is another's patient is told like one who is not there
+	}
 	if err != nil {
 		return reply{}, err
 	}
