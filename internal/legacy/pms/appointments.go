@@ -25,6 +25,9 @@ func slotBodyOf(o offered) slotBody {
 
 // availableSlot gives a doctor's free slots on a day, today unless one is named.
 func (a api) availableSlot(ctx context.Context, c call) (reply, error) {
+	if c.actor.Role != auth.Doctor {
+		c.require("docId")
+	}
 	docID, day := c.id("docId"), c.day()
 	if err := c.err(); err != nil {
 		return reply{}, err
@@ -32,11 +35,8 @@ func (a api) availableSlot(ctx context.Context, c call) (reply, error) {
 	if day.IsZero() {
 		day = a.Now().In(a.Zone)
 	}
-	if docID == 0 && c.actor.Role == auth.Doctor {
-		docID = c.actor.ID
-	}
 	if docID == 0 {
-		return reply{}, refusal(sayDoctor)
+		docID = c.actor.ID
 	}
 	d, err := a.doctor(ctx, docID)
 	if err != nil {
