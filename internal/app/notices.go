@@ -48,7 +48,7 @@ func (a *App) newNotices(r *rooms) (*notify.Service, error) {
 	}
 	return notify.New(notify.Deps{
 		Jobs: a.jobs, Mail: mailer, Sealer: r.sealer, Appointments: noticed{r}, People: people{r}, Preferences: r.preferences,
-		Calendar: invites{a.cfg}, Config: a.cfg, Domain: mail.Domain(a.cfg.Sender()), Zone: zone, Now: time.Now, Log: a.log,
+		Calendar: invites{a.cfg}, Inbox: inbox{a}, Config: a.cfg, Domain: mail.Domain(a.cfg.Sender()), Zone: zone, Now: time.Now, Log: a.log,
 	}), nil
 }
 
@@ -125,6 +125,14 @@ func (p people) Addressee(ctx context.Context, userID int64) (notify.Addressee, 
 	}
 	return notify.Addressee{ID: c.ID, Name: c.Name, Email: c.Email, Verified: c.Verified, Active: c.Active}, nil
 }
+
+// inbox tells what still waits to be read; chat is made after the notices that it sends.
+type inbox struct{ *App }
+
+var _ notify.Inbox = inbox{}
+
+// Unread implements notify.Inbox.
+func (i inbox) Unread(ctx context.Context, userID int64) (int, error) { return i.chat.Unread(ctx, userID) }
 
 // invites makes the calendar parts of mails.
 type invites struct{ cfg config.Config }

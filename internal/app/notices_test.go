@@ -81,6 +81,33 @@ func TestApp_Notices(t *testing.T) {
 	require.NotContains(t, w.log.text(), "@private.test")
 }
 
+// Who has been away for a while with something unread hears of it once, without a word of it; who has read it does not.
+func TestApp_UnreadMail(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	patient, _, room := w.pair()
+	conv := join(t, patient, room, fromStart)
+	conv.say("marker-message")
+	conv.conv.Close()
+	// An hour ago, as far as PostgreSQL knows.
+	for _, sql := range []string{
+		`update messages set at = at - interval '1 hour'`, `update unread_sweeps set upto = now() - interval '2 hours'`,
+		`update users set created_at = created_at - interval '2 hours'`, `update sessions set last_used_at = now() - interval '1 hour'`,
+		`delete from user_presence`,
+	} {
+		_, err := w.apps[0].pool.Exec(w.context(), sql)
+		require.NoError(t, err)
+	}
+	for range 2 {
+		for _, a := range w.apps {
+			require.NoError(t, a.chat.NotifyAbsent(w.context()))
+		}
+	}
+	told := w.onlyMail("unread.", 1)
+	require.Contains(t, told, "doctor-2@private.test")
+	require.NotContains(t, told, "marker-message")
+}
+
 var tokenInMail = regexp.MustCompile(`\?token=([A-Za-z0-9_-]{20,})`)
 
 // Who registers proves his address by the mail's link; who has forgotten his password gets another one by a link, which

@@ -13,6 +13,7 @@ func (a *App) timers(r *rooms) {
 		a.log.Debug().Int("met", met).Msg("looked for deadlines")
 		return err
 	})
+	a.jobs.Every("unread", time.Minute, a.chat.NotifyAbsent)
 	a.jobs.Every("purge", time.Hour, func(ctx context.Context) error {
 		return errors.Join(a.purge(ctx, "sessions and tokens", r.accounts.PurgeExpired), a.purge(ctx, "idempotency keys", r.answers.Purge))
 	})

@@ -52,6 +52,27 @@ func TestService_Hold(t *testing.T) {
 	require.Equal(t, 1, w.count(`select count(*) from slot_claims`))
 }
 
+// What is held is free for nobody else, in lists as in what refusals offer instead.
+func TestService_Hold_isTakenInLists(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := context.Background()
+	_, err := w.hold(w.patient, at(10, 30))
+	require.NoError(t, err)
+	morning := func(*time.Location, time.Time) (time.Time, time.Time, error) { return at(10, 0), at(11, 30), nil }
+	slots, _, err := w.svc.Slots(ctx, w.doctor.UserID, morning)
+	require.NoError(t, err)
+	require.Len(t, slots, 2)
+	require.Equal(t, at(11, 0), slots[1].StartsAt.UTC())
+	found, err := w.svc.Search(ctx, "Cardiology", morning, 10)
+	require.NoError(t, err)
+	require.Len(t, found, 2+3, "the other doctor has all three")
+	_, err = w.svc.Book(ctx, w.other, appointment.Booking{Doctor: w.doctor.UserID, StartsAt: ptr(at(10, 30)), Reason: "Rash"})
+	var e *errs.Error
+	require.ErrorAs(t, err, &e)
+	require.NotContains(t, e.Extra["alternatives"], appointment.Alternative{StartsAt: at(10, 30).In(slots[0].StartsAt.Location()), EndsAt: at(11, 0).In(slots[0].StartsAt.Location())})
+}
+
 // An expired hold keeps nobody from anything, even before it is removed.
 func TestService_Hold_expires(t *testing.T) {
 	t.Parallel()

@@ -53,7 +53,7 @@ func takenOf(ctx context.Context, db postgres.DB, q occupancy) ([]doctorRange, e
 			select c.blocked, c.visible from slot_claims c
 			where c.doctor_id = d.id and c.blocked && tstzrange($3, $4) and `+unexpired+`
 			  and not (c.hold_id is not null and c.patient_id = $5)
-			  and c.appointment_id is distinct from nullif($6::bigint, 0)) c`,
+			  and (c.appointment_id is null or c.appointment_id <> $6)) c`,
 		q.now, q.doctors, q.from, q.to, q.patient, q.except)
 }
 
@@ -62,7 +62,7 @@ func busyOf(ctx context.Context, db postgres.DB, q occupancy) ([]schedule.Range,
 	return rows[schedule.Range](ctx, db, "the patient's times", `
 		select lower(c.visible) as "from", upper(c.visible) as "to" from slot_claims c
 		where c.patient_id = $2 and c.visible && tstzrange($3, $4) and `+unexpired+`
-		  and c.hold_id is null and c.appointment_id is distinct from nullif($5::bigint, 0)`,
+		  and c.hold_id is null and c.appointment_id <> $5`,
 		q.now, q.patient, q.from, q.to, q.except)
 }
 

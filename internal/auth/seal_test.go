@@ -30,10 +30,10 @@ func TestSealer_Open(t *testing.T) {
 func FuzzSealer_Open(f *testing.F) {
 	s, err := auth.NewSealer([][]byte{[]byte("a secret of some length")})
 	require.NoError(f, err)
-	real := s.Seal("cursor", []byte("17"))
-	f.Add(real)
+	genuine := s.Seal("cursor", []byte("17"))
+	f.Add(genuine)
 	f.Add("")
-	f.Add(real[:20])
+	f.Add(genuine[:20])
 	f.Fuzz(func(t *testing.T, text string) {
 		plain, err := s.Open("cursor", text)
 		if err == nil && string(plain) != "17" {

@@ -27,7 +27,7 @@ type Accounts interface {
 	EndedSessions(ctx context.Context, since time.Time) (ended []int64, asOf time.Time, err error)
 }
 
-// Deps are the parts that chat stands on; all are required.
+// Deps are the parts that chat stands on; all but Notices are required.
 type Deps struct {
 	Pool         *postgres.Pool
 	Bus          bus // NewRedisBus
@@ -38,6 +38,8 @@ type Deps struct {
 	Registry     prometheus.Registerer
 	Logger       zerolog.Logger
 	Now          func() time.Time
+	// Notices may be nil: then nobody is told what he has not read.
+	Notices Notices
 }
 
 // Service is the door to conversations. Start and Stop are synchronous.
@@ -98,6 +100,9 @@ func (s *Service) Start(ctx context.Context) error {
 		s.sweepLoop, s.sessionLoop, s.changeLoop, s.unsentLoop, s.receiptLoop, s.presenceLoop, s.janitorLoop,
 	} {
 		s.work.Go(loop)
+	}
+	if s.d.Notices != nil {
+		s.work.Go(s.seenLoop)
 	}
 	return nil
 }

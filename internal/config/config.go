@@ -69,6 +69,7 @@ type Config struct {
 	RequestTTL         time.Duration `env:"REQUEST_TTL" envDefault:"336h" help:"how long a request without a time waits for an answer"`
 	CompleteAfter      time.Duration `env:"COMPLETE_AFTER" envDefault:"24h" help:"how long after its end a booked appointment counts as completed, if nobody says otherwise"`
 	FollowUpWindow     time.Duration `env:"FOLLOW_UP_WINDOW" envDefault:"72h" help:"how long a conversation stays open after the appointment is completed"`
+	UnreadAfter        time.Duration `env:"UNREAD_AFTER" envDefault:"15m" help:"how long somebody is away, with something unread, before he is told; at least 2m"`
 
 	RequestTimeout  time.Duration `env:"REQUEST_TIMEOUT" envDefault:"10s" help:"deadline of one REST request"`
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"25s" help:"deadline of a graceful stop"`

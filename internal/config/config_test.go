@@ -111,6 +111,7 @@ var bad = map[string][]string{
 	"REQUEST_TTL":              {"marker", "0s"},
 	"COMPLETE_AFTER":           {"marker", "0s"},
 	"FOLLOW_UP_WINDOW":         {"marker", "-1s"},
+	"UNREAD_AFTER":             {"marker", "1m59s", "-1h"},
 	"REQUEST_TIMEOUT":          {"marker", "0s"},
 	"SHUTDOWN_TIMEOUT":         {"marker", "0s"},
 	"DRAIN_DELAY":              {"marker", "-1s", "25s"},

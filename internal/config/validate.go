@@ -115,6 +115,7 @@ func (c Config) validateDurations(v *problems) {
 		"must be whole minutes, at most 720h")
 	v.require("BOOKING_HORIZON", c.BookingHorizon >= max(time.Hour, c.BookingNotice) && c.BookingHorizon <= maxBookingHorizon && c.BookingHorizon%time.Minute == 0,
 		"must be whole minutes, at least 1h, not shorter than BOOKING_NOTICE and at most 87600h")
+	v.require("UNREAD_AFTER", c.UnreadAfter >= 2*time.Minute, "must be 2m or longer")
 	v.require("FOLLOW_UP_WINDOW", c.FollowUpWindow >= 0, "must not be negative")
 	v.require("CANCELLATION_WINDOW", c.CancellationWindow >= 0, "must not be negative")
 	v.require("DRAIN_DELAY", c.DrainDelay >= 0 && c.DrainDelay < c.ShutdownTimeout, "must be shorter than SHUTDOWN_TIMEOUT")

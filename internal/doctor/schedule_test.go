@@ -12,7 +12,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
-
 )
 
 // refusal is a request that must not change anything.
@@ -224,7 +223,7 @@ func TestRoutes_ExceptionPages(t *testing.T) {
 	}
 	for query, field := range map[string]string{
 		"from=yesterday": "query.from", "to=2099-13-01": "query.to", "from=2099-03-05&to=2099-03-04": "query.to", "limit=101": "query.limit",
-		"cursor=" + base64.RawURLEncoding.EncodeToString([]byte(`["2099-03-01T00:00:00Z","` + uuid.NewString() + `"]`)): "query.cursor",
+		"cursor=" + base64.RawURLEncoding.EncodeToString([]byte(`["2099-03-01T00:00:00Z","`+uuid.NewString()+`"]`)): "query.cursor",
 	} {
 		got := w.call("GET", path+"?"+query, "", "", "")
 		require.Equal(t, http.StatusUnprocessableEntity, got.status, query)

@@ -56,9 +56,9 @@ func TestCursor_RoundTrip(t *testing.T) {
 func TestCursor_RefusesOthers(t *testing.T) {
 	t.Parallel()
 	ctx := listing(t, "/doctors", cursorSecret)
-	real := httpd.EncodeCursor(ctx, "a", 1)
+	genuine := httpd.EncodeCursor(ctx, "a", 1)
 	for name, cursor := range map[string]string{
-		"not base64": "?", "by hand": base64.RawURLEncoding.EncodeToString([]byte(`["a",1]`)), "cut": real[1:], "longer": real + "AAAA",
+		"not base64": "?", "by hand": base64.RawURLEncoding.EncodeToString([]byte(`["a",1]`)), "cut": genuine[1:], "longer": genuine + "AAAA",
 		"of another list": httpd.EncodeCursor(listing(t, "/patients", cursorSecret), "a", 1),
 		"of others":       httpd.EncodeCursor(listing(t, "/doctors", otherSecret), "a", 1),
 		"of nobody":       httpd.EncodeCursor(listing(t, "/doctors"), "a", 1),

@@ -29,8 +29,13 @@ func TestKey_Scope(t *testing.T) {
 	w := newWorld(t)
 	s := w.serve()
 	for i, c := range []struct{ token, path, key string }{
-		{"PAT1", "/things", "a"}, {"PAT2", "/things", "a"}, {"PAT1", "/others", "a"}, {"PAT1", "/things/1/parts", "a"},
-		{"PAT1", "/things/2/parts", "a"}, {"PAT1", "/things", "A"}, {"PAT1", "/things", "a b"},
+		{"PAT1", "/things", "a"},
+		{"PAT2", "/things", "a"},
+		{"PAT1", "/others", "a"},
+		{"PAT1", "/things/1/parts", "a"},
+		{"PAT1", "/things/2/parts", "a"},
+		{"PAT1", "/things", "A"},
+		{"PAT1", "/things", "a b"},
 	} {
 		a := s.post(c.token, c.path, c.key, ok)
 		require.Equal(t, 201, a.status, a.body)
@@ -80,7 +85,7 @@ func TestKey_WhatIsFinal(t *testing.T) {
 			require.Equal(t, status, a.status, how)
 			require.False(t, a.replayed, how)
 		}
-		require.EqualValues(t, before+2, w.made.Load(), how)
+		require.Equal(t, before+2, w.made.Load(), how)
 		require.Equal(t, 201, s.post("PAT1", "/things", how, ok).status, "the key is free, for any request")
 	}
 }
@@ -184,7 +189,7 @@ func TestKey_ManyWorkers(t *testing.T) {
 			}
 		}
 		require.Equal(t, 1, fresh)
-		require.EqualValues(t, before+1, w.made.Load())
+		require.Equal(t, before+1, w.made.Load())
 	}
 }
 

@@ -67,7 +67,8 @@ func (a api) sendMessage(c *fiber.Ctx, by auth.Actor) error {
 }
 
 // getMessages answers with the messages that people wrote, the newest listMost of them at most. What the service notes
-// in a conversation the older pages learn from the appointment.
+// in a conversation the older pages learn from the appointment. What they fetch counts as read: they show it at once, and
+// have no other way to say so.
 func (a api) getMessages(c *fiber.Ctx, by auth.Actor) error {
 	app, err := a.Chat.Find(c.UserContext(), by, c.Params("appointmentId"))
 	if err != nil {
@@ -76,9 +77,12 @@ func (a api) getMessages(c *fiber.Ctx, by auth.Actor) error {
 	found := []messageBody{}
 	before := int64(0)
 	for range listMost / pageSize {
-		page, _, err := a.Chat.History(c.UserContext(), app.ID, -1, before, pageSize)
+		page, head, err := a.Chat.History(c.UserContext(), app.ID, -1, before, pageSize)
 		if err != nil {
 			return err
+		}
+		if before == 0 {
+			a.Chat.MarkRead(by, app.ID, head)
 		}
 		for _, e := range slices.Backward(page) {
 			if e.Kind == chat.KindText {

@@ -30,6 +30,9 @@ func TestRoutes_messages(t *testing.T) {
 	golden(t, "messages", w.ok(doctor.token, "GET", "/api/auth/getMessages/"+id, ""))
 	require.Equal(t, w.ok(doctor.token, "GET", "/api/auth/getMessages/"+id, "").raw, w.ok(patient.token, "GET", "/api/auth/getMessages/"+id, "").raw)
 
+	w.eventually(func() bool { // what the pages fetch counts as read
+		return w.count(`select count(*) from receipts r join conversations c on c.id = r.room_id where r.read_seq = c.head_seq`) == 2
+	})
 	for name, c := range map[string]struct {
 		token, body string
 		status      int

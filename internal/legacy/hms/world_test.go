@@ -243,6 +243,12 @@ func (w *world) count(sql string, args ...any) (n int) {
 	return n
 }
 
+// eventually waits for what the instance does in the background.
+func (w *world) eventually(ok func() bool) {
+	w.t.Helper()
+	require.Eventually(w.t, ok, time.Minute, 10*time.Millisecond)
+}
+
 func (w *world) exec(sql string, args ...any) {
 	w.t.Helper()
 	_, err := w.pool.Exec(context.Background(), sql, args...)

@@ -1,0 +1,380 @@
+package chat
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"housecall/internal/auth"
+	"housecall/internal/config"
+	"housecall/internal/postgres"
+)
+
+// tiding is a notice as its receiver's room got it.
+type tiding struct {
+	user          int64
+	absence       time.Time
+	conversations int
+}
+
+// ears collects notices whose transaction commits.
+type ears struct {
+	mu    sync.Mutex // guards heard
+	heard []tiding
+	deaf  map[int64]bool // users whose notice fails
+}
+
+var errDeaf = errors.New("the mail room is closed")
+
+func (e *ears) Unread(_ context.Context, tx *postgres.Tx, user int64, absence time.Time, conversations int) error {
+	if e.deaf[user] {
+		return errDeaf
+	}
+	tx.AfterCommit(func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.heard = append(e.heard, tiding{user, absence.UTC(), conversations})
+	})
+	return nil
+}
+
+func (e *ears) take() []tiding {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out := e.heard
+	e.heard = nil
+	return out
+}
+
+// absence is a world whose clock the test moves, and sweepers over it.
+type absence struct {
+	*world
+	now  time.Time
+	ears *ears
+}
+
+func newAbsence(t testing.TB) *absence {
+	a := &absence{world: newWorld(t), now: time.Date(2027, 3, 1, 10, 0, 0, 0, time.UTC), ears: &ears{deaf: map[int64]bool{}}}
+	a.reset()
+	return a
+}
+
+// reset has everybody seen now, and nothing unread.
+func (a *absence) reset() {
+	a.t.Helper()
+	for _, table := range []string{"unread_notices", "unread_pending", "user_presence", "receipts", "messages"} {
+		a.exec(`delete from ` + table)
+	}
+	a.exec(`update conversations set head_seq = 0`)
+	a.exec(`update unread_sweeps set upto = $1`, a.now.Add(-time.Second))
+	a.exec(`update users set created_at = $1`, a.now)
+	a.exec(`update sessions set last_used_at = $1`, a.now)
+}
+
+// sweeper is an instance, as far as the sweep needs one.
+func (a *absence) sweeper() *Service {
+	cfg := config.Default()
+	return &Service{d: Deps{Pool: a.pool, Config: cfg, Now: func() time.Time { return a.now }, Notices: a.ears}}
+}
+
+func (a *absence) sweep() []tiding {
+	a.t.Helper()
+	require.NoError(a.t, a.sweeper().NotifyAbsent(context.Background()))
+	return a.ears.take()
+}
+
+func (a *absence) pass(d time.Duration) { a.now = a.now.Add(d) }
+
+func (a *absence) say(room int64, sender auth.Actor, kind Kind) (seq int64) {
+	a.t.Helper()
+	seq = a.number(`update conversations set head_seq = head_seq + 1 where id = $1 returning head_seq`, room)
+	var by *int64
+	if kind != KindSystem {
+		by = &sender.ID
+	}
+	a.exec(`insert into messages (room_id, seq, at, kind, sender_id, body) values ($1, $2, $3, $4, $5, 'x')`, room, seq, a.now, kind, by)
+	return seq
+}
+
+func (a *absence) read(room int64, by auth.Actor, seq int64) {
+	a.t.Helper()
+	_, err := saveReceipts(context.Background(), a.pool, []int64{room}, []int64{by.ID}, []int64{seq}, []int64{seq})
+	require.NoError(a.t, err)
+}
+
+func (a *absence) useREST(by auth.Actor) {
+	a.t.Helper()
+	a.exec(`update sessions set last_used_at = $1 where user_id = $2`, a.now, by.ID)
+}
+
+func TestService_NotifyAbsent(t *testing.T) {
+	t.Parallel()
+	a := newAbsence(t)
+	room, other := a.room(), a.room()
+	left := a.now
+	a.pass(5 * time.Minute)
+	a.say(room, a.doctor, KindText)
+	a.say(other, a.doctor, KindText)
+	a.say(other, a.doctor, KindText)
+	a.useREST(a.doctor)
+	a.pass(15*time.Minute - time.Second)
+	require.Empty(t, a.sweep(), "away for long enough, but not with that")
+	a.pass(time.Second)
+	require.Equal(t, []tiding{{a.patient.ID, left, 2}}, a.sweep(), "the one who wrote is not told of his own")
+	require.Empty(t, a.sweep(), "once")
+	a.say(room, a.doctor, KindText)
+	a.pass(time.Hour)
+	require.Empty(t, a.sweep(), "once in an absence, whatever comes")
+
+	a.useREST(a.patient)
+	back := a.now
+	a.pass(14 * time.Minute)
+	require.Empty(t, a.sweep())
+	a.pass(time.Minute)
+	require.Equal(t, []tiding{{a.patient.ID, back, 2}}, a.sweep(), "he was there, left it unread, and went again")
+
+	require.NoError(t, saveSeen(t.Context(), a.pool, []int64{a.patient.ID}, a.now))
+	a.read(room, a.patient, 9)
+	a.read(other, a.patient, 9)
+	a.pass(time.Hour)
+	require.Empty(t, a.sweep(), "he has read it")
+	require.Zero(t, a.number(`select count(*) from unread_pending`))
+}
+
+// A doctor who has handed an appointment over is told nothing of it any more.
+func TestService_NotifyAbsent_handedOver(t *testing.T) {
+	t.Parallel()
+	a := newAbsence(t)
+	room := a.room()
+	a.say(room, a.patient, KindText)
+	a.pass(15 * time.Minute)
+	a.useREST(a.patient)
+	a.useREST(a.doctor)
+	require.Empty(t, a.sweep(), "both are there")
+	require.EqualValues(t, 1, a.number(`select count(*) from unread_pending where user_id = $1`, a.doctor.ID))
+	a.exec(`update appointments set doctor_id = $1`, a.user(auth.Doctor).ID)
+	a.pass(15 * time.Minute)
+	require.Empty(t, a.sweep())
+	n, err := a.sweeper().Unread(t.Context(), a.doctor.ID)
+	require.NoError(t, err)
+	require.Zero(t, n)
+}
+
+func TestService_Unread(t *testing.T) {
+	t.Parallel()
+	a := newAbsence(t)
+	room := a.room()
+	seq := a.say(room, a.doctor, KindText)
+	a.useREST(a.doctor)
+	a.pass(15 * time.Minute)
+	require.Len(t, a.sweep(), 1)
+	unread := func() int {
+		n, err := a.sweeper().Unread(t.Context(), a.patient.ID)
+		require.NoError(t, err)
+		return n
+	}
+	require.Equal(t, 1, unread())
+	a.read(room, a.patient, seq)
+	require.Zero(t, unread(), "at once, not with the next sweep")
+}
+
+// What was seen at minute 10 and left unread is told 15 minutes after he went.
+func TestService_NotifyAbsent_leftUnread(t *testing.T) {
+	t.Parallel()
+	a := newAbsence(t)
+	a.say(a.room(), a.doctor, KindText)
+	a.useREST(a.doctor)
+	for range 24 {
+		a.pass(time.Minute)
+		if a.now.Minute() == 10 {
+			require.NoError(t, saveSeen(t.Context(), a.pool, []int64{a.patient.ID}, a.now))
+		}
+		require.Empty(t, a.sweep(), a.now)
+	}
+	a.pass(time.Minute)
+	require.Equal(t, []tiding{{a.patient.ID, a.now.Add(-15 * time.Minute), 1}}, a.sweep())
+}
+
+func TestService_NotifyAbsent_whatCounts(t *testing.T) {
+	t.Parallel()
+	a := newAbsence(t)
+	left := a.now
+	a.say(a.room(), a.doctor, KindSystem)
+	a.pass(time.Hour)
+	require.Empty(t, a.sweep(), "system events alone do not count")
+	over := a.room()
+	a.say(over, a.doctor, KindText)
+	a.exec(`update conversations set closed_at = now() where id = $1`, over)
+	a.exec(`update appointments set status = 'CANCELLED' where id = $1`, over)
+	a.pass(15 * time.Minute)
+	require.Equal(t, []tiding{{a.patient.ID, left, 1}}, a.sweep(), "a message is a message, though its conversation is over")
+	a.exec(`update users set disabled_at = now() where id = $1`, a.patient.ID)
+	a.exec(`delete from unread_notices`)
+	require.Empty(t, a.sweep(), "disabled")
+}
+
+// Many sweepers at once tell each user once.
+func TestService_NotifyAbsent_oneWinner(t *testing.T) {
+	t.Parallel()
+	a := newAbsence(t)
+	room := a.room()
+	a.say(room, a.doctor, KindText)
+	a.say(room, a.patient, KindText)
+	a.pass(time.Hour)
+	for range 3 {
+		failures := make([]error, 12)
+		var all sync.WaitGroup
+		for i := range failures {
+			s := a.sweeper()
+			all.Go(func() { failures[i] = s.NotifyAbsent(context.Background()) })
+		}
+		all.Wait()
+		for _, err := range failures {
+			require.NoError(t, err)
+		}
+		heard := a.ears.take()
+		if len(heard) < 2 { // all others ran before the one who collected
+			heard = append(heard, a.sweep()...)
+		}
+		require.Len(t, heard, 2, "patient and doctor")
+		require.NotEqual(t, heard[0].user, heard[1].user)
+		a.pass(time.Minute)
+		a.useREST(a.patient)
+		a.useREST(a.doctor)
+		a.pass(15 * time.Minute)
+	}
+}
+
+// A notice that fails is tried again, and keeps nobody else from his.
+func TestService_NotifyAbsent_failure(t *testing.T) {
+	t.Parallel()
+	a := newAbsence(t)
+	room := a.room()
+	a.say(room, a.doctor, KindText)
+	a.say(room, a.patient, KindText)
+	a.pass(time.Hour)
+	a.ears.deaf[a.patient.ID] = true
+	require.ErrorIs(t, a.sweeper().NotifyAbsent(t.Context()), errDeaf)
+	require.Equal(t, a.doctor.ID, a.ears.take()[0].user)
+	a.ears.deaf = nil
+	require.Equal(t, a.patient.ID, a.sweep()[0].user)
+}
+
+// After days of downtime the sweep catches up.
+func TestService_NotifyAbsent_catchesUp(t *testing.T) {
+	t.Parallel()
+	a := newAbsence(t)
+	a.pass(time.Hour)
+	a.say(a.room(), a.doctor, KindText)
+	a.pass(60 * time.Hour)
+	a.say(a.room(), a.doctor, KindText)
+	a.useREST(a.doctor)
+	a.pass(15 * time.Minute)
+	require.Len(t, a.sweep(), 1, "the first day")
+	a.sweep()
+	a.sweep()
+	require.EqualValues(t, 2, a.number(`select count(*) from unread_pending`))
+}
+
+// Who has a socket open is there, however long he does nothing.
+func TestService_NotifyAbsent_openSocket(t *testing.T) {
+	t.Parallel()
+	a := newAbsence(t)
+	in := a.serve(nil)
+	room := a.room()
+	in.dial(t, a.patient, room, "")
+	require.Equal(t, []int64{a.patient.ID}, in.svc.sockets.people())
+	in.svc.d.Notices, in.svc.d.Now = a.ears, func() time.Time { return a.now }
+	a.say(room, a.doctor, KindText)
+	for range 30 {
+		a.pass(time.Minute)
+		a.useREST(a.doctor)
+		require.NoError(t, in.svc.markSeen(t.Context()))
+		require.NoError(t, in.svc.NotifyAbsent(t.Context()))
+		require.Empty(t, a.ears.take())
+	}
+}
+
+// oracle knows the rule and everything that happened, and nothing of how it is found out.
+type oracle struct {
+	seen, notified map[int64]time.Time
+	read           map[receiptKey]int64
+	said           []said
+}
+
+type said struct {
+	room, seq, sender int64
+	to                int64
+	at                time.Time
+}
+
+func (o *oracle) due(now time.Time) map[int64]tiding {
+	cutoff, out := now.Add(-15*time.Minute), map[int64]tiding{}
+	for user, seen := range o.seen {
+		rooms := map[int64]bool{}
+		for _, m := range o.said {
+			if m.to == user && m.seq > o.read[receiptKey{m.room, user}] && !m.at.After(cutoff) {
+				rooms[m.room] = true
+			}
+		}
+		if len(rooms) > 0 && !seen.After(cutoff) && o.notified[user].Before(seen) {
+			out[user] = tiding{user, seen, len(rooms)}
+			o.notified[user] = now
+		}
+	}
+	return out
+}
+
+func TestService_NotifyAbsent_model(t *testing.T) {
+	t.Parallel()
+	a := newAbsence(t)
+	rooms := []int64{a.room(), a.room()}
+	people := []auth.Actor{a.patient, a.doctor}
+	rapid.Check(t, func(rt *rapid.T) {
+		a.pass(time.Hour)
+		a.reset()
+		o := &oracle{seen: map[int64]time.Time{}, notified: map[int64]time.Time{}, read: map[receiptKey]int64{}}
+		for _, p := range people {
+			o.seen[p.ID] = a.now
+		}
+		steps := rapid.IntRange(5, 30).Draw(rt, "steps")
+		for range steps {
+			a.pass(time.Duration(rapid.IntRange(1, 9).Draw(rt, "minutes")) * time.Minute)
+			who := rapid.IntRange(0, 1).Draw(rt, "who")
+			p, room := people[who], rooms[rapid.IntRange(0, 1).Draw(rt, "room")]
+			switch rapid.SampledFrom([]string{"say", "say", "system", "read", "rest", "socket", "pass", "pass"}).Draw(rt, "what") {
+			case "say":
+				o.said = append(o.said, said{room, a.say(room, p, KindText), p.ID, people[1-who].ID, a.now})
+			case "system":
+				a.say(room, p, KindSystem)
+			case "read":
+				head := a.number(`select head_seq from conversations where id = $1`, room)
+				seq := rapid.Int64Range(0, head).Draw(rt, "seq")
+				a.read(room, p, seq)
+				k := receiptKey{room, p.ID}
+				o.read[k] = max(o.read[k], seq)
+			case "rest":
+				a.useREST(p)
+				o.seen[p.ID] = a.now
+			case "socket":
+				require.NoError(rt, saveSeen(context.Background(), a.pool, []int64{p.ID}, a.now))
+				o.seen[p.ID] = a.now
+			}
+			if rapid.Bool().Draw(rt, "sweep") {
+				got := map[int64]tiding{}
+				for _, x := range a.sweep() {
+					require.NotContains(rt, got, x.user, "told twice")
+					got[x.user] = x
+				}
+				want := o.due(a.now)
+				require.True(rt, maps.Equal(want, got), "%v, not %v", want, got)
+			}
+		}
+	})
+}
