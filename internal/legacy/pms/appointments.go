@@ -202,7 +202,7 @@ func (a api) edit(ctx context.Context, c call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	if found.StartsAt == nil || !found.StartsAt.Equal(at) {
+	if !found.Status.Live() || found.StartsAt == nil || !found.StartsAt.Equal(at) {
 		r := appointment.Rescheduling{StartsAt: at, Version: found.Version, Booked: true}
 		if found, err = a.Appointments.Reschedule(ctx, c.actor, found.PublicID, r); err != nil {
 			return reply{}, err

@@ -221,6 +221,7 @@ func TestEdit(t *testing.T) {
 	}
 	w.yes("DELETE", "/appointment/cancel", dan.token, `{"appointmentId":`+n+`,"reason":"away"}`)
 	w.no("PUT", "/appointment/edit", pia.token, edit(`"slotId":8`))
+	w.no("PUT", "/appointment/edit", pia.token, edit(`"slotId":7`)) // where it was: nor is that a success any more
 }
 
 // Only the day changes of an appointment off the grid; a request without a time needs both.
