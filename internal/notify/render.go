@@ -25,7 +25,7 @@ var (
 
 // view is what a mail may say. There is no place in it for anything clinical.
 type view struct {
-	Name      string // of who reads it
+	Name      string // of who reads it; "" where it may be a stranger
 	Other     string // the other participant
 	ForDoctor bool
 	Former    bool // for the doctor who handed it over

@@ -158,6 +158,9 @@ func (s *Service) sendUser(ctx context.Context, u userArgs) error {
 	if l.Address != "" {
 		to.Email = l.Address
 	}
+	if u.Notice != Invitation && (u.Notice == VerifyEmail || !to.Verified) {
+		to.Name = "" // whoever made the account chose it, and perhaps an address that is somebody else's
+	}
 	if u.Notice == Unread && s.inbox != nil {
 		if l.Conversations, err = s.inbox.Unread(ctx, u.User); err != nil {
 			return fmt.Errorf("count what is unread: %w", err)
