@@ -132,7 +132,9 @@ type inbox struct{ *App }
 var _ notify.Inbox = inbox{}
 
 // Unread implements notify.Inbox.
-func (i inbox) Unread(ctx context.Context, userID int64) (int, error) { return i.chat.Unread(ctx, userID) }
+func (i inbox) Unread(ctx context.Context, userID int64) (int, error) {
+	return i.chat.Unread(ctx, userID)
+}
 
 // invites makes the calendar parts of mails.
 type invites struct{ cfg config.Config }
