@@ -3,6 +3,7 @@ package app
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,7 +29,7 @@ func (w *world) olderRoutes() (out []route) {
 	require.True(w.t, ok)
 	for _, r := range app.GetRoutes(true) {
 		hms := slices.ContainsFunc(hmsPrefixes, func(p string) bool { return strings.HasPrefix(r.Path, p) })
-		if r.Method != "HEAD" && (hms || strings.HasPrefix(r.Path, pmsPrefix)) {
+		if r.Method != http.MethodHead && (hms || strings.HasPrefix(r.Path, pmsPrefix)) {
 			public := strings.HasSuffix(r.Path, "/login") || strings.HasSuffix(r.Path, "/register") || strings.HasSuffix(r.Path, "/register/patient")
 			out = append(out, route{method: r.Method, path: r.Path, public: public})
 		}
@@ -171,7 +172,12 @@ func (w *world) attackOlder(r route, v olderVictim, who, token string) {
 		for _, body := range append(slices.Clone(garbage), `{"id":1e999,"docId":1e400,"slotId":-1,"date":"0000-00-00","age":1e99}`,
 			`{"id":9223372036854775807,"appointmentId":9223372036854775807,"patientId":9223372036854775807,"docId":9223372036854775807}`,
 			`{"appointmentId":1,"appointmentId":"\u0000"}`, `{"password":{},"email":[],"userId":true,"newPassword":7}`,
-			`{"docId":1,"date":"0000-01-01","dateOfAppointment":"9999-12-31"}`, `{"docId":1,"date":"9999-12-31"}`, `a=%00&b=%ff&appointmentId=%zz`) {
+			fmt.Sprintf(`{"docId":%d,"date":"0000-01-01","dateOfAppointment":"9999-12-31"}`, v.doctorNo),
+			fmt.Sprintf(`{"docId":%d,"patientId":%d,"date":"9999-12-31"}`, v.doctorNo, v.patientNo),
+			fmt.Sprintf(`{"docId":%d,"patientId":%d,"date":"9999-12-31","slotId":15}`, v.doctorNo, v.patientNo),
+			fmt.Sprintf(`{"appointmentId":%d,"date":"9999-12-31"}`, v.book), `{"date":"9999-12-31","time":"23:59"}`,
+			`{"date":"0001-01-01","time":"0:00"}`, `{"age":2147483648,"experience":2147483648}`, `{"experience":99999}`,
+			`a=%00&b=%ff&appointmentId=%zz`) {
 			if strings.HasSuffix(path, "/cancel") || strings.Contains(path, "/reject/APP") || strings.Contains(path, "/patient/register/") {
 				break // what it does to whom it is told in the path, it does whatever the body
 			}
@@ -307,6 +313,17 @@ func TestApp_Oddities_OlderAPIs(t *testing.T) {
 		r := w.call(0, "", c.method, c.path, c.body, c.header...)
 		w.inItsShape(c.path+"/", r, c.method+" "+c.path)
 		require.Equal(t, c.status, r.status, "%s %s: %s", c.method, c.path, r.raw)
+	}
+	for _, path := range []string{
+		"/web/user/login/", "/web//user/login", "/web/./user/login", "/web/%75ser/login", "/web/user%2flogin", "/web/patient/register/1%20",
+		"/api/auth//login", "/api/auth/../admin/patients/all", "/api/auth/getMessages/%2e%2e", "/api/auth/getMessages/a%2fb",
+	} {
+		for _, method := range []string{"GET", "POST", "OPTIONS", "PATCH"} {
+			r := w.call(0, "", method, path, "")
+			w.inItsShape(path, r, method+" "+path)
+			require.GreaterOrEqual(t, r.status, 400, "%s %s: %s", method, path, r.raw)
+		}
+		require.Less(t, w.call(0, "", "HEAD", path, "").status, 500)
 	}
 	w.call(0, "", "GET", "/WEB/user/login", "").problem(t, 404)
 	w.call(0, "", "GET", "/webhook", "").problem(t, 404)
