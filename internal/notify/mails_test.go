@@ -98,6 +98,7 @@ func TestMails_others(t *testing.T) {
 		"password_reset": {PasswordReset, letter{Token: "tok-en_1", Expires: until}},
 		"verify_email":   {VerifyEmail, letter{Token: "tok-en_1", Address: "new@private.test", Expires: until}},
 		"email_changed":  {EmailChanged, letter{Address: "old@private.test"}},
+		"email_asked":    {EmailChanged, letter{Address: "pat@private.test"}},
 		"unread_one":     {Unread, letter{Conversations: 1}},
 		"unread_more":    {Unread, letter{Conversations: 3}},
 		"waitlist_offer": {WaitlistOffer, letter{

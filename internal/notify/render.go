@@ -31,6 +31,7 @@ type view struct {
 	Former    bool // for the doctor who handed it over
 	Pending   bool // it waits for the doctor's answer
 	WasBooked bool
+	Asked     bool   // another e-mail address is wanted, and this is still the account's
 	When      string // "" for a request without a time
 	WhenThere string // the same in the doctor's zone, "" where clocks agree
 	Until     string

@@ -155,6 +155,7 @@ func (s *Service) sendUser(ctx context.Context, u userArgs) error {
 	if err != nil || !ok {
 		return err
 	}
+	asked := l.Address == to.Email // by now it may have happened
 	if l.Address != "" {
 		to.Email = l.Address
 	}
@@ -173,6 +174,7 @@ func (s *Service) sendUser(ctx context.Context, u userArgs) error {
 	if err != nil {
 		return err
 	}
+	v.Asked = asked
 	return s.post(ctx, u.Notice, v, to, mail.Message{ID: s.messageID(string(u.Notice), u.Ref)})
 }
 
