@@ -106,7 +106,7 @@ func TestService_storm(t *testing.T) {
 	const workers, steps = 12, 60
 	unexpected := make([]error, workers)
 	together(workers, func(i int) {
-		r := rand.New(rand.NewPCG(uint64(i), 7)) //nolint:gosec // repeatable, not secret
+		r := rand.New(rand.NewPCG(uint64(i), 7))
 		for range steps {
 			err := s.act(r)
 			switch errs.KindOf(err) {
