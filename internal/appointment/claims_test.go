@@ -58,9 +58,9 @@ func TestService_perDay_ownHolds(t *testing.T) {
 	require.Equal(t, "slot_day_full", errs.CodeOf(err))
 	_, err = w.svc.Book(ctx, w.patient, appointment.Booking{Doctor: w.doctor.UserID, StartsAt: ptr(at(12, 0)), Reason: "Cough"})
 	require.Equal(t, "slot_day_full", errs.CodeOf(err))
-	any, err := w.bookAny(w.patient, at(12, 0))
+	chosen, err := w.bookAny(w.patient, at(12, 0))
 	require.NoError(t, err)
-	require.Equal(t, w.stranger.UserID, any.Doctor.UserID, "who has room on that day")
+	require.Equal(t, w.stranger.UserID, chosen.Doctor.UserID, "who has room on that day")
 	again, err := w.hold(w.patient, at(10, 30))
 	require.NoError(t, err, "the one that he has")
 	require.Equal(t, h.ID, again.ID)
@@ -366,4 +366,16 @@ func TestService_Book_anyDoctorPatientBusy(t *testing.T) {
 	_, err := w.bookAny(w.patient, at(10, 30))
 	require.Equal(t, "patient_busy", errs.CodeOf(err))
 	require.Len(t, alternativesOf(t, err), 5)
+}
+
+// Nobody begins to wait for a doctor who is just leaving: he could not stop.
+func TestService_Wait_doctorLeavesMeanwhile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	err := w.blocked(w.doctor, func() error {
+		_, err := w.svc.Wait(context.Background(), w.patient, w.doctor.UserID, tuesday, tuesday)
+		return err
+	}, `update users set disabled_at = now() where id = $1`, w.doctor.ID)
+	require.Equal(t, "not_found", errs.CodeOf(err))
+	require.Zero(t, w.count(`select count(*) from waitlist`))
 }

@@ -7,6 +7,7 @@ import (
 
 	"housecall/internal/audit"
 	"housecall/internal/auth"
+	"housecall/internal/doctor"
 	"housecall/internal/errs"
 	"housecall/internal/postgres"
 	"housecall/internal/schedule"
@@ -56,10 +57,18 @@ func (s *Service) Wait(ctx context.Context, actor auth.Actor, doctorID string, f
 	if err := waitingDays(rules.DateOf(s.now()), rules.DateOf(s.now().Add(rules.Horizon)), from, to); err != nil {
 		return Waiting{}, err
 	}
-	var found []waitingRow
+	row, err := s.join(ctx, actor, d, from, to)
+	if err != nil {
+		return Waiting{}, err
+	}
+	return row.waiting(Person{ID: d.ID, UserID: d.UserID, Name: d.Name, Specialization: d.Specialization}), nil
+}
+
+// join adds the entry, with the doctor's row held: one who leaves ends all waiting for him.
+func (s *Service) join(ctx context.Context, actor auth.Actor, d doctor.Doctor, from, to time.Time) (row waitingRow, err error) {
 	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
 		if err := s.lockActive(ctx, tx, Person{ID: d.ID, UserID: d.UserID}); err != nil {
-			return err // he is leaving, which ends all waiting for him
+			return err
 		}
 		if err := s.activePatient(ctx, tx, actor.ID); err != nil {
 			return err
@@ -78,18 +87,17 @@ func (s *Service) Wait(ctx context.Context, actor auth.Actor, doctorID string, f
 		if err != nil {
 			return err
 		}
-		if found, err = waitingByID(ctx, tx, id, s.now()); err != nil {
+		found, err := waitingByID(ctx, tx, id, s.now())
+		if err != nil {
 			return err
 		}
+		row = found[0]
 		return audit.Record(ctx, tx, audit.Event{Actor: actor, Action: "waitlist.join", Subject: d.UserID, PatientID: actor.ID})
 	})
 	if postgres.Constraint(err) == openWaiting {
 		err = errs.New(errs.Conflict, "already_waiting", "You wait for this doctor already. Leave the queue to choose other days.")
 	}
-	if err != nil {
-		return Waiting{}, err
-	}
-	return found[0].waiting(Person{ID: d.ID, UserID: d.UserID, Name: d.Name, Specialization: d.Specialization}), nil
+	return row, err
 }
 
 // waitingDays checks on which days somebody wants to wait.
