@@ -28,7 +28,7 @@ type Booking struct {
 // themselves, admins for anyone. It holds its time from then on. Where the doctor's rules say so, it is BOOKED at once.
 // With a specialization the doctor with the fewest appointments on that day is chosen. Refusals: the 422 of the rule
 // that the time breaks (see schedule.Check) and 409 slot_taken, slot_day_full or patient_busy, all with alternatives;
-// 409 open_request_limit; 409 patient_unavailable for one who was disabled just now; 404 for a hold that is not his or
+// 409 open_request_limit, upcoming_limit; 409 patient_unavailable for one who was disabled just now; 404 for a hold that is not his or
 // has expired.
 func (s *Service) Book(ctx context.Context, actor auth.Actor, b Booking) (Appointment, error) {
 	reason, err := clean("body.reason", b.Reason, MaxReason)
@@ -130,8 +130,8 @@ func (s *Service) book(ctx context.Context, tx *postgres.Tx, a Appointment, b Bo
 			a.Status = Booked
 		}
 	}
-	if c.side == patientSide && a.Status == Pending {
-		if err := s.limitRequests(ctx, tx, a.Patient.ID); err != nil {
+	if c.side == patientSide {
+		if err := s.limit(ctx, tx, a); err != nil {
 			return a, err
 		}
 	}
@@ -178,8 +178,23 @@ func insertNew(ctx context.Context, tx *postgres.Tx, a Appointment) (Appointment
 	return Appointment{}, errors.New("no free public id")
 }
 
-// limitRequests refuses a patient who asks for one more than he may have open; what others book for him is theirs to
-// bound.
+// limit refuses a patient one more than he may have: of requests that are open, and of booked appointments ahead, which
+// nobody looked at before they were. What others book for him is theirs to bound.
+func (s *Service) limit(ctx context.Context, tx *postgres.Tx, a Appointment) error {
+	if a.Status == Pending {
+		return s.limitRequests(ctx, tx, a.Patient.ID)
+	}
+	ahead, err := countBooked(ctx, tx, a.Patient.ID, s.now())
+	if err != nil {
+		return err
+	}
+	if ahead >= s.cfg.MaxUpcoming {
+		return errs.New(errs.Conflict, "upcoming_limit", "There are "+strconv.Itoa(ahead)+
+			" appointments ahead already. Ask the clinic for more.").With("limit", s.cfg.MaxUpcoming)
+	}
+	return nil
+}
+
 func (s *Service) limitRequests(ctx context.Context, tx *postgres.Tx, patientID int64) error {
 	open, err := countRequests(ctx, tx, patientID, s.now())
 	if err != nil {

@@ -122,6 +122,26 @@ func TestService_Book_capCountsWhatWaits(t *testing.T) {
 	require.Equal(t, "open_request_limit", ask(w.patient))
 }
 
+// What nobody has to confirm is bounded too, or one patient could take a doctor's whole calendar.
+func TestService_Book_upcomingLimit(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.cfg.MaxUpcoming = 2
+	w.svc, _ = w.instance()
+	ctx := context.Background()
+	book := func(actor auth.Actor, when time.Time) error {
+		_, err := w.svc.Book(ctx, actor, appointment.Booking{Doctor: w.doctor.UserID, Patient: w.patient.UserID, StartsAt: &when, Reason: "Cough", Booked: true})
+		return err
+	}
+	const n = 6
+	all := make([]error, n)
+	together(n, func(i int) { all[i] = book(w.patient, at(14, 30).Add(time.Duration(i)*30*time.Minute)) })
+	require.Equal(t, map[string]int{"": 2, "upcoming_limit": n - 2}, codes(all))
+	require.NoError(t, book(w.admin, at(10, 0)), "the clinic decides for itself")
+	w.now = at(18, 0)
+	require.NoError(t, book(w.patient, at(24+10, 0)), "what is over does not count")
+}
+
 func TestService_Book_rulesOfTheTime(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

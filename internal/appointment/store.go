@@ -233,6 +233,16 @@ func countRequests(ctx context.Context, tx *postgres.Tx, patientID int64, now ti
 	return int(found[0]), nil
 }
 
+// countBooked counts the booked appointments that a patient has ahead.
+func countBooked(ctx context.Context, tx *postgres.Tx, patientID int64, now time.Time) (int, error) {
+	found, err := ids(ctx, tx, "booked appointments", `select count(*) from appointments
+		where patient_id = $1 and status = 'BOOKED' and ends_at > $2`, patientID, now)
+	if err != nil {
+		return 0, err
+	}
+	return int(found[0]), nil
+}
+
 // insert adds a request and gives it its key, version and times. It is not fresh, and nothing is written, when its
 // public id is taken.
 func insert(ctx context.Context, tx *postgres.Tx, a Appointment) (_ Appointment, fresh bool, err error) {

@@ -62,6 +62,7 @@ type Config struct {
 	BookingNotice      time.Duration `env:"BOOKING_NOTICE" envDefault:"0s" help:"how long before its start a slot must be booked at the latest, with a doctor who has set nothing else; at most 720h"`
 	BookingHorizon     time.Duration `env:"BOOKING_HORIZON" envDefault:"2160h" help:"how far ahead slots can be booked; a doctor may set less, at least 1h"`
 	MaxOpenRequests    int           `env:"MAX_OPEN_REQUESTS" envDefault:"5" help:"most open requests (PENDING) of one patient"`
+	MaxUpcoming        int           `env:"MAX_UPCOMING" envDefault:"20" help:"most booked appointments ahead with which one patient can still book another that nobody has to confirm"`
 	HoldTTL            time.Duration `env:"HOLD_TTL" envDefault:"5m" help:"how long a time is kept for a patient who fills in the form"`
 	MaxHolds           int           `env:"MAX_HOLDS" envDefault:"3" help:"most times kept for one patient at once"`
 	OfferTTL           time.Duration `env:"OFFER_TTL" envDefault:"15m" help:"how long a time that became free is kept for the first who waits for it, before the next is asked"`

@@ -105,6 +105,7 @@ var bad = map[string][]string{
 	"BOOKING_HORIZON":          {"marker", "-1h", "59m", "61m1s", "87601h"},
 	"MAX_OPEN_REQUESTS":        {"marker", "0"},
 	"HOLD_TTL":                 {"marker", "0s"},
+	"MAX_UPCOMING":             {"marker", "0"},
 	"MAX_HOLDS":                {"marker", "0"},
 	"OFFER_TTL":                {"marker", "0s"},
 	"CANCELLATION_WINDOW":      {"marker", "-1s"},

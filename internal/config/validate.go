@@ -128,6 +128,7 @@ func (c Config) validateNumbers(v *problems) {
 	}{
 		{"BODY_LIMIT", c.BodyLimit},
 		{"MAX_OPEN_REQUESTS", c.MaxOpenRequests},
+		{"MAX_UPCOMING", c.MaxUpcoming},
 		{"MAX_HOLDS", c.MaxHolds},
 		{"LOGINS_PER_ACCOUNT", c.LoginsPerAccount},
 		{"LOGINS_PER_ADDRESS", c.LoginsPerAddress},
