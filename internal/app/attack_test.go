@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -49,7 +50,7 @@ func (w *world) routes() []route {
 }
 
 // target is a victim: one patient's and one doctor's everything.
-type target struct{ patient, doctor, room, session string }
+type target struct{ patient, doctor, room, session, hold, waiting, exception string }
 
 // at fills a route's path with the victim's ids.
 func (v target) at(r route) string {
@@ -61,8 +62,52 @@ func (v target) at(r route) string {
 		id = v.room
 	case strings.Contains(r.path, "/sessions/"):
 		id = v.session
+	case strings.Contains(r.path, "/holds/"):
+		id = v.hold
+	case strings.Contains(r.path, "/jobs/"):
+		id = "1"
 	}
-	return strings.ReplaceAll(r.path, "{id}", id)
+	path := strings.NewReplacer("{id}", id, "{wid}", v.waiting, "{eid}", v.exception).Replace(r.path)
+	if strings.Contains(path, "{") {
+		panic("the sweep knows no victim for " + r.path)
+	}
+	return path
+}
+
+// keep gives the victim what patients and doctors keep beside an appointment.
+func (w *world) keep(v *target, patient, doctor string) {
+	w.t.Helper()
+	id := func(r reply) string {
+		id, _ := r.body["id"].(string)
+		require.Equal(w.t, 201, r.status, "%s", r.raw)
+		require.NotEmpty(w.t, id, "%s", r.raw)
+		return id
+	}
+	day := func(days int) string { return time.Now().UTC().AddDate(0, 0, days).Format(time.DateOnly) }
+	doctors := "/api/v1/doctors/" + v.doctor
+	slots := w.call(0, "", "GET", doctors+"/slots?from="+day(3)+"&to="+day(3), "")
+	var free struct {
+		Items []struct {
+			StartsAt string `json:"startsAt"`
+		} `json:"items"`
+	}
+	require.NoError(w.t, json.Unmarshal(slots.raw, &free))
+	require.NotEmpty(w.t, free.Items, "%s", slots.raw)
+	v.hold = id(w.call(0, patient, "POST", "/api/v1/holds", fmt.Sprintf(`{"doctorId":%q,"startsAt":%q}`, v.doctor, free.Items[0].StartsAt)))
+	v.waiting = id(w.call(0, patient, "POST", doctors+"/waitlist", fmt.Sprintf(`{"from":%q,"to":%q}`, day(4), day(5))))
+	v.exception = id(w.call(0, doctor, "POST", doctors+"/exceptions", fmt.Sprintf(`{"from":%q,"to":%q,"note":"the-most-private-note"}`, day(20), day(21))))
+}
+
+// requireKept requires that the victim still has it.
+func (w *world) requireKept(v target, patient, doctor string) {
+	w.t.Helper()
+	for id, where := range map[string][2]string{
+		v.hold: {patient, "/holds"}, v.waiting: {patient, "/doctors/" + v.doctor + "/waitlist"},
+		v.exception: {doctor, "/doctors/" + v.doctor + "/exceptions"},
+	} {
+		r := w.call(0, where[0], "GET", "/api/v1"+where[1], "")
+		require.Contains(w.t, string(r.raw), id, where[1])
+	}
 }
 
 // garbage is what no route takes as a body.
@@ -83,6 +128,7 @@ func TestApp_AttackSweep(t *testing.T) {
 	require.NoError(t, err)
 	w.pools(func(exec func(sql string, args ...any)) {
 		exec(`update patients set phone = '+441632960123', address = 'Private-Street 1'`)
+		exec(`update appointments set summary = 'the-most-private-summary'`)
 	})
 	require.NoError(t, w.apps[0].pool.QueryRow(w.context(), `select s.public_id from sessions s join users u on u.id = s.user_id
 		where u.public_id = $1`, v.patient).Scan(&v.session))
@@ -91,6 +137,7 @@ func TestApp_AttackSweep(t *testing.T) {
 		"other patient": w.token(w.person(auth.Patient).at(0)), "other doctor": w.token(w.person(auth.Doctor).at(0)),
 		"admin": w.token(w.person(auth.Admin).at(1)),
 	}
+	w.keep(&v, actors["patient"], actors["doctor"])
 	routes := w.routes()
 	for _, r := range routes {
 		for who, token := range actors {
@@ -101,8 +148,9 @@ func TestApp_AttackSweep(t *testing.T) {
 	room, err := vp.Appointment(w.context(), v.room)
 	require.NoError(t, err)
 	require.Equal(t, "BOOKED", room.Status)
+	w.requireKept(v, actors["patient"], actors["doctor"])
 	require.Equal(t, 200, w.call(1, actors["patient"], "GET", "/api/v1/me", "").status, "still signed in")
-	w.requireDiscreet(t, append([]string{password, "the-most-private-text", "private.test", "+441632960123", "Private-Street"},
+	w.requireDiscreet(t, append([]string{password, "the-most-private", "private.test", "+441632960123", "Private-Street"},
 		secretsOf(actors)...)...)
 }
 
@@ -170,7 +218,13 @@ func (w *world) attack(t *testing.T, r route, path, who, token string) {
 				require.Contains(t, []int{403, 404}, a.status, what)
 			}
 			require.Contains(t, []int{400, 403, 404, 422}, a.status, "%s with %.40q: %s", what, body, a.raw)
-			require.NotContains(t, string(a.raw), "most-private")
+		}
+		if who != "doctor" && who != "admin" {
+			require.NotContains(t, string(a.raw), "most-private-note", what)
+		}
+		if who != "patient" && who != "doctor" {
+			require.NotContains(t, string(a.raw), "most-private-text", what)
+			require.NotContains(t, string(a.raw), "most-private-summary", what)
 		}
 		if who == "admin" && strings.HasSuffix(r.path, "/messages") {
 			require.Contains(t, []int{400, 404, 422}, a.status, what)
@@ -203,6 +257,10 @@ func TestApp_OthersThingsAreMissing(t *testing.T) {
 		{otherDoctor, "POST", "/appointments/%s/confirm", `{}`},
 		{otherDoctor, "POST", "/appointments/%s/reject", `{"reason":"mine now"}`},
 		{otherDoctor, "POST", "/appointments/%s/cancel", `{"reason":"mine now"}`},
+		{otherDoctor, "POST", "/appointments/%s/complete", `{"summary":"mine now"}`},
+		{otherDoctor, "POST", "/appointments/%s/no-show", ""},
+		{otherDoctor, "POST", "/appointments/%s/reschedule", `{"startsAt":"2099-01-01T10:00:00Z"}`},
+		{otherPatient, "POST", "/appointments/%s/reschedule", `{"startsAt":"2099-01-01T10:00:00Z"}`},
 	} {
 		theirs := w.call(0, c.token, c.method, "/api/v1"+fmt.Sprintf(c.path, room), c.body).problem(t, 404)
 		none := w.call(0, c.token, c.method, "/api/v1"+fmt.Sprintf(c.path, "APP0000000000"), c.body).problem(t, 404)
@@ -226,6 +284,87 @@ func TestApp_OthersThingsAreMissing(t *testing.T) {
 	list := w.call(0, otherPatient, "GET", "/api/v1/appointments", "")
 	require.Equal(t, 200, list.status)
 	require.Empty(t, list.body["items"])
+}
+
+// Nobody sees, uses or ends what is kept for another, and he learns no more of it than of what is not there.
+func TestApp_OthersHoldsAreMissing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	vp, vd := w.person(auth.Patient), w.person(auth.Doctor)
+	patient, doctor := w.token(vp.at(0)), w.token(vd.at(0))
+	v := target{patient: vp.userID, doctor: vd.userID}
+	w.keep(&v, patient, doctor)
+	otherPatient, otherDoctor := w.token(w.person(auth.Patient).at(0)), w.token(w.person(auth.Doctor).at(0))
+	const none = "00000000-0000-4000-8000-000000000000"
+	doctors := "/api/v1/doctors/" + v.doctor
+	for _, c := range []struct {
+		token, method, path, id, body string
+		status                        int
+	}{
+		{otherPatient, "DELETE", "/api/v1/holds/%s", v.hold, "", 404},
+		{otherPatient, "POST", "/api/v1/appointments", v.hold, `{"holdId":"%s","reason":"mine now"}`, 404},
+		{otherPatient, "DELETE", doctors + "/waitlist/%s", v.waiting, "", 404},
+		{otherDoctor, "DELETE", doctors + "/waitlist/%s", v.waiting, "", 404},
+		{doctor, "DELETE", "/api/v1/holds/%s", v.hold, "", 403},
+		{otherPatient, "DELETE", doctors + "/exceptions/%s", v.exception, "", 403},
+	} {
+		about := func(id string) map[string]any {
+			r := w.call(0, c.token, c.method, strings.ReplaceAll(c.path, "%s", id), strings.ReplaceAll(c.body, "%s", id)).problem(t, c.status)
+			delete(r.body, "requestId")
+			return r.body
+		}
+		require.Equal(t, about(none), about(c.id), "%s %s", c.method, c.path)
+		require.Equal(t, about("no-uuid"), about(c.id), "%s %s", c.method, c.path)
+	}
+	for _, path := range []string{"/exceptions/" + v.exception, "/exceptions/" + none} {
+		require.Contains(t, []int{403, 404}, w.call(0, otherDoctor, "DELETE", doctors+path, "").status, path)
+	}
+	require.Empty(t, w.call(0, otherPatient, "GET", "/api/v1/holds", "").body["items"])
+	require.Empty(t, w.call(0, otherPatient, "GET", doctors+"/waitlist", "").body["items"])
+	w.call(0, otherDoctor, "GET", doctors+"/waitlist", "").problem(t, 404)
+	w.requireKept(v, patient, doctor)
+}
+
+// Secrets that stand in addresses reach no log, whoever comes with them, and pages with them are kept nowhere.
+func TestApp_SecretsInAddresses(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	pia := w.token(w.person(auth.Patient).at(0))
+	r := w.call(0, pia, "POST", "/api/v1/me/calendar", "")
+	require.Equal(t, 201, r.status)
+	address, _ := r.body["url"].(string)
+	feed := strings.TrimPrefix(address, w.cfg.PublicURL)
+	require.True(t, strings.HasPrefix(feed, "/calendar/"), address)
+	secret := strings.TrimSuffix(strings.TrimPrefix(feed, "/calendar/"), ".ics")
+	for _, method := range []string{"GET", "HEAD", "POST", "OPTIONS", "BREW"} {
+		for _, path := range []string{
+			feed, feed + "x", strings.ToUpper(feed), "/calendar/" + secret, "/Calendar/" + secret + ".ics", "/verify?token=" + secret, "/reset?token=" + secret,
+			"/invitation?token=" + secret, "/nowhere?token=" + secret, "/nowhere/" + secret, "/web/user/login?password=" + secret, "/api/auth/login?x=" + secret,
+		} {
+			r := w.call(0, "", method, path, "")
+			require.Less(t, r.status, 502, "%s %s", method, path)
+			require.NotEqual(t, 500, r.status, "%s %s", method, path)
+			require.Equal(t, "no-referrer", r.header.Get("Referrer-Policy"), "%s %s", method, path)
+			if path != feed {
+				require.Equal(t, "no-store", r.header.Get("Cache-Control"), "%s %s", method, path)
+			}
+		}
+	}
+	w.requireDiscreet(t, secret, strings.ToUpper(secret))
+}
+
+// Guesses count together, whichever API they come over.
+func TestApp_OneThrottle(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, few)
+	pia := w.person(auth.Patient)
+	guess := func(path, name string) int {
+		return w.call(0, "", "POST", path, fmt.Sprintf(`{%q:%q,"password":"wrong-guess-of-it"}`, name, " "+strings.ToUpper(pia.email))).status
+	}
+	native, pms, hms := "/api/v1/auth/login", "/web/user/login", "/api/auth/login"
+	require.Equal(t, []int{401, 200, 401}, []int{guess(native, "login"), guess(pms, "email"), guess(hms, "userId")})
+	require.Equal(t, []int{429, 429, 429, 429}, []int{guess(native, "login"), guess(pms, "email"), guess(hms, "userId"), guess(hms, "email")})
+	require.Equal(t, 429, w.call(0, "", "POST", pms, `{"email":"`+pia.email+`","password":"`+password+`"}`).status, "nor does the right one get through")
 }
 
 // Addresses, methods and bodies that are wrong before any route is asked.

@@ -10,13 +10,15 @@ import (
 
 	"housecall/internal/errs"
 	"housecall/internal/postgres"
+	"housecall/internal/schedule"
 )
 
 // maxAlternatives is how many free slots a refusal offers.
 const maxAlternatives = 5
 
-// alternativesWithin is how far from the wanted time they are looked for.
-const alternativesWithin = 14 * 24 * time.Hour
+// alternativesWithin is how far from the wanted time they are looked for at first, and then, while there are not
+// enough; at last wherever something can be booked.
+var alternativesWithin = []time.Duration{2 * 24 * time.Hour, 14 * 24 * time.Hour}
 
 // Alternative is a free slot that a refusal offers instead.
 type Alternative struct {
@@ -30,6 +32,9 @@ type wish struct {
 	startsAt                    *time.Time
 }
 
+// errBusy is what a time at which the patient has something else comes to.
+var errBusy = errs.New(errs.Conflict, "patient_busy", "The patient has another appointment at this time. Choose another.")
+
 // worded turns a refusal of the database into the one that people and programs understand, and adds free slots
 // to whatever is about the time. The transaction that was refused is over.
 func (s *Service) worded(ctx context.Context, err error, w wish) error {
@@ -38,50 +43,92 @@ func (s *Service) worded(ctx context.Context, err error, w wish) error {
 	case doctorTaken:
 		refusal = errTaken
 	case patientBusy:
-		refusal = errs.New(errs.Conflict, "patient_busy", "The patient has another appointment at this time. Choose another.")
+		refusal = errBusy
 	default:
-		if !errors.As(err, &refusal) || !isSlot(refusal) {
+		if !errors.As(err, &refusal) || !aboutTime(refusal) {
 			return err
 		}
 	}
 	if w.startsAt == nil || w.doctorID == 0 {
 		return refusal
 	}
-	alternatives, failed := s.alternatives(ctx, w)
-	if failed != nil { // the refusal is the answer all the same; alternatives are a courtesy
-		alternatives = []Alternative{}
+	alternatives := []Alternative{}
+	if rules, failed := s.rules(ctx, s.pool, w.doctorID); failed == nil {
+		alternatives = s.alternatives(ctx, map[int64]schedule.Rules{w.doctorID: rules}, w)
 	}
 	return refusal.With("alternatives", alternatives)
 }
 
-// isSlot tells whether a refusal is about the time.
-func isSlot(e *errs.Error) bool { return strings.HasPrefix(e.Code, "slot_") }
+// aboutTime tells whether a refusal is about the time.
+func aboutTime(e *errs.Error) bool {
+	return strings.HasPrefix(e.Code, "slot_") || e.Code == errBusy.Code
+}
 
-// alternatives gives the free slots nearest to the wanted time, at which the patient is free too, nearest first.
-func (s *Service) alternatives(ctx context.Context, w wish) ([]Alternative, error) {
-	rules, err := s.rules(ctx, s.pool, w.doctorID)
-	if err != nil {
-		return nil, err
+// alternatives gives the free slots of the doctors nearest to the wanted time, but for that time itself, at which the
+// patient is free too: nearest first, of two as near the earlier one. It gives none where they cannot be read: the
+// refusal is the answer all the same.
+func (s *Service) alternatives(ctx context.Context, rules map[int64]schedule.Rules, w wish) []Alternative {
+	now := s.now()
+	first, last := now.Add(notice(rules)), now
+	for _, r := range rules {
+		if end := now.Add(r.Horizon); end.After(last) {
+			last = end
+		}
 	}
 	at := *w.startsAt
-	if first := s.now().Add(rules.Notice); at.Before(first) {
-		at = first
-	}
-	if last := s.now().Add(rules.Horizon); at.After(last) {
+	if at.After(last) {
 		at = last
 	}
-	slots, err := s.free(ctx, rules, occupancy{
-		from: at.Add(-alternativesWithin), to: at.Add(alternativesWithin), patient: w.patientID, except: w.except,
-	})
-	if err != nil {
-		return nil, err
+	if at.Before(first) {
+		at = first
 	}
-	slices.SortStableFunc(slots, func(a, b Slot) int {
-		return cmp.Compare(a.StartsAt.Sub(at).Abs(), b.StartsAt.Sub(at).Abs())
-	})
-	out := make([]Alternative, min(len(slots), maxAlternatives))
-	for i := range out {
-		out[i] = Alternative(slots[i])
+	var found []Slot
+	for _, reach := range append(slices.Clone(alternativesWithin), last.Sub(now)) {
+		q := occupancy{from: at.Add(-reach), to: at.Add(reach).Add(time.Nanosecond), patient: w.patientID, except: w.except}
+		if q.from.Before(now) {
+			q.from = now
+		}
+		queries, err := s.occupied(ctx, s.pool, rules, q)
+		if err != nil {
+			return []Alternative{}
+		}
+		found = found[:0]
+		for id, r := range rules {
+			found = append(found, nearest(schedule.Slots(r, queries[id]), at, *w.startsAt)...)
+		}
+		if found = nearest(found, at, *w.startsAt); len(found) == maxAlternatives {
+			break
+		}
 	}
-	return out, nil
+	out := make([]Alternative, len(found))
+	for i, f := range found {
+		out[i] = Alternative(f)
+	}
+	return out
+}
+
+// notice is the shortest of several doctors.
+func notice(rules map[int64]schedule.Rules) time.Duration {
+	least := time.Duration(-1)
+	for _, r := range rules {
+		if least < 0 || r.Notice < least {
+			least = r.Notice
+		}
+	}
+	return max(least, 0)
+}
+
+// nearest gives a few of the slots: those that start nearest to at, each start once, but for the one that was refused.
+func nearest[S Slot | schedule.Slot](slots []S, at, refused time.Time) []Slot {
+	sorted := make([]Slot, 0, len(slots))
+	for _, s := range slots {
+		if one := Slot(s); !one.StartsAt.Equal(refused) {
+			sorted = append(sorted, one)
+		}
+	}
+	slices.SortFunc(sorted, func(a, b Slot) int {
+		return cmp.Or(cmp.Compare(a.StartsAt.Sub(at).Abs(), b.StartsAt.Sub(at).Abs()), a.StartsAt.Compare(b.StartsAt), a.EndsAt.Compare(b.EndsAt))
+	})
+	sorted = slices.CompactFunc(sorted, func(a, b Slot) bool { return a.StartsAt.Equal(b.StartsAt) })
+	return sorted[:min(len(sorted), maxAlternatives)]
 }

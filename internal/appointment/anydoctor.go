@@ -36,7 +36,9 @@ func (s *Service) withAny(ctx context.Context, specialization string, patientID 
 			if err != nil {
 				return err
 			}
-			if err := s.lockActive(ctx, tx, best); err != nil {
+			if err := s.lockActive(ctx, tx, best); errs.KindOf(err) == errs.NotFound {
+				return errChooseAgain // he has just left
+			} else if err != nil {
 				return err
 			}
 			again, err := s.leastBusy(ctx, tx, specialization, patientID, startsAt)
@@ -65,7 +67,7 @@ func (s *Service) leastBusy(ctx context.Context, tx *postgres.Tx, specialization
 		return Person{}, err
 	}
 	queries, err := s.occupied(ctx, tx, rules, occupancy{
-		from: startsAt, to: startsAt.Add(time.Nanosecond), patient: patientID, wholeDays: true,
+		from: startsAt, to: startsAt.Add(time.Nanosecond), patient: patientID, wanted: &startsAt, wholeDays: true,
 	})
 	if err != nil {
 		return Person{}, err
@@ -84,6 +86,9 @@ func (s *Service) leastBusy(ctx context.Context, tx *postgres.Tx, specialization
 		}
 		if d.ID == patientID || len(schedule.Slots(r, q)) == 0 {
 			broken = errTaken
+			if busyIn(q.Busy, startsAt, startsAt.Add(slotLength(r))) {
+				broken = errBusy
+			}
 			continue
 		}
 		c := candidate{Doctor: d}
@@ -99,6 +104,11 @@ func (s *Service) leastBusy(ctx context.Context, tx *postgres.Tx, specialization
 	}
 	best := slices.MinFunc(free, func(a, b candidate) int { return cmp.Or(cmp.Compare(a.that, b.that), cmp.Compare(a.ID, b.ID)) })
 	return Person{ID: best.ID, UserID: best.UserID, Name: best.Name, Specialization: best.Specialization}, nil
+}
+
+// busyIn tells whether any of the ranges overlaps a time.
+func busyIn(busy []schedule.Range, from, to time.Time) bool {
+	return slices.ContainsFunc(busy, func(b schedule.Range) bool { return b.From.Before(to) && from.Before(b.To) })
 }
 
 // specialists gives the active doctors of a specialization, whatever its case, with their rules.
@@ -192,35 +202,13 @@ func (s *Service) wordedAny(ctx context.Context, err error, specialization strin
 	}
 	err = s.worded(ctx, err, wish{})
 	var refusal *errs.Error
-	if !errors.As(err, &refusal) || refusal.Code != "patient_busy" && !isSlot(refusal) {
+	if !errors.As(err, &refusal) || !aboutTime(refusal) {
 		return err
 	}
-	return refusal.With("alternatives", s.alternativesOfAny(ctx, specialization, patientID, startsAt))
-}
-
-// alternativesOfAny gives the next free slots of the specialization from the wanted time on; none where that fails, as in
-// worded.
-func (s *Service) alternativesOfAny(ctx context.Context, specialization string, patientID int64, startsAt time.Time) []Alternative {
-	if now := s.now(); startsAt.Before(now) {
-		startsAt = now
+	_, rules, failed := s.specialists(ctx, s.pool, specialization)
+	alternatives := []Alternative{}
+	if failed == nil {
+		alternatives = s.alternatives(ctx, rules, wish{patientID: patientID, startsAt: &startsAt})
 	}
-	doctors, rules, err := s.specialists(ctx, s.pool, specialization)
-	if err != nil {
-		return []Alternative{}
-	}
-	found, err := s.search(ctx, doctors, rules, occupancy{
-		from: startsAt, to: startsAt.Add(alternativesWithin), patient: patientID,
-	}, maxAlternatives*len(doctors))
-	if err != nil {
-		return []Alternative{}
-	}
-	out := []Alternative{}
-	for _, f := range found {
-		if n := len(out); n == maxAlternatives {
-			break
-		} else if n == 0 || !out[n-1].StartsAt.Equal(f.StartsAt) {
-			out = append(out, Alternative(f.Slot))
-		}
-	}
-	return out
+	return refusal.With("alternatives", alternatives)
 }

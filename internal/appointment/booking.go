@@ -138,7 +138,7 @@ func (s *Service) book(ctx context.Context, tx *postgres.Tx, a Appointment, b Bo
 	if a, err = insertNew(ctx, tx, a); err != nil {
 		return a, err
 	}
-	if err := settleClaim(ctx, tx, rules, a); err != nil {
+	if err := settleClaim(ctx, tx, rules, Appointment{}, a); err != nil {
 		return a, err
 	}
 	return a, s.tell(ctx, tx, a, Appointment{}, c, rules.Location)
@@ -163,7 +163,7 @@ func (s *Service) place(ctx context.Context, tx *postgres.Tx, rules schedule.Rul
 		return a, errPast
 	}
 	a.StartsAt, a.EndsAt = &slot.StartsAt, &slot.EndsAt
-	return a, s.makeRoom(ctx, tx, a.Doctor.ID, a.Patient.ID, slot, true)
+	return a, s.makeRoom(ctx, tx, rules, a.Patient.ID, slot, true)
 }
 
 // insertNew stores a new request under a fresh public id.

@@ -1,7 +1,10 @@
 package appointment
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"housecall/internal/audit"
@@ -32,8 +35,23 @@ type successor struct {
 	rules schedule.Rules
 }
 
+// changeAttempts bounds how often a change begins anew because the appointment was handed over meanwhile.
+const changeAttempts = 3
+
+// errHandedOver is the end of a transaction that holds the row of the wrong doctor.
+var errHandedOver = fmt.Errorf("the appointment was handed over meanwhile: %w", errs.ErrStale)
+
 // change makes the move in a transaction of its own, with the appointment's row held.
-func (s *Service) change(ctx context.Context, publicID string, c change) (Appointment, error) {
+func (s *Service) change(ctx context.Context, publicID string, c change) (a Appointment, err error) {
+	for range changeAttempts {
+		if a, err = s.tryChange(ctx, publicID, c); !errors.Is(err, errHandedOver) {
+			break
+		}
+	}
+	return a, err
+}
+
+func (s *Service) tryChange(ctx context.Context, publicID string, c change) (Appointment, error) {
 	var a Appointment
 	err := s.pool.InTx(ctx, func(tx *postgres.Tx) error {
 		var err error
@@ -48,27 +66,31 @@ func (s *Service) change(ctx context.Context, publicID string, c change) (Appoin
 		if err != nil {
 			return err
 		}
+		if made.move == moveHandOver { // read with his row held, as all rules by which time is claimed
+			if made.successor.rules, err = s.rules(ctx, tx, made.successor.ID); err != nil {
+				return err
+			}
+		}
 		a, err = s.apply(ctx, tx, rules, a, made)
 		return err
 	})
 	if err != nil {
 		return Appointment{}, s.worded(ctx, err, wish{
-			doctorID: a.Doctor.ID, patientID: a.Patient.ID, except: a.ID, startsAt: first(c.startsAt, a.StartsAt),
+			doctorID: cmp.Or(c.successor.ID, a.Doctor.ID), patientID: a.Patient.ID, except: a.ID, startsAt: first(c.startsAt, a.StartsAt),
 		})
 	}
 	return s.named(ctx, a)
 }
 
-// claims tells whether a move may take another time, or the time of another doctor.
-func (m move) claims() bool {
-	return m == moveConfirm || m == moveReschedule || m == moveAskAnew || m == moveHandOver
-}
+// takesTurns tells whether a move may take time, or sets some free that is offered to others. Those that look back do
+// neither.
+func (m move) takesTurns() bool { return m != moveComplete && m != moveNoShow }
 
-// keep reads an appointment and keeps its row for a change. One that may claim time takes the doctors' rows before it,
+// keep reads an appointment and keeps its row for a change. One that takes turns takes the doctors' rows before it,
 // in the order of their keys and as a booking does: it must not meet a booking half way, nor a doctor who is just being
 // released.
 func (s *Service) keep(ctx context.Context, tx *postgres.Tx, publicID string, c change) (Appointment, error) {
-	if !c.move.claims() {
+	if !c.move.takesTurns() {
 		return locked(ctx, tx, publicID)
 	}
 	seen, err := byPublicID(ctx, tx, publicID)
@@ -80,7 +102,7 @@ func (s *Service) keep(ctx context.Context, tx *postgres.Tx, publicID string, c 
 	}
 	a, err := locked(ctx, tx, publicID)
 	if err == nil && a.Doctor.ID != seen.Doctor.ID {
-		err = errs.ErrStale // handed over while we waited: the wrong doctor's row is held
+		err = errHandedOver
 	}
 	return a, err
 }
@@ -167,7 +189,7 @@ func (s *Service) apply(ctx context.Context, tx *postgres.Tx, rules schedule.Rul
 	if c.move == moveHandOver {
 		mine = c.successor.rules
 	}
-	if err := settleClaim(ctx, tx, mine, a); err != nil {
+	if err := settleClaim(ctx, tx, mine, read, a); err != nil {
 		return read, err
 	}
 	if err := s.offerFreed(ctx, tx, rules, read, a); err != nil {
@@ -202,6 +224,14 @@ func (s *Service) shape(ctx context.Context, tx *postgres.Tx, rules schedule.Rul
 
 // active refuses to confirm with a doctor who is one no more, or for a patient who can no longer sign in.
 func (s *Service) active(ctx context.Context, tx *postgres.Tx, a Appointment) error {
+	if err := s.activeDoctor(ctx, tx, a); err != nil {
+		return err
+	}
+	return s.activePatient(ctx, tx, a.Patient.ID)
+}
+
+// activeDoctor is the 409 doctor_unavailable for a doctor who is one no more.
+func (s *Service) activeDoctor(ctx context.Context, tx *postgres.Tx, a Appointment) error {
 	found, err := s.doctors.ByIDs(ctx, tx, a.Doctor.ID)
 	if err != nil {
 		return err
@@ -209,7 +239,7 @@ func (s *Service) active(ctx context.Context, tx *postgres.Tx, a Appointment) er
 	if !found[a.Doctor.ID].Active {
 		return errs.New(errs.Conflict, "doctor_unavailable", "This doctor takes no appointments any more. Reject the request.")
 	}
-	return s.activePatient(ctx, tx, a.Patient.ID)
+	return nil
 }
 
 // activePatient is the 409 patient_unavailable for a patient whose account is disabled.
@@ -224,13 +254,21 @@ func (s *Service) activePatient(ctx context.Context, tx *postgres.Tx, patientID 
 	return nil
 }
 
-// settleClaim makes the claim agree with the appointment: a live one holds its time, with the buffers of its doctor's
-// rules, any other none.
-func settleClaim(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, a Appointment) error {
+// settleClaim makes the claim agree with the appointment: a live one holds its time, with the buffers that its doctor's
+// rules had when it was taken, any other none.
+func settleClaim(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, read, a Appointment) error {
 	if a.Status.Live() && a.StartsAt != nil {
+		if read.takes(a) {
+			return nil
+		}
 		return claim(ctx, tx, a, rules.Blocks(schedule.Slot{StartsAt: *a.StartsAt, EndsAt: *a.EndsAt}))
 	}
 	return unclaim(ctx, tx, a.ID)
+}
+
+// takes tells whether an appointment holds the very time that b is to have.
+func (a Appointment) takes(b Appointment) bool {
+	return a.Status.Live() && a.StartsAt != nil && a.Doctor.ID == b.Doctor.ID && a.StartsAt.Equal(*b.StartsAt) && a.EndsAt.Equal(*b.EndsAt)
 }
 
 // tell writes the move into the history and the audit trail, gives notice of it and, last (see Conversations), puts it into
@@ -239,16 +277,21 @@ func (s *Service) tell(ctx context.Context, tx *postgres.Tx, a, read Appointment
 	if err := record(ctx, tx, a, read.Status, c); err != nil {
 		return err
 	}
+	n := Notice{Appointment: a, Action: string(c.move), Before: read.Status, By: c.actor.ID}
+	detail := map[string]any{"from": read.Status, "to": a.Status, "version": a.Version}
+	if c.move == moveHandOver { // the row keeps only who has it now
+		n.FormerDoctor = read.Doctor.ID
+		former, err := s.doctors.ByIDs(ctx, tx, read.Doctor.ID)
+		if err != nil {
+			return err
+		}
+		detail["doctor"], detail["formerDoctor"] = a.Doctor.UserID, former[read.Doctor.ID].UserID
+	}
 	err := audit.Record(ctx, tx, audit.Event{
-		Actor: c.actor, Action: "appointment." + string(c.move), Subject: a.PublicID, PatientID: a.Patient.ID,
-		Detail: map[string]any{"from": read.Status, "to": a.Status, "version": a.Version},
+		Actor: c.actor, Action: "appointment." + string(c.move), Subject: a.PublicID, PatientID: a.Patient.ID, Detail: detail,
 	})
 	if err != nil {
 		return err
-	}
-	n := Notice{Appointment: a, Action: string(c.move), Before: read.Status, By: c.actor.ID}
-	if c.move == moveHandOver {
-		n.FormerDoctor = read.Doctor.ID
 	}
 	if s.notices != nil {
 		if err := s.notices.Moved(ctx, tx, n); err != nil {

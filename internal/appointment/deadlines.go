@@ -82,13 +82,32 @@ func (s *Service) meetOne(ctx context.Context, d deadline, id int64) (made bool,
 	return made, err
 }
 
-// endHolds removes expired holds.
+// endHolds removes expired holds, those of each doctor apart.
 func (s *Service) endHolds(ctx context.Context) (done int, err error) {
+	doctors, err := doctorsWithExpired(ctx, s.pool, s.now())
+	if err != nil {
+		return 0, err
+	}
+	var failures []error
+	for _, id := range doctors {
+		n, err := s.endHoldsWith(ctx, id)
+		done += n
+		failures = append(failures, err)
+	}
+	return done, errors.Join(failures...)
+}
+
+// endHoldsWith removes the expired holds of a doctor's time with his row held: what is offered to the next is judged by
+// his rules, in one line with the bookings.
+func (s *Service) endHoldsWith(ctx context.Context, doctorID int64) (done int, err error) {
 	for {
 		var ended []holdRow
 		err := s.pool.InTx(ctx, func(tx *postgres.Tx) error {
-			var err error
-			if ended, err = dropExpired(ctx, tx, 0, 0, s.now(), sweepBatch); err != nil {
+			err := s.doctors.Lock(ctx, tx, doctorID)
+			if err != nil {
+				return err
+			}
+			if ended, err = dropExpired(ctx, tx, doctorID, s.now(), sweepBatch); err != nil {
 				return err
 			}
 			return s.passOn(ctx, tx, ended...)

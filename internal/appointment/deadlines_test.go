@@ -111,11 +111,17 @@ func TestService_Counts(t *testing.T) {
 		w.patient: {appointment.Pending: 1}, w.other: {appointment.Booked: 1}, w.stranger: {},
 		w.doctor: {appointment.Pending: 1, appointment.Booked: 1}, w.admin: {appointment.Pending: 1, appointment.Booked: 1},
 	} {
-		got, err := w.svc.Counts(ctx, actor)
+		got, err := w.svc.Counts(ctx, actor, "")
 		require.NoError(t, err)
 		require.Equal(t, want, got)
 	}
-	_, err := w.svc.ByKey(ctx, w.other, a.ID)
+	got, err := w.svc.Counts(ctx, w.other, w.doctor.UserID)
+	require.NoError(t, err)
+	require.Equal(t, map[appointment.Status]int{appointment.Booked: 1}, got)
+	got, err = w.svc.Counts(ctx, w.admin, "DOC0000000000")
+	require.NoError(t, err)
+	require.Empty(t, got)
+	_, err = w.svc.ByKey(ctx, w.other, a.ID)
 	require.NoError(t, err)
 	for _, actor := range []auth.Actor{w.patient, w.stranger} {
 		_, err = w.svc.ByKey(ctx, actor, a.ID)

@@ -72,7 +72,7 @@ func (s *Service) hold(ctx context.Context, tx *postgres.Tx, patientID int64, d 
 	if kept, err := s.heldAlready(ctx, tx, patientID, d, slot); err != nil || kept.ID != "" {
 		return kept, err
 	}
-	if err := s.makeRoom(ctx, tx, d.ID, patientID, slot, false); err != nil {
+	if err := s.makeRoom(ctx, tx, rules, patientID, slot, false); err != nil {
 		return Hold{}, err
 	}
 	if err := s.limitHolds(ctx, tx, patientID); err != nil {
@@ -85,7 +85,7 @@ func (s *Service) hold(ctx context.Context, tx *postgres.Tx, patientID int64, d 
 		return Hold{}, err
 	}
 	if !ok {
-		return Hold{}, errTaken
+		return Hold{}, s.whoseTime(ctx, tx, patientID, slot)
 	}
 	return row.hold(d), nil
 }
@@ -118,6 +118,18 @@ func (s *Service) limitHolds(ctx context.Context, tx *postgres.Tx, patientID int
 			" times kept already. Book or give back one of them.").With("limit", s.cfg.MaxHolds)
 	}
 	return nil
+}
+
+// whoseTime says whether somebody else has a time, or the patient something else to do then.
+func (s *Service) whoseTime(ctx context.Context, tx *postgres.Tx, patientID int64, slot schedule.Slot) error {
+	busy, err := busyOf(ctx, tx, occupancy{patient: patientID, from: slot.StartsAt, to: slot.EndsAt, now: s.now()})
+	switch {
+	case err != nil:
+		return err
+	case len(busy) > 0:
+		return errBusy
+	}
+	return errTaken
 }
 
 // errTaken is what a time that something else has comes to.
@@ -156,7 +168,11 @@ func (s *Service) Holds(ctx context.Context, actor auth.Actor) ([]Hold, error) {
 // has expired.
 func (s *Service) Unhold(ctx context.Context, actor auth.Actor, holdID string) error {
 	return s.pool.InTx(ctx, func(tx *postgres.Tx) error {
-		if _, err := holdOf(ctx, tx, actor.ID, holdID, s.now()); err != nil {
+		h, err := holdOf(ctx, tx, actor.ID, holdID, s.now())
+		if err != nil {
+			return err
+		}
+		if err := s.doctors.Lock(ctx, tx, h.DoctorID); err != nil {
 			return err
 		}
 		dropped, err := dropHold(ctx, tx, holdID)
@@ -171,24 +187,29 @@ func (s *Service) Unhold(ctx context.Context, actor auth.Actor, holdID string) e
 }
 
 // makeRoom removes what must not keep a patient from a time of a doctor: expired holds of either, and his own holds
-// that overlap it. Where he books it, an offer of this doctor for it has been accepted. The other offers go to the next.
-func (s *Service) makeRoom(ctx context.Context, tx *postgres.Tx, doctorID, patientID int64, slot schedule.Slot, books bool) error {
-	expired, err := dropExpired(ctx, tx, doctorID, patientID, s.now(), sweepBatch)
+// that overlap it. What expired was offered goes to the next who waits, before anybody else: if there is one, the time
+// is taken. Where the patient books it, an offer of this doctor for it has been accepted. His other offers go to the
+// next.
+func (s *Service) makeRoom(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, patientID int64, slot schedule.Slot, books bool) error {
+	expired, err := dropExpiredIn(ctx, tx, rules.DoctorID, patientID, rules.Blocks(slot), slot, s.now())
 	if err != nil {
+		return err
+	}
+	if err := s.passOn(ctx, tx, expired...); err != nil {
 		return err
 	}
 	own, err := dropOverlapping(ctx, tx, patientID, slot.StartsAt, slot.EndsAt)
 	if err != nil {
 		return err
 	}
-	for _, h := range append(expired, own...) {
-		here := h.DoctorID == doctorID && h.StartsAt.Before(slot.EndsAt) && slot.StartsAt.Before(h.EndsAt)
+	for _, h := range append(own, expired...) {
+		here := h.DoctorID == rules.DoctorID && h.StartsAt.Before(slot.EndsAt) && slot.StartsAt.Before(h.EndsAt)
 		switch {
-		case h.WaitlistID == nil:
-		case !here:
-			err = s.passOn(ctx, tx, h)
-		case books && h.PatientID == patientID:
+		case h.WaitlistID == nil || h.PatientID != patientID:
+		case here && books:
 			err = endWaitingByID(ctx, tx, *h.WaitlistID, "booked")
+		case !here && h.ExpiresAt.After(s.now()):
+			err = s.passOn(ctx, tx, h)
 		}
 		if err != nil {
 			return err

@@ -178,7 +178,7 @@ func TestService_Book_anyDoctor(t *testing.T) {
 	var e *errs.Error
 	require.ErrorAs(t, err, &e)
 	require.Equal(t, "slot_taken", e.Code)
-	require.Equal(t, appointment.Alternative{StartsAt: at(12, 30), EndsAt: at(13, 0)}, inUTC(e.Extra["alternatives"].([]appointment.Alternative)[0]))
+	require.Equal(t, appointment.Alternative{StartsAt: at(11, 30), EndsAt: at(12, 0)}, inUTC(e.Extra["alternatives"].([]appointment.Alternative)[0]))
 	_, err = w.bookAny(crowd[0], at(12, 10))
 	require.Equal(t, "slot_off_grid", errs.CodeOf(err))
 	_, err = w.svc.Book(ctx, crowd[0], appointment.Booking{Specialization: "Alchemy", StartsAt: ptr(at(12, 0)), Reason: "Cough"})

@@ -188,6 +188,8 @@ func TestService_HandOver(t *testing.T) {
 	_, err = w.svc.Find(ctx, w.stranger, a.PublicID)
 	require.NoError(t, err)
 	require.Equal(t, 1, w.count(`select count(*) from slot_claims where doctor_id = $1`, w.stranger.ID))
+	require.Equal(t, 1, w.count(`select count(*) from audit_events where action = 'appointment.hand_over' and subject = $1
+		and detail->>'formerDoctor' = $2 and detail->>'doctor' = $3`, a.PublicID, w.doctor.UserID, w.stranger.UserID))
 	w.book(w.other, ptr(at(10, 30))) // the first doctor's time is free
 	w.now = at(11, 0)
 	_, err = w.svc.HandOver(ctx, w.admin, a.PublicID, w.doctor.UserID, 0)

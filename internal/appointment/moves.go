@@ -64,9 +64,9 @@ func (s *Service) at(ctx context.Context, tx *postgres.Tx, rules schedule.Rules,
 	case from.Before(s.now().Truncate(time.Minute)): // to the minute, as people give times: "now" is not yet past
 		return a, errPast
 	}
-	to := from.Add(time.Duration(rules.SlotMinutes) * time.Minute)
+	to := from.Add(slotLength(rules))
 	a.StartsAt, a.EndsAt = &from, &to
-	return a, s.makeRoom(ctx, tx, a.Doctor.ID, a.Patient.ID, schedule.Slot{StartsAt: from, EndsAt: to}, true)
+	return a, s.makeRoom(ctx, tx, rules, a.Patient.ID, schedule.Slot{StartsAt: from, EndsAt: to}, true)
 }
 
 // moved gives the time to which an appointment is rescheduled.
@@ -85,7 +85,7 @@ func (s *Service) moved(ctx context.Context, tx *postgres.Tx, rules schedule.Rul
 		return a, err
 	}
 	a.StartsAt, a.EndsAt = &slot.StartsAt, &slot.EndsAt
-	return a, s.makeRoom(ctx, tx, a.Doctor.ID, a.Patient.ID, slot, true)
+	return a, s.makeRoom(ctx, tx, rules, a.Patient.ID, slot, true)
 }
 
 // Completion is what the doctor writes after an appointment. Summary is clinical: only the two participants read it.
@@ -150,13 +150,9 @@ func (s *Service) HandOver(ctx context.Context, actor auth.Actor, publicID, doct
 	} else if err != nil {
 		return Appointment{}, err
 	}
-	rules, err := s.rules(ctx, s.pool, d.ID)
-	if err != nil {
-		return Appointment{}, err
-	}
 	return s.change(ctx, publicID, change{
 		move: moveHandOver, actor: actor, version: version,
-		successor: successor{Person: Person{ID: d.ID, UserID: d.UserID, Name: d.Name, Specialization: d.Specialization}, rules: rules},
+		successor: successor{Person: Person{ID: d.ID, UserID: d.UserID, Name: d.Name, Specialization: d.Specialization}},
 	})
 }
 
@@ -170,11 +166,11 @@ func (s *Service) handedOver(ctx context.Context, tx *postgres.Tx, a Appointment
 		return a, errs.New(errs.Conflict, "already_over", "The appointment is over, so it cannot be handed over.")
 	}
 	a.Doctor = c.successor.Person
-	if err := s.active(ctx, tx, a); err != nil {
+	if err := s.activeDoctor(ctx, tx, a); err != nil { // a patient who is disabled must not keep a doctor from leaving
 		return a, err
 	}
 	if a.StartsAt == nil {
 		return a, nil
 	}
-	return a, s.makeRoom(ctx, tx, a.Doctor.ID, a.Patient.ID, schedule.Slot{StartsAt: *a.StartsAt, EndsAt: *a.EndsAt}, false)
+	return a, s.makeRoom(ctx, tx, c.successor.rules, a.Patient.ID, schedule.Slot{StartsAt: *a.StartsAt, EndsAt: *a.EndsAt}, false)
 }

@@ -13,7 +13,7 @@ import (
 // Release settles the live appointments of a doctor who is about to be one no more, in account's transaction: those that
 // are not over are cancelled if cancelAppointments, or go to the doctor with the public id handOverTo, at their times (409
 // slot_taken where he is not free); with neither it is the 409 future_appointments with their count. The conversations
-// say so; those of appointments that are over are closed.
+// say so; those of appointments that are over are closed. Nobody waits for him any more or holds a time of his.
 func (s *Service) Release(ctx context.Context, tx *postgres.Tx, doctorID int64, by auth.Actor, cancelAppointments bool, handOverTo string) error {
 	next, err := s.heir(ctx, tx, doctorID, handOverTo)
 	if err != nil {
@@ -39,10 +39,21 @@ func (s *Service) Release(ctx context.Context, tx *postgres.Tx, doctorID int64, 
 		return errs.New(errs.Conflict, "future_appointments",
 			"The doctor has appointments ahead. Say that they are to be cancelled or who takes over, or settle them first.").With("count", ahead)
 	}
+	if next.ID != 0 {
+		if next.rules, err = s.rules(ctx, tx, next.ID); err != nil {
+			return err
+		}
+	}
+	if err := endWaitingFor(ctx, tx, doctorID); err != nil {
+		return err
+	}
+	if err := dropHoldsWith(ctx, tx, doctorID); err != nil {
+		return err
+	}
 	return s.settle(ctx, tx, doctorID, by, next, left)
 }
 
-// heir is the doctor who takes over, none for "".
+// heir is the doctor who takes over, none for ""; his rules are read once his row is held.
 func (s *Service) heir(ctx context.Context, tx *postgres.Tx, doctorID int64, publicID string) (successor, error) {
 	if publicID == "" {
 		return successor{}, nil
@@ -54,8 +65,7 @@ func (s *Service) heir(ctx context.Context, tx *postgres.Tx, doctorID int64, pub
 	case err != nil:
 		return successor{}, err
 	}
-	rules, err := s.rules(ctx, tx, d.ID)
-	return successor{Person{ID: d.ID, UserID: d.UserID, Name: d.Name, Specialization: d.Specialization}, rules}, err
+	return successor{Person: Person{ID: d.ID, UserID: d.UserID, Name: d.Name, Specialization: d.Specialization}}, nil
 }
 
 // lockAll takes the rows of doctors in the order of their keys, in which everybody takes several; 0 is nobody.

@@ -89,9 +89,10 @@ func (s *Service) ByKey(ctx context.Context, actor auth.Actor, id int64) (Appoin
 	return s.named(ctx, a)
 }
 
-// Counts tells how many appointments of each status the actor may see (see List).
-func (s *Service) Counts(ctx context.Context, actor auth.Actor) (map[Status]int, error) {
-	var q query
+// Counts tells how many appointments of each status the actor may see (see List): all of them, or those with a doctor (a
+// public id, "" for any). One who is a doctor may see some in which he is the patient.
+func (s *Service) Counts(ctx context.Context, actor auth.Actor, doctor string) (map[Status]int, error) {
+	q := query{Filter: Filter{Doctor: doctor}}
 	if actor.Role != auth.Admin {
 		q.participant, q.asDoctor = actor.ID, actor.Role == auth.Doctor
 	}

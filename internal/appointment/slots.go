@@ -44,10 +44,21 @@ func bounded(window Window, zone *time.Location, now time.Time) (from, to time.T
 	if !from.Before(to) {
 		return from, to, errs.InvalidField("query.to", "must be later than from, which is now unless given")
 	}
-	if to.After(from.In(zone).AddDate(0, 0, maxSlotDays)) {
+	last := from.In(zone).AddDate(0, 0, maxSlotDays)
+	// Of a midnight that the clocks skip, AddDate may give the hour before; as many dates end after it.
+	if end := schedule.DayStart(dateIn(from, zone).AddDate(0, 0, maxSlotDays), zone); end.After(last) {
+		last = end
+	}
+	if to.After(last) {
 		return from, to, errs.InvalidField("query.to", "must be at most 31 days after from")
 	}
 	return from, to, nil
+}
+
+// dateIn gives the calendar date of an instant in a zone, as a midnight in UTC.
+func dateIn(at time.Time, zone *time.Location) time.Time {
+	y, m, d := at.In(zone).Date()
+	return time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
 }
 
 // free computes the slots of one doctor in [from, to) that he has free, and the patient of q too if it names one.
@@ -64,12 +75,14 @@ func (s *Service) free(ctx context.Context, r schedule.Rules, q occupancy) ([]Sl
 	return out, nil
 }
 
-// occupancy asks what is taken between from and to: of the doctors, and of a patient (0: of nobody). The patient's own
-// holds count for free, and so does the appointment except (0: none). wholeDays asks for all that starts on the days of
-// the window, as limits by the day need it. occupied fills in doctors and now.
+// occupancy asks what is taken between from and to: of the doctors, and of a patient (0: of nobody). The appointment
+// except (0: none) counts for free, and the patient's own holds count by the day only: not even so those that a slot
+// from wanted on (nil: none) would take the place of. wholeDays asks for all that starts on the days of the window, as
+// limits by the day need it. occupied fills in doctors and now.
 type occupancy struct {
 	from, to        time.Time
 	patient, except int64
+	wanted          *time.Time
 	wholeDays       bool
 
 	doctors []int64
@@ -117,12 +130,19 @@ func (s *Service) occupied(ctx context.Context, db postgres.DB, rules map[int64]
 	}
 	for _, t := range taken {
 		one := out[t.DoctorID]
-		one.Blocked = append(one.Blocked, schedule.Range{From: t.From, To: t.To})
+		switch {
+		case !t.Own:
+			one.Blocked = append(one.Blocked, schedule.Range{From: t.From, To: t.To})
+		case q.wanted != nil && t.StartsAt.Before(q.wanted.Add(slotLength(rules[t.DoctorID]))) && q.wanted.Before(t.EndsAt):
+			continue
+		}
 		one.Starts = append(one.Starts, t.StartsAt)
 		out[t.DoctorID] = one
 	}
 	return out, nil
 }
+
+func slotLength(r schedule.Rules) time.Duration { return time.Duration(r.SlotMinutes) * time.Minute }
 
 // bookable says which slot of the doctor starts at an instant, or which rule speaks against it; whether it is free the
 // constraints tell. With the doctor's row held nothing of it changes. except is an appointment that moves (0: none).
@@ -137,7 +157,7 @@ func (s *Service) bookable(ctx context.Context, tx *postgres.Tx, r schedule.Rule
 	}
 	day := r.DayRange(r.DateOf(startsAt))
 	queries, err := s.occupied(ctx, tx, map[int64]schedule.Rules{r.DoctorID: r}, occupancy{
-		from: day.From, to: day.To, patient: patientID, except: except,
+		from: day.From, to: day.To, patient: patientID, except: except, wanted: &startsAt,
 	})
 	if err != nil {
 		return slot, err

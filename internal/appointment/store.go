@@ -172,14 +172,16 @@ func list(ctx context.Context, db postgres.DB, q query) ([]Appointment, error) {
 		q.participant, q.Doctor, q.Patient, names(q.Statuses), moment(q.From), moment(q.To), q.before, q.limit, q.asDoctor)
 }
 
-// counts counts what list would give.
+// counts counts what list would give; of the filter it heeds Doctor.
 func counts(ctx context.Context, db postgres.DB, q query) (map[Status]int, error) {
 	type line struct {
 		Status Status
 		N      int
 	}
 	found, err := rows[line](ctx, db, "counts", `select status, count(*) as n from appointments
-		where ($1::bigint = 0 or patient_id = $1 or ($2 and doctor_id = $1)) group by status`, q.participant, q.asDoctor)
+		where ($1::bigint = 0 or patient_id = $1 or ($2 and doctor_id = $1))
+		  and ($3 = '' or doctor_id = (select u.id from users u where u.public_id = $3))
+		group by status`, q.participant, q.asDoctor, q.Doctor)
 	if err != nil {
 		return nil, err
 	}

@@ -36,28 +36,29 @@ func unclaim(ctx context.Context, tx *postgres.Tx, appointmentID int64) error {
 // unexpired is the condition that a claim c counts at the time $1.
 const unexpired = `(c.expires_at is null or c.expires_at > $1)`
 
-// doctorRange is time that is taken from a doctor; StartsAt is when what takes it begins, buffers aside.
+// doctorRange is time that is taken from a doctor; StartsAt and EndsAt are those of what takes it, buffers aside. Own is
+// a hold of the patient who asks.
 type doctorRange struct {
-	DoctorID int64
-	From, To time.Time
-	StartsAt time.Time
+	DoctorID         int64
+	From, To         time.Time
+	StartsAt, EndsAt time.Time
+	Own              bool
 }
 
-// takenOf lists what the doctors' claims block between from and to, but for the holds of one patient (0: nobody's),
-// who may use them, and for one appointment (0: none), which may move.
+// takenOf lists what the doctors' claims block between from and to, but for one appointment (0: none), which may move.
 func takenOf(ctx context.Context, db postgres.DB, q occupancy) ([]doctorRange, error) {
 	return rows[doctorRange](ctx, db, "claimed times", `
-		select d.id as doctor_id, lower(c.blocked) as "from", upper(c.blocked) as "to", lower(c.visible) as starts_at
+		select d.id as doctor_id, lower(c.blocked) as "from", upper(c.blocked) as "to", lower(c.visible) as starts_at,
+		       upper(c.visible) as ends_at, c.own
 		from unnest($2::bigint[]) as d (id)
 		cross join lateral (
-			select c.blocked, c.visible from slot_claims c
+			select c.blocked, c.visible, c.hold_id is not null and c.patient_id = $5 as own from slot_claims c
 			where c.doctor_id = d.id and c.blocked && tstzrange($3, $4) and `+unexpired+`
-			  and not (c.hold_id is not null and c.patient_id = $5)
 			  and (c.appointment_id is null or c.appointment_id <> $6)) c`,
 		q.now, q.doctors, q.from, q.to, q.patient, q.except)
 }
 
-// busyOf lists when a patient has appointments between from and to; with the exceptions of takenOf.
+// busyOf lists when a patient has appointments between from and to, but for one (0: none). His holds do not keep him.
 func busyOf(ctx context.Context, db postgres.DB, q occupancy) ([]schedule.Range, error) {
 	return rows[schedule.Range](ctx, db, "the patient's times", `
 		select lower(c.visible) as "from", upper(c.visible) as "to" from slot_claims c
@@ -69,7 +70,7 @@ func busyOf(ctx context.Context, db postgres.DB, q occupancy) ([]schedule.Range,
 // takenPlace lists when appointments of the doctors that are over began: they hold no time, but count for the day.
 func takenPlace(ctx context.Context, db postgres.DB, q occupancy) ([]doctorRange, error) {
 	return rows[doctorRange](ctx, db, "past appointments", `
-		select doctor_id, starts_at as "from", starts_at as "to", starts_at from appointments
+		select doctor_id, starts_at as "from", starts_at as "to", starts_at, ends_at, false as own from appointments
 		where doctor_id = any($1) and status in ('COMPLETED', 'NO_SHOW') and starts_at >= $2 and starts_at < $3`,
 		q.doctors, q.from, q.to)
 }
@@ -131,15 +132,36 @@ func dropOverlapping(ctx context.Context, tx *postgres.Tx, patientID int64, from
 		patientID, from, to)
 }
 
-// dropExpired ends the expired holds in the way of a doctor (0: any) or a patient, up to limit, and gives them. What
-// another transaction is just removing it passes over.
-func dropExpired(ctx context.Context, tx *postgres.Tx, doctorID, patientID int64, now time.Time, limit int) ([]holdRow, error) {
+// dropExpired ends up to limit expired holds of a doctor, and gives them. What another transaction is just removing it
+// passes over.
+func dropExpired(ctx context.Context, tx *postgres.Tx, doctorID int64, now time.Time, limit int) ([]holdRow, error) {
+	return rows[holdRow](ctx, tx, "expired holds", `delete from slot_claims
+		where id in (
+			select id from slot_claims where expires_at <= $2 and doctor_id = $1
+			order by expires_at limit $3 for update skip locked)
+		returning `+holdColumns, doctorID, now, limit)
+}
+
+// dropExpiredIn ends the expired holds that keep a patient from a slot of a doctor, and gives them: those that touch what
+// the slot blocks, and the patient's that overlap it. It passes over what dropExpired does; a claim then waits for it.
+func dropExpiredIn(ctx context.Context, tx *postgres.Tx, doctorID, patientID int64, blocked schedule.Range, slot schedule.Slot, now time.Time) ([]holdRow, error) {
 	return rows[holdRow](ctx, tx, "expired holds", `delete from slot_claims
 		where id in (
 			select id from slot_claims
-			where expires_at <= $3 and ($1::bigint = 0 or doctor_id = $1 or patient_id = $2)
-			order by expires_at limit $4 for update skip locked)
-		returning `+holdColumns, doctorID, patientID, now, limit)
+			where expires_at <= $7 and (doctor_id = $1 and blocked && tstzrange($3, $4) or patient_id = $2 and visible && tstzrange($5, $6))
+			order by id for update skip locked)
+		returning `+holdColumns, doctorID, patientID, blocked.From, blocked.To, slot.StartsAt, slot.EndsAt, now)
+}
+
+// doctorsWithExpired lists whose holds have expired.
+func doctorsWithExpired(ctx context.Context, db postgres.DB, now time.Time) ([]int64, error) {
+	return ids(ctx, db, "expired holds", `select distinct doctor_id from slot_claims where expires_at <= $1 order by 1`, now)
+}
+
+// dropHoldsWith ends all holds of a doctor's time.
+func dropHoldsWith(ctx context.Context, tx *postgres.Tx, doctorID int64) error {
+	_, err := exec(ctx, tx, "end holds", `delete from slot_claims where doctor_id = $1 and hold_id is not null`, doctorID)
+	return err
 }
 
 // newHold keeps a time for a patient; waitlistID is 0 unless it is an offer. ok is false where something else has the

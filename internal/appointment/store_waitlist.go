@@ -86,6 +86,13 @@ func endWaitingBefore(ctx context.Context, tx *postgres.Tx, date time.Time, limi
 		date, tx.Now(), limit)
 }
 
+// endWaitingFor ends all waiting for a doctor.
+func endWaitingFor(ctx context.Context, tx *postgres.Tx, doctorID int64) error {
+	_, err := exec(ctx, tx, "end waiting", `update waitlist set ended_at = $2, end_reason = 'over' where doctor_id = $1 and ended_at is null`,
+		doctorID, tx.Now())
+	return err
+}
+
 // nextWaiting gives the first entry after one whose patient could take a time, if there is any: he waits for that date, can
 // sign in, has no other offer open and nothing else to do then. It holds it, and passes over those that another
 // transaction holds to offer them something else.
@@ -96,9 +103,17 @@ func nextWaiting(ctx context.Context, tx *postgres.Tx, v vacancy, date, now time
 		  and w.patient_id <> $4
 		  and exists (select from users u where u.id = w.patient_id and u.disabled_at is null)
 		  and not exists (select from slot_claims c where c.waitlist_id = w.id and c.expires_at > $5)
-		  and not exists (select from slot_claims c where c.patient_id = w.patient_id and c.visible && tstzrange($6, $7))
+		  and not exists (select from slot_claims c where c.patient_id = w.patient_id and c.visible && tstzrange($6, $7)
+		      and (c.expires_at is null or c.expires_at > $5))
 		order by w.id limit 1 for update of w skip locked`,
 		v.doctorID, v.after, date, v.notFor, now, v.startsAt, v.endsAt)
+}
+
+// hasOffer tells whether something is offered to an entry that the transaction holds. nextWaiting cannot know: its
+// statement may have begun before the transaction ended that held the entry until then.
+func hasOffer(ctx context.Context, tx *postgres.Tx, id int64, now time.Time) (bool, error) {
+	open, err := ids(ctx, tx, "offers", `select id from slot_claims where waitlist_id = $1 and expires_at > $2`, id, now)
+	return len(open) > 0, err
 }
 
 type waitingEntry struct {

@@ -58,6 +58,9 @@ func (s *Service) Wait(ctx context.Context, actor auth.Actor, doctorID string, f
 	}
 	var found []waitingRow
 	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
+		if err := s.lockActive(ctx, tx, Person{ID: d.ID, UserID: d.UserID}); err != nil {
+			return err // he is leaving, which ends all waiting for him
+		}
 		if err := s.activePatient(ctx, tx, actor.ID); err != nil {
 			return err
 		}
@@ -166,6 +169,9 @@ func (s *Service) Leave(ctx context.Context, actor auth.Actor, doctorID, id stri
 		return err
 	}
 	return s.pool.InTx(ctx, func(tx *postgres.Tx) error {
+		if err := s.doctors.Lock(ctx, tx, d.ID); err != nil {
+			return err
+		}
 		ended, err := endWaiting(ctx, tx, d.ID, only, id, "left")
 		if err != nil {
 			return err
@@ -224,7 +230,8 @@ func (s *Service) passOn(ctx context.Context, tx *postgres.Tx, dropped ...holdRo
 }
 
 // offer keeps the time for the first in the queue who can take it, if it is one that can be booked. Without the
-// doctor's row held, it may find that somebody else was faster; then there is nothing to offer.
+// doctor's row held, which is so where what a patient gives up for another doctor's time is passed on, it may find that
+// somebody else was faster; then there is nothing to offer.
 func (s *Service) offer(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, v vacancy) error {
 	expires := s.now().Add(s.cfg.OfferTTL)
 	if !v.startsAt.After(expires) {
@@ -232,28 +239,49 @@ func (s *Service) offer(ctx context.Context, tx *postgres.Tx, rules schedule.Rul
 	}
 	date := rules.DateOf(v.startsAt)
 	slot := schedule.Slot{StartsAt: v.startsAt, EndsAt: v.endsAt}
-	for asked := false; ; asked = true {
+	for asked := false; ; {
 		next, err := nextWaiting(ctx, tx, v, date, s.now())
 		if err != nil || len(next) == 0 {
 			return err
+		}
+		v.after = next[0].ID
+		if open, err := hasOffer(ctx, tx, next[0].ID, s.now()); err != nil {
+			return err
+		} else if open {
+			continue
 		}
 		if !asked {
 			if ok, err := s.offers(ctx, tx, rules, v); err != nil || !ok {
 				return err
 			}
+			asked = true
 		}
-		h, ok, err := newHold(ctx, tx, holdRow{
-			DoctorID: v.doctorID, PatientID: next[0].PatientID, StartsAt: v.startsAt, EndsAt: v.endsAt, ExpiresAt: expires,
-			WaitlistID: &next[0].ID,
-		}, rules.Blocks(slot))
-		if err != nil {
+		if made, err := s.offerTo(ctx, tx, rules, v, next[0], slot, expires); err != nil || made {
 			return err
 		}
-		if ok {
-			return s.tellOffer(ctx, tx, h)
-		}
-		v.after = next[0].ID
 	}
+}
+
+// offerTo keeps the time for one who waits, unless something else is in the way. Expired holds are not: what of them was
+// offered goes on.
+func (s *Service) offerTo(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, v vacancy, to waitingEntry, slot schedule.Slot, expires time.Time) (made bool, err error) {
+	blocked := rules.Blocks(slot)
+	expired, err := dropExpiredIn(ctx, tx, v.doctorID, to.PatientID, blocked, slot, s.now())
+	if err != nil {
+		return false, err
+	}
+	h, made, err := newHold(ctx, tx, holdRow{
+		DoctorID: v.doctorID, PatientID: to.PatientID, StartsAt: v.startsAt, EndsAt: v.endsAt, ExpiresAt: expires, WaitlistID: &to.ID,
+	}, blocked)
+	if err != nil {
+		return false, err
+	}
+	if made {
+		if err := s.tellOffer(ctx, tx, h); err != nil {
+			return false, err
+		}
+	}
+	return made, s.passOn(ctx, tx, expired...)
 }
 
 func (s *Service) tellOffer(ctx context.Context, tx *postgres.Tx, h holdRow) error {

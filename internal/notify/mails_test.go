@@ -100,6 +100,7 @@ func TestMails_others(t *testing.T) {
 		"password_reset": {PasswordReset, letter{Token: "tok-en_1", Expires: until}},
 		"verify_email":   {VerifyEmail, letter{Token: "tok-en_1", Address: "new@private.test", Expires: until}},
 		"email_changed":  {EmailChanged, letter{Address: "old@private.test"}},
+		"email_asked":    {EmailChanged, letter{Address: "pat@private.test"}},
 		"unread_one":     {Unread, letter{Conversations: 1}},
 		"unread_more":    {Unread, letter{Conversations: 3}},
 		"waitlist_offer": {WaitlistOffer, letter{
@@ -116,6 +117,36 @@ func TestMails_others(t *testing.T) {
 		sent := w.out.all()
 		require.Len(t, sent, 1, name)
 		golden(t, name+".txt", wording(sent[0]))
+	}
+}
+
+// Nobody has our mails say to strangers what he calls himself: an address that is not proved yet may be anybody's.
+func TestMails_toStrangers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, winter)
+	s, _ := w.instance(w.out)
+	const name = "Win now at spam.example"
+	for _, c := range []struct {
+		kind     Kind
+		letter   letter
+		verified bool
+		told     bool
+	}{
+		{VerifyEmail, letter{Token: "t", Address: "stranger@private.test"}, true, false},
+		{VerifyEmail, letter{Token: "t", Address: "stranger@private.test"}, false, false},
+		{PasswordReset, letter{Token: "t"}, false, false},
+		{PasswordReset, letter{Token: "t"}, true, true},
+		{EmailChanged, letter{Address: "stranger@private.test"}, false, false},
+		{Invitation, letter{Token: "t"}, false, true}, // the clinic has named him
+	} {
+		w.people[patientID] = Addressee{ID: patientID, Name: name, Email: "stranger@private.test", Verified: c.verified, Active: true}
+		c.letter.Expires = winter.Add(time.Hour)
+		sealed, err := s.seal(c.letter)
+		require.NoError(t, err)
+		require.NoError(t, s.sendUser(t.Context(), userArgs{Notice: c.kind, User: patientID, Ref: "0123456789abcdef", Sealed: sealed}))
+		sent := w.out.all()
+		require.Len(t, sent, 1)
+		require.Equal(t, c.told, strings.Contains(wording(sent[0]), "spam"), "%s, verified %t", c.kind, c.verified)
 	}
 }
 

@@ -25,12 +25,13 @@ var (
 
 // view is what a mail may say. There is no place in it for anything clinical.
 type view struct {
-	Name      string // of who reads it
+	Name      string // of who reads it; "" where it may be a stranger
 	Other     string // the other participant
 	ForDoctor bool
 	Former    bool // for the doctor who handed it over
 	Pending   bool // it waits for the doctor's answer
 	WasBooked bool
+	Asked     bool   // another e-mail address is wanted, and this is still the account's
 	When      string // "" for a request without a time
 	WhenThere string // the same in the doctor's zone, "" where clocks agree
 	Until     string

@@ -185,8 +185,12 @@ func (s *Service) sendUser(ctx context.Context, u userArgs) error {
 	if err != nil || !ok {
 		return err
 	}
+	asked := l.Address == to.Email // by now it may have happened
 	if l.Address != "" {
 		to.Email = l.Address
+	}
+	if u.Notice != Invitation && (u.Notice == VerifyEmail || !to.Verified) {
+		to.Name = "" // whoever made the account chose it, and perhaps an address that is somebody else's
 	}
 	if u.Notice == Unread && s.inbox != nil {
 		if l.Conversations, err = s.inbox.Unread(ctx, u.User); err != nil {
@@ -200,6 +204,7 @@ func (s *Service) sendUser(ctx context.Context, u userArgs) error {
 	if err != nil {
 		return err
 	}
+	v.Asked = asked
 	return s.post(ctx, u.Notice, v, to, mail.Message{ID: s.messageID(string(u.Notice), u.Ref)})
 }
 

@@ -123,7 +123,7 @@ func (s *Service) VerifyEmail(ctx context.Context, tx *postgres.Tx, userID int64
 	return s.write(ctx, tx, VerifyEmail, userID, ref(token), letter{Token: token, Address: address, Expires: expires})
 }
 
-// EmailChanged warns the address that an account had until now.
+// EmailChanged warns the address that an account had until now, or still has while another is only wanted.
 func (s *Service) EmailChanged(ctx context.Context, tx *postgres.Tx, userID int64, oldAddress string) error {
 	at := tx.Now().Format(time.RFC3339Nano)
 	return s.write(ctx, tx, EmailChanged, userID, ref(oldAddress, at), letter{Address: oldAddress})

@@ -64,21 +64,28 @@ func (e Exception) normalizeHours() ([]Clock, error) {
 	if e.Off() {
 		return nil, nil
 	}
+	var bad []errs.Field
 	for i, c := range e.Hours {
 		if i == MaxIntervalsPerDay {
 			return nil, errs.InvalidField("body.intervals", "must be at most 10")
 		}
 		if field, message := c.problem(); field != "" {
-			return nil, badInterval(i, field, message)
+			bad = append(bad, intervalField(i, field, message))
 		}
+	}
+	if len(bad) > 0 {
+		return nil, errs.InvalidFields(bad...)
 	}
 	order := inOrder(e.Hours, func(c Clock) int { return c.From })
 	out := make([]Clock, len(order))
 	for i, from := range order {
 		out[i] = e.Hours[from]
 		if i > 0 && out[i].From < out[i-1].To {
-			return nil, badInterval(from, "from", "overlaps another interval")
+			bad = append(bad, intervalField(from, "from", "overlaps another interval"))
 		}
+	}
+	if len(bad) > 0 {
+		return nil, errs.InvalidFields(bad...)
 	}
 	if n := len(out); e.From.Before(e.To) && out[n-1].To > out[0].From+minutesPerDay {
 		return nil, badInterval(order[n-1], "to", "overlaps an interval of the next day")

@@ -267,3 +267,35 @@ func TestService_RulesOfManyDoctorsInOneStatement(t *testing.T) {
 	}
 	require.Len(t, all[c.doctor].Hours, 14)
 }
+
+// Every interval that is wrong is named, not the first alone.
+func TestService_SetHours_namesEachFault(t *testing.T) {
+	t.Parallel()
+	pool, s := pgtest.New(t), newService(t)
+	id := newDoctor(t, pool, 1)
+	for name, c := range map[string]struct {
+		week  []schedule.Interval
+		paths []string
+	}{
+		"bounds": {
+			[]schedule.Interval{{Weekday: 0, From: -1, To: 60}, iv(1, "10:00", "11:00"), {Weekday: 2, From: 60, To: 60}},
+			[]string{"body.intervals[0].weekday", "body.intervals[0].from", "body.intervals[2].to"},
+		},
+		"overlaps": {
+			[]schedule.Interval{iv(1, "09:00", "12:00"), iv(1, "11:00", "13:00"), iv(3, "09:00", "12:00"), iv(3, "09:30", "12:30")},
+			[]string{"body.intervals[1].from", "body.intervals[3].from"},
+		},
+	} {
+		err := pool.InTx(t.Context(), func(tx *postgres.Tx) error {
+			_, err := s.SetHours(t.Context(), tx, id, 1, c.week)
+			return err
+		})
+		var e *errs.Error
+		require.ErrorAs(t, err, &e, name)
+		var paths []string
+		for _, f := range e.Fields {
+			paths = append(paths, f.Path)
+		}
+		require.Equal(t, c.paths, paths, name)
+	}
+}

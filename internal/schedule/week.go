@@ -8,28 +8,34 @@ import (
 	"housecall/internal/errs"
 )
 
-// normalize gives the intervals in order, or says what is wrong with which of them. A week goes round: what begins on
+// normalize gives the intervals in order, or says what is wrong with each that cannot be. A week goes round: what begins on
 // Sunday may reach into Monday, and must not meet what begins there.
 func normalize(in []Interval) ([]Interval, error) {
 	var perDay [8]int
+	var bad []errs.Field
 	for i, v := range in {
 		if v.Weekday < 1 || v.Weekday > 7 {
-			return nil, badInterval(i, "weekday", "must lie between 1 (Monday) and 7 (Sunday)")
+			bad = append(bad, intervalField(i, "weekday", "must lie between 1 (Monday) and 7 (Sunday)"))
+		} else if perDay[v.Weekday]++; perDay[v.Weekday] > MaxIntervalsPerDay {
+			bad = append(bad, intervalField(i, "weekday", "has more than 10 intervals"))
 		}
 		if field, message := (Clock{v.From, v.To}).problem(); field != "" {
-			return nil, badInterval(i, field, message)
+			bad = append(bad, intervalField(i, field, message))
 		}
-		if perDay[v.Weekday]++; perDay[v.Weekday] > MaxIntervalsPerDay {
-			return nil, badInterval(i, "weekday", "has more than 10 intervals")
-		}
+	}
+	if len(bad) > 0 {
+		return nil, errs.InvalidFields(bad...)
 	}
 	order := inOrder(in, func(v Interval) int { return v.begins() })
 	out := make([]Interval, len(in))
 	for i, from := range order {
 		out[i] = in[from]
 		if i > 0 && out[i].begins() < out[i-1].ends() {
-			return nil, badInterval(from, "from", "overlaps another interval")
+			bad = append(bad, intervalField(from, "from", "overlaps another interval"))
 		}
+	}
+	if len(bad) > 0 {
+		return nil, errs.InvalidFields(bad...)
 	}
 	if n := len(out); n > 0 && out[n-1].ends() > out[0].begins()+7*minutesPerDay {
 		return nil, badInterval(order[0], "from", "overlaps another interval")
@@ -65,5 +71,9 @@ func inOrder[T any](all []T, key func(T) int) []int {
 }
 
 func badInterval(i int, field, message string) error {
-	return errs.InvalidField(fmt.Sprintf("body.intervals[%d].%s", i, field), message)
+	return errs.InvalidFields(intervalField(i, field, message))
+}
+
+func intervalField(i int, field, message string) errs.Field {
+	return errs.Field{Path: fmt.Sprintf("body.intervals[%d].%s", i, field), Message: message}
 }

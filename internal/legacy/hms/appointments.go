@@ -204,9 +204,13 @@ func (a api) requestAppointment(c *fiber.Ctx, by auth.Actor) error {
 	return a.answerOne(c, by, http.StatusCreated, "Appointment requested successfully", app)
 }
 
-// count adds up what each of the older statuses stands for.
+// count adds up what each of the older statuses stands for: of the appointments that listed lists.
 func (a api) count(ctx context.Context, by auth.Actor) (map[string]int, error) {
-	counts, err := a.Counter.Counts(ctx, by)
+	doctor := ""
+	if by.Role == auth.Doctor {
+		doctor = by.UserID
+	}
+	counts, err := a.Counter.Counts(ctx, by, doctor)
 	if err != nil {
 		return nil, err
 	}

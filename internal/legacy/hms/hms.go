@@ -21,8 +21,9 @@ import (
 
 // Counter counts appointments; appointment.Service does it.
 type Counter interface {
-	// Counts tells how many appointments there are in each status: for an admin of all, for others of their own.
-	Counts(ctx context.Context, actor auth.Actor) (map[appointment.Status]int, error)
+	// Counts tells how many appointments there are in each status: for an admin of all, for others of their own; with
+	// one doctor (a public id) or any ("").
+	Counts(ctx context.Context, actor auth.Actor, doctor string) (map[appointment.Status]int, error)
 }
 
 // Rooms are what the older API speaks to.

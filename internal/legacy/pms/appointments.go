@@ -2,6 +2,7 @@ package pms
 
 import (
 	"context"
+	"errors"
 	"time"
 	"unicode/utf8"
 
@@ -24,6 +25,9 @@ func slotBodyOf(o offered) slotBody {
 
 // availableSlot gives a doctor's free slots on a day, today unless one is named.
 func (a api) availableSlot(ctx context.Context, c call) (reply, error) {
+	if c.actor.Role != auth.Doctor {
+		c.require("docId")
+	}
 	docID, day := c.id("docId"), c.day()
 	if err := c.err(); err != nil {
 		return reply{}, err
@@ -31,11 +35,8 @@ func (a api) availableSlot(ctx context.Context, c call) (reply, error) {
 	if day.IsZero() {
 		day = a.Now().In(a.Zone)
 	}
-	if docID == 0 && c.actor.Role == auth.Doctor {
-		docID = c.actor.ID
-	}
 	if docID == 0 {
-		return reply{}, refusal(sayDoctor)
+		docID = c.actor.ID
 	}
 	d, err := a.doctor(ctx, docID)
 	if err != nil {
@@ -98,6 +99,9 @@ func (a api) book(ctx context.Context, c call) (reply, error) {
 		return reply{}, err
 	}
 	made, err := a.bookSlot(ctx, c.actor, b, day, slot)
+	if c.actor.Role == auth.Doctor && errs.KindOf(err) == errs.NotFound && !errors.Is(err, patient.ErrNotRegistered) {
+		return reply{}, refusal(sayNoPatient) // one who is another's patient is told like one who is not there
+	}
 	if err != nil {
 		return reply{}, err
 	}
@@ -198,7 +202,7 @@ func (a api) edit(ctx context.Context, c call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	if found.StartsAt == nil || !found.StartsAt.Equal(at) {
+	if !found.Status.Live() || found.StartsAt == nil || !found.StartsAt.Equal(at) {
 		r := appointment.Rescheduling{StartsAt: at, Version: found.Version, Booked: true}
 		if found, err = a.Appointments.Reschedule(ctx, c.actor, found.PublicID, r); err != nil {
 			return reply{}, err

@@ -60,7 +60,7 @@ func (a api) route(s *httpd.Server, method, path string, who access, f handler) 
 		if err != nil {
 			return err
 		}
-		in, err := read(c)
+		in, err := read(c, who != nil)
 		if err != nil {
 			return err
 		}

@@ -83,6 +83,9 @@ func (a api) listPatients(ctx context.Context, c call) (reply, error) {
 // assignDoc assigns the doctor whom an admin names; a doctor assigns himself.
 func (a api) assignDoc(ctx context.Context, c call) (reply, error) {
 	c.require("patientId")
+	if c.actor.Role == auth.Admin {
+		c.require("docId")
+	}
 	patientID, docID := c.id("patientId"), c.id("docId")
 	if err := c.err(); err != nil {
 		return reply{}, err
@@ -117,8 +120,6 @@ func (a api) assignable(ctx context.Context, c call, docID int64) (account.User,
 		return account.User{}, refusal("docId is not required")
 	case c.actor.Role == auth.Doctor:
 		docID = c.actor.ID
-	case docID == 0:
-		return account.User{}, refusal(sayDoctor)
 	}
 	return a.doctor(ctx, docID)
 }

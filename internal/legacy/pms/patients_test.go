@@ -78,7 +78,9 @@ func TestAssignDoc(t *testing.T) {
 	golden(t, "assign_doctor", w.yes("POST", "/patient/assignDoc", dan.token, `{`+patient+`}`))
 	require.EqualValues(t, dan.id, w.yes("GET", "/patient/list", pia.token, "").object(t)["doctorId"])
 
-	require.Equal(t, "docId is required", w.no("POST", "/patient/assignDoc", w.admin.token, `{`+patient+`}`))
+	a := w.call("POST", "/patient/assignDoc", w.admin.token, `{`+patient+`}`)
+	require.Equal(t, 400, a.status)
+	require.Equal(t, "docId is required", a.Message)
 	require.Equal(t, "docId is not required", w.no("POST", "/patient/assignDoc", dan.token, `{`+patient+`,"docId":`+id(eva)+`}`))
 	require.Equal(t, "Doctor not found", w.no("POST", "/patient/assignDoc", w.admin.token, `{`+patient+`,"docId":`+id(nia)+`}`))
 	require.Equal(t, "Doctor not found", w.no("POST", "/patient/assignDoc", w.admin.token, `{`+patient+`,"docId":999999}`))
