@@ -366,6 +366,31 @@ func TestService_Every(t *testing.T) {
 	require.GreaterOrEqual(t, turns, 3)
 }
 
+// What an instance had begun when it was killed, another does.
+func TestService_killed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.instance()
+	worked := make(chan string, 10)
+	Handle(s, func(_ context.Context, g greet) error { worked <- g.Name; return nil })
+	for name, ago := range map[string]time.Duration{"long ago": rescueAfter + time.Second, "just now": 0} {
+		w.add(s, greet{Name: name}, Options{Once: true})
+		_, err := w.pool.Exec(t.Context(), `
+			update river_job set state = 'running', attempt = 1, attempted_by = '{dead}', attempted_at = now() - make_interval(secs => $2)
+			where args ->> 'name' = $1`, name, ago.Seconds())
+		require.NoError(t, err)
+	}
+	w.start(s)
+	require.Equal(t, "long ago", receive(t, worked))
+	require.Eventually(t, func() bool {
+		var done, running int
+		require.NoError(t, w.pool.QueryRow(t.Context(), `
+			select count(*) filter (where state = 'completed'), count(*) filter (where state = 'running') from river_job`).Scan(&done, &running))
+		return done == 1 && running == 1 // it may be alive, and just slow
+	}, patience, 10*time.Millisecond)
+	require.Empty(t, worked)
+}
+
 // A queue that a slow mail server holds up delays neither timers nor what is of no use later.
 func TestService_urgentFirst(t *testing.T) {
 	t.Parallel()

@@ -140,6 +140,9 @@ func still(m moveArgs, a Appointment, now time.Time) bool {
 	if a.Status != statusOf[m.Notice] && !waits || m.Recipient != a.PatientID && m.Recipient != a.DoctorID {
 		return false
 	}
+	if a.Status == booked && a.EndsAt != nil && !now.Before(*a.EndsAt) {
+		return false // it is over
+	}
 	if ahead[m.Notice] == 0 {
 		return a.Version == m.Version
 	}

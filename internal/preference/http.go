@@ -29,7 +29,7 @@ type handlers struct{ svc *Service }
 // body is the same in both directions; answers leave nothing out.
 type body struct {
 	TimeZone   *string    `json:"timeZone" required:"false" minLength:"1" maxLength:"64" doc:"IANA zone in which times are told; null: none chosen"`
-	Kinds      kinds      `json:"kinds" required:"false" doc:"Which kinds of notifications are sent"`
+	Kinds      kinds      `json:"kinds" required:"false" doc:"Which kinds of notifications are sent. Invitations and cancellations for calendars travel in these mails; a feed (POST /me/calendar) needs none"`
 	QuietHours *quietBody `json:"quietHours" required:"false" doc:"null: none. Notifications that can wait do so until their end"`
 }
 
