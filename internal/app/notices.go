@@ -99,7 +99,7 @@ func (t told) Moved(ctx context.Context, tx *postgres.Tx, n appointment.Notice) 
 		kind = notify.Confirmed
 	}
 	a := withoutReasons(n.Appointment, "")
-	a.WasBooked, a.FormerDoctorID = n.Before == appointment.Booked, n.FormerDoctor
+	a.WasBooked, a.FormerDoctorID, a.FormerStart = n.Before == appointment.Booked, n.FormerDoctor, n.FormerStart
 	if n.Before == appointment.Pending { // perhaps since somebody asked for another time
 		var err error
 		if a.WasBooked, err = t.rooms.appointments.OnceBooked(ctx, tx, a.ID, a.Version); err != nil {

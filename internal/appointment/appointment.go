@@ -44,6 +44,8 @@ type Notice struct {
 	By     int64  // users.id of who did it; 0: the system
 	// FormerDoctor is who handed it over, 0 unless it was.
 	FormerDoctor int64
+	// FormerStart is when it was to begin before the move, nil for no time.
+	FormerStart *time.Time
 }
 
 // Status is where an appointment stands in its life. It is stored and sent as is.

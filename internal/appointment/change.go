@@ -277,7 +277,7 @@ func (s *Service) tell(ctx context.Context, tx *postgres.Tx, a, read Appointment
 	if err := record(ctx, tx, a, read.Status, c); err != nil {
 		return err
 	}
-	n := Notice{Appointment: a, Action: string(c.move), Before: read.Status, By: c.actor.ID}
+	n := Notice{Appointment: a, Action: string(c.move), Before: read.Status, By: c.actor.ID, FormerStart: read.StartsAt}
 	detail := map[string]any{"from": read.Status, "to": a.Status, "version": a.Version}
 	if c.move == moveHandOver { // the row keeps only who has it now
 		n.FormerDoctor = read.Doctor.ID

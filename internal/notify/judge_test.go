@@ -60,7 +60,11 @@ func TestService_sendMove_judges(t *testing.T) {
 		"the hour's reminder just before":   {reminder(ReminderHour), at(-time.Second), true},
 		"the hour's reminder too late":      {reminder(ReminderHour), at(0), false},
 		"the hour's reminder when quiet":    {reminder(ReminderHour), func(w *world, _ *Appointment) { w.quietUntil = w.time.Add(time.Hour) }, true},
-		"the day's, quiet until too late":   {reminder(ReminderDay), func(w *world, a *Appointment) { w.quietUntil = *a.StartsAt }, false},
+		"of what begins in quiet hours": {
+			moveArgs{Notice: Confirmed, Appointment: 7, Recipient: patientID, Version: 2, Soonest: winter.Add(time.Hour)},
+			func(w *world, _ *Appointment) { w.quietUntil = winter.Add(time.Hour) }, true,
+		},
+		"the day's, quiet until too late": {reminder(ReminderDay), func(w *world, a *Appointment) { w.quietUntil = *a.StartsAt }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -80,6 +84,16 @@ func TestService_sendMove_judges(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What a move is about begins when its old or its new time does, whichever comes first.
+func TestSoonest(t *testing.T) {
+	t.Parallel()
+	early, late := winter, winter.Add(time.Hour)
+	for _, a := range []Appointment{{StartsAt: &early}, {FormerStart: &early}, {StartsAt: &early, FormerStart: &late}, {StartsAt: &late, FormerStart: &early}} {
+		require.Equal(t, early.UTC(), soonest(a))
+	}
+	require.Zero(t, soonest(Appointment{}))
 }
 
 func TestService_sendMove_quietHours(t *testing.T) {

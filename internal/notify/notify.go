@@ -60,9 +60,10 @@ type Appointment struct {
 	PatientName, DoctorName string
 	UpdatedAt               time.Time
 	// WasBooked says that it has been BOOKED at some time before the move, so that calendars may have it; FormerDoctorID
-	// who handed it over. Only Moved reads them.
+	// who handed it over, FormerStart when it was to begin before. Only Moved reads them.
 	WasBooked      bool
 	FormerDoctorID int64
+	FormerStart    *time.Time
 }
 
 // Addressee is a person who may get mail.
@@ -151,6 +152,17 @@ func still(m moveArgs, a Appointment, now time.Time) bool {
 	}
 	// The day's reminder gives way to the hour's, that one to the appointment itself.
 	return now.Before(useless(m.Notice, m.StartsAt))
+}
+
+// soonest is the start, before or after the move, that comes first: whoever is told only then has gone there in vain, or not
+// at all. Zero where there is none.
+func soonest(a Appointment) (first time.Time) {
+	for _, start := range []*time.Time{a.FormerStart, a.StartsAt} {
+		if start != nil && (first.IsZero() || start.Before(first)) {
+			first = start.UTC()
+		}
+	}
+	return first
 }
 
 // useless is from when on a reminder has nothing more to say.

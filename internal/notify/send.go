@@ -26,7 +26,7 @@ func (s *Service) sendMove(ctx context.Context, m moveArgs) error {
 		return nil
 	}
 	a = m.asHandedOver(a)
-	to, ok, err := s.wanted(ctx, m.Notice, m.Recipient, m.last())
+	to, ok, err := s.wanted(ctx, m.Notice, m.Recipient, m.last(), m.Soonest)
 	if err != nil || !ok {
 		return err
 	}
@@ -96,8 +96,9 @@ func off(wasBooked bool) string {
 }
 
 // wanted tells who a mail goes to, and whether it goes at all. It is jobs.Later where it has to wait; what would be
-// useless by then does not go.
-func (s *Service) wanted(ctx context.Context, k Kind, userID int64, last time.Time) (to Addressee, ok bool, err error) {
+// useless by then (from last on, zero for never) does not go, and what has to be known by then (at soonest, zero for nothing)
+// does not wait.
+func (s *Service) wanted(ctx context.Context, k Kind, userID int64, last, soonest time.Time) (to Addressee, ok bool, err error) {
 	to, err = s.people.Addressee(ctx, userID)
 	if errs.KindOf(err) == errs.NotFound {
 		return to, false, nil
@@ -119,7 +120,7 @@ func (s *Service) wanted(ctx context.Context, k Kind, userID int64, last time.Ti
 	if !send {
 		return to, false, nil
 	}
-	if notBefore.After(now) {
+	if notBefore.After(now) && !(soonest.After(now) && !notBefore.Before(soonest)) {
 		if !last.IsZero() && !notBefore.Before(last) {
 			return to, false, nil
 		}
@@ -181,7 +182,7 @@ func (s *Service) sendUser(ctx context.Context, u userArgs) error {
 			return nil // withdrawn or used, or another one has taken its place
 		}
 	}
-	to, ok, err := s.wanted(ctx, u.Notice, u.User, l.Expires)
+	to, ok, err := s.wanted(ctx, u.Notice, u.User, l.Expires, time.Time{})
 	if err != nil || !ok {
 		return err
 	}

@@ -30,7 +30,7 @@ type handlers struct{ svc *Service }
 type body struct {
 	TimeZone   *string    `json:"timeZone" required:"false" minLength:"1" maxLength:"64" doc:"IANA zone in which times are told; null: none chosen"`
 	Kinds      kinds      `json:"kinds" required:"false" doc:"Which kinds of notifications are sent. Invitations and cancellations for calendars travel in these mails; a feed (POST /me/calendar) needs none"`
-	QuietHours *quietBody `json:"quietHours" required:"false" doc:"null: none. Notifications that can wait do so until their end"`
+	QuietHours *quietBody `json:"quietHours" required:"false" doc:"null: none. Notifications that can wait do so until their end, unless they are about an appointment that begins before it"`
 }
 
 // kinds has a switch for each of Kinds; nil is on.
