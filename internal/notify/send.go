@@ -120,7 +120,8 @@ func (s *Service) wanted(ctx context.Context, k Kind, userID int64, last, soones
 	if !send {
 		return to, false, nil
 	}
-	if notBefore.After(now) && !(soonest.After(now) && !notBefore.Before(soonest)) {
+	tooLate := soonest.After(now) && !notBefore.Before(soonest)
+	if notBefore.After(now) && !tooLate {
 		if !last.IsZero() && !notBefore.Before(last) {
 			return to, false, nil
 		}
