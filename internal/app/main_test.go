@@ -1,9 +1,21 @@
 package app
 
 import (
+	"flag"
 	"testing"
 
 	"housecall/internal/pgtest"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
+// TestMain lets more tests run at once than there are cores, unless told otherwise: most of them wait for something.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	told := false
+	flag.Visit(func(f *flag.Flag) { told = told || f.Name == "test.parallel" })
+	if !told {
+		if err := flag.Set("test.parallel", "4"); err != nil {
+			panic(err)
+		}
+	}
+	pgtest.Main(m)
+}
