@@ -79,7 +79,7 @@ func CreateAdmin(ctx context.Context, cfg config.Config, name, email, password s
 	if err != nil {
 		return account.User{}, err
 	}
-	accounts.Connect(account.Ports{Profiles: profiles{}, Mail: noMail{}}) // an administrator has no profile, and gets no mail
+	accounts.Connect(account.Ports{Profiles: profiles{}}) // an administrator has no profile, and making one sends no mail
 	user, err := accounts.CreateAdmin(ctx, name, email, password)
 	return user, sentence(err)
 }
