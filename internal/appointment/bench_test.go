@@ -16,8 +16,8 @@ import (
 func bigClinic(b *testing.B) *world {
 	b.Helper()
 	w := newWorld(b)
-	w.exec(`insert into users (public_id, email, name, role)
-		select 'DOCBIG' || n, n || '@big.test', 'Dr ' || n, 'DOCTOR' from generate_series(1, 998) n`)
+	w.exec(`insert into users (public_id, email, name, role, password_hash)
+		select 'DOCBIG' || n, n || '@big.test', 'Dr ' || n, 'DOCTOR', 'x' from generate_series(1, 998) n`)
 	w.exec(`insert into doctors (user_id, specialization)
 		select id, 'Specialization ' || id % 20 from users where public_id like 'DOCBIG%'`)
 	w.exec(`update doctors set specialization = 'Specialization 0' where specialization = 'Cardiology'`)

@@ -133,7 +133,7 @@ func (s *Service) whoseTime(ctx context.Context, tx *postgres.Tx, patientID int6
 }
 
 // errTaken is what a time that something else has comes to.
-var errTaken = errs.New(errs.Conflict, "slot_taken", "Somebody else has this time. Choose another.")
+var errTaken = errs.New(errs.Conflict, "slot_taken", "This time is not free any more. Choose another.")
 
 func (r holdRow) hold(d Person) Hold {
 	return Hold{

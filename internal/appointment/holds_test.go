@@ -13,6 +13,7 @@ import (
 	"housecall/internal/appointment"
 	"housecall/internal/auth"
 	"housecall/internal/errs"
+	"housecall/internal/postgres"
 )
 
 func (w *world) hold(p auth.Actor, startsAt time.Time) (appointment.Hold, error) {
@@ -185,6 +186,28 @@ func TestService_Book_anyDoctor(t *testing.T) {
 	require.Equal(t, "no_such_specialization", errs.CodeOf(err))
 	_, err = w.svc.Book(ctx, crowd[0], appointment.Booking{Specialization: "Cardiology", Reason: "Cough"})
 	require.Equal(t, "invalid", errs.CodeOf(err), "any doctor, at a time")
+}
+
+// Nobody is sent to a doctor who has not accepted his invitation: he could not answer.
+func TestService_invitedDoctors(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := context.Background()
+	mine := w.book(w.patient, ptr(at(10, 0)))
+	w.exec(`update users set password_hash = null where id = $1`, w.stranger.ID)
+	a, err := w.bookAny(w.other, at(12, 0))
+	require.NoError(t, err)
+	require.Equal(t, w.doctor.UserID, a.Doctor.UserID, "though the other has fewer")
+	found, err := w.svc.Search(ctx, "Cardiology", func(*time.Location, time.Time) (time.Time, time.Time, error) { return at(10, 0), at(10, 30), nil }, 5)
+	require.NoError(t, err)
+	require.Empty(t, found)
+	_, err = w.svc.HandOver(ctx, w.admin, mine.PublicID, w.stranger.UserID, 0)
+	require.Equal(t, "invalid", errs.CodeOf(err))
+	require.Equal(t, "invalid", errs.CodeOf(w.pool.InTx(ctx, func(tx *postgres.Tx) error {
+		return w.svc.Release(ctx, tx, w.doctor.ID, w.admin, false, w.stranger.UserID)
+	})))
+	_, err = w.svc.Book(ctx, w.other, appointment.Booking{Doctor: w.stranger.UserID, StartsAt: ptr(at(16, 0)), Reason: "Rash"})
+	require.NoError(t, err, "by his name he can be booked for when he is there")
 }
 
 func inUTC(a appointment.Alternative) appointment.Alternative {

@@ -14,7 +14,7 @@ func holdRoutes(s *httpd.Server, h handlers) {
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/holds", Tag: tag, Summary: "Keep a free slot for a few minutes",
 		Description: "While the patient fills in the form. Booking it with `holdId` uses it up; it expires by itself. Holding the " +
-			"same slot again answers the hold that is there.",
+			"same slot again answers the hold that is there; one that overlaps it, with whichever doctor, takes its place.",
 		Status: http.StatusCreated, Access: patient, Errors: []int{http.StatusNotFound, http.StatusConflict},
 	}, h.hold)
 	httpd.Register(s, httpd.Route{

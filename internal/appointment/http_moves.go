@@ -23,7 +23,7 @@ func moveRoutes(s *httpd.Server, h handlers) {
 	}, h.book)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/appointments/{id}/confirm", Tag: tag, Summary: "Confirm a request",
-		Description: "`startsAt` is required for a request without a time; it may be off the doctor's grid, " +
+		Description: "For its doctor and admins. `startsAt` is required for a request without a time; it may be off the doctor's grid, " +
 			"but is a whole minute within the booking horizon and never overlaps.",
 		Access: staff, Errors: conflict,
 	}, h.confirm)
@@ -44,15 +44,15 @@ func moveRoutes(s *httpd.Server, h handlers) {
 	}, h.reschedule)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/appointments/{id}/complete", Tag: tag, Summary: "Say that an appointment took place",
-		Description: "Not before its start (`not_begun`).", Access: staff, Errors: conflict,
+		Description: "For its doctor and admins, not before its start (`not_begun`).", Access: staff, Errors: conflict,
 	}, h.complete)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/appointments/{id}/no-show", Tag: tag, Summary: "Say that the patient did not come",
-		Description: "Not before its start (`not_begun`).", Access: staff, Errors: conflict,
+		Description: "For its doctor and admins, not before its start (`not_begun`).", Access: staff, Errors: conflict,
 	}, h.noShow)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/appointments/{id}/hand-over", Tag: tag, Summary: "Give an appointment to another doctor",
-		Description: "With its conversation, at the same time, which must be free with the other doctor.",
+		Description: "Admins only. With its conversation, at the same time, which must be free with the other doctor.",
 		Access:      httpd.Only(auth.Admin), Errors: conflict,
 	}, h.handOver)
 }

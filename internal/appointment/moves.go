@@ -119,7 +119,7 @@ func (s *Service) completed(a Appointment, rules schedule.Rules, c change) (Appo
 	if f := c.followUpOn; f != nil && (f.Before(rules.DateOf(now)) || f.After(now.Add(followUpWithin))) {
 		return a, errs.InvalidField("body.followUpOn", "must lie between today and two years from now")
 	}
-	done := now.UTC()
+	done := now.UTC().Truncate(time.Microsecond) // as PostgreSQL keeps it
 	a.CompletedAt, a.Summary, a.FollowUpOn = &done, c.summary, c.followUpOn
 	return a, nil
 }
@@ -145,7 +145,7 @@ func (s *Service) HandOver(ctx context.Context, actor auth.Actor, publicID, doct
 		return Appointment{}, errs.ErrForbidden
 	}
 	d, err := s.doctors.Resolve(ctx, s.pool, doctorID)
-	if errs.KindOf(err) == errs.NotFound {
+	if errs.KindOf(err) == errs.NotFound || err == nil && d.Invited {
 		return Appointment{}, errs.InvalidField("body.doctorId", "is no doctor who takes appointments")
 	} else if err != nil {
 		return Appointment{}, err

@@ -60,7 +60,7 @@ func (s *Service) heir(ctx context.Context, tx *postgres.Tx, doctorID int64, pub
 	}
 	d, err := s.doctors.Resolve(ctx, tx, publicID)
 	switch {
-	case errs.KindOf(err) == errs.NotFound, err == nil && d.ID == doctorID:
+	case errs.KindOf(err) == errs.NotFound, err == nil && (d.ID == doctorID || d.Invited):
 		return successor{}, errs.InvalidField("body.handOverTo", "is no other doctor who takes appointments")
 	case err != nil:
 		return successor{}, err
@@ -110,7 +110,8 @@ func (s *Service) leave(ctx context.Context, tx *postgres.Tx, rules schedule.Rul
 	}
 	_, err := s.apply(ctx, tx, rules, a, c)
 	if c := postgres.Constraint(err); c == doctorTaken || c == patientBusy {
-		return errTaken.With("appointment", a.PublicID)
+		return errs.New(errs.Conflict, "slot_taken",
+			"The other doctor is not free at the time of one of the appointments. Move or cancel that one first.").With("appointment", a.PublicID)
 	}
 	return err
 }

@@ -162,7 +162,7 @@ func onlyOf(actor auth.Actor, doctorID int64) (int64, error) {
 	case actor.Role == auth.Admin, actor.ID == doctorID:
 		return 0, nil
 	}
-	return 0, errs.Missing("doctor")
+	return 0, errs.Missing("waiting list")
 }
 
 // Leave takes an entry out of a doctor's queue; its patient, the doctor and admins may. What it was offered goes to the

@@ -85,7 +85,7 @@ func (w *world) over(pool *postgres.Pool, c appointment.Conversations) *appointm
 func (w *world) user(publicID, name string, role auth.Role) auth.Actor {
 	w.t.Helper()
 	a := auth.Actor{UserID: publicID, Name: name, Role: role}
-	err := w.pool.QueryRow(context.Background(), `insert into users (public_id, email, name, role) values ($1::text, lower($1::text) || '@x.test', $2, $3)
+	err := w.pool.QueryRow(context.Background(), `insert into users (public_id, email, name, role, password_hash) values ($1::text, lower($1::text) || '@x.test', $2, $3, 'x')
 		returning id`, publicID, name, role).Scan(&a.ID)
 	require.NoError(w.t, err)
 	switch role {

@@ -29,6 +29,7 @@ type Doctor struct {
 	SlotMinutes    int
 	Version        int  // of the profile; hours and rules have their own
 	Active         bool // a doctor by role, and not disabled: can be found and booked
+	Invited        bool // he has not accepted his invitation yet, and so cannot answer
 }
 
 // Profile is what a doctor can say of himself.

@@ -107,7 +107,8 @@ func (s *Service) Directory(ctx context.Context, f Filter, after Position, limit
 	return page, more, s.addSchedules(ctx, s.pool, page)
 }
 
-// OfSpecialization gives all active doctors of a specialization, whatever its case, by id and without their schedules.
+// OfSpecialization gives all active doctors of a specialization, whatever its case, who can sign in, by id and without
+// their schedules.
 func (s *Service) OfSpecialization(ctx context.Context, db postgres.DB, specialization string) ([]Doctor, error) {
 	return selectOfSpecialization(ctx, db, specialization)
 }

@@ -26,19 +26,20 @@ type row struct {
 	Phone          string
 	Version        int
 	Active         bool
+	Invited        bool
 }
 
 func (r row) doctor() Doctor {
 	return Doctor{
 		ID: r.ID, UserID: r.UserID, Name: r.Name, Specialization: r.Specialization, Qualification: r.Qualification,
-		Experience: r.Experience, Phone: r.Phone, Version: r.Version, Active: r.Active,
+		Experience: r.Experience, Phone: r.Phone, Version: r.Version, Active: r.Active, Invited: r.Invited,
 	}
 }
 
 func selectActive(ctx context.Context, db postgres.DB, publicID string) (Doctor, error) {
 	all, err := collect(ctx, db, `
 		select u.id, u.public_id as user_id, u.name, d.specialization, d.qualification, d.experience, d.phone,
-		       d.version, true as active
+		       d.version, true as active, u.password_hash is null as invited
 		from users u
 		join doctors d on d.user_id = u.id
 		where u.public_id = $1 and u.role = $2 and u.disabled_at is null`, publicID, auth.Doctor)
@@ -54,7 +55,7 @@ func selectActive(ctx context.Context, db postgres.DB, publicID string) (Doctor,
 func selectByIDs(ctx context.Context, db postgres.DB, ids []int64) ([]Doctor, error) {
 	return collect(ctx, db, `
 		select u.id, u.public_id as user_id, u.name, d.specialization, d.qualification, d.experience, d.phone,
-		       d.version, u.role = $2 and u.disabled_at is null as active
+		       d.version, u.role = $2 and u.disabled_at is null as active, u.password_hash is null as invited
 		from users u
 		join doctors d on d.user_id = u.id
 		where u.id = any($1)`, ids, auth.Doctor)
@@ -63,17 +64,17 @@ func selectByIDs(ctx context.Context, db postgres.DB, ids []int64) ([]Doctor, er
 func selectOfSpecialization(ctx context.Context, db postgres.DB, specialization string) ([]Doctor, error) {
 	return collect(ctx, db, `
 		select u.id, u.public_id as user_id, u.name, d.specialization, d.qualification, d.experience, d.phone,
-		       d.version, true as active
+		       d.version, true as active, u.password_hash is null as invited
 		from users u
 		join doctors d on d.user_id = u.id
-		where lower(d.specialization) = lower($1) and u.role = $2 and u.disabled_at is null
+		where lower(d.specialization) = lower($1) and u.role = $2 and u.disabled_at is null and u.password_hash is not null
 		order by u.id`, specialization, auth.Doctor)
 }
 
 func selectDirectory(ctx context.Context, db postgres.DB, f Filter, after Position, limit int) ([]Doctor, error) {
 	return collect(ctx, db, `
 		select u.id, u.public_id as user_id, u.name, d.specialization, d.qualification, d.experience, d.phone,
-		       d.version, true as active
+		       d.version, true as active, u.password_hash is null as invited
 		from users u
 		join doctors d on d.user_id = u.id
 		where u.role = $1 and u.disabled_at is null

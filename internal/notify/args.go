@@ -23,6 +23,7 @@ type moveArgs struct {
 	StartsAt  time.Time `json:"startsAt"`
 	EndsAt    time.Time `json:"endsAt,omitzero"`
 	WasBooked bool      `json:"wasBooked"`
+	ByPatient bool      `json:"byPatient,omitempty"` // the patient did it
 	// Soonest is the start that a move is about (see soonest), zero for reminders: quiet hours that last longer are broken.
 	Soonest time.Time `json:"soonest,omitzero"`
 	Former  bool      `json:"former,omitempty"` // the recipient has handed the appointment over

@@ -26,6 +26,7 @@ var pages = map[string]struct {
 	status    string
 	noTime    bool
 	wasBooked bool
+	asked     bool
 	former    bool
 	zone      string // that the reader has chosen
 }{
@@ -44,8 +45,10 @@ var pages = map[string]struct {
 	"cancelled_request":          {kind: Cancelled, to: doctorID, status: cancelled},
 	"rescheduled_patient":        {kind: Rescheduled, to: patientID, status: booked, wasBooked: true},
 	"rescheduled_doctor":         {kind: Rescheduled, to: doctorID, status: booked, wasBooked: true},
-	"rescheduled_to_be_answered": {kind: Rescheduled, to: doctorID, status: pending, wasBooked: true},
-	"rescheduled_asked":          {kind: Rescheduled, to: patientID, status: pending, wasBooked: true},
+	"rescheduled_to_be_answered": {kind: Rescheduled, to: doctorID, status: pending, wasBooked: true, asked: true},
+	"rescheduled_asked":          {kind: Rescheduled, to: patientID, status: pending, wasBooked: true, asked: true},
+	"rescheduled_request":        {kind: Rescheduled, to: patientID, status: pending},
+	"rescheduled_request_doctor": {kind: Rescheduled, to: doctorID, status: pending},
 	"handed_over_patient":        {kind: HandedOver, to: patientID, status: booked, wasBooked: true},
 	"handed_over_doctor":         {kind: HandedOver, to: doctorID, status: booked, wasBooked: true},
 	"handed_over_to_be_answered": {kind: HandedOver, to: doctorID, status: pending},
@@ -71,7 +74,7 @@ func TestMails_appointments(t *testing.T) {
 		if c.zone != "" {
 			w.zones[c.to] = s.zoneOf(c.zone)
 		}
-		m := moveArgs{Notice: c.kind, Appointment: a.ID, Recipient: c.to, Version: a.Version, WasBooked: c.wasBooked, Former: c.former}
+		m := moveArgs{Notice: c.kind, Appointment: a.ID, Recipient: c.to, Version: a.Version, WasBooked: c.wasBooked, ByPatient: c.asked, Former: c.former}
 		if ahead[c.kind] != 0 || c.former {
 			m.StartsAt, m.EndsAt = *a.StartsAt, *a.EndsAt
 		}

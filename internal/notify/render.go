@@ -30,6 +30,7 @@ type view struct {
 	ForDoctor bool
 	Former    bool // for the doctor who handed it over
 	Pending   bool // it waits for the doctor's answer
+	ByPatient bool // the patient did it
 	WasBooked bool
 	Asked     bool   // another e-mail address is wanted, and this is still the account's
 	When      string // "" for a request without a time

@@ -75,7 +75,7 @@ func (s *Service) Moved(ctx context.Context, tx *postgres.Tx, kind Kind, a Appoi
 	for _, id := range recipients(kind, a, actorID) {
 		m := moveArgs{
 			Notice: kind, Appointment: a.ID, Recipient: id, Edition: a.Version, Version: a.Version, WasBooked: a.WasBooked,
-			Former: id == a.FormerDoctorID, Soonest: soonest(a),
+			Former: id == a.FormerDoctorID, Soonest: soonest(a), ByPatient: actorID == a.PatientID,
 		}
 		if m.Former && a.StartsAt != nil && a.EndsAt != nil {
 			m.StartsAt, m.EndsAt = a.StartsAt.UTC(), a.EndsAt.UTC()

@@ -3,6 +3,7 @@ package pms
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"housecall/internal/account"
@@ -108,7 +109,7 @@ func (a api) assignDoc(ctx context.Context, c call) (reply, error) {
 	}
 	message := p.Name + " is assigned to you"
 	if c.actor.Role == auth.Admin {
-		message = fmt.Sprintf("Dr.%s is assigned for %s", doctor.Name, p.Name)
+		message = fmt.Sprintf("%s is assigned for %s", titled(doctor.Name), p.Name)
 	}
 	return reply{message: message}, err
 }
@@ -131,4 +132,12 @@ func (a api) doctor(ctx context.Context, id int64) (account.User, error) {
 		return account.User{}, refusal(sayNoDoctor)
 	}
 	return u, err
+}
+
+// titled puts the title before a doctor's name that old clients expect there, once.
+func titled(name string) string {
+	if strings.HasPrefix(name, "Dr") {
+		return name
+	}
+	return "Dr." + name
 }
