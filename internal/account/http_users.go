@@ -119,7 +119,7 @@ func disableRoutes(s *httpd.Server, svc *Service) {
 		Method: http.MethodPost, Path: "/users/{id}/disable", Tag: usersTag, Summary: "Keep a user out",
 		Description: "Ends the user's sessions. A doctor's future appointments must be cancelled or handed over along, or first; " +
 			"conversations of what is over are closed and stay so.",
-		Access:      admin, Errors: []int{http.StatusNotFound, http.StatusConflict},
+		Access: admin, Errors: []int{http.StatusNotFound, http.StatusConflict},
 	}, func(ctx context.Context, in *disableInput) (*userOutput, error) {
 		var l Leave
 		if in.Body != nil {

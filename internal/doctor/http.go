@@ -26,7 +26,7 @@ func Routes(s *httpd.Server, svc *Service) {
 		Method: http.MethodPost, Path: "/doctors", Tag: tag, Summary: "Invite a doctor", Status: http.StatusCreated,
 		Description: "The token of the invitation is shown this once, and mailed. Until it is accepted the doctor can be found and " +
 			"booked by name, but nobody who asks for a specialization is sent to him.",
-		Access:      httpd.Only(auth.Admin), Errors: []int{http.StatusConflict},
+		Access: httpd.Only(auth.Admin), Errors: []int{http.StatusConflict},
 	}, h.create)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/doctors/{id}", Tag: tag, Summary: "Read a profile", Access: httpd.Public,
