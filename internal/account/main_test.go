@@ -198,7 +198,7 @@ func (h *house) actor(token string) auth.Actor {
 func (h *house) audited(subject string) []string {
 	h.t.Helper()
 	type row struct{ Action string }
-	rows, err := many[row](h.t.Context(), h.pool, "audit", `select action from audit_events where subject = $1 order by id`, subject)
+	rows, err := postgres.Rows[row](h.t.Context(), h.pool, "audit", `select action from audit_events where subject = $1 order by id`, subject)
 	require.NoError(h.t, err)
 	var out []string
 	for _, r := range rows {

@@ -22,7 +22,7 @@ func TestService_PurgeExpired_SkipsLocked(t *testing.T) {
 	h.signIn(u)
 	h.exec(`update sessions set ended_at = now() - interval '60 days'`)
 	require.NoError(t, h.pool.InTx(t.Context(), func(tx *postgres.Tx) error {
-		held, err := ids(t.Context(), tx, "sessions", `select id from sessions order by id limit 1 for update`)
+		held, err := postgres.Column[int64](t.Context(), tx, "sessions", `select id from sessions order by id limit 1 for update`)
 		require.NoError(t, err)
 		require.Len(t, held, 1)
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -49,7 +49,7 @@ func TestPurge_UsesIndexes(t *testing.T) {
 		_, err := tx.Exec(t.Context(), `set local enable_seqscan = off`) // the tables here are empty
 		require.NoError(t, err)
 		for _, sql := range purges {
-			lines, err := many[line](t.Context(), tx, "plan", `explain `+sql, time.Hour, 9)
+			lines, err := postgres.Rows[line](t.Context(), tx, "plan", `explain `+sql, time.Hour, 9)
 			require.NoError(t, err)
 			for _, l := range lines {
 				plan.WriteString(l.Text + "\n")

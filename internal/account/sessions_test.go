@@ -14,6 +14,7 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
+	"housecall/internal/postgres"
 )
 
 var here = httpd.Client{Address: "192.0.2.1", UserAgent: "test"}
@@ -251,7 +252,7 @@ func TestService_StoresNoTokens(t *testing.T) {
 	reset := h.mailed("reset")
 	type found struct{ Row string }
 	for _, table := range []string{"users", "sessions", "refresh_tokens", "invitations", "mail_tokens", "audit_events"} {
-		rows, err := many[found](t.Context(), h.pool, table, `select x::text as row from `+table+` x`)
+		rows, err := postgres.Rows[found](t.Context(), h.pool, table, `select x::text as row from `+table+` x`)
 		require.NoError(t, err)
 		require.NotEmpty(t, rows)
 		for _, row := range rows {

@@ -44,37 +44,6 @@ func one[T any](ctx context.Context, db postgres.DB, what, sql string, args ...a
 	return v, nil
 }
 
-// many reads all rows that a query finds.
-func many[T any](ctx context.Context, db postgres.DB, what, sql string, args ...any) ([]T, error) {
-	return collect(ctx, db, pgx.RowToStructByName[T], what, sql, args...)
-}
-
-// ids reads a single column of ids.
-func ids(ctx context.Context, db postgres.DB, what, sql string, args ...any) ([]int64, error) {
-	return collect(ctx, db, pgx.RowTo[int64], what, sql, args...)
-}
-
-func collect[T any](ctx context.Context, db postgres.DB, scan pgx.RowToFunc[T], what, sql string, args ...any) ([]T, error) {
-	rows, err := db.Query(ctx, sql, args...)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", what, postgres.Classify(err))
-	}
-	all, err := pgx.CollectRows(rows, scan)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", what, postgres.Classify(err))
-	}
-	return all, nil
-}
-
-// exec runs a statement and gives the number of rows it touched or found.
-func exec(ctx context.Context, db postgres.DB, what, sql string, args ...any) (int64, error) {
-	tag, err := db.Exec(ctx, sql, args...)
-	if err != nil {
-		return 0, fmt.Errorf("%s: %w", what, postgres.Classify(err))
-	}
-	return tag.RowsAffected(), nil
-}
-
 // insertUser stores a new user under u.PublicID; hash "" is an invited one. ErrEmailTaken where the address is
 // in use; fresh is false, and nothing stored, where the public id is.
 func insertUser(ctx context.Context, tx *postgres.Tx, u User, hash string) (_ User, fresh bool, err error) {
@@ -111,7 +80,7 @@ func userByEmail(ctx context.Context, db postgres.DB, email string) (User, error
 }
 
 func usersByIDs(ctx context.Context, db postgres.DB, ids []int64) ([]User, error) {
-	return many[User](ctx, db, "users", `select `+userColumns+` from users u where u.id = any($1)`, ids)
+	return postgres.Rows[User](ctx, db, "users", `select `+userColumns+` from users u where u.id = any($1)`, ids)
 }
 
 // lockUser reads a user and keeps others from changing him until the transaction ends.
@@ -122,7 +91,7 @@ func lockUser(ctx context.Context, tx *postgres.Tx, publicID string) (User, erro
 // lockAdmins gives the ids of all who can act as administrators, and keeps them so until the transaction ends.
 // Whoever takes the role from one of them holds these locks, so the set cannot become empty behind his back.
 func lockAdmins(ctx context.Context, tx *postgres.Tx) ([]int64, error) {
-	return ids(ctx, tx, "administrators", `
+	return postgres.Column[int64](ctx, tx, "administrators", `
 		select id from users
 		where role = 'ADMIN' and disabled_at is null and password_hash is not null
 		order by id for no key update`)
@@ -161,7 +130,7 @@ func updateName(ctx context.Context, tx *postgres.Tx, id int64, name string) (Us
 // updatePassword stores a password. Whoever knew the one before, or reads old mail, has no part in the account any
 // more: a change of the address that waits to be verified is dropped, and so are links that reset the password.
 func updatePassword(ctx context.Context, tx *postgres.Tx, id int64, hash string) (User, error) {
-	if _, err := exec(ctx, tx, "withdraw resets", `
+	if _, err := postgres.Exec(ctx, tx, "withdraw resets", `
 		delete from mail_tokens where user_id = $1 and purpose = 'reset' and used_at is null`, id); err != nil {
 		return User{}, err
 	}
@@ -186,7 +155,7 @@ func updateDisabled(ctx context.Context, tx *postgres.Tx, id int64, at *time.Tim
 
 // listUsers gives one more than limit where there are more, newest first, of those with an id below before.
 func listUsers(ctx context.Context, db postgres.DB, f Filter, before int64, limit int) ([]User, error) {
-	return many[User](ctx, db, "users", `
+	return postgres.Rows[User](ctx, db, "users", `
 		select `+userColumns+` from users u
 		where ($1 = '' or u.role = $1)
 		  and ($2::boolean is null or (u.disabled_at is not null) = $2)
@@ -201,7 +170,7 @@ type roleCount struct {
 }
 
 func countByRole(ctx context.Context, db postgres.DB) ([]roleCount, error) {
-	return many[roleCount](ctx, db, "users", `select role, count(*)::int as users from users where disabled_at is null group by role`)
+	return postgres.Rows[roleCount](ctx, db, "users", `select role, count(*)::int as users from users where disabled_at is null group by role`)
 }
 
 // likePattern finds s anywhere, its own % and _ meaning themselves; "" for "".
@@ -213,10 +182,10 @@ func likePattern(s string) string {
 }
 
 func insertInvitation(ctx context.Context, tx *postgres.Tx, hash []byte, userID int64, expires time.Time) error {
-	if _, err := exec(ctx, tx, "withdraw invitations", `delete from invitations where user_id = $1 and used_at is null`, userID); err != nil {
+	if _, err := postgres.Exec(ctx, tx, "withdraw invitations", `delete from invitations where user_id = $1 and used_at is null`, userID); err != nil {
 		return err
 	}
-	_, err := exec(ctx, tx, "insert invitation",
+	_, err := postgres.Exec(ctx, tx, "insert invitation",
 		`insert into invitations (hash, user_id, expires_at) values ($1, $2, $3)`, hash, userID, expires)
 	return err
 }

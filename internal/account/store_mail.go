@@ -29,12 +29,12 @@ type mailToken struct {
 // insertMailToken stores a token; an older one of the user for the same purpose no longer counts. Whoever calls it
 // holds the user, or two could be left.
 func insertMailToken(ctx context.Context, tx *postgres.Tx, t mailToken) error {
-	_, err := exec(ctx, tx, "withdraw mail tokens",
+	_, err := postgres.Exec(ctx, tx, "withdraw mail tokens",
 		`delete from mail_tokens where user_id = $1 and purpose = $2 and used_at is null`, t.User, t.Purpose)
 	if err != nil {
 		return err
 	}
-	_, err = exec(ctx, tx, "insert mail token", `
+	_, err = postgres.Exec(ctx, tx, "insert mail token", `
 		insert into mail_tokens (hash, user_id, purpose, address, session_id, expires_at)
 		values ($1, $2, $3, $4, nullif($5::bigint, 0), $6)`, t.Hash, t.User, t.Purpose, t.Address, t.Session, t.Expires)
 	return err
@@ -60,7 +60,7 @@ func lockMailTokenOwner(ctx context.Context, tx *postgres.Tx, hash []byte, p pur
 
 // sessionBehind gives the session for which an address is being verified, 0 where that is not known any more.
 func sessionBehind(ctx context.Context, tx *postgres.Tx, userID int64, address string) (int64, error) {
-	found, err := ids(ctx, tx, "mail token", `
+	found, err := postgres.Column[int64](ctx, tx, "mail token", `
 		select session_id from mail_tokens
 		where user_id = $1 and purpose = 'verify' and address = $2 and used_at is null and session_id is not null
 		order by session_id limit 1`, userID, address)
@@ -113,6 +113,6 @@ func updateEmail(ctx context.Context, tx *postgres.Tx, id int64, address string)
 
 // emailInUse tells whether somebody has an address.
 func emailInUse(ctx context.Context, db postgres.DB, address string) (bool, error) {
-	n, err := exec(ctx, db, "look for an address", `select 1 from users where email = $1`, address)
+	n, err := postgres.Exec(ctx, db, "look for an address", `select 1 from users where email = $1`, address)
 	return n > 0, err
 }

@@ -21,7 +21,7 @@ func insertSession(ctx context.Context, tx *postgres.Tx, userID int64, device, a
 }
 
 func insertRefreshToken(ctx context.Context, tx *postgres.Tx, hash []byte, session int64) error {
-	_, err := exec(ctx, tx, "insert refresh token", `insert into refresh_tokens (hash, session_id) values ($1, $2)`, hash, session)
+	_, err := postgres.Exec(ctx, tx, "insert refresh token", `insert into refresh_tokens (hash, session_id) values ($1, $2)`, hash, session)
 	return err
 }
 
@@ -45,7 +45,7 @@ func sessionPresence(ctx context.Context, db postgres.DB, session int64) (presen
 }
 
 func touchSession(ctx context.Context, db postgres.DB, session int64) error {
-	_, err := exec(ctx, db, "note the use of a session", `
+	_, err := postgres.Exec(ctx, db, "note the use of a session", `
 		update sessions set last_used_at = now()
 		where id = $1 and last_used_at < now() - interval '1 minute'`, session)
 	return err
@@ -80,19 +80,19 @@ func refreshTokenOf(ctx context.Context, tx *postgres.Tx, hash []byte) (refreshT
 }
 
 func refreshTokenExists(ctx context.Context, tx *postgres.Tx, hash []byte, session int64) (exists bool, err error) {
-	n, err := exec(ctx, tx, "find refresh token", `select 1 from refresh_tokens where hash = $1 and session_id = $2`, hash, session)
+	n, err := postgres.Exec(ctx, tx, "find refresh token", `select 1 from refresh_tokens where hash = $1 and session_id = $2`, hash, session)
 	return n == 1, err
 }
 
 // rotateRefreshToken marks a token as used, stores its successor and lets the session live on.
 func rotateRefreshToken(ctx context.Context, tx *postgres.Tx, session int64, used, successor []byte, expires time.Time) error {
-	if _, err := exec(ctx, tx, "use refresh token", `update refresh_tokens set used_at = now() where hash = $1`, used); err != nil {
+	if _, err := postgres.Exec(ctx, tx, "use refresh token", `update refresh_tokens set used_at = now() where hash = $1`, used); err != nil {
 		return err
 	}
 	if err := insertRefreshToken(ctx, tx, successor, session); err != nil {
 		return err
 	}
-	_, err := exec(ctx, tx, "extend session",
+	_, err := postgres.Exec(ctx, tx, "extend session",
 		`update sessions set last_used_at = now(), expires_at = $2 where id = $1`, session, expires)
 	return err
 }
@@ -114,7 +114,7 @@ func endSessionByID(ctx context.Context, tx *postgres.Tx, id int64, reason EndRe
 
 // endSessionsOf ends all sessions of a user but one (0: all) and gives their ids. It locks them in one order.
 func endSessionsOf(ctx context.Context, tx *postgres.Tx, userID, except int64, reason EndReason) ([]int64, error) {
-	return ids(ctx, tx, "sessions", `
+	return postgres.Column[int64](ctx, tx, "sessions", `
 		with live as (
 			select id from sessions where user_id = $1 and id <> $2 and ended_at is null order by id for no key update)
 		update sessions s set ended_at = now(), end_reason = $3 from live where s.id = live.id
@@ -132,7 +132,7 @@ type storedSession struct {
 
 // listSessions gives one more than limit where there are more, newest first, of those with an id below before.
 func listSessions(ctx context.Context, db postgres.DB, userID, before int64, limit int) ([]storedSession, error) {
-	return many[storedSession](ctx, db, "sessions", `
+	return postgres.Rows[storedSession](ctx, db, "sessions", `
 		select id, public_id::text as public_id, user_agent as device, address, created_at, last_used_at
 		from sessions
 		where user_id = $1 and ended_at is null and expires_at > now() and ($2::bigint = 0 or id < $2)
@@ -142,7 +142,7 @@ func listSessions(ctx context.Context, db postgres.DB, userID, before int64, lim
 // signedInFrom tells whether a user was ever, as far back as sessions are kept, signed in from an address. Nobody,
 // whose id is 0, was.
 func signedInFrom(ctx context.Context, db postgres.DB, userID int64, address string) (bool, error) {
-	n, err := exec(ctx, db, "look for earlier sign-ins",
+	n, err := postgres.Exec(ctx, db, "look for earlier sign-ins",
 		`select 1 from sessions where user_id = $1 and address = $2 limit 1`, userID, address)
 	return n == 1, err
 }
@@ -178,7 +178,7 @@ var purges = []string{
 // purge runs them once; full tells whether there may be more.
 func purge(ctx context.Context, db postgres.DB, keep time.Duration, batch int) (deleted int64, full bool, err error) {
 	for _, sql := range purges {
-		n, err := exec(ctx, db, "purge", sql, keep, batch)
+		n, err := postgres.Exec(ctx, db, "purge", sql, keep, batch)
 		if err != nil {
 			return deleted, false, err
 		}

@@ -53,37 +53,6 @@ func utc(t *time.Time) *time.Time {
 	return &u
 }
 
-// rows reads all that a query finds; what names it in errors.
-func rows[T any](ctx context.Context, db postgres.DB, what, sql string, args ...any) ([]T, error) {
-	return collect(ctx, db, pgx.RowToStructByName[T], what, sql, args...)
-}
-
-// ids reads a single column of keys.
-func ids(ctx context.Context, db postgres.DB, what, sql string, args ...any) ([]int64, error) {
-	return collect(ctx, db, pgx.RowTo[int64], what, sql, args...)
-}
-
-func collect[T any](ctx context.Context, db postgres.DB, scan pgx.RowToFunc[T], what, sql string, args ...any) ([]T, error) {
-	found, err := db.Query(ctx, sql, args...)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", what, postgres.Classify(err))
-	}
-	out, err := pgx.CollectRows(found, scan)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", what, postgres.Classify(err))
-	}
-	return out, nil
-}
-
-// exec runs a statement and tells how many rows it touched. The error keeps the constraint that refused.
-func exec(ctx context.Context, db postgres.DB, what, sql string, args ...any) (int64, error) {
-	tag, err := db.Exec(ctx, sql, args...)
-	if err != nil {
-		return 0, fmt.Errorf("%s: %w", what, postgres.Classify(err))
-	}
-	return tag.RowsAffected(), nil
-}
-
 // one reads the single appointment that a query finds; none is errs.Missing.
 func one(ctx context.Context, db postgres.DB, sql string, args ...any) (Appointment, error) {
 	all, err := many(ctx, db, sql, args...)
@@ -97,7 +66,7 @@ func one(ctx context.Context, db postgres.DB, sql string, args ...any) (Appointm
 }
 
 func many(ctx context.Context, db postgres.DB, sql string, args ...any) ([]Appointment, error) {
-	found, err := rows[row](ctx, db, "appointments", sql, args...)
+	found, err := postgres.Rows[row](ctx, db, "appointments", sql, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +110,7 @@ const (
 
 // due lists what a deadline is about, above a key.
 func due(ctx context.Context, db postgres.DB, d deadline, after int64, limit int) ([]int64, error) {
-	return ids(ctx, db, "deadlines", `select id from appointments where `+d.due+` and id > $2 order by id limit $3`, d.before, after, limit)
+	return postgres.Column[int64](ctx, db, "deadlines", `select id from appointments where `+d.due+` and id > $2 order by id limit $3`, d.before, after, limit)
 }
 
 // lockDue reads and holds one of them, if it still is and nobody else holds it.
@@ -178,7 +147,7 @@ func counts(ctx context.Context, db postgres.DB, q query) (map[Status]int, error
 		Status Status
 		N      int
 	}
-	found, err := rows[line](ctx, db, "counts", `select status, count(*) as n from appointments
+	found, err := postgres.Rows[line](ctx, db, "counts", `select status, count(*) as n from appointments
 		where ($1::bigint = 0 or patient_id = $1 or ($2 and doctor_id = $1))
 		  and ($3 = '' or doctor_id = (select u.id from users u where u.public_id = $3))
 		group by status`, q.participant, q.asDoctor, q.Doctor)
@@ -211,21 +180,21 @@ func moment(t time.Time) *time.Time {
 // lockRequests makes the transaction the only one that opens requests or holds for the patient until it ends. An advisory
 // lock does it, since the patient's row belongs to another room.
 func lockRequests(ctx context.Context, tx *postgres.Tx, patientID int64) error {
-	_, err := exec(ctx, tx, "lock the patient's requests",
+	_, err := postgres.Exec(ctx, tx, "lock the patient's requests",
 		`select pg_advisory_xact_lock(hashtextextended('appointment.requests', $1))`, patientID)
 	return err
 }
 
 // lockSpecialization makes the transaction the only one that chooses among the doctors of a specialization.
 func lockSpecialization(ctx context.Context, tx *postgres.Tx, specialization string) error {
-	_, err := exec(ctx, tx, "lock the specialization",
+	_, err := postgres.Exec(ctx, tx, "lock the specialization",
 		`select pg_advisory_xact_lock(hashtextextended('appointment.specialization:' || lower($1::text), 0))`, specialization)
 	return err
 }
 
 // countRequests counts a patient's open requests: one whose time has passed without an answer is open no more.
 func countRequests(ctx context.Context, tx *postgres.Tx, patientID int64, now time.Time) (int, error) {
-	found, err := ids(ctx, tx, "open requests", `select count(*) from appointments
+	found, err := postgres.Column[int64](ctx, tx, "open requests", `select count(*) from appointments
 		where patient_id = $1 and status = 'PENDING' and (ends_at is null or ends_at > $2)`, patientID, now)
 	if err != nil {
 		return 0, err
@@ -235,7 +204,7 @@ func countRequests(ctx context.Context, tx *postgres.Tx, patientID int64, now ti
 
 // countBooked counts the booked appointments that a patient has ahead.
 func countBooked(ctx context.Context, tx *postgres.Tx, patientID int64, now time.Time) (int, error) {
-	found, err := ids(ctx, tx, "booked appointments", `select count(*) from appointments
+	found, err := postgres.Column[int64](ctx, tx, "booked appointments", `select count(*) from appointments
 		where patient_id = $1 and status = 'BOOKED' and ends_at > $2`, patientID, now)
 	if err != nil {
 		return 0, err
@@ -264,7 +233,7 @@ func insert(ctx context.Context, tx *postgres.Tx, a Appointment) (_ Appointment,
 // update writes a's changeable columns if the row still has the status and version that were read (compare and
 // swap); otherwise it is errs.ErrStale.
 func update(ctx context.Context, tx *postgres.Tx, a Appointment, readStatus Status, readVersion int) error {
-	n, err := exec(ctx, tx, "update appointment", `update appointments
+	n, err := postgres.Exec(ctx, tx, "update appointment", `update appointments
 		set status = $4, starts_at = $5, ends_at = $6, note = $7, end_reason = $8, completed_at = $9, version = $10,
 		    updated_at = $11, doctor_id = $12, summary = $13, follow_up_on = $14
 		where id = $1 and status = $2 and version = $3`,
@@ -318,7 +287,7 @@ func (r historyRow) step() Step {
 
 // history reads a page of the lines after a version, oldest first.
 func history(ctx context.Context, db postgres.DB, appointmentID int64, afterVersion, limit int) ([]historyRow, error) {
-	return rows[historyRow](ctx, db, "history", `
+	return postgres.Rows[historyRow](ctx, db, "history", `
 		select h.version, h.at, coalesce(u.public_id, '') as actor_ref,
 		       coalesce(u.name, '') as actor_name, h.actor_role, h.action,
 		       coalesce(h.from_status, '') as from_status, h.to_status, h.starts_at, h.ends_at, h.reason
@@ -328,7 +297,7 @@ func history(ctx context.Context, db postgres.DB, appointmentID int64, afterVers
 }
 
 func onceBooked(ctx context.Context, db postgres.DB, id int64, version int) (bool, error) {
-	n, err := exec(ctx, db, "look into history", `
+	n, err := postgres.Exec(ctx, db, "look into history", `
 		select from appointment_history where appointment_id = $1 and version < $2 and to_status = 'BOOKED' limit 1`, id, version)
 	return n > 0, err
 }
@@ -343,7 +312,7 @@ const cared = `(a.status = 'COMPLETED' or (
 	and not exists (select from appointment_history h where h.appointment_id = a.id and h.version = 1 and h.actor_id = a.doctor_id)))`
 
 func patientsOf(ctx context.Context, db postgres.DB, doctorID, after int64, limit int) ([]int64, error) {
-	return ids(ctx, db, "a doctor's patients", `select distinct a.patient_id from appointments a
+	return postgres.Column[int64](ctx, db, "a doctor's patients", `select distinct a.patient_id from appointments a
 		where a.doctor_id = $1 and a.patient_id > $2 and `+cared+`
 		order by a.patient_id limit $3`, doctorID, after, limit)
 }

@@ -18,7 +18,7 @@ const (
 // claim takes the appointment's time for its doctor and its patient, or moves what it had taken; blocked is the time
 // with the doctor's buffers. Its error carries the constraint by which PostgreSQL refused.
 func claim(ctx context.Context, tx *postgres.Tx, a Appointment, blocked schedule.Range) error {
-	_, err := exec(ctx, tx, "claim the time", `
+	_, err := postgres.Exec(ctx, tx, "claim the time", `
 		insert into slot_claims (appointment_id, doctor_id, patient_id, blocked, visible)
 		values ($1, $2, $3, tstzrange($4, $5), tstzrange($6, $7))
 		on conflict (appointment_id) do update
@@ -29,7 +29,7 @@ func claim(ctx context.Context, tx *postgres.Tx, a Appointment, blocked schedule
 
 // unclaim gives the appointment's time back; without one it does nothing.
 func unclaim(ctx context.Context, tx *postgres.Tx, appointmentID int64) error {
-	_, err := exec(ctx, tx, "release the time", `delete from slot_claims where appointment_id = $1`, appointmentID)
+	_, err := postgres.Exec(ctx, tx, "release the time", `delete from slot_claims where appointment_id = $1`, appointmentID)
 	return err
 }
 
@@ -47,7 +47,7 @@ type doctorRange struct {
 
 // takenOf lists what the doctors' claims block between from and to, but for one appointment (0: none), which may move.
 func takenOf(ctx context.Context, db postgres.DB, q occupancy) ([]doctorRange, error) {
-	return rows[doctorRange](ctx, db, "claimed times", `
+	return postgres.Rows[doctorRange](ctx, db, "claimed times", `
 		select d.id as doctor_id, lower(c.blocked) as "from", upper(c.blocked) as "to", lower(c.visible) as starts_at,
 		       upper(c.visible) as ends_at, c.own
 		from unnest($2::bigint[]) as d (id)
@@ -60,7 +60,7 @@ func takenOf(ctx context.Context, db postgres.DB, q occupancy) ([]doctorRange, e
 
 // busyOf lists when a patient has appointments between from and to, but for one (0: none). His holds do not keep him.
 func busyOf(ctx context.Context, db postgres.DB, q occupancy) ([]schedule.Range, error) {
-	return rows[schedule.Range](ctx, db, "the patient's times", `
+	return postgres.Rows[schedule.Range](ctx, db, "the patient's times", `
 		select lower(c.visible) as "from", upper(c.visible) as "to" from slot_claims c
 		where c.patient_id = $2 and c.visible && tstzrange($3, $4) and `+unexpired+`
 		  and c.hold_id is null and c.appointment_id <> $5`,
@@ -69,7 +69,7 @@ func busyOf(ctx context.Context, db postgres.DB, q occupancy) ([]schedule.Range,
 
 // takenPlace lists when appointments of the doctors that are over began: they hold no time, but count for the day.
 func takenPlace(ctx context.Context, db postgres.DB, q occupancy) ([]doctorRange, error) {
-	return rows[doctorRange](ctx, db, "past appointments", `
+	return postgres.Rows[doctorRange](ctx, db, "past appointments", `
 		select doctor_id, starts_at as "from", starts_at as "to", starts_at, ends_at, false as own from appointments
 		where doctor_id = any($1) and status in ('COMPLETED', 'NO_SHOW') and starts_at >= $2 and starts_at < $3`,
 		q.doctors, q.from, q.to)
@@ -91,7 +91,7 @@ const holdColumns = `hold_id::text as hold_id, doctor_id, patient_id, lower(visi
 
 // holdOf reads a patient's hold that has not expired; errs.Missing where there is none.
 func holdOf(ctx context.Context, db postgres.DB, patientID int64, holdID string, now time.Time) (holdRow, error) {
-	found, err := rows[holdRow](ctx, db, "hold", `select `+holdColumns+` from slot_claims
+	found, err := postgres.Rows[holdRow](ctx, db, "hold", `select `+holdColumns+` from slot_claims
 		where hold_id::text = $1 and patient_id = $2 and expires_at > $3`, holdID, patientID, now)
 	if err != nil {
 		return holdRow{}, err
@@ -104,30 +104,30 @@ func holdOf(ctx context.Context, db postgres.DB, patientID int64, holdID string,
 
 // holdsOf lists a patient's holds that have not expired, by when they do.
 func holdsOf(ctx context.Context, db postgres.DB, patientID int64, now time.Time) ([]holdRow, error) {
-	return rows[holdRow](ctx, db, "holds", `select `+holdColumns+` from slot_claims
+	return postgres.Rows[holdRow](ctx, db, "holds", `select `+holdColumns+` from slot_claims
 		where patient_id = $1 and expires_at > $2 order by expires_at, id`, patientID, now)
 }
 
 // offerStands tells whether a hold that is an offer is there and has not expired.
 func offerStands(ctx context.Context, db postgres.DB, holdID string, now time.Time) (bool, error) {
-	n, err := exec(ctx, db, "look for an offer", `
+	n, err := postgres.Exec(ctx, db, "look for an offer", `
 		select from slot_claims where hold_id::text = $1 and waitlist_id is not null and expires_at > $2`, holdID, now)
 	return n > 0, err
 }
 
 // dropHold ends a hold and gives it; none is there any more, and it gives none, where somebody else was first.
 func dropHold(ctx context.Context, tx *postgres.Tx, holdID string) ([]holdRow, error) {
-	return rows[holdRow](ctx, tx, "hold", `delete from slot_claims where hold_id::text = $1 returning `+holdColumns, holdID)
+	return postgres.Rows[holdRow](ctx, tx, "hold", `delete from slot_claims where hold_id::text = $1 returning `+holdColumns, holdID)
 }
 
 // dropOffers ends what an entry of the waiting list is offered, and gives it.
 func dropOffers(ctx context.Context, tx *postgres.Tx, waitlistID int64) ([]holdRow, error) {
-	return rows[holdRow](ctx, tx, "offers", `delete from slot_claims where waitlist_id = $1 returning `+holdColumns, waitlistID)
+	return postgres.Rows[holdRow](ctx, tx, "offers", `delete from slot_claims where waitlist_id = $1 returning `+holdColumns, waitlistID)
 }
 
 // dropOverlapping ends a patient's holds that overlap a time, and gives them.
 func dropOverlapping(ctx context.Context, tx *postgres.Tx, patientID int64, from, to time.Time) ([]holdRow, error) {
-	return rows[holdRow](ctx, tx, "holds", `delete from slot_claims
+	return postgres.Rows[holdRow](ctx, tx, "holds", `delete from slot_claims
 		where patient_id = $1 and hold_id is not null and visible && tstzrange($2, $3) returning `+holdColumns,
 		patientID, from, to)
 }
@@ -135,7 +135,7 @@ func dropOverlapping(ctx context.Context, tx *postgres.Tx, patientID int64, from
 // dropExpired ends up to limit expired holds of a doctor, and gives them. What another transaction is just removing it
 // passes over.
 func dropExpired(ctx context.Context, tx *postgres.Tx, doctorID int64, now time.Time, limit int) ([]holdRow, error) {
-	return rows[holdRow](ctx, tx, "expired holds", `delete from slot_claims
+	return postgres.Rows[holdRow](ctx, tx, "expired holds", `delete from slot_claims
 		where id in (
 			select id from slot_claims where expires_at <= $2 and doctor_id = $1
 			order by expires_at limit $3 for update skip locked)
@@ -145,7 +145,7 @@ func dropExpired(ctx context.Context, tx *postgres.Tx, doctorID int64, now time.
 // dropExpiredIn ends the expired holds that keep a patient from a slot of a doctor, and gives them: those that touch what
 // the slot blocks, and the patient's that overlap it. It passes over what dropExpired does; a claim then waits for it.
 func dropExpiredIn(ctx context.Context, tx *postgres.Tx, doctorID, patientID int64, blocked schedule.Range, slot schedule.Slot, now time.Time) ([]holdRow, error) {
-	return rows[holdRow](ctx, tx, "expired holds", `delete from slot_claims
+	return postgres.Rows[holdRow](ctx, tx, "expired holds", `delete from slot_claims
 		where id in (
 			select id from slot_claims
 			where expires_at <= $7 and (doctor_id = $1 and blocked && tstzrange($3, $4) or patient_id = $2 and visible && tstzrange($5, $6))
@@ -155,19 +155,19 @@ func dropExpiredIn(ctx context.Context, tx *postgres.Tx, doctorID, patientID int
 
 // doctorsWithExpired lists whose holds have expired.
 func doctorsWithExpired(ctx context.Context, db postgres.DB, now time.Time) ([]int64, error) {
-	return ids(ctx, db, "expired holds", `select distinct doctor_id from slot_claims where expires_at <= $1 order by 1`, now)
+	return postgres.Column[int64](ctx, db, "expired holds", `select distinct doctor_id from slot_claims where expires_at <= $1 order by 1`, now)
 }
 
 // dropHoldsWith ends all holds of a doctor's time.
 func dropHoldsWith(ctx context.Context, tx *postgres.Tx, doctorID int64) error {
-	_, err := exec(ctx, tx, "end holds", `delete from slot_claims where doctor_id = $1 and hold_id is not null`, doctorID)
+	_, err := postgres.Exec(ctx, tx, "end holds", `delete from slot_claims where doctor_id = $1 and hold_id is not null`, doctorID)
 	return err
 }
 
 // newHold keeps a time for a patient; waitlistID is 0 unless it is an offer. ok is false where something else has the
 // time, of the doctor or of the patient: unlike a violated constraint that leaves the transaction in one piece.
 func newHold(ctx context.Context, tx *postgres.Tx, h holdRow, blocked schedule.Range) (_ holdRow, ok bool, err error) {
-	made, err := rows[holdRow](ctx, tx, "hold", `
+	made, err := postgres.Rows[holdRow](ctx, tx, "hold", `
 		insert into slot_claims (hold_id, doctor_id, patient_id, blocked, visible, expires_at, waitlist_id)
 		values (gen_random_uuid(), $1, $2, tstzrange($3, $4), tstzrange($5, $6), $7, $8)
 		on conflict do nothing returning `+holdColumns,

@@ -37,7 +37,7 @@ const waiting = `select w.id, w.public_id::text as public_id, w.doctor_id, w.pat
 
 // insertWaiting lets a patient wait. Its error carries openWaiting where he waits already.
 func insertWaiting(ctx context.Context, tx *postgres.Tx, doctorID, patientID int64, from, to time.Time) (int64, error) {
-	made, err := ids(ctx, tx, "waitlist", `
+	made, err := postgres.Column[int64](ctx, tx, "waitlist", `
 		insert into waitlist (doctor_id, patient_id, from_date, to_date, created_at) values ($1, $2, $3, $4, $5) returning id`,
 		doctorID, patientID, from, to, tx.Now())
 	if err != nil {
@@ -48,7 +48,7 @@ func insertWaiting(ctx context.Context, tx *postgres.Tx, doctorID, patientID int
 
 // countWaiting tells in how many queues a patient stands.
 func countWaiting(ctx context.Context, tx *postgres.Tx, patientID int64) (int, error) {
-	found, err := ids(ctx, tx, "waitlist", `select count(*) from waitlist where patient_id = $1 and ended_at is null`, patientID)
+	found, err := postgres.Column[int64](ctx, tx, "waitlist", `select count(*) from waitlist where patient_id = $1 and ended_at is null`, patientID)
 	if err != nil {
 		return 0, err
 	}
@@ -56,39 +56,39 @@ func countWaiting(ctx context.Context, tx *postgres.Tx, patientID int64) (int, e
 }
 
 func waitingByID(ctx context.Context, db postgres.DB, id int64, now time.Time) ([]waitingRow, error) {
-	return rows[waitingRow](ctx, db, "waitlist", waiting+`w.id = $2`, now, id)
+	return postgres.Rows[waitingRow](ctx, db, "waitlist", waiting+`w.id = $2`, now, id)
 }
 
 // queue lists who waits for a doctor, or those of them that are one patient (0: all), in order, after an entry.
 func queue(ctx context.Context, db postgres.DB, doctorID, patientID, after int64, limit int, now time.Time) ([]waitingRow, error) {
-	return rows[waitingRow](ctx, db, "waitlist", waiting+`w.doctor_id = $2 and ($3::bigint = 0 or w.patient_id = $3) and w.id > $4
+	return postgres.Rows[waitingRow](ctx, db, "waitlist", waiting+`w.doctor_id = $2 and ($3::bigint = 0 or w.patient_id = $3) and w.id > $4
 		order by w.id limit $5`, now, doctorID, patientID, after, limit)
 }
 
 // endWaiting ends the entry of a public id, if it is the patient's (0: anybody's) and open, and gives its id.
 func endWaiting(ctx context.Context, tx *postgres.Tx, doctorID, patientID int64, publicID, reason string) ([]int64, error) {
-	return ids(ctx, tx, "waitlist", `update waitlist set ended_at = $5, end_reason = $4
+	return postgres.Column[int64](ctx, tx, "waitlist", `update waitlist set ended_at = $5, end_reason = $4
 		where doctor_id = $1 and public_id::text = $2 and ($3::bigint = 0 or patient_id = $3) and ended_at is null returning id`,
 		doctorID, publicID, patientID, reason, tx.Now())
 }
 
 // endWaitingByID ends an entry; one that has ended stays as it is.
 func endWaitingByID(ctx context.Context, tx *postgres.Tx, id int64, reason string) error {
-	_, err := exec(ctx, tx, "end waiting", `update waitlist set ended_at = $2, end_reason = $3 where id = $1 and ended_at is null`,
+	_, err := postgres.Exec(ctx, tx, "end waiting", `update waitlist set ended_at = $2, end_reason = $3 where id = $1 and ended_at is null`,
 		id, tx.Now(), reason)
 	return err
 }
 
 // endWaitingBefore ends up to limit entries whose last day lies before a date.
 func endWaitingBefore(ctx context.Context, tx *postgres.Tx, date time.Time, limit int) (int64, error) {
-	return exec(ctx, tx, "end waiting", `update waitlist set ended_at = $2, end_reason = 'over'
+	return postgres.Exec(ctx, tx, "end waiting", `update waitlist set ended_at = $2, end_reason = 'over'
 		where id in (select id from waitlist where ended_at is null and to_date < $1 order by id limit $3 for update skip locked)`,
 		date, tx.Now(), limit)
 }
 
 // endWaitingFor ends all waiting for a doctor.
 func endWaitingFor(ctx context.Context, tx *postgres.Tx, doctorID int64) error {
-	_, err := exec(ctx, tx, "end waiting", `update waitlist set ended_at = $2, end_reason = 'over' where doctor_id = $1 and ended_at is null`,
+	_, err := postgres.Exec(ctx, tx, "end waiting", `update waitlist set ended_at = $2, end_reason = 'over' where doctor_id = $1 and ended_at is null`,
 		doctorID, tx.Now())
 	return err
 }
@@ -97,7 +97,7 @@ func endWaitingFor(ctx context.Context, tx *postgres.Tx, doctorID int64) error {
 // sign in, has no other offer open and nothing else to do then. It holds it, and passes over those that another
 // transaction holds to offer them something else.
 func nextWaiting(ctx context.Context, tx *postgres.Tx, v vacancy, date, now time.Time) ([]waitingEntry, error) {
-	return rows[waitingEntry](ctx, tx, "waitlist", `
+	return postgres.Rows[waitingEntry](ctx, tx, "waitlist", `
 		select w.id, w.patient_id from waitlist w
 		where w.ended_at is null and w.doctor_id = $1 and w.id > $2 and $3 between w.from_date and w.to_date
 		  and w.patient_id <> $4
@@ -112,7 +112,7 @@ func nextWaiting(ctx context.Context, tx *postgres.Tx, v vacancy, date, now time
 // hasOffer tells whether something is offered to an entry that the transaction holds. nextWaiting cannot know: its
 // statement may have begun before the transaction ended that held the entry until then.
 func hasOffer(ctx context.Context, tx *postgres.Tx, id int64, now time.Time) (bool, error) {
-	open, err := ids(ctx, tx, "offers", `select id from slot_claims where waitlist_id = $1 and expires_at > $2`, id, now)
+	open, err := postgres.Column[int64](ctx, tx, "offers", `select id from slot_claims where waitlist_id = $1 and expires_at > $2`, id, now)
 	return len(open) > 0, err
 }
 
