@@ -18,6 +18,9 @@ const (
 	maxWaiting = 10
 	// maxWaitingDays bounds for how long one may wait.
 	maxWaitingDays = 92
+	// maxAsked is how many of a queue are tried for one time. Only who lost a race is tried in vain, and bookings wait
+	// meanwhile.
+	maxAsked = 10
 )
 
 // Waiting is a patient's place in the queue for a doctor. From and To are the days on which he could come, both
@@ -247,7 +250,7 @@ func (s *Service) offer(ctx context.Context, tx *postgres.Tx, rules schedule.Rul
 	}
 	date := rules.DateOf(v.startsAt)
 	slot := schedule.Slot{StartsAt: v.startsAt, EndsAt: v.endsAt}
-	for asked := false; ; {
+	for asked, n := false, 0; n < maxAsked; n++ {
 		next, err := nextWaiting(ctx, tx, v, date, s.now())
 		if err != nil || len(next) == 0 {
 			return err
@@ -268,6 +271,7 @@ func (s *Service) offer(ctx context.Context, tx *postgres.Tx, rules schedule.Rul
 			return err
 		}
 	}
+	return nil
 }
 
 // offerTo keeps the time for one who waits, unless something else is in the way. Expired holds are not: what of them was
