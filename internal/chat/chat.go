@@ -30,11 +30,15 @@ type Kind string
 
 // The kinds.
 const (
-	KindText   Kind = "text"
-	KindSystem Kind = "system"
+	KindText       Kind = "text"
+	KindAttachment Kind = "attachment"
+	KindSystem     Kind = "system"
+	KindRetraction Kind = "retraction" // takes the event Target back
+	KindCorrection Kind = "correction" // its Text stands instead of that of the event Target
 )
 
-// Event is one entry of a room's log. Seq starts at 1 and has no holes in a room.
+// Event is one entry of a room's log. Seq starts at 1 and has no holes in a room. Read from the log it is as it stands now:
+// what was taken back has neither Text nor Attachment, and what was corrected has its latest Text, a correction too.
 type Event struct {
 	Room     int64
 	Seq      int64
@@ -44,6 +48,23 @@ type Event struct {
 	Text     string
 	At       time.Time
 	Regroup  bool // a system event after which others take part
+
+	Target      int64       // seq that a retraction or correction speaks of; 0 for others
+	Attachment  *Attachment // of that kind only
+	Retracted   bool
+	CorrectedBy int64 // seq of the correction, another event, that has the Text; 0 for none
+}
+
+// Attachment is a file that a message sends.
+type Attachment struct {
+	ID        uuid.UUID `json:"id"`
+	Name      string    `json:"name"`
+	MediaType string    `json:"mediaType"`
+	Size      int64     `json:"size" doc:"Bytes."`
+	SHA256    string    `json:"sha256" doc:"Of the content, in hexadecimal digits."`
+	Width     int       `json:"width,omitempty" doc:"Pixels, of images."`
+	Height    int       `json:"height,omitempty"`
+	Thumbnail bool      `json:"thumbnail,omitempty" doc:"There is a small image of it."`
 }
 
 // Draft is a message on its way into the log.

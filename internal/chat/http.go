@@ -13,19 +13,29 @@ import (
 
 // eventBody is an event as in the chat protocol.
 type eventBody struct {
-	Type     string     `json:"type" enum:"event"`
-	Seq      int64      `json:"seq" doc:"Starts at 1 and has no holes in a conversation."`
-	Kind     Kind       `json:"kind" enum:"text,system"`
-	ClientID *uuid.UUID `json:"clientId,omitempty" format:"uuid"`
-	Sender   string     `json:"sender,omitempty" doc:"User id; none for system events."`
-	Text     string     `json:"text"`
-	At       time.Time  `json:"at"`
+	Type        string      `json:"type" enum:"event"`
+	Seq         int64       `json:"seq" doc:"Starts at 1 and has no holes in a conversation."`
+	Kind        Kind        `json:"kind" enum:"text,attachment,system,retraction,correction"`
+	ClientID    *uuid.UUID  `json:"clientId,omitempty" format:"uuid"`
+	Sender      string      `json:"sender,omitempty" doc:"User id; none for system events."`
+	Text        *string     `json:"text,omitempty" doc:"As it stands now; none of attachments, retractions, and what was taken back."`
+	Target      int64       `json:"target,omitempty" doc:"The seq that a retraction or a correction speaks of."`
+	Attachment  *Attachment `json:"attachment,omitempty"`
+	Retracted   bool        `json:"retracted,omitempty" doc:"The sender took it back."`
+	CorrectedBy int64       `json:"correctedBy,omitempty" doc:"The seq of the correction that the text comes from."`
+	At          time.Time   `json:"at"`
 }
 
 func bodyOf(e Event) eventBody {
-	b := eventBody{Type: "event", Seq: e.Seq, Kind: e.Kind, Sender: e.Sender, Text: e.Text, At: e.At.UTC()}
+	b := eventBody{
+		Type: "event", Seq: e.Seq, Kind: e.Kind, Sender: e.Sender, Target: e.Target, Attachment: e.Attachment, Retracted: e.Retracted,
+		CorrectedBy: e.CorrectedBy, At: e.At.UTC(),
+	}
 	if e.ClientID != uuid.Nil {
 		b.ClientID = &e.ClientID
+	}
+	if e.hasText() {
+		b.Text = &e.Text
 	}
 	return b
 }

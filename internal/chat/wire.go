@@ -75,11 +75,44 @@ func encodeEvent(e Event) wire {
 		buf = append(buf, e.Sender...)
 		buf = append(buf, '"')
 	}
-	buf = append(buf, `,"text":`...)
-	buf = appendString(buf, e.Text)
+	if e.hasText() {
+		buf = append(buf, `,"text":`...)
+		buf = appendString(buf, e.Text)
+	}
+	if e.Kind != KindText && e.Kind != KindSystem || e.Retracted || e.CorrectedBy != 0 {
+		buf = appendRare(buf, e)
+	}
 	buf = append(buf, `,"at":"`...)
 	buf = e.At.UTC().AppendFormat(buf, time.RFC3339Nano)
 	return seal(opText, append(buf, '"', '}'))
+}
+
+// appendRare adds the fields that most events lack.
+func appendRare(buf []byte, e Event) []byte {
+	if e.Target != 0 {
+		buf = append(buf, `,"target":`...)
+		buf = strconv.AppendInt(buf, e.Target, 10)
+	}
+	if e.Attachment != nil {
+		file, err := json.Marshal(e.Attachment)
+		if err != nil {
+			panic("chat: an attachment does not marshal: " + err.Error()) // strings and numbers only
+		}
+		buf = append(append(buf, `,"attachment":`...), file...)
+	}
+	if e.Retracted {
+		buf = append(buf, `,"retracted":true`...)
+	}
+	if e.CorrectedBy != 0 {
+		buf = append(buf, `,"correctedBy":`...)
+		buf = strconv.AppendInt(buf, e.CorrectedBy, 10)
+	}
+	return buf
+}
+
+// hasText tells whether an event is one that has words: not a file, not a retraction, and not taken back.
+func (e Event) hasText() bool {
+	return !e.Retracted && e.Kind != KindAttachment && e.Kind != KindRetraction
 }
 
 // encodeAck is written by hand for the same reason.
