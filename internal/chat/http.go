@@ -90,11 +90,11 @@ func (s *Service) history(ctx context.Context, in *historyInput) (*historyOutput
 	if in.After >= 0 && in.Before > 0 {
 		return nil, errs.InvalidField("query.before", "cannot be given together with after")
 	}
-	a, err := s.Find(ctx, httpd.Actor(ctx), in.ID)
+	r, err := s.Readable(ctx, httpd.Actor(ctx), in.ID)
 	if err != nil {
 		return nil, err
 	}
-	events, head, err := s.History(ctx, a.ID, in.After, in.Before, in.Limit)
+	events, head, err := s.History(ctx, r.Appointment.ID, in.After, in.Before, in.Limit)
 	if err != nil {
 		return nil, err
 	}

@@ -145,6 +145,19 @@ func (s *Service) Find(ctx context.Context, actor auth.Actor, publicID string) (
 	return a, nil
 }
 
+// Reading is somebody's right to read a conversation.
+type Reading struct {
+	Appointment appointment.Appointment
+	// Glass says that it is an administrator's, who broke the glass: he sees what was taken back, too.
+	Glass bool
+}
+
+// Readable gives a conversation to whoever may read it: its participants. For anyone else there is none.
+func (s *Service) Readable(ctx context.Context, actor auth.Actor, publicID string) (Reading, error) {
+	a, err := s.Find(ctx, actor, publicID)
+	return Reading{Appointment: a}, err
+}
+
 // Send puts a message into the log and waits until it is committed. It may be repeated with the same clientID
 // any number of times: the receipt is then that of the first, marked as duplicate.
 func (s *Service) Send(ctx context.Context, actor auth.Actor, room int64, clientID uuid.UUID, text string) (Receipt, error) {
