@@ -43,6 +43,7 @@ func TestApp_FormerDoctor(t *testing.T) {
 		{"GET", one, ""},
 		{"GET", one + "/history", ""},
 		{"GET", one + "/messages", ""},
+		{"POST", one + "/messages/1/retract", fmt.Sprintf(`{"clientId":%q}`, client.NewClientID())},
 		{"POST", one + "/messages", fmt.Sprintf(`{"clientId":%q,"text":"still here"}`, client.NewClientID())},
 		{"POST", one + "/cancel", `{"reason":"still mine"}`},
 		{"POST", one + "/complete", `{"summary":"still mine"}`},

@@ -54,36 +54,14 @@ type historyOutput struct {
 	}
 }
 
-type sendInput struct {
-	ID   string `path:"id" maxLength:"20"`
-	Body struct {
-		ClientID string `json:"clientId" format:"uuid" minLength:"36" maxLength:"36" doc:"Made once for a message and kept over retries."`
-		Text     string `json:"text" doc:"At most 4,000 characters, not blank."`
-	}
-}
-
-type sendOutput struct {
-	Body struct {
-		ClientID  string    `json:"clientId"`
-		Seq       int64     `json:"seq"`
-		At        time.Time `json:"at"`
-		Duplicate bool      `json:"duplicate" doc:"The log had this clientId already."`
-	}
-}
-
-// Routes adds a conversation's history and sending. Both speak to participants only: for an administrator, too, a
+// Routes adds a conversation's history and what writes into it. All speak to participants only: for an administrator, too, a
 // conversation is not there.
 func Routes(s *httpd.Server, svc *Service) {
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/appointments/{id}/messages", Tag: "chat", Summary: "Read a page of a conversation",
 		Description: "Oldest first. Without after and before: the latest page.", Access: httpd.SignedIn, Errors: []int{http.StatusNotFound},
 	}, svc.history)
-	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/appointments/{id}/messages", Tag: "chat", Summary: "Send a message",
-		Description: "Repeat it with the same clientId as often as needed: it is stored once.",
-		Status:      http.StatusCreated, Access: httpd.SignedIn, Repeatable: true,
-		Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests},
-	}, svc.send)
+	sendRoutes(s, svc)
 }
 
 func (s *Service) history(ctx context.Context, in *historyInput) (*historyOutput, error) {
@@ -104,24 +82,5 @@ func (s *Service) history(ctx context.Context, in *historyInput) (*historyOutput
 	for i, e := range events {
 		out.Body.Items[i] = bodyOf(e)
 	}
-	return out, nil
-}
-
-func (s *Service) send(ctx context.Context, in *sendInput) (*sendOutput, error) {
-	clientID, err := parseClientID(in.Body.ClientID)
-	if err != nil {
-		return nil, errs.InvalidField("body.clientId", "must be a UUID in its canonical form")
-	}
-	actor := httpd.Actor(ctx)
-	a, err := s.Find(ctx, actor, in.ID)
-	if err != nil {
-		return nil, err
-	}
-	r, err := s.Send(ctx, actor, a.ID, clientID, in.Body.Text)
-	if err != nil {
-		return nil, err
-	}
-	out := &sendOutput{}
-	out.Body.ClientID, out.Body.Seq, out.Body.At, out.Body.Duplicate = clientID.String(), r.Seq, r.At.UTC(), r.Duplicate
 	return out, nil
 }

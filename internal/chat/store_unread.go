@@ -11,6 +11,10 @@ import (
 	"housecall/internal/postgres"
 )
 
+// waits is what of a room's log waits to be read: messages m that were not taken back.
+const waits = `m.kind in ('text', 'attachment') and not exists (
+        select from messages e where e.room_id = m.room_id and e.target = m.seq and e.kind = 'retraction')`
+
 // collectUnread notes messages between the last sweep and cutoff that their receiver has not read, at most window of
 // them, and forgets those that have been read since. more tells whether there is something left to do; false also
 // while another sweeper is at work. Between a message's time and its commit lie seconds, and cutoff is minutes ago, so
@@ -37,7 +41,7 @@ from messages m
 join appointments a on a.id = m.room_id
 cross join lateral (values (a.patient_id), (a.doctor_id)) as w(user_id)
 left join receipts r on r.room_id = m.room_id and r.user_id = w.user_id
-where m.at > $1 and m.at <= $2 and m.kind in ('text', 'attachment') and m.sender_id <> w.user_id and m.seq > coalesce(r.read_seq, 0)
+where m.at > $1 and m.at <= $2 and `+waits+` and m.sender_id <> w.user_id and m.seq > coalesce(r.read_seq, 0)
 group by w.user_id, m.room_id
 on conflict (user_id, room_id) do update set seq = greatest(p.seq, excluded.seq)`, from, to)
 		b.Queue(`update unread_sweeps set upto = $1`, to)
@@ -57,11 +61,12 @@ type absent struct {
 }
 
 // unreadStill is what the sweep has found and is unread still, by who takes part still: an appointment may have been handed
-// over.
+// over, and messages taken back.
 const unreadStill = `(select p.user_id, p.room_id from unread_pending p
     join appointments a on a.id = p.room_id and p.user_id in (a.patient_id, a.doctor_id)
     left join receipts r on r.room_id = p.room_id and r.user_id = p.user_id
-    where p.seq > coalesce(r.read_seq, 0)) p`
+    where exists (select from messages m where m.room_id = p.room_id and m.seq > coalesce(r.read_seq, 0) and m.seq <= p.seq
+        and m.sender_id <> p.user_id and ` + waits + `)) p`
 
 // countUnread tells in how many conversations of a user something is unread, of those that the sweep has found.
 func countUnread(ctx context.Context, db postgres.DB, user int64) (n int, err error) {

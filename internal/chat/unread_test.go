@@ -147,6 +147,36 @@ func TestService_NotifyAbsent(t *testing.T) {
 	require.Zero(t, a.number(`select count(*) from unread_pending`))
 }
 
+// What was taken back waits for nobody, whether that was before the sweep or after it; what else there is still does.
+func TestService_NotifyAbsent_takenBack(t *testing.T) {
+	t.Parallel()
+	a := newAbsence(t)
+	room, other := a.room(), a.room()
+	c, _ := committerOn(a.pool, 1)
+	left := a.now
+	a.pass(5 * time.Minute)
+	gone, late, kept := a.say(room, a.doctor, KindText), a.say(other, a.doctor, KindText), a.say(other, a.doctor, KindAttachment)
+	a.ok(c, retraction(room, a.doctor, gone))
+	a.pass(14 * time.Minute)
+	require.Empty(t, a.sweep())
+	a.pass(2 * time.Minute)
+	require.Equal(t, []tiding{{a.patient.ID, left, 1}}, a.sweep())
+	n, err := a.sweeper().Unread(t.Context(), a.patient.ID)
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	a.ok(c, retraction(other, a.doctor, kept))
+	n, err = a.sweeper().Unread(t.Context(), a.patient.ID)
+	require.NoError(t, err)
+	require.Equal(t, 1, n, "an older one is left")
+	a.ok(c, retraction(other, a.doctor, late))
+	n, err = a.sweeper().Unread(t.Context(), a.patient.ID)
+	require.NoError(t, err)
+	require.Zero(t, n)
+	a.useREST(a.patient)
+	a.pass(time.Hour)
+	require.Empty(t, a.sweep())
+}
+
 // A doctor who has handed an appointment over is told nothing of it any more.
 func TestService_NotifyAbsent_handedOver(t *testing.T) {
 	t.Parallel()

@@ -34,8 +34,21 @@ func other(a appointment.Appointment, userID string) string {
 
 func messageOf(a appointment.Appointment, e chat.Event) messageBody {
 	return messageBody{
-		ID: e.Seq, AppointmentID: a.PublicID, SenderID: e.Sender, ReceiverID: other(a, e.Sender), Message: e.Text, CreatedAt: moment(e.At),
+		ID: e.Seq, AppointmentID: a.PublicID, SenderID: e.Sender, ReceiverID: other(a, e.Sender), Message: wordsOf(e), CreatedAt: moment(e.At),
 	}
+}
+
+// wordsOf shows a message to pages that know only text.
+func wordsOf(e chat.Event) string {
+	if e.Attachment != nil {
+		return "[file: " + e.Attachment.Name + "]"
+	}
+	return e.Text
+}
+
+// isMessage tells what people sent from what was done to it, and from what was taken back: that is gone here.
+func isMessage(e chat.Event) bool {
+	return (e.Kind == chat.KindText || e.Kind == chat.KindAttachment) && !e.Retracted
 }
 
 func (a api) sendMessage(c *fiber.Ctx, by auth.Actor) error {
@@ -66,7 +79,7 @@ func (a api) sendMessage(c *fiber.Ctx, by auth.Actor) error {
 	return answer(c, http.StatusCreated, "Message sent successfully", "chat", messageOf(app, sent))
 }
 
-// getMessages answers with the messages that people wrote, the newest listMost of them at most. What the service notes
+// getMessages answers with the messages that people sent, as they stand now, the newest listMost of them at most. What the service notes
 // in a conversation the older pages learn from the appointment. What they fetch counts as read: they show it at once, and
 // have no other way to say so.
 func (a api) getMessages(c *fiber.Ctx, by auth.Actor) error {
@@ -85,7 +98,7 @@ func (a api) getMessages(c *fiber.Ctx, by auth.Actor) error {
 			a.Chat.MarkRead(by, app.ID, head)
 		}
 		for _, e := range slices.Backward(page) {
-			if e.Kind == chat.KindText {
+			if isMessage(e) {
 				found = append(found, messageOf(app, e))
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 )
 
@@ -69,6 +70,38 @@ func TestRoutes_messages(t *testing.T) {
 	w.exec(`update appointments set status = 'CANCELLED' where public_id = $1`, id)
 	w.refused(w.call(patient.token, "POST", path, send(id, doctor.userID, "Too late")), 403, "The conversation is not open")
 	require.Len(t, w.ok(patient.token, "GET", "/api/auth/getMessages/"+id, "").list("chat"), 3, "to be read it stays")
+}
+
+// The older pages see messages as they stand: corrected, without what was taken back, and files by their names.
+func TestRoutes_editedMessages(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	admin := w.admin()
+	doctor, patient := w.doctor(admin, "Dr Cara Lim"), w.patient("Pia Patient")
+	id := w.booked(patient, doctor, "10:30")
+	for _, text := range []string{"It hurts here", "Private, sorry"} {
+		w.ok(patient.token, "POST", "/api/auth/sendMessage", send(id, doctor.userID, text))
+	}
+	file := uuid.NewString()
+	w.exec(`insert into attachments (id, room_id, uploader_id, name, media_type, size_bytes, sha256, stored_at)
+		select $1, a.id, a.patient_id, 'knee "left".pdf', 'application/pdf', 5, decode(repeat('0f', 32), 'hex'), now()
+		from appointments a where public_id = $2`, file, id)
+	token := w.call("", "POST", "/api/v1/auth/login", fmt.Sprintf(`{"login":%q,"password":%q}`, patient.email, password)).text("accessToken")
+	first := w.count(`select min(m.seq) from messages m join appointments a on a.id = m.room_id where a.public_id = $1 and m.kind = 'text'`, id)
+	for path, body := range map[string]string{
+		"":                                  `"attachmentId":"` + file + `"`,
+		fmt.Sprintf("/%d/correct", first):   `"text":"It hurts there"`,
+		fmt.Sprintf("/%d/retract", first+1): ``,
+	} {
+		r := w.call("", "POST", "/api/v1/appointments/"+id+"/messages"+path,
+			strings.ReplaceAll(`{"clientId":"`+uuid.NewString()+`",`+body+`}`, ",}", "}"), "Authorization", "Bearer "+token)
+		require.Equal(t, 201, r.status, "%s", r.raw)
+	}
+	messages := w.ok(doctor.token, "GET", "/api/auth/getMessages/"+id, "").list("chat")
+	require.Len(t, messages, 2)
+	require.Equal(t, "It hurts there", messages[0]["message"])
+	require.Equal(t, `[file: knee "left".pdf]`, messages[1]["message"])
+	require.Equal(t, doctor.userID, messages[1]["receiverId"])
 }
 
 func TestRoutes_longConversation(t *testing.T) {
