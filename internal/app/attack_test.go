@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -50,7 +51,7 @@ func (w *world) routes() []route {
 }
 
 // target is a victim: one patient's and one doctor's everything.
-type target struct{ patient, doctor, room, session, hold, waiting, exception string }
+type target struct{ patient, doctor, room, message, session, hold, waiting, exception string }
 
 // at fills a route's path with the victim's ids.
 func (v target) at(r route) string {
@@ -67,7 +68,7 @@ func (v target) at(r route) string {
 	case strings.Contains(r.path, "/jobs/"):
 		id = "1"
 	}
-	path := strings.NewReplacer("{id}", id, "{wid}", v.waiting, "{eid}", v.exception).Replace(r.path)
+	path := strings.NewReplacer("{id}", id, "{wid}", v.waiting, "{eid}", v.exception, "{seq}", v.message).Replace(r.path)
 	if strings.Contains(path, "{") {
 		panic("the sweep knows no victim for " + r.path)
 	}
@@ -124,8 +125,9 @@ func TestApp_AttackSweep(t *testing.T) {
 	victim, doctor := w.person(auth.Patient), w.person(auth.Doctor)
 	vp, vd := victim.at(0), doctor.at(1)
 	v := target{patient: victim.userID, doctor: doctor.userID, room: w.room(vp, vd)}
-	_, err := vp.SendMessage(w.context(), v.room, client.NewClientID(), "the-most-private-text")
+	sent, err := vp.SendMessage(w.context(), v.room, client.NewClientID(), "the-most-private-text")
 	require.NoError(t, err)
+	v.message = strconv.FormatInt(sent.Seq, 10)
 	w.pools(func(exec func(sql string, args ...any)) {
 		exec(`update patients set phone = '+441632960123', address = 'Private-Street 1'`)
 		exec(`update appointments set summary = 'the-most-private-summary'`)
