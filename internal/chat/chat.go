@@ -113,10 +113,16 @@ var (
 
 // Refusals of too many drafts, by whose limit it was. One code, since a client does the same about all.
 var (
-	errRateConnection = errs.New(errs.RateLimited, "rate", "Too many messages at once over this connection. Wait a moment and send it again.")
-	errRateUser       = errs.New(errs.RateLimited, "rate", "Too many messages of one user at once. Wait a moment and send it again.")
-	errRateRoom       = errs.New(errs.RateLimited, "rate", "Too many messages at once in this room, of both sides together. Wait a moment and send it again.")
+	errRateConnection = tooFast("over this connection")
+	errRateUser       = tooFast("of one user")
+	errRateRoom       = tooFast("in this room, of both sides together")
 )
+
+func tooFast(where string) *errs.Error {
+	return &errs.Error{
+		Kind: errs.RateLimited, Code: "rate", Message: "Too many messages at once " + where + ". Wait a moment and send it again.", RetryAfter: time.Second,
+	}
+}
 
 // CheckText applies the rules of a message's text.
 func CheckText(s string) error {

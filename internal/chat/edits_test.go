@@ -101,8 +101,12 @@ func TestSocket_Edits(t *testing.T) {
 	require.Equal(t, "not_found", p.ask(say("send", "attachmentId", file))["code"])
 
 	want := []map[string]any{
-		{"text": "first, corrected", "correctedBy": 4.0}, {"retracted": true}, {"retracted": true},
-		{"text": "first, corrected", "target": 1.0}, {"target": 2.0}, {"target": 3.0},
+		{"text": "first, corrected", "correctedBy": 4.0},
+		{"retracted": true},
+		{"retracted": true},
+		{"text": "first, corrected", "target": 1.0},
+		{"target": 2.0},
+		{"target": 3.0},
 	}
 	for after := range 6 {
 		joined := in.dial(t, w.doctor, room, fmt.Sprintf("after=%d", after))
@@ -126,9 +130,15 @@ func TestREST_Edits(t *testing.T) {
 	body := func(more string) string { return `{"clientId":"` + uuid.NewString() + `"` + more + `}` }
 	file := w.file(room, w.patient)
 	for _, c := range []struct{ path, body string }{
-		{"", body(`,"text":"first"`)}, {"", body(`,"text":"second"`)}, {"", body(`,"attachmentId":"` + file.String() + `"`)}, {"", body(`,"text":"fourth"`)},
-		{"/1/correct", body(`,"text":"corrected"`)}, {"/1/correct", body(`,"text":"corrected again"`)}, {"/2/correct", body(`,"text":"gone"`)},
-		{"/2/retract", body(``)}, {"/3/retract", body(``)},
+		{"", body(`,"text":"first"`)},
+		{"", body(`,"text":"second"`)},
+		{"", body(`,"attachmentId":"` + file.String() + `"`)},
+		{"", body(`,"text":"fourth"`)},
+		{"/1/correct", body(`,"text":"corrected"`)},
+		{"/1/correct", body(`,"text":"corrected again"`)},
+		{"/2/correct", body(`,"text":"gone"`)},
+		{"/2/retract", body(``)},
+		{"/3/retract", body(``)},
 	} {
 		status, out := in.rest(w.patient, "POST", room, c.path, c.body)
 		require.Equal(t, 201, status, "%v", out)
