@@ -156,7 +156,7 @@ func (c *committer) inTime(batch []submission) []submission {
 func (c *committer) commit(batch []submission) {
 	started := time.Now()
 	unique, index := dedupe(batch)
-	outcomes := c.writeApart(unique)
+	outcomes := c.write(unique)
 	c.metrics.batch.Observe(float64(len(unique)))
 	c.metrics.commit.Observe(time.Since(started).Seconds())
 	events := make([]Event, 0, len(unique))
@@ -212,49 +212,13 @@ func dedupe(batch []submission) (unique []Draft, index []int) {
 	return unique, index
 }
 
-// writeApart commits drafts in order. All of one statement are judged by one snapshot, in which none of them is: of two
-// that speak of one message, or send one file, the second goes into a transaction of its own.
-func (c *committer) writeApart(drafts []Draft) []outcome {
+// write commits drafts, whatever it takes: a duplicate sends the batch to the careful statement, refused data is
+// isolated, and while PostgreSQL is away it tries again a few times, not longer than commitTimeout.
+// An attempt whose outcome is unknown is repeated carefully: what it wrote is found by clientId.
+func (c *committer) write(drafts []Draft) []outcome {
+	careful, unsure := false, false
 	ctx, cancel := context.WithTimeout(c.ctx, commitTimeout)
 	defer cancel()
-	out := make([]outcome, 0, len(drafts))
-	for _, part := range apart(drafts) {
-		out = append(out, c.write(ctx, part)...)
-	}
-	return out
-}
-
-// subject is what a draft speaks of, beside the room: a message, or a file.
-type subject struct {
-	room, target int64
-	attachment   uuid.UUID
-}
-
-// apart cuts drafts, in their order, into parts in which no two have the same subject.
-func apart(drafts []Draft) (parts [][]Draft) {
-	seen, from := map[subject]bool{}, 0
-	for i, d := range drafts {
-		if d.Kind == KindText {
-			continue
-		}
-		k := subject{d.Room, d.Target, d.Attachment}
-		if d.Kind == KindAttachment {
-			k.room = 0
-		}
-		if seen[k] {
-			parts, from = append(parts, drafts[from:i]), i
-			clear(seen)
-		}
-		seen[k] = true
-	}
-	return append(parts, drafts[from:])
-}
-
-// write commits drafts, whatever it takes: a duplicate sends the batch to the careful statement, refused data is
-// isolated, and while PostgreSQL is away it tries again a few times, until ctx ends.
-// An attempt whose outcome is unknown is repeated carefully: what it wrote is found by clientId.
-func (c *committer) write(ctx context.Context, drafts []Draft) []outcome {
-	careful, unsure := false, false
 	for attempt := 1; ; attempt++ {
 		out, err := c.try(ctx, drafts, careful)
 		switch {
@@ -267,7 +231,7 @@ func (c *committer) write(ctx context.Context, drafts []Draft) []outcome {
 			careful = true
 		case postgres.IsData(err) && len(drafts) > 1:
 			half := len(drafts) / 2
-			return append(c.write(ctx, drafts[:half]), c.write(ctx, drafts[half:])...)
+			return append(c.write(drafts[:half]), c.write(drafts[half:])...)
 		case postgres.IsData(err):
 			return []outcome{{err: ErrInvalidText}}
 		case postgres.IsUnavailable(postgres.Classify(err)) && attempt < commitAttempts && ctx.Err() == nil:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
@@ -335,5 +336,69 @@ func TestCommitter_FileContended(t *testing.T) {
 	}
 	for _, e := range w.requireGapless(room) {
 		require.NotNil(t, e.Attachment, "every message has its file")
+	}
+}
+
+// TestCommitter_BatchEqualsOneByOne holds the statement, which judges many drafts at once, against itself with one at a time:
+// random drafts into a room in batches, the same into a twin of it one by one, have the same outcomes and make the same log.
+func TestCommitter_BatchEqualsOneByOne(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c, _ := committerOn(w.pool, 1)
+	twins := [2]int64{w.room(), w.room()}
+	senders := []auth.Actor{w.patient, w.doctor, w.signIn(w.user(auth.Patient))}
+	files := [2][]uuid.UUID{}
+	var drafts [2][]Draft
+	for range 40 {
+		from := len(drafts[0])
+		head := w.number(`select head_seq from conversations where id = $1`, twins[0])
+		for range 1 + rand.IntN(12) {
+			for i, room := range twins {
+				files[i] = append(files[i], w.file(room, w.patient))
+			}
+			n := len(drafts[0])
+			if n > 0 && rand.IntN(6) == 0 { // once more
+				again := rand.IntN(n)
+				drafts[0], drafts[1] = append(drafts[0], drafts[0][again]), append(drafts[1], drafts[1][again])
+				continue
+			}
+			d := Draft{Sender: senders[min(rand.IntN(12)%5/2, 2)], ClientID: uuid.New(), Kind: KindText, Text: "x"}
+			file, target := -1, int64(1)<<40
+			if head > 0 && rand.IntN(10) > 0 { // never one of the same batch, whose seq nobody knows yet
+				target = 1 + rand.Int64N(head)
+			}
+			switch rand.IntN(5) {
+			case 0:
+				d.Kind, d.Text, d.Target = KindRetraction, "", target
+			case 1, 2:
+				d.Kind, d.Text, d.Target = KindCorrection, fmt.Sprint(n), target
+			case 3:
+				d.Kind, d.Text, file = KindAttachment, "", len(files[0])-1-rand.IntN(min(4, len(files[0])))
+			}
+			for i, room := range twins {
+				d.Room = room
+				if file >= 0 {
+					d.Attachment = files[i][file]
+				}
+				drafts[i] = append(drafts[i], d)
+			}
+		}
+		batch := commitOne(c, drafts[0][from:]...)
+		for i, d := range drafts[1][from:] {
+			one := commitOne(c, d)[0]
+			if errors.Is(one.err, ErrNoTarget) && errors.Is(batch[i].err, ErrNotOwn) {
+				continue // the other one's message was taken back in this very batch: refused it is
+			}
+			require.Equal(t, one.err, batch[i].err, "%s of %d", d.Kind, d.Target)
+			require.Equal(t, []any{one.receipt.Seq, one.receipt.Duplicate}, []any{batch[i].receipt.Seq, batch[i].receipt.Duplicate})
+		}
+	}
+	logs := [2][]Event{w.requireGapless(twins[0]), w.requireGapless(twins[1])}
+	require.Greater(t, len(logs[0]), 50)
+	for i, e := range logs[1] {
+		e.Room, e.At = twins[0], logs[0][i].At
+		require.Equal(t, e.Attachment == nil, logs[0][i].Attachment == nil)
+		e.Attachment = logs[0][i].Attachment
+		require.Equal(t, e, logs[0][i])
 	}
 }

@@ -45,9 +45,9 @@ with draft as (
 ), old as materialized (
     select j.n, (select m.seq from messages m where m.room_id = j.room and m.sender_id = j.sender and m.client_id = j.client_id) as seq
     from judged j where {lookup}
-), numbered as (
+){fresh}, numbered as (
     select j.*, row_number() over (partition by j.room order by j.n) as k, count(*) over (partition by j.room) as total
-    from judged j left join old o on o.n = j.n where j.refusal = '' and o.seq is null
+    from {passing}
 ), bumped as (
     update conversations c set head_seq = c.head_seq + g.total
     from (select distinct room, total from numbered) g where c.id = g.room
@@ -57,7 +57,7 @@ with draft as (
     select b.id, b.base + x.k, statement_timestamp(), x.kind, x.sender, x.client_id, {values}
     from numbered x join bumped b on b.id = x.room
 ){bound}
-select j.n, case when o.seq is null then j.refusal else '' end, coalesce(o.seq, b.base + x.k, 0),
+select j.n, case when o.seq is null then {refusal} else '' end, coalesce(o.seq, b.base + x.k, 0),
     coalesce((select m.at from messages m where m.room_id = j.room and m.seq = o.seq), statement_timestamp()), o.seq is not null{file}
 from judged j
 left join old o on o.n = j.n
@@ -79,6 +79,16 @@ const judgeSubjects = `when d.kind in ('retraction', 'correction') then coalesce
                 and f.stored_at is not null and f.seq is null) then 'not_found'
         `
 
+// All of one statement are judged by one snapshot, in which none of them is. So after the first that takes a message back,
+// or sends a file, the others of the same batch that speak of it come too late.
+const passing = `judged j left join old o on o.n = j.n where j.refusal = '' and o.seq is null`
+
+const judgeLate = `, fresh as materialized (
+    select j.*, j.kind <> 'text' and coalesce(bool_or(j.kind in ('retraction', 'attachment')) over (
+        partition by j.room, j.target, j.attachment order by j.n rows between unbounded preceding and 1 preceding), false) as late
+    from ` + passing + `
+)`
+
 const bindFiles = `, bound as (
     update attachments f set seq = b.base + x.k
     from numbered x join bumped b on b.id = x.room where f.id = x.attachment and f.id = any($9)
@@ -86,9 +96,11 @@ const bindFiles = `, bound as (
 )`
 
 var (
-	plainTexts = strings.NewReplacer("{types}", "", "{names}", "", "{subjects}", "", "{columns}", "", "{values}", "x.body",
-		"{bound}", "", "{file}", "", "{files}", "")
+	plainTexts = strings.NewReplacer("{types}", "", "{names}", "", "{subjects}", "", "{fresh}", "", "{passing}", passing,
+		"{columns}", "", "{values}", "x.body", "{refusal}", "j.refusal", "{bound}", "", "{file}", "", "{files}", "")
 	allKinds = strings.NewReplacer("{types}", ", $8::bigint[], $9::uuid[]", "{names}", ", target, attachment", "{subjects}", judgeSubjects,
+		"{fresh}", judgeLate, "{passing}", "fresh j where not j.late",
+		"{refusal}", "case when j.refusal = '' and x.n is null then 'not_found' else j.refusal end",
 		"{columns}", ", target", "{values}", "nullif(x.body, ''), nullif(x.target, 0)", "{bound}", bindFiles,
 		"{file}", ",\n    f.id, f.name, f.media_type, f.size_bytes, f.sha256, f.width, f.height, f.thumbnail",
 		"{files}", "\nleft join bound f on f.id = x.attachment")
