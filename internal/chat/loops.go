@@ -155,7 +155,7 @@ func (s *Service) tellAppointment(id int64) error {
 	if err != nil {
 		return err
 	}
-	closed, err := closedAt(ctx, s.d.Pool, []int64{id})
+	closed, err := closings(ctx, s.d.Pool, []int64{id})
 	if err != nil {
 		return err
 	}
@@ -166,7 +166,7 @@ func (s *Service) tellAppointment(id int64) error {
 }
 
 // reply tells whether the conversation is open, and has the room told when the clock closes it.
-func (s *Service) reply(a appointment.Appointment, closed time.Time) (can bool, why string) {
+func (s *Service) reply(a appointment.Appointment, closed appointment.Closing) (can bool, why string) {
 	can, until, why := a.Reply(s.d.Now(), s.d.Config.FollowUpWindow, closed)
 	s.windows.set(a.ID, until)
 	return can, why

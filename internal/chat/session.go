@@ -174,7 +174,7 @@ func encodeAll(events []Event) []wire {
 func (ses *session) hello(a appointment.Appointment, snap snapshot) helloFrame {
 	s := ses.svc
 	actor := *ses.conn.actor.Load()
-	can, why := s.reply(a, snap.closedAt)
+	can, why := s.reply(a, snap.closing)
 	participant := func(p appointment.Person, role auth.Role) Participant {
 		at := snap.receipts[p.ID]
 		return Participant{
@@ -191,7 +191,7 @@ func (ses *session) hello(a appointment.Appointment, snap snapshot) helloFrame {
 		Type: "hello", Connection: ses.conn.id, You: you, Appointment: stateOf(a), Participants: participants,
 		HeadSeq: snap.head, Epoch: snap.epoch, CanReply: can, WhyNot: why,
 		Limits:           Limits{MessageChars: MaxChars, FrameBytes: MaxFrameBytes, PerSecond: s.d.Config.MessagesPerSecond},
-		HeartbeatSeconds: int(heartbeat.Seconds()), Notice: s.d.Config.ClinicNotice,
+		HeartbeatSeconds: int(heartbeat.Seconds()), Notice: s.d.Config.Notice(),
 	}
 }
 
