@@ -71,8 +71,8 @@ type sendOutput struct {
 	}
 }
 
-// Routes adds a conversation's history and sending. Both speak to participants only: for an administrator, too, a
-// conversation is not there.
+// Routes adds a conversation's history, sending, its state, and what administrators need a reason for. For one without
+// it a conversation is not there.
 func Routes(s *httpd.Server, svc *Service) {
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/appointments/{id}/messages", Tag: "chat", Summary: "Read a page of a conversation",
@@ -84,6 +84,8 @@ func Routes(s *httpd.Server, svc *Service) {
 		Status:      http.StatusCreated, Access: httpd.SignedIn, Repeatable: true,
 		Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests},
 	}, svc.send)
+	conversationRoutes(s, svc)
+	glassRoutes(s, svc)
 }
 
 func (s *Service) history(ctx context.Context, in *historyInput) (*historyOutput, error) {

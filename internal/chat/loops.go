@@ -161,7 +161,16 @@ func (s *Service) tellAppointment(id int64) error {
 	}
 	can, why := s.reply(a, closed[id])
 	s.hub.expel(id, a.IsParticipant)
-	s.hub.broadcast(id, 0, encode(appointmentFrame{Type: "appointment", Appointment: stateOf(a), CanReply: can, WhyNot: why}))
+	frame := appointmentFrame{Type: "appointment", Appointment: stateOf(a), CanReply: can, WhyNot: why}
+	toAll := encode(frame)
+	frame.CanReply, frame.WhyNot = readOnly(can, why)
+	toOnlookers := encode(frame)
+	s.hub.tell(id, func(user int64) wire {
+		if user == nobody {
+			return toOnlookers
+		}
+		return toAll
+	})
 	return nil
 }
 
