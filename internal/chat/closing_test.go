@@ -221,7 +221,7 @@ func TestService_CloseConversation_contention(t *testing.T) {
 					sent.Add(1)
 				case errors.Is(err, ErrClosed):
 					refused.Add(1)
-				case !errors.Is(err, ErrRate):
+				case errs.KindOf(err) != errs.RateLimited:
 					t.Errorf("send: %v", err)
 				}
 			}
