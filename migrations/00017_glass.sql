@@ -8,8 +8,8 @@ update conversations set closed_by = 'clinic' where closed_at is not null; -- no
 create table break_glass (
     id         bigint generated always as identity primary key,
     public_id  uuid not null default gen_random_uuid() constraint break_glass_public_id_key unique,
-    room_id    bigint not null references appointments (id),
     admin_id   bigint not null references users (id),
+    room_id    bigint not null references appointments (id),
     session_id bigint not null,
     reason     text not null check (length(reason) between 10 and 500),
     created_at timestamptz not null,

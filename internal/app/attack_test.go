@@ -67,7 +67,7 @@ func (v target) at(r route) string {
 	case strings.Contains(r.path, "/jobs/"):
 		id = "1"
 	}
-	path := strings.NewReplacer("{id}", id, "{wid}", v.waiting, "{eid}", v.exception).Replace(r.path)
+	path := strings.NewReplacer("{id}", id, "{wid}", v.waiting, "{eid}", v.exception, "{seq}", "1").Replace(r.path)
 	if strings.Contains(path, "{") {
 		panic("the sweep knows no victim for " + r.path)
 	}

@@ -244,6 +244,10 @@ func TestSocket_Onlooker(t *testing.T) {
 	a.say(`{"type":"send","clientId":"` + id + `","text":"x"}`)
 	nack := a.until("nack")
 	require.Equal(t, []any{id, "forbidden", "never"}, []any{nack["clientId"], nack["code"], nack["retry"]})
+	for _, kind := range []string{"retract", "correct"} {
+		a.say(`{"type":"` + kind + `","clientId":"` + id + `","target":1,"text":"x"}`)
+		require.Equal(t, "forbidden", a.until("nack")["code"], kind)
+	}
 	for _, frame := range []string{`{"type":"read","upTo":1}`, `{"type":"delivered","upTo":1}`, `{"type":"typing","active":true}`} {
 		a.say(frame)
 		require.Equal(t, "forbidden", a.until("error")["code"], frame)
