@@ -259,9 +259,8 @@ func (ses *session) handle(data []byte) {
 	case err != nil:
 		c.end(closeProtocol, "a frame is a JSON object in UTF-8", 0)
 		return
-	}
-	if ses.looksOn() && in.Type != "ping" && in.Type != "auth" {
-		ses.refuse(&badFrame{clientID: in.ClientID, code: "forbidden", detail: "You read this conversation without taking part in it."})
+	case ses.looksOn() && in.Type != "ping" && in.Type != "auth":
+		ses.refuse(tooMuch(in))
 		return
 	}
 	actor := *c.actor.Load()
@@ -290,6 +289,11 @@ func (ses *session) handle(data []byte) {
 	case "typing":
 		ses.typing(actor, in.Active)
 	}
+}
+
+// tooMuch is the refusal of what an onlooker sends.
+func tooMuch(in Inbound) *badFrame {
+	return &badFrame{clientID: in.ClientID, code: "forbidden", detail: "You read this conversation without taking part in it."}
 }
 
 func (ses *session) refuse(bad *badFrame) {
