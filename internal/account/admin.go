@@ -82,6 +82,9 @@ func (s *Service) SetRole(ctx context.Context, by auth.Actor, publicID string, r
 		if err := record(ctx, tx, by, "user.role", u, map[string]any{"from": before.Role, "to": role}); err != nil {
 			return err
 		}
+		if role == auth.Doctor && u.DisabledAt == nil {
+			return s.ports.Doctors.Return(ctx, tx, u.ID)
+		}
 		return s.release(ctx, tx, by, before, l)
 	})
 	return u, err
@@ -112,7 +115,7 @@ func (s *Service) Disable(ctx context.Context, by auth.Actor, publicID string, l
 	return u, err
 }
 
-// Enable lets a disabled user sign in again.
+// Enable lets a disabled user sign in again; a doctor can be written to again in what he has not finished.
 func (s *Service) Enable(ctx context.Context, by auth.Actor, publicID string) (u User, err error) {
 	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
 		if u, err = lockTarget(ctx, tx, by, publicID); err != nil || u.DisabledAt == nil {
@@ -121,7 +124,10 @@ func (s *Service) Enable(ctx context.Context, by auth.Actor, publicID string) (u
 		if u, err = updateDisabled(ctx, tx, u.ID, nil); err != nil {
 			return err
 		}
-		return record(ctx, tx, by, "user.enable", u, nil)
+		if err := record(ctx, tx, by, "user.enable", u, nil); err != nil || u.Role != auth.Doctor {
+			return err
+		}
+		return s.ports.Doctors.Return(ctx, tx, u.ID)
 	})
 	return u, err
 }

@@ -89,6 +89,29 @@ func TestService_Disable(t *testing.T) {
 	_, err = h.svc.Login(t.Context(), "d@example.org", testPassword, here)
 	require.NoError(t, err)
 	require.Equal(t, []string{"user.create", "session.open", "user.disable", "user.enable", "session.open"}, h.audited(doctor.PublicID))
+	require.Equal(t, 200, h.call("POST", path+"/enable", admin, "").status)
+	require.Equal(t, []int64{doctor.ID}, h.doctors.returned, "once")
+}
+
+// A doctor is back once he is one and may sign in, whichever comes last.
+func TestService_Return(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	by := h.actor(h.token(h.user(auth.Admin, "a@example.org")))
+	u := h.user(auth.Patient, "p@example.org")
+	_, err := h.svc.Disable(t.Context(), by, u.PublicID, Leave{})
+	require.NoError(t, err)
+	_, err = h.svc.SetRole(t.Context(), by, u.PublicID, auth.Doctor, Leave{})
+	require.NoError(t, err)
+	require.Empty(t, h.doctors.returned)
+	_, err = h.svc.Enable(t.Context(), by, u.PublicID)
+	require.NoError(t, err)
+	require.Equal(t, []int64{u.ID}, h.doctors.returned)
+	for _, role := range []auth.Role{auth.Patient, auth.Doctor} {
+		_, err = h.svc.SetRole(t.Context(), by, u.PublicID, role, Leave{})
+		require.NoError(t, err)
+	}
+	require.Equal(t, []int64{u.ID, u.ID}, h.doctors.returned)
 }
 
 func TestService_OwnAccount(t *testing.T) {

@@ -307,6 +307,7 @@ type busyDoctors struct {
 	mu       sync.Mutex
 	busy     map[int64]bool
 	released []int64
+	returned []int64
 }
 
 func (d *busyDoctors) Release(_ context.Context, _ *postgres.Tx, doctorID int64, _ auth.Actor, cancel bool, _ string) error {
@@ -316,6 +317,13 @@ func (d *busyDoctors) Release(_ context.Context, _ *postgres.Tx, doctorID int64,
 		return errs.New(errs.Conflict, "future_appointments", "The doctor still has appointments.").With("count", 1)
 	}
 	d.released = append(d.released, doctorID)
+	return nil
+}
+
+func (d *busyDoctors) Return(_ context.Context, _ *postgres.Tx, doctorID int64) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.returned = append(d.returned, doctorID)
 	return nil
 }
 

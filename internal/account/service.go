@@ -34,6 +34,9 @@ type Doctors interface {
 	// be cancelled or handed over to a doctor (a public id, "" for nobody), which it then does, with notice. It is called
 	// last in its transaction.
 	Release(ctx context.Context, tx *postgres.Tx, doctorID int64, by auth.Actor, cancelAppointments bool, handOverTo string) error
+	// Return takes back what Release closed, as far as it still can be, when somebody is a doctor again. It is called last
+	// in its transaction.
+	Return(ctx context.Context, tx *postgres.Tx, doctorID int64) error
 }
 
 // Mail writes to people about their accounts. Each method only arranges for the mail, in the transaction that causes

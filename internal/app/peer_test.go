@@ -225,6 +225,8 @@ type frame struct {
 	HeadSeq          int64           `json:"headSeq"`
 	Epoch            string          `json:"epoch"`
 	ReconnectAfterMs int64           `json:"reconnectAfterMs"`
+	CanReply         bool            `json:"canReply"`
+	WhyNot           string          `json:"whyNot"`
 }
 
 // socket is a connection without any repair.

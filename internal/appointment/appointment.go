@@ -20,11 +20,20 @@ type Conversations interface {
 	Append(ctx context.Context, tx *postgres.Tx, appointmentID int64, text string) error
 	// Regroup is Append for an event after which others take part: whoever listens is asked anew for his right to.
 	Regroup(ctx context.Context, tx *postgres.Tx, appointmentID int64, text string) error
-	// Close closes the appointment's conversation, with a system event that says why; one that is closed, or was never
-	// made, stays as it is. It locks like Append.
+	// Close closes the appointment's conversation on behalf of the clinic, with a system event that says why; one that is
+	// closed, or was never made, stays as it is. It locks like Append.
 	Close(ctx context.Context, tx *postgres.Tx, appointmentID int64, text string) error
-	// ClosedAt tells when each of the conversations was closed by its doctor; those still open are not in the map.
-	ClosedAt(ctx context.Context, db postgres.DB, appointmentIDs []int64) (map[int64]time.Time, error)
+	// Reopen takes Close back, with a system event that says so; what a doctor closed, or is open, stays as it is. It
+	// locks like Append.
+	Reopen(ctx context.Context, tx *postgres.Tx, appointmentID int64, text string) error
+	// Closings tells which of the conversations are closed, and by whom; those that are open are not in the map.
+	Closings(ctx context.Context, db postgres.DB, appointmentIDs []int64) (map[int64]Closing, error)
+}
+
+// Closing is how a conversation was closed; the zero value is that of an open one.
+type Closing struct {
+	At       time.Time
+	ByClinic bool // as the doctor was no longer available; else by the doctor
 }
 
 // Notices tells people outside of the conversation what became of their appointments. Both are called in the
@@ -166,9 +175,9 @@ func (a Appointment) over(now time.Time) bool {
 
 // Reply tells whether the participants may write in the conversation now, and until when (zero: no end by the
 // clock). When they may not, why is a stable word: pending, rejected, cancelled, expired, no_show,
-// closed_by_doctor or follow_up_over. followUp is how long after completion a conversation stays open; closedAt is
-// when the doctor closed it (zero: he did not).
-func (a Appointment) Reply(now time.Time, followUp time.Duration, closedAt time.Time) (can bool, until time.Time, why string) {
+// follow_up_over, closed_by_doctor or doctor_unavailable. followUp is how long after completion a conversation stays
+// open.
+func (a Appointment) Reply(now time.Time, followUp time.Duration, closed Closing) (can bool, until time.Time, why string) {
 	switch a.Status {
 	case Booked:
 	case Completed:
@@ -182,10 +191,14 @@ func (a Appointment) Reply(now time.Time, followUp time.Duration, closedAt time.
 	default:
 		return false, time.Time{}, strings.ToLower(string(a.Status))
 	}
-	if !closedAt.IsZero() {
+	switch {
+	case closed.At.IsZero():
+		return true, until, ""
+	case closed.ByClinic:
+		return false, time.Time{}, "doctor_unavailable"
+	default:
 		return false, time.Time{}, "closed_by_doctor"
 	}
-	return true, until, ""
 }
 
 // View is an appointment as of now: with it goes whether its conversation is open (see Reply).

@@ -48,24 +48,25 @@ func TestAppointment_Reply(t *testing.T) {
 	ended := func(ago time.Duration) *time.Time { at := now.Add(-ago); return &at }
 	for name, c := range map[string]struct {
 		a      Appointment
-		closed time.Time
+		closed Closing
 		can    bool
 		until  time.Time
 		why    string
 	}{
 		"booked":                  {a: Appointment{Status: Booked}, can: true},
-		"booked and closed":       {a: Appointment{Status: Booked}, closed: now, why: "closed_by_doctor"},
+		"booked and closed":       {a: Appointment{Status: Booked}, closed: Closing{At: now}, why: "closed_by_doctor"},
+		"booked, doctor gone":     {a: Appointment{Status: Booked}, closed: Closing{At: now, ByClinic: true}, why: "doctor_unavailable"},
 		"just completed":          {a: Appointment{Status: Completed, CompletedAt: ended(0)}, can: true, until: now.Add(window)},
-		"completed and closed":    {a: Appointment{Status: Completed, CompletedAt: ended(0)}, closed: now, why: "closed_by_doctor"},
+		"completed and closed":    {a: Appointment{Status: Completed, CompletedAt: ended(0)}, closed: Closing{At: now}, why: "closed_by_doctor"},
 		"last moment":             {a: Appointment{Status: Completed, CompletedAt: ended(window - 1)}, can: true, until: now.Add(1)},
 		"follow-up over":          {a: Appointment{Status: Completed, CompletedAt: ended(window)}, why: "follow_up_over"},
-		"follow-up over, closed":  {a: Appointment{Status: Completed, CompletedAt: ended(window)}, closed: now, why: "follow_up_over"},
+		"follow-up over, closed":  {a: Appointment{Status: Completed, CompletedAt: ended(window)}, closed: Closing{At: now}, why: "follow_up_over"},
 		"completed, time unknown": {a: Appointment{Status: Completed, UpdatedAt: now}, can: true, until: now.Add(window)},
 		"pending":                 {a: Appointment{Status: Pending}, why: "pending"},
 		"rejected":                {a: Appointment{Status: Rejected}, why: "rejected"},
 		"cancelled":               {a: Appointment{Status: Cancelled}, why: "cancelled"},
 		"expired":                 {a: Appointment{Status: Expired}, why: "expired"},
-		"no show":                 {a: Appointment{Status: NoShow}, closed: now, why: "no_show"},
+		"no show":                 {a: Appointment{Status: NoShow}, closed: Closing{At: now}, why: "no_show"},
 	} {
 		can, until, why := c.a.Reply(now, window, c.closed)
 		require.Equal(t, c.can, can, name)

@@ -35,7 +35,7 @@ type body struct {
 	Version     int          `json:"version"`
 	CanReply    bool         `json:"canReply" doc:"Whether the conversation is open"`
 	ReplyUntil  *time.Time   `json:"replyUntil,omitempty" doc:"When the conversation ends by the clock"`
-	WhyNot      string       `json:"whyNot,omitempty" doc:"Why the conversation is not open" enum:"pending,rejected,cancelled,expired,no_show,closed_by_doctor,follow_up_over"`
+	WhyNot      string       `json:"whyNot,omitempty" doc:"Why the conversation is not open" enum:"pending,rejected,cancelled,expired,no_show,follow_up_over,closed_by_doctor,doctor_unavailable"`
 	CompletedAt *time.Time   `json:"completedAt,omitempty"`
 	CreatedAt   time.Time    `json:"createdAt"`
 	UpdatedAt   time.Time    `json:"updatedAt"`

@@ -131,7 +131,7 @@ func TestService_Complete(t *testing.T) {
 	got, err = w.svc.NoShow(ctx, w.admin, b.PublicID, b.Version)
 	require.NoError(t, err)
 	require.Equal(t, appointment.NoShow, got.Status)
-	can, _, why := got.Reply(w.now, time.Hour, time.Time{})
+	can, _, why := got.Reply(w.now, time.Hour, appointment.Closing{})
 	require.False(t, can)
 	require.Equal(t, "no_show", why)
 }

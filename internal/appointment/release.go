@@ -53,6 +53,26 @@ func (s *Service) Release(ctx context.Context, tx *postgres.Tx, doctorID int64, 
 	return s.settle(ctx, tx, doctorID, by, next, left)
 }
 
+// Return takes back what Release closed when a doctor is one again, in account's transaction: the conversations that
+// were closed because he left are open again, as far as their appointments let them be.
+func (s *Service) Return(ctx context.Context, tx *postgres.Tx, doctorID int64) error {
+	if err := s.lockAll(ctx, tx, doctorID); errs.KindOf(err) == errs.NotFound {
+		return nil // he never was one
+	} else if err != nil {
+		return err
+	}
+	back, err := lockAnswerable(ctx, tx, doctorID, s.now().Add(-s.cfg.FollowUpWindow))
+	if err != nil {
+		return err
+	}
+	for _, a := range back {
+		if err := s.conversations.Reopen(ctx, tx, a.ID, "The conversation is open again: the doctor is available."); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // heir is the doctor who takes over, none for ""; his rules are read once his row is held.
 func (s *Service) heir(ctx context.Context, tx *postgres.Tx, doctorID int64, publicID string) (successor, error) {
 	if publicID == "" {

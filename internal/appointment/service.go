@@ -67,6 +67,24 @@ func (s *Service) ByID(ctx context.Context, id int64) (Appointment, error) {
 	return s.named(ctx, a)
 }
 
+// Attended gives an appointment to its doctor, for something that he decides of it, and holds its row until the
+// transaction ends, so that neither its status nor its doctor changes meanwhile. For its patient it is 403, for anyone
+// else it is not there (404), and for a doctor who is just being let go 409 doctor_unavailable.
+func (s *Service) Attended(ctx context.Context, tx *postgres.Tx, actor auth.Actor, publicID string) (Appointment, error) {
+	a, err := locked(ctx, tx, publicID)
+	if err != nil {
+		return Appointment{}, err
+	}
+	switch a.sideOf(actor) {
+	case doctorSide:
+		return a, s.activeDoctor(ctx, tx, a)
+	case patientSide:
+		return Appointment{}, errs.ErrForbidden
+	default:
+		return Appointment{}, errs.Missing("appointment")
+	}
+}
+
 // OnceBooked tells whether an appointment has been BOOKED at some time before a version of it.
 func (s *Service) OnceBooked(ctx context.Context, db postgres.DB, id int64, version int) (bool, error) {
 	return onceBooked(ctx, db, id, version)
@@ -161,7 +179,7 @@ func (s *Service) Views(ctx context.Context, all ...Appointment) ([]View, error)
 	for i, a := range all {
 		ids[i] = a.ID
 	}
-	closed, err := s.conversations.ClosedAt(ctx, s.pool, ids)
+	closed, err := s.conversations.Closings(ctx, s.pool, ids)
 	if err != nil {
 		return nil, err
 	}

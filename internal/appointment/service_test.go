@@ -196,6 +196,25 @@ func TestService_Release_closesConversations(t *testing.T) {
 	}
 	require.Equal(t, 1, told, "once")
 	require.Zero(t, w.count(`select count(*) from conversations where id = $1 and closed_at is not null`, pending.ID))
+
+	comeBack := func() {
+		require.NoError(t, w.pool.InTx(ctx, func(tx *postgres.Tx) error { return w.svc.Return(ctx, tx, w.doctor.ID) }))
+	}
+	for range 2 {
+		comeBack()
+		require.True(t, canReply(), "with the doctor it is open again")
+	}
+	log := w.events(over)
+	require.Equal(t, "The conversation is open again: the doctor is available.", log[len(log)-1])
+	require.Equal(t, 1, strings.Count(strings.Join(log, " "), "open again"), "once")
+	w.exec(`update conversations set closed_at = now(), closed_by = 'doctor' where id = $1`, over.ID)
+	comeBack()
+	require.False(t, canReply(), "what he closed himself stays closed")
+	w.exec(`update conversations set closed_by = 'clinic' where id = $1`, over.ID)
+	w.exec(`update appointments set status = 'CANCELLED' where id = $1`, over.ID)
+	comeBack()
+	require.Len(t, w.events(over), len(log), "nothing to open")
+	require.NoError(t, w.pool.InTx(ctx, func(tx *postgres.Tx) error { return w.svc.Return(ctx, tx, w.patient.ID) }), "never a doctor")
 }
 
 // inOrder notes in which order conversations are written to.

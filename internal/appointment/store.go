@@ -101,6 +101,14 @@ func lockUnsettled(ctx context.Context, tx *postgres.Tx, doctorID int64, now, si
 		order by id for update`, doctorID, now, since)
 }
 
+// lockAnswerable reads and holds the appointments of a doctor in whose conversations he could answer, if they are not
+// closed, in id order: booked ones and those completed after since.
+func lockAnswerable(ctx context.Context, tx *postgres.Tx, doctorID int64, since time.Time) ([]Appointment, error) {
+	return many(ctx, tx, `select `+columns+` from appointments
+		where doctor_id = $1 and (status = 'BOOKED' or (status = 'COMPLETED' and coalesce(completed_at, updated_at) > $2))
+		order by id for update`, doctorID, since)
+}
+
 // When time alone changes an appointment, at $1.
 const (
 	dueTimed   = `status = 'PENDING' and starts_at <= $1`

@@ -247,9 +247,9 @@ func TestCommitter_RuleEqualsReply(t *testing.T) {
 					}
 					w.exec(`update appointments set completed_at = $2, updated_at = $3 where id = $1`, room, a.CompletedAt, a.UpdatedAt)
 					w.exec(`insert into conversations (id, closed_at) values ($1, $2)`, room, closedAt)
-					shut := time.Time{}
+					shut := appointment.Closing{}
 					if closed {
-						shut = now
+						shut.At = now
 					}
 					can, _, why := a.Reply(now, followUp, shut)
 					err := commitOne(c, draft(room, w.patient, "x"))[0].err

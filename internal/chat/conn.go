@@ -51,6 +51,7 @@ type conn struct {
 	raw     net.Conn
 	in      reader
 	address string
+	glass   time.Time // until when an onlooker could read as he came in; zero for participants
 	metrics *metrics
 	now     func() time.Time
 
@@ -72,7 +73,7 @@ type conn struct {
 
 func newConn(raw net.Conn, in reader, a *admission, perSecond int, m *metrics, now func() time.Time) *conn {
 	c := &conn{
-		id: uuid.NewString(), raw: raw, in: in, address: a.address, metrics: m, now: now,
+		id: uuid.NewString(), raw: raw, in: in, address: a.address, glass: a.glass, metrics: m, now: now,
 		messages: rate.NewLimiter(rate.Limit(perSecond), burst*perSecond),
 		frames:   rate.NewLimiter(rate.Limit(frameFlood*perSecond), frameFlood*burst*perSecond),
 	}

@@ -1,11 +1,7 @@
 package chat
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"strings"
 	"testing"
 
@@ -18,22 +14,11 @@ import (
 	"housecall/internal/config"
 )
 
-// rest sends one REST request below a room's messages.
-func (in *instance) rest(a auth.Actor, method string, room int64, path, body string) (status int, out map[string]any) {
+// messages sends one REST request below a room's messages.
+func (in *instance) messages(a auth.Actor, method string, room int64, path, body string) (status int, out map[string]any) {
 	in.t.Helper()
-	url := "http://" + in.host + "/api/v1/appointments/" + in.publicID(room) + "/messages" + path
-	req, err := http.NewRequestWithContext(context.Background(), method, url, strings.NewReader(body))
-	require.NoError(in.t, err)
-	req.Header.Set("Authorization", "Bearer "+a.UserID)
-	req.Header.Set("Content-Type", "application/json")
-	req.Close = true
-	response, err := http.DefaultClient.Do(req)
-	require.NoError(in.t, err)
-	raw, err := io.ReadAll(response.Body)
-	require.NoError(in.t, err)
-	require.NoError(in.t, response.Body.Close())
-	require.NoError(in.t, json.Unmarshal(raw, &out), "%s", raw)
-	return response.StatusCode, out
+	answer := in.rest(a, method, "/appointments/"+in.publicID(room)+"/messages"+path, body)
+	return answer.status, answer.body
 }
 
 // ask says a frame with a clientId and gives what answers it.
@@ -140,10 +125,10 @@ func TestREST_Edits(t *testing.T) {
 		{"/2/retract", body(``)},
 		{"/3/retract", body(``)},
 	} {
-		status, out := in.rest(w.patient, "POST", room, c.path, c.body)
+		status, out := in.messages(w.patient, "POST", room, c.path, c.body)
 		require.Equal(t, 201, status, "%v", out)
 		require.Equal(t, false, out["duplicate"])
-		status, again := in.rest(w.patient, "POST", room, c.path, c.body)
+		status, again := in.messages(w.patient, "POST", room, c.path, c.body)
 		require.Equal(t, 201, status)
 		require.Equal(t, []any{out["seq"], true}, []any{again["seq"], again["duplicate"]})
 	}
@@ -165,10 +150,10 @@ func TestREST_Edits(t *testing.T) {
 		"U+0000":              {w.patient, "/1/correct", body(`,"text":"a\u0000"`), 422, "invalid"},
 		"no clientId":         {w.patient, "/1/retract", `{}`, 422, "invalid"},
 	} {
-		status, out := in.rest(c.by, "POST", room, c.path, c.body)
+		status, out := in.messages(c.by, "POST", room, c.path, c.body)
 		require.Equal(t, []any{c.status, c.code}, []any{status, out["code"]}, "%s: %v", name, out)
 	}
-	_, history := in.rest(w.doctor, "GET", room, "?after=0", "")
+	_, history := in.messages(w.doctor, "GET", room, "?after=0", "")
 	items := history["items"].([]any)
 	require.Len(t, items, 9)
 	p := in.dial(t, w.doctor, room, "after=0")
@@ -181,7 +166,7 @@ func TestREST_Edits(t *testing.T) {
 		require.Equal(t, map[int]bool{0: true, 3: true, 4: true, 5: true}[i], has, "%v", got)
 	}
 	w.cancel(room)
-	status, out := in.rest(w.patient, "POST", room, "/1/retract", body(``))
+	status, out := in.messages(w.patient, "POST", room, "/1/retract", body(``))
 	require.Equal(t, []any{409, "closed"}, []any{status, out["code"]})
 }
 

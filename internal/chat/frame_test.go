@@ -47,9 +47,14 @@ func TestFrame_Golden(t *testing.T) {
 	no := false
 	closed := goldenHello()
 	closed.CanReply, closed.WhyNot = false, "closed_by_doctor"
+	onlooker := goldenHello()
+	onlooker.You = Person{UserID: "ADM0000000001", Role: "ADMIN", Name: "Eve Admin"}
+	onlooker.CanReply, onlooker.WhyNot = readOnly(true, "")
 	frames := map[string]wire{
-		"hello":        encode(goldenHello()),
-		"hello_closed": encode(closed),
+		"hello_onlooker":  encode(onlooker),
+		"error_forbidden": encode(errorFrame{Type: "error", Code: "forbidden", Detail: tooMuch(Inbound{}).detail}),
+		"hello":           encode(goldenHello()),
+		"hello_closed":    encode(closed),
 		"event": encodeEvent(Event{
 			Seq: 5, Kind: KindText, ClientID: goldenID, Sender: "PAT0000000001", Text: "It hurts \"here\".\n\u2028 <b>ü 🩺</b> \x01", At: goldenTime,
 		}),

@@ -54,14 +54,16 @@ type historyOutput struct {
 	}
 }
 
-// Routes adds a conversation's history and what writes into it. All speak to participants only: for an administrator, too, a
-// conversation is not there.
+// Routes adds a conversation's history, what writes into it, its state, and what administrators need a reason for. For one
+// without it a conversation is not there.
 func Routes(s *httpd.Server, svc *Service) {
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/appointments/{id}/messages", Tag: "chat", Summary: "Read a page of a conversation",
 		Description: "Oldest first. Without after and before: the latest page.", Access: httpd.SignedIn, Errors: []int{http.StatusNotFound},
 	}, svc.history)
 	sendRoutes(s, svc)
+	conversationRoutes(s, svc)
+	glassRoutes(s, svc)
 }
 
 func (s *Service) history(ctx context.Context, in *historyInput) (*historyOutput, error) {

@@ -13,6 +13,9 @@ type sink interface {
 	end(code int, reason string, reconnectAfter time.Duration)
 }
 
+// nobody is the user of a member who takes no part in the room: he hears all, and is not there.
+const nobody = 0
+
 // hubPorts are what the hub asks of the rest. All but fetch are called with locks held: they must neither block
 // nor call back.
 type hubPorts struct {
@@ -147,10 +150,21 @@ func (h *hub) forget(id int64) {
 // broadcast sends a frame that is not part of the log to the members of a room, but for one user's. Who is still
 // catching up gets it once live.
 func (h *hub) broadcast(id, except int64, frame wire) {
+	h.tell(id, func(user int64) wire {
+		if except != 0 && user == except {
+			return nil
+		}
+		return frame
+	})
+}
+
+// tell sends each member of a room the frame, if any, that is for its user, like broadcast.
+func (h *hub) tell(id int64, what func(user int64) wire) {
 	h.within(id, func(r *room) {
 		for m := range r.members {
+			frame := what(m.user)
 			switch {
-			case except != 0 && m.user == except:
+			case frame == nil:
 			case m.live:
 				m.sink.deliver(frame)
 			case len(m.soft) < maxSoft:
@@ -160,11 +174,11 @@ func (h *hub) broadcast(id, except int64, frame wire) {
 	})
 }
 
-// expel ends the sockets of users who may no longer read a room.
+// expel ends the sockets of users who may no longer take part in a room. Who never did is judged elsewhere.
 func (h *hub) expel(id int64, mayRead func(user int64) bool) {
 	h.within(id, func(r *room) {
 		for m := range r.members {
-			if !mayRead(m.user) {
+			if m.user != nobody && !mayRead(m.user) {
 				m.sink.end(closeForbidden, "no longer a participant", 0)
 			}
 		}
@@ -177,7 +191,9 @@ func (h *hub) present(id int64) map[int64]int {
 	h.within(id, func(r *room) {
 		users = make(map[int64]int, 2)
 		for m := range r.members {
-			users[m.user]++
+			if m.user != nobody {
+				users[m.user]++
+			}
 		}
 	})
 	return users

@@ -2,7 +2,6 @@ package chat
 
 import (
 	"context"
-	"time"
 
 	"housecall/internal/appointment"
 	"housecall/internal/postgres"
@@ -43,14 +42,23 @@ func (l *Log) append(ctx context.Context, tx *postgres.Tx, appointmentID int64, 
 
 // Close implements appointment.Conversations.
 func (l *Log) Close(ctx context.Context, tx *postgres.Tx, appointmentID int64, text string) error {
-	closed, err := closeConversation(ctx, tx, appointmentID)
+	closed, err := closeConversation(ctx, tx, appointmentID, closedByClinic)
 	if err != nil || !closed {
 		return err
 	}
 	return l.Append(ctx, tx, appointmentID, text)
 }
 
-// ClosedAt implements appointment.Conversations.
-func (l *Log) ClosedAt(ctx context.Context, db postgres.DB, appointmentIDs []int64) (map[int64]time.Time, error) {
-	return closedAt(ctx, db, appointmentIDs)
+// Reopen implements appointment.Conversations.
+func (l *Log) Reopen(ctx context.Context, tx *postgres.Tx, appointmentID int64, text string) error {
+	opened, err := openConversation(ctx, tx, appointmentID, closedByClinic)
+	if err != nil || !opened {
+		return err
+	}
+	return l.Append(ctx, tx, appointmentID, text)
+}
+
+// Closings implements appointment.Conversations.
+func (l *Log) Closings(ctx context.Context, db postgres.DB, appointmentIDs []int64) (map[int64]appointment.Closing, error) {
+	return closings(ctx, db, appointmentIDs)
 }

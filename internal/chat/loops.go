@@ -155,18 +155,27 @@ func (s *Service) tellAppointment(id int64) error {
 	if err != nil {
 		return err
 	}
-	closed, err := closedAt(ctx, s.d.Pool, []int64{id})
+	closed, err := closings(ctx, s.d.Pool, []int64{id})
 	if err != nil {
 		return err
 	}
 	can, why := s.reply(a, closed[id])
 	s.hub.expel(id, a.IsParticipant)
-	s.hub.broadcast(id, 0, encode(appointmentFrame{Type: "appointment", Appointment: stateOf(a), CanReply: can, WhyNot: why}))
+	frame := appointmentFrame{Type: "appointment", Appointment: stateOf(a), CanReply: can, WhyNot: why}
+	toAll := encode(frame)
+	frame.CanReply, frame.WhyNot = readOnly(can, why)
+	toOnlookers := encode(frame)
+	s.hub.tell(id, func(user int64) wire {
+		if user == nobody {
+			return toOnlookers
+		}
+		return toAll
+	})
 	return nil
 }
 
 // reply tells whether the conversation is open, and has the room told when the clock closes it.
-func (s *Service) reply(a appointment.Appointment, closed time.Time) (can bool, why string) {
+func (s *Service) reply(a appointment.Appointment, closed appointment.Closing) (can bool, why string) {
 	can, until, why := a.Reply(s.d.Now(), s.d.Config.FollowUpWindow, closed)
 	s.windows.set(a.ID, until)
 	return can, why

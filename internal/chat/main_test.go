@@ -29,6 +29,7 @@ const followUp = time.Hour
 type world struct {
 	t       testing.TB
 	dsn     string
+	now     func() time.Time // of instances
 	pool    *postgres.Pool
 	people  atomic.Int64
 	patient auth.Actor
@@ -42,7 +43,7 @@ func newWorld(t testing.TB) *world {
 
 func worldAt(t testing.TB, dsn string) *world {
 	t.Helper()
-	w := &world{t: t, dsn: dsn}
+	w := &world{t: t, dsn: dsn, now: time.Now}
 	w.pool = w.connect()
 	w.patient = w.signIn(w.user(auth.Patient))
 	w.doctor = w.signIn(w.user(auth.Doctor))

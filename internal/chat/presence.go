@@ -126,9 +126,17 @@ func (p *presence) joined(room int64, a auth.Actor) {
 	p.publish(room, softNote{What: softWho})
 }
 
-// left announces that a user's socket has gone, and forgets a room without any.
+// ask is for a socket that only looks on: it asks who is there and announces nobody.
+func (p *presence) ask(room int64) { p.publish(room, softNote{What: softWho}) }
+
+// left announces that a user's socket has gone.
 func (p *presence) left(room int64, a auth.Actor) {
 	p.moved(room, a)
+	p.forget(room)
+}
+
+// forget drops what is known of a room without sockets.
+func (p *presence) forget(room int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.hub.has(room) {

@@ -57,6 +57,8 @@ type Service struct {
 	changes   *roomSet // rooms whose appointment changed
 	unsent    *roomSet // rooms whose last publish failed
 	windows   *windows
+	onlookers *onlookers
+	zone      *time.Location // the clinic's
 	sweepNow  chan struct{}
 	dbAway    atomic.Bool // the last poll of PostgreSQL failed
 	epoch     string      // of the last sweep; only the sweep touches it
@@ -70,7 +72,7 @@ type Service struct {
 func New(d Deps) *Service {
 	s := &Service{
 		d: d, metrics: newMetrics(d.Registry), changes: newRoomSet(), unsent: newRoomSet(), windows: newWindows(),
-		sweepNow: make(chan struct{}, 1),
+		onlookers: newOnlookers(), zone: zoneOf(d.Config), sweepNow: make(chan struct{}, 1),
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.bus = d.Bus
@@ -88,6 +90,14 @@ func New(d Deps) *Service {
 	return s
 }
 
+func zoneOf(c config.Config) *time.Location {
+	zone, err := config.LoadZone(c.ClinicZone)
+	if err != nil {
+		return time.UTC // cannot be: schedule has refused such a configuration
+	}
+	return zone
+}
+
 // Start runs the background work; PostgreSQL must answer. The bus connects when it can. On it, a database is named
 // by its identity, so that two that share one Redis never hear each other.
 func (s *Service) Start(ctx context.Context) error {
@@ -98,7 +108,7 @@ func (s *Service) Start(ctx context.Context) error {
 	s.bus.Start(s.d.Config.RedisNamespace+":"+id, s.receive, s.sweepSoon)
 	s.committer.start()
 	for _, loop := range []func(){
-		s.sweepLoop, s.sessionLoop, s.changeLoop, s.unsentLoop, s.receiptLoop, s.presenceLoop, s.janitorLoop,
+		s.sweepLoop, s.sessionLoop, s.changeLoop, s.unsentLoop, s.receiptLoop, s.presenceLoop, s.janitorLoop, s.onlookerLoop,
 	} {
 		s.work.Go(loop)
 	}
@@ -144,19 +154,6 @@ func (s *Service) Find(ctx context.Context, actor auth.Actor, publicID string) (
 		return appointment.Appointment{}, errs.Missing("appointment")
 	}
 	return a, nil
-}
-
-// Reading is somebody's right to read a conversation.
-type Reading struct {
-	Appointment appointment.Appointment
-	// Glass says that it is an administrator's, who broke the glass: he sees what was taken back, too.
-	Glass bool
-}
-
-// Readable gives a conversation to whoever may read it: its participants. For anyone else there is none.
-func (s *Service) Readable(ctx context.Context, actor auth.Actor, publicID string) (Reading, error) {
-	a, err := s.Find(ctx, actor, publicID)
-	return Reading{Appointment: a}, err
 }
 
 // Send puts a message into the log and waits until it is committed. It may be repeated with the same clientID

@@ -51,7 +51,13 @@ type cursor struct {
 func (s *Service) serve(c *conn, room int64, at cursor) {
 	ses := &session{svc: s, conn: c, room: room}
 	var confirmed <-chan struct{}
-	ses.member, confirmed = s.hub.enter(room, c.actor.Load().ID, c)
+	user := c.actor.Load().ID
+	if ses.looksOn() {
+		s.onlookers.set(c, watching{onlooker{room, user}, c.glass})
+		defer s.onlookers.remove(c)
+		user = nobody
+	}
+	ses.member, confirmed = s.hub.enter(room, user, c)
 	defer ses.leave()
 	joined := make(chan struct{})
 	// On a goroutine of its own: its deep calls would leave this one a large stack for as long as the socket lives.
@@ -68,7 +74,26 @@ func (s *Service) serve(c *conn, room int64, at cursor) {
 
 func (ses *session) leave() {
 	ses.svc.hub.leave(ses.member)
+	if ses.looksOn() {
+		ses.svc.presence.forget(ses.room)
+		return
+	}
 	ses.svc.presence.left(ses.room, *ses.conn.actor.Load())
+}
+
+// looksOn tells whether the socket is that of an administrator who broke the glass: he only reads, and is not there.
+func (ses *session) looksOn() bool { return !ses.conn.glass.IsZero() }
+
+// mayRead asks again for the right to the room.
+func (ses *session) mayRead(ctx context.Context, a appointment.Appointment, actor auth.Actor) (bool, error) {
+	if !ses.looksOn() {
+		return a.IsParticipant(actor.ID), nil
+	}
+	_, err := ses.svc.glassRight(ctx, a.ID, actor)
+	if errs.KindOf(err) == errs.NotFound {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // guard, deferred, turns a panic into the end of one socket.
@@ -103,7 +128,9 @@ func (ses *session) join(at cursor, confirmed <-chan struct{}) error {
 		return err
 	}
 	actor := *c.actor.Load()
-	if !a.IsParticipant(actor.ID) {
+	if may, err := ses.mayRead(ctx, a, actor); err != nil {
+		return err
+	} else if !may {
 		c.expel()
 		return errConnGone
 	}
@@ -116,7 +143,11 @@ func (ses *session) join(at cursor, confirmed <-chan struct{}) error {
 	if err := ses.catchUp(sent, snap); err != nil {
 		return err
 	}
-	s.presence.joined(ses.room, actor)
+	if ses.looksOn() {
+		s.presence.ask(ses.room)
+	} else {
+		s.presence.joined(ses.room, actor)
+	}
 	return nil
 }
 
@@ -175,7 +206,7 @@ func encodeAll(events []Event) []wire {
 func (ses *session) hello(a appointment.Appointment, snap snapshot) helloFrame {
 	s := ses.svc
 	actor := *ses.conn.actor.Load()
-	can, why := s.reply(a, snap.closedAt)
+	can, why := s.reply(a, snap.closing)
 	participant := func(p appointment.Person, role auth.Role) Participant {
 		at := snap.receipts[p.ID]
 		return Participant{
@@ -185,14 +216,18 @@ func (ses *session) hello(a appointment.Appointment, snap snapshot) helloFrame {
 	}
 	participants := []Participant{participant(a.Patient, auth.Patient), participant(a.Doctor, auth.Doctor)}
 	you := participants[0].Person
-	if actor.ID == a.Doctor.ID {
+	switch {
+	case ses.looksOn():
+		you = Person{UserID: actor.UserID, Role: string(actor.Role), Name: actor.Name}
+		can, why = readOnly(can, why)
+	case actor.ID == a.Doctor.ID:
 		you = participants[1].Person
 	}
 	return helloFrame{
 		Type: "hello", Connection: ses.conn.id, You: you, Appointment: stateOf(a), Participants: participants,
 		HeadSeq: snap.head, Epoch: snap.epoch, CanReply: can, WhyNot: why,
 		Limits:           limitsOf(s.d.Config),
-		HeartbeatSeconds: int(heartbeat.Seconds()), Notice: s.d.Config.ClinicNotice,
+		HeartbeatSeconds: int(heartbeat.Seconds()), Notice: s.d.Config.Notice(),
 	}
 }
 
@@ -224,6 +259,9 @@ func (ses *session) handle(data []byte) {
 	case err != nil:
 		c.end(closeProtocol, "a frame is a JSON object in UTF-8", 0)
 		return
+	case ses.looksOn() && in.Type != "ping" && in.Type != "auth":
+		ses.refuse(tooMuch(in))
+		return
 	}
 	actor := *c.actor.Load()
 	// Expired, and still here because PostgreSQL is away and could not renew it: such a socket only reads.
@@ -251,6 +289,11 @@ func (ses *session) handle(data []byte) {
 	case "typing":
 		ses.typing(actor, in.Active)
 	}
+}
+
+// tooMuch is the refusal of what an onlooker sends.
+func tooMuch(in Inbound) *badFrame {
+	return &badFrame{clientID: in.ClientID, code: "forbidden", detail: "You read this conversation without taking part in it."}
 }
 
 func (ses *session) refuse(bad *badFrame) {

@@ -95,13 +95,13 @@ func (w *world) serve(change func(*config.Config)) *instance {
 	hours, err := schedule.New(cfg)
 	require.NoError(w.t, err)
 	doctors := doctor.New(pool, hours, nil)
-	appointments := appointment.New(pool, hours, doctors, patient.New(pool, doctors, appointment.Care{}), log, cfg, time.Now)
+	appointments := appointment.New(pool, hours, doctors, patient.New(pool, doctors, appointment.Care{}), log, cfg, w.now)
 	in := &instance{world: w, accounts: &accounts{
 		actors: map[string]auth.Actor{w.patient.UserID: w.patient, w.doctor.UserID: w.doctor}, expires: time.Now().Add(time.Hour),
 	}}
 	in.svc = New(Deps{
 		Pool: pool, Bus: deafBus{}, Log: log, Appointments: appointments, Accounts: in.accounts, Config: cfg,
-		Registry: prometheus.NewRegistry(), Logger: zerolog.Nop(), Now: time.Now,
+		Registry: prometheus.NewRegistry(), Logger: zerolog.Nop(), Now: w.now,
 	})
 	srv, err := httpd.New(httpd.Options{Config: cfg, Log: zerolog.Nop(), Registry: prometheus.NewRegistry(), Authenticator: in.accounts})
 	require.NoError(w.t, err)

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"housecall/internal/appointment"
 	"housecall/internal/postgres"
 )
 
@@ -16,7 +17,7 @@ import (
 type snapshot struct {
 	head     int64
 	epoch    string
-	closedAt time.Time // zero: open
+	closing  appointment.Closing // zero: open
 	receipts map[int64]cursors
 }
 
@@ -28,7 +29,7 @@ type cursors struct{ delivered, read int64 }
 const epochExpression = `(select left(md5(concat_ws(' ', system_identifier, 'messages'::regclass::oid::text,
     left(pg_walfile_name(pg_current_wal_lsn()), 8))), 12) from pg_control_system())`
 
-const selectHead = `select head_seq, closed_at, ` + epochExpression + ` from conversations where id = $1`
+const selectHead = `select head_seq, closed_at, closed_by = 'clinic', ` + epochExpression + ` from conversations where id = $1`
 
 const selectReceipts = `select user_id, delivered_seq, read_seq from receipts where room_id = $1`
 
@@ -75,11 +76,12 @@ func readSnapshot(ctx context.Context, db postgres.DB, room int64) (snapshot, er
 func scanSnapshot(results pgx.BatchResults) (snapshot, error) {
 	s := snapshot{receipts: map[int64]cursors{}}
 	var closed *time.Time
-	if err := results.QueryRow().Scan(&s.head, &closed, &s.epoch); err != nil {
+	var byClinic bool
+	if err := results.QueryRow().Scan(&s.head, &closed, &byClinic, &s.epoch); err != nil {
 		return snapshot{}, err //nolint:wrapcheck // wrapped by readSnapshot
 	}
 	if closed != nil {
-		s.closedAt = *closed
+		s.closing = appointment.Closing{At: *closed, ByClinic: byClinic}
 	}
 	rows, err := results.Query()
 	if err != nil {
@@ -196,32 +198,6 @@ from pg_control_system() s, pg_database d where d.datname = current_database()`)
 		return "", fmt.Errorf("read the database's identity: %w", err)
 	}
 	return id, nil
-}
-
-func closedAt(ctx context.Context, db postgres.DB, rooms []int64) (map[int64]time.Time, error) {
-	rows, err := db.Query(ctx, `select id, closed_at from conversations where id = any($1) and closed_at is not null`, rooms)
-	if err != nil {
-		return nil, fmt.Errorf("read closed conversations: %w", err)
-	}
-	closed := map[int64]time.Time{}
-	var id int64
-	var at time.Time
-	if _, err = pgx.ForEachRow(rows, []any{&id, &at}, func() error {
-		closed[id] = at
-		return nil
-	}); err != nil {
-		return nil, fmt.Errorf("read closed conversations: %w", err)
-	}
-	return closed, nil
-}
-
-// closeConversation locks a room and closes it; false if it is closed already, or not there.
-func closeConversation(ctx context.Context, tx *postgres.Tx, room int64) (closed bool, err error) {
-	tag, err := tx.Exec(ctx, `update conversations set closed_at = now() where id = $1 and closed_at is null`, room)
-	if err != nil {
-		return false, fmt.Errorf("close conversation: %w", err)
-	}
-	return tag.RowsAffected() == 1, nil
 }
 
 // appendSystem takes the room's lock like the committer does, so that seq stays gapless and times rise with it. An event

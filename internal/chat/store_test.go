@@ -41,7 +41,7 @@ func TestReadSnapshot(t *testing.T) {
 	w.exec(`insert into receipts (room_id, user_id, delivered_seq, read_seq) values ($1, $2, 3, 1)`, full, w.doctor.ID)
 	s, err := readSnapshot(ctx, w.pool, full)
 	require.NoError(t, err)
-	require.True(t, at.Equal(s.closedAt))
+	require.True(t, at.Equal(s.closing.At))
 	require.Len(t, s.epoch, 12)
 	require.EqualValues(t, 3, s.head)
 	require.Equal(t, map[int64]cursors{w.doctor.ID: {3, 1}}, s.receipts)
@@ -254,14 +254,17 @@ func TestLog_Append(t *testing.T) {
 	require.ElementsMatch(t, system, told)
 }
 
-func TestLog_ClosedAt(t *testing.T) {
+func TestLog_Closings(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	open, shut := w.room(), w.room()
+	open, shut, left := w.room(), w.room(), w.room()
 	at := time.Now().Truncate(time.Microsecond)
 	w.exec(`update conversations set closed_at = $2 where id = $1`, shut, at)
-	closed, err := NewLog().ClosedAt(context.Background(), w.pool, []int64{open, shut, 1 << 40})
+	w.exec(`update conversations set closed_at = $2, closed_by = 'clinic' where id = $1`, left, at)
+	closed, err := NewLog().Closings(context.Background(), w.pool, []int64{open, shut, left, 1 << 40})
 	require.NoError(t, err)
-	require.Len(t, closed, 1)
-	require.True(t, at.Equal(closed[shut]))
+	require.Len(t, closed, 2)
+	require.True(t, at.Equal(closed[shut].At))
+	require.False(t, closed[shut].ByClinic)
+	require.True(t, closed[left].ByClinic)
 }

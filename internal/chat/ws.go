@@ -35,6 +35,7 @@ type admission struct {
 	address string
 	room    int64
 	at      cursor
+	glass   time.Time // zero: a participant; else an onlooker, until then
 	request *fasthttp.RequestCtx
 }
 
@@ -85,11 +86,13 @@ func (s *Service) admit(srv *httpd.Server, c *fiber.Ctx) (*admission, error) {
 	}
 	ctx, cancel := srv.Timeout(c.UserContext())
 	defer cancel()
-	a, err := s.Find(ctx, actor, c.Params("id"))
+	r, err := s.Readable(ctx, actor, c.Params("id"))
 	if err != nil {
 		return nil, err
 	}
-	return &admission{actor: actor, expires: expires, address: address, room: a.ID, at: at, request: c.Context()}, nil
+	return &admission{
+		actor: actor, expires: expires, address: address, room: r.Appointment.ID, at: at, glass: r.Until, request: c.Context(),
+	}, nil
 }
 
 func (s *Service) authenticate(srv *httpd.Server, c *fiber.Ctx, offered []string) (auth.Actor, time.Time, error) {

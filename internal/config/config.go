@@ -58,7 +58,9 @@ type Config struct {
 	ClinicZone         string        `env:"CLINIC_ZONE" envDefault:"UTC" help:"IANA time zone of the clinic"`
 	ClinicHours        string        `env:"CLINIC_HOURS" envDefault:"10:00-14:00,14:30-18:00" help:"default hours, every day, of a doctor who has set none"`
 	ClinicSlotMinutes  int           `env:"CLINIC_SLOT_MINUTES" envDefault:"30" help:"default length of a slot in minutes, 5 to 480"`
-	ClinicNotice       string        `env:"CLINIC_NOTICE" envDefault:"Messages are answered during office hours. In an emergency call your local emergency number." help:"response-time and emergency text that every conversation shows"`
+	ClinicResponseTime string        `env:"CLINIC_RESPONSE_TIME" envDefault:"during office hours" help:"when messages are answered, as every conversation says it, such as within one working day"`
+	ClinicEmergency    string        `env:"CLINIC_EMERGENCY_NUMBER" envDefault:"your local emergency number" help:"whom every conversation tells to call in an emergency, such as 112"`
+	ClinicNotice       string        `env:"CLINIC_NOTICE" help:"further text that every conversation shows after response time and emergency number"`
 	BookingNotice      time.Duration `env:"BOOKING_NOTICE" envDefault:"0s" help:"how long before its start a slot must be booked at the latest, with a doctor who has set nothing else; at most 720h"`
 	BookingHorizon     time.Duration `env:"BOOKING_HORIZON" envDefault:"2160h" help:"how far ahead slots can be booked; a doctor may set less, at least 1h"`
 	MaxOpenRequests    int           `env:"MAX_OPEN_REQUESTS" envDefault:"5" help:"most open requests (PENDING) of one patient"`

@@ -100,6 +100,8 @@ var bad = map[string][]string{
 	"CLINIC_ZONE":              {"marker", "Local", "Mars/Marker", "posixrules", "localtime", "right/Europe/Berlin", "../zoneinfo/Europe/Berlin", "europe/berlin", "Europe//Berlin", "Europe/./Berlin", "Europe/Berlin/"},
 	"CLINIC_HOURS":             {"marker", "10:00", "14:00-10:00", "10:00-12:00,11:00-13:00", "24:00-25:00", "9:00-10:00"},
 	"CLINIC_SLOT_MINUTES":      {"marker", "4", "481", "30m"},
+	"CLINIC_RESPONSE_TIME":     {strings.Repeat("marker ", 30), "marker\nmarker", "\xffmarker"},
+	"CLINIC_EMERGENCY_NUMBER":  {strings.Repeat("marker ", 30), "marker\tmarker"},
 	"CLINIC_NOTICE":            {strings.Repeat("marker ", 300)},
 	"BOOKING_NOTICE":           {"marker", "-1h", "721h", "90s"},
 	"BOOKING_HORIZON":          {"marker", "-1h", "59m", "61m1s", "87601h"},

@@ -35,6 +35,8 @@ func (c Config) Validate() error {
 	v.require("REDIS_URL", c.RedisURL != "", "is required")
 	v.require("REDIS_MODE", slices.Contains([]string{"single", "sentinel", "cluster"}, c.RedisMode), "must be single, sentinel or cluster")
 	v.require("REDIS_NAMESPACE", namespace.MatchString(c.RedisNamespace), "must have letters, digits, _, . or - only, at most 64")
+	v.require("CLINIC_RESPONSE_TIME", isLine(c.ClinicResponseTime), wantLine)
+	v.require("CLINIC_EMERGENCY_NUMBER", isLine(c.ClinicEmergency), wantLine)
 	v.require("CLINIC_NOTICE", len(c.ClinicNotice) <= 2000, "has at most 2000 bytes")
 	v.require("ADDR", isAddress(c.Addr), "must be host:port or :port")
 	v.require("METRICS_ADDR", c.MetricsAddr == "" || isAddress(c.MetricsAddr), "must be host:port, :port or off")

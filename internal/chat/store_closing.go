@@ -1,0 +1,70 @@
+package chat
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"housecall/internal/appointment"
+	"housecall/internal/postgres"
+)
+
+// closer is who closed a conversation, as it is stored.
+type closer string
+
+const (
+	closedByDoctor closer = "doctor"
+	closedByClinic closer = "clinic"
+)
+
+// closings gives the closed ones of several rooms.
+func closings(ctx context.Context, db postgres.DB, rooms []int64) (map[int64]appointment.Closing, error) {
+	rows, err := db.Query(ctx, `select id, closed_at, closed_by = 'clinic' from conversations where id = any($1) and closed_at is not null`, rooms)
+	if err != nil {
+		return nil, fmt.Errorf("read closed conversations: %w", err)
+	}
+	closed := map[int64]appointment.Closing{}
+	var id int64
+	var c appointment.Closing
+	if _, err = pgx.ForEachRow(rows, []any{&id, &c.At, &c.ByClinic}, func() error {
+		closed[id] = c
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("read closed conversations: %w", err)
+	}
+	return closed, nil
+}
+
+// lockConversation makes a room where there is none yet, locks it as the committer does, and tells how it is closed.
+func lockConversation(ctx context.Context, tx *postgres.Tx, room int64) (appointment.Closing, error) {
+	if _, err := tx.Exec(ctx, `insert into conversations (id) values ($1) on conflict do nothing`, room); err != nil {
+		return appointment.Closing{}, fmt.Errorf("make conversation: %w", err)
+	}
+	var at *time.Time
+	var c appointment.Closing
+	err := tx.QueryRow(ctx, `select closed_at, closed_by = 'clinic' from conversations where id = $1 for no key update`, room).Scan(&at, &c.ByClinic)
+	if err != nil {
+		return appointment.Closing{}, fmt.Errorf("lock conversation: %w", err)
+	}
+	if at == nil {
+		return appointment.Closing{}, nil
+	}
+	c.At = *at
+	return c, nil
+}
+
+// closeConversation locks a room and closes it; false if it is closed already, or not there.
+func closeConversation(ctx context.Context, tx *postgres.Tx, room int64, by closer) (closed bool, err error) {
+	n, err := postgres.Exec(ctx, tx, "close conversation",
+		`update conversations set closed_at = statement_timestamp(), closed_by = $2 where id = $1 and closed_at is null`, room, by)
+	return n == 1, err
+}
+
+// openConversation locks a room and opens it, if it was closed by that one ("": by anyone); false if not.
+func openConversation(ctx context.Context, tx *postgres.Tx, room int64, by closer) (opened bool, err error) {
+	n, err := postgres.Exec(ctx, tx, "open conversation",
+		`update conversations set closed_at = null where id = $1 and closed_at is not null and ($2 = '' or closed_by = $2)`, room, by)
+	return n == 1, err
+}

@@ -1,0 +1,27 @@
+package config
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxLine bounds, in bytes, what becomes part of a sentence.
+const maxLine = 200
+
+const wantLine = "must be one line of at most 200 bytes"
+
+// isLine tells whether s is a piece of a sentence: short, and without line breaks and other control characters.
+func isLine(s string) bool {
+	return len(s) <= maxLine && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
+}
+
+// Notice is what every conversation shows: when messages are answered, whom to call in an emergency, and what the clinic
+// has to say beside.
+func (c Config) Notice() string {
+	s := "Messages are answered " + c.ClinicResponseTime + ". In an emergency call " + c.ClinicEmergency + "."
+	if c.ClinicNotice != "" {
+		s += " " + c.ClinicNotice
+	}
+	return s
+}
