@@ -52,6 +52,7 @@ func (s *Service) sweepLoop() {
 			}
 		}
 		s.sweep()
+		s.sweepInboxes()
 		last = time.Now()
 	}
 }
@@ -180,6 +181,7 @@ func (s *Service) janitorLoop() {
 		s.users.forget()
 		for _, id := range s.windows.over(s.d.Now()) {
 			s.changes.add(id)
+			s.inboxes.stir(0, id)
 		}
 	})
 }
