@@ -52,7 +52,9 @@ func (st standing) item() UnreadItem {
 	return item
 }
 
-func (st standing) other() Person { return Person{UserID: st.OtherID, Role: st.OtherRole, Name: st.OtherName} }
+func (st standing) other() Person {
+	return Person{UserID: st.OtherID, Role: st.OtherRole, Name: st.OtherName}
+}
 
 func (n news) appointmentFrame() inboxAppointmentFrame {
 	return inboxAppointmentFrame{
