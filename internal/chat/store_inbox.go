@@ -51,15 +51,38 @@ left join messages h on h.room_id = a.id and h.seq = c.head_seq
 const selectStandings = `select a.id as room_id, w.user_id, a.public_id, a.status, a.starts_at, a.ends_at, a.completed_at, a.updated_at, a.version,
     c.closed_at, c.head_seq, coalesce(r.read_seq, 0) as read_seq, n.unread, h.at, o.public_id as other_id, w.other_role, o.name as other_name` + standings
 
+// Nobody can know how much is unread, so the planner expects much and would compile what it then runs for a few rows: that took
+// ten times as long as the query. The setting ends with the implicit transaction of a batch.
+const uncompiled = `select set_config('jit', 'off', true)`
+
+// readUncompiled runs one query and hands its rows to scan.
+func readUncompiled(ctx context.Context, db postgres.DB, scan func(pgx.Rows) error, sql string, args ...any) error {
+	b := &pgx.Batch{}
+	b.Queue(uncompiled)
+	b.Queue(sql, args...).Query(scan)
+	if err := db.SendBatch(ctx, b).Close(); err != nil {
+		return fmt.Errorf("read standings: %w", postgres.Classify(err))
+	}
+	return nil
+}
+
+func queryStandings(ctx context.Context, db postgres.DB, sql string, args ...any) (out []standing, err error) {
+	err = readUncompiled(ctx, db, func(rows pgx.Rows) error {
+		out, err = pgx.CollectRows(rows, pgx.RowToStructByName[standing])
+		return err //nolint:wrapcheck // wrapped by readUncompiled
+	}, sql, args...)
+	return out, err
+}
+
 // standingsOf gives all of a user's conversations, what has changed last first.
 func standingsOf(ctx context.Context, db postgres.DB, user int64) ([]standing, error) {
-	return postgres.Rows[standing](ctx, db, "read standings", selectStandings+
+	return queryStandings(ctx, db, selectStandings+
 		`where (a.patient_id = $1 or a.doctor_id = $1) and w.user_id = $1 order by h.at desc nulls last, a.id desc`, user)
 }
 
 // standingsIn gives how users stand in rooms, for those pairs of which the user takes part in the room.
 func standingsIn(ctx context.Context, db postgres.DB, rooms, users []int64) ([]standing, error) {
-	return postgres.Rows[standing](ctx, db, "read standings", selectStandings+`where a.id = any($1) and w.user_id = any($2)`, rooms, users)
+	return queryStandings(ctx, db, selectStandings+`where a.id = any($1) and w.user_id = any($2)`, rooms, users)
 }
 
 // unreadKey is where a page of the list of unread conversations ends.
@@ -94,10 +117,14 @@ func unreadOf(ctx context.Context, db postgres.DB, user int64, before *unreadKey
 	if before != nil {
 		at, room = &before.at, before.room
 	}
-	rows, err := db.Query(ctx, selectUnread, user, at, room, limit)
-	if err != nil {
-		return nil, unreadCounts{}, fmt.Errorf("list unread: %w", err)
-	}
+	err = readUncompiled(ctx, db, func(rows pgx.Rows) error {
+		page, all, err = scanUnread(rows, user)
+		return err
+	}, selectUnread, user, at, room, limit)
+	return page, all, err
+}
+
+func scanUnread(rows pgx.Rows, user int64) (page []standing, all unreadCounts, err error) {
 	var s struct {
 		room, head, read, unread    *int64
 		publicID, other, role, name *string
@@ -114,10 +141,7 @@ func unreadOf(ctx context.Context, db postgres.DB, user int64, before *unreadKey
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, unreadCounts{}, fmt.Errorf("list unread: %w", err)
-	}
-	return page, all, nil
+	return page, all, err //nolint:wrapcheck // wrapped by readUncompiled
 }
 
 // stirred is a conversation that may have changed for a user of this instance, or, with user 0, one that went to others.
@@ -132,6 +156,7 @@ type stirred struct {
 // slack says, for what was committed later than its time says. asOf is PostgreSQL's time of the answer, epoch its history.
 func stirredSince(ctx context.Context, db postgres.DB, since *time.Time, slack time.Duration, users []int64, t readers) (out []stirred, asOf time.Time, epoch string, err error) {
 	b := &pgx.Batch{}
+	b.Queue(uncompiled)
 	b.Queue(`select now(), ` + epochExpression)
 	b.Queue(`
 with grown as (
@@ -160,6 +185,9 @@ join receipts r on r.room_id = k.room_id and r.user_id = k.user_id and r.read_se
 type readers struct{ rooms, users, reads []int64 }
 
 func scanStirred(results pgx.BatchResults) (out []stirred, asOf time.Time, epoch string, err error) {
+	if _, err := results.Exec(); err != nil { // uncompiled
+		return nil, time.Time{}, "", err //nolint:wrapcheck // wrapped by stirredSince
+	}
 	if err := results.QueryRow().Scan(&asOf, &epoch); err != nil {
 		return nil, time.Time{}, "", err //nolint:wrapcheck // wrapped by stirredSince
 	}

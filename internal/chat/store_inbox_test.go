@@ -134,6 +134,13 @@ func ward2000(t testing.TB, unread int) *world {
 	return w
 }
 
+// clock is PostgreSQL's time.
+func (w *world) clock() (at time.Time) {
+	w.t.Helper()
+	require.NoError(w.t, w.pool.QueryRow(context.Background(), `select now()`).Scan(&at))
+	return at
+}
+
 // TestStandings_Plan: a count reads the log from the cursor on, by its primary key, and nothing before it.
 func TestStandings_Plan(t *testing.T) {
 	t.Parallel()
@@ -163,6 +170,21 @@ func TestStandings_Plan(t *testing.T) {
 // What a whole list costs. With 20 unread in each of 2,000 conversations of 500 messages (a million in all):
 // see README for figures.
 func BenchmarkUnread(b *testing.B) {
+	b.Run("sweep", func(b *testing.B) {
+		w := ward2000(b, 20)
+		all, err := standingsOf(context.Background(), w.pool, w.doctor.ID)
+		require.NoError(b, err)
+		var r readers
+		for _, st := range all {
+			r.rooms, r.users, r.reads = append(r.rooms, st.RoomID), append(r.users, st.UserID), append(r.reads, st.ReadSeq)
+		}
+		now := w.clock().Add(-time.Second)
+		for b.Loop() {
+			out, _, _, err := stirredSince(context.Background(), w.pool, &now, 20*time.Second, []int64{w.doctor.ID, w.patient.ID}, r)
+			require.NoError(b, err)
+			b.ReportMetric(float64(len(out)), "found")
+		}
+	})
 	for name, unread := range map[string]int{"read": 0, "20 each": 20, "all": 500} {
 		b.Run(name, func(b *testing.B) {
 			w := ward2000(b, unread)
