@@ -46,16 +46,11 @@ func (s *Service) openInbox(b *box, c *conn) error {
 	s.inboxes.open(b, func(total int64) wire {
 		return encode(inboxHelloFrame{
 			Type: "hello", Connection: c.id, You: Person{UserID: actor.UserID, Role: string(actor.Role), Name: actor.Name},
-			Unread: unread, Total: total, More: more, Limits: s.limits(), HeartbeatSeconds: int(heartbeat.Seconds()),
+			Unread: unread, Total: total, More: more, Limits: limitsOf(s.d.Config), HeartbeatSeconds: int(heartbeat.Seconds()),
 		})
 	})
 	c.warned.Store(false) // hello is the first frame, always
 	return nil
-}
-
-// limits are what clients are told.
-func (s *Service) limits() Limits {
-	return Limits{MessageChars: MaxChars, FrameBytes: MaxFrameBytes, PerSecond: s.d.Config.MessagesPerSecond}
 }
 
 // handleInbox answers one frame. An inbox only listens: what is said in a conversation needs that conversation's socket.

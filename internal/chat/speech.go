@@ -19,7 +19,7 @@ const authCost = 20
 // understand reads a frame, whatever the connection is for. What is none, is wrong, or is one too many, it answers itself.
 func (c *conn) understand(data []byte) (in Inbound, ok bool) {
 	if !c.frames.Allow() {
-		c.end(closeLimits, "too many frames", 0)
+		c.overLimit(limitFrames, "too many frames")
 		return Inbound{}, false
 	}
 	in, err := Decode(data)
@@ -45,7 +45,7 @@ func (c *conn) refuse(bad *badFrame) {
 func (s *Service) renew(c *conn, token string) {
 	old := *c.actor.Load()
 	if !c.frames.AllowN(time.Now(), authCost) {
-		c.end(closeLimits, "too many tokens", 0)
+		c.overLimit(limitFrames, "too many tokens")
 		return
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, s.d.Config.RequestTimeout)
