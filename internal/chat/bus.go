@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 )
 
 // bus carries wake-ups between instances. It is at most once and may be away: nothing depends on it but speed.
@@ -108,8 +110,8 @@ func (n notice) marshal() []byte {
 			b = binary.AppendVarint(b, id)
 		}
 	case noticeInbox:
-		for room, why := range n.stirred {
-			b = append(binary.AppendVarint(b, room), byte(why))
+		for _, room := range slices.Sorted(maps.Keys(n.stirred)) {
+			b = append(binary.AppendVarint(b, room), byte(n.stirred[room]))
 		}
 	}
 	return b

@@ -192,7 +192,7 @@ func TestReceipts_Coalesce(t *testing.T) {
 	r.move(1, 2, 3, 4)
 	r.move(1, 2, 0, 9)
 	r.move(1, 3, 1, 0)
-	require.Equal(t, map[receiptKey]cursors{{1, 2}: {9, 9}, {1, 3}: {1, 0}}, r.take())
+	require.Equal(t, map[receiptKey]report{{1, 2}: {cursors: cursors{9, 9}}, {1, 3}: {cursors: cursors{1, 0}}}, r.take())
 	require.Nil(t, r.take())
 }
 
