@@ -59,7 +59,11 @@ func (s *Service) serve(c *conn, room int64, at cursor) {
 
 func (ses *session) leave() {
 	ses.svc.hub.leave(ses.member)
-	ses.svc.presence.left(ses.room, *ses.conn.actor.Load())
+	actor := *ses.conn.actor.Load()
+	if ses.types { // whose device is gone does not type: nobody has to wait for it to run out
+		ses.svc.presence.typing(ses.room, actor, false)
+	}
+	ses.svc.presence.left(ses.room, actor)
 }
 
 var errConnGone = errors.New("the connection is closing")
