@@ -127,6 +127,7 @@ func drop(from map[int64][]*box, key int64, b *box) {
 // glance is what one look asks for, and for whom. Slices of boxes are never changed in place, so it may keep them.
 type glance struct {
 	rooms    []int64
+	known    seats
 	why      map[int64]stir
 	users    []int64
 	boxes    map[int64][]*box // by user
@@ -157,6 +158,7 @@ func (i *inboxes) take() (g glance, tell map[int64]stir) {
 		g.rooms, g.why[room], g.watchers[room] = append(g.rooms, room), why&^stirHere, watching
 		for _, b := range watching {
 			g.boxes[b.user] = i.boxes[b.user]
+			g.known.add(seat{room, b.user}, b.marks[room])
 		}
 		anybody = anybody || why&stirAnew != 0
 	}
@@ -175,6 +177,17 @@ func (i *inboxes) again(g glance) {
 	for room, why := range g.why {
 		i.stirred[room] |= why
 	}
+}
+
+// add notes a mark, unless there is one of that seat: any will do, and they come one after the other.
+func (k *seats) add(s seat, m mark) {
+	for n := len(k.rooms) - 1; n >= 0 && k.rooms[n] == s.room; n-- {
+		if k.users[n] == s.user {
+			return
+		}
+	}
+	k.rooms, k.users = append(k.rooms, s.room), append(k.users, s.user)
+	k.heads, k.reads, k.unread = append(k.heads, m.head), append(k.reads, m.read), append(k.unread, int64(m.unread))
 }
 
 // seat names a participant's place in a room.

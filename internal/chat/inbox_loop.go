@@ -26,7 +26,7 @@ func (s *Service) tellInboxes() {
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, backgroundBudget)
 	defer cancel()
-	now, err := standingsIn(ctx, s.d.Pool, g.rooms, g.users)
+	now, err := standingsIn(ctx, s.d.Pool, g.rooms, g.users, g.known)
 	if err != nil {
 		s.inboxes.again(g)
 		return

@@ -32,7 +32,8 @@ type standing struct {
 }
 
 // What is counted are others' texts and attachments after the cursor, less those that were taken back: a retraction comes
-// after its target, so both lie in the one range of the primary key that is read. Whoever takes part now is asked, so a doctor who has
+// after its target, so both lie in the one range of the primary key that is read. The first %s may join what is known already of
+// a seat, the second says how much was unread then, the third from where on to count. Whoever takes part now is asked, so a doctor who has
 // handed an appointment over has no standing in it.
 const standings = `
 from appointments a
@@ -40,16 +41,27 @@ join conversations c on c.id = a.id
 cross join lateral (values (a.patient_id, a.doctor_id, 'DOCTOR'), (a.doctor_id, a.patient_id, 'PATIENT')) as w(user_id, other_id, other_role)
 join users o on o.id = w.other_id
 left join receipts r on r.room_id = a.id and r.user_id = w.user_id
+%s
 cross join lateral (
-    select count(*) filter (where m.kind in ('text', 'attachment'))
+    select %s + count(*) filter (where m.kind in ('text', 'attachment'))
          - count(distinct m.target) filter (where m.kind = 'retraction' and m.target > coalesce(r.read_seq, 0)) as unread
-    from messages m where m.room_id = a.id and m.seq > coalesce(r.read_seq, 0) and m.sender_id <> w.user_id
+    from messages m where m.room_id = a.id and m.seq > %s and m.sender_id <> w.user_id
 ) n
 left join messages h on h.room_id = a.id and h.seq = c.head_seq
 `
 
-const selectStandings = `select a.id as room_id, w.user_id, a.public_id, a.status, a.starts_at, a.ends_at, a.completed_at, a.updated_at, a.version,
-    c.closed_at, c.head_seq, coalesce(r.read_seq, 0) as read_seq, n.unread, h.at, o.public_id as other_id, w.other_role, o.name as other_name` + standings
+const standingColumns = `select a.id as room_id, w.user_id, a.public_id, a.status, a.starts_at, a.ends_at, a.completed_at, a.updated_at, a.version,
+    c.closed_at, c.head_seq, coalesce(r.read_seq, 0) as read_seq, n.unread, h.at, o.public_id as other_id, w.other_role, o.name as other_name`
+
+var (
+	allStandings    = fmt.Sprintf(standings, ``, `0`, `coalesce(r.read_seq, 0)`)
+	selectStandings = standingColumns + allStandings
+	// Of what is known only the events since are counted, unless the cursor has moved: so what a look costs does not grow with what
+	// nobody reads.
+	selectChanged = standingColumns + fmt.Sprintf(standings, `left join unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+    as k(room_id, user_id, head_seq, read_seq, unread) on k.room_id = a.id and k.user_id = w.user_id
+    and k.read_seq = coalesce(r.read_seq, 0) and k.head_seq <= c.head_seq`, `coalesce(k.unread, 0)`, `coalesce(k.head_seq, r.read_seq, 0)`)
+)
 
 // Nobody can know how much is unread, so the planner expects much and would compile what it then runs for a few rows: that took
 // ten times as long as the query. The setting ends with the implicit transaction of a batch.
@@ -80,9 +92,14 @@ func standingsOf(ctx context.Context, db postgres.DB, user int64) ([]standing, e
 		`where (a.patient_id = $1 or a.doctor_id = $1) and w.user_id = $1 order by h.at desc nulls last, a.id desc`, user)
 }
 
-// standingsIn gives how users stand in rooms, for those pairs of which the user takes part in the room.
-func standingsIn(ctx context.Context, db postgres.DB, rooms, users []int64) ([]standing, error) {
-	return queryStandings(ctx, db, selectStandings+`where a.id = any($1) and w.user_id = any($2)`, rooms, users)
+// seats is what is known of how users stand in rooms.
+type seats struct{ rooms, users, heads, reads, unread []int64 }
+
+// standingsIn gives how users stand in rooms, for those pairs of which the user takes part in the room. known may hold one
+// earlier standing of each pair.
+func standingsIn(ctx context.Context, db postgres.DB, rooms, users []int64, known seats) ([]standing, error) {
+	return queryStandings(ctx, db, selectChanged+`where a.id = any($1) and w.user_id = any($2)`, rooms, users,
+		known.rooms, known.users, known.heads, known.reads, known.unread)
 }
 
 // unreadKey is where a page of the list of unread conversations ends.
@@ -95,10 +112,10 @@ type unreadKey struct {
 type unreadCounts struct{ messages, conversations int64 }
 
 // selectUnread counts all and shows a page; the counts come once, and without a page too.
-const selectUnread = `
+var selectUnread = `
 with unread as materialized (
     select a.id as room_id, a.public_id, c.head_seq, coalesce(r.read_seq, 0) as read_seq, n.unread, h.at,
-        o.public_id as other_id, w.other_role, o.name as other_name` + standings + `
+        o.public_id as other_id, w.other_role, o.name as other_name` + allStandings + `
     where (a.patient_id = $1 or a.doctor_id = $1) and w.user_id = $1 and n.unread > 0
 ), total as (
     select coalesce(sum(unread), 0)::bigint as messages, count(*) as conversations from unread
