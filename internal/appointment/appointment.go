@@ -25,6 +25,8 @@ type Conversations interface {
 	Close(ctx context.Context, tx *postgres.Tx, appointmentID int64, text string) error
 	// ClosedAt tells when each of the conversations was closed by its doctor; those still open are not in the map.
 	ClosedAt(ctx context.Context, db postgres.DB, appointmentIDs []int64) (map[int64]time.Time, error)
+	// Unread counts what others have written in conversations and the user has not read; it says nothing of those in which he takes no part.
+	Unread(ctx context.Context, db postgres.DB, userID int64, appointmentIDs []int64) (map[int64]int64, error)
 }
 
 // Notices tells people outside of the conversation what became of their appointments. Both are called in the
@@ -188,12 +190,14 @@ func (a Appointment) Reply(now time.Time, followUp time.Duration, closedAt time.
 	return true, until, ""
 }
 
-// View is an appointment as of now: with it goes whether its conversation is open (see Reply).
+// View is an appointment as of now, and as somebody sees it: with it goes whether its conversation is open (see Reply), and for
+// participants how much they have not read there.
 type View struct {
 	Appointment
 	CanReply   bool
 	ReplyUntil time.Time // zero: no end by the clock
 	WhyNot     string
+	Unread     *int64 // nil for those who take no part
 }
 
 // side is on whose behalf somebody acts in an appointment, as people read it.

@@ -91,11 +91,11 @@ func (s *Service) putReceipts(ctx context.Context, in *receiptsInput) (*receipts
 	if err != nil {
 		return nil, err
 	}
-	at, err := s.MoveReceipts(ctx, actor, a.ID, want.delivered, want.read)
+	delivered, read, err := s.MoveReceipts(ctx, actor, a.ID, want.delivered, want.read)
 	if err != nil {
 		return nil, err
 	}
 	out := &receiptsOutput{}
-	out.Body.UserID, out.Body.DeliveredSeq, out.Body.ReadSeq = actor.UserID, at.delivered, at.read
+	out.Body.UserID, out.Body.DeliveredSeq, out.Body.ReadSeq = actor.UserID, delivered, read
 	return out, nil
 }

@@ -151,9 +151,9 @@ func TestMoveReceipts_Coalesced(t *testing.T) {
 			})
 		}
 		work.Go(func() {
-			at, err := idle.MoveReceipts(context.Background(), w.doctor, room, 1, 1)
+			_, read, err := idle.MoveReceipts(context.Background(), w.doctor, room, 1, 1)
 			require.NoError(t, err)
-			require.GreaterOrEqual(t, at.read, int64(1))
+			require.GreaterOrEqual(t, read, int64(1))
 		})
 	}
 	require.Eventually(t, func() bool {
@@ -187,7 +187,7 @@ func TestMoveReceipts_Away(t *testing.T) {
 	cancel()
 	idle.saveReceipts(gone, time.Minute)
 	require.Error(t, <-done)
-	_, err := idle.MoveReceipts(gone, w.doctor, room, 3, 0)
+	_, _, err := idle.MoveReceipts(gone, w.doctor, room, 3, 0)
 	require.ErrorContains(t, err, "unavailable")
 	idle.saveReceipts(context.Background(), time.Minute)
 	at, err := cursorsOf(context.Background(), w.pool, room, w.doctor.ID)

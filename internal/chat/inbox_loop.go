@@ -82,6 +82,6 @@ func (s *Service) news(st standing) news {
 	}
 	return news{
 		standing: st, canReply: can,
-		mark: mark{head: st.HeadSeq, read: st.ReadSeq, unread: int32(st.Unread), version: int32(st.Version), whyNot: unique.Make(why)}, //nolint:gosec // both are small
+		mark: mark{head: st.HeadSeq, read: st.ReadSeq, unread: int32(st.Unread), version: int32(st.Version), whyNot: unique.Make(why)},
 	}
 }

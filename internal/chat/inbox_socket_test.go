@@ -160,7 +160,7 @@ func TestInbox_Frames(t *testing.T) {
 	in.accounts.mu.Unlock()
 	p, d, garbled := in.inbox(t, w.patient), in.inbox(t, w.doctor), in.inbox(t, w.patient)
 	p.say(`{"type":"ping","id":7}`)
-	require.Equal(t, 7.0, p.until("pong")["id"])
+	require.EqualValues(t, 7, p.until("pong")["id"])
 	p.say(map[string]any{"type": "send", "clientId": uuid.New(), "text": "x"})
 	require.Equal(t, "unknown_type", p.until("error")["code"])
 	p.say(map[string]any{"type": "send", "clientId": uuid.New()})
@@ -195,10 +195,8 @@ func TestInbox_Bounded(t *testing.T) {
 	first, second := d.hello["unread"].([]any)[0].(map[string]any), d.hello["unread"].([]any)[1].(map[string]any)
 	require.Greater(t, first["at"], second["at"], "what has changed last comes first")
 	oldest := w.number(`select min(id) from appointments`) // not in the list
-	require.NoError(t, func() error {
-		_, err := in.svc.MoveReceipts(context.Background(), w.doctor, oldest, 0, 1)
-		return err
-	}())
+	_, _, err := in.svc.MoveReceipts(context.Background(), w.doctor, oldest, 0, 1)
+	require.NoError(t, err)
 	require.Equal(t, []any{0.0, 1.0, float64(inboxLimit)}, counts(d, in.publicID(oldest)))
 }
 
@@ -224,7 +222,7 @@ func TestInbox_OtherInstances(t *testing.T) {
 		}
 		ins[0].say(t, room, w.doctor, fmt.Sprint(seq))
 		require.Equal(t, []any{1.0, seq, 1.0}, counts(p, id))
-		_, err := ins[0].svc.MoveReceipts(context.Background(), w.patient, room, 0, int64(seq))
+		_, _, err := ins[0].svc.MoveReceipts(context.Background(), w.patient, room, 0, int64(seq))
 		require.NoError(t, err)
 		require.Equal(t, []any{0.0, seq, 0.0}, counts(p, id))
 	}

@@ -263,7 +263,7 @@ func TestInbox_NeverLies(t *testing.T) {
 				case 0, 1, 2, 3: // whoever does not take part is refused
 					_, _ = in.svc.Send(ctx, a, room, uuid.New(), "x")
 				case 4, 5:
-					_, _ = in.svc.MoveReceipts(ctx, a, room, 0, random.Int64N(12))
+					_, _, _ = in.svc.MoveReceipts(ctx, a, room, 0, random.Int64N(12))
 				case 6:
 					_, _ = in.svc.Retract(ctx, a, room, uuid.New(), 1+random.Int64N(8))
 				case 7:

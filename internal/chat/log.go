@@ -50,6 +50,19 @@ func (l *Log) Close(ctx context.Context, tx *postgres.Tx, appointmentID int64, t
 	return l.Append(ctx, tx, appointmentID, text)
 }
 
+// Unread implements appointment.Conversations.
+func (l *Log) Unread(ctx context.Context, db postgres.DB, userID int64, appointmentIDs []int64) (map[int64]int64, error) {
+	all, err := standingsIn(ctx, db, appointmentIDs, []int64{userID}, seats{})
+	if err != nil {
+		return nil, err
+	}
+	unread := make(map[int64]int64, len(all))
+	for _, st := range all {
+		unread[st.RoomID] = st.Unread
+	}
+	return unread, nil
+}
+
 // ClosedAt implements appointment.Conversations.
 func (l *Log) ClosedAt(ctx context.Context, db postgres.DB, appointmentIDs []int64) (map[int64]time.Time, error) {
 	return closedAt(ctx, db, appointmentIDs)

@@ -60,10 +60,9 @@ func (r *receipts) take() map[receiptKey]report {
 
 // MoveReceipts moves a participant's cursors like a socket's frames do, together with all that his devices report, and gives them as they
 // stand once that is written. Both may be behind or beyond: cursors never go back, and never past the end.
-func (s *Service) MoveReceipts(ctx context.Context, actor auth.Actor, room, delivered, read int64) (cursors, error) {
+func (s *Service) MoveReceipts(ctx context.Context, actor auth.Actor, room, delivered, read int64) (deliveredSeq, readSeq int64, err error) {
 	written := make(chan error, 1)
 	s.receipts.move(room, actor.ID, delivered, read, written)
-	var err error
 	select {
 	case err = <-written:
 	case <-ctx.Done():
@@ -72,9 +71,10 @@ func (s *Service) MoveReceipts(ctx context.Context, actor auth.Actor, room, deli
 	if err != nil {
 		e := *errReceipts
 		e.Err = err
-		return cursors{}, &e
+		return 0, 0, &e
 	}
-	return cursorsOf(ctx, s.d.Pool, room, actor.ID)
+	at, err := cursorsOf(ctx, s.d.Pool, room, actor.ID)
+	return at.delivered, at.read, err
 }
 
 // receiptLoop writes what has gathered and tells the rooms what moved.
