@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unique"
 )
@@ -28,12 +29,16 @@ const (
 // inboxes are the open inbox sockets of this instance, and the rooms that have changed since they were told. What changed only
 // marks a room, and one look for all tells how everybody stands in it now: the hot path pays for a mark.
 type inboxes struct {
+	listening atomic.Int64 // boxes that are open or being opened
+
+	stirring sync.Mutex // guards stirred; taken after mu
+	stirred  map[int64]stir
+
 	mu       sync.Mutex // guards all below, and all boxes
 	boxes    map[int64][]*box
 	watchers map[int64][]*box // by room
-	stirred  map[int64]stir
-	loading  int            // boxes that are being opened
-	missed   map[int64]stir // what came while some were
+	loading  int              // boxes that are being opened
+	missed   map[int64]stir   // what came while some were
 }
 
 // box is one inbox socket: what it was told of each conversation of its user.
@@ -42,7 +47,7 @@ type box struct {
 	sink  sink
 	marks map[int64]mark
 	total int64 // unread in all of them
-	gone  bool  // its socket has ended
+	open  bool
 }
 
 // mark is how a user stands in a conversation, as far as it has to be compared.
@@ -59,19 +64,31 @@ func newInboxes() *inboxes {
 
 // stir marks rooms as changed.
 func (i *inboxes) stir(why stir, rooms ...int64) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if why&stirHere == 0 && len(i.boxes) == 0 && i.loading == 0 {
+	if why&stirHere == 0 && i.listening.Load() == 0 {
 		return // others know, and nobody here wants to
 	}
+	i.stirring.Lock()
+	defer i.stirring.Unlock()
 	for _, id := range rooms {
 		i.stirred[id] |= why
 	}
 }
 
+// settle empties the marks.
+func (i *inboxes) settle() map[int64]stir {
+	i.stirring.Lock()
+	defer i.stirring.Unlock()
+	out := i.stirred
+	if len(out) > 0 {
+		i.stirred = make(map[int64]stir, min(len(out), 1024))
+	}
+	return out
+}
+
 // load begins the opening of a box: from now on nothing is missed for it. Whoever called it calls loaded, once it is open or
 // cannot be opened.
 func (i *inboxes) load() {
+	i.listening.Add(1)
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.loading++
@@ -80,6 +97,7 @@ func (i *inboxes) load() {
 func (i *inboxes) loaded() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	i.listening.Add(-1)
 	if i.loading--; i.loading == 0 {
 		clear(i.missed)
 	}
@@ -95,9 +113,11 @@ func (i *inboxes) open(b *box, first func(total int64) wire) {
 		b.total += int64(m.unread)
 	}
 	i.boxes[b.user] = append(i.boxes[b.user], b)
+	i.listening.Add(1)
+	b.open = true
 	for room, why := range i.missed {
 		if _, mine := b.marks[room]; mine || why&stirAnew != 0 {
-			i.stirred[room] |= why &^ stirHere
+			i.stir(why&^stirHere, room)
 		}
 	}
 	b.sink.deliver(first(b.total))
@@ -107,7 +127,11 @@ func (i *inboxes) open(b *box, first func(total int64) wire) {
 func (i *inboxes) close(b *box) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	b.gone = true
+	if !b.open {
+		return
+	}
+	b.open = false
+	i.listening.Add(-1)
 	for room := range b.marks {
 		drop(i.watchers, room, b)
 	}
@@ -138,13 +162,14 @@ type glance struct {
 func (i *inboxes) take() (g glance, tell map[int64]stir) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if len(i.stirred) == 0 {
+	stirred := i.settle()
+	if len(stirred) == 0 {
 		return glance{}, nil
 	}
 	g = glance{why: map[int64]stir{}, boxes: map[int64][]*box{}, watchers: map[int64][]*box{}}
 	tell = map[int64]stir{}
 	anybody := false
-	for room, why := range i.stirred {
+	for room, why := range stirred {
 		if why&stirHere != 0 {
 			tell[room] = why &^ stirHere
 		}
@@ -165,17 +190,14 @@ func (i *inboxes) take() (g glance, tell map[int64]stir) {
 	if anybody {
 		maps.Copy(g.boxes, i.boxes) // any of them may be a new participant's
 	}
-	i.stirred = make(map[int64]stir, min(len(i.stirred), 1024))
 	g.users = slices.Collect(maps.Keys(g.boxes))
 	return g, tell
 }
 
 // again is for a glance that failed.
 func (i *inboxes) again(g glance) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
 	for room, why := range g.why {
-		i.stirred[room] |= why
+		i.stir(why, room)
 	}
 }
 
@@ -208,14 +230,14 @@ func (i *inboxes) tell(g glance, now []news) (left []lost) {
 	for _, n := range now {
 		seated[seat{n.RoomID, n.UserID}] = struct{}{}
 		for _, b := range g.boxes[n.UserID] {
-			if !b.gone {
+			if b.open {
 				i.update(b, n)
 			}
 		}
 	}
 	for room, watching := range g.watchers {
 		for _, b := range watching {
-			if _, still := seated[seat{room, b.user}]; !still && !b.gone {
+			if _, still := seated[seat{room, b.user}]; !still && b.open {
 				b.total -= int64(b.marks[room].unread)
 				delete(b.marks, room)
 				drop(i.watchers, room, b)
@@ -272,7 +294,7 @@ func (i *inboxes) found(all []stirred) (behind int) {
 			m, known := b.marks[s.RoomID]
 			return !known || s.HeadSeq == 0 || m.head < s.HeadSeq
 		}) {
-			i.stirred[s.RoomID] |= stirAnew
+			i.stir(stirAnew, s.RoomID)
 			behind++
 		}
 	}

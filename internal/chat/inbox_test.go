@@ -212,21 +212,24 @@ func (l *list) agrees(t *testing.T, w *world, user int64) bool {
 	require.NoError(t, err)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var total int64
+	want, total := map[string]int64{}, int64(0)
 	for _, st := range all {
+		if l.gone[st.PublicID] {
+			return false
+		}
+		want[st.PublicID] = st.Unread
 		total += st.Unread
-		if l.unread[st.PublicID] != st.Unread || l.gone[st.PublicID] {
+	}
+	for id, n := range l.unread {
+		if want[id] != n { // 0 of rooms that are not his
 			return false
 		}
-		delete(l.unread, st.PublicID)
+		delete(want, id)
 	}
-	for _, n := range l.unread { // of rooms that are not his
-		if n != 0 {
+	for _, n := range want {
+		if n != 0 { // he was never told
 			return false
 		}
-	}
-	for _, st := range all {
-		l.unread[st.PublicID] = st.Unread
 	}
 	return l.total == total
 }
