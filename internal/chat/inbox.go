@@ -78,10 +78,11 @@ func (i *inboxes) stir(why stir, rooms ...int64) {
 func (i *inboxes) settle() map[int64]stir {
 	i.stirring.Lock()
 	defer i.stirring.Unlock()
-	out := i.stirred
-	if len(out) > 0 {
-		i.stirred = make(map[int64]stir, min(len(out), 1024))
+	if len(i.stirred) == 0 {
+		return nil
 	}
+	out := i.stirred
+	i.stirred = make(map[int64]stir, min(len(out), 1024))
 	return out
 }
 
