@@ -50,15 +50,15 @@ func (s *Service) sweepInboxes() {
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, backgroundBudget)
 	defer cancel()
-	all, asOf, epoch, err := stirredSince(ctx, s.d.Pool, s.inboxSwept, s.inboxSlack(), users, reading)
+	now, err := stirredSince(ctx, s.d.Pool, s.inboxSwept, s.inboxSlack(), users, reading)
 	if err != nil {
 		return // sessionLoop says that PostgreSQL is away
 	}
-	if s.inboxEpoch != "" && s.inboxEpoch != epoch {
+	if s.inboxEpoch != "" && s.inboxEpoch != now.epoch {
 		s.inboxes.dismiss()
 	}
-	s.inboxSwept, s.inboxEpoch = &asOf, epoch
-	s.metrics.swept.Add(float64(s.inboxes.found(all)))
+	s.inboxSwept, s.inboxEpoch = &now.asOf, now.epoch
+	s.metrics.swept.Add(float64(s.inboxes.found(now.stirred)))
 }
 
 func (s *Service) newsOf(all []standing) []news {

@@ -162,6 +162,36 @@ func TestInboxes_Found(t *testing.T) {
 	require.ElementsMatch(t, []int64{1, 2, 3}, g.rooms)
 }
 
+// TestService_SweepInboxes: a sweep finds what nobody told, once, however often it looks; and in another history everybody starts anew.
+func TestService_SweepInboxes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	in := w.serve(nil)
+	idle := &Service{ // without its loops
+		d: in.svc.d, ctx: context.Background(), hub: in.svc.hub, bus: in.svc.bus, metrics: in.svc.metrics, windows: newWindows(), inboxes: newInboxes(),
+	}
+	idle.sweepInboxes()
+	require.Nil(t, idle.inboxSwept, "nobody asks")
+	room := w.room()
+	box, r := openBox(idle.inboxes, w.patient.ID)
+	w.append(room, KindText, w.doctor, 0)
+	idle.sweepInboxes()
+	idle.tellInboxes()
+	require.Len(t, unreads(t, r), 3, "hello, and a conversation that it did not know of")
+	idle.sweepInboxes() // sees the same part of the log
+	require.Empty(t, idle.inboxes.settle())
+	_, err := saveReceipts(context.Background(), w.pool, []int64{room}, []int64{w.patient.ID}, []int64{1}, []int64{1})
+	require.NoError(t, err)
+	idle.sweepInboxes()
+	idle.tellInboxes()
+	require.Len(t, unreads(t, r), 1)
+	require.Zero(t, box.total)
+	require.Zero(t, endedWith(r))
+	idle.inboxEpoch = "another"
+	idle.sweepInboxes()
+	require.Equal(t, closeFault, endedWith(r))
+}
+
 // list is what a client makes of an inbox.
 type list struct {
 	mu     sync.Mutex // guards all below

@@ -170,8 +170,8 @@ type stirred struct {
 
 // stirredSince finds the conversations of users that have grown since a time, by the log alone, and those of rooms (paired with
 // readers) in which the reader has got past the seq in reads. A nil time is now; of both the log is read from as much earlier as
-// slack says, for what was committed later than its time says. asOf is PostgreSQL's time of the answer, epoch its history.
-func stirredSince(ctx context.Context, db postgres.DB, since *time.Time, slack time.Duration, users []int64, t readers) (out []stirred, asOf time.Time, epoch string, err error) {
+// slack says, for what was committed later than its time says.
+func stirredSince(ctx context.Context, db postgres.DB, since *time.Time, slack time.Duration, users []int64, t readers) (swept, error) {
 	b := &pgx.Batch{}
 	b.Queue(uncompiled)
 	b.Queue(`select now(), ` + epochExpression)
@@ -188,38 +188,46 @@ select k.room_id, k.user_id, 0 from unnest($4::bigint[], $5::bigint[], $6::bigin
 join receipts r on r.room_id = k.room_id and r.user_id = k.user_id and r.read_seq > k.read_seq`,
 		since, slack.Seconds(), users, t.rooms, t.users, t.reads)
 	results := db.SendBatch(ctx, b)
-	out, asOf, epoch, err = scanStirred(results)
+	out, err := scanStirred(results)
 	if closing := results.Close(); err == nil {
 		err = closing
 	}
 	if err != nil {
-		return nil, time.Time{}, "", fmt.Errorf("find changed conversations: %w", err)
+		return swept{}, fmt.Errorf("find changed conversations: %w", err)
 	}
-	return out, asOf, epoch, nil
+	return out, nil
+}
+
+// swept is what a sweep found, with PostgreSQL's time of the answer and the history that it is of.
+type swept struct {
+	stirred []stirred
+	asOf    time.Time
+	epoch   string
 }
 
 // readers are users with rooms in which something is unread after their read cursor, as far as an instance knows.
 type readers struct{ rooms, users, reads []int64 }
 
-func scanStirred(results pgx.BatchResults) (out []stirred, asOf time.Time, epoch string, err error) {
+func scanStirred(results pgx.BatchResults) (out swept, err error) {
 	if _, err := results.Exec(); err != nil { // uncompiled
-		return nil, time.Time{}, "", err //nolint:wrapcheck // wrapped by stirredSince
+		return swept{}, err //nolint:wrapcheck // wrapped by stirredSince
 	}
-	if err := results.QueryRow().Scan(&asOf, &epoch); err != nil {
-		return nil, time.Time{}, "", err //nolint:wrapcheck // wrapped by stirredSince
+	if err := results.QueryRow().Scan(&out.asOf, &out.epoch); err != nil {
+		return swept{}, err //nolint:wrapcheck // wrapped by stirredSince
 	}
 	rows, err := results.Query()
 	if err != nil {
-		return nil, time.Time{}, "", err //nolint:wrapcheck // the same
+		return swept{}, err //nolint:wrapcheck // the same
 	}
-	out, err = pgx.CollectRows(rows, pgx.RowToStructByName[stirred])
-	return out, asOf, epoch, err //nolint:wrapcheck // the same
+	out.stirred, err = pgx.CollectRows(rows, pgx.RowToStructByName[stirred])
+	return out, err //nolint:wrapcheck // the same
 }
 
 // cursorsOf gives how far a participant has got, as it stands.
 func cursorsOf(ctx context.Context, db postgres.DB, room, user int64) (c cursors, err error) {
 	err = db.QueryRow(ctx, `
-select coalesce(max(delivered_seq), 0), coalesce(max(read_seq), 0) from receipts where room_id = $1 and user_id = $2`, room, user).Scan(&c.delivered, &c.read)
+select coalesce(max(delivered_seq), 0), coalesce(max(read_seq), 0) from receipts where room_id = $1 and user_id = $2`, room, user).
+		Scan(&c.delivered, &c.read)
 	if err != nil {
 		return cursors{}, fmt.Errorf("read receipt: %w", err)
 	}

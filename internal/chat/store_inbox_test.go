@@ -202,9 +202,9 @@ func BenchmarkUnread(b *testing.B) {
 		}
 		now := w.clock().Add(-time.Second)
 		for b.Loop() {
-			out, _, _, err := stirredSince(context.Background(), w.pool, &now, 20*time.Second, []int64{w.doctor.ID, w.patient.ID}, r)
+			out, err := stirredSince(context.Background(), w.pool, &now, 20*time.Second, []int64{w.doctor.ID, w.patient.ID}, r)
 			require.NoError(b, err)
-			b.ReportMetric(float64(len(out)), "found")
+			b.ReportMetric(float64(len(out.stirred)), "found")
 		}
 	})
 	for name, unread := range map[string]int{"read": 0, "20 each": 20, "all": 500} {
