@@ -28,6 +28,8 @@ type Conversations interface {
 	Reopen(ctx context.Context, tx *postgres.Tx, appointmentID int64, text string) error
 	// Closings tells which of the conversations are closed, and by whom; those that are open are not in the map.
 	Closings(ctx context.Context, db postgres.DB, appointmentIDs []int64) (map[int64]Closing, error)
+	// Unread counts what others have written in conversations and the user has not read; it says nothing of those in which he takes no part.
+	Unread(ctx context.Context, db postgres.DB, userID int64, appointmentIDs []int64) (map[int64]int64, error)
 }
 
 // Closing is how a conversation was closed; the zero value is that of an open one.
@@ -201,12 +203,14 @@ func (a Appointment) Reply(now time.Time, followUp time.Duration, closed Closing
 	}
 }
 
-// View is an appointment as of now: with it goes whether its conversation is open (see Reply).
+// View is an appointment as of now, and as somebody sees it: with it goes whether its conversation is open (see Reply), and for
+// participants how much they have not read there.
 type View struct {
 	Appointment
 	CanReply   bool
 	ReplyUntil time.Time // zero: no end by the clock
 	WhyNot     string
+	Unread     *int64 // nil for those who take no part
 }
 
 // side is on whose behalf somebody acts in an appointment, as people read it.

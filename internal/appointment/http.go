@@ -48,7 +48,7 @@ func (h handlers) answer(ctx context.Context, a Appointment, err error) (*output
 	if err != nil {
 		return nil, err
 	}
-	views, err := h.svc.Views(ctx, a)
+	views, err := h.svc.Views(ctx, httpd.Actor(ctx), a)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func (h handlers) list(ctx context.Context, in *listInput) (*listOutput, error) 
 	if err != nil {
 		return nil, err
 	}
-	views, err := h.svc.Views(ctx, page...)
+	views, err := h.svc.Views(ctx, httpd.Actor(ctx), page...)
 	if err != nil {
 		return nil, err
 	}

@@ -36,6 +36,7 @@ type body struct {
 	CanReply    bool         `json:"canReply" doc:"Whether the conversation is open"`
 	ReplyUntil  *time.Time   `json:"replyUntil,omitempty" doc:"When the conversation ends by the clock"`
 	WhyNot      string       `json:"whyNot,omitempty" doc:"Why the conversation is not open" enum:"pending,rejected,cancelled,expired,no_show,follow_up_over,closed_by_doctor,doctor_unavailable"`
+	Unread      *int64       `json:"unread,omitempty" doc:"How many messages of the other participant you have not read; only for participants"`
 	CompletedAt *time.Time   `json:"completedAt,omitempty"`
 	CreatedAt   time.Time    `json:"createdAt"`
 	UpdatedAt   time.Time    `json:"updatedAt"`
@@ -46,7 +47,7 @@ func bodyOf(v View) body {
 		ID: v.PublicID, Status: v.Status, Patient: person{UserID: v.Patient.UserID, Name: v.Patient.Name},
 		Doctor:   doctorPerson{UserID: v.Doctor.UserID, Name: v.Doctor.Name, Specialization: v.Doctor.Specialization},
 		StartsAt: v.StartsAt, EndsAt: v.EndsAt, Reason: v.Reason, Note: v.Note, EndReason: v.EndReason, Version: v.Version,
-		CanReply: v.CanReply, ReplyUntil: moment(v.ReplyUntil), WhyNot: v.WhyNot,
+		CanReply: v.CanReply, ReplyUntil: moment(v.ReplyUntil), WhyNot: v.WhyNot, Unread: v.Unread,
 		FollowUpOn: date(v.FollowUpOn), CompletedAt: v.CompletedAt, CreatedAt: v.CreatedAt, UpdatedAt: v.UpdatedAt,
 	}
 }

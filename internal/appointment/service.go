@@ -173,8 +173,8 @@ func (s *Service) recordRead(ctx context.Context, actor auth.Actor, all ...Appoi
 	return audit.Record(ctx, s.pool, read...)
 }
 
-// Views adds to each appointment whether its conversation is open, in one statement for all.
-func (s *Service) Views(ctx context.Context, all ...Appointment) ([]View, error) {
+// Views adds to each appointment what an actor sees of its conversation, in two statements for all.
+func (s *Service) Views(ctx context.Context, actor auth.Actor, all ...Appointment) ([]View, error) {
 	ids := make([]int64, len(all))
 	for i, a := range all {
 		ids[i] = a.ID
@@ -183,10 +183,18 @@ func (s *Service) Views(ctx context.Context, all ...Appointment) ([]View, error)
 	if err != nil {
 		return nil, err
 	}
+	unread, err := s.conversations.Unread(ctx, s.pool, actor.ID, ids)
+	if err != nil {
+		return nil, err
+	}
 	now, out := s.now(), make([]View, len(all))
 	for i, a := range all {
 		out[i].Appointment = a
 		out[i].CanReply, out[i].ReplyUntil, out[i].WhyNot = a.Reply(now, s.cfg.FollowUpWindow, closed[a.ID])
+		if a.IsParticipant(actor.ID) {
+			n := unread[a.ID]
+			out[i].Unread = &n
+		}
 	}
 	return out, nil
 }

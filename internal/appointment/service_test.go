@@ -179,7 +179,7 @@ func TestService_Release_closesConversations(t *testing.T) {
 	canReply := func() bool {
 		a, err := w.svc.ByID(ctx, over.ID)
 		require.NoError(t, err)
-		views, err := w.svc.Views(ctx, a)
+		views, err := w.svc.Views(ctx, w.doctor, a)
 		require.NoError(t, err)
 		return views[0].CanReply
 	}
@@ -407,7 +407,7 @@ func TestService_readsInAConstantNumberOfStatements(t *testing.T) {
 		before := statements.n.Load()
 		page, _, err := svc.List(ctx, w.admin, appointment.Filter{}, 0, 100)
 		require.NoError(t, err)
-		_, err = svc.Views(ctx, page...)
+		_, err = svc.Views(ctx, w.doctor, page...)
 		require.NoError(t, err)
 		list = statements.n.Load() - before
 		before = statements.n.Load()

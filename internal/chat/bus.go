@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 )
 
 // bus carries wake-ups between instances. It is at most once and may be away: nothing depends on it but speed.
@@ -32,6 +34,7 @@ const (
 	noticeHead     noticeKind = 'H' // how far a room's log goes, after a publish failed
 	noticeSoft     noticeKind = 'S' // typing, presence, receipts: JSON, never stored
 	noticeSessions noticeKind = 'X' // sessions that ended; to all instances, room 0
+	noticeInbox    noticeKind = 'I' // rooms to look at for inboxes; to all instances, room 0
 )
 
 // notice is one message on the bus. Origin is the instance that sent it.
@@ -43,7 +46,12 @@ type notice struct {
 	head   int64     // noticeHead
 	soft   *softNote // noticeSoft
 	ids    []int64   // noticeSessions
+
+	stirred map[int64]stir // noticeInbox
 }
+
+// toAll tells whether a notice concerns every instance, whatever rooms it has.
+func (n notice) toAll() bool { return n.kind == noticeSessions || n.kind == noticeInbox }
 
 // softNote is soft state about one user of a room.
 type softNote struct {
@@ -101,6 +109,10 @@ func (n notice) marshal() []byte {
 		for _, id := range n.ids {
 			b = binary.AppendVarint(b, id)
 		}
+	case noticeInbox:
+		for _, room := range slices.Sorted(maps.Keys(n.stirred)) {
+			b = append(binary.AppendVarint(b, room), byte(n.stirred[room]))
+		}
 	}
 	return b
 }
@@ -132,6 +144,12 @@ func unmarshalNotice(data []byte) (notice, error) {
 	case noticeSessions:
 		for len(r.rest) > 0 && !r.bad {
 			n.ids = append(n.ids, r.varint())
+		}
+	case noticeInbox:
+		n.stirred = map[int64]stir{}
+		for len(r.rest) > 0 && !r.bad {
+			room := r.varint()
+			n.stirred[room] = stir(r.byte()) & stirAnew // what is here is not here there
 		}
 	default:
 		return notice{}, errNotice

@@ -159,7 +159,7 @@ func (b *RedisBus) send(batch []outgoing) {
 		for i, o := range batch {
 			part := b.part(o.n.room)
 			channel := part.roomChannel(o.n.room)
-			if o.n.kind == noticeSessions {
+			if o.n.toAll() {
 				channel = part.allChannel()
 			}
 			results[i] = part.publish(ctx, p, channel, o.n.marshal())

@@ -85,7 +85,7 @@ func carries(t *testing.T, one, two *station) {
 		require.Equal(t, 100+room, got[room])
 	}
 	for _, n := range sampleNotices() {
-		if n.kind == noticeSessions {
+		if n.toAll() {
 			n.room = 0
 		} else {
 			n.room = 3

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unique"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -39,6 +40,28 @@ func goldenHello() helloFrame {
 		Limits:           limitsOf(config.Default()),
 		HeartbeatSeconds: 25, Notice: "In an emergency call your local emergency number.",
 	}
+}
+
+func goldenNews() news {
+	end := goldenTime.Add(30 * time.Minute)
+	return news{
+		standing: standing{
+			PublicID: "APP0000000001", Status: "COMPLETED", StartsAt: &goldenTime, EndsAt: &end, Version: 3, HeadSeq: 9, ReadSeq: 6, Unread: 2,
+			At: &goldenTime, OtherID: "DOC0000000001", OtherRole: "DOCTOR", OtherName: "Dr Cara Lim",
+		},
+		mark: mark{whyNot: unique.Make("follow_up_over")},
+	}
+}
+
+func goldenInbox(more bool) inboxHelloFrame {
+	hello := goldenHello()
+	f := inboxHelloFrame{
+		Type: "hello", Connection: hello.Connection, You: hello.You, Unread: []UnreadItem{}, Limits: hello.Limits, HeartbeatSeconds: hello.HeartbeatSeconds,
+	}
+	if more {
+		f.Unread, f.Total, f.More = append(f.Unread, goldenNews().item()), 7, true
+	}
+	return f
 }
 
 // TestFrame_Golden holds every server frame to the byte: clients of other makers read them.
@@ -94,11 +117,16 @@ func TestFrame_Golden(t *testing.T) {
 		"appointment": encode(appointmentFrame{
 			Type: "appointment", Appointment: AppointmentState{ID: "APP0000000001", Status: "CANCELLED", Version: 3}, WhyNot: "cancelled",
 		}),
-		"authExpiring": encode(authExpiringFrame{Type: "authExpiring", At: goldenTime}),
-		"pong":         encode(pongFrame{Type: "pong", ID: json.RawMessage(`{"n":[1,"a"]}`)}),
-		"pong_bare":    encode(pongFrame{Type: "pong"}),
-		"error":        encode(errorFrame{Type: "error", Code: "unknown_type", Detail: "This server does not know that type of frame."}),
-		"bye":          encode(byeFrame{Type: "bye", Code: closeRestart, Reason: "this instance restarts", ReconnectAfterMs: 1500}),
+		"hello_inbox":       encode(goldenInbox(false)),
+		"hello_inbox_more":  encode(goldenInbox(true)),
+		"unread":            encode(unreadFrame{Type: "unread", UnreadItem: goldenNews().item(), Total: 7}),
+		"appointment_inbox": encode(goldenNews().appointmentFrame()),
+		"gone":              encode(goneFrame{Type: "gone", AppointmentID: "APP0000000001", Total: 5}),
+		"authExpiring":      encode(authExpiringFrame{Type: "authExpiring", At: goldenTime}),
+		"pong":              encode(pongFrame{Type: "pong", ID: json.RawMessage(`{"n":[1,"a"]}`)}),
+		"pong_bare":         encode(pongFrame{Type: "pong"}),
+		"error":             encode(errorFrame{Type: "error", Code: "unknown_type", Detail: "This server does not know that type of frame."}),
+		"bye":               encode(byeFrame{Type: "bye", Code: closeRestart, Reason: "this instance restarts", ReconnectAfterMs: 1500}),
 	}
 	for name, frame := range frames {
 		t.Run(name, func(t *testing.T) {

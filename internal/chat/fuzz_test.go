@@ -136,6 +136,8 @@ func sampleNotices() []notice {
 		{kind: noticeSessions, origin: 9, ids: []int64{1, 2, 1 << 40}},
 		{kind: noticeSessions, origin: 9},
 		{kind: noticeEvents, origin: 9, room: 1},
+		{kind: noticeInbox, origin: 9, stirred: map[int64]stir{1: stirAnew, 2: 0, 1 << 40: stirAnew}},
+		{kind: noticeInbox, origin: 9, stirred: map[int64]stir{}},
 	}
 }
 

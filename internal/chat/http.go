@@ -64,6 +64,7 @@ func Routes(s *httpd.Server, svc *Service) {
 	sendRoutes(s, svc)
 	conversationRoutes(s, svc)
 	glassRoutes(s, svc)
+	inboxRoutes(s, svc)
 }
 
 func (s *Service) history(ctx context.Context, in *historyInput) (*historyOutput, error) {

@@ -62,3 +62,16 @@ func (l *Log) Reopen(ctx context.Context, tx *postgres.Tx, appointmentID int64, 
 func (l *Log) Closings(ctx context.Context, db postgres.DB, appointmentIDs []int64) (map[int64]appointment.Closing, error) {
 	return closings(ctx, db, appointmentIDs)
 }
+
+// Unread implements appointment.Conversations.
+func (l *Log) Unread(ctx context.Context, db postgres.DB, userID int64, appointmentIDs []int64) (map[int64]int64, error) {
+	all, err := standingsIn(ctx, db, appointmentIDs, []int64{userID}, seats{})
+	if err != nil {
+		return nil, err
+	}
+	unread := make(map[int64]int64, len(all))
+	for _, st := range all {
+		unread[st.RoomID] = st.Unread
+	}
+	return unread, nil
+}

@@ -52,6 +52,7 @@ func (s *Service) sweepLoop() {
 			}
 		}
 		s.sweep()
+		s.sweepInboxes()
 		last = time.Now()
 	}
 }
@@ -190,6 +191,7 @@ func (s *Service) janitorLoop() {
 		s.rooms.forget()
 		for _, id := range s.windows.over(s.d.Now()) {
 			s.changes.add(id)
+			s.inboxes.stir(0, id)
 		}
 	})
 }

@@ -12,7 +12,7 @@ const (
 	forgetAfter   = 40 * time.Second
 	// answerWait is how long others have to answer who before silence means that they are not there.
 	answerWait  = time.Second
-	typingEvery = 2 * time.Second // of one connection: more do not count
+	typingEvery = 2 * time.Second // of one connection: more do not count; receivers forget after 6 s
 )
 
 // Words of soft notes on the bus.

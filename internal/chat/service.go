@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,6 +55,7 @@ type Service struct {
 	rooms     *rates // of what all send to one room
 	presence  *presence
 	receipts  *receipts
+	inboxes   *inboxes
 	changes   *roomSet // rooms whose appointment changed
 	unsent    *roomSet // rooms whose last publish failed
 	windows   *windows
@@ -61,7 +63,10 @@ type Service struct {
 	zone      *time.Location // the clinic's
 	sweepNow  chan struct{}
 	dbAway    atomic.Bool // the last poll of PostgreSQL failed
-	epoch     string      // of the last sweep; only the sweep touches it
+	epoch     string      // of the last sweep; only the sweep touches it, and the two below
+	// inboxSwept is PostgreSQL's time of the last sweep for inboxes, if any was open; inboxEpoch is the epoch then.
+	inboxSwept *time.Time
+	inboxEpoch string
 
 	ctx  context.Context
 	stop context.CancelFunc
@@ -83,6 +88,7 @@ func New(d Deps) *Service {
 	s.users, s.rooms = newRates(d.Config.UserMessagesPerSecond), newRates(d.Config.RoomMessagesPerSecond)
 	s.presence = newPresence(s.hub, s.bus, d.Now)
 	s.receipts = newReceipts()
+	s.inboxes = newInboxes()
 	s.committer = newCommitter(d.Pool, d.Config.CommitLanes, d.Config.FollowUpWindow, s.metrics, d.Logger)
 	s.committer.committed = s.announce
 	s.committer.doubted = s.doubt
@@ -108,7 +114,8 @@ func (s *Service) Start(ctx context.Context) error {
 	s.bus.Start(s.d.Config.RedisNamespace+":"+id, s.receive, s.sweepSoon)
 	s.committer.start()
 	for _, loop := range []func(){
-		s.sweepLoop, s.sessionLoop, s.changeLoop, s.unsentLoop, s.receiptLoop, s.presenceLoop, s.janitorLoop, s.onlookerLoop,
+		s.sweepLoop, s.sessionLoop, s.changeLoop, s.unsentLoop, s.receiptLoop, s.presenceLoop, s.inboxLoop, s.janitorLoop,
+		s.onlookerLoop,
 	} {
 		s.work.Go(loop)
 	}
@@ -248,6 +255,7 @@ func (s *Service) announce(events []Event) {
 	s.metrics.committed.Add(float64(len(events)))
 	for _, room := range order {
 		items := byRoom[room]
+		s.inboxes.stir(stirFor(items), room)
 		s.hub.deliver(room, items...)
 		s.bus.Publish(notice{kind: noticeEvents, room: room, items: items}, s.lost)
 	}
@@ -259,9 +267,18 @@ func (s *Service) lost(room int64) {
 	s.unsent.add(room)
 }
 
+// stirFor tells what inboxes have to know of events that were committed here.
+func stirFor(items []item) stir {
+	if slices.ContainsFunc(items, func(it item) bool { return it.system }) {
+		return stirHere | stirAnew
+	}
+	return stirHere
+}
+
 // doubt is for rooms that may have grown without anyone knowing by what.
 func (s *Service) doubt(room int64) {
 	s.unsent.add(room)
+	s.inboxes.stir(stirHere, room)
 	s.sweepSoon()
 }
 
@@ -295,5 +312,9 @@ func (s *Service) receive(n notice) {
 		s.presence.receive(n)
 	case noticeSessions:
 		s.sockets.endSessions(n.ids)
+	case noticeInbox:
+		for room, why := range n.stirred {
+			s.inboxes.stir(why, room)
+		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"runtime/debug"
 	"slices"
 	"time"
 
@@ -23,10 +22,6 @@ const joinAttempts = 50
 // pageSize is how many events are read from the log at once. Even the longest ones of a page fit a socket's queue.
 const pageSize = 40
 
-// frameFlood is how many frames of any kind a connection may send for each message it may: pings, receipts and
-// mistakes count too. Beyond it the connection closes with 4029.
-const frameFlood = 5
-
 // session is one socket in one conversation.
 type session struct {
 	svc    *Service
@@ -36,9 +31,6 @@ type session struct {
 	typed  time.Time // when typing last counted
 	types  bool      // that was not taken back
 }
-
-// authCost is what a token counts against the limit of frames: each costs a query.
-const authCost = 20
 
 // cursor is where a client wants to go on: after is the last seq it has processed, -1 without one; epoch is the
 // history it saw.
@@ -78,7 +70,11 @@ func (ses *session) leave() {
 		ses.svc.presence.forget(ses.room)
 		return
 	}
-	ses.svc.presence.left(ses.room, *ses.conn.actor.Load())
+	actor := *ses.conn.actor.Load()
+	if ses.types { // whose device is gone does not type: nobody has to wait for it to run out
+		ses.svc.presence.typing(ses.room, actor, false)
+	}
+	ses.svc.presence.left(ses.room, actor)
 }
 
 // looksOn tells whether the socket is that of an administrator who broke the glass: he only reads, and is not there.
@@ -94,14 +90,6 @@ func (ses *session) mayRead(ctx context.Context, a appointment.Appointment, acto
 		return false, nil
 	}
 	return err == nil, err
-}
-
-// guard, deferred, turns a panic into the end of one socket.
-func (s *Service) guard(c *conn) {
-	if v := recover(); v != nil {
-		s.d.Logger.Error().Str("connection", c.id).Bytes("stack", debug.Stack()).Msg("a socket's handler failed")
-		c.end(closeFault, "the server failed", 0)
-	}
 }
 
 var errConnGone = errors.New("the connection is closing")
@@ -246,21 +234,12 @@ func stateOf(a appointment.Appointment) AppointmentState {
 // handle answers one frame. It runs on the connection's reader and blocks only for auth.
 func (ses *session) handle(data []byte) {
 	c := ses.conn
-	if !c.frames.Allow() {
-		c.overLimit(limitFrames, "too many frames")
+	in, ok := c.understand(data)
+	if !ok {
 		return
 	}
-	in, err := Decode(data)
-	var bad *badFrame
-	switch {
-	case errors.As(err, &bad):
-		ses.refuse(bad)
-		return
-	case err != nil:
-		c.end(closeProtocol, "a frame is a JSON object in UTF-8", 0)
-		return
-	case ses.looksOn() && in.Type != "ping" && in.Type != "auth":
-		ses.refuse(tooMuch(in))
+	if ses.looksOn() && in.Type != "ping" && in.Type != "auth" {
+		c.refuse(tooMuch(in))
 		return
 	}
 	actor := *c.actor.Load()
@@ -276,7 +255,7 @@ func (ses *session) handle(data []byte) {
 	case "ping":
 		c.deliver(encode(pongFrame{Type: "pong", ID: json.RawMessage(in.ID)}))
 	case "auth":
-		ses.renew(actor, in.Token)
+		ses.svc.renew(c, in.Token)
 	case "delivered", "read":
 		if expired {
 			return
@@ -294,14 +273,6 @@ func (ses *session) handle(data []byte) {
 // tooMuch is the refusal of what an onlooker sends.
 func tooMuch(in Inbound) *badFrame {
 	return &badFrame{clientID: in.ClientID, code: "forbidden", detail: "You read this conversation without taking part in it."}
-}
-
-func (ses *session) refuse(bad *badFrame) {
-	if bad.clientID != [16]byte{} {
-		ses.conn.deliver(encode(nackFrame{Type: "nack", ClientID: bad.clientID, Code: bad.code, Detail: bad.detail, Retry: "never"}))
-		return
-	}
-	ses.conn.deliver(encode(errorFrame{Type: "error", Code: bad.code, Detail: bad.detail}))
 }
 
 func (ses *session) submit(d Draft) {
@@ -332,26 +303,4 @@ func (ses *session) typing(actor auth.Actor, active bool) {
 		ses.typed = now
 	}
 	ses.svc.presence.typing(ses.room, actor, active)
-}
-
-// renew replaces the connection's token in place.
-func (ses *session) renew(old auth.Actor, token string) {
-	s, c := ses.svc, ses.conn
-	if !c.frames.AllowN(time.Now(), authCost) {
-		c.overLimit(limitFrames, "too many tokens")
-		return
-	}
-	ctx, cancel := context.WithTimeout(s.ctx, s.d.Config.RequestTimeout)
-	defer cancel()
-	actor, expires, err := s.d.Accounts.Authenticate(ctx, token)
-	switch {
-	case err != nil && errs.KindOf(err) != errs.Unauthenticated:
-		c.deliver(encode(errorFrame{Type: "error", Code: "unavailable", Detail: "The token could not be checked right now. Send it again."}))
-		return
-	case err != nil || actor.ID != old.ID || actor.Role != old.Role || actor.MustChangePassword:
-		c.end(closeAuth, "the token is not valid for this connection", 0)
-		return
-	}
-	s.sockets.rebind(c, actor, expires)
-	c.deliver(encode(authOkFrame{Type: "authOk", ExpiresAt: expires.UTC()}))
 }

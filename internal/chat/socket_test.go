@@ -87,6 +87,12 @@ type instance struct {
 // serve starts an instance; stopping it at the test's end proves that nothing holds it.
 func (w *world) serve(change func(*config.Config)) *instance {
 	w.t.Helper()
+	return w.serveOn(deafBus{}, change)
+}
+
+// serveOn starts an instance on a bus.
+func (w *world) serveOn(b bus, change func(*config.Config)) *instance {
+	w.t.Helper()
 	cfg := config.Default()
 	if change != nil {
 		change(&cfg)
@@ -100,7 +106,7 @@ func (w *world) serve(change func(*config.Config)) *instance {
 		actors: map[string]auth.Actor{w.patient.UserID: w.patient, w.doctor.UserID: w.doctor}, expires: time.Now().Add(time.Hour),
 	}}
 	in.svc = New(Deps{
-		Pool: pool, Bus: deafBus{}, Log: log, Appointments: appointments, Accounts: in.accounts, Config: cfg,
+		Pool: pool, Bus: b, Log: log, Appointments: appointments, Accounts: in.accounts, Config: cfg,
 		Registry: prometheus.NewRegistry(), Logger: zerolog.Nop(), Now: w.now,
 	})
 	srv, err := httpd.New(httpd.Options{Config: cfg, Log: zerolog.Nop(), Registry: prometheus.NewRegistry(), Authenticator: in.accounts})
@@ -152,7 +158,12 @@ type peer struct {
 
 // try asks for a socket; the response is that of a refusal.
 func (in *instance) try(room, query string, header http.Header, protocols ...string) (*websocket.Conn, int, error) {
-	u := url.URL{Scheme: "ws", Host: in.host, Path: "/ws/appointments/" + room, RawQuery: query}
+	return in.tryAt("/ws/appointments/"+room, query, header, protocols...)
+}
+
+// tryAt is try at any address.
+func (in *instance) tryAt(path, query string, header http.Header, protocols ...string) (*websocket.Conn, int, error) {
+	u := url.URL{Scheme: "ws", Host: in.host, Path: path, RawQuery: query}
 	d := websocket.Dialer{Subprotocols: protocols, HandshakeTimeout: time.Minute}
 	c, response, err := d.Dial(u.String(), header)
 	if response == nil {
@@ -167,6 +178,12 @@ func (in *instance) dial(t testing.TB, a auth.Actor, room int64, query string) *
 	t.Helper()
 	c, _, err := in.try(in.publicID(room), query, nil, subprotocol, bearerSubprotocol+a.UserID)
 	require.NoError(t, err)
+	return greeted(t, c)
+}
+
+// greeted reads the hello of a new socket.
+func greeted(t testing.TB, c *websocket.Conn) *peer {
+	t.Helper()
 	t.Cleanup(func() { _ = c.Close() })
 	p := &peer{Conn: c, t: t}
 	p.hello = p.next()

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/appointment"
+	"housecall/internal/auth"
 	"housecall/internal/postgres"
 )
 
@@ -192,7 +193,7 @@ func TestReceipts_Coalesce(t *testing.T) {
 	r.move(1, 2, 3, 4)
 	r.move(1, 2, 0, 9)
 	r.move(1, 3, 1, 0)
-	require.Equal(t, map[receiptKey]cursors{{1, 2}: {9, 9}, {1, 3}: {1, 0}}, r.take())
+	require.Equal(t, map[receiptKey]report{{1, 2}: {cursors: cursors{9, 9}}, {1, 3}: {cursors: cursors{1, 0}}}, r.take())
 	require.Nil(t, r.take())
 }
 
@@ -252,6 +253,19 @@ func TestLog_Append(t *testing.T) {
 		}
 	}
 	require.ElementsMatch(t, system, told)
+}
+
+func TestLog_Unread(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	some, none := w.room(), w.room()
+	w.append(some, KindText, w.patient, 0)
+	w.append(some, KindText, w.doctor, 0)
+	for user, want := range map[int64]map[int64]int64{w.doctor.ID: {some: 1, none: 0}, w.user(auth.Doctor).ID: {}} {
+		got, err := NewLog().Unread(context.Background(), w.pool, user, []int64{some, none, 1 << 40})
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
 }
 
 func TestLog_Closings(t *testing.T) {

@@ -33,13 +33,13 @@ type admission struct {
 	actor   auth.Actor
 	expires time.Time
 	address string
-	room    int64
+	room    int64 // 0: the inbox
 	at      cursor
 	glass   time.Time // zero: a participant; else an onlooker, until then
 	request *fasthttp.RequestCtx
 }
 
-// Mount adds the socket's route. Whoever may not come in gets a problem document instead of an upgrade.
+// Mount adds the sockets' routes. Whoever may not come in gets a problem document instead of an upgrade.
 func Mount(srv *httpd.Server, s *Service) {
 	upgrade := websocket.New(s.accept, websocket.Config{
 		Subprotocols:   []string{subprotocol},
@@ -48,18 +48,41 @@ func Mount(srv *httpd.Server, s *Service) {
 		WriteBufferPool: &sync.Pool{},
 		RecoverHandler:  func(*websocket.Conn) {}, // accept recovers; the default would tell the client the panic
 	})
-	srv.Router().Get("/ws/appointments/:id", func(c *fiber.Ctx) error {
-		a, err := s.admit(srv, c)
-		if err != nil {
-			return err
+	open := func(admit func(*httpd.Server, *fiber.Ctx) (*admission, error)) fiber.Handler {
+		return func(c *fiber.Ctx) error {
+			a, err := admit(srv, c)
+			if err != nil {
+				return err
+			}
+			strip(c)
+			c.Locals(admissionKey, a)
+			return upgrade(c)
 		}
-		strip(c)
-		c.Locals(admissionKey, a)
-		return upgrade(c)
-	})
+	}
+	srv.Router().Get("/ws/appointments/:id", open(s.admitToRoom))
+	srv.Router().Get("/ws/inbox", open(s.admit))
 }
 
-// admit checks everything that can be checked before the upgrade.
+// admitToRoom checks everything that can be checked before the upgrade.
+func (s *Service) admitToRoom(srv *httpd.Server, c *fiber.Ctx) (*admission, error) {
+	a, err := s.admit(srv, c)
+	if err != nil {
+		return nil, err
+	}
+	if a.at, err = parseCursor(c.Query("after"), c.Query("epoch")); err != nil {
+		return nil, err
+	}
+	ctx, cancel := srv.Timeout(c.UserContext())
+	defer cancel()
+	found, err := s.Readable(ctx, a.actor, c.Params("id"))
+	if err != nil {
+		return nil, err
+	}
+	a.room, a.glass = found.Appointment.ID, found.Until
+	return a, nil
+}
+
+// admit checks what concerns every socket.
 func (s *Service) admit(srv *httpd.Server, c *fiber.Ctx) (*admission, error) {
 	// What the library would refuse itself, it would refuse without a problem document.
 	if !websocket.IsWebSocketUpgrade(c) || c.Get(fiber.HeaderSecWebSocketVersion) != "13" || c.Get(fiber.HeaderSecWebSocketKey) == "" {
@@ -76,23 +99,11 @@ func (s *Service) admit(srv *httpd.Server, c *fiber.Ctx) (*admission, error) {
 	if !slices.Contains(offered, subprotocol) {
 		return nil, errs.New(errs.UpgradeRequired, "subprotocol_required", "Offer the subprotocol "+subprotocol+".")
 	}
-	at, err := parseCursor(c.Query("after"), c.Query("epoch"))
-	if err != nil {
-		return nil, err
-	}
 	address := httpd.ClientFrom(c.UserContext()).Address
 	if err := s.sockets.admits(actor.ID, address); err != nil {
 		return nil, err
 	}
-	ctx, cancel := srv.Timeout(c.UserContext())
-	defer cancel()
-	r, err := s.Readable(ctx, actor, c.Params("id"))
-	if err != nil {
-		return nil, err
-	}
-	return &admission{
-		actor: actor, expires: expires, address: address, room: r.Appointment.ID, at: at, glass: r.Until, request: c.Context(),
-	}, nil
+	return &admission{actor: actor, expires: expires, address: address, request: c.Context()}, nil
 }
 
 func (s *Service) authenticate(srv *httpd.Server, c *fiber.Ctx, offered []string) (auth.Actor, time.Time, error) {
@@ -166,6 +177,10 @@ func (s *Service) accept(ws *websocket.Conn) {
 	defer s.sockets.remove(c)
 	defer c.finish()
 	defer s.guard(c)
+	if a.room == 0 {
+		s.serveInbox(c)
+		return
+	}
 	s.serve(c, a.room, a.at)
 }
 

@@ -477,3 +477,16 @@ func TestSocket_TypingIsThrottled(t *testing.T) {
 	}
 	require.Equal(t, 2, typing, "one start and its stop")
 }
+
+// TestSocket_TypingEndsWithTheSocket: nobody has to wait until it runs out.
+func TestSocket_TypingEndsWithTheSocket(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	in, room := w.serve(nil), w.room()
+	typist, reader := in.dial(t, w.patient, room, ""), in.dial(t, w.doctor, room, "")
+	reader.until("live")
+	typist.say(`{"type":"typing","active":true}`)
+	require.Equal(t, true, reader.until("typing")["active"])
+	require.NoError(t, typist.Close())
+	require.Equal(t, false, reader.until("typing")["active"])
+}

@@ -1,0 +1,101 @@
+package chat
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"housecall/internal/errs"
+	"housecall/internal/httpd"
+)
+
+type unreadOutput struct {
+	Body struct {
+		Items         []UnreadItem `json:"items"`
+		NextCursor    string       `json:"nextCursor,omitempty" doc:"Send it as cursor to get the next page; absent on the last"`
+		Total         int64        `json:"total" doc:"Unread messages of all conversations, not of this page."`
+		Conversations int64        `json:"conversations" doc:"In how many conversations something is unread."`
+	}
+}
+
+type receiptsInput struct {
+	ID   string `path:"id" maxLength:"20"`
+	Body struct {
+		DeliveredSeq *int64 `json:"deliveredSeq,omitempty" minimum:"0" doc:"You have received everything up to it."`
+		ReadSeq      *int64 `json:"readSeq,omitempty" minimum:"0" doc:"You have read everything up to it; that implies delivered."`
+	}
+}
+
+type receiptsOutput struct {
+	Body struct {
+		UserID       string `json:"userId"`
+		DeliveredSeq int64  `json:"deliveredSeq"`
+		ReadSeq      int64  `json:"readSeq"`
+	}
+}
+
+// inboxRoutes adds what a list of conversations needs.
+func inboxRoutes(s *httpd.Server, svc *Service) {
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodGet, Path: "/me/unread", Tag: "chat", Summary: "List your conversations with something unread",
+		Description: "What has changed last comes first. The inbox socket keeps such a list live.", Access: httpd.SignedIn,
+	}, svc.unread)
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodPut, Path: "/appointments/{id}/receipts", Tag: "chat", Summary: "Say how far you have got in a conversation",
+		Description: "Cursors never go back, and never past the end of the conversation. The answer is where they stand then.",
+		Access:      httpd.SignedIn, Errors: []int{http.StatusNotFound},
+	}, svc.putReceipts)
+}
+
+func (s *Service) unread(ctx context.Context, in *httpd.PageQuery) (*unreadOutput, error) {
+	var before *unreadKey
+	if in.Cursor != "" {
+		var at time.Time
+		var room int64
+		if err := httpd.DecodeCursor(ctx, in.Cursor, &at, &room); err != nil {
+			return nil, err
+		}
+		before = &unreadKey{at, room}
+	}
+	page, all, err := unreadOf(ctx, s.d.Pool, httpd.Actor(ctx).ID, before, in.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+	out := &unreadOutput{}
+	out.Body.Total, out.Body.Conversations = all.messages, all.conversations
+	if len(page) > in.Limit {
+		page = page[:in.Limit]
+		last := page[len(page)-1]
+		out.Body.NextCursor = httpd.EncodeCursor(ctx, *last.At, last.RoomID)
+	}
+	out.Body.Items = make([]UnreadItem, len(page))
+	for i, st := range page {
+		out.Body.Items[i] = st.item()
+	}
+	return out, nil
+}
+
+func (s *Service) putReceipts(ctx context.Context, in *receiptsInput) (*receiptsOutput, error) {
+	var want cursors
+	if in.Body.DeliveredSeq == nil && in.Body.ReadSeq == nil {
+		return nil, errs.InvalidField("body", "needs deliveredSeq or readSeq")
+	}
+	if in.Body.DeliveredSeq != nil {
+		want.delivered = *in.Body.DeliveredSeq
+	}
+	if in.Body.ReadSeq != nil {
+		want.read = *in.Body.ReadSeq
+	}
+	actor := httpd.Actor(ctx)
+	a, err := s.Find(ctx, actor, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	delivered, read, err := s.MoveReceipts(ctx, actor, a.ID, want.delivered, want.read)
+	if err != nil {
+		return nil, err
+	}
+	out := &receiptsOutput{}
+	out.Body.UserID, out.Body.DeliveredSeq, out.Body.ReadSeq = actor.UserID, delivered, read
+	return out, nil
+}

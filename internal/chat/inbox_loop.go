@@ -1,0 +1,87 @@
+package chat
+
+import (
+	"context"
+	"time"
+	"unique"
+
+	"housecall/internal/appointment"
+)
+
+// inboxSlack is how much later than its time says an event may be committed: what a request may take, and some.
+func (s *Service) inboxSlack() time.Duration {
+	return max(s.d.Config.RequestTimeout, commitTimeout) + 5*time.Second
+}
+
+// inboxLoop looks at what has changed and tells the inboxes here, and other instances that there is something to look at.
+func (s *Service) inboxLoop() { s.every(inboxEvery, s.tellInboxes) }
+
+func (s *Service) tellInboxes() {
+	g, others := s.inboxes.take()
+	if len(others) > 0 {
+		s.bus.Publish(notice{kind: noticeInbox, stirred: others}, func(int64) { s.metrics.lost.Inc() }) // their sweeps find it
+	}
+	if len(g.rooms) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, backgroundBudget)
+	defer cancel()
+	now, err := standingsIn(ctx, s.d.Pool, g.rooms, g.users, g.known)
+	if err != nil {
+		s.inboxes.again(g)
+		return
+	}
+	for _, l := range s.inboxes.tell(g, s.newsOf(now)) {
+		a, err := s.d.Appointments.ByID(ctx, l.room)
+		if err != nil {
+			l.box.sink.end(closeFault, "the inbox could not be loaded", 0)
+			continue
+		}
+		s.inboxes.lose(l.box, a.PublicID)
+	}
+}
+
+// sweepInboxes finds, in one query, what has changed for the users of open inboxes while nobody told. It heals every lost wake-up.
+func (s *Service) sweepInboxes() {
+	users, reading := s.inboxes.waiting()
+	if len(users) == 0 {
+		s.inboxSwept, s.inboxEpoch = nil, ""
+		return
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, backgroundBudget)
+	defer cancel()
+	now, err := stirredSince(ctx, s.d.Pool, s.inboxSwept, s.inboxSlack(), users, reading)
+	if err != nil {
+		return // sessionLoop says that PostgreSQL is away
+	}
+	if s.inboxEpoch != "" && s.inboxEpoch != now.epoch {
+		s.inboxes.dismiss()
+	}
+	s.inboxSwept, s.inboxEpoch = &now.asOf, now.epoch
+	s.metrics.swept.Add(float64(s.inboxes.found(now.stirred)))
+}
+
+func (s *Service) newsOf(all []standing) []news {
+	out := make([]news, len(all))
+	for i, st := range all {
+		out[i] = s.news(st)
+	}
+	return out
+}
+
+// news judges a standing: whether its user may reply now. The clock that ends that is set.
+func (s *Service) news(st standing) news {
+	a := appointment.Appointment{Status: appointment.Status(st.Status), CompletedAt: st.CompletedAt, UpdatedAt: st.UpdatedAt}
+	var closed appointment.Closing
+	if st.ClosedAt != nil {
+		closed = appointment.Closing{At: *st.ClosedAt, ByClinic: st.ClosedByClinic}
+	}
+	can, until, why := a.Reply(s.d.Now(), s.d.Config.FollowUpWindow, closed)
+	if !until.IsZero() {
+		s.windows.set(st.RoomID, until)
+	}
+	return news{
+		standing: st, canReply: can,
+		mark: mark{head: st.HeadSeq, read: st.ReadSeq, unread: int32(st.Unread), version: int32(st.Version), whyNot: unique.Make(why)},
+	}
+}

@@ -1,0 +1,70 @@
+package chat
+
+import (
+	"context"
+	"encoding/json"
+)
+
+// serveInbox runs an inbox socket from hello to its end. The connection is already among the service's sockets.
+func (s *Service) serveInbox(c *conn) {
+	b := &box{user: c.actor.Load().ID, sink: c}
+	opened := make(chan struct{})
+	go func() { // for the same reason as in serve
+		defer close(opened)
+		defer s.guard(c)
+		if err := s.openInbox(b, c); err != nil {
+			c.end(closeFault, "the inbox could not be loaded", 0)
+		}
+	}()
+	<-opened
+	defer s.inboxes.close(b)
+	c.read(func(data []byte) { s.handleInbox(c, data) })
+}
+
+// openInbox sends hello; what changes from then on follows it.
+func (s *Service) openInbox(b *box, c *conn) error {
+	ctx, cancel := context.WithTimeout(s.ctx, s.d.Config.RequestTimeout)
+	defer cancel()
+	s.inboxes.load()
+	defer s.inboxes.loaded()
+	all, err := standingsOf(ctx, s.d.Pool, b.user)
+	if err != nil {
+		return err
+	}
+	b.marks = make(map[int64]mark, len(all))
+	unread := []UnreadItem{}
+	more := false
+	for _, n := range s.newsOf(all) {
+		b.marks[n.RoomID] = n.mark
+		if n.Unread > 0 {
+			if more = len(unread) == inboxLimit; !more {
+				unread = append(unread, n.item())
+			}
+		}
+	}
+	actor := *c.actor.Load()
+	s.inboxes.open(b, func(total int64) wire {
+		return encode(inboxHelloFrame{
+			Type: "hello", Connection: c.id, You: Person{UserID: actor.UserID, Role: string(actor.Role), Name: actor.Name},
+			Unread: unread, Total: total, More: more, Limits: limitsOf(s.d.Config), HeartbeatSeconds: int(heartbeat.Seconds()),
+		})
+	})
+	c.warned.Store(false) // hello is the first frame, always
+	return nil
+}
+
+// handleInbox answers one frame. An inbox only listens: what is said in a conversation needs that conversation's socket.
+func (s *Service) handleInbox(c *conn, data []byte) {
+	in, ok := c.understand(data)
+	if !ok {
+		return
+	}
+	switch in.Type {
+	case "ping":
+		c.deliver(encode(pongFrame{Type: "pong", ID: json.RawMessage(in.ID)}))
+	case "auth":
+		s.renew(c, in.Token)
+	default:
+		c.deliver(encode(errorFrame{Type: "error", Code: "unknown_type", Detail: "An inbox does not take that type of frame."}))
+	}
+}

@@ -1,0 +1,316 @@
+package chat
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+	"unique"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"housecall/internal/auth"
+)
+
+// newsAt is how a user stands in a room, with a head and a count.
+func newsAt(room, user, head int64, unread int32) news {
+	id := fmt.Sprintf("APP%010d", room)
+	return news{
+		standing: standing{RoomID: room, UserID: user, PublicID: id, HeadSeq: head, Unread: int64(unread)},
+		mark:     mark{head: head, unread: unread, version: 1, whyNot: unique.Make("")}, canReply: true,
+	}
+}
+
+// openBox opens a box that knows some rooms.
+func openBox(i *inboxes, user int64, knows ...news) (*box, *recorder) {
+	r := &recorder{}
+	b := &box{user: user, sink: r, marks: map[int64]mark{}}
+	for _, n := range knows {
+		b.marks[n.RoomID] = n.mark
+	}
+	i.load()
+	i.open(b, func(total int64) wire { return wire(fmt.Sprint("hello ", total)) })
+	i.loaded()
+	return b, r
+}
+
+// unreads reads what a box was told: "room=unread/total" for unread frames, and the type of others.
+func unreads(t *testing.T, r *recorder) (out []string) {
+	t.Helper()
+	for _, f := range r.take() {
+		if f[:5] == "hello" {
+			out = append(out, f)
+			continue
+		}
+		m := fields(t, payload(t, wire(f)))
+		if m["type"] == "unread" {
+			out = append(out, fmt.Sprintf("%v=%v/%v", m["appointmentId"].(string)[12:], m["unread"], m["total"]))
+			continue
+		}
+		out = append(out, fmt.Sprint(m["type"]))
+	}
+	return out
+}
+
+func TestInboxes(t *testing.T) {
+	t.Parallel()
+	i := newInboxes()
+	i.stir(stirAnew, 1) // nobody here wants to know
+	g, tell := i.take()
+	require.Empty(t, g.rooms)
+	require.Empty(t, tell)
+	i.stir(stirHere, 1)
+	i.stir(stirHere|stirAnew, 1, 2)
+	g, tell = i.take()
+	require.Empty(t, g.rooms)
+	require.Equal(t, map[int64]stir{1: stirAnew, 2: stirAnew}, tell, "others may want to; once for each room")
+
+	one, r1 := openBox(i, 10, newsAt(1, 10, 5, 2))
+	_, r2 := openBox(i, 10, newsAt(1, 10, 5, 2)) // another device
+	_, r3 := openBox(i, 11, newsAt(1, 11, 5, 0))
+	for _, r := range []*recorder{r1, r2, r3} {
+		require.Len(t, unreads(t, r), 1)
+	}
+	i.stir(0, 1, 7)
+	g, tell = i.take()
+	require.Equal(t, []int64{1}, g.rooms, "nobody here takes part in the other one")
+	require.ElementsMatch(t, []int64{10, 11}, g.users)
+	require.Empty(t, tell, "who heard it from others does not repeat it")
+	require.Empty(t, i.tell(g, []news{newsAt(1, 10, 6, 3), newsAt(1, 11, 6, 0)}))
+	require.Equal(t, []string{"1=3/3"}, unreads(t, r1))
+	require.Equal(t, []string{"1=3/3"}, unreads(t, r2))
+	require.Equal(t, []string{"1=0/0"}, unreads(t, r3))
+	i.stir(0, 1)
+	g, _ = i.take()
+	require.Empty(t, i.tell(g, []news{newsAt(1, 10, 6, 3), newsAt(1, 11, 6, 0)}))
+	require.Empty(t, unreads(t, r1), "what is as it was is no news")
+
+	i.stir(stirAnew, 7) // new, or with others
+	g, _ = i.take()
+	require.ElementsMatch(t, []int64{10, 11}, g.users)
+	require.Empty(t, i.tell(g, []news{newsAt(7, 10, 1, 0)}))
+	require.Equal(t, []string{"appointment", "7=0/3"}, unreads(t, r1))
+	require.Empty(t, unreads(t, r3))
+
+	i.stir(stirAnew, 1)
+	g, _ = i.take()
+	i.close(one) // while it is looked at
+	left := i.tell(g, []news{newsAt(1, 11, 7, 1)})
+	require.Len(t, left, 1, "only who is still there is told")
+	i.lose(left[0].box, "APP0000000001")
+	require.Equal(t, []string{"appointment", "7=0/3", "gone"}, unreads(t, r2))
+	require.Empty(t, unreads(t, r1))
+	i.stir(0, 1)
+	g, _ = i.take()
+	require.Equal(t, []int64{11}, g.users, "who has lost a room watches it no more")
+	i.again(g)
+	g, _ = i.take()
+	require.Equal(t, []int64{1}, g.rooms, "what failed is looked at again")
+}
+
+// TestInboxes_Opening: what changes between a box's reading and its opening is looked at again, and a look that was taken before does
+// not take a box back.
+func TestInboxes_Opening(t *testing.T) {
+	t.Parallel()
+	i := newInboxes()
+	r := &recorder{}
+	b := &box{user: 10, sink: r, marks: map[int64]mark{1: newsAt(1, 10, 5, 1).mark, 2: newsAt(2, 10, 5, 1).mark}}
+	i.load()
+	i.stir(stirHere, 1, 3)
+	i.stir(stirAnew, 4)
+	before, tell := i.take()
+	require.Equal(t, map[int64]stir{1: 0, 3: 0}, tell)
+	i.open(b, func(int64) wire { return wire("hello") })
+	i.loaded()
+	require.Empty(t, i.tell(before, []news{newsAt(1, 10, 4, 0)}))
+	require.Equal(t, []string{"hello"}, unreads(t, r))
+	g, tell := i.take()
+	require.ElementsMatch(t, []int64{1, 4}, g.rooms)
+	require.Empty(t, tell, "once is enough")
+	require.Empty(t, i.missed)
+
+	i.load() // one that fails
+	i.stir(0, 9)
+	i.take()
+	i.loaded()
+	require.Empty(t, i.missed)
+}
+
+func TestInboxes_Found(t *testing.T) {
+	t.Parallel()
+	i := newInboxes()
+	_, _ = openBox(i, 10, newsAt(1, 10, 5, 1), newsAt(2, 10, 5, 0))
+	users, reading := i.waiting()
+	require.Equal(t, []int64{10}, users)
+	require.Equal(t, readers{rooms: []int64{1}, users: []int64{10}, reads: []int64{0}}, reading)
+	require.Equal(t, 4, i.found([]stirred{
+		{RoomID: 1, UserID: 10, HeadSeq: 5}, // known
+		{RoomID: 1, UserID: 10, HeadSeq: 4}, // read before it was told
+		{RoomID: 2, UserID: 10, HeadSeq: 6}, // grown
+		{RoomID: 3, UserID: 10, HeadSeq: 1}, // new
+		{RoomID: 1, UserID: 10},             // read elsewhere
+		{RoomID: 2, UserID: 0, HeadSeq: 7},  // went to others
+		{RoomID: 2, UserID: 0, HeadSeq: 5},  // which is known
+		{RoomID: 9, UserID: 0, HeadSeq: 7},  // concerns nobody here
+		{RoomID: 9, UserID: 99, HeadSeq: 7}, // nor does that
+	}))
+	g, _ := i.take()
+	require.ElementsMatch(t, []int64{1, 2, 3}, g.rooms)
+}
+
+// TestService_SweepInboxes: a sweep finds what nobody told, once, however often it looks; and in another history everybody starts anew.
+func TestService_SweepInboxes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	in := w.serve(nil)
+	idle := &Service{ // without its loops
+		d: in.svc.d, ctx: context.Background(), hub: in.svc.hub, bus: in.svc.bus, metrics: in.svc.metrics, windows: newWindows(), inboxes: newInboxes(),
+	}
+	idle.sweepInboxes()
+	require.Nil(t, idle.inboxSwept, "nobody asks")
+	room := w.room()
+	box, r := openBox(idle.inboxes, w.patient.ID)
+	w.append(room, KindText, w.doctor, 0)
+	idle.sweepInboxes()
+	idle.tellInboxes()
+	require.Len(t, unreads(t, r), 3, "hello, and a conversation that it did not know of")
+	idle.sweepInboxes() // sees the same part of the log
+	require.Empty(t, idle.inboxes.settle())
+	_, err := saveReceipts(context.Background(), w.pool, []int64{room}, []int64{w.patient.ID}, []int64{1}, []int64{1})
+	require.NoError(t, err)
+	idle.sweepInboxes()
+	idle.tellInboxes()
+	require.Len(t, unreads(t, r), 1)
+	require.Zero(t, box.total)
+	require.Zero(t, endedWith(r))
+	idle.inboxEpoch = "another"
+	idle.sweepInboxes()
+	require.Equal(t, closeFault, endedWith(r))
+}
+
+// list is what a client makes of an inbox.
+type list struct {
+	mu     sync.Mutex // guards all below
+	unread map[string]int64
+	gone   map[string]bool
+	total  int64
+}
+
+// follow keeps a list live until the socket ends.
+func follow(p *peer) *list {
+	l := &list{unread: map[string]int64{}, gone: map[string]bool{}}
+	l.total = int64(p.hello["total"].(float64))
+	for _, item := range p.hello["unread"].([]any) {
+		l.unread[item.(map[string]any)["appointmentId"].(string)] = int64(item.(map[string]any)["unread"].(float64))
+	}
+	go func() {
+		for {
+			_, body, err := p.ReadMessage()
+			if err != nil {
+				return
+			}
+			var f struct {
+				Type, AppointmentID string
+				Unread, Total       int64
+			}
+			if json.Unmarshal(body, &f) != nil {
+				return
+			}
+			l.mu.Lock()
+			switch f.Type {
+			case "unread":
+				l.unread[f.AppointmentID], l.total = f.Unread, f.Total
+				delete(l.gone, f.AppointmentID)
+			case "gone":
+				delete(l.unread, f.AppointmentID)
+				l.gone[f.AppointmentID], l.total = true, f.Total
+			}
+			l.mu.Unlock()
+		}
+	}()
+	return l
+}
+
+// agrees tells whether a list is what PostgreSQL says.
+func (l *list) agrees(t *testing.T, w *world, user int64) bool {
+	t.Helper()
+	all, err := standingsOf(context.Background(), w.pool, user)
+	require.NoError(t, err)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	want, total := map[string]int64{}, int64(0)
+	for _, st := range all {
+		if l.gone[st.PublicID] {
+			return false
+		}
+		want[st.PublicID] = st.Unread
+		total += st.Unread
+	}
+	for id, n := range l.unread {
+		if want[id] != n { // 0 of rooms that are not his
+			return false
+		}
+		delete(want, id)
+	}
+	for _, n := range want {
+		if n != 0 { // he was never told
+			return false
+		}
+	}
+	return l.total == total
+}
+
+// TestInbox_NeverLies: people write, read, take back and are handed over on two instances that do not hear each other, while inboxes come and go;
+// once that is over every list agrees with PostgreSQL, and with what REST counts.
+func TestInbox_NeverLies(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	next := w.signIn(w.user(auth.Doctor))
+	ins := []*instance{w.serve(nil), w.serve(nil)}
+	people := []auth.Actor{w.patient, w.doctor, next}
+	var lists []*list
+	var owners []auth.Actor
+	watch := func(n int) {
+		a := people[n%len(people)]
+		in := ins[n/len(people)%2]
+		in.know(a)
+		lists, owners = append(lists, follow(in.inbox(t, a))), append(owners, a)
+	}
+	rooms := make([]int64, 6)
+	for n := range rooms {
+		rooms[n] = w.room()
+	}
+	ctx := context.Background()
+	var work sync.WaitGroup
+	for worker := range 4 {
+		random := rand.New(rand.NewPCG(uint64(worker), 1))
+		work.Go(func() {
+			for range 60 {
+				room, in := rooms[random.IntN(len(rooms))], ins[random.IntN(2)]
+				a := people[random.IntN(len(people))]
+				switch random.IntN(8) {
+				case 0, 1, 2, 3: // whoever does not take part is refused
+					_, _ = in.svc.Send(ctx, a, room, uuid.New(), "x")
+				case 4, 5:
+					_, _, _ = in.svc.MoveReceipts(ctx, a, room, 0, random.Int64N(12))
+				case 6:
+					_, _ = in.svc.Retract(ctx, a, room, uuid.New(), 1+random.Int64N(8))
+				case 7:
+					to := []auth.Actor{w.doctor, next}[random.IntN(2)]
+					w.move(t, in.svc.d.Log, room, `doctor_id = $2`, to.ID)
+				}
+			}
+		})
+	}
+	for n := range 9 { // some see it all, some come in the middle
+		watch(n)
+	}
+	work.Wait()
+	for n, l := range lists {
+		require.Eventually(t, func() bool { return l.agrees(t, w, owners[n].ID) }, time.Minute, 20*time.Millisecond, "list %d", n)
+	}
+}
