@@ -144,6 +144,7 @@ var bad = map[string][]string{
 	"SOCKETS_PER_ADDRESS":      {"marker", "0"},
 	"MESSAGES_PER_SECOND":      {"marker", "0", "2147483648"},
 	"USER_MESSAGES_PER_SECOND": {"marker", "0"},
+	"ROOM_MESSAGES_PER_SECOND": {"marker", "0"},
 	"COMMIT_LANES":             {"marker", "0", "-4"},
 	"S3_ENDPOINT":              {"marker", "s3.marker.example", "https://marker/path", "https://user:marker@host", "ftp://marker", "https://:443"},
 	"S3_BUCKET":                {"Marker", "ma", "marker_bucket", "-marker", "mar..ker", strings.Repeat("marker", 11)},
