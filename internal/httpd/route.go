@@ -107,6 +107,8 @@ func (s *Server) operation(r Route) huma.Operation {
 	}
 	if r.Upload == 0 {
 		op.Middlewares = append(op.Middlewares, refuseText, withBody)
+	} else {
+		documentUpload(&op)
 	}
 	if !r.Access.public {
 		failures = append(failures, http.StatusUnauthorized)

@@ -237,3 +237,14 @@ func (s *Server) expectUpload(r Route) {
 	}
 	s.uploads = append(s.uploads, newPattern(r.Method, APIPrefix+r.Path, r.Upload))
 }
+
+// documentUpload describes the body, which no type does.
+func documentUpload(op *huma.Operation) {
+	binary := &huma.Schema{Type: huma.TypeString, Format: "binary"}
+	op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
+		"multipart/form-data": {Schema: &huma.Schema{
+			Type: huma.TypeObject, Properties: map[string]*huma.Schema{"file": binary}, Required: []string{"file"},
+		}},
+		"application/octet-stream": {Schema: binary},
+	}}
+}
