@@ -87,6 +87,9 @@ func Register[I, O any](s *Server, r Route, h func(ctx context.Context, in *I) (
 	}
 	op := s.operation(r)
 	huma.Register(s.api, op, answer)
+	if r.Upload > 0 {
+		documentUpload(s.api.OpenAPI().Paths[op.Path].Post)
+	}
 	if r.Method == http.MethodGet {
 		// RFC 9110, 9.1 and 9.3.2: the same without the body, which fasthttp leaves out. The document need not say so.
 		op.Method, op.Hidden = http.MethodHead, true
@@ -107,8 +110,6 @@ func (s *Server) operation(r Route) huma.Operation {
 	}
 	if r.Upload == 0 {
 		op.Middlewares = append(op.Middlewares, refuseText, withBody)
-	} else {
-		documentUpload(&op)
 	}
 	if !r.Access.public {
 		failures = append(failures, http.StatusUnauthorized)

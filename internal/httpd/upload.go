@@ -238,7 +238,7 @@ func (s *Server) expectUpload(r Route) {
 	s.uploads = append(s.uploads, newPattern(r.Method, APIPrefix+r.Path, r.Upload))
 }
 
-// documentUpload describes the body, which no type does.
+// documentUpload describes the body, which no type does: Huma would read one that it knows of before the handler.
 func documentUpload(op *huma.Operation) {
 	binary := &huma.Schema{Type: huma.TypeString, Format: "binary"}
 	op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
