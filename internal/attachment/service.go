@@ -70,7 +70,7 @@ type File struct {
 
 // Upload takes a file for a conversation. open is called once it is clear that the actor may upload. The file is stored as
 // it is read; when anything fails, nothing of it stays. It is its uploader's alone until a message sends it.
-func (s *Service) Upload(ctx context.Context, actor auth.Actor, appointmentID string, open func() (File, error)) (a Attachment, err error) {
+func (s *Service) Upload(ctx context.Context, actor auth.Actor, appointmentID string, open func() (File, error)) (Attachment, error) {
 	c, err := s.d.Conversations.Writable(ctx, actor, appointmentID)
 	if err != nil {
 		return Attachment{}, err
@@ -90,7 +90,7 @@ func (s *Service) Upload(ctx context.Context, actor auth.Actor, appointmentID st
 	if err != nil {
 		return Attachment{}, err
 	}
-	a = Attachment{
+	a := Attachment{
 		ID: uuid.New(), RoomID: c.ID, UploaderID: actor.ID, Uploader: actor.UserID, Name: SafeName(file.Name, in.kind), MediaType: in.kind.MediaType,
 	}
 	if err := s.reserve(ctx, a); err != nil {

@@ -136,7 +136,7 @@ func TestUpload_TooLargeIsRefusedUnread(t *testing.T) {
 	t.Parallel()
 	h, _, _ := startStreams(t)
 	for path, length := range map[string]int{
-		"/api/v1/buckets/x/files": uploadLimit + 1<<20 + 1, "/api/v1/items": 4096 + 1<<20 + 1, "/api/v1/buckets/x/files/more": uploadLimit,
+		"/api/v1/buckets/x/files": 4*uploadLimit + 1, "/api/v1/items": 4096 + 1<<20 + 1, "/api/v1/buckets/x/files/more": uploadLimit,
 		"/api/v1/buckets//files": uploadLimit,
 	} {
 		c, err := net.Dial("tcp", strings.TrimPrefix(h.url, "http://"))
