@@ -64,7 +64,7 @@ type Config struct {
 	AttachmentsPerDay int           `env:"ATTACHMENTS_PER_DAY" envDefault:"20" help:"files of one conversation in 24 hours"`
 	UploadTimeout     time.Duration `env:"UPLOAD_TIMEOUT" envDefault:"5m" help:"deadline of one upload; at most 30m"`
 	UploadsPerMinute  int           `env:"UPLOADS_PER_MINUTE" envDefault:"20" help:"uploads of one user in a minute"`
-	UploadsAtOnce     int           `env:"UPLOADS_AT_ONCE" envDefault:"16" help:"uploads under way on one instance; with an S3-compatible store each takes 5 MiB of memory"`
+	UploadsAtOnce     int           `env:"UPLOADS_AT_ONCE" envDefault:"16" help:"uploads under way on one instance; with an S3-compatible store each takes up to 6 MiB of memory"`
 
 	AllowedOrigins []string `env:"ALLOWED_ORIGINS" help:"comma-separated further origins that may call REST (CORS) and open sockets, such as https://clinic.example"`
 	TrustedProxies []string `env:"TRUSTED_PROXIES" help:"comma-separated addresses or CIDR ranges of load balancers whose X-Forwarded-For is believed"`
