@@ -102,7 +102,10 @@ func TestUpload(t *testing.T) {
 		require.JSONEq(t, fmt.Sprintf(`{"bytes":%d,"length":%[1]d}`, n), a.body)
 	}
 	chunked := h.do(t, "POST", "/api/v1/buckets/x/files/", strings.Repeat("x", 100_000), as("patient"),
-		func(r *http.Request) { r.ContentLength = -1; r.Body = io.NopCloser(strings.NewReader(strings.Repeat("y", 200_000))) })
+		func(r *http.Request) {
+			r.ContentLength = -1
+			r.Body = io.NopCloser(strings.NewReader(strings.Repeat("y", 200_000)))
+		})
 	require.Equal(t, 201, chunked.StatusCode, chunked.body)
 	require.JSONEq(t, `{"bytes":200000,"length":-1}`, chunked.body)
 }
