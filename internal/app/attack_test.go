@@ -85,8 +85,6 @@ func (w *world) keep(v *target, patient, doctor string) {
 	}
 	rooms := "/api/v1/appointments/" + v.room
 	v.file = id(w.call(0, patient, "POST", rooms+"/attachments?name=the-most-private-name", "the-most-private-text of a file"))
-	sent := w.call(0, patient, "POST", rooms+"/messages", fmt.Sprintf(`{"clientId":%q,"attachmentId":%q}`, client.NewClientID(), v.file))
-	require.Equal(w.t, 201, sent.status, "%s", sent.raw)
 	day := func(days int) string { return time.Now().UTC().AddDate(0, 0, days).Format(time.DateOnly) }
 	doctors := "/api/v1/doctors/" + v.doctor
 	slots := w.call(0, "", "GET", doctors+"/slots?from="+day(3)+"&to="+day(3), "")
