@@ -2,6 +2,7 @@ package attachment
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"unicode/utf8"
 )
@@ -94,7 +95,7 @@ func (c *checked) Read(p []byte) (int, error) {
 	if bad := c.check.add(p[:n]); bad != nil {
 		return n, bad
 	}
-	if err == io.EOF { //nolint:errorlint // readers give it bare
+	if errors.Is(err, io.EOF) {
 		if bad := c.check.end(); bad != nil {
 			return n, bad
 		}

@@ -9,13 +9,13 @@ import (
 	"fmt"
 	"image"
 	"image/color"
-	_ "image/gif" // the formats that are taken
+	_ "image/gif" // one of the formats that are taken
 	imagejpeg "image/jpeg"
-	_ "image/png"
+	_ "image/png" // another
 	"io"
 
 	"golang.org/x/image/draw"
-	_ "golang.org/x/image/webp"
+	_ "golang.org/x/image/webp" // and another
 	"golang.org/x/sync/semaphore"
 )
 

@@ -121,8 +121,10 @@ func TestUpload_RefusedIsDrained(t *testing.T) {
 	smuggled := "GET /api/v1/admin/x HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer admin\r\n\r\n"
 	body := strings.Repeat(smuggled, 20_000)
 	for _, to := range []struct{ path, token, status string }{
-		{"/api/v1/buckets/closed/files", "patient", "409"}, {"/api/v1/buckets/x/files", "nobody", "401"},
-		{"/api/v1/buckets/x/files?%00", "patient", "422"}, {"/api/v1/buckets/x/files", "patient", "201"},
+		{"/api/v1/buckets/closed/files", "patient", "409"},
+		{"/api/v1/buckets/x/files", "nobody", "401"},
+		{"/api/v1/buckets/x/files?%00", "patient", "422"},
+		{"/api/v1/buckets/x/files", "patient", "201"},
 	} {
 		_, err = fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", to.path, to.token, len(body), body)
 		require.NoError(t, err)
@@ -130,6 +132,7 @@ func TestUpload_RefusedIsDrained(t *testing.T) {
 		require.NoError(t, err)
 		_, err = io.Copy(io.Discard, response.Body)
 		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
 		require.Equal(t, to.status, strconv.Itoa(response.StatusCode), to.path)
 	}
 	require.Zero(t, in.Buffered(), "each request has one answer")
