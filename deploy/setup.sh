@@ -2,7 +2,8 @@
 # Makes sure that the server programs `housecall dev` and the tests start for
 # themselves are on this machine: PostgreSQL 15 or later with contrib, and
 # Redis 7 or later; with the argument `test` also nginx, for the test of the
-# load balancer's configuration.
+# load balancer's configuration, and an S3 server, built once into
+# .housecall/bin.
 #
 # It starts nothing and creates no server: packages that would are kept from it.
 set -euo pipefail
@@ -171,6 +172,28 @@ install_brew() { # neither does brew, and it refuses root
   read -ra names <<<"$(packages)"
   brew install --quiet "${names[@]}" >&2
 }
+
+# The S3 server of the tests is no dependency of the program: it would bring
+# hundreds of its own into go.mod. internal/devservices/s3.go names the version.
+readonly S3_VERSION=v1.8.0
+build_s3() {
+  local bin
+  bin=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/.housecall/bin
+  [[ -x $bin/versitygw-$S3_VERSION ]] && return 0
+  command -v "versitygw-$S3_VERSION" >/dev/null && return 0
+  echo "setup: building the S3 server of the tests, once; this takes two minutes ..." >&2
+  mkdir -p "$bin"
+  # Outside of the work tree, whose go.mod it is not to touch.
+  if ! (cd / && GOBIN="$bin/new" CGO_ENABLED=0 go install "github.com/versity/versitygw/cmd/versitygw@$S3_VERSION" >&2); then
+    echo "setup: versitygw $S3_VERSION cannot be built, and without it the S3 store is not tested." >&2
+    exit 1
+  fi
+  mv "$bin/new/versitygw" "$bin/versitygw-$S3_VERSION"
+  rmdir "$bin/new"
+}
+if $want_nginx; then
+  build_s3
+fi
 
 look
 ((${#missing[@]} > 0)) || exit 0

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -16,7 +17,9 @@ import (
 	"github.com/rs/zerolog"
 
 	"housecall/internal/account"
+	"housecall/internal/attachment"
 	"housecall/internal/audit"
+	"housecall/internal/blob"
 	"housecall/internal/chat"
 	"housecall/internal/config"
 	"housecall/internal/doctor"
@@ -38,6 +41,8 @@ type App struct {
 	ops    *httpd.Ops
 	chat   *chat.Service
 	jobs   *jobs.Service
+	blobs  blob.Store
+	files  *attachment.Service
 	sealer *audit.Sealer
 	// What the demo data is made with.
 	accounts *account.Service
@@ -206,6 +211,9 @@ func (a *App) Stop() error {
 
 func (a *App) closeClients() {
 	_ = a.redis.Close() // nothing of it is awaited any more
+	if c, ok := a.blobs.(io.Closer); ok {
+		_ = c.Close() // the same
+	}
 	a.pool.Close()
 }
 

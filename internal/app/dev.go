@@ -67,6 +67,7 @@ func Dev(ctx context.Context, o DevOptions) (err error) {
 	base.MigrateURL, base.RedisMode = "", "single" // an environment made for serve must not lead elsewhere
 	base.TokenSecrets = []config.Secret{config.Secret(secret)}
 	base.SMTPURL, base.MailDir = "", filepath.Join(o.Dir, "mail")
+	base.S3Endpoint, base.AttachmentsDir = "", filepath.Join(o.Dir, "attachments")
 	box, err := openMailbox(ctx, base.MailDir)
 	if err != nil {
 		return err

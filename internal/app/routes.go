@@ -5,6 +5,7 @@ import (
 
 	"housecall/internal/account"
 	"housecall/internal/appointment"
+	"housecall/internal/attachment"
 	"housecall/internal/calendar"
 	"housecall/internal/chat"
 	"housecall/internal/config"
@@ -27,6 +28,7 @@ func (a *App) mount(r *rooms) error {
 	calendar.Routes(a.http, newCalendar(a.cfg, a.pool, r.appointments, r.limiter))
 	chat.Routes(a.http, a.chat)
 	chat.Mount(a.http, a.chat)
+	attachment.Routes(a.http, a.files)
 	jobs.Routes(a.http, a.jobs)
 	ui.Routes(a.http, r.accounts, a.cfg)
 	zone, err := config.LoadZone(a.cfg.ClinicZone)

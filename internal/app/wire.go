@@ -11,6 +11,7 @@ import (
 
 	"housecall/internal/account"
 	"housecall/internal/appointment"
+	"housecall/internal/attachment"
 	"housecall/internal/auth"
 	"housecall/internal/chat"
 	"housecall/internal/config"
@@ -59,6 +60,12 @@ func (a *App) wire(registry *prometheus.Registry) error {
 	})
 	r.accounts.OnSessionsEnded(a.chat.SessionsEnded)
 	a.accounts, a.doctors = r.accounts, r.doctors
+	if a.blobs, err = openBlobs(a.cfg); err != nil {
+		return err
+	}
+	a.files = attachment.New(attachment.Deps{
+		Pool: a.pool, Store: a.blobs, Conversations: conversations{a.chat, r.appointments}, Limiter: r.limiter, Config: a.cfg,
+	})
 	a.timers(r)
 	a.http, err = httpd.New(httpd.Options{
 		Config: a.cfg, Log: a.log, Registry: registry, Authenticator: r.accounts, Idempotency: r.answers, Checks: a.checks(),

@@ -61,6 +61,7 @@ func newWorldOver(t *testing.T, dsn, redisURL string, instances int, change ...f
 	w.cfg.TokenSecrets = []config.Secret{config.Secret(rand.Text() + rand.Text())}
 	w.cfg.ClinicHours = "00:00-24:00"
 	w.cfg.MailDir = filepath.Join(t.TempDir(), "mail")
+	w.cfg.AttachmentsDir = filepath.Join(t.TempDir(), "attachments")
 	w.cfg.MaxOpenRequests = 1000
 	// All clients come from one address, and some write fast.
 	w.cfg.LoginsPerAccount, w.cfg.LoginsPerAddress, w.cfg.RegistersPerAddress = 10_000, 10_000, 10_000

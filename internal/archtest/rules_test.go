@@ -24,6 +24,8 @@ var rooms = map[string][]string{
 	"idempotency": foundation,
 	"jobs":        foundation,
 	"mail":        {"config", "errs"},
+	"blob":        nil,
+	"attachment":  with(foundation, "blob"),
 	"schedule":    foundation,
 	"account":     foundation,
 	"patient":     foundation,
@@ -42,7 +44,7 @@ var rooms = map[string][]string{
 	"devservices": nil,
 	"pgtest":      {"devservices", "postgres"},
 	"archtest":    nil,
-	"app": with(foundation, "account", "appointment", "calendar", "chat", "client", "devservices", "doctor", "idempotency", "jobs", "legacy/hms", "legacy/pms", "mail",
+	"app": with(foundation, "account", "appointment", "attachment", "blob", "calendar", "chat", "client", "devservices", "doctor", "idempotency", "jobs", "legacy/hms", "legacy/pms", "mail",
 		"notify", "patient", "preference", "record", "schedule", "stats", "ui"),
 }
 
@@ -94,6 +96,11 @@ var bans = []ban{
 		name: "the mail library", libraries: []string{"github.com/wneessen/go-mail"},
 		packages: []string{"mail"},
 		reason:   "header injection and what errors repeat of a mail are kept out in one place",
+	},
+	{
+		name: "the S3 library", libraries: []string{"github.com/minio"},
+		packages: []string{"blob"},
+		reason:   "whoever keeps bytes asks for a blob.Store, of which a folder is one too",
 	},
 	{
 		name: "go-redis", libraries: []string{"github.com/redis", "github.com/go-redis"},

@@ -52,6 +52,20 @@ type Config struct {
 	MailFrom string `env:"MAIL_FROM" envDefault:"Housecall <no-reply@localhost>" help:"address that mail comes from; its domain is also that of message ids"`
 	MailDir  string `env:"MAIL_DIR" envDefault:"mail" help:"folder, made when needed, that mail is written to as .eml files while SMTP_URL is empty"`
 
+	AttachmentsDir string `env:"ATTACHMENTS_DIR" envDefault:"attachments" help:"folder, made when needed, that files of conversations are kept in while S3_ENDPOINT is empty; all instances need the same one"`
+	S3Endpoint     string `env:"S3_ENDPOINT" help:"URL of an S3-compatible store for files of conversations, such as https://s3.eu-central-1.amazonaws.com; http:// is for a store on a private network"`
+	S3Bucket       string `env:"S3_BUCKET" help:"bucket in the store, which has to exist"`
+	S3Region       string `env:"S3_REGION" envDefault:"us-east-1" help:"region of the bucket"`
+	S3AccessKey    Secret `env:"S3_ACCESS_KEY" help:"access key of the store"`
+	S3SecretKey    Secret `env:"S3_SECRET_KEY" help:"secret key of the store"`
+	S3PathStyle    bool   `env:"S3_PATH_STYLE" envDefault:"false" help:"whether the bucket stands in the path of requests instead of in the host name, as most stores outside AWS need it"`
+
+	AttachmentBytes   int           `env:"ATTACHMENT_BYTES" envDefault:"10485760" help:"largest file that can be sent in a conversation, in bytes; at most 104857600"`
+	AttachmentsPerDay int           `env:"ATTACHMENTS_PER_DAY" envDefault:"20" help:"files of one conversation in 24 hours"`
+	UploadTimeout     time.Duration `env:"UPLOAD_TIMEOUT" envDefault:"5m" help:"deadline of one upload; at most 30m"`
+	UploadsPerMinute  int           `env:"UPLOADS_PER_MINUTE" envDefault:"20" help:"uploads of one user in a minute"`
+	UploadsAtOnce     int           `env:"UPLOADS_AT_ONCE" envDefault:"16" help:"uploads under way on one instance; with an S3-compatible store each takes up to 6 MiB of memory"`
+
 	AllowedOrigins []string `env:"ALLOWED_ORIGINS" help:"comma-separated further origins that may call REST (CORS) and open sockets, such as https://clinic.example"`
 	TrustedProxies []string `env:"TRUSTED_PROXIES" help:"comma-separated addresses or CIDR ranges of load balancers whose X-Forwarded-For is believed"`
 

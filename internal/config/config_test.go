@@ -57,6 +57,26 @@ func TestFrom(t *testing.T) {
 	require.Equal(t, "127.0.0.1:9101", c.MetricsAddr)
 }
 
+func TestFrom_S3(t *testing.T) {
+	t.Parallel()
+	c, err := From(beside("S3_"))
+	require.NoError(t, err)
+	host, secure, err := ParseS3(c.S3Endpoint)
+	require.NoError(t, err)
+	require.Equal(t, "store:9000", host)
+	require.False(t, secure)
+	host, secure, err = ParseS3("https://s3.example.com/")
+	require.NoError(t, err)
+	require.Equal(t, "s3.example.com", host)
+	require.True(t, secure)
+	for _, name := range []string{"S3_BUCKET", "S3_ACCESS_KEY", "S3_SECRET_KEY"} {
+		e := beside(name)
+		delete(e, Prefix+name)
+		_, err = From(e)
+		require.ErrorContains(t, err, Prefix+name)
+	}
+}
+
 func TestFrom_MigrationDSN(t *testing.T) {
 	t.Parallel()
 	c, err := From(with("MIGRATE_DATABASE_URL", "postgres://app@direct/housecall"))
@@ -128,10 +148,29 @@ var bad = map[string][]string{
 	"USER_MESSAGES_PER_SECOND": {"marker", "0"},
 	"ROOM_MESSAGES_PER_SECOND": {"marker", "0"},
 	"COMMIT_LANES":             {"marker", "0", "-4"},
+	"S3_ENDPOINT":              {"marker", "s3.marker.example", "https://marker/path", "https://user:marker@host", "ftp://marker", "https://:443"},
+	"S3_BUCKET":                {"Marker", "ma", "marker_bucket", "-marker", "mar..ker", strings.Repeat("marker", 11)},
+	"S3_REGION":                {"marker region", "marker/1"},
+	"S3_PATH_STYLE":            {"marker", "yes"},
+	"ATTACHMENT_BYTES":         {"marker", "0", "104857601"},
+	"ATTACHMENTS_PER_DAY":      {"marker", "0"},
+	"UPLOAD_TIMEOUT":           {"marker", "0s", "31m"},
+	"UPLOADS_PER_MINUTE":       {"marker", "0"},
+	"UPLOADS_AT_ONCE":          {"marker", "0"},
+}
+
+// beside are variables that make others count: a store's, that it is there.
+func beside(name string) map[string]string {
+	e := good()
+	if strings.HasPrefix(name, "S3_") {
+		e["HOUSECALL_S3_ENDPOINT"], e["HOUSECALL_S3_BUCKET"] = "http://store:9000", "files"
+		e["HOUSECALL_S3_ACCESS_KEY"], e["HOUSECALL_S3_SECRET_KEY"] = "key", freshSecret()
+	}
+	return e
 }
 
 // anything lists the variables that are not judged by their value here: app looks at the Redis URL, and the system at the folder.
-var anything = []string{"REDIS_URL", "MAIL_DIR"}
+var anything = []string{"REDIS_URL", "MAIL_DIR", "ATTACHMENTS_DIR", "S3_ACCESS_KEY", "S3_SECRET_KEY"}
 
 func TestFrom_BadValue(t *testing.T) {
 	t.Parallel()
@@ -139,7 +178,9 @@ func TestFrom_BadValue(t *testing.T) {
 		for _, value := range values {
 			t.Run(name+"="+value, func(t *testing.T) {
 				t.Parallel()
-				_, err := From(with(name, value))
+				e := beside(name)
+				e[Prefix+name] = value
+				_, err := From(e)
 				require.ErrorContains(t, err, Prefix+name)
 				require.NotContains(t, strings.ToLower(err.Error()), "marker", "a value may be a secret: it is not repeated")
 				require.NotContains(t, err.Error(), "strconv", "made for an operator to read")

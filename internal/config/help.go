@@ -53,7 +53,7 @@ const exampleHead = `# Every variable of ` + "`housecall serve`" + `, with its d
 // exampleFoot is what docker-compose.yml asks for beside them.
 const exampleFoot = `
 # The rest is read by docker-compose.yml only, which itself sets HOUSECALL_ADDR, _PUBLIC_URL, _DATABASE_URL,
-# _MIGRATE_DATABASE_URL, _REDIS_URL, _TRUSTED_PROXIES, _MAIL_DIR and _SHUTDOWN_TIMEOUT, whatever stands above.
+# _MIGRATE_DATABASE_URL, _REDIS_URL, _TRUSTED_PROXIES, _MAIL_DIR, _ATTACHMENTS_DIR and _SHUTDOWN_TIMEOUT, whatever stands above.
 
 # password of PostgreSQL (required)
 POSTGRES_PASSWORD=

@@ -18,7 +18,7 @@ func TestVariables(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
 	for _, v := range Variables() {
-		require.Regexp(t, `^HOUSECALL_[A-Z]+(_[A-Z]+)*$`, v.Name)
+		require.Regexp(t, `^HOUSECALL_[A-Z][A-Z0-9]*(_[A-Z]+)*$`, v.Name)
 		require.False(t, seen[v.Name], "%s stands once", v.Name)
 		seen[v.Name] = true
 		require.NotEmpty(t, v.Help, v.Name)

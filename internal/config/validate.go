@@ -52,6 +52,7 @@ func (c Config) Validate() error {
 	}
 	c.validateSecrets(&v)
 	c.validateMail(&v)
+	c.validateAttachments(&v)
 	c.validateClinic(&v)
 	c.validateDurations(&v)
 	c.validateNumbers(&v)
@@ -141,6 +142,9 @@ func (c Config) validateNumbers(v *problems) {
 		{"USER_MESSAGES_PER_SECOND", c.UserMessagesPerSecond},
 		{"ROOM_MESSAGES_PER_SECOND", c.RoomMessagesPerSecond},
 		{"COMMIT_LANES", c.CommitLanes},
+		{"ATTACHMENTS_PER_DAY", c.AttachmentsPerDay},
+		{"UPLOADS_PER_MINUTE", c.UploadsPerMinute},
+		{"UPLOADS_AT_ONCE", c.UploadsAtOnce},
 	} {
 		v.require(n.name, n.value >= 1 && n.value <= maxNumber, "must be 1 to 100000000")
 	}

@@ -34,9 +34,14 @@ type process struct {
 // startProcess runs a server in its own process group, so that Ctrl-C in a
 // terminal reaches us and not it, and has onDeath sent to it if we die.
 func startProcess(cmd *exec.Cmd, pl *place, onDeath syscall.Signal, logTo io.Writer) (*process, error) {
+	return startProcessWith(cmd, pl, onDeath, logTo)
+}
+
+// startProcessWith adds variables to the server's environment.
+func startProcessWith(cmd *exec.Cmd, pl *place, onDeath syscall.Signal, logTo io.Writer, env ...string) (*process, error) {
 	p := &process{cmd: cmd, log: &logTail{to: logTo}, exited: make(chan struct{})}
 	cmd.Dir = pl.dir
-	cmd.Env = childEnv(pl.dir)
+	cmd.Env = append(childEnv(pl.dir), env...)
 	// A pipe, not a file: the children of the server inherit it, so its end
 	// tells that the last of them has gone, and cmd.Wait waits for that.
 	cmd.Stdout, cmd.Stderr = p.log, p.log

@@ -23,6 +23,7 @@ const (
 	Conflict                         // 409: the state forbids it
 	PreconditionFailed               // 412: If-Match is stale
 	TooLarge                         // 413: the body exceeds the limit
+	UnsupportedType                  // 415: the content is not of a kind that is taken
 	Invalid                          // 422: understood, but a value breaks a rule
 	UpgradeRequired                  // 426: this route speaks WebSocket only
 	PreconditionRequired             // 428: If-Match is missing

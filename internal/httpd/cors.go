@@ -13,7 +13,7 @@ func (s *Server) allowOrigin(c *fiber.Ctx) {
 		return
 	}
 	c.Set(fiber.HeaderAccessControlAllowOrigin, origin)
-	c.Set(fiber.HeaderAccessControlExposeHeaders, "ETag, Idempotent-Replayed, Location, Retry-After, X-Request-Id")
+	c.Set(fiber.HeaderAccessControlExposeHeaders, "ETag, Idempotent-Replayed, Location, Retry-After, X-Request-Id, Accept-Ranges, Content-Disposition, Content-Range")
 }
 
 // OriginAllowed tells whether pages of an origin may call the API and open sockets: the service's own origin and
@@ -28,7 +28,7 @@ func (s *Server) preflight(c *fiber.Ctx) bool {
 	c.Vary(fiber.HeaderAccessControlRequestMethod, fiber.HeaderAccessControlRequestHeaders)
 	if s.OriginAllowed(c.Get(fiber.HeaderOrigin)) {
 		c.Set(fiber.HeaderAccessControlAllowMethods, "GET, POST, PUT, PATCH, DELETE")
-		c.Set(fiber.HeaderAccessControlAllowHeaders, "Authorization, Auth-Token, Content-Type, Idempotency-Key, If-Match, X-Request-Id")
+		c.Set(fiber.HeaderAccessControlAllowHeaders, "Authorization, Auth-Token, Content-Type, Idempotency-Key, If-Match, If-None-Match, If-Range, Range, X-Request-Id")
 		c.Set(fiber.HeaderAccessControlMaxAge, "600")
 	}
 	return true

@@ -74,6 +74,9 @@ type Server struct {
 	dialects []dialect
 	// naming is the room whose route is being registered; see schemaName. Routes are registered before Serve.
 	naming string
+	// uploads are the routes whose bodies are not read before their handlers.
+	uploads []pattern
+	moving  movings
 }
 
 // New makes a server with its middleware, /healthz, /readyz, /openapi.json and /docs. It listens on nothing yet.
@@ -104,10 +107,13 @@ func New(o Options) (*Server, error) {
 		CaseSensitive:         true,
 		DisableStartupMessage: true,
 		BodyLimit:             o.Config.BodyLimit + overrun,
-		ReadBufferSize:        4096,
-		ReadTimeout:           readTimeout,
-		WriteTimeout:          writeTimeout,
-		IdleTimeout:           idleTimeout,
+		// See takeBody, which keeps the limit then.
+		StreamRequestBody:            true,
+		DisablePreParseMultipartForm: true,
+		ReadBufferSize:               4096,
+		ReadTimeout:                  readTimeout,
+		WriteTimeout:                 writeTimeout,
+		IdleTimeout:                  idleTimeout,
 		// Fiber believes X-Forwarded-Host and -Proto of anyone unless told to check.
 		EnableTrustedProxyCheck: true,
 		TrustedProxies:          o.Config.TrustedProxies,
@@ -116,6 +122,8 @@ func New(o Options) (*Server, error) {
 	// While it stops, a balancer must not send the next request down a connection that is about to close.
 	s.app.Server().CloseOnShutdown = true
 	s.refuseUnknownMethods()
+	s.app.Server().Handler = s.takeBody(s.app.Server().Handler)
+	s.app.Server().HeaderReceived = s.refuseLength
 	s.app.Use(s.handle)
 	replaceHumaErrors()
 	s.api = humafiber.New(s.app, s.humaConfig())
@@ -157,8 +165,11 @@ func (s *Server) Serve(ln net.Listener) error {
 }
 
 // Shutdown stops listening and waits for running requests, at most until ctx ends. It knows nothing of upgraded
-// sockets: whoever owns them closes them first.
+// sockets: whoever owns them closes them first. Uploads and downloads that are not through after half of the time are cut.
 func (s *Server) Shutdown(ctx context.Context) error {
+	if deadline, ok := ctx.Deadline(); ok {
+		defer time.AfterFunc(time.Until(deadline)/2, s.moving.cut).Stop()
+	}
 	if err := s.app.ShutdownWithContext(ctx); err != nil {
 		return fmt.Errorf("stop HTTP: %w", err)
 	}

@@ -56,6 +56,14 @@ func (s *Server) finish(c *fiber.Ctx, r *request, route string, took time.Durati
 		level = zerolog.ErrorLevel
 	}
 	s.opts.Log.WithLevel(level).Str("method", method).Str("route", route).Int("status", status).Dur("took", took).
-		Int("bytes", len(c.Response().Body())).Str("request", r.client.RequestID).Str("address", r.client.Address).
+		Int("bytes", sizeOf(c)).Str("request", r.client.RequestID).Str("address", r.client.Address).
 		AnErr("cause", r.cause).Msg("request")
+}
+
+// sizeOf is the length of an answer's body; reading one that is a stream would be sending it nowhere.
+func sizeOf(c *fiber.Ctx) int {
+	if c.Response().IsBodyStream() {
+		return c.Response().Header.ContentLength()
+	}
+	return len(c.Response().Body())
 }

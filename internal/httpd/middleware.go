@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -20,12 +21,13 @@ const unmatched = "unmatched"
 func (s *Server) handle(c *fiber.Ctx) error {
 	start := s.opts.Now()
 	r := s.newRequest(c)
+	r.upload, _ = c.Context().UserValue(uploadKey{}).(*Upload)
 	self := c.Route()
 	ctx := audit.WithRequestID(context.WithValue(context.Background(), requestKey{}, r), r.client.RequestID)
 	if !strings.HasPrefix(c.Path(), "/ws/") {
 		// Nobody else ever cancels this context. A socket outlives its request, so /ws/ sets its own deadlines.
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, s.opts.Config.RequestTimeout)
+		ctx, cancel = context.WithTimeout(ctx, s.timeoutOf(r))
 		defer cancel()
 	}
 	c.SetUserContext(ctx)
@@ -43,6 +45,14 @@ func (s *Server) handle(c *fiber.Ctx) error {
 	return nil
 }
 
+// timeoutOf is how long a request may take. One with an upload waits for its client most of the time.
+func (s *Server) timeoutOf(r *request) time.Duration {
+	if r.upload != nil {
+		return s.opts.Config.UploadTimeout
+	}
+	return s.opts.Config.RequestTimeout
+}
+
 // guarded runs the rest of the chain and turns a panic into an error.
 func (s *Server) guarded(c *fiber.Ctx) (err error) {
 	defer func() {
@@ -53,7 +63,7 @@ func (s *Server) guarded(c *fiber.Ctx) (err error) {
 	if s.preflight(c) {
 		return c.SendStatus(http.StatusNoContent)
 	}
-	if len(c.Request().Body()) > s.opts.Config.BodyLimit {
+	if !c.Request().IsBodyStream() && len(c.Request().Body()) > s.opts.Config.BodyLimit {
 		return fiber.ErrRequestEntityTooLarge
 	}
 	// Fiber would unpack it without any limit.

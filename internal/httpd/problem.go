@@ -31,6 +31,7 @@ var statusOf = [...]int{
 	errs.Conflict:             http.StatusConflict,
 	errs.PreconditionFailed:   http.StatusPreconditionFailed,
 	errs.TooLarge:             http.StatusRequestEntityTooLarge,
+	errs.UnsupportedType:      http.StatusUnsupportedMediaType,
 	errs.Invalid:              http.StatusUnprocessableEntity,
 	errs.UpgradeRequired:      http.StatusUpgradeRequired,
 	errs.PreconditionRequired: http.StatusPreconditionRequired,

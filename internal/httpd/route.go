@@ -58,6 +58,8 @@ type Route struct {
 	// Repeatable says that a POST that creates (201) may be repeated without an Idempotency-Key, since its body says
 	// which thing it is. All others for actors take one.
 	Repeatable bool
+	// Upload is the most bytes of a body that the handler reads itself, from UploadOf; 0: bodies are read before handlers.
+	Upload int64
 }
 
 // bearer is the name of the security scheme.
@@ -69,6 +71,9 @@ const bearer = "bearer"
 // well. It panics on a route that cannot work, such as one registered twice.
 func Register[I, O any](s *Server, r Route, h func(ctx context.Context, in *I) (*O, error)) {
 	s.naming = roomOf(reflect.TypeFor[I]())
+	if r.Upload > 0 {
+		s.expectUpload(r)
+	}
 	purpose := listPurpose(APIPrefix + r.Path)
 	answer := func(ctx context.Context, in *I) (*O, error) {
 		if request := requestFrom(ctx); request != nil {
@@ -82,6 +87,9 @@ func Register[I, O any](s *Server, r Route, h func(ctx context.Context, in *I) (
 	}
 	op := s.operation(r)
 	huma.Register(s.api, op, answer)
+	if r.Upload > 0 {
+		documentUpload(s.api.OpenAPI().Paths[op.Path].Post)
+	}
 	if r.Method == http.MethodGet {
 		// RFC 9110, 9.1 and 9.3.2: the same without the body, which fasthttp leaves out. The document need not say so.
 		op.Method, op.Hidden = http.MethodHead, true
@@ -96,9 +104,12 @@ func (s *Server) operation(r Route) huma.Operation {
 		Summary: r.Summary, Description: r.Description, Tags: []string{r.Tag}, DefaultStatus: r.Status,
 		// The middleware has limited and read the whole body already.
 		MaxBodyBytes: -1, BodyReadTimeout: -1,
-		Middlewares: huma.Middlewares{s.gate(r.Access), refuseText},
+		Middlewares: huma.Middlewares{s.gate(r.Access)},
 		// Explicitly none on a public route, where the document has no default.
 		Security: []map[string][]string{},
+	}
+	if r.Upload == 0 {
+		op.Middlewares = append(op.Middlewares, refuseText, withBody)
 	}
 	if !r.Access.public {
 		failures = append(failures, http.StatusUnauthorized)

@@ -1,4 +1,4 @@
-// Package pgtest gives tests a real PostgreSQL and a real Redis.
+// Package pgtest gives tests a real PostgreSQL, a real Redis and a real S3 store.
 //
 // A package whose tests use it hands its TestMain over:
 //
@@ -110,6 +110,15 @@ func Own(t testing.TB) (server *devservices.Postgres, dsn string) {
 func Redis(t testing.TB) *devservices.Redis {
 	t.Helper()
 	server, err := devservices.StartRedis(context.Background(), devservices.RedisOptions{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Stop()) })
+	return server
+}
+
+// S3 starts an S3-compatible store for this test alone; it stops when the test ends.
+func S3(t testing.TB) *devservices.S3 {
+	t.Helper()
+	server, err := devservices.StartS3(context.Background(), devservices.S3Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, server.Stop()) })
 	return server

@@ -1,0 +1,117 @@
+package attachment
+
+import (
+	"errors"
+	"io"
+	"mime"
+	"mime/multipart"
+	"strings"
+
+	"housecall/internal/errs"
+	"housecall/internal/httpd"
+)
+
+// formHeaders bounds what stands before and behind the file in a form.
+const formHeaders = 64 << 10
+
+var (
+	errLength = errs.New(errs.BadRequest, "length_required", "Send a Content-Length: without it nobody can tell that the file is complete.")
+	errForm   = errs.New(errs.BadRequest, "bad_form", "Send multipart/form-data with one part, called file, or the file itself as the body.")
+	errName   = errs.InvalidField("body.file", "its name must not have the character U+0000")
+)
+
+// fileIn finds the file in a request's body, and reads no further than it has to.
+func fileIn(u *httpd.Upload, name string, most int64) (File, error) {
+	if u == nil { // there is no body
+		return File{}, ErrEmpty
+	}
+	kind, parameters, err := mime.ParseMediaType(u.ContentType)
+	if err == nil && kind == "multipart/form-data" {
+		return fileInForm(u, parameters["boundary"], most)
+	}
+	if u.Length < 0 {
+		return File{}, errLength
+	}
+	return File{Name: name, Body: u}, nil
+}
+
+// fileInForm reads a form (RFC 7578) up to its file.
+func fileInForm(body io.Reader, boundary string, most int64) (File, error) {
+	if boundary == "" {
+		return File{}, errForm
+	}
+	ration := &rationed{r: body, left: formHeaders}
+	form := multipart.NewReader(ration, boundary)
+	part, err := form.NextRawPart()
+	if err != nil {
+		return File{}, ration.bad(err)
+	}
+	if part.FormName() != "file" {
+		return File{}, errForm
+	}
+	name := part.FileName()
+	if strings.ContainsRune(name, 0) {
+		return File{}, errName
+	}
+	ration.left += most + formHeaders
+	end := func() error {
+		_, err := form.NextRawPart()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err == nil:
+			return errForm // one file is one request
+		}
+		return ration.bad(err)
+	}
+	return File{Name: name, Body: partOf{part, ration}, End: end}, nil
+}
+
+// partOf reads a part's content.
+type partOf struct {
+	r    io.Reader
+	from *rationed
+}
+
+// Read implements io.Reader.
+func (p partOf) Read(b []byte) (int, error) {
+	n, err := p.r.Read(b)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return n, p.from.bad(err)
+	}
+	return n, err
+}
+
+// rationed reads no more than is left: what a form has beside its file would else be kept in memory.
+type rationed struct {
+	r      io.Reader
+	left   int64
+	broken error // what the body itself failed with
+}
+
+// bad tells a form that is none from a body that broke off.
+func (r *rationed) bad(err error) error {
+	switch {
+	case r.broken != nil:
+		return broken(r.broken)
+	case errs.KindOf(err) != errs.Internal:
+		return err
+	}
+	return errForm
+}
+
+// Read implements io.Reader.
+func (r *rationed) Read(p []byte) (int, error) {
+	if r.left <= 0 {
+		return 0, errForm
+	}
+	if int64(len(p)) > r.left {
+		p = p[:r.left]
+	}
+	n, err := r.r.Read(p)
+	r.left -= int64(n)
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.broken = err
+	}
+	return n, err
+}

@@ -1,0 +1,177 @@
+package attachment
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"housecall/internal/errs"
+	"housecall/internal/httpd"
+)
+
+// body is an attachment as in events of the chat protocol.
+type body struct {
+	ID        uuid.UUID `json:"id" format:"uuid"`
+	Name      string    `json:"name" doc:"Fit for a file system; not always as it was given."`
+	MediaType string    `json:"mediaType" doc:"Found in the content." enum:"image/png,image/jpeg,image/gif,image/webp,application/pdf,text/plain; charset=utf-8"`
+	Size      int64     `json:"size" doc:"Bytes."`
+	SHA256    string    `json:"sha256" doc:"Of the content, in hexadecimal digits."`
+	Width     int       `json:"width,omitempty" doc:"Pixels, of images, as they are to be shown."`
+	Height    int       `json:"height,omitempty"`
+	Thumbnail bool      `json:"thumbnail,omitempty" doc:"There is a small image of it."`
+}
+
+func bodyOf(a Attachment) body {
+	b := body{ID: a.ID, Name: a.Name, MediaType: a.MediaType, Size: a.SizeBytes, SHA256: a.Sum(), Thumbnail: a.Thumbnail}
+	if a.Width != nil && a.Height != nil {
+		b.Width, b.Height = *a.Width, *a.Height
+	}
+	return b
+}
+
+// sentBody is one in a list.
+type sentBody struct {
+	body
+	Seq        int64     `json:"seq" doc:"Of the message that sends it."`
+	Sender     string    `json:"sender" doc:"User id."`
+	UploadedAt time.Time `json:"uploadedAt"`
+	Retracted  bool      `json:"retracted,omitempty" doc:"The message was taken back; shown to who broke the glass only."`
+}
+
+type uploadInput struct {
+	ID   string `path:"id" maxLength:"20"`
+	Name string `query:"name" maxLength:"1000" doc:"The file's name, where the body is the file itself."`
+}
+
+type uploadOutput struct {
+	Location string `header:"Location"`
+	Body     body
+}
+
+type listInput struct {
+	ID string `path:"id" maxLength:"20"`
+	httpd.PageQuery
+}
+
+type listOutput struct{ Body httpd.Page[sentBody] }
+
+type contentInput struct {
+	ID           string `path:"id" maxLength:"20"`
+	AttachmentID string `path:"attachmentId" maxLength:"36" format:"uuid"`
+	Range        string `header:"Range" doc:"One range of bytes: a download is continued with it. If-Range, If-Match and If-None-Match are heeded too."`
+}
+
+// Routes adds the room's routes.
+func Routes(s *httpd.Server, svc *Service) {
+	h := handlers{svc, s}
+	const tag = "chat"
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodPost, Path: "/appointments/{id}/attachments", Tag: tag, Summary: "Upload a file for a conversation",
+		Description: "A picture (PNG, JPEG, GIF, WebP), a PDF or plain text in UTF-8: what it is is found in the content, whatever it " +
+			"is called. Either multipart/form-data with one part, `file`, or the file itself as the body, with `name`. Send a message with " +
+			"its `attachmentId` within 24 hours, or it is deleted. A conversation takes a number of files in 24 hours (429 `quota`). What broke " +
+			"off is sent again from its beginning; it leaves nothing.",
+		Status: http.StatusCreated, Access: httpd.SignedIn, Repeatable: true, Upload: int64(svc.d.Config.AttachmentBytes),
+		Errors: []int{
+			http.StatusNotFound, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType,
+			http.StatusUnprocessableEntity, http.StatusTooManyRequests,
+		},
+	}, h.upload)
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodGet, Path: "/appointments/{id}/attachments", Tag: tag, Summary: "List the files of a conversation",
+		Description: "Those that were sent and not taken back, the newest first.", Access: httpd.SignedIn, Errors: []int{http.StatusNotFound},
+	}, h.list)
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodGet, Path: "/appointments/{id}/attachments/{attachmentId}", Tag: tag, Summary: "Download a file",
+		Description: "All of it, or one range (206, 416). The ETag is the SHA-256. One that was not sent yet is its uploader's alone; one that " +
+			"was taken back is gone.",
+		Access: httpd.SignedIn, Errors: []int{http.StatusNotFound, http.StatusPreconditionFailed, http.StatusRequestedRangeNotSatisfiable},
+	}, h.content)
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodGet, Path: "/appointments/{id}/attachments/{attachmentId}/thumbnail", Tag: tag, Summary: "A small image of a file",
+		Description: "A JPEG of at most 320 by 320 pixels, upright; 404 where `thumbnail` is not true.", Access: httpd.SignedIn,
+		Errors: []int{http.StatusNotFound, http.StatusPreconditionFailed, http.StatusRequestedRangeNotSatisfiable},
+	}, h.thumbnail)
+}
+
+type handlers struct {
+	svc    *Service
+	server *httpd.Server
+}
+
+func (h handlers) upload(ctx context.Context, in *uploadInput) (*uploadOutput, error) {
+	a, err := h.svc.Upload(ctx, httpd.Actor(ctx), in.ID, func() (File, error) {
+		return fileIn(httpd.UploadOf(ctx), in.Name, int64(h.svc.d.Config.AttachmentBytes))
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &uploadOutput{Location: httpd.APIPrefix + "/appointments/" + in.ID + "/attachments/" + a.ID.String(), Body: bodyOf(a)}, nil
+}
+
+func (h handlers) list(ctx context.Context, in *listInput) (*listOutput, error) {
+	var before int64
+	if err := httpd.DecodeCursor(ctx, in.Cursor, &before); err != nil {
+		return nil, err
+	}
+	page, next, err := h.svc.List(ctx, httpd.Actor(ctx), in.ID, before, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	out := &listOutput{}
+	for _, a := range page {
+		out.Body.Items = append(out.Body.Items, sentBody{
+			body: bodyOf(a.Attachment), Seq: *a.Seq, Sender: a.Uploader, UploadedAt: a.CreatedAt.UTC(), Retracted: a.Retracted,
+		})
+	}
+	if next > 0 {
+		out.Body.NextCursor = httpd.EncodeCursor(ctx, next)
+	}
+	return out, nil
+}
+
+func (h handlers) find(ctx context.Context, in *contentInput) (Attachment, error) {
+	id, err := uuid.Parse(in.AttachmentID)
+	if err != nil {
+		return Attachment{}, errs.Missing("attachment")
+	}
+	return h.svc.Find(ctx, httpd.Actor(ctx), in.ID, id)
+}
+
+func (h handlers) content(ctx context.Context, in *contentInput) (*httpd.Download, error) {
+	a, err := h.find(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	return h.server.NewDownload(httpd.Content{
+		Open: func(ctx context.Context, offset, length int64) (io.ReadCloser, error) {
+			return h.svc.Content(ctx, a, offset, length)
+		},
+		Size: a.SizeBytes, ETag: `"` + a.Sum() + `"`, Type: a.MediaType, Disposition: Disposition("attachment", a.Name),
+	}), nil
+}
+
+func (h handlers) thumbnail(ctx context.Context, in *contentInput) (*httpd.Download, error) {
+	a, err := h.find(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	small, err := h.svc.Thumbnail(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	name := strings.TrimSuffix(a.Name, path.Ext(a.Name)) + ".jpg"
+	return h.server.NewDownload(httpd.Content{
+		Open: func(_ context.Context, offset, length int64) (io.ReadCloser, error) {
+			return io.NopCloser(bytes.NewReader(small[offset : offset+length])), nil
+		},
+		// Made of the content alone, by one program: its tag may be derived.
+		Size: int64(len(small)), ETag: `"` + a.Sum() + `-thumbnail"`, Type: jpeg.MediaType, Disposition: Disposition("inline", name),
+	}), nil
+}

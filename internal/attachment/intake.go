@@ -1,0 +1,69 @@
+package attachment
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"errors"
+	"hash"
+	"io"
+
+	"housecall/internal/errs"
+)
+
+// intake is a file on its way in: as it is read, it is counted, summed up, and, where it has to be text, looked through.
+type intake struct {
+	kind   Kind
+	r      io.Reader
+	most   int64
+	n      int64
+	hash   hash.Hash
+	failed error // what ended it early, as the client is to hear it
+}
+
+// newIntake reads the beginning and judges by it of what kind the file is.
+func newIntake(body io.Reader, most int64) (*intake, error) {
+	from := bufio.NewReaderSize(body, sniffed)
+	begin, err := from.Peek(sniffed)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, broken(err)
+	}
+	if len(begin) == 0 {
+		return nil, ErrEmpty
+	}
+	kind, ok := Sniff(begin)
+	if !ok {
+		return nil, ErrUnsupported
+	}
+	in := &intake{kind: kind, r: from, most: most, hash: sha256.New()}
+	if kind.MediaType == text.MediaType {
+		in.r = &checked{r: from}
+	}
+	return in, nil
+}
+
+// Read implements io.Reader.
+func (in *intake) Read(p []byte) (int, error) {
+	n, err := in.r.Read(p)
+	in.n += int64(n)
+	if in.n > in.most {
+		err = tooLarge(in.most)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		in.failed = broken(err)
+		return 0, in.failed
+	}
+	_, _ = in.hash.Write(p[:n]) // never fails
+	return n, err
+}
+
+func (in *intake) sum() []byte { return in.hash.Sum(nil) }
+
+// broken is what reading a body failed with: a refusal as it is, and for the rest, that it broke off.
+func broken(err error) error {
+	if errs.KindOf(err) != errs.Internal {
+		return err
+	}
+	e := *ErrIncomplete
+	e.Err = err
+	return &e
+}

@@ -1,0 +1,341 @@
+package attachment_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"image"
+	"image/color"
+	"image/gif"
+	"image/jpeg"
+	"image/png"
+	"io"
+	"math/rand/v2"
+	"mime/multipart"
+	"net"
+	"net/http"
+	"net/textproto"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+	"github.com/stretchr/testify/require"
+
+	"housecall/internal/attachment"
+	"housecall/internal/auth"
+	"housecall/internal/blob"
+	"housecall/internal/config"
+	"housecall/internal/errs"
+	"housecall/internal/httpd"
+	"housecall/internal/pgtest"
+	"housecall/internal/postgres"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+const (
+	pat      = "PAT0000000001"
+	doc      = "DOC0000000001"
+	stranger = "DOC0000000002"
+	admin    = "ADM0000000001"
+	visit    = "APP0000000001"
+)
+
+// world is the room, served, on a database of its own with one conversation. The token is the public id.
+type world struct {
+	t     *testing.T
+	cfg   config.Config
+	pool  *postgres.Pool
+	store blob.Store
+	dir   string // of the store, where it is a folder
+	svc   *attachment.Service
+	url   string
+	room  int64
+}
+
+func newWorld(t *testing.T, change ...func(*world)) *world {
+	t.Helper()
+	w := &world{t: t, cfg: config.Default(), pool: pgtest.New(t), dir: t.TempDir()}
+	w.store = blob.NewFolder(w.dir)
+	w.cfg.UploadsPerMinute = 1000
+	for _, f := range change {
+		f(w)
+	}
+	ids := map[string]int64{}
+	for id, role := range map[string]auth.Role{pat: auth.Patient, doc: auth.Doctor, stranger: auth.Doctor, admin: auth.Admin} {
+		ids[id] = w.number(`insert into users (public_id, email, name, role) values ($1::text, lower($1::text) || '@x.test', 'Somebody', $2) returning id`, id, role)
+	}
+	w.exec(`insert into patients (user_id) values ($1)`, ids[pat])
+	w.exec(`insert into doctors (user_id) values ($1)`, ids[doc])
+	w.room = w.number(`insert into appointments (public_id, patient_id, doctor_id, status, starts_at, ends_at)
+		values ($1, $2, $3, 'BOOKED', now(), now() + interval '30 minutes') returning id`, visit, ids[pat], ids[doc])
+	w.exec(`insert into conversations (id) values ($1)`, w.room)
+	w.svc = w.instance()
+	w.serve()
+	return w
+}
+
+// instance is another one on the same database and store.
+func (w *world) instance() *attachment.Service {
+	return attachment.New(attachment.Deps{
+		Pool: w.pool, Store: w.store, Conversations: talks{w}, Limiter: httpd.NewLimiter(nil, zerolog.Nop()), Config: w.cfg,
+	})
+}
+
+func (w *world) serve() {
+	w.t.Helper()
+	server, err := httpd.New(httpd.Options{Config: w.cfg, Log: zerolog.Nop(), Registry: prometheus.NewRegistry(), Authenticator: w})
+	require.NoError(w.t, err)
+	attachment.Routes(server, w.svc)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(w.t, err)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(ln) }()
+	w.t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		require.NoError(w.t, server.Shutdown(ctx))
+		require.NoError(w.t, <-served)
+	})
+	w.url = "http://" + ln.Addr().String()
+}
+
+// Authenticate takes a public id for a token.
+func (w *world) Authenticate(ctx context.Context, token string) (auth.Actor, time.Time, error) {
+	a, err := w.actor(ctx, token)
+	if err != nil {
+		return a, time.Time{}, errs.ErrUnauthenticated
+	}
+	return a, time.Now().Add(time.Hour), nil
+}
+
+func (w *world) actor(ctx context.Context, id string) (a auth.Actor, err error) {
+	err = w.pool.QueryRow(ctx, `select id, public_id, name, role from users where public_id = $1`, id).Scan(&a.ID, &a.UserID, &a.Name, &a.Role)
+	return a, err
+}
+
+func (w *world) as(id string) auth.Actor {
+	w.t.Helper()
+	a, err := w.actor(w.t.Context(), id)
+	require.NoError(w.t, err)
+	return a
+}
+
+func (w *world) exec(sql string, args ...any) {
+	w.t.Helper()
+	_, err := w.pool.Exec(w.t.Context(), sql, args...)
+	require.NoError(w.t, err)
+}
+
+func (w *world) number(sql string, args ...any) (n int64) {
+	w.t.Helper()
+	require.NoError(w.t, w.pool.QueryRow(w.t.Context(), sql, args...).Scan(&n))
+	return n
+}
+
+// send binds a file to the next message, as chat's committer does.
+func (w *world) send(id string) (seq int64) {
+	w.t.Helper()
+	seq = w.number(`update conversations set head_seq = head_seq + 1 where id = $1 returning head_seq`, w.room)
+	w.exec(`insert into messages (room_id, seq, at, kind, sender_id, client_id)
+		select $1, $2, now(), 'attachment', uploader_id, gen_random_uuid() from attachments where id = $3`, w.room, seq, uuid.MustParse(id))
+	w.exec(`update attachments set seq = $2 where id = $1`, uuid.MustParse(id), seq)
+	return seq
+}
+
+// retract takes a message back.
+func (w *world) retract(target int64) {
+	w.t.Helper()
+	seq := w.number(`update conversations set head_seq = head_seq + 1 where id = $1 returning head_seq`, w.room)
+	w.exec(`insert into messages (room_id, seq, at, kind, sender_id, client_id, target)
+		select room_id, $3, now(), 'retraction', sender_id, gen_random_uuid(), seq from messages where room_id = $1 and seq = $2`, w.room, target, seq)
+}
+
+// talks answers from the tables what chat answers in the program, whose own tests are app's. An administrator has broken
+// the glass.
+type talks struct{ w *world }
+
+func (c talks) Readable(ctx context.Context, actor auth.Actor, appointmentID string) (attachment.Conversation, error) {
+	out := attachment.Conversation{AppointmentID: appointmentID, Glass: actor.Role == auth.Admin}
+	err := c.w.pool.QueryRow(ctx, `select id, patient_id from appointments where public_id = $1 and ($2 in (patient_id, doctor_id) or $3)`,
+		appointmentID, actor.ID, out.Glass).Scan(&out.ID, &out.PatientID)
+	if err != nil {
+		return out, errs.Missing("appointment")
+	}
+	return out, nil
+}
+
+func (c talks) Writable(ctx context.Context, actor auth.Actor, appointmentID string) (attachment.Conversation, error) {
+	out, err := c.Readable(ctx, actor, appointmentID)
+	if err == nil && out.Glass {
+		err = errs.Missing("appointment")
+	}
+	if err != nil {
+		return out, err
+	}
+	var open bool
+	err = c.w.pool.QueryRow(ctx, `select status = 'BOOKED' from appointments where public_id = $1`, appointmentID).Scan(&open)
+	if err == nil && !open {
+		err = errs.New(errs.Conflict, "closed", "The conversation is not open.")
+	}
+	return out, err
+}
+
+func (c talks) Retracted(ctx context.Context, conversation int64, seqs []int64) (map[int64]bool, error) {
+	out := map[int64]bool{}
+	targets, err := postgres.Column[int64](ctx, c.w.pool, "retractions",
+		`select target from messages where room_id = $1 and kind = 'retraction' and target = any($2)`, conversation, seqs)
+	for _, seq := range targets {
+		out[seq] = true
+	}
+	return out, err
+}
+
+type answer struct {
+	status int
+	header http.Header
+	raw    string
+	body   map[string]any
+}
+
+func (a answer) code() any { return a.body["code"] }
+
+// call sends a request; headers are pairs.
+func (w *world) call(method, path, token string, body io.Reader, headers ...string) answer {
+	w.t.Helper()
+	r, err := http.NewRequestWithContext(w.t.Context(), method, w.url+"/api/v1"+path, body)
+	require.NoError(w.t, err)
+	r.Header.Set("Authorization", "Bearer "+token)
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(r)
+	require.NoError(w.t, err)
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	require.NoError(w.t, err)
+	a := answer{status: resp.StatusCode, header: resp.Header, raw: string(raw)}
+	if strings.Contains(resp.Header.Get("Content-Type"), "json") && len(raw) > 0 {
+		require.NoError(w.t, json.Unmarshal(raw, &a.body))
+	}
+	return a
+}
+
+const files = "/appointments/" + visit + "/attachments"
+
+// upload sends a file in a form.
+func (w *world) upload(token, name, content string) answer {
+	w.t.Helper()
+	body, kind := form(w.t, "file", name, content)
+	return w.call("POST", files, token, body, "Content-Type", kind)
+}
+
+// uploaded is upload that works; it gives the id.
+func (w *world) uploaded(token, name, content string) string {
+	w.t.Helper()
+	a := w.upload(token, name, content)
+	require.Equal(w.t, http.StatusCreated, a.status, a.raw)
+	return a.body["id"].(string)
+}
+
+func (w *world) get(token, id string, headers ...string) answer {
+	w.t.Helper()
+	return w.call("GET", files+"/"+id, token, http.NoBody, headers...)
+}
+
+func form(t *testing.T, field, name, content string) (io.Reader, string) {
+	t.Helper()
+	var b bytes.Buffer
+	m := multipart.NewWriter(&b)
+	h := textproto.MIMEHeader{}
+	h.Set("Content-Disposition", `form-data; name="`+field+`"; filename="`+name+`"`)
+	h.Set("Content-Type", "application/x-whatever")
+	part, err := m.CreatePart(h)
+	require.NoError(t, err)
+	_, err = io.WriteString(part, content)
+	require.NoError(t, err)
+	require.NoError(t, m.Close())
+	return &b, m.FormDataContentType()
+}
+
+// left lists all that the folder keeps.
+func (w *world) left() (names []string) {
+	w.t.Helper()
+	require.NoError(w.t, filepath.WalkDir(w.dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			names = append(names, filepath.Base(path))
+		}
+		return err
+	}))
+	return names
+}
+
+// drawing is a picture whose left upper quarter is red, the rest blue.
+func drawing(width, height int) *image.NRGBA {
+	p := image.NewNRGBA(image.Rect(0, 0, width, height))
+	for y := range height {
+		for x := range width {
+			c := color.NRGBA{B: 255, A: 255}
+			if x < width/2 && y < height/2 {
+				c = color.NRGBA{R: 255, A: 255}
+			}
+			p.SetNRGBA(x, y, c)
+		}
+	}
+	return p
+}
+
+func asPNG(p image.Image) string {
+	var b bytes.Buffer
+	_ = png.Encode(&b, p)
+	return b.String()
+}
+
+func asJPEG(p image.Image) string {
+	var b bytes.Buffer
+	_ = jpeg.Encode(&b, p, nil)
+	return b.String()
+}
+
+func asGIF(p image.Image) string {
+	var b bytes.Buffer
+	_ = gif.Encode(&b, p, nil)
+	return b.String()
+}
+
+// noise does not compress.
+func noise(n int) string {
+	r := rand.New(rand.NewPCG(1, uint64(n)))
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(r.Uint32())
+	}
+	return string(b)
+}
+
+var volatile = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}|"(uploadedAt|nextCursor)": "[^"]*"`)
+
+// golden compares an answer's shape with testdata/NAME.json.
+func golden(t *testing.T, name string, a answer) {
+	t.Helper()
+	got, err := json.MarshalIndent(a.body, "", "  ")
+	require.NoError(t, err)
+	got = volatile.ReplaceAll(got, []byte("$1…"))
+	file := filepath.Join("testdata", name+".json")
+	if *update {
+		require.NoError(t, os.WriteFile(file, append(got, '\n'), 0o600))
+	}
+	want, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, strings.TrimSpace(string(want)), string(got))
+}

@@ -1,0 +1,180 @@
+package blob
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+)
+
+const (
+	// partSize is the least that S3 takes for a part, and what one Put of a larger blob holds in memory.
+	partSize = 5 << 20
+	// onePut is up to where a blob goes in one request.
+	onePut = 1 << 20
+	// attempts at a request; a body that comes from a client cannot be sent again.
+	attempts = 3
+)
+
+// S3Options say where a store is. Host is a name or address with a port if it has one of its own.
+type S3Options struct {
+	Host, Bucket, Region string
+	Secure               bool // TLS
+	AccessKey, SecretKey string
+	// PathStyle puts the bucket into the path of requests, not into the host's name.
+	PathStyle bool
+}
+
+// S3 keeps blobs as objects of a bucket, over the S3 protocol with signatures of version 4.
+type S3 struct {
+	core      minio.Core
+	bucket    string
+	transport *http.Transport
+}
+
+var _ Store = (*S3)(nil)
+
+// NewS3 makes a store; nothing is reached until it is used.
+func NewS3(o S3Options) (*S3, error) {
+	transport, err := minio.DefaultTransport(o.Secure)
+	if err != nil {
+		return nil, fmt.Errorf("prepare the S3 store: %w", err)
+	}
+	lookup := minio.BucketLookupDNS
+	if o.PathStyle {
+		lookup = minio.BucketLookupPath
+	}
+	client, err := minio.New(o.Host, &minio.Options{
+		Creds: credentials.NewStaticV4(o.AccessKey, o.SecretKey, ""), Secure: o.Secure, Region: o.Region, BucketLookup: lookup,
+		Transport: transport, MaxRetries: attempts,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("prepare the S3 store: %w", err)
+	}
+	return &S3{core: minio.Core{Client: client}, bucket: o.Bucket, transport: transport}, nil
+}
+
+// Close ends idle connections.
+func (s *S3) Close() error {
+	s.transport.CloseIdleConnections()
+	return nil
+}
+
+// Put implements Store. A small blob is one request. A larger one is an upload in parts, as its size is not known before
+// its end; the library takes back what it has begun.
+func (s *S3) Put(ctx context.Context, key string, r io.Reader) (int64, error) {
+	if err := checkKey(key); err != nil {
+		return 0, err
+	}
+	from := &source{r: contextual{ctx, r}}
+	var begin bytes.Buffer
+	n, err := io.CopyN(&begin, from, onePut)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return 0, fmt.Errorf("read a blob: %w", err)
+	}
+	var body io.Reader = bytes.NewReader(begin.Bytes())
+	if err == nil {
+		body, n = io.MultiReader(body, from), -1
+	}
+	info, err := s.core.Client.PutObject(ctx, s.bucket, key, body, n, minio.PutObjectOptions{
+		ContentType: "application/octet-stream", PartSize: partSize,
+	})
+	switch {
+	case from.failed != nil:
+		return 0, fmt.Errorf("read a blob: %w", from.failed)
+	case err != nil:
+		return 0, fmt.Errorf("write a blob: %w", plain(ctx, err))
+	}
+	return info.Size, nil
+}
+
+// source remembers what reading failed with: not every way through the library keeps it.
+type source struct {
+	r      io.Reader
+	failed error
+}
+
+// Read implements io.Reader.
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.failed = err
+	}
+	return n, err
+}
+
+// Open implements Store.
+func (s *S3) Open(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error) {
+	if err := checkKey(key); err != nil {
+		return nil, err
+	}
+	var o minio.GetObjectOptions
+	if err := setRange(&o, offset, length); err != nil {
+		return nil, fmt.Errorf("open a blob: %w", err)
+	}
+	body, _, _, err := s.core.GetObject(ctx, s.bucket, key, o)
+	if err == nil {
+		if length == 0 { // S3 has no empty ranges
+			return struct {
+				io.Reader
+				io.Closer
+			}{http.NoBody, body}, nil
+		}
+		return body, nil
+	}
+	switch minio.ToErrorResponse(err).Code {
+	case minio.NoSuchKey:
+		return nil, ErrNotFound
+	case minio.InvalidRange:
+		return http.NoBody, nil // as it is with files
+	}
+	return nil, fmt.Errorf("open a blob: %w", plain(ctx, err))
+}
+
+func setRange(o *minio.GetObjectOptions, offset, length int64) error {
+	switch {
+	case length > 0:
+		return o.SetRange(offset, offset+length-1)
+	case length == 0:
+		return o.SetRange(offset, offset)
+	case offset > 0:
+		return o.SetRange(offset, 0)
+	}
+	return nil
+}
+
+// Delete implements Store.
+func (s *S3) Delete(ctx context.Context, key string) error {
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	if err := s.core.RemoveObject(ctx, s.bucket, key, minio.RemoveObjectOptions{}); err != nil && minio.ToErrorResponse(err).Code != minio.NoSuchKey {
+		return fmt.Errorf("remove a blob: %w", plain(ctx, err))
+	}
+	err := s.core.RemoveIncompleteUpload(ctx, s.bucket, key)
+	if code := minio.ToErrorResponse(err).Code; err != nil && code != minio.NoSuchKey && code != minio.NoSuchUpload {
+		return fmt.Errorf("remove a blob's parts: %w", plain(ctx, err))
+	}
+	return nil
+}
+
+// plain is an error without addresses, keys and signatures.
+func plain(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if answer := minio.ToErrorResponse(err); answer.Code != "" && answer.StatusCode != 0 {
+		return fmt.Errorf("the store answered %d %s", answer.StatusCode, answer.Code)
+	}
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}

@@ -1,0 +1,367 @@
+package httpd_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"housecall/internal/errs"
+	"housecall/internal/httpd"
+)
+
+const uploadLimit = 8 << 20
+
+type bucketInput struct {
+	ID string `path:"id"`
+}
+
+type countOutput struct {
+	Body struct {
+		Bytes  int64 `json:"bytes"`
+		Length int64 `json:"length"`
+	}
+}
+
+// file is what downloads give.
+var file = func() []byte {
+	b := make([]byte, 3<<20)
+	_, _ = rand.Read(b)
+	return b
+}()
+
+// closing tells when it was closed.
+type closing struct {
+	io.Reader
+	closed chan struct{}
+}
+
+func (c closing) Close() error { close(c.closed); return nil }
+
+// streams are routes that read and write bodies as they come. closed hears of every download that is over.
+func streams(failed chan<- error, closed chan<- struct{}) func(*httpd.Server) {
+	return func(s *httpd.Server) {
+		routes(s)
+		httpd.Register(s, httpd.Route{
+			Method: "POST", Path: "/buckets/{id}/files", Tag: "test", Summary: "Upload", Access: httpd.SignedIn, Status: 201,
+			Repeatable: true, Upload: uploadLimit,
+		}, func(ctx context.Context, in *bucketInput) (*countOutput, error) {
+			if in.ID == "closed" {
+				return nil, errs.New(errs.Conflict, "closed", "It is closed.")
+			}
+			u := httpd.UploadOf(ctx)
+			n, err := io.Copy(io.Discard, u)
+			if err != nil {
+				failed <- err
+				return nil, errs.New(errs.BadRequest, "incomplete", "It broke off.")
+			}
+			out := &countOutput{}
+			out.Body.Bytes, out.Body.Length = n, u.Length
+			return out, nil
+		})
+		httpd.Register(s, httpd.Route{Method: "GET", Path: "/buckets/{id}/file", Tag: "test", Summary: "Download", Access: httpd.SignedIn},
+			func(_ context.Context, in *bucketInput) (*httpd.Download, error) {
+				return s.NewDownload(httpd.Content{
+					Open: func(_ context.Context, offset, length int64) (io.ReadCloser, error) {
+						if in.ID == "away" {
+							return nil, errs.ErrUnavailable
+						}
+						c := make(chan struct{})
+						go func() { <-c; closed <- struct{}{} }()
+						return closing{bytes.NewReader(file[offset : offset+length]), c}, nil
+					},
+					Size: int64(len(file)), ETag: `"sum"`, Type: "image/png", Disposition: "attachment",
+				}), nil
+			})
+	}
+}
+
+func startStreams(t *testing.T, change ...func(*httpd.Options)) (*house, chan error, chan struct{}) {
+	failed, closed := make(chan error, 64), make(chan struct{}, 64)
+	return startWith(t, streams(failed, closed), change...), failed, closed
+}
+
+func TestUpload(t *testing.T) {
+	t.Parallel()
+	h, _, _ := startStreams(t)
+	for _, n := range []int{0, 1, 5000, 8 << 10, 1 << 20, uploadLimit} {
+		a := h.do(t, "POST", "/api/v1/buckets/x/files", strings.Repeat("x", n), as("patient"))
+		require.Equal(t, 201, a.StatusCode, a.body)
+		require.JSONEq(t, fmt.Sprintf(`{"bytes":%d,"length":%[1]d}`, n), a.body)
+	}
+	chunked := h.do(t, "POST", "/api/v1/buckets/x/files/", strings.Repeat("x", 100_000), as("patient"),
+		func(r *http.Request) {
+			r.ContentLength = -1
+			r.Body = io.NopCloser(strings.NewReader(strings.Repeat("y", 200_000)))
+		})
+	require.Equal(t, 201, chunked.StatusCode, chunked.body)
+	require.JSONEq(t, `{"bytes":200000,"length":-1}`, chunked.body)
+}
+
+// What a refused upload still sends is no request, and the client reads why it was refused.
+func TestUpload_RefusedIsDrained(t *testing.T) {
+	t.Parallel()
+	h, _, _ := startStreams(t)
+	c, err := net.Dial("tcp", strings.TrimPrefix(h.url, "http://"))
+	require.NoError(t, err)
+	defer c.Close()
+	in := bufio.NewReader(c)
+	smuggled := "GET /api/v1/admin/x HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer admin\r\n\r\n"
+	body := strings.Repeat(smuggled, 20_000)
+	for _, to := range []struct{ path, token, status string }{
+		{"/api/v1/buckets/closed/files", "patient", "409"},
+		{"/api/v1/buckets/x/files", "nobody", "401"},
+		{"/api/v1/buckets/x/files?%00", "patient", "422"},
+		{"/api/v1/buckets/x/files", "patient", "201"},
+	} {
+		_, err = fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", to.path, to.token, len(body), body)
+		require.NoError(t, err)
+		response, err := http.ReadResponse(in, nil)
+		require.NoError(t, err)
+		_, err = io.Copy(io.Discard, response.Body)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		require.Equal(t, to.status, strconv.Itoa(response.StatusCode), to.path)
+	}
+	require.Zero(t, in.Buffered(), "each request has one answer")
+}
+
+func TestUpload_TooLargeIsRefusedUnread(t *testing.T) {
+	t.Parallel()
+	h, _, _ := startStreams(t)
+	for path, length := range map[string]int{
+		"/api/v1/buckets/x/files": 4*uploadLimit + 1, "/api/v1/items": 4096 + 1<<20 + 1, "/api/v1/buckets/x/files/more": uploadLimit,
+		"/api/v1/buckets//files": uploadLimit,
+	} {
+		c, err := net.Dial("tcp", strings.TrimPrefix(h.url, "http://"))
+		require.NoError(t, err)
+		_, err = fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer patient\r\nX-Housecall-Body-Refused: 1\r\nContent-Length: %d\r\n\r\n", path, length)
+		require.NoError(t, err)
+		a, err := readResponse(c)
+		require.NoError(t, err)
+		require.Equal(t, 413, a.StatusCode, path)
+		require.True(t, a.Close, "the body would be taken for requests")
+		require.NoError(t, c.Close())
+	}
+	a := h.do(t, "GET", "/api/v1/items", "", header("X-Housecall-Body-Refused", "1"))
+	require.Equal(t, 200, a.StatusCode, "nobody can set it")
+}
+
+// Bodies of other routes are limited, whatever way they come.
+func TestServer_BodyLimitHoldsForChunks(t *testing.T) {
+	t.Parallel()
+	h, _, _ := startStreams(t)
+	for _, n := range []int{5000, 1 << 20, 3 << 20} {
+		c, err := net.Dial("tcp", strings.TrimPrefix(h.url, "http://"))
+		require.NoError(t, err)
+		_, err = fmt.Fprintf(c, "POST /api/v1/items HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+		require.NoError(t, err)
+		var sending sync.WaitGroup
+		sending.Go(func() { // it may break off
+			_, _ = fmt.Fprintf(c, "%x\r\n%s\r\n0\r\n\r\n", n, strings.Repeat("x", n))
+		})
+		a, err := readResponse(c)
+		require.NoError(t, err)
+		require.Equal(t, 413, a.StatusCode, n)
+		require.NoError(t, c.Close())
+		sending.Wait()
+	}
+}
+
+func TestUpload_CutOff(t *testing.T) {
+	t.Parallel()
+	h, failed, _ := startStreams(t)
+	for _, head := range []string{"Content-Length: 100000", "Content-Length: 20000"} {
+		c, err := net.Dial("tcp", strings.TrimPrefix(h.url, "http://"))
+		require.NoError(t, err)
+		_, err = fmt.Fprintf(c, "POST /api/v1/buckets/x/files HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer patient\r\n%s\r\n\r\n%s", head, strings.Repeat("x", 10_000))
+		require.NoError(t, err)
+		require.NoError(t, c.Close())
+		require.Error(t, <-failed)
+	}
+}
+
+// A client that sends forever, slowly, is cut at the deadline of uploads.
+func TestUpload_EndlessEnds(t *testing.T) {
+	t.Parallel()
+	h, failed, _ := startStreams(t, func(o *httpd.Options) { o.Config.UploadTimeout = 300 * time.Millisecond })
+	c, err := net.Dial("tcp", strings.TrimPrefix(h.url, "http://"))
+	require.NoError(t, err)
+	defer c.Close()
+	_, err = fmt.Fprintf(c, "POST /api/v1/buckets/x/files HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer patient\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+	require.NoError(t, err)
+	require.Error(t, <-failed)
+	a, err := readResponse(c)
+	require.NoError(t, err)
+	require.Equal(t, 400, a.StatusCode)
+	require.True(t, a.Close)
+}
+
+// Many large uploads at once do not cost their size in memory.
+func TestUpload_Memory(t *testing.T) {
+	h, failed, _ := startStreams(t)
+	const clients = 20
+	var before, now runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	conns := make([]net.Conn, clients)
+	part := bytes.Repeat([]byte("x"), 64<<10)
+	for i := range conns {
+		c, err := net.Dial("tcp", strings.TrimPrefix(h.url, "http://"))
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = c.Close() })
+		conns[i] = c
+		_, err = fmt.Fprintf(c, "POST /api/v1/buckets/x/files HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer patient\r\nContent-Length: %d\r\n\r\n", uploadLimit)
+		require.NoError(t, err)
+		for range (uploadLimit - 1<<20) / len(part) {
+			_, err = c.Write(part)
+			require.NoError(t, err)
+		}
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&now)
+	require.Less(t, int64(now.HeapAlloc)-int64(before.HeapAlloc), int64(16<<20), "of the 140 MiB that have come")
+	for _, c := range conns {
+		require.NoError(t, c.Close())
+	}
+	for range conns {
+		require.Error(t, <-failed)
+	}
+}
+
+func TestDownload(t *testing.T) {
+	t.Parallel()
+	h, _, closed := startStreams(t)
+	size := len(file)
+	whole := h.do(t, "GET", "/api/v1/buckets/x/file", "", as("patient"))
+	<-closed
+	require.Equal(t, 200, whole.StatusCode)
+	require.Equal(t, string(file), whole.body)
+	require.Equal(t, strconv.Itoa(size), whole.Header.Get("Content-Length"))
+	for name, value := range map[string]string{
+		"Content-Type": "image/png", "Etag": `"sum"`, "Accept-Ranges": "bytes", "Content-Disposition": "attachment",
+		"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-store",
+		"Content-Security-Policy": "sandbox; default-src 'none'; frame-ancestors 'none'",
+	} {
+		require.Equal(t, value, whole.Header.Get(name), name)
+	}
+	for asked, want := range map[string]struct {
+		status, first, last int
+	}{
+		"bytes=0-0": {206, 0, 0}, "bytes=0-99": {206, 0, 99}, "Bytes=100-": {206, 100, size - 1}, "bytes=-5": {206, size - 5, size - 1},
+		"bytes=5-99999999999999999999": {206, 5, size - 1}, "bytes=-99999999999": {206, 0, size - 1},
+		fmt.Sprintf("bytes=%d-", size): {416, 0, 0}, "bytes=-0": {416, 0, 0}, "bytes=99999999999999999999-": {416, 0, 0},
+		"bytes=5-4": {200, 0, size - 1}, "bytes=x": {200, 0, size - 1}, "lines=1-2": {200, 0, size - 1}, "bytes=0-1,5-6": {200, 0, size - 1},
+		"bytes=-": {200, 0, size - 1}, "": {200, 0, size - 1},
+	} {
+		a := h.do(t, "GET", "/api/v1/buckets/x/file", "", as("patient"), header("Range", asked))
+		require.Equal(t, want.status, a.StatusCode, asked)
+		switch want.status {
+		case 416:
+			require.Equal(t, fmt.Sprintf("bytes */%d", size), a.Header.Get("Content-Range"))
+			require.Contains(t, a.body, `"code":"range_not_satisfiable"`)
+			continue
+		case 206:
+			require.Equal(t, fmt.Sprintf("bytes %d-%d/%d", want.first, want.last, size), a.Header.Get("Content-Range"))
+		}
+		<-closed
+		require.Equal(t, string(file[want.first:want.last+1]), a.body, asked)
+	}
+}
+
+func TestDownload_Conditions(t *testing.T) {
+	t.Parallel()
+	h, _, closed := startStreams(t)
+	for name, c := range map[string]struct {
+		header, value string
+		status        int
+	}{
+		"resumed":         {"If-Range", `"sum"`, 206},
+		"changed":         {"If-Range", `"other"`, 200},
+		"weak":            {"If-Range", `W/"sum"`, 200},
+		"by date":         {"If-Range", "Tue, 24 Nov 2026 10:00:00 GMT", 200},
+		"there already":   {"If-None-Match", `"a", W/"sum"`, 304},
+		"not there":       {"If-None-Match", `"a"`, 206},
+		"another":         {"If-Match", `"a"`, 412},
+		"the same":        {"If-Match", `"sum"`, 206},
+		"any that exists": {"If-None-Match", `*`, 304},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := h.do(t, "GET", "/api/v1/buckets/x/file", "", as("patient"), header("Range", "bytes=0-9"), header(c.header, c.value))
+			require.Equal(t, c.status, a.StatusCode)
+			switch c.status {
+			case 200, 206:
+				<-closed
+			case 304:
+				require.Empty(t, a.body)
+				require.Equal(t, `"sum"`, a.Header.Get("Etag"))
+			}
+		})
+	}
+}
+
+func TestDownload_Head(t *testing.T) {
+	t.Parallel()
+	h, _, _ := startStreams(t)
+	a := h.do(t, "HEAD", "/api/v1/buckets/x/file", "", as("patient"), header("Range", "bytes=0-9"))
+	require.Equal(t, 200, a.StatusCode, "ranges are for GET")
+	require.Empty(t, a.body)
+	require.EqualValues(t, len(file), a.ContentLength)
+	require.Equal(t, "bytes", a.Header.Get("Accept-Ranges"))
+	away := h.do(t, "GET", "/api/v1/buckets/away/file", "", as("patient"))
+	require.Equal(t, 503, away.StatusCode)
+	require.Equal(t, httpd.ProblemType, away.Header.Get("Content-Type"))
+	require.Empty(t, away.Header.Get("Content-Disposition"))
+	require.Contains(t, h.log.String(), `"route":"/api/v1/buckets/:id/file"`)
+}
+
+// A client that goes in the middle of a download leaves nothing open.
+func TestDownload_ClientGoes(t *testing.T) {
+	t.Parallel()
+	h, _, closed := startStreams(t)
+	for range 3 {
+		c, err := net.Dial("tcp", strings.TrimPrefix(h.url, "http://"))
+		require.NoError(t, err)
+		_, err = fmt.Fprintf(c, "GET /api/v1/buckets/x/file HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer patient\r\n\r\n")
+		require.NoError(t, err)
+		_, err = io.CopyN(io.Discard, c, 1000)
+		require.NoError(t, err)
+		require.NoError(t, c.Close())
+		<-closed
+	}
+}
+
+// A stop waits for what is under way, but not for clients that take their time.
+func TestServer_ShutdownCutsStreams(t *testing.T) {
+	t.Parallel()
+	h, failed, closed := startStreams(t)
+	dial := func(request string) net.Conn {
+		c, err := net.Dial("tcp", strings.TrimPrefix(h.url, "http://"))
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = c.Close() })
+		_, err = io.WriteString(c, request)
+		require.NoError(t, err)
+		return c
+	}
+	dial("POST /api/v1/buckets/x/files HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer patient\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("x", 9000))
+	slow := dial("GET /api/v1/buckets/x/file HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer patient\r\n\r\n")
+	_, err := io.CopyN(io.Discard, slow, 1000) // it has begun, and is more than buffers hold
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+	defer cancel()
+	require.NoError(t, h.Shutdown(ctx))
+	require.Error(t, <-failed)
+	<-closed
+}
