@@ -84,6 +84,7 @@ func Routes(s *httpd.Server, svc *Service) {
 		Status:      http.StatusCreated, Access: httpd.SignedIn, Repeatable: true,
 		Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests},
 	}, svc.send)
+	searchRoutes(s, svc)
 }
 
 func (s *Service) history(ctx context.Context, in *historyInput) (*historyOutput, error) {

@@ -55,6 +55,7 @@ type Service struct {
 	receipts  *receipts
 	changes   *roomSet // rooms whose appointment changed
 	unsent    *roomSet // rooms whose last publish failed
+	unindexed *roomSet // rooms with events that search has no documents of
 	windows   *windows
 	sweepNow  chan struct{}
 	dbAway    atomic.Bool // the last poll of PostgreSQL failed
@@ -68,7 +69,7 @@ type Service struct {
 // New wires chat. Nothing runs until Start.
 func New(d Deps) *Service {
 	s := &Service{
-		d: d, metrics: newMetrics(d.Registry), changes: newRoomSet(), unsent: newRoomSet(), windows: newWindows(),
+		d: d, metrics: newMetrics(d.Registry), changes: newRoomSet(), unsent: newRoomSet(), unindexed: newRoomSet(), windows: newWindows(),
 		sweepNow: make(chan struct{}, 1),
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
@@ -97,7 +98,7 @@ func (s *Service) Start(ctx context.Context) error {
 	s.bus.Start(s.d.Config.RedisNamespace+":"+id, s.receive, s.sweepSoon)
 	s.committer.start()
 	for _, loop := range []func(){
-		s.sweepLoop, s.sessionLoop, s.changeLoop, s.unsentLoop, s.receiptLoop, s.presenceLoop, s.janitorLoop,
+		s.sweepLoop, s.sessionLoop, s.changeLoop, s.unsentLoop, s.receiptLoop, s.presenceLoop, s.janitorLoop, s.indexLoop,
 	} {
 		s.work.Go(loop)
 	}
@@ -227,6 +228,7 @@ func (s *Service) announce(events []Event) {
 	for _, room := range order {
 		items := byRoom[room]
 		s.hub.deliver(room, items...)
+		s.unindexed.add(room)
 		s.bus.Publish(notice{kind: noticeEvents, room: room, items: items}, s.lost)
 	}
 }
