@@ -8,6 +8,7 @@ import (
 
 	"housecall/internal/appointment"
 	"housecall/internal/auth"
+	"housecall/internal/postgres"
 )
 
 // Hit is a message that a search has found, as it stands now.
@@ -90,7 +91,7 @@ func (s *Service) search(ctx context.Context, q query, in scope, after Position,
 	if err != nil {
 		return nil, false, err
 	}
-	for older := 0; older <= limit && !walk.over(); {
+	for older := 0; older <= limit && !walk.over; {
 		places, err := walk.next(ctx, limit+1)
 		if err != nil {
 			return nil, false, err
@@ -143,53 +144,60 @@ func (s *Service) read(ctx context.Context, q query, in scope, places []place) (
 }
 
 const (
-	// bigRoom is how many events a room has before its documents are not simply all looked at.
-	bigRoom = 5000
+	// smallRoom is how many events a room may have for all of its documents to be looked at.
+	smallRoom = 5000
 	// Documents in the weeks that one statement looks at: few at first, which is all it takes for a word that is everywhere.
 	firstStretch, lastStretch = 4000, 64000
+	// compared is how many documents are compared with the beginning of a word, before the index is asked for all words that
+	// begin like that: for one that is common that takes long, but then it has been found by now.
+	compared = 20000
 )
 
 // walk goes through the documents of a search, newest first, in stretches of weeks.
 type walk struct {
-	s       *Service
-	tsquery string
-	room    int64
-	user    int64
+	db      postgres.DB
+	query   query
+	in      scope
 	weeks   []weekOfUser // still to be looked at, newest first; of a small room none
 	stretch int64
+	looked  int64 // documents that were there to be found so far
 	at      Position
-	ended   bool
+	over    bool
 }
 
 func (s *Service) walk(ctx context.Context, q query, in scope, after Position) (*walk, error) {
-	w := &walk{s: s, tsquery: q.tsquery(), room: in.room, user: in.user, stretch: firstStretch, at: after}
-	if in.room != 0 && in.length <= bigRoom {
+	w := &walk{db: s.d.Pool, query: q, in: in, stretch: firstStretch, at: after}
+	if in.room != 0 && in.length <= smallRoom {
 		return w, nil
 	}
 	var err error
-	w.weeks, err = weeksOf(ctx, s.d.Pool, in.user, weekOf(after.At))
-	w.ended = len(w.weeks) == 0
+	w.weeks, err = weeksOf(ctx, w.db, in.user, weekOf(after.At))
+	w.over = len(w.weeks) == 0
 	return w, err
 }
 
-func (w *walk) over() bool { return w.ended }
-
 // next gives up to limit places; fewer, or none, do not mean that it is over.
 func (w *walk) next(ctx context.Context, limit int) ([]place, error) {
-	tsquery, n := w.tsquery, len(w.weeks)
-	if n > 0 {
-		n = stretchOf(w.weeks, w.stretch)
-		tsquery = scopeQuery(w.user, w.weeks[:n]) + " & " + tsquery
+	n, documents := stretchOf(w.weeks, w.stretch)
+	l := look{room: w.in.room, after: w.at, limit: limit}
+	find := documentsOf
+	switch sought := w.query.tsquery(); {
+	case n == 0:
+		find, l.filter = documentsIn, sought
+	case w.query.unfinished() && w.looked < compared:
+		l.index, l.filter = scopeQuery(w.in.user, w.weeks[:n]), sought
+	default:
+		l.index = scopeQuery(w.in.user, w.weeks[:n]) + " & " + sought
 	}
-	page, err := documentsOf(ctx, w.s.d.Pool, tsquery, w.room, w.at, limit)
+	page, err := find(ctx, w.db, l)
 	if err != nil {
 		return nil, err
 	}
 	if len(page) == limit {
 		w.at = page[limit-1]
 	} else {
-		w.weeks, w.stretch = w.weeks[n:], min(4*w.stretch, lastStretch)
-		w.ended = len(w.weeks) == 0
+		w.weeks, w.stretch, w.looked = w.weeks[n:], min(4*w.stretch, lastStretch), w.looked+documents
+		w.over = len(w.weeks) == 0
 	}
 	places := make([]place, len(page))
 	for i, p := range page {
@@ -198,12 +206,11 @@ func (w *walk) next(ctx context.Context, limit int) ([]place, error) {
 	return places, nil
 }
 
-// stretchOf tells how many weeks, one at least, have so many documents.
-func stretchOf(weeks []weekOfUser, documents int64) int {
-	for i, w := range weeks {
-		if documents -= w.Documents; documents <= 0 {
-			return i + 1
-		}
+// stretchOf tells how many weeks, one at least, have about so many documents, and how many they have.
+func stretchOf(weeks []weekOfUser, want int64) (n int, documents int64) {
+	for n < len(weeks) && documents < want {
+		documents += weeks[n].Documents
+		n++
 	}
-	return len(weeks)
+	return n, documents
 }

@@ -196,15 +196,17 @@ func (e Event) searchable() string {
 // notation of a tsvector (manual, 8.11.1).
 func vector(words []word, scopes ...string) string {
 	var b strings.Builder
+	at := func(word string, position int) {
+		b.WriteString(lexeme(word) + ":" + strconv.Itoa(position) + " ")
+	}
 	for i, w := range words {
-		b.WriteString(lexeme(w.text))
-		b.WriteByte(':')
-		b.WriteString(strconv.Itoa(i + 1))
-		b.WriteByte(' ')
+		at(w.text, i+1)
+		if w.char != "" && w.char != w.text {
+			at(w.char, i+1)
+		}
 	}
 	for _, s := range scopes {
-		b.WriteString(lexeme(s))
-		b.WriteByte(' ')
+		b.WriteString(lexeme(s) + " ")
 	}
 	return b.String()
 }

@@ -1,15 +1,21 @@
 package chat
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"housecall/internal/errs"
 )
 
 // queryMax is how many code points of a query are taken.
 const queryMax = 200
+
+// prefixMin is how many code points the beginning of a word has at least: shorter ones begin so many words that the index is
+// of no use.
+const prefixMin = 3
 
 // query is what somebody looks for: all of its terms, and none of those it excludes.
 type query struct{ terms []term }
@@ -24,8 +30,8 @@ type term struct {
 type soughtWord struct {
 	text   string
 	offset int
-	prefix bool // it is only the beginning of a word
-	alone  bool // a character that is looked for as the first of a pair
+	prefix bool // it may be only the beginning of a word
+	alone  bool // a character without its neighbour
 }
 
 // parseQuery reads what somebody typed: words that must all be there, "several in a row", -excluded, and the last word
@@ -88,18 +94,26 @@ func cutAt(s string, end func(rune) bool) (before, after string) {
 	return s, ""
 }
 
-// soughtWords makes a term of a query's words. Of characters without spaces the pairs say everything; one that stands
-// alone is looked for as the beginning of a pair.
+// soughtWords makes a term of a query's words; open if its last word may be unfinished. Of characters without spaces between
+// them the pairs say everything.
 func soughtWords(words []word, open bool) []soughtWord {
 	var out []soughtWord
 	for i, w := range words {
-		alone := w.unspaced && w.first == w.to
-		if alone && i > 0 && words[i-1].to == w.to && words[i-1].first < words[i-1].to {
+		alone := w.char != "" && w.char == w.text
+		if alone && i > 0 && words[i-1].char != "" && words[i-1].to == w.to {
 			continue // the pair before has it
 		}
-		out = append(out, soughtWord{text: w.text, offset: i, prefix: alone || open && i == len(words)-1, alone: alone})
+		unfinished := open && i == len(words)-1 && w.char == "" && utf8.RuneCountInString(w.text) >= prefixMin
+		out = append(out, soughtWord{text: w.text, offset: i, prefix: unfinished, alone: alone})
 	}
 	return out
+}
+
+// unfinished tells whether the query has the beginning of a word.
+func (q query) unfinished() bool {
+	return slices.ContainsFunc(q.terms, func(t term) bool {
+		return slices.ContainsFunc(t.words, func(w soughtWord) bool { return w.prefix })
+	})
 }
 
 // tsquery gives the query in PostgreSQL's notation (manual, 8.11.2). Words are letters, digits, marks and symbols only, but
@@ -162,16 +176,27 @@ func (t term) find(words []word) []span {
 // at compares a term with the words from one on.
 func (t term) at(words []word, at int) ([]span, bool) {
 	var out []span
-	for _, w := range t.words {
-		i := at + w.offset
-		if i >= len(words) || words[i].text != w.text && !(w.prefix && strings.HasPrefix(words[i].text, w.text)) {
+	for _, sought := range t.words {
+		i := at + sought.offset
+		if i >= len(words) || !sought.fits(words[i]) {
 			return nil, false
 		}
-		to := words[i].to
-		if w.alone {
-			to = words[i].first
+		found := span{words[i].from, words[i].to}
+		if sought.alone {
+			found.to = words[i].ends
 		}
-		out = append(out, span{words[i].from, to})
+		out = append(out, found)
 	}
 	return out, true
+}
+
+func (s soughtWord) fits(w word) bool {
+	switch {
+	case s.alone:
+		return w.char == s.text
+	case s.prefix:
+		return w.char == "" && strings.HasPrefix(w.text, s.text)
+	default:
+		return w.text == s.text
+	}
 }

@@ -13,13 +13,15 @@ import (
 const wordMax = 64
 
 // word is what search compares: a word of a text, folded so that case, accents and compatibility forms do not matter, or
-// two neighbours of a script that puts no spaces between words. It is found out here and not by PostgreSQL's parser, so
-// that documents, queries and highlights agree, whatever the locale of the database.
+// a character of a script that puts no spaces between words, with the next. It is found out here and not by PostgreSQL's
+// parser, so that documents, queries and highlights agree, whatever the locale of the database.
 type word struct {
 	text     string
 	from, to int // its place in the text in code points, half open
-	first    int // where its first character ends; less than to only for two neighbours
-	unspaced bool
+	// char is the character alone, and ends where it does; "" for a word between spaces. text is the pair then, or char too
+	// where there is no next one.
+	char string
+	ends int
 }
 
 // unspaced are scripts in which a word cannot be told from its neighbours without a dictionary. Their characters are
@@ -42,7 +44,8 @@ type runeKind int
 
 const (
 	between runeKind = iota // separates words
-	letter                  // of a word between spaces, or a digit
+	letter                  // of a word between spaces
+	digit                   // of a number: 5mg is written as 5 mg too
 	single                  // stands for itself, in pairs with its neighbours
 	symbol                  // a word of one character: pictures, arrows
 	joined                  // belongs to what stands before it
@@ -51,7 +54,10 @@ const (
 func kindOf(r rune) runeKind {
 	switch {
 	case r < utf8.RuneSelf:
-		if r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
+		switch {
+		case r >= '0' && r <= '9':
+			return digit
+		case r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z':
 			return letter
 		}
 		return between
@@ -59,8 +65,10 @@ func kindOf(r rune) runeKind {
 		return joined
 	case unicode.In(r, unspaced...) && (unicode.IsLetter(r) || unicode.IsNumber(r)), r == prolonged:
 		return single
-	case unicode.IsLetter(r), unicode.IsNumber(r):
+	case unicode.IsLetter(r):
 		return letter
+	case unicode.IsNumber(r):
+		return digit
 	case unicode.Is(unicode.So, r):
 		return symbol
 	default:
@@ -85,7 +93,7 @@ func pieces(text string) []piece {
 		switch {
 		case k == joined && last == between, k == between:
 			last = between
-		case k == joined, k == letter && last == letter:
+		case k == joined, k == last && (k == letter || k == digit):
 			p := &out[len(out)-1]
 			p.text, p.to = text[start:i+utf8.RuneLen(r)], n+1
 		default:
@@ -97,20 +105,23 @@ func pieces(text string) []piece {
 	return out
 }
 
-// wordsOf gives the words of a text in order, which is also that of their positions: 1, 2, 3 and so on. Of characters
-// without spaces between them, each makes a word with the next, and the last one alone. text must be valid UTF-8.
+// wordsOf gives the words of a text in order, which is also that of their positions: 1, 2, 3 and so on. text must be valid
+// UTF-8.
 func wordsOf(text string) []word {
 	all := pieces(text)
 	out := make([]word, 0, len(all))
 	for i, p := range all {
-		folded := fold(p.text)
-		w := word{text: folded, from: p.from, to: p.to, first: p.to, unspaced: p.kind == single}
-		if p.kind == single && i+1 < len(all) && all[i+1].kind == single && all[i+1].from == p.to {
-			w.text, w.to = folded+fold(all[i+1].text), all[i+1].to
+		w := word{text: fold(p.text), from: p.from, to: p.to}
+		if w.text == "" {
+			continue
 		}
-		if w.text != "" {
-			out = append(out, w)
+		if p.kind == single {
+			w.char, w.ends = w.text, w.to
+			if i+1 < len(all) && all[i+1].kind == single && all[i+1].from == p.to {
+				w.text, w.to = w.text+fold(all[i+1].text), all[i+1].to
+			}
 		}
+		out = append(out, w)
 	}
 	return out
 }

@@ -9,18 +9,30 @@ import (
 	"housecall/internal/postgres"
 )
 
-// documentsOf finds up to limit documents that fit, newest first, after a position; of one room unless that is 0.
-func documentsOf(ctx context.Context, db postgres.DB, tsquery string, room int64, after Position, limit int) ([]Position, error) {
-	if room != 0 {
-		return postgres.Rows[Position](ctx, db, "search results", `
-select room_id as room, seq, at from search_documents
-where words @@ $1::text::tsquery and (at, room_id, seq) < ($2, $3, $4) and room_id = $6
-order by at desc, room_id desc, seq desc limit $5`, tsquery, after.At, after.Room, after.Seq, limit, room)
-	}
+// look is what to find documents by.
+type look struct {
+	index  string // a tsquery that the index answers
+	filter string // another that is compared with each document that the index gives; "" for none
+	room   int64  // 0: any
+	after  Position
+	limit  int
+}
+
+// documentsOf finds documents, newest first. The coalesces keep the planner from using an index for what is to be compared.
+func documentsOf(ctx context.Context, db postgres.DB, l look) ([]Position, error) {
 	return postgres.Rows[Position](ctx, db, "search results", `
 select room_id as room, seq, at from search_documents
-where words @@ $1::text::tsquery and (at, room_id, seq) < ($2, $3, $4)
-order by at desc, room_id desc, seq desc limit $5`, tsquery, after.At, after.Room, after.Seq, limit)
+where words @@ $1::text::tsquery and coalesce(words @@ nullif($2::text, '')::tsquery, true)
+  and coalesce(room_id = nullif($3::bigint, 0), true) and (at, room_id, seq) < ($4, $5, $6)
+order by at desc, room_id desc, seq desc limit $7`, l.index, l.filter, l.room, l.after.At, l.after.Room, l.after.Seq, l.limit)
+}
+
+// documentsIn finds documents of one room by looking at all that it has.
+func documentsIn(ctx context.Context, db postgres.DB, l look) ([]Position, error) {
+	return postgres.Rows[Position](ctx, db, "search results in a room", `
+select room_id as room, seq, at from search_documents
+where room_id = $1 and coalesce(words @@ $2::text::tsquery, false) and (at, room_id, seq) < ($3, $4, $5)
+order by at desc, room_id desc, seq desc limit $6`, l.room, l.filter, l.after.At, l.after.Room, l.after.Seq, l.limit)
 }
 
 // weekOfUser is a week in which a user has documents, and about how many.
