@@ -14,6 +14,7 @@ func (a *App) timers(r *rooms) {
 		return err
 	})
 	a.jobs.Every("unread", time.Minute, a.chat.NotifyAbsent)
+	a.jobs.Every("search", time.Minute, a.chat.CatchUpSearch)
 	a.jobs.Every("purge", time.Hour, func(ctx context.Context) error {
 		return errors.Join(a.purge(ctx, "sessions and tokens", r.accounts.PurgeExpired), a.purge(ctx, "idempotency keys", r.answers.Purge))
 	})

@@ -85,6 +85,7 @@ func Routes(s *httpd.Server, svc *Service) {
 		Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests},
 	}, svc.send)
 	searchRoutes(s, svc)
+	transcriptRoutes(s, svc)
 }
 
 func (s *Service) history(ctx context.Context, in *historyInput) (*historyOutput, error) {

@@ -24,6 +24,8 @@ const (
 	indexRest = 5
 	// findLimit is how many rooms that are behind one statement looks for.
 	findLimit = 1000
+	// catchUpTime is how long one call of CatchUpSearch works.
+	catchUpTime = 45 * time.Second
 )
 
 // scopeWord stands for a user and a week among the words of a document. No word of a text has a full stop in it.
@@ -57,20 +59,29 @@ func (s *Service) indexLoop() {
 	})
 }
 
-// CatchUpSearch indexes all that nobody has, because it is older than search itself, or an instance ended before it came to
-// it. It may run on several instances at once, takes a small share of the database's time, and goes on where it was ended.
+// CatchUpSearch indexes what nobody has, because it is older than search itself, or an instance ended before it came to it.
+// It may run on several instances at once, takes a small share of the database's time, and ends after a while: the next
+// call goes on.
 func (s *Service) CatchUpSearch(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, catchUpTime, errLater)
+	defer cancel()
 	for above := int64(0); ; {
 		rooms, err := someBehind(ctx, s.d.Pool, above, findLimit)
-		if err != nil || len(rooms) == 0 {
-			return err
+		if err == nil && len(rooms) > 0 {
+			err = s.index(ctx, rooms)
 		}
-		if err := s.index(ctx, rooms); err != nil {
+		switch {
+		case errors.Is(context.Cause(ctx), errLater):
+			return nil
+		case err != nil || len(rooms) == 0:
 			return err
 		}
 		above = rooms[len(rooms)-1]
 	}
 }
+
+// errLater ends a call of CatchUpSearch that has worked for long enough.
+var errLater = errors.New("the next call goes on")
 
 // index brings the documents of rooms up to their logs, in its turn among all instances.
 func (s *Service) index(ctx context.Context, rooms []int64) error {
@@ -90,7 +101,7 @@ func (s *Service) index(ctx context.Context, rooms []int64) error {
 			return err
 		}
 		if !mine || more {
-			if err := s.wait(ctx, indexEvery/10); err != nil {
+			if err := s.pause(ctx, indexEvery/10); err != nil {
 				return err
 			}
 		}
@@ -98,8 +109,8 @@ func (s *Service) index(ctx context.Context, rooms []int64) error {
 	return nil
 }
 
-// wait returns after a while, or with an error when ctx or the service ends.
-func (s *Service) wait(ctx context.Context, d time.Duration) error {
+// pause returns after a while, or with an error when ctx or the service ends.
+func (s *Service) pause(ctx context.Context, d time.Duration) error {
 	pause := time.NewTimer(d)
 	defer pause.Stop()
 	select {

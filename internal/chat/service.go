@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
+	"golang.org/x/sync/semaphore"
 
 	"housecall/internal/appointment"
 	"housecall/internal/auth"
@@ -27,7 +28,7 @@ type Accounts interface {
 	EndedSessions(ctx context.Context, since time.Time) (ended []int64, asOf time.Time, err error)
 }
 
-// Deps are the parts that chat stands on; all but Notices are required.
+// Deps are the parts that chat stands on; all but Notices and Zones are required.
 type Deps struct {
 	Pool         *postgres.Pool
 	Bus          bus // NewRedisBus
@@ -40,6 +41,8 @@ type Deps struct {
 	Now          func() time.Time
 	// Notices may be nil: then nobody is told what he has not read.
 	Notices Notices
+	// Zones may be nil: then everybody reads times in the clinic's zone.
+	Zones Zones
 }
 
 // Service is the door to conversations. Start and Stop are synchronous.
@@ -58,6 +61,7 @@ type Service struct {
 	unsent    *roomSet // rooms whose last publish failed
 	unindexed *roomSet // rooms with events that search has no documents of
 	windows   *windows
+	pdfs      *semaphore.Weighted
 	sweepNow  chan struct{}
 	dbAway    atomic.Bool // the last poll of PostgreSQL failed
 	epoch     string      // of the last sweep; only the sweep touches it
@@ -71,7 +75,7 @@ type Service struct {
 func New(d Deps) *Service {
 	s := &Service{
 		d: d, metrics: newMetrics(d.Registry), changes: newRoomSet(), unsent: newRoomSet(), unindexed: newRoomSet(), windows: newWindows(),
-		sweepNow: make(chan struct{}, 1),
+		pdfs: semaphore.NewWeighted(pdfsAtOnce), sweepNow: make(chan struct{}, 1),
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.bus = d.Bus

@@ -55,7 +55,11 @@ func (s *Server) finish(c *fiber.Ctx, r *request, route string, took time.Durati
 	case status >= 500:
 		level = zerolog.ErrorLevel
 	}
+	size := -1 // a stream is sent later
+	if !c.Response().IsBodyStream() {
+		size = len(c.Response().Body())
+	}
 	s.opts.Log.WithLevel(level).Str("method", method).Str("route", route).Int("status", status).Dur("took", took).
-		Int("bytes", len(c.Response().Body())).Str("request", r.client.RequestID).Str("address", r.client.Address).
+		Int("bytes", size).Str("request", r.client.RequestID).Str("address", r.client.Address).
 		AnErr("cause", r.cause).Msg("request")
 }
