@@ -8,17 +8,18 @@ import (
 	"housecall/internal/httpd"
 )
 
-type searchQuery struct {
+// SearchQuery is embedded into the input of a search; Huma wants embedded types exported.
+type SearchQuery struct {
 	Q string `query:"q" required:"true" minLength:"1" maxLength:"200" doc:"Words that must all be there, in any order; \"several in a row\" in quotes; -excluded. The last one also stands for the beginning of a word. Neither capitals nor accents matter."`
 	httpd.PageQuery
 }
 
 type searchInput struct {
 	ID string `path:"id" maxLength:"20"`
-	searchQuery
+	SearchQuery
 }
 
-type mySearchInput struct{ searchQuery }
+type mySearchInput struct{ SearchQuery }
 
 // searchItem is a message that fits.
 type searchItem struct {
