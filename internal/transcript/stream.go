@@ -60,6 +60,9 @@ func (s *Stream) Read(p []byte) (int, error) {
 	return s.buffer.Read(p) //nolint:wrapcheck // never an error while there is something
 }
 
+// Buffered tells how many bytes are in memory to be read.
+func (s *Stream) Buffered() int { return s.buffer.Len() }
+
 // more renders the next page, or the end.
 func (s *Stream) more() error {
 	page, err := s.pages(s.ctx, s.last)
