@@ -117,7 +117,7 @@ func BenchmarkSearch(b *testing.B) {
 	}
 	with, without, indexed := a.sending(b)
 	b.Run("sending", func(b *testing.B) {
-		for b.Loop() { //nolint:revive // it has been measured
+		for b.Loop() { // it has been measured
 		}
 		b.ReportMetric(without, "without/s")
 		b.ReportMetric(with, "with/s")
