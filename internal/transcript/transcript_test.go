@@ -194,8 +194,10 @@ func TestWritePDF(t *testing.T) {
 	t.Parallel()
 	all := example()
 	for i := range 300 {
-		all = append(all, Entry{Seq: int64(len(all) + 1), Kind: "text", Sender: "PAT0000000001", At: begin.Add(time.Duration(60+i) * time.Hour),
-			Text: ptr(fmt.Sprintf("Message number %d of many.", i))})
+		all = append(all, Entry{
+			Seq: int64(len(all) + 1), Kind: "text", Sender: "PAT0000000001", At: begin.Add(time.Duration(60+i) * time.Hour),
+			Text: ptr(fmt.Sprintf("Message number %d of many.", i)),
+		})
 	}
 	out := write(t, PDF, facts(t, len(all)), paged(all, 100))
 	require.Equal(t, out, write(t, PDF, facts(t, len(all)), paged(all, 7)), "the same, whatever the pages of the log")
