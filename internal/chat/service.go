@@ -271,6 +271,7 @@ func (s *Service) lost(room int64) {
 // doubt is for rooms that may have grown without anyone knowing by what.
 func (s *Service) doubt(room int64) {
 	s.unsent.add(room)
+	s.unindexed.add(room)
 	s.sweepSoon()
 }
 
