@@ -150,7 +150,7 @@ const (
 	firstStretch, lastStretch = 4000, 64000
 	// compared is how many documents are compared with the beginning of a word, before the index is asked for all words that
 	// begin like that: for one that is common that takes long, but then it has been found by now.
-	compared = 20000
+	compared = firstStretch
 )
 
 // walk goes through the documents of a search, newest first, in stretches of weeks.

@@ -21,7 +21,7 @@ const (
 	indexLimit int64 = 1000
 	// indexRest is how many times as long as an indexer has worked all of them rest, so that they never take more than that
 	// share of one connection from the committer, however much is behind.
-	indexRest = 5
+	indexRest = 9
 	// findLimit is how many rooms that are behind one statement looks for.
 	findLimit = 1000
 	// catchUpTime is how long one call of CatchUpSearch works.
