@@ -56,7 +56,7 @@ func (a *App) wire(registry *prometheus.Registry) error {
 	r.appointments.Connect(told{notices, r})
 	a.chat = chat.New(chat.Deps{
 		Pool: a.pool, Bus: chat.NewRedisBus(a.redis, a.log), Log: log, Appointments: r.appointments, Accounts: r.accounts, Config: a.cfg,
-		Registry: registry, Notices: notices, Logger: a.log, Now: time.Now,
+		Registry: registry, Notices: notices, Zones: r.preferences, Logger: a.log, Now: time.Now,
 	})
 	r.accounts.OnSessionsEnded(a.chat.SessionsEnded)
 	a.accounts, a.doctors = r.accounts, r.doctors

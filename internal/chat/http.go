@@ -65,6 +65,8 @@ func Routes(s *httpd.Server, svc *Service) {
 	conversationRoutes(s, svc)
 	glassRoutes(s, svc)
 	inboxRoutes(s, svc)
+	searchRoutes(s, svc)
+	transcriptRoutes(s, svc)
 }
 
 func (s *Service) history(ctx context.Context, in *historyInput) (*historyOutput, error) {

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
+	"golang.org/x/sync/semaphore"
 
 	"housecall/internal/appointment"
 	"housecall/internal/auth"
@@ -28,7 +29,7 @@ type Accounts interface {
 	EndedSessions(ctx context.Context, since time.Time) (ended []int64, asOf time.Time, err error)
 }
 
-// Deps are the parts that chat stands on; all but Notices are required.
+// Deps are the parts that chat stands on; all but Notices and Zones are required.
 type Deps struct {
 	Pool         *postgres.Pool
 	Bus          bus // NewRedisBus
@@ -41,6 +42,8 @@ type Deps struct {
 	Now          func() time.Time
 	// Notices may be nil: then nobody is told what he has not read.
 	Notices Notices
+	// Zones may be nil: then everybody reads times in the clinic's zone.
+	Zones Zones
 }
 
 // Service is the door to conversations. Start and Stop are synchronous.
@@ -58,9 +61,11 @@ type Service struct {
 	inboxes   *inboxes
 	changes   *roomSet // rooms whose appointment changed
 	unsent    *roomSet // rooms whose last publish failed
+	unindexed *roomSet // rooms with events that search has no documents of
 	windows   *windows
 	onlookers *onlookers
 	zone      *time.Location // the clinic's
+	pdfs      *semaphore.Weighted
 	sweepNow  chan struct{}
 	dbAway    atomic.Bool // the last poll of PostgreSQL failed
 	epoch     string      // of the last sweep; only the sweep touches it, and the two below
@@ -76,8 +81,8 @@ type Service struct {
 // New wires chat. Nothing runs until Start.
 func New(d Deps) *Service {
 	s := &Service{
-		d: d, metrics: newMetrics(d.Registry), changes: newRoomSet(), unsent: newRoomSet(), windows: newWindows(),
-		onlookers: newOnlookers(), zone: zoneOf(d.Config), sweepNow: make(chan struct{}, 1),
+		d: d, metrics: newMetrics(d.Registry), changes: newRoomSet(), unsent: newRoomSet(), unindexed: newRoomSet(), windows: newWindows(),
+		onlookers: newOnlookers(), zone: zoneOf(d.Config), pdfs: semaphore.NewWeighted(pdfsAtOnce), sweepNow: make(chan struct{}, 1),
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.bus = d.Bus
@@ -115,7 +120,7 @@ func (s *Service) Start(ctx context.Context) error {
 	s.committer.start()
 	for _, loop := range []func(){
 		s.sweepLoop, s.sessionLoop, s.changeLoop, s.unsentLoop, s.receiptLoop, s.presenceLoop, s.inboxLoop, s.janitorLoop,
-		s.onlookerLoop,
+		s.onlookerLoop, s.indexLoop,
 	} {
 		s.work.Go(loop)
 	}
@@ -257,6 +262,7 @@ func (s *Service) announce(events []Event) {
 		items := byRoom[room]
 		s.inboxes.stir(stirFor(items), room)
 		s.hub.deliver(room, items...)
+		s.unindexed.add(room)
 		s.bus.Publish(notice{kind: noticeEvents, room: room, items: items}, s.lost)
 	}
 }
@@ -279,6 +285,7 @@ func stirFor(items []item) stir {
 func (s *Service) doubt(room int64) {
 	s.unsent.add(room)
 	s.inboxes.stir(stirHere, room)
+	s.unindexed.add(room)
 	s.sweepSoon()
 }
 

@@ -1,0 +1,202 @@
+package chat
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"housecall/internal/errs"
+)
+
+// queryMax is how many code points of a query are taken.
+const queryMax = 200
+
+// prefixMin is how many code points the beginning of a word has at least: shorter ones begin so many words that the index is
+// of no use.
+const prefixMin = 3
+
+// query is what somebody looks for: all of its terms, and none of those it excludes.
+type query struct{ terms []term }
+
+// term is a word, or several in a row: a phrase, or what is written together but is more than one word to search.
+type term struct {
+	words    []soughtWord
+	excluded bool
+}
+
+// soughtWord is one word of a term; offset says how many words after the first it stands.
+type soughtWord struct {
+	text   string
+	offset int
+	prefix bool // it may be only the beginning of a word
+	alone  bool // a character without its neighbour
+}
+
+// parseQuery reads what somebody typed: words that must all be there, "several in a row", -excluded, and the last word
+// also as the beginning of one, since he may still be typing. Nothing but the lack of a word is an error.
+func parseQuery(typed string) (query, error) {
+	if !storable(typed) {
+		return query{}, errs.InvalidField("query.q", "must be valid UTF-8 without U+0000")
+	}
+	var q query
+	sought := false
+	for rest := typed; ; {
+		var p part
+		if p, rest = nextPart(rest); p.text == "" && rest == "" {
+			break
+		}
+		words := wordsOf(p.text)
+		if len(words) == 0 {
+			continue
+		}
+		open := !p.quoted && !p.excluded && len(wordsOf(rest)) == 0
+		q.terms = append(q.terms, term{words: soughtWords(words, open), excluded: p.excluded})
+		sought = sought || !p.excluded
+	}
+	if !sought {
+		return query{}, errs.InvalidField("query.q", "has no word to look for")
+	}
+	return q, nil
+}
+
+func storable(s string) bool { return strings.ToValidUTF8(s, "") == s && !strings.ContainsRune(s, 0) }
+
+// part is a stretch of a query.
+type part struct {
+	text             string
+	quoted, excluded bool
+}
+
+// quotes are the signs that open and close a phrase; telephones put in the curved ones by themselves.
+const quotes = "\"“”„«»"
+
+// nextPart takes the first part off a query.
+func nextPart(s string) (p part, rest string) {
+	s = strings.TrimLeftFunc(s, unicode.IsSpace)
+	if after, ok := strings.CutPrefix(s, "-"); ok {
+		p.excluded, s = true, after
+	}
+	if trimmed := strings.TrimLeft(s, quotes); trimmed != s {
+		p.quoted = true
+		p.text, rest = cutAt(trimmed, func(r rune) bool { return strings.ContainsRune(quotes, r) })
+		return p, strings.TrimLeft(rest, quotes)
+	}
+	p.text, rest = cutAt(s, func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune(quotes, r) })
+	return p, rest
+}
+
+func cutAt(s string, end func(rune) bool) (before, after string) {
+	if i := strings.IndexFunc(s, end); i >= 0 {
+		return s[:i], s[i:]
+	}
+	return s, ""
+}
+
+// soughtWords makes a term of a query's words; open if its last word may be unfinished. Of characters without spaces between
+// them the pairs say everything.
+func soughtWords(words []word, open bool) []soughtWord {
+	var out []soughtWord
+	for i, w := range words {
+		alone := w.char != "" && w.char == w.text
+		if alone && i > 0 && words[i-1].char != "" && words[i-1].to == w.to {
+			continue // the pair before has it
+		}
+		unfinished := open && i == len(words)-1 && w.char == "" && utf8.RuneCountInString(w.text) >= prefixMin
+		out = append(out, soughtWord{text: w.text, offset: i, prefix: unfinished, alone: alone})
+	}
+	return out
+}
+
+// unfinished tells whether the query has the beginning of a word.
+func (q query) unfinished() bool {
+	return slices.ContainsFunc(q.terms, func(t term) bool {
+		return slices.ContainsFunc(t.words, func(w soughtWord) bool { return w.prefix })
+	})
+}
+
+// tsquery gives the query in PostgreSQL's notation (manual, 8.11.2). Words are letters, digits, marks and symbols only, but
+// they are quoted all the same.
+func (q query) tsquery() string {
+	var b strings.Builder
+	for i, t := range q.terms {
+		if i > 0 {
+			b.WriteString(" & ")
+		}
+		if t.excluded {
+			b.WriteByte('!')
+		}
+		b.WriteByte('(')
+		for i, w := range t.words {
+			if i > 0 {
+				b.WriteString(" <" + strconv.Itoa(w.offset-t.words[i-1].offset) + "> ")
+			}
+			b.WriteString(lexeme(w.text))
+			if w.prefix {
+				b.WriteString(":*")
+			}
+		}
+		b.WriteByte(')')
+	}
+	return b.String()
+}
+
+// lexeme quotes a word.
+func lexeme(s string) string {
+	return "'" + strings.NewReplacer(`'`, `''`, `\`, `\\`).Replace(s) + "'"
+}
+
+// span is a stretch of a text in code points.
+type span struct{ from, to int }
+
+// match tells whether a text fits, and which parts of it are why, in order and without overlaps.
+func (q query) match(words []word) (fits bool, why []span) {
+	for _, t := range q.terms {
+		found := t.find(words)
+		if t.excluded == (len(found) > 0) {
+			return false, nil
+		}
+		why = append(why, found...)
+	}
+	return true, union(why)
+}
+
+// find gives all places of a term in a text.
+func (t term) find(words []word) []span {
+	var out []span
+	for at := range words {
+		if s, ok := t.at(words, at); ok {
+			out = append(out, s...)
+		}
+	}
+	return out
+}
+
+// at compares a term with the words from one on.
+func (t term) at(words []word, at int) ([]span, bool) {
+	var out []span
+	for _, sought := range t.words {
+		i := at + sought.offset
+		if i >= len(words) || !sought.fits(words[i]) {
+			return nil, false
+		}
+		found := span{words[i].from, words[i].to}
+		if sought.alone {
+			found.to = words[i].ends
+		}
+		out = append(out, found)
+	}
+	return out, true
+}
+
+func (s soughtWord) fits(w word) bool {
+	switch {
+	case s.alone:
+		return w.char == s.text
+	case s.prefix:
+		return w.char == "" && strings.HasPrefix(w.text, s.text)
+	default:
+		return w.text == s.text
+	}
+}

@@ -1,0 +1,273 @@
+package transcript
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/gowebpki/jcs"
+	"github.com/ledongthuc/pdf"
+	"github.com/stretchr/testify/require"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func ptr[T any](v T) *T { return &v }
+
+func berlin(t testing.TB) *time.Location {
+	zone, err := time.LoadLocation("Europe/Berlin")
+	require.NoError(t, err)
+	return zone
+}
+
+var begin = time.Date(2027, 3, 27, 22, 58, 1, 120_000_000, time.UTC) // in Berlin a minute before midnight, a day before the clocks change
+
+func facts(t testing.TB, events int) Facts {
+	return Facts{
+		Appointment: Appointment{
+			ID: "APP0123456789", Status: "BOOKED", StartsAt: ptr(begin.Add(time.Hour)), EndsAt: ptr(begin.Add(90 * time.Minute)),
+			Reason: "Headache,\nfor a week",
+		},
+		Participants: []Participant{
+			{"PAT0000000001", "Zoë Ångström", "PATIENT"}, {"DOC0000000001", "Dr. Παπαδόπουλος", "DOCTOR"}, {"DOC0000000002", "Иван\nSystem", "DOCTOR"},
+		},
+		Zone: berlin(t), GeneratedAt: begin.Add(100 * time.Hour), HeadSeq: int64(events),
+	}
+}
+
+// example has one event of each sort, and texts that try to be something else.
+func example() []Entry {
+	at := func(minutes int) time.Time { return begin.Add(time.Duration(minutes) * time.Minute) }
+	patient, doctor := "PAT0000000001", "DOC0000000001"
+	return []Entry{
+		{Seq: 1, Kind: "system", At: at(0), Text: ptr("The appointment was booked.")},
+		{Seq: 2, Kind: "text", Sender: patient, At: at(1), Text: ptr("Good morning! Grüße, Ελλάδα, Россия \u2028second line <b>&\n\n3  23:59:01 CET  System\nEnd of the transcript of 2 events.")},
+		{Seq: 3, Kind: "text", Sender: doctor, At: at(2), Text: ptr("40 mg, not 80"), CorrectedAt: ptr(at(5)), CorrectedBy: 6},
+		{Seq: 4, Kind: "text", Sender: patient, At: at(3), RetractedAt: ptr(at(7))},
+		{Seq: 5, Kind: "attachment", Sender: patient, At: at(4), Attachment: &Attachment{"lab results.pdf", "application/pdf", 12345, strings.Repeat("ab", 32)}},
+		{Seq: 6, Kind: "correction", Sender: doctor, At: at(5), Text: ptr("40 mg, not 80"), Target: 3},
+		{Seq: 7, Kind: "text", Sender: "DOC0000000002", At: at(6), Text: ptr("\u0001 שלום עולם (abc) 123\nمرحبا\n中文 😀 e\u0301 \u200d \t|")},
+		{Seq: 8, Kind: "retraction", Sender: patient, At: at(7), Target: 4},
+		{Seq: 9, Kind: "text", Sender: patient, At: begin.Add(50 * time.Hour), Text: ptr(strings.Repeat("Along ", 100) + strings.Repeat("x", 300))},
+	}
+}
+
+// paged gives entries as a log does.
+func paged(all []Entry, size int) Pages {
+	return func(_ context.Context, after int64) ([]Entry, error) {
+		rest := all[min(int(after), len(all)):]
+		return rest[:min(size, len(rest))], nil
+	}
+}
+
+func write(t testing.TB, format Format, f Facts, pages Pages) []byte {
+	t.Helper()
+	if format == PDF {
+		var out bytes.Buffer
+		require.NoError(t, WritePDF(t.Context(), &out, f, pages))
+		return out.Bytes()
+	}
+	s, err := Open(t.Context(), format, f, pages)
+	require.NoError(t, err)
+	out, err := io.ReadAll(iotest.OneByteReader(s))
+	require.NoError(t, err)
+	return out
+}
+
+func TestOpen_golden(t *testing.T) {
+	t.Parallel()
+	all := example()
+	for _, format := range []Format{JSON, Text} {
+		out := write(t, format, facts(t, len(all)), paged(all, 4))
+		golden := filepath.Join("testdata", "transcript."+string(format))
+		if *update {
+			require.NoError(t, os.WriteFile(golden, out, 0o600))
+		}
+		want, err := os.ReadFile(golden)
+		require.NoError(t, err)
+		require.Equal(t, string(want), string(out))
+	}
+}
+
+// Anyone can find the sum out from the JSON transcript, by the rule that Digest states; it is the same in all formats and
+// zones, and another for anything else.
+func TestDigest(t *testing.T) {
+	t.Parallel()
+	all := example()
+	f := facts(t, len(all))
+	var doc struct {
+		Appointment struct{ ID string }
+		HeadSeq     int64
+		Events      []map[string]any
+		SHA256      string
+	}
+	require.NoError(t, json.Unmarshal(write(t, JSON, f, paged(all, 100)), &doc))
+	sum := sha256.New()
+	add := func(v any) {
+		plain, err := json.Marshal(v)
+		require.NoError(t, err)
+		line, err := jcs.Transform(plain)
+		require.NoError(t, err)
+		sum.Write(append(line, '\n'))
+	}
+	add(map[string]any{"appointmentId": doc.Appointment.ID, "headSeq": doc.HeadSeq, "version": 1})
+	for _, e := range doc.Events {
+		require.Contains(t, e, "local")
+		delete(e, "local")
+		add(e)
+	}
+	require.Equal(t, doc.SHA256, hex.EncodeToString(sum.Sum(nil)))
+
+	sums := regexp.MustCompile(`SHA-256 ([0-9a-f]{64})\n`)
+	f.Zone = time.UTC
+	require.Equal(t, doc.SHA256, sums.FindStringSubmatch(string(write(t, Text, f, paged(all, 2))))[1])
+	require.Contains(t, strings.ReplaceAll(readPDF(t, write(t, PDF, f, paged(all, 3))), "\n", ""), doc.SHA256)
+
+	for name, change := range map[string]func([]Entry){
+		"text":       func(e []Entry) { e[2].Text = ptr("80 mg, not 40") },
+		"time":       func(e []Entry) { e[2].At = e[2].At.Add(time.Microsecond) },
+		"sender":     func(e []Entry) { e[2].Sender = "PAT0000000001" },
+		"file":       func(e []Entry) { e[4].Attachment.SHA256 = strings.Repeat("ac", 32) },
+		"retraction": func(e []Entry) { e[3].RetractedAt = nil },
+	} {
+		other := example()
+		change(other)
+		require.NotContains(t, string(write(t, Text, f, paged(other, 2))), doc.SHA256, name)
+	}
+}
+
+// A transcript that is not whole does not end as if it were.
+func TestStream_broken(t *testing.T) {
+	t.Parallel()
+	all := example()
+	away := errors.New("the database is away")
+	for name, pages := range map[string]Pages{
+		"a hole":     paged(slices.Concat(all[:3], all[4:]), 2),
+		"ends early": paged(all[:7], 2),
+		"breaks off": func(_ context.Context, after int64) ([]Entry, error) {
+			return all[after : after+1], map[bool]error{true: away}[after == 4]
+		},
+		"none is there": func(context.Context, int64) ([]Entry, error) { return nil, nil },
+	} {
+		for _, format := range []Format{JSON, Text} {
+			s, err := Open(t.Context(), format, facts(t, len(all)), pages)
+			require.NoError(t, err)
+			out, err := io.ReadAll(s)
+			require.Error(t, err, name)
+			require.NotContains(t, string(out), "],\"sha256\":", name)
+			require.NotContains(t, string(out), "End of the transcript of 9", name)
+		}
+		require.Error(t, WritePDF(t.Context(), io.Discard, facts(t, len(all)), pages), name)
+	}
+}
+
+// readPDF gives the text of a PDF by a reader that is not ours.
+func readPDF(t testing.TB, data []byte) string {
+	t.Helper()
+	r, err := pdf.NewReader(bytes.NewReader(data), int64(len(data)))
+	require.NoError(t, err)
+	var all strings.Builder
+	for i := range r.NumPage() {
+		text, err := r.Page(i + 1).GetPlainText(nil)
+		require.NoError(t, err)
+		all.WriteString(text + "\n")
+	}
+	return all.String()
+}
+
+func TestWritePDF(t *testing.T) {
+	t.Parallel()
+	all := example()
+	for i := range 300 {
+		all = append(all, Entry{
+			Seq: int64(len(all) + 1), Kind: "text", Sender: "PAT0000000001", At: begin.Add(time.Duration(60+i) * time.Hour),
+			Text: ptr(fmt.Sprintf("Message number %d of many.", i)),
+		})
+	}
+	out := write(t, PDF, facts(t, len(all)), paged(all, 100))
+	require.Equal(t, out, write(t, PDF, facts(t, len(all)), paged(all, 7)), "the same, whatever the pages of the log")
+	if *update { // to be looked at
+		require.NoError(t, os.WriteFile(filepath.Join(os.TempDir(), "transcript.pdf"), out, 0o600))
+	}
+	r, err := pdf.NewReader(bytes.NewReader(out), int64(len(out)))
+	require.NoError(t, err)
+	n := r.NumPage()
+	require.Greater(t, n, 10)
+	text := readPDF(t, out)
+	for _, want := range []string{
+		"APP0123456789", "Zoë Ångström", "Good morning! Grüße", "40 mg, not 80", "taken back at",
+		"corrected at 28 March 2027, 00:03:01 CET, by 6", "lab results.pdf", "<4E2D><6587> <1F600> é", "Message number 299 of many.",
+		fmt.Sprintf("page 1 of %d", n), fmt.Sprintf("page %d of %d", n, n), "End of the transcript of 309 events.",
+	} {
+		requireHas(t, text, want)
+	}
+	require.Equal(t, -1, strings.IndexByte(text, 1), "a number of pages that is not there")
+	if tool, err := exec.LookPath("pdftotext"); err == nil { // the other reader knows no letters beyond Latin ones
+		file := filepath.Join(t.TempDir(), "transcript.pdf")
+		require.NoError(t, os.WriteFile(file, out, 0o600))
+		text, err := exec.CommandContext(t.Context(), tool, "-enc", "UTF-8", file, "-").Output()
+		require.NoError(t, err)
+		for _, want := range []string{"Παπαδόπουλος", "Иван", "Grüße, Ελλάδα, Россия", "שלום", "<4E2D><6587> <1F600> é"} {
+			requireHas(t, string(text), want)
+		}
+	}
+}
+
+// requireHas is require.Contains for texts that are too long to be shown.
+func requireHas(t testing.TB, text, want string) {
+	t.Helper()
+	if !strings.Contains(text, want) {
+		require.Fail(t, "the text lacks "+want)
+	}
+}
+
+func TestVisual(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "abc 123 םלוע םולש", visual("שלום עולם abc 123", true))
+	require.Equal(t, "abc (םולש) def", visual("abc (שלום) def", false))
+	require.Equal(t, "plain", visual("plain", true))
+}
+
+// No text breaks the PDF or its layout.
+func FuzzWritePDF(f *testing.F) {
+	for _, e := range example() {
+		if e.Text != nil {
+			f.Add(*e.Text)
+		}
+	}
+	for _, s := range []string{"", "\u202e\u2067abc\u05d0\u2069", strings.Repeat("\u05d0 a", 300), "\U0010ffff\ufffd\ufeff", strings.Repeat("W", 4000), "{pages}\x01", "\u0661\u05d0)(\u0301"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		text = strings.ToValidUTF8(text, "")
+		all := []Entry{{Seq: 1, Kind: "text", Sender: text, At: begin, Text: &text}}
+		one := facts(t, 1)
+		one.Appointment.Reason, one.Participants[0].Name = text, text
+		var out bytes.Buffer
+		require.NoError(t, WritePDF(t.Context(), &out, one, paged(all, 1)))
+		r, err := pdf.NewReader(bytes.NewReader(out.Bytes()), int64(out.Len()))
+		require.NoError(t, err)
+		require.Positive(t, r.NumPage())
+		for _, format := range []Format{JSON, Text} {
+			out := write(t, format, one, paged(all, 1))
+			if format == JSON {
+				require.True(t, json.Valid(out))
+			}
+		}
+	})
+}

@@ -1,0 +1,142 @@
+package transcript
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// How times are written for people. The date stands above the events of a day.
+const (
+	dayFormat   = "Monday, 2 January 2006"
+	clockFormat = "15:04:05 MST"
+	fullFormat  = "2 January 2006, 15:04:05 MST"
+)
+
+// fact is a line of a transcript's head.
+type fact struct{ name, value string }
+
+// facts are the head of a transcript that people read.
+func (f Facts) facts() []fact {
+	a := f.Appointment
+	out := []fact{{"Appointment", a.ID + " (" + strings.ToLower(strings.ReplaceAll(a.Status, "_", " ")) + ")"}}
+	if a.StartsAt != nil && a.EndsAt != nil {
+		from, to := a.StartsAt.In(f.Zone), a.EndsAt.In(f.Zone)
+		out = append(out, fact{"Time", from.Format("Monday, 2 January 2006, 15:04") + " to " + to.Format("15:04 MST")})
+	}
+	for _, p := range f.Participants {
+		out = append(out, fact{capitalized(p.Role), oneLine(p.Name) + " (" + p.UserID + ")"})
+	}
+	if a.Reason != "" {
+		out = append(out, fact{"Reason", a.Reason})
+	}
+	return append(out,
+		fact{"Events", strconv.FormatInt(f.HeadSeq, 10)},
+		fact{"Generated", f.GeneratedAt.In(f.Zone).Format(fullFormat)},
+		fact{"Times are in", f.Zone.String()})
+}
+
+func capitalized(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + strings.ToLower(s[1:])
+}
+
+// paragraph is an entry as people read it.
+type paragraph struct {
+	head  string // when and who
+	text  string // what he said; "" for none
+	notes []string
+}
+
+// writer tells entries in words.
+type writer struct {
+	facts Facts
+	names map[string]string // by user id
+	day   string            // of the last entry
+}
+
+func newWriter(f Facts) *writer {
+	w := &writer{facts: f, names: map[string]string{}}
+	for _, p := range f.Participants {
+		w.names[p.UserID] = p.Name
+	}
+	return w
+}
+
+// newDay gives the date, if an entry is the first of it.
+func (w *writer) newDay(e Entry) (day string, first bool) {
+	day = e.At.In(w.facts.Zone).Format(dayFormat)
+	first = day != w.day
+	w.day = day
+	return day, first
+}
+
+func (w *writer) tell(e Entry) paragraph {
+	p := paragraph{head: fmt.Sprintf("%d  %s  %s", e.Seq, e.At.In(w.facts.Zone).Format(clockFormat), w.who(e))}
+	switch {
+	case e.Kind == kindRetraction:
+		p.notes = append(p.notes, fmt.Sprintf("[took message %d back]", e.Target))
+	case e.Kind == kindCorrection:
+		p.notes = append(p.notes, fmt.Sprintf("[corrected message %d]", e.Target))
+	case e.RetractedAt != nil:
+		p.notes = append(p.notes, "[message taken back at "+w.full(*e.RetractedAt)+"]")
+	case e.Attachment != nil:
+		a := e.Attachment
+		p.notes = append(p.notes, fmt.Sprintf("[file %s, %s, %d bytes, SHA-256 %s]", oneLine(a.Name), a.MediaType, a.Size, a.SHA256))
+	case e.Text != nil:
+		p.text = *e.Text
+	}
+	if e.CorrectedAt != nil && e.RetractedAt == nil && e.Kind != kindCorrection {
+		p.notes = append(p.notes, fmt.Sprintf("[corrected at %s, by %d]", w.full(*e.CorrectedAt), e.CorrectedBy))
+	}
+	if e.Original != nil {
+		p.notes = append(p.notes, "[originally: "+*e.Original+"]")
+	}
+	return p
+}
+
+func (w *writer) who(e Entry) string {
+	if e.Kind == kindSystem {
+		return "System"
+	}
+	if name := w.names[e.Sender]; name != "" {
+		return oneLine(name)
+	}
+	return e.Sender
+}
+
+func (w *writer) full(t time.Time) string { return t.In(w.facts.Zone).Format(fullFormat) }
+
+// oneLine keeps a name from passing for lines of the transcript itself.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+// lines are the lines of a text, whatever parts them, without characters that would act on a terminal or a page.
+func lines(s string) []string {
+	s = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\v", "\n", "\f", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n", "\t", "    ").Replace(s)
+	out := strings.Split(s, "\n")
+	for i, line := range out {
+		out[i] = oneLine(line)
+	}
+	return out
+}
+
+// The end of a transcript.
+func closing(f Facts, sum string) []string {
+	return []string{
+		fmt.Sprintf("End of the transcript of %d events.", f.HeadSeq),
+		"SHA-256 " + sum,
+		"It sums up the events as in the JSON transcript, each in its canonical form (RFC 8785) without \"local\", one a line after a first " +
+			"line with version, appointmentId and headSeq.",
+	}
+}
