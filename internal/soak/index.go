@@ -247,11 +247,17 @@ func (x *index) known() []int64 {
 
 // stopped tells how long an instance could not act between two times. Instance 0 stands for all.
 func (x *index) stopped(instance int, from, to time.Duration) time.Duration {
-	var sum time.Duration
+	var windows []Entry
 	for _, f := range x.faults {
-		if f.Instance == 0 || instance == 0 || f.Instance == instance {
-			sum += max(0, min(to, f.At)-max(from, f.Since))
+		if f.Instance == 0 || f.Instance == instance {
+			windows = append(windows, f)
 		}
+	}
+	slices.SortFunc(windows, func(a, b Entry) int { return cmp.Compare(a.Since, b.Since) })
+	var sum time.Duration
+	for _, f := range windows {
+		sum += max(0, min(to, f.At)-max(from, f.Since))
+		from = max(from, f.At) // what overlaps counts once
 	}
 	return sum
 }

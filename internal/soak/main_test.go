@@ -1,0 +1,56 @@
+package soak
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"housecall/internal/app"
+	"housecall/internal/config"
+	"housecall/internal/pgtest"
+)
+
+var (
+	soakTime    = flag.Duration("soak.time", 30*time.Second, "how long clients and faults go on")
+	soakSeed    = flag.Uint64("soak.seed", 0, "what clients and faults draw their choices from; 0: another one each time")
+	soakHistory = flag.String("soak.history", "", "a recorded history that TestReplay checks again")
+)
+
+const (
+	// patience is how long a test waits for what must come. It says nothing of how fast things are.
+	patience = 3 * time.Minute
+	// restPatience is how long a client waits for an answer before it counts it as lost.
+	restPatience = 5 * time.Second
+	password     = "a-rather-long-passphrase-7"
+	// beInstance makes this test program be an instance: no build is needed, and the race detector looks on.
+	beInstance = "HOUSECALL_SOAK_BE_INSTANCE"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(beInstance) != "" {
+		os.Exit(instanceMain())
+	}
+	pgtest.Main(m)
+}
+
+// instanceMain is housecall serve.
+func instanceMain() int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	cfg, err := config.FromEnv()
+	if err == nil {
+		err = app.Run(ctx, cfg, zerolog.New(os.Stderr).Level(zerolog.WarnLevel).With().Timestamp().Logger())
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
