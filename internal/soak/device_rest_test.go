@@ -8,6 +8,21 @@ import (
 	"time"
 )
 
+// rest calls a route of some instance.
+func (d *device) rest(addr, token, method, path string, in, out any) error {
+	ctx, cancel := context.WithTimeout(context.Background(), d.patience())
+	defer cancel()
+	return rest(ctx, addr, token, method, path, in, out)
+}
+
+// patience is how long this client waits for an answer now.
+func (d *device) patience() time.Duration {
+	if d.w.calm.Load() {
+		return calm
+	}
+	return hurry
+}
+
 // post sends a paper over REST, to any instance.
 func (d *device) post(p *paper) {
 	instance, addr := d.front()
@@ -28,7 +43,7 @@ func (d *device) post(p *paper) {
 		Seq       int64 `json:"seq"`
 		Duplicate bool  `json:"duplicate"`
 	}
-	err := rest(context.Background(), addr, d.token, http.MethodPost, path, body, &out)
+	err := d.rest(addr, d.token, http.MethodPost, path, body, &out)
 	var no *refusal
 	switch {
 	case err == nil:
@@ -56,7 +71,7 @@ func (d *device) browse() {
 		HeadSeq int64       `json:"headSeq"`
 	}
 	path := fmt.Sprintf("/appointments/%s/messages?after=%d&limit=100", d.place.id, after)
-	err := rest(context.Background(), addr, d.token, http.MethodGet, path, nil, &page)
+	err := d.rest(addr, d.token, http.MethodGet, path, nil, &page)
 	if err != nil {
 		d.finish(op, Browse, err)
 		return
@@ -91,7 +106,7 @@ func (d *device) conversation(action Action) bool {
 	_, addr := d.front()
 	op := d.w.rec.Op()
 	d.add(Entry{What: Begin, Action: action, Op: op})
-	return d.finish(op, action, rest(context.Background(), addr, d.token, http.MethodPost, "/appointments/"+d.place.id+"/conversation/"+string(action), object{}, nil))
+	return d.finish(op, action, d.rest(addr, d.token, http.MethodPost, "/appointments/"+d.place.id+"/conversation/"+string(action), object{}, nil))
 }
 
 // cancel has the appointment cancelled, whatever it takes.
@@ -101,7 +116,7 @@ func (d *device) cancel(ctx context.Context) {
 			_, addr := d.front()
 			op := d.w.rec.Op()
 			d.add(Entry{What: Begin, Action: Cancel, Op: op})
-			err := rest(context.Background(), addr, d.token, http.MethodPost, "/appointments/"+d.place.id+"/cancel", object{"reason": "The soak test ends it"}, nil)
+			err := d.rest(addr, d.token, http.MethodPost, "/appointments/"+d.place.id+"/cancel", object{"reason": "The soak test ends it"}, nil)
 			if d.finish(op, Cancel, err) {
 				return
 			}

@@ -30,7 +30,13 @@ type device struct {
 	changed chan struct{} // closed at the next change
 }
 
-func (d *device) desk() *desk { return d.place.desks[d.user] }
+// desk is where the person's messages of this conversation lie; a stranger's are nowhere.
+func (d *device) desk() *desk {
+	if k := d.place.desks[d.user]; k != nil {
+		return k
+	}
+	return &desk{}
+}
 
 // front draws an instance and gives its public address.
 func (d *device) front() (n int, addr string) {
@@ -259,7 +265,7 @@ func (d *device) reach() {
 func (d *device) signIn() bool {
 	_, addr := d.front()
 	var in signedIn
-	if err := rest(context.Background(), addr, "", http.MethodPost, "/auth/login", object{"login": d.email, "password": password}, &in); err != nil {
+	if err := d.rest(addr, "", http.MethodPost, "/auth/login", object{"login": d.email, "password": password}, &in); err != nil {
 		return false
 	}
 	d.session, d.token = int(d.w.sessions.Add(1)), in.AccessToken
@@ -271,7 +277,7 @@ func (d *device) logout(ctx context.Context) {
 	_, addr := d.front()
 	op := d.w.rec.Op()
 	d.add(Entry{What: Begin, Action: Logout, Op: op})
-	d.finish(op, Logout, rest(context.Background(), addr, d.token, http.MethodPost, "/auth/logout", nil, nil))
+	d.finish(op, Logout, d.rest(addr, d.token, http.MethodPost, "/auth/logout", nil, nil))
 	for range 8 {
 		select {
 		case <-d.link.over:

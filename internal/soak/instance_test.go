@@ -136,6 +136,8 @@ func (in *instance) wait() {
 
 // ready asks the process itself, not over the clients' road.
 func (in *instance) ready(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, hurry)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+in.addr+"/readyz", http.NoBody)
 	if err != nil {
 		return false
@@ -149,7 +151,7 @@ func (in *instance) ready(ctx context.Context) bool {
 }
 
 // probes asks over connections of their own.
-var probes = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: restPatience}
+var probes = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: calm}
 
 // awaitReady starts the process again if it has ended, and returns when it is ready.
 func (in *instance) awaitReady(ctx context.Context) error {

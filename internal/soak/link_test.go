@@ -64,7 +64,7 @@ func (d *device) connect() bool {
 	}
 	op := d.w.rec.Op()
 	l.add(Entry{What: Begin, Action: Connect, Op: op, After: after})
-	s, err := dial(addr, path, d.token, restPatience)
+	s, err := dial(addr, path, d.token, d.patience())
 	var no *refusal
 	switch {
 	case errors.As(err, &no):

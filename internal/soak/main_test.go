@@ -26,9 +26,11 @@ var (
 const (
 	// patience is how long a test waits for what must come. It says nothing of how fast things are.
 	patience = 3 * time.Minute
-	// restPatience is how long a client waits for an answer before it counts it as lost.
-	restPatience = 5 * time.Second
-	password     = "a-rather-long-passphrase-7"
+	// hurry is how long a client waits for an answer, while things fail, before it counts it as lost; calm is how long
+	// once nothing fails.
+	hurry    = 2 * time.Second
+	calm     = 30 * time.Second
+	password = "a-rather-long-passphrase-7"
 	// beInstance makes this test program be an instance: no build is needed, and the race detector looks on.
 	beInstance = "HOUSECALL_SOAK_BE_INSTANCE"
 )
@@ -37,7 +39,10 @@ func TestMain(m *testing.M) {
 	if os.Getenv(beInstance) != "" {
 		os.Exit(instanceMain())
 	}
-	pgtest.Main(m)
+	zerolog.SetGlobalLevel(zerolog.WarnLevel) // toxiproxy talks to zerolog's own logger
+	// Proxies that were bad when their connection ended leave some of their goroutines behind.
+	pgtest.Main(m, "github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run",
+		"github.com/Shopify/toxiproxy/v2.(*ToxicLink).read", "github.com/Shopify/toxiproxy/v2.(*ToxicLink).write")
 }
 
 // instanceMain is housecall serve.

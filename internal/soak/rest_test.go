@@ -12,7 +12,7 @@ import (
 // rest calls a route under /api/v1 and reads its answer into out, which may be nil. A *refusal is the service's own no;
 // any other error leaves open what became of it.
 func rest(ctx context.Context, addr, token, method, path string, in, out any) error {
-	ctx, cancel := context.WithTimeout(ctx, restPatience)
+	ctx, cancel := context.WithTimeout(ctx, calm)
 	defer cancel()
 	var body io.Reader = http.NoBody
 	if in != nil {

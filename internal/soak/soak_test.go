@@ -31,8 +31,17 @@ func TestSoak(t *testing.T) {
 	t.Logf("again: %s", again)
 	w := newWorld(t, seed)
 	w.discover()
+	w.calm.Store(true)
+	require.NoError(t, w.each(func(d *device) error {
+		if !d.signIn() {
+			return fmt.Errorf("%s cannot sign in", d.name)
+		}
+		return nil
+	}))
+	w.calm.Store(false)
 	w.chaos(*soakTime)
 	w.heal(t)
+	w.calm.Store(true)
 	complete := w.settle()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

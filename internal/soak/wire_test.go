@@ -111,7 +111,7 @@ func (s *socket) frame(op byte, body []byte) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.tcp.SetWriteDeadline(time.Now().Add(restPatience)); err != nil {
+	if err := s.tcp.SetWriteDeadline(time.Now().Add(calm)); err != nil {
 		return err
 	}
 	_, err := s.tcp.Write(buf)

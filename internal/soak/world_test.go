@@ -43,6 +43,7 @@ type world struct {
 	doctor    string // user ids
 	stranger  *device
 	sessions  atomic.Int64
+	calm      atomic.Bool    // nothing fails
 	readers   sync.WaitGroup // whatever records
 	closes    bool           // the service lets doctors close conversations
 	counts    bool           // and tells what is unread
@@ -144,7 +145,9 @@ func (w *world) populate(ctx context.Context) {
 		} `json:"invitation"`
 	}
 	_, root := w.signIn(ctx, "root@soak.test")
-	require.NoError(w.t, rest(ctx, direct, root, http.MethodPost, "/doctors", object{"name": "Dr Cara Lim", "email": "doctor@soak.test"}, &invited))
+	require.NoError(w.t, rest(ctx, direct, root, http.MethodPost, "/doctors", object{
+		"name": "Dr Cara Lim", "email": "doctor@soak.test", "specialization": "", "qualification": "", "experience": 0, "phone": "",
+	}, &invited))
 	require.NoError(w.t, rest(ctx, direct, "", http.MethodPost, "/auth/invitations/accept", object{"token": invited.Invitation.Token, "password": password}, nil))
 	var token string
 	w.doctor, token = w.signIn(ctx, "doctor@soak.test")
