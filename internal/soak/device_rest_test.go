@@ -25,6 +25,10 @@ func (d *device) patience() time.Duration {
 
 // post sends a paper over REST, to any instance.
 func (d *device) post(p *paper) {
+	if p.action != Send && !d.w.edits {
+		d.link.attempt(p)
+		return
+	}
 	instance, addr := d.front()
 	path := "/appointments/" + d.place.id + "/messages"
 	body := object{"clientId": p.clientID}

@@ -161,7 +161,6 @@ func (d *device) act(ctx context.Context) {
 		d.post(k.write(Send, d.words(), 0))
 	case n < 520:
 		d.again(k)
-	case n < 610 && !d.w.edits:
 	case n < 600:
 		d.edit(k, n < 540)
 	case n < 610:

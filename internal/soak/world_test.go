@@ -47,7 +47,7 @@ type world struct {
 	readers   sync.WaitGroup // whatever records
 	closes    bool           // the service lets doctors close conversations
 	counts    bool           // and tells what is unread
-	edits     bool           // and lets people retract and correct
+	edits     bool           // and lets people retract and correct over REST
 }
 
 // place is a conversation.
@@ -96,7 +96,7 @@ func (w *world) newInstance(server *toxiproxy.ApiServer, n int, secret, mail str
 		"DATABASE_URL": store.String(), "MIGRATE_DATABASE_URL": w.dsn, "REDIS_URL": fmt.Sprintf("redis://:%s@%s/0", w.redis.Password(), in.redis.Listen),
 		"TOKEN_SECRETS": secret, "MAIL_DIR": mail, "JOB_WORKERS": "1", "CLINIC_HOURS": "00:00-24:00", "CANCELLATION_WINDOW": "0s",
 		"MAX_OPEN_REQUESTS": "1000", "LOGINS_PER_ACCOUNT": "1000000", "LOGINS_PER_ADDRESS": "1000000", "REGISTERS_PER_ADDRESS": "1000000",
-		"SOCKETS_PER_USER": "100000", "SOCKETS_PER_ADDRESS": "100000", "MESSAGES_PER_SECOND": "100000", "USER_MESSAGES_PER_SECOND": "100000",
+		"SOCKETS_PER_USER": "100000", "SOCKETS_PER_ADDRESS": "100000", "MESSAGES_PER_SECOND": "100000", "USER_MESSAGES_PER_SECOND": "100000", "ROOM_MESSAGES_PER_SECOND": "100000",
 	} {
 		in.env = append(in.env, config.Prefix+name+"="+value)
 	}
