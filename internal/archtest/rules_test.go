@@ -42,6 +42,7 @@ var rooms = map[string][]string{
 	"devservices": nil,
 	"pgtest":      {"devservices", "postgres"},
 	"archtest":    nil,
+	"soak":        nil, // it judges the service by its protocol alone; only its tests start one
 	"app": with(foundation, "account", "appointment", "calendar", "chat", "client", "devservices", "doctor", "idempotency", "jobs", "legacy/hms", "legacy/pms", "mail",
 		"notify", "patient", "preference", "record", "schedule", "stats", "ui"),
 }
