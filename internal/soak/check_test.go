@@ -234,6 +234,12 @@ var broken = map[string]map[string]func() []Entry{
 			h.add(Entry{What: Reset, Conn: 3, Head: 6})
 			return h.end()
 		},
+		"a page with a hole": func() []Entry {
+			h := sound()
+			h.page(h.log[5], 6)
+			return changed(h.end(), func(e Entry) bool { return e.Action == Browse && e.User == doctor }, func(e *Entry) { e.After = 4 })
+		},
+		"a page that ends early": func() []Entry { h := sound(); h.page(h.log[3], 6); return h.end() },
 		"no hello": func() []Entry {
 			return without(sound().end(), func(e Entry) bool { return e.What == Hello && e.Conn == 12 })
 		},
@@ -283,7 +289,7 @@ var broken = map[string]map[string]func() []Entry{
 	"closed": {
 		"in the log": func() []Entry {
 			h := sound()
-			h.commit(Event{Kind: kindSystem, Text: "The appointment was cancelled by the doctor."})
+			h.commit(Event{Kind: kindSystem, Text: "The appointment for Mon 2 Jan 2006, 15:04 (UTC) was cancelled by the doctor."})
 			h.say(12, Send, "c8", "too late", 0)
 			return h.end()
 		},
@@ -379,7 +385,7 @@ var broken = map[string]map[string]func() []Entry{
 // page is a history page of one event, as the doctor gets it.
 func (h *tale) page(e Event, head int64) {
 	h.ops++
-	h.add(Entry{What: Begin, Action: Browse, User: doctor, Session: 12, Op: h.ops})
+	h.add(Entry{What: Begin, Action: Browse, User: doctor, Session: 12, Op: h.ops, After: e.Seq - 1})
 	h.add(Entry{What: Page, User: doctor, Session: 12, Op: h.ops, Event: &e})
 	h.add(Entry{What: Done, Action: Browse, User: doctor, Session: 12, Op: h.ops, Head: head})
 }

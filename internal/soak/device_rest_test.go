@@ -64,26 +64,42 @@ func (d *device) post(p *paper) {
 	}
 }
 
-// browse reads a page of the history over REST.
-func (d *device) browse() {
+// browse reads a late page of the history over REST.
+func (d *device) browse() { d.page(max(0, d.cursor()-d.rnd.Int64N(150))) }
+
+// browseAll reads the whole history, page by page.
+func (d *device) browseAll(ctx context.Context, head int64) error {
+	for after := int64(0); after < head && ctx.Err() == nil; {
+		if last := d.page(after); last > after {
+			after = last
+			continue
+		}
+		d.pause(ctx, 50*time.Millisecond, 300*time.Millisecond)
+	}
+	return ctx.Err()
+}
+
+// page reads the page after a seq, over any instance, and gives the last seq of it; 0 for none.
+func (d *device) page(after int64) (last int64) {
 	instance, addr := d.front()
-	after := max(0, d.cursor()-d.rnd.Int64N(150))
 	op := d.w.rec.Op()
 	d.add(Entry{What: Begin, Action: Browse, Op: op, After: after, Instance: instance})
 	var page struct {
 		Items   []wireEvent `json:"items"`
 		HeadSeq int64       `json:"headSeq"`
 	}
-	path := fmt.Sprintf("/appointments/%s/messages?after=%d&limit=100", d.place.id, after)
+	path := fmt.Sprintf("/appointments/%s/messages?after=%d&limit=%d", d.place.id, after, pageSize)
 	err := d.rest(addr, d.token, http.MethodGet, path, nil, &page)
 	if err != nil {
 		d.finish(op, Browse, err)
-		return
+		return 0
 	}
 	for _, e := range page.Items {
+		last = e.Seq
 		d.add(Entry{What: Page, Op: op, Event: e.event(d.w.rec), Instance: instance})
 	}
 	d.add(Entry{What: Done, Op: op, Action: Browse, Head: page.HeadSeq, Instance: instance})
+	return last
 }
 
 // closeAndOpen has a doctor close the conversation and open it again a little later.

@@ -34,8 +34,8 @@ func ruleStrangers(x *index, v *verdict) {
 
 // What system events say of opening and closing.
 var (
-	saysClosed = regexp.MustCompile(`(?i)\bcancelled by\b|conversation (was|is|has been) closed|closed the conversation`)
-	saysOpen   = regexp.MustCompile(`(?i)conversation (was|is|has been) (re)?opened|(re)?opened the conversation|conversation is open again`)
+	saysClosed = regexp.MustCompile(`^The doctor closed the conversation|^The appointment.* was cancelled by the `)
+	saysOpen   = regexp.MustCompile(`^The doctor opened the conversation again`)
 )
 
 // ruleClosed: nothing but system events stands between closing and opening, nor is anything committed that was begun

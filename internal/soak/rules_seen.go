@@ -48,7 +48,34 @@ func ruleOrder(x *index, v *verdict) {
 			s.frame(i, x.entries[i])
 		}
 	}
+	x.pagesInOrder(v)
 }
+
+// pagesInOrder: a page of the history goes on where it was asked for, without a hole, and has all that had been seen
+// before, unless it is full.
+func (x *index) pagesInOrder(v *verdict) {
+	known, last, next := x.known(), map[int]int{}, map[int]int64{}
+	for i, e := range x.entries {
+		begin := x.op(e.Op).begin
+		switch {
+		case begin < 0 || e.Op == 0:
+		case e.What == Begin && e.Action == Browse:
+			last[e.Op], next[e.Op] = i, e.After+1
+		case e.What == Page && e.Event != nil:
+			if e.Event.Seq != next[e.Op] {
+				v.broken(at(begin, last[e.Op], i), "%s: the history (op %d) has %d where %d was to come", e.Room, e.Op, e.Event.Seq, next[e.Op])
+			}
+			last[e.Op], next[e.Op] = i, e.Event.Seq+1
+		case e.What == Done && e.Action == Browse:
+			if got := next[e.Op] - 1; got < known[begin] && got-x.entries[begin].After < pageSize {
+				v.broken(at(begin, last[e.Op], i, x.firstHeard(e.Room, known[begin])), "%s: the history (op %d) ends with %d, and %d had been seen before", e.Room, e.Op, got, known[begin])
+			}
+		}
+	}
+}
+
+// pageSize is how much of the history is asked for at once.
+const pageSize = 100
 
 func (s *stream) frame(i int, e Entry) {
 	switch e.What {

@@ -203,6 +203,9 @@ func (d *device) arrive(ctx context.Context, head int64) error {
 		if d.reads() {
 			d.link.cursor(Read, head)
 		}
+		if err := d.browseAll(ctx, head); err != nil {
+			return err
+		}
 		d.link.add(Entry{What: Final})
 		return nil
 	}

@@ -134,9 +134,7 @@ func (in *instance) roads() []*toxiproxy.Proxy {
 // populate makes a doctor, a patient for each room, a stranger, and their devices.
 func (w *world) populate(ctx context.Context) {
 	w.t.Helper()
-	cfg := config.Default()
-	cfg.DatabaseURL, cfg.TokenSecrets = config.Secret(w.dsn), []config.Secret{config.Secret(rand.Text() + rand.Text())}
-	_, err := app.CreateAdmin(ctx, cfg, "Root", "root@soak.test", password)
+	_, err := app.CreateAdmin(ctx, w.config(), "Root", "root@soak.test", password)
 	require.NoError(w.t, err)
 	direct := w.instances[0].addr
 	var invited struct {
@@ -169,6 +167,13 @@ func (w *world) populate(ctx context.Context) {
 	for _, p := range w.rooms {
 		w.rec.Add(Entry{What: Stranger, Room: p.id, User: user})
 	}
+}
+
+// config is what a command of an operator needs.
+func (w *world) config() config.Config {
+	cfg := config.Default()
+	cfg.DatabaseURL, cfg.TokenSecrets = config.Secret(w.dsn), []config.Secret{config.Secret(rand.Text() + rand.Text())}
+	return cfg
 }
 
 func (w *world) addDevice(name, email, user string, room int) {
@@ -217,12 +222,16 @@ func (w *world) book(ctx context.Context, email, token string, n int) string {
 	return asked.ID
 }
 
-// conclude writes what PostgreSQL has in the end into the history.
+// conclude writes what PostgreSQL has in the end into the history. The audit trail has to hold, too.
 func (w *world) conclude(ctx context.Context) {
 	w.t.Helper()
 	db, err := pgx.Connect(ctx, w.dsn)
 	require.NoError(w.t, err)
 	defer db.Close(ctx)
+	audit, err := app.VerifyAudit(ctx, w.config())
+	require.NoError(w.t, err)
+	require.Zero(w.t, audit.Broken, "the chain of the audit trail")
+	require.Positive(w.t, audit.Sealed+audit.Unsealed)
 	for _, p := range w.rooms {
 		rows, err := db.Query(ctx, `select m.seq, m.kind, coalesce(m.client_id::text, ''), coalesce(u.public_id, ''), coalesce(m.body, ''),
 			case when m.kind = 'system' then 0 else coalesce(m.target, 0) end, m.at
