@@ -114,3 +114,5 @@ func (k *desk) foreign(rnd *rand.Rand) int64 {
 }
 
 func isText(p *paper) bool { return p.action == Send && p.seq > 0 }
+
+func isEdited(p *paper) bool { return p.action != Send }

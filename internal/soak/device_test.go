@@ -41,7 +41,7 @@ func (d *device) desk() *desk {
 // front draws an instance and gives its public address.
 func (d *device) front() (n int, addr string) {
 	in := d.w.instances[d.rnd.IntN(len(d.w.instances))]
-	return in.n, in.front.Listen
+	return in.n, in.frontAddr
 }
 
 func (d *device) wake() {
@@ -226,17 +226,23 @@ func (d *device) again(k *desk) {
 	d.post(p)
 }
 
-// edit retracts or corrects one's own.
+// edit retracts or corrects one's own; often what has been edited before, by another device perhaps, or is being edited.
 func (d *device) edit(k *desk, retract bool) {
-	p := k.any(d.rnd, isText)
+	target := int64(0)
+	if p := k.any(d.rnd, isText); p != nil {
+		target = p.seq
+	}
+	if p := k.any(d.rnd, isEdited); p != nil && d.rnd.IntN(3) == 0 {
+		target = p.target
+	}
 	switch {
-	case p == nil:
+	case target == 0:
 	case retract:
-		d.link.attempt(k.write(Retract, "", p.seq))
+		d.link.attempt(k.write(Retract, "", target))
 	case d.rnd.IntN(4) == 0:
-		d.post(k.write(Correct, d.words(), p.seq))
+		d.post(k.write(Correct, d.words(), target))
 	default:
-		d.link.attempt(k.write(Correct, d.words(), p.seq))
+		d.link.attempt(k.write(Correct, d.words(), target))
 	}
 }
 

@@ -80,8 +80,8 @@ type Event struct {
 
 // Entry is one thing that happened. Which fields count depends on What.
 type Entry struct {
-	N    int           `json:"n"` // its place in the whole history, kept when others are left out
-	At   time.Duration `json:"at"`
+	N    int           `json:"n,omitempty"` // its place in the whole history, kept when others are left out
+	At   time.Duration `json:"at,omitempty"`
 	What What          `json:"what"`
 
 	Device   string `json:"device,omitempty"`

@@ -27,6 +27,8 @@ type instance struct {
 	front, redis, store *toxiproxy.Proxy // clients to it, it to Redis, it to PostgreSQL
 	log                 *tail
 
+	frontAddr, redisAddr, storeAddr string
+
 	mu     sync.Mutex // guards all below
 	cmd    *exec.Cmd
 	exited chan struct{}

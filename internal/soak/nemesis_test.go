@@ -2,6 +2,7 @@ package soak
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -84,21 +85,21 @@ func (w *world) linkFaults() (out []fault) {
 		fault{"Redis hangs", 0, 3 * time.Second, w.redis.Pause, w.redis.Resume},
 	)
 	for _, in := range w.instances {
-		out = append(out, onRoad(in.front, 0, 3*time.Second)...)
-		out = append(out, onRoad(in.front, 0, 500*time.Millisecond)...)
-		out = append(out, onRoad(in.redis, 0, 4*time.Second)...)
-		out = append(out, onRoad(in.store, in.n, 2*time.Second)...)
+		out = append(out, w.onRoad(in.front, 0, 3*time.Second)...)
+		out = append(out, w.onRoad(in.front, 0, 500*time.Millisecond)...)
+		out = append(out, w.onRoad(in.redis, 0, 4*time.Second)...)
+		out = append(out, w.onRoad(in.store, in.n, 2*time.Second)...)
 	}
 	return out
 }
 
 // onRoad are the ways in which one road can be bad.
-func onRoad(p *toxiproxy.Proxy, stops int, most time.Duration) []fault {
+func (w *world) onRoad(p *toxiproxy.Proxy, stops int, most time.Duration) []fault {
 	whole := func(name, kind, attributes string, streams ...string) fault {
 		return fault{p.Name + " " + name, stops, most, func() { add(p, kind, attributes, streams) }, func() { p.Toxics.ResetToxics(context.Background()) }}
 	}
 	return []fault{
-		{p.Name + " is cut", stops, most, p.Stop, func() { _ = p.Start() }}, // it fails only if it runs
+		{p.Name + " is cut", stops, most, p.Stop, func() { w.mend(p) }},
 		whole("is slow", "latency", `{"latency":150,"jitter":140}`, "upstream", "downstream"),
 		whole("is narrow", "bandwidth", `{"rate":8}`, "upstream", "downstream"),
 		whole("comes in pieces", "slicer", `{"average_size":40,"size_variation":30,"delay":2000}`, "downstream"),
@@ -117,6 +118,13 @@ func add(p *toxiproxy.Proxy, kind, attributes string, streams []string) {
 	}
 }
 
+// mend opens a road that is cut.
+func (w *world) mend(p *toxiproxy.Proxy) {
+	if err := p.Start(); !errors.Is(err, toxiproxy.ErrProxyAlreadyStarted) {
+		w.must(err)
+	}
+}
+
 // must notes a fault that could not be made or mended.
 func (w *world) must(err error) {
 	if err != nil {
@@ -132,7 +140,7 @@ func (w *world) heal(t *testing.T) {
 		in.signal(syscall.SIGCONT)
 		for _, p := range in.roads() {
 			p.Toxics.ResetToxics(context.Background())
-			_ = p.Start() // it fails only if it runs
+			w.mend(p)
 		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

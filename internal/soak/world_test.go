@@ -83,17 +83,17 @@ func (w *world) newInstance(server *toxiproxy.ApiServer, n int, secret, mail str
 	in := &instance{n: n, addr: freeAddr(w.t), log: &tail{}}
 	store, err := url.Parse(w.dsn)
 	require.NoError(w.t, err)
-	in.front = w.proxy(server, fmt.Sprintf("front-%d", n), in.addr)
-	in.redis = w.proxy(server, fmt.Sprintf("redis-%d", n), w.redis.Addr())
-	in.store = w.proxy(server, fmt.Sprintf("store-%d", n), store.Host)
-	store.Host = in.store.Listen
+	in.front, in.frontAddr = w.proxy(server, fmt.Sprintf("front-%d", n), in.addr)
+	in.redis, in.redisAddr = w.proxy(server, fmt.Sprintf("redis-%d", n), w.redis.Addr())
+	in.store, in.storeAddr = w.proxy(server, fmt.Sprintf("store-%d", n), store.Host)
+	store.Host = in.storeAddr
 	q := store.Query()
 	q.Set("connect_timeout", "5")
 	store.RawQuery = q.Encode()
 	in.env = []string{beInstance + "=1", "PATH=/usr/local/bin:/usr/bin:/bin", "GORACE=halt_on_error=0"}
 	for name, value := range map[string]string{
 		"ADDR": in.addr, "PUBLIC_URL": "http://" + in.addr, "METRICS_ADDR": "off", "LOG_LEVEL": "warn",
-		"DATABASE_URL": store.String(), "MIGRATE_DATABASE_URL": w.dsn, "REDIS_URL": fmt.Sprintf("redis://:%s@%s/0", w.redis.Password(), in.redis.Listen),
+		"DATABASE_URL": store.String(), "MIGRATE_DATABASE_URL": w.dsn, "REDIS_URL": fmt.Sprintf("redis://:%s@%s/0", w.redis.Password(), in.redisAddr),
 		"TOKEN_SECRETS": secret, "MAIL_DIR": mail, "JOB_WORKERS": "1", "CLINIC_HOURS": "00:00-24:00", "CANCELLATION_WINDOW": "0s",
 		"MAX_OPEN_REQUESTS": "1000", "LOGINS_PER_ACCOUNT": "1000000", "LOGINS_PER_ADDRESS": "1000000", "REGISTERS_PER_ADDRESS": "1000000",
 		"SOCKETS_PER_USER": "100000", "SOCKETS_PER_ADDRESS": "100000", "MESSAGES_PER_SECOND": "100000", "USER_MESSAGES_PER_SECOND": "100000", "ROOM_MESSAGES_PER_SECOND": "100000",
@@ -103,11 +103,13 @@ func (w *world) newInstance(server *toxiproxy.ApiServer, n int, secret, mail str
 	return in
 }
 
-func (w *world) proxy(server *toxiproxy.ApiServer, name, to string) *toxiproxy.Proxy {
+// proxy starts a proxy, and gives its address: whoever reads it from the proxy races with its restart.
+func (w *world) proxy(server *toxiproxy.ApiServer, name, to string) (p *toxiproxy.Proxy, addr string) {
 	w.t.Helper()
-	p := toxiproxy.NewProxy(server, name, "127.0.0.1:0", to)
+	addr = freeAddr(w.t)
+	p = toxiproxy.NewProxy(server, name, addr, to)
 	require.NoError(w.t, p.Start())
-	return p
+	return p, addr
 }
 
 func (w *world) stop() {
