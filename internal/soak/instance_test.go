@@ -108,7 +108,11 @@ func (in *instance) kill() {
 	in.wait()
 }
 
-// end asks the process to stop and kills it if it does not.
+// stopPatience is well beyond SHUTDOWN_TIMEOUT, on a busy machine too.
+const stopPatience = 90 * time.Second
+
+// end asks the process to stop. One that does not has to say what its goroutines do, and is killed: its log then counts
+// as that of a crash.
 func (in *instance) end() {
 	in.signal(syscall.SIGCONT)
 	in.signal(syscall.SIGTERM)
@@ -118,12 +122,14 @@ func (in *instance) end() {
 	if exited == nil {
 		return
 	}
-	t := time.NewTimer(patience)
+	t := time.NewTimer(stopPatience)
 	defer t.Stop()
 	select {
 	case <-exited:
 	case <-t.C:
-		in.kill()
+		_, _ = in.log.Write([]byte("fatal error: it did not stop after SIGTERM\n")) // it never fails
+		in.signal(syscall.SIGQUIT)
+		in.wait()
 	}
 }
 
