@@ -66,7 +66,7 @@ func minimize(entries []Entry, shows func([]Entry) bool) []Entry {
 		}
 		switch {
 		case size > 1:
-			size = size / 2
+			size /= 2
 		case !shorter:
 			return entries
 		}

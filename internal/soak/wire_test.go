@@ -101,7 +101,7 @@ func (s *socket) frame(op byte, body []byte) error {
 		buf = append(buf, 0x80|byte(len(body)))
 	} else {
 		buf = append(buf, 0x80|126)
-		buf = binary.BigEndian.AppendUint16(buf, uint16(len(body))) //nolint:gosec // our frames are small
+		buf = binary.BigEndian.AppendUint16(buf, uint16(len(body)))
 	}
 	var mask [4]byte
 	_, _ = rand.Read(mask[:]) // never fails
