@@ -34,11 +34,11 @@ type instance struct {
 	exited chan struct{}
 }
 
-// freeAddr is a port below those of outgoing connections, so that it can be had again after a crash.
+// freeAddr is a port that can be had again after a crash: below those of outgoing connections, and of devservices.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	for range 100 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000))
+		addr := fmt.Sprintf("127.0.0.1:%d", 12000+rand.IntN(8000))
 		if ln, err := net.Listen("tcp", addr); err == nil {
 			require.NoError(t, ln.Close())
 			return addr

@@ -94,7 +94,7 @@ func (w *world) newInstance(server *toxiproxy.ApiServer, n int, secret, mail str
 	for name, value := range map[string]string{
 		"ADDR": in.addr, "PUBLIC_URL": "http://" + in.addr, "METRICS_ADDR": "off", "LOG_LEVEL": "warn",
 		"DATABASE_URL": store.String(), "MIGRATE_DATABASE_URL": w.dsn, "REDIS_URL": fmt.Sprintf("redis://:%s@%s/0", w.redis.Password(), in.redisAddr),
-		"TOKEN_SECRETS": secret, "MAIL_DIR": mail, "JOB_WORKERS": "1", "CLINIC_HOURS": "00:00-24:00", "CANCELLATION_WINDOW": "0s",
+		"TOKEN_SECRETS": secret, "MAIL_DIR": mail, "JOB_WORKERS": "1", "SHUTDOWN_TIMEOUT": "10s", "CLINIC_HOURS": "00:00-24:00", "CANCELLATION_WINDOW": "0s",
 		"MAX_OPEN_REQUESTS": "1000", "LOGINS_PER_ACCOUNT": "1000000", "LOGINS_PER_ADDRESS": "1000000", "REGISTERS_PER_ADDRESS": "1000000",
 		"SOCKETS_PER_USER": "100000", "SOCKETS_PER_ADDRESS": "100000", "MESSAGES_PER_SECOND": "100000", "USER_MESSAGES_PER_SECOND": "100000", "ROOM_MESSAGES_PER_SECOND": "100000",
 	} {
