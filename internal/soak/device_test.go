@@ -123,7 +123,7 @@ func (d *device) pause(ctx context.Context, least, most time.Duration) bool {
 	}
 }
 
-// run does random things until ctx ends.
+// run does random things until ctx ends. Its socket stays: what it has missed has to reach it.
 func (d *device) run(ctx context.Context) {
 	for d.pause(ctx, 5*time.Millisecond, 70*time.Millisecond) {
 		switch {
@@ -137,7 +137,6 @@ func (d *device) run(ctx context.Context) {
 			d.act(ctx)
 		}
 	}
-	d.hangUp()
 }
 
 // broken tells whether the socket has ended, or does not answer for longer than this client likes.

@@ -21,6 +21,7 @@ type link struct {
 	pending map[string][]asked
 	live    bool
 	last    int64 // seq of the last event, or where it went live
+	pongs   int
 }
 
 // asked is an action that the socket has not answered yet.
@@ -152,6 +153,10 @@ func (l *link) frame(f inbound) {
 		l.d.desk().refused(f.ClientID, code)
 	case "receipt":
 		l.add(Entry{What: Receipt, Subject: f.UserID, Delivered: f.DeliveredSeq, Read: f.ReadSeq})
+	case "pong":
+		l.mu.Lock()
+		l.pongs++
+		l.mu.Unlock()
 	case "bye":
 		code, _ := f.Code.(float64)
 		l.add(Entry{What: Bye, Count: int64(code)})
@@ -170,6 +175,13 @@ func (l *link) state() (live bool, last int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.live, l.last
+}
+
+// heard tells how many pings were answered.
+func (l *link) heard() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.pongs
 }
 
 // answered records the answer to the first action under a clientId that has none.

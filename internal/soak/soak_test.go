@@ -175,7 +175,7 @@ func (d *device) resolve(ctx context.Context) error {
 	return fmt.Errorf("%s has %d messages without an answer", d.name, len(d.desk().open()))
 }
 
-// connected has a socket that is live.
+// connected has a socket that is live, and not only looks so.
 func (d *device) connected(ctx context.Context) bool {
 	if d.link != nil {
 		select {
@@ -188,7 +188,15 @@ func (d *device) connected(ctx context.Context) bool {
 		d.pause(ctx, 50*time.Millisecond, 300*time.Millisecond)
 		return false
 	}
-	return d.await(ctx, func() bool { live, _ := d.link.state(); return live })
+	soon, cancel := context.WithTimeout(ctx, calm/3)
+	defer cancel()
+	before := d.link.heard()
+	d.link.write(object{"type": "ping"})
+	if d.await(soon, func() bool { live, _ := d.link.state(); return live && d.link.heard() > before }) {
+		return true
+	}
+	d.hangUp()
+	return false
 }
 
 // arrive follows the log to head, and says so for half of the people.
