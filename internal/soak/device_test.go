@@ -20,6 +20,7 @@ type device struct {
 	email   string
 	user    string
 	place   *place
+	steady  bool // it never cuts its socket itself
 	session int
 	token   string
 	link    *link
@@ -172,6 +173,8 @@ func (d *device) act(ctx context.Context) {
 		d.link.write(object{"type": "typing", "active": d.rnd.IntN(2) == 0})
 	case n < 850:
 		d.browse()
+	case n < 940 && d.steady:
+		d.reach()
 	case n < 900:
 		d.hangUp()
 	case n < 940:

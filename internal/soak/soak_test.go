@@ -122,6 +122,9 @@ func (w *world) settle() error {
 		}
 		w.readers.Wait()
 	}()
+	if err := w.each(func(d *device) error { return d.gather(ctx) }); err != nil {
+		return err
+	}
 	if err := w.each(func(d *device) error { return d.resolve(ctx) }); err != nil {
 		return err
 	}
@@ -151,11 +154,23 @@ func (w *world) each(f func(*device) error) error {
 	return errors.Join(failures...)
 }
 
-// resolve sends what has no answer until it has one.
-func (d *device) resolve(ctx context.Context) error {
+// gather waits until the device is connected, and has something to say to all others then: rooms in which something
+// was lost have to notice.
+func (d *device) gather(ctx context.Context) error {
 	if d.user == d.w.doctor && d.w.closes {
 		d.reopen(ctx)
 	}
+	for ctx.Err() == nil {
+		if d.connected(ctx) {
+			d.desk().write(Send, d.words(), 0)
+			return nil
+		}
+	}
+	return fmt.Errorf("%s cannot connect", d.name)
+}
+
+// resolve sends what has no answer until it has one.
+func (d *device) resolve(ctx context.Context) error {
 	for ctx.Err() == nil {
 		if !d.connected(ctx) {
 			continue

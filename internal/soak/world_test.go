@@ -158,6 +158,7 @@ func (w *world) populate(ctx context.Context) {
 		w.rooms = append(w.rooms, &place{id: room, patient: patient, desks: map[string]*desk{patient: {}, w.doctor: {}}})
 		for k := range devices {
 			w.addDevice(fmt.Sprintf("patient-%d-%d", n, k), email, patient, n)
+			w.devices[len(w.devices)-1].steady = k > 0
 			w.addDevice(fmt.Sprintf("doctor-%d-%d", n, k), "doctor@soak.test", w.doctor, n)
 		}
 		w.rec.Add(Entry{What: Member, Room: room, User: patient, Role: "patient"})
