@@ -75,8 +75,8 @@ func (w *world) processFaults() (out []fault) {
 	return out
 }
 
-// linkFaults are those of Redis and of the roads.
-func (w *world) linkFaults() (out []fault) {
+// busFaults are those of Redis and of the roads to it: wake-ups get lost.
+func (w *world) busFaults() (out []fault) {
 	back := func() { w.must(w.redis.Restart(context.Background())) }
 	kill := func() { w.must(w.redis.Kill()) }
 	out = append(out,
@@ -85,9 +85,16 @@ func (w *world) linkFaults() (out []fault) {
 		fault{"Redis hangs", 0, 3 * time.Second, w.redis.Pause, w.redis.Resume},
 	)
 	for _, in := range w.instances {
+		out = append(out, w.onRoad(in.redis, 0, 4*time.Second)...)
+	}
+	return out
+}
+
+// roadFaults are those of the roads that clients and statements take.
+func (w *world) roadFaults() (out []fault) {
+	for _, in := range w.instances {
 		out = append(out, w.onRoad(in.front, 0, 3*time.Second)...)
 		out = append(out, w.onRoad(in.front, 0, 500*time.Millisecond)...)
-		out = append(out, w.onRoad(in.redis, 0, 4*time.Second)...)
 		out = append(out, w.onRoad(in.store, in.n, 2*time.Second)...)
 	}
 	return out

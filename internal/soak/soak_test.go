@@ -77,21 +77,34 @@ func (w *world) discover() {
 	w.closes, w.counts, w.edits = has("/conversation/close"), has("/me/unread"), has("/messages/{seq}/retract")
 }
 
-// chaos lets devices and the nemesis loose for a while.
+// chaos lets devices and the nemesis loose for a while. In the last quarter only wake-ups fail, so that what is lost of
+// them is not healed by everybody's coming back.
 func (w *world) chaos(d time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
 	w.watch(ctx)
 	var all sync.WaitGroup
-	for n, bad := range [][]fault{w.processFaults(), w.linkFaults()} {
-		m := &nemesis{w: w, rnd: rand.New(rand.NewPCG(w.seed, uint64(1000+n))), bad: bad}
-		all.Go(func() { m.run(ctx) })
-	}
+	all.Go(func() {
+		early, cancel := context.WithTimeout(ctx, d*3/4)
+		defer cancel()
+		w.unleash(early, w.processFaults(), slices.Concat(w.roadFaults(), w.busFaults()))
+		w.unleash(ctx, w.busFaults())
+	})
 	for _, dev := range w.devices {
 		all.Go(func() { dev.run(ctx) })
 	}
 	all.Go(func() { w.stranger.trespass(ctx) })
-	all.Go(func() { w.endOne(ctx, d*3/4) })
+	all.Go(func() { w.endOne(ctx, d*2/3) })
+	all.Wait()
+}
+
+// unleash runs a nemesis for each set of faults until ctx ends.
+func (w *world) unleash(ctx context.Context, sets ...[]fault) {
+	var all sync.WaitGroup
+	for _, bad := range sets {
+		m := &nemesis{w: w, rnd: rand.New(rand.NewPCG(w.seed, w.fates.Add(1))), bad: bad}
+		all.Go(func() { m.run(ctx) })
+	}
 	all.Wait()
 }
 
@@ -105,7 +118,7 @@ func (w *world) endOne(ctx context.Context, after time.Duration) {
 		return
 	}
 	d := &device{
-		w: w, rnd: rand.New(rand.NewPCG(w.seed, 2000)), name: "doctor-ends", email: "doctor@soak.test", user: w.doctor,
+		w: w, rnd: rand.New(rand.NewPCG(w.seed, 1<<20)), name: "doctor-ends", email: "doctor@soak.test", user: w.doctor,
 		place: w.rooms[len(w.rooms)-1], changed: make(chan struct{}), after: -1,
 	}
 	d.cancel(ctx)

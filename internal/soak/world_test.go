@@ -43,6 +43,7 @@ type world struct {
 	doctor    string // user ids
 	stranger  *device
 	sessions  atomic.Int64
+	fates     atomic.Uint64
 	calm      atomic.Bool    // nothing fails
 	readers   sync.WaitGroup // whatever records
 	closes    bool           // the service lets doctors close conversations
@@ -182,7 +183,7 @@ func (w *world) config() config.Config {
 func (w *world) addDevice(name, email, user string, room int) {
 	n := uint64(len(w.devices) + 1)
 	w.devices = append(w.devices, &device{
-		w: w, rnd: mrand.New(mrand.NewPCG(w.seed, n)), name: name, email: email, user: user, place: w.rooms[room],
+		w: w, rnd: mrand.New(mrand.NewPCG(w.seed, 1<<16+n)), name: name, email: email, user: user, place: w.rooms[room],
 		changed: make(chan struct{}), after: -1,
 	})
 }
