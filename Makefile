@@ -11,9 +11,11 @@ LDFLAGS := -X main.version=$(VERSION)
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI         := $(BIN)/golangci-lint-$(GOLANGCI_VERSION)
 FUZZTIME         ?= 10s
+SOAKTIME         ?= 3m
+SEED             ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt build bench migrate fuzz clean
+.PHONY: help run test lint fmt build bench migrate fuzz soak clean
 
 help: ## print this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +56,10 @@ fuzz: ## run every fuzz test for FUZZTIME (10s)
 			go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")" </dev/null || exit 1; \
 		done; \
 	done
+
+soak: ## random clients and faults on three instances for SOAKTIME (3m), from SEED (0: another each time)
+	@deploy/setup.sh test
+	go test -race -count=1 -timeout 0 -v -run 'TestSoak$$' ./internal/soak -soak.time=$(SOAKTIME) -soak.seed=$(SEED)
 
 clean: ## remove what was built; the linter and the demo's data stay in .housecall
 	rm -f $(BIN)/housecall $(BIN)/loadtest

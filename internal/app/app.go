@@ -203,6 +203,8 @@ func (a *App) Stop() error {
 	if a.ops != nil {
 		err = errors.Join(err, a.ops.Shutdown(ctx))
 	}
+	// Whoever is stopped before its server has taken its port would otherwise wait at it for ever.
+	_ = a.unlisten() // as a rule it is closed
 	a.serving.Wait()
 	a.closeClients()
 	a.log.Info().Msg("stopped")

@@ -45,6 +45,7 @@ var rooms = map[string][]string{
 	"devservices": nil,
 	"pgtest":      {"devservices", "postgres"},
 	"archtest":    nil,
+	"soak":        nil, // it judges the service by its protocol alone; only its tests start one
 	"app": with(foundation, "account", "appointment", "attachment", "blob", "calendar", "chat", "client", "devservices", "doctor", "idempotency", "jobs", "legacy/hms", "legacy/pms", "mail",
 		"notify", "patient", "preference", "record", "schedule", "stats", "ui"),
 }

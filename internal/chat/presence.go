@@ -163,9 +163,7 @@ func (p *presence) receive(n notice) {
 	case softTyping:
 		p.hub.broadcast(n.room, note.User, encode(typingFrame{Type: "typing", UserID: note.UserID, Active: note.Active}))
 	case softReceipt:
-		p.hub.broadcast(n.room, 0, encode(receiptFrame{
-			Type: "receipt", UserID: note.UserID, DeliveredSeq: note.Delivered, ReadSeq: note.Read,
-		}))
+		p.hub.receipt(n.room, reached{note.User, note.UserID, cursors{delivered: note.Delivered, read: note.Read}})
 	case softWho:
 		p.mu.Lock()
 		p.announce(n.room)

@@ -105,7 +105,7 @@ func (s *Service) saveReceipts(ctx context.Context, budget time.Duration) {
 		}
 	}
 	for _, m := range changed {
-		s.hub.broadcast(m.room, 0, encode(receiptFrame{Type: "receipt", UserID: m.userID, DeliveredSeq: m.delivered, ReadSeq: m.read}))
+		s.hub.receipt(m.room, reached{m.user, m.userID, m.cursors})
 		s.bus.Publish(notice{kind: noticeSoft, room: m.room, soft: &softNote{
 			What: softReceipt, User: m.user, UserID: m.userID, Delivered: m.delivered, Read: m.read,
 		}}, softLoss)

@@ -48,6 +48,7 @@ type room struct {
 	due      time.Time // when timer fires; zero while it does not run
 	fetching bool
 	history  int // grows when the log turns out to be another one
+	told     []reached
 }
 
 // member is one socket's place in a room. cursor is the last seq that went to its sink.
@@ -59,7 +60,8 @@ type member struct {
 	cursor  int64
 	pending []item
 	spilled bool   // pending overflowed: the member must read the log again
-	soft    []wire // what is not part of the log
+	soft    []wire // what is not part of the log, but for receipts
+	untold  bool   // cursors have moved since its hello
 }
 
 // goLive ends a member's catching up after it was sent everything up to cursor. live is the frame that says so; what
@@ -95,6 +97,7 @@ func (m *member) goLive(cursor int64, live wire) bool {
 		return false
 	}
 	m.live, m.cursor = true, next
+	frames = append(frames, m.catchUpReceipts()...)
 	m.sink.deliver(append(frames, m.soft...)...)
 	m.soft = nil
 	// This member's read may be ahead of the bus; or what came before anyone was live has a hole.

@@ -122,6 +122,7 @@ func (ses *session) join(at cursor, confirmed <-chan struct{}) error {
 		c.expel()
 		return errConnGone
 	}
+	s.hub.greet(ses.member, reached{a.Patient.ID, a.Patient.UserID, snap.receipts[a.Patient.ID]}, reached{a.Doctor.ID, a.Doctor.UserID, snap.receipts[a.Doctor.ID]})
 	c.deliver(encode(ses.hello(a, snap)))
 	c.warned.Store(false) // hello is the first frame, always
 	sent, reset := at.resume(snap)

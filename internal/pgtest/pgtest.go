@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 
@@ -50,15 +51,20 @@ var housekeeping = []goleak.Option{
 var shared cluster
 
 // Main runs the tests of a package, stops what they started, fails if a
-// goroutine is left, and exits the process.
-func Main(m *testing.M) {
+// goroutine is left, and exits the process. Goroutines in one of the functions
+// named by tolerated are a library's own leak.
+func Main(m *testing.M, tolerated ...string) {
 	code := m.Run()
 	if err := shared.stop(); err != nil {
 		fmt.Fprintln(os.Stderr, "pgtest:", err)
 		code = max(code, 1)
 	}
 	if code == 0 {
-		if err := goleak.Find(housekeeping...); err != nil {
+		ignored := slices.Clone(housekeeping)
+		for _, function := range tolerated {
+			ignored = append(ignored, goleak.IgnoreAnyFunction(function))
+		}
+		if err := goleak.Find(ignored...); err != nil {
 			fmt.Fprintln(os.Stderr, "pgtest: goroutines are left after the tests:", err)
 			code = 1
 		}

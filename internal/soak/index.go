@@ -1,0 +1,263 @@
+package soak
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+)
+
+// index is a history, looked up as the rules need it. Positions are those in entries.
+type index struct {
+	entries []Entry
+	rooms   map[string]*roomIndex
+	conns   map[int]*connIndex
+	ops     map[int]*opIndex
+	order   []int // of conns, as they were begun
+	faults  []Entry
+}
+
+// roomIndex is all that is known of one conversation.
+type roomIndex struct {
+	name    string
+	log     map[int64]Event
+	where   map[int64]int      // the log's entries
+	last    int64              // highest seq in log
+	edits   map[int64][]Event  // of a message, in order
+	begun   map[draft][]int    // sends, retractions, corrections
+	acks    map[draft][]int    //
+	members map[string]string  // user -> role
+	asked   map[string]cursors // highest upTo that a user ever sent
+	states  []int              // begins of close, open and cancel
+	logged  bool               // the log is part of the history
+}
+
+type cursors struct{ delivered, read int64 }
+
+// draft is what one clientId names.
+type draft struct{ user, clientID string }
+
+// connIndex is one connection: its begin, and its frames in order.
+type connIndex struct {
+	begin  int
+	frames []int
+}
+
+// opIndex is one action: its begin (-1: none) and its end (-1: nobody heard of it).
+type opIndex struct{ begin, end int }
+
+func newIndex(entries []Entry) *index {
+	x := &index{entries: entries, rooms: map[string]*roomIndex{}, conns: map[int]*connIndex{}, ops: map[int]*opIndex{}}
+	for i, e := range entries {
+		x.add(i, e)
+	}
+	for _, r := range x.rooms {
+		r.connect()
+	}
+	return x
+}
+
+func (x *index) room(name string) *roomIndex {
+	r := x.rooms[name]
+	if r == nil {
+		r = &roomIndex{
+			name: name, log: map[int64]Event{}, where: map[int64]int{}, edits: map[int64][]Event{}, begun: map[draft][]int{}, acks: map[draft][]int{},
+			members: map[string]string{}, asked: map[string]cursors{},
+		}
+		x.rooms[name] = r
+	}
+	return r
+}
+
+// inOrder are the rooms by name, so that reports do not change from one check to the next.
+func (x *index) inOrder() []*roomIndex {
+	var out []*roomIndex
+	for _, name := range slices.Sorted(maps.Keys(x.rooms)) {
+		out = append(out, x.rooms[name])
+	}
+	return out
+}
+
+// events are a room's log in order, with holes left out.
+func (r *roomIndex) events() []Event {
+	out := make([]Event, 0, len(r.log))
+	for _, seq := range slices.Sorted(maps.Keys(r.log)) {
+		out = append(out, r.log[seq])
+	}
+	return out
+}
+
+// drafts are the keys of a map in order.
+func drafts(m map[draft][]int) []draft {
+	return slices.SortedFunc(maps.Keys(m), func(a, b draft) int {
+		return cmp.Or(cmp.Compare(a.user, b.user), cmp.Compare(a.clientID, b.clientID))
+	})
+}
+
+func (x *index) conn(n int) *connIndex {
+	c := x.conns[n]
+	if c == nil {
+		c = &connIndex{begin: -1}
+		x.conns[n] = c
+		x.order = append(x.order, n)
+	}
+	return c
+}
+
+func (x *index) op(n int) *opIndex {
+	o := x.ops[n]
+	if o == nil {
+		o = &opIndex{-1, -1}
+		x.ops[n] = o
+	}
+	return o
+}
+
+func (x *index) add(i int, e Entry) {
+	r := x.room(e.Room)
+	switch e.What {
+	case Member:
+		r.members[e.User] = e.Role
+	case Begin:
+		x.begin(i, e)
+	case Ack:
+		r.acks[draft{e.User, e.ClientID}] = append(r.acks[draft{e.User, e.ClientID}], i)
+		x.end(i, e)
+	case Nack, Done, Refused:
+		x.end(i, e)
+	case Hello, Shown, Live, Reset, Got, Receipt, Bye, Gone:
+		c := x.conn(e.Conn)
+		c.frames = append(c.frames, i)
+	case Fault:
+		x.faults = append(x.faults, e)
+	case Log:
+		if e.Event != nil {
+			r.log[e.Event.Seq], r.where[e.Event.Seq] = *e.Event, i
+			r.last, r.logged = max(r.last, e.Event.Seq), true
+		}
+	default: // members of nothing else
+	}
+}
+
+func (x *index) begin(i int, e Entry) {
+	r := x.room(e.Room)
+	if e.Op != 0 {
+		x.op(e.Op).begin = i
+	}
+	switch e.Action {
+	case Send, Retract, Correct:
+		r.begun[draft{e.User, e.ClientID}] = append(r.begun[draft{e.User, e.ClientID}], i)
+	case Read, Delivered:
+		c := r.asked[e.User]
+		c.delivered = max(c.delivered, e.UpTo)
+		if e.Action == Read {
+			c.read = max(c.read, e.UpTo)
+		}
+		r.asked[e.User] = c
+	case Connect:
+		x.conn(e.Conn).begin = i
+	case Close, Open, Cancel:
+		r.states = append(r.states, i)
+	default:
+	}
+}
+
+func (x *index) end(i int, e Entry) {
+	if e.Op != 0 && x.op(e.Op).end < 0 {
+		x.op(e.Op).end = i
+	}
+}
+
+// connect lists the edits of each message.
+func (r *roomIndex) connect() {
+	for _, e := range r.events() {
+		if isEdit(e.Kind) {
+			r.edits[e.Target] = append(r.edits[e.Target], e)
+		}
+	}
+}
+
+func isEdit(kind string) bool { return kind == kindRetraction || kind == kindCorrection }
+
+// The kinds of events.
+const (
+	kindText       = "text"
+	kindAttachment = "attachment"
+	kindSystem     = "system"
+	kindRetraction = "retraction"
+	kindCorrection = "correction"
+)
+
+// view is an event as it is shown when the log ends with upTo.
+func (r *roomIndex) view(e Event, upTo int64) Event {
+	about := e.Seq
+	switch e.Kind {
+	case kindCorrection:
+		about = e.Target
+	case kindText, kindAttachment:
+	default:
+		e.Text = textOf(e)
+		return e
+	}
+	for _, edit := range r.edits[about] {
+		switch {
+		case edit.Seq > upTo:
+		case edit.Kind == kindRetraction:
+			e.Retracted, e.Text, e.CorrectedBy = true, "", 0
+			return e
+		default:
+			e.Text, e.CorrectedBy = edit.Text, edit.Seq
+		}
+	}
+	if e.CorrectedBy == e.Seq {
+		e.CorrectedBy = 0 // a correction that still counts
+	}
+	return e
+}
+
+func textOf(e Event) string {
+	if e.Kind == kindRetraction {
+		return ""
+	}
+	return e.Text
+}
+
+// known gives the highest seq of each room of which anybody had heard before entry i: an event, an ack or a head.
+func (x *index) known() []int64 {
+	out := make([]int64, len(x.entries))
+	highest := map[string]int64{}
+	for i, e := range x.entries {
+		out[i] = highest[e.Room]
+		seq := int64(0)
+		switch e.What {
+		case Ack:
+			seq = e.Seq
+		case Hello, Live, Reset:
+			seq = e.Head
+		case Got, Page:
+			if e.Event != nil {
+				seq = e.Event.Seq
+			}
+		default:
+		}
+		highest[e.Room] = max(highest[e.Room], seq)
+	}
+	return out
+}
+
+// stopped tells how long an instance could not act between two times. Instance 0 stands for all.
+func (x *index) stopped(instance int, from, to time.Duration) time.Duration {
+	var windows []Entry
+	for _, f := range x.faults {
+		if f.Instance == 0 || f.Instance == instance {
+			windows = append(windows, f)
+		}
+	}
+	slices.SortFunc(windows, func(a, b Entry) int { return cmp.Compare(a.Since, b.Since) })
+	var sum time.Duration
+	for _, f := range windows {
+		sum += max(0, min(to, f.At)-max(from, f.Since))
+		from = max(from, f.At) // what overlaps counts once
+	}
+	return sum
+}

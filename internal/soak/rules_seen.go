@@ -1,0 +1,256 @@
+package soak
+
+// ruleSame: invariant 3. What does not change of an event is what the log has, for everyone.
+func ruleSame(x *index, v *verdict) {
+	for i, e := range x.entries {
+		if e.What != Got && e.What != Page || e.Event == nil || !x.rooms[e.Room].logged {
+			continue
+		}
+		r, got := x.rooms[e.Room], *e.Event
+		have, ok := r.log[got.Seq]
+		switch {
+		case !ok:
+			v.broken(at(i), "%s: %s got %d (entry %d), and the log has no such event", e.Room, e.Device, got.Seq, e.N)
+		case have.Kind != got.Kind || have.ClientID != got.ClientID || have.Sender != got.Sender || have.Target != got.Target:
+			v.broken(at(i, r.where[got.Seq]), "%s: %s got another %d (entry %d) than the log has", e.Room, e.Device, got.Seq, e.N)
+		}
+	}
+}
+
+// resetBeyond is how far behind who resumes may be without a reset.
+const resetBeyond = 500
+
+// recent is how much who joins without a cursor gets.
+const recent = 50
+
+// stream follows one connection through the protocol.
+type stream struct {
+	x    *index
+	v    *verdict
+	conn int
+
+	after                  int64 // -1: without
+	hello, live, reset     int   // positions; -1: not yet
+	next                   int64 // seq of the event that must come
+	last                   int   // position of the last event
+	helloHead, resumedFrom int64
+}
+
+// ruleOrder: the frames of each connection come as the protocol says, and the events without hole, double or detour.
+func ruleOrder(x *index, v *verdict) {
+	for _, n := range x.order {
+		c := x.conns[n]
+		if c.begin < 0 || len(c.frames) == 0 {
+			continue
+		}
+		s := &stream{x: x, v: v, conn: n, after: x.entries[c.begin].After, hello: -1, live: -1, reset: -1, last: c.begin}
+		for _, i := range c.frames {
+			s.frame(i, x.entries[i])
+		}
+	}
+	x.pagesInOrder(v)
+}
+
+// pagesInOrder: a page of the history goes on where it was asked for, without a hole, and has all that had been seen
+// before, unless it is full.
+func (x *index) pagesInOrder(v *verdict) {
+	known, last, next := x.known(), map[int]int{}, map[int]int64{}
+	for i, e := range x.entries {
+		begin := x.op(e.Op).begin
+		switch {
+		case begin < 0 || e.Op == 0:
+		case e.What == Begin && e.Action == Browse:
+			last[e.Op], next[e.Op] = i, e.After+1
+		case e.What == Page && e.Event != nil:
+			if e.Event.Seq != next[e.Op] {
+				v.broken(at(begin, last[e.Op], i), "%s: the history (op %d) has %d where %d was to come", e.Room, e.Op, e.Event.Seq, next[e.Op])
+			}
+			last[e.Op], next[e.Op] = i, e.Event.Seq+1
+		case e.What == Done && e.Action == Browse:
+			if got := next[e.Op] - 1; got < known[begin] && got-x.entries[begin].After < pageSize {
+				v.broken(at(begin, last[e.Op], i, x.firstHeard(e.Room, known[begin])), "%s: the history (op %d) ends with %d, and %d had been seen before", e.Room, e.Op, got, known[begin])
+			}
+		}
+	}
+}
+
+// pageSize is how much of the history is asked for at once.
+const pageSize = 100
+
+func (s *stream) frame(i int, e Entry) {
+	switch e.What {
+	case Hello:
+		s.greet(i, e)
+	case Reset:
+		s.turnBack(i, e)
+	case Live:
+		s.goLive(i, e)
+	case Got:
+		s.event(i, e)
+	case Receipt:
+		if s.live < 0 {
+			s.v.broken(at(i), "connection %d: a receipt came before live (entry %d)", s.conn, e.N)
+		}
+	default: // bye and the end may come at any time
+	}
+}
+
+func (s *stream) greet(i int, e Entry) {
+	if s.hello >= 0 {
+		s.v.broken(at(s.hello, i), "connection %d: a second hello", s.conn)
+	}
+	s.hello, s.helloHead = i, e.Head
+	s.resumedFrom = s.after
+	if s.after < 0 {
+		s.resumedFrom = max(0, e.Head-recent)
+	}
+	s.next = s.resumedFrom + 1
+}
+
+func (s *stream) turnBack(i int, e Entry) {
+	if s.after >= 0 && s.helloHead-s.after <= resetBeyond && s.after <= s.helloHead {
+		s.v.broken(at(s.last, s.hello, i), "connection %d: a reset although %d is not too far behind %d", s.conn, s.after, s.helloHead)
+	}
+	if e.Head < s.helloHead {
+		s.v.broken(at(s.hello, i), "connection %d: reset to %d after a hello with %d", s.conn, e.Head, s.helloHead)
+	}
+	s.reset, s.next = i, e.Head+1
+}
+
+func (s *stream) goLive(i int, e Entry) {
+	switch {
+	case s.hello < 0 || s.live >= 0:
+		s.v.broken(at(s.live, i), "connection %d: live without a hello, or twice", s.conn)
+	case e.Head != s.next-1:
+		s.v.broken(at(s.hello, s.reset, s.last, i), "connection %d: live at %d, and %d was to come", s.conn, e.Head, s.next)
+	case e.Head < s.helloHead:
+		s.v.broken(at(s.hello, i), "connection %d: live at %d after a hello with %d", s.conn, e.Head, s.helloHead)
+	}
+	s.live = i
+}
+
+func (s *stream) event(i int, e Entry) {
+	if s.hello < 0 || e.Event == nil {
+		s.v.broken(at(i), "connection %d: an event before hello", s.conn)
+		return
+	}
+	switch seq := e.Event.Seq; {
+	case seq < s.next:
+		s.v.broken(at(s.hello, s.reset, s.last, i), "connection %d: %d came when %d was to come (entry %d): again, or before where it resumed", s.conn, seq, s.next, e.N)
+	case seq > s.next:
+		s.v.broken(at(s.hello, s.reset, s.last, i), "connection %d: %d came when %d was to come (entry %d): a hole", s.conn, seq, s.next, e.N)
+	}
+	s.last, s.next = i, e.Event.Seq+1
+}
+
+// ruleFresh: what anybody has heard of when a connection or a reading of the history begins is not news to it.
+func ruleFresh(x *index, v *verdict) {
+	known := x.known()
+	for _, n := range x.order {
+		c := x.conns[n]
+		for _, i := range c.frames {
+			e := x.entries[i]
+			if e.What == Hello && c.begin >= 0 && e.Head < known[c.begin] {
+				v.broken(at(c.begin, i, x.firstHeard(e.Room, known[c.begin])), "connection %d: hello says %d, and %d had been seen before", n, e.Head, known[c.begin])
+			}
+		}
+	}
+	for i, e := range x.entries {
+		if e.What != Done || e.Action != Browse {
+			continue
+		}
+		if o := x.op(e.Op); o.begin >= 0 && e.Head < known[o.begin] {
+			v.broken(at(o.begin, i, x.firstHeard(e.Room, known[o.begin])), "%s: the history (op %d) ends with %d, and %d had been seen before", e.Room, e.Op, e.Head, known[o.begin])
+		}
+	}
+}
+
+// firstHeard is the position at which a seq was heard of first.
+func (x *index) firstHeard(room string, seq int64) int {
+	for i, e := range x.entries {
+		if e.Room != room {
+			continue
+		}
+		switch e.What {
+		case Ack:
+			if e.Seq == seq {
+				return i
+			}
+		case Hello, Live, Reset:
+			if e.Head == seq {
+				return i
+			}
+		case Got, Page:
+			if e.Event != nil && e.Event.Seq == seq {
+				return i
+			}
+		default:
+		}
+	}
+	return -1
+}
+
+// ruleServed: an event is shown as it stood at some time between when it was surely read and the end. What is read from
+// the log on joining is read after hello, so it knows of everything up to its head; live, an event is as it was or later.
+func ruleServed(x *index, v *verdict) {
+	known := x.known()
+	for _, n := range x.order {
+		c := x.conns[n]
+		head, hello := int64(0), -1
+		for _, i := range c.frames {
+			switch e := x.entries[i]; {
+			case e.What == Hello:
+				head, hello = e.Head, i
+				if c.begin >= 0 {
+					head = max(head, known[c.begin])
+				}
+			case e.What == Got && e.Event != nil && e.Event.Seq <= head:
+				x.shown(v, i, e, head, at(c.begin, hello))
+			case e.What == Got && e.Event != nil:
+				x.shown(v, i, e, e.Event.Seq, nil)
+			}
+		}
+	}
+	for i, e := range x.entries {
+		if e.What != Page || e.Event == nil {
+			continue
+		}
+		least := e.Event.Seq
+		begin := x.op(e.Op).begin
+		if begin >= 0 {
+			least = max(least, known[begin])
+		}
+		x.shown(v, i, e, least, at(begin))
+	}
+}
+
+// shown judges one event that was read when the log had at least `least`.
+func (x *index) shown(v *verdict, i int, e Entry, least int64, evidence []int) {
+	r, got := x.rooms[e.Room], *e.Event
+	have, ok := r.log[got.Seq]
+	if !ok {
+		return // ruleSame says so
+	}
+	about := got.Seq
+	if got.Kind == kindCorrection {
+		about = have.Target
+	}
+	if looks(got, r.view(have, least)) {
+		return
+	}
+	evidence = append(evidence, i, r.where[got.Seq])
+	for _, edit := range r.edits[about] {
+		if edit.Seq > least && looks(got, r.view(have, edit.Seq)) {
+			return
+		}
+		evidence = append(evidence, r.where[edit.Seq])
+		if at := x.firstHeard(e.Room, edit.Seq); at >= 0 && at < i {
+			evidence = append(evidence, at)
+		}
+	}
+	v.broken(evidence, "%s: %s got %d (entry %d) as it did not stand any more", e.Room, e.Device, got.Seq, e.N)
+}
+
+func looks(got, want Event) bool {
+	return got.Text == want.Text && got.Retracted == want.Retracted && got.CorrectedBy == want.CorrectedBy
+}
