@@ -37,16 +37,15 @@ type step struct {
 	act  func(ctx context.Context, in input, client httpd.Client) error
 }
 
-// Routes adds the pages and their style sheet.
+// Routes adds the pages, their style sheet, and the chat client for browsers.
 func Routes(s *httpd.Server, accounts *account.Service, cfg config.Config) {
 	own := cfg.Origins()[0]
 	for _, p := range steps(accounts) {
 		s.Router().Get(p.path, p.show)
 		s.Router().Post(p.path, func(c *fiber.Ctx) error { return p.take(c, own) })
 	}
-	for _, path := range []string{config.HomePath, config.AppointmentsPath + "/:id", config.InboxPath, config.WaitlistPath + "/:id"} {
-		s.Router().Get(path, func(c *fiber.Ctx) error { return send(c, http.StatusOK, signpostPage) })
-	}
+	s.Router().Get(config.WaitlistPath+"/:id", func(c *fiber.Ctx) error { return send(c, http.StatusOK, signpostPage) })
+	appRoutes(s)
 	style, err := files.ReadFile("pages/style.css")
 	if err != nil {
 		panic("ui: the style sheet is not embedded") // a test has seen it

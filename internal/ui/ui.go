@@ -1,5 +1,7 @@
-// Package ui serves the pages that mails about accounts lead to, as plain HTML: they work without a line of
+// Package ui serves the pages that mails lead to. Those about accounts are plain HTML: they work without a line of
 // JavaScript, load nothing from elsewhere, and change nothing when they are merely looked at, as link scanners do.
+// Appointments and the chat in them are a page of scripts over the API; its chat client, static/housecall-chat.js, is a
+// module for any page.
 package ui
 
 import (
@@ -125,10 +127,10 @@ var (
 		Text:  "If there is an account of that name, a mail with a link is on its way. If none comes, look among the spam.",
 	}
 
-	// signpostPage stands where mails lead that tell of something inside.
+	// signpostPage stands where mails lead that tell of what no page shows yet.
 	signpostPage = page{
 		Title: "Please sign in",
-		Text:  "Appointments, messages and offers are shown in your clinic's app, once you have signed in there.",
+		Text:  "Offers are shown in your clinic's app, once you have signed in there.",
 		Next:  &link{Path: config.ForgotPath, Text: "Forgotten your password?"},
 	}
 

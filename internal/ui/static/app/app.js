@@ -1,0 +1,51 @@
+// @ts-check
+/** @module Where the pages begin: who is signed in, and what this address shows. */
+
+import { Session, forget } from "../housecall-chat.js";
+import { chatView } from "./chat.js";
+import { inboxView } from "./inbox.js";
+import { signInView } from "./signin.js";
+import { find, show, template } from "./templates.js";
+
+const session = new Session();
+/** @type {() => void} ends what the view that is shown keeps open */
+let leave = () => {};
+
+function route() {
+  leave();
+  leave = () => {};
+  const user = session.user;
+  find(document, "#who").textContent = user?.name ?? "";
+  find(document, "#sign-out").hidden = !user;
+  if (!user) return signInView(session);
+  if (user.mustChangePassword) {
+    return say("Choose a password of your own", "Your password was made by somebody else. Sign out, then choose another with “Forgotten your password?”.");
+  }
+  const [, area, id] = location.pathname.split("/");
+  if (area === "appointments" && id) leave = chatView(session, user, decodeURIComponent(id), say);
+  else leave = inboxView(session, user);
+}
+
+/**
+ * Shows nothing but a message.
+ * @param {string} title
+ * @param {string} text
+ */
+function say(title, text) {
+  const main = show(template("message-view"), { title });
+  find(main, "h1").textContent = title;
+  find(main, "p").textContent = text;
+}
+
+find(document, "#sign-out").addEventListener("click", async () => {
+  const user = session.user;
+  leave(); // first, so that nothing is put back
+  leave = () => {};
+  if (user) await forget(user.userId).catch(() => {});
+  await session.signOut();
+});
+
+await session.restore();
+route();
+session.addEventListener("signedIn", route);
+session.addEventListener("signedOut", route);

@@ -1,0 +1,37 @@
+// @ts-check
+/** @module The form to sign in with. */
+
+import { RefusalError } from "../housecall-chat.js";
+import { find, show, template } from "./templates.js";
+
+/**
+ * @param {import("../chat/session.js").Session} session
+ * @param {string} [said] why one has to sign in (again)
+ */
+export function signInView(session, said = "") {
+  const main = show(template("sign-in-view"), { title: "Sign in" });
+  const form = /** @type {HTMLFormElement} */ (find(main, "form"));
+  const alert = find(main, ".alert");
+  const login = /** @type {HTMLInputElement} */ (find(form, "#login"));
+  const password = /** @type {HTMLInputElement} */ (find(form, "#password"));
+  const button = /** @type {HTMLButtonElement} */ (find(form, "button"));
+  /** @param {string} text */
+  const complain = (text) => {
+    alert.textContent = text;
+    alert.hidden = text === "";
+  };
+  complain(said);
+  form.addEventListener("submit", async (e) => {
+    e.preventDefault();
+    button.disabled = true;
+    complain("");
+    try {
+      await session.signIn(login.value, password.value);
+    } catch (error) {
+      button.disabled = false;
+      complain(error instanceof RefusalError ? error.message : "The clinic cannot be reached. Try again in a moment.");
+      password.select();
+    }
+  });
+  login.focus();
+}

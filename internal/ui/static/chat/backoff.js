@@ -1,0 +1,89 @@
+// @ts-check
+/** @module When to come back after a connection has ended: PROTOCOL.md's table of close codes as code. */
+
+const BASE = 1000; // ms: the bound of the first wait; it doubles
+const MOST = 60_000; // up to this
+const FORGIVE = 10_000; // a connection that was live for this long starts the row anew
+const STEADY = 1000; // one that was live for this long may come back at once, where the protocol says so
+
+/**
+ * What a refusal over HTTP says (RFC 9457).
+ * @typedef {object} Problem
+ * @property {number} status
+ * @property {string} code
+ * @property {string} detail
+ * @property {number} [retryAfterMs]
+ * @property {any} [document] the whole of it
+ */
+
+/**
+ * How a connection, or the try at one, has ended.
+ * @typedef {object} Ending
+ * @property {number} code        of the close frame; 1006 where there was none
+ * @property {number} liveMs      how long it was live; 0 if it never was
+ * @property {number} [comeAfterMs] from the service's `bye`
+ * @property {Problem} [problem]  why the service would not have the connection
+ */
+
+/**
+ * Why a connection ended for good.
+ * @typedef {object} Reason
+ * @property {string} code   `signed_out`, `closed` (by oneself), `wrong_user`, a problem's code, or `close_` and the close code
+ * @property {string} detail for people
+ */
+
+/** @typedef {{wait: number} | {renew: true} | {stop: Reason}} Verdict */
+
+/** Counts the tries that led to nothing. */
+export class Backoff {
+  #failed = 0;
+  #random;
+
+  /** @param {() => number} [random] in [0, 1) */
+  constructor(random = Math.random) {
+    this.#random = random;
+  }
+
+  /**
+   * The next wait in ms, drawn between nothing and its bound ("full jitter"), so that clients who lost one instance
+   * together do not come back together.
+   * @returns {number}
+   */
+  next() {
+    const bound = Math.min(MOST, BASE * 2 ** Math.min(this.#failed, 6));
+    this.#failed++;
+    return this.#random() * bound;
+  }
+
+  /**
+   * @param {Ending} end
+   * @returns {Verdict}
+   */
+  judge(end) {
+    if (end.liveMs >= FORGIVE) this.#failed = 0;
+    if (end.problem) return this.#judgeProblem(end.problem);
+    const { code, comeAfterMs } = end;
+    if (code === 4401) return { renew: true };
+    if (code >= 4400 && code < 4500) return { stop: { code: `close_${code}`, detail: words(code) } };
+    if (code === 1012 && comeAfterMs !== undefined) return { wait: comeAfterMs };
+    if ((code === 4008 || code === 4009) && end.liveMs >= STEADY) return { wait: 0 };
+    return { wait: Math.max(this.next(), comeAfterMs ?? 0) };
+  }
+
+  /**
+   * @param {Problem} p
+   * @returns {Verdict}
+   */
+  #judgeProblem(p) {
+    if (p.status === 401) return { renew: true };
+    if (p.status === 429 || p.status === 408 || p.status >= 500) return { wait: Math.max(this.next(), p.retryAfterMs ?? 0) };
+    return { stop: { code: p.code, detail: p.detail } };
+  }
+}
+
+/** @param {number} code */
+function words(code) {
+  if (code === 4403) return "You no longer take part in this conversation.";
+  if (code === 4404) return "There is no such appointment.";
+  return "The service did not understand this page. Reload it.";
+}

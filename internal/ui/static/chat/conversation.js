@@ -1,0 +1,390 @@
+// @ts-check
+/** @module One user's presence in one appointment's chat. See housecall-chat.js for how to use it. */
+
+import { Courier } from "./courier.js";
+import { Link } from "./link.js";
+import { People } from "./people.js";
+import { Room } from "./room.js";
+import { Signals } from "./signals.js";
+import { Store } from "./store.js";
+import { Timeline } from "./timeline.js";
+
+/** @typedef {import("./timeline.js").ChatEvent} ChatEvent */
+/** @typedef {import("./timeline.js").Attachment} Attachment */
+/** @typedef {import("./outbox.js").Draft} Draft */
+/** @typedef {import("./people.js").Participant} Participant */
+/** @typedef {import("./link.js").State} State */
+/** @typedef {import("./link.js").Reason} Reason */
+
+/** @typedef {import("./room.js").Cursor} Cursor */
+
+/** @typedef {import("./room.js").ConversationOptions} ConversationOptions */
+
+const RECENT = 50; // events that a new start shows
+
+export class Conversation extends EventTarget {
+  #o;
+  #room;
+  #link;
+  #courier;
+  #store;
+  #signals;
+  #people;
+  #timeline = new Timeline();
+  /** @type {Partial<Cursor>} */
+  #cursor = {};
+  /** @type {any[] | null} frames that wait for the history to be loaded */
+  #held = null;
+  #reloads = 0;
+  #cursorTimer = 0;
+
+  /** @type {Reason | undefined} why it is closed */
+  why;
+  /** @type {{userId: string, role: string, name: string} | undefined} */
+  you;
+  /** @type {{id: string, status: string, startsAt?: string, endsAt?: string, version: number} | undefined} */
+  appointment;
+  canReply = false;
+  /** @type {string | undefined} */
+  whyNot;
+  notice = "";
+  limits = { messageChars: 4000, frameBytes: 65536, perSecond: 0 };
+
+  /** @param {ConversationOptions} options */
+  constructor(options) {
+    super();
+    const url = options.url ?? globalThis.location?.origin ?? "";
+    this.#o = options;
+    this.#room = new Room(url, options.getToken, options.appointmentId);
+    const keep = options.keep !== false && Boolean(globalThis.indexedDB);
+    this.#store = keep ? new Store(`${options.userId}/${options.appointmentId}`) : null;
+    this.#link = new Link({
+      url,
+      getToken: options.getToken,
+      random: options.random,
+      probe: this.#room.path,
+      path: () => this.#room.socket(this.cursor),
+      onFrame: (f) => this.#receive(f),
+      onState: (state, why) => this.#moved(state, why),
+    });
+    this.#courier = new Courier(this.#store, (f) => isUp(this.#link.state) && this.#link.send(f));
+    this.#signals = new Signals((f) => this.#link.state === "live" && this.#link.send(f));
+    this.#people = new People(options.userId, (type, participant) => this.#emit(type, { participant }));
+  }
+
+  /** @returns {State} */
+  get state() {
+    return this.#link.state;
+  }
+
+  /** @returns {readonly ChatEvent[]} what has been received, as it stands now, oldest first, without holes */
+  get events() {
+    return this.#timeline.events;
+  }
+
+  /** @param {number} seq */
+  event(seq) {
+    return this.#timeline.get(seq);
+  }
+
+  /** @returns {Draft[]} messages that are neither committed nor refused, in the order of sending */
+  get pending() {
+    return this.#courier.drafts;
+  }
+
+  /** @returns {Map<string, Participant>} the patient and the doctor, by user id; empty before the first hello */
+  get participants() {
+    return this.#people.all;
+  }
+
+  /** @returns {boolean} */
+  get hasOlder() {
+    return this.#timeline.hasOlder;
+  }
+
+  /** @returns {Cursor | undefined} for `resume`, later */
+  get cursor() {
+    const { seq, epoch } = this.#cursor;
+    return seq === undefined || epoch === undefined ? undefined : { seq, epoch };
+  }
+
+  /** Begins. Messages that an earlier page left are in `pending` when it resolves, and go out with the connection. */
+  async connect() {
+    const { resume } = this.#o;
+    if (typeof resume === "object") this.#cursor = { ...resume };
+    else if (resume === "stored") this.#cursor = (await this.#store?.cursor().catch(() => undefined)) ?? {};
+    await this.#adopt();
+    this.#link.open();
+  }
+
+  /** Ends it for good. What waits is left to the next page. */
+  close() {
+    this.#link.close();
+  }
+
+  /**
+   * Queues a message. It is sent until the service has committed or finally refused it, also by a later page.
+   * @param {string} text
+   * @returns {Draft}
+   */
+  send(text) {
+    this.#signals.sent();
+    return this.#enqueue({ type: "send", text });
+  }
+
+  /**
+   * Uploads a file and queues it. The upload needs a connection: it is not kept over a reload, and rejects at once when the
+   * service cannot be reached.
+   * @param {File} file
+   * @param {AbortSignal} [signal]
+   * @returns {Promise<Draft>}
+   */
+  async attach(file, signal) {
+    const { id } = await this.#room.upload(file, signal);
+    return this.#enqueue({ type: "send", attachmentId: id });
+  }
+
+  /**
+   * Downloads a file, or the small image of one. It cannot be an address: that would need the token in it.
+   * @param {Attachment} attachment
+   * @param {{thumbnail?: boolean, signal?: AbortSignal}} [how]
+   * @returns {Promise<Blob>}
+   */
+  download(attachment, how) {
+    return this.#room.download(attachment, how);
+  }
+
+  /**
+   * Queues the taking back of one's own message.
+   * @param {number} seq
+   * @returns {Draft}
+   */
+  retract(seq) {
+    return this.#enqueue({ type: "retract", target: seq });
+  }
+
+  /**
+   * Queues another wording of one's own message.
+   * @param {number} seq
+   * @param {string} text
+   * @returns {Draft}
+   */
+  correct(seq, text) {
+    return this.#enqueue({ type: "correct", target: seq, text });
+  }
+
+  /** Call it with each key: the others are told as often as it counts, and that it has stopped after 4 s without. */
+  typing(active = true) {
+    this.#signals.typing(active);
+  }
+
+  /** Says that the user has seen every event up to seq, by default all. Calls are gathered. */
+  markRead(seq = this.#cursor.seq ?? 0) {
+    this.#signals.read(seq);
+  }
+
+  /** @returns {number} others' messages here that the user has not read on any device */
+  get unread() {
+    const read = this.participants.get(this.#o.userId)?.readSeq ?? 0;
+    return this.events.filter((e) => e.seq > read && isMessage(e) && e.sender !== this.#o.userId && !e.retracted).length;
+  }
+
+  /**
+   * Loads a page of what came before.
+   * @param {number} [limit] at most 100
+   * @returns {Promise<readonly ChatEvent[]>} what was added, oldest first; none when there is no more
+   */
+  async loadOlder(limit = RECENT) {
+    if (!this.hasOlder) return [];
+    const reload = this.#reloads;
+    const page = await this.#room.before(this.events[0].seq, limit);
+    return reload === this.#reloads ? this.#timeline.prepend(page) : [];
+  }
+
+  /** @param {any} frame */
+  #enqueue(frame) {
+    const draft = this.#courier.add(frame);
+    this.#emit("pending", { draft });
+    this.#courier.pump();
+    return draft;
+  }
+
+  async #adopt() {
+    try {
+      await this.#courier.adopt(() => {
+        this.#emit("pending", {});
+        this.#courier.pump();
+      });
+    } catch (e) {
+      console.warn("housecall: what an earlier page left cannot be read:", e);
+    }
+  }
+
+
+  /**
+   * @param {State} state
+   * @param {Reason} [why]
+   */
+  #moved(state, why) {
+    this.why = why;
+    if (state === "waiting" || state === "closed") {
+      this.#held = null;
+      this.#reloads++;
+      this.#people.lostSight();
+    }
+    if (state === "live") {
+      this.#signals.flush();
+      this.#adopt();
+    }
+    if (state === "closed") {
+      this.#courier.end();
+      this.#signals.end();
+    }
+    this.#emit("state", { state, why });
+  }
+
+  /**
+   * @param {any} f
+   * @returns {void | false}
+   */
+  #receive(f) {
+    if (!this.#held) return this.#handle(f);
+    this.#held.push(f);
+    return false;
+  }
+
+  /** @param {any} f */
+  #handle(f) {
+    switch (f.type) {
+      case "hello":
+        return this.#greet(f);
+      case "event":
+        return this.#event(f);
+      case "reset":
+        return void this.#reload(f.headSeq, f.reason);
+      case "live":
+        this.#cursor.seq ??= f.headSeq; // a log without events
+        return;
+      case "ack":
+        return this.#settle(f.clientId, { ok: true, seq: f.seq, at: f.at, duplicate: f.duplicate === true });
+      case "nack":
+        return f.retry === "later" ? this.#courier.defer(f.clientId) : this.#settle(f.clientId, { ok: false, code: f.code, detail: f.detail });
+      case "receipt":
+        return this.#people.receipt(f);
+      case "typing":
+        return this.#people.typing(f.userId, f.active);
+      case "presence":
+        return this.#people.presence(f);
+      case "appointment":
+        return this.#changed(f);
+      case "error":
+        return this.#emit("complaint", { code: f.code, detail: f.detail });
+    }
+  }
+
+  /** @param {any} f */
+  #greet(f) {
+    if (f.you.userId !== this.#o.userId) {
+      this.#link.close({ code: "wrong_user", detail: "Somebody else is signed in now. Reload the page." });
+      throw new Error("the token is of somebody else"); // whose name must not stand under what waits here
+    }
+    this.#cursor.epoch ??= f.epoch;
+    if (this.#cursor.epoch !== f.epoch) this.#cursor = { epoch: f.epoch }; // reset follows
+    this.you = f.you;
+    this.#people.meet(f.participants);
+    this.limits = f.limits;
+    this.notice = f.notice;
+    const mine = this.participants.get(this.#o.userId);
+    this.#signals.rewind(mine?.deliveredSeq ?? 0, mine?.readSeq ?? 0);
+    this.#changed(f);
+    this.#emit("hello", {});
+    this.#courier.begin(f.limits.perSecond);
+  }
+
+  /** @param {any} f hello, too, tells how the appointment stands */
+  #changed(f) {
+    this.appointment = f.appointment;
+    this.canReply = f.canReply;
+    this.whyNot = f.whyNot;
+    this.#emit("appointment", {});
+  }
+
+  /** @param {ChatEvent & {type?: string}} e */
+  #event(e) {
+    const at = this.#cursor.seq;
+    if (at !== undefined && e.seq <= at) return;
+    if (at !== undefined && e.seq > at + 1) throw new Error("the service skipped an event");
+    delete e.type;
+    this.#cursor.seq = e.seq;
+    this.#keepCursor();
+    const changed = this.#timeline.append(e);
+    if (e.sender) this.#people.typing(e.sender, false);
+    this.#emit("event", { event: e });
+    if (changed) this.#emit("changed", { event: changed });
+    if (e.sender === this.#o.userId && e.clientId) this.#settle(e.clientId, { ok: true, seq: e.seq, at: e.at, duplicate: false });
+    else this.#signals.delivered(e.seq);
+  }
+
+  /**
+   * What is known cannot be continued: it is forgotten, and the end of the log is loaded. What comes meanwhile waits.
+   * @param {number} head
+   * @param {string} reason
+   */
+  async #reload(head, reason) {
+    const reload = ++this.#reloads;
+    this.#held = [];
+    try {
+      const page = head > 0 ? await this.#room.before(head + 1, RECENT) : [];
+      if (reload !== this.#reloads) return;
+      this.#timeline.clear();
+      this.#cursor.seq = undefined;
+      this.#emit("reset", { reason });
+      for (const e of page) this.#event(e);
+      this.#cursor.seq = head;
+      const held = this.#held ?? [];
+      this.#held = null;
+      for (const f of held) {
+        this.#handle(f);
+        if (f.type === "live") this.#link.live();
+      }
+    } catch (e) {
+      console.warn("housecall: the history could not be loaded:", e);
+      if (reload === this.#reloads) this.#link.drop(); // and come back later, to be told to reset again
+    }
+  }
+
+  /**
+   * @param {string} clientId
+   * @param {import("./outbox.js").Outcome} outcome
+   */
+  #settle(clientId, outcome) {
+    const draft = this.#courier.settle(clientId, outcome);
+    if (draft) this.#emit("settled", { draft, outcome });
+  }
+
+  #keepCursor() {
+    if (this.#o.resume !== "stored" || this.#cursorTimer) return;
+    this.#cursorTimer = setTimeout(() => {
+      this.#cursorTimer = 0;
+      if (this.cursor) this.#store?.keepCursor(this.cursor).catch(() => {});
+    }, 200);
+  }
+
+  /**
+   * @param {string} type
+   * @param {object} detail
+   */
+  #emit(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}
+
+/** @param {ChatEvent} e */
+function isMessage(e) {
+  return e.kind === "text" || e.kind === "attachment";
+}
+
+/** @param {State} state */
+function isUp(state) {
+  return state === "live" || state === "catchingUp";
+}

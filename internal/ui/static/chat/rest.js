@@ -1,0 +1,95 @@
+// @ts-check
+/** @module The few REST calls that a conversation needs. */
+
+/** @typedef {import("./backoff.js").Problem} Problem */
+
+/**
+ * Gives an access token; null when nobody is signed in (any more). It rejects when the service cannot be asked now.
+ * With `force` the token `stale` is not, or will soon be no longer, good: give another one.
+ * @typedef {(how?: {force?: boolean, stale?: string}) => Promise<string | null>} GetToken
+ */
+
+/** A refusal of the service. Its message is for people. */
+export class RefusalError extends Error {
+  /** @param {Problem} problem */
+  constructor(problem) {
+    super(problem.detail);
+    this.name = "RefusalError";
+    this.problem = problem;
+    this.code = problem.code;
+    this.status = problem.status;
+  }
+}
+
+/**
+ * What an answer that is not ok says.
+ * @param {Response} answer
+ * @returns {Promise<Problem>}
+ */
+export async function problemOf(answer) {
+  let document = null;
+  try {
+    document = await answer.json();
+  } catch {
+    // A balancer's own page, or an answer that was cut off.
+  }
+  const wait = Number(answer.headers.get("Retry-After"));
+  return {
+    status: answer.status,
+    code: typeof document?.code === "string" ? document.code : `http_${answer.status}`,
+    detail: typeof document?.detail === "string" ? document.detail : "The service could not do that.",
+    retryAfterMs: wait > 0 ? wait * 1000 : undefined,
+    document,
+  };
+}
+
+/** Speaks to one service for one user. */
+export class Rest {
+  #base;
+  #getToken;
+
+  /**
+   * @param {string} base     where the service is, such as location.origin
+   * @param {GetToken} getToken
+   */
+  constructor(base, getToken) {
+    this.#base = base.replace(/\/+$/, "");
+    this.#getToken = getToken;
+  }
+
+  /**
+   * A request with the user's token, once more with a fresh one if the first is refused. It rejects with a RefusalError,
+   * or with fetch's TypeError when the service cannot be reached.
+   * @param {string} path below /api/v1
+   * @param {RequestInit} [init]
+   * @returns {Promise<Response>} with a status in 200–299
+   */
+  async fetch(path, init = {}) {
+    let token = await this.#getToken();
+    for (let again = false; ; again = true) {
+      if (token === null) throw new RefusalError({ status: 401, code: "signed_out", detail: "Please sign in again." });
+      const headers = new Headers(init.headers);
+      headers.set("Authorization", `Bearer ${token}`);
+      const answer = await fetch(`${this.#base}/api/v1${path}`, { ...init, headers });
+      if (answer.ok) return answer;
+      if (answer.status !== 401 || again) throw new RefusalError(await problemOf(answer));
+      token = await this.#getToken({ force: true, stale: token });
+    }
+  }
+
+  /**
+   * @param {string} path
+   * @param {{method?: string, body?: unknown, signal?: AbortSignal}} [how] a body is sent as JSON
+   * @returns {Promise<any>} null for an answer without content
+   */
+  async json(path, { method = "GET", body, signal } = {}) {
+    /** @type {RequestInit} */
+    const init = { method, signal };
+    if (body !== undefined) {
+      init.headers = { "Content-Type": "application/json" };
+      init.body = JSON.stringify(body);
+    }
+    const answer = await this.fetch(path, init);
+    return answer.status === 204 ? null : answer.json();
+  }
+}

@@ -1,0 +1,78 @@
+// @ts-check
+/**
+ * Housecall's chat in a browser: a module without dependencies, for pages of any make. It speaks the protocol of
+ * internal/chat/PROTOCOL.md, and does what a chat client has to: connect, come back, resume without a hole or a double,
+ * keep what was typed until the service has it (over a reload, and without a network), and tell of receipts, typing and
+ * presence.
+ *
+ *     import { Session, Conversation } from "/static/housecall-chat.js";
+ *
+ *     const session = new Session();
+ *     const user = (await session.restore()) ?? (await session.signIn("patient1@demo.test", password));
+ *     const chat = new Conversation({ appointmentId: "APP…", userId: user.userId, getToken: session.getToken });
+ *     chat.addEventListener("event", (e) => show(e.detail.event));
+ *     chat.addEventListener("changed", (e) => showAnew(e.detail.event)); // taken back, or corrected
+ *     chat.addEventListener("reset", () => showNothing());               // what follows is the log's end, anew
+ *     await chat.connect();
+ *     const draft = chat.send("Good morning");                           // draft.settled: what became of it
+ *
+ * A page that signs in by itself passes its own getToken instead of a Session's (rest.js, GetToken): it resolves to an access
+ * token, or null when nobody is signed in; asked with `force` it gets a fresh one.
+ *
+ * ## Conversation (conversation.js)
+ *
+ * connect() · close() · send(text) · attach(file) · retract(seq) · correct(seq, text) · typing() · markRead(seq?) ·
+ * loadOlder() · download(attachment) · and as they stand: state, why, events, event(seq), pending, participants, unread,
+ * appointment, canReply, whyNot, notice, limits, hasOlder, cursor.
+ *
+ * It is an EventTarget. What it tells, with `detail`:
+ *
+ * - `state` {state, why}: connecting, catchingUp, live, waiting (for the next try), closed (for good: why.code says why;
+ *   `signed_out` asks for another sign-in)
+ * - `hello` {}: a connection has opened; participants, limits and notice are known
+ * - `event` {event}: the next event of the log, each once, in order, without holes
+ * - `changed` {event}: an earlier event reads differently now
+ * - `reset` {reason}: forget the events shown; the last ones follow
+ * - `pending` {draft?}: something waits to be sent; without draft, what an earlier page left
+ * - `settled` {draft, outcome}: a message is committed, or finally refused
+ * - `receipt`, `typing`, `presence` {participant}: what is known of somebody has changed. `online` is null while nobody can know
+ * - `appointment` {}: appointment, canReply or whyNot may have changed
+ * - `complaint` {code, detail}: the service did not understand a frame
+ *
+ * Delivered receipts go by themselves; markRead() is for the page, which knows what has been seen. Reconnecting follows the
+ * protocol's close codes: full jitter between 0 and 1 to 60 s, at once where the protocol says so or when the browser is
+ * online or visible again. A connection without a sign of life is given up.
+ *
+ * ## Where messages wait
+ *
+ * What is not acknowledged is kept in IndexedDB (database "housecall-chat"), in clear, under the user and the appointment,
+ * until the service has it or will not have it; only a page of the same user sends it. Several tabs each send their own; what
+ * a closed one leaves another takes over. Each message has one clientId from the beginning, so that sending it twice stores it once.
+ * On a shared computer the texts are on the disk until then: call forget() at sign-out, which removes them, unsent.
+ * `keep: false` keeps nothing. Texts that were received are never stored.
+ *
+ * ## Inbox (inbox.js)
+ *
+ * new Inbox({getToken}) tells what is unread in all of one's appointments: `unread` (a Map), `total`, `more`, and the events
+ * `state`, `hello`, `unread` {unread}, `appointment` {appointment}. It carries no texts.
+ *
+ * @module
+ */
+
+export { Conversation } from "./chat/conversation.js";
+export { Inbox } from "./chat/inbox.js";
+export { RefusalError, Rest } from "./chat/rest.js";
+export { Session } from "./chat/session.js";
+export { forget } from "./chat/store.js";
+
+/** @typedef {import("./chat/room.js").ConversationOptions} ConversationOptions */
+/** @typedef {import("./chat/room.js").Cursor} Cursor */
+/** @typedef {import("./chat/people.js").Participant} Participant */
+/** @typedef {import("./chat/timeline.js").ChatEvent} ChatEvent */
+/** @typedef {import("./chat/timeline.js").Attachment} Attachment */
+/** @typedef {import("./chat/outbox.js").Draft} Draft */
+/** @typedef {import("./chat/outbox.js").Outcome} Outcome */
+/** @typedef {import("./chat/link.js").State} State */
+/** @typedef {import("./chat/link.js").Reason} Reason */
+/** @typedef {import("./chat/rest.js").GetToken} GetToken */
+/** @typedef {import("./chat/session.js").User} User */

@@ -1,0 +1,84 @@
+package ui
+
+import (
+	"io/fs"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The page of the chat is the same for everybody, and its policy leaves no room for a script that is not ours.
+func TestApp_Page(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	var first string
+	for _, path := range []string{"/", "/inbox", "/appointments/APP0000000001", "/appointments/%3Cscript%3E"} {
+		a := h.get(path)
+		require.Equal(t, 200, a.status, path)
+		require.Equal(t, "text/html; charset=utf-8", a.header.Get("Content-Type"))
+		require.Equal(t, appPolicy, a.header.Get("Content-Security-Policy"))
+		require.Equal(t, "no-store", a.header.Get("Cache-Control"))
+		require.NotRegexp(t, `(?i)<style|style=|\son[a-z]+=|https?://|<script(?: type="module" src="/static/[a-z/-]+\.js")?>[^<]`, a.body)
+		if first == "" {
+			first = a.body
+		}
+		require.Equal(t, first, a.body, "nothing of an address becomes a part of the page")
+	}
+	for _, m := range regexp.MustCompile(`(?:href|src)="([^"#]*)"`).FindAllStringSubmatch(first, -1) {
+		require.Equal(t, 200, h.get(m[1]).status, m[1])
+	}
+	ids := map[string]bool{}
+	for _, m := range regexp.MustCompile(`\sid="([^"]*)"`).FindAllStringSubmatch(first, -1) {
+		require.False(t, ids[m[1]], "two elements are called %s", m[1])
+		ids[m[1]] = true
+	}
+	for _, m := range regexp.MustCompile(`\sfor="([^"]*)"`).FindAllStringSubmatch(first, -1) {
+		require.True(t, ids[m[1]], "a label is for nothing: %s", m[1])
+	}
+}
+
+func TestApp_Modules(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	imports := regexp.MustCompile(`(?m)^(?:import|export) .* from "([^"]+)";$`)
+	html := regexp.MustCompile(`innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|createContextualFragment|localStorage|document\.cookie`)
+	n := 0
+	require.NoError(t, fs.WalkDir(statics, "static", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		n++
+		a := h.get("/" + name)
+		require.Equal(t, 200, a.status, name)
+		kind := "text/javascript; charset=utf-8"
+		if strings.HasSuffix(name, ".css") {
+			kind = "text/css; charset=utf-8"
+		}
+		require.Equal(t, kind, a.header.Get("Content-Type"), name)
+		require.Equal(t, "nosniff", a.header.Get("X-Content-Type-Options"))
+		require.Equal(t, "public, no-cache", a.header.Get("Cache-Control"))
+		require.NotContains(t, a.body, "url(")
+		require.NotRegexp(t, html, a.body, name)
+		require.LessOrEqual(t, strings.Count(a.body, "\n"), 400, name)
+		for _, m := range imports.FindAllStringSubmatch(a.body, -1) {
+			require.Regexp(t, `^\.\.?/`, m[1], "%s depends on what is not here", name)
+		}
+
+		tag := a.header.Get("ETag")
+		require.Regexp(t, `^"[0-9a-f]{32}"$`, tag)
+		again := h.do("GET", "/"+name, "", "If-None-Match", tag)
+		require.Equal(t, 304, again.status, name)
+		require.Empty(t, again.body)
+		require.Equal(t, tag, again.header.Get("ETag"))
+		require.Equal(t, 200, h.do("GET", "/"+name, "", "If-None-Match", `"other"`).status)
+		require.Equal(t, 200, h.do("HEAD", "/"+name, "").status)
+		return nil
+	}))
+	require.Greater(t, n, 15)
+	require.Equal(t, 200, h.get(ModulePath).status)
+	for _, path := range []string{"/static", "/static/", "/static/chat", "/static/../ui.go", "/static/nothing.js"} {
+		require.Equal(t, 404, h.get(path).status, path)
+	}
+}
