@@ -40,6 +40,7 @@ var rooms = map[string][]string{
 	"ui":          with(foundation, "account", "appointment", "chat", "doctor", "patient", "record", "schedule", "stats"),
 	"client":      nil, // it speaks to the service as anyone else does
 	"devservices": nil,
+	"hostile":     nil, // nor does it know the service better than its enemies would
 	"pgtest":      {"devservices", "postgres"},
 	"archtest":    nil,
 	"app": with(foundation, "account", "appointment", "calendar", "chat", "client", "devservices", "doctor", "idempotency", "jobs", "legacy/hms", "legacy/pms", "mail",
@@ -50,7 +51,7 @@ var rooms = map[string][]string{
 var outside = map[string][]string{
 	"migrations":    nil,
 	"cmd/housecall": {"app", "client", "config"},
-	"cmd/loadtest":  {"client", "config", "devservices"}, // devservices: it can run the instances it loads
+	"cmd/loadtest":  {"client", "config", "devservices", "hostile"}, // devservices: it can run the instances it loads
 }
 
 // withMigrations may import migrations: it applies them.
