@@ -28,7 +28,8 @@ how far it has come: · waiting for the server, ✓ stored, ✓✓ delivered, �
 breaks, what is typed waits and is sent, once, when it is back.
 
 Input may be piped: then lines are sent one by one, and at their end the command waits until all are stored.
-/help shows the commands, /quit or Ctrl-C leaves.`
+/undo takes the last message back, /edit corrects it, /file sends a file and /save keeps one; /help shows all
+commands, /quit or Ctrl-C leaves.`
 
 // chatCommand is `housecall chat`.
 func chatCommand() *cobra.Command {
@@ -137,6 +138,8 @@ func (o chatOptions) explain(err error) error {
 
 // chatSession is one conversation on one screen.
 type chatSession struct {
+	api     *client.API
+	id      string // of the appointment
 	conv    *client.Conversation
 	opened  chan struct{} // closed when conv is set
 	screen  *chatScreen
@@ -149,7 +152,7 @@ func chat(ctx context.Context, api *client.API, o chatOptions) error {
 		return err
 	}
 	defer screen.close()
-	s := &chatSession{opened: make(chan struct{}), screen: screen}
+	s := &chatSession{api: api, id: o.appointment, opened: make(chan struct{}), screen: screen}
 	s.conv = client.Open(api, o.appointment, client.Options{Handler: s.handler()})
 	close(s.opened)
 	defer s.conv.Close()
@@ -239,10 +242,8 @@ func (s *chatSession) enter(ctx context.Context, line string) (quit bool) {
 		s.send(ctx, text)
 	case text == "/quit":
 		return true
-	case text == "/help":
-		s.screen.note("/quit leaves; // at the start sends a line that begins with /; everything else is a message")
 	default:
-		s.screen.note("there is no such command; /help shows them")
+		s.command(ctx, text)
 	}
 	return false
 }
@@ -250,18 +251,29 @@ func (s *chatSession) enter(ctx context.Context, line string) (quit bool) {
 // send queues a line. When too many wait already, piped input waits too; a person is told.
 func (s *chatSession) send(ctx context.Context, text string) {
 	id := client.NewClientID()
+	s.screen.sending(id)
 	s.screen.queued(id, text) // before it can be acknowledged
 	s.conv.Typing(false)
-	err := s.conv.SendAs(id, text)
+	s.queue(ctx, func() error { return s.conv.SendAs(id, text) })
+}
+
+// queue does what adds to the conversation's queue, when there is room.
+func (s *chatSession) queue(ctx context.Context, add func() error) {
+	err := add()
 	for errors.Is(err, client.ErrQueueFull) && !s.screen.interactive() {
 		if err = s.conv.WaitRoom(ctx); err == nil {
-			err = s.conv.SendAs(id, text)
+			err = add()
 		}
 	}
 	if err != nil && ctx.Err() == nil {
-		s.refused.Add(1)
-		s.screen.note("not sent: " + err.Error())
+		s.refuse(err)
 	}
+}
+
+// refuse says that something will not be sent, which the command's exit status tells, too.
+func (s *chatSession) refuse(err error) {
+	s.refused.Add(1)
+	s.screen.note("not sent: " + err.Error())
 }
 
 // pipe is a keyboard that is none.

@@ -43,10 +43,11 @@ type words struct {
 	typing          string // the name of who types
 	typingEnds      *time.Timer
 	trouble         string // why there is no connection; empty when there is one
+	messages        messages
 }
 
 func newWords(me string) words {
-	return words{me: me, names: map[string]string{}, online: map[string]string{}, trouble: "connecting"}
+	return words{me: me, names: map[string]string{}, online: map[string]string{}, trouble: "connecting", messages: newMessages()}
 }
 
 // handler connects the conversation with the screen.
@@ -59,7 +60,10 @@ func (s *chatSession) handler() client.Handler {
 			<-s.opened
 			s.conv.Read(e.Seq)
 		},
-		Ack: func(a client.Ack) { v.do(func() { v.settled(a.ClientID, a.Seq) }) },
+		Ack: func(a client.Ack) {
+			v.acked(a)
+			v.do(func() { v.settled(a.ClientID, a.Seq) })
+		},
 		Refused: func(no client.Refusal) {
 			s.refused.Add(1)
 			v.do(func() { v.refused(no) })
@@ -110,16 +114,21 @@ func span(a client.AppointmentState) string {
 func (s *chatScreen) event(e client.Event) {
 	s.separator(e.At)
 	clock := e.At.Local().Format("15:04")
-	switch e.Sender {
-	case "":
+	switch {
+	case e.Sender == "":
 		s.print(&shown{text: s.dim(clock + " — " + clean(e.Text))})
-	case s.known.me:
+	case e.Kind == "retraction" || e.Kind == "correction":
+		s.edited(e, clock)
+	case e.Sender == s.known.me:
+		s.known.messages.keep(e)
+		s.known.messages.keepOwn(e.Seq)
 		if !s.settled(e.ClientID, e.Seq) {
-			s.print(&shown{text: clock + " You: " + clean(e.Text), own: true, seq: e.Seq, tick: s.tickOf(e.Seq)})
+			s.print(&shown{text: clock + " You: " + content(e), own: true, seq: e.Seq, tick: s.tickOf(e.Seq)})
 		}
 	default:
+		s.known.messages.keep(e)
 		s.known.typing = ""
-		s.print(&shown{text: clock + " " + s.name(e.Sender) + ": " + clean(e.Text)})
+		s.print(&shown{text: clock + " " + s.name(e.Sender) + ": " + content(e)})
 		s.setPrompt(s.promptText())
 	}
 }

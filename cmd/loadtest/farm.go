@@ -115,7 +115,7 @@ func (f *farm) environment(i int) []string {
 		"MAIL_DIR":           f.mail,
 		"LOGINS_PER_ADDRESS": "1000000", "REGISTERS_PER_ADDRESS": "1000000",
 		"SOCKETS_PER_USER": "1000000", "SOCKETS_PER_ADDRESS": "1000000",
-		"MESSAGES_PER_SECOND": "1000000", "USER_MESSAGES_PER_SECOND": "1000000",
+		"MESSAGES_PER_SECOND": "1000000", "USER_MESSAGES_PER_SECOND": "1000000", "ROOM_MESSAGES_PER_SECOND": "1000000",
 	} {
 		env = append(env, config.Prefix+name+"="+value)
 	}

@@ -42,7 +42,7 @@ both sides the same log. Any violation makes the exit status 1.
 
 The service's limits are meant for people: for a load test raise HOUSECALL_REGISTERS_PER_ADDRESS,
 HOUSECALL_LOGINS_PER_ADDRESS, HOUSECALL_SOCKETS_PER_USER, HOUSECALL_SOCKETS_PER_ADDRESS,
-HOUSECALL_MESSAGES_PER_SECOND and HOUSECALL_USER_MESSAGES_PER_SECOND (bench does so by itself).`
+HOUSECALL_MESSAGES_PER_SECOND, _USER_MESSAGES_PER_SECOND and _ROOM_MESSAGES_PER_SECOND (bench does so by itself).`
 
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{

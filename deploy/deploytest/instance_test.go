@@ -43,7 +43,7 @@ func startSite(t testing.TB, img *image) *site {
 	s.env["HOUSECALL_METRICS_ADDR"] = "127.0.0.1:0" // several instances share this machine
 	s.env["HOUSECALL_TRUSTED_PROXIES"] = "127.0.0.1"
 	s.env["HOUSECALL_MAIL_DIR"] = t.TempDir()
-	for _, limit := range []string{"LOGINS_PER_ADDRESS", "REGISTERS_PER_ADDRESS", "MESSAGES_PER_SECOND", "USER_MESSAGES_PER_SECOND"} {
+	for _, limit := range []string{"LOGINS_PER_ADDRESS", "REGISTERS_PER_ADDRESS", "MESSAGES_PER_SECOND", "USER_MESSAGES_PER_SECOND", "ROOM_MESSAGES_PER_SECOND"} {
 		s.env["HOUSECALL_"+limit] = "100000" // all clients come from here
 	}
 	s.run(t, compose(t).Services["migrate"].Command...)

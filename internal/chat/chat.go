@@ -69,12 +69,25 @@ type Attachment struct {
 
 // Draft is a message on its way into the log.
 type Draft struct {
-	Room     int64
-	Sender   auth.Actor
-	ClientID uuid.UUID
-	Kind     Kind
-	Text     string
+	Room       int64
+	Sender     auth.Actor
+	ClientID   uuid.UUID
+	Kind       Kind
+	Text       string    // of texts and corrections
+	Target     int64     // of retractions and corrections: the seq of the message they speak of
+	Attachment uuid.UUID // of that kind: a file that the sender has uploaded to this room
 }
+
+// check applies the rules of what a draft says; what it speaks of is judged when it is committed.
+func (d Draft) check() error {
+	if d.Kind == KindText || d.Kind == KindCorrection {
+		return CheckText(d.Text)
+	}
+	return nil
+}
+
+// size is what a draft costs while it waits, in bytes: not much without a text, but not nothing.
+func (d Draft) size() int64 { return int64(len(d.Text)) + 128 }
 
 // Receipt is what became of a draft. Duplicate says that the log had it already, under this Seq.
 type Receipt struct {
@@ -86,14 +99,23 @@ type Receipt struct {
 // Refusals of a draft: Code is the nack code of the protocol, Kind the HTTP side of the same refusal.
 var (
 	ErrClosed      = errs.New(errs.Conflict, "closed", "The conversation is not open: nobody can write in it now.")
-	ErrNotYours    = errs.New(errs.NotFound, "forbidden", "There is no such conversation.")
+	ErrForbidden   = errs.New(errs.NotFound, "forbidden", "There is no such conversation.")
+	ErrNoTarget    = errs.New(errs.NotFound, "not_found", "There is no such message, or it was taken back.")
+	ErrNoFile      = errs.New(errs.NotFound, "not_found", "There is no such file of yours here, or it was sent already.")
+	ErrNotOwn      = errs.New(errs.Forbidden, "not_yours", "Only who sent a message can take it back or correct it.")
 	ErrEmpty       = errs.New(errs.Invalid, "empty", "A message needs text.")
 	ErrTooLong     = errs.New(errs.Invalid, "too_long", "A message has at most 4000 characters.")
 	ErrInvalidText = errs.New(errs.Invalid, "invalid", "The text must be valid UTF-8 without U+0000.")
-	ErrRate        = errs.New(errs.RateLimited, "rate", "Too many messages at once. Wait a moment and send it again.")
 	ErrOverload    = &errs.Error{
 		Kind: errs.Unavailable, Code: "unavailable", Message: "The message could not be stored right now. Send it again.", RetryAfter: time.Second,
 	}
+)
+
+// Refusals of too many drafts, by whose limit it was. One code, since a client does the same about all.
+var (
+	errRateConnection = errs.New(errs.RateLimited, "rate", "Too many messages at once over this connection. Wait a moment and send it again.")
+	errRateUser       = errs.New(errs.RateLimited, "rate", "Too many messages of one user at once. Wait a moment and send it again.")
+	errRateRoom       = errs.New(errs.RateLimited, "rate", "Too many messages at once in this room, of both sides together. Wait a moment and send it again.")
 )
 
 // CheckText applies the rules of a message's text.

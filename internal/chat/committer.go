@@ -3,14 +3,12 @@ package chat
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/rs/zerolog"
 
 	"housecall/internal/errs"
@@ -20,7 +18,7 @@ import (
 const (
 	batchLimit      = 256             // drafts in one transaction
 	laneQueue       = 4096            // drafts that may wait in one lane
-	queuedBytes     = 64 << 20        // text that may wait in all lanes
+	queuedBytes     = 64 << 20        // drafts that may wait in all lanes, as Draft.size counts them
 	commitTimeout   = 5 * time.Second // of one attempt, and of all attempts of one batch together
 	commitAttempts  = 4               // while PostgreSQL refuses connections; then the sender is told
 	commitRetryWait = 250 * time.Millisecond
@@ -36,9 +34,10 @@ type submission struct {
 	done  func(Receipt, error)
 }
 
-// outcome is what became of one submission.
+// outcome is what became of one submission. file is what it sent, if it is a new message with an attachment.
 type outcome struct {
 	receipt Receipt
+	file    *Attachment
 	err     error
 }
 
@@ -55,7 +54,7 @@ type committer struct {
 	doubted   func(room int64)
 	metrics   *metrics
 
-	queued atomic.Int64 // bytes of text in the lanes
+	queued atomic.Int64 // bytes of drafts in the lanes
 
 	ctx  context.Context
 	stop context.CancelFunc
@@ -104,7 +103,7 @@ func (c *committer) submit(d Draft, done func(Receipt, error)) {
 		done(Receipt{}, ErrOverload)
 		return
 	}
-	size := int64(len(d.Text))
+	size := d.size()
 	if c.queued.Add(size) <= queuedBytes {
 		select {
 		case c.lanes[uint64(d.Room)%uint64(len(c.lanes))] <- submission{d, time.Now(), done}:
@@ -143,7 +142,7 @@ func (c *committer) run(lane chan submission) {
 func (c *committer) inTime(batch []submission) []submission {
 	late := time.Now().Add(-patience)
 	return slices.DeleteFunc(batch, func(s submission) bool {
-		c.queued.Add(-int64(len(s.draft.Text)))
+		c.queued.Add(-s.draft.size())
 		if s.at.After(late) {
 			return false
 		}
@@ -157,7 +156,7 @@ func (c *committer) inTime(batch []submission) []submission {
 func (c *committer) commit(batch []submission) {
 	started := time.Now()
 	unique, index := dedupe(batch)
-	outcomes := c.write(unique)
+	outcomes := c.writeApart(unique)
 	c.metrics.batch.Observe(float64(len(unique)))
 	c.metrics.commit.Observe(time.Since(started).Seconds())
 	events := make([]Event, 0, len(unique))
@@ -166,6 +165,7 @@ func (c *committer) commit(batch []submission) {
 			d := unique[i]
 			events = append(events, Event{
 				Room: d.Room, Seq: o.receipt.Seq, Kind: d.Kind, ClientID: d.ClientID, Sender: d.Sender.UserID, Text: d.Text, At: o.receipt.At,
+				Target: d.Target, Attachment: o.file,
 			})
 		}
 	}
@@ -174,7 +174,7 @@ func (c *committer) commit(batch []submission) {
 	var again []submission
 	for i, s := range batch {
 		o := outcomes[index[i]]
-		if errors.Is(o.err, ErrNotYours) && s.draft.Sender.Session != unique[index[i]].Sender.Session {
+		if errors.Is(o.err, ErrForbidden) && s.draft.Sender.Session != unique[index[i]].Sender.Session {
 			again = append(again, s) // refused for a session that was not its own
 			continue
 		}
@@ -212,13 +212,49 @@ func dedupe(batch []submission) (unique []Draft, index []int) {
 	return unique, index
 }
 
-// write commits drafts, whatever it takes: a duplicate sends the batch to the careful statement, refused data is
-// isolated, and while PostgreSQL is away it tries again a few times, not longer than commitTimeout.
-// An attempt whose outcome is unknown is repeated carefully: what it wrote is found by clientId.
-func (c *committer) write(drafts []Draft) []outcome {
-	careful, unsure := false, false
+// writeApart commits drafts in order. All of one statement are judged by one snapshot, in which none of them is: of two
+// that speak of one message, or send one file, the second goes into a transaction of its own.
+func (c *committer) writeApart(drafts []Draft) []outcome {
 	ctx, cancel := context.WithTimeout(c.ctx, commitTimeout)
 	defer cancel()
+	out := make([]outcome, 0, len(drafts))
+	for _, part := range apart(drafts) {
+		out = append(out, c.write(ctx, part)...)
+	}
+	return out
+}
+
+// subject is what a draft speaks of, beside the room: a message, or a file.
+type subject struct {
+	room, target int64
+	attachment   uuid.UUID
+}
+
+// apart cuts drafts, in their order, into parts in which no two have the same subject.
+func apart(drafts []Draft) (parts [][]Draft) {
+	seen, from := map[subject]bool{}, 0
+	for i, d := range drafts {
+		if d.Kind == KindText {
+			continue
+		}
+		k := subject{d.Room, d.Target, d.Attachment}
+		if d.Kind == KindAttachment {
+			k.room = 0
+		}
+		if seen[k] {
+			parts, from = append(parts, drafts[from:i]), i
+			clear(seen)
+		}
+		seen[k] = true
+	}
+	return append(parts, drafts[from:])
+}
+
+// write commits drafts, whatever it takes: a duplicate sends the batch to the careful statement, refused data is
+// isolated, and while PostgreSQL is away it tries again a few times, until ctx ends.
+// An attempt whose outcome is unknown is repeated carefully: what it wrote is found by clientId.
+func (c *committer) write(ctx context.Context, drafts []Draft) []outcome {
+	careful, unsure := false, false
 	for attempt := 1; ; attempt++ {
 		out, err := c.try(ctx, drafts, careful)
 		switch {
@@ -231,7 +267,7 @@ func (c *committer) write(drafts []Draft) []outcome {
 			careful = true
 		case postgres.IsData(err) && len(drafts) > 1:
 			half := len(drafts) / 2
-			return append(c.write(drafts[:half]), c.write(drafts[half:])...)
+			return append(c.write(ctx, drafts[:half]), c.write(ctx, drafts[half:])...)
 		case postgres.IsData(err):
 			return []outcome{{err: ErrInvalidText}}
 		case postgres.IsUnavailable(postgres.Classify(err)) && attempt < commitAttempts && ctx.Err() == nil:
@@ -269,119 +305,4 @@ func roomsOf(drafts []Draft) []int64 {
 	}
 	slices.Sort(rooms)
 	return slices.Compact(rooms)
-}
-
-// The plan of the big statement never depends on its arguments, and planning it takes longer than running it: one
-// plan for all. Every table is reached by a key, also when its statistics still say that it is empty. Both settings
-// end with the transaction, so a pool in front of PostgreSQL does not notice them.
-const planOnce = `select set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true)`
-
-// The rooms are locked first, in id order: without it two batches that share rooms would deadlock.
-const lockRooms = `select id from conversations where id = any($1) order by id for no key update`
-
-// The second statement's snapshot is taken after the locks are held, so it sees every change of status and of
-// who may write that was committed before: no message lands after a cancellation. It judges each draft, numbers
-// those that may pass, moves the rooms' heads and inserts. %s is where the careful variant looks for duplicates.
-// A refused draft is always looked up too: what is committed stays acknowledged, even when the conversation has
-// closed since. statement_timestamp() is after the locks, so times rise with seq.
-const insertDrafts = `
-with draft as (
-    select d.* from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::uuid[], $5::text[], $6::text[])
-        with ordinality as d(room, sender, session, client_id, kind, body, n)
-), judged as materialized (
-    select d.*, case
-        when a.id is null or c.id is null or d.sender not in (a.patient_id, a.doctor_id) or s.id is null then 'forbidden'
-        when c.closed_at is not null then 'closed'
-        when a.status = 'BOOKED' then ''
-        when a.status = 'COMPLETED' and coalesce(a.completed_at, a.updated_at) + make_interval(secs => $7) > statement_timestamp() then ''
-        else 'closed' end as refusal
-    from draft d
-    left join conversations c on c.id = d.room
-    left join appointments a on a.id = d.room
-    left join sessions s on s.id = d.session and s.user_id = d.sender and s.ended_at is null
-), old as materialized (
-    select j.n, (select m.seq from messages m where m.room_id = j.room and m.sender_id = j.sender and m.client_id = j.client_id) as seq
-    from judged j where %s
-), numbered as (
-    select j.*, row_number() over (partition by j.room order by j.n) as k, count(*) over (partition by j.room) as total
-    from judged j left join old o on o.n = j.n where j.refusal = '' and o.seq is null
-), bumped as (
-    update conversations c set head_seq = c.head_seq + g.total
-    from (select distinct room, total from numbered) g where c.id = g.room
-    returning c.id, c.head_seq - g.total as base
-), inserted as (
-    insert into messages (room_id, seq, at, kind, sender_id, client_id, body)
-    select b.id, b.base + x.k, statement_timestamp(), x.kind, x.sender, x.client_id, x.body
-    from numbered x join bumped b on b.id = x.room
-)
-select j.n, case when o.seq is null then j.refusal else '' end, coalesce(o.seq, b.base + x.k, 0),
-    coalesce((select m.at from messages m where m.room_id = j.room and m.seq = o.seq), statement_timestamp()), o.seq is not null
-from judged j
-left join old o on o.n = j.n
-left join numbered x on x.n = j.n
-left join bumped b on b.id = j.room`
-
-var (
-	insertFast    = fmt.Sprintf(insertDrafts, `j.refusal <> ''`)
-	insertCareful = fmt.Sprintf(insertDrafts, `true`)
-)
-
-// try writes the drafts in one implicit transaction: one round trip, all or nothing.
-func (c *committer) try(ctx context.Context, drafts []Draft, careful bool) ([]outcome, error) {
-	n := len(drafts)
-	rooms, senders, sessions := make([]int64, n), make([]int64, n), make([]int64, n)
-	ids, kinds, bodies := make([][16]byte, n), make([]string, n), make([]string, n)
-	for i, d := range drafts {
-		rooms[i], senders[i], sessions[i] = d.Room, d.Sender.ID, d.Sender.Session
-		ids[i], kinds[i], bodies[i] = d.ClientID, string(d.Kind), d.Text
-	}
-	statement := insertFast
-	if careful {
-		statement = insertCareful
-	}
-	b := &pgx.Batch{}
-	b.Queue(planOnce)
-	b.Queue(lockRooms, roomsOf(drafts))
-	b.Queue(statement, rooms, senders, sessions, ids, kinds, bodies, c.followUp.Seconds())
-	results := c.pool.SendBatch(ctx, b)
-	out, err := readOutcomes(results, n)
-	// The commit happens, and fails, in Close.
-	if closing := results.Close(); err == nil && closing != nil {
-		err = fmt.Errorf("commit batch: %w", closing)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-func readOutcomes(results pgx.BatchResults, n int) ([]outcome, error) {
-	for range 2 { // planOnce, lockRooms
-		if _, err := results.Exec(); err != nil {
-			return nil, fmt.Errorf("lock rooms: %w", err)
-		}
-	}
-	rows, err := results.Query()
-	if err != nil {
-		return nil, fmt.Errorf("insert messages: %w", err)
-	}
-	out := make([]outcome, n)
-	var at int64
-	var refusal string
-	var r Receipt
-	_, err = pgx.ForEachRow(rows, []any{&at, &refusal, &r.Seq, &r.At, &r.Duplicate}, func() error {
-		switch refusal {
-		case "":
-			out[at-1].receipt = r
-		case "closed":
-			out[at-1].err = ErrClosed
-		default:
-			out[at-1].err = ErrNotYours
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("insert messages: %w", err)
-	}
-	return out, nil
 }

@@ -88,7 +88,7 @@ func TestCommitter_PostgresKilled(t *testing.T) {
 			for range 10_000 {
 				d := draft(rooms[n%len(rooms)], w.patient, "x")
 				r, err := c.send(d)
-				results <- sent{d, outcome{r, err}}
+				results <- sent{d, outcome{receipt: r, err: err}}
 				select {
 				case running <- struct{}{}:
 				default:

@@ -90,7 +90,7 @@ func TestCommitter_OneClientIDManyTimes(t *testing.T) {
 				c = two
 			}
 			r, err := c.send(d)
-			outcomes <- outcome{r, err}
+			outcomes <- outcome{receipt: r, err: err}
 		}()
 	}
 	winners := 0
@@ -111,7 +111,7 @@ func commitOne(c *committer, drafts ...Draft) []outcome {
 	out := make([]outcome, len(drafts))
 	batch := make([]submission, len(drafts))
 	for i, d := range drafts {
-		batch[i] = submission{d, time.Now(), func(r Receipt, err error) { out[i] = outcome{r, err} }}
+		batch[i] = submission{d, time.Now(), func(r Receipt, err error) { out[i] = outcome{receipt: r, err: err} }}
 	}
 	c.commit(batch)
 	return out
@@ -180,15 +180,15 @@ func TestCommitter_Refusals(t *testing.T) {
 		want error
 	}{
 		"participant":               {draft(open, w.doctor, "x"), nil},
-		"not a participant":         {draft(open, stranger, "x"), ErrNotYours},
-		"admin":                     {draft(open, admin, "x"), ErrNotYours},
-		"ended session":             {draft(open, ended, "x"), ErrNotYours},
-		"somebody else's session":   {draft(open, borrowed, "x"), ErrNotYours},
-		"no session":                {draft(open, nobody, "x"), ErrNotYours},
+		"not a participant":         {draft(open, stranger, "x"), ErrForbidden},
+		"admin":                     {draft(open, admin, "x"), ErrForbidden},
+		"ended session":             {draft(open, ended, "x"), ErrForbidden},
+		"somebody else's session":   {draft(open, borrowed, "x"), ErrForbidden},
+		"no session":                {draft(open, nobody, "x"), ErrForbidden},
 		"appointment not confirmed": {draft(pending, w.patient, "x"), ErrClosed},
 		"closed by the doctor":      {draft(shut, w.patient, "x"), ErrClosed},
-		"no conversation":           {draft(bare, w.patient, "x"), ErrNotYours},
-		"no appointment":            {draft(1<<40, w.patient, "x"), ErrNotYours},
+		"no conversation":           {draft(bare, w.patient, "x"), ErrForbidden},
+		"no appointment":            {draft(1<<40, w.patient, "x"), ErrForbidden},
 	} {
 		out := commitOne(c, c2.d, draft(open, w.patient, "the neighbour in the batch"))
 		require.Equal(t, c2.want, out[0].err, name)
@@ -271,7 +271,7 @@ func TestCommitter_CloseCommitsWhatIsQueued(t *testing.T) {
 	const n = 3 * batchLimit
 	outcomes := make(chan outcome, n)
 	for i := range n {
-		c.submit(draft(rooms[i%3], w.patient, "queued"), func(r Receipt, err error) { outcomes <- outcome{r, err} })
+		c.submit(draft(rooms[i%3], w.patient, "queued"), func(r Receipt, err error) { outcomes <- outcome{receipt: r, err: err} })
 	}
 	c.start()
 	c.close(context.Background())

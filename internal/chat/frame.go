@@ -4,21 +4,40 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
+
+	"housecall/internal/auth"
 )
 
 // Inbound is a client's frame, decoded. Which fields count depends on Type.
 type Inbound struct {
-	Type     string
-	ClientID uuid.UUID
-	Text     string
-	UpTo     int64
-	Active   bool
-	Token    string
-	ID       string
+	Type         string
+	ClientID     uuid.UUID
+	Text         string
+	AttachmentID uuid.UUID // of send: instead of Text
+	Target       int64     // of retract and correct
+	UpTo         int64
+	Active       bool
+	Token        string
+	ID           string
+}
+
+// draft makes what a send, retract or correct asks for.
+func (in Inbound) draft(room int64, sender auth.Actor) Draft {
+	d := Draft{Room: room, Sender: sender, ClientID: in.ClientID, Kind: KindText, Text: in.Text, Target: in.Target, Attachment: in.AttachmentID}
+	switch {
+	case in.Type == "retract":
+		d.Kind = KindRetraction
+	case in.Type == "correct":
+		d.Kind = KindCorrection
+	case in.AttachmentID != uuid.Nil:
+		d.Kind = KindAttachment
+	}
+	return d
 }
 
 // errProtocol is a frame that cannot be a frame: the connection closes with 4400.
@@ -36,13 +55,15 @@ func (e *badFrame) Error() string { return e.code + ": " + e.detail }
 
 // wireInbound has pointers where absence differs from a zero value.
 type wireInbound struct {
-	Type     string          `json:"type"`
-	ClientID string          `json:"clientId"`
-	Text     *string         `json:"text"`
-	UpTo     *int64          `json:"upTo"`
-	Active   *bool           `json:"active"`
-	Token    *string         `json:"token"`
-	ID       json.RawMessage `json:"id"`
+	Type         string          `json:"type"`
+	ClientID     string          `json:"clientId"`
+	Text         *string         `json:"text"`
+	AttachmentID *string         `json:"attachmentId"`
+	Target       *int64          `json:"target"`
+	UpTo         *int64          `json:"upTo"`
+	Active       *bool           `json:"active"`
+	Token        *string         `json:"token"`
+	ID           json.RawMessage `json:"id"`
 }
 
 // Decode reads one client frame: errProtocol, a *badFrame, or a frame whose fields are all present and of the
@@ -75,11 +96,14 @@ func explain(data []byte, err error) error {
 		return errProtocol
 	}
 	bad := &badFrame{code: "invalid", detail: "The field " + wrong.Field + " has the wrong type."}
-	if s, ok := loose.ClientID.(string); ok {
+	if s, ok := loose.ClientID.(string); ok && slices.Contains(draftTypes, loose.Type) {
 		bad.clientID, _ = parseClientID(s)
 	}
 	return bad
 }
+
+// draftTypes are the frames that are answered with ack or nack.
+var draftTypes = []any{"send", "retract", "correct"}
 
 func (w *wireInbound) check() (Inbound, error) {
 	in := Inbound{Type: w.Type}
@@ -87,15 +111,10 @@ func (w *wireInbound) check() (Inbound, error) {
 		return Inbound{}, &badFrame{clientID: in.ClientID, code: "invalid", detail: "The field " + field + " is missing or not valid."}
 	}
 	switch w.Type {
-	case "send":
-		var err error
-		if in.ClientID, err = parseClientID(w.ClientID); err != nil {
-			return missing("clientId")
+	case "send", "retract", "correct":
+		if field := w.fillDraft(&in); field != "" {
+			return missing(field)
 		}
-		if w.Text == nil {
-			return missing("text")
-		}
-		in.Text = *w.Text
 	case "delivered", "read":
 		if w.UpTo == nil || *w.UpTo < 0 {
 			return missing("upTo")
@@ -120,6 +139,35 @@ func (w *wireInbound) check() (Inbound, error) {
 		return Inbound{}, &badFrame{code: "unknown_type", detail: "This server does not know that type of frame."}
 	}
 	return in, nil
+}
+
+// fillDraft reads what a send, retract or correct carries, its clientId first; field names what is wrong.
+func (w *wireInbound) fillDraft(in *Inbound) (field string) {
+	var err error
+	if in.ClientID, err = parseClientID(w.ClientID); err != nil {
+		return "clientId"
+	}
+	if w.Type != "send" {
+		if w.Target == nil || *w.Target < 1 {
+			return "target"
+		}
+		in.Target = *w.Target
+	}
+	switch {
+	case w.Type == "retract":
+	case w.Type == "send" && w.AttachmentID != nil:
+		if w.Text != nil {
+			return "text (of a message that sends a file)"
+		}
+		if in.AttachmentID, err = parseClientID(*w.AttachmentID); err != nil {
+			return "attachmentId"
+		}
+	case w.Text == nil:
+		return "text"
+	default:
+		in.Text = *w.Text
+	}
+	return ""
 }
 
 // parseClientID takes the canonical form of RFC 9562 only, so that one id cannot be spelt two ways.
@@ -160,9 +208,14 @@ type AppointmentState struct {
 
 // Limits are told to every client, so that it need not guess.
 type Limits struct {
-	MessageChars int `json:"messageChars"`
-	FrameBytes   int `json:"frameBytes"`
-	PerSecond    int `json:"perSecond"`
+	MessageChars      int `json:"messageChars"`
+	FrameBytes        int `json:"frameBytes"`
+	PerSecond         int `json:"perSecond"` // messages, sustained, of a connection; below of a user and of a room
+	UserPerSecond     int `json:"userPerSecond"`
+	RoomPerSecond     int `json:"roomPerSecond"`
+	FramesPerSecond   int `json:"framesPerSecond"` // of any kind, of a connection
+	SocketsPerUser    int `json:"socketsPerUser"`
+	SocketsPerAddress int `json:"socketsPerAddress"`
 }
 
 // The server's frames. Field order is wire order: type first.

@@ -11,12 +11,18 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+
+	"housecall/internal/config"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
 var (
 	goldenID   = uuid.MustParse("6f1a0c52-7c39-4a70-9a3e-0d2f5c1b8e11")
+	goldenFile = &Attachment{
+		ID: uuid.MustParse("0b7e5a34-2f1d-4c58-8d6b-6a1f3c9e7d42"), Name: "knee <left>.jpg", MediaType: "image/jpeg", Size: 123456,
+		SHA256: strings.Repeat("0f", 32), Width: 1600, Height: 1200, Thumbnail: true,
+	}
 	goldenTime = time.Date(2026, time.March, 2, 9, 30, 15, 123456000, time.UTC)
 )
 
@@ -30,7 +36,7 @@ func goldenHello() helloFrame {
 		Appointment:  AppointmentState{ID: "APP0000000001", Status: "BOOKED", StartsAt: &goldenTime, EndsAt: &end, Version: 2},
 		Participants: []Participant{{Person: patient, Online: &yes, DeliveredSeq: 4, ReadSeq: 3}, {Person: doctor}},
 		HeadSeq:      7, Epoch: "0123456789ab", CanReply: true,
-		Limits:           Limits{MessageChars: MaxChars, FrameBytes: MaxFrameBytes, PerSecond: 20},
+		Limits:           limitsOf(config.Default()),
 		HeartbeatSeconds: 25, Notice: "In an emergency call your local emergency number.",
 	}
 }
@@ -47,23 +53,39 @@ func TestFrame_Golden(t *testing.T) {
 		"event": encodeEvent(Event{
 			Seq: 5, Kind: KindText, ClientID: goldenID, Sender: "PAT0000000001", Text: "It hurts \"here\".\n\u2028 <b>ü 🩺</b> \x01", At: goldenTime,
 		}),
-		"event_system":     encodeEvent(Event{Seq: 1, Kind: KindSystem, Text: "The doctor confirmed the appointment.", At: goldenTime}),
-		"ack":              encodeAck(goldenID, Receipt{Seq: 5, At: goldenTime}),
-		"ack_duplicate":    encodeAck(goldenID, Receipt{Seq: 5, At: goldenTime, Duplicate: true}),
-		"nack_closed":      encodeNack(goldenID, ErrClosed),
-		"nack_forbidden":   encodeNack(goldenID, ErrNotYours),
-		"nack_empty":       encodeNack(goldenID, ErrEmpty),
-		"nack_too_long":    encodeNack(goldenID, ErrTooLong),
-		"nack_invalid":     encodeNack(goldenID, ErrInvalidText),
-		"nack_rate":        encodeNack(goldenID, ErrRate),
-		"nack_unavailable": encodeNack(goldenID, ErrOverload),
-		"live":             encode(liveFrame{Type: "live", HeadSeq: 7}),
-		"reset":            encode(resetFrame{Type: "reset", HeadSeq: 7, Reason: "gap"}),
-		"receipt":          encode(receiptFrame{Type: "receipt", UserID: "DOC0000000001", DeliveredSeq: 7, ReadSeq: 6}),
-		"typing":           encode(typingFrame{Type: "typing", UserID: "DOC0000000001", Active: true}),
-		"authOk":           encode(authOkFrame{Type: "authOk", ExpiresAt: goldenTime}),
-		"presence":         encode(presenceFrame{Type: "presence", UserID: "DOC0000000001", Online: &no}),
-		"presence_unknown": encode(presenceFrame{Type: "presence", UserID: "DOC0000000001"}),
+		"event_system": encodeEvent(Event{Seq: 1, Kind: KindSystem, Text: "The doctor confirmed the appointment.", At: goldenTime}),
+		"event_attachment": encodeEvent(Event{
+			Seq: 6, Kind: KindAttachment, ClientID: goldenID, Sender: "PAT0000000001", Attachment: goldenFile, At: goldenTime,
+		}),
+		"event_retraction": encodeEvent(Event{Seq: 7, Kind: KindRetraction, ClientID: goldenID, Sender: "PAT0000000001", Target: 6, At: goldenTime}),
+		"event_correction": encodeEvent(Event{
+			Seq: 8, Kind: KindCorrection, ClientID: goldenID, Sender: "PAT0000000001", Text: "It hurts there.", Target: 5, At: goldenTime,
+		}),
+		"event_retracted": encodeEvent(Event{Seq: 6, Kind: KindAttachment, ClientID: goldenID, Sender: "PAT0000000001", Retracted: true, At: goldenTime}),
+		"event_corrected": encodeEvent(Event{
+			Seq: 5, Kind: KindText, ClientID: goldenID, Sender: "PAT0000000001", Text: "It hurts there.", CorrectedBy: 8, At: goldenTime,
+		}),
+		"ack":                 encodeAck(goldenID, Receipt{Seq: 5, At: goldenTime}),
+		"ack_duplicate":       encodeAck(goldenID, Receipt{Seq: 5, At: goldenTime, Duplicate: true}),
+		"nack_closed":         encodeNack(goldenID, ErrClosed),
+		"nack_forbidden":      encodeNack(goldenID, ErrForbidden),
+		"nack_empty":          encodeNack(goldenID, ErrEmpty),
+		"nack_too_long":       encodeNack(goldenID, ErrTooLong),
+		"nack_invalid":        encodeNack(goldenID, ErrInvalidText),
+		"nack_rate":           encodeNack(goldenID, errRateConnection),
+		"nack_rate_user":      encodeNack(goldenID, errRateUser),
+		"nack_rate_room":      encodeNack(goldenID, errRateRoom),
+		"nack_not_found":      encodeNack(goldenID, ErrNoTarget),
+		"nack_not_found_file": encodeNack(goldenID, ErrNoFile),
+		"nack_not_yours":      encodeNack(goldenID, ErrNotOwn),
+		"nack_unavailable":    encodeNack(goldenID, ErrOverload),
+		"live":                encode(liveFrame{Type: "live", HeadSeq: 7}),
+		"reset":               encode(resetFrame{Type: "reset", HeadSeq: 7, Reason: "gap"}),
+		"receipt":             encode(receiptFrame{Type: "receipt", UserID: "DOC0000000001", DeliveredSeq: 7, ReadSeq: 6}),
+		"typing":              encode(typingFrame{Type: "typing", UserID: "DOC0000000001", Active: true}),
+		"authOk":              encode(authOkFrame{Type: "authOk", ExpiresAt: goldenTime}),
+		"presence":            encode(presenceFrame{Type: "presence", UserID: "DOC0000000001", Online: &no}),
+		"presence_unknown":    encode(presenceFrame{Type: "presence", UserID: "DOC0000000001"}),
 		"appointment": encode(appointmentFrame{
 			Type: "appointment", Appointment: AppointmentState{ID: "APP0000000001", Status: "CANCELLED", Version: 3}, WhyNot: "cancelled",
 		}),
@@ -94,13 +116,16 @@ func TestFrame_Golden(t *testing.T) {
 func TestDecode_Golden(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]Inbound{
-		"send":      {Type: "send", ClientID: goldenID, Text: "Good morning, ü 🩺 \u2028 \"x\""},
-		"delivered": {Type: "delivered", UpTo: 7},
-		"read":      {Type: "read", UpTo: 6},
-		"typing":    {Type: "typing", Active: true},
-		"auth":      {Type: "auth", Token: "eyJhbGciOiJIUzI1NiJ9.e30.x"},
-		"ping":      {Type: "ping", ID: `{"n": 1}`},
-		"ping_bare": {Type: "ping"},
+		"send":            {Type: "send", ClientID: goldenID, Text: "Good morning, ü 🩺 \u2028 \"x\""},
+		"send_attachment": {Type: "send", ClientID: goldenID, AttachmentID: goldenFile.ID},
+		"retract":         {Type: "retract", ClientID: goldenID, Target: 5},
+		"correct":         {Type: "correct", ClientID: goldenID, Target: 5, Text: "It hurts there, not here."},
+		"delivered":       {Type: "delivered", UpTo: 7},
+		"read":            {Type: "read", UpTo: 6},
+		"typing":          {Type: "typing", Active: true},
+		"auth":            {Type: "auth", Token: "eyJhbGciOiJIUzI1NiJ9.e30.x"},
+		"ping":            {Type: "ping", ID: `{"n": 1}`},
+		"ping_bare":       {Type: "ping"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -133,7 +158,7 @@ func TestDecode_Refusals(t *testing.T) {
 		"a NUL byte":                   {frame: "{\"type\":\"\x00\"}"},
 		"no type":                      {frame: `{}`, code: "unknown_type"},
 		"unknown type":                 {frame: `{"type":"shout","clientId":"` + id + `"}`, code: "unknown_type"},
-		"later type":                   {frame: `{"type":"retract","clientId":"` + id + `","target":1}`, code: "unknown_type"},
+		"later type":                   {frame: `{"type":"react","clientId":"` + id + `","target":1}`, code: "unknown_type"},
 		"type is a number":             {frame: `{"type":5}`, code: "invalid"},
 		"send without clientId":        {frame: `{"type":"send","text":"x"}`, code: "invalid"},
 		"send with a short clientId":   {frame: `{"type":"send","clientId":"1","text":"x"}`, code: "invalid"},
@@ -144,6 +169,18 @@ func TestDecode_Refusals(t *testing.T) {
 		"send with null text":          {frame: `{"type":"send","clientId":"` + id + `","text":null}`, code: "invalid", named: true},
 		"send with a number for text":  {frame: `{"type":"send","clientId":"` + id + `","text":7}`, code: "invalid", named: true},
 		"send with an object for text": {frame: `{"type":"send","text":{},"clientId":"` + id + `"}`, code: "invalid", named: true},
+		"send with text and a file":    {frame: `{"type":"send","clientId":"` + id + `","text":"x","attachmentId":"` + id + `"}`, code: "invalid", named: true},
+		"send with no file's id":       {frame: `{"type":"send","clientId":"` + id + `","attachmentId":"x"}`, code: "invalid", named: true},
+		"send with a number for file":  {frame: `{"type":"send","clientId":"` + id + `","attachmentId":1}`, code: "invalid", named: true},
+		"retract without clientId":     {frame: `{"type":"retract","target":1}`, code: "invalid"},
+		"retract without target":       {frame: `{"type":"retract","clientId":"` + id + `"}`, code: "invalid", named: true},
+		"retract of nothing":           {frame: `{"type":"retract","clientId":"` + id + `","target":0}`, code: "invalid", named: true},
+		"retract of a word":            {frame: `{"type":"retract","clientId":"` + id + `","target":"1"}`, code: "invalid", named: true},
+		"retract of a fraction":        {frame: `{"type":"retract","clientId":"` + id + `","target":1.5}`, code: "invalid", named: true},
+		"correct without target":       {frame: `{"type":"correct","clientId":"` + id + `","text":"x"}`, code: "invalid", named: true},
+		"correct without text":         {frame: `{"type":"correct","clientId":"` + id + `","target":1}`, code: "invalid", named: true},
+		"correct with a list for text": {frame: `{"type":"correct","clientId":"` + id + `","target":1,"text":[]}`, code: "invalid", named: true},
+		"read of a word, named":        {frame: `{"type":"read","clientId":"` + id + `","upTo":"x"}`, code: "invalid"},
 		"read without upTo":            {frame: `{"type":"read"}`, code: "invalid"},
 		"read below zero":              {frame: `{"type":"read","upTo":-1}`, code: "invalid"},
 		"read of a fraction":           {frame: `{"type":"read","upTo":1.5}`, code: "invalid"},

@@ -27,7 +27,10 @@ func FuzzDecode(f *testing.F) {
 	}
 	for _, s := range []string{
 		"", "null", "[]", "{}", `{"type":"send"}`, `{"type":5}`, `{"TYPE":"ping"}`, `{"type":"ping","type":"auth"}`, `{"type":"ping","id":"\ud800"}`,
-		`{"type":"send","clientId":"6f1a0c52-7c39-4a70-9a3e-0d2f5c1b8e11","text":7}`, `{"type":"read","upTo":1e3}`, "\xff", "{\"type\":\"\u2028\"}",
+		`{"type":"send","clientId":"6f1a0c52-7c39-4a70-9a3e-0d2f5c1b8e11","text":7}`, `{"type":"read","upTo":1e3}`, `{"type":"retract","target":-1}`,
+		`{"type":"send","clientId":"6f1a0c52-7c39-4a70-9a3e-0d2f5c1b8e11","text":null,"attachmentId":"6f1a0c52-7c39-4a70-9a3e-0d2f5c1b8e11"}`,
+		`{"type":"correct","clientId":"6f1a0c52-7c39-4a70-9a3e-0d2f5c1b8e11","target":9223372036854775807,"text":"","attachmentId":7}`,
+		"\xff", "{\"type\":\"\u2028\"}",
 		strings.Repeat("[", 20000), `{"type":` + strings.Repeat(`{"a":`, 9999),
 	} {
 		f.Add([]byte(s))
@@ -54,6 +57,12 @@ func requireValid(t *testing.T, in Inbound) {
 	switch in.Type {
 	case "send":
 		require.NotEqual(t, uuid.Nil, in.ClientID)
+		require.True(t, in.Text == "" || in.AttachmentID == uuid.Nil, "one of both")
+		require.Zero(t, in.Target)
+	case "retract", "correct":
+		require.NotEqual(t, uuid.Nil, in.ClientID)
+		require.Positive(t, in.Target)
+		require.Equal(t, uuid.Nil, in.AttachmentID)
 	case "delivered", "read":
 		require.GreaterOrEqual(t, in.UpTo, int64(0))
 	case "auth":
@@ -74,6 +83,14 @@ func reencode(t *testing.T, in Inbound) []byte {
 	switch in.Type {
 	case "send":
 		w["clientId"], w["text"] = in.ClientID, in.Text
+		if in.AttachmentID != uuid.Nil {
+			w["attachmentId"] = in.AttachmentID
+			delete(w, "text")
+		}
+	case "retract":
+		w["clientId"], w["target"] = in.ClientID, in.Target
+	case "correct":
+		w["clientId"], w["target"], w["text"] = in.ClientID, in.Target, in.Text
 	case "delivered", "read":
 		w["upTo"] = in.UpTo
 	case "typing":

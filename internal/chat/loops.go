@@ -178,6 +178,7 @@ func (s *Service) janitorLoop() {
 	s.every(time.Second, func() {
 		s.sockets.look(ping, s.dbAway.Load())
 		s.users.forget()
+		s.rooms.forget()
 		for _, id := range s.windows.over(s.d.Now()) {
 			s.changes.add(id)
 		}

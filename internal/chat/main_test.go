@@ -185,7 +185,7 @@ func startCommitter(t testing.TB, pool *postgres.Pool, lanes int) (*committer, *
 // send submits one draft and waits for its outcome.
 func (c *committer) send(d Draft) (Receipt, error) {
 	done := make(chan outcome, 1)
-	c.submit(d, func(r Receipt, err error) { done <- outcome{r, err} })
+	c.submit(d, func(r Receipt, err error) { done <- outcome{receipt: r, err: err} })
 	o := <-done
 	return o.receipt, o.err
 }

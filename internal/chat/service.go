@@ -50,7 +50,8 @@ type Service struct {
 	bus       bus
 	committer *committer
 	sockets   *sockets
-	users     *userLimits
+	users     *rates // of what one user sends, over all his connections
+	rooms     *rates // of what all send to one room
 	presence  *presence
 	receipts  *receipts
 	changes   *roomSet // rooms whose appointment changed
@@ -77,7 +78,7 @@ func New(d Deps) *Service {
 		fetch: s.fetch, changed: s.changes.add, subscribe: s.bus.Subscribe, unsubscribe: s.bus.Unsubscribe,
 	})
 	s.sockets = newSockets(d.Config.SocketsPerUser, d.Config.SocketsPerAddress, s.metrics, d.Now)
-	s.users = newUserLimits(d.Config.UserMessagesPerSecond)
+	s.users, s.rooms = newRates(d.Config.UserMessagesPerSecond), newRates(d.Config.RoomMessagesPerSecond)
 	s.presence = newPresence(s.hub, s.bus, d.Now)
 	s.receipts = newReceipts()
 	s.committer = newCommitter(d.Pool, d.Config.CommitLanes, d.Config.FollowUpWindow, s.metrics, d.Logger)
@@ -161,8 +162,29 @@ func (s *Service) Readable(ctx context.Context, actor auth.Actor, publicID strin
 // Send puts a message into the log and waits until it is committed. It may be repeated with the same clientID
 // any number of times: the receipt is then that of the first, marked as duplicate.
 func (s *Service) Send(ctx context.Context, actor auth.Actor, room int64, clientID uuid.UUID, text string) (Receipt, error) {
+	return s.wait(ctx, Draft{Room: room, Sender: actor, ClientID: clientID, Kind: KindText, Text: text})
+}
+
+// SendFile sends a file that the actor has uploaded to the room; a file is sent once. It may be repeated like Send.
+func (s *Service) SendFile(ctx context.Context, actor auth.Actor, room int64, clientID, attachment uuid.UUID) (Receipt, error) {
+	return s.wait(ctx, Draft{Room: room, Sender: actor, ClientID: clientID, Kind: KindAttachment, Attachment: attachment})
+}
+
+// Correct gives one's own text other words: an event of its own, which stands instead of the target's from then on. It may
+// be repeated like Send.
+func (s *Service) Correct(ctx context.Context, actor auth.Actor, room int64, clientID uuid.UUID, target int64, text string) (Receipt, error) {
+	return s.wait(ctx, Draft{Room: room, Sender: actor, ClientID: clientID, Kind: KindCorrection, Target: target, Text: text})
+}
+
+// Retract takes one's own message back, for good: nobody is shown it any more. It may be repeated like Send.
+func (s *Service) Retract(ctx context.Context, actor auth.Actor, room int64, clientID uuid.UUID, target int64) (Receipt, error) {
+	return s.wait(ctx, Draft{Room: room, Sender: actor, ClientID: clientID, Kind: KindRetraction, Target: target})
+}
+
+// wait submits a draft and waits for what becomes of it.
+func (s *Service) wait(ctx context.Context, d Draft) (Receipt, error) {
 	done := make(chan outcome, 1)
-	s.submit(actor, room, clientID, text, func(r Receipt, err error) { done <- outcome{r, err} })
+	s.submit(d, func(r Receipt, err error) { done <- outcome{receipt: r, err: err} })
 	select {
 	case o := <-done:
 		return o.receipt, o.err
@@ -174,18 +196,21 @@ func (s *Service) Send(ctx context.Context, actor auth.Actor, room int64, client
 }
 
 // submit is the one door of REST and WebSocket; done is called once, perhaps at once, and must not block.
-func (s *Service) submit(actor auth.Actor, room int64, clientID uuid.UUID, text string, done func(Receipt, error)) {
-	if err := CheckText(text); err != nil {
-		s.metrics.refused.WithLabelValues(errs.CodeOf(err)).Inc()
-		done(Receipt{}, err)
+func (s *Service) submit(d Draft, done func(Receipt, error)) {
+	err, reason := d.check(), ""
+	switch {
+	case err != nil:
+		reason = errs.CodeOf(err)
+	case !s.users.allow(d.Sender.ID):
+		err, reason = errRateUser, "rate_user"
+	case !s.rooms.allow(d.Room):
+		err, reason = errRateRoom, "rate_room"
+	default:
+		s.committer.submit(d, done)
 		return
 	}
-	if !s.users.allow(actor.ID) {
-		s.metrics.refused.WithLabelValues("rate").Inc()
-		done(Receipt{}, ErrRate)
-		return
-	}
-	s.committer.submit(Draft{Room: room, Sender: actor, ClientID: clientID, Kind: KindText, Text: text}, done)
+	s.metrics.refused.WithLabelValues(reason).Inc()
+	done(Receipt{}, err)
 }
 
 // History gives a page of a conversation's log, oldest first, and its head. after >= 0, or before > 0 with after -1,

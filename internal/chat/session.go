@@ -10,6 +10,7 @@ import (
 
 	"housecall/internal/appointment"
 	"housecall/internal/auth"
+	"housecall/internal/config"
 	"housecall/internal/errs"
 )
 
@@ -190,8 +191,16 @@ func (ses *session) hello(a appointment.Appointment, snap snapshot) helloFrame {
 	return helloFrame{
 		Type: "hello", Connection: ses.conn.id, You: you, Appointment: stateOf(a), Participants: participants,
 		HeadSeq: snap.head, Epoch: snap.epoch, CanReply: can, WhyNot: why,
-		Limits:           Limits{MessageChars: MaxChars, FrameBytes: MaxFrameBytes, PerSecond: s.d.Config.MessagesPerSecond},
+		Limits:           limitsOf(s.d.Config),
 		HeartbeatSeconds: int(heartbeat.Seconds()), Notice: s.d.Config.ClinicNotice,
+	}
+}
+
+func limitsOf(c config.Config) Limits {
+	return Limits{
+		MessageChars: MaxChars, FrameBytes: MaxFrameBytes, PerSecond: c.MessagesPerSecond, UserPerSecond: c.UserMessagesPerSecond,
+		RoomPerSecond: c.RoomMessagesPerSecond, FramesPerSecond: frameFlood * c.MessagesPerSecond,
+		SocketsPerUser: c.SocketsPerUser, SocketsPerAddress: c.SocketsPerAddress,
 	}
 }
 
@@ -203,7 +212,7 @@ func stateOf(a appointment.Appointment) AppointmentState {
 func (ses *session) handle(data []byte) {
 	c := ses.conn
 	if !c.frames.Allow() {
-		c.end(closeLimits, "too many frames", 0)
+		c.overLimit(limitFrames, "too many frames")
 		return
 	}
 	in, err := Decode(data)
@@ -220,12 +229,12 @@ func (ses *session) handle(data []byte) {
 	// Expired, and still here because PostgreSQL is away and could not renew it: such a socket only reads.
 	expired := c.expires.Load() <= ses.svc.d.Now().Unix()
 	switch in.Type {
-	case "send":
+	case "send", "retract", "correct":
 		if expired {
 			c.deliver(encodeNack(in.ClientID, ErrOverload))
 			return
 		}
-		ses.send(actor, in)
+		ses.submit(in.draft(ses.room, actor))
 	case "ping":
 		c.deliver(encode(pongFrame{Type: "pong", ID: json.RawMessage(in.ID)}))
 	case "auth":
@@ -252,15 +261,14 @@ func (ses *session) refuse(bad *badFrame) {
 	ses.conn.deliver(encode(errorFrame{Type: "error", Code: bad.code, Detail: bad.detail}))
 }
 
-func (ses *session) send(actor auth.Actor, in Inbound) {
-	c := ses.conn
-	id := in.ClientID
+func (ses *session) submit(d Draft) {
+	c, id := ses.conn, d.ClientID
 	if !c.messages.Allow() {
-		ses.svc.metrics.refused.WithLabelValues("rate").Inc()
-		c.deliver(encodeNack(id, ErrRate))
+		ses.svc.metrics.refused.WithLabelValues("rate_connection").Inc()
+		c.deliver(encodeNack(id, errRateConnection))
 		return
 	}
-	ses.svc.submit(actor, ses.room, id, in.Text, func(r Receipt, err error) {
+	ses.svc.submit(d, func(r Receipt, err error) {
 		if err != nil {
 			c.deliver(encodeNack(id, err))
 			return
@@ -287,7 +295,7 @@ func (ses *session) typing(actor auth.Actor, active bool) {
 func (ses *session) renew(old auth.Actor, token string) {
 	s, c := ses.svc, ses.conn
 	if !c.frames.AllowN(time.Now(), authCost) {
-		c.end(closeLimits, "too many tokens", 0)
+		c.overLimit(limitFrames, "too many tokens")
 		return
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, s.d.Config.RequestTimeout)

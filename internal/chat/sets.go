@@ -80,35 +80,35 @@ func (w *windows) over(now time.Time) []int64 {
 	return out
 }
 
-// userLimits bounds what one user sends over all his connections to this instance.
-type userLimits struct {
+// rates bounds how many messages come a second, for each user or for each room, over all connections to this instance.
+type rates struct {
 	perSecond int
 	mu        sync.Mutex // guards buckets
 	buckets   map[int64]*rate.Limiter
 }
 
-func newUserLimits(perSecond int) *userLimits {
-	return &userLimits{perSecond: perSecond, buckets: map[int64]*rate.Limiter{}}
+func newRates(perSecond int) *rates {
+	return &rates{perSecond: perSecond, buckets: map[int64]*rate.Limiter{}}
 }
 
-func (u *userLimits) allow(user int64) bool {
-	u.mu.Lock()
-	b := u.buckets[user]
+func (r *rates) allow(id int64) bool {
+	r.mu.Lock()
+	b := r.buckets[id]
 	if b == nil {
-		b = rate.NewLimiter(rate.Limit(u.perSecond), burst*u.perSecond)
-		u.buckets[user] = b
+		b = rate.NewLimiter(rate.Limit(r.perSecond), burst*r.perSecond)
+		r.buckets[id] = b
 	}
-	u.mu.Unlock()
+	r.mu.Unlock()
 	return b.Allow()
 }
 
 // forget drops buckets that are full again: they say no more than a new one would.
-func (u *userLimits) forget() {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	for id, b := range u.buckets {
+func (r *rates) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id, b := range r.buckets {
 		if b.Tokens() >= float64(b.Burst()) {
-			delete(u.buckets, id)
+			delete(r.buckets, id)
 		}
 	}
 }

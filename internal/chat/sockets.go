@@ -26,13 +26,19 @@ const (
 
 // Refusals of an upgrade.
 var (
-	errTooManySockets = &errs.Error{
-		Kind: errs.RateLimited, Code: "too_many_sockets", Message: "Too many open connections. Close some and try again.", RetryAfter: 10 * time.Second,
-	}
-	errDraining = &errs.Error{
+	errUserSockets    = tooManySockets("of this user")
+	errAddressSockets = tooManySockets("from this address")
+	errDraining       = &errs.Error{
 		Kind: errs.Unavailable, Code: "draining", Message: "This instance is stopping. Connect again.", RetryAfter: time.Second,
 	}
 )
+
+func tooManySockets(whose string) *errs.Error {
+	return &errs.Error{
+		Kind: errs.RateLimited, Code: "too_many_sockets", Message: "Too many open connections " + whose + ". Close some and try again.",
+		RetryAfter: 10 * time.Second,
+	}
+}
 
 // sockets is every open socket of this instance, whatever it listens to.
 type sockets struct {
@@ -63,13 +69,17 @@ func (s *sockets) admits(user int64, address string) error {
 	return s.refusal(user, address)
 }
 
-// refusal (with mu held) tells why no other socket may open.
+// refusal (with mu held) tells, and counts, why no other socket may open; nil if it may.
 func (s *sockets) refusal(user int64, address string) error {
 	switch {
 	case s.draining:
 		return errDraining
-	case s.users[user] >= s.perUser, s.addresses[address] >= s.perAddress:
-		return errTooManySockets
+	case s.users[user] >= s.perUser:
+		s.metrics.limited.WithLabelValues(limitUser).Inc()
+		return errUserSockets
+	case s.addresses[address] >= s.perAddress:
+		s.metrics.limited.WithLabelValues(limitAddress).Inc()
+		return errAddressSockets
 	}
 	return nil
 }

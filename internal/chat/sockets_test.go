@@ -173,9 +173,9 @@ func TestWindows(t *testing.T) {
 	require.Equal(t, []int64{1}, w.over(now.Add(time.Minute)))
 }
 
-func TestUserLimits(t *testing.T) {
+func TestRates(t *testing.T) {
 	t.Parallel()
-	u := newUserLimits(1)
+	u := newRates(1)
 	for range burst {
 		require.True(t, u.allow(1))
 	}

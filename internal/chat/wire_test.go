@@ -35,13 +35,17 @@ func nastyText() *rapid.Generator[string] {
 
 // wantEvent and wantAck are the frames as encoding/json would write them.
 type wantEvent struct {
-	Type     string     `json:"type"`
-	Seq      int64      `json:"seq"`
-	Kind     Kind       `json:"kind"`
-	ClientID *uuid.UUID `json:"clientId,omitempty"`
-	Sender   string     `json:"sender,omitempty"`
-	Text     string     `json:"text"`
-	At       time.Time  `json:"at"`
+	Type        string      `json:"type"`
+	Seq         int64       `json:"seq"`
+	Kind        Kind        `json:"kind"`
+	ClientID    *uuid.UUID  `json:"clientId,omitempty"`
+	Sender      string      `json:"sender,omitempty"`
+	Text        *string     `json:"text,omitempty"`
+	Target      int64       `json:"target,omitempty"`
+	Attachment  *Attachment `json:"attachment,omitempty"`
+	Retracted   bool        `json:"retracted,omitempty"`
+	CorrectedBy int64       `json:"correctedBy,omitempty"`
+	At          time.Time   `json:"at"`
 }
 
 type wantAck struct {
@@ -73,12 +77,19 @@ func TestEncodeEvent_EqualsEncodingJSON(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		e := Event{
 			Seq:    rapid.Int64Min(1).Draw(t, "seq"),
-			Kind:   rapid.SampledFrom([]Kind{KindText, KindSystem}).Draw(t, "kind"),
+			Kind:   rapid.SampledFrom([]Kind{KindText, KindAttachment, KindSystem, KindRetraction, KindCorrection}).Draw(t, "kind"),
 			Sender: rapid.SampledFrom([]string{"", "PAT0000000001"}).Draw(t, "sender"),
 			Text:   nastyText().Draw(t, "text"),
 			At:     time.UnixMicro(rapid.Int64Range(0, 4e15).Draw(t, "at")),
 		}
-		want := wantEvent{Type: "event", Seq: e.Seq, Kind: e.Kind, Sender: e.Sender, Text: e.Text, At: e.At.UTC()}
+		drawRare(t, &e)
+		want := wantEvent{
+			Type: "event", Seq: e.Seq, Kind: e.Kind, Sender: e.Sender, Target: e.Target, Attachment: e.Attachment, Retracted: e.Retracted,
+			CorrectedBy: e.CorrectedBy, At: e.At.UTC(),
+		}
+		if !e.Retracted && e.Kind != KindAttachment && e.Kind != KindRetraction {
+			want.Text = &e.Text
+		}
 		if rapid.Bool().Draw(t, "fromClient") {
 			e.ClientID = uuid.UUID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id"))
 			if e.ClientID != uuid.Nil {
@@ -89,11 +100,33 @@ func TestEncodeEvent_EqualsEncodingJSON(t *testing.T) {
 		var back wantEvent
 		require.NoError(t, json.Unmarshal([]byte(got), &back))
 		require.Equal(t, want, back)
-		if !strings.ContainsAny(e.Text, "\b\f") {
+		if !strings.ContainsAny(e.Text, "\b\f") && e.Attachment == nil {
 			require.Equal(t, marshal(t, want), got)
 		}
 		require.NotContains(t, got, "\u2028", "the frame is valid JavaScript too")
 	})
+}
+
+// drawRare draws what events of each kind may have beside their text.
+func drawRare(t *rapid.T, e *Event) {
+	switch e.Kind {
+	case KindText, KindAttachment:
+		if e.Retracted = rapid.Bool().Draw(t, "retracted"); e.Retracted {
+			return
+		}
+		if e.Kind == KindText {
+			e.CorrectedBy = rapid.Int64Min(0).Draw(t, "correctedBy")
+			return
+		}
+		e.Attachment = &Attachment{
+			ID: uuid.UUID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "file")), Name: nastyText().Draw(t, "name"), MediaType: "image/png",
+			Size: rapid.Int64Min(0).Draw(t, "size"), SHA256: "ab", Width: rapid.IntMin(0).Draw(t, "width"), Thumbnail: rapid.Bool().Draw(t, "thumbnail"),
+		}
+	case KindRetraction, KindCorrection:
+		e.Target = rapid.Int64Min(1).Draw(t, "target")
+		e.Retracted = e.Kind == KindCorrection && rapid.Bool().Draw(t, "retracted")
+	case KindSystem:
+	}
 }
 
 func TestEncodeAck_EqualsEncodingJSON(t *testing.T) {

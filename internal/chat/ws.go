@@ -172,7 +172,7 @@ func (s *Service) newSocket(ws *websocket.Conn, a *admission) *conn {
 	c := newConn(rawConn(ws.NetConn()), ws, a, s.d.Config.MessagesPerSecond, s.metrics, s.d.Now)
 	ws.SetPingHandler(func(data string) error {
 		if c.sign(); !c.frames.Allow() {
-			c.end(closeLimits, "too many frames", 0)
+			c.overLimit(limitFrames, "too many frames")
 			return nil
 		}
 		c.deliver(seal(opPong, append(make([]byte, wireHeader, wireHeader+len(data)), data...)))

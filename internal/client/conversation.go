@@ -179,6 +179,21 @@ func (c *Conversation) SendWait(ctx context.Context, text string) (seq int64, er
 	}
 }
 
+// SendFile sends a file that was uploaded (API.Upload), under a client id as SendAs.
+func (c *Conversation) SendFile(clientID, attachmentID string) error {
+	return c.enqueue(&draft{clientID: clientID, file: attachmentID})
+}
+
+// Retract takes back one's own message target, a seq; Ack or Refused tells what became of it under clientID.
+func (c *Conversation) Retract(clientID string, target int64) error {
+	return c.enqueue(&draft{clientID: clientID, kind: "retract", target: target})
+}
+
+// Correct gives one's own text message target, a seq, another text; Ack or Refused tells what became of it under clientID.
+func (c *Conversation) Correct(clientID string, target int64, text string) error {
+	return c.enqueue(&draft{clientID: clientID, kind: "correct", target: target, text: text})
+}
+
 func (c *Conversation) enqueue(d *draft) error {
 	c.mu.Lock()
 	var err error
@@ -269,7 +284,7 @@ func (c *Conversation) WaitRoom(ctx context.Context) error {
 	return c.wait(ctx, func() bool { return c.state != Closed && c.out.len() < c.opts.QueueMax })
 }
 
-// Drain waits until every message is committed or finally refused.
+// Drain waits until every message is committed or finally refused, and the handler has been told.
 func (c *Conversation) Drain(ctx context.Context) error {
 	return c.wait(ctx, func() bool { return c.out.len() == 0 })
 }

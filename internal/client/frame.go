@@ -116,6 +116,20 @@ func appendSend(dst []byte, clientID, text string) []byte {
 	return append(dst, '}')
 }
 
+// appendDraft appends the frame that a draft goes out as.
+func appendDraft(dst []byte, d *draft) []byte {
+	switch {
+	case d.kind == "retract":
+		return fmt.Appendf(dst, `{"type":"retract","clientId":%q,"target":%d}`, d.clientID, d.target)
+	case d.kind == "correct":
+		dst = fmt.Appendf(dst, `{"type":"correct","clientId":%q,"target":%d,"text":`, d.clientID, d.target)
+		return append(appendString(dst, d.text), '}')
+	case d.file != "":
+		return fmt.Appendf(dst, `{"type":"send","clientId":%q,"attachmentId":%q}`, d.clientID, d.file)
+	}
+	return appendSend(dst, d.clientID, d.text)
+}
+
 func appendUpTo(dst []byte, frameType string, seq int64) []byte {
 	return fmt.Appendf(dst, `{"type":%q,"upTo":%d}`, frameType, seq)
 }

@@ -19,6 +19,8 @@ type Event struct {
 	At          time.Time `json:"at"`
 	Retracted   bool      `json:"retracted"`
 	CorrectedBy int64     `json:"correctedBy"`
+	// Attachment is the file of an event of that kind, unless it was taken back.
+	Attachment *Attachment `json:"attachment"`
 }
 
 // Sent is the service's word that a message is committed.

@@ -6,10 +6,13 @@ import (
 	"time"
 )
 
-// draft is a message that the service has not acknowledged yet.
+// draft is a message, a retraction or a correction that the service has not acknowledged yet.
 type draft struct {
 	clientID string
 	text     string
+	file     string        // id of an attachment to send instead of a text
+	kind     string        // retract or correct; empty: send
+	target   int64         // of those two
 	written  bool          // to the present connection
 	settled  bool          // acknowledged or refused, and about to leave
 	result   chan<- result // of SendWait; nil otherwise
@@ -57,11 +60,11 @@ func (o *outbox) take() *draft {
 	return nil
 }
 
-// settle removes a draft; nil if it is not, or no longer, there.
-func (o *outbox) settle(clientID string) *draft {
+// settle removes a draft; false if it is not, or no longer, there.
+func (o *outbox) settle(clientID string) bool {
 	d := o.byID[clientID]
 	if d == nil {
-		return nil
+		return false
 	}
 	delete(o.byID, clientID)
 	d.settled = true
@@ -70,7 +73,7 @@ func (o *outbox) settle(clientID string) *draft {
 		o.drafts = o.drafts[1:]
 		o.next = max(0, o.next-1)
 	}
-	return d
+	return true
 }
 
 // putBack has a draft written again, not before resume, and holds up those behind it that are not written yet.

@@ -73,16 +73,14 @@ func (c *Conversation) live(l *link, head int64) {
 }
 
 func (c *Conversation) acked(f *Frame) {
-	d := c.settle(f.ClientID)
+	d := c.waiting(f.ClientID)
 	if d == nil {
 		return // the answer to an earlier try has come already
-	}
-	if d.result != nil {
-		d.result <- result{seq: f.Seq}
 	}
 	if h := c.opts.Handler.Ack; h != nil {
 		h(Ack{ClientID: f.ClientID, Seq: f.Seq, At: f.At, Duplicate: f.Duplicate})
 	}
+	c.settle(d, result{seq: f.Seq})
 }
 
 func (c *Conversation) refused(f *Frame) {
@@ -96,24 +94,31 @@ func (c *Conversation) refused(f *Frame) {
 		}
 		return
 	}
-	d := c.settle(f.ClientID)
+	d := c.waiting(f.ClientID)
 	if d == nil {
 		return
 	}
 	no := Refusal{ClientID: f.ClientID, Code: string(f.Code), Detail: f.Detail}
-	if d.result != nil {
-		d.result <- result{err: &no}
-	}
 	if h := c.opts.Handler.Refused; h != nil {
 		h(no)
 	}
+	c.settle(d, result{err: &no})
 }
 
-// settle takes a message out of the ack queue.
-func (c *Conversation) settle(clientID string) *draft {
+// waiting gives a message of the ack queue, nil if it is not there any more.
+func (c *Conversation) waiting(clientID string) *draft {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	d := c.out.settle(clientID)
+	return c.out.byID[clientID]
+}
+
+// settle takes a message out of the ack queue, once the handler knows: whoever waits for an empty queue finds it told.
+func (c *Conversation) settle(d *draft, r result) {
+	c.mu.Lock()
+	_ = c.out.settle(d.clientID) // Close may have been quicker
 	c.changed()
-	return d
+	c.mu.Unlock()
+	if d.result != nil {
+		d.result <- r
+	}
 }

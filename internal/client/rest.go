@@ -100,32 +100,52 @@ func (a *API) call(ctx context.Context, method, path string, query url.Values, i
 
 // send is one request; an empty token sends none.
 func (a *API) send(ctx context.Context, method, path string, query url.Values, token string, in, out any) error {
-	req, err := a.request(ctx, method, path, query, token, in)
+	req, err := a.request(ctx, method, path, query, in)
 	if err != nil {
 		return err
 	}
+	return a.do(req, token, out)
+}
+
+// do sends a request. out is where the answer goes: an io.Writer gets it as it is, anything else as JSON; nil drops it.
+func (a *API) do(req *http.Request, token string, out any) error {
+	what := req.Method + " " + strings.TrimPrefix(req.URL.Path, a.base.JoinPath(apiPath).Path)
+	req.Header.Set("User-Agent", a.agent)
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
 	resp, err := a.http.Do(req)
 	if err != nil {
-		return fmt.Errorf("%s %s: %w", method, path, reachError(err))
+		return fmt.Errorf("%s: %w", what, reachError(err))
 	}
 	defer func() {
 		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, problemBodyMax)) // so that the connection is used again
 		_ = resp.Body.Close()
 	}()
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return fmt.Errorf("%s %s: %w", method, path, problemOf(resp))
+		return fmt.Errorf("%s: %w", what, problemOf(resp))
 	}
 	if out == nil || resp.StatusCode == http.StatusNoContent {
 		return nil
 	}
-	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
-		return fmt.Errorf("%s %s: read the answer: %w", method, path, err)
+	if w, raw := out.(io.Writer); raw {
+		_, err = io.Copy(w, resp.Body)
+	} else {
+		err = json.NewDecoder(resp.Body).Decode(out)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: read the answer: %w", what, err)
 	}
 	return nil
 }
 
-func (a *API) request(ctx context.Context, method, path string, query url.Values, token string, in any) (*http.Request, error) {
-	u := a.base.JoinPath("/api/v1", path)
+const apiPath = "/api/v1"
+
+// address is a path's below apiPath.
+func (a *API) address(path string) string { return a.base.JoinPath(apiPath, path).String() }
+
+func (a *API) request(ctx context.Context, method, path string, query url.Values, in any) (*http.Request, error) {
+	u := a.base.JoinPath(apiPath, path)
 	u.RawQuery = query.Encode()
 	var body io.Reader
 	if in != nil {
@@ -140,12 +160,8 @@ func (a *API) request(ctx context.Context, method, path string, query url.Values
 		return nil, fmt.Errorf("%s %s: %w", method, path, err)
 	}
 	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", a.agent)
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
-	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	return req, nil
 }

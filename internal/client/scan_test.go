@@ -103,3 +103,36 @@ func BenchmarkDecodeEvent(b *testing.B) {
 		}
 	}
 }
+
+func TestFrame_draftsAreJSON(t *testing.T) {
+	t.Parallel()
+	type frame struct {
+		Type, ClientID, Text, AttachmentID string
+		Target                             int64
+	}
+	for name, c := range map[string]struct {
+		draft draft
+		want  frame
+	}{
+		"text":       {draft{clientID: "id", text: "a \"b\""}, frame{Type: "send", ClientID: "id", Text: "a \"b\""}},
+		"file":       {draft{clientID: "id", file: "f"}, frame{Type: "send", ClientID: "id", AttachmentID: "f"}},
+		"retraction": {draft{clientID: "id", kind: "retract", target: 7}, frame{Type: "retract", ClientID: "id", Target: 7}},
+		"correction": {draft{clientID: "id", kind: "correct", target: 7, text: "\u2028"}, frame{Type: "correct", ClientID: "id", Target: 7, Text: "\u2028"}},
+	} {
+		var got frame
+		require.NoError(t, json.Unmarshal(appendDraft(nil, &c.draft), &got), name)
+		require.Equal(t, c.want, got, name)
+	}
+}
+
+func TestFrame_decodeOfWhatBecameOfAMessage(t *testing.T) {
+	t.Parallel()
+	var f Frame
+	require.NoError(t, decode([]byte(`{"type":"event","seq":9,"kind":"attachment","sender":"PAT1","attachment":{"id":"f1","name":"x.pdf","size":3},"at":"2026-11-22T10:00:00Z"}`), &f))
+	require.Equal(t, "x.pdf", f.Attachment.Name)
+	require.NoError(t, decode([]byte(`{"type":"event","seq":9,"kind":"text","sender":"PAT1","retracted":true,"at":"2026-11-22T10:00:00Z"}`), &f))
+	require.True(t, f.Retracted)
+	require.Nil(t, f.Attachment)
+	require.NoError(t, decode([]byte(`{"type":"event","seq":10,"kind":"correction","sender":"PAT1","text":"b","target":9,"at":"2026-11-22T10:00:00Z"}`), &f))
+	require.EqualValues(t, 9, f.Target)
+}

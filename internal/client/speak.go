@@ -101,7 +101,7 @@ func (c *Conversation) nextSend(dst []byte, now time.Time) (frame []byte, wait t
 		turn.CancelAt(now)
 		return nil, 0
 	}
-	return appendSend(dst, d.clientID, d.text), 0
+	return appendDraft(dst, d), 0
 }
 
 // newPace keeps to the rate that hello names, so that a long queue does not run into the service's limits: a second's

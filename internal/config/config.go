@@ -84,6 +84,7 @@ type Config struct {
 	SocketsPerAddress     int `env:"SOCKETS_PER_ADDRESS" envDefault:"1000" help:"open sockets from one address on one instance"`
 	MessagesPerSecond     int `env:"MESSAGES_PER_SECOND" envDefault:"20" help:"messages a second of one connection, sustained; bursts of five times as many pass"`
 	UserMessagesPerSecond int `env:"USER_MESSAGES_PER_SECOND" envDefault:"40" help:"messages a second of one user over all connections of one instance, sustained; bursts of five times as many pass"`
+	RoomMessagesPerSecond int `env:"ROOM_MESSAGES_PER_SECOND" envDefault:"60" help:"messages a second of all sides of one conversation on one instance, sustained; bursts of five times as many pass"`
 	CommitLanes           int `env:"COMMIT_LANES" envDefault:"4" help:"parallel lanes of the message committer; each may hold one of DATABASE_MAX_CONNS"`
 }
 

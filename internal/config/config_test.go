@@ -124,6 +124,7 @@ var bad = map[string][]string{
 	"SOCKETS_PER_ADDRESS":      {"marker", "0"},
 	"MESSAGES_PER_SECOND":      {"marker", "0", "2147483648"},
 	"USER_MESSAGES_PER_SECOND": {"marker", "0"},
+	"ROOM_MESSAGES_PER_SECOND": {"marker", "0"},
 	"COMMIT_LANES":             {"marker", "0", "-4"},
 }
 

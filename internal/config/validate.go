@@ -137,6 +137,7 @@ func (c Config) validateNumbers(v *problems) {
 		{"SOCKETS_PER_ADDRESS", c.SocketsPerAddress},
 		{"MESSAGES_PER_SECOND", c.MessagesPerSecond},
 		{"USER_MESSAGES_PER_SECOND", c.UserMessagesPerSecond},
+		{"ROOM_MESSAGES_PER_SECOND", c.RoomMessagesPerSecond},
 		{"COMMIT_LANES", c.CommitLanes},
 	} {
 		v.require(n.name, n.value >= 1 && n.value <= maxNumber, "must be 1 to 100000000")

@@ -1,0 +1,68 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+)
+
+// Attachment is a file of a conversation.
+type Attachment struct {
+	ID        string `json:"id"`
+	Name      string `json:"name"`
+	MediaType string `json:"mediaType"`
+	Size      int64  `json:"size"` // bytes
+	SHA256    string `json:"sha256"`
+	Width     int    `json:"width"` // pixels, of images
+	Height    int    `json:"height"`
+	Thumbnail bool   `json:"thumbnail"`
+}
+
+// Upload puts a file into a conversation's store, for a message to send (Conversation.SendFile) within a day. The file is
+// streamed, and not tried again: r is read once.
+func (a *API) Upload(ctx context.Context, appointmentID, name string, r io.Reader) (Attachment, error) {
+	token, err := a.Token(ctx)
+	if err != nil {
+		return Attachment{}, err
+	}
+	body, form := io.Pipe()
+	defer func() { _ = body.Close() }() // frees the writer where the request ends early
+	parts := multipart.NewWriter(form)
+	go func() { _ = form.CloseWithError(writeFile(parts, name, r)) }() // CloseWithError answers nil
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.address(appointmentPath(appointmentID)+"/attachments"), body)
+	if err != nil {
+		return Attachment{}, fmt.Errorf("upload: %w", err)
+	}
+	req.Header.Set("Content-Type", parts.FormDataContentType())
+	var out Attachment
+	err = a.do(req, token, &out)
+	return out, err
+}
+
+func writeFile(parts *multipart.Writer, name string, r io.Reader) error {
+	part, err := parts.CreateFormFile("file", name)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(part, r); err != nil {
+		return err
+	}
+	return parts.Close()
+}
+
+// Download writes a file of a conversation to w.
+func (a *API) Download(ctx context.Context, appointmentID, attachmentID string, w io.Writer) error {
+	token, err := a.Token(ctx)
+	if err != nil {
+		return err
+	}
+	path := appointmentPath(appointmentID) + "/attachments/" + url.PathEscape(attachmentID)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.address(path), http.NoBody)
+	if err != nil {
+		return fmt.Errorf("download: %w", err)
+	}
+	return a.do(req, token, w)
+}
