@@ -40,7 +40,9 @@ func TestApp_BadClients(t *testing.T) { //nolint:paralleltest // see above
 	w.beset(s, mutants, crowded, frames, 500, 1) // fills pools, so that what follows finds them full
 	before := holdings(t)
 	rounds := w.beset(s, mutants, crowded, frames, 5000, 2)
-	w.eventually("nothing is left of them", func() bool { return holdings(t).within(before) })
+	var after holding
+	w.eventually("nothing is left of them", func() bool { after = holdings(t); return after.within(before) })
+	t.Logf("before %+v, after %+v", before, after)
 
 	s.same((rounds + 1) * 2 * 2 * talkEach)
 	for _, pair := range s.peers {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -22,7 +23,7 @@ type Crowd struct {
 }
 
 // pause is how long a visitor takes to come back: the load is to be a nuisance, not a benchmark of accepting.
-const pause = 50 * time.Millisecond
+const pause = 250 * time.Millisecond
 
 // Gather lets each of every kind loose, and keeps them coming until Leave.
 func Gather(t Target, each int, seed uint64) *Crowd {
@@ -120,7 +121,7 @@ func (v mutator) visit(ctx context.Context) error {
 			_, _ = c.Write(Breach(v.random)) // what ends it shows below
 			break
 		}
-		how, err := v.say(c, in, Mutate(v.random, v.frames[v.random.IntN(len(v.frames))]), i)
+		how, err := v.say(c, in, v.mutate(), i)
 		if err != nil || how != "" {
 			v.tally.Add(how)
 			return err
@@ -131,6 +132,16 @@ func (v mutator) visit(ctx context.Context) error {
 	}
 	v.tally.Add(howItEnds(in))
 	return ctx.Err()
+}
+
+// mutate gives one, mostly one that is still JSON: others cost the socket, and a handshake takes longer than a frame.
+func (v mutator) mutate() []byte {
+	for i := 0; ; i++ {
+		text := Mutate(v.random, v.frames[v.random.IntN(len(v.frames))])
+		if i == 3 || json.Valid(text) {
+			return text
+		}
+	}
 }
 
 // say sends a frame and a ping, and reads up to the answer of the ping, or how the socket ends.
