@@ -38,8 +38,7 @@ type admission struct {
 	request *fasthttp.RequestCtx
 }
 
-// Mount adds the socket's route, and the document that describes it. Whoever may not come in gets a problem document
-// instead of an upgrade.
+// Mount adds the socket's route. Whoever may not come in gets a problem document instead of an upgrade.
 func Mount(srv *httpd.Server, s *Service) {
 	describe(srv, s.d.Config.PublicURL)
 	upgrade := websocket.New(s.accept, websocket.Config{
