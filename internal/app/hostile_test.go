@@ -37,9 +37,9 @@ func TestApp_BadClients(t *testing.T) { //nolint:paralleltest // see above
 	crowded := []hostile.Target{w.victim(0), w.victim(1)}
 	frames := append(goldenFrames(t), hostile.Frames...)
 
-	w.beset(s, mutants, crowded, frames, 500, 1) // fills pools, so that what follows finds them full
+	w.beset(s, mutants, crowded, frames, 200, 1) // fills pools, so that what follows finds them full
 	before := holdings(t)
-	rounds := w.beset(s, mutants, crowded, frames, 5000, 2)
+	rounds := w.beset(s, mutants, crowded, frames, 4800, 2)
 	var after holding
 	w.eventually("nothing is left of them", func() bool { after = holdings(t); return after.within(before) })
 	t.Logf("before %+v, after %+v", before, after)
