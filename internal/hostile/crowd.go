@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 )
 
 // Crowd is bad clients of every kind, who come again when they are thrown out.
@@ -140,7 +141,7 @@ func (v mutator) mutate() []byte {
 	whatever := v.random.IntN(10) == 0
 	for {
 		text := Mutate(v.random, v.frames[v.random.IntN(len(v.frames))])
-		if whatever || json.Valid(text) && !bytes.Contains(text, []byte(`"auth"`)) {
+		if whatever || bytes.HasPrefix(text, []byte("{")) && utf8.Valid(text) && json.Valid(text) && !bytes.Contains(text, []byte(`"auth"`)) {
 			return text
 		}
 	}
