@@ -396,5 +396,6 @@ func TestApp_Oddities(t *testing.T) {
 	require.NotContains(t, string(r.raw), "short-pass-phrase")
 	require.NotContains(t, string(r.raw), "not an address")
 	require.Equal(t, 200, w.call(0, "", "GET", "/docs", "").status)
+	require.Equal(t, "3.0.0", w.call(0, "", "GET", "/asyncapi.json", "").body["asyncapi"])
 	require.Equal(t, 200, w.call(0, "", "GET", "/healthz", "").status)
 }

@@ -43,6 +43,7 @@ var rooms = map[string][]string{
 	"ui":          with(foundation, "account", "appointment", "chat", "doctor", "patient", "record", "schedule", "stats"),
 	"client":      nil, // it speaks to the service as anyone else does
 	"devservices": nil,
+	"hostile":     nil, // nor does it know the service better than its enemies would
 	"pgtest":      {"devservices", "postgres"},
 	"archtest":    nil,
 	"soak":        nil, // it judges the service by its protocol alone; only its tests start one
@@ -54,7 +55,7 @@ var rooms = map[string][]string{
 var outside = map[string][]string{
 	"migrations":    nil,
 	"cmd/housecall": {"app", "client", "config"},
-	"cmd/loadtest":  {"client", "config", "devservices"}, // devservices: it can run the instances it loads
+	"cmd/loadtest":  {"client", "config", "devservices", "hostile"}, // devservices: it can run the instances it loads
 }
 
 // withMigrations may import migrations: it applies them.

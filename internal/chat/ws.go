@@ -41,6 +41,7 @@ type admission struct {
 
 // Mount adds the sockets' routes. Whoever may not come in gets a problem document instead of an upgrade.
 func Mount(srv *httpd.Server, s *Service) {
+	describe(srv, s.d.Config.PublicURL)
 	upgrade := websocket.New(s.accept, websocket.Config{
 		Subprotocols:   []string{subprotocol},
 		ReadBufferSize: 512, // of frames; thousands of idle sockets each keep one

@@ -27,7 +27,7 @@ func (s *Server) humaConfig() huma.Config {
 		bearer: {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "The accessToken of a sign-in."},
 	}
 	c.Info.Description = "A patient books a doctor, and the two chat inside the appointment. " +
-		"Errors are RFC 9457 problems; `code` is what programs switch on."
+		"Errors are RFC 9457 problems; `code` is what programs switch on. The sockets are described in AsyncAPI 3, at /asyncapi.json."
 	c.Servers = []*huma.Server{{URL: "/"}}
 	return c
 }

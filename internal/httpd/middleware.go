@@ -2,6 +2,7 @@ package httpd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"runtime/debug"
@@ -90,6 +91,9 @@ func (s *Server) answer(c *fiber.Ctx, err error) {
 // outside answers errors that never reached the middleware: what fasthttp refuses while it reads a request. It
 // always returns nil, as Fiber's ErrorHandler should.
 func (s *Server) outside(c *fiber.Ctx, err error) error {
+	if errors.Is(err, fiber.ErrBadGateway) {
+		err = fiber.ErrBadRequest // so Fiber calls a client that cut its connection off in the middle of a request
+	}
 	r := s.newRequest(c)
 	c.SetUserContext(context.WithValue(context.Background(), requestKey{}, r))
 	s.setHeaders(c, r)

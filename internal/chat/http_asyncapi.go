@@ -1,0 +1,59 @@
+package chat
+
+import (
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"net/url"
+
+	"github.com/gofiber/fiber/v2"
+
+	"housecall/internal/httpd"
+)
+
+// asyncAPIType is the media type of an AsyncAPI document, as the initiative recommends it.
+const asyncAPIType = "application/vnd.aai.asyncapi+json;version=3.0.0"
+
+// asyncAPI describes the sockets to programs, as PROTOCOL.md does to people. A test holds it to the frame types.
+//
+//go:embed asyncapi.json
+var asyncAPI []byte
+
+// describe adds /asyncapi.json, which names this service as its server.
+func describe(srv *httpd.Server, publicURL string) {
+	document, err := describedAt(publicURL)
+	if err != nil {
+		panic("chat: the AsyncAPI document: " + err.Error()) // embedded, so a test has seen it
+	}
+	srv.Router().Get("/asyncapi.json", func(c *fiber.Ctx) error {
+		c.Set(fiber.HeaderContentType, asyncAPIType)
+		return c.Send(document)
+	})
+}
+
+// describedAt is the document with the address that clients reach the sockets under.
+func describedAt(publicURL string) ([]byte, error) {
+	u, err := url.Parse(publicURL)
+	if err != nil {
+		return nil, fmt.Errorf("the public URL: %w", err)
+	}
+	protocol := "ws"
+	if u.Scheme == "https" {
+		protocol = "wss"
+	}
+	var document map[string]json.RawMessage
+	if err := json.Unmarshal(asyncAPI, &document); err != nil {
+		return nil, fmt.Errorf("read it: %w", err)
+	}
+	type ref struct {
+		Ref string `json:"$ref"`
+	}
+	document["servers"], err = json.Marshal(map[string]any{"clinic": map[string]any{
+		"host": u.Host, "protocol": protocol,
+		"security": []ref{{"#/components/securitySchemes/bearer"}, {"#/components/securitySchemes/bearerSubprotocol"}},
+	}})
+	if err != nil {
+		return nil, fmt.Errorf("name the server: %w", err)
+	}
+	return json.Marshal(document)
+}
