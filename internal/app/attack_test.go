@@ -87,8 +87,10 @@ func (w *world) keep(v *target, patient, doctor string) {
 		require.NotEmpty(w.t, id, "%s", r.raw)
 		return id
 	}
-	rooms := "/api/v1/appointments/" + v.room
-	v.file = id(w.call(0, patient, "POST", rooms+"/attachments?name=the-most-private-name", "the-most-private-text of a file"))
+	if v.room != "" {
+		rooms := "/api/v1/appointments/" + v.room
+		v.file = id(w.call(0, patient, "POST", rooms+"/attachments?name=the-most-private-name", "the-most-private-text of a file"))
+	}
 	day := func(days int) string { return time.Now().UTC().AddDate(0, 0, days).Format(time.DateOnly) }
 	doctors := "/api/v1/doctors/" + v.doctor
 	slots := w.call(0, "", "GET", doctors+"/slots?from="+day(3)+"&to="+day(3), "")
