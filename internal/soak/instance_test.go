@@ -34,13 +34,21 @@ type instance struct {
 	exited chan struct{}
 }
 
-// freeAddr is a port that can be had again after a crash: below those of outgoing connections, and of devservices.
+// given are the addresses that freeAddr has given, which their owners may not have bound yet.
+var given sync.Map
+
+// freeAddr is a port that can be had again after a crash: below those of outgoing connections, and of devservices, and of
+// nobody else in this process.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	for range 100 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 12000+rand.IntN(8000))
-		if ln, err := net.Listen("tcp", addr); err == nil {
-			require.NoError(t, ln.Close())
+	for range 1000 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 2000+rand.IntN(10000))
+		ln, err := net.Listen("tcp", addr)
+		if err != nil {
+			continue
+		}
+		require.NoError(t, ln.Close())
+		if _, taken := given.LoadOrStore(addr, true); !taken {
 			return addr
 		}
 	}
