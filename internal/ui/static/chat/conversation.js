@@ -21,6 +21,7 @@ import { Timeline } from "./timeline.js";
 /** @typedef {import("./room.js").ConversationOptions} ConversationOptions */
 
 const RECENT = 50; // events that a new start shows
+const CURSOR_EVERY = 200; // ms
 
 export class Conversation extends EventTarget {
   #o;
@@ -237,6 +238,7 @@ export class Conversation extends EventTarget {
       this.#adopt();
     }
     if (state === "closed") {
+      this.#storeCursor();
       this.#courier.end();
       this.#signals.end();
     }
@@ -363,11 +365,13 @@ export class Conversation extends EventTarget {
   }
 
   #keepCursor() {
-    if (this.#o.resume !== "stored" || this.#cursorTimer) return;
-    this.#cursorTimer = setTimeout(() => {
-      this.#cursorTimer = 0;
-      if (this.cursor) this.#store?.keepCursor(this.cursor).catch(() => {});
-    }, 200);
+    if (this.#o.resume === "stored") this.#cursorTimer ||= setTimeout(() => this.#storeCursor(), CURSOR_EVERY);
+  }
+
+  #storeCursor() {
+    clearTimeout(this.#cursorTimer);
+    this.#cursorTimer = 0;
+    if (this.#o.resume === "stored" && this.cursor) this.#store?.keepCursor(this.cursor).catch(() => {});
   }
 
   /**
