@@ -2,17 +2,17 @@
 # Makes sure that the server programs `housecall dev` and the tests start for
 # themselves are on this machine: PostgreSQL 15 or later with contrib, and
 # Redis 7 or later; with the argument `test` also nginx, for the test of the
-# load balancer's configuration, and an S3 server, built once into
-# .housecall/bin.
+# load balancer's configuration, Chromium, for those of the chat in a browser,
+# and an S3 server, built once into .housecall/bin.
 #
 # It starts nothing and creates no server: packages that would are kept from it.
 set -euo pipefail
 
 readonly MIN_POSTGRES=15 MIN_REDIS=7
-want_nginx=false
+for_tests=false
 case "${1:-}" in
   '') ;;
-  test) want_nginx=true ;;
+  test) for_tests=true ;;
   *) echo "usage: deploy/setup.sh [test]" >&2; exit 2 ;;
 esac
 
@@ -60,13 +60,24 @@ has_nginx() {
   command -v nginx >/dev/null || [[ -x /usr/sbin/nginx || -x /opt/homebrew/bin/nginx || -x /usr/local/bin/nginx ]]
 }
 
+# has_chromium looks where internal/app's tests of the browser look.
+has_chromium() {
+  local program
+  for program in chromium chromium-browser google-chrome google-chrome-stable \
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome" /Applications/Chromium.app/Contents/MacOS/Chromium; do
+    command -v "$program" >/dev/null && return 0
+  done
+  return 1
+}
+
 missing=()
 look() {
   missing=()
   has_postgres || missing+=(postgresql)
   has_redis || missing+=(redis)
-  if $want_nginx; then
+  if $for_tests; then
     has_nginx || missing+=(nginx)
+    has_chromium || missing+=(chromium)
   fi
 }
 
@@ -191,7 +202,7 @@ build_s3() {
   mv "$bin/new/versitygw" "$bin/versitygw-$S3_VERSION"
   rmdir "$bin/new"
 }
-if $want_nginx; then
+if $for_tests; then
   build_s3
 fi
 

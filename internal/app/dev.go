@@ -235,12 +235,17 @@ func (o DevOptions) table(instances []*App, appointment, data, mailbox string) {
 }
 
 func chatLines(b *strings.Builder, instances []*App, appointment string) {
-	fmt.Fprintf(b, "\n  appointment %s of patient1 with doctor1: chat in it from two terminals, on two instances:\n\n", appointment)
-	program := programName()
-	for _, who := range []struct {
+	people := []struct {
 		email string
 		at    *App
-	}{{"patient1@demo.test", instances[0]}, {"doctor1@demo.test", instances[len(instances)-1]}} {
+	}{{"patient1@demo.test", instances[0]}, {"doctor1@demo.test", instances[len(instances)-1]}}
+	fmt.Fprintf(b, "\n  appointment %s of patient1 with doctor1: chat in it on two instances, in a browser, signed in as each,\n\n", appointment)
+	for _, who := range people {
+		fmt.Fprintf(b, "    %-20s %s%s/%s\n", who.email, who.at.cfg.PublicURL, config.AppointmentsPath, appointment)
+	}
+	b.WriteString("\n  or in two terminals:\n\n")
+	program := programName()
+	for _, who := range people {
 		fmt.Fprintf(b, "    HOUSECALL_PASSWORD=%s %s chat --as %s --server %s %s\n", DemoPassword, program, who.email, who.at.cfg.PublicURL, appointment)
 	}
 }

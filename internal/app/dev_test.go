@@ -110,6 +110,9 @@ func TestDev(t *testing.T) {
 	}
 	require.Contains(t, first.out.String(), fmt.Sprintf("chat --as patient1@demo.test --server %s %s", first.urls[0], first.appointment))
 	require.Contains(t, first.out.String(), fmt.Sprintf("chat --as doctor1@demo.test --server %s %s", first.urls[1], first.appointment))
+	for _, url := range first.urls {
+		require.Contains(t, first.out.String(), url+"/appointments/"+first.appointment)
+	}
 	box := regexp.MustCompile(`mailbox +(http://127\.0\.0\.1:\d+)`).FindStringSubmatch(first.out.String())
 	require.NotNil(t, box)
 	shown, err := h.Get(box[1])

@@ -54,7 +54,8 @@
  * ## Inbox (inbox.js)
  *
  * new Inbox({getToken}) tells what is unread in all of one's appointments: `unread` (a Map), `total`, `more`, and the events
- * `state`, `hello`, `unread` {unread}, `appointment` {appointment}. It carries no texts.
+ * `state`, `hello`, `unread` {unread}, `appointment` {appointment, with, canReply, whyNot}: one is new or has changed, and
+ * `gone` {appointmentId}: it was handed over to another doctor. It carries no texts.
  *
  * @module
  */

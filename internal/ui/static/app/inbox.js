@@ -87,6 +87,11 @@ export function inboxView(session, user) {
     if (rows.has(appointment.id)) fill(appointment);
     else anew(); // a new one, at its place
   });
+  inbox.addEventListener("gone", (e) => {
+    const { appointmentId } = /** @type {CustomEvent} */ (e).detail;
+    rows.get(appointmentId)?.remove();
+    rows.delete(appointmentId);
+  });
   load();
   inbox.connect();
   return () => inbox.close();

@@ -21,6 +21,7 @@ import { Timeline } from "./timeline.js";
 /** @typedef {import("./room.js").ConversationOptions} ConversationOptions */
 
 const RECENT = 50; // events that a new start shows
+const CURSOR_EVERY = 200; // ms
 
 export class Conversation extends EventTarget {
   #o;
@@ -37,6 +38,7 @@ export class Conversation extends EventTarget {
   #held = null;
   #reloads = 0;
   #cursorTimer = 0;
+  #leaving = new AbortController();
 
   /** @type {Reason | undefined} why it is closed */
   why;
@@ -114,11 +116,14 @@ export class Conversation extends EventTarget {
     if (typeof resume === "object") this.#cursor = { ...resume };
     else if (resume === "stored") this.#cursor = (await this.#store?.cursor().catch(() => undefined)) ?? {};
     await this.#adopt();
+    const signal = this.#leaving.signal;
+    globalThis.addEventListener?.("pagehide", () => this.#signals.flush(), { signal }); // what was read is not to wait for another visit
     this.#link.open();
   }
 
   /** Ends it for good. What waits is left to the next page. */
   close() {
+    this.#signals.flush();
     this.#link.close();
   }
 
@@ -232,15 +237,15 @@ export class Conversation extends EventTarget {
       this.#reloads++;
       this.#people.lostSight();
     }
-    if (state === "live") {
-      this.#signals.flush();
-      this.#adopt();
-    }
+    if (state === "live") this.#adopt();
     if (state === "closed") {
+      this.#leaving.abort();
+      this.#storeCursor();
       this.#courier.end();
       this.#signals.end();
     }
     this.#emit("state", { state, why });
+    if (state === "live") this.#signals.flush(); // with what has just been read
   }
 
   /**
@@ -363,11 +368,13 @@ export class Conversation extends EventTarget {
   }
 
   #keepCursor() {
-    if (this.#o.resume !== "stored" || this.#cursorTimer) return;
-    this.#cursorTimer = setTimeout(() => {
-      this.#cursorTimer = 0;
-      if (this.cursor) this.#store?.keepCursor(this.cursor).catch(() => {});
-    }, 200);
+    if (this.#o.resume === "stored") this.#cursorTimer ||= setTimeout(() => this.#storeCursor(), CURSOR_EVERY);
+  }
+
+  #storeCursor() {
+    clearTimeout(this.#cursorTimer);
+    this.#cursorTimer = 0;
+    if (this.#o.resume === "stored" && this.cursor) this.#store?.keepCursor(this.cursor).catch(() => {});
   }
 
   /**

@@ -8,8 +8,9 @@ import { Link } from "./link.js";
  * @property {string} appointmentId
  * @property {number} unread
  * @property {number} headSeq
- * @property {any} [from] who wrote last
- * @property {string} [at]
+ * @property {number} readSeq
+ * @property {{userId: string, role: string, name: string}} from the other participant
+ * @property {string} at when the conversation last grew
  */
 
 /**
@@ -23,6 +24,8 @@ export class Inbox extends EventTarget {
   #link;
   /** @type {Map<string, Unread>} by appointment id; only conversations with something unread */
   unread = new Map();
+  /** Unread messages in all conversations. */
+  total = 0;
   /** There is more unread than `unread` tells: GET /api/v1/me/unread has all. */
   more = false;
   /** @type {import("./link.js").Reason | undefined} */
@@ -51,13 +54,6 @@ export class Inbox extends EventTarget {
     return this.#link.state;
   }
 
-  /** @returns {number} unread messages in the conversations of `unread` */
-  get total() {
-    let n = 0;
-    for (const u of this.unread.values()) n += u.unread;
-    return n;
-  }
-
   connect() {
     this.#link.open();
   }
@@ -68,19 +64,25 @@ export class Inbox extends EventTarget {
 
   /** @param {any} f */
   #receive(f) {
+    if (typeof f.total === "number") this.total = f.total;
     switch (f.type) {
       case "hello":
-        this.unread = new Map((f.unread ?? []).map((/** @type {Unread} */ u) => [u.appointmentId, u]));
+        this.unread = new Map(f.unread.map((/** @type {Unread} */ u) => [u.appointmentId, u]));
         this.more = f.more === true;
         return this.#emit("hello", {});
       case "unread": {
-        const { type, ...unread } = f;
+        const { type: _, total: __, ...unread } = f;
         if (f.unread > 0) this.unread.set(f.appointmentId, unread);
         else this.unread.delete(f.appointmentId);
         return this.#emit("unread", { unread });
       }
-      case "appointment":
-        return this.#emit("appointment", { appointment: f.appointment ?? f });
+      case "appointment": {
+        const { type: _, ...detail } = f;
+        return this.#emit("appointment", detail);
+      }
+      case "gone":
+        this.unread.delete(f.appointmentId);
+        return this.#emit("gone", { appointmentId: f.appointmentId });
     }
   }
 

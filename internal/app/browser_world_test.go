@@ -1,0 +1,321 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	cdplog "github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/runtime"
+	cdptarget "github.com/chromedp/cdproto/target"
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+
+	"housecall/internal/auth"
+	"housecall/internal/config"
+)
+
+var screens = flag.String("screens", "", "a folder into which the tests of the browser write pictures")
+
+// clinic is two instances, a cable to each, somebody for either end, and a browser.
+type clinic struct {
+	*world
+	browser         *browser
+	cables          [2]*cable
+	patient, doctor *person
+	room            string
+}
+
+func newClinic(t *testing.T, change ...func(*config.Config)) *clinic {
+	t.Helper()
+	c := &clinic{cables: [2]*cable{newCable(t), newCable(t)}}
+	change = append(change, func(cfg *config.Config) { cfg.AllowedOrigins = []string{c.cables[0].url(), c.cables[1].url()} })
+	c.world = newWorld(t, 2, change...)
+	for i, cable := range c.cables {
+		cable.leads(c.apps[i].Addr())
+	}
+	c.patient, c.doctor = c.person(auth.Patient), c.person(auth.Doctor)
+	c.room = c.world.room(c.patient.at(0), c.doctor.at(1))
+	c.browser = newBrowser(t)
+	return c
+}
+
+// page is where the conversation is, over the cable of that number.
+func (c *clinic) page(n int) string { return c.cables[n].url() + "/appointments/" + c.room }
+
+// browser is a Chromium without a screen.
+type browser struct {
+	t   *testing.T
+	ctx context.Context
+}
+
+func newBrowser(t *testing.T) *browser {
+	t.Helper()
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(chromium(t)), chromedp.WindowSize(1100, 800), chromedp.UserDataDir(t.TempDir()))
+	if os.Geteuid() == 0 {
+		options = append(options, chromedp.NoSandbox) // it refuses root otherwise
+	}
+	alloc, stop := chromedp.NewExecAllocator(context.Background(), options...)
+	ctx, cancel := chromedp.NewContext(alloc)
+	t.Cleanup(func() {
+		_ = chromedp.Cancel(ctx) // it may have died; then it is away, too
+		cancel()
+		stop()
+	})
+	require.NoError(t, chromedp.Run(ctx), "Chromium starts")
+	return &browser{t, ctx}
+}
+
+// chromium is where the browser is.
+func chromium(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{
+		"chromium", "chromium-browser", "google-chrome", "google-chrome-stable",
+		"/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/Applications/Chromium.app/Contents/MacOS/Chromium",
+	} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	t.Fatal("Chromium is not installed, and without it the chat client for browsers is not tested: " +
+		"run `deploy/setup.sh test` (`make test` does), or install your system's package chromium")
+	return ""
+}
+
+// profile is somebody's: it shares neither storage nor tabs with others'.
+func (b *browser) profile() cdp.BrowserContextID {
+	b.t.Helper()
+	var id cdp.BrowserContextID
+	b.asks(func(ctx context.Context) (err error) {
+		id, err = cdptarget.CreateBrowserContext().Do(ctx)
+		return err
+	})
+	return id
+}
+
+// asks has the browser itself do something, not a tab of it.
+func (b *browser) asks(do func(ctx context.Context) error) {
+	b.t.Helper()
+	require.NoError(b.t, chromedp.Run(b.ctx, chromedp.ActionFunc(func(ctx context.Context) error {
+		return do(cdp.WithExecutor(ctx, chromedp.FromContext(ctx).Browser))
+	})))
+}
+
+// tab is one of somebody's tabs.
+type tab struct {
+	t     *testing.T
+	ctx   context.Context
+	close func()
+
+	mu       sync.Mutex // guards the rest
+	sockets  int        // that were opened, or tried
+	failures []string   // what the policy forbade, and what a script threw
+}
+
+// policing has what a page's policy forbids become an error that hear sees.
+const policing = `addEventListener("securitypolicyviolation", (e) => console.error("forbidden: " + e.violatedDirective + " " + e.blockedURI));`
+
+func (b *browser) tab(who cdp.BrowserContextID) *tab {
+	b.t.Helper()
+	var id cdptarget.ID
+	b.asks(func(ctx context.Context) (err error) {
+		id, err = cdptarget.CreateTarget("about:blank").WithBrowserContextID(who).WithNewWindow(true).Do(ctx)
+		return err
+	})
+	ctx, cancel := chromedp.NewContext(b.ctx, chromedp.WithTargetID(id))
+	t := &tab{t: b.t, ctx: ctx, close: cancel}
+	b.t.Cleanup(func() {
+		cancel()
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		require.Empty(b.t, t.failures, "a page complained")
+	})
+	chromedp.ListenTarget(ctx, t.hear)
+	// The first run makes the tab; its context must not end with the run.
+	require.NoError(b.t, chromedp.Run(ctx, network.Enable(), cdplog.Enable(), emulation.SetFocusEmulationEnabled(true),
+		chromedp.ActionFunc(func(ctx context.Context) error {
+			_, err := page.AddScriptToEvaluateOnNewDocument(policing).Do(ctx)
+			return err
+		})))
+	return t
+}
+
+func (t *tab) hear(event any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch e := event.(type) {
+	case *network.EventWebSocketCreated:
+		t.sockets++
+	case *runtime.EventExceptionThrown:
+		t.failures = append(t.failures, e.ExceptionDetails.Error())
+	case *runtime.EventConsoleAPICalled:
+		if e.Type == runtime.APITypeError {
+			for _, a := range e.Args {
+				t.failures = append(t.failures, string(a.Value))
+			}
+		}
+	case *cdplog.EventEntryAdded:
+		if e.Entry.Source == cdplog.SourceSecurity || strings.Contains(e.Entry.Text, "Content Security Policy") {
+			t.failures = append(t.failures, e.Entry.Text)
+		}
+	}
+}
+
+// opened is how many sockets the tab has asked for.
+func (t *tab) opened() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.sockets
+}
+
+func (t *tab) run(actions ...chromedp.Action) {
+	t.t.Helper()
+	ctx, cancel := context.WithTimeout(t.ctx, patience)
+	defer cancel()
+	require.NoError(t.t, chromedp.Run(ctx, actions...))
+}
+
+// goes opens an address.
+func (t *tab) goes(url string) { t.t.Helper(); t.run(chromedp.Navigate(url)) }
+
+func await(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }
+
+// eval gives what an expression, or the promise of one, comes to, as JSON would have it.
+func (t *tab) eval(expression string, into any) {
+	t.t.Helper()
+	t.run(chromedp.Evaluate(expression, into, await))
+}
+
+// waits until an expression is true in the page. The page itself looks: chromedp's own way is what the policy forbids.
+func (t *tab) waits(what, expression string) {
+	t.t.Helper()
+	ctx, cancel := context.WithTimeout(t.ctx, patience)
+	defer cancel()
+	look := chromedp.Evaluate(fmt.Sprintf(`new Promise((done) => {
+		const look = () => {
+			let ok = false;
+			try { ok = Boolean(%s); } catch {}
+			if (ok) done(true);
+			else setTimeout(look, 20);
+		};
+		look();
+	})`, expression), nil, await)
+	err := chromedp.Run(ctx, look)
+	for leftPage(err) { // another one comes, which has to be asked itself
+		err = chromedp.Run(ctx, look)
+	}
+	if err != nil {
+		var shown string
+		_ = chromedp.Run(t.ctx, chromedp.Evaluate(`document.querySelector("#main").dataset.state + "\n" + document.body.innerText`, &shown))
+		t.t.Fatalf("%s: %v; the page shows:\n%s", what, err, shown)
+	}
+}
+
+// leftPage tells whether what was asked of a page came to nothing because another one took its place.
+func leftPage(err error) bool {
+	if err == nil {
+		return false
+	}
+	for _, words := range []string{"navigated or closed", "Cannot find context", "context was destroyed", "context with specified id"} {
+		if strings.Contains(err.Error(), words) {
+			return true
+		}
+	}
+	return false
+}
+
+// signsIn fills in the form.
+func (t *tab) signsIn(p *person) {
+	t.t.Helper()
+	t.waits("the form to sign in", `document.querySelector("#login")`)
+	t.run(chromedp.SendKeys("#login", p.email, chromedp.ByID), chromedp.SendKeys("#password", password+"\r", chromedp.ByID))
+}
+
+const isLive = `document.querySelector("#main").dataset.state === "live"`
+
+// opens signs in at a conversation and waits until it is live.
+func (t *tab) opens(url string, p *person) {
+	t.t.Helper()
+	t.goes(url)
+	t.signsIn(p)
+	t.waits("the conversation is live", isLive)
+}
+
+// says writes a message and sends it, as fingers would but faster.
+func (t *tab) says(text string) {
+	t.t.Helper()
+	quoted, err := json.Marshal(text)
+	require.NoError(t.t, err)
+	t.eval(`(() => {
+		const field = document.querySelector("#text");
+		field.value = `+string(quoted)+`;
+		field.dispatchEvent(new Event("input", { bubbles: true }));
+		document.querySelector("#composer").requestSubmit();
+	})()`, nil)
+}
+
+// messages are the texts shown, in order; what waits is not among them.
+func (t *tab) messages() (texts []string) {
+	t.t.Helper()
+	t.eval(`[...document.querySelectorAll("#log .bubble .text")].map((e) => e.textContent)`, &texts)
+	return texts
+}
+
+// shows waits until so many messages are shown and none waits.
+func (t *tab) shows(n int) {
+	t.t.Helper()
+	t.waits(fmt.Sprintf("%d messages are shown, and none waits", n),
+		fmt.Sprintf(`document.querySelectorAll("#log .bubble").length === %d && !document.querySelector("#pending .bubble")`, n))
+}
+
+// keeps waits until so many messages wait in IndexedDB.
+func (t *tab) keeps(n int) {
+	t.t.Helper()
+	t.waits(fmt.Sprintf("the browser keeps %d messages", n), fmt.Sprintf(`(() => {
+		const open = indexedDB.open("housecall-chat");
+		open.onsuccess = () => {
+			const count = open.result.transaction("drafts").objectStore("drafts").count();
+			count.onsuccess = () => {
+				window.keptNow = count.result;
+				open.result.close();
+			};
+		};
+		return window.keptNow === %d;
+	})()`, n))
+}
+
+// online has the browser say that there is a network again, as it does when it finds one, until the page is live.
+func (t *tab) online() {
+	t.t.Helper()
+	t.waits("the conversation is live again", `(() => {
+		if (document.querySelector("#main").dataset.state === "waiting") dispatchEvent(new Event("online"));
+		return `+isLive+`;
+	})()`)
+}
+
+// screen takes a picture, if they are wanted.
+func (t *tab) screen(name string, width, height int64, dark bool) {
+	if *screens == "" {
+		return
+	}
+	scheme := map[bool]string{false: "light", true: "dark"}[dark]
+	var png []byte
+	t.run(
+		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}),
+		chromedp.EmulateViewport(width, height), chromedp.CaptureScreenshot(&png),
+	)
+	require.NoError(t.t, os.MkdirAll(*screens, 0o755))
+	require.NoError(t.t, os.WriteFile(filepath.Join(*screens, name+".png"), png, 0o600))
+}
