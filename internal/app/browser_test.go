@@ -20,9 +20,11 @@ import (
 
 const evil = `<img src=x onerror="document.title='broken'"><script>alert(1)</script>`
 
+// The tests in browsers run one after the other, before those that are parallel: a browser needs all the machine has, and
+// would make whatever runs beside it wait.
+
 // Two people, each in a browser on another instance, with everything that a page of the chat shows.
 func TestBrowser_Chat(t *testing.T) {
-	t.Parallel()
 	c := newClinic(t)
 	p, d := c.browser.tab(c.browser.profile()), c.browser.tab(c.browser.profile())
 
@@ -67,7 +69,6 @@ func TestBrowser_Chat(t *testing.T) {
 
 // The list of appointments tells of what is unread while it is looked at.
 func TestBrowser_Inbox(t *testing.T) {
-	t.Parallel()
 	c := newClinic(t)
 	p := c.browser.tab(c.browser.profile())
 	p.goes(c.cables[0].url() + "/")
@@ -90,7 +91,6 @@ func TestBrowser_Inbox(t *testing.T) {
 
 // A file's way: chosen in one browser, shown and kept in the other.
 func TestBrowser_Attachment(t *testing.T) {
-	t.Parallel()
 	c := newClinic(t)
 	p, d := c.browser.tab(c.browser.profile()), c.browser.tab(c.browser.profile())
 	p.opens(c.page(0), c.patient)
@@ -128,7 +128,6 @@ func TestBrowser_Attachment(t *testing.T) {
 
 // What was written without a network survives the page, and is sent once.
 func TestBrowser_Offline(t *testing.T) {
-	t.Parallel()
 	c := newClinic(t)
 	p, d := c.browser.tab(c.browser.profile()), c.browser.tab(c.browser.profile())
 	p.opens(c.page(0), c.patient)
@@ -163,7 +162,6 @@ func TestBrowser_Offline(t *testing.T) {
 
 // An answer is lost: the message is there, and the next page does not double it.
 func TestBrowser_LostAnswer(t *testing.T) {
-	t.Parallel()
 	c := newClinic(t)
 	p, d := c.browser.tab(c.browser.profile()), c.browser.tab(c.browser.profile())
 	p.opens(c.page(0), c.patient)
@@ -195,7 +193,6 @@ func texts(events []client.Event) (out []string) {
 
 // The network breaks again and again, and an instance stops: nothing is lost, doubled or out of order.
 func TestBrowser_Cuts(t *testing.T) {
-	t.Parallel()
 	c := newClinic(t)
 	p, d := c.browser.tab(c.browser.profile()), c.browser.tab(c.browser.profile())
 	p.opens(c.page(0), c.patient)
@@ -235,7 +232,6 @@ func TestBrowser_Cuts(t *testing.T) {
 
 // Tabs of one browser share a sign-in, and send for one that was closed.
 func TestBrowser_Tabs(t *testing.T) {
-	t.Parallel()
 	c := newClinic(t)
 	who := c.browser.profile()
 	a, b := c.browser.tab(who), c.browser.tab(who)
@@ -265,7 +261,6 @@ func TestBrowser_Tabs(t *testing.T) {
 
 // Tokens are renewed on the open connection; a session that ends takes the page with it.
 func TestBrowser_Tokens(t *testing.T) {
-	t.Parallel()
 	c := newClinic(t, func(cfg *config.Config) { cfg.AccessTTL = 3 * time.Second })
 	p := c.browser.tab(c.browser.profile())
 	p.opens(c.page(0), c.patient)
@@ -291,7 +286,6 @@ func TestBrowser_Tokens(t *testing.T) {
 
 // What a program that keeps events by itself relies on: it resumes where it was, and is told when it cannot.
 func TestBrowser_Resume(t *testing.T) {
-	t.Parallel()
 	c := newClinic(t)
 	patient := c.patient.at(0)
 	for i := range 70 {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -182,6 +183,9 @@ func writeDocuments(ctx context.Context, tx *postgres.Tx, rooms map[int64]*behin
 	weeks := map[userWeek]int32{}
 	docs := make([]document, 0, len(messages))
 	for _, e := range messages {
+		if err := ctx.Err(); err != nil { // thousands of long texts take a while, and a stop does not wait for it
+			return nil, fmt.Errorf("cut words: %w", err)
+		}
 		d := document{place: place{e.Room, e.Seq}, at: e.At, retracted: e.Retracted}
 		if !e.Retracted {
 			r, week := rooms[e.Room], weekOf(e.At)
