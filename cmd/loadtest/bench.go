@@ -25,10 +25,10 @@ type bench struct {
 // run starts everything, runs the modes, reports, and stops everything. Each mode gets new server processes, so
 // that the memory of one does not count in another.
 func (b *bench) run(ctx context.Context, p *plan) (err error) {
-	modes := map[string]func(context.Context, *plan, *site) (Result, error){"closed": runClosed, "open": runOpen, "idle": runIdle}
+	modes := map[string]func(context.Context, *plan, *site) (Result, error){"closed": runClosed, "open": runOpen, "idle": runIdle, "hostile": runHostile}
 	for _, m := range b.modes {
 		if modes[m] == nil {
-			return fmt.Errorf("--modes: there is no %q, only closed, open and idle", m)
+			return fmt.Errorf("--modes: there is no %q, only closed, open, idle and hostile", m)
 		}
 	}
 	p.admin = "" // our own
@@ -49,7 +49,8 @@ func (b *bench) run(ctx context.Context, p *plan) (err error) {
 	defer s.close()
 	var results []Result
 	for i, m := range b.modes {
-		if i > 0 || m == "idle" {
+		if i > 0 || m == "idle" || m == "hostile" {
+			farm.limited = m == "hostile"
 			if err := farm.restart(ctx); err != nil {
 				return err
 			}

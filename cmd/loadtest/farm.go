@@ -34,6 +34,7 @@ type farm struct {
 	password string // the admin's
 	secret   string
 	extra    []string
+	limited  bool // the limits of messages and sockets are those for people
 	log      io.WriteCloser
 
 	addresses, metrics []string
@@ -106,17 +107,21 @@ func (f *farm) choosePorts(p *plan) error {
 	return nil
 }
 
-// environment is an instance's: limits for people are raised, nothing else is changed.
+// environment is an instance's: limits for people are raised, unless it is limited, and nothing else is changed.
 func (f *farm) environment(i int) []string {
 	env := []string{"PATH=/usr/local/bin:/usr/bin:/bin"}
-	for name, value := range map[string]string{
+	settings := map[string]string{
 		"ADDR": f.addresses[i], "METRICS_ADDR": f.metrics[i], "PUBLIC_URL": "http://" + f.addresses[i], "LOG_LEVEL": "warn",
 		"DATABASE_URL": f.postgres.DSN("postgres"), "REDIS_URL": f.redis.URL(), "TOKEN_SECRETS": f.secret, "PASSWORD": f.password,
 		"MAIL_DIR":           f.mail,
 		"LOGINS_PER_ADDRESS": "1000000", "REGISTERS_PER_ADDRESS": "1000000",
-		"SOCKETS_PER_USER": "1000000", "SOCKETS_PER_ADDRESS": "1000000",
-		"MESSAGES_PER_SECOND": "1000000", "USER_MESSAGES_PER_SECOND": "1000000", "ROOM_MESSAGES_PER_SECOND": "1000000",
-	} {
+	}
+	if !f.limited {
+		for _, name := range []string{"SOCKETS_PER_USER", "SOCKETS_PER_ADDRESS", "MESSAGES_PER_SECOND", "USER_MESSAGES_PER_SECOND", "ROOM_MESSAGES_PER_SECOND"} {
+			settings[name] = "1000000"
+		}
+	}
+	for name, value := range settings {
 		env = append(env, config.Prefix+name+"="+value)
 	}
 	return append(env, f.extra...)

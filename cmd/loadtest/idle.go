@@ -165,6 +165,11 @@ func (c *crowd) join(ctx context.Context, i int) error {
 // settle waits, so that what the opening stirred up comes to rest.
 func (c *crowd) settle(ctx context.Context, p *plan, d time.Duration) error {
 	fmt.Fprintf(p.progress, "idle   %d connections, waiting %s\n", c.open.Load(), d)
+	return pause(ctx, d)
+}
+
+// pause waits, or fails when the run is interrupted.
+func pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -35,7 +35,10 @@ per room through the API, and then runs one of the modes:
   open     messages at a fixed --rate; latencies count from the moment a message was meant to be sent, so a
            stall of the service is not hidden by the tool waiting for it
   idle     opens --connections sockets that say nothing; shows the memory of the server processes --pids
-  bench    starts a durable PostgreSQL, a Redis and two instances of its own (--spawn), runs all three modes
+  hostile  an open loop, in turns without and with bad clients of every kind on each server, --rounds times: those
+           who send 10,000 mutated frames, break the framing, never end a message, flood, never read, come and go.
+           They come from 127.0.0.66, so the servers are on this machine, with the limits that people have
+  bench    starts a durable PostgreSQL, a Redis and two instances of its own (--spawn), runs all modes
 
 Both participants send. Every receiver must see a log without holes, every acknowledged message exactly once, and
 both sides the same log. Any violation makes the exit status 1.
@@ -49,7 +52,7 @@ func rootCommand() *cobra.Command {
 		Use: "loadtest", Short: "Measure Housecall under load, and check its promises", Long: longHelp,
 		SilenceUsage: true, SilenceErrors: true,
 	}
-	root.AddCommand(closedCommand(), openCommand(), idleCommand(), benchCommand())
+	root.AddCommand(closedCommand(), openCommand(), idleCommand(), hostileCommand(), benchCommand())
 	return root
 }
 
@@ -91,7 +94,24 @@ func idleCommand() *cobra.Command {
 	}
 	p.siteFlags(cmd)
 	p.idleFlags(cmd)
-	cmd.Flags().IntSliceVar(&p.pids, "pids", nil, "process ids of the servers, in the order of --servers, to read their memory")
+	p.pidsFlag(cmd)
+	return cmd
+}
+
+func hostileCommand() *cobra.Command {
+	p := defaultPlan()
+	cmd := &cobra.Command{
+		Use: "hostile", Short: "Bad clients: what those who behave notice of them", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return onSite(cmd.Context(), p, func(ctx context.Context, s *site) (Result, error) { return runHostile(ctx, p, s) })
+		},
+	}
+	p.siteFlags(cmd)
+	p.driveFlags(cmd)
+	p.openFlags(cmd)
+	p.hostileFlags(cmd)
+	p.holdFlag(cmd)
+	p.pidsFlag(cmd)
 	return cmd
 }
 
@@ -107,10 +127,11 @@ func benchCommand() *cobra.Command {
 	p.closedFlags(cmd)
 	p.openFlags(cmd)
 	p.idleFlags(cmd)
+	p.hostileFlags(cmd)
 	f := cmd.Flags()
 	f.StringVar(&b.binary, "spawn", ".housecall/bin/housecall", "the housecall binary to run")
 	f.StringVar(&b.profiles, "profiles", "", "folder for profiles of each server: CPU in closed and open, heap in idle")
-	f.StringSliceVar(&b.modes, "modes", []string{"open", "closed", "idle"}, "which modes to run, in this order; a closed run leaves checkpoints behind, which an open one after it would measure")
+	f.StringSliceVar(&b.modes, "modes", []string{"open", "hostile", "closed", "idle"}, "which modes to run, in this order; a closed run leaves checkpoints behind, which an open one after it would measure")
 	f.StringSliceVar(&b.env, "env", nil, "further settings of the servers, such as HOUSECALL_COMMIT_LANES=8")
 	f.StringVar(&b.logs, "logs", "", "file for the servers' logs (none: dropped)")
 	return cmd

@@ -31,6 +31,7 @@ type plan struct {
 	connections int
 	hold        time.Duration
 	pids        []int
+	rounds      int
 	atRest      func(context.Context) // called once all idle connections are open and measured; may be nil
 
 	jsonFile string
@@ -74,9 +75,20 @@ func (p *plan) openFlags(cmd *cobra.Command) {
 }
 
 func (p *plan) idleFlags(cmd *cobra.Command) {
-	f := cmd.Flags()
-	f.IntVar(&p.connections, "connections", 10_000, "idle: sockets to open, spread over rooms and servers")
-	f.DurationVar(&p.hold, "hold", 45*time.Second, "idle: how long to keep them before the memory is read; an idle server gives memory back after 30 s")
+	cmd.Flags().IntVar(&p.connections, "connections", 10_000, "idle: sockets to open, spread over rooms and servers")
+	p.holdFlag(cmd)
+}
+
+func (p *plan) holdFlag(cmd *cobra.Command) {
+	cmd.Flags().DurationVar(&p.hold, "hold", 45*time.Second, "idle and hostile: how long to wait before the memory is read; an idle server gives memory back after 30 s")
+}
+
+func (p *plan) hostileFlags(cmd *cobra.Command) {
+	cmd.Flags().IntVar(&p.rounds, "rounds", 3, "hostile: how often to measure without and with bad clients, in turns")
+}
+
+func (p *plan) pidsFlag(cmd *cobra.Command) {
+	cmd.Flags().IntSliceVar(&p.pids, "pids", nil, "process ids of the servers, in the order of --servers, to read their memory")
 }
 
 // check refuses what cannot work; flags that the mode does not have are at zero.

@@ -34,8 +34,9 @@ type Result struct {
 	Refusals   map[string]int64 `json:"refusals,omitempty"`
 	Reconnects int64            `json:"reconnects,omitempty"`
 
-	Idle *IdleResult `json:"idle,omitempty"`
-	CPU  []CPUShare  `json:"cpu,omitempty"`
+	Idle    *IdleResult    `json:"idle,omitempty"`
+	Hostile *HostileResult `json:"hostile,omitempty"`
+	CPU     []CPUShare     `json:"cpu,omitempty"`
 
 	Violations map[string]int64 `json:"violations"`
 }
@@ -160,9 +161,12 @@ func printTable(w io.Writer, results []Result) {
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	for _, r := range results {
 		fmt.Fprintf(t, "\n%s\t\n", strings.ToUpper(r.Mode))
-		if r.Idle != nil {
+		switch {
+		case r.Idle != nil:
 			r.Idle.print(t)
-		} else {
+		case r.Hostile != nil:
+			r.Hostile.print(t)
+		default:
 			r.printLoad(t)
 		}
 		for _, c := range r.CPU {

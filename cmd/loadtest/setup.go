@@ -19,6 +19,7 @@ import (
 // site is the users and the rooms of a run.
 type site struct {
 	http     *http.Client
+	tag      string // part of all names and passwords of this run
 	patients []*account
 	doctors  []*account
 	rooms    []room
@@ -39,21 +40,22 @@ type room struct {
 
 func (s *site) close() { s.http.CloseIdleConnections() }
 
-// userPassword is for accounts of this run, whose addresses nobody else knows.
-func userPassword(tag string) string { return "load-" + tag + "-Password" }
+// password is for accounts of this run, whose addresses nobody else knows.
+func (s *site) password() string { return "load-" + s.tag + "-Password" }
+
+func (s *site) email(name string) string { return name + "-" + s.tag + "@load.test" }
 
 // prepare makes the users and books the rooms: room i is the i-th pair of doctor and patient, each round of
 // pairs in the next free slot, so that nobody is in two places at once.
 func prepare(ctx context.Context, p *plan) (*site, error) {
 	began := time.Now()
-	s := &site{http: client.NewHTTPClient(64)}
 	var raw [4]byte
 	_, _ = rand.Read(raw[:]) // never fails
-	tag := hex.EncodeToString(raw[:])
-	if err := s.makeUsers(ctx, p, tag); err != nil {
+	s := &site{http: client.NewHTTPClient(64), tag: hex.EncodeToString(raw[:])}
+	if err := s.makeUsers(ctx, p); err != nil {
 		return nil, explain("make users", err)
 	}
-	slots, err := s.freeSlots(ctx, p)
+	slots, err := s.freeSlots(ctx, (p.rooms+p.doctors-1)/p.doctors)
 	if err != nil {
 		return nil, explain("find free slots", err)
 	}
@@ -63,7 +65,7 @@ func prepare(ctx context.Context, p *plan) (*site, error) {
 	group.SetLimit(p.parallel)
 	for i := range s.rooms {
 		group.Go(func() error {
-			r, err := s.book(ctx, i, slots[i/p.doctors])
+			r, err := book(ctx, s.patients[i%p.patients], s.doctors[i%p.doctors], slots[i/p.doctors])
 			if err != nil {
 				return err
 			}
@@ -82,7 +84,7 @@ func prepare(ctx context.Context, p *plan) (*site, error) {
 	return s, nil
 }
 
-func (s *site) makeUsers(ctx context.Context, p *plan, tag string) error {
+func (s *site) makeUsers(ctx context.Context, p *plan) error {
 	admin, err := s.api(p.servers[0])
 	if err != nil {
 		return err
@@ -95,22 +97,21 @@ func (s *site) makeUsers(ctx context.Context, p *plan, tag string) error {
 	group.SetLimit(p.parallel)
 	for i := range s.doctors {
 		group.Go(func() (err error) {
-			email := fmt.Sprintf("doctor%d-%s@load.test", i, tag)
-			s.doctors[i], err = s.makeDoctor(ctx, p, admin, email, tag)
+			s.doctors[i], err = s.makeDoctor(ctx, p, admin, fmt.Sprintf("doctor%d", i))
 			return err
 		})
 	}
 	for i := range s.patients {
 		group.Go(func() (err error) {
-			email := fmt.Sprintf("patient%d-%s@load.test", i, tag)
-			s.patients[i], err = s.makePatient(ctx, p, email, tag)
+			s.patients[i], err = s.makePatient(ctx, p, fmt.Sprintf("patient%d", i))
 			return err
 		})
 	}
 	return group.Wait()
 }
 
-func (s *site) makeDoctor(ctx context.Context, p *plan, admin *client.API, email, tag string) (*account, error) {
+func (s *site) makeDoctor(ctx context.Context, p *plan, admin *client.API, name string) (*account, error) {
+	email := s.email(name)
 	token, err := admin.InviteDoctor(ctx, client.NewDoctor{Name: "Load Doctor", Email: email, Specialization: "Load testing"})
 	if err != nil {
 		return nil, err
@@ -119,22 +120,23 @@ func (s *site) makeDoctor(ctx context.Context, p *plan, admin *client.API, email
 	if err != nil {
 		return nil, err
 	}
-	if err := api.AcceptInvitation(ctx, token, userPassword(tag)); err != nil {
+	if err := api.AcceptInvitation(ctx, token, s.password()); err != nil {
 		return nil, err
 	}
-	_, err = api.Login(ctx, email, userPassword(tag))
+	_, err = api.Login(ctx, email, s.password())
 	return &account{api: api}, err
 }
 
-func (s *site) makePatient(ctx context.Context, p *plan, email, tag string) (*account, error) {
+func (s *site) makePatient(ctx context.Context, p *plan, name string) (*account, error) {
+	email := s.email(name)
 	api, err := s.api(p.servers[0])
 	if err != nil {
 		return nil, err
 	}
-	if _, err := api.Register(ctx, "Load Patient", email, userPassword(tag)); err != nil {
+	if _, err := api.Register(ctx, "Load Patient", email, s.password()); err != nil {
 		return nil, err
 	}
-	_, err = api.Login(ctx, email, userPassword(tag))
+	_, err = api.Login(ctx, email, s.password())
 	return &account{api: api}, err
 }
 
@@ -148,11 +150,10 @@ const (
 	slotMargin  = 2 * time.Hour // a slot may not pass while the rooms are booked
 )
 
-// freeSlots gives one slot for each round of bookings. The doctors are new and alike, so the first one's free
-// slots are everybody's.
-func (s *site) freeSlots(ctx context.Context, p *plan) ([]client.Slot, error) {
+// freeSlots gives one slot for each round of bookings, of which there are need. The doctors are new and alike, so the first
+// one's free slots are everybody's.
+func (s *site) freeSlots(ctx context.Context, need int) ([]client.Slot, error) {
 	doctor := s.doctors[0].api
-	need := (p.rooms + p.doctors - 1) / p.doctors
 	now := time.Now()
 	var found []client.Slot
 	for from := now; from.Before(now.Add(slotHorizon)) && len(found) < need; from = from.Add(slotWindow) {
@@ -172,9 +173,9 @@ func (s *site) freeSlots(ctx context.Context, p *plan) ([]client.Slot, error) {
 	return found, nil
 }
 
-// book makes room i: the patient asks, the doctor confirms.
-func (s *site) book(ctx context.Context, i int, slot client.Slot) (room, error) {
-	r := room{patient: s.patients[i%len(s.patients)], doctor: s.doctors[i%len(s.doctors)]}
+// book makes a room: the patient asks, the doctor confirms.
+func book(ctx context.Context, patient, doctor *account, slot client.Slot) (room, error) {
+	r := room{patient: patient, doctor: doctor}
 	r.patient.booking.Lock()
 	defer r.patient.booking.Unlock()
 	a, err := r.patient.api.Book(ctx, r.doctor.api.User().UserID, slot.StartsAt, "Load test")

@@ -61,6 +61,7 @@ type conn struct {
 	warned   atomic.Bool  // authExpiring was sent for this token, or must not be sent yet
 	messages *rate.Limiter
 	frames   *rate.Limiter
+	within   bool // inside a message; only the reader's
 
 	mu      sync.Mutex // guards all below
 	queue   []wire
@@ -255,6 +256,7 @@ func (c *conn) read(handle func(frame []byte)) {
 			return
 		}
 		c.sign()
+		c.within = true
 		switch {
 		case c.isClosing():
 			_, err = io.Copy(io.Discard, r)
@@ -263,6 +265,8 @@ func (c *conn) read(handle func(frame []byte)) {
 		default:
 			err = readFrame(r, handle)
 		}
+		c.within = false
+		c.sign()
 		switch {
 		case errors.Is(err, errTooBig):
 			c.end(closeTooBig, "a frame has at most 64 KiB", 0)
@@ -308,7 +312,16 @@ func readFrame(r io.Reader, handle func([]byte)) error {
 }
 
 // sign notes a sign of life of the peer.
-func (c *conn) sign()  { c.lastSeen.Store(time.Now().Unix()) }
+func (c *conn) sign() { c.lastSeen.Store(time.Now().Unix()) }
+
+// control notes a ping or a pong, which is no sign of life inside a message: one that never ends would keep its
+// connection.
+func (c *conn) control() {
+	if !c.within {
+		c.sign()
+	}
+}
+
 func (c *conn) expel() { c.end(closeForbidden, "no longer a participant", 0) }
 
 // answerClose answers the peer's close frame (RFC 6455, 5.5.1), unless it was itself an answer.

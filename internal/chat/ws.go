@@ -188,7 +188,7 @@ func (s *Service) accept(ws *websocket.Conn) {
 func (s *Service) newSocket(ws *websocket.Conn, a *admission) *conn {
 	c := newConn(rawConn(ws.NetConn()), ws, a, s.d.Config.MessagesPerSecond, s.metrics, s.d.Now)
 	ws.SetPingHandler(func(data string) error {
-		if c.sign(); !c.frames.Allow() {
+		if c.control(); !c.frames.Allow() {
 			c.overLimit(limitFrames, "too many frames")
 			return nil
 		}
@@ -196,7 +196,7 @@ func (s *Service) newSocket(ws *websocket.Conn, a *admission) *conn {
 		return nil
 	})
 	ws.SetPongHandler(func(string) error {
-		c.sign()
+		c.control()
 		return nil
 	})
 	ws.SetCloseHandler(func(int, string) error {

@@ -1,7 +1,9 @@
 package chat
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -256,6 +258,43 @@ func TestSocket_ControlFrames(t *testing.T) {
 	_, _, err := p.ReadMessage()
 	require.True(t, websocket.IsCloseError(err, closeNormal), "the close is answered: %v", err)
 	require.Eventually(t, func() bool { return len(in.svc.sockets.all()) == 0 }, time.Minute, time.Millisecond)
+}
+
+// TestSocket_EndlessMessage: pings and pongs between its pieces do not keep the connection of a message that never ends.
+func TestSocket_EndlessMessage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	in := w.serve(nil)
+	p := in.dial(t, w.patient, w.room(), "")
+	pongs, ended := make(chan struct{}, 1), make(chan int, 1)
+	p.SetPongHandler(func(string) error {
+		pongs <- struct{}{}
+		return nil
+	})
+	go func() {
+		for {
+			if _, _, err := p.ReadMessage(); err != nil {
+				var closed *websocket.CloseError
+				_ = errors.As(err, &closed)
+				ended <- closed.Code
+				return
+			}
+		}
+	}()
+	ping := func() {
+		require.NoError(t, p.WriteControl(websocket.PongMessage, nil, time.Now().Add(time.Minute)))
+		require.NoError(t, p.WriteControl(websocket.PingMessage, nil, time.Now().Add(time.Minute)))
+		<-pongs
+	}
+	out, err := p.NextWriter(websocket.TextMessage)
+	require.NoError(t, err)
+	_, err = out.Write(bytes.Repeat([]byte(" "), 8<<10)) // more than the library keeps back
+	require.NoError(t, err)
+	ping()
+	in.conn(fmt.Sprint(p.hello["connection"])).lastSeen.Store(time.Now().Add(-heartbeat - heartbeatGrace - time.Second).Unix())
+	ping()
+	in.svc.sockets.look(seal(opPing, make([]byte, wireHeader)), false)
+	require.Equal(t, closeSilent, <-ended)
 }
 
 // TestSocket_WritesNeverReachAnother guards against the pools of the libraries below: goroutines go on delivering to

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"housecall/internal/hostile"
+)
+
+// HostileResult is what those who behave notice of those who do not.
+type HostileResult struct {
+	Rate     int          `json:"rate"` // messages a second of those who behave
+	Rounds   []BesetRound `json:"rounds"`
+	RatioP50 float64      `json:"ratioP50"` // of send to delivery, with bad clients to without; the median of the rounds
+	RatioP99 float64      `json:"ratioP99"`
+	Frames   int          `json:"frames"` // mutated, over all rounds
+	Visits   int          `json:"visits"` // of all other kinds
+	Sockets  int          `json:"sockets"`
+	// Memory of the servers, if --pids names them.
+	Memory []BesetMemory `json:"memory,omitempty"`
+}
+
+// BesetRound is one measurement without and one with bad clients, of send to delivery.
+type BesetRound struct {
+	Alone *Latency `json:"alone"`
+	Beset *Latency `json:"beset"`
+}
+
+// BesetMemory is a server's resident memory: before there were bad clients, at its most, and when they had gone.
+type BesetMemory struct {
+	PID       int   `json:"pid"`
+	BeforeKiB int64 `json:"beforeKiB"`
+	MostKiB   int64 `json:"mostKiB"`
+	AfterKiB  int64 `json:"afterKiB"`
+}
+
+func (r *HostileResult) print(w io.Writer) {
+	fmt.Fprintf(w, "  load\t%d messages/s of those who behave\n", r.Rate)
+	fmt.Fprintf(w, "  bad clients\t%d mutated frames, %d visits of other kinds, %d of them as far as a socket\n", r.Frames, r.Visits, r.Sockets)
+	for i, round := range r.Rounds {
+		fmt.Fprintf(w, "  send to delivery, ms, round %d\talone p50 %.1f   p99 %.1f   beset p50 %.1f   p99 %.1f\n",
+			i+1, round.Alone.P50, round.Alone.P99, round.Beset.P50, round.Beset.P99)
+	}
+	fmt.Fprintf(w, "  beset / alone, median\tp50 %.2f   p99 %.2f\n", r.RatioP50, r.RatioP99)
+	for _, m := range r.Memory {
+		fmt.Fprintf(w, "  memory of process %d\t%.1f MiB, at most %.1f MiB, afterwards %.1f MiB\n",
+			m.PID, float64(m.BeforeKiB)/1024, float64(m.MostKiB)/1024, float64(m.AfterKiB)/1024)
+	}
+}
+
+// mutatedFrames is how many mutated frames there are over all rounds and servers.
+const mutatedFrames = 10_000
+
+// badAddress is where bad clients come from, so that what is limited by address hits only them.
+var badAddress = net.IPv4(127, 0, 0, 66)
+
+// siege is one run of the mode.
+type siege struct {
+	plan    *plan
+	site    *site
+	targets []hostile.Target // one conversation of bad clients for each server
+	result  *HostileResult
+}
+
+func runHostile(ctx context.Context, p *plan, s *site) (Result, error) {
+	if p.rounds < 1 {
+		return Result{}, errors.New("--rounds must be at least 1")
+	}
+	g := &siege{plan: p, site: s, result: &HostileResult{Rate: p.rate}}
+	total := Result{Mode: "hostile", Rooms: len(s.rooms), Rate: p.rate, Hostile: g.result, Violations: map[string]int64{}}
+	for i := range p.servers {
+		target, err := g.target(ctx, i)
+		if err != nil {
+			return Result{}, explain("make bad clients", err)
+		}
+		g.targets = append(g.targets, target)
+	}
+	for round := range p.rounds {
+		if err := g.round(ctx, round, &total); err != nil {
+			return Result{}, err
+		}
+	}
+	g.result.RatioP50 = g.ratio(func(l *Latency) float64 { return l.P50 })
+	g.result.RatioP99 = g.ratio(func(l *Latency) float64 { return l.P99 })
+	return total, g.settle(ctx)
+}
+
+// target is a patient's conversation on a server, which nobody else is in: bad clients have to get in to do harm.
+func (g *siege) target(ctx context.Context, server int) (hostile.Target, error) {
+	u, err := url.Parse(g.plan.servers[server])
+	if err != nil {
+		return hostile.Target{}, err
+	}
+	patient, err := g.site.makePatient(ctx, g.plan, fmt.Sprintf("bad%d", server))
+	if err != nil {
+		return hostile.Target{}, err
+	}
+	slots, err := g.site.freeSlots(ctx, 1)
+	if err != nil {
+		return hostile.Target{}, err
+	}
+	r, err := book(ctx, patient, g.site.doctors[0], slots[0])
+	if err != nil {
+		return hostile.Target{}, err
+	}
+	token, err := patient.api.Token(ctx)
+	return hostile.Target{Addr: u.Host, Path: "/ws/appointments/" + r.id, Token: token, From: badAddress}, err
+}
+
+// round measures once without and once with bad clients. Whoever behaves and loses his connection has noticed them.
+func (g *siege) round(ctx context.Context, number int, total *Result) error {
+	alone, err := runOpen(ctx, g.plan, g.site)
+	if err != nil {
+		return err
+	}
+	if number == 0 {
+		for _, pid := range g.plan.pids {
+			g.result.Memory = append(g.result.Memory, BesetMemory{PID: pid, BeforeKiB: residentKiB(pid)})
+		}
+	}
+	beset, err := g.beset(ctx, number)
+	if err != nil {
+		return err
+	}
+	for _, r := range []Result{alone, beset} {
+		for name, n := range r.Violations {
+			total.Violations[name] += n
+		}
+		if r.Reconnects > 0 {
+			total.Violations["connections lost"] += r.Reconnects
+		}
+		for code, n := range r.Refusals {
+			total.Violations["refused, "+code] += n
+		}
+	}
+	if alone.Delivery == nil || beset.Delivery == nil {
+		return errors.New("nothing was delivered: raise --rate or --duration")
+	}
+	g.result.Rounds = append(g.result.Rounds, BesetRound{Alone: alone.Delivery, Beset: beset.Delivery})
+	return nil
+}
+
+// beset runs the open loop among bad clients of all kinds.
+func (g *siege) beset(ctx context.Context, number int) (Result, error) {
+	seed := uint64(number + 1)
+	var mutants errgroup.Group
+	tallies := make([]*hostile.Tally, len(g.targets))
+	crowds := make([]*hostile.Crowd, len(g.targets))
+	for i, target := range g.targets {
+		crowds[i] = hostile.Gather(target, 1, seed)
+		mutants.Go(func() (err error) {
+			n := mutatedFrames / len(g.targets) / g.plan.rounds
+			tallies[i], err = hostile.Mutated(ctx, target, hostile.Frames, n+1, 1, seed)
+			return err
+		})
+	}
+	watching, stop := context.WithCancel(ctx)
+	var watch errgroup.Group
+	watch.Go(func() error { g.watch(watching); return nil })
+	r, err := runOpen(ctx, g.plan, g.site)
+	err = errors.Join(err, mutants.Wait())
+	for _, crowd := range crowds {
+		for _, tally := range crowd.Leave() {
+			g.result.Visits += tally.Count("visits")
+			g.result.Sockets += tally.Count("sockets")
+		}
+	}
+	for _, tally := range tallies {
+		g.result.Frames += tally.Count("frames")
+	}
+	stop()
+	return r, errors.Join(err, watch.Wait())
+}
+
+// watch notes the most memory that the servers have.
+func (g *siege) watch(ctx context.Context) {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		for i := range g.result.Memory {
+			m := &g.result.Memory[i]
+			m.MostKiB = max(m.MostKiB, residentKiB(m.PID))
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// settle reads the servers' memory when they have had time to give back what they do not need.
+func (g *siege) settle(ctx context.Context) error {
+	if len(g.result.Memory) == 0 {
+		return nil
+	}
+	fmt.Fprintf(g.plan.progress, "hostile  they have gone, waiting %s\n", g.plan.hold)
+	if err := pause(ctx, g.plan.hold); err != nil {
+		return err
+	}
+	for i := range g.result.Memory {
+		g.result.Memory[i].AfterKiB = residentKiB(g.result.Memory[i].PID)
+	}
+	return nil
+}
+
+// ratio is the median over the rounds of beset to alone.
+func (g *siege) ratio(of func(*Latency) float64) float64 {
+	var all []float64
+	for _, round := range g.result.Rounds {
+		all = append(all, of(round.Beset)/of(round.Alone)) // a latency is at least a microsecond
+	}
+	slices.Sort(all)
+	return all[len(all)/2]
+}
