@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/url"
 	"slices"
 	"time"
@@ -59,9 +58,6 @@ func (r *HostileResult) print(w io.Writer) {
 // mutatedFrames is how many mutated frames there are over all rounds and servers.
 const mutatedFrames = 10_000
 
-// badAddress is where bad clients come from, so that what is limited by address hits only them.
-var badAddress = net.IPv4(127, 0, 0, 66)
-
 // siege is one run of the mode.
 type siege struct {
 	plan    *plan
@@ -112,7 +108,7 @@ func (g *siege) target(ctx context.Context, server int) (hostile.Target, error) 
 		return hostile.Target{}, err
 	}
 	token, err := patient.api.Token(ctx)
-	return hostile.Target{Addr: u.Host, Path: "/ws/appointments/" + r.id, Token: token, From: badAddress}, err
+	return hostile.Target{Addr: u.Host, Path: "/ws/appointments/" + r.id, Token: token}, err
 }
 
 // round measures once without and once with bad clients. Whoever behaves and loses his connection has noticed them.
@@ -148,36 +144,23 @@ func (g *siege) round(ctx context.Context, number int, total *Result) error {
 	return nil
 }
 
-// beset runs the open loop among bad clients of all kinds.
+// beset runs the open loop among bad clients of all kinds. They are a process of their own, of low priority, or they would
+// take the processor from those who behave.
 func (g *siege) beset(ctx context.Context, number int) (Result, error) {
-	seed := uint64(number + 1)
-	var mutants errgroup.Group
-	tallies := make([]*hostile.Tally, len(g.targets))
-	crowds := make([]*hostile.Crowd, len(g.targets))
-	for i, target := range g.targets {
-		crowds[i] = hostile.Gather(target, 1, seed)
-		mutants.Go(func() (err error) {
-			n := mutatedFrames / len(g.targets) / g.plan.rounds
-			tallies[i], err = hostile.Mutated(ctx, target, hostile.Frames, n+1, 1, seed)
-			return err
-		})
+	c, err := startCrowd(ctx, crowdOrder{Targets: g.targets, Frames: mutatedFrames / g.plan.rounds, Over: g.plan.duration, Seed: uint64(number + 1)})
+	if err != nil {
+		return Result{}, err
 	}
 	watching, stop := context.WithCancel(ctx)
 	var watch errgroup.Group
 	watch.Go(func() error { g.watch(watching); return nil })
 	r, err := runOpen(ctx, g.plan, g.site)
-	err = errors.Join(err, mutants.Wait())
-	for _, crowd := range crowds {
-		for _, tally := range crowd.Leave() {
-			g.result.Visits += tally.Count("visits")
-			g.result.Sockets += tally.Count("sockets")
-		}
-	}
-	for _, tally := range tallies {
-		g.result.Frames += tally.Count("frames")
-	}
+	did, failed := c.leave()
+	g.result.Frames += did.Frames
+	g.result.Visits += did.Visits
+	g.result.Sockets += did.Sockets
 	stop()
-	return r, errors.Join(err, watch.Wait())
+	return r, errors.Join(err, failed, watch.Wait())
 }
 
 // watch notes the most memory that the servers have.

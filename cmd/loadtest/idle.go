@@ -40,8 +40,8 @@ func (r *IdleResult) print(w io.Writer) {
 	}
 }
 
-// crowd is the idle connections.
-type crowd struct {
+// idlers is the idle connections.
+type idlers struct {
 	site    *site
 	open    atomic.Int64
 	servers [2]atomic.Int64 // open at the first and at the last server
@@ -63,7 +63,7 @@ const (
 )
 
 func runIdle(ctx context.Context, p *plan, s *site) (Result, error) {
-	c := &crowd{site: s}
+	c := &idlers{site: s}
 	defer c.leave()
 	if err := c.grow(ctx, p, min(idleWarmup, p.connections/2)); err != nil {
 		return Result{}, explain("open idle connections", err)
@@ -106,7 +106,7 @@ func (m *ProcessMemory) measure(connections int64) {
 }
 
 // at is how many connections process i of n holds; a single process holds all.
-func (c *crowd) at(i, n int) int64 {
+func (c *idlers) at(i, n int) int64 {
 	if n == 1 {
 		return c.open.Load()
 	}
@@ -114,7 +114,7 @@ func (c *crowd) at(i, n int) int64 {
 }
 
 // grow opens connections until there are that many.
-func (c *crowd) grow(ctx context.Context, p *plan, to int) error {
+func (c *idlers) grow(ctx context.Context, p *plan, to int) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(idleDials)
 	for i := len(c.conns); i < to; i++ {
@@ -127,7 +127,7 @@ func (c *crowd) grow(ctx context.Context, p *plan, to int) error {
 }
 
 // join opens connection i, waits until it is live, and leaves a goroutine behind that answers pings.
-func (c *crowd) join(ctx context.Context, i int) error {
+func (c *idlers) join(ctx context.Context, i int) error {
 	rooms := c.site.rooms
 	room, which := &rooms[i/2%len(rooms)], i%2
 	who := [2]*account{room.patient, room.doctor}[which]
@@ -163,7 +163,7 @@ func (c *crowd) join(ctx context.Context, i int) error {
 }
 
 // settle waits, so that what the opening stirred up comes to rest.
-func (c *crowd) settle(ctx context.Context, p *plan, d time.Duration) error {
+func (c *idlers) settle(ctx context.Context, p *plan, d time.Duration) error {
 	fmt.Fprintf(p.progress, "idle   %d connections, waiting %s\n", c.open.Load(), d)
 	return pause(ctx, d)
 }
@@ -180,7 +180,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func (c *crowd) leave() {
+func (c *idlers) leave() {
 	c.leaving.Store(true)
 	for _, conn := range c.conns {
 		_ = conn.Cut() // ten thousand goodbyes would say nothing new

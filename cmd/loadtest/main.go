@@ -52,7 +52,7 @@ func rootCommand() *cobra.Command {
 		Use: "loadtest", Short: "Measure Housecall under load, and check its promises", Long: longHelp,
 		SilenceUsage: true, SilenceErrors: true,
 	}
-	root.AddCommand(closedCommand(), openCommand(), idleCommand(), hostileCommand(), benchCommand())
+	root.AddCommand(closedCommand(), openCommand(), idleCommand(), hostileCommand(), crowdCommand(), benchCommand())
 	return root
 }
 
@@ -131,7 +131,7 @@ func benchCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&b.binary, "spawn", ".housecall/bin/housecall", "the housecall binary to run")
 	f.StringVar(&b.profiles, "profiles", "", "folder for profiles of each server: CPU in closed and open, heap in idle")
-	f.StringSliceVar(&b.modes, "modes", []string{"open", "hostile", "closed", "idle"}, "which modes to run, in this order; a closed run leaves checkpoints behind, which an open one after it would measure")
+	f.StringSliceVar(&b.modes, "modes", []string{"open", "hostile", "idle", "closed"}, "which modes to run, in this order; a closed run leaves checkpoints and messages to index behind, which others after it would measure")
 	f.StringSliceVar(&b.env, "env", nil, "further settings of the servers, such as HOUSECALL_COMMIT_LANES=8")
 	f.StringVar(&b.logs, "logs", "", "file for the servers' logs (none: dropped)")
 	return cmd

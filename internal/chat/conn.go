@@ -12,6 +12,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"housecall/internal/auth"
+	"housecall/internal/httpd"
 )
 
 const (
@@ -19,6 +20,14 @@ const (
 	writeTimeout = 10 * time.Second // of one write to a socket
 	closeTimeout = 2 * time.Second  // for the peer to answer a close
 	coalesce     = 32 << 10         // small frames are joined into writes of about this size
+
+	// readPerMessage is how many bytes a second are read for each message that a connection may send in one: 4,000
+	// characters take up to so many in UTF-8. Limits of frames do not see what a message is cut into.
+	readPerMessage = 16 << 10
+	// readEnded is how many bytes a second are read of a connection that was ended, while its client may answer.
+	readEnded = MaxFrameBytes
+	// readAtOnce is how many bytes are read without a pause.
+	readAtOnce = 2 * MaxFrameBytes
 )
 
 // Close codes of the protocol.
@@ -82,8 +91,16 @@ func newConn(raw net.Conn, in reader, a *admission, perSecond int, m *metrics, n
 	c.actor.Store(&actor)
 	c.expires.Store(a.expires.Unix())
 	c.warned.Store(true) // hello comes first
+	c.pace(perSecond * readPerMessage)
 	c.sign()
 	return c
+}
+
+// pace bounds how fast the socket is read, if it can be.
+func (c *conn) pace(bytesPerSecond int) {
+	if paced, ok := c.raw.(*httpd.PacedConn); ok {
+		paced.Pace(bytesPerSecond, readAtOnce)
+	}
 }
 
 // deliver queues frames in order and never blocks. A queue over its bound closes the connection with 4008.
@@ -150,6 +167,7 @@ func (c *conn) endLocked(code int, reason string, reconnectAfter time.Duration) 
 	c.queue = append(c.queue, encode(byeFrame{Type: "bye", Code: code, Reason: reason, ReconnectAfterMs: reconnectAfter.Milliseconds()}),
 		encodeClose(code, reason))
 	deadline := time.Now().Add(closeTimeout)
+	c.pace(readEnded)                    // or a flood would be read as fast as it comes
 	_ = c.raw.SetReadDeadline(deadline)  // frees the reader
 	_ = c.raw.SetWriteDeadline(deadline) // frees a writer that is stuck on a slow peer
 	c.startLocked()

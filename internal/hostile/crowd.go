@@ -23,8 +23,13 @@ type Crowd struct {
 	tallies map[string]*Tally
 }
 
-// pause is how long a visitor takes to come back: the load is to be a nuisance, not a benchmark of accepting.
+// pause is how long a visitor takes to come back, about: the load is to be a nuisance, not a benchmark of accepting.
 const pause = 250 * time.Millisecond
+
+// around gives half to one and a half of it, so that visitors who were thrown out at once do not come back at once.
+func around(r *rand.Rand, d time.Duration) time.Duration {
+	return d/2 + time.Duration(r.Int64N(int64(d)))
+}
 
 // Gather lets each of every kind loose, and keeps them coming until Leave.
 func Gather(t Target, each int, seed uint64) *Crowd {
@@ -36,7 +41,7 @@ func Gather(t Target, each int, seed uint64) *Crowd {
 		for n := range each {
 			r := newRandom(seed, i*each+n)
 			c.work.Go(func() {
-				for wait(ctx, pause) {
+				for wait(ctx, around(r, pause)) {
 					tally.Add("visits")
 					kinds[kind](ctx, t, r, tally)
 				}
@@ -74,14 +79,15 @@ const breachEvery = 40
 
 // Mutated sends n mutations of frames over sockets of a few visitors, with breaches of the framing between them, and
 // comes back with a new socket whenever it loses one. Each frame is one that the service has looked at, as an answer
-// or an end came of it. It fails when a socket cannot be had, or neither answers nor ends.
-func Mutated(ctx context.Context, t Target, frames [][]byte, n, visitors int, seed uint64) (*Tally, error) {
+// or an end came of it. They are spread over a time at least, or, if that is 0, sent as fast as they are answered. It
+// fails when a socket cannot be had, or neither answers nor ends.
+func Mutated(ctx context.Context, t Target, frames [][]byte, n, visitors int, over time.Duration, seed uint64) (*Tally, error) {
 	tally, failed := &Tally{}, make(chan error, visitors)
 	var left atomic.Int64
 	left.Store(int64(n))
 	var work sync.WaitGroup
 	for i := range visitors {
-		v := mutator{target: t, frames: frames, left: &left, random: newRandom(seed, i), tally: tally}
+		v := mutator{target: t, frames: frames, left: &left, random: newRandom(seed, i), tally: tally, pause: over * time.Duration(visitors) / time.Duration(n)}
 		work.Go(func() {
 			for left.Load() > 0 {
 				if err := v.visit(ctx); err != nil {
@@ -103,6 +109,7 @@ type mutator struct {
 	left   *atomic.Int64
 	random *rand.Rand
 	tally  *Tally
+	pause  time.Duration // after each
 }
 
 // visit is one socket: a frame, and after it a ping, until the service ends it.
@@ -127,6 +134,7 @@ func (v mutator) visit(ctx context.Context) error {
 			v.tally.Add(how)
 			return err
 		}
+		wait(ctx, v.pause)
 	}
 	if tcp, ok := c.(*net.TCPConn); ok {
 		_ = tcp.CloseWrite()

@@ -158,7 +158,7 @@ func (s *Server) refuseUnknownMethods() {
 
 // Serve answers requests on ln until Shutdown; it closes ln.
 func (s *Server) Serve(ln net.Listener) error {
-	if err := s.app.Listener(ln); err != nil {
+	if err := s.app.Listener(pacedListener{ln}); err != nil {
 		return fmt.Errorf("serve HTTP: %w", err)
 	}
 	return nil

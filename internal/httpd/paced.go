@@ -1,0 +1,46 @@
+package httpd
+
+import (
+	"net"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// PacedConn is a connection that the server has accepted. Whoever took it over, such as a socket's handler, can bound how
+// fast it is read: what comes faster waits at the sender, where it costs this process nothing.
+type PacedConn struct {
+	net.Conn
+
+	pace atomic.Pointer[rate.Limiter] // nil: as fast as it comes
+}
+
+// Pace bounds what is read from now on to so many bytes a second, sustained, after a burst. Both are positive.
+func (c *PacedConn) Pace(bytesPerSecond, burst int) {
+	c.pace.Store(rate.NewLimiter(rate.Limit(bytesPerSecond), burst))
+}
+
+// Read implements net.Conn.
+func (c *PacedConn) Read(b []byte) (int, error) {
+	pace := c.pace.Load()
+	if pace == nil {
+		return c.Conn.Read(b)
+	}
+	time.Sleep(pace.ReserveN(time.Now(), 0).Delay()) // for what was read before: it is not held back itself
+	n, err := c.Conn.Read(b[:min(len(b), pace.Burst())])
+	pace.ReserveN(time.Now(), n)
+	return n, err
+}
+
+// pacedListener accepts connections that can be paced.
+type pacedListener struct{ net.Listener }
+
+// Accept implements net.Listener.
+func (l pacedListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the server asks what kind of an error it is
+	}
+	return &PacedConn{Conn: c}, nil
+}
