@@ -87,7 +87,9 @@ func newWorldOver(t *testing.T, dsn, redisURL string, instances int, change ...f
 func (w *world) start() int {
 	w.t.Helper()
 	n := len(w.apps)
-	a, err := New(w.cfg, zerolog.New(w.log).With().Timestamp().Int("instance", n).Logger())
+	level, err := zerolog.ParseLevel(w.cfg.LogLevel)
+	require.NoError(w.t, err)
+	a, err := New(w.cfg, zerolog.New(w.log).Level(level).With().Timestamp().Int("instance", n).Logger())
 	require.NoError(w.t, err)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -29,7 +30,8 @@ const followUp = time.Hour
 type world struct {
 	t       testing.TB
 	dsn     string
-	now     func() time.Time // of instances
+	now     func() time.Time                // of instances
+	through func(net.Listener) net.Listener // nil: instances serve what comes directly
 	pool    *postgres.Pool
 	people  atomic.Int64
 	patient auth.Actor

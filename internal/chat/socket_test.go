@@ -116,6 +116,9 @@ func (w *world) serveOn(b bus, change func(*config.Config)) *instance {
 	ln, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	require.NoError(w.t, err)
 	in.host = ln.Addr().String()
+	if w.through != nil {
+		ln = w.through(ln)
+	}
 	require.NoError(w.t, in.svc.Start(context.Background()))
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(ln) }()

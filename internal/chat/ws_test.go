@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -219,6 +220,51 @@ func TestSocket_FrameFlood(t *testing.T) {
 		p.say(`{"type":"ping"}`)
 	}
 	p.requireBye(closeLimits)
+}
+
+// countingListener counts what is read of the connections that it accepts.
+type countingListener struct {
+	net.Listener
+	read *atomic.Int64
+}
+
+type countingConn struct {
+	net.Conn
+	read *atomic.Int64
+}
+
+func (l countingListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	return countingConn{c, l.read}, err
+}
+
+func (c countingConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.read.Add(int64(n))
+	return n, err
+}
+
+// TestSocket_FloodIsNotRead: whoever goes on after he was thrown out for it is not read any more than it takes to let him
+// read why; what he sends waits on his side.
+func TestSocket_FloodIsNotRead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var read atomic.Int64
+	w.through = func(l net.Listener) net.Listener { return countingListener{l, &read} }
+	in := w.serve(nil)
+	p := in.dial(t, w.patient, w.room(), "")
+	p.SetCloseHandler(func(int, string) error { return nil }) // it does not answer
+	flooding := make(chan struct{})
+	ping := append([]byte{0x81, 0x80 | 15, 0, 0, 0, 0}, `{"type":"ping"}`...) // masked with zeros; the library would stop at the close
+	go func() {
+		defer close(flooding)
+		for err := error(nil); err == nil; { // until the connection is gone
+			_, err = p.NetConn().Write(ping)
+		}
+	}()
+	p.requireBye(closeLimits)
+	<-flooding
+	require.Less(t, read.Load(), int64(2*readAtOnce+4*readEnded), "of millions of bytes")
 }
 
 func TestSocket_MessageRate(t *testing.T) {
