@@ -2,6 +2,7 @@ package hostile
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -71,11 +72,11 @@ func slowRequest(ctx context.Context, t Target, _ *rand.Rand, _ *Tally) {
 }
 
 // drip writes a byte at a time.
-func drip(ctx context.Context, c net.Conn, bytes []byte, every time.Duration) {
+func drip(ctx context.Context, c net.Conn, what []byte, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	for i := range bytes {
-		if _, err := c.Write(bytes[i : i+1]); err != nil {
+	for i := range what {
+		if _, err := c.Write(what[i : i+1]); err != nil {
 			return
 		}
 		select {
@@ -145,8 +146,12 @@ func hugeFrame(ctx context.Context, t Target, r *rand.Rand, tally *Tally) {
 	})
 }
 
+// atOnce is how many frames a flood writes in one go, so that it costs its sender little.
+const atOnce = 50
+
 // flood says one thing as fast as it can.
 func flood(what []byte) visit {
+	what = bytes.Repeat(what, atOnce)
 	return func(ctx context.Context, t Target, _ *rand.Rand, tally *Tally) {
 		visitSocket(ctx, t, tally, func(c net.Conn) {
 			for ctx.Err() == nil {
@@ -166,7 +171,7 @@ func neverReads(ctx context.Context, t Target, _ *rand.Rand, tally *Tally) {
 		return
 	}
 	defer end()
-	asking := frame(final|opText, []byte(`{"type":"ping","id":"0123456789012345678901234567890123456789"}`))
+	asking := bytes.Repeat(frame(final|opText, []byte(`{"type":"ping","id":"0123456789012345678901234567890123456789"}`)), atOnce)
 	for ctx.Err() == nil {
 		if _, err := c.Write(asking); err != nil {
 			break

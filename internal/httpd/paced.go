@@ -16,8 +16,12 @@ type PacedConn struct {
 	pace atomic.Pointer[rate.Limiter] // nil: as fast as it comes
 }
 
-// Pace bounds what is read from now on to so many bytes a second, sustained, after a burst. Both are positive.
+// Pace bounds what is read from now on to so many bytes a second, sustained, after a burst. Both are positive. The system
+// keeps about a burst of what waits.
 func (c *PacedConn) Pace(bytesPerSecond, burst int) {
+	if tcp, ok := c.Conn.(interface{ SetReadBuffer(bytes int) error }); ok {
+		_ = tcp.SetReadBuffer(burst) // without it, it keeps megabytes
+	}
 	c.pace.Store(rate.NewLimiter(rate.Limit(bytesPerSecond), burst))
 }
 
@@ -27,7 +31,9 @@ func (c *PacedConn) Read(b []byte) (int, error) {
 	if pace == nil {
 		return c.Conn.Read(b)
 	}
-	time.Sleep(pace.ReserveN(time.Now(), 0).Delay()) // for what was read before: it is not held back itself
+	if wait := pace.ReserveN(time.Now(), 0).Delay(); wait > 0 { // for what was read before, which is not held back itself
+		<-time.After(wait)
+	}
 	n, err := c.Conn.Read(b[:min(len(b), pace.Burst())])
 	pace.ReserveN(time.Now(), n)
 	return n, err
