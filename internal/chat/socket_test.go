@@ -65,8 +65,8 @@ func (a *accounts) end(session int64, asked func()) {
 // deafBus confirms everything and carries nothing.
 type deafBus struct{}
 
-func (deafBus) Start(string, func(notice), func()) {}
-func (deafBus) Stop()                              {}
+func (deafBus) Start(string, func(notice), func(int64, bool)) {}
+func (deafBus) Stop()                                         {}
 func (deafBus) Subscribe(int64) <-chan struct{} {
 	done := make(chan struct{})
 	close(done)
@@ -75,6 +75,7 @@ func (deafBus) Subscribe(int64) <-chan struct{} {
 func (deafBus) Unsubscribe(int64)           {}
 func (deafBus) Publish(notice, func(int64)) {}
 func (deafBus) Healthy() bool               { return true }
+func (deafBus) Prompt() bool                { return true }
 
 // instance is a chat service behind a real HTTP server.
 type instance struct {
