@@ -267,7 +267,7 @@ func (p *presence) missed(room int64, cut bool) {
 	p.ask(room)
 	for user, u := range r.users {
 		for origin, at := range u.remote {
-			if due := now.Add(answerWait - forgetAfter); at.After(due) {
+			if due := now.Add(2*answerWait - forgetAfter); at.After(due) { // they look at the bus once a second
 				u.remote[origin] = due
 			}
 		}

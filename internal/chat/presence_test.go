@@ -215,10 +215,10 @@ func TestPresence_Missed(t *testing.T) {
 	two.left(testRoom, doctor) // unheard
 	one.missed(testRoom, true)
 	require.Empty(t, told(t, r))
-	now = now.Add(answerWait + time.Second)
+	now = now.Add(2*answerWait + time.Second)
 	one.refresh(true, false)
 	require.Equal(t, []any{nil}, told(t, r), "nobody says that he is there any more")
-	now = now.Add(returnWait - answerWait - time.Second)
+	now = now.Add(returnWait - 2*answerWait - time.Second)
 	one.refresh(true, false)
 	require.Equal(t, []any{false}, told(t, r))
 
