@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -206,12 +205,9 @@ type consultation struct {
 func (w *world) consult(t *testing.T) *consultation {
 	t.Helper()
 	patient, doctor, room := w.pair()
-	c := &consultation{w: w, t: t, p: join(t, patient, room, fromStart), d: join(t, doctor, room, fromStart), room: room}
-	s, r := w.tryDial(1, "/ws/inbox", http.Header{"Authorization": {"Bearer " + w.token(doctor)}}, "housecall.v1")
-	require.NotNil(t, s, "%s", r.raw)
-	c.inbox = s
-	s.next("hello")
-	return c
+	return &consultation{
+		w: w, t: t, p: join(t, patient, room, fromStart), d: join(t, doctor, room, fromStart), room: room, inbox: w.inbox(1, w.token(doctor)),
+	}
 }
 
 // wait waits until both sides are told so of the other one.
