@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
@@ -89,9 +90,10 @@ func TestSocket_AuthInBand(t *testing.T) {
 	promoted, lapsed := w.patient, w.patient
 	promoted.Role, lapsed.MustChangePassword = auth.Doctor, true
 	in.accounts.mu.Lock()
-	in.accounts.actors["promoted"], in.accounts.actors["lapsed"], in.accounts.actors["other"] = promoted, lapsed, w.doctor
+	in.accounts.actors["promoted"], in.accounts.actors["lapsed"] = promoted, lapsed
+	in.accounts.actors["the other side's"], in.accounts.actors["a stranger's"] = w.doctor, w.signIn(w.user(auth.Patient))
 	in.accounts.mu.Unlock()
-	for _, token := range []string{"promoted", "lapsed", "other", "nobody's"} {
+	for _, token := range []string{"promoted", "lapsed", "the other side's", "a stranger's", "nobody's"} {
 		p := in.dial(t, w.patient, room, "")
 		p.say(map[string]any{"type": "auth", "token": token})
 		p.requireBye(closeAuth)
@@ -114,6 +116,7 @@ func TestSocket_ExpiredWhilePostgresIsAway(t *testing.T) {
 	id := uuid.New()
 	nack := p.ask(map[string]any{"type": "send", "clientId": id, "text": "x"})
 	require.Equal(t, []any{"nack", "unavailable", "later"}, []any{nack["type"], nack["code"], nack["retry"]})
+	require.InDelta(t, 1, testutil.ToFloat64(in.svc.metrics.refused.WithLabelValues("token_expired")), 0)
 	p.say(`{"type":"read","upTo":1}`)
 	p.say(map[string]any{"type": "auth", "token": w.patient.UserID})
 	require.Equal(t, "unavailable", p.until("error")["code"], "send it again")

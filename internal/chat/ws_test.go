@@ -185,6 +185,9 @@ func TestSocket_BadFrames(t *testing.T) {
 		}
 		p.say(`{"type":"ping","id":[1]}`)
 		require.Equal(t, map[string]any{"type": "pong", "id": []any{1.0}}, p.until("pong"), "the connection has stayed")
+		for reason, n := range map[string]float64{"invalid": 3, "empty": 1, "too_long": 1} {
+			require.InDelta(t, n, testutil.ToFloat64(in.svc.metrics.refused.WithLabelValues(reason)), 0, reason)
+		}
 	})
 	for name, c := range map[string]struct {
 		kind  int
