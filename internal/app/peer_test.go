@@ -34,6 +34,7 @@ type peer struct {
 	receipts map[string][2]int64
 	typing   map[string]bool
 	online   map[string]string
+	onlines  map[string][]string // all that was said of somebody, but for repetitions
 	canReply bool
 	whyNot   string
 	status   string
@@ -48,6 +49,7 @@ func join(t *testing.T, api *client.API, room string, change ...func(*client.Opt
 	p := &peer{
 		t: t, api: api, id: api.User().UserID, changed: make(chan struct{}), acks: map[string]client.Ack{}, again: map[string]int64{},
 		refused: map[string]string{}, deferred: map[string]string{}, receipts: map[string][2]int64{}, typing: map[string]bool{}, online: map[string]string{},
+		onlines: map[string][]string{},
 	}
 	o := client.Options{Handler: p.handler(), QueueMax: 10_000, Random: func() float64 { return 0.02 }}
 	for _, f := range change {
@@ -68,7 +70,7 @@ func (p *peer) handler() client.Handler {
 			p.note(func() {
 				p.canReply, p.whyNot, p.status = h.CanReply, h.WhyNot, h.Appointment.Status
 				for _, who := range h.Participants {
-					p.online[who.UserID] = presence(who.Online)
+					p.shown(who.UserID, who.Online)
 					p.receipts[who.UserID] = [2]int64{who.DeliveredSeq, who.ReadSeq}
 				}
 			})
@@ -100,11 +102,20 @@ func (p *peer) handler() client.Handler {
 			p.note(func() { p.receipts[user] = [2]int64{delivered, read} })
 		},
 		Typing:   func(user string, active bool) { p.note(func() { p.typing[user] = active }) },
-		Presence: func(user string, online *bool) { p.note(func() { p.online[user] = presence(online) }) },
+		Presence: func(user string, online *bool) { p.note(func() { p.shown(user, online) }) },
 		Appointment: func(s client.AppointmentState, can bool, why string) {
 			p.note(func() { p.status, p.canReply, p.whyNot = s.Status, can, why })
 		},
 	}
+}
+
+// shown (with mu held) remembers whether somebody was there.
+func (p *peer) shown(user string, online *bool) {
+	is := presence(online)
+	if was := p.onlines[user]; len(was) == 0 || was[len(was)-1] != is {
+		p.onlines[user] = append(was, is)
+	}
+	p.online[user] = is
 }
 
 func presence(online *bool) string {

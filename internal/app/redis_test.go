@@ -50,6 +50,15 @@ func TestApp_RedisDies(t *testing.T) {
 	}
 }
 
+// What the log says of the bus.
+const (
+	away = "the bus is away"
+	up   = "the bus is up"
+)
+
+// busWords counts what the log says of the bus.
+func (w *world) busWords(what string) int { return strings.Count(w.log.text(), what) }
+
 // What is published while a subscriber is cut off is gone on the bus, and arrives all the same.
 func TestApp_SubscriberCutOff(t *testing.T) {
 	t.Parallel()
@@ -83,6 +92,11 @@ func TestApp_NoRedis(t *testing.T) {
 	d.hears(p.say("without Redis"))
 	p.hears(d.say("I hear you"))
 	requireSame(t, w.stored(room), p, d)
+	last := p.say("the last one")
+	d.hears(last)
+	d.conv.Read(last)
+	p.until("it is read", func() bool { return p.receipts[d.id] == [2]int64{last, last} })
+	w.eventually("the log says it", func() bool { return w.busWords(away) == 2 })
 	_, err := doctor.Cancel(w.context(), room, "Ill")
 	require.NoError(t, err)
 	d.until("the cancellation arrives", func() bool { return d.whyNot == "cancelled" })

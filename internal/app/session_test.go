@@ -26,6 +26,15 @@ func TestApp_RevokedSession(t *testing.T) {
 		require.NoError(t, server.Kill())
 		w.endings(t)
 	})
+	t.Run("while Redis hangs", func(t *testing.T) {
+		t.Parallel()
+		server := pgtest.Redis(t)
+		w := newWorldOver(t, pgtest.DSN(t), server.URL(), 2)
+		w.ready(1, 200, "ready")
+		server.Pause()
+		defer server.Resume()
+		w.endings(t)
+	})
 }
 
 // endings ends sessions in every way there is.

@@ -11,9 +11,11 @@ import (
 
 // bus carries wake-ups between instances. It is at most once and may be away: nothing depends on it but speed.
 type bus interface {
-	// Start begins to connect in the background and to call deliver and resubscribed; both must not block. Only
-	// buses of one namespace hear each other. Subscribe and Publish may be called once it has returned.
-	Start(namespace string, deliver func(notice), resubscribed func())
+	// Start begins to connect in the background and to call deliver and missed; both must not block. missed is told of a
+	// room for which notices may have come while this instance could not hear them: cut says that it heard before, else
+	// it took longer than a join waits until it did. Only buses of one namespace hear each other. Subscribe and Publish
+	// may be called once it has returned.
+	Start(namespace string, deliver func(notice), missed func(room int64, cut bool))
 	// Stop ends the connection; synchronous.
 	Stop()
 	// Subscribe asks for a room; the channel closes once the bus has confirmed it. It does not block.
@@ -24,6 +26,8 @@ type bus interface {
 	Publish(n notice, lost func(room int64))
 	// Healthy tells whether what is published lately came back.
 	Healthy() bool
+	// Prompt tells whether it came back at once. Without that the bus may be away, though nobody can say so yet.
+	Prompt() bool
 }
 
 // noticeKind tells notices apart on the bus; the values are wire format and never reused.

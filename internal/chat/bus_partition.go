@@ -189,7 +189,7 @@ func (p *partition) take(m *redis.Message) {
 	if m.Payload == "" {
 		now := time.Now()
 		p.beatAt.Store(now.UnixNano())
-		if !p.bus.healthy.Load() {
+		if !p.bus.Healthy() {
 			p.bus.judge(now)
 		}
 		return
@@ -214,13 +214,14 @@ func (p *partition) confirm(m *redis.Subscription) {
 	}
 	p.mu.Lock()
 	s := p.wanted[room]
-	missed := s != nil && (s.done || time.Since(s.at) > confirmWait)
+	cut := s != nil && s.done
+	late := s != nil && !s.done && time.Since(s.at) > confirmWait
 	if s != nil && !s.done {
 		s.done = true
 		close(s.confirmed)
 	}
 	p.mu.Unlock()
-	if missed {
-		p.bus.resubscribed()
+	if cut || late {
+		p.bus.missed(room, cut)
 	}
 }

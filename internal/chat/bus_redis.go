@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -16,9 +17,11 @@ const (
 	publishQueue      = 8192
 	publishBatch      = 128
 	publishTimeout    = time.Second
-	beatEvery         = time.Second
-	beatLimit         = 3 * time.Second  // without one's own heartbeat for so long the bus counts as away
-	remakeAfter       = 10 * time.Second // and after so long the connection is made anew
+	beatEvery         = 500 * time.Millisecond
+	beatLate          = 1250 * time.Millisecond // two missed, and some
+	beatLimit         = 3 * time.Second         // without one's own heartbeat for so long the bus counts as away
+	remakeAfter       = 10 * time.Second        // and after so long the connection is made anew
+	standstill        = 4 * beatEvery           // who has not looked for so long was not awake to hear anything either
 )
 
 // RedisBus is the bus over Redis pub/sub: plain on one node or behind Sentinel, sharded on a cluster, where
@@ -33,12 +36,25 @@ type RedisBus struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 
-	healthy  atomic.Bool
 	failedAt atomic.Int64 // unix nanoseconds of the last failed publish; 0 after a good one
+	state    atomic.Int32 // a busState; written with judging held
 
-	deliver      func(notice)
-	resubscribed func()
+	judging sync.Mutex // guards both below
+	looked  time.Time
+	silence time.Time // when it began to count: at the start, or as this process went on after it had stood still
+
+	deliver func(notice)
+	missed  func(room int64, cut bool)
 }
+
+// busState is what was said of the bus last.
+type busState = int32
+
+const (
+	busStarting busState = iota // nobody can know yet
+	busUp
+	busAway
+)
 
 type outgoing struct {
 	n    notice
@@ -56,8 +72,9 @@ func NewRedisBus(rdb redis.UniversalClient, log zerolog.Logger) *RedisBus {
 }
 
 // Start implements bus.
-func (b *RedisBus) Start(namespace string, deliver func(notice), resubscribed func()) {
-	b.deliver, b.resubscribed = deliver, resubscribed
+func (b *RedisBus) Start(namespace string, deliver func(notice), missed func(room int64, cut bool)) {
+	b.deliver, b.missed = deliver, missed
+	b.looked, b.silence = time.Now(), time.Now()
 	count, sharded := 1, false
 	if _, ok := b.rdb.(*redis.ClusterClient); ok {
 		count, sharded = clusterPartitions, true
@@ -70,6 +87,7 @@ func (b *RedisBus) Start(namespace string, deliver func(notice), resubscribed fu
 	}
 	b.work.Go(b.publish)
 	b.work.Go(b.beat)
+	b.work.Go(b.watch)
 }
 
 // Stop implements bus. What is queued is still sent, if Redis takes it at once.
@@ -82,7 +100,20 @@ func (b *RedisBus) Stop() {
 }
 
 // Healthy implements bus.
-func (b *RedisBus) Healthy() bool { return b.healthy.Load() }
+func (b *RedisBus) Healthy() bool { return b.state.Load() == busUp }
+
+// Prompt implements bus.
+func (b *RedisBus) Prompt() bool { return b.lastBeat() > time.Now().Add(-beatLate).UnixNano() }
+
+// lastBeat is when the last heartbeat came back through the partition that has been silent for longest, in unix
+// nanoseconds; 0 if none has ever come through it.
+func (b *RedisBus) lastBeat() int64 {
+	oldest := int64(math.MaxInt64)
+	for _, p := range b.parts {
+		oldest = min(oldest, p.beatAt.Load())
+	}
+	return oldest
+}
 
 // Subscribe implements bus.
 func (b *RedisBus) Subscribe(room int64) <-chan struct{} { return b.part(room).want(room) }
@@ -180,8 +211,8 @@ func (b *RedisBus) send(batch []outgoing) {
 	b.failedAt.Store(0)
 }
 
-// beat sends a heartbeat to oneself through every partition and watches that it comes back: the only proof that
-// both publishing and being subscribed work. A partition that stays silent gets a new connection.
+// beat sends a heartbeat to oneself through every partition: that it comes back is the only proof that both publishing
+// and being subscribed work. A partition that stays silent gets a new connection.
 func (b *RedisBus) beat() {
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
@@ -197,27 +228,51 @@ func (b *RedisBus) beat() {
 		select {
 		case <-b.ctx.Done():
 			return
-		case now := <-tick.C:
-			b.judge(now)
-			for _, p := range b.parts {
-				if now.UnixNano()-max(p.beatAt.Load(), p.madeAt.Load()) > int64(remakeAfter) {
-					p.cut()
-				}
+		case <-tick.C:
+		}
+		for _, p := range b.parts {
+			if time.Now().UnixNano()-max(p.beatAt.Load(), p.madeAt.Load()) > int64(remakeAfter) {
+				p.cut()
 			}
 		}
 	}
 }
 
-func (b *RedisBus) judge(now time.Time) {
-	healthy := true
-	for _, p := range b.parts {
-		if now.UnixNano()-p.beatAt.Load() > int64(beatLimit) {
-			healthy = false
+// watch looks whether heartbeats come back. It is not beat that does, which waits for a Redis that hangs.
+func (b *RedisBus) watch() {
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-b.ctx.Done():
+			return
+		case <-tick.C:
+			b.judge(time.Now())
 		}
 	}
-	if was := b.healthy.Swap(healthy); was && !healthy {
-		b.log.Warn().Msg("the bus is away: chat between instances goes on by sweeping PostgreSQL")
-	} else if !was && healthy {
-		b.log.Info().Msg("the bus is up")
+}
+
+// judge says, once each, that the bus has gone, or was never there, and that it is up.
+func (b *RedisBus) judge(now time.Time) {
+	b.judging.Lock()
+	defer b.judging.Unlock()
+	if now.Sub(b.looked) > standstill {
+		b.silence = now
 	}
+	b.looked = now
+	state, last := b.state.Load(), b.lastBeat()
+	switch {
+	case now.UnixNano()-max(last, b.silence.UnixNano()) > int64(beatLimit):
+		state = busAway
+	case now.UnixNano()-last <= int64(beatLimit):
+		state = busUp
+	}
+	if b.state.Swap(state) == state {
+		return
+	}
+	if state == busAway {
+		b.log.Warn().Msg("the bus is away: chat between instances goes on by sweeping PostgreSQL")
+		return
+	}
+	b.log.Info().Msg("the bus is up")
 }

@@ -34,7 +34,7 @@ func stationOn(t *testing.T, rdb redis.UniversalClient) *station {
 func stationIn(t *testing.T, namespace string, rdb redis.UniversalClient) *station {
 	t.Helper()
 	s := &station{RedisBus: NewRedisBus(rdb, zerolog.Nop()), notices: make(chan notice, 10_000), again: make(chan struct{}, 10_000)}
-	s.Start(namespace, func(n notice) { s.notices <- n }, func() { s.again <- struct{}{} })
+	s.Start(namespace, func(n notice) { s.notices <- n }, func(int64, bool) { s.again <- struct{}{} })
 	t.Cleanup(func() {
 		s.Stop()
 		require.NoError(t, rdb.Close())

@@ -157,8 +157,12 @@ func (c *conn) end(code int, reason string, reconnectAfter time.Duration) {
 
 // overLimit ends a connection that sends too much.
 func (c *conn) overLimit(limit, reason string) {
-	c.metrics.limited.WithLabelValues(limit).Inc()
-	c.end(closeLimits, reason, 0)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closing {
+		c.metrics.limited.WithLabelValues(limit).Inc()
+		c.endLocked(closeLimits, reason, 0)
+	}
 }
 
 func (c *conn) endLocked(code int, reason string, reconnectAfter time.Duration) {

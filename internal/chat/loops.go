@@ -42,17 +42,21 @@ func (s *Service) sweepLoop() {
 	defer tick.Stop()
 	last := time.Now()
 	for {
+		doubt := true // that the bus has brought all there was
 		select {
 		case <-s.ctx.Done():
 			return
 		case <-s.sweepNow:
 		case <-tick.C:
-			if s.bus.Healthy() && time.Since(last) < sweepEvery {
+			if doubt = !s.bus.Prompt(); !doubt && time.Since(last) < sweepEvery {
 				continue
 			}
 		}
 		s.sweep()
 		s.sweepInboxes()
+		if doubt {
+			s.sweepReceipts()
+		}
 		last = time.Now()
 	}
 }
@@ -89,6 +93,23 @@ func (s *Service) sweep() {
 	}
 }
 
+// sweepReceipts tells the rooms here how far their participants have got, as PostgreSQL has it.
+func (s *Service) sweepReceipts() {
+	rooms := s.hub.occupied()
+	if len(rooms) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, backgroundBudget)
+	defer cancel()
+	all, err := receiptsIn(ctx, s.d.Pool, rooms)
+	if err != nil {
+		return // as in sweep
+	}
+	for _, m := range all {
+		s.hub.receipt(m.room, m.reached())
+	}
+}
+
 // sessionLoop asks twice a second which sessions have ended: the bus may have lost the news. It is also what
 // notices first that PostgreSQL is away or back.
 func (s *Service) sessionLoop() {
@@ -112,24 +133,43 @@ func (s *Service) sessionLoop() {
 	})
 }
 
-// unsentLoop publishes the heads of rooms whose events did not get through, until they do.
+// unsentLoop publishes how far rooms and their participants have got of which not everything got through, once the bus
+// is up.
 func (s *Service) unsentLoop() {
 	s.every(unsentEvery, func() {
+		if !s.bus.Healthy() {
+			return
+		}
 		rooms := s.unsent.take()
 		if len(rooms) == 0 {
 			return
 		}
-		ctx, cancel := context.WithTimeout(s.ctx, backgroundBudget)
-		defer cancel()
-		heads, _, err := headsOf(ctx, s.d.Pool, rooms)
-		for _, id := range rooms {
-			if err != nil {
+		if err := s.publishAgain(rooms); err != nil {
+			for _, id := range rooms {
 				s.unsent.add(id)
-				continue
 			}
-			s.bus.Publish(notice{kind: noticeHead, room: id, head: heads[id]}, s.lost)
 		}
 	})
+}
+
+func (s *Service) publishAgain(rooms []int64) error {
+	ctx, cancel := context.WithTimeout(s.ctx, backgroundBudget)
+	defer cancel()
+	heads, _, err := headsOf(ctx, s.d.Pool, rooms)
+	if err != nil {
+		return err
+	}
+	all, err := receiptsIn(ctx, s.d.Pool, rooms)
+	if err != nil {
+		return err
+	}
+	for _, id := range rooms {
+		s.bus.Publish(notice{kind: noticeHead, room: id, head: heads[id]}, s.lost)
+	}
+	for _, m := range all {
+		s.bus.Publish(m.notice(), s.lost)
+	}
+	return nil
 }
 
 // changeLoop reloads appointments behind system events and tells their rooms.

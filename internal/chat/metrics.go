@@ -48,4 +48,16 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	return m
 }
 
+// busGauge tells whether instances hear each other.
+func busGauge(b bus) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "chat_bus_healthy", Help: "1 while notices between instances get through Redis, 0 while sweeps of PostgreSQL stand in for them.",
+	}, func() float64 {
+		if b.Healthy() {
+			return 1
+		}
+		return 0
+	})
+}
+
 func (m *metrics) countClose(code int) { m.closed.WithLabelValues(strconv.Itoa(code)).Inc() }

@@ -11,7 +11,10 @@ const (
 	announceEvery = 15 * time.Second
 	forgetAfter   = 40 * time.Second
 	// answerWait is how long others have to answer who before silence means that they are not there.
-	answerWait  = time.Second
+	answerWait = time.Second
+	// returnWait is the same after the bus was away: others come back to it later than this instance, but whoever is back
+	// announces everybody within this time.
+	returnWait  = announceEvery
 	typingEvery = 2 * time.Second // of one connection: more do not count; receivers forget after 6 s
 )
 
@@ -35,12 +38,13 @@ type presence struct {
 
 	mu    sync.Mutex // guards all below; taken before any lock of the hub
 	blind bool       // the bus is away
-	since time.Time  // when it was not any more
+	from  time.Time  // since when it is, or was
+	until time.Time  // before it, who was not announced may be there all the same
 	rooms map[int64]*presentRoom
 }
 
 type presentRoom struct {
-	since time.Time // when this instance began to listen
+	until time.Time // the same of this room
 	users map[int64]*presentUser
 }
 
@@ -70,7 +74,7 @@ func (o online) value() *bool {
 }
 
 func newPresence(h *hub, b bus, now func() time.Time) *presence {
-	return &presence{hub: h, bus: b, now: now, blind: true, rooms: map[int64]*presentRoom{}}
+	return &presence{hub: h, bus: b, now: now, blind: true, from: now(), rooms: map[int64]*presentRoom{}}
 }
 
 // softLoss is for notices nobody repeats: the next announcement does.
@@ -94,7 +98,7 @@ func (p *presence) look(room, user int64, userID string) *bool {
 func (p *presence) user(room, user int64, userID string) *presentUser {
 	r := p.rooms[room]
 	if r == nil {
-		r = &presentRoom{since: p.now(), users: map[int64]*presentUser{}}
+		r = &presentRoom{until: p.now().Add(answerWait), users: map[int64]*presentUser{}}
 		p.rooms[room] = r
 	}
 	u := r.users[user]
@@ -111,7 +115,7 @@ func (p *presence) settle(room, user int64, u *presentUser) {
 	switch now := p.now(); {
 	case p.hub.present(room)[user] > 0, len(u.remote) > 0:
 		state = onlineYes
-	case p.blind, now.Sub(p.since) < answerWait, now.Sub(p.rooms[room].since) < answerWait:
+	case p.blind, now.Before(p.until), now.Before(p.rooms[room].until):
 		state = onlineUnknown
 	}
 	if state != u.told {
@@ -126,7 +130,7 @@ func (p *presence) joined(room int64, a auth.Actor) {
 	p.publish(room, softNote{What: softWho})
 }
 
-// ask is for a socket that only looks on: it asks who is there and announces nobody.
+// ask asks who is there, and announces nobody.
 func (p *presence) ask(room int64) { p.publish(room, softNote{What: softWho}) }
 
 // left announces that a user's socket has gone.
@@ -173,11 +177,12 @@ func (p *presence) receive(n notice) {
 	}
 }
 
-// note remembers what another instance says of a user.
+// note remembers what another instance says of a user. While the bus is away it may have said, or may say, more than comes
+// through: that is no knowledge.
 func (p *presence) note(n notice) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.hub.has(n.room) {
+	if p.blind || !p.hub.has(n.room) {
 		return
 	}
 	u := p.user(n.room, n.soft.User, n.soft.UserID)
@@ -204,11 +209,7 @@ func (p *presence) refresh(healthy, announce bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.now()
-	back, gone := p.blind && healthy, !p.blind && !healthy
-	p.blind = !healthy
-	if back {
-		p.since = now
-	}
+	back, gone := p.follow(healthy, now)
 	for room, r := range p.rooms {
 		if !p.hub.has(room) {
 			delete(p.rooms, room)
@@ -218,7 +219,7 @@ func (p *presence) refresh(healthy, announce bool) {
 			p.announce(room)
 		}
 		if back {
-			p.publish(room, softNote{What: softWho})
+			p.ask(room)
 		}
 		for user, u := range r.users {
 			for origin, at := range u.remote {
@@ -228,6 +229,49 @@ func (p *presence) refresh(healthy, announce bool) {
 			}
 			p.settle(room, user, u)
 		}
+	}
+}
+
+// follow (with mu held) notes whether the bus is up. Where it was missing for longer than a start takes, it was so for others
+// too.
+func (p *presence) follow(healthy bool, now time.Time) (back, gone bool) {
+	back, gone = p.blind && healthy, !p.blind && !healthy
+	p.blind = !healthy
+	switch {
+	case gone:
+		p.from = now.Add(-beatLimit) // it takes that long to notice
+	case back && now.Sub(p.from) >= beatLimit:
+		p.until = now.Add(returnWait)
+	case back:
+		p.until = now.Add(answerWait)
+	}
+	return back, gone
+}
+
+// missed is for a room of which notices may have been lost: everybody there has to be announced anew, in time.
+func (p *presence) missed(room int64, cut bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r := p.rooms[room]
+	if p.blind || r == nil || !p.hub.has(room) {
+		return // refresh asks once the bus is up, and a join asks
+	}
+	now, wait := p.now(), answerWait
+	if cut { // perhaps for others too
+		wait = returnWait
+		p.announce(room)
+	}
+	if until := now.Add(wait); until.After(r.until) {
+		r.until = until
+	}
+	p.ask(room)
+	for user, u := range r.users {
+		for origin, at := range u.remote {
+			if due := now.Add(2*answerWait - forgetAfter); at.After(due) { // they look at the bus once a second
+				u.remote[origin] = due
+			}
+		}
+		p.settle(room, user, u)
 	}
 }
 

@@ -108,7 +108,7 @@ func TestPresence(t *testing.T) {
 	two.speak(func() { two.refresh(true, true) })
 	require.Equal(t, []any{true}, told(t, r))
 
-	now = now.Add(answerWait)
+	now = now.Add(returnWait)
 	two.hub.leave(d)
 	two.speak(func() { two.left(testRoom, doctor) })
 	require.Equal(t, []any{false}, told(t, r))
@@ -116,6 +116,119 @@ func TestPresence(t *testing.T) {
 	one.left(testRoom, patient)
 	require.Empty(t, one.rooms)
 	require.Empty(t, two.rooms)
+}
+
+// TestPresence_HalfOpen: an instance that hears and is not heard, or the other way round, knows nothing: what it last heard might
+// have been taken back since.
+func TestPresence_HalfOpen(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	patient, doctor := auth.Actor{ID: 1, UserID: "PAT0000000001"}, auth.Actor{ID: 2, UserID: "DOC0000000001"}
+	one, two := wards(&now)
+	_, r := one.sit(t, patient)
+	d, _ := two.sit(t, doctor)
+	two.speak(func() { two.joined(testRoom, doctor) })
+	require.Equal(t, []any{true}, told(t, r))
+	one.refresh(false, false)
+	require.Equal(t, []any{nil}, told(t, r))
+	two.speak(func() { two.refresh(true, true) })
+	require.Empty(t, told(t, r), "it is heard, and proves nothing")
+	two.hub.leave(d)
+	two.left(testRoom, doctor) // unheard
+	for range forgetAfter/time.Second + 1 {
+		now = now.Add(time.Second)
+		one.refresh(false, true)
+		require.Empty(t, told(t, r))
+	}
+}
+
+// TestPresence_OthersReturnLater: after the bus was away silence means nothing, until everybody had time to come back to it.
+func TestPresence_OthersReturnLater(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	patient, doctor := auth.Actor{ID: 1, UserID: "PAT0000000001"}, auth.Actor{ID: 2, UserID: "DOC0000000001"}
+	one, two := wards(&now)
+	_, r := one.sit(t, patient)
+	d, _ := two.sit(t, doctor)
+	two.speak(func() { two.joined(testRoom, doctor) })
+	require.Equal(t, []any{true}, told(t, r))
+	one.refresh(false, false)
+	two.refresh(false, false)
+	require.Equal(t, []any{nil}, told(t, r))
+	now = now.Add(time.Minute)
+	one.refresh(true, false) // it asks, and the other one does not hear yet
+	for range returnWait/time.Second - 1 {
+		now = now.Add(time.Second)
+		one.refresh(true, false)
+		require.Empty(t, told(t, r), "the doctor is there")
+	}
+	two.speak(func() { two.refresh(true, false) })
+	require.Equal(t, []any{true}, told(t, r))
+	two.hub.leave(d)
+	two.speak(func() { two.left(testRoom, doctor) })
+	require.Equal(t, []any{nil}, told(t, r))
+	now = now.Add(time.Second)
+	one.refresh(true, false)
+	require.Equal(t, []any{false}, told(t, r))
+}
+
+// TestPresence_AwayFromTheStart: it is the same when the bus was not there as the instance began.
+func TestPresence_AwayFromTheStart(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	patient, doctor := auth.Actor{ID: 1, UserID: "PAT0000000001"}, auth.Actor{ID: 2, UserID: "DOC0000000001"}
+	h := hubOn(&logStub{})
+	p := newPresence(h, deafBus{}, func() time.Time { return now })
+	_, r := joinAt(t, h, patient.ID, 0)
+	require.Nil(t, p.look(testRoom, doctor.ID, doctor.UserID))
+	now = now.Add(beatLimit)
+	p.refresh(true, false)
+	now = now.Add(returnWait - time.Second)
+	p.refresh(true, false)
+	require.Empty(t, told(t, r))
+	now = now.Add(time.Second)
+	p.refresh(true, false)
+	require.Equal(t, []any{false}, told(t, r))
+}
+
+// TestPresence_Missed: what was said while a connection to the bus was cut, for too short a time for it to count as away, is
+// asked for again.
+func TestPresence_Missed(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	patient, doctor := auth.Actor{ID: 1, UserID: "PAT0000000001"}, auth.Actor{ID: 2, UserID: "DOC0000000001"}
+	one, two := wards(&now)
+	_, r := one.sit(t, patient)
+	require.Nil(t, one.look(testRoom, doctor.ID, doctor.UserID))
+	now = now.Add(answerWait)
+	one.refresh(true, false)
+	require.Equal(t, []any{false}, told(t, r))
+	d, other := two.sit(t, doctor)
+	two.joined(testRoom, doctor) // unheard
+	one.speak(func() { one.missed(testRoom, true) })
+	require.Equal(t, []any{nil}, told(t, r), "he may be anywhere")
+	require.Equal(t, []any{true}, told(t, other), "the other side is told as well")
+	two.speak(func() { two.receive(notice{kind: noticeSoft, room: testRoom, soft: &softNote{What: softWho}}) }) // its answer
+	require.Equal(t, []any{true}, told(t, r))
+
+	two.hub.leave(d)
+	two.left(testRoom, doctor) // unheard
+	one.missed(testRoom, true)
+	require.Empty(t, told(t, r))
+	now = now.Add(2*answerWait + time.Second)
+	one.refresh(true, false)
+	require.Equal(t, []any{nil}, told(t, r), "nobody says that he is there any more")
+	now = now.Add(returnWait - 2*answerWait - time.Second)
+	one.refresh(true, false)
+	require.Equal(t, []any{false}, told(t, r))
+
+	one.missed(testRoom, false) // its confirmation took long
+	require.Equal(t, []any{nil}, told(t, r))
+	now = now.Add(answerWait)
+	one.refresh(true, false)
+	require.Equal(t, []any{false}, told(t, r))
+	one.missed(testRoom+1, true) // of a room that nobody is in
+	require.Len(t, one.rooms, 1)
 }
 
 // TestPresence_SecondDevice: of several sockets of a user only the first and the last are news.

@@ -105,12 +105,18 @@ func (s *Service) saveReceipts(ctx context.Context, budget time.Duration) {
 		}
 	}
 	for _, m := range changed {
-		s.hub.receipt(m.room, reached{m.user, m.userID, m.cursors})
-		s.bus.Publish(notice{kind: noticeSoft, room: m.room, soft: &softNote{
-			What: softReceipt, User: m.user, UserID: m.userID, Delivered: m.delivered, Read: m.read,
-		}}, softLoss)
+		s.hub.receipt(m.room, m.reached())
+		s.bus.Publish(m.notice(), s.lost)
 		if pending[receiptKey{m.room, m.user}].read > 0 { // else it was delivered, which changes no count
 			s.inboxes.stir(stirHere, m.room)
 		}
 	}
+}
+
+func (m moved) reached() reached { return reached{m.user, m.userID, m.cursors} }
+
+func (m moved) notice() notice {
+	return notice{kind: noticeSoft, room: m.room, soft: &softNote{
+		What: softReceipt, User: m.user, UserID: m.userID, Delivered: m.delivered, Read: m.read,
+	}}
 }

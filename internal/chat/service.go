@@ -89,6 +89,7 @@ func New(d Deps) *Service {
 	s.hub = newHub(hubPorts{
 		fetch: s.fetch, changed: s.changes.add, subscribe: s.bus.Subscribe, unsubscribe: s.bus.Unsubscribe,
 	})
+	d.Registry.MustRegister(busGauge(s.bus))
 	s.sockets = newSockets(d.Config.SocketsPerUser, d.Config.SocketsPerAddress, s.metrics, d.Now)
 	s.users, s.rooms = newRates(d.Config.UserMessagesPerSecond), newRates(d.Config.RoomMessagesPerSecond)
 	s.presence = newPresence(s.hub, s.bus, d.Now)
@@ -116,7 +117,7 @@ func (s *Service) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.bus.Start(s.d.Config.RedisNamespace+":"+id, s.receive, s.sweepSoon)
+	s.bus.Start(s.d.Config.RedisNamespace+":"+id, s.receive, s.missed)
 	s.committer.start()
 	for _, loop := range []func(){
 		s.sweepLoop, s.sessionLoop, s.changeLoop, s.unsentLoop, s.receiptLoop, s.presenceLoop, s.inboxLoop, s.janitorLoop,
@@ -306,6 +307,12 @@ func (s *Service) fetch(ctx context.Context, room, after int64) ([]item, error) 
 		items[i] = toItem(e)
 	}
 	return items, nil
+}
+
+// missed asks for what the bus may have said of a room while this instance could not hear it.
+func (s *Service) missed(room int64, cut bool) {
+	s.sweepSoon()
+	s.presence.missed(room, cut)
 }
 
 // receive takes what other instances publish.

@@ -249,6 +249,7 @@ func (ses *session) handle(data []byte) {
 	switch in.Type {
 	case "send", "retract", "correct":
 		if expired {
+			ses.svc.metrics.refused.WithLabelValues("token_expired").Inc()
 			c.deliver(encodeNack(in.ClientID, ErrOverload))
 			return
 		}

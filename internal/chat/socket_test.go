@@ -34,12 +34,16 @@ type accounts struct {
 	expires time.Time
 	ended   []int64
 	asked   func() // whenever EndedSessions is asked; may be nil
+	away    error  // of PostgreSQL
 }
 
 func (a *accounts) Authenticate(_ context.Context, token string) (auth.Actor, time.Time, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	actor, ok := a.actors[token]
+	if a.away != nil {
+		return auth.Actor{}, time.Time{}, a.away
+	}
 	if !ok || slices.Contains(a.ended, actor.Session) {
 		return auth.Actor{}, time.Time{}, errs.ErrUnauthenticated
 	}
@@ -52,7 +56,14 @@ func (a *accounts) EndedSessions(context.Context, time.Time) ([]int64, time.Time
 	if a.asked != nil {
 		a.asked()
 	}
-	return slices.Clone(a.ended), time.Now(), nil
+	return slices.Clone(a.ended), time.Now(), a.away
+}
+
+// fail has everything fail with an error, or nothing with nil.
+func (a *accounts) fail(err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.away = err
 }
 
 // end ends a session; from then on asked is called. Nobody is told.
@@ -65,8 +76,8 @@ func (a *accounts) end(session int64, asked func()) {
 // deafBus confirms everything and carries nothing.
 type deafBus struct{}
 
-func (deafBus) Start(string, func(notice), func()) {}
-func (deafBus) Stop()                              {}
+func (deafBus) Start(string, func(notice), func(int64, bool)) {}
+func (deafBus) Stop()                                         {}
 func (deafBus) Subscribe(int64) <-chan struct{} {
 	done := make(chan struct{})
 	close(done)
@@ -75,6 +86,7 @@ func (deafBus) Subscribe(int64) <-chan struct{} {
 func (deafBus) Unsubscribe(int64)           {}
 func (deafBus) Publish(notice, func(int64)) {}
 func (deafBus) Healthy() bool               { return true }
+func (deafBus) Prompt() bool                { return true }
 
 // instance is a chat service behind a real HTTP server.
 type instance struct {

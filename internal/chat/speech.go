@@ -35,6 +35,7 @@ func (c *conn) understand(data []byte) (in Inbound, ok bool) {
 
 func (c *conn) refuse(bad *badFrame) {
 	if bad.clientID != [16]byte{} {
+		c.metrics.refused.WithLabelValues(bad.code).Inc()
 		c.deliver(encode(nackFrame{Type: "nack", ClientID: bad.clientID, Code: bad.code, Detail: bad.detail, Retry: "never"}))
 		return
 	}

@@ -219,7 +219,7 @@ func appendSystem(ctx context.Context, tx *postgres.Tx, room int64, text string,
 	return e, nil
 }
 
-// moved is a participant's cursors after a change.
+// moved is how far a participant has got.
 type moved struct {
 	room, user int64
 	userID     string
@@ -247,12 +247,32 @@ select s.room_id, s.user_id, u.public_id, s.delivered_seq, s.read_seq from saved
 	if err != nil {
 		return nil, fmt.Errorf("save receipts: %w", err)
 	}
-	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (m moved, err error) {
-		err = row.Scan(&m.room, &m.user, &m.userID, &m.delivered, &m.read)
-		return m, err
-	})
+	out, err := pgx.CollectRows(rows, scanMoved)
 	if err != nil {
 		return nil, fmt.Errorf("save receipts: %w", err)
+	}
+	return out, nil
+}
+
+func scanMoved(row pgx.CollectableRow) (m moved, err error) {
+	err = row.Scan(&m.room, &m.user, &m.userID, &m.delivered, &m.read)
+	return m, err //nolint:wrapcheck // wrapped by callers
+}
+
+// receiptsIn gives how far the participants of several rooms have got.
+func receiptsIn(ctx context.Context, db postgres.DB, rooms []int64) ([]moved, error) {
+	rows, err := db.Query(ctx, `
+select r.room_id, r.user_id, u.public_id, r.delivered_seq, r.read_seq
+from receipts r
+join appointments a on a.id = r.room_id and r.user_id in (a.patient_id, a.doctor_id)
+join users u on u.id = r.user_id
+where r.room_id = any($1)`, rooms)
+	if err != nil {
+		return nil, fmt.Errorf("read receipts: %w", err)
+	}
+	out, err := pgx.CollectRows(rows, scanMoved)
+	if err != nil {
+		return nil, fmt.Errorf("read receipts: %w", err)
 	}
 	return out, nil
 }

@@ -119,11 +119,14 @@ func (s *Service) authenticate(srv *httpd.Server, c *fiber.Ctx, offered []string
 	return auth.Actor{}, time.Time{}, errs.ErrUnauthenticated
 }
 
+// protocols are what a client offers; the header may come in several lines (RFC 6455, 11.3.4).
 func protocols(c *fiber.Ctx) []string {
 	var out []string
-	for p := range strings.SplitSeq(c.Get(fiber.HeaderSecWebSocketProtocol), ",") {
-		if p = strings.TrimSpace(p); p != "" {
-			out = append(out, p)
+	for _, line := range c.Request().Header.PeekAll(fiber.HeaderSecWebSocketProtocol) {
+		for p := range strings.SplitSeq(string(line), ",") {
+			if p = strings.TrimSpace(p); p != "" {
+				out = append(out, p)
+			}
 		}
 	}
 	return out

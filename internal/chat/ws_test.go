@@ -9,12 +9,12 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/fasthttp/websocket"
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/auth"
@@ -188,6 +188,9 @@ func TestSocket_BadFrames(t *testing.T) {
 		}
 		p.say(`{"type":"ping","id":[1]}`)
 		require.Equal(t, map[string]any{"type": "pong", "id": []any{1.0}}, p.until("pong"), "the connection has stayed")
+		for reason, n := range map[string]float64{"invalid": 3, "empty": 1, "too_long": 1} {
+			require.InDelta(t, n, testutil.ToFloat64(in.svc.metrics.refused.WithLabelValues(reason)), 0, reason)
+		}
 	})
 	for name, c := range map[string]struct {
 		kind  int
@@ -427,52 +430,20 @@ func TestSocket_SlowJoin(t *testing.T) {
 	require.Equal(t, "live", p.next()["type"])
 }
 
-func TestSocket_SessionEnds(t *testing.T) {
+// TestSocket_PingFlood: control frames count too, and the limit is counted once, however much still comes.
+func TestSocket_PingFlood(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	in, room := w.serve(nil), w.room()
-	told, polled := in.dial(t, w.patient, room, ""), in.dial(t, w.doctor, room, "")
-	stays, foreign := in.dial(t, w.patient, room, ""), in.dial(t, w.patient, room, "")
-	again := w.signIn(w.patient) // the third socket renews with a token of another session
-	in.accounts.mu.Lock()
-	in.accounts.actors["again"] = again
-	in.accounts.actors["other"] = w.doctor
-	in.accounts.mu.Unlock()
-	stays.say(`{"type":"auth","token":"again"}`)
-	stays.until("authOk")
-	foreign.say(`{"type":"auth","token":"other"}`)
-	foreign.requireBye(closeAuth)
-	in.svc.SessionsEnded([]int64{w.patient.Session})
-	told.requireBye(closeAuth)
-	// Nobody tells; the first question after it finds it, and questions come twice a second.
-	socket, open := in.conn(polled.hello["connection"].(string)), atomic.Int64{}
-	in.accounts.end(w.doctor.Session, func() {
-		if !socket.isClosing() {
-			open.Add(1)
-		}
-	})
-	polled.requireBye(closeAuth)
-	require.EqualValues(t, 1, open.Load())
-	require.LessOrEqual(t, 2*sessionPoll, time.Second, "the query and the close frame included")
-	stays.say(`{"type":"ping"}`)
-	stays.until("pong")
-}
-
-// TestSocket_TokenFlood: each token costs a query, so they count more than other frames.
-func TestSocket_TokenFlood(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	in := w.serve(func(c *config.Config) { c.MessagesPerSecond = 10 })
-	in.accounts.mu.Lock()
-	in.accounts.actors["mine"] = w.patient
-	in.accounts.mu.Unlock()
+	in := w.serve(func(c *config.Config) { c.MessagesPerSecond = 1 })
 	p := in.dial(t, w.patient, w.room(), "")
-	for range frameFlood*burst*10/authCost + 100 {
-		if p.WriteMessage(1, []byte(`{"type":"auth","token":"mine"}`)) != nil {
-			break // it is being closed
-		}
+	for range 4 * frameFlood * burst {
+		_ = p.WriteControl(websocket.PingMessage, nil, time.Now().Add(time.Minute)) // it may be closed by then
 	}
 	p.requireBye(closeLimits)
+	require.NoError(t, p.Close())
+	require.Eventually(t, func() bool { return len(in.svc.sockets.all()) == 0 }, time.Minute, time.Millisecond)
+	require.InDelta(t, 1, testutil.ToFloat64(in.svc.metrics.limited.WithLabelValues(limitFrames)), 0)
+	require.InDelta(t, 1, testutil.ToFloat64(in.svc.metrics.closed.WithLabelValues("4029")), 0)
 }
 
 func TestSocket_Limits(t *testing.T) {

@@ -9,8 +9,13 @@ import (
 	"github.com/gofiber/fiber/v2"
 )
 
-// probeTimeout bounds one probe, and with it /readyz.
-const probeTimeout = time.Second
+const (
+	// probeTimeout bounds one probe, and with it /readyz.
+	probeTimeout = time.Second
+	// glanceTimeout bounds one that is not required: balancers wait for a second, as a rule, and would take out of service
+	// what is only degraded.
+	glanceTimeout = 300 * time.Millisecond
+)
 
 // Check is a dependency that /readyz asks.
 type Check struct {
@@ -47,12 +52,11 @@ func (s *Server) healthRoutes() {
 
 // ready asks all dependencies at once.
 func (s *Server) ready(ctx context.Context) readiness {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
-	defer cancel()
+	begun := time.Now()
 	failed := make([]bool, len(s.opts.Checks))
 	var all sync.WaitGroup
 	for i, check := range s.opts.Checks {
-		all.Go(func() { failed[i] = probe(ctx, check) != nil })
+		all.Go(func() { failed[i] = probe(ctx, check, begun) != nil })
 	}
 	all.Wait()
 	answer := readiness{Status: "ready", Checks: make(map[string]checkResult, len(failed))}
@@ -74,8 +78,14 @@ func (s *Server) ready(ctx context.Context) readiness {
 	return answer
 }
 
-// probe gives up at the deadline even on a probe that does not look at its context.
-func probe(ctx context.Context, check Check) error {
+// probe gives up in time, from begun on, even on a probe that does not look at its context.
+func probe(ctx context.Context, check Check, begun time.Time) error {
+	patience := glanceTimeout
+	if check.Required {
+		patience = probeTimeout
+	}
+	ctx, cancel := context.WithDeadline(ctx, begun.Add(patience))
+	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- check.Probe(ctx) }()
 	select {

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -164,6 +165,29 @@ func TestServer_ReadinessDoesNotHang(t *testing.T) {
 		o.Checks = []httpd.Check{{Name: "postgres", Required: true, Probe: func(context.Context) error { <-end; return nil }}}
 	})
 	require.Equal(t, 503, h.do(t, "GET", "/readyz", "").StatusCode)
+}
+
+// TestServer_ReadinessIsQuick: balancers wait for a second, as a rule, and must not take for dead what only lacks something.
+func TestServer_ReadinessIsQuick(t *testing.T) {
+	t.Parallel()
+	deadlines := make(chan time.Time, 2)
+	probe := func(ctx context.Context) error {
+		deadline, _ := ctx.Deadline()
+		deadlines <- deadline
+		return nil
+	}
+	hangs := func(ctx context.Context) error {
+		<-ctx.Done()
+		return probe(ctx)
+	}
+	h := start(t, func(o *httpd.Options) {
+		o.Checks = []httpd.Check{{Name: "postgres", Required: true, Probe: probe}, {Name: "redis", Probe: hangs}}
+	})
+	a := h.do(t, "GET", "/readyz", "")
+	require.Equal(t, 200, a.StatusCode)
+	require.Contains(t, a.body, "degraded")
+	postgres, redis := <-deadlines, <-deadlines
+	require.GreaterOrEqual(t, postgres.Sub(redis), 500*time.Millisecond, "of the second that whoever asks may wait")
 }
 
 func TestOps_ServesMetricsAndProfiles(t *testing.T) {
