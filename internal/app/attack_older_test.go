@@ -93,6 +93,7 @@ func (v olderVictim) wishes() []string {
 // shape, nothing personal is logged.
 func TestApp_AttackSweep_OlderAPIs(t *testing.T) {
 	t.Parallel()
+	long(t)
 	w := newWorld(t, 1)
 	victim, doctor := w.person(auth.Patient), w.person(auth.Doctor)
 	vp, vd := victim.at(0), doctor.at(0)

@@ -39,6 +39,7 @@ type clinic struct {
 
 func newClinic(t *testing.T, change ...func(*config.Config)) *clinic {
 	t.Helper()
+	long(t)
 	c := &clinic{cables: [2]*cable{newCable(t), newCable(t)}}
 	change = append(change, func(cfg *config.Config) { cfg.AllowedOrigins = []string{c.cables[0].url(), c.cables[1].url()} })
 	c.world = newWorld(t, 2, change...)

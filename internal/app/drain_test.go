@@ -76,6 +76,7 @@ func (w *world) stuck(n int, token, room string) {
 // Invariant 6: a reader that stops reading costs its connection, and nobody else anything.
 func TestApp_SlowReader(t *testing.T) {
 	t.Parallel()
+	long(t)
 	w := newWorld(t, 2, func(c *config.Config) { c.MetricsAddr = "127.0.0.1:0" })
 	patient, doctor, room := w.pair()
 	p, d := join(t, patient, room, fromStart), join(t, doctor, room, fromStart)

@@ -31,6 +31,7 @@ func (w *world) victim(n int) hostile.Target {
 // are refused nothing, no handler fails, and when the bad ones have gone nothing of them is left. Not parallel: it
 // counts what the whole process holds.
 func TestApp_BadClients(t *testing.T) { //nolint:paralleltest // see above
+	long(t)
 	w := newWorld(t, 2, func(c *config.Config) {
 		c.MessagesPerSecond = config.Default().MessagesPerSecond
 		c.LogLevel = "warn" // the log is kept in memory, which is what is looked at

@@ -67,6 +67,7 @@ func TestApp_PostgresDies(t *testing.T) {
 // A PostgreSQL that hangs is worse than one that is gone: what was under way may be committed or not.
 func TestApp_PostgresHangs(t *testing.T) {
 	t.Parallel()
+	long(t)
 	server, dsn := pgtest.Own(t)
 	w := newWorldOver(t, dsn, pgtest.Redis(t).URL(), 2, func(c *config.Config) { c.RequestTimeout = 8 * time.Second })
 	s := newStorm(w, 6, newGate(t, w.apps[0].Addr()), newGate(t, w.apps[1].Addr()))

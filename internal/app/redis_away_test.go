@@ -92,6 +92,7 @@ var outages = map[string]struct{ begin, end func(*roads) }{
 // never wrong, readiness says degraded, and the log says each of it once.
 func TestApp_RedisAway(t *testing.T) {
 	t.Parallel()
+	long(t)
 	for name, o := range outages {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -122,6 +123,7 @@ func TestApp_RedisAway(t *testing.T) {
 // TestApp_RedisComesLater: the same, when Redis was not there as the instances started.
 func TestApp_RedisComesLater(t *testing.T) {
 	t.Parallel()
+	long(t)
 	for name, o := range outages {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -144,6 +146,7 @@ func TestApp_RedisComesLater(t *testing.T) {
 // TestApp_RedisAwayForOne: an instance that alone has lost its way to Redis still hears and is heard.
 func TestApp_RedisAwayForOne(t *testing.T) {
 	t.Parallel()
+	long(t)
 	for name, begin := range map[string]func(*roads){
 		"cut off":            (*roads).cut,
 		"nothing arrives":    func(r *roads) { r.swallow("upstream") },
@@ -174,6 +177,7 @@ func TestApp_RedisAwayForOne(t *testing.T) {
 // TestApp_StartsAndStopsWhileRedisHangs: neither waits for it.
 func TestApp_StartsAndStopsWhileRedisHangs(t *testing.T) {
 	t.Parallel()
+	long(t)
 	w, r := newRoads(t, 1, func(*roads) {})
 	w.bus("1", "ready")
 	r.redis.Pause()

@@ -33,6 +33,14 @@ const (
 	password = "a-rather-long-passphrase-7"
 )
 
+// long is for tests that wait for what takes its time, or need the whole machine: `go test -short` goes without.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("left out with -short")
+	}
+}
+
 // world is a database, perhaps a Redis, and instances over them in this process.
 type world struct {
 	t    *testing.T
