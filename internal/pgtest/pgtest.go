@@ -12,9 +12,12 @@ package pgtest
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -50,10 +53,17 @@ var housekeeping = []goleak.Option{
 // shared is the server of this test process.
 var shared cluster
 
+// atOnce is how many parallel tests run at least, unless -parallel says otherwise: most of them wait for something, so that
+// Go's default, one for each core, leaves small machines idle.
+const atOnce = 6
+
 // Main runs the tests of a package, stops what they started, fails if a
 // goroutine is left, and exits the process. Goroutines in one of the functions
 // named by tolerated are a library's own leak.
 func Main(m *testing.M, tolerated ...string) {
+	if err := flag.Set("test.parallel", strconv.Itoa(max(atOnce, runtime.GOMAXPROCS(0)))); err != nil { // m.Run reads the command line after it
+		panic(err)
+	}
 	code := m.Run()
 	if err := shared.stop(); err != nil {
 		fmt.Fprintln(os.Stderr, "pgtest:", err)
