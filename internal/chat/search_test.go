@@ -237,6 +237,35 @@ func TestService_Search_stretches(t *testing.T) {
 	require.True(t, slices.IsSortedFunc(all, func(a, b string) int { return len(b) - len(a) }), "newest first")
 }
 
+// TestService_formerDoctor: who is a doctor no longer finds, counts and hears of nothing in the conversations of his patients.
+func TestService_formerDoctor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	in, room, kept := w.serve(nil), w.room(), w.room()
+	in.say(t, room, w.patient, "My head hurts")
+	in.indexAll(t)
+	in.say(t, room, w.patient, "My head still hurts")
+	w.exec(`update users set role = 'PATIENT' where id = $1`, w.doctor.ID)
+	w.exec(`insert into patients (user_id) values ($1)`, w.doctor.ID)
+	w.exec(`update appointments set patient_id = $2, doctor_id = $3 where id = $1`, kept, w.doctor.ID, w.user(auth.Doctor).ID) // now his own
+	former := w.doctor
+	former.Role = auth.Patient
+	in.knows(former)
+	in.say(t, kept, former, "A head of my own")
+
+	require.Len(t, in.found(t, former, "head", 9), 1)
+	require.Len(t, in.found(t, w.patient, "head", 9), 2)
+	unread := in.rest(former, "GET", "/me/unread", "")
+	require.EqualValues(t, 0, unread.body["total"], "%s", unread.raw)
+	hello := in.inbox(t, former).hello
+	require.Equal(t, []any{0.0, []any{}}, []any{hello["total"], hello["unread"]})
+	all, err := standingsIn(t.Context(), w.pool, []int64{room, kept}, []int64{former.ID}, seats{})
+	require.NoError(t, err)
+	require.Len(t, all, 1)
+	require.Equal(t, kept, all[0].RoomID)
+	require.Equal(t, http.StatusNotFound, in.rest(former, "GET", "/appointments/"+in.publicID(room)+"/messages", "").status)
+}
+
 func TestSearch_HTTP(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -219,6 +219,10 @@ func appendSystem(ctx context.Context, tx *postgres.Tx, room int64, text string,
 	return e, nil
 }
 
+// takesPart tells whether user $1 takes part in appointment a, as appointment.Service.Find does: who is a doctor no longer has
+// no say in, and no sight of, what he was the doctor of.
+const takesPart = `(a.patient_id = $1 or a.doctor_id = $1 and (select u.role <> 'PATIENT' from users u where u.id = $1))`
+
 // moved is how far a participant has got.
 type moved struct {
 	room, user int64
