@@ -20,7 +20,7 @@ type transcriptInput struct {
 	ID     string `path:"id" maxLength:"20"`
 	Format string `query:"format" enum:"json,txt,pdf" doc:"Without it Accept decides: application/pdf, text/plain, or else JSON."`
 	Zone   string `query:"zone" maxLength:"64" doc:"IANA time zone of the times; without it the one of the reader's preferences, or else the clinic's."`
-	UpTo   int64  `query:"upTo" minimum:"0" doc:"The last event; without it that of the present. It gives a transcript of before, with the same sum, once more."`
+	UpTo   int64  `query:"upTo" minimum:"0" doc:"The last event; without it that of the present. It gives a transcript of before once more, with the same sum unless something of it was taken back or corrected since."`
 	Accept string `header:"Accept"`
 }
 

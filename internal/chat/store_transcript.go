@@ -8,13 +8,19 @@ import (
 	"housecall/internal/postgres"
 )
 
-// Events as they stood at $2, the last one that counts.
-var selectUpTo = strings.Replace(eventColumns, `where e.room_id = m.room_id and`, `where e.room_id = m.room_id and e.seq <= $2 and`, 1) +
+// Events up to $2, as they stood when $5 was the last.
+var selectUpTo = strings.Replace(eventColumns, `where e.room_id = m.room_id and`, `where e.room_id = m.room_id and e.seq <= $5 and`, 1) +
 	`where m.room_id = $1 and m.seq <= $2 and m.seq > $3 order by m.seq limit $4`
 
-// eventsUpTo reads a page of a room's log in order, as it stood when head was the last event.
-func eventsUpTo(ctx context.Context, db postgres.DB, room, head, after int64, limit int) ([]Event, error) {
-	return queryEvents(ctx, db, selectUpTo, room, head, after, limit)
+// stretch is the part of a log that a transcript has.
+type stretch struct {
+	upTo    int64 // its last event
+	present int64 // the log's last event when it was asked for: later edits do not count, all before it do
+}
+
+// eventsUpTo reads a page of a room's log in order.
+func eventsUpTo(ctx context.Context, db postgres.DB, room int64, of stretch, after int64, limit int) ([]Event, error) {
+	return queryEvents(ctx, db, selectUpTo, room, of.upTo, after, limit, of.present)
 }
 
 // edit is what takes an event back, or the last that corrects it.

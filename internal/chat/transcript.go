@@ -31,7 +31,7 @@ type Zones interface {
 type TranscriptRequest struct {
 	Format transcript.Format
 	Zone   string // IANA name; "" is the reader's own, or else the clinic's
-	UpTo   int64  // the last event; 0 is that of the present
+	UpTo   int64  // the last event; 0 is that of the present. What was edited after it is shown as edited all the same.
 }
 
 // Transcript is a document that is read to its end, or closed before.
@@ -54,10 +54,10 @@ var errBusy = &errs.Error{
 	RetryAfter: 5 * time.Second,
 }
 
-// Transcript writes a conversation down, as it stood at its last event when it is called: whatever comes while it is read,
-// a retraction too, is not in it. The reading leaves an audit row. JSON and text are read from the log page by page.
+// Transcript writes a conversation down, as it stands when it is called: whatever comes while it is read, a retraction too,
+// is not in it. What was taken back before is not shown, wherever the transcript ends. The reading leaves an audit row. JSON and text are read from the log page by page.
 func (s *Service) Transcript(ctx context.Context, actor auth.Actor, r Reading, want TranscriptRequest) (Transcript, error) {
-	facts, err := s.transcriptFacts(ctx, actor, r, want)
+	facts, present, err := s.transcriptFacts(ctx, actor, r, want)
 	if err != nil {
 		return Transcript{}, err
 	}
@@ -74,7 +74,7 @@ func (s *Service) Transcript(ctx context.Context, actor auth.Actor, r Reading, w
 	end := func() { stop(); cancel() }
 	t := Transcript{Format: want.Format, Name: "transcript-" + r.Appointment.PublicID + "." + string(want.Format), close: end}
 	pages := func(ctx context.Context, after int64) ([]transcript.Entry, error) {
-		return s.entries(ctx, r, facts.HeadSeq, after)
+		return s.entries(ctx, r, stretch{upTo: facts.HeadSeq, present: present}, after)
 	}
 	if want.Format == transcript.PDF {
 		t.Reader, err = s.pdf(reading, facts, pages)
@@ -101,20 +101,22 @@ func (s *Service) pdf(ctx context.Context, facts transcript.Facts, pages transcr
 	return &whole, nil
 }
 
-func (s *Service) transcriptFacts(ctx context.Context, actor auth.Actor, r Reading, want TranscriptRequest) (f transcript.Facts, err error) {
+// transcriptFacts also gives the last event of the present.
+func (s *Service) transcriptFacts(ctx context.Context, actor auth.Actor, r Reading, want TranscriptRequest) (f transcript.Facts, present int64, err error) {
 	a := r.Appointment
 	f = transcript.Facts{
 		Appointment: transcript.Appointment{ID: a.PublicID, Status: string(a.Status), StartsAt: a.StartsAt, EndsAt: a.EndsAt, Reason: a.Reason},
 		GeneratedAt: s.d.Now(),
 	}
 	if f.Zone, err = s.readersZone(ctx, actor, want.Zone); err != nil {
-		return f, err
+		return f, 0, err
 	}
-	if f.HeadSeq, err = headSeq(ctx, s.d.Pool, a.ID); err != nil {
-		return f, err
+	if present, err = headSeq(ctx, s.d.Pool, a.ID); err != nil {
+		return f, 0, err
 	}
-	if want.UpTo > f.HeadSeq {
-		return f, errs.InvalidField("query.upTo", "is beyond the end of the conversation")
+	f.HeadSeq = present
+	if want.UpTo > present {
+		return f, 0, errs.InvalidField("query.upTo", "is beyond the end of the conversation")
 	}
 	if want.UpTo > 0 {
 		f.HeadSeq = want.UpTo
@@ -123,7 +125,7 @@ func (s *Service) transcriptFacts(ctx context.Context, actor auth.Actor, r Readi
 	for _, w := range writers {
 		f.Participants = append(f.Participants, transcript.Participant(w))
 	}
-	return f, err
+	return f, present, err
 }
 
 // readersZone is the zone that was asked for, or the reader's, or the clinic's.
@@ -144,9 +146,9 @@ func (s *Service) readersZone(ctx context.Context, actor auth.Actor, asked strin
 }
 
 // entries reads a page of the log as a transcript has it, with what was said at first for whoever reads through a broken glass.
-func (s *Service) entries(ctx context.Context, r Reading, head, after int64) ([]transcript.Entry, error) {
+func (s *Service) entries(ctx context.Context, r Reading, of stretch, after int64) ([]transcript.Entry, error) {
 	room := r.Appointment.ID
-	events, err := eventsUpTo(ctx, s.d.Pool, room, head, after, transcriptPage)
+	events, err := eventsUpTo(ctx, s.d.Pool, room, of, after, transcriptPage)
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +162,7 @@ func (s *Service) entries(ctx context.Context, r Reading, head, after int64) ([]
 			edited[e.Seq] = append(edited[e.Seq], &page[i])
 		}
 	}
-	if err := s.dateEdits(ctx, room, head, edited); err != nil || !r.Glass {
+	if err := s.dateEdits(ctx, room, of.present, edited); err != nil || !r.Glass {
 		return page, err
 	}
 	return page, s.addOriginals(ctx, room, page)
