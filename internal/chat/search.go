@@ -3,6 +3,7 @@ package chat
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -129,6 +130,9 @@ func (s *Service) read(ctx context.Context, q query, in scope, places []place) (
 	}
 	hits := make([]Hit, 0, len(messages))
 	for _, e := range messages {
+		if err := ctx.Err(); err != nil { // many long texts take a while, and nobody waits any more
+			return nil, fmt.Errorf("compare messages: %w", err)
+		}
 		name, mine := names[e.Room]
 		if !mine || e.Retracted {
 			continue

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,6 +19,11 @@ const (
 	indexEvery = time.Second
 	// indexLimit is how many events one transaction looks at.
 	indexLimit int64 = 1000
+	// indexText is after how many bytes of texts it ends nevertheless: PostgreSQL waits while words are cut, and takes one for
+	// dead that keeps it waiting for long.
+	indexText = 256 << 10
+	// indexRead is how many events it reads the texts of at once.
+	indexRead = 100
 	// indexRest is how many times as long as an indexer has worked all of them rest, so that they never take more than that
 	// share of one connection from the committer, however much is behind.
 	indexRest = 9
@@ -62,19 +66,22 @@ func (s *Service) indexLoop() {
 
 // CatchUpSearch indexes what nobody has, because it is older than search itself, or an instance ended before it came to it.
 // It may run on several instances at once, takes a small share of the database's time, and ends after a while: the next
-// call goes on.
+// call goes on. A room that cannot be indexed keeps no other from it; the first of such errors is returned.
 func (s *Service) CatchUpSearch(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, catchUpTime, errLater)
 	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
+	var failed error
 	for above := int64(0); ; {
 		rooms, err := someBehind(ctx, s.d.Pool, above, findLimit)
 		if err == nil && len(rooms) > 0 {
-			err = s.index(ctx, rooms)
+			failed = cmp.Or(failed, s.indexAround(ctx, rooms))
+			err = ctx.Err()
 		}
 		switch {
-		case errors.Is(context.Cause(ctx), errLater):
-			return nil
-		case err != nil || len(rooms) == 0:
+		case errors.Is(context.Cause(ctx), errLater), err == nil && len(rooms) == 0:
+			return failed
+		case err != nil:
 			return err
 		}
 		above = rooms[len(rooms)-1]
@@ -84,34 +91,57 @@ func (s *Service) CatchUpSearch(ctx context.Context) error {
 // errLater ends a call of CatchUpSearch that has worked for long enough.
 var errLater = errors.New("the next call goes on")
 
+// indexAround indexes all of the rooms that can be, and gives the first error of the others.
+func (s *Service) indexAround(ctx context.Context, rooms []int64) error {
+	err := s.index(ctx, rooms)
+	switch {
+	case err == nil || ctx.Err() != nil:
+		return nil
+	case len(rooms) == 1:
+		return fmt.Errorf("conversation %d: %w", rooms[0], err)
+	}
+	half := len(rooms) / 2
+	return cmp.Or(s.indexAround(ctx, rooms[:half]), s.indexAround(ctx, rooms[half:]))
+}
+
 // index brings the documents of rooms up to their logs, in its turn among all instances.
 func (s *Service) index(ctx context.Context, rooms []int64) error {
-	for more := true; more; {
-		mine := false
-		err := s.d.Pool.InTx(ctx, func(tx *postgres.Tx) (err error) {
-			if mine, err = takeSearchSweep(ctx, tx); err != nil || !mine {
-				return err
-			}
-			started := time.Now()
-			if more, err = indexSome(ctx, tx, rooms, indexLimit); err != nil {
-				return err
-			}
-			return restSearchSweep(ctx, tx, indexRest*time.Since(started))
-		})
+	for {
+		done, err := s.indexTurn(ctx, rooms)
+		if done && err == nil {
+			return nil
+		}
+		if paused := pause(ctx, indexEvery/10); err != nil || paused != nil {
+			return cmp.Or(err, paused)
+		}
+	}
+}
+
+// indexTurn goes a step on if it is this instance's turn, and tells whether that was the last. After a step everybody rests,
+// also if it failed: what fails again and again must not take all of the database's time.
+func (s *Service) indexTurn(ctx context.Context, rooms []int64) (done bool, err error) {
+	var started time.Time
+	err = s.d.Pool.InTx(ctx, func(tx *postgres.Tx) error {
+		mine, err := takeSearchSweep(ctx, tx)
+		if err != nil || !mine {
+			return err
+		}
+		started = time.Now()
+		more, err := indexSome(ctx, tx, rooms, indexLimit)
 		if err != nil {
 			return err
 		}
-		if !mine || more {
-			if err := s.pause(ctx, indexEvery/10); err != nil {
-				return err
-			}
-		}
+		done = !more
+		return restSearchSweep(ctx, tx, indexRest*time.Since(started))
+	})
+	if err != nil && !started.IsZero() {
+		_ = restSearchSweep(ctx, s.d.Pool, indexRest*time.Since(started)) // where this fails too, nobody can index
 	}
-	return nil
+	return done, err
 }
 
-// pause returns after a while, or with an error when ctx or the service ends.
-func (s *Service) pause(ctx context.Context, d time.Duration) error {
+// pause returns after a while, or with an error when ctx ends.
+func pause(ctx context.Context, d time.Duration) error {
 	pause := time.NewTimer(d)
 	defer pause.Stop()
 	select {
@@ -119,8 +149,6 @@ func (s *Service) pause(ctx context.Context, d time.Duration) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err() //nolint:wrapcheck // the caller's own
-	case <-s.ctx.Done():
-		return errors.New("chat has stopped")
 	}
 }
 
@@ -140,26 +168,20 @@ func indexSome(ctx context.Context, tx *postgres.Tx, rooms []int64, limit int64)
 	if err != nil {
 		return false, err
 	}
-	byRoom := make(map[int64]*behind, len(some))
-	for i := range some {
-		byRoom[some[i].Room] = &some[i]
-	}
-	wanted := map[place]int32{} // how many documents more that makes
-	for _, e := range entries {
-		byRoom[e.Room].Seq = e.Seq
-		switch e.Kind {
-		case KindText, KindAttachment:
-			wanted[place{e.Room, e.Seq}] = 1
-		case KindRetraction, KindCorrection:
-			wanted[place{e.Room, e.Target}] += 0
-		case KindSystem:
+	step := newIndexStep(some)
+	for part := range slices.Chunk(entries, indexRead) {
+		if step.text > indexText {
+			all = false
+			break
+		}
+		if err := step.add(ctx, tx, part); err != nil {
+			return false, err
 		}
 	}
-	weeks, err := writeDocuments(ctx, tx, byRoom, wanted)
-	if err != nil {
+	if err := saveDocuments(ctx, tx, step.docs); err != nil {
 		return false, err
 	}
-	return !all, saveProgress(ctx, tx, some, weeks)
+	return !all, saveProgress(ctx, tx, some, step.weeks)
 }
 
 // firstRooms gives as many of the rooms as have limit events to look at, and whether that is all there is to do.
@@ -173,30 +195,67 @@ func firstRooms(todo []behind, limit int64) (some []behind, all bool) {
 	return todo, true
 }
 
-// writeDocuments writes what search finds of messages, and tells in which weeks their users have got documents.
-func writeDocuments(ctx context.Context, tx *postgres.Tx, rooms map[int64]*behind, wanted map[place]int32) (map[userWeek]int32, error) {
-	places := slices.SortedFunc(maps.Keys(wanted), func(a, b place) int { return cmp.Or(cmp.Compare(a.room, b.room), cmp.Compare(a.seq, b.seq)) })
-	messages, err := messagesAt(ctx, tx, places)
+// indexStep is what one transaction writes.
+type indexStep struct {
+	rooms map[int64]*behind
+	docs  []document
+	more  map[place]int32    // how many documents more there are where it has looked
+	weeks map[userWeek]int32 // the same by users and weeks
+	text  int                // bytes
+}
+
+func newIndexStep(rooms []behind) *indexStep {
+	x := &indexStep{rooms: make(map[int64]*behind, len(rooms)), more: map[place]int32{}, weeks: map[userWeek]int32{}}
+	for i := range rooms {
+		x.rooms[rooms[i].Room] = &rooms[i]
+	}
+	return x
+}
+
+// add looks at more events, which follow those before.
+func (x *indexStep) add(ctx context.Context, db postgres.DB, entries []entry) error {
+	var places []place
+	for _, e := range entries {
+		x.rooms[e.Room].Seq = e.Seq
+		at, more := place{e.Room, e.Seq}, int32(1)
+		switch e.Kind {
+		case KindText, KindAttachment:
+		case KindRetraction, KindCorrection:
+			at.seq, more = e.Target, 0
+		case KindSystem:
+			continue
+		}
+		if _, looked := x.more[at]; !looked {
+			x.more[at] = more
+			places = append(places, at)
+		}
+	}
+	messages, err := messagesAt(ctx, db, places)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	weeks := map[userWeek]int32{}
-	docs := make([]document, 0, len(messages))
 	for _, e := range messages {
-		if err := ctx.Err(); err != nil { // thousands of long texts take a while, and a stop does not wait for it
-			return nil, fmt.Errorf("cut words: %w", err)
+		if err := ctx.Err(); err != nil { // many long texts take a while, and a stop does not wait for it
+			return fmt.Errorf("cut words: %w", err)
 		}
-		d := document{place: place{e.Room, e.Seq}, at: e.At, retracted: e.Retracted}
-		if !e.Retracted {
-			r, week := rooms[e.Room], weekOf(e.At)
-			for _, user := range []int64{r.Patient, r.Doctor} {
-				weeks[userWeek{user, week}] += wanted[d.place]
-			}
-			d.words = vector(wordsOf(e.searchable()), scopeWord(r.Patient, week), scopeWord(r.Doctor, week))
-		}
-		docs = append(docs, d)
+		x.docs = append(x.docs, x.document(e))
 	}
-	return weeks, saveDocuments(ctx, tx, docs)
+	return nil
+}
+
+// document is what search finds of a message.
+func (x *indexStep) document(e Event) document {
+	d := document{place: place{e.Room, e.Seq}, at: e.At, retracted: e.Retracted}
+	if e.Retracted {
+		return d
+	}
+	r, week, text := x.rooms[e.Room], weekOf(e.At), e.searchable()
+	for _, user := range []int64{r.Patient, r.Doctor} {
+		x.weeks[userWeek{user, week}] += x.more[d.place]
+	}
+	x.text += len(text)
+	d.words = vector(wordsOf(text), scopeWord(r.Patient, week), scopeWord(r.Doctor, week))
+	return d
 }
 
 // searchable is what of a message can be found: its text, or the name of its attachment.

@@ -144,8 +144,10 @@ func (q query) tsquery() string {
 
 // lexeme quotes a word.
 func lexeme(s string) string {
-	return "'" + strings.NewReplacer(`'`, `''`, `\`, `\\`).Replace(s) + "'"
+	return "'" + lexemeQuotes.Replace(s) + "'"
 }
+
+var lexemeQuotes = strings.NewReplacer(`'`, `''`, `\`, `\\`)
 
 // span is a stretch of a text in code points.
 type span struct{ from, to int }

@@ -109,16 +109,19 @@ func pieces(text string) []piece {
 // UTF-8.
 func wordsOf(text string) []word {
 	all := pieces(text)
+	for i := range all {
+		all[i].text = fold(all[i].text)
+	}
 	out := make([]word, 0, len(all))
 	for i, p := range all {
-		w := word{text: fold(p.text), from: p.from, to: p.to}
+		w := word{text: p.text, from: p.from, to: p.to}
 		if w.text == "" {
 			continue
 		}
 		if p.kind == single {
 			w.char, w.ends = w.text, w.to
 			if i+1 < len(all) && all[i+1].kind == single && all[i+1].from == p.to {
-				w.text, w.to = w.text+fold(all[i+1].text), all[i+1].to
+				w.text, w.to = w.text+all[i+1].text, all[i+1].to
 			}
 		}
 		out = append(out, w)

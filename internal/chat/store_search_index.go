@@ -26,8 +26,8 @@ func takeSearchSweep(ctx context.Context, tx *postgres.Tx) (mine bool, err error
 }
 
 // restSearchSweep keeps all indexers away for a while after this one.
-func restSearchSweep(ctx context.Context, tx *postgres.Tx, rest time.Duration) error {
-	_, err := postgres.Exec(ctx, tx, "rest from indexing",
+func restSearchSweep(ctx context.Context, db postgres.DB, rest time.Duration) error {
+	_, err := postgres.Exec(ctx, db, "rest from indexing",
 		`update search_sweeps set rest_until = clock_timestamp() + make_interval(secs => $1)`, rest.Seconds())
 	return err
 }
