@@ -2,14 +2,9 @@ package chat
 
 import (
 	"context"
-	"io"
-	"net"
 	"net/http"
 	"strings"
-	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humafiber"
 	"github.com/gofiber/fiber/v2"
 
 	"housecall/internal/httpd"
@@ -31,26 +26,20 @@ func transcriptRoutes(s *httpd.Server, svc *Service) {
 			"all formats: over lines that end with U+000A, each in canonical form (RFC 8785), first an object of appointmentId, headSeq and " +
 			"version (1), then each event as in the JSON without `local`. A transfer that breaks off is not whole.",
 		Access: httpd.SignedIn, Errors: []int{http.StatusNotFound},
-	}, svc.transcriptFile)
-}
-
-func (s *Service) transcriptFile(ctx context.Context, in *transcriptInput) (*huma.StreamResponse, error) {
-	actor := httpd.Actor(ctx)
-	r, err := s.Readable(ctx, actor, in.ID)
-	if err != nil {
-		return nil, err
-	}
-	t, err := s.Transcript(ctx, actor, r, TranscriptRequest{Format: in.format(), Zone: in.Zone, UpTo: in.UpTo})
-	if err != nil {
-		return nil, err
-	}
-	return &huma.StreamResponse{Body: func(ctx huma.Context) {
-		c := humafiber.Unwrap(ctx)
-		c.Set(fiber.HeaderContentType, t.Format.MediaType())
-		c.Set(fiber.HeaderContentDisposition, `attachment; filename="`+t.Name+`"`)
-		c.Vary(fiber.HeaderAccept)
-		c.Context().SetBodyStream(unhurried{t, c.Context().Conn()}, -1)
-	}}, nil
+	}, func(ctx context.Context, in *transcriptInput) (*httpd.Download, error) {
+		actor := httpd.Actor(ctx)
+		r, err := svc.Readable(ctx, actor, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		t, err := svc.Transcript(ctx, actor, r, TranscriptRequest{Format: in.format(), Zone: in.Zone, UpTo: in.UpTo})
+		if err != nil {
+			return nil, err
+		}
+		return s.NewStream(httpd.Stream{
+			Body: t, Type: t.Format.MediaType(), Disposition: `attachment; filename="` + t.Name + `"`, Vary: fiber.HeaderAccept, Timeout: transcriptTime,
+		}), nil
+	})
 }
 
 func (in *transcriptInput) format() transcript.Format {
@@ -64,19 +53,4 @@ func (in *transcriptInput) format() transcript.Format {
 	default:
 		return transcript.JSON
 	}
-}
-
-// streamPatience is how long a client may take for each part of a stream.
-const streamPatience = 30 * time.Second
-
-// unhurried gives a client time for each part of a stream, where the server has a deadline for the whole answer.
-type unhurried struct {
-	io.ReadCloser
-	conn net.Conn
-}
-
-// Read implements io.Reader. fasthttp has sent the part before when it asks for the next.
-func (p unhurried) Read(b []byte) (int, error) {
-	_ = p.conn.SetWriteDeadline(time.Now().Add(streamPatience)) // where it fails, so does writing
-	return p.ReadCloser.Read(b)                                 //nolint:wrapcheck // a reader's errors are its own
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
-	"golang.org/x/sync/semaphore"
 
 	"housecall/internal/appointment"
 	"housecall/internal/auth"
@@ -65,7 +64,7 @@ type Service struct {
 	windows   *windows
 	onlookers *onlookers
 	zone      *time.Location // the clinic's
-	pdfs      *semaphore.Weighted
+	pdfs      *pdfPlaces
 	sweepNow  chan struct{}
 	dbAway    atomic.Bool // the last poll of PostgreSQL failed
 	epoch     string      // of the last sweep; only the sweep touches it, and the two below
@@ -82,7 +81,7 @@ type Service struct {
 func New(d Deps) *Service {
 	s := &Service{
 		d: d, metrics: newMetrics(d.Registry), changes: newRoomSet(), unsent: newRoomSet(), unindexed: newRoomSet(), windows: newWindows(),
-		onlookers: newOnlookers(), zone: zoneOf(d.Config), pdfs: semaphore.NewWeighted(pdfsAtOnce), sweepNow: make(chan struct{}, 1),
+		onlookers: newOnlookers(), zone: zoneOf(d.Config), pdfs: &pdfPlaces{users: map[int64]struct{}{}}, sweepNow: make(chan struct{}, 1),
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.bus = d.Bus

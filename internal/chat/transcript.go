@@ -3,7 +3,9 @@ package chat
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"housecall/internal/audit"
@@ -17,8 +19,9 @@ const (
 	transcriptPage = 500 // events that are in memory at once
 	// transcriptTime bounds how long one transcript takes, also to a slow client.
 	transcriptTime = 5 * time.Minute
-	// pdfsAtOnce is how many PDFs are made at once: each is in memory until it is whole, about 1 KB a message.
-	pdfsAtOnce = 2
+	// pdfsAtOnce is how many PDFs are under way at once, to different users: each is in memory until it has been sent, about
+	// 1 KB a message.
+	pdfsAtOnce = 4
 )
 
 // Zones tells in which zone a user reads times.
@@ -39,66 +42,105 @@ type Transcript struct {
 	io.Reader
 	Format transcript.Format
 	Name   string // of a file
+	ctx    context.Context
 	close  func()
 }
 
-// Close ends the reading.
+// Read implements io.Reader. It fails when the time for a transcript is over, or the service ends, however much is in memory.
+// At the end it is closed: who has got all may ask for the next before whoever sent it closes it.
+func (t Transcript) Read(p []byte) (n int, err error) {
+	if err := t.ctx.Err(); err != nil {
+		return 0, fmt.Errorf("transcript: %w", err)
+	}
+	if n, err = t.Reader.Read(p); err != nil {
+		t.close()
+	}
+	return n, err //nolint:wrapcheck // a reader's errors are its own
+}
+
+// Close ends the reading. It may be called again.
 func (t Transcript) Close() error {
 	t.close()
 	return nil
 }
 
-// errBusy is for whoever wants the third PDF at once.
+// errBusy is for whoever wants one PDF more than there may be.
 var errBusy = &errs.Error{
-	Kind: errs.Unavailable, Code: "busy", Message: "Too many PDFs are being made right now. Try again shortly, or ask for json or txt.",
+	Kind: errs.Unavailable, Code: "busy",
+	Message:    "Too many PDFs are under way right now, or one is already on its way to you. Try again shortly, or ask for json or txt.",
 	RetryAfter: 5 * time.Second,
 }
 
 // Transcript writes a conversation down, as it stands when it is called: whatever comes while it is read, a retraction too,
-// is not in it. What was taken back before is not shown, wherever the transcript ends. The reading leaves an audit row. JSON and text are read from the log page by page.
+// is not in it. What was taken back before is not shown, wherever the transcript ends. The reading leaves an audit row. JSON
+// and text are read from the log page by page, a PDF is in memory. Whoever gets a transcript closes it.
 func (s *Service) Transcript(ctx context.Context, actor auth.Actor, r Reading, want TranscriptRequest) (Transcript, error) {
 	facts, present, err := s.transcriptFacts(ctx, actor, r, want)
-	if err != nil {
-		return Transcript{}, err
-	}
-	err = audit.Record(ctx, s.d.Pool, audit.Event{
-		Actor: actor, Action: "transcript.read", Subject: r.Appointment.PublicID, PatientID: r.Appointment.Patient.ID,
-		Detail: map[string]any{"format": want.Format, "headSeq": facts.HeadSeq},
-	})
 	if err != nil {
 		return Transcript{}, err
 	}
 	// It outlives the request's deadline, but not the service.
 	reading, cancel := context.WithTimeout(context.WithoutCancel(ctx), transcriptTime)
 	stop := context.AfterFunc(s.ctx, cancel)
-	end := func() { stop(); cancel() }
-	t := Transcript{Format: want.Format, Name: "transcript-" + r.Appointment.PublicID + "." + string(want.Format), close: end}
+	t := Transcript{
+		Format: want.Format, Name: "transcript-" + r.Appointment.PublicID + "." + string(want.Format),
+		ctx: reading, close: func() { stop(); cancel() },
+	}
 	pages := func(ctx context.Context, after int64) ([]transcript.Entry, error) {
 		return s.entries(ctx, r, stretch{upTo: facts.HeadSeq, present: present}, after)
 	}
 	if want.Format == transcript.PDF {
-		t.Reader, err = s.pdf(reading, facts, pages)
+		err = s.pdf(&t, actor.ID, facts, pages)
 	} else {
 		t.Reader, err = transcript.Open(reading, want.Format, facts, pages)
 	}
+	if err == nil {
+		err = audit.Record(ctx, s.d.Pool, audit.Event{
+			Actor: actor, Action: "transcript.read", Subject: r.Appointment.PublicID, PatientID: r.Appointment.Patient.ID,
+			Detail: map[string]any{"format": want.Format, "headSeq": facts.HeadSeq},
+		})
+	}
 	if err != nil {
-		end()
+		t.close()
 		return Transcript{}, err
 	}
 	return t, nil
 }
 
-// pdf makes a PDF, unless too many are being made.
-func (s *Service) pdf(ctx context.Context, facts transcript.Facts, pages transcript.Pages) (io.Reader, error) {
-	if !s.pdfs.TryAcquire(1) {
-		return nil, errBusy
+// pdf makes a PDF, unless there is no place for it, which it keeps until the transcript is closed, or its time is over.
+func (s *Service) pdf(t *Transcript, user int64, facts transcript.Facts, pages transcript.Pages) error {
+	if !s.pdfs.take(user) {
+		return errBusy
 	}
-	defer s.pdfs.Release(1)
-	var whole bytes.Buffer
-	if err := transcript.WritePDF(ctx, &whole, facts, pages); err != nil {
-		return nil, err
+	end, leave := t.close, sync.OnceFunc(func() { s.pdfs.leave(user) })
+	context.AfterFunc(t.ctx, leave)
+	t.close = func() { end(); leave() }
+	whole := &bytes.Buffer{}
+	t.Reader = whole
+	return transcript.WritePDF(t.ctx, whole, facts, pages)
+}
+
+// pdfPlaces are the users to whom a PDF is under way.
+type pdfPlaces struct {
+	mu    sync.Mutex // guards the rest
+	users map[int64]struct{}
+}
+
+// take gives a user a place, unless he has one, or there is none.
+func (p *pdfPlaces) take(user int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, has := p.users[user]; has || len(p.users) == pdfsAtOnce {
+		return false
 	}
-	return &whole, nil
+	p.users[user] = struct{}{}
+	return true
+}
+
+func (p *pdfPlaces) leave(user int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.users, user)
 }
 
 // transcriptFacts also gives the last event of the present.

@@ -211,7 +211,11 @@ func TestService_Transcript_busy(t *testing.T) {
 	w := newWorld(t)
 	in, room := w.serve(nil), w.room()
 	in.say(t, room, w.patient, "Hello")
-	require.True(t, in.svc.pdfs.TryAcquire(pdfsAtOnce))
+	others := make([]int64, pdfsAtOnce)
+	for i := range others {
+		others[i] = -int64(i)
+		require.True(t, in.svc.pdfs.take(others[i]))
+	}
 	path := "/api/v1/appointments/" + in.publicID(room) + "/transcript"
 	r := in.request(t, w.patient, path+"?format=pdf")
 	body, err := io.ReadAll(r.Body)
@@ -220,10 +224,44 @@ func TestService_Transcript_busy(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, r.StatusCode)
 	require.NotEmpty(t, r.Header.Get("Retry-After"))
 	require.Contains(t, string(body), `"busy"`)
+	require.Zero(t, w.number(`select count(*) from audit_events where action = 'transcript.read'`), "nobody has read it")
 	in.transcript(t, w.patient, room, "format=json")
-	in.svc.pdfs.Release(pdfsAtOnce)
+	in.svc.pdfs.leave(others[0])
 	status, _ := in.get(t, w.patient, path+"?format=pdf")
 	require.Equal(t, http.StatusOK, status)
+}
+
+// A PDF keeps its place until it has been sent, each user has one, and none outlasts its time or the service.
+func TestService_Transcript_pdfPlaces(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	in, room := w.serve(nil), w.room()
+	in.say(t, room, w.patient, "Hello")
+	a, err := in.svc.d.Appointments.ByID(t.Context(), room)
+	require.NoError(t, err)
+	pdf := func(by auth.Actor) (Transcript, error) {
+		return in.svc.Transcript(t.Context(), by, Reading{Appointment: a}, TranscriptRequest{Format: transcript.PDF})
+	}
+	first, err := pdf(w.patient)
+	require.NoError(t, err)
+	_, err = pdf(w.patient)
+	require.ErrorIs(t, err, errBusy)
+	theirs, err := pdf(w.doctor)
+	require.NoError(t, err)
+	_, err = io.Copy(io.Discard, first)
+	require.NoError(t, err)
+	second, err := pdf(w.patient)
+	require.NoError(t, err, "the first has been read")
+	require.NoError(t, first.Close())
+	_, err = pdf(w.patient)
+	require.ErrorIs(t, err, errBusy, "closing what is over gives up no other's place")
+	require.NoError(t, second.Close())
+	require.EqualValues(t, 3, w.number(`select count(*) from audit_events where action = 'transcript.read'`))
+
+	in.svc.stop()
+	require.Eventually(t, func() bool { return in.svc.pdfs.take(w.doctor.ID) }, time.Minute, time.Millisecond)
+	_, err = theirs.Read(make([]byte, 1))
+	require.ErrorIs(t, err, context.Canceled, "though it is in memory")
 }
 
 // When the database goes away in the middle, the transfer breaks off: nobody takes the half for the whole.

@@ -50,6 +50,29 @@ func (s *Server) NewDownload(content Content) *Download {
 	}}
 }
 
+// Stream is what a route answers with that is made while it is sent, so that nobody knows how long it will be.
+type Stream struct {
+	// Body is closed in any case. What it fails with breaks the connection, so that nobody takes the half for the whole.
+	Body io.ReadCloser
+	// Type is the Content-Type; Disposition the Content-Disposition; Vary the header of the request that it depends on.
+	Type, Disposition, Vary string
+	// Timeout bounds it as a whole. A client that takes longer sees it break off.
+	Timeout time.Duration
+}
+
+// NewStream answers with a stream.
+func (s *Server) NewStream(stream Stream) *Download {
+	return &Download{Body: func(ctx huma.Context) {
+		c := humafiber.Unwrap(ctx)
+		c.Set(fiber.HeaderContentType, stream.Type)
+		c.Set(fiber.HeaderContentDisposition, stream.Disposition)
+		c.Vary(stream.Vary)
+		c.Set(fiber.HeaderContentSecurityPolicy, contentPolicy)
+		moving := s.moving.begin(c.Context().Conn().SetWriteDeadline, stream.Timeout)
+		c.Context().SetBodyStream(&download{inner: stream.Body, cancel: func() {}, moving: moving}, -1)
+	}}
+}
+
 // send writes the header of a download, and has fasthttp write the rest once the handler is done.
 func (s *Server) send(c *fiber.Ctx, content Content) error {
 	p := planOf(c, content)

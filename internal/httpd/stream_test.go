@@ -50,6 +50,13 @@ type closing struct {
 
 func (c closing) Close() error { close(c.closed); return nil }
 
+// endless is a body that never ends. It tells when it is closed.
+type endless struct{ closed chan<- struct{} }
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }
+
+func (e endless) Close() error { e.closed <- struct{}{}; return nil }
+
 // streams are routes that read and write bodies as they come. closed hears of every download that is over.
 func streams(failed chan<- error, closed chan<- struct{}) func(*httpd.Server) {
 	return func(s *httpd.Server) {
@@ -84,6 +91,14 @@ func streams(failed chan<- error, closed chan<- struct{}) func(*httpd.Server) {
 					},
 					Size: int64(len(file)), ETag: `"sum"`, Type: "image/png", Disposition: "attachment",
 				}), nil
+			})
+		httpd.Register(s, httpd.Route{Method: "GET", Path: "/buckets/{id}/stream", Tag: "test", Summary: "Stream", Access: httpd.SignedIn},
+			func(_ context.Context, in *bucketInput) (*httpd.Download, error) {
+				timeout := time.Hour
+				if in.ID == "short" {
+					timeout = 300 * time.Millisecond
+				}
+				return s.NewStream(httpd.Stream{Body: endless{closed}, Type: "text/plain", Disposition: "attachment", Vary: "Accept", Timeout: timeout}), nil
 			})
 	}
 }
@@ -343,6 +358,28 @@ func TestDownload_ClientGoes(t *testing.T) {
 	}
 }
 
+// A stream has its time, however fast or slowly a client takes it, and breaks off then.
+func TestStream_TooLong(t *testing.T) {
+	t.Parallel()
+	h, _, closed := startStreams(t)
+	for name, read := range map[string]func(io.Reader) error{
+		"eager": func(r io.Reader) error { _, err := io.Copy(io.Discard, r); return err },
+		"slow":  func(r io.Reader) error { <-closed; _, err := io.Copy(io.Discard, r); closed <- struct{}{}; return err },
+	} {
+		c, err := net.Dial("tcp", strings.TrimPrefix(h.url, "http://"))
+		require.NoError(t, err)
+		_, err = fmt.Fprintf(c, "GET /api/v1/buckets/short/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer patient\r\n\r\n")
+		require.NoError(t, err)
+		a, err := http.ReadResponse(bufio.NewReader(c), nil)
+		require.NoError(t, err)
+		require.Equal(t, []string{"text/plain", "attachment", "Origin, Accept"}, []string{a.Header.Get("Content-Type"), a.Header.Get("Content-Disposition"), a.Header.Get("Vary")})
+		require.Error(t, read(a.Body), name)
+		<-closed
+		_ = a.Body.Close() // it is broken already
+		require.NoError(t, c.Close())
+	}
+}
+
 // A stop waits for what is under way, but not for clients that take their time.
 func TestServer_ShutdownCutsStreams(t *testing.T) {
 	t.Parallel()
@@ -359,9 +396,13 @@ func TestServer_ShutdownCutsStreams(t *testing.T) {
 	slow := dial("GET /api/v1/buckets/x/file HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer patient\r\n\r\n")
 	_, err := io.CopyN(io.Discard, slow, 1000) // it has begun, and is more than buffers hold
 	require.NoError(t, err)
+	stream := dial("GET /api/v1/buckets/x/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer patient\r\n\r\n")
+	_, err = io.CopyN(io.Discard, stream, 1000)
+	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 	defer cancel()
 	require.NoError(t, h.Shutdown(ctx))
 	require.Error(t, <-failed)
+	<-closed
 	<-closed
 }
