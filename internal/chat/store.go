@@ -219,9 +219,11 @@ func appendSystem(ctx context.Context, tx *postgres.Tx, room int64, text string,
 	return e, nil
 }
 
-// takesPart tells whether user $1 takes part in appointment a, as appointment.Service.Find does: who is a doctor no longer has
-// no say in, and no sight of, what he was the doctor of.
-const takesPart = `(a.patient_id = $1 or a.doctor_id = $1 and (select u.role <> 'PATIENT' from users u where u.id = $1))`
+// takesPart tells in SQL whether a user takes part in appointment a, as appointment.Service.Find does: who is a doctor no longer
+// has no say in, and no sight of, what he was the doctor of.
+func takesPart(user string) string {
+	return `(a.patient_id = ` + user + ` or a.doctor_id = ` + user + ` and (select role <> 'PATIENT' from users where id = ` + user + `))`
+}
 
 // moved is how far a participant has got.
 type moved struct {
@@ -268,7 +270,7 @@ func receiptsIn(ctx context.Context, db postgres.DB, rooms []int64) ([]moved, er
 	rows, err := db.Query(ctx, `
 select r.room_id, r.user_id, u.public_id, r.delivered_seq, r.read_seq
 from receipts r
-join appointments a on a.id = r.room_id and r.user_id in (a.patient_id, a.doctor_id)
+join appointments a on a.id = r.room_id and `+takesPart(`r.user_id`)+`
 join users u on u.id = r.user_id
 where r.room_id = any($1)`, rooms)
 	if err != nil {

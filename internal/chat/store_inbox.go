@@ -90,7 +90,7 @@ func queryStandings(ctx context.Context, db postgres.DB, sql string, args ...any
 // standingsOf gives all of a user's conversations, what has changed last first.
 func standingsOf(ctx context.Context, db postgres.DB, user int64) ([]standing, error) {
 	return queryStandings(ctx, db, selectStandings+
-		`where `+takesPart+` and w.user_id = $1 order by h.at desc nulls last, a.id desc`, user)
+		`where `+takesPart(`$1`)+` and w.user_id = $1 order by h.at desc nulls last, a.id desc`, user)
 }
 
 // seats is what is known of how users stand in rooms.
@@ -99,8 +99,7 @@ type seats struct{ rooms, users, heads, reads, unread []int64 }
 // standingsIn gives how users stand in rooms, for those pairs of which the user takes part in the room. known may hold one
 // earlier standing of each pair.
 func standingsIn(ctx context.Context, db postgres.DB, rooms, users []int64, known seats) ([]standing, error) {
-	return queryStandings(ctx, db, selectChanged+`where a.id = any($1) and w.user_id = any($2)
-    and (w.user_id = a.patient_id or (select u.role <> 'PATIENT' from users u where u.id = w.user_id))`, rooms, users,
+	return queryStandings(ctx, db, selectChanged+`where a.id = any($1) and w.user_id = any($2) and `+takesPart(`w.user_id`), rooms, users,
 		known.rooms, known.users, known.heads, known.reads, known.unread)
 }
 
@@ -118,7 +117,7 @@ var selectUnread = `
 with unread as materialized (
     select a.id as room_id, a.public_id, c.head_seq, coalesce(r.read_seq, 0) as read_seq, n.unread, h.at,
         o.public_id as other_id, w.other_role, o.name as other_name` + allStandings + `
-    where ` + takesPart + ` and w.user_id = $1 and n.unread > 0
+    where ` + takesPart(`$1`) + ` and w.user_id = $1 and n.unread > 0
 ), total as (
     select coalesce(sum(unread), 0)::bigint as messages, count(*) as conversations from unread
 )
@@ -183,7 +182,7 @@ with grown as (
     from messages where at > coalesce($1::timestamptz, now()) - make_interval(secs => $2) group by room_id
 )
 select g.room_id, w.user_id, g.head_seq from grown g join appointments a on a.id = g.room_id
-cross join lateral (values (a.patient_id), (a.doctor_id)) as w(user_id) where w.user_id = any($3)
+cross join lateral (values (a.patient_id), (a.doctor_id)) as w(user_id) where w.user_id = any($3) and `+takesPart(`w.user_id`)+`
 union all select room_id, 0, head_seq from grown where regrouped
 union all
 select k.room_id, k.user_id, 0 from unnest($4::bigint[], $5::bigint[], $6::bigint[]) as k(room_id, user_id, read_seq)

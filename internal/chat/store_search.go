@@ -56,7 +56,7 @@ const (
 // unindexed gives messages that documents are lacking of, or do not tell the present text of: the latest. There are more
 // only while the indexer is far behind.
 func unindexed(ctx context.Context, db postgres.DB, in scope) ([]place, error) {
-	who, id, each := takesPart, in.user, tailEach
+	who, id, each := takesPart(`$1`), in.user, tailEach
 	if in.room != 0 {
 		who, id, each = `a.id = $1`, in.room, tailOne
 	}
@@ -89,7 +89,7 @@ select distinct r.id, m.seq from rooms r cross join lateral (
 // caller has proved that he may.
 func readableRooms(ctx context.Context, db postgres.DB, rooms []int64, in scope) (map[int64]string, error) {
 	rows, err := db.Query(ctx, `select a.id, a.public_id from appointments a
-where a.id = any($2) and (a.id = $3 or $3 = 0 and `+takesPart+`)`, in.user, rooms, in.room)
+where a.id = any($2) and (a.id = $3 or $3 = 0 and `+takesPart(`$1`)+`)`, in.user, rooms, in.room)
 	if err != nil {
 		return nil, fmt.Errorf("read whose conversations they are: %w", err)
 	}

@@ -41,7 +41,7 @@ from messages m
 join appointments a on a.id = m.room_id
 cross join lateral (values (a.patient_id), (a.doctor_id)) as w(user_id)
 left join receipts r on r.room_id = m.room_id and r.user_id = w.user_id
-where m.at > $1 and m.at <= $2 and `+waits+` and m.sender_id <> w.user_id and m.seq > coalesce(r.read_seq, 0)
+where m.at > $1 and m.at <= $2 and `+waits+` and m.sender_id <> w.user_id and `+takesPart(`w.user_id`)+` and m.seq > coalesce(r.read_seq, 0)
 group by w.user_id, m.room_id
 on conflict (user_id, room_id) do update set seq = greatest(p.seq, excluded.seq)`, from, to)
 		b.Queue(`update unread_sweeps set upto = $1`, to)
@@ -62,8 +62,8 @@ type absent struct {
 
 // unreadStill is what the sweep has found and is unread still, by who takes part still: an appointment may have been handed
 // over, and messages taken back.
-const unreadStill = `(select p.user_id, p.room_id from unread_pending p
-    join appointments a on a.id = p.room_id and p.user_id in (a.patient_id, a.doctor_id)
+var unreadStill = `(select p.user_id, p.room_id from unread_pending p
+    join appointments a on a.id = p.room_id and ` + takesPart(`p.user_id`) + `
     left join receipts r on r.room_id = p.room_id and r.user_id = p.user_id
     where exists (select from messages m where m.room_id = p.room_id and m.seq > coalesce(r.read_seq, 0) and m.seq <= p.seq
         and m.sender_id <> p.user_id and ` + waits + `)) p`
