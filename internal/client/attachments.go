@@ -28,6 +28,8 @@ func (a *API) Upload(ctx context.Context, appointmentID, name string, r io.Reade
 	if err != nil {
 		return Attachment{}, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, fileTimeout)
+	defer cancel()
 	body, form := io.Pipe()
 	defer func() { _ = body.Close() }() // frees the writer where the request ends early
 	parts := multipart.NewWriter(form)
@@ -53,16 +55,16 @@ func writeFile(parts *multipart.Writer, name string, r io.Reader) error {
 	return parts.Close()
 }
 
-// Download writes a file of a conversation to w.
+// Download writes a file of a conversation to w. After an error w may have some of it.
 func (a *API) Download(ctx context.Context, appointmentID, attachmentID string, w io.Writer) error {
-	token, err := a.Token(ctx)
-	if err != nil {
-		return err
-	}
+	ctx, cancel := context.WithTimeout(ctx, fileTimeout)
+	defer cancel()
 	path := appointmentPath(appointmentID) + "/attachments/" + url.PathEscape(attachmentID)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.address(path), http.NoBody)
-	if err != nil {
-		return fmt.Errorf("download: %w", err)
-	}
-	return a.do(req, token, w)
+	return a.signedIn(ctx, func(token string) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.address(path), http.NoBody)
+		if err != nil {
+			return fmt.Errorf("download: %w", err)
+		}
+		return a.do(req, token, w)
+	})
 }

@@ -40,13 +40,17 @@ func WithHTTPClient(h *http.Client) Option { return func(a *API) { a.http = h } 
 // WithUserAgent names the program; sessions are listed by it.
 func WithUserAgent(agent string) Option { return func(a *API) { a.agent = agent } }
 
-// requestTimeout bounds one REST call, its body included: longer than the service's own deadline.
-const requestTimeout = 15 * time.Second
+const (
+	// requestTimeout bounds one REST call, its body included: longer than the service's own deadline.
+	requestTimeout = 15 * time.Second
+	// fileTimeout bounds one upload or download, as the service does.
+	fileTimeout = 10 * time.Minute
+)
 
-// NewHTTPClient gives a client with timeouts and a keep-alive pool of perHost connections.
+// NewHTTPClient gives a client with a keep-alive pool of perHost connections, which waits for no connection and no answer
+// forever. How long a body may take depends on what is asked for.
 func NewHTTPClient(perHost int) *http.Client {
 	return &http.Client{
-		Timeout: requestTimeout,
 		Transport: &http.Transport{
 			Proxy:                 http.ProxyFromEnvironment,
 			DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
@@ -84,22 +88,29 @@ func (a *API) BaseURL() string { return a.base.String() }
 // call is one signed-in request below /api/v1; in and out may be nil. A token that the service no longer takes
 // is refreshed once.
 func (a *API) call(ctx context.Context, method, path string, query url.Values, in, out any) error {
+	return a.signedIn(ctx, func(token string) error { return a.send(ctx, method, path, query, token, in, out) })
+}
+
+// signedIn makes a request, and once more with a new token where the service does not take this one any more.
+func (a *API) signedIn(ctx context.Context, request func(token string) error) error {
 	token, err := a.Token(ctx)
 	if err != nil {
 		return err
 	}
-	err = a.send(ctx, method, path, query, token, in, out)
+	err = request(token)
 	if !isStatus(err, http.StatusUnauthorized) {
 		return err
 	}
 	if token, err = a.renew(ctx, token); err != nil {
 		return err
 	}
-	return a.send(ctx, method, path, query, token, in, out)
+	return request(token)
 }
 
 // send is one request; an empty token sends none.
 func (a *API) send(ctx context.Context, method, path string, query url.Values, token string, in, out any) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
 	req, err := a.request(ctx, method, path, query, in)
 	if err != nil {
 		return err
