@@ -79,7 +79,7 @@ func (s *Service) CloseConversation(ctx context.Context, actor auth.Actor, publi
 		if err != nil || !closed.At.IsZero() {
 			return err
 		}
-		if can, _, why := a.Reply(s.d.Now(), s.d.Config.FollowUpWindow, closed); !can {
+		if can, _, why := a.Reply(tx.Now(), s.d.Config.FollowUpWindow, closed); !can {
 			return errNotOpen.With("whyNot", why)
 		}
 		if _, err := closeConversation(ctx, tx, a.ID, closedByDoctor); err != nil {
@@ -101,7 +101,7 @@ func (s *Service) OpenConversation(ctx context.Context, actor auth.Actor, public
 		if err != nil {
 			return err
 		}
-		if can, _, why := a.Reply(s.d.Now(), s.d.Config.FollowUpWindow, appointment.Closing{}); !can {
+		if can, _, why := a.Reply(tx.Now(), s.d.Config.FollowUpWindow, appointment.Closing{}); !can {
 			return errCannotOpen.With("whyNot", why)
 		}
 		if closed.At.IsZero() {

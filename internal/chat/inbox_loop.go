@@ -31,13 +31,25 @@ func (s *Service) tellInboxes() {
 		s.inboxes.again(g)
 		return
 	}
-	for _, l := range s.inboxes.tell(g, s.newsOf(now)) {
-		a, err := s.d.Appointments.ByID(ctx, l.room)
-		if err != nil {
+	s.tellLost(ctx, s.inboxes.tell(g, s.newsOf(now)))
+}
+
+// tellLost tells inboxes of conversations that are no longer their users'.
+func (s *Service) tellLost(ctx context.Context, left []lost) {
+	if len(left) == 0 {
+		return
+	}
+	rooms := make([]int64, len(left))
+	for i, l := range left {
+		rooms[i] = l.room
+	}
+	names, err := roomNames(ctx, s.d.Pool, `a.id = any($1)`, rooms)
+	for _, l := range left {
+		if name := names[l.room]; err == nil && name != "" {
+			s.inboxes.lose(l.box, name)
+		} else {
 			l.box.sink.end(closeFault, "the inbox could not be loaded", 0)
-			continue
 		}
-		s.inboxes.lose(l.box, a.PublicID)
 	}
 }
 

@@ -225,6 +225,24 @@ func takesPart(user string) string {
 	return `(a.patient_id = ` + user + ` or a.doctor_id = ` + user + ` and (select role <> 'PATIENT' from users where id = ` + user + `))`
 }
 
+// roomNames gives the public ids of those appointments a that a condition holds for.
+func roomNames(ctx context.Context, db postgres.DB, where string, args ...any) (map[int64]string, error) {
+	rows, err := db.Query(ctx, `select a.id, a.public_id from appointments a where `+where, args...)
+	if err != nil {
+		return nil, fmt.Errorf("name conversations: %w", err)
+	}
+	names := map[int64]string{}
+	var id int64
+	var name string
+	if _, err := pgx.ForEachRow(rows, []any{&id, &name}, func() error {
+		names[id] = name
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("name conversations: %w", err)
+	}
+	return names, nil
+}
+
 // moved is how far a participant has got.
 type moved struct {
 	room, user int64

@@ -88,19 +88,5 @@ select distinct r.id, m.seq from rooms r cross join lateral (
 // readableRooms gives the public names of those rooms that the user takes part in; of a room that is searched alone the
 // caller has proved that he may.
 func readableRooms(ctx context.Context, db postgres.DB, rooms []int64, in scope) (map[int64]string, error) {
-	rows, err := db.Query(ctx, `select a.id, a.public_id from appointments a
-where a.id = any($2) and (a.id = $3 or $3 = 0 and `+takesPart(`$1`)+`)`, in.user, rooms, in.room)
-	if err != nil {
-		return nil, fmt.Errorf("read whose conversations they are: %w", err)
-	}
-	names := map[int64]string{}
-	var id int64
-	var name string
-	if _, err := pgx.ForEachRow(rows, []any{&id, &name}, func() error {
-		names[id] = name
-		return nil
-	}); err != nil {
-		return nil, fmt.Errorf("read whose conversations they are: %w", err)
-	}
-	return names, nil
+	return roomNames(ctx, db, `a.id = any($2) and (a.id = $3 or $3 = 0 and `+takesPart(`$1`)+`)`, in.user, rooms, in.room)
 }
