@@ -123,8 +123,8 @@ func TestUpload_Bomb(t *testing.T) {
 	a := w.upload(pat, "a.png", string(bomb))
 	require.Contains(t, []int{413, 415}, a.status, a.raw)
 	require.Empty(t, w.left())
-	// 10,000 pixels square, within the limit, too large for a thumbnail of true colors, and 300 KB.
-	huge := asPNG(image.NewNRGBA(image.Rect(0, 0, 8000, 8000)))
+	// Within the limit, too large for a thumbnail, and 60 KB.
+	huge := asPNG(image.NewGray(image.Rect(0, 0, 8000, 8000)))
 	a = w.upload(pat, "a.png", huge)
 	require.Equal(t, 201, a.status, a.raw)
 	require.EqualValues(t, 8000, a.body["width"])

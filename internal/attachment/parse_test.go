@@ -171,8 +171,18 @@ func TestScanJPEG(t *testing.T) {
 		require.Equal(t, want, scanJPEG(exif(binary.LittleEndian, o)).orientation)
 		require.Equal(t, want, scanJPEG(exif(binary.BigEndian, o)).orientation)
 	}
-	require.True(t, scanJPEG([]byte{0xff, 0xd8, 0xff, 0xff, 0xc2, 0, 4, 0, 0}).progressive)
-	require.False(t, scanJPEG([]byte{0xff, 0xd8, 0xff, 0xc0, 0, 4, 0, 0}).progressive)
+	for form, b := range map[string]string{
+		"sequential": "\xff\xc0\x00\x04", "extended": "\xff\xc1\x00\x04", "fill": "\xff\xff\xc0\x00\x04", "after a table": "\xff\xdb\x00\x03x\xff\xc0\x00\x04",
+		"after a restart": "\xff\xd0\xff\xd7\xff\xc0\x00\x04",
+	} {
+		require.True(t, scanJPEG([]byte("\xff\xd8"+b)).baseline, form)
+	}
+	for form, b := range map[string]string{
+		"progressive": "\xff\xc2\x00\x04", "after a restart": "\xff\xd3\xff\xc2\x00\x04\xff\xc0\x00\x04", "garbage": "x\xff\xc0\x00\x04", "zero": "\xff\x00\xff\xc0\x00\x04",
+		"beyond the beginning": "\xff\xe0\xff\xff", "short": "\xff\xe0\x00\x01\xff\xc0\x00\x04", "pixels": "\xff\xda\x00\x02\xff\xc0\x00\x04", "nothing": "",
+	} {
+		require.False(t, scanJPEG([]byte("\xff\xd8"+b)).baseline, form)
+	}
 }
 
 func FuzzScanJPEG(f *testing.F) {
@@ -182,7 +192,7 @@ func FuzzScanJPEG(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s := scanJPEG(b)
 		require.True(t, s.orientation >= 1 && s.orientation <= 8)
-		_, _ = lookAt(bytes.NewReader(b))
+		_, _ = lookAt(bytes.NewReader(b), int64(len(b)))
 	})
 }
 

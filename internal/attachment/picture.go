@@ -4,15 +4,14 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"image"
-	"image/color"
 	_ "image/gif" // one of the formats that are taken
 	imagejpeg "image/jpeg"
 	_ "image/png" // another
 	"io"
+	"time"
 
 	"golang.org/x/image/draw"
 	_ "golang.org/x/image/webp" // and another
@@ -22,7 +21,12 @@ import (
 const (
 	// decodingBytes is how much memory all pictures that are being decoded take at once. One that would take more gets no
 	// thumbnail.
-	decodingBytes = 128 << 20
+	decodingBytes = 160 << 20
+	// decodingTime is how long one may take, and how long another waits for the memory. A picture that takes longer gets no
+	// thumbnail: a few KB of a progressive JPEG can ask for more passes over all of its pixels than anybody needs.
+	decodingTime = 10 * time.Second
+	// decodingPart is how many bytes are decoded without a look at the clock: some tens of passes.
+	decodingPart = 512
 	// roughEdge is up to where a picture is first scaled down roughly, as doing it well takes memory for its height.
 	roughEdge = 4 * ThumbnailEdge
 	// jpegQuality of thumbnails.
@@ -47,69 +51,61 @@ func (p picture) shown() (width, height int) {
 }
 
 // decoder makes thumbnails, not more at once than there is memory for.
-type decoder struct{ memory *semaphore.Weighted }
+type decoder struct {
+	memory *semaphore.Weighted
+	time   time.Duration // decodingTime, but for tests
+}
 
-func newDecoder() *decoder { return &decoder{memory: semaphore.NewWeighted(decodingBytes)} }
+func newDecoder() *decoder {
+	return &decoder{memory: semaphore.NewWeighted(decodingBytes), time: decodingTime}
+}
 
-// lookAt reads the beginning of a picture, without decoding it: its size, which may be a lie that costs nothing, and what
-// decoding it would cost.
-func lookAt(r io.Reader) (picture, error) {
+// lookAt reads the beginning of a picture of so many bytes, without decoding it: its size, which may be a lie that costs
+// nothing, and what decoding it would cost.
+func lookAt(r io.Reader, size int64) (picture, error) {
 	head := bufio.NewReaderSize(r, headBytes)
-	begin, err := head.Peek(headBytes)
+	peeked, err := head.Peek(headBytes)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return picture{}, err
 	}
-	scan := scanJPEG(begin)
-	config, _, err := image.DecodeConfig(head)
+	begin := bytes.Clone(peeked) // what is peeked at is gone once it is read
+	config, format, err := image.DecodeConfig(head)
 	if err != nil {
 		return picture{}, ErrDamaged
 	}
 	if config.Width <= 0 || config.Height <= 0 {
 		return picture{}, ErrDamaged
 	}
-	pixels := int64(config.Width) * int64(config.Height)
-	if pixels > MaxPixels {
+	if int64(config.Width)*int64(config.Height) > MaxPixels {
 		return picture{}, ErrPixels
 	}
-	return picture{
-		width: config.Width, height: config.Height, orientation: scan.orientation,
-		cost: pixels * perPixel(config.ColorModel, scan.progressive),
-	}, nil
-}
-
-// perPixel is how many bytes of memory Go's decoders take for a pixel.
-func perPixel(m color.Model, progressive bool) int64 {
-	if progressive {
-		return 15 // all coefficients, four bytes each, and the picture
+	p := picture{width: config.Width, height: config.Height, orientation: 1}
+	if format == "jpeg" {
+		p.orientation = scanJPEG(begin).orientation
 	}
-	if _, ok := m.(color.Palette); ok {
-		return 1
-	}
-	switch m {
-	case color.GrayModel:
-		return 1
-	case color.Gray16Model:
-		return 2
-	case color.YCbCrModel:
-		return 3
-	case color.RGBA64Model, color.NRGBA64Model:
-		return 8
-	}
-	return 5
+	p.cost = costOf(begin, format, config, size)
+	return p, nil
 }
 
 // thumbnail decodes a picture and gives a small JPEG of it, upright, on white. nil where there can be none: it takes too
-// much memory, or is damaged further on.
+// much memory or time, or is damaged further on.
 func (d *decoder) thumbnail(ctx context.Context, r io.Reader, p picture) ([]byte, error) {
 	if p.cost > decodingBytes {
 		return nil, nil
 	}
-	if err := d.memory.Acquire(ctx, p.cost); err != nil {
-		return nil, fmt.Errorf("wait for memory: %w", err)
+	waiting, cancel := context.WithTimeout(ctx, d.time)
+	defer cancel()
+	if err := d.memory.Acquire(waiting, p.cost); err != nil {
+		return nil, ctx.Err() //nolint:wrapcheck // the caller's own, or none
 	}
 	defer d.memory.Release(p.cost)
-	source, _, err := image.Decode(bufio.NewReader(r))
-	if err != nil || source.Bounds().Empty() || int64(source.Bounds().Dx())*int64(source.Bounds().Dy()) > MaxPixels {
+	working, cancel := context.WithTimeout(ctx, d.time)
+	defer cancel()
+	source, _, err := image.Decode(bufio.NewReader(inTime{working, bufio.NewReader(r)}))
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err() //nolint:wrapcheck // the caller's own
+	case err != nil || source.Bounds().Empty() || int64(source.Bounds().Dx())*int64(source.Bounds().Dy()) > MaxPixels:
 		return nil, nil
 	}
 	small := upright(shrink(source), p.orientation)
@@ -118,6 +114,20 @@ func (d *decoder) thumbnail(ctx context.Context, r io.Reader, p picture) ([]byte
 		return nil, fmt.Errorf("encode a thumbnail: %w", err)
 	}
 	return out.Bytes(), nil
+}
+
+// inTime reads small parts until ctx ends: decoders know no context, but each needs the next part some time.
+type inTime struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+// Read implements io.Reader.
+func (t inTime) Read(p []byte) (int, error) {
+	if err := t.ctx.Err(); err != nil {
+		return 0, fmt.Errorf("decode a picture: %w", err)
+	}
+	return t.r.Read(p[:min(len(p), decodingPart)]) //nolint:wrapcheck // a reader's errors are its own
 }
 
 // shrink scales a picture such that its longer edge is ThumbnailEdge, if it is longer.
@@ -177,69 +187,4 @@ func upright(source *image.RGBA, orientation int) *image.RGBA {
 		}
 	}
 	return out
-}
-
-// jpegScan is what the segments before the pixels of a JPEG say (ITU T.81, B).
-type jpegScan struct {
-	orientation int // 1 where none is told
-	progressive bool
-}
-
-// scanJPEG walks the segments of what may be the beginning of a JPEG.
-func scanJPEG(b []byte) jpegScan {
-	s := jpegScan{orientation: 1}
-	if len(b) < 4 || b[0] != 0xff || b[1] != 0xd8 {
-		return s
-	}
-	for b = b[2:]; len(b) >= 4 && b[0] == 0xff; {
-		marker, length := b[1], int(binary.BigEndian.Uint16(b[2:]))
-		switch {
-		case marker == 0xff: // fill
-			b = b[1:]
-			continue
-		case marker == 0xc2:
-			s.progressive = true
-			return s
-		case marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc, marker == 0xda, length < 2, length+2 > len(b):
-			return s
-		case marker == 0xe1:
-			if o := exifOrientation(b[4 : 2+length]); o != 0 {
-				s.orientation = o
-			}
-		}
-		b = b[2+length:]
-	}
-	return s
-}
-
-// exifOrientation finds the orientation in the payload of an APP1 segment: the first directory of a TIFF. 0 if none is told.
-func exifOrientation(b []byte) int {
-	t, ok := bytes.CutPrefix(b, []byte("Exif\x00\x00"))
-	if !ok || len(t) < 8 {
-		return 0
-	}
-	var order binary.ByteOrder
-	switch string(t[:4]) {
-	case "II*\x00":
-		order = binary.LittleEndian
-	case "MM\x00*":
-		order = binary.BigEndian
-	default:
-		return 0
-	}
-	at := int64(order.Uint32(t[4:]))
-	if at+2 > int64(len(t)) {
-		return 0
-	}
-	entries := t[at+2:]
-	for n := int(order.Uint16(t[at:])); n > 0 && len(entries) >= 12; n-- {
-		if order.Uint16(entries) == 0x0112 && order.Uint16(entries[2:]) == 3 {
-			if o := int(order.Uint16(entries[8:])); o >= 1 && o <= 8 {
-				return o
-			}
-			return 0
-		}
-		entries = entries[12:]
-	}
-	return 0
 }

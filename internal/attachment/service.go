@@ -161,7 +161,7 @@ func (s *Service) keep(ctx context.Context, a *Attachment, in *intake, end func(
 func (s *Service) picture(ctx context.Context, a *Attachment) error {
 	var p picture
 	err := s.read(ctx, *a, func(r io.Reader) (err error) {
-		p, err = lookAt(r)
+		p, err = lookAt(r, a.SizeBytes)
 		return err
 	})
 	if err != nil {

@@ -75,8 +75,10 @@ func (s *Service) CatchUpSearch(ctx context.Context) error {
 	for above := int64(0); ; {
 		rooms, err := someBehind(ctx, s.d.Pool, above, findLimit)
 		if err == nil && len(rooms) > 0 {
-			failed = cmp.Or(failed, s.indexAround(ctx, rooms))
-			err = ctx.Err()
+			around := s.indexAround(ctx, rooms)
+			if err = ctx.Err(); err == nil {
+				failed = cmp.Or(failed, around)
+			}
 		}
 		switch {
 		case errors.Is(context.Cause(ctx), errLater), err == nil && len(rooms) == 0:
@@ -96,7 +98,7 @@ func (s *Service) indexAround(ctx context.Context, rooms []int64) error {
 	err := s.index(ctx, rooms)
 	switch {
 	case err == nil || ctx.Err() != nil:
-		return nil
+		return err
 	case len(rooms) == 1:
 		return fmt.Errorf("conversation %d: %w", rooms[0], err)
 	}
