@@ -103,7 +103,8 @@ func (p *place) release() error {
 	if p.temporary {
 		err = os.RemoveAll(p.dir)
 	}
-	err = errors.Join(err, p.lock.Close())
+	// Closing alone is not enough: a process that is being started has a copy, until it runs its own program.
+	err = errors.Join(err, syscall.Flock(int(p.lock.Fd()), syscall.LOCK_UN), p.lock.Close())
 	p.lock = nil
 	return err
 }
