@@ -3,7 +3,8 @@
 # themselves are on this machine: PostgreSQL 15 or later with contrib, and
 # Redis 7 or later; with the argument `test` also nginx, for the test of the
 # load balancer's configuration, Chromium, for those of the chat in a browser,
-# and an S3 server, built once into .housecall/bin.
+# TypeScript, which checks the types of its modules, and an S3 server, built
+# once into .housecall/bin.
 #
 # It starts nothing and creates no server: packages that would are kept from it.
 set -euo pipefail
@@ -78,6 +79,8 @@ look() {
   if $for_tests; then
     has_nginx || missing+=(nginx)
     has_chromium || missing+=(chromium)
+    # Red Hat's systems have no package of it: there the test says what to do.
+    command -v tsc >/dev/null || command -v dnf >/dev/null || missing+=(typescript)
   fi
 }
 
@@ -106,6 +109,7 @@ packages() {
     case "$manager:$item" in
       apt:postgresql) names+=(postgresql) ;; # depends on the newest server, contrib included
       apt:redis) names+=(redis-server) ;;
+      apt:typescript) names+=(node-typescript) ;;
       dnf:postgresql) names+=(postgresql-server postgresql-contrib) ;;
       dnf:redis) if dnf -q list redis >/dev/null 2>&1; then names+=(redis); else names+=(valkey); fi ;;
       brew:postgresql) names+=(postgresql@17) ;;

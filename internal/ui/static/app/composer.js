@@ -62,7 +62,8 @@ export class Composer {
   complain(text) {
     this.#error.textContent = text;
     this.#error.hidden = text === "";
-    this.#text.ariaInvalid = text === "" ? null : "true";
+    if (text === "") this.#text.removeAttribute("aria-invalid");
+    else this.#text.setAttribute("aria-invalid", "true");
   }
 
   #leave() {

@@ -252,7 +252,7 @@ export class Link {
     try {
       const answer = await fetch(`${this.#o.url.replace(/\/+$/, "")}/api/v1${this.#o.probe}`, {
         headers: { Authorization: `Bearer ${this.#token}` },
-        signal: AbortSignal.timeout(HELLO_TIMEOUT),
+        signal: /** @type {any} */ (AbortSignal).timeout(HELLO_TIMEOUT), // newer than what some compilers know of it
       });
       if (!answer.ok) problem = await problemOf(answer);
     } catch {

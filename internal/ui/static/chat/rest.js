@@ -79,7 +79,7 @@ export class Rest {
 
   /**
    * @param {string} path
-   * @param {{method?: string, body?: unknown, signal?: AbortSignal}} [how] a body is sent as JSON
+   * @param {{method?: string, body?: unknown, signal?: AbortSignal}} how may be left out; a body is sent as JSON
    * @returns {Promise<any>} null for an answer without content
    */
   async json(path, { method = "GET", body, signal } = {}) {

@@ -3,7 +3,7 @@
 
 import { Rest } from "./rest.js";
 
-/** Where a conversation stands: the last event processed, in which history. @typedef {{seq: number, epoch: string}} Cursor */
+/** @typedef {{seq: number, epoch: string}} Cursor where a conversation stands: the last event processed, in which history */
 
 /**
  * @typedef {object} ConversationOptions
@@ -67,7 +67,7 @@ export class Room {
 
   /**
    * @param {import("./timeline.js").Attachment} attachment
-   * @param {{thumbnail?: boolean, signal?: AbortSignal}} [how]
+   * @param {{thumbnail?: boolean, signal?: AbortSignal}} how may be left out
    * @returns {Promise<Blob>}
    */
   async download(attachment, { thumbnail = false, signal } = {}) {

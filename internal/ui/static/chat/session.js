@@ -39,7 +39,7 @@ export class Session extends EventTarget {
   #renewing = null;
   #others = globalThis.BroadcastChannel ? new BroadcastChannel(KEY) : null;
 
-  /** @param {{url?: string}} [options] where the service is; this page's origin by default */
+  /** @param {{url?: string}} options may be left out: where the service is; this page's origin by default */
   constructor({ url = globalThis.location?.origin ?? "" } = {}) {
     super();
     this.#url = url.replace(/\/+$/, "");
@@ -86,7 +86,8 @@ export class Session extends EventTarget {
   }
 
   /** For Conversation and Inbox. @type {import("./rest.js").GetToken} */
-  getToken = async ({ force = false, stale } = {}) => {
+  getToken = async (/** @type {{force?: boolean, stale?: string}} */ how = {}) => {
+    const { force = false, stale } = how;
     const t = this.#tokens;
     if (!t) return null;
     const now = Date.now();
