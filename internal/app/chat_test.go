@@ -10,7 +10,27 @@ import (
 
 	"housecall/internal/auth"
 	"housecall/internal/client"
+	"housecall/internal/config"
 )
+
+// What the clinic has configured greets everybody, at each door.
+func TestApp_Notice(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, func(c *config.Config) {
+		c.ClinicResponseTime, c.ClinicEmergency, c.ClinicNotice = "within one working day", "112", "The clinic is closed on Sundays."
+	})
+	const notice = "Messages are answered within one working day. In an emergency call 112. The clinic is closed on Sundays."
+	patient, doctor, room := w.pair()
+	for _, who := range []*client.API{patient, doctor} {
+		conn, err := client.Dial(w.context(), who, room, client.Cursor{})
+		require.NoError(t, err)
+		var hello client.Frame
+		require.NoError(t, conn.ReadFrame(&hello))
+		require.NoError(t, conn.Close())
+		require.Equal(t, notice, hello.Hello.Notice)
+	}
+	require.Equal(t, notice, w.call(0, w.token(patient), "GET", "/api/v1/appointments/"+room+"/conversation", "").body["notice"])
+}
 
 // The main job of the whole service, through the API alone.
 func TestApp_MainJob(t *testing.T) {
