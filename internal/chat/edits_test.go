@@ -15,13 +15,6 @@ import (
 	"housecall/internal/config"
 )
 
-// messages sends one REST request below a room's messages.
-func (in *instance) messages(a auth.Actor, method string, room int64, path, body string) (status int, out map[string]any) {
-	in.t.Helper()
-	answer := in.rest(a, method, "/appointments/"+in.publicID(room)+"/messages"+path, body)
-	return answer.status, answer.body
-}
-
 // ask says a frame with a clientId and gives what answers it.
 func (p *peer) ask(frame map[string]any) map[string]any {
 	p.t.Helper()
@@ -113,6 +106,7 @@ func TestREST_Edits(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	in, room := w.serve(nil), w.room()
+	path := "/appointments/" + in.publicID(room) + "/messages"
 	body := func(more string) string { return `{"clientId":"` + uuid.NewString() + `"` + more + `}` }
 	file := w.file(room, w.patient)
 	for _, c := range []struct{ path, body string }{
@@ -126,12 +120,12 @@ func TestREST_Edits(t *testing.T) {
 		{"/2/retract", body(``)},
 		{"/3/retract", body(``)},
 	} {
-		status, out := in.messages(w.patient, "POST", room, c.path, c.body)
-		require.Equal(t, 201, status, "%v", out)
-		require.Equal(t, false, out["duplicate"])
-		status, again := in.messages(w.patient, "POST", room, c.path, c.body)
-		require.Equal(t, 201, status)
-		require.Equal(t, []any{out["seq"], true}, []any{again["seq"], again["duplicate"]})
+		first := in.rest(w.patient, "POST", path+c.path, c.body)
+		require.Equal(t, 201, first.status, "%s", first.raw)
+		require.Equal(t, false, first.body["duplicate"])
+		again := in.rest(w.patient, "POST", path+c.path, c.body)
+		require.Equal(t, 201, again.status)
+		require.Equal(t, []any{first.body["seq"], true}, []any{again.body["seq"], again.body["duplicate"]})
 	}
 	for name, c := range map[string]struct {
 		by         auth.Actor
@@ -151,11 +145,10 @@ func TestREST_Edits(t *testing.T) {
 		"U+0000":              {w.patient, "/1/correct", body(`,"text":"a\u0000"`), 422, "invalid"},
 		"no clientId":         {w.patient, "/1/retract", `{}`, 422, "invalid"},
 	} {
-		status, out := in.messages(c.by, "POST", room, c.path, c.body)
-		require.Equal(t, []any{c.status, c.code}, []any{status, out["code"]}, "%s: %v", name, out)
+		a := in.rest(c.by, "POST", path+c.path, c.body)
+		require.Equal(t, []any{c.status, c.code}, []any{a.status, a.body["code"]}, "%s: %s", name, a.raw)
 	}
-	_, history := in.messages(w.doctor, "GET", room, "?after=0", "")
-	items := history["items"].([]any)
+	items := in.rest(w.doctor, "GET", path+"?after=0", "").body["items"].([]any)
 	require.Len(t, items, 9)
 	p := in.dial(t, w.doctor, room, "after=0")
 	for i, item := range items {
@@ -167,8 +160,8 @@ func TestREST_Edits(t *testing.T) {
 		require.Equal(t, map[int]bool{0: true, 3: true, 4: true, 5: true}[i], has, "%v", got)
 	}
 	w.cancel(room)
-	status, out := in.messages(w.patient, "POST", room, "/1/retract", body(``))
-	require.Equal(t, []any{409, "closed"}, []any{status, out["code"]})
+	late := in.rest(w.patient, "POST", path+"/1/retract", body(``))
+	require.Equal(t, []any{409, "closed"}, []any{late.status, late.body["code"]})
 }
 
 // TestSocket_RateLimits: each limit says whose it is, to the client and to the metrics.

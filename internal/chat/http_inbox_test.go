@@ -1,15 +1,10 @@
 package chat
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
-	"regexp"
 	"sync"
 	"testing"
 	"time"
@@ -19,37 +14,13 @@ import (
 	"housecall/internal/auth"
 )
 
-// changing is what differs from run to run.
-var changing = regexp.MustCompile(`"(at|nextCursor|requestId)":"[^"]+"|APP[0-9A-Z]{10}`)
-
-// goldenBody compares an answer with the file of that name.
-func goldenBody(t *testing.T, name, raw string) {
-	t.Helper()
-	raw = changing.ReplaceAllStringFunc(raw, func(s string) string {
-		if s[0] == 'A' {
-			return "APPXXXXXXXXXX"
-		}
-		return changing.ReplaceAllString(s, `"$1":"…"`)
-	})
-	var pretty bytes.Buffer
-	require.NoError(t, json.Indent(&pretty, bytes.TrimSpace([]byte(raw)), "", "  "), raw)
-	pretty.WriteByte('\n')
-	path := filepath.Join("testdata", "http_"+name+".json")
-	if *update {
-		require.NoError(t, os.WriteFile(path, pretty.Bytes(), 0o600))
-	}
-	want, err := os.ReadFile(path)
-	require.NoError(t, err)
-	require.Equal(t, string(want), pretty.String())
-}
-
 func TestRoutes_Unread(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	in := w.serve(nil)
-	status, body := in.plainly(t, w.patient, "GET", "/me/unread", "")
-	require.Equal(t, http.StatusOK, status)
-	goldenBody(t, "unread_none", body)
+	none := in.rest(w.patient, "GET", "/me/unread", "")
+	require.Equal(t, http.StatusOK, none.status)
+	goldenRest(t, "unread_none", none)
 	rooms := []int64{w.room(), w.room(), w.room(), w.room()}
 	for n, room := range rooms {
 		for range n {
@@ -57,30 +28,26 @@ func TestRoutes_Unread(t *testing.T) {
 		}
 	}
 	in.say(t, rooms[3], w.patient, "x")
-	_, body = in.plainly(t, w.patient, "GET", "/me/unread?limit=2", "")
-	goldenBody(t, "unread", body)
+	goldenRest(t, "unread", in.rest(w.patient, "GET", "/me/unread?limit=2", ""))
 	var ids []any
 	cursor := ""
 	for range 2 {
-		status, body = in.plainly(t, w.patient, "GET", "/me/unread?limit=2"+cursor, "")
-		require.Equal(t, http.StatusOK, status)
-		page := fields(t, []byte(body))
-		require.EqualValues(t, 6, page["total"])
-		for _, item := range page["items"].([]any) {
+		page := in.rest(w.patient, "GET", "/me/unread?limit=2"+cursor, "")
+		require.Equal(t, http.StatusOK, page.status)
+		require.EqualValues(t, 6, page.body["total"])
+		for _, item := range page.body["items"].([]any) {
 			ids = append(ids, item.(map[string]any)["appointmentId"])
 		}
-		cursor = "&cursor=" + url.QueryEscape(fmt.Sprint(page["nextCursor"]))
+		cursor = "&cursor=" + url.QueryEscape(fmt.Sprint(page.body["nextCursor"]))
 	}
 	require.Equal(t, []any{in.publicID(rooms[3]), in.publicID(rooms[2]), in.publicID(rooms[1])}, ids)
 	for query, want := range map[string]int{"?cursor=x": 422, "?limit=0": 422, "?limit=101": 422, "?limit=100": 200} {
-		status, _ = in.plainly(t, w.patient, "GET", "/me/unread"+query, "")
-		require.Equal(t, want, status, query)
+		require.Equal(t, want, in.rest(w.patient, "GET", "/me/unread"+query, "").status, query)
 	}
-	status, body = in.plainly(t, w.doctor, "GET", "/me/unread", "")
-	require.Equal(t, http.StatusOK, status)
-	require.EqualValues(t, 1, fields(t, []byte(body))["total"], "the patient's one")
-	status, _ = in.plainly(t, auth.Actor{UserID: "nobody"}, "GET", "/me/unread", "")
-	require.Equal(t, http.StatusUnauthorized, status)
+	theirs := in.rest(w.doctor, "GET", "/me/unread", "")
+	require.Equal(t, http.StatusOK, theirs.status)
+	require.EqualValues(t, 1, theirs.body["total"], "the patient's one")
+	require.Equal(t, http.StatusUnauthorized, in.rest(auth.Actor{UserID: "nobody"}, "GET", "/me/unread", "").status)
 }
 
 func TestRoutes_Receipts(t *testing.T) {
@@ -89,7 +56,8 @@ func TestRoutes_Receipts(t *testing.T) {
 	in := w.serve(nil)
 	room := w.room()
 	w.fill(room, 9)
-	stranger, admin := in.know(w.signIn(w.user(auth.Doctor))), in.know(w.signIn(w.user(auth.Admin)))
+	stranger, admin := w.signIn(w.user(auth.Doctor)), w.signIn(w.user(auth.Admin))
+	in.knows(stranger, admin)
 	path := "/appointments/" + in.publicID(room) + "/receipts"
 	p := in.dial(t, w.patient, room, "")
 	p.until("live")
@@ -110,20 +78,17 @@ func TestRoutes_Receipts(t *testing.T) {
 		{`{"readSeq":"3"}`, 422, 0, 0},
 		{`{"upTo":3}`, 422, 0, 0},
 	} {
-		status, body := in.plainly(t, w.doctor, "PUT", path, c.body)
-		require.Equal(t, c.status, status, "%s: %s", c.body, body)
-		if status == http.StatusOK {
-			got := fields(t, []byte(body))
-			require.Equal(t, []any{w.doctor.UserID, c.delivered, c.read}, []any{got["userId"], got["deliveredSeq"], got["readSeq"]}, c.body)
+		a := in.rest(w.doctor, "PUT", path, c.body)
+		require.Equal(t, c.status, a.status, "%s: %s", c.body, a.raw)
+		if a.status == http.StatusOK {
+			require.Equal(t, []any{w.doctor.UserID, c.delivered, c.read}, []any{a.body["userId"], a.body["deliveredSeq"], a.body["readSeq"]}, c.body)
 		}
 	}
 	receipt := p.until("receipt")
 	require.Equal(t, []any{w.doctor.UserID, 5.0, 0.0}, []any{receipt["userId"], receipt["deliveredSeq"], receipt["readSeq"]}, "like a socket's")
-	_, body := in.plainly(t, w.doctor, "PUT", path, `{"readSeq":9}`)
-	goldenBody(t, "receipts", body)
+	goldenRest(t, "receipts", in.rest(w.doctor, "PUT", path, `{"readSeq":9}`))
 	for _, a := range []auth.Actor{stranger, admin} {
-		status, _ := in.plainly(t, a, "PUT", path, `{"readSeq":1}`)
-		require.Equal(t, http.StatusNotFound, status)
+		require.Equal(t, http.StatusNotFound, in.rest(a, "PUT", path, `{"readSeq":1}`).status)
 	}
 }
 

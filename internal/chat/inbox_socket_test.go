@@ -89,7 +89,8 @@ func TestInbox_HandOver(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	in := w.serve(nil)
-	next := in.know(w.signIn(w.user(auth.Doctor)))
+	next := w.signIn(w.user(auth.Doctor))
+	in.knows(next)
 	for _, log := range []*Log{in.svc.d.Log, nil} {
 		room := w.room()
 		in.say(t, room, w.patient, "x")
@@ -115,7 +116,8 @@ func TestInbox_Admission(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	in := w.serve(func(c *config.Config) { c.SocketsPerUser = 2 })
-	admin := in.know(w.signIn(w.user(auth.Admin)))
+	admin := w.signIn(w.user(auth.Admin))
+	in.knows(admin)
 	as := func(a auth.Actor) string { return bearerSubprotocol + a.UserID }
 	for name, c := range map[string]struct {
 		header    http.Header

@@ -277,7 +277,7 @@ func TestInbox_NeverLies(t *testing.T) {
 	watch := func(n int) {
 		a := people[n%len(people)]
 		in := ins[n/len(people)%2]
-		in.know(a)
+		in.knows(a)
 		lists, owners = append(lists, follow(in.inbox(t, a))), append(owners, a)
 	}
 	rooms := make([]int64, 6)

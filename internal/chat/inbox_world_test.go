@@ -2,8 +2,6 @@ package chat
 
 import (
 	"context"
-	"io"
-	"net/http"
 	"strings"
 	"testing"
 
@@ -15,39 +13,12 @@ import (
 	"housecall/internal/postgres"
 )
 
-// know lets an instance take somebody's token.
-func (in *instance) know(a auth.Actor) auth.Actor {
-	in.accounts.mu.Lock()
-	defer in.accounts.mu.Unlock()
-	in.accounts.actors[a.UserID] = a
-	return a
-}
-
 // inbox opens an inbox socket and reads its hello.
 func (in *instance) inbox(t testing.TB, a auth.Actor) *peer {
 	t.Helper()
 	c, _, err := in.tryAt("/ws/inbox", "", nil, subprotocol, bearerSubprotocol+a.UserID)
 	require.NoError(t, err)
 	return greeted(t, c)
-}
-
-// plainly calls the API and gives the status and the body.
-func (in *instance) plainly(t testing.TB, a auth.Actor, method, path, body string) (int, string) {
-	t.Helper()
-	req, err := http.NewRequestWithContext(context.Background(), method, "http://"+in.host+"/api/v1"+path, strings.NewReader(body))
-	require.NoError(t, err)
-	req.Header.Set("Authorization", "Bearer "+a.UserID)
-	if body != "" {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	client := &http.Client{}
-	defer client.CloseIdleConnections()
-	response, err := client.Do(req)
-	require.NoError(t, err)
-	defer func() { require.NoError(t, response.Body.Close()) }()
-	raw, err := io.ReadAll(response.Body)
-	require.NoError(t, err)
-	return response.StatusCode, string(raw)
 }
 
 // say sends a message and gives its seq.

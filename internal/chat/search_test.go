@@ -2,13 +2,9 @@ package chat
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -277,55 +273,34 @@ func TestSearch_HTTP(t *testing.T) {
 		in.say(t, room, w.doctor, fmt.Sprintf("Which pain? %d", i))
 	}
 	id := in.publicID(room)
-	status, body := in.get(t, w.patient, "/api/v1/me/search?limit=2&q=pain")
-	require.Equal(t, http.StatusOK, status)
-	var page struct {
-		Items      []map[string]any
-		NextCursor string
-	}
-	require.NoError(t, json.Unmarshal(body, &page))
-	require.Len(t, page.Items, 2)
-	requireGolden(t, "rest_search.json", page.Items[0], id, "APP0000000001", w.patient.UserID, "PAT0000000001")
-	status, body = in.get(t, w.patient, "/api/v1/me/search?limit=2&q=pain&cursor="+page.NextCursor)
-	require.Equal(t, http.StatusOK, status)
-	require.NoError(t, json.Unmarshal(body, &page))
-	require.Len(t, page.Items, 2)
-	require.Equal(t, "Which pain? 0", page.Items[1]["snippet"])
+	page := in.rest(w.patient, "GET", "/me/search?limit=2&q=pain", "")
+	require.Equal(t, http.StatusOK, page.status)
+	goldenRest(t, "search", page)
+	cursor := page.body["nextCursor"].(string)
+	page = in.rest(w.patient, "GET", "/me/search?limit=2&q=pain&cursor="+cursor, "")
+	require.Equal(t, http.StatusOK, page.status)
+	items := page.body["items"].([]any)
+	require.Len(t, items, 2)
+	require.Equal(t, "Which pain? 0", items[1].(map[string]any)["snippet"])
 
-	status, body = in.get(t, w.doctor, "/api/v1/appointments/"+id+"/messages/search?q="+url.QueryEscape(`"which pain" -1`))
-	require.Equal(t, http.StatusOK, status)
-	require.NoError(t, json.Unmarshal(body, &page))
-	require.Len(t, page.Items, 2)
+	page = in.rest(w.doctor, "GET", "/appointments/"+id+"/messages/search?q="+url.QueryEscape(`"which pain" -1`), "")
+	require.Equal(t, http.StatusOK, page.status)
+	require.Len(t, page.body["items"], 2)
 	for path, want := range map[string]int{
-		"/api/v1/me/search":                                    http.StatusUnprocessableEntity,
-		"/api/v1/me/search?q=":                                 http.StatusUnprocessableEntity,
-		"/api/v1/me/search?q=-private":                         http.StatusUnprocessableEntity,
-		"/api/v1/me/search?q=private%00":                       http.StatusUnprocessableEntity,
-		"/api/v1/me/search?q=" + strings.Repeat("private", 40): http.StatusUnprocessableEntity,
-		"/api/v1/me/search?q=x&cursor=private":                 http.StatusUnprocessableEntity,
-		"/api/v1/appointments/" + id + "/messages/search?q=x&cursor=" + page.NextCursor + "x": http.StatusUnprocessableEntity,
-		"/api/v1/appointments/APP9999999999/messages/search?q=private":                        http.StatusNotFound,
-		"/api/v1/appointments/" + in.publicID(in.strangers(t)) + "/messages/search?q=x":       http.StatusNotFound,
+		"/me/search":              http.StatusUnprocessableEntity,
+		"/me/search?q=":           http.StatusUnprocessableEntity,
+		"/me/search?q=-private":   http.StatusUnprocessableEntity,
+		"/me/search?q=private%00": http.StatusUnprocessableEntity,
+		"/me/search?q=" + strings.Repeat("private", 40):                          http.StatusUnprocessableEntity,
+		"/me/search?q=x&cursor=private":                                          http.StatusUnprocessableEntity,
+		"/appointments/" + id + "/messages/search?q=x&cursor=" + cursor + "x":    http.StatusUnprocessableEntity,
+		"/appointments/APP9999999999/messages/search?q=private":                  http.StatusNotFound,
+		"/appointments/" + in.publicID(in.strangers(t)) + "/messages/search?q=x": http.StatusNotFound,
 	} {
-		status, body := in.get(t, w.patient, path)
-		require.Equal(t, want, status, path)
-		require.NotContains(t, string(body), "private", "an error never echoes")
+		a := in.rest(w.patient, "GET", path, "")
+		require.Equal(t, want, a.status, path)
+		require.NotContains(t, string(a.raw), "private", "an error never echoes")
 	}
-}
-
-// requireGolden compares a piece of JSON with a file, in which other values stand for those that are never the same.
-func requireGolden(t testing.TB, file string, v any, replace ...string) {
-	t.Helper()
-	got, err := json.MarshalIndent(v, "", "  ")
-	require.NoError(t, err)
-	got = []byte(strings.NewReplacer(replace...).Replace(string(got)) + "\n")
-	golden := filepath.Join("testdata", file)
-	if *update {
-		require.NoError(t, os.WriteFile(golden, got, 0o600))
-	}
-	want, err := os.ReadFile(golden)
-	require.NoError(t, err)
-	require.Equal(t, string(want), string(got))
 }
 
 // strangers makes a room of two others.
@@ -334,25 +309,4 @@ func (in *instance) strangers(t testing.TB) int64 {
 	room := in.room()
 	in.exec(`update appointments set patient_id = $2, doctor_id = $3 where id = $1`, room, in.user(auth.Patient).ID, in.user(auth.Doctor).ID)
 	return room
-}
-
-// get asks as somebody.
-func (in *instance) get(t testing.TB, by auth.Actor, path string) (status int, body []byte) {
-	t.Helper()
-	r := in.request(t, by, path)
-	defer func() { require.NoError(t, r.Body.Close()) }()
-	body, err := io.ReadAll(r.Body)
-	require.NoError(t, err)
-	return r.StatusCode, body
-}
-
-func (in *instance) request(t testing.TB, by auth.Actor, path string) *http.Response {
-	t.Helper()
-	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+in.host+path, http.NoBody)
-	require.NoError(t, err)
-	req.Header.Set("Authorization", "Bearer "+by.UserID)
-	once := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	r, err := once.Do(req)
-	require.NoError(t, err)
-	return r
 }

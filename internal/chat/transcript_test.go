@@ -42,10 +42,10 @@ type transcriptDocument struct {
 
 func (in *instance) transcript(t testing.TB, by auth.Actor, room int64, query string) transcriptDocument {
 	t.Helper()
-	status, body := in.get(t, by, "/api/v1/appointments/"+in.publicID(room)+"/transcript?"+query)
-	require.Equal(t, http.StatusOK, status, string(body))
+	a := in.rest(by, "GET", "/appointments/"+in.publicID(room)+"/transcript?"+query, "")
+	require.Equal(t, http.StatusOK, a.status, "%s", a.raw)
 	var doc transcriptDocument
-	require.NoError(t, json.Unmarshal(body, &doc))
+	require.NoError(t, json.Unmarshal(a.raw, &doc))
 	require.Len(t, doc.SHA256, 64)
 	require.Len(t, doc.Events, int(doc.HeadSeq))
 	return doc
@@ -86,32 +86,29 @@ func TestTranscript_HTTP(t *testing.T) {
 	require.Equal(t, doc.SHA256, theirs.SHA256)
 	require.Equal(t, "Asia/Tokyo", in.transcript(t, w.doctor, room, "zone=Asia/Tokyo").TimeZone)
 
-	path := "/api/v1/appointments/" + in.publicID(room) + "/transcript"
+	path := "/appointments/" + in.publicID(room) + "/transcript"
 	for format, kind := range map[string]string{"json": "application/json", "txt": "text/plain; charset=utf-8", "pdf": "application/pdf"} {
-		r := in.request(t, w.patient, path+"?format="+format)
-		body, err := io.ReadAll(r.Body)
-		require.NoError(t, err)
-		require.NoError(t, r.Body.Close())
-		require.Equal(t, kind, r.Header.Get("Content-Type"))
-		require.Equal(t, `attachment; filename="transcript-`+in.publicID(room)+`.`+format+`"`, r.Header.Get("Content-Disposition"))
-		require.Equal(t, []string{"no-store", "nosniff"}, []string{r.Header.Get("Cache-Control"), r.Header.Get("X-Content-Type-Options")})
-		require.NotContains(t, string(body), "Secret")
+		a := in.rest(w.patient, "GET", path+"?format="+format, "")
+		require.Equal(t, kind, a.header.Get("Content-Type"))
+		require.Equal(t, `attachment; filename="transcript-`+in.publicID(room)+`.`+format+`"`, a.header.Get("Content-Disposition"))
+		require.Equal(t, []string{"no-store", "nosniff"}, []string{a.header.Get("Cache-Control"), a.header.Get("X-Content-Type-Options")})
+		require.NotContains(t, string(a.raw), "Secret")
 		if format == "txt" {
-			require.Contains(t, string(body), doc.SHA256)
+			require.Contains(t, string(a.raw), doc.SHA256)
 		}
 	}
 	require.EqualValues(t, 8, w.number(`select count(*) from audit_events where action = 'transcript.read' and patient_id = $1`, w.patient.ID))
 	for bad, want := range map[string]int{
-		path + "?format=private":                        http.StatusUnprocessableEntity,
-		path + "?zone=private":                          http.StatusUnprocessableEntity,
-		path + "?upTo=6":                                http.StatusUnprocessableEntity,
-		"/api/v1/appointments/APP9999999999/transcript": http.StatusNotFound,
-		"/api/v1/appointments/" + in.publicID(in.strangers(t)) + "/transcript": http.StatusNotFound,
+		path + "?format=private":                 http.StatusUnprocessableEntity,
+		path + "?zone=private":                   http.StatusUnprocessableEntity,
+		path + "?upTo=6":                         http.StatusUnprocessableEntity,
+		"/appointments/APP9999999999/transcript": http.StatusNotFound,
+		"/appointments/" + in.publicID(in.strangers(t)) + "/transcript": http.StatusNotFound,
 	} {
-		status, body := in.get(t, w.patient, bad)
-		require.Equal(t, want, status, bad)
-		require.NotContains(t, string(body), "private")
-		require.Contains(t, string(body), `"code"`)
+		a := in.rest(w.patient, "GET", bad, "")
+		require.Equal(t, want, a.status, bad)
+		require.NotContains(t, string(a.raw), "private")
+		require.Contains(t, string(a.raw), `"code"`)
 	}
 	empty := w.appointment("PENDING") // without a conversation
 	require.Empty(t, in.transcript(t, w.patient, empty, "").Events)
@@ -216,19 +213,15 @@ func TestService_Transcript_busy(t *testing.T) {
 		others[i] = -int64(i)
 		require.True(t, in.svc.pdfs.take(others[i]))
 	}
-	path := "/api/v1/appointments/" + in.publicID(room) + "/transcript"
-	r := in.request(t, w.patient, path+"?format=pdf")
-	body, err := io.ReadAll(r.Body)
-	require.NoError(t, err)
-	require.NoError(t, r.Body.Close())
-	require.Equal(t, http.StatusServiceUnavailable, r.StatusCode)
-	require.NotEmpty(t, r.Header.Get("Retry-After"))
-	require.Contains(t, string(body), `"busy"`)
+	path := "/appointments/" + in.publicID(room) + "/transcript"
+	a := in.rest(w.patient, "GET", path+"?format=pdf", "")
+	require.Equal(t, http.StatusServiceUnavailable, a.status)
+	require.NotEmpty(t, a.header.Get("Retry-After"))
+	require.Equal(t, "busy", a.body["code"])
 	require.Zero(t, w.number(`select count(*) from audit_events where action = 'transcript.read'`), "nobody has read it")
 	in.transcript(t, w.patient, room, "format=json")
 	in.svc.pdfs.leave(others[0])
-	status, _ := in.get(t, w.patient, path+"?format=pdf")
-	require.Equal(t, http.StatusOK, status)
+	require.Equal(t, http.StatusOK, in.rest(w.patient, "GET", path+"?format=pdf", "").status)
 }
 
 // A PDF keeps its place until it has been sent, each user has one, and none outlasts its time or the service.
@@ -272,7 +265,7 @@ func TestTranscript_breaksOff(t *testing.T) {
 	w.fill(room, 20*transcriptPage)
 	w.exec(`update messages set body = repeat(body, 100) where room_id = $1`, room)
 	w.exec(`delete from messages where room_id = $1 and seq = $2`, room, 15*transcriptPage) // as if
-	r := in.request(t, w.patient, "/api/v1/appointments/"+in.publicID(room)+"/transcript")
+	r := in.request(w.patient, "GET", "/appointments/"+in.publicID(room)+"/transcript", "")
 	require.Equal(t, http.StatusOK, r.StatusCode)
 	body, err := io.ReadAll(r.Body)
 	require.Error(t, err)
