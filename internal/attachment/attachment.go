@@ -35,8 +35,8 @@ type Attachment struct {
 	RoomID     int64
 	UploaderID int64
 	Uploader   string // public id
-	Name       string // fit for any file system and any header; see SafeName
-	MediaType  string // found in the content, see Sniff
+	Name       string // fit for any file system and any header; see safeName
+	MediaType  string // found in the content, see sniff
 	SizeBytes  int64
 	SHA256     []byte // of the content
 	Width      *int   // pixels as it is to be shown, of pictures

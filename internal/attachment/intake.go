@@ -30,7 +30,7 @@ func newIntake(body io.Reader, most int64) (*intake, error) {
 	if len(begin) == 0 {
 		return nil, ErrEmpty
 	}
-	kind, ok := Sniff(begin)
+	kind, ok := sniff(begin)
 	if !ok {
 		return nil, ErrUnsupported
 	}

@@ -26,12 +26,12 @@ var (
 	text = Kind{"text/plain; charset=utf-8", []string{".txt", ".md", ".csv", ".log"}, false}
 )
 
-// sniffed is how many bytes Sniff looks at.
+// sniffed is how many bytes sniff looks at.
 const sniffed = 512
 
-// Sniff finds the kind of a file in its first bytes, whatever it is called and claims to be. What may be text is so only
+// sniff finds the kind of a file in its first bytes, whatever it is called and claims to be. What may be text is so only
 // if all of it is; see textCheck.
-func Sniff(begin []byte) (Kind, bool) {
+func sniff(begin []byte) (Kind, bool) {
 	switch {
 	case bytes.HasPrefix(begin, []byte("\x89PNG\r\n\x1a\n")):
 		return png, true

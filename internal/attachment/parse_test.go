@@ -48,10 +48,10 @@ func TestSafeName(t *testing.T) {
 		"a. .png":                "a.png",
 		strings.Repeat("é", 200): strings.Repeat("é", 125) + ".png",
 	} {
-		require.Equal(t, want, SafeName(given, png), "%q", given)
+		require.Equal(t, want, safeName(given, png), "%q", given)
 	}
-	require.Equal(t, "notes.md", SafeName("notes.MD", text))
-	require.Equal(t, "a.jpeg", SafeName("a.jpeg", jpeg))
+	require.Equal(t, "notes.md", safeName("notes.MD", text))
+	require.Equal(t, "a.jpeg", safeName("a.jpeg", jpeg))
 }
 
 func FuzzSafeName(f *testing.F) {
@@ -60,7 +60,7 @@ func FuzzSafeName(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, given string) {
 		for _, k := range []Kind{png, jpeg, text} {
-			name := SafeName(given, k)
+			name := safeName(given, k)
 			require.True(t, utf8.ValidString(name))
 			require.LessOrEqual(t, len(name), nameMax)
 			require.True(t, norm.NFC.IsNormalString(name), "%q", name)
@@ -71,7 +71,7 @@ func FuzzSafeName(f *testing.F) {
 			stem, extension := split(name, k)
 			require.NotEmpty(t, stem)
 			require.Contains(t, k.Extensions, extension)
-			require.Equal(t, name, SafeName(name, k), "what is safe stays")
+			require.Equal(t, name, safeName(name, k), "what is safe stays")
 			kind, parameters, err := mime.ParseMediaType(Disposition("attachment", name))
 			require.NoError(t, err)
 			require.Equal(t, "attachment", kind)
@@ -97,7 +97,7 @@ func TestSniff(t *testing.T) {
 		"RIFF\x00\x00\x00\x00WAVE": "", "MZ\x90\x00": "", "PK\x03\x04": "", "\x7fELF": "", "a\x00b": "", "\x1b[31m": "", "\xff\xfeh\x00": "",
 		"<svg xmlns='http://www.w3.org/2000/svg'/>": text.MediaType, "\x89PNG\r\n": "",
 	} {
-		k, ok := Sniff([]byte(content))
+		k, ok := sniff([]byte(content))
 		require.Equal(t, want != "", ok, "%q", content)
 		if ok {
 			require.Equal(t, want, k.MediaType, "%q", content)
@@ -129,7 +129,7 @@ func FuzzText(f *testing.F) {
 			err = check.end()
 		}
 		require.Equal(t, want, err == nil)
-		_, _ = Sniff(content)
+		_, _ = sniff(content)
 	})
 }
 

@@ -91,7 +91,7 @@ func (s *Service) Upload(ctx context.Context, actor auth.Actor, appointmentID st
 		return Attachment{}, err
 	}
 	a := Attachment{
-		ID: uuid.New(), RoomID: c.ID, UploaderID: actor.ID, Uploader: actor.UserID, Name: SafeName(file.Name, in.kind), MediaType: in.kind.MediaType,
+		ID: uuid.New(), RoomID: c.ID, UploaderID: actor.ID, Uploader: actor.UserID, Name: safeName(file.Name, in.kind), MediaType: in.kind.MediaType,
 	}
 	if err := s.reserve(ctx, a); err != nil {
 		return Attachment{}, err

@@ -127,7 +127,7 @@ func tooFast(where string) *errs.Error {
 // CheckText applies the rules of a message's text.
 func CheckText(s string) error {
 	switch {
-	case !utf8.ValidString(s) || strings.ContainsRune(s, 0):
+	case !storable(s):
 		return ErrInvalidText
 	case isBlank(s):
 		return ErrEmpty
@@ -136,6 +136,9 @@ func CheckText(s string) error {
 	}
 	return nil
 }
+
+// storable tells whether PostgreSQL takes a text.
+func storable(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
 
 // isBlank also takes for blank what only looks empty: joiners and other format characters.
 func isBlank(s string) bool {

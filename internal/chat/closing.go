@@ -139,7 +139,7 @@ func (s *Service) tellMove(ctx context.Context, tx *postgres.Tx, actor auth.Acto
 func cleanReason(s string) (string, error) {
 	s = strings.TrimSpace(s)
 	switch {
-	case !utf8.ValidString(s) || strings.ContainsRune(s, 0):
+	case !storable(s):
 		return "", errs.InvalidField("body.reason", "must be valid UTF-8 without U+0000")
 	case utf8.RuneCountInString(s) > maxReason:
 		return "", errs.InvalidField("body.reason", "must have at most "+strconv.Itoa(maxReason)+" characters")

@@ -10,9 +10,6 @@ import (
 	"housecall/internal/errs"
 )
 
-// queryMax is how many code points of a query are taken.
-const queryMax = 200
-
 // prefixMin is how many code points the beginning of a word has at least: shorter ones begin so many words that the index is
 // of no use.
 const prefixMin = 3
@@ -60,8 +57,6 @@ func parseQuery(typed string) (query, error) {
 	}
 	return q, nil
 }
-
-func storable(s string) bool { return strings.ToValidUTF8(s, "") == s && !strings.ContainsRune(s, 0) }
 
 // part is a stretch of a query.
 type part struct {

@@ -39,7 +39,7 @@ func Open(ctx context.Context, format Format, facts Facts, pages Pages) (*Stream
 }
 
 func open(ctx context.Context, r renderer, buffer *bytes.Buffer, facts Facts, pages Pages) (*Stream, error) {
-	digest, err := NewDigest(facts)
+	digest, err := newDigest(facts)
 	if err != nil {
 		return nil, err
 	}

@@ -100,8 +100,8 @@ type Pages func(ctx context.Context, after int64) ([]Entry, error)
 // "version": 1}; then comes each event as in the JSON transcript, without "local". Times are in UTC.
 type Digest struct{ sum hash.Hash }
 
-// NewDigest begins with the first line.
-func NewDigest(f Facts) (Digest, error) {
+// newDigest begins with the first line.
+func newDigest(f Facts) (Digest, error) {
 	d := Digest{sha256.New()}
 	_, err := d.add(map[string]any{"version": 1, "appointmentId": f.Appointment.ID, "headSeq": f.HeadSeq})
 	return d, err

@@ -14,9 +14,6 @@ import (
 	"housecall/internal/httpd"
 )
 
-// ModulePath is where the chat client for browsers is.
-const ModulePath = "/static/housecall-chat.js"
-
 //go:embed static
 var statics embed.FS
 

@@ -77,7 +77,7 @@ func TestApp_Modules(t *testing.T) {
 		return nil
 	}))
 	require.Greater(t, n, 15)
-	require.Equal(t, 200, h.get(ModulePath).status)
+	require.Equal(t, 200, h.get("/static/housecall-chat.js").status)
 	for _, path := range []string{"/static", "/static/", "/static/chat", "/static/../ui.go", "/static/nothing.js"} {
 		require.Equal(t, 404, h.get(path).status, path)
 	}
