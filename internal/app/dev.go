@@ -59,15 +59,9 @@ func Dev(ctx context.Context, o DevOptions) (err error) {
 	if err := ensureDatabase(ctx, pg.DSN("postgres")); err != nil {
 		return err
 	}
-	secret, err := devSecret(filepath.Join(o.Dir, "token-secret"))
-	if err != nil {
+	if err := o.confine(&base, pg, rdb); err != nil {
 		return err
 	}
-	base.DatabaseURL, base.RedisURL = config.Secret(pg.DSN(devDatabase)), config.Secret(rdb.URL())
-	base.MigrateURL, base.RedisMode = "", "single" // an environment made for serve must not lead elsewhere
-	base.TokenSecrets = []config.Secret{config.Secret(secret)}
-	base.SMTPURL, base.MailDir = "", filepath.Join(o.Dir, "mail")
-	base.S3Endpoint, base.AttachmentsDir = "", filepath.Join(o.Dir, "attachments")
 	box, err := openMailbox(ctx, base.MailDir)
 	if err != nil {
 		return err
@@ -80,6 +74,20 @@ func Dev(ctx context.Context, o DevOptions) (err error) {
 		return err
 	}
 	return o.hold(ctx, instances, pg, rdb, box)
+}
+
+// confine has instances use nothing but what is in the folder: an environment made for serve must not lead elsewhere.
+func (o DevOptions) confine(c *config.Config, pg *devservices.Postgres, rdb *devservices.Redis) error {
+	secret, err := devSecret(filepath.Join(o.Dir, "token-secret"))
+	if err != nil {
+		return err
+	}
+	c.DatabaseURL, c.RedisURL = config.Secret(pg.DSN(devDatabase)), config.Secret(rdb.URL())
+	c.MigrateURL, c.RedisMode = "", "single"
+	c.TokenSecrets = []config.Secret{config.Secret(secret)}
+	c.SMTPURL, c.MailDir = "", filepath.Join(o.Dir, "mail")
+	c.S3Endpoint, c.AttachmentsDir = "", filepath.Join(o.Dir, "attachments")
+	return nil
 }
 
 // hold seeds, says what there is to see, and waits for the end.

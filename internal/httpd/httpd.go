@@ -101,24 +101,7 @@ func New(o Options) (*Server, error) {
 	if s.sealer, err = newSealer(o.Config.Secrets()); err != nil {
 		return nil, err
 	}
-	s.app = fiber.New(fiber.Config{
-		// Without it strings of a request are overwritten by a later one.
-		Immutable:             true,
-		CaseSensitive:         true,
-		DisableStartupMessage: true,
-		BodyLimit:             o.Config.BodyLimit + overrun,
-		// See takeBody, which keeps the limit then.
-		StreamRequestBody:            true,
-		DisablePreParseMultipartForm: true,
-		ReadBufferSize:               4096,
-		ReadTimeout:                  readTimeout,
-		WriteTimeout:                 writeTimeout,
-		IdleTimeout:                  idleTimeout,
-		// Fiber believes X-Forwarded-Host and -Proto of anyone unless told to check.
-		EnableTrustedProxyCheck: true,
-		TrustedProxies:          o.Config.TrustedProxies,
-		ErrorHandler:            s.outside,
-	})
+	s.app = fiber.New(s.fiberConfig())
 	// While it stops, a balancer must not send the next request down a connection that is about to close.
 	s.app.Server().CloseOnShutdown = true
 	s.refuseUnknownMethods()
@@ -130,6 +113,28 @@ func New(o Options) (*Server, error) {
 	s.healthRoutes()
 	s.docsRoutes()
 	return s, nil
+}
+
+// fiberConfig is how Fiber is told to behave.
+func (s *Server) fiberConfig() fiber.Config {
+	return fiber.Config{
+		// Without it strings of a request are overwritten by a later one.
+		Immutable:             true,
+		CaseSensitive:         true,
+		DisableStartupMessage: true,
+		BodyLimit:             s.opts.Config.BodyLimit + overrun,
+		// See takeBody, which keeps the limit then.
+		StreamRequestBody:            true,
+		DisablePreParseMultipartForm: true,
+		ReadBufferSize:               4096,
+		ReadTimeout:                  readTimeout,
+		WriteTimeout:                 writeTimeout,
+		IdleTimeout:                  idleTimeout,
+		// Fiber believes X-Forwarded-Host and -Proto of anyone unless told to check.
+		EnableTrustedProxyCheck: true,
+		TrustedProxies:          s.opts.Config.TrustedProxies,
+		ErrorHandler:            s.outside,
+	}
 }
 
 // newSealer seals under the token secrets, so that a cursor holds on every instance. Without any, which no valid
