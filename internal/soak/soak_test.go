@@ -23,6 +23,7 @@ import (
 
 // All invariants of the chat at once: random clients on three instances, while processes, Redis and roads fail.
 func TestSoak(t *testing.T) {
+	t.Parallel()
 	seed := *soakSeed
 	for seed == 0 {
 		seed = rand.Uint64() >> 32
