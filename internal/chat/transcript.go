@@ -94,8 +94,8 @@ func (s *Service) Transcript(ctx context.Context, actor auth.Actor, r Reading, w
 	} else {
 		t.Reader, err = transcript.Open(reading, want.Format, facts, pages)
 	}
-	if err == nil {
-		err = audit.Record(ctx, s.d.Pool, audit.Event{
+	if err == nil { // a long PDF may have taken longer than the request had
+		err = audit.Record(reading, s.d.Pool, audit.Event{
 			Actor: actor, Action: "transcript.read", Subject: r.Appointment.PublicID, PatientID: r.Appointment.Patient.ID,
 			Detail: map[string]any{"format": want.Format, "headSeq": facts.HeadSeq},
 		})
