@@ -1,6 +1,7 @@
 package attachment
 
 import (
+	"encoding/binary"
 	"image"
 	"image/color"
 )
@@ -28,12 +29,13 @@ func costOf(begin []byte, format string, c image.Config, size int64) int64 {
 	case "gif":
 		return scalingBytes + 2*pixels // once more when it is interlaced
 	default:
-		return webpCost(pixels, c.ColorModel, size)
+		return webpCost(begin, c, size)
 	}
 }
 
 func whole(edge int) int64 { return (int64(edge) + 31) &^ 31 }
 
+// perJPEGPixel does not know of a picture that says only behind its pixels that they are RGB: it takes four bytes more.
 func perJPEGPixel(m color.Model, baseline bool) int64 {
 	planes, converted := int64(3), int64(0)
 	switch m {
@@ -66,11 +68,16 @@ func perPNGPixel(m color.Model, begin []byte) int64 {
 }
 
 // webpCost charges Huffman trees that a file may have as far as there is memory for them: one that has many is decoded alone.
-func webpCost(pixels int64, m color.Model, size int64) int64 {
-	if m == color.YCbCrModel {
-		return scalingBytes + 3*pixels
+// What begins with a lossy picture has none. The lossy decoder takes as much memory as the file says that it is long.
+func webpCost(begin []byte, c image.Config, size int64) int64 {
+	if len(begin) < 16 || int64(binary.LittleEndian.Uint32(begin[4:]))+8 > size {
+		return decodingBytes + 1
 	}
-	cost := scalingBytes + 12*pixels
+	pixels := whole(c.Width) * whole(c.Height)
+	if string(begin[12:16]) == "VP8 " {
+		return scalingBytes + size + 3*pixels
+	}
+	cost := scalingBytes + size + 14*pixels // alpha, decoded as a lossless picture, beside a lossy one
 	if cost > decodingBytes {
 		return cost
 	}

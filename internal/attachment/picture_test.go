@@ -140,6 +140,40 @@ func TestPicture_cost(t *testing.T) {
 	}
 }
 
+// A WebP is charged for what it may turn out to be. (What is allocated is not measured: there is nothing here to write one.)
+func TestPicture_costWebP(t *testing.T) {
+	t.Parallel()
+	const edge = 1024
+	lossy := riffChunk("VP8 ", "\x10\x00\x00\x9d\x01\x2a\x00\x04\x00\x04"+strings.Repeat("\x00", 100))
+	lossless := riffChunk("VP8L", "\x2f\xff\xc3\xff\x00"+strings.Repeat("\x00", 100))
+	extended := func(flags string) string { return riffChunk("VP8X", flags+"\x00\x00\x00\xff\x03\x00\xff\x03\x00") }
+	for name, c := range map[string]struct {
+		file     string
+		longer   uint32 // than it is, says the file
+		pixel    int64  // bytes, at least
+		at, most int64  // in all
+	}{
+		"lossy":             {file: lossy, pixel: 2, most: decodingBytes / 4},
+		"lossless":          {file: lossless, pixel: 9},
+		"lossless, wrapped": {file: extended("\x00") + lossless, pixel: 9},
+		"with alpha":        {file: extended("\x10") + riffChunk("ALPH", "\x01") + lossy, pixel: 11},
+		"a liar":            {file: lossy, longer: 100 << 20, pixel: 1, at: decodingBytes + 1},
+	} {
+		file := "RIFF" + string(binary.LittleEndian.AppendUint32(nil, uint32(len(c.file)+4)+c.longer)) + "WEBP" + c.file
+		p, err := lookAt(strings.NewReader(file), int64(len(file)))
+		require.NoError(t, err, name)
+		require.Equal(t, []int{edge, edge}, []int{p.width, p.height}, name)
+		require.GreaterOrEqual(t, p.cost, max(c.at, scalingBytes+c.pixel*edge*edge), name)
+		if c.most > 0 {
+			require.LessOrEqual(t, p.cost, c.most, name)
+		}
+	}
+}
+
+func riffChunk(kind, data string) string {
+	return kind + string(binary.LittleEndian.AppendUint32(nil, uint32(len(data)))) + data + strings.Repeat("\x00", len(data)%2)
+}
+
 // Scaling a picture down takes what is charged for it.
 func TestPicture_scaling(t *testing.T) {
 	source := image.NewGray(image.Rect(0, 0, 3*roughEdge, 3*roughEdge))
