@@ -124,6 +124,7 @@ func (s *Service) index(ctx context.Context, rooms []int64) error {
 func (s *Service) indexTurn(ctx context.Context, rooms []int64) (done bool, err error) {
 	var started time.Time
 	err = s.d.Pool.InTx(ctx, func(tx *postgres.Tx) error {
+		done, started = false, time.Time{} // it may be tried again, and find that it is another's turn
 		mine, err := takeSearchSweep(ctx, tx)
 		if err != nil || !mine {
 			return err
