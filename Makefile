@@ -59,7 +59,7 @@ fuzz: ## run every fuzz test for FUZZTIME (10s)
 
 soak: ## random clients and faults on three instances for SOAKTIME (3m), from SEED (0: another each time)
 	@deploy/setup.sh test
-	go test -race -count=1 -timeout 0 -v -run 'TestSoak$$' ./internal/soak -soak.time=$(SOAKTIME) -soak.seed=$(SEED)
+	go test -race -count=1 -timeout 0 -v -run 'TestSoak$$' ./internal/testing/soak -soak.time=$(SOAKTIME) -soak.seed=$(SEED)
 
 clean: ## remove what was built; the linter and the demo's data stay in .housecall
 	rm -f $(BIN)/housecall $(BIN)/loadtest

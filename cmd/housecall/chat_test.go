@@ -15,7 +15,7 @@ import (
 	"housecall/internal/app"
 	"housecall/internal/client"
 	"housecall/internal/config"
-	"housecall/internal/pgtest"
+	"housecall/internal/testing/pgtest"
 )
 
 func TestClean(t *testing.T) {

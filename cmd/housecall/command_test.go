@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/config"
-	"housecall/internal/pgtest"
 	"housecall/internal/postgres"
+	"housecall/internal/testing/pgtest"
 )
 
 func TestHelp(t *testing.T) {

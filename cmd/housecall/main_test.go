@@ -21,7 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/client"
-	"housecall/internal/pgtest"
+	"housecall/internal/testing/pgtest"
 )
 
 const (

@@ -16,7 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
-	"housecall/internal/hostile"
+	"housecall/internal/testing/hostile"
 )
 
 // badAddress is where bad clients come from, so that what is limited by address hits only them.

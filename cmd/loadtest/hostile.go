@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"housecall/internal/hostile"
+	"housecall/internal/testing/hostile"
 )
 
 // HostileResult is what those who behave notice of those who do not.

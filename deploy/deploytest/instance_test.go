@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"housecall/internal/pgtest"
+	"housecall/internal/testing/pgtest"
 )
 
 // site is what docker-compose.yml describes, without containers: a migrated database, Redis, and instances of the

@@ -15,7 +15,7 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/client"
 	"housecall/internal/config"
-	"housecall/internal/pgtest"
+	"housecall/internal/testing/pgtest"
 )
 
 // A file goes in on one instance, is told of on another, and comes out there, until it is taken back.

@@ -12,7 +12,7 @@ import (
 
 	"housecall/internal/auth"
 	"housecall/internal/config"
-	"housecall/internal/hostile"
+	"housecall/internal/testing/hostile"
 )
 
 // badAddress is where bad clients come from, so that what is limited by address hits only them.

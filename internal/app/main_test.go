@@ -3,7 +3,7 @@ package app
 import (
 	"testing"
 
-	"housecall/internal/pgtest"
+	"housecall/internal/testing/pgtest"
 )
 
 func TestMain(m *testing.M) {

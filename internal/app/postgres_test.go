@@ -10,7 +10,7 @@ import (
 
 	"housecall/internal/client"
 	"housecall/internal/config"
-	"housecall/internal/pgtest"
+	"housecall/internal/testing/pgtest"
 )
 
 // Lost PostgreSQL: REST says 503, sends are put off, sockets stay, and all heals by itself.

@@ -15,7 +15,7 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/config"
 	"housecall/internal/devservices"
-	"housecall/internal/pgtest"
+	"housecall/internal/testing/pgtest"
 )
 
 // roads are the ways of each instance to Redis, through a proxy of its own.

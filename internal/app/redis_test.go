@@ -11,7 +11,7 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/client"
 	"housecall/internal/config"
-	"housecall/internal/pgtest"
+	"housecall/internal/testing/pgtest"
 )
 
 // ready waits until an instance's /readyz answers so.

@@ -7,7 +7,7 @@ import (
 
 	"housecall/internal/auth"
 	"housecall/internal/client"
-	"housecall/internal/pgtest"
+	"housecall/internal/testing/pgtest"
 )
 
 // Invariant 8: a revoked session is out of REST at once, everywhere, and then out of its sockets.

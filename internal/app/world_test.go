@@ -22,8 +22,8 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/client"
 	"housecall/internal/config"
-	"housecall/internal/pgtest"
 	"housecall/internal/postgres"
+	"housecall/internal/testing/pgtest"
 )
 
 const (

@@ -22,9 +22,9 @@ import (
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
 	"housecall/internal/patient"
-	"housecall/internal/pgtest"
 	"housecall/internal/postgres"
 	"housecall/internal/schedule"
+	"housecall/internal/testing/pgtest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }

@@ -13,7 +13,7 @@ import (
 
 	"housecall/internal/attachment"
 	"housecall/internal/blob"
-	"housecall/internal/pgtest"
+	"housecall/internal/testing/pgtest"
 )
 
 func TestUpload_Kinds(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 
 	"housecall/internal/audit"
 	"housecall/internal/auth"
-	"housecall/internal/pgtest"
 	"housecall/internal/postgres"
+	"housecall/internal/testing/pgtest"
 )
 
 const waitMost, waitStep = time.Minute, 20 * time.Millisecond

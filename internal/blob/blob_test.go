@@ -18,7 +18,7 @@ import (
 
 	"housecall/internal/blob"
 	"housecall/internal/devservices"
-	"housecall/internal/pgtest"
+	"housecall/internal/testing/pgtest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }

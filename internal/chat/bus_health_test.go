@@ -13,7 +13,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
-	"housecall/internal/pgtest"
+	"housecall/internal/testing/pgtest"
 )
 
 // judged is a bus of two partitions that a test judges by its own clock.

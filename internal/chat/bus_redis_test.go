@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/devservices"
-	"housecall/internal/pgtest"
+	"housecall/internal/testing/pgtest"
 )
 
 // station is a bus with what it brought.

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/errs"
-	"housecall/internal/pgtest"
 	"housecall/internal/postgres"
+	"housecall/internal/testing/pgtest"
 )
 
 // TestCommitter_NothingAfterCancellation lets senders race with the cancellation of their appointment.

@@ -13,7 +13,7 @@ import (
 
 	"housecall/internal/auth"
 	"housecall/internal/config"
-	"housecall/internal/pgtest"
+	"housecall/internal/testing/pgtest"
 )
 
 // counts reads an inbox up to a conversation's next unread frame: how much, the head, and the total.

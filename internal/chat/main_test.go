@@ -17,8 +17,8 @@ import (
 
 	"housecall/internal/appointment"
 	"housecall/internal/auth"
-	"housecall/internal/pgtest"
 	"housecall/internal/postgres"
+	"housecall/internal/testing/pgtest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }

@@ -13,7 +13,7 @@ import (
 
 	"housecall/internal/auth"
 	"housecall/internal/config"
-	"housecall/internal/pgtest"
+	"housecall/internal/testing/pgtest"
 )
 
 func TestSocket_SessionEnds(t *testing.T) {

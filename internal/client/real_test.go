@@ -17,7 +17,7 @@ import (
 	"housecall/internal/app"
 	"housecall/internal/client"
 	"housecall/internal/config"
-	"housecall/internal/pgtest"
+	"housecall/internal/testing/pgtest"
 )
 
 const password = "correct horse battery"

@@ -24,9 +24,9 @@ import (
 	"housecall/internal/doctor"
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
-	"housecall/internal/pgtest"
 	"housecall/internal/postgres"
 	"housecall/internal/schedule"
+	"housecall/internal/testing/pgtest"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")

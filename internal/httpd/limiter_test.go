@@ -14,7 +14,7 @@ import (
 
 	"housecall/internal/devservices"
 	"housecall/internal/httpd"
-	"housecall/internal/pgtest"
+	"housecall/internal/testing/pgtest"
 )
 
 func connect(t *testing.T, server *devservices.Redis) redis.UniversalClient {

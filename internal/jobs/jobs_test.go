@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/errs"
-	"housecall/internal/pgtest"
 	"housecall/internal/postgres"
+	"housecall/internal/testing/pgtest"
 )
 
 func TestService_InsertTx_withItsChange(t *testing.T) {

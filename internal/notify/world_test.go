@@ -20,8 +20,8 @@ import (
 	"housecall/internal/errs"
 	"housecall/internal/jobs"
 	own "housecall/internal/mail"
-	"housecall/internal/pgtest"
 	"housecall/internal/postgres"
+	"housecall/internal/testing/pgtest"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")

@@ -26,9 +26,9 @@ import (
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
 	"housecall/internal/patient"
-	"housecall/internal/pgtest"
 	"housecall/internal/postgres"
 	"housecall/internal/schedule"
+	"housecall/internal/testing/pgtest"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")

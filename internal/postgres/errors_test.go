@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/errs"
-	"housecall/internal/pgtest"
 	"housecall/internal/postgres"
+	"housecall/internal/testing/pgtest"
 )
 
 // requireUnavailable wants an error that clients are told to repeat, and whose cause only the log sees.

@@ -7,8 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"housecall/internal/pgtest"
 	"housecall/internal/postgres"
+	"housecall/internal/testing/pgtest"
 )
 
 func TestOpen_Malformed(t *testing.T) {

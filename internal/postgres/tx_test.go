@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/errs"
-	"housecall/internal/pgtest"
 	"housecall/internal/postgres"
+	"housecall/internal/testing/pgtest"
 )
 
 func TestPool_InTx_Commits(t *testing.T) {

@@ -23,9 +23,9 @@ import (
 	"housecall/internal/config"
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
-	"housecall/internal/pgtest"
 	"housecall/internal/postgres"
 	"housecall/internal/preference"
+	"housecall/internal/testing/pgtest"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")

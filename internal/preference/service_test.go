@@ -9,8 +9,8 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/config"
 	"housecall/internal/errs"
-	"housecall/internal/pgtest"
 	"housecall/internal/preference"
+	"housecall/internal/testing/pgtest"
 )
 
 func TestService_Decide(t *testing.T) {

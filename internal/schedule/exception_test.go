@@ -12,9 +12,9 @@ import (
 
 	"housecall/internal/config"
 	"housecall/internal/errs"
-	"housecall/internal/pgtest"
 	"housecall/internal/postgres"
 	"housecall/internal/schedule"
+	"housecall/internal/testing/pgtest"
 )
 
 // today is the date of the tests of exceptions, in every zone that they use.

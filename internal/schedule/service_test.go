@@ -12,9 +12,9 @@ import (
 
 	"housecall/internal/config"
 	"housecall/internal/errs"
-	"housecall/internal/pgtest"
 	"housecall/internal/postgres"
 	"housecall/internal/schedule"
+	"housecall/internal/testing/pgtest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }

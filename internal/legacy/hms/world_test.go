@@ -23,8 +23,8 @@ import (
 
 	"housecall/internal/app"
 	"housecall/internal/config"
-	"housecall/internal/pgtest"
 	"housecall/internal/postgres"
+	"housecall/internal/testing/pgtest"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")

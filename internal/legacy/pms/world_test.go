@@ -30,9 +30,9 @@ import (
 	"housecall/internal/httpd"
 	"housecall/internal/legacy/pms"
 	"housecall/internal/patient"
-	"housecall/internal/pgtest"
 	"housecall/internal/postgres"
 	"housecall/internal/schedule"
+	"housecall/internal/testing/pgtest"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")

@@ -14,7 +14,7 @@ import (
 
 	"housecall/internal/app"
 	"housecall/internal/config"
-	"housecall/internal/pgtest"
+	"housecall/internal/testing/pgtest"
 )
 
 var (

@@ -28,7 +28,7 @@ func TestSoak(t *testing.T) {
 	for seed == 0 {
 		seed = rand.Uint64() >> 32
 	}
-	again := fmt.Sprintf("go test ./internal/soak -run 'TestSoak$' -count=1 -soak.time=%s -soak.seed=%d", *soakTime, seed)
+	again := fmt.Sprintf("go test ./internal/testing/soak -run 'TestSoak$' -count=1 -soak.time=%s -soak.seed=%d", *soakTime, seed)
 	t.Logf("again: %s", again)
 	w := newWorld(t, seed)
 	w.discover()
@@ -346,7 +346,7 @@ func report(t *testing.T, history []Entry, found []Violation, again string) {
 		}
 		told[v.Rule] = true
 	}
-	t.Errorf("%d broken promises of %d rules\nagain: %s\nthe whole history: go test ./internal/soak -run TestReplay -soak.history=%s", len(found), len(told), again, file)
+	t.Errorf("%d broken promises of %d rules\nagain: %s\nthe whole history: go test ./internal/testing/soak -run TestReplay -soak.history=%s", len(found), len(told), again, file)
 }
 
 func save(file string, history []Entry) error {

@@ -19,7 +19,7 @@ import (
 
 func TestRules_TheHouseKeepsThem(t *testing.T) {
 	t.Parallel()
-	tree := os.DirFS("../..")
+	tree := os.DirFS("../../..")
 	_, err := fs.Stat(tree, "go.mod")
 	require.NoError(t, err)
 	complaints, files, err := check(tree)
@@ -117,7 +117,7 @@ func judge(name string, f *ast.File) (complaints []string) {
 	}
 	directory := path.Dir(name)
 	if known, _ := mayImport(directory, "internal/errs"); !known {
-		complain("package %s has no row in internal/archtest: say there what it may import", directory)
+		complain("package %s has no row in internal/testing/archtest: say there what it may import", directory)
 		return complaints
 	}
 	for _, i := range f.Imports {

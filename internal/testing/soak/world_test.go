@@ -21,7 +21,7 @@ import (
 	"housecall/internal/app"
 	"housecall/internal/config"
 	"housecall/internal/devservices"
-	"housecall/internal/pgtest"
+	"housecall/internal/testing/pgtest"
 )
 
 const (

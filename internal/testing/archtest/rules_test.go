@@ -14,48 +14,46 @@ var foundation = []string{"audit", "auth", "config", "contact", "errs", "httpd",
 // rooms says for each package under internal which others under internal it may import. A package without a row
 // fails the test: whoever adds one says here where it belongs.
 var rooms = map[string][]string{
-	"errs":        nil,
-	"config":      nil,
-	"contact":     nil,
-	"auth":        {"errs"},
-	"postgres":    {"errs"},
-	"audit":       {"auth", "errs", "postgres"},
-	"httpd":       {"audit", "auth", "config", "errs", "postgres"}, // audit: the request id goes into its rows
-	"idempotency": foundation,
-	"jobs":        foundation,
-	"mail":        {"config", "errs"},
-	"blob":        nil,
-	"attachment":  with(foundation, "blob"),
-	"schedule":    foundation,
-	"account":     foundation,
-	"patient":     foundation,
-	"doctor":      with(foundation, "schedule"),
-	"appointment": with(foundation, "doctor", "patient", "schedule"),
-	"transcript":  nil,
-	"chat":        with(foundation, "appointment", "transcript"),
-	"record":      with(foundation, "appointment"),
-	"notify":      with(foundation, "jobs", "mail"),
-	"stats":       foundation,
-	"preference":  foundation,
-	"calendar":    foundation,
-	"legacy/pms":  with(foundation, "account", "appointment", "chat", "doctor", "patient", "schedule", "stats"),
-	"legacy/hms":  with(foundation, "account", "appointment", "chat", "doctor", "patient", "schedule", "stats"),
-	"ui":          with(foundation, "account", "appointment", "chat", "doctor", "patient", "record", "schedule", "stats"),
-	"client":      nil, // it speaks to the service as anyone else does
-	"devservices": nil,
-	"hostile":     nil, // nor does it know the service better than its enemies would
-	"pgtest":      {"devservices", "postgres"},
-	"archtest":    nil,
-	"soak":        nil, // it judges the service by its protocol alone; only its tests start one
+	"errs":             nil,
+	"config":           nil,
+	"contact":          nil,
+	"auth":             {"errs"},
+	"postgres":         {"errs"},
+	"audit":            {"auth", "errs", "postgres"},
+	"httpd":            {"audit", "auth", "config", "errs", "postgres"}, // audit: the request id goes into its rows
+	"idempotency":      foundation,
+	"jobs":             foundation,
+	"mail":             {"config", "errs"},
+	"blob":             nil,
+	"attachment":       with(foundation, "blob"),
+	"schedule":         foundation,
+	"account":          foundation,
+	"patient":          foundation,
+	"doctor":           with(foundation, "schedule"),
+	"appointment":      with(foundation, "doctor", "patient", "schedule"),
+	"transcript":       nil,
+	"chat":             with(foundation, "appointment", "transcript"),
+	"notify":           with(foundation, "jobs", "mail"),
+	"preference":       foundation,
+	"calendar":         foundation,
+	"legacy/pms":       with(foundation, "account", "appointment", "chat", "doctor", "patient", "schedule"),
+	"legacy/hms":       with(foundation, "account", "appointment", "chat", "doctor", "patient", "schedule"),
+	"ui":               with(foundation, "account", "appointment", "chat", "doctor", "patient", "schedule"),
+	"client":           nil, // it speaks to the service as anyone else does
+	"devservices":      nil,
+	"testing/hostile":  nil, // nor does it know the service better than its enemies would
+	"testing/pgtest":   {"devservices", "postgres"},
+	"testing/archtest": nil,
+	"testing/soak":     nil, // it judges the service by its protocol alone; only its tests start one
 	"app": with(foundation, "account", "appointment", "attachment", "blob", "calendar", "chat", "client", "devservices", "doctor", "idempotency", "jobs", "legacy/hms", "legacy/pms", "mail",
-		"notify", "patient", "preference", "record", "schedule", "stats", "ui"),
+		"notify", "patient", "preference", "schedule", "ui"),
 }
 
 // outside says the same for packages that are not under internal, by their path in the module.
 var outside = map[string][]string{
 	"migrations":    nil,
 	"cmd/housecall": {"app", "client", "config"},
-	"cmd/loadtest":  {"client", "config", "devservices", "hostile"}, // devservices: it can run the instances it loads
+	"cmd/loadtest":  {"client", "config", "devservices", "testing/hostile"}, // devservices: it can run the instances it loads
 }
 
 // withMigrations may import migrations: it applies them.
@@ -87,7 +85,7 @@ var bans = []ban{
 	},
 	{
 		name: "pgx", libraries: []string{"github.com/jackc"},
-		packages: []string{"postgres", "pgtest", "jobs", "app"}, files: []string{"store.go", "committer.go"},
+		packages: []string{"postgres", "testing/pgtest", "jobs", "app"}, files: []string{"store.go", "committer.go"},
 		reason: "SQL stands in one file of a room, where constraints, locks and scans can be read together",
 	},
 	{
@@ -135,7 +133,7 @@ var calls = []call{
 	{
 		"os",
 		[]string{"Exit"},
-		[]string{"cmd", "internal/pgtest"},
+		[]string{"cmd", "internal/testing/pgtest"},
 		"a library that exits skips every deferred clean-up",
 	},
 	{
