@@ -111,12 +111,7 @@ func (t told) Moved(ctx context.Context, tx *postgres.Tx, n appointment.Notice) 
 
 // Offered implements appointment.Notices.
 func (t told) Offered(ctx context.Context, tx *postgres.Tx, o appointment.Offer) error {
-	doctors, err := t.rooms.doctors.ByIDs(ctx, tx, o.DoctorID)
-	if err != nil {
-		return err
-	}
-	d := doctors[o.DoctorID]
-	return t.notices.WaitlistOffer(ctx, tx, o.PatientID, o.HoldID, d.Name, d.TimeZone, o.StartsAt, o.ExpiresAt)
+	return t.notices.WaitlistOffer(ctx, tx, o.PatientID, o.HoldID, o.Doctor.Name, o.TimeZone, o.StartsAt, o.ExpiresAt)
 }
 
 // people gives those who get mail by their accounts.

@@ -73,7 +73,7 @@ func (s *Service) leastBusy(ctx context.Context, tx *postgres.Tx, specialization
 		return Person{}, err
 	}
 	type candidate struct {
-		doctor.Doctor
+		doctor.Brief
 		that int
 	}
 	var free []candidate
@@ -91,7 +91,7 @@ func (s *Service) leastBusy(ctx context.Context, tx *postgres.Tx, specialization
 			}
 			continue
 		}
-		c := candidate{Doctor: d}
+		c := candidate{Brief: d}
 		for _, at := range q.Starts {
 			if r.DateOf(at).Equal(r.DateOf(startsAt)) {
 				c.that++
@@ -103,7 +103,7 @@ func (s *Service) leastBusy(ctx context.Context, tx *postgres.Tx, specialization
 		return Person{}, broken
 	}
 	best := slices.MinFunc(free, func(a, b candidate) int { return cmp.Or(cmp.Compare(a.that, b.that), cmp.Compare(a.ID, b.ID)) })
-	return Person{ID: best.ID, UserID: best.UserID, Name: best.Name, Specialization: best.Specialization}, nil
+	return personOf(best.Brief), nil
 }
 
 // busyIn tells whether any of the ranges overlaps a time.
@@ -112,7 +112,7 @@ func busyIn(busy []schedule.Range, from, to time.Time) bool {
 }
 
 // specialists gives the active doctors of a specialization, whatever its case, with their rules.
-func (s *Service) specialists(ctx context.Context, db postgres.DB, specialization string) ([]doctor.Doctor, map[int64]schedule.Rules, error) {
+func (s *Service) specialists(ctx context.Context, db postgres.DB, specialization string) ([]doctor.Brief, map[int64]schedule.Rules, error) {
 	doctors, err := s.doctors.OfSpecialization(ctx, db, specialization)
 	if err != nil {
 		return nil, nil, err
@@ -156,7 +156,7 @@ func (s *Service) Search(ctx context.Context, specialization string, window Wind
 	return s.search(ctx, doctors, rules, occupancy{from: from, to: to}, limit)
 }
 
-func (s *Service) search(ctx context.Context, doctors []doctor.Doctor, rules map[int64]schedule.Rules, q occupancy, limit int) ([]DoctorSlot, error) {
+func (s *Service) search(ctx context.Context, doctors []doctor.Brief, rules map[int64]schedule.Rules, q occupancy, limit int) ([]DoctorSlot, error) {
 	out := []DoctorSlot{}
 	at, start := q.from, q.from
 	for _, days := range searchDays {
@@ -179,15 +179,14 @@ func (s *Service) search(ctx context.Context, doctors []doctor.Doctor, rules map
 }
 
 // merged puts together the doctors' free slots, and gives the first few.
-func merged(doctors []doctor.Doctor, rules map[int64]schedule.Rules, queries map[int64]schedule.Query, limit int) []DoctorSlot {
+func merged(doctors []doctor.Brief, rules map[int64]schedule.Rules, queries map[int64]schedule.Query, limit int) []DoctorSlot {
 	var out []DoctorSlot
 	for _, d := range doctors {
 		r := rules[d.ID]
 		found := schedule.Slots(r, queries[d.ID])
 		for _, f := range found[:min(len(found), limit)] {
 			out = append(out, DoctorSlot{
-				Slot: Slot(f), TimeZone: r.TimeZone,
-				Doctor: Person{ID: d.ID, UserID: d.UserID, Name: d.Name, Specialization: d.Specialization},
+				Slot: Slot(f), TimeZone: r.TimeZone, Doctor: personOf(d),
 			})
 		}
 	}

@@ -84,7 +84,7 @@ func (s *Service) held(ctx context.Context, actor auth.Actor, b Booking) (Bookin
 	if err != nil {
 		return b, err
 	}
-	doctors, err := s.doctors.ByIDs(ctx, s.pool, h.DoctorID)
+	doctors, err := s.doctors.Briefs(ctx, s.pool, h.DoctorID)
 	if err != nil {
 		return b, err
 	}
@@ -155,7 +155,7 @@ func (s *Service) place(ctx context.Context, tx *postgres.Tx, rules schedule.Rul
 		slot = schedule.Slot{StartsAt: h.StartsAt.UTC(), EndsAt: h.EndsAt.UTC()}
 	} else {
 		var err error
-		if slot, err = s.bookable(ctx, tx, rules, a.Patient.ID, *a.StartsAt, 0); err != nil {
+		if slot, err = s.bookable(ctx, tx, rules, ask{patientID: a.Patient.ID, startsAt: *a.StartsAt}); err != nil {
 			return a, err
 		}
 	}
@@ -163,7 +163,7 @@ func (s *Service) place(ctx context.Context, tx *postgres.Tx, rules schedule.Rul
 		return a, errPast
 	}
 	a.StartsAt, a.EndsAt = &slot.StartsAt, &slot.EndsAt
-	return a, s.makeRoom(ctx, tx, rules, a.Patient.ID, slot, true)
+	return a, s.makeRoom(ctx, tx, want{rules, a.Patient.ID, slot}, true)
 }
 
 // insertNew stores a new request under a fresh public id.

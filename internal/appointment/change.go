@@ -79,7 +79,7 @@ func (s *Service) tryChange(ctx context.Context, publicID string, c change) (App
 			doctorID: cmp.Or(c.successor.ID, a.Doctor.ID), patientID: a.Patient.ID, except: a.ID, startsAt: first(c.startsAt, a.StartsAt),
 		})
 	}
-	return s.named(ctx, a)
+	return a, nil
 }
 
 // takesTurns tells whether a move may take time, or sets some free that is offered to others. Those that look back do
@@ -232,7 +232,7 @@ func (s *Service) active(ctx context.Context, tx *postgres.Tx, a Appointment) er
 
 // activeDoctor is the 409 doctor_unavailable for a doctor who is one no more.
 func (s *Service) activeDoctor(ctx context.Context, tx *postgres.Tx, a Appointment) error {
-	found, err := s.doctors.ByIDs(ctx, tx, a.Doctor.ID)
+	found, err := s.doctors.Briefs(ctx, tx, a.Doctor.ID)
 	if err != nil {
 		return err
 	}
@@ -281,11 +281,7 @@ func (s *Service) tell(ctx context.Context, tx *postgres.Tx, a, read Appointment
 	detail := map[string]any{"from": read.Status, "to": a.Status, "version": a.Version}
 	if c.move == moveHandOver { // the row keeps only who has it now
 		n.FormerDoctor = read.Doctor.ID
-		former, err := s.doctors.ByIDs(ctx, tx, read.Doctor.ID)
-		if err != nil {
-			return err
-		}
-		detail["doctor"], detail["formerDoctor"] = a.Doctor.UserID, former[read.Doctor.ID].UserID
+		detail["doctor"], detail["formerDoctor"] = a.Doctor.UserID, read.Doctor.UserID
 	}
 	err := audit.Record(ctx, tx, audit.Event{
 		Actor: c.actor, Action: "appointment." + string(c.move), Subject: a.PublicID, PatientID: a.Patient.ID, Detail: detail,

@@ -62,7 +62,7 @@ func (s *Service) hold(ctx context.Context, tx *postgres.Tx, patientID int64, d 
 	if err != nil {
 		return Hold{}, err
 	}
-	slot, err := s.bookable(ctx, tx, rules, patientID, startsAt, 0)
+	slot, err := s.bookable(ctx, tx, rules, ask{patientID: patientID, startsAt: startsAt})
 	if err != nil {
 		return Hold{}, err
 	}
@@ -72,7 +72,7 @@ func (s *Service) hold(ctx context.Context, tx *postgres.Tx, patientID int64, d 
 	if kept, err := s.heldAlready(ctx, tx, patientID, d, slot); err != nil || kept.ID != "" {
 		return kept, err
 	}
-	if err := s.makeRoom(ctx, tx, rules, patientID, slot, false); err != nil {
+	if err := s.makeRoom(ctx, tx, want{rules, patientID, slot}, false); err != nil {
 		return Hold{}, err
 	}
 	if err := s.limitHolds(ctx, tx, patientID); err != nil {
@@ -152,14 +152,13 @@ func (s *Service) Holds(ctx context.Context, actor auth.Actor) ([]Hold, error) {
 	for i, r := range found {
 		doctorIDs[i] = r.DoctorID
 	}
-	doctors, err := s.doctors.ByIDs(ctx, s.pool, doctorIDs...)
+	doctors, err := s.doctors.Briefs(ctx, s.pool, doctorIDs...)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]Hold, len(found))
 	for i, r := range found {
-		d := doctors[r.DoctorID]
-		out[i] = r.hold(Person{ID: r.DoctorID, UserID: d.UserID, Name: d.Name, Specialization: d.Specialization})
+		out[i] = r.hold(personOf(doctors[r.DoctorID]))
 	}
 	return out, nil
 }
@@ -190,22 +189,22 @@ func (s *Service) Unhold(ctx context.Context, actor auth.Actor, holdID string) e
 // that overlap it. What expired was offered goes to the next who waits, before anybody else: if there is one, the time
 // is taken. Where the patient books it, an offer of this doctor for it has been accepted. His other offers go to the
 // next.
-func (s *Service) makeRoom(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, patientID int64, slot schedule.Slot, books bool) error {
-	expired, err := dropExpiredIn(ctx, tx, rules.DoctorID, patientID, rules.Blocks(slot), slot, s.now())
+func (s *Service) makeRoom(ctx context.Context, tx *postgres.Tx, w want, books bool) error {
+	expired, err := dropExpiredIn(ctx, tx, w, s.now())
 	if err != nil {
 		return err
 	}
 	if err := s.passOn(ctx, tx, expired...); err != nil {
 		return err
 	}
-	own, err := dropOverlapping(ctx, tx, patientID, slot.StartsAt, slot.EndsAt)
+	own, err := dropOverlapping(ctx, tx, w.patientID, w.slot.StartsAt, w.slot.EndsAt)
 	if err != nil {
 		return err
 	}
 	for _, h := range append(own, expired...) {
-		here := h.DoctorID == rules.DoctorID && h.StartsAt.Before(slot.EndsAt) && slot.StartsAt.Before(h.EndsAt)
+		here := h.DoctorID == w.rules.DoctorID && h.StartsAt.Before(w.slot.EndsAt) && w.slot.StartsAt.Before(h.EndsAt)
 		switch {
-		case h.WaitlistID == nil || h.PatientID != patientID:
+		case h.WaitlistID == nil || h.PatientID != w.patientID:
 		case here && books:
 			err = endWaitingByID(ctx, tx, *h.WaitlistID, "booked")
 		case !here && h.ExpiresAt.After(s.now()):

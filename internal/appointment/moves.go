@@ -66,7 +66,7 @@ func (s *Service) at(ctx context.Context, tx *postgres.Tx, rules schedule.Rules,
 	}
 	to := from.Add(slotLength(rules))
 	a.StartsAt, a.EndsAt = &from, &to
-	return a, s.makeRoom(ctx, tx, rules, a.Patient.ID, schedule.Slot{StartsAt: from, EndsAt: to}, true)
+	return a, s.makeRoom(ctx, tx, want{rules, a.Patient.ID, schedule.Slot{StartsAt: from, EndsAt: to}}, true)
 }
 
 // moved gives the time to which an appointment is rescheduled.
@@ -80,12 +80,12 @@ func (s *Service) moved(ctx context.Context, tx *postgres.Tx, rules schedule.Rul
 	if c.side != patientSide {
 		return s.at(ctx, tx, rules, a, *c.startsAt)
 	}
-	slot, err := s.bookable(ctx, tx, rules, a.Patient.ID, *c.startsAt, a.ID)
+	slot, err := s.bookable(ctx, tx, rules, ask{patientID: a.Patient.ID, except: a.ID, startsAt: *c.startsAt})
 	if err != nil {
 		return a, err
 	}
 	a.StartsAt, a.EndsAt = &slot.StartsAt, &slot.EndsAt
-	return a, s.makeRoom(ctx, tx, rules, a.Patient.ID, slot, true)
+	return a, s.makeRoom(ctx, tx, want{rules, a.Patient.ID, slot}, true)
 }
 
 // Completion is what the doctor writes after an appointment. Summary is clinical: only the two participants read it.
@@ -144,7 +144,7 @@ func (s *Service) HandOver(ctx context.Context, actor auth.Actor, publicID, doct
 	if actor.Role != auth.Admin {
 		return Appointment{}, errs.ErrForbidden
 	}
-	d, err := s.doctors.Resolve(ctx, s.pool, doctorID)
+	d, err := s.doctors.Named(ctx, s.pool, doctorID)
 	if errs.KindOf(err) == errs.NotFound || err == nil && d.Invited {
 		return Appointment{}, errs.InvalidField("body.doctorId", "is no doctor who takes appointments")
 	} else if err != nil {
@@ -152,7 +152,7 @@ func (s *Service) HandOver(ctx context.Context, actor auth.Actor, publicID, doct
 	}
 	return s.change(ctx, publicID, change{
 		move: moveHandOver, actor: actor, version: version,
-		successor: successor{Person: Person{ID: d.ID, UserID: d.UserID, Name: d.Name, Specialization: d.Specialization}},
+		successor: successor{Person: personOf(d)},
 	})
 }
 
@@ -165,12 +165,14 @@ func (s *Service) handedOver(ctx context.Context, tx *postgres.Tx, a Appointment
 	case a.over(s.now()):
 		return a, errs.New(errs.Conflict, "already_over", "The appointment is over, so it cannot be handed over.")
 	}
-	a.Doctor = c.successor.Person
+	a.Doctor, a.doctorLeft = c.successor.Person, false
 	if err := s.activeDoctor(ctx, tx, a); err != nil { // a patient who is disabled must not keep a doctor from leaving
 		return a, err
 	}
 	if a.StartsAt == nil {
 		return a, nil
 	}
-	return a, s.makeRoom(ctx, tx, c.successor.rules, a.Patient.ID, schedule.Slot{StartsAt: *a.StartsAt, EndsAt: *a.EndsAt}, false)
+	return a, s.makeRoom(ctx, tx, want{
+		c.successor.rules, a.Patient.ID, schedule.Slot{StartsAt: *a.StartsAt, EndsAt: *a.EndsAt},
+	}, false)
 }

@@ -78,14 +78,14 @@ func (s *Service) heir(ctx context.Context, tx *postgres.Tx, doctorID int64, pub
 	if publicID == "" {
 		return successor{}, nil
 	}
-	d, err := s.doctors.Resolve(ctx, tx, publicID)
+	d, err := s.doctors.Named(ctx, tx, publicID)
 	switch {
 	case errs.KindOf(err) == errs.NotFound, err == nil && (d.ID == doctorID || d.Invited):
 		return successor{}, errs.InvalidField("body.handOverTo", "is no other doctor who takes appointments")
 	case err != nil:
 		return successor{}, err
 	}
-	return successor{Person: Person{ID: d.ID, UserID: d.UserID, Name: d.Name, Specialization: d.Specialization}}, nil
+	return successor{Person: personOf(d)}, nil
 }
 
 // lockAll takes the rows of doctors in the order of their keys, in which everybody takes several; 0 is nobody.

@@ -142,15 +142,25 @@ func dropExpired(ctx context.Context, tx *postgres.Tx, doctorID int64, now time.
 		returning `+holdColumns, doctorID, now, limit)
 }
 
+// want is a slot that a patient is to have of the doctor of the rules.
+type want struct {
+	rules     schedule.Rules
+	patientID int64
+	slot      schedule.Slot
+}
+
 // dropExpiredIn ends the expired holds that keep a patient from a slot of a doctor, and gives them: those that touch what
 // the slot blocks, and the patient's that overlap it. It passes over what dropExpired does; a claim then waits for it.
-func dropExpiredIn(ctx context.Context, tx *postgres.Tx, doctorID, patientID int64, blocked schedule.Range, slot schedule.Slot, now time.Time) ([]holdRow, error) {
+func dropExpiredIn(ctx context.Context, tx *postgres.Tx, w want, now time.Time) ([]holdRow, error) {
+	blocked := w.rules.Blocks(w.slot)
 	return postgres.Rows[holdRow](ctx, tx, "expired holds", `delete from slot_claims
 		where id in (
 			select id from slot_claims
-			where expires_at <= $7 and (doctor_id = $1 and blocked && tstzrange($3, $4) or patient_id = $2 and visible && tstzrange($5, $6))
+			where expires_at <= $7 and (doctor_id = $1 and blocked && tstzrange($3, $4)
+				or patient_id = $2 and visible && tstzrange($5, $6))
 			order by id for update skip locked)
-		returning `+holdColumns, doctorID, patientID, blocked.From, blocked.To, slot.StartsAt, slot.EndsAt, now)
+		returning `+holdColumns,
+		w.rules.DoctorID, w.patientID, blocked.From, blocked.To, w.slot.StartsAt, w.slot.EndsAt, now)
 }
 
 // doctorsWithExpired lists whose holds have expired.

@@ -32,7 +32,23 @@ type Doctor struct {
 	Invited        bool // he has not accepted his invitation yet, and so cannot answer
 }
 
-// Profile is what a doctor can say of himself.
+func (d Doctor) brief() Brief {
+	return Brief{
+		ID: d.ID, UserID: d.UserID, Name: d.Name, Specialization: d.Specialization, Active: d.Active, Invited: d.Invited,
+	}
+}
+
+// Brief is who a doctor is, without their profile and timetable: all that a name in a list takes.
+type Brief struct {
+	ID             int64  // users.id
+	UserID         string // public id
+	Name           string
+	Specialization string
+	Active         bool // as in Doctor
+	Invited        bool // as in Doctor
+}
+
+// Profile is what doctors can say of themselves.
 type Profile struct {
 	Specialization string
 	Qualification  string

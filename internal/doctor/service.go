@@ -49,6 +49,26 @@ func (s *Service) Find(ctx context.Context, db postgres.DB, publicID string) (in
 	return d.ID, err
 }
 
+// Named is Resolve for those who need no more than a name, in one statement.
+func (s *Service) Named(ctx context.Context, db postgres.DB, publicID string) (Brief, error) {
+	d, err := selectActive(ctx, db, publicID)
+	return d.brief(), err
+}
+
+// Briefs gives names by id in one statement, those included who are no longer doctors. An id without a profile is left
+// out.
+func (s *Service) Briefs(ctx context.Context, db postgres.DB, ids ...int64) (map[int64]Brief, error) {
+	out := make(map[int64]Brief, len(ids))
+	if len(ids) == 0 {
+		return out, nil
+	}
+	found, err := selectByIDs(ctx, db, ids)
+	for _, d := range found {
+		out[d.ID] = d.brief()
+	}
+	return out, err
+}
+
 // ByIDs gives profiles by id in a constant number of statements, those included who are doctors no more: past
 // appointments still name them. An id without a profile is left out.
 func (s *Service) ByIDs(ctx context.Context, db postgres.DB, ids ...int64) (map[int64]Doctor, error) {
@@ -107,10 +127,14 @@ func (s *Service) Directory(ctx context.Context, f Filter, after Position, limit
 	return page, more, s.addSchedules(ctx, s.pool, page)
 }
 
-// OfSpecialization gives all active doctors of a specialization, whatever its case, who can sign in, by id and without
-// their schedules.
-func (s *Service) OfSpecialization(ctx context.Context, db postgres.DB, specialization string) ([]Doctor, error) {
-	return selectOfSpecialization(ctx, db, specialization)
+// OfSpecialization gives all active doctors of a specialization, whatever its case, who can sign in, by id.
+func (s *Service) OfSpecialization(ctx context.Context, db postgres.DB, specialization string) ([]Brief, error) {
+	found, err := selectOfSpecialization(ctx, db, specialization)
+	out := make([]Brief, len(found))
+	for i, d := range found {
+		out[i] = d.brief()
+	}
+	return out, err
 }
 
 // Get is Resolve outside a transaction.
