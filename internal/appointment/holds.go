@@ -27,41 +27,45 @@ func (s *Service) Hold(ctx context.Context, actor auth.Actor, b Booking) (Hold, 
 	if b.StartsAt == nil {
 		return Hold{}, errs.InvalidField("body.startsAt", "is required: say which time to keep")
 	}
-	p, d, err := s.parties(ctx, actor, b)
+	b, p, err := s.parties(ctx, actor, b)
 	if err != nil {
 		return Hold{}, err
 	}
-	if d.ID != 0 {
-		return s.holdWith(ctx, p.ID, Person{ID: d.ID, UserID: d.UserID, Name: d.Name, Specialization: d.Specialization}, *b.StartsAt)
+	if b.Doctor != "" {
+		return s.holdWith(ctx, p.ID, b.Doctor, *b.StartsAt)
 	}
 	var h Hold
-	err = s.withAny(ctx, b.Specialization, p.ID, *b.StartsAt, func(tx *postgres.Tx, doctor Person) error {
-		h, err = s.hold(ctx, tx, p.ID, doctor, *b.StartsAt)
+	q := anyDoctor{specialization: b.Specialization, patientID: p.ID, startsAt: *b.StartsAt}
+	err = s.withAny(ctx, q, func(tx *postgres.Tx, d choice) error {
+		h, err = s.hold(ctx, tx, p.ID, d, *b.StartsAt)
 		return err
 	})
 	return h, err
 }
 
-func (s *Service) holdWith(ctx context.Context, patientID int64, d Person, startsAt time.Time) (h Hold, err error) {
+func (s *Service) holdWith(ctx context.Context, patientID int64, doctorRef string, startsAt time.Time) (h Hold, err error) {
+	var with choice
 	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
-		if err := s.lockActive(ctx, tx, d); err != nil {
+		d, err := s.doctors.LockNamed(ctx, tx, doctorRef)
+		if err != nil {
 			return err
 		}
-		h, err = s.hold(ctx, tx, patientID, d, startsAt)
+		with.Person = personOf(d)
+		if with.rules, err = s.rules(ctx, tx, d.ID); err != nil {
+			return err
+		}
+		h, err = s.hold(ctx, tx, patientID, with, startsAt)
 		return err
 	})
 	if err != nil {
-		return Hold{}, s.worded(ctx, err, wish{doctorID: d.ID, patientID: patientID, startsAt: &startsAt})
+		return Hold{}, s.worded(ctx, err, wish{doctorID: with.ID, patientID: patientID, startsAt: &startsAt})
 	}
 	return h, nil
 }
 
 // hold keeps the time, with the doctor's row held.
-func (s *Service) hold(ctx context.Context, tx *postgres.Tx, patientID int64, d Person, startsAt time.Time) (Hold, error) {
-	rules, err := s.rules(ctx, tx, d.ID)
-	if err != nil {
-		return Hold{}, err
-	}
+func (s *Service) hold(ctx context.Context, tx *postgres.Tx, patientID int64, with choice, startsAt time.Time) (Hold, error) {
+	d, rules := with.Person, with.rules
 	slot, err := s.bookable(ctx, tx, rules, ask{patientID: patientID, startsAt: startsAt})
 	if err != nil {
 		return Hold{}, err

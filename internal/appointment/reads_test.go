@@ -149,3 +149,46 @@ func TestService_QueueByID_missing(t *testing.T) {
 	w.svc.QueueByID(b, 1, &got)
 	require.Equal(t, errs.NotFound, errs.KindOf(w.pool.SendBatch(context.Background(), b).Close()))
 }
+
+// Booking reads the doctor once, with their row held, and their timetable once.
+func TestService_Book_readsTheDoctorOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := context.Background()
+	svc, _, c := w.counted()
+	var a appointment.Appointment
+	spent := map[string]int{}
+	count := func(name string, doctors int, f func() error) {
+		n, statements := c.of(func() { require.NoError(t, f(), name) })
+		require.Equal(t, doctors, naming(statements, "doctors d"), "%s: %v", name, statements)
+		require.Equal(t, 1, naming(statements, "schedules s"), "%s: %v", name, statements)
+		spent[name] = n
+	}
+	count("book", 1, func() (err error) {
+		start := at(10, 0)
+		a, err = svc.Book(ctx, w.patient, appointment.Booking{Doctor: w.doctor.UserID, StartsAt: &start, Reason: "Cough"})
+		return err
+	})
+	count("confirm", 1, func() error {
+		_, err := svc.Confirm(ctx, w.doctor, a.PublicID, appointment.Confirmation{})
+		return err
+	})
+	count("reschedule", 1, func() error {
+		_, err := svc.Reschedule(ctx, w.doctor, a.PublicID, appointment.Rescheduling{StartsAt: at(11, 0)})
+		return err
+	})
+	count("hand over", 2, func() error { // the successor's name, and both of them with their rows held
+		_, err := svc.HandOver(ctx, w.admin, a.PublicID, w.stranger.UserID, 0)
+		return err
+	})
+	count("hold", 1, func() error {
+		start := at(12, 0)
+		_, err := svc.Hold(ctx, w.patient, appointment.Booking{Doctor: w.doctor.UserID, StartsAt: &start})
+		return err
+	})
+	count("cancel", 1, func() error {
+		_, err := svc.Cancel(ctx, w.patient, a.PublicID, appointment.Ending{})
+		return err
+	})
+	t.Log(spent)
+}

@@ -69,8 +69,12 @@ func (s *Service) Attended(ctx context.Context, tx *postgres.Tx, actor auth.Acto
 		return Appointment{}, err
 	}
 	switch a.sideOf(actor) {
-	case doctorSide:
-		return a, s.activeDoctor(ctx, tx, a)
+	case doctorSide: // their account may have changed while we waited for the row
+		found, err := s.doctors.Briefs(ctx, tx, a.Doctor.ID)
+		if err == nil && !found[a.Doctor.ID].Active {
+			err = errDoctorGone
+		}
+		return a, err
 	case patientSide:
 		return Appointment{}, errs.ErrForbidden
 	default:

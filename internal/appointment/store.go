@@ -32,9 +32,15 @@ func moment(t time.Time) *time.Time {
 // lockRequests makes the transaction the only one that opens requests or holds for the patient until it ends. An advisory
 // lock does it, since the patient's row belongs to another room.
 func lockRequests(ctx context.Context, tx *postgres.Tx, patientID int64) error {
-	_, err := postgres.Exec(ctx, tx, "lock the patient's requests",
+	b := &postgres.Batch{}
+	queueRequestsLock(b, patientID)
+	return postgres.Send(ctx, tx, b)
+}
+
+// queueRequestsLock is lockRequests inside a batch.
+func queueRequestsLock(b *postgres.Batch, patientID int64) {
+	postgres.QueueExec(b, "lock the patient's requests",
 		`select pg_advisory_xact_lock(hashtextextended('appointment.requests', $1))`, patientID)
-	return err
 }
 
 // lockSpecialization makes the transaction the only one that chooses among the doctors of a specialization.

@@ -79,6 +79,7 @@ func takenPlace(ctx context.Context, db postgres.DB, q occupancy) ([]doctorRange
 type holdRow struct {
 	HoldID     string
 	DoctorID   int64
+	DoctorRef  string // public id, which lives in users (see row)
 	PatientID  int64
 	StartsAt   time.Time
 	EndsAt     time.Time
@@ -86,7 +87,8 @@ type holdRow struct {
 	WaitlistID *int64
 }
 
-const holdColumns = `hold_id::text as hold_id, doctor_id, patient_id, lower(visible) as starts_at, upper(visible) as ends_at,
+const holdColumns = `hold_id::text as hold_id, doctor_id, (select u.public_id from users u where u.id = doctor_id) as doctor_ref,
+	patient_id, lower(visible) as starts_at, upper(visible) as ends_at,
 	expires_at, waitlist_id`
 
 // holdOf reads a patient's hold that has not expired; errs.Missing where there is none.

@@ -52,14 +52,7 @@ func (s *Service) Wait(ctx context.Context, actor auth.Actor, doctorID string, f
 		return Waiting{}, err
 	}
 	if _, err := s.patients.Resolve(ctx, s.pool, actor.UserID); err != nil {
-		return Waiting{}, err // he has no entry in the registry yet
-	}
-	rules, err := s.rules(ctx, s.pool, d.ID)
-	if err != nil {
-		return Waiting{}, err
-	}
-	if err := waitingDays(rules.DateOf(s.now()), rules.DateOf(s.now().Add(rules.Horizon)), from, to); err != nil {
-		return Waiting{}, err
+		return Waiting{}, err // they have no entry in the registry yet
 	}
 	row, err := s.join(ctx, actor, d, from, to)
 	if err != nil {
@@ -68,16 +61,17 @@ func (s *Service) Wait(ctx context.Context, actor auth.Actor, doctorID string, f
 	return row.waiting(personOf(d)), nil
 }
 
-// join adds the entry, with the doctor's row held: one who leaves ends all waiting for him.
+// join adds the entry, with the doctor's row held: a doctor who leaves ends all waiting for them.
 func (s *Service) join(ctx context.Context, actor auth.Actor, d doctor.Brief, from, to time.Time) (row waitingRow, err error) {
 	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
-		if err := s.lockActive(ctx, tx, Person{ID: d.ID, UserID: d.UserID}); err != nil {
+		if _, err := s.doctors.LockNamed(ctx, tx, d.UserID); err != nil {
 			return err
 		}
-		if err := s.activePatient(ctx, tx, actor.ID); err != nil {
+		rules, err := s.admit(ctx, tx, d.ID, actor.ID)
+		if err != nil {
 			return err
 		}
-		if err := lockRequests(ctx, tx, actor.ID); err != nil {
+		if err := waitingDays(rules.DateOf(s.now()), rules.DateOf(s.now().Add(rules.Horizon)), from, to); err != nil {
 			return err
 		}
 		n, err := countWaiting(ctx, tx, actor.ID)
