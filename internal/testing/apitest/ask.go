@@ -160,11 +160,13 @@ func (a Answer) Value(path string) any {
 	return v
 }
 
-// BadField is the path of the first field that a 422 complains about, "" if it names none.
+// BadFields are the paths of the fields that a 422 complains about, never nil.
+func (a Answer) BadFields() []string { return each(a.list("errors"), "path") }
+
+// BadField is the first of them, "" if there is none.
 func (a Answer) BadField() string {
-	if all := a.list("errors"); len(all) > 0 {
-		path, _ := all[0]["path"].(string)
-		return path
+	if all := a.BadFields(); len(all) > 0 {
+		return all[0]
 	}
 	return ""
 }
@@ -173,10 +175,12 @@ func (a Answer) BadField() string {
 func (a Answer) Items() []map[string]any { return a.list("items") }
 
 // Each is the string of that name of every item of a page, never nil.
-func (a Answer) Each(name string) []string {
+func (a Answer) Each(name string) []string { return each(a.Items(), name) }
+
+func each(objects []map[string]any, name string) []string {
 	out := []string{}
-	for _, item := range a.Items() {
-		s, _ := item[name].(string)
+	for _, o := range objects {
+		s, _ := o[name].(string)
 		out = append(out, s)
 	}
 	return out
