@@ -16,12 +16,15 @@ import (
 
 // API is a served API and a client of it. Its connections are not kept, so that none is left when the test ends.
 type API struct {
-	Server *httpd.Server
-	Root   string // "http://" and the server's address
-	Prefix string // what stands before the paths that are asked for
+	Server *httpd.Server // nil unless Serve started it
+	Root   string        // "http://" and the server's address
+	Prefix string        // what stands before the paths that are asked for
 
 	t testing.TB
 }
+
+// Client asks a server that the test has started by other means, such as a whole instance.
+func Client(t testing.TB, root, prefix string) *API { return &API{Root: root, Prefix: prefix, t: t} }
 
 // Under returns the same API asked below another prefix: "" for pages, "/web" for an older API.
 func (a *API) Under(prefix string) *API {
@@ -34,8 +37,8 @@ func (a *API) Under(prefix string) *API {
 func (a *API) URL(path string) string { return a.Root + a.Prefix + path }
 
 // Ask sends a request and returns the answer, whatever its status; the test fails when there is none. Token "" is
-// nobody. Body is nothing (nil or ""), text or bytes or a reader that are sent as they are, or a value that is sent as
-// JSON; it is JSON unless the headers, which come in pairs, say otherwise. A header without a value is left out.
+// nobody. Body is nothing (nil or ""), JSON as text or bytes, a value that is sent as JSON, or a reader of anything else,
+// whose Content-Type the headers name. Headers come in pairs; one without a value is left out.
 func (a *API) Ask(method, path, token string, body any, headers ...string) Answer {
 	a.t.Helper()
 	answer, err := a.Try(method, path, token, body, headers...)
@@ -63,7 +66,7 @@ func (a *API) Request(method, path, token string, body any, headers ...string) (
 	if err != nil {
 		return nil, fmt.Errorf("make a request: %w", err)
 	}
-	if content != http.NoBody {
+	if _, other := body.(io.Reader); !other && content != http.NoBody {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	if token != "" {
@@ -134,6 +137,9 @@ type Answer struct {
 	Raw    []byte
 	Body   map[string]any // nil unless it is a JSON object
 }
+
+// String is the body as it came.
+func (a Answer) String() string { return string(a.Raw) }
 
 // ETag is the version of what was answered, quoted as If-Match wants it.
 func (a Answer) ETag() string { return a.Header.Get("ETag") }

@@ -33,16 +33,23 @@ func MaskMember(names string) Mask {
 	return Mask{regexp.MustCompile(`("(?:` + names + `)": )"[^"]*"`), `$1"…"`}
 }
 
-// Golden compares an answer's body with testdata/NAME.json. It is indented first, and then what the masks match is hidden.
+// Golden compares an answer's body with testdata/NAME.json, indented, and without what the masks match.
 func Golden(t testing.TB, name string, a Answer, masks ...Mask) {
+	t.Helper()
+	GoldenFile(t, name+".json", Pretty(t, a, masks...))
+}
+
+// Pretty is what Golden compares: the JSON of a body, indented first, in which what the masks match is then hidden.
+func Pretty(t testing.TB, a Answer, masks ...Mask) []byte {
 	t.Helper()
 	var pretty bytes.Buffer
 	require.NoError(t, json.Indent(&pretty, bytes.TrimSpace(a.Raw), "", "  "), "%s", a.Raw)
+	pretty.WriteByte('\n')
 	shown := pretty.Bytes()
 	for _, m := range masks {
 		shown = m.Pattern.ReplaceAll(shown, []byte(m.Instead))
 	}
-	GoldenFile(t, name+".json", append(shown, '\n'))
+	return shown
 }
 
 // GoldenFile compares bytes, as they are, with testdata/NAME.
