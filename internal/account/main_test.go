@@ -38,6 +38,7 @@ func TestMain(m *testing.M) {
 const (
 	testPassword = "correct horse battery"
 	testSecret   = "k3J9vQ2xLz8Rr5TnYw1Bd7Hf4Gm6Ps0C"
+	accessTTL    = 15 * time.Minute
 )
 
 // house is one instance of the room behind a real HTTP server, on a database of its own.
@@ -52,6 +53,25 @@ type house struct {
 	server  *httpd.Server
 	url     string
 	client  *http.Client
+
+	mu    sync.Mutex // guards ended
+	ended []int64    // the sessions of which the listener heard
+}
+
+// SessionsEnded implements Listener.
+func (h *house) SessionsEnded(sessions []int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ended = append(h.ended, sessions...)
+}
+
+// told gives the sessions of which the listener has heard since the last call.
+func (h *house) told() []int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	ended := h.ended
+	h.ended = nil
+	return ended
 }
 
 func newHouse(t *testing.T) *house {
@@ -65,10 +85,17 @@ func newHouse(t *testing.T) *house {
 		t: t, pool: pgtest.New(t), limiter: &countingLimiter{used: map[string]int{}}, doctors: &busyDoctors{busy: map[int64]bool{}},
 		mail: &mailbox{}, log: &lockedBuffer{}, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
 	}
-	tokens := auth.NewTokens(cfg.Secrets(), cfg.AccessTTL, time.Now)
-	h.svc, err = New(h.pool, tokens, passwords, h.limiter, cfg, time.Now)
+	secrets := [][]byte{[]byte(testSecret)}
+	h.svc, err = New(Deps{
+		Pool: h.pool, Tokens: auth.NewTokens(secrets, accessTTL, time.Now), Passwords: passwords, Limiter: h.limiter,
+		Now: time.Now, Options: Options{
+			Secrets: secrets, RefreshTTL: 720 * time.Hour, LegacyTTL: 12 * time.Hour, InviteTTL: 168 * time.Hour,
+			VerifyTTL: 72 * time.Hour, ResetTTL: time.Hour, RequestTimeout: cfg.RequestTimeout,
+			LoginsPerAccount: 10, LoginsPerAddress: 100, RegistersPerAddress: 20,
+		},
+	})
 	require.NoError(t, err)
-	h.svc.Connect(Ports{Profiles: rowProfiles{}, Doctors: h.doctors, Mail: h.mail})
+	h.svc.Connect(Ports{Profiles: rowProfiles{}, Doctors: h.doctors, Mail: h.mail, Listener: h})
 	h.svc.forgotPace = 0
 	h.serve(cfg)
 	return h
@@ -161,13 +188,15 @@ func (h *house) user(role auth.Role, email string) User {
 	h.t.Helper()
 	var u User
 	require.NoError(h.t, h.pool.InTx(h.t.Context(), func(tx *postgres.Tx) (err error) {
-		u, err = h.svc.CreateWithPassword(h.t.Context(), tx, "Ann Other", email, role, testPassword)
+		u, err = h.svc.CreateWithPassword(h.t.Context(), tx, NewUser{
+			Name: "Ann Other", Email: email, Role: role, Password: testPassword,
+		})
 		return err
 	}))
 	return u
 }
 
-// register makes a patient as he would himself.
+// register makes a patient as they would themselves.
 func (h *house) register(email string) User {
 	h.t.Helper()
 	u, err := h.svc.Register(h.t.Context(), Registration{Name: "Ann Other", Email: email, Password: testPassword}, httpd.Client{})
@@ -302,7 +331,7 @@ func (rowProfiles) CreateDoctor(ctx context.Context, tx *postgres.Tx, userID int
 	return err
 }
 
-// busyDoctors refuses to let a busy doctor go unless his appointments may be cancelled.
+// busyDoctors refuses to let a busy doctor go unless their appointments may be cancelled.
 type busyDoctors struct {
 	mu       sync.Mutex
 	busy     map[int64]bool

@@ -48,8 +48,6 @@ func TestService_ResetPassword(t *testing.T) {
 	h.exec(`update users set must_change_password = true`)
 	one, two := h.signIn(u), h.signIn(u)
 	live := []int64{h.actor(one.AccessToken).Session, h.actor(two.AccessToken).Session}
-	var told []int64
-	h.svc.OnSessionsEnded(func(ids []int64) { told = append(told, ids...) })
 
 	require.Equal(t, http.StatusAccepted, h.forgot(" P@Example.org ").status)
 	sent := h.mail.all()
@@ -65,7 +63,7 @@ func TestService_ResetPassword(t *testing.T) {
 
 	a := h.reset(token, newPassword)
 	require.Equal(t, 204, a.status, string(a.body))
-	require.ElementsMatch(t, live, told)
+	require.ElementsMatch(t, live, h.told())
 	for _, s := range []SignIn{one, two} {
 		require.Equal(t, 401, h.call("GET", "/me", s.AccessToken, "").status)
 		_, err := h.svc.Refresh(t.Context(), s.RefreshToken)
@@ -167,7 +165,7 @@ func TestService_ForgotPassword_SameForAll(t *testing.T) {
 func TestService_ForgotPassword_ThrottledByAddress(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	h.svc.cfg.LoginsPerAddress = 3
+	h.svc.options.LoginsPerAddress = 3
 	for i, want := range []int{202, 202, 202, 429} {
 		require.Equal(t, want, h.forgot(fmt.Sprintf("n%d@example.org", i)).status)
 	}
@@ -239,7 +237,7 @@ func TestService_ResetPassword_Refused(t *testing.T) {
 		spoil(t, u)
 		require.ErrorIs(t, h.svc.ResetPassword(t.Context(), token, newPassword, here), ErrReset, name)
 	}
-	for name, token := range map[string]string{"unknown": newSecret(), "empty": ""} {
+	for name, token := range map[string]string{"unknown": auth.NewLink(time.Time{}).Token, "empty": ""} {
 		require.ErrorIs(t, h.svc.ResetPassword(t.Context(), token, newPassword, here), ErrReset, name)
 	}
 }

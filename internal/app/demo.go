@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"housecall/internal/account"
 	"housecall/internal/auth"
 	"housecall/internal/client"
 	"housecall/internal/doctor"
@@ -73,7 +74,9 @@ func (a *App) seedUser(ctx context.Context, u DemoUser) error {
 	}
 	var made auth.Actor
 	err = a.pool.InTx(ctx, func(tx *postgres.Tx) error {
-		user, err := a.accounts.CreateWithPassword(ctx, tx, u.Name, u.Email, u.Role, DemoPassword)
+		user, err := a.accounts.CreateWithPassword(ctx, tx, account.NewUser{
+			Name: u.Name, Email: u.Email, Role: u.Role, Password: DemoPassword,
+		})
 		made = auth.Actor{ID: user.ID, UserID: user.PublicID, Name: user.Name, Role: user.Role}
 		return err
 	})

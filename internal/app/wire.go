@@ -52,19 +52,21 @@ func (a *App) wire(registry *prometheus.Registry) error {
 	if err != nil {
 		return err
 	}
-	r.accounts.Connect(account.Ports{Profiles: profiles{r.doctors, r.patients}, Doctors: r.appointments, Mail: notices})
 	r.appointments.Connect(told{notices, r})
 	a.chat = chat.New(chat.Deps{
 		Pool: a.pool, Bus: chat.NewRedisBus(a.redis, a.log), Log: log, Appointments: r.appointments, Accounts: r.accounts, Config: a.cfg,
 		Registry: registry, Notices: notices, Zones: r.preferences, Logger: a.log, Now: time.Now,
 	})
-	r.accounts.OnSessionsEnded(a.chat.SessionsEnded)
+	r.accounts.Connect(account.Ports{
+		Profiles: profiles{r.doctors, r.patients}, Doctors: r.appointments, Mail: notices, Listener: a.chat,
+	})
 	a.accounts, a.doctors = r.accounts, r.doctors
 	if a.blobs, err = openBlobs(a.cfg); err != nil {
 		return err
 	}
 	a.files = attachment.New(attachment.Deps{
-		Pool: a.pool, Store: a.blobs, Conversations: conversations{a.chat, r.appointments}, Limiter: r.limiter, Config: a.cfg,
+		Pool: a.pool, Store: a.blobs, Conversations: conversations{a.chat, r.appointments}, Limiter: r.limiter,
+		Options: attachmentOptions(a.cfg),
 	})
 	a.timers(r)
 	a.http, err = httpd.New(httpd.Options{
@@ -93,9 +95,7 @@ func newRooms(cfg config.Config, pool *postgres.Pool, limiter httpd.Limiter, log
 	if r.schedules, err = schedule.New(cfg); err != nil {
 		return nil, err
 	}
-	if r.preferences, err = preference.New(pool, cfg); err != nil {
-		return nil, err
-	}
+	r.preferences = preference.New(preference.Deps{Pool: pool, Options: preferenceOptions(cfg)})
 	r.doctors = doctor.New(pool, r.schedules, r.accounts)
 	r.patients = patient.New(pool, r.doctors, appointment.Care{})
 	r.appointments = appointment.New(pool, r.schedules, r.doctors, r.patients, log, cfg, time.Now)
@@ -108,7 +108,10 @@ func newAccounts(cfg config.Config, pool *postgres.Pool, limiter httpd.Limiter) 
 	if err != nil {
 		return nil, err
 	}
-	return account.New(pool, auth.NewTokens(cfg.Secrets(), cfg.AccessTTL, time.Now), passwords, limiter, cfg, time.Now)
+	return account.New(account.Deps{
+		Pool: pool, Tokens: auth.NewTokens(cfg.Secrets(), cfg.AccessTTL, time.Now), Passwords: passwords, Limiter: limiter,
+		Now: time.Now, Options: accountOptions(cfg),
+	})
 }
 
 // checks are what readiness asks: without PostgreSQL nothing works, without Redis it only gets slower.

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"housecall/internal/account"
 	"housecall/internal/auth"
 	"housecall/internal/client"
 	"housecall/internal/config"
@@ -138,7 +139,9 @@ func (w *world) person(role auth.Role) *person {
 	p := &person{w: w, email: fmt.Sprintf("%s-%d@private.test", strings.ToLower(string(role)), w.people)}
 	a := w.apps[0]
 	require.NoError(w.t, a.pool.InTx(w.context(), func(tx *postgres.Tx) error {
-		u, err := a.accounts.CreateWithPassword(w.context(), tx, name, p.email, role, password)
+		u, err := a.accounts.CreateWithPassword(w.context(), tx, account.NewUser{
+			Name: name, Email: p.email, Role: role, Password: password,
+		})
 		p.userID = u.PublicID
 		return err
 	}))

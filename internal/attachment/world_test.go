@@ -50,10 +50,11 @@ const (
 	visit    = "APP0000000001"
 )
 
-// world is the room, served, on a database of its own with one conversation. The token is the public id.
+// world is the service, with its routes, on a database of its own with one conversation. The token is the public id.
 type world struct {
 	t     *testing.T
-	cfg   config.Config
+	opts  attachment.Options
+	http  config.Config
 	pool  *postgres.Pool
 	store blob.Store
 	dir   string // of the store, where it is a folder
@@ -64,9 +65,11 @@ type world struct {
 
 func newWorld(t *testing.T, change ...func(*world)) *world {
 	t.Helper()
-	w := &world{t: t, cfg: config.Default(), pool: pgtest.New(t), dir: t.TempDir()}
+	w := &world{
+		t: t, http: config.Default(), pool: pgtest.New(t), dir: t.TempDir(),
+		opts: attachment.Options{MaxBytes: 10 << 20, PerDay: 20, PerMinute: 1000, AtOnce: 16},
+	}
 	w.store = blob.NewFolder(w.dir)
-	w.cfg.UploadsPerMinute = 1000
 	for _, f := range change {
 		f(w)
 	}
@@ -87,13 +90,16 @@ func newWorld(t *testing.T, change ...func(*world)) *world {
 // instance is another one on the same database and store.
 func (w *world) instance() *attachment.Service {
 	return attachment.New(attachment.Deps{
-		Pool: w.pool, Store: w.store, Conversations: talks{w}, Limiter: httpd.NewLimiter(nil, zerolog.Nop()), Config: w.cfg,
+		Pool: w.pool, Store: w.store, Conversations: talks{w}, Limiter: httpd.NewLimiter(nil, zerolog.Nop()),
+		Options: w.opts,
 	})
 }
 
 func (w *world) serve() {
 	w.t.Helper()
-	server, err := httpd.New(httpd.Options{Config: w.cfg, Log: zerolog.Nop(), Registry: prometheus.NewRegistry(), Authenticator: w})
+	server, err := httpd.New(httpd.Options{
+		Config: w.http, Log: zerolog.Nop(), Registry: prometheus.NewRegistry(), Authenticator: w,
+	})
 	require.NoError(w.t, err)
 	attachment.Routes(server, w.svc)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -142,7 +148,7 @@ func (w *world) number(sql string, args ...any) (n int64) {
 	return n
 }
 
-// send binds a file to the next message, as chat's committer does.
+// send binds a file to the next message, as the committer does.
 func (w *world) send(id string) (seq int64) {
 	w.t.Helper()
 	seq = w.number(`update conversations set head_seq = head_seq + 1 where id = $1 returning head_seq`, w.room)
@@ -152,7 +158,7 @@ func (w *world) send(id string) (seq int64) {
 	return seq
 }
 
-// retract takes a message back.
+// retract retracts a message.
 func (w *world) retract(target int64) {
 	w.t.Helper()
 	seq := w.number(`update conversations set head_seq = head_seq + 1 where id = $1 returning head_seq`, w.room)
@@ -160,8 +166,8 @@ func (w *world) retract(target int64) {
 		select room_id, $3, now(), 'retraction', sender_id, gen_random_uuid(), seq from messages where room_id = $1 and seq = $2`, w.room, target, seq)
 }
 
-// talks answers from the tables what chat answers in the program, whose own tests are app's. An administrator has broken
-// the glass.
+// talks answers from the tables what conversations answer in the program; app tests that. An administrator has
+// break-glass access.
 type talks struct{ w *world }
 
 func (c talks) Readable(ctx context.Context, actor auth.Actor, appointmentID string) (attachment.Conversation, error) {

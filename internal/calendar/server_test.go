@@ -35,7 +35,7 @@ const (
 	ann = "DOC0000000ANN"
 )
 
-// world is a served room on a database of its own, with a clock that stands still. It authenticates by public id: the
+// world is the service, with its routes, on a database of its own, with a clock that stands still. It authenticates by public id: the
 // token is the id.
 type world struct {
 	t        *testing.T
@@ -57,8 +57,10 @@ func newWorld(t *testing.T) *world {
 		now: tuesday.Add(300 * time.Millisecond),
 	}
 	cfg := config.Default()
-	cfg.PublicURL = "https://clinic.example/"
-	w.svc = New(w.pool, w.diary, httpd.NewLimiter(nil, zerolog.Nop()), clinic, cfg, w.time)
+	w.svc = New(Deps{
+		Pool: w.pool, Appointments: w.diary, Limiter: httpd.NewLimiter(nil, zerolog.Nop()), Now: w.time,
+		Options: Options{PublicURL: "https://clinic.example/", Horizon: 90 * 24 * time.Hour, Organizer: clinic},
+	})
 	server, err := httpd.New(httpd.Options{Config: cfg, Log: zerolog.New(w.log), Registry: w.registry, Authenticator: w})
 	require.NoError(t, err)
 	Routes(server, w.svc)
@@ -111,7 +113,7 @@ func (w *world) audited(action string) (n int) {
 	return n
 }
 
-// diary holds appointments in place of the room that does.
+// diary holds appointments in place of the package that does.
 type diary struct {
 	mu sync.Mutex // guards of and the window of the last look
 	of map[int64][]Appointment

@@ -28,7 +28,7 @@ func TestRoutes_deadAndRetried(t *testing.T) {
 	})
 	w.start(s)
 	url := w.serve(s)
-	w.add(s, greet{Name: secret, Secret: secret}, Options{})
+	w.add(s, greet{Name: secret, Secret: secret}, Terms{})
 	dead := w.becomes(s, Cancelled)
 
 	a := call(t, http.MethodGet, url+"/admin/jobs", auth.Admin)
@@ -61,8 +61,8 @@ func TestRoutes_refusals(t *testing.T) {
 	s := w.instance()
 	Handle(s, func(context.Context, greet) error { return nil })
 	url := w.serve(s)
-	w.add(s, greet{Name: "Ann"}, Options{})
-	w.add(s, greet{Name: "Ben"}, Options{At: time.Now().Add(time.Hour)})
+	w.add(s, greet{Name: "Ann"}, Terms{})
+	w.add(s, greet{Name: "Ben"}, Terms{At: time.Now().Add(time.Hour)})
 	jobs := w.jobs(s)
 	for path, want := range map[string]int{
 		"/admin/jobs?state=marker":                           http.StatusUnprocessableEntity,
@@ -105,7 +105,7 @@ func TestRoutes_pages(t *testing.T) {
 	Handle(s, func(context.Context, greet) error { return nil })
 	url := w.serve(s)
 	for i := range 5 {
-		w.add(s, greet{Name: fmt.Sprint(i)}, Options{})
+		w.add(s, greet{Name: fmt.Sprint(i)}, Terms{})
 	}
 	seen, cursor := 0, ""
 	for range 3 {

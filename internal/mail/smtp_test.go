@@ -10,11 +10,9 @@ import (
 
 	"github.com/emersion/go-smtp"
 	"github.com/stretchr/testify/require"
-
-	"housecall/internal/config"
 )
 
-func sender(t *testing.T, s config.SMTP) *SMTP {
+func sender(t *testing.T, s Server) *SMTP {
 	t.Helper()
 	out, err := NewSMTP(s, clinic, nil)
 	require.NoError(t, err)
@@ -126,7 +124,7 @@ func TestSMTP_Send_refused(t *testing.T) {
 	}
 	t.Run("not there", func(t *testing.T) {
 		t.Parallel()
-		requireFailure(t, sender(t, config.SMTP{Host: "127.0.0.1", Port: 1, Plain: true}).Send(t.Context(), message()), stageConnect, 0, false)
+		requireFailure(t, sender(t, Server{Host: "127.0.0.1", Port: 1, Plain: true}).Send(t.Context(), message()), stageConnect, 0, false)
 	})
 }
 

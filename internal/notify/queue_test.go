@@ -14,7 +14,7 @@ import (
 	"github.com/emersion/go-smtp"
 	"github.com/stretchr/testify/require"
 
-	"housecall/internal/config"
+	"housecall/internal/auth"
 	"housecall/internal/jobs"
 	own "housecall/internal/mail"
 	"housecall/internal/postgres"
@@ -79,7 +79,7 @@ func (s *mailServer) sender(t *testing.T) *own.SMTP {
 	})
 	addr, ok := ln.Addr().(*net.TCPAddr)
 	require.True(t, ok)
-	out, err := own.NewSMTP(config.SMTP{Host: "127.0.0.1", Port: addr.Port, Plain: true}, clinic, nil)
+	out, err := own.NewSMTP(own.Server{Host: "127.0.0.1", Port: addr.Port, Plain: true}, clinic, nil)
 	require.NoError(t, err)
 	return out
 }
@@ -271,10 +271,14 @@ func TestService_secretsAreSealed(t *testing.T) {
 	said := func() {
 		w.inTx(func(ctx context.Context, tx *postgres.Tx) error {
 			return errors.Join(
-				s.Invitation(ctx, tx, doctorID, "marker-invitation", expires),
-				s.PasswordReset(ctx, tx, patientID, "marker-reset", expires),
-				s.VerifyEmail(ctx, tx, patientID, "marker@private.test", "marker-verify", expires),
-				s.WaitlistOffer(ctx, tx, patientID, "marker-offer", "Dr. Marker", "Europe/Berlin", w.clock().Add(48*time.Hour), expires),
+				s.Invitation(ctx, tx, doctorID, auth.Link{Token: "marker-invitation", Expires: expires}),
+				s.PasswordReset(ctx, tx, patientID, auth.Link{Token: "marker-reset", Expires: expires}),
+				s.VerifyEmail(ctx, tx, patientID, "marker@private.test",
+					auth.Link{Token: "marker-verify", Expires: expires}),
+				s.WaitlistOffer(ctx, tx, Offer{
+					ID: "marker-offer", PatientID: patientID, DoctorName: "Dr. Marker", TimeZone: "Europe/Berlin",
+					StartsAt: w.clock().Add(48 * time.Hour), Expires: expires,
+				}),
 			)
 		})
 	}

@@ -9,16 +9,17 @@ import (
 	"time"
 	"unicode"
 
-	"housecall/internal/config"
+	"housecall/internal/zone"
 )
 
 //go:embed templates
 var files embed.FS
 
-// A mail is told once, in NAME.txt: its subject on the first line, then blocks between empty lines, of which one in
-// brackets is the link. Both layouts take it from there, so that text and HTML cannot say different things.
+// A mail is worded once, in KIND.txt: the subject on the first line, then blocks between empty lines, of which the one in
+// brackets is the link. Both layouts take it from there, so text and HTML cannot say different things.
 var (
-	tellings   = template.Must(template.New("").Option("missingkey=error").ParseFS(files, "templates/*.txt", "templates/parts.tmpl"))
+	wordings = template.Must(template.New("").Option("missingkey=error").
+			ParseFS(files, "templates/*.txt", "templates/parts.tmpl"))
 	textLayout = template.Must(template.ParseFS(files, "templates/layout.txt.tmpl"))
 	htmlLayout = htmltemplate.Must(htmltemplate.ParseFS(files, "templates/layout.html.tmpl"))
 )
@@ -58,7 +59,7 @@ type page struct {
 func render(k Kind, v view) (subject, text, html string, err error) {
 	v.Name, v.Other, v.Token = line(v.Name), line(v.Other), line(v.Token)
 	var told strings.Builder
-	if err := tellings.ExecuteTemplate(&told, string(k)+".txt", v); err != nil {
+	if err := wordings.ExecuteTemplate(&told, k.template(), v); err != nil {
 		return "", "", "", fmt.Errorf("word a mail %s: %w", k, err)
 	}
 	parts := strings.Split(strings.TrimSpace(told.String()), "\n\n")
@@ -95,21 +96,21 @@ func line(s string) string {
 	return strings.Join(strings.Fields(s), " ")
 }
 
-// moment is a time as people read it, with the zone's name, since there are several.
-func moment(t time.Time, zone *time.Location) string {
-	return t.In(zone).Format("Monday, 2 January 2006, 15:04") + " (" + zone.String() + ")"
+// moment is a time as people read it, with the name of its zone.
+func moment(t time.Time, loc *time.Location) string {
+	return t.In(loc).Format("Monday, 2 January 2006, 15:04") + " (" + loc.String() + ")"
 }
 
 // span is the time of an appointment.
-func span(start time.Time, end *time.Time, zone *time.Location) string {
+func span(start time.Time, end *time.Time, loc *time.Location) string {
 	if end == nil {
-		return moment(start, zone)
+		return moment(start, loc)
 	}
-	from, to := start.In(zone), end.In(zone)
+	from, to := start.In(loc), end.In(loc)
 	if from.YearDay() != to.YearDay() || from.Year() != to.Year() {
-		return moment(start, zone) + " to " + moment(*end, zone)
+		return moment(start, loc) + " to " + moment(*end, loc)
 	}
-	return from.Format("Monday, 2 January 2006, 15:04") + "–" + to.Format("15:04") + " (" + zone.String() + ")"
+	return from.Format("Monday, 2 January 2006, 15:04") + "–" + to.Format("15:04") + " (" + loc.String() + ")"
 }
 
 // agree tells whether clocks in two zones show the same at t.
@@ -121,10 +122,10 @@ func agree(t time.Time, a, b *time.Location) bool {
 
 // zoneOf is the zone of that name, or the clinic's.
 func (s *Service) zoneOf(name string) *time.Location {
-	if zone, err := config.LoadZone(name); err == nil {
-		return zone
+	if loc, err := zone.Load(name); err == nil {
+		return loc
 	}
-	return s.zone
+	return s.options.Zone
 }
 
 // at words a time for a reader in one zone and a doctor in another.

@@ -32,7 +32,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// world is a served room on a database of its own. It authenticates by public id: the token is the id.
+// world is the service, with its routes, on a database of its own. It authenticates by public id: the token is the id.
 type world struct {
 	t    *testing.T
 	pool *postgres.Pool
@@ -43,14 +43,12 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	pool := pgtest.New(t)
-	cfg := config.Default()
-	cfg.ClinicZone = "Asia/Kathmandu"
-	w := &world{t: t, pool: pool}
-	var err error
-	w.svc, err = preference.New(pool, cfg)
+	clinic, err := time.LoadLocation("Asia/Kathmandu")
 	require.NoError(t, err)
+	w := &world{t: t, pool: pool}
+	w.svc = preference.New(preference.Deps{Pool: pool, Options: preference.Options{Zone: clinic}})
 	server, err := httpd.New(httpd.Options{
-		Config: cfg, Log: zerolog.Nop(), Registry: prometheus.NewRegistry(), Authenticator: w,
+		Config: config.Default(), Log: zerolog.Nop(), Registry: prometheus.NewRegistry(), Authenticator: w,
 	})
 	require.NoError(t, err)
 	preference.Routes(server, w.svc)

@@ -69,8 +69,14 @@ func newHouse(t *testing.T, change ...func(*config.Config)) *house {
 		client: &http.Client{Transport: &http.Transport{}},
 	}
 	log := zerolog.New(h.log)
-	h.accounts, err = account.New(h.pool, auth.NewTokens(cfg.Secrets(), cfg.AccessTTL, time.Now), passwords,
-		httpd.NewLimiter(nil, log), cfg, time.Now)
+	h.accounts, err = account.New(account.Deps{
+		Pool: h.pool, Tokens: auth.NewTokens(cfg.Secrets(), cfg.AccessTTL, time.Now), Passwords: passwords,
+		Limiter: httpd.NewLimiter(nil, log), Now: time.Now, Options: account.Options{
+			Secrets: cfg.Secrets(), RefreshTTL: cfg.RefreshTTL, InviteTTL: cfg.InviteTTL, VerifyTTL: cfg.VerifyTTL,
+			ResetTTL: cfg.ResetTTL, RequestTimeout: cfg.RequestTimeout, LoginsPerAccount: cfg.LoginsPerAccount,
+			LoginsPerAddress: cfg.LoginsPerAddress, RegistersPerAddress: cfg.RegistersPerAddress,
+		},
+	})
 	require.NoError(t, err)
 	h.accounts.Connect(account.Ports{Mail: h.mail}) // administrators and invited users have no profiles
 	server, err := httpd.New(httpd.Options{Config: cfg, Log: log, Registry: prometheus.NewRegistry(), Authenticator: h.accounts})
@@ -188,16 +194,16 @@ func (b *mailbox) keep(tx *postgres.Tx, l letter) error {
 	return nil
 }
 
-func (b *mailbox) Invitation(_ context.Context, tx *postgres.Tx, _ int64, token string, _ time.Time) error {
-	return b.keep(tx, letter{kind: "invitation", token: token})
+func (b *mailbox) Invitation(_ context.Context, tx *postgres.Tx, _ int64, l auth.Link) error {
+	return b.keep(tx, letter{kind: "invitation", token: l.Token})
 }
 
-func (b *mailbox) PasswordReset(_ context.Context, tx *postgres.Tx, _ int64, token string, _ time.Time) error {
-	return b.keep(tx, letter{kind: "reset", token: token})
+func (b *mailbox) PasswordReset(_ context.Context, tx *postgres.Tx, _ int64, l auth.Link) error {
+	return b.keep(tx, letter{kind: "reset", token: l.Token})
 }
 
-func (b *mailbox) VerifyEmail(_ context.Context, tx *postgres.Tx, _ int64, address, token string, _ time.Time) error {
-	return b.keep(tx, letter{kind: "verify", address: address, token: token})
+func (b *mailbox) VerifyEmail(_ context.Context, tx *postgres.Tx, _ int64, address string, l auth.Link) error {
+	return b.keep(tx, letter{kind: "verify", address: address, token: l.Token})
 }
 
 func (b *mailbox) EmailChanged(_ context.Context, tx *postgres.Tx, _ int64, oldAddress string) error {

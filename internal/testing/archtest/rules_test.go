@@ -24,7 +24,7 @@ var rooms = map[string][]string{
 	"httpd":            {"audit", "auth", "config", "errs", "postgres"}, // audit: the request id goes into its rows
 	"idempotency":      foundation,
 	"jobs":             foundation,
-	"mail":             {"config", "errs"},
+	"mail":             nil,
 	"blob":             nil,
 	"attachment":       with(foundation, "blob"),
 	"schedule":         foundation,
@@ -35,7 +35,7 @@ var rooms = map[string][]string{
 	"transcript":       nil,
 	"chat":             with(foundation, "appointment", "transcript"),
 	"notify":           with(foundation, "jobs", "mail"),
-	"preference":       foundation,
+	"preference":       with(foundation, "notify"), // it owns the kinds of mail
 	"calendar":         foundation,
 	"legacy/pms":       with(foundation, "account", "appointment", "chat", "doctor", "patient", "schedule"),
 	"legacy/hms":       with(foundation, "account", "appointment", "chat", "doctor", "patient", "schedule"),
