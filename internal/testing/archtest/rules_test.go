@@ -43,6 +43,7 @@ var rooms = map[string][]string{
 	"client":           nil, // it speaks to the service as anyone else does
 	"devservices":      nil,
 	"testing/hostile":  nil, // nor does it know the service better than its enemies would
+	"testing/apitest":  {"auth", "config", "errs", "httpd", "postgres"},
 	"testing/pgtest":   {"devservices", "postgres"},
 	"testing/archtest": nil,
 	"testing/soak":     nil, // it judges the service by its protocol alone; only its tests start one
