@@ -7,8 +7,8 @@ import (
 	"strings"
 	"text/template"
 	"time"
-	"unicode"
 
+	"housecall/internal/text"
 	"housecall/internal/zone"
 )
 
@@ -56,13 +56,15 @@ type page struct {
 }
 
 // render words a mail.
-func render(k Kind, v view) (subject, text, html string, err error) {
-	v.Name, v.Other, v.Token = line(v.Name), line(v.Other), line(v.Token)
-	var told strings.Builder
-	if err := wordings.ExecuteTemplate(&told, k.template(), v); err != nil {
+func render(k Kind, v view) (subject, plain, html string, err error) {
+	// One line each, so that they can neither begin a block nor end a line. Names are checked when they are given; this is
+	// for those in older data.
+	v.Name, v.Other, v.Token = text.OneLine(v.Name), text.OneLine(v.Other), text.OneLine(v.Token)
+	var worded strings.Builder
+	if err := wordings.ExecuteTemplate(&worded, k.template(), v); err != nil {
 		return "", "", "", fmt.Errorf("word a mail %s: %w", k, err)
 	}
-	parts := strings.Split(strings.TrimSpace(told.String()), "\n\n")
+	parts := strings.Split(strings.TrimSpace(worded.String()), "\n\n")
 	p := page{Subject: parts[0], Name: v.Name, Link: v.Link, Home: v.Home}
 	for _, part := range parts[1:] {
 		label, action := strings.CutPrefix(part, "[")
@@ -79,21 +81,6 @@ func render(k Kind, v view) (subject, text, html string, err error) {
 		return "", "", "", fmt.Errorf("lay out a mail %s: %w", k, err)
 	}
 	return p.Subject, t.String(), h.String(), nil
-}
-
-// line is a person's text as one line, so that it can neither begin a block nor end a line. Names are checked where
-// they are given; this is for those of older data.
-func line(s string) string {
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case unicode.IsControl(r), unicode.Is(unicode.Bidi_Control, r), r == unicode.ReplacementChar:
-			return -1
-		}
-		return r
-	}, s)
-	return strings.Join(strings.Fields(s), " ")
 }
 
 // moment is a time as people read it, with the name of its zone.

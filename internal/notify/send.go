@@ -10,6 +10,7 @@ import (
 	"housecall/internal/errs"
 	"housecall/internal/jobs"
 	"housecall/internal/mail"
+	"housecall/internal/text"
 )
 
 // sendMove sends a mail about an appointment whose turn has come, unless it has become untrue, useless or unwanted.
@@ -252,7 +253,7 @@ func (s *Service) post(ctx context.Context, k Kind, v view, to Addressee, msg ma
 	if msg.Subject, msg.Text, msg.HTML, err = render(k, v); err != nil {
 		return err
 	}
-	msg.To, msg.Date = mail.Address{Name: line(to.Name), Email: to.Email}, s.now()
+	msg.To, msg.Date = mail.Address{Name: text.OneLine(to.Name), Email: to.Email}, s.now()
 	err = s.mail.Send(ctx, msg)
 	var refused *mail.Error
 	switch {

@@ -115,7 +115,7 @@ func distinct(all []appointment.Appointment) (doctors, patients []int64) {
 func (p people) body(app appointment.Appointment, now time.Time) (appointmentBody, error) {
 	d := p.doctors[app.Doctor.ID]
 	b := appointmentBody{
-		ID: app.PublicID, AppointmentID: app.PublicID, Status: statusOf[app.Status], Notes: text(app.Note),
+		ID: app.PublicID, AppointmentID: app.PublicID, Status: statusOf[app.Status], Notes: orNull(app.Note),
 		PatientID: app.Patient.UserID, DoctorID: app.Doctor.UserID, CreatedAt: moment(app.CreatedAt),
 		Patient: patientBody{UserID: app.Patient.UserID, Name: app.Patient.Name},
 		Doctor:  doctorOf(d, p.accounts[app.Doctor.ID].Email),

@@ -24,7 +24,7 @@ var rooms = map[string][]string{
 	"httpd":            {"audit", "auth", "config", "errs", "postgres"}, // audit: the request id goes into its rows
 	"idempotency":      foundation,
 	"jobs":             foundation,
-	"mail":             nil,
+	"mail":             {"text"},
 	"blob":             nil,
 	"attachment":       with(foundation, "blob"),
 	"schedule":         foundation,
