@@ -24,6 +24,7 @@ import (
 	"housecall/internal/config"
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
+	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/postgres"
 	"housecall/internal/testing/pgtest"
 )
@@ -270,7 +271,7 @@ type countingLimiter struct {
 	used map[string]int
 }
 
-func (l *countingLimiter) Allow(_ context.Context, key string, limit httpd.Limit) (bool, time.Duration) {
+func (l *countingLimiter) Allow(_ context.Context, key string, limit ratelimit.Limit) (bool, time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.used[key] >= limit.N {

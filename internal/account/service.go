@@ -15,6 +15,7 @@ import (
 	"housecall/internal/config"
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
+	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/postgres"
 )
 
@@ -76,7 +77,7 @@ type Service struct {
 	pool       *postgres.Pool
 	tokens     *auth.Tokens
 	passwords  hasher
-	limiter    httpd.Limiter
+	limiter    ratelimit.Limiter
 	cfg        config.Config
 	now        func() time.Time
 	ports      Ports
@@ -88,7 +89,7 @@ type Service struct {
 }
 
 // New makes the service. Connect it before it serves.
-func New(pool *postgres.Pool, tokens *auth.Tokens, passwords *auth.Passwords, limiter httpd.Limiter, cfg config.Config,
+func New(pool *postgres.Pool, tokens *auth.Tokens, passwords *auth.Passwords, limiter ratelimit.Limiter, cfg config.Config,
 	now func() time.Time,
 ) (*Service, error) {
 	keys, err := deriveSuccessors(cfg.Secrets())

@@ -9,12 +9,12 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/calendar"
 	"housecall/internal/config"
-	"housecall/internal/httpd"
+	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/postgres"
 )
 
 // newCalendar makes the room of calendar feeds.
-func newCalendar(cfg config.Config, pool *postgres.Pool, appointments *appointment.Service, limiter httpd.Limiter) *calendar.Service {
+func newCalendar(cfg config.Config, pool *postgres.Pool, appointments *appointment.Service, limiter ratelimit.Limiter) *calendar.Service {
 	return calendar.New(pool, bookings{appointments}, limiter, organizer(cfg), cfg, time.Now)
 }
 

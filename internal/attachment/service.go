@@ -15,7 +15,7 @@ import (
 	"housecall/internal/blob"
 	"housecall/internal/config"
 	"housecall/internal/errs"
-	"housecall/internal/httpd"
+	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/postgres"
 )
 
@@ -44,7 +44,7 @@ type Deps struct {
 	Pool          *postgres.Pool
 	Store         blob.Store
 	Conversations Conversations
-	Limiter       httpd.Limiter
+	Limiter       ratelimit.Limiter
 	Config        config.Config
 }
 
@@ -113,7 +113,7 @@ func (s *Service) Upload(ctx context.Context, actor auth.Actor, appointmentID st
 }
 
 func (s *Service) throttle(ctx context.Context, actor auth.Actor) error {
-	ok, wait := s.d.Limiter.Allow(ctx, "upload:"+actor.UserID, httpd.Limit{N: s.d.Config.UploadsPerMinute, Per: time.Minute})
+	ok, wait := s.d.Limiter.Allow(ctx, "upload:"+actor.UserID, ratelimit.Limit{N: s.d.Config.UploadsPerMinute, Per: time.Minute})
 	if ok {
 		return nil
 	}

@@ -24,6 +24,7 @@ import (
 	"housecall/internal/config"
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
+	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/postgres"
 	"housecall/internal/testing/pgtest"
 )
@@ -58,7 +59,7 @@ func newWorld(t *testing.T) *world {
 	}
 	cfg := config.Default()
 	cfg.PublicURL = "https://clinic.example/"
-	w.svc = New(w.pool, w.diary, httpd.NewLimiter(nil, zerolog.Nop()), clinic, cfg, w.time)
+	w.svc = New(w.pool, w.diary, ratelimit.New(nil, zerolog.Nop()), clinic, cfg, w.time)
 	server, err := httpd.New(httpd.Options{Config: cfg, Log: zerolog.New(w.log), Registry: w.registry, Authenticator: w})
 	require.NoError(t, err)
 	Routes(server, w.svc)

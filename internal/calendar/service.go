@@ -14,6 +14,7 @@ import (
 	"housecall/internal/config"
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
+	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/postgres"
 )
 
@@ -30,13 +31,13 @@ const (
 
 // readsPerAddress bounds how often feeds are read from one address. Big calendar services read all their users' feeds
 // from a few.
-var readsPerAddress = httpd.Limit{N: 300, Per: time.Minute}
+var readsPerAddress = ratelimit.Limit{N: 300, Per: time.Minute}
 
 // Service is the only door to calendar feeds.
 type Service struct {
 	pool         *postgres.Pool
 	appointments Appointments
-	limiter      httpd.Limiter
+	limiter      ratelimit.Limiter
 	organizer    Party
 	home         string // where clients reach the service
 	horizon      time.Duration
@@ -45,7 +46,7 @@ type Service struct {
 
 // New makes the room. organizer is the clinic in every event; without an address it is not named. Of cfg it reads
 // PublicURL and BookingHorizon.
-func New(pool *postgres.Pool, appointments Appointments, limiter httpd.Limiter, organizer Party, cfg config.Config, now func() time.Time) *Service {
+func New(pool *postgres.Pool, appointments Appointments, limiter ratelimit.Limiter, organizer Party, cfg config.Config, now func() time.Time) *Service {
 	return &Service{
 		pool: pool, appointments: appointments, limiter: limiter, organizer: organizer,
 		home: strings.TrimSuffix(cfg.PublicURL, "/"), horizon: cfg.BookingHorizon, now: now,

@@ -23,6 +23,7 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/config"
 	"housecall/internal/httpd"
+	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/postgres"
 	"housecall/internal/testing/pgtest"
 )
@@ -70,7 +71,7 @@ func newHouse(t *testing.T, change ...func(*config.Config)) *house {
 	}
 	log := zerolog.New(h.log)
 	h.accounts, err = account.New(h.pool, auth.NewTokens(cfg.Secrets(), cfg.AccessTTL, time.Now), passwords,
-		httpd.NewLimiter(nil, log), cfg, time.Now)
+		ratelimit.New(nil, log), cfg, time.Now)
 	require.NoError(t, err)
 	h.accounts.Connect(account.Ports{Mail: h.mail}) // administrators and invited users have no profiles
 	server, err := httpd.New(httpd.Options{Config: cfg, Log: log, Registry: prometheus.NewRegistry(), Authenticator: h.accounts})

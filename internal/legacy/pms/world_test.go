@@ -28,6 +28,7 @@ import (
 	"housecall/internal/config"
 	"housecall/internal/doctor"
 	"housecall/internal/httpd"
+	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/legacy/pms"
 	"housecall/internal/patient"
 	"housecall/internal/postgres"
@@ -93,7 +94,7 @@ func newWorld(t testing.TB, change ...func(*config.Config)) *world {
 	require.NoError(t, err)
 	w.zone, err = time.LoadLocation(cfg.ClinicZone)
 	require.NoError(t, err)
-	w.accounts, err = account.New(w.pool, auth.NewTokens(cfg.Secrets(), cfg.AccessTTL, time.Now), passwords, httpd.NewLimiter(nil, zerolog.Nop()), cfg, time.Now)
+	w.accounts, err = account.New(w.pool, auth.NewTokens(cfg.Secrets(), cfg.AccessTTL, time.Now), passwords, ratelimit.New(nil, zerolog.Nop()), cfg, time.Now)
 	require.NoError(t, err)
 	hours, err := schedule.New(cfg)
 	require.NoError(t, err)
