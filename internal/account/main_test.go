@@ -14,6 +14,7 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
+	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/postgres"
 	"housecall/internal/testing/apitest"
 	"housecall/internal/testing/pgtest"
@@ -200,7 +201,7 @@ type countingLimiter struct {
 	used map[string]int
 }
 
-func (l *countingLimiter) Allow(_ context.Context, key string, limit httpd.Limit) (bool, time.Duration) {
+func (l *countingLimiter) Allow(_ context.Context, key string, limit ratelimit.Limit) (bool, time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.used[key] >= limit.N {

@@ -12,6 +12,7 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
+	"housecall/internal/httpd/ratelimit"
 )
 
 const newPassword = "an entirely new one"
@@ -200,11 +201,11 @@ func TestService_ForgotPassword_Paced(t *testing.T) {
 
 // signalling tells when a name was asked for, which is the last thing before an account is looked after.
 type signalling struct {
-	httpd.Limiter
+	ratelimit.Limiter
 	asked chan struct{}
 }
 
-func (s signalling) Allow(ctx context.Context, key string, l httpd.Limit) (bool, time.Duration) {
+func (s signalling) Allow(ctx context.Context, key string, l ratelimit.Limit) (bool, time.Duration) {
 	if l.N == mailsPerHour {
 		s.asked <- struct{}{}
 	}

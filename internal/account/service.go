@@ -10,6 +10,7 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
+	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/postgres"
 )
 
@@ -87,7 +88,7 @@ type Deps struct {
 	Pool      *postgres.Pool
 	Tokens    *auth.Tokens
 	Passwords *auth.Passwords
-	Limiter   httpd.Limiter
+	Limiter   ratelimit.Limiter
 	Now       func() time.Time
 	Options   Options
 }
@@ -108,7 +109,7 @@ type Service struct {
 	pool       *postgres.Pool
 	tokens     *auth.Tokens
 	passwords  hasher
-	limiter    httpd.Limiter
+	limiter    ratelimit.Limiter
 	options    Options
 	now        func() time.Time
 	ports      Ports

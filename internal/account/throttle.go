@@ -8,6 +8,7 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
+	"housecall/internal/httpd/ratelimit"
 )
 
 const (
@@ -77,7 +78,7 @@ func (s *Service) throttleVerification(ctx context.Context, userID string) error
 }
 
 func (s *Service) allow(ctx context.Context, key string, n int, per time.Duration) error {
-	ok, retryAfter := s.limiter.Allow(ctx, key, httpd.Limit{N: n, Per: per})
+	ok, retryAfter := s.limiter.Allow(ctx, key, ratelimit.Limit{N: n, Per: per})
 	if ok {
 		return nil
 	}

@@ -8,13 +8,13 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/calendar"
 	"housecall/internal/config"
-	"housecall/internal/httpd"
+	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/postgres"
 )
 
 // newCalendar makes the calendar feeds.
 func newCalendar(
-	cfg config.Config, pool *postgres.Pool, appointments *appointment.Service, limiter httpd.Limiter,
+	cfg config.Config, pool *postgres.Pool, appointments *appointment.Service, limiter ratelimit.Limiter,
 ) *calendar.Service {
 	return calendar.New(calendar.Deps{
 		Pool: pool, Appointments: bookings{appointments}, Limiter: limiter, Now: time.Now, Options: calendarOptions(cfg),

@@ -13,7 +13,7 @@ import (
 	"housecall/internal/audit"
 	"housecall/internal/config"
 	"housecall/internal/errs"
-	"housecall/internal/httpd"
+	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/postgres"
 )
 
@@ -75,7 +75,7 @@ func CreateAdmin(ctx context.Context, cfg config.Config, name, email, password s
 		return account.User{}, err
 	}
 	defer pool.Close()
-	accounts, err := newAccounts(cfg, pool, httpd.NewLimiter(nil, zerolog.Nop()))
+	accounts, err := newAccounts(cfg, pool, ratelimit.New(nil, zerolog.Nop()))
 	if err != nil {
 		return account.User{}, err
 	}

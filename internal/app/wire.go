@@ -17,6 +17,7 @@ import (
 	"housecall/internal/config"
 	"housecall/internal/doctor"
 	"housecall/internal/httpd"
+	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/idempotency"
 	"housecall/internal/patient"
 	"housecall/internal/postgres"
@@ -27,7 +28,7 @@ import (
 // rooms are what an instance is made of, for those who stand on several.
 type rooms struct {
 	pool         *postgres.Pool
-	limiter      httpd.Limiter
+	limiter      ratelimit.Limiter
 	sealer       *auth.Sealer
 	accounts     *account.Service
 	schedules    *schedule.Service
@@ -41,7 +42,7 @@ type rooms struct {
 // wire makes the rooms, each from what it stands on, joins them where they call each other, and mounts their routes.
 func (a *App) wire(registry *prometheus.Registry) error {
 	log := chat.NewLog()
-	r, err := newRooms(a.cfg, a.pool, httpd.NewLimiter(a.redis, a.log), log)
+	r, err := newRooms(a.cfg, a.pool, ratelimit.New(a.redis, a.log), log)
 	if err != nil {
 		return err
 	}
@@ -83,7 +84,7 @@ func (a *App) wire(registry *prometheus.Registry) error {
 }
 
 // newRooms makes the rooms that need nothing that runs.
-func newRooms(cfg config.Config, pool *postgres.Pool, limiter httpd.Limiter, log *chat.Log) (*rooms, error) {
+func newRooms(cfg config.Config, pool *postgres.Pool, limiter ratelimit.Limiter, log *chat.Log) (*rooms, error) {
 	r := &rooms{pool: pool, limiter: limiter}
 	var err error
 	if r.sealer, err = auth.NewSealer(cfg.Secrets()); err != nil {
@@ -103,7 +104,7 @@ func newRooms(cfg config.Config, pool *postgres.Pool, limiter httpd.Limiter, log
 	return r, nil
 }
 
-func newAccounts(cfg config.Config, pool *postgres.Pool, limiter httpd.Limiter) (*account.Service, error) {
+func newAccounts(cfg config.Config, pool *postgres.Pool, limiter ratelimit.Limiter) (*account.Service, error) {
 	passwords, err := auth.NewPasswords()
 	if err != nil {
 		return nil, err

@@ -14,7 +14,7 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/blob"
 	"housecall/internal/errs"
-	"housecall/internal/httpd"
+	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/postgres"
 )
 
@@ -55,7 +55,7 @@ type Deps struct {
 	Pool          *postgres.Pool
 	Store         blob.Store
 	Conversations Conversations
-	Limiter       httpd.Limiter
+	Limiter       ratelimit.Limiter
 	Options       Options
 }
 
@@ -124,7 +124,7 @@ func (s *Service) Upload(ctx context.Context, actor auth.Actor, appointmentID st
 }
 
 func (s *Service) throttle(ctx context.Context, actor auth.Actor) error {
-	ok, wait := s.d.Limiter.Allow(ctx, "upload:"+actor.UserID, httpd.Limit{N: s.d.Options.PerMinute, Per: time.Minute})
+	ok, wait := s.d.Limiter.Allow(ctx, "upload:"+actor.UserID, ratelimit.Limit{N: s.d.Options.PerMinute, Per: time.Minute})
 	if ok {
 		return nil
 	}

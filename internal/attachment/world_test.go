@@ -26,6 +26,7 @@ import (
 	"housecall/internal/blob"
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
+	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/postgres"
 	"housecall/internal/testing/apitest"
 	"housecall/internal/testing/pgtest"
@@ -86,7 +87,7 @@ func newWorld(t *testing.T, change ...func(*world)) *world {
 // instance is another one on the same database and store.
 func (w *world) instance() *attachment.Service {
 	return attachment.New(attachment.Deps{
-		Pool: w.pool, Store: w.store, Conversations: talks{w}, Limiter: httpd.NewLimiter(nil, zerolog.Nop()),
+		Pool: w.pool, Store: w.store, Conversations: talks{w}, Limiter: ratelimit.New(nil, zerolog.Nop()),
 		Options: w.opts,
 	})
 }

@@ -17,6 +17,7 @@ import (
 
 	"housecall/internal/auth"
 	"housecall/internal/httpd"
+	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/postgres"
 	"housecall/internal/testing/apitest"
 	"housecall/internal/testing/pgtest"
@@ -56,7 +57,7 @@ func newWorld(t *testing.T) *world {
 	}
 	const publicURL = "https://clinic.example/"
 	w.svc = New(Deps{
-		Pool: w.pool, Appointments: w.diary, Limiter: httpd.NewLimiter(nil, zerolog.Nop()), Now: w.time,
+		Pool: w.pool, Appointments: w.diary, Limiter: ratelimit.New(nil, zerolog.Nop()), Now: w.time,
 		Options: Options{PublicURL: publicURL, Horizon: 90 * 24 * time.Hour, Organizer: clinic},
 	})
 	w.rest = apitest.Serve(t, apitest.Options{

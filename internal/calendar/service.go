@@ -12,6 +12,7 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
+	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/postgres"
 )
 
@@ -28,7 +29,7 @@ const (
 
 // readsPerAddress bounds how often feeds are read from one address. Big calendar services read all their users' feeds
 // from a few.
-var readsPerAddress = httpd.Limit{N: 300, Per: time.Minute}
+var readsPerAddress = ratelimit.Limit{N: 300, Per: time.Minute}
 
 // Service is the only door to calendar feeds.
 type Service struct {
@@ -50,7 +51,7 @@ type Options struct {
 type Deps struct {
 	Pool         *postgres.Pool
 	Appointments Appointments
-	Limiter      httpd.Limiter
+	Limiter      ratelimit.Limiter
 	Now          func() time.Time
 	Options      Options
 }

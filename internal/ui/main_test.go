@@ -16,6 +16,7 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/config"
 	"housecall/internal/httpd"
+	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/postgres"
 	"housecall/internal/testing/apitest"
 	"housecall/internal/testing/pgtest"
@@ -57,7 +58,7 @@ func newHouse(t *testing.T, change ...func(*config.Config)) *house {
 	log := zerolog.New(h.log)
 	h.accounts, err = account.New(account.Deps{
 		Pool: h.pool, Tokens: auth.NewTokens(cfg.Secrets(), cfg.AccessTTL, time.Now), Passwords: passwords,
-		Limiter: httpd.NewLimiter(nil, log), Now: time.Now, Options: account.Options{
+		Limiter: ratelimit.New(nil, log), Now: time.Now, Options: account.Options{
 			Secrets: cfg.Secrets(), RefreshTTL: cfg.RefreshTTL, InviteTTL: cfg.InviteTTL, VerifyTTL: cfg.VerifyTTL,
 			ResetTTL: cfg.ResetTTL, RequestTimeout: cfg.RequestTimeout, LoginsPerAccount: cfg.LoginsPerAccount,
 			LoginsPerAddress: cfg.LoginsPerAddress, RegistersPerAddress: cfg.RegistersPerAddress,

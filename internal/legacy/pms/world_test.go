@@ -21,6 +21,7 @@ import (
 	"housecall/internal/config"
 	"housecall/internal/doctor"
 	"housecall/internal/httpd"
+	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/legacy/pms"
 	"housecall/internal/patient"
 	"housecall/internal/postgres"
@@ -86,7 +87,7 @@ func newWorld(t testing.TB, change ...func(*config.Config)) *world {
 	require.NoError(t, err)
 	w.accounts, err = account.New(account.Deps{
 		Pool: w.pool, Tokens: auth.NewTokens(cfg.Secrets(), cfg.AccessTTL, time.Now), Passwords: passwords,
-		Limiter: httpd.NewLimiter(nil, zerolog.Nop()), Now: time.Now, Options: account.Options{
+		Limiter: ratelimit.New(nil, zerolog.Nop()), Now: time.Now, Options: account.Options{
 			Secrets: cfg.Secrets(), RefreshTTL: cfg.RefreshTTL, LegacyTTL: cfg.LegacyTTL, VerifyTTL: cfg.VerifyTTL,
 			RequestTimeout: cfg.RequestTimeout, LoginsPerAccount: cfg.LoginsPerAccount,
 			LoginsPerAddress: cfg.LoginsPerAddress, RegistersPerAddress: cfg.RegistersPerAddress,
