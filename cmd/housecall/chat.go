@@ -23,13 +23,13 @@ import (
 
 const chatLong = `Chat in an appointment, as its patient or its doctor.
 
-The password is taken from HOUSECALL_PASSWORD, or asked for. Every line is a message; ticks behind one's own say
-how far it has come: · waiting for the server, ✓ stored, ✓✓ delivered, ✓✓ in colour read. When the connection
-breaks, what is typed waits and is sent, once, when it is back.
+The password comes from HOUSECALL_PASSWORD or a prompt. Every line is a message. The ticks after your own messages
+show how far they have got: · waiting for the server, ✓ stored, ✓✓ delivered, ✓✓ in colour read. When the connection
+breaks, messages wait and are sent, once, when it is back.
 
-Input may be piped: then lines are sent one by one, and at their end the command waits until all are stored.
-/undo takes the last message back, /edit corrects it, /file sends a file and /save keeps one; /help shows all
-commands, /quit or Ctrl-C leaves.`
+Input may be piped: lines are sent one by one, and at the end the command waits until all of them are stored.
+/undo retracts your last message, /edit corrects it, /file sends a file and /save saves one; /help lists all
+commands, and /quit or Ctrl-C leaves.`
 
 // chatCommand is `housecall chat`.
 func chatCommand() *cobra.Command {
@@ -45,9 +45,9 @@ func chatCommand() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.as, "as", "", "e-mail address or user id to sign in with (required)")
-	f.StringVar(&o.server, "server", "http://localhost:6001", "the service's address")
-	f.BoolVar(&o.follow, "follow", false, "stay after the end of piped input")
+	f.StringVar(&o.as, "as", "", "email address or user ID to sign in with (required)")
+	f.StringVar(&o.server, "server", "http://localhost:6001", "address of the service")
+	f.BoolVar(&o.follow, "follow", false, "stay connected after the end of piped input")
 	_ = cmd.MarkFlagRequired("as") // the flag exists
 	return cmd
 }
@@ -59,8 +59,8 @@ type chatOptions struct {
 }
 
 const (
-	logoutTimeout = 3 * time.Second // for the goodbye to the service
-	partTimeout   = 3 * time.Second // for the last messages of a person who leaves
+	logoutTimeout = 3 * time.Second // to sign out
+	partTimeout   = 3 * time.Second // to send the last messages of a person who leaves
 )
 
 // runChat signs in, chats, and signs out. Its errors are sentences for the user.
@@ -77,7 +77,7 @@ func runChat(ctx context.Context, o chatOptions) error {
 		return o.explain(err)
 	}
 	defer func() {
-		// Also after Ctrl-C; should it fail, the session ends by itself in time.
+		// Also after Ctrl-C. Should it fail, the session expires in time.
 		goodbye, cancel := context.WithTimeout(context.WithoutCancel(ctx), logoutTimeout)
 		defer cancel()
 		_ = api.Logout(goodbye)
@@ -89,20 +89,20 @@ func runChat(ctx context.Context, o chatOptions) error {
 	return o.explain(chat(ctx, api, o))
 }
 
-// password takes the password from the environment, or asks for it without showing it.
+// password takes the password from the environment, or prompts for it without showing it.
 func (o chatOptions) password() (string, error) {
 	if p := config.Password(); p != "" {
 		return p, nil
 	}
 	in := int(o.in.Fd())
 	if !term.IsTerminal(in) {
-		return "", fmt.Errorf("there is no terminal to ask for the password: set %sPASSWORD", config.Prefix)
+		return "", fmt.Errorf("no terminal to ask for the password: set %sPASSWORD", config.Prefix)
 	}
-	fmt.Fprintf(os.Stderr, "Password of %s: ", o.as)
+	fmt.Fprintf(os.Stderr, "Password for %s: ", o.as)
 	raw, err := term.ReadPassword(in)
 	fmt.Fprintln(os.Stderr)
 	if err != nil {
-		return "", errors.New("no password was given")
+		return "", errors.New("no password was entered")
 	}
 	return string(raw), nil
 }
@@ -116,23 +116,23 @@ func (o chatOptions) explain(err error) error {
 	case err == nil, errors.Is(err, context.Canceled):
 		return nil
 	case errors.Is(err, client.ErrSignedOut):
-		return errors.New("the session has ended: sign in again")
+		return errors.New("your session has ended: sign in again")
 	case errors.As(err, &closed) && (closed.Code == 4403 || closed.Code == 4404):
-		return fmt.Errorf("%s is no longer part of the conversation %s", o.as, o.appointment)
+		return fmt.Errorf("%s is no longer a participant in conversation %s", o.as, o.appointment)
 	case errors.As(err, &network):
-		return fmt.Errorf("the server %s cannot be reached: is it running?", o.server)
+		return fmt.Errorf("cannot reach the server %s: is it running?", o.server)
 	case !refused:
 		return err
 	case p.Status == 401:
-		return errors.New("the e-mail address or the password is wrong")
+		return errors.New("wrong email address or password")
 	case p.Status == 403:
-		return fmt.Errorf("%s may not do that: %s", o.as, p.Detail)
+		return fmt.Errorf("%s is not allowed to do that: %s", o.as, p.Detail)
 	case p.Status == 404:
-		return fmt.Errorf("there is no appointment %s of %s", o.appointment, o.as)
+		return fmt.Errorf("%s is not an appointment of %s", o.appointment, o.as)
 	case p.Status == 429:
 		return fmt.Errorf("too many attempts: wait %s and try again", max(p.RetryAfter, time.Second))
 	default:
-		return fmt.Errorf("the server refused: %s", p.Detail)
+		return fmt.Errorf("the server refused the request: %s", p.Detail)
 	}
 }
 
@@ -159,20 +159,20 @@ func chat(ctx context.Context, api *client.API, o chatOptions) error {
 	screen.onKey(func() { s.conv.Typing(true) })
 
 	ended := make(chan error, 1)
-	go func() { ended <- s.read(ctx, keyboard) }() // a read of standard input cannot be broken off: it ends with the process
+	go func() { ended <- s.read(ctx, keyboard) }() // a read of standard input cannot be interrupted
 	err = s.loop(ctx, ended, o.follow && !screen.interactive())
 	s.conv.Close()
 	if n := s.refused.Load(); err == nil && n > 0 {
-		err = fmt.Errorf("%d of the messages were refused", n)
+		err = fmt.Errorf("messages refused: %d", n)
 	}
 	return err
 }
 
-// errQuit is the user's wish to leave.
+// errQuit means that the user wants to leave.
 var errQuit = errors.New("quit")
 
-// read deals with lines until there are no more. Each is dealt with before the next is read, because what has
-// been typed is moved about on the screen.
+// read handles lines until there are no more, each before the next is read, because what has been typed moves on the
+// screen.
 func (s *chatSession) read(ctx context.Context, keyboard interface{ ReadLine() (string, error) }) error {
 	for {
 		line, err := keyboard.ReadLine()
@@ -185,7 +185,7 @@ func (s *chatSession) read(ctx context.Context, keyboard interface{ ReadLine() (
 	}
 }
 
-// loop waits until the input, the conversation or the user's patience ends.
+// loop waits until the input or the conversation ends, or the user interrupts.
 func (s *chatSession) loop(ctx context.Context, ended <-chan error, follow bool) error {
 	select {
 	case err := <-ended:
@@ -201,18 +201,18 @@ func (s *chatSession) loop(ctx context.Context, ended <-chan error, follow bool)
 	}
 }
 
-// partWith lets what a person has just typed get away, but does not keep him waiting long.
+// partWith sends what a person has just typed, but does not keep them waiting long.
 func (s *chatSession) partWith(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, partTimeout)
 	defer cancel()
-	_ = s.conv.Drain(ctx) // what it did not achieve is counted next
+	_ = s.conv.Drain(ctx) // what was not sent is counted next
 	if n := s.conv.Pending(); n > 0 {
-		return fmt.Errorf("%d of the messages could not be sent", n)
+		return fmt.Errorf("messages not sent: %d", n)
 	}
 	return nil
 }
 
-// atEnd is the end of piped input, whose messages must all be stored first.
+// atEnd waits, at the end of piped input, until all its messages are stored.
 func (s *chatSession) atEnd(ctx context.Context, follow bool) error {
 	if err := s.conv.WaitLive(ctx); err != nil {
 		return err
@@ -229,7 +229,7 @@ func (s *chatSession) atEnd(ctx context.Context, follow bool) error {
 	}
 }
 
-// enter deals with one line of input.
+// enter handles one line of input.
 func (s *chatSession) enter(ctx context.Context, line string) (quit bool) {
 	s.screen.entered(line)
 	text, literal := strings.TrimSpace(line), false
@@ -248,7 +248,7 @@ func (s *chatSession) enter(ctx context.Context, line string) (quit bool) {
 	return false
 }
 
-// send queues a line. When too many wait already, piped input waits too; a person is told.
+// send queues a line. When too many are waiting already, piped input waits too; a person is told.
 func (s *chatSession) send(ctx context.Context, text string) {
 	id := client.NewClientID()
 	s.screen.sending(id)
@@ -257,7 +257,7 @@ func (s *chatSession) send(ctx context.Context, text string) {
 	s.queue(ctx, func() error { return s.conv.SendAs(id, text) })
 }
 
-// queue does what adds to the conversation's queue, when there is room.
+// queue calls add, which adds to the conversation's queue, when there is space.
 func (s *chatSession) queue(ctx context.Context, add func() error) {
 	err := add()
 	for errors.Is(err, client.ErrQueueFull) && !s.screen.interactive() {
@@ -270,16 +270,16 @@ func (s *chatSession) queue(ctx context.Context, add func() error) {
 	}
 }
 
-// refuse says that something will not be sent, which the command's exit status tells, too.
+// refuse says that something will not be sent; the exit status of the command tells it too.
 func (s *chatSession) refuse(err error) {
 	s.refused.Add(1)
 	s.screen.note("not sent: " + err.Error())
 }
 
-// pipe is a keyboard that is none.
+// pipe stands in for the keyboard when input is piped.
 type pipe struct{ r *bufio.Reader }
 
-// ReadLine gives the next line without its end; the last one may lack it.
+// ReadLine returns the next line without its line break, which the last one may lack.
 func (p pipe) ReadLine() (string, error) {
 	line, err := p.r.ReadString('\n')
 	if errors.Is(err, io.EOF) && line != "" {

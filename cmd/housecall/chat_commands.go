@@ -13,8 +13,14 @@ import (
 	"housecall/internal/client"
 )
 
-const chatHelp = `/undo takes your last message back; /edit TEXT gives it another text; /file PATH sends a file (picture, PDF, text);
-  /save N PATH keeps file number N; /quit leaves; // at the start sends a line that begins with /; all else is a message`
+const chatHelp = `commands:
+  /undo         retract your last message
+  /edit TEXT    correct your last message
+  /file PATH    send a file (image, PDF or text)
+  /save N PATH  save file number N
+  /quit         leave
+  //TEXT        send a message that begins with /
+  Anything else is a message.`
 
 // command carries out a line that begins with a slash.
 func (s *chatSession) command(ctx context.Context, line string) {
@@ -33,21 +39,21 @@ func (s *chatSession) command(ctx context.Context, line string) {
 	case "/save":
 		err = s.save(ctx, rest)
 	default:
-		s.screen.note("there is no such command; /help shows them")
+		s.screen.note("unknown command; /help lists all commands")
 	}
 	if err != nil && ctx.Err() == nil {
 		s.refuse(err)
 	}
 }
 
-// settledLast waits for what is under way and gives the seq of one's own last message.
+// settledLast waits for what is under way and returns the seq of the user's own last message.
 func (s *chatSession) settledLast(ctx context.Context) (int64, error) {
 	if err := s.conv.Drain(ctx); err != nil {
 		return 0, err
 	}
 	seq := s.screen.lastOwn()
 	if seq == 0 {
-		return 0, errors.New("there is no message of yours here")
+		return 0, errors.New("you have not sent a message here")
 	}
 	return seq, nil
 }
@@ -63,7 +69,7 @@ func (s *chatSession) undo(ctx context.Context) error {
 
 func (s *chatSession) edit(ctx context.Context, text string) error {
 	if text == "" {
-		return errors.New("say /edit and the new text")
+		return errors.New("usage: /edit TEXT")
 	}
 	seq, err := s.settledLast(ctx)
 	if err != nil {
@@ -98,20 +104,20 @@ func (s *chatSession) save(ctx context.Context, arguments string) error {
 	seq, err := strconv.ParseInt(number, 10, 64)
 	path = strings.TrimSpace(path)
 	if err != nil || path == "" {
-		return errors.New("say /save, the number of the file and where to put it")
+		return errors.New("usage: /save N PATH")
 	}
 	a, ok := s.screen.fileAt(seq)
 	if !ok {
-		return fmt.Errorf("there is no file number %d here", seq)
+		return fmt.Errorf("there is no file number %d", seq)
 	}
-	// Never over something that is there: the name came from somebody else, or from a slip.
+	// Never overwrite a file: the name came from somebody else, or from a typo.
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return reasonOf(err)
 	}
 	err = errors.Join(s.api.Download(ctx, s.id, a.ID, io.Writer(f)), f.Close())
 	if err != nil {
-		return errors.Join(fmt.Errorf("file number %d was not saved", seq), os.Remove(path))
+		return errors.Join(fmt.Errorf("file number %d could not be saved", seq), os.Remove(path))
 	}
 	s.screen.note("saved as " + path)
 	return nil

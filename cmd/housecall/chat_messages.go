@@ -8,14 +8,14 @@ import (
 	"housecall/internal/client"
 )
 
-// messages is what the screen keeps of messages, to word what happens to them later.
+// messages is what the screen remembers of messages, to describe what happens to them later.
 type messages struct {
 	at    map[int64]time.Time
 	files map[int64]client.Attachment
-	// editedBy is up to which event a message was shown with what became of it; finally where it was taken back.
+	// editedBy is the latest event whose effect on a message was shown; finally where the message was retracted.
 	editedBy map[int64]int64
-	sending  map[string]bool // client ids of one's own on their way
-	own      []int64         // one's own that stand, oldest first
+	sending  map[string]bool // client ids of the user's own on their way
+	own      []int64         // the user's own that were not retracted, oldest first
 }
 
 const finally = 1<<63 - 1
@@ -35,7 +35,7 @@ func (m *messages) keep(e client.Event) {
 	}
 }
 
-// keepOwn notes a message of one's own, which an event and an ack may both tell of, and not in order.
+// keepOwn notes a message of the user's own, which an event and an ack may both report, in any order.
 func (m *messages) keepOwn(seq int64) {
 	at, there := slices.BinarySearch(m.own, seq)
 	if !there && m.editedBy[seq] != finally {
@@ -43,7 +43,7 @@ func (m *messages) keepOwn(seq int64) {
 	}
 }
 
-// drop forgets what was taken back.
+// drop forgets a message that was retracted.
 func (m *messages) drop(seq int64) {
 	delete(m.files, seq)
 	m.editedBy[seq] = finally
@@ -54,7 +54,7 @@ func (m *messages) drop(seq int64) {
 func content(e client.Event) string {
 	switch {
 	case e.Retracted:
-		return "(taken back)"
+		return "(retracted)"
 	case e.Attachment != nil:
 		return fmt.Sprintf("[file %d: %s, %s]", e.Seq, clean(e.Attachment.Name), size(e.Attachment.Size))
 	case e.CorrectedBy != 0:
@@ -70,7 +70,7 @@ func size(bytes int64) string {
 	return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20))
 }
 
-// edited tells of a retraction or a correction, unless the message was shown as it stands now.
+// edited reports a retraction or a correction, unless the message was shown in its present form.
 func (s *chatScreen) edited(e client.Event, clock string) {
 	m := &s.known.messages
 	before, there := m.editedBy[e.Target], !m.at[e.Target].IsZero()
@@ -80,12 +80,12 @@ func (s *chatScreen) edited(e client.Event, clock string) {
 	}
 	of := ""
 	if there {
-		of = " of " + m.at[e.Target].Local().Format("15:04")
+		of = " from " + m.at[e.Target].Local().Format("15:04")
 	}
 	if e.Kind == "retraction" {
 		m.drop(e.Target)
 		if before != finally {
-			s.print(&shown{text: s.dim(clock + " — " + who + " took the message" + of + " back")})
+			s.print(&shown{text: s.dim(clock + " — " + who + " retracted the message" + of)})
 		}
 		return
 	}
@@ -95,14 +95,14 @@ func (s *chatScreen) edited(e client.Event, clock string) {
 	}
 }
 
-// sending notes that a message of one's own is on its way.
+// sending notes that a message of the user's own is on its way.
 func (s *chatScreen) sending(clientID string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.known.messages.sending[clientID] = true
 }
 
-// acked notes one's own message's place in the log. What is acknowledged besides are retractions and corrections.
+// acked notes the place of the user's own message in the log. Other acks are for retractions and corrections.
 func (s *chatScreen) acked(a client.Ack) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,7 +113,7 @@ func (s *chatScreen) acked(a client.Ack) {
 	}
 }
 
-// lastOwn is one's own last message that stands; 0 if there is none.
+// lastOwn is the user's own last message that was not retracted; 0 if there is none.
 func (s *chatScreen) lastOwn() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -123,7 +123,7 @@ func (s *chatScreen) lastOwn() int64 {
 	return 0
 }
 
-// fileAt gives the file that an event sent.
+// fileAt returns the file that an event sent.
 func (s *chatScreen) fileAt(seq int64) (client.Attachment, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

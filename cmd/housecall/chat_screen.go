@@ -16,8 +16,8 @@ import (
 	"housecall/internal/config"
 )
 
-// chatScreen shows a conversation: on a terminal, above the line that is being typed, with ticks that change in
-// place; else as plain lines.
+// chatScreen shows a conversation: on a terminal, above the line that is being typed, with ticks that change in place;
+// otherwise as plain lines.
 type chatScreen struct {
 	in, out  *os.File
 	terminal *term.Terminal // nil: plain lines
@@ -27,7 +27,7 @@ type chatScreen struct {
 	mu      sync.Mutex // guards what follows
 	closed  bool
 	prompt  string
-	entries int      // lines that were entered and not yet dealt with: nothing may be printed between
+	entries int      // lines entered and not yet handled: nothing may be printed in between
 	held    []func() // what waits for that
 	lines   []*shown // the latest, oldest first
 	width   int
@@ -47,7 +47,7 @@ type shown struct {
 // shownMax is how many lines are remembered: more than a screen holds.
 const shownMax = 300
 
-// openScreen takes the terminal, if input and output are one, and gives the keyboard that goes with it.
+// openScreen takes over the terminal, if input and output are one, and returns the keyboard that goes with it.
 func openScreen(me string, inFile, outFile *os.File) (interface{ ReadLine() (string, error) }, *chatScreen, error) {
 	in, out := int(inFile.Fd()), int(outFile.Fd())
 	s := &chatScreen{in: inFile, out: outFile, restore: func() {}, known: newWords(me)}
@@ -56,7 +56,7 @@ func openScreen(me string, inFile, outFile *os.File) (interface{ ReadLine() (str
 	}
 	before, err := term.MakeRaw(in)
 	if err != nil {
-		return nil, nil, fmt.Errorf("the terminal cannot be used: %w", err)
+		return nil, nil, fmt.Errorf("cannot use the terminal: %w", err)
 	}
 	s.colour = !config.NoColor()
 	s.terminal = term.NewTerminal(keyboard{s}, "")
@@ -67,7 +67,7 @@ func openScreen(me string, inFile, outFile *os.File) (interface{ ReadLine() (str
 		signal.Stop(resized)
 		close(done)
 		<-gone
-		_ = term.Restore(in, before) // there is nothing else that could be done
+		_ = term.Restore(in, before) // nothing else can be done
 	}
 	s.resize()
 	go func() {
@@ -86,7 +86,7 @@ func openScreen(me string, inFile, outFile *os.File) (interface{ ReadLine() (str
 
 func (s *chatScreen) interactive() bool { return s.terminal != nil }
 
-// close gives the terminal back. Nothing is printed from here on.
+// close gives the terminal back. Nothing is printed from then on.
 func (s *chatScreen) close() {
 	s.mu.Lock()
 	s.setPrompt("")
@@ -102,12 +102,12 @@ func (s *chatScreen) resize() {
 	}
 	s.mu.Lock()
 	s.width, s.height = width, height
-	s.lines = nil // they may be broken otherwise now, so that none can be found again
+	s.lines = nil // they may wrap differently now, so none can be found again
 	s.mu.Unlock()
 	_ = s.terminal.SetSize(width, height)
 }
 
-// onKey has f called at every key that adds to a line.
+// onKey calls f at every key that adds to a line.
 func (s *chatScreen) onKey(f func()) {
 	if s.interactive() {
 		s.terminal.AutoCompleteCallback = func(string, int, rune) (string, int, bool) { f(); return "", 0, false }
@@ -119,7 +119,7 @@ type keyboard struct{ s *chatScreen }
 
 func (k keyboard) Write(p []byte) (int, error) { return k.s.out.Write(p) }
 
-// Read stops all printing as soon as a line is entered, until it has been dealt with.
+// Read stops all printing as soon as a line is entered, until it has been handled.
 func (k keyboard) Read(p []byte) (int, error) {
 	n, err := k.s.in.Read(p)
 	entered := bytes.Count(p[:n], []byte("\r")) + bytes.Count(p[:n], []byte("\n")) - bytes.Count(p[:n], []byte("\r\n"))
@@ -131,7 +131,7 @@ func (k keyboard) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// entered wipes the line just typed, and lets the printing go on.
+// entered erases the line just typed, and lets printing continue.
 func (s *chatScreen) entered(line string) {
 	if !s.interactive() {
 		return
@@ -166,7 +166,7 @@ func (s *chatScreen) do(f func()) {
 // print shows a line. It is called under the lock.
 func (s *chatScreen) print(l *shown) {
 	if !s.interactive() {
-		_, _ = fmt.Fprintln(s.out, s.render(l)) // standard output is gone: so is the reader
+		_, _ = fmt.Fprintln(s.out, s.render(l)) // if standard output is gone, so is the reader
 		return
 	}
 	_, _ = fmt.Fprintln(s.terminal, s.render(l))
@@ -224,7 +224,7 @@ func (s *chatScreen) setPrompt(p string) {
 	_, _ = s.terminal.Write(nil) // draws it
 }
 
-// note shows a remark of the program's own.
+// note shows a remark by the program itself.
 func (s *chatScreen) note(text string) {
 	s.do(func() { s.print(&shown{text: s.dim("* " + text)}) })
 }

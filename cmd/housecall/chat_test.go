@@ -45,14 +45,14 @@ func TestChatOptions_explain(t *testing.T) {
 	t.Parallel()
 	o := chatOptions{as: "a@b.test", appointment: "APP1", server: "http://x"}
 	for want, err := range map[string]error{
-		"the e-mail address or the password is wrong":            &client.Problem{Status: 401},
-		"there is no appointment APP1 of a@b.test":               &client.Problem{Status: 404},
-		"too many attempts: wait 1m0s and try again":             &client.Problem{Status: 429, RetryAfter: time.Minute},
-		"the server refused: Down.":                              &client.Problem{Status: 503, Detail: "Down."},
-		"the session has ended: sign in again":                   errors.Join(client.ErrSignedOut, &client.CloseError{Code: 4401}),
-		"a@b.test is no longer part of the conversation APP1":    &client.CloseError{Code: 4403},
-		"the server http://x cannot be reached: is it running?":  context.DeadlineExceeded,
-		"the service closed the connection: 4400 not understood": &client.CloseError{Code: 4400, Reason: "not understood"},
+		"wrong email address or password":                          &client.Problem{Status: 401},
+		"APP1 is not an appointment of a@b.test":                   &client.Problem{Status: 404},
+		"too many attempts: wait 1m0s and try again":               &client.Problem{Status: 429, RetryAfter: time.Minute},
+		"the server refused the request: Down.":                    &client.Problem{Status: 503, Detail: "Down."},
+		"your session has ended: sign in again":                    errors.Join(client.ErrSignedOut, &client.CloseError{Code: 4401}),
+		"a@b.test is no longer a participant in conversation APP1": &client.CloseError{Code: 4403},
+		"cannot reach the server http://x: is it running?":         context.DeadlineExceeded,
+		"the service closed the connection: 4400 not understood":   &client.CloseError{Code: 4400, Reason: "not understood"},
 	} {
 		require.EqualError(t, o.explain(err), want)
 	}
@@ -134,7 +134,7 @@ func TestRunChat_piped(t *testing.T) {
 	patient := chatOptions{as: "patient@example.org", server: url, appointment: appointment}
 	shown, err := runPiped(t, patient, "It hurts.\n\n//here\n/nonsense\nlast, without an end")
 	require.NoError(t, err)
-	for _, line := range []string{"with Dora Doctor, booked", "You: It hurts. ✓\n", "You: /here ✓\n", "You: last, without an end ✓\n", "no such command"} {
+	for _, line := range []string{"with Dora Doctor, booked", "You: It hurts. ✓\n", "You: /here ✓\n", "You: last, without an end ✓\n", "unknown command"} {
 		require.Contains(t, shown, line)
 	}
 	require.NotContains(t, shown, "\x1b")
@@ -151,12 +151,12 @@ func TestRunChat_piped(t *testing.T) {
 	require.NotContains(t, shown, "not sent")
 
 	_, err = runPiped(t, patient, strings.Repeat("x", 4001)+"\n")
-	require.EqualError(t, err, "1 of the messages were refused")
+	require.EqualError(t, err, "messages refused: 1")
 	_, err = runPiped(t, chatOptions{as: "other@example.org", server: url, appointment: appointment}, "")
-	require.EqualError(t, err, "there is no appointment "+appointment+" of other@example.org")
+	require.EqualError(t, err, appointment+" is not an appointment of other@example.org")
 	_, err = runPiped(t, chatOptions{as: "patient@example.org", server: "http://127.0.0.1:1", appointment: appointment}, "")
-	require.EqualError(t, err, "the server http://127.0.0.1:1 cannot be reached: is it running?")
+	require.EqualError(t, err, "cannot reach the server http://127.0.0.1:1: is it running?")
 	t.Setenv("HOUSECALL_PASSWORD", "something else")
 	_, err = runPiped(t, patient, "")
-	require.EqualError(t, err, "the e-mail address or the password is wrong")
+	require.EqualError(t, err, "wrong email address or password")
 }

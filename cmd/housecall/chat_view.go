@@ -9,7 +9,7 @@ import (
 	"housecall/internal/client"
 )
 
-// tick is how far one's own message has come.
+// tick is how far a message of the user's own has got.
 type tick uint8
 
 const (
@@ -20,7 +20,7 @@ const (
 	tickRefused
 )
 
-// show gives the sign, two columns wide, so that it can change in place.
+// show returns the sign, two columns wide, so that it can change in place.
 func (t tick) show(colour bool) string {
 	if t == tickRead && colour {
 		return "\x1b[36m✓✓\x1b[0m"
@@ -37,7 +37,7 @@ type words struct {
 	names  map[string]string
 	online map[string]string // as last shown
 	day    string
-	// How far the other participant has got.
+	// What the other participant has received and read.
 	delivered, read int64
 	greeted         bool
 	typing          string // the name of who types
@@ -68,7 +68,7 @@ func (s *chatSession) handler() client.Handler {
 			s.refused.Add(1)
 			v.do(func() { v.refused(no) })
 		},
-		Reset:       func(string) { v.note("the history follows anew") },
+		Reset:       func(string) { v.note("reloading the history") },
 		State:       func(st client.State, why error) { v.do(func() { v.state(st, why) }) },
 		Receipt:     func(user string, delivered, read int64) { v.do(func() { v.receipt(user, delivered, read) }) },
 		Typing:      func(user string, active bool) { v.do(func() { v.typing(user, active) }) },
@@ -77,7 +77,7 @@ func (s *chatSession) handler() client.Handler {
 	}
 }
 
-// hello introduces the conversation, once; a later connection only brings presence and receipts up to date.
+// hello introduces the conversation, once; later connections only update presence and receipts.
 func (s *chatScreen) hello(h *client.Hello) {
 	first := !s.known.greeted
 	s.known.greeted = true
@@ -95,7 +95,7 @@ func (s *chatScreen) hello(h *client.Hello) {
 			s.print(&shown{text: s.dim("* " + clean(h.Notice))})
 		}
 		if !h.CanReply {
-			s.print(&shown{text: s.dim("* you cannot write here: " + clean(h.WhyNot))})
+			s.print(&shown{text: s.dim("* you cannot send messages here: " + clean(h.WhyNot))})
 		}
 	}
 	for _, p := range h.Participants {
@@ -133,7 +133,7 @@ func (s *chatScreen) event(e client.Event) {
 	}
 }
 
-// separator marks the first line of a day.
+// separator precedes the first line of a day.
 func (s *chatScreen) separator(at time.Time) {
 	if day := at.Local().Format("Monday 2 January 2006"); day != s.known.day {
 		s.known.day = day
@@ -141,7 +141,7 @@ func (s *chatScreen) separator(at time.Time) {
 	}
 }
 
-// queued shows a message that has just been typed. Plain output shows it when it is stored.
+// queued shows a message that has just been typed. Plain output shows it once it is stored.
 func (s *chatScreen) queued(clientID, text string) {
 	if !s.interactive() {
 		return
@@ -153,7 +153,7 @@ func (s *chatScreen) queued(clientID, text string) {
 	})
 }
 
-// settled gives a queued message its place in the log; false if it is not on the screen.
+// settled sets the place of a queued message in the log; false if it is not on the screen.
 func (s *chatScreen) settled(clientID string, seq int64) bool {
 	for _, l := range s.lines {
 		if l.own && l.clientID == clientID && clientID != "" {
@@ -192,7 +192,7 @@ func (s *chatScreen) change(l *shown, t tick) {
 	}
 }
 
-// receipt moves the ticks of one's own messages.
+// receipt updates the ticks of the user's own messages.
 func (s *chatScreen) receipt(user string, delivered, read int64) {
 	if user == s.known.me || (delivered <= s.known.delivered && read <= s.known.read) {
 		return
@@ -244,7 +244,7 @@ func (s *chatScreen) typing(user string, active bool) {
 func (s *chatScreen) appointment(a client.AppointmentState, canReply bool, whyNot string) {
 	text := "* the appointment is now " + strings.ToLower(a.Status) + span(a)
 	if !canReply {
-		text += "; you cannot write here: " + clean(whyNot)
+		text += "; you cannot send messages here: " + clean(whyNot)
 	}
 	s.print(&shown{text: s.dim(text)})
 }
@@ -256,10 +256,10 @@ func (s *chatScreen) state(st client.State, why error) {
 	case st == client.Live:
 		s.known.trouble = ""
 	case st == client.Connecting && why != nil:
-		s.known.trouble = "no connection, trying again"
+		s.known.trouble = "offline, reconnecting"
 	}
 	if !s.interactive() && before != s.known.trouble && before != "connecting" {
-		s.print(&shown{text: "* " + map[bool]string{true: "connected again", false: s.known.trouble}[s.known.trouble == ""]})
+		s.print(&shown{text: "* " + map[bool]string{true: "back online", false: s.known.trouble}[s.known.trouble == ""]})
 	}
 	s.setPrompt(s.promptText())
 }
@@ -282,8 +282,8 @@ func (s *chatScreen) name(user string) string {
 	return user
 }
 
-// clean makes another's text harmless on a terminal: no control characters, and none that turn the direction of
-// what follows; further lines are set in.
+// clean makes the text of others harmless on a terminal: it has no control characters and none that change the
+// direction of text; lines after the first are indented.
 func clean(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

@@ -130,11 +130,11 @@ func TestChat_Piped(t *testing.T) {
 		args []string
 		says string
 	}{
-		"wrong password": {chat.with("PASSWORD", "wrong"), []string{"--as", "patient@clinic.test", "--server", a.url(), room}, "password is wrong"},
+		"wrong password": {chat.with("PASSWORD", "wrong"), []string{"--as", "patient@clinic.test", "--server", a.url(), room}, "wrong email address or password"},
 		"no password":    {program{}, []string{"--as", "patient@clinic.test", "--server", a.url(), room}, "HOUSECALL_PASSWORD"},
 		"another's room": {chat, []string{"--as", "root@clinic.test", "--server", a.url(), room}, "root@clinic.test"},
 		"no such room":   {chat, []string{"--as", "patient@clinic.test", "--server", a.url(), "APP0000000000"}, "APP0000000000"},
-		"no server":      {chat, []string{"--as", "patient@clinic.test", "--server", "http://127.0.0.1:1", room}, "cannot be reached"},
+		"no server":      {chat, []string{"--as", "patient@clinic.test", "--server", "http://127.0.0.1:1", room}, "cannot reach the server"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := c.env.run(t, "hello\n", append([]string{"chat"}, c.args...)...)

@@ -1,5 +1,5 @@
-// Command housecall is the whole service: serve runs an instance, dev the whole product on one machine, the others
-// operate it. It parses the command line and calls app; nothing else of the program exits.
+// Command housecall is the whole service: serve runs an instance, dev runs the whole product on one machine, and the
+// other commands operate it. It parses the command line and calls app or dev; nothing else in the program exits.
 package main
 
 import (
@@ -20,7 +20,7 @@ var version = "dev"
 func main() {
 	app.Version = version
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// A second signal kills: whoever presses Ctrl-C twice does not want to wait.
+	// A second signal kills: people who press Ctrl-C twice do not want to wait.
 	context.AfterFunc(ctx, stop)
 	err := rootCommand().ExecuteContext(ctx)
 	stop()
@@ -33,12 +33,12 @@ func main() {
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "housecall",
-		Short: "A chat-first clinic: appointments over REST, conversations over WebSocket",
-		Long: `Housecall is a chat-first clinic service: patients and doctors book appointments over REST and chat in them
-over WebSocket. Many instances share one PostgreSQL and one Redis.
+		Short: "A chat-first clinic service: appointments over REST, conversations over WebSocket",
+		Long: `Housecall is a chat-first clinic service: patients and doctors book appointments over REST and chat in them over
+WebSocket. Any number of instances share one PostgreSQL and one Redis.
 
 Try it:    housecall dev
-Run it:    housecall serve, configured by the environment (housecall serve --help)`,
+Run it:    housecall serve, configured through environment variables (see housecall serve --help)`,
 		SilenceUsage: true, SilenceErrors: true, Version: version,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}

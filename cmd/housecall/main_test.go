@@ -245,7 +245,7 @@ func signIn(t *testing.T, url, email string) *client.API {
 	return api
 }
 
-// clinic is a patient and a doctor with a confirmed appointment, made as an operator and his users would.
+// clinic is a patient and a doctor with a confirmed appointment, made as an operator and their users would.
 func (p program) clinic(t *testing.T, url string) (room string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

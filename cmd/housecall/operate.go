@@ -16,10 +16,10 @@ import (
 )
 
 func migrateCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "migrate", Short: "Apply or show the schema's migrations"}
+	cmd := &cobra.Command{Use: "migrate", Short: "Apply or list database migrations"}
 	cmd.AddCommand(
 		&cobra.Command{
-			Use: "up", Short: "Apply what is missing; several at once wait for each other", Args: cobra.NoArgs,
+			Use: "up", Short: "Apply pending migrations; several at once wait for each other", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
 				cfg, err := databaseConfig()
 				if err != nil {
@@ -28,12 +28,12 @@ func migrateCommand() *cobra.Command {
 				if err := app.Migrate(cmd.Context(), cfg, waiting(cmd)); err != nil {
 					return err
 				}
-				_, err = fmt.Fprintln(cmd.OutOrStdout(), "The schema is up to date.")
+				_, err = fmt.Fprintln(cmd.OutOrStdout(), "The database schema is up to date.")
 				return err
 			},
 		},
 		&cobra.Command{
-			Use: "status", Short: "List the migrations and when they were applied", Args: cobra.NoArgs,
+			Use: "status", Short: "List migrations and when they were applied", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
 				cfg, err := databaseConfig()
 				if err != nil {
@@ -46,7 +46,7 @@ func migrateCommand() *cobra.Command {
 	return cmd
 }
 
-// waiting tells the operator what a command waits for.
+// waiting tells the operator what a command is waiting for.
 func waiting(cmd *cobra.Command) func(error) {
 	return func(err error) { _, _ = fmt.Fprintf(cmd.ErrOrStderr(), "waiting: %v\n", err) } // nobody left to tell
 }
@@ -68,7 +68,7 @@ func printStatus(cmd *cobra.Command, cfg config.Config) error {
 	return w.Flush()
 }
 
-// databaseConfig needs less than serve: commands that only reach PostgreSQL work without the rest.
+// databaseConfig requires less than serve: commands that only use PostgreSQL work without the rest.
 func databaseConfig() (config.Config, error) {
 	cfg, err := config.Unchecked()
 	if err != nil {
@@ -81,9 +81,9 @@ func databaseConfig() (config.Config, error) {
 }
 
 func adminCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "admin", Short: "Create administrators, verify the audit trail"}
+	cmd := &cobra.Command{Use: "admin", Short: "Create administrators and verify the audit trail"}
 	cmd.AddCommand(adminCreateCommand(), &cobra.Command{
-		Use: "verify-audit", Short: "Check that the audit trail was not changed", Args: cobra.NoArgs,
+		Use: "verify-audit", Short: "Check that the audit trail has not been altered", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := databaseConfig()
 			if err != nil {
@@ -99,8 +99,8 @@ func adminCreateCommand() *cobra.Command {
 	var name, email string
 	cmd := &cobra.Command{
 		Use: "create --email EMAIL --name NAME", Short: "Create an administrator", Args: cobra.NoArgs,
-		Long: `Create an administrator who can sign in at once. The password is taken from HOUSECALL_PASSWORD, or asked for,
-or read as a line of piped input.`,
+		Long: `Create an administrator who can sign in at once. The password comes from HOUSECALL_PASSWORD, from a line of piped
+input, or from a prompt.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := databaseConfig()
 			if err != nil {
@@ -118,8 +118,8 @@ or read as a line of piped input.`,
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&name, "name", "", "the person's name (required)")
-	cmd.Flags().StringVar(&email, "email", "", "e-mail address to sign in with (required)")
+	cmd.Flags().StringVar(&name, "name", "", "the administrator's name (required)")
+	cmd.Flags().StringVar(&email, "email", "", "email address to sign in with (required)")
 	_ = cmd.MarkFlagRequired("name")  // the flag exists
 	_ = cmd.MarkFlagRequired("email") // the flag exists
 	return cmd
@@ -133,7 +133,7 @@ func newPassword(cmd *cobra.Command) (string, error) {
 	if !term.IsTerminal(in) {
 		line, err := bufio.NewReader(os.Stdin).ReadString('\n')
 		if line = strings.TrimRight(line, "\r\n"); line == "" {
-			return "", errors.Join(errors.New("give the password as a line of input or in HOUSECALL_PASSWORD"), err)
+			return "", errors.Join(errors.New("no password: set HOUSECALL_PASSWORD or pipe in a line"), err)
 		}
 		return line, nil
 	}
@@ -147,12 +147,12 @@ func newPassword(cmd *cobra.Command) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read the password: %w", err)
 	}
-	second, err := ask("Once more: ")
+	second, err := ask("Repeat password: ")
 	if err != nil {
 		return "", fmt.Errorf("read the password: %w", err)
 	}
 	if first != second {
-		return "", errors.New("the two passwords differ")
+		return "", errors.New("the passwords do not match")
 	}
 	return first, nil
 }
@@ -163,8 +163,9 @@ func printAudit(cmd *cobra.Command, cfg config.Config) error {
 		return err
 	}
 	if report.Broken != 0 {
-		return fmt.Errorf("%w at position %d: a row was changed or is missing", app.ErrAuditBroken, report.Broken)
+		return fmt.Errorf("%w at position %d: a row was altered or is missing", app.ErrAuditBroken, report.Broken)
 	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "The audit trail holds: %d rows sealed, %d waiting, head %x.\n", report.Sealed, report.Unsealed, report.Head)
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "The audit trail is intact: %d rows sealed, %d waiting, head %x.\n",
+		report.Sealed, report.Unsealed, report.Head)
 	return err
 }

@@ -22,12 +22,12 @@ import (
 func serveCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "serve", Short: "Run an instance", Args: cobra.NoArgs,
-		Long: "Run an instance until SIGTERM or Ctrl-C, which stop it gracefully. It migrates the schema first.\n" +
-			"The log goes to stderr as JSON lines.\n\nEnvironment:\n" + config.Help(),
+		Long: "Run an instance until SIGTERM or Ctrl-C, which shut it down gracefully. It applies pending migrations first.\n" +
+			"It logs to stderr, as JSON lines.\n\nEnvironment:\n" + config.Help(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := config.FromEnv()
 			if err != nil {
-				return fmt.Errorf("the configuration is not valid:\n%w", err)
+				return fmt.Errorf("the configuration is invalid:\n%w", err)
 			}
 			level, err := zerolog.ParseLevel(cfg.LogLevel)
 			if err != nil {
@@ -42,13 +42,13 @@ func devCommand() *cobra.Command {
 	var o dev.Options
 	var verbose bool
 	cmd := &cobra.Command{
-		Use: "dev", Short: "Run the whole product here, with demo data", Args: cobra.NoArgs,
-		Long: `Run a private PostgreSQL and Redis, an instance on each port, and demo data, until Ctrl-C.
+		Use: "dev", Short: "Run the whole product on this machine, with demo data", Args: cobra.NoArgs,
+		Long: `Run a private PostgreSQL and Redis, and an instance on each port with demo data, until Ctrl-C.
 
-The data stays in the folder and is there at the next start; remove the folder to begin anew. (PostgreSQL does not
-run as root: where the user it runs as instead cannot reach the folder, its data is in one of /var/tmp, as the table
-at the start says.) The servers of the machine are not touched. What the HOUSECALL_ environment says of the clinic
-counts here too (housecall serve --help); addresses, the database and secrets are dev's own.`,
+The data stays in the folder for the next start; delete the folder to start over. (PostgreSQL does not run as root:
+if the user it runs as instead cannot reach the folder, its data is in a folder under /var/tmp, which the table at
+the start names.) Other servers on this machine are not touched. HOUSECALL_ variables that describe the clinic apply
+here too (see housecall serve --help); addresses, the database and secrets are dev's own.`,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if o.Dir, err = filepath.Abs(o.Dir); err != nil {
 				return fmt.Errorf("find the folder: %w", err)
@@ -63,15 +63,15 @@ counts here too (housecall serve --help); addresses, the database and secrets ar
 			}
 			o.Log = zerolog.New(zerolog.ConsoleWriter{Out: os.Stderr, TimeFormat: time.TimeOnly}).Level(level).With().Timestamp().Logger()
 			if err = dev.Run(cmd.Context(), o); cmd.Context().Err() != nil && errors.Is(err, context.Canceled) {
-				err = nil // stopped while it was starting, as asked
+				err = nil // stopped during start-up, as requested
 			}
 			return err
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.Dir, "dir", ".housecall/dev", "folder of the data")
-	f.IntSliceVar(&o.Ports, "ports", []int{6001, 6002}, "port of each instance")
-	f.BoolVarP(&verbose, "verbose", "v", false, "log requests too")
+	f.StringVar(&o.Dir, "dir", ".housecall/dev", "folder for the data")
+	f.IntSliceVar(&o.Ports, "ports", []int{6001, 6002}, "ports, one for each instance")
+	f.BoolVarP(&verbose, "verbose", "v", false, "also log requests")
 	return cmd
 }
 
@@ -81,17 +81,17 @@ func checkPorts(ports []int) error {
 	}
 	for i, p := range ports {
 		if p < 1 || p > 65535 || slices.Contains(ports[:i], p) {
-			return errors.New("--ports takes different ports from 1 to 65535")
+			return errors.New("--ports must be different numbers from 1 to 65535")
 		}
 	}
 	return nil
 }
 
-// healthcheckCommand is for container images without a shell.
+// healthcheckCommand is for container images, which have no shell.
 func healthcheckCommand() *cobra.Command {
 	var url string
 	cmd := &cobra.Command{
-		Use: "healthcheck", Short: "Ask an instance whether it is ready", Args: cobra.NoArgs, Hidden: true,
+		Use: "healthcheck", Short: "Check whether an instance is ready", Args: cobra.NoArgs, Hidden: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), 3*time.Second)
 			defer cancel()
@@ -113,6 +113,6 @@ func healthcheckCommand() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&url, "url", "http://127.0.0.1:6001/readyz", "address to ask")
+	cmd.Flags().StringVar(&url, "url", "http://127.0.0.1:6001/readyz", "URL to check")
 	return cmd
 }

@@ -58,7 +58,7 @@ func TestBrowser_Chat(t *testing.T) {
 	p.screen("chat-desktop-light", 1100, 800, false)
 	p.screen("chat-phone-dark", 390, 780, true)
 	d.run(chromedp.Click("#log .mine .menu summary", chromedp.ByQuery), chromedp.Click("#log .mine .menu button:last-child", chromedp.ByQuery))
-	p.waits("it was taken back", `document.querySelector("#log .theirs.retracted .text").textContent === "This message was taken back."`)
+	p.waits("it was retracted", `document.querySelector("#log .theirs.retracted .text").textContent === "This message was retracted."`)
 
 	_, err := c.doctor.at(1).Cancel(c.context(), c.room, "Ill")
 	require.NoError(t, err)
@@ -135,7 +135,7 @@ func TestBrowser_Offline(t *testing.T) {
 
 	c.cables[0].set(pulled)
 	p.waits("it is said that there is no connection", `!document.querySelector("#banner").hidden`)
-	p.waits("and nobody knows who is there", `document.querySelector("#presence").textContent === "presence unknown"`)
+	p.waits("and nobody knows who is there", `document.querySelector("#presence").textContent === "status unknown"`)
 	for i := range 3 {
 		p.says(fmt.Sprint("offline ", i))
 	}

@@ -11,17 +11,18 @@ import (
 	"housecall/internal/errs"
 )
 
-// What a browser sends only when something is wrong with the page that made it do so.
+// What a browser sends only when something is wrong with the page that sent it.
 var (
-	errForeign = errs.New(errs.Forbidden, "foreign_page", "This form was sent from a page that is not ours. Open the link from your mail again.")
-	errForm    = errs.New(errs.BadRequest, "bad_form", "What was sent is not the form of this page.")
-	errText    = errs.New(errs.Invalid, "invalid", "What was sent is not text.")
+	errForeign = errs.New(errs.Forbidden, "foreign_page",
+		"This form was sent from another website. Please open the link from your email again.")
+	errForm = errs.New(errs.BadRequest, "bad_form", "This is not the form that belongs to this page.")
+	errText = errs.New(errs.Invalid, "invalid", "The form contains characters that are not text.")
 )
 
-// input is what a form brought. All of it may be secret.
+// input is what a form contains. All of it may be secret.
 type input struct{ token, login, password, again string }
 
-// read gives what a form of ours brought.
+// read returns what a form of ours contains.
 func read(c *fiber.Ctx, own string) (input, error) {
 	if !fromOurPage(c, own) {
 		return input{}, errForeign
@@ -44,18 +45,18 @@ func read(c *fiber.Ctx, own string) (input, error) {
 // same refuses a new password that was not typed the same way twice.
 func (in input) same() error {
 	if in.again != in.password {
-		return errs.InvalidField("body."+fieldAgain, "is not the same")
+		return errs.InvalidField("body."+fieldAgain, "does not match")
 	}
 	return nil
 }
 
-// text tells what PostgreSQL and a browser both take for text.
+// text tells whether PostgreSQL and browsers both accept s as text.
 func text(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
 
 // fromOurPage tells whether a form was sent from a page of this origin. Browsers say so in Sec-Fetch-Site (Fetch
 // metadata), but only over HTTPS and to localhost; otherwise Origin counts, which our own pages send as null, since
-// they send no referrer either (Fetch standard, "append a request Origin header"). Where neither stands, it is no
-// browser. The forms need no more protection than that: what they do rests on the token they carry.
+// they send no referrer either (Fetch standard, "append a request Origin header"). Where neither is present, the sender
+// is not a browser. The forms need no more protection than that: what they do depends on the token they carry.
 func fromOurPage(c *fiber.Ctx, own string) bool {
 	switch c.Get("Sec-Fetch-Site") {
 	case "same-origin", "none":

@@ -16,23 +16,23 @@ import (
 	"housecall/internal/httpd"
 )
 
-// policy lets a page have its style sheet and send its form, and nothing else.
+// policy lets a page load its style sheet and submit its form, and nothing else.
 const policy = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-// Lengths beyond which nothing can be right: of a login as in the REST API, of a token a few times that of ours.
+// Lengths beyond which nothing can be valid: of a login as in the REST API, of a token a few times the length of ours.
 const (
 	loginMax = 320
 	tokenMax = 200
 )
 
-// step is a page with a form, and what becomes of what is filled in.
+// step is a page with a form, and what submitting it does.
 type step struct {
 	path  string
 	shown page
 	done  page
-	// byMail: one gets there with the token of a mail only.
+	// byMail: the page is of use only with the token from an email.
 	byMail bool
-	// next leads on from a link that has stopped working, nil to nowhere.
+	// next leads onwards when a link no longer works; nil leads nowhere.
 	next *link
 	act  func(ctx context.Context, in input, client httpd.Client) error
 }
@@ -96,10 +96,10 @@ func steps(accounts *account.Service) []step {
 	}
 }
 
-// errIncomplete is a link that lost its end on the way, as links that are copied do.
-var errIncomplete = errs.New(errs.NotFound, "link_incomplete", "It is not complete. Open it from your mail again.")
+// errIncomplete is a link whose end was lost, as happens to links that are copied.
+var errIncomplete = errs.New(errs.NotFound, "link_incomplete", "The link is incomplete. Please open it from your email again.")
 
-// show answers GET. It looks nothing up: what a token is good for, only the form tells.
+// show answers GET. It looks nothing up: only submitting the form tells what a token is good for.
 func (p step) show(c *fiber.Ctx) error {
 	token := c.Query("token")
 	if p.byMail && !plausible(token) {
@@ -125,8 +125,8 @@ func (p step) take(c *fiber.Ctx, own string) error {
 
 func plausible(token string) bool { return token != "" && len(token) <= tokenMax }
 
-// refuse shows what was wrong: beside the field where it is one's fault, else above the form, to try again, or
-// without it where that would be in vain.
+// refuse shows what was wrong: beside the field where a field is at fault, otherwise above the form, or without the
+// form where trying again would be pointless.
 func (p step) refuse(c *fiber.Ctx, token string, err error) error {
 	r := httpd.RefusalOf(c.UserContext(), err)
 	if r.RetryAfter > 0 {
@@ -148,7 +148,7 @@ func (p step) refuse(c *fiber.Ctx, token string, err error) error {
 		shown.Alert = r.Detail
 	}
 	if r.Status >= http.StatusInternalServerError {
-		shown.Alert = fmt.Sprintf("%s If it goes on, tell the clinic this number: %s", r.Detail, r.RequestID)
+		shown.Alert = fmt.Sprintf("%s If this keeps happening, give the clinic this number: %s", r.Detail, r.RequestID)
 	}
 	return send(c, r.Status, shown)
 }

@@ -25,8 +25,8 @@ const appPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; conn
 
 var staticTypes = map[string]string{".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
 
-// appRoutes adds the page of one's appointments and of the chat in one, and what it is made of: modules that other pages
-// may use as well. The page is the same for everybody; what it shows it asks the API for, with its reader's token.
+// appRoutes adds the page of the user's appointments and conversations, and the modules it is made of, which other
+// pages may use as well. The page is the same for everybody; it asks the API for what it shows, with its reader's token.
 func appRoutes(s *httpd.Server) {
 	page, err := files.ReadFile("pages/app.html")
 	if err != nil {
@@ -54,7 +54,7 @@ func appRoutes(s *httpd.Server) {
 	}
 }
 
-// asset serves a file that browsers keep, but ask for each time: the modules belong together, so that none may be older
+// asset serves a file that browsers cache, but revalidate each time: the modules belong together, so none may be older
 // than another.
 func asset(kind string, content []byte) fiber.Handler {
 	sum := sha256.Sum256(content)

@@ -1,7 +1,7 @@
-// Package ui serves the pages that mails lead to. Those about accounts are plain HTML: they work without a line of
-// JavaScript, load nothing from elsewhere, and change nothing when they are merely looked at, as link scanners do.
-// Appointments and the chat in them are a page of scripts over the API; its chat client, static/housecall-chat.js, is a
-// module for any page.
+// Package ui serves the pages that emails link to. Those about accounts are plain HTML: they work without a line of
+// JavaScript, load nothing from elsewhere, and change nothing when they are merely viewed, as link scanners do.
+// Appointments and their conversations are a page of scripts over the API; its chat client, static/housecall-chat.js,
+// is a module that any page can use.
 package ui
 
 import (
@@ -18,10 +18,10 @@ var files embed.FS
 
 var pageTemplate = template.Must(template.ParseFS(files, "pages/page.html"))
 
-// stylePath is where the pages find how they look.
+// stylePath is where the pages find their style sheet.
 const stylePath = "/ui/style.css"
 
-// page is what a page says: at most one form, and where to go on.
+// page is what a page says, with at most one form and one link onwards.
 type page struct {
 	Title string
 	Text  string
@@ -34,7 +34,7 @@ type page struct {
 // StylePath is for the template.
 func (page) StylePath() string { return stylePath }
 
-// Failed tells whether something is to be put right.
+// Failed tells whether there is something to correct.
 func (p page) Failed() bool {
 	if p.Form != nil {
 		for _, f := range p.Form.Fields {
@@ -46,7 +46,7 @@ func (p page) Failed() bool {
 	return p.Alert != ""
 }
 
-// form is sent to its own page. What was typed is not shown again: it may be a password.
+// form is sent to the page it is on. What was typed is never shown again: it may be a password.
 type form struct {
 	Action string
 	Token  string // of the mail; "" where the page needs none
@@ -58,7 +58,7 @@ type form struct {
 type field struct {
 	Name, Label, Type, Autocomplete string
 	Hint                            string
-	Error                           string // how it has to be otherwise: "must have 10 to 128 characters"
+	Error                           string // what the field must be instead: "must have 10 to 128 characters"
 }
 
 type link struct{ Path, Text string }
@@ -72,72 +72,75 @@ func render(p page) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// The names of fields: those that the account's rules know them by, so that its complaints find their place.
+// The names of the fields are those that the rules of account use, so that each complaint finds its field.
 const (
 	fieldLogin    = "login"
 	fieldPassword = "password"
 	fieldAgain    = "again"
 )
 
-const passwordHint = "10 to 128 characters. A few words that only you would put together are better than one with signs in it. " +
-	"Not your name or e-mail address."
+const passwordHint = "10 to 128 characters. A few words that only you would combine are better than one word with symbols in it. " +
+	"Do not use your name or email address."
 
 func passwordFields(label string) []field {
 	return []field{
 		{Name: fieldPassword, Label: label, Type: "password", Autocomplete: "new-password", Hint: passwordHint},
-		{Name: fieldAgain, Label: "Repeat the password", Type: "password", Autocomplete: "new-password"},
+		{Name: fieldAgain, Label: "Repeat password", Type: "password", Autocomplete: "new-password"},
 	}
 }
 
-// forgotLink leads on when a link has stopped working.
-var forgotLink = &link{Path: config.ForgotPath, Text: "Ask for a new mail"}
+// forgotLink leads onwards when a link no longer works.
+var forgotLink = &link{Path: config.ForgotPath, Text: "Request a new email"}
 
-// The pages as they are first shown, and as they are left.
+// The pages as they are first shown, and what is shown when their form has been accepted.
 var (
 	verifyPage = page{
-		Title: "Confirm your e-mail address", Text: "Press the button to confirm that you read the mail of this address.",
+		Title: "Confirm your email address", Text: "Select the button to confirm that this address is yours.",
 		Form: &form{Action: config.VerifyPath, Button: "Confirm"},
 	}
-	verifiedPage = page{Title: "Your e-mail address is confirmed", Text: "That is all. You can close this page."}
+	verifiedPage = page{Title: "Your email address is confirmed", Text: "You're all set. You can close this page."}
 
 	resetPage = page{
-		Title: "Choose a new password", Text: "You will be signed out everywhere.",
-		Form: &form{Action: config.ResetPath, Fields: passwordFields("New password"), Button: "Change the password"},
+		Title: "Choose a new password", Text: "You will be signed out on all devices.",
+		Form: &form{Action: config.ResetPath, Fields: passwordFields("New password"), Button: "Change password"},
 	}
-	resetDonePage = page{Title: "Your password is changed", Text: "You can sign in with it now. All other devices are signed out."}
+	resetDonePage = page{
+		Title: "Your password has been changed",
+		Text:  "You can now sign in with it. You have been signed out on all devices.",
+	}
 
 	invitationPage = page{
 		Title: "Welcome to Housecall", Text: "Choose a password for your account.",
-		Form: &form{Action: config.InvitationPath, Fields: passwordFields("Password"), Button: "Set the password"},
+		Form: &form{Action: config.InvitationPath, Fields: passwordFields("Password"), Button: "Set password"},
 	}
 	acceptedPage = page{
-		Title: "Your password is set",
-		Text:  "You can sign in with it now. We have sent you a mail: please confirm your e-mail address with it.",
+		Title: "Your password has been set",
+		Text:  "You can now sign in with it. We have sent you an email: please use it to confirm your email address.",
 	}
 
 	forgotPage = page{
-		Title: "Forgotten your password?", Text: "We send you a mail with a link to choose a new one.",
+		Title: "Forgot your password?", Text: "We will email you a link to choose a new one.",
 		Form: &form{
-			Action: config.ForgotPath, Button: "Send the mail",
-			Fields: []field{{Name: fieldLogin, Label: "E-mail address or user id", Type: "text", Autocomplete: "username"}},
+			Action: config.ForgotPath, Button: "Send email",
+			Fields: []field{{Name: fieldLogin, Label: "Email address or user ID", Type: "text", Autocomplete: "username"}},
 		},
 	}
 	forgottenPage = page{
-		Title: "Look into your mail",
-		Text:  "If there is an account of that name, a mail with a link is on its way. If none comes, look among the spam.",
+		Title: "Check your email",
+		Text:  "If there is an account with that name, we have sent it an email with a link. If it does not arrive, check your spam folder.",
 	}
 
-	// signpostPage stands where mails lead that tell of what no page shows yet.
+	// signpostPage is where emails lead whose subject no page shows yet.
 	signpostPage = page{
 		Title: "Please sign in",
-		Text:  "Offers are shown in your clinic's app, once you have signed in there.",
-		Next:  &link{Path: config.ForgotPath, Text: "Forgotten your password?"},
+		Text:  "You will find your offers in your clinic's app, once you have signed in there.",
+		Next:  &link{Path: config.ForgotPath, Text: "Forgot your password?"},
 	}
 
 	brokenLinkPage = page{Title: "This link does not work"}
 )
 
-// with gives the page for the holder of a token, with complaints about fields by their names.
+// with returns the page for the holder of a token, with complaints by the names of the fields they are about.
 func (p page) with(token string, complaints map[string]string) page {
 	if p.Form == nil {
 		return p

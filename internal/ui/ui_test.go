@@ -152,7 +152,7 @@ func TestPages_IncompleteLink(t *testing.T) {
 		for _, query := range []string{"", "?token=", "?other=x", "?token=" + strings.Repeat("x", tokenMax+1)} {
 			a := h.get(path + query)
 			require.Equal(t, 404, a.Status, path+query)
-			require.Contains(t, a.String(), "not complete")
+			require.Contains(t, a.String(), "incomplete")
 			require.NotContains(t, a.String(), "<form")
 		}
 		for _, token := range []string{"", strings.Repeat("x", tokenMax+1)} {
@@ -274,7 +274,7 @@ func TestPages_Log(t *testing.T) {
 	broken := h.post("/reset", "token", token, "password", newPassword, "again", newPassword)
 	require.Equal(t, 500, broken.Status)
 	require.Contains(t, broken.String(), broken.Header.Get("X-Request-Id"))
-	require.Contains(t, broken.String(), `value="`+token+`"`, "he can try again")
+	require.Contains(t, broken.String(), `value="`+token+`"`, "they can try again")
 	require.NotContains(t, broken.String(), "mail_tokens")
 	h.post("/forgot", "login", "ann@example.org")
 

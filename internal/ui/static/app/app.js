@@ -1,5 +1,5 @@
 // @ts-check
-/** @module Where the pages begin: who is signed in, and what this address shows. */
+/** @module Entry point: who is signed in, and what this address shows. */
 
 import { Session, forget } from "../housecall-chat.js";
 import { chatView } from "./chat.js";
@@ -8,7 +8,7 @@ import { signInView } from "./signin.js";
 import { find, show, template } from "./templates.js";
 
 const session = new Session();
-/** @type {() => void} ends what the view that is shown keeps open */
+/** @type {() => void} closes what the current view keeps open */
 let leave = () => {};
 
 function route() {
@@ -19,7 +19,7 @@ function route() {
   find(document, "#sign-out").hidden = !user;
   if (!user) return signInView(session);
   if (user.mustChangePassword) {
-    return say("Choose a password of your own", "Your password was made by somebody else. Sign out, then choose another with “Forgotten your password?”.");
+    return say("Choose a new password", "Your password was set by someone else. Sign out, then choose your own with “Forgot your password?”.");
   }
   const [, area, id] = location.pathname.split("/");
   if (area === "appointments" && id) leave = chatView(session, user, decodeURIComponent(id), say);
@@ -27,7 +27,7 @@ function route() {
 }
 
 /**
- * Shows nothing but a message.
+ * Shows only a message.
  * @param {string} title
  * @param {string} text
  */
@@ -39,7 +39,7 @@ function say(title, text) {
 
 find(document, "#sign-out").addEventListener("click", async () => {
   const user = session.user;
-  leave(); // first, so that nothing is put back
+  leave(); // first, so that the view stores nothing again
   leave = () => {};
   if (user) await forget(user.userId).catch(() => {});
   await session.signOut();

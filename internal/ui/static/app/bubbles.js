@@ -1,5 +1,5 @@
 // @ts-check
-/** @module The messages as they are shown. What somebody wrote is text to this page, whatever it looks like. */
+/** @module The messages on the screen. What somebody wrote is text to this page, whatever it looks like. */
 
 import { find, setTime, sizeInWords, template } from "./templates.js";
 
@@ -8,10 +8,10 @@ import { find, setTime, sizeInWords, template } from "./templates.js";
 /** @typedef {import("../housecall-chat.js").Attachment} Attachment */
 
 /**
- * @typedef {object} Asked what a message's menu asks for, and what its sight has done
+ * @typedef {object} Asked what a message's menu asks for, and what showing it has caused
  * @property {(e: ChatEvent) => void} correct
- * @property {(text: string) => void} again  a refused message's text is to be put into the field
- * @property {() => void} grown              the list is longer than it was
+ * @property {(text: string) => void} again  the text of a refused message goes back into the text field
+ * @property {() => void} grown              the list has become longer
  */
 
 export class Bubbles {
@@ -38,7 +38,7 @@ export class Bubbles {
     this.#asked = asked;
     this.#log = find(main, "#log");
     this.#waiting = find(main, "#pending");
-    // A menu closes when one goes elsewhere.
+    // A menu closes when the focus leaves it.
     this.#log.addEventListener("focusout", (e) => {
       const menu = /** @type {HTMLElement} */ (e.target).closest("details");
       if (menu && !menu.contains(/** @type {Node | null} */ (e.relatedTarget))) menu.open = false;
@@ -86,11 +86,11 @@ export class Bubbles {
       this.#mark(e, row);
     }
     const first = /** @type {HTMLElement | null} */ (this.#log.firstElementChild);
-    if (first?.dataset.day === day) first.remove(); // its heading stands further up now
+    if (first?.dataset.day === day) first.remove(); // its heading is further up now
     this.#log.prepend(fragment);
   }
 
-  /** @param {ChatEvent} e one that reads differently now */
+  /** @param {ChatEvent} e an event that has been retracted or corrected */
   change(e) {
     const row = this.#rows.get(e.seq);
     if (!row) return;
@@ -98,13 +98,13 @@ export class Bubbles {
     this.#mark(e, row);
   }
 
-  /** What waits, in order, below what has been sent. */
+  /** Shows what is waiting to be sent, in order, below what has been sent. */
   pending() {
     for (const draft of this.#chat.pending) {
       const { type, text } = draft.frame;
       if (type !== "send" || this.#drafts.has(draft.clientId)) continue;
       const row = this.#bubble("waiting");
-      find(row, ".sender").textContent = "You, not sent yet:";
+      find(row, ".sender").textContent = "You (not sent yet):";
       find(row, ".text").textContent = text ?? "A file";
       find(row, ".ticks").textContent = "waiting";
       find(row, "time").remove();
@@ -124,7 +124,7 @@ export class Bubbles {
     if (!row) this.#waiting.append(shown);
     shown.classList.replace("waiting", "refused");
     const { type, text } = draft.frame;
-    const what = type === "retract" ? "The message could not be taken back." : type === "correct" ? "The correction was not accepted." : "Not sent.";
+    const what = type === "retract" ? "The message could not be retracted." : type === "correct" ? "The message could not be corrected." : "Not sent.";
     find(shown, ".ticks").textContent = `${what} ${outcome.detail}`;
     if (text !== undefined) find(shown, ".text").textContent = text;
     const away = () => {
@@ -134,7 +134,7 @@ export class Bubbles {
     const foot = find(shown, ".foot");
     if (type === "send" && text !== undefined) {
       foot.append(
-        button("Back into the field", () => {
+        button("Edit and try again", () => {
           away();
           this.#asked.again(text);
         }),
@@ -145,7 +145,7 @@ export class Bubbles {
     this.#asked.grown();
   }
 
-  /** Shows how far the other one has got. */
+  /** Shows what the other participant has received and read. */
   ticks() {
     const other = [...this.#chat.participants.values()].find((p) => p.userId !== this.#me);
     if (!other) return;
@@ -164,7 +164,7 @@ export class Bubbles {
     }
   }
 
-  /** Offers what can be done with messages now. */
+  /** Offers what can be done with each message now. */
   menus() {
     for (const [seq, row] of this.#rows) {
       const e = this.#chat.event(seq);
@@ -174,7 +174,7 @@ export class Bubbles {
 
   /**
    * @param {ChatEvent} e
-   * @returns {HTMLElement | undefined} nothing for what is not shown by itself
+   * @returns {HTMLElement | undefined} nothing for an event that is not shown by itself
    */
   #row(e) {
     if (e.kind === "retraction" || e.kind === "correction") return undefined;
@@ -186,7 +186,7 @@ export class Bubbles {
     }
     const mine = e.sender === this.#me;
     const row = this.#bubble(mine ? "mine" : "theirs");
-    const name = this.#chat.participants.get(e.sender ?? "")?.name ?? "Someone who no longer takes part";
+    const name = this.#chat.participants.get(e.sender ?? "")?.name ?? "Former participant";
     find(row, ".sender").textContent = mine ? "You:" : `${name}:`;
     setTime(find(row, "time"), e.at, "clock");
     this.#fill(row, e);
@@ -219,7 +219,7 @@ export class Bubbles {
       if (img) URL.revokeObjectURL(img.src);
       file.remove();
     }
-    if (e.retracted) text.textContent = "This message was taken back.";
+    if (e.retracted) text.textContent = "This message was retracted.";
     else if (e.attachment) text.before(this.#file(e.attachment));
     else text.textContent = e.text ?? "";
     text.hidden = !e.retracted && e.attachment !== undefined;
@@ -245,7 +245,7 @@ export class Bubbles {
       );
     }
     actions.append(
-      button("Take back", () => {
+      button("Retract", () => {
         close();
         this.#chat.retract(e.seq);
       }),
@@ -263,9 +263,9 @@ export class Bubbles {
         link.href = url;
         link.download = a.name;
         link.click();
-        setTimeout(() => URL.revokeObjectURL(url), 60_000); // the browser reads it by itself
+        setTimeout(() => URL.revokeObjectURL(url), 60_000); // by then the browser has read it
       } catch {
-        label.textContent = `${a.name} could not be loaded. Press to try again.`;
+        label.textContent = `${a.name} could not be downloaded. Select it to try again.`;
       }
       b.disabled = false;
     });
@@ -291,7 +291,7 @@ export class Bubbles {
       img.addEventListener("load", () => this.#asked.grown(), { once: true });
       b.prepend(img);
     } catch {
-      // The name does as well.
+      // The name is enough.
     }
   }
 
@@ -318,7 +318,7 @@ export class Bubbles {
   }
 }
 
-/** @param {ChatEvent} e the day of an event here, where it is read */
+/** @param {ChatEvent} e the day of an event in the reader's time zone */
 const dayOf = (e) => new Date(e.at).toDateString();
 
 /**

@@ -6,7 +6,7 @@ import { Bubbles } from "./bubbles.js";
 import { Composer } from "./composer.js";
 import { find, setTime, show, statusInWords, template, whyInWords } from "./templates.js";
 
-const NEAR = 80; // px from the end of what is scrolled that count as the end
+const NEAR = 80; // px from the end of the log that still count as its end
 
 /**
  * @param {import("../chat/session.js").Session} session
@@ -99,10 +99,10 @@ class ChatView {
     const banner = find(this.#main, "#banner");
     this.#main.dataset.state = state; // what tests wait for
     if (state === "closed") return this.#showEnd(why);
-    const waits = pending.length === 1 ? "A message waits" : `${pending.length} messages wait`;
-    banner.textContent = `No connection. ${pending.length > 0 ? `${waits} to be sent.` : "What you write is kept, and sent when there is one."}`;
+    const waiting = pending.length === 1 ? "1 message is" : `${pending.length} messages are`;
+    banner.textContent = `You are offline. ${pending.length > 0 ? `${waiting} waiting to be sent.` : "Your messages will be sent when the connection is back."}`;
     banner.hidden = state !== "waiting" && !(state === "connecting" && !banner.hidden);
-    // Only what happens from now on is read aloud.
+    // Screen readers announce only what happens from now on.
     find(this.#main, "#log").ariaLive = state === "live" ? "polite" : "off";
     find(this.#main, "#older").hidden = !this.#chat.hasOlder;
     if (state === "live") this.#see();
@@ -110,9 +110,9 @@ class ChatView {
 
   /** @param {import("../chat/backoff.js").Reason | undefined} why */
   #showEnd(why) {
-    if (!why || why.code === "closed" || why.code === "signed_out") return; // by this page itself, or the session shows its form
+    if (!why || why.code === "closed" || why.code === "signed_out") return; // the page itself closed it, or the session shows the sign-in form
     this.leave();
-    if (why.code === "not_found") this.#say("There is no such conversation", "Perhaps it is another account's. You can sign out and in again.");
+    if (why.code === "not_found") this.#say("Conversation not found", "It may belong to another account. Sign out, then sign in with that account.");
     else this.#say("This conversation has ended", why.detail);
   }
 
@@ -122,7 +122,7 @@ class ChatView {
     const presence = find(this.#main, "#presence");
     find(this.#main, "h1").textContent = other.name;
     document.title = `${other.name} – Housecall`;
-    presence.textContent = other.online === null ? "presence unknown" : other.online ? "online" : "offline";
+    presence.textContent = other.online === null ? "status unknown" : other.online ? "online" : "offline";
     presence.classList.toggle("online", other.online === true);
     this.#bubbles.ticks();
   }
@@ -198,7 +198,7 @@ class ChatView {
     this.#see();
   }
 
-  /** What is at the end of a page that is seen has been read. */
+  /** Marks everything as read while the user sees the end of the log. */
   #see() {
     if (this.#atEnd && !document.hidden && document.hasFocus() && this.#chat.unread > 0) this.#chat.markRead();
   }

@@ -1,5 +1,5 @@
 // @ts-check
-/** @module Where messages are written. */
+/** @module The form in which messages are written. */
 
 import { RefusalError } from "../housecall-chat.js";
 import { find } from "./templates.js";
@@ -39,13 +39,13 @@ export class Composer {
     this.#text.focus();
   }
 
-  /** @param {boolean} can whether anybody may write now */
+  /** @param {boolean} can whether the user may write now */
   allow(can) {
     this.#form.hidden = !can;
     if (!can) this.#leave();
   }
 
-  /** @param {import("../housecall-chat.js").ChatEvent} e one's own message */
+  /** @param {import("../housecall-chat.js").ChatEvent} e a message of the user's own */
   correct(e) {
     this.#target = e;
     this.#editing.hidden = false;
@@ -86,7 +86,7 @@ export class Composer {
     if (text.trim() === "") return;
     const most = this.#chat.limits.messageChars;
     const length = [...text].length; // code points, as the service counts
-    if (length > most) return this.complain(`A message has at most ${most} characters; this one has ${length}.`);
+    if (length > most) return this.complain(`This message is too long: it has ${length} characters, and at most ${most} are allowed.`);
     const target = this.#target;
     this.#leave();
     if (!target) this.#chat.send(text);
@@ -103,7 +103,7 @@ export class Composer {
     try {
       await this.#chat.attach(file);
     } catch (e) {
-      this.complain(e instanceof RefusalError ? `The file was not sent. ${e.message}` : "The file could not be sent: there is no connection. Try again in a moment.");
+      this.complain(e instanceof RefusalError ? `The file was not sent. ${e.message}` : "The file could not be sent because you are offline. Try again in a moment.");
     }
     this.#file.disabled = false;
     this.#file.value = "";

@@ -1,5 +1,5 @@
 // @ts-check
-/** @module The list of one's appointments, which stays live. */
+/** @module The list of the user's appointments, which stays up to date. */
 
 import { Inbox, Rest } from "../housecall-chat.js";
 import { find, setTime, show, statusInWords, template } from "./templates.js";
@@ -36,7 +36,7 @@ export function inboxView(session, user) {
     if (a.patient) find(row, ".name").textContent = user.role === "PATIENT" ? a.doctor.name : a.patient.name;
     find(row, ".status").textContent = statusInWords(a.status);
     if (a.startsAt) setTime(find(row, "time"), a.startsAt, "moment");
-    else find(row, "time").textContent = "no time yet";
+    else find(row, "time").textContent = "no time set";
     count(a.id);
   };
 
@@ -60,7 +60,7 @@ export function inboxView(session, user) {
       find(main, ".empty").hidden = rows.size > 0;
       state.textContent = "";
     } catch {
-      state.textContent = "The list could not be loaded.";
+      state.textContent = "Your appointments could not be loaded. Try again in a moment.";
       next ??= "";
     }
     more.hidden = next === undefined;
@@ -85,7 +85,7 @@ export function inboxView(session, user) {
   inbox.addEventListener("appointment", (e) => {
     const { appointment } = /** @type {CustomEvent} */ (e).detail;
     if (rows.has(appointment.id)) fill(appointment);
-    else anew(); // a new one, at its place
+    else anew(); // a new one: load again, so that it is in its place
   });
   inbox.addEventListener("gone", (e) => {
     const { appointmentId } = /** @type {CustomEvent} */ (e).detail;

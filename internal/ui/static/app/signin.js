@@ -1,12 +1,12 @@
 // @ts-check
-/** @module The form to sign in with. */
+/** @module The sign-in form. */
 
 import { RefusalError } from "../housecall-chat.js";
 import { find, show, template } from "./templates.js";
 
 /**
  * @param {import("../chat/session.js").Session} session
- * @param {string} [said] why one has to sign in (again)
+ * @param {string} [said] why the user has to sign in (again)
  */
 export function signInView(session, said = "") {
   const main = show(template("sign-in-view"), { title: "Sign in" });
@@ -29,7 +29,7 @@ export function signInView(session, said = "") {
       await session.signIn(login.value, password.value);
     } catch (error) {
       button.disabled = false;
-      complain(error instanceof RefusalError ? error.message : "The clinic cannot be reached. Try again in a moment.");
+      complain(error instanceof RefusalError ? error.message : "The clinic could not be reached. Try again in a moment.");
       password.select();
     }
   });

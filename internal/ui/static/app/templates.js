@@ -1,5 +1,5 @@
 // @ts-check
-/** @module The page's templates, and how dates and people are put into words. */
+/** @module The page's templates, and how dates, statuses and sizes are worded. */
 
 /**
  * @param {string} id of a template element
@@ -11,7 +11,7 @@ export function template(id) {
 }
 
 /**
- * The one element that must be there.
+ * Returns the one element that must exist.
  * @template {HTMLElement} [T=HTMLElement]
  * @param {ParentNode} root
  * @param {string} selector
@@ -22,7 +22,7 @@ export function find(root, selector) {
 }
 
 /**
- * Shows a view in place of what was shown.
+ * Shows a view instead of the present one.
  * @param {Node} view
  * @param {{title: string, wide?: boolean}} how
  * @returns {HTMLElement} where it is now
@@ -52,7 +52,7 @@ export function setTime(element, at, as) {
 
 /** @type {Record<string, string>} */
 const statuses = {
-  PENDING: "asked for",
+  PENDING: "requested",
   BOOKED: "booked",
   REJECTED: "declined",
   CANCELLED: "cancelled",
@@ -66,17 +66,17 @@ export const statusInWords = (status) => statuses[status] ?? status.toLowerCase(
 
 /** @type {Record<string, string>} */
 const whys = {
-  pending: "You can write once the doctor has confirmed the appointment.",
+  pending: "You can send messages once the doctor has confirmed the appointment.",
   rejected: "The appointment was declined.",
   cancelled: "The appointment was cancelled.",
-  expired: "The request was not answered in time.",
+  expired: "The request expired before it was answered.",
   no_show: "The appointment was missed.",
   closed_by_doctor: "The doctor has closed this conversation.",
-  follow_up_over: "The time to write after the appointment is over.",
+  follow_up_over: "The follow-up period for this appointment has ended.",
 };
 
 /** @param {string | undefined} whyNot */
-export const whyInWords = (whyNot) => whys[whyNot ?? ""] ?? "Nobody can write in this conversation now.";
+export const whyInWords = (whyNot) => whys[whyNot ?? ""] ?? "This conversation is closed to new messages.";
 
 /** @param {number} bytes */
 export function sizeInWords(bytes) {

@@ -1,9 +1,9 @@
 // @ts-check
-/** @module When to come back after a connection has ended: PROTOCOL.md's table of close codes as code. */
+/** @module When to reconnect after a connection has ended: PROTOCOL.md's table of close codes as code. */
 
 const BASE = 1000; // ms: the bound of the first wait; it doubles
 const MOST = 60_000; // up to this
-const FORGIVE = 10_000; // a connection that was live for this long starts the row anew
+const FORGIVE = 10_000; // a connection that was live for this long resets the waits
 const STEADY = 1000; // one that was live for this long may come back at once, where the protocol says so
 
 /**
@@ -17,24 +17,24 @@ const STEADY = 1000; // one that was live for this long may come back at once, w
  */
 
 /**
- * How a connection, or the try at one, has ended.
+ * How a connection, or an attempt at one, ended.
  * @typedef {object} Ending
  * @property {number} code        of the close frame; 1006 where there was none
  * @property {number} liveMs      how long it was live; 0 if it never was
  * @property {number} [comeAfterMs] from the service's `bye`
- * @property {Problem} [problem]  why the service would not have the connection
+ * @property {Problem} [problem]  why the service refused the connection
  */
 
 /**
  * Why a connection ended for good.
  * @typedef {object} Reason
- * @property {string} code   `signed_out`, `closed` (by oneself), `wrong_user`, a problem's code, or `close_` and the close code
+ * @property {string} code   `signed_out`, `closed` (by this page), `wrong_user`, a problem's code, or `close_` and the close code
  * @property {string} detail for people
  */
 
 /** @typedef {{wait: number} | {renew: true} | {stop: Reason}} Verdict */
 
-/** Counts the tries that led to nothing. */
+/** Counts the failed attempts to connect. */
 export class Backoff {
   #failed = 0;
   #random;
@@ -83,7 +83,7 @@ export class Backoff {
 
 /** @param {number} code */
 function words(code) {
-  if (code === 4403) return "You no longer take part in this conversation.";
-  if (code === 4404) return "There is no such appointment.";
-  return "The service did not understand this page. Reload it.";
+  if (code === 4403) return "You are no longer a participant in this conversation.";
+  if (code === 4404) return "This appointment does not exist.";
+  return "Something went wrong. Please reload the page.";
 }

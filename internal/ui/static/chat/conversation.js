@@ -1,5 +1,5 @@
 // @ts-check
-/** @module One user's presence in one appointment's chat. See housecall-chat.js for how to use it. */
+/** @module One user's part in one conversation. See housecall-chat.js for how to use it. */
 
 import { Courier } from "./courier.js";
 import { Link } from "./link.js";
@@ -20,7 +20,7 @@ import { Timeline } from "./timeline.js";
 
 /** @typedef {import("./room.js").ConversationOptions} ConversationOptions */
 
-const RECENT = 50; // events that a new start shows
+const RECENT = 50; // events that are loaded at first
 const CURSOR_EVERY = 200; // ms
 
 export class Conversation extends EventTarget {
@@ -34,7 +34,7 @@ export class Conversation extends EventTarget {
   #timeline = new Timeline();
   /** @type {Partial<Cursor>} */
   #cursor = {};
-  /** @type {any[] | null} frames that wait for the history to be loaded */
+  /** @type {any[] | null} frames that are waiting for the history */
   #held = null;
   #reloads = 0;
   #cursorTimer = 0;
@@ -79,7 +79,7 @@ export class Conversation extends EventTarget {
     return this.#link.state;
   }
 
-  /** @returns {readonly ChatEvent[]} what has been received, as it stands now, oldest first, without holes */
+  /** @returns {readonly ChatEvent[]} what has been received, in its present form, oldest first, without gaps */
   get events() {
     return this.#timeline.events;
   }
@@ -89,7 +89,7 @@ export class Conversation extends EventTarget {
     return this.#timeline.get(seq);
   }
 
-  /** @returns {Draft[]} messages that are neither committed nor refused, in the order of sending */
+  /** @returns {Draft[]} messages that are neither stored nor refused, in the order of sending */
   get pending() {
     return this.#courier.drafts;
   }
@@ -110,25 +110,25 @@ export class Conversation extends EventTarget {
     return seq === undefined || epoch === undefined ? undefined : { seq, epoch };
   }
 
-  /** Begins. Messages that an earlier page left are in `pending` when it resolves, and go out with the connection. */
+  /** Connects. When it resolves, `pending` has the messages that an earlier page left; they are sent with the others. */
   async connect() {
     const { resume } = this.#o;
     if (typeof resume === "object") this.#cursor = { ...resume };
     else if (resume === "stored") this.#cursor = (await this.#store?.cursor().catch(() => undefined)) ?? {};
     await this.#adopt();
     const signal = this.#leaving.signal;
-    globalThis.addEventListener?.("pagehide", () => this.#signals.flush(), { signal }); // what was read is not to wait for another visit
+    globalThis.addEventListener?.("pagehide", () => this.#signals.flush(), { signal }); // so that receipts do not wait for the next visit
     this.#link.open();
   }
 
-  /** Ends it for good. What waits is left to the next page. */
+  /** Closes it permanently. What is waiting is left to the next page. */
   close() {
     this.#signals.flush();
     this.#link.close();
   }
 
   /**
-   * Queues a message. It is sent until the service has committed or finally refused it, also by a later page.
+   * Queues a message. It is sent until the service has stored or refused it, if need be by a later page.
    * @param {string} text
    * @returns {Draft}
    */
@@ -138,8 +138,8 @@ export class Conversation extends EventTarget {
   }
 
   /**
-   * Uploads a file and queues it. The upload needs a connection: it is not kept over a reload, and rejects at once when the
-   * service cannot be reached.
+   * Uploads a file and queues a message with it. The upload needs a connection: it does not survive a reload, and rejects
+   * at once when the service cannot be reached.
    * @param {File} file
    * @param {AbortSignal} [signal]
    * @returns {Promise<Draft>}
@@ -150,7 +150,7 @@ export class Conversation extends EventTarget {
   }
 
   /**
-   * Downloads a file, or the small image of one. It cannot be an address: that would need the token in it.
+   * Downloads a file, or its thumbnail. There is no URL for it, because that would have to contain the token.
    * @param {Attachment} attachment
    * @param {{thumbnail?: boolean, signal?: AbortSignal}} [how]
    * @returns {Promise<Blob>}
@@ -160,7 +160,7 @@ export class Conversation extends EventTarget {
   }
 
   /**
-   * Queues the taking back of one's own message.
+   * Queues the retraction of a message of the user's own.
    * @param {number} seq
    * @returns {Draft}
    */
@@ -169,7 +169,7 @@ export class Conversation extends EventTarget {
   }
 
   /**
-   * Queues another wording of one's own message.
+   * Queues a correction of a message of the user's own.
    * @param {number} seq
    * @param {string} text
    * @returns {Draft}
@@ -178,24 +178,24 @@ export class Conversation extends EventTarget {
     return this.#enqueue({ type: "correct", target: seq, text });
   }
 
-  /** Call it with each key: the others are told as often as it counts, and that it has stopped after 4 s without. */
+  /** Call it at each keystroke: others are told as often as is useful, and that the user has stopped after 4 s without one. */
   typing(active = true) {
     this.#signals.typing(active);
   }
 
-  /** Says that the user has seen every event up to seq, by default all. Calls are gathered. */
+  /** Reports that the user has seen every event up to seq, by default all. Calls are batched. */
   markRead(seq = this.#cursor.seq ?? 0) {
     this.#signals.read(seq);
   }
 
-  /** @returns {number} others' messages here that the user has not read on any device */
+  /** @returns {number} messages of others that the user has not read on any device */
   get unread() {
     const read = this.participants.get(this.#o.userId)?.readSeq ?? 0;
     return this.events.filter((e) => e.seq > read && isMessage(e) && e.sender !== this.#o.userId && !e.retracted).length;
   }
 
   /**
-   * Loads a page of what came before.
+   * Loads a page of older events.
    * @param {number} [limit] at most 100
    * @returns {Promise<readonly ChatEvent[]>} what was added, oldest first; none when there is no more
    */
@@ -221,7 +221,7 @@ export class Conversation extends EventTarget {
         this.#courier.pump();
       });
     } catch (e) {
-      console.warn("housecall: what an earlier page left cannot be read:", e);
+      console.warn("housecall: could not read the messages that an earlier page left:", e);
     }
   }
 
@@ -290,8 +290,8 @@ export class Conversation extends EventTarget {
   /** @param {any} f */
   #greet(f) {
     if (f.you.userId !== this.#o.userId) {
-      this.#link.close({ code: "wrong_user", detail: "Somebody else is signed in now. Reload the page." });
-      throw new Error("the token is of somebody else"); // whose name must not stand under what waits here
+      this.#link.close({ code: "wrong_user", detail: "Someone else is signed in now. Please reload the page." });
+      throw new Error("the token belongs to another user"); // who must not send what is waiting here
     }
     this.#cursor.epoch ??= f.epoch;
     if (this.#cursor.epoch !== f.epoch) this.#cursor = { epoch: f.epoch }; // reset follows
@@ -306,7 +306,7 @@ export class Conversation extends EventTarget {
     this.#courier.begin(f.limits.perSecond);
   }
 
-  /** @param {any} f hello, too, tells how the appointment stands */
+  /** @param {any} f hello also tells the state of the appointment */
   #changed(f) {
     this.appointment = f.appointment;
     this.canReply = f.canReply;
@@ -331,7 +331,7 @@ export class Conversation extends EventTarget {
   }
 
   /**
-   * What is known cannot be continued: it is forgotten, and the end of the log is loaded. What comes meanwhile waits.
+   * Forgets the events that cannot be continued, and loads the end of the log. Frames that arrive meanwhile wait.
    * @param {number} head
    * @param {string} reason
    */
@@ -353,8 +353,8 @@ export class Conversation extends EventTarget {
         if (f.type === "live") this.#link.live();
       }
     } catch (e) {
-      console.warn("housecall: the history could not be loaded:", e);
-      if (reload === this.#reloads) this.#link.drop(); // and come back later, to be told to reset again
+      console.warn("housecall: could not load the history:", e);
+      if (reload === this.#reloads) this.#link.drop(); // and reconnect later, to be told to reset again
     }
   }
 

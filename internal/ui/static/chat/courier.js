@@ -1,9 +1,9 @@
 // @ts-check
-/** @module Brings what waits to the service, in order and as fast as the service wants it. */
+/** @module Sends what is waiting, in order and no faster than the service allows. */
 
 import { Outbox } from "./outbox.js";
 
-const DEFER = 1000; // ms before a message is sent again that was put off
+const DEFER = 1000; // ms before a message that was deferred is sent again
 
 export class Courier extends Outbox {
   #send;
@@ -31,14 +31,14 @@ export class Courier extends Outbox {
     this.pump();
   }
 
-  /** @param {string} clientId of a message that the service put off */
+  /** @param {string} clientId of a message that the service deferred */
   defer(clientId) {
     this.putBack(clientId);
     this.#resumeAt = performance.now() + DEFER;
     this.pump();
   }
 
-  /** Writes what can be written now, and the rest by itself. */
+  /** Writes what can be written now, and schedules the rest. */
   pump() {
     clearTimeout(this.#timer);
     for (let draft = this.next(); draft; draft = this.next()) {
@@ -58,7 +58,7 @@ export class Courier extends Outbox {
   }
 }
 
-/** Keeps to a rate: a second's worth at once, the rest evenly, so that a long queue does not run into the service's limits. */
+/** Limits a rate: a second's worth at once, the rest evenly, so that a long queue does not exceed the service's limits. */
 class Pace {
   #perSecond;
   #left;

@@ -1,5 +1,5 @@
 // @ts-check
-/** @module What is unread and what changes in all of one's appointments. See housecall-chat.js for how to use it. */
+/** @module What is unread and what changes in all of the user's appointments. See housecall-chat.js for how to use it. */
 
 import { Link } from "./link.js";
 
@@ -26,7 +26,7 @@ export class Inbox extends EventTarget {
   unread = new Map();
   /** Unread messages in all conversations. */
   total = 0;
-  /** There is more unread than `unread` tells: GET /api/v1/me/unread has all. */
+  /** There is more unread than `unread` holds: GET /api/v1/me/unread has everything. */
   more = false;
   /** @type {import("./link.js").Reason | undefined} */
   why;

@@ -1,5 +1,5 @@
 // @ts-check
-/** @module A WebSocket to the service that comes back: what a conversation and the inbox have in common. */
+/** @module A WebSocket that reconnects: what a conversation and the inbox have in common. */
 
 import { Backoff } from "./backoff.js";
 import { problemOf } from "./rest.js";
@@ -9,8 +9,8 @@ import { problemOf } from "./rest.js";
 /** @typedef {import("./rest.js").GetToken} GetToken */
 
 /**
- * idle: not begun. connecting: a try is under way. catchingUp: receiving what was missed. live: receiving what happens.
- * waiting: for the next try. closed: for good.
+ * idle: not opened yet. connecting: an attempt is under way. catchingUp: receiving what was missed. live: receiving what
+ * happens. waiting: for the next attempt. closed: permanently.
  * @typedef {"idle" | "connecting" | "catchingUp" | "live" | "waiting" | "closed"} State
  */
 
@@ -19,7 +19,7 @@ import { problemOf } from "./rest.js";
  * @property {string} url            where the service is
  * @property {GetToken} getToken
  * @property {() => string} path     path and query of the socket, asked for each connection
- * @property {string} probe          a REST path that answers whoever may come in. Browsers hide why an upgrade was refused.
+ * @property {string} probe          a REST path that succeeds for whoever may connect. Browsers hide why an upgrade was refused.
  * @property {(frame: any) => void | false} onFrame every frame but those that concern the connection alone. It may throw, to
  *   have the connection dropped. False for a `live` means not yet: it calls live() itself.
  * @property {(state: State, why?: Reason) => void} onState
@@ -32,7 +32,7 @@ const PING_TIMEOUT = 10_000; // for any sign of life after a ping
 const PROD_TIMEOUT = 4000; // the same when there is reason to doubt the connection
 const AUTH_PAUSE = 5000; // between tries at a new token
 
-/** One connection after the other, until close or a refusal that no repetition would change. */
+/** One connection after another, until close or a refusal that trying again would not change. */
 export class Link {
   #o;
   #backoff;
@@ -65,7 +65,7 @@ export class Link {
     return this.#state;
   }
 
-  /** Begins, unless it has begun. */
+  /** Opens it, unless it has been opened. */
   open() {
     if (this.#state !== "idle") return;
     const signal = this.#listening.signal;
@@ -76,7 +76,7 @@ export class Link {
   }
 
   /**
-   * Ends it for good.
+   * Closes it permanently.
    * @param {Reason} [why]
    */
   close(why = { code: "closed", detail: "" }) {
@@ -93,7 +93,7 @@ export class Link {
     return true;
   }
 
-  /** Drops the connection, which is then opened anew like one that broke. */
+  /** Drops the connection, which is then opened again like one that broke. */
   drop() {
     if (this.#socket) this.#ended(1006);
   }
@@ -147,8 +147,8 @@ export class Link {
     try {
       this.#handle(JSON.parse(data));
     } catch (e) {
-      // What cannot be understood, or not be continued, is asked for again. The backoff keeps that from being a storm.
-      console.warn("housecall: the connection is dropped:", e);
+      // What cannot be understood or continued is requested again. The backoff keeps that from becoming a storm.
+      console.warn("housecall: dropping the connection:", e);
       this.drop();
     }
   }
@@ -189,7 +189,7 @@ export class Link {
     this.#to("live");
   }
 
-  /** Browsers answer pings of the service unseen, so that silence says nothing: ask. */
+  /** Browsers answer the service's pings out of sight, so silence means nothing: send a ping. */
   #watchOver() {
     const turn = this.#turn;
     const now = performance.now();
@@ -211,20 +211,20 @@ export class Link {
     this.send({ type: "ping" });
   }
 
-  /** Asks a connection that may be dead, though nobody has said so. */
+  /** Pings a connection that may be dead without anybody having noticed. */
   #prod() {
     if (!this.#socket || this.#socket.readyState !== WebSocket.OPEN || this.#pingAt) return;
     this.#ping(PROD_TIMEOUT);
     this.#watchOver();
   }
 
-  /** The network is back, or the user. */
+  /** The network or the user is back. */
   #wake() {
     if (this.#state === "waiting") this.#attempt(false);
     else this.#prod();
   }
 
-  /** Lets go of the socket without waiting for a dead network to say good-bye. */
+  /** Abandons the socket without waiting for a dead network to close it. */
   #release() {
     this.#turn++;
     clearTimeout(this.#watch);
@@ -256,7 +256,7 @@ export class Link {
       });
       if (!answer.ok) problem = await problemOf(answer);
     } catch {
-      // Not to be reached: no refusal.
+      // The service cannot be reached: that is no refusal.
     }
     if (turn !== this.#turn) return;
     this.#follow({ code: 1006, liveMs: 0, problem });
@@ -291,7 +291,7 @@ export class Link {
     this.#to("closed", why);
   }
 
-  /** Gives the connection a new token before the old one ends. If that fails the service closes it, and the next one has a new token. */
+  /** Sends a new token before the old one expires. If that fails, the service closes the connection, and the next has one. */
   async #renewAuth() {
     const turn = this.#turn;
     this.#authDue = true;

@@ -1,18 +1,18 @@
 // @ts-check
 /**
- * @module The ack queue: messages in the order in which they were sent. They leave when the service has acknowledged or
- * finally refused them, are written again, in order, to every new connection, and survive the page in a Store.
+ * @module The queue of messages without an ack, in the order in which they were sent. They leave it when the service has
+ * acknowledged or refused them, are written again, in order, to every new connection, and survive the page in a Store.
  */
 
 import { Owner, Store, randomId } from "./store.js";
 
 /**
- * What became of a message: committed, or finally refused.
+ * The outcome of a message: stored, or refused for good.
  * @typedef {{ok: true, seq: number, at: string, duplicate: boolean} | {ok: false, code: string, detail: string}} Outcome
  */
 
 /**
- * A message that waits for the service.
+ * A message that is waiting for the service.
  * @typedef {object} Draft
  * @property {string} clientId
  * @property {any} frame       `send`, `retract` or `correct`
@@ -53,7 +53,7 @@ export class Outbox {
     this.#last = Math.max(this.#last + 1, Date.now() * 1000);
     const row = { clientId, order: this.#last, frame: draft.frame };
     if (this.#store) draft.kept = this.#keep(this.#store, row);
-    draft.kept.catch(() => {}); // who does not ask need not hear
+    draft.kept.catch(() => {}); // callers that do not ask need not know
     return draft;
   }
 
@@ -145,7 +145,7 @@ export class Outbox {
     for (const d of this.#drafts.values()) d.written = false;
   }
 
-  /** Gives up nothing: what waits is left to the next page. */
+  /** Ends without giving anything up: what is waiting is left to the next page. */
   end() {
     this.#owner.end();
   }

@@ -1,12 +1,12 @@
 // @ts-check
-/** @module Who takes part in a conversation, and what is known of him. */
+/** @module Who takes part in a conversation, and what is known about them. */
 
 /**
  * @typedef {object} Participant
  * @property {string} userId
  * @property {"PATIENT" | "DOCTOR"} role
  * @property {string} name
- * @property {boolean | null} online null: nobody can know now
+ * @property {boolean | null} online null: unknown at present
  * @property {number} deliveredSeq
  * @property {number} readSeq
  * @property {boolean} [typing]
@@ -54,7 +54,7 @@ export class People {
   }
 
   /**
-   * Somebody types, or has stopped: said by him, by his message, or by a while without a word.
+   * Someone is typing, or has stopped: they said so, their message came, or nothing was heard for a while.
    * @param {string} userId
    * @param {boolean} active
    */
@@ -69,7 +69,7 @@ export class People {
     this.#tell("typing", p);
   }
 
-  /** Without a connection nobody knows who is there. */
+  /** Without a connection it is unknown who is online. */
   lostSight() {
     for (const p of this.all.values()) {
       if (p.userId === this.#me) continue;

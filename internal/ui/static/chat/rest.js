@@ -4,8 +4,8 @@
 /** @typedef {import("./backoff.js").Problem} Problem */
 
 /**
- * Gives an access token; null when nobody is signed in (any more). It rejects when the service cannot be asked now.
- * With `force` the token `stale` is not, or will soon be no longer, good: give another one.
+ * Resolves to an access token, or to null when nobody is signed in (any more). It rejects when the service cannot be
+ * reached. `force` means that the token `stale` has expired or soon will: resolve to another one.
  * @typedef {(how?: {force?: boolean, stale?: string}) => Promise<string | null>} GetToken
  */
 
@@ -22,7 +22,7 @@ export class RefusalError extends Error {
 }
 
 /**
- * What an answer that is not ok says.
+ * Reads the problem from an answer that is not ok.
  * @param {Response} answer
  * @returns {Promise<Problem>}
  */
@@ -31,19 +31,19 @@ export async function problemOf(answer) {
   try {
     document = await answer.json();
   } catch {
-    // A balancer's own page, or an answer that was cut off.
+    // A balancer's own page, or a truncated answer.
   }
   const wait = Number(answer.headers.get("Retry-After"));
   return {
     status: answer.status,
     code: typeof document?.code === "string" ? document.code : `http_${answer.status}`,
-    detail: typeof document?.detail === "string" ? document.detail : "The service could not do that.",
+    detail: typeof document?.detail === "string" ? document.detail : "Something went wrong. Please try again.",
     retryAfterMs: wait > 0 ? wait * 1000 : undefined,
     document,
   };
 }
 
-/** Speaks to one service for one user. */
+/** Calls one service on behalf of one user. */
 export class Rest {
   #base;
   #getToken;
@@ -58,7 +58,7 @@ export class Rest {
   }
 
   /**
-   * A request with the user's token, once more with a fresh one if the first is refused. It rejects with a RefusalError,
+   * Sends a request with the user's token, and again with a fresh one if the first is refused. It rejects with a RefusalError,
    * or with fetch's TypeError when the service cannot be reached.
    * @param {string} path below /api/v1
    * @param {RequestInit} [init]

@@ -1,5 +1,5 @@
 // @ts-check
-/** @module Where a conversation is, and what of it goes over REST. */
+/** @module The addresses of a conversation, and what it does over REST. */
 
 import { Rest } from "./rest.js";
 
@@ -8,12 +8,12 @@ import { Rest } from "./rest.js";
 /**
  * @typedef {object} ConversationOptions
  * @property {string} appointmentId
- * @property {string} userId         who is signed in; what waits is kept for him alone
+ * @property {string} userId         who is signed in; what is waiting is kept for them alone
  * @property {import("./rest.js").GetToken} getToken
  * @property {string} [url]          where the service is; this page's origin by default
  * @property {"recent" | "stored" | Cursor} [resume] what to begin with: the last 50 events (default), what follows the event
  *   at which this browser stopped the last time, or what follows a cursor
- * @property {boolean} [keep]        keep unsent messages over a reload, in IndexedDB (default true)
+ * @property {boolean} [keep]        keep unsent messages across reloads, in IndexedDB (default true)
  * @property {() => number} [random] for tests
  */
 

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * @module A sign-in, for pages that have none of their own. Its tokens live as long as the tab (sessionStorage), and are
+ * @module A sign-in session, for pages that have none of their own. Its tokens live as long as the tab (sessionStorage), and are
  * shared with the other tabs of this origin that are open: refresh tokens rotate, and one that is used by two would end
  * the session as stolen.
  */
@@ -8,8 +8,8 @@
 import { RefusalError, problemOf } from "./rest.js";
 
 const KEY = "housecall-session";
-const MARGIN = 90_000; // ms before its end at which a token is renewed, and at most a third of its life
-const ASK = 150; // for which other tabs are waited for
+const MARGIN = 90_000; // ms before its expiry at which a token is renewed, but at most a third of its life
+const ASK = 150; // ms to wait for the answers of other tabs
 
 /**
  * @typedef {object} User
@@ -51,11 +51,11 @@ export class Session extends EventTarget {
     return this.#tokens?.user ?? null;
   }
 
-  /** Takes up the sign-in of this tab, or of another one that is open. */
+  /** Resumes the session of this tab, or of another open one. */
   async restore() {
     const kept = sessionStorage.getItem(KEY);
     if (kept) this.#tokens = JSON.parse(kept);
-    this.#others?.postMessage({ ask: true }); // also who has one: a copy of a tab has an old one
+    this.#others?.postMessage({ ask: true }); // even with a session: a duplicated tab has an old one
     if (!kept && this.#others) {
       await new Promise((resolve) => {
         this.addEventListener("signedIn", resolve, { once: true });
@@ -66,7 +66,7 @@ export class Session extends EventTarget {
   }
 
   /**
-   * @param {string} login e-mail address or user id
+   * @param {string} login email address or user id
    * @param {string} password
    * @returns {Promise<User>}
    */
@@ -95,12 +95,12 @@ export class Session extends EventTarget {
     try {
       return await this.#renew();
     } catch (e) {
-      if (!force && now < t.ends) return t.access; // hard to reach just now, and this one still holds
+      if (!force && now < t.ends) return t.access; // the service cannot be reached, and this one is still valid
       throw e;
     }
   };
 
-  /** Renews once for all who ask, in all tabs. */
+  /** Renews once for all callers, in all tabs. */
   #renew() {
     this.#renewing ??= this.#alone(() => this.#refresh()).finally(() => (this.#renewing = null));
     return this.#renewing;

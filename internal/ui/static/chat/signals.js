@@ -1,9 +1,9 @@
 // @ts-check
-/** @module What is told but not stored in the log: receipts and typing. Only the latest of each kind counts. */
+/** @module What is sent but not stored in the log: receipts and typing. Only the latest of each kind counts. */
 
-const RECEIPT_EVERY = 500; // ms: receipts are gathered for that long
-const TYPING_EVERY = 2000; // more often does not count
-const TYPING_STOP = 4000; // without a key, one has stopped
+const RECEIPT_EVERY = 500; // ms for which receipts are batched
+const TYPING_EVERY = 2000; // ms; more often has no effect
+const TYPING_STOP = 4000; // ms without a keystroke after which the user has stopped
 
 export class Signals {
   #send;

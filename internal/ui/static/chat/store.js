@@ -1,7 +1,8 @@
 // @ts-check
 /**
- * @module What a browser keeps of messages that wait: rows in IndexedDB, one for each, until the service has said yes or a
- * final no. They hold what was typed, in clear, so they are gone with the answer, and forget() removes all at sign-out.
+ * @module What a browser keeps of waiting messages: one row in IndexedDB for each, until the service has accepted or
+ * refused it. Rows hold what was typed, in plain text, so they are removed with the answer, and forget() removes all at
+ * sign-out.
  */
 
 const DATABASE = "housecall-chat";
@@ -9,7 +10,7 @@ const DRAFTS = "drafts";
 const CURSORS = "cursors";
 
 /**
- * A message that waits.
+ * A message that is waiting.
  * @typedef {object} Row
  * @property {string} clientId
  * @property {string} room   user id, "/" and appointment id
@@ -30,7 +31,7 @@ function database() {
       request.result.createObjectStore(CURSORS);
     };
     request.onsuccess = () => {
-      // Lest a later version of this module, in another tab, waits for us.
+      // So that a later version of this module, in another tab, does not wait for us.
       request.result.onversionchange = () => {
         request.result.close();
         opening = null;

@@ -1,5 +1,5 @@
 // @ts-check
-/** @module The events of a conversation as they stand now, without holes between the first and the last. */
+/** @module The events of a conversation in their present form, without gaps between the first and the last. */
 
 /**
  * A file that a message sends.
@@ -21,7 +21,7 @@
  * @property {"text" | "attachment" | "system" | "retraction" | "correction"} kind
  * @property {string} [clientId]
  * @property {string} [sender]
- * @property {string} [text]      as it stands now
+ * @property {string} [text]      in its present form
  * @property {Attachment} [attachment]
  * @property {number} [target]    seq that a retraction or a correction speaks of
  * @property {boolean} [retracted]
@@ -56,7 +56,7 @@ export class Timeline {
   /**
    * Adds the event that follows the last one.
    * @param {ChatEvent} e
-   * @returns {ChatEvent | undefined} an earlier event that reads differently now
+   * @returns {ChatEvent | undefined} an earlier event that this one changed
    */
   append(e) {
     this.#events.push(e);
