@@ -77,8 +77,11 @@ func newHouse(t *testing.T) *house {
 
 func (h *house) serve(cfg config.Config) {
 	h.t.Helper()
-	server, err := httpd.New(httpd.Options{
-		Config: cfg, Log: zerolog.New(h.log), Registry: prometheus.NewRegistry(), Authenticator: h.svc,
+	server, err := httpd.New(httpd.Deps{
+		Log: zerolog.New(h.log), Registry: prometheus.NewRegistry(), Authenticator: h.svc,
+		Options: httpd.Options{
+			BodyLimit: cfg.BodyLimit, RequestTimeout: cfg.RequestTimeout, Origins: cfg.Origins(), CursorSecrets: cfg.Secrets(),
+		},
 	})
 	require.NoError(h.t, err)
 	h.server = server

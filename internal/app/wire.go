@@ -68,9 +68,9 @@ func (a *App) wire(registry *prometheus.Registry) error {
 		Pool: a.pool, Store: a.blobs, Conversations: conversations{a.chat, r.appointments}, Limiter: r.limiter, Config: a.cfg,
 	})
 	a.timers(r)
-	a.http, err = httpd.New(httpd.Options{
-		Config: a.cfg, Log: a.log, Registry: registry, Authenticator: r.accounts, Idempotency: r.answers, Checks: a.checks(),
-		Version: Version, Now: time.Now,
+	a.http, err = httpd.New(httpd.Deps{
+		Log: a.log, Registry: registry, Authenticator: r.accounts, Idempotency: r.answers, Checks: a.checks(),
+		Options: httpdOptions(a.cfg),
 	})
 	if err != nil {
 		return err

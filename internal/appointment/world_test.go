@@ -130,7 +130,12 @@ func (w *world) Authenticate(ctx context.Context, token string) (auth.Actor, tim
 // serve starts an instance on a port of its own and gives its base URL.
 func (w *world) serve(svc *appointment.Service) string {
 	w.t.Helper()
-	s, err := httpd.New(httpd.Options{Config: w.cfg, Log: zerolog.Nop(), Registry: prometheus.NewRegistry(), Authenticator: w})
+	s, err := httpd.New(httpd.Deps{
+		Log: zerolog.Nop(), Registry: prometheus.NewRegistry(), Authenticator: w,
+		Options: httpd.Options{
+			BodyLimit: w.cfg.BodyLimit, RequestTimeout: w.cfg.RequestTimeout, Origins: w.cfg.Origins(), CursorSecrets: w.cfg.Secrets(),
+		},
+	})
 	require.NoError(w.t, err)
 	appointment.Routes(s, svc)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

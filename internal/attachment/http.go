@@ -13,6 +13,7 @@ import (
 
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
+	"housecall/internal/httpd/transfer"
 )
 
 // body is an attachment as in events of the chat protocol.
@@ -77,7 +78,8 @@ func Routes(s *httpd.Server, svc *Service) {
 			"is called. Either multipart/form-data with one part, `file`, or the file itself as the body, with `name`. Send a message with " +
 			"its `attachmentId` within 24 hours, or it is deleted. A conversation takes a number of files in 24 hours (429 `quota`). What broke " +
 			"off is sent again from its beginning; it leaves nothing.",
-		Status: http.StatusCreated, Access: httpd.SignedIn, Repeatable: true, Upload: int64(svc.d.Config.AttachmentBytes),
+		Status: http.StatusCreated, Access: httpd.SignedIn, Repeatable: true,
+		Stream: transfer.Uploads{Limit: int64(svc.d.Config.AttachmentBytes), Timeout: svc.d.Config.UploadTimeout},
 		Errors: []int{
 			http.StatusNotFound, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType,
 			http.StatusUnprocessableEntity, http.StatusTooManyRequests,
@@ -107,7 +109,7 @@ type handlers struct {
 
 func (h handlers) upload(ctx context.Context, in *uploadInput) (*uploadOutput, error) {
 	a, err := h.svc.Upload(ctx, httpd.Actor(ctx), in.ID, func() (File, error) {
-		return fileIn(httpd.UploadOf(ctx), in.Name, int64(h.svc.d.Config.AttachmentBytes))
+		return fileIn(transfer.UploadOf(ctx), in.Name, int64(h.svc.d.Config.AttachmentBytes))
 	})
 	if err != nil {
 		return nil, err
@@ -144,12 +146,12 @@ func (h handlers) find(ctx context.Context, in *contentInput) (Attachment, error
 	return h.svc.Find(ctx, httpd.Actor(ctx), in.ID, id)
 }
 
-func (h handlers) content(ctx context.Context, in *contentInput) (*httpd.Download, error) {
+func (h handlers) content(ctx context.Context, in *contentInput) (*transfer.Download, error) {
 	a, err := h.find(ctx, in)
 	if err != nil {
 		return nil, err
 	}
-	return h.server.NewDownload(httpd.Content{
+	return transfer.NewDownload(h.server, transfer.Content{
 		Open: func(ctx context.Context, offset, length int64) (io.ReadCloser, error) {
 			return h.svc.Content(ctx, a, offset, length)
 		},
@@ -157,7 +159,7 @@ func (h handlers) content(ctx context.Context, in *contentInput) (*httpd.Downloa
 	}), nil
 }
 
-func (h handlers) thumbnail(ctx context.Context, in *contentInput) (*httpd.Download, error) {
+func (h handlers) thumbnail(ctx context.Context, in *contentInput) (*transfer.Download, error) {
 	a, err := h.find(ctx, in)
 	if err != nil {
 		return nil, err
@@ -167,7 +169,7 @@ func (h handlers) thumbnail(ctx context.Context, in *contentInput) (*httpd.Downl
 		return nil, err
 	}
 	name := strings.TrimSuffix(a.Name, path.Ext(a.Name)) + ".jpg"
-	return h.server.NewDownload(httpd.Content{
+	return transfer.NewDownload(h.server, transfer.Content{
 		Open: func(_ context.Context, offset, length int64) (io.ReadCloser, error) {
 			return io.NopCloser(bytes.NewReader(small[offset : offset+length])), nil
 		},

@@ -94,7 +94,12 @@ func (w *world) instance() *attachment.Service {
 
 func (w *world) serve() {
 	w.t.Helper()
-	server, err := httpd.New(httpd.Options{Config: w.cfg, Log: zerolog.Nop(), Registry: prometheus.NewRegistry(), Authenticator: w})
+	server, err := httpd.New(httpd.Deps{
+		Log: zerolog.Nop(), Registry: prometheus.NewRegistry(), Authenticator: w,
+		Options: httpd.Options{
+			BodyLimit: w.cfg.BodyLimit, RequestTimeout: w.cfg.RequestTimeout, Origins: w.cfg.Origins(), CursorSecrets: w.cfg.Secrets(),
+		},
+	})
 	require.NoError(w.t, err)
 	attachment.Routes(server, w.svc)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

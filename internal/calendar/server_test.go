@@ -60,7 +60,12 @@ func newWorld(t *testing.T) *world {
 	cfg := config.Default()
 	cfg.PublicURL = "https://clinic.example/"
 	w.svc = New(w.pool, w.diary, ratelimit.New(nil, zerolog.Nop()), clinic, cfg, w.time)
-	server, err := httpd.New(httpd.Options{Config: cfg, Log: zerolog.New(w.log), Registry: w.registry, Authenticator: w})
+	server, err := httpd.New(httpd.Deps{
+		Log: zerolog.New(w.log), Registry: w.registry, Authenticator: w,
+		Options: httpd.Options{
+			BodyLimit: cfg.BodyLimit, RequestTimeout: cfg.RequestTimeout, Origins: cfg.Origins(), CursorSecrets: cfg.Secrets(),
+		},
+	})
 	require.NoError(t, err)
 	Routes(server, w.svc)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

@@ -50,8 +50,11 @@ func newWorld(t *testing.T) *world {
 	require.NoError(t, err)
 	w := &world{t: t, pool: pool}
 	w.svc = doctor.New(pool, schedules, inviter{})
-	server, err := httpd.New(httpd.Options{
-		Config: cfg, Log: zerolog.Nop(), Registry: prometheus.NewRegistry(), Authenticator: w,
+	server, err := httpd.New(httpd.Deps{
+		Log: zerolog.Nop(), Registry: prometheus.NewRegistry(), Authenticator: w,
+		Options: httpd.Options{
+			BodyLimit: cfg.BodyLimit, RequestTimeout: cfg.RequestTimeout, Origins: cfg.Origins(), CursorSecrets: cfg.Secrets(),
+		},
 	})
 	require.NoError(t, err)
 	doctor.Routes(server, w.svc)

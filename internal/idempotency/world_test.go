@@ -135,8 +135,11 @@ func (w *world) serve(secrets ...config.Secret) *server {
 	w.t.Helper()
 	cfg := w.config(secrets...)
 	s := &server{w: w, svc: w.room(cfg)}
-	h, err := httpd.New(httpd.Options{
-		Config: cfg, Log: zerolog.New(w.log), Registry: prometheus.NewRegistry(), Authenticator: w, Idempotency: s.svc,
+	h, err := httpd.New(httpd.Deps{
+		Log: zerolog.New(w.log), Registry: prometheus.NewRegistry(), Authenticator: w, Idempotency: s.svc,
+		Options: httpd.Options{
+			BodyLimit: cfg.BodyLimit, RequestTimeout: cfg.RequestTimeout, Origins: cfg.Origins(), CursorSecrets: cfg.Secrets(),
+		},
 	})
 	require.NoError(w.t, err)
 	w.routes(h)

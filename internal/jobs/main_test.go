@@ -20,7 +20,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/auth"
-	"housecall/internal/config"
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
 	"housecall/internal/postgres"
@@ -159,8 +158,8 @@ func (roles) Authenticate(_ context.Context, token string) (auth.Actor, time.Tim
 // serve puts the routes behind a real server.
 func (w *world) serve(s *Service) (url string) {
 	w.t.Helper()
-	server, err := httpd.New(httpd.Options{
-		Config: config.Default(), Log: zerolog.New(w.log), Registry: prometheus.NewRegistry(), Authenticator: roles{},
+	server, err := httpd.New(httpd.Deps{
+		Log: zerolog.New(w.log), Registry: prometheus.NewRegistry(), Authenticator: roles{},
 	})
 	require.NoError(w.t, err)
 	Routes(server, s)

@@ -51,8 +51,11 @@ func newWorld(t *testing.T, c care) *world {
 	require.NoError(t, err)
 	w := &world{t: t, pool: pool}
 	w.svc = patient.New(pool, doctor.New(pool, schedules, nil), c)
-	server, err := httpd.New(httpd.Options{
-		Config: cfg, Log: zerolog.Nop(), Registry: prometheus.NewRegistry(), Authenticator: w,
+	server, err := httpd.New(httpd.Deps{
+		Log: zerolog.Nop(), Registry: prometheus.NewRegistry(), Authenticator: w,
+		Options: httpd.Options{
+			BodyLimit: cfg.BodyLimit, RequestTimeout: cfg.RequestTimeout, Origins: cfg.Origins(), CursorSecrets: cfg.Secrets(),
+		},
 	})
 	require.NoError(t, err)
 	patient.Routes(server, w.svc)

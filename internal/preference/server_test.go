@@ -49,8 +49,11 @@ func newWorld(t *testing.T) *world {
 	var err error
 	w.svc, err = preference.New(pool, cfg)
 	require.NoError(t, err)
-	server, err := httpd.New(httpd.Options{
-		Config: cfg, Log: zerolog.Nop(), Registry: prometheus.NewRegistry(), Authenticator: w,
+	server, err := httpd.New(httpd.Deps{
+		Log: zerolog.Nop(), Registry: prometheus.NewRegistry(), Authenticator: w,
+		Options: httpd.Options{
+			BodyLimit: cfg.BodyLimit, RequestTimeout: cfg.RequestTimeout, Origins: cfg.Origins(), CursorSecrets: cfg.Secrets(),
+		},
 	})
 	require.NoError(t, err)
 	preference.Routes(server, w.svc)

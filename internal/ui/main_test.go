@@ -74,7 +74,12 @@ func newHouse(t *testing.T, change ...func(*config.Config)) *house {
 		ratelimit.New(nil, log), cfg, time.Now)
 	require.NoError(t, err)
 	h.accounts.Connect(account.Ports{Mail: h.mail}) // administrators and invited users have no profiles
-	server, err := httpd.New(httpd.Options{Config: cfg, Log: log, Registry: prometheus.NewRegistry(), Authenticator: h.accounts})
+	server, err := httpd.New(httpd.Deps{
+		Log: log, Registry: prometheus.NewRegistry(), Authenticator: h.accounts,
+		Options: httpd.Options{
+			BodyLimit: cfg.BodyLimit, RequestTimeout: cfg.RequestTimeout, Origins: cfg.Origins(), CursorSecrets: cfg.Secrets(),
+		},
+	})
 	require.NoError(t, err)
 	Routes(server, h.accounts, cfg)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

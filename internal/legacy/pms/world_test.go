@@ -112,7 +112,12 @@ func newWorld(t testing.TB, change ...func(*config.Config)) *world {
 
 func (w *world) serve(cfg config.Config, now func() time.Time) {
 	w.t.Helper()
-	s, err := httpd.New(httpd.Options{Config: cfg, Log: zerolog.New(w.log), Registry: prometheus.NewRegistry(), Authenticator: w.accounts})
+	s, err := httpd.New(httpd.Deps{
+		Log: zerolog.New(w.log), Registry: prometheus.NewRegistry(), Authenticator: w.accounts,
+		Options: httpd.Options{
+			BodyLimit: cfg.BodyLimit, RequestTimeout: cfg.RequestTimeout, Origins: cfg.Origins(), CursorSecrets: cfg.Secrets(),
+		},
+	})
 	require.NoError(w.t, err)
 	account.Routes(s, w.accounts)
 	pms.Mount(s, pms.Rooms{Accounts: w.accounts, Patients: w.patients, Appointments: w.appointments, Zone: w.zone, Now: now})
