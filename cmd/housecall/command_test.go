@@ -191,7 +191,7 @@ func TestDev_Process(t *testing.T) {
 		"REDIS_URL": "redis://127.0.0.1:1", "REDIS_MODE": "cluster",
 	}
 	dev := foreign.launch(t, "dev", "--dir", dir, "--ports", ports)
-	dev.shows("Ctrl-C stops everything", "patient1@demo.test")
+	dev.shows("Press Ctrl-C to stop everything", "patient1@demo.test")
 
 	busy := program{}.run(t, "", "dev", "--dir", filepath.Join(dir, "other"), "--ports", ports)
 	require.Equal(t, 1, busy.code)

@@ -16,6 +16,7 @@ import (
 
 	"housecall/internal/app"
 	"housecall/internal/config"
+	"housecall/internal/dev"
 )
 
 func serveCommand() *cobra.Command {
@@ -38,7 +39,7 @@ func serveCommand() *cobra.Command {
 }
 
 func devCommand() *cobra.Command {
-	var o app.DevOptions
+	var o dev.Options
 	var verbose bool
 	cmd := &cobra.Command{
 		Use: "dev", Short: "Run the whole product here, with demo data", Args: cobra.NoArgs,
@@ -61,7 +62,7 @@ counts here too (housecall serve --help); addresses, the database and secrets ar
 				level = zerolog.InfoLevel
 			}
 			o.Log = zerolog.New(zerolog.ConsoleWriter{Out: os.Stderr, TimeFormat: time.TimeOnly}).Level(level).With().Timestamp().Logger()
-			if err = app.Dev(cmd.Context(), o); cmd.Context().Err() != nil && errors.Is(err, context.Canceled) {
+			if err = dev.Run(cmd.Context(), o); cmd.Context().Err() != nil && errors.Is(err, context.Canceled) {
 				err = nil // stopped while it was starting, as asked
 			}
 			return err

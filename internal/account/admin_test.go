@@ -18,16 +18,16 @@ func TestService_SetRole(t *testing.T) {
 	token := h.token(u)
 	path := "/users/" + u.PublicID + "/role"
 
-	require.Equal(t, 422, h.call("PUT", path, admin, `{"role":"NURSE"}`).status)
+	require.Equal(t, 422, h.call("PUT", path, admin, `{"role":"NURSE"}`).Status)
 	same := h.call("PUT", path, admin, `{"role":"PATIENT"}`)
-	require.Equal(t, 200, same.status)
-	require.Equal(t, 200, h.call("GET", "/me", token, "").status, "nothing changed, nobody is signed out")
+	require.Equal(t, 200, same.Status)
+	require.Equal(t, 200, h.call("GET", "/me", token, "").Status, "nothing changed, nobody is signed out")
 
 	made := h.call("PUT", path, admin, `{"role":"DOCTOR"}`)
-	require.Equal(t, 200, made.status, string(made.body))
-	require.Equal(t, "DOCTOR", made.text("role"))
-	require.Equal(t, u.PublicID, made.text("userId"), "the id stays")
-	require.Equal(t, 401, h.call("GET", "/me", token, "").status)
+	require.Equal(t, 200, made.Status, string(made.Raw))
+	require.Equal(t, "DOCTOR", made.Text("role"))
+	require.Equal(t, u.PublicID, made.Text("userId"), "the id stays")
+	require.Equal(t, 401, h.call("GET", "/me", token, "").Status)
 	type row struct{ UserID int64 }
 	_, err := one[row](t.Context(), h.pool, "profile", `select user_id from doctors where user_id = $1`, u.ID)
 	require.NoError(t, err, "a doctor has a profile")
@@ -35,10 +35,10 @@ func TestService_SetRole(t *testing.T) {
 	h.doctors.busy[u.ID] = true
 	token = h.token(u)
 	busy := h.call("PUT", path, admin, `{"role":"PATIENT"}`)
-	require.Equal(t, 409, busy.status)
-	require.Equal(t, "future_appointments", busy.text("code"))
-	require.Equal(t, 200, h.call("GET", "/me", token, "").status, "nothing is half-done")
-	require.Equal(t, 200, h.call("PUT", path, admin, `{"role":"PATIENT","cancelAppointments":true}`).status)
+	require.Equal(t, 409, busy.Status)
+	require.Equal(t, "future_appointments", busy.Text("code"))
+	require.Equal(t, 200, h.call("GET", "/me", token, "").Status, "nothing is half-done")
+	require.Equal(t, 200, h.call("PUT", path, admin, `{"role":"PATIENT","cancelAppointments":true}`).Status)
 	require.Equal(t, []int64{u.ID}, h.doctors.released)
 	require.Equal(t, []string{"user.create", "session.open", "user.role", "session.open", "user.role"}, h.audited(u.PublicID))
 }
@@ -69,27 +69,27 @@ func TestService_Disable(t *testing.T) {
 	h.doctors.busy[doctor.ID] = true
 	for _, body := range []string{"", "{}", `{"cancelAppointments":false}`} {
 		a := h.call("POST", path+"/disable", admin, body)
-		require.Equal(t, 409, a.status, body)
-		require.Equal(t, "future_appointments", a.text("code"))
+		require.Equal(t, 409, a.Status, body)
+		require.Equal(t, "future_appointments", a.Text("code"))
 	}
 	require.Empty(t, told)
 	h.actor(signedIn.AccessToken)
 	a := h.call("POST", path+"/disable", admin, `{"cancelAppointments":true}`)
-	require.Equal(t, 200, a.status, string(a.body))
-	require.Equal(t, true, a.field("disabled"))
+	require.Equal(t, 200, a.Status, string(a.Raw))
+	require.Equal(t, true, a.Value("disabled"))
 	require.Equal(t, []int64{session}, told)
-	require.Equal(t, 401, h.call("GET", "/me", signedIn.AccessToken, "").status)
+	require.Equal(t, 401, h.call("GET", "/me", signedIn.AccessToken, "").Status)
 	_, err := h.svc.Login(t.Context(), "d@example.org", testPassword, here)
 	require.ErrorIs(t, err, ErrBadCredentials)
-	require.Equal(t, 200, h.call("POST", path+"/disable", admin, "").status, "a second time changes nothing")
+	require.Equal(t, 200, h.call("POST", path+"/disable", admin, "").Status, "a second time changes nothing")
 
 	a = h.call("POST", path+"/enable", admin, "")
-	require.Equal(t, false, a.field("disabled"))
-	require.Equal(t, 401, h.call("GET", "/me", signedIn.AccessToken, "").status, "old sessions stay ended")
+	require.Equal(t, false, a.Value("disabled"))
+	require.Equal(t, 401, h.call("GET", "/me", signedIn.AccessToken, "").Status, "old sessions stay ended")
 	_, err = h.svc.Login(t.Context(), "d@example.org", testPassword, here)
 	require.NoError(t, err)
 	require.Equal(t, []string{"user.create", "session.open", "user.disable", "user.enable", "session.open"}, h.audited(doctor.PublicID))
-	require.Equal(t, 200, h.call("POST", path+"/enable", admin, "").status)
+	require.Equal(t, 200, h.call("POST", path+"/enable", admin, "").Status)
 	require.Equal(t, []int64{doctor.ID}, h.doctors.returned, "once")
 }
 
@@ -123,8 +123,8 @@ func TestService_OwnAccount(t *testing.T) {
 		h.call("PUT", "/users/"+u.PublicID+"/role", admin, `{"role":"PATIENT"}`),
 		h.call("POST", "/users/"+u.PublicID+"/disable", admin, ""),
 	} {
-		require.Equal(t, 403, a.status)
-		require.Equal(t, "own_account", a.text("code"))
+		require.Equal(t, 403, a.Status)
+		require.Equal(t, "own_account", a.Text("code"))
 	}
 	_, err := h.svc.SetRole(t.Context(), auth.System, u.PublicID, auth.Patient, Leave{})
 	require.ErrorIs(t, err, ErrLastAdmin)
@@ -202,32 +202,32 @@ func TestService_Invitation(t *testing.T) {
 	accept := func(token, password string) answer {
 		return h.call("POST", "/auth/invitations/accept", "", fmt.Sprintf(`{"token":%q,"password":%q}`, token, password))
 	}
-	require.Equal(t, 404, accept("unknown", "an invited password").status)
-	require.Equal(t, 422, accept(first, "qwertyuiop").status)
+	require.Equal(t, 404, accept("unknown", "an invited password").Status)
+	require.Equal(t, 422, accept(first, "qwertyuiop").Status)
 	renewed := h.call("POST", "/users/"+publicID+"/invitation", admin, "")
-	require.Equal(t, 201, renewed.status)
+	require.Equal(t, 201, renewed.Status)
 	gone := accept(first, "an invited password")
-	require.Equal(t, 404, gone.status, "the one before no longer counts")
-	require.Equal(t, "invitation_invalid", gone.text("code"))
+	require.Equal(t, 404, gone.Status, "the one before no longer counts")
+	require.Equal(t, "invitation_invalid", gone.Text("code"))
 
 	results := make([]answer, 10)
 	together(len(results), func(i int) {
-		results[i] = accept(renewed.text("invitationToken"), fmt.Sprintf("an invited password %d", i))
+		results[i] = accept(renewed.Text("invitationToken"), fmt.Sprintf("an invited password %d", i))
 	})
 	winner := -1
 	for i, a := range results {
-		if a.status == 200 {
+		if a.Status == 200 {
 			require.Equal(t, -1, winner, "accepted twice")
 			winner = i
 			continue
 		}
-		require.Equal(t, 404, a.status, string(a.body))
+		require.Equal(t, 404, a.Status, string(a.Raw))
 	}
 	_, err := h.svc.Login(t.Context(), publicID, fmt.Sprintf("an invited password %d", winner), here)
 	require.NoError(t, err)
 	late := h.call("POST", "/users/"+publicID+"/invitation", admin, "")
-	require.Equal(t, 409, late.status)
-	require.Equal(t, "already_accepted", late.text("code"))
+	require.Equal(t, 409, late.Status)
+	require.Equal(t, "already_accepted", late.Text("code"))
 	require.Equal(t, []string{"user.invite", "user.invite", "user.accept", "session.open"}, h.audited(publicID))
 }
 

@@ -20,35 +20,35 @@ func TestRoutes_Shapes(t *testing.T) {
 	h := newHouse(t)
 
 	made := h.call("POST", "/auth/register", "", annRegisters)
-	require.Equal(t, http.StatusCreated, made.status, string(made.body))
-	golden(t, "register", made.body)
+	require.Equal(t, http.StatusCreated, made.Status, string(made.Raw))
+	golden(t, "register", made)
 	in := h.call("POST", "/auth/login", "", `{"login":"ANN@example.org","password":"correct horse battery"}`)
-	require.Equal(t, http.StatusOK, in.status, string(in.body))
-	golden(t, "login", in.body)
-	again := h.call("POST", "/auth/refresh", "", fmt.Sprintf(`{"refreshToken":%q}`, in.text("refreshToken")))
-	require.Equal(t, http.StatusOK, again.status)
-	golden(t, "login", again.body)
-	ann := again.text("accessToken")
+	require.Equal(t, http.StatusOK, in.Status, string(in.Raw))
+	golden(t, "login", in)
+	again := h.call("POST", "/auth/refresh", "", fmt.Sprintf(`{"refreshToken":%q}`, in.Text("refreshToken")))
+	require.Equal(t, http.StatusOK, again.Status)
+	golden(t, "login", again)
+	ann := again.Text("accessToken")
 
 	me := h.call("GET", "/me", ann, "")
-	require.Equal(t, http.StatusOK, me.status)
-	golden(t, "me", me.body)
-	require.Equal(t, `"1"`, me.header.Get("ETag"))
-	golden(t, "sessions", h.call("GET", "/me/sessions", ann, "").body)
+	require.Equal(t, http.StatusOK, me.Status)
+	golden(t, "me", me)
+	require.Equal(t, `"1"`, me.Header.Get("ETag"))
+	golden(t, "sessions", h.call("GET", "/me/sessions", ann, ""))
 
 	admin := h.token(h.user(auth.Admin, "admin@example.org"))
 	users := h.call("GET", "/users", admin, "")
-	require.Equal(t, http.StatusOK, users.status)
-	golden(t, "users", users.body)
-	golden(t, "user", h.call("GET", "/users/"+made.text("userId"), admin, "").body)
+	require.Equal(t, http.StatusOK, users.Status)
+	golden(t, "users", users)
+	golden(t, "user", h.call("GET", "/users/"+made.Text("userId"), admin, ""))
 	_, invited, _ := h.invite("doc@example.org")
 	renewed := h.call("POST", "/users/"+invited+"/invitation", admin, "")
-	require.Equal(t, http.StatusCreated, renewed.status)
-	golden(t, "invitation", renewed.body)
+	require.Equal(t, http.StatusCreated, renewed.Status)
+	golden(t, "invitation", renewed)
 	accepted := h.call("POST", "/auth/invitations/accept", "", fmt.Sprintf(
-		`{"token":%q,"password":"an invited password"}`, renewed.text("invitationToken")))
-	require.Equal(t, http.StatusOK, accepted.status, string(accepted.body))
-	golden(t, "accept", accepted.body)
+		`{"token":%q,"password":"an invited password"}`, renewed.Text("invitationToken")))
+	require.Equal(t, http.StatusOK, accepted.Status, string(accepted.Raw))
+	golden(t, "accept", accepted)
 }
 
 func TestRoutes_Access(t *testing.T) {
@@ -80,29 +80,29 @@ func TestRoutes_Access(t *testing.T) {
 	for _, r := range routes {
 		name := r.method + " " + r.path
 		a := h.call(r.method, r.path, "", r.body)
-		require.Equal(t, 401, a.status, name)
-		require.Equal(t, "unauthenticated", a.text("code"), name)
-		require.Equal(t, 401, h.call(r.method, r.path, "not.a.token", r.body).status, name)
+		require.Equal(t, 401, a.Status, name)
+		require.Equal(t, "unauthenticated", a.Text("code"), name)
+		require.Equal(t, 401, h.call(r.method, r.path, "not.a.token", r.body).Status, name)
 		if r.adminOnly {
-			require.Equal(t, 403, h.call(r.method, r.path, patient, r.body).status, name)
-			require.Equal(t, 403, h.call(r.method, r.path, doctor, r.body).status, name)
-			require.Equal(t, r.adminGets, h.call(r.method, r.path, admin, r.body).status, name)
+			require.Equal(t, 403, h.call(r.method, r.path, patient, r.body).Status, name)
+			require.Equal(t, 403, h.call(r.method, r.path, doctor, r.body).Status, name)
+			require.Equal(t, r.adminGets, h.call(r.method, r.path, admin, r.body).Status, name)
 		}
 	}
 	for _, token := range []string{patient, doctor, admin} {
-		require.Equal(t, 404, h.call("DELETE", "/me/sessions/"+foreign, token, "").status)
+		require.Equal(t, 404, h.call("DELETE", "/me/sessions/"+foreign, token, "").Status)
 	}
 	for _, id := range []string{"nonsense", "00000000-0000-0000-0000-000000000000", "%00", "1"} {
-		require.Contains(t, []int{404, 422}, h.call("DELETE", "/me/sessions/"+id, patient, "").status, id)
+		require.Contains(t, []int{404, 422}, h.call("DELETE", "/me/sessions/"+id, patient, "").Status, id)
 	}
 	for _, path := range []string{"", "/disable", "/enable", "/invitation"} {
 		method := "POST"
 		if path == "" {
 			method = "GET"
 		}
-		require.Equal(t, 404, h.call(method, "/users/PAT0000000000"+path, admin, "").status, path)
+		require.Equal(t, 404, h.call(method, "/users/PAT0000000000"+path, admin, "").Status, path)
 	}
-	require.Equal(t, 404, h.call("PUT", "/users/PAT0000000000/role", admin, `{"role":"DOCTOR"}`).status)
+	require.Equal(t, 404, h.call("PUT", "/users/PAT0000000000/role", admin, `{"role":"DOCTOR"}`).Status)
 }
 
 func TestRoutes_Register_BadInput(t *testing.T) {
@@ -121,12 +121,12 @@ func TestRoutes_Register_BadInput(t *testing.T) {
 		"number as name":  `{"name":7,"email":"a@b.example","password":"correct horse battery"}`,
 	} {
 		a := h.call("POST", "/auth/register", "", body)
-		require.Equal(t, 422, a.status, name)
-		require.Equal(t, "application/problem+json", a.header.Get("Content-Type"), name)
-		require.NotContains(t, string(a.body), "correct horse battery", name)
-		require.NotEmpty(t, a.field("errors"), name)
+		require.Equal(t, 422, a.Status, name)
+		require.Equal(t, "application/problem+json", a.Header.Get("Content-Type"), name)
+		require.NotContains(t, string(a.Raw), "correct horse battery", name)
+		require.NotEmpty(t, a.Value("errors"), name)
 	}
-	require.Equal(t, 400, h.call("POST", "/auth/register", "", `{"name":`).status)
+	require.Equal(t, 400, h.call("POST", "/auth/register", "", `{"name":`).Status)
 	_, err := userByEmail(t.Context(), h.pool, "a@b.example")
 	require.Error(t, err, "nothing is half-written")
 }
@@ -139,12 +139,12 @@ func TestService_Register_Contended(t *testing.T) {
 	together(len(statuses), func(i int) { statuses[i] = h.call("POST", "/auth/register", "", annRegisters) })
 	created := 0
 	for _, a := range statuses {
-		if a.status == http.StatusCreated {
+		if a.Status == http.StatusCreated {
 			created++
 			continue
 		}
-		require.Equal(t, http.StatusConflict, a.status, string(a.body))
-		require.Equal(t, "email_taken", a.text("code"))
+		require.Equal(t, http.StatusConflict, a.Status, string(a.Raw))
+		require.Equal(t, "email_taken", a.Text("code"))
 	}
 	require.Equal(t, 1, created)
 	u, err := userByEmail(t.Context(), h.pool, "ann@example.org")
@@ -164,10 +164,10 @@ func TestService_Register_Throttled(t *testing.T) {
 	for i, want := range []int{201, 201, 429} {
 		a := h.call("POST", "/auth/register", "", fmt.Sprintf(
 			`{"name":"N","email":"n%d@example.org","password":"correct horse battery"}`, i))
-		require.Equal(t, want, a.status, string(a.body))
+		require.Equal(t, want, a.Status, string(a.Raw))
 		if want == 429 {
-			require.Equal(t, "1800", a.header.Get("Retry-After"))
-			require.Equal(t, "rate_limited", a.text("code"))
+			require.Equal(t, "1800", a.Header.Get("Retry-After"))
+			require.Equal(t, "rate_limited", a.Text("code"))
 		}
 	}
 }
@@ -177,17 +177,17 @@ func TestRoutes_ChangeMe(t *testing.T) {
 	h := newHouse(t)
 	u := h.user(auth.Patient, "p@example.org")
 	token := h.token(u)
-	require.Equal(t, 428, h.call("PATCH", "/me", token, `{"name":"New"}`).status)
-	require.Equal(t, 412, h.call("PATCH", "/me", token, `{"name":"New"}`, "If-Match", `"9"`).status)
-	require.Equal(t, 412, h.call("PATCH", "/me", token, `{"name":"New"}`, "If-Match", `nine`).status)
-	require.Equal(t, 422, h.call("PATCH", "/me", token, `{"name":" "}`, "If-Match", `"1"`).status)
-	require.Equal(t, 422, h.call("PATCH", "/me", token, `{"role":"ADMIN"}`, "If-Match", `"1"`).status)
+	require.Equal(t, 428, h.call("PATCH", "/me", token, `{"name":"New"}`).Status)
+	require.Equal(t, 412, h.call("PATCH", "/me", token, `{"name":"New"}`, "If-Match", `"9"`).Status)
+	require.Equal(t, 412, h.call("PATCH", "/me", token, `{"name":"New"}`, "If-Match", `nine`).Status)
+	require.Equal(t, 422, h.call("PATCH", "/me", token, `{"name":" "}`, "If-Match", `"1"`).Status)
+	require.Equal(t, 422, h.call("PATCH", "/me", token, `{"role":"ADMIN"}`, "If-Match", `"1"`).Status)
 	a := h.call("PATCH", "/me", token, `{"name":" New Name "}`, "If-Match", `"1"`)
-	require.Equal(t, 200, a.status, string(a.body))
-	require.Equal(t, "New Name", a.text("name"))
-	require.Equal(t, `"2"`, a.header.Get("ETag"))
-	require.Equal(t, 412, h.call("PATCH", "/me", token, `{"name":"Late"}`, "If-Match", `"1"`).status)
-	require.Equal(t, 200, h.call("PATCH", "/me", token, `{}`, "If-Match", `"2"`).status)
+	require.Equal(t, 200, a.Status, string(a.Raw))
+	require.Equal(t, "New Name", a.Text("name"))
+	require.Equal(t, `"2"`, a.Header.Get("ETag"))
+	require.Equal(t, 412, h.call("PATCH", "/me", token, `{"name":"Late"}`, "If-Match", `"1"`).Status)
+	require.Equal(t, 200, h.call("PATCH", "/me", token, `{}`, "If-Match", `"2"`).Status)
 
 	var won int
 	results := make([]answer, 10)
@@ -195,10 +195,10 @@ func TestRoutes_ChangeMe(t *testing.T) {
 		results[i] = h.call("PATCH", "/me", token, fmt.Sprintf(`{"name":"Name %d"}`, i), "If-Match", `"2"`)
 	})
 	for _, r := range results {
-		if r.status == 200 {
+		if r.Status == 200 {
 			won++
 		} else {
-			require.Equal(t, 412, r.status)
+			require.Equal(t, 412, r.Status)
 		}
 	}
 	require.Equal(t, 1, won)
@@ -219,8 +219,8 @@ func TestRoutes_Users_FilterAndPages(t *testing.T) {
 
 	count := func(query string) int {
 		a := h.call("GET", "/users?"+query, token, "")
-		require.Equal(t, 200, a.status, string(a.body))
-		items, _ := a.field("items").([]any)
+		require.Equal(t, 200, a.Status, string(a.Raw))
+		items, _ := a.Value("items").([]any)
 		return len(items)
 	}
 	require.Equal(t, 7, count(""))
@@ -231,22 +231,22 @@ func TestRoutes_Users_FilterAndPages(t *testing.T) {
 	require.Equal(t, 1, count("q=a_b"))
 	require.Equal(t, 0, count("q=%25%25"))
 	require.Equal(t, 1, count("q="+out.PublicID[3:]))
-	require.Equal(t, 422, h.call("GET", "/users?role=NURSE", token, "").status)
-	require.Equal(t, 422, h.call("GET", "/users?disabled=maybe", token, "").status)
-	require.Equal(t, 422, h.call("GET", "/users?cursor=nonsense", token, "").status)
-	require.Equal(t, 422, h.call("GET", "/users?limit=101", token, "").status)
+	require.Equal(t, 422, h.call("GET", "/users?role=NURSE", token, "").Status)
+	require.Equal(t, 422, h.call("GET", "/users?disabled=maybe", token, "").Status)
+	require.Equal(t, 422, h.call("GET", "/users?cursor=nonsense", token, "").Status)
+	require.Equal(t, 422, h.call("GET", "/users?limit=101", token, "").Status)
 
 	seen := map[string]bool{}
 	for cursor, pages := "", 0; ; pages++ {
 		a := h.call("GET", "/users?limit=3&cursor="+cursor, token, "")
-		require.Equal(t, 200, a.status)
-		items, _ := a.field("items").([]any)
+		require.Equal(t, 200, a.Status)
+		items, _ := a.Value("items").([]any)
 		for _, item := range items {
 			id := fmt.Sprint(item.(map[string]any)["userId"])
 			require.False(t, seen[id], "named twice")
 			seen[id] = true
 		}
-		if cursor = a.text("nextCursor"); cursor == "" {
+		if cursor = a.Text("nextCursor"); cursor == "" {
 			require.Equal(t, 2, pages)
 			break
 		}
@@ -262,17 +262,17 @@ func TestRoutes_ForgedCursors(t *testing.T) {
 	h.user(auth.Patient, "p@example.org")
 	token := h.token(admin)
 	h.token(admin)
-	users, sessions := h.call("GET", "/users?limit=1", token, "").text("nextCursor"), h.call("GET", "/me/sessions?limit=1", token, "").text("nextCursor")
+	users, sessions := h.call("GET", "/users?limit=1", token, "").Text("nextCursor"), h.call("GET", "/me/sessions?limit=1", token, "").Text("nextCursor")
 	require.NotEmpty(t, users)
 	require.NotEmpty(t, sessions)
-	require.Equal(t, 200, h.call("GET", "/users?cursor="+users, token, "").status)
-	require.Equal(t, 200, h.call("GET", "/me/sessions?cursor="+sessions, token, "").status)
+	require.Equal(t, 200, h.call("GET", "/users?cursor="+users, token, "").Status)
+	require.Equal(t, 200, h.call("GET", "/me/sessions?cursor="+sessions, token, "").Status)
 	byHand := base64.RawURLEncoding.EncodeToString([]byte("[1]"))
 	for _, path := range []string{
 		"/users?cursor=" + sessions, "/me/sessions?cursor=" + users, "/users?cursor=" + byHand, "/me/sessions?cursor=" + byHand,
 		"/users?cursor=" + users[1:], "/users?cursor=" + users + "A",
 	} {
-		require.Equal(t, 422, h.call("GET", path, token, "").status, path)
+		require.Equal(t, 422, h.call("GET", path, token, "").Status, path)
 	}
 }
 
@@ -290,8 +290,8 @@ func (h *house) invite(email string) (id int64, publicID, token string) {
 func (h *house) sessionIDs(token string) []string {
 	h.t.Helper()
 	a := h.call("GET", "/me/sessions", token, "")
-	require.Equal(h.t, 200, a.status, string(a.body))
-	items, _ := a.field("items").([]any)
+	require.Equal(h.t, 200, a.Status, string(a.Raw))
+	items, _ := a.Value("items").([]any)
 	var out []string
 	for _, item := range items {
 		out = append(out, fmt.Sprint(item.(map[string]any)["id"]))

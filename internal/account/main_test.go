@@ -3,20 +3,11 @@ package account
 import (
 	"bytes"
 	"context"
-	"encoding/json"
-	"flag"
-	"io"
-	"net"
-	"net/http"
-	"os"
-	"path/filepath"
 	"regexp"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
@@ -26,22 +17,18 @@ import (
 	"housecall/internal/httpd"
 	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/postgres"
+	"housecall/internal/testing/apitest"
 	"housecall/internal/testing/pgtest"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
-
-func TestMain(m *testing.M) {
-	flag.Parse()
-	pgtest.Main(m)
-}
+func TestMain(m *testing.M) { pgtest.Main(m) }
 
 const (
 	testPassword = "correct horse battery"
 	testSecret   = "k3J9vQ2xLz8Rr5TnYw1Bd7Hf4Gm6Ps0C"
 )
 
-// house is one instance of the room behind a real HTTP server, on a database of its own.
+// house is one instance of the package behind a real HTTP server, on a database of its own.
 type house struct {
 	t       *testing.T
 	svc     *Service
@@ -50,114 +37,41 @@ type house struct {
 	doctors *busyDoctors
 	mail    *mailbox
 	log     *lockedBuffer
-	server  *httpd.Server
-	url     string
-	client  *http.Client
+	api     *apitest.API
 }
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
 	cfg := config.Default()
 	cfg.TokenSecrets = []config.Secret{testSecret}
-	cfg.RequestTimeout = time.Minute // many passwords wait for their turn to be hashed
 	passwords, err := auth.NewPasswords()
 	require.NoError(t, err)
 	h := &house{
 		t: t, pool: pgtest.New(t), limiter: &countingLimiter{used: map[string]int{}}, doctors: &busyDoctors{busy: map[int64]bool{}},
-		mail: &mailbox{}, log: &lockedBuffer{}, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
+		mail: &mailbox{}, log: &lockedBuffer{},
 	}
 	tokens := auth.NewTokens(cfg.Secrets(), cfg.AccessTTL, time.Now)
 	h.svc, err = New(h.pool, tokens, passwords, h.limiter, cfg, time.Now)
 	require.NoError(t, err)
 	h.svc.Connect(Ports{Profiles: rowProfiles{}, Doctors: h.doctors, Mail: h.mail})
 	h.svc.forgotPace = 0
-	h.serve(cfg)
+	h.api = apitest.Serve(t, apitest.Options{
+		Routes:        func(s *httpd.Server) { Routes(s, h.svc) },
+		Authenticator: h.svc, Log: zerolog.New(h.log),
+	})
 	return h
 }
 
-func (h *house) serve(cfg config.Config) {
-	h.t.Helper()
-	server, err := httpd.New(httpd.Deps{
-		Log: zerolog.New(h.log), Registry: prometheus.NewRegistry(), Authenticator: h.svc,
-		Options: httpd.Options{
-			BodyLimit: cfg.BodyLimit, RequestTimeout: cfg.RequestTimeout, Origins: cfg.Origins(), CursorSecrets: cfg.Secrets(),
-		},
-	})
-	require.NoError(h.t, err)
-	h.server = server
-	Routes(server, h.svc)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(h.t, err)
-	h.url = "http://" + ln.Addr().String()
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(ln) }()
-	h.t.Cleanup(func() {
-		h.client.CloseIdleConnections()
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		require.NoError(h.t, server.Shutdown(ctx))
-		require.NoError(h.t, <-done)
-	})
-}
-
-// answer is what came back for a request.
-type answer struct {
-	status int
-	header http.Header
-	body   []byte
-}
-
-// field gives a member of the body by its dotted path, nil if there is none.
-func (a answer) field(path string) any {
-	var v any
-	if json.Unmarshal(a.body, &v) != nil {
-		return nil
-	}
-	for key := range strings.SplitSeq(path, ".") {
-		m, ok := v.(map[string]any)
-		if !ok {
-			return nil
-		}
-		v = m[key]
-	}
-	return v
-}
-
-func (a answer) text(path string) string {
-	s, _ := a.field(path).(string)
-	return s
-}
+// answer is what the API says.
+type answer = apitest.Answer
 
 // call sends a request; body is JSON text, headers come in pairs.
 func (h *house) call(method, path, token, body string, headers ...string) answer {
-	var reader io.Reader
-	if body != "" {
-		reader = strings.NewReader(body)
-	}
-	req, err := http.NewRequestWithContext(context.Background(), method, h.url+"/api/v1"+path, reader)
-	if err != nil {
-		panic(err)
-	}
-	if body != "" {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
-	req.Header.Set("User-Agent", "housecall-test")
-	for i := 0; i+1 < len(headers); i += 2 {
-		req.Header.Set(headers[i], headers[i+1])
-	}
-	res, err := h.client.Do(req)
+	a, err := h.api.Try(method, path, token, body, append([]string{"User-Agent", "housecall-test"}, headers...)...)
 	if err != nil {
 		panic(err) // workers call this too, and may not end the test
 	}
-	defer res.Body.Close()
-	raw, err := io.ReadAll(res.Body)
-	if err != nil {
-		panic(err)
-	}
-	return answer{status: res.StatusCode, header: res.Header, body: raw}
+	return a
 }
 
 // user makes one who can sign in.
@@ -171,7 +85,7 @@ func (h *house) user(role auth.Role, email string) User {
 	return u
 }
 
-// register makes a patient as he would himself.
+// register makes a patient as they would themselves.
 func (h *house) register(email string) User {
 	h.t.Helper()
 	u, err := h.svc.Register(h.t.Context(), Registration{Name: "Ann Other", Email: email, Password: testPassword}, httpd.Client{})
@@ -240,32 +154,19 @@ func together(n int, work func(i int)) {
 	wg.Wait()
 }
 
-var (
-	volatileIDs   = regexp.MustCompile(`"(PAT|DOC|ADM)[0-9A-Z]{10}"`)
-	volatileUUIDs = regexp.MustCompile(`"[0-9a-f]{8}-[0-9a-f-]{27}"`)
-	volatileTimes = regexp.MustCompile(`"\d{4}-\d\d-\d\dT[0-9:.]+Z"`)
-	volatileSpans = regexp.MustCompile(`"expiresIn": (8\d\d|900)\b`)
-	volatileTexts = regexp.MustCompile(`("(?:accessToken|refreshToken|invitationToken|nextCursor)": )"[^"]+"`)
-)
+// volatile is what differs each time.
+var volatile = []apitest.Mask{
+	{Pattern: regexp.MustCompile(`"(PAT|DOC|ADM)[0-9A-Z]{10}"`), Instead: `"${1}0000000000"`},
+	apitest.MaskUUIDs,
+	apitest.MaskTimes,
+	{Pattern: regexp.MustCompile(`"expiresIn": (8\d\d|900)\b`), Instead: `"expiresIn": 900`},
+	{Pattern: regexp.MustCompile(`("(?:accessToken|refreshToken|invitationToken|nextCursor)": )"[^"]+"`), Instead: `${1}"secret"`},
+}
 
-// golden compares a body, without what differs each time, with testdata/name.json.
-func golden(t *testing.T, name string, body []byte) {
+// golden compares an answer, without what differs each time, with testdata/name.json.
+func golden(t *testing.T, name string, a answer) {
 	t.Helper()
-	var b bytes.Buffer
-	require.NoError(t, json.Indent(&b, body, "", "  "), string(body))
-	s := volatileIDs.ReplaceAllString(b.String(), `"${1}0000000000"`)
-	s = volatileUUIDs.ReplaceAllString(s, `"uuid"`)
-	s = volatileTimes.ReplaceAllString(s, `"time"`)
-	s = volatileSpans.ReplaceAllString(s, `"expiresIn": 900`)
-	s = volatileTexts.ReplaceAllString(s, `${1}"secret"`) + "\n"
-	file := filepath.Join("testdata", name+".json")
-	if *update {
-		require.NoError(t, os.MkdirAll("testdata", 0o755))
-		require.NoError(t, os.WriteFile(file, []byte(s), 0o600))
-	}
-	want, err := os.ReadFile(file)
-	require.NoError(t, err)
-	require.Equal(t, string(want), s)
+	apitest.Golden(t, name, a, volatile...)
 }
 
 // countingLimiter allows N per key until it is emptied; it has no clock.
@@ -306,7 +207,7 @@ func (rowProfiles) CreateDoctor(ctx context.Context, tx *postgres.Tx, userID int
 	return err
 }
 
-// busyDoctors refuses to let a busy doctor go unless his appointments may be cancelled.
+// busyDoctors refuses to let a busy doctor go unless their appointments may be cancelled.
 type busyDoctors struct {
 	mu       sync.Mutex
 	busy     map[int64]bool

@@ -30,14 +30,14 @@ func TestService_ChangePassword(t *testing.T) {
 		"short": changePassword(testPassword, "short"),
 	} {
 		a := h.call("PUT", "/me/password", mine, body)
-		require.Equal(t, 422, a.status, name)
-		require.NotContains(t, string(a.body), testPassword)
+		require.Equal(t, 422, a.Status, name)
+		require.NotContains(t, string(a.Raw), testPassword)
 	}
 	require.Empty(t, told)
-	require.Equal(t, 204, h.call("PUT", "/me/password", mine, changePassword(testPassword, "an entirely new one")).status)
+	require.Equal(t, 204, h.call("PUT", "/me/password", mine, changePassword(testPassword, "an entirely new one")).Status)
 	require.Equal(t, []int64{otherSession}, told)
-	require.Equal(t, 401, h.call("GET", "/me", other, "").status)
-	require.Equal(t, 200, h.call("GET", "/me", mine, "").status)
+	require.Equal(t, 401, h.call("GET", "/me", other, "").Status)
+	require.Equal(t, 200, h.call("GET", "/me", mine, "").Status)
 	_, err := h.svc.Login(t.Context(), "p@example.org", testPassword, here)
 	require.ErrorIs(t, err, ErrBadCredentials)
 	_, err = h.svc.Login(t.Context(), "p@example.org", "an entirely new one", here)
@@ -74,7 +74,7 @@ func TestService_ChangePassword_Throttled(t *testing.T) {
 	h.svc.cfg.LoginsPerAccount = 2
 	token := h.token(h.user(auth.Patient, "p@example.org"))
 	for _, want := range []int{422, 422, 429} {
-		require.Equal(t, want, h.call("PUT", "/me/password", token, changePassword("a guess of it", "an entirely new one")).status)
+		require.Equal(t, want, h.call("PUT", "/me/password", token, changePassword("a guess of it", "an entirely new one")).Status)
 	}
 }
 
@@ -84,21 +84,21 @@ func TestRoutes_MustChangePassword(t *testing.T) {
 	u := h.user(auth.Admin, "a@example.org")
 	h.exec(`update users set must_change_password = true where id = $1`, u.ID)
 	in := h.call("POST", "/auth/login", "", fmt.Sprintf(`{"login":"a@example.org","password":%q}`, testPassword))
-	require.Equal(t, true, in.field("user.mustChangePassword"))
-	token := in.text("accessToken")
+	require.Equal(t, true, in.Value("user.mustChangePassword"))
+	token := in.Text("accessToken")
 	for _, r := range [][2]string{{"GET", "/users"}, {"PATCH", "/me"}, {"GET", "/me/sessions"}, {"DELETE", "/me/sessions/x"}} {
 		a := h.call(r[0], r[1], token, "")
-		require.Equal(t, 403, a.status, r)
-		require.Equal(t, "password_change_required", a.text("code"), r)
+		require.Equal(t, 403, a.Status, r)
+		require.Equal(t, "password_change_required", a.Text("code"), r)
 	}
-	_, _, err := h.server.AuthenticateToken(t.Context(), token)
+	_, _, err := h.api.Server.AuthenticateToken(t.Context(), token)
 	require.ErrorIs(t, err, httpd.ErrPasswordChange, "nor does he get a socket")
-	require.Equal(t, 200, h.call("GET", "/me", token, "").status)
-	require.Equal(t, 204, h.call("PUT", "/me/password", token, changePassword(testPassword, "an entirely new one")).status)
-	require.Equal(t, 200, h.call("GET", "/users", token, "").status)
-	require.Equal(t, false, h.call("GET", "/me", token, "").field("mustChangePassword"))
+	require.Equal(t, 200, h.call("GET", "/me", token, "").Status)
+	require.Equal(t, 204, h.call("PUT", "/me/password", token, changePassword(testPassword, "an entirely new one")).Status)
+	require.Equal(t, 200, h.call("GET", "/users", token, "").Status)
+	require.Equal(t, false, h.call("GET", "/me", token, "").Value("mustChangePassword"))
 	h.exec(`update users set must_change_password = true where id = $1`, u.ID)
-	require.Equal(t, 204, h.call("POST", "/auth/logout", token, "").status)
+	require.Equal(t, 204, h.call("POST", "/auth/logout", token, "").Status)
 }
 
 // Secrets never reach the log, whatever is done with them, rightly or wrongly.
@@ -115,9 +115,9 @@ func TestRoutes_LogNoSecrets(t *testing.T) {
 	in := h.call("POST", "/auth/login", "", `{"login":"ann@example.org","password":"correct horse battery"}`)
 	h.call("POST", "/auth/login", "", `{"login":"ann@example.org","password":"wrong-and-secret"}`)
 	h.call("POST", "/auth/login", "", `{"login":"wrong-and-secret","password":["wrong-and-secret"]}`)
-	again := h.call("POST", "/auth/refresh", "", fmt.Sprintf(`{"refreshToken":%q}`, in.text("refreshToken")))
+	again := h.call("POST", "/auth/refresh", "", fmt.Sprintf(`{"refreshToken":%q}`, in.Text("refreshToken")))
 	h.exec(`update refresh_tokens set used_at = used_at - interval '1 hour' where used_at is not null`)
-	h.call("POST", "/auth/refresh", "", fmt.Sprintf(`{"refreshToken":%q}`, in.text("refreshToken")))
+	h.call("POST", "/auth/refresh", "", fmt.Sprintf(`{"refreshToken":%q}`, in.Text("refreshToken")))
 	h.call("POST", "/auth/invitations/accept", "", `{"token":"wrong-and-secret","password":"an invited password"}`)
 	h.call("POST", "/users/"+invited+"/invitation", admin, "")
 	h.call("POST", "/auth/invitations/accept", "", fmt.Sprintf(`{"token":%q,"password":"an invited password"}`, invitation))
@@ -141,18 +141,18 @@ func TestRoutes_LogNoSecrets(t *testing.T) {
 	// A failing database has the most to say.
 	h.exec(`alter table sessions rename to sessions_away`)
 	broken := h.call("POST", "/auth/login", "", `{"login":"ann@example.org","password":"correct horse battery"}`)
-	require.Equal(t, 500, broken.status)
-	require.Equal(t, 500, h.call("GET", "/me", admin, "").status)
+	require.Equal(t, 500, broken.Status)
+	require.Equal(t, 500, h.call("GET", "/me", admin, "").Status)
 
 	log := h.log.String()
 	require.Contains(t, log, "/auth/login")
 	require.Contains(t, log, "sessions", "the cause of a 500 is logged")
 	for _, a := range []answer{in, again} {
-		secrets = append(secrets, a.text("accessToken"), a.text("refreshToken"))
+		secrets = append(secrets, a.Text("accessToken"), a.Text("refreshToken"))
 	}
 	for _, secret := range secrets {
 		require.NotEmpty(t, secret)
 		require.NotContains(t, log, secret)
-		require.NotContains(t, string(broken.body), secret)
+		require.NotContains(t, string(broken.Raw), secret)
 	}
 }

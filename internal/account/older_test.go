@@ -101,7 +101,7 @@ func TestService_AuthenticateOlder_KeptApart(t *testing.T) {
 	for _, token := range []string{pms, hms} {
 		_, _, err := h.svc.Authenticate(t.Context(), token)
 		require.ErrorIs(t, err, errs.ErrUnauthenticated)
-		require.Equal(t, 401, h.call("GET", "/me", token, "").status)
+		require.Equal(t, 401, h.call("GET", "/me", token, "").Status)
 	}
 	for api, tokens := range map[auth.Audience][]string{auth.AudiencePMS: {native, hms, ""}, auth.AudienceHMS: {native, pms, "x"}} {
 		for _, token := range tokens {

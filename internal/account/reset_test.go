@@ -52,23 +52,23 @@ func TestService_ResetPassword(t *testing.T) {
 	var told []int64
 	h.svc.OnSessionsEnded(func(ids []int64) { told = append(told, ids...) })
 
-	require.Equal(t, http.StatusAccepted, h.forgot(" P@Example.org ").status)
+	require.Equal(t, http.StatusAccepted, h.forgot(" P@Example.org ").Status)
 	sent := h.mail.all()
 	require.Len(t, sent, 1)
 	require.Equal(t, letter{Kind: "reset", User: u.ID, Token: sent[0].Token, Expires: sent[0].Expires}, sent[0])
 	token := sent[0].Token
 	for name, password := range map[string]string{"short": "short", "usual": "qwertyuiop", "the address": "p@example.org"} {
 		a := h.reset(token, password)
-		require.Equal(t, 422, a.status, name)
-		require.Contains(t, string(a.body), "body.password")
+		require.Equal(t, 422, a.Status, name)
+		require.Contains(t, string(a.Raw), "body.password")
 	}
 	h.actor(one.AccessToken)
 
 	a := h.reset(token, newPassword)
-	require.Equal(t, 204, a.status, string(a.body))
+	require.Equal(t, 204, a.Status, string(a.Raw))
 	require.ElementsMatch(t, live, told)
 	for _, s := range []SignIn{one, two} {
-		require.Equal(t, 401, h.call("GET", "/me", s.AccessToken, "").status)
+		require.Equal(t, 401, h.call("GET", "/me", s.AccessToken, "").Status)
 		_, err := h.svc.Refresh(t.Context(), s.RefreshToken)
 		require.ErrorIs(t, err, ErrRefreshToken)
 	}
@@ -80,8 +80,8 @@ func TestService_ResetPassword(t *testing.T) {
 	require.True(t, in.User.EmailVerified, "who has the link reads the mail")
 	require.False(t, in.User.MustChangePassword)
 	used := h.reset(token, "yet another password")
-	require.Equal(t, 404, used.status)
-	require.Equal(t, "reset_invalid", used.text("code"))
+	require.Equal(t, 404, used.Status)
+	require.Equal(t, "reset_invalid", used.Text("code"))
 	require.Equal(t, []string{"user.register", "session.open", "session.open", "user.forgot", "user.reset", "session.open"}, h.audited(u.PublicID))
 }
 
@@ -89,18 +89,18 @@ func TestService_ResetPassword_Contended(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	u := h.user(auth.Patient, "p@example.org")
-	require.Equal(t, http.StatusAccepted, h.forgot(u.PublicID).status)
+	require.Equal(t, http.StatusAccepted, h.forgot(u.PublicID).Status)
 	token := h.mailed("reset")
 	answers := make([]answer, 10)
 	together(len(answers), func(i int) { answers[i] = h.reset(token, fmt.Sprintf("an entirely new one %d", i)) })
 	winner := -1
 	for i, a := range answers {
-		if a.status == 204 {
+		if a.Status == 204 {
 			require.Equal(t, -1, winner, "reset twice with one token")
 			winner = i
 			continue
 		}
-		require.Equal(t, 404, a.status, string(a.body))
+		require.Equal(t, 404, a.Status, string(a.Raw))
 	}
 	_, err := h.svc.Login(t.Context(), "p@example.org", fmt.Sprintf("an entirely new one %d", winner), here)
 	require.NoError(t, err)
@@ -115,14 +115,14 @@ func TestService_ForgotPassword_Contended(t *testing.T) {
 	answers := make([]answer, mailsPerHour)
 	together(len(answers), func(i int) { answers[i] = h.forgot("p@example.org") })
 	for _, a := range answers {
-		require.Equal(t, http.StatusAccepted, a.status)
+		require.Equal(t, http.StatusAccepted, a.Status)
 	}
 	require.Equal(t, 1, h.count(`select count(*)::int as n from mail_tokens where used_at is null and user_id = $1`, u.ID))
 	sent := h.mail.all()
 	require.Len(t, sent, mailsPerHour)
 	good := 0
 	for _, m := range sent {
-		if h.reset(m.Token, newPassword).status == 204 {
+		if h.reset(m.Token, newPassword).Status == 204 {
 			good++
 		}
 	}
@@ -144,8 +144,8 @@ func TestService_ForgotPassword_SameForAll(t *testing.T) {
 	var want answer
 	for i, login := range logins {
 		got := h.forgot(login, "X-Request-ID", "the-same-id")
-		require.Equal(t, http.StatusAccepted, got.status, login)
-		got.header.Del("Date")
+		require.Equal(t, http.StatusAccepted, got.Status, login)
+		got.Header.Del("Date")
 		if i == 0 {
 			want = got
 		}
@@ -156,11 +156,11 @@ func TestService_ForgotPassword_SameForAll(t *testing.T) {
 	}
 	for _, login := range logins {
 		for range mailsPerHour - 1 {
-			require.Equal(t, http.StatusAccepted, h.forgot(login).status, login)
+			require.Equal(t, http.StatusAccepted, h.forgot(login).Status, login)
 		}
 		a := h.forgot(login)
-		require.Equal(t, 429, a.status, login)
-		require.Equal(t, "720", a.header.Get("Retry-After"))
+		require.Equal(t, 429, a.Status, login)
+		require.Equal(t, "720", a.Header.Get("Retry-After"))
 	}
 	require.Len(t, h.mail.all(), 2*(mailsPerHour-1))
 }
@@ -170,7 +170,7 @@ func TestService_ForgotPassword_ThrottledByAddress(t *testing.T) {
 	h := newHouse(t)
 	h.svc.cfg.LoginsPerAddress = 3
 	for i, want := range []int{202, 202, 202, 429} {
-		require.Equal(t, want, h.forgot(fmt.Sprintf("n%d@example.org", i)).status)
+		require.Equal(t, want, h.forgot(fmt.Sprintf("n%d@example.org", i)).Status)
 	}
 }
 
@@ -225,7 +225,7 @@ func TestService_ResetPassword_Refused(t *testing.T) {
 			require.NoError(t, h.svc.ChangePassword(t.Context(), h.actor(h.token(u)), testPassword, "chosen in the meantime"))
 		},
 		"another address meanwhile": func(t *testing.T, u User) {
-			require.Equal(t, 204, h.verify(h.wants(h.token(u), "moved@example.org")).status)
+			require.Equal(t, 204, h.verify(h.wants(h.token(u), "moved@example.org")).Status)
 			h.mail.all()
 		},
 		"a newer mail": func(t *testing.T, u User) {
@@ -296,7 +296,7 @@ func TestService_Stands(t *testing.T) {
 	requireStands(false, h.svc.VerificationStands, second)
 	requireStands(false, h.svc.ResetStands, first)
 	requireStands(true, h.svc.ResetStands, second)
-	require.Equal(t, 204, h.verify(verification).status)
+	require.Equal(t, 204, h.verify(verification).Status)
 	requireStands(false, h.svc.VerificationStands, verification)
 	h.exec(`update users set disabled_at = now() where id = $1`, u.ID)
 	requireStands(false, h.svc.ResetStands, second)

@@ -53,9 +53,9 @@ func TestService_Login_SameWorkAndAnswer(t *testing.T) {
 		{"real@example.org", ""},
 	} {
 		a := h.call("POST", "/auth/login", "", fmt.Sprintf(`{"login":%q,"password":%q}`, tc.login, tc.password), "X-Request-ID", "the-same-id")
-		require.Equal(t, 401, a.status, tc.login)
-		require.Equal(t, "bad_credentials", a.text("code"), tc.login)
-		bodies = append(bodies, string(a.body))
+		require.Equal(t, 401, a.Status, tc.login)
+		require.Equal(t, "bad_credentials", a.Text("code"), tc.login)
+		bodies = append(bodies, string(a.Raw))
 	}
 	require.Len(t, slices.Compact(bodies), 1, "the answers differ")
 	require.Len(t, watch.compared, len(bodies), "each cost one comparison")
@@ -192,12 +192,12 @@ func TestService_Refresh_ReuseEndsTheSession(t *testing.T) {
 
 	h.exec(`update refresh_tokens set used_at = used_at - interval '20 seconds' where used_at is not null`)
 	a := h.call("POST", "/auth/refresh", "", fmt.Sprintf(`{"refreshToken":%q}`, first.RefreshToken))
-	require.Equal(t, 401, a.status)
-	require.Equal(t, "session_ended", a.text("code"))
+	require.Equal(t, 401, a.Status)
+	require.Equal(t, "session_ended", a.Text("code"))
 	require.Equal(t, []int64{session}, told)
 	_, err = h.svc.Refresh(t.Context(), second.RefreshToken)
 	require.ErrorIs(t, err, ErrRefreshToken, "the thief's copy is worth nothing either")
-	require.Equal(t, 401, h.call("GET", "/me", second.AccessToken, "").status)
+	require.Equal(t, 401, h.call("GET", "/me", second.AccessToken, "").Status)
 	require.Contains(t, h.audited(u.PublicID), "session.reuse")
 	type row struct{ EndReason EndReason }
 	r, err := one[row](t.Context(), h.pool, "session", `select end_reason from sessions where id = $1`, session)
@@ -218,8 +218,8 @@ func TestService_Refresh_Refused(t *testing.T) {
 		_, err := h.svc.Refresh(t.Context(), token)
 		require.ErrorIs(t, err, ErrRefreshToken, name)
 	}
-	require.Equal(t, 401, h.call("GET", "/me", a.AccessToken, "").status)
-	require.Equal(t, 401, h.call("GET", "/me", b.AccessToken, "").status)
+	require.Equal(t, 401, h.call("GET", "/me", a.AccessToken, "").Status)
+	require.Equal(t, 401, h.call("GET", "/me", b.AccessToken, "").Status)
 }
 
 func TestService_Refresh_AfterSecretChange(t *testing.T) {
@@ -316,13 +316,13 @@ func TestService_Logout(t *testing.T) {
 	actor := h.actor(mine.AccessToken)
 	var told []int64
 	h.svc.OnSessionsEnded(func(ids []int64) { told = append(told, ids...) })
-	require.Equal(t, 204, h.call("POST", "/auth/logout", mine.AccessToken, "").status)
-	require.Equal(t, 401, h.call("GET", "/me", mine.AccessToken, "").status)
+	require.Equal(t, 204, h.call("POST", "/auth/logout", mine.AccessToken, "").Status)
+	require.Equal(t, 401, h.call("GET", "/me", mine.AccessToken, "").Status)
 	_, err := h.svc.Refresh(t.Context(), mine.RefreshToken)
 	require.ErrorIs(t, err, ErrRefreshToken)
 	require.NoError(t, h.svc.Logout(t.Context(), actor), "a second time changes nothing")
 	require.Equal(t, []int64{actor.Session}, told)
-	require.Equal(t, 200, h.call("GET", "/me", other, "").status, "other sessions live on")
+	require.Equal(t, 200, h.call("GET", "/me", other, "").Status, "other sessions live on")
 }
 
 func TestService_RevokeSession(t *testing.T) {
@@ -337,9 +337,9 @@ func TestService_RevokeSession(t *testing.T) {
 	require.Empty(t, since)
 	lostID := h.actor(lost).Session
 
-	require.Equal(t, 204, h.call("DELETE", "/me/sessions/"+sessions[1], mine, "").status)
-	require.Equal(t, 401, h.call("GET", "/me", lost, "").status)
-	require.Equal(t, 404, h.call("DELETE", "/me/sessions/"+sessions[1], mine, "").status)
+	require.Equal(t, 204, h.call("DELETE", "/me/sessions/"+sessions[1], mine, "").Status)
+	require.Equal(t, 401, h.call("GET", "/me", lost, "").Status)
+	require.Equal(t, 404, h.call("DELETE", "/me/sessions/"+sessions[1], mine, "").Status)
 	require.Equal(t, sessions[:1], h.sessionIDs(mine))
 
 	ended, next, err := h.svc.EndedSessions(t.Context(), asOf)
@@ -361,8 +361,8 @@ func TestService_Sessions_Pages(t *testing.T) {
 	}
 	token := h.token(u)
 	first := h.call("GET", "/me/sessions?limit=3", token, "")
-	rest := h.call("GET", "/me/sessions?limit=3&cursor="+first.text("nextCursor"), token, "")
-	items, _ := rest.field("items").([]any)
+	rest := h.call("GET", "/me/sessions?limit=3&cursor="+first.Text("nextCursor"), token, "")
+	items, _ := rest.Value("items").([]any)
 	require.Len(t, items, 2)
-	require.Nil(t, rest.field("nextCursor"))
+	require.Nil(t, rest.Value("nextCursor"))
 }

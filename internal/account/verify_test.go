@@ -25,7 +25,7 @@ func (h *house) changeEmail(token, password, email string) answer {
 func (h *house) wants(accessToken, email string) string {
 	h.t.Helper()
 	h.mail.all()
-	require.Equal(h.t, http.StatusAccepted, h.changeEmail(accessToken, testPassword, email).status)
+	require.Equal(h.t, http.StatusAccepted, h.changeEmail(accessToken, testPassword, email).Status)
 	sent := h.mail.all()
 	require.Len(h.t, sent, 2)
 	require.Equal(h.t, "changed", sent[0].Kind)
@@ -44,17 +44,17 @@ func TestService_VerifyEmail(t *testing.T) {
 	require.Equal(t, letter{Kind: "verify", User: u.ID, Address: "p@example.org", Token: sent[0].Token, Expires: sent[0].Expires}, sent[0])
 	require.WithinDuration(t, u.CreatedAt.Add(h.svc.cfg.VerifyTTL), sent[0].Expires, time.Second)
 	token := h.token(u)
-	require.Equal(t, false, h.call("GET", "/me", token, "").field("emailVerified"))
+	require.Equal(t, false, h.call("GET", "/me", token, "").Value("emailVerified"))
 
 	a := h.verify(sent[0].Token)
-	require.Equal(t, 204, a.status, string(a.body))
-	require.Empty(t, a.body)
+	require.Equal(t, 204, a.Status, string(a.Raw))
+	require.Empty(t, a.Raw)
 	me := h.call("GET", "/me", token, "")
-	require.Equal(t, true, me.field("emailVerified"), "and nobody was signed out")
-	require.Equal(t, `"2"`, me.header.Get("ETag"))
+	require.Equal(t, true, me.Value("emailVerified"), "and nobody was signed out")
+	require.Equal(t, `"2"`, me.Header.Get("ETag"))
 	again := h.verify(sent[0].Token)
-	require.Equal(t, 404, again.status, "it works once")
-	require.Equal(t, "verification_invalid", again.text("code"))
+	require.Equal(t, 404, again.Status, "it works once")
+	require.Equal(t, "verification_invalid", again.Text("code"))
 	require.Equal(t, []string{"user.register", "session.open", "user.verify"}, h.audited(u.PublicID))
 	require.Empty(t, h.mail.all())
 }
@@ -77,13 +77,13 @@ func TestService_VerifyEmail_Refused(t *testing.T) {
 	var bodies []string
 	for name, token := range tokens {
 		a := h.call("POST", "/auth/verify", "", fmt.Sprintf(`{"token":%q}`, token), "X-Request-ID", "the-same-id")
-		require.Equal(t, 404, a.status, name)
-		bodies = append(bodies, string(a.body))
+		require.Equal(t, 404, a.Status, name)
+		bodies = append(bodies, string(a.Raw))
 	}
 	for _, b := range bodies {
 		require.Equal(t, bodies[0], b, "why, nobody learns")
 	}
-	require.Equal(t, 422, h.verify("").status)
+	require.Equal(t, 422, h.verify("").Status)
 	require.Zero(t, h.count(`select count(*)::int as n from users where email_verified_at is not null`))
 }
 
@@ -96,11 +96,11 @@ func TestService_VerifyEmail_Contended(t *testing.T) {
 	together(len(answers), func(i int) { answers[i] = h.verify(token) })
 	won := 0
 	for _, a := range answers {
-		if a.status == 204 {
+		if a.Status == 204 {
 			won++
 			continue
 		}
-		require.Equal(t, 404, a.status, string(a.body))
+		require.Equal(t, 404, a.Status, string(a.Raw))
 	}
 	require.Equal(t, 1, won)
 	require.Equal(t, []string{"user.register", "user.verify"}, h.audited(u.PublicID))
@@ -111,10 +111,10 @@ func TestService_VerifyEmail_Throttled(t *testing.T) {
 	h := newHouse(t)
 	h.svc.cfg.LoginsPerAddress = 2
 	for _, want := range []int{404, 404, 429} {
-		require.Equal(t, want, h.verify("a guess").status)
+		require.Equal(t, want, h.verify("a guess").Status)
 	}
 	a := h.call("POST", "/auth/reset", "", `{"token":"a guess","password":"an entirely new one"}`)
-	require.Equal(t, 429, a.status, "all kinds of tokens share the allowance")
+	require.Equal(t, 429, a.Status, "all kinds of tokens share the allowance")
 }
 
 func TestService_ResendVerification(t *testing.T) {
@@ -124,22 +124,22 @@ func TestService_ResendVerification(t *testing.T) {
 	first := h.mailed("verify")
 	token := h.token(u)
 	resend := func() answer { return h.call("POST", "/auth/verify/resend", token, "") }
-	require.Equal(t, http.StatusAccepted, resend().status)
+	require.Equal(t, http.StatusAccepted, resend().Status)
 	second := h.mailed("verify")
-	require.Equal(t, 404, h.verify(first).status, "the one before no longer counts")
-	require.Equal(t, 204, h.verify(second).status)
+	require.Equal(t, 404, h.verify(first).Status, "the one before no longer counts")
+	require.Equal(t, 204, h.verify(second).Status)
 	done := resend()
-	require.Equal(t, 409, done.status)
-	require.Equal(t, "already_verified", done.text("code"))
+	require.Equal(t, 409, done.Status)
+	require.Equal(t, "already_verified", done.Text("code"))
 	require.Empty(t, h.mail.all())
 
 	// A pending address goes before.
 	h.wants(token, "new@example.org")
-	require.Equal(t, http.StatusAccepted, resend().status)
-	require.Equal(t, 204, h.verify(h.mailed("verify")).status)
-	require.Equal(t, "new@example.org", h.call("GET", "/me", token, "").text("email"))
+	require.Equal(t, http.StatusAccepted, resend().Status)
+	require.Equal(t, 204, h.verify(h.mailed("verify")).Status)
+	require.Equal(t, "new@example.org", h.call("GET", "/me", token, "").Text("email"))
 	resend()
-	require.Equal(t, 429, resend().status, "five mails an hour")
+	require.Equal(t, 429, resend().Status, "five mails an hour")
 }
 
 func TestService_ChangeEmail(t *testing.T) {
@@ -156,32 +156,32 @@ func TestService_ChangeEmail(t *testing.T) {
 		"no address":     h.changeEmail(mine, testPassword, "nobody"),
 		"a header":       h.changeEmail(mine, testPassword, "new@example.org\r\nBcc: x@example.org"),
 	} {
-		require.Equal(t, 422, a.status, name)
-		require.NotContains(t, string(a.body), "new@")
-		require.NotContains(t, string(a.body), testPassword)
+		require.Equal(t, 422, a.Status, name)
+		require.NotContains(t, string(a.Raw), "new@")
+		require.NotContains(t, string(a.Raw), testPassword)
 	}
 	require.Empty(t, h.mail.all())
 
-	require.Equal(t, http.StatusAccepted, h.changeEmail(mine, testPassword, " New@Example.org ").status)
+	require.Equal(t, http.StatusAccepted, h.changeEmail(mine, testPassword, " New@Example.org ").Status)
 	sent := h.mail.all()
 	require.Len(t, sent, 2)
 	require.Equal(t, letter{Kind: "changed", User: u.ID, Address: "old@example.org"}, sent[0])
 	require.Equal(t, "new@example.org", sent[1].Address)
 	me := h.call("GET", "/me", mine, "")
-	golden(t, "me_pending", me.body)
-	require.Equal(t, `"2"`, me.header.Get("ETag"))
+	golden(t, "me_pending", me)
+	require.Equal(t, `"2"`, me.Header.Get("ETag"))
 	_, err := h.svc.Login(t.Context(), "new@example.org", testPassword, here)
 	require.ErrorIs(t, err, ErrBadCredentials, "it does not count yet")
 	require.Empty(t, told)
 
-	require.Equal(t, 204, h.verify(sent[1].Token).status)
+	require.Equal(t, 204, h.verify(sent[1].Token).Status)
 	require.Equal(t, []string{"changed old@example.org"}, h.mail.kinds())
 	require.Equal(t, []int64{otherSession}, told, "who asked for it stays signed in")
-	require.Equal(t, 401, h.call("GET", "/me", other, "").status)
+	require.Equal(t, 401, h.call("GET", "/me", other, "").Status)
 	me = h.call("GET", "/me", mine, "")
-	require.Equal(t, "new@example.org", me.text("email"))
-	require.Equal(t, true, me.field("emailVerified"))
-	require.Nil(t, me.field("pendingEmail"))
+	require.Equal(t, "new@example.org", me.Text("email"))
+	require.Equal(t, true, me.Value("emailVerified"))
+	require.Nil(t, me.Value("pendingEmail"))
 	_, err = h.svc.Login(t.Context(), "old@example.org", testPassword, here)
 	require.ErrorIs(t, err, ErrBadCredentials)
 	_, err = h.svc.Login(t.Context(), "new@example.org", testPassword, here)
@@ -199,14 +199,14 @@ func TestService_ChangeEmail_Taken(t *testing.T) {
 	h.user(auth.Patient, "taken@example.org")
 	a, b := h.token(h.user(auth.Patient, "a@example.org")), h.token(h.user(auth.Patient, "b@example.org"))
 	taken, free := h.changeEmail(a, testPassword, "taken@example.org"), h.changeEmail(b, testPassword, "free@example.org")
-	require.Equal(t, http.StatusAccepted, taken.status)
-	require.Equal(t, free.status, taken.status)
-	require.Equal(t, free.body, taken.body)
+	require.Equal(t, http.StatusAccepted, taken.Status)
+	require.Equal(t, free.Status, taken.Status)
+	require.Equal(t, free.Raw, taken.Raw)
 	require.Equal(t, []string{"changed a@example.org", "changed b@example.org", "verify free@example.org"}, h.mail.kinds(),
 		"his own mailbox tells him nothing, and the other's owner is left in peace")
-	require.Equal(t, "taken@example.org", h.call("GET", "/me", a, "").text("pendingEmail"))
-	require.Equal(t, "free@example.org", h.call("GET", "/me", b, "").text("pendingEmail"))
-	require.Equal(t, http.StatusAccepted, h.call("POST", "/auth/verify/resend", a, "").status)
+	require.Equal(t, "taken@example.org", h.call("GET", "/me", a, "").Text("pendingEmail"))
+	require.Equal(t, "free@example.org", h.call("GET", "/me", b, "").Text("pendingEmail"))
+	require.Equal(t, http.StatusAccepted, h.call("POST", "/auth/verify/resend", a, "").Status)
 	require.Empty(t, h.mail.all())
 }
 
@@ -218,11 +218,11 @@ func TestService_ResendVerification_KeepsTheSessionThatAsked(t *testing.T) {
 	mine, thiefs := h.token(u), h.token(u)
 	h.wants(mine, "new@example.org")
 	for range 2 {
-		require.Equal(t, http.StatusAccepted, h.call("POST", "/auth/verify/resend", thiefs, "").status)
+		require.Equal(t, http.StatusAccepted, h.call("POST", "/auth/verify/resend", thiefs, "").Status)
 	}
-	require.Equal(t, 204, h.verify(h.mail.all()[1].Token).status)
-	require.Equal(t, 401, h.call("GET", "/me", thiefs, "").status)
-	require.Equal(t, 200, h.call("GET", "/me", mine, "").status)
+	require.Equal(t, 204, h.verify(h.mail.all()[1].Token).Status)
+	require.Equal(t, 401, h.call("GET", "/me", thiefs, "").Status)
+	require.Equal(t, 200, h.call("GET", "/me", mine, "").Status)
 }
 
 // Of many who all read the mail of one address, one gets it.
@@ -239,13 +239,13 @@ func TestService_ChangeEmail_Contended(t *testing.T) {
 	together(n, func(i int) { answers[i] = h.verify(tokens[i]) })
 	winner := -1
 	for i, a := range answers {
-		if a.status == 204 {
+		if a.Status == 204 {
 			require.Equal(t, -1, winner, "two got it")
 			winner = i
 			continue
 		}
-		require.Equal(t, 409, a.status, string(a.body))
-		require.Equal(t, "email_taken", a.text("code"))
+		require.Equal(t, 409, a.Status, string(a.Raw))
+		require.Equal(t, "email_taken", a.Text("code"))
 		u, err := h.svc.User(t.Context(), users[i].PublicID)
 		require.NoError(t, err)
 		require.Equal(t, users[i].Email, u.Email, "the others keep theirs")
@@ -263,17 +263,17 @@ func TestService_ChangeEmail_TakenBack(t *testing.T) {
 	token := h.token(u)
 	first := h.wants(token, "first@example.org")
 	second := h.wants(token, "second@example.org")
-	require.Equal(t, 404, h.verify(first).status, "the last wish counts")
-	require.Equal(t, http.StatusAccepted, h.changeEmail(token, testPassword, "P@example.org").status)
+	require.Equal(t, 404, h.verify(first).Status, "the last wish counts")
+	require.Equal(t, http.StatusAccepted, h.changeEmail(token, testPassword, "P@example.org").Status)
 	require.Empty(t, h.mail.all())
-	require.Equal(t, 404, h.verify(second).status)
-	require.Nil(t, h.call("GET", "/me", token, "").field("pendingEmail"))
+	require.Equal(t, 404, h.verify(second).Status)
+	require.Nil(t, h.call("GET", "/me", token, "").Value("pendingEmail"))
 	require.Equal(t, "user.email_withdraw", h.audited(u.PublicID)[4])
 
 	// A new password drops it as well: whoever knew the old one may have asked for it.
 	third := h.wants(token, "third@example.org")
-	require.Equal(t, 204, h.call("PUT", "/me/password", token, changePassword(testPassword, "an entirely new one")).status)
-	require.Equal(t, 404, h.verify(third).status)
+	require.Equal(t, 204, h.call("PUT", "/me/password", token, changePassword(testPassword, "an entirely new one")).Status)
+	require.Equal(t, 404, h.verify(third).Status)
 }
 
 func TestService_ChangeEmail_Throttled(t *testing.T) {
@@ -282,12 +282,12 @@ func TestService_ChangeEmail_Throttled(t *testing.T) {
 	h.svc.cfg.LoginsPerAccount = 8
 	token := h.token(h.user(auth.Patient, "p@example.org"))
 	for i := range mailsPerHour {
-		require.Equal(t, http.StatusAccepted, h.changeEmail(token, testPassword, fmt.Sprintf("n%d@example.org", i)).status)
+		require.Equal(t, http.StatusAccepted, h.changeEmail(token, testPassword, fmt.Sprintf("n%d@example.org", i)).Status)
 	}
-	require.Equal(t, 429, h.changeEmail(token, testPassword, "n@example.org").status)
+	require.Equal(t, 429, h.changeEmail(token, testPassword, "n@example.org").Status)
 	require.Len(t, h.mail.all(), 2*mailsPerHour)
 	for _, want := range []int{422, 422, 429} {
-		require.Equal(t, want, h.changeEmail(token, "a guess of it", "n@example.org").status, "guesses count as in PUT /me/password")
+		require.Equal(t, want, h.changeEmail(token, "a guess of it", "n@example.org").Status, "guesses count as in PUT /me/password")
 	}
 }
 
@@ -310,14 +310,14 @@ func TestService_Invite_Mails(t *testing.T) {
 	sent := h.mail.all()
 	require.Len(t, sent, 1)
 	require.Equal(t, letter{Kind: "invitation", User: id, Token: token, Expires: sent[0].Expires}, sent[0])
-	renewed := h.call("POST", "/users/"+publicID+"/invitation", admin, "").text("invitationToken")
+	renewed := h.call("POST", "/users/"+publicID+"/invitation", admin, "").Text("invitationToken")
 	require.Equal(t, renewed, h.mailed("invitation"))
 	a := h.call("POST", "/auth/invitations/accept", "", fmt.Sprintf(`{"token":%q,"password":"an invited password"}`, renewed))
-	require.Equal(t, 200, a.status)
+	require.Equal(t, 200, a.Status)
 	u, err := h.svc.User(t.Context(), publicID)
 	require.NoError(t, err)
 	require.False(t, u.EmailVerified, "the administrator has seen the token too")
-	require.Equal(t, 204, h.verify(h.mailed("verify")).status)
+	require.Equal(t, 204, h.verify(h.mailed("verify")).Status)
 }
 
 func TestService_Contact(t *testing.T) {

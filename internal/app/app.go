@@ -44,7 +44,7 @@ type App struct {
 	blobs  blob.Store
 	files  *attachment.Service
 	sealer *audit.Sealer
-	// What the demo data is made with.
+	// What callers of an App reach; see operate.go.
 	accounts *account.Service
 	doctors  *doctor.Service
 

@@ -11,7 +11,9 @@ import (
 
 	"housecall/internal/account"
 	"housecall/internal/audit"
+	"housecall/internal/auth"
 	"housecall/internal/config"
+	"housecall/internal/doctor"
 	"housecall/internal/errs"
 	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/postgres"
@@ -83,6 +85,33 @@ func CreateAdmin(ctx context.Context, cfg config.Config, name, email, password s
 	user, err := accounts.CreateAdmin(ctx, name, email, password)
 	return user, sentence(err)
 }
+
+// NewUser is a user whom the operator makes by hand.
+type NewUser struct {
+	Name, Email, Password string
+	Role                  auth.Role
+}
+
+// EnsureUser makes a user who can sign in at once, with the profile that their role needs, unless somebody has the
+// address already; made tells which. The operator vouches for the address: it counts as verified. Programs that run
+// instances themselves make their first users with it.
+func (a *App) EnsureUser(ctx context.Context, u NewUser) (user auth.Actor, made bool, err error) {
+	found, err := a.accounts.FindByEmail(ctx, a.pool, u.Email)
+	if errs.KindOf(err) == errs.NotFound && err != nil {
+		made = true
+		err = a.pool.InTx(ctx, func(tx *postgres.Tx) (err error) {
+			found, err = a.accounts.CreateWithPassword(ctx, tx, u.Name, u.Email, u.Role, u.Password)
+			return err
+		})
+	}
+	if err != nil {
+		return auth.Actor{}, false, err
+	}
+	return auth.Actor{ID: found.ID, UserID: found.PublicID, Name: found.Name, Role: found.Role}, made, nil
+}
+
+// Doctors is the instance's service of profiles and timetables, for programs that run instances themselves.
+func (a *App) Doctors() *doctor.Service { return a.doctors }
 
 // sentence words an error for the person at the terminal.
 func sentence(err error) error {

@@ -22,7 +22,6 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/client"
 	"housecall/internal/config"
-	"housecall/internal/postgres"
 	"housecall/internal/testing/pgtest"
 )
 
@@ -136,12 +135,10 @@ func (w *world) person(role auth.Role) *person {
 	w.people++
 	name := fmt.Sprintf("%s Number %d", role, w.people)
 	p := &person{w: w, email: fmt.Sprintf("%s-%d@private.test", strings.ToLower(string(role)), w.people)}
-	a := w.apps[0]
-	require.NoError(w.t, a.pool.InTx(w.context(), func(tx *postgres.Tx) error {
-		u, err := a.accounts.CreateWithPassword(w.context(), tx, name, p.email, role, password)
-		p.userID = u.PublicID
-		return err
-	}))
+	u, made, err := w.apps[0].EnsureUser(w.context(), NewUser{Name: name, Email: p.email, Role: role, Password: password})
+	require.NoError(w.t, err)
+	require.True(w.t, made)
+	p.userID = u.UserID
 	return p
 }
 

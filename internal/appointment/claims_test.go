@@ -324,9 +324,9 @@ func TestRoutes_slots_31datesToASkippedMidnight(t *testing.T) {
 	w := newWorld(t)
 	w.rules(w.doctor, `time_zone = 'America/Havana'`)
 	got := w.api().call(auth.Actor{}, http.MethodGet, "/doctors/"+w.doctor.UserID+"/slots?from=2026-02-05&to=2026-03-07", nil)
-	require.Equal(t, http.StatusOK, got.status, "%s", got.raw)
+	require.Equal(t, http.StatusOK, got.Status, "%s", got.Raw)
 	got = w.api().call(auth.Actor{}, http.MethodGet, "/doctors/"+w.doctor.UserID+"/slots?from=2026-02-05&to=2026-03-08", nil)
-	require.Equal(t, http.StatusUnprocessableEntity, got.status, "%s", got.raw)
+	require.Equal(t, http.StatusUnprocessableEntity, got.Status, "%s", got.Raw)
 }
 
 // A time that is kept for one patient is shown to nobody as free, and nobody is sent to that doctor for it.

@@ -63,13 +63,13 @@ func TestService_Book_oneWinnerOverTwoInstances(t *testing.T) {
 	})
 	won := 0
 	for _, r := range replies {
-		if r.status == http.StatusCreated {
+		if r.Status == http.StatusCreated {
 			won++
 			continue
 		}
-		require.Equal(t, http.StatusConflict, r.status, "%s", r.raw)
-		require.Equal(t, "slot_taken", r.code())
-		require.Len(t, r.body["alternatives"], 5)
+		require.Equal(t, http.StatusConflict, r.Status, "%s", r.Raw)
+		require.Equal(t, "slot_taken", r.Code())
+		require.Len(t, r.Body["alternatives"], 5)
 	}
 	require.Equal(t, 1, won)
 	require.Equal(t, 1, w.count(`select count(*) from appointments`))

@@ -1,15 +1,10 @@
 package appointment_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
-	"encoding/json"
-	"flag"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -20,39 +15,16 @@ import (
 	"housecall/internal/appointment"
 	"housecall/internal/auth"
 	"housecall/internal/postgres"
+	"housecall/internal/testing/apitest"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
-
-// volatile is what differs from run to run: public ids, request ids, and the times that PostgreSQL gives.
-var volatile = []struct {
-	pattern *regexp.Regexp
-	instead string
-}{
-	{regexp.MustCompile(`APP[0-9A-Z]{10}`), "APPXXXXXXXXXX"},
-	{regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`), "a uuid"},
-	{regexp.MustCompile(`"(requestId)":"[^"]+"`), `"$1":"…"`},
-	{regexp.MustCompile(`"(createdAt|updatedAt|at|nextCursor)":"[^"]+"`), `"$1":"…"`},
-}
-
-// golden compares an answer with the file of that name.
+// golden compares an answer with the file of that name, without the ids and times that differ from run to run.
 func golden(t *testing.T, name string, r reply) {
 	t.Helper()
-	raw := r.raw
-	for _, v := range volatile {
-		raw = v.pattern.ReplaceAll(raw, []byte(v.instead))
-	}
-	var pretty bytes.Buffer
-	require.NoError(t, json.Indent(&pretty, bytes.TrimSpace(raw), "", "  "), "%s", r.raw)
-	pretty.WriteByte('\n')
-	file := filepath.Join("testdata", name+".json")
-	if *update {
-		require.NoError(t, os.MkdirAll("testdata", 0o755))
-		require.NoError(t, os.WriteFile(file, pretty.Bytes(), 0o644))
-	}
-	want, err := os.ReadFile(file)
-	require.NoError(t, err)
-	require.Equal(t, string(want), pretty.String())
+	apitest.Golden(t, name, r,
+		apitest.Mask{Pattern: regexp.MustCompile(`APP[0-9A-Z]{10}`), Instead: "APPXXXXXXXXXX"},
+		apitest.Mask{Pattern: regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`), Instead: "a uuid"},
+		apitest.MaskMember("requestId|createdAt|updatedAt|at|nextCursor"))
 }
 
 func TestRoutes_shapes(t *testing.T) {
@@ -60,10 +32,10 @@ func TestRoutes_shapes(t *testing.T) {
 	w := newWorld(t)
 	c := w.api()
 	first := c.call(w.patient, http.MethodPost, "/appointments", object{"doctorId": w.doctor.UserID, "startsAt": at(10, 30), "reason": "Cough"})
-	require.Equal(t, http.StatusCreated, first.status, "%s", first.raw)
-	require.Equal(t, `"1"`, first.header.Get("ETag"))
-	path := "/appointments/" + first.body["id"].(string)
-	require.Equal(t, "/api/v1"+path, first.header.Get("Location"))
+	require.Equal(t, http.StatusCreated, first.Status, "%s", first.Raw)
+	require.Equal(t, `"1"`, first.Header.Get("ETag"))
+	path := "/appointments/" + first.Body["id"].(string)
+	require.Equal(t, "/api/v1"+path, first.Header.Get("Location"))
 	golden(t, "booked", first)
 	untimed := c.call(w.other, http.MethodPost, "/appointments", object{"doctorId": w.doctor.UserID, "reason": "Rash"})
 	golden(t, "requested_without_time", untimed)
@@ -71,7 +43,7 @@ func TestRoutes_shapes(t *testing.T) {
 	golden(t, "slot_taken", c.call(w.other, http.MethodPost, "/appointments", object{"doctorId": w.doctor.UserID, "startsAt": at(10, 30), "reason": "Rash"}))
 	golden(t, "patient_busy", c.call(w.patient, http.MethodPost, "/appointments", object{"doctorId": w.stranger.UserID, "startsAt": at(10, 30), "reason": "Rash"}))
 	golden(t, "off_grid", c.call(w.other, http.MethodPost, "/appointments", object{"doctorId": w.doctor.UserID, "startsAt": at(10, 31), "reason": "Rash"}))
-	golden(t, "rejected", c.call(w.doctor, http.MethodPost, "/appointments/"+untimed.body["id"].(string)+"/reject", object{"reason": "Not my field"}))
+	golden(t, "rejected", c.call(w.doctor, http.MethodPost, "/appointments/"+untimed.Body["id"].(string)+"/reject", object{"reason": "Not my field"}))
 	golden(t, "invalid_transition", c.call(w.doctor, http.MethodPost, path+"/reject", object{"reason": "Not my field"}))
 	golden(t, "list", c.call(w.doctor, http.MethodGet, "/appointments?limit=1", nil))
 	golden(t, "slots", c.call(auth.Actor{}, http.MethodGet, "/doctors/"+w.doctor.UserID+"/slots?from=2026-03-03&to=2026-03-03", nil))
@@ -79,10 +51,10 @@ func TestRoutes_shapes(t *testing.T) {
 	golden(t, "cancelled", cancelled)
 	golden(t, "history", c.call(w.patient, http.MethodGet, path+"/history", nil))
 	again := c.call(w.patient, http.MethodGet, path, nil)
-	require.EqualValues(t, 0, again.body["unread"], "of a participant")
-	delete(again.body, "unread")
-	require.Equal(t, cancelled.body, again.body)
-	require.Equal(t, `"3"`, again.header.Get("ETag"))
+	require.EqualValues(t, 0, again.Body["unread"], "of a participant")
+	delete(again.Body, "unread")
+	require.Equal(t, cancelled.Body, again.Body)
+	require.Equal(t, `"3"`, again.Header.Get("ETag"))
 }
 
 func TestRoutes_wrongActors(t *testing.T) {
@@ -124,12 +96,12 @@ func TestRoutes_wrongActors(t *testing.T) {
 	} {
 		for actor, status := range r.want {
 			got := c.call(*actor, r.method, r.path, r.in)
-			require.Equal(t, status, got.status, "%s %s as %s: %s", r.method, r.path, actor.Name, got.raw)
-			require.Equal(t, "application/problem+json", got.header.Get("Content-Type"))
-			require.NotContains(t, string(got.raw), "Cough")
+			require.Equal(t, status, got.Status, "%s %s as %s: %s", r.method, r.path, actor.Name, got.Raw)
+			require.Equal(t, "application/problem+json", got.Header.Get("Content-Type"))
+			require.NotContains(t, string(got.Raw), "Cough")
 		}
 	}
-	require.Equal(t, http.StatusNotFound, c.call(w.admin, http.MethodGet, "/appointments/APP0000000000", nil).status)
+	require.Equal(t, http.StatusNotFound, c.call(w.admin, http.MethodGet, "/appointments/APP0000000000", nil).Status)
 	got, err := w.svc.ByID(context.Background(), a.ID)
 	require.NoError(t, err)
 	require.Equal(t, a, got, "nothing was changed")
@@ -169,10 +141,10 @@ func TestRoutes_badInput(t *testing.T) {
 		{w.patient, http.MethodGet, "/doctors/" + w.doctor.UserID + "/slots?to=2026-03-01", nil},
 	} {
 		got := c.call(r.actor, r.method, r.path, r.in)
-		require.Equal(t, http.StatusUnprocessableEntity, got.status, "%s %s: %s", r.method, r.path, got.raw)
-		require.NotContains(t, string(got.raw), "tomorrow")
+		require.Equal(t, http.StatusUnprocessableEntity, got.Status, "%s %s: %s", r.method, r.path, got.Raw)
+		require.NotContains(t, string(got.Raw), "tomorrow")
 	}
-	require.Equal(t, http.StatusNotFound, c.call(auth.Actor{}, http.MethodGet, "/doctors/DOC9999999999/slots", nil).status)
+	require.Equal(t, http.StatusNotFound, c.call(auth.Actor{}, http.MethodGet, "/doctors/DOC9999999999/slots", nil).Status)
 	require.Equal(t, 1, w.count(`select count(*) from appointments where version = 1`))
 }
 
@@ -194,16 +166,16 @@ func TestRoutes_confirmKeepsTheHorizon(t *testing.T) {
 		at(15, 5).Add(time.Hour / 7).Format(time.RFC3339): "invalid",
 	} {
 		got := c.call(w.doctor, http.MethodPost, path+"/confirm", object{"startsAt": when})
-		require.Equal(t, http.StatusUnprocessableEntity, got.status, "%s: %s", when, got.raw)
-		require.Equal(t, code, got.code(), when)
-		require.Contains(t, string(got.raw), "body.startsAt")
+		require.Equal(t, http.StatusUnprocessableEntity, got.Status, "%s: %s", when, got.Raw)
+		require.Equal(t, code, got.Code(), when)
+		require.Contains(t, string(got.Raw), "body.startsAt")
 		booked := c.call(w.patient, http.MethodPost, "/appointments", object{"doctorId": w.doctor.UserID, "startsAt": when, "reason": "x"})
-		require.Equal(t, http.StatusUnprocessableEntity, booked.status, "%s: %s", when, booked.raw)
+		require.Equal(t, http.StatusUnprocessableEntity, booked.Status, "%s: %s", when, booked.Raw)
 	}
 	got := c.call(w.doctor, http.MethodPost, path+"/confirm", object{"startsAt": last})
-	require.Equal(t, http.StatusOK, got.status, "%s", got.raw)
-	require.Equal(t, string(got.raw), string(c.call(w.doctor, http.MethodGet, path, nil).raw))
-	require.Equal(t, http.StatusOK, c.call(w.admin, http.MethodGet, "/appointments", nil).status)
+	require.Equal(t, http.StatusOK, got.Status, "%s", got.Raw)
+	require.Equal(t, string(got.Raw), string(c.call(w.doctor, http.MethodGet, path, nil).Raw))
+	require.Equal(t, http.StatusOK, c.call(w.admin, http.MethodGet, "/appointments", nil).Status)
 
 	_, err := w.pool.Exec(context.Background(), `update appointments set starts_at = '9999-12-31 23:00Z', ends_at = '9999-12-31 23:30Z'`)
 	require.Equal(t, "appointments_year_check", postgres.Constraint(err))
@@ -217,16 +189,16 @@ func TestRoutes_ifMatch(t *testing.T) {
 	in := object{"startsAt": at(10, 0)}
 	for _, tag := range []string{`"2"`, `"0"`, `1`, `W/"1"`, `nonsense`} {
 		got := c.call(w.doctor, http.MethodPost, path+"/confirm", in, "If-Match", tag)
-		require.Equal(t, http.StatusPreconditionFailed, got.status, tag)
-		require.Equal(t, "stale", got.code())
+		require.Equal(t, http.StatusPreconditionFailed, got.Status, tag)
+		require.Equal(t, "stale", got.Code())
 	}
 	got := c.call(w.doctor, http.MethodPost, path+"/confirm", in, "If-Match", `"1"`)
-	require.Equal(t, http.StatusOK, got.status, "%s", got.raw)
-	require.Equal(t, `"2"`, got.header.Get("ETag"))
+	require.Equal(t, http.StatusOK, got.Status, "%s", got.Raw)
+	require.Equal(t, `"2"`, got.Header.Get("ETag"))
 	got = c.call(w.patient, http.MethodPost, path+"/cancel", nil, "If-Match", `"1"`)
-	require.Equal(t, http.StatusPreconditionFailed, got.status)
+	require.Equal(t, http.StatusPreconditionFailed, got.Status)
 	got = c.call(w.patient, http.MethodPost, path+"/cancel", nil, "If-Match", `"2"`)
-	require.Equal(t, http.StatusOK, got.status, "%s", got.raw)
+	require.Equal(t, http.StatusOK, got.Status, "%s", got.Raw)
 }
 
 func TestRoutes_list(t *testing.T) {
@@ -240,11 +212,11 @@ func TestRoutes_list(t *testing.T) {
 	ids := func(actor auth.Actor, query string) (out []string) {
 		for cursor := ""; ; {
 			got := c.call(actor, http.MethodGet, "/appointments?limit=2&cursor="+url.QueryEscape(cursor)+"&"+query, nil)
-			require.Equal(t, http.StatusOK, got.status, "%s", got.raw)
-			for _, item := range got.body["items"].([]any) {
+			require.Equal(t, http.StatusOK, got.Status, "%s", got.Raw)
+			for _, item := range got.Body["items"].([]any) {
 				out = append(out, item.(object)["id"].(string))
 			}
-			next, more := got.body["nextCursor"].(string)
+			next, more := got.Body["nextCursor"].(string)
 			if !more {
 				return out
 			}
@@ -267,11 +239,11 @@ func TestRoutes_list(t *testing.T) {
 	require.Equal(t, all[2:], ids(w.admin, "from=2026-03-03T00:00:00Z&to=2026-03-03T11:00:00Z"))
 	w.exec(`update conversations set closed_at = now() where id = $1`, mine.ID)
 	got := c.call(w.patient, http.MethodGet, "/appointments/"+mine.PublicID, nil)
-	require.Equal(t, false, got.body["canReply"])
-	require.Equal(t, "closed_by_doctor", got.body["whyNot"])
+	require.Equal(t, false, got.Body["canReply"])
+	require.Equal(t, "closed_by_doctor", got.Body["whyNot"])
 	w.exec(`update users set role = 'PATIENT' where id = $1`, w.doctor.ID)
 	require.Empty(t, ids(w.doctor, ""), "a doctor no more")
-	require.Equal(t, http.StatusNotFound, c.call(w.doctor, http.MethodGet, "/appointments/"+mine.PublicID, nil).status)
+	require.Equal(t, http.StatusNotFound, c.call(w.doctor, http.MethodGet, "/appointments/"+mine.PublicID, nil).Status)
 }
 
 // Cursors cannot be made by hand, and bounds lie at the ends of what can be written: an empty page or a 422, never a 500.
@@ -281,13 +253,13 @@ func TestRoutes_extremes(t *testing.T) {
 	c := w.api()
 	one := "/appointments/" + w.book(w.patient, nil).PublicID
 	w.book(w.patient, nil)
-	first := c.call(w.patient, http.MethodGet, "/appointments?limit=1", nil).body["nextCursor"].(string)
-	require.Equal(t, http.StatusOK, c.call(w.patient, http.MethodGet, "/appointments?cursor="+first, nil).status)
+	first := c.call(w.patient, http.MethodGet, "/appointments?limit=1", nil).Body["nextCursor"].(string)
+	require.Equal(t, http.StatusOK, c.call(w.patient, http.MethodGet, "/appointments?cursor="+first, nil).Status)
 	for _, path := range []string{
 		one + "/history?cursor=" + first, "/appointments?cursor=" + base64.RawURLEncoding.EncodeToString([]byte("[1]")),
 		one + "/history?cursor=" + base64.RawURLEncoding.EncodeToString([]byte("[0]")),
 	} {
-		require.Equal(t, http.StatusUnprocessableEntity, c.call(w.patient, http.MethodGet, path, nil).status, path)
+		require.Equal(t, http.StatusUnprocessableEntity, c.call(w.patient, http.MethodGet, path, nil).Status, path)
 	}
 	times := []string{
 		"", "0000-01-01", "0001-01-01", "1900-01-01", "9999-12-31", "10000-01-01", "0001-01-01T00:00:00Z", "0000-01-01T00:00:00+23:59",
@@ -298,13 +270,13 @@ func TestRoutes_extremes(t *testing.T) {
 			query := "?" + url.Values{"from": {from}, "to": {to}}.Encode()
 			for _, list := range []string{"/appointments", "/doctors/" + w.doctor.UserID + "/slots"} {
 				got := c.call(w.admin, http.MethodGet, list+query, nil)
-				require.Contains(t, []int{http.StatusOK, http.StatusUnprocessableEntity}, got.status, "%s%s: %s", list, query, got.raw)
+				require.Contains(t, []int{http.StatusOK, http.StatusUnprocessableEntity}, got.Status, "%s%s: %s", list, query, got.Raw)
 			}
 		}
 	}
 	// The zero time is a bound as any other, not the lack of one.
 	got := c.call(w.admin, http.MethodGet, "/appointments?to=0001-01-01T00:00:00Z", nil)
-	require.Equal(t, http.StatusUnprocessableEntity, got.status, "%s", got.raw)
+	require.Equal(t, http.StatusUnprocessableEntity, got.Status, "%s", got.Raw)
 }
 
 func TestRoutes_slots(t *testing.T) {
@@ -315,10 +287,10 @@ func TestRoutes_slots(t *testing.T) {
 	w.book(w.patient, &when)
 	starts := func(query string) map[string]bool {
 		got := c.call(auth.Actor{}, http.MethodGet, "/doctors/"+w.doctor.UserID+"/slots"+query, nil)
-		require.Equal(t, http.StatusOK, got.status, "%s", got.raw)
-		require.Equal(t, "Europe/Berlin", got.body["timeZone"])
+		require.Equal(t, http.StatusOK, got.Status, "%s", got.Raw)
+		require.Equal(t, "Europe/Berlin", got.Body["timeZone"])
 		out := map[string]bool{}
-		for _, item := range got.body["items"].([]any) {
+		for _, item := range got.Body["items"].([]any) {
 			out[item.(object)["startsAt"].(string)] = true
 		}
 		return out
@@ -331,5 +303,5 @@ func TestRoutes_slots(t *testing.T) {
 	require.Empty(t, starts("?from=2026-03-03T10:30:00%2B01:00&to=2026-03-03T11:00:00%2B01:00"))
 	require.Empty(t, starts("?from=2026-02-01&to=2026-02-02"), "past")
 	w.exec(`update users set disabled_at = now() where id = $1`, w.doctor.ID)
-	require.Equal(t, http.StatusNotFound, c.call(auth.Actor{}, http.MethodGet, "/doctors/"+w.doctor.UserID+"/slots", nil).status)
+	require.Equal(t, http.StatusNotFound, c.call(auth.Actor{}, http.MethodGet, "/doctors/"+w.doctor.UserID+"/slots", nil).Status)
 }

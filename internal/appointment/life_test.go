@@ -145,19 +145,19 @@ func TestRoutes_summary(t *testing.T) {
 	w.now = at(10, 40)
 	path := "/appointments/" + a.PublicID
 	got := c.call(w.doctor, "POST", path+"/complete", object{"summary": "Rest and tea.", "followUpOn": "2026-03-20"})
-	require.Equal(t, 200, got.status, "%s", got.raw)
-	require.Equal(t, "2026-03-20", got.body["followUpOn"])
+	require.Equal(t, 200, got.Status, "%s", got.Raw)
+	require.Equal(t, "2026-03-20", got.Body["followUpOn"])
 	reads := func() int {
 		return w.count(`select count(*) from audit_events where action = 'appointment.summary' and patient_id = $1`, w.patient.ID)
 	}
 	require.Zero(t, reads())
 	for i, actor := range []auth.Actor{w.patient, w.doctor} {
-		require.Equal(t, "Rest and tea.", c.call(actor, "GET", path, nil).body["summary"])
+		require.Equal(t, "Rest and tea.", c.call(actor, "GET", path, nil).Body["summary"])
 		require.Equal(t, i+1, reads())
-		require.NotContains(t, string(c.call(actor, "GET", "/appointments", nil).raw), "tea")
+		require.NotContains(t, string(c.call(actor, "GET", "/appointments", nil).Raw), "tea")
 	}
-	require.NotContains(t, string(c.call(w.admin, "GET", path, nil).raw), "tea")
-	require.Equal(t, 422, c.call(w.doctor, "POST", path+"/complete", object{"summary": "", "followUpOn": "20.3.2026"}).status)
+	require.NotContains(t, string(c.call(w.admin, "GET", path, nil).Raw), "tea")
+	require.Equal(t, 422, c.call(w.doctor, "POST", path+"/complete", object{"summary": "", "followUpOn": "20.3.2026"}).Status)
 }
 
 func TestService_HandOver(t *testing.T) {

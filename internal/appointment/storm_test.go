@@ -125,7 +125,7 @@ func TestService_storm(t *testing.T) {
 	none := func(what, sql string) { require.Zero(t, w.count(`select count(*) from (`+sql+`) found`), what) }
 	none("live ones without their claim", `select from appointments a where status in ('PENDING', 'BOOKED') and not exists (
 		select from slot_claims c where c.appointment_id = a.id and c.doctor_id = a.doctor_id and lower(c.visible) = a.starts_at)`)
-	none("claims of what is over", `select from slot_claims c join appointments a on a.id = c.appointment_id where a.status not in ('PENDING', 'BOOKED')`)
+	none("claims of what is over", `select from slot_claims c join appointments a on a.id = c.appointment_id where a.Status not in ('PENDING', 'BOOKED')`)
 	none("full days", `select from slot_claims group by doctor_id, lower(visible)::date having count(*) > 4`)
 	none("offers to one entry twice", `select from slot_claims where waitlist_id is not null group by waitlist_id having count(*) > 1`)
 	none("offers to nobody", `select from slot_claims c join waitlist e on e.id = c.waitlist_id where e.ended_at is not null`)

@@ -197,21 +197,21 @@ func TestRoutes_waitlist(t *testing.T) {
 	path := "/doctors/" + w.doctor.UserID + "/waitlist"
 	days := object{"from": "2026-03-03", "to": "2026-03-05"}
 	made := c.call(w.patient, http.MethodPost, path, days)
-	require.Equal(t, http.StatusCreated, made.status, "%s", made.raw)
-	id, _ := made.body["id"].(string)
-	require.Equal(t, http.StatusCreated, c.call(w.other, http.MethodPost, path, days).status)
-	require.Equal(t, http.StatusForbidden, c.call(w.doctor, http.MethodPost, path, days).status)
-	require.Equal(t, http.StatusUnprocessableEntity, c.call(w.other, http.MethodPost, path, object{"from": "soon", "to": "2026-03-05"}).status)
+	require.Equal(t, http.StatusCreated, made.Status, "%s", made.Raw)
+	id, _ := made.Body["id"].(string)
+	require.Equal(t, http.StatusCreated, c.call(w.other, http.MethodPost, path, days).Status)
+	require.Equal(t, http.StatusForbidden, c.call(w.doctor, http.MethodPost, path, days).Status)
+	require.Equal(t, http.StatusUnprocessableEntity, c.call(w.other, http.MethodPost, path, object{"from": "soon", "to": "2026-03-05"}).Status)
 
 	for actor, n := range map[auth.Actor]int{w.patient: 1, w.doctor: 2, w.admin: 2} {
-		require.Len(t, c.call(actor, http.MethodGet, path, nil).body["items"], n)
+		require.Len(t, c.call(actor, http.MethodGet, path, nil).Body["items"], n)
 	}
-	require.Equal(t, http.StatusNotFound, c.call(w.stranger, http.MethodGet, path, nil).status)
+	require.Equal(t, http.StatusNotFound, c.call(w.stranger, http.MethodGet, path, nil).Status)
 	page := c.call(w.doctor, http.MethodGet, path+"?limit=1", nil)
-	require.Len(t, page.body["items"], 1)
-	next := c.call(w.doctor, http.MethodGet, path+"?limit=1&cursor="+page.body["nextCursor"].(string), nil)
-	require.Len(t, next.body["items"], 1)
-	require.Empty(t, next.body["nextCursor"])
+	require.Len(t, page.Body["items"], 1)
+	next := c.call(w.doctor, http.MethodGet, path+"?limit=1&cursor="+page.Body["nextCursor"].(string), nil)
+	require.Len(t, next.Body["items"], 1)
+	require.Empty(t, next.Body["nextCursor"])
 
 	a := w.book(w.stranger2(), ptr(at(10, 30)))
 	_, err := w.svc.Reject(context.Background(), w.doctor, a.PublicID, appointment.Ending{Reason: "Ill"})
@@ -219,9 +219,9 @@ func TestRoutes_waitlist(t *testing.T) {
 	shown := c.call(w.patient, http.MethodGet, path, nil)
 	golden(t, "waitlist", shown)
 
-	require.Equal(t, http.StatusNotFound, c.call(w.other, http.MethodDelete, path+"/"+id, nil).status)
-	require.Equal(t, http.StatusNoContent, c.call(w.patient, http.MethodDelete, path+"/"+id, nil).status)
-	require.Equal(t, http.StatusNotFound, c.call(w.patient, http.MethodDelete, path+"/"+id, nil).status)
+	require.Equal(t, http.StatusNotFound, c.call(w.other, http.MethodDelete, path+"/"+id, nil).Status)
+	require.Equal(t, http.StatusNoContent, c.call(w.patient, http.MethodDelete, path+"/"+id, nil).Status)
+	require.Equal(t, http.StatusNotFound, c.call(w.patient, http.MethodDelete, path+"/"+id, nil).Status)
 }
 
 // stranger2 is a patient who takes no other part.

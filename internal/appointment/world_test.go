@@ -1,17 +1,10 @@
 package appointment_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"io"
-	"net"
-	"net/http"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/appointment"
@@ -19,11 +12,11 @@ import (
 	"housecall/internal/chat"
 	"housecall/internal/config"
 	"housecall/internal/doctor"
-	"housecall/internal/errs"
 	"housecall/internal/httpd"
 	"housecall/internal/patient"
 	"housecall/internal/postgres"
 	"housecall/internal/schedule"
+	"housecall/internal/testing/apitest"
 	"housecall/internal/testing/pgtest"
 )
 
@@ -117,96 +110,29 @@ func (w *world) book(p auth.Actor, startsAt *time.Time) appointment.Appointment 
 	return a
 }
 
-// Authenticate takes a public id for a token.
-func (w *world) Authenticate(ctx context.Context, token string) (auth.Actor, time.Time, error) {
-	a := auth.Actor{UserID: token}
-	err := w.pool.QueryRow(ctx, `select id, name, role from users where public_id = $1`, token).Scan(&a.ID, &a.Name, &a.Role)
-	if err != nil {
-		return auth.Actor{}, time.Time{}, errs.ErrUnauthenticated
-	}
-	return a, w.now.Add(time.Hour), nil
-}
+// reply is what the API says.
+type reply = apitest.Answer
 
-// serve starts an instance on a port of its own and gives its base URL.
-func (w *world) serve(svc *appointment.Service) string {
-	w.t.Helper()
-	s, err := httpd.New(httpd.Deps{
-		Log: zerolog.Nop(), Registry: prometheus.NewRegistry(), Authenticator: w,
-		Options: httpd.Options{
-			BodyLimit: w.cfg.BodyLimit, RequestTimeout: w.cfg.RequestTimeout, Origins: w.cfg.Origins(), CursorSecrets: w.cfg.Secrets(),
-		},
-	})
-	require.NoError(w.t, err)
-	appointment.Routes(s, svc)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(w.t, err)
-	done := make(chan error, 1)
-	go func() { done <- s.Serve(ln) }()
-	w.t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		require.NoError(w.t, s.Shutdown(ctx))
-		require.NoError(w.t, <-done)
-	})
-	return "http://" + ln.Addr().String() + httpd.APIPrefix
-}
-
-// reply is what came back over HTTP.
-type reply struct {
-	status int
-	header http.Header
-	body   map[string]any
-	raw    []byte
-}
-
-func (r reply) code() string { s, _ := r.body["code"].(string); return s }
-
-// api calls one instance.
-type api struct {
-	t      testing.TB
-	base   string
-	client *http.Client
-}
+// api calls one instance on behalf of actors.
+type api struct{ *apitest.API }
 
 func (w *world) api() api { return w.apiOf(w.svc) }
 
 func (w *world) apiOf(svc *appointment.Service) api {
-	transport := &http.Transport{MaxIdleConnsPerHost: 200}
-	a := api{t: w.t, base: w.serve(svc), client: &http.Client{Transport: transport}}
-	w.t.Cleanup(transport.CloseIdleConnections) // runs before the server stops
-	return a
+	w.t.Helper()
+	return api{apitest.Serve(w.t, apitest.Options{
+		Routes:        func(s *httpd.Server) { appointment.Routes(s, svc) },
+		Authenticator: apitest.ByPublicID(w.pool),
+	})}
 }
 
 // call sends in as JSON (nil: no body) on behalf of the actor (zero: nobody). It may be used from any goroutine,
 // so a failure to get an answer is status 0.
 func (a api) call(actor auth.Actor, method, path string, in any, headers ...string) reply {
-	var body io.Reader
-	if in != nil {
-		raw, err := json.Marshal(in)
-		if err != nil {
-			return reply{raw: []byte(err.Error())}
-		}
-		body = bytes.NewReader(raw)
-	}
-	req, err := http.NewRequestWithContext(context.Background(), method, a.base+path, body)
+	r, err := a.Try(method, path, actor.UserID, in, headers...)
 	if err != nil {
-		return reply{raw: []byte(err.Error())}
+		return reply{Raw: []byte(err.Error())}
 	}
-	req.Header.Set("Content-Type", "application/json")
-	if actor.ID != 0 {
-		req.Header.Set("Authorization", "Bearer "+actor.UserID)
-	}
-	for i := 0; i+1 < len(headers); i += 2 {
-		req.Header.Set(headers[i], headers[i+1])
-	}
-	res, err := a.client.Do(req)
-	if err != nil {
-		return reply{raw: []byte(err.Error())}
-	}
-	defer res.Body.Close()
-	r := reply{status: res.StatusCode, header: res.Header}
-	r.raw, _ = io.ReadAll(res.Body)
-	_ = json.Unmarshal(r.raw, &r.body)
 	return r
 }
 

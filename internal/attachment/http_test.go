@@ -29,20 +29,20 @@ func TestUpload_Kinds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := w.upload(pat, c.given, c.content)
-			require.Equal(t, 201, a.status, a.raw)
+			require.Equal(t, 201, a.Status, a.String())
 			golden(t, "upload_"+name, a)
-			require.Equal(t, c.want, a.body["name"])
-			id := a.body["id"].(string)
-			require.Equal(t, "/api/v1"+files+"/"+id, a.header.Get("Location"))
+			require.Equal(t, c.want, a.Body["name"])
+			id := a.Body["id"].(string)
+			require.Equal(t, "/api/v1"+files+"/"+id, a.Header.Get("Location"))
 			got := w.get(pat, id)
-			require.Equal(t, 200, got.status)
-			require.Equal(t, c.content, got.raw)
-			require.Equal(t, c.kind, got.header.Get("Content-Type"))
-			require.Equal(t, `"`+a.body["sha256"].(string)+`"`, got.header.Get("ETag"))
-			require.Equal(t, attachment.Disposition("attachment", c.want), got.header.Get("Content-Disposition"))
-			require.Equal(t, "nosniff", got.header.Get("X-Content-Type-Options"))
-			require.Contains(t, got.header.Get("Content-Security-Policy"), "sandbox")
-			require.Equal(t, "private, no-store", got.header.Get("Cache-Control"))
+			require.Equal(t, 200, got.Status)
+			require.Equal(t, c.content, got.String())
+			require.Equal(t, c.kind, got.Header.Get("Content-Type"))
+			require.Equal(t, `"`+a.Body["sha256"].(string)+`"`, got.Header.Get("ETag"))
+			require.Equal(t, attachment.Disposition("attachment", c.want), got.Header.Get("Content-Disposition"))
+			require.Equal(t, "nosniff", got.Header.Get("X-Content-Type-Options"))
+			require.Contains(t, got.Header.Get("Content-Security-Policy"), "sandbox")
+			require.Equal(t, "private, no-store", got.Header.Get("Cache-Control"))
 		})
 	}
 	require.EqualValues(t, 5, w.number(`select count(*) from audit_events where action = 'attachment.upload' and subject = $1`, visit))
@@ -52,12 +52,12 @@ func TestUpload_RawBody(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	a := w.call("POST", files+"?name=note", pat, strings.NewReader("hello"), "Content-Type", "image/png")
-	require.Equal(t, 201, a.status, a.raw)
-	require.Equal(t, "note.txt", a.body["name"])
+	require.Equal(t, 201, a.Status, a.String())
+	require.Equal(t, "note.txt", a.Body["name"])
 	chunked := struct{ *strings.Reader }{strings.NewReader("hello")} // of unknown length
 	a = w.call("POST", files, pat, chunked, "Content-Type", "text/plain")
-	require.Equal(t, 400, a.status)
-	require.Equal(t, "length_required", a.code())
+	require.Equal(t, 400, a.Status)
+	require.Equal(t, "length_required", a.Code())
 }
 
 func TestUpload_Refusals(t *testing.T) {
@@ -100,17 +100,17 @@ func TestUpload_Refusals(t *testing.T) {
 		"stranger":         {w.call("POST", files, stranger, strings.NewReader("x")), 404, "not_found"},
 		"admin":            {w.call("POST", files, admin, strings.NewReader("x")), 404, "not_found"},
 	} {
-		require.Equal(t, c.status, c.answer.status, "%s: %s", name, c.answer.raw)
-		require.Equal(t, c.code, c.answer.code(), name)
+		require.Equal(t, c.status, c.answer.Status, "%s: %s", name, c.answer.String())
+		require.Equal(t, c.code, c.answer.Code(), name)
 	}
 	w.exec(`update appointments set status = 'CANCELLED'`)
 	closed := w.upload(pat, "a.txt", "hello")
-	require.Equal(t, 409, closed.status)
-	require.Equal(t, "closed", closed.code())
+	require.Equal(t, 409, closed.Status)
+	require.Equal(t, "closed", closed.Code())
 	require.Zero(t, w.number(`select count(*) from attachments`), "nothing is left")
 	require.Empty(t, w.left())
 	largest := newWorld(t).upload(pat, "a.txt", strings.Repeat("x", 10<<20))
-	require.Equal(t, 201, largest.status)
+	require.Equal(t, 201, largest.Status)
 }
 
 // A picture that says it is enormous is refused by its header alone.
@@ -121,14 +121,14 @@ func TestUpload_Bomb(t *testing.T) {
 	copy(bomb[16:], []byte{0, 1, 0, 0, 0, 1, 0, 0}) // 65,536 pixels square
 	copy(bomb[29:], []byte{0xee, 0xa1, 0x82, 0xfd}) // wrong, and found before
 	a := w.upload(pat, "a.png", string(bomb))
-	require.Contains(t, []int{413, 415}, a.status, a.raw)
+	require.Contains(t, []int{413, 415}, a.Status, a.String())
 	require.Empty(t, w.left())
 	// Within the limit, too large for a thumbnail, and 60 KB.
 	huge := asPNG(image.NewGray(image.Rect(0, 0, 8000, 8000)))
 	a = w.upload(pat, "a.png", huge)
-	require.Equal(t, 201, a.status, a.raw)
-	require.EqualValues(t, 8000, a.body["width"])
-	require.Nil(t, a.body["thumbnail"])
+	require.Equal(t, 201, a.Status, a.String())
+	require.EqualValues(t, 8000, a.Body["width"])
+	require.Nil(t, a.Body["thumbnail"])
 }
 
 func TestThumbnail(t *testing.T) {
@@ -144,11 +144,11 @@ func TestThumbnail(t *testing.T) {
 	} {
 		id := w.uploaded(pat, name, c.content)
 		a := w.call("GET", files+"/"+id+"/thumbnail", pat, http.NoBody)
-		require.Equal(t, 200, a.status, a.raw)
-		require.Equal(t, "image/jpeg", a.header.Get("Content-Type"))
-		require.Contains(t, a.header.Get("Content-Disposition"), `inline; filename="`+name+`.jpg"`)
-		require.Contains(t, a.header.Get("Content-Security-Policy"), "sandbox")
-		p, kind, err := image.Decode(strings.NewReader(a.raw))
+		require.Equal(t, 200, a.Status, a.String())
+		require.Equal(t, "image/jpeg", a.Header.Get("Content-Type"))
+		require.Contains(t, a.Header.Get("Content-Disposition"), `inline; filename="`+name+`.jpg"`)
+		require.Contains(t, a.Header.Get("Content-Security-Policy"), "sandbox")
+		p, kind, err := image.Decode(strings.NewReader(a.String()))
 		require.NoError(t, err)
 		require.Equal(t, "jpeg", kind)
 		require.Equal(t, image.Pt(c.width, c.height), p.Bounds().Size(), name)
@@ -156,10 +156,10 @@ func TestThumbnail(t *testing.T) {
 		require.Greater(t, r, b, "red")
 		r, _, b, _ = p.At(c.width-2, c.height-2).RGBA()
 		require.Less(t, r, b, "blue")
-		require.Equal(t, 206, w.call("GET", files+"/"+id+"/thumbnail", pat, http.NoBody, "Range", "bytes=0-9").status)
+		require.Equal(t, 206, w.call("GET", files+"/"+id+"/thumbnail", pat, http.NoBody, "Range", "bytes=0-9").Status)
 	}
 	id := w.uploaded(pat, "a.txt", "hello")
-	require.Equal(t, 404, w.call("GET", files+"/"+id+"/thumbnail", pat, http.NoBody).status)
+	require.Equal(t, 404, w.call("GET", files+"/"+id+"/thumbnail", pat, http.NoBody).Status)
 }
 
 // Who sees what, when.
@@ -170,17 +170,17 @@ func TestFind_Rights(t *testing.T) {
 	sees := func(when string, want map[string]int) {
 		t.Helper()
 		for who, status := range want {
-			require.Equal(t, status, w.get(who, id).status, "%s: %s", when, who)
-			require.Equal(t, status, w.call("HEAD", files+"/"+id, who, http.NoBody).status, "%s: %s", when, who)
-			require.Equal(t, status, w.call("GET", files+"/"+id+"/thumbnail", who, http.NoBody).status, "%s: %s", when, who)
+			require.Equal(t, status, w.get(who, id).Status, "%s: %s", when, who)
+			require.Equal(t, status, w.call("HEAD", files+"/"+id, who, http.NoBody).Status, "%s: %s", when, who)
+			require.Equal(t, status, w.call("GET", files+"/"+id+"/thumbnail", who, http.NoBody).Status, "%s: %s", when, who)
 		}
 	}
 	sees("uploaded", map[string]int{pat: 200, doc: 404, stranger: 404, admin: 404, "": 401})
 	seq := w.send(id)
 	sees("sent", map[string]int{pat: 200, doc: 200, stranger: 404, admin: 200, "": 401})
-	require.Equal(t, 404, w.get(pat, uuid.NewString()).status)
-	require.Equal(t, 422, w.get(pat, "nonsense").status)
-	require.Equal(t, 404, w.call("GET", "/appointments/APP0000000009/attachments/"+id, pat, http.NoBody).status)
+	require.Equal(t, 404, w.get(pat, uuid.NewString()).Status)
+	require.Equal(t, 422, w.get(pat, "nonsense").Status)
+	require.Equal(t, 404, w.call("GET", "/appointments/APP0000000009/attachments/"+id, pat, http.NoBody).Status)
 	looks := w.number(`select count(*) from audit_events where action = 'attachment.read' and subject = $1`, visit)
 	require.EqualValues(t, 3, looks, "each look through the glass, and no other")
 	w.retract(seq)
@@ -193,43 +193,43 @@ func TestContent_Resumed(t *testing.T) {
 	content := strings.Repeat("All work and no play. ", 50_000)
 	id := w.uploaded(pat, "a.txt", content)
 	first := w.get(pat, id, "Range", "bytes=0-99999")
-	require.Equal(t, 206, first.status)
-	rest := w.get(pat, id, "Range", "bytes=100000-", "If-Range", first.header.Get("ETag"))
-	require.Equal(t, 206, rest.status)
-	require.Equal(t, content, first.raw+rest.raw)
-	require.Equal(t, 416, w.get(pat, id, "Range", fmt.Sprintf("bytes=%d-", len(content))).status)
-	require.Equal(t, 304, w.get(pat, id, "If-None-Match", first.header.Get("ETag")).status)
+	require.Equal(t, 206, first.Status)
+	rest := w.get(pat, id, "Range", "bytes=100000-", "If-Range", first.Header.Get("ETag"))
+	require.Equal(t, 206, rest.Status)
+	require.Equal(t, content, first.String()+rest.String())
+	require.Equal(t, 416, w.get(pat, id, "Range", fmt.Sprintf("bytes=%d-", len(content))).Status)
+	require.Equal(t, 304, w.get(pat, id, "If-None-Match", first.Header.Get("ETag")).Status)
 }
 
 func TestList(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	require.Empty(t, w.call("GET", files, pat, http.NoBody).body["items"])
+	require.Empty(t, w.call("GET", files, pat, http.NoBody).Body["items"])
 	for i := range 5 {
 		w.send(w.uploaded(pat, fmt.Sprintf("%d.txt", i), "hello"))
 	}
 	w.uploaded(doc, "draft.txt", "not sent")
 	w.retract(2)
 	page := w.call("GET", files+"?limit=2", doc, http.NoBody)
-	require.Equal(t, 200, page.status, page.raw)
+	require.Equal(t, 200, page.Status, page.String())
 	golden(t, "list", page)
 	names := func(a answer) (names []string) {
-		for _, item := range a.body["items"].([]any) {
+		for _, item := range a.Body["items"].([]any) {
 			names = append(names, item.(map[string]any)["name"].(string))
 		}
 		return names
 	}
 	require.Equal(t, []string{"4.txt", "3.txt"}, names(page))
-	page = w.call("GET", files+"?limit=2&cursor="+page.body["nextCursor"].(string), doc, http.NoBody)
+	page = w.call("GET", files+"?limit=2&cursor="+page.Body["nextCursor"].(string), doc, http.NoBody)
 	require.Equal(t, []string{"2.txt"}, names(page), "what was taken back is not shown")
-	page = w.call("GET", files+"?limit=2&cursor="+page.body["nextCursor"].(string), doc, http.NoBody)
+	page = w.call("GET", files+"?limit=2&cursor="+page.Body["nextCursor"].(string), doc, http.NoBody)
 	require.Equal(t, []string{"0.txt"}, names(page))
-	require.Nil(t, page.body["nextCursor"])
+	require.Nil(t, page.Body["nextCursor"])
 	all := w.call("GET", files, admin, http.NoBody)
-	require.Len(t, all.body["items"], 5)
-	require.Equal(t, true, all.body["items"].([]any)[3].(map[string]any)["retracted"])
+	require.Len(t, all.Body["items"], 5)
+	require.Equal(t, true, all.Body["items"].([]any)[3].(map[string]any)["retracted"])
 	require.EqualValues(t, 1, w.number(`select count(*) from audit_events where action = 'attachment.read'`))
-	require.Equal(t, 404, w.call("GET", files, stranger, http.NoBody).status)
+	require.Equal(t, 404, w.call("GET", files, stranger, http.NoBody).Status)
 }
 
 // The whole way with an S3 store: instances share it.
@@ -246,10 +246,10 @@ func TestUpload_S3(t *testing.T) {
 	})
 	content := asPNG(drawing(1000, 1000)) + noise(7<<20) // decoders stop at the end of the picture
 	id := w.uploaded(pat, "a.png", content)
-	require.Equal(t, content, w.get(pat, id).raw)
-	require.Equal(t, content[5<<20:], w.get(pat, id, "Range", fmt.Sprintf("bytes=%d-", 5<<20)).raw)
-	require.Equal(t, 200, w.call("GET", files+"/"+id+"/thumbnail", pat, http.NoBody).status)
-	require.Equal(t, 413, w.upload(pat, "b.txt", strings.Repeat("x", 10<<20+1)).status)
+	require.Equal(t, content, w.get(pat, id).String())
+	require.Equal(t, content[5<<20:], w.get(pat, id, "Range", fmt.Sprintf("bytes=%d-", 5<<20)).String())
+	require.Equal(t, 200, w.call("GET", files+"/"+id+"/thumbnail", pat, http.NoBody).Status)
+	require.Equal(t, 413, w.upload(pat, "b.txt", strings.Repeat("x", 10<<20+1)).Status)
 	keys, err := server.Objects()
 	require.NoError(t, err)
 	require.ElementsMatch(t, []string{id, id + ".thumbnail"}, keys)
@@ -264,10 +264,10 @@ func TestUpload_S3(t *testing.T) {
 	other := w.uploaded(pat, "b.txt", "hello")
 	require.NoError(t, server.Kill())
 	away := w.get(pat, other)
-	require.Equal(t, 503, away.status)
-	require.NotEmpty(t, away.header.Get("Retry-After"))
-	require.NotContains(t, away.raw, "127.0.0.1")
-	require.Equal(t, 503, w.upload(pat, "c.txt", "hello").status)
+	require.Equal(t, 503, away.Status)
+	require.NotEmpty(t, away.Header.Get("Retry-After"))
+	require.NotContains(t, away.String(), "127.0.0.1")
+	require.Equal(t, 503, w.upload(pat, "c.txt", "hello").Status)
 	require.NoError(t, server.Restart(t.Context()))
-	require.Equal(t, "hello", w.get(pat, other).raw)
+	require.Equal(t, "hello", w.get(pat, other).String())
 }

@@ -68,13 +68,13 @@ func TestService_Upload_quota(t *testing.T) {
 	require.Len(t, w.left(), 20)
 
 	over := w.upload(pat, "a.txt", "hello")
-	require.Equal(t, 429, over.status)
-	require.Equal(t, "quota", over.code())
-	require.Contains(t, over.body["detail"], "20 files in 24 hours")
-	require.Regexp(t, `^8\d{4}$`, over.header.Get("Retry-After"), "until the first is a day old")
+	require.Equal(t, 429, over.Status)
+	require.Equal(t, "quota", over.Code())
+	require.Contains(t, over.Body["detail"], "20 files in 24 hours")
+	require.Regexp(t, `^8\d{4}$`, over.Header.Get("Retry-After"), "until the first is a day old")
 	w.exec(`update attachments set created_at = now() - interval '24 hours' where id = (select id from attachments limit 1)`)
-	require.Equal(t, 201, w.upload(pat, "a.txt", "hello").status, "the window rolls")
-	require.Equal(t, 429, w.upload(doc, "a.txt", "hello").status, "for both together")
+	require.Equal(t, 201, w.upload(pat, "a.txt", "hello").Status, "the window rolls")
+	require.Equal(t, 429, w.upload(doc, "a.txt", "hello").Status, "for both together")
 }
 
 func TestService_Upload_throttled(t *testing.T) {
@@ -82,13 +82,13 @@ func TestService_Upload_throttled(t *testing.T) {
 	w := newWorld(t, func(w *world) { w.cfg.UploadsPerMinute = 2 })
 	for _, want := range []int{201, 201, 429} {
 		a := w.upload(pat, "a.txt", "hello")
-		require.Equal(t, want, a.status)
+		require.Equal(t, want, a.Status)
 		if want == 429 {
-			require.Equal(t, "rate_limited", a.code())
-			require.NotEmpty(t, a.header.Get("Retry-After"))
+			require.Equal(t, "rate_limited", a.Code())
+			require.NotEmpty(t, a.Header.Get("Retry-After"))
 		}
 	}
-	require.Equal(t, 201, w.upload(doc, "a.txt", "hello").status, "each user for himself")
+	require.Equal(t, 201, w.upload(doc, "a.txt", "hello").Status, "each user for himself")
 }
 
 // gate is a body that comes when it is let.
@@ -149,7 +149,7 @@ func TestService_Upload_cut(t *testing.T) {
 	})
 	require.Empty(t, w.left())
 	require.Zero(t, w.number(`select count(*) from attachments`))
-	require.Equal(t, 201, w.upload(pat, "a.txt", "hello").status, "and no place is taken")
+	require.Equal(t, 201, w.upload(pat, "a.txt", "hello").Status, "and no place is taken")
 }
 
 type ends context.CancelFunc
@@ -168,7 +168,7 @@ func TestUpload_ConnectionBreaks(t *testing.T) {
 	whole, err := io.ReadAll(body)
 	require.NoError(t, err)
 	for _, raw := range []bool{false, true} {
-		c, err := net.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
+		c, err := net.Dial("tcp", strings.TrimPrefix(w.api.Root, "http://"))
 		require.NoError(t, err)
 		if raw {
 			kind = "text/plain"
@@ -212,9 +212,9 @@ func TestService_Sweep(t *testing.T) {
 		[]uuid.UUID{uuid.MustParse(sent), uuid.MustParse(fresh), uuid.MustParse(young)}))
 	require.EqualValues(t, 3, w.number(`select count(*) from attachments`))
 	require.Len(t, w.left(), 6)
-	require.Equal(t, 200, w.get(doc, sent).status)
-	require.Equal(t, 200, w.get(pat, fresh).status)
-	require.Equal(t, 404, w.get(pat, orphan).status)
+	require.Equal(t, 200, w.get(doc, sent).Status)
+	require.Equal(t, 200, w.get(pat, fresh).Status)
+	require.Equal(t, 404, w.get(pat, orphan).Status)
 }
 
 // A sweep that dies, or whose store is away, leaves what nobody sees and the next one ends.
@@ -227,7 +227,7 @@ func TestService_Sweep_interrupted(t *testing.T) {
 	w.store = failing{folder}
 	_, err := w.instance().Sweep(t.Context())
 	require.ErrorIs(t, err, errAway)
-	require.Equal(t, 404, w.get(pat, id).status)
+	require.Equal(t, 404, w.get(pat, id).Status)
 	require.EqualValues(t, 1, w.number(`select count(*) from attachments`), "it is not forgotten")
 	swept, err := w.svc.Sweep(t.Context())
 	require.NoError(t, err)
@@ -276,7 +276,7 @@ func TestService_Sweep_contention(t *testing.T) {
 	}
 	all.Wait()
 	for _, id := range ids {
-		status := w.get(pat, id).status
+		status := w.get(pat, id).Status
 		require.Equal(t, bound[id], status == http.StatusOK, "sent: %v, status %d", bound[id], status)
 		_, err := os.Stat(filepath.Join(w.dir, id[:2], id[2:4], id))
 		require.Equal(t, bound[id], err == nil)

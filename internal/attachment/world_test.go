@@ -3,8 +3,6 @@ package attachment_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
-	"flag"
 	"image"
 	"image/color"
 	"image/gif"
@@ -13,18 +11,13 @@ import (
 	"io"
 	"math/rand/v2"
 	"mime/multipart"
-	"net"
 	"net/http"
 	"net/textproto"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
@@ -36,10 +29,9 @@ import (
 	"housecall/internal/httpd"
 	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/postgres"
+	"housecall/internal/testing/apitest"
 	"housecall/internal/testing/pgtest"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
@@ -51,7 +43,10 @@ const (
 	visit    = "APP0000000001"
 )
 
-// world is the room, served, on a database of its own with one conversation. The token is the public id.
+// answer is what the API says.
+type answer = apitest.Answer
+
+// world is the package, served, on a database of its own with one conversation. The token is the public id.
 type world struct {
 	t     *testing.T
 	cfg   config.Config
@@ -59,7 +54,7 @@ type world struct {
 	store blob.Store
 	dir   string // of the store, where it is a folder
 	svc   *attachment.Service
-	url   string
+	api   *apitest.API
 	room  int64
 }
 
@@ -81,7 +76,10 @@ func newWorld(t *testing.T, change ...func(*world)) *world {
 		values ($1, $2, $3, 'BOOKED', now(), now() + interval '30 minutes') returning id`, visit, ids[pat], ids[doc])
 	w.exec(`insert into conversations (id) values ($1)`, w.room)
 	w.svc = w.instance()
-	w.serve()
+	w.api = apitest.Serve(t, apitest.Options{
+		Routes:        func(s *httpd.Server) { attachment.Routes(s, w.svc) },
+		Authenticator: apitest.ByPublicID(w.pool),
+	})
 	return w
 }
 
@@ -90,38 +88,6 @@ func (w *world) instance() *attachment.Service {
 	return attachment.New(attachment.Deps{
 		Pool: w.pool, Store: w.store, Conversations: talks{w}, Limiter: ratelimit.New(nil, zerolog.Nop()), Config: w.cfg,
 	})
-}
-
-func (w *world) serve() {
-	w.t.Helper()
-	server, err := httpd.New(httpd.Deps{
-		Log: zerolog.Nop(), Registry: prometheus.NewRegistry(), Authenticator: w,
-		Options: httpd.Options{
-			BodyLimit: w.cfg.BodyLimit, RequestTimeout: w.cfg.RequestTimeout, Origins: w.cfg.Origins(), CursorSecrets: w.cfg.Secrets(),
-		},
-	})
-	require.NoError(w.t, err)
-	attachment.Routes(server, w.svc)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(w.t, err)
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(ln) }()
-	w.t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		require.NoError(w.t, server.Shutdown(ctx))
-		require.NoError(w.t, <-served)
-	})
-	w.url = "http://" + ln.Addr().String()
-}
-
-// Authenticate takes a public id for a token.
-func (w *world) Authenticate(ctx context.Context, token string) (auth.Actor, time.Time, error) {
-	a, err := w.actor(ctx, token)
-	if err != nil {
-		return a, time.Time{}, errs.ErrUnauthenticated
-	}
-	return a, time.Now().Add(time.Hour), nil
 }
 
 func (w *world) actor(ctx context.Context, id string) (a auth.Actor, err error) {
@@ -206,35 +172,10 @@ func (c talks) Retracted(ctx context.Context, conversation int64, seqs []int64) 
 	return out, err
 }
 
-type answer struct {
-	status int
-	header http.Header
-	raw    string
-	body   map[string]any
-}
-
-func (a answer) code() any { return a.body["code"] }
-
 // call sends a request; headers are pairs.
 func (w *world) call(method, path, token string, body io.Reader, headers ...string) answer {
 	w.t.Helper()
-	r, err := http.NewRequestWithContext(w.t.Context(), method, w.url+"/api/v1"+path, body)
-	require.NoError(w.t, err)
-	r.Header.Set("Authorization", "Bearer "+token)
-	for i := 0; i < len(headers); i += 2 {
-		r.Header.Set(headers[i], headers[i+1])
-	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Do(r)
-	require.NoError(w.t, err)
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
-	require.NoError(w.t, err)
-	a := answer{status: resp.StatusCode, header: resp.Header, raw: string(raw)}
-	if strings.Contains(resp.Header.Get("Content-Type"), "json") && len(raw) > 0 {
-		require.NoError(w.t, json.Unmarshal(raw, &a.body))
-	}
-	return a
+	return w.api.Ask(method, path, token, body, headers...)
 }
 
 const files = "/appointments/" + visit + "/attachments"
@@ -250,8 +191,8 @@ func (w *world) upload(token, name, content string) answer {
 func (w *world) uploaded(token, name, content string) string {
 	w.t.Helper()
 	a := w.upload(token, name, content)
-	require.Equal(w.t, http.StatusCreated, a.status, a.raw)
-	return a.body["id"].(string)
+	require.Equal(w.t, http.StatusCreated, a.Status, a.String())
+	return a.Body["id"].(string)
 }
 
 func (w *world) get(token, id string, headers ...string) answer {
@@ -329,19 +270,8 @@ func noise(n int) string {
 	return string(b)
 }
 
-var volatile = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}|"(uploadedAt|nextCursor)": "[^"]*"`)
-
-// golden compares an answer's shape with testdata/NAME.json.
+// golden compares an answer with testdata/NAME.json, without what differs each time.
 func golden(t *testing.T, name string, a answer) {
 	t.Helper()
-	got, err := json.MarshalIndent(a.body, "", "  ")
-	require.NoError(t, err)
-	got = volatile.ReplaceAll(got, []byte("$1…"))
-	file := filepath.Join("testdata", name+".json")
-	if *update {
-		require.NoError(t, os.WriteFile(file, append(got, '\n'), 0o600))
-	}
-	want, err := os.ReadFile(file)
-	require.NoError(t, err)
-	require.Equal(t, strings.TrimSpace(string(want)), string(got))
+	apitest.Golden(t, name, a, apitest.MaskMember("id|requestId|uploadedAt|nextCursor"))
 }

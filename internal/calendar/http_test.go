@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"housecall/internal/auth"
-	"housecall/internal/httpd"
+	"housecall/internal/testing/apitest"
 )
 
 func TestRoutes_LifeOfAFeed(t *testing.T) {
@@ -19,42 +19,42 @@ func TestRoutes_LifeOfAFeed(t *testing.T) {
 	id := w.user(pat, auth.Patient)
 	w.user(ann, auth.Doctor)
 	for _, method := range []string{"GET", "POST", "DELETE"} {
-		require.Equal(t, http.StatusUnauthorized, w.api(method, "/me/calendar", "").status)
+		require.Equal(t, http.StatusUnauthorized, w.api(method, "/me/calendar", "").Status)
 	}
-	require.Equal(t, http.StatusNotFound, w.api("GET", "/me/calendar", pat).status)
-	require.Equal(t, http.StatusNotFound, w.api("DELETE", "/me/calendar", pat).status)
+	require.Equal(t, http.StatusNotFound, w.api("GET", "/me/calendar", pat).Status)
+	require.Equal(t, http.StatusNotFound, w.api("DELETE", "/me/calendar", pat).Status)
 	require.Zero(t, w.audited("calendar.revoke"))
 
 	made := w.api("POST", "/me/calendar", pat)
-	require.Equal(t, http.StatusCreated, made.status, string(made.raw))
-	goldenJSON(t, "created", made, "url", "createdAt")
-	address := made.body["url"].(string)
+	require.Equal(t, http.StatusCreated, made.Status, string(made.Raw))
+	apitest.Golden(t, "created", made, apitest.MaskMember("url|createdAt"))
+	address := made.Body["url"].(string)
 	require.Regexp(t, `^https://clinic\.example/calendar/[A-Za-z0-9_-]{43}\.ics$`, address)
 	unread := w.api("GET", "/me/calendar", pat)
-	require.Equal(t, http.StatusOK, unread.status)
-	goldenJSON(t, "unread", unread, "createdAt")
-	require.NotContains(t, string(unread.raw), secretOf(address))
+	require.Equal(t, http.StatusOK, unread.Status)
+	apitest.Golden(t, "unread", unread, apitest.MaskMember("createdAt"))
+	require.NotContains(t, string(unread.Raw), secretOf(address))
 
 	w.diary.set(id, visit("APP0000000002", "CANCELLED", 3, tuesday.Add(72*time.Hour)), visit("APP0000000001", "BOOKED", 2, tuesday))
 	got := w.read(address)
-	require.Equal(t, http.StatusOK, got.status)
-	golden(t, "served", got.raw)
-	require.Equal(t, "text/calendar; charset=utf-8", got.header.Get("Content-Type"))
-	require.Equal(t, "private, no-cache", got.header.Get("Cache-Control"))
-	require.Equal(t, "nosniff", got.header.Get("X-Content-Type-Options"))
+	require.Equal(t, http.StatusOK, got.Status)
+	golden(t, "served", got.Raw)
+	require.Equal(t, "text/calendar; charset=utf-8", got.Header.Get("Content-Type"))
+	require.Equal(t, "private, no-cache", got.Header.Get("Cache-Control"))
+	require.Equal(t, "nosniff", got.Header.Get("X-Content-Type-Options"))
 	w.diary.mu.Lock()
 	require.Equal(t, w.time().Add(-30*24*time.Hour), w.diary.from)
 	require.Equal(t, w.time().Add(90*24*time.Hour), w.diary.to, "as far as can be booked")
 	w.diary.mu.Unlock()
 	read := w.api("GET", "/me/calendar", pat)
-	goldenJSON(t, "read", read, "createdAt")
-	require.Equal(t, http.StatusNotFound, w.api("GET", "/me/calendar", ann).status, "another user has none")
-	require.Equal(t, http.StatusNotFound, w.api("DELETE", "/me/calendar", ann).status)
+	apitest.Golden(t, "read", read, apitest.MaskMember("createdAt"))
+	require.Equal(t, http.StatusNotFound, w.api("GET", "/me/calendar", ann).Status, "another user has none")
+	require.Equal(t, http.StatusNotFound, w.api("DELETE", "/me/calendar", ann).Status)
 
-	require.Equal(t, http.StatusNoContent, w.api("DELETE", "/me/calendar", pat).status)
-	require.Equal(t, http.StatusNotFound, w.read(address).status)
-	require.Equal(t, http.StatusNotFound, w.read(address, "If-None-Match", got.etag()).status, "not even that nothing has changed")
-	require.Equal(t, http.StatusNotFound, w.api("GET", "/me/calendar", pat).status)
+	require.Equal(t, http.StatusNoContent, w.api("DELETE", "/me/calendar", pat).Status)
+	require.Equal(t, http.StatusNotFound, w.read(address).Status)
+	require.Equal(t, http.StatusNotFound, w.read(address, "If-None-Match", got.ETag()).Status, "not even that nothing has changed")
+	require.Equal(t, http.StatusNotFound, w.api("GET", "/me/calendar", pat).Status)
 	require.Equal(t, 1, w.audited("calendar.create"))
 	require.Equal(t, 1, w.audited("calendar.revoke"))
 }
@@ -70,7 +70,7 @@ func TestRoutes_FeedSaysOnlyWhen(t *testing.T) {
 		visit("APP0000000005", "PENDING", 5, tuesday), visit("APP0000000006", "REJECTED", 6, tuesday),
 		visit("APP0000000007", "EXPIRED", 7, tuesday), visit("APP0000000008", "", 8, tuesday),
 	)
-	feed := sheet(t, w.read(w.make(pat)).raw)
+	feed := sheet(t, w.read(w.make(pat)).Raw)
 	status := map[string]string{}
 	for _, e := range feed.Events() {
 		status[value(t, e.Props, "UID")] = value(t, e.Props, "STATUS")
@@ -91,12 +91,12 @@ func TestRoutes_AnotherAddress(t *testing.T) {
 	w := newWorld(t)
 	w.user(pat, auth.Patient)
 	first := w.make(pat)
-	require.Equal(t, http.StatusOK, w.read(first).status)
+	require.Equal(t, http.StatusOK, w.read(first).Status)
 	second := w.make(pat)
 	require.NotEqual(t, first, second)
-	require.Equal(t, http.StatusNotFound, w.read(first).status)
-	require.Nil(t, w.api("GET", "/me/calendar", pat).body["lastReadAt"], "the new one was never read")
-	require.Equal(t, http.StatusOK, w.read(second).status)
+	require.Equal(t, http.StatusNotFound, w.read(first).Status)
+	require.Nil(t, w.api("GET", "/me/calendar", pat).Body["lastReadAt"], "the new one was never read")
+	require.Equal(t, http.StatusOK, w.read(second).Status)
 }
 
 func TestRoutes_DisabledUser(t *testing.T) {
@@ -104,11 +104,11 @@ func TestRoutes_DisabledUser(t *testing.T) {
 	w := newWorld(t)
 	w.user(pat, auth.Patient)
 	address := w.make(pat)
-	require.Equal(t, http.StatusOK, w.read(address).status)
+	require.Equal(t, http.StatusOK, w.read(address).Status)
 	w.exec(`update users set disabled_at = now()`)
-	require.Equal(t, http.StatusNotFound, w.read(address).status)
+	require.Equal(t, http.StatusNotFound, w.read(address).Status)
 	w.exec(`update users set disabled_at = null`)
-	require.Equal(t, http.StatusOK, w.read(address).status)
+	require.Equal(t, http.StatusOK, w.read(address).Status)
 }
 
 // What is not there answers as what is there no more, and nothing around the route is a way in.
@@ -120,23 +120,22 @@ func TestRoutes_NoSuchFeed(t *testing.T) {
 	secret := secretOf(address)
 	w.api("DELETE", "/me/calendar", pat)
 	gone := w.read(address)
-	delete(gone.body, "requestId")
+	delete(gone.Body, "requestId")
 	for _, other := range []string{"x", strings.Repeat("A", 43), strings.ToLower(secret) + "x", "%27%20or%201=1", "..", "a.ics", strings.Repeat("x", 2000)} {
 		a := w.read("https://clinic.example/calendar/" + other + ".ics")
-		require.Equal(t, http.StatusNotFound, a.status, other)
-		delete(a.body, "requestId")
+		require.Equal(t, http.StatusNotFound, a.Status, other)
+		delete(a.Body, "requestId")
 		if other != ".." && other != "a.ics" { // these are no such route
-			require.Equal(t, gone.body, a.body, other)
+			require.Equal(t, gone.Body, a.Body, other)
 		}
-		require.NotContains(t, string(a.raw), secret)
+		require.NotContains(t, string(a.Raw), secret)
 	}
 	for _, path := range []string{"/calendar/.ics", "/calendar/", "/calendar", "/calendar/" + secret, "/calendar/a/b.ics", "/api/v1/calendar/" + secret + ".ics"} {
-		require.Equal(t, http.StatusNotFound, w.read("https://clinic.example"+path).status, path)
+		require.Equal(t, http.StatusNotFound, w.read("https://clinic.example"+path).Status, path)
 	}
-	require.Equal(t, http.StatusUnprocessableEntity, w.read("https://clinic.example/calendar/%00.ics").status)
-	post, err := w.send("POST", w.here(address))
-	require.NoError(t, err)
-	require.Equal(t, http.StatusMethodNotAllowed, post.status)
+	require.Equal(t, http.StatusUnprocessableEntity, w.read("https://clinic.example/calendar/%00.ics").Status)
+	post := w.feeds.Ask("POST", w.here(address), "", nil)
+	require.Equal(t, http.StatusMethodNotAllowed, post.Status)
 }
 
 func TestRoutes_Conditions(t *testing.T) {
@@ -145,66 +144,65 @@ func TestRoutes_Conditions(t *testing.T) {
 	id := w.user(pat, auth.Patient)
 	address := w.make(pat)
 	first := w.read(address)
-	require.Equal(t, "Tue, 03 Mar 2026 09:00:00 GMT", first.modified())
-	require.Regexp(t, `^"[A-Za-z0-9_-]{22}"$`, first.etag())
+	require.Equal(t, "Tue, 03 Mar 2026 09:00:00 GMT", first.Header.Get("Last-Modified"))
+	require.Regexp(t, `^"[A-Za-z0-9_-]{22}"$`, first.ETag())
 	const long = "Mon, 02 Mar 2026 09:00:00 GMT"
 	for name, c := range map[string]struct {
 		headers []string
 		status  int
 	}{
-		"the tag":              {[]string{"If-None-Match", first.etag()}, http.StatusNotModified},
-		"the tag, as weak":     {[]string{"If-None-Match", "W/" + first.etag()}, http.StatusNotModified},
-		"among others":         {[]string{"If-None-Match", `"a", ` + first.etag() + `,"b"`}, http.StatusNotModified},
+		"the tag":              {[]string{"If-None-Match", first.ETag()}, http.StatusNotModified},
+		"the tag, as weak":     {[]string{"If-None-Match", "W/" + first.ETag()}, http.StatusNotModified},
+		"among others":         {[]string{"If-None-Match", `"a", ` + first.ETag() + `,"b"`}, http.StatusNotModified},
 		"any":                  {[]string{"If-None-Match", "*"}, http.StatusNotModified},
 		"another tag":          {[]string{"If-None-Match", `"a"`}, http.StatusOK},
-		"the time":             {[]string{"If-Modified-Since", first.modified()}, http.StatusNotModified},
+		"the time":             {[]string{"If-Modified-Since", first.Header.Get("Last-Modified")}, http.StatusNotModified},
 		"an older time":        {[]string{"If-Modified-Since", long}, http.StatusOK},
 		"no time":              {[]string{"If-Modified-Since", "yesterday"}, http.StatusOK},
-		"both":                 {[]string{"If-None-Match", first.etag(), "If-Modified-Since", first.modified()}, http.StatusNotModified},
-		"the tag decides: yes": {[]string{"If-None-Match", first.etag(), "If-Modified-Since", long}, http.StatusNotModified},
-		"the tag decides: no":  {[]string{"If-None-Match", `"a"`, "If-Modified-Since", first.modified()}, http.StatusOK},
+		"both":                 {[]string{"If-None-Match", first.ETag(), "If-Modified-Since", first.Header.Get("Last-Modified")}, http.StatusNotModified},
+		"the tag decides: yes": {[]string{"If-None-Match", first.ETag(), "If-Modified-Since", long}, http.StatusNotModified},
+		"the tag decides: no":  {[]string{"If-None-Match", `"a"`, "If-Modified-Since", first.Header.Get("Last-Modified")}, http.StatusOK},
 	} {
 		got := w.read(address, c.headers...)
-		require.Equal(t, c.status, got.status, name)
-		require.Equal(t, first.etag(), got.etag(), name)
-		require.Equal(t, first.modified(), got.modified(), name)
-		require.Equal(t, "private, no-cache", got.header.Get("Cache-Control"), name)
-		require.Equal(t, c.status == http.StatusOK, len(got.raw) > 0, name)
+		require.Equal(t, c.status, got.Status, name)
+		require.Equal(t, first.ETag(), got.ETag(), name)
+		require.Equal(t, first.Header.Get("Last-Modified"), got.Header.Get("Last-Modified"), name)
+		require.Equal(t, "private, no-cache", got.Header.Get("Cache-Control"), name)
+		require.Equal(t, c.status == http.StatusOK, len(got.Raw) > 0, name)
 	}
-	head, err := w.send("HEAD", w.here(address))
-	require.NoError(t, err)
-	require.Equal(t, http.StatusOK, head.status)
-	require.Equal(t, first.etag(), head.etag())
-	require.Empty(t, head.raw)
+	head := w.feeds.Ask("HEAD", w.here(address), "", nil)
+	require.Equal(t, http.StatusOK, head.Status)
+	require.Equal(t, first.ETag(), head.ETag())
+	require.Empty(t, head.Raw)
 
 	// A change within the second in which the first was read must not look as old as that.
 	w.diary.set(id, visit("APP0000000001", "BOOKED", 1, tuesday))
 	w.pass(200 * time.Millisecond)
-	second := w.read(address, "If-Modified-Since", first.modified())
-	require.Equal(t, http.StatusOK, second.status)
-	require.NotEqual(t, first.etag(), second.etag())
-	require.Empty(t, second.modified(), "its second has not come yet")
+	second := w.read(address, "If-Modified-Since", first.Header.Get("Last-Modified"))
+	require.Equal(t, http.StatusOK, second.Status)
+	require.NotEqual(t, first.ETag(), second.ETag())
+	require.Empty(t, second.Header.Get("Last-Modified"), "its second has not come yet")
 	w.pass(time.Second)
-	again := w.read(address, "If-Modified-Since", first.modified())
-	require.Equal(t, http.StatusOK, again.status)
-	require.Equal(t, "Tue, 03 Mar 2026 09:00:01 GMT", again.modified())
-	require.Equal(t, http.StatusNotModified, w.read(address, "If-Modified-Since", again.modified()).status)
+	again := w.read(address, "If-Modified-Since", first.Header.Get("Last-Modified"))
+	require.Equal(t, http.StatusOK, again.Status)
+	require.Equal(t, "Tue, 03 Mar 2026 09:00:01 GMT", again.Header.Get("Last-Modified"))
+	require.Equal(t, http.StatusNotModified, w.read(address, "If-Modified-Since", again.Header.Get("Last-Modified")).Status)
 
 	// What is taken out is a change like any other, though nothing in the feed is newer for it.
 	w.diary.set(id)
 	w.pass(time.Hour)
-	third := w.read(address, "If-Modified-Since", again.modified())
-	require.Equal(t, http.StatusOK, third.status)
-	require.Equal(t, first.etag(), third.etag())
-	require.Equal(t, "Tue, 03 Mar 2026 10:00:01 GMT", third.modified())
-	require.Equal(t, "2026-03-03T10:00:01.5Z", w.api("GET", "/me/calendar", pat).body["lastReadAt"])
+	third := w.read(address, "If-Modified-Since", again.Header.Get("Last-Modified"))
+	require.Equal(t, http.StatusOK, third.Status)
+	require.Equal(t, first.ETag(), third.ETag())
+	require.Equal(t, "Tue, 03 Mar 2026 10:00:01 GMT", third.Header.Get("Last-Modified"))
+	require.Equal(t, "2026-03-03T10:00:01.5Z", w.api("GET", "/me/calendar", pat).Body["lastReadAt"])
 	w.pass(59 * time.Second)
-	require.Equal(t, http.StatusNotModified, w.read(address, "If-None-Match", third.etag()).status)
-	require.Equal(t, "2026-03-03T10:00:01.5Z", w.api("GET", "/me/calendar", pat).body["lastReadAt"], "true to a minute")
+	require.Equal(t, http.StatusNotModified, w.read(address, "If-None-Match", third.ETag()).Status)
+	require.Equal(t, "2026-03-03T10:00:01.5Z", w.api("GET", "/me/calendar", pat).Body["lastReadAt"], "true to a minute")
 	w.pass(time.Second)
-	require.Equal(t, http.StatusNotModified, w.read(address, "If-None-Match", third.etag()).status)
-	require.Equal(t, "2026-03-03T10:01:01.5Z", w.api("GET", "/me/calendar", pat).body["lastReadAt"])
-	require.Equal(t, third.modified(), w.read(address).modified())
+	require.Equal(t, http.StatusNotModified, w.read(address, "If-None-Match", third.ETag()).Status)
+	require.Equal(t, "2026-03-03T10:01:01.5Z", w.api("GET", "/me/calendar", pat).Body["lastReadAt"])
+	require.Equal(t, third.Header.Get("Last-Modified"), w.read(address).Header.Get("Last-Modified"))
 }
 
 // However many ask for a feed at once, one address leads to it, and it is one that somebody was given.
@@ -216,9 +214,9 @@ func TestRoutes_OneAddressWorks(t *testing.T) {
 	var all errgroup.Group
 	for i := range addresses {
 		all.Go(func() error {
-			a, err := w.send("POST", w.root+httpd.APIPrefix+"/me/calendar", "Authorization", "Bearer "+pat)
-			if err == nil && a.status == http.StatusCreated {
-				addresses[i] = a.body["url"].(string)
+			a, err := w.rest.Try("POST", "/me/calendar", pat, nil)
+			if err == nil && a.Status == http.StatusCreated {
+				addresses[i] = a.Body["url"].(string)
 			}
 			return err
 		})
@@ -227,7 +225,7 @@ func TestRoutes_OneAddressWorks(t *testing.T) {
 	working := 0
 	for _, address := range addresses {
 		require.NotEmpty(t, address)
-		if w.read(address).status == http.StatusOK {
+		if w.read(address).Status == http.StatusOK {
 			working++
 		}
 	}
@@ -246,14 +244,14 @@ func TestRoutes_ReadWhileRevoked(t *testing.T) {
 	var all errgroup.Group
 	for i := range statuses {
 		all.Go(func() error {
-			a, err := w.send("GET", address)
-			statuses[i] = a.status
+			a, err := w.feeds.Try("GET", address, "", nil)
+			statuses[i] = a.Status
 			return err
 		})
 		if i == len(statuses)/2 {
 			all.Go(func() error {
-				a, err := w.send("DELETE", w.root+httpd.APIPrefix+"/me/calendar", "Authorization", "Bearer "+pat)
-				revoked = a.status
+				a, err := w.rest.Try("DELETE", "/me/calendar", pat, nil)
+				revoked = a.Status
 				return err
 			})
 		}
@@ -263,9 +261,8 @@ func TestRoutes_ReadWhileRevoked(t *testing.T) {
 	for _, s := range statuses {
 		require.Contains(t, []int{http.StatusOK, http.StatusNotFound}, s)
 	}
-	a, err := w.send("GET", address)
-	require.NoError(t, err)
-	require.Equal(t, http.StatusNotFound, a.status)
+	a := w.feeds.Ask("GET", address, "", nil)
+	require.Equal(t, http.StatusNotFound, a.Status)
 }
 
 func TestRoutes_Throttled(t *testing.T) {
@@ -275,14 +272,14 @@ func TestRoutes_Throttled(t *testing.T) {
 	w.make(pat)
 	var last answer
 	for range 20 * readsPerAddress.N { // more come back while they are used up, but not as fast
-		if last = w.read("https://clinic.example/calendar/guess.ics"); last.status != http.StatusNotFound {
+		if last = w.read("https://clinic.example/calendar/guess.ics"); last.Status != http.StatusNotFound {
 			break
 		}
 	}
-	require.Equal(t, http.StatusTooManyRequests, last.status)
-	require.Equal(t, "rate_limited", last.body["code"])
-	require.NotEmpty(t, last.header.Get("Retry-After"))
-	require.Equal(t, http.StatusOK, w.api("GET", "/me/calendar", pat).status, "the owner's routes do not count")
+	require.Equal(t, http.StatusTooManyRequests, last.Status)
+	require.Equal(t, "rate_limited", last.Body["code"])
+	require.NotEmpty(t, last.Header.Get("Retry-After"))
+	require.Equal(t, http.StatusOK, w.api("GET", "/me/calendar", pat).Status, "the owner's routes do not count")
 }
 
 // The secret is with its owner and nowhere else.
@@ -292,9 +289,9 @@ func TestRoutes_SecretStaysSecret(t *testing.T) {
 	w.user(pat, auth.Patient)
 	address := w.make(pat)
 	secret := secretOf(address)
-	require.Equal(t, http.StatusOK, w.read(address).status)
+	require.Equal(t, http.StatusOK, w.read(address).Status)
 	w.api("DELETE", "/me/calendar", pat)
-	require.Equal(t, http.StatusNotFound, w.read(address).status)
+	require.Equal(t, http.StatusNotFound, w.read(address).Status)
 	w.make(pat)
 
 	log := w.log.text()

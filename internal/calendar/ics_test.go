@@ -2,11 +2,8 @@ package calendar
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -16,9 +13,9 @@ import (
 
 	"github.com/emersion/go-ical"
 	"github.com/stretchr/testify/require"
-)
 
-var update = flag.Bool("update", false, "rewrite the golden files")
+	"housecall/internal/testing/apitest"
+)
 
 var (
 	tuesday = time.Date(2026, time.March, 3, 9, 0, 0, 0, time.UTC)
@@ -82,13 +79,7 @@ func names(p ical.Props) []string {
 
 func golden(t *testing.T, name string, got []byte) {
 	t.Helper()
-	file := filepath.Join("testdata", name+".ics")
-	if *update {
-		require.NoError(t, os.WriteFile(file, got, 0o644))
-	}
-	want, err := os.ReadFile(file)
-	require.NoError(t, err)
-	require.Equal(t, string(want), string(got))
+	apitest.GoldenFile(t, name+".ics", got)
 }
 
 // A request, its change and its end are one event to a calendar program: one UID, with a sequence that rises.

@@ -16,6 +16,7 @@ import (
 	"housecall/internal/doctor"
 	"housecall/internal/errs"
 	"housecall/internal/postgres"
+	"housecall/internal/testing/apitest"
 )
 
 // The cast of every test: two doctors, a patient, an admin.
@@ -42,8 +43,8 @@ func TestRoutes_ForgedCursors(t *testing.T) {
 	w := newClinic(t)
 	for _, key := range []string{`["",""]`, `["Dr Ann","` + ann + `"]`} {
 		got := w.call("GET", "/doctors?cursor="+base64.RawURLEncoding.EncodeToString([]byte(key)), "", "", "")
-		require.Equal(t, http.StatusUnprocessableEntity, got.status, key)
-		require.Equal(t, "query.cursor", got.field())
+		require.Equal(t, http.StatusUnprocessableEntity, got.Status, key)
+		require.Equal(t, "query.cursor", got.BadField())
 	}
 }
 
@@ -56,10 +57,10 @@ func TestRoutes_Directory(t *testing.T) {
 	w.exec(`update users set role = 'PATIENT' where public_id = 'DOC0000DEMOTED'`)
 
 	all := w.call("GET", "/doctors", "", "", "")
-	require.Equal(t, http.StatusOK, all.status)
-	golden(t, "directory", all)
-	require.NotContains(t, string(all.raw), "phone")
-	require.NotContains(t, string(all.raw), "@")
+	require.Equal(t, http.StatusOK, all.Status)
+	apitest.Golden(t, "directory", all)
+	require.NotContains(t, string(all.Raw), "phone")
+	require.NotContains(t, string(all.Raw), "@")
 
 	for query, want := range map[string][]string{
 		"q=ann":                             {ann},
@@ -73,8 +74,8 @@ func TestRoutes_Directory(t *testing.T) {
 		"specialization=dermatology&q=ann":  {},
 	} {
 		got := w.call("GET", "/doctors?"+query, "", "", "")
-		require.Equal(t, http.StatusOK, got.status, query)
-		require.Equal(t, want, got.ids(), query)
+		require.Equal(t, http.StatusOK, got.Status, query)
+		require.Equal(t, want, got.Each("userId"), query)
 	}
 	for query, field := range map[string]string{
 		"limit=0":                       "query.limit",
@@ -85,8 +86,8 @@ func TestRoutes_Directory(t *testing.T) {
 		"specialization=%ff":            "query.specialization",
 	} {
 		got := w.call("GET", "/doctors?"+query, "", "", "")
-		require.Equal(t, http.StatusUnprocessableEntity, got.status, query)
-		require.Equal(t, field, got.field(), query)
+		require.Equal(t, http.StatusUnprocessableEntity, got.Status, query)
+		require.Equal(t, field, got.BadField(), query)
 	}
 }
 
@@ -100,9 +101,9 @@ func TestRoutes_LongestCursor(t *testing.T) {
 	w.user("DOC0000000LAST", strings.Repeat("\U0010ffff", 100), auth.Doctor, "")
 	for cursor, pages := "", 0; pages < 3; pages++ {
 		page := w.call("GET", "/doctors?limit=1&cursor="+cursor, "", "", "")
-		require.Equal(t, http.StatusOK, page.status, "%s", page.raw)
-		require.Len(t, page.ids(), 1)
-		cursor, _ = page.body["nextCursor"].(string)
+		require.Equal(t, http.StatusOK, page.Status, "%s", page.Raw)
+		require.Len(t, page.Each("userId"), 1)
+		cursor, _ = page.Body["nextCursor"].(string)
 	}
 }
 
@@ -119,9 +120,9 @@ func TestRoutes_DirectoryPages(t *testing.T) {
 	cursor := ""
 	for range 3 {
 		page := w.call("GET", "/doctors?limit=2&cursor="+url.QueryEscape(cursor), "", "", "")
-		require.Equal(t, http.StatusOK, page.status)
-		got = append(got, page.ids()...)
-		cursor, _ = page.body["nextCursor"].(string)
+		require.Equal(t, http.StatusOK, page.Status)
+		got = append(got, page.Each("userId")...)
+		cursor, _ = page.Body["nextCursor"].(string)
 	}
 	require.Equal(t, want, got)
 	require.Empty(t, cursor)
@@ -131,22 +132,22 @@ func TestRoutes_Get(t *testing.T) {
 	t.Parallel()
 	w := newClinic(t)
 	stranger := w.call("GET", "/doctors/"+ann, "", "", "")
-	require.Equal(t, http.StatusOK, stranger.status)
-	require.Equal(t, `"1"`, stranger.etag)
-	golden(t, "doctor_public", stranger)
-	golden(t, "doctor_private", w.call("GET", "/doctors/"+ann, ann, "", ""))
-	require.Equal(t, "+977 1 555", w.call("GET", "/doctors/"+ann, admin, "", "").body["phone"])
+	require.Equal(t, http.StatusOK, stranger.Status)
+	require.Equal(t, `"1"`, stranger.ETag())
+	apitest.Golden(t, "doctor_public", stranger)
+	apitest.Golden(t, "doctor_private", w.call("GET", "/doctors/"+ann, ann, "", ""))
+	require.Equal(t, "+977 1 555", w.call("GET", "/doctors/"+ann, admin, "", "").Body["phone"])
 	for _, other := range []string{bob, pat} {
-		require.NotContains(t, w.call("GET", "/doctors/"+ann, other, "", "").body, "phone")
+		require.NotContains(t, w.call("GET", "/doctors/"+ann, other, "", "").Body, "phone")
 	}
 	for _, id := range []string{pat, admin, "DOCNOSUCH0000", strings.ToLower(ann)} {
-		require.Equal(t, http.StatusNotFound, w.call("GET", "/doctors/"+id, "", "", "").status, id)
+		require.Equal(t, http.StatusNotFound, w.call("GET", "/doctors/"+id, "", "", "").Status, id)
 	}
 	for _, id := range []string{"%00", strings.Repeat("x", 21)} {
-		require.Equal(t, http.StatusUnprocessableEntity, w.call("GET", "/doctors/"+id, "", "", "").status, id)
+		require.Equal(t, http.StatusUnprocessableEntity, w.call("GET", "/doctors/"+id, "", "", "").Status, id)
 	}
 	w.exec(`update users set disabled_at = now() where public_id = $1`, ann)
-	require.Equal(t, http.StatusNotFound, w.call("GET", "/doctors/"+ann, admin, "", "").status)
+	require.Equal(t, http.StatusNotFound, w.call("GET", "/doctors/"+ann, admin, "", "").Status)
 }
 
 func TestRoutes_Create(t *testing.T) {
@@ -154,7 +155,7 @@ func TestRoutes_Create(t *testing.T) {
 	w := newClinic(t)
 	const full = `{"name":"Dr New","email":"new@example.test","specialization":" ENT ","qualification":"MD","experience":3,"phone":"1","timeZone":"Europe/Berlin","slotMinutes":20}`
 	for token, status := range map[string]int{"": http.StatusUnauthorized, pat: http.StatusForbidden, ann: http.StatusForbidden} {
-		require.Equal(t, status, w.call("POST", "/doctors", token, "", full).status)
+		require.Equal(t, status, w.call("POST", "/doctors", token, "", full).Status)
 	}
 	for body, field := range map[string]string{
 		strings.Replace(full, `"name":"Dr New",`, ``, 1):                "body.name",
@@ -166,21 +167,21 @@ func TestRoutes_Create(t *testing.T) {
 		strings.Replace(full, `ENT`, `a\u0000b`, 1):                     "body.specialization",
 	} {
 		got := w.call("POST", "/doctors", admin, "", body)
-		require.Equal(t, http.StatusUnprocessableEntity, got.status, body)
-		require.Equal(t, field, got.field(), body)
+		require.Equal(t, http.StatusUnprocessableEntity, got.Status, body)
+		require.Equal(t, field, got.BadField(), body)
 	}
 	taken := w.call("POST", "/doctors", admin, "", strings.Replace(full, "new@", "taken@", 1))
-	require.Equal(t, http.StatusConflict, taken.status)
-	require.Equal(t, "email_taken", taken.code())
-	require.Equal(t, http.StatusNotFound, w.call("GET", "/doctors/DOCNEWDOCTOR0", "", "", "").status, "nothing half-written")
+	require.Equal(t, http.StatusConflict, taken.Status)
+	require.Equal(t, "email_taken", taken.Code())
+	require.Equal(t, http.StatusNotFound, w.call("GET", "/doctors/DOCNEWDOCTOR0", "", "", "").Status, "nothing half-written")
 
 	made := w.call("POST", "/doctors", admin, "", full)
-	require.Equal(t, http.StatusCreated, made.status, string(made.raw))
-	golden(t, "doctor_created", made)
-	require.Equal(t, `"1"`, made.etag)
-	require.Equal(t, "/api/v1/doctors/DOCNEWDOCTOR0", made.header.Get("Location"))
+	require.Equal(t, http.StatusCreated, made.Status, string(made.Raw))
+	apitest.Golden(t, "doctor_created", made)
+	require.Equal(t, `"1"`, made.ETag())
+	require.Equal(t, "/api/v1/doctors/DOCNEWDOCTOR0", made.Header.Get("Location"))
 	rules := w.call("GET", "/doctors/DOCNEWDOCTOR0/booking-rules", "", "", "")
-	require.EqualValues(t, 20, rules.body["slotMinutes"])
+	require.EqualValues(t, 20, rules.Body["slotMinutes"])
 	require.Equal(t, 1, w.audited("doctor.create", "DOCNEWDOCTOR0"))
 }
 
@@ -211,19 +212,19 @@ func TestRoutes_Patch(t *testing.T) {
 		{"no telephone number", ann, `"1"`, `{"phone":"<b>call me</b>"}`, http.StatusUnprocessableEntity},
 		{"no JSON", ann, `"1"`, `{`, http.StatusBadRequest},
 	} {
-		require.Equal(t, c.status, w.call("PATCH", "/doctors/"+ann, c.token, c.ifMatch, c.body).status, c.name)
+		require.Equal(t, c.status, w.call("PATCH", "/doctors/"+ann, c.token, c.ifMatch, c.body).Status, c.name)
 	}
-	require.Equal(t, `"1"`, w.call("GET", "/doctors/"+ann, "", "", "").etag, "nothing of it was written")
+	require.Equal(t, `"1"`, w.call("GET", "/doctors/"+ann, "", "", "").ETag(), "nothing of it was written")
 
 	mine := w.call("PATCH", "/doctors/"+ann, ann, `"1"`, change)
-	require.Equal(t, http.StatusOK, mine.status, string(mine.raw))
-	require.Equal(t, `"2"`, mine.etag)
-	golden(t, "doctor_changed", mine)
+	require.Equal(t, http.StatusOK, mine.Status, string(mine.Raw))
+	require.Equal(t, `"2"`, mine.ETag())
+	apitest.Golden(t, "doctor_changed", mine)
 	theirs := w.call("PATCH", "/doctors/"+ann, admin, `"2"`, `{"phone":"","qualification":null}`)
-	require.Equal(t, http.StatusOK, theirs.status)
-	require.NotContains(t, theirs.body, "phone")
-	require.Equal(t, "MBBS", theirs.body["qualification"], "null is like leaving it out")
-	require.Equal(t, http.StatusPreconditionFailed, w.call("PATCH", "/doctors/"+ann, ann, `"2"`, change).status)
+	require.Equal(t, http.StatusOK, theirs.Status)
+	require.NotContains(t, theirs.Body, "phone")
+	require.Equal(t, "MBBS", theirs.Body["qualification"], "null is like leaving it out")
+	require.Equal(t, http.StatusPreconditionFailed, w.call("PATCH", "/doctors/"+ann, ann, `"2"`, change).Status)
 	require.Equal(t, 2, w.audited("doctor.change", ann))
 }
 
@@ -232,9 +233,9 @@ func TestRoutes_Hours(t *testing.T) {
 	w := newClinic(t)
 	path := "/doctors/" + ann + "/hours"
 	first := w.call("GET", path, "", "", "")
-	require.Equal(t, http.StatusOK, first.status)
-	require.Equal(t, `"1"`, first.etag)
-	golden(t, "hours_default", first)
+	require.Equal(t, http.StatusOK, first.Status)
+	require.Equal(t, `"1"`, first.ETag())
+	apitest.Golden(t, "hours_default", first)
 
 	const week = `{"intervals":[{"weekday":2,"from":"13:00","to":"24:00"},{"weekday":2,"from":"00:00","to":"12:30"}]}`
 	interval := func(s string) string { return `{"intervals":[` + s + `]}` }
@@ -257,18 +258,18 @@ func TestRoutes_Hours(t *testing.T) {
 		{"too many", ann, `"1"`, interval(strings.Repeat(`{"weekday":1,"from":"10:00","to":"11:00"},`, 70) + `{"weekday":1,"from":"10:00","to":"11:00"}`), http.StatusUnprocessableEntity, "body.intervals"},
 	} {
 		got := w.call("PUT", path, c.token, c.ifMatch, c.body)
-		require.Equal(t, c.status, got.status, c.name)
-		require.Equal(t, c.field, got.field(), c.name)
+		require.Equal(t, c.status, got.Status, c.name)
+		require.Equal(t, c.field, got.BadField(), c.name)
 	}
 	set := w.call("PUT", path, ann, `"1"`, week)
-	require.Equal(t, http.StatusOK, set.status, string(set.raw))
-	require.Equal(t, `"2"`, set.etag)
-	golden(t, "hours_set", set)
+	require.Equal(t, http.StatusOK, set.Status, string(set.Raw))
+	require.Equal(t, `"2"`, set.ETag())
+	apitest.Golden(t, "hours_set", set)
 	none := w.call("PUT", path, admin, `"2"`, `{"intervals":[]}`)
-	require.Equal(t, http.StatusOK, none.status)
-	require.Equal(t, []any{}, none.body["intervals"])
-	require.Equal(t, `"3"`, w.call("GET", path, "", "", "").etag)
-	require.Equal(t, http.StatusNotFound, w.call("GET", "/doctors/"+pat+"/hours", "", "", "").status)
+	require.Equal(t, http.StatusOK, none.Status)
+	require.Equal(t, []any{}, none.Body["intervals"])
+	require.Equal(t, `"3"`, w.call("GET", path, "", "", "").ETag())
+	require.Equal(t, http.StatusNotFound, w.call("GET", "/doctors/"+pat+"/hours", "", "", "").Status)
 	require.Equal(t, 2, w.audited("doctor.hours", ann))
 }
 
@@ -277,9 +278,9 @@ func TestRoutes_BookingRules(t *testing.T) {
 	w := newClinic(t)
 	path := "/doctors/" + ann + "/booking-rules"
 	first := w.call("GET", path, "", "", "")
-	require.Equal(t, http.StatusOK, first.status)
-	require.Equal(t, `"1"`, first.etag)
-	golden(t, "rules", first)
+	require.Equal(t, http.StatusOK, first.Status)
+	require.Equal(t, `"1"`, first.ETag())
+	apitest.Golden(t, "rules", first)
 	const set = `{"timeZone":"America/St_Johns","slotMinutes":45}`
 	for _, c := range []struct {
 		name, token, ifMatch, body string
@@ -296,17 +297,17 @@ func TestRoutes_BookingRules(t *testing.T) {
 		{"half of it", ann, `"1"`, `{"timeZone":"UTC"}`, http.StatusUnprocessableEntity, "body.slotMinutes"},
 	} {
 		got := w.call("PUT", path, c.token, c.ifMatch, c.body)
-		require.Equal(t, c.status, got.status, c.name)
-		require.Equal(t, c.field, got.field(), c.name)
+		require.Equal(t, c.status, got.Status, c.name)
+		require.Equal(t, c.field, got.BadField(), c.name)
 	}
 	done := w.call("PUT", path, ann, `"1"`, set)
-	require.Equal(t, http.StatusOK, done.status, string(done.raw))
-	require.Equal(t, `"2"`, done.etag)
-	require.Equal(t, `"2"`, w.call("GET", "/doctors/"+ann+"/hours", "", "", "").etag, "hours and rules share a version")
+	require.Equal(t, http.StatusOK, done.Status, string(done.Raw))
+	require.Equal(t, `"2"`, done.ETag())
+	require.Equal(t, `"2"`, w.call("GET", "/doctors/"+ann+"/hours", "", "", "").ETag(), "hours and rules share a version")
 	profile := w.call("GET", "/doctors/"+ann, "", "", "")
-	require.Equal(t, "America/St_Johns", profile.body["timeZone"])
-	require.EqualValues(t, 45, profile.body["slotMinutes"])
-	require.Equal(t, http.StatusOK, w.call("PUT", path, admin, `"2"`, set).status)
+	require.Equal(t, "America/St_Johns", profile.Body["timeZone"])
+	require.EqualValues(t, 45, profile.Body["slotMinutes"])
+	require.Equal(t, http.StatusOK, w.call("PUT", path, admin, `"2"`, set).Status)
 }
 
 func TestService_Enroll(t *testing.T) {
@@ -362,8 +363,8 @@ func TestRoutes_PatchManyWorkersOneWinner(t *testing.T) {
 	var workers errgroup.Group
 	for n := range statuses {
 		workers.Go(func() error {
-			a, err := w.send("PATCH", "/doctors/"+ann, ann, `"1"`, fmt.Sprintf(`{"experience":%d}`, n+1))
-			statuses[n] = a.status
+			a, err := w.api.Try("PATCH", "/doctors/"+ann, ann, fmt.Sprintf(`{"experience":%d}`, n+1), "If-Match", `"1"`)
+			statuses[n] = a.Status
 			return err
 		})
 	}
@@ -373,5 +374,5 @@ func TestRoutes_PatchManyWorkersOneWinner(t *testing.T) {
 		count[s]++
 	}
 	require.Equal(t, map[int]int{http.StatusOK: 1, http.StatusPreconditionFailed: 11}, count)
-	require.Equal(t, `"2"`, w.call("GET", "/doctors/"+ann, "", "", "").etag)
+	require.Equal(t, `"2"`, w.call("GET", "/doctors/"+ann, "", "", "").ETag())
 }

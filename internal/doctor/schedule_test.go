@@ -12,6 +12,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
+
+	"housecall/internal/testing/apitest"
 )
 
 // refusal is a request that must not change anything.
@@ -25,8 +27,8 @@ func (w *world) refuses(method, path string, all []refusal) {
 	w.t.Helper()
 	for _, c := range all {
 		got := w.call(method, path, c.token, c.ifMatch, c.body)
-		require.Equal(w.t, c.status, got.status, "%s: %s", c.name, got.raw)
-		require.Equal(w.t, c.field, got.field(), c.name)
+		require.Equal(w.t, c.status, got.Status, "%s: %s", c.name, got.Raw)
+		require.Equal(w.t, c.field, got.BadField(), c.name)
 	}
 }
 
@@ -36,12 +38,12 @@ func TestRoutes_HoursPastMidnight(t *testing.T) {
 	path := "/doctors/" + ann + "/hours"
 	const nights = `{"intervals":[{"weekday":7,"from":"22:00","to":"06:00"},{"weekday":1,"from":"06:00","to":"00:00"},{"weekday":3,"from":"10:00","to":"10:00"}]}`
 	set := w.call("PUT", path, ann, `"1"`, nights)
-	require.Equal(t, http.StatusOK, set.status, string(set.raw))
-	golden(t, "hours_past_midnight", set)
-	require.JSONEq(t, string(set.raw), string(w.call("GET", path, "", "", "").raw))
-	again := w.call("PUT", path, ann, `"2"`, `{"intervals":`+string(mustJSON(t, set.body["intervals"]))+`}`)
-	require.Equal(t, http.StatusOK, again.status, "what is read can be written")
-	require.Equal(t, set.body["intervals"], again.body["intervals"])
+	require.Equal(t, http.StatusOK, set.Status, string(set.Raw))
+	apitest.Golden(t, "hours_past_midnight", set)
+	require.JSONEq(t, string(set.Raw), string(w.call("GET", path, "", "", "").Raw))
+	again := w.call("PUT", path, ann, `"2"`, `{"intervals":`+string(mustJSON(t, set.Body["intervals"]))+`}`)
+	require.Equal(t, http.StatusOK, again.Status, "what is read can be written")
+	require.Equal(t, set.Body["intervals"], again.Body["intervals"])
 
 	interval := func(s ...string) string { return `{"intervals":[` + strings.Join(s, ",") + `]}` }
 	const unprocessable = http.StatusUnprocessableEntity
@@ -59,14 +61,14 @@ func TestRoutes_AllBookingRules(t *testing.T) {
 	path := "/doctors/" + ann + "/booking-rules"
 	const all = `{"timeZone":"Asia/Kolkata","slotMinutes":20,"bufferBeforeMinutes":5,"bufferAfterMinutes":10,"noticeMinutes":120,"horizonMinutes":43200,"perDay":8,"autoConfirm":true}`
 	set := w.call("PUT", path, ann, `"1"`, all)
-	require.Equal(t, http.StatusOK, set.status, string(set.raw))
-	require.Equal(t, `"2"`, set.etag)
-	golden(t, "rules_set", set)
-	require.JSONEq(t, all, string(w.call("GET", path, "", "", "").raw))
+	require.Equal(t, http.StatusOK, set.Status, string(set.Raw))
+	require.Equal(t, `"2"`, set.ETag())
+	apitest.Golden(t, "rules_set", set)
+	require.JSONEq(t, all, string(w.call("GET", path, "", "", "").Raw))
 
 	kept := w.call("PUT", path, ann, `"2"`, `{"timeZone":"Asia/Kolkata","slotMinutes":25,"perDay":null}`)
-	require.Equal(t, http.StatusOK, kept.status)
-	require.JSONEq(t, strings.Replace(all, `"slotMinutes":20`, `"slotMinutes":25`, 1), string(kept.raw), "what is left out stays")
+	require.Equal(t, http.StatusOK, kept.Status)
+	require.JSONEq(t, strings.Replace(all, `"slotMinutes":20`, `"slotMinutes":25`, 1), string(kept.Raw), "what is left out stays")
 
 	with := func(s string) string { return `{"timeZone":"UTC","slotMinutes":30,` + s + `}` }
 	const unprocessable = http.StatusUnprocessableEntity
@@ -88,7 +90,7 @@ func TestRoutes_AllBookingRules(t *testing.T) {
 		refusal{"horizon within the notice", ann, `"3"`, with(`"horizonMinutes":119`), unprocessable, "body.horizonMinutes"},
 		refusal{"unknown", ann, `"3"`, with(`"horizonDays":1`), unprocessable, "body.horizonDays"},
 	))
-	require.Equal(t, `"3"`, w.call("GET", path, "", "", "").etag, "nothing of it was written")
+	require.Equal(t, `"3"`, w.call("GET", path, "", "", "").ETag(), "nothing of it was written")
 	require.Equal(t, 2, w.audited("doctor.rules", ann))
 }
 
@@ -100,23 +102,23 @@ func TestRoutes_Exceptions(t *testing.T) {
 	const others = `{"from":"2099-12-23","intervals":[{"from":"20:00","to":"02:00"},{"from":"08:00","to":"12:00"}]}`
 
 	made := w.call("POST", path, ann, "", off)
-	require.Equal(t, http.StatusCreated, made.status, string(made.raw))
-	require.Equal(t, `"2"`, made.etag)
+	require.Equal(t, http.StatusCreated, made.Status, string(made.Raw))
+	require.Equal(t, `"2"`, made.ETag())
 	goldenWithout(t, "exception_off", made, w.exceptionIDs(path)...)
 	changed := w.call("POST", path, admin, "", others)
-	require.Equal(t, http.StatusCreated, changed.status, string(changed.raw))
-	require.Equal(t, `"3"`, changed.etag)
-	require.Equal(t, `"3"`, w.call("GET", "/doctors/"+ann+"/hours", "", "", "").etag, "one ETag with hours and rules")
+	require.Equal(t, http.StatusCreated, changed.Status, string(changed.Raw))
+	require.Equal(t, `"3"`, changed.ETag())
+	require.Equal(t, `"3"`, w.call("GET", "/doctors/"+ann+"/hours", "", "", "").ETag(), "one ETag with hours and rules")
 
 	ids := w.exceptionIDs(path)
-	require.Equal(t, []string{changed.body["id"].(string), made.body["id"].(string)}, ids, "by date")
+	require.Equal(t, []string{changed.Body["id"].(string), made.Body["id"].(string)}, ids, "by date")
 	for _, staff := range []string{ann, admin} {
 		goldenWithout(t, "exceptions_staff", w.call("GET", path, staff, "", ""), ids...)
 	}
 	for _, public := range []string{"", pat, bob} {
 		list := w.call("GET", path, public, "", "")
 		goldenWithout(t, "exceptions_public", list, ids...)
-		require.NotContains(t, string(list.raw), "Family")
+		require.NotContains(t, string(list.Raw), "Family")
 	}
 
 	for _, c := range []struct {
@@ -132,15 +134,15 @@ func TestRoutes_Exceptions(t *testing.T) {
 		{path + "/1", ann, http.StatusNotFound},
 		{path + "/" + strings.Repeat("z", 36), ann, http.StatusNotFound},
 	} {
-		require.Equal(t, c.status, w.call("DELETE", c.path, c.token, "", "").status, "%s as %q", c.path, c.token)
+		require.Equal(t, c.status, w.call("DELETE", c.path, c.token, "", "").Status, "%s as %q", c.path, c.token)
 	}
-	require.Equal(t, `"3"`, w.call("GET", "/doctors/"+ann+"/hours", "", "", "").etag, "nothing of it was done")
-	require.Equal(t, `"1"`, w.call("GET", "/doctors/"+bob+"/hours", "", "", "").etag)
+	require.Equal(t, `"3"`, w.call("GET", "/doctors/"+ann+"/hours", "", "", "").ETag(), "nothing of it was done")
+	require.Equal(t, `"1"`, w.call("GET", "/doctors/"+bob+"/hours", "", "", "").ETag())
 
 	gone := w.call("DELETE", path+"/"+ids[0], ann, "", "")
-	require.Equal(t, http.StatusNoContent, gone.status)
-	require.Equal(t, `"4"`, gone.etag)
-	require.Equal(t, http.StatusNotFound, w.call("DELETE", path+"/"+ids[0], ann, "", "").status)
+	require.Equal(t, http.StatusNoContent, gone.Status)
+	require.Equal(t, `"4"`, gone.ETag())
+	require.Equal(t, http.StatusNotFound, w.call("DELETE", path+"/"+ids[0], ann, "", "").Status)
 	require.Equal(t, ids[1:], w.exceptionIDs(path))
 	require.Equal(t, 2, w.audited("doctor.add_exception", ann))
 	require.Equal(t, 1, w.audited("doctor.remove_exception", ann))
@@ -179,17 +181,17 @@ func TestRoutes_ExceptionsRefused(t *testing.T) {
 		{"into the next day's", ann, "", hours(`{"from":"01:00","to":"02:00"}`, `{"from":"20:00","to":"01:01"}`), unprocessable, "body.intervals[1].to"},
 		{"eleven", ann, "", hours(strings.Repeat(`{"from":"08:00","to":"09:00"},`, 10) + `{"from":"08:00","to":"09:00"}`), unprocessable, "body.intervals"},
 	})
-	require.Equal(t, `"1"`, w.call("GET", "/doctors/"+ann+"/hours", "", "", "").etag)
+	require.Equal(t, `"1"`, w.call("GET", "/doctors/"+ann+"/hours", "", "", "").ETag())
 	both := w.call("POST", path, ann, "", `{"from":"never","to":"ever","intervals":[{"from":"99:99","to":"08:00"}]}`)
-	require.Len(t, both.body["errors"], 3, "every bad field is named")
-	require.NotContains(t, string(both.raw), "never", "and not repeated")
+	require.Len(t, both.Body["errors"], 3, "every bad field is named")
+	require.NotContains(t, string(both.Raw), "never", "and not repeated")
 
-	require.Equal(t, http.StatusCreated, w.call("POST", path, ann, "", hours(`{"from":"08:00","to":"09:00"}`)).status)
+	require.Equal(t, http.StatusCreated, w.call("POST", path, ann, "", hours(`{"from":"08:00","to":"09:00"}`)).Status)
 	again := w.call("POST", path, ann, "", `{"from":"2099-12-25","to":"2099-12-26","intervals":[{"from":"18:00","to":"19:00"}]}`)
-	require.Equal(t, http.StatusConflict, again.status)
-	require.Equal(t, "exception_overlap", again.code())
-	require.Equal(t, http.StatusCreated, w.call("POST", path, ann, "", off).status, "off may overlap")
-	require.Equal(t, http.StatusCreated, w.call("POST", "/doctors/"+bob+"/exceptions", bob, "", hours(`{"from":"08:00","to":"09:00"}`)).status)
+	require.Equal(t, http.StatusConflict, again.Status)
+	require.Equal(t, "exception_overlap", again.Code())
+	require.Equal(t, http.StatusCreated, w.call("POST", path, ann, "", off).Status, "off may overlap")
+	require.Equal(t, http.StatusCreated, w.call("POST", "/doctors/"+bob+"/exceptions", bob, "", hours(`{"from":"08:00","to":"09:00"}`)).Status)
 }
 
 func TestRoutes_ExceptionPages(t *testing.T) {
@@ -200,7 +202,7 @@ func TestRoutes_ExceptionPages(t *testing.T) {
 		`{"from":"2099-03-01","to":"2099-03-09"}`, `{"from":"2099-03-05"}`, `{"from":"2099-03-05"}`,
 		`{"from":"2099-03-05","intervals":[{"from":"08:00","to":"09:00"},{"from":"10:00","to":"11:00"}]}`, `{"from":"2099-04-01"}`,
 	} {
-		require.Equal(t, http.StatusCreated, w.call("POST", path, ann, "", body).status)
+		require.Equal(t, http.StatusCreated, w.call("POST", path, ann, "", body).Status)
 	}
 	want := w.exceptionIDs(path)
 	require.Len(t, want, 5)
@@ -208,9 +210,9 @@ func TestRoutes_ExceptionPages(t *testing.T) {
 	cursor := ""
 	for range 3 {
 		page := w.call("GET", path+"?limit=2&cursor="+url.QueryEscape(cursor), "", "", "")
-		require.Equal(t, http.StatusOK, page.status)
-		got = append(got, idsOf(page)...)
-		cursor, _ = page.body["nextCursor"].(string)
+		require.Equal(t, http.StatusOK, page.Status)
+		got = append(got, page.Each("id")...)
+		cursor, _ = page.Body["nextCursor"].(string)
 	}
 	require.Equal(t, want, got)
 	require.Empty(t, cursor)
@@ -226,10 +228,10 @@ func TestRoutes_ExceptionPages(t *testing.T) {
 		"cursor=" + base64.RawURLEncoding.EncodeToString([]byte(`["2099-03-01T00:00:00Z","`+uuid.NewString()+`"]`)): "query.cursor",
 	} {
 		got := w.call("GET", path+"?"+query, "", "", "")
-		require.Equal(t, http.StatusUnprocessableEntity, got.status, query)
-		require.Equal(t, field, got.field(), query)
+		require.Equal(t, http.StatusUnprocessableEntity, got.Status, query)
+		require.Equal(t, field, got.BadField(), query)
 	}
-	require.Equal(t, http.StatusNotFound, w.call("GET", "/doctors/"+pat+"/exceptions", "", "", "").status)
+	require.Equal(t, http.StatusNotFound, w.call("GET", "/doctors/"+pat+"/exceptions", "", "", "").Status)
 }
 
 func TestRoutes_ExceptionsManyWorkersOneWinner(t *testing.T) {
@@ -239,9 +241,9 @@ func TestRoutes_ExceptionsManyWorkersOneWinner(t *testing.T) {
 	var workers errgroup.Group
 	for n := range statuses {
 		workers.Go(func() error {
-			a, err := w.send("POST", "/doctors/"+ann+"/exceptions", ann, "",
+			a, err := w.api.Try("POST", "/doctors/"+ann+"/exceptions", ann,
 				fmt.Sprintf(`{"from":"2099-05-%02d","to":"2099-05-20","intervals":[{"from":"08:00","to":"09:00"}]}`, n+1))
-			statuses[n] = a.status
+			statuses[n] = a.Status
 			return err
 		})
 	}
@@ -251,5 +253,5 @@ func TestRoutes_ExceptionsManyWorkersOneWinner(t *testing.T) {
 		count[s]++
 	}
 	require.Equal(t, map[int]int{http.StatusCreated: 1, http.StatusConflict: 11}, count)
-	require.Equal(t, `"2"`, w.call("GET", "/doctors/"+ann+"/hours", "", "", "").etag)
+	require.Equal(t, `"2"`, w.call("GET", "/doctors/"+ann+"/hours", "", "", "").ETag())
 }

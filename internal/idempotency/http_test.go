@@ -20,7 +20,7 @@ func TestKey_FirstAnswerAgain(t *testing.T) {
 	require.True(t, s.post("PAT1", "/things/", "a-key", ok).replayed, "a slash at the end is the same route")
 	require.True(t, s.post("PAT1", "/things", `"a-key"`, ok).replayed, "a quoted key is the same key")
 	require.EqualValues(t, 1, w.made.Load())
-	require.NotEqual(t, first.header.Get("X-Request-Id"), s.post("PAT1", "/things", "a-key", ok).header.Get("X-Request-Id"))
+	require.NotEqual(t, first.Header.Get("X-Request-Id"), s.post("PAT1", "/things", "a-key", ok).Header.Get("X-Request-Id"))
 }
 
 // A key is one actor's, for one route and what its parameters name.
@@ -38,12 +38,12 @@ func TestKey_Scope(t *testing.T) {
 		{"PAT1", "/things", "a b"},
 	} {
 		a := s.post(c.token, c.path, c.key, ok)
-		require.Equal(t, 201, a.status, a.body)
+		require.Equal(t, 201, a.Status, a.String())
 		require.False(t, a.replayed, "%v", c)
 		require.EqualValues(t, i+1, w.made.Load())
 		again := s.post(c.token, c.path, c.key, ok)
 		require.True(t, again.replayed)
-		require.Equal(t, a.body, again.body)
+		require.Equal(t, a.String(), again.String())
 	}
 }
 
@@ -53,9 +53,9 @@ func TestKey_AnotherRequest(t *testing.T) {
 	s := w.serve()
 	s.post("PAT1", "/things", "a-key", ok)
 	golden(t, "reused", s.post("PAT1", "/things", "a-key", `{"how":"well"}`))
-	require.Equal(t, "idempotency_key_reused", s.post("PAT1", "/things", "a-key", ok+" ").code(), "byte for byte")
+	require.Equal(t, "idempotency_key_reused", s.post("PAT1", "/things", "a-key", ok+" ").Code(), "byte for byte")
 	s.post("PAT1", "/things/1/parts?part=x", "a-key", ok)
-	require.Equal(t, "idempotency_key_reused", s.post("PAT1", "/things/1/parts?part=y", "a-key", ok).code())
+	require.Equal(t, "idempotency_key_reused", s.post("PAT1", "/things/1/parts?part=y", "a-key", ok).Code())
 	require.EqualValues(t, 2, w.made.Load())
 	require.True(t, s.post("PAT1", "/things", "a-key", ok).replayed, "the first stays")
 }
@@ -70,10 +70,10 @@ func TestKey_WhatIsFinal(t *testing.T) {
 	} {
 		body := `{"how":"` + how + `"}`
 		first, again := s.post("PAT1", "/things", how, body), s.post("PAT1", "/things", how, body)
-		require.Equal(t, status, first.status, how)
+		require.Equal(t, status, first.Status, how)
 		require.True(t, again.replayed, how)
-		require.Equal(t, first.body, again.body, "with the id of the first request")
-		require.Equal(t, "application/problem+json", again.header.Get("Content-Type"))
+		require.Equal(t, first.String(), again.String(), "with the id of the first request")
+		require.Equal(t, "application/problem+json", again.Header.Get("Content-Type"))
 	}
 	golden(t, "refused", s.post("PAT1", "/things", "conflict", `{"how":"conflict"}`))
 	for how, status := range map[string]int{
@@ -82,11 +82,11 @@ func TestKey_WhatIsFinal(t *testing.T) {
 		before := w.made.Load()
 		for range 2 {
 			a := s.post("PAT1", "/things", how, `{"how":"`+how+`"}`)
-			require.Equal(t, status, a.status, how)
+			require.Equal(t, status, a.Status, how)
 			require.False(t, a.replayed, how)
 		}
 		require.Equal(t, before+2, w.made.Load(), how)
-		require.Equal(t, 201, s.post("PAT1", "/things", how, ok).status, "the key is free, for any request")
+		require.Equal(t, 201, s.post("PAT1", "/things", how, ok).Status, "the key is free, for any request")
 	}
 }
 
@@ -95,9 +95,9 @@ func TestKey_BeforeTheHandler(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	s := w.serve()
-	require.Equal(t, 401, s.post("nobody", "/things", "a", ok).status)
-	require.Equal(t, 422, s.post("PAT1", "/things", "a", `{"how":"\u0000"}`).status)
-	require.Equal(t, 413, s.post("PAT1", "/things", "a", `{"how":"`+strings.Repeat("x", 5000)+`"}`).status)
+	require.Equal(t, 401, s.post("nobody", "/things", "a", ok).Status)
+	require.Equal(t, 422, s.post("PAT1", "/things", "a", `{"how":"\u0000"}`).Status)
+	require.Equal(t, 413, s.post("PAT1", "/things", "a", `{"how":"`+strings.Repeat("x", 5000)+`"}`).Status)
 	require.Zero(t, w.rows())
 }
 
@@ -108,12 +108,12 @@ func TestKey_BadKeys(t *testing.T) {
 	for _, keys := range [][]string{{""}, {"a", "b"}, {"a", "a"}, {"é"}, {`"open`}, {`""`}, {`"a";b=1`}, {strings.Repeat("x", 256)}} {
 		a, err := s.try("PAT1", "/things", keys, ok)
 		require.NoError(t, err)
-		require.Equal(t, 422, a.status, "%q", keys)
-		require.Contains(t, a.body, `"path":"header.Idempotency-Key"`)
+		require.Equal(t, 422, a.Status, "%q", keys)
+		require.Contains(t, a.String(), `"path":"header.Idempotency-Key"`)
 	}
 	golden(t, "bad-key", s.post("PAT1", "/things", `"open`, ok))
 	require.Zero(t, w.made.Load())
-	require.Equal(t, 201, s.post("PAT1", "/things", strings.Repeat("x", 255), ok).status)
+	require.Equal(t, 201, s.post("PAT1", "/things", strings.Repeat("x", 255), ok).Status)
 }
 
 // A route that creates nothing, whose body names what it creates, or that has no actor, heeds no key.
@@ -124,7 +124,7 @@ func TestKey_RoutesThatTakeNone(t *testing.T) {
 	for _, path := range []string{"/messages", "/register", "/confirm"} {
 		for _, key := range []string{"a", "a", "é"} {
 			a := s.post("PAT1", path, key, ok)
-			require.Less(t, a.status, 300, a.body)
+			require.Less(t, a.Status, 300, a.String())
 			require.False(t, a.replayed)
 		}
 	}
@@ -145,27 +145,27 @@ func TestKey_OneWinnerOverTwoInstances(t *testing.T) {
 	go func() {
 		a, err := send(0)
 		if err != nil {
-			a.status = -1
+			a.Status = -1
 		}
 		winner <- a
 	}()
 	<-w.entered
 	for i, a := range w.all(workers, send) {
-		require.Equal(t, 409, a.status, a.body)
-		require.Equal(t, "request_in_progress", a.code())
-		require.Equal(t, "1", a.header.Get("Retry-After"))
+		require.Equal(t, 409, a.Status, a.String())
+		require.Equal(t, "request_in_progress", a.Code())
+		require.Equal(t, "1", a.Header.Get("Retry-After"))
 		if i == 0 {
 			golden(t, "in-progress", a)
 		}
 	}
-	require.Equal(t, "idempotency_key_reused", servers[1].post("PAT1", "/things", "a-key", ok).code(), "while in flight, too")
+	require.Equal(t, "idempotency_key_reused", servers[1].post("PAT1", "/things", "a-key", ok).Code(), "while in flight, too")
 	close(w.released)
 	first := <-winner
-	require.Equal(t, 201, first.status, first.body)
+	require.Equal(t, 201, first.Status, first.String())
 	for _, a := range w.all(workers, send) {
-		require.Equal(t, 201, a.status, a.body)
+		require.Equal(t, 201, a.Status, a.String())
 		require.True(t, a.replayed)
-		require.Equal(t, first.body, a.body)
+		require.Equal(t, first.String(), a.String())
 	}
 	require.EqualValues(t, 1, w.made.Load())
 }
@@ -179,11 +179,11 @@ func TestKey_ManyWorkers(t *testing.T) {
 		before := w.made.Load()
 		fresh := 0
 		for _, a := range w.all(16, func(i int) (answer, error) { return servers[i%2].try("PAT1", "/things", []string{key}, ok) }) {
-			if a.status == 409 {
-				require.Equal(t, "request_in_progress", a.code())
+			if a.Status == 409 {
+				require.Equal(t, "request_in_progress", a.Code())
 				continue
 			}
-			require.Equal(t, 201, a.status, a.body)
+			require.Equal(t, 201, a.Status, a.String())
 			if !a.replayed {
 				fresh++
 			}
@@ -199,10 +199,10 @@ func TestKey_SecretsAreSealed(t *testing.T) {
 	w := newWorld(t)
 	s := w.serve()
 	const key = "my-key-is-nobodys-business"
-	require.Contains(t, s.post("PAT1", "/things", key, ok).body, secret)
+	require.Contains(t, s.post("PAT1", "/things", key, ok).String(), secret)
 	again := s.post("PAT1", "/things", key, ok)
 	require.True(t, again.replayed)
-	require.Contains(t, again.body, secret)
+	require.Contains(t, again.String(), secret)
 	for _, readable := range []string{secret, key, "/things", "number", "how", "application/json"} {
 		require.NotContains(t, w.dump(), readable)
 		var inBytes bool
@@ -220,7 +220,7 @@ func TestKey_SecretsAreSealed(t *testing.T) {
 		update idempotency_keys k set answer = o.answer from idempotency_keys o where o.user_id = $1 and k.user_id = $2`,
 		w.users["PAT1"].ID, w.users["PAT2"].ID)
 	require.NoError(t, err)
-	require.Equal(t, "already_done", s.post("PAT2", "/things", key, ok).code(), "an answer opens for its own actor only")
+	require.Equal(t, "already_done", s.post("PAT2", "/things", key, ok).Code(), "an answer opens for its own actor only")
 }
 
 // While secrets are replaced all instances read what the others sealed; after that, a done thing is not done again.
@@ -246,7 +246,7 @@ func TestKey_KeptForADay(t *testing.T) {
 	require.Zero(t, n)
 	w.pass(time.Microsecond)
 	a := s.post("PAT1", "/things", "a", `{"how":"well"}`)
-	require.Equal(t, 201, a.status, "an old key is free before it is purged")
+	require.Equal(t, 201, a.Status, "an old key is free before it is purged")
 	require.False(t, a.replayed)
 	s.post("PAT1", "/things", "b", ok)
 	w.pass(24 * time.Hour)

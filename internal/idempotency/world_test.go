@@ -4,21 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"os"
-	"path/filepath"
-	"regexp"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
@@ -28,15 +20,11 @@ import (
 	"housecall/internal/httpd"
 	"housecall/internal/idempotency"
 	"housecall/internal/postgres"
+	"housecall/internal/testing/apitest"
 	"housecall/internal/testing/pgtest"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
-
-func TestMain(m *testing.M) {
-	flag.Parse()
-	pgtest.Main(m)
-}
+func TestMain(m *testing.M) { pgtest.Main(m) }
 
 const secret = "an-invitation-nobody-may-read"
 
@@ -71,14 +59,13 @@ type world struct {
 	// entered is told of each attempt that waits, and released lets all of them go on.
 	entered  chan struct{}
 	released chan struct{}
-	client   *http.Client
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{
 		t: t, pool: pgtest.New(t), users: map[string]auth.Actor{}, entered: make(chan struct{}, 100), released: make(chan struct{}),
-		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}, log: &logs{},
+		log: &logs{},
 	}
 	w.clock.Store(time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC).UnixNano())
 	for _, token := range []string{"PAT1", "PAT2"} {
@@ -88,7 +75,6 @@ func newWorld(t *testing.T) *world {
 			token).Scan(&a.ID))
 		w.users[token] = a
 	}
-	t.Cleanup(w.client.CloseIdleConnections)
 	return w
 }
 
@@ -109,7 +95,7 @@ func (w *world) Authenticate(_ context.Context, token string) (auth.Actor, time.
 type server struct {
 	w   *world
 	svc *idempotency.Service
-	url string
+	api *apitest.API
 }
 
 func (w *world) config(secrets ...config.Secret) config.Config {
@@ -130,30 +116,14 @@ func (w *world) room(cfg config.Config) *idempotency.Service {
 	return idempotency.New(w.pool, sealer, cfg, w.now)
 }
 
-// serve starts an instance. Whoever asks for one sends it a request: before that it could not be stopped.
+// serve starts an instance.
 func (w *world) serve(secrets ...config.Secret) *server {
 	w.t.Helper()
 	cfg := w.config(secrets...)
 	s := &server{w: w, svc: w.room(cfg)}
-	h, err := httpd.New(httpd.Deps{
-		Log: zerolog.New(w.log), Registry: prometheus.NewRegistry(), Authenticator: w, Idempotency: s.svc,
-		Options: httpd.Options{
-			BodyLimit: cfg.BodyLimit, RequestTimeout: cfg.RequestTimeout, Origins: cfg.Origins(), CursorSecrets: cfg.Secrets(),
-		},
-	})
-	require.NoError(w.t, err)
-	w.routes(h)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(w.t, err)
-	s.url = "http://" + ln.Addr().String() + httpd.APIPrefix
-	served := make(chan error, 1)
-	go func() { served <- h.Serve(ln) }()
-	w.t.Cleanup(func() {
-		w.client.CloseIdleConnections()
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		require.NoError(w.t, h.Shutdown(ctx))
-		require.NoError(w.t, <-served)
+	s.api = apitest.Serve(w.t, apitest.Options{
+		Routes: w.routes, Authenticator: w, Idempotency: s.svc, Log: zerolog.New(w.log),
+		RequestTimeout: cfg.RequestTimeout, BodyLimit: cfg.BodyLimit,
 	})
 	return s
 }
@@ -231,18 +201,8 @@ func (w *world) routes(h *httpd.Server) {
 }
 
 type answer struct {
-	status   int
-	header   http.Header
-	body     string
+	apitest.Answer
 	replayed bool
-}
-
-func (a answer) code() string {
-	var p struct {
-		Code string `json:"code"`
-	}
-	_ = json.Unmarshal([]byte(a.body), &p)
-	return p.Code
 }
 
 func (s *server) post(token, path, key, body string) answer {
@@ -254,22 +214,13 @@ func (s *server) post(token, path, key, body string) answer {
 
 // try is post for other goroutines than the test's own.
 func (s *server) try(token, path string, keys []string, body string) (answer, error) {
-	req, err := http.NewRequestWithContext(s.w.t.Context(), http.MethodPost, s.url+path, strings.NewReader(body))
+	req, err := s.api.Request(http.MethodPost, path, token, body)
 	if err != nil {
 		return answer{}, err
 	}
-	req.Header.Set("Content-Type", "application/json")
 	req.Header["Idempotency-Key"] = keys
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
-	resp, err := s.w.client.Do(req)
-	if err != nil {
-		return answer{}, err
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	return answer{resp.StatusCode, resp.Header, string(b), resp.Header.Get("Idempotent-Replayed") == "true"}, err
+	a, err := s.api.Send(req)
+	return answer{a, a.Header.Get("Idempotent-Replayed") == "true"}, err
 }
 
 // all sends requests at the same time and gives the answers in order.
@@ -301,26 +252,16 @@ func (w *world) rows() (n int) {
 	return n
 }
 
-var volatile = regexp.MustCompile(`("requestId": )"[^"]+"`)
-
 // golden compares an answer with its file: the status, the headers that clients act on, and the body.
 func golden(t *testing.T, name string, a answer) {
 	t.Helper()
-	out := map[string]any{"status": a.status, "body": json.RawMessage(a.body)}
+	out := map[string]any{"status": a.Status, "body": json.RawMessage(a.Raw)}
 	for _, h := range []string{"Content-Type", "Location", "ETag", "Retry-After", "Idempotent-Replayed"} {
-		if v := a.header.Get(h); v != "" {
+		if v := a.Header.Get(h); v != "" {
 			out["header "+h] = v
 		}
 	}
-	got, err := json.MarshalIndent(out, "", "  ")
+	whole, err := json.Marshal(out)
 	require.NoError(t, err)
-	got = append(volatile.ReplaceAll(got, []byte(`$1"…"`)), '\n')
-	file := filepath.Join("testdata", name+".json")
-	if *update {
-		require.NoError(t, os.MkdirAll("testdata", 0o750))
-		require.NoError(t, os.WriteFile(file, got, 0o600))
-	}
-	want, err := os.ReadFile(file)
-	require.NoError(t, err)
-	require.Equal(t, string(want), string(got))
+	apitest.Golden(t, name, apitest.Answer{Raw: whole}, apitest.MaskMember("requestId"))
 }

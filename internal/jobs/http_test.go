@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/auth"
+	"housecall/internal/testing/apitest"
 )
 
 func TestRoutes_deadAndRetried(t *testing.T) {
@@ -27,26 +28,26 @@ func TestRoutes_deadAndRetried(t *testing.T) {
 		return nil
 	})
 	w.start(s)
-	url := w.serve(s)
+	api := w.serve(s)
 	w.add(s, greet{Name: secret, Secret: secret}, Options{})
 	dead := w.becomes(s, Cancelled)
 
-	a := call(t, http.MethodGet, url+"/admin/jobs", auth.Admin)
-	require.Equal(t, http.StatusOK, a.status)
-	require.NotContains(t, string(a.body), secret)
-	golden(t, "dead", a.body)
+	a := api.Ask(http.MethodGet, "/admin/jobs", string(auth.Admin), nil)
+	require.Equal(t, http.StatusOK, a.Status)
+	require.NotContains(t, string(a.Raw), secret)
+	apitest.Golden(t, "dead", a, apitest.MaskTimes)
 
 	broken.Store(false)
-	a = call(t, http.MethodPost, fmt.Sprintf("%s/admin/jobs/%d/retry", url, dead.ID), auth.Admin)
-	require.Equal(t, http.StatusOK, a.status, string(a.body))
-	golden(t, "retried", a.body)
+	a = api.Ask(http.MethodPost, fmt.Sprintf("/admin/jobs/%d/retry", dead.ID), string(auth.Admin), nil)
+	require.Equal(t, http.StatusOK, a.Status, string(a.Raw))
+	apitest.Golden(t, "retried", a, apitest.MaskTimes)
 	w.becomes(s, Completed)
-	a = call(t, http.MethodGet, url+"/admin/jobs", auth.Admin)
-	require.Empty(t, a.field("items"))
+	a = api.Ask(http.MethodGet, "/admin/jobs", string(auth.Admin), nil)
+	require.Empty(t, a.Items())
 
-	a = call(t, http.MethodPost, fmt.Sprintf("%s/admin/jobs/%d/retry", url, dead.ID), auth.Admin)
-	require.Equal(t, http.StatusConflict, a.status)
-	require.Equal(t, "not_failed", a.field("code"))
+	a = api.Ask(http.MethodPost, fmt.Sprintf("/admin/jobs/%d/retry", dead.ID), string(auth.Admin), nil)
+	require.Equal(t, http.StatusConflict, a.Status)
+	require.Equal(t, "not_failed", a.Code())
 	var audited int
 	require.NoError(t, w.pool.QueryRow(t.Context(), `
 		select count(*) from audit_events where action = 'job.retry' and subject = $1 and detail ->> 'kind' = 'greet'`,
@@ -60,7 +61,7 @@ func TestRoutes_refusals(t *testing.T) {
 	w := newWorld(t)
 	s := w.instance()
 	Handle(s, func(context.Context, greet) error { return nil })
-	url := w.serve(s)
+	api := w.serve(s)
 	w.add(s, greet{Name: "Ann"}, Options{})
 	w.add(s, greet{Name: "Ben"}, Options{At: time.Now().Add(time.Hour)})
 	jobs := w.jobs(s)
@@ -80,13 +81,13 @@ func TestRoutes_refusals(t *testing.T) {
 		if rest, post := cutPost(path); post {
 			method, path = http.MethodPost, rest
 		}
-		a := call(t, method, url+path, auth.Admin)
-		require.Equal(t, want, a.status, "%s %s: %s", method, path, a.body)
-		require.NotContains(t, string(a.body), "marker")
+		a := api.Ask(method, path, string(auth.Admin), nil)
+		require.Equal(t, want, a.Status, "%s %s: %s", method, path, a.Raw)
+		require.NotContains(t, string(a.Raw), "marker")
 		for _, role := range []auth.Role{auth.Patient, auth.Doctor} {
-			require.Equal(t, http.StatusForbidden, call(t, method, url+path, role).status)
+			require.Equal(t, http.StatusForbidden, api.Ask(method, path, string(role), nil).Status)
 		}
-		require.Equal(t, http.StatusUnauthorized, call(t, method, url+path, "").status)
+		require.Equal(t, http.StatusUnauthorized, api.Ask(method, path, "", nil).Status)
 	}
 }
 
@@ -103,18 +104,18 @@ func TestRoutes_pages(t *testing.T) {
 	w := newWorld(t)
 	s := w.instance()
 	Handle(s, func(context.Context, greet) error { return nil })
-	url := w.serve(s)
+	api := w.serve(s)
 	for i := range 5 {
 		w.add(s, greet{Name: fmt.Sprint(i)}, Options{})
 	}
 	seen, cursor := 0, ""
 	for range 3 {
-		a := call(t, http.MethodGet, url+"/admin/jobs?state=available&limit=2&cursor="+cursor, auth.Admin)
-		require.Equal(t, http.StatusOK, a.status)
-		items, ok := a.field("items").([]any)
+		a := api.Ask(http.MethodGet, "/admin/jobs?state=available&limit=2&cursor="+cursor, string(auth.Admin), nil)
+		require.Equal(t, http.StatusOK, a.Status)
+		items, ok := a.Body["items"].([]any)
 		require.True(t, ok)
 		seen += len(items)
-		cursor, _ = a.field("nextCursor").(string)
+		cursor, _ = a.Body["nextCursor"].(string)
 	}
 	require.Equal(t, 5, seen)
 	require.Empty(t, cursor)

@@ -3,19 +3,10 @@ package jobs
 import (
 	"bytes"
 	"context"
-	"encoding/json"
-	"flag"
-	"io"
-	"net"
-	"net/http"
-	"os"
-	"path/filepath"
-	"regexp"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
@@ -23,15 +14,11 @@ import (
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
 	"housecall/internal/postgres"
+	"housecall/internal/testing/apitest"
 	"housecall/internal/testing/pgtest"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
-
-func TestMain(m *testing.M) {
-	flag.Parse()
-	pgtest.Main(m)
-}
+func TestMain(m *testing.M) { pgtest.Main(m) }
 
 // patience is how long a test waits for a signal that must come.
 const patience = time.Minute
@@ -155,68 +142,10 @@ func (roles) Authenticate(_ context.Context, token string) (auth.Actor, time.Tim
 	return auth.Actor{ID: 0, UserID: "ADM0000000000", Role: auth.Role(token)}, time.Now().Add(time.Hour), nil
 }
 
-// serve puts the routes behind a real server.
-func (w *world) serve(s *Service) (url string) {
+// serve puts the routes behind a real server. The token of an actor is their role.
+func (w *world) serve(s *Service) *apitest.API {
 	w.t.Helper()
-	server, err := httpd.New(httpd.Deps{
-		Log: zerolog.New(w.log), Registry: prometheus.NewRegistry(), Authenticator: roles{},
+	return apitest.Serve(w.t, apitest.Options{
+		Routes: func(server *httpd.Server) { Routes(server, s) }, Authenticator: roles{}, Log: zerolog.New(w.log),
 	})
-	require.NoError(w.t, err)
-	Routes(server, s)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(w.t, err)
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(ln) }()
-	w.t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		require.NoError(w.t, server.Shutdown(ctx))
-		require.NoError(w.t, <-done)
-	})
-	return "http://" + ln.Addr().String() + httpd.APIPrefix
-}
-
-type answer struct {
-	status int
-	body   []byte
-}
-
-func (a answer) field(name string) any {
-	var m map[string]any
-	_ = json.Unmarshal(a.body, &m)
-	return m[name]
-}
-
-func call(t *testing.T, method, url string, role auth.Role) answer {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, url, http.NoBody)
-	require.NoError(t, err)
-	if role != "" {
-		req.Header.Set("Authorization", "Bearer "+string(role))
-	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	res, err := client.Do(req)
-	require.NoError(t, err)
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	require.NoError(t, err)
-	return answer{res.StatusCode, body}
-}
-
-var volatileTimes = regexp.MustCompile(`"\d{4}-\d\d-\d\dT[0-9:.]+Z"`)
-
-// golden compares a body, without its times, with testdata/name.json.
-func golden(t *testing.T, name string, body []byte) {
-	t.Helper()
-	var b bytes.Buffer
-	require.NoError(t, json.Indent(&b, bytes.TrimSpace(body), "", "  "), string(body))
-	s := volatileTimes.ReplaceAllString(b.String(), `"time"`) + "\n"
-	file := filepath.Join("testdata", name+".json")
-	if *update {
-		require.NoError(t, os.MkdirAll("testdata", 0o755))
-		require.NoError(t, os.WriteFile(file, []byte(s), 0o600))
-	}
-	want, err := os.ReadFile(file)
-	require.NoError(t, err)
-	require.Equal(t, string(want), s)
 }

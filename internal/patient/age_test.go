@@ -11,6 +11,7 @@ import (
 	"housecall/internal/errs"
 	"housecall/internal/patient"
 	"housecall/internal/postgres"
+	"housecall/internal/testing/apitest"
 )
 
 func day(s string) time.Time {
@@ -66,7 +67,7 @@ func TestService_StatedAge(t *testing.T) {
 	require.WithinDuration(t, today, p.StatedAge.On, 24*time.Hour)
 
 	w.exec(`update patients set age_recorded_on = '2024-03-01', age_years = 32 where user_id = $1`, by.ID)
-	golden(t, "entry_stated_age", w.call("GET", "/patients/"+by.UserID, by.UserID, "", ""))
+	apitest.Golden(t, "entry_stated_age", w.call("GET", "/patients/"+by.UserID, by.UserID, "", ""))
 	known, _ := w.svc.Resolve(t.Context(), w.pool, by.UserID)
 	now, ok := known.Age(time.Now())
 	require.True(t, ok)
@@ -96,8 +97,8 @@ func TestService_StatedAge(t *testing.T) {
 	_, err = w.svc.Change(t.Context(), by, by.UserID, 4, patient.Change{Age: &years})
 	require.NoError(t, err)
 	got := w.call("GET", "/patients/"+by.UserID, by.UserID, "", "")
-	require.Equal(t, http.StatusOK, got.status)
-	require.NotContains(t, got.body, "statedAge", "a date of birth says more")
+	require.Equal(t, http.StatusOK, got.Status)
+	require.NotContains(t, got.Body, "statedAge", "a date of birth says more")
 }
 
 func TestService_Seen(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"housecall/internal/errs"
 	"housecall/internal/patient"
 	"housecall/internal/postgres"
+	"housecall/internal/testing/apitest"
 )
 
 // The cast of every test. Ann is assigned to pia, and tom is hers by appointment.
@@ -65,21 +66,21 @@ func TestRoutes_List(t *testing.T) {
 		{zoe, []string{zoe}},
 	} {
 		got := w.call("GET", "/patients", c.token, "", "")
-		require.Equal(t, http.StatusOK, got.status, c.token)
-		require.Equal(t, c.want, got.ids(), c.token)
+		require.Equal(t, http.StatusOK, got.Status, c.token)
+		require.Equal(t, c.want, got.Each("userId"), c.token)
 	}
 	for id, times := range map[string]int{pia: 2, tom: 2, zoe: 1} {
 		require.Equal(t, times, w.audited("patient.list", id), "by the admin and the doctor, not by himself: %s", id)
 	}
-	golden(t, "list", w.call("GET", "/patients", ann, "", ""))
-	require.Equal(t, http.StatusUnauthorized, w.call("GET", "/patients", "", "", "").status)
+	apitest.Golden(t, "list", w.call("GET", "/patients", ann, "", ""))
+	require.Equal(t, http.StatusUnauthorized, w.call("GET", "/patients", "", "", "").Status)
 	for query, field := range map[string]string{
 		"limit=0":  "query.limit",
 		"cursor=x": "query.cursor",
 	} {
 		got := w.call("GET", "/patients?"+query, admin, "", "")
-		require.Equal(t, http.StatusUnprocessableEntity, got.status, query)
-		require.Equal(t, field, got.field(), query)
+		require.Equal(t, http.StatusUnprocessableEntity, got.Status, query)
+		require.Equal(t, field, got.BadField(), query)
 	}
 }
 
@@ -90,8 +91,8 @@ func TestRoutes_ForgedCursors(t *testing.T) {
 	for _, key := range []string{`["` + tom + `"]`, `["PAT0NOBODY"]`, `[1]`, `[0]`, `[]`} {
 		for _, token := range []string{admin, ann, pia} {
 			got := w.call("GET", "/patients?cursor="+base64.RawURLEncoding.EncodeToString([]byte(key)), token, "", "")
-			require.Equal(t, http.StatusUnprocessableEntity, got.status, "%v: %s", key, got.raw)
-			require.Equal(t, "query.cursor", got.field())
+			require.Equal(t, http.StatusUnprocessableEntity, got.Status, "%v: %s", key, got.Raw)
+			require.Equal(t, "query.cursor", got.BadField())
 		}
 	}
 }
@@ -123,10 +124,10 @@ func TestRoutes_ListPages(t *testing.T) {
 		cursor := ""
 		for more := true; more; more = cursor != "" {
 			page := w.call("GET", "/patients?limit=2&cursor="+url.QueryEscape(cursor), token, "", "")
-			require.Equal(t, http.StatusOK, page.status)
-			require.LessOrEqual(t, len(page.ids()), 2)
-			got = append(got, page.ids()...)
-			cursor, _ = page.body["nextCursor"].(string)
+			require.Equal(t, http.StatusOK, page.Status)
+			require.LessOrEqual(t, len(page.Each("userId")), 2)
+			got = append(got, page.Each("userId")...)
+			cursor, _ = page.Body["nextCursor"].(string)
 		}
 		require.Equal(t, want, got, token)
 	}
@@ -150,12 +151,12 @@ func TestRoutes_Get(t *testing.T) {
 		{"no such patient", admin, "PATNOSUCH0000", http.StatusNotFound, 0},
 		{"not in the registry", admin, ann, http.StatusNotFound, 0},
 	} {
-		require.Equal(t, c.status, w.call("GET", "/patients/"+c.id, c.token, "", "").status, c.name)
+		require.Equal(t, c.status, w.call("GET", "/patients/"+c.id, c.token, "", "").Status, c.name)
 		require.Equal(t, c.audited, w.audited("patient.read", c.id), c.name)
 	}
 	got := w.call("GET", "/patients/"+pia, pia, "", "")
-	require.Equal(t, `"1"`, got.etag)
-	golden(t, "entry", got)
+	require.Equal(t, `"1"`, got.ETag())
+	apitest.Golden(t, "entry", got)
 }
 
 func TestRoutes_Patch(t *testing.T) {
@@ -184,19 +185,19 @@ func TestRoutes_Patch(t *testing.T) {
 		{"an unknown field", pia, `"1"`, `{"doctorId":"` + bob + `"}`, http.StatusUnprocessableEntity, "body.doctorId"},
 	} {
 		got := w.call("PATCH", "/patients/"+pia, c.token, c.ifMatch, c.body)
-		require.Equal(t, c.status, got.status, c.name)
-		require.Equal(t, c.field, got.field(), c.name)
+		require.Equal(t, c.status, got.Status, c.name)
+		require.Equal(t, c.field, got.BadField(), c.name)
 	}
-	require.Equal(t, `"1"`, w.call("GET", "/patients/"+pia, pia, "", "").etag, "nothing of it was written")
+	require.Equal(t, `"1"`, w.call("GET", "/patients/"+pia, pia, "", "").ETag(), "nothing of it was written")
 
 	mine := w.call("PATCH", "/patients/"+pia, pia, `"1"`, change)
-	require.Equal(t, http.StatusOK, mine.status, string(mine.raw))
-	require.Equal(t, `"2"`, mine.etag)
-	golden(t, "entry_changed", mine)
+	require.Equal(t, http.StatusOK, mine.Status, string(mine.Raw))
+	require.Equal(t, `"2"`, mine.ETag())
+	apitest.Golden(t, "entry_changed", mine)
 	theirs := w.call("PATCH", "/patients/"+pia, admin, `"2"`, `{"dateOfBirth":"","gender":"","phone":""}`)
-	require.Equal(t, http.StatusOK, theirs.status, string(theirs.raw))
-	golden(t, "entry_cleared", theirs)
-	require.Equal(t, http.StatusPreconditionFailed, w.call("PATCH", "/patients/"+pia, pia, `"2"`, change).status)
+	require.Equal(t, http.StatusOK, theirs.Status, string(theirs.Raw))
+	apitest.Golden(t, "entry_cleared", theirs)
+	require.Equal(t, http.StatusPreconditionFailed, w.call("PATCH", "/patients/"+pia, pia, `"2"`, change).Status)
 	require.Equal(t, 2, w.audited("patient.change", pia))
 }
 
@@ -223,8 +224,8 @@ func TestRoutes_Assign(t *testing.T) {
 		{"nothing", admin, tom, `{}`, http.StatusUnprocessableEntity, "body.doctorId"},
 	} {
 		got := w.call("PUT", "/patients/"+c.id+"/doctor", c.token, `"1"`, c.body)
-		require.Equal(t, c.status, got.status, c.name)
-		require.Equal(t, c.field, got.field(), c.name)
+		require.Equal(t, c.status, got.Status, c.name)
+		require.Equal(t, c.field, got.BadField(), c.name)
 	}
 	require.Equal(t, 0, w.audited("patient.assign", tom))
 
@@ -232,20 +233,20 @@ func TestRoutes_Assign(t *testing.T) {
 		"": http.StatusPreconditionRequired, `"2"`: http.StatusPreconditionFailed, `"0"`: http.StatusPreconditionFailed,
 		`"99999999999"`: http.StatusPreconditionFailed, `W/"1"`: http.StatusPreconditionFailed,
 	} {
-		require.Equal(t, status, w.call("PUT", "/patients/"+tom+"/doctor", admin, ifMatch, to(ann)).status, ifMatch)
+		require.Equal(t, status, w.call("PUT", "/patients/"+tom+"/doctor", admin, ifMatch, to(ann)).Status, ifMatch)
 	}
 	require.Equal(t, 0, w.audited("patient.assign", tom))
 
 	self := w.call("PUT", "/patients/"+tom+"/doctor", bob, "*", to(bob)) // he cannot read the entry before
-	require.Equal(t, http.StatusOK, self.status, string(self.raw))
-	golden(t, "entry_assigned", self)
-	require.Equal(t, http.StatusOK, w.call("GET", "/patients/"+tom, bob, "", "").status, "the assignment opens the entry")
-	require.Equal(t, http.StatusOK, w.call("PUT", "/patients/"+tom+"/doctor", bob, self.etag, `{"doctorId":null}`).status)
-	require.Equal(t, http.StatusNotFound, w.call("GET", "/patients/"+tom, bob, "", "").status, "and its end closes it")
-	require.Equal(t, http.StatusOK, w.call("PUT", "/patients/"+pia+"/doctor", admin, `"1"`, to(bob)).status)
+	require.Equal(t, http.StatusOK, self.Status, string(self.Raw))
+	apitest.Golden(t, "entry_assigned", self)
+	require.Equal(t, http.StatusOK, w.call("GET", "/patients/"+tom, bob, "", "").Status, "the assignment opens the entry")
+	require.Equal(t, http.StatusOK, w.call("PUT", "/patients/"+tom+"/doctor", bob, self.ETag(), `{"doctorId":null}`).Status)
+	require.Equal(t, http.StatusNotFound, w.call("GET", "/patients/"+tom, bob, "", "").Status, "and its end closes it")
+	require.Equal(t, http.StatusOK, w.call("PUT", "/patients/"+pia+"/doctor", admin, `"1"`, to(bob)).Status)
 	none := w.call("PUT", "/patients/"+pia+"/doctor", admin, `"2"`, `{"doctorId":null}`)
-	require.Equal(t, http.StatusOK, none.status)
-	require.NotContains(t, none.body, "doctor")
+	require.Equal(t, http.StatusOK, none.Status)
+	require.NotContains(t, none.Body, "doctor")
 	require.Equal(t, 2, w.audited("patient.assign", tom))
 	require.Equal(t, 2, w.audited("patient.assign", pia))
 }
@@ -283,11 +284,11 @@ func TestRoutes_ManyWorkersOneWinner(t *testing.T) {
 	t.Parallel()
 	for name, send := range map[string]func(w *world, n int) (answer, error){
 		"change": func(w *world, n int) (answer, error) {
-			return w.send("PATCH", "/patients/"+pia, pia, `"1"`, fmt.Sprintf(`{"address":"Lane %d"}`, n))
+			return w.api.Try("PATCH", "/patients/"+pia, pia, fmt.Sprintf(`{"address":"Lane %d"}`, n), "If-Match", `"1"`)
 		},
 		"assign": func(w *world, n int) (answer, error) {
 			to := []string{`{"doctorId":"` + bob + `"}`, `{"doctorId":null}`}
-			return w.send("PUT", "/patients/"+pia+"/doctor", admin, `"1"`, to[n%2])
+			return w.api.Try("PUT", "/patients/"+pia+"/doctor", admin, to[n%2], "If-Match", `"1"`)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -305,7 +306,7 @@ func oneWinner(t *testing.T, send func(w *world, n int) (answer, error)) {
 	for n := range statuses {
 		workers.Go(func() error {
 			a, err := send(w, n)
-			statuses[n] = a.status
+			statuses[n] = a.Status
 			return err
 		})
 	}
@@ -315,5 +316,5 @@ func oneWinner(t *testing.T, send func(w *world, n int) (answer, error)) {
 		count[s]++
 	}
 	require.Equal(t, map[int]int{http.StatusOK: 1, http.StatusPreconditionFailed: 11}, count)
-	require.Equal(t, `"2"`, w.call("GET", "/patients/"+pia, pia, "", "").etag)
+	require.Equal(t, `"2"`, w.call("GET", "/patients/"+pia, pia, "", "").ETag())
 }

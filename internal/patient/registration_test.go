@@ -11,6 +11,7 @@ import (
 	"housecall/internal/errs"
 	"housecall/internal/patient"
 	"housecall/internal/postgres"
+	"housecall/internal/testing/apitest"
 )
 
 var told = patient.Details{
@@ -38,7 +39,7 @@ func (w *world) count(sql string, args ...any) (n int) {
 
 func (w *world) actor(publicID string) auth.Actor {
 	w.t.Helper()
-	a, _, err := w.Authenticate(w.t.Context(), publicID)
+	a, _, err := apitest.ByPublicID(w.pool).Authenticate(w.t.Context(), publicID)
 	require.NoError(w.t, err)
 	return a
 }
@@ -52,9 +53,9 @@ func TestService_Register(t *testing.T) {
 	_, err := w.svc.Resolve(t.Context(), w.pool, nia)
 	require.ErrorIs(t, err, patient.ErrNotRegistered)
 	require.Equal(t, errs.NotFound, errs.KindOf(err))
-	require.Empty(t, w.call("GET", "/patients", nia, "", "").ids(), "his own list")
-	require.Equal(t, 404, w.call("GET", "/patients/"+nia, admin, "", "").status)
-	require.NotContains(t, w.call("GET", "/patients", admin, "", "").ids(), nia)
+	require.Empty(t, w.call("GET", "/patients", nia, "", "").Each("userId"), "his own list")
+	require.Equal(t, 404, w.call("GET", "/patients/"+nia, admin, "", "").Status)
+	require.NotContains(t, w.call("GET", "/patients", admin, "", "").Each("userId"), nia)
 
 	p, err := w.svc.Register(t.Context(), w.actor(ann), id)
 	require.NoError(t, err)
@@ -63,7 +64,7 @@ func TestService_Register(t *testing.T) {
 		Active: true, Version: 1, CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
 	}, p)
 	require.True(t, told.DateOfBirth.Equal(*p.DateOfBirth))
-	require.Equal(t, []string{nia}, w.call("GET", "/patients", nia, "", "").ids())
+	require.Equal(t, []string{nia}, w.call("GET", "/patients", nia, "", "").Each("userId"))
 	require.Equal(t, 1, w.audited("patient.register", nia))
 	require.Zero(t, w.count(`select count(*) from patient_signups`))
 

@@ -1,46 +1,34 @@
 package patient_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"flag"
-	"fmt"
-	"io"
-	"net"
-	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
-	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/auth"
 	"housecall/internal/config"
 	"housecall/internal/doctor"
-	"housecall/internal/errs"
 	"housecall/internal/httpd"
 	"housecall/internal/patient"
 	"housecall/internal/postgres"
 	"housecall/internal/schedule"
+	"housecall/internal/testing/apitest"
 	"housecall/internal/testing/pgtest"
 )
 
-var update = flag.Bool("update", false, "rewrite the golden files")
-
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// world is a served room on a database of its own. It authenticates by public id: the token is the id.
+// answer is what the API says.
+type answer = apitest.Answer
+
+// world is the package, served, on a database of its own. The token of a user is their public id.
 type world struct {
 	t    *testing.T
 	pool *postgres.Pool
 	svc  *patient.Service
-	url  string
+	api  *apitest.API
 }
 
 func newWorld(t *testing.T, c care) *world {
@@ -51,35 +39,11 @@ func newWorld(t *testing.T, c care) *world {
 	require.NoError(t, err)
 	w := &world{t: t, pool: pool}
 	w.svc = patient.New(pool, doctor.New(pool, schedules, nil), c)
-	server, err := httpd.New(httpd.Deps{
-		Log: zerolog.Nop(), Registry: prometheus.NewRegistry(), Authenticator: w,
-		Options: httpd.Options{
-			BodyLimit: cfg.BodyLimit, RequestTimeout: cfg.RequestTimeout, Origins: cfg.Origins(), CursorSecrets: cfg.Secrets(),
-		},
+	w.api = apitest.Serve(t, apitest.Options{
+		Routes:        func(s *httpd.Server) { patient.Routes(s, w.svc) },
+		Authenticator: apitest.ByPublicID(pool),
 	})
-	require.NoError(t, err)
-	patient.Routes(server, w.svc)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(ln) }()
-	t.Cleanup(func() {
-		require.NoError(t, server.Shutdown(context.Background()))
-		require.NoError(t, <-served)
-	})
-	w.url = "http://" + ln.Addr().String() + httpd.APIPrefix
 	return w
-}
-
-// Authenticate takes an enabled user's public id for a token.
-func (w *world) Authenticate(ctx context.Context, token string) (auth.Actor, time.Time, error) {
-	var a auth.Actor
-	err := w.pool.QueryRow(ctx, `select id, public_id, name, role from users where public_id = $1 and disabled_at is null`, token).
-		Scan(&a.ID, &a.UserID, &a.Name, &a.Role)
-	if err != nil {
-		return a, time.Time{}, errs.ErrUnauthenticated
-	}
-	return a, time.Now().Add(time.Hour), nil
 }
 
 // care is what appointment would say, for one doctor.
@@ -104,7 +68,7 @@ func (c care) CaresFor(ctx context.Context, db postgres.DB, doctorID, patientID 
 	return slices.Contains(ids, patientID), err
 }
 
-// user inserts a user, with what his role's room keeps about him.
+// user inserts a user, with what the package of their role keeps about them.
 func (w *world) user(publicID, name string, role auth.Role) int64 {
 	w.t.Helper()
 	var id int64
@@ -127,81 +91,8 @@ func (w *world) exec(sql string, args ...any) {
 	require.NoError(w.t, err)
 }
 
-type answer struct {
-	status int
-	etag   string
-	header http.Header
-	raw    []byte
-	body   map[string]any
-}
-
 // call sends a request; token "" is nobody, ifMatch "" is none, body "" is none.
 func (w *world) call(method, path, token, ifMatch, body string) answer {
 	w.t.Helper()
-	a, err := w.send(method, path, token, ifMatch, body)
-	require.NoError(w.t, err)
-	return a
-}
-
-// send is call for other goroutines than the test's own.
-func (w *world) send(method, path, token, ifMatch, body string) (a answer, err error) {
-	req, err := http.NewRequestWithContext(w.t.Context(), method, w.url+path, strings.NewReader(body))
-	if err != nil {
-		return a, err
-	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
-	if ifMatch != "" {
-		req.Header.Set("If-Match", ifMatch)
-	}
-	if body != "" {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Do(req)
-	if err != nil {
-		return a, err
-	}
-	defer resp.Body.Close()
-	a = answer{status: resp.StatusCode, etag: resp.Header.Get("ETag"), header: resp.Header}
-	if a.raw, err = io.ReadAll(resp.Body); err != nil {
-		return a, err
-	}
-	if a.status >= 400 && resp.Header.Get("Content-Type") != httpd.ProblemType {
-		return a, fmt.Errorf("status %d without a problem document", a.status)
-	}
-	return a, json.Unmarshal(a.raw, &a.body)
-}
-
-// field gives the path of the first bad field.
-func (a answer) field() string {
-	list, _ := a.body["errors"].([]any)
-	if len(list) == 0 {
-		return ""
-	}
-	return list[0].(map[string]any)["path"].(string)
-}
-
-func (a answer) ids() []string {
-	out := []string{}
-	for _, i := range a.body["items"].([]any) {
-		out = append(out, i.(map[string]any)["userId"].(string))
-	}
-	return out
-}
-
-// golden compares an answer's body with testdata/NAME.json.
-func golden(t *testing.T, name string, a answer) {
-	t.Helper()
-	var pretty bytes.Buffer
-	require.NoError(t, json.Indent(&pretty, a.raw, "", "  "))
-	file := filepath.Join("testdata", name+".json")
-	if *update {
-		require.NoError(t, os.MkdirAll("testdata", 0o755))
-		require.NoError(t, os.WriteFile(file, append(bytes.TrimSpace(pretty.Bytes()), '\n'), 0o644))
-	}
-	want, err := os.ReadFile(file)
-	require.NoError(t, err)
-	require.Equal(t, strings.TrimSpace(string(want)), strings.TrimSpace(pretty.String()))
+	return w.api.Ask(method, path, token, body, "If-Match", ifMatch)
 }

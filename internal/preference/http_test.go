@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"housecall/internal/auth"
+	"housecall/internal/testing/apitest"
 )
 
 const (
@@ -36,26 +37,26 @@ func (w *world) audited() (n int, detail string) {
 func TestRoutes_DefaultsThenChange(t *testing.T) {
 	t.Parallel()
 	w := newClinic(t)
-	require.Equal(t, http.StatusUnauthorized, w.call("GET", path, "", "", "").status)
-	require.Equal(t, http.StatusUnauthorized, w.call("PUT", path, "", `"1"`, full).status)
+	require.Equal(t, http.StatusUnauthorized, w.call("GET", path, "", "", "").Status)
+	require.Equal(t, http.StatusUnauthorized, w.call("PUT", path, "", `"1"`, full).Status)
 
 	first := w.call("GET", path, pat, "", "")
-	require.Equal(t, http.StatusOK, first.status, string(first.raw))
-	require.Equal(t, `"1"`, first.etag)
-	golden(t, "defaults", first)
+	require.Equal(t, http.StatusOK, first.Status, string(first.Raw))
+	require.Equal(t, `"1"`, first.ETag())
+	apitest.Golden(t, "defaults", first)
 
 	set := w.call("PUT", path, pat, `"1"`, full)
-	require.Equal(t, http.StatusOK, set.status, string(set.raw))
-	require.Equal(t, `"2"`, set.etag)
-	golden(t, "changed", set)
+	require.Equal(t, http.StatusOK, set.Status, string(set.Raw))
+	require.Equal(t, `"2"`, set.ETag())
+	apitest.Golden(t, "changed", set)
 	again := w.call("GET", path, pat, "", "")
-	require.Equal(t, `"2"`, again.etag)
-	require.JSONEq(t, string(set.raw), string(again.raw))
+	require.Equal(t, `"2"`, again.ETag())
+	require.JSONEq(t, string(set.Raw), string(again.Raw))
 
 	n, detail := w.audited()
 	require.Equal(t, 1, n)
 	require.Equal(t, "{}", detail)
-	golden(t, "defaults", w.call("GET", path, ann, "", "")) // another user's are untouched
+	apitest.Golden(t, "defaults", w.call("GET", path, ann, "", "")) // another user's are untouched
 }
 
 func TestRoutes_WhatIsLeftOutIsTheDefault(t *testing.T) {
@@ -66,11 +67,11 @@ func TestRoutes_WhatIsLeftOutIsTheDefault(t *testing.T) {
 		`{}`, `{"timeZone":null,"kinds":null,"quietHours":null}`, `{"kinds":{}}`, `{"kinds":{"unread":null}}`,
 	} {
 		set := w.call("PUT", path, pat, etag, full)
-		require.Equal(t, http.StatusOK, set.status, string(set.raw))
-		reset := w.call("PUT", path, pat, set.etag, body)
-		require.Equal(t, http.StatusOK, reset.status, "%s: %s", body, reset.raw)
-		golden(t, "defaults", reset)
-		etag = reset.etag
+		require.Equal(t, http.StatusOK, set.Status, string(set.Raw))
+		reset := w.call("PUT", path, pat, set.ETag(), body)
+		require.Equal(t, http.StatusOK, reset.Status, "%s: %s", body, reset.Raw)
+		apitest.Golden(t, "defaults", reset)
+		etag = reset.ETag()
 	}
 }
 
@@ -113,13 +114,13 @@ func TestRoutes_Refusals(t *testing.T) {
 		},
 	} {
 		got := w.call("PUT", path, pat, c.ifMatch, c.body)
-		require.Equal(t, c.status, got.status, "%s: %s", name, got.raw)
+		require.Equal(t, c.status, got.Status, "%s: %s", name, got.Raw)
 		if c.fields != nil {
-			require.ElementsMatch(t, c.fields, got.fields(), "%s: %s", name, got.raw)
+			require.ElementsMatch(t, c.fields, got.BadFields(), "%s: %s", name, got.Raw)
 		}
-		require.NotContains(t, string(got.raw), "Marker", name)
+		require.NotContains(t, string(got.Raw), "Marker", name)
 	}
-	require.Equal(t, `"1"`, w.call("GET", path, pat, "", "").etag, "nothing of it was written")
+	require.Equal(t, `"1"`, w.call("GET", path, pat, "", "").ETag(), "nothing of it was written")
 	n, _ := w.audited()
 	require.Zero(t, n)
 }
@@ -133,8 +134,8 @@ func TestRoutes_OneWinner(t *testing.T) {
 		var all errgroup.Group
 		for i := range statuses {
 			all.Go(func() error {
-				a, err := w.send("PUT", path, pat, etag, full)
-				statuses[i] = a.status
+				a, err := w.api.Try("PUT", path, pat, full, "If-Match", etag)
+				statuses[i] = a.Status
 				return err
 			})
 		}

@@ -67,9 +67,9 @@ func TestService_Get_KindThatIsGone(t *testing.T) {
 	actor := auth.Actor{ID: w.user(pat, auth.Patient), UserID: pat}
 	w.exec(`insert into preferences (user_id, kinds_off, version) values ($1, '{fax,unread}', 4)`, actor.ID)
 	got := w.call("GET", path, pat, "", "")
-	require.Equal(t, `"4"`, got.etag)
-	require.NotContains(t, string(got.raw), "fax")
-	require.Equal(t, false, got.body["kinds"].(map[string]any)["unread"])
+	require.Equal(t, `"4"`, got.ETag())
+	require.NotContains(t, string(got.Raw), "fax")
+	require.Equal(t, false, got.Body["kinds"].(map[string]any)["unread"])
 }
 
 func TestNew_NoSuchZone(t *testing.T) {

@@ -3,19 +3,12 @@ package ui
 import (
 	"bytes"
 	"context"
-	"flag"
-	"io"
-	"net"
-	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
@@ -25,15 +18,11 @@ import (
 	"housecall/internal/httpd"
 	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/postgres"
+	"housecall/internal/testing/apitest"
 	"housecall/internal/testing/pgtest"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
-
-func TestMain(m *testing.M) {
-	flag.Parse()
-	pgtest.Main(m)
-}
+func TestMain(m *testing.M) { pgtest.Main(m) }
 
 const (
 	testPassword = "correct horse battery"
@@ -50,15 +39,13 @@ type house struct {
 	mail     *mailbox
 	log      *lockedBuffer
 	cfg      config.Config
-	url      string
-	client   *http.Client
+	site     *apitest.API // asked without a prefix
 }
 
 func newHouse(t *testing.T, change ...func(*config.Config)) *house {
 	t.Helper()
 	cfg := config.Default()
 	cfg.TokenSecrets = []config.Secret{"k3J9vQ2xLz8Rr5TnYw1Bd7Hf4Gm6Ps0C"}
-	cfg.RequestTimeout = time.Minute
 	cfg.PublicURL = "https://house.example"
 	for _, f := range change {
 		f(&cfg)
@@ -67,55 +54,26 @@ func newHouse(t *testing.T, change ...func(*config.Config)) *house {
 	require.NoError(t, err)
 	h := &house{
 		t: t, pool: pgtest.New(t), mail: &mailbox{}, log: &lockedBuffer{}, cfg: cfg,
-		client: &http.Client{Transport: &http.Transport{}},
 	}
 	log := zerolog.New(h.log)
 	h.accounts, err = account.New(h.pool, auth.NewTokens(cfg.Secrets(), cfg.AccessTTL, time.Now), passwords,
 		ratelimit.New(nil, log), cfg, time.Now)
 	require.NoError(t, err)
 	h.accounts.Connect(account.Ports{Mail: h.mail}) // administrators and invited users have no profiles
-	server, err := httpd.New(httpd.Deps{
-		Log: log, Registry: prometheus.NewRegistry(), Authenticator: h.accounts,
-		Options: httpd.Options{
-			BodyLimit: cfg.BodyLimit, RequestTimeout: cfg.RequestTimeout, Origins: cfg.Origins(), CursorSecrets: cfg.Secrets(),
-		},
-	})
-	require.NoError(t, err)
-	Routes(server, h.accounts, cfg)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	h.url = "http://" + ln.Addr().String()
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(ln) }()
-	t.Cleanup(func() {
-		h.client.CloseIdleConnections()
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		require.NoError(t, server.Shutdown(ctx))
-		require.NoError(t, <-done)
-	})
+	h.site = apitest.Serve(t, apitest.Options{
+		Routes:        func(s *httpd.Server) { Routes(s, h.accounts, cfg) },
+		Authenticator: h.accounts, Log: log, PublicURL: cfg.PublicURL,
+	}).Under("")
 	return h
 }
 
-type answer struct {
-	status int
-	header http.Header
-	body   string
-}
+// answer is what the server says.
+type answer = apitest.Answer
 
 // do sends a request; headers come in pairs.
 func (h *house) do(method, path, body string, headers ...string) answer {
-	req, err := http.NewRequestWithContext(context.Background(), method, h.url+path, strings.NewReader(body))
-	require.NoError(h.t, err)
-	for i := 0; i+1 < len(headers); i += 2 {
-		req.Header.Set(headers[i], headers[i+1])
-	}
-	res, err := h.client.Do(req)
-	require.NoError(h.t, err)
-	defer res.Body.Close()
-	raw, err := io.ReadAll(res.Body)
-	require.NoError(h.t, err)
-	return answer{res.StatusCode, res.Header, string(raw)}
+	h.t.Helper()
+	return h.site.Ask(method, path, "", strings.NewReader(body), headers...)
 }
 
 func (h *house) get(path string) answer { return h.do("GET", path, "") }
@@ -137,14 +95,14 @@ func (h *house) admin(email string) account.User {
 	return u
 }
 
-// forgets has a user get a link that resets his password, and gives its token.
+// forgets has a user get a link that resets their password, and gives its token.
 func (h *house) forgets(email string) string {
 	h.t.Helper()
 	require.NoError(h.t, h.accounts.ForgotPassword(h.t.Context(), email, here))
 	return h.mail.last().token
 }
 
-// invites makes an invited user and gives the token of his invitation.
+// invites makes an invited user and gives the token of their invitation.
 func (h *house) invites(email string) (publicID, token string) {
 	h.t.Helper()
 	require.NoError(h.t, h.pool.InTx(h.t.Context(), func(tx *postgres.Tx) (err error) {
@@ -165,14 +123,7 @@ func golden(t *testing.T, name, body, secret string) {
 	if secret != "" {
 		body = strings.ReplaceAll(body, secret, "TOKEN")
 	}
-	file := filepath.Join("testdata", name+".html")
-	if *update {
-		require.NoError(t, os.MkdirAll("testdata", 0o755))
-		require.NoError(t, os.WriteFile(file, []byte(body), 0o600))
-	}
-	want, err := os.ReadFile(file)
-	require.NoError(t, err)
-	require.Equal(t, string(want), body)
+	apitest.GoldenFile(t, name+".html", []byte(body))
 }
 
 type letter struct{ kind, address, token string }

@@ -22,10 +22,10 @@ func TestPages_Reset(t *testing.T) {
 	require.NoError(t, err)
 	for range 3 {
 		shown := h.get(link.RequestURI())
-		require.Equal(t, 200, shown.status)
-		golden(t, "reset", shown.body, token)
+		require.Equal(t, 200, shown.Status)
+		golden(t, "reset", shown.String(), token)
 	}
-	require.Equal(t, 200, h.do("HEAD", link.RequestURI(), "").status)
+	require.Equal(t, 200, h.do("HEAD", link.RequestURI(), "").Status)
 
 	for name, values := range map[string][]string{
 		"short":     {"password", "short", "again", "short"},
@@ -34,18 +34,18 @@ func TestPages_Reset(t *testing.T) {
 		"nothing":   {},
 	} {
 		a := h.post("/reset", append(values, "token", token)...)
-		require.Equal(t, 422, a.status, name)
-		golden(t, "reset_"+name, a.body, token)
+		require.Equal(t, 422, a.Status, name)
+		golden(t, "reset_"+name, a.String(), token)
 	}
 	require.NoError(t, h.signsIn("ann@example.org", testPassword), "nothing has changed yet")
 
 	done := h.post("/reset", "token", token, "password", newPassword, "again", newPassword)
-	require.Equal(t, 200, done.status, done.body)
-	golden(t, "reset_done", done.body, "")
+	require.Equal(t, 200, done.Status, done.String())
+	golden(t, "reset_done", done.String(), "")
 	require.NoError(t, h.signsIn("ann@example.org", newPassword))
 	late := h.post("/reset", "token", token, "password", "yet another one", "again", "yet another one")
-	require.Equal(t, 404, late.status)
-	golden(t, "reset_used", late.body, "")
+	require.Equal(t, 404, late.Status)
+	golden(t, "reset_used", late.String(), "")
 	require.ErrorIs(t, h.signsIn("ann@example.org", "yet another one"), account.ErrBadCredentials)
 }
 
@@ -54,36 +54,36 @@ func TestPages_Verify(t *testing.T) {
 	h := newHouse(t)
 	_, invitation := h.invites("doc@example.org")
 	shown := h.get("/invitation?token=" + invitation)
-	require.Equal(t, 200, shown.status)
-	golden(t, "invitation", shown.body, invitation)
+	require.Equal(t, 200, shown.Status)
+	golden(t, "invitation", shown.String(), invitation)
 	refused := h.post("/invitation", "token", invitation, "password", "doc@example.org", "again", "doc@example.org")
-	require.Equal(t, 422, refused.status)
+	require.Equal(t, 422, refused.Status)
 	accepted := h.post("/invitation", "token", invitation, "password", newPassword, "again", newPassword)
-	require.Equal(t, 200, accepted.status, accepted.body)
-	golden(t, "invitation_done", accepted.body, "")
+	require.Equal(t, 200, accepted.Status, accepted.String())
+	golden(t, "invitation_done", accepted.String(), "")
 	require.NoError(t, h.signsIn("doc@example.org", newPassword))
 	used := h.post("/invitation", "token", invitation, "password", newPassword, "again", newPassword)
-	require.Equal(t, 404, used.status)
-	golden(t, "invitation_used", used.body, "")
+	require.Equal(t, 404, used.Status)
+	golden(t, "invitation_used", used.String(), "")
 
 	token := h.mail.last().token
 	for range 3 {
 		shown := h.get("/verify?token=" + token)
-		require.Equal(t, 200, shown.status)
-		golden(t, "verify", shown.body, token)
+		require.Equal(t, 200, shown.Status)
+		golden(t, "verify", shown.String(), token)
 	}
 	u, err := h.accounts.FindByEmail(t.Context(), h.pool, "doc@example.org")
 	require.NoError(t, err)
 	require.False(t, u.EmailVerified, "looking is not confirming")
 	done := h.post("/verify", "token", token)
-	require.Equal(t, 200, done.status, done.body)
-	golden(t, "verify_done", done.body, "")
+	require.Equal(t, 200, done.Status, done.String())
+	golden(t, "verify_done", done.String(), "")
 	u, err = h.accounts.FindByEmail(t.Context(), h.pool, "doc@example.org")
 	require.NoError(t, err)
 	require.True(t, u.EmailVerified)
 	again := h.post("/verify", "token", token)
-	require.Equal(t, 404, again.status)
-	golden(t, "verify_used", again.body, "")
+	require.Equal(t, 404, again.Status)
+	golden(t, "verify_used", again.String(), "")
 }
 
 func TestPages_Verify_TakenMeanwhile(t *testing.T) {
@@ -99,8 +99,8 @@ func TestPages_Verify_TakenMeanwhile(t *testing.T) {
 	token := h.mail.last().token
 	h.admin("family@example.org")
 	a := h.post("/verify", "token", token)
-	require.Equal(t, 409, a.status)
-	golden(t, "verify_taken", a.body, "")
+	require.Equal(t, 409, a.Status)
+	golden(t, "verify_taken", a.String(), "")
 }
 
 func TestPages_Forgot(t *testing.T) {
@@ -108,20 +108,20 @@ func TestPages_Forgot(t *testing.T) {
 	h := newHouse(t)
 	h.admin("ann@example.org")
 	shown := h.get("/forgot")
-	require.Equal(t, 200, shown.status)
-	golden(t, "forgot", shown.body, "")
+	require.Equal(t, 200, shown.Status)
+	golden(t, "forgot", shown.String(), "")
 	for name, login := range map[string]string{"none": "", "blank": "  ", "too long": strings.Repeat("x", loginMax+1)} {
 		a := h.post("/forgot", "login", login)
-		require.Equal(t, 422, a.status, name)
-		golden(t, "forgot_empty", a.body, "")
+		require.Equal(t, 422, a.Status, name)
+		golden(t, "forgot_empty", a.String(), "")
 	}
 	known, unknown := h.post("/forgot", "login", "Ann@example.org "), h.post("/forgot", "login", "nobody@example.org")
-	require.Equal(t, 200, known.status)
-	require.Equal(t, unknown.status, known.status)
-	require.Equal(t, unknown.body, known.body)
-	golden(t, "forgot_done", known.body, "")
+	require.Equal(t, 200, known.Status)
+	require.Equal(t, unknown.Status, known.Status)
+	require.Equal(t, unknown.String(), known.String())
+	golden(t, "forgot_done", known.String(), "")
 	require.Equal(t, 1, h.mail.count())
-	require.Equal(t, 200, h.post("/reset", "token", h.mail.last().token, "password", newPassword, "again", newPassword).status)
+	require.Equal(t, 200, h.post("/reset", "token", h.mail.last().token, "password", newPassword, "again", newPassword).Status)
 }
 
 // What mails tell of is seen after signing in only: the page there says so, and looks nothing up.
@@ -129,20 +129,20 @@ func TestPages_Signpost(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	a := h.get("/waitlist/anything")
-	require.Equal(t, 200, a.status)
-	golden(t, "signpost", a.body, "")
+	require.Equal(t, 200, a.Status)
+	golden(t, "signpost", a.String(), "")
 }
 
 func TestPages_Throttled(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, func(c *config.Config) { c.LoginsPerAddress = 1 })
-	require.Equal(t, 404, h.post("/verify", "token", "a guess").status)
+	require.Equal(t, 404, h.post("/verify", "token", "a guess").Status)
 	a := h.post("/verify", "token", "another guess")
-	require.Equal(t, 429, a.status)
-	require.NotEmpty(t, a.header.Get("Retry-After"))
-	golden(t, "verify_throttled", a.body, "another guess")
-	require.Equal(t, 200, h.post("/forgot", "login", "x").status)
-	require.Equal(t, 429, h.post("/forgot", "login", "y").status)
+	require.Equal(t, 429, a.Status)
+	require.NotEmpty(t, a.Header.Get("Retry-After"))
+	golden(t, "verify_throttled", a.String(), "another guess")
+	require.Equal(t, 200, h.post("/forgot", "login", "x").Status)
+	require.Equal(t, 429, h.post("/forgot", "login", "y").Status)
 }
 
 func TestPages_IncompleteLink(t *testing.T) {
@@ -151,12 +151,12 @@ func TestPages_IncompleteLink(t *testing.T) {
 	for _, path := range []string{"/verify", "/invitation", "/reset"} {
 		for _, query := range []string{"", "?token=", "?other=x", "?token=" + strings.Repeat("x", tokenMax+1)} {
 			a := h.get(path + query)
-			require.Equal(t, 404, a.status, path+query)
-			require.Contains(t, a.body, "not complete")
-			require.NotContains(t, a.body, "<form")
+			require.Equal(t, 404, a.Status, path+query)
+			require.Contains(t, a.String(), "not complete")
+			require.NotContains(t, a.String(), "<form")
 		}
 		for _, token := range []string{"", strings.Repeat("x", tokenMax+1)} {
-			require.Equal(t, 404, h.post(path, "token", token, "password", newPassword, "again", newPassword).status)
+			require.Equal(t, 404, h.post(path, "token", token, "password", newPassword, "again", newPassword).Status)
 		}
 	}
 }
@@ -171,14 +171,14 @@ func TestPages_Escape(t *testing.T) {
 			h.get(path + "?token=" + url.QueryEscape(evil)),
 			h.post(path, "token", evil, "password", evil, "again", "x"),
 		} {
-			require.NotContains(t, a.body, "<script")
-			require.NotContains(t, a.body, "javascript:x'")
+			require.NotContains(t, a.String(), "<script")
+			require.NotContains(t, a.String(), "javascript:x'")
 		}
 	}
 	a := h.get("/reset?token=" + url.QueryEscape(evil))
-	require.Equal(t, 200, a.status)
-	require.Contains(t, a.body, `value="&#34;&gt;&lt;script&gt;`)
-	require.NotContains(t, h.post("/forgot", "login", evil).body, "alert(1)")
+	require.Equal(t, 200, a.Status)
+	require.Contains(t, a.String(), `value="&#34;&gt;&lt;script&gt;`)
+	require.NotContains(t, h.post("/forgot", "login", evil).String(), "alert(1)")
 }
 
 func TestPages_Headers(t *testing.T) {
@@ -187,22 +187,22 @@ func TestPages_Headers(t *testing.T) {
 	for _, a := range []answer{
 		h.get("/reset?token=x"), h.get("/reset"), h.post("/verify", "token", "x"), h.get("/forgot"), h.post("/forgot", "login", ""),
 	} {
-		require.Equal(t, "text/html; charset=utf-8", a.header.Get("Content-Type"))
-		require.Equal(t, policy, a.header.Get("Content-Security-Policy"))
-		require.Equal(t, "no-referrer", a.header.Get("Referrer-Policy"))
-		require.Equal(t, "no-store", a.header.Get("Cache-Control"))
-		require.Equal(t, "nosniff", a.header.Get("X-Content-Type-Options"))
-		require.Equal(t, "DENY", a.header.Get("X-Frame-Options"))
-		require.NotRegexp(t, `(?i)<script|<style|style=|\son[a-z]+=|https?://`, a.body, "the policy forbids what is not here")
+		require.Equal(t, "text/html; charset=utf-8", a.Header.Get("Content-Type"))
+		require.Equal(t, policy, a.Header.Get("Content-Security-Policy"))
+		require.Equal(t, "no-referrer", a.Header.Get("Referrer-Policy"))
+		require.Equal(t, "no-store", a.Header.Get("Cache-Control"))
+		require.Equal(t, "nosniff", a.Header.Get("X-Content-Type-Options"))
+		require.Equal(t, "DENY", a.Header.Get("X-Frame-Options"))
+		require.NotRegexp(t, `(?i)<script|<style|style=|\son[a-z]+=|https?://`, a.String(), "the policy forbids what is not here")
 	}
-	for _, m := range regexp.MustCompile(`(?:href|action)="([^"]*)"`).FindAllStringSubmatch(h.get("/reset?token=x").body, -1) {
+	for _, m := range regexp.MustCompile(`(?:href|action)="([^"]*)"`).FindAllStringSubmatch(h.get("/reset?token=x").String(), -1) {
 		require.Contains(t, []string{stylePath, "/reset"}, m[1])
 	}
 	style := h.get(stylePath)
-	require.Equal(t, 200, style.status)
-	require.Equal(t, "text/css; charset=utf-8", style.header.Get("Content-Type"))
-	require.Equal(t, "public, max-age=3600", style.header.Get("Cache-Control"))
-	require.NotContains(t, style.body, "url(")
+	require.Equal(t, 200, style.Status)
+	require.Equal(t, "text/css; charset=utf-8", style.Header.Get("Content-Type"))
+	require.Equal(t, "public, max-age=3600", style.Header.Get("Cache-Control"))
+	require.NotContains(t, style.String(), "url(")
 }
 
 // A form counts only if a page of ours was sent it from.
@@ -210,9 +210,9 @@ func TestPages_Origin(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	h.admin("ann@example.org")
-	host := strings.TrimPrefix(h.url, "http://")
+	host := strings.TrimPrefix(h.site.Root, "http://")
 	send := func(headers ...string) int {
-		return h.do("POST", "/verify", "token=x", append(headers, "Content-Type", "application/x-www-form-urlencoded")...).status
+		return h.do("POST", "/verify", "token=x", append(headers, "Content-Type", "application/x-www-form-urlencoded")...).Status
 	}
 	for name, headers := range map[string][]string{
 		"a browser":                     {"Origin", "null", "Sec-Fetch-Site", "same-origin"},
@@ -234,7 +234,7 @@ func TestPages_Origin(t *testing.T) {
 		require.Equal(t, 403, send(headers...), name)
 	}
 	foreign := h.do("POST", "/forgot", "login=ann@example.org", "Content-Type", "application/x-www-form-urlencoded", "Sec-Fetch-Site", "cross-site")
-	require.Equal(t, 403, foreign.status)
+	require.Equal(t, 403, foreign.Status)
 	require.Zero(t, h.mail.count())
 }
 
@@ -254,11 +254,11 @@ func TestPages_BadForms(t *testing.T) {
 	} {
 		for _, path := range []string{"/verify", "/forgot"} {
 			a := h.do("POST", path, c.body, "Content-Type", c.kind)
-			require.Equal(t, c.status, a.status, "%s to %s", name, path)
-			require.Equal(t, "text/html; charset=utf-8", a.header.Get("Content-Type"), name)
+			require.Equal(t, c.status, a.Status, "%s to %s", name, path)
+			require.Equal(t, "text/html; charset=utf-8", a.Header.Get("Content-Type"), name)
 		}
 	}
-	require.Equal(t, 405, h.do("PUT", "/verify", "").status)
+	require.Equal(t, 405, h.do("PUT", "/verify", "").Status)
 }
 
 // The log knows neither tokens nor passwords nor addresses, and of a failure the cause, which the page does not tell.
@@ -272,10 +272,10 @@ func TestPages_Log(t *testing.T) {
 	_, err := h.pool.Exec(t.Context(), `alter table mail_tokens rename to away`)
 	require.NoError(t, err)
 	broken := h.post("/reset", "token", token, "password", newPassword, "again", newPassword)
-	require.Equal(t, 500, broken.status)
-	require.Contains(t, broken.body, broken.header.Get("X-Request-Id"))
-	require.Contains(t, broken.body, `value="`+token+`"`, "he can try again")
-	require.NotContains(t, broken.body, "mail_tokens")
+	require.Equal(t, 500, broken.Status)
+	require.Contains(t, broken.String(), broken.Header.Get("X-Request-Id"))
+	require.Contains(t, broken.String(), `value="`+token+`"`, "he can try again")
+	require.NotContains(t, broken.String(), "mail_tokens")
 	h.post("/forgot", "login", "ann@example.org")
 
 	log := h.log.String()

@@ -17,8 +17,8 @@ func TestRoutes_appointments(t *testing.T) {
 
 	r := w.ok(patient.token, "POST", "/api/patient/request/appointment", fmt.Sprintf(`{"doctorId":%q,"status":"BOOKED"}`, doctor.userID))
 	golden(t, "requested", r)
-	id := r.text("appointment.appointmentId")
-	require.Equal(t, id, r.text("appointment.id"))
+	id := r.Text("appointment.appointmentId")
+	require.Equal(t, id, r.Text("appointment.id"))
 	w.refused(w.call(patient.token, "POST", "/api/patient/request/appointment", `{}`), 400, "doctorId is required.")
 	w.refused(w.call(patient.token, "POST", "/api/patient/request/appointment", `{"doctorId":"DOC0000000000"}`), 404, "There is no such doctor.")
 	w.refused(w.call(patient.token, "POST", "/api/patient/request/appointment", `{"doctorId":"\u0000"}`), 400, "doctorId must not contain")
@@ -86,7 +86,7 @@ func TestRoutes_statuses(t *testing.T) {
 	}
 	for who, pending := range map[string]int{"/api/doctor": 1, "/api/admin": 2} {
 		token := map[string]string{"/api/doctor": doctor.token, "/api/admin": admin.token}[who]
-		data, _ := w.ok(token, "GET", who+"/dashboard/counts", "").body["data"].(map[string]any)
+		data, _ := w.ok(token, "GET", who+"/dashboard/counts", "").Body["data"].(map[string]any)
 		require.EqualValues(t, pending, data["pendingAppointments"], who)
 		require.EqualValues(t, 2, data["bookedAppointments"], who)
 		require.EqualValues(t, 4, data["rejectedAppointments"], who)
@@ -110,7 +110,7 @@ func TestRoutes_longList(t *testing.T) {
 		require.Equal(t, "APP0000001205", list[0]["id"], path)
 		require.Equal(t, "APP0000000206", list[999]["id"], path)
 	}
-	require.EqualValues(t, 1205, w.ok(doctor.token, "GET", "/api/doctor/dashboard/counts", "").get("data.totalAppointments"))
+	require.EqualValues(t, 1205, w.ok(doctor.token, "GET", "/api/doctor/dashboard/counts", "").Value("data.totalAppointments"))
 }
 
 func TestRoutes_approve(t *testing.T) {
@@ -136,9 +136,9 @@ func TestRoutes_approve(t *testing.T) {
 		w.refused(w.call(doctor.token, "PUT", path, body), 400, says)
 	}
 	r := w.ok(doctor.token, "PUT", path, fmt.Sprintf(`{"date":"%sT23:00:00.000Z","time":"10:30 PM"}`, day))
-	require.Equal(t, day, r.text("appointment.date"), "in the doctor's zone, not the clinic's")
-	require.Equal(t, "22:30", r.text("appointment.time"))
-	require.Nil(t, r.get("appointment.notes"))
+	require.Equal(t, day, r.Text("appointment.date"), "in the doctor's zone, not the clinic's")
+	require.Equal(t, "22:30", r.Text("appointment.time"))
+	require.Nil(t, r.Value("appointment.notes"))
 	starts, err := time.ParseInLocation("2006-01-02 15:04", day+" 22:30", loc)
 	require.NoError(t, err)
 	require.Equal(t, 1, w.count(`select count(*) from appointments where public_id = $1 and starts_at = $2`, id, starts))

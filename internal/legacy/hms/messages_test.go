@@ -29,7 +29,7 @@ func TestRoutes_messages(t *testing.T) {
 	w.ok(doctor.token, "POST", path, send(id, patient.userID, "Good day"))
 	w.ok(patient.token, "POST", path, send(id, doctor.userID, "Good day"))
 	golden(t, "messages", w.ok(doctor.token, "GET", "/api/auth/getMessages/"+id, ""))
-	require.Equal(t, w.ok(doctor.token, "GET", "/api/auth/getMessages/"+id, "").raw, w.ok(patient.token, "GET", "/api/auth/getMessages/"+id, "").raw)
+	require.Equal(t, w.ok(doctor.token, "GET", "/api/auth/getMessages/"+id, "").Raw, w.ok(patient.token, "GET", "/api/auth/getMessages/"+id, "").Raw)
 
 	w.eventually(func() bool { // what the pages fetch counts as read
 		return w.count(`select count(*) from receipts r join conversations c on c.id = r.room_id where r.read_seq = c.head_seq`) == 2
@@ -52,14 +52,14 @@ func TestRoutes_messages(t *testing.T) {
 		"no appointment":   {patient.token, send("APP0000000000", doctor.userID, "x"), 404, "There is no such appointment."},
 	} {
 		r := w.call(c.token, "POST", path, c.body)
-		require.Equal(t, c.status, r.status, "%s: %s", name, r.raw)
+		require.Equal(t, c.status, r.Status, "%s: %s", name, r.Raw)
 		w.refused(r, c.status, c.says)
 	}
 	for _, token := range []string{other.token, stranger.token, admin.token} {
 		w.refused(w.call(token, "GET", "/api/auth/getMessages/"+id, ""), 404, "There is no such appointment.")
 	}
 	native := w.call("", "POST", "/api/v1/auth/login", fmt.Sprintf(`{"login":%q,"password":%q}`, patient.email, password))
-	events := w.call("", "GET", "/api/v1/appointments/"+id+"/messages", "", "Authorization", "Bearer "+native.text("accessToken"))
+	events := w.call("", "GET", "/api/v1/appointments/"+id+"/messages", "", "Authorization", "Bearer "+native.Text("accessToken"))
 	last := events.list("items")[len(events.list("items"))-1]
 	require.Equal(t, "Good day", last["text"], "it is the same conversation")
 	require.Equal(t, patient.userID, last["sender"])
@@ -86,7 +86,7 @@ func TestRoutes_editedMessages(t *testing.T) {
 	w.exec(`insert into attachments (id, room_id, uploader_id, name, media_type, size_bytes, sha256, stored_at)
 		select $1, a.id, a.patient_id, 'knee "left".pdf', 'application/pdf', 5, decode(repeat('0f', 32), 'hex'), now()
 		from appointments a where public_id = $2`, file, id)
-	token := w.call("", "POST", "/api/v1/auth/login", fmt.Sprintf(`{"login":%q,"password":%q}`, patient.email, password)).text("accessToken")
+	token := w.call("", "POST", "/api/v1/auth/login", fmt.Sprintf(`{"login":%q,"password":%q}`, patient.email, password)).Text("accessToken")
 	first := w.count(`select min(m.seq) from messages m join appointments a on a.id = m.room_id where a.public_id = $1 and m.kind = 'text'`, id)
 	for path, body := range map[string]string{
 		"":                                  `"attachmentId":"` + file + `"`,
@@ -95,7 +95,7 @@ func TestRoutes_editedMessages(t *testing.T) {
 	} {
 		r := w.call("", "POST", "/api/v1/appointments/"+id+"/messages"+path,
 			strings.ReplaceAll(`{"clientId":"`+uuid.NewString()+`",`+body+`}`, ",}", "}"), "Authorization", "Bearer "+token)
-		require.Equal(t, 201, r.status, "%s", r.raw)
+		require.Equal(t, 201, r.Status, "%s", r.Raw)
 	}
 	messages := w.ok(doctor.token, "GET", "/api/auth/getMessages/"+id, "").list("chat")
 	require.Len(t, messages, 2)

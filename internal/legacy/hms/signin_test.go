@@ -21,7 +21,7 @@ func TestRoutes_Register(t *testing.T) {
 	w := newWorld(t)
 	r := w.ok("", "POST", "/api/auth/register/patient", registration)
 	golden(t, "registered", r)
-	require.Equal(t, "PATIENT", r.text("user.role"), "whatever the body says")
+	require.Equal(t, "PATIENT", r.Text("user.role"), "whatever the body says")
 	require.Equal(t, 1, w.count(`select count(*) from patients where phone = '9841000000' and gender = 'female' and date_of_birth is null
 		and age_years = 34 and age_recorded_on = (now() at time zone 'UTC')::date`), "an age is kept as an age")
 
@@ -48,7 +48,7 @@ func TestRoutes_Register(t *testing.T) {
 		}
 		r := w.call("", "POST", "/api/auth/register/patient", body)
 		w.refused(r, 400, c.says)
-		require.NotContains(t, string(r.raw), "98410", name)
+		require.NotContains(t, string(r.Raw), "98410", name)
 	}
 	require.Equal(t, 1, w.count(`select count(*) from users`))
 }
@@ -61,7 +61,7 @@ func TestRoutes_Login(t *testing.T) {
 
 	golden(t, "login", w.ok("", "POST", "/api/auth/login", fmt.Sprintf(`{"userId":%q,"password":%q}`, p.userID, password)))
 	golden(t, "login_admin", w.ok("", "POST", "/api/auth/login", fmt.Sprintf(`{"userId":%q,"password":%q}`, admin.userID, password)))
-	require.Equal(t, 200, w.ok("", "POST", "/api/auth/login", fmt.Sprintf(`{"email":%q,"password":%q}`, p.email, password)).status)
+	require.Equal(t, 200, w.ok("", "POST", "/api/auth/login", fmt.Sprintf(`{"email":%q,"password":%q}`, p.email, password)).Status)
 
 	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(admin.token, ".")[1])
 	require.NoError(t, err)
@@ -73,7 +73,7 @@ func TestRoutes_Login(t *testing.T) {
 	wrong := w.call("", "POST", "/api/auth/login", fmt.Sprintf(`{"userId":%q,"password":"wrong"}`, p.userID))
 	w.refused(wrong, 401, "or the password, is not right.")
 	nobody := w.call("", "POST", "/api/auth/login", `{"userId":"PAT0000000000","password":"wrong"}`)
-	require.Equal(t, wrong.raw, nobody.raw, "nothing tells whether there is an account")
+	require.Equal(t, wrong.Raw, nobody.Raw, "nothing tells whether there is an account")
 	w.refused(w.call("", "POST", "/api/auth/login", `{"userId":" "}`), 400, "userId is required. password is required.")
 	w.refused(w.call("", "POST", "/api/auth/login", `{"userId":"\u0000","password":"x"}`), 400, "userId must not contain")
 	require.NotContains(t, w.log.text(), password)
@@ -85,7 +85,7 @@ func TestRoutes_Login_throttled(t *testing.T) {
 	p := w.patient("Pia Patient")
 	r := w.call("", "POST", "/api/auth/login", fmt.Sprintf(`{"userId":%q,"password":"wrong"}`, p.email))
 	w.refused(r, 429, "Too many attempts.")
-	require.NotEmpty(t, r.header.Get("Retry-After"))
+	require.NotEmpty(t, r.Header.Get("Retry-After"))
 }
 
 func TestRoutes_token(t *testing.T) {
@@ -104,15 +104,15 @@ func TestRoutes_token(t *testing.T) {
 		"changed":      {[]string{"auth-token", p.token + "x"}, 401},
 	} {
 		r := w.call("", "GET", "/api/auth/getUser", "", c.header...)
-		require.Equal(t, c.status, r.status, name)
+		require.Equal(t, c.status, r.Status, name)
 		if c.status == 401 {
 			w.refused(r, 401, "Sign in first")
 		}
 	}
 	native := w.call("", "POST", "/api/v1/auth/login", fmt.Sprintf(`{"login":%q,"password":%q}`, p.email, password))
-	require.Equal(t, 200, native.status)
-	w.refused(w.call(native.text("accessToken"), "GET", "/api/auth/getUser", ""), 401, "Sign in first")
-	require.Equal(t, 401, w.call("", "GET", "/api/v1/me", "", "Authorization", "Bearer "+p.token).status, "nor the other way round")
+	require.Equal(t, 200, native.Status)
+	w.refused(w.call(native.Text("accessToken"), "GET", "/api/auth/getUser", ""), 401, "Sign in first")
+	require.Equal(t, 401, w.call("", "GET", "/api/v1/me", "", "Authorization", "Bearer "+p.token).Status, "nor the other way round")
 
 	w.exec(`update users set disabled_at = now() where public_id = $1`, p.userID)
 	w.refused(w.call(p.token, "GET", "/api/auth/getUser", ""), 401, "Sign in first")
@@ -148,7 +148,7 @@ func TestRoutes_roles(t *testing.T) {
 				if who != role {
 					w.refused(r, 403, "Your role does not allow this.")
 				} else {
-					require.NotContains(t, []int{401, 403, 405, 500}, r.status, "%s: %s", route, r.raw)
+					require.NotContains(t, []int{401, 403, 405, 500}, r.Status, "%s: %s", route, r.Raw)
 				}
 			}
 		}
@@ -167,12 +167,12 @@ func TestRoutes_updateUser(t *testing.T) {
 	golden(t, "user_updated", w.ok(p.token, "PUT", "/api/auth/updateUser", fmt.Sprintf(
 		`{"name":"Pia Other","email":%q,"phoneNo":9841999999,"gender":"male","age":"35","userId":"ignored"}`, strings.ToUpper(p.email))))
 	r := w.ok(p.token, "PUT", "/api/auth/updateUser", `{"phoneNo":""}`)
-	require.Nil(t, r.get("user.phoneNo"))
-	require.Equal(t, "Pia Other", r.text("user.name"), "what is not sent stays")
-	require.EqualValues(t, 35, r.get("user.age"))
+	require.Nil(t, r.Value("user.phoneNo"))
+	require.Equal(t, "Pia Other", r.Text("user.name"), "what is not sent stays")
+	require.EqualValues(t, 35, r.Value("user.age"))
 	w.ok(p.token, "PUT", "/api/auth/updateUser", "")
 
-	before := w.ok(p.token, "GET", "/api/auth/getUser", "").raw
+	before := w.ok(p.token, "GET", "/api/auth/getUser", "").Raw
 	for says, body := range map[string]string{
 		"email can be changed only with your present password": `{"phoneNo":"9841222222","email":"elsewhere@older.test"}`,
 		"email must be an e-mail address":                      `{"phoneNo":"9841222222","email":"x"}`,
@@ -186,14 +186,14 @@ func TestRoutes_updateUser(t *testing.T) {
 	} {
 		w.refused(w.call(p.token, "PUT", "/api/auth/updateUser", body), 400, says)
 	}
-	require.Equal(t, before, w.ok(p.token, "GET", "/api/auth/getUser", "").raw, "a refusal changes nothing at all")
+	require.Equal(t, before, w.ok(p.token, "GET", "/api/auth/getUser", "").Raw, "a refusal changes nothing at all")
 
 	w.exec(`update patients set date_of_birth = (now() - interval '40 years 100 days')::date`)
-	require.EqualValues(t, 40, w.ok(p.token, "GET", "/api/auth/getUser", "").get("user.age"), "a date of birth counts before a stated age")
+	require.EqualValues(t, 40, w.ok(p.token, "GET", "/api/auth/getUser", "").Value("user.age"), "a date of birth counts before a stated age")
 	w.ok(p.token, "PUT", "/api/auth/updateUser", `{"age":40}`)
 	w.refused(w.call(p.token, "PUT", "/api/auth/updateUser", `{"age":41}`), 400, "age does not agree with your date of birth")
 	w.exec(`update patients set date_of_birth = null, age_recorded_on = (now() - interval '2 years 100 days')::date`)
-	require.EqualValues(t, 37, w.ok(p.token, "GET", "/api/auth/getUser", "").get("user.age"), "who was 35 two years ago")
+	require.EqualValues(t, 37, w.ok(p.token, "GET", "/api/auth/getUser", "").Value("user.age"), "who was 35 two years ago")
 
 	admin := w.admin()
 	golden(t, "user_admin", w.ok(admin.token, "PUT", "/api/auth/updateUser", `{"name":"Eve Boss","phoneNo":"9841999999","age":50}`))
@@ -209,16 +209,16 @@ func TestRoutes_updateUser_email(t *testing.T) {
 	p := w.patient("Pia Patient")
 	const path, elsewhere = "/api/auth/updateUser", `{"name":"Pia Other","email":"Elsewhere@older.test","password":%q}`
 	w.refused(w.call(p.token, "PUT", path, fmt.Sprintf(elsewhere, "wrong")), 400, "password is not your present password.")
-	require.Equal(t, "Pia Patient", w.ok(p.token, "GET", "/api/auth/getUser", "").text("user.name"))
+	require.Equal(t, "Pia Patient", w.ok(p.token, "GET", "/api/auth/getUser", "").Text("user.name"))
 	r := w.ok(p.token, "PUT", path, fmt.Sprintf(elsewhere, password))
 	require.Contains(t, r.message(), "once you have followed the link")
-	require.Equal(t, p.email, r.text("user.email"))
-	require.Equal(t, "Pia Other", r.text("user.name"))
+	require.Equal(t, p.email, r.Text("user.email"))
+	require.Equal(t, "Pia Other", r.Text("user.name"))
 	require.Equal(t, 1, w.count(`select count(*) from users where pending_email = 'elsewhere@older.test' and email = $1`, p.email))
 	d := w.doctor(w.admin(), "Dr Cara Lim")
 	r = w.ok(d.token, "PUT", "/api/doctor/update/info", fmt.Sprintf(`{"email":"cara@elsewhere.test","password":%q}`, password))
 	require.Contains(t, r.message(), "once you have followed the link")
-	require.Equal(t, d.email, r.text("doctor.email"))
+	require.Equal(t, d.email, r.Text("doctor.email"))
 }
 
 // A user who is not registered as a patient yet has an account all the same.
@@ -228,8 +228,8 @@ func TestRoutes_withoutEntry(t *testing.T) {
 	p := w.patient("Pia Patient")
 	w.exec(`delete from patients`)
 	r := w.ok(p.token, "GET", "/api/auth/getUser", "")
-	require.Nil(t, r.get("user.phoneNo"))
-	require.Equal(t, "Pia Patient", r.text("user.name"))
+	require.Nil(t, r.Value("user.phoneNo"))
+	require.Equal(t, "Pia Patient", r.Text("user.name"))
 	w.refused(w.call(p.token, "PUT", "/api/auth/updateUser", `{"age":34}`), 404, "There is no such patient.")
 	require.Empty(t, w.ok(p.token, "GET", "/api/patient/myAppointments", "").list("appointments"))
 }
@@ -258,22 +258,22 @@ func TestRoutes_CORS(t *testing.T) {
 	w := newWorld(t)
 	ask := []string{"Access-Control-Request-Method", "PUT", "Access-Control-Request-Headers", "auth-token,content-type"}
 	r := w.call("", "OPTIONS", "/api/auth/updateUser", "", append([]string{"Origin", origin}, ask...)...)
-	require.Equal(t, http.StatusNoContent, r.status)
-	require.Equal(t, origin, r.header.Get("Access-Control-Allow-Origin"))
-	require.Contains(t, strings.ToLower(r.header.Get("Access-Control-Allow-Headers")), "auth-token")
-	require.Contains(t, r.header.Get("Access-Control-Allow-Methods"), "PUT")
+	require.Equal(t, http.StatusNoContent, r.Status)
+	require.Equal(t, origin, r.Header.Get("Access-Control-Allow-Origin"))
+	require.Contains(t, strings.ToLower(r.Header.Get("Access-Control-Allow-Headers")), "auth-token")
+	require.Contains(t, r.Header.Get("Access-Control-Allow-Methods"), "PUT")
 	r = w.call("", "GET", "/api/auth/getUser", "", "Origin", origin)
-	require.Equal(t, origin, r.header.Get("Access-Control-Allow-Origin"), "a refusal can be read, too")
+	require.Equal(t, origin, r.Header.Get("Access-Control-Allow-Origin"), "a refusal can be read, too")
 	r = w.call("", "OPTIONS", "/api/auth/updateUser", "", append([]string{"Origin", "https://evil.test"}, ask...)...)
-	require.Empty(t, r.header.Get("Access-Control-Allow-Origin"))
+	require.Empty(t, r.Header.Get("Access-Control-Allow-Origin"))
 }
 
 func TestRoutes_switchedOff(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *config.Config) { c.LegacyHMS = false })
 	r := w.call("", "POST", "/api/auth/login", `{"userId":"x","password":"x"}`)
-	require.Equal(t, 404, r.status)
-	require.Equal(t, "application/problem+json", r.header.Get("Content-Type"))
+	require.Equal(t, 404, r.Status)
+	require.Equal(t, "application/problem+json", r.Header.Get("Content-Type"))
 }
 
 // Whatever goes wrong below its paths is answered in its shape; beside them nothing changes.
@@ -286,5 +286,5 @@ func TestRoutes_shapeOfRefusals(t *testing.T) {
 	w.refused(w.call("", "DELETE", "/api/auth/login", ""), 405, "This address does not take that method.")
 	w.refused(w.call("", "POST", "/api/auth/login", strings.Repeat(" ", 2000)), 413, "The request body is too large.")
 	w.refused(w.call("", "GET", "/api/auth/getUser?x=%00", ""), 400, "x must be valid UTF-8")
-	require.Equal(t, "application/problem+json", w.call("", "GET", "/api/v1/nowhere", "").header.Get("Content-Type"))
+	require.Equal(t, "application/problem+json", w.call("", "GET", "/api/v1/nowhere", "").Header.Get("Content-Type"))
 }

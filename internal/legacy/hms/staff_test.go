@@ -16,7 +16,7 @@ func TestRoutes_createDoctor(t *testing.T) {
 	admin := w.admin()
 	r := w.ok(admin.token, "POST", "/api/admin/doctor/create", newDoctor)
 	golden(t, "doctor_created", r)
-	secret := r.text("plainPassword")
+	secret := r.Text("plainPassword")
 	require.Len(t, secret, 16)
 	w.refused(w.call(admin.token, "POST", "/api/admin/doctor/create", newDoctor), 409, "There is already an account")
 	w.refused(w.call(admin.token, "POST", "/api/admin/doctor/create", `{}`), 400, "name is required. email is required. specialization is required.")
@@ -49,7 +49,7 @@ func TestRoutes_updateDoctorInfo(t *testing.T) {
 	const path = "/api/doctor/update/info"
 	golden(t, "doctor_updated", w.ok(d.token, "PUT", path, fmt.Sprintf(
 		`{"name":"Dr Cara Ling","email":%q,"specialization":"Neurology","experience":"8","qualification":"MD, PhD","phoneNo":9841222222}`, d.email)))
-	before := w.ok(d.token, "GET", "/api/doctor/get/info", "").raw
+	before := w.ok(d.token, "GET", "/api/doctor/get/info", "").Raw
 	for says, body := range map[string]string{
 		"email can be changed only with your present password": `{"specialization":"x","email":"elsewhere@older.test"}`,
 		"name must have 1 to 100 characters.":                  `{"specialization":"x","name":""}`,
@@ -59,10 +59,10 @@ func TestRoutes_updateDoctorInfo(t *testing.T) {
 	} {
 		w.refused(w.call(d.token, "PUT", path, body), 400, says)
 	}
-	require.Equal(t, before, w.ok(d.token, "GET", "/api/doctor/get/info", "").raw, "a refusal changes nothing at all")
+	require.Equal(t, before, w.ok(d.token, "GET", "/api/doctor/get/info", "").Raw, "a refusal changes nothing at all")
 	r := w.ok(d.token, "PUT", path, `{"qualification":null,"experience":9}`)
-	require.Equal(t, "MD, PhD", r.text("doctor.qualification"))
-	require.EqualValues(t, 9, r.get("doctor.experience"))
+	require.Equal(t, "MD, PhD", r.Text("doctor.qualification"))
+	require.EqualValues(t, 9, r.Value("doctor.experience"))
 }
 
 func TestRoutes_lists(t *testing.T) {
@@ -83,6 +83,6 @@ func TestRoutes_lists(t *testing.T) {
 	require.Equal(t, cara.userID, doctors[0]["doctorId"])
 	require.Equal(t, "Cardiology", doctors[0]["specialization"])
 	counts := w.ok(admin.token, "GET", "/api/admin/dashboard/counts", "")
-	require.EqualValues(t, 1, counts.get("data.totalDoctors"), "active ones")
-	require.EqualValues(t, 1, counts.get("data.totalPatients"))
+	require.EqualValues(t, 1, counts.Value("data.totalDoctors"), "active ones")
+	require.EqualValues(t, 1, counts.Value("data.totalPatients"))
 }

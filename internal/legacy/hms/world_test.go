@@ -4,15 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
-	"net/http"
-	"os"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -24,10 +19,9 @@ import (
 	"housecall/internal/app"
 	"housecall/internal/config"
 	"housecall/internal/postgres"
+	"housecall/internal/testing/apitest"
 	"housecall/internal/testing/pgtest"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -45,8 +39,7 @@ const (
 type world struct {
 	t    *testing.T
 	cfg  config.Config
-	url  string
-	http *http.Client
+	api  *apitest.API
 	pool *postgres.Pool
 	log  *logBook
 
@@ -56,7 +49,7 @@ type world struct {
 func newWorld(t *testing.T, change ...func(*config.Config)) *world {
 	t.Helper()
 	dsn := pgtest.DSN(t)
-	w := &world{t: t, cfg: config.Default(), http: &http.Client{Transport: &http.Transport{}}, log: &logBook{}}
+	w := &world{t: t, cfg: config.Default(), log: &logBook{}}
 	w.cfg.Addr, w.cfg.MetricsAddr, w.cfg.PublicURL = "127.0.0.1:0", "", "http://clinic.test"
 	w.cfg.DatabaseURL, w.cfg.RedisURL = config.Secret(dsn), config.Secret(pgtest.Redis(t).URL())
 	w.cfg.TokenSecrets = []config.Secret{config.Secret(rand.Text() + rand.Text())}
@@ -80,42 +73,21 @@ func newWorld(t *testing.T, change ...func(*config.Config)) *world {
 	defer cancel()
 	require.NoError(t, a.Start(ctx))
 	t.Cleanup(func() {
-		w.http.CloseIdleConnections()
 		assert.NoError(t, a.Stop())
 	})
-	w.url = "http://" + a.Addr()
+	w.api = apitest.Client(t, "http://"+a.Addr(), "")
 	return w
 }
 
 // reply is what came back.
-type reply struct {
-	status int
-	header http.Header
-	raw    []byte
-	body   map[string]any
-}
+type reply struct{ apitest.Answer }
 
 // message is the text that an old page shows.
-func (r reply) message() string { s, _ := r.body["message"].(string); return s }
-
-// get gives a member of the body by its dotted path.
-func (r reply) get(path string) any {
-	var v any = r.body
-	for key := range strings.SplitSeq(path, ".") {
-		m, ok := v.(map[string]any)
-		if !ok {
-			return nil
-		}
-		v = m[key]
-	}
-	return v
-}
-
-func (r reply) text(path string) string { s, _ := r.get(path).(string); return s }
+func (r reply) message() string { s, _ := r.Body["message"].(string); return s }
 
 // list gives a list of the body.
 func (r reply) list(name string) []map[string]any {
-	items, ok := r.body[name].([]any)
+	items, ok := r.Body[name].([]any)
 	if !ok {
 		return nil
 	}
@@ -129,30 +101,21 @@ func (r reply) list(name string) []map[string]any {
 // call sends what an old page would: body is JSON as it is, the token goes into its header.
 func (w *world) call(token, method, path, body string, header ...string) reply {
 	w.t.Helper()
-	req, err := http.NewRequestWithContext(context.Background(), method, w.url+path, strings.NewReader(body))
+	a, err := w.try(token, method, path, body, header...)
 	require.NoError(w.t, err)
-	req.Header.Set("Content-Type", "application/json")
-	if token != "" {
-		req.Header.Set("auth-token", token)
-	}
-	for i := 0; i+1 < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
-	}
-	res, err := w.http.Do(req)
-	require.NoError(w.t, err)
-	defer res.Body.Close()
-	r := reply{status: res.StatusCode, header: res.Header}
-	r.raw, err = io.ReadAll(res.Body)
-	require.NoError(w.t, err)
-	_ = json.Unmarshal(r.raw, &r.body) // not all answers are JSON
-	return r
+	return reply{a}
+}
+
+func (w *world) try(token, method, path, body string, header ...string) (apitest.Answer, error) {
+	always := []string{"auth-token", token, "Content-Type", "application/json"}
+	return w.api.Try(method, path, "", body, append(always, header...)...)
 }
 
 // ok is call for what must succeed.
 func (w *world) ok(token, method, path, body string) reply {
 	w.t.Helper()
 	r := w.call(token, method, path, body)
-	require.Less(w.t, r.status, 300, "%s %s: %s", method, path, r.raw)
+	require.Less(w.t, r.Status, 300, "%s %s: %s", method, path, r.Raw)
 	require.NotEmpty(w.t, r.message(), "%s %s: every answer has a message", method, path)
 	return r
 }
@@ -160,10 +123,10 @@ func (w *world) ok(token, method, path, body string) reply {
 // refused requires the one shape of a refusal.
 func (w *world) refused(r reply, status int, says string) {
 	w.t.Helper()
-	require.Equal(w.t, status, r.status, "%s", r.raw)
+	require.Equal(w.t, status, r.Status, "%s", r.Raw)
 	require.Contains(w.t, r.message(), says)
-	require.Len(w.t, r.body, 1, "a message and nothing else: %s", r.raw)
-	require.Contains(w.t, r.header.Get("Content-Type"), "application/json")
+	require.Len(w.t, r.Body, 1, "a message and nothing else: %s", r.Raw)
+	require.Contains(w.t, r.Header.Get("Content-Type"), "application/json")
 }
 
 // person is somebody who is signed in.
@@ -188,11 +151,11 @@ func (w *world) patient(name string) person {
 func (w *world) signIn(email, secret string) person {
 	w.t.Helper()
 	r := w.ok("", "POST", "/api/auth/login", fmt.Sprintf(`{"userId":%q,"password":%q}`, email, secret))
-	id := r.text("user.userId")
+	id := r.Text("user.userId")
 	if id == "" {
-		id = r.text("user.adminId")
+		id = r.Text("user.adminId")
 	}
-	return person{userID: id, email: email, token: r.text("token")}
+	return person{userID: id, email: email, token: r.Text("token")}
 }
 
 func (w *world) admin() person {
@@ -209,7 +172,7 @@ func (w *world) doctor(admin person, name string) person {
 	email := w.email()
 	r := w.ok(admin.token, "POST", "/api/admin/doctor/create", fmt.Sprintf(
 		`{"name":%q,"email":%q,"specialization":"Cardiology","experience":7,"qualification":"MD","phoneNo":9841111111}`, name, email))
-	d := w.signIn(email, r.text("plainPassword"))
+	d := w.signIn(email, r.Text("plainPassword"))
 	w.ok(d.token, "PUT", "/api/auth/updatePassword", fmt.Sprintf(`{"newPassword":%q}`, password))
 	return d
 }
@@ -218,7 +181,7 @@ func (w *world) doctor(admin person, name string) person {
 func (w *world) request(p, d person) string {
 	w.t.Helper()
 	r := w.ok(p.token, "POST", "/api/patient/request/appointment", fmt.Sprintf(`{"doctorId":%q}`, d.userID))
-	return r.text("appointment.appointmentId")
+	return r.Text("appointment.appointmentId")
 }
 
 // tomorrow is a day on which nothing stands in the way of an appointment.
@@ -255,30 +218,15 @@ func (w *world) exec(sql string, args ...any) {
 	require.NoError(w.t, err)
 }
 
-var (
-	volatileIDs    = regexp.MustCompile(`"(PAT|DOC|ADM|APP)[0-9A-Z]{10}"`)
-	volatileTimes  = regexp.MustCompile(`"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"`)
-	volatileDates  = regexp.MustCompile(`"date": "\d{4}-\d\d-\d\d"`)
-	volatileSecret = regexp.MustCompile(`("(?:token|plainPassword)": )"[^"]+"`)
-)
-
 // golden compares an answer, without what differs each time, with testdata/name.txt, under its status.
 func golden(t *testing.T, name string, r reply) {
 	t.Helper()
-	var b bytes.Buffer
-	require.NoError(t, json.Indent(&b, r.raw, "", "  "), "%s", r.raw)
-	s := volatileIDs.ReplaceAllString(b.String(), `"${1}0000000000"`)
-	s = volatileTimes.ReplaceAllString(s, `"time"`)
-	s = volatileDates.ReplaceAllString(s, `"date": "date"`)
-	s = fmt.Sprintf("%d\n%s\n", r.status, volatileSecret.ReplaceAllString(s, `${1}"secret"`))
-	file := filepath.Join("testdata", name+".txt")
-	if *update {
-		require.NoError(t, os.MkdirAll("testdata", 0o755))
-		require.NoError(t, os.WriteFile(file, []byte(s), 0o600))
-	}
-	want, err := os.ReadFile(file)
-	require.NoError(t, err)
-	require.Equal(t, string(want), s)
+	shown := apitest.Pretty(t, r.Answer,
+		apitest.Mask{Pattern: regexp.MustCompile(`"(PAT|DOC|ADM|APP)[0-9A-Z]{10}"`), Instead: `"${1}0000000000"`},
+		apitest.Mask{Pattern: regexp.MustCompile(`"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"`), Instead: `"time"`},
+		apitest.Mask{Pattern: regexp.MustCompile(`"date": "\d{4}-\d\d-\d\d"`), Instead: `"date": "date"`},
+		apitest.Mask{Pattern: regexp.MustCompile(`("(?:token|plainPassword)": )"[^"]+"`), Instead: `${1}"secret"`})
+	apitest.GoldenFile(t, name+".txt", fmt.Appendf(nil, "%d\n%s", r.Status, shown))
 }
 
 // logBook keeps what the instance logs.
@@ -302,15 +250,9 @@ func (l *logBook) text() string {
 
 // status is call for other goroutines than the test's own: 0 where there was no answer.
 func (w *world) status(token, method, path, body string) int {
-	req, err := http.NewRequestWithContext(context.Background(), method, w.url+path, strings.NewReader(body))
+	a, err := w.try(token, method, path, body)
 	if err != nil {
 		return 0
 	}
-	req.Header.Set("auth-token", token)
-	res, err := w.http.Do(req)
-	if err != nil {
-		return 0
-	}
-	defer res.Body.Close()
-	return res.StatusCode
+	return a.Status
 }

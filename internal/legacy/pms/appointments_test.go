@@ -37,14 +37,14 @@ func TestAvailableSlot(t *testing.T) {
 	// In the query too, and today where no date is named; a doctor need not name himself.
 	a := w.yes("POST", "/appointment/availableSlot?docId="+id(dan), pia.token, "")
 	require.Equal(t, today, a.object(t)["date"])
-	require.Equal(t, a.raw, w.yes("POST", "/appointment/availableSlot", dan.token, `{"docId":""}`).raw)
+	require.Equal(t, a.Raw, w.yes("POST", "/appointment/availableSlot", dan.token, `{"docId":""}`).Raw)
 	require.Len(t, a.object(t)["slots"], 15)
 	require.Empty(t, w.numbers(pia, dan, "2026-03-01"), "yesterday")
 	require.Empty(t, w.numbers(pia, dan, "2030-03-01"), "beyond what can be booked")
 
 	require.Equal(t, "Doctor not found", w.no("POST", "/appointment/availableSlot", pia.token, `{"docId":`+id(pia)+`}`))
 	for _, bad := range []string{`{}`, `{"docId":"x"}`, `{"docId":1,"date":"3 March"}`, `{"docId":1,"date":"2026-02-30"}`} {
-		require.Equal(t, 400, w.call("POST", "/appointment/availableSlot", pia.token, bad).status, bad)
+		require.Equal(t, 400, w.call("POST", "/appointment/availableSlot", pia.token, bad).Status, bad)
 	}
 }
 
@@ -116,7 +116,7 @@ func TestBook_Refused(t *testing.T) {
 		`{"date":20260303,` + doc + `}`, `{"date":"2026-3-3",` + doc + `}`, `{"date":"9999-99-99",` + doc + `}`,
 	} {
 		a := w.call("POST", "/appointment/book", pia.token, bad)
-		require.Equal(t, 400, a.status, "%s: %s", bad, a.raw)
+		require.Equal(t, 400, a.Status, "%s: %s", bad, a.Raw)
 		require.False(t, a.Success)
 	}
 	require.Zero(t, w.count(`select count(*) from appointments`))
@@ -217,7 +217,7 @@ func TestEdit(t *testing.T) {
 	}
 	require.Equal(t, "There is no such appointment.", w.no("PUT", "/appointment/edit", w.admin.token, `{"appointmentId":999999,"slotId":1}`))
 	for _, bad := range []string{`{"slotId":1}`, `{"appointmentId":` + n + `}`, edit(`"slotId":16`), edit(`"date":"tomorrow"`)} {
-		require.Equal(t, 400, w.call("PUT", "/appointment/edit", pia.token, bad).status, bad)
+		require.Equal(t, 400, w.call("PUT", "/appointment/edit", pia.token, bad).Status, bad)
 	}
 	w.yes("DELETE", "/appointment/cancel", dan.token, `{"appointmentId":`+n+`,"reason":"away"}`)
 	w.no("PUT", "/appointment/edit", pia.token, edit(`"slotId":8`))
@@ -257,7 +257,7 @@ func TestCancel(t *testing.T) {
 		`{}`, `{"appointmentId":` + n + `}`, `{"appointmentId":` + n + `,"reason":"x"}`, `{"reason":"cannot come"}`,
 		`{"appointmentId":` + n + `,"reason":"` + strings.Repeat("x", 201) + `"}`,
 	} {
-		require.Equal(t, 400, w.call("DELETE", "/appointment/cancel", pia.token, bad).status, bad)
+		require.Equal(t, 400, w.call("DELETE", "/appointment/cancel", pia.token, bad).Status, bad)
 	}
 	golden(t, "cancelled", w.yes("DELETE", "/appointment/cancel", pia.token, body))
 	require.Equal(t, 1, w.count(`select count(*) from appointments where status = 'CANCELLED' and end_reason = 'cannot come'`))

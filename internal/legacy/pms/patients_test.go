@@ -17,9 +17,9 @@ func TestRegisterPatient(t *testing.T) {
 	require.Equal(t, "You cannot perform this action on yourself", w.no("POST", "/patient/register/"+id(dan), dan.token, ""))
 	require.Equal(t, "Not a registered user", w.no("POST", "/patient/register/999999", w.admin.token, ""))
 	w.no("POST", "/patient/register/"+id(dan), w.admin.token, "")
-	require.Equal(t, 403, w.call("POST", "/patient/register/"+id(pia), pia.token, "").status)
+	require.Equal(t, 403, w.call("POST", "/patient/register/"+id(pia), pia.token, "").Status)
 	for _, bad := range []string{"0", "-1", "x", "1.5", "0x1", "9223372036854775808"} {
-		require.Equal(t, 400, w.call("POST", "/patient/register/"+bad, w.admin.token, "").status, bad)
+		require.Equal(t, 400, w.call("POST", "/patient/register/"+bad, w.admin.token, "").Status, bad)
 	}
 }
 
@@ -79,15 +79,15 @@ func TestAssignDoc(t *testing.T) {
 	require.EqualValues(t, dan.id, w.yes("GET", "/patient/list", pia.token, "").object(t)["doctorId"])
 
 	a := w.call("POST", "/patient/assignDoc", w.admin.token, `{`+patient+`}`)
-	require.Equal(t, 400, a.status)
+	require.Equal(t, 400, a.Status)
 	require.Equal(t, "docId is required", a.Message)
 	require.Equal(t, "docId is not required", w.no("POST", "/patient/assignDoc", dan.token, `{`+patient+`,"docId":`+id(eva)+`}`))
 	require.Equal(t, "Doctor not found", w.no("POST", "/patient/assignDoc", w.admin.token, `{`+patient+`,"docId":`+id(nia)+`}`))
 	require.Equal(t, "Doctor not found", w.no("POST", "/patient/assignDoc", w.admin.token, `{`+patient+`,"docId":999999}`))
 	require.Equal(t, "Patient not found", w.no("POST", "/patient/assignDoc", dan.token, `{"patientId":999999}`))
 	w.no("POST", "/patient/assignDoc", dan.token, `{"patientId":`+id(nia)+`}`) // not registered
-	require.Equal(t, 400, w.call("POST", "/patient/assignDoc", dan.token, `{}`).status)
-	require.Equal(t, 403, w.call("POST", "/patient/assignDoc", pia.token, `{`+patient+`}`).status)
+	require.Equal(t, 400, w.call("POST", "/patient/assignDoc", dan.token, `{}`).Status)
+	require.Equal(t, 403, w.call("POST", "/patient/assignDoc", pia.token, `{`+patient+`}`).Status)
 	w.exec(`update users set disabled_at = now() where id = $1`, eva.id)
 	require.Equal(t, "Doctor not found", w.no("POST", "/patient/assignDoc", w.admin.token, `{`+patient+`,"docId":`+id(eva)+`}`))
 }

@@ -21,7 +21,7 @@ func TestRegister(t *testing.T) {
 	body := `{"name":"Pia Rai","email":"Pia@Mail.example","contact":9841000000,"dateOfBirth":"1990-02-28","gender":2,
 		"address":"Lane 1","password":"` + password + `","role":1,"unknown":{"deep":[1]}}`
 	a := w.call("POST", "/user/register", "", body)
-	require.Equal(t, 201, a.status)
+	require.Equal(t, 201, a.Status)
 	golden(t, "register", a)
 	pia := w.signedIn(int64(a.object(t)["userId"].(float64)), "pia@mail.example")
 	require.Equal(t, auth.Patient, w.actor(pia).Role, "a role is not taken from a sign-up")
@@ -31,14 +31,14 @@ func TestRegister(t *testing.T) {
 	require.Equal(t, []string{"pia@mail.example"}, w.letters.to, "the address is to be verified, as any other")
 
 	again := w.call("POST", "/user/register", "", body)
-	require.Equal(t, 400, again.status)
+	require.Equal(t, 400, again.Status)
 	golden(t, "register_taken", again)
 
 	form := url.Values{
 		"name": {"Tom Rai"}, "email": {"tom@mail.example"}, "contact": {"+977 9841000001"}, "dateOfBirth": {"1980-01-01"}, "gender": {"1"},
 		"address": {"Lane 2"}, "password": {password},
 	}
-	require.Equal(t, 201, w.call("POST", "/user/register", "", form.Encode(), "Content-Type", "application/x-www-form-urlencoded").status)
+	require.Equal(t, 201, w.call("POST", "/user/register", "", form.Encode(), "Content-Type", "application/x-www-form-urlencoded").Status)
 	require.NotContains(t, w.log.String(), password)
 }
 
@@ -75,15 +75,15 @@ func TestRegister_BadInput(t *testing.T) {
 		raw, err := json.Marshal(body)
 		require.NoError(t, err)
 		a := w.call("POST", "/user/register", "", string(raw))
-		require.Equal(t, 400, a.status, "%s: %s", name, a.raw)
+		require.Equal(t, 400, a.Status, "%s: %s", name, a.Raw)
 		require.False(t, a.Success, name)
 		require.Contains(t, a.Message, tc.want, name)
-		require.NotContains(t, string(a.raw), "hunter2", "%s: nothing that was sent comes back", name)
+		require.NotContains(t, string(a.Raw), "hunter2", "%s: nothing that was sent comes back", name)
 	}
 	for name, body := range map[string]string{
 		"no JSON": `{"name":`, "two": `{} {}`, "a list": `[]`, "a text": `"x"`, "not UTF-8": "{\"name\":\"\xff\"}",
 	} {
-		require.Equal(t, 400, w.call("POST", "/user/register", "", body).status, name)
+		require.Equal(t, 400, w.call("POST", "/user/register", "", body).Status, name)
 	}
 	require.Equal(t, 1, w.count(`select count(*) from users`), "the administrator")
 }
@@ -92,7 +92,7 @@ func TestLogin(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	a := w.call("POST", "/user/login", "", `{"email":"ada@clinic.example","password":"`+password+`"}`)
-	require.Equal(t, 200, a.status)
+	require.Equal(t, 200, a.Status)
 	golden(t, "login", a)
 	raw, err := base64.RawURLEncoding.DecodeString(strings.Split(a.object(t)["authToken"].(string), ".")[1])
 	require.NoError(t, err)
@@ -105,9 +105,9 @@ func TestLogin(t *testing.T) {
 	wrong := w.call("POST", "/user/login", "", `{"email":"ada@clinic.example","password":"not the password"}`)
 	golden(t, "login_refused", wrong)
 	nobody := w.call("POST", "/user/login", "", `{"email":"nobody@clinic.example","password":"not the password"}`)
-	require.Equal(t, 200, nobody.status)
-	require.Equal(t, string(wrong.raw), string(nobody.raw), "whether there is an account is not told")
-	require.Equal(t, 400, w.call("POST", "/user/login", "", `{"email":"ada@clinic.example"}`).status)
+	require.Equal(t, 200, nobody.Status)
+	require.Equal(t, string(wrong.Raw), string(nobody.Raw), "whether there is an account is not told")
+	require.Equal(t, 400, w.call("POST", "/user/login", "", `{"email":"ada@clinic.example"}`).Status)
 }
 
 // The envelope holds for what never reaches a handler.
@@ -128,22 +128,22 @@ func TestEnvelope(t *testing.T) {
 		"400_nul":     {w.call("GET", "/appointment/list?x=%00", w.admin.token, ""), 400},
 		"400_address": {w.call("POST", "/patient/register/x", w.admin.token, ""), 400},
 	} {
-		require.Equal(t, tc.status, tc.a.status, "%s: %s", name, tc.a.raw)
+		require.Equal(t, tc.status, tc.a.Status, "%s: %s", name, tc.a.Raw)
 		require.False(t, tc.a.Success, name)
-		require.NotContains(t, string(tc.a.raw), "hunter2")
+		require.NotContains(t, string(tc.a.Raw), "hunter2")
 		golden(t, "envelope_"+name, tc.a)
 	}
 	var last answer
 	for range 4 {
 		last = w.call("POST", "/user/login", "", `{"email":"x@mail.example","password":"guess"}`)
 	}
-	require.Equal(t, 429, last.status)
-	require.NotEmpty(t, last.header.Get("Retry-After"))
+	require.Equal(t, 429, last.Status)
+	require.NotEmpty(t, last.Header.Get("Retry-After"))
 	golden(t, "envelope_429", last)
 
 	w.pool.Close()
 	away := w.call("GET", "/patient/list", w.admin.token, "")
-	require.GreaterOrEqual(t, away.status, 500)
+	require.GreaterOrEqual(t, away.Status, 500)
 	require.False(t, away.Success)
 }
 
@@ -153,13 +153,13 @@ func TestTokens(t *testing.T) {
 	w := newWorld(t)
 	native, err := w.accounts.Login(t.Context(), w.admin.email, password, httpd.Client{})
 	require.NoError(t, err)
-	require.Equal(t, 403, w.call("GET", "/patient/list", native.AccessToken, "").status)
+	require.Equal(t, 403, w.call("GET", "/patient/list", native.AccessToken, "").Status)
 	_, _, err = w.accounts.Authenticate(t.Context(), w.admin.token)
 	require.Equal(t, errs.Unauthenticated, errs.KindOf(err))
 
 	pia := w.signUp("Pia Rai")
 	w.exec(`update users set must_change_password = true where id = $1`, pia.id)
-	require.Equal(t, 403, w.call("GET", "/patient/list", pia.token, "").status)
+	require.Equal(t, 403, w.call("GET", "/patient/list", pia.token, "").Status)
 }
 
 func TestUpdateRole(t *testing.T) {
@@ -167,7 +167,7 @@ func TestUpdateRole(t *testing.T) {
 	w := newWorld(t)
 	pia := w.signUp("Pia Rai")
 	golden(t, "update_role", w.yes("PUT", "/user/updateRole", w.admin.token, `{"id":"`+id(pia)+`","role":"2"}`))
-	require.Equal(t, 403, w.call("GET", "/patient/list", pia.token, "").status, "her sessions have ended")
+	require.Equal(t, 403, w.call("GET", "/patient/list", pia.token, "").Status, "her sessions have ended")
 	pia = w.signedIn(pia.id, pia.email)
 	require.Equal(t, auth.Doctor, w.actor(pia).Role)
 	free := w.yes("POST", "/appointment/availableSlot", pia.token, `{"date":"`+tomorrow+`"}`)
@@ -185,6 +185,6 @@ func TestUpdateRole(t *testing.T) {
 	require.Equal(t, "You cannot perform this action on yourself", w.no("PUT", "/user/updateRole", w.admin.token, `{"id":`+id(w.admin)+`,"role":2}`))
 	require.Equal(t, "User not found !", w.no("PUT", "/user/updateRole", w.admin.token, `{"id":999999,"role":2}`))
 	for _, body := range []string{`{}`, `{"id":1}`, `{"role":1}`, `{"id":1,"role":4}`, `{"id":1,"role":0}`, `{"id":"x","role":1}`, `{"id":-1,"role":1}`} {
-		require.Equal(t, 400, w.call("PUT", "/user/updateRole", w.admin.token, body).status, body)
+		require.Equal(t, 400, w.call("PUT", "/user/updateRole", w.admin.token, body).Status, body)
 	}
 }

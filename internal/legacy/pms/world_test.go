@@ -4,12 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"flag"
-	"io"
-	"net"
-	"net/http"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -17,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
@@ -33,10 +26,9 @@ import (
 	"housecall/internal/patient"
 	"housecall/internal/postgres"
 	"housecall/internal/schedule"
+	"housecall/internal/testing/apitest"
 	"housecall/internal/testing/pgtest"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
@@ -54,7 +46,7 @@ const (
 	tomorrow = "2026-03-03"
 )
 
-// world is the older API over the real rooms, and an old client of it.
+// world is the older API over the real services, and an old client of it.
 type world struct {
 	t            testing.TB
 	pool         *postgres.Pool
@@ -65,8 +57,7 @@ type world struct {
 	zone         *time.Location
 	log          *lockedBuffer
 	letters      letters
-	url          string
-	http         *http.Client
+	api          *apitest.API // the older one
 
 	admin person
 }
@@ -88,7 +79,7 @@ func newWorld(t testing.TB, change ...func(*config.Config)) *world {
 	for _, f := range change {
 		f(&cfg)
 	}
-	w := &world{t: t, pool: pgtest.New(t), log: &lockedBuffer{}, http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
+	w := &world{t: t, pool: pgtest.New(t), log: &lockedBuffer{}}
 	now := func() time.Time { return monday }
 	passwords, err := auth.NewPasswords()
 	require.NoError(t, err)
@@ -112,26 +103,13 @@ func newWorld(t testing.TB, change ...func(*config.Config)) *world {
 
 func (w *world) serve(cfg config.Config, now func() time.Time) {
 	w.t.Helper()
-	s, err := httpd.New(httpd.Deps{
-		Log: zerolog.New(w.log), Registry: prometheus.NewRegistry(), Authenticator: w.accounts,
-		Options: httpd.Options{
-			BodyLimit: cfg.BodyLimit, RequestTimeout: cfg.RequestTimeout, Origins: cfg.Origins(), CursorSecrets: cfg.Secrets(),
+	w.api = apitest.Serve(w.t, apitest.Options{
+		Routes: func(s *httpd.Server) {
+			account.Routes(s, w.accounts)
+			pms.Mount(s, pms.Rooms{Accounts: w.accounts, Patients: w.patients, Appointments: w.appointments, Zone: w.zone, Now: now})
 		},
-	})
-	require.NoError(w.t, err)
-	account.Routes(s, w.accounts)
-	pms.Mount(s, pms.Rooms{Accounts: w.accounts, Patients: w.patients, Appointments: w.appointments, Zone: w.zone, Now: now})
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(w.t, err)
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(ln) }()
-	w.t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		require.NoError(w.t, s.Shutdown(ctx))
-		require.NoError(w.t, <-served)
-	})
-	w.url = "http://" + ln.Addr().String()
+		Authenticator: w.accounts, Log: zerolog.New(w.log), BodyLimit: cfg.BodyLimit,
+	}).Under("/web")
 }
 
 // profiles makes what a role needs, as the program itself does.
@@ -189,9 +167,7 @@ func (l *lockedBuffer) String() string {
 
 // answer is what an old client gets.
 type answer struct {
-	status  int
-	header  http.Header
-	raw     []byte
+	apitest.Answer
 	Success bool            `json:"success"`
 	Message string          `json:"message"`
 	Data    json.RawMessage `json:"data"`
@@ -200,51 +176,34 @@ type answer struct {
 // object reads data that is one thing.
 func (a answer) object(t testing.TB) (out map[string]any) {
 	t.Helper()
-	require.NoError(t, json.Unmarshal(a.Data, &out), string(a.raw))
+	require.NoError(t, json.Unmarshal(a.Data, &out), string(a.Raw))
 	return out
 }
 
 // list reads data that is many.
 func (a answer) list(t testing.TB) (out []map[string]any) {
 	t.Helper()
-	require.NoError(t, json.Unmarshal(a.Data, &out), string(a.raw))
+	require.NoError(t, json.Unmarshal(a.Data, &out), string(a.Raw))
 	return out
 }
 
 // send sends a request as an old client does; body is JSON unless it is form-encoded by its headers.
 func (w *world) send(method, path, token, body string, headers ...string) (answer, error) {
-	req, err := http.NewRequestWithContext(context.Background(), method, w.url+"/web"+path, strings.NewReader(body))
+	got, err := w.api.Try(method, path, token, body, headers...)
 	if err != nil {
 		return answer{}, err
 	}
-	if body != "" {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
-	for i := 0; i+1 < len(headers); i += 2 {
-		req.Header.Set(headers[i], headers[i+1])
-	}
-	res, err := w.http.Do(req)
-	if err != nil {
-		return answer{}, err
-	}
-	defer res.Body.Close()
-	a := answer{status: res.StatusCode, header: res.Header}
-	if a.raw, err = io.ReadAll(res.Body); err != nil {
-		return a, err
-	}
-	return a, json.Unmarshal(a.raw, &a)
+	a := answer{Answer: got}
+	return a, json.Unmarshal(a.Raw, &a)
 }
 
 func (w *world) call(method, path, token, body string, headers ...string) answer {
 	w.t.Helper()
 	a, err := w.send(method, path, token, body, headers...)
-	require.NoError(w.t, err, string(a.raw))
-	require.Equal(w.t, "application/json; charset=utf-8", a.header.Get("Content-Type"))
+	require.NoError(w.t, err, string(a.Raw))
+	require.Equal(w.t, "application/json; charset=utf-8", a.Header.Get("Content-Type"))
 	require.NotEqual(w.t, "null", string(a.Data), "clients look into data without asking")
-	require.NotEmpty(w.t, a.Data, string(a.raw))
+	require.NotEmpty(w.t, a.Data, string(a.Raw))
 	return a
 }
 
@@ -252,15 +211,15 @@ func (w *world) call(method, path, token, body string, headers ...string) answer
 func (w *world) yes(method, path, token, body string, headers ...string) answer {
 	w.t.Helper()
 	a := w.call(method, path, token, body, headers...)
-	require.True(w.t, a.Success && (a.status == 200 || a.status == 201), "%d %s", a.status, a.raw)
+	require.True(w.t, a.Success && (a.Status == 200 || a.Status == 201), "%d %s", a.Status, a.Raw)
 	return a
 }
 
 func (w *world) no(method, path, token, body string) string {
 	w.t.Helper()
 	a := w.call(method, path, token, body)
-	require.Equal(w.t, 200, a.status, string(a.raw))
-	require.False(w.t, a.Success, string(a.raw))
+	require.Equal(w.t, 200, a.Status, string(a.Raw))
+	require.False(w.t, a.Success, string(a.Raw))
 	require.NotEmpty(w.t, a.Message)
 	return a.Message
 }
@@ -281,7 +240,7 @@ func (w *world) signUp(name string) person {
 	email := strings.ToLower(strings.ReplaceAll(name, " ", ".")) + "@mail.example"
 	a := w.yes("POST", "/user/register", "", `{"name":"`+name+`","email":"`+email+`","contact":"9841000000",
 		"dateOfBirth":"1990-02-28","gender":"2","address":"Lane 1, Kathmandu","password":"`+password+`"}`)
-	require.Equal(w.t, 201, a.status)
+	require.Equal(w.t, 201, a.Status)
 	id, _ := a.object(w.t)["userId"].(float64)
 	return w.signedIn(int64(id), email)
 }
@@ -331,24 +290,13 @@ func (w *world) count(sql string, args ...any) (n int) {
 	return n
 }
 
-var (
-	volatileStamps = regexp.MustCompile(`("(?:created|updated|Booked At)": )"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8}"`)
-	volatileTokens = regexp.MustCompile(`("authToken": )"[^"]+"`)
-)
-
 // golden compares an answer's body, without what differs each time, with testdata/name.json.
 func golden(t *testing.T, name string, a answer) {
 	t.Helper()
-	var b bytes.Buffer
-	require.NoError(t, json.Indent(&b, a.raw, "", "  "))
-	s := volatileStamps.ReplaceAllString(b.String(), `${1}"stamp"`)
-	s = volatileTokens.ReplaceAllString(s, `${1}"secret"`) + "\n"
-	file := filepath.Join("testdata", name+".json")
-	if *update {
-		require.NoError(t, os.MkdirAll("testdata", 0o755))
-		require.NoError(t, os.WriteFile(file, []byte(s), 0o600))
-	}
-	want, err := os.ReadFile(file)
-	require.NoError(t, err)
-	require.Equal(t, string(want), s)
+	apitest.Golden(t, name, a.Answer,
+		apitest.Mask{
+			Pattern: regexp.MustCompile(`("(?:created|updated|Booked At)": )"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8}"`),
+			Instead: `${1}"stamp"`,
+		},
+		apitest.Mask{Pattern: regexp.MustCompile(`("authToken": )"[^"]+"`), Instead: `${1}"secret"`})
 }

@@ -1,4 +1,4 @@
-package app
+package dev
 
 import (
 	"context"
@@ -7,11 +7,10 @@ import (
 	"net/http"
 	"time"
 
+	"housecall/internal/app"
 	"housecall/internal/auth"
 	"housecall/internal/client"
 	"housecall/internal/doctor"
-	"housecall/internal/errs"
-	"housecall/internal/postgres"
 	"housecall/internal/schedule"
 )
 
@@ -56,52 +55,50 @@ func week(from, to int) []schedule.Interval {
 	return out
 }
 
-// seedUsers creates the demo users that are not there yet.
-func (a *App) seedUsers(ctx context.Context) error {
+// seedUsers creates the demo users that do not exist yet; zone is their clinic's.
+func seedUsers(ctx context.Context, a *app.App, zone string) error {
 	for _, u := range DemoUsers {
-		if err := a.seedUser(ctx, u); err != nil {
+		if err := seedUser(ctx, a, u, zone); err != nil {
 			return fmt.Errorf("create demo user %s: %w", u.Email, err)
 		}
 	}
 	return nil
 }
 
-func (a *App) seedUser(ctx context.Context, u DemoUser) error {
-	_, err := a.accounts.FindByEmail(ctx, a.pool, u.Email)
-	if errs.KindOf(err) != errs.NotFound || err == nil {
+func seedUser(ctx context.Context, a *app.App, u DemoUser, zone string) error {
+	who, made, err := a.EnsureUser(ctx, app.NewUser{Name: u.Name, Email: u.Email, Role: u.Role, Password: DemoPassword})
+	if err != nil || !made || u.Role != auth.Doctor {
 		return err
 	}
-	var made auth.Actor
-	err = a.pool.InTx(ctx, func(tx *postgres.Tx) error {
-		user, err := a.accounts.CreateWithPassword(ctx, tx, u.Name, u.Email, u.Role, DemoPassword)
-		made = auth.Actor{ID: user.ID, UserID: user.PublicID, Name: user.Name, Role: user.Role}
-		return err
-	})
-	if err != nil || u.Role != auth.Doctor {
+	return u.setTimetable(ctx, a.Doctors(), who, zone)
+}
+
+// setTimetable gives a doctor, who is new, their profile and hours.
+func (u DemoUser) setTimetable(ctx context.Context, doctors *doctor.Service, who auth.Actor, zone string) error {
+	d, err := doctors.Get(ctx, who.UserID)
+	if err != nil {
 		return err
 	}
 	p := u.profile
-	d, err := a.doctors.Get(ctx, made.UserID)
+	change := doctor.Change{
+		Specialization: &p.Specialization, Qualification: &p.Qualification, Experience: &p.Experience,
+	}
+	if _, err := doctors.Change(ctx, who, who.UserID, d.Version, change); err != nil {
+		return err
+	}
+	rules, err := doctors.SetRules(ctx, who, who.UserID, schedule.FirstVersion,
+		schedule.RuleChange{TimeZone: &zone, SlotMinutes: &u.slotMinutes})
 	if err != nil {
 		return err
 	}
-	change := doctor.Change{Specialization: &p.Specialization, Qualification: &p.Qualification, Experience: &p.Experience}
-	if _, err := a.doctors.Change(ctx, made, made.UserID, d.Version, change); err != nil {
-		return err
-	}
-	rules, err := a.doctors.SetRules(ctx, made, made.UserID, schedule.FirstVersion,
-		schedule.RuleChange{TimeZone: &a.cfg.ClinicZone, SlotMinutes: &u.slotMinutes})
-	if err != nil {
-		return err
-	}
-	_, err = a.doctors.SetHours(ctx, made, made.UserID, rules.Version, u.hours)
+	_, err = doctors.SetHours(ctx, who, who.UserID, rules.Version, u.hours)
 	return err
 }
 
-// seedAppointment makes sure that patient1 and doctor1 have an appointment that is on now, with a short
-// conversation. It goes through the API of running instances, as their clients would. Where other bookings are in
-// the way it gives the latest appointment they have: its conversation is open too. Where the two can no longer do what
-// they were made for (another password or role, disabled), it gives none.
+// seedAppointment makes sure that patient1 and doctor1 have an appointment that is on now, with a short conversation.
+// It goes through the API of running instances, as their clients would. Where other bookings are in the way, it returns
+// the latest appointment that the two have: its conversation is open too. Where they can no longer do what they were
+// made for (another password or role, disabled), it returns none.
 func seedAppointment(ctx context.Context, patientServer, doctorServer string) (id string, err error) {
 	id, err = arrange(ctx, patientServer, doctorServer)
 	if p, ok := client.AsProblem(err); ok {
@@ -129,12 +126,12 @@ func arrange(ctx context.Context, patientServer, doctorServer string) (id string
 	if err != nil || on {
 		return latest, err
 	}
-	asked, err := patient.Book(ctx, doctor.User().UserID, time.Time{}, "A cough that will not go away")
+	asked, err := patient.Book(ctx, doctor.User().UserID, time.Time{}, "A cough that won't go away")
 	if err == nil {
 		if err = confirmNow(ctx, doctor, asked.ID); err == nil {
 			return asked.ID, converse(ctx, asked.ID, patient, doctor)
 		}
-		if _, failed := patient.Cancel(ctx, asked.ID, "The demo appointment could not be made"); failed != nil {
+		if _, failed := patient.Cancel(ctx, asked.ID, "The demo appointment could not be confirmed"); failed != nil {
 			err = errors.Join(err, failed)
 		}
 	}
@@ -144,7 +141,7 @@ func arrange(ctx context.Context, patientServer, doctorServer string) (id string
 	return "", fmt.Errorf("make the demo appointment: %w", err)
 }
 
-// confirmNow confirms for the minute that runs; should it end meanwhile, for the next.
+// confirmNow confirms for the current minute; should that end meanwhile, for the next.
 func confirmNow(ctx context.Context, doctor *client.API, id string) error {
 	var err error
 	for range 2 {
@@ -157,8 +154,10 @@ func confirmNow(ctx context.Context, doctor *client.API, id string) error {
 	return err
 }
 
-// demoAppointment gives the latest booked appointment of a patient with a doctor, and whether it is on.
-func demoAppointment(ctx context.Context, patient *client.API, doctor string, now time.Time) (id string, on bool, err error) {
+// demoAppointment returns the latest booked appointment of a patient with a doctor, and whether it is on.
+func demoAppointment(
+	ctx context.Context, patient *client.API, doctor string, now time.Time,
+) (id string, on bool, err error) {
 	booked, _, err := patient.Appointments(ctx, "BOOKED", client.Page{Limit: 100})
 	if err != nil {
 		return "", false, fmt.Errorf("list demo appointments: %w", err)
@@ -182,10 +181,10 @@ func converse(ctx context.Context, id string, patient, doctor *client.API) error
 		by   *client.API
 		text string
 	}{
-		{patient, "Good morning, doctor. The cough is still there, mostly at night."},
-		{doctor, "Good morning! Any fever, or short breath when you climb stairs?"},
-		{patient, "No fever. A little short of breath, yes."},
-		{doctor, "Thank you. Let us talk it through here; I have time for you now."},
+		{patient, "Good morning, doctor. I still have the cough, mostly at night."},
+		{doctor, "Good morning! Any fever, or shortness of breath when you climb stairs?"},
+		{patient, "No fever. I do get a little short of breath."},
+		{doctor, "Thank you. Let's talk it through here; I have time for you now."},
 	} {
 		if _, err := line.by.SendMessage(ctx, id, client.NewClientID(), line.text); err != nil {
 			return fmt.Errorf("write the demo conversation: %w", err)

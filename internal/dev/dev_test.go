@@ -1,8 +1,9 @@
-package app
+package dev
 
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net"
 	"net/http"
@@ -17,9 +18,17 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
+	"housecall/internal/app"
 	"housecall/internal/client"
 	"housecall/internal/config"
+	"housecall/internal/postgres"
+	"housecall/internal/testing/pgtest"
 )
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// patience is how long a test waits for a signal that must come.
+const patience = time.Minute
 
 // devRun is one run of dev.
 type devRun struct {
@@ -38,10 +47,12 @@ func startDev(t *testing.T, dir string, ports []int) *devRun {
 	r := &devRun{t: t, out: &bytes.Buffer{}, end: cancel, ended: make(chan error, 1)}
 	ready := make(chan struct{})
 	go func() {
-		r.ended <- Dev(ctx, DevOptions{Dir: dir, Ports: ports, Out: r.out, Log: zerolog.Nop(), Ready: func(urls []string, id string) {
+		o := Options{Dir: dir, Ports: ports, Out: r.out, Log: zerolog.Nop()}
+		o.Ready = func(urls []string, id string) {
 			r.urls, r.appointment = urls, id
 			close(ready)
-		}})
+		}
+		r.ended <- Run(ctx, o)
 	}()
 	stopped := &sync.Once{}
 	r.end = func() { stopped.Do(func() { cancel(); require.NoError(t, <-r.ended) }) }
@@ -88,7 +99,39 @@ func demo(t *testing.T, httpClient *http.Client, url, email string) *client.API 
 	return api
 }
 
-func TestDev(t *testing.T) {
+// listener is somebody in a conversation, who is told all of its log.
+type listener struct {
+	t      *testing.T
+	conv   *client.Conversation
+	events chan client.Event
+}
+
+func join(t *testing.T, api *client.API, appointment string) *listener {
+	t.Helper()
+	l := &listener{t: t, events: make(chan client.Event, 1000)}
+	l.conv = client.Open(api, appointment, client.Options{
+		Resume: client.Cursor{Set: true}, Handler: client.Handler{Event: func(e client.Event) { l.events <- e }},
+	})
+	t.Cleanup(l.conv.Close)
+	return l
+}
+
+// next waits for the next event of a kind.
+func (l *listener) next(kind string) client.Event {
+	l.t.Helper()
+	for {
+		select {
+		case e := <-l.events:
+			if e.Kind == kind {
+				return e
+			}
+		case <-time.After(patience):
+			require.FailNow(l.t, "nothing more was said")
+		}
+	}
+}
+
+func TestRun(t *testing.T) {
 	t.Parallel()
 	dir, ports := devDir(t), freePorts(t, 2)
 	h := client.NewHTTPClient(4)
@@ -102,14 +145,20 @@ func TestDev(t *testing.T) {
 	require.True(t, a.CanReply)
 	require.False(t, a.StartsAt.After(time.Now()), "it is on now")
 	require.True(t, a.EndsAt.After(time.Now()))
-	p, d := join(t, patient, first.appointment, fromStart), join(t, doctor, first.appointment, fromStart)
-	require.Greater(t, p.count(), 3, "there is a conversation")
-	d.hears(p.say("on two instances"))
+	p, d := join(t, patient, first.appointment), join(t, doctor, first.appointment)
+	for range 4 {
+		require.NotEmpty(t, p.next("text").Text, "there is a conversation")
+	}
+	p.conv.Send("on two instances")
+	for d.next("text").Text != "on two instances" {
+	}
 	for _, u := range DemoUsers {
 		require.Contains(t, first.out.String(), u.Email)
 	}
-	require.Contains(t, first.out.String(), fmt.Sprintf("chat --as patient1@demo.test --server %s %s", first.urls[0], first.appointment))
-	require.Contains(t, first.out.String(), fmt.Sprintf("chat --as doctor1@demo.test --server %s %s", first.urls[1], first.appointment))
+	for i, who := range []string{"patient1", "doctor1"} {
+		require.Contains(t, first.out.String(),
+			fmt.Sprintf("chat --as %s@demo.test --server %s %s", who, first.urls[i], first.appointment))
+	}
 	for _, url := range first.urls {
 		require.Contains(t, first.out.String(), url+"/appointments/"+first.appointment)
 	}
@@ -123,9 +172,9 @@ func TestDev(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, doctors, 3)
 
-	err = Dev(t.Context(), DevOptions{Dir: devDir(t), Ports: ports, Out: &bytes.Buffer{}, Log: zerolog.Nop()})
+	err = Run(t.Context(), Options{Dir: devDir(t), Ports: ports, Out: &bytes.Buffer{}, Log: zerolog.Nop()})
 	requireSentence(t, err, fmt.Sprint(ports[0]))
-	err = Dev(t.Context(), DevOptions{Dir: dir, Ports: freePorts(t, 1), Out: &bytes.Buffer{}, Log: zerolog.Nop()})
+	err = Run(t.Context(), Options{Dir: dir, Ports: freePorts(t, 1), Out: &bytes.Buffer{}, Log: zerolog.Nop()})
 	requireSentence(t, err, dir)
 
 	p.conv.Close()
@@ -155,11 +204,11 @@ func TestDev(t *testing.T) {
 }
 
 // A data folder that is broken is one sentence, and nothing is left running.
-func TestDev_BrokenFolder(t *testing.T) {
+func TestRun_BrokenFolder(t *testing.T) {
 	t.Parallel()
 	dir := devDir(t)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "postgres"), []byte("not a folder"), 0o600))
-	err := Dev(t.Context(), DevOptions{Dir: dir, Ports: freePorts(t, 1), Out: &bytes.Buffer{}, Log: zerolog.Nop()})
+	err := Run(t.Context(), Options{Dir: dir, Ports: freePorts(t, 1), Out: &bytes.Buffer{}, Log: zerolog.Nop()})
 	requireSentence(t, err, dir)
 }
 
@@ -174,36 +223,75 @@ func requireSentence(t *testing.T, err error, names string) {
 	require.False(t, strings.HasSuffix(err.Error(), ": "))
 }
 
+// house is an instance without dev around it, and its database.
+type house struct {
+	*app.App
+	pool *postgres.Pool
+	zone string
+	url  string
+}
+
+func newHouse(t *testing.T, change ...func(*config.Config)) *house {
+	t.Helper()
+	dsn := pgtest.DSN(t)
+	pool, err := postgres.Open(t.Context(), postgres.Options{DSN: dsn, MaxConns: 2})
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	cfg := config.Default()
+	cfg.Addr, cfg.MetricsAddr, cfg.PublicURL = "127.0.0.1:0", "", "http://clinic.test"
+	cfg.DatabaseURL, cfg.RedisURL = config.Secret(dsn), config.Secret(pgtest.Redis(t).URL())
+	cfg.TokenSecrets = []config.Secret{config.Secret(rand.Text() + rand.Text())}
+	cfg.ClinicHours = "00:00-24:00"
+	cfg.MailDir, cfg.AttachmentsDir = filepath.Join(t.TempDir(), "mail"), filepath.Join(t.TempDir(), "attachments")
+	cfg.LoginsPerAccount, cfg.LoginsPerAddress = 10_000, 10_000
+	for _, f := range change {
+		f(&cfg)
+	}
+	require.NoError(t, cfg.Validate())
+	a, err := app.New(cfg, zerolog.Nop())
+	require.NoError(t, err)
+	require.NoError(t, a.Start(t.Context()))
+	t.Cleanup(func() { require.NoError(t, a.Stop()) })
+	return &house{App: a, pool: pool, zone: cfg.ClinicZone, url: "http://" + a.Addr()}
+}
+
+func (h *house) seed(t *testing.T) {
+	t.Helper()
+	require.NoError(t, seedUsers(t.Context(), h.App, h.zone))
+}
+
 // TestSeedAppointment_InTheWay: whatever else is booked, dev starts, and leaves no request behind.
 func TestSeedAppointment_InTheWay(t *testing.T) {
 	t.Parallel()
 	const openRequests = 2
-	w := newWorld(t, 1, func(c *config.Config) { c.MaxOpenRequests = openRequests })
-	require.NoError(t, w.apps[0].seedUsers(t.Context()))
-	require.NoError(t, w.apps[0].seedUsers(t.Context()), "a second start")
-	first, err := seedAppointment(t.Context(), w.url(0), w.url(0))
+	h := newHouse(t, func(c *config.Config) { c.MaxOpenRequests = openRequests })
+	h.seed(t)
+	h.seed(t) // a second start
+	first, err := seedAppointment(t.Context(), h.url, h.url)
 	require.NoError(t, err)
-	again, err := seedAppointment(t.Context(), w.url(0), w.url(0))
+	again, err := seedAppointment(t.Context(), h.url, h.url)
 	require.NoError(t, err)
 	require.Equal(t, first, again)
 	// It is over, but its claim still covers now, as another booking's would.
-	_, err = w.apps[0].pool.Exec(t.Context(), `update appointments set starts_at = now() - interval '2 hours', ends_at = now() - interval '1 hour'`)
+	_, err = h.pool.Exec(t.Context(),
+		`update appointments set starts_at = now() - interval '2 hours', ends_at = now() - interval '1 hour'`)
 	require.NoError(t, err)
 	for range openRequests + 1 {
-		again, err = seedAppointment(t.Context(), w.url(0), w.url(0))
+		again, err = seedAppointment(t.Context(), h.url, h.url)
 		require.NoError(t, err)
 		require.Equal(t, first, again, "its conversation is still open")
 	}
 	var open int
-	require.NoError(t, w.apps[0].pool.QueryRow(t.Context(), `select count(*) from appointments where status = 'PENDING'`).Scan(&open))
+	require.NoError(t, h.pool.QueryRow(t.Context(),
+		`select count(*) from appointments where status = 'PENDING'`).Scan(&open))
 	require.Zero(t, open)
 }
 
 // TestSeedAppointment_AccountsChanged: dev starts also when its demo users are no longer what they were made as.
 func TestSeedAppointment_AccountsChanged(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
-	require.NoError(t, w.apps[0].seedUsers(t.Context()))
+	h := newHouse(t)
+	h.seed(t)
 	for _, change := range []string{
 		`update users set disabled_at = now() where email = 'doctor1@demo.test'`,
 		`update users set disabled_at = null, role = 'PATIENT' where email = 'doctor1@demo.test'`,
@@ -211,9 +299,9 @@ func TestSeedAppointment_AccountsChanged(t *testing.T) {
 		`update users set must_change_password = true where email = 'patient1@demo.test'`,
 		`update users set password_hash = null where email = 'patient1@demo.test'`,
 	} {
-		_, err := w.apps[0].pool.Exec(t.Context(), change)
+		_, err := h.pool.Exec(t.Context(), change)
 		require.NoError(t, err)
-		id, err := seedAppointment(t.Context(), w.url(0), w.url(0))
+		id, err := seedAppointment(t.Context(), h.url, h.url)
 		require.NoError(t, err, change)
 		require.Empty(t, id, change)
 	}

@@ -1,0 +1,113 @@
+// Package apitest serves the routes of one package on a port of their own and asks them over real HTTP.
+//
+// A test starts a server with the routes that it is about, and asks:
+//
+//	api := apitest.Serve(t, apitest.Options{
+//		Routes:        func(s *httpd.Server) { doctor.Routes(s, svc) },
+//		Authenticator: apitest.ByPublicID(pool),
+//	})
+//	a := api.Ask("POST", "/doctors", "ADM0000000001", map[string]any{"name": "Cara Lim"}, "If-Match", `"1"`)
+//	require.Equal(t, http.StatusCreated, a.Status, "%s", a.Raw)
+//	require.Equal(t, "Cara Lim", a.Text("name"))
+//	apitest.Golden(t, "doctor", a)
+//
+// The server stops when the test ends. Golden files are written with `go test -update`; the flag is this package's, so
+// a package that uses it declares none of that name.
+package apitest
+
+import (
+	"context"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+	"github.com/stretchr/testify/require"
+
+	"housecall/internal/auth"
+	"housecall/internal/errs"
+	"housecall/internal/httpd"
+	"housecall/internal/postgres"
+)
+
+// patience is how long a server may take to stop, and how long a request may take unless a test says otherwise:
+// tests queue hundreds of them on one row.
+const patience = time.Minute
+
+// Options say what a server serves. Only Routes is required.
+type Options struct {
+	// Routes registers what is served, before the server starts.
+	Routes func(*httpd.Server)
+	// Authenticator tells who a token is; ByPublicID is one. Without it nobody can sign in.
+	Authenticator httpd.Authenticator
+	// Idempotency keeps first answers; without it an Idempotency-Key is ignored.
+	Idempotency httpd.Idempotency
+	// Log and Registry take what the server logs and counts. The zero values are nowhere and a registry of its own.
+	Log      zerolog.Logger
+	Registry *prometheus.Registry
+	// RequestTimeout and BodyLimit (in bytes) bound a request; zero means a minute and the service's default.
+	RequestTimeout time.Duration
+	BodyLimit      int
+	// PublicURL is where clients reach the service; "" means the default of its configuration.
+	PublicURL string
+}
+
+// Serve starts a server on a free port until the test ends, and returns a client of its REST API.
+func Serve(t testing.TB, o Options) *API {
+	t.Helper()
+	server := newServer(t, o)
+	o.Routes(server)
+	ln, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(ln) }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		require.NoError(t, server.Shutdown(ctx))
+		_ = ln.Close() // a server that had not begun to serve would begin now, and never end
+		require.NoError(t, <-served)
+	})
+	return &API{Server: server, Root: "http://" + ln.Addr().String(), Prefix: httpd.APIPrefix, t: t}
+}
+
+// newServer is the only place where tests of other packages than httpd make a server.
+func newServer(t testing.TB, o Options) *httpd.Server {
+	t.Helper()
+	if o.Registry == nil {
+		o.Registry = prometheus.NewRegistry()
+	}
+	if o.RequestTimeout == 0 {
+		o.RequestTimeout = patience
+	}
+	if o.PublicURL == "" {
+		o.PublicURL = "http://localhost:6001"
+	}
+	server, err := httpd.New(httpd.Deps{
+		Log: o.Log, Registry: o.Registry, Authenticator: o.Authenticator, Idempotency: o.Idempotency,
+		Options: httpd.Options{
+			RequestTimeout: o.RequestTimeout, BodyLimit: o.BodyLimit, Origins: []string{o.PublicURL},
+			HTTPS: strings.HasPrefix(o.PublicURL, "https://"),
+		},
+	})
+	require.NoError(t, err)
+	return server
+}
+
+// ByPublicID authenticates the users of a database: the token of a user who is not disabled is their public id.
+func ByPublicID(db postgres.DB) httpd.Authenticator { return byPublicID{db} }
+
+type byPublicID struct{ db postgres.DB }
+
+// Authenticate implements httpd.Authenticator.
+func (b byPublicID) Authenticate(ctx context.Context, token string) (auth.Actor, time.Time, error) {
+	var a auth.Actor
+	err := b.db.QueryRow(ctx, `select id, public_id, name, role from users where public_id = $1 and disabled_at is null`, token).
+		Scan(&a.ID, &a.UserID, &a.Name, &a.Role)
+	if err != nil {
+		return auth.Actor{}, time.Time{}, errs.ErrUnauthenticated
+	}
+	return a, time.Now().Add(time.Hour), nil
+}

@@ -1,0 +1,203 @@
+package apitest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"housecall/internal/httpd"
+)
+
+// API is a served API and a client of it. Its connections are not kept, so that none is left when the test ends.
+type API struct {
+	Server *httpd.Server // nil unless Serve started it
+	Root   string        // "http://" and the server's address
+	Prefix string        // what stands before the paths that are asked for
+
+	t testing.TB
+}
+
+// Client asks a server that the test has started by other means, such as a whole instance.
+func Client(t testing.TB, root, prefix string) *API { return &API{Root: root, Prefix: prefix, t: t} }
+
+// Under returns the same API asked below another prefix: "" for pages, "/web" for an older API.
+func (a *API) Under(prefix string) *API {
+	other := *a
+	other.Prefix = prefix
+	return &other
+}
+
+// URL is the address of a path.
+func (a *API) URL(path string) string { return a.Root + a.Prefix + path }
+
+// Ask sends a request and returns the answer, whatever its status; the test fails when there is none. Token "" is
+// nobody. Body is nothing (nil or ""), JSON as text or bytes, a value that is sent as JSON, or a reader of anything else,
+// whose Content-Type the headers name. Headers come in pairs; one without a value is left out.
+func (a *API) Ask(method, path, token string, body any, headers ...string) Answer {
+	a.t.Helper()
+	answer, err := a.Try(method, path, token, body, headers...)
+	require.NoError(a.t, err)
+	return answer
+}
+
+// Try is Ask for goroutines other than the test's own, which may not end the test. It fails also when the REST API
+// refuses a request without a problem document.
+func (a *API) Try(method, path, token string, body any, headers ...string) (Answer, error) {
+	req, err := a.Request(method, path, token, body, headers...)
+	if err != nil {
+		return Answer{}, err
+	}
+	return a.Send(req)
+}
+
+// Request is what Ask sends, for those who change it before they Send it.
+func (a *API) Request(method, path, token string, body any, headers ...string) (*http.Request, error) {
+	content, err := reader(body)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(a.t.Context(), method, a.URL(path), content)
+	if err != nil {
+		return nil, fmt.Errorf("make a request: %w", err)
+	}
+	if _, other := body.(io.Reader); !other && content != http.NoBody {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		if headers[i+1] != "" {
+			req.Header.Set(headers[i], headers[i+1])
+		}
+	}
+	return req, nil
+}
+
+// reader reads a body as Ask understands it.
+func reader(body any) (io.Reader, error) {
+	switch b := body.(type) {
+	case nil:
+		return http.NoBody, nil
+	case io.Reader:
+		return b, nil
+	case []byte:
+		return bytes.NewReader(b), nil
+	case string:
+		if b == "" {
+			return http.NoBody, nil
+		}
+		return strings.NewReader(b), nil
+	default:
+		raw, err := json.Marshal(b)
+		if err != nil {
+			return nil, fmt.Errorf("write the body: %w", err)
+		}
+		return bytes.NewReader(raw), nil
+	}
+}
+
+// Send sends a request as it is and reads the answer. Redirects are not followed.
+func (a *API) Send(req *http.Request) (Answer, error) {
+	client := &http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return Answer{}, fmt.Errorf("ask %s: %w", req.URL.Path, err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // only read
+	out := Answer{Status: resp.StatusCode, Header: resp.Header}
+	if out.Raw, err = io.ReadAll(resp.Body); err != nil {
+		return out, fmt.Errorf("read the answer of %s: %w", req.URL.Path, err)
+	}
+	kind := resp.Header.Get("Content-Type")
+	if out.Status >= http.StatusBadRequest && a.Prefix == httpd.APIPrefix && kind != httpd.ProblemType {
+		return out, fmt.Errorf("%s answered status %d without a problem document", req.URL.Path, out.Status)
+	}
+	if strings.Contains(kind, "json") && bytes.HasPrefix(out.Raw, []byte("{")) {
+		if err := json.Unmarshal(out.Raw, &out.Body); err != nil {
+			return out, fmt.Errorf("the answer of %s is not JSON: %w", req.URL.Path, err)
+		}
+	}
+	return out, nil
+}
+
+// Answer is what came back for a request.
+type Answer struct {
+	Status int
+	Header http.Header
+	Raw    []byte
+	Body   map[string]any // nil unless it is a JSON object
+}
+
+// String is the body as it came.
+func (a Answer) String() string { return string(a.Raw) }
+
+// ETag is the version of what was answered, quoted as If-Match wants it.
+func (a Answer) ETag() string { return a.Header.Get("ETag") }
+
+// Code is the code of a problem, "" for any other answer.
+func (a Answer) Code() string { return a.Text("code") }
+
+// Text is the string at a dotted path in the body, "" if there is none.
+func (a Answer) Text(path string) string {
+	s, _ := a.Value(path).(string)
+	return s
+}
+
+// Value is what stands at a dotted path in the body, nil if nothing does.
+func (a Answer) Value(path string) any {
+	var v any = a.Body
+	for key := range strings.SplitSeq(path, ".") {
+		object, ok := v.(map[string]any)
+		if !ok {
+			return nil
+		}
+		v = object[key]
+	}
+	return v
+}
+
+// BadFields are the paths of the fields that a 422 complains about, never nil.
+func (a Answer) BadFields() []string { return each(a.list("errors"), "path") }
+
+// BadField is the first of them, "" if there is none.
+func (a Answer) BadField() string {
+	if all := a.BadFields(); len(all) > 0 {
+		return all[0]
+	}
+	return ""
+}
+
+// Items are the objects of a page.
+func (a Answer) Items() []map[string]any { return a.list("items") }
+
+// Each is the string of that name of every item of a page, never nil.
+func (a Answer) Each(name string) []string { return each(a.Items(), name) }
+
+func each(objects []map[string]any, name string) []string {
+	out := []string{}
+	for _, o := range objects {
+		s, _ := o[name].(string)
+		out = append(out, s)
+	}
+	return out
+}
+
+func (a Answer) list(name string) []map[string]any {
+	all, _ := a.Body[name].([]any)
+	out := make([]map[string]any, 0, len(all))
+	for _, v := range all {
+		object, _ := v.(map[string]any)
+		out = append(out, object)
+	}
+	return out
+}
