@@ -100,7 +100,9 @@ func newRooms(cfg config.Config, pool *postgres.Pool, limiter ratelimit.Limiter,
 	r.doctors = doctor.New(pool, r.schedules, r.accounts)
 	r.patients = patient.New(pool, r.doctors, appointment.Care{})
 	r.appointments = appointment.New(pool, r.schedules, r.doctors, r.patients, log, cfg, time.Now)
-	r.answers = idempotency.New(pool, r.sealer, cfg, time.Now)
+	r.answers = idempotency.New(idempotency.Deps{
+		Pool: pool, Sealer: r.sealer, Now: time.Now, Options: idempotencyOptions(cfg),
+	})
 	return r, nil
 }
 
