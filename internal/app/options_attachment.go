@@ -8,6 +8,6 @@ import (
 func attachmentOptions(c config.Config) attachment.Options {
 	return attachment.Options{
 		MaxBytes: int64(c.AttachmentBytes), PerDay: c.AttachmentsPerDay, PerMinute: c.UploadsPerMinute,
-		AtOnce: c.UploadsAtOnce,
+		AtOnce: c.UploadsAtOnce, UploadTimeout: c.UploadTimeout,
 	}
 }

@@ -70,9 +70,9 @@ func (a *App) wire(registry *prometheus.Registry) error {
 		Options: attachmentOptions(a.cfg),
 	})
 	a.timers(r)
-	a.http, err = httpd.New(httpd.Options{
-		Config: a.cfg, Log: a.log, Registry: registry, Authenticator: r.accounts, Idempotency: r.answers, Checks: a.checks(),
-		Version: Version, Now: time.Now,
+	a.http, err = httpd.New(httpd.Deps{
+		Log: a.log, Registry: registry, Authenticator: r.accounts, Idempotency: r.answers, Checks: a.checks(),
+		Options: httpdOptions(a.cfg),
 	})
 	if err != nil {
 		return err
@@ -100,7 +100,9 @@ func newRooms(cfg config.Config, pool *postgres.Pool, limiter ratelimit.Limiter,
 	r.doctors = doctor.New(pool, r.schedules, r.accounts)
 	r.patients = patient.New(pool, r.doctors, appointment.Care{})
 	r.appointments = appointment.New(pool, r.schedules, r.doctors, r.patients, log, cfg, time.Now)
-	r.answers = idempotency.New(pool, r.sealer, cfg, time.Now)
+	r.answers = idempotency.New(idempotency.Deps{
+		Pool: pool, Sealer: r.sealer, Now: time.Now, Options: idempotencyOptions(cfg),
+	})
 	return r, nil
 }
 

@@ -19,7 +19,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"housecall/internal/account"
 	"housecall/internal/auth"
 	"housecall/internal/client"
 	"housecall/internal/config"

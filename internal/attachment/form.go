@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"housecall/internal/errs"
-	"housecall/internal/httpd"
+	"housecall/internal/httpd/transfer"
 )
 
 // formHeaders bounds what comes before and after the file in a form.
@@ -23,7 +23,7 @@ var (
 )
 
 // fileIn finds the file in a request's body and reads no further than necessary.
-func fileIn(u *httpd.Upload, name string, most int64) (File, error) {
+func fileIn(u *transfer.Upload, name string, most int64) (File, error) {
 	if u == nil { // there is no body
 		return File{}, ErrEmpty
 	}

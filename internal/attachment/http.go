@@ -13,6 +13,7 @@ import (
 
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
+	"housecall/internal/httpd/transfer"
 )
 
 // body is an attachment as in events of the chat protocol.
@@ -78,7 +79,8 @@ func Routes(s *httpd.Server, svc *Service) {
 			"body, with `name`. Send a message with its `attachmentId` within 24 hours, or the file is deleted. The number of " +
 			"files per conversation in 24 hours is limited (429 `quota`). An upload that was interrupted leaves nothing behind " +
 			"and has to start again.",
-		Status: http.StatusCreated, Access: httpd.SignedIn, Repeatable: true, Upload: svc.d.Options.MaxBytes,
+		Status: http.StatusCreated, Access: httpd.SignedIn, Repeatable: true,
+		Stream: transfer.Uploads{Limit: svc.d.Options.MaxBytes, Timeout: svc.d.Options.UploadTimeout},
 		Errors: []int{
 			http.StatusNotFound, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType,
 			http.StatusUnprocessableEntity, http.StatusTooManyRequests,
@@ -109,7 +111,7 @@ type handlers struct {
 
 func (h handlers) upload(ctx context.Context, in *uploadInput) (*uploadOutput, error) {
 	a, err := h.svc.Upload(ctx, httpd.Actor(ctx), in.ID, func() (File, error) {
-		return fileIn(httpd.UploadOf(ctx), in.Name, h.svc.d.Options.MaxBytes)
+		return fileIn(transfer.UploadOf(ctx), in.Name, h.svc.d.Options.MaxBytes)
 	})
 	if err != nil {
 		return nil, err
@@ -146,12 +148,12 @@ func (h handlers) find(ctx context.Context, in *contentInput) (Attachment, error
 	return h.svc.Find(ctx, httpd.Actor(ctx), in.ID, id)
 }
 
-func (h handlers) content(ctx context.Context, in *contentInput) (*httpd.Download, error) {
+func (h handlers) content(ctx context.Context, in *contentInput) (*transfer.Download, error) {
 	a, err := h.find(ctx, in)
 	if err != nil {
 		return nil, err
 	}
-	return h.server.NewDownload(httpd.Content{
+	return transfer.NewDownload(h.server, transfer.Content{
 		Open: func(ctx context.Context, offset, length int64) (io.ReadCloser, error) {
 			return h.svc.Content(ctx, a, offset, length)
 		},
@@ -159,7 +161,7 @@ func (h handlers) content(ctx context.Context, in *contentInput) (*httpd.Downloa
 	}), nil
 }
 
-func (h handlers) thumbnail(ctx context.Context, in *contentInput) (*httpd.Download, error) {
+func (h handlers) thumbnail(ctx context.Context, in *contentInput) (*transfer.Download, error) {
 	a, err := h.find(ctx, in)
 	if err != nil {
 		return nil, err
@@ -169,7 +171,7 @@ func (h handlers) thumbnail(ctx context.Context, in *contentInput) (*httpd.Downl
 		return nil, err
 	}
 	name := strings.TrimSuffix(a.Name, path.Ext(a.Name)) + ".jpg"
-	return h.server.NewDownload(httpd.Content{
+	return transfer.NewDownload(h.server, transfer.Content{
 		Open: func(_ context.Context, offset, length int64) (io.ReadCloser, error) {
 			return io.NopCloser(bytes.NewReader(small[offset : offset+length])), nil
 		},

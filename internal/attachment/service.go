@@ -48,6 +48,8 @@ type Options struct {
 	PerMinute int
 	// AtOnce is how many uploads one instance takes at once.
 	AtOnce int
+	// UploadTimeout is how long one upload may take.
+	UploadTimeout time.Duration
 }
 
 // Deps are what attachments stand on; all are required.

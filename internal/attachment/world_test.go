@@ -61,7 +61,7 @@ func newWorld(t *testing.T, change ...func(*world)) *world {
 	t.Helper()
 	w := &world{
 		t: t, pool: pgtest.New(t), dir: t.TempDir(),
-		opts: attachment.Options{MaxBytes: 10 << 20, PerDay: 20, PerMinute: 1000, AtOnce: 16},
+		opts: attachment.Options{MaxBytes: 10 << 20, PerDay: 20, PerMinute: 1000, AtOnce: 16, UploadTimeout: time.Minute},
 	}
 	w.store = blob.NewFolder(w.dir)
 	for _, f := range change {

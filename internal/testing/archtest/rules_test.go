@@ -15,16 +15,16 @@ var foundation = []string{"audit", "auth", "config", "errs", "httpd", "httpd/rat
 // fails the test: whoever adds one says here where it belongs.
 var rooms = map[string][]string{
 	"errs":             nil,
-	"text":             {"errs"},
+	"text":             {"errs"}, // its refusals are those of a field
 	"zone":             nil,
 	"config":           {"text", "zone"},
 	"auth":             {"errs"},
 	"postgres":         {"errs"},
 	"audit":            {"auth", "errs", "postgres"},
-	"httpd":            {"audit", "auth", "config", "errs", "postgres"}, // audit: the request id goes into its rows
+	"httpd":            {"audit", "auth", "errs", "postgres", "text"}, // audit: the request id goes into its rows
 	"httpd/ratelimit":  nil,
 	"httpd/transfer":   {"errs", "httpd"},
-	"idempotency":      foundation,
+	"idempotency":      {"auth", "errs", "httpd", "postgres"},
 	"jobs":             foundation,
 	"mail":             {"text"},
 	"blob":             nil,
@@ -45,7 +45,7 @@ var rooms = map[string][]string{
 	"client":           nil, // it speaks to the service as anyone else does
 	"devservices":      nil,
 	"testing/hostile":  nil, // nor does it know the service better than its enemies would
-	"testing/apitest":  {"auth", "config", "errs", "httpd", "postgres"},
+	"testing/apitest":  {"auth", "errs", "httpd", "postgres"},
 	"testing/pgtest":   {"devservices", "postgres"},
 	"testing/archtest": nil,
 	"testing/soak":     nil, // it judges the service by its protocol alone; only its tests start one
