@@ -1,7 +1,6 @@
 package app
 
 import (
-	"cmp"
 	"context"
 	"time"
 
@@ -9,19 +8,17 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/calendar"
 	"housecall/internal/config"
-	"housecall/internal/httpd"
+	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/postgres"
 )
 
-// newCalendar makes the room of calendar feeds.
-func newCalendar(cfg config.Config, pool *postgres.Pool, appointments *appointment.Service, limiter httpd.Limiter) *calendar.Service {
-	return calendar.New(pool, bookings{appointments}, limiter, organizer(cfg), cfg, time.Now)
-}
-
-// organizer is the clinic, as calendars see who invites.
-func organizer(cfg config.Config) calendar.Party {
-	from := cfg.Sender()
-	return calendar.Party{Name: cmp.Or(from.Name, "Housecall"), Email: from.Address}
+// newCalendar makes the calendar feeds.
+func newCalendar(
+	cfg config.Config, pool *postgres.Pool, appointments *appointment.Service, limiter ratelimit.Limiter,
+) *calendar.Service {
+	return calendar.New(calendar.Deps{
+		Pool: pool, Appointments: bookings{appointments}, Limiter: limiter, Now: time.Now, Options: calendarOptions(cfg),
+	})
 }
 
 // inFeeds are the statuses of what is, or was until it ended, agreed upon, and of what was called off.
@@ -32,8 +29,8 @@ type bookings struct{ appointments *appointment.Service }
 
 var _ calendar.Appointments = bookings{}
 
-// Between implements calendar.Appointments. It lists as a doctor does, whatever the user is, since only that shows one
-// both sides of oneself, and an administrator would get everybody's.
+// Between implements calendar.Appointments. It lists as a doctor does, whatever the user is: only that covers a user both
+// as the doctor and as the patient, and an administrator would get everybody's appointments.
 func (b bookings) Between(ctx context.Context, userID int64, from, to time.Time, limit int) ([]calendar.Appointment, error) {
 	self := auth.Actor{ID: userID, Role: auth.Doctor}
 	page, _, err := b.appointments.List(ctx, self, appointment.Filter{Statuses: inFeeds, From: from, To: to}, 0, limit)
