@@ -83,7 +83,7 @@ func (s *Service) hold(ctx context.Context, tx *postgres.Tx, patientID int64, wi
 		return Hold{}, err
 	}
 	row, ok, err := newHold(ctx, tx, holdRow{
-		DoctorID: d.ID, PatientID: patientID, StartsAt: slot.StartsAt, EndsAt: slot.EndsAt, ExpiresAt: s.now().Add(s.cfg.HoldTTL),
+		DoctorID: d.ID, PatientID: patientID, StartsAt: slot.StartsAt, EndsAt: slot.EndsAt, ExpiresAt: s.now().Add(s.o.HoldTTL),
 	}, rules.Blocks(slot))
 	if err != nil {
 		return Hold{}, err
@@ -117,9 +117,9 @@ func (s *Service) limitHolds(ctx context.Context, tx *postgres.Tx, patientID int
 			asked++
 		}
 	}
-	if asked >= s.cfg.MaxHolds {
+	if asked >= s.o.MaxHolds {
 		return errs.New(errs.Conflict, "hold_limit", "There are "+strconv.Itoa(asked)+
-			" times kept already. Book or give back one of them.").With("limit", s.cfg.MaxHolds)
+			" times kept already. Book or give back one of them.").With("limit", s.o.MaxHolds)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"housecall/internal/errs"
 	"housecall/internal/postgres"
 	"housecall/internal/schedule"
+	"housecall/internal/text"
 )
 
 // Refusals of a time that need not be on the doctor's grid; schedule.Check words those that must.
@@ -35,7 +36,7 @@ type Rescheduling struct {
 // is PENDING again unless the doctor's rules confirm by themselves; the doctor and admins choose any time as in Confirm
 // and keep the status. Refusals about the time are those of Book.
 func (s *Service) Reschedule(ctx context.Context, actor auth.Actor, publicID string, r Rescheduling) (Appointment, error) {
-	return s.change(ctx, publicID, change{move: moveReschedule, actor: actor, startsAt: &r.StartsAt, version: r.Version, keepBooked: r.Booked})
+	return s.change(ctx, publicID, change{move: MoveReschedule, actor: actor, startsAt: &r.StartsAt, version: r.Version, keepBooked: r.Booked})
 }
 
 // confirmed gives the time of a confirmation: the doctor's, else the requested one.
@@ -100,12 +101,12 @@ type Completion struct {
 // Complete says that an appointment took place; its doctor and admins may, once it has begun (409 not_begun). The
 // conversation stays open for the follow-up window.
 func (s *Service) Complete(ctx context.Context, actor auth.Actor, publicID string, c Completion) (Appointment, error) {
-	summary, err := clean("body.summary", c.Summary, MaxSummary)
+	summary, err := text.Rule{Max: MaxSummary}.Field("body.summary", c.Summary)
 	if err != nil {
 		return Appointment{}, err
 	}
 	return s.change(ctx, publicID, change{
-		move: moveComplete, actor: actor, summary: summary, followUpOn: c.FollowUpOn, version: c.Version,
+		move: MoveComplete, actor: actor, summary: summary, followUpOn: c.FollowUpOn, version: c.Version,
 	})
 }
 
@@ -128,7 +129,7 @@ func (s *Service) completed(k kept) (Appointment, error) {
 
 // NoShow says that the patient did not come; its doctor and admins may, once it has begun (409 not_begun).
 func (s *Service) NoShow(ctx context.Context, actor auth.Actor, publicID string, version int) (Appointment, error) {
-	return s.change(ctx, publicID, change{move: moveNoShow, actor: actor, version: version})
+	return s.change(ctx, publicID, change{move: MoveNoShow, actor: actor, version: version})
 }
 
 // started refuses what can only be said of an appointment that has begun. A status that has no such move is refused
@@ -153,7 +154,7 @@ func (s *Service) HandOver(ctx context.Context, actor auth.Actor, publicID, doct
 		return Appointment{}, err
 	}
 	return s.change(ctx, publicID, change{
-		move: moveHandOver, actor: actor, version: version,
+		move: MoveHandOver, actor: actor, version: version,
 		successor: successor{Person: personOf(d)},
 	})
 }

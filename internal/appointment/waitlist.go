@@ -244,7 +244,7 @@ func (s *Service) passOn(ctx context.Context, tx *postgres.Tx, dropped ...holdRo
 // doctor's row held, which is so where what a patient gives up for another doctor's time is passed on, it may find that
 // somebody else was faster; then there is nothing to offer.
 func (s *Service) offer(ctx context.Context, tx *postgres.Tx, v vacancy) error {
-	expires := s.now().Add(s.cfg.OfferTTL)
+	expires := s.now().Add(s.o.OfferTTL)
 	if !v.startsAt.After(expires) {
 		return nil
 	}
