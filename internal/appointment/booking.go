@@ -187,8 +187,8 @@ func (s *Service) limit(ctx context.Context, tx *postgres.Tx, a Appointment) err
 		return err
 	}
 	if ahead >= s.o.MaxUpcoming {
-		return errs.New(errs.Conflict, "upcoming_limit", "There are "+strconv.Itoa(ahead)+
-			" appointments ahead already. Ask the clinic for more.").With("limit", s.o.MaxUpcoming)
+		return errs.New(errs.Conflict, "upcoming_limit", "There are already "+strconv.Itoa(ahead)+
+			" upcoming appointments. Ask the clinic for more.").With("limit", s.o.MaxUpcoming)
 	}
 	return nil
 }
@@ -199,8 +199,8 @@ func (s *Service) limitRequests(ctx context.Context, tx *postgres.Tx, patientID 
 		return err
 	}
 	if open >= s.o.MaxOpenRequests {
-		return errs.New(errs.Conflict, "open_request_limit", "There are "+strconv.Itoa(open)+
-			" open requests already. Wait for an answer, or cancel one of them.").With("limit", s.o.MaxOpenRequests)
+		return errs.New(errs.Conflict, "open_request_limit", "There are already "+strconv.Itoa(open)+
+			" open requests. Wait for an answer, or cancel one of them.").With("limit", s.o.MaxOpenRequests)
 	}
 	return nil
 }

@@ -163,7 +163,7 @@ func (s *Service) inTime(a Appointment) error {
 	if !s.now().After(until) {
 		return nil
 	}
-	return errs.New(errs.Conflict, "too_late", "It is too late to change this appointment here. Ask the doctor or the clinic.").
+	return errs.New(errs.Conflict, "too_late", "It is too late to change this appointment online. Ask the doctor or the clinic.").
 		With("until", until)
 }
 

@@ -74,7 +74,7 @@ func (s *Service) at(ctx context.Context, tx *postgres.Tx, k kept) (Appointment,
 func (s *Service) moved(ctx context.Context, tx *postgres.Tx, k kept) (Appointment, error) {
 	a, c, rules := k.read, k.change, k.rules
 	if a.StartsAt != nil && a.StartsAt.Equal(*c.startsAt) {
-		return a, errs.InvalidField("body.startsAt", "is the time that it has already")
+		return a, errs.InvalidField("body.startsAt", "is already the time of the appointment")
 	}
 	if err := c.possible(); err != nil {
 		return a, err
@@ -149,7 +149,7 @@ func (s *Service) HandOver(ctx context.Context, actor auth.Actor, publicID, doct
 	}
 	d, err := s.doctors.Named(ctx, s.pool, doctorID)
 	if errs.KindOf(err) == errs.NotFound || err == nil && d.Invited {
-		return Appointment{}, errs.InvalidField("body.doctorId", "is no doctor who takes appointments")
+		return Appointment{}, errs.InvalidField("body.doctorId", "is not a doctor who takes appointments")
 	} else if err != nil {
 		return Appointment{}, err
 	}
@@ -163,7 +163,7 @@ func (s *Service) handedOver(ctx context.Context, tx *postgres.Tx, k kept) (Appo
 	a, c := k.read, k.change
 	switch {
 	case a.Doctor.ID == c.successor.ID:
-		return a, errs.InvalidField("body.doctorId", "is its doctor already")
+		return a, errs.InvalidField("body.doctorId", "is already the doctor of the appointment")
 	case a.Patient.ID == c.successor.ID:
 		return a, errs.InvalidField("body.doctorId", "must not be the same person as the patient")
 	case a.over(s.now()):

@@ -215,7 +215,7 @@ func (s *Service) AddException(ctx context.Context, tx *postgres.Tx, doctorID in
 	}
 	loc, err := s.location(own.TimeZone)
 	if err != nil {
-		return Exception{}, Rules{}, fmt.Errorf("add an exception for doctor %d: his zone is unknown", doctorID)
+		return Exception{}, Rules{}, fmt.Errorf("add an exception for doctor %d: the zone is unknown", doctorID)
 	}
 	today := dateOf(s.now().In(loc))
 	if e.To.Before(today) {
