@@ -79,11 +79,20 @@ type told struct {
 
 var _ appointment.Notices = told{}
 
-// kinds say which mail a move of an appointment is. What is not here nobody hears of by mail.
-var kinds = map[string]notify.Kind{
-	"book": notify.RequestReceived, "confirm": notify.Confirmed, "reject": notify.Rejected, "cancel": notify.Cancelled,
-	"reschedule": notify.Rescheduled, "reschedule_request": notify.Rescheduled, "expire": notify.Expired, "hand_over": notify.HandedOver,
+// kinds say which mail a move of an appointment is.
+var kinds = map[appointment.Move]notify.Kind{
+	appointment.MoveBook:       notify.RequestReceived,
+	appointment.MoveConfirm:    notify.Confirmed,
+	appointment.MoveReject:     notify.Rejected,
+	appointment.MoveCancel:     notify.Cancelled,
+	appointment.MoveReschedule: notify.Rescheduled,
+	appointment.MoveAskAnew:    notify.Rescheduled,
+	appointment.MoveExpire:     notify.Expired,
+	appointment.MoveHandOver:   notify.HandedOver,
 }
+
+// silent are the moves of which nobody is told by mail: they look back on an appointment that both have attended or not.
+var silent = []appointment.Move{appointment.MoveComplete, appointment.MoveNoShow}
 
 // Moved implements appointment.Notices.
 func (t told) Moved(ctx context.Context, tx *postgres.Tx, n appointment.Notice) error {

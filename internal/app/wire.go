@@ -93,13 +93,14 @@ func newRooms(cfg config.Config, pool *postgres.Pool, limiter ratelimit.Limiter,
 	if r.accounts, err = newAccounts(cfg, pool, limiter); err != nil {
 		return nil, err
 	}
-	if r.schedules, err = schedule.New(cfg); err != nil {
-		return nil, err
-	}
+	r.schedules = schedule.New(schedule.Deps{Now: time.Now, Options: scheduleOptions(cfg)})
 	r.preferences = preference.New(preference.Deps{Pool: pool, Options: preferenceOptions(cfg)})
-	r.doctors = doctor.New(pool, r.schedules, r.accounts)
-	r.patients = patient.New(pool, r.doctors, appointment.Care{})
-	r.appointments = appointment.New(pool, r.schedules, r.doctors, r.patients, log, cfg, time.Now)
+	r.doctors = doctor.New(doctor.Deps{Pool: pool, Schedules: r.schedules, Inviter: r.accounts})
+	r.patients = patient.New(patient.Deps{Pool: pool, Doctors: r.doctors, Care: appointment.Care{}})
+	r.appointments = appointment.New(appointment.Deps{
+		Pool: pool, Schedule: r.schedules, Doctors: r.doctors, Patients: r.patients, Conversations: log, Now: time.Now,
+		Options: appointmentOptions(cfg),
+	})
 	r.answers = idempotency.New(idempotency.Deps{
 		Pool: pool, Sealer: r.sealer, Now: time.Now, Options: idempotencyOptions(cfg),
 	})

@@ -166,7 +166,7 @@ var searchDays = []int{1, 4, maxSlotDays}
 // the clinic's zone), the earliest first; at one instant by doctor. However many doctors there are, it takes a
 // constant number of statements.
 func (s *Service) Search(ctx context.Context, specialization string, window Window, limit int) ([]DoctorSlot, error) {
-	from, to, err := bounded(window, s.zone, s.now())
+	from, to, err := bounded(window, s.o.Zone, s.now())
 	if err != nil {
 		return nil, err
 	}

@@ -48,10 +48,10 @@ type Notices interface {
 	Offered(ctx context.Context, tx *postgres.Tx, o Offer) error
 }
 
-// Notice is a move that was made: Appointment is as of after it, its participants without names.
+// Notice is a move that was made: Appointment is as of after it.
 type Notice struct {
 	Appointment
-	Action string // as history has it
+	Action Move
 	Before Status // empty for a new one
 	By     int64  // users.id of who did it; 0: the system
 	// FormerDoctor is who handed it over, 0 unless it was.
@@ -90,45 +90,52 @@ func (s Status) Valid() bool {
 // Live tells whether an appointment in this status holds its time.
 func (s Status) Live() bool { return s == Pending || s == Booked }
 
-// move is what is done to an appointment; history keeps it by this name.
-type move string
+// Move is what is done to an appointment; history keeps it by this name.
+type Move string
 
+// The moves.
 const (
-	moveBook       move = "book"
-	moveConfirm    move = "confirm"
-	moveReject     move = "reject"
-	moveCancel     move = "cancel"
-	moveExpire     move = "expire"
-	moveReschedule move = "reschedule"
-	moveAskAnew    move = "reschedule_request" // by the patient: the doctor confirms anew
-	moveComplete   move = "complete"
-	moveNoShow     move = "no_show"
-	moveHandOver   move = "hand_over"
+	MoveBook       Move = "book"
+	MoveConfirm    Move = "confirm"
+	MoveReject     Move = "reject"
+	MoveCancel     Move = "cancel"
+	MoveExpire     Move = "expire"
+	MoveReschedule Move = "reschedule"
+	MoveAskAnew    Move = "reschedule_request" // by the patient: the doctor confirms anew
+	MoveComplete   Move = "complete"
+	MoveNoShow     Move = "no_show"
+	MoveHandOver   Move = "hand_over"
 )
+
+// Moves are all of them.
+var Moves = []Move{
+	MoveBook, MoveConfirm, MoveReject, MoveCancel, MoveExpire, MoveReschedule, MoveAskAnew, MoveComplete, MoveNoShow,
+	MoveHandOver,
+}
 
 // transitions is the whole life cycle: which move leads from which status to which. What is not in it is refused.
 // A booking begins at Pending, or at Booked where nobody has to confirm it, and so has no row.
 var transitions = []struct {
-	move     move
+	move     Move
 	from, to Status
 }{
-	{moveConfirm, Pending, Booked},
-	{moveReject, Pending, Rejected},
-	{moveCancel, Pending, Cancelled},
-	{moveCancel, Booked, Cancelled},
-	{moveExpire, Pending, Expired},
-	{moveReschedule, Pending, Pending},
-	{moveReschedule, Booked, Booked},
-	{moveAskAnew, Pending, Pending},
-	{moveAskAnew, Booked, Pending},
-	{moveComplete, Booked, Completed},
-	{moveNoShow, Booked, NoShow},
-	{moveHandOver, Pending, Pending},
-	{moveHandOver, Booked, Booked},
+	{MoveConfirm, Pending, Booked},
+	{MoveReject, Pending, Rejected},
+	{MoveCancel, Pending, Cancelled},
+	{MoveCancel, Booked, Cancelled},
+	{MoveExpire, Pending, Expired},
+	{MoveReschedule, Pending, Pending},
+	{MoveReschedule, Booked, Booked},
+	{MoveAskAnew, Pending, Pending},
+	{MoveAskAnew, Booked, Pending},
+	{MoveComplete, Booked, Completed},
+	{MoveNoShow, Booked, NoShow},
+	{MoveHandOver, Pending, Pending},
+	{MoveHandOver, Booked, Booked},
 }
 
 // after gives the status to which m leads from s, or the 409 invalid_transition that names the current status as currentStatus.
-func (s Status) after(m move) (Status, error) {
+func (s Status) after(m Move) (Status, error) {
 	for _, t := range transitions {
 		if t.move == m && t.from == s {
 			return t.to, nil

@@ -13,16 +13,16 @@ import (
 func TestStatus_after(t *testing.T) {
 	t.Parallel()
 	// Written out anew, not derived: the table must agree with the design, not with itself.
-	allowed := map[move]map[Status]Status{
-		moveConfirm:    {Pending: Booked},
-		moveReject:     {Pending: Rejected},
-		moveCancel:     {Pending: Cancelled, Booked: Cancelled},
-		moveExpire:     {Pending: Expired},
-		moveReschedule: {Pending: Pending, Booked: Booked},
-		moveComplete:   {Booked: Completed},
-		moveNoShow:     {Booked: NoShow},
-		moveHandOver:   {Pending: Pending, Booked: Booked},
-		moveBook:       {},
+	allowed := map[Move]map[Status]Status{
+		MoveConfirm:    {Pending: Booked},
+		MoveReject:     {Pending: Rejected},
+		MoveCancel:     {Pending: Cancelled, Booked: Cancelled},
+		MoveExpire:     {Pending: Expired},
+		MoveReschedule: {Pending: Pending, Booked: Booked},
+		MoveComplete:   {Booked: Completed},
+		MoveNoShow:     {Booked: NoShow},
+		MoveHandOver:   {Pending: Pending, Booked: Booked},
+		MoveBook:       {},
 	}
 	for m, from := range allowed {
 		for _, s := range Statuses {
@@ -114,17 +114,17 @@ func TestEvent_holdsNoText(t *testing.T) {
 	timed := Appointment{StartsAt: &when, Reason: secret, Note: secret, EndReason: secret}
 	untimed := Appointment{Reason: secret, EndReason: secret}
 	for _, c := range []struct {
-		m    move
+		m    Move
 		by   side
 		a    Appointment
 		want string
 	}{
-		{moveBook, patientSide, timed, "Appointment requested for Sun 29 Mar 2026, 10:30 (Europe/Berlin)."},
-		{moveBook, patientSide, untimed, "Appointment requested. The doctor will set the time."},
-		{moveConfirm, doctorSide, timed, "Appointment confirmed for Sun 29 Mar 2026, 10:30 (Europe/Berlin)."},
-		{moveReject, doctorSide, untimed, "The request was declined by the doctor."},
-		{moveReject, clinicSide, timed, "The request for Sun 29 Mar 2026, 10:30 (Europe/Berlin) was declined by the clinic."},
-		{moveCancel, patientSide, untimed, "The appointment was cancelled by the patient."},
+		{MoveBook, patientSide, timed, "Appointment requested for Sun 29 Mar 2026, 10:30 (Europe/Berlin)."},
+		{MoveBook, patientSide, untimed, "Appointment requested. The doctor will set the time."},
+		{MoveConfirm, doctorSide, timed, "Appointment confirmed for Sun 29 Mar 2026, 10:30 (Europe/Berlin)."},
+		{MoveReject, doctorSide, untimed, "The request was declined by the doctor."},
+		{MoveReject, clinicSide, timed, "The request for Sun 29 Mar 2026, 10:30 (Europe/Berlin) was declined by the clinic."},
+		{MoveCancel, patientSide, untimed, "The appointment was cancelled by the patient."},
 	} {
 		require.Equal(t, c.want, event(c.m, c.by, c.a, zone))
 	}

@@ -10,6 +10,7 @@ import (
 	"housecall/internal/errs"
 	"housecall/internal/postgres"
 	"housecall/internal/schedule"
+	"housecall/internal/text"
 )
 
 // Booking is a request for an appointment. Doctor and Patient are public ids: a patient leaves Patient empty, a
@@ -31,7 +32,7 @@ type Booking struct {
 // 409 open_request_limit, upcoming_limit; 409 patient_unavailable for one who was disabled just now; 404 for a hold that is not his or
 // has expired.
 func (s *Service) Book(ctx context.Context, actor auth.Actor, b Booking) (Appointment, error) {
-	reason, err := clean("body.reason", b.Reason, MaxReason)
+	reason, err := text.Rule{Max: MaxReason}.Field("body.reason", b.Reason)
 	if err != nil {
 		return Appointment{}, err
 	}
@@ -117,7 +118,7 @@ func (s *Service) held(ctx context.Context, actor auth.Actor, b Booking) (Bookin
 // order everywhere.
 func (s *Service) book(ctx context.Context, tx *postgres.Tx, o opening) (a Appointment, err error) {
 	a = o.draft
-	c := change{move: moveBook, actor: o.actor, side: a.sideOf(o.actor)}
+	c := change{move: MoveBook, actor: o.actor, side: a.sideOf(o.actor)}
 	if a.StartsAt != nil {
 		if a, err = s.place(ctx, tx, o); err != nil {
 			return a, err
@@ -185,9 +186,9 @@ func (s *Service) limit(ctx context.Context, tx *postgres.Tx, a Appointment) err
 	if err != nil {
 		return err
 	}
-	if ahead >= s.cfg.MaxUpcoming {
-		return errs.New(errs.Conflict, "upcoming_limit", "There are "+strconv.Itoa(ahead)+
-			" appointments ahead already. Ask the clinic for more.").With("limit", s.cfg.MaxUpcoming)
+	if ahead >= s.o.MaxUpcoming {
+		return errs.New(errs.Conflict, "upcoming_limit", "There are already "+strconv.Itoa(ahead)+
+			" upcoming appointments. Ask the clinic for more.").With("limit", s.o.MaxUpcoming)
 	}
 	return nil
 }
@@ -197,9 +198,9 @@ func (s *Service) limitRequests(ctx context.Context, tx *postgres.Tx, patientID 
 	if err != nil {
 		return err
 	}
-	if open >= s.cfg.MaxOpenRequests {
-		return errs.New(errs.Conflict, "open_request_limit", "There are "+strconv.Itoa(open)+
-			" open requests already. Wait for an answer, or cancel one of them.").With("limit", s.cfg.MaxOpenRequests)
+	if open >= s.o.MaxOpenRequests {
+		return errs.New(errs.Conflict, "open_request_limit", "There are already "+strconv.Itoa(open)+
+			" open requests. Wait for an answer, or cancel one of them.").With("limit", s.o.MaxOpenRequests)
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ import (
 
 // change is one move that somebody wants to make.
 type change struct {
-	move       move
+	move       Move
 	actor      auth.Actor
 	side       side // on whose behalf; authorize fills it in where a user acts
 	version    int  // that the actor saw; 0: any
@@ -79,7 +79,7 @@ func (s *Service) tryChange(ctx context.Context, publicID string, c change) (App
 
 // takesTurns tells whether a move may take time, or sets some free that is offered to others. Those that look back do
 // neither.
-func (m move) takesTurns() bool { return m != moveComplete && m != moveNoShow }
+func (m Move) takesTurns() bool { return m != MoveComplete && m != MoveNoShow }
 
 // kept is an appointment as it was read, whose row the transaction holds, with its doctor's rules and the move that it is
 // to make.
@@ -140,13 +140,13 @@ func (s *Service) authorize(c change, a Appointment) (change, error) {
 	switch {
 	case c.side == nobody:
 		return c, errs.Missing("appointment")
-	case c.side == patientSide && c.move != moveCancel && c.move != moveReschedule:
+	case c.side == patientSide && c.move != MoveCancel && c.move != MoveReschedule:
 		return c, errs.ErrForbidden
-	case c.side != clinicSide && c.move == moveHandOver:
+	case c.side != clinicSide && c.move == MoveHandOver:
 		return c, errs.ErrForbidden
 	case c.version != 0 && c.version != a.Version:
 		return c, errs.ErrStale
-	case c.side != patientSide && (c.move == moveReject || c.move == moveCancel) && c.reason == "":
+	case c.side != patientSide && (c.move == MoveReject || c.move == MoveCancel) && c.reason == "":
 		return c, errs.InvalidField("body.reason", "is required: the patient is told why")
 	case c.side == patientSide:
 		return c, s.inTime(a)
@@ -159,11 +159,11 @@ func (s *Service) inTime(a Appointment) error {
 	if a.Status != Booked {
 		return nil
 	}
-	until := a.StartsAt.Add(-s.cfg.CancellationWindow)
+	until := a.StartsAt.Add(-s.o.CancellationWindow)
 	if !s.now().After(until) {
 		return nil
 	}
-	return errs.New(errs.Conflict, "too_late", "It is too late to change this appointment here. Ask the doctor or the clinic.").
+	return errs.New(errs.Conflict, "too_late", "It is too late to change this appointment online. Ask the doctor or the clinic.").
 		With("until", until)
 }
 
@@ -187,8 +187,8 @@ func (c change) role() auth.Role {
 func (s *Service) apply(ctx context.Context, tx *postgres.Tx, k kept) (Appointment, error) {
 	c, read, rules := k.change, k.read, k.rules
 	staysBooked := read.Status == Booked && (rules.AutoConfirm || c.keepBooked)
-	if c.move == moveReschedule && c.side == patientSide && !staysBooked {
-		c.move = moveAskAnew
+	if c.move == MoveReschedule && c.side == patientSide && !staysBooked {
+		c.move = MoveAskAnew
 	}
 	to, err := read.Status.after(c.move)
 	if err != nil {
@@ -203,7 +203,7 @@ func (s *Service) apply(ctx context.Context, tx *postgres.Tx, k kept) (Appointme
 		return read, err
 	}
 	mine := rules
-	if c.move == moveHandOver {
+	if c.move == MoveHandOver {
 		mine = c.successor.rules
 	}
 	if err := settleClaim(ctx, tx, mine, read, a); err != nil {
@@ -222,19 +222,19 @@ func (s *Service) apply(ctx context.Context, tx *postgres.Tx, k kept) (Appointme
 // made.
 func (s *Service) shape(ctx context.Context, tx *postgres.Tx, k kept) (Appointment, error) {
 	switch k.move {
-	case moveConfirm:
+	case MoveConfirm:
 		if err := k.possible(); err != nil {
 			return k.read, err
 		}
 		k.read.Note = k.note
 		return s.confirmed(ctx, tx, k)
-	case moveReschedule, moveAskAnew:
+	case MoveReschedule, MoveAskAnew:
 		return s.moved(ctx, tx, k)
-	case moveComplete:
+	case MoveComplete:
 		return s.completed(k)
-	case moveNoShow:
+	case MoveNoShow:
 		return k.read, s.started(k.read)
-	case moveHandOver:
+	case MoveHandOver:
 		return s.handedOver(ctx, tx, k)
 	}
 	return k.read, nil
@@ -290,9 +290,9 @@ func (s *Service) tell(ctx context.Context, tx *postgres.Tx, m made) error {
 	if err := record(ctx, tx, a, read.Status, c); err != nil {
 		return err
 	}
-	n := Notice{Appointment: a, Action: string(c.move), Before: read.Status, By: c.actor.ID, FormerStart: read.StartsAt}
+	n := Notice{Appointment: a, Action: c.move, Before: read.Status, By: c.actor.ID, FormerStart: read.StartsAt}
 	detail := map[string]any{"from": read.Status, "to": a.Status, "version": a.Version}
-	if c.move == moveHandOver { // the row keeps only who has it now
+	if c.move == MoveHandOver { // the row keeps only who has it now
 		n.FormerDoctor = read.Doctor.ID
 		detail["doctor"], detail["formerDoctor"] = a.Doctor.UserID, read.Doctor.UserID
 	}
@@ -308,7 +308,7 @@ func (s *Service) tell(ctx context.Context, tx *postgres.Tx, m made) error {
 		}
 	}
 	text := event(c.move, c.side, a, m.zone)
-	if c.move == moveHandOver {
+	if c.move == MoveHandOver {
 		return s.conversations.Regroup(ctx, tx, a.ID, text)
 	}
 	return s.conversations.Append(ctx, tx, a.ID, text)

@@ -20,9 +20,9 @@ func (s *Service) Deadlines(ctx context.Context) (done int, err error) {
 	now := s.now()
 	var failures []error
 	for _, d := range []deadline{
-		{move: moveExpire, due: dueTimed, before: now},
-		{move: moveExpire, due: dueUntimed, before: now.Add(-s.cfg.RequestTTL)},
-		{move: moveComplete, due: dueBooked, before: now.Add(-s.cfg.CompleteAfter)},
+		{move: MoveExpire, due: dueTimed, before: now},
+		{move: MoveExpire, due: dueUntimed, before: now.Add(-s.o.RequestTTL)},
+		{move: MoveComplete, due: dueBooked, before: now.Add(-s.o.CompleteAfter)},
 	} {
 		n, err := s.meet(ctx, d)
 		done += n
@@ -34,7 +34,7 @@ func (s *Service) Deadlines(ctx context.Context) (done int, err error) {
 
 // deadline is a move that time makes on the appointments for which due holds at before.
 type deadline struct {
-	move   move
+	move   Move
 	due    string
 	before time.Time
 }

@@ -25,7 +25,7 @@ type Hold struct {
 // with whom (a doctor or a specialization) and when. Refusals: those of Book about the time, and 409 hold_limit.
 func (s *Service) Hold(ctx context.Context, actor auth.Actor, b Booking) (Hold, error) {
 	if b.StartsAt == nil {
-		return Hold{}, errs.InvalidField("body.startsAt", "is required: say which time to keep")
+		return Hold{}, errs.InvalidField("body.startsAt", "is required: say which time to hold")
 	}
 	b, p, err := s.parties(ctx, actor, b)
 	if err != nil {
@@ -83,7 +83,7 @@ func (s *Service) hold(ctx context.Context, tx *postgres.Tx, patientID int64, wi
 		return Hold{}, err
 	}
 	row, ok, err := newHold(ctx, tx, holdRow{
-		DoctorID: d.ID, PatientID: patientID, StartsAt: slot.StartsAt, EndsAt: slot.EndsAt, ExpiresAt: s.now().Add(s.cfg.HoldTTL),
+		DoctorID: d.ID, PatientID: patientID, StartsAt: slot.StartsAt, EndsAt: slot.EndsAt, ExpiresAt: s.now().Add(s.o.HoldTTL),
 	}, rules.Blocks(slot))
 	if err != nil {
 		return Hold{}, err
@@ -117,9 +117,9 @@ func (s *Service) limitHolds(ctx context.Context, tx *postgres.Tx, patientID int
 			asked++
 		}
 	}
-	if asked >= s.cfg.MaxHolds {
+	if asked >= s.o.MaxHolds {
 		return errs.New(errs.Conflict, "hold_limit", "There are "+strconv.Itoa(asked)+
-			" times kept already. Book or give back one of them.").With("limit", s.cfg.MaxHolds)
+			" times held already. Book or release one of them.").With("limit", s.o.MaxHolds)
 	}
 	return nil
 }
@@ -137,7 +137,7 @@ func (s *Service) whoseTime(ctx context.Context, tx *postgres.Tx, patientID int6
 }
 
 // errTaken is what a time that something else has comes to.
-var errTaken = errs.New(errs.Conflict, "slot_taken", "This time is not free any more. Choose another.")
+var errTaken = errs.New(errs.Conflict, "slot_taken", "This time is no longer available. Choose another.")
 
 func (r holdRow) hold(d Person) Hold {
 	return Hold{

@@ -72,7 +72,7 @@ func (h handlers) list(ctx context.Context, in *listInput) (*listOutput, error) 
 	if f.Statuses, err = parseStatuses(in.Status); err != nil {
 		return nil, err
 	}
-	if f.From, f.To, err = parseWindow(in.From, in.To, h.svc.zone); err != nil {
+	if f.From, f.To, err = parseWindow(in.From, in.To, h.svc.o.Zone); err != nil {
 		return nil, err
 	}
 	var before int64

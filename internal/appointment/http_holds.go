@@ -86,7 +86,7 @@ func waitlistRoutes(s *httpd.Server, h handlers) {
 	}, h.wait)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/doctors/{id}/waitlist", Tag: tag, Summary: "Who waits for a doctor, first come first",
-		Description: "The doctor and admins see all, a patient himself.", Access: httpd.SignedIn, Errors: []int{http.StatusNotFound},
+		Description: "The doctor and admins see all entries, patients only their own.", Access: httpd.SignedIn, Errors: []int{http.StatusNotFound},
 	}, h.queue)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodDelete, Path: "/doctors/{id}/waitlist/{wid}", Tag: tag, Summary: "Wait no longer",

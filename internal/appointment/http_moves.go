@@ -38,7 +38,7 @@ func moveRoutes(s *httpd.Server, h handlers) {
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/appointments/{id}/reschedule", Tag: tag, Summary: "Move an appointment",
 		Description: "It stays the same appointment, with its conversation. A patient chooses a free slot, as early as for " +
-			"`cancel`; the doctor then confirms anew unless his rules do so by themselves. The doctor and admins may " +
+			"`cancel`; the doctor then has to confirm again, unless their rules confirm automatically. The doctor and admins may " +
 			"choose as in `confirm`.",
 		Access: httpd.SignedIn, Errors: conflict,
 	}, h.reschedule)
@@ -59,7 +59,7 @@ func moveRoutes(s *httpd.Server, h handlers) {
 
 type bookInput struct {
 	Body struct {
-		DoctorID       string     `json:"doctorId,omitempty" maxLength:"20" doc:"A doctor may leave it out: he books with himself"`
+		DoctorID       string     `json:"doctorId,omitempty" maxLength:"20" doc:"Doctors may leave it out: they book with themselves"`
 		Specialization string     `json:"specialization,omitempty" maxLength:"200" doc:"In place of doctorId: any doctor who has it; needs startsAt"`
 		HoldID         string     `json:"holdId,omitempty" maxLength:"40" doc:"A hold of the patient, in place of doctorId and startsAt"`
 		StartsAt       *time.Time `json:"startsAt,omitempty" doc:"Start of a free slot; without it the doctor sets the time"`

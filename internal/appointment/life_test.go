@@ -304,7 +304,7 @@ func TestService_notices(t *testing.T) {
 	var got []string
 	for i, m := range n.moved {
 		require.Equal(t, i+1, m.Version)
-		got = append(got, m.Action+" "+string(m.Before)+" "+string(m.Status))
+		got = append(got, string(m.Action)+" "+string(m.Before)+" "+string(m.Status))
 	}
 	require.Equal(t, []string{"book  PENDING", "confirm PENDING BOOKED", "hand_over BOOKED BOOKED", "cancel BOOKED CANCELLED"}, got)
 	require.Equal(t, []int64{w.patient.ID, w.doctor.ID, w.admin.ID, w.patient.ID}, []int64{n.moved[0].By, n.moved[1].By, n.moved[2].By, n.moved[3].By})

@@ -8,6 +8,7 @@ import (
 	"housecall/internal/errs"
 	"housecall/internal/postgres"
 	"housecall/internal/schedule"
+	"housecall/internal/text"
 )
 
 // Refusals of a time that need not be on the doctor's grid; schedule.Check words those that must.
@@ -35,7 +36,7 @@ type Rescheduling struct {
 // is PENDING again unless the doctor's rules confirm by themselves; the doctor and admins choose any time as in Confirm
 // and keep the status. Refusals about the time are those of Book.
 func (s *Service) Reschedule(ctx context.Context, actor auth.Actor, publicID string, r Rescheduling) (Appointment, error) {
-	return s.change(ctx, publicID, change{move: moveReschedule, actor: actor, startsAt: &r.StartsAt, version: r.Version, keepBooked: r.Booked})
+	return s.change(ctx, publicID, change{move: MoveReschedule, actor: actor, startsAt: &r.StartsAt, version: r.Version, keepBooked: r.Booked})
 }
 
 // confirmed gives the time of a confirmation: the doctor's, else the requested one.
@@ -73,7 +74,7 @@ func (s *Service) at(ctx context.Context, tx *postgres.Tx, k kept) (Appointment,
 func (s *Service) moved(ctx context.Context, tx *postgres.Tx, k kept) (Appointment, error) {
 	a, c, rules := k.read, k.change, k.rules
 	if a.StartsAt != nil && a.StartsAt.Equal(*c.startsAt) {
-		return a, errs.InvalidField("body.startsAt", "is the time that it has already")
+		return a, errs.InvalidField("body.startsAt", "is already the time of the appointment")
 	}
 	if err := c.possible(); err != nil {
 		return a, err
@@ -100,12 +101,12 @@ type Completion struct {
 // Complete says that an appointment took place; its doctor and admins may, once it has begun (409 not_begun). The
 // conversation stays open for the follow-up window.
 func (s *Service) Complete(ctx context.Context, actor auth.Actor, publicID string, c Completion) (Appointment, error) {
-	summary, err := clean("body.summary", c.Summary, MaxSummary)
+	summary, err := text.Rule{Max: MaxSummary}.Field("body.summary", c.Summary)
 	if err != nil {
 		return Appointment{}, err
 	}
 	return s.change(ctx, publicID, change{
-		move: moveComplete, actor: actor, summary: summary, followUpOn: c.FollowUpOn, version: c.Version,
+		move: MoveComplete, actor: actor, summary: summary, followUpOn: c.FollowUpOn, version: c.Version,
 	})
 }
 
@@ -128,7 +129,7 @@ func (s *Service) completed(k kept) (Appointment, error) {
 
 // NoShow says that the patient did not come; its doctor and admins may, once it has begun (409 not_begun).
 func (s *Service) NoShow(ctx context.Context, actor auth.Actor, publicID string, version int) (Appointment, error) {
-	return s.change(ctx, publicID, change{move: moveNoShow, actor: actor, version: version})
+	return s.change(ctx, publicID, change{move: MoveNoShow, actor: actor, version: version})
 }
 
 // started refuses what can only be said of an appointment that has begun. A status that has no such move is refused
@@ -148,12 +149,12 @@ func (s *Service) HandOver(ctx context.Context, actor auth.Actor, publicID, doct
 	}
 	d, err := s.doctors.Named(ctx, s.pool, doctorID)
 	if errs.KindOf(err) == errs.NotFound || err == nil && d.Invited {
-		return Appointment{}, errs.InvalidField("body.doctorId", "is no doctor who takes appointments")
+		return Appointment{}, errs.InvalidField("body.doctorId", "is not a doctor who takes appointments")
 	} else if err != nil {
 		return Appointment{}, err
 	}
 	return s.change(ctx, publicID, change{
-		move: moveHandOver, actor: actor, version: version,
+		move: MoveHandOver, actor: actor, version: version,
 		successor: successor{Person: personOf(d)},
 	})
 }
@@ -162,7 +163,7 @@ func (s *Service) handedOver(ctx context.Context, tx *postgres.Tx, k kept) (Appo
 	a, c := k.read, k.change
 	switch {
 	case a.Doctor.ID == c.successor.ID:
-		return a, errs.InvalidField("body.doctorId", "is its doctor already")
+		return a, errs.InvalidField("body.doctorId", "is already the doctor of the appointment")
 	case a.Patient.ID == c.successor.ID:
 		return a, errs.InvalidField("body.doctorId", "must not be the same person as the patient")
 	case a.over(s.now()):

@@ -25,7 +25,7 @@ func (s *Service) Release(ctx context.Context, tx *postgres.Tx, doctorID int64, 
 	} else if err != nil {
 		return err
 	}
-	left, err := lockUnsettled(ctx, tx, doctorID, s.now(), s.now().Add(-s.cfg.FollowUpWindow))
+	left, err := lockUnsettled(ctx, tx, doctorID, s.now(), s.now().Add(-s.o.FollowUpWindow))
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func (s *Service) Return(ctx context.Context, tx *postgres.Tx, doctorID int64) e
 	} else if err != nil {
 		return err
 	}
-	back, err := lockAnswerable(ctx, tx, doctorID, s.now().Add(-s.cfg.FollowUpWindow))
+	back, err := lockAnswerable(ctx, tx, doctorID, s.now().Add(-s.o.FollowUpWindow))
 	if err != nil {
 		return err
 	}
@@ -118,9 +118,9 @@ func (s *Service) settle(ctx context.Context, tx *postgres.Tx, l leaving, left [
 
 // leave cancels one appointment, or hands it over.
 func (s *Service) leave(ctx context.Context, tx *postgres.Tx, l leaving, a Appointment) error {
-	c := change{move: moveCancel, actor: l.by, side: clinicSide, reason: "The doctor is no longer available."}
+	c := change{move: MoveCancel, actor: l.by, side: clinicSide, reason: "The doctor is no longer available."}
 	if l.next.ID != 0 {
-		c = change{move: moveHandOver, actor: l.by, side: clinicSide, successor: l.next}
+		c = change{move: MoveHandOver, actor: l.by, side: clinicSide, successor: l.next}
 	}
 	_, err := s.apply(ctx, tx, kept{change: c, read: a, rules: l.rules})
 	if c := postgres.Constraint(err); c == doctorTaken || c == patientBusy {

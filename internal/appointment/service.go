@@ -6,12 +6,12 @@ import (
 
 	"housecall/internal/audit"
 	"housecall/internal/auth"
-	"housecall/internal/config"
 	"housecall/internal/doctor"
 	"housecall/internal/errs"
 	"housecall/internal/patient"
 	"housecall/internal/postgres"
 	"housecall/internal/schedule"
+	"housecall/internal/text"
 )
 
 // Service is the only door to appointments.
@@ -22,27 +22,53 @@ type Service struct {
 	patients      *patient.Service
 	conversations Conversations
 	notices       Notices // nil: nobody is told
-	cfg           config.Config
-	zone          *time.Location // the clinic's
+	o             Options
 	now           func() time.Time
 }
 
-// New makes the service. Of cfg it reads ClinicZone, the limits and the times of booking (BOOKING_…, MAX_…, …_TTL) and
-// FollowUpWindow.
-func New(pool *postgres.Pool, schedule *schedule.Service, doctors *doctor.Service, patients *patient.Service,
-	conversations Conversations, cfg config.Config, now func() time.Time,
-) *Service {
-	zone, err := time.LoadLocation(cfg.ClinicZone)
-	if err != nil {
-		zone = time.UTC // cannot be: schedule has refused such a configuration
-	}
-	return &Service{
-		pool: pool, schedule: schedule, doctors: doctors, patients: patients, conversations: conversations, cfg: cfg,
-		zone: zone, now: now,
-	}
+// Options are the limits and times of booking.
+type Options struct {
+	Zone *time.Location // the clinic's, in which a search across doctors has its days; nil is UTC
+	// HoldTTL is how long a time is kept while its patient fills in the form, OfferTTL for one on the waiting list.
+	HoldTTL, OfferTTL time.Duration
+	// RequestTTL is how long a request without a time waits for an answer, CompleteAfter how long after its end a
+	// booked appointment counts as completed.
+	RequestTTL, CompleteAfter time.Duration
+	// CancellationWindow is until how long before the start patients may cancel or move a booked appointment.
+	CancellationWindow time.Duration
+	// FollowUpWindow is how long a conversation stays open after completion.
+	FollowUpWindow time.Duration
+	// What one patient may have at once: booked appointments ahead, open requests, and holds.
+	MaxUpcoming, MaxOpenRequests, MaxHolds int
 }
 
-// Connect gives the service whom to tell; it comes after New because that room may need the service.
+// Deps are what a Service works with.
+type Deps struct {
+	Pool          *postgres.Pool
+	Schedule      *schedule.Service
+	Doctors       *doctor.Service
+	Patients      *patient.Service
+	Conversations Conversations
+	Now           func() time.Time // nil: time.Now
+	Options       Options
+}
+
+// New makes the service.
+func New(d Deps) *Service {
+	s := &Service{
+		pool: d.Pool, schedule: d.Schedule, doctors: d.Doctors, patients: d.Patients, conversations: d.Conversations,
+		o: d.Options, now: d.Now,
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.o.Zone == nil {
+		s.o.Zone = time.UTC
+	}
+	return s
+}
+
+// Connect gives the service whom to tell. It comes after New because whoever tells people needs the service.
 func (s *Service) Connect(n Notices) { s.notices = n }
 
 // Find gives an appointment to its participants and to admins; to anyone else it is not there (404).
@@ -181,7 +207,7 @@ func (s *Service) Views(ctx context.Context, actor auth.Actor, all ...Appointmen
 	now, out := s.now(), make([]View, len(all))
 	for i, a := range all {
 		out[i].Appointment = a
-		out[i].CanReply, out[i].ReplyUntil, out[i].WhyNot = a.Reply(now, s.cfg.FollowUpWindow, closed[a.ID])
+		out[i].CanReply, out[i].ReplyUntil, out[i].WhyNot = a.Reply(now, s.o.FollowUpWindow, closed[a.ID])
 		if a.IsParticipant(actor.ID) {
 			n := unread[a.ID]
 			out[i].Unread = &n
@@ -242,11 +268,11 @@ type Confirmation struct {
 // whole minute, neither in the past (422 slot_in_past) nor beyond the booking horizon (slot_too_far), and overlaps no other claim
 // (409 slot_taken or patient_busy); what is about the time comes with alternatives.
 func (s *Service) Confirm(ctx context.Context, actor auth.Actor, publicID string, c Confirmation) (Appointment, error) {
-	note, err := clean("body.note", c.Note, MaxNote)
+	note, err := text.Rule{Max: MaxNote}.Field("body.note", c.Note)
 	if err != nil {
 		return Appointment{}, err
 	}
-	return s.change(ctx, publicID, change{move: moveConfirm, actor: actor, startsAt: c.StartsAt, note: note, version: c.Version})
+	return s.change(ctx, publicID, change{move: MoveConfirm, actor: actor, startsAt: c.StartsAt, note: note, version: c.Version})
 }
 
 // Ending is a rejection or cancellation. Only a patient may leave Reason empty; Version is the one that was seen
@@ -258,17 +284,17 @@ type Ending struct {
 
 // Reject refuses a request; its doctor and admins may.
 func (s *Service) Reject(ctx context.Context, actor auth.Actor, publicID string, e Ending) (Appointment, error) {
-	return s.end(ctx, actor, publicID, moveReject, e)
+	return s.end(ctx, actor, publicID, MoveReject, e)
 }
 
 // Cancel calls off a request or a booked appointment; both participants and admins may, the patient of a booked one until
 // CancellationWindow before its start (409 too_late).
 func (s *Service) Cancel(ctx context.Context, actor auth.Actor, publicID string, e Ending) (Appointment, error) {
-	return s.end(ctx, actor, publicID, moveCancel, e)
+	return s.end(ctx, actor, publicID, MoveCancel, e)
 }
 
-func (s *Service) end(ctx context.Context, actor auth.Actor, publicID string, m move, e Ending) (Appointment, error) {
-	reason, err := clean("body.reason", e.Reason, MaxEndReason)
+func (s *Service) end(ctx context.Context, actor auth.Actor, publicID string, m Move, e Ending) (Appointment, error) {
+	reason, err := text.Rule{Max: MaxEndReason}.Field("body.reason", e.Reason)
 	if err != nil {
 		return Appointment{}, err
 	}

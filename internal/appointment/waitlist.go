@@ -79,7 +79,7 @@ func (s *Service) join(ctx context.Context, actor auth.Actor, d doctor.Brief, fr
 			return err
 		}
 		if n >= maxWaiting {
-			return errs.New(errs.Conflict, "waiting_limit", "You wait in "+strconv.Itoa(n)+" queues already. Leave one of them.").With("limit", maxWaiting)
+			return errs.New(errs.Conflict, "waiting_limit", "You are already on "+strconv.Itoa(n)+" waiting lists. Leave one of them first.").With("limit", maxWaiting)
 		}
 		id, err := insertWaiting(ctx, tx, d.ID, actor.ID, from, to)
 		if err != nil {
@@ -93,7 +93,7 @@ func (s *Service) join(ctx context.Context, actor auth.Actor, d doctor.Brief, fr
 		return audit.Record(ctx, tx, audit.Event{Actor: actor, Action: "waitlist.join", Subject: d.UserID, PatientID: actor.ID})
 	})
 	if postgres.Constraint(err) == openWaiting {
-		err = errs.New(errs.Conflict, "already_waiting", "You wait for this doctor already. Leave the queue to choose other days.")
+		err = errs.New(errs.Conflict, "already_waiting", "You are already on this doctor's waiting list. Leave it to choose other days.")
 	}
 	return row, err
 }
@@ -244,7 +244,7 @@ func (s *Service) passOn(ctx context.Context, tx *postgres.Tx, dropped ...holdRo
 // doctor's row held, which is so where what a patient gives up for another doctor's time is passed on, it may find that
 // somebody else was faster; then there is nothing to offer.
 func (s *Service) offer(ctx context.Context, tx *postgres.Tx, v vacancy) error {
-	expires := s.now().Add(s.cfg.OfferTTL)
+	expires := s.now().Add(s.o.OfferTTL)
 	if !v.startsAt.After(expires) {
 		return nil
 	}

@@ -1,12 +1,7 @@
 package appointment
 
 import (
-	"strconv"
-	"strings"
 	"time"
-	"unicode/utf8"
-
-	"housecall/internal/errs"
 )
 
 // Longest texts, in characters.
@@ -17,28 +12,16 @@ const (
 	MaxSummary   = 4000 // of a completion, by the doctor
 )
 
-// clean trims a text and refuses what cannot be stored or is too long; path as in errs.Field.
-func clean(path, s string, most int) (string, error) {
-	s = strings.TrimSpace(s)
-	switch {
-	case !utf8.ValidString(s) || strings.ContainsRune(s, 0):
-		return "", errs.InvalidField(path, "must be valid UTF-8 without U+0000")
-	case utf8.RuneCountInString(s) > most:
-		return "", errs.InvalidField(path, "must have at most "+strconv.Itoa(most)+" characters")
-	}
-	return s, nil
-}
-
 // event is what the conversation says of a move that led to a, with times in the doctor's zone. It holds nothing
 // that anybody typed: the log is shown in more places than the appointment is.
-func event(m move, by side, a Appointment, zone *time.Location) string {
+func event(m Move, by side, a Appointment, zone *time.Location) string {
 	at, when := "", ""
 	if a.StartsAt != nil {
 		when = a.StartsAt.In(zone).Format("Mon 2 Jan 2006, 15:04") + " (" + zone.String() + ")"
 		at = " for " + when
 	}
 	switch m {
-	case moveBook:
+	case MoveBook:
 		switch {
 		case at == "":
 			return "Appointment requested. The doctor will set the time."
@@ -46,21 +29,21 @@ func event(m move, by side, a Appointment, zone *time.Location) string {
 			return "Appointment booked" + at + "."
 		}
 		return "Appointment requested" + at + "."
-	case moveConfirm:
+	case MoveConfirm:
 		return "Appointment confirmed" + at + "."
-	case moveReject:
+	case MoveReject:
 		return "The request" + at + " was declined by the " + string(by) + "."
-	case moveExpire:
+	case MoveExpire:
 		return "The request" + at + " expired without an answer."
-	case moveReschedule:
+	case MoveReschedule:
 		return "The appointment was moved by the " + string(by) + " to " + when + "."
-	case moveAskAnew:
+	case MoveAskAnew:
 		return "The " + string(by) + " asked to move the appointment to " + when + ". The doctor has to confirm it."
-	case moveComplete:
+	case MoveComplete:
 		return "The appointment is completed."
-	case moveNoShow:
+	case MoveNoShow:
 		return "The patient did not come to the appointment" + at + "."
-	case moveHandOver:
+	case MoveHandOver:
 		return "The appointment was handed over to another doctor, " + a.Doctor.Name + "."
 	default:
 		return "The appointment" + at + " was cancelled by the " + string(by) + "."

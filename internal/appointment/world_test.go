@@ -11,12 +11,10 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/chat"
 	"housecall/internal/config"
-	"housecall/internal/doctor"
 	"housecall/internal/httpd"
-	"housecall/internal/patient"
 	"housecall/internal/postgres"
-	"housecall/internal/schedule"
 	"housecall/internal/testing/apitest"
+	"housecall/internal/testing/clinic"
 	"housecall/internal/testing/pgtest"
 )
 
@@ -68,11 +66,9 @@ func (w *world) instance() (*appointment.Service, *postgres.Pool) {
 // over makes the rooms over a pool.
 func (w *world) over(pool *postgres.Pool, c appointment.Conversations) *appointment.Service {
 	w.t.Helper()
-	hours, err := schedule.New(w.cfg, schedule.WithClock(func() time.Time { return w.now }))
-	require.NoError(w.t, err)
-	doctors := doctor.New(pool, hours, nil)
-	patients := patient.New(pool, doctors, appointment.Care{})
-	return appointment.New(pool, hours, doctors, patients, c, w.cfg, func() time.Time { return w.now })
+	return clinic.New(clinic.Deps{
+		Pool: pool, Conversations: c, Now: func() time.Time { return w.now }, Config: w.cfg,
+	}).Appointments
 }
 
 func (w *world) user(publicID, name string, role auth.Role) auth.Actor {

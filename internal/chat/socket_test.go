@@ -17,14 +17,13 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
-	"housecall/internal/appointment"
 	"housecall/internal/auth"
 	"housecall/internal/config"
 	"housecall/internal/doctor"
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
 	"housecall/internal/patient"
-	"housecall/internal/schedule"
+	clinics "housecall/internal/testing/clinic"
 )
 
 // accounts knows tokens by heart: a token is the actor's public id.
@@ -110,10 +109,7 @@ func (w *world) serveOn(b bus, change func(*config.Config)) *instance {
 		change(&cfg)
 	}
 	pool, log := w.connect(), NewLog()
-	hours, err := schedule.New(cfg)
-	require.NoError(w.t, err)
-	doctors := doctor.New(pool, hours, nil)
-	appointments := appointment.New(pool, hours, doctors, patient.New(pool, doctors, appointment.Care{}), log, cfg, w.now)
+	appointments := clinics.New(clinics.Deps{Pool: pool, Conversations: log, Now: w.now, Config: cfg}).Appointments
 	in := &instance{world: w, accounts: &accounts{
 		actors: map[string]auth.Actor{w.patient.UserID: w.patient, w.doctor.UserID: w.doctor}, expires: time.Now().Add(time.Hour),
 	}}

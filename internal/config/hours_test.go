@@ -5,20 +5,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-)
 
-func TestParseClock(t *testing.T) {
-	t.Parallel()
-	for s, want := range map[string]int{"00:00": 0, "09:30": 570, "23:59": 1439, "24:00": 1440} {
-		got, err := ParseClock(s)
-		require.NoError(t, err, s)
-		require.Equal(t, want, got, s)
-	}
-	for _, s := range []string{"", "9:30", "09:60", "24:01", "25:00", "0930", "09.30", "09:3a", "+9:30", " 9:30", "09:300", "۰۹:۳۰", "-1:00"} {
-		_, err := ParseClock(s)
-		require.Error(t, err, "%q", s)
-	}
-}
+	"housecall/internal/walltime"
+)
 
 func TestParseHours(t *testing.T) {
 	t.Parallel()
@@ -39,21 +28,6 @@ func TestParseHours(t *testing.T) {
 	}
 }
 
-func FuzzParseClock(f *testing.F) {
-	for _, s := range []string{"", "09:30", "24:00", "99:99", "::::", "1e:10"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		minutes, err := ParseClock(s)
-		if err != nil {
-			return
-		}
-		require.GreaterOrEqual(t, minutes, 0)
-		require.LessOrEqual(t, minutes, 24*60)
-		require.Equal(t, s, FormatClock(minutes), "one time has one spelling")
-	})
-}
-
 func FuzzParseHours(f *testing.F) {
 	for _, s := range []string{"", "10:00-14:00,14:30-18:00", "00:00-24:00", "10:00-14:00, 14:00-15:00", "-", ",,", "10:00-14:00-15:00"} {
 		f.Add(s)
@@ -71,7 +45,7 @@ func FuzzParseHours(f *testing.F) {
 			require.LessOrEqual(t, last, h.From)
 			require.Less(t, h.From, h.To)
 			require.LessOrEqual(t, h.To, 24*60)
-			last, parts[i] = h.To, FormatClock(h.From)+"-"+FormatClock(h.To)
+			last, parts[i] = h.To, walltime.Format(h.From)+"-"+walltime.Format(h.To)
 		}
 		again, err := ParseHours(strings.Join(parts, ","))
 		require.NoError(t, err)

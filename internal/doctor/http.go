@@ -25,12 +25,12 @@ func Routes(s *httpd.Server, svc *Service) {
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/doctors", Tag: tag, Summary: "Invite a doctor", Status: http.StatusCreated,
 		Description: "The token of the invitation is shown this once, and mailed. Until it is accepted the doctor can be found and " +
-			"booked by name, but nobody who asks for a specialization is sent to him.",
+			"booked by name, but requests for a specialization do not go to them.",
 		Access: httpd.Only(auth.Admin), Errors: []int{http.StatusConflict},
 	}, h.create)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/doctors/{id}", Tag: tag, Summary: "Read a profile", Access: httpd.Public,
-		Description: "The phone number is shown to the doctor himself and to admins.", Errors: []int{http.StatusNotFound},
+		Description: "The phone number is shown only to the doctor and to admins.", Errors: []int{http.StatusNotFound},
 	}, h.get)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPatch, Path: "/doctors/{id}", Tag: tag, Summary: "Change a profile",
@@ -58,7 +58,7 @@ type profileBody struct {
 	Specialization string `json:"specialization"`
 	Qualification  string `json:"qualification"`
 	Experience     int    `json:"experience" doc:"Years"`
-	Phone          string `json:"phone,omitempty" doc:"Only for the doctor himself and admins"`
+	Phone          string `json:"phone,omitempty" doc:"Only for the doctor and admins"`
 	TimeZone       string `json:"timeZone" doc:"IANA zone of the doctor's hours"`
 	SlotMinutes    int    `json:"slotMinutes"`
 }

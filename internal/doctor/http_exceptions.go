@@ -14,7 +14,7 @@ func exceptionRoutes(s *httpd.Server, h handlers, staff httpd.Access) {
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/doctors/{id}/exceptions", Tag: tag, Summary: "Days off and days with other hours",
 		Description: "Sorted by the first date; `from` and `to` give those with a date between them, both included. " +
-			"Notes are shown to the doctor himself and to admins.",
+			"Notes are shown only to the doctor and to admins.",
 		Access: httpd.Public, Errors: []int{http.StatusNotFound},
 	}, h.exceptions)
 	httpd.Register(s, httpd.Route{
@@ -42,7 +42,7 @@ type exceptionBody struct {
 	From      string      `json:"from" format:"date" doc:"The first day, in the doctor's zone"`
 	To        string      `json:"to" format:"date" doc:"The last day, included"`
 	Intervals []clockBody `json:"intervals" doc:"The hours of each of the days; empty: nothing can be booked"`
-	Note      string      `json:"note,omitempty" doc:"Only for the doctor himself and admins"`
+	Note      string      `json:"note,omitempty" doc:"Only for the doctor and admins"`
 }
 
 func exceptionOf(e schedule.Exception) exceptionBody {
@@ -121,7 +121,7 @@ type addExceptionInput struct {
 		From      string      `json:"from" maxLength:"10" example:"2027-12-24" doc:"The first day, in the doctor's zone"`
 		To        *string     `json:"to,omitempty" maxLength:"10" example:"2028-01-01" doc:"The last day, included; from if left out"`
 		Intervals []clockBody `json:"intervals,omitempty" maxItems:"10" doc:"The hours of each of the days; empty or absent: nothing can be booked"`
-		Note      string      `json:"note,omitempty" maxLength:"200" doc:"For the doctor himself and admins"`
+		Note      string      `json:"note,omitempty" maxLength:"200" doc:"For the doctor and admins"`
 	}
 }
 

@@ -7,10 +7,10 @@ import (
 	"time"
 
 	"housecall/internal/auth"
-	"housecall/internal/config"
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
 	"housecall/internal/schedule"
+	"housecall/internal/walltime"
 )
 
 func scheduleRoutes(s *httpd.Server, h handlers) {
@@ -119,7 +119,7 @@ func (r *clockReader) read(i int, from, to string) schedule.Clock {
 }
 
 func (r *clockReader) parse(i int, field, s string) int {
-	n, err := config.ParseClock(s)
+	n, err := walltime.Parse(s)
 	if err != nil {
 		r.bad = append(r.bad, errs.Field{Path: fmt.Sprintf("body.intervals[%d].%s", i, field), Message: err.Error()})
 	}
@@ -139,7 +139,7 @@ func formatClock(c schedule.Clock) (from, to string) {
 	if end > dayMinutes {
 		end -= dayMinutes
 	}
-	return config.FormatClock(c.From), config.FormatClock(end)
+	return walltime.Format(c.From), walltime.Format(end)
 }
 
 type rulesOutput struct {

@@ -19,6 +19,7 @@ import (
 	"housecall/internal/postgres"
 	"housecall/internal/schedule"
 	"housecall/internal/testing/apitest"
+	"housecall/internal/testing/clinic"
 	"housecall/internal/testing/pgtest"
 )
 
@@ -40,10 +41,9 @@ func newWorld(t *testing.T) *world {
 	pool := pgtest.New(t)
 	cfg := config.Default()
 	cfg.ClinicZone = "Asia/Kathmandu"
-	schedules, err := schedule.New(cfg)
-	require.NoError(t, err)
+	schedules := schedule.New(schedule.Deps{Options: clinic.ScheduleOptions(cfg)})
 	w := &world{t: t, pool: pool}
-	w.svc = doctor.New(pool, schedules, inviter{})
+	w.svc = doctor.New(doctor.Deps{Pool: pool, Schedules: schedules, Inviter: inviter{}})
 	w.api = apitest.Serve(t, apitest.Options{
 		Routes:        func(s *httpd.Server) { doctor.Routes(s, w.svc) },
 		Authenticator: apitest.ByPublicID(pool),

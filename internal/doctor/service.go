@@ -27,9 +27,16 @@ type Service struct {
 	inviter   Inviter
 }
 
-// New makes the room. inviter is called by Invite only.
-func New(pool *postgres.Pool, schedules *schedule.Service, inviter Inviter) *Service {
-	return &Service{pool: pool, schedules: schedules, inviter: inviter}
+// Deps are what a Service works with.
+type Deps struct {
+	Pool      *postgres.Pool
+	Schedules *schedule.Service
+	Inviter   Inviter // nil for one that makes no doctors
+}
+
+// New makes the service.
+func New(d Deps) *Service {
+	return &Service{pool: d.Pool, schedules: d.Schedules, inviter: d.Inviter}
 }
 
 // Resolve gives the doctor of a public id: errs.NotFound unless he is one by role and not disabled.

@@ -17,23 +17,23 @@ func Routes(s *httpd.Server, svc *Service) {
 	h := handlers{svc}
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/patients", Tag: tag, Summary: "List patients", Access: httpd.SignedIn,
-		Description: "An admin sees all, a doctor those assigned to him or his by appointment, a patient himself.",
+		Description: "Admins see all patients, doctors those assigned to them or theirs by appointment, patients only themselves.",
 	}, h.list)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/patients/{id}", Tag: tag, Summary: "Read an entry of the registry", Access: httpd.SignedIn,
-		Description: "For the patient himself, his doctors and admins; reading another's entry is audited.",
+		Description: "For the patient, their doctors and admins; reading another's entry is audited.",
 		Errors:      []int{http.StatusNotFound},
 	}, h.get)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPatch, Path: "/patients/{id}", Tag: tag, Summary: "Change an entry of the registry", Access: httpd.SignedIn,
-		Description: "For the patient himself and admins. What is left out or null stays as it is; an empty text clears a field.",
+		Description: "For the patient and admins. What is left out or null stays as it is; an empty text clears a field.",
 		Errors: []int{
 			http.StatusForbidden, http.StatusNotFound, http.StatusPreconditionFailed, http.StatusPreconditionRequired,
 		},
 	}, h.patch)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPut, Path: "/patients/{id}/doctor", Tag: tag, Summary: "Assign a doctor",
-		Description: "An admin assigns any doctor, a doctor himself only. null takes the assignment back. A doctor who " +
+		Description: "Admins assign any doctor, doctors only themselves. null takes the assignment back. A doctor who " +
 			"cannot read the entry yet sends If-Match: *, which stands for any version. Audited.",
 		Access: httpd.Only(auth.Doctor, auth.Admin),
 		Errors: []int{http.StatusNotFound, http.StatusPreconditionFailed, http.StatusPreconditionRequired},
@@ -53,14 +53,14 @@ type entryBody struct {
 	Phone       string      `json:"phone"`
 	Gender      string      `json:"gender" enum:"male,female,other," doc:"Empty: unknown"`
 	DateOfBirth string      `json:"dateOfBirth,omitempty" format:"date" doc:"Absent: unknown"`
-	StatedAge   *ageBody    `json:"statedAge,omitempty" doc:"How old the patient said he was, where he told no date of birth"`
+	StatedAge   *ageBody    `json:"statedAge,omitempty" doc:"The age that the patient stated, if they gave no date of birth"`
 	Address     string      `json:"address"`
 	Doctor      *doctorBody `json:"doctor,omitempty" doc:"The assigned doctor; absent: none"`
 }
 
 type ageBody struct {
 	Years int    `json:"years"`
-	On    string `json:"on" format:"date" doc:"The day on which he was that old"`
+	On    string `json:"on" format:"date" doc:"The day on which they were that old"`
 }
 
 type doctorBody struct {

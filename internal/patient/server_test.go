@@ -8,12 +8,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/auth"
-	"housecall/internal/config"
 	"housecall/internal/doctor"
 	"housecall/internal/httpd"
 	"housecall/internal/patient"
 	"housecall/internal/postgres"
-	"housecall/internal/schedule"
 	"housecall/internal/testing/apitest"
 	"housecall/internal/testing/pgtest"
 )
@@ -34,11 +32,8 @@ type world struct {
 func newWorld(t *testing.T, c care) *world {
 	t.Helper()
 	pool := pgtest.New(t)
-	cfg := config.Default()
-	schedules, err := schedule.New(cfg)
-	require.NoError(t, err)
 	w := &world{t: t, pool: pool}
-	w.svc = patient.New(pool, doctor.New(pool, schedules, nil), c)
+	w.svc = patient.New(patient.Deps{Pool: pool, Doctors: doctor.New(doctor.Deps{Pool: pool}), Care: c})
 	w.api = apitest.Serve(t, apitest.Options{
 		Routes:        func(s *httpd.Server) { patient.Routes(s, w.svc) },
 		Authenticator: apitest.ByPublicID(pool),

@@ -35,10 +35,16 @@ type Service struct {
 	care    Care
 }
 
-// New makes the room. appointment stands on this room, so where it is made later care is a value that
-// app fills in before it serves.
-func New(pool *postgres.Pool, doctors Doctors, care Care) *Service {
-	return &Service{pool: pool, doctors: doctors, care: care}
+// Deps are what a Service works with.
+type Deps struct {
+	Pool    *postgres.Pool
+	Doctors Doctors
+	Care    Care
+}
+
+// New makes the service.
+func New(d Deps) *Service {
+	return &Service{pool: d.Pool, doctors: d.Doctors, care: d.Care}
 }
 
 // Create makes a user's entry. One that is there stays as it is: a patient who becomes one again keeps it. Where d

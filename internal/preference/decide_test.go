@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"housecall/internal/config"
 	"housecall/internal/notify"
+	"housecall/internal/walltime"
 	"housecall/internal/zone"
 )
 
@@ -28,7 +28,7 @@ var turns = map[string][]string{
 // oracle walks minute by minute, looking at the wall, until the hours are quiet no more.
 func oracle(from, to int, at time.Time, loc *time.Location) time.Time {
 	quiet := func(at time.Time) bool {
-		wall, err := config.ParseClock(at.In(loc).Format("15:04"))
+		wall, err := walltime.Parse(at.In(loc).Format("15:04"))
 		if err != nil {
 			panic(err)
 		}
@@ -60,7 +60,7 @@ func TestQuietHours_EndAgainstOracle(t *testing.T) {
 				to := (from + rapid.OneOf(rapid.IntRange(1, 1439), rapid.IntRange(1, 120)).Draw(rt, "length")) % 1440
 				got := QuietHours{From: from, To: to}.end(at, loc)
 				require.True(rt, got.Equal(oracle(from, to, at, loc)), "%s, quiet %s to %s at %s: %s", name,
-					config.FormatClock(from), config.FormatClock(to), at.In(loc), got.In(loc))
+					walltime.Format(from), walltime.Format(to), at.In(loc), got.In(loc))
 			})
 		})
 	}

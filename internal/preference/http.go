@@ -6,9 +6,9 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"housecall/internal/config"
 	"housecall/internal/httpd"
 	"housecall/internal/notify"
+	"housecall/internal/walltime"
 )
 
 // Routes adds one's own preferences to the API.
@@ -86,7 +86,7 @@ func outputOf(p Preferences) *output {
 		out.Body.Kinds[k] = &on
 	}
 	if q := p.Quiet; q != nil {
-		out.Body.QuietHours = &quietBody{From: config.FormatClock(q.From), To: config.FormatClock(q.To)}
+		out.Body.QuietHours = &quietBody{From: walltime.Format(q.From), To: walltime.Format(q.To)}
 	}
 	return out
 }
@@ -112,7 +112,7 @@ func (b body) preferences(version int) Preferences {
 const noTime = -1
 
 func clock(s string) int {
-	n, err := config.ParseClock(s)
+	n, err := walltime.Parse(s)
 	if err != nil {
 		return noTime
 	}

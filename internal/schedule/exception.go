@@ -1,13 +1,12 @@
 package schedule
 
 import (
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 
 	"housecall/internal/errs"
+	"housecall/internal/text"
 )
 
 // Bounds of exceptions.
@@ -49,9 +48,8 @@ func (e Exception) normalize() (Exception, error) {
 	hours, err := e.normalizeHours()
 	bad = append(bad, fieldsOf(err)...)
 	e.Hours = hours
-	e.Note = strings.TrimSpace(e.Note)
-	if utf8.RuneCountInString(e.Note) > MaxNote || strings.ContainsRune(e.Note, 0) {
-		refuse("body.note", "is too long or holds characters that cannot be stored")
+	if e.Note, err = (text.Rule{Max: MaxNote}).Clean(e.Note); err != nil {
+		refuse("body.note", err.Error())
 	}
 	if len(bad) > 0 {
 		return e, errs.InvalidFields(bad...)

@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
-	"housecall/internal/config"
 	"housecall/internal/errs"
 	"housecall/internal/postgres"
 	"housecall/internal/schedule"
@@ -38,10 +37,9 @@ type clinic struct {
 
 func newClinic(t *testing.T) clinic {
 	t.Helper()
-	cfg := config.Default()
-	cfg.ClinicZone, cfg.BookingNotice = "Asia/Kathmandu", 2*time.Hour
-	s, err := schedule.New(cfg, schedule.WithClock(func() time.Time { return today.Add(12 * time.Hour) }))
-	require.NoError(t, err)
+	o := options(t, "Asia/Kathmandu")
+	o.Notice = 2 * time.Hour
+	s := schedule.New(schedule.Deps{Now: func() time.Time { return today.Add(12 * time.Hour) }, Options: o})
 	pool := pgtest.New(t)
 	return clinic{t: t, pool: pool, svc: s, doctor: newDoctor(t, pool, 1)}
 }
@@ -322,10 +320,9 @@ func TestService_RulesFollowTheClinic(t *testing.T) {
 	slot, week := 20, 7*24*time.Hour
 	_, err := c.set(1, schedule.RuleChange{SlotMinutes: &slot})
 	require.NoError(t, err)
-	cfg := config.Default()
-	cfg.BookingNotice, cfg.BookingHorizon = time.Hour, 48*time.Hour
-	shorter, err := schedule.New(cfg)
-	require.NoError(t, err)
+	o := options(t, "Asia/Kathmandu")
+	o.Notice, o.Horizon = time.Hour, 48*time.Hour
+	shorter := schedule.New(schedule.Deps{Options: o})
 	read := func() schedule.Rules {
 		all, err := shorter.Rules(t.Context(), c.pool, c.doctor)
 		require.NoError(t, err)

@@ -79,7 +79,7 @@ func (s *Service) validate(c RuleChange) error {
 		{"bufferBeforeMinutes", c.BufferBefore, 0, MaxBuffer},
 		{"bufferAfterMinutes", c.BufferAfter, 0, MaxBuffer},
 		{"noticeMinutes", c.Notice, 0, MaxNotice},
-		{"horizonMinutes", c.Horizon, MinHorizon, s.horizon},
+		{"horizonMinutes", c.Horizon, MinHorizon, s.o.Horizon},
 	} {
 		if d.value != nil && (*d.value < d.least || *d.value > d.most || *d.value%time.Minute != 0) {
 			refuse(d.path, fmt.Sprintf("must lie between %d and %d minutes", d.least/time.Minute, d.most/time.Minute))

@@ -7,8 +7,8 @@ package schedule
 import (
 	"time"
 
-	"housecall/internal/config"
 	"housecall/internal/errs"
+	"housecall/internal/zone"
 )
 
 // Bounds of what a doctor may set.
@@ -17,8 +17,8 @@ const (
 	MaxSlotMinutes     = 480
 	MaxIntervalsPerDay = 10
 	MaxBuffer          = 4 * time.Hour
-	MaxNotice          = config.MaxBookingNotice
-	MinHorizon         = time.Hour // the most is the clinic's
+	MaxNotice          = 30 * 24 * time.Hour // as config has it for the clinic's
+	MinHorizon         = time.Hour           // the most is the clinic's
 	MaxPerDay          = 200
 
 	minutesPerDay = 24 * 60
@@ -65,9 +65,9 @@ func (r Rules) Blocks(s Slot) Range {
 	return Range{From: s.StartsAt.Add(-r.BufferBefore), To: s.EndsAt.Add(r.BufferAfter)}
 }
 
-// LoadZone gives the location of an IANA zone name, by the rule of config.LoadZone.
+// LoadZone gives the location of an IANA zone name, by the rule of zone.Load.
 func LoadZone(name string) (*time.Location, error) {
-	loc, err := config.LoadZone(name)
+	loc, err := zone.Load(name)
 	if err != nil {
 		return nil, errs.InvalidField("body.timeZone", "must be the name of an IANA time zone, such as Europe/Berlin")
 	}

@@ -8,55 +8,51 @@ import (
 	"sync"
 	"time"
 
-	"housecall/internal/config"
 	"housecall/internal/errs"
 	"housecall/internal/postgres"
 )
 
 // Service keeps the doctors' hours and rules. It checks no rights: its callers do.
 type Service struct {
-	zone        string
-	slotMinutes int
-	notice      time.Duration
-	horizon     time.Duration // the most that a doctor may set, too
-	hours       []Interval    // the clinic's, every day
-	now         func() time.Time
+	o     Options
+	hours []Interval // the clinic's, every day
+	now   func() time.Time
 
 	mu    sync.RWMutex              // guards zones
 	zones map[string]*time.Location // by name: loading one reads a file
 }
 
-// Option changes what New makes.
-type Option func(*Service)
+// Options are the clinic's defaults, for doctors who have set nothing else.
+type Options struct {
+	Zone        *time.Location // nil is UTC
+	SlotMinutes int
+	Hours       []Clock       // of every day, rising and not overlapping
+	Notice      time.Duration // how long ahead one must book
+	Horizon     time.Duration // how far ahead one can book; doctors can set no more
+}
 
-// WithClock takes the time from now instead of time.Now.
-func WithClock(now func() time.Time) Option { return func(s *Service) { s.now = now } }
+// Deps are what a Service works with.
+type Deps struct {
+	Now     func() time.Time // nil: time.Now
+	Options Options
+}
 
-// New takes the clinic's zone, slot length, hours, notice and horizon from the configuration.
-func New(cfg config.Config, options ...Option) (*Service, error) {
-	s := &Service{
-		zone: cfg.ClinicZone, slotMinutes: cfg.ClinicSlotMinutes, notice: cfg.BookingNotice, horizon: cfg.BookingHorizon,
-		now: time.Now, zones: map[string]*time.Location{},
+// New makes the service.
+func New(d Deps) *Service {
+	s := &Service{o: d.Options, now: d.Now, zones: map[string]*time.Location{}}
+	if s.now == nil {
+		s.now = time.Now
 	}
-	for _, o := range options {
-		o(s)
+	if s.o.Zone == nil {
+		s.o.Zone = time.UTC
 	}
-	if _, err := s.location(cfg.ClinicZone); err != nil {
-		return nil, fmt.Errorf("load the clinic's zone: %w", err)
-	}
-	if err := ValidateSlotMinutes(cfg.ClinicSlotMinutes); err != nil {
-		return nil, fmt.Errorf("check the clinic's slot length: %w", err)
-	}
-	day, err := config.ParseHours(cfg.ClinicHours)
-	if err != nil {
-		return nil, fmt.Errorf("read the clinic's hours: %w", err)
-	}
+	s.zones[s.o.Zone.String()] = s.o.Zone
 	for weekday := 1; weekday <= 7; weekday++ {
-		for _, v := range day {
+		for _, v := range s.o.Hours {
 			s.hours = append(s.hours, Interval{Weekday: weekday, From: v.From, To: v.To})
 		}
 	}
-	return s, nil
+	return s
 }
 
 // slack is how long an exception that is over is still given: its dates are the doctor's calendar's, its last hours may
@@ -119,7 +115,7 @@ func (s *Service) fromRow(row scheduleRow) (Rules, error) {
 // span gives the notice and the horizon of a doctor: the clinic's unless he has his own, and never beyond the clinic's
 // horizon, which may have become shorter since.
 func (s *Service) span(own settings) (notice, horizon time.Duration) {
-	notice, horizon = s.notice, s.horizon
+	notice, horizon = s.o.Notice, s.o.Horizon
 	if own.NoticeMinutes != nil {
 		notice = minutes(*own.NoticeMinutes)
 	}
@@ -219,7 +215,7 @@ func (s *Service) AddException(ctx context.Context, tx *postgres.Tx, doctorID in
 	}
 	loc, err := s.location(own.TimeZone)
 	if err != nil {
-		return Exception{}, Rules{}, fmt.Errorf("add an exception for doctor %d: his zone is unknown", doctorID)
+		return Exception{}, Rules{}, fmt.Errorf("add an exception for doctor %d: the zone is unknown", doctorID)
 	}
 	today := dateOf(s.now().In(loc))
 	if e.To.Before(today) {
@@ -267,10 +263,9 @@ func (s *Service) one(ctx context.Context, tx *postgres.Tx, doctorID int64) (Rul
 }
 
 func (s *Service) defaults(doctorID int64) Rules {
-	loc, _ := s.location(s.zone) // loaded once by New
 	return Rules{
-		DoctorID: doctorID, TimeZone: s.zone, Location: loc, SlotMinutes: s.slotMinutes,
-		Notice: s.notice, Horizon: s.horizon, Hours: slices.Clone(s.hours), Version: FirstVersion,
+		DoctorID: doctorID, TimeZone: s.o.Zone.String(), Location: s.o.Zone, SlotMinutes: s.o.SlotMinutes,
+		Notice: s.o.Notice, Horizon: s.o.Horizon, Hours: slices.Clone(s.hours), Version: FirstVersion,
 	}
 }
 

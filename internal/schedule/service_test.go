@@ -15,17 +15,25 @@ import (
 	"housecall/internal/postgres"
 	"housecall/internal/schedule"
 	"housecall/internal/testing/pgtest"
+	"housecall/internal/zone"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
 func newService(t *testing.T) *schedule.Service {
 	t.Helper()
-	cfg := config.Default()
-	cfg.ClinicZone, cfg.ClinicHours, cfg.ClinicSlotMinutes = "Asia/Kathmandu", "10:00-14:00,14:30-18:00", 30
-	s, err := schedule.New(cfg)
+	return schedule.New(schedule.Deps{Options: options(t, "Asia/Kathmandu")})
+}
+
+// options are a clinic's in a zone: half hours, with a break at noon, booked up to half a year ahead.
+func options(t *testing.T, name string) schedule.Options {
+	t.Helper()
+	loc, err := zone.Load(name)
 	require.NoError(t, err)
-	return s
+	return schedule.Options{
+		Zone: loc, SlotMinutes: 30, Hours: []schedule.Clock{{From: 10 * 60, To: 14 * 60}, {From: 14*60 + 30, To: 18 * 60}},
+		Horizon: config.Default().BookingHorizon, Notice: config.Default().BookingNotice,
+	}
 }
 
 // newDoctor inserts a doctor and gives his id.
@@ -38,20 +46,6 @@ func newDoctor(t *testing.T, db postgres.DB, n int) int64 {
 		) insert into doctors (user_id) select id from u returning user_id`,
 		fmt.Sprintf("DOC%010d", n), fmt.Sprintf("d%d@example.test", n)).Scan(&id))
 	return id
-}
-
-func TestNewService_RefusesBadDefaults(t *testing.T) {
-	t.Parallel()
-	for name, spoil := range map[string]func(*config.Config){
-		"zone":  func(c *config.Config) { c.ClinicZone = "Local" },
-		"hours": func(c *config.Config) { c.ClinicHours = "18:00-10:00" },
-		"slot":  func(c *config.Config) { c.ClinicSlotMinutes = 0 },
-	} {
-		cfg := config.Default()
-		spoil(&cfg)
-		_, err := schedule.New(cfg)
-		require.Error(t, err, name)
-	}
 }
 
 func TestService_RulesDefault(t *testing.T) {

@@ -145,7 +145,7 @@ func TestRoutes_approve(t *testing.T) {
 
 	second := "/api/doctor/appointments/approve/" + w.request(other, doctor)
 	taken := w.call(doctor.token, "PUT", second, fmt.Sprintf(`{"date":%q,"time":"22:30"}`, day))
-	w.refused(taken, 409, "This time is not free any more. Choose another. Free are: "+day+" 2")
+	w.refused(taken, 409, "This time is no longer available. Choose another. Free are: "+day+" 2")
 }
 
 func make1001() []byte {

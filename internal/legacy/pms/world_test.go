@@ -25,8 +25,8 @@ import (
 	"housecall/internal/legacy/pms"
 	"housecall/internal/patient"
 	"housecall/internal/postgres"
-	"housecall/internal/schedule"
 	"housecall/internal/testing/apitest"
+	"housecall/internal/testing/clinic"
 	"housecall/internal/testing/pgtest"
 )
 
@@ -94,11 +94,8 @@ func newWorld(t testing.TB, change ...func(*config.Config)) *world {
 		},
 	})
 	require.NoError(t, err)
-	hours, err := schedule.New(cfg)
-	require.NoError(t, err)
-	w.doctors = doctor.New(w.pool, hours, w.accounts)
-	w.patients = patient.New(w.pool, w.doctors, appointment.Care{})
-	w.appointments = appointment.New(w.pool, hours, w.doctors, w.patients, chat.NewLog(), cfg, now)
+	c := clinic.New(clinic.Deps{Pool: w.pool, Inviter: w.accounts, Conversations: chat.NewLog(), Now: now, Config: cfg})
+	w.doctors, w.patients, w.appointments = c.Doctors, c.Patients, c.Appointments
 	w.accounts.Connect(account.Ports{Profiles: profiles{w.doctors, w.patients}, Doctors: w.appointments, Mail: &w.letters})
 	w.serve(cfg, now)
 

@@ -9,7 +9,7 @@ import (
 const module = "housecall"
 
 // The foundation that every domain room may stand on.
-var foundation = []string{"audit", "auth", "config", "errs", "httpd", "httpd/ratelimit", "httpd/transfer", "postgres", "text", "zone"}
+var foundation = []string{"audit", "auth", "config", "errs", "httpd", "httpd/ratelimit", "httpd/transfer", "postgres", "text", "walltime", "zone"}
 
 // rooms says for each package under internal which others under internal it may import. A package without a row
 // fails the test: whoever adds one says here where it belongs.
@@ -17,7 +17,8 @@ var rooms = map[string][]string{
 	"errs":             nil,
 	"text":             {"errs"}, // its refusals are those of a field
 	"zone":             nil,
-	"config":           {"text", "zone"},
+	"walltime":         nil,
+	"config":           {"text", "walltime", "zone"},
 	"auth":             {"errs"},
 	"postgres":         {"errs"},
 	"audit":            {"auth", "errs", "postgres"},
@@ -46,6 +47,7 @@ var rooms = map[string][]string{
 	"devservices":      nil,
 	"testing/hostile":  nil, // nor does it know the service better than its enemies would
 	"testing/apitest":  {"auth", "errs", "httpd", "postgres"},
+	"testing/clinic":   {"appointment", "config", "doctor", "patient", "postgres", "schedule"},
 	"testing/pgtest":   {"devservices", "postgres"},
 	"testing/archtest": nil,
 	"testing/soak":     nil, // it judges the service by its protocol alone; only its tests start one
