@@ -52,7 +52,7 @@ func TestService_Enroll(t *testing.T) {
 func TestMadeUpPassword(t *testing.T) {
 	t.Parallel()
 	for range 100 {
-		p := madeUpPassword()
+		p := generatePassword()
 		require.Regexp(t, `^[a-z2-9-]{16}$`, p)
 		require.NotRegexp(t, `[ilo]`, p)
 		require.NoError(t, checkPassword("body.password", p, "a@example.org", "Ann"))

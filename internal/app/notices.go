@@ -36,7 +36,7 @@ func newMailer(cfg config.Config) (mail.Sender, error) {
 	return mail.NewSMTP(server, cfg.Sender(), nil)
 }
 
-// newNotices makes the mails of what happens in the rooms.
+// newNotices makes the mails about what happens in the other packages.
 func (a *App) newNotices(r *rooms) (*notify.Service, error) {
 	mailer, err := newMailer(a.cfg)
 	if err != nil {

@@ -16,9 +16,9 @@ const nameMax = 255
 // nameless is how a file is called that came without a name.
 const nameless = "file"
 
-// safeName makes of a name, as a client gave it, one that no file system, shell, header or screen takes for something
-// else, and that ends as its kind demands: without folders, control, format and bidirectional characters, and what Windows
-// forbids; in Unicode NFC; at most 255 bytes. A safe name stays as it is.
+// safeName turns a name, as a client gave it, into one that no file system, shell, header or screen takes for
+// something else, and whose extension fits its type: without folders, control, format and bidirectional characters,
+// and what Windows forbids; in Unicode NFC; at most 255 bytes. A safe name stays as it is.
 func safeName(given string, k Kind) string {
 	name := strings.ToValidUTF8(given, "")
 	if i := strings.LastIndexAny(name, `/\`); i >= 0 {

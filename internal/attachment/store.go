@@ -50,7 +50,7 @@ where id = $1 and stored_at is null and seq is null`, a.ID, a.SizeBytes, a.SHA25
 	return n == 1, err
 }
 
-// stored gives a file of a room that has all its bytes; errs.NotFound if there is none.
+// stored gives a file of a conversation that has all its bytes; errs.NotFound if there is none.
 func stored(ctx context.Context, db postgres.DB, room int64, id uuid.UUID) (Attachment, error) {
 	all, err := postgres.Rows[Attachment](ctx, db, "an attachment", `select `+columns+`where a.id = $1 and a.room_id = $2 and a.stored_at is not null`, id, room)
 	if err != nil {
@@ -68,9 +68,9 @@ func sentBefore(ctx context.Context, db postgres.DB, room, seq int64, limit int)
 select `+columns+`where a.room_id = $1 and a.seq is not null and a.seq < $2 order by a.seq desc limit $3`, room, seq, limit)
 }
 
-// disown takes files back that nobody has sent, which are as old as given, or were never complete, and names them. From
-// then on nobody sees them and no message can bind them: a message locks the row, and so does this. A row that was disowned
-// before is named again, until forget has deleted it.
+// disown takes files back that nobody has sent, or that were never complete, once they are as old as given, and names
+// them. From then on nobody sees them and no message can bind them: a message locks the row, and so does this. A row
+// that was disowned before is named again, until forget has deleted it.
 func disown(ctx context.Context, tx *postgres.Tx, unsent, unfinished time.Duration, limit int) ([]uuid.UUID, error) {
 	return postgres.Column[uuid.UUID](ctx, tx, "orphaned attachments", `
 update attachments set stored_at = null where id in (

@@ -1,6 +1,6 @@
-// Package calendar puts appointments into calendars: as messages to those who take part (iTIP, RFC 5546), and as a feed
-// that a calendar program reads by itself at a secret address (iCalendar, RFC 5545). A feed tells when, never with whom
-// or why: whoever gets hold of its address learns nothing of anybody's health.
+// Package calendar puts appointments into calendars: as messages to the participants (iTIP, RFC 5546), and as a feed
+// that a calendar program reads by itself at a secret address (iCalendar, RFC 5545). A feed tells when, never with
+// whom or why: its address reveals nothing about anybody's health.
 package calendar
 
 import (
@@ -76,7 +76,7 @@ type Document struct {
 	LastModified time.Time
 }
 
-// summary is all that a feed says of an appointment.
+// summary is all that a feed says about an appointment.
 const summary = "Appointment"
 
 // events makes a feed's events, by time, of the appointments that it shows.

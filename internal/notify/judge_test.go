@@ -279,7 +279,7 @@ func TestService_sendUser_sealedElsewhere(t *testing.T) {
 	other, err := auth.NewSealer([][]byte{[]byte("another secret of this length, yes")})
 	require.NoError(t, err)
 	err = s.sendUser(t.Context(), userArgs{Notice: Invitation, User: patientID, Sealed: other.Seal(sealPurpose, []byte("{}"))})
-	require.EqualError(t, err, "the mail's content cannot be opened: its token secret is gone")
+	require.EqualError(t, err, "the mail's content cannot be decrypted: its token secret is gone")
 	require.ErrorIs(t, err, auth.ErrSeal)
 }
 

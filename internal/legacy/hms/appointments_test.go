@@ -145,7 +145,7 @@ func TestRoutes_approve(t *testing.T) {
 
 	second := "/api/doctor/appointments/approve/" + w.request(other, doctor)
 	taken := w.call(doctor.token, "PUT", second, fmt.Sprintf(`{"date":%q,"time":"22:30"}`, day))
-	w.refused(taken, 409, "This time is not free any more. Choose another. Free are: "+day+" 2")
+	w.refused(taken, 409, "This time is not free any more. Choose another. Available times: "+day+" 2")
 }
 
 func make1001() []byte {
@@ -165,13 +165,13 @@ func TestRoutes_approve_timeThatIsNotThere(t *testing.T) {
 	path := "/api/doctor/appointments/approve/" + w.request(patient, doctor)
 	night := springForward(t)
 	r := w.call(doctor.token, "PUT", path, fmt.Sprintf(`{"date":%q,"time":"02:30"}`, night))
-	w.refused(r, 400, "There is no such time on that day: the clocks are set forward over it. Choose another. Free are: "+night+" 0")
+	w.refused(r, 400, "There is no such time on that day: the clocks are set forward over it. Choose another. Available times: "+night+" 0")
 	w.ok(doctor.token, "PUT", path, fmt.Sprintf(`{"date":%q,"time":"3:30 am"}`, night))
 
 	long := "/api/doctor/appointments/approve/" + w.request(patient, doctor)
 	r = w.call(doctor.token, "PUT", long, `{"date":"2020-03-29","time":"02:30"}`)
 	w.refused(r, 400, "There is no such time on that day")
-	require.NotContains(t, r.message(), "Free are")
+	require.NotContains(t, r.message(), "Available times")
 }
 
 // springForward is the next day on which Berlin's clocks go from 2 to 3.

@@ -71,7 +71,7 @@ func TestRoutes_Login(t *testing.T) {
 	require.Equal(t, admin.userID, claims["userId"])
 
 	wrong := w.call("", "POST", "/api/auth/login", fmt.Sprintf(`{"userId":%q,"password":"wrong"}`, p.userID))
-	w.refused(wrong, 401, "or the password, is not right.")
+	w.refused(wrong, 401, "or the password, is wrong.")
 	nobody := w.call("", "POST", "/api/auth/login", `{"userId":"PAT0000000000","password":"wrong"}`)
 	require.Equal(t, wrong.Raw, nobody.Raw, "nothing tells whether there is an account")
 	w.refused(w.call("", "POST", "/api/auth/login", `{"userId":" "}`), 400, "userId is required. password is required.")
@@ -174,7 +174,7 @@ func TestRoutes_updateUser(t *testing.T) {
 
 	before := w.ok(p.token, "GET", "/api/auth/getUser", "").Raw
 	for says, body := range map[string]string{
-		"email can be changed only with your present password": `{"phoneNo":"9841222222","email":"elsewhere@older.test"}`,
+		"email can be changed only with your current password": `{"phoneNo":"9841222222","email":"elsewhere@older.test"}`,
 		"email must be an e-mail address":                      `{"phoneNo":"9841222222","email":"x"}`,
 		"name must have 1 to 100 characters.":                  `{"phoneNo":"9841222222","name":" "}`,
 		"phoneNo must be a telephone number":                   `{"name":"New","phoneNo":"call me"}`,
@@ -208,7 +208,7 @@ func TestRoutes_updateUser_email(t *testing.T) {
 	w := newWorld(t)
 	p := w.patient("Pia Patient")
 	const path, elsewhere = "/api/auth/updateUser", `{"name":"Pia Other","email":"Elsewhere@older.test","password":%q}`
-	w.refused(w.call(p.token, "PUT", path, fmt.Sprintf(elsewhere, "wrong")), 400, "password is not your present password.")
+	w.refused(w.call(p.token, "PUT", path, fmt.Sprintf(elsewhere, "wrong")), 400, "password is not your current password.")
 	require.Equal(t, "Pia Patient", w.ok(p.token, "GET", "/api/auth/getUser", "").Text("user.name"))
 	r := w.ok(p.token, "PUT", path, fmt.Sprintf(elsewhere, password))
 	require.Contains(t, r.message(), "once you have followed the link")
@@ -241,13 +241,13 @@ func TestRoutes_updatePassword(t *testing.T) {
 	elsewhere := w.signIn(p.userID, password)
 	w.refused(w.call(p.token, "PUT", "/api/auth/updatePassword", `{"newPassword":"short"}`), 400, "newPassword must have 10 to 128 characters.")
 	w.refused(w.call(p.token, "PUT", "/api/auth/updatePassword", `{}`), 400, "newPassword is required.")
-	w.refused(w.call(p.token, "PUT", "/api/auth/updatePassword", fmt.Sprintf(`{"newPassword":%q}`, password)), 400, "newPassword must differ from the present one.")
+	w.refused(w.call(p.token, "PUT", "/api/auth/updatePassword", fmt.Sprintf(`{"newPassword":%q}`, password)), 400, "newPassword must differ from your current password.")
 	w.ok(elsewhere.token, "GET", "/api/auth/getUser", "")
 
 	w.ok(p.token, "PUT", "/api/auth/updatePassword", `{"newPassword":"another-long-passphrase-8"}`)
 	w.ok(p.token, "GET", "/api/auth/getUser", "")
 	w.refused(w.call(elsewhere.token, "GET", "/api/auth/getUser", ""), 401, "Sign in first")
-	w.refused(w.call("", "POST", "/api/auth/login", fmt.Sprintf(`{"userId":%q,"password":%q}`, p.userID, password)), 401, "not right")
+	w.refused(w.call("", "POST", "/api/auth/login", fmt.Sprintf(`{"userId":%q,"password":%q}`, p.userID, password)), 401, "is wrong")
 	w.signIn(p.userID, "another-long-passphrase-8")
 	require.NotContains(t, w.log.text(), "passphrase")
 }

@@ -83,7 +83,7 @@ func (a api) adminCounts(c *fiber.Ctx, by auth.Actor) error {
 	})
 }
 
-// createDoctor makes a doctor with a password that is shown this once, and which he must change.
+// createDoctor makes a doctor with a password that is shown only now, and which they must change.
 func (a api) createDoctor(c *fiber.Ctx, by auth.Actor) error {
 	f, err := read(c)
 	if err != nil {

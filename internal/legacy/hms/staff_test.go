@@ -51,11 +51,11 @@ func TestRoutes_updateDoctorInfo(t *testing.T) {
 		`{"name":"Dr Cara Ling","email":%q,"specialization":"Neurology","experience":"8","qualification":"MD, PhD","phoneNo":9841222222}`, d.email)))
 	before := w.ok(d.token, "GET", "/api/doctor/get/info", "").Raw
 	for says, body := range map[string]string{
-		"email can be changed only with your present password": `{"specialization":"x","email":"elsewhere@older.test"}`,
+		"email can be changed only with your current password": `{"specialization":"x","email":"elsewhere@older.test"}`,
 		"name must have 1 to 100 characters.":                  `{"specialization":"x","name":""}`,
 		"experience must be a whole number.":                   `{"specialization":"x","experience":"long"}`,
 		"phoneNo must be a telephone number":                   `{"name":"New","phoneNo":"call me"}`,
-		"specialization is too long":                           fmt.Sprintf(`{"name":"New","specialization":%q}`, strings.Repeat("x", 201)),
+		"specialization must have at most 200 characters":      fmt.Sprintf(`{"name":"New","specialization":%q}`, strings.Repeat("x", 201)),
 	} {
 		w.refused(w.call(d.token, "PUT", path, body), 400, says)
 	}

@@ -141,7 +141,7 @@ func (a api) parties(ctx context.Context, c call, patientID, docID int64) (appoi
 	return a.registered(ctx, c.actor, b)
 }
 
-// registered looks the patient up in the registry: he must be in it, and may have a doctor there.
+// registered looks the patient up in the registry: they must be in it, and may have a doctor there.
 func (a api) registered(ctx context.Context, actor auth.Actor, b appointment.Booking) (appointment.Booking, error) {
 	if actor.Role != auth.Patient && b.Doctor != "" {
 		return b, nil // booking itself will look

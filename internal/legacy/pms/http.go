@@ -152,7 +152,7 @@ const (
 	sayOneself   = "You cannot perform this action on yourself"
 )
 
-// wordings are those refusals of the rooms, by code, that clients know in other words.
+// wordings are those refusals of other packages, by code, that clients know in other words.
 var wordings = map[string]string{
 	"slot_taken":         sayNoSlot,
 	"own_account":        sayOneself,
@@ -182,7 +182,7 @@ func wording(e *errs.Error) string {
 	return strings.Join(all, ", ")
 }
 
-// names are what the rooms' fields are called here.
+// names are what other packages' fields are called here.
 var names = map[string]string{"phone": "contact", "startsAt": "date", "doctorId": "docId"}
 
 // refusal is a rule's no in the words of this API.

@@ -57,7 +57,7 @@ func (a api) registerPatient(ctx context.Context, c call) (reply, error) {
 	return reply{message: "Patient registered successfully"}, err
 }
 
-// listPatients gives staff all whom they may see, and a user his own entry, which is no list.
+// listPatients gives staff everyone whom they may see, and users their own entry, which is not a list.
 func (a api) listPatients(ctx context.Context, c call) (reply, error) {
 	all := []patientBody{}
 	for after, more := int64(0), true; more; {
@@ -81,7 +81,7 @@ func (a api) listPatients(ctx context.Context, c call) (reply, error) {
 	return r, nil
 }
 
-// assignDoc assigns the doctor whom an admin names; a doctor assigns himself.
+// assignDoc assigns the doctor whom an admin names; doctors assign themselves.
 func (a api) assignDoc(ctx context.Context, c call) (reply, error) {
 	c.require("patientId")
 	if c.actor.Role == auth.Admin {

@@ -1,5 +1,5 @@
-// Package pms is the API of the Patient Management System, as its clients know it: /web/*, numbers for ids and roles,
-// one envelope around every answer. It translates and decides nothing: rules and SQL are in the rooms.
+// Package pms is the API of the Patient Management System as its clients know it: /web/*, numbers for ids and roles,
+// one envelope around every answer. It translates and decides nothing: rules and SQL are in other packages.
 package pms
 
 import (
@@ -54,8 +54,8 @@ var (
 	_ Appointments = (*appointment.Service)(nil)
 )
 
-// Rooms are what the API stands on. Zone is the clinic's: dates and slots are wall time in it.
-type Rooms struct {
+// Deps are what the API stands on. Zone is the clinic's: dates and slots are wall time in it.
+type Deps struct {
 	Accounts     Accounts
 	Patients     Patients
 	Appointments Appointments
@@ -63,11 +63,11 @@ type Rooms struct {
 	Now          func() time.Time
 }
 
-type api struct{ Rooms }
+type api struct{ Deps }
 
 // Mount adds the routes, and has every error under Prefix answered in the envelope.
-func Mount(s *httpd.Server, rooms Rooms) {
-	a := api{rooms}
+func Mount(s *httpd.Server, d Deps) {
+	a := api{d}
 	s.Dialect(Prefix, refused)
 	a.route(s, http.MethodPost, "/user/register", anyone, a.register)
 	a.route(s, http.MethodPost, "/user/login", anyone, a.login)

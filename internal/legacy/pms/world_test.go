@@ -113,7 +113,7 @@ func (w *world) serve(cfg config.Config, now func() time.Time) {
 	w.api = apitest.Serve(w.t, apitest.Options{
 		Routes: func(s *httpd.Server) {
 			account.Routes(s, w.accounts)
-			pms.Mount(s, pms.Rooms{Accounts: w.accounts, Patients: w.patients, Appointments: w.appointments, Zone: w.zone, Now: now})
+			pms.Mount(s, pms.Deps{Accounts: w.accounts, Patients: w.patients, Appointments: w.appointments, Zone: w.zone, Now: now})
 		},
 		Authenticator: w.accounts, Log: zerolog.New(w.log), BodyLimit: cfg.BodyLimit,
 	}).Under("/web")
