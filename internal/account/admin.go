@@ -56,7 +56,9 @@ func (l Leave) check() error {
 // SetRole makes a user a patient, a doctor or an administrator, and ends their sessions. A doctor who stops being one
 // must have no future appointments, unless l says what becomes of them. Nobody can change their own role
 // (ErrOwnAccount), and there is always an administrator left (ErrLastAdmin).
-func (s *Service) SetRole(ctx context.Context, by auth.Actor, publicID string, role auth.Role, l Leave) (u User, err error) {
+func (s *Service) SetRole(
+	ctx context.Context, by auth.Actor, publicID string, role auth.Role, l Leave,
+) (u User, err error) {
 	if err := l.check(); err != nil {
 		return User{}, err
 	}
@@ -80,7 +82,8 @@ func (s *Service) SetRole(ctx context.Context, by auth.Actor, publicID string, r
 		if err := s.endAll(ctx, tx, u, EndRole); err != nil {
 			return err
 		}
-		if err := audit.Record(ctx, tx, event(by, "user.role", u, map[string]any{"from": before.Role, "to": role})); err != nil {
+		if err := audit.Record(ctx, tx,
+			event(by, "user.role", u, map[string]any{"from": before.Role, "to": role})); err != nil {
 			return err
 		}
 		if role == auth.Doctor && u.DisabledAt == nil {

@@ -60,7 +60,9 @@ type signedInOutput struct{ Body signedIn }
 func answerOf(r SignIn) *signedInOutput {
 	return &signedInOutput{Body: signedIn{
 		AccessToken: r.AccessToken, ExpiresIn: int(r.ExpiresIn / time.Second), RefreshToken: r.RefreshToken,
-		User: signedInUser{Identity: identityOf(r.User), EmailVerified: r.User.EmailVerified, MustChangePassword: r.User.MustChangePassword},
+		User: signedInUser{
+			Identity: identityOf(r.User), EmailVerified: r.User.EmailVerified, MustChangePassword: r.User.MustChangePassword,
+		},
 	}}
 }
 

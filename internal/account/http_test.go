@@ -262,7 +262,8 @@ func TestRoutes_ForgedCursors(t *testing.T) {
 	h.user(auth.Patient, "p@example.org")
 	token := h.token(admin)
 	h.token(admin)
-	users, sessions := h.call("GET", "/users?limit=1", token, "").Text("nextCursor"), h.call("GET", "/me/sessions?limit=1", token, "").Text("nextCursor")
+	users, sessions := h.call("GET", "/users?limit=1", token, "").Text("nextCursor"), h.call("GET",
+		"/me/sessions?limit=1", token, "").Text("nextCursor")
 	require.NotEmpty(t, users)
 	require.NotEmpty(t, sessions)
 	require.Equal(t, 200, h.call("GET", "/users?cursor="+users, token, "").Status)

@@ -99,7 +99,9 @@ func (s *Service) open(ctx context.Context, c credentials, client httpd.Client) 
 }
 
 // begin stores a session that lives for ttl, and gives the user as they are now.
-func (s *Service) begin(ctx context.Context, tx *postgres.Tx, c credentials, client httpd.Client, ttl time.Duration) (credentials, opened, error) {
+func (s *Service) begin(
+	ctx context.Context, tx *postgres.Tx, c credentials, client httpd.Client, ttl time.Duration,
+) (credentials, opened, error) {
 	// What was proved may have changed while the password was hashed; from here on it cannot.
 	now, err := lockCredentials(ctx, tx, c.ID, true)
 	if err != nil {
@@ -276,7 +278,9 @@ func (s *Service) RevokeSession(ctx context.Context, by auth.Actor, publicID str
 	})
 }
 
-func (s *Service) recordEnd(ctx context.Context, tx *postgres.Tx, by auth.Actor, ended opened, reason EndReason) error {
+func (s *Service) recordEnd(
+	ctx context.Context, tx *postgres.Tx, by auth.Actor, ended opened, reason EndReason,
+) error {
 	s.announce(tx, ended.ID)
 	u := User{ID: by.ID, PublicID: by.UserID, Role: by.Role}
 	return audit.Record(ctx, tx, event(by, "session.end", u, map[string]any{"session": ended.PublicID, "reason": reason}))

@@ -85,7 +85,8 @@ func usersByIDs(ctx context.Context, db postgres.DB, ids []int64) ([]User, error
 
 // lockUser reads a user and keeps others from changing them until the transaction ends.
 func lockUser(ctx context.Context, tx *postgres.Tx, publicID string) (User, error) {
-	return one[User](ctx, tx, "user", `select `+userColumns+` from users u where u.public_id = $1 for no key update`, publicID)
+	return one[User](ctx, tx, "user", `select `+userColumns+` from users u where u.public_id = $1 for no key update`,
+		publicID)
 }
 
 // lockAdmins gives the ids of all who can act as administrators, and keeps them so until the transaction ends. Taking
@@ -170,7 +171,8 @@ type roleCount struct {
 }
 
 func countByRole(ctx context.Context, db postgres.DB) ([]roleCount, error) {
-	return postgres.Rows[roleCount](ctx, db, "users", `select role, count(*)::int as users from users where disabled_at is null group by role`)
+	return postgres.Rows[roleCount](ctx, db, "users",
+		`select role, count(*)::int as users from users where disabled_at is null group by role`)
 }
 
 // likePattern finds s anywhere, its own % and _ meaning themselves; "" for "".
@@ -182,7 +184,8 @@ func likePattern(s string) string {
 }
 
 func insertInvitation(ctx context.Context, tx *postgres.Tx, hash []byte, userID int64, expires time.Time) error {
-	if _, err := postgres.Exec(ctx, tx, "withdraw invitations", `delete from invitations where user_id = $1 and used_at is null`, userID); err != nil {
+	if _, err := postgres.Exec(ctx, tx, "withdraw invitations",
+		`delete from invitations where user_id = $1 and used_at is null`, userID); err != nil {
 		return err
 	}
 	_, err := postgres.Exec(ctx, tx, "insert invitation",
@@ -195,7 +198,8 @@ const openInvitation = `i.hash = $1 and i.used_at is null and i.expires_at > now
 
 // invitedUser gives the user of an invitation that can still be accepted.
 func invitedUser(ctx context.Context, db postgres.DB, hash []byte) (User, error) {
-	return one[User](ctx, db, "invitation", `select `+userColumns+` from invitations i, users u where `+openInvitation, hash)
+	return one[User](ctx, db, "invitation", `select `+userColumns+` from invitations i, users u where `+openInvitation,
+		hash)
 }
 
 // useInvitation accepts it; of several who try at once, one gets the user.

@@ -49,7 +49,8 @@ const openMailToken = `t.hash = $1 and t.purpose = $2 and t.used_at is null and 
 
 // mailTokenOwner gives the owner of a token; missing if it does not count.
 func mailTokenOwner(ctx context.Context, db postgres.DB, hash []byte, p purpose) (User, error) {
-	return one[User](ctx, db, "mail token", `select `+userColumns+` from mail_tokens t, users u where `+openMailToken, hash, p)
+	return one[User](ctx, db, "mail token", `select `+userColumns+` from mail_tokens t, users u where `+openMailToken,
+		hash, p)
 }
 
 // lockMailTokenOwner also keeps others from changing the owner. useMailToken then tells whether the token still

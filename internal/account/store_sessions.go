@@ -28,7 +28,8 @@ func insertSession(ctx context.Context, tx *postgres.Tx, n newSession) (opened, 
 }
 
 func insertRefreshToken(ctx context.Context, tx *postgres.Tx, hash []byte, session int64) error {
-	_, err := postgres.Exec(ctx, tx, "insert refresh token", `insert into refresh_tokens (hash, session_id) values ($1, $2)`, hash, session)
+	_, err := postgres.Exec(ctx, tx, "insert refresh token",
+		`insert into refresh_tokens (hash, session_id) values ($1, $2)`, hash, session)
 	return err
 }
 
@@ -88,7 +89,8 @@ func refreshTokenOf(ctx context.Context, tx *postgres.Tx, hash []byte) (refreshT
 }
 
 func refreshTokenExists(ctx context.Context, tx *postgres.Tx, hash []byte, session int64) (exists bool, err error) {
-	n, err := postgres.Exec(ctx, tx, "find refresh token", `select 1 from refresh_tokens where hash = $1 and session_id = $2`, hash, session)
+	n, err := postgres.Exec(ctx, tx, "find refresh token",
+		`select 1 from refresh_tokens where hash = $1 and session_id = $2`, hash, session)
 	return n == 1, err
 }
 
@@ -115,7 +117,9 @@ func rotateRefreshToken(ctx context.Context, tx *postgres.Tx, r rotation) error 
 }
 
 // endSession ends one session of a user; missing if it is not theirs or has ended.
-func endSession(ctx context.Context, tx *postgres.Tx, userID int64, publicID string, reason EndReason) (opened, error) {
+func endSession(
+	ctx context.Context, tx *postgres.Tx, userID int64, publicID string, reason EndReason,
+) (opened, error) {
 	return one[opened](ctx, tx, "session", `
 		update sessions set ended_at = now(), end_reason = $3
 		where public_id::text = $2 and user_id = $1 and ended_at is null and expires_at > now()
@@ -169,7 +173,9 @@ type endings struct {
 	Ended []int64
 }
 
-func sessionsEndedSince(ctx context.Context, db postgres.DB, since *time.Time, overlap time.Duration) (endings, error) {
+func sessionsEndedSince(
+	ctx context.Context, db postgres.DB, since *time.Time, overlap time.Duration,
+) (endings, error) {
 	return one[endings](ctx, db, "ended sessions", `
 		select now() as as_of, array(
 			select id from sessions where ended_at > coalesce($1, now()) - $2::interval) as ended`, since, overlap)

@@ -34,7 +34,8 @@ func (s *Service) throttleAddress(ctx context.Context, client httpd.Client) erro
 // from that last limit, so strangers cannot lock them out.
 func (s *Service) throttleAccount(ctx context.Context, login string, u User, client httpd.Client) error {
 	account := hex.EncodeToString(auth.Fingerprint(login)[:16])
-	if err := s.allow(ctx, "login:pair:"+account+":"+network(client.Address), s.options.LoginsPerAccount, loginWindow); err != nil {
+	if err := s.allow(ctx, "login:pair:"+account+":"+network(client.Address), s.options.LoginsPerAccount,
+		loginWindow); err != nil {
 		return err
 	}
 	refused := s.allow(ctx, "login:account:"+account, s.options.LoginsPerAccount*othersFactor, loginWindow)

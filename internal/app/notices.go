@@ -18,7 +18,9 @@ import (
 )
 
 // newJobs makes the instance's jobs; nothing runs before Start.
-func newJobs(cfg config.Config, pool *postgres.Pool, registry prometheus.Registerer, log zerolog.Logger) (*jobs.Service, error) {
+func newJobs(
+	cfg config.Config, pool *postgres.Pool, registry prometheus.Registerer, log zerolog.Logger,
+) (*jobs.Service, error) {
 	return jobs.New(jobs.Deps{
 		Pool: pool, Log: log, Registry: registry, Now: time.Now, Options: jobsOptions(cfg),
 	})

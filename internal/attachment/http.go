@@ -93,7 +93,9 @@ func Routes(s *httpd.Server, svc *Service) {
 		Method: http.MethodGet, Path: "/appointments/{id}/attachments/{attachmentId}", Tag: tag, Summary: "Download a file",
 		Description: "All of it, or one range (206, 416). The ETag is the SHA-256. A file that was not sent yet is visible only " +
 			"to its uploader; a retracted one is gone.",
-		Access: httpd.SignedIn, Errors: []int{http.StatusNotFound, http.StatusPreconditionFailed, http.StatusRequestedRangeNotSatisfiable},
+		Access: httpd.SignedIn, Errors: []int{
+			http.StatusNotFound, http.StatusPreconditionFailed, http.StatusRequestedRangeNotSatisfiable,
+		},
 	}, h.content)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/appointments/{id}/attachments/{attachmentId}/thumbnail", Tag: tag, Summary: "A thumbnail of a file",
@@ -114,7 +116,9 @@ func (h handlers) upload(ctx context.Context, in *uploadInput) (*uploadOutput, e
 	if err != nil {
 		return nil, err
 	}
-	return &uploadOutput{Location: httpd.APIPrefix + "/appointments/" + in.ID + "/attachments/" + a.ID.String(), Body: bodyOf(a)}, nil
+	return &uploadOutput{
+		Location: httpd.APIPrefix + "/appointments/" + in.ID + "/attachments/" + a.ID.String(), Body: bodyOf(a),
+	}, nil
 }
 
 func (h handlers) list(ctx context.Context, in *listInput) (*listOutput, error) {

@@ -45,7 +45,8 @@ func TestUpload_Kinds(t *testing.T) {
 			require.Equal(t, "private, no-store", got.Header.Get("Cache-Control"))
 		})
 	}
-	require.EqualValues(t, 5, w.number(`select count(*) from audit_events where action = 'attachment.upload' and subject = $1`, visit))
+	require.EqualValues(t, 5,
+		w.number(`select count(*) from audit_events where action = 'attachment.upload' and subject = $1`, visit))
 }
 
 func TestUpload_RawBody(t *testing.T) {

@@ -46,7 +46,8 @@ func plainRune(r rune) rune {
 		return '_'
 	case unicode.In(r, unicode.Cc, unicode.Cf, unicode.Co, unicode.Cs, unicode.Zl, unicode.Zp), !unicode.IsGraphic(r):
 		return -1
-	case r == utf8.RuneError, unicode.Is(unicode.Variation_Selector, r), unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r):
+	case r == utf8.RuneError, unicode.Is(unicode.Variation_Selector, r), unicode.Is(
+		unicode.Other_Default_Ignorable_Code_Point, r):
 		return -1
 	}
 	return r

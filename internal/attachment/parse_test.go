@@ -55,7 +55,9 @@ func TestSafeName(t *testing.T) {
 }
 
 func FuzzSafeName(f *testing.F) {
-	for _, seed := range []string{"a.png", "../a", "con", "a\u202eb", strings.Repeat("ü", 300), "a\x00b", ". .", "e\u0301", "\u1112\u1161"} {
+	for _, seed := range []string{
+		"a.png", "../a", "con", "a\u202eb", strings.Repeat("ü", 300), "a\x00b", ". .", "e\u0301", "\u1112\u1161",
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, given string) {
@@ -67,7 +69,8 @@ func FuzzSafeName(f *testing.F) {
 			require.NotContains(t, name, "..png")
 			require.False(t, strings.ContainsAny(name, "/\\<>:\"|?*\x00"), "%q", name)
 			require.False(t, strings.HasPrefix(name, ".") || strings.HasPrefix(name, " "), "%q", name)
-			require.False(t, strings.ContainsFunc(name, func(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf) }), "%q", name)
+			require.False(t, strings.ContainsFunc(name, func(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf) }),
+				"%q", name)
 			stem, extension := split(name, k)
 			require.NotEmpty(t, stem)
 			require.Contains(t, k.Extensions, extension)

@@ -23,7 +23,8 @@ type uploaded struct {
 
 // countUploads takes the lock under which the files of a conversation are counted and added, until tx ends.
 func countUploads(ctx context.Context, tx *postgres.Tx, room int64) (uploaded, error) {
-	if _, err := postgres.Exec(ctx, tx, "lock a conversation's files", `select pg_advisory_xact_lock(hashtextextended('attachments', $1))`, room); err != nil {
+	if _, err := postgres.Exec(ctx, tx, "lock a conversation's files",
+		`select pg_advisory_xact_lock(hashtextextended('attachments', $1))`, room); err != nil {
 		return uploaded{}, err
 	}
 	all, err := postgres.Rows[uploaded](ctx, tx, "a conversation's files", `
@@ -52,7 +53,8 @@ where id = $1 and stored_at is null and seq is null`, a.ID, a.SizeBytes, a.SHA25
 
 // stored gives a file of a conversation that has all its bytes; errs.NotFound if there is none.
 func stored(ctx context.Context, db postgres.DB, room int64, id uuid.UUID) (Attachment, error) {
-	all, err := postgres.Rows[Attachment](ctx, db, "an attachment", `select `+columns+`where a.id = $1 and a.room_id = $2 and a.stored_at is not null`, id, room)
+	all, err := postgres.Rows[Attachment](ctx, db, "an attachment",
+		`select `+columns+`where a.id = $1 and a.room_id = $2 and a.stored_at is not null`, id, room)
 	if err != nil {
 		return Attachment{}, err
 	}
@@ -82,7 +84,8 @@ update attachments set stored_at = null where id in (
 
 // forget deletes the row of a file whose bytes are gone.
 func forget(ctx context.Context, db postgres.DB, id uuid.UUID) error {
-	if _, err := postgres.Exec(ctx, db, "delete an attachment", `delete from attachments where id = $1 and seq is null and stored_at is null`, id); err != nil {
+	if _, err := postgres.Exec(ctx, db, "delete an attachment",
+		`delete from attachments where id = $1 and seq is null and stored_at is null`, id); err != nil {
 		return fmt.Errorf("forget %s: %w", id, err)
 	}
 	return nil

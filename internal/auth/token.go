@@ -70,7 +70,9 @@ func (t *Tokens) Issue(a Actor) (token string, expires time.Time, err error) {
 // IssueOlder makes a token of an older API for the actor's session. Its clients read more out of a token than whose it
 // is: shown stands beside the claims that count, none of which it can set. It is for those clients alone; nothing of
 // it is believed when the token comes back.
-func (t *Tokens) IssueOlder(a Actor, api Audience, ttl time.Duration, shown map[string]any) (token string, expires time.Time, err error) {
+func (t *Tokens) IssueOlder(
+	a Actor, api Audience, ttl time.Duration, shown map[string]any,
+) (token string, expires time.Time, err error) {
 	claims := jwt.MapClaims{}
 	for name, value := range shown {
 		if !slices.Contains(counting, name) {

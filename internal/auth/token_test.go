@@ -123,7 +123,8 @@ func TestTokens_IssueOlder_VerifyOlder(t *testing.T) {
 	now = expires.Add(-time.Second)
 	c, err := tokens.VerifyOlder(token, auth.AudiencePMS)
 	require.NoError(t, err)
-	require.Equal(t, auth.Claims{UserID: ann.UserID, Session: ann.Session, Expires: c.Expires}, c, "what is shown does not come back")
+	require.Equal(t, auth.Claims{UserID: ann.UserID, Session: ann.Session, Expires: c.Expires}, c,
+		"what is shown does not come back")
 	require.True(t, expires.Equal(c.Expires))
 
 	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
@@ -165,7 +166,9 @@ func FuzzTokens_Verify(f *testing.F) {
 	valid, _, err := tokens.Issue(ann)
 	require.NoError(f, err)
 	parts := strings.Split(valid, ".")
-	for _, s := range []string{valid, "", "..", "a.b.c", parts[0] + ".." + parts[2], valid + "=", strings.ToUpper(valid)} {
+	for _, s := range []string{
+		valid, "", "..", "a.b.c", parts[0] + ".." + parts[2], valid + "=", strings.ToUpper(valid),
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

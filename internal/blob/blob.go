@@ -8,7 +8,8 @@ import (
 	"regexp"
 )
 
-// Store keeps blobs. It is safe for use by several goroutines, and by several instances at once on one folder or bucket.
+// Store keeps blobs. It is safe for use by several goroutines, and by several instances at once on one folder or
+// bucket.
 //
 // Errors are ErrNotFound, ErrKey, the context's, what the given reader fails with, or the store's own, which say what
 // was tried and why it failed, without the key's content, credentials or paths.

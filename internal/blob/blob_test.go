@@ -36,7 +36,8 @@ func onEach(t *testing.T, test func(t *testing.T, s kept)) {
 	t.Run("folder", func(t *testing.T) {
 		t.Parallel()
 		dir := filepath.Join(t.TempDir(), "made [when] needed")
-		test(t, kept{blob.NewFolder(dir), func() blob.Store { return blob.NewFolder(dir) }, func() []string { return files(t, dir) }})
+		test(t,
+			kept{blob.NewFolder(dir), func() blob.Store { return blob.NewFolder(dir) }, func() []string { return files(t, dir) }})
 	})
 	t.Run("S3", func(t *testing.T) {
 		t.Parallel()
@@ -147,7 +148,8 @@ func TestStore_Put_cut(t *testing.T) {
 			require.ErrorIs(t, err, blob.ErrNotFound)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		_, err := s.Put(ctx, "cutoff-1", io.MultiReader(bytes.NewReader(random(6<<20)), cancels(cancel), bytes.NewReader(random(6<<20))))
+		_, err := s.Put(ctx, "cutoff-1",
+			io.MultiReader(bytes.NewReader(random(6<<20)), cancels(cancel), bytes.NewReader(random(6<<20))))
 		require.ErrorIs(t, err, context.Canceled)
 		require.NoError(t, s.Delete(t.Context(), "cutoff-1"))
 		require.Empty(t, s.names(), "nothing is left")

@@ -48,7 +48,8 @@ type Event struct {
 	Stamp time.Time
 	// StartsAt and EndsAt are written in UTC, to the second: every program shows them in its user's own zone.
 	StartsAt, EndsAt time.Time
-	// Summary and Description are what people read. Both leave the clinic: what may be in them is for the caller to judge.
+	// Summary and Description are what people read. Both leave the clinic: what may be in them is for the caller to
+	// judge.
 	Summary, Description string
 	// URL is where there is more; "" for nowhere.
 	URL string

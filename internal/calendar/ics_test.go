@@ -93,7 +93,9 @@ func TestMessage_RequestChangeCancel(t *testing.T) {
 		name, method, status string
 		event                Event
 	}{
-		{"request", Request, "CONFIRMED", booked()}, {"changed", Request, "CONFIRMED", moved}, {"cancel", Cancel, "CANCELLED", off},
+		{
+			"request", Request, "CONFIRMED", booked(),
+		}, {"changed", Request, "CONFIRMED", moved}, {"cancel", Cancel, "CANCELLED", off},
 	} {
 		file, err := Message(c.method, c.event)
 		require.NoError(t, err)
@@ -121,7 +123,8 @@ func TestMessage_RequestChangeCancel(t *testing.T) {
 		require.Equal(t, "mailto:clinic@clinic.example", value(t, e.Props, "ORGANIZER"))
 		require.Equal(t, "mailto:ada+care@patient.example", value(t, e.Props, "ATTENDEE"))
 		attendee := e.Props.Get("ATTENDEE")
-		require.Equal(t, []string{"Ada O'Brien, Jr."}, attendee.Params.Values("CN"), "no backslash in it, and one name of it")
+		require.Equal(t, []string{"Ada O'Brien, Jr."}, attendee.Params.Values("CN"),
+			"no backslash in it, and one name of it")
 		require.Equal(t, "ACCEPTED", attendee.Params.Get("PARTSTAT"))
 	}
 }
@@ -228,7 +231,8 @@ func sheetOfEmpty(t *testing.T) *ical.Calendar {
 
 // Whatever is in the texts, it stays in them: the same properties, each once, and the texts as they went in.
 func FuzzMessage(f *testing.F) {
-	f.Add("Ada", "ada@x.example", "Appointment", "Bring it", "https://clinic.example/a?b=c,d;e", "APP0123456789@housecall")
+	f.Add("Ada", "ada@x.example", "Appointment", "Bring it", "https://clinic.example/a?b=c,d;e",
+		"APP0123456789@housecall")
 	f.Add("a\r\nATTENDEE:mailto:x", "a\r\nb@x\";:,", "x\r\nEND:VEVENT", "\\n\\;\\,\n", "https://ü.example/ ;x", "x\r\ny")
 	f.Add("\"^'", "é@ü", "\xff\xfe", "\u2028\u0085\x00", "http://a/%0d%0a", "\t")
 	f.Add(strings.Repeat("ü ", 90), "a@b", strings.Repeat("🩺", 90), strings.Repeat("<x>", 90), "HTTP://A", "u")
@@ -244,7 +248,10 @@ func FuzzMessage(f *testing.F) {
 		got := sheet(t, file)
 		require.Equal(t, []string{"CALSCALE", "METHOD", "PRODID", "VERSION"}, names(got.Props))
 		require.Len(t, got.Children, 1)
-		want := []string{"ATTENDEE", "CLASS", "DTEND", "DTSTAMP", "DTSTART", "LAST-MODIFIED", "ORGANIZER", "SEQUENCE", "STATUS", "SUMMARY", "TRANSP", "UID"}
+		want := []string{
+			"ATTENDEE", "CLASS", "DTEND", "DTSTAMP", "DTSTART", "LAST-MODIFIED", "ORGANIZER", "SEQUENCE", "STATUS", "SUMMARY",
+			"TRANSP", "UID",
+		}
 		p := got.Events()[0].Props
 		if text(description) != "" {
 			want = append(want, "DESCRIPTION")

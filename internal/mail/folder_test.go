@@ -48,7 +48,9 @@ func TestFolder_Send(t *testing.T) {
 	checkParts(t, string(raw), m)
 	stored, err := load(dir, files[0])
 	require.NoError(t, err)
-	require.Equal(t, []Attachment{{"cancel.ics", "text/calendar", m.Calendar}, {"notes.txt", "text/plain", []byte("hello")}}, stored.Attachments)
+	require.Equal(t,
+		[]Attachment{{"cancel.ics", "text/calendar", m.Calendar}, {"notes.txt", "text/plain", []byte("hello")}},
+		stored.Attachments)
 }
 
 func TestFolder_Send_broken(t *testing.T) {
@@ -118,7 +120,8 @@ func TestMailbox(t *testing.T) {
 	require.NoError(t, err)
 	at := "/mail/" + files[1]
 	_, page = get(at)
-	require.Contains(t, page, `<a href="https://clinic.test/appointments/APP0123456789?a=1&amp;b=" rel="noreferrer" target="_blank">`)
+	require.Contains(t, page,
+		`<a href="https://clinic.test/appointments/APP0123456789?a=1&amp;b=" rel="noreferrer" target="_blank">`)
 	require.Contains(t, page, `sandbox="allow-popups allow-popups-to-escape-sandbox"`)
 	require.Contains(t, page, `href="`+at+`/attachments/0"`)
 	require.NotContains(t, page, "<script")

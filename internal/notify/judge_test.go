@@ -19,7 +19,9 @@ func TestService_sendMove_judges(t *testing.T) {
 	t.Parallel()
 	confirmed := moveArgs{Notice: Confirmed, Appointment: 7, Recipient: patientID, Version: 2}
 	reminder := func(k Kind) moveArgs {
-		return moveArgs{Notice: k, Appointment: 7, Recipient: patientID, Version: 2, StartsAt: *appointment(booked, winter).StartsAt}
+		return moveArgs{
+			Notice: k, Appointment: 7, Recipient: patientID, Version: 2, StartsAt: *appointment(booked, winter).StartsAt,
+		}
 	}
 	moveTo := func(d time.Duration) func(*world, *Appointment) {
 		return func(_ *world, a *Appointment) { start := a.StartsAt.Add(d); a.StartsAt, a.Version = &start, 3 }
@@ -90,7 +92,10 @@ func TestService_sendMove_judges(t *testing.T) {
 func TestSoonest(t *testing.T) {
 	t.Parallel()
 	early, late := winter, winter.Add(time.Hour)
-	for _, a := range []Appointment{{StartsAt: &early}, {FormerStart: &early}, {StartsAt: &early, FormerStart: &late}, {StartsAt: &late, FormerStart: &early}} {
+	for _, a := range []Appointment{
+		{StartsAt: &early}, {FormerStart: &early}, {StartsAt: &early, FormerStart: &late},
+		{StartsAt: &late, FormerStart: &early},
+	} {
 		require.Equal(t, early.UTC(), soonest(a))
 	}
 	require.Zero(t, soonest(Appointment{}))
@@ -116,11 +121,13 @@ func TestService_sendMove_roomsAway(t *testing.T) {
 	w := newWorld(t, winter)
 	s, _ := w.instance(w.out)
 	w.fail = errors.New("away")
-	require.Error(t, s.sendMove(t.Context(), moveArgs{Notice: Confirmed, Appointment: 7, Recipient: patientID, Version: 2}), "to be tried again")
+	require.Error(t,
+		s.sendMove(t.Context(), moveArgs{Notice: Confirmed, Appointment: 7, Recipient: patientID, Version: 2}),
+		"to be tried again")
 }
 
-// Nothing later reaches a doctor who has handed an appointment over, so he hears of that whatever becomes of it, and of
-// no time that it got afterwards.
+// Nothing later reaches a doctor who has handed an appointment over, so he hears of that whatever becomes of it, and
+// of no time that it got afterwards.
 func TestService_sendMove_former(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -278,7 +285,8 @@ func TestService_sendUser_sealedElsewhere(t *testing.T) {
 	s, _ := w.instance(w.out)
 	other, err := auth.NewSealer([][]byte{[]byte("another secret of this length, yes")})
 	require.NoError(t, err)
-	err = s.sendUser(t.Context(), userArgs{Notice: Invitation, User: patientID, Sealed: other.Seal(sealPurpose, []byte("{}"))})
+	err = s.sendUser(t.Context(),
+		userArgs{Notice: Invitation, User: patientID, Sealed: other.Seal(sealPurpose, []byte("{}"))})
 	require.EqualError(t, err, "the mail's content cannot be decrypted: its token secret is gone")
 	require.ErrorIs(t, err, auth.ErrSeal)
 }

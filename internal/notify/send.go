@@ -98,7 +98,9 @@ func off(wasBooked bool) string {
 // wanted tells to whom a mail goes, and whether it goes at all. The error is jobs.Later if it has to wait. A mail that
 // would be useless by then (from last on, zero for never) does not go, and one that must be known by then (at soonest,
 // zero for nothing) does not wait.
-func (s *Service) wanted(ctx context.Context, k Kind, userID int64, last, soonest time.Time) (to Addressee, ok bool, err error) {
+func (s *Service) wanted(
+	ctx context.Context, k Kind, userID int64, last, soonest time.Time,
+) (to Addressee, ok bool, err error) {
 	to, err = s.people.Addressee(ctx, userID)
 	if errs.KindOf(err) == errs.NotFound {
 		return to, false, nil

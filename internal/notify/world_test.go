@@ -139,7 +139,8 @@ func (w *world) Stands(_ context.Context, _ Kind, key string) (bool, error) {
 
 // Message implements Calendar.
 func (w *world) Message(method string, a Appointment, to Addressee) ([]byte, error) {
-	return fmt.Appendf(nil, "BEGIN:VCALENDAR\r\nMETHOD:%s\r\nSEQUENCE:%d\r\nATTENDEE:mailto:%s\r\nEND:VCALENDAR\r\n", method, a.Version, to.Email), nil
+	return fmt.Appendf(nil, "BEGIN:VCALENDAR\r\nMETHOD:%s\r\nSEQUENCE:%d\r\nATTENDEE:mailto:%s\r\nEND:VCALENDAR\r\n",
+		method, a.Version, to.Email), nil
 }
 
 // links leads to the pages as the program does.

@@ -91,8 +91,8 @@ func outputOf(p Preferences) *output {
 	return out
 }
 
-// preferences reads the body. A malformed clock time becomes noTime, which normalize refuses with everything else that is
-// bad.
+// preferences reads the body. A malformed clock time becomes noTime, which normalize refuses with everything else that
+// is bad.
 func (b body) preferences(version int) Preferences {
 	p := Preferences{Version: version}
 	if b.TimeZone != nil {

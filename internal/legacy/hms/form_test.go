@@ -13,7 +13,10 @@ import (
 )
 
 func FuzzParseForm(f *testing.F) {
-	for _, s := range []string{`{"age":34}`, `{"age":"34","name":null,"x":{}}`, `{"age":1e3}`, `{"name":"\u0000"}`, `[]`, `null`, ``, `{}{}`, `{"age":true}`} {
+	for _, s := range []string{
+		`{"age":34}`, `{"age":"34","name":null,"x":{}}`, `{"age":1e3}`, `{"name":"\u0000"}`, `[]`, `null`, ``, `{}{}`,
+		`{"age":true}`,
+	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {

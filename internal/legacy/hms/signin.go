@@ -65,7 +65,8 @@ func (a api) login(c *fiber.Ctx) error {
 	if err := f.err(); err != nil {
 		return err
 	}
-	token, u, err := a.Accounts.LoginOlder(c.UserContext(), login, password, httpd.ClientFrom(c.UserContext()), auth.AudienceHMS)
+	token, u, err := a.Accounts.LoginOlder(c.UserContext(), login, password, httpd.ClientFrom(c.UserContext()),
+		auth.AudienceHMS)
 	if err != nil {
 		return err
 	}
@@ -165,7 +166,8 @@ func (w accountWish) note() string {
 
 // errEmailChange is for another e-mail address without the password: finding an open page must not be enough to take
 // the account over.
-var errEmailChange = errs.InvalidField("body.email", "can be changed only with your current password, sent as password")
+var errEmailChange = errs.InvalidField("body.email",
+	"can be changed only with your current password, sent as password")
 
 // begin gives the actor's account, refuses an invalid name, and requests another e-mail address, which changes nothing
 // yet. Sending the current address requests nothing: it is taken out of w.

@@ -81,8 +81,8 @@ type bookedBody struct {
 	appointmentBody
 }
 
-// book makes an appointment that is booked at once: with the doctor who is named or else the patient's own, in the slot
-// that is named or else the first free one.
+// book makes an appointment that is booked at once: with the doctor who is named or else the patient's own, in the
+// slot that is named or else the first free one.
 func (a api) book(ctx context.Context, c call) (reply, error) {
 	if !c.given("date") && !c.given("dateOfAppointment") {
 		c.complain("date", "is required")
@@ -163,7 +163,9 @@ func (a api) registered(ctx context.Context, actor auth.Actor, b appointment.Boo
 }
 
 // bookSlot books a slot of a day; 0 is the first that is free, or the next one where somebody else was faster.
-func (a api) bookSlot(ctx context.Context, actor auth.Actor, b appointment.Booking, day time.Time, slot int) (made appointment.Appointment, err error) {
+func (a api) bookSlot(
+	ctx context.Context, actor auth.Actor, b appointment.Booking, day time.Time, slot int,
+) (made appointment.Appointment, err error) {
 	var wanted []offered
 	if slot == 0 {
 		if wanted, err = a.free(ctx, b.Doctor, day); err != nil {
@@ -183,8 +185,8 @@ func (a api) bookSlot(ctx context.Context, actor auth.Actor, b appointment.Booki
 	return made, err
 }
 
-// edit moves an appointment, which stays booked: nobody could confirm it here. What is left out, the day or the time of
-// day, stays.
+// edit moves an appointment, which stays booked: nobody could confirm it here. What is left out, the day or the time
+// of day, stays.
 func (a api) edit(ctx context.Context, c call) (reply, error) {
 	c.require("appointmentId")
 	id, slot, day := c.id("appointmentId"), int(c.number("slotId", slots)), c.day()

@@ -75,7 +75,8 @@ func (a api) route(s *httpd.Server, method, path string, who access, f handler) 
 		if r.data == nil {
 			r.data = struct{}{}
 		}
-		return c.Status(r.status).JSON(envelope{Success: true, Message: r.message, Data: r.data}, fiber.MIMEApplicationJSONCharsetUTF8)
+		return c.Status(r.status).JSON(envelope{Success: true, Message: r.message, Data: r.data},
+			fiber.MIMEApplicationJSONCharsetUTF8)
 	})
 }
 
@@ -107,7 +108,8 @@ func (a api) admit(c *fiber.Ctx, who access) (auth.Actor, error) {
 }
 
 // errPasswordChange is for those whose password somebody else has seen. This API cannot change one.
-var errPasswordChange = errs.New(errs.Forbidden, "password_change_required", "Choose a new password first, in the new application.")
+var errPasswordChange = errs.New(errs.Forbidden, "password_change_required",
+	"Choose a new password first, in the new application.")
 
 // answerRefusal answers 200 where the clinic's rules say no, and leaves the rest to the server.
 func answerRefusal(c *fiber.Ctx, err error) error {

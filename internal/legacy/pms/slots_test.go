@@ -75,7 +75,8 @@ func TestOffer(t *testing.T) {
 	at := func(hour, minute int) appointment.Slot {
 		return appointment.Slot{StartsAt: time.Date(2026, time.March, 29, hour, minute, 0, 0, z).UTC()}
 	}
-	got := offer(day, []appointment.Slot{at(9, 30), at(10, 0), at(10, 20), at(14, 0), at(14, 30), at(17, 30), at(18, 0)}, z)
+	got := offer(day, []appointment.Slot{at(9, 30), at(10, 0), at(10, 20), at(14, 0), at(14, 30), at(17, 30), at(18, 0)},
+		z)
 	var numbers []int
 	for _, o := range got {
 		numbers = append(numbers, o.n)

@@ -44,7 +44,9 @@ func (a api) register(ctx context.Context, c call) (reply, error) {
 	}
 	r := account.Registration{
 		Name: c.text("name"), Email: c.text("email"), Password: c.text("password"), Unregistered: true,
-		Details: account.PatientDetails{Phone: c.text("contact"), Gender: gender, DateOfBirth: &born, Address: c.text("address")},
+		Details: account.PatientDetails{
+			Phone: c.text("contact"), Gender: gender, DateOfBirth: &born, Address: c.text("address"),
+		},
 	}
 	if err := c.err(); err != nil {
 		return reply{}, err
