@@ -52,7 +52,7 @@ type signedIn struct {
 type signedInUser struct {
 	Identity
 	EmailVerified      bool `json:"emailVerified"`
-	MustChangePassword bool `json:"mustChangePassword" doc:"Until the password is changed, only GET /me, PUT /me/password and logout are available"`
+	MustChangePassword bool `json:"mustChangePassword" doc:"Until then only /me, /me/password and logout answer"`
 }
 
 type signedInOutput struct{ Body signedIn }

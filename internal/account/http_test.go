@@ -270,7 +270,8 @@ func TestRoutes_ForgedCursors(t *testing.T) {
 	require.Equal(t, 200, h.call("GET", "/me/sessions?cursor="+sessions, token, "").Status)
 	byHand := base64.RawURLEncoding.EncodeToString([]byte("[1]"))
 	for _, path := range []string{
-		"/users?cursor=" + sessions, "/me/sessions?cursor=" + users, "/users?cursor=" + byHand, "/me/sessions?cursor=" + byHand,
+		"/users?cursor=" + sessions, "/me/sessions?cursor=" + users, "/users?cursor=" + byHand,
+		"/me/sessions?cursor=" + byHand,
 		"/users?cursor=" + users[1:], "/users?cursor=" + users + "A",
 	} {
 		require.Equal(t, 422, h.call("GET", path, token, "").Status, path)

@@ -64,8 +64,9 @@ func newHouse(t *testing.T) *house {
 	passwords, err := auth.NewPasswords()
 	require.NoError(t, err)
 	h := &house{
-		t: t, pool: pgtest.New(t), limiter: &countingLimiter{used: map[string]int{}}, doctors: &busyDoctors{busy: map[int64]bool{}},
-		mail: &mailbox{}, log: &lockedBuffer{},
+		t: t, pool: pgtest.New(t), limiter: &countingLimiter{used: map[string]int{}},
+		doctors: &busyDoctors{busy: map[int64]bool{}},
+		mail:    &mailbox{}, log: &lockedBuffer{},
 	}
 	secrets := [][]byte{[]byte(testSecret)}
 	h.svc, err = New(Deps{

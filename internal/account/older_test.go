@@ -186,7 +186,8 @@ func TestService_Register_Unregistered(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	u, err := h.svc.Register(t.Context(), Registration{
-		Name: "Ann Other", Email: "ann@example.org", Password: testPassword, Details: PatientDetails{Address: "Lane 1"}, Unregistered: true,
+		Name: "Ann Other", Email: "ann@example.org", Password: testPassword, Details: PatientDetails{Address: "Lane 1"},
+		Unregistered: true,
 	}, here)
 	require.NoError(t, err)
 	require.Equal(t, auth.Patient, u.Role)

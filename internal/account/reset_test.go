@@ -142,7 +142,8 @@ func TestService_ForgotPassword_SameForAll(t *testing.T) {
 	h.invite("invited@example.org")
 	h.mail.all()
 	logins := []string{
-		"known@example.org", "nobody@example.org", "disabled@example.org", "invited@example.org", u.PublicID, "PAT0000000000", "no login at all", "ſ",
+		"known@example.org", "nobody@example.org", "disabled@example.org", "invited@example.org", u.PublicID,
+		"PAT0000000000", "no login at all", "ſ",
 	}
 	var want answer
 	for i, login := range logins {

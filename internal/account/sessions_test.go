@@ -214,7 +214,8 @@ func TestService_Refresh_Refused(t *testing.T) {
 	h.exec(`update sessions set expires_at = now() where user_id = $1`, expired.ID)
 	h.exec(`update users set disabled_at = now() where id = $1`, disabled.ID)
 	for name, token := range map[string]string{
-		"unknown": auth.NewLink(time.Time{}).Token, "empty": "", "expired": a.RefreshToken, "disabled": b.RefreshToken, "access": b.AccessToken,
+		"unknown": auth.NewLink(time.Time{}).Token, "empty": "", "expired": a.RefreshToken, "disabled": b.RefreshToken,
+		"access": b.AccessToken,
 	} {
 		_, err := h.svc.Refresh(t.Context(), token)
 		require.ErrorIs(t, err, ErrRefreshToken, name)

@@ -18,7 +18,8 @@ import (
 const constraintEmail = "users_email_key"
 
 const userColumns = `u.id, u.public_id, u.email, u.email_verified_at is not null as email_verified,
-	coalesce(u.pending_email, '') as pending_email, u.name, u.role, u.must_change_password, u.password_hash is null as invited,
+	coalesce(u.pending_email, '') as pending_email, u.name, u.role, u.must_change_password,
+	u.password_hash is null as invited,
 	u.disabled_at, u.created_at, u.version`
 
 // credentials is a user with what their password is checked against: "" if they have none.

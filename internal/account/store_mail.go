@@ -104,7 +104,8 @@ func updatePendingEmail(ctx context.Context, tx *postgres.Tx, id int64, address 
 // updateEmail gives a user the address that they have proved to be theirs; ErrEmailTaken if somebody else has it.
 func updateEmail(ctx context.Context, tx *postgres.Tx, id int64, address string) (User, error) {
 	u, err := one[User](ctx, tx, "user", `
-		update users u set email = $2, email_verified_at = now(), pending_email = null, version = version + 1, updated_at = now()
+		update users u set email = $2, email_verified_at = now(), pending_email = null,
+			version = version + 1, updated_at = now()
 		where u.id = $1
 		returning `+userColumns, id, address)
 	if postgres.Constraint(err) == constraintEmail {

@@ -110,5 +110,6 @@ func Disposition(kind, name string) string {
 
 // isAttrChar tells what stands for itself in RFC 8187, 3.2.1.
 func isAttrChar(c byte) bool {
-	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || strings.IndexByte("!#$&+-.^_`|~", c) >= 0
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' ||
+		strings.IndexByte("!#$&+-.^_`|~", c) >= 0
 }

@@ -104,7 +104,8 @@ func (s *Service) Upload(
 		return Attachment{}, err
 	}
 	a := Attachment{
-		ID: uuid.New(), RoomID: c.ID, UploaderID: actor.ID, Uploader: actor.UserID, Name: safeName(file.Name, in.kind), MediaType: in.kind.MediaType,
+		ID: uuid.New(), RoomID: c.ID, UploaderID: actor.ID, Uploader: actor.UserID, Name: safeName(file.Name, in.kind),
+		MediaType: in.kind.MediaType,
 	}
 	if err := s.reserve(ctx, a); err != nil {
 		return Attachment{}, err
@@ -132,7 +133,8 @@ func (s *Service) throttle(ctx context.Context, actor auth.Actor) error {
 		return nil
 	}
 	return &errs.Error{
-		Kind: errs.RateLimited, Code: "rate_limited", Message: "Too many uploads. Wait a moment and send the file again.", RetryAfter: wait,
+		Kind: errs.RateLimited, Code: "rate_limited", Message: "Too many uploads. Wait a moment and send the file again.",
+		RetryAfter: wait,
 	}
 }
 

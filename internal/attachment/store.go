@@ -11,8 +11,8 @@ import (
 	"housecall/internal/postgres"
 )
 
-const columns = `a.id, a.room_id, a.uploader_id, u.public_id as uploader, a.name, a.media_type, a.size_bytes, a.sha256, a.width, a.height,
-    a.thumbnail, a.created_at, a.stored_at, a.seq
+const columns = `a.id, a.room_id, a.uploader_id, u.public_id as uploader, a.name, a.media_type,
+    a.size_bytes, a.sha256, a.width, a.height, a.thumbnail, a.created_at, a.stored_at, a.seq
 from attachments a join users u on u.id = a.uploader_id `
 
 // uploaded is how many files a conversation took in the last day, and when the first of them came.
@@ -28,7 +28,8 @@ func countUploads(ctx context.Context, tx *postgres.Tx, room int64) (uploaded, e
 		return uploaded{}, err
 	}
 	all, err := postgres.Rows[uploaded](ctx, tx, "a conversation's files", `
-select count(*) as files, min(created_at) as first from attachments where room_id = $1 and created_at > $2`, room, tx.Now().Add(-day))
+select count(*) as files, min(created_at) as first from attachments where room_id = $1 and created_at > $2`,
+		room, tx.Now().Add(-day))
 	if err != nil {
 		return uploaded{}, err
 	}
@@ -67,7 +68,8 @@ func stored(ctx context.Context, db postgres.DB, room int64, id uuid.UUID) (Atta
 // sentBefore gives files that were sent, the newest first, by messages before a seq.
 func sentBefore(ctx context.Context, db postgres.DB, room, seq int64, limit int) ([]Attachment, error) {
 	return postgres.Rows[Attachment](ctx, db, "attachments", `
-select `+columns+`where a.room_id = $1 and a.seq is not null and a.seq < $2 order by a.seq desc limit $3`, room, seq, limit)
+select `+columns+`where a.room_id = $1 and a.seq is not null and a.seq < $2 order by a.seq desc limit $3`,
+		room, seq, limit)
 }
 
 // disown takes files back that nobody has sent, or that were never complete, once they are as old as given, and names

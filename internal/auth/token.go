@@ -101,7 +101,7 @@ func (t *Tokens) sign(claims jwt.MapClaims, a Actor, api Audience, ttl time.Dura
 
 // Verify gives the claims of an access token that holds now, ErrToken otherwise.
 func (t *Tokens) Verify(token string) (Claims, error) {
-	c, err := t.verify(token, audienceNative)
+	c, err := t.claimsOf(token, audienceNative)
 	if err == nil && !c.Role.Valid() {
 		return Claims{}, ErrToken
 	}
@@ -110,12 +110,12 @@ func (t *Tokens) Verify(token string) (Claims, error) {
 
 // VerifyOlder is Verify for a token of an older API. The role is not among its claims: only the database tells it.
 func (t *Tokens) VerifyOlder(token string, api Audience) (Claims, error) {
-	c, err := t.verify(token, api)
+	c, err := t.claimsOf(token, api)
 	c.Role = ""
 	return c, err
 }
 
-func (t *Tokens) verify(token string, api Audience) (Claims, error) {
+func (t *Tokens) claimsOf(token string, api Audience) (Claims, error) {
 	parser, known := t.parsers[api]
 	if !known {
 		return Claims{}, ErrToken

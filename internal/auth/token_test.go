@@ -67,7 +67,8 @@ func TestTokens_Verify_Refused(t *testing.T) {
 	t.Parallel()
 	tokens := auth.NewTokens([][]byte{newSecret}, time.Minute, at(noon))
 	good := jwt.MapClaims{
-		"iss": "housecall", "aud": "housecall.api", "sub": ann.UserID, "sid": "42", "role": "PATIENT", "exp": noon.Add(time.Minute).Unix(),
+		"iss": "housecall", "aud": "housecall.api", "sub": ann.UserID, "sid": "42", "role": "PATIENT",
+		"exp": noon.Add(time.Minute).Unix(),
 	}
 	sign := func(method jwt.SigningMethod, key any, change func(jwt.MapClaims)) string {
 		claims := jwt.MapClaims{}
@@ -116,7 +117,8 @@ func TestTokens_IssueOlder_VerifyOlder(t *testing.T) {
 	now := noon
 	tokens := auth.NewTokens([][]byte{newSecret}, time.Minute, func() time.Time { return now })
 	token, expires, err := tokens.IssueOlder(ann, auth.AudiencePMS, 12*time.Hour, map[string]any{
-		"userId": 7, "role": 3, "name": "Ann", "sub": "ADM0000000000", "sid": "1", "aud": "housecall.api", "exp": 9999999999, "nbf": 9999999999,
+		"userId": 7, "role": 3, "name": "Ann", "sub": "ADM0000000000", "sid": "1", "aud": "housecall.api", "exp": 9999999999,
+		"nbf": 9999999999,
 	})
 	require.NoError(t, err)
 	require.Equal(t, noon.Add(12*time.Hour), expires)

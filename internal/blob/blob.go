@@ -30,7 +30,8 @@ var (
 	// ErrNotFound is a blob that is not there.
 	ErrNotFound = errors.New("blob: not found")
 	// ErrKey is a key that could not be one.
-	ErrKey = errors.New("blob: a key has 4 to 100 of a-z, 0-9, - and ., begins and ends with a letter or digit, and has no two dots in a row")
+	ErrKey = errors.New("blob: a key has 4 to 100 of a-z, 0-9, - and ., begins and ends with a letter or digit, " +
+		"and has no two dots in a row")
 )
 
 var keyForm = regexp.MustCompile(`^[a-z0-9]{4}(?:\.?[a-z0-9-]){0,96}$`)

@@ -50,7 +50,8 @@ func onEach(t *testing.T, test func(t *testing.T, s kept)) {
 func onS3(t *testing.T, server *devservices.S3) *blob.S3 {
 	t.Helper()
 	s, err := blob.NewS3(blob.S3Options{
-		Host: server.Addr(), Bucket: server.Bucket, Region: "us-east-1", AccessKey: server.AccessKey, SecretKey: server.SecretKey, PathStyle: true,
+		Host: server.Addr(), Bucket: server.Bucket, Region: "us-east-1", AccessKey: server.AccessKey,
+		SecretKey: server.SecretKey, PathStyle: true,
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
@@ -186,7 +187,8 @@ func TestStore_Put_contention(t *testing.T) {
 func TestStore_Keys(t *testing.T) {
 	t.Parallel()
 	bad := []string{
-		"", "abc", "../../etc/passwd", "ab/cd", "ab\\cd", "ABCD", "ab..cd", ".abcd", "abcd.", "abcd-", "ab cd", "abcd\x00", "ab.c", "äbcd",
+		"", "abc", "../../etc/passwd", "ab/cd", "ab\\cd", "ABCD", "ab..cd", ".abcd", "abcd.", "abcd-", "ab cd", "abcd\x00",
+		"ab.c", "äbcd",
 		"abcd*", "abcd\n", strings.Repeat("a", 101),
 	}
 	onEach(t, func(t *testing.T, s kept) {
@@ -238,7 +240,8 @@ func TestS3_Errors(t *testing.T) {
 	t.Parallel()
 	server := pgtest.S3(t)
 	stranger, err := blob.NewS3(blob.S3Options{
-		Host: server.Addr(), Bucket: server.Bucket, Region: "us-east-1", AccessKey: server.AccessKey, SecretKey: "not-the-secret-key", PathStyle: true,
+		Host: server.Addr(), Bucket: server.Bucket, Region: "us-east-1", AccessKey: server.AccessKey,
+		SecretKey: "not-the-secret-key", PathStyle: true,
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, stranger.Close()) })

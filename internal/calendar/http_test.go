@@ -79,11 +79,13 @@ func TestRoutes_FeedSaysOnlyWhen(t *testing.T) {
 		require.Equal(t, "Appointment", value(t, e.Props, "SUMMARY"))
 		require.Equal(t, "https://clinic.example", value(t, e.Props, "URL"))
 		require.Equal(t, []string{
-			"CLASS", "DTEND", "DTSTAMP", "DTSTART", "LAST-MODIFIED", "ORGANIZER", "SEQUENCE", "STATUS", "SUMMARY", "TRANSP", "UID", "URL",
+			"CLASS", "DTEND", "DTSTAMP", "DTSTART", "LAST-MODIFIED", "ORGANIZER", "SEQUENCE", "STATUS", "SUMMARY", "TRANSP",
+			"UID", "URL",
 		}, names(e.Props))
 	}
 	require.Equal(t, map[string]string{
-		"APP0000000001@housecall": "CONFIRMED", "APP0000000002@housecall": "CONFIRMED", "APP0000000003@housecall": "CONFIRMED",
+		"APP0000000001@housecall": "CONFIRMED", "APP0000000002@housecall": "CONFIRMED",
+		"APP0000000003@housecall": "CONFIRMED",
 		"APP0000000004@housecall": "CANCELLED",
 	}, status)
 }
@@ -159,17 +161,22 @@ func TestRoutes_Conditions(t *testing.T) {
 		headers []string
 		status  int
 	}{
-		"the tag":              {[]string{"If-None-Match", first.ETag()}, http.StatusNotModified},
-		"the tag, as weak":     {[]string{"If-None-Match", "W/" + first.ETag()}, http.StatusNotModified},
-		"among others":         {[]string{"If-None-Match", `"a", ` + first.ETag() + `,"b"`}, http.StatusNotModified},
-		"any":                  {[]string{"If-None-Match", "*"}, http.StatusNotModified},
-		"another tag":          {[]string{"If-None-Match", `"a"`}, http.StatusOK},
-		"the time":             {[]string{"If-Modified-Since", first.Header.Get("Last-Modified")}, http.StatusNotModified},
-		"an older time":        {[]string{"If-Modified-Since", long}, http.StatusOK},
-		"no time":              {[]string{"If-Modified-Since", "yesterday"}, http.StatusOK},
-		"both":                 {[]string{"If-None-Match", first.ETag(), "If-Modified-Since", first.Header.Get("Last-Modified")}, http.StatusNotModified},
+		"the tag":          {[]string{"If-None-Match", first.ETag()}, http.StatusNotModified},
+		"the tag, as weak": {[]string{"If-None-Match", "W/" + first.ETag()}, http.StatusNotModified},
+		"among others":     {[]string{"If-None-Match", `"a", ` + first.ETag() + `,"b"`}, http.StatusNotModified},
+		"any":              {[]string{"If-None-Match", "*"}, http.StatusNotModified},
+		"another tag":      {[]string{"If-None-Match", `"a"`}, http.StatusOK},
+		"the time":         {[]string{"If-Modified-Since", first.Header.Get("Last-Modified")}, http.StatusNotModified},
+		"an older time":    {[]string{"If-Modified-Since", long}, http.StatusOK},
+		"no time":          {[]string{"If-Modified-Since", "yesterday"}, http.StatusOK},
+		"both": {
+			[]string{"If-None-Match", first.ETag(), "If-Modified-Since", first.Header.Get("Last-Modified")},
+			http.StatusNotModified,
+		},
 		"the tag decides: yes": {[]string{"If-None-Match", first.ETag(), "If-Modified-Since", long}, http.StatusNotModified},
-		"the tag decides: no":  {[]string{"If-None-Match", `"a"`, "If-Modified-Since", first.Header.Get("Last-Modified")}, http.StatusOK},
+		"the tag decides: no": {
+			[]string{"If-None-Match", `"a"`, "If-Modified-Since", first.Header.Get("Last-Modified")}, http.StatusOK,
+		},
 	} {
 		got := w.read(address, c.headers...)
 		require.Equal(t, c.status, got.Status, name)

@@ -25,9 +25,11 @@ var (
 
 func booked() Event {
 	return Event{
-		UID: UID("APP0123456789"), Sequence: 2, Stamp: tuesday.Add(-48 * time.Hour), StartsAt: tuesday, EndsAt: tuesday.Add(30 * time.Minute),
-		Summary: "Appointment with Dr Cara Lim", Description: "Please be there five minutes early; bring letters, if any.\nSee you soon!",
-		URL: "https://clinic.example/appointments/APP0123456789", Organizer: clinic, Attendees: []Party{ada},
+		UID: UID("APP0123456789"), Sequence: 2, Stamp: tuesday.Add(-48 * time.Hour), StartsAt: tuesday,
+		EndsAt:      tuesday.Add(30 * time.Minute),
+		Summary:     "Appointment with Dr Cara Lim",
+		Description: "Please be there five minutes early; bring letters, if any.\nSee you soon!",
+		URL:         "https://clinic.example/appointments/APP0123456789", Organizer: clinic, Attendees: []Party{ada},
 	}
 }
 
@@ -176,15 +178,26 @@ func TestMessage_Texts(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("größer als 75 Zeichen 🩺", 20)
 	for name, c := range map[string]struct{ summary, wantSummary, description, wantDescription, cn, wantCN string }{
-		"escapes":      {`a,b;c\d:e"f`, `a,b;c\d:e"f`, "a,b;c\\d\\n\ne", "a,b;c\\d\\n\ne", `a,b;c:d`, `a,b;c:d`},
-		"line breaks":  {"a\r\nb\nc\rd", "a b c d", "a\r\nb\nc\rd\u2028e\u0085f", "a\nb\nc\nd\ne\nf", "a\r\nb\u2029c", "a b c"},
-		"injection":    {"a\r\nATTENDEE:mailto:x@x.example", "a ATTENDEE:mailto:x@x.example", "\r\nEND:VEVENT\r\n", "\nEND:VEVENT\n", "a\":mailto:x\r\nX-Y:1", "a':mailto:x X-Y:1"},
-		"controls":     {"a\x00b\x07c\x7fd\te", "abcd e", "a\x00b\tc", "ab\tc", "\x00a\tb", "a b"},
-		"long":         {long, long, long, long, long, long},
-		"no spaces":    {strings.Repeat("ü", 300), strings.Repeat("ü", 300), strings.Repeat("🩺", 300), strings.Repeat("🩺", 300), strings.Repeat("é", 300), strings.Repeat("é", 300)},
-		"not UTF-8":    {"a\xff\xfeb", "a\uFFFDb", "a\xc3", "a\uFFFD", "\xf0\x9f\xa9b", "\uFFFDb"},
-		"carets":       {"a^b", "a^b", "a^nb", "a^nb", "a^nb", "a^^nb"},
-		"fold markers": {strings.Repeat("<a>", 60), strings.Repeat("<a>", 60), strings.Repeat(" x", 100), strings.Repeat(" x", 100), strings.Repeat("a <b>", 60), strings.Repeat("a <b>", 60)},
+		"escapes": {`a,b;c\d:e"f`, `a,b;c\d:e"f`, "a,b;c\\d\\n\ne", "a,b;c\\d\\n\ne", `a,b;c:d`, `a,b;c:d`},
+		"line breaks": {
+			"a\r\nb\nc\rd", "a b c d", "a\r\nb\nc\rd\u2028e\u0085f", "a\nb\nc\nd\ne\nf", "a\r\nb\u2029c", "a b c",
+		},
+		"injection": {
+			"a\r\nATTENDEE:mailto:x@x.example", "a ATTENDEE:mailto:x@x.example", "\r\nEND:VEVENT\r\n", "\nEND:VEVENT\n",
+			"a\":mailto:x\r\nX-Y:1", "a':mailto:x X-Y:1",
+		},
+		"controls": {"a\x00b\x07c\x7fd\te", "abcd e", "a\x00b\tc", "ab\tc", "\x00a\tb", "a b"},
+		"long":     {long, long, long, long, long, long},
+		"no spaces": {
+			strings.Repeat("ü", 300), strings.Repeat("ü", 300), strings.Repeat("🩺", 300), strings.Repeat("🩺", 300),
+			strings.Repeat("é", 300), strings.Repeat("é", 300),
+		},
+		"not UTF-8": {"a\xff\xfeb", "a\uFFFDb", "a\xc3", "a\uFFFD", "\xf0\x9f\xa9b", "\uFFFDb"},
+		"carets":    {"a^b", "a^b", "a^nb", "a^nb", "a^nb", "a^^nb"},
+		"fold markers": {
+			strings.Repeat("<a>", 60), strings.Repeat("<a>", 60), strings.Repeat(" x", 100), strings.Repeat(" x", 100),
+			strings.Repeat("a <b>", 60), strings.Repeat("a <b>", 60),
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

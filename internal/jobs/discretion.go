@@ -63,8 +63,8 @@ func (d *discretion) tell(job *rivertype.JobRow, err error, text string, dead bo
 	if errors.As(err, &r) {
 		err = r.cause // the reason is told anyway
 	}
-	event.Err(err).Int64("job", job.ID).Str("kind", job.Kind).Int("attempt", job.Attempt).Bool("dead", dead).Str("reason", text).
-		Msg("a job failed")
+	event.Err(err).Int64("job", job.ID).Str("kind", job.Kind).Int("attempt", job.Attempt).Bool("dead", dead).
+		Str("reason", text).Msg("a job failed")
 }
 
 // contain makes an error of a panic. What was thrown may quote anything, so only its type is told.

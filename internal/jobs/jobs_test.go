@@ -137,11 +137,17 @@ func TestService_failures(t *testing.T) {
 		tries int
 		kept  string
 	}{
-		"a reason":          {Because("the server said 450", errors.New("450 "+secret)), Discarded, 3, "the server said 450"},
-		"for good":          {Dead("the server said 550", errors.New("550 "+secret)), Cancelled, 1, "the server said 550"},
-		"anything else":     {fmt.Errorf("send to %s: broken", secret), Discarded, 3, "internal error, see the log"},
-		"one of the house":  {fmt.Errorf("read: %w", errs.ErrUnavailable), Discarded, 3, "unavailable: " + errs.ErrUnavailable.Message},
-		"a bug of its own":  {&errs.Error{Kind: errs.Internal, Code: "x", Message: secret}, Discarded, 3, "internal error, see the log"},
+		"a reason": {
+			Because("the server said 450", errors.New("450 "+secret)), Discarded, 3, "the server said 450",
+		},
+		"for good":      {Dead("the server said 550", errors.New("550 "+secret)), Cancelled, 1, "the server said 550"},
+		"anything else": {fmt.Errorf("send to %s: broken", secret), Discarded, 3, "internal error, see the log"},
+		"one of the house": {
+			fmt.Errorf("read: %w", errs.ErrUnavailable), Discarded, 3, "unavailable: " + errs.ErrUnavailable.Message,
+		},
+		"a bug of its own": {
+			&errs.Error{Kind: errs.Internal, Code: "x", Message: secret}, Discarded, 3, "internal error, see the log",
+		},
 		"wrapped, for good": {fmt.Errorf("%s: %w", secret, Dead("no", nil)), Cancelled, 1, "no"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -71,7 +71,8 @@ type Service struct {
 // New makes the jobs of one instance; nothing runs until Start.
 func New(d Deps) (*Service, error) {
 	s := &Service{
-		pool: d.Pool, workers: river.NewWorkers(), working: d.Options.Workers > 0, every: map[string]func(context.Context) error{},
+		pool: d.Pool, workers: river.NewWorkers(), working: d.Options.Workers > 0,
+		every: map[string]func(context.Context) error{},
 	}
 	handle(s, periodicTimeout, s.tick)
 	backoff := policy{pause: d.Pause, now: d.Now}
@@ -79,10 +80,12 @@ func New(d Deps) (*Service, error) {
 		backoff.pause = spread
 	}
 	cfg := &river.Config{
-		Workers: s.workers, MaxAttempts: Attempts, RetryPolicy: backoff, JobTimeout: workTimeout, RescueStuckJobsAfter: rescueAfter,
-		CancelledJobRetentionPeriod: deadFor, DiscardedJobRetentionPeriod: deadFor, PollOnly: d.Options.PollOnly, TestOnly: d.Prompt,
-		Logger:  slog.New(zerolog.NewSlogHandler(complaints(d.Log))),
-		Plugins: []rivertype.Plugin{&discretion{log: d.Log, now: d.Now, worked: newWorked(d.Registry)}},
+		Workers: s.workers, MaxAttempts: Attempts, RetryPolicy: backoff, JobTimeout: workTimeout,
+		RescueStuckJobsAfter:        rescueAfter,
+		CancelledJobRetentionPeriod: deadFor, DiscardedJobRetentionPeriod: deadFor, PollOnly: d.Options.PollOnly,
+		TestOnly: d.Prompt,
+		Logger:   slog.New(zerolog.NewSlogHandler(complaints(d.Log))),
+		Plugins:  []rivertype.Plugin{&discretion{log: d.Log, now: d.Now, worked: newWorked(d.Registry)}},
 	}
 	if s.working {
 		cfg.Queues = map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: d.Options.Workers}}

@@ -151,7 +151,8 @@ func TestMailbox_refuses(t *testing.T) {
 	_, page := get("/")
 	require.Contains(t, page, errNotMail.Error())
 	for _, path := range []string{
-		"/mail/secret.txt", "/mail/..%2f..%2fetc%2fpasswd", "/mail/%2e%2e", "/mail/x/html", "/mail/x/attachments/0", "/elsewhere", "/mail/" + broken,
+		"/mail/secret.txt", "/mail/..%2f..%2fetc%2fpasswd", "/mail/%2e%2e", "/mail/x/html", "/mail/x/attachments/0",
+		"/elsewhere", "/mail/" + broken,
 	} {
 		res, page := get(path)
 		require.Equal(t, http.StatusNotFound, res.status, path)
@@ -165,7 +166,8 @@ func TestMailbox_refuses(t *testing.T) {
 	}
 	for host, want := range map[string]int{
 		"localhost:1": http.StatusOK, "127.0.0.1": http.StatusOK, "[::1]:80": http.StatusOK,
-		"evil.test": http.StatusMisdirectedRequest, "evil.test:80": http.StatusMisdirectedRequest, "10.0.0.1": http.StatusMisdirectedRequest,
+		"evil.test": http.StatusMisdirectedRequest, "evil.test:80": http.StatusMisdirectedRequest,
+		"10.0.0.1":            http.StatusMisdirectedRequest,
 		"localhost.evil.test": http.StatusMisdirectedRequest,
 	} {
 		res, _ := get("/", "Host", host)

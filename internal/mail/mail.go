@@ -107,7 +107,8 @@ func compose(from mail.Address, m Message) (*gomail.Msg, error) {
 		m.Method) || !wellFormed(m.ID) || m.Text == "" || m.HTML == "" {
 		return nil, errCompose
 	}
-	if a, err := mail.ParseAddress(m.To.Email); err != nil || a.Name != "" || a.Address != m.To.Email || !ascii(m.To.Email) {
+	a, err := mail.ParseAddress(m.To.Email)
+	if err != nil || a.Name != "" || a.Address != m.To.Email || !ascii(m.To.Email) {
 		return nil, errCompose
 	}
 	msg := gomail.NewMsg(gomail.WithNoDefaultUserAgent(), gomail.WithEncoding(gomail.EncodingQP))

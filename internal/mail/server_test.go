@@ -32,7 +32,8 @@ func message() Message {
 		ID: "confirmed.APP0123456789.2.patient@clinic.test", To: Address{
 			"Änn Öhman", "ann@private.test",
 		}, Subject: "Your appointment – confirmed",
-		Text: "Hello Änn,\n.\nfrom a line with a dot.\n", HTML: "<!DOCTYPE html><html><head></head><body><p>Hello Änn</p></body></html>",
+		Text: "Hello Änn,\n.\nfrom a line with a dot.\n",
+		HTML: "<!DOCTYPE html><html><head></head><body><p>Hello Änn</p></body></html>",
 		Date: time.Date(2026, 11, 24, 9, 30, 0, 0, time.UTC),
 	}
 }

@@ -103,7 +103,9 @@ func TestSMTP_Send_refused(t *testing.T) {
 		code      int
 		permanent bool
 	}{
-		"nobody there":          {map[string]string{"RCPT": "550 5.1.1 marker <ann@private.test>"}, stageRecipient, 550, true},
+		"nobody there": {
+			map[string]string{"RCPT": "550 5.1.1 marker <ann@private.test>"}, stageRecipient, 550, true,
+		},
 		"greylisted":            {map[string]string{"RCPT": "450 4.2.0 marker try again"}, stageRecipient, 450, false},
 		"content refused":       {map[string]string{".": "554 5.7.1 marker"}, stageData, 554, true},
 		"no room":               {map[string]string{".": "452 marker"}, stageData, 452, false},
@@ -134,7 +136,8 @@ func TestSMTP_Send_refused(t *testing.T) {
 func TestSMTP_Send_takenThenDead(t *testing.T) {
 	t.Parallel()
 	for name, answers := range map[string]map[string]string{
-		"hangs up at RSET": {"RSET": ""}, "refuses RSET": {"RSET": "500 marker"}, "hangs up at QUIT": {"QUIT": ""}, "refuses QUIT": {"QUIT": "500 marker"},
+		"hangs up at RSET": {"RSET": ""}, "refuses RSET": {"RSET": "500 marker"}, "hangs up at QUIT": {"QUIT": ""},
+		"refuses QUIT": {"QUIT": "500 marker"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

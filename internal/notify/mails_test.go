@@ -115,7 +115,8 @@ func TestMails_others(t *testing.T) {
 		"unread_one":     {Unread, letter{Conversations: 1}},
 		"unread_more":    {Unread, letter{Conversations: 3}},
 		"waitlist_offer": {WaitlistOffer, letter{
-			Offer: "offer-1", Doctor: "Dr. Ada Okafor", Zone: "Asia/Kolkata", StartsAt: winter.Add(72 * time.Hour), Expires: winter.Add(2 * time.Hour),
+			Offer: "offer-1", Doctor: "Dr. Ada Okafor", Zone: "Asia/Kolkata", StartsAt: winter.Add(72 * time.Hour),
+			Expires: winter.Add(2 * time.Hour),
 		}},
 	} {
 		kinds[c.kind] = true

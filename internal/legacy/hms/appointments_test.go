@@ -112,7 +112,8 @@ func TestRoutes_longList(t *testing.T) {
 		select 'APP' || lpad(n::text, 10, '0'), (select id from users where public_id = $1), (select id from users where public_id = $2), 'PENDING'
 		from generate_series(1, 1205) n`, patient.userID, doctor.userID)
 	for path, token := range map[string]string{
-		"/api/patient/myAppointments": patient.token, "/api/doctor/appointments/pending": doctor.token, "/api/admin/appointments/pending/all": admin.token,
+		"/api/patient/myAppointments": patient.token, "/api/doctor/appointments/pending": doctor.token,
+		"/api/admin/appointments/pending/all": admin.token,
 	} {
 		list := w.ok(token, "GET", path, "").list("appointments")
 		require.Len(t, list, 1000, path)

@@ -74,6 +74,7 @@ func TestStatuses(t *testing.T) {
 	}
 	require.Equal(t, map[appointment.Status]string{
 		appointment.Pending: "PENDING", appointment.Booked: "BOOKED", appointment.Completed: "BOOKED",
-		appointment.Rejected: "REJECTED", appointment.Cancelled: "REJECTED", appointment.Expired: "REJECTED", appointment.NoShow: "REJECTED",
+		appointment.Rejected: "REJECTED", appointment.Cancelled: "REJECTED", appointment.Expired: "REJECTED",
+		appointment.NoShow: "REJECTED",
 	}, got)
 }

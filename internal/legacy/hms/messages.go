@@ -34,7 +34,8 @@ func other(a appointment.Appointment, userID string) string {
 
 func messageOf(a appointment.Appointment, e chat.Event) messageBody {
 	return messageBody{
-		ID: e.Seq, AppointmentID: a.PublicID, SenderID: e.Sender, ReceiverID: other(a, e.Sender), Message: wordsOf(e), CreatedAt: moment(e.At),
+		ID: e.Seq, AppointmentID: a.PublicID, SenderID: e.Sender, ReceiverID: other(a, e.Sender), Message: wordsOf(e),
+		CreatedAt: moment(e.At),
 	}
 }
 

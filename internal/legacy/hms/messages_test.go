@@ -42,13 +42,20 @@ func TestRoutes_messages(t *testing.T) {
 		status      int
 		says        string
 	}{
-		"to himself":       {patient.token, send(id, patient.userID, "x"), 400, "receiverId must be the other participant"},
-		"to another":       {patient.token, send(id, stranger.userID, "x"), 400, "receiverId must be the other participant"},
-		"blank":            {patient.token, send(id, doctor.userID, " \n"), 400, "message is required."},
-		"looks empty":      {patient.token, send(id, doctor.userID, "\u200d"), 400, "A message needs text."},
-		"too long":         {patient.token, send(id, doctor.userID, strings.Repeat("x", 4001)), 400, "A message has at most 4000 characters."},
-		"NUL":              {patient.token, `{"appointmentId":"` + id + `","receiverId":"` + doctor.userID + `","message":"a\u0000"}`, 400, "message must not contain"},
-		"nothing":          {patient.token, `{}`, 400, "appointmentId is required. receiverId is required. message is required."},
+		"to himself":  {patient.token, send(id, patient.userID, "x"), 400, "receiverId must be the other participant"},
+		"to another":  {patient.token, send(id, stranger.userID, "x"), 400, "receiverId must be the other participant"},
+		"blank":       {patient.token, send(id, doctor.userID, " \n"), 400, "message is required."},
+		"looks empty": {patient.token, send(id, doctor.userID, "\u200d"), 400, "A message needs text."},
+		"too long": {
+			patient.token, send(id, doctor.userID, strings.Repeat("x", 4001)), 400, "A message has at most 4000 characters.",
+		},
+		"NUL": {
+			patient.token, `{"appointmentId":"` + id + `","receiverId":"` + doctor.userID + `","message":"a\u0000"}`, 400,
+			"message must not contain",
+		},
+		"nothing": {
+			patient.token, `{}`, 400, "appointmentId is required. receiverId is required. message is required.",
+		},
 		"another patient":  {other.token, send(id, doctor.userID, "x"), 404, "There is no such appointment."},
 		"another doctor":   {stranger.token, send(id, patient.userID, "x"), 404, "There is no such appointment."},
 		"an administrator": {admin.token, send(id, patient.userID, "x"), 404, "There is no such appointment."},

@@ -63,7 +63,8 @@ func doctorOf(d doctor.Doctor, email string) doctorBody {
 
 func patientOf(p patient.Patient, email string, now time.Time) patientBody {
 	return patientBody{
-		UserID: p.UserID, Name: p.Name, Email: orNull(email), PhoneNo: orNull(p.Phone), Gender: genderOf(p.Gender), Age: ageOf(p, now),
+		UserID: p.UserID, Name: p.Name, Email: orNull(email), PhoneNo: orNull(p.Phone), Gender: genderOf(p.Gender),
+		Age: ageOf(p, now),
 	}
 }
 

@@ -28,20 +28,23 @@ func TestRoutes_Register(t *testing.T) {
 	w.refused(w.call("", "POST", "/api/auth/register/patient", registration), 409,
 		"There is already an account with this e-mail address.")
 	for name, c := range map[string]struct{ from, to, says string }{
-		"digits":     {`9841000000`, `"98410"`, "phoneNo must have 10 digits."},
-		"letters":    {`9841000000`, `"98410000OO"`, "phoneNo must have 10 digits."},
-		"gender":     {`"Female"`, `"F"`, "gender must be Male or Female."},
-		"no gender":  {`"Female"`, `null`, "gender is required."},
-		"age":        {`34`, `"old"`, "age must be a whole number."},
-		"no age":     {`34`, `""`, "age is required."},
-		"great age":  {`34`, `131`, "age must lie between 0 and 130 years."},
-		"password":   {`a-rather-long-passphrase-7`, `short`, "password must have 10 to 128 characters."},
-		"e-mail":     {`pia@older.test`, `pia`, "email must be an e-mail address"},
-		"no e-mail":  {`"pia@older.test"`, `null`, "email is required."},
-		"a NUL":      {`Pia Patient`, `Pia\u0000`, "name must not contain the character U+0000."},
-		"an object":  {`"Pia Patient"`, `{"first":"Pia"}`, "name must be text."},
-		"no JSON":    {`{`, `[`, "Send one JSON object as the body."},
-		"everything": {registration, `{}`, "name is required. email is required. password is required. phoneNo is required. gender is required. age is required."},
+		"digits":    {`9841000000`, `"98410"`, "phoneNo must have 10 digits."},
+		"letters":   {`9841000000`, `"98410000OO"`, "phoneNo must have 10 digits."},
+		"gender":    {`"Female"`, `"F"`, "gender must be Male or Female."},
+		"no gender": {`"Female"`, `null`, "gender is required."},
+		"age":       {`34`, `"old"`, "age must be a whole number."},
+		"no age":    {`34`, `""`, "age is required."},
+		"great age": {`34`, `131`, "age must lie between 0 and 130 years."},
+		"password":  {`a-rather-long-passphrase-7`, `short`, "password must have 10 to 128 characters."},
+		"e-mail":    {`pia@older.test`, `pia`, "email must be an e-mail address"},
+		"no e-mail": {`"pia@older.test"`, `null`, "email is required."},
+		"a NUL":     {`Pia Patient`, `Pia\u0000`, "name must not contain the character U+0000."},
+		"an object": {`"Pia Patient"`, `{"first":"Pia"}`, "name must be text."},
+		"no JSON":   {`{`, `[`, "Send one JSON object as the body."},
+		"everything": {
+			registration, `{}`,
+			"name is required. email is required. password is required. phoneNo is required. gender is required. age is required.",
+		},
 	} {
 		body := strings.Replace(strings.Replace(registration, "pia@", "other@", 1),
 			strings.Replace(c.from, "pia@", "other@", 1), c.to, 1)
@@ -132,7 +135,9 @@ func TestRoutes_roles(t *testing.T) {
 	doctor := w.doctor(admin, "Dr Cara Lim")
 	patient := w.patient("Pia Patient")
 	routes := map[string][]string{
-		"patient": {"GET /api/patient/doctors/getAll", "POST /api/patient/request/appointment", "GET /api/patient/myAppointments"},
+		"patient": {
+			"GET /api/patient/doctors/getAll", "POST /api/patient/request/appointment", "GET /api/patient/myAppointments",
+		},
 		"doctor": {
 			"GET /api/doctor/get/info", "PUT /api/doctor/update/info", "GET /api/doctor/appointments/pending",
 			"GET /api/doctor/appointments/reject/all", "GET /api/doctor/appointments/booked/all",
@@ -140,7 +145,8 @@ func TestRoutes_roles(t *testing.T) {
 			"GET /api/doctor/dashboard/counts",
 		},
 		"admin": {
-			"POST /api/admin/doctor/create", "GET /api/admin/appointments/pending/all", "GET /api/admin/appointments/rejected/all",
+			"POST /api/admin/doctor/create", "GET /api/admin/appointments/pending/all",
+			"GET /api/admin/appointments/rejected/all",
 			"GET /api/admin/appointments/booked/all", "GET /api/admin/patients/all", "GET /api/admin/doctors/all",
 			"GET /api/admin/dashboard/counts",
 		},

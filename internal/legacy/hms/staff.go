@@ -37,8 +37,9 @@ func (a api) updateDoctorInfo(c *fiber.Ctx, by auth.Actor) error {
 	}
 	wish := f.accountWish()
 	change := doctor.Change{
-		Specialization: f.maybe("specialization"), Qualification: f.maybe("qualification"), Experience: f.number("experience"),
-		Phone: f.maybe("phoneNo"),
+		Specialization: f.maybe("specialization"), Qualification: f.maybe("qualification"),
+		Experience: f.number("experience"),
+		Phone:      f.maybe("phoneNo"),
 	}
 	if err := f.err(); err != nil {
 		return err

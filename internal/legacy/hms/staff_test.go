@@ -31,7 +31,8 @@ func TestRoutes_createDoctor(t *testing.T) {
 	d := w.signIn("cara@older.test", secret)
 	w.ok(d.token, "GET", "/api/auth/getUser", "")
 	for _, route := range []string{
-		"GET /api/doctor/get/info", "GET /api/doctor/appointments/pending", "PUT /api/auth/updateUser", "POST /api/auth/sendMessage",
+		"GET /api/doctor/get/info", "GET /api/doctor/appointments/pending", "PUT /api/auth/updateUser",
+		"POST /api/auth/sendMessage",
 		"GET /api/auth/getMessages/APP0000000000", "GET /api/patient/myAppointments",
 	} {
 		method, path, _ := strings.Cut(route, " ")

@@ -107,8 +107,9 @@ func (a api) book(ctx context.Context, c call) (reply, error) {
 	}
 	body := a.appointmentBody(made)
 	return reply{message: "Appointment booked successfully", data: bookedBody{
-		BookedAt: a.stamp(made.CreatedAt), BookedFor: made.Patient.Name, BookedWith: titled(made.Doctor.Name), BookedSlot: body.Slot,
-		Notes: "Please be available at least 10 minutes before your appointment slot", appointmentBody: body,
+		BookedAt: a.stamp(made.CreatedAt), BookedFor: made.Patient.Name, BookedWith: titled(made.Doctor.Name),
+		BookedSlot: body.Slot,
+		Notes:      "Please be available at least 10 minutes before your appointment slot", appointmentBody: body,
 	}}, nil
 }
 

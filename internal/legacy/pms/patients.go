@@ -32,7 +32,8 @@ type patientBody struct {
 
 func (a api) patientBody(p patient.Patient) patientBody {
 	b := patientBody{
-		PatientID: p.ID, PatientName: p.Name, Status: "Patient record created", Contact: p.Phone, Gender: genderNumber(p.Gender),
+		PatientID: p.ID, PatientName: p.Name, Status: "Patient record created", Contact: p.Phone,
+		Gender:  genderNumber(p.Gender),
 		Address: p.Address, Created: a.stamp(p.CreatedAt), Updated: a.stamp(p.UpdatedAt),
 	}
 	if p.Doctor != nil {

@@ -98,8 +98,9 @@ func TestStatusNumber(t *testing.T) {
 	t.Parallel()
 	followUp := date("2026-04-01")
 	for status, want := range map[appointment.Status]int{
-		appointment.Pending: 1, appointment.Booked: 1, appointment.Completed: 3, appointment.Cancelled: 4, appointment.Rejected: 4,
-		appointment.Expired: 4, appointment.NoShow: 4,
+		appointment.Pending: 1, appointment.Booked: 1, appointment.Completed: 3, appointment.Cancelled: 4,
+		appointment.Rejected: 4,
+		appointment.Expired:  4, appointment.NoShow: 4,
 	} {
 		require.Equal(t, want, statusNumber(appointment.Appointment{Status: status}), status)
 		with := statusNumber(appointment.Appointment{Status: status, FollowUpOn: &followUp})

@@ -35,7 +35,8 @@ func TestRegister(t *testing.T) {
 	golden(t, "register_taken", again)
 
 	form := url.Values{
-		"name": {"Tom Rai"}, "email": {"tom@mail.example"}, "contact": {"+977 9841000001"}, "dateOfBirth": {"1980-01-01"}, "gender": {"1"},
+		"name": {"Tom Rai"}, "email": {"tom@mail.example"}, "contact": {"+977 9841000001"}, "dateOfBirth": {"1980-01-01"},
+		"gender":  {"1"},
 		"address": {"Lane 2"}, "password": {password},
 	}
 	require.Equal(t, 201,
