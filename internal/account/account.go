@@ -105,7 +105,8 @@ var (
 func NormalizeEmail(s string) (string, error) {
 	s = strings.TrimSpace(s)
 	bad := errs.InvalidField("body.email", "must be an e-mail address such as ann@example.org")
-	if s == "" || len(s) > EmailMax || strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII || r <= ' ' }) {
+	if s == "" || len(s) > EmailMax || strings.ContainsFunc(s,
+		func(r rune) bool { return r > unicode.MaxASCII || r <= ' ' }) {
 		return "", bad
 	}
 	// A display name, a comment or a quoted local part parses too, but into something other than what was given.

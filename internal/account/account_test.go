@@ -50,7 +50,9 @@ func TestNormalizeEmail(t *testing.T) {
 }
 
 func FuzzNormalizeEmail(f *testing.F) {
-	for _, s := range []string{"ann@example.org", "A@B", `"x"@y`, "a@[127.0.0.1]", "a@b,c@d", "é@x", "a@b\x7f", "=?utf-8?q?a?= <a@b>"} {
+	for _, s := range []string{
+		"ann@example.org", "A@B", `"x"@y`, "a@[127.0.0.1]", "a@b,c@d", "é@x", "a@b\x7f", "=?utf-8?q?a?= <a@b>",
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

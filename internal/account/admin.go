@@ -38,8 +38,8 @@ func (s *Service) User(ctx context.Context, publicID string) (User, error) {
 // ByID gives one account by its inner key, which only the older PMS API shows. It checks no rights.
 func (s *Service) ByID(ctx context.Context, id int64) (User, error) { return userByID(ctx, s.pool, id) }
 
-// Leave says what becomes of the appointments ahead of a doctor who is one no more: they are cancelled, or handed over to
-// another doctor (a public id). The zero value lets him go only if he has none.
+// Leave says what becomes of the future appointments of a user who is no longer a doctor: they are cancelled, or
+// handed over to another doctor (a public id). The zero value lets a doctor go only if there are none.
 type Leave struct {
 	CancelAppointments bool
 	HandOverTo         string
@@ -48,15 +48,17 @@ type Leave struct {
 // check refuses both at once.
 func (l Leave) check() error {
 	if l.CancelAppointments && l.HandOverTo != "" {
-		return errs.InvalidField("body.handOverTo", "cannot stand beside cancelAppointments")
+		return errs.InvalidField("body.handOverTo", "cannot be combined with cancelAppointments")
 	}
 	return nil
 }
 
-// SetRole makes a user a patient, a doctor or an administrator, and ends his sessions. A doctor who stops being one
-// must have no appointments ahead of him, unless l says what becomes of them. Nobody changes his own role
+// SetRole makes a user a patient, a doctor or an administrator, and ends their sessions. A doctor who stops being one
+// must have no future appointments, unless l says what becomes of them. Nobody can change their own role
 // (ErrOwnAccount), and there is always an administrator left (ErrLastAdmin).
-func (s *Service) SetRole(ctx context.Context, by auth.Actor, publicID string, role auth.Role, l Leave) (u User, err error) {
+func (s *Service) SetRole(
+	ctx context.Context, by auth.Actor, publicID string, role auth.Role, l Leave,
+) (u User, err error) {
 	if err := l.check(); err != nil {
 		return User{}, err
 	}
@@ -80,7 +82,8 @@ func (s *Service) SetRole(ctx context.Context, by auth.Actor, publicID string, r
 		if err := s.endAll(ctx, tx, u, EndRole); err != nil {
 			return err
 		}
-		if err := audit.Record(ctx, tx, event(by, "user.role", u, map[string]any{"from": before.Role, "to": role})); err != nil {
+		if err := audit.Record(ctx, tx,
+			event(by, "user.role", u, map[string]any{"from": before.Role, "to": role})); err != nil {
 			return err
 		}
 		if role == auth.Doctor && u.DisabledAt == nil {
@@ -91,8 +94,8 @@ func (s *Service) SetRole(ctx context.Context, by auth.Actor, publicID string, r
 	return u, err
 }
 
-// Disable keeps a user out and ends his sessions; nothing of his is deleted. The rules are SetRole's. One who is
-// disabled already stays so.
+// Disable keeps a user out and ends their sessions; nothing of theirs is deleted. The rules are those of SetRole. A
+// user who is already disabled stays so.
 func (s *Service) Disable(ctx context.Context, by auth.Actor, publicID string, l Leave) (u User, err error) {
 	if err := l.check(); err != nil {
 		return User{}, err
@@ -116,7 +119,7 @@ func (s *Service) Disable(ctx context.Context, by auth.Actor, publicID string, l
 	return u, err
 }
 
-// Enable lets a disabled user sign in again; a doctor can be written to again in what he has not finished.
+// Enable lets a disabled user sign in again; conversations that a doctor had not finished reopen.
 func (s *Service) Enable(ctx context.Context, by auth.Actor, publicID string) (u User, err error) {
 	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
 		if u, err = lockTarget(ctx, tx, by, publicID); err != nil || u.DisabledAt == nil {
@@ -133,9 +136,9 @@ func (s *Service) Enable(ctx context.Context, by auth.Actor, publicID string) (u
 	return u, err
 }
 
-// lockTarget reads the user whom an administrator is about to change, and holds him and all administrators until
-// the transaction ends. The actor must still be one of them: of two who demote each other the second finds that he
-// no longer is. So whatever happens to the target, an administrator remains.
+// lockTarget reads the user whom an administrator is about to change, and holds them and all administrators until the
+// transaction ends. The actor must still be an administrator: of two who demote each other, the second finds that they
+// no longer are. So whatever happens to the target, an administrator remains.
 func lockTarget(ctx context.Context, tx *postgres.Tx, by auth.Actor, publicID string) (User, error) {
 	admins, err := lockAdmins(ctx, tx)
 	if err != nil {
@@ -166,7 +169,7 @@ func (s *Service) endAll(ctx context.Context, tx *postgres.Tx, u User, reason En
 	return nil
 }
 
-// release deals with the appointments of one who was a doctor. It comes last: it locks rooms of the chat.
+// release deals with the appointments of a former doctor. It comes last, since it locks conversations.
 func (s *Service) release(ctx context.Context, tx *postgres.Tx, by auth.Actor, was User, l Leave) error {
 	if was.Role != auth.Doctor {
 		return nil

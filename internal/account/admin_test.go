@@ -40,7 +40,8 @@ func TestService_SetRole(t *testing.T) {
 	require.Equal(t, 200, h.call("GET", "/me", token, "").Status, "nothing is half-done")
 	require.Equal(t, 200, h.call("PUT", path, admin, `{"role":"PATIENT","cancelAppointments":true}`).Status)
 	require.Equal(t, []int64{u.ID}, h.doctors.released)
-	require.Equal(t, []string{"user.create", "session.open", "user.role", "session.open", "user.role"}, h.audited(u.PublicID))
+	require.Equal(t, []string{"user.create", "session.open", "user.role", "session.open", "user.role"},
+		h.audited(u.PublicID))
 }
 
 func TestService_SetRole_MakesRegistryEntry(t *testing.T) {
@@ -86,7 +87,8 @@ func TestService_Disable(t *testing.T) {
 	require.Equal(t, 401, h.call("GET", "/me", signedIn.AccessToken, "").Status, "old sessions stay ended")
 	_, err = h.svc.Login(t.Context(), "d@example.org", testPassword, here)
 	require.NoError(t, err)
-	require.Equal(t, []string{"user.create", "session.open", "user.disable", "user.enable", "session.open"}, h.audited(doctor.PublicID))
+	require.Equal(t, []string{"user.create", "session.open", "user.disable", "user.enable", "session.open"},
+		h.audited(doctor.PublicID))
 	require.Equal(t, 200, h.call("POST", path+"/enable", admin, "").Status)
 	require.Equal(t, []int64{doctor.ID}, h.doctors.returned, "once")
 }
@@ -255,7 +257,9 @@ func TestService_CreateAdmin(t *testing.T) {
 	require.Equal(t, errs.NotFound, errs.KindOf(err))
 	_, err = h.svc.CreateAdmin(t.Context(), "Root", "root@example.org", testPassword)
 	require.ErrorIs(t, err, ErrEmailTaken)
-	for _, bad := range [][3]string{{"", "x@example.org", testPassword}, {"X", "x", testPassword}, {"X", "x@example.org", "short"}} {
+	for _, bad := range [][3]string{
+		{"", "x@example.org", testPassword}, {"X", "x", testPassword}, {"X", "x@example.org", "short"},
+	} {
 		_, err = h.svc.CreateAdmin(t.Context(), bad[0], bad[1], bad[2])
 		require.Equal(t, errs.Invalid, errs.KindOf(err))
 	}

@@ -10,10 +10,10 @@ import (
 	"housecall/internal/postgres"
 )
 
-// Enroll makes an account with a password made up for it, in the caller's transaction, and has its owner verify his
-// address by mail. The password is a secret that is shown this one time, to whoever enrolls; its owner must change it
-// before anything else. What the role's room keeps about the user is the caller's to make. ErrEmailTaken where the address is in use. Call it first in its
-// transaction: hashing takes a while, and should hold up nobody.
+// Enroll makes an account with a generated password, in the caller's transaction, and mails its owner a link that
+// verifies the address. The password is a secret that is shown only now, to the actor; the owner must change it before
+// anything else. The caller makes what the role needs besides the account. ErrEmailTaken if the address is in use.
+// Call it first in the transaction: hashing takes a while and should hold up nobody.
 func (s *Service) Enroll(ctx context.Context, tx *postgres.Tx, by auth.Actor, name, email string, role auth.Role) (
 	userID int64, publicID, password string, err error,
 ) {
@@ -21,7 +21,7 @@ func (s *Service) Enroll(ctx context.Context, tx *postgres.Tx, by auth.Actor, na
 	if err != nil {
 		return 0, "", "", err
 	}
-	password = madeUpPassword()
+	password = generatePassword()
 	hash, err := s.passwords.Hash(ctx, password)
 	if err != nil {
 		return 0, "", "", err
@@ -36,8 +36,8 @@ func (s *Service) Enroll(ctx context.Context, tx *postgres.Tx, by auth.Actor, na
 	return u.ID, u.PublicID, password, s.sendVerification(ctx, tx, u, u.Email, 0)
 }
 
-// madeUpPassword makes one of 80 random bits that can be read out over the telephone: no letter is taken for a digit.
-func madeUpPassword() string {
+// generatePassword makes one of 80 random bits that can be read out over the telephone: no letter looks like a digit.
+func generatePassword() string {
 	const alphabet = "abcdefghjkmnpqrstuvwxyz23456789-"
 	var raw [16]byte
 	_, _ = rand.Read(raw[:]) // never fails since Go 1.24
@@ -48,8 +48,8 @@ func madeUpPassword() string {
 	return string(out)
 }
 
-// ReplacePassword is ChangePassword for clients that do not ask for the present password: those of an older API. The
-// new one must be another.
+// ReplacePassword is ChangePassword for clients that do not ask for the current password: those of an older API. The
+// new one must be different.
 func (s *Service) ReplacePassword(ctx context.Context, by auth.Actor, next string) error {
 	if err := s.throttlePassword(ctx, by.UserID); err != nil {
 		return err
@@ -66,7 +66,7 @@ func (s *Service) ReplacePassword(ctx context.Context, by auth.Actor, next strin
 		return err
 	}
 	if same {
-		return errs.InvalidField("body.newPassword", "must differ from the present one")
+		return errs.InvalidField("body.newPassword", "must differ from your current password")
 	}
 	return s.setPassword(ctx, by, c, next)
 }

@@ -11,7 +11,9 @@ import (
 	"housecall/internal/postgres"
 )
 
-func (h *house) enroll(by auth.Actor, name, email string, role auth.Role) (id int64, publicID, password string, err error) {
+func (h *house) enroll(
+	by auth.Actor, name, email string, role auth.Role,
+) (id int64, publicID, password string, err error) {
 	err = h.pool.InTx(h.t.Context(), func(tx *postgres.Tx) (err error) {
 		id, publicID, password, err = h.svc.Enroll(h.t.Context(), tx, by, name, email, role)
 		return err
@@ -36,7 +38,8 @@ func TestService_Enroll(t *testing.T) {
 	in, err := h.svc.Login(t.Context(), "doc@example.org", password, here)
 	require.NoError(t, err)
 	require.Equal(t, 403, h.call("GET", "/me/sessions", in.AccessToken, "").Status)
-	require.Equal(t, 204, h.call("PUT", "/me/password", in.AccessToken, changePassword(password, "an entirely new one")).Status)
+	require.Equal(t, 204,
+		h.call("PUT", "/me/password", in.AccessToken, changePassword(password, "an entirely new one")).Status)
 	require.Equal(t, 200, h.call("GET", "/me/sessions", in.AccessToken, "").Status)
 
 	_, _, _, err = h.enroll(admin, "Dr Ann", "doc@example.org", auth.Doctor)
@@ -52,7 +55,7 @@ func TestService_Enroll(t *testing.T) {
 func TestMadeUpPassword(t *testing.T) {
 	t.Parallel()
 	for range 100 {
-		p := madeUpPassword()
+		p := generatePassword()
 		require.Regexp(t, `^[a-z2-9-]{16}$`, p)
 		require.NotRegexp(t, `[ilo]`, p)
 		require.NoError(t, checkPassword("body.password", p, "a@example.org", "Ann"))
@@ -67,7 +70,9 @@ func TestService_ReplacePassword(t *testing.T) {
 	mine, other := h.token(u), h.token(u)
 	by, otherSession := h.actor(mine), h.actor(other).Session
 
-	for name, next := range map[string]string{"short": "short", "usual": "qwertyuiop", "the present one": testPassword, "NUL": "an entirely\x00new one"} {
+	for name, next := range map[string]string{
+		"short": "short", "usual": "qwertyuiop", "the present one": testPassword, "NUL": "an entirely\x00new one",
+	} {
 		err := h.svc.ReplacePassword(t.Context(), by, next)
 		var e *errs.Error
 		require.ErrorAs(t, err, &e, name)
@@ -117,7 +122,8 @@ func TestService_ReplacePassword_Throttled(t *testing.T) {
 	for range 3 {
 		got = append(got, errs.KindOf(h.svc.ReplacePassword(t.Context(), by, testPassword)))
 	}
-	require.Equal(t, []errs.Kind{errs.Invalid, errs.Invalid, errs.RateLimited}, got, "it could be used to guess the present one")
+	require.Equal(t, []errs.Kind{errs.Invalid, errs.Invalid, errs.RateLimited}, got,
+		"it could be used to guess the present one")
 }
 
 func TestService_ByIDs(t *testing.T) {

@@ -52,7 +52,7 @@ type signedIn struct {
 type signedInUser struct {
 	Identity
 	EmailVerified      bool `json:"emailVerified"`
-	MustChangePassword bool `json:"mustChangePassword" doc:"Until the password is changed, only GET /me, PUT /me/password and logout are available"`
+	MustChangePassword bool `json:"mustChangePassword" doc:"Until then only /me, /me/password and logout answer"`
 }
 
 type signedInOutput struct{ Body signedIn }
@@ -60,7 +60,9 @@ type signedInOutput struct{ Body signedIn }
 func answerOf(r SignIn) *signedInOutput {
 	return &signedInOutput{Body: signedIn{
 		AccessToken: r.AccessToken, ExpiresIn: int(r.ExpiresIn / time.Second), RefreshToken: r.RefreshToken,
-		User: signedInUser{Identity: identityOf(r.User), EmailVerified: r.User.EmailVerified, MustChangePassword: r.User.MustChangePassword},
+		User: signedInUser{
+			Identity: identityOf(r.User), EmailVerified: r.User.EmailVerified, MustChangePassword: r.User.MustChangePassword,
+		},
 	}}
 }
 

@@ -63,7 +63,8 @@ type sessionInput struct {
 
 func meRoutes(s *httpd.Server, h handlers) {
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/me", Tag: meTag, Summary: "My account", Access: httpd.SignedIn.BeforePasswordChange(),
+		Method: http.MethodGet, Path: "/me", Tag: meTag, Summary: "My account",
+		Access: httpd.SignedIn.BeforePasswordChange(),
 	}, h.me)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPatch, Path: "/me", Tag: meTag, Summary: "Change my account", Access: httpd.SignedIn,

@@ -262,14 +262,16 @@ func TestRoutes_ForgedCursors(t *testing.T) {
 	h.user(auth.Patient, "p@example.org")
 	token := h.token(admin)
 	h.token(admin)
-	users, sessions := h.call("GET", "/users?limit=1", token, "").Text("nextCursor"), h.call("GET", "/me/sessions?limit=1", token, "").Text("nextCursor")
+	users, sessions := h.call("GET", "/users?limit=1", token, "").Text("nextCursor"), h.call("GET",
+		"/me/sessions?limit=1", token, "").Text("nextCursor")
 	require.NotEmpty(t, users)
 	require.NotEmpty(t, sessions)
 	require.Equal(t, 200, h.call("GET", "/users?cursor="+users, token, "").Status)
 	require.Equal(t, 200, h.call("GET", "/me/sessions?cursor="+sessions, token, "").Status)
 	byHand := base64.RawURLEncoding.EncodeToString([]byte("[1]"))
 	for _, path := range []string{
-		"/users?cursor=" + sessions, "/me/sessions?cursor=" + users, "/users?cursor=" + byHand, "/me/sessions?cursor=" + byHand,
+		"/users?cursor=" + sessions, "/me/sessions?cursor=" + users, "/users?cursor=" + byHand,
+		"/me/sessions?cursor=" + byHand,
 		"/users?cursor=" + users[1:], "/users?cursor=" + users + "A",
 	} {
 		require.Equal(t, 422, h.call("GET", path, token, "").Status, path)

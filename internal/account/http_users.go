@@ -52,14 +52,14 @@ type roleInput struct {
 	ID   string `path:"id" maxLength:"20"`
 	Body struct {
 		Role               auth.Role `json:"role" enum:"PATIENT,DOCTOR,ADMIN"`
-		CancelAppointments bool      `json:"cancelAppointments,omitempty" doc:"Cancel the future appointments of a user who is no longer a doctor"`
-		HandOverTo         string    `json:"handOverTo,omitempty" maxLength:"20" doc:"Or hand them over to this doctor, at the same times"`
+		CancelAppointments bool      `json:"cancelAppointments,omitempty" doc:"Cancel a former doctor's future appointments"`
+		HandOverTo         string    `json:"handOverTo,omitempty" maxLength:"20" doc:"Or hand them over to this doctor"`
 	}
 }
 
 type disableBody struct {
 	CancelAppointments bool   `json:"cancelAppointments,omitempty" doc:"Cancel a doctor's future appointments"`
-	HandOverTo         string `json:"handOverTo,omitempty" maxLength:"20" doc:"Or hand them over to this doctor, at the same times"`
+	HandOverTo         string `json:"handOverTo,omitempty" maxLength:"20" doc:"Or hand them over to this doctor"`
 }
 
 type disableInput struct {

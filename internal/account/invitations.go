@@ -11,9 +11,9 @@ import (
 	"housecall/internal/postgres"
 )
 
-// Invite makes an account without a password, in the caller's transaction, and a token with which its owner can set one,
-// once, until expires. The token is a secret that is shown only now, and mailed to the owner. The caller makes what the
-// role needs besides the account. ErrEmailTaken if the address is in use.
+// Invite makes an account without a password, in the caller's transaction, and a token with which its owner can set
+// one, once, until expires. The token is a secret that is shown only now, and mailed to the owner. The caller makes
+// what the role needs besides the account. ErrEmailTaken if the address is in use.
 func (s *Service) Invite(ctx context.Context, tx *postgres.Tx, by auth.Actor, name, email string, role auth.Role) (
 	userID int64, publicID, invitationToken string, expires time.Time, err error,
 ) {
@@ -64,8 +64,8 @@ func (s *Service) InvitationStands(ctx context.Context, token string) (bool, err
 }
 
 // AcceptInvitation sets the password of an invited user, who can sign in from then on, and mails a link that verifies
-// the address: an administrator has seen the token too, so it proves nothing about who reads the mail. ErrInvitation for
-// a token that is unknown, used or expired, or whose user is disabled.
+// the address: an administrator has seen the token too, so it proves nothing about who reads the mail. ErrInvitation
+// for a token that is unknown, used or expired, or whose user is disabled.
 func (s *Service) AcceptInvitation(ctx context.Context, token, password string, client httpd.Client) (User, error) {
 	if err := s.throttleTokens(ctx, client); err != nil {
 		return User{}, err

@@ -64,8 +64,9 @@ func newHouse(t *testing.T) *house {
 	passwords, err := auth.NewPasswords()
 	require.NoError(t, err)
 	h := &house{
-		t: t, pool: pgtest.New(t), limiter: &countingLimiter{used: map[string]int{}}, doctors: &busyDoctors{busy: map[int64]bool{}},
-		mail: &mailbox{}, log: &lockedBuffer{},
+		t: t, pool: pgtest.New(t), limiter: &countingLimiter{used: map[string]int{}},
+		doctors: &busyDoctors{busy: map[int64]bool{}},
+		mail:    &mailbox{}, log: &lockedBuffer{},
 	}
 	secrets := [][]byte{[]byte(testSecret)}
 	h.svc, err = New(Deps{
@@ -114,7 +115,8 @@ func (h *house) user(role auth.Role, email string) User {
 // register makes a patient as they would themselves.
 func (h *house) register(email string) User {
 	h.t.Helper()
-	u, err := h.svc.Register(h.t.Context(), Registration{Name: "Ann Other", Email: email, Password: testPassword}, httpd.Client{})
+	u, err := h.svc.Register(h.t.Context(), Registration{Name: "Ann Other", Email: email, Password: testPassword},
+		httpd.Client{})
 	require.NoError(h.t, err)
 	return u
 }
@@ -142,7 +144,8 @@ func (h *house) actor(token string) auth.Actor {
 func (h *house) audited(subject string) []string {
 	h.t.Helper()
 	type row struct{ Action string }
-	rows, err := postgres.Rows[row](h.t.Context(), h.pool, "audit", `select action from audit_events where subject = $1 order by id`, subject)
+	rows, err := postgres.Rows[row](h.t.Context(), h.pool, "audit",
+		`select action from audit_events where subject = $1 order by id`, subject)
 	require.NoError(h.t, err)
 	var out []string
 	for _, r := range rows {
@@ -186,7 +189,10 @@ var volatile = []apitest.Mask{
 	apitest.MaskUUIDs,
 	apitest.MaskTimes,
 	{Pattern: regexp.MustCompile(`"expiresIn": (8\d\d|900)\b`), Instead: `"expiresIn": 900`},
-	{Pattern: regexp.MustCompile(`("(?:accessToken|refreshToken|invitationToken|nextCursor)": )"[^"]+"`), Instead: `${1}"secret"`},
+	{
+		Pattern: regexp.MustCompile(`("(?:accessToken|refreshToken|invitationToken|nextCursor)": )"[^"]+"`),
+		Instead: `${1}"secret"`,
+	},
 }
 
 // golden compares an answer, without what differs each time, with testdata/name.json.
@@ -241,7 +247,9 @@ type busyDoctors struct {
 	returned []int64
 }
 
-func (d *busyDoctors) Release(_ context.Context, _ *postgres.Tx, doctorID int64, _ auth.Actor, cancel bool, _ string) error {
+func (d *busyDoctors) Release(
+	_ context.Context, _ *postgres.Tx, doctorID int64, _ auth.Actor, cancel bool, _ string,
+) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.busy[doctorID] && !cancel {

@@ -43,9 +43,9 @@ func (s *Service) ChangeMe(ctx context.Context, by auth.Actor, version int, c Ch
 	return u, err
 }
 
-// ChangePassword replaces the actor's password and ends his other sessions; a change of his address that is not
-// verified yet, and links that reset the password, no longer count. The present one must be right: who
-// found an unlocked screen does not get to keep the account.
+// ChangePassword replaces the actor's password and ends their other sessions; an unverified change of their address,
+// and links that reset the password, no longer count. The current password must be right: finding an unlocked screen
+// is not enough to take over the account.
 func (s *Service) ChangePassword(ctx context.Context, by auth.Actor, current, next string) error {
 	if err := s.throttlePassword(ctx, by.UserID); err != nil {
 		return err
@@ -59,10 +59,10 @@ func (s *Service) ChangePassword(ctx context.Context, by auth.Actor, current, ne
 		return err
 	}
 	if !ok {
-		return errs.InvalidField("body.currentPassword", "is not your present password")
+		return errs.InvalidField("body.currentPassword", "is not your current password")
 	}
 	if current == next {
-		return errs.InvalidField("body.newPassword", "must differ from the present one")
+		return errs.InvalidField("body.newPassword", "must differ from your current password")
 	}
 	if err := checkPassword("body.newPassword", next, c.Email, c.Name); err != nil {
 		return err
@@ -70,7 +70,7 @@ func (s *Service) ChangePassword(ctx context.Context, by auth.Actor, current, ne
 	return s.setPassword(ctx, by, c, next)
 }
 
-// setPassword stores a password that has been checked, if the one of c is still the present one, and ends the
+// setPassword stores a password that has been checked, if the password of c is still the current one, and ends the
 // actor's other sessions.
 func (s *Service) setPassword(ctx context.Context, by auth.Actor, c credentials, next string) error {
 	hash, err := s.passwords.Hash(ctx, next)
@@ -82,7 +82,7 @@ func (s *Service) setPassword(ctx context.Context, by auth.Actor, c credentials,
 		if err != nil {
 			return err
 		}
-		if now.PasswordHash != c.PasswordHash { // somebody else was faster, and may have meant to lock this session out
+		if now.PasswordHash != c.PasswordHash { // somebody else was faster, perhaps to lock this session out
 			return errs.ErrStale
 		}
 		if _, err := updatePassword(ctx, tx, by.ID, hash); err != nil {

@@ -72,7 +72,8 @@ func TestService_ChangePassword_Throttled(t *testing.T) {
 	h.svc.options.LoginsPerAccount = 2
 	token := h.token(h.user(auth.Patient, "p@example.org"))
 	for _, want := range []int{422, 422, 429} {
-		require.Equal(t, want, h.call("PUT", "/me/password", token, changePassword("a guess of it", "an entirely new one")).Status)
+		require.Equal(t, want,
+			h.call("PUT", "/me/password", token, changePassword("a guess of it", "an entirely new one")).Status)
 	}
 }
 
@@ -84,7 +85,9 @@ func TestRoutes_MustChangePassword(t *testing.T) {
 	in := h.call("POST", "/auth/login", "", fmt.Sprintf(`{"login":"a@example.org","password":%q}`, testPassword))
 	require.Equal(t, true, in.Value("user.mustChangePassword"))
 	token := in.Text("accessToken")
-	for _, r := range [][2]string{{"GET", "/users"}, {"PATCH", "/me"}, {"GET", "/me/sessions"}, {"DELETE", "/me/sessions/x"}} {
+	for _, r := range [][2]string{
+		{"GET", "/users"}, {"PATCH", "/me"}, {"GET", "/me/sessions"}, {"DELETE", "/me/sessions/x"},
+	} {
 		a := h.call(r[0], r[1], token, "")
 		require.Equal(t, 403, a.Status, r)
 		require.Equal(t, "password_change_required", a.Text("code"), r)
@@ -92,7 +95,8 @@ func TestRoutes_MustChangePassword(t *testing.T) {
 	_, _, err := h.api.Server.AuthenticateToken(t.Context(), token)
 	require.ErrorIs(t, err, httpd.ErrPasswordChange, "nor does he get a socket")
 	require.Equal(t, 200, h.call("GET", "/me", token, "").Status)
-	require.Equal(t, 204, h.call("PUT", "/me/password", token, changePassword(testPassword, "an entirely new one")).Status)
+	require.Equal(t, 204,
+		h.call("PUT", "/me/password", token, changePassword(testPassword, "an entirely new one")).Status)
 	require.Equal(t, 200, h.call("GET", "/users", token, "").Status)
 	require.Equal(t, false, h.call("GET", "/me", token, "").Value("mustChangePassword"))
 	h.exec(`update users set must_change_password = true where id = $1`, u.ID)
@@ -105,7 +109,10 @@ func TestRoutes_LogNoSecrets(t *testing.T) {
 	h := newHouse(t)
 	admin := h.token(h.user(auth.Admin, "admin@example.org"))
 	_, invited, invitation := h.invite("doc@example.org")
-	secrets := []string{testSecret, admin, invitation, "correct horse battery", "an entirely new one", "an invited password", "wrong-and-secret"}
+	secrets := []string{
+		testSecret, admin, invitation, "correct horse battery", "an entirely new one", "an invited password",
+		"wrong-and-secret",
+	}
 
 	h.call("POST", "/auth/register", "", annRegisters)
 	h.call("POST", "/auth/register", "", annRegisters)
@@ -118,7 +125,8 @@ func TestRoutes_LogNoSecrets(t *testing.T) {
 	h.call("POST", "/auth/refresh", "", fmt.Sprintf(`{"refreshToken":%q}`, in.Text("refreshToken")))
 	h.call("POST", "/auth/invitations/accept", "", `{"token":"wrong-and-secret","password":"an invited password"}`)
 	h.call("POST", "/users/"+invited+"/invitation", admin, "")
-	h.call("POST", "/auth/invitations/accept", "", fmt.Sprintf(`{"token":%q,"password":"an invited password"}`, invitation))
+	h.call("POST", "/auth/invitations/accept", "",
+		fmt.Sprintf(`{"token":%q,"password":"an invited password"}`, invitation))
 	h.call("GET", "/users?q=wrong-and-secret&access_token=wrong-and-secret", admin, "")
 	h.call("PUT", "/me/password", admin, changePassword("wrong-and-secret", "an entirely new one"))
 	h.call("PUT", "/me/password", admin, changePassword(testPassword, "an entirely new one"))

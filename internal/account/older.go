@@ -9,12 +9,14 @@ import (
 	"housecall/internal/postgres"
 )
 
-// The clients of the two older APIs sign in once and keep one token, since they know no refreshing. It is bound to a
-// session as any other is, and ends with it.
+// The clients of the two older APIs sign in once and keep one token, since they cannot refresh. It is bound to a
+// session like any other, and ends with it.
 
-// LoginOlder is Login for a client of an older API: same logins, same throttles, same refusals. The token counts on
-// that API only, for LEGACY_TTL, and shows its clients what they look for in it (see shownIn).
-func (s *Service) LoginOlder(ctx context.Context, login, password string, client httpd.Client, api auth.Audience) (token string, u User, err error) {
+// LoginOlder is Login for a client of an older API, with the same logins, throttles and refusals. The token counts on
+// that API only, for LegacyTTL, and shows its clients what they look for in it (see shownIn).
+func (s *Service) LoginOlder(
+	ctx context.Context, login, password string, client httpd.Client, api auth.Audience,
+) (token string, u User, err error) {
 	c, err := s.prove(ctx, login, password, client)
 	if err != nil {
 		return "", User{}, err
@@ -31,9 +33,9 @@ func (s *Service) LoginOlder(ctx context.Context, login, password string, client
 	return token, c.User, err
 }
 
-// AuthenticateOlder gives whom a token of an older API speaks for, if its session still counts. Who he is, his role
-// and whether he must change his password come from the database, nothing from the token. errs.ErrUnauthenticated for
-// any other token, a native one among them.
+// AuthenticateOlder gives the user for whom a token of an older API speaks, if its session still counts. Who they are,
+// their role and whether they must change their password come from the database, nothing from the token.
+// errs.ErrUnauthenticated for any other token, including a native one.
 func (s *Service) AuthenticateOlder(ctx context.Context, token string, api auth.Audience) (auth.Actor, error) {
 	claims, err := s.tokens.VerifyOlder(token, api)
 	if err != nil {

@@ -18,7 +18,8 @@ import (
 // older signs a user in over an older API.
 func (h *house) older(u User, api auth.Audience) string {
 	h.t.Helper()
-	token, _, err := h.svc.LoginOlder(h.t.Context(), u.Email, testPassword, httpd.Client{Address: "192.0.2.9", UserAgent: "old front end"}, api)
+	token, _, err := h.svc.LoginOlder(h.t.Context(), u.Email, testPassword,
+		httpd.Client{Address: "192.0.2.9", UserAgent: "old front end"}, api)
 	require.NoError(h.t, err)
 	return token
 }
@@ -61,7 +62,8 @@ func TestService_LoginOlder(t *testing.T) {
 		require.Equal(t, []string{"user.create", "session.open", "session.open"}, h.audited(u.PublicID))
 	}
 	var seconds float64
-	require.NoError(t, h.pool.QueryRow(t.Context(), `select extract(epoch from max(expires_at - created_at)) from sessions`).Scan(&seconds))
+	require.NoError(t,
+		h.pool.QueryRow(t.Context(), `select extract(epoch from max(expires_at - created_at)) from sessions`).Scan(&seconds))
 	require.InDelta(t, 12*60*60, seconds, 60, "the session ends with the token")
 	tokens, err := h.pool.Exec(t.Context(), `select from refresh_tokens`)
 	require.NoError(t, err)
@@ -103,7 +105,9 @@ func TestService_AuthenticateOlder_KeptApart(t *testing.T) {
 		require.ErrorIs(t, err, errs.ErrUnauthenticated)
 		require.Equal(t, 401, h.call("GET", "/me", token, "").Status)
 	}
-	for api, tokens := range map[auth.Audience][]string{auth.AudiencePMS: {native, hms, ""}, auth.AudienceHMS: {native, pms, "x"}} {
+	for api, tokens := range map[auth.Audience][]string{
+		auth.AudiencePMS: {native, hms, ""}, auth.AudienceHMS: {native, pms, "x"},
+	} {
 		for _, token := range tokens {
 			_, err := h.svc.AuthenticateOlder(t.Context(), token, api)
 			require.ErrorIs(t, err, errs.ErrUnauthenticated)
@@ -182,7 +186,8 @@ func TestService_Register_Unregistered(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	u, err := h.svc.Register(t.Context(), Registration{
-		Name: "Ann Other", Email: "ann@example.org", Password: testPassword, Details: PatientDetails{Address: "Lane 1"}, Unregistered: true,
+		Name: "Ann Other", Email: "ann@example.org", Password: testPassword, Details: PatientDetails{Address: "Lane 1"},
+		Unregistered: true,
 	}, here)
 	require.NoError(t, err)
 	require.Equal(t, auth.Patient, u.Role)

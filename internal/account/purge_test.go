@@ -22,7 +22,8 @@ func TestService_PurgeExpired_SkipsLocked(t *testing.T) {
 	h.signIn(u)
 	h.exec(`update sessions set ended_at = now() - interval '60 days'`)
 	require.NoError(t, h.pool.InTx(t.Context(), func(tx *postgres.Tx) error {
-		held, err := postgres.Column[int64](t.Context(), tx, "sessions", `select id from sessions order by id limit 1 for update`)
+		held, err := postgres.Column[int64](t.Context(), tx, "sessions",
+			`select id from sessions order by id limit 1 for update`)
 		require.NoError(t, err)
 		require.Len(t, held, 1)
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -57,7 +58,9 @@ func TestPurge_UsesIndexes(t *testing.T) {
 		}
 		return nil
 	}))
-	for _, index := range []string{"refresh_tokens_purge_idx", "sessions_purge_idx", "invitations_purge_idx", "mail_tokens_purge_idx"} {
+	for _, index := range []string{
+		"refresh_tokens_purge_idx", "sessions_purge_idx", "invitations_purge_idx", "mail_tokens_purge_idx",
+	} {
 		require.Contains(t, plan.String(), index)
 	}
 }

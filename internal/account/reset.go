@@ -11,12 +11,12 @@ import (
 	"housecall/internal/postgres"
 )
 
-// forgotPace is the shortest time in which a forgotten password is answered. Queueing a mail for an account takes a few
-// milliseconds longer than finding that there is no account: far less than this.
+// forgotPace is the shortest time in which a forgotten password is answered. Queueing a mail for an account takes a
+// few milliseconds longer than finding that there is no account: far less than this.
 const forgotPace = 300 * time.Millisecond
 
-// ForgotPassword mails the user of a login (e-mail address or public id) a link with which to choose a new password; an
-// earlier one stops working. Neither the answer nor the time it takes reveals whether there is such an account, or
+// ForgotPassword mails the user of a login (e-mail address or public id) a link with which to choose a new password;
+// an earlier one stops working. Neither the answer nor the time it takes reveals whether there is such an account, or
 // whether it may sign in at all. 429 after too many for a name or from an address.
 func (s *Service) ForgotPassword(ctx context.Context, login string, client httpd.Client) error {
 	pace := time.NewTimer(s.forgotPace)

@@ -55,7 +55,9 @@ func TestService_ResetPassword(t *testing.T) {
 	require.Len(t, sent, 1)
 	require.Equal(t, letter{Kind: "reset", User: u.ID, Token: sent[0].Token, Expires: sent[0].Expires}, sent[0])
 	token := sent[0].Token
-	for name, password := range map[string]string{"short": "short", "usual": "qwertyuiop", "the address": "p@example.org"} {
+	for name, password := range map[string]string{
+		"short": "short", "usual": "qwertyuiop", "the address": "p@example.org",
+	} {
 		a := h.reset(token, password)
 		require.Equal(t, 422, a.Status, name)
 		require.Contains(t, string(a.Raw), "body.password")
@@ -80,7 +82,9 @@ func TestService_ResetPassword(t *testing.T) {
 	used := h.reset(token, "yet another password")
 	require.Equal(t, 404, used.Status)
 	require.Equal(t, "reset_invalid", used.Text("code"))
-	require.Equal(t, []string{"user.register", "session.open", "session.open", "user.forgot", "user.reset", "session.open"}, h.audited(u.PublicID))
+	require.Equal(t,
+		[]string{"user.register", "session.open", "session.open", "user.forgot", "user.reset", "session.open"},
+		h.audited(u.PublicID))
 }
 
 func TestService_ResetPassword_Contended(t *testing.T) {
@@ -115,7 +119,8 @@ func TestService_ForgotPassword_Contended(t *testing.T) {
 	for _, a := range answers {
 		require.Equal(t, http.StatusAccepted, a.Status)
 	}
-	require.Equal(t, 1, h.count(`select count(*)::int as n from mail_tokens where used_at is null and user_id = $1`, u.ID))
+	require.Equal(t, 1,
+		h.count(`select count(*)::int as n from mail_tokens where used_at is null and user_id = $1`, u.ID))
 	sent := h.mail.all()
 	require.Len(t, sent, mailsPerHour)
 	good := 0
@@ -137,7 +142,8 @@ func TestService_ForgotPassword_SameForAll(t *testing.T) {
 	h.invite("invited@example.org")
 	h.mail.all()
 	logins := []string{
-		"known@example.org", "nobody@example.org", "disabled@example.org", "invited@example.org", u.PublicID, "PAT0000000000", "no login at all", "ſ",
+		"known@example.org", "nobody@example.org", "disabled@example.org", "invited@example.org", u.PublicID,
+		"PAT0000000000", "no login at all", "ſ",
 	}
 	var want answer
 	for i, login := range logins {

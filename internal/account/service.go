@@ -140,8 +140,8 @@ type Registration struct {
 	Unregistered bool
 }
 
-// Register makes an account for a patient, with an entry in the registry unless that is left to the clinic, and mails a
-// link that verifies the address. ErrEmailTaken if the address has an account; 429 after too many from the client's
+// Register makes an account for a patient, with an entry in the registry unless that is left to the clinic, and mails
+// a link that verifies the address. ErrEmailTaken if the address has an account; 429 after too many from the client's
 // address.
 func (s *Service) Register(ctx context.Context, r Registration, client httpd.Client) (User, error) {
 	u, err := newUser(r.Name, r.Email, auth.Patient)

@@ -29,9 +29,8 @@ type SignIn struct {
 	User         User
 }
 
-// Login signs a user in with his e-mail address or public id. An account that does not exist, is disabled, or has
-// no password is answered like a wrong password, and after as much work: ErrBadCredentials. 429 after too many
-// attempts.
+// Login signs a user in with their e-mail address or public id. An account that does not exist, is disabled, or has no
+// password is answered like a wrong password, after as much work: ErrBadCredentials. 429 after too many attempts.
 func (s *Service) Login(ctx context.Context, login, password string, client httpd.Client) (SignIn, error) {
 	c, err := s.prove(ctx, login, password, client)
 	if err != nil {
@@ -40,7 +39,7 @@ func (s *Service) Login(ctx context.Context, login, password string, client http
 	return s.open(ctx, c, client)
 }
 
-// prove finds whom a login means and compares his password, within the throttles.
+// prove finds the user of a login and compares the password, within the throttles.
 func (s *Service) prove(ctx context.Context, login, password string, client httpd.Client) (credentials, error) {
 	if err := s.throttleAddress(ctx, client); err != nil {
 		return credentials{}, err
@@ -66,9 +65,9 @@ func (s *Service) prove(ctx context.Context, login, password string, client http
 	return c, nil
 }
 
-// meant finds the account that a login means, the zero one where there is none, and gives the login as it counts:
-// trimmed, in lower case. A login outside ASCII is nobody's, and is not folded, since ſ and K have an s and a k
-// for their other case: it would be somebody else's.
+// meant finds the account that a login means, the zero one if there is none, and gives the login in the form in which
+// it counts: trimmed, in lower case. A login outside ASCII belongs to nobody and is not folded: ſ and the Kelvin sign
+// have s and k as their other case, which would make it somebody else's.
 func (s *Service) meant(ctx context.Context, login string) (string, credentials, error) {
 	login = strings.TrimSpace(login)
 	known := "" // asked for all the same: every login costs the same work
@@ -83,7 +82,7 @@ func (s *Service) meant(ctx context.Context, login string) (string, credentials,
 	return login, c, err
 }
 
-// open begins a native session for a user who has just proved himself with the password of c.
+// open begins a native session for a user who has just proved who they are with the password of c.
 func (s *Service) open(ctx context.Context, c credentials, client httpd.Client) (SignIn, error) {
 	var made opened
 	refresh, fingerprint := auth.NewSecret()
@@ -99,9 +98,11 @@ func (s *Service) open(ctx context.Context, c credentials, client httpd.Client) 
 	return s.signIn(c.User, made.ID, refresh)
 }
 
-// begin stores a session that lives for ttl, and gives the user as he is now.
-func (s *Service) begin(ctx context.Context, tx *postgres.Tx, c credentials, client httpd.Client, ttl time.Duration) (credentials, opened, error) {
-	// What was proved may have changed while the hash was computed; from here on it cannot.
+// begin stores a session that lives for ttl, and gives the user as they are now.
+func (s *Service) begin(
+	ctx context.Context, tx *postgres.Tx, c credentials, client httpd.Client, ttl time.Duration,
+) (credentials, opened, error) {
+	// What was proved may have changed while the password was hashed; from here on it cannot.
 	now, err := lockCredentials(ctx, tx, c.ID, true)
 	if err != nil {
 		return c, opened{}, err
@@ -127,9 +128,9 @@ func (s *Service) signIn(u User, session int64, refresh string) (SignIn, error) 
 	return SignIn{AccessToken: access, ExpiresIn: expires.Sub(s.now()), RefreshToken: refresh, User: u}, nil
 }
 
-// Refresh trades a refresh token for its successor and a new access token. The same token gives the same successor
-// for half a minute; later it means that two parties hold it, and the session ends (RFC 9700, 4.14.2).
-// ErrRefreshToken for any token that does not hold.
+// Refresh exchanges a refresh token for its successor and a new access token. The same token gives the same successor
+// for half a minute; later use of it means that two parties hold it, and the session ends (RFC 9700, 4.14.2).
+// ErrRefreshToken for any token that is not valid.
 func (s *Service) Refresh(ctx context.Context, token string) (SignIn, error) {
 	var f family
 	var user User
@@ -169,7 +170,8 @@ func (s *Service) Refresh(ctx context.Context, token string) (SignIn, error) {
 	return s.signIn(user, f.Session, successor)
 }
 
-// givenSuccessor finds which successor a used token was traded for: "" where that was under a secret since dropped.
+// givenSuccessor finds the successor for which a used token was exchanged; "" if that was under a secret that has been
+// dropped since.
 func (s *Service) givenSuccessor(ctx context.Context, tx *postgres.Tx, token string, session int64) (string, error) {
 	for _, candidate := range s.successors.of(token) {
 		exists, err := refreshTokenExists(ctx, tx, auth.Fingerprint(candidate), session)
@@ -188,9 +190,9 @@ func (s *Service) endReused(ctx context.Context, tx *postgres.Tx, f family, u Us
 	return audit.Record(ctx, tx, event(auth.System, "session.reuse", u, map[string]any{"session": f.SessionPublic}))
 }
 
-// Authenticate gives whom an access token speaks for, and until when, if its session still counts: not ended, not
-// expired, the user not disabled, his role still the token's. Otherwise errs.ErrUnauthenticated. It costs one
-// query by primary key, and once a minute an update.
+// Authenticate gives the user for whom an access token speaks, and until when, if its session still counts: it has not
+// ended or expired, the user is not disabled, and the role is still the token's. Otherwise errs.ErrUnauthenticated. It
+// costs one query by primary key, and an update once a minute.
 func (s *Service) Authenticate(ctx context.Context, token string) (auth.Actor, time.Time, error) {
 	claims, err := s.tokens.Verify(token)
 	if err != nil {
@@ -206,7 +208,7 @@ func (s *Service) Authenticate(ctx context.Context, token string) (auth.Actor, t
 	return a, claims.Expires, nil
 }
 
-// present gives the user of a token's session as he is now, errs.ErrUnauthenticated where it no longer counts.
+// present gives the user of a token's session as they are now; errs.ErrUnauthenticated if it no longer counts.
 func (s *Service) present(ctx context.Context, claims auth.Claims) (auth.Actor, error) {
 	p, err := sessionPresence(ctx, s.pool, claims.Session)
 	if errs.KindOf(err) == errs.NotFound {
@@ -229,7 +231,7 @@ func (s *Service) present(ctx context.Context, claims auth.Claims) (auth.Actor, 
 	}, nil
 }
 
-// Logout ends the actor's session; one that has ended stays so.
+// Logout ends the actor's session; one that has already ended stays so.
 func (s *Service) Logout(ctx context.Context, by auth.Actor) error {
 	return s.pool.InTx(ctx, func(tx *postgres.Tx) error {
 		ended, err := endSessionByID(ctx, tx, by.Session, EndLogout)
@@ -276,7 +278,9 @@ func (s *Service) RevokeSession(ctx context.Context, by auth.Actor, publicID str
 	})
 }
 
-func (s *Service) recordEnd(ctx context.Context, tx *postgres.Tx, by auth.Actor, ended opened, reason EndReason) error {
+func (s *Service) recordEnd(
+	ctx context.Context, tx *postgres.Tx, by auth.Actor, ended opened, reason EndReason,
+) error {
 	s.announce(tx, ended.ID)
 	u := User{ID: by.ID, PublicID: by.UserID, Role: by.Role}
 	return audit.Record(ctx, tx, event(by, "session.end", u, map[string]any{"session": ended.PublicID, "reason": reason}))
@@ -290,10 +294,9 @@ func (s *Service) announce(tx *postgres.Tx, sessions ...int64) {
 	tx.AfterCommit(func() { s.ports.Listener.SessionsEnded(sessions) })
 }
 
-// EndedSessions gives the sessions that ended since a time of the database, and the time to ask with next. The
-// zero time begins. A change becomes visible only when it commits, so the question reaches back as long as a
-// transaction can take: a session may be named several times, and none is missed. Those that merely expired are
-// not among them.
+// EndedSessions gives the sessions that ended since a time of the database, and the time with which to ask next. Begin
+// with the zero time. A change becomes visible only when it commits, so the query reaches back as far as a transaction
+// can take: a session may be named several times, and none is missed. Sessions that merely expired are not included.
 func (s *Service) EndedSessions(ctx context.Context, since time.Time) (ended []int64, asOf time.Time, err error) {
 	var from *time.Time
 	if !since.IsZero() {
@@ -306,8 +309,9 @@ func (s *Service) EndedSessions(ctx context.Context, since time.Time) (ended []i
 	return e.Ended, e.AsOf.UTC(), nil
 }
 
-// PurgeExpired deletes refresh tokens, sessions, invitations and tokens of mails that ended longer ago than a session lives without
-// use, and tells how many rows went. Until then a copied refresh token still gives its thief away.
+// PurgeExpired deletes refresh tokens, sessions, invitations and tokens of mails that ended longer ago than a session
+// lives without use, and tells how many rows it deleted. Until then, a copied refresh token still gives its thief
+// away.
 func (s *Service) PurgeExpired(ctx context.Context) (int64, error) {
 	const batch = 1000
 	var total int64

@@ -52,7 +52,8 @@ func TestService_Login_SameWorkAndAnswer(t *testing.T) {
 		{"invited@example.org", testPassword},
 		{"real@example.org", ""},
 	} {
-		a := h.call("POST", "/auth/login", "", fmt.Sprintf(`{"login":%q,"password":%q}`, tc.login, tc.password), "X-Request-ID", "the-same-id")
+		a := h.call("POST", "/auth/login", "", fmt.Sprintf(`{"login":%q,"password":%q}`, tc.login, tc.password),
+			"X-Request-ID", "the-same-id")
 		require.Equal(t, 401, a.Status, tc.login)
 		require.Equal(t, "bad_credentials", a.Text("code"), tc.login)
 		bodies = append(bodies, string(a.Raw))
@@ -74,7 +75,8 @@ func TestService_Login_ByEmailAndUserID(t *testing.T) {
 		require.Equal(t, u.PublicID, r.User.PublicID)
 		require.Equal(t, u.ID, h.actor(r.AccessToken).ID)
 	}
-	require.Equal(t, []string{"user.create", "session.open", "session.open", "session.open", "session.open"}, h.audited(u.PublicID))
+	require.Equal(t, []string{"user.create", "session.open", "session.open", "session.open", "session.open"},
+		h.audited(u.PublicID))
 }
 
 func TestService_Login_Throttled(t *testing.T) {
@@ -106,7 +108,8 @@ func TestService_Login_Throttled(t *testing.T) {
 
 	// His failures keep nobody else out, until many addresses guess at one account.
 	require.NoError(t, try("real@example.org", testPassword, "203.0.113.5"))
-	for i := 0; errs.KindOf(try("real@example.org", "guess", fmt.Sprintf("198.51.100.%d", 10+i))) != errs.RateLimited; i++ {
+	for i := 0; errs.KindOf(try("real@example.org", "guess",
+		fmt.Sprintf("198.51.100.%d", 10+i))) != errs.RateLimited; i++ {
 		require.Less(t, i, 3*othersFactor, "guesses from many addresses are never throttled")
 	}
 	require.Equal(t, errs.RateLimited, errs.KindOf(try("real@example.org", testPassword, "203.0.113.99")))
@@ -211,7 +214,8 @@ func TestService_Refresh_Refused(t *testing.T) {
 	h.exec(`update sessions set expires_at = now() where user_id = $1`, expired.ID)
 	h.exec(`update users set disabled_at = now() where id = $1`, disabled.ID)
 	for name, token := range map[string]string{
-		"unknown": auth.NewLink(time.Time{}).Token, "empty": "", "expired": a.RefreshToken, "disabled": b.RefreshToken, "access": b.AccessToken,
+		"unknown": auth.NewLink(time.Time{}).Token, "empty": "", "expired": a.RefreshToken, "disabled": b.RefreshToken,
+		"access": b.AccessToken,
 	} {
 		_, err := h.svc.Refresh(t.Context(), token)
 		require.ErrorIs(t, err, ErrRefreshToken, name)

@@ -18,16 +18,17 @@ import (
 const constraintEmail = "users_email_key"
 
 const userColumns = `u.id, u.public_id, u.email, u.email_verified_at is not null as email_verified,
-	coalesce(u.pending_email, '') as pending_email, u.name, u.role, u.must_change_password, u.password_hash is null as invited,
+	coalesce(u.pending_email, '') as pending_email, u.name, u.role, u.must_change_password,
+	u.password_hash is null as invited,
 	u.disabled_at, u.created_at, u.version`
 
-// credentials is a user with what his password is checked against: "" where he has none.
+// credentials is a user with what their password is checked against: "" if they have none.
 type credentials struct {
 	User
 	PasswordHash string
 }
 
-// one reads the single row that a query finds; none is errs.Missing(what).
+// one reads the single row that a query finds; errs.Missing(what) if there is none.
 func one[T any](ctx context.Context, db postgres.DB, what, sql string, args ...any) (T, error) {
 	var zero T
 	rows, err := db.Query(ctx, sql, args...)
@@ -44,8 +45,8 @@ func one[T any](ctx context.Context, db postgres.DB, what, sql string, args ...a
 	return v, nil
 }
 
-// insertUser stores a new user under u.PublicID; hash "" is an invited one. ErrEmailTaken where the address is
-// in use; fresh is false, and nothing stored, where the public id is.
+// insertUser stores a new user under u.PublicID; hash "" is an invited one. ErrEmailTaken if the address is in use;
+// fresh is false, and nothing is stored, if the public id is.
 func insertUser(ctx context.Context, tx *postgres.Tx, u User, hash string) (_ User, fresh bool, err error) {
 	rows, err := tx.Query(ctx, `
 		insert into users as u (public_id, email, name, role, password_hash, must_change_password, email_verified_at)
@@ -83,13 +84,14 @@ func usersByIDs(ctx context.Context, db postgres.DB, ids []int64) ([]User, error
 	return postgres.Rows[User](ctx, db, "users", `select `+userColumns+` from users u where u.id = any($1)`, ids)
 }
 
-// lockUser reads a user and keeps others from changing him until the transaction ends.
+// lockUser reads a user and keeps others from changing them until the transaction ends.
 func lockUser(ctx context.Context, tx *postgres.Tx, publicID string) (User, error) {
-	return one[User](ctx, tx, "user", `select `+userColumns+` from users u where u.public_id = $1 for no key update`, publicID)
+	return one[User](ctx, tx, "user", `select `+userColumns+` from users u where u.public_id = $1 for no key update`,
+		publicID)
 }
 
-// lockAdmins gives the ids of all who can act as administrators, and keeps them so until the transaction ends.
-// Whoever takes the role from one of them holds these locks, so the set cannot become empty behind his back.
+// lockAdmins gives the ids of all who can act as administrators, and keeps them so until the transaction ends. Taking
+// the role from one of them requires these locks, so the set cannot become empty unnoticed.
 func lockAdmins(ctx context.Context, tx *postgres.Tx) ([]int64, error) {
 	return postgres.Column[int64](ctx, tx, "administrators", `
 		select id from users
@@ -97,15 +99,15 @@ func lockAdmins(ctx context.Context, tx *postgres.Tx) ([]int64, error) {
 		order by id for no key update`)
 }
 
-// credentialsByLogin finds whom a login (in lower case) means: an e-mail address or a public id.
+// credentialsByLogin finds the user of a login (in lower case): an e-mail address or a public id.
 func credentialsByLogin(ctx context.Context, db postgres.DB, login string) (credentials, error) {
 	return one[credentials](ctx, db, "user", `
 		select `+userColumns+`, coalesce(u.password_hash, '') as password_hash
 		from users u where u.email = $1 or u.public_id = $2`, login, strings.ToUpper(login))
 }
 
-// lockCredentials reads a user for a change that rests on his password; share keeps others from changing him,
-// without it nobody else may even open a session meanwhile.
+// lockCredentials reads a user for a change that depends on their password. share keeps others from changing them;
+// without it nobody else can even open a session in the meantime.
 func lockCredentials(ctx context.Context, tx *postgres.Tx, id int64, share bool) (credentials, error) {
 	lock := ` for no key update`
 	if share {
@@ -127,8 +129,8 @@ func updateName(ctx context.Context, tx *postgres.Tx, id int64, name string) (Us
 		returning `+userColumns, id, name)
 }
 
-// updatePassword stores a password. Whoever knew the one before, or reads old mail, has no part in the account any
-// more: a change of the address that waits to be verified is dropped, and so are links that reset the password.
+// updatePassword stores a password. Those who knew the old one, or read old mail, lose all hold on the account: a
+// change of the address that waits to be verified is dropped, and so are links that reset the password.
 func updatePassword(ctx context.Context, tx *postgres.Tx, id int64, hash string) (User, error) {
 	if _, err := postgres.Exec(ctx, tx, "withdraw resets", `
 		delete from mail_tokens where user_id = $1 and purpose = 'reset' and used_at is null`, id); err != nil {
@@ -170,7 +172,8 @@ type roleCount struct {
 }
 
 func countByRole(ctx context.Context, db postgres.DB) ([]roleCount, error) {
-	return postgres.Rows[roleCount](ctx, db, "users", `select role, count(*)::int as users from users where disabled_at is null group by role`)
+	return postgres.Rows[roleCount](ctx, db, "users",
+		`select role, count(*)::int as users from users where disabled_at is null group by role`)
 }
 
 // likePattern finds s anywhere, its own % and _ meaning themselves; "" for "".
@@ -182,7 +185,8 @@ func likePattern(s string) string {
 }
 
 func insertInvitation(ctx context.Context, tx *postgres.Tx, hash []byte, userID int64, expires time.Time) error {
-	if _, err := postgres.Exec(ctx, tx, "withdraw invitations", `delete from invitations where user_id = $1 and used_at is null`, userID); err != nil {
+	if _, err := postgres.Exec(ctx, tx, "withdraw invitations",
+		`delete from invitations where user_id = $1 and used_at is null`, userID); err != nil {
 		return err
 	}
 	_, err := postgres.Exec(ctx, tx, "insert invitation",
@@ -193,12 +197,13 @@ func insertInvitation(ctx context.Context, tx *postgres.Tx, hash []byte, userID 
 const openInvitation = `i.hash = $1 and i.used_at is null and i.expires_at > now()
 	and i.user_id = u.id and u.disabled_at is null and u.password_hash is null`
 
-// invitedUser gives whom an invitation that can still be accepted is for.
+// invitedUser gives the user of an invitation that can still be accepted.
 func invitedUser(ctx context.Context, db postgres.DB, hash []byte) (User, error) {
-	return one[User](ctx, db, "invitation", `select `+userColumns+` from invitations i, users u where `+openInvitation, hash)
+	return one[User](ctx, db, "invitation", `select `+userColumns+` from invitations i, users u where `+openInvitation,
+		hash)
 }
 
-// useInvitation accepts it: of several at once, one gets the user.
+// useInvitation accepts it; of several who try at once, one gets the user.
 func useInvitation(ctx context.Context, tx *postgres.Tx, hash []byte) (User, error) {
 	return one[User](ctx, tx, "invitation", `
 		with used as (

@@ -12,8 +12,8 @@ type purpose string
 
 // The purposes, as stored.
 const (
-	purposeVerify purpose = "verify" // it proves that somebody reads the mail of an address
-	purposeReset  purpose = "reset"  // it lets him choose a new password
+	purposeVerify purpose = "verify" // it proves that its owner reads the mail of an address
+	purposeReset  purpose = "reset"  // it lets its owner choose a new password
 )
 
 // mailToken is a token as it is stored, without itself.
@@ -26,8 +26,8 @@ type mailToken struct {
 	Expires time.Time
 }
 
-// insertMailToken stores a token; an older one of the user for the same purpose no longer counts. Whoever calls it
-// holds the user, or two could be left.
+// insertMailToken stores a token; an earlier one of the user for the same purpose no longer counts. The caller holds
+// the user's lock, or two could be left.
 func insertMailToken(ctx context.Context, tx *postgres.Tx, t mailToken) error {
 	_, err := postgres.Exec(ctx, tx, "withdraw mail tokens",
 		`delete from mail_tokens where user_id = $1 and purpose = $2 and used_at is null`, t.User, t.Purpose)
@@ -40,25 +40,27 @@ func insertMailToken(ctx context.Context, tx *postgres.Tx, t mailToken) error {
 	return err
 }
 
-// openMailToken is a token that still counts. What was sent to an address says nothing about the account once that is
-// neither its address nor to become it.
+// openMailToken is a token that still counts. What was sent to an address says nothing about the account once the
+// address is neither the current nor the requested one.
 const openMailToken = `t.hash = $1 and t.purpose = $2 and t.used_at is null and t.expires_at > now()
 	and t.user_id = u.id and u.disabled_at is null
 	and (t.address = u.email and (t.purpose <> 'reset' or u.password_hash is not null)
 		or t.address = u.pending_email and t.purpose = 'verify')`
 
-// mailTokenOwner gives whose token it is; missing where it does not count.
+// mailTokenOwner gives the owner of a token; missing if it does not count.
 func mailTokenOwner(ctx context.Context, db postgres.DB, hash []byte, p purpose) (User, error) {
-	return one[User](ctx, db, "mail token", `select `+userColumns+` from mail_tokens t, users u where `+openMailToken, hash, p)
+	return one[User](ctx, db, "mail token", `select `+userColumns+` from mail_tokens t, users u where `+openMailToken,
+		hash, p)
 }
 
-// lockMailTokenOwner keeps others from changing him as well. Whether the token still counts then, useMailToken tells.
+// lockMailTokenOwner also keeps others from changing the owner. useMailToken then tells whether the token still
+// counts.
 func lockMailTokenOwner(ctx context.Context, tx *postgres.Tx, hash []byte, p purpose) (User, error) {
 	return one[User](ctx, tx, "mail token",
 		`select `+userColumns+` from mail_tokens t, users u where `+openMailToken+` for no key update of u`, hash, p)
 }
 
-// sessionBehind gives the session for which an address is being verified, 0 where that is not known any more.
+// sessionBehind gives the session for which an address is being verified, 0 if that is no longer known.
 func sessionBehind(ctx context.Context, tx *postgres.Tx, userID int64, address string) (int64, error) {
 	found, err := postgres.Column[int64](ctx, tx, "mail token", `
 		select session_id from mail_tokens
@@ -76,14 +78,14 @@ type proof struct {
 	Session int64
 }
 
-// useMailToken uses it up after lockMailTokenOwner: of several at once, one gets it.
+// useMailToken uses it up after lockMailTokenOwner; of several who try at once, one gets it.
 func useMailToken(ctx context.Context, tx *postgres.Tx, hash []byte, p purpose) (proof, error) {
 	return one[proof](ctx, tx, "mail token", `
 		update mail_tokens t set used_at = now() from users u where `+openMailToken+`
 		returning t.address, coalesce(t.session_id, 0) as session`, hash, p)
 }
 
-// markVerified notes that the user reads the mail of his address; the first time counts.
+// markVerified notes that the user reads the mail of their address; the first time counts.
 func markVerified(ctx context.Context, tx *postgres.Tx, id int64) (User, error) {
 	return one[User](ctx, tx, "user", `
 		update users u set email_verified_at = coalesce(email_verified_at, now()), version = version + 1, updated_at = now()
@@ -91,7 +93,7 @@ func markVerified(ctx context.Context, tx *postgres.Tx, id int64) (User, error) 
 		returning `+userColumns, id)
 }
 
-// updatePendingEmail stores what address a user wants; "" for none.
+// updatePendingEmail stores the address that a user wants; "" for none.
 func updatePendingEmail(ctx context.Context, tx *postgres.Tx, id int64, address string) (User, error) {
 	return one[User](ctx, tx, "user", `
 		update users u set pending_email = nullif($2, ''), version = version + 1, updated_at = now()
@@ -99,10 +101,11 @@ func updatePendingEmail(ctx context.Context, tx *postgres.Tx, id int64, address 
 		returning `+userColumns, id, address)
 }
 
-// updateEmail gives a user the address that he has proved to be his; ErrEmailTaken where somebody else has it.
+// updateEmail gives a user the address that they have proved to be theirs; ErrEmailTaken if somebody else has it.
 func updateEmail(ctx context.Context, tx *postgres.Tx, id int64, address string) (User, error) {
 	u, err := one[User](ctx, tx, "user", `
-		update users u set email = $2, email_verified_at = now(), pending_email = null, version = version + 1, updated_at = now()
+		update users u set email = $2, email_verified_at = now(), pending_email = null,
+			version = version + 1, updated_at = now()
 		where u.id = $1
 		returning `+userColumns, id, address)
 	if postgres.Constraint(err) == constraintEmail {

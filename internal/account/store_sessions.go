@@ -28,7 +28,8 @@ func insertSession(ctx context.Context, tx *postgres.Tx, n newSession) (opened, 
 }
 
 func insertRefreshToken(ctx context.Context, tx *postgres.Tx, hash []byte, session int64) error {
-	_, err := postgres.Exec(ctx, tx, "insert refresh token", `insert into refresh_tokens (hash, session_id) values ($1, $2)`, hash, session)
+	_, err := postgres.Exec(ctx, tx, "insert refresh token",
+		`insert into refresh_tokens (hash, session_id) values ($1, $2)`, hash, session)
 	return err
 }
 
@@ -42,7 +43,8 @@ type presence struct {
 	Idle               bool // last_used_at is more than a minute old
 }
 
-// sessionPresence finds it by two primary keys; a session that ended, expired, or whose user is disabled is missing.
+// sessionPresence finds it by two primary keys; a session that has ended or expired, or whose user is disabled, is
+// missing.
 func sessionPresence(ctx context.Context, db postgres.DB, session int64) (presence, error) {
 	return one[presence](ctx, db, "session", `
 		select u.id as user_id, u.public_id, u.name, u.role, u.must_change_password,
@@ -65,8 +67,8 @@ type family struct {
 	User          int64
 }
 
-// lockFamily locks the session of a refresh token, so that one refresh of it runs at a time. A session that ended,
-// expired, or whose user is disabled is missing.
+// lockFamily locks the session of a refresh token, so that only one refresh of it runs at a time. A session that has
+// ended or expired, or whose user is disabled, is missing.
 func lockFamily(ctx context.Context, tx *postgres.Tx, hash []byte) (family, error) {
 	return one[family](ctx, tx, "session", `
 		select s.id as session, s.public_id::text as session_public, s.user_id as "user"
@@ -87,7 +89,8 @@ func refreshTokenOf(ctx context.Context, tx *postgres.Tx, hash []byte) (refreshT
 }
 
 func refreshTokenExists(ctx context.Context, tx *postgres.Tx, hash []byte, session int64) (exists bool, err error) {
-	n, err := postgres.Exec(ctx, tx, "find refresh token", `select 1 from refresh_tokens where hash = $1 and session_id = $2`, hash, session)
+	n, err := postgres.Exec(ctx, tx, "find refresh token",
+		`select 1 from refresh_tokens where hash = $1 and session_id = $2`, hash, session)
 	return n == 1, err
 }
 
@@ -113,8 +116,10 @@ func rotateRefreshToken(ctx context.Context, tx *postgres.Tx, r rotation) error 
 	return err
 }
 
-// endSession ends one session of a user; missing where it is not his, or has ended.
-func endSession(ctx context.Context, tx *postgres.Tx, userID int64, publicID string, reason EndReason) (opened, error) {
+// endSession ends one session of a user; missing if it is not theirs or has ended.
+func endSession(
+	ctx context.Context, tx *postgres.Tx, userID int64, publicID string, reason EndReason,
+) (opened, error) {
 	return one[opened](ctx, tx, "session", `
 		update sessions set ended_at = now(), end_reason = $3
 		where public_id::text = $2 and user_id = $1 and ended_at is null and expires_at > now()
@@ -155,7 +160,7 @@ func listSessions(ctx context.Context, db postgres.DB, userID, before int64, lim
 		order by id desc limit $3`, userID, before, limit+1)
 }
 
-// signedInFrom tells whether a user was ever, as far back as sessions are kept, signed in from an address. Nobody,
+// signedInFrom tells whether a user was ever signed in from an address, as far back as sessions are kept. Nobody,
 // whose id is 0, was.
 func signedInFrom(ctx context.Context, db postgres.DB, userID int64, address string) (bool, error) {
 	n, err := postgres.Exec(ctx, db, "look for earlier sign-ins",
@@ -168,7 +173,9 @@ type endings struct {
 	Ended []int64
 }
 
-func sessionsEndedSince(ctx context.Context, db postgres.DB, since *time.Time, overlap time.Duration) (endings, error) {
+func sessionsEndedSince(
+	ctx context.Context, db postgres.DB, since *time.Time, overlap time.Duration,
+) (endings, error) {
 	return one[endings](ctx, db, "ended sessions", `
 		select now() as as_of, array(
 			select id from sessions where ended_at > coalesce($1, now()) - $2::interval) as ended`, since, overlap)

@@ -19,22 +19,23 @@ const (
 	othersFactor = 5
 )
 
-// throttleAddress refuses a sign-in from an address that has had LoginsPerAddress attempts, at whatever account,
+// throttleAddress refuses a sign-in from an address that has had LoginsPerAddress attempts, for whatever account,
 // before anything is looked up.
 func (s *Service) throttleAddress(ctx context.Context, client httpd.Client) error {
 	return s.allow(ctx, "login:address:"+network(client.Address), s.options.LoginsPerAddress, loginWindow)
 }
 
-// throttleAccount refuses a sign-in after too many attempts at one login, before any password is looked at. What is
-// counted is the login as it was given (see meant), whether or not it is anybody's: one allowance for both names of an
-// account would tell which e-mail address belongs to a public id.
+// throttleAccount refuses a sign-in after too many attempts with one login, before any password is compared. The login
+// is counted as it was given (see meant), whether or not it belongs to anybody: one allowance for both names of an
+// account would reveal which e-mail address belongs to a public id.
 //
-// One address has LoginsPerAccount attempts for one account. All addresses together have a few times as many: that
-// slows a guesser who has many. Who has signed in from where he is now does not share that last limit, so strangers
-// cannot keep him out of his account.
+// One address has LoginsPerAccount attempts for one account. All addresses together have a few times as many, which
+// slows down a guesser who has many addresses. Users who have signed in from their present address before are exempt
+// from that last limit, so strangers cannot lock them out.
 func (s *Service) throttleAccount(ctx context.Context, login string, u User, client httpd.Client) error {
 	account := hex.EncodeToString(auth.Fingerprint(login)[:16])
-	if err := s.allow(ctx, "login:pair:"+account+":"+network(client.Address), s.options.LoginsPerAccount, loginWindow); err != nil {
+	if err := s.allow(ctx, "login:pair:"+account+":"+network(client.Address), s.options.LoginsPerAccount,
+		loginWindow); err != nil {
 		return err
 	}
 	refused := s.allow(ctx, "login:account:"+account, s.options.LoginsPerAccount*othersFactor, loginWindow)
@@ -66,13 +67,13 @@ func (s *Service) throttleForgotAddress(ctx context.Context, client httpd.Client
 	return s.allow(ctx, "forgot:address:"+network(client.Address), s.options.LoginsPerAddress, loginWindow)
 }
 
-// throttleForgotName bounds those to one name, whether or not it is anybody's. Names are counted as in throttleAccount.
-// Who uses up somebody's allowance keeps nobody out: the last link that was sent still works.
+// throttleForgotName bounds those for one name, whether or not it belongs to anybody. Names are counted as in
+// throttleAccount. Using up somebody's allowance locks nobody out: the last link that was sent still works.
 func (s *Service) throttleForgotName(ctx context.Context, login string) error {
 	return s.allow(ctx, "forgot:name:"+hex.EncodeToString(auth.Fingerprint(login)[:16]), mailsPerHour, time.Hour)
 }
 
-// throttleVerification bounds the mails that a signed-in user can have sent to addresses that may not be his.
+// throttleVerification bounds the mails that a signed-in user can have sent to addresses that may not be theirs.
 func (s *Service) throttleVerification(ctx context.Context, userID string) error {
 	return s.allow(ctx, "verification:"+userID, mailsPerHour, time.Hour)
 }

@@ -31,8 +31,8 @@ func (s *Service) sendVerification(ctx context.Context, tx *postgres.Tx, u User,
 }
 
 // VerifyEmail takes a token from a mail as proof that a user reads the mail of an address. If it is the address that
-// they asked to change to, it becomes theirs: the old one is told, and their sessions end, except the one that asked for
-// the change. ErrVerification for a token that is unknown, used, withdrawn or expired, or whose user is disabled;
+// they asked to change to, it becomes theirs: the old one is told, and their sessions end, except the one that asked
+// for the change. ErrVerification for a token that is unknown, used, withdrawn or expired, or whose user is disabled;
 // ErrEmailTaken if somebody else has taken the address in the meantime.
 func (s *Service) VerifyEmail(ctx context.Context, token string, client httpd.Client) error {
 	if err := s.throttleTokens(ctx, client); err != nil {
@@ -74,7 +74,8 @@ func (s *Service) moveTo(ctx context.Context, tx *postgres.Tx, u User, shown pro
 		return err
 	}
 	s.announce(tx, ended...)
-	if err := audit.Record(ctx, tx, event(actorOf(u, 0), "user.email", u, map[string]any{"endedSessions": len(ended)})); err != nil {
+	if err := audit.Record(ctx, tx,
+		event(actorOf(u, 0), "user.email", u, map[string]any{"endedSessions": len(ended)})); err != nil {
 		return err
 	}
 	return s.ports.Mail.EmailChanged(ctx, tx, u.ID, u.Email)

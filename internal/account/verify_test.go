@@ -41,7 +41,9 @@ func TestService_VerifyEmail(t *testing.T) {
 	require.False(t, u.EmailVerified)
 	sent := h.mail.all()
 	require.Len(t, sent, 1)
-	require.Equal(t, letter{Kind: "verify", User: u.ID, Address: "p@example.org", Token: sent[0].Token, Expires: sent[0].Expires}, sent[0])
+	require.Equal(t,
+		letter{Kind: "verify", User: u.ID, Address: "p@example.org", Token: sent[0].Token, Expires: sent[0].Expires},
+		sent[0])
 	require.WithinDuration(t, u.CreatedAt.Add(h.svc.options.VerifyTTL), sent[0].Expires, time.Second)
 	token := h.token(u)
 	require.Equal(t, false, h.call("GET", "/me", token, "").Value("emailVerified"))
@@ -200,7 +202,9 @@ func TestService_ChangeEmail_Taken(t *testing.T) {
 	require.Equal(t, http.StatusAccepted, taken.Status)
 	require.Equal(t, free.Status, taken.Status)
 	require.Equal(t, free.Raw, taken.Raw)
-	require.Equal(t, []string{"changed a@example.org", "changed b@example.org", "verify free@example.org"}, h.mail.kinds(),
+	require.Equal(t, []string{
+		"changed a@example.org", "changed b@example.org", "verify free@example.org",
+	}, h.mail.kinds(),
 		"his own mailbox tells him nothing, and the other's owner is left in peace")
 	require.Equal(t, "taken@example.org", h.call("GET", "/me", a, "").Text("pendingEmail"))
 	require.Equal(t, "free@example.org", h.call("GET", "/me", b, "").Text("pendingEmail"))
@@ -270,7 +274,8 @@ func TestService_ChangeEmail_TakenBack(t *testing.T) {
 
 	// A new password drops it as well: whoever knew the old one may have asked for it.
 	third := h.wants(token, "third@example.org")
-	require.Equal(t, 204, h.call("PUT", "/me/password", token, changePassword(testPassword, "an entirely new one")).Status)
+	require.Equal(t, 204,
+		h.call("PUT", "/me/password", token, changePassword(testPassword, "an entirely new one")).Status)
 	require.Equal(t, 404, h.verify(third).Status)
 }
 
@@ -285,7 +290,8 @@ func TestService_ChangeEmail_Throttled(t *testing.T) {
 	require.Equal(t, 429, h.changeEmail(token, testPassword, "n@example.org").Status)
 	require.Len(t, h.mail.all(), 2*mailsPerHour)
 	for _, want := range []int{422, 422, 429} {
-		require.Equal(t, want, h.changeEmail(token, "a guess of it", "n@example.org").Status, "guesses count as in PUT /me/password")
+		require.Equal(t, want, h.changeEmail(token, "a guess of it", "n@example.org").Status,
+			"guesses count as in PUT /me/password")
 	}
 }
 
@@ -310,7 +316,8 @@ func TestService_Invite_Mails(t *testing.T) {
 	require.Equal(t, letter{Kind: "invitation", User: id, Token: token, Expires: sent[0].Expires}, sent[0])
 	renewed := h.call("POST", "/users/"+publicID+"/invitation", admin, "").Text("invitationToken")
 	require.Equal(t, renewed, h.mailed("invitation"))
-	a := h.call("POST", "/auth/invitations/accept", "", fmt.Sprintf(`{"token":%q,"password":"an invited password"}`, renewed))
+	a := h.call("POST", "/auth/invitations/accept", "",
+		fmt.Sprintf(`{"token":%q,"password":"an invited password"}`, renewed))
 	require.Equal(t, 200, a.Status)
 	u, err := h.svc.User(t.Context(), publicID)
 	require.NoError(t, err)
@@ -329,7 +336,8 @@ func TestService_Contact(t *testing.T) {
 		}))
 		return c
 	}
-	require.Equal(t, Contact{ID: verified.ID, Name: "Ann Other", Email: "d@example.org", Verified: true, Active: true}, contact(verified.ID))
+	require.Equal(t, Contact{ID: verified.ID, Name: "Ann Other", Email: "d@example.org", Verified: true, Active: true},
+		contact(verified.ID))
 	h.exec(`update users set disabled_at = now() where id = $1`, other.ID)
 	require.Equal(t, Contact{ID: other.ID, Name: "Ann Other", Email: "p@example.org"}, contact(other.ID))
 	c, err := h.svc.Contact(t.Context(), h.pool, 0)

@@ -22,16 +22,20 @@ func newCalendar(
 }
 
 // inFeeds are the statuses of what is, or was until it ended, agreed upon, and of what was called off.
-var inFeeds = []appointment.Status{appointment.Booked, appointment.Completed, appointment.NoShow, appointment.Cancelled}
+var inFeeds = []appointment.Status{
+	appointment.Booked, appointment.Completed, appointment.NoShow, appointment.Cancelled,
+}
 
 // bookings gives a calendar feed its appointments.
 type bookings struct{ appointments *appointment.Service }
 
 var _ calendar.Appointments = bookings{}
 
-// Between implements calendar.Appointments. It lists as a doctor does, whatever the user is: only that covers a user both
-// as the doctor and as the patient, and an administrator would get everybody's appointments.
-func (b bookings) Between(ctx context.Context, userID int64, from, to time.Time, limit int) ([]calendar.Appointment, error) {
+// Between implements calendar.Appointments. It lists as a doctor does, whatever the user is: only that covers a user
+// both as the doctor and as the patient, and an administrator would get everybody's appointments.
+func (b bookings) Between(
+	ctx context.Context, userID int64, from, to time.Time, limit int,
+) ([]calendar.Appointment, error) {
 	self := auth.Actor{ID: userID, Role: auth.Doctor}
 	page, _, err := b.appointments.List(ctx, self, appointment.Filter{Statuses: inFeeds, From: from, To: to}, 0, limit)
 	if err != nil {

@@ -18,7 +18,9 @@ import (
 )
 
 // newJobs makes the instance's jobs; nothing runs before Start.
-func newJobs(cfg config.Config, pool *postgres.Pool, registry prometheus.Registerer, log zerolog.Logger) (*jobs.Service, error) {
+func newJobs(
+	cfg config.Config, pool *postgres.Pool, registry prometheus.Registerer, log zerolog.Logger,
+) (*jobs.Service, error) {
 	return jobs.New(jobs.Deps{
 		Pool: pool, Log: log, Registry: registry, Now: time.Now, Options: jobsOptions(cfg),
 	})
@@ -36,7 +38,7 @@ func newMailer(cfg config.Config) (mail.Sender, error) {
 	return mail.NewSMTP(server, cfg.Sender(), nil)
 }
 
-// newNotices makes the mails of what happens in the rooms.
+// newNotices makes the mails about what happens in the other packages.
 func (a *App) newNotices(r *rooms) (*notify.Service, error) {
 	mailer, err := newMailer(a.cfg)
 	if err != nil {

@@ -36,10 +36,10 @@ func (a *App) mount(r *rooms) error {
 		return err
 	}
 	if a.cfg.LegacyPMS {
-		pms.Mount(a.http, pms.Rooms{Accounts: r.accounts, Patients: r.patients, Appointments: r.appointments, Zone: zone, Now: time.Now})
+		pms.Mount(a.http, pms.Deps{Accounts: r.accounts, Patients: r.patients, Appointments: r.appointments, Zone: zone, Now: time.Now})
 	}
 	if a.cfg.LegacyHMS {
-		hms.Routes(a.http, hms.Rooms{
+		hms.Routes(a.http, hms.Deps{
 			Accounts: r.accounts, Doctors: r.doctors, Patients: r.patients, Appointments: r.appointments, Counter: r.appointments,
 			Chat: a.chat, Now: time.Now,
 		})

@@ -1,6 +1,6 @@
-// Package attachment keeps the files of conversations: pictures, PDFs and plain text. A file is uploaded first, when only
-// its uploader sees it, and then sent by a message, which binds it for good when the message commits. Files that were
-// never sent are swept. The bytes are in a blob.Store, everything else about them is in PostgreSQL.
+// Package attachment keeps the files of conversations: pictures, PDFs and plain text. A file is uploaded first, when
+// only its uploader sees it, and then sent by a message, which binds it for good when the message commits. Files that
+// were never sent are swept. The bytes are in a blob.Store, everything else about them is in PostgreSQL.
 package attachment
 
 import (
@@ -75,7 +75,8 @@ var (
 
 // tooLarge is the refusal of a file of more than most bytes.
 func tooLarge(most int64) error {
-	return errs.New(errs.TooLarge, "too_large", fmt.Sprintf("The file is too large. The limit is %s.", bytesInWords(most)))
+	return errs.New(errs.TooLarge, "too_large",
+		fmt.Sprintf("The file is too large. The limit is %s.", bytesInWords(most)))
 }
 
 func bytesInWords(n int64) string {

@@ -42,7 +42,7 @@ type sentBody struct {
 	Seq        int64     `json:"seq" doc:"Of the message that sent it."`
 	Sender     string    `json:"sender" doc:"User id."`
 	UploadedAt time.Time `json:"uploadedAt"`
-	Retracted  bool      `json:"retracted,omitempty" doc:"The message was retracted; visible only with break-glass access."`
+	Retracted  bool      `json:"retracted,omitempty" doc:"Visible only with break-glass access."`
 }
 
 type uploadInput struct {
@@ -65,7 +65,7 @@ type listOutput struct{ Body httpd.Page[sentBody] }
 type contentInput struct {
 	ID           string `path:"id" maxLength:"20"`
 	AttachmentID string `path:"attachmentId" maxLength:"36" format:"uuid"`
-	Range        string `header:"Range" doc:"One range of bytes, to resume a download. If-Range, If-Match and If-None-Match are supported too."`
+	Range        string `header:"Range" doc:"One range of bytes, to resume a download."`
 }
 
 // Routes adds the attachments of conversations to the API.
@@ -73,12 +73,13 @@ func Routes(s *httpd.Server, svc *Service) {
 	h := handlers{svc, s}
 	const tag = "chat"
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/appointments/{id}/attachments", Tag: tag, Summary: "Upload a file for a conversation",
-		Description: "A picture (PNG, JPEG, GIF, WebP), a PDF or plain text in UTF-8; the type is detected from the content, " +
-			"whatever the file is called. Send either multipart/form-data with one part, `file`, or the file itself as the " +
-			"body, with `name`. Send a message with its `attachmentId` within 24 hours, or the file is deleted. The number of " +
-			"files per conversation in 24 hours is limited (429 `quota`). An upload that was interrupted leaves nothing behind " +
-			"and has to start again.",
+		Method: http.MethodPost, Path: "/appointments/{id}/attachments", Tag: tag,
+		Summary: "Upload a file for a conversation",
+		Description: "A picture (PNG, JPEG, GIF, WebP), a PDF or plain text in UTF-8; the type is detected from the " +
+			"content, whatever the file is called. Send either multipart/form-data with one part, `file`, or the file " +
+			"itself as the body, with `name`. Send a message with its `attachmentId` within 24 hours, or the file is " +
+			"deleted. The number of files per conversation in 24 hours is limited (429 `quota`). An interrupted upload " +
+			"leaves nothing behind and has to start again.",
 		Status: http.StatusCreated, Access: httpd.SignedIn, Repeatable: true,
 		Stream: transfer.Uploads{Limit: svc.d.Options.MaxBytes, Timeout: svc.d.Options.UploadTimeout},
 		Errors: []int{
@@ -87,18 +88,22 @@ func Routes(s *httpd.Server, svc *Service) {
 		},
 	}, h.upload)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/appointments/{id}/attachments", Tag: tag, Summary: "List the files of a conversation",
+		Method: http.MethodGet, Path: "/appointments/{id}/attachments", Tag: tag,
+		Summary:     "List the files of a conversation",
 		Description: "Those that were sent and not retracted, newest first.", Access: httpd.SignedIn,
 		Errors: []int{http.StatusNotFound},
 	}, h.list)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/appointments/{id}/attachments/{attachmentId}", Tag: tag, Summary: "Download a file",
-		Description: "All of it, or one range (206, 416). The ETag is the SHA-256. A file that was not sent yet is visible only " +
-			"to its uploader; a retracted one is gone.",
-		Access: httpd.SignedIn, Errors: []int{http.StatusNotFound, http.StatusPreconditionFailed, http.StatusRequestedRangeNotSatisfiable},
+		Description: "All of it, or one range (206, 416); If-Range, If-Match and If-None-Match are supported too. The ETag " +
+			"is the SHA-256. A file that was not sent yet is visible only to its uploader; a retracted one is gone.",
+		Access: httpd.SignedIn, Errors: []int{
+			http.StatusNotFound, http.StatusPreconditionFailed, http.StatusRequestedRangeNotSatisfiable,
+		},
 	}, h.content)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/appointments/{id}/attachments/{attachmentId}/thumbnail", Tag: tag, Summary: "A thumbnail of a file",
+		Method: http.MethodGet, Path: "/appointments/{id}/attachments/{attachmentId}/thumbnail", Tag: tag,
+		Summary:     "A thumbnail of a file",
 		Description: "An upright JPEG of at most 320 by 320 pixels; 404 unless `thumbnail` is true.", Access: httpd.SignedIn,
 		Errors: []int{http.StatusNotFound, http.StatusPreconditionFailed, http.StatusRequestedRangeNotSatisfiable},
 	}, h.thumbnail)
@@ -116,7 +121,9 @@ func (h handlers) upload(ctx context.Context, in *uploadInput) (*uploadOutput, e
 	if err != nil {
 		return nil, err
 	}
-	return &uploadOutput{Location: httpd.APIPrefix + "/appointments/" + in.ID + "/attachments/" + a.ID.String(), Body: bodyOf(a)}, nil
+	return &uploadOutput{
+		Location: httpd.APIPrefix + "/appointments/" + in.ID + "/attachments/" + a.ID.String(), Body: bodyOf(a),
+	}, nil
 }
 
 func (h handlers) list(ctx context.Context, in *listInput) (*listOutput, error) {
@@ -176,6 +183,7 @@ func (h handlers) thumbnail(ctx context.Context, in *contentInput) (*transfer.Do
 			return io.NopCloser(bytes.NewReader(small[offset : offset+length])), nil
 		},
 		// Made of the content alone, by one program: its tag may be derived.
-		Size: int64(len(small)), ETag: `"` + a.Sum() + `-thumbnail"`, Type: jpeg.MediaType, Disposition: Disposition("inline", name),
+		Size: int64(len(small)), ETag: `"` + a.Sum() + `-thumbnail"`, Type: jpeg.MediaType,
+		Disposition: Disposition("inline", name),
 	}), nil
 }

@@ -45,7 +45,8 @@ func TestUpload_Kinds(t *testing.T) {
 			require.Equal(t, "private, no-store", got.Header.Get("Cache-Control"))
 		})
 	}
-	require.EqualValues(t, 5, w.number(`select count(*) from audit_events where action = 'attachment.upload' and subject = $1`, visit))
+	require.EqualValues(t, 5,
+		w.number(`select count(*) from audit_events where action = 'attachment.upload' and subject = $1`, visit))
 }
 
 func TestUpload_RawBody(t *testing.T) {
@@ -90,15 +91,23 @@ func TestUpload_Refusals(t *testing.T) {
 		"huge":             {w.upload(pat, "a.txt", strings.Repeat("x", 12<<20)), 413, "too_large"},
 		"no file":          {w.call("POST", files, pat, other, "Content-Type", otherKind), 400, "bad_form"},
 		"two files":        {w.call("POST", files, pat, strings.NewReader(twice), "Content-Type", kind), 400, "bad_form"},
-		"no boundary":      {w.call("POST", files, pat, strings.NewReader(file), "Content-Type", "multipart/form-data"), 400, "bad_form"},
-		"no end":           {w.call("POST", files, pat, strings.NewReader(file[:len(file)-8]), "Content-Type", kind), 400, "bad_form"},
-		"no form":          {w.call("POST", files, pat, strings.NewReader(strings.Repeat("x", 200_000)), "Content-Type", kind), 400, "bad_form"},
-		"U+0000":           {w.call("POST", files, pat, strings.NewReader(nul), "Content-Type", kind), 422, "invalid"},
-		"nothing":          {w.call("POST", files, pat, http.NoBody), 422, "empty"},
-		"packed":           {w.call("POST", files, pat, strings.NewReader("x"), "Content-Encoding", "gzip"), 415, "unsupported_media_type"},
-		"nobody":           {w.call("POST", files, "", strings.NewReader("x")), 401, "unauthenticated"},
-		"stranger":         {w.call("POST", files, stranger, strings.NewReader("x")), 404, "not_found"},
-		"admin":            {w.call("POST", files, admin, strings.NewReader("x")), 404, "not_found"},
+		"no boundary": {
+			w.call("POST", files, pat, strings.NewReader(file), "Content-Type", "multipart/form-data"), 400, "bad_form",
+		},
+		"no end": {
+			w.call("POST", files, pat, strings.NewReader(file[:len(file)-8]), "Content-Type", kind), 400, "bad_form",
+		},
+		"no form": {
+			w.call("POST", files, pat, strings.NewReader(strings.Repeat("x", 200_000)), "Content-Type", kind), 400, "bad_form",
+		},
+		"U+0000":  {w.call("POST", files, pat, strings.NewReader(nul), "Content-Type", kind), 422, "invalid"},
+		"nothing": {w.call("POST", files, pat, http.NoBody), 422, "empty"},
+		"packed": {
+			w.call("POST", files, pat, strings.NewReader("x"), "Content-Encoding", "gzip"), 415, "unsupported_media_type",
+		},
+		"nobody":   {w.call("POST", files, "", strings.NewReader("x")), 401, "unauthenticated"},
+		"stranger": {w.call("POST", files, stranger, strings.NewReader("x")), 404, "not_found"},
+		"admin":    {w.call("POST", files, admin, strings.NewReader("x")), 404, "not_found"},
 	} {
 		require.Equal(t, c.status, c.answer.Status, "%s: %s", name, c.answer.String())
 		require.Equal(t, c.code, c.answer.Code(), name)
@@ -238,7 +247,8 @@ func TestUpload_S3(t *testing.T) {
 	server := pgtest.S3(t)
 	w := newWorld(t, func(w *world) {
 		s3, err := blob.NewS3(blob.S3Options{
-			Host: server.Addr(), Bucket: server.Bucket, Region: "us-east-1", AccessKey: server.AccessKey, SecretKey: server.SecretKey, PathStyle: true,
+			Host: server.Addr(), Bucket: server.Bucket, Region: "us-east-1", AccessKey: server.AccessKey,
+			SecretKey: server.SecretKey, PathStyle: true,
 		})
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, s3.Close()) })

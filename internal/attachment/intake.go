@@ -10,7 +10,7 @@ import (
 	"housecall/internal/errs"
 )
 
-// intake is a file on its way in: as it is read, it is counted, summed up, and, where it has to be text, looked through.
+// intake is a file on its way in: as it is read, it is counted, hashed and, if it has to be text, checked.
 type intake struct {
 	kind   Kind
 	r      io.Reader
@@ -20,7 +20,7 @@ type intake struct {
 	failed error // what ended it early, as the client is to hear it
 }
 
-// newIntake reads the beginning and judges by it of what kind the file is.
+// newIntake reads the beginning and detects the type of the file from it.
 func newIntake(body io.Reader, most int64) (*intake, error) {
 	from := bufio.NewReaderSize(body, sniffed)
 	begin, err := from.Peek(sniffed)
@@ -58,7 +58,7 @@ func (in *intake) Read(p []byte) (int, error) {
 
 func (in *intake) sum() []byte { return in.hash.Sum(nil) }
 
-// broken is what reading a body failed with: a refusal as it is, and for the rest, that it broke off.
+// broken is what reading a body failed with: a refusal as it is, anything else as an interrupted upload.
 func broken(err error) error {
 	if errs.KindOf(err) != errs.Internal {
 		return err

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// Kind is a kind of file that is taken.
+// Kind is a supported type of file.
 type Kind struct {
 	// MediaType is what it is served as.
 	MediaType string
@@ -29,8 +29,8 @@ var (
 // sniffed is how many bytes sniff looks at.
 const sniffed = 512
 
-// sniff finds the kind of a file in its first bytes, whatever it is called and claims to be. What may be text is so only
-// if all of it is; see textCheck.
+// sniff detects the type of a file from its first bytes, whatever it is called and claims to be. What may be text is
+// text only if all of it is; see textCheck.
 func sniff(begin []byte) (Kind, bool) {
 	switch {
 	case bytes.HasPrefix(begin, []byte("\x89PNG\r\n\x1a\n")):

@@ -16,9 +16,9 @@ const nameMax = 255
 // nameless is how a file is called that came without a name.
 const nameless = "file"
 
-// safeName makes of a name, as a client gave it, one that no file system, shell, header or screen takes for something
-// else, and that ends as its kind demands: without folders, control, format and bidirectional characters, and what Windows
-// forbids; in Unicode NFC; at most 255 bytes. A safe name stays as it is.
+// safeName turns a name, as a client gave it, into one that no file system, shell, header or screen takes for
+// something else, and whose extension fits its type: without folders, control, format and bidirectional characters,
+// and what Windows forbids; in Unicode NFC; at most 255 bytes. A safe name stays as it is.
 func safeName(given string, k Kind) string {
 	name := strings.ToValidUTF8(given, "")
 	if i := strings.LastIndexAny(name, `/\`); i >= 0 {
@@ -46,7 +46,8 @@ func plainRune(r rune) rune {
 		return '_'
 	case unicode.In(r, unicode.Cc, unicode.Cf, unicode.Co, unicode.Cs, unicode.Zl, unicode.Zp), !unicode.IsGraphic(r):
 		return -1
-	case r == utf8.RuneError, unicode.Is(unicode.Variation_Selector, r), unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r):
+	case r == utf8.RuneError, unicode.Is(unicode.Variation_Selector, r), unicode.Is(
+		unicode.Other_Default_Ignorable_Code_Point, r):
 		return -1
 	}
 	return r
@@ -109,5 +110,6 @@ func Disposition(kind, name string) string {
 
 // isAttrChar tells what stands for itself in RFC 8187, 3.2.1.
 func isAttrChar(c byte) bool {
-	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || strings.IndexByte("!#$&+-.^_`|~", c) >= 0
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' ||
+		strings.IndexByte("!#$&+-.^_`|~", c) >= 0
 }

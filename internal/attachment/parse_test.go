@@ -55,7 +55,9 @@ func TestSafeName(t *testing.T) {
 }
 
 func FuzzSafeName(f *testing.F) {
-	for _, seed := range []string{"a.png", "../a", "con", "a\u202eb", strings.Repeat("ü", 300), "a\x00b", ". .", "e\u0301", "\u1112\u1161"} {
+	for _, seed := range []string{
+		"a.png", "../a", "con", "a\u202eb", strings.Repeat("ü", 300), "a\x00b", ". .", "e\u0301", "\u1112\u1161",
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, given string) {
@@ -67,7 +69,8 @@ func FuzzSafeName(f *testing.F) {
 			require.NotContains(t, name, "..png")
 			require.False(t, strings.ContainsAny(name, "/\\<>:\"|?*\x00"), "%q", name)
 			require.False(t, strings.HasPrefix(name, ".") || strings.HasPrefix(name, " "), "%q", name)
-			require.False(t, strings.ContainsFunc(name, func(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf) }), "%q", name)
+			require.False(t, strings.ContainsFunc(name, func(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf) }),
+				"%q", name)
 			stem, extension := split(name, k)
 			require.NotEmpty(t, stem)
 			require.Contains(t, k.Extensions, extension)
@@ -93,8 +96,10 @@ func TestSniff(t *testing.T) {
 	t.Parallel()
 	for content, want := range map[string]string{
 		"\x89PNG\r\n\x1a\n…": "image/png", "\xff\xd8\xff\xe0": "image/jpeg", "GIF87a": "image/gif", "GIF89a": "image/gif",
-		"RIFF\x00\x00\x00\x00WEBPVP8 ": "image/webp", "%PDF-1.4": "application/pdf", "hello": text.MediaType, "\ufeffhello": text.MediaType,
-		"RIFF\x00\x00\x00\x00WAVE": "", "MZ\x90\x00": "", "PK\x03\x04": "", "\x7fELF": "", "a\x00b": "", "\x1b[31m": "", "\xff\xfeh\x00": "",
+		"RIFF\x00\x00\x00\x00WEBPVP8 ": "image/webp", "%PDF-1.4": "application/pdf", "hello": text.MediaType,
+		"\ufeffhello":              text.MediaType,
+		"RIFF\x00\x00\x00\x00WAVE": "", "MZ\x90\x00": "", "PK\x03\x04": "", "\x7fELF": "", "a\x00b": "", "\x1b[31m": "",
+		"\xff\xfeh\x00": "",
 		"<svg xmlns='http://www.w3.org/2000/svg'/>": text.MediaType, "\x89PNG\r\n": "",
 	} {
 		k, ok := sniff([]byte(content))
@@ -172,14 +177,17 @@ func TestScanJPEG(t *testing.T) {
 		require.Equal(t, want, scanJPEG(exif(binary.BigEndian, o)).orientation)
 	}
 	for form, b := range map[string]string{
-		"sequential": "\xff\xc0\x00\x04", "extended": "\xff\xc1\x00\x04", "fill": "\xff\xff\xc0\x00\x04", "after a table": "\xff\xdb\x00\x03x\xff\xc0\x00\x04",
+		"sequential": "\xff\xc0\x00\x04", "extended": "\xff\xc1\x00\x04", "fill": "\xff\xff\xc0\x00\x04",
+		"after a table":   "\xff\xdb\x00\x03x\xff\xc0\x00\x04",
 		"after a restart": "\xff\xd0\xff\xd7\xff\xc0\x00\x04",
 	} {
 		require.True(t, scanJPEG([]byte("\xff\xd8"+b)).baseline, form)
 	}
 	for form, b := range map[string]string{
-		"progressive": "\xff\xc2\x00\x04", "after a restart": "\xff\xd3\xff\xc2\x00\x04\xff\xc0\x00\x04", "garbage": "x\xff\xc0\x00\x04", "zero": "\xff\x00\xff\xc0\x00\x04",
-		"beyond the beginning": "\xff\xe0\xff\xff", "short": "\xff\xe0\x00\x01\xff\xc0\x00\x04", "pixels": "\xff\xda\x00\x02\xff\xc0\x00\x04", "nothing": "",
+		"progressive": "\xff\xc2\x00\x04", "after a restart": "\xff\xd3\xff\xc2\x00\x04\xff\xc0\x00\x04",
+		"garbage": "x\xff\xc0\x00\x04", "zero": "\xff\x00\xff\xc0\x00\x04",
+		"beyond the beginning": "\xff\xe0\xff\xff", "short": "\xff\xe0\x00\x01\xff\xc0\x00\x04",
+		"pixels": "\xff\xda\x00\x02\xff\xc0\x00\x04", "nothing": "",
 	} {
 		require.False(t, scanJPEG([]byte("\xff\xd8"+b)).baseline, form)
 	}

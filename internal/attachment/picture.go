@@ -22,8 +22,8 @@ const (
 	// decodingBytes is how much memory all pictures that are being decoded take at once. One that would take more gets no
 	// thumbnail.
 	decodingBytes = 160 << 20
-	// decodingTime is how long one may take, and how long another waits for the memory. A picture that takes longer gets no
-	// thumbnail: a few KB of a progressive JPEG can ask for more passes over all of its pixels than anybody needs.
+	// decodingTime is how long one may take, and how long another waits for the memory. A picture that takes longer gets
+	// no thumbnail: a few KB of a progressive JPEG can ask for more passes over all of its pixels than anybody needs.
 	decodingTime = 10 * time.Second
 	// decodingPart is how many bytes are decoded without a look at the clock: some tens of passes.
 	decodingPart = 512
@@ -60,8 +60,8 @@ func newDecoder() *decoder {
 	return &decoder{memory: semaphore.NewWeighted(decodingBytes), time: decodingTime}
 }
 
-// lookAt reads the beginning of a picture of so many bytes, without decoding it: its size, which may be a lie that costs
-// nothing, and what decoding it would cost.
+// lookAt reads the beginning of a picture of so many bytes, without decoding it: its size, which may be a lie that
+// costs nothing, and what decoding it would cost.
 func lookAt(r io.Reader, size int64) (picture, error) {
 	head := bufio.NewReaderSize(r, headBytes)
 	peeked, err := head.Peek(headBytes)
@@ -87,8 +87,8 @@ func lookAt(r io.Reader, size int64) (picture, error) {
 	return p, nil
 }
 
-// thumbnail decodes a picture and gives a small JPEG of it, upright, on white. nil where there can be none: it takes too
-// much memory or time, or is damaged further on.
+// thumbnail decodes a picture and gives a small JPEG of it, upright, on white. nil where there can be none: it takes
+// too much memory or time, or is damaged further on.
 func (d *decoder) thumbnail(ctx context.Context, r io.Reader, p picture) ([]byte, error) {
 	if p.cost > decodingBytes {
 		return nil, nil

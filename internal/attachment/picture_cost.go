@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	// scalingBytes is what making a thumbnail takes beside the picture: it scaled down roughly, and what draw.CatmullRom keeps
-	// of it in between.
+	// scalingBytes is what making a thumbnail takes beside the picture: it scaled down roughly, and what draw.CatmullRom
+	// keeps of it in between.
 	scalingBytes = roughEdge*roughEdge*4 + ThumbnailEdge*roughEdge*32
 	// pngInterlace is where a PNG says in its first chunk whether it is interlaced (ISO/IEC 15948, 11.2.1).
 	pngInterlace = 28
@@ -35,7 +35,8 @@ func costOf(begin []byte, format string, c image.Config, size int64) int64 {
 
 func whole(edge int) int64 { return (int64(edge) + 31) &^ 31 }
 
-// perJPEGPixel does not know of a picture that says only behind its pixels that they are RGB: it takes four bytes more.
+// perJPEGPixel does not know of a picture that says only behind its pixels that they are RGB: it takes four bytes
+// more.
 func perJPEGPixel(m color.Model, baseline bool) int64 {
 	planes, converted := int64(3), int64(0)
 	switch m {
@@ -67,8 +68,9 @@ func perPNGPixel(m color.Model, begin []byte) int64 {
 	return n
 }
 
-// webpCost charges Huffman trees that a file may have as far as there is memory for them: one that has many is decoded alone.
-// What begins with a lossy picture has none. The lossy decoder takes as much memory as the file says that it is long.
+// webpCost charges Huffman trees that a file may have as far as there is memory for them: one that has many is decoded
+// alone. What begins with a lossy picture has none. The lossy decoder takes as much memory as the file says that it is
+// long.
 func webpCost(begin []byte, c image.Config, size int64) int64 {
 	if len(begin) < 16 || int64(binary.LittleEndian.Uint32(begin[4:]))+8 > size {
 		return decodingBytes + 1

@@ -48,7 +48,8 @@ func scanJPEG(b []byte) jpegScan {
 	return s
 }
 
-// exifOrientation finds the orientation in the payload of an APP1 segment: the first directory of a TIFF. 0 if none is told.
+// exifOrientation finds the orientation in the payload of an APP1 segment: the first directory of a TIFF. 0 if none is
+// told.
 func exifOrientation(b []byte) int {
 	t, ok := bytes.CutPrefix(b, []byte("Exif\x00\x00"))
 	if !ok || len(t) < 8 {

@@ -26,8 +26,8 @@ func segment(marker byte, payload string) string {
 	return "\xff" + string(append([]byte{marker}, length...)) + payload
 }
 
-// jpegHead is a JPEG up to its first pixels: components all in full resolution, and tables with one code each. before stands
-// behind the SOI.
+// jpegHead is a JPEG up to its first pixels: components all in full resolution, and tables with one code each. before
+// stands behind the SOI.
 func jpegHead(before string, sof byte, width, height, components int) string {
 	frame := []byte{8}
 	frame = binary.BigEndian.AppendUint16(frame, uint16(height))
@@ -67,7 +67,8 @@ func TestDecoder_thumbnail_endless(t *testing.T) {
 	require.NoError(t, err)
 	d := newDecoder()
 	d.time = 50 * time.Millisecond
-	small, err := d.thumbnail(t.Context(), io.MultiReader(strings.NewReader(head), &forever{part: jpegPass(125 * 125)}), p)
+	small, err := d.thumbnail(t.Context(), io.MultiReader(strings.NewReader(head), &forever{part: jpegPass(125 * 125)}),
+		p)
 	require.NoError(t, err)
 	require.Nil(t, small)
 	require.True(t, d.memory.TryAcquire(decodingBytes), "it gave back all of the memory")
@@ -140,7 +141,8 @@ func TestPicture_cost(t *testing.T) {
 	}
 }
 
-// A WebP is charged for what it may turn out to be. (What is allocated is not measured: there is nothing here to write one.)
+// A WebP is charged for what it may turn out to be. (What is allocated is not measured: there is nothing here to write
+// one.)
 func TestPicture_costWebP(t *testing.T) {
 	t.Parallel()
 	const edge = 1024
@@ -237,7 +239,8 @@ var adam7 = [2][][4]int{
 
 func chunk(kind, data string) string {
 	length := binary.BigEndian.AppendUint32(nil, uint32(len(data)))
-	return string(length) + kind + data + string(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte(kind+data))))
+	return string(length) + kind + data + string(binary.BigEndian.AppendUint32(nil,
+		crc32.ChecksumIEEE([]byte(kind+data))))
 }
 
 // interlaced says of a GIF that its rows come in four passes.

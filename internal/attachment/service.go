@@ -23,8 +23,8 @@ type Conversation struct {
 	ID            int64
 	AppointmentID string // APP…
 	PatientID     int64
-	// Glass says that the reader is an administrator with break-glass access: they see what was retracted, and each access
-	// is audited.
+	// Glass says that the reader is an administrator with break-glass access: they see what was retracted, and each
+	// access is audited.
 	Glass bool
 }
 
@@ -81,9 +81,11 @@ type File struct {
 	End  func() error
 }
 
-// Upload takes a file for a conversation. open is called once it is clear that the actor may upload. The file is stored
-// as it is read; if anything fails, nothing of it remains. Only its uploader sees it until a message sends it.
-func (s *Service) Upload(ctx context.Context, actor auth.Actor, appointmentID string, open func() (File, error)) (Attachment, error) {
+// Upload takes a file for a conversation. open is called once it is clear that the actor may upload. The file is
+// stored as it is read; if anything fails, nothing of it remains. Only its uploader sees it until a message sends it.
+func (s *Service) Upload(
+	ctx context.Context, actor auth.Actor, appointmentID string, open func() (File, error),
+) (Attachment, error) {
 	c, err := s.d.Conversations.Writable(ctx, actor, appointmentID)
 	if err != nil {
 		return Attachment{}, err
@@ -104,7 +106,8 @@ func (s *Service) Upload(ctx context.Context, actor auth.Actor, appointmentID st
 		return Attachment{}, err
 	}
 	a := Attachment{
-		ID: uuid.New(), RoomID: c.ID, UploaderID: actor.ID, Uploader: actor.UserID, Name: safeName(file.Name, in.kind), MediaType: in.kind.MediaType,
+		ID: uuid.New(), RoomID: c.ID, UploaderID: actor.ID, Uploader: actor.UserID, Name: safeName(file.Name, in.kind),
+		MediaType: in.kind.MediaType,
 	}
 	if err := s.reserve(ctx, a); err != nil {
 		return Attachment{}, err
@@ -126,12 +129,14 @@ func (s *Service) Upload(ctx context.Context, actor auth.Actor, appointmentID st
 }
 
 func (s *Service) throttle(ctx context.Context, actor auth.Actor) error {
-	ok, wait := s.d.Limiter.Allow(ctx, "upload:"+actor.UserID, ratelimit.Limit{N: s.d.Options.PerMinute, Per: time.Minute})
+	ok, wait := s.d.Limiter.Allow(ctx, "upload:"+actor.UserID,
+		ratelimit.Limit{N: s.d.Options.PerMinute, Per: time.Minute})
 	if ok {
 		return nil
 	}
 	return &errs.Error{
-		Kind: errs.RateLimited, Code: "rate_limited", Message: "Too many uploads. Wait a moment and send the file again.", RetryAfter: wait,
+		Kind: errs.RateLimited, Code: "rate_limited", Message: "Too many uploads. Wait a moment and send the file again.",
+		RetryAfter: wait,
 	}
 }
 
@@ -227,7 +232,8 @@ func (s *Service) complete(ctx context.Context, actor auth.Actor, c Conversation
 // undoing bounds how long removing a failed upload may take.
 const undoing = 10 * time.Second
 
-// undo removes what there is of a failed upload, even if its client has gone. What it cannot remove, Sweep removes later.
+// undo removes what there is of a failed upload, even if its client has gone. What it cannot remove, Sweep removes
+// later.
 func (s *Service) undo(ctx context.Context, a Attachment) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoing)
 	defer cancel()
@@ -315,8 +321,8 @@ type Sent struct {
 	Retracted bool
 }
 
-// List gives files that were sent, the newest first, by messages before a seq (0: from the end). next is where the next
-// page begins, 0 on the last one. Retracted files are in it for break-glass access only.
+// List gives files that were sent, the newest first, by messages before a seq (0: from the end). next is where the
+// next page begins, 0 on the last one. Retracted files are in it for break-glass access only.
 func (s *Service) List(
 	ctx context.Context, actor auth.Actor, appointmentID string, before int64, limit int,
 ) (page []Sent, next int64, err error) {

@@ -142,10 +142,12 @@ func TestService_Upload_cut(t *testing.T) {
 		require.ErrorIs(t, err, attachment.ErrIncomplete, after)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err := w.svc.Upload(ctx, w.as(pat), visit, from(io.MultiReader(strings.NewReader(strings.Repeat("x", 1<<20)), ends(cancel), strings.NewReader("x"))))
+	_, err := w.svc.Upload(ctx, w.as(pat), visit,
+		from(io.MultiReader(strings.NewReader(strings.Repeat("x", 1<<20)), ends(cancel), strings.NewReader("x"))))
 	require.Error(t, err)
 	require.Panics(t, func() {
-		_, _ = w.svc.Upload(t.Context(), w.as(pat), visit, from(io.MultiReader(strings.NewReader(strings.Repeat("x", 1<<20)), panics{})))
+		_, _ = w.svc.Upload(t.Context(), w.as(pat), visit,
+			from(io.MultiReader(strings.NewReader(strings.Repeat("x", 1<<20)), panics{})))
 	})
 	require.Empty(t, w.left())
 	require.Zero(t, w.number(`select count(*) from attachments`))
@@ -173,7 +175,9 @@ func TestUpload_ConnectionBreaks(t *testing.T) {
 		if raw {
 			kind = "text/plain"
 		}
-		_, err = fmt.Fprintf(c, "POST /api/v1%s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", files, pat, kind, len(whole))
+		_, err = fmt.Fprintf(c,
+			"POST /api/v1%s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n",
+			files, pat, kind, len(whole))
 		require.NoError(t, err)
 		_, err = c.Write(whole[:2<<20])
 		require.NoError(t, err)
@@ -202,7 +206,8 @@ func TestService_Sweep(t *testing.T) {
 	w.age(sent, "30 days")
 	w.age(orphan, "24 hours 1 second")
 	w.age(fresh, "23 hours 59 minutes")
-	w.exec(`update attachments set stored_at = null where id = any($1)`, []uuid.UUID{uuid.MustParse(half), uuid.MustParse(young)})
+	w.exec(`update attachments set stored_at = null where id = any($1)`,
+		[]uuid.UUID{uuid.MustParse(half), uuid.MustParse(young)})
 	w.age(half, "61 minutes")
 	w.age(young, "59 minutes")
 	swept, err := w.svc.Sweep(t.Context())

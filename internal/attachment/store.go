@@ -11,8 +11,8 @@ import (
 	"housecall/internal/postgres"
 )
 
-const columns = `a.id, a.room_id, a.uploader_id, u.public_id as uploader, a.name, a.media_type, a.size_bytes, a.sha256, a.width, a.height,
-    a.thumbnail, a.created_at, a.stored_at, a.seq
+const columns = `a.id, a.room_id, a.uploader_id, u.public_id as uploader, a.name, a.media_type,
+    a.size_bytes, a.sha256, a.width, a.height, a.thumbnail, a.created_at, a.stored_at, a.seq
 from attachments a join users u on u.id = a.uploader_id `
 
 // uploaded is how many files a conversation took in the last day, and when the first of them came.
@@ -23,11 +23,13 @@ type uploaded struct {
 
 // countUploads takes the lock under which the files of a conversation are counted and added, until tx ends.
 func countUploads(ctx context.Context, tx *postgres.Tx, room int64) (uploaded, error) {
-	if _, err := postgres.Exec(ctx, tx, "lock a conversation's files", `select pg_advisory_xact_lock(hashtextextended('attachments', $1))`, room); err != nil {
+	if _, err := postgres.Exec(ctx, tx, "lock a conversation's files",
+		`select pg_advisory_xact_lock(hashtextextended('attachments', $1))`, room); err != nil {
 		return uploaded{}, err
 	}
 	all, err := postgres.Rows[uploaded](ctx, tx, "a conversation's files", `
-select count(*) as files, min(created_at) as first from attachments where room_id = $1 and created_at > $2`, room, tx.Now().Add(-day))
+select count(*) as files, min(created_at) as first from attachments where room_id = $1 and created_at > $2`,
+		room, tx.Now().Add(-day))
 	if err != nil {
 		return uploaded{}, err
 	}
@@ -50,9 +52,10 @@ where id = $1 and stored_at is null and seq is null`, a.ID, a.SizeBytes, a.SHA25
 	return n == 1, err
 }
 
-// stored gives a file of a room that has all its bytes; errs.NotFound if there is none.
+// stored gives a file of a conversation that has all its bytes; errs.NotFound if there is none.
 func stored(ctx context.Context, db postgres.DB, room int64, id uuid.UUID) (Attachment, error) {
-	all, err := postgres.Rows[Attachment](ctx, db, "an attachment", `select `+columns+`where a.id = $1 and a.room_id = $2 and a.stored_at is not null`, id, room)
+	all, err := postgres.Rows[Attachment](ctx, db, "an attachment",
+		`select `+columns+`where a.id = $1 and a.room_id = $2 and a.stored_at is not null`, id, room)
 	if err != nil {
 		return Attachment{}, err
 	}
@@ -65,12 +68,13 @@ func stored(ctx context.Context, db postgres.DB, room int64, id uuid.UUID) (Atta
 // sentBefore gives files that were sent, the newest first, by messages before a seq.
 func sentBefore(ctx context.Context, db postgres.DB, room, seq int64, limit int) ([]Attachment, error) {
 	return postgres.Rows[Attachment](ctx, db, "attachments", `
-select `+columns+`where a.room_id = $1 and a.seq is not null and a.seq < $2 order by a.seq desc limit $3`, room, seq, limit)
+select `+columns+`where a.room_id = $1 and a.seq is not null and a.seq < $2 order by a.seq desc limit $3`,
+		room, seq, limit)
 }
 
-// disown takes files back that nobody has sent, which are as old as given, or were never complete, and names them. From
-// then on nobody sees them and no message can bind them: a message locks the row, and so does this. A row that was disowned
-// before is named again, until forget has deleted it.
+// disown takes files back that nobody has sent, or that were never complete, once they are as old as given, and names
+// them. From then on nobody sees them and no message can bind them: a message locks the row, and so does this. A row
+// that was disowned before is named again, until forget has deleted it.
 func disown(ctx context.Context, tx *postgres.Tx, unsent, unfinished time.Duration, limit int) ([]uuid.UUID, error) {
 	return postgres.Column[uuid.UUID](ctx, tx, "orphaned attachments", `
 update attachments set stored_at = null where id in (
@@ -82,7 +86,8 @@ update attachments set stored_at = null where id in (
 
 // forget deletes the row of a file whose bytes are gone.
 func forget(ctx context.Context, db postgres.DB, id uuid.UUID) error {
-	if _, err := postgres.Exec(ctx, db, "delete an attachment", `delete from attachments where id = $1 and seq is null and stored_at is null`, id); err != nil {
+	if _, err := postgres.Exec(ctx, db, "delete an attachment",
+		`delete from attachments where id = $1 and seq is null and stored_at is null`, id); err != nil {
 		return fmt.Errorf("forget %s: %w", id, err)
 	}
 	return nil

@@ -13,12 +13,13 @@ import (
 // sweepBatch is how many files are swept in one transaction.
 const sweepBatch = 100
 
-// Sweep deletes files that nobody has sent within a day, and what processes that died have left of uploads, and gives how
-// many. Any number of instances may do so at once.
+// Sweep deletes files that nobody has sent within a day, and what processes that died have left of uploads, and tells
+// how many. Any number of instances may do so at once.
 //
-// A file is disowned first: in a transaction that judges under the row's lock that no message has it, its row stops being
-// one of a file that is there. Then its bytes go, and then its row. A process that dies in between leaves a disowned row,
-// which nobody sees, for the next sweep to begin with; so no row without bytes is ever seen, and no bytes are forgotten.
+// A file is disowned first: a transaction that checks under the row's lock that no message has the file marks its row
+// as incomplete. Then the bytes are deleted, and then the row. A process that dies in between leaves a disowned row,
+// which nobody sees and with which the next sweep begins. So no row without bytes is ever seen, and no bytes are
+// forgotten.
 func (s *Service) Sweep(ctx context.Context) (int64, error) {
 	var swept int64
 	for {

@@ -68,8 +68,12 @@ func newWorld(t *testing.T, change ...func(*world)) *world {
 		f(w)
 	}
 	ids := map[string]int64{}
-	for id, role := range map[string]auth.Role{pat: auth.Patient, doc: auth.Doctor, stranger: auth.Doctor, admin: auth.Admin} {
-		ids[id] = w.number(`insert into users (public_id, email, name, role) values ($1::text, lower($1::text) || '@x.test', 'Somebody', $2) returning id`, id, role)
+	for id, role := range map[string]auth.Role{
+		pat: auth.Patient, doc: auth.Doctor, stranger: auth.Doctor, admin: auth.Admin,
+	} {
+		ids[id] = w.number(
+			`insert into users (public_id, email, name, role) values ($1::text, lower($1::text) || '@x.test', 'Somebody', $2) returning id`,
+			id, role)
 	}
 	w.exec(`insert into patients (user_id) values ($1)`, ids[pat])
 	w.exec(`insert into doctors (user_id) values ($1)`, ids[doc])
@@ -93,7 +97,8 @@ func (w *world) instance() *attachment.Service {
 }
 
 func (w *world) actor(ctx context.Context, id string) (a auth.Actor, err error) {
-	err = w.pool.QueryRow(ctx, `select id, public_id, name, role from users where public_id = $1`, id).Scan(&a.ID, &a.UserID, &a.Name, &a.Role)
+	err = w.pool.QueryRow(ctx, `select id, public_id, name, role from users where public_id = $1`,
+		id).Scan(&a.ID, &a.UserID, &a.Name, &a.Role)
 	return a, err
 }
 
@@ -157,7 +162,8 @@ func (c talks) Writable(ctx context.Context, actor auth.Actor, appointmentID str
 		return out, err
 	}
 	var open bool
-	err = c.w.pool.QueryRow(ctx, `select status = 'BOOKED' from appointments where public_id = $1`, appointmentID).Scan(&open)
+	err = c.w.pool.QueryRow(ctx, `select status = 'BOOKED' from appointments where public_id = $1`,
+		appointmentID).Scan(&open)
 	if err == nil && !open {
 		err = errs.New(errs.Conflict, "closed", "The conversation is not open.")
 	}

@@ -1,5 +1,5 @@
-// Package auth knows who is asking: the actor, the access token that names him, and how passwords are kept.
-// It touches no database; account decides whether a session still counts.
+// Package auth knows who is asking: the actor, the access token that names them, how passwords are kept, and the
+// secrets of links.
 package auth
 
 import "context"
@@ -24,7 +24,7 @@ type Actor struct {
 	Name    string
 	Role    Role
 	Session int64 // sessions.id; 0 for the system
-	// MustChangePassword: until he has, he reaches only the routes that let him.
+	// MustChangePassword: until then, only the routes that change it are open.
 	MustChangePassword bool
 }
 

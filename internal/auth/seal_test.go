@@ -12,7 +12,9 @@ func TestSealer_Open(t *testing.T) {
 	t.Parallel()
 	old, err := auth.NewSealer([][]byte{[]byte("an old secret of some length")})
 	require.NoError(t, err)
-	rotated, err := auth.NewSealer([][]byte{[]byte("a new secret of some length"), []byte("an old secret of some length")})
+	rotated, err := auth.NewSealer([][]byte{
+		[]byte("a new secret of some length"), []byte("an old secret of some length"),
+	})
 	require.NoError(t, err)
 	sealed := old.Seal("cursor", []byte("17"))
 

@@ -25,7 +25,9 @@ func TestReference(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, Reference("mail", "secret", "7"), Reference("mail", "secret", "7"))
 	require.Len(t, Reference("mail", "secret"), 24)
-	for _, other := range []string{Reference("mail", "secret7"), Reference("job", "secret", "7"), Reference("mail", "7", "secret")} {
+	for _, other := range []string{
+		Reference("mail", "secret7"), Reference("job", "secret", "7"), Reference("mail", "7", "secret"),
+	} {
 		require.NotEqual(t, Reference("mail", "secret", "7"), other)
 	}
 }

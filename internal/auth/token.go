@@ -70,7 +70,9 @@ func (t *Tokens) Issue(a Actor) (token string, expires time.Time, err error) {
 // IssueOlder makes a token of an older API for the actor's session. Its clients read more out of a token than whose it
 // is: shown stands beside the claims that count, none of which it can set. It is for those clients alone; nothing of
 // it is believed when the token comes back.
-func (t *Tokens) IssueOlder(a Actor, api Audience, ttl time.Duration, shown map[string]any) (token string, expires time.Time, err error) {
+func (t *Tokens) IssueOlder(
+	a Actor, api Audience, ttl time.Duration, shown map[string]any,
+) (token string, expires time.Time, err error) {
 	claims := jwt.MapClaims{}
 	for name, value := range shown {
 		if !slices.Contains(counting, name) {
@@ -99,7 +101,7 @@ func (t *Tokens) sign(claims jwt.MapClaims, a Actor, api Audience, ttl time.Dura
 
 // Verify gives the claims of an access token that holds now, ErrToken otherwise.
 func (t *Tokens) Verify(token string) (Claims, error) {
-	c, err := t.verify(token, audienceNative)
+	c, err := t.claimsOf(token, audienceNative)
 	if err == nil && !c.Role.Valid() {
 		return Claims{}, ErrToken
 	}
@@ -108,12 +110,12 @@ func (t *Tokens) Verify(token string) (Claims, error) {
 
 // VerifyOlder is Verify for a token of an older API. The role is not among its claims: only the database tells it.
 func (t *Tokens) VerifyOlder(token string, api Audience) (Claims, error) {
-	c, err := t.verify(token, api)
+	c, err := t.claimsOf(token, api)
 	c.Role = ""
 	return c, err
 }
 
-func (t *Tokens) verify(token string, api Audience) (Claims, error) {
+func (t *Tokens) claimsOf(token string, api Audience) (Claims, error) {
 	parser, known := t.parsers[api]
 	if !known {
 		return Claims{}, ErrToken

@@ -67,7 +67,8 @@ func TestTokens_Verify_Refused(t *testing.T) {
 	t.Parallel()
 	tokens := auth.NewTokens([][]byte{newSecret}, time.Minute, at(noon))
 	good := jwt.MapClaims{
-		"iss": "housecall", "aud": "housecall.api", "sub": ann.UserID, "sid": "42", "role": "PATIENT", "exp": noon.Add(time.Minute).Unix(),
+		"iss": "housecall", "aud": "housecall.api", "sub": ann.UserID, "sid": "42", "role": "PATIENT",
+		"exp": noon.Add(time.Minute).Unix(),
 	}
 	sign := func(method jwt.SigningMethod, key any, change func(jwt.MapClaims)) string {
 		claims := jwt.MapClaims{}
@@ -116,14 +117,16 @@ func TestTokens_IssueOlder_VerifyOlder(t *testing.T) {
 	now := noon
 	tokens := auth.NewTokens([][]byte{newSecret}, time.Minute, func() time.Time { return now })
 	token, expires, err := tokens.IssueOlder(ann, auth.AudiencePMS, 12*time.Hour, map[string]any{
-		"userId": 7, "role": 3, "name": "Ann", "sub": "ADM0000000000", "sid": "1", "aud": "housecall.api", "exp": 9999999999, "nbf": 9999999999,
+		"userId": 7, "role": 3, "name": "Ann", "sub": "ADM0000000000", "sid": "1", "aud": "housecall.api", "exp": 9999999999,
+		"nbf": 9999999999,
 	})
 	require.NoError(t, err)
 	require.Equal(t, noon.Add(12*time.Hour), expires)
 	now = expires.Add(-time.Second)
 	c, err := tokens.VerifyOlder(token, auth.AudiencePMS)
 	require.NoError(t, err)
-	require.Equal(t, auth.Claims{UserID: ann.UserID, Session: ann.Session, Expires: c.Expires}, c, "what is shown does not come back")
+	require.Equal(t, auth.Claims{UserID: ann.UserID, Session: ann.Session, Expires: c.Expires}, c,
+		"what is shown does not come back")
 	require.True(t, expires.Equal(c.Expires))
 
 	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
@@ -165,7 +168,9 @@ func FuzzTokens_Verify(f *testing.F) {
 	valid, _, err := tokens.Issue(ann)
 	require.NoError(f, err)
 	parts := strings.Split(valid, ".")
-	for _, s := range []string{valid, "", "..", "a.b.c", parts[0] + ".." + parts[2], valid + "=", strings.ToUpper(valid)} {
+	for _, s := range []string{
+		valid, "", "..", "a.b.c", parts[0] + ".." + parts[2], valid + "=", strings.ToUpper(valid),
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

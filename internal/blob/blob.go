@@ -8,7 +8,8 @@ import (
 	"regexp"
 )
 
-// Store keeps blobs. It is safe for use by several goroutines, and by several instances at once on one folder or bucket.
+// Store keeps blobs. It is safe for use by several goroutines, and by several instances at once on one folder or
+// bucket.
 //
 // Errors are ErrNotFound, ErrKey, the context's, what the given reader fails with, or the store's own, which say what
 // was tried and why it failed, without the key's content, credentials or paths.
@@ -29,7 +30,8 @@ var (
 	// ErrNotFound is a blob that is not there.
 	ErrNotFound = errors.New("blob: not found")
 	// ErrKey is a key that could not be one.
-	ErrKey = errors.New("blob: a key has 4 to 100 of a-z, 0-9, - and ., begins and ends with a letter or digit, and has no two dots in a row")
+	ErrKey = errors.New("blob: a key has 4 to 100 of a-z, 0-9, - and ., begins and ends with a letter or digit, " +
+		"and has no two dots in a row")
 )
 
 var keyForm = regexp.MustCompile(`^[a-z0-9]{4}(?:\.?[a-z0-9-]){0,96}$`)

@@ -36,7 +36,8 @@ func onEach(t *testing.T, test func(t *testing.T, s kept)) {
 	t.Run("folder", func(t *testing.T) {
 		t.Parallel()
 		dir := filepath.Join(t.TempDir(), "made [when] needed")
-		test(t, kept{blob.NewFolder(dir), func() blob.Store { return blob.NewFolder(dir) }, func() []string { return files(t, dir) }})
+		test(t,
+			kept{blob.NewFolder(dir), func() blob.Store { return blob.NewFolder(dir) }, func() []string { return files(t, dir) }})
 	})
 	t.Run("S3", func(t *testing.T) {
 		t.Parallel()
@@ -49,7 +50,8 @@ func onEach(t *testing.T, test func(t *testing.T, s kept)) {
 func onS3(t *testing.T, server *devservices.S3) *blob.S3 {
 	t.Helper()
 	s, err := blob.NewS3(blob.S3Options{
-		Host: server.Addr(), Bucket: server.Bucket, Region: "us-east-1", AccessKey: server.AccessKey, SecretKey: server.SecretKey, PathStyle: true,
+		Host: server.Addr(), Bucket: server.Bucket, Region: "us-east-1", AccessKey: server.AccessKey,
+		SecretKey: server.SecretKey, PathStyle: true,
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
@@ -147,7 +149,8 @@ func TestStore_Put_cut(t *testing.T) {
 			require.ErrorIs(t, err, blob.ErrNotFound)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		_, err := s.Put(ctx, "cutoff-1", io.MultiReader(bytes.NewReader(random(6<<20)), cancels(cancel), bytes.NewReader(random(6<<20))))
+		_, err := s.Put(ctx, "cutoff-1",
+			io.MultiReader(bytes.NewReader(random(6<<20)), cancels(cancel), bytes.NewReader(random(6<<20))))
 		require.ErrorIs(t, err, context.Canceled)
 		require.NoError(t, s.Delete(t.Context(), "cutoff-1"))
 		require.Empty(t, s.names(), "nothing is left")
@@ -184,7 +187,8 @@ func TestStore_Put_contention(t *testing.T) {
 func TestStore_Keys(t *testing.T) {
 	t.Parallel()
 	bad := []string{
-		"", "abc", "../../etc/passwd", "ab/cd", "ab\\cd", "ABCD", "ab..cd", ".abcd", "abcd.", "abcd-", "ab cd", "abcd\x00", "ab.c", "äbcd",
+		"", "abc", "../../etc/passwd", "ab/cd", "ab\\cd", "ABCD", "ab..cd", ".abcd", "abcd.", "abcd-", "ab cd", "abcd\x00",
+		"ab.c", "äbcd",
 		"abcd*", "abcd\n", strings.Repeat("a", 101),
 	}
 	onEach(t, func(t *testing.T, s kept) {
@@ -236,7 +240,8 @@ func TestS3_Errors(t *testing.T) {
 	t.Parallel()
 	server := pgtest.S3(t)
 	stranger, err := blob.NewS3(blob.S3Options{
-		Host: server.Addr(), Bucket: server.Bucket, Region: "us-east-1", AccessKey: server.AccessKey, SecretKey: "not-the-secret-key", PathStyle: true,
+		Host: server.Addr(), Bucket: server.Bucket, Region: "us-east-1", AccessKey: server.AccessKey,
+		SecretKey: "not-the-secret-key", PathStyle: true,
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, stranger.Close()) })

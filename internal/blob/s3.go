@@ -51,7 +51,8 @@ func NewS3(o S3Options) (*S3, error) {
 		lookup = minio.BucketLookupPath
 	}
 	client, err := minio.New(o.Host, &minio.Options{
-		Creds: credentials.NewStaticV4(o.AccessKey, o.SecretKey, ""), Secure: o.Secure, Region: o.Region, BucketLookup: lookup,
+		Creds: credentials.NewStaticV4(o.AccessKey, o.SecretKey,
+			""), Secure: o.Secure, Region: o.Region, BucketLookup: lookup,
 		Transport: transport, MaxRetries: attempts,
 	})
 	if err != nil {
@@ -66,8 +67,8 @@ func (s *S3) Close() error {
 	return nil
 }
 
-// Put implements Store. A small blob is one request. A larger one is an upload in parts, as its size is not known before
-// its end; the library takes back what it has begun.
+// Put implements Store. A small blob is one request. A larger one is an upload in parts, as its size is not known
+// before its end; the library takes back what it has begun.
 func (s *S3) Put(ctx context.Context, key string, r io.Reader) (int64, error) {
 	if err := checkKey(key); err != nil {
 		return 0, err
@@ -154,7 +155,8 @@ func (s *S3) Delete(ctx context.Context, key string) error {
 	if err := checkKey(key); err != nil {
 		return err
 	}
-	if err := s.core.RemoveObject(ctx, s.bucket, key, minio.RemoveObjectOptions{}); err != nil && minio.ToErrorResponse(err).Code != minio.NoSuchKey {
+	if err := s.core.RemoveObject(ctx, s.bucket, key,
+		minio.RemoveObjectOptions{}); err != nil && minio.ToErrorResponse(err).Code != minio.NoSuchKey {
 		return fmt.Errorf("remove a blob: %w", plain(ctx, err))
 	}
 	err := s.core.RemoveIncompleteUpload(ctx, s.bucket, key)

@@ -1,6 +1,6 @@
-// Package calendar puts appointments into calendars: as messages to those who take part (iTIP, RFC 5546), and as a feed
-// that a calendar program reads by itself at a secret address (iCalendar, RFC 5545). A feed tells when, never with whom
-// or why: whoever gets hold of its address learns nothing of anybody's health.
+// Package calendar puts appointments into calendars: as messages to the participants (iTIP, RFC 5546), and as a feed
+// that a calendar program reads by itself at a secret address (iCalendar, RFC 5545). A feed tells when, never with
+// whom or why: its address reveals nothing about anybody's health.
 package calendar
 
 import (
@@ -48,7 +48,8 @@ type Event struct {
 	Stamp time.Time
 	// StartsAt and EndsAt are written in UTC, to the second: every program shows them in its user's own zone.
 	StartsAt, EndsAt time.Time
-	// Summary and Description are what people read. Both leave the clinic: what may be in them is for the caller to judge.
+	// Summary and Description are what people read. Both leave the clinic: what may be in them is for the caller to
+	// judge.
 	Summary, Description string
 	// URL is where there is more; "" for nowhere.
 	URL string
@@ -76,7 +77,7 @@ type Document struct {
 	LastModified time.Time
 }
 
-// summary is all that a feed says of an appointment.
+// summary is all that a feed says about an appointment.
 const summary = "Appointment"
 
 // events makes a feed's events, by time, of the appointments that it shows.

@@ -19,9 +19,9 @@ func Routes(s *httpd.Server, svc *Service) {
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/me/calendar", Tag: tag, Summary: "Create a calendar feed",
 		Status: http.StatusCreated,
-		Description: "The answer's `url` is for a calendar program, which reads from it (iCalendar) when your appointments are, " +
-			"and nothing else about them. It needs no sign-in, so treat it like a password. It is shown only once. An earlier " +
-			"feed stops working.",
+		Description: "The answer's `url` is for a calendar program, which reads from it (iCalendar) when your " +
+			"appointments are, and nothing else about them. It needs no sign-in, so treat it like a password. It is shown " +
+			"only once. An earlier feed stops working.",
 		Access: httpd.SignedIn,
 	}, h.create)
 	httpd.Register(s, httpd.Route{

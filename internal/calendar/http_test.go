@@ -35,7 +35,8 @@ func TestRoutes_LifeOfAFeed(t *testing.T) {
 	apitest.Golden(t, "unread", unread, apitest.MaskMember("createdAt"))
 	require.NotContains(t, string(unread.Raw), secretOf(address))
 
-	w.diary.set(id, visit("APP0000000002", "CANCELLED", 3, tuesday.Add(72*time.Hour)), visit("APP0000000001", "BOOKED", 2, tuesday))
+	w.diary.set(id, visit("APP0000000002", "CANCELLED", 3, tuesday.Add(72*time.Hour)),
+		visit("APP0000000001", "BOOKED", 2, tuesday))
 	got := w.read(address)
 	require.Equal(t, http.StatusOK, got.Status)
 	golden(t, "served", got.Raw)
@@ -53,7 +54,8 @@ func TestRoutes_LifeOfAFeed(t *testing.T) {
 
 	require.Equal(t, http.StatusNoContent, w.api("DELETE", "/me/calendar", pat).Status)
 	require.Equal(t, http.StatusNotFound, w.read(address).Status)
-	require.Equal(t, http.StatusNotFound, w.read(address, "If-None-Match", got.ETag()).Status, "not even that nothing has changed")
+	require.Equal(t, http.StatusNotFound, w.read(address, "If-None-Match", got.ETag()).Status,
+		"not even that nothing has changed")
 	require.Equal(t, http.StatusNotFound, w.api("GET", "/me/calendar", pat).Status)
 	require.Equal(t, 1, w.audited("calendar.create"))
 	require.Equal(t, 1, w.audited("calendar.revoke"))
@@ -77,11 +79,13 @@ func TestRoutes_FeedSaysOnlyWhen(t *testing.T) {
 		require.Equal(t, "Appointment", value(t, e.Props, "SUMMARY"))
 		require.Equal(t, "https://clinic.example", value(t, e.Props, "URL"))
 		require.Equal(t, []string{
-			"CLASS", "DTEND", "DTSTAMP", "DTSTART", "LAST-MODIFIED", "ORGANIZER", "SEQUENCE", "STATUS", "SUMMARY", "TRANSP", "UID", "URL",
+			"CLASS", "DTEND", "DTSTAMP", "DTSTART", "LAST-MODIFIED", "ORGANIZER", "SEQUENCE", "STATUS", "SUMMARY", "TRANSP",
+			"UID", "URL",
 		}, names(e.Props))
 	}
 	require.Equal(t, map[string]string{
-		"APP0000000001@housecall": "CONFIRMED", "APP0000000002@housecall": "CONFIRMED", "APP0000000003@housecall": "CONFIRMED",
+		"APP0000000001@housecall": "CONFIRMED", "APP0000000002@housecall": "CONFIRMED",
+		"APP0000000003@housecall": "CONFIRMED",
 		"APP0000000004@housecall": "CANCELLED",
 	}, status)
 }
@@ -121,7 +125,10 @@ func TestRoutes_NoSuchFeed(t *testing.T) {
 	w.api("DELETE", "/me/calendar", pat)
 	gone := w.read(address)
 	delete(gone.Body, "requestId")
-	for _, other := range []string{"x", strings.Repeat("A", 43), strings.ToLower(secret) + "x", "%27%20or%201=1", "..", "a.ics", strings.Repeat("x", 2000)} {
+	for _, other := range []string{
+		"x", strings.Repeat("A", 43), strings.ToLower(secret) + "x", "%27%20or%201=1", "..", "a.ics",
+		strings.Repeat("x", 2000),
+	} {
 		a := w.read("https://clinic.example/calendar/" + other + ".ics")
 		require.Equal(t, http.StatusNotFound, a.Status, other)
 		delete(a.Body, "requestId")
@@ -130,7 +137,10 @@ func TestRoutes_NoSuchFeed(t *testing.T) {
 		}
 		require.NotContains(t, string(a.Raw), secret)
 	}
-	for _, path := range []string{"/calendar/.ics", "/calendar/", "/calendar", "/calendar/" + secret, "/calendar/a/b.ics", "/api/v1/calendar/" + secret + ".ics"} {
+	for _, path := range []string{
+		"/calendar/.ics", "/calendar/", "/calendar", "/calendar/" + secret, "/calendar/a/b.ics",
+		"/api/v1/calendar/" + secret + ".ics",
+	} {
 		require.Equal(t, http.StatusNotFound, w.read("https://clinic.example"+path).Status, path)
 	}
 	require.Equal(t, http.StatusUnprocessableEntity, w.read("https://clinic.example/calendar/%00.ics").Status)
@@ -151,17 +161,22 @@ func TestRoutes_Conditions(t *testing.T) {
 		headers []string
 		status  int
 	}{
-		"the tag":              {[]string{"If-None-Match", first.ETag()}, http.StatusNotModified},
-		"the tag, as weak":     {[]string{"If-None-Match", "W/" + first.ETag()}, http.StatusNotModified},
-		"among others":         {[]string{"If-None-Match", `"a", ` + first.ETag() + `,"b"`}, http.StatusNotModified},
-		"any":                  {[]string{"If-None-Match", "*"}, http.StatusNotModified},
-		"another tag":          {[]string{"If-None-Match", `"a"`}, http.StatusOK},
-		"the time":             {[]string{"If-Modified-Since", first.Header.Get("Last-Modified")}, http.StatusNotModified},
-		"an older time":        {[]string{"If-Modified-Since", long}, http.StatusOK},
-		"no time":              {[]string{"If-Modified-Since", "yesterday"}, http.StatusOK},
-		"both":                 {[]string{"If-None-Match", first.ETag(), "If-Modified-Since", first.Header.Get("Last-Modified")}, http.StatusNotModified},
+		"the tag":          {[]string{"If-None-Match", first.ETag()}, http.StatusNotModified},
+		"the tag, as weak": {[]string{"If-None-Match", "W/" + first.ETag()}, http.StatusNotModified},
+		"among others":     {[]string{"If-None-Match", `"a", ` + first.ETag() + `,"b"`}, http.StatusNotModified},
+		"any":              {[]string{"If-None-Match", "*"}, http.StatusNotModified},
+		"another tag":      {[]string{"If-None-Match", `"a"`}, http.StatusOK},
+		"the time":         {[]string{"If-Modified-Since", first.Header.Get("Last-Modified")}, http.StatusNotModified},
+		"an older time":    {[]string{"If-Modified-Since", long}, http.StatusOK},
+		"no time":          {[]string{"If-Modified-Since", "yesterday"}, http.StatusOK},
+		"both": {
+			[]string{"If-None-Match", first.ETag(), "If-Modified-Since", first.Header.Get("Last-Modified")},
+			http.StatusNotModified,
+		},
 		"the tag decides: yes": {[]string{"If-None-Match", first.ETag(), "If-Modified-Since", long}, http.StatusNotModified},
-		"the tag decides: no":  {[]string{"If-None-Match", `"a"`, "If-Modified-Since", first.Header.Get("Last-Modified")}, http.StatusOK},
+		"the tag decides: no": {
+			[]string{"If-None-Match", `"a"`, "If-Modified-Since", first.Header.Get("Last-Modified")}, http.StatusOK,
+		},
 	} {
 		got := w.read(address, c.headers...)
 		require.Equal(t, c.status, got.Status, name)
@@ -186,7 +201,8 @@ func TestRoutes_Conditions(t *testing.T) {
 	again := w.read(address, "If-Modified-Since", first.Header.Get("Last-Modified"))
 	require.Equal(t, http.StatusOK, again.Status)
 	require.Equal(t, "Tue, 03 Mar 2026 09:00:01 GMT", again.Header.Get("Last-Modified"))
-	require.Equal(t, http.StatusNotModified, w.read(address, "If-Modified-Since", again.Header.Get("Last-Modified")).Status)
+	require.Equal(t, http.StatusNotModified,
+		w.read(address, "If-Modified-Since", again.Header.Get("Last-Modified")).Status)
 
 	// What is taken out is a change like any other, though nothing in the feed is newer for it.
 	w.diary.set(id)

@@ -34,8 +34,8 @@ var (
 )
 
 // Message makes the iTIP message about an event, to be sent as text/calendar with the same method as a parameter. A
-// REQUEST is for one that is on, a CANCEL for one that is cancelled. It is about one event, since all in a message would
-// have to be occurrences of one (RFC 5546, 3.2.2). Texts may hold anything: what a line cannot is replaced.
+// REQUEST is for one that is on, a CANCEL for one that is cancelled. It is about one event, since all in a message
+// would have to be occurrences of one (RFC 5546, 3.2.2). Texts may hold anything: what a line cannot is replaced.
 func Message(method string, e Event) ([]byte, error) {
 	if method != Request && method != Cancel {
 		return nil, errMethod
@@ -187,8 +187,8 @@ func webAddress(s string) (string, bool) {
 	return s, !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= unicode.MaxASCII })
 }
 
-// text makes a text of several lines storable: valid UTF-8, lines that end in LF alone (the library escapes it), and no
-// other control characters but tabs (RFC 5545, 3.3.11).
+// text makes a text of several lines storable: valid UTF-8, lines that end in LF alone (the library escapes it), and
+// no other control characters but tabs (RFC 5545, 3.3.11).
 func text(s string) string {
 	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\r\n", "\n")
 	return strings.Map(func(r rune) rune {

@@ -25,9 +25,11 @@ var (
 
 func booked() Event {
 	return Event{
-		UID: UID("APP0123456789"), Sequence: 2, Stamp: tuesday.Add(-48 * time.Hour), StartsAt: tuesday, EndsAt: tuesday.Add(30 * time.Minute),
-		Summary: "Appointment with Dr Cara Lim", Description: "Please be there five minutes early; bring letters, if any.\nSee you soon!",
-		URL: "https://clinic.example/appointments/APP0123456789", Organizer: clinic, Attendees: []Party{ada},
+		UID: UID("APP0123456789"), Sequence: 2, Stamp: tuesday.Add(-48 * time.Hour), StartsAt: tuesday,
+		EndsAt:      tuesday.Add(30 * time.Minute),
+		Summary:     "Appointment with Dr Cara Lim",
+		Description: "Please be there five minutes early; bring letters, if any.\nSee you soon!",
+		URL:         "https://clinic.example/appointments/APP0123456789", Organizer: clinic, Attendees: []Party{ada},
 	}
 }
 
@@ -93,7 +95,9 @@ func TestMessage_RequestChangeCancel(t *testing.T) {
 		name, method, status string
 		event                Event
 	}{
-		{"request", Request, "CONFIRMED", booked()}, {"changed", Request, "CONFIRMED", moved}, {"cancel", Cancel, "CANCELLED", off},
+		{
+			"request", Request, "CONFIRMED", booked(),
+		}, {"changed", Request, "CONFIRMED", moved}, {"cancel", Cancel, "CANCELLED", off},
 	} {
 		file, err := Message(c.method, c.event)
 		require.NoError(t, err)
@@ -121,7 +125,8 @@ func TestMessage_RequestChangeCancel(t *testing.T) {
 		require.Equal(t, "mailto:clinic@clinic.example", value(t, e.Props, "ORGANIZER"))
 		require.Equal(t, "mailto:ada+care@patient.example", value(t, e.Props, "ATTENDEE"))
 		attendee := e.Props.Get("ATTENDEE")
-		require.Equal(t, []string{"Ada O'Brien, Jr."}, attendee.Params.Values("CN"), "no backslash in it, and one name of it")
+		require.Equal(t, []string{"Ada O'Brien, Jr."}, attendee.Params.Values("CN"),
+			"no backslash in it, and one name of it")
 		require.Equal(t, "ACCEPTED", attendee.Params.Get("PARTSTAT"))
 	}
 }
@@ -173,15 +178,26 @@ func TestMessage_Texts(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("größer als 75 Zeichen 🩺", 20)
 	for name, c := range map[string]struct{ summary, wantSummary, description, wantDescription, cn, wantCN string }{
-		"escapes":      {`a,b;c\d:e"f`, `a,b;c\d:e"f`, "a,b;c\\d\\n\ne", "a,b;c\\d\\n\ne", `a,b;c:d`, `a,b;c:d`},
-		"line breaks":  {"a\r\nb\nc\rd", "a b c d", "a\r\nb\nc\rd\u2028e\u0085f", "a\nb\nc\nd\ne\nf", "a\r\nb\u2029c", "a b c"},
-		"injection":    {"a\r\nATTENDEE:mailto:x@x.example", "a ATTENDEE:mailto:x@x.example", "\r\nEND:VEVENT\r\n", "\nEND:VEVENT\n", "a\":mailto:x\r\nX-Y:1", "a':mailto:x X-Y:1"},
-		"controls":     {"a\x00b\x07c\x7fd\te", "abcd e", "a\x00b\tc", "ab\tc", "\x00a\tb", "a b"},
-		"long":         {long, long, long, long, long, long},
-		"no spaces":    {strings.Repeat("ü", 300), strings.Repeat("ü", 300), strings.Repeat("🩺", 300), strings.Repeat("🩺", 300), strings.Repeat("é", 300), strings.Repeat("é", 300)},
-		"not UTF-8":    {"a\xff\xfeb", "a\uFFFDb", "a\xc3", "a\uFFFD", "\xf0\x9f\xa9b", "\uFFFDb"},
-		"carets":       {"a^b", "a^b", "a^nb", "a^nb", "a^nb", "a^^nb"},
-		"fold markers": {strings.Repeat("<a>", 60), strings.Repeat("<a>", 60), strings.Repeat(" x", 100), strings.Repeat(" x", 100), strings.Repeat("a <b>", 60), strings.Repeat("a <b>", 60)},
+		"escapes": {`a,b;c\d:e"f`, `a,b;c\d:e"f`, "a,b;c\\d\\n\ne", "a,b;c\\d\\n\ne", `a,b;c:d`, `a,b;c:d`},
+		"line breaks": {
+			"a\r\nb\nc\rd", "a b c d", "a\r\nb\nc\rd\u2028e\u0085f", "a\nb\nc\nd\ne\nf", "a\r\nb\u2029c", "a b c",
+		},
+		"injection": {
+			"a\r\nATTENDEE:mailto:x@x.example", "a ATTENDEE:mailto:x@x.example", "\r\nEND:VEVENT\r\n", "\nEND:VEVENT\n",
+			"a\":mailto:x\r\nX-Y:1", "a':mailto:x X-Y:1",
+		},
+		"controls": {"a\x00b\x07c\x7fd\te", "abcd e", "a\x00b\tc", "ab\tc", "\x00a\tb", "a b"},
+		"long":     {long, long, long, long, long, long},
+		"no spaces": {
+			strings.Repeat("ü", 300), strings.Repeat("ü", 300), strings.Repeat("🩺", 300), strings.Repeat("🩺", 300),
+			strings.Repeat("é", 300), strings.Repeat("é", 300),
+		},
+		"not UTF-8": {"a\xff\xfeb", "a\uFFFDb", "a\xc3", "a\uFFFD", "\xf0\x9f\xa9b", "\uFFFDb"},
+		"carets":    {"a^b", "a^b", "a^nb", "a^nb", "a^nb", "a^^nb"},
+		"fold markers": {
+			strings.Repeat("<a>", 60), strings.Repeat("<a>", 60), strings.Repeat(" x", 100), strings.Repeat(" x", 100),
+			strings.Repeat("a <b>", 60), strings.Repeat("a <b>", 60),
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -228,7 +244,8 @@ func sheetOfEmpty(t *testing.T) *ical.Calendar {
 
 // Whatever is in the texts, it stays in them: the same properties, each once, and the texts as they went in.
 func FuzzMessage(f *testing.F) {
-	f.Add("Ada", "ada@x.example", "Appointment", "Bring it", "https://clinic.example/a?b=c,d;e", "APP0123456789@housecall")
+	f.Add("Ada", "ada@x.example", "Appointment", "Bring it", "https://clinic.example/a?b=c,d;e",
+		"APP0123456789@housecall")
 	f.Add("a\r\nATTENDEE:mailto:x", "a\r\nb@x\";:,", "x\r\nEND:VEVENT", "\\n\\;\\,\n", "https://ü.example/ ;x", "x\r\ny")
 	f.Add("\"^'", "é@ü", "\xff\xfe", "\u2028\u0085\x00", "http://a/%0d%0a", "\t")
 	f.Add(strings.Repeat("ü ", 90), "a@b", strings.Repeat("🩺", 90), strings.Repeat("<x>", 90), "HTTP://A", "u")
@@ -244,7 +261,10 @@ func FuzzMessage(f *testing.F) {
 		got := sheet(t, file)
 		require.Equal(t, []string{"CALSCALE", "METHOD", "PRODID", "VERSION"}, names(got.Props))
 		require.Len(t, got.Children, 1)
-		want := []string{"ATTENDEE", "CLASS", "DTEND", "DTSTAMP", "DTSTART", "LAST-MODIFIED", "ORGANIZER", "SEQUENCE", "STATUS", "SUMMARY", "TRANSP", "UID"}
+		want := []string{
+			"ATTENDEE", "CLASS", "DTEND", "DTSTAMP", "DTSTART", "LAST-MODIFIED", "ORGANIZER", "SEQUENCE", "STATUS", "SUMMARY",
+			"TRANSP", "UID",
+		}
 		p := got.Events()[0].Props
 		if text(description) != "" {
 			want = append(want, "DESCRIPTION")

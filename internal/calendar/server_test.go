@@ -33,8 +33,8 @@ const (
 // answer is what the server says.
 type answer = apitest.Answer
 
-// world is the service, with its routes, on a database of its own, with a clock that stands still. The token of a user is their
-// public id.
+// world is the service, with its routes, on a database of its own, with a clock that stands still. The token of a user
+// is their public id.
 type world struct {
 	t        *testing.T
 	pool     *postgres.Pool
@@ -52,7 +52,9 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{
-		t: t, pool: pgtest.New(t), log: &logBook{}, registry: prometheus.NewRegistry(), diary: &diary{of: map[int64][]Appointment{}},
+		t: t, pool: pgtest.New(t), log: &logBook{}, registry: prometheus.NewRegistry(), diary: &diary{
+			of: map[int64][]Appointment{},
+		},
 		now: tuesday.Add(300 * time.Millisecond),
 	}
 	const publicURL = "https://clinic.example/"

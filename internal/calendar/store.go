@@ -12,7 +12,7 @@ import (
 	"housecall/internal/postgres"
 )
 
-// missing is said of a feed that is not there, whoever asks.
+// missing is the refusal of a feed that does not exist.
 func missing() error { return errs.Missing("calendar") }
 
 // feed is one line of calendar_feeds as far as reading it needs.

@@ -63,12 +63,14 @@ func (d *discretion) tell(job *rivertype.JobRow, err error, text string, dead bo
 	if errors.As(err, &r) {
 		err = r.cause // the reason is told anyway
 	}
-	event.Err(err).Int64("job", job.ID).Str("kind", job.Kind).Int("attempt", job.Attempt).Bool("dead", dead).Str("reason", text).
-		Msg("a job failed")
+	event.Err(err).Int64("job", job.ID).Str("kind", job.Kind).Int("attempt", job.Attempt).Bool("dead", dead).
+		Str("reason", text).Msg("a job failed")
 }
 
 // contain makes an error of a panic. What was thrown may quote anything, so only its type is told.
-func (d *discretion) contain(ctx context.Context, job *rivertype.JobRow, inner func(context.Context) error) (err error) {
+func (d *discretion) contain(
+	ctx context.Context, job *rivertype.JobRow, inner func(context.Context) error,
+) (err error) {
 	defer func() {
 		if thrown := recover(); thrown != nil {
 			d.log.Error().Int64("job", job.ID).Str("kind", job.Kind).Bytes("stack", debug.Stack()).Msg("a job panicked")

@@ -36,7 +36,7 @@ func bodyOf(j Job) body {
 
 type listInput struct {
 	httpd.PageQuery
-	State string `query:"state" default:"failed" enum:"failed,available,cancelled,completed,discarded,pending,retryable,running,scheduled" doc:"failed: dead (discarded after too many attempts, or cancelled because none could succeed), or waiting for another try"`
+	State string `query:"state" default:"failed" enum:"failed,available,cancelled,completed,discarded,pending,retryable,running,scheduled"`
 }
 
 type listOutput struct{ Body httpd.Page[body] }
@@ -54,7 +54,9 @@ func Routes(s *httpd.Server, svc *Service) {
 	const tag = "Administration"
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/admin/jobs", Tag: tag, Summary: "Jobs, newest first",
-		Description: "Dead jobs are kept for seven days, finished ones for one day.", Access: admin,
+		Description: "`state=failed` gives the dead ones (discarded after too many attempts, or cancelled because none " +
+			"could succeed) and those waiting for another try. Dead jobs are kept for seven days, finished ones for one day.",
+		Access: admin,
 	}, h.list)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/admin/jobs/{id}/retry", Tag: tag, Summary: "Retry a failed job immediately",

@@ -1,6 +1,6 @@
 // Package jobs runs work that must happen although nobody waits for it: mail, timers. A job is a row (of River,
-// riverqueue.com) written in the transaction of the change that causes it, so there is never one without the other. Any
-// instance works it, one at a time, and again with growing pauses if it fails.
+// riverqueue.com) written in the transaction of the change that causes it, so there is never one without the other.
+// Any instance works it, one at a time, and again with growing pauses if it fails.
 package jobs
 
 import (
@@ -21,8 +21,8 @@ type Args interface{ Kind() string }
 type Terms struct {
 	// At is the earliest time; zero means at once.
 	At time.Time
-	// Once drops the job if there already is one of the same kind with the same unique fields, in whatever state, finished
-	// ones included. Rows of finished jobs are kept for a day, of failed ones for a week.
+	// Once drops the job if there already is one of the same kind with the same unique fields, in whatever state,
+	// finished ones included. Rows of finished jobs are kept for a day, of failed ones for a week.
 	Once bool
 	// Urgent has the job worked before those that are not, once it is due: for what is of no use later.
 	Urgent bool
@@ -47,7 +47,8 @@ func pause(failures int) time.Duration {
 // State is where a job stands, as administrators see it.
 type State string
 
-// The states (those of River). Discarded has failed too often, Cancelled for good: both are dead until retried by hand.
+// The states (those of River). Discarded has failed too often, Cancelled for good: both are dead until retried by
+// hand.
 const (
 	Available State = "available"
 	Cancelled State = "cancelled"
@@ -112,8 +113,8 @@ func (later) Error() string { return "not yet" }
 // Later is what work returns if it is to be done at another time; it does not count as an attempt.
 func Later(at time.Time) error { return later{at} }
 
-// kept is the text of err that may be kept in a row. An *errs.Error is worded for people and names nobody; any other is
-// only logged.
+// kept is the text of err that may be kept in a row. An *errs.Error is worded for people and names nobody; any other
+// is only logged.
 func kept(err error) string {
 	var r *reason
 	var own *errs.Error

@@ -137,11 +137,17 @@ func TestService_failures(t *testing.T) {
 		tries int
 		kept  string
 	}{
-		"a reason":          {Because("the server said 450", errors.New("450 "+secret)), Discarded, 3, "the server said 450"},
-		"for good":          {Dead("the server said 550", errors.New("550 "+secret)), Cancelled, 1, "the server said 550"},
-		"anything else":     {fmt.Errorf("send to %s: broken", secret), Discarded, 3, "internal error, see the log"},
-		"one of the house":  {fmt.Errorf("read: %w", errs.ErrUnavailable), Discarded, 3, "unavailable: " + errs.ErrUnavailable.Message},
-		"a bug of its own":  {&errs.Error{Kind: errs.Internal, Code: "x", Message: secret}, Discarded, 3, "internal error, see the log"},
+		"a reason": {
+			Because("the server said 450", errors.New("450 "+secret)), Discarded, 3, "the server said 450",
+		},
+		"for good":      {Dead("the server said 550", errors.New("550 "+secret)), Cancelled, 1, "the server said 550"},
+		"anything else": {fmt.Errorf("send to %s: broken", secret), Discarded, 3, "internal error, see the log"},
+		"one of the house": {
+			fmt.Errorf("read: %w", errs.ErrUnavailable), Discarded, 3, "unavailable: " + errs.ErrUnavailable.Message,
+		},
+		"a bug of its own": {
+			&errs.Error{Kind: errs.Internal, Code: "x", Message: secret}, Discarded, 3, "internal error, see the log",
+		},
 		"wrapped, for good": {fmt.Errorf("%s: %w", secret, Dead("no", nil)), Cancelled, 1, "no"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -160,7 +166,8 @@ func TestService_failures(t *testing.T) {
 			require.True(t, j.Failed())
 			require.Equal(t, map[string]float64{resultFailed: float64(c.tries - 1), resultDead: 1}, counted(t, registry))
 			var rows string
-			require.NoError(t, w.pool.QueryRow(t.Context(), `select array_to_string(errors, ' ') || metadata::text from river_job`).Scan(&rows))
+			require.NoError(t,
+				w.pool.QueryRow(t.Context(), `select array_to_string(errors, ' ') || metadata::text from river_job`).Scan(&rows))
 			require.NotContains(t, rows, secret, "rows keep no cause")
 			require.Contains(t, w.log.String(), `"kind":"greet"`)
 			require.Contains(t, w.log.String(), `"dead":true`)
@@ -213,7 +220,8 @@ func TestService_postgresDies(t *testing.T) {
 // PgBouncer in transaction mode wants cache_describe and no listening; all statements of the library work that way.
 func TestService_asBehindPgBouncer(t *testing.T) {
 	t.Parallel()
-	pool, err := postgres.Open(t.Context(), postgres.Options{DSN: pgtest.DSN(t) + "&default_query_exec_mode=cache_describe", MaxConns: 10})
+	pool, err := postgres.Open(t.Context(),
+		postgres.Options{DSN: pgtest.DSN(t) + "&default_query_exec_mode=cache_describe", MaxConns: 10})
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	w := &world{t: t, pool: pool, log: &lockedBuffer{}}
@@ -412,7 +420,8 @@ func TestService_urgentFirst(t *testing.T) {
 	w.start(s)
 	require.Eventually(t, func() bool {
 		var n int
-		require.NoError(t, w.pool.QueryRow(t.Context(), `select count(*) from river_job where kind = 'periodic' or args ->> 'name' = 'slow' and state = 'running'`).Scan(&n))
+		require.NoError(t,
+			w.pool.QueryRow(t.Context(), `select count(*) from river_job where kind = 'periodic' or args ->> 'name' = 'slow' and state = 'running'`).Scan(&n))
 		return n == 2 || len(order) == 1 // or the timer was the first of all
 	}, patience, 10*time.Millisecond)
 	close(slow)

@@ -67,7 +67,8 @@ func stop(s *Service) error {
 
 func (w *world) add(s *Service, args Args, o Terms) {
 	w.t.Helper()
-	require.NoError(w.t, w.pool.InTx(w.t.Context(), func(tx *postgres.Tx) error { return s.InsertTx(w.t.Context(), tx, args, o) }))
+	require.NoError(w.t,
+		w.pool.InTx(w.t.Context(), func(tx *postgres.Tx) error { return s.InsertTx(w.t.Context(), tx, args, o) }))
 }
 
 // jobs gives all, newest first.

@@ -33,7 +33,9 @@ func (t turns) Next(now time.Time) time.Time { return now.Truncate(t.interval).A
 // the zero time. f must tolerate a turn that is missed or that comes late. Every panics on a name that is taken and on
 // another interval: programming errors.
 func (s *Service) Every(name string, interval time.Duration, f func(ctx context.Context) error) {
-	if _, taken := s.every[name]; taken || name == "" || interval < time.Second || interval > 24*time.Hour || interval%time.Second != 0 {
+	_, taken := s.every[name]
+	whole := interval >= time.Second && interval <= 24*time.Hour && interval%time.Second == 0
+	if taken || name == "" || !whole {
 		panic("jobs: periodic function " + name + " is there already, or its interval is not of whole seconds up to a day")
 	}
 	s.every[name] = f

@@ -71,7 +71,8 @@ type Service struct {
 // New makes the jobs of one instance; nothing runs until Start.
 func New(d Deps) (*Service, error) {
 	s := &Service{
-		pool: d.Pool, workers: river.NewWorkers(), working: d.Options.Workers > 0, every: map[string]func(context.Context) error{},
+		pool: d.Pool, workers: river.NewWorkers(), working: d.Options.Workers > 0,
+		every: map[string]func(context.Context) error{},
 	}
 	handle(s, periodicTimeout, s.tick)
 	backoff := policy{pause: d.Pause, now: d.Now}
@@ -79,10 +80,12 @@ func New(d Deps) (*Service, error) {
 		backoff.pause = spread
 	}
 	cfg := &river.Config{
-		Workers: s.workers, MaxAttempts: Attempts, RetryPolicy: backoff, JobTimeout: workTimeout, RescueStuckJobsAfter: rescueAfter,
-		CancelledJobRetentionPeriod: deadFor, DiscardedJobRetentionPeriod: deadFor, PollOnly: d.Options.PollOnly, TestOnly: d.Prompt,
-		Logger:  slog.New(zerolog.NewSlogHandler(complaints(d.Log))),
-		Plugins: []rivertype.Plugin{&discretion{log: d.Log, now: d.Now, worked: newWorked(d.Registry)}},
+		Workers: s.workers, MaxAttempts: Attempts, RetryPolicy: backoff, JobTimeout: workTimeout,
+		RescueStuckJobsAfter:        rescueAfter,
+		CancelledJobRetentionPeriod: deadFor, DiscardedJobRetentionPeriod: deadFor, PollOnly: d.Options.PollOnly,
+		TestOnly: d.Prompt,
+		Logger:   slog.New(zerolog.NewSlogHandler(complaints(d.Log))),
+		Plugins:  []rivertype.Plugin{&discretion{log: d.Log, now: d.Now, worked: newWorked(d.Registry)}},
 	}
 	if s.working {
 		cfg.Queues = map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: d.Options.Workers}}
@@ -96,7 +99,9 @@ func New(d Deps) (*Service, error) {
 
 // complaints is the log for what the library has to say: no less than warnings, and not too many of them.
 func complaints(log zerolog.Logger) zerolog.Logger {
-	return log.Level(max(log.GetLevel(), zerolog.WarnLevel)).Sample(&zerolog.BurstSampler{Burst: logBurst, Period: time.Minute})
+	return log.Level(max(log.GetLevel(), zerolog.WarnLevel)).Sample(&zerolog.BurstSampler{
+		Burst: logBurst, Period: time.Minute,
+	})
 }
 
 // policy is when a failed job is tried again.
@@ -188,9 +193,11 @@ func (s *Service) Stop(ctx context.Context) error {
 	return nil
 }
 
-// List gives jobs in one of the states, newest first, with ids below before (0: from the newest); there may be one more
-// than limit, which says that there is a further page. Without states it gives those that have failed.
-func (s *Service) List(ctx context.Context, states []State, before int64, limit int) (page []Job, more bool, err error) {
+// List gives jobs in one of the states, newest first, with ids below before (0: from the newest); there may be one
+// more than limit, which says that there is a further page. Without states it gives those that have failed.
+func (s *Service) List(
+	ctx context.Context, states []State, before int64, limit int,
+) (page []Job, more bool, err error) {
 	if page, err = list(ctx, s.pool, states, before, limit+1); err != nil {
 		return nil, false, err
 	}
@@ -217,7 +224,9 @@ func (s *Service) Retry(ctx context.Context, by auth.Actor, id int64) (j Job, er
 			return err
 		}
 		return audit.Record(ctx, tx, audit.Event{
-			Actor: by, Action: "job.retry", Subject: "job " + strconv.FormatInt(id, 10), Detail: map[string]any{"kind": j.Kind, "from": was},
+			Actor: by, Action: "job.retry", Subject: "job " + strconv.FormatInt(id, 10), Detail: map[string]any{
+				"kind": j.Kind, "from": was,
+			},
 		})
 	})
 	return j, err

@@ -11,8 +11,8 @@ import (
 )
 
 // columns of a Job. What a job is about stays where it is, but for the name of a periodic function.
-const columns = `id, case kind when 'periodic' then kind || ':' || coalesce(args ->> 'name', '') else kind end as kind, state::text as state,
-	attempt, max_attempts, created_at, scheduled_at, finalized_at,
+const columns = `id, case kind when 'periodic' then kind || ':' || coalesce(args ->> 'name', '') else kind end as kind,
+	state::text as state, attempt, max_attempts, created_at, scheduled_at, finalized_at,
 	coalesce(regexp_replace(errors[array_upper(errors, 1)] ->> 'error', '^JobCancelError: ', ''), '') as last_error`
 
 // list gives at most limit jobs below an id, newest first. A job that failed and waits only briefly is available or
@@ -20,7 +20,8 @@ const columns = `id, case kind when 'periodic' then kind || ':' || coalesce(args
 func list(ctx context.Context, db postgres.DB, states []State, before int64, limit int) ([]Job, error) {
 	rows, err := db.Query(ctx, `
 		select `+columns+` from river_job
-		where (state::text = any($1::text[]) or cardinality($1::text[]) = 0 and (state in ('discarded', 'cancelled', 'retryable')
+		where (state::text = any($1::text[])
+			or cardinality($1::text[]) = 0 and (state in ('discarded', 'cancelled', 'retryable')
 			or state in ('available', 'running', 'scheduled') and cardinality(errors) > 0))
 		  and ($2::bigint = 0 or id < $2)
 		order by id desc limit $3`, texts(states), before, limit)

@@ -48,7 +48,9 @@ func TestFolder_Send(t *testing.T) {
 	checkParts(t, string(raw), m)
 	stored, err := load(dir, files[0])
 	require.NoError(t, err)
-	require.Equal(t, []Attachment{{"cancel.ics", "text/calendar", m.Calendar}, {"notes.txt", "text/plain", []byte("hello")}}, stored.Attachments)
+	require.Equal(t,
+		[]Attachment{{"cancel.ics", "text/calendar", m.Calendar}, {"notes.txt", "text/plain", []byte("hello")}},
+		stored.Attachments)
 }
 
 func TestFolder_Send_broken(t *testing.T) {
@@ -118,7 +120,8 @@ func TestMailbox(t *testing.T) {
 	require.NoError(t, err)
 	at := "/mail/" + files[1]
 	_, page = get(at)
-	require.Contains(t, page, `<a href="https://clinic.test/appointments/APP0123456789?a=1&amp;b=" rel="noreferrer" target="_blank">`)
+	require.Contains(t, page,
+		`<a href="https://clinic.test/appointments/APP0123456789?a=1&amp;b=" rel="noreferrer" target="_blank">`)
 	require.Contains(t, page, `sandbox="allow-popups allow-popups-to-escape-sandbox"`)
 	require.Contains(t, page, `href="`+at+`/attachments/0"`)
 	require.NotContains(t, page, "<script")
@@ -148,7 +151,8 @@ func TestMailbox_refuses(t *testing.T) {
 	_, page := get("/")
 	require.Contains(t, page, errNotMail.Error())
 	for _, path := range []string{
-		"/mail/secret.txt", "/mail/..%2f..%2fetc%2fpasswd", "/mail/%2e%2e", "/mail/x/html", "/mail/x/attachments/0", "/elsewhere", "/mail/" + broken,
+		"/mail/secret.txt", "/mail/..%2f..%2fetc%2fpasswd", "/mail/%2e%2e", "/mail/x/html", "/mail/x/attachments/0",
+		"/elsewhere", "/mail/" + broken,
 	} {
 		res, page := get(path)
 		require.Equal(t, http.StatusNotFound, res.status, path)
@@ -162,7 +166,8 @@ func TestMailbox_refuses(t *testing.T) {
 	}
 	for host, want := range map[string]int{
 		"localhost:1": http.StatusOK, "127.0.0.1": http.StatusOK, "[::1]:80": http.StatusOK,
-		"evil.test": http.StatusMisdirectedRequest, "evil.test:80": http.StatusMisdirectedRequest, "10.0.0.1": http.StatusMisdirectedRequest,
+		"evil.test": http.StatusMisdirectedRequest, "evil.test:80": http.StatusMisdirectedRequest,
+		"10.0.0.1":            http.StatusMisdirectedRequest,
 		"localhost.evil.test": http.StatusMisdirectedRequest,
 	} {
 		res, _ := get("/", "Host", host)

@@ -1,5 +1,5 @@
-// Package mail carries single messages to single people: over SMTP, or into a folder if there is no server. It does not
-// know what they say.
+// Package mail carries single messages to single people: over SMTP, or into a folder if there is no server. It does
+// not know what they say.
 package mail
 
 import (
@@ -29,8 +29,8 @@ type Attachment struct {
 
 // Message is one mail to one person.
 type Message struct {
-	// ID is the Message-ID without its brackets. A mail keeps it over all attempts, so that a receiver who gets it twice can
-	// tell.
+	// ID is the Message-ID without its brackets. A mail keeps it over all attempts, so that a receiver who gets it twice
+	// can tell.
 	ID      string
 	To      Address
 	Subject string
@@ -50,7 +50,8 @@ type Sender interface {
 	Send(ctx context.Context, m Message) error
 }
 
-// Error is a message that was refused. Its text quotes neither the message nor the server, since both may name a person.
+// Error is a message that was refused. Its text quotes neither the message nor the server, since both may name a
+// person.
 type Error struct {
 	// Stage is how far it came: compose, connect, sender, recipient, data or write.
 	Stage string
@@ -99,13 +100,15 @@ const (
 
 var errCompose = &Error{Stage: stageCompose, Permanent: true}
 
-// compose makes the MIME message. Whatever could break out of its header is refused, with a permanent error, although the
-// library would encode it.
+// compose makes the MIME message. Whatever could break out of its header is refused, with a permanent error, although
+// the library would encode it.
 func compose(from mail.Address, m Message) (*gomail.Msg, error) {
-	if !headerSafe(m.ID, m.To.Name, m.To.Email, m.Subject, m.Method) || !wellFormed(m.ID) || m.Text == "" || m.HTML == "" {
+	if !headerSafe(m.ID, m.To.Name, m.To.Email, m.Subject,
+		m.Method) || !wellFormed(m.ID) || m.Text == "" || m.HTML == "" {
 		return nil, errCompose
 	}
-	if a, err := mail.ParseAddress(m.To.Email); err != nil || a.Name != "" || a.Address != m.To.Email || !ascii(m.To.Email) {
+	a, err := mail.ParseAddress(m.To.Email)
+	if err != nil || a.Name != "" || a.Address != m.To.Email || !ascii(m.To.Email) {
 		return nil, errCompose
 	}
 	msg := gomail.NewMsg(gomail.WithNoDefaultUserAgent(), gomail.WithEncoding(gomail.EncodingQP))
@@ -131,7 +134,8 @@ func compose(from mail.Address, m Message) (*gomail.Msg, error) {
 		if _, _, err := mime.ParseMediaType(a.ContentType); err != nil {
 			return nil, errCompose
 		}
-		if err := msg.AttachReader(a.Name, strings.NewReader(string(a.Data)), gomail.WithFileContentType(gomail.ContentType(a.ContentType))); err != nil {
+		if err := msg.AttachReader(a.Name, strings.NewReader(string(a.Data)),
+			gomail.WithFileContentType(gomail.ContentType(a.ContentType))); err != nil {
 			return nil, errCompose
 		}
 	}

@@ -22,8 +22,10 @@ var mailboxPage = template.Must(template.ParseFS(mailboxFiles, "mailbox.html.tmp
 // mailboxPolicy lets a page of the mailbox do nothing but look; letterPolicy lets a mail's HTML, which is somebody
 // else's, do even less, and open its links elsewhere.
 const (
-	mailboxPolicy = "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-	letterPolicy  = "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+	mailboxPolicy = "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; base-uri 'none'; " +
+		"form-action 'none'; frame-ancestors 'none'"
+	letterPolicy = "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; " +
+		"style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 )
 
 // Mailbox shows the mails of a folder in a browser, newest first: for development. It answers on loopback names only,

@@ -76,7 +76,9 @@ func parse(r io.Reader) (Stored, error) {
 	if err != nil {
 		return Stored{}, errNotMail
 	}
-	s := Stored{From: decoded(m.Header.Get("From")), To: decoded(m.Header.Get("To")), Subject: decoded(m.Header.Get("Subject"))}
+	s := Stored{
+		From: decoded(m.Header.Get("From")), To: decoded(m.Header.Get("To")), Subject: decoded(m.Header.Get("Subject")),
+	}
 	s.Date, _ = m.Header.Date() // the zero time where there is none
 	if err := s.part(textproto.MIMEHeader(m.Header), m.Body, 0); err != nil {
 		return Stored{}, errNotMail

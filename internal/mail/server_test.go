@@ -29,8 +29,11 @@ var clinic = mail.Address{Name: "Housecall", Address: "no-reply@clinic.test"}
 
 func message() Message {
 	return Message{
-		ID: "confirmed.APP0123456789.2.patient@clinic.test", To: Address{"Änn Öhman", "ann@private.test"}, Subject: "Your appointment – confirmed",
-		Text: "Hello Änn,\n.\nfrom a line with a dot.\n", HTML: "<!DOCTYPE html><html><head></head><body><p>Hello Änn</p></body></html>",
+		ID: "confirmed.APP0123456789.2.patient@clinic.test", To: Address{
+			"Änn Öhman", "ann@private.test",
+		}, Subject: "Your appointment – confirmed",
+		Text: "Hello Änn,\n.\nfrom a line with a dot.\n",
+		HTML: "<!DOCTYPE html><html><head></head><body><p>Hello Änn</p></body></html>",
 		Date: time.Date(2026, 11, 24, 9, 30, 0, 0, time.UTC),
 	}
 }
@@ -123,7 +126,9 @@ func certificate(t *testing.T) (tls.Certificate, *tls.Config) {
 	require.NoError(t, err)
 	roots := x509.NewCertPool()
 	roots.AddCert(leaf)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, &tls.Config{RootCAs: roots, ServerName: "localhost", MinVersion: tls.VersionTLS12}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, &tls.Config{
+		RootCAs: roots, ServerName: "localhost", MinVersion: tls.VersionTLS12,
+	}
 }
 
 // start serves until the test ends and gives the address; cert nil is without TLS, implicit speaks it from the start.

@@ -13,8 +13,8 @@ import (
 	gomail "github.com/wneessen/go-mail"
 )
 
-// smtpTimeout bounds connecting and, after that, delivering one message. It is shorter than what RFC 5321, 4.5.3.2 asks
-// of mail servers: we try again later instead, and a worker waits meanwhile.
+// smtpTimeout bounds connecting and, after that, delivering one message. It is shorter than what RFC 5321, 4.5.3.2
+// asks of mail servers: we try again later instead, and a worker waits meanwhile.
 const smtpTimeout = 20 * time.Second
 
 // Server is a mail server.
@@ -26,8 +26,8 @@ type Server struct {
 	Implicit, Plain bool
 }
 
-// SMTP hands messages to a mail server (RFC 6409). Each message has a connection of its own, so nothing is kept open in
-// between.
+// SMTP hands messages to a mail server (RFC 6409). Each message has a connection of its own, so nothing is kept open
+// in between.
 type SMTP struct {
 	from   mail.Address
 	client *gomail.Client
@@ -35,8 +35,8 @@ type SMTP struct {
 
 var _ Sender = (*SMTP)(nil)
 
-// NewSMTP makes a sender to the server; from is where mail comes from. trust has the authorities and the name by which to
-// check the server's certificate; nil means those of the system and the server's own name.
+// NewSMTP makes a sender to the server; from is where mail comes from. trust has the authorities and the name by which
+// to check the server's certificate; nil means those of the system and the server's own name.
 func NewSMTP(server Server, from mail.Address, trust *tls.Config) (*SMTP, error) {
 	if trust == nil {
 		trust = &tls.Config{ServerName: server.Host, MinVersion: tls.VersionTLS12}

@@ -58,7 +58,8 @@ func checkParts(t *testing.T, data string, m Message) {
 	t.Helper()
 	parsed, err := parse(strings.NewReader(data))
 	require.NoError(t, err)
-	require.Equal(t, strings.ReplaceAll(m.Text, "\n", "\r\n"), strings.ReplaceAll(strings.ReplaceAll(parsed.Text, "\r\n", "\n"), "\n", "\r\n"))
+	require.Equal(t, strings.ReplaceAll(m.Text, "\n", "\r\n"),
+		strings.ReplaceAll(strings.ReplaceAll(parsed.Text, "\r\n", "\n"), "\n", "\r\n"))
 	require.Equal(t, m.HTML, strings.TrimRight(parsed.HTML, "\r\n"))
 	require.Equal(t, m.Subject, parsed.Subject)
 	require.Contains(t, parsed.To, m.To.Name)
@@ -102,7 +103,9 @@ func TestSMTP_Send_refused(t *testing.T) {
 		code      int
 		permanent bool
 	}{
-		"nobody there":          {map[string]string{"RCPT": "550 5.1.1 marker <ann@private.test>"}, stageRecipient, 550, true},
+		"nobody there": {
+			map[string]string{"RCPT": "550 5.1.1 marker <ann@private.test>"}, stageRecipient, 550, true,
+		},
 		"greylisted":            {map[string]string{"RCPT": "450 4.2.0 marker try again"}, stageRecipient, 450, false},
 		"content refused":       {map[string]string{".": "554 5.7.1 marker"}, stageData, 554, true},
 		"no room":               {map[string]string{".": "452 marker"}, stageData, 452, false},
@@ -124,7 +127,8 @@ func TestSMTP_Send_refused(t *testing.T) {
 	}
 	t.Run("not there", func(t *testing.T) {
 		t.Parallel()
-		requireFailure(t, sender(t, Server{Host: "127.0.0.1", Port: 1, Plain: true}).Send(t.Context(), message()), stageConnect, 0, false)
+		requireFailure(t, sender(t, Server{Host: "127.0.0.1", Port: 1, Plain: true}).Send(t.Context(), message()),
+			stageConnect, 0, false)
 	})
 }
 
@@ -132,7 +136,8 @@ func TestSMTP_Send_refused(t *testing.T) {
 func TestSMTP_Send_takenThenDead(t *testing.T) {
 	t.Parallel()
 	for name, answers := range map[string]map[string]string{
-		"hangs up at RSET": {"RSET": ""}, "refuses RSET": {"RSET": "500 marker"}, "hangs up at QUIT": {"QUIT": ""}, "refuses QUIT": {"QUIT": "500 marker"},
+		"hangs up at RSET": {"RSET": ""}, "refuses RSET": {"RSET": "500 marker"}, "hangs up at QUIT": {"QUIT": ""},
+		"refuses QUIT": {"QUIT": "500 marker"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -230,7 +235,8 @@ var headers = []string{"Auto-Submitted", "Content-Type", "Date", "From", "Messag
 
 func FuzzCompose(f *testing.F) {
 	f.Add("Ann", "ann@private.test", "Hello", "a@b", "text", "<p>html</p>")
-	f.Add("Ann\r\nBcc: x@y", "ann@private.test\r\n", "Hello\nBcc: eve@evil.test", "a@b\r\n", "text\r\n.\r\nMAIL FROM:<x>", "\r\n\r\n--boundary")
+	f.Add("Ann\r\nBcc: x@y", "ann@private.test\r\n", "Hello\nBcc: eve@evil.test", "a@b\r\n", "text\r\n.\r\nMAIL FROM:<x>",
+		"\r\n\r\n--boundary")
 	f.Add("=?utf-8?q?Ann=0D=0ABcc:_x@y?=", "ann@private.test", "=?utf-8?q?=0D=0ABcc:_x@y?=", "a@b", "\x00", "\xff")
 	f.Add("Änn \"the\" <x@y>", "a@b", strings.Repeat("ä ", 200), "a@b", "x", "y")
 	f.Fuzz(func(t *testing.T, name, email, subject, id, text, html string) {
@@ -263,7 +269,8 @@ func FuzzCompose(f *testing.F) {
 
 func TestError(t *testing.T) {
 	t.Parallel()
-	require.EqualError(t, &Error{Stage: stageRecipient, Code: 550, Enhanced: "5.1.1", Permanent: true}, "mail was refused at the stage recipient, code 550 5.1.1, permanently")
+	require.EqualError(t, &Error{Stage: stageRecipient, Code: 550, Enhanced: "5.1.1", Permanent: true},
+		"mail was refused at the stage recipient, code 550 5.1.1, permanently")
 	require.EqualError(t, &Error{Stage: stageConnect, Timeout: true}, "mail was refused at the stage connect, timed out")
 	require.False(t, IsPermanent(errors.New("x")))
 }

@@ -8,8 +8,8 @@ import (
 	"housecall/internal/auth"
 )
 
-// moveArgs are a mail about an appointment. What is unique makes it one mail: for reminders that leaves out the version,
-// so an appointment that is moved away and back reminds once.
+// moveArgs are a mail about an appointment. What is unique makes it one mail: for reminders that leaves out the
+// version, so an appointment that is moved away and back reminds once.
 type moveArgs struct {
 	Notice      Kind  `json:"notice" river:"unique"`
 	Appointment int64 `json:"appointment" river:"unique"`
@@ -23,8 +23,8 @@ type moveArgs struct {
 	EndsAt    time.Time `json:"endsAt,omitzero"`
 	WasBooked bool      `json:"wasBooked"`
 	ByPatient bool      `json:"byPatient,omitempty"` // the patient did it
-	// Soonest is the start that a move is about (see soonest), zero for reminders: it is told even in quiet hours that last
-	// longer.
+	// Soonest is the start that a move is about (see soonest), zero for reminders: it is told even in quiet hours that
+	// last longer.
 	Soonest time.Time `json:"soonest,omitzero"`
 	Former  bool      `json:"former,omitempty"` // the recipient has handed the appointment over
 }
@@ -32,8 +32,8 @@ type moveArgs struct {
 // Kind implements jobs.Args.
 func (moveArgs) Kind() string { return "mail_appointment" }
 
-// userArgs are a mail to a user about something else. Ref is what makes it one mail; where it is derived from a token, it
-// does not reveal it. Sealed is the rest.
+// userArgs are a mail to a user about something else. Ref is what makes it one mail; where it is derived from a token,
+// it does not reveal it. Sealed is the rest.
 type userArgs struct {
 	Notice Kind   `json:"notice" river:"unique"`
 	User   int64  `json:"user" river:"unique"`

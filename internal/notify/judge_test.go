@@ -19,7 +19,9 @@ func TestService_sendMove_judges(t *testing.T) {
 	t.Parallel()
 	confirmed := moveArgs{Notice: Confirmed, Appointment: 7, Recipient: patientID, Version: 2}
 	reminder := func(k Kind) moveArgs {
-		return moveArgs{Notice: k, Appointment: 7, Recipient: patientID, Version: 2, StartsAt: *appointment(booked, winter).StartsAt}
+		return moveArgs{
+			Notice: k, Appointment: 7, Recipient: patientID, Version: 2, StartsAt: *appointment(booked, winter).StartsAt,
+		}
 	}
 	moveTo := func(d time.Duration) func(*world, *Appointment) {
 		return func(_ *world, a *Appointment) { start := a.StartsAt.Add(d); a.StartsAt, a.Version = &start, 3 }
@@ -35,36 +37,54 @@ func TestService_sendMove_judges(t *testing.T) {
 		change func(*world, *Appointment)
 		sent   bool
 	}{
-		"as it was":                         {confirmed, nil, true},
-		"cancelled before":                  {confirmed, func(_ *world, a *Appointment) { a.Status, a.Version = cancelled, 3 }, false},
-		"rescheduled before":                {confirmed, moveTo(time.Hour), false},
-		"nearly over":                       {confirmed, at(30*time.Minute - time.Second), true},
-		"over, while the mail waited":       {confirmed, at(30 * time.Minute), false},
-		"there and back":                    {confirmed, func(_ *world, a *Appointment) { a.Version = 4 }, false},
-		"gone":                              {confirmed, func(_ *world, a *Appointment) { a.ID = 8 }, false},
-		"another doctor's now":              {moveArgs{Notice: Confirmed, Appointment: 7, Recipient: 33, Version: 2}, nil, false},
-		"the person is gone":                {confirmed, func(w *world, _ *Appointment) { delete(w.people, patientID) }, false},
-		"the account is disabled":           {confirmed, person(func(p *Addressee) { p.Active = false }), false},
-		"the address is not verified":       {confirmed, person(func(p *Addressee) { p.Verified = false }), false},
-		"not wanted":                        {confirmed, func(w *world, _ *Appointment) { w.unwanted[Confirmed] = true }, false},
-		"another kind is not wanted":        {confirmed, func(w *world, _ *Appointment) { w.unwanted[ReminderDay] = true }, true},
+		"as it was": {confirmed, nil, true},
+		"cancelled before": {
+			confirmed, func(_ *world, a *Appointment) { a.Status, a.Version = cancelled, 3 }, false,
+		},
+		"rescheduled before":          {confirmed, moveTo(time.Hour), false},
+		"nearly over":                 {confirmed, at(30*time.Minute - time.Second), true},
+		"over, while the mail waited": {confirmed, at(30 * time.Minute), false},
+		"there and back":              {confirmed, func(_ *world, a *Appointment) { a.Version = 4 }, false},
+		"gone":                        {confirmed, func(_ *world, a *Appointment) { a.ID = 8 }, false},
+		"another doctor's now": {
+			moveArgs{Notice: Confirmed, Appointment: 7, Recipient: 33, Version: 2}, nil, false,
+		},
+		"the person is gone": {
+			confirmed, func(w *world, _ *Appointment) { delete(w.people, patientID) }, false,
+		},
+		"the account is disabled":     {confirmed, person(func(p *Addressee) { p.Active = false }), false},
+		"the address is not verified": {confirmed, person(func(p *Addressee) { p.Verified = false }), false},
+		"not wanted": {
+			confirmed, func(w *world, _ *Appointment) { w.unwanted[Confirmed] = true }, false,
+		},
+		"another kind is not wanted": {
+			confirmed, func(w *world, _ *Appointment) { w.unwanted[ReminderDay] = true }, true,
+		},
 		"reminded":                          {reminder(ReminderDay), nil, true},
 		"reminded, another version":         {reminder(ReminderDay), func(_ *world, a *Appointment) { a.Version = 9 }, true},
 		"reminded of the old time":          {reminder(ReminderDay), moveTo(24 * time.Hour), false},
 		"reminded, by the hour":             {reminder(ReminderHour), nil, true},
 		"reminded of the old time, by hour": {reminder(ReminderHour), moveTo(time.Minute), false},
-		"reminded of what is cancelled":     {reminder(ReminderHour), func(_ *world, a *Appointment) { a.Status = cancelled }, false},
-		"reminded without a time":           {reminder(ReminderHour), func(_ *world, a *Appointment) { a.StartsAt = nil }, false},
-		"the day's reminder in the hour":    {reminder(ReminderDay), at(-time.Hour), false},
-		"the day's reminder just before":    {reminder(ReminderDay), at(-time.Hour - time.Second), true},
-		"the hour's reminder just before":   {reminder(ReminderHour), at(-time.Second), true},
-		"the hour's reminder too late":      {reminder(ReminderHour), at(0), false},
-		"the hour's reminder when quiet":    {reminder(ReminderHour), func(w *world, _ *Appointment) { w.quietUntil = w.time.Add(time.Hour) }, true},
+		"reminded of what is cancelled": {
+			reminder(ReminderHour), func(_ *world, a *Appointment) { a.Status = cancelled }, false,
+		},
+		"reminded without a time": {
+			reminder(ReminderHour), func(_ *world, a *Appointment) { a.StartsAt = nil }, false,
+		},
+		"the day's reminder in the hour":  {reminder(ReminderDay), at(-time.Hour), false},
+		"the day's reminder just before":  {reminder(ReminderDay), at(-time.Hour - time.Second), true},
+		"the hour's reminder just before": {reminder(ReminderHour), at(-time.Second), true},
+		"the hour's reminder too late":    {reminder(ReminderHour), at(0), false},
+		"the hour's reminder when quiet": {
+			reminder(ReminderHour), func(w *world, _ *Appointment) { w.quietUntil = w.time.Add(time.Hour) }, true,
+		},
 		"of what begins in quiet hours": {
 			moveArgs{Notice: Confirmed, Appointment: 7, Recipient: patientID, Version: 2, Soonest: winter.Add(time.Hour)},
 			func(w *world, _ *Appointment) { w.quietUntil = winter.Add(time.Hour) }, true,
 		},
-		"the day's, quiet until too late": {reminder(ReminderDay), func(w *world, a *Appointment) { w.quietUntil = *a.StartsAt }, false},
+		"the day's, quiet until too late": {
+			reminder(ReminderDay), func(w *world, a *Appointment) { w.quietUntil = *a.StartsAt }, false,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -90,7 +110,10 @@ func TestService_sendMove_judges(t *testing.T) {
 func TestSoonest(t *testing.T) {
 	t.Parallel()
 	early, late := winter, winter.Add(time.Hour)
-	for _, a := range []Appointment{{StartsAt: &early}, {FormerStart: &early}, {StartsAt: &early, FormerStart: &late}, {StartsAt: &late, FormerStart: &early}} {
+	for _, a := range []Appointment{
+		{StartsAt: &early}, {FormerStart: &early}, {StartsAt: &early, FormerStart: &late},
+		{StartsAt: &late, FormerStart: &early},
+	} {
 		require.Equal(t, early.UTC(), soonest(a))
 	}
 	require.Zero(t, soonest(Appointment{}))
@@ -116,18 +139,22 @@ func TestService_sendMove_roomsAway(t *testing.T) {
 	w := newWorld(t, winter)
 	s, _ := w.instance(w.out)
 	w.fail = errors.New("away")
-	require.Error(t, s.sendMove(t.Context(), moveArgs{Notice: Confirmed, Appointment: 7, Recipient: patientID, Version: 2}), "to be tried again")
+	require.Error(t,
+		s.sendMove(t.Context(), moveArgs{Notice: Confirmed, Appointment: 7, Recipient: patientID, Version: 2}),
+		"to be tried again")
 }
 
-// Nothing later reaches a doctor who has handed an appointment over, so he hears of that whatever becomes of it, and of
-// no time that it got afterwards.
+// Nothing later reaches a doctor who has handed an appointment over, so he hears of that whatever becomes of it, and
+// of no time that it got afterwards.
 func TestService_sendMove_former(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(*Appointment)
 		sent   bool
 	}{
-		"moved since":         {func(a *Appointment) { start := a.StartsAt.Add(time.Hour); a.StartsAt, a.Version = &start, 4 }, true},
+		"moved since": {
+			func(a *Appointment) { start := a.StartsAt.Add(time.Hour); a.StartsAt, a.Version = &start, 4 }, true,
+		},
 		"cancelled since":     {func(a *Appointment) { a.Status, a.Version = cancelled, 4 }, true},
 		"to be answered anew": {func(a *Appointment) { a.Status, a.Version = pending, 4 }, true},
 		"handed back since":   {func(a *Appointment) { a.DoctorID, a.Version = formerID, 4 }, false},
@@ -210,24 +237,53 @@ func TestService_sendUser_judges(t *testing.T) {
 		change func(*world, *Addressee)
 		sent   bool
 	}{
-		"reset, not verified":      {PasswordReset, letter{Token: "t", Expires: until}, func(_ *world, a *Addressee) { a.Verified = false }, true},
-		"reset, switched off":      {PasswordReset, letter{Token: "t", Expires: until}, func(w *world, _ *Addressee) { w.unwanted[PasswordReset] = true }, true},
-		"reset, at night":          {PasswordReset, letter{Token: "t", Expires: until}, func(w *world, _ *Addressee) { w.quietUntil = until }, true},
-		"reset, disabled":          {PasswordReset, letter{Token: "t", Expires: until}, func(_ *world, a *Addressee) { a.Active = false }, false},
-		"reset, expired":           {PasswordReset, letter{Token: "t", Expires: winter}, nil, false},
-		"unread":                   {Unread, letter{Conversations: 1}, nil, true},
-		"unread, not verified":     {Unread, letter{Conversations: 1}, func(_ *world, a *Addressee) { a.Verified = false }, false},
-		"unread, switched off":     {Unread, letter{Conversations: 1}, func(w *world, _ *Addressee) { w.unwanted[Unread] = true }, false},
-		"an offer":                 {WaitlistOffer, letter{Offer: "o", Expires: until}, nil, true},
-		"an offer, at night":       {WaitlistOffer, letter{Offer: "o", Expires: until}, func(w *world, _ *Addressee) { w.quietUntil = until }, true},
-		"an offer, over":           {WaitlistOffer, letter{Offer: "o", Expires: winter}, nil, false},
-		"an offer, taken back":     {WaitlistOffer, letter{Offer: "o", Expires: until}, func(w *world, _ *Addressee) { w.withdrawn["o"] = true }, false},
-		"reset, another since":     {PasswordReset, letter{Token: "t", Expires: until}, func(w *world, _ *Addressee) { w.withdrawn["t"] = true }, false},
-		"invitation, accepted":     {Invitation, letter{Token: "t", Expires: until}, func(w *world, _ *Addressee) { w.withdrawn["t"] = true }, false},
-		"an offer, switched off":   {WaitlistOffer, letter{Offer: "o", Expires: until}, func(w *world, _ *Addressee) { w.unwanted[WaitlistOffer] = true }, false},
-		"the old address":          {EmailChanged, letter{Address: "old@private.test"}, nil, true},
-		"an address to be proved":  {VerifyEmail, letter{Address: "new@private.test", Token: "t", Expires: until}, func(_ *world, a *Addressee) { a.Verified = false }, true},
-		"a person who is gone now": {Invitation, letter{Token: "t", Expires: until}, func(_ *world, a *Addressee) { a.ID = 99 }, false},
+		"reset, not verified": {
+			PasswordReset, letter{Token: "t", Expires: until}, func(_ *world, a *Addressee) { a.Verified = false }, true,
+		},
+		"reset, switched off": {
+			PasswordReset, letter{Token: "t", Expires: until},
+			func(w *world, _ *Addressee) { w.unwanted[PasswordReset] = true }, true,
+		},
+		"reset, at night": {
+			PasswordReset, letter{Token: "t", Expires: until}, func(w *world, _ *Addressee) { w.quietUntil = until }, true,
+		},
+		"reset, disabled": {
+			PasswordReset, letter{Token: "t", Expires: until}, func(_ *world, a *Addressee) { a.Active = false }, false,
+		},
+		"reset, expired": {PasswordReset, letter{Token: "t", Expires: winter}, nil, false},
+		"unread":         {Unread, letter{Conversations: 1}, nil, true},
+		"unread, not verified": {
+			Unread, letter{Conversations: 1}, func(_ *world, a *Addressee) { a.Verified = false }, false,
+		},
+		"unread, switched off": {
+			Unread, letter{Conversations: 1}, func(w *world, _ *Addressee) { w.unwanted[Unread] = true }, false,
+		},
+		"an offer": {WaitlistOffer, letter{Offer: "o", Expires: until}, nil, true},
+		"an offer, at night": {
+			WaitlistOffer, letter{Offer: "o", Expires: until}, func(w *world, _ *Addressee) { w.quietUntil = until }, true,
+		},
+		"an offer, over": {WaitlistOffer, letter{Offer: "o", Expires: winter}, nil, false},
+		"an offer, taken back": {
+			WaitlistOffer, letter{Offer: "o", Expires: until}, func(w *world, _ *Addressee) { w.withdrawn["o"] = true }, false,
+		},
+		"reset, another since": {
+			PasswordReset, letter{Token: "t", Expires: until}, func(w *world, _ *Addressee) { w.withdrawn["t"] = true }, false,
+		},
+		"invitation, accepted": {
+			Invitation, letter{Token: "t", Expires: until}, func(w *world, _ *Addressee) { w.withdrawn["t"] = true }, false,
+		},
+		"an offer, switched off": {
+			WaitlistOffer, letter{Offer: "o", Expires: until},
+			func(w *world, _ *Addressee) { w.unwanted[WaitlistOffer] = true }, false,
+		},
+		"the old address": {EmailChanged, letter{Address: "old@private.test"}, nil, true},
+		"an address to be proved": {
+			VerifyEmail, letter{Address: "new@private.test", Token: "t", Expires: until},
+			func(_ *world, a *Addressee) { a.Verified = false }, true,
+		},
+		"a person who is gone now": {
+			Invitation, letter{Token: "t", Expires: until}, func(_ *world, a *Addressee) { a.ID = 99 }, false,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -278,8 +334,9 @@ func TestService_sendUser_sealedElsewhere(t *testing.T) {
 	s, _ := w.instance(w.out)
 	other, err := auth.NewSealer([][]byte{[]byte("another secret of this length, yes")})
 	require.NoError(t, err)
-	err = s.sendUser(t.Context(), userArgs{Notice: Invitation, User: patientID, Sealed: other.Seal(sealPurpose, []byte("{}"))})
-	require.EqualError(t, err, "the mail's content cannot be opened: its token secret is gone")
+	err = s.sendUser(t.Context(),
+		userArgs{Notice: Invitation, User: patientID, Sealed: other.Seal(sealPurpose, []byte("{}"))})
+	require.EqualError(t, err, "the mail's content cannot be decrypted: its token secret is gone")
 	require.ErrorIs(t, err, auth.ErrSeal)
 }
 

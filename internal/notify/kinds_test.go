@@ -14,7 +14,8 @@ func TestKinds(t *testing.T) {
 	for _, kind := range Kinds() {
 		require.False(t, belongs[kind.template()], "%s is there twice", kind)
 		belongs[kind.template()] = true
-		subject, text, html, err := render(kind, view{Other: "Ada", Link: "https://clinic.test/a", Home: home, Until: "soon"})
+		subject, text, html, err := render(kind,
+			view{Other: "Ada", Link: "https://clinic.test/a", Home: home, Until: "soon"})
 		require.NoError(t, err, kind)
 		require.NotEmpty(t, subject, kind)
 		require.Contains(t, text, "https://clinic.test/a", kind)

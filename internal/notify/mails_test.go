@@ -74,7 +74,10 @@ func TestMails_appointments(t *testing.T) {
 		if c.zone != "" {
 			w.zones[c.to] = s.zoneOf(c.zone)
 		}
-		m := moveArgs{Notice: c.kind, Appointment: a.ID, Recipient: c.to, Version: a.Version, WasBooked: c.wasBooked, ByPatient: c.asked, Former: c.former}
+		m := moveArgs{
+			Notice: c.kind, Appointment: a.ID, Recipient: c.to, Version: a.Version, WasBooked: c.wasBooked, ByPatient: c.asked,
+			Former: c.former,
+		}
 		if c.kind.reminder() || c.former {
 			m.StartsAt, m.EndsAt = *a.StartsAt, *a.EndsAt
 		}
@@ -94,7 +97,9 @@ func aboutAppointments() []Kind { return kindsWith(func(t traits) bool { return 
 func TestMails_others(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, winter)
-	w.people[patientID] = Addressee{ID: patientID, Name: "Pat Morgan", Email: "pat@private.test", Verified: true, Active: true}
+	w.people[patientID] = Addressee{
+		ID: patientID, Name: "Pat Morgan", Email: "pat@private.test", Verified: true, Active: true,
+	}
 	s, _ := w.instance(w.out)
 	until := winter.Add(48 * time.Hour)
 	kinds := map[Kind]bool{}
@@ -110,7 +115,8 @@ func TestMails_others(t *testing.T) {
 		"unread_one":     {Unread, letter{Conversations: 1}},
 		"unread_more":    {Unread, letter{Conversations: 3}},
 		"waitlist_offer": {WaitlistOffer, letter{
-			Offer: "offer-1", Doctor: "Dr. Ada Okafor", Zone: "Asia/Kolkata", StartsAt: winter.Add(72 * time.Hour), Expires: winter.Add(2 * time.Hour),
+			Offer: "offer-1", Doctor: "Dr. Ada Okafor", Zone: "Asia/Kolkata", StartsAt: winter.Add(72 * time.Hour),
+			Expires: winter.Add(2 * time.Hour),
 		}},
 	} {
 		kinds[c.kind] = true
@@ -120,7 +126,8 @@ func TestMails_others(t *testing.T) {
 		}
 		sealed, err := s.seal(c.letter)
 		require.NoError(t, err)
-		require.NoError(t, s.sendUser(t.Context(), userArgs{Notice: c.kind, User: patientID, Ref: "0123456789abcdef", Sealed: sealed}), name)
+		require.NoError(t,
+			s.sendUser(t.Context(), userArgs{Notice: c.kind, User: patientID, Ref: "0123456789abcdef", Sealed: sealed}), name)
 		sent := w.out.all()
 		require.Len(t, sent, 1, name)
 		golden(t, name+".txt", wording(sent[0]))
@@ -130,7 +137,8 @@ func TestMails_others(t *testing.T) {
 	}
 }
 
-// Nobody can have our mails tell strangers what they call themselves: an address that is not verified may be anybody's.
+// Nobody can have our mails tell strangers what they call themselves: an address that is not verified may be
+// anybody's.
 func TestMails_toStrangers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, winter)
@@ -149,11 +157,14 @@ func TestMails_toStrangers(t *testing.T) {
 		{EmailChanged, letter{Address: "stranger@private.test"}, false, false},
 		{Invitation, letter{Token: "t"}, false, true}, // the clinic has named him
 	} {
-		w.people[patientID] = Addressee{ID: patientID, Name: name, Email: "stranger@private.test", Verified: c.verified, Active: true}
+		w.people[patientID] = Addressee{
+			ID: patientID, Name: name, Email: "stranger@private.test", Verified: c.verified, Active: true,
+		}
 		c.letter.Expires = winter.Add(time.Hour)
 		sealed, err := s.seal(c.letter)
 		require.NoError(t, err)
-		require.NoError(t, s.sendUser(t.Context(), userArgs{Notice: c.kind, User: patientID, Ref: "0123456789abcdef", Sealed: sealed}))
+		require.NoError(t,
+			s.sendUser(t.Context(), userArgs{Notice: c.kind, User: patientID, Ref: "0123456789abcdef", Sealed: sealed}))
 		sent := w.out.all()
 		require.Len(t, sent, 1)
 		require.Equal(t, c.told, strings.Contains(wording(sent[0]), "spam"), "%s, verified %t", c.kind, c.verified)

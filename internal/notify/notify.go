@@ -1,7 +1,7 @@
-// Package notify tells people by e-mail what happened to their appointments and accounts, and reminds them. A mail is a
-// job that is queued in the transaction of the change it tells of. When its turn comes it is judged again, so that nobody
-// is told what is no longer true. Mails name people, times and the clinic, and nothing clinical: no reason, no note, no
-// message, not even a specialization.
+// Package notify tells people by e-mail what happened to their appointments and accounts, and reminds them. A mail is
+// a job that is queued in the transaction of the change it tells of. When its turn comes it is judged again, so that
+// nobody is told what is no longer true. Mails name people, times and the clinic, and nothing clinical: no reason, no
+// note, no message, not even a specialization.
 package notify
 
 import (
@@ -24,8 +24,8 @@ type Appointment struct {
 	PatientID, DoctorID     int64
 	PatientName, DoctorName string
 	UpdatedAt               time.Time
-	// WasBooked says that it has been BOOKED at some time before the move, so calendars may have it; FormerDoctorID is who
-	// handed it over, FormerStart when it was to begin before the move. Only Moved reads them.
+	// WasBooked says that it has been BOOKED at some time before the move, so calendars may have it; FormerDoctorID is
+	// who handed it over, FormerStart when it was to begin before the move. Only Moved reads them.
 	WasBooked      bool
 	FormerDoctorID int64
 	FormerStart    *time.Time
@@ -72,8 +72,8 @@ type Standing interface {
 	Stands(ctx context.Context, kind Kind, key string) (bool, error)
 }
 
-// Links gives the addresses of the pages to which mails lead. Whoever has one with a token has the token: it belongs in
-// no log.
+// Links gives the addresses of the pages to which mails lead. Whoever has one with a token has the token: it belongs
+// in no log.
 type Links interface {
 	// Home is where people sign in.
 	Home() string
@@ -127,8 +127,8 @@ func still(m moveArgs, a Appointment, now time.Time) bool {
 	return now.Before(useless(m.Notice, m.StartsAt))
 }
 
-// soonest is the earlier of the starts before and after the move: by then people must know, or they come in vain or not
-// at all. Zero if there is none.
+// soonest is the earlier of the starts before and after the move: by then people must know, or they come in vain or
+// not at all. Zero if there is none.
 func soonest(a Appointment) (first time.Time) {
 	for _, start := range []*time.Time{a.FormerStart, a.StartsAt} {
 		if start != nil && (first.IsZero() || start.Before(first)) {
@@ -146,8 +146,8 @@ func useless(k Kind, start time.Time) time.Time {
 	return start
 }
 
-// recipients are who is told of a move: everyone whom it concerns, except those who know because they did it. actorID is
-// 0 for the system.
+// recipients are who is told of a move: everyone whom it concerns, except those who know because they did it. actorID
+// is 0 for the system.
 func recipients(k Kind, a Appointment, actorID int64) []int64 {
 	switch k {
 	case Rejected, Expired:

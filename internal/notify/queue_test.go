@@ -225,8 +225,8 @@ func TestService_manyInstances(t *testing.T) {
 	}
 }
 
-// A server that is busy at first gets the mail later; one that refuses for good leaves a dead job, which tells nobody's
-// address.
+// A server that is busy at first gets the mail later; one that refuses for good leaves a dead job, which tells
+// nobody's address.
 func TestService_refusals(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, present())
@@ -245,7 +245,8 @@ func TestService_refusals(t *testing.T) {
 	}}
 	s, j := w.instance(srv.sender(t))
 	w.start(j)
-	w.moved(s, Cancelled, func() Appointment { a := appointment(cancelled, w.clock()); a.WasBooked = true; return a }(), 0)
+	w.moved(s, Cancelled, func() Appointment { a := appointment(cancelled, w.clock()); a.WasBooked = true; return a }(),
+		0)
 	rows := w.settled(2, "completed", "cancelled")
 	require.Len(t, srv.taken(), 1)
 	for _, r := range rows {

@@ -15,8 +15,8 @@ import (
 //go:embed templates
 var files embed.FS
 
-// A mail is worded once, in KIND.txt: the subject on the first line, then blocks between empty lines, of which the one in
-// brackets is the link. Both layouts take it from there, so text and HTML cannot say different things.
+// A mail is worded once, in KIND.txt: the subject on the first line, then blocks between empty lines, of which the one
+// in brackets is the link. Both layouts take it from there, so text and HTML cannot say different things.
 var (
 	wordings = template.Must(template.New("").Option("missingkey=error").
 			ParseFS(files, "templates/*.txt", "templates/parts.tmpl"))
@@ -57,8 +57,8 @@ type page struct {
 
 // render words a mail.
 func render(k Kind, v view) (subject, plain, html string, err error) {
-	// One line each, so that they can neither begin a block nor end a line. Names are checked when they are given; this is
-	// for those in older data.
+	// One line each, so that they can neither begin a block nor end a line. Names are checked when they are given; this
+	// is for those in older data.
 	v.Name, v.Other, v.Token = text.OneLine(v.Name), text.OneLine(v.Other), text.OneLine(v.Token)
 	var worded strings.Builder
 	if err := wordings.ExecuteTemplate(&worded, k.template(), v); err != nil {

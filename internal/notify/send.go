@@ -13,7 +13,7 @@ import (
 	"housecall/internal/text"
 )
 
-// sendMove sends a mail about an appointment whose turn has come, unless it has become untrue, useless or unwanted.
+// sendMove sends a mail about an appointment whose turn has come, unless it is no longer true, useful or wanted.
 func (s *Service) sendMove(ctx context.Context, m moveArgs) error {
 	a, err := s.appointments.Appointment(ctx, m.Appointment)
 	if errs.KindOf(err) == errs.NotFound {
@@ -58,7 +58,7 @@ func (m moveArgs) last() time.Time {
 	return useless(m.Notice, m.StartsAt)
 }
 
-// asHandedOver gives a as it was when its former doctor handed it over: what became of it since is not for him.
+// asHandedOver gives a as it was when its former doctor handed it over: what became of it afterwards is not for them.
 func (m moveArgs) asHandedOver(a Appointment) Appointment {
 	if !m.Former {
 		return a
@@ -71,8 +71,8 @@ func (m moveArgs) asHandedOver(a Appointment) Appointment {
 }
 
 // method is the METHOD of the calendar part, "" for none. What calendars may hold of an appointment that is no longer
-// booked is taken out again: a REQUEST would leave it there. The mail of the move that ended it need not have gone out,
-// so all that follow take it out.
+// booked is removed: a REQUEST would leave it there. The mail of the move that ended it may not have gone out, so all
+// that follow remove it.
 func method(m moveArgs, a Appointment) string {
 	switch {
 	case m.Notice.reminder() || a.StartsAt == nil || a.EndsAt == nil:
@@ -82,7 +82,7 @@ func method(m moveArgs, a Appointment) string {
 	case a.Status == booked:
 		return "REQUEST"
 	case m.Notice == HandedOver && m.Recipient == a.DoctorID:
-		return "" // he never had it
+		return "" // they never had it
 	default:
 		return off(m.WasBooked)
 	}
@@ -95,10 +95,12 @@ func off(wasBooked bool) string {
 	return ""
 }
 
-// wanted tells who a mail goes to, and whether it goes at all. It is jobs.Later where it has to wait; what would be
-// useless by then (from last on, zero for never) does not go, and what has to be known by then (at soonest, zero for nothing)
-// does not wait.
-func (s *Service) wanted(ctx context.Context, k Kind, userID int64, last, soonest time.Time) (to Addressee, ok bool, err error) {
+// wanted tells to whom a mail goes, and whether it goes at all. The error is jobs.Later if it has to wait. A mail that
+// would be useless by then (from last on, zero for never) does not go, and one that must be known by then (at soonest,
+// zero for nothing) does not wait.
+func (s *Service) wanted(
+	ctx context.Context, k Kind, userID int64, last, soonest time.Time,
+) (to Addressee, ok bool, err error) {
 	to, err = s.people.Addressee(ctx, userID)
 	if errs.KindOf(err) == errs.NotFound {
 		return to, false, nil
@@ -130,7 +132,7 @@ func (s *Service) wanted(ctx context.Context, k Kind, userID int64, last, soones
 	return to, true, nil
 }
 
-// readerZone is the zone a person reads times in: the one he has chosen, or fallback.
+// readerZone is the zone in which a person reads times: the one they have chosen, or fallback.
 func (s *Service) readerZone(ctx context.Context, userID int64, fallback *time.Location) (*time.Location, error) {
 	zone, err := s.preferences.Zone(ctx, userID)
 	if err != nil {
@@ -144,14 +146,15 @@ func (s *Service) readerZone(ctx context.Context, userID int64, fallback *time.L
 
 func (s *Service) viewOf(ctx context.Context, m moveArgs, a Appointment, to Addressee) (view, error) {
 	v := view{
-		Name: to.Name, Other: a.DoctorName, ForDoctor: to.ID == a.DoctorID, Former: m.Former, Pending: a.Status == pending, ByPatient: m.ByPatient,
+		Name: to.Name, Other: a.DoctorName, ForDoctor: to.ID == a.DoctorID, Former: m.Former, Pending: a.Status == pending,
+		ByPatient: m.ByPatient,
 		WasBooked: m.WasBooked, Link: s.links.Appointment(a.PublicID),
 	}
 	if v.ForDoctor || v.Former {
 		v.Other = a.PatientName
 	}
 	if v.Former {
-		v.Link = s.links.Home() // it is his no more
+		v.Link = s.links.Home() // it is no longer theirs
 	}
 	if a.StartsAt == nil {
 		return v, nil
@@ -169,7 +172,7 @@ func (s *Service) viewOf(ctx context.Context, m moveArgs, a Appointment, to Addr
 func (s *Service) sendUser(ctx context.Context, u userArgs) error {
 	l, err := s.open(u.Sealed)
 	if err != nil {
-		return jobs.Dead("the mail's content cannot be opened: its token secret is gone", err)
+		return jobs.Dead("the mail's content cannot be decrypted: its token secret is gone", err)
 	}
 	if !l.Expires.IsZero() && !s.now().Before(l.Expires) {
 		return nil
@@ -180,26 +183,26 @@ func (s *Service) sendUser(ctx context.Context, u userArgs) error {
 			return fmt.Errorf("ask whether a mail still leads somewhere: %w", err)
 		}
 		if !stands {
-			return nil // withdrawn or used, or another one has taken its place
+			return nil // withdrawn, used or replaced
 		}
 	}
 	to, ok, err := s.wanted(ctx, u.Notice, u.User, l.Expires, time.Time{})
 	if err != nil || !ok {
 		return err
 	}
-	asked := l.Address == to.Email // by now it may have happened
+	asked := l.Address == to.Email // otherwise it may have happened by now
 	if l.Address != "" {
 		to.Email = l.Address
 	}
 	if u.Notice != Invitation && (u.Notice == VerifyEmail || !to.Verified) {
-		to.Name = "" // whoever made the account chose it, and perhaps an address that is somebody else's
+		to.Name = "" // whoever made the account chose the name, and perhaps an address that is somebody else's
 	}
 	if u.Notice == Unread && s.inbox != nil {
 		if l.Conversations, err = s.inbox.Unread(ctx, u.User); err != nil {
 			return fmt.Errorf("count what is unread: %w", err)
 		}
 		if l.Conversations == 0 {
-			return nil // he has read them meanwhile
+			return nil // they have been read in the meantime
 		}
 	}
 	v, err := s.viewOfLetter(ctx, u, l, to)
@@ -258,7 +261,7 @@ func (s *Service) post(ctx context.Context, k Kind, v view, to Addressee, msg ma
 	var refused *mail.Error
 	switch {
 	case err == nil:
-		s.log.Debug().Str("kind", string(k)).Msg("a mail went out")
+		s.log.Debug().Str("kind", string(k)).Msg("mail sent")
 		return nil
 	case errors.As(err, &refused) && refused.Permanent:
 		return jobs.Dead(refused.Error(), err)
@@ -269,7 +272,7 @@ func (s *Service) post(ctx context.Context, k Kind, v view, to Addressee, msg ma
 	}
 }
 
-// messageID is the same for each attempt to send one mail, and tells nothing but its kind and the public id.
+// messageID is the same for every attempt to send a mail, and reveals only its kind and the public id.
 func (s *Service) messageID(parts ...string) string {
 	return strings.Join(parts, ".") + "@" + s.options.Domain
 }

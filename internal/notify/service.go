@@ -69,9 +69,10 @@ func New(d Deps) *Service {
 	return s
 }
 
-// Moved queues the mails of a move in the transaction that makes it; a is the appointment after it, actorID who did it, 0
-// for the system. An appointment that was confirmed, rescheduled or handed over gets its reminders too. Reminders of an
-// earlier time, and mails that have not gone out yet, need not be withdrawn: they are judged when their turn comes.
+// Moved queues the mails of a move in the transaction that makes it; a is the appointment after it, actorID who did
+// it, 0 for the system. An appointment that was confirmed, rescheduled or handed over gets its reminders too.
+// Reminders of an earlier time, and mails that have not gone out yet, need not be withdrawn: they are judged when
+// their turn comes.
 func (s *Service) Moved(ctx context.Context, tx *postgres.Tx, kind Kind, a Appointment, actorID int64) error {
 	if !kind.move() {
 		return fmt.Errorf("notify: %q is not about a change of an appointment", kind)

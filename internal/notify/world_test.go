@@ -69,7 +69,8 @@ func newWorld(t *testing.T, at time.Time) *world {
 	t.Cleanup(pool.Close)
 	return &world{
 		t: t, pool: pool, log: &lockedBuffer{}, out: &outbox{came: make(chan own.Message, 1000)}, time: at,
-		appointments: map[int64]Appointment{}, zones: map[int64]*time.Location{}, unwanted: map[Kind]bool{}, withdrawn: map[string]bool{},
+		appointments: map[int64]Appointment{}, zones: map[int64]*time.Location{}, unwanted: map[Kind]bool{},
+		withdrawn: map[string]bool{},
 		people: map[int64]Addressee{
 			formerID:  {ID: formerID, Name: "Dr Former", Email: "former@private.test", Verified: true, Active: true},
 			patientID: {ID: patientID, Name: "Pat Morgan", Email: "pat@private.test", Verified: true, Active: true},
@@ -139,7 +140,8 @@ func (w *world) Stands(_ context.Context, _ Kind, key string) (bool, error) {
 
 // Message implements Calendar.
 func (w *world) Message(method string, a Appointment, to Addressee) ([]byte, error) {
-	return fmt.Appendf(nil, "BEGIN:VCALENDAR\r\nMETHOD:%s\r\nSEQUENCE:%d\r\nATTENDEE:mailto:%s\r\nEND:VCALENDAR\r\n", method, a.Version, to.Email), nil
+	return fmt.Appendf(nil, "BEGIN:VCALENDAR\r\nMETHOD:%s\r\nSEQUENCE:%d\r\nATTENDEE:mailto:%s\r\nEND:VCALENDAR\r\n",
+		method, a.Version, to.Email), nil
 }
 
 // links leads to the pages as the program does.
@@ -199,7 +201,8 @@ func appointment(status string, at time.Time) Appointment {
 	start := at.Add(46*time.Hour + 30*time.Minute).UTC()
 	end := start.Add(30 * time.Minute)
 	return Appointment{
-		ID: 7, PublicID: "APP0123456789", Version: 2, Status: status, StartsAt: &start, EndsAt: &end, TimeZone: "Europe/Berlin",
+		ID: 7, PublicID: "APP0123456789", Version: 2, Status: status, StartsAt: &start, EndsAt: &end,
+		TimeZone:  "Europe/Berlin",
 		PatientID: patientID, DoctorID: doctorID, PatientName: "Pat Morgan", DoctorName: "Dr. Ada Okafor", UpdatedAt: at,
 	}
 }

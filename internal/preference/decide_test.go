@@ -76,24 +76,55 @@ func TestPreferences_decide(t *testing.T) {
 		send      bool
 		notBefore string
 	}{
-		"nothing chosen":            {Preferences{}, notify.Confirmed, "UTC", "2026-03-01T23:00:00Z", true, ""},
-		"turned off":                {Preferences{Off: []notify.Kind{notify.Confirmed}, Quiet: night}, notify.Confirmed, "UTC", "2026-03-01T23:00:00Z", false, ""},
-		"another turned off":        {Preferences{Off: []notify.Kind{notify.Confirmed}}, notify.Cancelled, "UTC", "2026-03-01T12:00:00Z", true, ""},
-		"by day":                    {Preferences{Quiet: night}, notify.Confirmed, "UTC", "2026-03-01T12:00:00Z", true, ""},
-		"before midnight":           {Preferences{Quiet: night}, notify.Confirmed, "UTC", "2026-03-01T23:10:30Z", true, "2026-03-02T07:00:00Z"},
-		"after midnight":            {Preferences{Quiet: night}, notify.Confirmed, "UTC", "2026-03-02T06:59:59Z", true, "2026-03-02T07:00:00Z"},
-		"as they begin":             {Preferences{Quiet: night}, notify.Confirmed, "UTC", "2026-03-01T22:00:00Z", true, "2026-03-02T07:00:00Z"},
-		"just before":               {Preferences{Quiet: night}, notify.Confirmed, "UTC", "2026-03-01T21:59:59Z", true, ""},
-		"as they end":               {Preferences{Quiet: night}, notify.Confirmed, "UTC", "2026-03-02T07:00:00Z", true, ""},
-		"urgent":                    {Preferences{Quiet: night}, notify.ReminderHour, "UTC", "2026-03-01T23:00:00Z", true, ""},
-		"a night of summer time":    {Preferences{Quiet: night}, notify.Confirmed, "Europe/Berlin", "2026-03-28T22:30:00Z", true, "2026-03-29T05:00:00Z"},
-		"a night of winter time":    {Preferences{Quiet: night}, notify.Confirmed, "Europe/Berlin", "2026-10-24T21:30:00Z", true, "2026-10-25T06:00:00Z"},
-		"the end is skipped":        {Preferences{Quiet: &QuietHours{0, 150}}, notify.Confirmed, "Europe/Berlin", "2026-03-29T00:30:00Z", true, "2026-03-29T01:00:00Z"},
-		"all of them are skipped":   {Preferences{Quiet: &QuietHours{120, 180}}, notify.Confirmed, "Europe/Berlin", "2026-03-29T01:00:00Z", true, ""},
-		"the end comes twice":       {Preferences{Quiet: &QuietHours{0, 150}}, notify.Confirmed, "Europe/Berlin", "2026-10-24T23:00:00Z", true, "2026-10-25T00:30:00Z"},
-		"quiet again after the end": {Preferences{Quiet: &QuietHours{0, 150}}, notify.Confirmed, "Europe/Berlin", "2026-10-25T01:00:00Z", true, "2026-10-25T01:30:00Z"},
-		"half an hour is skipped":   {Preferences{Quiet: &QuietHours{60, 135}}, notify.Confirmed, "Australia/Lord_Howe", "2026-10-03T15:00:00Z", true, "2026-10-03T15:30:00Z"},
-		"a quarter of an hour off":  {Preferences{Quiet: night}, notify.Confirmed, "Asia/Kathmandu", "2026-03-01T16:15:00Z", true, "2026-03-02T01:15:00Z"},
+		"nothing chosen": {Preferences{}, notify.Confirmed, "UTC", "2026-03-01T23:00:00Z", true, ""},
+		"turned off": {
+			Preferences{Off: []notify.Kind{notify.Confirmed}, Quiet: night}, notify.Confirmed, "UTC", "2026-03-01T23:00:00Z",
+			false, "",
+		},
+		"another turned off": {
+			Preferences{Off: []notify.Kind{notify.Confirmed}}, notify.Cancelled, "UTC", "2026-03-01T12:00:00Z", true, "",
+		},
+		"by day": {Preferences{Quiet: night}, notify.Confirmed, "UTC", "2026-03-01T12:00:00Z", true, ""},
+		"before midnight": {
+			Preferences{Quiet: night}, notify.Confirmed, "UTC", "2026-03-01T23:10:30Z", true, "2026-03-02T07:00:00Z",
+		},
+		"after midnight": {
+			Preferences{Quiet: night}, notify.Confirmed, "UTC", "2026-03-02T06:59:59Z", true, "2026-03-02T07:00:00Z",
+		},
+		"as they begin": {
+			Preferences{Quiet: night}, notify.Confirmed, "UTC", "2026-03-01T22:00:00Z", true, "2026-03-02T07:00:00Z",
+		},
+		"just before": {Preferences{Quiet: night}, notify.Confirmed, "UTC", "2026-03-01T21:59:59Z", true, ""},
+		"as they end": {Preferences{Quiet: night}, notify.Confirmed, "UTC", "2026-03-02T07:00:00Z", true, ""},
+		"urgent":      {Preferences{Quiet: night}, notify.ReminderHour, "UTC", "2026-03-01T23:00:00Z", true, ""},
+		"a night of summer time": {
+			Preferences{Quiet: night}, notify.Confirmed, "Europe/Berlin", "2026-03-28T22:30:00Z", true, "2026-03-29T05:00:00Z",
+		},
+		"a night of winter time": {
+			Preferences{Quiet: night}, notify.Confirmed, "Europe/Berlin", "2026-10-24T21:30:00Z", true, "2026-10-25T06:00:00Z",
+		},
+		"the end is skipped": {
+			Preferences{Quiet: &QuietHours{0, 150}}, notify.Confirmed, "Europe/Berlin", "2026-03-29T00:30:00Z", true,
+			"2026-03-29T01:00:00Z",
+		},
+		"all of them are skipped": {
+			Preferences{Quiet: &QuietHours{120, 180}}, notify.Confirmed, "Europe/Berlin", "2026-03-29T01:00:00Z", true, "",
+		},
+		"the end comes twice": {
+			Preferences{Quiet: &QuietHours{0, 150}}, notify.Confirmed, "Europe/Berlin", "2026-10-24T23:00:00Z", true,
+			"2026-10-25T00:30:00Z",
+		},
+		"quiet again after the end": {
+			Preferences{Quiet: &QuietHours{0, 150}}, notify.Confirmed, "Europe/Berlin", "2026-10-25T01:00:00Z", true,
+			"2026-10-25T01:30:00Z",
+		},
+		"half an hour is skipped": {
+			Preferences{Quiet: &QuietHours{60, 135}}, notify.Confirmed, "Australia/Lord_Howe", "2026-10-03T15:00:00Z", true,
+			"2026-10-03T15:30:00Z",
+		},
+		"a quarter of an hour off": {
+			Preferences{Quiet: night}, notify.Confirmed, "Asia/Kathmandu", "2026-03-01T16:15:00Z", true, "2026-03-02T01:15:00Z",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

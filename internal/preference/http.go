@@ -21,9 +21,12 @@ func Routes(s *httpd.Server, svc *Service) {
 	}, h.get)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPut, Path: "/me/preferences", Tag: tag, Summary: "Replace my notification preferences",
-		Access:      httpd.SignedIn,
-		Description: "Whatever is left out, or null, gets its default: no time zone of your own, every kind on, no quiet hours.",
-		Errors:      []int{http.StatusPreconditionFailed, http.StatusPreconditionRequired},
+		Access: httpd.SignedIn,
+		Description: "Whatever is left out, or null, gets its default: no time zone of your own, every kind on, no " +
+			"quiet hours. Calendar invitations and cancellations are part of the notifications; a feed " +
+			"(POST /me/calendar) works without them. Notifications that can wait are sent when quiet hours end, unless the appointment begins " +
+			"before that.",
+		Errors: []int{http.StatusPreconditionFailed, http.StatusPreconditionRequired},
 	}, h.put)
 }
 
@@ -31,9 +34,9 @@ type handlers struct{ svc *Service }
 
 // body is the same in both directions; answers leave nothing out.
 type body struct {
-	TimeZone   *string    `json:"timeZone" required:"false" minLength:"1" maxLength:"64" doc:"IANA time zone in which times are shown; null: none chosen"`
-	Kinds      kinds      `json:"kinds" required:"false" doc:"Which notifications are sent. Calendar invitations and cancellations are part of them; a feed (POST /me/calendar) works without"`
-	QuietHours *quietBody `json:"quietHours" required:"false" doc:"null: none. Notifications that can wait are sent when they end, unless the appointment begins before that"`
+	TimeZone   *string    `json:"timeZone" required:"false" minLength:"1" maxLength:"64" doc:"IANA name; null: none chosen"`
+	Kinds      kinds      `json:"kinds" required:"false" doc:"Which notifications are sent"`
+	QuietHours *quietBody `json:"quietHours" required:"false" doc:"null: none"`
 }
 
 // kinds has a switch for each kind that is optional; nil is on.
@@ -91,8 +94,8 @@ func outputOf(p Preferences) *output {
 	return out
 }
 
-// preferences reads the body. A malformed clock time becomes noTime, which normalize refuses with everything else that is
-// bad.
+// preferences reads the body. A malformed clock time becomes noTime, which normalize refuses with everything else that
+// is bad.
 func (b body) preferences(version int) Preferences {
 	p := Preferences{Version: version}
 	if b.TimeZone != nil {

@@ -84,29 +84,55 @@ func TestRoutes_Refusals(t *testing.T) {
 		status        int
 		fields        []string
 	}{
-		"no If-Match":         {"", full, http.StatusPreconditionRequired, nil},
-		"stale":               {`"2"`, full, http.StatusPreconditionFailed, nil},
-		"any":                 {"*", full, http.StatusPreconditionFailed, nil},
-		"no JSON":             {`"1"`, `{`, http.StatusBadRequest, nil},
-		"no body":             {`"1"`, ``, http.StatusBadRequest, nil},
-		"null":                {`"1"`, `null`, http.StatusUnprocessableEntity, []string{"body"}},
-		"unknown field":       {`"1"`, `{"version":7}`, http.StatusUnprocessableEntity, []string{"body.version"}},
-		"unknown kind":        {`"1"`, `{"kinds":{"security":false}}`, http.StatusUnprocessableEntity, []string{"body.kinds.security"}},
-		"another spelling":    {`"1"`, `{"kinds":{"Unread":false}}`, http.StatusUnprocessableEntity, []string{"body.kinds.Unread"}},
-		"kind that is text":   {`"1"`, `{"kinds":{"unread":"no"}}`, http.StatusUnprocessableEntity, []string{"body.kinds.unread"}},
-		"kinds in a list":     {`"1"`, `{"kinds":["unread"]}`, http.StatusUnprocessableEntity, []string{"body.kinds"}},
-		"no zone":             {`"1"`, `{"timeZone":"Mars/Marker"}`, http.StatusUnprocessableEntity, []string{"body.timeZone"}},
+		"no If-Match":   {"", full, http.StatusPreconditionRequired, nil},
+		"stale":         {`"2"`, full, http.StatusPreconditionFailed, nil},
+		"any":           {"*", full, http.StatusPreconditionFailed, nil},
+		"no JSON":       {`"1"`, `{`, http.StatusBadRequest, nil},
+		"no body":       {`"1"`, ``, http.StatusBadRequest, nil},
+		"null":          {`"1"`, `null`, http.StatusUnprocessableEntity, []string{"body"}},
+		"unknown field": {`"1"`, `{"version":7}`, http.StatusUnprocessableEntity, []string{"body.version"}},
+		"unknown kind": {
+			`"1"`, `{"kinds":{"security":false}}`, http.StatusUnprocessableEntity, []string{"body.kinds.security"},
+		},
+		"another spelling": {
+			`"1"`, `{"kinds":{"Unread":false}}`, http.StatusUnprocessableEntity, []string{"body.kinds.Unread"},
+		},
+		"kind that is text": {
+			`"1"`, `{"kinds":{"unread":"no"}}`, http.StatusUnprocessableEntity, []string{"body.kinds.unread"},
+		},
+		"kinds in a list": {`"1"`, `{"kinds":["unread"]}`, http.StatusUnprocessableEntity, []string{"body.kinds"}},
+		"no zone": {
+			`"1"`, `{"timeZone":"Mars/Marker"}`, http.StatusUnprocessableEntity, []string{"body.timeZone"},
+		},
 		"zone of the machine": {`"1"`, `{"timeZone":"Local"}`, http.StatusUnprocessableEntity, []string{"body.timeZone"}},
 		"empty zone":          {`"1"`, `{"timeZone":""}`, http.StatusUnprocessableEntity, []string{"body.timeZone"}},
-		"long zone":           {`"1"`, `{"timeZone":"` + strings.Repeat("A", 65) + `"}`, http.StatusUnprocessableEntity, []string{"body.timeZone"}},
-		"NUL":                 {`"1"`, `{"timeZone":"a\u0000b"}`, http.StatusUnprocessableEntity, []string{"body.timeZone"}},
-		"half a stretch":      {`"1"`, `{"quietHours":{"from":"22:00"}}`, http.StatusUnprocessableEntity, []string{"body.quietHours.to"}},
-		"nothing of it":       {`"1"`, `{"quietHours":{}}`, http.StatusUnprocessableEntity, []string{"body.quietHours.from", "body.quietHours.to"}},
-		"more than it":        {`"1"`, `{"quietHours":{"from":"22:00","to":"07:00","zone":"UTC"}}`, http.StatusUnprocessableEntity, []string{"body.quietHours.zone"}},
-		"no stretch":          {`"1"`, quiet("22:00", "22:00"), http.StatusUnprocessableEntity, []string{"body.quietHours.to"}},
-		"no clock has it":     {`"1"`, quiet("24:00", "07:00"), http.StatusUnprocessableEntity, []string{"body.quietHours.from"}},
-		"nor this":            {`"1"`, quiet("22:00", "24:00"), http.StatusUnprocessableEntity, []string{"body.quietHours.to"}},
-		"no times":            {`"1"`, quiet("ab:cd", "7 Uhr"), http.StatusUnprocessableEntity, []string{"body.quietHours.from", "body.quietHours.to"}},
+		"long zone": {
+			`"1"`, `{"timeZone":"` + strings.Repeat("A", 65) + `"}`, http.StatusUnprocessableEntity, []string{"body.timeZone"},
+		},
+		"NUL": {`"1"`, `{"timeZone":"a\u0000b"}`, http.StatusUnprocessableEntity, []string{"body.timeZone"}},
+		"half a stretch": {
+			`"1"`, `{"quietHours":{"from":"22:00"}}`, http.StatusUnprocessableEntity, []string{"body.quietHours.to"},
+		},
+		"nothing of it": {
+			`"1"`, `{"quietHours":{}}`, http.StatusUnprocessableEntity, []string{"body.quietHours.from", "body.quietHours.to"},
+		},
+		"more than it": {
+			`"1"`, `{"quietHours":{"from":"22:00","to":"07:00","zone":"UTC"}}`, http.StatusUnprocessableEntity,
+			[]string{"body.quietHours.zone"},
+		},
+		"no stretch": {
+			`"1"`, quiet("22:00", "22:00"), http.StatusUnprocessableEntity, []string{"body.quietHours.to"},
+		},
+		"no clock has it": {
+			`"1"`, quiet("24:00", "07:00"), http.StatusUnprocessableEntity, []string{"body.quietHours.from"},
+		},
+		"nor this": {
+			`"1"`, quiet("22:00", "24:00"), http.StatusUnprocessableEntity, []string{"body.quietHours.to"},
+		},
+		"no times": {
+			`"1"`, quiet("ab:cd", "7 Uhr"), http.StatusUnprocessableEntity,
+			[]string{"body.quietHours.from", "body.quietHours.to"},
+		},
 		"all at once": {
 			`"1"`, `{"timeZone":"Mars/Marker","quietHours":{"from":"25:00","to":"07:60"}}`,
 			http.StatusUnprocessableEntity,

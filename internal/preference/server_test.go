@@ -32,7 +32,9 @@ func newWorld(t *testing.T) *world {
 	pool := pgtest.New(t)
 	clinic, err := time.LoadLocation("Asia/Kathmandu")
 	require.NoError(t, err)
-	w := &world{t: t, pool: pool, svc: preference.New(preference.Deps{Pool: pool, Options: preference.Options{Zone: clinic}})}
+	w := &world{
+		t: t, pool: pool, svc: preference.New(preference.Deps{Pool: pool, Options: preference.Options{Zone: clinic}}),
+	}
 	w.api = apitest.Serve(t, apitest.Options{
 		Routes:        func(s *httpd.Server) { preference.Routes(s, w.svc) },
 		Authenticator: apitest.ByPublicID(pool),

@@ -40,8 +40,8 @@ func (s *Service) Get(ctx context.Context, by auth.Actor) (Preferences, error) {
 	return selectOne(ctx, s.pool, by.ID)
 }
 
-// Replace sets the actor's own preferences, by compare-and-swap on p.Version: errs.ErrStale if it is not the current one.
-// Every bad field is named.
+// Replace sets the actor's own preferences, by compare-and-swap on p.Version: errs.ErrStale if it is not the current
+// one. Every bad field is named.
 func (s *Service) Replace(ctx context.Context, by auth.Actor, p Preferences) (Preferences, error) {
 	p, err := p.normalize()
 	if err != nil {

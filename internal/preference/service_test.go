@@ -33,7 +33,9 @@ func TestService_Decide(t *testing.T) {
 	require.Nil(t, zone)
 
 	p := preference.Preferences{
-		Off: []notify.Kind{notify.Unread}, Quiet: &preference.QuietHours{From: 22 * 60, To: 7 * 60}, Version: preference.FirstVersion,
+		Off: []notify.Kind{notify.Unread}, Quiet: &preference.QuietHours{
+			From: 22 * 60, To: 7 * 60,
+		}, Version: preference.FirstVersion,
 	}
 	p, err = w.svc.Replace(t.Context(), actor, p)
 	require.NoError(t, err)

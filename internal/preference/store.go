@@ -42,8 +42,8 @@ func selectOne(ctx context.Context, db postgres.DB, userID int64) (Preferences, 
 	return p, nil
 }
 
-// swap writes p over the row of version p.Version, making the row of the defaults first where there is none: then it
-// is what two first changes at once meet at.
+// swap writes p over the row of version p.Version. If there is no row it first makes that of the defaults, so that two
+// first changes at once have something to contend for.
 func swap(ctx context.Context, tx *postgres.Tx, userID int64, p Preferences) error {
 	_, err := tx.Exec(ctx, `
 		insert into preferences (user_id, version, updated_at) values ($1, $2, $3)

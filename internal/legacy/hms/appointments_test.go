@@ -15,13 +15,16 @@ func TestRoutes_appointments(t *testing.T) {
 	doctor, stranger := w.doctor(admin, "Dr Cara Lim"), w.doctor(admin, "Dr Dan Roth")
 	patient, other := w.patient("Pia Patient"), w.patient("Ben Okoro")
 
-	r := w.ok(patient.token, "POST", "/api/patient/request/appointment", fmt.Sprintf(`{"doctorId":%q,"status":"BOOKED"}`, doctor.userID))
+	r := w.ok(patient.token, "POST", "/api/patient/request/appointment",
+		fmt.Sprintf(`{"doctorId":%q,"status":"BOOKED"}`, doctor.userID))
 	golden(t, "requested", r)
 	id := r.Text("appointment.appointmentId")
 	require.Equal(t, id, r.Text("appointment.id"))
 	w.refused(w.call(patient.token, "POST", "/api/patient/request/appointment", `{}`), 400, "doctorId is required.")
-	w.refused(w.call(patient.token, "POST", "/api/patient/request/appointment", `{"doctorId":"DOC0000000000"}`), 404, "There is no such doctor.")
-	w.refused(w.call(patient.token, "POST", "/api/patient/request/appointment", `{"doctorId":"\u0000"}`), 400, "doctorId must not contain")
+	w.refused(w.call(patient.token, "POST", "/api/patient/request/appointment", `{"doctorId":"DOC0000000000"}`), 404,
+		"There is no such doctor.")
+	w.refused(w.call(patient.token, "POST", "/api/patient/request/appointment", `{"doctorId":"\u0000"}`), 400,
+		"doctorId must not contain")
 
 	// The doctor learns who he treats once he has said yes.
 	golden(t, "pending", w.ok(doctor.token, "GET", "/api/doctor/appointments/pending", ""))
@@ -30,23 +33,28 @@ func TestRoutes_appointments(t *testing.T) {
 	w.refused(w.call(stranger.token, "PUT", approve, yes), 404, "There is no such appointment.")
 	golden(t, "approved", w.ok(doctor.token, "PUT", approve, yes))
 	golden(t, "booked", w.ok(doctor.token, "GET", "/api/doctor/appointments/booked/all", ""))
-	w.refused(w.call(doctor.token, "PUT", approve, yes), 409, "This appointment is booked, so that is no longer possible.")
+	w.refused(w.call(doctor.token, "PUT", approve, yes), 409,
+		"This appointment is booked, so that is no longer possible.")
 
 	second := w.request(other, doctor)
 	refuse := "/api/doctor/appointments/reject/" + second
 	w.refused(w.call(stranger.token, "PUT", refuse, ""), 404, "There is no such appointment.")
 	golden(t, "rejected", w.ok(doctor.token, "PUT", refuse, ""))
-	require.Equal(t, 1, w.count(`select count(*) from appointments where public_id = $1 and end_reason = 'Declined by the doctor.'`, second))
+	require.Equal(t, 1,
+		w.count(`select count(*) from appointments where public_id = $1 and end_reason = 'Declined by the doctor.'`, second))
 	w.refused(w.call(doctor.token, "PUT", refuse, "{}"), 409, "This appointment is rejected")
 	third := w.request(patient, stranger)
 
 	mine := w.ok(patient.token, "GET", "/api/patient/myAppointments", "")
 	golden(t, "mine", mine)
 	require.Equal(t, []string{third, id}, ids(mine.list("appointments")), "newest first, and nobody else's")
-	require.Equal(t, []string{second}, ids(w.ok(doctor.token, "GET", "/api/doctor/appointments/reject/all", "").list("appointments")))
+	require.Equal(t, []string{second},
+		ids(w.ok(doctor.token, "GET", "/api/doctor/appointments/reject/all", "").list("appointments")))
 	require.Empty(t, w.ok(doctor.token, "GET", "/api/doctor/appointments/pending", "").list("appointments"))
-	require.Equal(t, []string{third}, ids(w.ok(admin.token, "GET", "/api/admin/appointments/pending/all", "").list("appointments")))
-	require.Equal(t, []string{second}, ids(w.ok(admin.token, "GET", "/api/admin/appointments/rejected/all", "").list("appointments")))
+	require.Equal(t, []string{third},
+		ids(w.ok(admin.token, "GET", "/api/admin/appointments/pending/all", "").list("appointments")))
+	require.Equal(t, []string{second},
+		ids(w.ok(admin.token, "GET", "/api/admin/appointments/rejected/all", "").list("appointments")))
 	golden(t, "admin_booked", w.ok(admin.token, "GET", "/api/admin/appointments/booked/all", ""))
 
 	golden(t, "counts_doctor", w.ok(doctor.token, "GET", "/api/doctor/dashboard/counts", ""))
@@ -81,7 +89,8 @@ func TestRoutes_statuses(t *testing.T) {
 		list := w.ok(doctor.token, "GET", "/api/doctor/appointments/"+path, "").list("appointments")
 		require.Len(t, list, want, path)
 		for _, a := range list {
-			require.Equal(t, map[string]string{"pending": "PENDING", "booked/all": "BOOKED", "reject/all": "REJECTED"}[path], a["status"])
+			require.Equal(t, map[string]string{"pending": "PENDING", "booked/all": "BOOKED", "reject/all": "REJECTED"}[path],
+				a["status"])
 		}
 	}
 	for who, pending := range map[string]int{"/api/doctor": 1, "/api/admin": 2} {
@@ -103,14 +112,16 @@ func TestRoutes_longList(t *testing.T) {
 		select 'APP' || lpad(n::text, 10, '0'), (select id from users where public_id = $1), (select id from users where public_id = $2), 'PENDING'
 		from generate_series(1, 1205) n`, patient.userID, doctor.userID)
 	for path, token := range map[string]string{
-		"/api/patient/myAppointments": patient.token, "/api/doctor/appointments/pending": doctor.token, "/api/admin/appointments/pending/all": admin.token,
+		"/api/patient/myAppointments": patient.token, "/api/doctor/appointments/pending": doctor.token,
+		"/api/admin/appointments/pending/all": admin.token,
 	} {
 		list := w.ok(token, "GET", path, "").list("appointments")
 		require.Len(t, list, 1000, path)
 		require.Equal(t, "APP0000001205", list[0]["id"], path)
 		require.Equal(t, "APP0000000206", list[999]["id"], path)
 	}
-	require.EqualValues(t, 1205, w.ok(doctor.token, "GET", "/api/doctor/dashboard/counts", "").Value("data.totalAppointments"))
+	require.EqualValues(t, 1205,
+		w.ok(doctor.token, "GET", "/api/doctor/dashboard/counts", "").Value("data.totalAppointments"))
 }
 
 func TestRoutes_approve(t *testing.T) {
@@ -118,7 +129,9 @@ func TestRoutes_approve(t *testing.T) {
 	w := newWorld(t)
 	admin := w.admin()
 	doctor := w.doctor(admin, "Dr Cara Lim")
-	w.exec(`insert into schedules (doctor_id, time_zone, slot_minutes) select id, 'America/New_York', 30 from users where public_id = $1`, doctor.userID)
+	w.exec(
+		`insert into schedules (doctor_id, time_zone, slot_minutes) select id, 'America/New_York', 30 from users where public_id = $1`,
+		doctor.userID)
 	patient, other := w.patient("Pia Patient"), w.patient("Ben Okoro")
 	loc, err := time.LoadLocation("America/New_York")
 	require.NoError(t, err)
@@ -131,7 +144,8 @@ func TestRoutes_approve(t *testing.T) {
 		"time must be a clock time such as 10:30 or 10:30 AM.": `{"date":"2026-03-31","time":"half past ten"}`,
 		"The time has passed.":                                 `{"date":"2020-03-31","time":"10:30"}`,
 		"further ahead than can be booked":                     `{"date":"2099-03-31","time":"10:30"}`,
-		"notes must have at most 1000 characters.":             fmt.Sprintf(`{"date":%q,"time":"10:30","notes":%q}`, day, string(make1001())),
+		"notes must have at most 1000 characters.": fmt.Sprintf(`{"date":%q,"time":"10:30","notes":%q}`, day,
+			string(make1001())),
 	} {
 		w.refused(w.call(doctor.token, "PUT", path, body), 400, says)
 	}
@@ -145,7 +159,7 @@ func TestRoutes_approve(t *testing.T) {
 
 	second := "/api/doctor/appointments/approve/" + w.request(other, doctor)
 	taken := w.call(doctor.token, "PUT", second, fmt.Sprintf(`{"date":%q,"time":"22:30"}`, day))
-	w.refused(taken, 409, "This time is no longer available. Choose another. Free are: "+day+" 2")
+	w.refused(taken, 409, "This time is no longer available. Choose another. Available times: "+day+" 2")
 }
 
 func make1001() []byte {
@@ -165,13 +179,14 @@ func TestRoutes_approve_timeThatIsNotThere(t *testing.T) {
 	path := "/api/doctor/appointments/approve/" + w.request(patient, doctor)
 	night := springForward(t)
 	r := w.call(doctor.token, "PUT", path, fmt.Sprintf(`{"date":%q,"time":"02:30"}`, night))
-	w.refused(r, 400, "There is no such time on that day: the clocks are set forward over it. Choose another. Free are: "+night+" 0")
+	w.refused(r, 400,
+		"There is no such time on that day: the clocks are set forward over it. Choose another. Available times: "+night+" 0")
 	w.ok(doctor.token, "PUT", path, fmt.Sprintf(`{"date":%q,"time":"3:30 am"}`, night))
 
 	long := "/api/doctor/appointments/approve/" + w.request(patient, doctor)
 	r = w.call(doctor.token, "PUT", long, `{"date":"2020-03-29","time":"02:30"}`)
 	w.refused(r, 400, "There is no such time on that day")
-	require.NotContains(t, r.message(), "Free are")
+	require.NotContains(t, r.message(), "Available times")
 }
 
 // springForward is the next day on which Berlin's clocks go from 2 to 3.

@@ -14,7 +14,9 @@ var (
 )
 
 // dayLayouts are the forms of a day: alone, or in a date and time, of which only the day as written counts.
-var dayLayouts = []string{time.DateOnly, time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04", time.DateTime, "2006-01-02 15:04"}
+var dayLayouts = []string{
+	time.DateOnly, time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04", time.DateTime, "2006-01-02 15:04",
+}
 
 // parseDay reads a day; the time that it gives is midnight UTC of it.
 func parseDay(s string) (time.Time, error) {
@@ -34,8 +36,8 @@ func parseDay(s string) (time.Time, error) {
 // clockShape has the groups hour, minutes, seconds (of which there may be none but 00) and the half of the day.
 var clockShape = regexp.MustCompile(`^(\d{1,2})(?::(\d{2})(?::(00))?)?(?: ?([ap])\.?m\.?)?$`)
 
-// parseClock reads a clock time as minutes since midnight, of 24 hours or of twice 12 with AM or PM. An hour alone needs
-// one of the two.
+// parseClock reads a clock time as minutes since midnight, of 24 hours or of twice 12 with AM or PM. An hour alone
+// needs one of the two.
 func parseClock(s string) (minutes int, err error) {
 	// Browsers write a narrow no-break space before AM; Fields takes any.
 	g := clockShape.FindStringSubmatch(strings.ToLower(strings.Join(strings.Fields(s), " ")))

@@ -36,15 +36,18 @@ func TestParseDay(t *testing.T) {
 func TestParseClock(t *testing.T) {
 	t.Parallel()
 	for s, want := range map[string]int{
-		"10:30": 630, "10:30 AM": 630, "10:30am": 630, " 9:05 ": 545, "09:05": 545, "00:00": 0, "23:59": 1439, "10:30:00": 630,
-		"10:30 PM": 1350, "12:00 AM": 0, "12:30 pm": 750, "12:30 a.m.": 30, "10 AM": 600, "10pm": 1320, "10:30\u202fAM": 630, "10:30\u00a0PM": 1350,
+		"10:30": 630, "10:30 AM": 630, "10:30am": 630, " 9:05 ": 545, "09:05": 545, "00:00": 0, "23:59": 1439,
+		"10:30:00": 630,
+		"10:30 PM": 1350, "12:00 AM": 0, "12:30 pm": 750, "12:30 a.m.": 30, "10 AM": 600, "10pm": 1320, "10:30\u202fAM": 630,
+		"10:30\u00a0PM": 1350,
 	} {
 		got, err := parseClock(s)
 		require.NoError(t, err, "%q", s)
 		require.Equal(t, want, got, "%q", s)
 	}
 	for _, s := range []string{
-		"", "10", "24:00", "10:60", "13:00 PM", "0:30 AM", "10:30:15", "10.30", "1030", "10:3", "100:30", "-1:30", "10:30 XM", "noon", "10:30 AM PM", "１０:30",
+		"", "10", "24:00", "10:60", "13:00 PM", "0:30 AM", "10:30:15", "10.30", "1030", "10:3", "100:30", "-1:30",
+		"10:30 XM", "noon", "10:30 AM PM", "１０:30",
 	} {
 		_, err := parseClock(s)
 		require.ErrorIs(t, err, errClock, "%q", s)
@@ -93,7 +96,8 @@ func FuzzParseClock(f *testing.F) {
 
 // zones have their clocks set at different hours, by different amounts, over midnight, over a whole day, or never.
 var zones = []string{
-	"UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "Africa/Cairo", "America/Santiago",
+	"UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "Africa/Cairo",
+	"America/Santiago",
 	"Pacific/Apia", "Africa/Casablanca",
 }
 

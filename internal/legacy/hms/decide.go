@@ -21,7 +21,8 @@ import (
 const declined = "Declined by the doctor."
 
 func (a api) reject(c *fiber.Ctx, by auth.Actor) error {
-	app, err := a.Appointments.Reject(c.UserContext(), by, c.Params("appointmentId"), appointment.Ending{Reason: declined})
+	app, err := a.Appointments.Reject(c.UserContext(), by, c.Params("appointmentId"),
+		appointment.Ending{Reason: declined})
 	if err != nil {
 		return err
 	}
@@ -51,7 +52,8 @@ func (a api) approve(c *fiber.Ctx, by auth.Actor) error {
 	if !exists {
 		return a.skipped(ctx, by, at, loc)
 	}
-	app, err := a.Appointments.Confirm(ctx, by, c.Params("appointmentId"), appointment.Confirmation{StartsAt: &at, Note: notes})
+	app, err := a.Appointments.Confirm(ctx, by, c.Params("appointmentId"),
+		appointment.Confirmation{StartsAt: &at, Note: notes})
 	if err != nil {
 		return withAlternatives(err, loc)
 	}
@@ -108,7 +110,8 @@ const (
 func (a api) skipped(ctx context.Context, by auth.Actor, near time.Time, loc *time.Location) error {
 	e := errs.New(errs.BadRequest, "no_such_time",
 		"There is no such time on that day: the clocks are set forward over it. Choose another.")
-	free, _, err := a.Appointments.Slots(ctx, by.UserID, func(_ *time.Location, now time.Time) (from, to time.Time, err error) {
+	free, _, err := a.Appointments.Slots(ctx, by.UserID, func(_ *time.Location,
+		now time.Time) (from, to time.Time, err error) {
 		from, to = near.Add(-offeredWithin), near.Add(offeredWithin)
 		if from.Before(now) {
 			from = now

@@ -13,7 +13,10 @@ import (
 )
 
 func FuzzParseForm(f *testing.F) {
-	for _, s := range []string{`{"age":34}`, `{"age":"34","name":null,"x":{}}`, `{"age":1e3}`, `{"name":"\u0000"}`, `[]`, `null`, ``, `{}{}`, `{"age":true}`} {
+	for _, s := range []string{
+		`{"age":34}`, `{"age":"34","name":null,"x":{}}`, `{"age":1e3}`, `{"name":"\u0000"}`, `[]`, `null`, ``, `{}{}`,
+		`{"age":true}`,
+	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -71,6 +74,7 @@ func TestStatuses(t *testing.T) {
 	}
 	require.Equal(t, map[appointment.Status]string{
 		appointment.Pending: "PENDING", appointment.Booked: "BOOKED", appointment.Completed: "BOOKED",
-		appointment.Rejected: "REJECTED", appointment.Cancelled: "REJECTED", appointment.Expired: "REJECTED", appointment.NoShow: "REJECTED",
+		appointment.Rejected: "REJECTED", appointment.Cancelled: "REJECTED", appointment.Expired: "REJECTED",
+		appointment.NoShow: "REJECTED",
 	}, got)
 }

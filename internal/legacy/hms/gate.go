@@ -13,11 +13,11 @@ import (
 // handler answers a signed-in user.
 type handler func(c *fiber.Ctx, by auth.Actor) error
 
-// errPasswordChange is what one gets who must change his password first.
+// errPasswordChange is for users who must change their password first.
 var errPasswordChange = errs.New(errs.Forbidden, httpd.ErrPasswordChange.Code,
 	"Choose a new password first, under Update password.")
 
-// beforePasswordChange lets in whoever is signed in, also one who must change his password first.
+// beforePasswordChange lets in everyone who is signed in, even if they must change their password first.
 func (a api) beforePasswordChange(h handler) fiber.Handler {
 	return func(c *fiber.Ctx) error {
 		by, err := a.Accounts.AuthenticateOlder(c.UserContext(), token(c), auth.AudienceHMS)
@@ -29,7 +29,7 @@ func (a api) beforePasswordChange(h handler) fiber.Handler {
 	}
 }
 
-// signedIn lets in whoever is signed in.
+// signedIn lets in everyone who is signed in.
 func (a api) signedIn(h handler) fiber.Handler {
 	return a.beforePasswordChange(func(c *fiber.Ctx, by auth.Actor) error {
 		if by.MustChangePassword {

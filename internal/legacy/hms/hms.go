@@ -1,6 +1,6 @@
 // Package hms is the older API of the Health Management System, so that its web pages keep working: the same routes
-// under /api/auth, /api/patient, /api/doctor and /api/admin, the same shapes, the same words. Everything is done by
-// the rooms; here are only translations: an age for a date of birth, a day and a clock time for an instant, three
+// under /api/auth, /api/patient, /api/doctor and /api/admin, the same shapes, the same words. Other packages do all
+// the work; this one only translates: an age for a date of birth, a day and a clock time for an instant, three
 // statuses for seven.
 package hms
 
@@ -26,8 +26,8 @@ type Counter interface {
 	Counts(ctx context.Context, actor auth.Actor, doctor string) (map[appointment.Status]int, error)
 }
 
-// Rooms are what the older API speaks to.
-type Rooms struct {
+// Deps are what the older API stands on.
+type Deps struct {
 	Accounts     *account.Service
 	Doctors      *doctor.Service
 	Patients     *patient.Service
@@ -51,14 +51,14 @@ const (
 	pageSize = 200
 )
 
-type api struct{ Rooms }
+type api struct{ Deps }
 
 // Routes mounts the older API.
-func Routes(s *httpd.Server, rooms Rooms) {
+func Routes(s *httpd.Server, d Deps) {
 	for _, prefix := range []string{pathAuth, pathPatient, pathDoctor, pathAdmin} {
 		s.Dialect(prefix, envelope)
 	}
-	a := api{rooms}
+	a := api{d}
 	a.signInRoutes(s.Router().Group(pathAuth))
 	a.patientRoutes(s.Router().Group(pathPatient))
 	a.doctorRoutes(s.Router().Group(pathDoctor))

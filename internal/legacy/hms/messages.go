@@ -34,7 +34,8 @@ func other(a appointment.Appointment, userID string) string {
 
 func messageOf(a appointment.Appointment, e chat.Event) messageBody {
 	return messageBody{
-		ID: e.Seq, AppointmentID: a.PublicID, SenderID: e.Sender, ReceiverID: other(a, e.Sender), Message: wordsOf(e), CreatedAt: moment(e.At),
+		ID: e.Seq, AppointmentID: a.PublicID, SenderID: e.Sender, ReceiverID: other(a, e.Sender), Message: wordsOf(e),
+		CreatedAt: moment(e.At),
 	}
 }
 
@@ -67,7 +68,7 @@ func (a api) sendMessage(c *fiber.Ctx, by auth.Actor) error {
 	if receiver != other(app, by.UserID) {
 		return errs.InvalidField("receiverId", "must be the other participant of the appointment")
 	}
-	// The older pages send each message once; whoever sends it again means it again.
+	// The older pages send each message once; if one comes again, it is meant again.
 	r, err := a.Chat.Send(c.UserContext(), by, app.ID, uuid.New(), message)
 	if errors.Is(err, chat.ErrClosed) {
 		return errs.New(errs.Forbidden, chat.ErrClosed.Code, chat.ErrClosed.Message)
@@ -79,9 +80,9 @@ func (a api) sendMessage(c *fiber.Ctx, by auth.Actor) error {
 	return answer(c, http.StatusCreated, "Message sent successfully", "chat", messageOf(app, sent))
 }
 
-// getMessages answers with the messages that people sent, as they stand now, the newest listMost of them at most. What the service notes
-// in a conversation the older pages learn from the appointment. What they fetch counts as read: they show it at once, and
-// have no other way to say so.
+// getMessages answers with the messages that people sent, as they stand now, at most the newest listMost of them. The
+// older pages learn from the appointment what the service itself notes in a conversation. What they fetch counts as
+// read: they show it at once, and have no other way to say so.
 func (a api) getMessages(c *fiber.Ctx, by auth.Actor) error {
 	app, err := a.Chat.Find(c.UserContext(), by, c.Params("appointmentId"))
 	if err != nil {

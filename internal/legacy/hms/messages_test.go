@@ -21,15 +21,18 @@ func TestRoutes_messages(t *testing.T) {
 	patient, other := w.patient("Pia Patient"), w.patient("Ben Okoro")
 	id := w.request(patient, doctor)
 	const path = "/api/auth/sendMessage"
-	w.refused(w.call(patient.token, "POST", path, send(id, doctor.userID, "Too early")), 403, "The conversation is not open")
-	w.ok(doctor.token, "PUT", "/api/doctor/appointments/approve/"+id, fmt.Sprintf(`{"date":%q,"time":"10:30"}`, tomorrow(t)))
+	w.refused(w.call(patient.token, "POST", path, send(id, doctor.userID, "Too early")), 403,
+		"The conversation is not open")
+	w.ok(doctor.token, "PUT", "/api/doctor/appointments/approve/"+id,
+		fmt.Sprintf(`{"date":%q,"time":"10:30"}`, tomorrow(t)))
 	require.Empty(t, w.ok(patient.token, "GET", "/api/auth/getMessages/"+id, "").list("chat"), "only what people wrote")
 
 	golden(t, "sent", w.ok(patient.token, "POST", path, send(id, doctor.userID, "Hello <b>doctor</b>, it's me")))
 	w.ok(doctor.token, "POST", path, send(id, patient.userID, "Good day"))
 	w.ok(patient.token, "POST", path, send(id, doctor.userID, "Good day"))
 	golden(t, "messages", w.ok(doctor.token, "GET", "/api/auth/getMessages/"+id, ""))
-	require.Equal(t, w.ok(doctor.token, "GET", "/api/auth/getMessages/"+id, "").Raw, w.ok(patient.token, "GET", "/api/auth/getMessages/"+id, "").Raw)
+	require.Equal(t, w.ok(doctor.token, "GET", "/api/auth/getMessages/"+id, "").Raw,
+		w.ok(patient.token, "GET", "/api/auth/getMessages/"+id, "").Raw)
 
 	w.eventually(func() bool { // what the pages fetch counts as read
 		return w.count(`select count(*) from receipts r join conversations c on c.id = r.room_id where r.read_seq = c.head_seq`) == 2
@@ -39,13 +42,20 @@ func TestRoutes_messages(t *testing.T) {
 		status      int
 		says        string
 	}{
-		"to himself":       {patient.token, send(id, patient.userID, "x"), 400, "receiverId must be the other participant"},
-		"to another":       {patient.token, send(id, stranger.userID, "x"), 400, "receiverId must be the other participant"},
-		"blank":            {patient.token, send(id, doctor.userID, " \n"), 400, "message is required."},
-		"looks empty":      {patient.token, send(id, doctor.userID, "\u200d"), 400, "A message needs text."},
-		"too long":         {patient.token, send(id, doctor.userID, strings.Repeat("x", 4001)), 400, "A message has at most 4000 characters."},
-		"NUL":              {patient.token, `{"appointmentId":"` + id + `","receiverId":"` + doctor.userID + `","message":"a\u0000"}`, 400, "message must not contain"},
-		"nothing":          {patient.token, `{}`, 400, "appointmentId is required. receiverId is required. message is required."},
+		"to himself":  {patient.token, send(id, patient.userID, "x"), 400, "receiverId must be the other participant"},
+		"to another":  {patient.token, send(id, stranger.userID, "x"), 400, "receiverId must be the other participant"},
+		"blank":       {patient.token, send(id, doctor.userID, " \n"), 400, "message is required."},
+		"looks empty": {patient.token, send(id, doctor.userID, "\u200d"), 400, "A message needs text."},
+		"too long": {
+			patient.token, send(id, doctor.userID, strings.Repeat("x", 4001)), 400, "A message has at most 4000 characters.",
+		},
+		"NUL": {
+			patient.token, `{"appointmentId":"` + id + `","receiverId":"` + doctor.userID + `","message":"a\u0000"}`, 400,
+			"message must not contain",
+		},
+		"nothing": {
+			patient.token, `{}`, 400, "appointmentId is required. receiverId is required. message is required.",
+		},
 		"another patient":  {other.token, send(id, doctor.userID, "x"), 404, "There is no such appointment."},
 		"another doctor":   {stranger.token, send(id, patient.userID, "x"), 404, "There is no such appointment."},
 		"an administrator": {admin.token, send(id, patient.userID, "x"), 404, "There is no such appointment."},
@@ -59,7 +69,8 @@ func TestRoutes_messages(t *testing.T) {
 		w.refused(w.call(token, "GET", "/api/auth/getMessages/"+id, ""), 404, "There is no such appointment.")
 	}
 	native := w.call("", "POST", "/api/v1/auth/login", fmt.Sprintf(`{"login":%q,"password":%q}`, patient.email, password))
-	events := w.call("", "GET", "/api/v1/appointments/"+id+"/messages", "", "Authorization", "Bearer "+native.Text("accessToken"))
+	events := w.call("", "GET", "/api/v1/appointments/"+id+"/messages", "", "Authorization",
+		"Bearer "+native.Text("accessToken"))
 	last := events.list("items")[len(events.list("items"))-1]
 	require.Equal(t, "Good day", last["text"], "it is the same conversation")
 	require.Equal(t, patient.userID, last["sender"])
@@ -68,7 +79,8 @@ func TestRoutes_messages(t *testing.T) {
 	}
 
 	w.exec(`update appointments set status = 'CANCELLED' where public_id = $1`, id)
-	w.refused(w.call(patient.token, "POST", path, send(id, doctor.userID, "Too late")), 403, "The conversation is not open")
+	w.refused(w.call(patient.token, "POST", path, send(id, doctor.userID, "Too late")), 403,
+		"The conversation is not open")
 	require.Len(t, w.ok(patient.token, "GET", "/api/auth/getMessages/"+id, "").list("chat"), 3, "to be read it stays")
 }
 
@@ -86,8 +98,11 @@ func TestRoutes_editedMessages(t *testing.T) {
 	w.exec(`insert into attachments (id, room_id, uploader_id, name, media_type, size_bytes, sha256, stored_at)
 		select $1, a.id, a.patient_id, 'knee "left".pdf', 'application/pdf', 5, decode(repeat('0f', 32), 'hex'), now()
 		from appointments a where public_id = $2`, file, id)
-	token := w.call("", "POST", "/api/v1/auth/login", fmt.Sprintf(`{"login":%q,"password":%q}`, patient.email, password)).Text("accessToken")
-	first := w.count(`select min(m.seq) from messages m join appointments a on a.id = m.room_id where a.public_id = $1 and m.kind = 'text'`, id)
+	token := w.call("", "POST", "/api/v1/auth/login",
+		fmt.Sprintf(`{"login":%q,"password":%q}`, patient.email, password)).Text("accessToken")
+	first := w.count(
+		`select min(m.seq) from messages m join appointments a on a.id = m.room_id where a.public_id = $1 and m.kind = 'text'`,
+		id)
 	for path, body := range map[string]string{
 		"":                                  `"attachmentId":"` + file + `"`,
 		fmt.Sprintf("/%d/correct", first):   `"text":"It hurts there"`,

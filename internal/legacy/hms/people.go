@@ -13,7 +13,7 @@ import (
 	"housecall/internal/patient"
 )
 
-// userBody is a patient or doctor who is signed in, as his own pages show him.
+// userBody is a patient or doctor who is signed in, as their own pages show them.
 type userBody struct {
 	UserID    string  `json:"userId"`
 	Name      string  `json:"name"`
@@ -31,7 +31,7 @@ type adminBody struct {
 	Role    string `json:"role"`
 }
 
-// patientBody is a patient as others see him. Beyond the name all is null for whom it does not concern.
+// patientBody is a patient as others see them. All but the name is null for those whom it does not concern.
 type patientBody struct {
 	UserID  string  `json:"userId"`
 	Name    string  `json:"name"`
@@ -41,7 +41,7 @@ type patientBody struct {
 	Age     *int    `json:"age"`
 }
 
-// doctorBody is a doctor; the older pages look for his id under one of three names.
+// doctorBody is a doctor; the older pages look for the id under one of three names.
 type doctorBody struct {
 	ID             string  `json:"id"`
 	DoctorID       string  `json:"doctorId"`
@@ -63,7 +63,8 @@ func doctorOf(d doctor.Doctor, email string) doctorBody {
 
 func patientOf(p patient.Patient, email string, now time.Time) patientBody {
 	return patientBody{
-		UserID: p.UserID, Name: p.Name, Email: orNull(email), PhoneNo: orNull(p.Phone), Gender: genderOf(p.Gender), Age: ageOf(p, now),
+		UserID: p.UserID, Name: p.Name, Email: orNull(email), PhoneNo: orNull(p.Phone), Gender: genderOf(p.Gender),
+		Age: ageOf(p, now),
 	}
 }
 
@@ -97,7 +98,7 @@ func (f *form) gender() *string {
 	return &lower
 }
 
-// userOf is the user of an account with what the room of his role keeps about him; an admin has nothing there.
+// userOf is the user of an account with what other packages keep about their role; an admin has nothing there.
 func (a api) userOf(ctx context.Context, by auth.Actor, u account.User) (any, error) {
 	b := userBody{
 		UserID: u.PublicID, Name: u.Name, Email: u.Email, Role: account.RoleWord(u.Role), CreatedAt: moment(u.CreatedAt),
@@ -124,7 +125,7 @@ func (a api) userOf(ctx context.Context, by auth.Actor, u account.User) (any, er
 	return b, nil
 }
 
-// actorOf is the user acting for himself, while he signs in or registers.
+// actorOf is the user acting on their own behalf, while they sign in or register.
 func actorOf(u account.User) auth.Actor {
 	return auth.Actor{ID: u.ID, UserID: u.PublicID, Name: u.Name, Role: u.Role, MustChangePassword: u.MustChangePassword}
 }

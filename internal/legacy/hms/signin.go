@@ -65,7 +65,8 @@ func (a api) login(c *fiber.Ctx) error {
 	if err := f.err(); err != nil {
 		return err
 	}
-	token, u, err := a.Accounts.LoginOlder(c.UserContext(), login, password, httpd.ClientFrom(c.UserContext()), auth.AudienceHMS)
+	token, u, err := a.Accounts.LoginOlder(c.UserContext(), login, password, httpd.ClientFrom(c.UserContext()),
+		auth.AudienceHMS)
 	if err != nil {
 		return err
 	}
@@ -107,8 +108,8 @@ func (a api) updatePassword(c *fiber.Ctx, by auth.Actor) error {
 	return a.answerUser(c, by, "Password updated successfully")
 }
 
-// updateUser changes what is sent and leaves the rest. What can be refused is looked at before anything is changed:
-// the change goes to two rooms.
+// updateUser changes what is sent and leaves the rest. Everything that can be refused is checked before anything is
+// changed: the change goes to two packages.
 func (a api) updateUser(c *fiber.Ctx, by auth.Actor) error {
 	f, err := read(c)
 	if err != nil {
@@ -144,8 +145,8 @@ func (a api) updateUser(c *fiber.Ctx, by auth.Actor) error {
 	return a.answerUser(c, by, "User updated successfully"+wish.note())
 }
 
-// accountWish is what somebody wants of his account; nil leaves it. password is his present one, which another e-mail
-// address needs.
+// accountWish is what users want to change about their account; nil leaves it. password is their current one, which
+// changing the e-mail address requires.
 type accountWish struct {
 	name, email *string
 	password    string
@@ -160,15 +161,16 @@ func (w accountWish) note() string {
 	if w.email == nil {
 		return ""
 	}
-	return ". The new e-mail address counts once you have followed the link that was mailed to it"
+	return ". The new e-mail address takes effect once you have followed the link that was sent to it"
 }
 
-// errEmailChange is for another e-mail address without the password: who finds an open page must not be able to take
-// the account over by it.
-var errEmailChange = errs.InvalidField("body.email", "can be changed only with your present password, sent as password")
+// errEmailChange is for another e-mail address without the password: finding an open page must not be enough to take
+// the account over.
+var errEmailChange = errs.InvalidField("body.email",
+	"can be changed only with your current password, sent as password")
 
-// begin gives the actor's account, refuses a name that is none, and asks for another e-mail address, by which nothing
-// changes yet. The present address is no wish: it is taken out of w.
+// begin gives the actor's account, refuses an invalid name, and requests another e-mail address, which changes nothing
+// yet. Sending the current address requests nothing: it is taken out of w.
 func (a api) begin(ctx context.Context, by auth.Actor, w *accountWish) (account.User, error) {
 	me, err := a.Accounts.Me(ctx, by)
 	if err != nil {

@@ -25,24 +25,29 @@ func TestRoutes_Register(t *testing.T) {
 	require.Equal(t, 1, w.count(`select count(*) from patients where phone = '9841000000' and gender = 'female' and date_of_birth is null
 		and age_years = 34 and age_recorded_on = (now() at time zone 'UTC')::date`), "an age is kept as an age")
 
-	w.refused(w.call("", "POST", "/api/auth/register/patient", registration), 409, "There is already an account with this e-mail address.")
+	w.refused(w.call("", "POST", "/api/auth/register/patient", registration), 409,
+		"There is already an account with this e-mail address.")
 	for name, c := range map[string]struct{ from, to, says string }{
-		"digits":     {`9841000000`, `"98410"`, "phoneNo must have 10 digits."},
-		"letters":    {`9841000000`, `"98410000OO"`, "phoneNo must have 10 digits."},
-		"gender":     {`"Female"`, `"F"`, "gender must be Male or Female."},
-		"no gender":  {`"Female"`, `null`, "gender is required."},
-		"age":        {`34`, `"old"`, "age must be a whole number."},
-		"no age":     {`34`, `""`, "age is required."},
-		"great age":  {`34`, `131`, "age must lie between 0 and 130 years."},
-		"password":   {`a-rather-long-passphrase-7`, `short`, "password must have 10 to 128 characters."},
-		"e-mail":     {`pia@older.test`, `pia`, "email must be an e-mail address"},
-		"no e-mail":  {`"pia@older.test"`, `null`, "email is required."},
-		"a NUL":      {`Pia Patient`, `Pia\u0000`, "name must not contain the character U+0000."},
-		"an object":  {`"Pia Patient"`, `{"first":"Pia"}`, "name must be text."},
-		"no JSON":    {`{`, `[`, "Send one JSON object as the body."},
-		"everything": {registration, `{}`, "name is required. email is required. password is required. phoneNo is required. gender is required. age is required."},
+		"digits":    {`9841000000`, `"98410"`, "phoneNo must have 10 digits."},
+		"letters":   {`9841000000`, `"98410000OO"`, "phoneNo must have 10 digits."},
+		"gender":    {`"Female"`, `"F"`, "gender must be Male or Female."},
+		"no gender": {`"Female"`, `null`, "gender is required."},
+		"age":       {`34`, `"old"`, "age must be a whole number."},
+		"no age":    {`34`, `""`, "age is required."},
+		"great age": {`34`, `131`, "age must lie between 0 and 130 years."},
+		"password":  {`a-rather-long-passphrase-7`, `short`, "password must have 10 to 128 characters."},
+		"e-mail":    {`pia@older.test`, `pia`, "email must be an e-mail address"},
+		"no e-mail": {`"pia@older.test"`, `null`, "email is required."},
+		"a NUL":     {`Pia Patient`, `Pia\u0000`, "name must not contain the character U+0000."},
+		"an object": {`"Pia Patient"`, `{"first":"Pia"}`, "name must be text."},
+		"no JSON":   {`{`, `[`, "Send one JSON object as the body."},
+		"everything": {
+			registration, `{}`,
+			"name is required. email is required. password is required. phoneNo is required. gender is required. age is required.",
+		},
 	} {
-		body := strings.Replace(strings.Replace(registration, "pia@", "other@", 1), strings.Replace(c.from, "pia@", "other@", 1), c.to, 1)
+		body := strings.Replace(strings.Replace(registration, "pia@", "other@", 1),
+			strings.Replace(c.from, "pia@", "other@", 1), c.to, 1)
 		if c.from == registration {
 			body = c.to
 		}
@@ -59,9 +64,12 @@ func TestRoutes_Login(t *testing.T) {
 	p := w.patient("Pia Patient")
 	admin := w.admin()
 
-	golden(t, "login", w.ok("", "POST", "/api/auth/login", fmt.Sprintf(`{"userId":%q,"password":%q}`, p.userID, password)))
-	golden(t, "login_admin", w.ok("", "POST", "/api/auth/login", fmt.Sprintf(`{"userId":%q,"password":%q}`, admin.userID, password)))
-	require.Equal(t, 200, w.ok("", "POST", "/api/auth/login", fmt.Sprintf(`{"email":%q,"password":%q}`, p.email, password)).Status)
+	golden(t, "login",
+		w.ok("", "POST", "/api/auth/login", fmt.Sprintf(`{"userId":%q,"password":%q}`, p.userID, password)))
+	golden(t, "login_admin",
+		w.ok("", "POST", "/api/auth/login", fmt.Sprintf(`{"userId":%q,"password":%q}`, admin.userID, password)))
+	require.Equal(t, 200,
+		w.ok("", "POST", "/api/auth/login", fmt.Sprintf(`{"email":%q,"password":%q}`, p.email, password)).Status)
 
 	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(admin.token, ".")[1])
 	require.NoError(t, err)
@@ -71,7 +79,7 @@ func TestRoutes_Login(t *testing.T) {
 	require.Equal(t, admin.userID, claims["userId"])
 
 	wrong := w.call("", "POST", "/api/auth/login", fmt.Sprintf(`{"userId":%q,"password":"wrong"}`, p.userID))
-	w.refused(wrong, 401, "or the password, is not right.")
+	w.refused(wrong, 401, "or the password, is wrong.")
 	nobody := w.call("", "POST", "/api/auth/login", `{"userId":"PAT0000000000","password":"wrong"}`)
 	require.Equal(t, wrong.Raw, nobody.Raw, "nothing tells whether there is an account")
 	w.refused(w.call("", "POST", "/api/auth/login", `{"userId":" "}`), 400, "userId is required. password is required.")
@@ -112,7 +120,8 @@ func TestRoutes_token(t *testing.T) {
 	native := w.call("", "POST", "/api/v1/auth/login", fmt.Sprintf(`{"login":%q,"password":%q}`, p.email, password))
 	require.Equal(t, 200, native.Status)
 	w.refused(w.call(native.Text("accessToken"), "GET", "/api/auth/getUser", ""), 401, "Sign in first")
-	require.Equal(t, 401, w.call("", "GET", "/api/v1/me", "", "Authorization", "Bearer "+p.token).Status, "nor the other way round")
+	require.Equal(t, 401, w.call("", "GET", "/api/v1/me", "", "Authorization", "Bearer "+p.token).Status,
+		"nor the other way round")
 
 	w.exec(`update users set disabled_at = now() where public_id = $1`, p.userID)
 	w.refused(w.call(p.token, "GET", "/api/auth/getUser", ""), 401, "Sign in first")
@@ -126,7 +135,9 @@ func TestRoutes_roles(t *testing.T) {
 	doctor := w.doctor(admin, "Dr Cara Lim")
 	patient := w.patient("Pia Patient")
 	routes := map[string][]string{
-		"patient": {"GET /api/patient/doctors/getAll", "POST /api/patient/request/appointment", "GET /api/patient/myAppointments"},
+		"patient": {
+			"GET /api/patient/doctors/getAll", "POST /api/patient/request/appointment", "GET /api/patient/myAppointments",
+		},
 		"doctor": {
 			"GET /api/doctor/get/info", "PUT /api/doctor/update/info", "GET /api/doctor/appointments/pending",
 			"GET /api/doctor/appointments/reject/all", "GET /api/doctor/appointments/booked/all",
@@ -134,7 +145,8 @@ func TestRoutes_roles(t *testing.T) {
 			"GET /api/doctor/dashboard/counts",
 		},
 		"admin": {
-			"POST /api/admin/doctor/create", "GET /api/admin/appointments/pending/all", "GET /api/admin/appointments/rejected/all",
+			"POST /api/admin/doctor/create", "GET /api/admin/appointments/pending/all",
+			"GET /api/admin/appointments/rejected/all",
 			"GET /api/admin/appointments/booked/all", "GET /api/admin/patients/all", "GET /api/admin/doctors/all",
 			"GET /api/admin/dashboard/counts",
 		},
@@ -153,7 +165,10 @@ func TestRoutes_roles(t *testing.T) {
 			}
 		}
 	}
-	for _, route := range []string{"GET /api/auth/getUser", "PUT /api/auth/updateUser", "PUT /api/auth/updatePassword", "POST /api/auth/sendMessage", "GET /api/auth/getMessages/APP0000000000"} {
+	for _, route := range []string{
+		"GET /api/auth/getUser", "PUT /api/auth/updateUser", "PUT /api/auth/updatePassword", "POST /api/auth/sendMessage",
+		"GET /api/auth/getMessages/APP0000000000",
+	} {
 		method, path, _ := strings.Cut(route, " ")
 		w.refused(w.call("", method, path, ""), 401, "Sign in first")
 	}
@@ -174,7 +189,7 @@ func TestRoutes_updateUser(t *testing.T) {
 
 	before := w.ok(p.token, "GET", "/api/auth/getUser", "").Raw
 	for says, body := range map[string]string{
-		"email can be changed only with your present password": `{"phoneNo":"9841222222","email":"elsewhere@older.test"}`,
+		"email can be changed only with your current password": `{"phoneNo":"9841222222","email":"elsewhere@older.test"}`,
 		"email must be an e-mail address":                      `{"phoneNo":"9841222222","email":"x"}`,
 		"name must have 1 to 100 characters.":                  `{"phoneNo":"9841222222","name":" "}`,
 		"phoneNo must be a telephone number":                   `{"name":"New","phoneNo":"call me"}`,
@@ -189,17 +204,22 @@ func TestRoutes_updateUser(t *testing.T) {
 	require.Equal(t, before, w.ok(p.token, "GET", "/api/auth/getUser", "").Raw, "a refusal changes nothing at all")
 
 	w.exec(`update patients set date_of_birth = (now() - interval '40 years 100 days')::date`)
-	require.EqualValues(t, 40, w.ok(p.token, "GET", "/api/auth/getUser", "").Value("user.age"), "a date of birth counts before a stated age")
+	require.EqualValues(t, 40, w.ok(p.token, "GET", "/api/auth/getUser", "").Value("user.age"),
+		"a date of birth counts before a stated age")
 	w.ok(p.token, "PUT", "/api/auth/updateUser", `{"age":40}`)
-	w.refused(w.call(p.token, "PUT", "/api/auth/updateUser", `{"age":41}`), 400, "age does not agree with your date of birth")
+	w.refused(w.call(p.token, "PUT", "/api/auth/updateUser", `{"age":41}`), 400,
+		"age does not agree with your date of birth")
 	w.exec(`update patients set date_of_birth = null, age_recorded_on = (now() - interval '2 years 100 days')::date`)
-	require.EqualValues(t, 37, w.ok(p.token, "GET", "/api/auth/getUser", "").Value("user.age"), "who was 35 two years ago")
+	require.EqualValues(t, 37, w.ok(p.token, "GET", "/api/auth/getUser", "").Value("user.age"),
+		"who was 35 two years ago")
 
 	admin := w.admin()
-	golden(t, "user_admin", w.ok(admin.token, "PUT", "/api/auth/updateUser", `{"name":"Eve Boss","phoneNo":"9841999999","age":50}`))
+	golden(t, "user_admin",
+		w.ok(admin.token, "PUT", "/api/auth/updateUser", `{"name":"Eve Boss","phoneNo":"9841999999","age":50}`))
 	require.Equal(t, 1, w.count(`select count(*) from users where name = 'Eve Boss'`))
 	doctor := w.doctor(admin, "Dr Cara Lim")
-	golden(t, "user_doctor", w.ok(doctor.token, "PUT", "/api/auth/updateUser", `{"name":"Dr Cara Ling","phoneNo":"9841333333","gender":"Female","age":50}`))
+	golden(t, "user_doctor",
+		w.ok(doctor.token, "PUT", "/api/auth/updateUser", `{"name":"Dr Cara Ling","phoneNo":"9841333333","gender":"Female","age":50}`))
 }
 
 // Another e-mail address is asked for with the password, and counts once its mail has been answered.
@@ -208,15 +228,18 @@ func TestRoutes_updateUser_email(t *testing.T) {
 	w := newWorld(t)
 	p := w.patient("Pia Patient")
 	const path, elsewhere = "/api/auth/updateUser", `{"name":"Pia Other","email":"Elsewhere@older.test","password":%q}`
-	w.refused(w.call(p.token, "PUT", path, fmt.Sprintf(elsewhere, "wrong")), 400, "password is not your present password.")
+	w.refused(w.call(p.token, "PUT", path, fmt.Sprintf(elsewhere, "wrong")), 400,
+		"password is not your current password.")
 	require.Equal(t, "Pia Patient", w.ok(p.token, "GET", "/api/auth/getUser", "").Text("user.name"))
 	r := w.ok(p.token, "PUT", path, fmt.Sprintf(elsewhere, password))
 	require.Contains(t, r.message(), "once you have followed the link")
 	require.Equal(t, p.email, r.Text("user.email"))
 	require.Equal(t, "Pia Other", r.Text("user.name"))
-	require.Equal(t, 1, w.count(`select count(*) from users where pending_email = 'elsewhere@older.test' and email = $1`, p.email))
+	require.Equal(t, 1,
+		w.count(`select count(*) from users where pending_email = 'elsewhere@older.test' and email = $1`, p.email))
 	d := w.doctor(w.admin(), "Dr Cara Lim")
-	r = w.ok(d.token, "PUT", "/api/doctor/update/info", fmt.Sprintf(`{"email":"cara@elsewhere.test","password":%q}`, password))
+	r = w.ok(d.token, "PUT", "/api/doctor/update/info",
+		fmt.Sprintf(`{"email":"cara@elsewhere.test","password":%q}`, password))
 	require.Contains(t, r.message(), "once you have followed the link")
 	require.Equal(t, d.email, r.Text("doctor.email"))
 }
@@ -239,15 +262,18 @@ func TestRoutes_updatePassword(t *testing.T) {
 	w := newWorld(t)
 	p := w.patient("Pia Patient")
 	elsewhere := w.signIn(p.userID, password)
-	w.refused(w.call(p.token, "PUT", "/api/auth/updatePassword", `{"newPassword":"short"}`), 400, "newPassword must have 10 to 128 characters.")
+	w.refused(w.call(p.token, "PUT", "/api/auth/updatePassword", `{"newPassword":"short"}`), 400,
+		"newPassword must have 10 to 128 characters.")
 	w.refused(w.call(p.token, "PUT", "/api/auth/updatePassword", `{}`), 400, "newPassword is required.")
-	w.refused(w.call(p.token, "PUT", "/api/auth/updatePassword", fmt.Sprintf(`{"newPassword":%q}`, password)), 400, "newPassword must differ from the present one.")
+	w.refused(w.call(p.token, "PUT", "/api/auth/updatePassword", fmt.Sprintf(`{"newPassword":%q}`, password)), 400,
+		"newPassword must differ from your current password.")
 	w.ok(elsewhere.token, "GET", "/api/auth/getUser", "")
 
 	w.ok(p.token, "PUT", "/api/auth/updatePassword", `{"newPassword":"another-long-passphrase-8"}`)
 	w.ok(p.token, "GET", "/api/auth/getUser", "")
 	w.refused(w.call(elsewhere.token, "GET", "/api/auth/getUser", ""), 401, "Sign in first")
-	w.refused(w.call("", "POST", "/api/auth/login", fmt.Sprintf(`{"userId":%q,"password":%q}`, p.userID, password)), 401, "not right")
+	w.refused(w.call("", "POST", "/api/auth/login", fmt.Sprintf(`{"userId":%q,"password":%q}`, p.userID, password)), 401,
+		"is wrong")
 	w.signIn(p.userID, "another-long-passphrase-8")
 	require.NotContains(t, w.log.text(), "passphrase")
 }

@@ -37,8 +37,9 @@ func (a api) updateDoctorInfo(c *fiber.Ctx, by auth.Actor) error {
 	}
 	wish := f.accountWish()
 	change := doctor.Change{
-		Specialization: f.maybe("specialization"), Qualification: f.maybe("qualification"), Experience: f.number("experience"),
-		Phone: f.maybe("phoneNo"),
+		Specialization: f.maybe("specialization"), Qualification: f.maybe("qualification"),
+		Experience: f.number("experience"),
+		Phone:      f.maybe("phoneNo"),
 	}
 	if err := f.err(); err != nil {
 		return err
@@ -83,7 +84,7 @@ func (a api) adminCounts(c *fiber.Ctx, by auth.Actor) error {
 	})
 }
 
-// createDoctor makes a doctor with a password that is shown this once, and which he must change.
+// createDoctor makes a doctor with a password that is shown only now, and which they must change.
 func (a api) createDoctor(c *fiber.Ctx, by auth.Actor) error {
 	f, err := read(c)
 	if err != nil {

@@ -19,23 +19,27 @@ func TestRoutes_createDoctor(t *testing.T) {
 	secret := r.Text("plainPassword")
 	require.Len(t, secret, 16)
 	w.refused(w.call(admin.token, "POST", "/api/admin/doctor/create", newDoctor), 409, "There is already an account")
-	w.refused(w.call(admin.token, "POST", "/api/admin/doctor/create", `{}`), 400, "name is required. email is required. specialization is required.")
+	w.refused(w.call(admin.token, "POST", "/api/admin/doctor/create", `{}`), 400,
+		"name is required. email is required. specialization is required.")
 	bad := strings.NewReplacer("cara@", "dan@", `"7"`, `"many"`).Replace(newDoctor)
 	w.refused(w.call(admin.token, "POST", "/api/admin/doctor/create", bad), 400, "experience must be a whole number.")
 	bad = strings.NewReplacer("cara@", "dan@", `"7"`, `99`).Replace(newDoctor)
-	w.refused(w.call(admin.token, "POST", "/api/admin/doctor/create", bad), 400, "experience must lie between 0 and 80 years.")
+	w.refused(w.call(admin.token, "POST", "/api/admin/doctor/create", bad), 400,
+		"experience must lie between 0 and 80 years.")
 
 	// Until he has chosen a password he can do nothing else.
 	d := w.signIn("cara@older.test", secret)
 	w.ok(d.token, "GET", "/api/auth/getUser", "")
 	for _, route := range []string{
-		"GET /api/doctor/get/info", "GET /api/doctor/appointments/pending", "PUT /api/auth/updateUser", "POST /api/auth/sendMessage",
+		"GET /api/doctor/get/info", "GET /api/doctor/appointments/pending", "PUT /api/auth/updateUser",
+		"POST /api/auth/sendMessage",
 		"GET /api/auth/getMessages/APP0000000000", "GET /api/patient/myAppointments",
 	} {
 		method, path, _ := strings.Cut(route, " ")
 		w.refused(w.call(d.token, method, path, ""), 403, "Choose a new password first")
 	}
-	w.refused(w.call(d.token, "PUT", "/api/auth/updatePassword", fmt.Sprintf(`{"newPassword":%q}`, secret)), 400, "must differ")
+	w.refused(w.call(d.token, "PUT", "/api/auth/updatePassword", fmt.Sprintf(`{"newPassword":%q}`, secret)), 400,
+		"must differ")
 	w.ok(d.token, "PUT", "/api/auth/updatePassword", fmt.Sprintf(`{"newPassword":%q}`, password))
 	golden(t, "doctor_info", w.ok(d.token, "GET", "/api/doctor/get/info", ""))
 	require.NotContains(t, w.log.text(), secret)
@@ -51,11 +55,12 @@ func TestRoutes_updateDoctorInfo(t *testing.T) {
 		`{"name":"Dr Cara Ling","email":%q,"specialization":"Neurology","experience":"8","qualification":"MD, PhD","phoneNo":9841222222}`, d.email)))
 	before := w.ok(d.token, "GET", "/api/doctor/get/info", "").Raw
 	for says, body := range map[string]string{
-		"email can be changed only with your present password": `{"specialization":"x","email":"elsewhere@older.test"}`,
+		"email can be changed only with your current password": `{"specialization":"x","email":"elsewhere@older.test"}`,
 		"name must have 1 to 100 characters.":                  `{"specialization":"x","name":""}`,
 		"experience must be a whole number.":                   `{"specialization":"x","experience":"long"}`,
 		"phoneNo must be a telephone number":                   `{"name":"New","phoneNo":"call me"}`,
-		"specialization is too long":                           fmt.Sprintf(`{"name":"New","specialization":%q}`, strings.Repeat("x", 201)),
+		"specialization must have at most 200 characters": fmt.Sprintf(`{"name":"New","specialization":%q}`,
+			strings.Repeat("x", 201)),
 	} {
 		w.refused(w.call(d.token, "PUT", path, body), 400, says)
 	}
@@ -75,7 +80,8 @@ func TestRoutes_lists(t *testing.T) {
 	golden(t, "doctors_for_patients", w.ok(pia.token, "GET", "/api/patient/doctors/getAll", ""))
 	golden(t, "doctors", w.ok(admin.token, "GET", "/api/admin/doctors/all", ""))
 	golden(t, "patients", w.ok(admin.token, "GET", "/api/admin/patients/all", ""))
-	require.Equal(t, 2, w.count(`select count(*) from audit_events where action = 'patient.list'`), "an administrator's look is audited")
+	require.Equal(t, 2, w.count(`select count(*) from audit_events where action = 'patient.list'`),
+		"an administrator's look is audited")
 
 	w.exec(`update users set disabled_at = now() where public_id = any($1)`, []string{dan.userID, pia.userID})
 	doctors := w.ok(admin.token, "GET", "/api/admin/doctors/all", "").list("doctors")

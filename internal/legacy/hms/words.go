@@ -33,7 +33,7 @@ func sentence(e *errs.Error) string {
 	return strings.Join(said, " ")
 }
 
-// olderNames are the fields of the rooms that have another name here.
+// olderNames are the fields of other packages that have another name here.
 var olderNames = map[string]string{
 	"phone": "phoneNo", "dateOfBirth": "age", "startsAt": "date and time", "note": "notes", "text": "message",
 }
@@ -59,6 +59,6 @@ func offering(e *errs.Error, free []appointment.Alternative, zone *time.Location
 	for i, a := range free {
 		times[i] = a.StartsAt.In(zone).Format("2006-01-02 15:04")
 	}
-	said.Message += " Free are: " + strings.Join(times, ", ") + "."
+	said.Message += " Available times: " + strings.Join(times, ", ") + "."
 	return &said
 }

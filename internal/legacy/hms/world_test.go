@@ -196,7 +196,8 @@ func tomorrow(t *testing.T) string {
 func (w *world) booked(p, d person, clock string) string {
 	w.t.Helper()
 	id := w.request(p, d)
-	w.ok(d.token, "PUT", "/api/doctor/appointments/approve/"+id, fmt.Sprintf(`{"date":%q,"time":%q}`, tomorrow(w.t), clock))
+	w.ok(d.token, "PUT", "/api/doctor/appointments/approve/"+id,
+		fmt.Sprintf(`{"date":%q,"time":%q}`, tomorrow(w.t), clock))
 	return id
 }
 

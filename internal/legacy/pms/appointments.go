@@ -81,8 +81,8 @@ type bookedBody struct {
 	appointmentBody
 }
 
-// book makes an appointment that is booked at once: with the doctor who is named or else the patient's own, in the slot
-// that is named or else the first free one.
+// book makes an appointment that is booked at once: with the doctor who is named or else the patient's own, in the
+// slot that is named or else the first free one.
 func (a api) book(ctx context.Context, c call) (reply, error) {
 	if !c.given("date") && !c.given("dateOfAppointment") {
 		c.complain("date", "is required")
@@ -107,8 +107,9 @@ func (a api) book(ctx context.Context, c call) (reply, error) {
 	}
 	body := a.appointmentBody(made)
 	return reply{message: "Appointment booked successfully", data: bookedBody{
-		BookedAt: a.stamp(made.CreatedAt), BookedFor: made.Patient.Name, BookedWith: titled(made.Doctor.Name), BookedSlot: body.Slot,
-		Notes: "Please be available at least 10 minutes before your appointment slot", appointmentBody: body,
+		BookedAt: a.stamp(made.CreatedAt), BookedFor: made.Patient.Name, BookedWith: titled(made.Doctor.Name),
+		BookedSlot: body.Slot,
+		Notes:      "Please be available at least 10 minutes before your appointment slot", appointmentBody: body,
 	}}, nil
 }
 
@@ -141,7 +142,7 @@ func (a api) parties(ctx context.Context, c call, patientID, docID int64) (appoi
 	return a.registered(ctx, c.actor, b)
 }
 
-// registered looks the patient up in the registry: he must be in it, and may have a doctor there.
+// registered looks the patient up in the registry: they must be in it, and may have a doctor there.
 func (a api) registered(ctx context.Context, actor auth.Actor, b appointment.Booking) (appointment.Booking, error) {
 	if actor.Role != auth.Patient && b.Doctor != "" {
 		return b, nil // booking itself will look
@@ -163,7 +164,9 @@ func (a api) registered(ctx context.Context, actor auth.Actor, b appointment.Boo
 }
 
 // bookSlot books a slot of a day; 0 is the first that is free, or the next one where somebody else was faster.
-func (a api) bookSlot(ctx context.Context, actor auth.Actor, b appointment.Booking, day time.Time, slot int) (made appointment.Appointment, err error) {
+func (a api) bookSlot(
+	ctx context.Context, actor auth.Actor, b appointment.Booking, day time.Time, slot int,
+) (made appointment.Appointment, err error) {
 	var wanted []offered
 	if slot == 0 {
 		if wanted, err = a.free(ctx, b.Doctor, day); err != nil {
@@ -183,8 +186,8 @@ func (a api) bookSlot(ctx context.Context, actor auth.Actor, b appointment.Booki
 	return made, err
 }
 
-// edit moves an appointment, which stays booked: nobody could confirm it here. What is left out, the day or the time of
-// day, stays.
+// edit moves an appointment, which stays booked: nobody could confirm it here. What is left out, the day or the time
+// of day, stays.
 func (a api) edit(ctx context.Context, c call) (reply, error) {
 	c.require("appointmentId")
 	id, slot, day := c.id("appointmentId"), int(c.number("slotId", slots)), c.day()

@@ -28,7 +28,8 @@ func TestAvailableSlot(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	pia, dan := w.registered("Pia Rai"), w.doctor("Dan Lama")
-	golden(t, "slots", w.yes("POST", "/appointment/availableSlot", pia.token, `{"docId":"`+id(dan)+`","date":"`+tomorrow+`"}`))
+	golden(t, "slots",
+		w.yes("POST", "/appointment/availableSlot", pia.token, `{"docId":"`+id(dan)+`","date":"`+tomorrow+`"}`))
 	w.booked(pia, dan, tomorrow, 3)
 	free := w.numbers(pia, dan, tomorrow)
 	require.Len(t, free, 14)
@@ -43,7 +44,9 @@ func TestAvailableSlot(t *testing.T) {
 	require.Empty(t, w.numbers(pia, dan, "2030-03-01"), "beyond what can be booked")
 
 	require.Equal(t, "Doctor not found", w.no("POST", "/appointment/availableSlot", pia.token, `{"docId":`+id(pia)+`}`))
-	for _, bad := range []string{`{}`, `{"docId":"x"}`, `{"docId":1,"date":"3 March"}`, `{"docId":1,"date":"2026-02-30"}`} {
+	for _, bad := range []string{
+		`{}`, `{"docId":"x"}`, `{"docId":1,"date":"3 March"}`, `{"docId":1,"date":"2026-02-30"}`,
+	} {
 		require.Equal(t, 400, w.call("POST", "/appointment/availableSlot", pia.token, bad).Status, bad)
 	}
 }
@@ -53,7 +56,9 @@ func TestAvailableSlot_DoctorsHours(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	pia, dan := w.registered("Pia Rai"), w.doctor("Dan Lama")
-	w.exec(`insert into schedules (doctor_id, time_zone, slot_minutes, custom_hours, version) values ($1, $2, 45, true, 2)`, dan.id, zoneName)
+	w.exec(
+		`insert into schedules (doctor_id, time_zone, slot_minutes, custom_hours, version) values ($1, $2, 45, true, 2)`,
+		dan.id, zoneName)
 	for weekday := 1; weekday <= 7; weekday++ { // 10:15, 11:00, 11:45 … 14:45, 15:30
 		w.exec(`insert into schedule_hours (doctor_id, weekday, starts, ends) values ($1, $2, 615, 975)`, dan.id, weekday)
 	}
@@ -79,14 +84,16 @@ func TestBook(t *testing.T) {
 
 	// Without a slot the first free one, without a doctor the assigned one, under the other name of the date.
 	w.booked(tom, dan, tomorrow, 1)
-	require.Equal(t, "docId is required", w.no("POST", "/appointment/book", pia.token, `{"dateOfAppointment":"`+tomorrow+`"}`))
+	require.Equal(t, "docId is required",
+		w.no("POST", "/appointment/book", pia.token, `{"dateOfAppointment":"`+tomorrow+`"}`))
 	w.yes("POST", "/patient/assignDoc", dan.token, `{"patientId":`+id(pia)+`}`)
 	first := w.yes("POST", "/appointment/book", pia.token, `{"dateOfAppointment":"`+tomorrow+`"}`).object(t)
 	require.EqualValues(t, 2, first["slotId"])
 	require.Equal(t, "10:30 am", first["Booked Slot"])
 
 	// A doctor books for a patient of his with himself, an administrator for anyone.
-	require.EqualValues(t, 3, w.yes("POST", "/appointment/book", dan.token, `{"patientId":`+id(pia)+`,"date":"`+tomorrow+`"}`).object(t)["slotId"])
+	require.EqualValues(t, 3,
+		w.yes("POST", "/appointment/book", dan.token, `{"patientId":`+id(pia)+`,"date":"`+tomorrow+`"}`).object(t)["slotId"])
 	require.EqualValues(t, dan.id, w.yes("POST", "/appointment/book", w.admin.token,
 		`{"patientId":`+id(pia)+`,"date":"`+tomorrow+`","slotId":4}`).object(t)["docId"], "the assigned doctor")
 	form := "patientId=" + id(tom) + "&docId=" + id(eva) + "&date=" + tomorrow + "&slotId=5"
@@ -101,16 +108,22 @@ func TestBook_Refused(t *testing.T) {
 	with := func(fields string) string { return `{"date":"` + tomorrow + `","slotId":1,` + fields + `}` }
 	doc := `"docId":` + id(dan)
 	require.Contains(t, w.no("POST", "/appointment/book", nia.token, with(doc)), "register as a patient first")
-	require.Contains(t, w.no("POST", "/appointment/book", w.admin.token, with(doc+`,"patientId":`+id(nia))), "register as a patient first")
-	require.Equal(t, "You can book for yourself only", w.no("POST", "/appointment/book", pia.token, with(doc+`,"patientId":`+id(nia))))
+	require.Contains(t, w.no("POST", "/appointment/book", w.admin.token, with(doc+`,"patientId":`+id(nia))),
+		"register as a patient first")
+	require.Equal(t, "You can book for yourself only",
+		w.no("POST", "/appointment/book", pia.token, with(doc+`,"patientId":`+id(nia))))
 	require.Equal(t, "patientId is required", w.no("POST", "/appointment/book", w.admin.token, with(doc)))
-	require.Equal(t, "Patient not found", w.no("POST", "/appointment/book", w.admin.token, with(doc+`,"patientId":999999`)))
+	require.Equal(t, "Patient not found",
+		w.no("POST", "/appointment/book", w.admin.token, with(doc+`,"patientId":999999`)))
 	require.Equal(t, "Doctor not found", w.no("POST", "/appointment/book", pia.token, with(`"docId":`+id(nia))))
 	w.no("POST", "/appointment/book", dan.token, with(`"patientId":`+id(pia)))                     // not a patient of his
 	w.no("POST", "/appointment/book", dan.token, with(`"docId":`+id(eva)+`,"patientId":`+id(pia))) // not himself
-	require.Equal(t, "Invalid date", w.no("POST", "/appointment/book", pia.token, `{"date":"2026-03-01","slotId":1,`+doc+`}`))
-	require.Equal(t, "Appointment slot not available", w.no("POST", "/appointment/book", pia.token, `{"date":"2030-03-01","slotId":1,`+doc+`}`))
-	require.Equal(t, "Appointment slot not available", w.no("POST", "/appointment/book", pia.token, `{"date":"2030-03-01",`+doc+`}`))
+	require.Equal(t, "Invalid date",
+		w.no("POST", "/appointment/book", pia.token, `{"date":"2026-03-01","slotId":1,`+doc+`}`))
+	require.Equal(t, "Appointment slot not available",
+		w.no("POST", "/appointment/book", pia.token, `{"date":"2030-03-01","slotId":1,`+doc+`}`))
+	require.Equal(t, "Appointment slot not available",
+		w.no("POST", "/appointment/book", pia.token, `{"date":"2030-03-01",`+doc+`}`))
 	for _, bad := range []string{
 		`{` + doc + `}`, with(`"slotId":16`), with(`"slotId":0`), with(`"slotId":"x"`), with(`"docId":true`),
 		`{"date":20260303,` + doc + `}`, `{"date":"2026-3-3",` + doc + `}`, `{"date":"9999-99-99",` + doc + `}`,
@@ -175,7 +188,9 @@ func TestListAppointments(t *testing.T) {
 	at := time.Date(2026, time.March, 4, 16, 10, 0, 0, w.zone)
 	w.exec(`insert into appointments (public_id, patient_id, doctor_id, status, starts_at, ends_at) values ('APP0000000001', $1, $2, 'BOOKED', $3, $4)`,
 		pia.id, eva.id, at, at.Add(time.Hour))
-	w.exec(`insert into appointments (public_id, patient_id, doctor_id, status) values ('APP0000000002', $1, $2, 'PENDING')`, pia.id, eva.id)
+	w.exec(
+		`insert into appointments (public_id, patient_id, doctor_id, status) values ('APP0000000002', $1, $2, 'PENDING')`,
+		pia.id, eva.id)
 
 	golden(t, "appointments_patient", w.yes("GET", "/appointment/list", pia.token, ""))
 	ids := func(p person) (out []string) {
@@ -210,13 +225,18 @@ func TestEdit(t *testing.T) {
 	moved(dan, `"slotId":7`, "2026-03-07", "01:00 pm")
 	moved(w.admin, `"dateOfAppointment":"2026-03-06"`, "2026-03-06", "01:00 pm")
 
-	require.Equal(t, 2, w.count(`select count(*) from appointments where status = 'BOOKED'`), "nobody could confirm it here")
+	require.Equal(t, 2, w.count(`select count(*) from appointments where status = 'BOOKED'`),
+		"nobody could confirm it here")
 	require.Equal(t, "Appointment slot not available", w.no("PUT", "/appointment/edit", pia.token, edit(`"slotId":4`)))
 	for _, stranger := range []person{tom, eva} {
-		require.Equal(t, "There is no such appointment.", w.no("PUT", "/appointment/edit", stranger.token, edit(`"slotId":8`)))
+		require.Equal(t, "There is no such appointment.",
+			w.no("PUT", "/appointment/edit", stranger.token, edit(`"slotId":8`)))
 	}
-	require.Equal(t, "There is no such appointment.", w.no("PUT", "/appointment/edit", w.admin.token, `{"appointmentId":999999,"slotId":1}`))
-	for _, bad := range []string{`{"slotId":1}`, `{"appointmentId":` + n + `}`, edit(`"slotId":16`), edit(`"date":"tomorrow"`)} {
+	require.Equal(t, "There is no such appointment.",
+		w.no("PUT", "/appointment/edit", w.admin.token, `{"appointmentId":999999,"slotId":1}`))
+	for _, bad := range []string{
+		`{"slotId":1}`, `{"appointmentId":` + n + `}`, edit(`"slotId":16`), edit(`"date":"tomorrow"`),
+	} {
 		require.Equal(t, 400, w.call("PUT", "/appointment/edit", pia.token, bad).Status, bad)
 	}
 	w.yes("DELETE", "/appointment/cancel", dan.token, `{"appointmentId":`+n+`,"reason":"away"}`)
@@ -242,8 +262,10 @@ func TestEdit_FromElsewhere(t *testing.T) {
 	a, err = w.appointments.Book(t.Context(), w.actor(pia), appointment.Booking{Doctor: dan.userID})
 	require.NoError(t, err)
 	n = strconv.FormatInt(a.ID, 10)
-	require.Equal(t, "slotId is required", w.no("PUT", "/appointment/edit", dan.token, `{"appointmentId":`+n+`,"date":"2026-03-06"}`))
-	require.Equal(t, "date is required", w.no("PUT", "/appointment/edit", dan.token, `{"appointmentId":`+n+`,"slotId":1}`))
+	require.Equal(t, "slotId is required",
+		w.no("PUT", "/appointment/edit", dan.token, `{"appointmentId":`+n+`,"date":"2026-03-06"}`))
+	require.Equal(t, "date is required",
+		w.no("PUT", "/appointment/edit", dan.token, `{"appointmentId":`+n+`,"slotId":1}`))
 }
 
 func TestCancel(t *testing.T) {
@@ -260,7 +282,8 @@ func TestCancel(t *testing.T) {
 		require.Equal(t, 400, w.call("DELETE", "/appointment/cancel", pia.token, bad).Status, bad)
 	}
 	golden(t, "cancelled", w.yes("DELETE", "/appointment/cancel", pia.token, body))
-	require.Equal(t, 1, w.count(`select count(*) from appointments where status = 'CANCELLED' and end_reason = 'cannot come'`))
+	require.Equal(t, 1,
+		w.count(`select count(*) from appointments where status = 'CANCELLED' and end_reason = 'cannot come'`))
 	w.no("DELETE", "/appointment/cancel", pia.token, body)
 	require.Contains(t, w.numbers(tom, dan, "2026-03-05"), 3, "the slot is free again")
 	// In the query too.

@@ -32,8 +32,8 @@ type fields struct {
 // errBody is a body that is neither a JSON object nor a form.
 var errBody = errs.New(errs.BadRequest, "bad_json", "Send the body as a JSON object in UTF-8, or as a form.")
 
-// read gathers the fields of a request. Who is not signed in yet sends a password, which is read nowhere but in the body:
-// addresses end up in histories and in the logs of proxies.
+// read gathers the fields of a request. Who is not signed in yet sends a password, which is read nowhere but in the
+// body: addresses end up in histories and in the logs of proxies.
 func read(c *fiber.Ctx, signedIn bool) (*fields, error) {
 	f := &fields{values: map[string]any{}}
 	if signedIn {

@@ -52,7 +52,9 @@ func FuzzWholeNumber(f *testing.F) {
 }
 
 func FuzzParseBody(f *testing.F) {
-	for _, body := range []string{`{"a":1}`, `{"a":"x\u0000"}`, `a=1&b=%00`, `{`, `[]`, `null`, "\xff", `{"a":{"b":[1]}}`} {
+	for _, body := range []string{
+		`{"a":1}`, `{"a":"x\u0000"}`, `a=1&b=%00`, `{`, `[]`, `null`, "\xff", `{"a":{"b":[1]}}`,
+	} {
 		f.Add("application/json", []byte(body))
 		f.Add("application/x-www-form-urlencoded; charset=utf-8", []byte(body))
 	}

@@ -75,7 +75,8 @@ func (a api) route(s *httpd.Server, method, path string, who access, f handler) 
 		if r.data == nil {
 			r.data = struct{}{}
 		}
-		return c.Status(r.status).JSON(envelope{Success: true, Message: r.message, Data: r.data}, fiber.MIMEApplicationJSONCharsetUTF8)
+		return c.Status(r.status).JSON(envelope{Success: true, Message: r.message, Data: r.data},
+			fiber.MIMEApplicationJSONCharsetUTF8)
 	})
 }
 
@@ -107,7 +108,8 @@ func (a api) admit(c *fiber.Ctx, who access) (auth.Actor, error) {
 }
 
 // errPasswordChange is for those whose password somebody else has seen. This API cannot change one.
-var errPasswordChange = errs.New(errs.Forbidden, "password_change_required", "Choose a new password first, in the new application.")
+var errPasswordChange = errs.New(errs.Forbidden, "password_change_required",
+	"Choose a new password first, in the new application.")
 
 // answerRefusal answers 200 where the clinic's rules say no, and leaves the rest to the server.
 func answerRefusal(c *fiber.Ctx, err error) error {
@@ -152,7 +154,7 @@ const (
 	sayOneself   = "You cannot perform this action on yourself"
 )
 
-// wordings are those refusals of the rooms, by code, that clients know in other words.
+// wordings are those refusals of other packages, by code, that clients know in other words.
 var wordings = map[string]string{
 	"slot_taken":         sayNoSlot,
 	"own_account":        sayOneself,
@@ -182,7 +184,7 @@ func wording(e *errs.Error) string {
 	return strings.Join(all, ", ")
 }
 
-// names are what the rooms' fields are called here.
+// names are what other packages' fields are called here.
 var names = map[string]string{"phone": "contact", "startsAt": "date", "doctorId": "docId"}
 
 // refusal is a rule's no in the words of this API.

@@ -58,8 +58,10 @@ type appointmentBody struct {
 func (a api) appointmentBody(p appointment.Appointment) appointmentBody {
 	status := statusNumber(p)
 	b := appointmentBody{
-		ID: p.ID, AppointmentID: p.ID, PatientID: p.Patient.ID, PatientName: p.Patient.Name, DocID: p.Doctor.ID, DocName: p.Doctor.Name,
-		DoctorName: p.Doctor.Name, Status: status, StatusText: statusTexts[status], Created: a.stamp(p.CreatedAt), Updated: a.stamp(p.UpdatedAt),
+		ID: p.ID, AppointmentID: p.ID, PatientID: p.Patient.ID, PatientName: p.Patient.Name, DocID: p.Doctor.ID,
+		DocName:    p.Doctor.Name,
+		DoctorName: p.Doctor.Name, Status: status, StatusText: statusTexts[status], Created: a.stamp(p.CreatedAt),
+		Updated: a.stamp(p.UpdatedAt),
 	}
 	if p.StartsAt != nil {
 		at := p.StartsAt.In(a.Zone)

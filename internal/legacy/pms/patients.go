@@ -32,7 +32,8 @@ type patientBody struct {
 
 func (a api) patientBody(p patient.Patient) patientBody {
 	b := patientBody{
-		PatientID: p.ID, PatientName: p.Name, Status: "Patient record created", Contact: p.Phone, Gender: genderNumber(p.Gender),
+		PatientID: p.ID, PatientName: p.Name, Status: "Patient record created", Contact: p.Phone,
+		Gender:  genderNumber(p.Gender),
 		Address: p.Address, Created: a.stamp(p.CreatedAt), Updated: a.stamp(p.UpdatedAt),
 	}
 	if p.Doctor != nil {
@@ -57,7 +58,7 @@ func (a api) registerPatient(ctx context.Context, c call) (reply, error) {
 	return reply{message: "Patient registered successfully"}, err
 }
 
-// listPatients gives staff all whom they may see, and a user his own entry, which is no list.
+// listPatients gives staff everyone whom they may see, and users their own entry, which is not a list.
 func (a api) listPatients(ctx context.Context, c call) (reply, error) {
 	all := []patientBody{}
 	for after, more := int64(0), true; more; {
@@ -81,7 +82,7 @@ func (a api) listPatients(ctx context.Context, c call) (reply, error) {
 	return r, nil
 }
 
-// assignDoc assigns the doctor whom an admin names; a doctor assigns himself.
+// assignDoc assigns the doctor whom an admin names; doctors assign themselves.
 func (a api) assignDoc(ctx context.Context, c call) (reply, error) {
 	c.require("patientId")
 	if c.actor.Role == auth.Admin {

@@ -13,8 +13,10 @@ func TestRegisterPatient(t *testing.T) {
 	pia, dan := w.signUp("Pia Rai"), w.doctor("Dan Lama")
 	golden(t, "patient_none", w.yes("GET", "/patient/list", pia.token, ""))
 	golden(t, "patient_register", w.yes("POST", "/patient/register/"+id(pia), dan.token, ""))
-	require.Equal(t, "Already a registered patient", w.no("POST", "/patient/register/"+id(pia), w.admin.token, `{"id":1}`))
-	require.Equal(t, "You cannot perform this action on yourself", w.no("POST", "/patient/register/"+id(dan), dan.token, ""))
+	require.Equal(t, "Already a registered patient",
+		w.no("POST", "/patient/register/"+id(pia), w.admin.token, `{"id":1}`))
+	require.Equal(t, "You cannot perform this action on yourself",
+		w.no("POST", "/patient/register/"+id(dan), dan.token, ""))
 	require.Equal(t, "Not a registered user", w.no("POST", "/patient/register/999999", w.admin.token, ""))
 	w.no("POST", "/patient/register/"+id(dan), w.admin.token, "")
 	require.Equal(t, 403, w.call("POST", "/patient/register/"+id(pia), pia.token, "").Status)
@@ -81,13 +83,17 @@ func TestAssignDoc(t *testing.T) {
 	a := w.call("POST", "/patient/assignDoc", w.admin.token, `{`+patient+`}`)
 	require.Equal(t, 400, a.Status)
 	require.Equal(t, "docId is required", a.Message)
-	require.Equal(t, "docId is not required", w.no("POST", "/patient/assignDoc", dan.token, `{`+patient+`,"docId":`+id(eva)+`}`))
-	require.Equal(t, "Doctor not found", w.no("POST", "/patient/assignDoc", w.admin.token, `{`+patient+`,"docId":`+id(nia)+`}`))
-	require.Equal(t, "Doctor not found", w.no("POST", "/patient/assignDoc", w.admin.token, `{`+patient+`,"docId":999999}`))
+	require.Equal(t, "docId is not required",
+		w.no("POST", "/patient/assignDoc", dan.token, `{`+patient+`,"docId":`+id(eva)+`}`))
+	require.Equal(t, "Doctor not found",
+		w.no("POST", "/patient/assignDoc", w.admin.token, `{`+patient+`,"docId":`+id(nia)+`}`))
+	require.Equal(t, "Doctor not found",
+		w.no("POST", "/patient/assignDoc", w.admin.token, `{`+patient+`,"docId":999999}`))
 	require.Equal(t, "Patient not found", w.no("POST", "/patient/assignDoc", dan.token, `{"patientId":999999}`))
 	w.no("POST", "/patient/assignDoc", dan.token, `{"patientId":`+id(nia)+`}`) // not registered
 	require.Equal(t, 400, w.call("POST", "/patient/assignDoc", dan.token, `{}`).Status)
 	require.Equal(t, 403, w.call("POST", "/patient/assignDoc", pia.token, `{`+patient+`}`).Status)
 	w.exec(`update users set disabled_at = now() where id = $1`, eva.id)
-	require.Equal(t, "Doctor not found", w.no("POST", "/patient/assignDoc", w.admin.token, `{`+patient+`,"docId":`+id(eva)+`}`))
+	require.Equal(t, "Doctor not found",
+		w.no("POST", "/patient/assignDoc", w.admin.token, `{`+patient+`,"docId":`+id(eva)+`}`))
 }

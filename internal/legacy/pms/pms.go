@@ -1,5 +1,5 @@
-// Package pms is the API of the Patient Management System, as its clients know it: /web/*, numbers for ids and roles,
-// one envelope around every answer. It translates and decides nothing: rules and SQL are in the rooms.
+// Package pms is the API of the Patient Management System as its clients know it: /web/*, numbers for ids and roles,
+// one envelope around every answer. It translates and decides nothing: rules and SQL are in other packages.
 package pms
 
 import (
@@ -22,7 +22,8 @@ const Prefix = "/web"
 // Accounts is what this API needs of the users.
 type Accounts interface {
 	Register(ctx context.Context, r account.Registration, client httpd.Client) (account.User, error)
-	LoginOlder(ctx context.Context, login, password string, client httpd.Client, api auth.Audience) (token string, u account.User, err error)
+	LoginOlder(ctx context.Context, login, password string, client httpd.Client,
+		api auth.Audience) (token string, u account.User, err error)
 	AuthenticateOlder(ctx context.Context, token string, api auth.Audience) (auth.Actor, error)
 	// ByID finds the user of a number.
 	ByID(ctx context.Context, id int64) (account.User, error)
@@ -34,17 +35,20 @@ type Patients interface {
 	Register(ctx context.Context, by auth.Actor, userID int64) (patient.Patient, error)
 	Get(ctx context.Context, by auth.Actor, publicID string) (patient.Patient, error)
 	List(ctx context.Context, by auth.Actor, after int64, limit int) (page []patient.Patient, more bool, err error)
-	Assign(ctx context.Context, by auth.Actor, publicID string, version int, doctorPublicID string) (patient.Patient, error)
+	Assign(ctx context.Context, by auth.Actor, publicID string, version int,
+		doctorPublicID string) (patient.Patient, error)
 }
 
 // Appointments is what it needs of booking and the life cycle.
 type Appointments interface {
 	Slots(ctx context.Context, doctorID string, window appointment.Window) ([]appointment.Slot, schedule.Rules, error)
 	Book(ctx context.Context, actor auth.Actor, b appointment.Booking) (appointment.Appointment, error)
-	List(ctx context.Context, actor auth.Actor, f appointment.Filter, before int64, limit int) (page []appointment.Appointment, more bool, err error)
+	List(ctx context.Context, actor auth.Actor, f appointment.Filter, before int64,
+		limit int) (page []appointment.Appointment, more bool, err error)
 	// ByKey finds the appointment of a number, as far as the actor may see it.
 	ByKey(ctx context.Context, actor auth.Actor, id int64) (appointment.Appointment, error)
-	Reschedule(ctx context.Context, actor auth.Actor, publicID string, r appointment.Rescheduling) (appointment.Appointment, error)
+	Reschedule(ctx context.Context, actor auth.Actor, publicID string,
+		r appointment.Rescheduling) (appointment.Appointment, error)
 	Cancel(ctx context.Context, actor auth.Actor, publicID string, e appointment.Ending) (appointment.Appointment, error)
 }
 
@@ -54,8 +58,8 @@ var (
 	_ Appointments = (*appointment.Service)(nil)
 )
 
-// Rooms are what the API stands on. Zone is the clinic's: dates and slots are wall time in it.
-type Rooms struct {
+// Deps are what the API stands on. Zone is the clinic's: dates and slots are wall time in it.
+type Deps struct {
 	Accounts     Accounts
 	Patients     Patients
 	Appointments Appointments
@@ -63,11 +67,11 @@ type Rooms struct {
 	Now          func() time.Time
 }
 
-type api struct{ Rooms }
+type api struct{ Deps }
 
 // Mount adds the routes, and has every error under Prefix answered in the envelope.
-func Mount(s *httpd.Server, rooms Rooms) {
-	a := api{rooms}
+func Mount(s *httpd.Server, d Deps) {
+	a := api{d}
 	s.Dialect(Prefix, refused)
 	a.route(s, http.MethodPost, "/user/register", anyone, a.register)
 	a.route(s, http.MethodPost, "/user/login", anyone, a.login)

@@ -6,8 +6,8 @@ import (
 	"housecall/internal/appointment"
 )
 
-// The clinic's day in this API: half hours, numbered from 1, with a break. They are wall time in the clinic's zone;
-// which of them a doctor really has, his hours say.
+// The clinic's day in this API: half hours, numbered from 1, with a break. They are wall time in the clinic's zone; a
+// doctor's hours say which of them are really available.
 const (
 	slots      = 15
 	beforeNoon = 8 // 10:00 to 13:30; the rest begins at 14:30

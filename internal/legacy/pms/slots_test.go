@@ -75,7 +75,8 @@ func TestOffer(t *testing.T) {
 	at := func(hour, minute int) appointment.Slot {
 		return appointment.Slot{StartsAt: time.Date(2026, time.March, 29, hour, minute, 0, 0, z).UTC()}
 	}
-	got := offer(day, []appointment.Slot{at(9, 30), at(10, 0), at(10, 20), at(14, 0), at(14, 30), at(17, 30), at(18, 0)}, z)
+	got := offer(day, []appointment.Slot{at(9, 30), at(10, 0), at(10, 20), at(14, 0), at(14, 30), at(17, 30), at(18, 0)},
+		z)
 	var numbers []int
 	for _, o := range got {
 		numbers = append(numbers, o.n)
@@ -97,8 +98,9 @@ func TestStatusNumber(t *testing.T) {
 	t.Parallel()
 	followUp := date("2026-04-01")
 	for status, want := range map[appointment.Status]int{
-		appointment.Pending: 1, appointment.Booked: 1, appointment.Completed: 3, appointment.Cancelled: 4, appointment.Rejected: 4,
-		appointment.Expired: 4, appointment.NoShow: 4,
+		appointment.Pending: 1, appointment.Booked: 1, appointment.Completed: 3, appointment.Cancelled: 4,
+		appointment.Rejected: 4,
+		appointment.Expired:  4, appointment.NoShow: 4,
 	} {
 		require.Equal(t, want, statusNumber(appointment.Appointment{Status: status}), status)
 		with := statusNumber(appointment.Appointment{Status: status, FollowUpOn: &followUp})

@@ -24,7 +24,7 @@ func genderNumber(gender string) string {
 	return ""
 }
 
-// userBody tells who has just been made: staff registers him as a patient by this number.
+// userBody tells who has just been made: staff use this number to register them as a patient.
 type userBody struct {
 	UserID int64  `json:"userId"`
 	Name   string `json:"name"`
@@ -44,7 +44,9 @@ func (a api) register(ctx context.Context, c call) (reply, error) {
 	}
 	r := account.Registration{
 		Name: c.text("name"), Email: c.text("email"), Password: c.text("password"), Unregistered: true,
-		Details: account.PatientDetails{Phone: c.text("contact"), Gender: gender, DateOfBirth: &born, Address: c.text("address")},
+		Details: account.PatientDetails{
+			Phone: c.text("contact"), Gender: gender, DateOfBirth: &born, Address: c.text("address"),
+		},
 	}
 	if err := c.err(); err != nil {
 		return reply{}, err
@@ -60,7 +62,7 @@ func (a api) register(ctx context.Context, c call) (reply, error) {
 	}, err
 }
 
-// login gives a token. An unknown address and a wrong password are told alike.
+// login gives a token. An unknown address and a wrong password are answered alike.
 func (a api) login(ctx context.Context, c call) (reply, error) {
 	c.require("email")
 	c.require("password")
@@ -75,7 +77,7 @@ func (a api) login(ctx context.Context, c call) (reply, error) {
 	return reply{message: "Logged in successfully", data: map[string]string{"authToken": token}}, err
 }
 
-// updateRole changes somebody else's role and so ends his sessions.
+// updateRole changes somebody else's role and so ends their sessions.
 func (a api) updateRole(ctx context.Context, c call) (reply, error) {
 	c.require("id")
 	c.require("role")

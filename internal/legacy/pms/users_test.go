@@ -35,10 +35,12 @@ func TestRegister(t *testing.T) {
 	golden(t, "register_taken", again)
 
 	form := url.Values{
-		"name": {"Tom Rai"}, "email": {"tom@mail.example"}, "contact": {"+977 9841000001"}, "dateOfBirth": {"1980-01-01"}, "gender": {"1"},
+		"name": {"Tom Rai"}, "email": {"tom@mail.example"}, "contact": {"+977 9841000001"}, "dateOfBirth": {"1980-01-01"},
+		"gender":  {"1"},
 		"address": {"Lane 2"}, "password": {password},
 	}
-	require.Equal(t, 201, w.call("POST", "/user/register", "", form.Encode(), "Content-Type", "application/x-www-form-urlencoded").Status)
+	require.Equal(t, 201,
+		w.call("POST", "/user/register", "", form.Encode(), "Content-Type", "application/x-www-form-urlencoded").Status)
 	require.NotContains(t, w.log.String(), password)
 }
 
@@ -180,11 +182,16 @@ func TestUpdateRole(t *testing.T) {
 	w.yes("GET", "/user/updateRole", w.admin.token, `{"id":`+id(pia)+`,"role":3}`)
 	pia = w.signedIn(pia.id, pia.email)
 	require.Equal(t, auth.Patient, w.actor(pia).Role)
-	require.Equal(t, "Lane 1, Kathmandu", w.yes("GET", "/patient/list", pia.token, "").object(t)["address"], "what she told at her sign-up")
+	require.Equal(t, "Lane 1, Kathmandu", w.yes("GET", "/patient/list", pia.token, "").object(t)["address"],
+		"what she told at her sign-up")
 
-	require.Equal(t, "You cannot perform this action on yourself", w.no("PUT", "/user/updateRole", w.admin.token, `{"id":`+id(w.admin)+`,"role":2}`))
+	require.Equal(t, "You cannot perform this action on yourself",
+		w.no("PUT", "/user/updateRole", w.admin.token, `{"id":`+id(w.admin)+`,"role":2}`))
 	require.Equal(t, "User not found !", w.no("PUT", "/user/updateRole", w.admin.token, `{"id":999999,"role":2}`))
-	for _, body := range []string{`{}`, `{"id":1}`, `{"role":1}`, `{"id":1,"role":4}`, `{"id":1,"role":0}`, `{"id":"x","role":1}`, `{"id":-1,"role":1}`} {
+	for _, body := range []string{
+		`{}`, `{"id":1}`, `{"role":1}`, `{"id":1,"role":4}`, `{"id":1,"role":0}`, `{"id":"x","role":1}`,
+		`{"id":-1,"role":1}`,
+	} {
 		require.Equal(t, 400, w.call("PUT", "/user/updateRole", w.admin.token, body).Status, body)
 	}
 }

@@ -110,7 +110,8 @@ func (w *world) serve(cfg config.Config, now func() time.Time) {
 	w.api = apitest.Serve(w.t, apitest.Options{
 		Routes: func(s *httpd.Server) {
 			account.Routes(s, w.accounts)
-			pms.Mount(s, pms.Rooms{Accounts: w.accounts, Patients: w.patients, Appointments: w.appointments, Zone: w.zone, Now: now})
+			pms.Mount(s,
+				pms.Deps{Accounts: w.accounts, Patients: w.patients, Appointments: w.appointments, Zone: w.zone, Now: now})
 		},
 		Authenticator: w.accounts, Log: zerolog.New(w.log), BodyLimit: cfg.BodyLimit,
 	}).Under("/web")
@@ -268,7 +269,8 @@ func (w *world) registered(name string) person {
 // booked books a slot and gives the appointment's number.
 func (w *world) booked(by, d person, day string, slot int) string {
 	w.t.Helper()
-	a := w.yes("POST", "/appointment/book", by.token, `{"docId":`+id(d)+`,"date":"`+day+`","slotId":`+strconv.Itoa(slot)+`}`)
+	a := w.yes("POST", "/appointment/book", by.token,
+		`{"docId":`+id(d)+`,"date":"`+day+`","slotId":`+strconv.Itoa(slot)+`}`)
 	n, _ := a.object(w.t)["appointmentId"].(float64)
 	return strconv.Itoa(int(n))
 }
