@@ -1,4 +1,4 @@
-// Package auth knows who is asking: the actor, the access token that names him, and how passwords are kept.
+// Package auth knows who is asking: the actor, the access token that names them, and how passwords are kept.
 // It touches no database; account decides whether a session still counts.
 package auth
 
@@ -24,7 +24,7 @@ type Actor struct {
 	Name    string
 	Role    Role
 	Session int64 // sessions.id; 0 for the system
-	// MustChangePassword: until he has, he reaches only the routes that let him.
+	// MustChangePassword: until they have, they reach only the routes that let them.
 	MustChangePassword bool
 }
 
