@@ -15,7 +15,7 @@ import (
 // Event is one row of the trail.
 type Event struct {
 	Actor auth.Actor
-	// Action is room.verb, such as appointment.confirm.
+	// Action is noun.verb, such as appointment.confirm.
 	Action string
 	// Subject is the public id of what it was done to.
 	Subject string

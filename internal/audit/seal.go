@@ -137,7 +137,7 @@ func (s *Sealer) run(ctx context.Context, done chan<- struct{}) {
 }
 
 // SealOnce seals all rows that are there now and tells how many. A sealer at work elsewhere is not waited for:
-// the rows are then his.
+// it has the rows then.
 func (s *Sealer) SealOnce(ctx context.Context) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, sealTimeout)
 	defer cancel()

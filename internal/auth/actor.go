@@ -1,5 +1,5 @@
 // Package auth knows who is asking: the actor, the access token that names them, how passwords are kept, and the
-// secrets of links.
+// secrets of links. It touches no database; account decides whether a session still counts.
 package auth
 
 import "context"

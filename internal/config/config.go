@@ -19,89 +19,89 @@ import (
 // Prefix begins the name of every variable.
 const Prefix = "HOUSECALL_"
 
-// Config is everything an instance can be told. The tags are the documentation: Help and the example file are
-// made from them.
+// Config is everything an instance can be told. Its tags and helpTexts are the documentation: Help and the
+// example file are made from them.
 type Config struct {
-	Addr        string `env:"ADDR" envDefault:":6001" help:"address that REST and WebSocket listen on"`
-	MetricsAddr string `env:"METRICS_ADDR" envDefault:"127.0.0.1:9101" help:"address of Prometheus metrics and pprof, never to be public; off turns both off"`
-	PublicURL   string `env:"PUBLIC_URL" envDefault:"http://localhost:6001" help:"base URL under which clients reach the service; its origin may open sockets"`
-	LogLevel    string `env:"LOG_LEVEL" envDefault:"info" help:"least severe log level: debug, info, warn or error"`
+	Addr        string `env:"ADDR" envDefault:":6001"`
+	MetricsAddr string `env:"METRICS_ADDR" envDefault:"127.0.0.1:9101"`
+	PublicURL   string `env:"PUBLIC_URL" envDefault:"http://localhost:6001"`
+	LogLevel    string `env:"LOG_LEVEL" envDefault:"info"`
 
-	DatabaseURL      Secret `env:"DATABASE_URL" help:"PostgreSQL DSN; several hosts with target_session_attrs=read-write follow a failover (required)"`
-	MigrateURL       Secret `env:"MIGRATE_DATABASE_URL" help:"direct DSN for migrations where DATABASE_URL goes through PgBouncer; empty means DATABASE_URL"`
-	DatabaseMaxConns int    `env:"DATABASE_MAX_CONNS" envDefault:"16" help:"most PostgreSQL connections of this instance, at least COMMIT_LANES + JOB_WORKERS + 3; one more listens for jobs"`
-	RedisURL         Secret `env:"REDIS_URL" help:"Redis URL (redis://, rediss:// or unix://) of the bus between instances and of shared rate limits (required)"`
-	RedisMode        string `env:"REDIS_MODE" envDefault:"single" help:"what REDIS_URL leads to: single, sentinel (with ?master_name=) or cluster (further nodes as ?addr=)"`
-	RedisNamespace   string `env:"REDIS_NAMESPACE" envDefault:"housecall" help:"first part of the bus's channel names; a copy of a database on the same Redis needs another one"`
+	DatabaseURL      Secret `env:"DATABASE_URL"`
+	MigrateURL       Secret `env:"MIGRATE_DATABASE_URL"`
+	DatabaseMaxConns int    `env:"DATABASE_MAX_CONNS" envDefault:"16"`
+	RedisURL         Secret `env:"REDIS_URL"`
+	RedisMode        string `env:"REDIS_MODE" envDefault:"single"`
+	RedisNamespace   string `env:"REDIS_NAMESPACE" envDefault:"housecall"`
 
-	TokenSecrets []Secret      `env:"TOKEN_SECRETS" help:"comma-separated secrets of at least 32 characters for tokens; the first signs, all verify (required)"`
-	AccessTTL    time.Duration `env:"ACCESS_TTL" envDefault:"15m" help:"how long an access token lives"`
-	RefreshTTL   time.Duration `env:"REFRESH_TTL" envDefault:"720h" help:"how long a session lives without being refreshed"`
-	InviteTTL    time.Duration `env:"INVITE_TTL" envDefault:"168h" help:"how long an invitation of a doctor can be accepted"`
-	VerifyTTL    time.Duration `env:"VERIFY_TTL" envDefault:"72h" help:"how long the link in a mail that verifies an e-mail address works"`
-	ResetTTL     time.Duration `env:"RESET_TTL" envDefault:"1h" help:"how long the link in a mail that resets a password works"`
+	TokenSecrets []Secret      `env:"TOKEN_SECRETS"`
+	AccessTTL    time.Duration `env:"ACCESS_TTL" envDefault:"15m"`
+	RefreshTTL   time.Duration `env:"REFRESH_TTL" envDefault:"720h"`
+	InviteTTL    time.Duration `env:"INVITE_TTL" envDefault:"168h"`
+	VerifyTTL    time.Duration `env:"VERIFY_TTL" envDefault:"72h"`
+	ResetTTL     time.Duration `env:"RESET_TTL" envDefault:"1h"`
 
-	LegacyPMS bool          `env:"LEGACY_PMS" envDefault:"true" help:"whether the older API of the Patient Management System (/web) is served"`
-	LegacyHMS bool          `env:"LEGACY_HMS" envDefault:"true" help:"whether the older API of the Health Management System (/api/auth, /api/patient, /api/doctor, /api/admin) is served"`
-	LegacyTTL time.Duration `env:"LEGACY_TTL" envDefault:"12h" help:"how long a sign-in to an older API lives; its clients cannot refresh"`
+	LegacyPMS bool          `env:"LEGACY_PMS" envDefault:"true"`
+	LegacyHMS bool          `env:"LEGACY_HMS" envDefault:"true"`
+	LegacyTTL time.Duration `env:"LEGACY_TTL" envDefault:"12h"`
 
-	JobWorkers   int  `env:"JOB_WORKERS" envDefault:"4" help:"jobs (mail, timers) that this instance works at once; 0 leaves them to other instances"`
-	JobsPollOnly bool `env:"JOBS_POLL_ONLY" envDefault:"false" help:"ask for new jobs every second instead of listening; needed where DATABASE_URL goes through PgBouncer"`
+	JobWorkers   int  `env:"JOB_WORKERS" envDefault:"4"`
+	JobsPollOnly bool `env:"JOBS_POLL_ONLY" envDefault:"false"`
 
-	SMTPURL  Secret `env:"SMTP_URL" help:"mail server: smtp://user:password@host:587 (STARTTLS is demanded, unless ?tls=none) or smtps://user:password@host:465; empty writes mail into MAIL_DIR"`
-	MailFrom string `env:"MAIL_FROM" envDefault:"Housecall <no-reply@localhost>" help:"address that mail comes from; its domain is also that of message ids"`
-	MailDir  string `env:"MAIL_DIR" envDefault:"mail" help:"folder, made when needed, that mail is written to as .eml files while SMTP_URL is empty"`
+	SMTPURL  Secret `env:"SMTP_URL"`
+	MailFrom string `env:"MAIL_FROM" envDefault:"Housecall <no-reply@localhost>"`
+	MailDir  string `env:"MAIL_DIR" envDefault:"mail"`
 
-	AttachmentsDir string `env:"ATTACHMENTS_DIR" envDefault:"attachments" help:"folder, made when needed, that files of conversations are kept in while S3_ENDPOINT is empty; all instances need the same one"`
-	S3Endpoint     string `env:"S3_ENDPOINT" help:"URL of an S3-compatible store for files of conversations, such as https://s3.eu-central-1.amazonaws.com; http:// is for a store on a private network"`
-	S3Bucket       string `env:"S3_BUCKET" help:"bucket in the store, which has to exist"`
-	S3Region       string `env:"S3_REGION" envDefault:"us-east-1" help:"region of the bucket"`
-	S3AccessKey    Secret `env:"S3_ACCESS_KEY" help:"access key of the store"`
-	S3SecretKey    Secret `env:"S3_SECRET_KEY" help:"secret key of the store"`
-	S3PathStyle    bool   `env:"S3_PATH_STYLE" envDefault:"false" help:"whether the bucket stands in the path of requests instead of in the host name, as most stores outside AWS need it"`
+	AttachmentsDir string `env:"ATTACHMENTS_DIR" envDefault:"attachments"`
+	S3Endpoint     string `env:"S3_ENDPOINT"`
+	S3Bucket       string `env:"S3_BUCKET"`
+	S3Region       string `env:"S3_REGION" envDefault:"us-east-1"`
+	S3AccessKey    Secret `env:"S3_ACCESS_KEY"`
+	S3SecretKey    Secret `env:"S3_SECRET_KEY"`
+	S3PathStyle    bool   `env:"S3_PATH_STYLE" envDefault:"false"`
 
-	AttachmentBytes   int           `env:"ATTACHMENT_BYTES" envDefault:"10485760" help:"largest file that can be sent in a conversation, in bytes; at most 104857600"`
-	AttachmentsPerDay int           `env:"ATTACHMENTS_PER_DAY" envDefault:"20" help:"files of one conversation in 24 hours"`
-	UploadTimeout     time.Duration `env:"UPLOAD_TIMEOUT" envDefault:"5m" help:"deadline of one upload; at most 30m"`
-	UploadsPerMinute  int           `env:"UPLOADS_PER_MINUTE" envDefault:"20" help:"uploads of one user in a minute"`
-	UploadsAtOnce     int           `env:"UPLOADS_AT_ONCE" envDefault:"16" help:"uploads under way on one instance; with an S3-compatible store each takes up to 6 MiB of memory"`
+	AttachmentBytes   int           `env:"ATTACHMENT_BYTES" envDefault:"10485760"`
+	AttachmentsPerDay int           `env:"ATTACHMENTS_PER_DAY" envDefault:"20"`
+	UploadTimeout     time.Duration `env:"UPLOAD_TIMEOUT" envDefault:"5m"`
+	UploadsPerMinute  int           `env:"UPLOADS_PER_MINUTE" envDefault:"20"`
+	UploadsAtOnce     int           `env:"UPLOADS_AT_ONCE" envDefault:"16"`
 
-	AllowedOrigins []string `env:"ALLOWED_ORIGINS" help:"comma-separated further origins that may call REST (CORS) and open sockets, such as https://clinic.example"`
-	TrustedProxies []string `env:"TRUSTED_PROXIES" help:"comma-separated addresses or CIDR ranges of load balancers whose X-Forwarded-For is believed"`
+	AllowedOrigins []string `env:"ALLOWED_ORIGINS"`
+	TrustedProxies []string `env:"TRUSTED_PROXIES"`
 
-	ClinicZone         string        `env:"CLINIC_ZONE" envDefault:"UTC" help:"IANA time zone of the clinic"`
-	ClinicHours        string        `env:"CLINIC_HOURS" envDefault:"10:00-14:00,14:30-18:00" help:"default hours, every day, of a doctor who has set none"`
-	ClinicSlotMinutes  int           `env:"CLINIC_SLOT_MINUTES" envDefault:"30" help:"default length of a slot in minutes, 5 to 480"`
-	ClinicResponseTime string        `env:"CLINIC_RESPONSE_TIME" envDefault:"during office hours" help:"when messages are answered, as every conversation says it, such as within one working day"`
-	ClinicEmergency    string        `env:"CLINIC_EMERGENCY_NUMBER" envDefault:"your local emergency number" help:"whom every conversation tells to call in an emergency, such as 112"`
-	ClinicNotice       string        `env:"CLINIC_NOTICE" help:"further text that every conversation shows after response time and emergency number"`
-	BookingNotice      time.Duration `env:"BOOKING_NOTICE" envDefault:"0s" help:"how long before its start a slot must be booked at the latest, with a doctor who has set nothing else; at most 720h"`
-	BookingHorizon     time.Duration `env:"BOOKING_HORIZON" envDefault:"2160h" help:"how far ahead slots can be booked; a doctor may set less, at least 1h"`
-	MaxOpenRequests    int           `env:"MAX_OPEN_REQUESTS" envDefault:"5" help:"most open requests (PENDING) of one patient"`
-	MaxUpcoming        int           `env:"MAX_UPCOMING" envDefault:"20" help:"most booked appointments ahead with which one patient can still book another that nobody has to confirm"`
-	HoldTTL            time.Duration `env:"HOLD_TTL" envDefault:"5m" help:"how long a time is kept for a patient who fills in the form"`
-	MaxHolds           int           `env:"MAX_HOLDS" envDefault:"3" help:"most times kept for one patient at once"`
-	OfferTTL           time.Duration `env:"OFFER_TTL" envDefault:"15m" help:"how long a time that became free is kept for the first who waits for it, before the next is asked"`
-	CancellationWindow time.Duration `env:"CANCELLATION_WINDOW" envDefault:"2h" help:"how long before its start a patient can no longer cancel or move a booked appointment"`
-	RequestTTL         time.Duration `env:"REQUEST_TTL" envDefault:"336h" help:"how long a request without a time waits for an answer"`
-	CompleteAfter      time.Duration `env:"COMPLETE_AFTER" envDefault:"24h" help:"how long after its end a booked appointment counts as completed, if nobody says otherwise"`
-	FollowUpWindow     time.Duration `env:"FOLLOW_UP_WINDOW" envDefault:"72h" help:"how long a conversation stays open after the appointment is completed"`
-	UnreadAfter        time.Duration `env:"UNREAD_AFTER" envDefault:"15m" help:"how long somebody is away, with something unread, before he is told; at least 2m"`
+	ClinicZone         string        `env:"CLINIC_ZONE" envDefault:"UTC"`
+	ClinicHours        string        `env:"CLINIC_HOURS" envDefault:"10:00-14:00,14:30-18:00"`
+	ClinicSlotMinutes  int           `env:"CLINIC_SLOT_MINUTES" envDefault:"30"`
+	ClinicResponseTime string        `env:"CLINIC_RESPONSE_TIME" envDefault:"during office hours"`
+	ClinicEmergency    string        `env:"CLINIC_EMERGENCY_NUMBER" envDefault:"your local emergency number"`
+	ClinicNotice       string        `env:"CLINIC_NOTICE"`
+	BookingNotice      time.Duration `env:"BOOKING_NOTICE" envDefault:"0s"`
+	BookingHorizon     time.Duration `env:"BOOKING_HORIZON" envDefault:"2160h"`
+	MaxOpenRequests    int           `env:"MAX_OPEN_REQUESTS" envDefault:"5"`
+	MaxUpcoming        int           `env:"MAX_UPCOMING" envDefault:"20"`
+	HoldTTL            time.Duration `env:"HOLD_TTL" envDefault:"5m"`
+	MaxHolds           int           `env:"MAX_HOLDS" envDefault:"3"`
+	OfferTTL           time.Duration `env:"OFFER_TTL" envDefault:"15m"`
+	CancellationWindow time.Duration `env:"CANCELLATION_WINDOW" envDefault:"2h"`
+	RequestTTL         time.Duration `env:"REQUEST_TTL" envDefault:"336h"`
+	CompleteAfter      time.Duration `env:"COMPLETE_AFTER" envDefault:"24h"`
+	FollowUpWindow     time.Duration `env:"FOLLOW_UP_WINDOW" envDefault:"72h"`
+	UnreadAfter        time.Duration `env:"UNREAD_AFTER" envDefault:"15m"`
 
-	RequestTimeout  time.Duration `env:"REQUEST_TIMEOUT" envDefault:"10s" help:"deadline of one REST request"`
-	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"25s" help:"deadline of a graceful stop"`
-	DrainDelay      time.Duration `env:"DRAIN_DELAY" envDefault:"0s" help:"how long a stopping instance answers not-ready before it refuses work, for balancers that poll"`
-	BodyLimit       int           `env:"BODY_LIMIT" envDefault:"1048576" help:"largest REST request body in bytes"`
+	RequestTimeout  time.Duration `env:"REQUEST_TIMEOUT" envDefault:"10s"`
+	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"25s"`
+	DrainDelay      time.Duration `env:"DRAIN_DELAY" envDefault:"0s"`
+	BodyLimit       int           `env:"BODY_LIMIT" envDefault:"1048576"`
 
-	LoginsPerAccount      int `env:"LOGINS_PER_ACCOUNT" envDefault:"10" help:"sign-in attempts with one login (e-mail address or user id) from one address in 15 minutes; five times as many from all addresses together"`
-	LoginsPerAddress      int `env:"LOGINS_PER_ADDRESS" envDefault:"100" help:"sign-in attempts from one address in 15 minutes"`
-	RegistersPerAddress   int `env:"REGISTERS_PER_ADDRESS" envDefault:"20" help:"registrations from one address in an hour"`
-	SocketsPerUser        int `env:"SOCKETS_PER_USER" envDefault:"20" help:"open sockets of one user on one instance"`
-	SocketsPerAddress     int `env:"SOCKETS_PER_ADDRESS" envDefault:"1000" help:"open sockets from one address on one instance"`
-	MessagesPerSecond     int `env:"MESSAGES_PER_SECOND" envDefault:"20" help:"messages a second of one connection, sustained; bursts of five times as many pass"`
-	UserMessagesPerSecond int `env:"USER_MESSAGES_PER_SECOND" envDefault:"40" help:"messages a second of one user over all connections of one instance, sustained; bursts of five times as many pass"`
-	RoomMessagesPerSecond int `env:"ROOM_MESSAGES_PER_SECOND" envDefault:"60" help:"messages a second of all sides of one conversation on one instance, sustained; bursts of five times as many pass"`
-	CommitLanes           int `env:"COMMIT_LANES" envDefault:"4" help:"parallel lanes of the message committer; each may hold one of DATABASE_MAX_CONNS"`
+	LoginsPerAccount      int `env:"LOGINS_PER_ACCOUNT" envDefault:"10"`
+	LoginsPerAddress      int `env:"LOGINS_PER_ADDRESS" envDefault:"100"`
+	RegistersPerAddress   int `env:"REGISTERS_PER_ADDRESS" envDefault:"20"`
+	SocketsPerUser        int `env:"SOCKETS_PER_USER" envDefault:"20"`
+	SocketsPerAddress     int `env:"SOCKETS_PER_ADDRESS" envDefault:"1000"`
+	MessagesPerSecond     int `env:"MESSAGES_PER_SECOND" envDefault:"20"`
+	UserMessagesPerSecond int `env:"USER_MESSAGES_PER_SECOND" envDefault:"40"`
+	RoomMessagesPerSecond int `env:"ROOM_MESSAGES_PER_SECOND" envDefault:"60"`
+	CommitLanes           int `env:"COMMIT_LANES" envDefault:"4"`
 }
 
 // Secret is a value that prints as stars.

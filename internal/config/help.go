@@ -21,9 +21,11 @@ func Variables() []Variable {
 	var out []Variable
 	t := reflect.TypeFor[Config]()
 	for f := range t.Fields() {
-		help := f.Tag.Get("help")
+		name := f.Tag.Get("env")
+		help := helpTexts[name]
 		out = append(out, Variable{
-			Name: Prefix + f.Tag.Get("env"), Default: f.Tag.Get("envDefault"), Help: help, Required: strings.HasSuffix(help, requiredMark),
+			Name: Prefix + name, Default: f.Tag.Get("envDefault"), Help: help,
+			Required: strings.HasSuffix(help, requiredMark),
 		})
 	}
 	return out
@@ -43,22 +45,22 @@ func Help() string {
 }
 
 // exampleHead is what stands before the variables in .env.example; the names of the required ones go into it.
-const exampleHead = `# Every variable of ` + "`housecall serve`" + `, with its default. To be copied to .env, which docker compose reads by itself
-# and a shell with: set -a; . ./.env; set +a
+const exampleHead = `# Every variable of ` + "`housecall serve`" + `, with its default. Copy it to .env, which docker compose
+# reads by itself, and a shell with: set -a; . ./.env; set +a
 #
 # Required: %s.
-# An empty value means the default. One with a space or any of & $ # ; ( ) < > | * ? in it stands in single quotes.
+# An empty value means the default. Put a value with a space or any of & $ # ; ( ) < > | * ? into single quotes.
 `
 
 // exampleFoot is what docker-compose.yml asks for beside them.
 const exampleFoot = `
-# The rest is read by docker-compose.yml only, which itself sets HOUSECALL_ADDR, _PUBLIC_URL, _DATABASE_URL,
-# _MIGRATE_DATABASE_URL, _REDIS_URL, _TRUSTED_PROXIES, _MAIL_DIR, _ATTACHMENTS_DIR and _SHUTDOWN_TIMEOUT, whatever stands above.
+# The rest is for docker-compose.yml only. It sets HOUSECALL_ADDR, _PUBLIC_URL, _DATABASE_URL, _MIGRATE_DATABASE_URL,
+# _REDIS_URL, _TRUSTED_PROXIES, _MAIL_DIR, _ATTACHMENTS_DIR and _SHUTDOWN_TIMEOUT itself, whatever is written above.
 
 # password of PostgreSQL (required)
 POSTGRES_PASSWORD=
 
-# address under which clients reach the load balancer; it becomes HOUSECALL_PUBLIC_URL
+# URL under which clients reach the load balancer; it becomes HOUSECALL_PUBLIC_URL
 PUBLIC_URL=http://localhost:8080
 `
 

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Paths of the pages that mails link to; the room ui serves them.
+// Paths of the pages that mails link to; package ui serves them.
 const (
 	VerifyPath     = "/verify"     // takes a token: confirm an e-mail address
 	ResetPath      = "/reset"      // takes a token: choose a new password

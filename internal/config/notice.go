@@ -12,8 +12,8 @@ func isLine(s string) bool {
 	return len(s) <= maxLine && text.Storable(s) && text.IsLine(s)
 }
 
-// Notice is what every conversation shows: when messages are answered, whom to call in an emergency, and what the clinic
-// has to say beside.
+// Notice is what every conversation shows: when messages are answered, whom to call in an emergency, and what else the
+// clinic has to say.
 func (c Config) Notice() string {
 	s := "Messages are answered " + c.ClinicResponseTime + ". In an emergency call " + c.ClinicEmergency + "."
 	if c.ClinicNotice != "" {

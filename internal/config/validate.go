@@ -21,8 +21,8 @@ import (
 // SecretMin is the least length of a token secret in bytes: as long as the HMAC's output (RFC 7518, 3.2).
 const SecretMin = 32
 
-// MaxBookingNotice is the longest notice that a slot may need, the clinic's default or a doctor's; maxBookingHorizon is
-// as far ahead as anything can be booked, ten years.
+// MaxBookingNotice is the longest lead time that a slot may need, the clinic's default or a doctor's; maxBookingHorizon
+// is as far ahead as anything can be booked, ten years.
 const (
 	MaxBookingNotice  = 30 * 24 * time.Hour
 	maxBookingHorizon = 10 * 365 * 24 * time.Hour
@@ -35,8 +35,10 @@ func (c Config) Validate() error {
 	v.require("DATABASE_URL", c.DatabaseURL == "" || isDSN(c.DatabaseURL.Reveal()), wantDSN)
 	v.require("MIGRATE_DATABASE_URL", c.MigrateURL == "" || isDSN(c.MigrateURL.Reveal()), wantDSN)
 	v.require("REDIS_URL", c.RedisURL != "", "is required")
-	v.require("REDIS_MODE", slices.Contains([]string{"single", "sentinel", "cluster"}, c.RedisMode), "must be single, sentinel or cluster")
-	v.require("REDIS_NAMESPACE", namespace.MatchString(c.RedisNamespace), "must have letters, digits, _, . or - only, at most 64")
+	v.require("REDIS_MODE", slices.Contains([]string{"single", "sentinel", "cluster"}, c.RedisMode),
+		"must be single, sentinel or cluster")
+	v.require("REDIS_NAMESPACE", namespace.MatchString(c.RedisNamespace),
+		"must have only letters, digits, _, . or -, at most 64")
 	v.require("CLINIC_RESPONSE_TIME", isLine(c.ClinicResponseTime), wantLine)
 	v.require("CLINIC_EMERGENCY_NUMBER", isLine(c.ClinicEmergency), wantLine)
 	v.require("CLINIC_NOTICE", len(c.ClinicNotice) <= 2000, "has at most 2000 bytes")
@@ -45,9 +47,11 @@ func (c Config) Validate() error {
 	_, err := zerolog.ParseLevel(c.LogLevel)
 	v.require("LOG_LEVEL", err == nil && slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel),
 		"must be debug, info, warn or error")
-	v.require("PUBLIC_URL", isOrigin(strings.TrimSuffix(c.PublicURL, "/")), "must be an absolute http or https URL without a path")
+	v.require("PUBLIC_URL", isOrigin(strings.TrimSuffix(c.PublicURL, "/")),
+		"must be an absolute http or https URL without a path")
 	for _, o := range c.AllowedOrigins {
-		v.require("ALLOWED_ORIGINS", isOrigin(o), "must list origins such as https://clinic.example, without a path; * is not taken")
+		v.require("ALLOWED_ORIGINS", isOrigin(o),
+			"must list origins such as https://clinic.example, without a path; * is not accepted")
 	}
 	for _, p := range c.TrustedProxies {
 		v.require("TRUSTED_PROXIES", parseProxy(p) == nil, "must list IP addresses or CIDR ranges")
@@ -65,7 +69,8 @@ func (c Config) validateSecrets(v *problems) {
 	v.require("TOKEN_SECRETS", len(c.TokenSecrets) > 0, "is required: make one with `openssl rand -base64 48`")
 	for _, s := range c.TokenSecrets {
 		v.require("TOKEN_SECRETS", len(s) >= SecretMin, fmt.Sprintf("must have at least %d characters each", SecretMin))
-		v.require("TOKEN_SECRETS", !weak(string(s)), "looks like a default or an example: make one with `openssl rand -base64 48`")
+		v.require("TOKEN_SECRETS", !weak(string(s)),
+			"looks like a default or an example: make one with `openssl rand -base64 48`")
 	}
 }
 
@@ -81,8 +86,11 @@ func (c Config) validateMail(v *problems) {
 	}
 	a, err := mail.ParseAddress(c.MailFrom)
 	v.require("MAIL_FROM", err == nil && isASCII(a.Address), "must be an address such as Clinic <no-reply@clinic.example>")
-	v.require("MAIL_DIR", c.SMTPURL != "" || c.MailDir != "" && !strings.ContainsRune(c.MailDir, 0), "must be a folder, or SMTP_URL set")
+	v.require("MAIL_DIR", c.SMTPURL != "" || isFolder(c.MailDir), "must be a folder, unless SMTP_URL is set")
 }
+
+// isFolder tells whether s can be the name of a folder.
+func isFolder(s string) bool { return s != "" && !strings.ContainsRune(s, 0) }
 
 func isASCII(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII })
@@ -114,16 +122,20 @@ func (c Config) validateDurations(v *problems) {
 		{"REQUEST_TIMEOUT", c.RequestTimeout},
 		{"SHUTDOWN_TIMEOUT", c.ShutdownTimeout},
 	} {
-		v.require(d.name, d.value > 0, "must be longer than nothing")
+		v.require(d.name, d.value > 0, "must be positive")
 	}
-	v.require("BOOKING_NOTICE", c.BookingNotice >= 0 && c.BookingNotice <= MaxBookingNotice && c.BookingNotice%time.Minute == 0,
+	v.require("BOOKING_NOTICE",
+		c.BookingNotice >= 0 && c.BookingNotice <= MaxBookingNotice && c.BookingNotice%time.Minute == 0,
 		"must be whole minutes, at most 720h")
-	v.require("BOOKING_HORIZON", c.BookingHorizon >= max(time.Hour, c.BookingNotice) && c.BookingHorizon <= maxBookingHorizon && c.BookingHorizon%time.Minute == 0,
+	v.require("BOOKING_HORIZON",
+		c.BookingHorizon >= max(time.Hour, c.BookingNotice) && c.BookingHorizon <= maxBookingHorizon &&
+			c.BookingHorizon%time.Minute == 0,
 		"must be whole minutes, at least 1h, not shorter than BOOKING_NOTICE and at most 87600h")
 	v.require("UNREAD_AFTER", c.UnreadAfter >= 2*time.Minute, "must be 2m or longer")
 	v.require("FOLLOW_UP_WINDOW", c.FollowUpWindow >= 0, "must not be negative")
 	v.require("CANCELLATION_WINDOW", c.CancellationWindow >= 0, "must not be negative")
-	v.require("DRAIN_DELAY", c.DrainDelay >= 0 && c.DrainDelay < c.ShutdownTimeout, "must be shorter than SHUTDOWN_TIMEOUT")
+	v.require("DRAIN_DELAY", c.DrainDelay >= 0 && c.DrainDelay < c.ShutdownTimeout,
+		"must be shorter than SHUTDOWN_TIMEOUT")
 }
 
 func (c Config) validateNumbers(v *problems) {
@@ -194,16 +206,18 @@ func isAddress(s string) bool {
 
 func isOrigin(s string) bool {
 	u, err := url.Parse(s)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.Path == "" && u.RawQuery == "" && u.User == nil
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") &&
+		u.Host != "" && u.Path == "" && u.RawQuery == "" && u.User == nil
 }
 
 // examples are words of secrets that were copied from somewhere.
 var examples = []string{
-	"secret", "change", "password", "passwd", "example", "default", "housecall", "replace", "insecure", "placeholder", "qwerty", "letmein",
+	"secret", "change", "password", "passwd", "example", "default", "housecall", "replace", "insecure", "placeholder",
+	"qwerty", "letmein",
 }
 
 // weak catches what people paste instead of a secret: words from examples, too few different characters, a short
-// piece repeated, keys in their order.
+// piece that repeats, keys in their order.
 func weak(s string) bool {
 	lower := strings.ToLower(s)
 	if slices.ContainsFunc(examples, func(word string) bool { return strings.Contains(lower, word) }) {

@@ -1,4 +1,4 @@
-// Package errs is the one error type that crosses rooms. A room says what kind of failure it was and which
+// Package errs is the one error type that crosses packages. A package says what kind of failure it was and which
 // machine-readable code names it; httpd alone knows which HTTP status that is, chat which close code.
 package errs
 
@@ -119,7 +119,7 @@ func CodeOf(err error) string {
 	return ""
 }
 
-// Sentinels that several rooms answer with.
+// Sentinels that several packages answer with.
 var (
 	ErrUnauthenticated = New(Unauthenticated, "unauthenticated", "Sign in first: the access token is missing, expired or revoked.")
 	ErrForbidden       = New(Forbidden, "forbidden", "Your role does not allow this.")

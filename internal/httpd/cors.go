@@ -13,7 +13,8 @@ func (s *Server) allowOrigin(c *fiber.Ctx) {
 		return
 	}
 	c.Set(fiber.HeaderAccessControlAllowOrigin, origin)
-	c.Set(fiber.HeaderAccessControlExposeHeaders, "ETag, Idempotent-Replayed, Location, Retry-After, X-Request-Id, Accept-Ranges, Content-Disposition, Content-Range")
+	c.Set(fiber.HeaderAccessControlExposeHeaders, "ETag, Idempotent-Replayed, Location, Retry-After, X-Request-Id, "+
+		"Accept-Ranges, Content-Disposition, Content-Range")
 }
 
 // OriginAllowed tells whether pages of an origin may call the API and open sockets: the service's own origin and
@@ -22,13 +23,15 @@ func (s *Server) OriginAllowed(origin string) bool { return s.origins[origin] }
 
 // preflight answers a browser's question before the real request; true means that it was one.
 func (s *Server) preflight(c *fiber.Ctx) bool {
-	if c.Method() != fiber.MethodOptions || c.Get(fiber.HeaderOrigin) == "" || c.Get(fiber.HeaderAccessControlRequestMethod) == "" {
+	if c.Method() != fiber.MethodOptions || c.Get(fiber.HeaderOrigin) == "" ||
+		c.Get(fiber.HeaderAccessControlRequestMethod) == "" {
 		return false
 	}
 	c.Vary(fiber.HeaderAccessControlRequestMethod, fiber.HeaderAccessControlRequestHeaders)
 	if s.OriginAllowed(c.Get(fiber.HeaderOrigin)) {
 		c.Set(fiber.HeaderAccessControlAllowMethods, "GET, POST, PUT, PATCH, DELETE")
-		c.Set(fiber.HeaderAccessControlAllowHeaders, "Authorization, Auth-Token, Content-Type, Idempotency-Key, If-Match, If-None-Match, If-Range, Range, X-Request-Id")
+		c.Set(fiber.HeaderAccessControlAllowHeaders, "Authorization, Auth-Token, Content-Type, Idempotency-Key, If-Match, "+
+			"If-None-Match, If-Range, Range, X-Request-Id")
 		c.Set(fiber.HeaderAccessControlMaxAge, "600")
 	}
 	return true

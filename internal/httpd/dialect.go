@@ -59,7 +59,7 @@ func (s *Server) write(c *fiber.Ctx, err error) error {
 	return c.Status(status).Send(body)
 }
 
-// plain is the problem as a room would have raised it; what only frameworks raise has no kind of its own.
+// plain is the problem as a package would have raised it; what only frameworks raise has no kind of its own.
 func (p *problem) plain() *errs.Error {
 	e := &errs.Error{Code: p.Code, Message: p.Detail, Fields: p.Errors, RetryAfter: p.retryAfter, Extra: p.extra}
 	for kind, status := range statusOf {

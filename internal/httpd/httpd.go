@@ -1,6 +1,6 @@
 // Package httpd is the HTTP side of an instance: a Fiber app with the middleware every request passes, typed
 // routes through Huma with an OpenAPI 3.1 document, and the one table that turns an error into an RFC 9457
-// problem. It knows no domain room; rooms register their routes with Register.
+// problem. It knows no domain package; these register their routes with Register.
 package httpd
 
 import (
@@ -96,7 +96,7 @@ type Server struct {
 	proxies  []netip.Prefix
 	draining atomic.Bool
 	dialects []dialect
-	// naming is the room whose route is being registered; see schemaName. Routes are registered before Serve.
+	// naming is the package whose route is being registered; see schemaName. Routes are registered before Serve.
 	naming string
 	// streamed are the routes whose bodies are not read before their handlers.
 	streamed []pattern

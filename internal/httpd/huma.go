@@ -27,7 +27,8 @@ func (s *Server) humaConfig() huma.Config {
 		bearer: {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "The accessToken of a sign-in."},
 	}
 	c.Info.Description = "A patient books a doctor, and the two chat inside the appointment. " +
-		"Errors are RFC 9457 problems; `code` is what programs switch on. The sockets are described in AsyncAPI 3, at /asyncapi.json."
+		"Errors are RFC 9457 problems; programs switch on `code`. " +
+		"The sockets are described in AsyncAPI 3, at /asyncapi.json."
 	c.Servers = []*huma.Server{{URL: "/"}}
 	return c
 }
@@ -94,14 +95,15 @@ func fieldOf(d *huma.ErrorDetail) errs.Field {
 	}
 	value, text := d.Value.(string)
 	quotes := text && value != "" && utf8.RuneCountInString(value) > 1 && strings.Contains(f.Message, value)
-	if quotes || strings.HasPrefix(f.Message, "json:") || strings.HasPrefix(f.Message, "parsing time") || strings.HasPrefix(f.Message, "invalid value") {
+	if quotes || strings.HasPrefix(f.Message, "json:") || strings.HasPrefix(f.Message, "parsing time") ||
+		strings.HasPrefix(f.Message, "invalid value") {
 		f.Message = malformed
 	}
 	return f
 }
 
-// schemaName names a type in the OpenAPI document after its room and itself (doctor.profile is DoctorProfile),
-// since rooms do not coordinate their names. Huma names types without a name by a hint.
+// schemaName names a type in the OpenAPI document after its package and itself (doctor.profile is DoctorProfile),
+// since packages do not coordinate their names. Huma names types without a name by a hint.
 func (s *Server) schemaName(t reflect.Type, hint string) string {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -154,7 +156,7 @@ func storable(b []byte) bool { return utf8.Valid(b) && bytes.IndexByte(b, 0) < 0
 // errNotUTF8 is a body that is no JSON (RFC 8259, 8.1), though Go's decoder would take it.
 var errNotUTF8 = errs.New(errs.BadRequest, "bad_json", "Send the body as JSON in UTF-8.")
 
-// refuseText refuses what no room could store or show, whatever room it is for: bytes that are not UTF-8, which
+// refuseText refuses what no package could store or show, whatever route it is for: bytes that are not UTF-8, which
 // Go would quietly replace, with 400, and U+0000 in any text, which PostgreSQL does not take, with 422. A raw NUL
 // is bad JSON already, so only the escape needs looking for.
 func refuseText(ctx huma.Context, next func(huma.Context)) {
@@ -197,7 +199,7 @@ func hasNUL(v any) bool {
 }
 
 // pathOfNUL names the field of a body in which there is a NUL, by its outermost name: a path as deep as a client can
-// nest would be as long as he likes.
+// nest would be as long as they like.
 func pathOfNUL(v any) string {
 	fields, _ := v.(map[string]any)
 	for k, e := range fields {

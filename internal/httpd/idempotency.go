@@ -54,14 +54,16 @@ type Idempotency interface {
 
 // What Claim refuses with.
 var (
-	ErrKeyReused  = errs.New(errs.Invalid, "idempotency_key_reused", "This Idempotency-Key came with another request before. Make a new key for a new request.")
+	ErrKeyReused = errs.New(errs.Invalid, "idempotency_key_reused",
+		"This Idempotency-Key was used for a different request. Use a new key for a new request.")
 	ErrInProgress = &errs.Error{
-		Kind: errs.Conflict, Code: "request_in_progress", Message: "The first request with this Idempotency-Key is still being carried out. Ask again shortly.",
-		RetryAfter: time.Second,
+		Kind: errs.Conflict, Code: "request_in_progress", RetryAfter: time.Second,
+		Message: "The first request with this Idempotency-Key is still in progress. Try again shortly.",
 	}
 )
 
-var errKeyForm = errs.InvalidField("header."+idempotencyHeader, "must be 1 to 255 printable ASCII characters, bare or as a quoted string")
+var errKeyForm = errs.InvalidField("header."+idempotencyHeader,
+	"must be 1 to 255 printable ASCII characters, bare or as a quoted string")
 
 // replayedHeaders are the headers that are given again with an answer; all others are of the request at hand.
 var replayedHeaders = []string{fiber.HeaderContentType, fiber.HeaderLocation, fiber.HeaderETag}
@@ -77,15 +79,18 @@ func (r Route) takesKey() bool {
 func documentKey(op *huma.Operation) {
 	least, most := 1, idempotencyKeyMax
 	op.Parameters = append(op.Parameters, &huma.Param{
-		Name: idempotencyHeader, In: "header", Schema: &huma.Schema{Type: huma.TypeString, MinLength: &least, MaxLength: &most},
-		Description: "Made once for a request and kept over its retries, such as a UUID. For 24 hours the same key and body give the first " +
-			"answer again, a refusal too; another body is 422 `idempotency_key_reused`, and while the first request is in flight it is " +
-			"409 `request_in_progress`. Failures of the service (5xx), 401, 408, 413, 429 and whatever says Retry-After free the key.",
+		Name: idempotencyHeader, In: "header",
+		Schema: &huma.Schema{Type: huma.TypeString, MinLength: &least, MaxLength: &most},
+		Description: "A value such as a UUID, chosen once for a request and kept for its retries. For 24 hours the same key " +
+			"and body return the first answer again, even a refusal; a different body is 422 `idempotency_key_reused`, and " +
+			"while the first request is in flight the answer is 409 `request_in_progress`. Failures of the service (5xx), " +
+			"401, 408, 413, 429 and every answer with Retry-After free the key.",
 	})
 	op.Responses = map[string]*huma.Response{"201": {
 		Description: http.StatusText(http.StatusCreated),
 		Headers: map[string]*huma.Param{replayedHeader: {
-			Description: "true on a first answer that is given again", Schema: &huma.Schema{Type: huma.TypeString, Enum: []any{"true"}},
+			Description: "true if this is the first answer, returned again",
+			Schema:      &huma.Schema{Type: huma.TypeString, Enum: []any{"true"}},
 		}},
 	}}
 }
@@ -134,8 +139,9 @@ func (s *Server) first(ctx huma.Context, next func(huma.Context), a Attempt, cla
 		} else {
 			err = s.deps.Idempotency.Free(settling, a, claim)
 		}
-		if err != nil { // what was done is done: the client gets his answer, a retry waits for the lease
-			s.deps.Log.Warn().Err(err).Str("request", ClientFrom(ctx.Context()).RequestID).Msg("an Idempotency-Key could not be settled")
+		if err != nil { // what was done is done: the client gets the answer, a retry waits for the lease
+			s.deps.Log.Warn().Err(err).Str("request", ClientFrom(ctx.Context()).RequestID).
+				Msg("an Idempotency-Key could not be settled")
 		}
 	}()
 	next(ctx)
@@ -146,7 +152,8 @@ func (s *Server) first(ctx huma.Context, next func(huma.Context), a Attempt, cla
 // ours, and what asks the client to come back otherwise or later, are not.
 func final(c *fiber.Ctx) bool {
 	switch status := c.Response().StatusCode(); status {
-	case http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusTooEarly, http.StatusTooManyRequests:
+	case http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusTooEarly,
+		http.StatusTooManyRequests:
 		return false
 	default:
 		return status < 500 && len(c.Response().Header.Peek(fiber.HeaderRetryAfter)) == 0
@@ -203,7 +210,8 @@ func parseKey(header string) (key string, ok bool) {
 			return "", false
 		}
 	}
-	if key == "" || len(key) > idempotencyKeyMax || strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r > '~' }) {
+	unprintable := func(r rune) bool { return r < ' ' || r > '~' }
+	if key == "" || len(key) > idempotencyKeyMax || strings.ContainsFunc(key, unprintable) {
 		return "", false
 	}
 	return key, true

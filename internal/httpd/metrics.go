@@ -29,7 +29,8 @@ func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 		}),
 	}
 	all := []prometheus.Collector{
-		m.duration, m.inFlight, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		m.duration, m.inFlight, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	}
 	for _, c := range all {
 		var already prometheus.AlreadyRegisteredError

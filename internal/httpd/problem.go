@@ -45,15 +45,15 @@ var statusOf = [...]int{
 var framework = map[int][2]string{
 	http.StatusBadRequest:                  {"bad_request", "The request is malformed."},
 	http.StatusNotFound:                    {"not_found", "There is nothing at this address."},
-	http.StatusMethodNotAllowed:            {"method_not_allowed", "This address does not take that method."},
+	http.StatusMethodNotAllowed:            {"method_not_allowed", "This address does not support that method."},
 	http.StatusNotAcceptable:               {"not_acceptable", "This address answers application/json only."},
 	http.StatusRequestTimeout:              {"request_timeout", "The request did not arrive in time."},
 	http.StatusRequestEntityTooLarge:       {"too_large", "The request body is too large."},
-	http.StatusUnsupportedMediaType:        {"unsupported_media_type", "Send the body as application/json, not compressed."},
+	http.StatusUnsupportedMediaType:        {"unsupported_media_type", "Send the body as uncompressed application/json."},
 	http.StatusUnprocessableEntity:         {"invalid", "Some fields are not valid."},
 	http.StatusUpgradeRequired:             {"upgrade_required", "This address speaks WebSocket only."},
 	http.StatusRequestHeaderFieldsTooLarge: {"headers_too_large", "The request's headers are too large."},
-	http.StatusNotImplemented:              {"not_implemented", "The server does not know that method."},
+	http.StatusNotImplemented:              {"not_implemented", "The server does not support that method."},
 }
 
 // problem is the body of every error answer (RFC 9457).
@@ -170,7 +170,7 @@ func translate(ctx context.Context, err error) *problem {
 	if (e.Kind == errs.Internal || e.Kind == errs.Unavailable) && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		e = &errs.Error{
 			Kind: errs.Unavailable, Code: "timeout", RetryAfter: errs.ErrUnavailable.RetryAfter,
-			Message: "This took too long and was given up. Try again shortly.",
+			Message: "The request timed out. Try again shortly.",
 		}
 	}
 	if e.Kind == errs.Internal || int(e.Kind) >= len(statusOf) {

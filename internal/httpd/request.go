@@ -65,7 +65,8 @@ func ClientFrom(ctx context.Context) Client {
 
 func (s *Server) newRequest(c *fiber.Ctx) *request {
 	return &request{sealer: s.sealer, client: Client{
-		Address: s.address(c), UserAgent: printable(c.Get(fiber.HeaderUserAgent)), RequestID: requestID(c.Get(fiber.HeaderXRequestID)),
+		Address: s.address(c), UserAgent: printable(c.Get(fiber.HeaderUserAgent)),
+		RequestID: requestID(c.Get(fiber.HeaderXRequestID)),
 	}}
 }
 

@@ -20,7 +20,7 @@ import (
 type Access struct {
 	public bool
 	roles  []auth.Role // empty: any
-	// beforePasswordChange lets in whoever must change his password first.
+	// beforePasswordChange lets in whoever must change their password first.
 	beforePasswordChange bool
 }
 
@@ -34,14 +34,15 @@ var (
 // Only lets in actors with one of the roles; others get 403.
 func Only(roles ...auth.Role) Access { return Access{roles: roles} }
 
-// BeforePasswordChange is the same access, also for an actor who must change his password before anything else.
+// BeforePasswordChange is the same access, also for an actor who must change their password before anything else.
 func (a Access) BeforePasswordChange() Access {
 	a.beforePasswordChange = true
 	return a
 }
 
 // ErrPasswordChange is what such an actor gets from all other routes, and instead of a socket.
-var ErrPasswordChange = errs.New(errs.Forbidden, "password_change_required", "Choose a new password first, with PUT /me/password.")
+var ErrPasswordChange = errs.New(errs.Forbidden, "password_change_required",
+	"Choose a new password first, with PUT /me/password.")
 
 // Route describes one typed operation.
 type Route struct {
@@ -157,7 +158,7 @@ func (s *Server) gate(a Access) func(huma.Context, func(huma.Context)) {
 	}
 }
 
-// Authenticate gives the actor behind the Authorization header (RFC 6750, 2.1) and when his token expires.
+// Authenticate gives the actor behind the Authorization header (RFC 6750, 2.1) and when the token expires.
 // Without a valid token the error is errs.ErrUnauthenticated; ErrPasswordChange for one who must do that first.
 func (s *Server) Authenticate(c *fiber.Ctx) (auth.Actor, time.Time, error) {
 	return s.AuthenticateToken(c.UserContext(), bearerToken(c))
@@ -172,7 +173,7 @@ func (s *Server) AuthenticateToken(ctx context.Context, token string) (auth.Acto
 	return a, expires, err
 }
 
-// identify says whose token it is, whatever he has to do first.
+// identify says whose token it is, whatever they have to do first.
 func (s *Server) identify(ctx context.Context, token string) (auth.Actor, time.Time, error) {
 	if token == "" || s.deps.Authenticator == nil {
 		return auth.Actor{}, time.Time{}, errs.ErrUnauthenticated

@@ -1,5 +1,5 @@
 // Package postgres is the door to PostgreSQL: a pool, transactions with one time and after-commit hooks, and
-// the translation of the driver's errors into ours. Rooms put their SQL into store.go and take a DB, which is
+// the translation of the driver's errors into ours. Packages put their SQL into store.go and take a DB, which is
 // either the pool or a transaction.
 package postgres
 

@@ -105,7 +105,8 @@ func (s *sharedLimiter) ask(ctx context.Context, key string, l Limit) (*redis_ra
 	hash := sha256.Sum256([]byte(key))
 	done := make(chan answer, 1)
 	go func() {
-		result, err := s.redis.Allow(ctx, hex.EncodeToString(hash[:16]), redis_rate.Limit{Rate: l.N, Burst: l.N, Period: l.Per})
+		limit := redis_rate.Limit{Rate: l.N, Burst: l.N, Period: l.Per}
+		result, err := s.redis.Allow(ctx, hex.EncodeToString(hash[:16]), limit)
 		done <- answer{result, err}
 	}()
 	select {

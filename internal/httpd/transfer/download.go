@@ -109,7 +109,8 @@ func send(s *httpd.Server, c *fiber.Ctx, content Content) error {
 	return nil
 }
 
-var errUnsatisfiable = errs.New(errs.OutOfRange, "range_not_satisfiable", "The range begins after the end of the content.")
+var errUnsatisfiable = errs.New(errs.OutOfRange, "range_not_satisfiable",
+	"The range begins after the end of the content.")
 
 // open opens what is planned. The handler's context ends before the body is written.
 func open(s *httpd.Server, c *fiber.Ctx, content Content, p plan) (io.ReadCloser, error) {

@@ -309,7 +309,7 @@ func TestRoutes_shapeOfRefusals(t *testing.T) {
 	for _, path := range []string{"/api/auth/nowhere", "/api/patient", "/api/doctor/appointments", "/api/admin/x"} {
 		w.refused(w.call("", "GET", path, ""), 404, "There is nothing at this address.")
 	}
-	w.refused(w.call("", "DELETE", "/api/auth/login", ""), 405, "This address does not take that method.")
+	w.refused(w.call("", "DELETE", "/api/auth/login", ""), 405, "This address does not support that method.")
 	w.refused(w.call("", "POST", "/api/auth/login", strings.Repeat(" ", 2000)), 413, "The request body is too large.")
 	w.refused(w.call("", "GET", "/api/auth/getUser?x=%00", ""), 400, "x must be valid UTF-8")
 	require.Equal(t, "application/problem+json", w.call("", "GET", "/api/v1/nowhere", "").Header.Get("Content-Type"))
