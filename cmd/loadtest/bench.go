@@ -28,7 +28,7 @@ func (b *bench) run(ctx context.Context, p *plan) (err error) {
 	modes := map[string]func(context.Context, *plan, *site) (Result, error){"closed": runClosed, "open": runOpen, "idle": runIdle, "hostile": runHostile}
 	for _, m := range b.modes {
 		if modes[m] == nil {
-			return fmt.Errorf("--modes: there is no %q, only closed, open, idle and hostile", m)
+			return fmt.Errorf("--modes: unknown mode %q; the modes are closed, open, idle and hostile", m)
 		}
 	}
 	p.admin = "" // our own
@@ -86,7 +86,7 @@ func (b *bench) measure(ctx context.Context, p *plan, f *farm, mode string, run 
 	meter := startMeter(p.pids)
 	r, err := run()
 	r.CPU = meter.shares()
-	_ = captures.Wait() // its failures are told where they happen: the numbers stand without profiles
+	_ = captures.Wait() // failures are reported where they happen: the numbers are valid without profiles
 	return r, err
 }
 
@@ -151,7 +151,7 @@ func startMeter(pids []int) *meter {
 	return m
 }
 
-// shares are averages over the whole run, with joining and draining; what is neither a server nor we is
+// shares are averages over the whole run, joining and draining included; what is neither a server nor this tool is
 // PostgreSQL, Redis and the kernel, on a machine that does nothing else.
 func (m *meter) shares() []CPUShare {
 	span := time.Since(m.began).Seconds()

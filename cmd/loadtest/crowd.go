@@ -44,7 +44,7 @@ func crowdCommand() *cobra.Command {
 	}
 }
 
-// nice is the lowest priority: a flood costs its sender more than who is flooded, and here both have the same processors.
+// nice is the lowest priority: a flood costs its sender more than its target, and here both share the processors.
 const nice = 19
 
 func runCrowd(ctx context.Context, in io.Reader, out io.Writer) error {
@@ -57,7 +57,7 @@ func runCrowd(ctx context.Context, in io.Reader, out io.Writer) error {
 		err = json.Unmarshal(line, &order)
 	}
 	if err != nil {
-		return fmt.Errorf("read the orders: %w", err)
+		return fmt.Errorf("read the order: %w", err)
 	}
 	var mutants errgroup.Group
 	tallies := make([]*hostile.Tally, len(order.Targets))

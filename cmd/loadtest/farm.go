@@ -26,7 +26,7 @@ const (
 	farmOfSize = 2
 )
 
-// farm is the servers of a bench: PostgreSQL with all its promises about the disk, Redis, two instances.
+// farm is the servers of a bench: a durable PostgreSQL, Redis, two instances.
 type farm struct {
 	postgres *devservices.Postgres
 	redis    *devservices.Redis
@@ -48,7 +48,7 @@ func startFarm(ctx context.Context, b *bench, p *plan) (f *farm, err error) {
 		return nil, err
 	}
 	if _, err = os.Stat(f.binary); err != nil {
-		return nil, fmt.Errorf("--spawn: %w (make build makes it)", err)
+		return nil, fmt.Errorf("--spawn: %w (run make build)", err)
 	}
 	defer func() {
 		if err != nil {
@@ -107,7 +107,7 @@ func (f *farm) choosePorts(p *plan) error {
 	return nil
 }
 
-// environment is an instance's: limits for people are raised, unless it is limited, and nothing else is changed.
+// environment is an instance's environment: the limits for people are raised, unless it is limited; nothing else is.
 func (f *farm) environment(i int) []string {
 	env := []string{"PATH=/usr/local/bin:/usr/bin:/bin"}
 	settings := map[string]string{
@@ -143,7 +143,7 @@ func (f *farm) serve(ctx context.Context) error {
 	for i := range f.addresses {
 		cmd := exec.Command(f.binary, "serve") //nolint:gosec,noctx // the binary is what the user named; stop ends it
 		cmd.Env = f.environment(i)
-		// A Ctrl-C is for us: we stop them in order.
+		// Ctrl-C is for us: we stop them in order.
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		if f.log != nil {
 			cmd.Stdout, cmd.Stderr = f.log, f.log

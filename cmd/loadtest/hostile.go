@@ -14,7 +14,7 @@ import (
 	"housecall/internal/testing/hostile"
 )
 
-// HostileResult is what those who behave notice of those who do not.
+// HostileResult is how bad clients affected well-behaved ones.
 type HostileResult struct {
 	Rate     int          `json:"rate"` // messages a second of those who behave
 	Rounds   []BesetRound `json:"rounds"`
@@ -89,7 +89,7 @@ func runHostile(ctx context.Context, p *plan, s *site) (Result, error) {
 	return total, g.settle(ctx)
 }
 
-// target is a patient's conversation on a server, which nobody else is in: bad clients have to get in to do harm.
+// target is a patient's conversation on a server, which nobody else uses: bad clients must get in to do harm.
 func (g *siege) target(ctx context.Context, server int) (hostile.Target, error) {
 	u, err := url.Parse(g.plan.servers[server])
 	if err != nil {
@@ -111,7 +111,7 @@ func (g *siege) target(ctx context.Context, server int) (hostile.Target, error) 
 	return hostile.Target{Addr: u.Host, Path: "/ws/appointments/" + r.id, Token: token}, err
 }
 
-// round measures once without and once with bad clients. Whoever behaves and loses his connection has noticed them.
+// round measures once without and once with bad clients. A well-behaved client that loses its connection was affected.
 func (g *siege) round(ctx context.Context, number int, total *Result) error {
 	alone, err := runOpen(ctx, g.plan, g.site)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"housecall/internal/config"
 )
 
-// conversations tells the room of files who may do what in a conversation.
+// conversations tells attachment who may do what in a conversation.
 type conversations struct {
 	chat         *chat.Service
 	appointments *appointment.Service

@@ -64,7 +64,7 @@ func TestBrowser_Chat(t *testing.T) {
 	require.NoError(t, err)
 	p.waits("why nobody can write is said", `document.querySelector("#closed").textContent.includes("cancelled") && document.querySelector("#composer").hidden`)
 	p.goes(c.cables[0].url() + "/appointments/APP0000000000")
-	p.waits("what is not one's own is not there", `document.querySelector("h1").textContent === "There is no such conversation"`)
+	p.waits("what is not one's own is not there", `document.querySelector("h1").textContent === "Conversation not found"`)
 }
 
 // The list of appointments tells of what is unread while it is looked at.

@@ -13,18 +13,18 @@ import (
 	"housecall/internal/postgres"
 )
 
-// newCalendar makes the room of calendar feeds.
+// newCalendar makes the service of calendar feeds.
 func newCalendar(cfg config.Config, pool *postgres.Pool, appointments *appointment.Service, limiter httpd.Limiter) *calendar.Service {
 	return calendar.New(pool, bookings{appointments}, limiter, organizer(cfg), cfg, time.Now)
 }
 
-// organizer is the clinic, as calendars see who invites.
+// organizer is the clinic, whom calendars show as the organizer.
 func organizer(cfg config.Config) calendar.Party {
 	from := cfg.Sender()
 	return calendar.Party{Name: cmp.Or(from.Name, "Housecall"), Email: from.Address}
 }
 
-// inFeeds are the statuses of what is, or was until it ended, agreed upon, and of what was called off.
+// inFeeds are the statuses of appointments that are or were agreed upon, and of those that were cancelled.
 var inFeeds = []appointment.Status{appointment.Booked, appointment.Completed, appointment.NoShow, appointment.Cancelled}
 
 // bookings gives a calendar feed its appointments.
@@ -32,8 +32,8 @@ type bookings struct{ appointments *appointment.Service }
 
 var _ calendar.Appointments = bookings{}
 
-// Between implements calendar.Appointments. It lists as a doctor does, whatever the user is, since only that shows one
-// both sides of oneself, and an administrator would get everybody's.
+// Between implements calendar.Appointments. It lists as a doctor does, whatever the user's role: that shows their
+// appointments as a doctor and as a patient, while an administrator would see everybody's.
 func (b bookings) Between(ctx context.Context, userID int64, from, to time.Time, limit int) ([]calendar.Appointment, error) {
 	self := auth.Actor{ID: userID, Role: auth.Doctor}
 	page, _, err := b.appointments.List(ctx, self, appointment.Filter{Statuses: inFeeds, From: from, To: to}, 0, limit)

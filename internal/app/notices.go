@@ -24,7 +24,7 @@ func newJobs(cfg config.Config, pool *postgres.Pool, registry prometheus.Registe
 	})
 }
 
-// newMailer makes what mail goes through: a server, or without one a folder.
+// newMailer makes what sends email: a mail server, or a folder if none is configured.
 func newMailer(cfg config.Config) (mail.Sender, error) {
 	if cfg.SMTPURL == "" {
 		return mail.NewFolder(cfg.MailDir, cfg.Sender()), nil
@@ -36,7 +36,7 @@ func newMailer(cfg config.Config) (mail.Sender, error) {
 	return mail.NewSMTP(server, cfg.Sender(), nil)
 }
 
-// newNotices makes the mails of what happens in the rooms.
+// newNotices makes the service that tells people by email what happens.
 func (a *App) newNotices(r *rooms) (*notify.Service, error) {
 	mailer, err := newMailer(a.cfg)
 	if err != nil {
@@ -53,7 +53,7 @@ func (a *App) newNotices(r *rooms) (*notify.Service, error) {
 	}), nil
 }
 
-// noticed shows appointments as mails need them: without anything clinical in them.
+// noticed shows appointments as emails need them: without anything clinical.
 type noticed struct{ *rooms }
 
 var _ notify.Appointments = noticed{}
@@ -75,7 +75,7 @@ func withoutReasons(a appointment.Appointment, zone string) notify.Appointment {
 	}
 }
 
-// told carries what happens to appointments into mails.
+// told turns what happens to appointments into notifications.
 type told struct {
 	notices *notify.Service
 	rooms   *rooms
@@ -83,7 +83,7 @@ type told struct {
 
 var _ appointment.Notices = told{}
 
-// kinds say which mail a move of an appointment is. What is not here nobody hears of by mail.
+// kinds says which notification a move of an appointment causes. Moves that are not here cause none.
 var kinds = map[string]notify.Kind{
 	"book": notify.RequestReceived, "confirm": notify.Confirmed, "reject": notify.Rejected, "cancel": notify.Cancelled,
 	"reschedule": notify.Rescheduled, "reschedule_request": notify.Rescheduled, "expire": notify.Expired, "hand_over": notify.HandedOver,
@@ -119,7 +119,7 @@ func (t told) Offered(ctx context.Context, tx *postgres.Tx, o appointment.Offer)
 	return t.notices.WaitlistOffer(ctx, tx, o.PatientID, o.HoldID, d.Name, d.TimeZone, o.StartsAt, o.ExpiresAt)
 }
 
-// people gives those who get mail by their accounts.
+// people finds recipients by their accounts.
 type people struct{ *rooms }
 
 var _ notify.People = people{}
@@ -133,7 +133,7 @@ func (p people) Addressee(ctx context.Context, userID int64) (notify.Addressee, 
 	return notify.Addressee{ID: c.ID, Name: c.Name, Email: c.Email, Verified: c.Verified, Active: c.Active}, nil
 }
 
-// standing tells what mails lead to.
+// standing tells whether what an email links to still stands.
 type standing struct{ *rooms }
 
 var _ notify.Standing = standing{}
@@ -150,11 +150,11 @@ func (s standing) Stands(ctx context.Context, kind notify.Kind, key string) (boo
 	case notify.WaitlistOffer:
 		return s.appointments.OfferStands(ctx, key)
 	default:
-		return false, fmt.Errorf("a mail %q leads nowhere", kind)
+		return false, fmt.Errorf("an email of kind %q links to nothing", kind)
 	}
 }
 
-// inbox tells what still waits to be read; chat is made after the notices that it sends.
+// inbox tells what is still unread; chat is made after the service through which it notifies.
 type inbox struct{ *App }
 
 var _ notify.Inbox = inbox{}
@@ -164,7 +164,7 @@ func (i inbox) Unread(ctx context.Context, userID int64) (int, error) {
 	return i.chat.Unread(ctx, userID)
 }
 
-// invites makes the calendar parts of mails.
+// invites makes the calendar parts of emails.
 type invites struct{ cfg config.Config }
 
 var _ notify.Calendar = invites{}

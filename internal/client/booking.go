@@ -19,7 +19,7 @@ type Doctor struct {
 	SlotMinutes    int    `json:"slotMinutes"`
 }
 
-// NewDoctor is what an admin says of a doctor whom he invites.
+// NewDoctor is what an administrator says about a doctor whom they invite.
 type NewDoctor struct {
 	Name           string `json:"name"`
 	Email          string `json:"email"`
@@ -35,7 +35,7 @@ type Slot struct {
 	EndsAt   time.Time `json:"endsAt"`
 }
 
-// Person is a participant as an appointment names him.
+// Person is a participant as an appointment names them.
 type Person struct {
 	UserID         string `json:"userId"`
 	Name           string `json:"name"`
@@ -91,7 +91,7 @@ func (a *API) Doctors(ctx context.Context, text string, p Page) (doctors []Docto
 	return out.Items, out.NextCursor, err
 }
 
-// InviteDoctor makes a doctor's account, as an admin, and gives the one-time token of its invitation.
+// InviteDoctor makes a doctor's account, as an administrator, and returns the one-time token of its invitation.
 func (a *API) InviteDoctor(ctx context.Context, d NewDoctor) (invitation string, err error) {
 	var out struct {
 		Invitation struct {
@@ -110,8 +110,8 @@ func (a *API) Slots(ctx context.Context, doctorID string, from, to time.Time) ([
 	return out.Items, err
 }
 
-// Book asks for an appointment, as a patient: at a time, or with the zero time leaving it to the doctor. A slot that somebody else has taken is a Problem
-// slot_taken with Alternatives.
+// Book requests an appointment, as a patient; the zero time leaves the time to the doctor. If the slot has been taken,
+// the error is a Problem slot_taken with Alternatives.
 func (a *API) Book(ctx context.Context, doctorID string, startsAt time.Time, reason string) (Appointment, error) {
 	in := map[string]any{"doctorId": doctorID, "reason": reason}
 	if !startsAt.IsZero() {
@@ -122,7 +122,7 @@ func (a *API) Book(ctx context.Context, doctorID string, startsAt time.Time, rea
 	return out, err
 }
 
-// Confirm accepts a request, as its doctor. startsAt gives a time to one that has none; nil keeps the time.
+// Confirm accepts a request, as its doctor. startsAt sets the time of one that has none; nil keeps the time.
 func (a *API) Confirm(ctx context.Context, id string, startsAt *time.Time) (Appointment, error) {
 	in := map[string]any{}
 	if startsAt != nil {
@@ -131,12 +131,12 @@ func (a *API) Confirm(ctx context.Context, id string, startsAt *time.Time) (Appo
 	return a.move(ctx, id, "confirm", in)
 }
 
-// Reject refuses a request, as its doctor.
+// Reject declines a request, as its doctor.
 func (a *API) Reject(ctx context.Context, id, reason string) (Appointment, error) {
 	return a.move(ctx, id, "reject", map[string]any{"reason": reason})
 }
 
-// Cancel calls an appointment off.
+// Cancel cancels an appointment.
 func (a *API) Cancel(ctx context.Context, id, reason string) (Appointment, error) {
 	return a.move(ctx, id, "cancel", map[string]any{"reason": reason})
 }
@@ -154,7 +154,7 @@ func (a *API) Appointment(ctx context.Context, id string) (Appointment, error) {
 	return out, err
 }
 
-// Appointments lists one's own appointments, newest first; status may be empty.
+// Appointments lists the user's own appointments, newest first; status may be empty.
 func (a *API) Appointments(ctx context.Context, status string, p Page) (list []Appointment, next string, err error) {
 	q := p.query()
 	if status != "" {

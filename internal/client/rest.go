@@ -1,6 +1,6 @@
 // Package client is the reference client of Housecall: REST sign-in and booking (API), one WebSocket connection
 // (Conn), and a conversation that survives disconnects (Conversation). The terminal chat, the load tool and the
-// tests stand on it. It knows the contracts, rest.md and protocol.md, and none of the server's code.
+// tests use it. It knows the contracts, rest.md and protocol.md, and none of the server's code.
 package client
 
 import (
@@ -47,8 +47,8 @@ const (
 	fileTimeout = 10 * time.Minute
 )
 
-// NewHTTPClient gives a client with a keep-alive pool of perHost connections, which waits for no connection and no answer
-// forever. How long a body may take depends on what is asked for.
+// NewHTTPClient returns a client with a keep-alive pool of perHost connections, which never waits forever for a
+// connection or an answer. How long a body may take depends on the request.
 func NewHTTPClient(perHost int) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
@@ -85,13 +85,13 @@ func (a *API) CloseIdle() { a.http.CloseIdleConnections() }
 // BaseURL is the address given to New.
 func (a *API) BaseURL() string { return a.base.String() }
 
-// call is one signed-in request below /api/v1; in and out may be nil. A token that the service no longer takes
+// call is one signed-in request below /api/v1; in and out may be nil. A token that the service no longer accepts
 // is refreshed once.
 func (a *API) call(ctx context.Context, method, path string, query url.Values, in, out any) error {
 	return a.signedIn(ctx, func(token string) error { return a.send(ctx, method, path, query, token, in, out) })
 }
 
-// signedIn makes a request, and once more with a new token where the service does not take this one any more.
+// signedIn makes a request, and once more with a new token if the service no longer accepts the first.
 func (a *API) signedIn(ctx context.Context, request func(token string) error) error {
 	token, err := a.Token(ctx)
 	if err != nil {

@@ -16,23 +16,23 @@ type User struct {
 	MustChangePassword bool   `json:"mustChangePassword"`
 }
 
-// ErrSignedOut says that there is no session, or no longer: sign in (again).
+// ErrSignedOut means that there is no session (any more): sign in (again).
 var ErrSignedOut = errors.New("not signed in, or the session has ended: sign in again")
 
-// tokens are what a sign-in gave; the zero value is signed out.
+// tokens are the result of a sign-in; the zero value is signed out.
 type tokens struct {
 	access, refresh string
 	expires         time.Time
 	renewAt         time.Time
 }
 
-// refreshCall is one renewal that all callers who need it wait for.
+// refreshCall is one renewal, for which all callers that need it wait.
 type refreshCall struct {
 	done chan struct{} // closed when err is set
 	err  error
 }
 
-// renewMargin is how long before its end a token is renewed: before the service's own warning, which comes
+// renewMargin is how long before its expiry a token is renewed: before the service's own warning, which comes
 // 60 s before, and at most a third of the token's life.
 const renewMargin = 90 * time.Second
 
@@ -57,7 +57,7 @@ func (a *API) AcceptInvitation(ctx context.Context, token, password string) erro
 	return a.send(ctx, http.MethodPost, "/auth/invitations/accept", nil, "", in, nil)
 }
 
-// Login signs in with an e-mail address or a user id. From here on the API renews its access token by itself.
+// Login signs in with an email address or a user id. From then on the API renews its access token automatically.
 func (a *API) Login(ctx context.Context, login, password string) (User, error) {
 	in := map[string]string{"login": login, "password": password}
 	var out signIn
@@ -87,7 +87,7 @@ func (a *API) User() User {
 	return a.user
 }
 
-// Token gives an access token that lives a while yet, renewing it first when it is about to end.
+// Token returns an access token that is valid for a while, renewing it first when it is about to expire.
 func (a *API) Token(ctx context.Context) (string, error) {
 	t := a.current()
 	switch {
@@ -100,10 +100,10 @@ func (a *API) Token(ctx context.Context) (string, error) {
 	if err == nil || errors.Is(err, ErrSignedOut) || a.now().After(t.expires) {
 		return token, err
 	}
-	return t.access, nil // the service is hard to reach just now, and this token still holds
+	return t.access, nil // the service cannot be reached, and this token is still valid
 }
 
-// Expires is when the access token ends; zero when signed out.
+// Expires is when the access token expires; zero when signed out.
 func (a *API) Expires() time.Time { return a.current().expires }
 
 // renewDue is when Token will renew.
@@ -121,11 +121,11 @@ func (a *API) Refresh(ctx context.Context) error {
 	return err
 }
 
-// renew replaces the token old, once for all who ask: refresh tokens rotate, so two renewals at a time would
-// look like a stolen token. ErrSignedOut says that the service no longer knows the session.
+// renew replaces the token old, once for all callers: refresh tokens rotate, so two renewals at a time would look like
+// a stolen token. ErrSignedOut means that the service no longer knows the session.
 func (a *API) renew(ctx context.Context, old string) (string, error) {
 	a.mu.Lock()
-	if a.tokens.access != old { // somebody else has just done it
+	if a.tokens.access != old { // another caller has just done it
 		defer a.mu.Unlock()
 		return a.tokens.access, nil
 	}
@@ -171,7 +171,7 @@ func (a *API) runRefresh(ctx context.Context, call *refreshCall, refresh string)
 	close(call.done)
 }
 
-// keep takes over what a sign-in or a renewal gave.
+// keep stores the result of a sign-in or a renewal.
 func (a *API) keep(s signIn) {
 	life := time.Duration(s.ExpiresIn) * time.Second
 	now := a.now()
@@ -186,7 +186,7 @@ func (a *API) keep(s signIn) {
 	}
 }
 
-// Me reads one's own account.
+// Me reads the user's own account.
 func (a *API) Me(ctx context.Context) (User, error) {
 	var u User
 	err := a.call(ctx, http.MethodGet, "/me", nil, nil, &u)
