@@ -111,13 +111,17 @@ func (f *farm) choosePorts(p *plan) error {
 func (f *farm) environment(i int) []string {
 	env := []string{"PATH=/usr/local/bin:/usr/bin:/bin"}
 	settings := map[string]string{
-		"ADDR": f.addresses[i], "METRICS_ADDR": f.metrics[i], "PUBLIC_URL": "http://" + f.addresses[i], "LOG_LEVEL": "warn",
-		"DATABASE_URL": f.postgres.DSN("postgres"), "REDIS_URL": f.redis.URL(), "TOKEN_SECRETS": f.secret, "PASSWORD": f.password,
+		"ADDR": f.addresses[i], "METRICS_ADDR": f.metrics[i], "PUBLIC_URL": "http://" + f.addresses[i],
+		"DATABASE_URL": f.postgres.DSN("postgres"), "REDIS_URL": f.redis.URL(),
+		"TOKEN_SECRETS": f.secret, "PASSWORD": f.password, "LOG_LEVEL": "warn",
 		"MAIL_DIR":           f.mail,
 		"LOGINS_PER_ADDRESS": "1000000", "REGISTERS_PER_ADDRESS": "1000000",
 	}
 	if !f.limited {
-		for _, name := range []string{"SOCKETS_PER_USER", "SOCKETS_PER_ADDRESS", "MESSAGES_PER_SECOND", "USER_MESSAGES_PER_SECOND", "ROOM_MESSAGES_PER_SECOND"} {
+		for _, name := range []string{
+			"SOCKETS_PER_USER", "SOCKETS_PER_ADDRESS",
+			"MESSAGES_PER_SECOND", "USER_MESSAGES_PER_SECOND", "ROOM_MESSAGES_PER_SECOND",
+		} {
 			settings[name] = "1000000"
 		}
 	}

@@ -21,7 +21,9 @@ type conversations struct {
 var _ attachment.Conversations = conversations{}
 
 // Readable implements attachment.Conversations.
-func (c conversations) Readable(ctx context.Context, actor auth.Actor, appointmentID string) (attachment.Conversation, error) {
+func (c conversations) Readable(
+	ctx context.Context, actor auth.Actor, appointmentID string,
+) (attachment.Conversation, error) {
 	r, err := c.chat.Readable(ctx, actor, appointmentID)
 	if err != nil {
 		return attachment.Conversation{}, err
@@ -30,7 +32,9 @@ func (c conversations) Readable(ctx context.Context, actor auth.Actor, appointme
 }
 
 // Writable implements attachment.Conversations.
-func (c conversations) Writable(ctx context.Context, actor auth.Actor, appointmentID string) (attachment.Conversation, error) {
+func (c conversations) Writable(
+	ctx context.Context, actor auth.Actor, appointmentID string,
+) (attachment.Conversation, error) {
 	a, err := c.chat.Find(ctx, actor, appointmentID)
 	if err != nil {
 		return attachment.Conversation{}, err

@@ -25,7 +25,9 @@ func organizer(cfg config.Config) calendar.Party {
 }
 
 // inFeeds are the statuses of appointments that are or were agreed upon, and of those that were cancelled.
-var inFeeds = []appointment.Status{appointment.Booked, appointment.Completed, appointment.NoShow, appointment.Cancelled}
+var inFeeds = []appointment.Status{
+	appointment.Booked, appointment.Completed, appointment.NoShow, appointment.Cancelled,
+}
 
 // bookings gives a calendar feed its appointments.
 type bookings struct{ appointments *appointment.Service }
@@ -34,7 +36,9 @@ var _ calendar.Appointments = bookings{}
 
 // Between implements calendar.Appointments. It lists as a doctor does, whatever the user's role: that shows their
 // appointments as a doctor and as a patient, while an administrator would see everybody's.
-func (b bookings) Between(ctx context.Context, userID int64, from, to time.Time, limit int) ([]calendar.Appointment, error) {
+func (b bookings) Between(
+	ctx context.Context, userID int64, from, to time.Time, limit int,
+) ([]calendar.Appointment, error) {
 	self := auth.Actor{ID: userID, Role: auth.Doctor}
 	page, _, err := b.appointments.List(ctx, self, appointment.Filter{Statuses: inFeeds, From: from, To: to}, 0, limit)
 	if err != nil {
@@ -43,7 +47,8 @@ func (b bookings) Between(ctx context.Context, userID int64, from, to time.Time,
 	out := make([]calendar.Appointment, 0, len(page))
 	for _, a := range page {
 		out = append(out, calendar.Appointment{
-			PublicID: a.PublicID, Version: a.Version, Status: string(a.Status), StartsAt: *a.StartsAt, EndsAt: *a.EndsAt, UpdatedAt: a.UpdatedAt,
+			PublicID: a.PublicID, Version: a.Version, Status: string(a.Status),
+			StartsAt: *a.StartsAt, EndsAt: *a.EndsAt, UpdatedAt: a.UpdatedAt,
 		})
 	}
 	return out, nil

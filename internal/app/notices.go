@@ -70,8 +70,9 @@ func (n noticed) Appointment(ctx context.Context, id int64) (notify.Appointment,
 
 func withoutReasons(a appointment.Appointment, zone string) notify.Appointment {
 	return notify.Appointment{
-		ID: a.ID, PublicID: a.PublicID, Version: a.Version, Status: string(a.Status), StartsAt: a.StartsAt, EndsAt: a.EndsAt, TimeZone: zone,
-		PatientID: a.Patient.ID, DoctorID: a.Doctor.ID, PatientName: a.Patient.Name, DoctorName: a.Doctor.Name, UpdatedAt: a.UpdatedAt,
+		ID: a.ID, PublicID: a.PublicID, Version: a.Version, Status: string(a.Status), UpdatedAt: a.UpdatedAt,
+		StartsAt: a.StartsAt, EndsAt: a.EndsAt, TimeZone: zone,
+		PatientID: a.Patient.ID, PatientName: a.Patient.Name, DoctorID: a.Doctor.ID, DoctorName: a.Doctor.Name,
 	}
 }
 

@@ -19,7 +19,10 @@ func (a *App) timers(r *rooms) {
 	})
 	a.jobs.Every("search", time.Minute, a.chat.CatchUpSearch)
 	a.jobs.Every("purge", time.Hour, func(ctx context.Context) error {
-		return errors.Join(a.purge(ctx, "sessions and tokens", r.accounts.PurgeExpired), a.purge(ctx, "idempotency keys", r.answers.Purge))
+		return errors.Join(
+			a.purge(ctx, "sessions and tokens", r.accounts.PurgeExpired),
+			a.purge(ctx, "idempotency keys", r.answers.Purge),
+		)
 	})
 }
 

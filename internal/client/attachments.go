@@ -34,7 +34,8 @@ func (a *API) Upload(ctx context.Context, appointmentID, name string, r io.Reade
 	defer func() { _ = body.Close() }() // frees the writer where the request ends early
 	parts := multipart.NewWriter(form)
 	go func() { _ = form.CloseWithError(writeFile(parts, name, r)) }() // CloseWithError returns nil
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.address(appointmentPath(appointmentID)+"/attachments"), body)
+	address := a.address(appointmentPath(appointmentID) + "/attachments")
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, body)
 	if err != nil {
 		return Attachment{}, fmt.Errorf("upload: %w", err)
 	}

@@ -87,7 +87,7 @@ func (a *API) Doctors(ctx context.Context, text string, p Page) (doctors []Docto
 		q.Set("q", text)
 	}
 	var out page[Doctor]
-	err = a.send(ctx, http.MethodGet, "/doctors", q, "", nil, &out)
+	err = a.send(ctx, ask{method: http.MethodGet, path: "/doctors", query: q, out: &out})
 	return out.Items, out.NextCursor, err
 }
 
@@ -98,7 +98,7 @@ func (a *API) InviteDoctor(ctx context.Context, d NewDoctor) (invitation string,
 			Token string `json:"token"`
 		} `json:"invitation"`
 	}
-	err = a.call(ctx, http.MethodPost, "/doctors", nil, d, &out)
+	err = a.call(ctx, ask{method: http.MethodPost, path: "/doctors", in: d, out: &out})
 	return out.Invitation.Token, err
 }
 
@@ -106,7 +106,8 @@ func (a *API) InviteDoctor(ctx context.Context, d NewDoctor) (invitation string,
 func (a *API) Slots(ctx context.Context, doctorID string, from, to time.Time) ([]Slot, error) {
 	q := url.Values{"from": {from.Format(time.DateOnly)}, "to": {to.Format(time.DateOnly)}}
 	var out page[Slot]
-	err := a.send(ctx, http.MethodGet, "/doctors/"+url.PathEscape(doctorID)+"/slots", q, "", nil, &out)
+	path := "/doctors/" + url.PathEscape(doctorID) + "/slots"
+	err := a.send(ctx, ask{method: http.MethodGet, path: path, query: q, out: &out})
 	return out.Items, err
 }
 
@@ -118,7 +119,7 @@ func (a *API) Book(ctx context.Context, doctorID string, startsAt time.Time, rea
 		in["startsAt"] = startsAt
 	}
 	var out Appointment
-	err := a.call(ctx, http.MethodPost, "/appointments", nil, in, &out)
+	err := a.call(ctx, ask{method: http.MethodPost, path: "/appointments", in: in, out: &out})
 	return out, err
 }
 
@@ -143,14 +144,14 @@ func (a *API) Cancel(ctx context.Context, id, reason string) (Appointment, error
 
 func (a *API) move(ctx context.Context, id, action string, in map[string]any) (Appointment, error) {
 	var out Appointment
-	err := a.call(ctx, http.MethodPost, appointmentPath(id)+"/"+action, nil, in, &out)
+	err := a.call(ctx, ask{method: http.MethodPost, path: appointmentPath(id) + "/" + action, in: in, out: &out})
 	return out, err
 }
 
 // Appointment reads one appointment.
 func (a *API) Appointment(ctx context.Context, id string) (Appointment, error) {
 	var out Appointment
-	err := a.call(ctx, http.MethodGet, appointmentPath(id), nil, nil, &out)
+	err := a.call(ctx, ask{method: http.MethodGet, path: appointmentPath(id), out: &out})
 	return out, err
 }
 
@@ -161,7 +162,7 @@ func (a *API) Appointments(ctx context.Context, status string, p Page) (list []A
 		q.Set("status", status)
 	}
 	var out page[Appointment]
-	err = a.call(ctx, http.MethodGet, "/appointments", q, nil, &out)
+	err = a.call(ctx, ask{method: http.MethodGet, path: "/appointments", query: q, out: &out})
 	return out.Items, out.NextCursor, err
 }
 

@@ -52,16 +52,16 @@ type Ack struct {
 	Duplicate bool
 }
 
-// Handler is what a conversation reports to its user. All functions may be nil. They are called from one goroutine, one
-// after another, in the order in which things happened, and delay everything that follows: be quick. They may call any
-// method but Close, SendWait, WaitLive, WaitRoom and Drain, which would wait for themselves.
+// Handler is what a conversation reports to its user. All functions may be nil. They are called from one goroutine,
+// one after another, in the order in which things happened, and delay everything that follows: be quick. They may call
+// any method but Close, SendWait, WaitLive, WaitRoom and Drain, which would wait for themselves.
 type Handler struct {
 	Hello       func(*Hello)                               // a connection opened; events it missed follow
 	Event       func(Event)                                // in seq order, each once, without gaps
 	Ack         func(Ack)                                  // a message is committed
 	Refused     func(Refusal)                              // a message will never be committed
 	Deferred    func(clientID, code string)                // a message was deferred; it is sent again automatically
-	Reset       func(reason string)                        // forget the events shown: the log starts over with those that follow
+	Reset       func(reason string)                        // forget the events shown: the log starts over
 	State       func(s State, why error)                   // why the last connection, or the conversation, ended
 	Retry       func(in time.Duration)                     // the next attempt to connect comes after that
 	Receipt     func(userID string, delivered, read int64) // a cursor of a participant moved

@@ -54,7 +54,7 @@ func (a *API) messages(ctx context.Context, id, side string, seq int64, limit in
 		q.Set(side, strconv.FormatInt(seq, 10))
 	}
 	var out History
-	err := a.call(ctx, http.MethodGet, appointmentPath(id)+"/messages", q, nil, &out)
+	err := a.call(ctx, ask{method: http.MethodGet, path: appointmentPath(id) + "/messages", query: q, out: &out})
 	return out, err
 }
 
@@ -63,6 +63,7 @@ func (a *API) messages(ctx context.Context, id, side string, seq int64, limit in
 func (a *API) SendMessage(ctx context.Context, appointmentID, clientID, text string) (Sent, error) {
 	in := map[string]string{"clientId": clientID, "text": text}
 	var out Sent
-	err := a.call(ctx, http.MethodPost, appointmentPath(appointmentID)+"/messages", nil, in, &out)
+	path := appointmentPath(appointmentID) + "/messages"
+	err := a.call(ctx, ask{method: http.MethodPost, path: path, in: in, out: &out})
 	return out, err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync"
 	"time"
 )
@@ -186,8 +185,8 @@ func (l *link) noteBye(f *Frame) {
 // Handler's function.
 func (c *Conversation) Cursor() Cursor { return c.at }
 
-// reload fills the gap that made the service send reset, up to its head. If the gap is too large, or the history of the
-// log has changed, the user starts over instead.
+// reload fills the gap that made the service send reset, up to its head. If the gap is too large, or the history of
+// the log has changed, the user starts over instead.
 func (c *Conversation) reload(ctx context.Context, head int64, reason string) error {
 	c.resets.Add(1)
 	from := c.at.Seq
@@ -214,7 +213,7 @@ func (c *Conversation) reload(ctx context.Context, head int64, reason string) er
 			}
 		}
 		if c.at.Seq == before {
-			return fmt.Errorf("reload the history: it ends at %s, not at %s", strconv.FormatInt(before, 10), strconv.FormatInt(head, 10))
+			return fmt.Errorf("reload the history: it ends at %d, not at %d", before, head)
 		}
 	}
 	return nil

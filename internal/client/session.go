@@ -47,21 +47,21 @@ type signIn struct {
 func (a *API) Register(ctx context.Context, name, email, password string) (User, error) {
 	in := map[string]string{"name": name, "email": email, "password": password}
 	var u User
-	err := a.send(ctx, http.MethodPost, "/auth/register", nil, "", in, &u)
+	err := a.send(ctx, ask{method: http.MethodPost, path: "/auth/register", in: in, out: &u})
 	return u, err
 }
 
 // AcceptInvitation sets the password of an account that an admin made. It does not sign in.
 func (a *API) AcceptInvitation(ctx context.Context, token, password string) error {
 	in := map[string]string{"token": token, "password": password}
-	return a.send(ctx, http.MethodPost, "/auth/invitations/accept", nil, "", in, nil)
+	return a.send(ctx, ask{method: http.MethodPost, path: "/auth/invitations/accept", in: in})
 }
 
 // Login signs in with an email address or a user id. From then on the API renews its access token automatically.
 func (a *API) Login(ctx context.Context, login, password string) (User, error) {
 	in := map[string]string{"login": login, "password": password}
 	var out signIn
-	if err := a.send(ctx, http.MethodPost, "/auth/login", nil, "", in, &out); err != nil {
+	if err := a.send(ctx, ask{method: http.MethodPost, path: "/auth/login", in: in, out: &out}); err != nil {
 		return User{}, err
 	}
 	a.keep(out)
@@ -77,7 +77,7 @@ func (a *API) Logout(ctx context.Context) error {
 	if t.access == "" {
 		return nil
 	}
-	return a.send(ctx, http.MethodPost, "/auth/logout", nil, t.access, nil, nil)
+	return a.send(ctx, ask{method: http.MethodPost, path: "/auth/logout", token: t.access})
 }
 
 // User is who signed in.
@@ -156,7 +156,8 @@ func (a *API) runRefresh(ctx context.Context, call *refreshCall, refresh string)
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	var out signIn
-	err := a.send(ctx, http.MethodPost, "/auth/refresh", nil, "", map[string]string{"refreshToken": refresh}, &out)
+	in := map[string]string{"refreshToken": refresh}
+	err := a.send(ctx, ask{method: http.MethodPost, path: "/auth/refresh", in: in, out: &out})
 	switch {
 	case err == nil:
 		a.keep(out)
@@ -189,6 +190,6 @@ func (a *API) keep(s signIn) {
 // Me reads the user's own account.
 func (a *API) Me(ctx context.Context) (User, error) {
 	var u User
-	err := a.call(ctx, http.MethodGet, "/me", nil, nil, &u)
+	err := a.call(ctx, ask{method: http.MethodGet, path: "/me", out: &u})
 	return u, err
 }

@@ -113,8 +113,8 @@ func newPace(perSecond int) *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(perSecond), perSecond)
 }
 
-// speak writes what there is to write, until ctx ends or the connection breaks. Frames that are waiting together go out
-// together.
+// speak writes what there is to write, until ctx ends or the connection breaks. Frames that are waiting together go
+// out together.
 func (c *Conversation) speak(ctx context.Context, conn *Conn) {
 	var buf []byte
 	for {
