@@ -11,26 +11,27 @@ import (
 
 	"housecall/internal/auth"
 	"housecall/internal/errs"
+	"housecall/internal/text"
 )
 
-// Lengths of what a person types, in code points; an e-mail address in bytes (RFC 5321, 4.5.3.1.3).
+// Maximum lengths: of a name in code points, of an e-mail address in bytes (RFC 5321, 4.5.3.1.3).
 const (
 	NameMax  = 100
 	EmailMax = 254
 )
 
-// User is an account as the other rooms and the API may see it: no hash, no token.
+// User is an account as other packages and the API may see it: no hash, no token.
 type User struct {
 	ID                 int64
 	PublicID           string
 	Email              string
-	EmailVerified      bool   // its owner has shown that he reads the mail of Email
-	PendingEmail       string // what he wants to have instead, "" for nothing; it counts once verified
+	EmailVerified      bool   // the user has proved that they read the mail of Email
+	PendingEmail       string // the address they want instead, "" for none; it counts once verified
 	Name               string
 	Role               auth.Role
 	MustChangePassword bool
-	Invited            bool       // no password yet: the invitation waits to be accepted
-	DisabledAt         *time.Time // nil while he may sign in
+	Invited            bool       // no password yet: the invitation has not been accepted
+	DisabledAt         *time.Time // nil while the user may sign in
 	CreatedAt          time.Time
 	Version            int
 }
@@ -41,25 +42,26 @@ type Session struct {
 	Device     string // the User-Agent of the sign-in
 	Address    string // where the sign-in came from
 	CreatedAt  time.Time
-	LastUsedAt time.Time // true to about a minute
-	Current    bool      // it is the one that asks
+	LastUsedAt time.Time // accurate to about a minute
+	Current    bool      // the request was made with it
 }
 
-// PatientDetails is what somebody who registers may tell for the patient registry. The registry validates it.
+// PatientDetails is what people may say about themselves for the patient registry when they register. The registry
+// validates it.
 type PatientDetails struct {
 	Phone       string
 	Gender      string // "", male, female or other
 	DateOfBirth *time.Time
-	Age         *int // in years, today; for who tells no date of birth
+	Age         *int // in years, today; for those who give no date of birth
 	Address     string
 }
 
-// Contact is what it takes to write to a user.
+// Contact is what is needed to write to a user.
 type Contact struct {
 	ID       int64
 	Name     string
 	Email    string
-	Verified bool // to any other address goes nothing but what concerns the account itself
+	Verified bool // any other address gets only mail about the account itself
 	Active   bool // false for a disabled user
 }
 
@@ -70,41 +72,43 @@ type EndReason string
 const (
 	EndLogout   EndReason = "logout"
 	EndRevoked  EndReason = "revoked"  // by its owner, from another session
-	EndReuse    EndReason = "reuse"    // a refresh token came twice: somebody else has a copy
+	EndReuse    EndReason = "reuse"    // a refresh token was used twice: somebody else has a copy
 	EndRole     EndReason = "role"     // the role changed
 	EndDisabled EndReason = "disabled" // the account was disabled
 	EndPassword EndReason = "password" // the password changed
 	EndEmail    EndReason = "email"    // the e-mail address changed
 )
 
-// What a person is told. A sign-in that fails looks the same whatever the reason.
+// What people are told. A failed sign-in looks the same whatever the reason.
 var (
 	ErrBadCredentials = errs.New(errs.Unauthenticated, "bad_credentials",
-		"The e-mail address or user id, or the password, is not right.")
+		"The e-mail address or user id, or the password, is wrong.")
 	ErrRefreshToken = errs.New(errs.Unauthenticated, "session_ended", "This session has ended. Sign in again.")
 	ErrInvitation   = errs.New(errs.NotFound, "invitation_invalid",
-		"This invitation is unknown, already used or expired. Ask the clinic for a new one.")
+		"This invitation does not exist, was already used, or has expired. Ask the clinic for a new one.")
 	ErrVerification = errs.New(errs.NotFound, "verification_invalid",
-		"This link is unknown, already used or expired. Ask for a new mail.")
+		"This link does not exist, was already used, or has expired. Request a new one.")
 	ErrReset = errs.New(errs.NotFound, "reset_invalid",
-		"This link is unknown, already used or expired. Ask for a new mail.")
-	ErrVerified   = errs.New(errs.Conflict, "already_verified", "Your e-mail address is verified already.")
+		"This link does not exist, was already used, or has expired. Request a new one.")
+	ErrVerified   = errs.New(errs.Conflict, "already_verified", "Your e-mail address is already verified.")
 	ErrEmailTaken = errs.New(errs.Conflict, "email_taken", "There is already an account with this e-mail address.")
 	ErrAccepted   = errs.New(errs.Conflict, "already_accepted", "This user already has a password.")
-	ErrOwnAccount = errs.New(errs.Forbidden, "own_account", "You cannot do this to your own account. Ask another administrator.")
-	ErrLastAdmin  = errs.New(errs.Conflict, "last_admin", "This is the last administrator. Make somebody else one first.")
+	ErrOwnAccount = errs.New(errs.Forbidden, "own_account",
+		"You cannot do this to your own account. Ask another administrator.")
+	ErrLastAdmin = errs.New(errs.Conflict, "last_admin",
+		"This is the last administrator. Make somebody else an administrator first.")
 )
 
 // NormalizeEmail gives an address as it is stored and compared: trimmed, in lower case. It takes a bare addr-spec
-// (RFC 5322, 3.4.1) in ASCII of at most 254 bytes; an internationalized domain comes in its ASCII form, because
-// PostgreSQL and Go disagree about other letters' lower case.
+// (RFC 5322, 3.4.1) in ASCII of at most 254 bytes; an internationalized domain has to be given in its ASCII form,
+// because PostgreSQL and Go disagree about the lower case of other letters.
 func NormalizeEmail(s string) (string, error) {
 	s = strings.TrimSpace(s)
 	bad := errs.InvalidField("body.email", "must be an e-mail address such as ann@example.org")
 	if s == "" || len(s) > EmailMax || strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII || r <= ' ' }) {
 		return "", bad
 	}
-	// A display name, a comment or a quoted local part parses too, into something else than what was given.
+	// A display name, a comment or a quoted local part parses too, but into something other than what was given.
 	a, err := mail.ParseAddress(s)
 	if err != nil || a.Address != s || a.Name != "" {
 		return "", bad
@@ -112,39 +116,21 @@ func NormalizeEmail(s string) (string, error) {
 	return strings.ToLower(s), nil
 }
 
-// NormalizeName trims a person's name and checks it: 1 to 100 code points, one of them a letter or digit that can be
-// seen, none of them a control character. That includes those that turn the direction of text (UAX #9): with them a
-// name could rearrange what is written beside it.
-func NormalizeName(s string) (string, error) {
-	s = strings.TrimSpace(s)
-	if n := utf8.RuneCountInString(s); n < 1 || n > NameMax {
-		return "", errs.InvalidField("body.name", "must have 1 to 100 characters")
-	}
-	if !utf8.ValidString(s) || strings.ContainsFunc(s, controls) {
-		return "", errs.InvalidField("body.name", "must not contain control characters")
-	}
-	if !strings.ContainsFunc(s, visible) {
-		return "", errs.InvalidField("body.name", "must have a letter or a digit")
-	}
-	return s, nil
-}
+// name is the rule for a person's name.
+var name = text.Rule{Min: 1, Max: NameMax, Name: true}
 
-func controls(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }
+// NormalizeName trims a person's name and checks it; see text.Rule.
+func NormalizeName(s string) (string, error) { return name.Field("body.name", s) }
 
-// visible tells whether r is a letter or digit with a shape; some fillers count as letters and have none.
-func visible(r rune) bool {
-	return (unicode.IsLetter(r) || unicode.IsNumber(r)) && !unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r)
-}
-
-// checkPassword applies the rules for a new password (NIST SP 800-63B, 5.1.1.2: length and a list of the usual
-// ones, no composition rules). path names the field in the answer.
+// checkPassword applies the rules for a new password (NIST SP 800-63B, 5.1.1.2: length and a list of common ones, no
+// composition rules). path names the field in the answer.
 func checkPassword(path, password, email, name string) error {
 	n := utf8.RuneCountInString(password)
 	switch {
 	case n < auth.PasswordMin || n > auth.PasswordMax:
 		return errs.InvalidField(path, "must have 10 to 128 characters")
-	case strings.ContainsRune(password, 0) || !utf8.ValidString(password):
-		return errs.InvalidField(path, "must be text")
+	case !text.Storable(password):
+		return errs.InvalidField(path, text.ErrNotStorable.Error())
 	}
 	lower := strings.ToLower(strings.TrimSpace(password))
 	local, _, _ := strings.Cut(email, "@")
@@ -152,12 +138,12 @@ func checkPassword(path, password, email, name string) error {
 	case lower == email, lower == local, lower == strings.ToLower(name):
 		return errs.InvalidField(path, "must not be your e-mail address or your name")
 	case commonest(lower):
-		return errs.InvalidField(path, "is one of the first passwords anyone would try")
+		return errs.InvalidField(path, "is too common: it is one of the first that anyone would try")
 	}
 	return nil
 }
 
-// commonPasswords are the most used ones that are long enough to pass the length rule.
+// commonPasswords are the most common ones that are long enough to pass the length rule.
 var commonPasswords = []string{
 	"0123456789", "0987654321", "1234567890", "12345678910", "123456789a", "1234567891", "123qweasdzxc",
 	"1q2w3e4r5t", "1q2w3e4r5t6y", "1qaz2wsx3edc", "9876543210", "abc1234567", "abcdefghij", "administrator",

@@ -3,8 +3,11 @@ package account
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"housecall/internal/auth"
 
 	"housecall/internal/errs"
 )
@@ -141,5 +144,5 @@ func TestSuccessors(t *testing.T) {
 	require.Equal(t, old.of("token")[0], both.of("token")[1])
 	require.NotEqual(t, both.of("token")[0], both.of("token")[1])
 	require.NotEqual(t, old.of("token")[0], old.of("other")[0])
-	require.Len(t, old.of("token")[0], len(newSecret()))
+	require.Len(t, old.of("token")[0], len(auth.NewLink(time.Time{}).Token))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"housecall/internal/audit"
 	"housecall/internal/auth"
 	"housecall/internal/errs"
 	"housecall/internal/postgres"
@@ -79,7 +80,7 @@ func (s *Service) SetRole(ctx context.Context, by auth.Actor, publicID string, r
 		if err := s.endAll(ctx, tx, u, EndRole); err != nil {
 			return err
 		}
-		if err := record(ctx, tx, by, "user.role", u, map[string]any{"from": before.Role, "to": role}); err != nil {
+		if err := audit.Record(ctx, tx, event(by, "user.role", u, map[string]any{"from": before.Role, "to": role})); err != nil {
 			return err
 		}
 		if role == auth.Doctor && u.DisabledAt == nil {
@@ -107,7 +108,7 @@ func (s *Service) Disable(ctx context.Context, by auth.Actor, publicID string, l
 		if err := s.endAll(ctx, tx, u, EndDisabled); err != nil {
 			return err
 		}
-		if err := record(ctx, tx, by, "user.disable", u, nil); err != nil {
+		if err := audit.Record(ctx, tx, event(by, "user.disable", u, nil)); err != nil {
 			return err
 		}
 		return s.release(ctx, tx, by, u, l)
@@ -124,7 +125,7 @@ func (s *Service) Enable(ctx context.Context, by auth.Actor, publicID string) (u
 		if u, err = updateDisabled(ctx, tx, u.ID, nil); err != nil {
 			return err
 		}
-		if err := record(ctx, tx, by, "user.enable", u, nil); err != nil || u.Role != auth.Doctor {
+		if err := audit.Record(ctx, tx, event(by, "user.enable", u, nil)); err != nil || u.Role != auth.Doctor {
 			return err
 		}
 		return s.ports.Doctors.Return(ctx, tx, u.ID)

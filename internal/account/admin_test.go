@@ -62,8 +62,6 @@ func TestService_Disable(t *testing.T) {
 	doctor := h.user(auth.Doctor, "d@example.org")
 	signedIn := h.signIn(doctor)
 	session := h.actor(signedIn.AccessToken).Session
-	var told []int64
-	h.svc.OnSessionsEnded(func(ids []int64) { told = append(told, ids...) })
 	path := "/users/" + doctor.PublicID
 
 	h.doctors.busy[doctor.ID] = true
@@ -72,12 +70,12 @@ func TestService_Disable(t *testing.T) {
 		require.Equal(t, 409, a.Status, body)
 		require.Equal(t, "future_appointments", a.Text("code"))
 	}
-	require.Empty(t, told)
+	require.Empty(t, h.told())
 	h.actor(signedIn.AccessToken)
 	a := h.call("POST", path+"/disable", admin, `{"cancelAppointments":true}`)
 	require.Equal(t, 200, a.Status, string(a.Raw))
 	require.Equal(t, true, a.Value("disabled"))
-	require.Equal(t, []int64{session}, told)
+	require.Equal(t, []int64{session}, h.told())
 	require.Equal(t, 401, h.call("GET", "/me", signedIn.AccessToken, "").Status)
 	_, err := h.svc.Login(t.Context(), "d@example.org", testPassword, here)
 	require.ErrorIs(t, err, ErrBadCredentials)

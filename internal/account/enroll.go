@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 
+	"housecall/internal/audit"
 	"housecall/internal/auth"
 	"housecall/internal/errs"
 	"housecall/internal/postgres"
@@ -29,7 +30,7 @@ func (s *Service) Enroll(ctx context.Context, tx *postgres.Tx, by auth.Actor, na
 	if u, err = insertNew(ctx, tx, u, hash); err != nil {
 		return 0, "", "", err
 	}
-	if err := record(ctx, tx, by, "user.enroll", u, map[string]any{"role": u.Role}); err != nil {
+	if err := audit.Record(ctx, tx, event(by, "user.enroll", u, map[string]any{"role": u.Role})); err != nil {
 		return 0, "", "", err
 	}
 	return u.ID, u.PublicID, password, s.sendVerification(ctx, tx, u, u.Email, 0)

@@ -66,8 +66,6 @@ func TestService_ReplacePassword(t *testing.T) {
 	h.exec(`update users set must_change_password = true where id = $1`, u.ID)
 	mine, other := h.token(u), h.token(u)
 	by, otherSession := h.actor(mine), h.actor(other).Session
-	var told []int64
-	h.svc.OnSessionsEnded(func(ids []int64) { told = append(told, ids...) })
 
 	for name, next := range map[string]string{"short": "short", "usual": "qwertyuiop", "the present one": testPassword, "NUL": "an entirely\x00new one"} {
 		err := h.svc.ReplacePassword(t.Context(), by, next)
@@ -76,9 +74,9 @@ func TestService_ReplacePassword(t *testing.T) {
 		require.Equal(t, "body.newPassword", e.Fields[0].Path, name)
 		require.NotContains(t, err.Error(), next, name)
 	}
-	require.Empty(t, told)
+	require.Empty(t, h.told())
 	require.NoError(t, h.svc.ReplacePassword(t.Context(), by, "an entirely new one"))
-	require.Equal(t, []int64{otherSession}, told)
+	require.Equal(t, []int64{otherSession}, h.told())
 	require.Equal(t, 401, h.call("GET", "/me", other, "").Status)
 	require.Equal(t, false, h.call("GET", "/me", mine, "").Value("mustChangePassword"))
 	_, err := h.svc.Login(t.Context(), "d@example.org", "an entirely new one", here)
@@ -113,7 +111,7 @@ func TestService_ReplacePassword_Contended(t *testing.T) {
 func TestService_ReplacePassword_Throttled(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	h.svc.cfg.LoginsPerAccount = 2
+	h.svc.options.LoginsPerAccount = 2
 	by := h.actor(h.token(h.user(auth.Patient, "p@example.org")))
 	var got []errs.Kind
 	for range 3 {

@@ -11,12 +11,23 @@ import (
 
 // Routes adds sign-in, one's own account and the administration of users.
 func Routes(s *httpd.Server, svc *Service) {
-	signInRoutes(s, svc)
-	mailRoutes(s, svc)
-	meRoutes(s, svc)
-	userRoutes(s, svc)
-	disableRoutes(s, svc)
+	h := handlers{svc}
+	signInRoutes(s, h)
+	passwordRoutes(s, h)
+	emailRoutes(s, h)
+	meRoutes(s, h)
+	userRoutes(s, h)
+	disableRoutes(s, h)
 }
+
+// The groups of routes in the API's documentation.
+const (
+	signInTag = "Sign-in"
+	meTag     = "Me"
+	usersTag  = "Users"
+)
+
+type handlers struct{ svc *Service }
 
 // Identity is how a user is named in answers.
 type Identity struct {
@@ -41,7 +52,7 @@ type signedIn struct {
 type signedInUser struct {
 	Identity
 	EmailVerified      bool `json:"emailVerified"`
-	MustChangePassword bool `json:"mustChangePassword" doc:"Until he has, only GET /me, PUT /me/password and logout answer"`
+	MustChangePassword bool `json:"mustChangePassword" doc:"Until the password is changed, only GET /me, PUT /me/password and logout are available"`
 }
 
 type signedInOutput struct{ Body signedIn }
@@ -87,50 +98,61 @@ type refreshInput struct {
 	}
 }
 
-func signInRoutes(s *httpd.Server, svc *Service) {
-	const tag = "Sign-in"
+func signInRoutes(s *httpd.Server, h handlers) {
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/auth/register", Tag: tag, Summary: "Register as a patient", Status: http.StatusCreated,
-		Access: httpd.Public, Errors: []int{http.StatusConflict, http.StatusTooManyRequests},
-	}, func(ctx context.Context, in *registerInput) (*identityOutput, error) {
-		r := Registration{Name: in.Body.Name, Email: in.Body.Email, Password: in.Body.Password, Details: PatientDetails{
-			Phone: in.Body.Phone, Gender: in.Body.Gender, DateOfBirth: date(in.Body.DateOfBirth), Address: in.Body.Address,
-		}}
-		u, err := svc.Register(ctx, r, httpd.ClientFrom(ctx))
-		return &identityOutput{Body: identityOf(u)}, err
-	})
+		Method: http.MethodPost, Path: "/auth/register", Tag: signInTag, Summary: "Register as a patient",
+		Status: http.StatusCreated, Access: httpd.Public,
+		Errors: []int{http.StatusConflict, http.StatusTooManyRequests},
+	}, h.register)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/auth/invitations/accept", Tag: tag, Summary: "Set the password of an invited account",
+		Method: http.MethodPost, Path: "/auth/invitations/accept", Tag: signInTag,
+		Summary:     "Set the password of an invited account",
 		Description: "An invitation works once. Sign in with the new password afterwards.",
 		Access:      httpd.Public, Errors: []int{http.StatusNotFound, http.StatusTooManyRequests},
-	}, func(ctx context.Context, in *acceptInput) (*identityOutput, error) {
-		u, err := svc.AcceptInvitation(ctx, in.Body.Token, in.Body.Password, httpd.ClientFrom(ctx))
-		return &identityOutput{Body: identityOf(u)}, err
-	})
+	}, h.accept)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/auth/login", Tag: tag, Summary: "Sign in",
+		Method: http.MethodPost, Path: "/auth/login", Tag: signInTag, Summary: "Sign in",
 		Access: httpd.Public, Errors: []int{http.StatusUnauthorized, http.StatusTooManyRequests},
-	}, func(ctx context.Context, in *loginInput) (*signedInOutput, error) {
-		r, err := svc.Login(ctx, in.Body.Login, in.Body.Password, httpd.ClientFrom(ctx))
-		return answerOf(r), err
-	})
+	}, h.login)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/auth/refresh", Tag: tag, Summary: "Trade a refresh token for new tokens",
-		Description: "The same token gives the same successor for 30 seconds; later use of it ends the session.",
+		Method: http.MethodPost, Path: "/auth/refresh", Tag: signInTag, Summary: "Exchange a refresh token for new tokens",
+		Description: "The same token returns the same successor for 30 seconds; using it later ends the session.",
 		Access:      httpd.Public, Errors: []int{http.StatusUnauthorized},
-	}, func(ctx context.Context, in *refreshInput) (*signedInOutput, error) {
-		r, err := svc.Refresh(ctx, in.Body.RefreshToken)
-		return answerOf(r), err
-	})
+	}, h.refresh)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/auth/logout", Tag: tag, Summary: "End this session",
+		Method: http.MethodPost, Path: "/auth/logout", Tag: signInTag, Summary: "Sign out of this session",
 		Access: httpd.SignedIn.BeforePasswordChange(),
-	}, func(ctx context.Context, _ *struct{}) (*struct{}, error) {
-		return nil, svc.Logout(ctx, httpd.Actor(ctx))
-	})
+	}, h.logout)
 }
 
-// date reads what format:"date" has let through; nil where nothing was given.
+func (h handlers) register(ctx context.Context, in *registerInput) (*identityOutput, error) {
+	r := Registration{Name: in.Body.Name, Email: in.Body.Email, Password: in.Body.Password, Details: PatientDetails{
+		Phone: in.Body.Phone, Gender: in.Body.Gender, DateOfBirth: date(in.Body.DateOfBirth), Address: in.Body.Address,
+	}}
+	u, err := h.svc.Register(ctx, r, httpd.ClientFrom(ctx))
+	return &identityOutput{Body: identityOf(u)}, err
+}
+
+func (h handlers) accept(ctx context.Context, in *acceptInput) (*identityOutput, error) {
+	u, err := h.svc.AcceptInvitation(ctx, in.Body.Token, in.Body.Password, httpd.ClientFrom(ctx))
+	return &identityOutput{Body: identityOf(u)}, err
+}
+
+func (h handlers) login(ctx context.Context, in *loginInput) (*signedInOutput, error) {
+	r, err := h.svc.Login(ctx, in.Body.Login, in.Body.Password, httpd.ClientFrom(ctx))
+	return answerOf(r), err
+}
+
+func (h handlers) refresh(ctx context.Context, in *refreshInput) (*signedInOutput, error) {
+	r, err := h.svc.Refresh(ctx, in.Body.RefreshToken)
+	return answerOf(r), err
+}
+
+func (h handlers) logout(ctx context.Context, _ *struct{}) (*struct{}, error) {
+	return nil, h.svc.Logout(ctx, httpd.Actor(ctx))
+}
+
+// date reads what format:"date" has let through; nil if nothing was given.
 func date(s string) *time.Time {
 	t, err := time.Parse(time.DateOnly, s)
 	if err != nil {

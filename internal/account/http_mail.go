@@ -29,52 +29,66 @@ type resetInput struct {
 type changeEmailInput struct {
 	Body struct {
 		Email    string `json:"email" maxLength:"254"`
-		Password string `json:"password" maxLength:"1024" doc:"The present password"`
+		Password string `json:"password" maxLength:"1024" doc:"Your current password"`
 	}
 }
 
-// mailRoutes are about what is sent to people's addresses.
-func mailRoutes(s *httpd.Server, svc *Service) {
-	verifyRoutes(s, svc)
-	const tag = "Sign-in"
+// passwordRoutes replace a forgotten password.
+func passwordRoutes(s *httpd.Server, h handlers) {
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/auth/forgot", Tag: tag, Summary: "Have a link mailed that resets the password",
-		Description: "The answer is the same whether or not there is such an account. A link before stops working.",
+		Method: http.MethodPost, Path: "/auth/forgot", Tag: signInTag, Summary: "Send a password reset link by email",
+		Description: "The answer is the same whether or not the account exists. An earlier link stops working.",
 		Status:      http.StatusAccepted, Access: httpd.Public, Errors: []int{http.StatusTooManyRequests},
-	}, func(ctx context.Context, in *forgotInput) (*struct{}, error) {
-		return nil, svc.ForgotPassword(ctx, in.Body.Login, httpd.ClientFrom(ctx))
-	})
+	}, h.forgot)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/auth/reset", Tag: tag, Summary: "Choose a new password with the token of a mail",
-		Description: "Ends all sessions, and verifies the e-mail address. Sign in with the new password afterwards.",
+		Method: http.MethodPost, Path: "/auth/reset", Tag: signInTag,
+		Summary:     "Choose a new password with the token from an email",
+		Description: "Ends all sessions and verifies the e-mail address. Sign in with the new password afterwards.",
 		Access:      httpd.Public, Errors: []int{http.StatusNotFound, http.StatusTooManyRequests},
-	}, func(ctx context.Context, in *resetInput) (*struct{}, error) {
-		return nil, svc.ResetPassword(ctx, in.Body.Token, in.Body.Password, httpd.ClientFrom(ctx))
-	})
+	}, h.reset)
 }
 
-func verifyRoutes(s *httpd.Server, svc *Service) {
+func (h handlers) forgot(ctx context.Context, in *forgotInput) (*struct{}, error) {
+	return nil, h.svc.ForgotPassword(ctx, in.Body.Login, httpd.ClientFrom(ctx))
+}
+
+func (h handlers) reset(ctx context.Context, in *resetInput) (*struct{}, error) {
+	return nil, h.svc.ResetPassword(ctx, in.Body.Token, in.Body.Password, httpd.ClientFrom(ctx))
+}
+
+// emailRoutes verify and change e-mail addresses.
+func emailRoutes(s *httpd.Server, h handlers) {
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/auth/verify", Tag: "Sign-in", Summary: "Verify an e-mail address with the token of a mail",
-		Description: "If it is the address that the user asked to change to, it becomes his, and his other sessions end.",
-		Access:      httpd.Public, Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests},
-	}, func(ctx context.Context, in *verifyInput) (*struct{}, error) {
-		return nil, svc.VerifyEmail(ctx, in.Body.Token, httpd.ClientFrom(ctx))
-	})
+		Method: http.MethodPost, Path: "/auth/verify", Tag: signInTag,
+		Summary:     "Verify an e-mail address with the token from an email",
+		Description: "If the user asked to change to this address, it becomes theirs and their other sessions end.",
+		Access:      httpd.Public,
+		Errors:      []int{http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests},
+	}, h.verify)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/auth/verify/resend", Tag: "Sign-in", Summary: "Have the mail that verifies my address sent again",
-		Description: "It goes to the pending address if there is one. The link before stops working.",
-		Status:      http.StatusAccepted, Access: httpd.SignedIn, Errors: []int{http.StatusConflict, http.StatusTooManyRequests},
-	}, func(ctx context.Context, _ *struct{}) (*struct{}, error) {
-		return nil, svc.ResendVerification(ctx, httpd.Actor(ctx))
-	})
+		Method: http.MethodPost, Path: "/auth/verify/resend", Tag: signInTag, Summary: "Resend the verification email",
+		Description: "It goes to the pending address if there is one. An earlier link stops working.",
+		Status:      http.StatusAccepted, Access: httpd.SignedIn,
+		Errors: []int{http.StatusConflict, http.StatusTooManyRequests},
+	}, h.resend)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPut, Path: "/me/email", Tag: "Me", Summary: "Change my e-mail address",
-		Description: "The new address gets a mail, and counts once it is verified; until then it is pendingEmail. The old one is told. " +
-			"The present address takes back what was asked for before. The answer is the same if somebody else has the address.",
+		Method: http.MethodPut, Path: "/me/email", Tag: meTag, Summary: "Change my e-mail address",
+		Description: "The new address receives an email and takes effect once it is verified; until then it is pendingEmail. " +
+			"The old address is told. Sending the current address withdraws an earlier change. The answer is the same if " +
+			"somebody else has the address.",
 		Status: http.StatusAccepted, Access: httpd.SignedIn,
 		Errors: []int{http.StatusPreconditionFailed, http.StatusTooManyRequests},
-	}, func(ctx context.Context, in *changeEmailInput) (*struct{}, error) {
-		return nil, svc.ChangeEmail(ctx, httpd.Actor(ctx), in.Body.Password, in.Body.Email)
-	})
+	}, h.changeEmail)
+}
+
+func (h handlers) verify(ctx context.Context, in *verifyInput) (*struct{}, error) {
+	return nil, h.svc.VerifyEmail(ctx, in.Body.Token, httpd.ClientFrom(ctx))
+}
+
+func (h handlers) resend(ctx context.Context, _ *struct{}) (*struct{}, error) {
+	return nil, h.svc.ResendVerification(ctx, httpd.Actor(ctx))
+}
+
+func (h handlers) changeEmail(ctx context.Context, in *changeEmailInput) (*struct{}, error) {
+	return nil, h.svc.ChangeEmail(ctx, httpd.Actor(ctx), in.Body.Password, in.Body.Email)
 }

@@ -8,11 +8,11 @@ import (
 	"housecall/internal/httpd"
 )
 
-// ownAccount is one's own account as one sees it.
+// ownAccount is an account as its owner sees it.
 type ownAccount struct {
 	Identity
 	EmailVerified      bool      `json:"emailVerified"`
-	PendingEmail       string    `json:"pendingEmail,omitempty" doc:"The address that becomes yours once it is verified"`
+	PendingEmail       string    `json:"pendingEmail,omitempty" doc:"The address that replaces yours once it is verified"`
 	MustChangePassword bool      `json:"mustChangePassword"`
 	CreatedAt          time.Time `json:"createdAt"`
 }
@@ -43,14 +43,14 @@ type changePasswordInput struct {
 	}
 }
 
-// sessionItem is one place where one is signed in.
+// sessionItem is one place where a user is signed in.
 type sessionItem struct {
 	ID         string    `json:"id" format:"uuid"`
 	Device     string    `json:"device" doc:"The User-Agent of the sign-in"`
 	Address    string    `json:"address" doc:"The IP address of the sign-in"`
 	CreatedAt  time.Time `json:"createdAt"`
-	LastUsedAt time.Time `json:"lastUsedAt" doc:"True to about a minute"`
-	Current    bool      `json:"current" doc:"Whether it is the one that asks"`
+	LastUsedAt time.Time `json:"lastUsedAt" doc:"Accurate to about a minute"`
+	Current    bool      `json:"current" doc:"Whether this request was made with it"`
 }
 
 type sessionsInput struct{ httpd.PageQuery }
@@ -61,64 +61,70 @@ type sessionInput struct {
 	ID string `path:"id" maxLength:"40"`
 }
 
-func meRoutes(s *httpd.Server, svc *Service) {
-	const tag = "Me"
+func meRoutes(s *httpd.Server, h handlers) {
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/me", Tag: tag, Summary: "My account", Access: httpd.SignedIn.BeforePasswordChange(),
-	}, func(ctx context.Context, _ *struct{}) (*ownAccountOutput, error) {
-		u, err := svc.Me(ctx, httpd.Actor(ctx))
-		return ownAccountFrom(u), err
-	})
+		Method: http.MethodGet, Path: "/me", Tag: meTag, Summary: "My account", Access: httpd.SignedIn.BeforePasswordChange(),
+	}, h.me)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPatch, Path: "/me", Tag: tag, Summary: "Change my account", Access: httpd.SignedIn,
+		Method: http.MethodPatch, Path: "/me", Tag: meTag, Summary: "Change my account", Access: httpd.SignedIn,
 		Errors: []int{http.StatusPreconditionFailed, http.StatusPreconditionRequired},
-	}, func(ctx context.Context, in *changeMeInput) (*ownAccountOutput, error) {
-		version, _, err := httpd.IfMatch(in.IfMatch, true)
-		if err != nil {
-			return nil, err
-		}
-		u, err := svc.ChangeMe(ctx, httpd.Actor(ctx), version, Change{Name: in.Body.Name})
-		return ownAccountFrom(u), err
-	})
+	}, h.changeMe)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPut, Path: "/me/password", Tag: tag, Summary: "Change my password",
+		Method: http.MethodPut, Path: "/me/password", Tag: meTag, Summary: "Change my password",
 		Description: "Ends all other sessions.", Access: httpd.SignedIn.BeforePasswordChange(),
 		Errors: []int{http.StatusPreconditionFailed, http.StatusTooManyRequests},
-	}, func(ctx context.Context, in *changePasswordInput) (*struct{}, error) {
-		return nil, svc.ChangePassword(ctx, httpd.Actor(ctx), in.Body.CurrentPassword, in.Body.NewPassword)
-	})
+	}, h.changePassword)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/me/sessions", Tag: tag, Summary: "Where I am signed in", Access: httpd.SignedIn,
-	}, func(ctx context.Context, in *sessionsInput) (*sessionsOutput, error) {
-		return listedSessions(ctx, svc, in.PageQuery)
-	})
+		Method: http.MethodGet, Path: "/me/sessions", Tag: meTag, Summary: "Where I am signed in", Access: httpd.SignedIn,
+	}, h.sessions)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodDelete, Path: "/me/sessions/{id}", Tag: tag, Summary: "Sign out somewhere", Access: httpd.SignedIn,
-		Errors: []int{http.StatusNotFound},
-	}, func(ctx context.Context, in *sessionInput) (*struct{}, error) {
-		return nil, svc.RevokeSession(ctx, httpd.Actor(ctx), in.ID)
-	})
+		Method: http.MethodDelete, Path: "/me/sessions/{id}", Tag: meTag, Summary: "Sign out of one of my sessions",
+		Access: httpd.SignedIn, Errors: []int{http.StatusNotFound},
+	}, h.revokeSession)
 }
 
-func listedSessions(ctx context.Context, svc *Service, q httpd.PageQuery) (*sessionsOutput, error) {
-	cursor, err := decodeCursor(ctx, q.Cursor)
+func (h handlers) me(ctx context.Context, _ *struct{}) (*ownAccountOutput, error) {
+	u, err := h.svc.Me(ctx, httpd.Actor(ctx))
+	return ownAccountFrom(u), err
+}
+
+func (h handlers) changeMe(ctx context.Context, in *changeMeInput) (*ownAccountOutput, error) {
+	version, _, err := httpd.IfMatch(in.IfMatch, true)
 	if err != nil {
 		return nil, err
 	}
-	sessions, next, err := svc.Sessions(ctx, httpd.Actor(ctx), cursor, q.Limit)
+	u, err := h.svc.ChangeMe(ctx, httpd.Actor(ctx), version, Change{Name: in.Body.Name})
+	return ownAccountFrom(u), err
+}
+
+func (h handlers) changePassword(ctx context.Context, in *changePasswordInput) (*struct{}, error) {
+	return nil, h.svc.ChangePassword(ctx, httpd.Actor(ctx), in.Body.CurrentPassword, in.Body.NewPassword)
+}
+
+func (h handlers) sessions(ctx context.Context, in *sessionsInput) (*sessionsOutput, error) {
+	cursor, err := decodeCursor(ctx, in.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	sessions, next, err := h.svc.Sessions(ctx, httpd.Actor(ctx), cursor, in.Limit)
 	if err != nil {
 		return nil, err
 	}
 	out := &sessionsOutput{Body: httpd.Page[sessionItem]{NextCursor: encodeCursor(ctx, next)}}
 	for _, x := range sessions {
 		out.Body.Items = append(out.Body.Items, sessionItem{
-			ID: x.PublicID, Device: x.Device, Address: x.Address, CreatedAt: x.CreatedAt, LastUsedAt: x.LastUsedAt, Current: x.Current,
+			ID: x.PublicID, Device: x.Device, Address: x.Address, CreatedAt: x.CreatedAt, LastUsedAt: x.LastUsedAt,
+			Current: x.Current,
 		})
 	}
 	return out, nil
 }
 
-// decodeCursor gives the id that a page begins below; 0 is the first page.
+func (h handlers) revokeSession(ctx context.Context, in *sessionInput) (*struct{}, error) {
+	return nil, h.svc.RevokeSession(ctx, httpd.Actor(ctx), in.ID)
+}
+
+// decodeCursor gives the id below which a page begins; 0 is the first page.
 func decodeCursor(ctx context.Context, s string) (id int64, err error) {
 	err = httpd.DecodeCursor(ctx, s, &id)
 	return id, err

@@ -134,7 +134,7 @@ func TestRoutes_Register_BadInput(t *testing.T) {
 func TestService_Register_Contended(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	h.svc.cfg.RegistersPerAddress = 100
+	h.svc.options.RegistersPerAddress = 100
 	statuses := make([]answer, 20)
 	together(len(statuses), func(i int) { statuses[i] = h.call("POST", "/auth/register", "", annRegisters) })
 	created := 0
@@ -160,7 +160,7 @@ func TestService_Register_Contended(t *testing.T) {
 func TestService_Register_Throttled(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	h.svc.cfg.RegistersPerAddress = 2
+	h.svc.options.RegistersPerAddress = 2
 	for i, want := range []int{201, 201, 429} {
 		a := h.call("POST", "/auth/register", "", fmt.Sprintf(
 			`{"name":"N","email":"n%d@example.org","password":"correct horse battery"}`, i))

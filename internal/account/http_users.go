@@ -39,7 +39,7 @@ type usersInput struct {
 	httpd.PageQuery
 	Query    string `query:"q" maxLength:"100" doc:"Part of the name, the e-mail address or the user id"`
 	Role     string `query:"role" enum:"PATIENT,DOCTOR,ADMIN"`
-	Disabled string `query:"disabled" enum:"true,false" doc:"Only disabled accounts, or only others"`
+	Disabled string `query:"disabled" enum:"true,false" doc:"true: only disabled accounts; false: only the others"`
 }
 
 type usersOutput struct{ Body httpd.Page[listedUser] }
@@ -52,7 +52,7 @@ type roleInput struct {
 	ID   string `path:"id" maxLength:"20"`
 	Body struct {
 		Role               auth.Role `json:"role" enum:"PATIENT,DOCTOR,ADMIN"`
-		CancelAppointments bool      `json:"cancelAppointments,omitempty" doc:"Cancel the future appointments of one who is a doctor no more"`
+		CancelAppointments bool      `json:"cancelAppointments,omitempty" doc:"Cancel the future appointments of a user who is no longer a doctor"`
 		HandOverTo         string    `json:"handOverTo,omitempty" maxLength:"20" doc:"Or hand them over to this doctor, at the same times"`
 	}
 }
@@ -69,75 +69,33 @@ type disableInput struct {
 
 type invitationOutput struct {
 	Body struct {
-		InvitationToken string    `json:"invitationToken" doc:"Shown this one time"`
+		InvitationToken string    `json:"invitationToken" doc:"Shown only once"`
 		ExpiresAt       time.Time `json:"expiresAt"`
 	}
 }
 
-// usersTag groups what administrators do with accounts.
-const usersTag = "Users"
-
-func userRoutes(s *httpd.Server, svc *Service) {
+func userRoutes(s *httpd.Server, h handlers) {
 	admin := httpd.Only(auth.Admin)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/users", Tag: usersTag, Summary: "List accounts", Access: admin,
-	}, func(ctx context.Context, in *usersInput) (*usersOutput, error) {
-		return listedUsers(ctx, svc, in)
-	})
+	}, h.users)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/users/{id}", Tag: usersTag, Summary: "One account", Access: admin,
 		Errors: []int{http.StatusNotFound},
-	}, func(ctx context.Context, in *userInput) (*userOutput, error) {
-		u, err := svc.User(ctx, in.ID)
-		return userFrom(u), err
-	})
+	}, h.user)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPut, Path: "/users/{id}/role", Tag: usersTag, Summary: "Change a user's role",
-		Description: "Ends the user's sessions. Nobody changes his own role, and an administrator always remains.",
+		Description: "Ends the user's sessions. Nobody can change their own role, and at least one administrator remains.",
 		Access:      admin, Errors: []int{http.StatusNotFound, http.StatusConflict},
-	}, func(ctx context.Context, in *roleInput) (*userOutput, error) {
-		u, err := svc.SetRole(ctx, httpd.Actor(ctx), in.ID, in.Body.Role,
-			Leave{CancelAppointments: in.Body.CancelAppointments, HandOverTo: in.Body.HandOverTo})
-		return userFrom(u), err
-	})
+	}, h.setRole)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/users/{id}/invitation", Tag: usersTag, Summary: "Invite an invited user again",
-		Description: "Only while the user has no password. The invitation before stops working.", Status: http.StatusCreated,
-		Access: admin, Errors: []int{http.StatusNotFound, http.StatusConflict},
-	}, func(ctx context.Context, in *userInput) (*invitationOutput, error) {
-		var out invitationOutput
-		var err error
-		out.Body.InvitationToken, out.Body.ExpiresAt, err = svc.Reinvite(ctx, httpd.Actor(ctx), in.ID)
-		return &out, err
-	})
+		Method: http.MethodPost, Path: "/users/{id}/invitation", Tag: usersTag, Summary: "Renew an invitation",
+		Description: "Only while the user has no password. The earlier invitation stops working.",
+		Status:      http.StatusCreated, Access: admin, Errors: []int{http.StatusNotFound, http.StatusConflict},
+	}, h.reinvite)
 }
 
-// disableRoutes keep a user out and let him in again.
-func disableRoutes(s *httpd.Server, svc *Service) {
-	admin := httpd.Only(auth.Admin)
-	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/users/{id}/disable", Tag: usersTag, Summary: "Keep a user out",
-		Description: "Ends the user's sessions. A doctor's future appointments must be cancelled or handed over along, or first; " +
-			"conversations of what is over are closed and stay so.",
-		Access: admin, Errors: []int{http.StatusNotFound, http.StatusConflict},
-	}, func(ctx context.Context, in *disableInput) (*userOutput, error) {
-		var l Leave
-		if in.Body != nil {
-			l = Leave{CancelAppointments: in.Body.CancelAppointments, HandOverTo: in.Body.HandOverTo}
-		}
-		u, err := svc.Disable(ctx, httpd.Actor(ctx), in.ID, l)
-		return userFrom(u), err
-	})
-	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/users/{id}/enable", Tag: usersTag, Summary: "Let a disabled user in again", Access: admin,
-		Errors: []int{http.StatusNotFound},
-	}, func(ctx context.Context, in *userInput) (*userOutput, error) {
-		u, err := svc.Enable(ctx, httpd.Actor(ctx), in.ID)
-		return userFrom(u), err
-	})
-}
-
-func listedUsers(ctx context.Context, svc *Service, in *usersInput) (*usersOutput, error) {
+func (h handlers) users(ctx context.Context, in *usersInput) (*usersOutput, error) {
 	cursor, err := decodeCursor(ctx, in.Cursor)
 	if err != nil {
 		return nil, err
@@ -147,7 +105,7 @@ func listedUsers(ctx context.Context, svc *Service, in *usersInput) (*usersOutpu
 		disabled := in.Disabled == "true"
 		f.Disabled = &disabled
 	}
-	users, next, err := svc.Users(ctx, f, cursor, in.Limit)
+	users, next, err := h.svc.Users(ctx, f, cursor, in.Limit)
 	if err != nil {
 		return nil, err
 	}
@@ -156,4 +114,51 @@ func listedUsers(ctx context.Context, svc *Service, in *usersInput) (*usersOutpu
 		out.Body.Items = append(out.Body.Items, listedFrom(u))
 	}
 	return out, nil
+}
+
+func (h handlers) user(ctx context.Context, in *userInput) (*userOutput, error) {
+	u, err := h.svc.User(ctx, in.ID)
+	return userFrom(u), err
+}
+
+func (h handlers) setRole(ctx context.Context, in *roleInput) (*userOutput, error) {
+	l := Leave{CancelAppointments: in.Body.CancelAppointments, HandOverTo: in.Body.HandOverTo}
+	u, err := h.svc.SetRole(ctx, httpd.Actor(ctx), in.ID, in.Body.Role, l)
+	return userFrom(u), err
+}
+
+func (h handlers) reinvite(ctx context.Context, in *userInput) (*invitationOutput, error) {
+	l, err := h.svc.Reinvite(ctx, httpd.Actor(ctx), in.ID)
+	out := &invitationOutput{}
+	out.Body.InvitationToken, out.Body.ExpiresAt = l.Token, l.Expires
+	return out, err
+}
+
+// disableRoutes keep a user out and let them in again.
+func disableRoutes(s *httpd.Server, h handlers) {
+	admin := httpd.Only(auth.Admin)
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodPost, Path: "/users/{id}/disable", Tag: usersTag, Summary: "Disable an account",
+		Description: "Ends the user's sessions. A doctor's future appointments must be cancelled or handed over, here or " +
+			"beforehand. Conversations of past appointments are closed and stay closed.",
+		Access: admin, Errors: []int{http.StatusNotFound, http.StatusConflict},
+	}, h.disable)
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodPost, Path: "/users/{id}/enable", Tag: usersTag, Summary: "Enable a disabled account",
+		Access: admin, Errors: []int{http.StatusNotFound},
+	}, h.enable)
+}
+
+func (h handlers) disable(ctx context.Context, in *disableInput) (*userOutput, error) {
+	var l Leave
+	if in.Body != nil {
+		l = Leave{CancelAppointments: in.Body.CancelAppointments, HandOverTo: in.Body.HandOverTo}
+	}
+	u, err := h.svc.Disable(ctx, httpd.Actor(ctx), in.ID, l)
+	return userFrom(u), err
+}
+
+func (h handlers) enable(ctx context.Context, in *userInput) (*userOutput, error) {
+	u, err := h.svc.Enable(ctx, httpd.Actor(ctx), in.ID)
+	return userFrom(u), err
 }

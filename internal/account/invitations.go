@@ -4,15 +4,16 @@ import (
 	"context"
 	"time"
 
+	"housecall/internal/audit"
 	"housecall/internal/auth"
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
 	"housecall/internal/postgres"
 )
 
-// Invite makes an account without a password, in the caller's transaction, and a token with which its owner sets
-// one, once, until expires. The token is a secret that is shown this one time, and mailed to him. What the role's room keeps about
-// the user is the caller's to make. ErrEmailTaken where the address is in use.
+// Invite makes an account without a password, in the caller's transaction, and a token with which its owner can set one,
+// once, until expires. The token is a secret that is shown only now, and mailed to the owner. The caller makes what the
+// role needs besides the account. ErrEmailTaken if the address is in use.
 func (s *Service) Invite(ctx context.Context, tx *postgres.Tx, by auth.Actor, name, email string, role auth.Role) (
 	userID int64, publicID, invitationToken string, expires time.Time, err error,
 ) {
@@ -23,25 +24,25 @@ func (s *Service) Invite(ctx context.Context, tx *postgres.Tx, by auth.Actor, na
 	if u, err = insertNew(ctx, tx, u, ""); err != nil {
 		return 0, "", "", time.Time{}, err
 	}
-	invitationToken, expires, err = s.invite(ctx, tx, by, u)
-	return u.ID, u.PublicID, invitationToken, expires, err
+	l, err := s.sendInvitation(ctx, tx, by, u)
+	return u.ID, u.PublicID, l.Token, l.Expires, err
 }
 
-// invite makes a new invitation; an older one of the user no longer counts.
-func (s *Service) invite(ctx context.Context, tx *postgres.Tx, by auth.Actor, u User) (token string, expires time.Time, err error) {
-	token, expires = newSecret(), tx.Now().Add(s.cfg.InviteTTL)
-	if err := insertInvitation(ctx, tx, fingerprint(token), u.ID, expires); err != nil {
-		return "", time.Time{}, err
+// sendInvitation mails a user a new invitation; an earlier one stops working.
+func (s *Service) sendInvitation(ctx context.Context, tx *postgres.Tx, by auth.Actor, u User) (auth.Link, error) {
+	l := auth.NewLink(tx.Now().Add(s.options.InviteTTL))
+	if err := insertInvitation(ctx, tx, l.Fingerprint(), u.ID, l.Expires); err != nil {
+		return auth.Link{}, err
 	}
-	if err := record(ctx, tx, by, "user.invite", u, map[string]any{"role": u.Role}); err != nil {
-		return "", time.Time{}, err
+	if err := audit.Record(ctx, tx, event(by, "user.invite", u, map[string]any{"role": u.Role})); err != nil {
+		return auth.Link{}, err
 	}
-	return token, expires, s.ports.Mail.Invitation(ctx, tx, u.ID, token, expires)
+	return l, s.ports.Mail.Invitation(ctx, tx, u.ID, l)
 }
 
-// Reinvite gives an invited user who has not set a password yet a new token; the one before stops working.
-// ErrAccepted where he has one.
-func (s *Service) Reinvite(ctx context.Context, by auth.Actor, publicID string) (token string, expires time.Time, err error) {
+// Reinvite sends an invited user who has not set a password yet a new invitation; the earlier one stops working.
+// ErrAccepted if the user has a password.
+func (s *Service) Reinvite(ctx context.Context, by auth.Actor, publicID string) (l auth.Link, err error) {
 	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
 		u, err := lockUser(ctx, tx, publicID)
 		if err != nil {
@@ -50,26 +51,26 @@ func (s *Service) Reinvite(ctx context.Context, by auth.Actor, publicID string) 
 		if !u.Invited {
 			return ErrAccepted
 		}
-		token, expires, err = s.invite(ctx, tx, by, u)
+		l, err = s.sendInvitation(ctx, tx, by, u)
 		return err
 	})
-	return token, expires, err
+	return l, err
 }
 
 // InvitationStands tells whether an invitation's token still works.
 func (s *Service) InvitationStands(ctx context.Context, token string) (bool, error) {
-	_, err := invitedUser(ctx, s.pool, fingerprint(token))
+	_, err := invitedUser(ctx, s.pool, auth.Fingerprint(token))
 	return stands(err)
 }
 
-// AcceptInvitation sets the password of an invited user, who then can sign in, and has him verify his address: an
-// administrator has seen the token too, so it proves nothing about mail. A token that is unknown, used or expired, or
-// of a disabled user, is ErrInvitation.
+// AcceptInvitation sets the password of an invited user, who can sign in from then on, and mails a link that verifies
+// the address: an administrator has seen the token too, so it proves nothing about who reads the mail. ErrInvitation for
+// a token that is unknown, used or expired, or whose user is disabled.
 func (s *Service) AcceptInvitation(ctx context.Context, token, password string, client httpd.Client) (User, error) {
 	if err := s.throttleTokens(ctx, client); err != nil {
 		return User{}, err
 	}
-	hashed := fingerprint(token)
+	hashed := auth.Fingerprint(token)
 	u, err := invitedUser(ctx, s.pool, hashed)
 	if err != nil {
 		return User{}, missingIs(ErrInvitation, err)
@@ -88,7 +89,7 @@ func (s *Service) AcceptInvitation(ctx context.Context, token, password string, 
 		if u, err = updatePassword(ctx, tx, u.ID, hash); err != nil {
 			return err
 		}
-		if err := record(ctx, tx, actorOf(u, 0), "user.accept", u, nil); err != nil || u.EmailVerified {
+		if err := audit.Record(ctx, tx, event(actorOf(u, 0), "user.accept", u, nil)); err != nil || u.EmailVerified {
 			return err
 		}
 		return s.sendVerification(ctx, tx, u, u.Email, 0)
@@ -96,7 +97,7 @@ func (s *Service) AcceptInvitation(ctx context.Context, token, password string, 
 	return u, err
 }
 
-// missingIs words that a token was not found: how it came to that is nobody's business.
+// missingIs turns a token that was not found into a refusal that does not say why.
 func missingIs(refusal, err error) error {
 	if errs.KindOf(err) == errs.NotFound {
 		return refusal

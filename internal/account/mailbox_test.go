@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"housecall/internal/auth"
 	"housecall/internal/postgres"
 )
 
@@ -42,16 +43,16 @@ func (b *mailbox) keep(tx *postgres.Tx, m letter) error {
 	return nil
 }
 
-func (b *mailbox) Invitation(_ context.Context, tx *postgres.Tx, userID int64, token string, expires time.Time) error {
-	return b.keep(tx, letter{Kind: "invitation", User: userID, Token: token, Expires: expires})
+func (b *mailbox) Invitation(_ context.Context, tx *postgres.Tx, userID int64, l auth.Link) error {
+	return b.keep(tx, letter{Kind: "invitation", User: userID, Token: l.Token, Expires: l.Expires})
 }
 
-func (b *mailbox) PasswordReset(_ context.Context, tx *postgres.Tx, userID int64, token string, expires time.Time) error {
-	return b.keep(tx, letter{Kind: "reset", User: userID, Token: token, Expires: expires})
+func (b *mailbox) PasswordReset(_ context.Context, tx *postgres.Tx, userID int64, l auth.Link) error {
+	return b.keep(tx, letter{Kind: "reset", User: userID, Token: l.Token, Expires: l.Expires})
 }
 
-func (b *mailbox) VerifyEmail(_ context.Context, tx *postgres.Tx, userID int64, address, token string, expires time.Time) error {
-	return b.keep(tx, letter{Kind: "verify", User: userID, Address: address, Token: token, Expires: expires})
+func (b *mailbox) VerifyEmail(_ context.Context, tx *postgres.Tx, userID int64, address string, l auth.Link) error {
+	return b.keep(tx, letter{Kind: "verify", User: userID, Address: address, Token: l.Token, Expires: l.Expires})
 }
 
 func (b *mailbox) EmailChanged(_ context.Context, tx *postgres.Tx, userID int64, oldAddress string) error {

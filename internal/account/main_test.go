@@ -12,9 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/auth"
-	"housecall/internal/config"
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
+	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/postgres"
 	"housecall/internal/testing/apitest"
 	"housecall/internal/testing/pgtest"
@@ -25,6 +25,7 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 const (
 	testPassword = "correct horse battery"
 	testSecret   = "k3J9vQ2xLz8Rr5TnYw1Bd7Hf4Gm6Ps0C"
+	accessTTL    = 15 * time.Minute
 )
 
 // house is one instance of the package behind a real HTTP server, on a database of its own.
@@ -37,22 +38,46 @@ type house struct {
 	mail    *mailbox
 	log     *lockedBuffer
 	api     *apitest.API
+
+	mu    sync.Mutex // guards ended
+	ended []int64    // the sessions of which the listener heard
+}
+
+// SessionsEnded implements Listener.
+func (h *house) SessionsEnded(sessions []int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ended = append(h.ended, sessions...)
+}
+
+// told gives the sessions of which the listener has heard since the last call.
+func (h *house) told() []int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	ended := h.ended
+	h.ended = nil
+	return ended
 }
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
-	cfg := config.Default()
-	cfg.TokenSecrets = []config.Secret{testSecret}
 	passwords, err := auth.NewPasswords()
 	require.NoError(t, err)
 	h := &house{
 		t: t, pool: pgtest.New(t), limiter: &countingLimiter{used: map[string]int{}}, doctors: &busyDoctors{busy: map[int64]bool{}},
 		mail: &mailbox{}, log: &lockedBuffer{},
 	}
-	tokens := auth.NewTokens(cfg.Secrets(), cfg.AccessTTL, time.Now)
-	h.svc, err = New(h.pool, tokens, passwords, h.limiter, cfg, time.Now)
+	secrets := [][]byte{[]byte(testSecret)}
+	h.svc, err = New(Deps{
+		Pool: h.pool, Tokens: auth.NewTokens(secrets, accessTTL, time.Now), Passwords: passwords, Limiter: h.limiter,
+		Now: time.Now, Options: Options{
+			Secrets: secrets, RefreshTTL: 720 * time.Hour, LegacyTTL: 12 * time.Hour, InviteTTL: 168 * time.Hour,
+			VerifyTTL: 72 * time.Hour, ResetTTL: time.Hour, RequestTimeout: time.Minute,
+			LoginsPerAccount: 10, LoginsPerAddress: 100, RegistersPerAddress: 20,
+		},
+	})
 	require.NoError(t, err)
-	h.svc.Connect(Ports{Profiles: rowProfiles{}, Doctors: h.doctors, Mail: h.mail})
+	h.svc.Connect(Ports{Profiles: rowProfiles{}, Doctors: h.doctors, Mail: h.mail, Listener: h})
 	h.svc.forgotPace = 0
 	h.api = apitest.Serve(t, apitest.Options{
 		Routes:        func(s *httpd.Server) { Routes(s, h.svc) },
@@ -78,7 +103,9 @@ func (h *house) user(role auth.Role, email string) User {
 	h.t.Helper()
 	var u User
 	require.NoError(h.t, h.pool.InTx(h.t.Context(), func(tx *postgres.Tx) (err error) {
-		u, err = h.svc.CreateWithPassword(h.t.Context(), tx, "Ann Other", email, role, testPassword)
+		u, err = h.svc.CreateWithPassword(h.t.Context(), tx, NewUser{
+			Name: "Ann Other", Email: email, Role: role, Password: testPassword,
+		})
 		return err
 	}))
 	return u
@@ -174,7 +201,7 @@ type countingLimiter struct {
 	used map[string]int
 }
 
-func (l *countingLimiter) Allow(_ context.Context, key string, limit httpd.Limit) (bool, time.Duration) {
+func (l *countingLimiter) Allow(_ context.Context, key string, limit ratelimit.Limit) (bool, time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.used[key] >= limit.N {

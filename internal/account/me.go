@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 
+	"housecall/internal/audit"
 	"housecall/internal/auth"
 	"housecall/internal/errs"
 	"housecall/internal/postgres"
@@ -37,7 +38,7 @@ func (s *Service) ChangeMe(ctx context.Context, by auth.Actor, version int, c Ch
 		if u, err = updateName(ctx, tx, by.ID, name); err != nil {
 			return err
 		}
-		return record(ctx, tx, by, "user.rename", u, nil)
+		return audit.Record(ctx, tx, event(by, "user.rename", u, nil))
 	})
 	return u, err
 }
@@ -92,6 +93,6 @@ func (s *Service) setPassword(ctx context.Context, by auth.Actor, c credentials,
 			return err
 		}
 		s.announce(tx, ended...)
-		return record(ctx, tx, by, "user.password", now.User, map[string]any{"endedSessions": len(ended)})
+		return audit.Record(ctx, tx, event(by, "user.password", now.User, map[string]any{"endedSessions": len(ended)}))
 	})
 }

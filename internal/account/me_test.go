@@ -21,8 +21,6 @@ func TestService_ChangePassword(t *testing.T) {
 	u := h.user(auth.Patient, "p@example.org")
 	mine, other := h.token(u), h.token(u)
 	otherSession := h.actor(other).Session
-	var told []int64
-	h.svc.OnSessionsEnded(func(ids []int64) { told = append(told, ids...) })
 
 	for name, body := range map[string]string{
 		"wrong": changePassword("wrong password", "an entirely new one"), "same": changePassword(testPassword, testPassword),
@@ -33,9 +31,9 @@ func TestService_ChangePassword(t *testing.T) {
 		require.Equal(t, 422, a.Status, name)
 		require.NotContains(t, string(a.Raw), testPassword)
 	}
-	require.Empty(t, told)
+	require.Empty(t, h.told())
 	require.Equal(t, 204, h.call("PUT", "/me/password", mine, changePassword(testPassword, "an entirely new one")).Status)
-	require.Equal(t, []int64{otherSession}, told)
+	require.Equal(t, []int64{otherSession}, h.told())
 	require.Equal(t, 401, h.call("GET", "/me", other, "").Status)
 	require.Equal(t, 200, h.call("GET", "/me", mine, "").Status)
 	_, err := h.svc.Login(t.Context(), "p@example.org", testPassword, here)
@@ -71,7 +69,7 @@ func TestService_ChangePassword_Contended(t *testing.T) {
 func TestService_ChangePassword_Throttled(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	h.svc.cfg.LoginsPerAccount = 2
+	h.svc.options.LoginsPerAccount = 2
 	token := h.token(h.user(auth.Patient, "p@example.org"))
 	for _, want := range []int{422, 422, 429} {
 		require.Equal(t, want, h.call("PUT", "/me/password", token, changePassword("a guess of it", "an entirely new one")).Status)

@@ -21,13 +21,13 @@ func (s *Service) LoginOlder(ctx context.Context, login, password string, client
 	}
 	var made opened
 	err = s.pool.InTx(ctx, func(tx *postgres.Tx) (err error) {
-		c, made, err = s.begin(ctx, tx, c, client, s.cfg.LegacyTTL)
+		c, made, err = s.begin(ctx, tx, c, client, s.options.LegacyTTL)
 		return err
 	})
 	if err != nil {
 		return "", User{}, err
 	}
-	token, _, err = s.tokens.IssueOlder(actorOf(c.User, made.ID), api, s.cfg.LegacyTTL, shownIn(api, c.User))
+	token, _, err = s.tokens.IssueOlder(actorOf(c.User, made.ID), api, s.options.LegacyTTL, shownIn(api, c.User))
 	return token, c.User, err
 }
 

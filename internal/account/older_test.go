@@ -72,7 +72,7 @@ func TestService_LoginOlder(t *testing.T) {
 func TestService_LoginOlder_Refused(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	h.svc.cfg.LoginsPerAccount = 3
+	h.svc.options.LoginsPerAccount = 3
 	disabled := h.user(auth.Patient, "disabled@example.org")
 	h.exec(`update users set disabled_at = now() where id = $1`, disabled.ID)
 	h.user(auth.Patient, "real@example.org")

@@ -4,19 +4,20 @@ import (
 	"context"
 	"time"
 
+	"housecall/internal/audit"
 	"housecall/internal/auth"
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
 	"housecall/internal/postgres"
 )
 
-// forgotPace is how long the answer to a forgotten password takes, at the least. Writing a mail for an account takes a
-// few milliseconds more than finding that there is none: far less than this.
+// forgotPace is the shortest time in which a forgotten password is answered. Queueing a mail for an account takes a few
+// milliseconds longer than finding that there is no account: far less than this.
 const forgotPace = 300 * time.Millisecond
 
-// ForgotPassword mails whom a login (e-mail address or public id) means a link with which he chooses a new password;
-// an older one no longer works. Whether there is such an account, and whether it may sign in at all, neither the
-// answer nor the time it takes reveals. 429 after too many for a name or from an address.
+// ForgotPassword mails the user of a login (e-mail address or public id) a link with which to choose a new password; an
+// earlier one stops working. Neither the answer nor the time it takes reveals whether there is such an account, or
+// whether it may sign in at all. 429 after too many for a name or from an address.
 func (s *Service) ForgotPassword(ctx context.Context, login string, client httpd.Client) error {
 	pace := time.NewTimer(s.forgotPace)
 	defer pace.Stop()
@@ -37,13 +38,13 @@ func (s *Service) ForgotPassword(ctx context.Context, login string, client httpd
 	}
 	select {
 	case <-pace.C:
-	case <-ctx.Done(): // nobody waits for the answer any more
+	case <-ctx.Done(): // nobody is waiting for the answer any more
 	}
 	return nil
 }
 
-// mayReset tells whether an account can be given a new password by mail. One that was only invited has its
-// invitation for that.
+// mayReset tells whether an account can be given a new password by mail. One that was only invited has its invitation
+// for that.
 func mayReset(c credentials) bool { return c.PasswordHash != "" && c.DisabledAt == nil }
 
 func (s *Service) sendReset(ctx context.Context, id int64, client httpd.Client) error {
@@ -52,23 +53,24 @@ func (s *Service) sendReset(ctx context.Context, id int64, client httpd.Client) 
 		if err != nil || !mayReset(c) {
 			return err
 		}
-		token, expires := newSecret(), tx.Now().Add(s.cfg.ResetTTL)
+		l := auth.NewLink(tx.Now().Add(s.options.ResetTTL))
 		err = insertMailToken(ctx, tx, mailToken{
-			Hash: fingerprint(token), User: c.ID, Purpose: purposeReset, Address: c.Email, Expires: expires,
+			Hash: l.Fingerprint(), User: c.ID, Purpose: purposeReset, Address: c.Email, Expires: l.Expires,
 		})
 		if err != nil {
 			return err
 		}
-		if err := record(ctx, tx, auth.System, "user.forgot", c.User, map[string]any{"address": client.Address}); err != nil {
+		asked := event(auth.System, "user.forgot", c.User, map[string]any{"address": client.Address})
+		if err := audit.Record(ctx, tx, asked); err != nil {
 			return err
 		}
-		return s.ports.Mail.PasswordReset(ctx, tx, c.ID, token, expires)
+		return s.ports.Mail.PasswordReset(ctx, tx, c.ID, l)
 	})
 }
 
 // ResetStands tells whether the token of a mail that resets a password still works.
 func (s *Service) ResetStands(ctx context.Context, token string) (bool, error) {
-	_, err := mailTokenOwner(ctx, s.pool, fingerprint(token), purposeReset)
+	_, err := mailTokenOwner(ctx, s.pool, auth.Fingerprint(token), purposeReset)
 	return stands(err)
 }
 
@@ -80,14 +82,14 @@ func stands(err error) (bool, error) {
 	return err == nil, err
 }
 
-// ResetPassword sets the password of the user whom a link was mailed to, and ends all his sessions. That he has the
-// link verifies his address; a change of it that was asked for is dropped. ErrReset for a token that is unknown, used,
-// withdrawn or expired, or of a disabled user, or went to an address that is not his any more.
+// ResetPassword sets the password of the user to whom a link was mailed, and ends all their sessions. Having the link
+// verifies the address; a requested change of it is dropped. ErrReset for a token that is unknown, used, withdrawn or
+// expired, whose user is disabled, or that went to an address that is no longer the user's.
 func (s *Service) ResetPassword(ctx context.Context, token, password string, client httpd.Client) error {
 	if err := s.throttleTokens(ctx, client); err != nil {
 		return err
 	}
-	hashed := fingerprint(token)
+	hashed := auth.Fingerprint(token)
 	u, err := mailTokenOwner(ctx, s.pool, hashed, purposeReset)
 	if err != nil {
 		return missingIs(ErrReset, err)
@@ -116,6 +118,6 @@ func (s *Service) ResetPassword(ctx context.Context, token, password string, cli
 		if err := s.endAll(ctx, tx, u, EndPassword); err != nil {
 			return err
 		}
-		return record(ctx, tx, actorOf(u, 0), "user.reset", u, nil)
+		return audit.Record(ctx, tx, event(actorOf(u, 0), "user.reset", u, nil))
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
+	"housecall/internal/httpd/ratelimit"
 )
 
 const newPassword = "an entirely new one"
@@ -48,8 +49,6 @@ func TestService_ResetPassword(t *testing.T) {
 	h.exec(`update users set must_change_password = true`)
 	one, two := h.signIn(u), h.signIn(u)
 	live := []int64{h.actor(one.AccessToken).Session, h.actor(two.AccessToken).Session}
-	var told []int64
-	h.svc.OnSessionsEnded(func(ids []int64) { told = append(told, ids...) })
 
 	require.Equal(t, http.StatusAccepted, h.forgot(" P@Example.org ").Status)
 	sent := h.mail.all()
@@ -65,7 +64,7 @@ func TestService_ResetPassword(t *testing.T) {
 
 	a := h.reset(token, newPassword)
 	require.Equal(t, 204, a.Status, string(a.Raw))
-	require.ElementsMatch(t, live, told)
+	require.ElementsMatch(t, live, h.told())
 	for _, s := range []SignIn{one, two} {
 		require.Equal(t, 401, h.call("GET", "/me", s.AccessToken, "").Status)
 		_, err := h.svc.Refresh(t.Context(), s.RefreshToken)
@@ -167,7 +166,7 @@ func TestService_ForgotPassword_SameForAll(t *testing.T) {
 func TestService_ForgotPassword_ThrottledByAddress(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	h.svc.cfg.LoginsPerAddress = 3
+	h.svc.options.LoginsPerAddress = 3
 	for i, want := range []int{202, 202, 202, 429} {
 		require.Equal(t, want, h.forgot(fmt.Sprintf("n%d@example.org", i)).Status)
 	}
@@ -202,11 +201,11 @@ func TestService_ForgotPassword_Paced(t *testing.T) {
 
 // signalling tells when a name was asked for, which is the last thing before an account is looked after.
 type signalling struct {
-	httpd.Limiter
+	ratelimit.Limiter
 	asked chan struct{}
 }
 
-func (s signalling) Allow(ctx context.Context, key string, l httpd.Limit) (bool, time.Duration) {
+func (s signalling) Allow(ctx context.Context, key string, l ratelimit.Limit) (bool, time.Duration) {
 	if l.N == mailsPerHour {
 		s.asked <- struct{}{}
 	}
@@ -239,7 +238,7 @@ func TestService_ResetPassword_Refused(t *testing.T) {
 		spoil(t, u)
 		require.ErrorIs(t, h.svc.ResetPassword(t.Context(), token, newPassword, here), ErrReset, name)
 	}
-	for name, token := range map[string]string{"unknown": newSecret(), "empty": ""} {
+	for name, token := range map[string]string{"unknown": auth.NewLink(time.Time{}).Token, "empty": ""} {
 		require.ErrorIs(t, h.svc.ResetPassword(t.Context(), token, newPassword, here), ErrReset, name)
 	}
 }

@@ -2,27 +2,23 @@ package account
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"housecall/internal/audit"
 	"housecall/internal/auth"
-	"housecall/internal/config"
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
+	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/postgres"
 )
 
-// Profiles makes what other rooms keep about a user. What is there already stays as it is.
+// Profiles makes what other packages keep about a user. What is there already stays as it is.
 type Profiles interface {
 	// CreatePatient makes a user's entry in the patient registry.
 	CreatePatient(ctx context.Context, tx *postgres.Tx, userID int64, d PatientDetails) error
-	// KeepSignup keeps what a new user tells of himself until somebody of the clinic makes his entry.
+	// KeepSignup keeps what new users say about themselves until the clinic registers them as patients.
 	KeepSignup(ctx context.Context, tx *postgres.Tx, userID int64, d PatientDetails) error
 	// CreateDoctor makes a user's doctor profile, still empty.
 	CreateDoctor(ctx context.Context, tx *postgres.Tx, userID int64) error
@@ -30,37 +26,74 @@ type Profiles interface {
 
 // Doctors knows what a doctor still has to do.
 type Doctors interface {
-	// Release lets a doctor go: it refuses with 409 future_appointments while he has live ones, unless they may
-	// be cancelled or handed over to a doctor (a public id, "" for nobody), which it then does, with notice. It is called
+	// Release lets a doctor go: it refuses with 409 future_appointments while there are live ones, unless they may be
+	// cancelled or handed over to another doctor (a public id, "" for nobody). Then it does that and tells everyone
+	// concerned. It is called last in its transaction.
+	Release(
+		ctx context.Context, tx *postgres.Tx, doctorID int64, by auth.Actor, cancelAppointments bool, handOverTo string,
+	) error
+	// Return reopens what Release closed, as far as that is still possible, when somebody is a doctor again. It is called
 	// last in its transaction.
-	Release(ctx context.Context, tx *postgres.Tx, doctorID int64, by auth.Actor, cancelAppointments bool, handOverTo string) error
-	// Return takes back what Release closed, as far as it still can be, when somebody is a doctor again. It is called last
-	// in its transaction.
 	Return(ctx context.Context, tx *postgres.Tx, doctorID int64) error
 }
 
-// Mail writes to people about their accounts. Each method only arranges for the mail, in the transaction that causes
-// it: there is none if that rolls back. Tokens are secrets.
+// Mail writes to people about their accounts. Each method only queues the mail, in the transaction that causes it: if
+// that rolls back, no mail is sent. Links are secrets.
 type Mail interface {
 	// Invitation tells a user without a password how to choose one.
-	Invitation(ctx context.Context, tx *postgres.Tx, userID int64, token string, expires time.Time) error
+	Invitation(ctx context.Context, tx *postgres.Tx, userID int64, l auth.Link) error
 	// PasswordReset tells a user how to choose another password.
-	PasswordReset(ctx context.Context, tx *postgres.Tx, userID int64, token string, expires time.Time) error
-	// VerifyEmail goes to address, which is or may become the user's, and asks whether he reads mail there.
-	VerifyEmail(ctx context.Context, tx *postgres.Tx, userID int64, address, token string, expires time.Time) error
-	// EmailChanged warns at oldAddress: when a change is asked for, while it still is the user's address, and again
-	// when it has been replaced. The new one is not for its reader.
+	PasswordReset(ctx context.Context, tx *postgres.Tx, userID int64, l auth.Link) error
+	// VerifyEmail goes to address, which is or may become the user's, and asks them to confirm that it is theirs.
+	VerifyEmail(ctx context.Context, tx *postgres.Tx, userID int64, address string, l auth.Link) error
+	// EmailChanged warns oldAddress: when a change is requested, while it still is the user's address, and again once it
+	// has been replaced. It does not reveal the new address.
 	EmailChanged(ctx context.Context, tx *postgres.Tx, userID int64, oldAddress string) error
 }
 
-// Ports is what the other rooms do for this one.
+// Listener hears which sessions have ended.
+type Listener interface {
+	// SessionsEnded is called after each commit that ended sessions on this instance. It must not block. Other instances
+	// learn of them by EndedSessions.
+	SessionsEnded(sessions []int64)
+}
+
+// Ports is what the packages that themselves stand on accounts do for them.
 type Ports struct {
 	Profiles Profiles
 	Doctors  Doctors
 	Mail     Mail
+	Listener Listener // nil: nobody
 }
 
-// hasher is what this room needs of auth.Passwords.
+// Options are the configured values.
+type Options struct {
+	// Secrets derive the refresh tokens; the first is the current one, the others are older.
+	Secrets [][]byte
+	// RefreshTTL is how long a session lives without being refreshed; LegacyTTL is how long one of an older API lives.
+	RefreshTTL, LegacyTTL time.Duration
+	// InviteTTL, VerifyTTL and ResetTTL are how long the links in mails work.
+	InviteTTL, VerifyTTL, ResetTTL time.Duration
+	// RequestTimeout is the deadline of one request.
+	RequestTimeout time.Duration
+	// LoginsPerAccount is how many sign-in attempts one address has for one account in 15 minutes, LoginsPerAddress how
+	// many it has for all accounts together.
+	LoginsPerAccount, LoginsPerAddress int
+	// RegistersPerAddress is how many accounts can be registered from one address in an hour.
+	RegistersPerAddress int
+}
+
+// Deps are what accounts stand on.
+type Deps struct {
+	Pool      *postgres.Pool
+	Tokens    *auth.Tokens
+	Passwords *auth.Passwords
+	Limiter   ratelimit.Limiter
+	Now       func() time.Time
+	Options   Options
+}
+
+// hasher is what this package needs of auth.Passwords.
 type hasher interface {
 	Hash(ctx context.Context, password string) (string, error)
 	Matches(ctx context.Context, password, encoded string) (bool, error)
@@ -76,44 +109,40 @@ type Service struct {
 	pool       *postgres.Pool
 	tokens     *auth.Tokens
 	passwords  hasher
-	limiter    httpd.Limiter
-	cfg        config.Config
+	limiter    ratelimit.Limiter
+	options    Options
 	now        func() time.Time
 	ports      Ports
 	successors successors
 	forgotPace time.Duration // the constant, but for tests
-
-	hooksMu sync.Mutex // guards hooks
-	hooks   []func(sessions []int64)
 }
 
 // New makes the service. Connect it before it serves.
-func New(pool *postgres.Pool, tokens *auth.Tokens, passwords *auth.Passwords, limiter httpd.Limiter, cfg config.Config,
-	now func() time.Time,
-) (*Service, error) {
-	keys, err := deriveSuccessors(cfg.Secrets())
+func New(d Deps) (*Service, error) {
+	keys, err := deriveSuccessors(d.Options.Secrets)
 	if err != nil {
 		return nil, err
 	}
 	return &Service{
-		pool: pool, tokens: tokens, passwords: passwords, limiter: limiter, cfg: cfg, now: now, successors: keys,
-		forgotPace: forgotPace,
+		pool: d.Pool, tokens: d.Tokens, passwords: d.Passwords, limiter: d.Limiter, options: d.Options, now: d.Now,
+		successors: keys, forgotPace: forgotPace,
 	}, nil
 }
 
-// Connect gives the service the rooms it depends on. They in turn may need the service, so it comes after New.
+// Connect gives the service the packages that it needs and that need it in turn, so it comes after New.
 func (s *Service) Connect(p Ports) { s.ports = p }
 
-// Registration is what a patient tells to get an account.
+// Registration is what patients provide to get an account.
 type Registration struct {
 	Name, Email, Password string
 	Details               PatientDetails
-	// Unregistered leaves the entry in the registry to the clinic, as the older PMS API has it.
+	// Unregistered leaves the entry in the patient registry to the clinic, as the older PMS API does.
 	Unregistered bool
 }
 
-// Register makes an account for a patient, with his entry in the registry unless that is left to the clinic, and has him
-// verify his address by mail. ErrEmailTaken where there is one; 429 after too many from the client's address.
+// Register makes an account for a patient, with an entry in the registry unless that is left to the clinic, and mails a
+// link that verifies the address. ErrEmailTaken if the address has an account; 429 after too many from the client's
+// address.
 func (s *Service) Register(ctx context.Context, r Registration, client httpd.Client) (User, error) {
 	u, err := newUser(r.Name, r.Email, auth.Patient)
 	if err != nil {
@@ -122,7 +151,7 @@ func (s *Service) Register(ctx context.Context, r Registration, client httpd.Cli
 	if err := checkPassword("body.password", r.Password, u.Email, u.Name); err != nil {
 		return User{}, err
 	}
-	if err := s.allow(ctx, "register:"+network(client.Address), s.cfg.RegistersPerAddress, time.Hour); err != nil {
+	if err := s.allow(ctx, "register:"+network(client.Address), s.options.RegistersPerAddress, time.Hour); err != nil {
 		return User{}, err
 	}
 	hash, err := s.passwords.Hash(ctx, r.Password)
@@ -142,7 +171,7 @@ func (s *Service) Register(ctx context.Context, r Registration, client httpd.Cli
 			return fmt.Errorf("enter %s into the registry: %w", made.PublicID, err)
 		}
 		u = made
-		if err := record(ctx, tx, actorOf(made, 0), "user.register", made, nil); err != nil {
+		if err := audit.Record(ctx, tx, event(actorOf(made, 0), "user.register", made, nil)); err != nil {
 			return err
 		}
 		return s.sendVerification(ctx, tx, made, made.Email, 0)
@@ -150,26 +179,33 @@ func (s *Service) Register(ctx context.Context, r Registration, client httpd.Cli
 	return u, err
 }
 
-// CreateAdmin makes an administrator who can sign in at once, for the command line.
+// CreateAdmin makes an administrator who can sign in at once. It is for the command line.
 func (s *Service) CreateAdmin(ctx context.Context, name, email, password string) (u User, err error) {
 	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
-		u, err = s.CreateWithPassword(ctx, tx, name, email, auth.Admin, password)
+		u, err = s.CreateWithPassword(ctx, tx, NewUser{Name: name, Email: email, Role: auth.Admin, Password: password})
 		return err
 	})
 	return u, err
 }
 
-// CreateWithPassword makes a user of any role who can sign in at once, with the profile his role needs. It is for
-// the operator's own hand: the command line and demo data. The operator vouches for the address: it counts as verified.
-func (s *Service) CreateWithPassword(ctx context.Context, tx *postgres.Tx, name, email string, role auth.Role, password string) (User, error) {
-	u, err := newUser(name, email, role)
+// NewUser is a user whom the operator makes.
+type NewUser struct {
+	Name, Email, Password string
+	Role                  auth.Role
+}
+
+// CreateWithPassword makes a user of any role who can sign in at once, with the profile that the role needs. Only the
+// operator uses it: on the command line and for demo data. The operator vouches for the address, so it counts as
+// verified.
+func (s *Service) CreateWithPassword(ctx context.Context, tx *postgres.Tx, n NewUser) (User, error) {
+	u, err := newUser(n.Name, n.Email, n.Role)
 	if err != nil {
 		return User{}, err
 	}
-	if err := checkPassword("body.password", password, u.Email, u.Name); err != nil {
+	if err := checkPassword("body.password", n.Password, u.Email, u.Name); err != nil {
 		return User{}, err
 	}
-	hash, err := s.passwords.Hash(ctx, password)
+	hash, err := s.passwords.Hash(ctx, n.Password)
 	if err != nil {
 		return User{}, err
 	}
@@ -177,13 +213,13 @@ func (s *Service) CreateWithPassword(ctx context.Context, tx *postgres.Tx, name,
 	if u, err = insertNew(ctx, tx, u, hash); err != nil {
 		return User{}, err
 	}
-	if err := s.ensureProfile(ctx, tx, u.ID, role); err != nil {
+	if err := s.ensureProfile(ctx, tx, u.ID, n.Role); err != nil {
 		return User{}, err
 	}
-	return u, record(ctx, tx, auth.System, "user.create", u, map[string]any{"role": role})
+	return u, audit.Record(ctx, tx, event(auth.System, "user.create", u, map[string]any{"role": n.Role}))
 }
 
-// FindByEmail gives the user with an address, errs.NotFound where there is none.
+// FindByEmail gives the user with an address; errs.NotFound if there is none.
 func (s *Service) FindByEmail(ctx context.Context, db postgres.DB, email string) (User, error) {
 	email, err := NormalizeEmail(email)
 	if err != nil {
@@ -192,13 +228,15 @@ func (s *Service) FindByEmail(ctx context.Context, db postgres.DB, email string)
 	return userByEmail(ctx, db, email)
 }
 
-// Contact gives what it takes to write to a user, errs.NotFound where there is none.
+// Contact gives what is needed to write to a user; errs.NotFound if there is none.
 func (s *Service) Contact(ctx context.Context, db postgres.DB, userID int64) (Contact, error) {
 	u, err := userByID(ctx, db, userID)
-	return Contact{ID: u.ID, Name: u.Name, Email: u.Email, Verified: u.EmailVerified, Active: err == nil && u.DisabledAt == nil}, err
+	return Contact{
+		ID: u.ID, Name: u.Name, Email: u.Email, Verified: u.EmailVerified, Active: err == nil && u.DisabledAt == nil,
+	}, err
 }
 
-// ensureProfile makes what the other rooms keep about a user of a role. An administrator needs nothing.
+// ensureProfile makes what other packages keep about a user of a role. Administrators need nothing.
 func (s *Service) ensureProfile(ctx context.Context, tx *postgres.Tx, userID int64, role auth.Role) error {
 	switch role {
 	case auth.Patient:
@@ -250,31 +288,18 @@ func insertNew(ctx context.Context, tx *postgres.Tx, u User, hash string) (User,
 	return User{}, errors.New("no free public id")
 }
 
-// actorOf is the user acting for himself.
+// actorOf is the user acting on their own behalf.
 func actorOf(u User, session int64) auth.Actor {
 	return auth.Actor{
 		ID: u.ID, UserID: u.PublicID, Name: u.Name, Role: u.Role, Session: session, MustChangePassword: u.MustChangePassword,
 	}
 }
 
-// record audits something done to a user.
-func record(ctx context.Context, tx *postgres.Tx, by auth.Actor, action string, u User, detail map[string]any) error {
+// event is the audit row of something that was done to a user.
+func event(by auth.Actor, action string, u User, detail map[string]any) audit.Event {
 	e := audit.Event{Actor: by, Action: action, Subject: u.PublicID, Detail: detail}
 	if u.Role == auth.Patient {
 		e.PatientID = u.ID
 	}
-	return audit.Record(ctx, tx, e)
-}
-
-// newSecret makes an unguessable token of 256 bits.
-func newSecret() string {
-	var raw [32]byte
-	_, _ = rand.Read(raw[:]) // never fails since Go 1.24
-	return base64.RawURLEncoding.EncodeToString(raw[:])
-}
-
-// fingerprint is what is stored of a token. The token has 256 random bits, so a plain hash is enough.
-func fingerprint(token string) []byte {
-	sum := sha256.Sum256([]byte(token))
-	return sum[:]
+	return e
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode"
 
+	"housecall/internal/audit"
 	"housecall/internal/auth"
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
@@ -85,12 +86,12 @@ func (s *Service) meant(ctx context.Context, login string) (string, credentials,
 // open begins a native session for a user who has just proved himself with the password of c.
 func (s *Service) open(ctx context.Context, c credentials, client httpd.Client) (SignIn, error) {
 	var made opened
-	refresh := newSecret()
+	refresh, fingerprint := auth.NewSecret()
 	err := s.pool.InTx(ctx, func(tx *postgres.Tx) (err error) {
-		if c, made, err = s.begin(ctx, tx, c, client, s.cfg.RefreshTTL); err != nil {
+		if c, made, err = s.begin(ctx, tx, c, client, s.options.RefreshTTL); err != nil {
 			return err
 		}
-		return insertRefreshToken(ctx, tx, fingerprint(refresh), made.ID)
+		return insertRefreshToken(ctx, tx, fingerprint, made.ID)
 	})
 	if err != nil {
 		return SignIn{}, err
@@ -108,12 +109,14 @@ func (s *Service) begin(ctx context.Context, tx *postgres.Tx, c credentials, cli
 	if now.PasswordHash != c.PasswordHash || now.DisabledAt != nil {
 		return c, opened{}, ErrBadCredentials
 	}
-	made, err := insertSession(ctx, tx, now.ID, client.UserAgent, client.Address, tx.Now().Add(ttl))
+	made, err := insertSession(ctx, tx, newSession{
+		User: now.ID, Device: client.UserAgent, Address: client.Address, Expires: tx.Now().Add(ttl),
+	})
 	if err != nil {
 		return c, opened{}, err
 	}
-	return now, made, record(ctx, tx, actorOf(now.User, made.ID), "session.open", now.User,
-		map[string]any{"session": made.PublicID, "address": client.Address})
+	return now, made, audit.Record(ctx, tx, event(actorOf(now.User, made.ID), "session.open", now.User,
+		map[string]any{"session": made.PublicID, "address": client.Address}))
 }
 
 func (s *Service) signIn(u User, session int64, refresh string) (SignIn, error) {
@@ -132,7 +135,7 @@ func (s *Service) Refresh(ctx context.Context, token string) (SignIn, error) {
 	var user User
 	var successor string
 	err := s.pool.InTx(ctx, func(tx *postgres.Tx) (err error) {
-		hash := fingerprint(token)
+		hash := auth.Fingerprint(token)
 		if f, err = lockFamily(ctx, tx, hash); err != nil {
 			return err
 		}
@@ -145,7 +148,10 @@ func (s *Service) Refresh(ctx context.Context, token string) (SignIn, error) {
 		}
 		if t.UsedAt == nil {
 			successor = s.successors.of(token)[0]
-			return rotateRefreshToken(ctx, tx, f.Session, hash, fingerprint(successor), tx.Now().Add(s.cfg.RefreshTTL))
+			return rotateRefreshToken(ctx, tx, rotation{
+				Session: f.Session, Used: hash, Successor: auth.Fingerprint(successor),
+				Expires: tx.Now().Add(s.options.RefreshTTL),
+			})
 		}
 		if tx.Now().Sub(*t.UsedAt) <= refreshGrace {
 			successor, err = s.givenSuccessor(ctx, tx, token, f.Session)
@@ -166,7 +172,7 @@ func (s *Service) Refresh(ctx context.Context, token string) (SignIn, error) {
 // givenSuccessor finds which successor a used token was traded for: "" where that was under a secret since dropped.
 func (s *Service) givenSuccessor(ctx context.Context, tx *postgres.Tx, token string, session int64) (string, error) {
 	for _, candidate := range s.successors.of(token) {
-		exists, err := refreshTokenExists(ctx, tx, fingerprint(candidate), session)
+		exists, err := refreshTokenExists(ctx, tx, auth.Fingerprint(candidate), session)
 		if err != nil || exists {
 			return candidate, err
 		}
@@ -179,7 +185,7 @@ func (s *Service) endReused(ctx context.Context, tx *postgres.Tx, f family, u Us
 		return err
 	}
 	s.announce(tx, f.Session)
-	return record(ctx, tx, auth.System, "session.reuse", u, map[string]any{"session": f.SessionPublic})
+	return audit.Record(ctx, tx, event(auth.System, "session.reuse", u, map[string]any{"session": f.SessionPublic}))
 }
 
 // Authenticate gives whom an access token speaks for, and until when, if its session still counts: not ended, not
@@ -273,30 +279,15 @@ func (s *Service) RevokeSession(ctx context.Context, by auth.Actor, publicID str
 func (s *Service) recordEnd(ctx context.Context, tx *postgres.Tx, by auth.Actor, ended opened, reason EndReason) error {
 	s.announce(tx, ended.ID)
 	u := User{ID: by.ID, PublicID: by.UserID, Role: by.Role}
-	return record(ctx, tx, by, "session.end", u, map[string]any{"session": ended.PublicID, "reason": reason})
+	return audit.Record(ctx, tx, event(by, "session.end", u, map[string]any{"session": ended.PublicID, "reason": reason}))
 }
 
-// OnSessionsEnded has f called after each commit that ended sessions on this instance. Register before serving; f
-// must not block. Other instances learn of them by EndedSessions.
-func (s *Service) OnSessionsEnded(f func(sessions []int64)) {
-	s.hooksMu.Lock()
-	defer s.hooksMu.Unlock()
-	s.hooks = append(s.hooks, f)
-}
-
-// announce calls the hooks once tx has committed.
+// announce tells the listener once tx has committed.
 func (s *Service) announce(tx *postgres.Tx, sessions ...int64) {
-	if len(sessions) == 0 {
+	if len(sessions) == 0 || s.ports.Listener == nil {
 		return
 	}
-	tx.AfterCommit(func() {
-		s.hooksMu.Lock()
-		hooks := s.hooks
-		s.hooksMu.Unlock()
-		for _, f := range hooks {
-			f(sessions)
-		}
-	})
+	tx.AfterCommit(func() { s.ports.Listener.SessionsEnded(sessions) })
 }
 
 // EndedSessions gives the sessions that ended since a time of the database, and the time to ask with next. The
@@ -308,7 +299,7 @@ func (s *Service) EndedSessions(ctx context.Context, since time.Time) (ended []i
 	if !since.IsZero() {
 		from = &since
 	}
-	e, err := sessionsEndedSince(ctx, s.pool, from, s.cfg.RequestTimeout+commitSlack)
+	e, err := sessionsEndedSince(ctx, s.pool, from, s.options.RequestTimeout+commitSlack)
 	if err != nil {
 		return nil, time.Time{}, err
 	}
@@ -321,7 +312,7 @@ func (s *Service) PurgeExpired(ctx context.Context) (int64, error) {
 	const batch = 1000
 	var total int64
 	for {
-		n, more, err := purge(ctx, s.pool, s.cfg.RefreshTTL, batch)
+		n, more, err := purge(ctx, s.pool, s.options.RefreshTTL, batch)
 		total += n
 		if err != nil {
 			return total, fmt.Errorf("purge accounts: %w", err)

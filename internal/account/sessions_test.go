@@ -80,7 +80,7 @@ func TestService_Login_ByEmailAndUserID(t *testing.T) {
 func TestService_Login_Throttled(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	h.svc.cfg.LoginsPerAccount, h.svc.cfg.LoginsPerAddress = 3, 20
+	h.svc.options.LoginsPerAccount, h.svc.options.LoginsPerAddress = 3, 20
 	u := h.user(auth.Patient, "real@example.org")
 	watch := &watchedHasher{hasher: h.svc.passwords}
 	h.svc.passwords = watch
@@ -119,7 +119,7 @@ func TestService_Login_Throttled(t *testing.T) {
 func TestService_Login_OneAllowancePerName(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	h.svc.cfg.LoginsPerAccount, h.svc.cfg.LoginsPerAddress = 3, 100
+	h.svc.options.LoginsPerAccount, h.svc.options.LoginsPerAddress = 3, 100
 	u := h.user(auth.Patient, "kiss@example.org")
 	watch := &watchedHasher{hasher: h.svc.passwords}
 	h.svc.passwords = watch
@@ -179,8 +179,6 @@ func TestService_Refresh_ReuseEndsTheSession(t *testing.T) {
 	h := newHouse(t)
 	u := h.user(auth.Patient, "p@example.org")
 	first := h.signIn(u)
-	var told []int64
-	h.svc.OnSessionsEnded(func(ids []int64) { told = append(told, ids...) })
 	second, err := h.svc.Refresh(t.Context(), first.RefreshToken)
 	require.NoError(t, err)
 	session := h.actor(second.AccessToken).Session
@@ -194,7 +192,7 @@ func TestService_Refresh_ReuseEndsTheSession(t *testing.T) {
 	a := h.call("POST", "/auth/refresh", "", fmt.Sprintf(`{"refreshToken":%q}`, first.RefreshToken))
 	require.Equal(t, 401, a.Status)
 	require.Equal(t, "session_ended", a.Text("code"))
-	require.Equal(t, []int64{session}, told)
+	require.Equal(t, []int64{session}, h.told())
 	_, err = h.svc.Refresh(t.Context(), second.RefreshToken)
 	require.ErrorIs(t, err, ErrRefreshToken, "the thief's copy is worth nothing either")
 	require.Equal(t, 401, h.call("GET", "/me", second.AccessToken, "").Status)
@@ -213,7 +211,7 @@ func TestService_Refresh_Refused(t *testing.T) {
 	h.exec(`update sessions set expires_at = now() where user_id = $1`, expired.ID)
 	h.exec(`update users set disabled_at = now() where id = $1`, disabled.ID)
 	for name, token := range map[string]string{
-		"unknown": newSecret(), "empty": "", "expired": a.RefreshToken, "disabled": b.RefreshToken, "access": b.AccessToken,
+		"unknown": auth.NewLink(time.Time{}).Token, "empty": "", "expired": a.RefreshToken, "disabled": b.RefreshToken, "access": b.AccessToken,
 	} {
 		_, err := h.svc.Refresh(t.Context(), token)
 		require.ErrorIs(t, err, ErrRefreshToken, name)
@@ -271,7 +269,7 @@ func TestService_Authenticate(t *testing.T) {
 	a, expires, err := h.svc.Authenticate(t.Context(), token)
 	require.NoError(t, err)
 	require.Equal(t, auth.Actor{ID: u.ID, UserID: u.PublicID, Name: u.Name, Role: auth.Patient, Session: a.Session}, a)
-	require.WithinDuration(t, time.Now().Add(h.svc.cfg.AccessTTL), expires, time.Minute)
+	require.WithinDuration(t, time.Now().Add(accessTTL), expires, time.Minute)
 
 	// A token says what its session does not.
 	for name, forged := range map[string]auth.Actor{
@@ -314,14 +312,12 @@ func TestService_Logout(t *testing.T) {
 	u := h.user(auth.Patient, "p@example.org")
 	mine, other := h.signIn(u), h.token(u)
 	actor := h.actor(mine.AccessToken)
-	var told []int64
-	h.svc.OnSessionsEnded(func(ids []int64) { told = append(told, ids...) })
 	require.Equal(t, 204, h.call("POST", "/auth/logout", mine.AccessToken, "").Status)
 	require.Equal(t, 401, h.call("GET", "/me", mine.AccessToken, "").Status)
 	_, err := h.svc.Refresh(t.Context(), mine.RefreshToken)
 	require.ErrorIs(t, err, ErrRefreshToken)
 	require.NoError(t, h.svc.Logout(t.Context(), actor), "a second time changes nothing")
-	require.Equal(t, []int64{actor.Session}, told)
+	require.Equal(t, []int64{actor.Session}, h.told())
 	require.Equal(t, 200, h.call("GET", "/me", other, "").Status, "other sessions live on")
 }
 

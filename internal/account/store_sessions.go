@@ -14,10 +14,17 @@ type opened struct {
 	PublicID string
 }
 
-func insertSession(ctx context.Context, tx *postgres.Tx, userID int64, device, address string, expires time.Time) (opened, error) {
+// newSession is one that begins.
+type newSession struct {
+	User            int64
+	Device, Address string
+	Expires         time.Time
+}
+
+func insertSession(ctx context.Context, tx *postgres.Tx, n newSession) (opened, error) {
 	return one[opened](ctx, tx, "session", `
 		insert into sessions (user_id, user_agent, address, expires_at) values ($1, $2, $3, $4)
-		returning id, public_id::text as public_id`, userID, device, address, expires)
+		returning id, public_id::text as public_id`, n.User, n.Device, n.Address, n.Expires)
 }
 
 func insertRefreshToken(ctx context.Context, tx *postgres.Tx, hash []byte, session int64) error {
@@ -84,16 +91,25 @@ func refreshTokenExists(ctx context.Context, tx *postgres.Tx, hash []byte, sessi
 	return n == 1, err
 }
 
-// rotateRefreshToken marks a token as used, stores its successor and lets the session live on.
-func rotateRefreshToken(ctx context.Context, tx *postgres.Tx, session int64, used, successor []byte, expires time.Time) error {
-	if _, err := postgres.Exec(ctx, tx, "use refresh token", `update refresh_tokens set used_at = now() where hash = $1`, used); err != nil {
+// rotation is a session whose refresh token was used. Used and Successor are fingerprints.
+type rotation struct {
+	Session         int64
+	Used, Successor []byte
+	Expires         time.Time // of the session
+}
+
+// rotateRefreshToken marks a token as used, stores its successor and extends the session.
+func rotateRefreshToken(ctx context.Context, tx *postgres.Tx, r rotation) error {
+	_, err := postgres.Exec(ctx, tx, "use refresh token",
+		`update refresh_tokens set used_at = now() where hash = $1`, r.Used)
+	if err != nil {
 		return err
 	}
-	if err := insertRefreshToken(ctx, tx, successor, session); err != nil {
+	if err := insertRefreshToken(ctx, tx, r.Successor, r.Session); err != nil {
 		return err
 	}
-	_, err := postgres.Exec(ctx, tx, "extend session",
-		`update sessions set last_used_at = now(), expires_at = $2 where id = $1`, session, expires)
+	_, err = postgres.Exec(ctx, tx, "extend session",
+		`update sessions set last_used_at = now(), expires_at = $2 where id = $1`, r.Session, r.Expires)
 	return err
 }
 

@@ -5,8 +5,10 @@ import (
 	"encoding/hex"
 	"time"
 
+	"housecall/internal/auth"
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
+	"housecall/internal/httpd/ratelimit"
 )
 
 const (
@@ -20,7 +22,7 @@ const (
 // throttleAddress refuses a sign-in from an address that has had LoginsPerAddress attempts, at whatever account,
 // before anything is looked up.
 func (s *Service) throttleAddress(ctx context.Context, client httpd.Client) error {
-	return s.allow(ctx, "login:address:"+network(client.Address), s.cfg.LoginsPerAddress, loginWindow)
+	return s.allow(ctx, "login:address:"+network(client.Address), s.options.LoginsPerAddress, loginWindow)
 }
 
 // throttleAccount refuses a sign-in after too many attempts at one login, before any password is looked at. What is
@@ -31,11 +33,11 @@ func (s *Service) throttleAddress(ctx context.Context, client httpd.Client) erro
 // slows a guesser who has many. Who has signed in from where he is now does not share that last limit, so strangers
 // cannot keep him out of his account.
 func (s *Service) throttleAccount(ctx context.Context, login string, u User, client httpd.Client) error {
-	account := hex.EncodeToString(fingerprint(login)[:16])
-	if err := s.allow(ctx, "login:pair:"+account+":"+network(client.Address), s.cfg.LoginsPerAccount, loginWindow); err != nil {
+	account := hex.EncodeToString(auth.Fingerprint(login)[:16])
+	if err := s.allow(ctx, "login:pair:"+account+":"+network(client.Address), s.options.LoginsPerAccount, loginWindow); err != nil {
 		return err
 	}
-	refused := s.allow(ctx, "login:account:"+account, s.cfg.LoginsPerAccount*othersFactor, loginWindow)
+	refused := s.allow(ctx, "login:account:"+account, s.options.LoginsPerAccount*othersFactor, loginWindow)
 	if refused == nil {
 		return nil
 	}
@@ -51,23 +53,23 @@ func (s *Service) throttleAccount(ctx context.Context, login string, u User, cli
 
 // throttlePassword bounds how often the password of a signed-in user can be guessed with a stolen access token.
 func (s *Service) throttlePassword(ctx context.Context, userID string) error {
-	return s.allow(ctx, "password:"+userID, s.cfg.LoginsPerAccount, loginWindow)
+	return s.allow(ctx, "password:"+userID, s.options.LoginsPerAccount, loginWindow)
 }
 
 // throttleTokens bounds how many tokens from mails can be tried from one address.
 func (s *Service) throttleTokens(ctx context.Context, client httpd.Client) error {
-	return s.allow(ctx, "token:"+network(client.Address), s.cfg.LoginsPerAddress, loginWindow)
+	return s.allow(ctx, "token:"+network(client.Address), s.options.LoginsPerAddress, loginWindow)
 }
 
 // throttleForgotAddress bounds the mails that strangers can have sent from one address.
 func (s *Service) throttleForgotAddress(ctx context.Context, client httpd.Client) error {
-	return s.allow(ctx, "forgot:address:"+network(client.Address), s.cfg.LoginsPerAddress, loginWindow)
+	return s.allow(ctx, "forgot:address:"+network(client.Address), s.options.LoginsPerAddress, loginWindow)
 }
 
 // throttleForgotName bounds those to one name, whether or not it is anybody's. Names are counted as in throttleAccount.
 // Who uses up somebody's allowance keeps nobody out: the last link that was sent still works.
 func (s *Service) throttleForgotName(ctx context.Context, login string) error {
-	return s.allow(ctx, "forgot:name:"+hex.EncodeToString(fingerprint(login)[:16]), mailsPerHour, time.Hour)
+	return s.allow(ctx, "forgot:name:"+hex.EncodeToString(auth.Fingerprint(login)[:16]), mailsPerHour, time.Hour)
 }
 
 // throttleVerification bounds the mails that a signed-in user can have sent to addresses that may not be his.
@@ -76,7 +78,7 @@ func (s *Service) throttleVerification(ctx context.Context, userID string) error
 }
 
 func (s *Service) allow(ctx context.Context, key string, n int, per time.Duration) error {
-	ok, retryAfter := s.limiter.Allow(ctx, key, httpd.Limit{N: n, Per: per})
+	ok, retryAfter := s.limiter.Allow(ctx, key, ratelimit.Limit{N: n, Per: per})
 	if ok {
 		return nil
 	}

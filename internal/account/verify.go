@@ -3,41 +3,42 @@ package account
 import (
 	"context"
 
+	"housecall/internal/audit"
 	"housecall/internal/auth"
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
 	"housecall/internal/postgres"
 )
 
-// sendVerification mails to address, which is or may become that of u, a link that proves who reads it; an older one
-// no longer works. session is whose wish it was, 0 for nobody's.
+// sendVerification mails to address, which is or may become that of u, a link that proves who reads it; an earlier one
+// stops working. session is the one that requested it, 0 for none.
 func (s *Service) sendVerification(ctx context.Context, tx *postgres.Tx, u User, address string, session int64) error {
-	token, expires := newSecret(), tx.Now().Add(s.cfg.VerifyTTL)
+	l := auth.NewLink(tx.Now().Add(s.options.VerifyTTL))
 	err := insertMailToken(ctx, tx, mailToken{
-		Hash: fingerprint(token), User: u.ID, Purpose: purposeVerify, Address: address, Session: session, Expires: expires,
+		Hash: l.Fingerprint(), User: u.ID, Purpose: purposeVerify, Address: address, Session: session, Expires: l.Expires,
 	})
 	if err != nil {
 		return err
 	}
 	if address != u.Email {
-		// Its owner gets no mail, since he has his account; and whoever asked must not learn that there is one. So
-		// all else is as ever: there is just nobody who knows the token.
+		// The owner of an address that has an account gets no mail, and whoever asked must not learn that there is an
+		// account. So everything else is as usual, but nobody knows the token.
 		if taken, err := emailInUse(ctx, tx, address); err != nil || taken {
 			return err
 		}
 	}
-	return s.ports.Mail.VerifyEmail(ctx, tx, u.ID, address, token, expires)
+	return s.ports.Mail.VerifyEmail(ctx, tx, u.ID, address, l)
 }
 
-// VerifyEmail takes a token from a mail as the proof that a user reads the mail of an address. If that is the one he
-// wants to have instead of his, it becomes his from now on: the old one is told, and his sessions end, all but the one
-// that asked for the change. ErrVerification for a token that is unknown, used, withdrawn or expired, or of a disabled
-// user; ErrEmailTaken where somebody else has got the address meanwhile.
+// VerifyEmail takes a token from a mail as proof that a user reads the mail of an address. If it is the address that
+// they asked to change to, it becomes theirs: the old one is told, and their sessions end, except the one that asked for
+// the change. ErrVerification for a token that is unknown, used, withdrawn or expired, or whose user is disabled;
+// ErrEmailTaken if somebody else has taken the address in the meantime.
 func (s *Service) VerifyEmail(ctx context.Context, token string, client httpd.Client) error {
 	if err := s.throttleTokens(ctx, client); err != nil {
 		return err
 	}
-	hash := fingerprint(token)
+	hash := auth.Fingerprint(token)
 	return s.pool.InTx(ctx, func(tx *postgres.Tx) error {
 		u, err := lockMailTokenOwner(ctx, tx, hash, purposeVerify)
 		if err != nil {
@@ -53,17 +54,17 @@ func (s *Service) VerifyEmail(ctx context.Context, token string, client httpd.Cl
 		if _, err := markVerified(ctx, tx, u.ID); err != nil {
 			return err
 		}
-		return record(ctx, tx, actorOf(u, 0), "user.verify", u, nil)
+		return audit.Record(ctx, tx, event(actorOf(u, 0), "user.verify", u, nil))
 	})
 }
 
 // VerificationStands tells whether the token of a mail that verifies an address still works.
 func (s *Service) VerificationStands(ctx context.Context, token string) (bool, error) {
-	_, err := mailTokenOwner(ctx, s.pool, fingerprint(token), purposeVerify)
+	_, err := mailTokenOwner(ctx, s.pool, auth.Fingerprint(token), purposeVerify)
 	return stands(err)
 }
 
-// moveTo gives u the address that he has shown to be his.
+// moveTo gives u the address that they have proved to be theirs.
 func (s *Service) moveTo(ctx context.Context, tx *postgres.Tx, u User, shown proof) error {
 	if _, err := updateEmail(ctx, tx, u.ID, shown.Address); err != nil {
 		return err
@@ -73,14 +74,14 @@ func (s *Service) moveTo(ctx context.Context, tx *postgres.Tx, u User, shown pro
 		return err
 	}
 	s.announce(tx, ended...)
-	if err := record(ctx, tx, actorOf(u, 0), "user.email", u, map[string]any{"endedSessions": len(ended)}); err != nil {
+	if err := audit.Record(ctx, tx, event(actorOf(u, 0), "user.email", u, map[string]any{"endedSessions": len(ended)})); err != nil {
 		return err
 	}
 	return s.ports.Mail.EmailChanged(ctx, tx, u.ID, u.Email)
 }
 
-// ResendVerification mails the actor a new link for the address that he still has to verify: the one he wants, or else
-// his own. ErrVerified where there is none.
+// ResendVerification mails the actor a new link for the address that still has to be verified: the requested one, or
+// else their own. ErrVerified if there is none.
 func (s *Service) ResendVerification(ctx context.Context, by auth.Actor) error {
 	if err := s.throttleVerification(ctx, by.UserID); err != nil {
 		return err
@@ -92,7 +93,7 @@ func (s *Service) ResendVerification(ctx context.Context, by auth.Actor) error {
 		}
 		switch {
 		case u.PendingEmail != "":
-			// The change stays the wish of the session that gave the password for it: only that one outlives it.
+			// The change remains that of the session that gave the password for it: only that session outlives it.
 			session, err := sessionBehind(ctx, tx, u.ID, u.PendingEmail)
 			if err != nil {
 				return err
@@ -106,9 +107,9 @@ func (s *Service) ResendVerification(ctx context.Context, by auth.Actor) error {
 	})
 }
 
-// ChangeEmail asks for another address for the actor, whose password must be right. Nothing changes before he has
-// shown, with VerifyEmail, that he reads its mail; the present address is told at once. His present address takes an
-// earlier wish back. Whether somebody else has the address, he does not learn.
+// ChangeEmail requests another address for the actor, whose password must be right. Nothing changes until they have
+// proved, with VerifyEmail, that they read its mail; the current address is told at once. Giving the current address
+// withdraws an earlier request. The actor does not learn whether somebody else has the address.
 func (s *Service) ChangeEmail(ctx context.Context, by auth.Actor, password, email string) error {
 	address, err := NormalizeEmail(email)
 	if err != nil {
@@ -126,7 +127,7 @@ func (s *Service) ChangeEmail(ctx context.Context, by auth.Actor, password, emai
 		return err
 	}
 	if !ok {
-		return errs.InvalidField("body.password", "is not your present password")
+		return errs.InvalidField("body.password", "is not your current password")
 	}
 	if err := s.throttleVerification(ctx, by.UserID); err != nil {
 		return err
@@ -143,7 +144,7 @@ func (s *Service) ChangeEmail(ctx context.Context, by auth.Actor, password, emai
 	})
 }
 
-// want notes what address u asks for, tells the present one, and mails the proof to the new one.
+// want notes the address that u asks for, tells the current one, and mails the link to the new one.
 func (s *Service) want(ctx context.Context, tx *postgres.Tx, by auth.Actor, u User, address string) error {
 	if address == u.Email {
 		if u.PendingEmail == "" {
@@ -152,12 +153,12 @@ func (s *Service) want(ctx context.Context, tx *postgres.Tx, by auth.Actor, u Us
 		if _, err := updatePendingEmail(ctx, tx, u.ID, ""); err != nil {
 			return err
 		}
-		return record(ctx, tx, by, "user.email_withdraw", u, nil)
+		return audit.Record(ctx, tx, event(by, "user.email_withdraw", u, nil))
 	}
 	if _, err := updatePendingEmail(ctx, tx, u.ID, address); err != nil {
 		return err
 	}
-	if err := record(ctx, tx, by, "user.email_request", u, nil); err != nil {
+	if err := audit.Record(ctx, tx, event(by, "user.email_request", u, nil)); err != nil {
 		return err
 	}
 	if err := s.ports.Mail.EmailChanged(ctx, tx, u.ID, u.Email); err != nil {

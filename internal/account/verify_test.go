@@ -42,7 +42,7 @@ func TestService_VerifyEmail(t *testing.T) {
 	sent := h.mail.all()
 	require.Len(t, sent, 1)
 	require.Equal(t, letter{Kind: "verify", User: u.ID, Address: "p@example.org", Token: sent[0].Token, Expires: sent[0].Expires}, sent[0])
-	require.WithinDuration(t, u.CreatedAt.Add(h.svc.cfg.VerifyTTL), sent[0].Expires, time.Second)
+	require.WithinDuration(t, u.CreatedAt.Add(h.svc.options.VerifyTTL), sent[0].Expires, time.Second)
 	token := h.token(u)
 	require.Equal(t, false, h.call("GET", "/me", token, "").Value("emailVerified"))
 
@@ -62,7 +62,7 @@ func TestService_VerifyEmail(t *testing.T) {
 func TestService_VerifyEmail_Refused(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	tokens := map[string]string{"unknown": newSecret(), "no token": "x"}
+	tokens := map[string]string{"unknown": auth.NewLink(time.Time{}).Token, "no token": "x"}
 	h.register("expired@example.org")
 	tokens["expired"] = h.mailed("verify")
 	h.exec(`update mail_tokens set expires_at = now()`)
@@ -109,7 +109,7 @@ func TestService_VerifyEmail_Contended(t *testing.T) {
 func TestService_VerifyEmail_Throttled(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	h.svc.cfg.LoginsPerAddress = 2
+	h.svc.options.LoginsPerAddress = 2
 	for _, want := range []int{404, 404, 429} {
 		require.Equal(t, want, h.verify("a guess").Status)
 	}
@@ -148,8 +148,6 @@ func TestService_ChangeEmail(t *testing.T) {
 	u := h.user(auth.Patient, "old@example.org")
 	mine, other := h.token(u), h.token(u)
 	otherSession := h.actor(other).Session
-	var told []int64
-	h.svc.OnSessionsEnded(func(ids []int64) { told = append(told, ids...) })
 
 	for name, a := range map[string]answer{
 		"wrong password": h.changeEmail(mine, "wrong password", "new@example.org"),
@@ -172,11 +170,11 @@ func TestService_ChangeEmail(t *testing.T) {
 	require.Equal(t, `"2"`, me.Header.Get("ETag"))
 	_, err := h.svc.Login(t.Context(), "new@example.org", testPassword, here)
 	require.ErrorIs(t, err, ErrBadCredentials, "it does not count yet")
-	require.Empty(t, told)
+	require.Empty(t, h.told())
 
 	require.Equal(t, 204, h.verify(sent[1].Token).Status)
 	require.Equal(t, []string{"changed old@example.org"}, h.mail.kinds())
-	require.Equal(t, []int64{otherSession}, told, "who asked for it stays signed in")
+	require.Equal(t, []int64{otherSession}, h.told(), "who asked for it stays signed in")
 	require.Equal(t, 401, h.call("GET", "/me", other, "").Status)
 	me = h.call("GET", "/me", mine, "")
 	require.Equal(t, "new@example.org", me.Text("email"))
@@ -279,7 +277,7 @@ func TestService_ChangeEmail_TakenBack(t *testing.T) {
 func TestService_ChangeEmail_Throttled(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	h.svc.cfg.LoginsPerAccount = 8
+	h.svc.options.LoginsPerAccount = 8
 	token := h.token(h.user(auth.Patient, "p@example.org"))
 	for i := range mailsPerHour {
 		require.Equal(t, http.StatusAccepted, h.changeEmail(token, testPassword, fmt.Sprintf("n%d@example.org", i)).Status)

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"fmt"
 
 	"housecall/internal/appointment"
 	"housecall/internal/attachment"
@@ -63,12 +62,9 @@ func openBlobs(cfg config.Config) (blob.Store, error) {
 	if cfg.S3Endpoint == "" {
 		return blob.NewFolder(cfg.AttachmentsDir), nil
 	}
-	host, secure, err := config.ParseS3(cfg.S3Endpoint)
+	o, err := s3Options(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("%sS3_ENDPOINT: %w", config.Prefix, err)
+		return nil, err
 	}
-	return blob.NewS3(blob.S3Options{
-		Host: host, Secure: secure, Bucket: cfg.S3Bucket, Region: cfg.S3Region, PathStyle: cfg.S3PathStyle,
-		AccessKey: cfg.S3AccessKey.Reveal(), SecretKey: cfg.S3SecretKey.Reveal(),
-	})
+	return blob.NewS3(o)
 }

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"cmp"
 	"context"
 	"time"
 
@@ -9,19 +8,17 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/calendar"
 	"housecall/internal/config"
-	"housecall/internal/httpd"
+	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/postgres"
 )
 
-// newCalendar makes the service of calendar feeds.
-func newCalendar(cfg config.Config, pool *postgres.Pool, appointments *appointment.Service, limiter httpd.Limiter) *calendar.Service {
-	return calendar.New(pool, bookings{appointments}, limiter, organizer(cfg), cfg, time.Now)
-}
-
-// organizer is the clinic, whom calendars show as the organizer.
-func organizer(cfg config.Config) calendar.Party {
-	from := cfg.Sender()
-	return calendar.Party{Name: cmp.Or(from.Name, "Housecall"), Email: from.Address}
+// newCalendar makes the calendar feeds.
+func newCalendar(
+	cfg config.Config, pool *postgres.Pool, appointments *appointment.Service, limiter ratelimit.Limiter,
+) *calendar.Service {
+	return calendar.New(calendar.Deps{
+		Pool: pool, Appointments: bookings{appointments}, Limiter: limiter, Now: time.Now, Options: calendarOptions(cfg),
+	})
 }
 
 // inFeeds are the statuses of appointments that are or were agreed upon, and of those that were cancelled.

@@ -20,7 +20,7 @@ import (
 // newJobs makes the instance's jobs; nothing runs before Start.
 func newJobs(cfg config.Config, pool *postgres.Pool, registry prometheus.Registerer, log zerolog.Logger) (*jobs.Service, error) {
 	return jobs.New(jobs.Deps{
-		Pool: pool, Log: log, Registry: registry, Now: time.Now, Workers: cfg.JobWorkers, PollOnly: cfg.JobsPollOnly,
+		Pool: pool, Log: log, Registry: registry, Now: time.Now, Options: jobsOptions(cfg),
 	})
 }
 
@@ -29,9 +29,9 @@ func newMailer(cfg config.Config) (mail.Sender, error) {
 	if cfg.SMTPURL == "" {
 		return mail.NewFolder(cfg.MailDir, cfg.Sender()), nil
 	}
-	server, err := config.ParseSMTP(cfg.SMTPURL)
+	server, err := mailServer(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("%sSMTP_URL %w", config.Prefix, err)
+		return nil, err
 	}
 	return mail.NewSMTP(server, cfg.Sender(), nil)
 }
@@ -42,14 +42,10 @@ func (a *App) newNotices(r *rooms) (*notify.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	zone, err := config.LoadZone(a.cfg.ClinicZone)
-	if err != nil {
-		return nil, fmt.Errorf("%sCLINIC_ZONE %w", config.Prefix, err)
-	}
 	return notify.New(notify.Deps{
 		Jobs: a.jobs, Mail: mailer, Sealer: r.sealer, Appointments: noticed{r}, People: people{r}, Preferences: r.preferences,
-		Calendar: invites{a.cfg}, Inbox: inbox{a}, Standing: standing{r}, Config: a.cfg,
-		Domain: mail.Domain(a.cfg.Sender()), Zone: zone, Now: time.Now, Log: a.log,
+		Calendar: invites{a.cfg}, Inbox: inbox{a}, Standing: standing{r}, Links: mailLinks{a.cfg}, Now: time.Now, Log: a.log,
+		Options: notifyOptions(a.cfg),
 	}), nil
 }
 
@@ -112,12 +108,10 @@ func (t told) Moved(ctx context.Context, tx *postgres.Tx, n appointment.Notice) 
 
 // Offered implements appointment.Notices.
 func (t told) Offered(ctx context.Context, tx *postgres.Tx, o appointment.Offer) error {
-	doctors, err := t.rooms.doctors.ByIDs(ctx, tx, o.DoctorID)
-	if err != nil {
-		return err
-	}
-	d := doctors[o.DoctorID]
-	return t.notices.WaitlistOffer(ctx, tx, o.PatientID, o.HoldID, d.Name, d.TimeZone, o.StartsAt, o.ExpiresAt)
+	return t.notices.WaitlistOffer(ctx, tx, notify.Offer{
+		ID: o.HoldID, PatientID: o.PatientID, DoctorName: o.Doctor.Name, TimeZone: o.TimeZone,
+		StartsAt: o.StartsAt, Expires: o.ExpiresAt,
+	})
 }
 
 // people finds recipients by their accounts.
@@ -141,17 +135,20 @@ var _ notify.Standing = standing{}
 
 // Stands implements notify.Standing.
 func (s standing) Stands(ctx context.Context, kind notify.Kind, key string) (bool, error) {
-	switch kind {
-	case notify.Invitation:
-		return s.accounts.InvitationStands(ctx, key)
-	case notify.PasswordReset:
-		return s.accounts.ResetStands(ctx, key)
-	case notify.VerifyEmail:
-		return s.accounts.VerificationStands(ctx, key)
-	case notify.WaitlistOffer:
-		return s.appointments.OfferStands(ctx, key)
-	default:
-		return false, fmt.Errorf("an email of kind %q links to nothing", kind)
+	ask, ok := s.questions()[kind]
+	if !ok {
+		return false, fmt.Errorf("nobody knows whether an email of kind %q still links to something", kind)
+	}
+	return ask(ctx, key)
+}
+
+// questions says who knows it, for each kind that is fleeting.
+func (s standing) questions() map[notify.Kind]func(ctx context.Context, key string) (bool, error) {
+	return map[notify.Kind]func(ctx context.Context, key string) (bool, error){
+		notify.Invitation:    s.accounts.InvitationStands,
+		notify.PasswordReset: s.accounts.ResetStands,
+		notify.VerifyEmail:   s.accounts.VerificationStands,
+		notify.WaitlistOffer: s.appointments.OfferStands,
 	}
 }
 

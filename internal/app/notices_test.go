@@ -16,7 +16,6 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/config"
 	"housecall/internal/notify"
-	"housecall/internal/preference"
 )
 
 // mails gives those that instances have written whose Message-ID begins so.
@@ -192,14 +191,16 @@ func TestApp_Notices_overtaken(t *testing.T) {
 	require.Len(t, w.mails("password_reset."), 1, "the first link works no more")
 }
 
-// Preferences know every kind of mail that asks for them.
-func TestKinds(t *testing.T) {
+// Somebody knows of each fleeting kind of mail, and of no other, whether it still leads somewhere.
+func TestStanding(t *testing.T) {
 	t.Parallel()
-	all := make([]string, len(notify.Kinds))
-	for i, k := range notify.Kinds {
-		all[i] = string(k)
+	s := standing{&rooms{}}
+	for _, kind := range notify.Kinds() {
+		_, known := s.questions()[kind]
+		require.Equal(t, kind.Fleeting(), known, kind)
 	}
-	require.Equal(t, preference.Kinds, all)
+	_, err := s.Stands(t.Context(), notify.Unread, "key")
+	require.Error(t, err)
 }
 
 // count counts rows.

@@ -15,7 +15,7 @@ import (
 	"housecall/internal/config"
 	"housecall/internal/doctor"
 	"housecall/internal/errs"
-	"housecall/internal/httpd"
+	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/postgres"
 )
 
@@ -77,7 +77,7 @@ func CreateAdmin(ctx context.Context, cfg config.Config, name, email, password s
 		return account.User{}, err
 	}
 	defer pool.Close()
-	accounts, err := newAccounts(cfg, pool, httpd.NewLimiter(nil, zerolog.Nop()))
+	accounts, err := newAccounts(cfg, pool, ratelimit.New(nil, zerolog.Nop()))
 	if err != nil {
 		return account.User{}, err
 	}
@@ -87,10 +87,7 @@ func CreateAdmin(ctx context.Context, cfg config.Config, name, email, password s
 }
 
 // NewUser is a user whom the operator makes by hand.
-type NewUser struct {
-	Name, Email, Password string
-	Role                  auth.Role
-}
+type NewUser = account.NewUser
 
 // EnsureUser makes a user who can sign in at once, with the profile that their role needs, unless somebody has the
 // address already; made tells which. The operator vouches for the address: it counts as verified. Programs that run
@@ -100,7 +97,7 @@ func (a *App) EnsureUser(ctx context.Context, u NewUser) (user auth.Actor, made 
 	if errs.KindOf(err) == errs.NotFound && err != nil {
 		made = true
 		err = a.pool.InTx(ctx, func(tx *postgres.Tx) (err error) {
-			found, err = a.accounts.CreateWithPassword(ctx, tx, u.Name, u.Email, u.Role, u.Password)
+			found, err = a.accounts.CreateWithPassword(ctx, tx, u)
 			return err
 		})
 	}

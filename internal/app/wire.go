@@ -17,6 +17,7 @@ import (
 	"housecall/internal/config"
 	"housecall/internal/doctor"
 	"housecall/internal/httpd"
+	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/idempotency"
 	"housecall/internal/patient"
 	"housecall/internal/postgres"
@@ -27,7 +28,7 @@ import (
 // rooms are the services of an instance, for code that needs several of them.
 type rooms struct {
 	pool         *postgres.Pool
-	limiter      httpd.Limiter
+	limiter      ratelimit.Limiter
 	sealer       *auth.Sealer
 	accounts     *account.Service
 	schedules    *schedule.Service
@@ -41,7 +42,7 @@ type rooms struct {
 // wire makes the services, each from those it needs, connects those that call each other, and mounts their routes.
 func (a *App) wire(registry *prometheus.Registry) error {
 	log := chat.NewLog()
-	r, err := newRooms(a.cfg, a.pool, httpd.NewLimiter(a.redis, a.log), log)
+	r, err := newRooms(a.cfg, a.pool, ratelimit.New(a.redis, a.log), log)
 	if err != nil {
 		return err
 	}
@@ -52,24 +53,26 @@ func (a *App) wire(registry *prometheus.Registry) error {
 	if err != nil {
 		return err
 	}
-	r.accounts.Connect(account.Ports{Profiles: profiles{r.doctors, r.patients}, Doctors: r.appointments, Mail: notices})
 	r.appointments.Connect(told{notices, r})
 	a.chat = chat.New(chat.Deps{
 		Pool: a.pool, Bus: chat.NewRedisBus(a.redis, a.log), Log: log, Appointments: r.appointments, Accounts: r.accounts, Config: a.cfg,
 		Registry: registry, Notices: notices, Zones: r.preferences, Logger: a.log, Now: time.Now,
 	})
-	r.accounts.OnSessionsEnded(a.chat.SessionsEnded)
+	r.accounts.Connect(account.Ports{
+		Profiles: profiles{r.doctors, r.patients}, Doctors: r.appointments, Mail: notices, Listener: a.chat,
+	})
 	a.accounts, a.doctors = r.accounts, r.doctors
 	if a.blobs, err = openBlobs(a.cfg); err != nil {
 		return err
 	}
 	a.files = attachment.New(attachment.Deps{
-		Pool: a.pool, Store: a.blobs, Conversations: conversations{a.chat, r.appointments}, Limiter: r.limiter, Config: a.cfg,
+		Pool: a.pool, Store: a.blobs, Conversations: conversations{a.chat, r.appointments}, Limiter: r.limiter,
+		Options: attachmentOptions(a.cfg),
 	})
 	a.timers(r)
-	a.http, err = httpd.New(httpd.Options{
-		Config: a.cfg, Log: a.log, Registry: registry, Authenticator: r.accounts, Idempotency: r.answers, Checks: a.checks(),
-		Version: Version, Now: time.Now,
+	a.http, err = httpd.New(httpd.Deps{
+		Log: a.log, Registry: registry, Authenticator: r.accounts, Idempotency: r.answers, Checks: a.checks(),
+		Options: httpdOptions(a.cfg),
 	})
 	if err != nil {
 		return err
@@ -81,7 +84,7 @@ func (a *App) wire(registry *prometheus.Registry) error {
 }
 
 // newRooms makes the services that need nothing that runs.
-func newRooms(cfg config.Config, pool *postgres.Pool, limiter httpd.Limiter, log *chat.Log) (*rooms, error) {
+func newRooms(cfg config.Config, pool *postgres.Pool, limiter ratelimit.Limiter, log *chat.Log) (*rooms, error) {
 	r := &rooms{pool: pool, limiter: limiter}
 	var err error
 	if r.sealer, err = auth.NewSealer(cfg.Secrets()); err != nil {
@@ -93,22 +96,25 @@ func newRooms(cfg config.Config, pool *postgres.Pool, limiter httpd.Limiter, log
 	if r.schedules, err = schedule.New(cfg); err != nil {
 		return nil, err
 	}
-	if r.preferences, err = preference.New(pool, cfg); err != nil {
-		return nil, err
-	}
+	r.preferences = preference.New(preference.Deps{Pool: pool, Options: preferenceOptions(cfg)})
 	r.doctors = doctor.New(pool, r.schedules, r.accounts)
 	r.patients = patient.New(pool, r.doctors, appointment.Care{})
 	r.appointments = appointment.New(pool, r.schedules, r.doctors, r.patients, log, cfg, time.Now)
-	r.answers = idempotency.New(pool, r.sealer, cfg, time.Now)
+	r.answers = idempotency.New(idempotency.Deps{
+		Pool: pool, Sealer: r.sealer, Now: time.Now, Options: idempotencyOptions(cfg),
+	})
 	return r, nil
 }
 
-func newAccounts(cfg config.Config, pool *postgres.Pool, limiter httpd.Limiter) (*account.Service, error) {
+func newAccounts(cfg config.Config, pool *postgres.Pool, limiter ratelimit.Limiter) (*account.Service, error) {
 	passwords, err := auth.NewPasswords()
 	if err != nil {
 		return nil, err
 	}
-	return account.New(pool, auth.NewTokens(cfg.Secrets(), cfg.AccessTTL, time.Now), passwords, limiter, cfg, time.Now)
+	return account.New(account.Deps{
+		Pool: pool, Tokens: auth.NewTokens(cfg.Secrets(), cfg.AccessTTL, time.Now), Passwords: passwords, Limiter: limiter,
+		Now: time.Now, Options: accountOptions(cfg),
+	})
 }
 
 // checks decide readiness: without PostgreSQL nothing works; without Redis the service is only slower.

@@ -19,91 +19,115 @@ const anyAttempts = 8
 // errChooseAgain is the end of a transaction whose choice of a doctor was overtaken.
 var errChooseAgain = errors.New("the choice of a doctor was overtaken")
 
+// anyDoctor is the wish of a patient to see any doctor of a specialization at an instant.
+type anyDoctor struct {
+	specialization string
+	patientID      int64
+	startsAt       time.Time
+}
+
+// choice is a doctor who was chosen, with their rules.
+type choice struct {
+	Person
+	rules schedule.Rules
+}
+
 // withAny chooses, of the doctors of a specialization who have a free slot at an instant, the one with the fewest
-// appointments on that day (in his zone), and runs f with his row held. Choices for one specialization stand in one
+// appointments on that day (in their zone), and runs f with their row held. Choices for one specialization stand in one
 // line, and what was chosen is looked at once more under the doctor's lock, which direct bookings take too: so the rule
 // holds for every choice, and no time is given twice.
-func (s *Service) withAny(ctx context.Context, specialization string, patientID int64, startsAt time.Time,
-	f func(tx *postgres.Tx, d Person) error,
-) error {
+func (s *Service) withAny(ctx context.Context, q anyDoctor, f func(tx *postgres.Tx, d choice) error) error {
 	var err error
 	for range anyAttempts {
 		err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
-			if err := lockSpecialization(ctx, tx, specialization); err != nil {
+			if err := lockSpecialization(ctx, tx, q.specialization); err != nil {
 				return err
 			}
-			best, err := s.leastBusy(ctx, tx, specialization, patientID, startsAt)
+			best, err := s.leastBusy(ctx, tx, q)
 			if err != nil {
 				return err
 			}
-			if err := s.lockActive(ctx, tx, best); errs.KindOf(err) == errs.NotFound {
-				return errChooseAgain // he has just left
-			} else if err != nil {
+			if err := s.doctors.Lock(ctx, tx, best.ID); err != nil {
 				return err
 			}
-			again, err := s.leastBusy(ctx, tx, specialization, patientID, startsAt)
+			again, err := s.leastBusy(ctx, tx, q)
 			if err != nil {
 				return err
 			}
-			if again.ID != best.ID {
+			if again.ID != best.ID { // who has just left is never chosen again
 				return errChooseAgain
 			}
-			return f(tx, best)
+			return f(tx, again)
 		})
 		if !errors.Is(err, errChooseAgain) && postgres.Constraint(err) != doctorTaken {
 			break
 		}
 	}
 	if err != nil {
-		return s.wordedAny(ctx, err, specialization, patientID, startsAt)
+		return s.wordedAny(ctx, err, q)
 	}
 	return nil
 }
 
 // leastBusy makes the choice of withAny: of several the one with the lowest key.
-func (s *Service) leastBusy(ctx context.Context, tx *postgres.Tx, specialization string, patientID int64, startsAt time.Time) (Person, error) {
-	doctors, rules, err := s.specialists(ctx, tx, specialization)
+func (s *Service) leastBusy(ctx context.Context, tx *postgres.Tx, q anyDoctor) (choice, error) {
+	doctors, rules, err := s.specialists(ctx, tx, q.specialization)
 	if err != nil {
-		return Person{}, err
+		return choice{}, err
 	}
 	queries, err := s.occupied(ctx, tx, rules, occupancy{
-		from: startsAt, to: startsAt.Add(time.Nanosecond), patient: patientID, wanted: &startsAt, wholeDays: true,
+		from: q.startsAt, to: q.startsAt.Add(time.Nanosecond), patient: q.patientID, wanted: &q.startsAt, wholeDays: true,
 	})
 	if err != nil {
-		return Person{}, err
+		return choice{}, err
 	}
 	type candidate struct {
-		doctor.Doctor
+		doctor.Brief
 		that int
 	}
 	var free []candidate
 	var broken error
 	for _, d := range doctors {
-		r, q := rules[d.ID], queries[d.ID]
-		if err := schedule.Check(r, startsAt, s.now()); err != nil {
-			broken = cmp.Or(broken, err)
-			continue
-		}
-		if d.ID == patientID || len(schedule.Slots(r, q)) == 0 {
-			broken = errTaken
-			if busyIn(q.Busy, startsAt, startsAt.Add(slotLength(r))) {
-				broken = errBusy
+		r := rules[d.ID]
+		if err := s.unfit(d, r, queries[d.ID], q); err != nil {
+			if broken == nil || errs.KindOf(err) == errs.Conflict { // that nobody is free says more than anybody's rules
+				broken = err
 			}
 			continue
 		}
-		c := candidate{Doctor: d}
-		for _, at := range q.Starts {
-			if r.DateOf(at).Equal(r.DateOf(startsAt)) {
-				c.that++
-			}
-		}
-		free = append(free, c)
+		free = append(free, candidate{Brief: d, that: sameDay(r, queries[d.ID], q.startsAt)})
 	}
 	if len(free) == 0 {
-		return Person{}, broken
+		return choice{}, broken
 	}
-	best := slices.MinFunc(free, func(a, b candidate) int { return cmp.Or(cmp.Compare(a.that, b.that), cmp.Compare(a.ID, b.ID)) })
-	return Person{ID: best.ID, UserID: best.UserID, Name: best.Name, Specialization: best.Specialization}, nil
+	best := slices.MinFunc(free, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(a.that, b.that), cmp.Compare(a.ID, b.ID))
+	})
+	return choice{Person: personOf(best.Brief), rules: rules[best.ID]}, nil
+}
+
+// unfit says why a doctor cannot be the one; nil for one who can.
+func (s *Service) unfit(d doctor.Brief, r schedule.Rules, taken schedule.Query, q anyDoctor) error {
+	if err := schedule.Check(r, q.startsAt, s.now()); err != nil {
+		return err
+	}
+	if d.ID != q.patientID && len(schedule.Slots(r, taken)) > 0 {
+		return nil
+	}
+	if busyIn(taken.Busy, q.startsAt, q.startsAt.Add(slotLength(r))) {
+		return errBusy
+	}
+	return errTaken
+}
+
+// sameDay counts what starts on the same day, in the doctor's zone.
+func sameDay(r schedule.Rules, taken schedule.Query, startsAt time.Time) (n int) {
+	for _, at := range taken.Starts {
+		if r.DateOf(at).Equal(r.DateOf(startsAt)) {
+			n++
+		}
+	}
+	return n
 }
 
 // busyIn tells whether any of the ranges overlaps a time.
@@ -112,7 +136,7 @@ func busyIn(busy []schedule.Range, from, to time.Time) bool {
 }
 
 // specialists gives the active doctors of a specialization, whatever its case, with their rules.
-func (s *Service) specialists(ctx context.Context, db postgres.DB, specialization string) ([]doctor.Doctor, map[int64]schedule.Rules, error) {
+func (s *Service) specialists(ctx context.Context, db postgres.DB, specialization string) ([]doctor.Brief, map[int64]schedule.Rules, error) {
 	doctors, err := s.doctors.OfSpecialization(ctx, db, specialization)
 	if err != nil {
 		return nil, nil, err
@@ -156,7 +180,7 @@ func (s *Service) Search(ctx context.Context, specialization string, window Wind
 	return s.search(ctx, doctors, rules, occupancy{from: from, to: to}, limit)
 }
 
-func (s *Service) search(ctx context.Context, doctors []doctor.Doctor, rules map[int64]schedule.Rules, q occupancy, limit int) ([]DoctorSlot, error) {
+func (s *Service) search(ctx context.Context, doctors []doctor.Brief, rules map[int64]schedule.Rules, q occupancy, limit int) ([]DoctorSlot, error) {
 	out := []DoctorSlot{}
 	at, start := q.from, q.from
 	for _, days := range searchDays {
@@ -179,15 +203,14 @@ func (s *Service) search(ctx context.Context, doctors []doctor.Doctor, rules map
 }
 
 // merged puts together the doctors' free slots, and gives the first few.
-func merged(doctors []doctor.Doctor, rules map[int64]schedule.Rules, queries map[int64]schedule.Query, limit int) []DoctorSlot {
+func merged(doctors []doctor.Brief, rules map[int64]schedule.Rules, queries map[int64]schedule.Query, limit int) []DoctorSlot {
 	var out []DoctorSlot
 	for _, d := range doctors {
 		r := rules[d.ID]
 		found := schedule.Slots(r, queries[d.ID])
 		for _, f := range found[:min(len(found), limit)] {
 			out = append(out, DoctorSlot{
-				Slot: Slot(f), TimeZone: r.TimeZone,
-				Doctor: Person{ID: d.ID, UserID: d.UserID, Name: d.Name, Specialization: d.Specialization},
+				Slot: Slot(f), TimeZone: r.TimeZone, Doctor: personOf(d),
 			})
 		}
 	}
@@ -196,7 +219,7 @@ func merged(doctors []doctor.Doctor, rules map[int64]schedule.Rules, queries map
 }
 
 // wordedAny is worded for a wish to have any doctor of a specialization.
-func (s *Service) wordedAny(ctx context.Context, err error, specialization string, patientID int64, startsAt time.Time) error {
+func (s *Service) wordedAny(ctx context.Context, err error, q anyDoctor) error {
 	if errors.Is(err, errChooseAgain) || postgres.Constraint(err) == doctorTaken {
 		err = errTaken
 	}
@@ -205,10 +228,10 @@ func (s *Service) wordedAny(ctx context.Context, err error, specialization strin
 	if !errors.As(err, &refusal) || !aboutTime(refusal) {
 		return err
 	}
-	_, rules, failed := s.specialists(ctx, s.pool, specialization)
+	_, rules, failed := s.specialists(ctx, s.pool, q.specialization)
 	alternatives := []Alternative{}
 	if failed == nil {
-		alternatives = s.alternatives(ctx, rules, wish{patientID: patientID, startsAt: &startsAt})
+		alternatives = s.alternatives(ctx, rules, wish{patientID: q.patientID, startsAt: &q.startsAt})
 	}
 	return refusal.With("alternatives", alternatives)
 }

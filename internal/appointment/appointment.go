@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"housecall/internal/auth"
+	"housecall/internal/doctor"
 	"housecall/internal/errs"
 	"housecall/internal/postgres"
 )
@@ -148,6 +149,10 @@ type Person struct {
 	Specialization string // of a doctor only
 }
 
+func personOf(d doctor.Brief) Person {
+	return Person{ID: d.ID, UserID: d.UserID, Name: d.Name, Specialization: d.Specialization}
+}
+
 // Appointment is one appointment with its two participants. StartsAt and EndsAt are both nil for a request
 // without a time; Reason is the patient's, Note the doctor's at confirmation, EndReason that of a rejection or
 // cancellation, Summary (clinical) and FollowUpOn the doctor's at completion. Version grows by one with every change.
@@ -156,6 +161,7 @@ type Appointment struct {
 	PublicID                string // APP…
 	Status                  Status
 	Patient, Doctor         Person
+	doctorLeft              bool // the doctor is no longer one, and so takes no part
 	StartsAt, EndsAt        *time.Time
 	Reason, Note, EndReason string
 	Summary                 string
@@ -165,10 +171,35 @@ type Appointment struct {
 	CreatedAt, UpdatedAt    time.Time
 }
 
-// IsParticipant tells whether the user is the appointment's patient or its doctor.
-func (a Appointment) IsParticipant(userID int64) bool {
-	return userID != 0 && (userID == a.Patient.ID || userID == a.Doctor.ID)
+// Participant is a person in an appointment with the role in which they take part, whatever they are otherwise. One
+// who is not Active no longer takes part: they are shown to the others, but neither read, write nor hear anything.
+type Participant struct {
+	Person
+	Role   auth.Role
+	Active bool
 }
+
+// Participants lists everybody in the appointment, the patient first.
+func (a Appointment) Participants() []Participant {
+	return []Participant{
+		{Person: a.Patient, Role: auth.Patient, Active: true},
+		{Person: a.Doctor, Role: auth.Doctor, Active: !a.doctorLeft},
+	}
+}
+
+// roleOf gives the role in which a user takes part now, "" for those who do not. It is the judgement in Go of who takes
+// part, as the view participants is in SQL, from which an appointment's participants have been read.
+func (a Appointment) roleOf(userID int64) auth.Role {
+	for _, p := range a.Participants() {
+		if p.Active && p.ID == userID && userID != 0 {
+			return p.Role
+		}
+	}
+	return ""
+}
+
+// IsParticipant tells whether the user takes part in the appointment now.
+func (a Appointment) IsParticipant(userID int64) bool { return a.roleOf(userID) != "" }
 
 // over tells whether an appointment has taken place, or its time has passed.
 func (a Appointment) over(now time.Time) bool {
@@ -226,13 +257,22 @@ const (
 
 // sideOf tells where the actor stands: participants first, then admins, who act for the clinic.
 func (a Appointment) sideOf(actor auth.Actor) side {
-	switch {
-	case actor.ID != 0 && actor.ID == a.Patient.ID:
+	switch a.roleOf(actor.ID) {
+	case auth.Patient:
 		return patientSide
-	case actor.ID != 0 && actor.ID == a.Doctor.ID && actor.Role != auth.Patient:
+	case auth.Doctor:
 		return doctorSide
-	case actor.Role == auth.Admin:
+	}
+	if actor.Role == auth.Admin {
 		return clinicSide
 	}
 	return nobody
+}
+
+// visibleTo gives the appointment to its participants and to admins; to anyone else it is not there.
+func (a Appointment) visibleTo(actor auth.Actor) (Appointment, error) {
+	if a.sideOf(actor) == nobody {
+		return Appointment{}, errs.Missing("appointment")
+	}
+	return a, nil
 }

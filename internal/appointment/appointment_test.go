@@ -85,7 +85,6 @@ func TestAppointment_sideOf(t *testing.T) {
 		"its patient":               {auth.Actor{ID: 1, Role: auth.Patient}, patientSide},
 		"its patient, now a doctor": {auth.Actor{ID: 1, Role: auth.Doctor}, patientSide},
 		"its doctor":                {auth.Actor{ID: 2, Role: auth.Doctor}, doctorSide},
-		"its doctor, demoted":       {auth.Actor{ID: 2, Role: auth.Patient}, nobody},
 		"an admin":                  {auth.Actor{ID: 3, Role: auth.Admin}, clinicSide},
 		"another doctor":            {auth.Actor{ID: 3, Role: auth.Doctor}, nobody},
 		"another patient":           {auth.Actor{ID: 4, Role: auth.Patient}, nobody},
@@ -93,6 +92,13 @@ func TestAppointment_sideOf(t *testing.T) {
 	} {
 		require.Equal(t, c.want, a.sideOf(c.actor), name)
 	}
+	left := a
+	left.doctorLeft = true
+	require.Equal(t, nobody, left.sideOf(auth.Actor{ID: 2, Role: auth.Patient}), "its doctor, demoted")
+	require.False(t, left.IsParticipant(2))
+	require.Equal(t, []Participant{
+		{Person: Person{ID: 1}, Role: auth.Patient, Active: true}, {Person: Person{ID: 2}, Role: auth.Doctor, Active: false},
+	}, left.Participants())
 	require.True(t, a.IsParticipant(1))
 	require.True(t, a.IsParticipant(2))
 	require.False(t, a.IsParticipant(3))

@@ -40,39 +40,56 @@ func (s *Service) Book(ctx context.Context, actor auth.Actor, b Booking) (Appoin
 			return Appointment{}, err
 		}
 	}
-	p, d, err := s.parties(ctx, actor, b)
+	b, p, err := s.parties(ctx, actor, b)
 	if err != nil {
 		return Appointment{}, err
 	}
-	draft := Appointment{
+	o := opening{Booking: b, actor: actor, draft: Appointment{
 		Status: Pending, StartsAt: utc(b.StartsAt), Reason: reason, Patient: Person{ID: p.ID, UserID: p.UserID, Name: p.Name},
-		Doctor: Person{ID: d.ID, UserID: d.UserID, Name: d.Name, Specialization: d.Specialization},
-	}
-	if d.ID == 0 {
-		return s.bookAny(ctx, actor, b, draft)
+	}}
+	if b.Doctor == "" {
+		return s.bookAny(ctx, o)
 	}
 	var a Appointment
 	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
-		if err := s.lockActive(ctx, tx, draft.Doctor); err != nil {
+		d, err := s.doctors.LockNamed(ctx, tx, b.Doctor)
+		if err != nil {
 			return err
 		}
-		a, err = s.book(ctx, tx, draft, b, actor)
+		o.draft.Doctor = personOf(d)
+		if o.rules, err = s.admit(ctx, tx, d.ID, p.ID); err != nil {
+			return err
+		}
+		a, err = s.book(ctx, tx, o)
 		return err
 	})
 	if err != nil {
-		return Appointment{}, s.worded(ctx, err, wish{doctorID: d.ID, patientID: p.ID, startsAt: b.StartsAt})
+		return Appointment{}, s.worded(ctx, err, wish{doctorID: o.draft.Doctor.ID, patientID: p.ID, startsAt: b.StartsAt})
 	}
 	return a, nil
 }
 
+// opening is a booking that is being made, with the doctor's row held: draft is the appointment so far, rules are its
+// doctor's.
+type opening struct {
+	Booking
+	actor auth.Actor
+	draft Appointment
+	rules schedule.Rules
+}
+
 // bookAny books with any doctor of a specialization.
-func (s *Service) bookAny(ctx context.Context, actor auth.Actor, b Booking, draft Appointment) (a Appointment, err error) {
-	if b.StartsAt == nil {
+func (s *Service) bookAny(ctx context.Context, o opening) (a Appointment, err error) {
+	if o.StartsAt == nil {
 		return a, errs.InvalidField("body.startsAt", "is required with a specialization: choose a free slot")
 	}
-	err = s.withAny(ctx, b.Specialization, draft.Patient.ID, *b.StartsAt, func(tx *postgres.Tx, d Person) error {
-		draft.Doctor = d
-		a, err = s.book(ctx, tx, draft, b, actor)
+	q := anyDoctor{specialization: o.Specialization, patientID: o.draft.Patient.ID, startsAt: *o.StartsAt}
+	err = s.withAny(ctx, q, func(tx *postgres.Tx, d choice) error {
+		o.draft.Doctor, o.rules = d.Person, d.rules
+		if err := s.admitPatient(ctx, tx, &postgres.Batch{}, q.patientID); err != nil {
+			return err
+		}
+		a, err = s.book(ctx, tx, o)
 		return err
 	})
 	return a, err
@@ -84,49 +101,28 @@ func (s *Service) held(ctx context.Context, actor auth.Actor, b Booking) (Bookin
 	if err != nil {
 		return b, err
 	}
-	doctors, err := s.doctors.ByIDs(ctx, s.pool, h.DoctorID)
-	if err != nil {
-		return b, err
-	}
-	switch of := doctors[h.DoctorID]; {
-	case b.Doctor != "" && b.Doctor != of.UserID:
+	switch {
+	case b.Doctor != "" && b.Doctor != h.DoctorRef:
 		return b, errs.InvalidField("body.doctorId", "is not the doctor of the hold")
 	case b.StartsAt != nil && !b.StartsAt.Equal(h.StartsAt):
 		return b, errs.InvalidField("body.startsAt", "is not the time of the hold")
 	default:
 		starts := h.StartsAt
-		b.Doctor, b.Specialization, b.StartsAt = of.UserID, "", &starts
+		b.Doctor, b.Specialization, b.StartsAt = h.DoctorRef, "", &starts
 	}
 	return b, nil
 }
 
-// lockActive takes the doctor's row, and looks again whether he is one: he may have left while we waited.
-func (s *Service) lockActive(ctx context.Context, tx *postgres.Tx, d Person) error {
-	if err := s.doctors.Lock(ctx, tx, d.ID); err != nil {
-		return err
-	}
-	_, err := s.doctors.Find(ctx, tx, d.UserID)
-	return err
-}
-
-// book opens the request with the doctor's row held; it takes the patient's requests after it, in this order everywhere.
-func (s *Service) book(ctx context.Context, tx *postgres.Tx, a Appointment, b Booking, actor auth.Actor) (Appointment, error) {
-	c := change{move: moveBook, actor: actor, side: a.sideOf(actor)}
-	if err := s.activePatient(ctx, tx, a.Patient.ID); err != nil {
-		return a, err
-	}
-	rules, err := s.rules(ctx, tx, a.Doctor.ID)
-	if err != nil {
-		return a, err
-	}
-	if err := lockRequests(ctx, tx, a.Patient.ID); err != nil {
-		return a, err
-	}
+// book opens the request. The transaction holds the doctor's row and then the patient's requests (see admit), in this
+// order everywhere.
+func (s *Service) book(ctx context.Context, tx *postgres.Tx, o opening) (a Appointment, err error) {
+	a = o.draft
+	c := change{move: moveBook, actor: o.actor, side: a.sideOf(o.actor)}
 	if a.StartsAt != nil {
-		if a, err = s.place(ctx, tx, rules, a, b.HoldID); err != nil {
+		if a, err = s.place(ctx, tx, o); err != nil {
 			return a, err
 		}
-		if b.Booked || rules.AutoConfirm {
+		if o.Booked || o.rules.AutoConfirm {
 			a.Status = Booked
 		}
 	}
@@ -138,24 +134,25 @@ func (s *Service) book(ctx context.Context, tx *postgres.Tx, a Appointment, b Bo
 	if a, err = insertNew(ctx, tx, a); err != nil {
 		return a, err
 	}
-	if err := settleClaim(ctx, tx, rules, Appointment{}, a); err != nil {
+	if err := settleClaim(ctx, tx, o.rules, Appointment{}, a); err != nil {
 		return a, err
 	}
-	return a, s.tell(ctx, tx, a, Appointment{}, c, rules.Location)
+	return a, s.tell(ctx, tx, made{a: a, change: c, zone: o.rules.Location})
 }
 
 // place gives the request its end and makes room for it. What was held has been judged by the rules when it was.
-func (s *Service) place(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, a Appointment, holdID string) (Appointment, error) {
+func (s *Service) place(ctx context.Context, tx *postgres.Tx, o opening) (Appointment, error) {
+	a, rules := o.draft, o.rules
 	var slot schedule.Slot
-	if holdID != "" {
-		h, err := holdOf(ctx, tx, a.Patient.ID, holdID, s.now())
+	if o.HoldID != "" {
+		h, err := holdOf(ctx, tx, a.Patient.ID, o.HoldID, s.now())
 		if err != nil {
 			return a, err // it expired while we waited
 		}
 		slot = schedule.Slot{StartsAt: h.StartsAt.UTC(), EndsAt: h.EndsAt.UTC()}
 	} else {
 		var err error
-		if slot, err = s.bookable(ctx, tx, rules, a.Patient.ID, *a.StartsAt, 0); err != nil {
+		if slot, err = s.bookable(ctx, tx, rules, ask{patientID: a.Patient.ID, startsAt: *a.StartsAt}); err != nil {
 			return a, err
 		}
 	}
@@ -163,7 +160,7 @@ func (s *Service) place(ctx context.Context, tx *postgres.Tx, rules schedule.Rul
 		return a, errPast
 	}
 	a.StartsAt, a.EndsAt = &slot.StartsAt, &slot.EndsAt
-	return a, s.makeRoom(ctx, tx, rules, a.Patient.ID, slot, true)
+	return a, s.makeRoom(ctx, tx, want{rules, a.Patient.ID, slot}, true)
 }
 
 // insertNew stores a new request under a fresh public id.

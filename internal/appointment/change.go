@@ -9,6 +9,7 @@ import (
 
 	"housecall/internal/audit"
 	"housecall/internal/auth"
+	"housecall/internal/doctor"
 	"housecall/internal/errs"
 	"housecall/internal/postgres"
 	"housecall/internal/schedule"
@@ -27,12 +28,15 @@ type change struct {
 	followUpOn *time.Time
 	keepBooked bool      // a patient's reschedule needs no new confirmation
 	successor  successor // of a hand-over
+	// Whether the appointment's doctor and patient can still have one; only for a move that takes turns (see keep).
+	doctorActive, patientActive bool
 }
 
-// successor is a doctor who takes over, with his rules.
+// successor is a doctor who takes over. rules and active are read once their row is held, as all by which time is claimed.
 type successor struct {
 	Person
-	rules schedule.Rules
+	rules  schedule.Rules
+	active bool
 }
 
 // changeAttempts bounds how often a change begins anew because the appointment was handed over meanwhile.
@@ -54,24 +58,15 @@ func (s *Service) change(ctx context.Context, publicID string, c change) (a Appo
 func (s *Service) tryChange(ctx context.Context, publicID string, c change) (Appointment, error) {
 	var a Appointment
 	err := s.pool.InTx(ctx, func(tx *postgres.Tx) error {
-		var err error
-		if a, err = s.keep(ctx, tx, publicID, c); err != nil {
-			return err
-		}
-		made, err := s.authorize(c, a)
+		k, err := s.keep(ctx, tx, publicID, c)
 		if err != nil {
 			return err
 		}
-		rules, err := s.rules(ctx, tx, a.Doctor.ID)
-		if err != nil {
+		a = k.read
+		if k.change, err = s.authorize(k.change, a); err != nil {
 			return err
 		}
-		if made.move == moveHandOver { // read with his row held, as all rules by which time is claimed
-			if made.successor.rules, err = s.rules(ctx, tx, made.successor.ID); err != nil {
-				return err
-			}
-		}
-		a, err = s.apply(ctx, tx, rules, a, made)
+		a, err = s.apply(ctx, tx, k)
 		return err
 	})
 	if err != nil {
@@ -79,32 +74,54 @@ func (s *Service) tryChange(ctx context.Context, publicID string, c change) (App
 			doctorID: cmp.Or(c.successor.ID, a.Doctor.ID), patientID: a.Patient.ID, except: a.ID, startsAt: first(c.startsAt, a.StartsAt),
 		})
 	}
-	return s.named(ctx, a)
+	return a, nil
 }
 
 // takesTurns tells whether a move may take time, or sets some free that is offered to others. Those that look back do
 // neither.
 func (m move) takesTurns() bool { return m != moveComplete && m != moveNoShow }
 
+// kept is an appointment as it was read, whose row the transaction holds, with its doctor's rules and the move that it is
+// to make.
+type kept struct {
+	change
+	read  Appointment
+	rules schedule.Rules
+}
+
 // keep reads an appointment and keeps its row for a change. One that takes turns takes the doctors' rows before it,
 // in the order of their keys and as a booking does: it must not meet a booking half way, nor a doctor who is just being
-// released.
-func (s *Service) keep(ctx context.Context, tx *postgres.Tx, publicID string, c change) (Appointment, error) {
+// released. All that it needs to know of the doctors is read once, in the round trip of the locks and after them.
+func (s *Service) keep(ctx context.Context, tx *postgres.Tx, publicID string, c change) (k kept, err error) {
+	k.change = c
 	if !c.move.takesTurns() {
-		return locked(ctx, tx, publicID)
+		if k.read, err = locked(ctx, tx, publicID); err != nil {
+			return k, err
+		}
+		k.rules, err = s.rules(ctx, tx, k.read.Doctor.ID)
+		return k, err
 	}
 	seen, err := byPublicID(ctx, tx, publicID)
 	if err != nil {
-		return Appointment{}, err
+		return k, err
 	}
-	if err := s.lockAll(ctx, tx, seen.Doctor.ID, c.successor.ID); err != nil {
-		return Appointment{}, err
+	ids := []int64{seen.Doctor.ID, c.successor.ID}
+	rules, doctors := map[int64]schedule.Rules{}, map[int64]doctor.Brief{}
+	b := &postgres.Batch{}
+	s.doctors.QueueLock(b, ids...)
+	queueOne(b, &k.read, selectLocked, publicID)
+	s.schedule.QueueRules(b, rules, ids...)
+	s.doctors.QueueBriefs(b, doctors, ids...)
+	s.patients.QueueActive(b, seen.Patient.ID, &k.patientActive)
+	if err := postgres.Send(ctx, tx, b); err != nil {
+		return k, err
 	}
-	a, err := locked(ctx, tx, publicID)
-	if err == nil && a.Doctor.ID != seen.Doctor.ID {
-		err = errHandedOver
+	if k.read.Doctor.ID != seen.Doctor.ID {
+		return k, errHandedOver
 	}
-	return a, err
+	k.rules, k.doctorActive = rules[seen.Doctor.ID], doctors[seen.Doctor.ID].Active
+	k.successor.rules, k.successor.active = rules[c.successor.ID], doctors[c.successor.ID].Active
+	return k, nil
 }
 
 func first(times ...*time.Time) *time.Time {
@@ -166,9 +183,9 @@ func (c change) role() auth.Role {
 	}
 }
 
-// apply makes the move on an appointment whose row the transaction holds, with all that belongs to it, by its
-// doctor's rules. The returned appointment is the one that was read when it fails.
-func (s *Service) apply(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, read Appointment, c change) (Appointment, error) {
+// apply makes the move with all that belongs to it. The returned appointment is the one that was read when it fails.
+func (s *Service) apply(ctx context.Context, tx *postgres.Tx, k kept) (Appointment, error) {
+	c, read, rules := k.change, k.read, k.rules
 	staysBooked := read.Status == Booked && (rules.AutoConfirm || c.keepBooked)
 	if c.move == moveReschedule && c.side == patientSide && !staysBooked {
 		c.move = moveAskAnew
@@ -179,7 +196,7 @@ func (s *Service) apply(ctx context.Context, tx *postgres.Tx, rules schedule.Rul
 	}
 	a := read
 	a.Status, a.EndReason, a.Version, a.UpdatedAt = to, c.reason, read.Version+1, tx.Now()
-	if a, err = s.shape(ctx, tx, rules, a, c); err != nil {
+	if a, err = s.shape(ctx, tx, kept{change: c, read: a, rules: rules}); err != nil {
 		return read, err
 	}
 	if err := update(ctx, tx, a, read.Status, read.Version); err != nil {
@@ -195,61 +212,49 @@ func (s *Service) apply(ctx context.Context, tx *postgres.Tx, rules schedule.Rul
 	if err := s.offerFreed(ctx, tx, rules, read, a); err != nil {
 		return read, err
 	}
-	if err := s.tell(ctx, tx, a, read, c, mine.Location); err != nil {
+	if err := s.tell(ctx, tx, made{a: a, read: read, change: c, zone: mine.Location}); err != nil {
 		return read, err
 	}
 	return a, nil
 }
 
-// shape gives the appointment what a move brings beside the status, or says why it cannot be made.
-func (s *Service) shape(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, a Appointment, c change) (Appointment, error) {
-	switch c.move {
+// shape gives the appointment, which has its new status already, what else the move brings, or says why it cannot be
+// made.
+func (s *Service) shape(ctx context.Context, tx *postgres.Tx, k kept) (Appointment, error) {
+	switch k.move {
 	case moveConfirm:
-		if err := s.active(ctx, tx, a); err != nil {
-			return a, err
+		if err := k.possible(); err != nil {
+			return k.read, err
 		}
-		a.Note = c.note
-		return s.confirmed(ctx, tx, rules, a, c)
+		k.read.Note = k.note
+		return s.confirmed(ctx, tx, k)
 	case moveReschedule, moveAskAnew:
-		return s.moved(ctx, tx, rules, a, c)
+		return s.moved(ctx, tx, k)
 	case moveComplete:
-		return s.completed(a, rules, c)
+		return s.completed(k)
 	case moveNoShow:
-		return a, s.started(a)
+		return k.read, s.started(k.read)
 	case moveHandOver:
-		return s.handedOver(ctx, tx, a, c)
+		return s.handedOver(ctx, tx, k)
 	}
-	return a, nil
+	return k.read, nil
 }
 
-// active refuses to confirm with a doctor who is one no more, or for a patient who can no longer sign in.
-func (s *Service) active(ctx context.Context, tx *postgres.Tx, a Appointment) error {
-	if err := s.activeDoctor(ctx, tx, a); err != nil {
-		return err
-	}
-	return s.activePatient(ctx, tx, a.Patient.ID)
-}
+// Refusals of an appointment with somebody who can no longer have one.
+var (
+	errDoctorGone = errs.New(errs.Conflict, "doctor_unavailable",
+		"This doctor no longer takes appointments. Reject the request.")
+	errPatientGone = errs.New(errs.Conflict, "patient_unavailable",
+		"This patient's account is disabled, so nothing can be booked for them.")
+)
 
-// activeDoctor is the 409 doctor_unavailable for a doctor who is one no more.
-func (s *Service) activeDoctor(ctx context.Context, tx *postgres.Tx, a Appointment) error {
-	found, err := s.doctors.ByIDs(ctx, tx, a.Doctor.ID)
-	if err != nil {
-		return err
-	}
-	if !found[a.Doctor.ID].Active {
-		return errs.New(errs.Conflict, "doctor_unavailable", "This doctor takes no appointments any more. Reject the request.")
-	}
-	return nil
-}
-
-// activePatient is the 409 patient_unavailable for a patient whose account is disabled.
-func (s *Service) activePatient(ctx context.Context, tx *postgres.Tx, patientID int64) error {
-	found, err := s.patients.ByIDs(ctx, tx, patientID)
-	if err != nil {
-		return err
-	}
-	if !found[patientID].Active {
-		return errs.New(errs.Conflict, "patient_unavailable", "This patient's account is disabled, so nothing can be booked for him.")
+// possible refuses an appointment with a doctor who is no longer one, or for a patient who can no longer sign in.
+func (c change) possible() error {
+	switch {
+	case !c.doctorActive:
+		return errDoctorGone
+	case !c.patientActive:
+		return errPatientGone
 	}
 	return nil
 }
@@ -271,9 +276,17 @@ func (a Appointment) takes(b Appointment) bool {
 	return a.Status.Live() && a.StartsAt != nil && a.Doctor.ID == b.Doctor.ID && a.StartsAt.Equal(*b.StartsAt) && a.EndsAt.Equal(*b.EndsAt)
 }
 
+// made is a move that led from read (empty for a booking) to a, with the doctor's zone.
+type made struct {
+	change
+	a, read Appointment
+	zone    *time.Location
+}
+
 // tell writes the move into the history and the audit trail, gives notice of it and, last (see Conversations), puts it into
 // the conversation.
-func (s *Service) tell(ctx context.Context, tx *postgres.Tx, a, read Appointment, c change, zone *time.Location) error {
+func (s *Service) tell(ctx context.Context, tx *postgres.Tx, m made) error {
+	a, read, c := m.a, m.read, m.change
 	if err := record(ctx, tx, a, read.Status, c); err != nil {
 		return err
 	}
@@ -281,11 +294,7 @@ func (s *Service) tell(ctx context.Context, tx *postgres.Tx, a, read Appointment
 	detail := map[string]any{"from": read.Status, "to": a.Status, "version": a.Version}
 	if c.move == moveHandOver { // the row keeps only who has it now
 		n.FormerDoctor = read.Doctor.ID
-		former, err := s.doctors.ByIDs(ctx, tx, read.Doctor.ID)
-		if err != nil {
-			return err
-		}
-		detail["doctor"], detail["formerDoctor"] = a.Doctor.UserID, former[read.Doctor.ID].UserID
+		detail["doctor"], detail["formerDoctor"] = a.Doctor.UserID, read.Doctor.UserID
 	}
 	err := audit.Record(ctx, tx, audit.Event{
 		Actor: c.actor, Action: "appointment." + string(c.move), Subject: a.PublicID, PatientID: a.Patient.ID, Detail: detail,
@@ -298,7 +307,7 @@ func (s *Service) tell(ctx context.Context, tx *postgres.Tx, a, read Appointment
 			return err
 		}
 	}
-	text := event(c.move, c.side, a, zone)
+	text := event(c.move, c.side, a, m.zone)
 	if c.move == moveHandOver {
 		return s.conversations.Regroup(ctx, tx, a.ID, text)
 	}

@@ -75,7 +75,9 @@ func (s *Service) meetOne(ctx context.Context, d deadline, id int64) (made bool,
 		if err != nil {
 			return err
 		}
-		_, err = s.apply(ctx, tx, rules, found[0], change{move: d.move, actor: auth.System, side: systemSide})
+		_, err = s.apply(ctx, tx, kept{
+			change: change{move: d.move, actor: auth.System, side: systemSide}, read: found[0], rules: rules,
+		})
 		made = err == nil
 		return err
 	})

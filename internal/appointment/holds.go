@@ -27,42 +27,46 @@ func (s *Service) Hold(ctx context.Context, actor auth.Actor, b Booking) (Hold, 
 	if b.StartsAt == nil {
 		return Hold{}, errs.InvalidField("body.startsAt", "is required: say which time to keep")
 	}
-	p, d, err := s.parties(ctx, actor, b)
+	b, p, err := s.parties(ctx, actor, b)
 	if err != nil {
 		return Hold{}, err
 	}
-	if d.ID != 0 {
-		return s.holdWith(ctx, p.ID, Person{ID: d.ID, UserID: d.UserID, Name: d.Name, Specialization: d.Specialization}, *b.StartsAt)
+	if b.Doctor != "" {
+		return s.holdWith(ctx, p.ID, b.Doctor, *b.StartsAt)
 	}
 	var h Hold
-	err = s.withAny(ctx, b.Specialization, p.ID, *b.StartsAt, func(tx *postgres.Tx, doctor Person) error {
-		h, err = s.hold(ctx, tx, p.ID, doctor, *b.StartsAt)
+	q := anyDoctor{specialization: b.Specialization, patientID: p.ID, startsAt: *b.StartsAt}
+	err = s.withAny(ctx, q, func(tx *postgres.Tx, d choice) error {
+		h, err = s.hold(ctx, tx, p.ID, d, *b.StartsAt)
 		return err
 	})
 	return h, err
 }
 
-func (s *Service) holdWith(ctx context.Context, patientID int64, d Person, startsAt time.Time) (h Hold, err error) {
+func (s *Service) holdWith(ctx context.Context, patientID int64, doctorRef string, startsAt time.Time) (h Hold, err error) {
+	var with choice
 	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
-		if err := s.lockActive(ctx, tx, d); err != nil {
+		d, err := s.doctors.LockNamed(ctx, tx, doctorRef)
+		if err != nil {
 			return err
 		}
-		h, err = s.hold(ctx, tx, patientID, d, startsAt)
+		with.Person = personOf(d)
+		if with.rules, err = s.rules(ctx, tx, d.ID); err != nil {
+			return err
+		}
+		h, err = s.hold(ctx, tx, patientID, with, startsAt)
 		return err
 	})
 	if err != nil {
-		return Hold{}, s.worded(ctx, err, wish{doctorID: d.ID, patientID: patientID, startsAt: &startsAt})
+		return Hold{}, s.worded(ctx, err, wish{doctorID: with.ID, patientID: patientID, startsAt: &startsAt})
 	}
 	return h, nil
 }
 
 // hold keeps the time, with the doctor's row held.
-func (s *Service) hold(ctx context.Context, tx *postgres.Tx, patientID int64, d Person, startsAt time.Time) (Hold, error) {
-	rules, err := s.rules(ctx, tx, d.ID)
-	if err != nil {
-		return Hold{}, err
-	}
-	slot, err := s.bookable(ctx, tx, rules, patientID, startsAt, 0)
+func (s *Service) hold(ctx context.Context, tx *postgres.Tx, patientID int64, with choice, startsAt time.Time) (Hold, error) {
+	d, rules := with.Person, with.rules
+	slot, err := s.bookable(ctx, tx, rules, ask{patientID: patientID, startsAt: startsAt})
 	if err != nil {
 		return Hold{}, err
 	}
@@ -72,7 +76,7 @@ func (s *Service) hold(ctx context.Context, tx *postgres.Tx, patientID int64, d 
 	if kept, err := s.heldAlready(ctx, tx, patientID, d, slot); err != nil || kept.ID != "" {
 		return kept, err
 	}
-	if err := s.makeRoom(ctx, tx, rules, patientID, slot, false); err != nil {
+	if err := s.makeRoom(ctx, tx, want{rules, patientID, slot}, false); err != nil {
 		return Hold{}, err
 	}
 	if err := s.limitHolds(ctx, tx, patientID); err != nil {
@@ -152,14 +156,13 @@ func (s *Service) Holds(ctx context.Context, actor auth.Actor) ([]Hold, error) {
 	for i, r := range found {
 		doctorIDs[i] = r.DoctorID
 	}
-	doctors, err := s.doctors.ByIDs(ctx, s.pool, doctorIDs...)
+	doctors, err := s.doctors.Briefs(ctx, s.pool, doctorIDs...)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]Hold, len(found))
 	for i, r := range found {
-		d := doctors[r.DoctorID]
-		out[i] = r.hold(Person{ID: r.DoctorID, UserID: d.UserID, Name: d.Name, Specialization: d.Specialization})
+		out[i] = r.hold(personOf(doctors[r.DoctorID]))
 	}
 	return out, nil
 }
@@ -190,22 +193,22 @@ func (s *Service) Unhold(ctx context.Context, actor auth.Actor, holdID string) e
 // that overlap it. What expired was offered goes to the next who waits, before anybody else: if there is one, the time
 // is taken. Where the patient books it, an offer of this doctor for it has been accepted. His other offers go to the
 // next.
-func (s *Service) makeRoom(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, patientID int64, slot schedule.Slot, books bool) error {
-	expired, err := dropExpiredIn(ctx, tx, rules.DoctorID, patientID, rules.Blocks(slot), slot, s.now())
+func (s *Service) makeRoom(ctx context.Context, tx *postgres.Tx, w want, books bool) error {
+	expired, err := dropExpiredIn(ctx, tx, w, s.now())
 	if err != nil {
 		return err
 	}
 	if err := s.passOn(ctx, tx, expired...); err != nil {
 		return err
 	}
-	own, err := dropOverlapping(ctx, tx, patientID, slot.StartsAt, slot.EndsAt)
+	own, err := dropOverlapping(ctx, tx, w.patientID, w.slot.StartsAt, w.slot.EndsAt)
 	if err != nil {
 		return err
 	}
 	for _, h := range append(own, expired...) {
-		here := h.DoctorID == rules.DoctorID && h.StartsAt.Before(slot.EndsAt) && slot.StartsAt.Before(h.EndsAt)
+		here := h.DoctorID == w.rules.DoctorID && h.StartsAt.Before(w.slot.EndsAt) && w.slot.StartsAt.Before(h.EndsAt)
 		switch {
-		case h.WaitlistID == nil || h.PatientID != patientID:
+		case h.WaitlistID == nil || h.PatientID != w.patientID:
 		case here && books:
 			err = endWaitingByID(ctx, tx, *h.WaitlistID, "booked")
 		case !here && h.ExpiresAt.After(s.now()):

@@ -39,23 +39,23 @@ func (s *Service) Reschedule(ctx context.Context, actor auth.Actor, publicID str
 }
 
 // confirmed gives the time of a confirmation: the doctor's, else the requested one.
-func (s *Service) confirmed(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, a Appointment, c change) (Appointment, error) {
-	if c.startsAt != nil {
-		return s.at(ctx, tx, rules, a, *c.startsAt)
+func (s *Service) confirmed(ctx context.Context, tx *postgres.Tx, k kept) (Appointment, error) {
+	if k.startsAt != nil {
+		return s.at(ctx, tx, k)
 	}
-	switch {
+	switch a := k.read; {
 	case a.StartsAt == nil:
 		return a, errs.InvalidField("body.startsAt", "is required: the patient asked without a time")
 	case !a.EndsAt.After(s.now()):
 		return a, errs.InvalidField("body.startsAt", "is required: the requested time has passed")
 	}
-	return a, nil
+	return k.read, nil
 }
 
-// at gives the appointment a time of the doctor's choice, which may be off his grid but keeps whole minutes and the
+// at gives the appointment a time of the doctor's choice, which may be off their grid but keeps whole minutes and the
 // booking horizon.
-func (s *Service) at(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, a Appointment, startsAt time.Time) (Appointment, error) {
-	from := startsAt.UTC()
+func (s *Service) at(ctx context.Context, tx *postgres.Tx, k kept) (Appointment, error) {
+	a, rules, from := k.read, k.rules, k.startsAt.UTC()
 	switch {
 	case !from.Equal(from.Truncate(time.Minute)):
 		return a, errs.InvalidField("body.startsAt", "must be a whole minute")
@@ -66,26 +66,27 @@ func (s *Service) at(ctx context.Context, tx *postgres.Tx, rules schedule.Rules,
 	}
 	to := from.Add(slotLength(rules))
 	a.StartsAt, a.EndsAt = &from, &to
-	return a, s.makeRoom(ctx, tx, rules, a.Patient.ID, schedule.Slot{StartsAt: from, EndsAt: to}, true)
+	return a, s.makeRoom(ctx, tx, want{rules, a.Patient.ID, schedule.Slot{StartsAt: from, EndsAt: to}}, true)
 }
 
 // moved gives the time to which an appointment is rescheduled.
-func (s *Service) moved(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, a Appointment, c change) (Appointment, error) {
+func (s *Service) moved(ctx context.Context, tx *postgres.Tx, k kept) (Appointment, error) {
+	a, c, rules := k.read, k.change, k.rules
 	if a.StartsAt != nil && a.StartsAt.Equal(*c.startsAt) {
 		return a, errs.InvalidField("body.startsAt", "is the time that it has already")
 	}
-	if err := s.active(ctx, tx, a); err != nil {
+	if err := c.possible(); err != nil {
 		return a, err
 	}
 	if c.side != patientSide {
-		return s.at(ctx, tx, rules, a, *c.startsAt)
+		return s.at(ctx, tx, k)
 	}
-	slot, err := s.bookable(ctx, tx, rules, a.Patient.ID, *c.startsAt, a.ID)
+	slot, err := s.bookable(ctx, tx, rules, ask{patientID: a.Patient.ID, except: a.ID, startsAt: *c.startsAt})
 	if err != nil {
 		return a, err
 	}
 	a.StartsAt, a.EndsAt = &slot.StartsAt, &slot.EndsAt
-	return a, s.makeRoom(ctx, tx, rules, a.Patient.ID, slot, true)
+	return a, s.makeRoom(ctx, tx, want{rules, a.Patient.ID, slot}, true)
 }
 
 // Completion is what the doctor writes after an appointment. Summary is clinical: only the two participants read it.
@@ -111,12 +112,13 @@ func (s *Service) Complete(ctx context.Context, actor auth.Actor, publicID strin
 // followUpWithin bounds how far ahead a follow-up may be planned.
 const followUpWithin = 2 * 365 * 24 * time.Hour
 
-func (s *Service) completed(a Appointment, rules schedule.Rules, c change) (Appointment, error) {
+func (s *Service) completed(k kept) (Appointment, error) {
+	a, c := k.read, k.change
 	if err := s.started(a); err != nil {
 		return a, err
 	}
 	now := s.now()
-	if f := c.followUpOn; f != nil && (f.Before(rules.DateOf(now)) || f.After(now.Add(followUpWithin))) {
+	if f := c.followUpOn; f != nil && (f.Before(k.rules.DateOf(now)) || f.After(now.Add(followUpWithin))) {
 		return a, errs.InvalidField("body.followUpOn", "must lie between today and two years from now")
 	}
 	done := now.UTC().Truncate(time.Microsecond) // as PostgreSQL keeps it
@@ -144,7 +146,7 @@ func (s *Service) HandOver(ctx context.Context, actor auth.Actor, publicID, doct
 	if actor.Role != auth.Admin {
 		return Appointment{}, errs.ErrForbidden
 	}
-	d, err := s.doctors.Resolve(ctx, s.pool, doctorID)
+	d, err := s.doctors.Named(ctx, s.pool, doctorID)
 	if errs.KindOf(err) == errs.NotFound || err == nil && d.Invited {
 		return Appointment{}, errs.InvalidField("body.doctorId", "is no doctor who takes appointments")
 	} else if err != nil {
@@ -152,25 +154,27 @@ func (s *Service) HandOver(ctx context.Context, actor auth.Actor, publicID, doct
 	}
 	return s.change(ctx, publicID, change{
 		move: moveHandOver, actor: actor, version: version,
-		successor: successor{Person: Person{ID: d.ID, UserID: d.UserID, Name: d.Name, Specialization: d.Specialization}},
+		successor: successor{Person: personOf(d)},
 	})
 }
 
-func (s *Service) handedOver(ctx context.Context, tx *postgres.Tx, a Appointment, c change) (Appointment, error) {
+func (s *Service) handedOver(ctx context.Context, tx *postgres.Tx, k kept) (Appointment, error) {
+	a, c := k.read, k.change
 	switch {
 	case a.Doctor.ID == c.successor.ID:
 		return a, errs.InvalidField("body.doctorId", "is its doctor already")
 	case a.Patient.ID == c.successor.ID:
-		return a, errs.InvalidField("body.doctorId", "must not be the patient himself")
+		return a, errs.InvalidField("body.doctorId", "must not be the same person as the patient")
 	case a.over(s.now()):
 		return a, errs.New(errs.Conflict, "already_over", "The appointment is over, so it cannot be handed over.")
+	case !c.successor.active: // a patient who is disabled must not keep a doctor from leaving
+		return a, errDoctorGone
 	}
-	a.Doctor = c.successor.Person
-	if err := s.activeDoctor(ctx, tx, a); err != nil { // a patient who is disabled must not keep a doctor from leaving
-		return a, err
-	}
+	a.Doctor, a.doctorLeft = c.successor.Person, false
 	if a.StartsAt == nil {
 		return a, nil
 	}
-	return a, s.makeRoom(ctx, tx, c.successor.rules, a.Patient.ID, schedule.Slot{StartsAt: *a.StartsAt, EndsAt: *a.EndsAt}, false)
+	return a, s.makeRoom(ctx, tx, want{
+		c.successor.rules, a.Patient.ID, schedule.Slot{StartsAt: *a.StartsAt, EndsAt: *a.EndsAt},
+	}, false)
 }

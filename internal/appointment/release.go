@@ -2,9 +2,9 @@ package appointment
 
 import (
 	"context"
-	"slices"
 
 	"housecall/internal/auth"
+	"housecall/internal/doctor"
 	"housecall/internal/errs"
 	"housecall/internal/postgres"
 	"housecall/internal/schedule"
@@ -20,8 +20,8 @@ func (s *Service) Release(ctx context.Context, tx *postgres.Tx, doctorID int64, 
 		return err
 	}
 	// Bookings under way hold the same locks: after them they are seen here, or see a doctor who takes none.
-	if err := s.lockAll(ctx, tx, doctorID, next.ID); errs.KindOf(err) == errs.NotFound {
-		return nil // he never was a doctor
+	if err := s.doctors.Lock(ctx, tx, doctorID, next.ID); errs.KindOf(err) == errs.NotFound {
+		return nil // they never were a doctor
 	} else if err != nil {
 		return err
 	}
@@ -39,25 +39,20 @@ func (s *Service) Release(ctx context.Context, tx *postgres.Tx, doctorID int64, 
 		return errs.New(errs.Conflict, "future_appointments",
 			"The doctor has appointments ahead. Say that they are to be cancelled or who takes over, or settle them first.").With("count", ahead)
 	}
-	if next.ID != 0 {
-		if next.rules, err = s.rules(ctx, tx, next.ID); err != nil {
-			return err
-		}
-	}
 	if err := endWaitingFor(ctx, tx, doctorID); err != nil {
 		return err
 	}
 	if err := dropHoldsWith(ctx, tx, doctorID); err != nil {
 		return err
 	}
-	return s.settle(ctx, tx, doctorID, by, next, left)
+	return s.settle(ctx, tx, leaving{doctorID: doctorID, by: by, next: next}, left)
 }
 
 // Return takes back what Release closed when a doctor is one again, in account's transaction: the conversations that
 // were closed because he left are open again, as far as their appointments let them be.
 func (s *Service) Return(ctx context.Context, tx *postgres.Tx, doctorID int64) error {
-	if err := s.lockAll(ctx, tx, doctorID); errs.KindOf(err) == errs.NotFound {
-		return nil // he never was one
+	if err := s.doctors.Lock(ctx, tx, doctorID); errs.KindOf(err) == errs.NotFound {
+		return nil // they never were one
 	} else if err != nil {
 		return err
 	}
@@ -78,42 +73,41 @@ func (s *Service) heir(ctx context.Context, tx *postgres.Tx, doctorID int64, pub
 	if publicID == "" {
 		return successor{}, nil
 	}
-	d, err := s.doctors.Resolve(ctx, tx, publicID)
+	d, err := s.doctors.Named(ctx, tx, publicID)
 	switch {
 	case errs.KindOf(err) == errs.NotFound, err == nil && (d.ID == doctorID || d.Invited):
 		return successor{}, errs.InvalidField("body.handOverTo", "is no other doctor who takes appointments")
 	case err != nil:
 		return successor{}, err
 	}
-	return successor{Person: Person{ID: d.ID, UserID: d.UserID, Name: d.Name, Specialization: d.Specialization}}, nil
+	return successor{Person: personOf(d)}, nil
 }
 
-// lockAll takes the rows of doctors in the order of their keys, in which everybody takes several; 0 is nobody.
-func (s *Service) lockAll(ctx context.Context, tx *postgres.Tx, doctorIDs ...int64) error {
-	slices.Sort(doctorIDs)
-	for _, id := range slices.Compact(doctorIDs) {
-		if id == 0 {
-			continue
-		}
-		if err := s.doctors.Lock(ctx, tx, id); err != nil {
-			return err
-		}
-	}
-	return nil
+// leaving is a doctor who leaves, and who takes over from them (with ID 0: nobody).
+type leaving struct {
+	doctorID int64
+	by       auth.Actor
+	rules    schedule.Rules
+	next     successor
 }
 
 // settle ends or hands over what a doctor who leaves has ahead, and closes the conversations of what is over: nobody would
-// answer in them. It keeps the order, which is that of the rooms' locks.
-func (s *Service) settle(ctx context.Context, tx *postgres.Tx, doctorID int64, by auth.Actor, next successor, left []Appointment) error {
-	rules, err := s.rules(ctx, tx, doctorID)
+// answer in them. It keeps the order, which is that of the conversations' locks.
+func (s *Service) settle(ctx context.Context, tx *postgres.Tx, l leaving, left []Appointment) error {
+	rules, doctors := map[int64]schedule.Rules{}, map[int64]doctor.Brief{}
+	b := &postgres.Batch{}
+	s.schedule.QueueRules(b, rules, l.doctorID, l.next.ID)
+	s.doctors.QueueBriefs(b, doctors, l.next.ID)
+	err := postgres.Send(ctx, tx, b)
 	if err != nil {
 		return err
 	}
+	l.rules, l.next.rules, l.next.active = rules[l.doctorID], rules[l.next.ID], doctors[l.next.ID].Active
 	for _, a := range left {
 		if a.over(s.now()) {
 			err = s.conversations.Close(ctx, tx, a.ID, "The conversation is closed: the doctor is no longer available.")
 		} else {
-			err = s.leave(ctx, tx, rules, by, next, a)
+			err = s.leave(ctx, tx, l, a)
 		}
 		if err != nil {
 			return err
@@ -123,15 +117,15 @@ func (s *Service) settle(ctx context.Context, tx *postgres.Tx, doctorID int64, b
 }
 
 // leave cancels one appointment, or hands it over.
-func (s *Service) leave(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, by auth.Actor, next successor, a Appointment) error {
-	c := change{move: moveCancel, actor: by, side: clinicSide, reason: "The doctor is no longer available."}
-	if next.ID != 0 {
-		c = change{move: moveHandOver, actor: by, side: clinicSide, successor: next}
+func (s *Service) leave(ctx context.Context, tx *postgres.Tx, l leaving, a Appointment) error {
+	c := change{move: moveCancel, actor: l.by, side: clinicSide, reason: "The doctor is no longer available."}
+	if l.next.ID != 0 {
+		c = change{move: moveHandOver, actor: l.by, side: clinicSide, successor: l.next}
 	}
-	_, err := s.apply(ctx, tx, rules, a, c)
+	_, err := s.apply(ctx, tx, kept{change: c, read: a, rules: l.rules})
 	if c := postgres.Constraint(err); c == doctorTaken || c == patientBusy {
-		return errs.New(errs.Conflict, "slot_taken",
-			"The other doctor is not free at the time of one of the appointments. Move or cancel that one first.").With("appointment", a.PublicID)
+		return errs.New(errs.Conflict, "slot_taken", "The other doctor is not free at the time of one of the appointments. "+
+			"Move or cancel that one first.").With("appointment", a.PublicID)
 	}
 	return err
 }

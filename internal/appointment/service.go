@@ -51,20 +51,13 @@ func (s *Service) Find(ctx context.Context, actor auth.Actor, publicID string) (
 	if err != nil {
 		return Appointment{}, err
 	}
-	if a.sideOf(actor) == nobody {
-		return Appointment{}, errs.Missing("appointment")
-	}
-	return s.named(ctx, a)
+	return a.visibleTo(actor)
 }
 
 // ByID gives an appointment by its inner key without asking who wants it: for rooms that have already proved the
 // caller's right with Find and load the appointment again after a change.
 func (s *Service) ByID(ctx context.Context, id int64) (Appointment, error) {
-	a, err := byID(ctx, s.pool, id)
-	if err != nil {
-		return Appointment{}, err
-	}
-	return s.named(ctx, a)
+	return byID(ctx, s.pool, id)
 }
 
 // Attended gives an appointment to its doctor, for something that he decides of it, and holds its row until the
@@ -76,8 +69,12 @@ func (s *Service) Attended(ctx context.Context, tx *postgres.Tx, actor auth.Acto
 		return Appointment{}, err
 	}
 	switch a.sideOf(actor) {
-	case doctorSide:
-		return a, s.activeDoctor(ctx, tx, a)
+	case doctorSide: // their account may have changed while we waited for the row
+		found, err := s.doctors.Briefs(ctx, tx, a.Doctor.ID)
+		if err == nil && !found[a.Doctor.ID].Active {
+			err = errDoctorGone
+		}
+		return a, err
 	case patientSide:
 		return Appointment{}, errs.ErrForbidden
 	default:
@@ -98,13 +95,10 @@ func (s *Service) OfferStands(ctx context.Context, holdID string) (bool, error) 
 // ByKey is Find by the inner key, by which one of the older APIs speaks of appointments.
 func (s *Service) ByKey(ctx context.Context, actor auth.Actor, id int64) (Appointment, error) {
 	a, err := byID(ctx, s.pool, id)
-	if err == nil && a.sideOf(actor) == nobody {
-		err = errs.Missing("appointment")
-	}
 	if err != nil {
 		return Appointment{}, err
 	}
-	return s.named(ctx, a)
+	return a.visibleTo(actor)
 }
 
 // Counts tells how many appointments of each status the actor may see (see List): all of them, or those with a doctor (a
@@ -112,7 +106,7 @@ func (s *Service) ByKey(ctx context.Context, actor auth.Actor, id int64) (Appoin
 func (s *Service) Counts(ctx context.Context, actor auth.Actor, doctor string) (map[Status]int, error) {
 	q := query{Filter: Filter{Doctor: doctor}}
 	if actor.Role != auth.Admin {
-		q.participant, q.asDoctor = actor.ID, actor.Role == auth.Doctor
+		q.participant = actor.ID
 	}
 	return counts(ctx, s.pool, q)
 }
@@ -130,16 +124,13 @@ type Filter struct {
 func (s *Service) List(ctx context.Context, actor auth.Actor, f Filter, before int64, limit int) (page []Appointment, more bool, err error) {
 	q := query{Filter: f, before: before, limit: limit + 1}
 	if actor.Role != auth.Admin {
-		q.participant, q.asDoctor = actor.ID, actor.Role == auth.Doctor
+		q.participant = actor.ID
 	}
 	if page, err = list(ctx, s.pool, q); err != nil {
 		return nil, false, err
 	}
 	if more = len(page) > limit; more {
 		page = page[:limit]
-	}
-	if err := s.name(ctx, page); err != nil {
-		return nil, false, err
 	}
 	return page, more, s.recordRead(ctx, actor, page...)
 }

@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/appointment"
@@ -264,11 +262,13 @@ func TestService_Release_readsTheRulesOnce(t *testing.T) {
 	for range 4 {
 		w.book(w.patient, nil)
 	}
-	svc, pool, statements := w.counted()
-	require.NoError(t, pool.InTx(ctx, func(tx *postgres.Tx) error {
-		return svc.Release(ctx, tx, w.doctor.ID, w.admin, true, "")
-	}))
-	require.Equal(t, int64(1), statements.rules.Load())
+	svc, pool, trips := w.counted()
+	_, statements := trips.of(func() {
+		require.NoError(t, pool.InTx(ctx, func(tx *postgres.Tx) error {
+			return svc.Release(ctx, tx, w.doctor.ID, w.admin, true, "")
+		}))
+	})
+	require.Equal(t, 1, naming(statements, "schedules s"))
 	require.Equal(t, 4, w.count(`select count(*) from appointments where status = 'CANCELLED'`))
 }
 
@@ -368,52 +368,25 @@ func TestService_change_allOrNothing(t *testing.T) {
 	}
 }
 
-// counter counts the statements of a pool, and those of them that read a doctor's rules.
-type counter struct{ n, rules atomic.Int64 }
-
-func (c *counter) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
-	c.n.Add(1)
-	if strings.Contains(data.SQL, "from schedules") {
-		c.rules.Add(1)
-	}
-	return ctx
-}
-
-func (c *counter) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
-
-// counted is an instance whose statements are counted.
-func (w *world) counted() (*appointment.Service, *postgres.Pool, *counter) {
-	w.t.Helper()
-	cfg, err := pgxpool.ParseConfig(w.dsn)
-	require.NoError(w.t, err)
-	statements := &counter{}
-	cfg.ConnConfig.Tracer = statements
-	traced, err := pgxpool.NewWithConfig(context.Background(), cfg)
-	require.NoError(w.t, err)
-	w.t.Cleanup(traced.Close)
-	pool := &postgres.Pool{Pool: traced}
-	return w.over(pool, chat.NewLog()), pool, statements
-}
-
 func TestService_readsInAConstantNumberOfStatements(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ctx := context.Background()
-	svc, _, statements := w.counted()
+	svc, _, trips := w.counted()
 	week := func(_ *time.Location, now time.Time) (time.Time, time.Time, error) {
 		return now, now.AddDate(0, 0, 7), nil
 	}
-	cost := func() (list, slots int64) {
-		before := statements.n.Load()
+	cost := func() (list, slots int) {
+		before := trips.count()
 		page, _, err := svc.List(ctx, w.admin, appointment.Filter{}, 0, 100)
 		require.NoError(t, err)
 		_, err = svc.Views(ctx, w.doctor, page...)
 		require.NoError(t, err)
-		list = statements.n.Load() - before
-		before = statements.n.Load()
+		list = trips.count() - before
+		before = trips.count()
 		_, _, err = svc.Slots(ctx, w.doctor.UserID, week)
 		require.NoError(t, err)
-		return list, statements.n.Load() - before
+		return list, trips.count() - before
 	}
 	first := at(10, 0)
 	w.book(w.patient, &first)
@@ -432,7 +405,7 @@ func TestService_readsInAConstantNumberOfStatements(t *testing.T) {
 	moreList, moreSlots := cost()
 	require.Equal(t, list, moreList)
 	require.Equal(t, slots, moreSlots)
-	require.LessOrEqual(t, slots, int64(5))
+	require.LessOrEqual(t, slots, 5)
 }
 
 // TestService_readsByTheClinic: an administrator who looks at an appointment leaves a row, its participants do not.

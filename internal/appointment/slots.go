@@ -144,9 +144,16 @@ func (s *Service) occupied(ctx context.Context, db postgres.DB, rules map[int64]
 
 func slotLength(r schedule.Rules) time.Duration { return time.Duration(r.SlotMinutes) * time.Minute }
 
+// ask is the question whether a patient (0: anybody) could have a time. except is an appointment that moves (0: none).
+type ask struct {
+	patientID, except int64
+	startsAt          time.Time
+}
+
 // bookable says which slot of the doctor starts at an instant, or which rule speaks against it; whether it is free the
-// constraints tell. With the doctor's row held nothing of it changes. except is an appointment that moves (0: none).
-func (s *Service) bookable(ctx context.Context, tx *postgres.Tx, r schedule.Rules, patientID int64, startsAt time.Time, except int64) (schedule.Slot, error) {
+// constraints tell. With the doctor's row held nothing of it changes.
+func (s *Service) bookable(ctx context.Context, tx *postgres.Tx, r schedule.Rules, q ask) (schedule.Slot, error) {
+	startsAt := q.startsAt
 	if err := schedule.Check(r, startsAt, s.now()); err != nil {
 		return schedule.Slot{}, err
 	}
@@ -157,7 +164,7 @@ func (s *Service) bookable(ctx context.Context, tx *postgres.Tx, r schedule.Rule
 	}
 	day := r.DayRange(r.DateOf(startsAt))
 	queries, err := s.occupied(ctx, tx, map[int64]schedule.Rules{r.DoctorID: r}, occupancy{
-		from: day.From, to: day.To, patient: patientID, except: except, wanted: &startsAt,
+		from: day.From, to: day.To, patient: q.patientID, except: q.except, wanted: &startsAt,
 	})
 	if err != nil {
 		return slot, err

@@ -13,162 +13,6 @@ import (
 	"housecall/internal/postgres"
 )
 
-// row is one line of appointments.
-type row struct {
-	ID          int64
-	PublicID    string
-	PatientID   int64
-	DoctorID    int64
-	Status      Status
-	StartsAt    *time.Time
-	EndsAt      *time.Time
-	Reason      string
-	Note        string
-	EndReason   string
-	Summary     string
-	FollowUpOn  *time.Time
-	CompletedAt *time.Time
-	Version     int
-	CreatedAt   time.Time
-	UpdatedAt   time.Time
-}
-
-const columns = `id, public_id, patient_id, doctor_id, status, starts_at, ends_at, reason, note, end_reason, summary,
-	follow_up_on, completed_at, version, created_at, updated_at`
-
-// appointment is the row without its participants' names.
-func (r row) appointment() Appointment {
-	return Appointment{
-		ID: r.ID, PublicID: r.PublicID, Status: r.Status, Patient: Person{ID: r.PatientID}, Doctor: Person{ID: r.DoctorID},
-		StartsAt: utc(r.StartsAt), EndsAt: utc(r.EndsAt), Reason: r.Reason, Note: r.Note, EndReason: r.EndReason,
-		Summary: r.Summary, FollowUpOn: utc(r.FollowUpOn), CompletedAt: utc(r.CompletedAt), Version: r.Version, CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
-	}
-}
-
-func utc(t *time.Time) *time.Time {
-	if t == nil {
-		return nil
-	}
-	u := t.UTC()
-	return &u
-}
-
-// one reads the single appointment that a query finds; none is errs.Missing.
-func one(ctx context.Context, db postgres.DB, sql string, args ...any) (Appointment, error) {
-	all, err := many(ctx, db, sql, args...)
-	if err != nil {
-		return Appointment{}, err
-	}
-	if len(all) == 0 {
-		return Appointment{}, errs.Missing("appointment")
-	}
-	return all[0], nil
-}
-
-func many(ctx context.Context, db postgres.DB, sql string, args ...any) ([]Appointment, error) {
-	found, err := postgres.Rows[row](ctx, db, "appointments", sql, args...)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]Appointment, len(found))
-	for i, r := range found {
-		out[i] = r.appointment()
-	}
-	return out, nil
-}
-
-func byPublicID(ctx context.Context, db postgres.DB, publicID string) (Appointment, error) {
-	return one(ctx, db, `select `+columns+` from appointments where public_id = $1`, publicID)
-}
-
-func byID(ctx context.Context, db postgres.DB, id int64) (Appointment, error) {
-	return one(ctx, db, `select `+columns+` from appointments where id = $1`, id)
-}
-
-// locked reads an appointment and holds its row until the transaction ends: every change begins with it.
-func locked(ctx context.Context, tx *postgres.Tx, publicID string) (Appointment, error) {
-	return one(ctx, tx, `select `+columns+` from appointments where public_id = $1 for update`, publicID)
-}
-
-// lockUnsettled reads and holds what a doctor who leaves has left to settle, in id order, in which the rooms must be
-// locked too (see the chat's committer): live appointments that are not over, and those that are over and whose
-// conversations may still be open, which are booked ones that nobody completed and those completed after since.
-func lockUnsettled(ctx context.Context, tx *postgres.Tx, doctorID int64, now, since time.Time) ([]Appointment, error) {
-	return many(ctx, tx, `select `+columns+` from appointments
-		where doctor_id = $1 and (status = 'BOOKED'
-			or (status = 'PENDING' and (ends_at is null or ends_at > $2))
-			or (status = 'COMPLETED' and coalesce(completed_at, updated_at) > $3))
-		order by id for update`, doctorID, now, since)
-}
-
-// lockAnswerable reads and holds the appointments of a doctor in whose conversations he could answer, if they are not
-// closed, in id order: booked ones and those completed after since.
-func lockAnswerable(ctx context.Context, tx *postgres.Tx, doctorID int64, since time.Time) ([]Appointment, error) {
-	return many(ctx, tx, `select `+columns+` from appointments
-		where doctor_id = $1 and (status = 'BOOKED' or (status = 'COMPLETED' and coalesce(completed_at, updated_at) > $2))
-		order by id for update`, doctorID, since)
-}
-
-// When time alone changes an appointment, at $1.
-const (
-	dueTimed   = `status = 'PENDING' and starts_at <= $1`
-	dueUntimed = `status = 'PENDING' and starts_at is null and created_at <= $1`
-	dueBooked  = `status = 'BOOKED' and ends_at <= $1`
-)
-
-// due lists what a deadline is about, above a key.
-func due(ctx context.Context, db postgres.DB, d deadline, after int64, limit int) ([]int64, error) {
-	return postgres.Column[int64](ctx, db, "deadlines", `select id from appointments where `+d.due+` and id > $2 order by id limit $3`, d.before, after, limit)
-}
-
-// lockDue reads and holds one of them, if it still is and nobody else holds it.
-func lockDue(ctx context.Context, tx *postgres.Tx, d deadline, id int64) ([]Appointment, error) {
-	return many(ctx, tx, `select `+columns+` from appointments where `+d.due+` and id = $2 for update skip locked`, d.before, id)
-}
-
-// query is a Filter within what an actor may see, and a place in the list.
-type query struct {
-	Filter
-	participant int64 // users.id of whoever must be the patient; 0: anyone
-	asDoctor    bool  // the participant may as well be the doctor (see sideOf)
-	before      int64 // keyset: ids below this one; 0: from the newest
-	limit       int
-}
-
-// list reads a page, newest first. Public ids live in users, which is account's table; it is only read.
-func list(ctx context.Context, db postgres.DB, q query) ([]Appointment, error) {
-	return many(ctx, db, `select `+columns+` from appointments
-		where ($1::bigint = 0 or patient_id = $1 or ($9 and doctor_id = $1))
-		  and ($2 = '' or doctor_id = (select u.id from users u where u.public_id = $2))
-		  and ($3 = '' or patient_id = (select u.id from users u where u.public_id = $3))
-		  and (cardinality($4::text[]) = 0 or status = any($4))
-		  and ($5::timestamptz is null or starts_at >= $5)
-		  and ($6::timestamptz is null or starts_at < $6)
-		  and ($7::bigint = 0 or id < $7)
-		order by id desc limit $8`,
-		q.participant, q.Doctor, q.Patient, names(q.Statuses), moment(q.From), moment(q.To), q.before, q.limit, q.asDoctor)
-}
-
-// counts counts what list would give; of the filter it heeds Doctor.
-func counts(ctx context.Context, db postgres.DB, q query) (map[Status]int, error) {
-	type line struct {
-		Status Status
-		N      int
-	}
-	found, err := postgres.Rows[line](ctx, db, "counts", `select status, count(*) as n from appointments
-		where ($1::bigint = 0 or patient_id = $1 or ($2 and doctor_id = $1))
-		  and ($3 = '' or doctor_id = (select u.id from users u where u.public_id = $3))
-		group by status`, q.participant, q.asDoctor, q.Doctor)
-	if err != nil {
-		return nil, err
-	}
-	out := make(map[Status]int, len(found))
-	for _, l := range found {
-		out[l.Status] = l.N
-	}
-	return out, nil
-}
-
 func names(statuses []Status) []string {
 	out := make([]string, len(statuses))
 	for i, s := range statuses {
@@ -188,9 +32,15 @@ func moment(t time.Time) *time.Time {
 // lockRequests makes the transaction the only one that opens requests or holds for the patient until it ends. An advisory
 // lock does it, since the patient's row belongs to another room.
 func lockRequests(ctx context.Context, tx *postgres.Tx, patientID int64) error {
-	_, err := postgres.Exec(ctx, tx, "lock the patient's requests",
+	b := &postgres.Batch{}
+	queueRequestsLock(b, patientID)
+	return postgres.Send(ctx, tx, b)
+}
+
+// queueRequestsLock is lockRequests inside a batch.
+func queueRequestsLock(b *postgres.Batch, patientID int64) {
+	postgres.QueueExec(b, "lock the patient's requests",
 		`select pg_advisory_xact_lock(hashtextextended('appointment.requests', $1))`, patientID)
-	return err
 }
 
 // lockSpecialization makes the transaction the only one that chooses among the doctors of a specialization.

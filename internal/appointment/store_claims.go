@@ -79,6 +79,7 @@ func takenPlace(ctx context.Context, db postgres.DB, q occupancy) ([]doctorRange
 type holdRow struct {
 	HoldID     string
 	DoctorID   int64
+	DoctorRef  string // public id, which lives in users (see row)
 	PatientID  int64
 	StartsAt   time.Time
 	EndsAt     time.Time
@@ -86,7 +87,8 @@ type holdRow struct {
 	WaitlistID *int64
 }
 
-const holdColumns = `hold_id::text as hold_id, doctor_id, patient_id, lower(visible) as starts_at, upper(visible) as ends_at,
+const holdColumns = `hold_id::text as hold_id, doctor_id, (select u.public_id from users u where u.id = doctor_id) as doctor_ref,
+	patient_id, lower(visible) as starts_at, upper(visible) as ends_at,
 	expires_at, waitlist_id`
 
 // holdOf reads a patient's hold that has not expired; errs.Missing where there is none.
@@ -142,15 +144,25 @@ func dropExpired(ctx context.Context, tx *postgres.Tx, doctorID int64, now time.
 		returning `+holdColumns, doctorID, now, limit)
 }
 
+// want is a slot that a patient is to have of the doctor of the rules.
+type want struct {
+	rules     schedule.Rules
+	patientID int64
+	slot      schedule.Slot
+}
+
 // dropExpiredIn ends the expired holds that keep a patient from a slot of a doctor, and gives them: those that touch what
 // the slot blocks, and the patient's that overlap it. It passes over what dropExpired does; a claim then waits for it.
-func dropExpiredIn(ctx context.Context, tx *postgres.Tx, doctorID, patientID int64, blocked schedule.Range, slot schedule.Slot, now time.Time) ([]holdRow, error) {
+func dropExpiredIn(ctx context.Context, tx *postgres.Tx, w want, now time.Time) ([]holdRow, error) {
+	blocked := w.rules.Blocks(w.slot)
 	return postgres.Rows[holdRow](ctx, tx, "expired holds", `delete from slot_claims
 		where id in (
 			select id from slot_claims
-			where expires_at <= $7 and (doctor_id = $1 and blocked && tstzrange($3, $4) or patient_id = $2 and visible && tstzrange($5, $6))
+			where expires_at <= $7 and (doctor_id = $1 and blocked && tstzrange($3, $4)
+				or patient_id = $2 and visible && tstzrange($5, $6))
 			order by id for update skip locked)
-		returning `+holdColumns, doctorID, patientID, blocked.From, blocked.To, slot.StartsAt, slot.EndsAt, now)
+		returning `+holdColumns,
+		w.rules.DoctorID, w.patientID, blocked.From, blocked.To, w.slot.StartsAt, w.slot.EndsAt, now)
 }
 
 // doctorsWithExpired lists whose holds have expired.

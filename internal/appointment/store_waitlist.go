@@ -93,10 +93,10 @@ func endWaitingFor(ctx context.Context, tx *postgres.Tx, doctorID int64) error {
 	return err
 }
 
-// nextWaiting gives the first entry after one whose patient could take a time, if there is any: he waits for that date, can
-// sign in, has no other offer open and nothing else to do then. It holds it, and passes over those that another
-// transaction holds to offer them something else.
-func nextWaiting(ctx context.Context, tx *postgres.Tx, v vacancy, date, now time.Time) ([]waitingEntry, error) {
+// nextWaiting gives the first entry after one whose patient could take a time, if there is any: they wait for that date,
+// can sign in, have no other offer open and nothing else to do then. It holds the entry, and passes over those that
+// another transaction holds to offer them something else.
+func nextWaiting(ctx context.Context, tx *postgres.Tx, v vacancy, now time.Time) ([]waitingEntry, error) {
 	return postgres.Rows[waitingEntry](ctx, tx, "waitlist", `
 		select w.id, w.patient_id from waitlist w
 		where w.ended_at is null and w.doctor_id = $1 and w.id > $2 and $3 between w.from_date and w.to_date
@@ -106,7 +106,7 @@ func nextWaiting(ctx context.Context, tx *postgres.Tx, v vacancy, date, now time
 		  and not exists (select from slot_claims c where c.patient_id = w.patient_id and c.visible && tstzrange($6, $7)
 		      and (c.expires_at is null or c.expires_at > $5))
 		order by w.id limit 1 for update of w skip locked`,
-		v.doctorID, v.after, date, v.notFor, now, v.startsAt, v.endsAt)
+		v.rules.DoctorID, v.after, v.rules.DateOf(v.startsAt), v.notFor, now, v.startsAt, v.endsAt)
 }
 
 // hasOffer tells whether something is offered to an entry that the transaction holds. nextWaiting cannot know: its

@@ -38,7 +38,8 @@ type Waiting struct {
 type Offer struct {
 	HoldID    string
 	PatientID int64
-	DoctorID  int64
+	Doctor    Person
+	TimeZone  string // the doctor's, IANA
 	StartsAt  time.Time
 	ExpiresAt time.Time
 }
@@ -46,37 +47,31 @@ type Offer struct {
 // Wait puts the patient into the queue for a doctor. Whoever is first in it is offered what is cancelled on his days,
 // as a hold for OfferTTL; then the next. 409 already_waiting, waiting_limit.
 func (s *Service) Wait(ctx context.Context, actor auth.Actor, doctorID string, from, to time.Time) (Waiting, error) {
-	d, err := s.doctors.Resolve(ctx, s.pool, doctorID)
+	d, err := s.doctors.Named(ctx, s.pool, doctorID)
 	if err != nil {
 		return Waiting{}, err
 	}
 	if _, err := s.patients.Resolve(ctx, s.pool, actor.UserID); err != nil {
-		return Waiting{}, err // he has no entry in the registry yet
-	}
-	rules, err := s.rules(ctx, s.pool, d.ID)
-	if err != nil {
-		return Waiting{}, err
-	}
-	if err := waitingDays(rules.DateOf(s.now()), rules.DateOf(s.now().Add(rules.Horizon)), from, to); err != nil {
-		return Waiting{}, err
+		return Waiting{}, err // they have no entry in the registry yet
 	}
 	row, err := s.join(ctx, actor, d, from, to)
 	if err != nil {
 		return Waiting{}, err
 	}
-	return row.waiting(Person{ID: d.ID, UserID: d.UserID, Name: d.Name, Specialization: d.Specialization}), nil
+	return row.waiting(personOf(d)), nil
 }
 
-// join adds the entry, with the doctor's row held: one who leaves ends all waiting for him.
-func (s *Service) join(ctx context.Context, actor auth.Actor, d doctor.Doctor, from, to time.Time) (row waitingRow, err error) {
+// join adds the entry, with the doctor's row held: a doctor who leaves ends all waiting for them.
+func (s *Service) join(ctx context.Context, actor auth.Actor, d doctor.Brief, from, to time.Time) (row waitingRow, err error) {
 	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
-		if err := s.lockActive(ctx, tx, Person{ID: d.ID, UserID: d.UserID}); err != nil {
+		if _, err := s.doctors.LockNamed(ctx, tx, d.UserID); err != nil {
 			return err
 		}
-		if err := s.activePatient(ctx, tx, actor.ID); err != nil {
+		rules, err := s.admit(ctx, tx, d.ID, actor.ID)
+		if err != nil {
 			return err
 		}
-		if err := lockRequests(ctx, tx, actor.ID); err != nil {
+		if err := waitingDays(rules.DateOf(s.now()), rules.DateOf(s.now().Add(rules.Horizon)), from, to); err != nil {
 			return err
 		}
 		n, err := countWaiting(ctx, tx, actor.ID)
@@ -135,7 +130,7 @@ func (r waitingRow) waiting(d Person) Waiting {
 // Queue gives up to limit of those who wait for a doctor, first come first, after the key of an entry (0: from the
 // first), and the key of the last: the doctor himself and admins see all, a patient himself.
 func (s *Service) Queue(ctx context.Context, actor auth.Actor, doctorID string, after int64, limit int) (page []Waiting, last int64, more bool, err error) {
-	d, err := s.doctors.Resolve(ctx, s.pool, doctorID)
+	d, err := s.doctors.Named(ctx, s.pool, doctorID)
 	if err != nil {
 		return nil, 0, false, err
 	}
@@ -151,7 +146,7 @@ func (s *Service) Queue(ctx context.Context, actor auth.Actor, doctorID string, 
 		found = found[:limit]
 	}
 	for _, r := range found {
-		page = append(page, r.waiting(Person{ID: d.ID, UserID: d.UserID, Name: d.Name, Specialization: d.Specialization}))
+		page = append(page, r.waiting(personOf(d)))
 		last = r.ID
 	}
 	return page, last, more, nil
@@ -171,7 +166,7 @@ func onlyOf(actor auth.Actor, doctorID int64) (int64, error) {
 // Leave takes an entry out of a doctor's queue; its patient, the doctor and admins may. What it was offered goes to the
 // next.
 func (s *Service) Leave(ctx context.Context, actor auth.Actor, doctorID, id string) error {
-	d, err := s.doctors.Resolve(ctx, s.pool, doctorID)
+	d, err := s.doctors.Named(ctx, s.pool, doctorID)
 	if err != nil {
 		return err
 	}
@@ -201,22 +196,27 @@ func (s *Service) Leave(ctx context.Context, actor auth.Actor, doctorID, id stri
 	})
 }
 
-// vacancy is a doctor's time that became free. after is the entry of the queue that had it last (0: none yet), notFor
-// the patient who has just given it up.
+// vacancy is time that became free of the doctor of the rules. after is the entry of the queue that had it last (0: none
+// yet), notFor the patient who has just given it up; offer fills in the doctor.
 type vacancy struct {
-	doctorID, after, notFor int64
-	startsAt, endsAt        time.Time
+	rules            schedule.Rules
+	doctor           Person
+	after, notFor    int64
+	startsAt, endsAt time.Time
 }
+
+func (v vacancy) slot() schedule.Slot { return schedule.Slot{StartsAt: v.startsAt, EndsAt: v.endsAt} }
 
 // offerFreed offers the time that a move from read to a set free.
 func (s *Service) offerFreed(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, read, a Appointment) error {
 	had := read.Status.Live() && read.StartsAt != nil
-	keeps := a.Status.Live() && a.Doctor.ID == read.Doctor.ID && a.StartsAt != nil && had && a.StartsAt.Equal(*read.StartsAt)
+	keeps := had && a.Status.Live() && a.Doctor.ID == read.Doctor.ID && a.StartsAt != nil &&
+		a.StartsAt.Equal(*read.StartsAt)
 	if !had || keeps {
 		return nil
 	}
-	return s.offer(ctx, tx, rules, vacancy{
-		doctorID: read.Doctor.ID, notFor: read.Patient.ID, startsAt: *read.StartsAt, endsAt: *read.EndsAt,
+	return s.offer(ctx, tx, vacancy{
+		rules: rules, notFor: read.Patient.ID, startsAt: *read.StartsAt, endsAt: *read.EndsAt,
 	})
 }
 
@@ -230,8 +230,8 @@ func (s *Service) passOn(ctx context.Context, tx *postgres.Tx, dropped ...holdRo
 		if err != nil {
 			return err
 		}
-		err = s.offer(ctx, tx, rules, vacancy{
-			doctorID: h.DoctorID, after: *h.WaitlistID, notFor: h.PatientID, startsAt: h.StartsAt, endsAt: h.EndsAt,
+		err = s.offer(ctx, tx, vacancy{
+			rules: rules, after: *h.WaitlistID, notFor: h.PatientID, startsAt: h.StartsAt, endsAt: h.EndsAt,
 		})
 		if err != nil {
 			return err
@@ -243,15 +243,13 @@ func (s *Service) passOn(ctx context.Context, tx *postgres.Tx, dropped ...holdRo
 // offer keeps the time for the first in the queue who can take it, if it is one that can be booked. Without the
 // doctor's row held, which is so where what a patient gives up for another doctor's time is passed on, it may find that
 // somebody else was faster; then there is nothing to offer.
-func (s *Service) offer(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, v vacancy) error {
+func (s *Service) offer(ctx context.Context, tx *postgres.Tx, v vacancy) error {
 	expires := s.now().Add(s.cfg.OfferTTL)
 	if !v.startsAt.After(expires) {
 		return nil
 	}
-	date := rules.DateOf(v.startsAt)
-	slot := schedule.Slot{StartsAt: v.startsAt, EndsAt: v.endsAt}
-	for asked, n := false, 0; n < maxAsked; n++ {
-		next, err := nextWaiting(ctx, tx, v, date, s.now())
+	for n := 0; n < maxAsked; n++ {
+		next, err := nextWaiting(ctx, tx, v, s.now())
 		if err != nil || len(next) == 0 {
 			return err
 		}
@@ -261,59 +259,57 @@ func (s *Service) offer(ctx context.Context, tx *postgres.Tx, rules schedule.Rul
 		} else if open {
 			continue
 		}
-		if !asked {
-			if ok, err := s.offers(ctx, tx, rules, v); err != nil || !ok {
+		if v.doctor.ID == 0 {
+			var ok bool
+			if v.doctor, ok, err = s.offers(ctx, tx, v); err != nil || !ok {
 				return err
 			}
-			asked = true
 		}
-		if made, err := s.offerTo(ctx, tx, rules, v, next[0], slot, expires); err != nil || made {
+		if made, err := s.offerTo(ctx, tx, v, next[0], expires); err != nil || made {
 			return err
 		}
 	}
 	return nil
 }
 
-// offerTo keeps the time for one who waits, unless something else is in the way. Expired holds are not: what of them was
-// offered goes on.
-func (s *Service) offerTo(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, v vacancy, to waitingEntry, slot schedule.Slot, expires time.Time) (made bool, err error) {
-	blocked := rules.Blocks(slot)
-	expired, err := dropExpiredIn(ctx, tx, v.doctorID, to.PatientID, blocked, slot, s.now())
+// offerTo keeps the time until it expires for somebody who waits, unless something else is in the way. Expired holds are
+// not: what they had been offered goes to the next.
+func (s *Service) offerTo(ctx context.Context, tx *postgres.Tx, v vacancy, to waitingEntry, expires time.Time) (made bool, err error) {
+	w := want{rules: v.rules, patientID: to.PatientID, slot: v.slot()}
+	expired, err := dropExpiredIn(ctx, tx, w, s.now())
 	if err != nil {
 		return false, err
 	}
 	h, made, err := newHold(ctx, tx, holdRow{
-		DoctorID: v.doctorID, PatientID: to.PatientID, StartsAt: v.startsAt, EndsAt: v.endsAt, ExpiresAt: expires, WaitlistID: &to.ID,
-	}, blocked)
+		DoctorID: v.rules.DoctorID, PatientID: to.PatientID, StartsAt: v.startsAt, EndsAt: v.endsAt, ExpiresAt: expires,
+		WaitlistID: &to.ID,
+	}, v.rules.Blocks(v.slot()))
 	if err != nil {
 		return false, err
 	}
-	if made {
-		if err := s.tellOffer(ctx, tx, h); err != nil {
+	if made && s.notices != nil {
+		err := s.notices.Offered(ctx, tx, Offer{
+			HoldID: h.HoldID, PatientID: h.PatientID, Doctor: v.doctor, TimeZone: v.rules.TimeZone,
+			StartsAt: h.StartsAt.UTC(), ExpiresAt: h.ExpiresAt.UTC(),
+		})
+		if err != nil {
 			return false, err
 		}
 	}
 	return made, s.passOn(ctx, tx, expired...)
 }
 
-func (s *Service) tellOffer(ctx context.Context, tx *postgres.Tx, h holdRow) error {
-	if s.notices == nil {
-		return nil
+// offers tells whether the doctor would give the time to anybody, and who they are: they are still a doctor, and it is a
+// slot of theirs.
+func (s *Service) offers(ctx context.Context, tx *postgres.Tx, v vacancy) (Person, bool, error) {
+	found, err := s.doctors.Briefs(ctx, tx, v.rules.DoctorID)
+	d := found[v.rules.DoctorID]
+	if err != nil || !d.Active {
+		return Person{}, false, err
 	}
-	return s.notices.Offered(ctx, tx, Offer{
-		HoldID: h.HoldID, PatientID: h.PatientID, DoctorID: h.DoctorID, StartsAt: h.StartsAt.UTC(), ExpiresAt: h.ExpiresAt.UTC(),
-	})
-}
-
-// offers tells whether the doctor would give the time to anybody: he is one still, and it is a slot of his.
-func (s *Service) offers(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, v vacancy) (bool, error) {
-	found, err := s.doctors.ByIDs(ctx, tx, v.doctorID)
-	if err != nil || !found[v.doctorID].Active {
-		return false, err
-	}
-	slot, err := s.bookable(ctx, tx, rules, 0, v.startsAt, 0)
+	slot, err := s.bookable(ctx, tx, v.rules, ask{startsAt: v.startsAt})
 	if kind := errs.KindOf(err); kind == errs.Invalid || kind == errs.Conflict {
-		return false, nil
+		return Person{}, false, nil
 	}
-	return slot.EndsAt.Equal(v.endsAt), err
+	return personOf(d), slot.EndsAt.Equal(v.endsAt), err
 }

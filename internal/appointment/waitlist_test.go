@@ -53,7 +53,8 @@ func TestService_Wait_offersInOrder(t *testing.T) {
 	require.Equal(t, at(10, 30), first.StartsAt)
 	require.Equal(t, monday.Add(15*time.Minute), first.ExpiresAt)
 	require.Equal(t, []appointment.Offer{{
-		HoldID: first.ID, PatientID: crowd[0].ID, DoctorID: w.doctor.ID, StartsAt: at(10, 30), ExpiresAt: first.ExpiresAt,
+		HoldID: first.ID, PatientID: crowd[0].ID, Doctor: first.Doctor, TimeZone: "Europe/Berlin", StartsAt: at(10, 30),
+		ExpiresAt: first.ExpiresAt,
 	}}, n.offered)
 	stands := func(holdID string) bool {
 		ok, err := w.svc.OfferStands(ctx, holdID)

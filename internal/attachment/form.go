@@ -8,20 +8,22 @@ import (
 	"strings"
 
 	"housecall/internal/errs"
-	"housecall/internal/httpd"
+	"housecall/internal/httpd/transfer"
 )
 
-// formHeaders bounds what stands before and behind the file in a form.
+// formHeaders bounds what comes before and after the file in a form.
 const formHeaders = 64 << 10
 
 var (
-	errLength = errs.New(errs.BadRequest, "length_required", "Send a Content-Length: without it nobody can tell that the file is complete.")
-	errForm   = errs.New(errs.BadRequest, "bad_form", "Send multipart/form-data with one part, called file, or the file itself as the body.")
-	errName   = errs.InvalidField("body.file", "its name must not have the character U+0000")
+	errLength = errs.New(errs.BadRequest, "length_required",
+		"Send a Content-Length header: without it there is no telling whether the file is complete.")
+	errForm = errs.New(errs.BadRequest, "bad_form",
+		"Send multipart/form-data with one part called file, or the file itself as the body.")
+	errName = errs.InvalidField("body.file", "its name must not contain the character U+0000")
 )
 
-// fileIn finds the file in a request's body, and reads no further than it has to.
-func fileIn(u *httpd.Upload, name string, most int64) (File, error) {
+// fileIn finds the file in a request's body and reads no further than necessary.
+func fileIn(u *transfer.Upload, name string, most int64) (File, error) {
 	if u == nil { // there is no body
 		return File{}, ErrEmpty
 	}
@@ -82,14 +84,14 @@ func (p partOf) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// rationed reads no more than is left: what a form has beside its file would else be kept in memory.
+// rationed reads no more than is left: whatever a form has besides its file would otherwise be kept in memory.
 type rationed struct {
 	r      io.Reader
 	left   int64
 	broken error // what the body itself failed with
 }
 
-// bad tells a form that is none from a body that broke off.
+// bad tells a malformed form from a body that was interrupted.
 func (r *rationed) bad(err error) error {
 	switch {
 	case r.broken != nil:

@@ -13,18 +13,19 @@ import (
 
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
+	"housecall/internal/httpd/transfer"
 )
 
 // body is an attachment as in events of the chat protocol.
 type body struct {
 	ID        uuid.UUID `json:"id" format:"uuid"`
-	Name      string    `json:"name" doc:"Fit for a file system; not always as it was given."`
-	MediaType string    `json:"mediaType" doc:"Found in the content." enum:"image/png,image/jpeg,image/gif,image/webp,application/pdf,text/plain; charset=utf-8"`
+	Name      string    `json:"name" doc:"Safe for any file system, so not always as it was given."`
+	MediaType string    `json:"mediaType" doc:"Detected from the content." enum:"image/png,image/jpeg,image/gif,image/webp,application/pdf,text/plain; charset=utf-8"`
 	Size      int64     `json:"size" doc:"Bytes."`
 	SHA256    string    `json:"sha256" doc:"Of the content, in hexadecimal digits."`
-	Width     int       `json:"width,omitempty" doc:"Pixels, of images, as they are to be shown."`
+	Width     int       `json:"width,omitempty" doc:"Of an image, in pixels as displayed."`
 	Height    int       `json:"height,omitempty"`
-	Thumbnail bool      `json:"thumbnail,omitempty" doc:"There is a small image of it."`
+	Thumbnail bool      `json:"thumbnail,omitempty" doc:"Whether there is a thumbnail."`
 }
 
 func bodyOf(a Attachment) body {
@@ -35,18 +36,18 @@ func bodyOf(a Attachment) body {
 	return b
 }
 
-// sentBody is one in a list.
+// sentBody is an attachment in a list.
 type sentBody struct {
 	body
-	Seq        int64     `json:"seq" doc:"Of the message that sends it."`
+	Seq        int64     `json:"seq" doc:"Of the message that sent it."`
 	Sender     string    `json:"sender" doc:"User id."`
 	UploadedAt time.Time `json:"uploadedAt"`
-	Retracted  bool      `json:"retracted,omitempty" doc:"The message was taken back; shown to who broke the glass only."`
+	Retracted  bool      `json:"retracted,omitempty" doc:"The message was retracted; visible only with break-glass access."`
 }
 
 type uploadInput struct {
 	ID   string `path:"id" maxLength:"20"`
-	Name string `query:"name" maxLength:"1000" doc:"The file's name, where the body is the file itself."`
+	Name string `query:"name" maxLength:"1000" doc:"The file's name, if the body is the file itself."`
 }
 
 type uploadOutput struct {
@@ -64,20 +65,22 @@ type listOutput struct{ Body httpd.Page[sentBody] }
 type contentInput struct {
 	ID           string `path:"id" maxLength:"20"`
 	AttachmentID string `path:"attachmentId" maxLength:"36" format:"uuid"`
-	Range        string `header:"Range" doc:"One range of bytes: a download is continued with it. If-Range, If-Match and If-None-Match are heeded too."`
+	Range        string `header:"Range" doc:"One range of bytes, to resume a download. If-Range, If-Match and If-None-Match are supported too."`
 }
 
-// Routes adds the room's routes.
+// Routes adds the attachments of conversations to the API.
 func Routes(s *httpd.Server, svc *Service) {
 	h := handlers{svc, s}
 	const tag = "chat"
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/appointments/{id}/attachments", Tag: tag, Summary: "Upload a file for a conversation",
-		Description: "A picture (PNG, JPEG, GIF, WebP), a PDF or plain text in UTF-8: what it is is found in the content, whatever it " +
-			"is called. Either multipart/form-data with one part, `file`, or the file itself as the body, with `name`. Send a message with " +
-			"its `attachmentId` within 24 hours, or it is deleted. A conversation takes a number of files in 24 hours (429 `quota`). What broke " +
-			"off is sent again from its beginning; it leaves nothing.",
-		Status: http.StatusCreated, Access: httpd.SignedIn, Repeatable: true, Upload: int64(svc.d.Config.AttachmentBytes),
+		Description: "A picture (PNG, JPEG, GIF, WebP), a PDF or plain text in UTF-8; the type is detected from the content, " +
+			"whatever the file is called. Send either multipart/form-data with one part, `file`, or the file itself as the " +
+			"body, with `name`. Send a message with its `attachmentId` within 24 hours, or the file is deleted. The number of " +
+			"files per conversation in 24 hours is limited (429 `quota`). An upload that was interrupted leaves nothing behind " +
+			"and has to start again.",
+		Status: http.StatusCreated, Access: httpd.SignedIn, Repeatable: true,
+		Stream: transfer.Uploads{Limit: svc.d.Options.MaxBytes, Timeout: svc.d.Options.UploadTimeout},
 		Errors: []int{
 			http.StatusNotFound, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType,
 			http.StatusUnprocessableEntity, http.StatusTooManyRequests,
@@ -85,17 +88,18 @@ func Routes(s *httpd.Server, svc *Service) {
 	}, h.upload)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/appointments/{id}/attachments", Tag: tag, Summary: "List the files of a conversation",
-		Description: "Those that were sent and not taken back, the newest first.", Access: httpd.SignedIn, Errors: []int{http.StatusNotFound},
+		Description: "Those that were sent and not retracted, newest first.", Access: httpd.SignedIn,
+		Errors: []int{http.StatusNotFound},
 	}, h.list)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/appointments/{id}/attachments/{attachmentId}", Tag: tag, Summary: "Download a file",
-		Description: "All of it, or one range (206, 416). The ETag is the SHA-256. One that was not sent yet is its uploader's alone; one that " +
-			"was taken back is gone.",
+		Description: "All of it, or one range (206, 416). The ETag is the SHA-256. A file that was not sent yet is visible only " +
+			"to its uploader; a retracted one is gone.",
 		Access: httpd.SignedIn, Errors: []int{http.StatusNotFound, http.StatusPreconditionFailed, http.StatusRequestedRangeNotSatisfiable},
 	}, h.content)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/appointments/{id}/attachments/{attachmentId}/thumbnail", Tag: tag, Summary: "A small image of a file",
-		Description: "A JPEG of at most 320 by 320 pixels, upright; 404 where `thumbnail` is not true.", Access: httpd.SignedIn,
+		Method: http.MethodGet, Path: "/appointments/{id}/attachments/{attachmentId}/thumbnail", Tag: tag, Summary: "A thumbnail of a file",
+		Description: "An upright JPEG of at most 320 by 320 pixels; 404 unless `thumbnail` is true.", Access: httpd.SignedIn,
 		Errors: []int{http.StatusNotFound, http.StatusPreconditionFailed, http.StatusRequestedRangeNotSatisfiable},
 	}, h.thumbnail)
 }
@@ -107,7 +111,7 @@ type handlers struct {
 
 func (h handlers) upload(ctx context.Context, in *uploadInput) (*uploadOutput, error) {
 	a, err := h.svc.Upload(ctx, httpd.Actor(ctx), in.ID, func() (File, error) {
-		return fileIn(httpd.UploadOf(ctx), in.Name, int64(h.svc.d.Config.AttachmentBytes))
+		return fileIn(transfer.UploadOf(ctx), in.Name, h.svc.d.Options.MaxBytes)
 	})
 	if err != nil {
 		return nil, err
@@ -144,12 +148,12 @@ func (h handlers) find(ctx context.Context, in *contentInput) (Attachment, error
 	return h.svc.Find(ctx, httpd.Actor(ctx), in.ID, id)
 }
 
-func (h handlers) content(ctx context.Context, in *contentInput) (*httpd.Download, error) {
+func (h handlers) content(ctx context.Context, in *contentInput) (*transfer.Download, error) {
 	a, err := h.find(ctx, in)
 	if err != nil {
 		return nil, err
 	}
-	return h.server.NewDownload(httpd.Content{
+	return transfer.NewDownload(h.server, transfer.Content{
 		Open: func(ctx context.Context, offset, length int64) (io.ReadCloser, error) {
 			return h.svc.Content(ctx, a, offset, length)
 		},
@@ -157,7 +161,7 @@ func (h handlers) content(ctx context.Context, in *contentInput) (*httpd.Downloa
 	}), nil
 }
 
-func (h handlers) thumbnail(ctx context.Context, in *contentInput) (*httpd.Download, error) {
+func (h handlers) thumbnail(ctx context.Context, in *contentInput) (*transfer.Download, error) {
 	a, err := h.find(ctx, in)
 	if err != nil {
 		return nil, err
@@ -167,7 +171,7 @@ func (h handlers) thumbnail(ctx context.Context, in *contentInput) (*httpd.Downl
 		return nil, err
 	}
 	name := strings.TrimSuffix(a.Name, path.Ext(a.Name)) + ".jpg"
-	return h.server.NewDownload(httpd.Content{
+	return transfer.NewDownload(h.server, transfer.Content{
 		Open: func(_ context.Context, offset, length int64) (io.ReadCloser, error) {
 			return io.NopCloser(bytes.NewReader(small[offset : offset+length])), nil
 		},

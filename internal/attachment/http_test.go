@@ -19,7 +19,7 @@ import (
 func TestUpload_Kinds(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.cfg.AttachmentsPerDay = 100
+	w.opts.PerDay = 100
 	for name, c := range map[string]struct{ given, content, want, kind string }{
 		"png":  {`C:\\My Pictures\\knee.exe`, asPNG(drawing(40, 20)), "knee.exe.png", "image/png"},
 		"jpeg": {"../../etc/photo.JPEG", asJPEG(drawing(40, 20)), "photo.jpeg", "image/jpeg"},

@@ -13,19 +13,18 @@ import (
 	"housecall/internal/audit"
 	"housecall/internal/auth"
 	"housecall/internal/blob"
-	"housecall/internal/config"
 	"housecall/internal/errs"
-	"housecall/internal/httpd"
+	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/postgres"
 )
 
-// Conversation is what the room has to know of one.
+// Conversation is what an upload or a download has to know of one.
 type Conversation struct {
 	ID            int64
 	AppointmentID string // APP…
 	PatientID     int64
-	// Glass says that it is read by an administrator who broke the glass: he sees what was taken back, and each look is
-	// audited.
+	// Glass says that the reader is an administrator with break-glass access: they see what was retracted, and each access
+	// is audited.
 	Glass bool
 }
 
@@ -33,19 +32,33 @@ type Conversation struct {
 type Conversations interface {
 	// Readable gives an appointment's conversation to whoever may read it; for anyone else it is not there (404).
 	Readable(ctx context.Context, actor auth.Actor, appointmentID string) (Conversation, error)
-	// Writable gives it to its participants while it is open, and else refuses.
+	// Writable gives it to its participants while it is open, and refuses otherwise.
 	Writable(ctx context.Context, actor auth.Actor, appointmentID string) (Conversation, error)
-	// Retracted gives those of a conversation's messages that were taken back.
+	// Retracted gives those of a conversation's messages that were retracted.
 	Retracted(ctx context.Context, conversation int64, seqs []int64) (map[int64]bool, error)
 }
 
-// Deps are the parts that the room stands on; all are required.
+// Options are the configured values.
+type Options struct {
+	// MaxBytes is the size of the largest file.
+	MaxBytes int64
+	// PerDay is how many files one conversation takes in 24 hours.
+	PerDay int
+	// PerMinute is how many uploads one user can start in a minute.
+	PerMinute int
+	// AtOnce is how many uploads one instance takes at once.
+	AtOnce int
+	// UploadTimeout is how long one upload may take.
+	UploadTimeout time.Duration
+}
+
+// Deps are what attachments stand on; all are required.
 type Deps struct {
 	Pool          *postgres.Pool
 	Store         blob.Store
 	Conversations Conversations
-	Limiter       httpd.Limiter
-	Config        config.Config
+	Limiter       ratelimit.Limiter
+	Options       Options
 }
 
 // Service is the door to attachments.
@@ -55,21 +68,21 @@ type Service struct {
 	places  places
 }
 
-// New makes the room.
+// New makes the service.
 func New(d Deps) *Service {
-	return &Service{d: d, decoder: newDecoder(), places: places{most: d.Config.UploadsAtOnce, of: map[int64]int{}}}
+	return &Service{d: d, decoder: newDecoder(), places: places{most: d.Options.AtOnce, of: map[int64]int{}}}
 }
 
-// File is one that is being uploaded. Name is as the client gave it. End, which may be nil, is asked once Body was read to
-// its end whether that was all.
+// File is one that is being uploaded. Name is as the client gave it. End, which may be nil, tells whether that was all
+// once Body has been read to its end.
 type File struct {
 	Name string
 	Body io.Reader
 	End  func() error
 }
 
-// Upload takes a file for a conversation. open is called once it is clear that the actor may upload. The file is stored as
-// it is read; when anything fails, nothing of it stays. It is its uploader's alone until a message sends it.
+// Upload takes a file for a conversation. open is called once it is clear that the actor may upload. The file is stored
+// as it is read; if anything fails, nothing of it remains. Only its uploader sees it until a message sends it.
 func (s *Service) Upload(ctx context.Context, actor auth.Actor, appointmentID string, open func() (File, error)) (Attachment, error) {
 	c, err := s.d.Conversations.Writable(ctx, actor, appointmentID)
 	if err != nil {
@@ -86,7 +99,7 @@ func (s *Service) Upload(ctx context.Context, actor auth.Actor, appointmentID st
 	if err != nil {
 		return Attachment{}, err
 	}
-	in, err := newIntake(file.Body, int64(s.d.Config.AttachmentBytes))
+	in, err := newIntake(file.Body, s.d.Options.MaxBytes)
 	if err != nil {
 		return Attachment{}, err
 	}
@@ -113,7 +126,7 @@ func (s *Service) Upload(ctx context.Context, actor auth.Actor, appointmentID st
 }
 
 func (s *Service) throttle(ctx context.Context, actor auth.Actor) error {
-	ok, wait := s.d.Limiter.Allow(ctx, "upload:"+actor.UserID, httpd.Limit{N: s.d.Config.UploadsPerMinute, Per: time.Minute})
+	ok, wait := s.d.Limiter.Allow(ctx, "upload:"+actor.UserID, ratelimit.Limit{N: s.d.Options.PerMinute, Per: time.Minute})
 	if ok {
 		return nil
 	}
@@ -122,21 +135,21 @@ func (s *Service) throttle(ctx context.Context, actor auth.Actor) error {
 	}
 }
 
-// reserve counts an upload before it comes, so that many at once are not more than are allowed.
+// reserve counts an upload before it begins, so that many at once cannot exceed the limit.
 func (s *Service) reserve(ctx context.Context, a Attachment) error {
 	return s.d.Pool.InTx(ctx, func(tx *postgres.Tx) error {
 		before, err := countUploads(ctx, tx, a.RoomID)
 		if err != nil {
 			return err
 		}
-		if before.Files >= s.d.Config.AttachmentsPerDay {
-			return quota(s.d.Config.AttachmentsPerDay, before.First.Add(day).Sub(tx.Now()))
+		if before.Files >= s.d.Options.PerDay {
+			return quota(s.d.Options.PerDay, before.First.Add(day).Sub(tx.Now()))
 		}
 		return insert(ctx, tx, a)
 	})
 }
 
-// keep stores what comes in and learns from it what there is to know of it.
+// keep stores the incoming file and takes note of its size, its checksum and, for a picture, its dimensions.
 func (s *Service) keep(ctx context.Context, a *Attachment, in *intake, end func() error) error {
 	size, err := s.d.Store.Put(ctx, a.contentKey(), in)
 	switch {
@@ -157,7 +170,7 @@ func (s *Service) keep(ctx context.Context, a *Attachment, in *intake, end func(
 	return nil
 }
 
-// picture looks at a picture that is stored, and stores a small one of it.
+// picture examines a stored picture and stores a thumbnail of it.
 func (s *Service) picture(ctx context.Context, a *Attachment) error {
 	var p picture
 	err := s.read(ctx, *a, func(r io.Reader) (err error) {
@@ -194,7 +207,7 @@ func (s *Service) read(ctx context.Context, a Attachment, f func(io.Reader) erro
 	return f(r)
 }
 
-// complete makes the file one that can be sent.
+// complete marks the file as one that can be sent.
 func (s *Service) complete(ctx context.Context, actor auth.Actor, c Conversation, a Attachment) error {
 	return s.d.Pool.InTx(ctx, func(tx *postgres.Tx) error {
 		there, err := markStored(ctx, tx, a)
@@ -211,17 +224,17 @@ func (s *Service) complete(ctx context.Context, actor auth.Actor, c Conversation
 	})
 }
 
-// undoing bounds how long taking an upload back may take.
+// undoing bounds how long removing a failed upload may take.
 const undoing = 10 * time.Second
 
-// undo takes back what there is of an upload, also when its client has gone. What it cannot, Sweep does later.
+// undo removes what there is of a failed upload, even if its client has gone. What it cannot remove, Sweep removes later.
 func (s *Service) undo(ctx context.Context, a Attachment) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoing)
 	defer cancel()
 	_ = s.remove(ctx, a)
 }
 
-// remove deletes the bytes first: as long as the row is there, they are not forgotten.
+// remove deletes the bytes first: as long as the row exists, they are not forgotten.
 func (s *Service) remove(ctx context.Context, a Attachment) error {
 	for _, key := range []string{a.thumbnailKey(), a.contentKey()} {
 		if err := s.d.Store.Delete(ctx, key); err != nil {
@@ -231,8 +244,8 @@ func (s *Service) remove(ctx context.Context, a Attachment) error {
 	return forget(ctx, s.d.Pool, a.ID)
 }
 
-// Find gives a file to whoever may see it: one that was sent to all who read the conversation, unless the message was
-// taken back (then to Glass alone), and one that was not sent yet to its uploader.
+// Find gives a file to whoever may see it. A file that was sent is for everyone who reads the conversation, unless its
+// message was retracted: then only break-glass access shows it. A file that was not sent yet is for its uploader.
 func (s *Service) Find(ctx context.Context, actor auth.Actor, appointmentID string, id uuid.UUID) (Attachment, error) {
 	c, err := s.d.Conversations.Readable(ctx, actor, appointmentID)
 	if err != nil {
@@ -276,10 +289,10 @@ func (s *Service) Content(ctx context.Context, a Attachment, offset, length int6
 	return r, nil
 }
 
-// thumbnailMax is far above what a thumbnail takes.
+// thumbnailMax is far above the size of any thumbnail.
 const thumbnailMax = 1 << 20
 
-// Thumbnail gives the small picture of a file that Find gave, a JPEG; errs.NotFound if there is none.
+// Thumbnail gives the thumbnail of a file that Find gave, as a JPEG; errs.NotFound if there is none.
 func (s *Service) Thumbnail(ctx context.Context, a Attachment) ([]byte, error) {
 	if !a.Thumbnail {
 		return nil, errs.Missing("thumbnail")
@@ -302,9 +315,11 @@ type Sent struct {
 	Retracted bool
 }
 
-// List gives files that were sent, the newest first, by messages before a seq (0: from the end). next is where the page
-// after begins, 0 on the last. What was taken back is in it for Glass alone.
-func (s *Service) List(ctx context.Context, actor auth.Actor, appointmentID string, before int64, limit int) (page []Sent, next int64, err error) {
+// List gives files that were sent, the newest first, by messages before a seq (0: from the end). next is where the next
+// page begins, 0 on the last one. Retracted files are in it for break-glass access only.
+func (s *Service) List(
+	ctx context.Context, actor auth.Actor, appointmentID string, before int64, limit int,
+) (page []Sent, next int64, err error) {
 	c, err := s.d.Conversations.Readable(ctx, actor, appointmentID)
 	if err != nil {
 		return nil, 0, err
@@ -339,7 +354,7 @@ func (s *Service) List(ctx context.Context, actor auth.Actor, appointmentID stri
 	return page, next, err
 }
 
-// places are for uploads that are under way here.
+// places are for the uploads that are under way on this instance.
 type places struct {
 	most int
 

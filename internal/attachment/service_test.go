@@ -32,7 +32,7 @@ func from(r io.Reader) func() (attachment.File, error) {
 // Of many uploads at once, over two instances, as many pass as the quota says.
 func TestService_Upload_quota(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(w *world) { w.cfg.UploadsAtOnce = 1000 })
+	w := newWorld(t, func(w *world) { w.opts.AtOnce = 1000 })
 	instances := []*attachment.Service{w.svc, w.instance()}
 	people := []string{pat, doc}
 	var passed, refused, busy int
@@ -70,7 +70,7 @@ func TestService_Upload_quota(t *testing.T) {
 	over := w.upload(pat, "a.txt", "hello")
 	require.Equal(t, 429, over.Status)
 	require.Equal(t, "quota", over.Code())
-	require.Contains(t, over.Body["detail"], "20 files in 24 hours")
+	require.Contains(t, over.Body["detail"], "20 new files in 24 hours")
 	require.Regexp(t, `^8\d{4}$`, over.Header.Get("Retry-After"), "until the first is a day old")
 	w.exec(`update attachments set created_at = now() - interval '24 hours' where id = (select id from attachments limit 1)`)
 	require.Equal(t, 201, w.upload(pat, "a.txt", "hello").Status, "the window rolls")
@@ -79,7 +79,7 @@ func TestService_Upload_quota(t *testing.T) {
 
 func TestService_Upload_throttled(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(w *world) { w.cfg.UploadsPerMinute = 2 })
+	w := newWorld(t, func(w *world) { w.opts.PerMinute = 2 })
 	for _, want := range []int{201, 201, 429} {
 		a := w.upload(pat, "a.txt", "hello")
 		require.Equal(t, want, a.Status)
@@ -106,7 +106,7 @@ func (g *gate) Read([]byte) (int, error) {
 // A user has a few uploads at once, and an instance as many as it is told; each gives its place back.
 func TestService_Upload_places(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(w *world) { w.cfg.UploadsAtOnce = 5 })
+	w := newWorld(t, func(w *world) { w.opts.AtOnce = 5 })
 	open := make(chan struct{})
 	var all sync.WaitGroup
 	begin := func(who string) {

@@ -24,9 +24,9 @@ import (
 	"housecall/internal/attachment"
 	"housecall/internal/auth"
 	"housecall/internal/blob"
-	"housecall/internal/config"
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
+	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/postgres"
 	"housecall/internal/testing/apitest"
 	"housecall/internal/testing/pgtest"
@@ -45,10 +45,10 @@ const (
 // answer is what the API says.
 type answer = apitest.Answer
 
-// world is the package, served, on a database of its own with one conversation. The token is the public id.
+// world is the service, with its routes, on a database of its own with one conversation. The token is the public id.
 type world struct {
 	t     *testing.T
-	cfg   config.Config
+	opts  attachment.Options
 	pool  *postgres.Pool
 	store blob.Store
 	dir   string // of the store, where it is a folder
@@ -59,9 +59,11 @@ type world struct {
 
 func newWorld(t *testing.T, change ...func(*world)) *world {
 	t.Helper()
-	w := &world{t: t, cfg: config.Default(), pool: pgtest.New(t), dir: t.TempDir()}
+	w := &world{
+		t: t, pool: pgtest.New(t), dir: t.TempDir(),
+		opts: attachment.Options{MaxBytes: 10 << 20, PerDay: 20, PerMinute: 1000, AtOnce: 16, UploadTimeout: time.Minute},
+	}
 	w.store = blob.NewFolder(w.dir)
-	w.cfg.UploadsPerMinute = 1000
 	for _, f := range change {
 		f(w)
 	}
@@ -85,7 +87,8 @@ func newWorld(t *testing.T, change ...func(*world)) *world {
 // instance is another one on the same database and store.
 func (w *world) instance() *attachment.Service {
 	return attachment.New(attachment.Deps{
-		Pool: w.pool, Store: w.store, Conversations: talks{w}, Limiter: httpd.NewLimiter(nil, zerolog.Nop()), Config: w.cfg,
+		Pool: w.pool, Store: w.store, Conversations: talks{w}, Limiter: ratelimit.New(nil, zerolog.Nop()),
+		Options: w.opts,
 	})
 }
 
@@ -113,7 +116,7 @@ func (w *world) number(sql string, args ...any) (n int64) {
 	return n
 }
 
-// send binds a file to the next message, as chat's committer does.
+// send binds a file to the next message, as the committer does.
 func (w *world) send(id string) (seq int64) {
 	w.t.Helper()
 	seq = w.number(`update conversations set head_seq = head_seq + 1 where id = $1 returning head_seq`, w.room)
@@ -123,7 +126,7 @@ func (w *world) send(id string) (seq int64) {
 	return seq
 }
 
-// retract takes a message back.
+// retract retracts a message.
 func (w *world) retract(target int64) {
 	w.t.Helper()
 	seq := w.number(`update conversations set head_seq = head_seq + 1 where id = $1 returning head_seq`, w.room)
@@ -131,8 +134,8 @@ func (w *world) retract(target int64) {
 		select room_id, $3, now(), 'retraction', sender_id, gen_random_uuid(), seq from messages where room_id = $1 and seq = $2`, w.room, target, seq)
 }
 
-// talks answers from the tables what chat answers in the program, whose own tests are app's. An administrator has broken
-// the glass.
+// talks answers from the tables what conversations answer in the program; app tests that. An administrator has
+// break-glass access.
 type talks struct{ w *world }
 
 func (c talks) Readable(ctx context.Context, actor auth.Actor, appointmentID string) (attachment.Conversation, error) {

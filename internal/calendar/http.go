@@ -11,22 +11,26 @@ import (
 	"housecall/internal/httpd"
 )
 
-// Routes registers the room's routes: those of a feed's owner, and the feeds themselves, which are not in the API.
+// Routes adds the routes of a feed's owner, and the feeds themselves, which are not part of the API.
 func Routes(s *httpd.Server, svc *Service) {
 	h := handlers{svc}
 	const tag = "Me"
 	none := []int{http.StatusNotFound}
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/me/calendar", Tag: tag, Summary: "Make a calendar feed", Status: http.StatusCreated,
-		Description: "The answer's `url` is for a calendar program, which reads from it (iCalendar) when one's appointments are, and " +
-			"nothing else of them. It needs no sign-in, so treat it as a password. It is shown this once. A feed made before ends.",
+		Method: http.MethodPost, Path: "/me/calendar", Tag: tag, Summary: "Create a calendar feed",
+		Status: http.StatusCreated,
+		Description: "The answer's `url` is for a calendar program, which reads from it (iCalendar) when your appointments are, " +
+			"and nothing else about them. It needs no sign-in, so treat it like a password. It is shown only once. An earlier " +
+			"feed stops working.",
 		Access: httpd.SignedIn,
 	}, h.create)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/me/calendar", Tag: tag, Summary: "My calendar feed", Access: httpd.SignedIn, Errors: none,
+		Method: http.MethodGet, Path: "/me/calendar", Tag: tag, Summary: "My calendar feed",
+		Access: httpd.SignedIn, Errors: none,
 	}, h.get)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodDelete, Path: "/me/calendar", Tag: tag, Summary: "Revoke my calendar feed", Access: httpd.SignedIn, Errors: none,
+		Method: http.MethodDelete, Path: "/me/calendar", Tag: tag, Summary: "Revoke my calendar feed",
+		Access: httpd.SignedIn, Errors: none,
 	}, h.revoke)
 	s.Router().Get("/calendar/:secret.ics", h.read)
 }
@@ -35,7 +39,7 @@ type handlers struct{ svc *Service }
 
 type createOutput struct {
 	Body struct {
-		URL       string    `json:"url" doc:"Shown this once"`
+		URL       string    `json:"url" doc:"Shown only once"`
 		CreatedAt time.Time `json:"createdAt"`
 	}
 }
@@ -53,7 +57,7 @@ func (h handlers) create(ctx context.Context, _ *struct{}) (*createOutput, error
 type getOutput struct {
 	Body struct {
 		CreatedAt  time.Time  `json:"createdAt"`
-		LastReadAt *time.Time `json:"lastReadAt" doc:"True to about a minute; null: never"`
+		LastReadAt *time.Time `json:"lastReadAt" doc:"Accurate to about a minute; null: never"`
 	}
 }
 
@@ -75,7 +79,7 @@ func (h handlers) revoke(ctx context.Context, _ *struct{}) (*struct{}, error) {
 	return nil, h.svc.Revoke(ctx, httpd.Actor(ctx))
 }
 
-// read answers a calendar program. The secret is a parameter of the path, so no log and no metric has it.
+// read answers a calendar program. The secret is a parameter of the path, so it is in no log and no metric.
 func (h handlers) read(c *fiber.Ctx) error {
 	d, err := h.svc.Read(c.UserContext(), c.Params("secret"), httpd.ClientFrom(c.UserContext()))
 	if err != nil {

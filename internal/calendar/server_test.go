@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/auth"
-	"housecall/internal/config"
 	"housecall/internal/httpd"
+	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/postgres"
 	"housecall/internal/testing/apitest"
 	"housecall/internal/testing/pgtest"
@@ -33,7 +33,7 @@ const (
 // answer is what the server says.
 type answer = apitest.Answer
 
-// world is the package, served, on a database of its own, with a clock that stands still. The token of a user is their
+// world is the service, with its routes, on a database of its own, with a clock that stands still. The token of a user is their
 // public id.
 type world struct {
 	t        *testing.T
@@ -55,12 +55,14 @@ func newWorld(t *testing.T) *world {
 		t: t, pool: pgtest.New(t), log: &logBook{}, registry: prometheus.NewRegistry(), diary: &diary{of: map[int64][]Appointment{}},
 		now: tuesday.Add(300 * time.Millisecond),
 	}
-	cfg := config.Default()
-	cfg.PublicURL = "https://clinic.example/"
-	w.svc = New(w.pool, w.diary, httpd.NewLimiter(nil, zerolog.Nop()), clinic, cfg, w.time)
+	const publicURL = "https://clinic.example/"
+	w.svc = New(Deps{
+		Pool: w.pool, Appointments: w.diary, Limiter: ratelimit.New(nil, zerolog.Nop()), Now: w.time,
+		Options: Options{PublicURL: publicURL, Horizon: 90 * 24 * time.Hour, Organizer: clinic},
+	})
 	w.rest = apitest.Serve(t, apitest.Options{
 		Routes:        func(s *httpd.Server) { Routes(s, w.svc) },
-		Authenticator: apitest.ByPublicID(w.pool), Log: zerolog.New(w.log), Registry: w.registry, PublicURL: cfg.PublicURL,
+		Authenticator: apitest.ByPublicID(w.pool), Log: zerolog.New(w.log), Registry: w.registry, PublicURL: publicURL,
 	})
 	w.feeds = w.rest.Under("")
 	return w

@@ -8,6 +8,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"housecall/internal/httpd"
+	"housecall/internal/httpd/transfer"
 	"housecall/internal/transcript"
 )
 
@@ -26,7 +27,7 @@ func transcriptRoutes(s *httpd.Server, svc *Service) {
 			"all formats: over lines that end with U+000A, each in canonical form (RFC 8785), first an object of appointmentId, headSeq and " +
 			"version (1), then each event as in the JSON without `local`. A transfer that breaks off is not whole.",
 		Access: httpd.SignedIn, Errors: []int{http.StatusNotFound},
-	}, func(ctx context.Context, in *transcriptInput) (*httpd.Download, error) {
+	}, func(ctx context.Context, in *transcriptInput) (*transfer.Download, error) {
 		actor := httpd.Actor(ctx)
 		r, err := svc.Readable(ctx, actor, in.ID)
 		if err != nil {
@@ -36,7 +37,7 @@ func transcriptRoutes(s *httpd.Server, svc *Service) {
 		if err != nil {
 			return nil, err
 		}
-		return s.NewStream(httpd.Stream{
+		return transfer.NewStream(s, transfer.Stream{
 			Body: t, Type: t.Format.MediaType(), Disposition: `attachment; filename="` + t.Name + `"`, Vary: fiber.HeaderAccept, Timeout: transcriptTime,
 		}), nil
 	})

@@ -121,7 +121,12 @@ func (w *world) serveOn(b bus, change func(*config.Config)) *instance {
 		Pool: pool, Bus: b, Log: log, Appointments: appointments, Accounts: in.accounts, Config: cfg,
 		Registry: prometheus.NewRegistry(), Logger: zerolog.Nop(), Now: w.now,
 	})
-	srv, err := httpd.New(httpd.Options{Config: cfg, Log: zerolog.Nop(), Registry: prometheus.NewRegistry(), Authenticator: in.accounts})
+	srv, err := httpd.New(httpd.Deps{
+		Log: zerolog.Nop(), Registry: prometheus.NewRegistry(), Authenticator: in.accounts,
+		Options: httpd.Options{
+			BodyLimit: cfg.BodyLimit, RequestTimeout: cfg.RequestTimeout, Origins: cfg.Origins(), CursorSecrets: cfg.Secrets(),
+		},
+	})
 	require.NoError(w.t, err)
 	Mount(srv, in.svc)
 	Routes(srv, in.svc)

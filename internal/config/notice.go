@@ -1,10 +1,6 @@
 package config
 
-import (
-	"strings"
-	"unicode"
-	"unicode/utf8"
-)
+import "housecall/internal/text"
 
 // maxLine bounds, in bytes, what becomes part of a sentence.
 const maxLine = 200
@@ -13,7 +9,7 @@ const wantLine = "must be one line of at most 200 bytes"
 
 // isLine tells whether s is a piece of a sentence: short, and without line breaks and other control characters.
 func isLine(s string) bool {
-	return len(s) <= maxLine && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
+	return len(s) <= maxLine && text.Storable(s) && text.IsLine(s)
 }
 
 // Notice is what every conversation shows: when messages are answered, whom to call in an emergency, and what the clinic

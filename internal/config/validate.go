@@ -14,6 +14,8 @@ import (
 	"unicode"
 
 	"github.com/rs/zerolog"
+
+	"housecall/internal/zone"
 )
 
 // SecretMin is the least length of a token secret in bytes: as long as the HMAC's output (RFC 7518, 3.2).
@@ -87,7 +89,7 @@ func isASCII(s string) bool {
 }
 
 func (c Config) validateClinic(v *problems) {
-	_, err := LoadZone(c.ClinicZone)
+	_, err := zone.Load(c.ClinicZone)
 	v.require("CLINIC_ZONE", err == nil, "must be an IANA time zone such as Europe/Berlin")
 	v.require("CLINIC_SLOT_MINUTES", c.ClinicSlotMinutes >= 5 && c.ClinicSlotMinutes <= 480, "must be 5 to 480")
 	_, err = ParseHours(c.ClinicHours)

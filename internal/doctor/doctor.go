@@ -4,10 +4,9 @@ package doctor
 
 import (
 	"strings"
-	"unicode/utf8"
 
-	"housecall/internal/contact"
 	"housecall/internal/errs"
+	"housecall/internal/text"
 )
 
 // Bounds of a profile, in characters and years.
@@ -32,7 +31,23 @@ type Doctor struct {
 	Invited        bool // he has not accepted his invitation yet, and so cannot answer
 }
 
-// Profile is what a doctor can say of himself.
+func (d Doctor) brief() Brief {
+	return Brief{
+		ID: d.ID, UserID: d.UserID, Name: d.Name, Specialization: d.Specialization, Active: d.Active, Invited: d.Invited,
+	}
+}
+
+// Brief is who a doctor is, without their profile and timetable: all that a name in a list takes.
+type Brief struct {
+	ID             int64  // users.id
+	UserID         string // public id
+	Name           string
+	Specialization string
+	Active         bool // as in Doctor
+	Invited        bool // as in Doctor
+}
+
+// Profile is what doctors can say of themselves.
 type Profile struct {
 	Specialization string
 	Qualification  string
@@ -66,15 +81,15 @@ func set[T any](to, from *T) {
 // normalize trims the texts and names every field that is out of bounds.
 func (p Profile) normalize() (Profile, error) {
 	var bad []errs.Field
-	text := func(s *string, path string, most int) {
-		*s = strings.TrimSpace(*s)
-		if utf8.RuneCountInString(*s) > most || strings.ContainsRune(*s, 0) {
-			bad = append(bad, errs.Field{Path: path, Message: "is too long or holds characters that cannot be stored"})
+	clean := func(s *string, path string) {
+		var err error
+		if *s, err = (text.Rule{Max: MaxText}).Clean(*s); err != nil {
+			bad = append(bad, errs.Field{Path: path, Message: err.Error()})
 		}
 	}
-	text(&p.Specialization, "body.specialization", MaxText)
-	text(&p.Qualification, "body.qualification", MaxText)
-	if p.Phone = strings.TrimSpace(p.Phone); p.Phone != "" && !contact.IsPhone(p.Phone) {
+	clean(&p.Specialization, "body.specialization")
+	clean(&p.Qualification, "body.qualification")
+	if p.Phone = strings.TrimSpace(p.Phone); p.Phone != "" && !text.IsPhone(p.Phone) {
 		bad = append(bad, errs.Field{Path: "body.phone", Message: "must be a telephone number of at most 40 characters"})
 	}
 	if p.Experience < 0 || p.Experience > MaxExperience {

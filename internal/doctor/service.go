@@ -49,6 +49,37 @@ func (s *Service) Find(ctx context.Context, db postgres.DB, publicID string) (in
 	return d.ID, err
 }
 
+// Named is Resolve for those who need no more than a name, in one statement.
+func (s *Service) Named(ctx context.Context, db postgres.DB, publicID string) (Brief, error) {
+	d, err := selectActive(ctx, db, publicID)
+	return d.brief(), err
+}
+
+// Briefs gives names by id in one statement, those included who are no longer doctors. An id without a profile is left
+// out.
+func (s *Service) Briefs(ctx context.Context, db postgres.DB, ids ...int64) (map[int64]Brief, error) {
+	out := make(map[int64]Brief, len(ids))
+	if len(ids) == 0 {
+		return out, nil
+	}
+	b := &postgres.Batch{}
+	s.QueueBriefs(b, out, ids...)
+	if err := postgres.Send(ctx, db, b); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// QueueBriefs is Briefs inside the caller's batch: into is filled once that has been sent.
+func (s *Service) QueueBriefs(b *postgres.Batch, into map[int64]Brief, ids ...int64) {
+	queueByIDs(b, func(found []row) error {
+		for _, r := range found {
+			into[r.ID] = r.doctor().brief()
+		}
+		return nil
+	}, ids)
+}
+
 // ByIDs gives profiles by id in a constant number of statements, those included who are doctors no more: past
 // appointments still name them. An id without a profile is left out.
 func (s *Service) ByIDs(ctx context.Context, db postgres.DB, ids ...int64) (map[int64]Doctor, error) {
@@ -74,10 +105,23 @@ func (s *Service) Lookup(ctx context.Context, ids ...int64) (map[int64]Doctor, e
 	return s.ByIDs(ctx, s.pool, ids...)
 }
 
-// Lock takes the doctor's row until the transaction ends. Booking takes it first, so that all that changes one
-// doctor's day stands in one line; errs.NotFound without a profile.
-func (s *Service) Lock(ctx context.Context, tx *postgres.Tx, doctorID int64) error {
-	return lockDoctor(ctx, tx, doctorID)
+// Lock takes the rows of doctors until the transaction ends, in the order of their keys, in which everybody takes
+// several; 0 is nobody. Booking takes it first, so that all that changes one doctor's day stands in one line;
+// errs.NotFound where one has no profile.
+func (s *Service) Lock(ctx context.Context, tx *postgres.Tx, ids ...int64) error {
+	b := &postgres.Batch{}
+	s.QueueLock(b, ids...)
+	return postgres.Send(ctx, tx, b)
+}
+
+// QueueLock is Lock inside the caller's batch, of a transaction: what is queued after it is read with the rows held.
+func (s *Service) QueueLock(b *postgres.Batch, ids ...int64) { queueLock(b, ids) }
+
+// LockNamed takes the row of an active doctor as Lock does and reads who they are with it held, in one round trip;
+// errs.NotFound where Resolve says so.
+func (s *Service) LockNamed(ctx context.Context, tx *postgres.Tx, publicID string) (Brief, error) {
+	d, err := lockActive(ctx, tx, publicID)
+	return d.brief(), err
 }
 
 // Create makes the empty profile of a user who becomes a doctor; one that is there stays as it is.
@@ -107,10 +151,14 @@ func (s *Service) Directory(ctx context.Context, f Filter, after Position, limit
 	return page, more, s.addSchedules(ctx, s.pool, page)
 }
 
-// OfSpecialization gives all active doctors of a specialization, whatever its case, who can sign in, by id and without
-// their schedules.
-func (s *Service) OfSpecialization(ctx context.Context, db postgres.DB, specialization string) ([]Doctor, error) {
-	return selectOfSpecialization(ctx, db, specialization)
+// OfSpecialization gives all active doctors of a specialization, whatever its case, who can sign in, by id.
+func (s *Service) OfSpecialization(ctx context.Context, db postgres.DB, specialization string) ([]Brief, error) {
+	found, err := selectOfSpecialization(ctx, db, specialization)
+	out := make([]Brief, len(found))
+	for i, d := range found {
+		out[i] = d.brief()
+	}
+	return out, err
 }
 
 // Get is Resolve outside a transaction.
@@ -317,10 +365,7 @@ func (s *Service) mine(ctx context.Context, tx *postgres.Tx, by auth.Actor, publ
 	if by.Role != auth.Admin && by.ID != d.ID {
 		return Doctor{}, errs.Missing("doctor")
 	}
-	if err := lockDoctor(ctx, tx, d.ID); err != nil {
-		return Doctor{}, err
-	}
-	return selectActive(ctx, tx, publicID) // as it is under the lock
+	return lockActive(ctx, tx, publicID)
 }
 
 func (s *Service) addSchedules(ctx context.Context, db postgres.DB, doctors []Doctor) error {

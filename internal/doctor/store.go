@@ -2,8 +2,8 @@ package doctor
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -36,13 +36,16 @@ func (r row) doctor() Doctor {
 	}
 }
 
+// active finds the doctor of a public id, if they are one by role and not disabled.
+const active = `
+	select u.id, u.public_id as user_id, u.name, d.specialization, d.qualification, d.experience, d.phone,
+	       d.version, true as active, u.password_hash is null as invited
+	from users u
+	join doctors d on d.user_id = u.id
+	where u.public_id = $1 and u.role = 'DOCTOR' and u.disabled_at is null`
+
 func selectActive(ctx context.Context, db postgres.DB, publicID string) (Doctor, error) {
-	all, err := collect(ctx, db, `
-		select u.id, u.public_id as user_id, u.name, d.specialization, d.qualification, d.experience, d.phone,
-		       d.version, true as active, u.password_hash is null as invited
-		from users u
-		join doctors d on d.user_id = u.id
-		where u.public_id = $1 and u.role = $2 and u.disabled_at is null`, publicID, auth.Doctor)
+	all, err := collect(ctx, db, active, publicID)
 	if err != nil {
 		return Doctor{}, err
 	}
@@ -52,13 +55,36 @@ func selectActive(ctx context.Context, db postgres.DB, publicID string) (Doctor,
 	return all[0], nil
 }
 
+// lockActive is selectActive with the doctor's row held. The lock is a statement of its own: one that waited for it would
+// see the doctor as they were before.
+func lockActive(ctx context.Context, tx *postgres.Tx, publicID string) (d Doctor, err error) {
+	b := &postgres.Batch{}
+	postgres.QueueExec(b, "lock the doctor", `
+		select from doctors where user_id = (select id from users where public_id = $1) for no key update`, publicID)
+	postgres.QueueRows(b, func(found []row) error {
+		if len(found) == 0 {
+			return errs.Missing("doctor")
+		}
+		d = found[0].doctor()
+		return nil
+	}, "doctors", active, publicID)
+	return d, postgres.Send(ctx, tx, b)
+}
+
+// byIDs finds doctors by id, whatever has become of them.
+const byIDs = `
+	select u.id, u.public_id as user_id, u.name, d.specialization, d.qualification, d.experience, d.phone,
+	       d.version, u.role = 'DOCTOR' and u.disabled_at is null as active, u.password_hash is null as invited
+	from users u
+	join doctors d on d.user_id = u.id
+	where u.id = any($1)`
+
 func selectByIDs(ctx context.Context, db postgres.DB, ids []int64) ([]Doctor, error) {
-	return collect(ctx, db, `
-		select u.id, u.public_id as user_id, u.name, d.specialization, d.qualification, d.experience, d.phone,
-		       d.version, u.role = $2 and u.disabled_at is null as active, u.password_hash is null as invited
-		from users u
-		join doctors d on d.user_id = u.id
-		where u.id = any($1)`, ids, auth.Doctor)
+	return collect(ctx, db, byIDs, ids)
+}
+
+func queueByIDs(b *postgres.Batch, use func([]row) error, ids []int64) {
+	postgres.QueueRows(b, use, "doctors", byIDs, ids)
 }
 
 func selectOfSpecialization(ctx context.Context, db postgres.DB, specialization string) ([]Doctor, error) {
@@ -103,18 +129,19 @@ func collect(ctx context.Context, db postgres.DB, sql string, args ...any) ([]Do
 	return out, nil
 }
 
-// lockDoctor takes the weakest lock that excludes itself: foreign keys to the row may still be checked meanwhile,
-// so that assigning a patient neither waits for a booking nor deadlocks with it.
-func lockDoctor(ctx context.Context, tx *postgres.Tx, doctorID int64) error {
-	var id int64
-	err := tx.QueryRow(ctx, `select user_id from doctors where user_id = $1 for no key update`, doctorID).Scan(&id)
-	switch {
-	case errors.Is(err, postgres.ErrNoRows):
-		return errs.Missing("doctor")
-	case err != nil:
-		return fmt.Errorf("lock doctor %d: %w", doctorID, postgres.Classify(err))
-	}
-	return nil
+// queueLock takes the weakest lock that excludes itself: foreign keys to the row may still be checked meanwhile, so that
+// assigning a patient neither waits for a booking nor deadlocks with it.
+func queueLock(b *postgres.Batch, ids []int64) {
+	ids = slices.DeleteFunc(slices.Clone(ids), func(id int64) bool { return id == 0 })
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	postgres.QueueColumn(b, func(held []int64) error {
+		if len(held) < len(ids) {
+			return errs.Missing("doctor")
+		}
+		return nil
+	}, "doctors to lock", `
+		select user_id from doctors where user_id = any($1) order by user_id for no key update`, ids)
 }
 
 func insertEmpty(ctx context.Context, tx *postgres.Tx, userID int64) error {

@@ -24,6 +24,7 @@ const (
 	PreconditionFailed               // 412: If-Match is stale
 	TooLarge                         // 413: the body exceeds the limit
 	UnsupportedType                  // 415: the content is not of a kind that is taken
+	OutOfRange                       // 416: the range that was asked for lies outside of the content
 	Invalid                          // 422: understood, but a value breaks a rule
 	UpgradeRequired                  // 426: this route speaks WebSocket only
 	PreconditionRequired             // 428: If-Match is missing

@@ -53,14 +53,14 @@ func (s *Server) healthRoutes() {
 // ready asks all dependencies at once.
 func (s *Server) ready(ctx context.Context) readiness {
 	begun := time.Now()
-	failed := make([]bool, len(s.opts.Checks))
+	failed := make([]bool, len(s.deps.Checks))
 	var all sync.WaitGroup
-	for i, check := range s.opts.Checks {
+	for i, check := range s.deps.Checks {
 		all.Go(func() { failed[i] = probe(ctx, check, begun) != nil })
 	}
 	all.Wait()
 	answer := readiness{Status: "ready", Checks: make(map[string]checkResult, len(failed))}
-	for i, check := range s.opts.Checks {
+	for i, check := range s.deps.Checks {
 		if !failed[i] {
 			answer.Checks[check.Name] = checkResult{OK: true}
 			continue

@@ -21,7 +21,6 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"housecall/internal/auth"
-	"housecall/internal/config"
 )
 
 // APIPrefix stands before the path of every Route.
@@ -44,25 +43,50 @@ type Authenticator interface {
 	Authenticate(ctx context.Context, token string) (a auth.Actor, expires time.Time, err error)
 }
 
-// Options are what a server is made of. Config, Log and Registry are required.
-type Options struct {
-	Config config.Config
-	Log    zerolog.Logger
+// Deps are what a server works with. Log and Registry are required.
+type Deps struct {
+	Log zerolog.Logger
 	// Registry takes the metrics. It must not be the global one: two instances may live in one process.
 	Registry *prometheus.Registry
 	// Authenticator may be nil while nobody can sign in; every token is then refused.
 	Authenticator Authenticator
-	// Idempotency keeps first answers; without it an Idempotency-Key is not heeded.
+	// Idempotency keeps first answers; without it an Idempotency-Key is ignored.
 	Idempotency Idempotency
 	// Checks are what /readyz asks.
-	Checks  []Check
-	Version string
+	Checks []Check
 	// Now is the clock of durations in logs and metrics; nil means time.Now.
-	Now func() time.Time
+	Now     func() time.Time
+	Options Options
 }
+
+// Options are what a server is told. The zero value serves with the defaults, to no foreign origin and behind no proxy.
+type Options struct {
+	// BodyLimit is the size of the largest request body, in bytes; 0 means 1 MiB. A route with a Stream has its own.
+	BodyLimit int
+	// RequestTimeout is the deadline of one request; 0 means 10 s.
+	RequestTimeout time.Duration
+	// Origins are those whose pages may call the API and open sockets, such as https://clinic.example.
+	Origins []string
+	// TrustedProxies are addresses and CIDR ranges of proxies whose X-Forwarded-For is believed.
+	TrustedProxies []string
+	// CursorSecrets seal the cursors of lists: the first seals, all open. They are the same for all instances; without
+	// any, a cursor holds in this process only.
+	CursorSecrets [][]byte
+	// HTTPS says that clients reach the service over HTTPS only, so that browsers may be told to insist on it.
+	HTTPS bool
+	// Version is the program's, for the OpenAPI document.
+	Version string
+}
+
+// What Options mean where they say nothing.
+const (
+	defaultBodyLimit      = 1 << 20
+	defaultRequestTimeout = 10 * time.Second
+)
 
 // Server is one instance's HTTP server.
 type Server struct {
+	deps     Deps
 	opts     Options
 	app      *fiber.App
 	api      huma.API
@@ -74,31 +98,37 @@ type Server struct {
 	dialects []dialect
 	// naming is the room whose route is being registered; see schemaName. Routes are registered before Serve.
 	naming string
-	// uploads are the routes whose bodies are not read before their handlers.
-	uploads []pattern
-	moving  movings
+	// streamed are the routes whose bodies are not read before their handlers.
+	streamed []pattern
+	underway underway
 }
 
 // New makes a server with its middleware, /healthz, /readyz, /openapi.json and /docs. It listens on nothing yet.
-func New(o Options) (*Server, error) {
-	if o.Now == nil {
-		o.Now = time.Now
+func New(d Deps) (*Server, error) {
+	if d.Now == nil {
+		d.Now = time.Now
 	}
-	if o.Registry == nil {
+	if d.Registry == nil {
 		return nil, fmt.Errorf("httpd: a metrics registry is required")
 	}
-	proxies, err := parseProxies(o.Config.TrustedProxies)
+	if d.Options.BodyLimit == 0 {
+		d.Options.BodyLimit = defaultBodyLimit
+	}
+	if d.Options.RequestTimeout == 0 {
+		d.Options.RequestTimeout = defaultRequestTimeout
+	}
+	proxies, err := parseProxies(d.Options.TrustedProxies)
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{opts: o, proxies: proxies, origins: map[string]bool{}}
-	for _, origin := range o.Config.Origins() {
+	s := &Server{deps: d, opts: d.Options, proxies: proxies, origins: map[string]bool{}}
+	for _, origin := range s.opts.Origins {
 		s.origins[origin] = true
 	}
-	if s.metrics, err = newMetrics(o.Registry); err != nil {
+	if s.metrics, err = newMetrics(d.Registry); err != nil {
 		return nil, err
 	}
-	if s.sealer, err = newSealer(o.Config.Secrets()); err != nil {
+	if s.sealer, err = newSealer(s.opts.CursorSecrets); err != nil {
 		return nil, err
 	}
 	s.app = fiber.New(s.fiberConfig())
@@ -122,7 +152,7 @@ func (s *Server) fiberConfig() fiber.Config {
 		Immutable:             true,
 		CaseSensitive:         true,
 		DisableStartupMessage: true,
-		BodyLimit:             s.opts.Config.BodyLimit + overrun,
+		BodyLimit:             s.opts.BodyLimit + overrun,
 		// See takeBody, which keeps the limit then.
 		StreamRequestBody:            true,
 		DisablePreParseMultipartForm: true,
@@ -132,13 +162,13 @@ func (s *Server) fiberConfig() fiber.Config {
 		IdleTimeout:                  idleTimeout,
 		// Fiber believes X-Forwarded-Host and -Proto of anyone unless told to check.
 		EnableTrustedProxyCheck: true,
-		TrustedProxies:          s.opts.Config.TrustedProxies,
+		TrustedProxies:          s.opts.TrustedProxies,
 		ErrorHandler:            s.outside,
 	}
 }
 
-// newSealer seals under the token secrets, so that a cursor holds on every instance. Without any, which no valid
-// configuration is, it holds in this process only.
+// newSealer seals under secrets that all instances share, so that a cursor holds on each of them. Without any, it holds
+// in this process only.
 func newSealer(secrets [][]byte) (*auth.Sealer, error) {
 	if len(secrets) == 0 {
 		secrets = [][]byte{[]byte(rand.Text())}
@@ -170,10 +200,10 @@ func (s *Server) Serve(ln net.Listener) error {
 }
 
 // Shutdown stops listening and waits for running requests, at most until ctx ends. It knows nothing of upgraded
-// sockets: whoever owns them closes them first. Uploads and downloads that are not through after half of the time are cut.
+// sockets: whoever owns them closes them first. What is tracked is interrupted after half of the time.
 func (s *Server) Shutdown(ctx context.Context) error {
 	if deadline, ok := ctx.Deadline(); ok {
-		defer time.AfterFunc(time.Until(deadline)/2, s.moving.cut).Stop()
+		defer time.AfterFunc(time.Until(deadline)/2, s.underway.interrupt).Stop()
 	}
 	if err := s.app.ShutdownWithContext(ctx); err != nil {
 		return fmt.Errorf("stop HTTP: %w", err)

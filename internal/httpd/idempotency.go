@@ -99,20 +99,20 @@ func (s *Server) once(ctx huma.Context, next func(huma.Context)) {
 	c := humafiber.Unwrap(ctx)
 	actor := Actor(ctx.Context())
 	values := c.Request().Header.PeekAll(idempotencyHeader)
-	if s.opts.Idempotency == nil || actor.ID == 0 || len(values) == 0 {
+	if s.deps.Idempotency == nil || actor.ID == 0 || len(values) == 0 {
 		next(ctx)
 		return
 	}
 	key, ok := parseKey(string(values[0]))
 	if !ok || len(values) > 1 {
-		s.answer(c, errKeyForm)
+		s.Answer(c, errKeyForm)
 		return
 	}
 	attempt := Attempt{Actor: actor.ID, Operation: operationOf(ctx), Key: key, Fingerprint: fingerprint(c, key)}
-	claim, first, err := s.opts.Idempotency.Claim(ctx.Context(), attempt)
+	claim, first, err := s.deps.Idempotency.Claim(ctx.Context(), attempt)
 	switch {
 	case err != nil:
-		s.answer(c, err)
+		s.Answer(c, err)
 	case first != nil:
 		replay(c, *first)
 	default:
@@ -130,12 +130,12 @@ func (s *Server) first(ctx huma.Context, next func(huma.Context), a Attempt, cla
 		defer cancel()
 		var err error
 		if done && final(c) {
-			err = s.opts.Idempotency.Keep(settling, a, claim, answerOf(c))
+			err = s.deps.Idempotency.Keep(settling, a, claim, answerOf(c))
 		} else {
-			err = s.opts.Idempotency.Free(settling, a, claim)
+			err = s.deps.Idempotency.Free(settling, a, claim)
 		}
 		if err != nil { // what was done is done: the client gets his answer, a retry waits for the lease
-			s.opts.Log.Warn().Err(err).Str("request", ClientFrom(ctx.Context()).RequestID).Msg("an Idempotency-Key could not be settled")
+			s.deps.Log.Warn().Err(err).Str("request", ClientFrom(ctx.Context()).RequestID).Msg("an Idempotency-Key could not be settled")
 		}
 	}()
 	next(ctx)

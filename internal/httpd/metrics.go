@@ -55,7 +55,7 @@ func (s *Server) finish(c *fiber.Ctx, r *request, route string, took time.Durati
 	case status >= 500:
 		level = zerolog.ErrorLevel
 	}
-	s.opts.Log.WithLevel(level).Str("method", method).Str("route", route).Int("status", status).Dur("took", took).
+	s.deps.Log.WithLevel(level).Str("method", method).Str("route", route).Int("status", status).Dur("took", took).
 		Int("bytes", sizeOf(c)).Str("request", r.client.RequestID).Str("address", r.client.Address).
 		AnErr("cause", r.cause).Msg("request")
 }

@@ -20,9 +20,9 @@ const unmatched = "unmatched"
 
 // handle is the middleware of every request. An upgraded socket passes it once, with its upgrade.
 func (s *Server) handle(c *fiber.Ctx) error {
-	start := s.opts.Now()
+	start := s.deps.Now()
 	r := s.newRequest(c)
-	r.upload, _ = c.Context().UserValue(uploadKey{}).(*Upload)
+	r.stream, _ = c.Context().UserValue(streamKey{}).(Stream)
 	self := c.Route()
 	ctx := audit.WithRequestID(context.WithValue(context.Background(), requestKey{}, r), r.client.RequestID)
 	if !strings.HasPrefix(c.Path(), "/ws/") {
@@ -36,22 +36,22 @@ func (s *Server) handle(c *fiber.Ctx) error {
 	s.metrics.inFlight.Inc()
 	defer s.metrics.inFlight.Dec()
 	if err := s.guarded(c); err != nil {
-		s.answer(c, err)
+		s.Answer(c, err)
 	}
 	route := unmatched
 	if c.Route() != self {
 		route = c.Route().Path
 	}
-	s.finish(c, r, route, s.opts.Now().Sub(start))
+	s.finish(c, r, route, s.deps.Now().Sub(start))
 	return nil
 }
 
-// timeoutOf is how long a request may take. One with an upload waits for its client most of the time.
+// timeoutOf is how long a request may take. One whose body is streamed waits for its client most of the time.
 func (s *Server) timeoutOf(r *request) time.Duration {
-	if r.upload != nil {
-		return s.opts.Config.UploadTimeout
+	if r.stream != nil {
+		return r.stream.Timeout()
 	}
-	return s.opts.Config.RequestTimeout
+	return s.opts.RequestTimeout
 }
 
 // guarded runs the rest of the chain and turns a panic into an error.
@@ -64,7 +64,7 @@ func (s *Server) guarded(c *fiber.Ctx) (err error) {
 	if s.preflight(c) {
 		return c.SendStatus(http.StatusNoContent)
 	}
-	if !c.Request().IsBodyStream() && len(c.Request().Body()) > s.opts.Config.BodyLimit {
+	if !c.Request().IsBodyStream() && len(c.Request().Body()) > s.opts.BodyLimit {
 		return fiber.ErrRequestEntityTooLarge
 	}
 	// Fiber would unpack it without any limit.
@@ -77,8 +77,8 @@ func (s *Server) guarded(c *fiber.Ctx) (err error) {
 	return c.Next()
 }
 
-// answer writes the error; whatever a handler had begun to write is dropped.
-func (s *Server) answer(c *fiber.Ctx, err error) {
+// Answer answers a request with an error, in the way of its path. Whatever a handler had begun to write is dropped.
+func (s *Server) Answer(c *fiber.Ctx, err error) {
 	c.Response().ResetBody()
 	if failed := s.write(c, err); failed != nil {
 		c.Status(http.StatusInternalServerError)
@@ -97,7 +97,7 @@ func (s *Server) outside(c *fiber.Ctx, err error) error {
 	r := s.newRequest(c)
 	c.SetUserContext(context.WithValue(context.Background(), requestKey{}, r))
 	s.setHeaders(c, r)
-	s.answer(c, err)
+	s.Answer(c, err)
 	s.finish(c, r, unmatched, 0)
 	return nil
 }
@@ -110,7 +110,7 @@ func (s *Server) setHeaders(c *fiber.Ctx, r *request) {
 	c.Set(fiber.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'")
 	// Answers hold personal data; what may be kept (the pages' assets) says so itself.
 	c.Set(fiber.HeaderCacheControl, "no-store")
-	if strings.HasPrefix(s.opts.Config.PublicURL, "https://") {
+	if s.opts.HTTPS {
 		c.Set(fiber.HeaderStrictTransportSecurity, "max-age=31536000")
 	}
 	s.allowOrigin(c)
@@ -121,7 +121,7 @@ func (s *Server) Timeout(ctx context.Context) (context.Context, context.CancelFu
 	if _, ok := ctx.Deadline(); ok {
 		return ctx, func() {}
 	}
-	return context.WithTimeout(ctx, s.opts.Config.RequestTimeout)
+	return context.WithTimeout(ctx, s.opts.RequestTimeout)
 }
 
 const notStorable = "must be valid UTF-8 without the character U+0000"

@@ -91,7 +91,7 @@ func TestServer_ClientAddress(t *testing.T) {
 	}
 	direct := start(t)
 	require.Equal(t, "127.0.0.1", from(direct, forwarded), "nobody is trusted")
-	behind := start(t, func(o *httpd.Options) { o.Config.TrustedProxies = []string{"127.0.0.1", "10.0.0.0/8"} })
+	behind := start(t, func(d *httpd.Deps) { d.Options.TrustedProxies = []string{"127.0.0.1", "10.0.0.0/8"} })
 	require.Equal(t, "203.0.113.9", from(behind, forwarded), "what stands left of it can be invented")
 	require.Equal(t, "127.0.0.1", from(behind))
 	require.Equal(t, "127.0.0.1", from(behind, header("X-Forwarded-For", "nonsense")))
@@ -102,7 +102,7 @@ func TestServer_ClientAddress(t *testing.T) {
 // HAProxy adds a line of its own behind the client's.
 func TestServer_ClientAddress_severalLines(t *testing.T) {
 	t.Parallel()
-	h := start(t, func(o *httpd.Options) { o.Config.TrustedProxies = []string{"127.0.0.1"} })
+	h := start(t, func(d *httpd.Deps) { d.Options.TrustedProxies = []string{"127.0.0.1"} })
 	a := h.do(t, "GET", "/api/v1/open/7", "", func(r *http.Request) {
 		r.Header.Add("X-Forwarded-For", "6.6.6.6")
 		r.Header.Add("X-Forwarded-For", "203.0.113.9")
@@ -120,7 +120,7 @@ func TestServer_UserAgentIsStorable(t *testing.T) {
 
 func TestServer_SecurityHeaders(t *testing.T) {
 	t.Parallel()
-	h := start(t, func(o *httpd.Options) { o.Config.PublicURL = "https://housecall.example" })
+	h := start(t, func(d *httpd.Deps) { d.Options.HTTPS = true })
 	a := h.do(t, "GET", "/api/v1/open/7", "")
 	for name, want := range map[string]string{
 		"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer",
@@ -198,7 +198,7 @@ func TestServer_PlainRoutes(t *testing.T) {
 			_ = c.SendString("half a page")
 			return &errs.Error{Kind: errs.Conflict, Code: "taken", Message: "It is taken.", Err: errors.New("why")}
 		})
-	}, func(o *httpd.Options) { o.Authenticator = nil })
+	}, func(d *httpd.Deps) { d.Authenticator = nil })
 	a := h.do(t, "GET", "/ws/1", "")
 	require.Equal(t, 401, a.StatusCode)
 	require.Equal(t, "application/problem+json", a.Header.Get("Content-Type"))
@@ -219,7 +219,7 @@ func TestServer_SocketsPass(t *testing.T) {
 				_ = c.WriteMessage(kind, text)
 			}
 		}))
-	}, func(o *httpd.Options) { o.Config.RequestTimeout = time.Nanosecond })
+	}, func(d *httpd.Deps) { d.Options.RequestTimeout = time.Nanosecond })
 	c, response, err := dialer.DefaultDialer.Dial("ws"+strings.TrimPrefix(h.url, "http")+"/ws/PAT0SECRET?token=SECRET", nil)
 	require.NoError(t, err)
 	defer c.Close()

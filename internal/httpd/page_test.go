@@ -11,7 +11,6 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
-	"housecall/internal/config"
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
 )
@@ -22,11 +21,13 @@ const (
 )
 
 // listing is the context of a request for a list, on a server with these secrets.
-func listing(t testing.TB, path string, secrets ...config.Secret) context.Context {
+func listing(t testing.TB, path string, secrets ...string) context.Context {
 	t.Helper()
-	cfg := config.Default()
-	cfg.TokenSecrets = secrets
-	s, err := httpd.New(httpd.Options{Config: cfg, Log: zerolog.Nop(), Registry: prometheus.NewRegistry()})
+	var o httpd.Options
+	for _, s := range secrets {
+		o.CursorSecrets = append(o.CursorSecrets, []byte(s))
+	}
+	s, err := httpd.New(httpd.Deps{Log: zerolog.Nop(), Registry: prometheus.NewRegistry(), Options: o})
 	require.NoError(t, err)
 	return httpd.Listing(context.Background(), s, path)
 }

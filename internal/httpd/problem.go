@@ -32,6 +32,7 @@ var statusOf = [...]int{
 	errs.PreconditionFailed:   http.StatusPreconditionFailed,
 	errs.TooLarge:             http.StatusRequestEntityTooLarge,
 	errs.UnsupportedType:      http.StatusUnsupportedMediaType,
+	errs.OutOfRange:           http.StatusRequestedRangeNotSatisfiable,
 	errs.Invalid:              http.StatusUnprocessableEntity,
 	errs.UpgradeRequired:      http.StatusUpgradeRequired,
 	errs.PreconditionRequired: http.StatusPreconditionRequired,

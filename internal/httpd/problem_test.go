@@ -113,7 +113,7 @@ func TestServer_ANULThatIsNone(t *testing.T) {
 
 func TestServer_GivesUpAtTheDeadline(t *testing.T) {
 	t.Parallel()
-	h := start(t, func(o *httpd.Options) { o.Config.RequestTimeout = 30 * time.Millisecond })
+	h := start(t, func(d *httpd.Deps) { d.Options.RequestTimeout = 30 * time.Millisecond })
 	golden(t, "503-timeout", h.do(t, "GET", "/api/v1/fail/slow", ""))
 }
 

@@ -35,7 +35,7 @@ type request struct {
 	cause  error // of a 5xx, for the access log
 	sealer *auth.Sealer
 	list   string // what cursors are sealed for; "" outside of registered routes
-	upload *Upload
+	stream Stream // nil where the server has read the body
 }
 
 // Network is what counts as one address in limits: an IPv6 customer has a whole /64 to choose from.

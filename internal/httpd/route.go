@@ -58,8 +58,8 @@ type Route struct {
 	// Repeatable says that a POST that creates (201) may be repeated without an Idempotency-Key, since its body says
 	// which thing it is. All others for actors take one.
 	Repeatable bool
-	// Upload is the most bytes of a body that the handler reads itself, from UploadOf; 0: bodies are read before handlers.
-	Upload int64
+	// Stream is for a route whose handler reads the body itself; nil: the server reads bodies before handlers.
+	Stream Streaming
 }
 
 // bearer is the name of the security scheme.
@@ -71,8 +71,8 @@ const bearer = "bearer"
 // well. It panics on a route that cannot work, such as one registered twice.
 func Register[I, O any](s *Server, r Route, h func(ctx context.Context, in *I) (*O, error)) {
 	s.naming = roomOf(reflect.TypeFor[I]())
-	if r.Upload > 0 {
-		s.expectUpload(r)
+	if r.Stream != nil {
+		s.expectStream(r)
 	}
 	purpose := listPurpose(APIPrefix + r.Path)
 	answer := func(ctx context.Context, in *I) (*O, error) {
@@ -87,8 +87,8 @@ func Register[I, O any](s *Server, r Route, h func(ctx context.Context, in *I) (
 	}
 	op := s.operation(r)
 	huma.Register(s.api, op, answer)
-	if r.Upload > 0 {
-		documentUpload(s.api.OpenAPI().Paths[op.Path].Post)
+	if r.Stream != nil {
+		documentStream(s.api.OpenAPI().Paths[op.Path].Post)
 	}
 	if r.Method == http.MethodGet {
 		// RFC 9110, 9.1 and 9.3.2: the same without the body, which fasthttp leaves out. The document need not say so.
@@ -108,7 +108,7 @@ func (s *Server) operation(r Route) huma.Operation {
 		// Explicitly none on a public route, where the document has no default.
 		Security: []map[string][]string{},
 	}
-	if r.Upload == 0 {
+	if r.Stream == nil {
 		op.Middlewares = append(op.Middlewares, refuseText, withBody)
 	}
 	if !r.Access.public {
@@ -146,11 +146,11 @@ func (s *Server) gate(a Access) func(huma.Context, func(huma.Context)) {
 		case err == nil:
 			ctx = huma.WithContext(ctx, auth.WithActor(ctx.Context(), actor))
 		case !a.public:
-			s.answer(c, err)
+			s.Answer(c, err)
 			return
 		}
 		if len(a.roles) > 0 && !slices.Contains(a.roles, actor.Role) {
-			s.answer(c, errs.ErrForbidden)
+			s.Answer(c, errs.ErrForbidden)
 			return
 		}
 		next(ctx)
@@ -174,12 +174,12 @@ func (s *Server) AuthenticateToken(ctx context.Context, token string) (auth.Acto
 
 // identify says whose token it is, whatever he has to do first.
 func (s *Server) identify(ctx context.Context, token string) (auth.Actor, time.Time, error) {
-	if token == "" || s.opts.Authenticator == nil {
+	if token == "" || s.deps.Authenticator == nil {
 		return auth.Actor{}, time.Time{}, errs.ErrUnauthenticated
 	}
 	ctx, cancel := s.Timeout(ctx)
 	defer cancel()
-	return s.opts.Authenticator.Authenticate(ctx, token)
+	return s.deps.Authenticator.Authenticate(ctx, token)
 }
 
 // bearerToken is the token of the Authorization header, "" if there is none.

@@ -22,7 +22,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/auth"
-	"housecall/internal/config"
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
 	"housecall/internal/testing/pgtest"
@@ -74,25 +73,26 @@ func (tokens) Authenticate(_ context.Context, token string) (auth.Actor, time.Ti
 }
 
 // start serves on a free port until the test ends.
-func start(t *testing.T, change ...func(*httpd.Options)) *house {
+func start(t *testing.T, change ...func(*httpd.Deps)) *house {
 	t.Helper()
 	return startWith(t, routes, change...)
 }
 
 // startWith adds other routes than the usual ones: Fiber takes them only before it serves.
-func startWith(t *testing.T, routes func(*httpd.Server), change ...func(*httpd.Options)) *house {
+func startWith(t *testing.T, routes func(*httpd.Server), change ...func(*httpd.Deps)) *house {
 	t.Helper()
 	h := &house{log: &logs{}, registry: prometheus.NewRegistry()}
-	o := httpd.Options{
-		Config: config.Default(), Log: zerolog.New(h.log), Registry: h.registry, Authenticator: tokens{}, Version: "test",
+	d := httpd.Deps{
+		Log: zerolog.New(h.log), Registry: h.registry, Authenticator: tokens{},
+		Options: httpd.Options{
+			BodyLimit: 4096, RequestTimeout: 5 * time.Second, Version: "test",
+			Origins: []string{"http://localhost:6001", "https://clinic.example"},
+		},
 	}
-	o.Config.BodyLimit = 4096
-	o.Config.RequestTimeout = 5 * time.Second
-	o.Config.AllowedOrigins = []string{"https://clinic.example"}
 	for _, f := range change {
-		f(&o)
+		f(&d)
 	}
-	s, err := httpd.New(o)
+	s, err := httpd.New(d)
 	require.NoError(t, err)
 	h.Server = s
 	routes(s)

@@ -143,8 +143,8 @@ func TestServer_Readiness(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := start(t, func(o *httpd.Options) {
-				o.Checks = []httpd.Check{{Name: "postgres", Required: true, Probe: c.postgres}, {Name: "redis", Probe: c.redis}}
+			h := start(t, func(d *httpd.Deps) {
+				d.Checks = []httpd.Check{{Name: "postgres", Required: true, Probe: c.postgres}, {Name: "redis", Probe: c.redis}}
 			})
 			if c.drain {
 				h.SetDraining()
@@ -161,8 +161,8 @@ func TestServer_ReadinessDoesNotHang(t *testing.T) {
 	t.Parallel()
 	end := make(chan struct{})
 	defer close(end)
-	h := start(t, func(o *httpd.Options) {
-		o.Checks = []httpd.Check{{Name: "postgres", Required: true, Probe: func(context.Context) error { <-end; return nil }}}
+	h := start(t, func(d *httpd.Deps) {
+		d.Checks = []httpd.Check{{Name: "postgres", Required: true, Probe: func(context.Context) error { <-end; return nil }}}
 	})
 	require.Equal(t, 503, h.do(t, "GET", "/readyz", "").StatusCode)
 }
@@ -180,8 +180,8 @@ func TestServer_ReadinessIsQuick(t *testing.T) {
 		<-ctx.Done()
 		return probe(ctx)
 	}
-	h := start(t, func(o *httpd.Options) {
-		o.Checks = []httpd.Check{{Name: "postgres", Required: true, Probe: probe}, {Name: "redis", Probe: hangs}}
+	h := start(t, func(d *httpd.Deps) {
+		d.Checks = []httpd.Check{{Name: "postgres", Required: true, Probe: probe}, {Name: "redis", Probe: hangs}}
 	})
 	a := h.do(t, "GET", "/readyz", "")
 	require.Equal(t, 200, a.StatusCode)

@@ -1,6 +1,6 @@
 // Package idempotency keeps the first answers to requests that carry an Idempotency-Key, for all instances, so that a
-// request that is sent again is not carried out again. httpd decides which requests and which answers; this room keeps
-// them in PostgreSQL, sealed, for a day.
+// request that is sent again is not carried out again. httpd decides which requests and which answers; this package
+// keeps them in PostgreSQL, sealed, for a day.
 package idempotency
 
 import (
@@ -13,9 +13,10 @@ import (
 	"housecall/internal/httpd"
 )
 
-// errUnreadable is what comes instead of an answer that was sealed under a secret which is in use no more.
+// errUnreadable replaces an answer that was sealed under a secret which is no longer in use.
 var errUnreadable = errs.New(errs.Conflict, "already_done",
-	"This request was carried out, but its answer cannot be given again. Load what it was about, or make a new key for a new request.")
+	"This request was carried out, but its answer is no longer available. "+
+		"Load what it changed, or use a new key for a new request.")
 
 // digest names an operation under a key. It says nothing of either: an operation holds ids, and a key is the client's.
 func digest(a httpd.Attempt) []byte {

@@ -9,7 +9,6 @@ import (
 	"github.com/google/uuid"
 
 	"housecall/internal/auth"
-	"housecall/internal/config"
 	"housecall/internal/httpd"
 	"housecall/internal/postgres"
 )
@@ -24,6 +23,22 @@ const (
 	tries = 3
 )
 
+// Deps are what the service works with. All are required.
+type Deps struct {
+	Pool *postgres.Pool
+	// Sealer seals the answers that are kept: some hold secrets.
+	Sealer  *auth.Sealer
+	Now     func() time.Time
+	Options Options
+}
+
+// Options are what the service is told.
+type Options struct {
+	// RequestTimeout is the deadline of one request. A key stays taken for that long and 20 seconds more: what has no
+	// answer by then has crashed.
+	RequestTimeout time.Duration
+}
+
 // Service keeps first answers.
 type Service struct {
 	pool   *postgres.Pool
@@ -34,10 +49,9 @@ type Service struct {
 
 var _ httpd.Idempotency = (*Service)(nil)
 
-// New makes the room. A key stays taken for the deadline of a request and 20 seconds, half a minute by default: what
-// has no answer by then has crashed.
-func New(pool *postgres.Pool, sealer *auth.Sealer, cfg config.Config, now func() time.Time) *Service {
-	return &Service{pool: pool, sealer: sealer, lease: cfg.RequestTimeout + grace, now: now}
+// New makes the service.
+func New(d Deps) *Service {
+	return &Service{pool: d.Pool, sealer: d.Sealer, lease: d.Options.RequestTimeout + grace, now: d.Now}
 }
 
 // Claim implements httpd.Idempotency. Of any number of attempts at once, on any number of instances, one gets the
@@ -46,7 +60,8 @@ func (s *Service) Claim(ctx context.Context, a httpd.Attempt) (claim string, fir
 	mine, now := uuid.New(), s.now()
 	for range tries {
 		taken, err := claimKey(ctx, s.pool, row{
-			UserID: a.Actor, Digest: digest(a), Fingerprint: a.Fingerprint[:], Claim: mine, LeaseUntil: now.Add(s.lease), CreatedAt: now,
+			UserID: a.Actor, Digest: digest(a), Fingerprint: a.Fingerprint[:],
+			Claim: mine, LeaseUntil: now.Add(s.lease), CreatedAt: now,
 		}, now.Add(-keptFor))
 		if err != nil {
 			return "", nil, err
@@ -91,7 +106,7 @@ func (s *Service) Keep(ctx context.Context, a httpd.Attempt, claim string, answe
 	if err != nil {
 		return fmt.Errorf("keep an answer: %w", err)
 	}
-	return updateAnswer(ctx, s.pool, a.Actor, digest(a), id, s.sealer.Seal(purpose(a), plain))
+	return updateAnswer(ctx, s.pool, claimed{a.Actor, digest(a), id}, s.sealer.Seal(purpose(a), plain))
 }
 
 // Free implements httpd.Idempotency.
@@ -100,10 +115,10 @@ func (s *Service) Free(ctx context.Context, a httpd.Attempt, claim string) error
 	if err != nil {
 		return fmt.Errorf("free a key: %w", err)
 	}
-	return deleteKey(ctx, s.pool, a.Actor, digest(a), id)
+	return deleteKey(ctx, s.pool, claimed{a.Actor, digest(a), id})
 }
 
-// Purge deletes what is older than a day and tells how much it was.
+// Purge deletes what is older than a day and returns how much it was.
 func (s *Service) Purge(ctx context.Context) (deleted int64, err error) {
 	return deleteOld(ctx, s.pool, s.now().Add(-keptFor))
 }

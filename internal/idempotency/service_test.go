@@ -21,7 +21,7 @@ var done = httpd.Answer{Status: 201, Header: map[string]string{"Location": "/x/1
 func TestService_Claim_afterACrash(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	a, b := w.room(w.config()), w.room(w.config())
+	a, b := w.service(), w.service()
 	crashed, first, err := a.Claim(t.Context(), w.attempt("x"))
 	require.NoError(t, err)
 	require.NotEmpty(t, crashed)
@@ -78,7 +78,7 @@ func TestService_Claim_afterACrash(t *testing.T) {
 func TestService_Free(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	svc := w.room(w.config())
+	svc := w.service()
 	claim, _, err := svc.Claim(t.Context(), w.attempt("x"))
 	require.NoError(t, err)
 	require.NoError(t, svc.Free(t.Context(), w.attempt("x"), claim))
@@ -92,7 +92,7 @@ func TestService_Free(t *testing.T) {
 func TestService_ForeignClaims(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	svc := w.room(w.config())
+	svc := w.service()
 	require.Error(t, svc.Keep(t.Context(), w.attempt("x"), "", done))
 	require.Error(t, svc.Free(t.Context(), w.attempt("x"), "x"))
 }

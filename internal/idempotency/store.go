@@ -23,7 +23,7 @@ type row struct {
 }
 
 // claimKey takes a key that is free, whose lease has ended, or that was taken before old; false if it is none of these.
-// A crashed attempt is taken over by the same request only: another one under its key stays refused.
+// Only the same request takes over from a crashed attempt: another one under its key stays refused.
 func claimKey(ctx context.Context, db postgres.DB, r row, old time.Time) (taken bool, err error) {
 	tag, err := db.Exec(ctx, `
 		insert into idempotency_keys as k (user_id, digest, fingerprint, claim, lease_until, created_at)
@@ -56,20 +56,29 @@ func selectKey(ctx context.Context, db postgres.DB, userID int64, digest []byte)
 	return r, true, nil
 }
 
-func updateAnswer(ctx context.Context, db postgres.DB, userID int64, digest []byte, claim uuid.UUID, answer string) error {
+// claimed is a key as the attempt that holds it names it.
+type claimed struct {
+	userID int64
+	digest []byte
+	claim  uuid.UUID
+}
+
+func updateAnswer(ctx context.Context, db postgres.DB, k claimed, answer string) error {
 	_, err := db.Exec(ctx, `
-		update idempotency_keys set answer = $4 where user_id = $1 and digest = $2 and claim = $3`, userID, digest, claim, answer)
+		update idempotency_keys set answer = $4
+		where user_id = $1 and digest = $2 and claim = $3`, k.userID, k.digest, k.claim, answer)
 	if err != nil {
-		return fmt.Errorf("keep an answer for user %d: %w", userID, postgres.Classify(err))
+		return fmt.Errorf("keep an answer for user %d: %w", k.userID, postgres.Classify(err))
 	}
 	return nil
 }
 
-func deleteKey(ctx context.Context, db postgres.DB, userID int64, digest []byte, claim uuid.UUID) error {
+func deleteKey(ctx context.Context, db postgres.DB, k claimed) error {
 	_, err := db.Exec(ctx, `
-		delete from idempotency_keys where user_id = $1 and digest = $2 and claim = $3 and answer is null`, userID, digest, claim)
+		delete from idempotency_keys
+		where user_id = $1 and digest = $2 and claim = $3 and answer is null`, k.userID, k.digest, k.claim)
 	if err != nil {
-		return fmt.Errorf("free an idempotency key of user %d: %w", userID, postgres.Classify(err))
+		return fmt.Errorf("free an idempotency key of user %d: %w", k.userID, postgres.Classify(err))
 	}
 	return nil
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/auth"
-	"housecall/internal/config"
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
 	"housecall/internal/idempotency"
@@ -98,32 +97,33 @@ type server struct {
 	api *apitest.API
 }
 
-func (w *world) config(secrets ...config.Secret) config.Config {
-	cfg := config.Default()
-	cfg.RequestTimeout = 10 * time.Second
-	cfg.BodyLimit = 4096
-	if cfg.TokenSecrets = secrets; len(secrets) == 0 {
-		cfg.TokenSecrets = []config.Secret{"k3J9vQ2xLz8Rr5TnYw1Bd7Hf4Gm6Ps0C"}
-	}
-	return cfg
-}
+// requestTimeout is the deadline of one request.
+const requestTimeout = 10 * time.Second
 
-// room is an instance's room without a server.
-func (w *world) room(cfg config.Config) *idempotency.Service {
+// service is an instance's service without a server. The first secret seals, all open.
+func (w *world) service(secrets ...string) *idempotency.Service {
 	w.t.Helper()
-	sealer, err := auth.NewSealer(cfg.Secrets())
+	if len(secrets) == 0 {
+		secrets = []string{"k3J9vQ2xLz8Rr5TnYw1Bd7Hf4Gm6Ps0C"}
+	}
+	var raw [][]byte
+	for _, s := range secrets {
+		raw = append(raw, []byte(s))
+	}
+	sealer, err := auth.NewSealer(raw)
 	require.NoError(w.t, err)
-	return idempotency.New(w.pool, sealer, cfg, w.now)
+	return idempotency.New(idempotency.Deps{
+		Pool: w.pool, Sealer: sealer, Now: w.now, Options: idempotency.Options{RequestTimeout: requestTimeout},
+	})
 }
 
 // serve starts an instance.
-func (w *world) serve(secrets ...config.Secret) *server {
+func (w *world) serve(secrets ...string) *server {
 	w.t.Helper()
-	cfg := w.config(secrets...)
-	s := &server{w: w, svc: w.room(cfg)}
+	s := &server{w: w, svc: w.service(secrets...)}
 	s.api = apitest.Serve(w.t, apitest.Options{
 		Routes: w.routes, Authenticator: w, Idempotency: s.svc, Log: zerolog.New(w.log),
-		RequestTimeout: cfg.RequestTimeout, BodyLimit: cfg.BodyLimit,
+		RequestTimeout: requestTimeout, BodyLimit: 4096,
 	})
 	return s
 }

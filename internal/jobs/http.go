@@ -12,13 +12,13 @@ import (
 // body is a job on the wire.
 type body struct {
 	ID          int64      `json:"id"`
-	Kind        string     `json:"kind" doc:"What was to be done, not for whom"`
+	Kind        string     `json:"kind" doc:"What is to be done, not for whom"`
 	State       State      `json:"state"`
 	Attempt     int        `json:"attempt"`
 	MaxAttempts int        `json:"maxAttempts"`
 	CreatedAt   time.Time  `json:"createdAt"`
 	ScheduledAt time.Time  `json:"scheduledAt" doc:"When it is or was due"`
-	FinalizedAt *time.Time `json:"finalizedAt,omitempty" doc:"When it was done or given up"`
+	FinalizedAt *time.Time `json:"finalizedAt,omitempty" doc:"When it was finished or abandoned"`
 	LastError   string     `json:"lastError,omitempty"`
 }
 
@@ -36,7 +36,7 @@ func bodyOf(j Job) body {
 
 type listInput struct {
 	httpd.PageQuery
-	State string `query:"state" default:"failed" enum:"failed,available,cancelled,completed,discarded,pending,retryable,running,scheduled" doc:"failed: dead (discarded after too many attempts, or cancelled because none could succeed), or to be tried again after an error"`
+	State string `query:"state" default:"failed" enum:"failed,available,cancelled,completed,discarded,pending,retryable,running,scheduled" doc:"failed: dead (discarded after too many attempts, or cancelled because none could succeed), or waiting for another try"`
 }
 
 type listOutput struct{ Body httpd.Page[body] }
@@ -49,23 +49,27 @@ type jobOutput struct{ Body body }
 
 // Routes adds what administrators do with jobs to the API.
 func Routes(s *httpd.Server, svc *Service) {
+	h := handlers{svc}
 	admin := httpd.Only(auth.Admin)
+	const tag = "Administration"
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/admin/jobs", Tag: "Administration", Summary: "Jobs, newest first",
-		Description: "Dead jobs are kept for seven days, those that are done for one.", Access: admin,
-	}, func(ctx context.Context, in *listInput) (*listOutput, error) {
-		return listed(ctx, svc, in)
-	})
+		Method: http.MethodGet, Path: "/admin/jobs", Tag: tag, Summary: "Jobs, newest first",
+		Description: "Dead jobs are kept for seven days, finished ones for one day.", Access: admin,
+	}, h.list)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/admin/jobs/{id}/retry", Tag: "Administration", Summary: "Try a failed job again, at once",
+		Method: http.MethodPost, Path: "/admin/jobs/{id}/retry", Tag: tag, Summary: "Retry a failed job immediately",
 		Access: admin, Status: http.StatusOK, Errors: []int{http.StatusNotFound, http.StatusConflict},
-	}, func(ctx context.Context, in *jobInput) (*jobOutput, error) {
-		j, err := svc.Retry(ctx, httpd.Actor(ctx), in.ID)
-		return &jobOutput{bodyOf(j)}, err
-	})
+	}, h.retry)
 }
 
-func listed(ctx context.Context, svc *Service, in *listInput) (*listOutput, error) {
+type handlers struct{ svc *Service }
+
+func (h handlers) retry(ctx context.Context, in *jobInput) (*jobOutput, error) {
+	j, err := h.svc.Retry(ctx, httpd.Actor(ctx), in.ID)
+	return &jobOutput{bodyOf(j)}, err
+}
+
+func (h handlers) list(ctx context.Context, in *listInput) (*listOutput, error) {
 	var before int64
 	if err := httpd.DecodeCursor(ctx, in.Cursor, &before); err != nil {
 		return nil, err
@@ -74,7 +78,7 @@ func listed(ctx context.Context, svc *Service, in *listInput) (*listOutput, erro
 	if in.State != "failed" {
 		states = []State{State(in.State)}
 	}
-	page, more, err := svc.List(ctx, states, before, in.Limit)
+	page, more, err := h.svc.List(ctx, states, before, in.Limit)
 	if err != nil {
 		return nil, err
 	}

@@ -29,7 +29,7 @@ func TestRoutes_deadAndRetried(t *testing.T) {
 	})
 	w.start(s)
 	api := w.serve(s)
-	w.add(s, greet{Name: secret, Secret: secret}, Options{})
+	w.add(s, greet{Name: secret, Secret: secret}, Terms{})
 	dead := w.becomes(s, Cancelled)
 
 	a := api.Ask(http.MethodGet, "/admin/jobs", string(auth.Admin), nil)
@@ -62,8 +62,8 @@ func TestRoutes_refusals(t *testing.T) {
 	s := w.instance()
 	Handle(s, func(context.Context, greet) error { return nil })
 	api := w.serve(s)
-	w.add(s, greet{Name: "Ann"}, Options{})
-	w.add(s, greet{Name: "Ben"}, Options{At: time.Now().Add(time.Hour)})
+	w.add(s, greet{Name: "Ann"}, Terms{})
+	w.add(s, greet{Name: "Ben"}, Terms{At: time.Now().Add(time.Hour)})
 	jobs := w.jobs(s)
 	for path, want := range map[string]int{
 		"/admin/jobs?state=marker":                           http.StatusUnprocessableEntity,
@@ -106,7 +106,7 @@ func TestRoutes_pages(t *testing.T) {
 	Handle(s, func(context.Context, greet) error { return nil })
 	api := w.serve(s)
 	for i := range 5 {
-		w.add(s, greet{Name: fmt.Sprint(i)}, Options{})
+		w.add(s, greet{Name: fmt.Sprint(i)}, Terms{})
 	}
 	seen, cursor := 0, ""
 	for range 3 {

@@ -1,6 +1,6 @@
-// Package jobs runs work that must happen though nobody waits for it: mail, timers. A job is a row (of River,
-// riverqueue.com) written in the transaction of the change that causes it, so there is never one without the other;
-// any instance works it, one at a time, and again with growing pauses when it fails.
+// Package jobs runs work that must happen although nobody waits for it: mail, timers. A job is a row (of River,
+// riverqueue.com) written in the transaction of the change that causes it, so there is never one without the other. Any
+// instance works it, one at a time, and again with growing pauses if it fails.
 package jobs
 
 import (
@@ -17,14 +17,14 @@ import (
 // river:"unique" are what Once compares; without any such tag all are.
 type Args interface{ Kind() string }
 
-// Options say when and how a job is worked.
-type Options struct {
+// Terms say when and how a job is worked.
+type Terms struct {
 	// At is the earliest time; zero means at once.
 	At time.Time
-	// Once drops the job where one of the same kind with the same unique fields is there already, in whatever state,
-	// worked ones included. Rows of worked jobs are kept a day, of failed ones a week.
+	// Once drops the job if there already is one of the same kind with the same unique fields, in whatever state, finished
+	// ones included. Rows of finished jobs are kept for a day, of failed ones for a week.
 	Once bool
-	// Urgent has it worked before what is not, once it is due: for what is of no use later.
+	// Urgent has the job worked before those that are not, once it is due: for what is of no use later.
 	Urgent bool
 	// MaxAttempts bounds how often a job that fails is tried; 0 means Attempts.
 	MaxAttempts int
@@ -100,7 +100,7 @@ func (r *reason) Unwrap() error { return r.cause }
 // tried again. The cause, which may be nil, is logged.
 func Because(text string, cause error) error { return &reason{text: text, cause: cause} }
 
-// Dead is a failure that no repetition can mend: the job is not tried again unless an administrator says so.
+// Dead is a failure that trying again cannot help: the job is not tried again unless an administrator says so.
 func Dead(text string, cause error) error { return &reason{text: text, cause: cause, dead: true} }
 
 // later asks for another time.
@@ -109,11 +109,11 @@ type later struct{ at time.Time }
 // Error implements error.
 func (later) Error() string { return "not yet" }
 
-// Later is what work returns that is to be done at another time; it does not count as an attempt.
+// Later is what work returns if it is to be done at another time; it does not count as an attempt.
 func Later(at time.Time) error { return later{at} }
 
-// kept is the text of err that may stand in a row. An error of the house is worded for people and names nobody; of
-// any other only the log knows.
+// kept is the text of err that may be kept in a row. An *errs.Error is worded for people and names nobody; any other is
+// only logged.
 func kept(err error) string {
 	var r *reason
 	var own *errs.Error

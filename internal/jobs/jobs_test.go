@@ -28,12 +28,12 @@ func TestService_InsertTx_withItsChange(t *testing.T) {
 	worked := make(chan string, 10)
 	Handle(s, func(_ context.Context, g greet) error { worked <- g.Name; return nil })
 	err := w.pool.InTx(t.Context(), func(tx *postgres.Tx) error {
-		require.NoError(t, s.InsertTx(t.Context(), tx, greet{Name: "nobody"}, Options{}))
+		require.NoError(t, s.InsertTx(t.Context(), tx, greet{Name: "nobody"}, Terms{}))
 		return errors.New("changed my mind")
 	})
 	require.Error(t, err)
 	w.start(s)
-	w.add(s, greet{Name: "Ann"}, Options{})
+	w.add(s, greet{Name: "Ann"}, Terms{})
 	require.Equal(t, "Ann", receive(t, worked))
 	j := w.becomes(s, Completed)
 	require.Equal(t, "greet", j.Kind)
@@ -48,7 +48,7 @@ func TestService_InsertTx_notBefore(t *testing.T) {
 	Handle(s, func(context.Context, greet) error { worked <- time.Now(); return nil })
 	w.start(s)
 	due := time.Now().Add(3 * time.Second)
-	w.add(s, greet{Name: "Ann"}, Options{At: due})
+	w.add(s, greet{Name: "Ann"}, Terms{At: due})
 	require.False(t, receive(t, worked).Before(due))
 }
 
@@ -70,7 +70,7 @@ func TestService_InsertTx_once(t *testing.T) {
 	for i := range 16 {
 		wg.Go(func() {
 			failures <- w.pool.InTx(t.Context(), func(tx *postgres.Tx) error {
-				return instances[i%2].InsertTx(t.Context(), tx, greet{Name: "Ann", Secret: fmt.Sprint(i)}, Options{Once: true})
+				return instances[i%2].InsertTx(t.Context(), tx, greet{Name: "Ann", Secret: fmt.Sprint(i)}, Terms{Once: true})
 			})
 		})
 	}
@@ -80,10 +80,10 @@ func TestService_InsertTx_once(t *testing.T) {
 	}
 	receive(t, worked)
 	w.becomes(instances[0], Completed)
-	w.add(instances[1], greet{Name: "Ann"}, Options{Once: true})
+	w.add(instances[1], greet{Name: "Ann"}, Terms{Once: true})
 	require.Len(t, w.jobs(instances[0]), 1, "also once it is done")
 	require.EqualValues(t, 1, count.Load())
-	w.add(instances[1], greet{Name: "Ben"}, Options{Once: true})
+	w.add(instances[1], greet{Name: "Ben"}, Terms{Once: true})
 	receive(t, worked)
 	require.Len(t, w.jobs(instances[0]), 2)
 }
@@ -111,7 +111,7 @@ func TestService_manyInstances(t *testing.T) {
 	}
 	require.NoError(t, w.pool.InTx(t.Context(), func(tx *postgres.Tx) error {
 		for i := range n {
-			if err := first.InsertTx(t.Context(), tx, greet{Name: fmt.Sprint(i)}, Options{}); err != nil {
+			if err := first.InsertTx(t.Context(), tx, greet{Name: fmt.Sprint(i)}, Terms{}); err != nil {
 				return err
 			}
 		}
@@ -152,7 +152,7 @@ func TestService_failures(t *testing.T) {
 			var tries atomic.Int32
 			Handle(s, func(context.Context, greet) error { tries.Add(1); return c.fail })
 			w.start(s)
-			w.add(s, greet{Name: secret, Secret: secret}, Options{MaxAttempts: 3})
+			w.add(s, greet{Name: secret, Secret: secret}, Terms{MaxAttempts: 3})
 			j := w.becomes(s, c.state)
 			require.EqualValues(t, c.tries, tries.Load())
 			require.Equal(t, c.kept, j.LastError)
@@ -198,15 +198,15 @@ func TestService_postgresDies(t *testing.T) {
 	worked := make(chan string, 10)
 	Handle(s, func(_ context.Context, g greet) error { worked <- g.Name; return nil })
 	w.start(s)
-	w.add(s, greet{Name: "before"}, Options{})
+	w.add(s, greet{Name: "before"}, Terms{})
 	require.Equal(t, "before", receive(t, worked))
 	w.becomes(s, Completed)
-	w.add(s, greet{Name: "due"}, Options{At: time.Now().Add(2 * time.Second)})
+	w.add(s, greet{Name: "due"}, Terms{At: time.Now().Add(2 * time.Second)})
 	require.NoError(t, server.Kill())
 	require.NoError(t, server.Restart(t.Context()))
 	require.NoError(t, pool.WaitReady(t.Context(), func(error) {}))
 	require.Equal(t, "due", receive(t, worked))
-	w.add(s, greet{Name: "after"}, Options{})
+	w.add(s, greet{Name: "after"}, Terms{})
 	require.Equal(t, "after", receive(t, worked))
 }
 
@@ -217,13 +217,13 @@ func TestService_asBehindPgBouncer(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	w := &world{t: t, pool: pool, log: &lockedBuffer{}}
-	s := w.instance(func(d *Deps) { d.PollOnly = true })
+	s := w.instance(func(d *Deps) { d.Options.PollOnly = true })
 	worked := make(chan string, 10)
 	s.Every("look", time.Second, func(context.Context) error { worked <- "look"; return nil })
 	Handle(s, func(_ context.Context, g greet) error { worked <- g.Name; return Dead("no", nil) })
 	w.start(s)
 	require.Equal(t, "look", receive(t, worked))
-	w.add(s, greet{Name: "Ann"}, Options{Once: true})
+	w.add(s, greet{Name: "Ann"}, Terms{Once: true})
 	for receive(t, worked) != "Ann" {
 		continue
 	}
@@ -240,7 +240,7 @@ func TestService_panic(t *testing.T) {
 	s := w.instance()
 	Handle(s, func(context.Context, greet) error { panic("ann@private.test") })
 	w.start(s)
-	w.add(s, greet{Name: "Ann"}, Options{MaxAttempts: 1})
+	w.add(s, greet{Name: "Ann"}, Terms{MaxAttempts: 1})
 	j := w.becomes(s, Discarded)
 	require.Equal(t, "panic of type string, see the log", j.LastError)
 	require.NotContains(t, w.log.String(), "ann@private.test")
@@ -259,7 +259,7 @@ func TestService_Later(t *testing.T) {
 		return nil
 	})
 	w.start(s)
-	w.add(s, greet{Name: "Ann"}, Options{MaxAttempts: 1})
+	w.add(s, greet{Name: "Ann"}, Terms{MaxAttempts: 1})
 	require.Equal(t, 1, w.becomes(s, Completed).Attempt, "waiting is no attempt")
 }
 
@@ -277,7 +277,7 @@ func TestService_Stop(t *testing.T) {
 	})
 	require.NoError(t, s.Start(t.Context()))
 	require.NoError(t, s.Start(t.Context()), "again")
-	w.add(s, greet{Name: "Ann"}, Options{MaxAttempts: 1})
+	w.add(s, greet{Name: "Ann"}, Terms{MaxAttempts: 1})
 	receive(t, begun)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
@@ -307,7 +307,7 @@ func TestService_StartStop_stress(t *testing.T) {
 		Handle(s, func(context.Context, greet) error { worked.Add(1); return nil })
 		var both sync.WaitGroup
 		both.Go(func() { _ = s.Start(t.Context()) })
-		both.Go(func() { w.add(last, greet{Name: fmt.Sprint(i)}, Options{}) })
+		both.Go(func() { w.add(last, greet{Name: fmt.Sprint(i)}, Terms{}) })
 		both.Wait()
 		var twice sync.WaitGroup
 		twice.Go(func() { _ = stop(s) })
@@ -331,12 +331,12 @@ func TestService_StartStop_stress(t *testing.T) {
 func TestService_insertOnly(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	quiet := w.instance(func(d *Deps) { d.Workers = 0 })
+	quiet := w.instance(func(d *Deps) { d.Options.Workers = 0 })
 	quiet.Every("never", time.Second, func(context.Context) error { t.Error("it works nothing"); return nil })
 	Handle(quiet, func(context.Context, greet) error { t.Error("it works nothing"); return nil })
 	w.start(quiet)
-	w.add(quiet, greet{Name: "Ann"}, Options{})
-	busy := w.instance(func(d *Deps) { d.PollOnly = true })
+	w.add(quiet, greet{Name: "Ann"}, Terms{})
+	busy := w.instance(func(d *Deps) { d.Options.PollOnly = true })
 	worked := make(chan struct{})
 	Handle(busy, func(context.Context, greet) error { close(worked); return nil })
 	w.start(busy)
@@ -374,7 +374,7 @@ func TestService_killed(t *testing.T) {
 	worked := make(chan string, 10)
 	Handle(s, func(_ context.Context, g greet) error { worked <- g.Name; return nil })
 	for name, ago := range map[string]time.Duration{"long ago": rescueAfter + time.Second, "just now": 0} {
-		w.add(s, greet{Name: name}, Options{Once: true})
+		w.add(s, greet{Name: name}, Terms{Once: true})
 		_, err := w.pool.Exec(t.Context(), `
 			update river_job set state = 'running', attempt = 1, attempted_by = '{dead}', attempted_at = now() - make_interval(secs => $2)
 			where args ->> 'name' = $1`, name, ago.Seconds())
@@ -395,7 +395,7 @@ func TestService_killed(t *testing.T) {
 func TestService_urgentFirst(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	s := w.instance(func(d *Deps) { d.Workers = 1 })
+	s := w.instance(func(d *Deps) { d.Options.Workers = 1 })
 	order, slow := make(chan string, 10), make(chan struct{})
 	Handle(s, func(_ context.Context, g greet) error {
 		if g.Name == "slow" {
@@ -404,9 +404,9 @@ func TestService_urgentFirst(t *testing.T) {
 		order <- g.Name
 		return nil
 	})
-	w.add(s, greet{Name: "slow"}, Options{Urgent: true})
-	w.add(s, greet{Name: "usual"}, Options{})
-	w.add(s, greet{Name: "urgent"}, Options{Urgent: true})
+	w.add(s, greet{Name: "slow"}, Terms{Urgent: true})
+	w.add(s, greet{Name: "usual"}, Terms{})
+	w.add(s, greet{Name: "urgent"}, Terms{Urgent: true})
 	var once sync.Once
 	s.Every("timer", time.Hour, func(context.Context) error { once.Do(func() { order <- "timer" }); return nil })
 	w.start(s)

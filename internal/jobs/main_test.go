@@ -42,7 +42,8 @@ func newWorld(t *testing.T) *world {
 func (w *world) instance(change ...func(*Deps)) *Service {
 	w.t.Helper()
 	d := Deps{
-		Pool: w.pool, Log: zerolog.New(w.log), Now: time.Now, Workers: 4, Prompt: true, Pause: func(int) time.Duration { return time.Millisecond },
+		Pool: w.pool, Log: zerolog.New(w.log), Now: time.Now, Prompt: true,
+		Pause: func(int) time.Duration { return time.Millisecond }, Options: Options{Workers: 4},
 	}
 	for _, f := range change {
 		f(&d)
@@ -64,7 +65,7 @@ func stop(s *Service) error {
 	return s.Stop(ctx)
 }
 
-func (w *world) add(s *Service, args Args, o Options) {
+func (w *world) add(s *Service, args Args, o Terms) {
 	w.t.Helper()
 	require.NoError(w.t, w.pool.InTx(w.t.Context(), func(tx *postgres.Tx) error { return s.InsertTx(w.t.Context(), tx, args, o) }))
 }

@@ -37,6 +37,14 @@ const (
 	logBurst = 10
 )
 
+// Options are the configured values.
+type Options struct {
+	// Workers is how many jobs this instance works at once; 0 means that it only adds them.
+	Workers int
+	// PollOnly asks for new jobs every second instead of listening, which PgBouncer does not pass on.
+	PollOnly bool
+}
+
 // Deps are what the jobs of one instance stand on.
 type Deps struct {
 	Pool *postgres.Pool
@@ -44,10 +52,7 @@ type Deps struct {
 	Now  func() time.Time
 	// Registry takes the numbers for Prometheus; nil for none.
 	Registry prometheus.Registerer
-	// Workers is how many jobs this instance works at once; 0 means that it only adds them.
-	Workers int
-	// PollOnly asks for new jobs every second instead of listening, which PgBouncer does not pass on.
-	PollOnly bool
+	Options  Options
 	// Pause is the wait after so many failures, for tests; nil means the usual pauses.
 	Pause func(failures int) time.Duration
 	// Prompt begins housekeeping (due jobs, periodic ones) without the usual random delay of up to a second: for tests.
@@ -66,7 +71,7 @@ type Service struct {
 // New makes the jobs of one instance; nothing runs until Start.
 func New(d Deps) (*Service, error) {
 	s := &Service{
-		pool: d.Pool, workers: river.NewWorkers(), working: d.Workers > 0, every: map[string]func(context.Context) error{},
+		pool: d.Pool, workers: river.NewWorkers(), working: d.Options.Workers > 0, every: map[string]func(context.Context) error{},
 	}
 	handle(s, periodicTimeout, s.tick)
 	backoff := policy{pause: d.Pause, now: d.Now}
@@ -75,12 +80,12 @@ func New(d Deps) (*Service, error) {
 	}
 	cfg := &river.Config{
 		Workers: s.workers, MaxAttempts: Attempts, RetryPolicy: backoff, JobTimeout: workTimeout, RescueStuckJobsAfter: rescueAfter,
-		CancelledJobRetentionPeriod: deadFor, DiscardedJobRetentionPeriod: deadFor, PollOnly: d.PollOnly, TestOnly: d.Prompt,
+		CancelledJobRetentionPeriod: deadFor, DiscardedJobRetentionPeriod: deadFor, PollOnly: d.Options.PollOnly, TestOnly: d.Prompt,
 		Logger:  slog.New(zerolog.NewSlogHandler(complaints(d.Log))),
 		Plugins: []rivertype.Plugin{&discretion{log: d.Log, now: d.Now, worked: newWorked(d.Registry)}},
 	}
 	if s.working {
-		cfg.Queues = map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: d.Workers}}
+		cfg.Queues = map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: d.Options.Workers}}
 	}
 	var err error
 	if s.client, err = river.NewClient(riverpgxv5.New(d.Pool.Pool), cfg); err != nil {
@@ -137,7 +142,7 @@ func (w *worker[A]) Timeout(*river.Job[A]) time.Duration { return w.timeout }
 
 // InsertTx adds a job that exists once tx commits. Where o.Once finds it there already nothing is added, which is no
 // error.
-func (s *Service) InsertTx(ctx context.Context, tx *postgres.Tx, args Args, o Options) error {
+func (s *Service) InsertTx(ctx context.Context, tx *postgres.Tx, args Args, o Terms) error {
 	opts := &river.InsertOpts{ScheduledAt: o.At, MaxAttempts: o.MaxAttempts, Priority: priorityUsual}
 	if o.Urgent {
 		opts.Priority = priorityUrgent

@@ -1,5 +1,5 @@
-// Package mail carries single messages to single people: over SMTP, or into a folder where there is no server. It knows
-// nothing of what they say.
+// Package mail carries single messages to single people: over SMTP, or into a folder if there is no server. It does not
+// know what they say.
 package mail
 
 import (
@@ -13,6 +13,8 @@ import (
 	"unicode"
 
 	gomail "github.com/wneessen/go-mail"
+
+	"housecall/internal/text"
 )
 
 // Address is a person's: a display name, which may be empty, and an addr-spec (RFC 5322, 3.4.1) in ASCII.
@@ -27,8 +29,8 @@ type Attachment struct {
 
 // Message is one mail to one person.
 type Message struct {
-	// ID is the Message-ID without its brackets. One mail keeps it over all attempts, so that a receiver who gets it
-	// twice can tell.
+	// ID is the Message-ID without its brackets. A mail keeps it over all attempts, so that a receiver who gets it twice can
+	// tell.
 	ID      string
 	To      Address
 	Subject string
@@ -44,19 +46,18 @@ type Message struct {
 
 // Sender takes messages.
 type Sender interface {
-	// Send returns nil once the message is in others' hands. Its failures are of type *Error.
+	// Send returns nil once somebody else is responsible for the message. Its failures are of type *Error.
 	Send(ctx context.Context, m Message) error
 }
 
-// Error is a message that was not taken. Its text has nothing of the message, and nothing that a server said: both may
-// name a person.
+// Error is a message that was refused. Its text quotes neither the message nor the server, since both may name a person.
 type Error struct {
 	// Stage is how far it came: compose, connect, sender, recipient, data or write.
 	Stage string
 	// Code is the server's reply (RFC 5321, 4.2.3), 0 where it said nothing; Enhanced its finer code (RFC 3463) or "".
 	Code     int
 	Enhanced string
-	// Permanent tells that the same message will never be taken.
+	// Permanent tells that the same message will never be accepted.
 	Permanent bool
 	// Timeout tells that the server was too slow, or the caller gave up.
 	Timeout bool
@@ -64,23 +65,23 @@ type Error struct {
 
 // Error implements error.
 func (e *Error) Error() string {
-	text := "mail was not taken at the stage " + e.Stage
+	words := "mail was refused at the stage " + e.Stage
 	if e.Code != 0 {
-		text += fmt.Sprintf(", code %d", e.Code)
+		words += fmt.Sprintf(", code %d", e.Code)
 	}
 	if e.Enhanced != "" {
-		text += " " + e.Enhanced
+		words += " " + e.Enhanced
 	}
 	if e.Timeout {
-		text += ", timed out"
+		words += ", timed out"
 	}
 	if e.Permanent {
-		text += ", for good"
+		words += ", permanently"
 	}
-	return text
+	return words
 }
 
-// IsPermanent tells whether err is a message that will never be taken.
+// IsPermanent tells whether err is a message that will never be accepted.
 func IsPermanent(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Permanent
@@ -98,7 +99,7 @@ const (
 
 var errCompose = &Error{Stage: stageCompose, Permanent: true}
 
-// compose makes the MIME message. What could break out of its header is refused, with a permanent error, though the
+// compose makes the MIME message. Whatever could break out of its header is refused, with a permanent error, although the
 // library would encode it.
 func compose(from mail.Address, m Message) (*gomail.Msg, error) {
 	if !headerSafe(m.ID, m.To.Name, m.To.Email, m.Subject, m.Method) || !wellFormed(m.ID) || m.Text == "" || m.HTML == "" {
@@ -113,7 +114,7 @@ func compose(from mail.Address, m Message) (*gomail.Msg, error) {
 	msg.Subject(m.Subject)
 	msg.SetMessageIDWithValue(m.ID)
 	msg.SetDateWithValue(m.Date.UTC())
-	// A robot wrote this: others need not answer (RFC 3834, 5).
+	// A program wrote this, so other programs need not answer (RFC 3834, 5).
 	msg.SetGenHeader("Auto-Submitted", "auto-generated")
 	msg.SetBodyString(gomail.TypeTextPlain, m.Text)
 	msg.AddAlternativeString(gomail.TypeTextHTML, m.HTML)
@@ -137,19 +138,17 @@ func compose(from mail.Address, m Message) (*gomail.Msg, error) {
 	return msg, nil
 }
 
-// headerSafe tells whether none of the values has a character that ends a line or is a control character.
+// headerSafe tells whether every value is one line of valid text.
 func headerSafe(values ...string) bool {
 	for _, v := range values {
-		if strings.ContainsFunc(v, func(r rune) bool {
-			return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || r == unicode.ReplacementChar
-		}) {
+		if !text.IsLine(v) || strings.ContainsRune(v, unicode.ReplacementChar) {
 			return false
 		}
 	}
 	return true
 }
 
-// wellFormed tells whether id is a Message-ID's inside (RFC 5322, 3.6.4), of the plain kind that we make.
+// wellFormed tells whether id is the inside of a Message-ID (RFC 5322, 3.6.4), of the plain kind that we make.
 func wellFormed(id string) bool {
 	local, domain, ok := strings.Cut(id, "@")
 	return ok && local != "" && domain != "" && len(id) <= 200 && !strings.ContainsFunc(id, func(r rune) bool {

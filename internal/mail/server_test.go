@@ -21,8 +21,6 @@ import (
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
 	"github.com/stretchr/testify/require"
-
-	"housecall/internal/config"
 )
 
 const patience = time.Minute
@@ -129,7 +127,7 @@ func certificate(t *testing.T) (tls.Certificate, *tls.Config) {
 }
 
 // start serves until the test ends and gives the address; cert nil is without TLS, implicit speaks it from the start.
-func (s *server) start(t *testing.T, cert *tls.Certificate, implicit bool) config.SMTP {
+func (s *server) start(t *testing.T, cert *tls.Certificate, implicit bool) Server {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -151,7 +149,7 @@ func (s *server) start(t *testing.T, cert *tls.Certificate, implicit bool) confi
 		_ = srv.Close()
 		<-done
 	})
-	return config.SMTP{Host: "localhost", Port: port, Plain: cert == nil, Implicit: implicit}
+	return Server{Host: "localhost", Port: port, Plain: cert == nil, Implicit: implicit}
 }
 
 type quiet struct{}
@@ -161,7 +159,7 @@ func (quiet) Println(...any)        {}
 
 // script is a server that follows one: for each line it gets, the answer to its first word; "" hangs up, "…" says
 // nothing until the client goes. "." is the answer to the end of the data.
-func script(t *testing.T, answers map[string]string) (config.SMTP, <-chan string) {
+func script(t *testing.T, answers map[string]string) (Server, <-chan string) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -180,7 +178,7 @@ func script(t *testing.T, answers map[string]string) (config.SMTP, <-chan string
 		_ = ln.Close()
 		work.Wait()
 	})
-	return config.SMTP{Host: "127.0.0.1", Port: ln.Addr().(*net.TCPAddr).Port, Plain: true}, said
+	return Server{Host: "127.0.0.1", Port: ln.Addr().(*net.TCPAddr).Port, Plain: true}, said
 }
 
 func converse(conn net.Conn, answers map[string]string, said chan<- string) {

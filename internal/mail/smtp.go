@@ -11,16 +11,23 @@ import (
 	"time"
 
 	gomail "github.com/wneessen/go-mail"
-
-	"housecall/internal/config"
 )
 
 // smtpTimeout bounds connecting and, after that, delivering one message. It is shorter than what RFC 5321, 4.5.3.2 asks
 // of mail servers: we try again later instead, and a worker waits meanwhile.
 const smtpTimeout = 20 * time.Second
 
-// SMTP hands messages to a mail server (RFC 6409). Each has a connection of its own, so that nothing is kept open
-// between them.
+// Server is a mail server.
+type Server struct {
+	Host           string
+	Port           int
+	User, Password string // "" for none
+	// Implicit TLS begins with the connection (RFC 8314, 3.3); otherwise STARTTLS is demanded, unless Plain.
+	Implicit, Plain bool
+}
+
+// SMTP hands messages to a mail server (RFC 6409). Each message has a connection of its own, so nothing is kept open in
+// between.
 type SMTP struct {
 	from   mail.Address
 	client *gomail.Client
@@ -28,9 +35,9 @@ type SMTP struct {
 
 var _ Sender = (*SMTP)(nil)
 
-// NewSMTP makes a sender to the server; from is where mail comes from. trust are the authorities and the name to check
-// the server's certificate by, nil for those of the system and the server's own name.
-func NewSMTP(server config.SMTP, from mail.Address, trust *tls.Config) (*SMTP, error) {
+// NewSMTP makes a sender to the server; from is where mail comes from. trust has the authorities and the name by which to
+// check the server's certificate; nil means those of the system and the server's own name.
+func NewSMTP(server Server, from mail.Address, trust *tls.Config) (*SMTP, error) {
 	if trust == nil {
 		trust = &tls.Config{ServerName: server.Host, MinVersion: tls.VersionTLS12}
 	}
@@ -48,7 +55,8 @@ func NewSMTP(server config.SMTP, from mail.Address, trust *tls.Config) (*SMTP, e
 		opts = append(opts, gomail.WithTLSPolicy(gomail.TLSMandatory))
 	}
 	if server.User != "" {
-		opts = append(opts, gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover), gomail.WithUsername(server.User), gomail.WithPassword(server.Password.Reveal()))
+		opts = append(opts, gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover),
+			gomail.WithUsername(server.User), gomail.WithPassword(server.Password))
 	}
 	client, err := gomail.NewClient(server.Host, opts...)
 	if err != nil {
@@ -59,7 +67,7 @@ func NewSMTP(server config.SMTP, from mail.Address, trust *tls.Config) (*SMTP, e
 
 // dialer connects so that the end of ctx breaks the connection whatever it waits for: the library only looks at ctx
 // while it connects.
-func dialer(server config.SMTP, trust *tls.Config) gomail.DialContextFunc {
+func dialer(server Server, trust *tls.Config) gomail.DialContextFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		caller, ok := ctx.Value(callerKey{}).(context.Context)
 		if !ok {

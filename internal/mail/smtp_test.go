@@ -10,11 +10,9 @@ import (
 
 	"github.com/emersion/go-smtp"
 	"github.com/stretchr/testify/require"
-
-	"housecall/internal/config"
 )
 
-func sender(t *testing.T, s config.SMTP) *SMTP {
+func sender(t *testing.T, s Server) *SMTP {
 	t.Helper()
 	out, err := NewSMTP(s, clinic, nil)
 	require.NoError(t, err)
@@ -126,7 +124,7 @@ func TestSMTP_Send_refused(t *testing.T) {
 	}
 	t.Run("not there", func(t *testing.T) {
 		t.Parallel()
-		requireFailure(t, sender(t, config.SMTP{Host: "127.0.0.1", Port: 1, Plain: true}).Send(t.Context(), message()), stageConnect, 0, false)
+		requireFailure(t, sender(t, Server{Host: "127.0.0.1", Port: 1, Plain: true}).Send(t.Context(), message()), stageConnect, 0, false)
 	})
 }
 
@@ -265,7 +263,7 @@ func FuzzCompose(f *testing.F) {
 
 func TestError(t *testing.T) {
 	t.Parallel()
-	require.EqualError(t, &Error{Stage: stageRecipient, Code: 550, Enhanced: "5.1.1", Permanent: true}, "mail was not taken at the stage recipient, code 550 5.1.1, for good")
-	require.EqualError(t, &Error{Stage: stageConnect, Timeout: true}, "mail was not taken at the stage connect, timed out")
+	require.EqualError(t, &Error{Stage: stageRecipient, Code: 550, Enhanced: "5.1.1", Permanent: true}, "mail was refused at the stage recipient, code 550 5.1.1, permanently")
+	require.EqualError(t, &Error{Stage: stageConnect, Timeout: true}, "mail was refused at the stage connect, timed out")
 	require.False(t, IsPermanent(errors.New("x")))
 }

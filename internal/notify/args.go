@@ -1,30 +1,30 @@
 package notify
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
+
+	"housecall/internal/auth"
 )
 
-// moveArgs are a mail about an appointment. What is unique is one mail: for reminders the version is not, so that an
-// appointment that is moved away and back reminds once.
+// moveArgs are a mail about an appointment. What is unique makes it one mail: for reminders that leaves out the version,
+// so an appointment that is moved away and back reminds once.
 type moveArgs struct {
 	Notice      Kind  `json:"notice" river:"unique"`
 	Appointment int64 `json:"appointment" river:"unique"`
 	Recipient   int64 `json:"recipient" river:"unique"`
-	// Edition is the version, 0 for reminders; Due is when a reminder is, zero for others.
+	// Edition is the version, 0 for reminders; Due is when a reminder is due, zero for others.
 	Edition int       `json:"edition" river:"unique"`
 	Due     time.Time `json:"due" river:"unique"`
 	Version int       `json:"version"`
-	// StartsAt and EndsAt are what a reminder is about, and what somebody has handed over; zero for others.
+	// StartsAt and EndsAt are the time that a reminder is about, or that a doctor has handed over; zero for others.
 	StartsAt  time.Time `json:"startsAt"`
 	EndsAt    time.Time `json:"endsAt,omitzero"`
 	WasBooked bool      `json:"wasBooked"`
 	ByPatient bool      `json:"byPatient,omitempty"` // the patient did it
-	// Soonest is the start that a move is about (see soonest), zero for reminders: quiet hours that last longer are broken.
+	// Soonest is the start that a move is about (see soonest), zero for reminders: it is told even in quiet hours that last
+	// longer.
 	Soonest time.Time `json:"soonest,omitzero"`
 	Former  bool      `json:"former,omitempty"` // the recipient has handed the appointment over
 }
@@ -32,8 +32,8 @@ type moveArgs struct {
 // Kind implements jobs.Args.
 func (moveArgs) Kind() string { return "mail_appointment" }
 
-// userArgs are a mail to a user about something else. Ref is what makes it one mail; it is derived from a token, and
-// does not lead back to it. Sealed is the rest.
+// userArgs are a mail to a user about something else. Ref is what makes it one mail; where it is derived from a token, it
+// does not reveal it. Sealed is the rest.
 type userArgs struct {
 	Notice Kind   `json:"notice" river:"unique"`
 	User   int64  `json:"user" river:"unique"`
@@ -78,8 +78,5 @@ func (s *Service) open(sealed string) (l letter, err error) {
 	return l, nil
 }
 
-// ref names one mail by what distinguishes it, without telling it.
-func ref(parts ...string) string {
-	sum := sha256.Sum256([]byte("housecall mail\x00" + strings.Join(parts, "\x00")))
-	return hex.EncodeToString(sum[:12])
-}
+// ref names one mail by what identifies it, without revealing it.
+func ref(parts ...string) string { return auth.Reference("mail", parts...) }

@@ -46,8 +46,8 @@ func TestService_sendMove_judges(t *testing.T) {
 		"the person is gone":                {confirmed, func(w *world, _ *Appointment) { delete(w.people, patientID) }, false},
 		"the account is disabled":           {confirmed, person(func(p *Addressee) { p.Active = false }), false},
 		"the address is not verified":       {confirmed, person(func(p *Addressee) { p.Verified = false }), false},
-		"not wanted":                        {confirmed, func(w *world, _ *Appointment) { w.unwanted[string(Confirmed)] = true }, false},
-		"another kind is not wanted":        {confirmed, func(w *world, _ *Appointment) { w.unwanted[string(ReminderDay)] = true }, true},
+		"not wanted":                        {confirmed, func(w *world, _ *Appointment) { w.unwanted[Confirmed] = true }, false},
+		"another kind is not wanted":        {confirmed, func(w *world, _ *Appointment) { w.unwanted[ReminderDay] = true }, true},
 		"reminded":                          {reminder(ReminderDay), nil, true},
 		"reminded, another version":         {reminder(ReminderDay), func(_ *world, a *Appointment) { a.Version = 9 }, true},
 		"reminded of the old time":          {reminder(ReminderDay), moveTo(24 * time.Hour), false},
@@ -141,7 +141,7 @@ func TestService_sendMove_former(t *testing.T) {
 			when := a.StartsAt.Format("2 January 2006, 15:04")
 			w.zones[formerID] = time.UTC
 			w.moved(s, HandedOver, a, 0)
-			w.unwanted[string(ReminderDay)] = true
+			w.unwanted[ReminderDay] = true
 			later := a
 			c.change(&later)
 			w.appointments[a.ID] = later
@@ -211,20 +211,20 @@ func TestService_sendUser_judges(t *testing.T) {
 		sent   bool
 	}{
 		"reset, not verified":      {PasswordReset, letter{Token: "t", Expires: until}, func(_ *world, a *Addressee) { a.Verified = false }, true},
-		"reset, switched off":      {PasswordReset, letter{Token: "t", Expires: until}, func(w *world, _ *Addressee) { w.unwanted[string(PasswordReset)] = true }, true},
+		"reset, switched off":      {PasswordReset, letter{Token: "t", Expires: until}, func(w *world, _ *Addressee) { w.unwanted[PasswordReset] = true }, true},
 		"reset, at night":          {PasswordReset, letter{Token: "t", Expires: until}, func(w *world, _ *Addressee) { w.quietUntil = until }, true},
 		"reset, disabled":          {PasswordReset, letter{Token: "t", Expires: until}, func(_ *world, a *Addressee) { a.Active = false }, false},
 		"reset, expired":           {PasswordReset, letter{Token: "t", Expires: winter}, nil, false},
 		"unread":                   {Unread, letter{Conversations: 1}, nil, true},
 		"unread, not verified":     {Unread, letter{Conversations: 1}, func(_ *world, a *Addressee) { a.Verified = false }, false},
-		"unread, switched off":     {Unread, letter{Conversations: 1}, func(w *world, _ *Addressee) { w.unwanted[string(Unread)] = true }, false},
+		"unread, switched off":     {Unread, letter{Conversations: 1}, func(w *world, _ *Addressee) { w.unwanted[Unread] = true }, false},
 		"an offer":                 {WaitlistOffer, letter{Offer: "o", Expires: until}, nil, true},
 		"an offer, at night":       {WaitlistOffer, letter{Offer: "o", Expires: until}, func(w *world, _ *Addressee) { w.quietUntil = until }, true},
 		"an offer, over":           {WaitlistOffer, letter{Offer: "o", Expires: winter}, nil, false},
 		"an offer, taken back":     {WaitlistOffer, letter{Offer: "o", Expires: until}, func(w *world, _ *Addressee) { w.withdrawn["o"] = true }, false},
 		"reset, another since":     {PasswordReset, letter{Token: "t", Expires: until}, func(w *world, _ *Addressee) { w.withdrawn["t"] = true }, false},
 		"invitation, accepted":     {Invitation, letter{Token: "t", Expires: until}, func(w *world, _ *Addressee) { w.withdrawn["t"] = true }, false},
-		"an offer, switched off":   {WaitlistOffer, letter{Offer: "o", Expires: until}, func(w *world, _ *Addressee) { w.unwanted[string(WaitlistOffer)] = true }, false},
+		"an offer, switched off":   {WaitlistOffer, letter{Offer: "o", Expires: until}, func(w *world, _ *Addressee) { w.unwanted[WaitlistOffer] = true }, false},
 		"the old address":          {EmailChanged, letter{Address: "old@private.test"}, nil, true},
 		"an address to be proved":  {VerifyEmail, letter{Address: "new@private.test", Token: "t", Expires: until}, func(_ *world, a *Addressee) { a.Verified = false }, true},
 		"a person who is gone now": {Invitation, letter{Token: "t", Expires: until}, func(_ *world, a *Addressee) { a.ID = 99 }, false},

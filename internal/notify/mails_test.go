@@ -75,7 +75,7 @@ func TestMails_appointments(t *testing.T) {
 			w.zones[c.to] = s.zoneOf(c.zone)
 		}
 		m := moveArgs{Notice: c.kind, Appointment: a.ID, Recipient: c.to, Version: a.Version, WasBooked: c.wasBooked, ByPatient: c.asked, Former: c.former}
-		if ahead[c.kind] != 0 || c.former {
+		if c.kind.reminder() || c.former {
 			m.StartsAt, m.EndsAt = *a.StartsAt, *a.EndsAt
 		}
 		require.NoError(t, s.sendMove(t.Context(), m), name)
@@ -84,10 +84,12 @@ func TestMails_appointments(t *testing.T) {
 		require.Equal(t, winter, sent[0].Date)
 		golden(t, name+".txt", wording(sent[0]))
 	}
-	for kind := range statusOf {
+	for _, kind := range aboutAppointments() {
 		require.True(t, kinds[kind], "%s has a golden file", kind)
 	}
 }
+
+func aboutAppointments() []Kind { return kindsWith(func(t traits) bool { return t.status != "" }) }
 
 func TestMails_others(t *testing.T) {
 	t.Parallel()
@@ -95,6 +97,7 @@ func TestMails_others(t *testing.T) {
 	w.people[patientID] = Addressee{ID: patientID, Name: "Pat Morgan", Email: "pat@private.test", Verified: true, Active: true}
 	s, _ := w.instance(w.out)
 	until := winter.Add(48 * time.Hour)
+	kinds := map[Kind]bool{}
 	for name, c := range map[string]struct {
 		kind   Kind
 		letter letter
@@ -110,6 +113,7 @@ func TestMails_others(t *testing.T) {
 			Offer: "offer-1", Doctor: "Dr. Ada Okafor", Zone: "Asia/Kolkata", StartsAt: winter.Add(72 * time.Hour), Expires: winter.Add(2 * time.Hour),
 		}},
 	} {
+		kinds[c.kind] = true
 		w.zones[patientID] = nil
 		if c.kind == WaitlistOffer {
 			w.zones[patientID] = s.zoneOf("Europe/Berlin")
@@ -121,9 +125,12 @@ func TestMails_others(t *testing.T) {
 		require.Len(t, sent, 1, name)
 		golden(t, name+".txt", wording(sent[0]))
 	}
+	for _, kind := range kindsWith(func(t traits) bool { return t.status == "" }) {
+		require.True(t, kinds[kind], "%s has a golden file", kind)
+	}
 }
 
-// Nobody has our mails say to strangers what he calls himself: an address that is not proved yet may be anybody's.
+// Nobody can have our mails tell strangers what they call themselves: an address that is not verified may be anybody's.
 func TestMails_toStrangers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, winter)
@@ -156,7 +163,7 @@ func TestMails_toStrangers(t *testing.T) {
 // DST: the wall clock of the day counts, and zones that agree in winter may differ in spring.
 func TestMoment(t *testing.T) {
 	t.Parallel()
-	s := &Service{zone: time.UTC}
+	s := &Service{options: Options{Zone: time.UTC}}
 	berlin, newYork := s.zoneOf("Europe/Berlin"), s.zoneOf("America/New_York")
 	before, after := time.Date(2026, 3, 28, 8, 0, 0, 0, time.UTC), time.Date(2026, 3, 30, 8, 0, 0, 0, time.UTC)
 	require.Equal(t, "Saturday, 28 March 2026, 09:00 (Europe/Berlin)", moment(before, berlin))
@@ -176,7 +183,7 @@ func FuzzRender(f *testing.F) {
 	f.Add("Pat\n\n[Open]\r\nBcc: eve@evil.test", "\x00\u202e\xff")
 	f.Add("{{.Token}}", "{{template \"when\" .}}")
 	f.Fuzz(func(t *testing.T, name, other string) {
-		for kind := range statusOf {
+		for _, kind := range aboutAppointments() {
 			v := view{Name: name, Other: other, When: "Tuesday", Link: "https://clinic.test/a", Home: "https://clinic.test/"}
 			subject, text, html, err := render(kind, v)
 			require.NoError(t, err)

@@ -1,7 +1,7 @@
 // Package notify tells people by e-mail what happened to their appointments and accounts, and reminds them. A mail is a
-// job that is written in the transaction of the change it tells of; when its turn comes it is judged again, so that
-// nobody hears of what is no longer so. Mails name people, times and the clinic, and nothing clinical: no reason, no
-// note, no message, not even a specialization.
+// job that is queued in the transaction of the change it tells of. When its turn comes it is judged again, so that nobody
+// is told what is no longer true. Mails name people, times and the clinic, and nothing clinical: no reason, no note, no
+// message, not even a specialization.
 package notify
 
 import (
@@ -9,46 +9,11 @@ import (
 	"time"
 )
 
-// Kind is what a mail says. It is stored, and what preferences speak of.
-type Kind string
-
-// The kinds.
-const (
-	RequestReceived Kind = "request_received" // to the doctor, who answers, and to the patient as a receipt
-	Confirmed       Kind = "confirmed"
-	Rejected        Kind = "rejected"
-	Cancelled       Kind = "cancelled"
-	Rescheduled     Kind = "rescheduled"
-	HandedOver      Kind = "handed_over"
-	Expired         Kind = "expired"
-	ReminderDay     Kind = "reminder_day"  // a day before
-	ReminderHour    Kind = "reminder_hour" // an hour before
-	Unread          Kind = "unread"        // messages wait in conversations
-	WaitlistOffer   Kind = "waitlist_offer"
-
-	// Security mail goes to unverified addresses too, and nobody can turn it off.
-	Invitation    Kind = "invitation"
-	PasswordReset Kind = "password_reset"
-	VerifyEmail   Kind = "verify_email"
-	EmailChanged  Kind = "email_changed"
-)
-
-// Kinds are those that preferences may switch, in the order in which a person would want to see them.
-var Kinds = []Kind{RequestReceived, Confirmed, Rejected, Cancelled, Rescheduled, HandedOver, Expired, ReminderDay, ReminderHour, Unread, WaitlistOffer}
-
-// Security tells whether k is mail about the account itself.
-func (k Kind) Security() bool {
-	return k == Invitation || k == PasswordReset || k == VerifyEmail || k == EmailChanged
-}
-
-// Urgent tells whether k is of no use later, and so does not wait for the end of quiet hours.
-func (k Kind) Urgent() bool { return k.Security() || k == WaitlistOffer || k == ReminderHour }
-
 // Appointment is what mails need to know of one.
 type Appointment struct {
 	ID       int64
 	PublicID string
-	// Version grows with every change: a mail about an older one is not sent any more.
+	// Version grows with every change: a mail about an earlier one is no longer sent.
 	Version int
 	// Status is PENDING, BOOKED and so on.
 	Status string
@@ -59,8 +24,8 @@ type Appointment struct {
 	PatientID, DoctorID     int64
 	PatientName, DoctorName string
 	UpdatedAt               time.Time
-	// WasBooked says that it has been BOOKED at some time before the move, so that calendars may have it; FormerDoctorID
-	// who handed it over, FormerStart when it was to begin before. Only Moved reads them.
+	// WasBooked says that it has been BOOKED at some time before the move, so calendars may have it; FormerDoctorID is who
+	// handed it over, FormerStart when it was to begin before the move. Only Moved reads them.
 	WasBooked      bool
 	FormerDoctorID int64
 	FormerStart    *time.Time
@@ -70,41 +35,58 @@ type Appointment struct {
 type Addressee struct {
 	ID          int64
 	Name, Email string
-	Verified    bool // the address is known to be his
+	Verified    bool // the address is known to be theirs
 	Active      bool // the account is not disabled
 }
 
-// Appointments tell how an appointment stands when a mail's turn comes.
+// Appointments tells how an appointment stands when a mail's turn comes.
 type Appointments interface {
-	// Appointment gives one by its key; errs.NotFound where it is gone.
+	// Appointment gives one by its key; errs.NotFound if it is gone.
 	Appointment(ctx context.Context, id int64) (Appointment, error)
 }
 
-// People tell who gets mail.
+// People tells who gets mail.
 type People interface {
-	// Addressee gives a user by his key; errs.NotFound where he is gone.
+	// Addressee gives a user by key; errs.NotFound if the user is gone.
 	Addressee(ctx context.Context, userID int64) (Addressee, error)
 }
 
-// Preferences tell what a person wants.
+// Preferences tells what a person wants.
 type Preferences interface {
-	// Decide tells whether a mail of a kind, due at the time, is wanted at all, and not before when. A notBefore that
-	// is not after at means now.
-	Decide(ctx context.Context, userID int64, kind string, urgent bool, at time.Time) (send bool, notBefore time.Time, err error)
+	// Decide tells whether a mail of a kind, due at a time, is wanted at all, and the earliest time to send it. A
+	// notBefore that is not after at means now.
+	Decide(ctx context.Context, userID int64, kind Kind, at time.Time) (send bool, notBefore time.Time, err error)
 	// Zone is the time zone that the person has chosen, nil for none.
 	Zone(ctx context.Context, userID int64) (*time.Location, error)
 }
 
-// Inbox tells what still waits to be read.
+// Inbox tells what has not been read yet.
 type Inbox interface {
 	// Unread gives the number of a user's conversations with unread messages.
 	Unread(ctx context.Context, userID int64) (conversations int, err error)
 }
 
-// Standing tells whether what a mail leads to is still to be had.
+// Standing tells whether what a mail leads to is still available.
 type Standing interface {
-	// Stands tells it of the token of an Invitation, a PasswordReset or a VerifyEmail, and of the id of a WaitlistOffer.
+	// Stands tells it for the kinds that are Fleeting. key is the token of the mail's link, or the id of the offer.
 	Stands(ctx context.Context, kind Kind, key string) (bool, error)
+}
+
+// Links gives the addresses of the pages to which mails lead. Whoever has one with a token has the token: it belongs in
+// no log.
+type Links interface {
+	// Home is where people sign in.
+	Home() string
+	// Appointment shows one appointment, by its public id.
+	Appointment(publicID string) string
+	// Inbox shows the conversations.
+	Inbox() string
+	// Offer shows a time that is kept for a waiting patient.
+	Offer(id string) string
+	// Invitation, PasswordReset and VerifyEmail take the token of such a mail.
+	Invitation(token string) string
+	PasswordReset(token string) string
+	VerifyEmail(token string) string
 }
 
 // Calendar makes calendar objects.
@@ -123,28 +105,19 @@ const (
 	expired   = "EXPIRED"
 )
 
-// statusOf is how an appointment must stand for a mail about it still to be true.
-var statusOf = map[Kind]string{
-	RequestReceived: pending, Confirmed: booked, Rescheduled: booked, HandedOver: booked, Rejected: rejected, Cancelled: cancelled, Expired: expired,
-	ReminderDay: booked, ReminderHour: booked,
-}
-
-// ahead is how long before the start a reminder is due.
-var ahead = map[Kind]time.Duration{ReminderDay: 24 * time.Hour, ReminderHour: time.Hour}
-
-// still tells whether a mail about a, written for another state of it, is worth sending at the time now.
+// still tells whether a mail about a, queued when it was in some earlier state, is still worth sending.
 func still(m moveArgs, a Appointment, now time.Time) bool {
 	if m.Former {
-		return m.Recipient != a.DoctorID // else it is his again; no later mail would tell him that it is not
+		return m.Recipient != a.DoctorID // otherwise it is theirs again, and no later mail would say that it is not
 	}
 	waits := (m.Notice == Rescheduled || m.Notice == HandedOver) && a.Status == pending // for the doctor's answer
-	if a.Status != statusOf[m.Notice] && !waits || m.Recipient != a.PatientID && m.Recipient != a.DoctorID {
+	if a.Status != m.Notice.traits().status && !waits || m.Recipient != a.PatientID && m.Recipient != a.DoctorID {
 		return false
 	}
 	if a.Status == booked && a.EndsAt != nil && !now.Before(*a.EndsAt) {
 		return false // it is over
 	}
-	if ahead[m.Notice] == 0 {
+	if !m.Notice.reminder() {
 		return a.Version == m.Version
 	}
 	if a.StartsAt == nil || !a.StartsAt.Equal(m.StartsAt) {
@@ -154,8 +127,8 @@ func still(m moveArgs, a Appointment, now time.Time) bool {
 	return now.Before(useless(m.Notice, m.StartsAt))
 }
 
-// soonest is the start, before or after the move, that comes first: whoever is told only then has gone there in vain, or not
-// at all. Zero where there is none.
+// soonest is the earlier of the starts before and after the move: by then people must know, or they come in vain or not
+// at all. Zero if there is none.
 func soonest(a Appointment) (first time.Time) {
 	for _, start := range []*time.Time{a.FormerStart, a.StartsAt} {
 		if start != nil && (first.IsZero() || start.Before(first)) {
@@ -168,17 +141,17 @@ func soonest(a Appointment) (first time.Time) {
 // useless is from when on a reminder has nothing more to say.
 func useless(k Kind, start time.Time) time.Time {
 	if k == ReminderDay {
-		return start.Add(-ahead[ReminderHour])
+		return start.Add(-ReminderHour.traits().ahead)
 	}
 	return start
 }
 
-// recipients are who hears of a move: everybody whom it concerns, less whoever knows because he did it. actorID is 0
-// for the system.
+// recipients are who is told of a move: everyone whom it concerns, except those who know because they did it. actorID is
+// 0 for the system.
 func recipients(k Kind, a Appointment, actorID int64) []int64 {
 	switch k {
 	case Rejected, Expired:
-		if !a.WasBooked { // else the doctor's calendar may still have it
+		if !a.WasBooked { // otherwise the doctor's calendar may still have it
 			return []int64{a.PatientID}
 		}
 	case HandedOver:

@@ -14,7 +14,7 @@ import (
 	"github.com/emersion/go-smtp"
 	"github.com/stretchr/testify/require"
 
-	"housecall/internal/config"
+	"housecall/internal/auth"
 	"housecall/internal/jobs"
 	own "housecall/internal/mail"
 	"housecall/internal/postgres"
@@ -79,7 +79,7 @@ func (s *mailServer) sender(t *testing.T) *own.SMTP {
 	})
 	addr, ok := ln.Addr().(*net.TCPAddr)
 	require.True(t, ok)
-	out, err := own.NewSMTP(config.SMTP{Host: "127.0.0.1", Port: addr.Port, Plain: true}, clinic, nil)
+	out, err := own.NewSMTP(own.Server{Host: "127.0.0.1", Port: addr.Port, Plain: true}, clinic, nil)
 	require.NoError(t, err)
 	return out
 }
@@ -253,7 +253,7 @@ func TestService_refusals(t *testing.T) {
 		require.NotContains(t, r.Args, "private.test")
 		if r.State == "cancelled" {
 			require.Equal(t, 1, r.Attempt, "it was not tried again")
-			require.Contains(t, r.Errors, "mail was not taken at the stage recipient, code 550 5.1.1, for good")
+			require.Contains(t, r.Errors, "mail was refused at the stage recipient, code 550 5.1.1, permanently")
 		} else {
 			require.Equal(t, 3, r.Attempt)
 			require.Contains(t, r.Errors, "code 451 4.7.1")
@@ -271,10 +271,14 @@ func TestService_secretsAreSealed(t *testing.T) {
 	said := func() {
 		w.inTx(func(ctx context.Context, tx *postgres.Tx) error {
 			return errors.Join(
-				s.Invitation(ctx, tx, doctorID, "marker-invitation", expires),
-				s.PasswordReset(ctx, tx, patientID, "marker-reset", expires),
-				s.VerifyEmail(ctx, tx, patientID, "marker@private.test", "marker-verify", expires),
-				s.WaitlistOffer(ctx, tx, patientID, "marker-offer", "Dr. Marker", "Europe/Berlin", w.clock().Add(48*time.Hour), expires),
+				s.Invitation(ctx, tx, doctorID, auth.Link{Token: "marker-invitation", Expires: expires}),
+				s.PasswordReset(ctx, tx, patientID, auth.Link{Token: "marker-reset", Expires: expires}),
+				s.VerifyEmail(ctx, tx, patientID, "marker@private.test",
+					auth.Link{Token: "marker-verify", Expires: expires}),
+				s.WaitlistOffer(ctx, tx, Offer{
+					ID: "marker-offer", PatientID: patientID, DoctorName: "Dr. Marker", TimeZone: "Europe/Berlin",
+					StartsAt: w.clock().Add(48 * time.Hour), Expires: expires,
+				}),
 			)
 		})
 	}

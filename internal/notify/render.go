@@ -7,18 +7,19 @@ import (
 	"strings"
 	"text/template"
 	"time"
-	"unicode"
 
-	"housecall/internal/config"
+	"housecall/internal/text"
+	"housecall/internal/zone"
 )
 
 //go:embed templates
 var files embed.FS
 
-// A mail is told once, in NAME.txt: its subject on the first line, then blocks between empty lines, of which one in
-// brackets is the link. Both layouts take it from there, so that text and HTML cannot say different things.
+// A mail is worded once, in KIND.txt: the subject on the first line, then blocks between empty lines, of which the one in
+// brackets is the link. Both layouts take it from there, so text and HTML cannot say different things.
 var (
-	tellings   = template.Must(template.New("").Option("missingkey=error").ParseFS(files, "templates/*.txt", "templates/parts.tmpl"))
+	wordings = template.Must(template.New("").Option("missingkey=error").
+			ParseFS(files, "templates/*.txt", "templates/parts.tmpl"))
 	textLayout = template.Must(template.ParseFS(files, "templates/layout.txt.tmpl"))
 	htmlLayout = htmltemplate.Must(htmltemplate.ParseFS(files, "templates/layout.html.tmpl"))
 )
@@ -55,13 +56,15 @@ type page struct {
 }
 
 // render words a mail.
-func render(k Kind, v view) (subject, text, html string, err error) {
-	v.Name, v.Other, v.Token = line(v.Name), line(v.Other), line(v.Token)
-	var told strings.Builder
-	if err := tellings.ExecuteTemplate(&told, string(k)+".txt", v); err != nil {
+func render(k Kind, v view) (subject, plain, html string, err error) {
+	// One line each, so that they can neither begin a block nor end a line. Names are checked when they are given; this is
+	// for those in older data.
+	v.Name, v.Other, v.Token = text.OneLine(v.Name), text.OneLine(v.Other), text.OneLine(v.Token)
+	var worded strings.Builder
+	if err := wordings.ExecuteTemplate(&worded, k.template(), v); err != nil {
 		return "", "", "", fmt.Errorf("word a mail %s: %w", k, err)
 	}
-	parts := strings.Split(strings.TrimSpace(told.String()), "\n\n")
+	parts := strings.Split(strings.TrimSpace(worded.String()), "\n\n")
 	p := page{Subject: parts[0], Name: v.Name, Link: v.Link, Home: v.Home}
 	for _, part := range parts[1:] {
 		label, action := strings.CutPrefix(part, "[")
@@ -80,36 +83,21 @@ func render(k Kind, v view) (subject, text, html string, err error) {
 	return p.Subject, t.String(), h.String(), nil
 }
 
-// line is a person's text as one line, so that it can neither begin a block nor end a line. Names are checked where
-// they are given; this is for those of older data.
-func line(s string) string {
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case unicode.IsControl(r), unicode.Is(unicode.Bidi_Control, r), r == unicode.ReplacementChar:
-			return -1
-		}
-		return r
-	}, s)
-	return strings.Join(strings.Fields(s), " ")
-}
-
-// moment is a time as people read it, with the zone's name, since there are several.
-func moment(t time.Time, zone *time.Location) string {
-	return t.In(zone).Format("Monday, 2 January 2006, 15:04") + " (" + zone.String() + ")"
+// moment is a time as people read it, with the name of its zone.
+func moment(t time.Time, loc *time.Location) string {
+	return t.In(loc).Format("Monday, 2 January 2006, 15:04") + " (" + loc.String() + ")"
 }
 
 // span is the time of an appointment.
-func span(start time.Time, end *time.Time, zone *time.Location) string {
+func span(start time.Time, end *time.Time, loc *time.Location) string {
 	if end == nil {
-		return moment(start, zone)
+		return moment(start, loc)
 	}
-	from, to := start.In(zone), end.In(zone)
+	from, to := start.In(loc), end.In(loc)
 	if from.YearDay() != to.YearDay() || from.Year() != to.Year() {
-		return moment(start, zone) + " to " + moment(*end, zone)
+		return moment(start, loc) + " to " + moment(*end, loc)
 	}
-	return from.Format("Monday, 2 January 2006, 15:04") + "–" + to.Format("15:04") + " (" + zone.String() + ")"
+	return from.Format("Monday, 2 January 2006, 15:04") + "–" + to.Format("15:04") + " (" + loc.String() + ")"
 }
 
 // agree tells whether clocks in two zones show the same at t.
@@ -121,10 +109,10 @@ func agree(t time.Time, a, b *time.Location) bool {
 
 // zoneOf is the zone of that name, or the clinic's.
 func (s *Service) zoneOf(name string) *time.Location {
-	if zone, err := config.LoadZone(name); err == nil {
-		return zone
+	if loc, err := zone.Load(name); err == nil {
+		return loc
 	}
-	return s.zone
+	return s.options.Zone
 }
 
 // at words a time for a reader in one zone and a doctor in another.

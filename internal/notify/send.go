@@ -7,10 +7,10 @@ import (
 	"strings"
 	"time"
 
-	"housecall/internal/config"
 	"housecall/internal/errs"
 	"housecall/internal/jobs"
 	"housecall/internal/mail"
+	"housecall/internal/text"
 )
 
 // sendMove sends a mail about an appointment whose turn has come, unless it has become untrue, useless or unwanted.
@@ -52,7 +52,7 @@ func (s *Service) sendMove(ctx context.Context, m moveArgs) error {
 
 // last is when the mail stops being of use, zero for never.
 func (m moveArgs) last() time.Time {
-	if ahead[m.Notice] == 0 {
+	if !m.Notice.reminder() {
 		return time.Time{}
 	}
 	return useless(m.Notice, m.StartsAt)
@@ -75,7 +75,7 @@ func (m moveArgs) asHandedOver(a Appointment) Appointment {
 // so all that follow take it out.
 func method(m moveArgs, a Appointment) string {
 	switch {
-	case ahead[m.Notice] != 0 || a.StartsAt == nil || a.EndsAt == nil:
+	case m.Notice.reminder() || a.StartsAt == nil || a.EndsAt == nil:
 		return ""
 	case m.Former:
 		return off(m.WasBooked)
@@ -113,7 +113,7 @@ func (s *Service) wanted(ctx context.Context, k Kind, userID int64, last, soones
 		return to, true, nil
 	}
 	now := s.now()
-	send, notBefore, err := s.preferences.Decide(ctx, userID, string(k), k.Urgent(), now)
+	send, notBefore, err := s.preferences.Decide(ctx, userID, k, now)
 	if err != nil {
 		return to, false, fmt.Errorf("read the addressee's preferences: %w", err)
 	}
@@ -145,13 +145,13 @@ func (s *Service) readerZone(ctx context.Context, userID int64, fallback *time.L
 func (s *Service) viewOf(ctx context.Context, m moveArgs, a Appointment, to Addressee) (view, error) {
 	v := view{
 		Name: to.Name, Other: a.DoctorName, ForDoctor: to.ID == a.DoctorID, Former: m.Former, Pending: a.Status == pending, ByPatient: m.ByPatient,
-		WasBooked: m.WasBooked, Link: s.links.appointment(a.PublicID),
+		WasBooked: m.WasBooked, Link: s.links.Appointment(a.PublicID),
 	}
 	if v.ForDoctor || v.Former {
 		v.Other = a.PatientName
 	}
 	if v.Former {
-		v.Link = s.links.home() // it is his no more
+		v.Link = s.links.Home() // it is his no more
 	}
 	if a.StartsAt == nil {
 		return v, nil
@@ -174,8 +174,8 @@ func (s *Service) sendUser(ctx context.Context, u userArgs) error {
 	if !l.Expires.IsZero() && !s.now().Before(l.Expires) {
 		return nil
 	}
-	if key := l.Token + l.Offer; key != "" { // a letter has one of them, or none
-		stands, err := s.standing.Stands(ctx, u.Notice, key)
+	if u.Notice.Fleeting() {
+		stands, err := s.standing.Stands(ctx, u.Notice, l.Token+l.Offer) // a letter has one of them
 		if err != nil {
 			return fmt.Errorf("ask whether a mail still leads somewhere: %w", err)
 		}
@@ -212,7 +212,7 @@ func (s *Service) sendUser(ctx context.Context, u userArgs) error {
 
 func (s *Service) viewOfLetter(ctx context.Context, u userArgs, l letter, to Addressee) (view, error) {
 	v := view{Name: to.Name, Other: l.Doctor, Token: l.Token, Count: l.Conversations, Link: s.linkOf(u.Notice, l)}
-	doctor := s.zone
+	doctor := s.options.Zone
 	if l.Zone != "" {
 		doctor = s.zoneOf(l.Zone)
 	}
@@ -232,28 +232,28 @@ func (s *Service) viewOfLetter(ctx context.Context, u userArgs, l letter, to Add
 func (s *Service) linkOf(k Kind, l letter) string {
 	switch k {
 	case Invitation:
-		return s.links.token(config.InvitationPath, l.Token)
+		return s.links.Invitation(l.Token)
 	case PasswordReset:
-		return s.links.token(config.ResetPath, l.Token)
+		return s.links.PasswordReset(l.Token)
 	case VerifyEmail:
-		return s.links.token(config.VerifyPath, l.Token)
+		return s.links.VerifyEmail(l.Token)
 	case Unread:
-		return s.links.inbox()
+		return s.links.Inbox()
 	case WaitlistOffer:
-		return s.links.offer(l.Offer)
+		return s.links.Offer(l.Offer)
 	default:
-		return s.links.home()
+		return s.links.Home()
 	}
 }
 
 // post words a mail and hands it over.
 func (s *Service) post(ctx context.Context, k Kind, v view, to Addressee, msg mail.Message) error {
-	v.Home = s.links.home()
+	v.Home = s.links.Home()
 	var err error
 	if msg.Subject, msg.Text, msg.HTML, err = render(k, v); err != nil {
 		return err
 	}
-	msg.To, msg.Date = mail.Address{Name: line(to.Name), Email: to.Email}, s.now()
+	msg.To, msg.Date = mail.Address{Name: text.OneLine(to.Name), Email: to.Email}, s.now()
 	err = s.mail.Send(ctx, msg)
 	var refused *mail.Error
 	switch {
@@ -271,5 +271,5 @@ func (s *Service) post(ctx context.Context, k Kind, v view, to Addressee, msg ma
 
 // messageID is the same for each attempt to send one mail, and tells nothing but its kind and the public id.
 func (s *Service) messageID(parts ...string) string {
-	return strings.Join(parts, ".") + "@" + s.domain
+	return strings.Join(parts, ".") + "@" + s.options.Domain
 }

@@ -4,20 +4,26 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"housecall/internal/auth"
-	"housecall/internal/config"
 	"housecall/internal/jobs"
 	"housecall/internal/mail"
 	"housecall/internal/postgres"
 )
 
-// Deps are what mails are made of and go through. Calendar may be nil: then none has a calendar part; so may Inbox: then
-// a mail about unread messages says what was so when it was written.
+// Options are the configured values.
+type Options struct {
+	// Domain is where message ids are made.
+	Domain string
+	// Zone is the clinic's time zone.
+	Zone *time.Location
+}
+
+// Deps are what mails are made of and go through. Calendar may be nil: then no mail has a calendar part. So may Inbox:
+// then a mail about unread messages says how many there were when it was queued.
 type Deps struct {
 	Jobs         *jobs.Service
 	Mail         mail.Sender
@@ -28,15 +34,13 @@ type Deps struct {
 	Calendar     Calendar
 	Inbox        Inbox
 	Standing     Standing
-	// Config tells where links lead. Domain is where message ids are made, Zone the clinic's time zone.
-	Config config.Config
-	Domain string
-	Zone   *time.Location
-	Now    func() time.Time
-	Log    zerolog.Logger
+	Links        Links
+	Now          func() time.Time
+	Log          zerolog.Logger
+	Options      Options
 }
 
-// Service writes mails and sends them.
+// Service queues mails and sends them.
 type Service struct {
 	jobs         *jobs.Service
 	mail         mail.Sender
@@ -47,9 +51,8 @@ type Service struct {
 	calendar     Calendar
 	inbox        Inbox
 	standing     Standing
-	links        links
-	domain       string
-	zone         *time.Location
+	links        Links
+	options      Options
 	now          func() time.Time
 	log          zerolog.Logger
 }
@@ -57,20 +60,21 @@ type Service struct {
 // New makes the service and registers its work with d.Jobs, which must not have been started.
 func New(d Deps) *Service {
 	s := &Service{
-		jobs: d.Jobs, mail: d.Mail, sealer: d.Sealer, appointments: d.Appointments, people: d.People, preferences: d.Preferences,
-		calendar: d.Calendar, inbox: d.Inbox, standing: d.Standing, links: links{strings.TrimSuffix(d.Config.PublicURL, "/"), d.Config.Link}, domain: d.Domain, zone: d.Zone, now: d.Now, log: d.Log,
+		jobs: d.Jobs, mail: d.Mail, sealer: d.Sealer, appointments: d.Appointments, people: d.People,
+		preferences: d.Preferences, calendar: d.Calendar, inbox: d.Inbox, standing: d.Standing, links: d.Links,
+		options: d.Options, now: d.Now, log: d.Log,
 	}
 	jobs.Handle(d.Jobs, s.sendMove)
 	jobs.Handle(d.Jobs, s.sendUser)
 	return s
 }
 
-// Moved writes the mails of a move in the transaction that makes it; a is the appointment after it, actorID who did it,
-// 0 for the system. A confirmed, rescheduled or handed over appointment gets its reminders too. Those of a time that is no longer
-// so, and mails that have not gone out yet, need not be withdrawn: they are judged when their turn comes.
+// Moved queues the mails of a move in the transaction that makes it; a is the appointment after it, actorID who did it, 0
+// for the system. An appointment that was confirmed, rescheduled or handed over gets its reminders too. Reminders of an
+// earlier time, and mails that have not gone out yet, need not be withdrawn: they are judged when their turn comes.
 func (s *Service) Moved(ctx context.Context, tx *postgres.Tx, kind Kind, a Appointment, actorID int64) error {
-	if _, known := statusOf[kind]; !known || ahead[kind] != 0 {
-		return fmt.Errorf("notify: %q is no move of an appointment", kind)
+	if !kind.move() {
+		return fmt.Errorf("notify: %q is not about a change of an appointment", kind)
 	}
 	for _, id := range recipients(kind, a, actorID) {
 		m := moveArgs{
@@ -80,7 +84,7 @@ func (s *Service) Moved(ctx context.Context, tx *postgres.Tx, kind Kind, a Appoi
 		if m.Former && a.StartsAt != nil && a.EndsAt != nil {
 			m.StartsAt, m.EndsAt = a.StartsAt.UTC(), a.EndsAt.UTC()
 		}
-		if err := s.jobs.InsertTx(ctx, tx, m, jobs.Options{Once: true}); err != nil {
+		if err := s.jobs.InsertTx(ctx, tx, m, jobs.Terms{Once: true}); err != nil {
 			return err
 		}
 	}
@@ -90,17 +94,17 @@ func (s *Service) Moved(ctx context.Context, tx *postgres.Tx, kind Kind, a Appoi
 	return nil
 }
 
-// remind writes the reminders that are still ahead.
+// remind queues the reminders that are still ahead.
 func (s *Service) remind(ctx context.Context, tx *postgres.Tx, a Appointment) error {
 	start := a.StartsAt.UTC()
-	for _, kind := range []Kind{ReminderDay, ReminderHour} {
-		due := start.Add(-ahead[kind])
+	for _, kind := range kindsWith(func(t traits) bool { return t.ahead != 0 }) {
+		due := start.Add(-kind.traits().ahead)
 		if !due.After(s.now()) {
 			continue
 		}
 		for _, id := range []int64{a.PatientID, a.DoctorID} {
 			m := moveArgs{Notice: kind, Appointment: a.ID, Recipient: id, Due: due, Version: a.Version, StartsAt: start}
-			if err := s.jobs.InsertTx(ctx, tx, m, jobs.Options{At: due, Once: true, Urgent: kind.Urgent()}); err != nil {
+			if err := s.jobs.InsertTx(ctx, tx, m, jobs.Terms{At: due, Once: true, Urgent: kind.Urgent()}); err != nil {
 				return err
 			}
 		}
@@ -108,45 +112,59 @@ func (s *Service) remind(ctx context.Context, tx *postgres.Tx, a Appointment) er
 	return nil
 }
 
-// Invitation writes the mail that lets an invited user choose a password. The token is sealed until it goes out.
-func (s *Service) Invitation(ctx context.Context, tx *postgres.Tx, userID int64, token string, expires time.Time) error {
-	return s.write(ctx, tx, Invitation, userID, ref(token), letter{Token: token, Expires: expires})
+// Invitation queues the mail with which an invited user chooses a password. The token is sealed until it goes out.
+func (s *Service) Invitation(ctx context.Context, tx *postgres.Tx, userID int64, l auth.Link) error {
+	return s.queue(ctx, tx, userArgs{Notice: Invitation, User: userID, Ref: ref(l.Token)},
+		letter{Token: l.Token, Expires: l.Expires})
 }
 
-// PasswordReset writes the mail that lets a user choose another password.
-func (s *Service) PasswordReset(ctx context.Context, tx *postgres.Tx, userID int64, token string, expires time.Time) error {
-	return s.write(ctx, tx, PasswordReset, userID, ref(token), letter{Token: token, Expires: expires})
+// PasswordReset queues the mail with which a user chooses another password.
+func (s *Service) PasswordReset(ctx context.Context, tx *postgres.Tx, userID int64, l auth.Link) error {
+	return s.queue(ctx, tx, userArgs{Notice: PasswordReset, User: userID, Ref: ref(l.Token)},
+		letter{Token: l.Token, Expires: l.Expires})
 }
 
-// VerifyEmail writes the mail that proves an address, to that address, which need not be the account's yet.
-func (s *Service) VerifyEmail(ctx context.Context, tx *postgres.Tx, userID int64, address, token string, expires time.Time) error {
-	return s.write(ctx, tx, VerifyEmail, userID, ref(token), letter{Token: token, Address: address, Expires: expires})
+// VerifyEmail queues the mail that verifies an address, to that address, which need not be the account's yet.
+func (s *Service) VerifyEmail(ctx context.Context, tx *postgres.Tx, userID int64, address string, l auth.Link) error {
+	return s.queue(ctx, tx, userArgs{Notice: VerifyEmail, User: userID, Ref: ref(l.Token)},
+		letter{Token: l.Token, Address: address, Expires: l.Expires})
 }
 
-// EmailChanged warns the address that an account had until now, or still has while another is only wanted.
+// EmailChanged warns the address that an account had until now, or still has while a change is only requested.
 func (s *Service) EmailChanged(ctx context.Context, tx *postgres.Tx, userID int64, oldAddress string) error {
 	at := tx.Now().Format(time.RFC3339Nano)
-	return s.write(ctx, tx, EmailChanged, userID, ref(oldAddress, at), letter{Address: oldAddress})
+	return s.queue(ctx, tx, userArgs{Notice: EmailChanged, User: userID, Ref: ref(oldAddress, at)},
+		letter{Address: oldAddress})
 }
 
-// Unread tells a user once in each absence (named by its beginning) that messages wait for him.
-func (s *Service) Unread(ctx context.Context, tx *postgres.Tx, userID int64, absence time.Time, conversations int) error {
-	return s.write(ctx, tx, Unread, userID, ref(strconv.FormatInt(userID, 10), absence.UTC().Format(time.RFC3339Nano)),
-		letter{Conversations: conversations})
-}
-
-// WaitlistOffer tells a waiting patient, once, of a time that has become free and is kept for him until expires.
-func (s *Service) WaitlistOffer(
-	ctx context.Context, tx *postgres.Tx, patientID int64, offerID string, doctorName, timeZone string, startsAt, expires time.Time,
+// Unread tells a user, once per absence (identified by its beginning), that there are unread messages.
+func (s *Service) Unread(
+	ctx context.Context, tx *postgres.Tx, userID int64, absence time.Time, conversations int,
 ) error {
-	return s.write(ctx, tx, WaitlistOffer, patientID, ref(offerID),
-		letter{Offer: offerID, Doctor: doctorName, Zone: timeZone, StartsAt: startsAt, Expires: expires})
+	name := ref(strconv.FormatInt(userID, 10), absence.UTC().Format(time.RFC3339Nano))
+	return s.queue(ctx, tx, userArgs{Notice: Unread, User: userID, Ref: name}, letter{Conversations: conversations})
 }
 
-func (s *Service) write(ctx context.Context, tx *postgres.Tx, kind Kind, userID int64, ref string, l letter) error {
-	sealed, err := s.seal(l)
-	if err != nil {
+// Offer is a time that has become free and is kept for a waiting patient until it expires.
+type Offer struct {
+	ID         string
+	PatientID  int64
+	DoctorName string
+	TimeZone   string // the doctor's, an IANA name
+	StartsAt   time.Time
+	Expires    time.Time
+}
+
+// WaitlistOffer tells a waiting patient of an offer, once.
+func (s *Service) WaitlistOffer(ctx context.Context, tx *postgres.Tx, o Offer) error {
+	return s.queue(ctx, tx, userArgs{Notice: WaitlistOffer, User: o.PatientID, Ref: ref(o.ID)}, letter{
+		Offer: o.ID, Doctor: o.DoctorName, Zone: o.TimeZone, StartsAt: o.StartsAt, Expires: o.Expires,
+	})
+}
+
+func (s *Service) queue(ctx context.Context, tx *postgres.Tx, u userArgs, l letter) (err error) {
+	if u.Sealed, err = s.seal(l); err != nil {
 		return err
 	}
-	return s.jobs.InsertTx(ctx, tx, userArgs{Notice: kind, User: userID, Ref: ref, Sealed: sealed}, jobs.Options{Once: true, Urgent: kind.Urgent()})
+	return s.jobs.InsertTx(ctx, tx, u, jobs.Terms{Once: true, Urgent: u.Notice.Urgent()})
 }

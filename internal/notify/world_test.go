@@ -16,7 +16,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/auth"
-	"housecall/internal/config"
 	"housecall/internal/errs"
 	"housecall/internal/jobs"
 	own "housecall/internal/mail"
@@ -57,7 +56,7 @@ type world struct {
 	appointments map[int64]Appointment
 	people       map[int64]Addressee
 	zones        map[int64]*time.Location
-	unwanted     map[string]bool
+	unwanted     map[Kind]bool
 	quietUntil   time.Time
 	withdrawn    map[string]bool // tokens and offers
 	fail         error           // of the rooms
@@ -70,7 +69,7 @@ func newWorld(t *testing.T, at time.Time) *world {
 	t.Cleanup(pool.Close)
 	return &world{
 		t: t, pool: pool, log: &lockedBuffer{}, out: &outbox{came: make(chan own.Message, 1000)}, time: at,
-		appointments: map[int64]Appointment{}, zones: map[int64]*time.Location{}, unwanted: map[string]bool{}, withdrawn: map[string]bool{},
+		appointments: map[int64]Appointment{}, zones: map[int64]*time.Location{}, unwanted: map[Kind]bool{}, withdrawn: map[string]bool{},
 		people: map[int64]Addressee{
 			formerID:  {ID: formerID, Name: "Dr Former", Email: "former@private.test", Verified: true, Active: true},
 			patientID: {ID: patientID, Name: "Pat Morgan", Email: "pat@private.test", Verified: true, Active: true},
@@ -115,10 +114,10 @@ func (w *world) Addressee(_ context.Context, id int64) (Addressee, error) {
 }
 
 // Decide implements Preferences.
-func (w *world) Decide(_ context.Context, _ int64, kind string, urgent bool, at time.Time) (bool, time.Time, error) {
+func (w *world) Decide(_ context.Context, _ int64, kind Kind, at time.Time) (bool, time.Time, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if urgent || w.quietUntil.Before(at) {
+	if kind.Urgent() || w.quietUntil.Before(at) {
 		return !w.unwanted[kind], at, nil
 	}
 	return !w.unwanted[kind], w.quietUntil, nil
@@ -143,18 +142,33 @@ func (w *world) Message(method string, a Appointment, to Addressee) ([]byte, err
 	return fmt.Appendf(nil, "BEGIN:VCALENDAR\r\nMETHOD:%s\r\nSEQUENCE:%d\r\nATTENDEE:mailto:%s\r\nEND:VCALENDAR\r\n", method, a.Version, to.Email), nil
 }
 
+// links leads to the pages as the program does.
+type links struct{}
+
+const home = "https://clinic.test/"
+
+func (links) Home() string                       { return home }
+func (links) Appointment(publicID string) string { return home + "appointments/" + publicID }
+func (links) Inbox() string                      { return home + "inbox" }
+func (links) Offer(id string) string             { return home + "waitlist/" + id }
+func (links) Invitation(token string) string     { return home + "invitation?token=" + token }
+func (links) PasswordReset(token string) string  { return home + "reset?token=" + token }
+func (links) VerifyEmail(token string) string    { return home + "verify?token=" + token }
+
 // instance is one that is not started, and tries again at once.
 func (w *world) instance(sender own.Sender) (*Service, *jobs.Service) {
 	w.t.Helper()
 	j, err := jobs.New(jobs.Deps{
-		Pool: w.pool, Log: zerolog.New(w.log), Now: time.Now, Workers: 4, Prompt: true, Pause: func(int) time.Duration { return 10 * time.Millisecond },
+		Pool: w.pool, Log: zerolog.New(w.log), Now: time.Now, Prompt: true,
+		Pause: func(int) time.Duration { return 10 * time.Millisecond }, Options: jobs.Options{Workers: 4},
 	})
 	require.NoError(w.t, err)
 	sealer, err := auth.NewSealer([][]byte{[]byte(secret)})
 	require.NoError(w.t, err)
 	return New(Deps{
 		Jobs: j, Mail: sender, Sealer: sealer, Appointments: w, People: w, Preferences: w, Calendar: w, Standing: w,
-		Config: config.Config{PublicURL: "https://clinic.test"}, Domain: own.Domain(clinic), Zone: time.UTC, Now: w.clock, Log: zerolog.New(w.log),
+		Links: links{}, Now: w.clock, Log: zerolog.New(w.log),
+		Options: Options{Domain: own.Domain(clinic), Zone: time.UTC},
 	}), j
 }
 

@@ -5,10 +5,9 @@ package patient
 import (
 	"strings"
 	"time"
-	"unicode/utf8"
 
-	"housecall/internal/contact"
 	"housecall/internal/errs"
+	"housecall/internal/text"
 )
 
 // MaxAddress bounds an address, in characters.
@@ -101,8 +100,8 @@ func (c Change) apply(d Details, today time.Time) (Details, error) {
 func (d Details) normalize(now time.Time) (Details, error) {
 	var bad []errs.Field
 	refuse := func(path, message string) { bad = append(bad, errs.Field{Path: path, Message: message}) }
-	d.Phone, d.Address = strings.TrimSpace(d.Phone), strings.TrimSpace(d.Address)
-	if d.Phone != "" && !contact.IsPhone(d.Phone) {
+	d.Phone = strings.TrimSpace(d.Phone)
+	if d.Phone != "" && !text.IsPhone(d.Phone) {
 		refuse("body.phone", "must be a telephone number of at most 40 characters")
 	}
 	switch d.Gender {
@@ -110,8 +109,9 @@ func (d Details) normalize(now time.Time) (Details, error) {
 	default:
 		refuse("body.gender", "must be male, female, other or empty")
 	}
-	if utf8.RuneCountInString(d.Address) > MaxAddress || strings.ContainsRune(d.Address, 0) {
-		refuse("body.address", "is too long or holds characters that cannot be stored")
+	var err error
+	if d.Address, err = (text.Rule{Max: MaxAddress}).Clean(d.Address); err != nil {
+		refuse("body.address", err.Error())
 	}
 	if b := d.DateOfBirth; b != nil {
 		// The day may already have begun in the patient's zone: zones reach 14 hours ahead of UTC.

@@ -91,6 +91,10 @@ func (s *Service) ByIDs(ctx context.Context, db postgres.DB, ids ...int64) (map[
 	return out, nil
 }
 
+// QueueActive asks inside the caller's batch whether a user has an entry and is not disabled: into is filled once that has
+// been sent.
+func (s *Service) QueueActive(b *postgres.Batch, id int64, into *bool) { queueActive(b, id, into) }
+
 // List gives up to limit entries that the actor may see, in the order in which their users were made, after the one
 // of a user's id (0: from the start), and tells whether there are more: an admin sees all, a doctor those who
 // are assigned to him or his by appointment, anyone else his own.

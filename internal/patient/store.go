@@ -72,6 +72,13 @@ func selectByIDs(ctx context.Context, db postgres.DB, ids []int64) ([]Patient, e
 	return collect(ctx, db, `select`+columns+` where p.user_id = any($1) order by p.user_id`, ids)
 }
 
+func queueActive(b *postgres.Batch, id int64, into *bool) {
+	postgres.QueueColumn(b, func(found []bool) error {
+		*into = len(found) > 0 && found[0]
+		return nil
+	}, "patient", `select u.disabled_at is null from patients p join users u on u.id = p.user_id where p.user_id = $1`, id)
+}
+
 func selectAfter(ctx context.Context, db postgres.DB, after int64, limit int) ([]Patient, error) {
 	return collect(ctx, db, `select`+columns+` where p.user_id > $1 order by p.user_id limit $2`, after, limit)
 }

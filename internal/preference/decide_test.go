@@ -8,6 +8,8 @@ import (
 	"pgregory.net/rapid"
 
 	"housecall/internal/config"
+	"housecall/internal/notify"
+	"housecall/internal/zone"
 )
 
 // turns are zones with instants around which they do something odd.
@@ -24,9 +26,9 @@ var turns = map[string][]string{
 }
 
 // oracle walks minute by minute, looking at the wall, until the hours are quiet no more.
-func oracle(from, to int, at time.Time, zone *time.Location) time.Time {
+func oracle(from, to int, at time.Time, loc *time.Location) time.Time {
 	quiet := func(at time.Time) bool {
-		wall, err := config.ParseClock(at.In(zone).Format("15:04"))
+		wall, err := config.ParseClock(at.In(loc).Format("15:04"))
 		if err != nil {
 			panic(err)
 		}
@@ -48,7 +50,7 @@ func TestQuietHours_EndAgainstOracle(t *testing.T) {
 	for name, instants := range turns {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			zone, err := config.LoadZone(name)
+			loc, err := zone.Load(name)
 			require.NoError(t, err)
 			rapid.Check(t, func(rt *rapid.T) {
 				turn, err := time.Parse(time.RFC3339, rapid.SampledFrom(instants).Draw(rt, "turn"))
@@ -56,9 +58,9 @@ func TestQuietHours_EndAgainstOracle(t *testing.T) {
 				at := turn.Add(time.Duration(rapid.IntRange(-30*3600, 30*3600).Draw(rt, "seconds")) * time.Second)
 				from := rapid.IntRange(0, 1439).Draw(rt, "from")
 				to := (from + rapid.OneOf(rapid.IntRange(1, 1439), rapid.IntRange(1, 120)).Draw(rt, "length")) % 1440
-				got := QuietHours{From: from, To: to}.end(at, zone)
-				require.True(rt, got.Equal(oracle(from, to, at, zone)), "%s, quiet %s to %s at %s: %s", name,
-					config.FormatClock(from), config.FormatClock(to), at.In(zone), got.In(zone))
+				got := QuietHours{From: from, To: to}.end(at, loc)
+				require.True(rt, got.Equal(oracle(from, to, at, loc)), "%s, quiet %s to %s at %s: %s", name,
+					config.FormatClock(from), config.FormatClock(to), at.In(loc), got.In(loc))
 			})
 		})
 	}
@@ -69,38 +71,37 @@ func TestPreferences_decide(t *testing.T) {
 	night := &QuietHours{From: 22 * 60, To: 7 * 60}
 	for name, c := range map[string]struct {
 		p         Preferences
-		kind      string
-		urgent    bool
+		kind      notify.Kind
 		zone, at  string
 		send      bool
 		notBefore string
 	}{
-		"nothing chosen":            {Preferences{}, Confirmed, false, "UTC", "2026-03-01T23:00:00Z", true, ""},
-		"turned off":                {Preferences{Off: []string{Confirmed}, Quiet: night}, Confirmed, true, "UTC", "2026-03-01T23:00:00Z", false, ""},
-		"another turned off":        {Preferences{Off: []string{Confirmed}}, Cancelled, false, "UTC", "2026-03-01T12:00:00Z", true, ""},
-		"by day":                    {Preferences{Quiet: night}, Confirmed, false, "UTC", "2026-03-01T12:00:00Z", true, ""},
-		"before midnight":           {Preferences{Quiet: night}, Confirmed, false, "UTC", "2026-03-01T23:10:30Z", true, "2026-03-02T07:00:00Z"},
-		"after midnight":            {Preferences{Quiet: night}, Confirmed, false, "UTC", "2026-03-02T06:59:59Z", true, "2026-03-02T07:00:00Z"},
-		"as they begin":             {Preferences{Quiet: night}, Confirmed, false, "UTC", "2026-03-01T22:00:00Z", true, "2026-03-02T07:00:00Z"},
-		"just before":               {Preferences{Quiet: night}, Confirmed, false, "UTC", "2026-03-01T21:59:59Z", true, ""},
-		"as they end":               {Preferences{Quiet: night}, Confirmed, false, "UTC", "2026-03-02T07:00:00Z", true, ""},
-		"urgent":                    {Preferences{Quiet: night}, ReminderHour, true, "UTC", "2026-03-01T23:00:00Z", true, ""},
-		"a night of summer time":    {Preferences{Quiet: night}, Confirmed, false, "Europe/Berlin", "2026-03-28T22:30:00Z", true, "2026-03-29T05:00:00Z"},
-		"a night of winter time":    {Preferences{Quiet: night}, Confirmed, false, "Europe/Berlin", "2026-10-24T21:30:00Z", true, "2026-10-25T06:00:00Z"},
-		"the end is skipped":        {Preferences{Quiet: &QuietHours{0, 150}}, Confirmed, false, "Europe/Berlin", "2026-03-29T00:30:00Z", true, "2026-03-29T01:00:00Z"},
-		"all of them are skipped":   {Preferences{Quiet: &QuietHours{120, 180}}, Confirmed, false, "Europe/Berlin", "2026-03-29T01:00:00Z", true, ""},
-		"the end comes twice":       {Preferences{Quiet: &QuietHours{0, 150}}, Confirmed, false, "Europe/Berlin", "2026-10-24T23:00:00Z", true, "2026-10-25T00:30:00Z"},
-		"quiet again after the end": {Preferences{Quiet: &QuietHours{0, 150}}, Confirmed, false, "Europe/Berlin", "2026-10-25T01:00:00Z", true, "2026-10-25T01:30:00Z"},
-		"half an hour is skipped":   {Preferences{Quiet: &QuietHours{60, 135}}, Confirmed, false, "Australia/Lord_Howe", "2026-10-03T15:00:00Z", true, "2026-10-03T15:30:00Z"},
-		"a quarter of an hour off":  {Preferences{Quiet: night}, Confirmed, false, "Asia/Kathmandu", "2026-03-01T16:15:00Z", true, "2026-03-02T01:15:00Z"},
+		"nothing chosen":            {Preferences{}, notify.Confirmed, "UTC", "2026-03-01T23:00:00Z", true, ""},
+		"turned off":                {Preferences{Off: []notify.Kind{notify.Confirmed}, Quiet: night}, notify.Confirmed, "UTC", "2026-03-01T23:00:00Z", false, ""},
+		"another turned off":        {Preferences{Off: []notify.Kind{notify.Confirmed}}, notify.Cancelled, "UTC", "2026-03-01T12:00:00Z", true, ""},
+		"by day":                    {Preferences{Quiet: night}, notify.Confirmed, "UTC", "2026-03-01T12:00:00Z", true, ""},
+		"before midnight":           {Preferences{Quiet: night}, notify.Confirmed, "UTC", "2026-03-01T23:10:30Z", true, "2026-03-02T07:00:00Z"},
+		"after midnight":            {Preferences{Quiet: night}, notify.Confirmed, "UTC", "2026-03-02T06:59:59Z", true, "2026-03-02T07:00:00Z"},
+		"as they begin":             {Preferences{Quiet: night}, notify.Confirmed, "UTC", "2026-03-01T22:00:00Z", true, "2026-03-02T07:00:00Z"},
+		"just before":               {Preferences{Quiet: night}, notify.Confirmed, "UTC", "2026-03-01T21:59:59Z", true, ""},
+		"as they end":               {Preferences{Quiet: night}, notify.Confirmed, "UTC", "2026-03-02T07:00:00Z", true, ""},
+		"urgent":                    {Preferences{Quiet: night}, notify.ReminderHour, "UTC", "2026-03-01T23:00:00Z", true, ""},
+		"a night of summer time":    {Preferences{Quiet: night}, notify.Confirmed, "Europe/Berlin", "2026-03-28T22:30:00Z", true, "2026-03-29T05:00:00Z"},
+		"a night of winter time":    {Preferences{Quiet: night}, notify.Confirmed, "Europe/Berlin", "2026-10-24T21:30:00Z", true, "2026-10-25T06:00:00Z"},
+		"the end is skipped":        {Preferences{Quiet: &QuietHours{0, 150}}, notify.Confirmed, "Europe/Berlin", "2026-03-29T00:30:00Z", true, "2026-03-29T01:00:00Z"},
+		"all of them are skipped":   {Preferences{Quiet: &QuietHours{120, 180}}, notify.Confirmed, "Europe/Berlin", "2026-03-29T01:00:00Z", true, ""},
+		"the end comes twice":       {Preferences{Quiet: &QuietHours{0, 150}}, notify.Confirmed, "Europe/Berlin", "2026-10-24T23:00:00Z", true, "2026-10-25T00:30:00Z"},
+		"quiet again after the end": {Preferences{Quiet: &QuietHours{0, 150}}, notify.Confirmed, "Europe/Berlin", "2026-10-25T01:00:00Z", true, "2026-10-25T01:30:00Z"},
+		"half an hour is skipped":   {Preferences{Quiet: &QuietHours{60, 135}}, notify.Confirmed, "Australia/Lord_Howe", "2026-10-03T15:00:00Z", true, "2026-10-03T15:30:00Z"},
+		"a quarter of an hour off":  {Preferences{Quiet: night}, notify.Confirmed, "Asia/Kathmandu", "2026-03-01T16:15:00Z", true, "2026-03-02T01:15:00Z"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			zone, err := config.LoadZone(c.zone)
+			loc, err := zone.Load(c.zone)
 			require.NoError(t, err)
 			at, err := time.Parse(time.RFC3339, c.at)
 			require.NoError(t, err)
-			send, notBefore := c.p.decide(c.kind, c.urgent, at, zone)
+			send, notBefore := c.p.decide(c.kind, at, loc)
 			require.Equal(t, c.send, send)
 			if c.notBefore == "" {
 				require.True(t, notBefore.IsZero(), "%s", notBefore)

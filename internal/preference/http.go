@@ -8,18 +8,21 @@ import (
 
 	"housecall/internal/config"
 	"housecall/internal/httpd"
+	"housecall/internal/notify"
 )
 
-// Routes registers the room's routes.
+// Routes adds one's own preferences to the API.
 func Routes(s *httpd.Server, svc *Service) {
 	h := handlers{svc}
 	const tag = "Me"
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/me/preferences", Tag: tag, Summary: "What I am told, and when", Access: httpd.SignedIn,
+		Method: http.MethodGet, Path: "/me/preferences", Tag: tag, Summary: "My notification preferences",
+		Access: httpd.SignedIn,
 	}, h.get)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPut, Path: "/me/preferences", Tag: tag, Summary: "Replace what I am told, and when", Access: httpd.SignedIn,
-		Description: "What is left out, or null, gets its default: no zone of one's own, every kind on, no quiet hours.",
+		Method: http.MethodPut, Path: "/me/preferences", Tag: tag, Summary: "Replace my notification preferences",
+		Access:      httpd.SignedIn,
+		Description: "Whatever is left out, or null, gets its default: no time zone of your own, every kind on, no quiet hours.",
 		Errors:      []int{http.StatusPreconditionFailed, http.StatusPreconditionRequired},
 	}, h.put)
 }
@@ -28,19 +31,19 @@ type handlers struct{ svc *Service }
 
 // body is the same in both directions; answers leave nothing out.
 type body struct {
-	TimeZone   *string    `json:"timeZone" required:"false" minLength:"1" maxLength:"64" doc:"IANA zone in which times are told; null: none chosen"`
-	Kinds      kinds      `json:"kinds" required:"false" doc:"Which kinds of notifications are sent. Invitations and cancellations for calendars travel in these mails; a feed (POST /me/calendar) needs none"`
-	QuietHours *quietBody `json:"quietHours" required:"false" doc:"null: none. Notifications that can wait do so until their end, unless they are about an appointment that begins before it"`
+	TimeZone   *string    `json:"timeZone" required:"false" minLength:"1" maxLength:"64" doc:"IANA time zone in which times are shown; null: none chosen"`
+	Kinds      kinds      `json:"kinds" required:"false" doc:"Which notifications are sent. Calendar invitations and cancellations are part of them; a feed (POST /me/calendar) works without"`
+	QuietHours *quietBody `json:"quietHours" required:"false" doc:"null: none. Notifications that can wait are sent when they end, unless the appointment begins before that"`
 }
 
-// kinds has a switch for each of Kinds; nil is on.
-type kinds map[string]*bool
+// kinds has a switch for each kind that is optional; nil is on.
+type kinds map[notify.Kind]*bool
 
-// Schema implements huma.SchemaProvider, so that Kinds is the only list of them: others are refused by name.
+// Schema implements huma.SchemaProvider, so that notify has the only list of kinds: others are refused by name.
 func (kinds) Schema(huma.Registry) *huma.Schema {
-	properties := make(map[string]*huma.Schema, len(Kinds))
-	for _, k := range Kinds {
-		properties[k] = &huma.Schema{Type: huma.TypeBoolean, Default: true}
+	properties := map[string]*huma.Schema{}
+	for _, k := range notify.Optional() {
+		properties[string(k)] = &huma.Schema{Type: huma.TypeBoolean, Default: true}
 	}
 	return &huma.Schema{Type: huma.TypeObject, Properties: properties, AdditionalProperties: false}
 }
@@ -62,8 +65,8 @@ func (quietBody) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{
 		Type: huma.TypeObject, Nullable: true, AdditionalProperties: false, Required: []string{"from", "to"},
 		Properties: map[string]*huma.Schema{
-			"from": clock("22:00", "Wall time in one's own zone, or else the clinic's"),
-			"to":   clock("07:00", "Not included; before from it is the next day's"),
+			"from": clock("22:00", "Wall time in your own zone, or else the clinic's"),
+			"to":   clock("07:00", "Exclusive; if before from, on the next day"),
 		},
 	}
 }
@@ -74,11 +77,11 @@ type output struct {
 }
 
 func outputOf(p Preferences) *output {
-	out := &output{ETag: httpd.ETag(p.Version), Body: body{Kinds: make(kinds, len(Kinds))}}
+	out := &output{ETag: httpd.ETag(p.Version), Body: body{Kinds: kinds{}}}
 	if p.TimeZone != "" {
 		out.Body.TimeZone = &p.TimeZone
 	}
-	for _, k := range Kinds {
+	for _, k := range notify.Optional() {
 		on := p.Sends(k)
 		out.Body.Kinds[k] = &on
 	}
@@ -88,7 +91,8 @@ func outputOf(p Preferences) *output {
 	return out
 }
 
-// preferences reads the body. A clock time that is none becomes noTime, which normalize names with all else that is bad.
+// preferences reads the body. A malformed clock time becomes noTime, which normalize refuses with everything else that is
+// bad.
 func (b body) preferences(version int) Preferences {
 	p := Preferences{Version: version}
 	if b.TimeZone != nil {

@@ -1,34 +1,15 @@
-// Package preference keeps what a user wants to be told, and at which hours. It sends nothing: whoever sends asks
-// Decide first. Security mail does not ask, so nobody can turn it off.
+// Package preference keeps what users want to be told, and at which hours. It sends nothing: whoever sends asks Decide
+// first. Security mail does not ask, so nobody can turn it off.
 package preference
 
 import (
 	"slices"
 	"time"
 
-	"housecall/internal/config"
 	"housecall/internal/errs"
+	"housecall/internal/notify"
+	"housecall/internal/zone"
 )
-
-// The kinds of notifications that a user can turn off. They are stored and sent as they are.
-const (
-	RequestReceived = "request_received" // a patient asks for an appointment
-	Confirmed       = "confirmed"
-	Rejected        = "rejected"
-	Cancelled       = "cancelled"
-	Rescheduled     = "rescheduled"
-	HandedOver      = "handed_over"   // to another doctor
-	Expired         = "expired"       // a request that nobody answered in time
-	ReminderDay     = "reminder_day"  // the day before
-	ReminderHour    = "reminder_hour" // the hour before
-	Unread          = "unread"        // messages that wait
-	WaitlistOffer   = "waitlist_offer"
-)
-
-// Kinds are all of them.
-var Kinds = []string{
-	RequestReceived, Confirmed, Rejected, Cancelled, Rescheduled, HandedOver, Expired, ReminderDay, ReminderHour, Unread, WaitlistOffer,
-}
 
 // FirstVersion is that of the defaults, which nobody has stored; the first change makes it 2.
 const FirstVersion = 1
@@ -37,14 +18,14 @@ const minutesPerDay = 24 * 60
 
 // Preferences are one user's.
 type Preferences struct {
-	TimeZone string   // IANA name; "": none chosen
-	Off      []string // the kinds that are not sent, in the order of Kinds; all others are
+	TimeZone string        // IANA name; "": none chosen
+	Off      []notify.Kind // those of notify.Optional that are not sent, in its order; all others are
 	Quiet    *QuietHours
 	Version  int
 }
 
 // QuietHours are a stretch of every day, wall time in the user's zone or else the clinic's, in minutes since midnight,
-// half open. With To before From they last past midnight; the two are never equal.
+// half open. If To is before From they last past midnight; the two are never equal.
 type QuietHours struct{ From, To int }
 
 // normalize names every field that is out of bounds, and gives Off in order and without repetitions.
@@ -52,18 +33,18 @@ func (p Preferences) normalize() (Preferences, error) {
 	var bad []errs.Field
 	refuse := func(path, message string) { bad = append(bad, errs.Field{Path: path, Message: message}) }
 	if p.TimeZone != "" {
-		if _, err := config.LoadZone(p.TimeZone); err != nil {
+		if _, err := zone.Load(p.TimeZone); err != nil {
 			refuse("body.timeZone", "must be the name of an IANA time zone, such as Europe/Berlin, or null")
 		}
 	}
-	var off []string
-	for _, k := range Kinds {
+	var off []notify.Kind
+	for _, k := range notify.Optional() {
 		if slices.Contains(p.Off, k) {
 			off = append(off, k)
 		}
 	}
-	if slices.ContainsFunc(p.Off, func(k string) bool { return !slices.Contains(Kinds, k) }) {
-		refuse("body.kinds", "has a kind that does not exist")
+	if slices.ContainsFunc(p.Off, func(k notify.Kind) bool { return !slices.Contains(notify.Optional(), k) }) {
+		refuse("body.kinds", "contains an unknown kind")
 	}
 	p.Off = off
 	if q := p.Quiet; q != nil {
@@ -75,7 +56,7 @@ func (p Preferences) normalize() (Preferences, error) {
 			refuse("body.quietHours.to", noClock)
 		}
 		if from && to && q.From == q.To {
-			refuse("body.quietHours.to", "must differ from the start: turn kinds off to be told nothing all day")
+			refuse("body.quietHours.to", "must differ from the start; to be told nothing all day, turn off the kinds")
 		}
 	}
 	if len(bad) > 0 {
@@ -90,17 +71,17 @@ const noClock = "must be a time between 00:00 and 23:59, such as 07:30"
 func onClock(minute int) bool { return minute >= 0 && minute < minutesPerDay }
 
 // Sends tells whether notifications of a kind are sent at all.
-func (p Preferences) Sends(kind string) bool { return !slices.Contains(p.Off, kind) }
+func (p Preferences) Sends(kind notify.Kind) bool { return !slices.Contains(p.Off, kind) }
 
-// decide is Service.Decide for one user's preferences; zone is his or the clinic's.
-func (p Preferences) decide(kind string, urgent bool, at time.Time, zone *time.Location) (send bool, notBefore time.Time) {
+// decide is Service.Decide for one user's preferences; loc is theirs or the clinic's.
+func (p Preferences) decide(kind notify.Kind, at time.Time, loc *time.Location) (send bool, notBefore time.Time) {
 	if !p.Sends(kind) {
 		return false, time.Time{}
 	}
-	if urgent || p.Quiet == nil {
+	if kind.Urgent() || p.Quiet == nil {
 		return true, time.Time{}
 	}
-	if end := p.Quiet.end(at, zone); end.After(at) {
+	if end := p.Quiet.end(at, loc); end.After(at) {
 		return true, end.UTC()
 	}
 	return true, time.Time{}
@@ -115,12 +96,11 @@ func (q QuietHours) covers(wall time.Time) bool {
 	return q.From <= m || m < q.To
 }
 
-// end gives the first instant, not before at, when the hours are not quiet. The clock on the wall decides, so where it
-// skips the end, that is the moment of the skip; and where it goes back into quiet hours, they go on only once they
-// have been over.
-func (q QuietHours) end(at time.Time, zone *time.Location) time.Time {
+// end gives the first instant, not before at, when the hours are not quiet. The clock on the wall decides: if it skips
+// the end, that is the moment of the skip; if it goes back into quiet hours after they ended, they begin again.
+func (q QuietHours) end(at time.Time, loc *time.Location) time.Time {
 	for {
-		local := at.In(zone)
+		local := at.In(loc)
 		if !q.covers(local) {
 			return at
 		}

@@ -2,11 +2,11 @@ package preference_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/auth"
-	"housecall/internal/config"
 	"housecall/internal/httpd"
 	"housecall/internal/postgres"
 	"housecall/internal/preference"
@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 // answer is what the API says.
 type answer = apitest.Answer
 
-// world is the package, served, on a database of its own. The token of a user is their public id.
+// world is the service, with its routes, on a database of its own. The token of a user is their public id.
 type world struct {
 	t    *testing.T
 	pool *postgres.Pool
@@ -30,12 +30,9 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	pool := pgtest.New(t)
-	cfg := config.Default()
-	cfg.ClinicZone = "Asia/Kathmandu"
-	w := &world{t: t, pool: pool}
-	var err error
-	w.svc, err = preference.New(pool, cfg)
+	clinic, err := time.LoadLocation("Asia/Kathmandu")
 	require.NoError(t, err)
+	w := &world{t: t, pool: pool, svc: preference.New(preference.Deps{Pool: pool, Options: preference.Options{Zone: clinic}})}
 	w.api = apitest.Serve(t, apitest.Options{
 		Routes:        func(s *httpd.Server) { preference.Routes(s, w.svc) },
 		Authenticator: apitest.ByPublicID(pool),

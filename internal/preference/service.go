@@ -8,33 +8,40 @@ import (
 
 	"housecall/internal/audit"
 	"housecall/internal/auth"
-	"housecall/internal/config"
 	"housecall/internal/errs"
+	"housecall/internal/notify"
 	"housecall/internal/postgres"
+	"housecall/internal/zone"
 )
 
 // Service is the only door to preferences.
 type Service struct {
-	pool   *postgres.Pool
-	clinic *time.Location
+	pool *postgres.Pool
+	zone *time.Location // the clinic's
 }
 
-// New makes the room. Of cfg it reads ClinicZone.
-func New(pool *postgres.Pool, cfg config.Config) (*Service, error) {
-	clinic, err := config.LoadZone(cfg.ClinicZone)
-	if err != nil {
-		return nil, fmt.Errorf("preference: the clinic's zone: %w", err)
-	}
-	return &Service{pool: pool, clinic: clinic}, nil
+// Options are the configured values.
+type Options struct {
+	// Zone is the clinic's time zone, for users who have chosen none.
+	Zone *time.Location
 }
 
-// Get gives the actor's own preferences, the defaults at FirstVersion if he has set none.
+// Deps are what preferences stand on.
+type Deps struct {
+	Pool    *postgres.Pool
+	Options Options
+}
+
+// New makes the service.
+func New(d Deps) *Service { return &Service{pool: d.Pool, zone: d.Options.Zone} }
+
+// Get gives the actor's own preferences; the defaults at FirstVersion if none were ever set.
 func (s *Service) Get(ctx context.Context, by auth.Actor) (Preferences, error) {
 	return selectOne(ctx, s.pool, by.ID)
 }
 
-// Replace sets the actor's own preferences, by compare-and-swap on p.Version: errs.ErrStale if it is not the current
-// one. What is wrong is named field by field.
+// Replace sets the actor's own preferences, by compare-and-swap on p.Version: errs.ErrStale if it is not the current one.
+// Every bad field is named.
 func (s *Service) Replace(ctx context.Context, by auth.Actor, p Preferences) (Preferences, error) {
 	p, err := p.normalize()
 	if err != nil {
@@ -44,7 +51,7 @@ func (s *Service) Replace(ctx context.Context, by auth.Actor, p Preferences) (Pr
 		if err := swap(ctx, tx, by.ID, p); err != nil {
 			return err
 		}
-		// What somebody sleeps through or cares for is nobody else's business: the trail has no values.
+		// When people sleep and what they care about is nobody else's business: the trail has no values.
 		return audit.Record(ctx, tx, audit.Event{Actor: by, Action: "preferences.change", Subject: by.UserID})
 	})
 	if err != nil {
@@ -54,29 +61,31 @@ func (s *Service) Replace(ctx context.Context, by auth.Actor, p Preferences) (Pr
 	return p, nil
 }
 
-// Decide tells whether a notification of a kind, due at a time, goes to the user, and not before when (zero: at once):
-// during his quiet hours it waits for their end. Urgent ones (offers that expire, reminders of the next hour) do not
-// wait. It is not asked about security mail. A kind that is none of Kinds is an error: nobody could have chosen.
-func (s *Service) Decide(ctx context.Context, userID int64, kind string, urgent bool, at time.Time) (send bool, notBefore time.Time, err error) {
-	if !slices.Contains(Kinds, kind) {
+// Decide tells whether a notification of a kind, due at a time, is sent to the user, and the earliest time to send it
+// (zero: at once): during quiet hours it waits for their end, unless it is urgent. A kind that is not optional is an
+// error: nobody could have chosen.
+func (s *Service) Decide(
+	ctx context.Context, userID int64, kind notify.Kind, at time.Time,
+) (send bool, notBefore time.Time, err error) {
+	if !slices.Contains(notify.Optional(), kind) {
 		return false, time.Time{}, errs.New(errs.Internal, "unknown_kind", "There is no such kind of notification.")
 	}
 	p, err := selectOne(ctx, s.pool, userID)
 	if err != nil {
 		return false, time.Time{}, err
 	}
-	zone, err := chosen(p)
+	loc, err := chosen(p)
 	if err != nil {
 		return false, time.Time{}, err
 	}
-	if zone == nil {
-		zone = s.clinic
+	if loc == nil {
+		loc = s.zone
 	}
-	send, notBefore = p.decide(kind, urgent, at, zone)
+	send, notBefore = p.decide(kind, at, loc)
 	return send, notBefore, nil
 }
 
-// Zone gives the zone in which the user reads times; nil: he has chosen none.
+// Zone gives the zone that the user has chosen to read times in; nil if none.
 func (s *Service) Zone(ctx context.Context, userID int64) (*time.Location, error) {
 	p, err := selectOne(ctx, s.pool, userID)
 	if err != nil {
@@ -90,9 +99,9 @@ func chosen(p Preferences) (*time.Location, error) {
 	if p.TimeZone == "" {
 		return nil, nil
 	}
-	zone, err := config.LoadZone(p.TimeZone)
+	loc, err := zone.Load(p.TimeZone)
 	if err != nil {
 		return nil, fmt.Errorf("a zone was stored that does not load: %w", err)
 	}
-	return zone, nil
+	return loc, nil
 }

@@ -7,10 +7,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/auth"
-	"housecall/internal/config"
 	"housecall/internal/errs"
+	"housecall/internal/notify"
 	"housecall/internal/preference"
-	"housecall/internal/testing/pgtest"
 )
 
 func TestService_Decide(t *testing.T) {
@@ -18,14 +17,14 @@ func TestService_Decide(t *testing.T) {
 	w := newWorld(t) // the clinic is in Kathmandu, at +05:45
 	actor := auth.Actor{ID: w.user(pat, auth.Patient), UserID: pat, Role: auth.Patient}
 	at := time.Date(2026, time.March, 1, 17, 0, 0, 0, time.UTC) // 22:45 there, 18:00 in Berlin
-	decide := func(kind string, urgent bool) (bool, time.Time) {
+	decide := func(kind notify.Kind) (bool, time.Time) {
 		t.Helper()
-		send, notBefore, err := w.svc.Decide(t.Context(), actor.ID, kind, urgent, at)
+		send, notBefore, err := w.svc.Decide(t.Context(), actor.ID, kind, at)
 		require.NoError(t, err)
 		return send, notBefore
 	}
-	for _, kind := range preference.Kinds {
-		send, notBefore := decide(kind, false)
+	for _, kind := range notify.Optional() {
+		send, notBefore := decide(kind)
 		require.True(t, send, "without a row all kinds are on")
 		require.Zero(t, notBefore)
 	}
@@ -34,16 +33,16 @@ func TestService_Decide(t *testing.T) {
 	require.Nil(t, zone)
 
 	p := preference.Preferences{
-		Off: []string{preference.Unread}, Quiet: &preference.QuietHours{From: 22 * 60, To: 7 * 60}, Version: preference.FirstVersion,
+		Off: []notify.Kind{notify.Unread}, Quiet: &preference.QuietHours{From: 22 * 60, To: 7 * 60}, Version: preference.FirstVersion,
 	}
 	p, err = w.svc.Replace(t.Context(), actor, p)
 	require.NoError(t, err)
-	send, _ := decide(preference.Unread, true)
+	send, _ := decide(notify.Unread)
 	require.False(t, send)
-	send, notBefore := decide(preference.Confirmed, false)
+	send, notBefore := decide(notify.Confirmed)
 	require.True(t, send)
 	require.Equal(t, time.Date(2026, time.March, 2, 1, 15, 0, 0, time.UTC), notBefore, "seven in the clinic's zone")
-	send, notBefore = decide(preference.ReminderHour, true)
+	send, notBefore = decide(notify.ReminderHour)
 	require.True(t, send)
 	require.Zero(t, notBefore)
 
@@ -53,11 +52,13 @@ func TestService_Decide(t *testing.T) {
 	zone, err = w.svc.Zone(t.Context(), actor.ID)
 	require.NoError(t, err)
 	require.Equal(t, "Europe/Berlin", zone.String())
-	_, notBefore = decide(preference.Confirmed, false)
-	require.Zero(t, notBefore, "it is early evening where he is")
+	_, notBefore = decide(notify.Confirmed)
+	require.Zero(t, notBefore, "it is early evening where they are")
 
-	_, _, err = w.svc.Decide(t.Context(), actor.ID, "security", false, at)
-	require.Equal(t, errs.Internal, errs.KindOf(err))
+	for _, kind := range []notify.Kind{notify.PasswordReset, "fax"} {
+		_, _, err = w.svc.Decide(t.Context(), actor.ID, kind, at)
+		require.Equal(t, errs.Internal, errs.KindOf(err), kind)
+	}
 }
 
 // A kind that this version of the program does not know any more harms nobody.
@@ -70,12 +71,4 @@ func TestService_Get_KindThatIsGone(t *testing.T) {
 	require.Equal(t, `"4"`, got.ETag())
 	require.NotContains(t, string(got.Raw), "fax")
 	require.Equal(t, false, got.Body["kinds"].(map[string]any)["unread"])
-}
-
-func TestNew_NoSuchZone(t *testing.T) {
-	t.Parallel()
-	cfg := config.Default()
-	cfg.ClinicZone = "Mars/Olympus"
-	_, err := preference.New(pgtest.New(t), cfg)
-	require.ErrorContains(t, err, "zone")
 }

@@ -8,13 +8,14 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"housecall/internal/errs"
+	"housecall/internal/notify"
 	"housecall/internal/postgres"
 )
 
 // row is one line of preferences.
 type row struct {
 	TimeZone  string
-	KindsOff  []string
+	KindsOff  []notify.Kind
 	QuietFrom *int // null, as the next: no quiet hours
 	QuietTo   *int
 	Version   int
@@ -56,7 +57,7 @@ func swap(ctx context.Context, tx *postgres.Tx, userID int64, p Preferences) err
 	}
 	off := p.Off
 	if off == nil {
-		off = []string{} // nil would be null
+		off = []notify.Kind{} // nil would be null
 	}
 	tag, err := tx.Exec(ctx, `
 		update preferences

@@ -71,21 +71,30 @@ func (s *Service) Rules(ctx context.Context, db postgres.DB, doctorIDs ...int64)
 	if len(doctorIDs) == 0 {
 		return out, nil
 	}
-	kept, err := selectSchedules(ctx, db, doctorIDs, s.now().UTC().Add(-slack))
-	if err != nil {
+	b := &postgres.Batch{}
+	s.QueueRules(b, out, doctorIDs...)
+	if err := postgres.Send(ctx, db, b); err != nil {
 		return nil, err
 	}
-	for _, row := range kept {
-		if out[row.DoctorID], err = s.fromRow(row); err != nil {
-			return nil, err
-		}
-	}
-	for _, id := range doctorIDs {
-		if _, ok := out[id]; !ok {
-			out[id] = s.defaults(id)
-		}
-	}
 	return out, nil
+}
+
+// QueueRules is Rules inside the caller's batch: into is filled once that has been sent.
+func (s *Service) QueueRules(b *postgres.Batch, into map[int64]Rules, doctorIDs ...int64) {
+	use := func(kept []scheduleRow) (err error) {
+		for _, row := range kept {
+			if into[row.DoctorID], err = s.fromRow(row); err != nil {
+				return err
+			}
+		}
+		for _, id := range doctorIDs {
+			if _, ok := into[id]; !ok {
+				into[id] = s.defaults(id)
+			}
+		}
+		return nil
+	}
+	queueSchedules(b, use, doctorIDs, s.now().UTC().Add(-slack))
 }
 
 func (s *Service) fromRow(row scheduleRow) (Rules, error) {

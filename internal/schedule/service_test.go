@@ -230,6 +230,11 @@ func (c *counting) Query(ctx context.Context, sql string, args ...any) (pgx.Rows
 	return c.DB.Query(ctx, sql, args...)
 }
 
+func (c *counting) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
+	c.statements += b.Len()
+	return c.DB.SendBatch(ctx, b)
+}
+
 func TestService_RulesOfManyDoctorsInOneStatement(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)

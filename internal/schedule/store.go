@@ -104,11 +104,11 @@ func (row exceptionRow) appendTo(all []Exception) []Exception {
 	return all
 }
 
-// selectSchedules gives what is kept about the doctors, a row for each who has one, with the exceptions that are not
+// queueSchedules reads what is kept about the doctors, a row for each who has one, with the exceptions that are not
 // over before since. It is one statement, so that all is of one version. No exception is longer than 366 days: the
 // index finds those that matter, however many are over.
-func selectSchedules(ctx context.Context, db postgres.DB, doctorIDs []int64, since time.Time) ([]scheduleRow, error) {
-	rows, err := db.Query(ctx, `
+func queueSchedules(b *postgres.Batch, use func([]scheduleRow) error, doctorIDs []int64, since time.Time) {
+	postgres.QueueRows(b, use, "schedules", `
 		select s.doctor_id, s.time_zone, s.slot_minutes, s.buffer_before, s.buffer_after, s.notice_minutes,
 		       s.horizon_minutes, s.per_day, s.auto_confirm, s.custom_hours, s.version,
 		       h.weekdays, h.starts, h.ends,
@@ -131,14 +131,6 @@ func selectSchedules(ctx context.Context, db postgres.DB, doctorIDs []int64, sin
 			group by x.doctor_id
 		) e on e.doctor_id = s.doctor_id
 		where s.doctor_id = any($1)`, doctorIDs, since)
-	if err != nil {
-		return nil, fmt.Errorf("read schedules: %w", postgres.Classify(err))
-	}
-	out, err := pgx.CollectRows(rows, pgx.RowToStructByName[scheduleRow])
-	if err != nil {
-		return nil, fmt.Errorf("read schedules: %w", postgres.Classify(err))
-	}
-	return out, nil
 }
 
 // insertDefaults makes the row of a doctor who has none; notice and horizon stay the clinic's, whatever those become.

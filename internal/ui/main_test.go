@@ -16,6 +16,7 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/config"
 	"housecall/internal/httpd"
+	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/postgres"
 	"housecall/internal/testing/apitest"
 	"housecall/internal/testing/pgtest"
@@ -55,8 +56,14 @@ func newHouse(t *testing.T, change ...func(*config.Config)) *house {
 		t: t, pool: pgtest.New(t), mail: &mailbox{}, log: &lockedBuffer{}, cfg: cfg,
 	}
 	log := zerolog.New(h.log)
-	h.accounts, err = account.New(h.pool, auth.NewTokens(cfg.Secrets(), cfg.AccessTTL, time.Now), passwords,
-		httpd.NewLimiter(nil, log), cfg, time.Now)
+	h.accounts, err = account.New(account.Deps{
+		Pool: h.pool, Tokens: auth.NewTokens(cfg.Secrets(), cfg.AccessTTL, time.Now), Passwords: passwords,
+		Limiter: ratelimit.New(nil, log), Now: time.Now, Options: account.Options{
+			Secrets: cfg.Secrets(), RefreshTTL: cfg.RefreshTTL, InviteTTL: cfg.InviteTTL, VerifyTTL: cfg.VerifyTTL,
+			ResetTTL: cfg.ResetTTL, RequestTimeout: cfg.RequestTimeout, LoginsPerAccount: cfg.LoginsPerAccount,
+			LoginsPerAddress: cfg.LoginsPerAddress, RegistersPerAddress: cfg.RegistersPerAddress,
+		},
+	})
 	require.NoError(t, err)
 	h.accounts.Connect(account.Ports{Mail: h.mail}) // administrators and invited users have no profiles
 	h.site = apitest.Serve(t, apitest.Options{
@@ -144,16 +151,16 @@ func (b *mailbox) keep(tx *postgres.Tx, l letter) error {
 	return nil
 }
 
-func (b *mailbox) Invitation(_ context.Context, tx *postgres.Tx, _ int64, token string, _ time.Time) error {
-	return b.keep(tx, letter{kind: "invitation", token: token})
+func (b *mailbox) Invitation(_ context.Context, tx *postgres.Tx, _ int64, l auth.Link) error {
+	return b.keep(tx, letter{kind: "invitation", token: l.Token})
 }
 
-func (b *mailbox) PasswordReset(_ context.Context, tx *postgres.Tx, _ int64, token string, _ time.Time) error {
-	return b.keep(tx, letter{kind: "reset", token: token})
+func (b *mailbox) PasswordReset(_ context.Context, tx *postgres.Tx, _ int64, l auth.Link) error {
+	return b.keep(tx, letter{kind: "reset", token: l.Token})
 }
 
-func (b *mailbox) VerifyEmail(_ context.Context, tx *postgres.Tx, _ int64, address, token string, _ time.Time) error {
-	return b.keep(tx, letter{kind: "verify", address: address, token: token})
+func (b *mailbox) VerifyEmail(_ context.Context, tx *postgres.Tx, _ int64, address string, l auth.Link) error {
+	return b.keep(tx, letter{kind: "verify", address: address, token: l.Token})
 }
 
 func (b *mailbox) EmailChanged(_ context.Context, tx *postgres.Tx, _ int64, oldAddress string) error {

@@ -11,9 +11,9 @@ import (
 	"housecall/internal/account"
 	"housecall/internal/appointment"
 	"housecall/internal/auth"
-	"housecall/internal/config"
 	"housecall/internal/doctor"
 	"housecall/internal/patient"
+	"housecall/internal/zone"
 )
 
 // The statuses that the older API knows.
@@ -115,7 +115,7 @@ func distinct(all []appointment.Appointment) (doctors, patients []int64) {
 func (p people) body(app appointment.Appointment, now time.Time) (appointmentBody, error) {
 	d := p.doctors[app.Doctor.ID]
 	b := appointmentBody{
-		ID: app.PublicID, AppointmentID: app.PublicID, Status: statusOf[app.Status], Notes: text(app.Note),
+		ID: app.PublicID, AppointmentID: app.PublicID, Status: statusOf[app.Status], Notes: orNull(app.Note),
 		PatientID: app.Patient.UserID, DoctorID: app.Doctor.UserID, CreatedAt: moment(app.CreatedAt),
 		Patient: patientBody{UserID: app.Patient.UserID, Name: app.Patient.Name},
 		Doctor:  doctorOf(d, p.accounts[app.Doctor.ID].Email),
@@ -126,11 +126,11 @@ func (p people) body(app appointment.Appointment, now time.Time) (appointmentBod
 	if app.StartsAt == nil {
 		return b, nil
 	}
-	zone, err := config.LoadZone(d.TimeZone)
+	loc, err := zone.Load(d.TimeZone)
 	if err != nil {
 		return appointmentBody{}, fmt.Errorf("read the zone of doctor %d: %w", d.ID, err)
 	}
-	date, clock := app.StartsAt.In(zone).Format(time.DateOnly), app.StartsAt.In(zone).Format("15:04")
+	date, clock := app.StartsAt.In(loc).Format(time.DateOnly), app.StartsAt.In(loc).Format("15:04")
 	b.Date, b.Time = &date, &clock
 	return b, nil
 }

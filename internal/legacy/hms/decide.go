@@ -13,8 +13,8 @@ import (
 
 	"housecall/internal/appointment"
 	"housecall/internal/auth"
-	"housecall/internal/config"
 	"housecall/internal/errs"
+	"housecall/internal/zone"
 )
 
 // declined is the reason of a rejection: the older pages do not ask for one, and the patient is told one.
@@ -43,17 +43,17 @@ func (a api) approve(c *fiber.Ctx, by auth.Actor) error {
 	if err != nil {
 		return err
 	}
-	zone, err := config.LoadZone(d.TimeZone)
+	loc, err := zone.Load(d.TimeZone)
 	if err != nil {
 		return fmt.Errorf("read the zone of doctor %d: %w", d.ID, err)
 	}
-	at, exists := instant(day, minutes, zone)
+	at, exists := instant(day, minutes, loc)
 	if !exists {
-		return a.skipped(ctx, by, at, zone)
+		return a.skipped(ctx, by, at, loc)
 	}
 	app, err := a.Appointments.Confirm(ctx, by, c.Params("appointmentId"), appointment.Confirmation{StartsAt: &at, Note: notes})
 	if err != nil {
-		return withAlternatives(err, zone)
+		return withAlternatives(err, loc)
 	}
 	return a.answerOne(c, by, http.StatusOK, "Appointment booked successfully", app)
 }
@@ -85,7 +85,7 @@ func (f *form) clock(name string) (minutes int) {
 }
 
 // withAlternatives says in the message which free times a refusal comes with.
-func withAlternatives(err error, zone *time.Location) error {
+func withAlternatives(err error, loc *time.Location) error {
 	var e *errs.Error
 	if !errors.As(err, &e) {
 		return err
@@ -94,7 +94,7 @@ func withAlternatives(err error, zone *time.Location) error {
 	if !ok {
 		return err
 	}
-	return offering(e, free, zone)
+	return offering(e, free, loc)
 }
 
 const (
@@ -105,7 +105,7 @@ const (
 )
 
 // skipped refuses a clock time over which the clocks are set forward, with the nearest free times.
-func (a api) skipped(ctx context.Context, by auth.Actor, near time.Time, zone *time.Location) error {
+func (a api) skipped(ctx context.Context, by auth.Actor, near time.Time, loc *time.Location) error {
 	e := errs.New(errs.BadRequest, "no_such_time",
 		"There is no such time on that day: the clocks are set forward over it. Choose another.")
 	free, _, err := a.Appointments.Slots(ctx, by.UserID, func(_ *time.Location, now time.Time) (from, to time.Time, err error) {
@@ -128,5 +128,5 @@ func (a api) skipped(ctx context.Context, by auth.Actor, near time.Time, zone *t
 	for i := range nearest {
 		nearest[i] = appointment.Alternative(free[i])
 	}
-	return offering(e, nearest, zone)
+	return offering(e, nearest, loc)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"housecall/internal/errs"
+	"housecall/internal/text"
 )
 
 // form is what a page sent. It is read loosely: unknown fields are ignored, a number may come as text and the
@@ -73,7 +74,7 @@ func (f *form) maybe(name string) *string {
 		f.refuse(name, "must be text")
 		return nil
 	}
-	if strings.ContainsRune(s, 0) {
+	if !text.Storable(s) {
 		f.refuse(name, "must not contain the character U+0000")
 		return nil
 	}

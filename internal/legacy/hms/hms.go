@@ -110,8 +110,8 @@ func answer(c *fiber.Ctx, status int, message, name string, value any) error {
 // moment is a time as JavaScript's Date writes it.
 func moment(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z07:00") }
 
-// text is null for the empty text, as the older database had it.
-func text(s string) *string {
+// orNull is null for the empty text, as the older database had it.
+func orNull(s string) *string {
 	if s == "" {
 		return nil
 	}

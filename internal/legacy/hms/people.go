@@ -56,14 +56,14 @@ type doctorBody struct {
 
 func doctorOf(d doctor.Doctor, email string) doctorBody {
 	return doctorBody{
-		ID: d.UserID, DoctorID: d.UserID, UserID: d.UserID, Name: d.Name, Email: text(email), PhoneNo: text(d.Phone),
+		ID: d.UserID, DoctorID: d.UserID, UserID: d.UserID, Name: d.Name, Email: orNull(email), PhoneNo: orNull(d.Phone),
 		Specialization: d.Specialization, Experience: d.Experience, Qualification: d.Qualification,
 	}
 }
 
 func patientOf(p patient.Patient, email string, now time.Time) patientBody {
 	return patientBody{
-		UserID: p.UserID, Name: p.Name, Email: text(email), PhoneNo: text(p.Phone), Gender: genderOf(p.Gender), Age: ageOf(p, now),
+		UserID: p.UserID, Name: p.Name, Email: orNull(email), PhoneNo: orNull(p.Phone), Gender: genderOf(p.Gender), Age: ageOf(p, now),
 	}
 }
 
@@ -110,7 +110,7 @@ func (a api) userOf(ctx context.Context, by auth.Actor, u account.User) (any, er
 		if err != nil {
 			return nil, err
 		}
-		b.PhoneNo = text(d.Phone)
+		b.PhoneNo = orNull(d.Phone)
 	case auth.Patient:
 		p, err := a.Patients.Get(ctx, by, u.PublicID)
 		if errs.KindOf(err) == errs.NotFound {
@@ -119,7 +119,7 @@ func (a api) userOf(ctx context.Context, by auth.Actor, u account.User) (any, er
 		if err != nil {
 			return nil, err
 		}
-		b.PhoneNo, b.Gender, b.Age = text(p.Phone), genderOf(p.Gender), ageOf(p, a.Now())
+		b.PhoneNo, b.Gender, b.Age = orNull(p.Phone), genderOf(p.Gender), ageOf(p, a.Now())
 	}
 	return b, nil
 }

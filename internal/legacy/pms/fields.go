@@ -18,6 +18,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"housecall/internal/errs"
+	"housecall/internal/text"
 )
 
 // fields are what a request says, wherever it says it: in the path, the body (JSON or a form) or the query, in this
@@ -189,7 +190,7 @@ func (f *fields) text(name string) string {
 		f.complain(name, "must be a string")
 		return ""
 	}
-	if !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
+	if !text.Storable(s) {
 		f.complain(name, "must be text without the character U+0000")
 		return ""
 	}

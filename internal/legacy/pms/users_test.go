@@ -65,7 +65,7 @@ func TestRegister_BadInput(t *testing.T) {
 		"null":           {"name", nil, "name is required"},
 		"empty":          {"address", "", "address is required"},
 		"NUL":            {"address", "hunter2\x00", "address must be text"},
-		"long address":   {"address", strings.Repeat("hunter2", 80), "address is too long"},
+		"long address":   {"address", strings.Repeat("hunter2", 80), "address must have at most 500 characters"},
 	} {
 		body := map[string]any{}
 		for k, v := range good {

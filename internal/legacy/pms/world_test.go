@@ -21,6 +21,7 @@ import (
 	"housecall/internal/config"
 	"housecall/internal/doctor"
 	"housecall/internal/httpd"
+	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/legacy/pms"
 	"housecall/internal/patient"
 	"housecall/internal/postgres"
@@ -84,7 +85,14 @@ func newWorld(t testing.TB, change ...func(*config.Config)) *world {
 	require.NoError(t, err)
 	w.zone, err = time.LoadLocation(cfg.ClinicZone)
 	require.NoError(t, err)
-	w.accounts, err = account.New(w.pool, auth.NewTokens(cfg.Secrets(), cfg.AccessTTL, time.Now), passwords, httpd.NewLimiter(nil, zerolog.Nop()), cfg, time.Now)
+	w.accounts, err = account.New(account.Deps{
+		Pool: w.pool, Tokens: auth.NewTokens(cfg.Secrets(), cfg.AccessTTL, time.Now), Passwords: passwords,
+		Limiter: ratelimit.New(nil, zerolog.Nop()), Now: time.Now, Options: account.Options{
+			Secrets: cfg.Secrets(), RefreshTTL: cfg.RefreshTTL, LegacyTTL: cfg.LegacyTTL, VerifyTTL: cfg.VerifyTTL,
+			RequestTimeout: cfg.RequestTimeout, LoginsPerAccount: cfg.LoginsPerAccount,
+			LoginsPerAddress: cfg.LoginsPerAddress, RegistersPerAddress: cfg.RegistersPerAddress,
+		},
+	})
 	require.NoError(t, err)
 	hours, err := schedule.New(cfg)
 	require.NoError(t, err)
@@ -140,7 +148,7 @@ type letters struct {
 	to []string
 }
 
-func (l *letters) VerifyEmail(_ context.Context, _ *postgres.Tx, _ int64, address, _ string, _ time.Time) error {
+func (l *letters) VerifyEmail(_ context.Context, _ *postgres.Tx, _ int64, address string, _ auth.Link) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.to = append(l.to, address)

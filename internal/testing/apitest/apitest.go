@@ -18,6 +18,7 @@ package apitest
 import (
 	"context"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,7 +27,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/auth"
-	"housecall/internal/config"
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
 	"housecall/internal/postgres"
@@ -50,7 +50,7 @@ type Options struct {
 	// RequestTimeout and BodyLimit (in bytes) bound a request; zero means a minute and the service's default.
 	RequestTimeout time.Duration
 	BodyLimit      int
-	// PublicURL is where clients reach the service; "" means the service's default.
+	// PublicURL is where clients reach the service; "" means the default of its configuration.
 	PublicURL string
 }
 
@@ -79,18 +79,18 @@ func newServer(t testing.TB, o Options) *httpd.Server {
 	if o.Registry == nil {
 		o.Registry = prometheus.NewRegistry()
 	}
-	cfg := config.Default()
-	if cfg.RequestTimeout = o.RequestTimeout; cfg.RequestTimeout == 0 {
-		cfg.RequestTimeout = patience
+	if o.RequestTimeout == 0 {
+		o.RequestTimeout = patience
 	}
-	if o.BodyLimit != 0 {
-		cfg.BodyLimit = o.BodyLimit
+	if o.PublicURL == "" {
+		o.PublicURL = "http://localhost:6001"
 	}
-	if o.PublicURL != "" {
-		cfg.PublicURL = o.PublicURL
-	}
-	server, err := httpd.New(httpd.Options{
-		Config: cfg, Log: o.Log, Registry: o.Registry, Authenticator: o.Authenticator, Idempotency: o.Idempotency,
+	server, err := httpd.New(httpd.Deps{
+		Log: o.Log, Registry: o.Registry, Authenticator: o.Authenticator, Idempotency: o.Idempotency,
+		Options: httpd.Options{
+			RequestTimeout: o.RequestTimeout, BodyLimit: o.BodyLimit, Origins: []string{o.PublicURL},
+			HTTPS: strings.HasPrefix(o.PublicURL, "https://"),
+		},
 	})
 	require.NoError(t, err)
 	return server

@@ -1,5 +1,4 @@
-// Package contact has the rules for how a person is reached, for every room that keeps such a thing.
-package contact
+package text
 
 import "regexp"
 
@@ -9,5 +8,5 @@ const MaxPhone = 40
 var phoneShape = regexp.MustCompile(`^[+0-9][0-9 ()./-]*$`)
 
 // IsPhone tells whether s has the shape of a telephone number as people write one: a plus or a digit first, then
-// digits and the usual separators, at most MaxPhone of them all. It does not tell whether anyone answers.
+// digits and the usual separators, at most MaxPhone characters in all. It does not tell whether anyone answers.
 func IsPhone(s string) bool { return len(s) <= MaxPhone && phoneShape.MatchString(s) }

@@ -1,4 +1,6 @@
-package httpd
+// Package ratelimit counts what happens under a key, such as sign-in attempts from one address, and says when it was
+// too much: over all instances through Redis, or in this process while Redis is away.
+package ratelimit
 
 import (
 	"container/list"
@@ -16,7 +18,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Limit is how much is allowed: N at once, and N spread evenly over Per from then on.
+// Limit is how much is allowed: N at once, and from then on N spread evenly over Per.
 type Limit struct {
 	N   int
 	Per time.Duration
@@ -29,18 +31,18 @@ type Limiter interface {
 }
 
 const (
-	// redisPatience is how long a caller waits for Redis before he is counted locally.
+	// redisPatience is how long a caller waits for Redis before being counted locally.
 	redisPatience = 150 * time.Millisecond
 	// localTurn is how long counting stays local after a failure before one caller asks Redis again.
 	localTurn = time.Second
-	// localKeys bounds the memory of local counting; the key unused for longest goes first.
+	// localKeys bounds the memory of local counting; the key that was unused for longest goes first.
 	localKeys = 10_000
 )
 
-// NewLimiter counts in Redis, so that all instances share one allowance (GCRA, redis_rate). While Redis is away
-// or slow each instance counts for itself, which allows as many times more as there are instances. A nil rdb
-// counts locally always. Keys reach Redis as hashes: they may be e-mail addresses.
-func NewLimiter(rdb redis.UniversalClient, log zerolog.Logger) Limiter {
+// New counts in Redis, so that all instances share one allowance (GCRA, redis_rate). While Redis is away or slow, each
+// instance counts for itself, which allows as many times more as there are instances. A nil rdb always counts locally.
+// Keys reach Redis as hashes: they may be e-mail addresses.
+func New(rdb redis.UniversalClient, log zerolog.Logger) Limiter {
 	local := newLocalLimiter(localKeys)
 	if rdb == nil {
 		return local
@@ -57,7 +59,7 @@ type sharedLimiter struct {
 	redis *redis_rate.Limiter
 	local *localLimiter
 	log   zerolog.Logger
-	// patience is redisPatience, but for tests.
+	// patience is redisPatience, except in tests.
 	patience time.Duration
 	// localUntil is in nanoseconds of Unix time; 0 while Redis answers.
 	localUntil atomic.Int64
@@ -68,7 +70,7 @@ func (s *sharedLimiter) Allow(ctx context.Context, key string, l Limit) (bool, t
 	until := s.localUntil.Load()
 	now := time.Now().UnixNano()
 	if until != 0 {
-		// Of all callers after the turn one asks Redis; the others do not wait for his answer.
+		// After the turn, one caller asks Redis; the others do not wait for the answer.
 		if now < until || !s.localUntil.CompareAndSwap(until, now+int64(localTurn)) {
 			return s.local.Allow(ctx, key, l)
 		}
@@ -83,7 +85,7 @@ func (s *sharedLimiter) Allow(ctx context.Context, key string, l Limit) (bool, t
 	case ctx.Err() != nil: // the caller's end, not Redis's
 	default:
 		if s.localUntil.Swap(time.Now().Add(localTurn).UnixNano()) == 0 {
-			s.log.Warn().Err(err).Msg("rate limits are counted locally: Redis does not answer")
+			s.log.Warn().Err(err).Msg("Redis does not answer: rate limits are counted locally")
 		}
 	}
 	return s.local.Allow(ctx, key, l)
@@ -91,8 +93,8 @@ func (s *sharedLimiter) Allow(ctx context.Context, key string, l Limit) (bool, t
 
 var errSlow = errors.New("no answer in time")
 
-// ask waits for Redis only as long as patience lasts. go-redis minds a context only where it was told to, so the
-// question runs in a goroutine, which ends with the client's own timeouts; the turns keep these few.
+// ask waits for Redis only as long as patience lasts. go-redis heeds a context only if it was told to,
+// so the question runs in a goroutine that ends with the client's own timeouts; the turns keep these few.
 func (s *sharedLimiter) ask(ctx context.Context, key string, l Limit) (*redis_rate.Result, error) {
 	type answer struct {
 		result *redis_rate.Result

@@ -1,4 +1,4 @@
-package httpd_test
+package transfer_test
 
 import (
 	"bufio"
@@ -12,7 +12,6 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
+	"housecall/internal/httpd/transfer"
 )
 
 const uploadLimit = 8 << 20
@@ -58,17 +58,17 @@ func (endless) Read(p []byte) (int, error) { return len(p), nil }
 func (e endless) Close() error { e.closed <- struct{}{}; return nil }
 
 // streams are routes that read and write bodies as they come. closed hears of every download that is over.
-func streams(failed chan<- error, closed chan<- struct{}) func(*httpd.Server) {
+func streams(timeout time.Duration, failed chan<- error, closed chan<- struct{}) func(*httpd.Server) {
 	return func(s *httpd.Server) {
-		routes(s)
+		item(s)
 		httpd.Register(s, httpd.Route{
 			Method: "POST", Path: "/buckets/{id}/files", Tag: "test", Summary: "Upload", Access: httpd.SignedIn, Status: 201,
-			Repeatable: true, Upload: uploadLimit,
+			Repeatable: true, Stream: transfer.Uploads{Limit: uploadLimit, Timeout: timeout},
 		}, func(ctx context.Context, in *bucketInput) (*countOutput, error) {
 			if in.ID == "closed" {
 				return nil, errs.New(errs.Conflict, "closed", "It is closed.")
 			}
-			u := httpd.UploadOf(ctx)
+			u := transfer.UploadOf(ctx)
 			n, err := io.Copy(io.Discard, u)
 			if err != nil {
 				failed <- err
@@ -79,8 +79,8 @@ func streams(failed chan<- error, closed chan<- struct{}) func(*httpd.Server) {
 			return out, nil
 		})
 		httpd.Register(s, httpd.Route{Method: "GET", Path: "/buckets/{id}/file", Tag: "test", Summary: "Download", Access: httpd.SignedIn},
-			func(_ context.Context, in *bucketInput) (*httpd.Download, error) {
-				return s.NewDownload(httpd.Content{
+			func(_ context.Context, in *bucketInput) (*transfer.Download, error) {
+				return transfer.NewDownload(s, transfer.Content{
 					Open: func(_ context.Context, offset, length int64) (io.ReadCloser, error) {
 						if in.ID == "away" {
 							return nil, errs.ErrUnavailable
@@ -93,19 +93,26 @@ func streams(failed chan<- error, closed chan<- struct{}) func(*httpd.Server) {
 				}), nil
 			})
 		httpd.Register(s, httpd.Route{Method: "GET", Path: "/buckets/{id}/stream", Tag: "test", Summary: "Stream", Access: httpd.SignedIn},
-			func(_ context.Context, in *bucketInput) (*httpd.Download, error) {
+			func(_ context.Context, in *bucketInput) (*transfer.Download, error) {
 				timeout := time.Hour
 				if in.ID == "short" {
 					timeout = 300 * time.Millisecond
 				}
-				return s.NewStream(httpd.Stream{Body: endless{closed}, Type: "text/plain", Disposition: "attachment", Vary: "Accept", Timeout: timeout}), nil
+				return transfer.NewStream(s, transfer.Stream{Body: endless{closed}, Type: "text/plain", Disposition: "attachment", Vary: "Accept", Timeout: timeout}), nil
 			})
 	}
 }
 
-func startStreams(t *testing.T, change ...func(*httpd.Options)) (*house, chan error, chan struct{}) {
+func startStreams(t *testing.T) (*house, chan error, chan struct{}) {
+	t.Helper()
+	return startWithin(t, time.Minute)
+}
+
+// startWithin gives uploads as long as timeout.
+func startWithin(t *testing.T, timeout time.Duration) (*house, chan error, chan struct{}) {
+	t.Helper()
 	failed, closed := make(chan error, 64), make(chan struct{}, 64)
-	return startWith(t, streams(failed, closed), change...), failed, closed
+	return start(t, streams(timeout, failed, closed)), failed, closed
 }
 
 func TestUpload(t *testing.T) {
@@ -171,28 +178,7 @@ func TestUpload_TooLargeIsRefusedUnread(t *testing.T) {
 		require.NoError(t, c.Close())
 	}
 	a := h.do(t, "GET", "/api/v1/items", "", header("X-Housecall-Body-Refused", "1"))
-	require.Equal(t, 200, a.StatusCode, "nobody can set it")
-}
-
-// Bodies of other routes are limited, whatever way they come.
-func TestServer_BodyLimitHoldsForChunks(t *testing.T) {
-	t.Parallel()
-	h, _, _ := startStreams(t)
-	for _, n := range []int{5000, 1 << 20, 3 << 20} {
-		c, err := net.Dial("tcp", strings.TrimPrefix(h.url, "http://"))
-		require.NoError(t, err)
-		_, err = fmt.Fprintf(c, "POST /api/v1/items HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
-		require.NoError(t, err)
-		var sending sync.WaitGroup
-		sending.Go(func() { // it may break off
-			_, _ = fmt.Fprintf(c, "%x\r\n%s\r\n0\r\n\r\n", n, strings.Repeat("x", n))
-		})
-		a, err := readResponse(c)
-		require.NoError(t, err)
-		require.Equal(t, 413, a.StatusCode, n)
-		require.NoError(t, c.Close())
-		sending.Wait()
-	}
+	require.Equal(t, 204, a.StatusCode, "nobody can set it")
 }
 
 func TestUpload_CutOff(t *testing.T) {
@@ -211,7 +197,7 @@ func TestUpload_CutOff(t *testing.T) {
 // A client that sends forever, slowly, is cut at the deadline of uploads.
 func TestUpload_EndlessEnds(t *testing.T) {
 	t.Parallel()
-	h, failed, _ := startStreams(t, func(o *httpd.Options) { o.Config.UploadTimeout = 300 * time.Millisecond })
+	h, failed, _ := startWithin(t, 300*time.Millisecond)
 	c, err := net.Dial("tcp", strings.TrimPrefix(h.url, "http://"))
 	require.NoError(t, err)
 	defer c.Close()

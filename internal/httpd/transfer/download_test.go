@@ -1,4 +1,4 @@
-package httpd_test
+package transfer_test
 
 import (
 	"bufio"

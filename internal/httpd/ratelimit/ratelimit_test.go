@@ -1,4 +1,4 @@
-package httpd_test
+package ratelimit_test
 
 import (
 	"fmt"
@@ -13,9 +13,29 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/devservices"
-	"housecall/internal/httpd"
+	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/testing/pgtest"
 )
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// logs is a writer that tests read while the limiter writes.
+type logs struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *logs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logs) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
 
 func connect(t *testing.T, server *devservices.Redis) redis.UniversalClient {
 	t.Helper()
@@ -27,9 +47,9 @@ func connect(t *testing.T, server *devservices.Redis) redis.UniversalClient {
 	return client
 }
 
-var few = httpd.Limit{N: 5, Per: time.Hour}
+var few = ratelimit.Limit{N: 5, Per: time.Hour}
 
-func allowed(t *testing.T, l httpd.Limiter, key string, tries int) (n int) {
+func allowed(t *testing.T, l ratelimit.Limiter, key string, tries int) (n int) {
 	t.Helper()
 	for range tries {
 		ok, wait := l.Allow(t.Context(), key, few)
@@ -47,8 +67,8 @@ func allowed(t *testing.T, l httpd.Limiter, key string, tries int) (n int) {
 func TestLimiter_SharesOneAllowance(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Redis(t)
-	limiters := []httpd.Limiter{
-		httpd.Patient(httpd.NewLimiter(connect(t, server), zerolog.Nop())), httpd.Patient(httpd.NewLimiter(connect(t, server), zerolog.Nop())),
+	limiters := []ratelimit.Limiter{
+		ratelimit.Patient(ratelimit.New(connect(t, server), zerolog.Nop())), ratelimit.Patient(ratelimit.New(connect(t, server), zerolog.Nop())),
 	}
 	var passed atomic.Int64
 	var all sync.WaitGroup
@@ -71,7 +91,7 @@ func TestLimiter_CountsLocallyWithoutRedis(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Redis(t)
 	log := &logs{}
-	l := httpd.Patient(httpd.NewLimiter(connect(t, server), zerolog.New(log)))
+	l := ratelimit.Patient(ratelimit.New(connect(t, server), zerolog.New(log)))
 	require.Equal(t, few.N, allowed(t, l, "a", 8))
 
 	require.NoError(t, server.Kill())
@@ -88,11 +108,11 @@ func TestLimiter_CountsLocallyWithoutRedis(t *testing.T) {
 	require.Equal(t, 1, strings.Count(log.String(), "again"))
 }
 
-// TestLimiter_DoesNotWaitForASlowRedis: all are answered although Redis never is heard of again.
+// TestLimiter_DoesNotWaitForASlowRedis: all are answered although Redis is never heard from again.
 func TestLimiter_DoesNotWaitForASlowRedis(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Redis(t)
-	l := httpd.NewLimiter(connect(t, server), zerolog.Nop())
+	l := ratelimit.New(connect(t, server), zerolog.Nop())
 	server.Pause()
 	defer server.Resume()
 	require.Equal(t, few.N, allowed(t, l, "a", 20))
@@ -100,12 +120,12 @@ func TestLimiter_DoesNotWaitForASlowRedis(t *testing.T) {
 
 func TestLimiter_LocalOnly(t *testing.T) {
 	t.Parallel()
-	l := httpd.NewLimiter(nil, zerolog.Nop())
+	l := ratelimit.New(nil, zerolog.Nop())
 	require.Equal(t, few.N, allowed(t, l, "first", 7))
 	for i := range 10_000 {
 		l.Allow(t.Context(), fmt.Sprint(i), few)
 	}
 	require.Equal(t, few.N, allowed(t, l, "first", 7), "forgotten: memory is bounded")
-	ok, _ := l.Allow(t.Context(), "none", httpd.Limit{})
+	ok, _ := l.Allow(t.Context(), "none", ratelimit.Limit{})
 	require.False(t, ok)
 }

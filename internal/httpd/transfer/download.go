@@ -1,4 +1,7 @@
-package httpd
+// Package transfer moves bodies that are too large or too slow for a handler's deadline: uploads that are read as they
+// come, and downloads and streams that are written while they are made. It is the server's face to them; httpd itself
+// reads and writes whole bodies.
+package transfer
 
 import (
 	"context"
@@ -15,14 +18,15 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"housecall/internal/errs"
+	"housecall/internal/httpd"
 )
 
-// downloadTimeout bounds a download as a whole: enough for 10 MiB over a bad line. It can be continued.
+// downloadTimeout bounds a download as a whole: enough for 10 MiB over a bad line. Clients can continue one.
 const downloadTimeout = 10 * time.Minute
 
-// Content is what a route answers with as it is, read from where it is kept while it is sent.
+// Content is what a route answers with, read from where it is stored while it is sent.
 type Content struct {
-	// Open gives length bytes from offset on. ctx lasts as long as the download.
+	// Open returns length bytes from offset on. ctx lasts as long as the download.
 	Open func(ctx context.Context, offset, length int64) (io.ReadCloser, error)
 	Size int64
 	// ETag is a strong entity tag, with its quotes.
@@ -39,42 +43,42 @@ type Download struct {
 	Body func(huma.Context)
 }
 
-// NewDownload answers with a content: all of it, or the one range that the client asked for (RFC 9110, 14), or that he has
-// it already. No cache may keep it: it is personal, and may be taken back.
-func (s *Server) NewDownload(content Content) *Download {
+// NewDownload answers with a content: all of it, the one range that the client asked for (RFC 9110, 14), or that the
+// client has it already. No cache may keep it: it is personal, and may be retracted.
+func NewDownload(s *httpd.Server, content Content) *Download {
 	return &Download{Body: func(ctx huma.Context) {
 		c := humafiber.Unwrap(ctx)
-		if err := s.send(c, content); err != nil {
-			s.answer(c, err)
+		if err := send(s, c, content); err != nil {
+			s.Answer(c, err)
 		}
 	}}
 }
 
-// Stream is what a route answers with that is made while it is sent, so that nobody knows how long it will be.
+// Stream is what a route answers with that is made while it is sent, so that its length is not known.
 type Stream struct {
-	// Body is closed in any case. What it fails with breaks the connection, so that nobody takes the half for the whole.
+	// Body is closed in any case. Its error breaks the connection, so that nobody takes a part for the whole.
 	Body io.ReadCloser
-	// Type is the Content-Type; Disposition the Content-Disposition; Vary the header of the request that it depends on.
+	// Type is the Content-Type, Disposition the Content-Disposition, Vary the request header that it depends on.
 	Type, Disposition, Vary string
-	// Timeout bounds it as a whole. A client that takes longer sees it break off.
+	// Timeout bounds the whole. A client that takes longer sees it break off.
 	Timeout time.Duration
 }
 
 // NewStream answers with a stream.
-func (s *Server) NewStream(stream Stream) *Download {
+func NewStream(s *httpd.Server, stream Stream) *Download {
 	return &Download{Body: func(ctx huma.Context) {
 		c := humafiber.Unwrap(ctx)
 		c.Set(fiber.HeaderContentType, stream.Type)
 		c.Set(fiber.HeaderContentDisposition, stream.Disposition)
 		c.Vary(stream.Vary)
 		c.Set(fiber.HeaderContentSecurityPolicy, contentPolicy)
-		moving := s.moving.begin(c.Context().Conn().SetWriteDeadline, stream.Timeout)
-		c.Context().SetBodyStream(&download{inner: stream.Body, cancel: func() {}, moving: moving}, -1)
+		pace := begin(s, c.Context().Conn().SetWriteDeadline, stream.Timeout)
+		c.Context().SetBodyStream(&download{inner: stream.Body, cancel: func() {}, pace: pace}, -1)
 	}}
 }
 
-// send writes the header of a download, and has fasthttp write the rest once the handler is done.
-func (s *Server) send(c *fiber.Ctx, content Content) error {
+// send writes the header of a download. fasthttp writes the rest once the handler is done.
+func send(s *httpd.Server, c *fiber.Ctx, content Content) error {
 	p := planOf(c, content)
 	if p.status == http.StatusRequestedRangeNotSatisfiable {
 		c.Set(fiber.HeaderContentRange, "bytes */"+strconv.FormatInt(content.Size, 10))
@@ -86,7 +90,7 @@ func (s *Server) send(c *fiber.Ctx, content Content) error {
 	var stream io.ReadCloser
 	if p.length > 0 && c.Method() == http.MethodGet {
 		var err error
-		if stream, err = s.open(c, content, p); err != nil {
+		if stream, err = open(s, c, content, p); err != nil {
 			return err
 		}
 	}
@@ -105,32 +109,30 @@ func (s *Server) send(c *fiber.Ctx, content Content) error {
 	return nil
 }
 
-var errUnsatisfiable = &problem{
-	Type: "about:blank", Title: http.StatusText(http.StatusRequestedRangeNotSatisfiable), Status: http.StatusRequestedRangeNotSatisfiable,
-	Code: "range_not_satisfiable", Detail: "The range begins behind the end.",
-}
+var errUnsatisfiable = errs.New(errs.OutOfRange, "range_not_satisfiable", "The range begins after the end of the content.")
 
 // open opens what is planned. The handler's context ends before the body is written.
-func (s *Server) open(c *fiber.Ctx, content Content, p plan) (io.ReadCloser, error) {
+func open(s *httpd.Server, c *fiber.Ctx, content Content, p plan) (io.ReadCloser, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.UserContext()), downloadTimeout)
 	inner, err := content.Open(ctx, p.offset, p.length)
 	if err != nil {
 		cancel()
 		return nil, err
 	}
-	return &download{inner: inner, cancel: cancel, moving: s.moving.begin(c.Context().Conn().SetWriteDeadline, downloadTimeout)}, nil
+	pace := begin(s, c.Context().Conn().SetWriteDeadline, downloadTimeout)
+	return &download{inner: inner, cancel: cancel, pace: pace}, nil
 }
 
 // download is a content on its way. fasthttp reads it as the client takes it, and closes it in any case.
 type download struct {
 	inner  io.ReadCloser
 	cancel context.CancelFunc
-	moving *moving
+	pace   *pace
 }
 
-// Read implements io.Reader. What it fails with breaks the connection, so that the client sees that something is missing.
+// Read implements io.Reader. An error breaks the connection, so that the client sees that something is missing.
 func (d *download) Read(p []byte) (int, error) {
-	if err := d.moving.extend(); err != nil {
+	if err := d.pace.extend(); err != nil {
 		return 0, err
 	}
 	return d.inner.Read(p)
@@ -138,7 +140,7 @@ func (d *download) Read(p []byte) (int, error) {
 
 // Close implements io.Closer.
 func (d *download) Close() error {
-	d.moving.end()
+	d.pace.end()
 	defer d.cancel()
 	return d.inner.Close()
 }
@@ -150,8 +152,8 @@ type plan struct {
 	offset, length int64
 }
 
-// planOf asks the standard library, which knows the rules of conditions and ranges (RFC 9110, 13 and 14). It writes to a
-// recorder and seeks in nothing: where it seeks to, and how much it means to write, is the plan.
+// planOf asks the standard library, which knows the rules of conditions and ranges (RFC 9110, 13 and 14). It lets it
+// write to a recorder and seek in nothing: where it seeks to and how much it would write is the plan.
 func planOf(c *fiber.Ctx, content Content) plan {
 	r := &http.Request{Method: http.MethodHead, Header: http.Header{}}
 	for _, name := range []string{fiber.HeaderIfMatch, fiber.HeaderIfNoneMatch, fiber.HeaderIfRange} {
@@ -198,7 +200,7 @@ func (r *recorder) Write(p []byte) (int, error) { return len(p), nil }
 // seeker is a content of a size with nothing in it.
 type seeker struct{ offset, size int64 }
 
-var errEmpty = errors.New("httpd: there is nothing to read")
+var errEmpty = errors.New("transfer: there is nothing to read")
 
 // Read implements io.Reader.
 func (s *seeker) Read([]byte) (int, error) { return 0, errEmpty }
@@ -218,9 +220,9 @@ func (s *seeker) Seek(offset int64, whence int) (int64, error) {
 
 var rangeForm = regexp.MustCompile(`^(?i:bytes)=[ \t]*(\d*)-(\d*)[ \t]*$`)
 
-// singleRange reads a Range header. It gives the one range of bytes that it asks for, written plainly, and "" where the
-// header is to be ignored (RFC 9110, 14.2): another unit, not the right form, or several ranges, for which nobody asks
-// who resumes a download. A range that cannot be met begins at the size.
+// singleRange reads a Range header. It returns the one range of bytes that it asks for, written plainly, and "" where the
+// header is to be ignored (RFC 9110, 14.2): another unit, not the right form, or several ranges, which nobody needs who
+// resumes a download. A range that cannot be satisfied begins at the size.
 func singleRange(header string, size int64) string {
 	m := rangeForm.FindStringSubmatch(strings.TrimSpace(header))
 	if m == nil || m[1] == "" && m[2] == "" {

@@ -1,4 +1,4 @@
-package httpd
+package transfer
 
 import (
 	"net/http"

@@ -1,0 +1,25 @@
+package appointment
+
+import (
+	"context"
+
+	"housecall/internal/patient"
+	"housecall/internal/postgres"
+)
+
+// Care answers whose patient somebody is by appointment: a doctor's own patient is one with whom he has or had a
+// BOOKED or COMPLETED appointment. It holds nothing, so that patient can be made before the service, which
+// stands on patient.
+type Care struct{}
+
+var _ patient.Care = Care{}
+
+// PatientsOf gives up to limit ids of a doctor's own patients above after, rising and each once.
+func (Care) PatientsOf(ctx context.Context, db postgres.DB, doctorID, after int64, limit int) ([]int64, error) {
+	return patientsOf(ctx, db, doctorID, after, limit)
+}
+
+// CaresFor tells whether the patient is the doctor's own.
+func (Care) CaresFor(ctx context.Context, db postgres.DB, doctorID, patientID int64) (bool, error) {
+	return caresFor(ctx, db, doctorID, patientID)
+}

@@ -1,0 +1,229 @@
+package appointment
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"housecall/internal/errs"
+	"housecall/internal/postgres"
+)
+
+// row is one line of appointments with the people in it. Public ids and names live in users, and specializations in
+// doctors, which are other packages' tables; they are only read.
+type row struct {
+	ID             int64
+	PublicID       string
+	PatientID      int64
+	PatientRef     string
+	PatientName    string
+	DoctorID       int64
+	DoctorRef      string
+	DoctorName     string
+	Specialization string
+	DoctorLeft     bool
+	Status         Status
+	StartsAt       *time.Time
+	EndsAt         *time.Time
+	Reason         string
+	Note           string
+	EndReason      string
+	Summary        string
+	FollowUpOn     *time.Time
+	CompletedAt    *time.Time
+	Version        int
+	CreatedAt      time.Time
+	UpdatedAt      time.Time
+}
+
+// The select list and the joins of a row, around what gives the appointments a: the table itself, or a subquery that
+// locks some of its rows. The lock belongs into the subquery: names are then joined to the row as it is once the lock
+// has been granted, so that one that was handed over while we waited is found with its new doctor.
+const (
+	columns = `a.id, a.public_id, a.patient_id, p.public_id as patient_ref, p.name as patient_name,
+		a.doctor_id, d.public_id as doctor_ref, d.name as doctor_name, coalesce(s.specialization, '') as specialization,
+		exists (select from participants m
+			where m.appointment_id = a.id and m.user_id = a.doctor_id and not m.active) as doctor_left,
+		a.status, a.starts_at, a.ends_at, a.reason, a.note, a.end_reason, a.summary, a.follow_up_on, a.completed_at,
+		a.version, a.created_at, a.updated_at`
+	people = `join users p on p.id = a.patient_id
+		join users d on d.id = a.doctor_id
+		left join doctors s on s.user_id = a.doctor_id`
+)
+
+func (r row) appointment() Appointment {
+	return Appointment{
+		ID: r.ID, PublicID: r.PublicID, Status: r.Status,
+		Patient:    Person{ID: r.PatientID, UserID: r.PatientRef, Name: r.PatientName},
+		Doctor:     Person{ID: r.DoctorID, UserID: r.DoctorRef, Name: r.DoctorName, Specialization: r.Specialization},
+		doctorLeft: r.DoctorLeft,
+		StartsAt:   utc(r.StartsAt), EndsAt: utc(r.EndsAt), Reason: r.Reason, Note: r.Note, EndReason: r.EndReason,
+		Summary: r.Summary, FollowUpOn: utc(r.FollowUpOn), CompletedAt: utc(r.CompletedAt), Version: r.Version,
+		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
+	}
+}
+
+func utc(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	u := t.UTC()
+	return &u
+}
+
+// one reads the single appointment that a query finds; none is errs.Missing.
+func one(ctx context.Context, db postgres.DB, sql string, args ...any) (Appointment, error) {
+	all, err := many(ctx, db, sql, args...)
+	if err != nil {
+		return Appointment{}, err
+	}
+	if len(all) == 0 {
+		return Appointment{}, errs.Missing("appointment")
+	}
+	return all[0], nil
+}
+
+func many(ctx context.Context, db postgres.DB, sql string, args ...any) ([]Appointment, error) {
+	found, err := postgres.Rows[row](ctx, db, "appointments", sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Appointment, len(found))
+	for i, r := range found {
+		out[i] = r.appointment()
+	}
+	return out, nil
+}
+
+const (
+	selectByPublicID = `select ` + columns + ` from appointments a ` + people + ` where a.public_id = $1`
+	selectByID       = `select ` + columns + ` from appointments a ` + people + ` where a.id = $1`
+	// selectLocked holds the row until the transaction ends.
+	selectLocked = `select ` + columns + `
+		from (select * from appointments where public_id = $1 for update) a ` + people
+)
+
+func byPublicID(ctx context.Context, db postgres.DB, publicID string) (Appointment, error) {
+	return one(ctx, db, selectByPublicID, publicID)
+}
+
+func byID(ctx context.Context, db postgres.DB, id int64) (Appointment, error) {
+	return one(ctx, db, selectByID, id)
+}
+
+// locked reads an appointment and holds its row until the transaction ends: every change begins with it.
+func locked(ctx context.Context, tx *postgres.Tx, publicID string) (Appointment, error) {
+	return one(ctx, tx, selectLocked, publicID)
+}
+
+// QueueByID is ByID inside the caller's batch: into is filled once the batch has been sent, by the time its results
+// are closed. Closing them gives errs.Missing where there is no such appointment.
+func (s *Service) QueueByID(b *pgx.Batch, id int64, into *Appointment) {
+	queueOne(b, into, selectByID, id)
+}
+
+// queueOne is one inside a batch.
+func queueOne(b *pgx.Batch, into *Appointment, sql string, args ...any) {
+	b.Queue(sql, args...).Query(func(rows pgx.Rows) error {
+		found, err := pgx.CollectRows(rows, pgx.RowToStructByName[row])
+		if err != nil {
+			return err //nolint:wrapcheck // whoever sends the batch wraps it
+		}
+		if len(found) == 0 {
+			return errs.Missing("appointment")
+		}
+		*into = found[0].appointment()
+		return nil
+	})
+}
+
+// lockUnsettled reads and holds what a doctor who leaves has left to settle, in id order, in which the conversations
+// must be locked too: live appointments that are not over, and those that are over and whose conversations may still be
+// open, which are booked ones that nobody completed and those completed after since.
+func lockUnsettled(ctx context.Context, tx *postgres.Tx, doctorID int64, now, since time.Time) ([]Appointment, error) {
+	return many(ctx, tx, `select `+columns+` from (
+			select * from appointments
+			where doctor_id = $1 and (status = 'BOOKED'
+				or (status = 'PENDING' and (ends_at is null or ends_at > $2))
+				or (status = 'COMPLETED' and coalesce(completed_at, updated_at) > $3))
+			order by id for update
+		) a `+people+` order by a.id`, doctorID, now, since)
+}
+
+// lockAnswerable reads and holds the appointments of a doctor in whose conversations they could answer, if those are
+// not closed, in id order: booked ones and those completed after since.
+func lockAnswerable(ctx context.Context, tx *postgres.Tx, doctorID int64, since time.Time) ([]Appointment, error) {
+	return many(ctx, tx, `select `+columns+` from (
+			select * from appointments
+			where doctor_id = $1 and (status = 'BOOKED'
+				or (status = 'COMPLETED' and coalesce(completed_at, updated_at) > $2))
+			order by id for update
+		) a `+people+` order by a.id`, doctorID, since)
+}
+
+// When time alone changes an appointment, at $1.
+const (
+	dueTimed   = `status = 'PENDING' and starts_at <= $1`
+	dueUntimed = `status = 'PENDING' and starts_at is null and created_at <= $1`
+	dueBooked  = `status = 'BOOKED' and ends_at <= $1`
+)
+
+// due lists what a deadline is about, above a key.
+func due(ctx context.Context, db postgres.DB, d deadline, after int64, limit int) ([]int64, error) {
+	return postgres.Column[int64](ctx, db, "deadlines",
+		`select id from appointments where `+d.due+` and id > $2 order by id limit $3`, d.before, after, limit)
+}
+
+// lockDue reads and holds one of them, if it still is and nobody else holds it.
+func lockDue(ctx context.Context, tx *postgres.Tx, d deadline, id int64) ([]Appointment, error) {
+	return many(ctx, tx, `select `+columns+`
+		from (select * from appointments where `+d.due+` and id = $2 for update skip locked) a `+people, d.before, id)
+}
+
+// query is a Filter within what an actor may see, and a place in the list.
+type query struct {
+	Filter
+	participant int64 // users.id of whoever must take part; 0: nobody in particular
+	before      int64 // keyset: ids below this one; 0: from the newest
+	limit       int
+}
+
+// theirs is the condition that the user $1 takes part in an appointment a, or that nobody in particular must (0). The
+// array keeps it one look at an index for each of their appointments, however many others there are.
+const theirs = `($1::bigint = 0 or a.id = any(array(
+	select m.appointment_id from participants m where m.user_id = $1 and m.active)))`
+
+// list reads a page, newest first.
+func list(ctx context.Context, db postgres.DB, q query) ([]Appointment, error) {
+	return many(ctx, db, `select `+columns+` from appointments a `+people+`
+		where `+theirs+`
+		  and ($2 = '' or d.public_id = $2)
+		  and ($3 = '' or p.public_id = $3)
+		  and (cardinality($4::text[]) = 0 or a.status = any($4))
+		  and ($5::timestamptz is null or a.starts_at >= $5)
+		  and ($6::timestamptz is null or a.starts_at < $6)
+		  and ($7::bigint = 0 or a.id < $7)
+		order by a.id desc limit $8`,
+		q.participant, q.Doctor, q.Patient, names(q.Statuses), moment(q.From), moment(q.To), q.before, q.limit)
+}
+
+// counts counts what list would give; of the filter it heeds Doctor.
+func counts(ctx context.Context, db postgres.DB, q query) (map[Status]int, error) {
+	type line struct {
+		Status Status
+		N      int
+	}
+	found, err := postgres.Rows[line](ctx, db, "counts", `select a.status, count(*) as n from appointments a
+		where `+theirs+`
+		  and ($2 = '' or a.doctor_id = (select u.id from users u where u.public_id = $2))
+		group by a.status`, q.participant, q.Doctor)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[Status]int, len(found))
+	for _, l := range found {
+		out[l.Status] = l.N
+	}
+	return out, nil
+}

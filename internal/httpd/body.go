@@ -1,0 +1,220 @@
+package httpd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humafiber"
+	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
+)
+
+// firstBuffer is what a body is read into; most fit.
+const firstBuffer = 4096
+
+// Streaming has the handler of a route read the body as it comes, where the server would have read it before.
+// transfer.Uploads is one.
+type Streaming interface {
+	// Most is how many bytes of a body are read at all, used or dropped. A longer one is refused unread.
+	Most() int64
+	// Take takes over the body of a request to s.
+	Take(s *Server, rc *fasthttp.RequestCtx) Stream
+}
+
+// Stream is the body of one request, taken over.
+type Stream interface {
+	// Timeout is how long the request may take.
+	Timeout() time.Duration
+	// Finish is called once the request is answered. It says whether the connection can take another request: what is
+	// left of the body would be taken for one.
+	Finish() (reusable bool)
+}
+
+type streamKey struct{}
+
+// StreamOf is the body of the request that is being answered, nil if the server has read it before.
+func StreamOf(ctx context.Context) Stream {
+	if r := requestFrom(ctx); r != nil {
+		return r.stream
+	}
+	return nil
+}
+
+// pattern is a method and a path with parameters in braces.
+type pattern struct {
+	method    string
+	segments  []string
+	streaming Streaming
+}
+
+// matches a path as the router does, which takes a slash at the end too.
+func (p pattern) matches(method, path string) bool {
+	if method != p.method {
+		return false
+	}
+	segments := strings.Split(strings.TrimSuffix(path, "/"), "/")
+	if len(segments) != len(p.segments) {
+		return false
+	}
+	for i, s := range p.segments {
+		if s != segments[i] && (!strings.HasPrefix(s, "{") || segments[i] == "") {
+			return false
+		}
+	}
+	return true
+}
+
+// refused marks a request whose body is larger than is ever read. Clients cannot set it.
+const refused = "X-Housecall-Body-Refused"
+
+// refuseLength looks at the length of a body before any of it is read: fasthttp would wait for its first bytes. The
+// connection ends with the answer, so the body is never taken for a request.
+func (s *Server) refuseLength(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+	h.Del(refused)
+	length := int64(h.ContentLength())
+	if length <= int64(s.opts.BodyLimit)+overrun {
+		return fasthttp.RequestConfig{}
+	}
+	uri := fasthttp.AcquireURI()
+	defer fasthttp.ReleaseURI(uri)
+	if uri.Parse(nil, h.RequestURI()) == nil {
+		streaming := s.streamingOf(string(h.Method()), string(uri.Path()))
+		if streaming != nil && length <= streaming.Most() {
+			return fasthttp.RequestConfig{}
+		}
+	}
+	h.SetContentLength(0)
+	h.SetConnectionClose()
+	h.Set(refused, "1")
+	return fasthttp.RequestConfig{}
+}
+
+// streamingOf is nil for routes whose bodies the server reads.
+func (s *Server) streamingOf(method, path string) Streaming {
+	for _, p := range s.streamed {
+		if p.matches(method, path) {
+			return p.streaming
+		}
+	}
+	return nil
+}
+
+// takeBody is in front of everything: fasthttp gives bodies as streams, without a limit of its own. Those of routes
+// with a Streaming stay streams; all others are read here, within the body limit. What is left of a body must not be
+// taken for the next request.
+func (s *Server) takeBody(next fasthttp.RequestHandler) fasthttp.RequestHandler {
+	return func(rc *fasthttp.RequestCtx) {
+		var err error
+		switch {
+		case len(rc.Request.Header.Peek(refused)) > 0:
+			err = fiber.ErrRequestEntityTooLarge
+		case !rc.Request.IsBodyStream():
+		default:
+			if streaming := s.streamingOf(string(rc.Method()), string(rc.Path())); streaming != nil {
+				s.stream(rc, streaming, next)
+				return
+			}
+			err = s.readBody(rc)
+		}
+		if err == nil {
+			next(rc)
+			return
+		}
+		rc.SetConnectionClose()
+		c := s.app.AcquireCtx(rc)
+		defer s.app.ReleaseCtx(c)
+		_ = s.outside(c, err) // it never fails
+	}
+}
+
+// stream has a handler read the body.
+func (s *Server) stream(rc *fasthttp.RequestCtx, streaming Streaming, next fasthttp.RequestHandler) {
+	body := streaming.Take(s, rc)
+	rc.SetUserValue(streamKey{}, body)
+	next(rc)
+	rc.RemoveUserValue(streamKey{})
+	if !body.Finish() {
+		rc.SetConnectionClose()
+	}
+}
+
+// readBody reads a whole body. The read timeout of the connection, which began with the request, bounds how long it
+// takes.
+func (s *Server) readBody(rc *fasthttp.RequestCtx) error {
+	limit, length := s.opts.BodyLimit+overrun, rc.Request.Header.ContentLength()
+	stream := io.LimitReader(rc.Request.BodyStream(), int64(limit)+1)
+	body := make([]byte, 0, firstBuffer)
+	for {
+		n, err := stream.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return unreadable(err)
+		}
+		if len(body) == cap(body) {
+			body = append(body, 0)[:len(body)]
+		}
+	}
+	switch {
+	case len(body) > limit:
+		return fiber.ErrRequestEntityTooLarge
+	case length >= 0 && len(body) < length:
+		return fiber.ErrBadRequest
+	}
+	rc.Request.SetBodyRaw(body)
+	return nil
+}
+
+// unreadable is the answer to a body that could not be read, as Fiber judges it.
+func unreadable(err error) error {
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return fiber.ErrRequestTimeout
+	}
+	return fiber.ErrBadRequest
+}
+
+// withBody gives Huma the body that was read before: it would ask for the stream, which no longer exists.
+func withBody(ctx huma.Context, next func(huma.Context)) { next(buffered{ctx}) }
+
+// humaContext has another name than its method Context.
+type humaContext huma.Context
+
+type buffered struct{ humaContext }
+
+// Unwrap gives what humafiber looks for.
+func (b buffered) Unwrap() huma.Context { return b.humaContext }
+
+// BodyReader implements huma.Context.
+func (b buffered) BodyReader() io.Reader {
+	return bytes.NewReader(humafiber.Unwrap(b.humaContext).Request().Body())
+}
+
+// expectStream notes a route whose body stays a stream.
+func (s *Server) expectStream(r Route) {
+	if r.Method != http.MethodPost || !r.Repeatable {
+		panic(fmt.Sprintf("httpd: %s streams its body, so it cannot take an Idempotency-Key", r.Path)) // a programming error
+	}
+	s.streamed = append(s.streamed, pattern{r.Method, strings.Split(APIPrefix+r.Path, "/"), r.Stream})
+}
+
+// documentStream describes the body, which no type does: Huma would read one that it knows of before the handler.
+func documentStream(op *huma.Operation) {
+	binary := &huma.Schema{Type: huma.TypeString, Format: "binary"}
+	op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
+		"multipart/form-data": {Schema: &huma.Schema{
+			Type: huma.TypeObject, Properties: map[string]*huma.Schema{"file": binary}, Required: []string{"file"},
+		}},
+		"application/octet-stream": {Schema: binary},
+	}}
+}

@@ -1,0 +1,104 @@
+package notify
+
+import "time"
+
+// Kind is what a mail says. Jobs, preferences and templates know it by its text, so that never changes.
+type Kind string
+
+// The kinds.
+const (
+	RequestReceived Kind = "request_received" // to the doctor, who answers, and to the patient as a receipt
+	Confirmed       Kind = "confirmed"
+	Rejected        Kind = "rejected"
+	Cancelled       Kind = "cancelled"
+	Rescheduled     Kind = "rescheduled"
+	HandedOver      Kind = "handed_over"   // to another doctor
+	Expired         Kind = "expired"       // a request that nobody answered in time
+	ReminderDay     Kind = "reminder_day"  // a day before
+	ReminderHour    Kind = "reminder_hour" // an hour before
+	Unread          Kind = "unread"        // messages wait in conversations
+	WaitlistOffer   Kind = "waitlist_offer"
+
+	Invitation    Kind = "invitation"
+	PasswordReset Kind = "password_reset"
+	VerifyEmail   Kind = "verify_email"
+	EmailChanged  Kind = "email_changed"
+)
+
+// traits are what sets a kind apart.
+type traits struct {
+	kind Kind
+	// status is how an appointment must stand for a mail about it to be true; "" for mail about something else.
+	status string
+	// ahead is how long before the start a reminder is due; 0 for what is no reminder.
+	ahead time.Duration
+	// security mail is about the account itself: it goes to unverified addresses too, and nobody can turn it off.
+	security bool
+	// urgent mail is of no use later, so it does not wait for the end of quiet hours.
+	urgent bool
+	// fleeting mail leads to something that may be gone by the time it is sent; Standing knows.
+	fleeting bool
+}
+
+// table is the one list of kinds, in the order in which a person would want to see them.
+var table = []traits{
+	{kind: RequestReceived, status: pending},
+	{kind: Confirmed, status: booked},
+	{kind: Rejected, status: rejected},
+	{kind: Cancelled, status: cancelled},
+	{kind: Rescheduled, status: booked},
+	{kind: HandedOver, status: booked},
+	{kind: Expired, status: expired},
+	{kind: ReminderDay, status: booked, ahead: 24 * time.Hour},
+	{kind: ReminderHour, status: booked, ahead: time.Hour, urgent: true},
+	{kind: Unread},
+	{kind: WaitlistOffer, urgent: true, fleeting: true},
+	{kind: Invitation, security: true, urgent: true, fleeting: true},
+	{kind: PasswordReset, security: true, urgent: true, fleeting: true},
+	{kind: VerifyEmail, security: true, urgent: true, fleeting: true},
+	{kind: EmailChanged, security: true, urgent: true},
+}
+
+// Kinds gives all kinds.
+func Kinds() []Kind { return kindsWith(func(traits) bool { return true }) }
+
+// Optional gives the kinds that people can turn off, in the order in which they would want to see them.
+func Optional() []Kind { return kindsWith(func(t traits) bool { return !t.security }) }
+
+func kindsWith(wanted func(traits) bool) []Kind {
+	var out []Kind
+	for _, t := range table {
+		if wanted(t) {
+			out = append(out, t.kind)
+		}
+	}
+	return out
+}
+
+// traits gives those of a kind; the zero value for one that does not exist.
+func (k Kind) traits() traits {
+	for _, t := range table {
+		if t.kind == k {
+			return t
+		}
+	}
+	return traits{}
+}
+
+// Security tells whether k is mail about the account itself.
+func (k Kind) Security() bool { return k.traits().security }
+
+// Urgent tells whether k is of no use later, and so does not wait for the end of quiet hours.
+func (k Kind) Urgent() bool { return k.traits().urgent }
+
+// Fleeting tells whether k leads to something that may be gone by the time it is sent.
+func (k Kind) Fleeting() bool { return k.traits().fleeting }
+
+// move tells whether k tells of a change of an appointment.
+func (k Kind) move() bool { return k.traits().status != "" && !k.reminder() }
+
+// reminder tells whether k reminds of an appointment.
+func (k Kind) reminder() bool { return k.traits().ahead != 0 }
+
+// template is the name of the file that words k.
+func (k Kind) template() string { return string(k) + ".txt" }

@@ -1,0 +1,35 @@
+// Package zone is the one place that turns the name of a time zone into a *time.Location: the clinic's, the doctors'
+// and those that users choose.
+package zone
+
+import (
+	"errors"
+	"regexp"
+	"time"
+	_ "time/tzdata" // zones must load on a machine that has no zoneinfo of its own
+)
+
+// maxName bounds a zone's name, in bytes; IANA's own are half as long.
+const maxName = 64
+
+// nameShape is how IANA's names look. Go takes others that lead to the same files, such as Europe//Berlin, but only
+// where the machine has files.
+var nameShape = regexp.MustCompile(`^[A-Z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$`)
+
+// ErrUnknown is what Load gives for anything that is not the name of an IANA zone. Its text can follow the name of a
+// field or variable.
+var ErrUnknown = errors.New("must be the name of an IANA time zone, such as Europe/Berlin")
+
+// Load gives the location of an IANA zone, such as Europe/Berlin; the error is ErrUnknown. Go alone would also take
+// "" and "Local", which mean something else on every machine, and the files that lie beside the zones, all in lower
+// case: posixrules, localtime, and copies that count leap seconds.
+func Load(name string) (*time.Location, error) {
+	if len(name) > maxName || name == "Local" || !nameShape.MatchString(name) {
+		return nil, ErrUnknown
+	}
+	loc, err := time.LoadLocation(name)
+	if err != nil {
+		return nil, ErrUnknown
+	}
+	return loc, nil
+}
