@@ -218,7 +218,7 @@ func TestBrowser_Cuts(t *testing.T) {
 	d.shows(cuts * burst * 2)
 	require.Equal(t, stored, p.messages())
 	require.Equal(t, stored, d.messages())
-	for _, who := range []string{"patient", "doctor"} { // each in the order in which he wrote
+	for _, who := range []string{"patient", "doctor"} { // each in the order in which they wrote
 		n := 0
 		for _, s := range stored {
 			if strings.HasPrefix(s, who) {
