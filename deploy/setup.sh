@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Makes sure that the server programs `housecall dev` and the tests start for
-# themselves are on this machine: PostgreSQL 15 or later with contrib, and
-# Redis 7 or later; with the argument `test` also nginx, for the test of the
-# load balancer's configuration, Chromium, for those of the chat in a browser,
-# TypeScript, which checks the types of its modules, and an S3 server, built
-# once into .housecall/bin.
+# Makes sure that this machine has the server programs that `housecall dev` and
+# the tests start: PostgreSQL 15 or later with contrib, and Redis 7 or later.
+# With the argument `test` also nginx, for the test of the load balancer's
+# configuration, Chromium, for the tests of the chat in a browser, TypeScript,
+# which checks the types of its modules, and an S3 server, built once into
+# .housecall/bin.
 #
-# It starts nothing and creates no server: packages that would are kept from it.
+# It starts nothing and creates no server: packages that would are prevented.
 set -euo pipefail
 
 readonly MIN_POSTGRES=15 MIN_REDIS=7
@@ -89,12 +89,12 @@ give_up() {
   {
     echo "setup: $1"
     echo "setup: housecall needs PostgreSQL >= $MIN_POSTGRES (server and contrib) and Redis >= $MIN_REDIS; missing: ${missing[*]}."
-    echo "setup: Either install them by hand, for example"
+    echo "setup: Either install them yourself, for example"
     case "$manager" in
       apt) echo "         sudo apt-get update && sudo apt-get install --no-install-recommends $(packages)" ;;
       dnf) echo "         sudo dnf install $(packages)" ;;
       brew) echo "         brew install $(packages)" ;;
-      *) echo "         with your system's package manager, so that postgres, initdb and redis-server are found" ;;
+      *) echo "         with your package manager, so that postgres, initdb and redis-server can be found" ;;
     esac
     echo "       or run everything in containers instead:"
     echo "         docker compose up"
@@ -196,11 +196,11 @@ build_s3() {
   bin=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/.housecall/bin
   [[ -x $bin/versitygw-$S3_VERSION ]] && return 0
   command -v "versitygw-$S3_VERSION" >/dev/null && return 0
-  echo "setup: building the S3 server of the tests, once; this takes two minutes ..." >&2
+  echo "setup: building the S3 server for the tests, once; this takes about two minutes ..." >&2
   mkdir -p "$bin"
   # Outside of the work tree, whose go.mod it is not to touch.
   if ! (cd / && GOBIN="$bin/new" CGO_ENABLED=0 go install "github.com/versity/versitygw/cmd/versitygw@$S3_VERSION" >&2); then
-    echo "setup: versitygw $S3_VERSION cannot be built, and without it the S3 store is not tested." >&2
+    echo "setup: versitygw $S3_VERSION could not be built; without it the S3 store is not tested." >&2
     exit 1
   fi
   mv "$bin/new/versitygw" "$bin/versitygw-$S3_VERSION"

@@ -24,8 +24,8 @@ import (
 const chatLong = `Chat in an appointment, as its patient or its doctor.
 
 The password comes from HOUSECALL_PASSWORD or a prompt. Every line is a message. The ticks after your own messages
-show how far they have got: · waiting for the server, ✓ stored, ✓✓ delivered, ✓✓ in colour read. When the connection
-breaks, messages wait and are sent, once, when it is back.
+show how far they have got: · waiting for the server, ✓ stored, ✓✓ delivered, ✓✓ in colour read. When the
+connection breaks, messages wait and are sent, once, when it is back.
 
 Input may be piped: lines are sent one by one, and at the end the command waits until all of them are stored.
 /undo retracts your last message, /edit corrects it, /file sends a file and /save saves one; /help lists all

@@ -21,7 +21,10 @@ type messages struct {
 const finally = 1<<63 - 1
 
 func newMessages() messages {
-	return messages{at: map[int64]time.Time{}, files: map[int64]client.Attachment{}, editedBy: map[int64]int64{}, sending: map[string]bool{}}
+	return messages{
+		at: map[int64]time.Time{}, files: map[int64]client.Attachment{},
+		editedBy: map[int64]int64{}, sending: map[string]bool{},
+	}
 }
 
 func (m *messages) keep(e client.Event) {

@@ -47,7 +47,10 @@ type words struct {
 }
 
 func newWords(me string) words {
-	return words{me: me, names: map[string]string{}, online: map[string]string{}, trouble: "connecting", messages: newMessages()}
+	return words{
+		me: me, names: map[string]string{}, online: map[string]string{},
+		trouble: "connecting", messages: newMessages(),
+	}
 }
 
 // handler connects the conversation with the screen.
@@ -89,8 +92,8 @@ func (s *chatScreen) hello(h *client.Hello) {
 				others = append(others, clean(p.Name))
 			}
 		}
-		s.print(&shown{text: s.dim(fmt.Sprintf("* appointment %s with %s, %s%s", h.Appointment.ID, strings.Join(others, " and "),
-			strings.ToLower(h.Appointment.Status), span(h.Appointment)))})
+		s.print(&shown{text: s.dim(fmt.Sprintf("* appointment %s with %s, %s%s",
+			h.Appointment.ID, strings.Join(others, " and "), strings.ToLower(h.Appointment.Status), span(h.Appointment)))})
 		if h.Notice != "" {
 			s.print(&shown{text: s.dim("* " + clean(h.Notice))})
 		}

@@ -34,15 +34,16 @@ func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "housecall",
 		Short: "A chat-first clinic service: appointments over REST, conversations over WebSocket",
-		Long: `Housecall is a chat-first clinic service: patients and doctors book appointments over REST and chat in them over
-WebSocket. Any number of instances share one PostgreSQL and one Redis.
+		Long: `Housecall is a chat-first clinic service: patients and doctors book appointments over REST and chat in them
+over WebSocket. Any number of instances share one PostgreSQL and one Redis.
 
 Try it:    housecall dev
 Run it:    housecall serve, configured through environment variables (see housecall serve --help)`,
 		SilenceUsage: true, SilenceErrors: true, Version: version,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	root.AddCommand(serveCommand(), devCommand(), migrateCommand(), adminCommand(), chatCommand(), healthcheckCommand(), versionCommand())
+	root.AddCommand(serveCommand(), devCommand(), migrateCommand(), adminCommand(), chatCommand(),
+		healthcheckCommand(), versionCommand())
 	return root
 }
 

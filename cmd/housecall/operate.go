@@ -99,8 +99,8 @@ func adminCreateCommand() *cobra.Command {
 	var name, email string
 	cmd := &cobra.Command{
 		Use: "create --email EMAIL --name NAME", Short: "Create an administrator", Args: cobra.NoArgs,
-		Long: `Create an administrator who can sign in at once. The password comes from HOUSECALL_PASSWORD, from a line of piped
-input, or from a prompt.`,
+		Long: `Create an administrator who can sign in at once. The password comes from HOUSECALL_PASSWORD, from a line of
+piped input, or from a prompt.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := databaseConfig()
 			if err != nil {

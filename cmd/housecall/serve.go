@@ -22,8 +22,8 @@ import (
 func serveCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "serve", Short: "Run an instance", Args: cobra.NoArgs,
-		Long: "Run an instance until SIGTERM or Ctrl-C, which shut it down gracefully. It applies pending migrations first.\n" +
-			"It logs to stderr, as JSON lines.\n\nEnvironment:\n" + config.Help(),
+		Long: "Run an instance until SIGTERM or Ctrl-C, which shut it down gracefully. It applies pending migrations\n" +
+			"first, and logs to stderr, as JSON lines.\n\nEnvironment:\n" + config.Help(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := config.FromEnv()
 			if err != nil {
@@ -61,7 +61,8 @@ here too (see housecall serve --help); addresses, the database and secrets are d
 			if verbose {
 				level = zerolog.InfoLevel
 			}
-			o.Log = zerolog.New(zerolog.ConsoleWriter{Out: os.Stderr, TimeFormat: time.TimeOnly}).Level(level).With().Timestamp().Logger()
+			console := zerolog.ConsoleWriter{Out: os.Stderr, TimeFormat: time.TimeOnly}
+			o.Log = zerolog.New(console).Level(level).With().Timestamp().Logger()
 			if err = dev.Run(cmd.Context(), o); cmd.Context().Err() != nil && errors.Is(err, context.Canceled) {
 				err = nil // stopped during start-up, as requested
 			}

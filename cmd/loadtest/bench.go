@@ -25,10 +25,12 @@ type bench struct {
 // run starts everything, runs the modes, reports, and stops everything. Each mode gets new server processes, so
 // that the memory of one does not count in another.
 func (b *bench) run(ctx context.Context, p *plan) (err error) {
-	modes := map[string]func(context.Context, *plan, *site) (Result, error){"closed": runClosed, "open": runOpen, "idle": runIdle, "hostile": runHostile}
+	modes := map[string]func(context.Context, *plan, *site) (Result, error){
+		"closed": runClosed, "open": runOpen, "idle": runIdle, "hostile": runHostile,
+	}
 	for _, m := range b.modes {
 		if modes[m] == nil {
-			return fmt.Errorf("--modes: there is no %q, only closed, open, idle and hostile", m)
+			return fmt.Errorf("--modes: unknown mode %q; the modes are closed, open, idle and hostile", m)
 		}
 	}
 	p.admin = "" // our own
@@ -66,18 +68,21 @@ func (b *bench) run(ctx context.Context, p *plan) (err error) {
 }
 
 // measure runs a mode while it watches the processors and, if wanted, takes profiles.
-func (b *bench) measure(ctx context.Context, p *plan, f *farm, mode string, run func() (Result, error)) (Result, error) {
+func (b *bench) measure(
+	ctx context.Context, p *plan, f *farm, mode string, run func() (Result, error),
+) (Result, error) {
 	var captures errgroup.Group
 	switch {
 	case b.profiles == "":
 	case mode == "idle":
-		p.atRest = func(ctx context.Context) { b.captureAll(ctx, p, f, mode, "heap", "/debug/pprof/heap?gc=1") }
+		p.atRest = func(ctx context.Context) { b.captureAll(ctx, p, f, profile{mode, "heap", "/debug/pprof/heap?gc=1"}) }
 	default:
 		captures.Go(func() error {
 			select {
 			case <-time.After(p.warmup + time.Second):
 				seconds := max(1, int(p.duration.Seconds())-2)
-				b.captureAll(ctx, p, f, mode, "cpu", fmt.Sprintf("/debug/pprof/profile?seconds=%d", seconds))
+				path := fmt.Sprintf("/debug/pprof/profile?seconds=%d", seconds)
+				b.captureAll(ctx, p, f, profile{mode, "cpu", path})
 			case <-ctx.Done():
 			}
 			return nil
@@ -86,21 +91,24 @@ func (b *bench) measure(ctx context.Context, p *plan, f *farm, mode string, run 
 	meter := startMeter(p.pids)
 	r, err := run()
 	r.CPU = meter.shares()
-	_ = captures.Wait() // its failures are told where they happen: the numbers stand without profiles
+	_ = captures.Wait() // failures are reported where they happen: the numbers are valid without profiles
 	return r, err
 }
 
+// profile is one that servers give: of which mode and kind, and under which path.
+type profile struct{ mode, kind, path string }
+
 // captureAll fetches one profile from each server.
-func (b *bench) captureAll(ctx context.Context, p *plan, f *farm, mode, kind, path string) {
+func (b *bench) captureAll(ctx context.Context, p *plan, f *farm, of profile) {
 	var group errgroup.Group
 	for i, address := range f.metrics {
 		group.Go(func() error {
-			name := filepath.Join(b.profiles, fmt.Sprintf("%s-%s-server%d.pb.gz", mode, kind, i+1))
-			return capture(ctx, p.duration+30*time.Second, "http://"+address+path, name)
+			name := filepath.Join(b.profiles, fmt.Sprintf("%s-%s-server%d.pb.gz", of.mode, of.kind, i+1))
+			return capture(ctx, p.duration+30*time.Second, "http://"+address+of.path, name)
 		})
 	}
 	if err := group.Wait(); err != nil {
-		fmt.Fprintf(p.progress, "no profile: %v\n", err)
+		fmt.Fprintf(p.progress, "profile failed: %v\n", err)
 	}
 }
 
@@ -151,7 +159,7 @@ func startMeter(pids []int) *meter {
 	return m
 }
 
-// shares are averages over the whole run, with joining and draining; what is neither a server nor we is
+// shares are averages over the whole run, joining and draining included; what is neither a server nor this tool is
 // PostgreSQL, Redis and the kernel, on a machine that does nothing else.
 func (m *meter) shares() []CPUShare {
 	span := time.Since(m.began).Seconds()

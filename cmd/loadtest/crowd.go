@@ -39,12 +39,13 @@ type crowdReport struct {
 
 func crowdCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "crowd", Short: "The bad clients of hostile: reads its orders as JSON, and stays until the input ends", Hidden: true, Args: cobra.NoArgs,
+		Use: "crowd", Short: "The bad clients of hostile: reads its order as JSON and runs until the input ends",
+		Hidden: true, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runCrowd(cmd.Context(), os.Stdin, os.Stdout) },
 	}
 }
 
-// nice is the lowest priority: a flood costs its sender more than who is flooded, and here both have the same processors.
+// nice is the lowest priority: a flood costs its sender more than its target, and here both share the processors.
 const nice = 19
 
 func runCrowd(ctx context.Context, in io.Reader, out io.Writer) error {
@@ -57,7 +58,7 @@ func runCrowd(ctx context.Context, in io.Reader, out io.Writer) error {
 		err = json.Unmarshal(line, &order)
 	}
 	if err != nil {
-		return fmt.Errorf("read the orders: %w", err)
+		return fmt.Errorf("read the order: %w", err)
 	}
 	var mutants errgroup.Group
 	tallies := make([]*hostile.Tally, len(order.Targets))
@@ -66,7 +67,8 @@ func runCrowd(ctx context.Context, in io.Reader, out io.Writer) error {
 		target.From = badAddress
 		crowds[i] = hostile.Gather(target, 1, order.Seed)
 		mutants.Go(func() (err error) {
-			tallies[i], err = hostile.Mutated(ctx, target, hostile.Frames, order.Frames/len(order.Targets), 1, order.Over, order.Seed)
+			n := order.Frames / len(order.Targets)
+			tallies[i], err = hostile.Mutated(ctx, target, hostile.Frames, n, 1, order.Over, order.Seed)
 			return err
 		})
 	}

@@ -115,7 +115,7 @@ func runOpen(ctx context.Context, p *plan, s *site) (Result, error) {
 	if err := d.join(ctx, s); err != nil {
 		return Result{}, err
 	}
-	order := rand.Perm(len(d.sides)) //nolint:gosec // no secret: only so that the two sides of a room do not speak in step
+	order := rand.Perm(len(d.sides)) //nolint:gosec // no secret: keeps the two sides out of step
 	gap := time.Second / time.Duration(p.rate)
 	d.start()
 	pace := make(chan struct{})

@@ -26,7 +26,7 @@ const (
 	farmOfSize = 2
 )
 
-// farm is the servers of a bench: PostgreSQL with all its promises about the disk, Redis, two instances.
+// farm is the servers of a bench: a durable PostgreSQL, Redis, two instances.
 type farm struct {
 	postgres *devservices.Postgres
 	redis    *devservices.Redis
@@ -48,7 +48,7 @@ func startFarm(ctx context.Context, b *bench, p *plan) (f *farm, err error) {
 		return nil, err
 	}
 	if _, err = os.Stat(f.binary); err != nil {
-		return nil, fmt.Errorf("--spawn: %w (make build makes it)", err)
+		return nil, fmt.Errorf("--spawn: %w (run make build)", err)
 	}
 	defer func() {
 		if err != nil {
@@ -107,17 +107,21 @@ func (f *farm) choosePorts(p *plan) error {
 	return nil
 }
 
-// environment is an instance's: limits for people are raised, unless it is limited, and nothing else is changed.
+// environment is an instance's environment: the limits for people are raised, unless it is limited; nothing else is.
 func (f *farm) environment(i int) []string {
 	env := []string{"PATH=/usr/local/bin:/usr/bin:/bin"}
 	settings := map[string]string{
-		"ADDR": f.addresses[i], "METRICS_ADDR": f.metrics[i], "PUBLIC_URL": "http://" + f.addresses[i], "LOG_LEVEL": "warn",
-		"DATABASE_URL": f.postgres.DSN("postgres"), "REDIS_URL": f.redis.URL(), "TOKEN_SECRETS": f.secret, "PASSWORD": f.password,
+		"ADDR": f.addresses[i], "METRICS_ADDR": f.metrics[i], "PUBLIC_URL": "http://" + f.addresses[i],
+		"DATABASE_URL": f.postgres.DSN("postgres"), "REDIS_URL": f.redis.URL(),
+		"TOKEN_SECRETS": f.secret, "PASSWORD": f.password, "LOG_LEVEL": "warn",
 		"MAIL_DIR":           f.mail,
 		"LOGINS_PER_ADDRESS": "1000000", "REGISTERS_PER_ADDRESS": "1000000",
 	}
 	if !f.limited {
-		for _, name := range []string{"SOCKETS_PER_USER", "SOCKETS_PER_ADDRESS", "MESSAGES_PER_SECOND", "USER_MESSAGES_PER_SECOND", "ROOM_MESSAGES_PER_SECOND"} {
+		for _, name := range []string{
+			"SOCKETS_PER_USER", "SOCKETS_PER_ADDRESS",
+			"MESSAGES_PER_SECOND", "USER_MESSAGES_PER_SECOND", "ROOM_MESSAGES_PER_SECOND",
+		} {
 			settings[name] = "1000000"
 		}
 	}
@@ -143,7 +147,7 @@ func (f *farm) serve(ctx context.Context) error {
 	for i := range f.addresses {
 		cmd := exec.Command(f.binary, "serve") //nolint:gosec,noctx // the binary is what the user named; stop ends it
 		cmd.Env = f.environment(i)
-		// A Ctrl-C is for us: we stop them in order.
+		// Ctrl-C is for us: we stop them in order.
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		if f.log != nil {
 			cmd.Stdout, cmd.Stderr = f.log, f.log

@@ -14,7 +14,7 @@ import (
 	"housecall/internal/testing/hostile"
 )
 
-// HostileResult is what those who behave notice of those who do not.
+// HostileResult is how bad clients affected well-behaved ones.
 type HostileResult struct {
 	Rate     int          `json:"rate"` // messages a second of those who behave
 	Rounds   []BesetRound `json:"rounds"`
@@ -43,7 +43,8 @@ type BesetMemory struct {
 
 func (r *HostileResult) print(w io.Writer) {
 	fmt.Fprintf(w, "  load\t%d messages/s of those who behave\n", r.Rate)
-	fmt.Fprintf(w, "  bad clients\t%d mutated frames, %d visits of other kinds, %d of them as far as a socket\n", r.Frames, r.Visits, r.Sockets)
+	fmt.Fprintf(w, "  bad clients\t%d mutated frames, %d visits of other kinds, %d of which opened a socket\n",
+		r.Frames, r.Visits, r.Sockets)
 	for i, round := range r.Rounds {
 		fmt.Fprintf(w, "  send to delivery, ms, round %d\talone p50 %.1f   p99 %.1f   beset p50 %.1f   p99 %.1f\n",
 			i+1, round.Alone.P50, round.Alone.P99, round.Beset.P50, round.Beset.P99)
@@ -89,7 +90,7 @@ func runHostile(ctx context.Context, p *plan, s *site) (Result, error) {
 	return total, g.settle(ctx)
 }
 
-// target is a patient's conversation on a server, which nobody else is in: bad clients have to get in to do harm.
+// target is a patient's conversation on a server, which nobody else uses: bad clients must get in to do harm.
 func (g *siege) target(ctx context.Context, server int) (hostile.Target, error) {
 	u, err := url.Parse(g.plan.servers[server])
 	if err != nil {
@@ -111,7 +112,7 @@ func (g *siege) target(ctx context.Context, server int) (hostile.Target, error) 
 	return hostile.Target{Addr: u.Host, Path: "/ws/appointments/" + r.id, Token: token}, err
 }
 
-// round measures once without and once with bad clients. Whoever behaves and loses his connection has noticed them.
+// round measures once without and once with bad clients. A well-behaved client that loses its connection was affected.
 func (g *siege) round(ctx context.Context, number int, total *Result) error {
 	alone, err := runOpen(ctx, g.plan, g.site)
 	if err != nil {
@@ -144,10 +145,12 @@ func (g *siege) round(ctx context.Context, number int, total *Result) error {
 	return nil
 }
 
-// beset runs the open loop among bad clients of all kinds. They are a process of their own, of low priority, or they would
-// take the processor from those who behave.
+// beset runs the open loop among bad clients of all kinds. They are a process of their own, of low priority: otherwise
+// they would take the processor from well-behaved clients.
 func (g *siege) beset(ctx context.Context, number int) (Result, error) {
-	c, err := startCrowd(ctx, crowdOrder{Targets: g.targets, Frames: mutatedFrames / g.plan.rounds, Over: g.plan.duration, Seed: uint64(number + 1)})
+	c, err := startCrowd(ctx, crowdOrder{
+		Targets: g.targets, Frames: mutatedFrames / g.plan.rounds, Over: g.plan.duration, Seed: uint64(number + 1),
+	})
 	if err != nil {
 		return Result{}, err
 	}

@@ -73,7 +73,9 @@ func runIdle(ctx context.Context, p *plan, s *site) (Result, error) {
 	}
 	r := &IdleResult{Wanted: p.connections}
 	for i, pid := range p.pids {
-		r.Processes = append(r.Processes, ProcessMemory{PID: pid, BeforeKiB: residentKiB(pid), connectionsBefore: c.at(i, len(p.pids))})
+		r.Processes = append(r.Processes, ProcessMemory{
+			PID: pid, BeforeKiB: residentKiB(pid), connectionsBefore: c.at(i, len(p.pids)),
+		})
 	}
 	began := time.Now()
 	if err := c.grow(ctx, p, p.connections); err != nil {

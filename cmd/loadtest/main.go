@@ -1,5 +1,5 @@
-// Command loadtest drives patients and doctors against running instances of Housecall and proves, as it goes,
-// that nothing is lost, doubled or reordered. See its --help.
+// Command loadtest drives patients and doctors against running instances of Housecall and verifies, as it goes, that
+// nothing is lost, duplicated or reordered. See its --help.
 package main
 
 import (
@@ -23,33 +23,33 @@ func main() {
 	}
 }
 
-// errViolated is a run that found the service breaking a promise; the table says which.
-var errViolated = errors.New("the service broke a promise: see the table")
+// errViolated is a run in which the service broke a guarantee; the table says which.
+var errViolated = errors.New("the service broke a guarantee: see the table")
 
 const longHelp = `loadtest holds conversations between patients on one instance and doctors on another.
 
-It makes its own users (an admin invites the doctors, patients register), books and confirms one appointment
-per room through the API, and then runs one of the modes:
+It creates its own users (an administrator invites the doctors, patients register), books and confirms one
+appointment for each conversation through the API, and then runs one of the modes:
 
-  closed   every room keeps --outstanding messages under way; shows what throughput there is
-  open     messages at a fixed --rate; latencies count from the moment a message was meant to be sent, so a
-           stall of the service is not hidden by the tool waiting for it
-  idle     opens --connections sockets that say nothing; shows the memory of the server processes --pids
-  hostile  an open loop, in turns without and with bad clients of every kind on each server, --rounds times: those
-           who send 10,000 mutated frames, break the framing, never end a message, flood, never read, come and go.
-           They come from 127.0.0.66, so the servers are on this machine, with the limits that people have
-  bench    starts a durable PostgreSQL, a Redis and two instances of its own (--spawn), runs all modes
+  closed   keeps --outstanding messages under way in every conversation; measures throughput
+  open     sends messages at a fixed --rate; latencies count from the moment a message was meant to be sent, so the
+           tool's waiting does not hide a stall of the service
+  idle     opens --connections sockets that stay silent; measures the memory of the server processes --pids
+  hostile  runs the open loop, --rounds times in turns without and with bad clients of every kind on each server:
+           they send 10,000 mutated frames, break the framing, never finish a message, flood, never read, come and
+           go. They come from 127.0.0.66, so the servers must be on this machine, with the default limits
+  bench    starts a durable PostgreSQL, a Redis and two instances of its own (--spawn), and runs all modes
 
-Both participants send. Every receiver must see a log without holes, every acknowledged message exactly once, and
-both sides the same log. Any violation makes the exit status 1.
+Both participants send. Every receiver must see a log without gaps and every acknowledged message exactly once, and
+both participants the same log. After any violation the exit status is 1.
 
-The service's limits are meant for people: for a load test raise HOUSECALL_REGISTERS_PER_ADDRESS,
+The default limits of the service are meant for people. For a load test, raise HOUSECALL_REGISTERS_PER_ADDRESS,
 HOUSECALL_LOGINS_PER_ADDRESS, HOUSECALL_SOCKETS_PER_USER, HOUSECALL_SOCKETS_PER_ADDRESS,
-HOUSECALL_MESSAGES_PER_SECOND, _USER_MESSAGES_PER_SECOND and _ROOM_MESSAGES_PER_SECOND (bench does so by itself).`
+HOUSECALL_MESSAGES_PER_SECOND, _USER_MESSAGES_PER_SECOND and _ROOM_MESSAGES_PER_SECOND (bench does this itself).`
 
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{
-		Use: "loadtest", Short: "Measure Housecall under load, and check its promises", Long: longHelp,
+		Use: "loadtest", Short: "Measure Housecall under load, and verify its guarantees", Long: longHelp,
 		SilenceUsage: true, SilenceErrors: true,
 	}
 	root.AddCommand(closedCommand(), openCommand(), idleCommand(), hostileCommand(), crowdCommand(), benchCommand())
@@ -59,7 +59,7 @@ func rootCommand() *cobra.Command {
 func closedCommand() *cobra.Command {
 	p := defaultPlan()
 	cmd := &cobra.Command{
-		Use: "closed", Short: "Closed loop: a fixed number of messages under way in each room", Args: cobra.NoArgs,
+		Use: "closed", Short: "Closed loop: a fixed number of messages under way in each conversation", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return onSite(cmd.Context(), p, func(ctx context.Context, s *site) (Result, error) { return runClosed(ctx, p, s) })
 		},
@@ -73,7 +73,7 @@ func closedCommand() *cobra.Command {
 func openCommand() *cobra.Command {
 	p := defaultPlan()
 	cmd := &cobra.Command{
-		Use: "open", Short: "Open loop: a fixed rate of messages over all rooms", Args: cobra.NoArgs,
+		Use: "open", Short: "Open loop: a fixed rate of messages over all conversations", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return onSite(cmd.Context(), p, func(ctx context.Context, s *site) (Result, error) { return runOpen(ctx, p, s) })
 		},
@@ -87,7 +87,7 @@ func openCommand() *cobra.Command {
 func idleCommand() *cobra.Command {
 	p := defaultPlan()
 	cmd := &cobra.Command{
-		Use: "idle", Short: "Idle connections: what each costs in memory", Args: cobra.NoArgs,
+		Use: "idle", Short: "Idle connections: how much memory each takes", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return onSite(cmd.Context(), p, func(ctx context.Context, s *site) (Result, error) { return runIdle(ctx, p, s) })
 		},
@@ -101,7 +101,7 @@ func idleCommand() *cobra.Command {
 func hostileCommand() *cobra.Command {
 	p := defaultPlan()
 	cmd := &cobra.Command{
-		Use: "hostile", Short: "Bad clients: what those who behave notice of them", Args: cobra.NoArgs,
+		Use: "hostile", Short: "Bad clients: how they affect well-behaved ones", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return onSite(cmd.Context(), p, func(ctx context.Context, s *site) (Result, error) { return runHostile(ctx, p, s) })
 		},
@@ -131,9 +131,10 @@ func benchCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&b.binary, "spawn", ".housecall/bin/housecall", "the housecall binary to run")
 	f.StringVar(&b.profiles, "profiles", "", "folder for profiles of each server: CPU in closed and open, heap in idle")
-	f.StringSliceVar(&b.modes, "modes", []string{"open", "hostile", "idle", "closed"}, "which modes to run, in this order; a closed run leaves checkpoints and messages to index behind, which others after it would measure")
-	f.StringSliceVar(&b.env, "env", nil, "further settings of the servers, such as HOUSECALL_COMMIT_LANES=8")
-	f.StringVar(&b.logs, "logs", "", "file for the servers' logs (none: dropped)")
+	f.StringSliceVar(&b.modes, "modes", []string{"open", "hostile", "idle", "closed"},
+		"modes to run, in this order; closed leaves work behind (checkpoints, indexing) that distorts later modes")
+	f.StringSliceVar(&b.env, "env", nil, "more settings for the servers, such as HOUSECALL_COMMIT_LANES=8")
+	f.StringVar(&b.logs, "logs", "", "file for the servers' logs (default: discard them)")
 	return cmd
 }
 

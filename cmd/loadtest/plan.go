@@ -14,7 +14,7 @@ import (
 	"housecall/internal/config"
 )
 
-// plan is what the flags say.
+// plan is what the flags ask for.
 type plan struct {
 	servers  []string
 	admin    string
@@ -43,55 +43,62 @@ func defaultPlan() *plan { return &plan{progress: os.Stderr} }
 
 func (p *plan) siteFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringSliceVar(&p.servers, "servers", []string{"http://localhost:6001", "http://localhost:6002"}, "instances: patients use the first, doctors the last")
-	f.StringVar(&p.admin, "admin", "admin@demo.test", "an admin's e-mail address; the password comes from HOUSECALL_PASSWORD")
+	f.StringSliceVar(&p.servers, "servers", []string{"http://localhost:6001", "http://localhost:6002"},
+		"instances: patients use the first, doctors the last")
+	f.StringVar(&p.admin, "admin", "admin@demo.test",
+		"email address of an administrator; the password comes from HOUSECALL_PASSWORD")
 	p.roomFlags(cmd)
 }
 
 func (p *plan) roomFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.IntVar(&p.rooms, "rooms", 200, "conversations")
-	f.IntVar(&p.doctors, "doctors", 20, "doctors to make; rooms are dealt out among them")
-	f.IntVar(&p.patients, "patients", 20, "patients to make, at least as many as doctors")
-	f.IntVar(&p.parallel, "parallel", 8, "requests under way during the set-up")
-	f.StringVar(&p.jsonFile, "json", "", "also write the results to this file, as JSON")
-	f.BoolVar(&p.quiet, "quiet", false, "no progress")
+	f.IntVar(&p.rooms, "rooms", 200, "number of conversations")
+	f.IntVar(&p.doctors, "doctors", 20, "doctors to create; conversations are shared out among them")
+	f.IntVar(&p.patients, "patients", 20, "patients to create, at least as many as doctors")
+	f.IntVar(&p.parallel, "parallel", 8, "concurrent requests during set-up")
+	f.StringVar(&p.jsonFile, "json", "", "also write the results to this file as JSON")
+	f.BoolVar(&p.quiet, "quiet", false, "do not show progress")
 }
 
 func (p *plan) driveFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.DurationVar(&p.duration, "duration", 20*time.Second, "how long to measure")
 	f.DurationVar(&p.warmup, "warmup", 3*time.Second, "how long to run before measuring")
-	f.DurationVar(&p.drain, "drain", 30*time.Second, "how long to wait at the end for what is under way")
+	f.DurationVar(&p.drain, "drain", 30*time.Second, "how long to wait at the end for messages under way")
 	f.IntVar(&p.size, "size", 80, "length of a message in bytes, 40 to 4000")
 }
 
 func (p *plan) closedFlags(cmd *cobra.Command) {
-	cmd.Flags().IntVar(&p.outstanding, "outstanding", 16, "closed loop: messages under way in each room, both directions together")
+	cmd.Flags().IntVar(&p.outstanding, "outstanding", 16,
+		"closed loop: messages under way in each conversation, both directions together")
 }
 
 func (p *plan) openFlags(cmd *cobra.Command) {
-	cmd.Flags().IntVar(&p.rate, "rate", 1000, "open loop: messages a second over all rooms")
+	cmd.Flags().IntVar(&p.rate, "rate", 1000, "open loop: messages per second over all conversations")
 }
 
 func (p *plan) idleFlags(cmd *cobra.Command) {
-	cmd.Flags().IntVar(&p.connections, "connections", 10_000, "idle: sockets to open, spread over rooms and servers")
+	cmd.Flags().IntVar(&p.connections, "connections", 10_000,
+		"idle: sockets to open, spread over conversations and servers")
 	p.holdFlag(cmd)
 }
 
 func (p *plan) holdFlag(cmd *cobra.Command) {
-	cmd.Flags().DurationVar(&p.hold, "hold", 45*time.Second, "idle and hostile: how long to wait before the memory is read; an idle server gives memory back after 30 s")
+	cmd.Flags().DurationVar(&p.hold, "hold", 45*time.Second,
+		"idle and hostile: how long to wait before reading memory; an idle server returns memory after 30 s")
 }
 
 func (p *plan) hostileFlags(cmd *cobra.Command) {
-	cmd.Flags().IntVar(&p.rounds, "rounds", 3, "hostile: how often to measure without and with bad clients, in turns")
+	cmd.Flags().IntVar(&p.rounds, "rounds", 3,
+		"hostile: how many times to measure without and with bad clients, in turns")
 }
 
 func (p *plan) pidsFlag(cmd *cobra.Command) {
-	cmd.Flags().IntSliceVar(&p.pids, "pids", nil, "process ids of the servers, in the order of --servers, to read their memory")
+	cmd.Flags().IntSliceVar(&p.pids, "pids", nil,
+		"process ids of the servers, in the order of --servers, to read their memory")
 }
 
-// check refuses what cannot work; flags that the mode does not have are at zero.
+// check refuses what cannot work; flags that the mode does not have are zero.
 func (p *plan) check() error {
 	p.password = config.Password()
 	if p.quiet {
@@ -103,11 +110,11 @@ func (p *plan) check() error {
 	case p.rooms < 1 || p.doctors < 1 || p.parallel < 1:
 		return errors.New("--rooms, --doctors and --parallel must be at least 1")
 	case p.patients < p.doctors:
-		return errors.New("--patients must be at least as many as --doctors: rooms of one hour need different patients")
+		return errors.New("--patients must be at least --doctors: appointments at the same time need different patients")
 	case p.duration > 0 && (p.size < 40 || p.size > 4000):
-		return errors.New("--size must be 40 to 4000")
+		return errors.New("--size must be from 40 to 4000")
 	case p.admin != "" && p.password == "":
-		return fmt.Errorf("the admin's password is missing: set %sPASSWORD", config.Prefix)
+		return fmt.Errorf("the administrator's password is missing: set %sPASSWORD", config.Prefix)
 	}
 	return nil
 }

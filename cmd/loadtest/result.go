@@ -195,7 +195,8 @@ func (r *Result) printLoad(t io.Writer) {
 		d    *Latency
 	}{{"send to delivery, ms", r.Delivery}, {"send to ack, ms", r.Ack}} {
 		if l.d != nil {
-			fmt.Fprintf(t, "  %s\tp50 %.1f   p90 %.1f   p99 %.1f   p99.9 %.1f   max %.1f\n", l.name, l.d.P50, l.d.P90, l.d.P99, l.d.P999, l.d.Max)
+			fmt.Fprintf(t, "  %s\tp50 %.1f   p90 %.1f   p99 %.1f   p99.9 %.1f   max %.1f\n",
+				l.name, l.d.P50, l.d.P90, l.d.P99, l.d.P999, l.d.Max)
 		}
 	}
 	for _, code := range slices.SortedFunc(maps.Keys(r.Refusals), cmp.Compare[string]) {

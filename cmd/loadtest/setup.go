@@ -112,7 +112,8 @@ func (s *site) makeUsers(ctx context.Context, p *plan) error {
 
 func (s *site) makeDoctor(ctx context.Context, p *plan, admin *client.API, name string) (*account, error) {
 	email := s.email(name)
-	token, err := admin.InviteDoctor(ctx, client.NewDoctor{Name: "Load Doctor", Email: email, Specialization: "Load testing"})
+	invited := client.NewDoctor{Name: "Load Doctor", Email: email, Specialization: "Load testing"}
+	token, err := admin.InviteDoctor(ctx, invited)
 	if err != nil {
 		return nil, err
 	}
@@ -150,8 +151,8 @@ const (
 	slotMargin  = 2 * time.Hour // a slot may not pass while the rooms are booked
 )
 
-// freeSlots gives one slot for each round of bookings, of which there are need. The doctors are new and alike, so the first
-// one's free slots are everybody's.
+// freeSlots returns one slot for each of the need rounds of bookings. The doctors are new and alike, so the free slots
+// of the first are those of all.
 func (s *site) freeSlots(ctx context.Context, need int) ([]client.Slot, error) {
 	doctor := s.doctors[0].api
 	now := time.Now()
@@ -168,7 +169,8 @@ func (s *site) freeSlots(ctx context.Context, need int) ([]client.Slot, error) {
 		}
 	}
 	if len(found) < need {
-		return nil, fmt.Errorf("each doctor has %d free slots, and %d are needed: use more --doctors and --patients", len(found), need)
+		return nil, fmt.Errorf("each doctor has %d free slots, but %d are needed: use more --doctors and --patients",
+			len(found), need)
 	}
 	return found, nil
 }
@@ -191,10 +193,11 @@ func book(ctx context.Context, patient, doctor *account, slot client.Slot) (room
 	return r, nil
 }
 
-// explain adds what to do about the service's limits.
+// explain adds advice about the service's limits.
 func explain(step string, err error) error {
 	if p, ok := client.AsProblem(err); ok && p.Status == http.StatusTooManyRequests {
-		return errors.Join(fmt.Errorf("%s: %w", step, err), errors.New("raise the service's limits for a load test: see --help"))
+		return errors.Join(fmt.Errorf("%s: %w", step, err),
+			errors.New("raise the service's limits for load tests: see --help"))
 	}
 	return fmt.Errorf("%s: %w", step, err)
 }

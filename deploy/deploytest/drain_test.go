@@ -12,7 +12,7 @@ import (
 	"housecall/internal/client"
 )
 
-// talker is one participant in one conversation, with all that he was told.
+// talker is one participant in one conversation, with all that they were told.
 type talker struct {
 	api          *client.API
 	appointment  string

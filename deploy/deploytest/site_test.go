@@ -31,7 +31,7 @@ func dialerFrom(t testing.TB, address string) *net.Dialer {
 	return &net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(ip, 0))}
 }
 
-// register makes a patient and signs him in.
+// register makes a patient and signs them in.
 func register(t testing.TB, url, name string, opts ...client.Option) *client.API {
 	t.Helper()
 	api := newAPI(t, url, opts...)

@@ -1,5 +1,5 @@
-// Package app is the composition root: New wires the rooms, Start and Stop run them in the right order. An App is
-// a value, so tests run several instances in one process, each on a port of its own.
+// Package app is the composition root: New wires the packages, Start and Stop run them in the right order. An App is a
+// value, so that tests run several instances in one process, each on a port of its own.
 package app
 
 import (
@@ -54,7 +54,7 @@ type App struct {
 	started   bool
 }
 
-// New wires an instance; nothing runs and nothing is reached until Start. cfg must be valid.
+// New wires an instance; nothing runs or connects until Start. cfg must be valid.
 func New(cfg config.Config, log zerolog.Logger) (*App, error) {
 	quietRedis()
 	pool, err := postgres.Open(context.Background(), postgres.Options{
@@ -115,7 +115,7 @@ func (a *App) start(ctx context.Context) error {
 	}
 	a.log.Info().Str("addr", a.Addr()).Str("version", Version).Msg("serving")
 	if a.cfg.SMTPURL == "" {
-		a.log.Info().Str("folder", a.cfg.MailDir).Msg("no mail server is configured: mail is written into a folder")
+		a.log.Info().Str("folder", a.cfg.MailDir).Msg("no mail server is configured: writing email to a folder")
 	}
 	return nil
 }
@@ -143,16 +143,16 @@ func (a *App) unlisten() error {
 	return errors.Join(failures...)
 }
 
-// answers returns once the instance answers requests: before that it could not be stopped either.
+// answers returns once the instance answers requests: until then it could not be stopped either.
 func (a *App) answers(ctx context.Context) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+a.Addr()+"/healthz", http.NoBody)
 	if err != nil {
-		return fmt.Errorf("ask oneself: %w", err)
+		return fmt.Errorf("check that the instance answers: %w", err)
 	}
 	once := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := once.Do(req)
 	if err != nil {
-		return fmt.Errorf("ask oneself: %w", err)
+		return fmt.Errorf("check that the instance answers: %w", err)
 	}
 	return resp.Body.Close()
 }
@@ -168,7 +168,7 @@ func (a *App) serve(f func() error) {
 // Addr is the address that REST and WebSocket listen on, once started.
 func (a *App) Addr() string { return a.ln.Addr().String() }
 
-// MetricsAddr is the address of metrics and pprof, "" where they are off.
+// MetricsAddr is the address of metrics and pprof, "" if they are off.
 func (a *App) MetricsAddr() string {
 	if a.opsLn == nil {
 		return ""
@@ -176,7 +176,7 @@ func (a *App) MetricsAddr() string {
 	return a.opsLn.Addr().String()
 }
 
-// Failed gives an error when serving ends without Stop.
+// Failed receives an error when serving ends without Stop.
 func (a *App) Failed() <-chan error { return a.failed }
 
 // Stop ends the instance gracefully, within the configured deadline: not ready, no upgrades, sockets told to come
@@ -203,8 +203,8 @@ func (a *App) Stop() error {
 	if a.ops != nil {
 		err = errors.Join(err, a.ops.Shutdown(ctx))
 	}
-	// Whoever is stopped before its server has taken its port would otherwise wait at it for ever.
-	_ = a.unlisten() // as a rule it is closed
+	// An instance that is stopped before its server accepts connections would otherwise wait for it forever.
+	_ = a.unlisten() // usually closed already
 	a.serving.Wait()
 	a.closeClients()
 	a.log.Info().Msg("stopped")
@@ -212,7 +212,7 @@ func (a *App) Stop() error {
 }
 
 func (a *App) closeClients() {
-	_ = a.redis.Close() // nothing of it is awaited any more
+	_ = a.redis.Close() // nothing waits for it any more
 	if c, ok := a.blobs.(io.Closer); ok {
 		_ = c.Close() // the same
 	}

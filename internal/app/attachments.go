@@ -11,7 +11,7 @@ import (
 	"housecall/internal/config"
 )
 
-// conversations tells attachments who may do what in a conversation.
+// conversations tells attachment who may do what in a conversation.
 type conversations struct {
 	chat         *chat.Service
 	appointments *appointment.Service

@@ -25,7 +25,7 @@ func TestApp_FormerDoctor(t *testing.T) {
 	token, successor := w.token(doctor), w.token(next.at(0))
 	feed := w.call(0, token, "POST", "/api/v1/me/calendar", "").body["url"].(string)
 	feed = strings.TrimPrefix(feed, w.cfg.PublicURL)
-	require.Contains(t, string(w.call(0, "", "GET", feed, "").raw), room, "it is his yet")
+	require.Contains(t, string(w.call(0, "", "GET", feed, "").raw), room, "it is still theirs")
 	socket := w.dial(0, token, room, "")
 	socket.next("hello")
 

@@ -256,7 +256,7 @@ func TestApp_OthersThingsAreMissing_OlderAPIs(t *testing.T) {
 	}
 }
 
-// Nobody becomes more than he is by saying so, and looking changes nothing.
+// Nobody gains rights by claiming them, and reading changes nothing.
 func TestApp_OlderAPIs_NoSmuggling(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)

@@ -298,7 +298,7 @@ func TestApp_OthersThingsAreMissing(t *testing.T) {
 	require.Empty(t, list.body["items"])
 }
 
-// Nobody sees, uses or ends what is kept for another, and he learns no more of it than of what is not there.
+// Nobody sees, uses or ends what is kept for another, and they learn no more of it than of what does not exist.
 func TestApp_OthersHoldsAreMissing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)

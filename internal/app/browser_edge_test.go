@@ -40,7 +40,7 @@ func TestBrowser_Bare(t *testing.T) {
 	p.waits("the form to sign in is shown", `document.querySelector("#login")`)
 }
 
-// Who was typing and is not heard of any more has stopped, though his connection lasts.
+// A user who was typing and is not heard of any more has stopped, though their connection lasts.
 func TestBrowser_TypingExpires(t *testing.T) {
 	c := newClinic(t)
 	d := c.browser.tab(c.browser.profile())
@@ -48,12 +48,12 @@ func TestBrowser_TypingExpires(t *testing.T) {
 	patient := join(t, c.patient.at(0), c.room)
 	d.waits("the patient is there", `document.querySelector("#presence").textContent === "online"`)
 	patient.conv.Typing(true)
-	d.waits("he is seen typing", `document.querySelector("#typing").textContent.includes("typing")`)
+	d.waits("they are seen typing", `document.querySelector("#typing").textContent.includes("typing")`)
 	d.waits("no longer", `document.querySelector("#typing").textContent === ""`)
 	var presence string
 	d.eval(`document.querySelector("#presence").textContent`, &presence)
 	require.Equal(t, "online", presence)
-	require.Empty(t, patient.codes, "his connection never ended")
+	require.Empty(t, patient.codes, "their connection never ended")
 }
 
 // A connection over which nothing comes any more is noticed, and given up for another.

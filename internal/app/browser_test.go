@@ -64,7 +64,7 @@ func TestBrowser_Chat(t *testing.T) {
 	require.NoError(t, err)
 	p.waits("why nobody can write is said", `document.querySelector("#closed").textContent.includes("cancelled") && document.querySelector("#composer").hidden`)
 	p.goes(c.cables[0].url() + "/appointments/APP0000000000")
-	p.waits("what is not one's own is not there", `document.querySelector("h1").textContent === "There is no such conversation"`)
+	p.waits("what is not one's own is not there", `document.querySelector("h1").textContent === "Conversation not found"`)
 }
 
 // The list of appointments tells of what is unread while it is looked at.
@@ -218,7 +218,7 @@ func TestBrowser_Cuts(t *testing.T) {
 	d.shows(cuts * burst * 2)
 	require.Equal(t, stored, p.messages())
 	require.Equal(t, stored, d.messages())
-	for _, who := range []string{"patient", "doctor"} { // each in the order in which he wrote
+	for _, who := range []string{"patient", "doctor"} { // each in the order in which they wrote
 		n := 0
 		for _, s := range stored {
 			if strings.HasPrefix(s, who) {

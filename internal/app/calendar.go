@@ -21,7 +21,7 @@ func newCalendar(
 	})
 }
 
-// inFeeds are the statuses of what is, or was until it ended, agreed upon, and of what was called off.
+// inFeeds are the statuses of appointments that are or were agreed upon, and of those that were cancelled.
 var inFeeds = []appointment.Status{
 	appointment.Booked, appointment.Completed, appointment.NoShow, appointment.Cancelled,
 }
@@ -31,8 +31,8 @@ type bookings struct{ appointments *appointment.Service }
 
 var _ calendar.Appointments = bookings{}
 
-// Between implements calendar.Appointments. It lists as a doctor does, whatever the user is: only that covers a user
-// both as the doctor and as the patient, and an administrator would get everybody's appointments.
+// Between implements calendar.Appointments. It lists as a doctor does, whatever the user's role: that shows their
+// appointments as a doctor and as a patient, while an administrator would see everybody's.
 func (b bookings) Between(
 	ctx context.Context, userID int64, from, to time.Time, limit int,
 ) ([]calendar.Appointment, error) {
@@ -44,7 +44,8 @@ func (b bookings) Between(
 	out := make([]calendar.Appointment, 0, len(page))
 	for _, a := range page {
 		out = append(out, calendar.Appointment{
-			PublicID: a.PublicID, Version: a.Version, Status: string(a.Status), StartsAt: *a.StartsAt, EndsAt: *a.EndsAt, UpdatedAt: a.UpdatedAt,
+			PublicID: a.PublicID, Version: a.Version, Status: string(a.Status),
+			StartsAt: *a.StartsAt, EndsAt: *a.EndsAt, UpdatedAt: a.UpdatedAt,
 		})
 	}
 	return out, nil

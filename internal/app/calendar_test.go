@@ -63,7 +63,7 @@ func TestApp_CalendarFeeds(t *testing.T) {
 	for i, address := range addresses {
 		all := w.feed(t, other, address)
 		if i >= 2 {
-			require.Empty(t, all, "%d: not his, not even an administrator's", i)
+			require.Empty(t, all, "%d: of nobody else, not even an administrator", i)
 			continue
 		}
 		require.Equal(t, room+"@housecall", textOf(t, all, "UID"))

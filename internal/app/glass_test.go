@@ -9,8 +9,8 @@ import (
 	"housecall/internal/client"
 )
 
-// An administrator who broke the glass reads along on every instance until he is none any more, or somebody ends it; both
-// sides see that he did.
+// An administrator with break-glass access observes on every instance until they are no longer one, or somebody ends it;
+// both participants see it.
 func TestApp_BreakGlass(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
@@ -59,7 +59,7 @@ func TestApp_BreakGlass(t *testing.T) {
 	}
 }
 
-// A conversation that was closed because its doctor left is open again once he is back.
+// A conversation that was closed because its doctor left is open again once they are back.
 func TestApp_DoctorComesBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)

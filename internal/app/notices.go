@@ -26,7 +26,7 @@ func newJobs(
 	})
 }
 
-// newMailer makes what mail goes through: a server, or without one a folder.
+// newMailer makes what sends email: a mail server, or a folder if none is configured.
 func newMailer(cfg config.Config) (mail.Sender, error) {
 	if cfg.SMTPURL == "" {
 		return mail.NewFolder(cfg.MailDir, cfg.Sender()), nil
@@ -38,7 +38,7 @@ func newMailer(cfg config.Config) (mail.Sender, error) {
 	return mail.NewSMTP(server, cfg.Sender(), nil)
 }
 
-// newNotices makes the mails about what happens in the other packages.
+// newNotices makes the service that tells people by email what happens.
 func (a *App) newNotices(r *rooms) (*notify.Service, error) {
 	mailer, err := newMailer(a.cfg)
 	if err != nil {
@@ -51,7 +51,7 @@ func (a *App) newNotices(r *rooms) (*notify.Service, error) {
 	}), nil
 }
 
-// noticed shows appointments as mails need them: without anything clinical in them.
+// noticed shows appointments as emails need them: without anything clinical.
 type noticed struct{ *rooms }
 
 var _ notify.Appointments = noticed{}
@@ -68,12 +68,13 @@ func (n noticed) Appointment(ctx context.Context, id int64) (notify.Appointment,
 
 func withoutReasons(a appointment.Appointment, zone string) notify.Appointment {
 	return notify.Appointment{
-		ID: a.ID, PublicID: a.PublicID, Version: a.Version, Status: string(a.Status), StartsAt: a.StartsAt, EndsAt: a.EndsAt, TimeZone: zone,
-		PatientID: a.Patient.ID, DoctorID: a.Doctor.ID, PatientName: a.Patient.Name, DoctorName: a.Doctor.Name, UpdatedAt: a.UpdatedAt,
+		ID: a.ID, PublicID: a.PublicID, Version: a.Version, Status: string(a.Status), UpdatedAt: a.UpdatedAt,
+		StartsAt: a.StartsAt, EndsAt: a.EndsAt, TimeZone: zone,
+		PatientID: a.Patient.ID, PatientName: a.Patient.Name, DoctorID: a.Doctor.ID, DoctorName: a.Doctor.Name,
 	}
 }
 
-// told carries what happens to appointments into mails.
+// told turns what happens to appointments into notifications.
 type told struct {
 	notices *notify.Service
 	rooms   *rooms
@@ -124,7 +125,7 @@ func (t told) Offered(ctx context.Context, tx *postgres.Tx, o appointment.Offer)
 	})
 }
 
-// people gives those who get mail by their accounts.
+// people finds recipients by their accounts.
 type people struct{ *rooms }
 
 var _ notify.People = people{}
@@ -138,7 +139,7 @@ func (p people) Addressee(ctx context.Context, userID int64) (notify.Addressee, 
 	return notify.Addressee{ID: c.ID, Name: c.Name, Email: c.Email, Verified: c.Verified, Active: c.Active}, nil
 }
 
-// standing tells whether what a mail leads to is still available.
+// standing tells whether what an email links to still stands.
 type standing struct{ *rooms }
 
 var _ notify.Standing = standing{}
@@ -147,7 +148,7 @@ var _ notify.Standing = standing{}
 func (s standing) Stands(ctx context.Context, kind notify.Kind, key string) (bool, error) {
 	ask, ok := s.questions()[kind]
 	if !ok {
-		return false, fmt.Errorf("nobody knows whether a mail %q still leads somewhere", kind)
+		return false, fmt.Errorf("nobody knows whether an email of kind %q still links to something", kind)
 	}
 	return ask(ctx, key)
 }
@@ -162,7 +163,7 @@ func (s standing) questions() map[notify.Kind]func(ctx context.Context, key stri
 	}
 }
 
-// inbox tells what still waits to be read; chat is made after the notices that it sends.
+// inbox tells what is still unread; chat is made after the service through which it notifies.
 type inbox struct{ *App }
 
 var _ notify.Inbox = inbox{}
@@ -172,7 +173,7 @@ func (i inbox) Unread(ctx context.Context, userID int64) (int, error) {
 	return i.chat.Unread(ctx, userID)
 }
 
-// invites makes the calendar parts of mails.
+// invites makes the calendar parts of emails.
 type invites struct{ cfg config.Config }
 
 var _ notify.Calendar = invites{}

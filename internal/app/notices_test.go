@@ -113,8 +113,8 @@ func TestApp_UnreadMail(t *testing.T) {
 
 var tokenInMail = regexp.MustCompile(`\?token=([A-Za-z0-9_-]{20,})`)
 
-// Who registers proves his address by the mail's link; who has forgotten his password gets another one by a link, which
-// works once and ends his sessions. An address that is not proven gets nothing else.
+// People who register prove their address by the link in an email; those who forgot their password get another one by a
+// link, which works once and ends their sessions. An address that is not proven gets nothing else.
 func TestApp_AccountMails(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)

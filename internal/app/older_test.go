@@ -52,7 +52,7 @@ func TestApp_OlderAPI(t *testing.T) {
 	require.NotContains(t, w.log.text(), token)
 }
 
-// Who signed up over the older API is told to be registered first, whichever way he comes in.
+// Who signed up over the older API is told to be registered first, whichever way they come in.
 func TestApp_OlderAPI_NotRegistered(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)

@@ -22,7 +22,7 @@ import (
 // reachTimeout is how long a command waits for PostgreSQL to answer.
 const reachTimeout = 30 * time.Second
 
-// Migrate brings the schema up to date, once PostgreSQL answers; waiting is told, once, why it has to wait.
+// Migrate brings the schema up to date, once PostgreSQL answers; waiting is told, once, why it is waiting.
 func Migrate(ctx context.Context, cfg config.Config, waiting func(error)) error {
 	if err := waitReady(ctx, cfg, waiting); err != nil {
 		return err
@@ -62,7 +62,7 @@ func reach(ctx context.Context, cfg config.Config, conns int32) (*postgres.Pool,
 	return pool, nil
 }
 
-// unreachable puts the driver's lines, one for each address that it tried, into a sentence.
+// unreachable joins the driver's lines, one for each address that it tried, into a sentence.
 func unreachable(err error) error {
 	if err == nil {
 		return nil

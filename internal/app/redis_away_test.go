@@ -167,7 +167,7 @@ func TestApp_RedisAwayForOne(t *testing.T) {
 			require.Equal(t, "1", w.metric(1, "chat_bus_healthy"))
 			first.open()
 			w.bus("1", "ready")
-			c.p.until("he is still there", func() bool { return c.p.online[c.d.id] == "online" })
+			c.p.until("they are still there", func() bool { return c.p.online[c.d.id] == "online" })
 			c.goesOn()
 			require.Equal(t, []int{1, 3}, []int{w.busWords(away), w.busWords(up)})
 		})

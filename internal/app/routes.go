@@ -18,7 +18,7 @@ import (
 	"housecall/internal/ui"
 )
 
-// mount adds the rooms' routes, and those of the older APIs that are wanted.
+// mount adds the routes of all packages, and of the older APIs that are enabled.
 func (a *App) mount(r *rooms) error {
 	account.Routes(a.http, r.accounts)
 	doctor.Routes(a.http, r.doctors)

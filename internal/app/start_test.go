@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Who is told to stop while he starts ends, however far he has got: also between taking the port and serving it.
+// An instance that is told to stop while it starts ends, however far it has got: also between taking the port and
+// serving it.
 func TestApp_StoppedWhileItStarts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 0)

@@ -6,26 +6,29 @@ import (
 	"time"
 )
 
-// timers have done what time alone demands: once each, on one instance, however many there are.
+// timers schedules what is due by the clock: each runs on one instance, however many there are.
 func (a *App) timers(r *rooms) {
 	a.jobs.Every("deadlines", time.Minute, func(ctx context.Context) error {
 		met, err := r.appointments.Deadlines(ctx)
-		a.log.Debug().Int("met", met).Msg("looked for deadlines")
+		a.log.Debug().Int("met", met).Msg("checked deadlines")
 		return err
 	})
 	a.jobs.Every("unread", time.Minute, a.chat.NotifyAbsent)
 	a.jobs.Every("attachments", 10*time.Minute, func(ctx context.Context) error {
-		return a.purge(ctx, "files that were not sent", a.files.Sweep)
+		return a.purge(ctx, "files that were never sent", a.files.Sweep)
 	})
 	a.jobs.Every("search", time.Minute, a.chat.CatchUpSearch)
 	a.jobs.Every("purge", time.Hour, func(ctx context.Context) error {
-		return errors.Join(a.purge(ctx, "sessions and tokens", r.accounts.PurgeExpired), a.purge(ctx, "idempotency keys", r.answers.Purge))
+		return errors.Join(
+			a.purge(ctx, "sessions and tokens", r.accounts.PurgeExpired),
+			a.purge(ctx, "idempotency keys", r.answers.Purge),
+		)
 	})
 }
 
 // purge deletes what can no longer be used.
 func (a *App) purge(ctx context.Context, what string, purge func(context.Context) (int64, error)) error {
 	deleted, err := purge(ctx)
-	a.log.Debug().Str("what", what).Int64("deleted", deleted).Msg("deleted what had expired")
+	a.log.Debug().Str("what", what).Int64("deleted", deleted).Msg("deleted expired rows")
 	return err
 }

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// trimEvery is how often an instance looks whether it is idle.
+// trimEvery is how often an instance checks whether it is idle.
 const trimEvery = 15 * time.Second
 
-// trim gives memory back after a burst, such as thousands of clients that reconnect at once and then only listen:
-// the runtime itself collects an idle process every two minutes only. A process in which no collection has run
-// since the last look is idle; a busy one is never disturbed.
+// trim returns memory to the system after a burst, such as thousands of clients that reconnect at once and then only
+// listen: the runtime itself collects an idle process only every two minutes. A process in which no collection has run
+// since the last check is idle; a busy one is never disturbed.
 func trim(ctx context.Context) {
 	tick := time.NewTicker(trimEvery)
 	defer tick.Stop()

@@ -131,7 +131,7 @@ func TestApp_AfterExtremes(t *testing.T) {
 	require.Equal(t, "history", s.next("reset").Reason)
 }
 
-// Who has to change his password first has no sockets, however his token comes.
+// A user who must change their password first gets no sockets, however their token comes.
 func TestApp_PasswordChangeFirst(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)

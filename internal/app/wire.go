@@ -25,7 +25,7 @@ import (
 	"housecall/internal/schedule"
 )
 
-// rooms are what an instance is made of, for those who stand on several.
+// rooms are the services of an instance, for code that needs several of them.
 type rooms struct {
 	pool         *postgres.Pool
 	limiter      ratelimit.Limiter
@@ -39,7 +39,7 @@ type rooms struct {
 	answers      *idempotency.Service
 }
 
-// wire makes the rooms, each from what it stands on, joins them where they call each other, and mounts their routes.
+// wire makes the services, each from those it needs, connects those that call each other, and mounts their routes.
 func (a *App) wire(registry *prometheus.Registry) error {
 	log := chat.NewLog()
 	r, err := newRooms(a.cfg, a.pool, ratelimit.New(a.redis, a.log), log)
@@ -83,7 +83,7 @@ func (a *App) wire(registry *prometheus.Registry) error {
 	return a.mount(r)
 }
 
-// newRooms makes the rooms that need nothing that runs.
+// newRooms makes the services that need nothing that runs.
 func newRooms(cfg config.Config, pool *postgres.Pool, limiter ratelimit.Limiter, log *chat.Log) (*rooms, error) {
 	r := &rooms{pool: pool, limiter: limiter}
 	var err error
@@ -118,7 +118,7 @@ func newAccounts(cfg config.Config, pool *postgres.Pool, limiter ratelimit.Limit
 	})
 }
 
-// checks are what readiness asks: without PostgreSQL nothing works, without Redis it only gets slower.
+// checks decide readiness: without PostgreSQL nothing works; without Redis the service is only slower.
 func (a *App) checks() []httpd.Check {
 	return []httpd.Check{
 		{Name: "postgres", Required: true, Probe: a.pool.Ping},
@@ -127,7 +127,7 @@ func (a *App) checks() []httpd.Check {
 	}
 }
 
-// profiles makes what a role needs beside the account.
+// profiles makes what a role needs besides the account.
 type profiles struct {
 	doctors  *doctor.Service
 	patients *patient.Service
@@ -184,7 +184,7 @@ func openRedis(cfg config.Config) (redis.UniversalClient, error) {
 	}
 }
 
-// redisTimeout is short: whatever Redis does for us, something else does when it does not answer.
+// redisTimeout is short: whatever Redis does for us, something else does if it does not answer.
 const redisTimeout = time.Second
 
 // quietRedis keeps the client library from writing to stderr on its own: the bus and the limiter say once when

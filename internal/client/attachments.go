@@ -21,8 +21,8 @@ type Attachment struct {
 	Thumbnail bool   `json:"thumbnail"`
 }
 
-// Upload puts a file into a conversation's store, for a message to send (Conversation.SendFile) within a day. The file is
-// streamed, and not tried again: r is read once.
+// Upload uploads a file that a message can send (Conversation.SendFile) within a day. The file is streamed, and the
+// upload is not tried again: r is read once.
 func (a *API) Upload(ctx context.Context, appointmentID, name string, r io.Reader) (Attachment, error) {
 	token, err := a.Token(ctx)
 	if err != nil {
@@ -33,8 +33,9 @@ func (a *API) Upload(ctx context.Context, appointmentID, name string, r io.Reade
 	body, form := io.Pipe()
 	defer func() { _ = body.Close() }() // frees the writer where the request ends early
 	parts := multipart.NewWriter(form)
-	go func() { _ = form.CloseWithError(writeFile(parts, name, r)) }() // CloseWithError answers nil
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.address(appointmentPath(appointmentID)+"/attachments"), body)
+	go func() { _ = form.CloseWithError(writeFile(parts, name, r)) }() // CloseWithError returns nil
+	address := a.address(appointmentPath(appointmentID) + "/attachments")
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, body)
 	if err != nil {
 		return Attachment{}, fmt.Errorf("upload: %w", err)
 	}
@@ -55,7 +56,7 @@ func writeFile(parts *multipart.Writer, name string, r io.Reader) error {
 	return parts.Close()
 }
 
-// Download writes a file of a conversation to w. After an error w may have some of it.
+// Download writes a file of a conversation to w. After an error, w may hold a part of it.
 func (a *API) Download(ctx context.Context, appointmentID, attachmentID string, w io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, fileTimeout)
 	defer cancel()

@@ -12,18 +12,18 @@ type Clock struct {
 	After func(time.Duration) <-chan time.Time
 }
 
-// The bounds of the waits between tries: from 1 s, doubling, to 60 s, each drawn between nothing and its bound
-// ("full jitter"), so that clients who lost one instance together do not come back together.
+// The bounds of the waits between attempts: from 1 s, doubling, to 60 s, each drawn between zero and its bound ("full
+// jitter"), so that clients that lost one instance together do not come back together.
 const (
 	backoffBase = time.Second
 	backoffMax  = time.Minute
-	// A connection that was live for this long starts the row anew.
+	// A connection that was live for this long resets the waits.
 	backoffForgive = 10 * time.Second
 	// One that was live for this long may come back at once where protocol.md says so.
 	backoffSteady = time.Second
 )
 
-// backoff counts the tries that led to nothing.
+// backoff counts the failed attempts.
 type backoff struct {
 	random func() float64 // in [0, 1)
 	failed int
@@ -40,7 +40,7 @@ func (b *backoff) next() time.Duration {
 	return time.Duration(b.random() * float64(bound))
 }
 
-// ending is how one connection, or the try at one, ended.
+// ending is how a connection, or an attempt at one, ended.
 type ending struct {
 	err       error
 	token     string        // with which it was opened
@@ -64,7 +64,7 @@ type verdict struct {
 	stop  error
 }
 
-// judge applies protocol.md's table of close codes, and its like for refusals before the upgrade.
+// judge applies protocol.md's table of close codes, and its equivalent for refusals before the upgrade.
 func (b *backoff) judge(e ending) verdict {
 	if e.live >= backoffForgive {
 		b.reset()

@@ -19,7 +19,7 @@ type Doctor struct {
 	SlotMinutes    int    `json:"slotMinutes"`
 }
 
-// NewDoctor is what an admin says of a doctor whom he invites.
+// NewDoctor is what an administrator says about a doctor whom they invite.
 type NewDoctor struct {
 	Name           string `json:"name"`
 	Email          string `json:"email"`
@@ -35,7 +35,7 @@ type Slot struct {
 	EndsAt   time.Time `json:"endsAt"`
 }
 
-// Person is a participant as an appointment names him.
+// Person is a participant as an appointment names them.
 type Person struct {
 	UserID         string `json:"userId"`
 	Name           string `json:"name"`
@@ -87,18 +87,18 @@ func (a *API) Doctors(ctx context.Context, text string, p Page) (doctors []Docto
 		q.Set("q", text)
 	}
 	var out page[Doctor]
-	err = a.send(ctx, http.MethodGet, "/doctors", q, "", nil, &out)
+	err = a.send(ctx, ask{method: http.MethodGet, path: "/doctors", query: q, out: &out})
 	return out.Items, out.NextCursor, err
 }
 
-// InviteDoctor makes a doctor's account, as an admin, and gives the one-time token of its invitation.
+// InviteDoctor makes a doctor's account, as an administrator, and returns the one-time token of its invitation.
 func (a *API) InviteDoctor(ctx context.Context, d NewDoctor) (invitation string, err error) {
 	var out struct {
 		Invitation struct {
 			Token string `json:"token"`
 		} `json:"invitation"`
 	}
-	err = a.call(ctx, http.MethodPost, "/doctors", nil, d, &out)
+	err = a.call(ctx, ask{method: http.MethodPost, path: "/doctors", in: d, out: &out})
 	return out.Invitation.Token, err
 }
 
@@ -106,23 +106,24 @@ func (a *API) InviteDoctor(ctx context.Context, d NewDoctor) (invitation string,
 func (a *API) Slots(ctx context.Context, doctorID string, from, to time.Time) ([]Slot, error) {
 	q := url.Values{"from": {from.Format(time.DateOnly)}, "to": {to.Format(time.DateOnly)}}
 	var out page[Slot]
-	err := a.send(ctx, http.MethodGet, "/doctors/"+url.PathEscape(doctorID)+"/slots", q, "", nil, &out)
+	path := "/doctors/" + url.PathEscape(doctorID) + "/slots"
+	err := a.send(ctx, ask{method: http.MethodGet, path: path, query: q, out: &out})
 	return out.Items, err
 }
 
-// Book asks for an appointment, as a patient: at a time, or with the zero time leaving it to the doctor. A slot that somebody else has taken is a Problem
-// slot_taken with Alternatives.
+// Book requests an appointment, as a patient; the zero time leaves the time to the doctor. If the slot has been taken,
+// the error is a Problem slot_taken with Alternatives.
 func (a *API) Book(ctx context.Context, doctorID string, startsAt time.Time, reason string) (Appointment, error) {
 	in := map[string]any{"doctorId": doctorID, "reason": reason}
 	if !startsAt.IsZero() {
 		in["startsAt"] = startsAt
 	}
 	var out Appointment
-	err := a.call(ctx, http.MethodPost, "/appointments", nil, in, &out)
+	err := a.call(ctx, ask{method: http.MethodPost, path: "/appointments", in: in, out: &out})
 	return out, err
 }
 
-// Confirm accepts a request, as its doctor. startsAt gives a time to one that has none; nil keeps the time.
+// Confirm accepts a request, as its doctor. startsAt sets the time of one that has none; nil keeps the time.
 func (a *API) Confirm(ctx context.Context, id string, startsAt *time.Time) (Appointment, error) {
 	in := map[string]any{}
 	if startsAt != nil {
@@ -131,37 +132,37 @@ func (a *API) Confirm(ctx context.Context, id string, startsAt *time.Time) (Appo
 	return a.move(ctx, id, "confirm", in)
 }
 
-// Reject refuses a request, as its doctor.
+// Reject declines a request, as its doctor.
 func (a *API) Reject(ctx context.Context, id, reason string) (Appointment, error) {
 	return a.move(ctx, id, "reject", map[string]any{"reason": reason})
 }
 
-// Cancel calls an appointment off.
+// Cancel cancels an appointment.
 func (a *API) Cancel(ctx context.Context, id, reason string) (Appointment, error) {
 	return a.move(ctx, id, "cancel", map[string]any{"reason": reason})
 }
 
 func (a *API) move(ctx context.Context, id, action string, in map[string]any) (Appointment, error) {
 	var out Appointment
-	err := a.call(ctx, http.MethodPost, appointmentPath(id)+"/"+action, nil, in, &out)
+	err := a.call(ctx, ask{method: http.MethodPost, path: appointmentPath(id) + "/" + action, in: in, out: &out})
 	return out, err
 }
 
 // Appointment reads one appointment.
 func (a *API) Appointment(ctx context.Context, id string) (Appointment, error) {
 	var out Appointment
-	err := a.call(ctx, http.MethodGet, appointmentPath(id), nil, nil, &out)
+	err := a.call(ctx, ask{method: http.MethodGet, path: appointmentPath(id), out: &out})
 	return out, err
 }
 
-// Appointments lists one's own appointments, newest first; status may be empty.
+// Appointments lists the user's own appointments, newest first; status may be empty.
 func (a *API) Appointments(ctx context.Context, status string, p Page) (list []Appointment, next string, err error) {
 	q := p.query()
 	if status != "" {
 		q.Set("status", status)
 	}
 	var out page[Appointment]
-	err = a.call(ctx, http.MethodGet, "/appointments", q, nil, &out)
+	err = a.call(ctx, ask{method: http.MethodGet, path: "/appointments", query: q, out: &out})
 	return out.Items, out.NextCursor, err
 }
 

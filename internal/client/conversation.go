@@ -11,15 +11,15 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// State is how far a conversation's connection has come.
+// State is the state of a conversation's connection.
 type State uint8
 
-// The states. A conversation moves between the first three until it is Closed for good.
+// The states. A conversation moves between the first three until it is Closed, permanently.
 const (
 	Connecting State = iota // no connection, or none that has said hello
 	CatchingUp              // receiving what it missed
 	Live                    // receiving what happens
-	Closed                  // by Close, or by a refusal that no repetition would change
+	Closed                  // by Close, or by a refusal that trying again would not change
 )
 
 // String names the state for people.
@@ -34,7 +34,7 @@ var (
 	ErrPending   = errors.New("a message with that client id is waiting already")
 )
 
-// Refusal is the service's final no to a message (nack with retry never).
+// Refusal is the service's permanent refusal of a message (nack with retry never).
 type Refusal struct {
 	ClientID string
 	Code     string
@@ -44,7 +44,7 @@ type Refusal struct {
 // Error implements error.
 func (r *Refusal) Error() string { return r.Code + ": " + r.Detail }
 
-// Ack is the service's word that a message is committed.
+// Ack confirms that a message is committed.
 type Ack struct {
 	ClientID  string
 	Seq       int64
@@ -52,18 +52,18 @@ type Ack struct {
 	Duplicate bool
 }
 
-// Handler is what a conversation tells its user. All functions may be nil. They are called from one goroutine,
-// one after the other, in the order in which things happened, and hold up everything that follows: be quick.
-// They may call any method but Close, SendWait, WaitLive, WaitRoom and Drain, which would wait for themselves.
+// Handler is what a conversation reports to its user. All functions may be nil. They are called from one goroutine,
+// one after another, in the order in which things happened, and delay everything that follows: be quick. They may call
+// any method but Close, SendWait, WaitLive, WaitRoom and Drain, which would wait for themselves.
 type Handler struct {
 	Hello       func(*Hello)                               // a connection opened; events it missed follow
-	Event       func(Event)                                // in seq order, each once, without holes
+	Event       func(Event)                                // in seq order, each once, without gaps
 	Ack         func(Ack)                                  // a message is committed
-	Refused     func(Refusal)                              // a message will never be
-	Deferred    func(clientID, code string)                // a message was put off; it is sent again by itself
-	Reset       func(reason string)                        // throw away the events shown: the log starts anew with those that follow
+	Refused     func(Refusal)                              // a message will never be committed
+	Deferred    func(clientID, code string)                // a message was deferred; it is sent again automatically
+	Reset       func(reason string)                        // forget the events shown: the log starts over
 	State       func(s State, why error)                   // why the last connection, or the conversation, ended
-	Retry       func(in time.Duration)                     // the next try at a connection comes after that
+	Retry       func(in time.Duration)                     // the next attempt to connect comes after that
 	Receipt     func(userID string, delivered, read int64) // a cursor of a participant moved
 	Typing      func(userID string, active bool)           // lasts 6 s unless repeated
 	Presence    func(userID string, online *bool)          // nil: unknown
@@ -71,12 +71,12 @@ type Handler struct {
 	Complaint   func(code, detail string) // the service did not understand a frame of ours
 }
 
-// Options of Open. The zero value is good.
+// Options of Open. The zero value is valid.
 type Options struct {
 	Handler
 	// Resume is where an earlier conversation stopped (Cursor); zero: the last 50 events.
 	Resume Cursor
-	// QueueMax bounds the messages that wait for the service; 0 means 1,000.
+	// QueueMax bounds the messages that are waiting for the service; 0 means 1,000.
 	QueueMax int
 	// Clock and Random (in [0,1)) are for tests.
 	Clock  Clock
@@ -87,16 +87,16 @@ type Options struct {
 type Stats struct {
 	Connections int64 // that said hello
 	Duplicates  int64 // events dropped because they were known
-	Holes       int64 // events out of turn: the connection was dropped and resumed
+	Holes       int64 // events out of sequence: the connection was dropped and resumed
 	Resets      int64
 }
 
-// Conversation is one user's presence in one appointment's chat. It connects, comes back after every fault that
-// protocol.md lets a client come back from, resumes where it was, and sends every message until the service has
-// committed or finally refused it. Its methods may be called from several goroutines.
+// Conversation is one user's part in one conversation. It connects, reconnects after every fault that protocol.md lets
+// a client recover from, resumes where it was, and sends every message until the service has committed or permanently
+// refused it. Its methods may be called from several goroutines.
 //
-// Messages are committed in the order in which they were sent, except that one which the service puts off
-// (nack with retry later) may be overtaken by those that were under way behind it.
+// Messages are committed in the order in which they were sent, except that one which the service defers (nack with
+// retry later) may be overtaken by those that were under way behind it.
 type Conversation struct {
 	api  *API
 	id   string
@@ -142,8 +142,8 @@ func Open(api *API, appointmentID string, opts Options) *Conversation {
 	return c
 }
 
-// Close ends the conversation and returns when nothing of it runs any more. Messages that were not acknowledged
-// are given up: their SendWait answers ErrClosed. Drain first to keep them.
+// Close ends the conversation and returns when all its goroutines have ended. Messages that were not acknowledged are
+// dropped: their SendWait returns ErrClosed. Call Drain first to have them sent.
 func (c *Conversation) Close() {
 	c.cancel()
 	<-c.done
@@ -152,19 +152,19 @@ func (c *Conversation) Close() {
 // Done is closed when the conversation has ended, by Close or by itself.
 func (c *Conversation) Done() <-chan struct{} { return c.done }
 
-// Send queues a message and returns its client id; Ack or Refused tells what became of it.
+// Send queues a message and returns its client id; Ack or Refused reports its outcome.
 func (c *Conversation) Send(text string) (clientID string, err error) {
 	clientID = NewClientID()
 	return clientID, c.SendAs(clientID, text)
 }
 
 // SendAs is Send under a client id of the caller's making (a UUID, in lower case), which lets a program that was
-// restarted send a message again without doubling it.
+// restarted send a message again without duplicating it.
 func (c *Conversation) SendAs(clientID, text string) error {
 	return c.enqueue(&draft{clientID: clientID, text: text})
 }
 
-// SendWait queues a message and waits until it is committed. A final refusal is a *Refusal. When ctx ends first,
+// SendWait queues a message and waits until it is committed. A permanent refusal is a *Refusal. When ctx ends first,
 // the message stays queued.
 func (c *Conversation) SendWait(ctx context.Context, text string) (seq int64, err error) {
 	answer := make(chan result, 1)
@@ -184,12 +184,13 @@ func (c *Conversation) SendFile(clientID, attachmentID string) error {
 	return c.enqueue(&draft{clientID: clientID, file: attachmentID})
 }
 
-// Retract takes back one's own message target, a seq; Ack or Refused tells what became of it under clientID.
+// Retract retracts the user's own message at target, a seq; Ack or Refused reports the outcome under clientID.
 func (c *Conversation) Retract(clientID string, target int64) error {
 	return c.enqueue(&draft{clientID: clientID, kind: "retract", target: target})
 }
 
-// Correct gives one's own text message target, a seq, another text; Ack or Refused tells what became of it under clientID.
+// Correct replaces the text of the user's own message at target, a seq; Ack or Refused reports the outcome under
+// clientID.
 func (c *Conversation) Correct(clientID string, target int64, text string) error {
 	return c.enqueue(&draft{clientID: clientID, kind: "correct", target: target, text: text})
 }
@@ -212,7 +213,7 @@ func (c *Conversation) enqueue(d *draft) error {
 	return err
 }
 
-// Typing tells the others that the user writes (repeat it while he does) or has stopped.
+// Typing tells the others that the user is typing (repeat it while they are) or has stopped.
 func (c *Conversation) Typing(active bool) {
 	c.mu.Lock()
 	due := c.signals.typed(active, c.opts.Clock.Now())
@@ -222,10 +223,10 @@ func (c *Conversation) Typing(active bool) {
 	}
 }
 
-// Delivered says that every event up to seq has reached this device; calls are gathered.
+// Delivered says that every event up to seq has reached this device; calls are batched.
 func (c *Conversation) Delivered(seq int64) { c.moveReceipt(&c.signals.delivered, seq) }
 
-// Read says that the user has seen every event up to seq; calls are gathered. Read implies delivered.
+// Read says that the user has seen every event up to seq; calls are batched. Read implies delivered.
 func (c *Conversation) Read(seq int64) { c.moveReceipt(&c.signals.read, seq) }
 
 func (c *Conversation) moveReceipt(r *upTo, seq int64) {
@@ -238,7 +239,7 @@ func (c *Conversation) moveReceipt(r *upTo, seq int64) {
 	}
 }
 
-// stir tells the writer that there is something to write.
+// stir wakes the writer when there is something to write.
 func (c *Conversation) stir() {
 	select {
 	case c.wake <- struct{}{}:
@@ -246,7 +247,7 @@ func (c *Conversation) stir() {
 	}
 }
 
-// State is where the conversation stands, and why its last connection, or it itself, ended.
+// State is the state of the conversation, and why its last connection, or the conversation itself, ended.
 func (c *Conversation) State() (State, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -284,7 +285,7 @@ func (c *Conversation) WaitRoom(ctx context.Context) error {
 	return c.wait(ctx, func() bool { return c.state != Closed && c.out.len() < c.opts.QueueMax })
 }
 
-// Drain waits until every message is committed or finally refused, and the handler has been told.
+// Drain waits until every message is committed or permanently refused, and the handler has been told.
 func (c *Conversation) Drain(ctx context.Context) error {
 	return c.wait(ctx, func() bool { return c.out.len() == 0 })
 }
@@ -314,7 +315,7 @@ func (c *Conversation) wait(ctx context.Context, ok func() bool) error {
 	}
 }
 
-// changed wakes those who wait; the caller holds the lock.
+// changed wakes the waiters; the caller holds the lock.
 func (c *Conversation) changed() {
 	if c.watch != nil {
 		close(c.watch)

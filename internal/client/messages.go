@@ -8,27 +8,27 @@ import (
 	"time"
 )
 
-// Event is one entry of a conversation's log, over REST and WebSocket alike. Seq starts at 1 and has no holes.
+// Event is one entry of a conversation's log, over REST and WebSocket alike. Seq starts at 1 and has no gaps.
 type Event struct {
 	Seq         int64     `json:"seq"`
 	Kind        string    `json:"kind"` // text, attachment, system, retraction, correction
 	ClientID    string    `json:"clientId"`
 	Sender      string    `json:"sender"` // user id; empty for system events
 	Text        string    `json:"text"`
-	Target      int64     `json:"target"` // of retractions and corrections: the seq they speak of
+	Target      int64     `json:"target"` // of retractions and corrections: the seq they refer to
 	At          time.Time `json:"at"`
 	Retracted   bool      `json:"retracted"`
 	CorrectedBy int64     `json:"correctedBy"`
-	// Attachment is the file of an event of that kind, unless it was taken back.
+	// Attachment is the file of an event of that kind, unless it was retracted.
 	Attachment *Attachment `json:"attachment"`
 }
 
-// Sent is the service's word that a message is committed.
+// Sent confirms that a message is committed.
 type Sent struct {
 	ClientID  string    `json:"clientId"`
 	Seq       int64     `json:"seq"`
 	At        time.Time `json:"at"`
-	Duplicate bool      `json:"duplicate"` // it was there already: an earlier try got through
+	Duplicate bool      `json:"duplicate"` // it was stored already: an earlier attempt got through
 }
 
 // History is a stretch of a log, oldest first.
@@ -54,15 +54,16 @@ func (a *API) messages(ctx context.Context, id, side string, seq int64, limit in
 		q.Set(side, strconv.FormatInt(seq, 10))
 	}
 	var out History
-	err := a.call(ctx, http.MethodGet, appointmentPath(id)+"/messages", q, nil, &out)
+	err := a.call(ctx, ask{method: http.MethodGet, path: appointmentPath(id) + "/messages", query: q, out: &out})
 	return out, err
 }
 
 // SendMessage sends over REST. clientID is a UUID made once per message (NewClientID) and kept over retries:
-// then any number of tries makes one message.
+// then any number of attempts makes one message.
 func (a *API) SendMessage(ctx context.Context, appointmentID, clientID, text string) (Sent, error) {
 	in := map[string]string{"clientId": clientID, "text": text}
 	var out Sent
-	err := a.call(ctx, http.MethodPost, appointmentPath(appointmentID)+"/messages", nil, in, &out)
+	path := appointmentPath(appointmentID) + "/messages"
+	err := a.call(ctx, ask{method: http.MethodPost, path: path, in: in, out: &out})
 	return out, err
 }

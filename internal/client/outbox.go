@@ -24,7 +24,7 @@ type result struct {
 }
 
 // outbox is the ack queue: drafts in the order in which they were sent. They leave when the service has
-// acknowledged or finally refused them, and are written again, in order, to every new connection.
+// acknowledged or permanently refused them, and are written again, in order, to every new connection.
 type outbox struct {
 	drafts []*draft
 	byID   map[string]*draft
@@ -47,7 +47,7 @@ func (o *outbox) add(d *draft) bool {
 	return true
 }
 
-// take gives the next draft to write and counts it as written; nil if there is none.
+// take returns the next draft to write and counts it as written; nil if there is none.
 func (o *outbox) take() *draft {
 	for o.next < len(o.drafts) {
 		d := o.drafts[o.next]
@@ -60,7 +60,7 @@ func (o *outbox) take() *draft {
 	return nil
 }
 
-// settle removes a draft; false if it is not, or no longer, there.
+// settle removes a draft; false if it is not there (any more).
 func (o *outbox) settle(clientID string) bool {
 	d := o.byID[clientID]
 	if d == nil {
@@ -76,7 +76,7 @@ func (o *outbox) settle(clientID string) bool {
 	return true
 }
 
-// putBack has a draft written again, not before resume, and holds up those behind it that are not written yet.
+// putBack has a draft written again, not before resume, and delays those behind it that are not written yet.
 func (o *outbox) putBack(clientID string, resume time.Time) {
 	d := o.byID[clientID]
 	if d == nil {
@@ -96,7 +96,7 @@ func (o *outbox) rewind() {
 	o.resume = time.Time{}
 }
 
-// clear removes everything and gives it.
+// clear removes everything and returns it.
 func (o *outbox) clear() []*draft {
 	var left []*draft
 	for _, d := range o.drafts {

@@ -12,7 +12,7 @@ import (
 )
 
 // Problem is a refusal by the service: a problem document (RFC 9457) as rest.md describes it. Every method of
-// API answers one, wrapped, when the service was reached and said no.
+// API returns one, wrapped, when the service was reached and refused.
 type Problem struct {
 	Status       int            `json:"status"`
 	Code         string         `json:"code"`
@@ -31,7 +31,7 @@ type FieldProblem struct {
 	Message string `json:"message"`
 }
 
-// Error gives the service's own words, with the bad fields.
+// Error is the service's own wording, with the bad fields.
 func (p *Problem) Error() string {
 	text := p.Detail
 	if text == "" {
@@ -58,7 +58,7 @@ func isStatus(err error, status int) bool {
 // problemBodyMax bounds what is read of a refusal: a proxy may answer with a whole page.
 const problemBodyMax = 64 << 10
 
-// problemOf reads a refusal. An answer that is no problem document, such as a proxy's page, keeps its status.
+// problemOf reads a refusal. An answer that is not a problem document, such as a proxy's page, keeps its status.
 func problemOf(resp *http.Response) *Problem {
 	p := &Problem{}
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, problemBodyMax))

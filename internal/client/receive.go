@@ -2,7 +2,7 @@ package client
 
 import "context"
 
-// handle deals with one frame after hello. An error ends the connection.
+// handle handles one frame after hello. An error ends the connection.
 func (c *Conversation) handle(ctx context.Context, l *link, f *Frame) error {
 	switch f.Type {
 	case "event":
@@ -28,7 +28,7 @@ func (c *Conversation) handle(ctx context.Context, l *link, f *Frame) error {
 	return nil
 }
 
-// tell passes on the frames that change nothing here. A type that it does not know is from a later protocol.
+// tell passes on the frames that change nothing here. A type that it does not know is from a later protocol version.
 func (c *Conversation) tell(f *Frame) {
 	h := &c.opts.Handler
 	switch {
@@ -75,7 +75,7 @@ func (c *Conversation) live(l *link, head int64) {
 func (c *Conversation) acked(f *Frame) {
 	d := c.waiting(f.ClientID)
 	if d == nil {
-		return // the answer to an earlier try has come already
+		return // the answer to an earlier attempt has come already
 	}
 	if h := c.opts.Handler.Ack; h != nil {
 		h(Ack{ClientID: f.ClientID, Seq: f.Seq, At: f.At, Duplicate: f.Duplicate})
@@ -105,14 +105,15 @@ func (c *Conversation) refused(f *Frame) {
 	c.settle(d, result{err: &no})
 }
 
-// waiting gives a message of the ack queue, nil if it is not there any more.
+// waiting returns a message of the ack queue, nil if it is not there any more.
 func (c *Conversation) waiting(clientID string) *draft {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.out.byID[clientID]
 }
 
-// settle takes a message out of the ack queue, once the handler knows: whoever waits for an empty queue finds it told.
+// settle removes a message from the ack queue once the handler has been told, so that nobody finds the queue empty
+// before.
 func (c *Conversation) settle(d *draft, r result) {
 	c.mu.Lock()
 	_ = c.out.settle(d.clientID) // Close may have been quicker

@@ -1,6 +1,6 @@
 // Package client is the reference client of Housecall: REST sign-in and booking (API), one WebSocket connection
 // (Conn), and a conversation that survives disconnects (Conversation). The terminal chat, the load tool and the
-// tests stand on it. It knows the contracts, rest.md and protocol.md, and none of the server's code.
+// tests use it. It knows the contracts, rest.md and protocol.md, and none of the server's code.
 package client
 
 import (
@@ -47,8 +47,8 @@ const (
 	fileTimeout = 10 * time.Minute
 )
 
-// NewHTTPClient gives a client with a keep-alive pool of perHost connections, which waits for no connection and no answer
-// forever. How long a body may take depends on what is asked for.
+// NewHTTPClient returns a client with a keep-alive pool of perHost connections, which never waits forever for a
+// connection or an answer. How long a body may take depends on the request.
 func NewHTTPClient(perHost int) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
@@ -85,13 +85,23 @@ func (a *API) CloseIdle() { a.http.CloseIdleConnections() }
 // BaseURL is the address given to New.
 func (a *API) BaseURL() string { return a.base.String() }
 
-// call is one signed-in request below /api/v1; in and out may be nil. A token that the service no longer takes
-// is refreshed once.
-func (a *API) call(ctx context.Context, method, path string, query url.Values, in, out any) error {
-	return a.signedIn(ctx, func(token string) error { return a.send(ctx, method, path, query, token, in, out) })
+// ask is one REST request: in is sent as JSON, out is where the answer goes (see do); both may be nil.
+type ask struct {
+	method, path string // below apiPath
+	query        url.Values
+	token        string // "" sends none
+	in, out      any
 }
 
-// signedIn makes a request, and once more with a new token where the service does not take this one any more.
+// call makes one signed-in request. A token that the service no longer accepts is refreshed once.
+func (a *API) call(ctx context.Context, q ask) error {
+	return a.signedIn(ctx, func(token string) error {
+		q.token = token
+		return a.send(ctx, q)
+	})
+}
+
+// signedIn makes a request, and once more with a new token if the service no longer accepts the first.
 func (a *API) signedIn(ctx context.Context, request func(token string) error) error {
 	token, err := a.Token(ctx)
 	if err != nil {
@@ -107,18 +117,19 @@ func (a *API) signedIn(ctx context.Context, request func(token string) error) er
 	return request(token)
 }
 
-// send is one request; an empty token sends none.
-func (a *API) send(ctx context.Context, method, path string, query url.Values, token string, in, out any) error {
+// send makes one request.
+func (a *API) send(ctx context.Context, q ask) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	req, err := a.request(ctx, method, path, query, in)
+	req, err := a.request(ctx, q)
 	if err != nil {
 		return err
 	}
-	return a.do(req, token, out)
+	return a.do(req, q.token, q.out)
 }
 
-// do sends a request. out is where the answer goes: an io.Writer gets it as it is, anything else as JSON; nil drops it.
+// do sends a request. out is where the answer goes: an io.Writer gets it as it is, anything else is decoded from JSON;
+// nil drops it.
 func (a *API) do(req *http.Request, token string, out any) error {
 	what := req.Method + " " + strings.TrimPrefix(req.URL.Path, a.base.JoinPath(apiPath).Path)
 	req.Header.Set("User-Agent", a.agent)
@@ -155,23 +166,23 @@ const apiPath = "/api/v1"
 // address is a path's below apiPath.
 func (a *API) address(path string) string { return a.base.JoinPath(apiPath, path).String() }
 
-func (a *API) request(ctx context.Context, method, path string, query url.Values, in any) (*http.Request, error) {
-	u := a.base.JoinPath(apiPath, path)
-	u.RawQuery = query.Encode()
+func (a *API) request(ctx context.Context, q ask) (*http.Request, error) {
+	u := a.base.JoinPath(apiPath, q.path)
+	u.RawQuery = q.query.Encode()
 	var body io.Reader
-	if in != nil {
-		raw, err := json.Marshal(in)
+	if q.in != nil {
+		raw, err := json.Marshal(q.in)
 		if err != nil {
-			return nil, fmt.Errorf("%s %s: encode the request: %w", method, path, err)
+			return nil, fmt.Errorf("%s %s: encode the request: %w", q.method, q.path, err)
 		}
 		body = bytes.NewReader(raw)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, u.String(), body)
+	req, err := http.NewRequestWithContext(ctx, q.method, u.String(), body)
 	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w", method, path, err)
+		return nil, fmt.Errorf("%s %s: %w", q.method, q.path, err)
 	}
 	req.Header.Set("Accept", "application/json")
-	if in != nil {
+	if q.in != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	return req, nil

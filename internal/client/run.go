@@ -4,20 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync"
 	"time"
 )
 
 const (
 	helloTimeout = 10 * time.Second // for the first frame
-	deferPause   = time.Second      // before a message is sent again that was put off
+	deferPause   = time.Second      // before a message that was deferred is sent again
 	reloadPage   = 100              // events a page when history is reloaded
-	reloadMax    = 10_000           // a gap above that is not filled: the user starts anew
-	recentEvents = 50               // that a new start shows
+	reloadMax    = 10_000           // a gap above that is not filled: the user starts over
+	recentEvents = 50               // shown after starting over
 )
 
-// errHole is a connection that skipped an event; the next one asks for it.
+// errHole means that a connection skipped an event; the next one asks for it.
 var errHole = errors.New("the service skipped an event")
 
 // run keeps a connection until the conversation ends. It is the goroutine that calls the Handler.
@@ -83,7 +82,7 @@ func (c *Conversation) finish(why error) {
 	}
 }
 
-// move changes the state and tells whoever cares.
+// move changes the state and tells the handler.
 func (c *Conversation) move(s State, why error) {
 	c.mu.Lock()
 	c.state, c.why = s, why
@@ -120,14 +119,14 @@ func (c *Conversation) connection(ctx context.Context) ending {
 	if !l.liveAt.IsZero() {
 		l.end.live = max(1, c.opts.Clock.Now().Sub(l.liveAt))
 	}
-	left() // nothing to say on a connection that is over
+	left() // there is nothing to say on a connection that has ended
 	cancel()
-	_ = conn.Cut() // also frees a writer who is stuck
+	_ = conn.Cut() // also frees a writer that is stuck
 	others.Wait()
 	return l.end
 }
 
-// converse reads until the connection ends; after hello, two more goroutines write and keep the token fresh.
+// converse reads until the connection ends; after hello, two more goroutines write and renew the token.
 func (c *Conversation) converse(ctx context.Context, l *link, others *sync.WaitGroup) error {
 	l.conn.SetIdleTimeout(helloTimeout)
 	var f Frame
@@ -154,7 +153,7 @@ func (c *Conversation) converse(ctx context.Context, l *link, others *sync.WaitG
 	}
 }
 
-// greet starts a connection: everything unacknowledged is to be written again.
+// greet starts a connection: everything unacknowledged is written again.
 func (c *Conversation) greet(l *link, h *Hello) {
 	// Two missed heartbeats and a little: then the connection is dead, whatever TCP believes.
 	if beat := time.Duration(h.HeartbeatSeconds) * time.Second; beat > 0 {
@@ -186,8 +185,8 @@ func (l *link) noteBye(f *Frame) {
 // Handler's function.
 func (c *Conversation) Cursor() Cursor { return c.at }
 
-// reload fills the gap that made the service say reset, up to its head. A gap that is too large, or a log whose
-// history changed, is a new start instead.
+// reload fills the gap that made the service send reset, up to its head. If the gap is too large, or the history of
+// the log has changed, the user starts over instead.
 func (c *Conversation) reload(ctx context.Context, head int64, reason string) error {
 	c.resets.Add(1)
 	from := c.at.Seq
@@ -214,7 +213,7 @@ func (c *Conversation) reload(ctx context.Context, head int64, reason string) er
 			}
 		}
 		if c.at.Seq == before {
-			return fmt.Errorf("reload the history: it ends at %s, not at %s", strconv.FormatInt(before, 10), strconv.FormatInt(head, 10))
+			return fmt.Errorf("reload the history: it ends at %d, not at %d", before, head)
 		}
 	}
 	return nil

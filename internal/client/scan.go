@@ -7,8 +7,8 @@ import (
 )
 
 // scanFrame reads the two frames that come in numbers, event and ack, several times faster than encoding/json
-// and with a single allocation for all strings. It answers false for whatever it does not know or doubts, and
-// encoding/json then has the say.
+// and with a single allocation for all strings. It returns false for whatever it does not know or doubts, and
+// encoding/json then decides.
 func scanFrame(s string, f *Frame) bool {
 	if !strings.HasPrefix(s, `{"type":"event",`) && !strings.HasPrefix(s, `{"type":"ack",`) {
 		return false
@@ -39,7 +39,7 @@ func scanFrame(s string, f *Frame) bool {
 	return c.done()
 }
 
-// cursor walks through a JSON text. After a fault, bad is set and everything answers zero.
+// cursor walks through a JSON text. After a fault, bad is set and everything returns zero.
 type cursor struct {
 	s   string
 	i   int
@@ -47,7 +47,7 @@ type cursor struct {
 	bad bool
 }
 
-// member moves to the next member of the object, or past its end and answers false.
+// member moves to the next member of the object, or past its end and returns false.
 func (c *cursor) member() bool {
 	first := !c.in
 	if first {

@@ -16,23 +16,23 @@ type User struct {
 	MustChangePassword bool   `json:"mustChangePassword"`
 }
 
-// ErrSignedOut says that there is no session, or no longer: sign in (again).
+// ErrSignedOut means that there is no session (any more): sign in (again).
 var ErrSignedOut = errors.New("not signed in, or the session has ended: sign in again")
 
-// tokens are what a sign-in gave; the zero value is signed out.
+// tokens are the result of a sign-in; the zero value is signed out.
 type tokens struct {
 	access, refresh string
 	expires         time.Time
 	renewAt         time.Time
 }
 
-// refreshCall is one renewal that all callers who need it wait for.
+// refreshCall is one renewal, for which all callers that need it wait.
 type refreshCall struct {
 	done chan struct{} // closed when err is set
 	err  error
 }
 
-// renewMargin is how long before its end a token is renewed: before the service's own warning, which comes
+// renewMargin is how long before its expiry a token is renewed: before the service's own warning, which comes
 // 60 s before, and at most a third of the token's life.
 const renewMargin = 90 * time.Second
 
@@ -47,21 +47,21 @@ type signIn struct {
 func (a *API) Register(ctx context.Context, name, email, password string) (User, error) {
 	in := map[string]string{"name": name, "email": email, "password": password}
 	var u User
-	err := a.send(ctx, http.MethodPost, "/auth/register", nil, "", in, &u)
+	err := a.send(ctx, ask{method: http.MethodPost, path: "/auth/register", in: in, out: &u})
 	return u, err
 }
 
 // AcceptInvitation sets the password of an account that an admin made. It does not sign in.
 func (a *API) AcceptInvitation(ctx context.Context, token, password string) error {
 	in := map[string]string{"token": token, "password": password}
-	return a.send(ctx, http.MethodPost, "/auth/invitations/accept", nil, "", in, nil)
+	return a.send(ctx, ask{method: http.MethodPost, path: "/auth/invitations/accept", in: in})
 }
 
-// Login signs in with an e-mail address or a user id. From here on the API renews its access token by itself.
+// Login signs in with an email address or a user id. From then on the API renews its access token automatically.
 func (a *API) Login(ctx context.Context, login, password string) (User, error) {
 	in := map[string]string{"login": login, "password": password}
 	var out signIn
-	if err := a.send(ctx, http.MethodPost, "/auth/login", nil, "", in, &out); err != nil {
+	if err := a.send(ctx, ask{method: http.MethodPost, path: "/auth/login", in: in, out: &out}); err != nil {
 		return User{}, err
 	}
 	a.keep(out)
@@ -77,7 +77,7 @@ func (a *API) Logout(ctx context.Context) error {
 	if t.access == "" {
 		return nil
 	}
-	return a.send(ctx, http.MethodPost, "/auth/logout", nil, t.access, nil, nil)
+	return a.send(ctx, ask{method: http.MethodPost, path: "/auth/logout", token: t.access})
 }
 
 // User is who signed in.
@@ -87,7 +87,7 @@ func (a *API) User() User {
 	return a.user
 }
 
-// Token gives an access token that lives a while yet, renewing it first when it is about to end.
+// Token returns an access token that is valid for a while, renewing it first when it is about to expire.
 func (a *API) Token(ctx context.Context) (string, error) {
 	t := a.current()
 	switch {
@@ -100,10 +100,10 @@ func (a *API) Token(ctx context.Context) (string, error) {
 	if err == nil || errors.Is(err, ErrSignedOut) || a.now().After(t.expires) {
 		return token, err
 	}
-	return t.access, nil // the service is hard to reach just now, and this token still holds
+	return t.access, nil // the service cannot be reached, and this token is still valid
 }
 
-// Expires is when the access token ends; zero when signed out.
+// Expires is when the access token expires; zero when signed out.
 func (a *API) Expires() time.Time { return a.current().expires }
 
 // renewDue is when Token will renew.
@@ -121,11 +121,11 @@ func (a *API) Refresh(ctx context.Context) error {
 	return err
 }
 
-// renew replaces the token old, once for all who ask: refresh tokens rotate, so two renewals at a time would
-// look like a stolen token. ErrSignedOut says that the service no longer knows the session.
+// renew replaces the token old, once for all callers: refresh tokens rotate, so two renewals at a time would look like
+// a stolen token. ErrSignedOut means that the service no longer knows the session.
 func (a *API) renew(ctx context.Context, old string) (string, error) {
 	a.mu.Lock()
-	if a.tokens.access != old { // somebody else has just done it
+	if a.tokens.access != old { // another caller has just done it
 		defer a.mu.Unlock()
 		return a.tokens.access, nil
 	}
@@ -156,7 +156,8 @@ func (a *API) runRefresh(ctx context.Context, call *refreshCall, refresh string)
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	var out signIn
-	err := a.send(ctx, http.MethodPost, "/auth/refresh", nil, "", map[string]string{"refreshToken": refresh}, &out)
+	in := map[string]string{"refreshToken": refresh}
+	err := a.send(ctx, ask{method: http.MethodPost, path: "/auth/refresh", in: in, out: &out})
 	switch {
 	case err == nil:
 		a.keep(out)
@@ -171,7 +172,7 @@ func (a *API) runRefresh(ctx context.Context, call *refreshCall, refresh string)
 	close(call.done)
 }
 
-// keep takes over what a sign-in or a renewal gave.
+// keep stores the result of a sign-in or a renewal.
 func (a *API) keep(s signIn) {
 	life := time.Duration(s.ExpiresIn) * time.Second
 	now := a.now()
@@ -186,9 +187,9 @@ func (a *API) keep(s signIn) {
 	}
 }
 
-// Me reads one's own account.
+// Me reads the user's own account.
 func (a *API) Me(ctx context.Context) (User, error) {
 	var u User
-	err := a.call(ctx, http.MethodGet, "/me", nil, nil, &u)
+	err := a.call(ctx, ask{method: http.MethodGet, path: "/me", out: &u})
 	return u, err
 }

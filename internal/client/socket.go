@@ -56,7 +56,7 @@ const (
 // writeBuffers are shared: a connection needs one only while it writes a frame.
 var writeBuffers sync.Pool
 
-// Conn is one WebSocket connection without any repair: for tests and for idle load. One goroutine may read while
+// Conn is one WebSocket connection that is never repaired: for tests and for idle load. One goroutine may read while
 // others write; Close may come from anywhere.
 type Conn struct {
 	ws   *websocket.Conn
@@ -97,7 +97,7 @@ func dial(ctx context.Context, a *API, token, appointmentID string, from Cursor)
 				return nil, err
 			}
 			w = &wire{Conn: raw}
-			context.AfterFunc(ctx, w.abandon) // the library looks at ctx's deadline only
+			context.AfterFunc(ctx, w.abandon) // the library respects only ctx's deadline
 			return w, nil
 		},
 	}
@@ -127,7 +127,7 @@ func dial(ctx context.Context, a *API, token, appointmentID string, from Cursor)
 	return c, nil
 }
 
-// SetIdleTimeout makes a read fail after that long without any frame, pings included; 0 waits for ever.
+// SetIdleTimeout makes a read fail after that long without any frame, pings included; 0 waits forever.
 func (c *Conn) SetIdleTimeout(d time.Duration) {
 	c.idle.Store(int64(d))
 	c.deadline.Lock()
@@ -136,7 +136,7 @@ func (c *Conn) SetIdleTimeout(d time.Duration) {
 	c.touch()
 }
 
-// touch pushes the read deadline out, but not with every frame: that would cost more than reading it.
+// touch extends the read deadline, but not with every frame: that would cost more than reading it.
 func (c *Conn) touch() {
 	idle := time.Duration(c.idle.Load())
 	if idle == 0 {
@@ -161,7 +161,7 @@ func (c *Conn) ReadFrame(f *Frame) error {
 	return decode(raw, f)
 }
 
-// ReadRaw is ReadFrame without decoding; the bytes are good until the next read.
+// ReadRaw is ReadFrame without decoding; the bytes are valid until the next read.
 func (c *Conn) ReadRaw() ([]byte, error) {
 	_, r, err := c.ws.NextReader()
 	if err != nil {
@@ -210,16 +210,16 @@ func (c *Conn) WriteFrame(raw []byte) error {
 // leave says goodbye with code 1000 and lets the reader wait a moment for the answer.
 func (c *Conn) leave() {
 	now := time.Now()
-	_ = c.wire.Conn.SetWriteDeadline(now.Add(closeTimeout)) // frees a writer who is stuck, too
+	_ = c.wire.Conn.SetWriteDeadline(now.Add(closeTimeout)) // also frees a writer that is stuck
 	bye := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
-	_ = c.ws.WriteControl(websocket.CloseMessage, bye, now.Add(closeTimeout)) // best effort: we go anyway
+	_ = c.ws.WriteControl(websocket.CloseMessage, bye, now.Add(closeTimeout)) // best effort: we leave anyway
 	c.deadline.Lock()
 	defer c.deadline.Unlock()
 	c.closing = true
 	_ = c.ws.SetReadDeadline(time.Now().Add(closeTimeout))
 }
 
-// Close ends the connection; a goodbye is tried, its answer not awaited.
+// Close ends the connection; it tries to say goodbye without waiting for the answer.
 func (c *Conn) Close() error {
 	c.leave()
 	return c.wire.Close()

@@ -8,15 +8,15 @@ import (
 )
 
 const (
-	receiptEvery = 500 * time.Millisecond // receipts are gathered for that long
-	typingEvery  = 2 * time.Second        // more often does not count
-	authPause    = 5 * time.Second        // between tries at a new token
+	receiptEvery = 500 * time.Millisecond // receipts are batched for that long
+	typingEvery  = 2 * time.Second        // more often has no effect
+	authPause    = 5 * time.Second        // between attempts to get a new token
 )
 
 // upTo is a receipt's cursor: how far it should be, and how far the present connection was told.
 type upTo struct{ want, told int64 }
 
-// signals are the client's frames that are not messages: only the latest of each kind counts.
+// signals are the client's frames that are not messages: only the latest of each kind matters.
 type signals struct {
 	auth            string // a token to send; empty: none
 	typing          bool
@@ -38,7 +38,7 @@ func (s *signals) typed(active bool, now time.Time) bool {
 	return true
 }
 
-// rewind has the cursors told again, to a new connection; a token and what was typed are of the old one.
+// rewind sends the cursors again, to a new connection; a token and typing belong to the old one.
 func (s *signals) rewind() {
 	s.auth, s.typing, s.typingDue = "", false, false
 	s.delivered.told, s.read.told = 0, 0
@@ -104,8 +104,8 @@ func (c *Conversation) nextSend(dst []byte, now time.Time) (frame []byte, wait t
 	return appendDraft(dst, d), 0
 }
 
-// newPace keeps to the rate that hello names, so that a long queue does not run into the service's limits: a second's
-// worth at once, the rest evenly. 0 is a service that names none.
+// newPace keeps to the rate that hello names, so that a long queue does not exceed the service's limits: a second's
+// worth at once, the rest evenly. 0 means that the service names none.
 func newPace(perSecond int) *rate.Limiter {
 	if perSecond <= 0 {
 		return rate.NewLimiter(rate.Inf, 0)
@@ -113,14 +113,14 @@ func newPace(perSecond int) *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(perSecond), perSecond)
 }
 
-// speak writes what there is to write, until ctx ends or the connection breaks. Frames that wait together go
+// speak writes what there is to write, until ctx ends or the connection breaks. Frames that are waiting together go
 // out together.
 func (c *Conversation) speak(ctx context.Context, conn *Conn) {
 	var buf []byte
 	for {
 		wait, err := c.speakNow(conn, &buf)
 		if err != nil {
-			_ = conn.Cut() // the reader sees it and starts anew
+			_ = conn.Cut() // the reader notices and starts over
 			return
 		}
 		var timer <-chan time.Time
@@ -151,7 +151,7 @@ func (c *Conversation) speakNow(conn *Conn, buf *[]byte) (wait time.Duration, er
 	}
 }
 
-// keepAuth gives the connection a new token before the old one ends, or when the service says that it will.
+// keepAuth sends a new token before the old one expires, or when the service says that it will.
 func (c *Conversation) keepAuth(ctx context.Context, token string, expiring <-chan struct{}) {
 	var pause time.Duration
 	for {
@@ -176,7 +176,7 @@ func (c *Conversation) keepAuth(ctx context.Context, token string, expiring <-ch
 	}
 }
 
-// freshToken believes the service's warning more than our own clock.
+// freshToken trusts the service's warning more than our own clock.
 func (c *Conversation) freshToken(ctx context.Context, token string, warned bool) (string, error) {
 	if warned {
 		return c.api.renew(ctx, token)

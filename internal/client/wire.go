@@ -10,7 +10,7 @@ import (
 const corkMax = 16 << 10
 
 // wire is the network connection below the WebSocket. While corked it gathers frames and sends them in one
-// system call: a client with much to say says it at once, and the service reads it at once.
+// system call: a client with much to send sends it at once, and the service reads it at once.
 type wire struct {
 	net.Conn
 

@@ -97,7 +97,8 @@ func steps(accounts *account.Service) []step {
 }
 
 // errIncomplete is a link whose end was lost, as happens to links that are copied.
-var errIncomplete = errs.New(errs.NotFound, "link_incomplete", "The link is incomplete. Please open it from your email again.")
+var errIncomplete = errs.New(errs.NotFound, "link_incomplete",
+	"The link is incomplete. Please open it from your email again.")
 
 // show answers GET. It looks nothing up: only submitting the form tells what a token is good for.
 func (p step) show(c *fiber.Ctx) error {

@@ -19,14 +19,14 @@ var statics embed.FS
 
 // appPolicy lets the page of the appointments and the chat run our own scripts, speak to this service alone (WebSocket
 // too: CSP 3, 6.7.2.8, counts it as 'self'), and show images that it has made itself, of files it has fetched with its
-// token. Nothing that anybody wrote can become a script: the page makes no HTML of texts, and the browser would refuse it.
-const appPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src blob:; base-uri 'none'; " +
-	"form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+// token. Nothing that anybody wrote can become a script: the page makes no HTML from text.
+const appPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src blob:; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
 var staticTypes = map[string]string{".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
 
 // appRoutes adds the page of the user's appointments and conversations, and the modules it is made of, which other
-// pages may use as well. The page is the same for everybody; it asks the API for what it shows, with its reader's token.
+// pages may use as well. The page is the same for everybody; it asks the API for what it shows, with its user's token.
 func appRoutes(s *httpd.Server) {
 	page, err := files.ReadFile("pages/app.html")
 	if err != nil {

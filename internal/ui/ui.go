@@ -79,8 +79,8 @@ const (
 	fieldAgain    = "again"
 )
 
-const passwordHint = "10 to 128 characters. A few words that only you would combine are better than one word with symbols in it. " +
-	"Do not use your name or email address."
+const passwordHint = "10 to 128 characters. A few words that only you would combine are better than one word with " +
+	"symbols in it. Do not use your name or email address."
 
 func passwordFields(label string) []field {
 	return []field{
@@ -127,7 +127,8 @@ var (
 	}
 	forgottenPage = page{
 		Title: "Check your email",
-		Text:  "If there is an account with that name, we have sent it an email with a link. If it does not arrive, check your spam folder.",
+		Text: "If there is an account with that name, we have sent it an email with a link. " +
+			"If it does not arrive, check your spam folder.",
 	}
 
 	// signpostPage is where emails lead whose subject no page shows yet.

@@ -104,8 +104,9 @@ type byPublicID struct{ db postgres.DB }
 // Authenticate implements httpd.Authenticator.
 func (b byPublicID) Authenticate(ctx context.Context, token string) (auth.Actor, time.Time, error) {
 	var a auth.Actor
-	err := b.db.QueryRow(ctx, `select id, public_id, name, role from users where public_id = $1 and disabled_at is null`, token).
-		Scan(&a.ID, &a.UserID, &a.Name, &a.Role)
+	err := b.db.QueryRow(ctx,
+		`select id, public_id, name, role from users where public_id = $1 and disabled_at is null`, token,
+	).Scan(&a.ID, &a.UserID, &a.Name, &a.Role)
 	if err != nil {
 		return auth.Actor{}, time.Time{}, errs.ErrUnauthenticated
 	}

@@ -36,9 +36,10 @@ func (a *API) Under(prefix string) *API {
 // URL is the address of a path.
 func (a *API) URL(path string) string { return a.Root + a.Prefix + path }
 
-// Ask sends a request and returns the answer, whatever its status; the test fails when there is none. Token "" is
-// nobody. Body is nothing (nil or ""), JSON as text or bytes, a value that is sent as JSON, or a reader of anything else,
-// whose Content-Type the headers name. Headers come in pairs; one without a value is left out.
+// Ask sends a request and returns the answer, whatever its status; the test fails when there is none. Token "" means
+// that nobody is signed in. Body is nothing (nil or ""), JSON as text or bytes, a value that is sent as JSON, or a
+// reader of anything else, whose Content-Type the headers name. Headers come in pairs; one with an empty value is left
+// out.
 func (a *API) Ask(method, path, token string, body any, headers ...string) Answer {
 	a.t.Helper()
 	answer, err := a.Try(method, path, token, body, headers...)
