@@ -119,7 +119,7 @@ func TestApp_DrainingRefusesUpgrades(t *testing.T) {
 	w := newWorld(t, 1)
 	patient, _, room := w.pair()
 	w.apps[0].http.SetDraining()
-	w.apps[0].chat.DrainSockets(w.context())
+	w.apps[0].chat.Drain(w.context())
 	s, r := w.tryDial(0, "/ws/appointments/"+room, http.Header{"Authorization": {"Bearer " + w.token(patient)}}, "housecall.v1")
 	require.Nil(t, s)
 	r.problem(t, 503)

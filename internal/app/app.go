@@ -22,10 +22,13 @@ import (
 	"housecall/internal/blob"
 	"housecall/internal/chat"
 	"housecall/internal/config"
+	"housecall/internal/conversation"
 	"housecall/internal/doctor"
 	"housecall/internal/httpd"
 	"housecall/internal/jobs"
 	"housecall/internal/postgres"
+	"housecall/internal/search"
+	"housecall/internal/transcript"
 )
 
 // Version is the program's version; main sets it.
@@ -39,11 +42,16 @@ type App struct {
 	redis  redis.UniversalClient
 	http   *httpd.Server
 	ops    *httpd.Ops
-	chat   *chat.Service
 	jobs   *jobs.Service
 	blobs  blob.Store
 	files  *attachment.Service
 	sealer *audit.Sealer
+
+	conversations *conversation.Service
+	chat          *chat.Service
+	search        *search.Service
+	transcripts   *transcript.Service
+
 	// What callers of an App reach; see operate.go.
 	accounts *account.Service
 	doctors  *doctor.Service
@@ -100,8 +108,10 @@ func (a *App) start(ctx context.Context) error {
 	if err := a.chat.Start(ctx); err != nil {
 		return errors.Join(err, a.unlisten())
 	}
+	a.conversations.Start()
+	a.search.Start()
 	if err := a.jobs.Start(ctx); err != nil {
-		a.chat.Stop(ctx)
+		a.stopConversations(ctx)
 		return errors.Join(err, a.unlisten())
 	}
 	a.sealer.Start()
@@ -195,10 +205,10 @@ func (a *App) Stop() error {
 		defer pause.Stop()
 		<-pause.C
 	}
-	a.chat.DrainSockets(ctx)
+	a.chat.Drain(ctx)
 	err := a.http.Shutdown(ctx)
 	err = errors.Join(err, a.jobs.Stop(ctx)) // while the bus still carries what they announce
-	a.chat.Stop(ctx)
+	a.stopConversations(ctx)
 	a.sealer.Stop()
 	if a.ops != nil {
 		err = errors.Join(err, a.ops.Shutdown(ctx))
@@ -209,6 +219,14 @@ func (a *App) Stop() error {
 	a.closeClients()
 	a.log.Info().Msg("stopped")
 	return err
+}
+
+// stopConversations commits what is queued, tells other instances, and ends what runs in the background.
+func (a *App) stopConversations(ctx context.Context) {
+	a.conversations.Stop(ctx)
+	a.search.Stop()
+	a.transcripts.Stop()
+	a.chat.Stop()
 }
 
 func (a *App) closeClients() {

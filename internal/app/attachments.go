@@ -9,13 +9,11 @@ import (
 	"housecall/internal/blob"
 	"housecall/internal/chat"
 	"housecall/internal/config"
+	"housecall/internal/conversation"
 )
 
-// conversations tells attachment who may do what in a conversation.
-type conversations struct {
-	chat         *chat.Service
-	appointments *appointment.Service
-}
+// conversations tells attachments who may do what in a conversation.
+type conversations struct{ *conversation.Service }
 
 var _ attachment.Conversations = conversations{}
 
@@ -23,39 +21,30 @@ var _ attachment.Conversations = conversations{}
 func (c conversations) Readable(
 	ctx context.Context, actor auth.Actor, appointmentID string,
 ) (attachment.Conversation, error) {
-	r, err := c.chat.Readable(ctx, actor, appointmentID)
-	if err != nil {
-		return attachment.Conversation{}, err
-	}
-	return conversationOf(r.Appointment, r.Glass), nil
+	r, err := c.Service.Readable(ctx, actor, appointmentID)
+	return conversationOf(r), err
 }
 
 // Writable implements attachment.Conversations.
 func (c conversations) Writable(
 	ctx context.Context, actor auth.Actor, appointmentID string,
 ) (attachment.Conversation, error) {
-	a, err := c.chat.Find(ctx, actor, appointmentID)
-	if err != nil {
-		return attachment.Conversation{}, err
-	}
-	views, err := c.appointments.Views(ctx, actor, a)
-	if err != nil {
-		return attachment.Conversation{}, err
-	}
-	if !views[0].CanReply {
-		return attachment.Conversation{}, chat.ErrClosed
-	}
-	return conversationOf(a, false), nil
+	r, err := c.Service.Writable(ctx, actor, appointmentID)
+	return conversationOf(r), err
 }
 
-// Retracted implements attachment.Conversations.
-func (c conversations) Retracted(ctx context.Context, conversation int64, seqs []int64) (map[int64]bool, error) {
-	return c.chat.Retracted(ctx, conversation, seqs)
+func conversationOf(r conversation.Reading) attachment.Conversation {
+	a := r.Appointment()
+	return attachment.Conversation{ID: a.ID, AppointmentID: a.PublicID, PatientID: a.Patient.ID, Glass: r.Observer()}
 }
 
-func conversationOf(a appointment.Appointment, glass bool) attachment.Conversation {
-	return attachment.Conversation{ID: a.ID, AppointmentID: a.PublicID, PatientID: a.Patient.ID, Glass: glass}
+// conversationsOf are conversations as appointments need them, before there is a service of either.
+type conversationsOf struct {
+	*conversation.Log
+	chat.Counts
 }
+
+var _ appointment.Conversations = conversationsOf{}
 
 // openBlobs is where files of conversations are kept.
 func openBlobs(cfg config.Config) (blob.Store, error) {

@@ -15,6 +15,7 @@ import (
 	"housecall/internal/mail"
 	"housecall/internal/notify"
 	"housecall/internal/postgres"
+	"housecall/internal/ui"
 )
 
 // newJobs makes the instance's jobs; nothing runs before Start.
@@ -46,7 +47,7 @@ func (a *App) newNotices(r *rooms) (*notify.Service, error) {
 	}
 	return notify.New(notify.Deps{
 		Jobs: a.jobs, Mail: mailer, Sealer: r.sealer, Appointments: noticed{r}, People: people{r}, Preferences: r.preferences,
-		Calendar: invites{a.cfg}, Inbox: inbox{a}, Standing: standing{r}, Links: mailLinks{a.cfg}, Now: time.Now, Log: a.log,
+		Calendar: invites{a.cfg}, Inbox: inbox{a}, Standing: standing{r}, Links: ui.Links{PublicURL: a.cfg.PublicURL}, Now: time.Now, Log: a.log,
 		Options: notifyOptions(a.cfg),
 	}), nil
 }
@@ -170,7 +171,7 @@ var _ notify.Inbox = inbox{}
 
 // Unread implements notify.Inbox.
 func (i inbox) Unread(ctx context.Context, userID int64) (int, error) {
-	return i.chat.Unread(ctx, userID)
+	return i.chat.UnreadConversations(ctx, userID)
 }
 
 // invites makes the calendar parts of emails.

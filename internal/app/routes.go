@@ -8,13 +8,15 @@ import (
 	"housecall/internal/attachment"
 	"housecall/internal/calendar"
 	"housecall/internal/chat"
-	"housecall/internal/config"
+	"housecall/internal/conversation"
 	"housecall/internal/doctor"
 	"housecall/internal/jobs"
 	"housecall/internal/legacy/hms"
 	"housecall/internal/legacy/pms"
 	"housecall/internal/patient"
 	"housecall/internal/preference"
+	"housecall/internal/search"
+	"housecall/internal/transcript"
 	"housecall/internal/ui"
 )
 
@@ -26,22 +28,22 @@ func (a *App) mount(r *rooms) error {
 	preference.Routes(a.http, r.preferences)
 	appointment.Routes(a.http, r.appointments)
 	calendar.Routes(a.http, newCalendar(a.cfg, a.pool, r.appointments, r.limiter))
+	conversation.Routes(a.http, a.conversations)
 	chat.Routes(a.http, a.chat)
 	chat.Mount(a.http, a.chat)
+	search.Routes(a.http, a.search)
+	transcript.Routes(a.http, a.transcripts)
 	attachment.Routes(a.http, a.files)
 	jobs.Routes(a.http, a.jobs)
-	ui.Routes(a.http, r.accounts, a.cfg)
-	zone, err := config.LoadZone(a.cfg.ClinicZone)
-	if err != nil {
-		return err
-	}
+	ui.Routes(a.http, ui.Deps{Accounts: r.accounts, Options: ui.Options{Origin: a.cfg.Origins()[0]}})
+	zone := a.cfg.Zone()
 	if a.cfg.LegacyPMS {
 		pms.Mount(a.http, pms.Deps{Accounts: r.accounts, Patients: r.patients, Appointments: r.appointments, Zone: zone, Now: time.Now})
 	}
 	if a.cfg.LegacyHMS {
 		hms.Routes(a.http, hms.Deps{
 			Accounts: r.accounts, Doctors: r.doctors, Patients: r.patients, Appointments: r.appointments, Counter: r.appointments,
-			Chat: a.chat, Now: time.Now,
+			Conversations: a.conversations, Chat: a.chat, Now: time.Now,
 		})
 	}
 	return nil

@@ -17,7 +17,7 @@ func (a *App) timers(r *rooms) {
 	a.jobs.Every("attachments", 10*time.Minute, func(ctx context.Context) error {
 		return a.purge(ctx, "files that were never sent", a.files.Sweep)
 	})
-	a.jobs.Every("search", time.Minute, a.chat.CatchUpSearch)
+	a.jobs.Every("search", time.Minute, a.search.CatchUp)
 	a.jobs.Every("purge", time.Hour, func(ctx context.Context) error {
 		return errors.Join(
 			a.purge(ctx, "sessions and tokens", r.accounts.PurgeExpired),

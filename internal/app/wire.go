@@ -13,8 +13,10 @@ import (
 	"housecall/internal/appointment"
 	"housecall/internal/attachment"
 	"housecall/internal/auth"
+	"housecall/internal/bus"
 	"housecall/internal/chat"
 	"housecall/internal/config"
+	"housecall/internal/conversation"
 	"housecall/internal/doctor"
 	"housecall/internal/httpd"
 	"housecall/internal/httpd/ratelimit"
@@ -23,6 +25,8 @@ import (
 	"housecall/internal/postgres"
 	"housecall/internal/preference"
 	"housecall/internal/schedule"
+	"housecall/internal/search"
+	"housecall/internal/transcript"
 )
 
 // rooms are the services of an instance, for code that needs several of them.
@@ -41,7 +45,7 @@ type rooms struct {
 
 // wire makes the services, each from those it needs, connects those that call each other, and mounts their routes.
 func (a *App) wire(registry *prometheus.Registry) error {
-	log := chat.NewLog()
+	log := conversation.NewLog()
 	r, err := newRooms(a.cfg, a.pool, ratelimit.New(a.redis, a.log), log)
 	if err != nil {
 		return err
@@ -54,10 +58,7 @@ func (a *App) wire(registry *prometheus.Registry) error {
 		return err
 	}
 	r.appointments.Connect(told{notices, r})
-	a.chat = chat.New(chat.Deps{
-		Pool: a.pool, Bus: chat.NewRedisBus(a.redis, a.log), Log: log, Appointments: r.appointments, Accounts: r.accounts, Config: a.cfg,
-		Registry: registry, Notices: notices, Zones: r.preferences, Logger: a.log, Now: time.Now,
-	})
+	a.wireConversations(r, log, registry, notices)
 	r.accounts.Connect(account.Ports{
 		Profiles: profiles{r.doctors, r.patients}, Doctors: r.appointments, Mail: notices, Listener: a.chat,
 	})
@@ -66,7 +67,7 @@ func (a *App) wire(registry *prometheus.Registry) error {
 		return err
 	}
 	a.files = attachment.New(attachment.Deps{
-		Pool: a.pool, Store: a.blobs, Conversations: conversations{a.chat, r.appointments}, Limiter: r.limiter,
+		Pool: a.pool, Store: a.blobs, Conversations: conversations{a.conversations}, Limiter: r.limiter,
 		Options: attachmentOptions(a.cfg),
 	})
 	a.timers(r)
@@ -83,8 +84,27 @@ func (a *App) wire(registry *prometheus.Registry) error {
 	return a.mount(r)
 }
 
+// wireConversations makes what conversations are made of.
+func (a *App) wireConversations(
+	r *rooms, log *conversation.Log, registry *prometheus.Registry, notices chat.Notifications,
+) {
+	a.conversations = conversation.New(conversation.Deps{
+		Pool: a.pool, Log: log, Appointments: r.appointments, Registry: registry, Logger: a.log, Now: time.Now,
+		Options: conversationOptions(a.cfg),
+	})
+	a.chat = chat.New(chat.Deps{
+		Pool: a.pool, Bus: bus.NewRedis(a.redis, a.log), Conversations: a.conversations, Accounts: r.accounts,
+		Registry: registry, Logger: a.log, Now: time.Now, Notifications: notices, Options: chatOptions(a.cfg),
+	})
+	a.search = search.New(search.Deps{Pool: a.pool, Conversations: a.conversations})
+	a.transcripts = transcript.New(transcript.Deps{
+		Pool: a.pool, Conversations: a.conversations, Zones: r.preferences, Now: time.Now,
+		Options: transcriptOptions(a.cfg),
+	})
+}
+
 // newRooms makes the services that need nothing that runs.
-func newRooms(cfg config.Config, pool *postgres.Pool, limiter ratelimit.Limiter, log *chat.Log) (*rooms, error) {
+func newRooms(cfg config.Config, pool *postgres.Pool, limiter ratelimit.Limiter, log *conversation.Log) (*rooms, error) {
 	r := &rooms{pool: pool, limiter: limiter}
 	var err error
 	if r.sealer, err = auth.NewSealer(cfg.Secrets()); err != nil {
@@ -98,7 +118,8 @@ func newRooms(cfg config.Config, pool *postgres.Pool, limiter ratelimit.Limiter,
 	r.doctors = doctor.New(doctor.Deps{Pool: pool, Schedules: r.schedules, Inviter: r.accounts})
 	r.patients = patient.New(patient.Deps{Pool: pool, Doctors: r.doctors, Care: appointment.Care{}})
 	r.appointments = appointment.New(appointment.Deps{
-		Pool: pool, Schedule: r.schedules, Doctors: r.doctors, Patients: r.patients, Conversations: log, Now: time.Now,
+		Pool: pool, Schedule: r.schedules, Doctors: r.doctors, Patients: r.patients,
+		Conversations: conversationsOf{log, chat.Counts{}}, Now: time.Now,
 		Options: appointmentOptions(cfg),
 	})
 	r.answers = idempotency.New(idempotency.Deps{

@@ -9,7 +9,6 @@ import (
 
 	"housecall/internal/appointment"
 	"housecall/internal/auth"
-	"housecall/internal/chat"
 	"housecall/internal/errs"
 )
 
@@ -102,7 +101,7 @@ func TestService_Book_capCountsWhatWaits(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.cfg.MaxOpenRequests = 2
-	w.svc = w.over(w.pool, chat.NewLog())
+	w.svc = w.over(w.pool, newLog())
 	ctx := context.Background()
 	ask := func(by auth.Actor) string {
 		_, err := w.svc.Book(ctx, by, appointment.Booking{Doctor: w.doctor.UserID, Patient: w.patient.UserID, Reason: "Cough"})

@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/appointment"
-	"housecall/internal/chat"
 	"housecall/internal/errs"
 	"housecall/internal/postgres"
 )
@@ -93,7 +92,7 @@ func (w *world) counted() (*appointment.Service, *postgres.Pool, *trips) {
 	require.NoError(w.t, err)
 	w.t.Cleanup(inner.Close)
 	pool := &postgres.Pool{Pool: inner}
-	return w.over(pool, chat.NewLog()), pool, c
+	return w.over(pool, newLog()), pool, c
 }
 
 // An appointment comes with its participants' names in one trip, and never with a timetable.

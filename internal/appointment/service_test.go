@@ -13,7 +13,6 @@ import (
 
 	"housecall/internal/appointment"
 	"housecall/internal/auth"
-	"housecall/internal/chat"
 	"housecall/internal/errs"
 	"housecall/internal/postgres"
 )
@@ -217,7 +216,7 @@ func TestService_Release_closesConversations(t *testing.T) {
 
 // inOrder notes in which order conversations are written to.
 type inOrder struct {
-	*chat.Log
+	log
 	rooms []int64
 }
 
@@ -247,7 +246,7 @@ func TestService_Release_locksRoomsInOrder(t *testing.T) {
 		all = append(all, a.ID)
 	}
 	w.now = at(12, 0)
-	noted := &inOrder{Log: chat.NewLog()}
+	noted := &inOrder{log: newLog()}
 	svc := w.over(w.pool, noted)
 	require.NoError(t, w.pool.InTx(ctx, func(tx *postgres.Tx) error {
 		return svc.Release(ctx, tx, w.doctor.ID, w.admin, true, "")
@@ -345,7 +344,7 @@ func TestCare_PatientsOf_usesAnIndex(t *testing.T) {
 }
 
 // mute is a conversation that fails.
-type mute struct{ *chat.Log }
+type mute struct{ log }
 
 func (mute) Append(context.Context, *postgres.Tx, int64, string) error { return errors.New("mute") }
 
@@ -355,7 +354,7 @@ func TestService_change_allOrNothing(t *testing.T) {
 	ctx := context.Background()
 	when := at(10, 30)
 	a := w.book(w.patient, &when)
-	broken := w.over(w.pool, mute{chat.NewLog()})
+	broken := w.over(w.pool, mute{newLog()})
 	_, err := broken.Cancel(ctx, w.patient, a.PublicID, appointment.Ending{})
 	require.ErrorContains(t, err, "mute")
 	_, err = broken.Book(ctx, w.other, appointment.Booking{Doctor: w.doctor.UserID, Reason: "Rash"})

@@ -11,6 +11,7 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/chat"
 	"housecall/internal/config"
+	"housecall/internal/conversation"
 	"housecall/internal/httpd"
 	"housecall/internal/postgres"
 	"housecall/internal/testing/apitest"
@@ -60,7 +61,7 @@ func (w *world) instance() (*appointment.Service, *postgres.Pool) {
 	pool, err := postgres.Open(context.Background(), postgres.Options{DSN: w.dsn, MaxConns: 16})
 	require.NoError(w.t, err)
 	w.t.Cleanup(pool.Close)
-	return w.over(pool, chat.NewLog()), pool
+	return w.over(pool, newLog()), pool
 }
 
 // over makes the rooms over a pool.
@@ -133,3 +134,11 @@ func (a api) call(actor auth.Actor, method, path string, in any, headers ...stri
 }
 
 type object = map[string]any
+
+// log is the conversations of appointments, whose events reach nobody.
+type log struct {
+	*conversation.Log
+	chat.Counts
+}
+
+func newLog() log { return log{Log: conversation.NewLog()} }

@@ -6,11 +6,14 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"housecall/internal/conversation"
 
 	"github.com/google/uuid"
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -165,19 +168,117 @@ func TestAsyncAPI_NothingIsLeftOver(t *testing.T) {
 	}
 }
 
-// TestAsyncAPI_ServerFrames compares each frame that the service sends, field by field, with what is documented.
+// TestAsyncAPI_ServerFrames compares each frame of the table, field by field, with what is documented.
 func TestAsyncAPI_ServerFrames(t *testing.T) {
 	t.Parallel()
-	p, src := readPaper(t), readSource(t)
+	p := readPaper(t)
 	undocumented := maps.Clone(p.server)
-	delete(undocumented, "ack") // is written by hand: see TestAsyncAPI_WrittenByHand
-	for name, frame := range src.frames() {
-		m := p.server[name]
-		require.NotNil(t, m, "asyncapi.json does not describe the frame %s", name)
-		delete(undocumented, name)
-		p.requireSame(t, src, name, frame, m.payload)
+	for _, f := range serverFrames {
+		m := p.server[f.name]
+		require.NotNil(t, m, "asyncapi.json does not describe the frame %s", f.name)
+		delete(undocumented, f.name)
+		require.Equal(t, f.kind, m.kind, f.name)
+		payload := maps.Clone(m.payload)
+		properties := maps.Clone(p.object(t, payload, "properties"))
+		delete(properties, "type") // which encode adds
+		payload["properties"] = properties
+		p.requireSame(t, f.name, reflect.TypeOf(f.shape), payload)
 	}
-	require.Empty(t, slices.Collect(maps.Keys(undocumented)), "asyncapi.json describes frames that are not there")
+	require.Empty(t, undocumented, "asyncapi.json describes frames that are not there")
+}
+
+// jsonField is a field of a struct as encoding/json writes it.
+type jsonField struct {
+	name     string
+	optional bool // omitempty
+	of       reflect.Type
+}
+
+// fieldsOf are those with a name in JSON; embedded structs' are among them.
+func fieldsOf(shape reflect.Type) (out []jsonField) {
+	for i := range shape.NumField() {
+		f := shape.Field(i)
+		if f.Anonymous {
+			out = append(out, fieldsOf(f.Type)...)
+			continue
+		}
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		out = append(out, jsonField{name: name, optional: options == "omitempty", of: f.Type})
+	}
+	return out
+}
+
+// requireSame compares a struct with a documented object: the same fields, the same of them required, of such types.
+func (p *paper) requireSame(t *testing.T, where string, shape reflect.Type, object map[string]any) {
+	t.Helper()
+	properties := p.object(t, object, "properties")
+	required, _ := object["required"].([]any)
+	fields := fieldsOf(shape)
+	for _, f := range fields {
+		at := where + "." + f.name
+		require.Contains(t, properties, f.name, "asyncapi.json does not describe %s", at)
+		require.Equal(t, !f.optional, slices.Contains(required, any(f.name)), "%s is required", at)
+		p.requireType(t, at, f.of, p.object(t, properties[f.name]))
+	}
+	require.Len(t, properties, len(fields), "asyncapi.json describes fields of %s that are not there", where)
+}
+
+// requireType compares a field's type with its schema.
+func (p *paper) requireType(t *testing.T, at string, of reflect.Type, schema map[string]any) {
+	t.Helper()
+	switch of {
+	case reflect.TypeFor[json.RawMessage](): // anything
+		return
+	case reflect.TypeFor[uuid.UUID]():
+		require.Equal(t, "string", schema["type"], at)
+		return
+	case reflect.TypeFor[time.Time]():
+		require.Equal(t, []any{"string", "date-time"}, []any{schema["type"], schema["format"]}, at)
+		return
+	}
+	switch of.Kind() {
+	case reflect.Pointer:
+		p.requireType(t, at, of.Elem(), schema)
+	case reflect.Slice:
+		require.Equal(t, "array", schema["type"], at)
+		p.requireType(t, at, of.Elem(), p.object(t, schema, "items"))
+	case reflect.Struct:
+		p.requireSame(t, at, of, schema)
+	default:
+		want := map[reflect.Kind]string{
+			reflect.String: "string", reflect.Bool: "boolean", reflect.Int: "integer", reflect.Int64: "integer",
+		}[of.Kind()]
+		require.NotEmpty(t, want, "%s has a type that nobody expected: %s", at, of)
+		require.Contains(t, typesOf(schema), want, at)
+	}
+}
+
+// typesOf are the JSON types that a schema allows.
+func typesOf(schema map[string]any) []string {
+	switch v := schema["type"].(type) {
+	case string:
+		return []string{v}
+	case []any:
+		out := make([]string, len(v))
+		for i := range v {
+			out[i], _ = v[i].(string)
+		}
+		return out
+	}
+	switch schema["const"].(type) {
+	case string:
+		return []string{"string"}
+	case bool:
+		return []string{"boolean"}
+	}
+	return nil
+}
+
+// TestServerFrames_Complete: each shape is in the table once, or encode would not know its type.
+func TestServerFrames_Complete(t *testing.T) {
+	t.Parallel()
+	require.Len(t, kindOf, len(serverFrames))
+	require.Panics(t, func() { encode(struct{}{}) })
 }
 
 // TestAsyncAPI_Golden has an independent validator look at every golden frame: it is as documented, no more, no less.
@@ -231,18 +332,18 @@ func TestAsyncAPI_WrittenByHand(t *testing.T) {
 	t.Parallel()
 	p := readPaper(t)
 	rapid.Check(t, func(t *rapid.T) {
-		e := Event{
+		e := conversation.Event{
 			Seq: rapid.Int64Min(1).Draw(t, "seq"), Kind: rapid.SampledFrom(kinds).Draw(t, "kind"), Text: nastyText().Draw(t, "text"),
 			At:       time.UnixMicro(rapid.Int64Range(0, 4e15).Draw(t, "at")),
 			ClientID: uuid.UUID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id")),
 			Sender:   rapid.SampledFrom([]string{"", "PAT0000000001"}).Draw(t, "sender"),
 		}
 		switch e.Kind {
-		case KindAttachment:
-			e.Attachment = &Attachment{ID: e.ClientID, Name: "x.png", MediaType: "image/png", Size: 7, Width: 1, Height: 1, Thumbnail: true}
-		case KindRetraction, KindCorrection:
+		case conversation.KindAttachment:
+			e.Attachment = &conversation.Attachment{ID: e.ClientID, Name: "x.png", MediaType: "image/png", Size: 7, Width: 1, Height: 1, Thumbnail: true}
+		case conversation.KindRetraction, conversation.KindCorrection:
 			e.Target = rapid.Int64Min(1).Draw(t, "target")
-		case KindText, KindSystem:
+		case conversation.KindText, conversation.KindSystem:
 		}
 		if e.Retracted = rapid.Bool().Draw(t, "retracted"); e.Retracted {
 			e.Attachment = nil
@@ -250,19 +351,19 @@ func TestAsyncAPI_WrittenByHand(t *testing.T) {
 			e.CorrectedBy = rapid.Int64Range(0, 9).Draw(t, "correctedBy")
 		}
 		p.requireDocumented(t, p.server, []byte(bodyOfWire(encodeEvent(e))))
-		p.requireDocumented(t, p.server, []byte(bodyOfWire(encodeAck(e.ClientID, Receipt{Seq: e.Seq, At: e.At, Duplicate: e.Retracted}))))
+		p.requireDocumented(t, p.server, []byte(bodyOfWire(encodeAck(e.ClientID, conversation.Ack{Seq: e.Seq, At: e.At, Duplicate: e.Retracted}))))
 	})
 }
 
-var kinds = []Kind{KindText, KindAttachment, KindSystem, KindRetraction, KindCorrection}
+var kinds = []conversation.Kind{conversation.KindText, conversation.KindAttachment, conversation.KindSystem, conversation.KindRetraction, conversation.KindCorrection}
 
 // TestAsyncAPI_ClientFrames: what is documented is what Decode takes, field by field, and nothing else is.
 func TestAsyncAPI_ClientFrames(t *testing.T) {
 	t.Parallel()
-	p, src := readPaper(t), readSource(t)
-	fields, types := map[string]bool{}, map[string]bool{}
+	p := readPaper(t)
+	fields, kinds := map[string]bool{}, map[string]bool{}
 	for _, m := range p.client {
-		types[m.kind] = true
+		kinds[m.kind] = true
 		for name := range p.object(t, m.payload, "properties") {
 			fields[name] = true
 		}
@@ -271,9 +372,16 @@ func TestAsyncAPI_ClientFrames(t *testing.T) {
 			requireDecodes(t, p, m)
 		})
 	}
-	inbound := src.structOf("wireInbound")
-	require.Equal(t, slices.Sorted(maps.Keys(inbound)), slices.Sorted(maps.Keys(fields)), "the fields that Decode looks at")
-	require.Equal(t, src.inboundTypes, slices.Sorted(maps.Keys(types)), "the types that Decode knows")
+	known := map[string]bool{}
+	for _, f := range fieldsOf(reflect.TypeFor[clientFields]()) {
+		known[f.name] = true
+	}
+	require.Equal(t, known, fields, "the fields that Decode looks at")
+	known = map[string]bool{}
+	for _, f := range clientFrames {
+		known[f.kind] = true
+	}
+	require.Equal(t, known, kinds, "the types that Decode knows")
 }
 
 // requireDecodes takes fields away, one at a time: Decode must miss just those that are documented as required.
@@ -317,13 +425,13 @@ func exampleOf(field string) any {
 	}
 }
 
-// TestAsyncAPI_Codes: what a socket can be closed with, refused with and answered with is documented.
+// TestAsyncAPI_Codes: what a connection can be closed with, refused with and answered with is documented.
 func TestAsyncAPI_Codes(t *testing.T) {
 	t.Parallel()
-	p, src := readPaper(t), readSource(t)
+	p := readPaper(t)
 	var want []string
-	for _, code := range src.closeCodes {
-		want = append(want, strconv.Itoa(code))
+	for _, code := range closeCodes {
+		want = append(want, strconv.Itoa(int(code)))
 	}
 	slices.Sort(want)
 	require.Equal(t, want, slices.Sorted(maps.Keys(p.object(t, p.root, "x-closeCodes"))))
@@ -333,5 +441,5 @@ func TestAsyncAPI_Codes(t *testing.T) {
 		require.Contains(t, offered, "`"+subprotocol+"`")
 		require.Contains(t, offered, "`"+bearerSubprotocol+"<")
 	}
-	require.EqualValues(t, MaxChars, p.at(t, p.root, "components", "schemas", "text", "maxLength"))
+	require.EqualValues(t, conversation.MaxChars, p.at(t, p.root, "components", "schemas", "text", "maxLength"))
 }

@@ -17,10 +17,12 @@ import (
 
 const (
 	queueBytes   = 2 << 20          // what a slow reader may cost, then its connection
-	writeTimeout = 10 * time.Second // of one write to a socket
+	writeTimeout = 10 * time.Second // of one write to a connection
 	closeTimeout = 2 * time.Second  // for the peer to answer a close
 	coalesce     = 32 << 10         // small frames are joined into writes of about this size
 
+	// burst is how many times the sustained rate may come at once.
+	burst = 5
 	// readPerMessage is how many bytes a second are read for each message that a connection may send in one: 4,000
 	// characters take up to so many in UTF-8. Limits of frames do not see what a message is cut into.
 	readPerMessage = 16 << 10
@@ -30,21 +32,29 @@ const (
 	readAtOnce = 2 * MaxFrameBytes
 )
 
-// Close codes of the protocol.
+// closeCode is a close code of the protocol (RFC 6455, 7.4; those from 4000 on are the protocol's own).
+type closeCode int
+
 const (
-	closeNormal    = 1000
-	closeRestart   = 1012
-	closeSlow      = 4008
-	closeSilent    = 4009
-	closeLimits    = 4029
-	closeProtocol  = 4400
-	closeAuth      = 4401
-	closeForbidden = 4403
-	closeTooBig    = 4413
-	closeFault     = 4500
+	closeNormal    closeCode = 1000
+	closeRestart   closeCode = 1012
+	closeSlow      closeCode = 4008
+	closeSilent    closeCode = 4009
+	closeLimits    closeCode = 4029
+	closeProtocol  closeCode = 4400
+	closeAuth      closeCode = 4401
+	closeForbidden closeCode = 4403
+	closeTooBig    closeCode = 4413
+	closeFault     closeCode = 4500
 )
 
-// reader is what a socket reads messages from: contrib's *websocket.Conn.
+// closeCodes are all of them; asyncapi.json describes each.
+var closeCodes = []closeCode{
+	closeNormal, closeRestart, closeSlow, closeSilent, closeLimits, closeProtocol, closeAuth, closeForbidden, closeTooBig,
+	closeFault,
+}
+
+// reader is what a connection reads messages from: contrib's *websocket.Conn.
 type reader interface {
 	NextReader() (messageType int, r io.Reader, err error)
 }
@@ -52,7 +62,7 @@ type reader interface {
 // opcodes that reader gives (RFC 6455, 11.8).
 const textMessage = 1
 
-// conn is one socket. Reads go through the WebSocket library, writes as whole frames straight to the TCP
+// conn is one connection. Reads go through the WebSocket library, writes as whole frames straight to the TCP
 // connection, which unlike the library's wrappers is never pooled and so never becomes somebody else's. A
 // writer goroutine runs only while there is something to write. The handler calls serve and outlives both.
 type conn struct {
@@ -60,7 +70,7 @@ type conn struct {
 	raw     net.Conn
 	in      reader
 	address string
-	glass   time.Time // until when an onlooker could read as he came in; zero for participants
+	until   time.Time // when an observer's access ended, as known when they connected; zero for participants
 	metrics *metrics
 	now     func() time.Time
 
@@ -81,9 +91,17 @@ type conn struct {
 	writer  sync.WaitGroup
 }
 
-func newConn(raw net.Conn, in reader, a *admission, perSecond int, m *metrics, now func() time.Time) *conn {
+// connPorts are what a connection stands on.
+type connPorts struct {
+	perSecond int // messages
+	metrics   *metrics
+	now       func() time.Time
+}
+
+func newConn(raw net.Conn, in reader, a *admission, p connPorts) *conn {
+	perSecond := p.perSecond
 	c := &conn{
-		id: uuid.NewString(), raw: raw, in: in, address: a.address, glass: a.glass, metrics: m, now: now,
+		id: uuid.NewString(), raw: raw, in: in, address: a.address, until: a.until, metrics: p.metrics, now: p.now,
 		messages: rate.NewLimiter(rate.Limit(perSecond), burst*perSecond),
 		frames:   rate.NewLimiter(rate.Limit(frameFlood*perSecond), frameFlood*burst*perSecond),
 	}
@@ -96,7 +114,7 @@ func newConn(raw net.Conn, in reader, a *admission, perSecond int, m *metrics, n
 	return c
 }
 
-// pace bounds how fast the socket is read, if it can be.
+// pace bounds how fast the connection is read, if it can be.
 func (c *conn) pace(bytesPerSecond int) {
 	if paced, ok := c.raw.(*httpd.PacedConn); ok {
 		paced.Pace(bytesPerSecond, readAtOnce)
@@ -147,7 +165,7 @@ func (c *conn) deliverPaced(frames ...wire) bool {
 }
 
 // end sends bye and the close frame and gives the peer a moment to answer. Only the first call counts.
-func (c *conn) end(code int, reason string, reconnectAfter time.Duration) {
+func (c *conn) end(code closeCode, reason string, reconnectAfter time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.closing {
@@ -165,10 +183,10 @@ func (c *conn) overLimit(limit, reason string) {
 	}
 }
 
-func (c *conn) endLocked(code int, reason string, reconnectAfter time.Duration) {
+func (c *conn) endLocked(code closeCode, reason string, reconnectAfter time.Duration) {
 	c.closing = true
 	c.metrics.countClose(code)
-	c.queue = append(c.queue, encode(byeFrame{Type: "bye", Code: code, Reason: reason, ReconnectAfterMs: reconnectAfter.Milliseconds()}),
+	c.queue = append(c.queue, encode(byeFrame{Code: code, Reason: reason, ReconnectAfterMs: reconnectAfter.Milliseconds()}),
 		encodeClose(code, reason))
 	deadline := time.Now().Add(closeTimeout)
 	c.pace(readEnded)                    // or a flood would be read as fast as it comes
@@ -217,7 +235,7 @@ func (c *conn) write() {
 		}
 		c.mu.Unlock()
 		if err != nil {
-			_ = c.raw.Close() // the reader notices, and the handler ends
+			_ = c.raw.Close() // the reader broadcasts, and the handler ends
 		}
 		c.metrics.delivered.Add(float64(len(batch)))
 	}
@@ -269,9 +287,9 @@ var readBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return
 
 var errTooBig = errors.New("frame too big")
 
-// read hands every text frame to handle until the connection ends. The bytes are only valid during the call.
+// receive hands every text frame to handle until the connection ends. The bytes are only valid during the call.
 // Once the connection is closing it drains, so that the peer gets to read bye before a reset kills it.
-func (c *conn) read(handle func(frame []byte)) {
+func (c *conn) receive(handle func(frame []byte)) {
 	for {
 		kind, r, err := c.in.NextReader()
 		if err != nil {
@@ -344,6 +362,7 @@ func (c *conn) control() {
 	}
 }
 
+// expel ends a connection whose user may no longer read.
 func (c *conn) expel() { c.end(closeForbidden, "no longer a participant", 0) }
 
 // answerClose answers the peer's close frame (RFC 6455, 5.5.1), unless it was itself an answer.

@@ -2,7 +2,6 @@ package chat
 
 import (
 	"encoding/json"
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,19 +12,23 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"housecall/internal/config"
+	"housecall/internal/conversation"
+	"housecall/internal/testing/apitest"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 var (
 	goldenID   = uuid.MustParse("6f1a0c52-7c39-4a70-9a3e-0d2f5c1b8e11")
-	goldenFile = &Attachment{
+	goldenFile = &conversation.Attachment{
 		ID: uuid.MustParse("0b7e5a34-2f1d-4c58-8d6b-6a1f3c9e7d42"), Name: "knee <left>.jpg", MediaType: "image/jpeg", Size: 123456,
 		SHA256: strings.Repeat("0f", 32), Width: 1600, Height: 1200, Thumbnail: true,
 	}
 	goldenTime = time.Date(2026, time.March, 2, 9, 30, 15, 123456000, time.UTC)
 )
+
+func goldenLimits() Limits {
+	s := &Service{d: Deps{Options: defaultOptions()}}
+	return s.limits()
+}
 
 func goldenHello() helloFrame {
 	end := goldenTime.Add(30 * time.Minute)
@@ -33,11 +36,11 @@ func goldenHello() helloFrame {
 	patient := Person{UserID: "PAT0000000001", Role: "PATIENT", Name: "Ada Jones"}
 	doctor := Person{UserID: "DOC0000000001", Role: "DOCTOR", Name: "Dr Cara Lim"}
 	return helloFrame{
-		Type: "hello", Connection: goldenID.String(), You: patient,
+		Connection: goldenID.String(), You: patient,
 		Appointment:  AppointmentState{ID: "APP0000000001", Status: "BOOKED", StartsAt: &goldenTime, EndsAt: &end, Version: 2},
 		Participants: []Participant{{Person: patient, Online: &yes, DeliveredSeq: 4, ReadSeq: 3}, {Person: doctor}},
 		HeadSeq:      7, Epoch: "0123456789ab", CanReply: true,
-		Limits:           limitsOf(config.Default()),
+		Limits:           goldenLimits(),
 		HeartbeatSeconds: 25, Notice: "In an emergency call your local emergency number.",
 	}
 }
@@ -56,10 +59,10 @@ func goldenNews() news {
 func goldenInbox(more bool) inboxHelloFrame {
 	hello := goldenHello()
 	f := inboxHelloFrame{
-		Type: "hello", Connection: hello.Connection, You: hello.You, Unread: []UnreadItem{}, Limits: hello.Limits, HeartbeatSeconds: hello.HeartbeatSeconds,
+		Connection: hello.Connection, You: hello.You, Unread: []UnreadItem{}, Limits: hello.Limits, HeartbeatSeconds: hello.HeartbeatSeconds,
 	}
 	if more {
-		f.Unread, f.Total, f.More = append(f.Unread, goldenNews().item()), 7, true
+		f.Unread, f.Total, f.More = append(f.Unread, goldenNews().unreadItem()), 7, true
 	}
 	return f
 }
@@ -70,75 +73,69 @@ func TestFrame_Golden(t *testing.T) {
 	no := false
 	closed := goldenHello()
 	closed.CanReply, closed.WhyNot = false, "closed_by_doctor"
-	onlooker := goldenHello()
-	onlooker.You = Person{UserID: "ADM0000000001", Role: "ADMIN", Name: "Eve Admin"}
-	onlooker.CanReply, onlooker.WhyNot = readOnly(true, "")
+	observer := goldenHello()
+	observer.You = Person{UserID: "ADM0000000001", Role: "ADMIN", Name: "Eve Admin"}
+	observer.CanReply, observer.WhyNot = false, conversation.Reply{Can: true}.ReadOnly().WhyNot
 	frames := map[string]wire{
-		"hello_onlooker":  encode(onlooker),
-		"error_forbidden": encode(errorFrame{Type: "error", Code: "forbidden", Detail: tooMuch(Inbound{}).detail}),
+		"hello_onlooker":  encode(observer),
+		"error_forbidden": encode(errorFrame{Code: "forbidden", Detail: errObserver(Inbound{}).detail}),
 		"hello":           encode(goldenHello()),
 		"hello_closed":    encode(closed),
-		"event": encodeEvent(Event{
-			Seq: 5, Kind: KindText, ClientID: goldenID, Sender: "PAT0000000001", Text: "It hurts \"here\".\n\u2028 <b>ü 🩺</b> \x01", At: goldenTime,
+		"event": encodeEvent(conversation.Event{
+			Seq: 5, Kind: conversation.KindText, ClientID: goldenID, Sender: "PAT0000000001", Text: "It hurts \"here\".\n\u2028 <b>ü 🩺</b> \x01", At: goldenTime,
 		}),
-		"event_system": encodeEvent(Event{Seq: 1, Kind: KindSystem, Text: "The doctor confirmed the appointment.", At: goldenTime}),
-		"event_attachment": encodeEvent(Event{
-			Seq: 6, Kind: KindAttachment, ClientID: goldenID, Sender: "PAT0000000001", Attachment: goldenFile, At: goldenTime,
+		"event_system": encodeEvent(conversation.Event{Seq: 1, Kind: conversation.KindSystem, Text: "The doctor confirmed the appointment.", At: goldenTime}),
+		"event_attachment": encodeEvent(conversation.Event{
+			Seq: 6, Kind: conversation.KindAttachment, ClientID: goldenID, Sender: "PAT0000000001", Attachment: goldenFile, At: goldenTime,
 		}),
-		"event_retraction": encodeEvent(Event{Seq: 7, Kind: KindRetraction, ClientID: goldenID, Sender: "PAT0000000001", Target: 6, At: goldenTime}),
-		"event_correction": encodeEvent(Event{
-			Seq: 8, Kind: KindCorrection, ClientID: goldenID, Sender: "PAT0000000001", Text: "It hurts there.", Target: 5, At: goldenTime,
+		"event_retraction": encodeEvent(conversation.Event{Seq: 7, Kind: conversation.KindRetraction, ClientID: goldenID, Sender: "PAT0000000001", Target: 6, At: goldenTime}),
+		"event_correction": encodeEvent(conversation.Event{
+			Seq: 8, Kind: conversation.KindCorrection, ClientID: goldenID, Sender: "PAT0000000001", Text: "It hurts there.", Target: 5, At: goldenTime,
 		}),
-		"event_retracted": encodeEvent(Event{Seq: 6, Kind: KindAttachment, ClientID: goldenID, Sender: "PAT0000000001", Retracted: true, At: goldenTime}),
-		"event_corrected": encodeEvent(Event{
-			Seq: 5, Kind: KindText, ClientID: goldenID, Sender: "PAT0000000001", Text: "It hurts there.", CorrectedBy: 8, At: goldenTime,
+		"event_retracted": encodeEvent(conversation.Event{Seq: 6, Kind: conversation.KindAttachment, ClientID: goldenID, Sender: "PAT0000000001", Retracted: true, At: goldenTime}),
+		"event_corrected": encodeEvent(conversation.Event{
+			Seq: 5, Kind: conversation.KindText, ClientID: goldenID, Sender: "PAT0000000001", Text: "It hurts there.", CorrectedBy: 8, At: goldenTime,
 		}),
-		"ack":                 encodeAck(goldenID, Receipt{Seq: 5, At: goldenTime}),
-		"ack_duplicate":       encodeAck(goldenID, Receipt{Seq: 5, At: goldenTime, Duplicate: true}),
-		"nack_closed":         encodeNack(goldenID, ErrClosed),
-		"nack_forbidden":      encodeNack(goldenID, ErrForbidden),
-		"nack_empty":          encodeNack(goldenID, ErrEmpty),
-		"nack_too_long":       encodeNack(goldenID, ErrTooLong),
-		"nack_invalid":        encodeNack(goldenID, ErrInvalidText),
-		"nack_rate":           encodeNack(goldenID, errRateConnection),
-		"nack_rate_user":      encodeNack(goldenID, errRateUser),
-		"nack_rate_room":      encodeNack(goldenID, errRateRoom),
-		"nack_not_found":      encodeNack(goldenID, ErrNoTarget),
-		"nack_not_found_file": encodeNack(goldenID, ErrNoFile),
-		"nack_not_yours":      encodeNack(goldenID, ErrNotOwn),
-		"nack_unavailable":    encodeNack(goldenID, ErrOverload),
-		"live":                encode(liveFrame{Type: "live", HeadSeq: 7}),
-		"reset":               encode(resetFrame{Type: "reset", HeadSeq: 7, Reason: "gap"}),
-		"receipt":             encode(receiptFrame{Type: "receipt", UserID: "DOC0000000001", DeliveredSeq: 7, ReadSeq: 6}),
-		"typing":              encode(typingFrame{Type: "typing", UserID: "DOC0000000001", Active: true}),
-		"authOk":              encode(authOkFrame{Type: "authOk", ExpiresAt: goldenTime}),
-		"presence":            encode(presenceFrame{Type: "presence", UserID: "DOC0000000001", Online: &no}),
-		"presence_unknown":    encode(presenceFrame{Type: "presence", UserID: "DOC0000000001"}),
+		"ack":                 encodeAck(goldenID, conversation.Ack{Seq: 5, At: goldenTime}),
+		"ack_duplicate":       encodeAck(goldenID, conversation.Ack{Seq: 5, At: goldenTime, Duplicate: true}),
+		"nack_closed":         encodeNack(goldenID, conversation.ErrClosed),
+		"nack_forbidden":      encodeNack(goldenID, conversation.ErrForbidden),
+		"nack_empty":          encodeNack(goldenID, conversation.ErrEmpty),
+		"nack_too_long":       encodeNack(goldenID, conversation.ErrTooLong),
+		"nack_invalid":        encodeNack(goldenID, conversation.ErrInvalidText),
+		"nack_rate":           encodeNack(goldenID, errConnectionTooFast),
+		"nack_rate_user":      encodeNack(goldenID, conversation.ErrUserTooFast),
+		"nack_rate_room":      encodeNack(goldenID, conversation.ErrConversationTooFast),
+		"nack_not_found":      encodeNack(goldenID, conversation.ErrNoTarget),
+		"nack_not_found_file": encodeNack(goldenID, conversation.ErrNoFile),
+		"nack_not_yours":      encodeNack(goldenID, conversation.ErrNotOwn),
+		"nack_unavailable":    encodeNack(goldenID, conversation.ErrUnavailable),
+		"live":                encode(liveFrame{HeadSeq: 7}),
+		"reset":               encode(resetFrame{HeadSeq: 7, Reason: "gap"}),
+		"receipt":             encode(receiptFrame{UserID: "DOC0000000001", DeliveredSeq: 7, ReadSeq: 6}),
+		"typing":              encode(typingFrame{UserID: "DOC0000000001", Active: true}),
+		"authOk":              encode(authOkFrame{ExpiresAt: goldenTime}),
+		"presence":            encode(presenceFrame{UserID: "DOC0000000001", Online: &no}),
+		"presence_unknown":    encode(presenceFrame{UserID: "DOC0000000001"}),
 		"appointment": encode(appointmentFrame{
-			Type: "appointment", Appointment: AppointmentState{ID: "APP0000000001", Status: "CANCELLED", Version: 3}, WhyNot: "cancelled",
+			Appointment: AppointmentState{ID: "APP0000000001", Status: "CANCELLED", Version: 3}, WhyNot: "cancelled",
 		}),
 		"hello_inbox":       encode(goldenInbox(false)),
 		"hello_inbox_more":  encode(goldenInbox(true)),
-		"unread":            encode(unreadFrame{Type: "unread", UnreadItem: goldenNews().item(), Total: 7}),
+		"unread":            encode(unreadFrame{UnreadItem: goldenNews().unreadItem(), Total: 7}),
 		"appointment_inbox": encode(goldenNews().appointmentFrame()),
-		"gone":              encode(goneFrame{Type: "gone", AppointmentID: "APP0000000001", Total: 5}),
-		"authExpiring":      encode(authExpiringFrame{Type: "authExpiring", At: goldenTime}),
-		"pong":              encode(pongFrame{Type: "pong", ID: json.RawMessage(`{"n":[1,"a"]}`)}),
-		"pong_bare":         encode(pongFrame{Type: "pong"}),
-		"error":             encode(errorFrame{Type: "error", Code: "unknown_type", Detail: "This server does not know that type of frame."}),
-		"bye":               encode(byeFrame{Type: "bye", Code: closeRestart, Reason: "this instance restarts", ReconnectAfterMs: 1500}),
+		"gone":              encode(goneFrame{AppointmentID: "APP0000000001", Total: 5}),
+		"authExpiring":      encode(authExpiringFrame{At: goldenTime}),
+		"pong":              encode(pongFrame{ID: json.RawMessage(`{"n":[1,"a"]}`)}),
+		"pong_bare":         encode(pongFrame{}),
+		"error":             encode(errorFrame{Code: "unknown_type", Detail: "This server does not know this type of frame."}),
+		"bye":               encode(byeFrame{Code: closeRestart, Reason: "this instance restarts", ReconnectAfterMs: 1500}),
 	}
 	for name, frame := range frames {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			body := payload(t, frame)
-			path := filepath.Join("testdata", "server_"+name+".json")
-			if *update {
-				require.NoError(t, os.WriteFile(path, append(body, '\n'), 0o600))
-			}
-			want, err := os.ReadFile(path)
-			require.NoError(t, err)
-			require.Equal(t, strings.TrimSuffix(string(want), "\n"), string(body))
+			apitest.GoldenFile(t, "server_"+name+".json", append(body, '\n'))
 			kind, _, _ := strings.Cut(name, "_")
 			require.True(t, strings.HasPrefix(string(body), `{"type":"`+kind+`"`), "type comes first")
 		})
@@ -254,22 +251,22 @@ func TestCheckText(t *testing.T) {
 		want error
 	}{
 		"a word":                         {"x", nil},
-		"4,000 characters of one byte":   {strings.Repeat("x", MaxChars), nil},
-		"4,000 characters of four":       {strings.Repeat("🩺", MaxChars), nil},
-		"one too many":                   {strings.Repeat("x", MaxChars+1), ErrTooLong},
-		"one too many of four bytes":     {strings.Repeat("🩺", MaxChars+1), ErrTooLong},
-		"nothing":                        {"", ErrEmpty},
-		"spaces and lines":               {" \t\r\n\u00a0\u2003", ErrEmpty},
-		"joiners, marks of direction":    {"\u200b\u200d\u2060\ufeff\u202e", ErrEmpty},
+		"4,000 characters of one byte":   {strings.Repeat("x", conversation.MaxChars), nil},
+		"4,000 characters of four":       {strings.Repeat("🩺", conversation.MaxChars), nil},
+		"one too many":                   {strings.Repeat("x", conversation.MaxChars+1), conversation.ErrTooLong},
+		"one too many of four bytes":     {strings.Repeat("🩺", conversation.MaxChars+1), conversation.ErrTooLong},
+		"nothing":                        {"", conversation.ErrEmpty},
+		"spaces and lines":               {" \t\r\n\u00a0\u2003", conversation.ErrEmpty},
+		"joiners, marks of direction":    {"\u200b\u200d\u2060\ufeff\u202e", conversation.ErrEmpty},
 		"an emoji made with joiners":     {"👩\u200d⚕️", nil},
-		"U+0000":                         {"a\x00b", ErrInvalidText},
-		"not UTF-8":                      {"a\xffb", ErrInvalidText},
-		"a surrogate":                    {"\xed\xa0\x80", ErrInvalidText},
+		"U+0000":                         {"a\x00b", conversation.ErrInvalidText},
+		"not UTF-8":                      {"a\xffb", conversation.ErrInvalidText},
+		"a surrogate":                    {"\xed\xa0\x80", conversation.ErrInvalidText},
 		"other controls are let through": {"a\x01b", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			require.Equal(t, c.want, CheckText(c.text))
+			require.Equal(t, c.want, conversation.CheckText(c.text))
 		})
 	}
 }

@@ -12,6 +12,9 @@ import (
 	"testing/iotest"
 	"unicode/utf8"
 
+	"housecall/internal/bus"
+	"housecall/internal/conversation"
+
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 )
@@ -70,7 +73,7 @@ func requireValid(t *testing.T, in Inbound) {
 	case "ping":
 		require.LessOrEqual(t, len(in.ID), 128)
 		require.True(t, in.ID == "" || json.Valid([]byte(in.ID)))
-		_ = encode(pongFrame{Type: "pong", ID: json.RawMessage(in.ID)}) // panics on what does not marshal
+		_ = encode(pongFrame{ID: json.RawMessage(in.ID)}) // panics on what does not marshal
 	case "typing":
 	default:
 		require.Fail(t, "an unknown type was taken", in.Type)
@@ -106,59 +109,63 @@ func reencode(t *testing.T, in Inbound) []byte {
 	return out
 }
 
-func FuzzNotice(f *testing.F) {
-	for _, n := range sampleNotices() {
-		f.Add(n.marshal())
+// onBus is a broadcast as the bus hands it over.
+func onBus(b broadcast) bus.Message {
+	return bus.Message{Topic: b.topic(), Origin: b.origin, Payload: b.encode()}
+}
+
+func FuzzDecodeBroadcast(f *testing.F) {
+	for _, b := range sampleBroadcasts() {
+		f.Add(b.encode())
 	}
 	f.Add([]byte{})
-	f.Add([]byte{noticeVersion, 'E', 0, 0, 0, 0, 0, 0, 0, 1, 2, 2, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
-	f.Add([]byte{noticeVersion, '?', 0, 0, 0, 0, 0, 0, 0, 1, 2})
-	f.Add([]byte{noticeVersion + 1, 'H', 0, 0, 0, 0, 0, 0, 0, 1, 2, 2})
-	f.Fuzz(func(t *testing.T, data []byte) {
-		n, err := unmarshalNotice(data)
+	f.Add([]byte{'E', 2, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
+	f.Add([]byte{'?', 2})
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		b, err := decodeBroadcast(bus.Message{Topic: 1, Origin: 2, Payload: payload})
 		if err != nil {
-			require.ErrorIs(t, err, errNotice)
+			require.ErrorIs(t, err, errBroadcast)
 			return
 		}
-		again, err := unmarshalNotice(n.marshal())
+		again, err := decodeBroadcast(onBus(b))
 		require.NoError(t, err)
-		require.Equal(t, n.marshal(), again.marshal())
+		require.Equal(t, b.encode(), again.encode())
 	})
 }
 
-func sampleNotices() []notice {
-	frame := encodeEvent(Event{Seq: 8, Kind: KindText, ClientID: goldenID, Sender: "PAT0000000001", Text: "x", At: goldenTime})
-	return []notice{
-		{kind: noticeEvents, origin: 7, room: 3, items: []item{{seq: 8, frame: frame}, {seq: 9, frame: wire{0x81, 0}, system: true}}},
-		{kind: noticeHead, origin: 1 << 63, room: 1 << 40, head: 1 << 50},
-		{kind: noticeSoft, origin: 1, room: 1, soft: &softNote{What: softReceipt, User: 4, UserID: "DOC0000000001", Delivered: 5, Read: 4}},
-		{kind: noticeSoft, room: 2, soft: &softNote{What: softTyping, UserID: "PAT\u2028", Active: true}},
-		{kind: noticeSessions, origin: 9, ids: []int64{1, 2, 1 << 40}},
-		{kind: noticeSessions, origin: 9},
-		{kind: noticeEvents, origin: 9, room: 1},
-		{kind: noticeInbox, origin: 9, stirred: map[int64]stir{1: stirAnew, 2: 0, 1 << 40: stirAnew}},
-		{kind: noticeInbox, origin: 9, stirred: map[int64]stir{}},
+func sampleBroadcasts() []broadcast {
+	frame := encodeEvent(conversation.Event{Seq: 8, Kind: conversation.KindText, ClientID: goldenID, Sender: "PAT0000000001", Text: "x", At: goldenTime})
+	return []broadcast{
+		{kind: broadcastEvents, origin: 7, id: 3, deliveries: []delivery{{seq: 8, frame: frame}, {seq: 9, frame: wire{0x81, 0}, system: true}}},
+		{kind: broadcastHead, origin: 1 << 63, id: 1 << 40, head: 1 << 50},
+		{kind: broadcastSignal, origin: 1, id: 1, signal: &signal{What: signalReceipt, User: 4, UserID: "DOC0000000001", Delivered: 5, Read: 4}},
+		{kind: broadcastSignal, id: 2, signal: &signal{What: signalTyping, UserID: "PAT\u2028", Active: true}},
+		{kind: broadcastSessions, origin: 9, sessions: []int64{1, 2, 1 << 40}},
+		{kind: broadcastSessions, origin: 9},
+		{kind: broadcastEvents, origin: 9, id: 1},
+		{kind: broadcastInbox, origin: 9, touched: map[int64]touch{1: touchedParticipants, 2: 0, 1 << 40: touchedParticipants}},
+		{kind: broadcastInbox, origin: 9, touched: map[int64]touch{}},
 	}
 }
 
-func TestNotice_RoundTrip(t *testing.T) {
+func TestBroadcast_RoundTrip(t *testing.T) {
 	t.Parallel()
-	for _, want := range sampleNotices() {
-		got, err := unmarshalNotice(want.marshal())
+	for _, want := range sampleBroadcasts() {
+		got, err := decodeBroadcast(onBus(want))
 		require.NoError(t, err)
 		require.Equal(t, want, got)
 	}
 }
 
-// TestNotice_CutOff: no prefix of a notice is taken for a notice with more in it, and none panics.
-func TestNotice_CutOff(t *testing.T) {
+// TestBroadcast_CutOff: no prefix of a broadcast is taken for a broadcast with more in it, and none panics.
+func TestBroadcast_CutOff(t *testing.T) {
 	t.Parallel()
-	for _, n := range sampleNotices() {
-		whole := n.marshal()
+	for _, n := range sampleBroadcasts() {
+		whole := n.encode()
 		for i := range whole {
-			got, err := unmarshalNotice(whole[:i])
+			got, err := decodeBroadcast(bus.Message{Payload: whole[:i]})
 			if err == nil {
-				require.LessOrEqual(t, len(got.items), len(n.items))
+				require.LessOrEqual(t, len(got.deliveries), len(n.deliveries))
 			}
 		}
 	}

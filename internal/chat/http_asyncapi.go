@@ -14,7 +14,7 @@ import (
 // asyncAPIType is the media type of an AsyncAPI document, as the initiative recommends it.
 const asyncAPIType = "application/vnd.aai.asyncapi+json;version=3.0.0"
 
-// asyncAPI describes the sockets to programs, as PROTOCOL.md does to people. A test holds it to the frame types.
+// asyncAPI describes the connections to programs, as PROTOCOL.md does to people. A test holds it to the frame types.
 //
 //go:embed asyncapi.json
 var asyncAPI []byte
@@ -31,7 +31,7 @@ func describe(srv *httpd.Server, publicURL string) {
 	})
 }
 
-// describedAt is the document with the address that clients reach the sockets under.
+// describedAt is the document with the address that clients reach the connections under.
 func describedAt(publicURL string) ([]byte, error) {
 	u, err := url.Parse(publicURL)
 	if err != nil {

@@ -3,8 +3,8 @@ package chat
 import (
 	"context"
 	"net/http"
-	"time"
 
+	"housecall/internal/conversation"
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
 )
@@ -13,7 +13,7 @@ type unreadOutput struct {
 	Body struct {
 		Items         []UnreadItem `json:"items"`
 		NextCursor    string       `json:"nextCursor,omitempty" doc:"Send it as cursor to get the next page; absent on the last"`
-		Total         int64        `json:"total" doc:"Unread messages of all conversations, not of this page."`
+		Total         int64        `json:"total" doc:"Unread messages in all conversations, not just on this page."`
 		Conversations int64        `json:"conversations" doc:"In how many conversations something is unread."`
 	}
 }
@@ -34,30 +34,33 @@ type receiptsOutput struct {
 	}
 }
 
-// inboxRoutes adds what a list of conversations needs.
-func inboxRoutes(s *httpd.Server, svc *Service) {
+// handlers answer requests about what is unread and how far one has got.
+type handlers struct{ svc *Service }
+
+// Routes adds what a list of conversations needs.
+func Routes(s *httpd.Server, svc *Service) {
+	h := handlers{svc}
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/me/unread", Tag: "chat", Summary: "List your conversations with something unread",
-		Description: "What has changed last comes first. The inbox socket keeps such a list live.", Access: httpd.SignedIn,
-	}, svc.unread)
+		Description: "Whatever changed last comes first. The inbox socket keeps such a list live.", Access: httpd.SignedIn,
+	}, h.unread)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPut, Path: "/appointments/{id}/receipts", Tag: "chat", Summary: "Say how far you have got in a conversation",
-		Description: "Cursors never go back, and never past the end of the conversation. The answer is where they stand then.",
+		Method: http.MethodPut, Path: "/appointments/{id}/receipts", Tag: "chat",
+		Summary:     "Say how far you have got in a conversation",
+		Description: "Cursors never go back, and never past the end of the conversation. The answer is where they then stand.",
 		Access:      httpd.SignedIn, Errors: []int{http.StatusNotFound},
-	}, svc.putReceipts)
+	}, h.putReceipts)
 }
 
-func (s *Service) unread(ctx context.Context, in *httpd.PageQuery) (*unreadOutput, error) {
+func (h handlers) unread(ctx context.Context, in *httpd.PageQuery) (*unreadOutput, error) {
 	var before *unreadKey
 	if in.Cursor != "" {
-		var at time.Time
-		var room int64
-		if err := httpd.DecodeCursor(ctx, in.Cursor, &at, &room); err != nil {
+		before = &unreadKey{}
+		if err := httpd.DecodeCursor(ctx, in.Cursor, &before.at, &before.id); err != nil {
 			return nil, err
 		}
-		before = &unreadKey{at, room}
 	}
-	page, all, err := unreadOf(ctx, s.d.Pool, httpd.Actor(ctx).ID, before, in.Limit+1)
+	page, all, err := unreadOf(ctx, h.svc.d.Pool, httpd.Actor(ctx).ID, before, in.Limit+1)
 	if err != nil {
 		return nil, err
 	}
@@ -66,36 +69,36 @@ func (s *Service) unread(ctx context.Context, in *httpd.PageQuery) (*unreadOutpu
 	if len(page) > in.Limit {
 		page = page[:in.Limit]
 		last := page[len(page)-1]
-		out.Body.NextCursor = httpd.EncodeCursor(ctx, *last.At, last.RoomID)
+		out.Body.NextCursor = httpd.EncodeCursor(ctx, *last.At, last.ID)
 	}
 	out.Body.Items = make([]UnreadItem, len(page))
 	for i, st := range page {
-		out.Body.Items[i] = st.item()
+		out.Body.Items[i] = st.unreadItem()
 	}
 	return out, nil
 }
 
-func (s *Service) putReceipts(ctx context.Context, in *receiptsInput) (*receiptsOutput, error) {
-	var want cursors
+func (h handlers) putReceipts(ctx context.Context, in *receiptsInput) (*receiptsOutput, error) {
+	var to conversation.Cursors
 	if in.Body.DeliveredSeq == nil && in.Body.ReadSeq == nil {
 		return nil, errs.InvalidField("body", "needs deliveredSeq or readSeq")
 	}
 	if in.Body.DeliveredSeq != nil {
-		want.delivered = *in.Body.DeliveredSeq
+		to.Delivered = *in.Body.DeliveredSeq
 	}
 	if in.Body.ReadSeq != nil {
-		want.read = *in.Body.ReadSeq
+		to.Read = *in.Body.ReadSeq
 	}
 	actor := httpd.Actor(ctx)
-	a, err := s.Find(ctx, actor, in.ID)
+	r, err := h.svc.d.Conversations.TakesPart(ctx, actor, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	delivered, read, err := s.MoveReceipts(ctx, actor, a.ID, want.delivered, want.read)
+	at, err := h.svc.MoveReceipts(ctx, r, to)
 	if err != nil {
 		return nil, err
 	}
 	out := &receiptsOutput{}
-	out.Body.UserID, out.Body.DeliveredSeq, out.Body.ReadSeq = actor.UserID, delivered, read
+	out.Body.UserID, out.Body.DeliveredSeq, out.Body.ReadSeq = actor.UserID, at.Delivered, at.Read
 	return out, nil
 }

@@ -12,23 +12,23 @@ import (
 	"pgregory.net/rapid"
 )
 
-// model plays the life of one room: a log that grows, notices that come in any order, more than once or never,
-// and sockets that come and go.
+// model plays the life of one conversation: a log that grows, broadcasts that come in any order, more than once or never,
+// and connections that come and go.
 type model struct {
 	t       *rapid.T
 	hub     *hub
 	log     *logStub
-	flying  []item // published and neither delivered nor lost
+	flying  []delivery // published and neither delivered nor lost
 	joining []*socket
 	live    []*socket
 }
 
-// socket is what one client knows: it must see cursor+1 and nothing else.
+// connection is what one client knows: it must see cursor+1 and nothing else.
 type socket struct {
 	recorder
-	member *member
-	sent   int64 // by catching up
-	cursor int64
+	subscriber *subscriber
+	sent       int64 // by catching up
+	cursor     int64
 }
 
 func (m *model) commit() {
@@ -46,7 +46,7 @@ func (m *model) bus() {
 	i := rapid.IntRange(0, len(m.flying)-1).Draw(m.t, "which")
 	fate := rapid.SampledFrom([]string{"deliver", "deliver", "repeat", "lose"}).Draw(m.t, "fate")
 	if fate != "lose" {
-		m.hub.deliver(testRoom, m.flying[i])
+		m.hub.deliver(testConversation, m.flying[i])
 	}
 	if fate != "repeat" {
 		m.flying = slices.Delete(m.flying, i, i+1)
@@ -55,7 +55,7 @@ func (m *model) bus() {
 
 func (m *model) enter() {
 	s := &socket{}
-	s.member, _ = m.hub.enter(testRoom, 1, s)
+	s.subscriber, _ = m.hub.enter(testConversation, 1, s)
 	s.sent = m.log.head // the read of the log
 	s.cursor = s.sent
 	m.joining = append(m.joining, s)
@@ -66,7 +66,7 @@ func (m *model) goLive() {
 		return
 	}
 	s := m.joining[0]
-	if !s.member.goLive(s.sent, liveAt(s.sent)) {
+	if !s.subscriber.goLive(s.sent, liveAt(s.sent)) {
 		for s.sent < m.log.head { // the second read, sent past the hub
 			s.sent++
 			s.deliver(event(s.sent).frame)
@@ -83,27 +83,27 @@ func (m *model) leave() {
 		return
 	}
 	s := rapid.SampledFrom(all).Draw(m.t, "who")
-	m.hub.leave(s.member)
+	m.hub.leave(s.subscriber)
 	gone := func(other *socket) bool { return other == s }
 	m.joining, m.live = slices.DeleteFunc(m.joining, gone), slices.DeleteFunc(m.live, gone)
 }
 
-// rewind takes the log back, as a restore does. The sweep sees it: every socket is told to come back.
+// rewind takes the log back, as a restore does. The sweep sees it: every connection is told to come back.
 func (m *model) rewind() {
 	if m.log.head == 0 {
 		return
 	}
 	m.flying = nil
 	m.log.grow(rapid.Int64Range(0, m.log.head-1).Draw(m.t, "back to"))
-	m.hub.forget(testRoom)
+	m.hub.forget(testConversation)
 	for _, s := range append(m.joining, m.live...) {
 		require.Equal(m.t, closeFault, endedWith(&s.recorder))
-		m.hub.leave(s.member)
+		m.hub.leave(s.subscriber)
 	}
 	m.joining, m.live = nil, nil
 }
 
-// check holds what every socket got against what it should.
+// check holds what every connection got against what it should.
 func (m *model) check() {
 	synctest.Wait()
 	for _, s := range append(slices.Clone(m.joining), m.live...) {
@@ -123,7 +123,7 @@ func (m *model) settle() {
 	for len(m.joining) > 0 {
 		m.goLive()
 	}
-	m.hub.learn(testRoom, m.log.head)
+	m.hub.learn(testConversation, m.log.head)
 	pass(2 * time.Second)
 	m.check()
 	for _, s := range m.live {
@@ -132,7 +132,7 @@ func (m *model) settle() {
 	for len(m.live) > 0 {
 		m.leave()
 	}
-	require.False(m.t, m.hub.has(testRoom))
+	require.False(m.t, m.hub.has(testConversation))
 	m.hub.close()
 }
 
@@ -158,7 +158,7 @@ func playRoom(rt *rapid.T, rewinds bool) {
 	steps := map[string]func(){
 		"commit": m.commit, "bus": m.bus, "enter": m.enter, "goLive": m.goLive, "leave": m.leave,
 		"time":  func() { pass(time.Duration(rapid.IntRange(1, 60).Draw(rt, "ms")) * time.Millisecond) },
-		"sweep": func() { m.hub.learn(testRoom, m.log.head) },
+		"sweep": func() { m.hub.learn(testConversation, m.log.head) },
 	}
 	if rewinds {
 		steps["rewind"] = m.rewind

@@ -11,13 +11,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const testRoom = int64(7)
+const testConversation = int64(7)
 
 // recorder is a sink that keeps what it gets.
 type recorder struct {
 	mu     sync.Mutex // guards all below
 	frames []string
-	code   int // with which it was ended
+	code   closeCode // with which it was ended
 }
 
 func (r *recorder) deliver(frames ...wire) {
@@ -28,7 +28,7 @@ func (r *recorder) deliver(frames ...wire) {
 	}
 }
 
-func (r *recorder) end(code int, _ string, _ time.Duration) {
+func (r *recorder) end(code closeCode, _ string, _ time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.code = code
@@ -43,15 +43,15 @@ func (r *recorder) take() []string {
 	return out
 }
 
-func endedWith(r *recorder) int {
+func endedWith(r *recorder) closeCode {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.code
 }
 
-func event(seq int64) item { return item{seq: seq, frame: wire(strconv.FormatInt(seq, 10))} }
+func event(seq int64) delivery { return delivery{seq: seq, frame: wire(strconv.FormatInt(seq, 10))} }
 
-func events(from, to int64) (out []item) {
+func events(from, to int64) (out []delivery) {
 	for seq := from; seq <= to; seq++ {
 		out = append(out, event(seq))
 	}
@@ -83,7 +83,7 @@ func (l *logStub) count() int {
 	return l.fetches
 }
 
-func (l *logStub) fetch(ctx context.Context, _, after int64) ([]item, error) {
+func (l *logStub) fetch(ctx context.Context, _, after int64) ([]delivery, error) {
 	l.mu.Lock()
 	l.fetches++
 	head, err, gate := l.head, l.err, l.gate
@@ -101,25 +101,25 @@ func (l *logStub) fetch(ctx context.Context, _, after int64) ([]item, error) {
 	return events(after+1, min(head, after+catchUpLimit)), nil
 }
 
-func (l *logStub) subscribe(room int64) <-chan struct{} {
+func (l *logStub) subscribe(id int64) <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.subs[room]++
+	l.subs[id]++
 	done := make(chan struct{})
 	close(done)
 	return done
 }
 
-func (l *logStub) unsubscribe(room int64) {
+func (l *logStub) unsubscribe(id int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.subs[room]--
+	l.subs[id]--
 }
 
-func (l *logStub) changed(room int64) {
+func (l *logStub) changed(id int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.changes = append(l.changes, room)
+	l.changes = append(l.changes, id)
 }
 
 func hubOn(l *logStub) *hub {
@@ -144,17 +144,17 @@ func pass(d time.Duration) {
 	synctest.Wait()
 }
 
-// joinAt enters a member that is live at a cursor.
-func joinAt(t *testing.T, h *hub, user, cursor int64) (*member, *recorder) {
+// joinAt enters a subscriber that is live at a cursor.
+func joinAt(t *testing.T, h *hub, user, cursor int64) (*subscriber, *recorder) {
 	t.Helper()
 	r := &recorder{}
-	m, _ := h.enter(testRoom, user, r)
+	m, _ := h.enter(testConversation, user, r)
 	require.True(t, m.goLive(cursor, liveAt(cursor)))
 	require.Equal(t, string(liveAt(cursor)), r.take()[0])
 	return m, r
 }
 
-func keptEarly(r *room) int {
+func keptEarly(r *channel) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.early)

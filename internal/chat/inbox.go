@@ -10,38 +10,38 @@ import (
 )
 
 const (
-	// inboxEvery is the least time between two looks at what has changed for inboxes, and between two notices to other instances.
+	// inboxEvery is the least time between two looks at what has changed for inboxes, and between two broadcasts to other instances.
 	inboxEvery = 200 * time.Millisecond
 	// inboxLimit is how many conversations a hello of an inbox lists.
 	inboxLimit = 200
 )
 
-// stir says why a room is looked at.
-type stir byte
+// touch says why a conversation is looked at.
+type touch byte
 
 const (
-	// stirAnew is set when others may take part than did before, or when the room may be new.
-	stirAnew stir = 1 << iota
-	// stirHere is set when this instance was the first to know, so that others have to be told.
-	stirHere
+	// touchedParticipants is set when others may take part than did before, or when the conversation may be new.
+	touchedParticipants touch = 1 << iota
+	// touchedHere is set when this instance was the first to know, so that others have to be told.
+	touchedHere
 )
 
-// inboxes are the open inbox sockets of this instance, and the rooms that have changed since they were told. What changed only
-// marks a room, and one look for all tells how everybody stands in it now: the hot path pays for a mark.
+// inboxes are the open inbox connections of this instance, and the conversations that have changed since they were told. What changed only
+// marks a conversation, and one look for all tells how everybody stands in it now: the hot path pays for a mark.
 type inboxes struct {
 	listening atomic.Int64 // boxes that are open or being opened
 
-	stirring sync.Mutex // guards stirred; taken after mu
-	stirred  map[int64]stir
+	touching sync.Mutex // guards touched; taken after mu
+	touched  map[int64]touch
 
 	mu       sync.Mutex // guards all below, and all boxes
 	boxes    map[int64][]*box
-	watchers map[int64][]*box // by room
+	watchers map[int64][]*box // by conversation
 	loading  int              // boxes that are being opened
-	missed   map[int64]stir   // what came while some were
+	missed   map[int64]touch  // what came while some were
 }
 
-// box is one inbox socket: what it was told of each conversation of its user.
+// box is one inbox connection: what it was told of each conversation of its user.
 type box struct {
 	user  int64
 	sink  sink
@@ -59,30 +59,30 @@ type mark struct {
 }
 
 func newInboxes() *inboxes {
-	return &inboxes{boxes: map[int64][]*box{}, watchers: map[int64][]*box{}, stirred: map[int64]stir{}, missed: map[int64]stir{}}
+	return &inboxes{boxes: map[int64][]*box{}, watchers: map[int64][]*box{}, touched: map[int64]touch{}, missed: map[int64]touch{}}
 }
 
-// stir marks rooms as changed.
-func (i *inboxes) stir(why stir, rooms ...int64) {
-	if why&stirHere == 0 && i.listening.Load() == 0 {
+// touch marks conversations as changed.
+func (i *inboxes) touch(why touch, ids ...int64) {
+	if why&touchedHere == 0 && i.listening.Load() == 0 {
 		return // others know, and nobody here wants to
 	}
-	i.stirring.Lock()
-	defer i.stirring.Unlock()
-	for _, id := range rooms {
-		i.stirred[id] |= why
+	i.touching.Lock()
+	defer i.touching.Unlock()
+	for _, id := range ids {
+		i.touched[id] |= why
 	}
 }
 
 // settle empties the marks.
-func (i *inboxes) settle() map[int64]stir {
-	i.stirring.Lock()
-	defer i.stirring.Unlock()
-	if len(i.stirred) == 0 {
+func (i *inboxes) settle() map[int64]touch {
+	i.touching.Lock()
+	defer i.touching.Unlock()
+	if len(i.touched) == 0 {
 		return nil
 	}
-	out := i.stirred
-	i.stirred = make(map[int64]stir, min(len(out), 1024))
+	out := i.touched
+	i.touched = make(map[int64]touch, min(len(out), 1024))
 	return out
 }
 
@@ -109,16 +109,16 @@ func (i *inboxes) loaded() {
 func (i *inboxes) open(b *box, first func(total int64) wire) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	for room, m := range b.marks {
-		i.watchers[room] = append(i.watchers[room], b)
+	for id, m := range b.marks {
+		i.watchers[id] = append(i.watchers[id], b)
 		b.total += int64(m.unread)
 	}
 	i.boxes[b.user] = append(i.boxes[b.user], b)
 	i.listening.Add(1)
 	b.open = true
-	for room, why := range i.missed {
-		if _, mine := b.marks[room]; mine || why&stirAnew != 0 {
-			i.stir(why&^stirHere, room)
+	for id, why := range i.missed {
+		if _, mine := b.marks[id]; mine || why&touchedParticipants != 0 {
+			i.touch(why&^touchedHere, id)
 		}
 	}
 	b.sink.deliver(first(b.total))
@@ -133,8 +133,8 @@ func (i *inboxes) close(b *box) {
 	}
 	b.open = false
 	i.listening.Add(-1)
-	for room := range b.marks {
-		drop(i.watchers, room, b)
+	for id := range b.marks {
+		drop(i.watchers, id, b)
 	}
 	drop(i.boxes, b.user, b)
 }
@@ -151,42 +151,42 @@ func drop(from map[int64][]*box, key int64, b *box) {
 
 // glance is what one look asks for, and for whom. Slices of boxes are never changed in place, so it may keep them.
 type glance struct {
-	rooms    []int64
+	ids      []int64
 	known    seats
-	why      map[int64]stir
+	why      map[int64]touch
 	users    []int64
 	boxes    map[int64][]*box // by user
-	watchers map[int64][]*box // by room
+	watchers map[int64][]*box // by conversation
 }
 
-// take gives the rooms to look at, and those that other instances have to be told of.
-func (i *inboxes) take() (g glance, tell map[int64]stir) {
+// take gives the conversations to look at, and those that other instances have to be told of.
+func (i *inboxes) take() (g glance, tell map[int64]touch) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	stirred := i.settle()
-	if len(stirred) == 0 {
+	touched := i.settle()
+	if len(touched) == 0 {
 		return glance{}, nil
 	}
-	g = glance{why: map[int64]stir{}, boxes: map[int64][]*box{}, watchers: map[int64][]*box{}}
-	tell = map[int64]stir{}
+	g = glance{why: map[int64]touch{}, boxes: map[int64][]*box{}, watchers: map[int64][]*box{}}
+	tell = map[int64]touch{}
 	anybody := false
-	for room, why := range stirred {
-		if why&stirHere != 0 {
-			tell[room] = why &^ stirHere
+	for id, why := range touched {
+		if why&touchedHere != 0 {
+			tell[id] = why &^ touchedHere
 		}
 		if i.loading > 0 {
-			i.missed[room] |= why
+			i.missed[id] |= why
 		}
-		watching := i.watchers[room]
-		if len(watching) == 0 && (why&stirAnew == 0 || len(i.boxes) == 0) {
+		watching := i.watchers[id]
+		if len(watching) == 0 && (why&touchedParticipants == 0 || len(i.boxes) == 0) {
 			continue
 		}
-		g.rooms, g.why[room], g.watchers[room] = append(g.rooms, room), why&^stirHere, watching
+		g.ids, g.why[id], g.watchers[id] = append(g.ids, id), why&^touchedHere, watching
 		for _, b := range watching {
 			g.boxes[b.user] = i.boxes[b.user]
-			g.known.add(seat{room, b.user}, b.marks[room])
+			g.known.add(seat{id, b.user}, b.marks[id])
 		}
-		anybody = anybody || why&stirAnew != 0
+		anybody = anybody || why&touchedParticipants != 0
 	}
 	if anybody {
 		maps.Copy(g.boxes, i.boxes) // any of them may be a new participant's
@@ -197,29 +197,29 @@ func (i *inboxes) take() (g glance, tell map[int64]stir) {
 
 // again is for a glance that failed.
 func (i *inboxes) again(g glance) {
-	for room, why := range g.why {
-		i.stir(why, room)
+	for id, why := range g.why {
+		i.touch(why, id)
 	}
 }
 
 // add notes a mark, unless there is one of that seat: any will do, and they come one after the other.
 func (k *seats) add(s seat, m mark) {
-	for n := len(k.rooms) - 1; n >= 0 && k.rooms[n] == s.room; n-- {
+	for n := len(k.ids) - 1; n >= 0 && k.ids[n] == s.id; n-- {
 		if k.users[n] == s.user {
 			return
 		}
 	}
-	k.rooms, k.users = append(k.rooms, s.room), append(k.users, s.user)
+	k.ids, k.users = append(k.ids, s.id), append(k.users, s.user)
 	k.heads, k.reads, k.unread = append(k.heads, m.head), append(k.reads, m.read), append(k.unread, int64(m.unread))
 }
 
-// seat names a participant's place in a room.
-type seat struct{ room, user int64 }
+// seat names a participant's place in a conversation.
+type seat struct{ id, user int64 }
 
 // lost is a conversation that is not a box's user's any more.
 type lost struct {
-	room int64
-	box  *box
+	id  int64
+	box *box
 }
 
 // tell sends each box that was there when the glance was taken what differs from what it was told, and gives what went to
@@ -229,20 +229,20 @@ func (i *inboxes) tell(g glance, now []news) (left []lost) {
 	defer i.mu.Unlock()
 	seated := make(map[seat]struct{}, len(now))
 	for _, n := range now {
-		seated[seat{n.RoomID, n.UserID}] = struct{}{}
+		seated[seat{n.ID, n.UserID}] = struct{}{}
 		for _, b := range g.boxes[n.UserID] {
 			if b.open {
 				i.update(b, n)
 			}
 		}
 	}
-	for room, watching := range g.watchers {
+	for id, watching := range g.watchers {
 		for _, b := range watching {
-			if _, still := seated[seat{room, b.user}]; !still && b.open {
-				b.total -= int64(b.marks[room].unread)
-				delete(b.marks, room)
-				drop(i.watchers, room, b)
-				left = append(left, lost{room, b})
+			if _, still := seated[seat{id, b.user}]; !still && b.open {
+				b.total -= int64(b.marks[id].unread)
+				delete(b.marks, id)
+				drop(i.watchers, id, b)
+				left = append(left, lost{id, b})
 			}
 		}
 	}
@@ -258,20 +258,20 @@ type news struct {
 
 // update (with mu held) tells a box what is new.
 func (i *inboxes) update(b *box, n news) {
-	old, known := b.marks[n.RoomID]
+	old, known := b.marks[n.ID]
 	if known && old == n.mark {
 		return
 	}
-	b.marks[n.RoomID] = n.mark
+	b.marks[n.ID] = n.mark
 	b.total += int64(n.unread - old.unread)
 	if !known {
-		i.watchers[n.RoomID] = append(slices.Clone(i.watchers[n.RoomID]), b)
+		i.watchers[n.ID] = append(slices.Clone(i.watchers[n.ID]), b)
 	}
 	if !known || old.version != n.version || old.whyNot != n.whyNot {
 		b.sink.deliver(encode(n.appointmentFrame()))
 	}
 	if !known || old.unread != n.unread || old.head != n.head {
-		b.sink.deliver(encode(unreadFrame{Type: "unread", UnreadItem: n.item(), Total: b.total}))
+		b.sink.deliver(encode(unreadFrame{UnreadItem: n.unreadItem(), Total: b.total}))
 	}
 }
 
@@ -279,23 +279,23 @@ func (i *inboxes) update(b *box, n news) {
 func (i *inboxes) lose(b *box, appointmentID string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	b.sink.deliver(encode(goneFrame{Type: "gone", AppointmentID: appointmentID, Total: b.total}))
+	b.sink.deliver(encode(goneFrame{AppointmentID: appointmentID, Total: b.total}))
 }
 
-// found marks, of what a sweep found, the rooms that boxes know less of.
-func (i *inboxes) found(all []stirred) (behind int) {
+// follow marks, of what a sweep found, the conversations of which boxes know less.
+func (i *inboxes) follow(leads []lead) (behind int) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	for _, s := range all {
-		boxes := i.boxes[s.UserID]
-		if s.UserID == 0 {
-			boxes = i.watchers[s.RoomID]
+	for _, l := range leads {
+		boxes := i.boxes[l.UserID]
+		if l.UserID == 0 {
+			boxes = i.watchers[l.ID]
 		}
 		if slices.ContainsFunc(boxes, func(b *box) bool {
-			m, known := b.marks[s.RoomID]
-			return !known || s.HeadSeq == 0 || m.head < s.HeadSeq
+			m, known := b.marks[l.ID]
+			return !known || l.HeadSeq == 0 || m.head < l.HeadSeq
 		}) {
-			i.stir(stirAnew, s.RoomID)
+			i.touch(touchedParticipants, l.ID)
 			behind++
 		}
 	}
@@ -309,9 +309,9 @@ func (i *inboxes) waiting() (users []int64, r readers) {
 	for user, boxes := range i.boxes {
 		users = append(users, user)
 		for _, b := range boxes {
-			for room, m := range b.marks {
+			for id, m := range b.marks {
 				if m.unread > 0 {
-					r.rooms, r.users, r.reads = append(r.rooms, room), append(r.users, user), append(r.reads, m.read)
+					r.ids, r.users, r.reads = append(r.ids, id), append(r.users, user), append(r.reads, m.read)
 				}
 			}
 		}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"housecall/internal/config"
+	"housecall/internal/conversation"
 )
 
 // discard is a sink that counts.
@@ -17,16 +17,16 @@ type discard struct{ frames atomic.Int64 }
 
 func (d *discard) deliver(frames ...wire) { d.frames.Add(int64(len(frames))) }
 
-func (d *discard) end(int, string, time.Duration) {}
+func (d *discard) end(closeCode, string, time.Duration) {}
 
-// BenchmarkInbox_SendPath sends as fast as messages are committed, into 200 rooms whose participants read along, with and without
+// BenchmarkInbox_SendPath sends as fast as messages are committed, into 200 conversations whose participants read along, with and without
 // inboxes that watch all of them.
 func BenchmarkInbox_SendPath(b *testing.B) {
 	w := newWorld(b)
-	in := w.serve(func(c *config.Config) { c.CommitLanes = 2 })
-	rooms := make([]int64, 200)
-	for n := range rooms {
-		rooms[n] = w.room()
+	in := w.serve(func(c *setup) { c.CommitLanes = 2 })
+	ids := make([]int64, 200)
+	for n := range ids {
+		ids[n] = w.Conversation()
 	}
 	for _, watched := range []bool{false, true, false, true} {
 		name := "alone"
@@ -36,12 +36,12 @@ func BenchmarkInbox_SendPath(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			frames := &discard{}
 			if watched {
-				for _, user := range []int64{w.patient.ID, w.doctor.ID} {
+				for _, user := range []int64{w.Patient.ID, w.Doctor.ID} {
 					box := &box{user: user, sink: frames, marks: map[int64]mark{}}
-					all, err := standingsOf(context.Background(), w.pool, user)
+					all, err := standingsOf(context.Background(), w.Pool, user)
 					require.NoError(b, err)
 					for _, n := range in.svc.newsOf(all) {
-						box.marks[n.RoomID] = n.mark
+						box.marks[n.ID] = n.mark
 					}
 					in.svc.inboxes.open(box, func(int64) wire { return nil })
 					defer in.svc.inboxes.close(box)
@@ -51,11 +51,11 @@ func BenchmarkInbox_SendPath(b *testing.B) {
 			n := 0
 			for b.Loop() {
 				window <- struct{}{}
-				room := rooms[n%len(rooms)]
+				id := ids[n%len(ids)]
 				if n++; n%16 == 0 {
-					in.svc.receipts.move(room, w.doctor.ID, math.MaxInt64, math.MaxInt64)
+					in.svc.receipts.move(id, w.Doctor.ID, conversation.Cursors{Delivered: math.MaxInt64, Read: math.MaxInt64})
 				}
-				in.svc.committer.submit(draft(room, w.patient, "Good morning"), func(_ Receipt, err error) {
+				in.conversations.Submit(draft(id, w.Patient, "Good morning"), func(_ conversation.Ack, err error) {
 					if err != nil {
 						failed.Add(1)
 					}

@@ -6,11 +6,12 @@ import (
 	"unique"
 
 	"housecall/internal/appointment"
+	"housecall/internal/conversation"
 )
 
 // inboxSlack is how much later than its time says an event may be committed: what a request may take, and some.
 func (s *Service) inboxSlack() time.Duration {
-	return max(s.d.Config.RequestTimeout, commitTimeout) + 5*time.Second
+	return max(s.d.Options.RequestTimeout, conversation.CommitTimeout) + 5*time.Second
 }
 
 // inboxLoop looks at what has changed and tells the inboxes here, and other instances that there is something to look at.
@@ -19,14 +20,14 @@ func (s *Service) inboxLoop() { s.every(inboxEvery, s.tellInboxes) }
 func (s *Service) tellInboxes() {
 	g, others := s.inboxes.take()
 	if len(others) > 0 {
-		s.bus.Publish(notice{kind: noticeInbox, stirred: others}, func(int64) { s.metrics.lost.Inc() }) // their sweeps find it
+		s.publish(broadcast{kind: broadcastInbox, touched: others}, s.countLost) // their sweeps find it
 	}
-	if len(g.rooms) == 0 {
+	if len(g.ids) == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, backgroundBudget)
 	defer cancel()
-	now, err := standingsIn(ctx, s.d.Pool, g.rooms, g.users, g.known)
+	now, err := standingsIn(ctx, s.d.Pool, g.ids, g.users, g.known)
 	if err != nil {
 		s.inboxes.again(g)
 		return
@@ -39,13 +40,13 @@ func (s *Service) tellLost(ctx context.Context, left []lost) {
 	if len(left) == 0 {
 		return
 	}
-	rooms := make([]int64, len(left))
+	ids := make([]int64, len(left))
 	for i, l := range left {
-		rooms[i] = l.room
+		ids[i] = l.id
 	}
-	names, err := roomNames(ctx, s.d.Pool, `a.id = any($1)`, rooms)
+	names, err := namesOf(ctx, s.d.Pool, ids)
 	for _, l := range left {
-		if name := names[l.room]; err == nil && name != "" {
+		if name := names[l.id]; err == nil && name != "" {
 			s.inboxes.lose(l.box, name)
 		} else {
 			l.box.sink.end(closeFault, "the inbox could not be loaded", 0)
@@ -62,7 +63,7 @@ func (s *Service) sweepInboxes() {
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, backgroundBudget)
 	defer cancel()
-	now, err := stirredSince(ctx, s.d.Pool, s.inboxSwept, s.inboxSlack(), users, reading)
+	now, err := grownSince(ctx, s.d.Pool, s.inboxSwept, s.inboxSlack(), users, reading)
 	if err != nil {
 		return // sessionLoop says that PostgreSQL is away
 	}
@@ -70,7 +71,7 @@ func (s *Service) sweepInboxes() {
 		s.inboxes.dismiss()
 	}
 	s.inboxSwept, s.inboxEpoch = &now.asOf, now.epoch
-	s.metrics.swept.Add(float64(s.inboxes.found(now.stirred)))
+	s.metrics.swept.Add(float64(s.inboxes.follow(now.leads)))
 }
 
 func (s *Service) newsOf(all []standing) []news {
@@ -88,12 +89,15 @@ func (s *Service) news(st standing) news {
 	if st.ClosedAt != nil {
 		closed = appointment.Closing{At: *st.ClosedAt, ByClinic: st.ClosedByClinic}
 	}
-	can, until, why := a.Reply(s.d.Now(), s.d.Config.FollowUpWindow, closed)
-	if !until.IsZero() {
-		s.windows.set(st.RoomID, until)
+	reply := s.d.Conversations.Reply(a, closed)
+	if !reply.Until.IsZero() {
+		s.windows.set(st.ID, reply.Until)
 	}
 	return news{
-		standing: st, canReply: can,
-		mark: mark{head: st.HeadSeq, read: st.ReadSeq, unread: int32(st.Unread), version: int32(st.Version), whyNot: unique.Make(why)},
+		standing: st, canReply: reply.Can,
+		mark: mark{
+			head: st.HeadSeq, read: st.ReadSeq, unread: int32(st.Unread), version: int32(st.Version),
+			whyNot: unique.Make(reply.WhyNot),
+		},
 	}
 }

@@ -2,10 +2,9 @@ package chat
 
 import (
 	"context"
-	"encoding/json"
 )
 
-// serveInbox runs an inbox socket from hello to its end. The connection is already among the service's sockets.
+// serveInbox runs an inbox connection from hello to its end. The connection is already among the service's connections.
 func (s *Service) serveInbox(c *conn) {
 	b := &box{user: c.actor.Load().ID, sink: c}
 	opened := make(chan struct{})
@@ -18,12 +17,12 @@ func (s *Service) serveInbox(c *conn) {
 	}()
 	<-opened
 	defer s.inboxes.close(b)
-	c.read(func(data []byte) { s.handleInbox(c, data) })
+	c.receive(func(data []byte) { s.handleInbox(c, data) })
 }
 
 // openInbox sends hello; what changes from then on follows it.
 func (s *Service) openInbox(b *box, c *conn) error {
-	ctx, cancel := context.WithTimeout(s.ctx, s.d.Config.RequestTimeout)
+	ctx, cancel := context.WithTimeout(s.ctx, s.d.Options.RequestTimeout)
 	defer cancel()
 	s.inboxes.load()
 	defer s.inboxes.loaded()
@@ -35,36 +34,34 @@ func (s *Service) openInbox(b *box, c *conn) error {
 	unread := []UnreadItem{}
 	more := false
 	for _, n := range s.newsOf(all) {
-		b.marks[n.RoomID] = n.mark
+		b.marks[n.ID] = n.mark
 		if n.Unread > 0 {
 			if more = len(unread) == inboxLimit; !more {
-				unread = append(unread, n.item())
+				unread = append(unread, n.unreadItem())
 			}
 		}
 	}
 	actor := *c.actor.Load()
 	s.inboxes.open(b, func(total int64) wire {
 		return encode(inboxHelloFrame{
-			Type: "hello", Connection: c.id, You: Person{UserID: actor.UserID, Role: string(actor.Role), Name: actor.Name},
-			Unread: unread, Total: total, More: more, Limits: limitsOf(s.d.Config), HeartbeatSeconds: int(heartbeat.Seconds()),
+			Connection: c.id, You: personOf(actor),
+			Unread: unread, Total: total, More: more, Limits: s.limits(), HeartbeatSeconds: int(heartbeat.Seconds()),
 		})
 	})
 	c.warned.Store(false) // hello is the first frame, always
 	return nil
 }
 
-// handleInbox answers one frame. An inbox only listens: what is said in a conversation needs that conversation's socket.
+// handleInbox answers one frame. An inbox only listens: what is said in a conversation needs that conversation's connection.
 func (s *Service) handleInbox(c *conn, data []byte) {
 	in, ok := c.understand(data)
 	if !ok {
 		return
 	}
-	switch in.Type {
-	case "ping":
-		c.deliver(encode(pongFrame{Type: "pong", ID: json.RawMessage(in.ID)}))
-	case "auth":
-		s.renew(c, in.Token)
-	default:
-		c.deliver(encode(errorFrame{Type: "error", Code: "unknown_type", Detail: "An inbox does not take that type of frame."}))
+	frame := clientFrameOf(in.Type)
+	if frame.onConnection == nil {
+		c.deliver(encode(errorFrame{Code: "unknown_type", Detail: "An inbox does not take this type of frame."}))
+		return
 	}
+	frame.onConnection(s, c, in)
 }

@@ -10,27 +10,27 @@ import (
 	"time"
 	"unique"
 
-	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/auth"
+	"housecall/internal/conversation"
 )
 
-// newsAt is how a user stands in a room, with a head and a count.
-func newsAt(room, user, head int64, unread int32) news {
-	id := fmt.Sprintf("APP%010d", room)
+// newsAt is how a user stands in a conversation, with a head and a count.
+func newsAt(id, user, head int64, unread int32) news {
+	publicID := fmt.Sprintf("APP%010d", id)
 	return news{
-		standing: standing{RoomID: room, UserID: user, PublicID: id, HeadSeq: head, Unread: int64(unread)},
+		standing: standing{ID: id, UserID: user, PublicID: publicID, HeadSeq: head, Unread: int64(unread)},
 		mark:     mark{head: head, unread: unread, version: 1, whyNot: unique.Make("")}, canReply: true,
 	}
 }
 
-// openBox opens a box that knows some rooms.
+// openBox opens a box that knows some conversations.
 func openBox(i *inboxes, user int64, knows ...news) (*box, *recorder) {
 	r := &recorder{}
 	b := &box{user: user, sink: r, marks: map[int64]mark{}}
 	for _, n := range knows {
-		b.marks[n.RoomID] = n.mark
+		b.marks[n.ID] = n.mark
 	}
 	i.load()
 	i.open(b, func(total int64) wire { return wire(fmt.Sprint("hello ", total)) })
@@ -38,7 +38,7 @@ func openBox(i *inboxes, user int64, knows ...news) (*box, *recorder) {
 	return b, r
 }
 
-// unreads reads what a box was told: "room=unread/total" for unread frames, and the type of others.
+// unreads reads what a box was told: "conversation=unread/total" for unread frames, and the type of others.
 func unreads(t *testing.T, r *recorder) (out []string) {
 	t.Helper()
 	for _, f := range r.take() {
@@ -59,15 +59,15 @@ func unreads(t *testing.T, r *recorder) (out []string) {
 func TestInboxes(t *testing.T) {
 	t.Parallel()
 	i := newInboxes()
-	i.stir(stirAnew, 1) // nobody here wants to know
+	i.touch(touchedParticipants, 1) // nobody here wants to know
 	g, tell := i.take()
-	require.Empty(t, g.rooms)
+	require.Empty(t, g.ids)
 	require.Empty(t, tell)
-	i.stir(stirHere, 1)
-	i.stir(stirHere|stirAnew, 1, 2)
+	i.touch(touchedHere, 1)
+	i.touch(touchedHere|touchedParticipants, 1, 2)
 	g, tell = i.take()
-	require.Empty(t, g.rooms)
-	require.Equal(t, map[int64]stir{1: stirAnew, 2: stirAnew}, tell, "others may want to; once for each room")
+	require.Empty(t, g.ids)
+	require.Equal(t, map[int64]touch{1: touchedParticipants, 2: touchedParticipants}, tell, "others may want to; once for each id")
 
 	one, r1 := openBox(i, 10, newsAt(1, 10, 5, 2))
 	_, r2 := openBox(i, 10, newsAt(1, 10, 5, 2)) // another device
@@ -75,28 +75,28 @@ func TestInboxes(t *testing.T) {
 	for _, r := range []*recorder{r1, r2, r3} {
 		require.Len(t, unreads(t, r), 1)
 	}
-	i.stir(0, 1, 7)
+	i.touch(0, 1, 7)
 	g, tell = i.take()
-	require.Equal(t, []int64{1}, g.rooms, "nobody here takes part in the other one")
+	require.Equal(t, []int64{1}, g.ids, "nobody here takes part in the other one")
 	require.ElementsMatch(t, []int64{10, 11}, g.users)
 	require.Empty(t, tell, "who heard it from others does not repeat it")
 	require.Empty(t, i.tell(g, []news{newsAt(1, 10, 6, 3), newsAt(1, 11, 6, 0)}))
 	require.Equal(t, []string{"1=3/3"}, unreads(t, r1))
 	require.Equal(t, []string{"1=3/3"}, unreads(t, r2))
 	require.Equal(t, []string{"1=0/0"}, unreads(t, r3))
-	i.stir(0, 1)
+	i.touch(0, 1)
 	g, _ = i.take()
 	require.Empty(t, i.tell(g, []news{newsAt(1, 10, 6, 3), newsAt(1, 11, 6, 0)}))
 	require.Empty(t, unreads(t, r1), "what is as it was is no news")
 
-	i.stir(stirAnew, 7) // new, or with others
+	i.touch(touchedParticipants, 7) // new, or with others
 	g, _ = i.take()
 	require.ElementsMatch(t, []int64{10, 11}, g.users)
 	require.Empty(t, i.tell(g, []news{newsAt(7, 10, 1, 0)}))
 	require.Equal(t, []string{"appointment", "7=0/3"}, unreads(t, r1))
 	require.Empty(t, unreads(t, r3))
 
-	i.stir(stirAnew, 1)
+	i.touch(touchedParticipants, 1)
 	g, _ = i.take()
 	i.close(one) // while it is looked at
 	left := i.tell(g, []news{newsAt(1, 11, 7, 1)})
@@ -104,12 +104,12 @@ func TestInboxes(t *testing.T) {
 	i.lose(left[0].box, "APP0000000001")
 	require.Equal(t, []string{"appointment", "7=0/3", "gone"}, unreads(t, r2))
 	require.Empty(t, unreads(t, r1))
-	i.stir(0, 1)
+	i.touch(0, 1)
 	g, _ = i.take()
-	require.Equal(t, []int64{11}, g.users, "who has lost a room watches it no more")
+	require.Equal(t, []int64{11}, g.users, "who has lost a id watches it no more")
 	i.again(g)
 	g, _ = i.take()
-	require.Equal(t, []int64{1}, g.rooms, "what failed is looked at again")
+	require.Equal(t, []int64{1}, g.ids, "what failed is looked at again")
 }
 
 // TestInboxes_Opening: what changes between a box's reading and its opening is looked at again, and a look that was taken before does
@@ -120,21 +120,21 @@ func TestInboxes_Opening(t *testing.T) {
 	r := &recorder{}
 	b := &box{user: 10, sink: r, marks: map[int64]mark{1: newsAt(1, 10, 5, 1).mark, 2: newsAt(2, 10, 5, 1).mark}}
 	i.load()
-	i.stir(stirHere, 1, 3)
-	i.stir(stirAnew, 4)
+	i.touch(touchedHere, 1, 3)
+	i.touch(touchedParticipants, 4)
 	before, tell := i.take()
-	require.Equal(t, map[int64]stir{1: 0, 3: 0}, tell)
+	require.Equal(t, map[int64]touch{1: 0, 3: 0}, tell)
 	i.open(b, func(int64) wire { return wire("hello") })
 	i.loaded()
 	require.Empty(t, i.tell(before, []news{newsAt(1, 10, 4, 0)}))
 	require.Equal(t, []string{"hello"}, unreads(t, r))
 	g, tell := i.take()
-	require.ElementsMatch(t, []int64{1, 4}, g.rooms)
+	require.ElementsMatch(t, []int64{1, 4}, g.ids)
 	require.Empty(t, tell, "once is enough")
 	require.Empty(t, i.missed)
 
 	i.load() // one that fails
-	i.stir(0, 9)
+	i.touch(0, 9)
 	i.take()
 	i.loaded()
 	require.Empty(t, i.missed)
@@ -146,20 +146,20 @@ func TestInboxes_Found(t *testing.T) {
 	_, _ = openBox(i, 10, newsAt(1, 10, 5, 1), newsAt(2, 10, 5, 0))
 	users, reading := i.waiting()
 	require.Equal(t, []int64{10}, users)
-	require.Equal(t, readers{rooms: []int64{1}, users: []int64{10}, reads: []int64{0}}, reading)
-	require.Equal(t, 4, i.found([]stirred{
-		{RoomID: 1, UserID: 10, HeadSeq: 5}, // known
-		{RoomID: 1, UserID: 10, HeadSeq: 4}, // read before it was told
-		{RoomID: 2, UserID: 10, HeadSeq: 6}, // grown
-		{RoomID: 3, UserID: 10, HeadSeq: 1}, // new
-		{RoomID: 1, UserID: 10},             // read elsewhere
-		{RoomID: 2, UserID: 0, HeadSeq: 7},  // went to others
-		{RoomID: 2, UserID: 0, HeadSeq: 5},  // which is known
-		{RoomID: 9, UserID: 0, HeadSeq: 7},  // concerns nobody here
-		{RoomID: 9, UserID: 99, HeadSeq: 7}, // nor does that
+	require.Equal(t, readers{ids: []int64{1}, users: []int64{10}, reads: []int64{0}}, reading)
+	require.Equal(t, 4, i.follow([]lead{
+		{ID: 1, UserID: 10, HeadSeq: 5}, // known
+		{ID: 1, UserID: 10, HeadSeq: 4}, // read before it was told
+		{ID: 2, UserID: 10, HeadSeq: 6}, // grown
+		{ID: 3, UserID: 10, HeadSeq: 1}, // new
+		{ID: 1, UserID: 10},             // read elsewhere
+		{ID: 2, UserID: 0, HeadSeq: 7},  // went to others
+		{ID: 2, UserID: 0, HeadSeq: 5},  // which is known
+		{ID: 9, UserID: 0, HeadSeq: 7},  // concerns nobody here
+		{ID: 9, UserID: 99, HeadSeq: 7}, // nor does that
 	}))
 	g, _ := i.take()
-	require.ElementsMatch(t, []int64{1, 2, 3}, g.rooms)
+	require.ElementsMatch(t, []int64{1, 2, 3}, g.ids)
 }
 
 // TestService_SweepInboxes: a sweep finds what nobody told, once, however often it looks; and in another history everybody starts anew.
@@ -172,16 +172,15 @@ func TestService_SweepInboxes(t *testing.T) {
 	}
 	idle.sweepInboxes()
 	require.Nil(t, idle.inboxSwept, "nobody asks")
-	room := w.room()
-	box, r := openBox(idle.inboxes, w.patient.ID)
-	w.append(room, KindText, w.doctor, 0)
+	id := w.Conversation()
+	box, r := openBox(idle.inboxes, w.Patient.ID)
+	w.append(id, conversation.KindText, w.Doctor, 0)
 	idle.sweepInboxes()
 	idle.tellInboxes()
 	require.Len(t, unreads(t, r), 3, "hello, and a conversation that it did not know of")
 	idle.sweepInboxes() // sees the same part of the log
 	require.Empty(t, idle.inboxes.settle())
-	_, err := saveReceipts(context.Background(), w.pool, []int64{room}, []int64{w.patient.ID}, []int64{1}, []int64{1})
-	require.NoError(t, err)
+	w.reached(id, w.Patient.ID, 1, 1)
 	idle.sweepInboxes()
 	idle.tellInboxes()
 	require.Len(t, unreads(t, r), 1)
@@ -200,12 +199,12 @@ type list struct {
 	total  int64
 }
 
-// follow keeps a list live until the socket ends.
+// follow keeps a list live until the connection ends.
 func follow(p *peer) *list {
 	l := &list{unread: map[string]int64{}, gone: map[string]bool{}}
 	l.total = int64(p.hello["total"].(float64))
-	for _, item := range p.hello["unread"].([]any) {
-		l.unread[item.(map[string]any)["appointmentId"].(string)] = int64(item.(map[string]any)["unread"].(float64))
+	for _, delivery := range p.hello["unread"].([]any) {
+		l.unread[delivery.(map[string]any)["appointmentId"].(string)] = int64(delivery.(map[string]any)["unread"].(float64))
 	}
 	go func() {
 		for {
@@ -238,7 +237,7 @@ func follow(p *peer) *list {
 // agrees tells whether a list is what PostgreSQL says.
 func (l *list) agrees(t *testing.T, w *world, user int64) bool {
 	t.Helper()
-	all, err := standingsOf(context.Background(), w.pool, user)
+	all, err := standingsOf(context.Background(), w.Pool, user)
 	require.NoError(t, err)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -251,7 +250,7 @@ func (l *list) agrees(t *testing.T, w *world, user int64) bool {
 		total += st.Unread
 	}
 	for id, n := range l.unread {
-		if want[id] != n { // 0 of rooms that are not his
+		if want[id] != n { // 0 of conversations that are not his
 			return false
 		}
 		delete(want, id)
@@ -269,9 +268,9 @@ func (l *list) agrees(t *testing.T, w *world, user int64) bool {
 func TestInbox_NeverLies(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	next := w.signIn(w.user(auth.Doctor))
+	next := w.SignIn(w.User(auth.Doctor))
 	ins := []*instance{w.serve(nil), w.serve(nil)}
-	people := []auth.Actor{w.patient, w.doctor, next}
+	people := []auth.Actor{w.Patient, w.Doctor, next}
 	var lists []*list
 	var owners []auth.Actor
 	watch := func(n int) {
@@ -280,9 +279,9 @@ func TestInbox_NeverLies(t *testing.T) {
 		in.knows(a)
 		lists, owners = append(lists, follow(in.inbox(t, a))), append(owners, a)
 	}
-	rooms := make([]int64, 6)
-	for n := range rooms {
-		rooms[n] = w.room()
+	ids := make([]int64, 6)
+	for n := range ids {
+		ids[n] = w.Conversation()
 	}
 	ctx := context.Background()
 	var work sync.WaitGroup
@@ -290,18 +289,22 @@ func TestInbox_NeverLies(t *testing.T) {
 		random := rand.New(rand.NewPCG(uint64(worker), 1))
 		work.Go(func() {
 			for range 60 {
-				room, in := rooms[random.IntN(len(rooms))], ins[random.IntN(2)]
+				id, in := ids[random.IntN(len(ids))], ins[random.IntN(2)]
 				a := people[random.IntN(len(people))]
 				switch random.IntN(8) {
 				case 0, 1, 2, 3: // whoever does not take part is refused
-					_, _ = in.svc.Send(ctx, a, room, uuid.New(), "x")
+					_, _ = in.conversations.Send(ctx, draft(id, a, "x"))
 				case 4, 5:
-					_, _, _ = in.svc.MoveReceipts(ctx, a, room, 0, random.Int64N(12))
+					if r, err := in.conversations.TakesPart(ctx, a, w.PublicID(id)); err == nil {
+						_, _ = in.svc.MoveReceipts(ctx, r, conversation.Cursors{Read: random.Int64N(12)})
+					}
 				case 6:
-					_, _ = in.svc.Retract(ctx, a, room, uuid.New(), 1+random.Int64N(8))
+					d := draft(id, a, "")
+					d.Kind, d.Target = conversation.KindRetraction, 1+random.Int64N(8)
+					_, _ = in.conversations.Send(ctx, d)
 				case 7:
-					to := []auth.Actor{w.doctor, next}[random.IntN(2)]
-					w.move(t, in.svc.d.Log, room, `doctor_id = $2`, to.ID)
+					to := []auth.Actor{w.Doctor, next}[random.IntN(2)]
+					w.move(t, in.log, id, `doctor_id = $2`, to.ID)
 				}
 			}
 		})

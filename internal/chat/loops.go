@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"housecall/internal/appointment"
+	"housecall/internal/conversation"
 )
 
 const (
@@ -61,20 +62,20 @@ func (s *Service) sweepLoop() {
 	}
 }
 
-// sweep compares all joined rooms with PostgreSQL in one query. It heals every lost wake-up.
+// sweep compares all joined conversations with PostgreSQL in one query. It heals every lost wake-up.
 func (s *Service) sweep() {
 	// Taken before the query: a head that moves meanwhile must not look as if the log had gone back.
 	before := s.hub.heads()
 	if len(before) == 0 {
 		return
 	}
-	rooms := make([]int64, 0, len(before))
+	ids := make([]int64, 0, len(before))
 	for id := range before {
-		rooms = append(rooms, id)
+		ids = append(ids, id)
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, backgroundBudget)
 	defer cancel()
-	heads, epoch, err := headsOf(ctx, s.d.Pool, rooms)
+	heads, epoch, err := s.d.Conversations.Heads(ctx, ids)
 	if err != nil || len(heads) == 0 {
 		return // sessionLoop says that PostgreSQL is away
 	}
@@ -93,25 +94,25 @@ func (s *Service) sweep() {
 	}
 }
 
-// sweepReceipts tells the rooms here how far their participants have got, as PostgreSQL has it.
+// sweepReceipts tells the conversations here how far their participants have got, as PostgreSQL has it.
 func (s *Service) sweepReceipts() {
-	rooms := s.hub.occupied()
-	if len(rooms) == 0 {
+	ids := s.hub.occupied()
+	if len(ids) == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, backgroundBudget)
 	defer cancel()
-	all, err := receiptsIn(ctx, s.d.Pool, rooms)
+	all, err := receiptsIn(ctx, s.d.Pool, ids)
 	if err != nil {
 		return // as in sweep
 	}
 	for _, m := range all {
-		s.hub.receipt(m.room, m.reached())
+		s.hub.receipt(m.id, m.receipt)
 	}
 }
 
 // sessionLoop asks twice a second which sessions have ended: the bus may have lost the news. It is also what
-// notices first that PostgreSQL is away or back.
+// broadcasts first that PostgreSQL is away or back.
 func (s *Service) sessionLoop() {
 	since := time.Time{}
 	s.every(sessionPoll, func() {
@@ -129,109 +130,106 @@ func (s *Service) sessionLoop() {
 			s.sweepSoon()
 		}
 		since = asOf // accounts look back further by themselves
-		s.sockets.endSessions(ended)
+		s.connections.endSessions(ended)
 	})
 }
 
-// unsentLoop publishes how far rooms and their participants have got of which not everything got through, once the bus
+// unsentLoop publishes how far conversations and their participants have got of which not everything got through, once the bus
 // is up.
 func (s *Service) unsentLoop() {
 	s.every(unsentEvery, func() {
 		if !s.bus.Healthy() {
 			return
 		}
-		rooms := s.unsent.take()
-		if len(rooms) == 0 {
+		ids := s.unsent.Take()
+		if len(ids) == 0 {
 			return
 		}
-		if err := s.publishAgain(rooms); err != nil {
-			for _, id := range rooms {
-				s.unsent.add(id)
+		if err := s.publishAgain(ids); err != nil {
+			for _, id := range ids {
+				s.unsent.Add(id)
 			}
 		}
 	})
 }
 
-func (s *Service) publishAgain(rooms []int64) error {
+func (s *Service) publishAgain(ids []int64) error {
 	ctx, cancel := context.WithTimeout(s.ctx, backgroundBudget)
 	defer cancel()
-	heads, _, err := headsOf(ctx, s.d.Pool, rooms)
+	heads, _, err := s.d.Conversations.Heads(ctx, ids)
 	if err != nil {
 		return err
 	}
-	all, err := receiptsIn(ctx, s.d.Pool, rooms)
+	all, err := receiptsIn(ctx, s.d.Pool, ids)
 	if err != nil {
 		return err
 	}
-	for _, id := range rooms {
-		s.bus.Publish(notice{kind: noticeHead, room: id, head: heads[id]}, s.lost)
+	for _, id := range ids {
+		s.publish(broadcast{kind: broadcastHead, id: id, head: heads[id]}, s.lost)
 	}
 	for _, m := range all {
-		s.bus.Publish(m.notice(), s.lost)
+		s.publish(m.broadcast(), s.lost)
 	}
 	return nil
 }
 
-// changeLoop reloads appointments behind system events and tells their rooms.
+// changeLoop reloads appointments behind system events and tells their conversations.
 func (s *Service) changeLoop() {
 	for {
 		select {
 		case <-s.ctx.Done():
 			return
-		case <-s.changes.wake:
+		case <-s.changes.Wake():
 		}
-		for _, id := range s.changes.take() {
+		for _, id := range s.changes.Take() {
 			if err := s.tellAppointment(id); err != nil && s.ctx.Err() == nil {
-				s.changes.later(id, time.Second)
+				s.changes.AddAfter(id, time.Second)
 			}
 		}
 	}
 }
 
-// tellAppointment sends a room its appointment's state, and ends the sockets of who no longer takes part.
+// tellAppointment sends a conversation its appointment's state, and ends the connections of those who no longer take
+// part.
 func (s *Service) tellAppointment(id int64) error {
 	ctx, cancel := context.WithTimeout(s.ctx, backgroundBudget)
 	defer cancel()
-	a, err := s.d.Appointments.ByID(ctx, id)
+	now, err := s.d.Conversations.Load(ctx, id)
 	if err != nil {
 		return err
 	}
-	closed, err := closings(ctx, s.d.Pool, []int64{id})
-	if err != nil {
-		return err
-	}
-	can, why := s.reply(a, closed[id])
+	a := now.Appointment
 	s.hub.expel(id, a.IsParticipant)
-	frame := appointmentFrame{Type: "appointment", Appointment: stateOf(a), CanReply: can, WhyNot: why}
-	toAll := encode(frame)
-	frame.CanReply, frame.WhyNot = readOnly(can, why)
-	toOnlookers := encode(frame)
+	frame := func(r conversation.Reply) wire {
+		return encode(appointmentFrame{Appointment: stateOf(a), CanReply: r.Can, WhyNot: r.WhyNot})
+	}
+	reply := s.reply(a, now.Closing)
+	toAll, toObservers := frame(reply), frame(reply.ReadOnly())
 	s.hub.tell(id, func(user int64) wire {
 		if user == nobody {
-			return toOnlookers
+			return toObservers
 		}
 		return toAll
 	})
 	return nil
 }
 
-// reply tells whether the conversation is open, and has the room told when the clock closes it.
-func (s *Service) reply(a appointment.Appointment, closed appointment.Closing) (can bool, why string) {
-	can, until, why := a.Reply(s.d.Now(), s.d.Config.FollowUpWindow, closed)
-	s.windows.set(a.ID, until)
-	return can, why
+// reply tells whether the conversation is open, and has its connections told when the clock closes it.
+func (s *Service) reply(a appointment.Appointment, closed appointment.Closing) conversation.Reply {
+	r := s.d.Conversations.Reply(a, closed)
+	s.windows.set(a.ID, r.Until)
+	return r
 }
 
-// janitorLoop looks after sockets, limits and follow-up windows once a second.
+// janitorLoop looks after connections, limits and follow-up windows once a second.
 func (s *Service) janitorLoop() {
 	ping := seal(opPing, make([]byte, wireHeader))
 	s.every(time.Second, func() {
-		s.sockets.look(ping, s.dbAway.Load())
-		s.users.forget()
-		s.rooms.forget()
+		s.connections.look(ping, s.dbAway.Load())
+		s.d.Conversations.ForgetLimits()
 		for _, id := range s.windows.over(s.d.Now()) {
-			s.changes.add(id)
-			s.inboxes.stir(0, id)
+			s.changes.Add(id)
+			s.inboxes.touch(0, id)
 		}
 	})
 }

@@ -3,21 +3,21 @@ package chat
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
-	"housecall/internal/appointment"
 	"housecall/internal/auth"
-	"housecall/internal/postgres"
+	"housecall/internal/bus"
+	"housecall/internal/conversation"
+	"housecall/internal/devservices"
+	"housecall/internal/testing/clinictest"
 	"housecall/internal/testing/pgtest"
 )
 
@@ -26,175 +26,40 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 // followUp is how long conversations stay open after completion in these tests.
 const followUp = time.Hour
 
-// world is a database with one doctor and one patient, both signed in.
+// world is a clinic, and how its instances are run.
 type world struct {
-	t       testing.TB
-	dsn     string
+	*clinictest.World
 	now     func() time.Time                // of instances
 	through func(net.Listener) net.Listener // nil: instances serve what comes directly
-	pool    *postgres.Pool
-	people  atomic.Int64
-	patient auth.Actor
-	doctor  auth.Actor
 }
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	return worldAt(t, pgtest.DSN(t))
+	return &world{World: clinictest.New(t), now: time.Now}
 }
 
-func worldAt(t testing.TB, dsn string) *world {
+// events reads a whole log.
+func (w *world) events(id int64) []conversation.Event {
+	w.T.Helper()
+	all, err := conversation.New(conversation.Deps{
+		Pool: w.Pool, Log: conversation.NewLog(), Registry: prometheus.NewRegistry(), Now: w.now,
+	}).Backlog(context.Background(), id, 0, 1_000_000)
+	require.NoError(w.T, err)
+	return all
+}
+
+// text sends a text over REST's door and gives its seq.
+func (in *instance) text(t testing.TB, id int64, a auth.Actor, text string) int64 {
 	t.Helper()
-	w := &world{t: t, dsn: dsn, now: time.Now}
-	w.pool = w.connect()
-	w.patient = w.signIn(w.user(auth.Patient))
-	w.doctor = w.signIn(w.user(auth.Doctor))
-	return w
+	ack, err := in.conversations.Send(context.Background(), draft(id, a, text))
+	require.NoError(t, err)
+	return ack.Seq
 }
 
-// connect opens a pool of its own on the world's database, as another instance would.
-func (w *world) connect() *postgres.Pool {
-	w.t.Helper()
-	pool, err := postgres.Open(context.Background(), postgres.Options{DSN: w.dsn, MaxConns: 8})
-	require.NoError(w.t, err)
-	w.t.Cleanup(pool.Close)
-	return pool
-}
-
-func (w *world) exec(sql string, args ...any) {
-	w.t.Helper()
-	_, err := w.pool.Exec(context.Background(), sql, args...)
-	require.NoError(w.t, err)
-}
-
-// number reads one number.
-func (w *world) number(sql string, args ...any) (n int64) {
-	w.t.Helper()
-	require.NoError(w.t, w.pool.QueryRow(context.Background(), sql, args...).Scan(&n))
-	return n
-}
-
-func (w *world) user(role auth.Role) auth.Actor {
-	w.t.Helper()
-	n := w.people.Add(1)
-	a := auth.Actor{UserID: fmt.Sprintf("%s%010d", auth.PrefixFor(role), n), Name: fmt.Sprintf("Person %d", n), Role: role}
-	a.ID = w.number(`insert into users (public_id, email, name, role) values ($1::text, lower($1::text) || '@x.test', $2, $3) returning id`,
-		a.UserID, a.Name, role)
-	switch role {
-	case auth.Patient:
-		w.exec(`insert into patients (user_id) values ($1)`, a.ID)
-	case auth.Doctor:
-		w.exec(`insert into doctors (user_id) values ($1)`, a.ID)
-	case auth.Admin:
+func draft(id int64, sender auth.Actor, text string) conversation.Draft {
+	return conversation.Draft{
+		Conversation: id, Sender: sender, ClientID: uuid.New(), Kind: conversation.KindText, Text: text,
 	}
-	return a
-}
-
-// signIn gives the user with a session of his own.
-func (w *world) signIn(a auth.Actor) auth.Actor {
-	w.t.Helper()
-	a.Session = w.number(`insert into sessions (user_id, expires_at) values ($1, now() + interval '1 day') returning id`, a.ID)
-	return a
-}
-
-// appointment makes one of the world's patient and doctor, without a conversation.
-func (w *world) appointment(status appointment.Status) int64 {
-	w.t.Helper()
-	return w.number(`insert into appointments (public_id, patient_id, doctor_id, status, starts_at, ends_at, completed_at)
-		values ($1, $2, $3, $4, now(), now() + interval '30 minutes', case when $4::text = 'COMPLETED' then now() end) returning id`,
-		auth.NewPublicID("APP"), w.patient.ID, w.doctor.ID, status)
-}
-
-// room makes a booked appointment with an empty conversation.
-func (w *world) room() int64 {
-	w.t.Helper()
-	id := w.appointment(appointment.Booked)
-	w.exec(`insert into conversations (id) values ($1)`, id)
-	return id
-}
-
-// log reads a whole room.
-func (w *world) log(room int64) []Event {
-	w.t.Helper()
-	events, err := eventsAfter(context.Background(), w.pool, room, 0, 1_000_000)
-	require.NoError(w.t, err)
-	return events
-}
-
-// requireGapless checks what must hold of every log: seq from 1 to the head, times that rise, each clientId once.
-func (w *world) requireGapless(room int64) []Event {
-	w.t.Helper()
-	events := w.log(room)
-	type key struct {
-		sender string
-		id     uuid.UUID
-	}
-	seen := map[key]bool{}
-	for i, e := range events {
-		require.EqualValues(w.t, i+1, e.Seq)
-		if i > 0 {
-			require.False(w.t, e.At.Before(events[i-1].At), "times rise with seq")
-		}
-		if e.ClientID != uuid.Nil {
-			require.False(w.t, seen[key{e.Sender, e.ClientID}], "a clientId is one message")
-			seen[key{e.Sender, e.ClientID}] = true
-		}
-	}
-	require.EqualValues(w.t, len(events), w.number(`select head_seq from conversations where id = $1`, room))
-	return events
-}
-
-// heard collects what a committer tells.
-type heard struct {
-	mu      sync.Mutex // guards both
-	events  map[int64][]Event
-	doubted map[int64]bool
-}
-
-func (h *heard) in(room int64) []Event {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return append([]Event(nil), h.events[room]...)
-}
-
-// committerOn makes a committer that has not started.
-func committerOn(pool *postgres.Pool, lanes int) (*committer, *heard) {
-	h := &heard{events: map[int64][]Event{}, doubted: map[int64]bool{}}
-	c := newCommitter(pool, lanes, followUp, newMetrics(prometheus.NewRegistry()), zerolog.Nop())
-	c.committed = func(events []Event) {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		for _, e := range events {
-			h.events[e.Room] = append(h.events[e.Room], e)
-		}
-	}
-	c.doubted = func(room int64) {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.doubted[room] = true
-	}
-	return c, h
-}
-
-// startCommitter runs one until the test ends.
-func startCommitter(t testing.TB, pool *postgres.Pool, lanes int) (*committer, *heard) {
-	t.Helper()
-	c, h := committerOn(pool, lanes)
-	c.start()
-	t.Cleanup(func() { c.close(context.Background()) })
-	return c, h
-}
-
-// send submits one draft and waits for its outcome.
-func (c *committer) send(d Draft) (Receipt, error) {
-	done := make(chan outcome, 1)
-	c.submit(d, func(r Receipt, err error) { done <- outcome{receipt: r, err: err} })
-	o := <-done
-	return o.receipt, o.err
-}
-
-func draft(room int64, sender auth.Actor, text string) Draft {
-	return Draft{Room: room, Sender: sender, ClientID: uuid.New(), Kind: KindText, Text: text}
 }
 
 // payload takes the header off a frame.
@@ -216,4 +81,94 @@ func fields(t testing.TB, body []byte) map[string]any {
 	var out map[string]any
 	require.NoError(t, json.Unmarshal(body, &out))
 	return out
+}
+
+// within gives what comes through a channel, in time.
+func within[T any](t *testing.T, c <-chan T, what string) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(time.Minute):
+		require.FailNow(t, "did not come in time", what)
+		panic("unreachable")
+	}
+}
+
+// fill makes a log of n texts.
+func (w *world) fill(id int64, n int) {
+	w.T.Helper()
+	w.Exec(`insert into messages (room_id, seq, at, kind, sender_id, client_id, body)
+		select $1, g, now(), 'text', $2, gen_random_uuid(), g::text from generate_series(1, $3::int) g`, id, w.Patient.ID, n)
+	w.Exec(`update conversations set head_seq = $2 where id = $1`, id, n)
+}
+
+// cancel cancels an appointment as another process would.
+func (w *world) cancel(id int64) {
+	w.T.Helper()
+	w.move(w.T, nil, id, `status = 'CANCELLED'`)
+}
+
+// reached writes how far somebody has got.
+func (w *world) reached(id, user, delivered, read int64) []moved {
+	w.T.Helper()
+	changed, err := writeReceipts(context.Background(), w.Pool, map[receiptKey]report{
+		{id, user}: {Cursors: conversation.Cursors{Delivered: delivered, Read: read}},
+	})
+	require.NoError(w.T, err)
+	return changed
+}
+
+// reading is the right of a participant.
+func (in *instance) reading(a auth.Actor, id int64) conversation.Reading {
+	in.T.Helper()
+	r, err := in.conversations.TakesPart(context.Background(), a, in.PublicID(id))
+	require.NoError(in.T, err)
+	return r
+}
+
+// requireGapless checks what must hold of every log: seq from 1 to the head, times that rise, each clientId once.
+func (in *instance) requireGapless(id int64) {
+	in.T.Helper()
+	seen := map[string]bool{}
+	events := in.events(id)
+	for i, e := range events {
+		require.EqualValues(in.T, i+1, e.Seq)
+		require.False(in.T, i > 0 && e.At.Before(events[i-1].At), "times rise with seq")
+		if e.ClientID != uuid.Nil {
+			key := e.Sender + e.ClientID.String()
+			require.False(in.T, seen[key], "a clientId is one message")
+			seen[key] = true
+		}
+	}
+	require.EqualValues(in.T, len(events), in.Number(`select head_seq from conversations where id = $1`, id))
+}
+
+// redisBus is a bus over a server, which the test may stop.
+func redisBus(t *testing.T, server *devservices.Redis) *bus.Redis {
+	t.Helper()
+	options, err := redis.ParseURL(server.URL())
+	require.NoError(t, err)
+	options.DialTimeout = 500 * time.Millisecond
+	rdb := redis.NewClient(options)
+	t.Cleanup(func() { _ = rdb.Close() })
+	return bus.NewRedis(rdb, zerolog.Nop())
+}
+
+// refusals counts the refused messages of a reason.
+func (in *instance) refusals(reason string) float64 {
+	in.T.Helper()
+	families, err := in.registry.Gather()
+	require.NoError(in.T, err)
+	for _, f := range families {
+		if f.GetName() != "chat_messages_refused_total" {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			if m.GetLabel()[0].GetValue() == reason {
+				return m.GetCounter().GetValue()
+			}
+		}
+	}
+	return 0
 }

@@ -4,54 +4,46 @@ import (
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"housecall/internal/bus"
 )
 
-// metrics are the chat's numbers for Prometheus.
+// metrics are chat's numbers for Prometheus.
 type metrics struct {
 	sockets   prometheus.Gauge
-	committed prometheus.Counter
 	delivered prometheus.Counter
-	refused   *prometheus.CounterVec // by reason
+	refused   func(reason string)    // counts a message, with those that conversations refuse
 	closed    *prometheus.CounterVec // by close code
 	limited   *prometheus.CounterVec // by limit
 	lost      prometheus.Counter     // publishes that did not get through
-	swept     prometheus.Counter     // rooms in which a sweep found something
-	batch     prometheus.Histogram   // drafts
-	commit    prometheus.Histogram   // seconds
+	swept     prometheus.Counter     // conversations in which a sweep found something
 }
 
-// The limits on sockets, as metrics name them.
+// The limits on connections, as metrics name them.
 const (
 	limitFrames  = "frames"
 	limitUser    = "sockets_of_user"
 	limitAddress = "sockets_from_address"
 )
 
-func newMetrics(reg prometheus.Registerer) *metrics {
+func newMetrics(reg prometheus.Registerer, refused func(reason string)) *metrics {
 	m := &metrics{
 		sockets:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "chat_sockets", Help: "Open sockets."}),
-		committed: prometheus.NewCounter(prometheus.CounterOpts{Name: "chat_messages_committed_total", Help: "Messages committed by this instance."}),
 		delivered: prometheus.NewCounter(prometheus.CounterOpts{Name: "chat_frames_written_total", Help: "Frames written to sockets."}),
-		refused:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "chat_messages_refused_total", Help: "Messages refused, by reason."}, []string{"reason"}),
+		refused:   refused,
 		closed:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "chat_closes_total", Help: "Sockets closed by the server, by code."}, []string{"code"}),
 		limited:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "chat_sockets_limited_total", Help: "Sockets refused, before or after the upgrade, or closed, by the limit they were over."}, []string{"limit"}),
-		lost:      prometheus.NewCounter(prometheus.CounterOpts{Name: "chat_bus_publish_failures_total", Help: "Notices that the bus did not take."}),
-		swept:     prometheus.NewCounter(prometheus.CounterOpts{Name: "chat_sweep_finds_total", Help: "Rooms that a sweep found behind."}),
-		batch: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "chat_commit_batch_messages", Help: "Messages in one commit.", Buckets: prometheus.ExponentialBuckets(1, 2, 9),
-		}),
-		commit: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "chat_commit_seconds", Help: "Duration of one commit.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
-		}),
+		lost:      prometheus.NewCounter(prometheus.CounterOpts{Name: "chat_bus_publish_failures_total", Help: "Broadcasts that the bus did not take."}),
+		swept:     prometheus.NewCounter(prometheus.CounterOpts{Name: "chat_sweep_finds_total", Help: "Conversations that a sweep found behind."}),
 	}
-	reg.MustRegister(m.sockets, m.committed, m.delivered, m.refused, m.closed, m.limited, m.lost, m.swept, m.batch, m.commit)
+	reg.MustRegister(m.sockets, m.delivered, m.closed, m.limited, m.lost, m.swept)
 	return m
 }
 
 // busGauge tells whether instances hear each other.
-func busGauge(b bus) prometheus.Collector {
+func busGauge(b bus.Bus) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "chat_bus_healthy", Help: "1 while notices between instances get through Redis, 0 while sweeps of PostgreSQL stand in for them.",
+		Name: "chat_bus_healthy", Help: "1 while broadcasts between instances get through Redis, 0 while sweeps of PostgreSQL stand in for them.",
 	}, func() float64 {
 		if b.Healthy() {
 			return 1
@@ -60,4 +52,4 @@ func busGauge(b bus) prometheus.Collector {
 	})
 }
 
-func (m *metrics) countClose(code int) { m.closed.WithLabelValues(strconv.Itoa(code)).Inc() }
+func (m *metrics) countClose(code closeCode) { m.closed.WithLabelValues(strconv.Itoa(int(code))).Inc() }

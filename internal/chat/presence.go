@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"housecall/internal/auth"
+	"housecall/internal/bus"
+	"housecall/internal/conversation"
 )
 
 const (
@@ -18,37 +20,28 @@ const (
 	typingEvery = 2 * time.Second // of one connection: more do not count; receivers forget after 6 s
 )
 
-// Words of soft notes on the bus.
-const (
-	softTyping  = "typing"
-	softOnline  = "online"
-	softOffline = "offline"
-	softWho     = "who"
-	softReceipt = "receipt"
-)
-
-// presence knows who has a socket in the rooms of this instance, here or elsewhere, as soft state: it is announced
-// over the bus and forgotten when it is not repeated. It keeps what each room was told and tells what differs,
-// so that no order of joins, leaves and notes can leave a room with something else. Unknown is better than wrong:
+// presence knows who has a connection in the conversations of this instance, here or elsewhere, as soft state: it is announced
+// over the bus and forgotten when it is not repeated. It keeps what each conversation was told and tells what differs,
+// so that no order of joins, leaves and notes can leave a conversation with something else. Unknown is better than wrong:
 // while the bus is away, and until others had time to answer, an absent user is null.
 type presence struct {
-	hub *hub
-	bus bus
-	now func() time.Time
+	hub     *hub
+	publish func(broadcast, func(bus.Topic))
+	now     func() time.Time
 
-	mu    sync.Mutex // guards all below; taken before any lock of the hub
-	blind bool       // the bus is away
-	from  time.Time  // since when it is, or was
-	until time.Time  // before it, who was not announced may be there all the same
-	rooms map[int64]*presentRoom
+	mu            sync.Mutex // guards all below; taken before any lock of the hub
+	blind         bool       // the bus is away
+	from          time.Time  // since when it is, or was
+	until         time.Time  // before it, who was not announced may be there all the same
+	conversations map[int64]*presentIn
 }
 
-type presentRoom struct {
-	until time.Time // the same of this room
+type presentIn struct {
+	until time.Time // the same of this conversation
 	users map[int64]*presentUser
 }
 
-// presentUser is one user of a room. told is what the room was told last.
+// presentUser is one user of a conversation. told is what the conversation was told last.
 type presentUser struct {
 	userID string
 	remote map[uint64]time.Time // instances that announced him, and when
@@ -73,33 +66,33 @@ func (o online) value() *bool {
 	return &yes
 }
 
-func newPresence(h *hub, b bus, now func() time.Time) *presence {
-	return &presence{hub: h, bus: b, now: now, blind: true, from: now(), rooms: map[int64]*presentRoom{}}
+func newPresence(h *hub, publish func(broadcast, func(bus.Topic)), now func() time.Time) *presence {
+	return &presence{hub: h, publish: publish, now: now, blind: true, from: now(), conversations: map[int64]*presentIn{}}
 }
 
-// softLoss is for notices nobody repeats: the next announcement does.
-func softLoss(int64) {}
+// ignoreLoss is for signals that nobody repeats: the next announcement does.
+func ignoreLoss(bus.Topic) {}
 
-func (p *presence) publish(room int64, n softNote) {
-	p.bus.Publish(notice{kind: noticeSoft, room: room, soft: &n}, softLoss)
+func (p *presence) signal(id int64, n signal) {
+	p.publish(broadcast{kind: broadcastSignal, id: id, signal: &n}, ignoreLoss)
 }
 
-// look gives what a hello says of a user, and from now on his room is told when that changes. The caller's socket
-// has entered the room.
-func (p *presence) look(room, user int64, userID string) *bool {
+// look gives what a hello says of a user, and from now on his conversation is told when that changes. The caller's connection
+// has entered the conversation.
+func (p *presence) look(id, user int64, userID string) *bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	u := p.user(room, user, userID)
-	p.settle(room, user, u)
+	u := p.user(id, user, userID)
+	p.settle(id, user, u)
 	return u.told.value()
 }
 
 // user (with mu held) finds or makes what is known of a user.
-func (p *presence) user(room, user int64, userID string) *presentUser {
-	r := p.rooms[room]
+func (p *presence) user(id, user int64, userID string) *presentUser {
+	r := p.conversations[id]
 	if r == nil {
-		r = &presentRoom{until: p.now().Add(answerWait), users: map[int64]*presentUser{}}
-		p.rooms[room] = r
+		r = &presentIn{until: p.now().Add(answerWait), users: map[int64]*presentUser{}}
+		p.conversations[id] = r
 	}
 	u := r.users[user]
 	if u == nil {
@@ -109,96 +102,96 @@ func (p *presence) user(room, user int64, userID string) *presentUser {
 	return u
 }
 
-// settle (with mu held) tells the room when a user's state is not what it was told.
-func (p *presence) settle(room, user int64, u *presentUser) {
+// settle (with mu held) tells the conversation when a user's state is not what it was told.
+func (p *presence) settle(id, user int64, u *presentUser) {
 	state := onlineNo
 	switch now := p.now(); {
-	case p.hub.present(room)[user] > 0, len(u.remote) > 0:
+	case p.hub.present(id)[user] > 0, len(u.remote) > 0:
 		state = onlineYes
-	case p.blind, now.Before(p.until), now.Before(p.rooms[room].until):
+	case p.blind, now.Before(p.until), now.Before(p.conversations[id].until):
 		state = onlineUnknown
 	}
 	if state != u.told {
 		u.told = state
-		p.hub.broadcast(room, user, encode(presenceFrame{Type: "presence", UserID: u.userID, Online: state.value()}))
+		p.hub.tellOthers(id, user, encode(presenceFrame{UserID: u.userID, Online: state.value()}))
 	}
 }
 
-// joined announces a user's socket in a room and asks who else is there.
-func (p *presence) joined(room int64, a auth.Actor) {
-	p.moved(room, a)
-	p.publish(room, softNote{What: softWho})
+// joined announces a user's connection in a conversation and asks who else is there.
+func (p *presence) joined(id int64, a auth.Actor) {
+	p.moved(id, a)
+	p.signal(id, signal{What: signalWho})
 }
 
 // ask asks who is there, and announces nobody.
-func (p *presence) ask(room int64) { p.publish(room, softNote{What: softWho}) }
+func (p *presence) ask(id int64) { p.signal(id, signal{What: signalWho}) }
 
-// left announces that a user's socket has gone.
-func (p *presence) left(room int64, a auth.Actor) {
-	p.moved(room, a)
-	p.forget(room)
+// left announces that a user's connection has gone.
+func (p *presence) left(id int64, a auth.Actor) {
+	p.moved(id, a)
+	p.forget(id)
 }
 
-// forget drops what is known of a room without sockets.
-func (p *presence) forget(room int64) {
+// forget drops what is known of a conversation without connections.
+func (p *presence) forget(id int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.hub.has(room) {
-		delete(p.rooms, room)
+	if !p.hub.has(id) {
+		delete(p.conversations, id)
 	}
 }
 
 // moved says what is true of a user now, here and over the bus. Both happen under mu, so the last word is the truth.
-func (p *presence) moved(room int64, a auth.Actor) {
+func (p *presence) moved(id int64, a auth.Actor) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.settle(room, a.ID, p.user(room, a.ID, a.UserID))
-	what := softOffline
-	if p.hub.present(room)[a.ID] > 0 {
-		what = softOnline
+	p.settle(id, a.ID, p.user(id, a.ID, a.UserID))
+	what := signalOffline
+	if p.hub.present(id)[a.ID] > 0 {
+		what = signalOnline
 	}
-	p.publish(room, softNote{What: what, User: a.ID, UserID: a.UserID})
+	p.signal(id, signal{What: what, User: a.ID, UserID: a.UserID})
 }
 
-// receive takes soft notes of other instances.
-func (p *presence) receive(n notice) {
-	note := n.soft
+// receive takes signals of other instances.
+func (p *presence) receive(n broadcast) {
+	note := n.signal
 	switch note.What {
-	case softTyping:
-		p.hub.broadcast(n.room, note.User, encode(typingFrame{Type: "typing", UserID: note.UserID, Active: note.Active}))
-	case softReceipt:
-		p.hub.receipt(n.room, reached{note.User, note.UserID, cursors{delivered: note.Delivered, read: note.Read}})
-	case softWho:
+	case signalTyping:
+		p.hub.tellOthers(n.id, note.User, encode(typingFrame{UserID: note.UserID, Active: note.Active}))
+	case signalReceipt:
+		p.hub.receipt(n.id, receipt{note.User, note.UserID, conversation.Cursors{Delivered: note.Delivered, Read: note.Read}})
+	case signalWho:
 		p.mu.Lock()
-		p.announce(n.room)
+		p.announce(n.id)
 		p.mu.Unlock()
-	case softOnline, softOffline:
+	case signalOnline, signalOffline:
 		p.note(n)
 	}
 }
 
 // note remembers what another instance says of a user. While the bus is away it may have said, or may say, more than comes
 // through: that is no knowledge.
-func (p *presence) note(n notice) {
+func (p *presence) note(n broadcast) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.blind || !p.hub.has(n.room) {
+	if p.blind || !p.hub.has(n.id) {
 		return
 	}
-	u := p.user(n.room, n.soft.User, n.soft.UserID)
-	if n.soft.What == softOnline {
+	u := p.user(n.id, n.signal.User, n.signal.UserID)
+	if n.signal.What == signalOnline {
 		u.remote[n.origin] = p.now()
 	} else {
 		delete(u.remote, n.origin)
 	}
-	p.settle(n.room, n.soft.User, u)
+	p.settle(n.id, n.signal.User, u)
 }
 
-// announce (with mu held) repeats who is in a room here. Who has not been greeted yet announces himself then.
-func (p *presence) announce(room int64) {
-	for user := range p.hub.present(room) {
-		if r := p.rooms[room]; r != nil && r.users[user] != nil {
-			p.publish(room, softNote{What: softOnline, User: user, UserID: r.users[user].userID})
+// announce (with mu held) repeats who is in a conversation here. Who has not been greeted yet announces himself then.
+func (p *presence) announce(id int64) {
+	for user := range p.hub.present(id) {
+		if r := p.conversations[id]; r != nil && r.users[user] != nil {
+			p.signal(id, signal{What: signalOnline, User: user, UserID: r.users[user].userID})
 		}
 	}
 }
@@ -210,16 +203,16 @@ func (p *presence) refresh(healthy, announce bool) {
 	defer p.mu.Unlock()
 	now := p.now()
 	back, gone := p.follow(healthy, now)
-	for room, r := range p.rooms {
-		if !p.hub.has(room) {
-			delete(p.rooms, room)
+	for id, r := range p.conversations {
+		if !p.hub.has(id) {
+			delete(p.conversations, id)
 			continue
 		}
 		if announce || back {
-			p.announce(room)
+			p.announce(id)
 		}
 		if back {
-			p.ask(room)
+			p.ask(id)
 		}
 		for user, u := range r.users {
 			for origin, at := range u.remote {
@@ -227,7 +220,7 @@ func (p *presence) refresh(healthy, announce bool) {
 					delete(u.remote, origin)
 				}
 			}
-			p.settle(room, user, u)
+			p.settle(id, user, u)
 		}
 	}
 }
@@ -239,8 +232,8 @@ func (p *presence) follow(healthy bool, now time.Time) (back, gone bool) {
 	p.blind = !healthy
 	switch {
 	case gone:
-		p.from = now.Add(-beatLimit) // it takes that long to notice
-	case back && now.Sub(p.from) >= beatLimit:
+		p.from = now.Add(-bus.SilenceLimit) // it takes that long to broadcast
+	case back && now.Sub(p.from) >= bus.SilenceLimit:
 		p.until = now.Add(returnWait)
 	case back:
 		p.until = now.Add(answerWait)
@@ -248,37 +241,37 @@ func (p *presence) follow(healthy bool, now time.Time) (back, gone bool) {
 	return back, gone
 }
 
-// missed is for a room of which notices may have been lost: everybody there has to be announced anew, in time.
-func (p *presence) missed(room int64, cut bool) {
+// missed is for a conversation of which broadcasts may have been lost: everybody there has to be announced anew, in time.
+func (p *presence) missed(id int64, cut bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r := p.rooms[room]
-	if p.blind || r == nil || !p.hub.has(room) {
+	r := p.conversations[id]
+	if p.blind || r == nil || !p.hub.has(id) {
 		return // refresh asks once the bus is up, and a join asks
 	}
 	now, wait := p.now(), answerWait
 	if cut { // perhaps for others too
 		wait = returnWait
-		p.announce(room)
+		p.announce(id)
 	}
 	if until := now.Add(wait); until.After(r.until) {
 		r.until = until
 	}
-	p.ask(room)
+	p.ask(id)
 	for user, u := range r.users {
 		for origin, at := range u.remote {
 			if due := now.Add(2*answerWait - forgetAfter); at.After(due) { // they look at the bus once a second
 				u.remote[origin] = due
 			}
 		}
-		p.settle(room, user, u)
+		p.settle(id, user, u)
 	}
 }
 
-// typing tells a room, here and elsewhere, that a user types or has stopped.
-func (p *presence) typing(room int64, a auth.Actor, active bool) {
-	p.hub.broadcast(room, a.ID, encode(typingFrame{Type: "typing", UserID: a.UserID, Active: active}))
-	p.publish(room, softNote{What: softTyping, User: a.ID, UserID: a.UserID, Active: active})
+// typing tells a conversation, here and elsewhere, that a user types or has stopped.
+func (p *presence) typing(id int64, a auth.Actor, active bool) {
+	p.hub.tellOthers(id, a.ID, encode(typingFrame{UserID: a.UserID, Active: active}))
+	p.signal(id, signal{What: signalTyping, User: a.ID, UserID: a.UserID, Active: active})
 }
 
 // presenceLoop keeps presence true: once a second it looks at the bus, every 15 s it announces.

@@ -9,20 +9,20 @@ import (
 	"pgregory.net/rapid"
 
 	"housecall/internal/auth"
+	"housecall/internal/bus"
 )
 
 // relay is a bus between many instances: what one publishes the others have at once, unless either is cut off. It delivers after
-// Publish has returned, as a real one does.
+// publish has returned, as a real one does.
 type relay struct {
-	deafBus
-	all    *clinic
+	all    *practice
 	origin uint64
 	cut    bool
 }
 
-func (b *relay) Publish(n notice, _ func(int64)) {
-	n.origin = b.origin
-	b.all.queue = append(b.all.queue, n)
+func (b *relay) publish(said broadcast, _ func(bus.Topic)) {
+	said.origin = b.origin
+	b.all.queue = append(b.all.queue, said)
 }
 
 // office is one instance.
@@ -33,31 +33,31 @@ type office struct {
 	announced time.Time
 }
 
-// device is a socket, and what it was told of the other one last.
+// device is a connection, and what it was told of the other one last.
 type device struct {
-	user   auth.Actor
-	member *member
-	sink   *recorder
-	told   any
+	user       auth.Actor
+	subscriber *subscriber
+	sink       *recorder
+	told       any
 }
 
-// clinic is instances that hear each other, and a clock.
-type clinic struct {
+// practice is instances that hear each other, and a clock.
+type practice struct {
 	now     time.Time
 	offices []*office
-	queue   []notice
+	queue   []broadcast
 }
 
-func newClinic(n int) *clinic {
-	c := &clinic{now: time.Date(2027, 3, 1, 10, 0, 0, 0, time.UTC)}
+func newPractice(n int) *practice {
+	c := &practice{now: time.Date(2027, 3, 1, 10, 0, 0, 0, time.UTC)}
 	for i := range n {
 		h, b := hubOn(&logStub{}), &relay{all: c, origin: uint64(i)}
-		c.offices = append(c.offices, &office{presence: newPresence(h, b, func() time.Time { return c.now }), bus: b})
+		c.offices = append(c.offices, &office{presence: newPresence(h, b.publish, func() time.Time { return c.now }), bus: b})
 	}
 	return c
 }
 
-func (c *clinic) office(origin uint64) *office {
+func (c *practice) office(origin uint64) *office {
 	for _, o := range c.offices {
 		if o.bus.origin == origin {
 			return o
@@ -67,7 +67,7 @@ func (c *clinic) office(origin uint64) *office {
 }
 
 // deliver hands over what was published.
-func (c *clinic) deliver() {
+func (c *practice) deliver() {
 	for len(c.queue) > 0 {
 		n := c.queue[0]
 		c.queue = c.queue[1:]
@@ -83,7 +83,7 @@ func (c *clinic) deliver() {
 }
 
 // second lets time pass, as the presence loop sees it.
-func (c *clinic) second() {
+func (c *practice) second() {
 	c.now = c.now.Add(time.Second)
 	for _, o := range c.offices {
 		announce := c.now.Sub(o.announced) >= announceEvery
@@ -95,32 +95,32 @@ func (c *clinic) second() {
 	c.deliver()
 }
 
-func (c *clinic) join(t require.TestingT, o *office, a auth.Actor, other auth.Actor) {
+func (c *practice) join(t require.TestingT, o *office, a auth.Actor, other auth.Actor) {
 	r := &recorder{}
-	m, _ := o.hub.enter(testRoom, a.ID, r)
+	m, _ := o.hub.enter(testConversation, a.ID, r)
 	require.True(t, m.goLive(0, liveAt(0)))
 	r.take()
-	o.look(testRoom, a.ID, a.UserID)
+	o.look(testConversation, a.ID, a.UserID)
 	var told any
-	if v := o.look(testRoom, other.ID, other.UserID); v != nil {
+	if v := o.look(testConversation, other.ID, other.UserID); v != nil {
 		told = *v
 	}
 	r.take() // hello comes before what was sent while it was made
 	o.devices = append(o.devices, device{a, m, r, told})
-	o.joined(testRoom, a)
+	o.joined(testConversation, a)
 	c.deliver()
 }
 
-func (c *clinic) leave(o *office, n int) {
+func (c *practice) leave(o *office, n int) {
 	d := o.devices[n]
 	o.devices = slices.Delete(o.devices, n, n+1)
-	o.hub.leave(d.member)
-	o.left(testRoom, d.user)
+	o.hub.leave(d.subscriber)
+	o.left(testConversation, d.user)
 	c.deliver()
 }
 
 // there tells whether somebody has a device anywhere.
-func (c *clinic) there(user int64) bool {
+func (c *practice) there(user int64) bool {
 	return slices.ContainsFunc(c.offices, func(o *office) bool {
 		return slices.ContainsFunc(o.devices, func(d device) bool { return d.user.ID == user })
 	})
@@ -135,7 +135,7 @@ type reading struct {
 }
 
 // read takes in what devices were told.
-func (c *clinic) read(t *testing.T, other map[int64]auth.Actor, check func(reading)) {
+func (c *practice) read(t *testing.T, other map[int64]auth.Actor, check func(reading)) {
 	t.Helper()
 	for _, o := range c.offices {
 		for n := range o.devices {
@@ -163,7 +163,7 @@ func TestPresence_Model(t *testing.T) {
 	other := map[int64]auth.Actor{1: doctor, 2: patient}
 	require.LessOrEqual(t, forgetAfter+time.Second, 45*time.Second, "the promise of the protocol")
 	rapid.Check(t, func(r *rapid.T) {
-		c := newClinic(3)
+		c := newPractice(3)
 		for range 3 {
 			c.second()
 		}

@@ -7,9 +7,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/auth"
+	"housecall/internal/bus"
 )
 
-// wiredBus hands soft notes to another presence, unless it is cut.
+// wiredBus hands signals to another presence, unless it is cut.
 type wiredBus struct {
 	deafBus
 	origin uint64
@@ -17,7 +18,7 @@ type wiredBus struct {
 	cut    bool
 }
 
-func (b *wiredBus) Publish(n notice, _ func(int64)) {
+func (b *wiredBus) publish(n broadcast, _ func(bus.Topic)) {
 	if !b.cut {
 		n.origin = b.origin
 		b.to.receive(n)
@@ -35,10 +36,10 @@ type ward struct {
 func wards(now *time.Time) (one, two ward) {
 	make1 := func(origin uint64) ward {
 		h, b := hubOn(&logStub{}), &wiredBus{origin: origin}
-		return ward{newPresence(h, b, func() time.Time { return *now }), h, b}
+		return ward{newPresence(h, b.publish, func() time.Time { return *now }), h, b}
 	}
 	one, two = make1(1), make1(2)
-	// One way at a time: a real bus delivers from a goroutine of its own, and so never within Publish.
+	// One way at a time: a real bus delivers from a goroutine of its own, and so never within publish.
 	one.bus.to, two.bus.to = two.presence, one.presence
 	one.bus.cut, two.bus.cut = true, true
 	one.refresh(true, false)
@@ -54,11 +55,11 @@ func (w ward) speak(f func()) {
 	w.bus.cut = true
 }
 
-// sit puts a user's live socket into the room.
-func (w ward) sit(t *testing.T, a auth.Actor) (*member, *recorder) {
+// sit puts a user's live connection into the conversation.
+func (w ward) sit(t *testing.T, a auth.Actor) (*subscriber, *recorder) {
 	t.Helper()
 	m, r := joinAt(t, w.hub, a.ID, 0)
-	w.look(testRoom, a.ID, a.UserID)
+	w.look(testConversation, a.ID, a.UserID)
 	return m, r
 }
 
@@ -78,13 +79,13 @@ func TestPresence(t *testing.T) {
 	patient, doctor := auth.Actor{ID: 1, UserID: "PAT0000000001"}, auth.Actor{ID: 2, UserID: "DOC0000000001"}
 	one, two := wards(&now)
 	p, r := one.sit(t, patient)
-	require.Nil(t, one.look(testRoom, doctor.ID, doctor.UserID), "nobody has had time to answer")
+	require.Nil(t, one.look(testConversation, doctor.ID, doctor.UserID), "nobody has had time to answer")
 	now = now.Add(answerWait)
 	one.refresh(true, false)
 	require.Equal(t, []any{false}, told(t, r))
 
 	d, _ := two.sit(t, doctor)
-	two.speak(func() { two.joined(testRoom, doctor) })
+	two.speak(func() { two.joined(testConversation, doctor) })
 	require.Equal(t, []any{true}, told(t, r))
 	two.speak(func() { two.refresh(true, true) })
 	require.Empty(t, told(t, r), "a repetition is no news")
@@ -110,12 +111,12 @@ func TestPresence(t *testing.T) {
 
 	now = now.Add(returnWait)
 	two.hub.leave(d)
-	two.speak(func() { two.left(testRoom, doctor) })
+	two.speak(func() { two.left(testConversation, doctor) })
 	require.Equal(t, []any{false}, told(t, r))
 	one.hub.leave(p)
-	one.left(testRoom, patient)
-	require.Empty(t, one.rooms)
-	require.Empty(t, two.rooms)
+	one.left(testConversation, patient)
+	require.Empty(t, one.conversations)
+	require.Empty(t, two.conversations)
 }
 
 // TestPresence_HalfOpen: an instance that hears and is not heard, or the other way round, knows nothing: what it last heard might
@@ -127,14 +128,14 @@ func TestPresence_HalfOpen(t *testing.T) {
 	one, two := wards(&now)
 	_, r := one.sit(t, patient)
 	d, _ := two.sit(t, doctor)
-	two.speak(func() { two.joined(testRoom, doctor) })
+	two.speak(func() { two.joined(testConversation, doctor) })
 	require.Equal(t, []any{true}, told(t, r))
 	one.refresh(false, false)
 	require.Equal(t, []any{nil}, told(t, r))
 	two.speak(func() { two.refresh(true, true) })
 	require.Empty(t, told(t, r), "it is heard, and proves nothing")
 	two.hub.leave(d)
-	two.left(testRoom, doctor) // unheard
+	two.left(testConversation, doctor) // unheard
 	for range forgetAfter/time.Second + 1 {
 		now = now.Add(time.Second)
 		one.refresh(false, true)
@@ -150,7 +151,7 @@ func TestPresence_OthersReturnLater(t *testing.T) {
 	one, two := wards(&now)
 	_, r := one.sit(t, patient)
 	d, _ := two.sit(t, doctor)
-	two.speak(func() { two.joined(testRoom, doctor) })
+	two.speak(func() { two.joined(testConversation, doctor) })
 	require.Equal(t, []any{true}, told(t, r))
 	one.refresh(false, false)
 	two.refresh(false, false)
@@ -165,7 +166,7 @@ func TestPresence_OthersReturnLater(t *testing.T) {
 	two.speak(func() { two.refresh(true, false) })
 	require.Equal(t, []any{true}, told(t, r))
 	two.hub.leave(d)
-	two.speak(func() { two.left(testRoom, doctor) })
+	two.speak(func() { two.left(testConversation, doctor) })
 	require.Equal(t, []any{nil}, told(t, r))
 	now = now.Add(time.Second)
 	one.refresh(true, false)
@@ -178,10 +179,10 @@ func TestPresence_AwayFromTheStart(t *testing.T) {
 	now := time.Now()
 	patient, doctor := auth.Actor{ID: 1, UserID: "PAT0000000001"}, auth.Actor{ID: 2, UserID: "DOC0000000001"}
 	h := hubOn(&logStub{})
-	p := newPresence(h, deafBus{}, func() time.Time { return now })
+	p := newPresence(h, func(broadcast, func(bus.Topic)) {}, func() time.Time { return now })
 	_, r := joinAt(t, h, patient.ID, 0)
-	require.Nil(t, p.look(testRoom, doctor.ID, doctor.UserID))
-	now = now.Add(beatLimit)
+	require.Nil(t, p.look(testConversation, doctor.ID, doctor.UserID))
+	now = now.Add(bus.SilenceLimit)
 	p.refresh(true, false)
 	now = now.Add(returnWait - time.Second)
 	p.refresh(true, false)
@@ -199,21 +200,23 @@ func TestPresence_Missed(t *testing.T) {
 	patient, doctor := auth.Actor{ID: 1, UserID: "PAT0000000001"}, auth.Actor{ID: 2, UserID: "DOC0000000001"}
 	one, two := wards(&now)
 	_, r := one.sit(t, patient)
-	require.Nil(t, one.look(testRoom, doctor.ID, doctor.UserID))
+	require.Nil(t, one.look(testConversation, doctor.ID, doctor.UserID))
 	now = now.Add(answerWait)
 	one.refresh(true, false)
 	require.Equal(t, []any{false}, told(t, r))
 	d, other := two.sit(t, doctor)
-	two.joined(testRoom, doctor) // unheard
-	one.speak(func() { one.missed(testRoom, true) })
+	two.joined(testConversation, doctor) // unheard
+	one.speak(func() { one.missed(testConversation, true) })
 	require.Equal(t, []any{nil}, told(t, r), "he may be anywhere")
 	require.Equal(t, []any{true}, told(t, other), "the other side is told as well")
-	two.speak(func() { two.receive(notice{kind: noticeSoft, room: testRoom, soft: &softNote{What: softWho}}) }) // its answer
+	two.speak(func() {
+		two.receive(broadcast{kind: broadcastSignal, id: testConversation, signal: &signal{What: signalWho}})
+	}) // its answer
 	require.Equal(t, []any{true}, told(t, r))
 
 	two.hub.leave(d)
-	two.left(testRoom, doctor) // unheard
-	one.missed(testRoom, true)
+	two.left(testConversation, doctor) // unheard
+	one.missed(testConversation, true)
 	require.Empty(t, told(t, r))
 	now = now.Add(2*answerWait + time.Second)
 	one.refresh(true, false)
@@ -222,16 +225,16 @@ func TestPresence_Missed(t *testing.T) {
 	one.refresh(true, false)
 	require.Equal(t, []any{false}, told(t, r))
 
-	one.missed(testRoom, false) // its confirmation took long
+	one.missed(testConversation, false) // its confirmation took long
 	require.Equal(t, []any{nil}, told(t, r))
 	now = now.Add(answerWait)
 	one.refresh(true, false)
 	require.Equal(t, []any{false}, told(t, r))
-	one.missed(testRoom+1, true) // of a room that nobody is in
-	require.Len(t, one.rooms, 1)
+	one.missed(testConversation+1, true) // of a conversation that nobody is in
+	require.Len(t, one.conversations, 1)
 }
 
-// TestPresence_SecondDevice: of several sockets of a user only the first and the last are news.
+// TestPresence_SecondDevice: of several connections of a user only the first and the last are news.
 func TestPresence_SecondDevice(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
@@ -239,15 +242,15 @@ func TestPresence_SecondDevice(t *testing.T) {
 	patient, doctor := auth.Actor{ID: 1, UserID: "PAT0000000001"}, auth.Actor{ID: 2, UserID: "DOC0000000001"}
 	_, r := one.sit(t, patient)
 	first, _ := one.sit(t, doctor)
-	one.joined(testRoom, doctor)
+	one.joined(testConversation, doctor)
 	require.Equal(t, []any{true}, told(t, r))
 	second, _ := one.sit(t, doctor)
-	one.joined(testRoom, doctor)
+	one.joined(testConversation, doctor)
 	one.hub.leave(first)
-	one.left(testRoom, doctor)
+	one.left(testConversation, doctor)
 	require.Empty(t, told(t, r))
 	now = now.Add(answerWait)
 	one.hub.leave(second)
-	one.left(testRoom, doctor)
+	one.left(testConversation, doctor)
 	require.Equal(t, []any{false}, told(t, r))
 }

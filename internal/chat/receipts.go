@@ -5,8 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"housecall/internal/auth"
-	"housecall/internal/errs"
+	"housecall/internal/conversation"
 )
 
 // receiptEvery is the least time between two writes of one participant's cursors.
@@ -15,34 +14,30 @@ const receiptEvery = 200 * time.Millisecond
 // lastReceipts bounds the last write of a stopping instance.
 const lastReceipts = time.Second
 
-var errReceipts = &errs.Error{
-	Kind: errs.Unavailable, Code: "unavailable", Message: "How far you have got could not be stored right now. Send it again.", RetryAfter: time.Second,
-}
-
-// receipts coalesces cursors: of all that a participant's devices report in a while the furthest is written.
+// receipts coalesces cursors: of all that a participant's devices report in a while, the furthest is written.
 type receipts struct {
 	mu      sync.Mutex // guards pending
 	pending map[receiptKey]report
 }
 
-type receiptKey struct{ room, user int64 }
+type receiptKey struct{ conversation, user int64 }
 
-// report is how far a participant says that he has got, and who waits for it to be written: once, with the outcome.
+// report is how far a participant says they have got, and who waits for it to be written: once, with the outcome.
 type report struct {
-	cursors
+	conversation.Cursors
 	waiting []chan<- error
 }
 
 func newReceipts() *receipts { return &receipts{pending: map[receiptKey]report{}} }
 
 // move notes how far a participant has got; read implies delivered.
-func (r *receipts) move(room, user, delivered, read int64, waiting ...chan<- error) {
+func (r *receipts) move(id, user int64, at conversation.Cursors, waiting ...chan<- error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	k := receiptKey{room, user}
+	k := receiptKey{id, user}
 	c := r.pending[k]
-	c.read = max(c.read, read)
-	c.delivered = max(c.delivered, delivered, c.read)
+	c.Read = max(c.Read, at.Read)
+	c.Delivered = max(c.Delivered, at.Delivered, c.Read)
 	c.waiting = append(c.waiting, waiting...)
 	r.pending[k] = c
 }
@@ -58,29 +53,36 @@ func (r *receipts) take() map[receiptKey]report {
 	return out
 }
 
-// MoveReceipts moves a participant's cursors like a socket's frames do, together with all that his devices report, and gives them as they
-// stand once that is written. Both may be behind or beyond: cursors never go back, and never past the end.
-func (s *Service) MoveReceipts(ctx context.Context, actor auth.Actor, room, delivered, read int64) (deliveredSeq, readSeq int64, err error) {
+// MoveReceipts moves a participant's cursors as a connection's frames do, together with all that their devices report,
+// and gives them as they stand once that has been written. They may be behind or beyond: cursors never go back, and
+// never past the end.
+func (s *Service) MoveReceipts(ctx context.Context, r conversation.Reading, to conversation.Cursors) (conversation.Cursors, error) {
 	written := make(chan error, 1)
-	s.receipts.move(room, actor.ID, delivered, read, written)
+	s.receipts.move(r.Conversation(), r.Reader(), to, written)
+	var err error
 	select {
 	case err = <-written:
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
 	if err != nil {
-		e := *errReceipts
+		e := *errUnavailableReceipts
 		e.Err = err
-		return 0, 0, &e
+		return conversation.Cursors{}, &e
 	}
-	at, err := cursorsOf(ctx, s.d.Pool, room, actor.ID)
-	return at.delivered, at.read, err
+	return cursorsOf(ctx, s.d.Pool, r.Conversation(), r.Reader())
 }
 
-// receiptLoop writes what has gathered and tells the rooms what moved.
+// MarkRead notes that a participant has read a conversation up to an event, as a connection's read frame does: for
+// clients without a connection.
+func (s *Service) MarkRead(r conversation.Reading, upTo int64) {
+	s.receipts.move(r.Conversation(), r.Reader(), conversation.Cursors{Delivered: upTo, Read: upTo})
+}
+
+// receiptLoop writes what has gathered and tells the conversations what moved.
 func (s *Service) receiptLoop() {
 	s.every(receiptEvery, func() { s.saveReceipts(s.ctx, backgroundBudget) })
-	s.saveReceipts(context.WithoutCancel(s.ctx), lastReceipts) // what the last sockets reported
+	s.saveReceipts(context.WithoutCancel(s.ctx), lastReceipts) // what the last connections reported
 }
 
 func (s *Service) saveReceipts(ctx context.Context, budget time.Duration) {
@@ -88,35 +90,34 @@ func (s *Service) saveReceipts(ctx context.Context, budget time.Duration) {
 	if len(pending) == 0 {
 		return
 	}
-	var rooms, users, delivered, read []int64
-	for k, c := range pending {
-		rooms, users = append(rooms, k.room), append(users, k.user)
-		delivered, read = append(delivered, c.delivered), append(read, c.read)
-	}
 	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
-	changed, err := saveReceipts(ctx, s.d.Pool, rooms, users, delivered, read)
+	changed, err := writeReceipts(ctx, s.d.Pool, pending)
 	for k, c := range pending {
 		if err != nil {
-			s.receipts.move(k.room, k.user, c.delivered, c.read) // again with the next round
+			s.receipts.move(k.conversation, k.user, c.Cursors) // again with the next round
 		}
 		for _, w := range c.waiting {
 			w <- err
 		}
 	}
 	for _, m := range changed {
-		s.hub.receipt(m.room, m.reached())
-		s.bus.Publish(m.notice(), s.lost)
-		if pending[receiptKey{m.room, m.user}].read > 0 { // else it was delivered, which changes no count
-			s.inboxes.stir(stirHere, m.room)
+		s.hub.receipt(m.id, m.receipt)
+		s.publish(m.broadcast(), s.lost)
+		if pending[receiptKey{m.id, m.user}].Read > 0 { // otherwise it was delivered, which changes no count
+			s.inboxes.touch(touchedHere, m.id)
 		}
 	}
 }
 
-func (m moved) reached() reached { return reached{m.user, m.userID, m.cursors} }
+// moved is a receipt in its conversation.
+type moved struct {
+	id int64
+	receipt
+}
 
-func (m moved) notice() notice {
-	return notice{kind: noticeSoft, room: m.room, soft: &softNote{
-		What: softReceipt, User: m.user, UserID: m.userID, Delivered: m.delivered, Read: m.read,
+func (m moved) broadcast() broadcast {
+	return broadcast{kind: broadcastSignal, id: m.id, signal: &signal{
+		What: signalReceipt, User: m.user, UserID: m.userID, Delivered: m.Delivered, Read: m.Read,
 	}}
 }

@@ -4,10 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -18,12 +18,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/auth"
+	"housecall/internal/bus"
 	"housecall/internal/config"
-	"housecall/internal/doctor"
+	"housecall/internal/conversation"
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
-	"housecall/internal/patient"
-	clinics "housecall/internal/testing/clinic"
+	"housecall/internal/testing/apitest"
+	"housecall/internal/testing/clinic"
 )
 
 // accounts knows tokens by heart: a token is the actor's public id.
@@ -75,94 +76,126 @@ func (a *accounts) end(session int64, asked func()) {
 // deafBus confirms everything and carries nothing.
 type deafBus struct{}
 
-func (deafBus) Start(string, func(notice), func(int64, bool)) {}
-func (deafBus) Stop()                                         {}
-func (deafBus) Subscribe(int64) <-chan struct{} {
+func (deafBus) Start(string, func(bus.Message), func(bus.Topic, bool)) {}
+func (deafBus) Stop()                                                  {}
+func (deafBus) Subscribe(bus.Topic) <-chan struct{} {
 	done := make(chan struct{})
 	close(done)
 	return done
 }
-func (deafBus) Unsubscribe(int64)           {}
-func (deafBus) Publish(notice, func(int64)) {}
-func (deafBus) Healthy() bool               { return true }
-func (deafBus) Prompt() bool                { return true }
+func (deafBus) Unsubscribe(bus.Topic)                      {}
+func (deafBus) Publish(bus.Topic, []byte, func(bus.Topic)) {}
+func (deafBus) Healthy() bool                              { return true }
+func (deafBus) Prompt() bool                               { return true }
 
-// instance is a chat service behind a real HTTP server.
+// instance is a chat service behind a real HTTP server, with the conversations that it stands on.
 type instance struct {
 	*world
-	svc      *Service
-	accounts *accounts
-	host     string
+	svc           *Service
+	conversations *conversation.Service
+	log           *conversation.Log
+	registry      *prometheus.Registry
+	accounts      *accounts
+	api           *apitest.API
+	host          string
+}
+
+// setup is what tests change of an instance before it starts.
+type setup struct {
+	conversation.Options
+	chat Options
 }
 
 // serve starts an instance; stopping it at the test's end proves that nothing holds it.
-func (w *world) serve(change func(*config.Config)) *instance {
-	w.t.Helper()
+func (w *world) serve(change func(*setup)) *instance {
+	w.T.Helper()
 	return w.serveOn(deafBus{}, change)
 }
 
 // serveOn starts an instance on a bus.
-func (w *world) serveOn(b bus, change func(*config.Config)) *instance {
-	w.t.Helper()
-	cfg := config.Default()
-	if change != nil {
-		change(&cfg)
-	}
-	pool, log := w.connect(), NewLog()
-	appointments := clinics.New(clinics.Deps{Pool: pool, Conversations: log, Now: w.now, Config: cfg}).Appointments
-	in := &instance{world: w, accounts: &accounts{
-		actors: map[string]auth.Actor{w.patient.UserID: w.patient, w.doctor.UserID: w.doctor}, expires: time.Now().Add(time.Hour),
-	}}
-	in.svc = New(Deps{
-		Pool: pool, Bus: b, Log: log, Appointments: appointments, Accounts: in.accounts, Config: cfg,
-		Registry: prometheus.NewRegistry(), Logger: zerolog.Nop(), Now: w.now,
+func (w *world) serveOn(b bus.Bus, change func(*setup)) *instance {
+	w.T.Helper()
+	in := w.instanceOn(b, change)
+	in.conversations.Start()
+	require.NoError(w.T, in.svc.Start(context.Background()))
+	w.T.Cleanup(func() { // once nobody is served any more
+		in.conversations.Stop(context.Background())
+		in.svc.Stop()
 	})
-	srv, err := httpd.New(httpd.Deps{
-		Log: zerolog.Nop(), Registry: prometheus.NewRegistry(), Authenticator: in.accounts,
-		Options: httpd.Options{
-			BodyLimit: cfg.BodyLimit, RequestTimeout: cfg.RequestTimeout, Origins: cfg.Origins(), CursorSecrets: cfg.Secrets(),
+	in.api = apitest.Serve(w.T, apitest.Options{
+		Routes: func(s *httpd.Server) {
+			Mount(s, in.svc)
+			Routes(s, in.svc)
+			conversation.Routes(s, in.conversations)
 		},
+		Authenticator: in.accounts, Through: w.through,
 	})
-	require.NoError(w.t, err)
-	Mount(srv, in.svc)
-	Routes(srv, in.svc)
-	ln, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
-	require.NoError(w.t, err)
-	in.host = ln.Addr().String()
-	if w.through != nil {
-		ln = w.through(ln)
-	}
-	require.NoError(w.t, in.svc.Start(context.Background()))
-	done := make(chan error, 1)
-	go func() { done <- srv.Serve(ln) }()
-	w.t.Cleanup(func() {
+	in.host = strings.TrimPrefix(in.api.Root, "http://")
+	w.T.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		in.svc.DrainSockets(ctx)
-		require.NoError(w.t, srv.Shutdown(ctx))
-		require.NoError(w.t, <-done)
-		in.svc.Stop(ctx)
+		in.svc.Drain(ctx)
 	})
 	return in
 }
 
-// conn finds the server's side of a socket.
+// defaultOptions are chat's with nothing configured.
+func defaultOptions() Options {
+	d := config.Default()
+	return Options{
+		BusNamespace: d.RedisNamespace, RequestTimeout: d.RequestTimeout, UnreadAfter: d.UnreadAfter,
+		PerSecond: d.MessagesPerSecond, UserPerSecond: d.UserMessagesPerSecond,
+		ConversationPerSecond: d.RoomMessagesPerSecond, SocketsPerUser: d.SocketsPerUser,
+		SocketsPerAddress: d.SocketsPerAddress, Origins: d.Origins(), PublicURL: d.PublicURL, ClinicNotice: d.Notice(),
+	}
+}
+
+// instanceOn makes an instance that has not started.
+func (w *world) instanceOn(b bus.Bus, change func(*setup)) *instance {
+	w.T.Helper()
+	c := config.Default()
+	o := setup{
+		Options: conversation.Options{
+			CommitLanes: c.CommitLanes, FollowUp: followUp, Zone: time.UTC, ClinicNotice: c.Notice(),
+			PerSecond: c.RoomMessagesPerSecond, UserPerSecond: c.UserMessagesPerSecond,
+		},
+		chat: defaultOptions(),
+	}
+	if change != nil {
+		change(&o)
+	}
+	pool, log, registry := w.Connect(), conversation.NewLog(), prometheus.NewRegistry()
+	in := &instance{world: w, log: log, registry: registry, accounts: &accounts{
+		actors:  map[string]auth.Actor{w.Patient.UserID: w.Patient, w.Doctor.UserID: w.Doctor},
+		expires: time.Now().Add(time.Hour),
+	}}
+	in.conversations = conversation.New(conversation.Deps{
+		Pool: pool, Log: log, Registry: registry, Logger: zerolog.Nop(), Now: w.now, Options: o.Options,
+		Appointments: clinic.New(clinic.Deps{
+			Pool: pool, Now: w.now, Config: c,
+			Conversations: struct {
+				*conversation.Log
+				Counts
+			}{log, Counts{}},
+		}).Appointments,
+	})
+	in.svc = New(Deps{
+		Pool: pool, Bus: b, Conversations: in.conversations, Accounts: in.accounts, Registry: registry, Logger: zerolog.Nop(),
+		Now: w.now, Options: o.chat,
+	})
+	return in
+}
+
+// conn finds the server's side of a connection.
 func (in *instance) conn(id string) *conn {
-	in.t.Helper()
-	for _, c := range in.svc.sockets.all() {
+	in.T.Helper()
+	for _, c := range in.svc.connections.all() {
 		if c.id == id {
 			return c
 		}
 	}
-	require.FailNow(in.t, "no such connection")
+	require.FailNow(in.T, "no such connection")
 	return nil
-}
-
-// publicID names a room's appointment as clients do.
-func (w *world) publicID(room int64) (id string) {
-	w.t.Helper()
-	require.NoError(w.t, w.pool.QueryRow(context.Background(), `select public_id from appointments where id = $1`, room).Scan(&id))
-	return id
 }
 
 // peer is a client by hand.
@@ -172,9 +205,9 @@ type peer struct {
 	hello map[string]any
 }
 
-// try asks for a socket; the response is that of a refusal.
-func (in *instance) try(room, query string, header http.Header, protocols ...string) (*websocket.Conn, int, error) {
-	return in.tryAt("/ws/appointments/"+room, query, header, protocols...)
+// try asks for a connection; the response is that of a refusal.
+func (in *instance) try(id, query string, header http.Header, protocols ...string) (*websocket.Conn, int, error) {
+	return in.tryAt("/ws/appointments/"+id, query, header, protocols...)
 }
 
 // tryAt is try at any address.
@@ -189,15 +222,15 @@ func (in *instance) tryAt(path, query string, header http.Header, protocols ...s
 	return c, response.StatusCode, err
 }
 
-// dial opens a socket and reads its hello.
-func (in *instance) dial(t testing.TB, a auth.Actor, room int64, query string) *peer {
+// dial opens a connection and reads its hello.
+func (in *instance) dial(t testing.TB, a auth.Actor, id int64, query string) *peer {
 	t.Helper()
-	c, _, err := in.try(in.publicID(room), query, nil, subprotocol, bearerSubprotocol+a.UserID)
+	c, _, err := in.try(in.PublicID(id), query, nil, subprotocol, bearerSubprotocol+a.UserID)
 	require.NoError(t, err)
 	return greeted(t, c)
 }
 
-// greeted reads the hello of a new socket.
+// greeted reads the hello of a new connection.
 func greeted(t testing.TB, c *websocket.Conn) *peer {
 	t.Helper()
 	t.Cleanup(func() { _ = c.Close() })
@@ -238,7 +271,7 @@ func (p *peer) say(v any) {
 }
 
 // requireBye reads to the end: bye and the close frame must say the code.
-func (p *peer) requireBye(code int) map[string]any {
+func (p *peer) requireBye(code closeCode) map[string]any {
 	p.t.Helper()
 	require.NoError(p.t, p.SetReadDeadline(time.Now().Add(time.Minute)))
 	var last []byte
@@ -250,7 +283,7 @@ func (p *peer) requireBye(code int) map[string]any {
 		}
 		var closed *websocket.CloseError
 		require.ErrorAs(p.t, err, &closed)
-		require.Equal(p.t, code, closed.Code)
+		require.EqualValues(p.t, code, closed.Code)
 		bye := fields(p.t, last)
 		require.Equal(p.t, "bye", bye["type"])
 		require.EqualValues(p.t, code, bye["code"])

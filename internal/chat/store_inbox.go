@@ -3,16 +3,18 @@ package chat
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"housecall/internal/conversation"
 	"housecall/internal/postgres"
 )
 
-// standing is a conversation as one of its two participants stands in it: what a list of conversations shows.
+// standing is a conversation as one of its participants stands in it: what a list of conversations shows.
 type standing struct {
-	RoomID         int64
+	ID             int64 // of the conversation
 	UserID         int64
 	PublicID       string
 	Status         string
@@ -32,40 +34,49 @@ type standing struct {
 	OtherName      string
 }
 
-// What is counted are others' texts and attachments after the cursor, less those that were taken back: a retraction comes
-// after its target, so both lie in the one range of the primary key that is read. The first %s may join what is known already of
-// a seat, the second says how much was unread then, the third from where on to count. Whoever takes part now is asked, so a doctor who has
-// handed an appointment over has no standing in it.
+// Others' texts and attachments after the cursor are counted, less those that were retracted: a retraction comes after
+// its target, so both are in the one range of the primary key that is read. {known} may join what is known already of a
+// seat, {before} says how much was unread then, {from} where to count from. testdata has the statements as they are run.
 const standings = `
-from appointments a
+from participants w
+join appointments a on a.id = w.appointment_id
 join conversations c on c.id = a.id
-cross join lateral (values (a.patient_id, a.doctor_id, 'DOCTOR'), (a.doctor_id, a.patient_id, 'PATIENT')) as w(user_id, other_id, other_role)
-join users o on o.id = w.other_id
-left join receipts r on r.room_id = a.id and r.user_id = w.user_id
-%s
 cross join lateral (
-    select %s + count(*) filter (where m.kind in ('text', 'attachment'))
+    select p.user_id, p.role from participants p
+    where p.appointment_id = a.id and p.user_id <> w.user_id order by p.role limit 1
+) other
+join users o on o.id = other.user_id
+left join receipts r on r.room_id = a.id and r.user_id = w.user_id{known}
+cross join lateral (
+    select {before} + count(*) filter (where m.kind in ('text', 'attachment'))
          - count(distinct m.target) filter (where m.kind = 'retraction' and m.target > coalesce(r.read_seq, 0)) as unread
-    from messages m where m.room_id = a.id and m.seq > %s and m.sender_id <> w.user_id
+    from messages m where m.room_id = a.id and m.seq > {from} and m.sender_id <> w.user_id
 ) n
 left join messages h on h.room_id = a.id and h.seq = c.head_seq
 `
 
-const standingColumns = `select a.id as room_id, w.user_id, a.public_id, a.status, a.starts_at, a.ends_at, a.completed_at, a.updated_at, a.version,
-    c.closed_at, coalesce(c.closed_by = 'clinic', false) as closed_by_clinic, c.head_seq, coalesce(r.read_seq, 0) as read_seq, n.unread, h.at, o.public_id as other_id, w.other_role, o.name as other_name`
+const standingColumns = `select a.id, w.user_id, a.public_id, a.status, a.starts_at, a.ends_at, a.completed_at,
+    a.updated_at, a.version, c.closed_at, coalesce(c.closed_by = 'clinic', false) as closed_by_clinic, c.head_seq,
+    coalesce(r.read_seq, 0) as read_seq, n.unread, h.at, o.public_id as other_id, other.role as other_role,
+    o.name as other_name`
 
 var (
-	allStandings    = fmt.Sprintf(standings, ``, `0`, `coalesce(r.read_seq, 0)`)
-	selectStandings = standingColumns + allStandings
-	// Of what is known only the events since are counted, unless the cursor has moved: so what a look costs does not grow with what
-	// nobody reads.
-	selectChanged = standingColumns + fmt.Sprintf(standings, `left join unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
-    as k(room_id, user_id, head_seq, read_seq, unread) on k.room_id = a.id and k.user_id = w.user_id
-    and k.read_seq = coalesce(r.read_seq, 0) and k.head_seq <= c.head_seq`, `coalesce(k.unread, 0)`, `coalesce(k.head_seq, r.read_seq, 0)`)
+	allStandings = strings.NewReplacer("{known}", "", "{before}", "0", "{from}", "coalesce(r.read_seq, 0)").Replace(standings)
+	// Only those who take part now stand somewhere: a doctor who has handed an appointment over does not.
+	selectStandings = standingColumns + allStandings +
+		`where w.user_id = $1 and w.active order by h.at desc nulls last, a.id desc`
+	// Of what is known only the events since are counted, unless the cursor has moved: so what a look costs does not grow
+	// with what nobody reads.
+	selectChanged = standingColumns + strings.NewReplacer("{known}", `
+left join unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+    as k(id, user_id, head_seq, read_seq, unread) on k.id = a.id and k.user_id = w.user_id
+    and k.read_seq = coalesce(r.read_seq, 0) and k.head_seq <= c.head_seq`,
+		"{before}", "coalesce(k.unread, 0)", "{from}", "coalesce(k.head_seq, r.read_seq, 0)").Replace(standings) +
+		`where w.appointment_id = any($1) and w.user_id = any($2) and w.active`
 )
 
-// Nobody can know how much is unread, so the planner expects much and would compile what it then runs for a few rows: that took
-// ten times as long as the query. The setting ends with the implicit transaction of a batch.
+// Nobody can know how much is unread, so the planner expects much and would compile what it then runs for a few rows:
+// that took ten times as long as the query. The setting ends with the implicit transaction of a batch.
 const uncompiled = `select set_config('jit', 'off', true)`
 
 // readUncompiled runs one query and hands its rows to scan.
@@ -87,26 +98,41 @@ func queryStandings(ctx context.Context, db postgres.DB, sql string, args ...any
 	return out, err
 }
 
-// standingsOf gives all of a user's conversations, what has changed last first.
+// standingsOf gives all of a user's conversations, the last to change first.
 func standingsOf(ctx context.Context, db postgres.DB, user int64) ([]standing, error) {
-	return queryStandings(ctx, db, selectStandings+
-		`where `+takesPart(`$1`)+` and w.user_id = $1 order by h.at desc nulls last, a.id desc`, user)
+	return queryStandings(ctx, db, selectStandings, user)
 }
 
-// seats is what is known of how users stand in rooms.
-type seats struct{ rooms, users, heads, reads, unread []int64 }
+// seats is what is known of how users stand in conversations.
+type seats struct{ ids, users, heads, reads, unread []int64 }
 
-// standingsIn gives how users stand in rooms, for those pairs of which the user takes part in the room. known may hold one
-// earlier standing of each pair.
-func standingsIn(ctx context.Context, db postgres.DB, rooms, users []int64, known seats) ([]standing, error) {
-	return queryStandings(ctx, db, selectChanged+`where a.id = any($1) and w.user_id = any($2) and `+takesPart(`w.user_id`), rooms, users,
-		known.rooms, known.users, known.heads, known.reads, known.unread)
+// standingsIn gives how users stand in conversations, for those pairs of which the user takes part in the conversation.
+// known may hold one earlier standing of each pair.
+func standingsIn(ctx context.Context, db postgres.DB, ids, users []int64, known seats) ([]standing, error) {
+	return queryStandings(ctx, db, selectChanged, ids, users, known.ids, known.users, known.heads, known.reads, known.unread)
+}
+
+// Counts answers for appointment.Service how much is unread in conversations, without a Service: appointments need it
+// before there can be one.
+type Counts struct{}
+
+// Unread gives the number of unread messages of a user in those conversations in which they take part.
+func (Counts) Unread(ctx context.Context, db postgres.DB, userID int64, appointmentIDs []int64) (map[int64]int64, error) {
+	all, err := standingsIn(ctx, db, appointmentIDs, []int64{userID}, seats{})
+	if err != nil {
+		return nil, err
+	}
+	unread := make(map[int64]int64, len(all))
+	for _, st := range all {
+		unread[st.ID] = st.Unread
+	}
+	return unread, nil
 }
 
 // unreadKey is where a page of the list of unread conversations ends.
 type unreadKey struct {
-	at   time.Time
-	room int64
+	at time.Time
+	id int64 // of the conversation
 }
 
 // unreadCounts are over all of a user's conversations.
@@ -115,45 +141,46 @@ type unreadCounts struct{ messages, conversations int64 }
 // selectUnread counts all and shows a page; the counts come once, and without a page too.
 var selectUnread = `
 with unread as materialized (
-    select a.id as room_id, a.public_id, c.head_seq, coalesce(r.read_seq, 0) as read_seq, n.unread, h.at,
-        o.public_id as other_id, w.other_role, o.name as other_name` + allStandings + `
-    where ` + takesPart(`$1`) + ` and w.user_id = $1 and n.unread > 0
+    select a.id, a.public_id, c.head_seq, coalesce(r.read_seq, 0) as read_seq, n.unread, h.at,
+        o.public_id as other_id, other.role as other_role, o.name as other_name` + allStandings + `
+    where w.user_id = $1 and w.active and n.unread > 0
 ), total as (
     select coalesce(sum(unread), 0)::bigint as messages, count(*) as conversations from unread
 )
-select t.messages, t.conversations, p.room_id, p.public_id, p.head_seq, p.read_seq, p.unread, p.at, p.other_id, p.other_role, p.other_name
+select t.messages, t.conversations, p.id, p.public_id, p.head_seq, p.read_seq, p.unread, p.at, p.other_id, p.other_role,
+    p.other_name
 from total t left join (
-    select * from unread where $2::timestamptz is null or (at, room_id) < ($2, $3::bigint) order by at desc, room_id desc limit $4
+    select * from unread where $2::timestamptz is null or (at, id) < ($2, $3::bigint) order by at desc, id desc limit $4
 ) p on true
-order by p.at desc, p.room_id desc`
+order by p.at desc, p.id desc`
 
-// unreadOf gives a page of a user's conversations in which something is unread, what has changed last first, and how much is
-// unread in all of them.
+// unreadOf gives a page of a user's conversations in which something is unread, the last to change first, and how much
+// is unread in all of them.
 func unreadOf(ctx context.Context, db postgres.DB, user int64, before *unreadKey, limit int) (page []standing, all unreadCounts, err error) {
 	var at *time.Time
-	var room int64
+	var id int64
 	if before != nil {
-		at, room = &before.at, before.room
+		at, id = &before.at, before.id
 	}
 	err = readUncompiled(ctx, db, func(rows pgx.Rows) error {
 		page, all, err = scanUnread(rows, user)
 		return err
-	}, selectUnread, user, at, room, limit)
+	}, selectUnread, user, at, id, limit)
 	return page, all, err
 }
 
 func scanUnread(rows pgx.Rows, user int64) (page []standing, all unreadCounts, err error) {
 	var s struct {
-		room, head, read, unread    *int64
+		id, head, read, unread      *int64
 		publicID, other, role, name *string
 		at                          *time.Time
 	}
 	_, err = pgx.ForEachRow(rows, []any{
-		&all.messages, &all.conversations, &s.room, &s.publicID, &s.head, &s.read, &s.unread, &s.at, &s.other, &s.role, &s.name,
+		&all.messages, &all.conversations, &s.id, &s.publicID, &s.head, &s.read, &s.unread, &s.at, &s.other, &s.role, &s.name,
 	}, func() error {
-		if s.room != nil {
+		if s.id != nil {
 			page = append(page, standing{
-				RoomID: *s.room, UserID: user, PublicID: *s.publicID, HeadSeq: *s.head, ReadSeq: *s.read, Unread: *s.unread, At: s.at,
+				ID: *s.id, UserID: user, PublicID: *s.publicID, HeadSeq: *s.head, ReadSeq: *s.read, Unread: *s.unread, At: s.at,
 				OtherID: *s.other, OtherRole: *s.role, OtherName: *s.name,
 			})
 		}
@@ -162,75 +189,48 @@ func scanUnread(rows pgx.Rows, user int64) (page []standing, all unreadCounts, e
 	return page, all, err //nolint:wrapcheck // wrapped by readUncompiled
 }
 
-// stirred is a conversation that may have changed for a user of this instance, or, with user 0, one that went to others.
-type stirred struct {
-	RoomID  int64
+// lead is a conversation that may have changed for a user of this instance, or, with user 0, one that went to others.
+type lead struct {
+	ID      int64 // of the conversation
 	UserID  int64
 	HeadSeq int64
 }
 
-// stirredSince finds the conversations of users that have grown since a time, by the log alone, and those of rooms (paired with
-// readers) in which the reader has got past the seq in reads. A nil time is now; of both the log is read from as much earlier as
-// slack says, for what was committed later than its time says.
-func stirredSince(ctx context.Context, db postgres.DB, since *time.Time, slack time.Duration, users []int64, t readers) (swept, error) {
+// readers are users with conversations in which something is unread after their read cursor, as far as an instance
+// knows.
+type readers struct{ ids, users, reads []int64 }
+
+// found is what a sweep for inboxes found, with PostgreSQL's time of the answer and the history that it is of.
+type found struct {
+	leads []lead
+	asOf  time.Time
+	epoch string
+}
+
+// grownSince finds the conversations of users that have grown since a time, by the log alone, and those of readers who
+// have got past what is known. A nil time is now; of both, the log is read from as much earlier as slack says, for what
+// was committed later than its time says.
+func grownSince(ctx context.Context, db postgres.DB, since *time.Time, slack time.Duration, users []int64, t readers) (f found, err error) {
 	b := &pgx.Batch{}
 	b.Queue(uncompiled)
-	b.Queue(`select now(), ` + epochExpression)
+	b.Queue(`select now(), ` + conversation.EpochSQL).QueryRow(func(row pgx.Row) error { return row.Scan(&f.asOf, &f.epoch) })
 	b.Queue(`
 with grown as (
     select room_id, max(seq) as head_seq, bool_or(kind = 'system' and target is not null) as regrouped
     from messages where at > coalesce($1::timestamptz, now()) - make_interval(secs => $2) group by room_id
 )
-select g.room_id, w.user_id, g.head_seq from grown g join appointments a on a.id = g.room_id
-cross join lateral (values (a.patient_id), (a.doctor_id)) as w(user_id) where w.user_id = any($3) and `+takesPart(`w.user_id`)+`
+select g.room_id as id, p.user_id, g.head_seq from grown g join participants p on p.appointment_id = g.room_id
+where p.user_id = any($3) and p.active
 union all select room_id, 0, head_seq from grown where regrouped
 union all
-select k.room_id, k.user_id, 0 from unnest($4::bigint[], $5::bigint[], $6::bigint[]) as k(room_id, user_id, read_seq)
-join receipts r on r.room_id = k.room_id and r.user_id = k.user_id and r.read_seq > k.read_seq`,
-		since, slack.Seconds(), users, t.rooms, t.users, t.reads)
-	results := db.SendBatch(ctx, b)
-	out, err := scanStirred(results)
-	if closing := results.Close(); err == nil {
-		err = closing
+select k.id, k.user_id, 0 from unnest($4::bigint[], $5::bigint[], $6::bigint[]) as k(id, user_id, read_seq)
+join receipts r on r.room_id = k.id and r.user_id = k.user_id and r.read_seq > k.read_seq`,
+		since, slack.Seconds(), users, t.ids, t.users, t.reads).Query(func(rows pgx.Rows) (err error) {
+		f.leads, err = pgx.CollectRows(rows, pgx.RowToStructByName[lead])
+		return err //nolint:wrapcheck // wrapped below
+	})
+	if err := db.SendBatch(ctx, b).Close(); err != nil {
+		return found{}, fmt.Errorf("find changed conversations: %w", err)
 	}
-	if err != nil {
-		return swept{}, fmt.Errorf("find changed conversations: %w", err)
-	}
-	return out, nil
-}
-
-// swept is what a sweep found, with PostgreSQL's time of the answer and the history that it is of.
-type swept struct {
-	stirred []stirred
-	asOf    time.Time
-	epoch   string
-}
-
-// readers are users with rooms in which something is unread after their read cursor, as far as an instance knows.
-type readers struct{ rooms, users, reads []int64 }
-
-func scanStirred(results pgx.BatchResults) (out swept, err error) {
-	if _, err := results.Exec(); err != nil { // uncompiled
-		return swept{}, err //nolint:wrapcheck // wrapped by stirredSince
-	}
-	if err := results.QueryRow().Scan(&out.asOf, &out.epoch); err != nil {
-		return swept{}, err //nolint:wrapcheck // wrapped by stirredSince
-	}
-	rows, err := results.Query()
-	if err != nil {
-		return swept{}, err //nolint:wrapcheck // the same
-	}
-	out.stirred, err = pgx.CollectRows(rows, pgx.RowToStructByName[stirred])
-	return out, err //nolint:wrapcheck // the same
-}
-
-// cursorsOf gives how far a participant has got, as it stands.
-func cursorsOf(ctx context.Context, db postgres.DB, room, user int64) (c cursors, err error) {
-	err = db.QueryRow(ctx, `
-select coalesce(max(delivered_seq), 0), coalesce(max(read_seq), 0) from receipts where room_id = $1 and user_id = $2`, room, user).
-		Scan(&c.delivered, &c.read)
-	if err != nil {
-		return cursors{}, fmt.Errorf("read receipt: %w", err)
-	}
-	return c, nil
+	return f, nil
 }

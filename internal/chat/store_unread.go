@@ -11,7 +11,7 @@ import (
 	"housecall/internal/postgres"
 )
 
-// waits is what of a room's log waits to be read: messages m that were not taken back.
+// waits is what of a conversation's log waits to be read: messages m that were not retracted.
 const waits = `m.kind in ('text', 'attachment') and not exists (
         select from messages e where e.room_id = m.room_id and e.target = m.seq and e.kind = 'retraction')`
 
@@ -38,15 +38,16 @@ func collectUnread(ctx context.Context, tx *postgres.Tx, cutoff time.Time, windo
 insert into unread_pending as p (user_id, room_id, seq)
 select w.user_id, m.room_id, max(m.seq)
 from messages m
-join appointments a on a.id = m.room_id
-cross join lateral (values (a.patient_id), (a.doctor_id)) as w(user_id)
+join participants w on w.appointment_id = m.room_id and w.active
 left join receipts r on r.room_id = m.room_id and r.user_id = w.user_id
-where m.at > $1 and m.at <= $2 and `+waits+` and m.sender_id <> w.user_id and `+takesPart(`w.user_id`)+` and m.seq > coalesce(r.read_seq, 0)
+where m.at > $1 and m.at <= $2 and `+waits+` and m.sender_id <> w.user_id and m.seq > coalesce(r.read_seq, 0)
 group by w.user_id, m.room_id
 on conflict (user_id, room_id) do update set seq = greatest(p.seq, excluded.seq)`, from, to)
 		b.Queue(`update unread_sweeps set upto = $1`, to)
 	}
-	b.Queue(`delete from unread_pending p using receipts r where r.room_id = p.room_id and r.user_id = p.user_id and r.read_seq >= p.seq`)
+	b.Queue(`
+delete from unread_pending p using receipts r
+where r.room_id = p.room_id and r.user_id = p.user_id and r.read_seq >= p.seq`)
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return false, fmt.Errorf("collect unread messages: %w", err)
 	}
@@ -60,10 +61,10 @@ type absent struct {
 	Conversations int
 }
 
-// unreadStill is what the sweep has found and is unread still, by who takes part still: an appointment may have been handed
-// over, and messages taken back.
-var unreadStill = `(select p.user_id, p.room_id from unread_pending p
-    join appointments a on a.id = p.room_id and ` + takesPart(`p.user_id`) + `
+// unreadStill is what the sweep has found and is still unread by those who still take part: an appointment may have been
+// handed over, and messages retracted.
+const unreadStill = `(select p.user_id, p.room_id from unread_pending p
+    join participants w on w.appointment_id = p.room_id and w.user_id = p.user_id and w.active
     left join receipts r on r.room_id = p.room_id and r.user_id = p.user_id
     where exists (select from messages m where m.room_id = p.room_id and m.seq > coalesce(r.read_seq, 0) and m.seq <= p.seq
         and m.sender_id <> p.user_id and ` + waits + `)) p`
@@ -101,18 +102,18 @@ group by p.user_id, s.seen order by p.user_id`, cutoff, only)
 	return out, nil
 }
 
-// markNotified is true for one of all who want to tell a user in the absence that began at seen.
+// markNotified is true for one of all who want to notify a user in the absence that began at seen.
 func markNotified(ctx context.Context, tx *postgres.Tx, user int64, at, seen time.Time) (first bool, err error) {
 	tag, err := tx.Exec(ctx, `
 insert into unread_notices as n (user_id, notified_at) values ($1, $2)
 on conflict (user_id) do update set notified_at = excluded.notified_at where n.notified_at < $3`, user, at, seen)
 	if err != nil {
-		return false, fmt.Errorf("mark user %d as told: %w", user, err)
+		return false, fmt.Errorf("mark user %d as notified: %w", user, err)
 	}
 	return tag.RowsAffected() == 1, nil
 }
 
-// saveSeen marks users, in order of their ids, as seen.
+// saveSeen marks users, in order of their conversations, as seen.
 func saveSeen(ctx context.Context, db postgres.DB, users []int64, at time.Time) error {
 	if len(users) == 0 {
 		return nil

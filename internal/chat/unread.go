@@ -6,12 +6,11 @@ import (
 	"slices"
 	"time"
 
-	"housecall/internal/auth"
 	"housecall/internal/postgres"
 )
 
 const (
-	// seenEvery is how often the users of open sockets are marked as seen; UNREAD_AFTER is longer.
+	// seenEvery is how often the users of open connections are marked as seen; UNREAD_AFTER is longer.
 	seenEvery = time.Minute
 	// unreadWindow is the span of messages that one transaction of the sweep looks at, and unreadWindows how many
 	// of them one call does: after a day of downtime it takes a call to catch up, after a month some.
@@ -19,21 +18,21 @@ const (
 	unreadWindows = 24
 )
 
-// Notices tells people outside of chat that something waits for them.
-type Notices interface {
+// Notifications tell people outside of chat that something waits for them.
+type Notifications interface {
 	// Unread is called in a transaction, at most once per absence of a user; absence is when it began, and
-	// conversations in how many of his something is unread.
+	// conversations in how many of theirs something is unread.
 	Unread(ctx context.Context, tx *postgres.Tx, userID int64, absence time.Time, conversations int) error
 }
 
-// NotifyAbsent tells those who have been away for UNREAD_AFTER, with no open socket on any instance and no use of
+// NotifyAbsent tells those who have been away for UNREAD_AFTER, with no open connection on any instance and no use of
 // REST, and for whom somebody's message has been unread that long, once until they have been seen again. It may run
 // on several instances at once. What fails for one user keeps nobody else from being told, and the next call tries again.
 func (s *Service) NotifyAbsent(ctx context.Context) error {
-	if s.d.Notices == nil {
+	if s.d.Notifications == nil {
 		return nil
 	}
-	cutoff := s.d.Now().Add(-s.d.Config.UnreadAfter)
+	cutoff := s.d.Now().Add(-s.d.Options.UnreadAfter)
 	for more, n := true, 0; more && n < unreadWindows; n++ {
 		err := s.d.Pool.InTx(ctx, func(tx *postgres.Tx) (err error) {
 			more, err = collectUnread(ctx, tx, cutoff, unreadWindow)
@@ -64,21 +63,15 @@ func (s *Service) notify(ctx context.Context, tx *postgres.Tx, user int64, cutof
 	if err != nil || !first {
 		return err
 	}
-	return s.d.Notices.Unread(ctx, tx, user, still[0].Seen, still[0].Conversations)
+	return s.d.Notifications.Unread(ctx, tx, user, still[0].Seen, still[0].Conversations)
 }
 
-// Unread tells in how many of a user's conversations something has been unread for long (see NotifyAbsent) and still is.
-func (s *Service) Unread(ctx context.Context, userID int64) (conversations int, err error) {
+// UnreadConversations tells in how many of a user's conversations something has been unread for long (see NotifyAbsent) and still is.
+func (s *Service) UnreadConversations(ctx context.Context, userID int64) (conversations int, err error) {
 	return countUnread(ctx, s.d.Pool, userID)
 }
 
-// MarkRead notes that a participant has read a conversation up to an event, as a socket's read frame does: for clients
-// that have no socket.
-func (s *Service) MarkRead(actor auth.Actor, room, upTo int64) {
-	s.receipts.move(room, actor.ID, upTo, upTo)
-}
-
-// seenLoop marks who has a socket open. Joining has used a session, so only staying needs a mark.
+// seenLoop marks who has a connection open. Joining has used a session, so only staying needs a mark.
 func (s *Service) seenLoop() {
 	s.every(seenEvery, func() {
 		ctx, cancel := context.WithTimeout(s.ctx, backgroundBudget)
@@ -89,11 +82,11 @@ func (s *Service) seenLoop() {
 }
 
 func (s *Service) markSeen(ctx context.Context) error {
-	return saveSeen(ctx, s.d.Pool, s.sockets.people(), s.d.Now())
+	return saveSeen(ctx, s.d.Pool, s.connections.people(), s.d.Now())
 }
 
-// people are the users who have a socket open here, in order.
-func (s *sockets) people() []int64 {
+// people are the users who have a connection open here, in order.
+func (s *connections) people() []int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := make([]int64, 0, len(s.users))

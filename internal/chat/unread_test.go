@@ -11,68 +11,68 @@ import (
 	"pgregory.net/rapid"
 
 	"housecall/internal/auth"
+	"housecall/internal/conversation"
 )
 
 func TestService_NotifyAbsent(t *testing.T) {
 	t.Parallel()
 	a := newAbsence(t)
-	room, other := a.room(), a.room()
+	id, other := a.Conversation(), a.Conversation()
 	left := a.now
 	a.pass(5 * time.Minute)
-	a.say(room, a.doctor, KindText)
-	a.say(other, a.doctor, KindText)
-	a.say(other, a.doctor, KindText)
-	a.useREST(a.doctor)
+	a.say(id, a.Doctor, conversation.KindText)
+	a.say(other, a.Doctor, conversation.KindText)
+	a.say(other, a.Doctor, conversation.KindText)
+	a.useREST(a.Doctor)
 	a.pass(15*time.Minute - time.Second)
 	require.Empty(t, a.sweep(), "away for long enough, but not with that")
 	a.pass(time.Second)
-	require.Equal(t, []tiding{{a.patient.ID, left, 2}}, a.sweep(), "the one who wrote is not told of his own")
+	require.Equal(t, []tiding{{a.Patient.ID, left, 2}}, a.sweep(), "the one who wrote is not told of his own")
 	require.Empty(t, a.sweep(), "once")
-	a.say(room, a.doctor, KindText)
+	a.say(id, a.Doctor, conversation.KindText)
 	a.pass(time.Hour)
 	require.Empty(t, a.sweep(), "once in an absence, whatever comes")
 
-	a.useREST(a.patient)
+	a.useREST(a.Patient)
 	back := a.now
 	a.pass(14 * time.Minute)
 	require.Empty(t, a.sweep())
 	a.pass(time.Minute)
-	require.Equal(t, []tiding{{a.patient.ID, back, 2}}, a.sweep(), "he was there, left it unread, and went again")
+	require.Equal(t, []tiding{{a.Patient.ID, back, 2}}, a.sweep(), "he was there, left it unread, and went again")
 
-	require.NoError(t, saveSeen(t.Context(), a.pool, []int64{a.patient.ID}, a.now))
-	a.read(room, a.patient, 9)
-	a.read(other, a.patient, 9)
+	require.NoError(t, saveSeen(t.Context(), a.Pool, []int64{a.Patient.ID}, a.now))
+	a.read(id, a.Patient, 9)
+	a.read(other, a.Patient, 9)
 	a.pass(time.Hour)
 	require.Empty(t, a.sweep(), "he has read it")
-	require.Zero(t, a.number(`select count(*) from unread_pending`))
+	require.Zero(t, a.Number(`select count(*) from unread_pending`))
 }
 
 // What was taken back waits for nobody, whether that was before the sweep or after it; what else there is still does.
 func TestService_NotifyAbsent_takenBack(t *testing.T) {
 	t.Parallel()
 	a := newAbsence(t)
-	room, other := a.room(), a.room()
-	c, _ := committerOn(a.pool, 1)
+	id, other := a.Conversation(), a.Conversation()
 	left := a.now
 	a.pass(5 * time.Minute)
-	gone, late, kept := a.say(room, a.doctor, KindText), a.say(other, a.doctor, KindText), a.say(other, a.doctor, KindAttachment)
-	a.ok(c, retraction(room, a.doctor, gone))
+	gone, late, kept := a.say(id, a.Doctor, conversation.KindText), a.say(other, a.Doctor, conversation.KindText), a.say(other, a.Doctor, conversation.KindAttachment)
+	a.append(id, conversation.KindRetraction, a.Doctor, gone)
 	a.pass(14 * time.Minute)
 	require.Empty(t, a.sweep())
 	a.pass(2 * time.Minute)
-	require.Equal(t, []tiding{{a.patient.ID, left, 1}}, a.sweep())
-	n, err := a.sweeper().Unread(t.Context(), a.patient.ID)
+	require.Equal(t, []tiding{{a.Patient.ID, left, 1}}, a.sweep())
+	n, err := a.sweeper().UnreadConversations(t.Context(), a.Patient.ID)
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
-	a.ok(c, retraction(other, a.doctor, kept))
-	n, err = a.sweeper().Unread(t.Context(), a.patient.ID)
+	a.append(other, conversation.KindRetraction, a.Doctor, kept)
+	n, err = a.sweeper().UnreadConversations(t.Context(), a.Patient.ID)
 	require.NoError(t, err)
 	require.Equal(t, 1, n, "an older one is left")
-	a.ok(c, retraction(other, a.doctor, late))
-	n, err = a.sweeper().Unread(t.Context(), a.patient.ID)
+	a.append(other, conversation.KindRetraction, a.Doctor, late)
+	n, err = a.sweeper().UnreadConversations(t.Context(), a.Patient.ID)
 	require.NoError(t, err)
 	require.Zero(t, n)
-	a.useREST(a.patient)
+	a.useREST(a.Patient)
 	a.pass(time.Hour)
 	require.Empty(t, a.sweep())
 }
@@ -81,17 +81,17 @@ func TestService_NotifyAbsent_takenBack(t *testing.T) {
 func TestService_NotifyAbsent_handedOver(t *testing.T) {
 	t.Parallel()
 	a := newAbsence(t)
-	room := a.room()
-	a.say(room, a.patient, KindText)
+	id := a.Conversation()
+	a.say(id, a.Patient, conversation.KindText)
 	a.pass(15 * time.Minute)
-	a.useREST(a.patient)
-	a.useREST(a.doctor)
+	a.useREST(a.Patient)
+	a.useREST(a.Doctor)
 	require.Empty(t, a.sweep(), "both are there")
-	require.EqualValues(t, 1, a.number(`select count(*) from unread_pending where user_id = $1`, a.doctor.ID))
-	a.exec(`update appointments set doctor_id = $1`, a.user(auth.Doctor).ID)
+	require.EqualValues(t, 1, a.Number(`select count(*) from unread_pending where user_id = $1`, a.Doctor.ID))
+	a.Exec(`update appointments set doctor_id = $1`, a.User(auth.Doctor).ID)
 	a.pass(15 * time.Minute)
 	require.Empty(t, a.sweep())
-	n, err := a.sweeper().Unread(t.Context(), a.doctor.ID)
+	n, err := a.sweeper().UnreadConversations(t.Context(), a.Doctor.ID)
 	require.NoError(t, err)
 	require.Zero(t, n)
 }
@@ -99,18 +99,18 @@ func TestService_NotifyAbsent_handedOver(t *testing.T) {
 func TestService_Unread(t *testing.T) {
 	t.Parallel()
 	a := newAbsence(t)
-	room := a.room()
-	seq := a.say(room, a.doctor, KindText)
-	a.useREST(a.doctor)
+	id := a.Conversation()
+	seq := a.say(id, a.Doctor, conversation.KindText)
+	a.useREST(a.Doctor)
 	a.pass(15 * time.Minute)
 	require.Len(t, a.sweep(), 1)
 	unread := func() int {
-		n, err := a.sweeper().Unread(t.Context(), a.patient.ID)
+		n, err := a.sweeper().UnreadConversations(t.Context(), a.Patient.ID)
 		require.NoError(t, err)
 		return n
 	}
 	require.Equal(t, 1, unread())
-	a.read(room, a.patient, seq)
+	a.read(id, a.Patient, seq)
 	require.Zero(t, unread(), "at once, not with the next sweep")
 }
 
@@ -118,34 +118,34 @@ func TestService_Unread(t *testing.T) {
 func TestService_NotifyAbsent_leftUnread(t *testing.T) {
 	t.Parallel()
 	a := newAbsence(t)
-	a.say(a.room(), a.doctor, KindText)
-	a.useREST(a.doctor)
+	a.say(a.Conversation(), a.Doctor, conversation.KindText)
+	a.useREST(a.Doctor)
 	for range 24 {
 		a.pass(time.Minute)
 		if a.now.Minute() == 10 {
-			require.NoError(t, saveSeen(t.Context(), a.pool, []int64{a.patient.ID}, a.now))
+			require.NoError(t, saveSeen(t.Context(), a.Pool, []int64{a.Patient.ID}, a.now))
 		}
 		require.Empty(t, a.sweep(), a.now)
 	}
 	a.pass(time.Minute)
-	require.Equal(t, []tiding{{a.patient.ID, a.now.Add(-15 * time.Minute), 1}}, a.sweep())
+	require.Equal(t, []tiding{{a.Patient.ID, a.now.Add(-15 * time.Minute), 1}}, a.sweep())
 }
 
 func TestService_NotifyAbsent_whatCounts(t *testing.T) {
 	t.Parallel()
 	a := newAbsence(t)
 	left := a.now
-	a.say(a.room(), a.doctor, KindSystem)
+	a.say(a.Conversation(), a.Doctor, conversation.KindSystem)
 	a.pass(time.Hour)
 	require.Empty(t, a.sweep(), "system events alone do not count")
-	over := a.room()
-	a.say(over, a.doctor, KindText)
-	a.exec(`update conversations set closed_at = now() where id = $1`, over)
-	a.exec(`update appointments set status = 'CANCELLED' where id = $1`, over)
+	over := a.Conversation()
+	a.say(over, a.Doctor, conversation.KindText)
+	a.Exec(`update conversations set closed_at = now() where id = $1`, over)
+	a.Exec(`update appointments set status = 'CANCELLED' where id = $1`, over)
 	a.pass(15 * time.Minute)
-	require.Equal(t, []tiding{{a.patient.ID, left, 1}}, a.sweep(), "a message is a message, though its conversation is over")
-	a.exec(`update users set disabled_at = now() where id = $1`, a.patient.ID)
-	a.exec(`delete from unread_notices`)
+	require.Equal(t, []tiding{{a.Patient.ID, left, 1}}, a.sweep(), "a message is a message, though its conversation is over")
+	a.Exec(`update users set disabled_at = now() where id = $1`, a.Patient.ID)
+	a.Exec(`delete from unread_notices`)
 	require.Empty(t, a.sweep(), "disabled")
 }
 
@@ -153,9 +153,9 @@ func TestService_NotifyAbsent_whatCounts(t *testing.T) {
 func TestService_NotifyAbsent_oneWinner(t *testing.T) {
 	t.Parallel()
 	a := newAbsence(t)
-	room := a.room()
-	a.say(room, a.doctor, KindText)
-	a.say(room, a.patient, KindText)
+	id := a.Conversation()
+	a.say(id, a.Doctor, conversation.KindText)
+	a.say(id, a.Patient, conversation.KindText)
 	a.pass(time.Hour)
 	for range 3 {
 		failures := make([]error, 12)
@@ -175,25 +175,25 @@ func TestService_NotifyAbsent_oneWinner(t *testing.T) {
 		require.Len(t, heard, 2, "patient and doctor")
 		require.NotEqual(t, heard[0].user, heard[1].user)
 		a.pass(time.Minute)
-		a.useREST(a.patient)
-		a.useREST(a.doctor)
+		a.useREST(a.Patient)
+		a.useREST(a.Doctor)
 		a.pass(15 * time.Minute)
 	}
 }
 
-// A notice that fails is tried again, and keeps nobody else from his.
+// A broadcast that fails is tried again, and keeps nobody else from his.
 func TestService_NotifyAbsent_failure(t *testing.T) {
 	t.Parallel()
 	a := newAbsence(t)
-	room := a.room()
-	a.say(room, a.doctor, KindText)
-	a.say(room, a.patient, KindText)
+	id := a.Conversation()
+	a.say(id, a.Doctor, conversation.KindText)
+	a.say(id, a.Patient, conversation.KindText)
 	a.pass(time.Hour)
-	a.ears.deaf[a.patient.ID] = true
+	a.ears.deaf[a.Patient.ID] = true
 	require.ErrorIs(t, a.sweeper().NotifyAbsent(t.Context()), errDeaf)
-	require.Equal(t, a.doctor.ID, a.ears.take()[0].user)
+	require.Equal(t, a.Doctor.ID, a.ears.take()[0].user)
 	a.ears.deaf = nil
-	require.Equal(t, a.patient.ID, a.sweep()[0].user)
+	require.Equal(t, a.Patient.ID, a.sweep()[0].user)
 }
 
 // After days of downtime the sweep catches up.
@@ -201,30 +201,30 @@ func TestService_NotifyAbsent_catchesUp(t *testing.T) {
 	t.Parallel()
 	a := newAbsence(t)
 	a.pass(time.Hour)
-	a.say(a.room(), a.doctor, KindText)
+	a.say(a.Conversation(), a.Doctor, conversation.KindText)
 	a.pass(60 * time.Hour)
-	a.say(a.room(), a.doctor, KindText)
-	a.useREST(a.doctor)
+	a.say(a.Conversation(), a.Doctor, conversation.KindText)
+	a.useREST(a.Doctor)
 	a.pass(15 * time.Minute)
 	require.Len(t, a.sweep(), 1, "the first day")
 	a.sweep()
 	a.sweep()
-	require.EqualValues(t, 2, a.number(`select count(*) from unread_pending`))
+	require.EqualValues(t, 2, a.Number(`select count(*) from unread_pending`))
 }
 
-// Who has a socket open is there, however long he does nothing.
+// Who has a connection open is there, however long he does nothing.
 func TestService_NotifyAbsent_openSocket(t *testing.T) {
 	t.Parallel()
 	a := newAbsence(t)
 	in := a.serve(nil)
-	room := a.room()
-	in.dial(t, a.patient, room, "")
-	require.Equal(t, []int64{a.patient.ID}, in.svc.sockets.people())
-	in.svc.d.Notices, in.svc.d.Now = a.ears, func() time.Time { return a.now }
-	a.say(room, a.doctor, KindText)
+	id := a.Conversation()
+	in.dial(t, a.Patient, id, "")
+	require.Equal(t, []int64{a.Patient.ID}, in.svc.connections.people())
+	in.svc.d.Notifications, in.svc.d.Now = a.ears, func() time.Time { return a.now }
+	a.say(id, a.Doctor, conversation.KindText)
 	for range 30 {
 		a.pass(time.Minute)
-		a.useREST(a.doctor)
+		a.useREST(a.Doctor)
 		require.NoError(t, in.svc.markSeen(t.Context()))
 		require.NoError(t, in.svc.NotifyAbsent(t.Context()))
 		require.Empty(t, a.ears.take())
@@ -239,22 +239,22 @@ type oracle struct {
 }
 
 type said struct {
-	room, seq, sender int64
-	to                int64
-	at                time.Time
+	id, seq, sender int64
+	to              int64
+	at              time.Time
 }
 
 func (o *oracle) due(now time.Time) map[int64]tiding {
 	cutoff, out := now.Add(-15*time.Minute), map[int64]tiding{}
 	for user, seen := range o.seen {
-		rooms := map[int64]bool{}
+		ids := map[int64]bool{}
 		for _, m := range o.said {
-			if m.to == user && m.seq > o.read[receiptKey{m.room, user}] && !m.at.After(cutoff) {
-				rooms[m.room] = true
+			if m.to == user && m.seq > o.read[receiptKey{m.id, user}] && !m.at.After(cutoff) {
+				ids[m.id] = true
 			}
 		}
-		if len(rooms) > 0 && !seen.After(cutoff) && o.notified[user].Before(seen) {
-			out[user] = tiding{user, seen, len(rooms)}
+		if len(ids) > 0 && !seen.After(cutoff) && o.notified[user].Before(seen) {
+			out[user] = tiding{user, seen, len(ids)}
 			o.notified[user] = now
 		}
 	}
@@ -264,8 +264,8 @@ func (o *oracle) due(now time.Time) map[int64]tiding {
 func TestService_NotifyAbsent_model(t *testing.T) {
 	t.Parallel()
 	a := newAbsence(t)
-	rooms := []int64{a.room(), a.room()}
-	people := []auth.Actor{a.patient, a.doctor}
+	ids := []int64{a.Conversation(), a.Conversation()}
+	people := []auth.Actor{a.Patient, a.Doctor}
 	rapid.Check(t, func(rt *rapid.T) {
 		a.pass(time.Hour)
 		a.reset()
@@ -277,23 +277,23 @@ func TestService_NotifyAbsent_model(t *testing.T) {
 		for range steps {
 			a.pass(time.Duration(rapid.IntRange(1, 9).Draw(rt, "minutes")) * time.Minute)
 			who := rapid.IntRange(0, 1).Draw(rt, "who")
-			p, room := people[who], rooms[rapid.IntRange(0, 1).Draw(rt, "room")]
+			p, id := people[who], ids[rapid.IntRange(0, 1).Draw(rt, "id")]
 			switch rapid.SampledFrom([]string{"say", "say", "system", "read", "rest", "socket", "pass", "pass"}).Draw(rt, "what") {
 			case "say":
-				o.said = append(o.said, said{room, a.say(room, p, KindText), p.ID, people[1-who].ID, a.now})
+				o.said = append(o.said, said{id, a.say(id, p, conversation.KindText), p.ID, people[1-who].ID, a.now})
 			case "system":
-				a.say(room, p, KindSystem)
+				a.say(id, p, conversation.KindSystem)
 			case "read":
-				head := a.number(`select head_seq from conversations where id = $1`, room)
+				head := a.Number(`select head_seq from conversations where id = $1`, id)
 				seq := rapid.Int64Range(0, head).Draw(rt, "seq")
-				a.read(room, p, seq)
-				k := receiptKey{room, p.ID}
+				a.read(id, p, seq)
+				k := receiptKey{id, p.ID}
 				o.read[k] = max(o.read[k], seq)
 			case "rest":
 				a.useREST(p)
 				o.seen[p.ID] = a.now
 			case "socket":
-				require.NoError(rt, saveSeen(context.Background(), a.pool, []int64{p.ID}, a.now))
+				require.NoError(rt, saveSeen(context.Background(), a.Pool, []int64{p.ID}, a.now))
 				o.seen[p.ID] = a.now
 			}
 			if rapid.Bool().Draw(rt, "sweep") {

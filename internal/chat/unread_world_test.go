@@ -11,24 +11,25 @@ import (
 
 	"housecall/internal/auth"
 	"housecall/internal/config"
+	"housecall/internal/conversation"
 	"housecall/internal/postgres"
 )
 
-// tiding is a notice as its receiver's room got it.
+// tiding is a broadcast as its receiver's conversation got it.
 type tiding struct {
 	user          int64
 	absence       time.Time
 	conversations int
 }
 
-// ears collects notices whose transaction commits.
+// ears collects broadcasts whose transaction commits.
 type ears struct {
 	mu    sync.Mutex // guards heard
 	heard []tiding
-	deaf  map[int64]bool // users whose notice fails
+	deaf  map[int64]bool // users whose broadcast fails
 }
 
-var errDeaf = errors.New("the mail room is closed")
+var errDeaf = errors.New("the mail id is closed")
 
 func (e *ears) Unread(_ context.Context, tx *postgres.Tx, user int64, absence time.Time, conversations int) error {
 	if e.deaf[user] {
@@ -65,48 +66,49 @@ func newAbsence(t testing.TB) *absence {
 
 // reset has everybody seen now, and nothing unread.
 func (a *absence) reset() {
-	a.t.Helper()
+	a.T.Helper()
 	for _, table := range []string{"unread_notices", "unread_pending", "user_presence", "receipts", "messages"} {
-		a.exec(`delete from ` + table)
+		a.Exec(`delete from ` + table)
 	}
-	a.exec(`update conversations set head_seq = 0`)
-	a.exec(`update unread_sweeps set upto = $1`, a.now.Add(-time.Second))
-	a.exec(`update users set created_at = $1`, a.now)
-	a.exec(`update sessions set last_used_at = $1`, a.now)
+	a.Exec(`update conversations set head_seq = 0`)
+	a.Exec(`update unread_sweeps set upto = $1`, a.now.Add(-time.Second))
+	a.Exec(`update users set created_at = $1`, a.now)
+	a.Exec(`update sessions set last_used_at = $1`, a.now)
 }
 
 // sweeper is an instance, as far as the sweep needs one.
 func (a *absence) sweeper() *Service {
-	cfg := config.Default()
-	return &Service{d: Deps{Pool: a.pool, Config: cfg, Now: func() time.Time { return a.now }, Notices: a.ears}}
+	return &Service{d: Deps{
+		Pool: a.Pool, Now: func() time.Time { return a.now }, Notifications: a.ears,
+		Options: Options{UnreadAfter: config.Default().UnreadAfter},
+	}}
 }
 
 func (a *absence) sweep() []tiding {
-	a.t.Helper()
-	require.NoError(a.t, a.sweeper().NotifyAbsent(context.Background()))
+	a.T.Helper()
+	require.NoError(a.T, a.sweeper().NotifyAbsent(context.Background()))
 	return a.ears.take()
 }
 
 func (a *absence) pass(d time.Duration) { a.now = a.now.Add(d) }
 
-func (a *absence) say(room int64, sender auth.Actor, kind Kind) (seq int64) {
-	a.t.Helper()
-	seq = a.number(`update conversations set head_seq = head_seq + 1 where id = $1 returning head_seq`, room)
+func (a *absence) say(id int64, sender auth.Actor, kind conversation.Kind) (seq int64) {
+	a.T.Helper()
+	seq = a.Number(`update conversations set head_seq = head_seq + 1 where id = $1 returning head_seq`, id)
 	var by *int64
-	if kind != KindSystem {
+	if kind != conversation.KindSystem {
 		by = &sender.ID
 	}
-	a.exec(`insert into messages (room_id, seq, at, kind, sender_id, body) values ($1, $2, $3, $4, $5, 'x')`, room, seq, a.now, kind, by)
+	a.Exec(`insert into messages (room_id, seq, at, kind, sender_id, body) values ($1, $2, $3, $4, $5, 'x')`, id, seq, a.now, kind, by)
 	return seq
 }
 
-func (a *absence) read(room int64, by auth.Actor, seq int64) {
-	a.t.Helper()
-	_, err := saveReceipts(context.Background(), a.pool, []int64{room}, []int64{by.ID}, []int64{seq}, []int64{seq})
-	require.NoError(a.t, err)
+func (a *absence) read(id int64, by auth.Actor, seq int64) {
+	a.T.Helper()
+	a.reached(id, by.ID, seq, seq)
 }
 
 func (a *absence) useREST(by auth.Actor) {
-	a.t.Helper()
-	a.exec(`update sessions set last_used_at = $1 where user_id = $2`, a.now, by.ID)
+	a.T.Helper()
+	a.Exec(`update sessions set last_used_at = $1 where user_id = $2`, a.now, by.ID)
 }

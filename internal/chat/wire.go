@@ -4,17 +4,20 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"reflect"
 	"strconv"
 	"time"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
 
+	"housecall/internal/conversation"
 	"housecall/internal/errs"
 )
 
 // A wire is one whole WebSocket frame as a server sends it (RFC 6455 section 5.2: final, unmasked), so that an
-// event is encoded once and its bytes go to every socket, here and, over the bus, elsewhere.
+// event is encoded once and its bytes go to every connection, here and, over the bus, elsewhere.
 type wire []byte
 
 const (
@@ -38,17 +41,24 @@ func seal(op byte, buf []byte) wire {
 	return wire(buf)
 }
 
-// encode makes a text frame of a value whose JSON is small: everything but events and acks.
-func encode(v any) wire {
-	body, err := json.Marshal(v)
-	if err != nil {
-		panic("chat: a frame does not marshal: " + err.Error()) // the frame types are closed and tested
+// encode makes a text frame of one of serverFrames whose JSON is small: of everything but events and acks. Its type
+// comes first.
+func encode(shape any) wire {
+	kind := kindOf[reflect.TypeOf(shape)]
+	body, err := json.Marshal(shape)
+	if err != nil || kind == "" {
+		panic(fmt.Sprintf("chat: a frame cannot be encoded: %T, %v", shape, err)) // the shapes are closed and tested
 	}
-	return seal(opText, append(make([]byte, wireHeader, wireHeader+len(body)), body...))
+	buf := make([]byte, wireHeader, wireHeader+len(kind)+len(body)+12)
+	buf = append(append(append(buf, `{"type":"`...), kind...), '"')
+	if len(body) > len(`{}`) {
+		buf = append(buf, ',')
+	}
+	return seal(opText, append(buf, body[1:]...))
 }
 
 // encodeClose makes a close frame (RFC 6455 section 5.5.1); the reason is cut to fit.
-func encodeClose(code int, reason string) wire {
+func encodeClose(code closeCode, reason string) wire {
 	if len(reason) > 120 {
 		reason = reason[:120]
 	}
@@ -58,7 +68,7 @@ func encodeClose(code int, reason string) wire {
 }
 
 // encodeEvent is written by hand: it runs once for every message.
-func encodeEvent(e Event) wire {
+func encodeEvent(e conversation.Event) wire {
 	buf := make([]byte, wireHeader, wireHeader+170+len(e.Text)+len(e.Text)/8)
 	buf = append(buf, `{"type":"event","seq":`...)
 	buf = strconv.AppendInt(buf, e.Seq, 10)
@@ -75,11 +85,11 @@ func encodeEvent(e Event) wire {
 		buf = append(buf, e.Sender...)
 		buf = append(buf, '"')
 	}
-	if e.hasText() {
+	if e.HasText() {
 		buf = append(buf, `,"text":`...)
 		buf = appendString(buf, e.Text)
 	}
-	if e.Kind != KindText && e.Kind != KindSystem || e.Retracted || e.CorrectedBy != 0 {
+	if e.Kind != conversation.KindText && e.Kind != conversation.KindSystem || e.Retracted || e.CorrectedBy != 0 {
 		buf = appendRare(buf, e)
 	}
 	buf = append(buf, `,"at":"`...)
@@ -88,7 +98,7 @@ func encodeEvent(e Event) wire {
 }
 
 // appendRare adds the fields that most events lack.
-func appendRare(buf []byte, e Event) []byte {
+func appendRare(buf []byte, e conversation.Event) []byte {
 	if e.Target != 0 {
 		buf = append(buf, `,"target":`...)
 		buf = strconv.AppendInt(buf, e.Target, 10)
@@ -110,13 +120,8 @@ func appendRare(buf []byte, e Event) []byte {
 	return buf
 }
 
-// hasText tells whether an event is one that has words: not a file, not a retraction, and not taken back.
-func (e Event) hasText() bool {
-	return !e.Retracted && e.Kind != KindAttachment && e.Kind != KindRetraction
-}
-
 // encodeAck is written by hand for the same reason.
-func encodeAck(clientID uuid.UUID, r Receipt) wire {
+func encodeAck(clientID uuid.UUID, r conversation.Ack) wire {
 	buf := make([]byte, wireHeader, wireHeader+140)
 	buf = append(buf, `{"type":"ack","clientId":"`...)
 	buf = appendUUID(buf, clientID)
@@ -133,7 +138,7 @@ func encodeAck(clientID uuid.UUID, r Receipt) wire {
 
 // encodeNack words a refusal. What the client may try again later says so.
 func encodeNack(clientID uuid.UUID, err error) wire {
-	f := nackFrame{Type: "nack", ClientID: clientID, Code: ErrOverload.Code, Detail: ErrOverload.Message, Retry: "later"}
+	f := nackFrame{ClientID: clientID, Code: conversation.ErrUnavailable.Code, Detail: conversation.ErrUnavailable.Message, Retry: "later"}
 	var e *errs.Error
 	if errors.As(err, &e) && e.Kind != errs.Internal {
 		f.Code, f.Detail = e.Code, e.Message

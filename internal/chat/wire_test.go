@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"housecall/internal/conversation"
+
 	"github.com/fasthttp/websocket"
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -35,17 +37,17 @@ func nastyText() *rapid.Generator[string] {
 
 // wantEvent and wantAck are the frames as encoding/json would write them.
 type wantEvent struct {
-	Type        string      `json:"type"`
-	Seq         int64       `json:"seq"`
-	Kind        Kind        `json:"kind"`
-	ClientID    *uuid.UUID  `json:"clientId,omitempty"`
-	Sender      string      `json:"sender,omitempty"`
-	Text        *string     `json:"text,omitempty"`
-	Target      int64       `json:"target,omitempty"`
-	Attachment  *Attachment `json:"attachment,omitempty"`
-	Retracted   bool        `json:"retracted,omitempty"`
-	CorrectedBy int64       `json:"correctedBy,omitempty"`
-	At          time.Time   `json:"at"`
+	Type        string                   `json:"type"`
+	Seq         int64                    `json:"seq"`
+	Kind        conversation.Kind        `json:"kind"`
+	ClientID    *uuid.UUID               `json:"clientId,omitempty"`
+	Sender      string                   `json:"sender,omitempty"`
+	Text        *string                  `json:"text,omitempty"`
+	Target      int64                    `json:"target,omitempty"`
+	Attachment  *conversation.Attachment `json:"attachment,omitempty"`
+	Retracted   bool                     `json:"retracted,omitempty"`
+	CorrectedBy int64                    `json:"correctedBy,omitempty"`
+	At          time.Time                `json:"at"`
 }
 
 type wantAck struct {
@@ -75,9 +77,9 @@ func bodyOfWire(w wire) string {
 func TestEncodeEvent_EqualsEncodingJSON(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		e := Event{
+		e := conversation.Event{
 			Seq:    rapid.Int64Min(1).Draw(t, "seq"),
-			Kind:   rapid.SampledFrom([]Kind{KindText, KindAttachment, KindSystem, KindRetraction, KindCorrection}).Draw(t, "kind"),
+			Kind:   rapid.SampledFrom([]conversation.Kind{conversation.KindText, conversation.KindAttachment, conversation.KindSystem, conversation.KindRetraction, conversation.KindCorrection}).Draw(t, "kind"),
 			Sender: rapid.SampledFrom([]string{"", "PAT0000000001"}).Draw(t, "sender"),
 			Text:   nastyText().Draw(t, "text"),
 			At:     time.UnixMicro(rapid.Int64Range(0, 4e15).Draw(t, "at")),
@@ -87,7 +89,7 @@ func TestEncodeEvent_EqualsEncodingJSON(t *testing.T) {
 			Type: "event", Seq: e.Seq, Kind: e.Kind, Sender: e.Sender, Target: e.Target, Attachment: e.Attachment, Retracted: e.Retracted,
 			CorrectedBy: e.CorrectedBy, At: e.At.UTC(),
 		}
-		if !e.Retracted && e.Kind != KindAttachment && e.Kind != KindRetraction {
+		if !e.Retracted && e.Kind != conversation.KindAttachment && e.Kind != conversation.KindRetraction {
 			want.Text = &e.Text
 		}
 		if rapid.Bool().Draw(t, "fromClient") {
@@ -108,24 +110,24 @@ func TestEncodeEvent_EqualsEncodingJSON(t *testing.T) {
 }
 
 // drawRare draws what events of each kind may have beside their text.
-func drawRare(t *rapid.T, e *Event) {
+func drawRare(t *rapid.T, e *conversation.Event) {
 	switch e.Kind {
-	case KindText, KindAttachment:
+	case conversation.KindText, conversation.KindAttachment:
 		if e.Retracted = rapid.Bool().Draw(t, "retracted"); e.Retracted {
 			return
 		}
-		if e.Kind == KindText {
+		if e.Kind == conversation.KindText {
 			e.CorrectedBy = rapid.Int64Min(0).Draw(t, "correctedBy")
 			return
 		}
-		e.Attachment = &Attachment{
+		e.Attachment = &conversation.Attachment{
 			ID: uuid.UUID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "file")), Name: nastyText().Draw(t, "name"), MediaType: "image/png",
 			Size: rapid.Int64Min(0).Draw(t, "size"), SHA256: "ab", Width: rapid.IntMin(0).Draw(t, "width"), Thumbnail: rapid.Bool().Draw(t, "thumbnail"),
 		}
-	case KindRetraction, KindCorrection:
+	case conversation.KindRetraction, conversation.KindCorrection:
 		e.Target = rapid.Int64Min(1).Draw(t, "target")
-		e.Retracted = e.Kind == KindCorrection && rapid.Bool().Draw(t, "retracted")
-	case KindSystem:
+		e.Retracted = e.Kind == conversation.KindCorrection && rapid.Bool().Draw(t, "retracted")
+	case conversation.KindSystem:
 	}
 }
 
@@ -133,7 +135,7 @@ func TestEncodeAck_EqualsEncodingJSON(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		id := uuid.UUID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id"))
-		r := Receipt{
+		r := conversation.Ack{
 			Seq: rapid.Int64().Draw(t, "seq"), At: time.UnixMicro(rapid.Int64Range(0, 4e15).Draw(t, "at")),
 			Duplicate: rapid.Bool().Draw(t, "duplicate"),
 		}
@@ -142,13 +144,13 @@ func TestEncodeAck_EqualsEncodingJSON(t *testing.T) {
 	})
 }
 
-// TestEncodeEvent_LongestFits proves that no text that passes CheckText needs a 64-bit length.
+// TestEncodeEvent_LongestFits proves that no text that passes conversation.CheckText needs a 64-bit length.
 func TestEncodeEvent_LongestFits(t *testing.T) {
 	t.Parallel()
 	for _, char := range []string{"x", "\x01", "\u2028", "🩺", "\"", "\\"} {
-		text := "x" + strings.Repeat(char, MaxChars-1)
-		require.NoError(t, CheckText(text))
-		frame := encodeEvent(Event{Seq: 1 << 62, Kind: KindText, ClientID: goldenID, Sender: "PAT0000000001", Text: text, At: goldenTime})
+		text := "x" + strings.Repeat(char, conversation.MaxChars-1)
+		require.NoError(t, conversation.CheckText(text))
+		frame := encodeEvent(conversation.Event{Seq: 1 << 62, Kind: conversation.KindText, ClientID: goldenID, Sender: "PAT0000000001", Text: text, At: goldenTime})
 		require.Equal(t, text, fields(t, payload(t, frame))["text"])
 	}
 }
@@ -178,7 +180,7 @@ func TestEncodeClose(t *testing.T) {
 	_, _, err = client.ReadMessage()
 	var closed *websocket.CloseError
 	require.ErrorAs(t, err, &closed)
-	require.Equal(t, closeSlow, closed.Code)
+	require.EqualValues(t, closeSlow, closed.Code)
 	require.Equal(t, strings.Repeat("r", 120), closed.Text)
 }
 

@@ -25,7 +25,7 @@ const (
 	bearerSubprotocol = "housecall.bearer."
 )
 
-// admissionKey carries an admission from the checks before the upgrade to the socket's handler.
+// admissionKey carries an admission from the checks before the upgrade to the connection's handler.
 const admissionKey = "admission"
 
 // admission is what the checks before the upgrade found out.
@@ -33,18 +33,18 @@ type admission struct {
 	actor   auth.Actor
 	expires time.Time
 	address string
-	room    int64 // 0: the inbox
+	id      int64 // of the conversation; 0: the inbox
 	at      cursor
-	glass   time.Time // zero: a participant; else an onlooker, until then
+	until   time.Time // when an observer's access ends; zero: a participant
 	request *fasthttp.RequestCtx
 }
 
-// Mount adds the sockets' routes. Whoever may not come in gets a problem document instead of an upgrade.
+// Mount adds the connections' routes. Whoever may not come in gets a problem document instead of an upgrade.
 func Mount(srv *httpd.Server, s *Service) {
-	describe(srv, s.d.Config.PublicURL)
+	describe(srv, s.d.Options.PublicURL)
 	upgrade := websocket.New(s.accept, websocket.Config{
 		Subprotocols:   []string{subprotocol},
-		ReadBufferSize: 512, // of frames; thousands of idle sockets each keep one
+		ReadBufferSize: 512, // of frames; thousands of idle connections each keep one
 		// Writes do not go through the library, so its buffers only exist while it answers a broken frame.
 		WriteBufferPool: &sync.Pool{},
 		RecoverHandler:  func(*websocket.Conn) {}, // accept recovers; the default would tell the client the panic
@@ -60,12 +60,12 @@ func Mount(srv *httpd.Server, s *Service) {
 			return upgrade(c)
 		}
 	}
-	srv.Router().Get("/ws/appointments/:id", open(s.admitToRoom))
+	srv.Router().Get("/ws/appointments/:id", open(s.admitToConversation))
 	srv.Router().Get("/ws/inbox", open(s.admit))
 }
 
-// admitToRoom checks everything that can be checked before the upgrade.
-func (s *Service) admitToRoom(srv *httpd.Server, c *fiber.Ctx) (*admission, error) {
+// admitToConversation checks everything that can be checked before the upgrade.
+func (s *Service) admitToConversation(srv *httpd.Server, c *fiber.Ctx) (*admission, error) {
 	a, err := s.admit(srv, c)
 	if err != nil {
 		return nil, err
@@ -75,21 +75,21 @@ func (s *Service) admitToRoom(srv *httpd.Server, c *fiber.Ctx) (*admission, erro
 	}
 	ctx, cancel := srv.Timeout(c.UserContext())
 	defer cancel()
-	found, err := s.Readable(ctx, a.actor, c.Params("id"))
+	found, err := s.d.Conversations.Readable(ctx, a.actor, c.Params("id"))
 	if err != nil {
 		return nil, err
 	}
-	a.room, a.glass = found.Appointment.ID, found.Until
+	a.id, a.until = found.Conversation(), found.Until()
 	return a, nil
 }
 
-// admit checks what concerns every socket.
+// admit checks what concerns every connection.
 func (s *Service) admit(srv *httpd.Server, c *fiber.Ctx) (*admission, error) {
 	// What the library would refuse itself, it would refuse without a problem document.
 	if !websocket.IsWebSocketUpgrade(c) || c.Get(fiber.HeaderSecWebSocketVersion) != "13" || c.Get(fiber.HeaderSecWebSocketKey) == "" {
 		return nil, errs.New(errs.UpgradeRequired, "upgrade_required", "This address speaks WebSocket (RFC 6455).")
 	}
-	if origin := c.Get(fiber.HeaderOrigin); origin != "" && !slices.Contains(s.d.Config.Origins(), origin) {
+	if origin := c.Get(fiber.HeaderOrigin); origin != "" && !slices.Contains(s.d.Options.Origins, origin) {
 		return nil, errs.New(errs.Forbidden, "origin", "Sockets from this origin are not allowed.")
 	}
 	offered := protocols(c)
@@ -101,7 +101,7 @@ func (s *Service) admit(srv *httpd.Server, c *fiber.Ctx) (*admission, error) {
 		return nil, errs.New(errs.UpgradeRequired, "subprotocol_required", "Offer the subprotocol "+subprotocol+".")
 	}
 	address := httpd.ClientFrom(c.UserContext()).Address
-	if err := s.sockets.admits(actor.ID, address); err != nil {
+	if err := s.connections.admits(actor.ID, address); err != nil {
 		return nil, err
 	}
 	return &admission{actor: actor, expires: expires, address: address, request: c.Context()}, nil
@@ -144,7 +144,7 @@ func parseCursor(after, epoch string) (cursor, error) {
 }
 
 // strip takes everything out of the request that the upgrade does not need: the library copies headers, cookies
-// and the query into maps that live as long as the socket, and among them is a token.
+// and the query into maps that live as long as the connection, and among them is a token.
 func strip(c *fiber.Ctx) {
 	needed := map[string]string{fiber.HeaderSecWebSocketProtocol: subprotocol}
 	for _, name := range []string{fiber.HeaderConnection, fiber.HeaderUpgrade, fiber.HeaderSecWebSocketKey, fiber.HeaderSecWebSocketVersion} {
@@ -165,31 +165,31 @@ func strip(c *fiber.Ctx) {
 	c.Context().ResetUserValues()
 }
 
-// accept runs one socket. The library pools what it hands us, so nothing may touch the connection after accept has
+// accept runs one connection. The library pools what it hands us, so nothing may touch the connection after accept has
 // returned: it waits for the writer on every way out.
 func (s *Service) accept(ws *websocket.Conn) {
 	a, _ := ws.Locals(admissionKey).(*admission)
 	ws.Locals(admissionKey, nil)
-	// The request is answered, but its shell stays with the socket: a new one holds no buffers.
+	// The request is answered, but its shell stays with the connection: a new one holds no buffers.
 	a.request.Request = fasthttp.Request{}
 	a.request.Response = fasthttp.Response{}
-	c := s.newSocket(ws, a)
-	if err := s.sockets.add(c); err != nil {
+	c := s.connectionOf(ws, a)
+	if err := s.connections.add(c); err != nil {
 		s.turnAway(c, err)
 		return
 	}
-	defer s.sockets.remove(c)
+	defer s.connections.remove(c)
 	defer c.finish()
 	defer s.guard(c)
-	if a.room == 0 {
+	if a.id == 0 {
 		s.serveInbox(c)
 		return
 	}
-	s.serve(c, a.room, a.at)
+	s.serve(c, a.id, a.at)
 }
 
-func (s *Service) newSocket(ws *websocket.Conn, a *admission) *conn {
-	c := newConn(rawConn(ws.NetConn()), ws, a, s.d.Config.MessagesPerSecond, s.metrics, s.d.Now)
+func (s *Service) connectionOf(ws *websocket.Conn, a *admission) *conn {
+	c := newConn(rawConn(ws.NetConn()), ws, a, connPorts{s.d.Options.PerSecond, s.metrics, s.d.Now})
 	ws.SetPingHandler(func(data string) error {
 		if c.control(); !c.frames.Allow() {
 			c.overLimit(limitFrames, "too many frames")
@@ -209,14 +209,14 @@ func (s *Service) newSocket(ws *websocket.Conn, a *admission) *conn {
 	return c
 }
 
-// turnAway ends a socket for which there was room before the upgrade and none after it.
+// turnAway ends a connection for which there was conversation before the upgrade and none after it.
 func (s *Service) turnAway(c *conn, err error) {
 	if errors.Is(err, errDraining) {
 		c.restart()
 	} else {
 		c.end(closeLimits, "too many open connections", 0)
 	}
-	c.read(func([]byte) {})
+	c.receive(func([]byte) {})
 	c.finish()
 }
 

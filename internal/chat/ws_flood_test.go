@@ -14,18 +14,16 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
-
-	"housecall/internal/config"
 )
 
 // TestSocket_BadFrames: a frame that is none ends the connection, one that is wrong gets an answer.
 func TestSocket_BadFrames(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	in, room := w.serve(nil), w.room()
+	in, id := w.serve(nil), w.Conversation()
 	t.Run("answered", func(t *testing.T) {
 		t.Parallel()
-		p, id := in.dial(t, w.patient, room, ""), uuid.New().String()
+		p, id := in.dial(t, w.Patient, id, ""), uuid.New().String()
 		for name, c := range map[string]struct {
 			frame string
 			want  map[string]any
@@ -48,13 +46,13 @@ func TestSocket_BadFrames(t *testing.T) {
 		p.say(`{"type":"ping","id":[1]}`)
 		require.Equal(t, map[string]any{"type": "pong", "id": []any{1.0}}, p.until("pong"), "the connection has stayed")
 		for reason, n := range map[string]float64{"invalid": 3, "empty": 1, "too_long": 1} {
-			require.InDelta(t, n, testutil.ToFloat64(in.svc.metrics.refused.WithLabelValues(reason)), 0, reason)
+			require.InDelta(t, n, in.refusals(reason), 0, reason)
 		}
 	})
 	for name, c := range map[string]struct {
 		kind  int
 		frame string
-		code  int
+		code  closeCode
 	}{
 		"bad JSON":  {websocket.TextMessage, `{"type":`, closeProtocol},
 		"no object": {websocket.TextMessage, `[]`, closeProtocol},
@@ -66,7 +64,7 @@ func TestSocket_BadFrames(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := in.dial(t, w.patient, room, "")
+			p := in.dial(t, w.Patient, id, "")
 			_ = p.WriteMessage(c.kind, []byte(c.frame)) // it may be refused before all of it is written
 			p.requireBye(c.code)
 		})
@@ -76,8 +74,8 @@ func TestSocket_BadFrames(t *testing.T) {
 func TestSocket_FrameFlood(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	in := w.serve(func(c *config.Config) { c.MessagesPerSecond = 1 })
-	p := in.dial(t, w.patient, w.room(), "")
+	in := w.serve(func(c *setup) { c.chat.PerSecond = 1 })
+	p := in.dial(t, w.Patient, w.Conversation(), "")
 	for range 2 * frameFlood * burst {
 		p.say(`{"type":"ping"}`)
 	}
@@ -114,7 +112,7 @@ func TestSocket_FloodIsNotRead(t *testing.T) {
 	var read atomic.Int64
 	w.through = func(l net.Listener) net.Listener { return countingListener{l, &read} }
 	in := w.serve(nil)
-	p := in.dial(t, w.patient, w.room(), "")
+	p := in.dial(t, w.Patient, w.Conversation(), "")
 	p.SetCloseHandler(func(int, string) error { return nil }) // it does not answer
 	flooding := make(chan struct{})
 	ping := append([]byte{0x81, 0x80 | 15, 0, 0, 0, 0}, `{"type":"ping"}`...) // masked with zeros; the library would stop at the close
@@ -132,9 +130,9 @@ func TestSocket_FloodIsNotRead(t *testing.T) {
 func TestSocket_MessageRate(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	in := w.serve(func(c *config.Config) { c.MessagesPerSecond = 1 })
-	room := w.room()
-	p := in.dial(t, w.patient, room, "")
+	in := w.serve(func(c *setup) { c.chat.PerSecond = 1 })
+	id := w.Conversation()
+	p := in.dial(t, w.Patient, id, "")
 	for range burst + 3 {
 		p.say(map[string]any{"type": "send", "clientId": uuid.New(), "text": "x"})
 	}
@@ -148,7 +146,7 @@ func TestSocket_ControlFrames(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	in := w.serve(nil)
-	p := in.dial(t, w.patient, w.room(), "")
+	p := in.dial(t, w.Patient, w.Conversation(), "")
 	pongs := make(chan string, 1)
 	p.SetPongHandler(func(data string) error {
 		pongs <- data
@@ -164,8 +162,8 @@ func TestSocket_ControlFrames(t *testing.T) {
 	require.Greater(t, c.lastSeen.Load(), before, "a sign of life")
 	require.NoError(t, p.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(time.Second)))
 	_, _, err := p.ReadMessage()
-	require.True(t, websocket.IsCloseError(err, closeNormal), "the close is answered: %v", err)
-	require.Eventually(t, func() bool { return len(in.svc.sockets.all()) == 0 }, time.Minute, time.Millisecond)
+	require.True(t, websocket.IsCloseError(err, int(closeNormal)), "the close is answered: %v", err)
+	require.Eventually(t, func() bool { return len(in.svc.connections.all()) == 0 }, time.Minute, time.Millisecond)
 }
 
 // TestSocket_EndlessMessage: pings and pongs between its pieces do not keep the connection of a message that never ends.
@@ -173,7 +171,7 @@ func TestSocket_EndlessMessage(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	in := w.serve(nil)
-	p := in.dial(t, w.patient, w.room(), "")
+	p := in.dial(t, w.Patient, w.Conversation(), "")
 	pongs, ended := make(chan struct{}, 1), make(chan int, 1)
 	p.SetPongHandler(func(string) error {
 		pongs <- struct{}{}
@@ -201,22 +199,22 @@ func TestSocket_EndlessMessage(t *testing.T) {
 	ping()
 	in.conn(fmt.Sprint(p.hello["connection"])).lastSeen.Store(time.Now().Add(-heartbeat - heartbeatGrace - time.Second).Unix())
 	ping()
-	in.svc.sockets.look(seal(opPing, make([]byte, wireHeader)), false)
-	require.Equal(t, closeSilent, <-ended)
+	in.svc.connections.look(seal(opPing, make([]byte, wireHeader)), false)
+	require.EqualValues(t, closeSilent, <-ended)
 }
 
 // TestSocket_PingFlood: control frames count too, and the limit is counted once, however much still comes.
 func TestSocket_PingFlood(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	in := w.serve(func(c *config.Config) { c.MessagesPerSecond = 1 })
-	p := in.dial(t, w.patient, w.room(), "")
+	in := w.serve(func(c *setup) { c.chat.PerSecond = 1 })
+	p := in.dial(t, w.Patient, w.Conversation(), "")
 	for range 4 * frameFlood * burst {
 		_ = p.WriteControl(websocket.PingMessage, nil, time.Now().Add(time.Minute)) // it may be closed by then
 	}
 	p.requireBye(closeLimits)
 	require.NoError(t, p.Close())
-	require.Eventually(t, func() bool { return len(in.svc.sockets.all()) == 0 }, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool { return len(in.svc.connections.all()) == 0 }, time.Minute, time.Millisecond)
 	require.InDelta(t, 1, testutil.ToFloat64(in.svc.metrics.limited.WithLabelValues(limitFrames)), 0)
 	require.InDelta(t, 1, testutil.ToFloat64(in.svc.metrics.closed.WithLabelValues("4029")), 0)
 }

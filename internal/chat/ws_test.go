@@ -14,17 +14,17 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/auth"
-	"housecall/internal/config"
+	"housecall/internal/conversation"
 	"housecall/internal/postgres"
 )
 
 func TestSocket_Conversation(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	in, room := w.serve(nil), w.room()
-	w.fill(room, recentLimit+5)
-	p, d := in.dial(t, w.patient, room, ""), in.dial(t, w.doctor, room, "after=54&epoch=")
-	require.Equal(t, w.patient.UserID, p.hello["you"].(map[string]any)["userId"])
+	in, id := w.serve(nil), w.Conversation()
+	w.fill(id, recentLimit+5)
+	p, d := in.dial(t, w.Patient, id, ""), in.dial(t, w.Doctor, id, "after=54&epoch=")
+	require.Equal(t, w.Patient.UserID, p.hello["you"].(map[string]any)["userId"])
 	require.Equal(t, true, p.hello["canReply"])
 	for seq := 6; seq <= recentLimit+5; seq++ {
 		require.EqualValues(t, seq, p.next()["seq"])
@@ -33,59 +33,59 @@ func TestSocket_Conversation(t *testing.T) {
 	require.EqualValues(t, 55, d.until("event")["seq"])
 	d.until("live")
 
-	id := uuid.New()
+	clientID := uuid.New()
 	for _, duplicate := range []any{nil, true} {
-		p.say(map[string]any{"type": "send", "clientId": id, "text": "Good morning 🩺\u2028"})
+		p.say(map[string]any{"type": "send", "clientId": clientID, "text": "Good morning 🩺\u2028"})
 		ack := p.until("ack")
-		require.Equal(t, []any{id.String(), 56.0, duplicate}, []any{ack["clientId"], ack["seq"], ack["duplicate"]})
+		require.Equal(t, []any{clientID.String(), 56.0, duplicate}, []any{ack["clientId"], ack["seq"], ack["duplicate"]})
 	}
 	got := d.until("event")
-	require.Equal(t, []any{56.0, "text", id.String(), w.patient.UserID, "Good morning 🩺\u2028"},
+	require.Equal(t, []any{56.0, "text", clientID.String(), w.Patient.UserID, "Good morning 🩺\u2028"},
 		[]any{got["seq"], got["kind"], got["clientId"], got["sender"], got["text"]})
 
 	d.say(map[string]any{"type": "read", "upTo": 999})
 	receipt := p.until("receipt")
-	require.Equal(t, []any{w.doctor.UserID, 56.0, 56.0}, []any{receipt["userId"], receipt["deliveredSeq"], receipt["readSeq"]})
+	require.Equal(t, []any{w.Doctor.UserID, 56.0, 56.0}, []any{receipt["userId"], receipt["deliveredSeq"], receipt["readSeq"]})
 	d.say(map[string]any{"type": "typing", "active": true})
-	require.Equal(t, map[string]any{"type": "typing", "userId": w.doctor.UserID, "active": true}, p.until("typing"))
+	require.Equal(t, map[string]any{"type": "typing", "userId": w.Doctor.UserID, "active": true}, p.until("typing"))
 
-	w.cancel(room) // by another process: the sweep finds it
+	w.cancel(id) // by another process: the sweep finds it
 	in.svc.sweepSoon()
 	require.Equal(t, "system", p.until("event")["kind"])
 	require.Equal(t, "cancelled", p.until("appointment")["whyNot"])
 	p.say(map[string]any{"type": "send", "clientId": uuid.New(), "text": "too late"})
 	nack := p.until("nack")
 	require.Equal(t, []any{"closed", "never"}, []any{nack["code"], nack["retry"]})
-	w.requireGapless(room)
+	in.requireGapless(id)
 }
 
-// TestSocket_HandOver: the doctor who handed an appointment over hears nothing that comes after it, whether his socket was
+// TestSocket_HandOver: the doctor who handed an appointment over hears nothing that comes after it, whether his connection was
 // told by its own instance or found out by the sweep; the patient comes back at once.
 func TestSocket_HandOver(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	in, room := w.serve(nil), w.room()
-	next := w.signIn(w.user(auth.Doctor))
+	in, id := w.serve(nil), w.Conversation()
+	next := w.SignIn(w.User(auth.Doctor))
 	in.accounts.actors[next.UserID] = next
-	p, d := in.dial(t, w.patient, room, ""), in.dial(t, w.doctor, room, "")
-	require.NoError(t, w.pool.InTx(context.Background(), func(tx *postgres.Tx) error { // by another process
-		if _, err := tx.Exec(context.Background(), `update appointments set doctor_id = $2 where id = $1`, room, next.ID); err != nil {
+	p, d := in.dial(t, w.Patient, id, ""), in.dial(t, w.Doctor, id, "")
+	require.NoError(t, w.Pool.InTx(context.Background(), func(tx *postgres.Tx) error { // by another process
+		if _, err := tx.Exec(context.Background(), `update appointments set doctor_id = $2 where id = $1`, id, next.ID); err != nil {
 			return err
 		}
-		return NewLog().Regroup(context.Background(), tx, room, "Handed over.")
+		return conversation.NewLog().Regroup(context.Background(), tx, id, "Handed over.")
 	}))
-	_, err := in.svc.Send(context.Background(), w.patient, room, uuid.New(), "For the new doctor only")
+	_, err := in.conversations.Send(context.Background(), draft(id, w.Patient, "For the new doctor only"))
 	require.NoError(t, err)
 	in.svc.sweepSoon()
 	for _, peer := range []*peer{p, d} {
 		require.Equal(t, "Handed over.", peer.until("event")["text"])
 		peer.requireBye(closeRestart)
 	}
-	_, status, err := in.try(in.publicID(room), "", nil, subprotocol, bearerSubprotocol+w.doctor.UserID)
+	_, status, err := in.try(in.PublicID(id), "", nil, subprotocol, bearerSubprotocol+w.Doctor.UserID)
 	require.Error(t, err)
 	require.Equal(t, http.StatusNotFound, status)
-	for _, actor := range []auth.Actor{w.patient, next} {
-		back := in.dial(t, actor, room, "after=1")
+	for _, actor := range []auth.Actor{w.Patient, next} {
+		back := in.dial(t, actor, id, "after=1")
 		require.Equal(t, next.UserID, back.hello["participants"].([]any)[1].(map[string]any)["userId"])
 		require.Equal(t, "For the new doctor only", back.until("event")["text"])
 	}
@@ -94,14 +94,14 @@ func TestSocket_HandOver(t *testing.T) {
 func TestSocket_Reset(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	in, room := w.serve(nil), w.room()
-	w.fill(room, catchUpLimit+10)
+	in, id := w.serve(nil), w.Conversation()
+	w.fill(id, catchUpLimit+10)
 	for query, reason := range map[string]string{"after=9": "gap", "after=9999": "history", "after=505&epoch=ffffffffffff": "history"} {
-		p := in.dial(t, w.patient, room, query)
+		p := in.dial(t, w.Patient, id, query)
 		require.Equal(t, map[string]any{"type": "reset", "headSeq": 510.0, "reason": reason}, p.next())
 		require.Equal(t, map[string]any{"type": "live", "headSeq": 510.0}, p.next())
 	}
-	p := in.dial(t, w.patient, room, "after=10")
+	p := in.dial(t, w.Patient, id, "after=10")
 	for seq := 11; seq <= 510; seq++ {
 		require.EqualValues(t, seq, p.next()["seq"])
 	}
@@ -111,42 +111,42 @@ func TestSocket_Reset(t *testing.T) {
 func TestSocket_Admission(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	in := w.serve(func(c *config.Config) { c.AllowedOrigins = []string{"https://clinic.test"} })
-	room := w.publicID(w.room())
-	stranger, admin := w.signIn(w.user(auth.Doctor)), w.signIn(w.user(auth.Admin))
+	in := w.serve(func(c *setup) { c.chat.Origins = append(c.chat.Origins, "https://clinic.test") })
+	id := w.PublicID(w.Conversation())
+	stranger, admin := w.SignIn(w.User(auth.Doctor)), w.SignIn(w.User(auth.Admin))
 	in.accounts.actors[stranger.UserID], in.accounts.actors[admin.UserID] = stranger, admin
 	as := func(a auth.Actor) string { return bearerSubprotocol + a.UserID }
 	origin := func(o string) http.Header { return http.Header{"Origin": {o}} }
 	for name, c := range map[string]struct {
-		room, query string
-		header      http.Header
-		protocols   []string
-		want        int
+		id, query string
+		header    http.Header
+		protocols []string
+		want      int
 	}{
-		"token as subprotocol":   {room, "", nil, []string{subprotocol, as(w.patient)}, 101},
-		"token in a header":      {room, "", http.Header{"Authorization": {"Bearer " + w.patient.UserID}}, []string{subprotocol}, 101},
-		"the service's origin":   {room, "", origin("http://localhost:6001"), []string{subprotocol, as(w.patient)}, 101},
-		"an allowed origin":      {room, "", origin("https://clinic.test"), []string{subprotocol, as(w.patient)}, 101},
-		"a foreign origin":       {room, "", origin("https://evil.test"), []string{subprotocol, as(w.patient)}, 403},
-		"an opaque origin":       {room, "", origin("null"), []string{subprotocol, as(w.patient)}, 403},
-		"no token":               {room, "", nil, []string{subprotocol}, 401},
-		"a wrong token":          {room, "", nil, []string{subprotocol, bearerSubprotocol + "x"}, 401},
-		"a token in the address": {room, "token=" + w.patient.UserID, nil, []string{subprotocol}, 401},
-		"no subprotocol":         {room, "", nil, []string{as(w.patient)}, 426},
-		"somebody else's":        {room, "", nil, []string{subprotocol, as(stranger)}, 404},
-		"an administrator":       {room, "", nil, []string{subprotocol, as(admin)}, 404},
-		"no such appointment":    {"APP0000000000", "", nil, []string{subprotocol, as(w.patient)}, 404},
-		"a bad cursor":           {room, "after=x", nil, []string{subprotocol, as(w.patient)}, 422},
-		"a negative cursor":      {room, "after=-1", nil, []string{subprotocol, as(w.patient)}, 422},
+		"token as subprotocol":   {id, "", nil, []string{subprotocol, as(w.Patient)}, 101},
+		"token in a header":      {id, "", http.Header{"Authorization": {"Bearer " + w.Patient.UserID}}, []string{subprotocol}, 101},
+		"the service's origin":   {id, "", origin("http://localhost:6001"), []string{subprotocol, as(w.Patient)}, 101},
+		"an allowed origin":      {id, "", origin("https://clinic.test"), []string{subprotocol, as(w.Patient)}, 101},
+		"a foreign origin":       {id, "", origin("https://evil.test"), []string{subprotocol, as(w.Patient)}, 403},
+		"an opaque origin":       {id, "", origin("null"), []string{subprotocol, as(w.Patient)}, 403},
+		"no token":               {id, "", nil, []string{subprotocol}, 401},
+		"a wrong token":          {id, "", nil, []string{subprotocol, bearerSubprotocol + "x"}, 401},
+		"a token in the address": {id, "token=" + w.Patient.UserID, nil, []string{subprotocol}, 401},
+		"no subprotocol":         {id, "", nil, []string{as(w.Patient)}, 426},
+		"somebody else's":        {id, "", nil, []string{subprotocol, as(stranger)}, 404},
+		"an administrator":       {id, "", nil, []string{subprotocol, as(admin)}, 404},
+		"no such appointment":    {"APP0000000000", "", nil, []string{subprotocol, as(w.Patient)}, 404},
+		"a bad cursor":           {id, "after=x", nil, []string{subprotocol, as(w.Patient)}, 422},
+		"a negative cursor":      {id, "after=-1", nil, []string{subprotocol, as(w.Patient)}, 422},
 	} {
-		conn, status, err := in.try(c.room, c.query, c.header, c.protocols...)
+		conn, status, err := in.try(c.id, c.query, c.header, c.protocols...)
 		require.Equal(t, c.want, status, name)
 		if err == nil {
 			require.Equal(t, subprotocol, conn.Subprotocol(), "the token is never selected")
 			require.NoError(t, conn.Close())
 		}
 	}
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+in.host+"/ws/appointments/"+room, nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+in.host+"/ws/appointments/"+id, nil)
 	require.NoError(t, err)
 	response, err := http.DefaultClient.Do(req)
 	require.NoError(t, err)
@@ -165,13 +165,13 @@ func TestSocket_WritesNeverReachAnother(t *testing.T) {
 	in := w.serve(nil)
 	var clients, writers sync.WaitGroup
 	for n := range workers {
-		room := w.room()
+		id := w.Conversation()
 		clients.Go(func() {
 			for i := range each {
-				p := in.dial(t, w.patient, room, "")
+				p := in.dial(t, w.Patient, id, "")
 				id := fmt.Sprint(p.hello["connection"])
 				c := in.conn(id)
-				frame := encode(errorFrame{Type: "error", Code: id, Detail: strings.Repeat("x", 500)})
+				frame := encode(errorFrame{Code: id, Detail: strings.Repeat("x", 500)})
 				writers.Go(func() {
 					for range 400 {
 						c.deliver(frame)
@@ -185,7 +185,7 @@ func TestSocket_WritesNeverReachAnother(t *testing.T) {
 					}
 				}
 				if (n+i)%2 == 0 {
-					_ = p.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(closeNormal, ""), time.Now().Add(time.Second))
+					_ = p.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(int(closeNormal), ""), time.Now().Add(time.Second))
 				}
 				_ = p.Close()
 			}
@@ -193,22 +193,22 @@ func TestSocket_WritesNeverReachAnother(t *testing.T) {
 	}
 	clients.Wait()
 	writers.Wait()
-	require.Eventually(t, func() bool { return len(in.svc.sockets.all()) == 0 }, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool { return len(in.svc.connections.all()) == 0 }, time.Minute, time.Millisecond)
 }
 
 // TestSocket_SlowReader: who does not read loses his connection and costs a bounded number of bytes; whoever shares
-// the room with him notices nothing.
+// the conversation with him broadcasts nothing.
 func TestSocket_SlowReader(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	in, room := w.serve(nil), w.room()
-	slow, dead, quick := in.dial(t, w.patient, room, ""), in.dial(t, w.patient, room, ""), in.dial(t, w.doctor, room, "")
+	in, id := w.serve(nil), w.Conversation()
+	slow, dead, quick := in.dial(t, w.Patient, id, ""), in.dial(t, w.Patient, id, ""), in.dial(t, w.Doctor, id, "")
 	quick.until("live")
 	slowConn, deadConn := in.conn(fmt.Sprint(slow.hello["connection"])), in.conn(fmt.Sprint(dead.hello["connection"]))
-	frame := encode(errorFrame{Type: "error", Code: "x", Detail: strings.Repeat("x", 60_000)})
+	frame := encode(errorFrame{Code: "x", Detail: strings.Repeat("x", 60_000)})
 	for i := 0; !slowConn.isClosing() || !deadConn.isClosing(); i++ {
 		require.Less(t, i, 5000, "300 MB and no end")
-		in.svc.hub.broadcast(room, 0, frame)
+		in.svc.hub.tellOthers(id, 0, frame)
 		require.Equal(t, "x", quick.until("error")["code"])
 		slowConn.mu.Lock()
 		cost := 0
@@ -219,7 +219,7 @@ func TestSocket_SlowReader(t *testing.T) {
 		require.LessOrEqual(t, cost, queueBytes)
 	}
 	slow.requireBye(closeSlow) // it reads again: what the kernel had, then bye
-	require.Eventually(t, func() bool { return len(in.svc.sockets.all()) == 1 }, time.Minute, time.Millisecond, "the other one is cut")
+	require.Eventually(t, func() bool { return len(in.svc.connections.all()) == 1 }, time.Minute, time.Millisecond, "the other one is cut")
 	quick.say(`{"type":"ping"}`)
 	quick.until("pong")
 }
@@ -228,11 +228,11 @@ func TestSocket_SlowReader(t *testing.T) {
 func TestSocket_SlowJoin(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	in, room := w.serve(nil), w.room()
-	w.fill(room, catchUpLimit)
-	w.exec(`update messages set body = repeat('é', 4000) where room_id = $1`, room)
+	in, id := w.serve(nil), w.Conversation()
+	w.fill(id, catchUpLimit)
+	w.Exec(`update messages set body = repeat('é', 4000) where room_id = $1`, id)
 	require.Greater(t, catchUpLimit*8000, queueBytes)
-	p := in.dial(t, w.patient, room, "after=0")
+	p := in.dial(t, w.Patient, id, "after=0")
 	for seq := 1; seq <= catchUpLimit; seq++ {
 		require.EqualValues(t, seq, p.next()["seq"])
 	}
@@ -242,39 +242,39 @@ func TestSocket_SlowJoin(t *testing.T) {
 func TestSocket_Limits(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	in := w.serve(func(c *config.Config) { c.SocketsPerUser, c.SocketsPerAddress = 2, 3 })
-	room := w.room()
-	first := in.dial(t, w.patient, room, "")
-	in.dial(t, w.patient, room, "")
+	in := w.serve(func(c *setup) { c.chat.SocketsPerUser, c.chat.SocketsPerAddress = 2, 3 })
+	id := w.Conversation()
+	first := in.dial(t, w.Patient, id, "")
+	in.dial(t, w.Patient, id, "")
 	ask := func(a auth.Actor) int {
-		c, status, _ := in.try(in.publicID(room), "", nil, subprotocol, bearerSubprotocol+a.UserID)
+		c, status, _ := in.try(in.PublicID(id), "", nil, subprotocol, bearerSubprotocol+a.UserID)
 		if c != nil {
 			t.Cleanup(func() { _ = c.Close() })
 		}
 		return status
 	}
-	require.Equal(t, http.StatusTooManyRequests, ask(w.patient), "of one user")
-	in.dial(t, w.doctor, room, "") // hello says that it counts
-	require.Equal(t, http.StatusTooManyRequests, ask(w.doctor), "of one address")
+	require.Equal(t, http.StatusTooManyRequests, ask(w.Patient), "of one user")
+	in.dial(t, w.Doctor, id, "") // hello says that it counts
+	require.Equal(t, http.StatusTooManyRequests, ask(w.Doctor), "of one address")
 	require.NoError(t, first.Close())
-	require.Eventually(t, func() bool { return ask(w.patient) == http.StatusSwitchingProtocols }, time.Minute, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return ask(w.Patient) == http.StatusSwitchingProtocols }, time.Minute, 5*time.Millisecond)
 }
 
 // TestSocket_Drain: all are told to come back, at different times, and have gone when drain returns.
 func TestSocket_Drain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	in := w.serve(func(c *config.Config) { c.SocketsPerUser = 100 })
-	room := w.room()
+	in := w.serve(func(c *setup) { c.chat.SocketsPerUser = 100 })
+	id := w.Conversation()
 	peers := make([]*peer, 45)
 	for i := range peers {
-		peers[i] = in.dial(t, w.patient, room, "")
+		peers[i] = in.dial(t, w.Patient, id, "")
 	}
-	in.dial(t, w.doctor, room, "") // never reads, never answers
+	in.dial(t, w.Doctor, id, "") // never reads, never answers
 	drained := make(chan struct{})
 	go func() {
 		defer close(drained)
-		in.svc.DrainSockets(context.Background())
+		in.svc.Drain(context.Background())
 	}()
 	waits := map[any]bool{}
 	for _, p := range peers {
@@ -284,22 +284,22 @@ func TestSocket_Drain(t *testing.T) {
 	}
 	require.Greater(t, len(waits), 10)
 	<-drained
-	require.Empty(t, in.svc.sockets.all())
-	_, status, err := in.try(in.publicID(room), "", nil, subprotocol, bearerSubprotocol+w.patient.UserID)
+	require.Empty(t, in.svc.connections.all())
+	_, status, err := in.try(in.PublicID(id), "", nil, subprotocol, bearerSubprotocol+w.Patient.UserID)
 	require.Error(t, err)
 	require.Equal(t, http.StatusServiceUnavailable, status)
 }
 
-// TestSocket_DrainDeadline: when the time is over, sockets are cut.
+// TestSocket_DrainDeadline: when the time is over, connections are cut.
 func TestSocket_DrainDeadline(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	in := w.serve(nil)
-	p := in.dial(t, w.patient, w.room(), "")
+	p := in.dial(t, w.Patient, w.Conversation(), "")
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	in.svc.DrainSockets(ctx)
-	require.Empty(t, in.svc.sockets.all())
+	in.svc.Drain(ctx)
+	require.Empty(t, in.svc.connections.all())
 	require.Eventually(t, func() bool { _, _, err := p.ReadMessage(); return err != nil }, time.Minute, time.Millisecond)
 }
 
@@ -307,8 +307,8 @@ func TestSocket_DrainDeadline(t *testing.T) {
 func TestSocket_TypingIsThrottled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	in, room := w.serve(nil), w.room()
-	typist, reader := in.dial(t, w.patient, room, ""), in.dial(t, w.doctor, room, "")
+	in, id := w.serve(nil), w.Conversation()
+	typist, reader := in.dial(t, w.Patient, id, ""), in.dial(t, w.Doctor, id, "")
 	typist.until("live")
 	reader.until("live")
 	for range 5 {
@@ -331,8 +331,8 @@ func TestSocket_TypingIsThrottled(t *testing.T) {
 func TestSocket_TypingEndsWithTheSocket(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	in, room := w.serve(nil), w.room()
-	typist, reader := in.dial(t, w.patient, room, ""), in.dial(t, w.doctor, room, "")
+	in, id := w.serve(nil), w.Conversation()
+	typist, reader := in.dial(t, w.Patient, id, ""), in.dial(t, w.Doctor, id, "")
 	reader.until("live")
 	typist.say(`{"type":"typing","active":true}`)
 	require.Equal(t, true, reader.until("typing")["active"])

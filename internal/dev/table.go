@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"housecall/internal/config"
+	"housecall/internal/ui"
 )
 
 // printTable prints what there is to see.
@@ -43,7 +43,7 @@ func printChat(b *strings.Builder, instances []instance, appointment string) {
 	fmt.Fprintf(b, "\n  patient1 and doctor1 have appointment %s: chat in it on two instances.\n"+
 		"  In a browser, signed in as each of them:\n\n", appointment)
 	for _, who := range people {
-		fmt.Fprintf(b, "    %-20s %s%s/%s\n", who.email, who.at.url, config.AppointmentsPath, appointment)
+		fmt.Fprintf(b, "    %-20s %s%s/%s\n", who.email, who.at.url, ui.AppointmentsPath, appointment)
 	}
 	b.WriteString("\n  Or in two terminals:\n\n")
 	program := programName()

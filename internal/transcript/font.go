@@ -13,7 +13,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// DejaVu Sans Condensed has Latin, Greek, Cyrillic, Armenian, Georgian, Hebrew, Arabic and many signs.
+// DejaVu Sans Condensed has Latin, Greek, Cyrillic, Armenian, Georgian, Hebrew, Arabic and many symbols.
 //
 //go:embed fonts
 var fonts embed.FS
@@ -23,7 +23,7 @@ const (
 	boldFile    = "fonts/DejaVuSansCondensed-Bold.ttf"
 )
 
-// typeface is a font as the PDF library takes it, and what it can show.
+// typeface is a font as the PDF library takes it, and the characters that it has.
 type typeface struct {
 	data []byte
 	has  *sfnt.Font
@@ -50,8 +50,9 @@ var loadFaces = sync.OnceValues(func() ([2]typeface, error) {
 	return [2]typeface{regular, bold}, err
 })
 
-// printable gives a text with everything that a font lacks as its code point, such as <1F600>: no character gets lost without
-// a trace. Marks that only steer the layout are left out. The PDF library knows no character beyond U+FFFF.
+// printable replaces every character that the font lacks by its code point, such as <1F600>, so that none is lost
+// without a trace. Characters that only control the layout are left out. The PDF library knows no characters beyond
+// U+FFFF.
 func (f typeface) printable(s string, buffer *sfnt.Buffer) string {
 	if plain(s) {
 		return s
@@ -86,9 +87,9 @@ func (f typeface) shows(r rune, buffer *sfnt.Buffer) bool {
 	return err == nil && glyph != 0
 }
 
-// visual gives a row of a line in the order in which its characters stand from left to right (Unicode Standard Annex 9).
-// What the libraries cannot do: numbers and brackets where the direction changes may stand on the wrong side, and Arabic
-// letters keep their isolated forms, since nobody joins them.
+// visual puts the characters of a row in the order in which they stand from left to right (Unicode Standard Annex 9).
+// The libraries have limits: numbers and brackets may stand on the wrong side where the direction changes, and Arabic
+// letters keep their isolated forms, since nothing joins them.
 func visual(row string, fromRight bool) string {
 	if !rightToLeft(row) {
 		return row
@@ -105,7 +106,7 @@ func visual(row string, fromRight bool) string {
 	if err != nil {
 		return row
 	}
-	runs := make([]string, order.NumRuns()) // in the order of reading
+	runs := make([]string, order.NumRuns()) // in reading order
 	for i := range runs {
 		run := order.Run(i)
 		if runs[i] = run.String(); run.Direction() == bidi.RightToLeft {
@@ -130,7 +131,7 @@ func rightToLeft(s string) bool {
 	return false
 }
 
-// startsRightToLeft tells in which direction a line runs: that of its first letter.
+// startsRightToLeft reports whether a line runs from right to left, as its first letter does.
 func startsRightToLeft(line string) bool {
 	for _, r := range line {
 		switch p, _ := bidi.LookupRune(r); p.Class() {

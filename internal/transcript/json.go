@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// inJSON writes one event a line, in its canonical form but for the reader's local time, which stands at its end.
+// inJSON writes one event per line, in its canonical form, to which the reader's local time is appended.
 type inJSON struct {
 	out   *bytes.Buffer
 	facts Facts
-	some  bool
+	some  bool // whether an entry has been written
 }
 
 func newJSON(out *bytes.Buffer) *inJSON { return &inJSON{out: out} }

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/image/font/sfnt"
 )
 
-// Measures of a page, in millimetres, and of letters, in points.
+// Sizes of a page, in millimetres, and of letters, in points.
 const (
 	margin     = 18.0
 	bottom     = 20.0
@@ -24,13 +24,13 @@ const (
 	smallSize  = 7.5
 	titleSize  = 16.0
 	family     = "DejaVu"
-	// pageTotal stands for the number of pages until it is known. No text has it, as control characters are taken out. The
-	// library replaces its bytes too: those of UTF-16 letters that the font has must not look like them.
+	// pageTotal stands for the number of pages until it is known. No text contains it, since control characters are
+	// removed. The library also replaces it byte by byte, so no letters of the font may have these bytes in UTF-16.
 	pageTotal = "\x01pages\x01"
 )
 
-// WritePDF writes a transcript as PDF. The library holds it in memory until it is whole, so the caller bounds how many are
-// made at once. Nothing has been written to w when it fails, but for what fails in writing.
+// WritePDF writes a transcript as PDF. The library keeps it in memory until it is complete, so the caller must limit
+// how many are made at once. If it fails, nothing has been written to w, unless the writing itself failed.
 func WritePDF(ctx context.Context, w io.Writer, facts Facts, pages Pages) error {
 	p, err := newPages(facts)
 	if err != nil {
@@ -72,7 +72,7 @@ func newPages(f Facts) (*inPDF, error) {
 	pdf.SetMargins(margin, margin, margin)
 	pdf.SetAutoPageBreak(false, bottom)
 	pdf.AliasNbPages(pageTotal)
-	pdf.SetTitle("Transcript "+f.Appointment.ID, true) // readers of files show it: no names
+	pdf.SetTitle("Transcript "+f.Appointment.ID, true) // programs show it, so it has no names
 	pdf.SetCreator("Housecall", true)
 	pdf.SetCreationDate(f.GeneratedAt.UTC())
 	pdf.SetModificationDate(f.GeneratedAt.UTC())
@@ -83,7 +83,8 @@ func newPages(f Facts) (*inPDF, error) {
 		pdf.SetTextColor(90, 90, 90)
 		pdf.SetXY(margin, -14)
 		pdf.CellFormat(textWidth/2, lineHeight, "Transcript "+f.Appointment.ID, "", 0, "L", false, 0, "")
-		pdf.CellFormat(textWidth/2, lineHeight, fmt.Sprintf("page %d of %s", pdf.PageNo(), pageTotal), "", 0, "R", false, 0, "")
+		number := fmt.Sprintf("page %d of %s", pdf.PageNo(), pageTotal)
+		pdf.CellFormat(textWidth/2, lineHeight, number, "", 0, "R", false, 0, "")
 	})
 	return p, p.fault()
 }
@@ -158,7 +159,7 @@ func (p *inPDF) font(style string, size float64) {
 	p.pdf.SetTextColor(0, 0, 0)
 }
 
-// keep begins a new page unless there is so much room on this one.
+// keep begins a new page unless this one has that much space left.
 func (p *inPDF) keep(height float64) {
 	_, pageHeight := p.pdf.GetPageSize()
 	if p.pdf.GetY()+height <= pageHeight-bottom {
@@ -172,8 +173,7 @@ func (p *inPDF) keep(height float64) {
 	p.pdf.SetTextColor(r, g, b)
 }
 
-// write sets a text in lines of a width, over as many pages as it takes. Text that runs from right to left stands at the
-// right.
+// write sets a text in lines of a width, on as many pages as it takes. Right-to-left text is aligned right.
 func (p *inPDF) write(x, width, height float64, text string) {
 	face := p.faces[0]
 	if p.style == "B" {
@@ -192,10 +192,10 @@ func (p *inPDF) write(x, width, height float64, text string) {
 	}
 }
 
-// wrap breaks a line where there are spaces, or else where the room ends.
+// wrap breaks a line at spaces, or where the width ends if there are none.
 func (p *inPDF) wrap(line string, width float64) []string {
 	size, _ := p.pdf.GetFontSize()
-	room := width - 2*p.pdf.GetCellMargin()
+	available := width - 2*p.pdf.GetCellMargin()
 	runes := []rune(line)
 	var rows []string
 	start, space, used := 0, -1, 0.0
@@ -203,7 +203,7 @@ func (p *inPDF) wrap(line string, width float64) []string {
 		if unicode.IsSpace(runes[i]) {
 			space = i
 		}
-		if used += p.width(runes[i]) * size; used <= room || i == start {
+		if used += p.width(runes[i]) * size; used <= available || i == start {
 			continue
 		}
 		end, next := i, i
@@ -217,7 +217,7 @@ func (p *inPDF) wrap(line string, width float64) []string {
 	return append(rows, strings.TrimRightFunc(string(runes[start:]), unicode.IsSpace))
 }
 
-// width of a character at a size of one point.
+// width returns the width of a character at a size of one point.
 func (p *inPDF) width(r rune) float64 {
 	w, known := p.widths[p.style][r]
 	if !known {

@@ -7,7 +7,7 @@ import (
 	"io"
 )
 
-// renderer writes one format. What it has written so far is taken away between its calls.
+// renderer writes one format into a buffer, which is emptied between calls.
 type renderer interface {
 	begin(Facts) error
 	entry(e Entry, canonical []byte) error
@@ -23,14 +23,14 @@ type Stream struct {
 	render renderer
 	digest Digest
 	buffer *bytes.Buffer
-	last   int64 // seq that was written
-	over   bool
+	last   int64 // the seq of the last entry written
+	over   bool  // the end has been written
 }
 
 var _ io.Reader = (*Stream)(nil)
 
-// Open begins a transcript as JSON or Text. ctx is that of all reading.
-func Open(ctx context.Context, format Format, facts Facts, pages Pages) (*Stream, error) {
+// NewStream begins a transcript as JSON or Text. All reading uses ctx.
+func NewStream(ctx context.Context, format Format, facts Facts, pages Pages) (*Stream, error) {
 	buffer := &bytes.Buffer{}
 	if format == Text {
 		return open(ctx, newText(buffer), buffer, facts, pages)
@@ -47,7 +47,7 @@ func open(ctx context.Context, r renderer, buffer *bytes.Buffer, facts Facts, pa
 	return s, r.begin(facts)
 }
 
-// Read implements io.Reader. An error means that the transcript is not whole.
+// Read implements io.Reader. After an error other than io.EOF the transcript is incomplete.
 func (s *Stream) Read(p []byte) (int, error) {
 	for s.buffer.Len() == 0 {
 		if s.over {
@@ -57,10 +57,10 @@ func (s *Stream) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	return s.buffer.Read(p) //nolint:wrapcheck // never an error while there is something
+	return s.buffer.Read(p) //nolint:wrapcheck // it cannot fail while the buffer has something
 }
 
-// Buffered tells how many bytes are in memory to be read.
+// Buffered returns how many bytes are in memory, ready to be read.
 func (s *Stream) Buffered() int { return s.buffer.Len() }
 
 // more renders the next page, or the end.
@@ -71,7 +71,7 @@ func (s *Stream) more() error {
 	}
 	for _, e := range page {
 		if e.Seq != s.last+1 {
-			return fmt.Errorf("transcript: event %d follows on %d", e.Seq, s.last)
+			return fmt.Errorf("transcript: event %d follows event %d", e.Seq, s.last)
 		}
 		line, err := s.digest.Add(e)
 		if err != nil {

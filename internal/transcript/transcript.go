@@ -1,5 +1,5 @@
-// Package transcript writes a conversation down as a document that stands for itself: as JSON, as text and as PDF. It knows
-// neither the log nor who may read it: chat gives it the events, page by page.
+// Package transcript writes a conversation down as a self-contained document: as JSON, text or PDF. It does not judge
+// who may read a conversation; whoever wants a transcript shows a Reading.
 package transcript
 
 import (
@@ -24,7 +24,7 @@ const (
 	PDF  Format = "pdf"
 )
 
-// MediaType is the value of the Content-Type of a format.
+// MediaType returns the format's Content-Type.
 func (f Format) MediaType() string {
 	switch f {
 	case Text:
@@ -36,13 +36,13 @@ func (f Format) MediaType() string {
 	}
 }
 
-// Facts are what a transcript says but for the events.
+// Facts are everything a transcript says besides the events.
 type Facts struct {
 	Appointment  Appointment
-	Participants []Participant // whoever takes part or has written
+	Participants []Participant // everybody who takes part or has written
 	Zone         *time.Location
 	GeneratedAt  time.Time
-	HeadSeq      int64 // the last event of the transcript
+	HeadSeq      int64 // the seq of the transcript's last event
 }
 
 // Appointment is what the conversation is about.
@@ -61,15 +61,15 @@ type Participant struct {
 	Role   string `json:"role"`
 }
 
-// The kinds of entries that are written in a way of their own.
+// The kinds of entries that are written in their own way.
 const (
 	kindSystem     = "system"
 	kindRetraction = "retraction"
 	kindCorrection = "correction"
 )
 
-// Entry is an event as it stood when the transcript was begun: without text or attachment when it was taken back, with its
-// latest text when it was corrected. Original is what it said at first, for those only who may know.
+// Entry is an event as it stood when the transcript was begun: without text and attachment if it was retracted, with
+// its latest text if it was corrected. Original is its first text, only for readers who may know it.
 type Entry struct {
 	Seq         int64       `json:"seq"`
 	Kind        string      `json:"kind"`
@@ -84,7 +84,7 @@ type Entry struct {
 	Original    *string     `json:"original,omitempty"`
 }
 
-// Attachment is a file of which a transcript has everything but the content.
+// Attachment is a file that was sent; a transcript has everything but its content.
 type Attachment struct {
 	Name      string `json:"name"`
 	MediaType string `json:"mediaType"`
@@ -92,22 +92,22 @@ type Attachment struct {
 	SHA256    string `json:"sha256"`
 }
 
-// Pages gives the entries after one, in order; none at the end.
+// Pages returns the next entries after a seq, in order; none at the end.
 type Pages func(ctx context.Context, after int64) ([]Entry, error)
 
-// Digest sums up a transcript in a way that is the same in all formats and zones, for whoever reads the same: SHA-256 over
-// lines that end with U+000A, each the canonical form (RFC 8785) of a JSON object. The first is {"appointmentId", "headSeq",
-// "version": 1}; then comes each event as in the JSON transcript, without "local". Times are in UTC.
+// Digest computes the checksum of a transcript, which is the same in all formats and zones if the entries are: SHA-256
+// over lines that end with U+000A, each the canonical form (RFC 8785) of a JSON object. The first is {"appointmentId",
+// "headSeq", "version": 1}; then comes each event as in the JSON transcript, without "local". Times are in UTC.
 type Digest struct{ sum hash.Hash }
 
-// newDigest begins with the first line.
+// newDigest begins a digest with the first line.
 func newDigest(f Facts) (Digest, error) {
 	d := Digest{sha256.New()}
 	_, err := d.add(map[string]any{"version": 1, "appointmentId": f.Appointment.ID, "headSeq": f.HeadSeq})
 	return d, err
 }
 
-// Add takes an entry in and gives its canonical form.
+// Add adds an entry and returns its canonical form.
 func (d Digest) Add(e Entry) (line []byte, err error) { return d.add(e.inUTC()) }
 
 func (d Digest) add(v any) ([]byte, error) {
@@ -124,7 +124,7 @@ func (d Digest) add(v any) ([]byte, error) {
 	return line, nil
 }
 
-// String gives the sum of what was taken in so far, in hexadecimal digits.
+// String returns the checksum of what was added so far, in hexadecimal digits.
 func (d Digest) String() string { return hex.EncodeToString(d.sum.Sum(nil)) }
 
 func (e Entry) inUTC() Entry {

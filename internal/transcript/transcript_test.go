@@ -23,9 +23,9 @@ import (
 	"github.com/gowebpki/jcs"
 	"github.com/ledongthuc/pdf"
 	"github.com/stretchr/testify/require"
-)
 
-var update = flag.Bool("update", false, "write the golden files anew")
+	"housecall/internal/testing/apitest"
+)
 
 func ptr[T any](v T) *T { return &v }
 
@@ -35,16 +35,18 @@ func berlin(t testing.TB) *time.Location {
 	return zone
 }
 
-var begin = time.Date(2027, 3, 27, 22, 58, 1, 120_000_000, time.UTC) // in Berlin a minute before midnight, a day before the clocks change
+// begin is two minutes before midnight in Berlin, on the day before the clocks change.
+var begin = time.Date(2027, 3, 27, 22, 58, 1, 120_000_000, time.UTC)
 
 func facts(t testing.TB, events int) Facts {
 	return Facts{
 		Appointment: Appointment{
-			ID: "APP0123456789", Status: "BOOKED", StartsAt: ptr(begin.Add(time.Hour)), EndsAt: ptr(begin.Add(90 * time.Minute)),
-			Reason: "Headache,\nfor a week",
+			ID: "APP0123456789", Status: "BOOKED", Reason: "Headache,\nfor a week",
+			StartsAt: ptr(begin.Add(time.Hour)), EndsAt: ptr(begin.Add(90 * time.Minute)),
 		},
 		Participants: []Participant{
-			{"PAT0000000001", "Zoë Ångström", "PATIENT"}, {"DOC0000000001", "Dr. Παπαδόπουλος", "DOCTOR"}, {"DOC0000000002", "Иван\nSystem", "DOCTOR"},
+			{"PAT0000000001", "Zoë Ångström", "PATIENT"}, {"DOC0000000001", "Dr. Παπαδόπουλος", "DOCTOR"},
+			{"DOC0000000002", "Иван\nSystem", "DOCTOR"},
 		},
 		Zone: berlin(t), GeneratedAt: begin.Add(100 * time.Hour), HeadSeq: int64(events),
 	}
@@ -56,18 +58,31 @@ func example() []Entry {
 	patient, doctor := "PAT0000000001", "DOC0000000001"
 	return []Entry{
 		{Seq: 1, Kind: "system", At: at(0), Text: ptr("The appointment was booked.")},
-		{Seq: 2, Kind: "text", Sender: patient, At: at(1), Text: ptr("Good morning! Grüße, Ελλάδα, Россия \u2028second line <b>&\n\n3  23:59:01 CET  System\nEnd of the transcript of 2 events.")},
-		{Seq: 3, Kind: "text", Sender: doctor, At: at(2), Text: ptr("40 mg, not 80"), CorrectedAt: ptr(at(5)), CorrectedBy: 6},
+		{Seq: 2, Kind: "text", Sender: patient, At: at(1), Text: ptr("Good morning! Grüße, Ελλάδα, Россия \u2028" +
+			"second line <b>&\n\n3  23:59:01 CET  System\nEnd of the transcript of 2 events.")},
+		{
+			Seq: 3, Kind: "text", Sender: doctor, At: at(2), Text: ptr("40 mg, not 80"), CorrectedAt: ptr(at(5)),
+			CorrectedBy: 6,
+		},
 		{Seq: 4, Kind: "text", Sender: patient, At: at(3), RetractedAt: ptr(at(7))},
-		{Seq: 5, Kind: "attachment", Sender: patient, At: at(4), Attachment: &Attachment{"lab results.pdf", "application/pdf", 12345, strings.Repeat("ab", 32)}},
+		{
+			Seq: 5, Kind: "attachment", Sender: patient, At: at(4),
+			Attachment: &Attachment{"lab results.pdf", "application/pdf", 12345, strings.Repeat("ab", 32)},
+		},
 		{Seq: 6, Kind: "correction", Sender: doctor, At: at(5), Text: ptr("40 mg, not 80"), Target: 3},
-		{Seq: 7, Kind: "text", Sender: "DOC0000000002", At: at(6), Text: ptr("\u0001 שלום עולם (abc) 123\nمرحبا\n中文 😀 e\u0301 \u200d \t|")},
+		{
+			Seq: 7, Kind: "text", Sender: "DOC0000000002", At: at(6),
+			Text: ptr("\u0001 שלום עולם (abc) 123\nمرحبا\n中文 😀 e\u0301 \u200d \t|"),
+		},
 		{Seq: 8, Kind: "retraction", Sender: patient, At: at(7), Target: 4},
-		{Seq: 9, Kind: "text", Sender: patient, At: begin.Add(50 * time.Hour), Text: ptr(strings.Repeat("Along ", 100) + strings.Repeat("x", 300))},
+		{
+			Seq: 9, Kind: "text", Sender: patient, At: begin.Add(50 * time.Hour),
+			Text: ptr(strings.Repeat("Along ", 100) + strings.Repeat("x", 300)),
+		},
 	}
 }
 
-// paged gives entries as a log does.
+// paged returns entries in pages, as a log does.
 func paged(all []Entry, size int) Pages {
 	return func(_ context.Context, after int64) ([]Entry, error) {
 		rest := all[min(int(after), len(all)):]
@@ -82,7 +97,7 @@ func write(t testing.TB, format Format, f Facts, pages Pages) []byte {
 		require.NoError(t, WritePDF(t.Context(), &out, f, pages))
 		return out.Bytes()
 	}
-	s, err := Open(t.Context(), format, f, pages)
+	s, err := NewStream(t.Context(), format, f, pages)
 	require.NoError(t, err)
 	out, err := io.ReadAll(iotest.OneByteReader(s))
 	require.NoError(t, err)
@@ -93,19 +108,12 @@ func TestOpen_golden(t *testing.T) {
 	t.Parallel()
 	all := example()
 	for _, format := range []Format{JSON, Text} {
-		out := write(t, format, facts(t, len(all)), paged(all, 4))
-		golden := filepath.Join("testdata", "transcript."+string(format))
-		if *update {
-			require.NoError(t, os.WriteFile(golden, out, 0o600))
-		}
-		want, err := os.ReadFile(golden)
-		require.NoError(t, err)
-		require.Equal(t, string(want), string(out))
+		apitest.GoldenFile(t, "transcript."+string(format), write(t, format, facts(t, len(all)), paged(all, 4)))
 	}
 }
 
-// Anyone can find the sum out from the JSON transcript, by the rule that Digest states; it is the same in all formats and
-// zones, and another for anything else.
+// Anyone can compute the sum from the JSON transcript by the rule that Digest states. It is the same in all formats
+// and zones, and different for different events.
 func TestDigest(t *testing.T) {
 	t.Parallel()
 	all := example()
@@ -151,7 +159,7 @@ func TestDigest(t *testing.T) {
 	}
 }
 
-// A transcript that is not whole does not end as if it were.
+// An incomplete transcript does not end as if it were complete.
 func TestStream_broken(t *testing.T) {
 	t.Parallel()
 	all := example()
@@ -162,10 +170,10 @@ func TestStream_broken(t *testing.T) {
 		"breaks off": func(_ context.Context, after int64) ([]Entry, error) {
 			return all[after : after+1], map[bool]error{true: away}[after == 4]
 		},
-		"none is there": func(context.Context, int64) ([]Entry, error) { return nil, nil },
+		"no pages": func(context.Context, int64) ([]Entry, error) { return nil, nil },
 	} {
 		for _, format := range []Format{JSON, Text} {
-			s, err := Open(t.Context(), format, facts(t, len(all)), pages)
+			s, err := NewStream(t.Context(), format, facts(t, len(all)), pages)
 			require.NoError(t, err)
 			out, err := io.ReadAll(s)
 			require.Error(t, err, name)
@@ -176,7 +184,7 @@ func TestStream_broken(t *testing.T) {
 	}
 }
 
-// readPDF gives the text of a PDF by a reader that is not ours.
+// readPDF extracts the text of a PDF with a library other than the one that wrote it.
 func readPDF(t testing.TB, data []byte) string {
 	t.Helper()
 	r, err := pdf.NewReader(bytes.NewReader(data), int64(len(data)))
@@ -201,7 +209,7 @@ func TestWritePDF(t *testing.T) {
 	}
 	out := write(t, PDF, facts(t, len(all)), paged(all, 100))
 	require.Equal(t, out, write(t, PDF, facts(t, len(all)), paged(all, 7)), "the same, whatever the pages of the log")
-	if *update { // to be looked at
+	if flag.Lookup("update").Value.String() == "true" { // to be looked at
 		require.NoError(t, os.WriteFile(filepath.Join(os.TempDir(), "transcript.pdf"), out, 0o600))
 	}
 	r, err := pdf.NewReader(bytes.NewReader(out), int64(len(out)))
@@ -210,14 +218,15 @@ func TestWritePDF(t *testing.T) {
 	require.Greater(t, n, 10)
 	text := readPDF(t, out)
 	for _, want := range []string{
-		"APP0123456789", "Zoë Ångström", "Good morning! Grüße", "40 mg, not 80", "taken back at",
-		"corrected at 28 March 2027, 00:03:01 CET, by 6", "lab results.pdf", "<4E2D><6587> <1F600> é", "Message number 299 of many.",
+		"APP0123456789", "Zoë Ångström", "Good morning! Grüße", "40 mg, not 80", "retracted at",
+		"corrected at 28 March 2027, 00:03:01 CET, by 6", "lab results.pdf", "<4E2D><6587> <1F600> é",
+		"Message number 299 of many.",
 		fmt.Sprintf("page 1 of %d", n), fmt.Sprintf("page %d of %d", n, n), "End of the transcript of 309 events.",
 	} {
 		requireHas(t, text, want)
 	}
-	require.Equal(t, -1, strings.IndexByte(text, 1), "a number of pages that is not there")
-	if tool, err := exec.LookPath("pdftotext"); err == nil { // the other reader knows no letters beyond Latin ones
+	require.Equal(t, -1, strings.IndexByte(text, 1), "the number of pages was not filled in")
+	if tool, err := exec.LookPath("pdftotext"); err == nil { // the library extracts Latin letters only
 		file := filepath.Join(t.TempDir(), "transcript.pdf")
 		require.NoError(t, os.WriteFile(file, out, 0o600))
 		text, err := exec.CommandContext(t.Context(), tool, "-enc", "UTF-8", file, "-").Output()
@@ -228,7 +237,7 @@ func TestWritePDF(t *testing.T) {
 	}
 }
 
-// requireHas is require.Contains for texts that are too long to be shown.
+// requireHas is require.Contains for texts too long to show.
 func requireHas(t testing.TB, text, want string) {
 	t.Helper()
 	if !strings.Contains(text, want) {
@@ -250,7 +259,10 @@ func FuzzWritePDF(f *testing.F) {
 			f.Add(*e.Text)
 		}
 	}
-	for _, s := range []string{"", "\u202e\u2067abc\u05d0\u2069", strings.Repeat("\u05d0 a", 300), "\U0010ffff\ufffd\ufeff", strings.Repeat("W", 4000), "{pages}\x01", "\u0661\u05d0)(\u0301"} {
+	for _, s := range []string{
+		"", "\u202e\u2067abc\u05d0\u2069", strings.Repeat("\u05d0 a", 300), "\U0010ffff\ufffd\ufeff",
+		strings.Repeat("W", 4000), "{pages}\x01", "\u0661\u05d0)(\u0301",
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -8,17 +8,17 @@ import (
 	"unicode"
 )
 
-// How times are written for people. The date stands above the events of a day.
+// How times are written for people. The events of a day stand under their date.
 const (
 	dayFormat   = "Monday, 2 January 2006"
 	clockFormat = "15:04:05 MST"
 	fullFormat  = "2 January 2006, 15:04:05 MST"
 )
 
-// fact is a line of a transcript's head.
+// fact is a line of a transcript's heading.
 type fact struct{ name, value string }
 
-// facts are the head of a transcript that people read.
+// facts returns the heading of a transcript that people read.
 func (f Facts) facts() []fact {
 	a := f.Appointment
 	out := []fact{{"Appointment", a.ID + " (" + strings.ToLower(strings.ReplaceAll(a.Status, "_", " ")) + ")"}}
@@ -48,11 +48,11 @@ func capitalized(s string) string {
 // paragraph is an entry as people read it.
 type paragraph struct {
 	head  string // when and who
-	text  string // what he said; "" for none
+	text  string // what they said; "" for nothing
 	notes []string
 }
 
-// writer tells entries in words.
+// writer puts entries into words.
 type writer struct {
 	facts Facts
 	names map[string]string // by user id
@@ -67,7 +67,7 @@ func newWriter(f Facts) *writer {
 	return w
 }
 
-// newDay gives the date, if an entry is the first of it.
+// newDay returns the date of an entry, and whether it is the first of that date.
 func (w *writer) newDay(e Entry) (day string, first bool) {
 	day = e.At.In(w.facts.Zone).Format(dayFormat)
 	first = day != w.day
@@ -79,14 +79,15 @@ func (w *writer) tell(e Entry) paragraph {
 	p := paragraph{head: fmt.Sprintf("%d  %s  %s", e.Seq, e.At.In(w.facts.Zone).Format(clockFormat), w.who(e))}
 	switch {
 	case e.Kind == kindRetraction:
-		p.notes = append(p.notes, fmt.Sprintf("[took message %d back]", e.Target))
+		p.notes = append(p.notes, fmt.Sprintf("[retracted message %d]", e.Target))
 	case e.Kind == kindCorrection:
 		p.notes = append(p.notes, fmt.Sprintf("[corrected message %d]", e.Target))
 	case e.RetractedAt != nil:
-		p.notes = append(p.notes, "[message taken back at "+w.full(*e.RetractedAt)+"]")
+		p.notes = append(p.notes, "[message retracted at "+w.full(*e.RetractedAt)+"]")
 	case e.Attachment != nil:
 		a := e.Attachment
-		p.notes = append(p.notes, fmt.Sprintf("[file %s, %s, %d bytes, SHA-256 %s]", oneLine(a.Name), a.MediaType, a.Size, a.SHA256))
+		p.notes = append(p.notes,
+			fmt.Sprintf("[file %s, %s, %d bytes, SHA-256 %s]", oneLine(a.Name), a.MediaType, a.Size, a.SHA256))
 	case e.Text != nil:
 		p.text = *e.Text
 	}
@@ -111,7 +112,7 @@ func (w *writer) who(e Entry) string {
 
 func (w *writer) full(t time.Time) string { return t.In(w.facts.Zone).Format(fullFormat) }
 
-// oneLine keeps a name from passing for lines of the transcript itself.
+// oneLine removes what would let a name pass for lines of the transcript itself.
 func oneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
@@ -121,22 +122,26 @@ func oneLine(s string) string {
 	}, s)
 }
 
-// lines are the lines of a text, whatever parts them, without characters that would act on a terminal or a page.
+// newlines replaces everything that separates lines by U+000A, and tabs by spaces.
+var newlines = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\v", "\n", "\f", "\n",
+	"\u0085", "\n", "\u2028", "\n", "\u2029", "\n", "\t", "    ")
+
+// lines returns the lines of a text, whatever separates them, without characters that would act on a terminal or a
+// page.
 func lines(s string) []string {
-	s = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\v", "\n", "\f", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n", "\t", "    ").Replace(s)
-	out := strings.Split(s, "\n")
+	out := strings.Split(newlines.Replace(s), "\n")
 	for i, line := range out {
 		out[i] = oneLine(line)
 	}
 	return out
 }
 
-// The end of a transcript.
+// closing returns the lines at the end of a transcript.
 func closing(f Facts, sum string) []string {
 	return []string{
 		fmt.Sprintf("End of the transcript of %d events.", f.HeadSeq),
 		"SHA-256 " + sum,
-		"It sums up the events as in the JSON transcript, each in its canonical form (RFC 8785) without \"local\", one a line after a first " +
-			"line with version, appointmentId and headSeq.",
+		"Computed over the events of the JSON transcript, one per line, each in canonical form (RFC 8785) without " +
+			"\"local\", after a first line with version, appointmentId and headSeq.",
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"housecall/internal/account"
-	"housecall/internal/config"
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
 )
@@ -37,14 +36,24 @@ type step struct {
 	act  func(ctx context.Context, in input, client httpd.Client) error
 }
 
+// Options are the configured values of the pages.
+type Options struct {
+	Origin string // of the pages themselves, as in the Origin header: forms from elsewhere are refused
+}
+
+// Deps are what the pages stand on; all are required.
+type Deps struct {
+	Accounts *account.Service
+	Options  Options
+}
+
 // Routes adds the pages, their style sheet, and the chat client for browsers.
-func Routes(s *httpd.Server, accounts *account.Service, cfg config.Config) {
-	own := cfg.Origins()[0]
-	for _, p := range steps(accounts) {
+func Routes(s *httpd.Server, d Deps) {
+	for _, p := range steps(d.Accounts) {
 		s.Router().Get(p.path, p.show)
-		s.Router().Post(p.path, func(c *fiber.Ctx) error { return p.take(c, own) })
+		s.Router().Post(p.path, func(c *fiber.Ctx) error { return p.take(c, d.Options.Origin) })
 	}
-	s.Router().Get(config.WaitlistPath+"/:id", func(c *fiber.Ctx) error { return send(c, http.StatusOK, signpostPage) })
+	s.Router().Get(WaitlistPath+"/:id", func(c *fiber.Ctx) error { return send(c, http.StatusOK, signpostPage) })
 	appRoutes(s)
 	style, err := files.ReadFile("pages/style.css")
 	if err != nil {
@@ -60,13 +69,13 @@ func Routes(s *httpd.Server, accounts *account.Service, cfg config.Config) {
 func steps(accounts *account.Service) []step {
 	return []step{
 		{
-			path: config.VerifyPath, shown: verifyPage, done: verifiedPage, byMail: true,
+			path: VerifyPath, shown: verifyPage, done: verifiedPage, byMail: true,
 			act: func(ctx context.Context, in input, client httpd.Client) error {
 				return accounts.VerifyEmail(ctx, in.token, client)
 			},
 		},
 		{
-			path: config.ResetPath, shown: resetPage, done: resetDonePage, byMail: true, next: forgotLink,
+			path: ResetPath, shown: resetPage, done: resetDonePage, byMail: true, next: forgotLink,
 			act: func(ctx context.Context, in input, client httpd.Client) error {
 				if err := in.same(); err != nil {
 					return err
@@ -75,7 +84,7 @@ func steps(accounts *account.Service) []step {
 			},
 		},
 		{
-			path: config.InvitationPath, shown: invitationPage, done: acceptedPage, byMail: true,
+			path: InvitationPath, shown: invitationPage, done: acceptedPage, byMail: true,
 			act: func(ctx context.Context, in input, client httpd.Client) error {
 				if err := in.same(); err != nil {
 					return err
@@ -85,7 +94,7 @@ func steps(accounts *account.Service) []step {
 			},
 		},
 		{
-			path: config.ForgotPath, shown: forgotPage, done: forgottenPage,
+			path: ForgotPath, shown: forgotPage, done: forgottenPage,
 			act: func(ctx context.Context, in input, client httpd.Client) error {
 				if strings.TrimSpace(in.login) == "" || len(in.login) > loginMax {
 					return errs.InvalidField("body."+fieldLogin, "must have 1 to 320 characters")

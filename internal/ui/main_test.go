@@ -67,7 +67,9 @@ func newHouse(t *testing.T, change ...func(*config.Config)) *house {
 	require.NoError(t, err)
 	h.accounts.Connect(account.Ports{Mail: h.mail}) // administrators and invited users have no profiles
 	h.site = apitest.Serve(t, apitest.Options{
-		Routes:        func(s *httpd.Server) { Routes(s, h.accounts, cfg) },
+		Routes: func(s *httpd.Server) {
+			Routes(s, Deps{Accounts: h.accounts, Options: Options{Origin: cfg.Origins()[0]}})
+		},
 		Authenticator: h.accounts, Log: log, PublicURL: cfg.PublicURL,
 	}).Under("")
 	return h

@@ -10,7 +10,6 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"housecall/internal/config"
 	"housecall/internal/httpd"
 )
 
@@ -32,7 +31,7 @@ func appRoutes(s *httpd.Server) {
 	if err != nil {
 		panic("ui: the page of the chat is not embedded") // a test has seen it
 	}
-	for _, at := range []string{config.HomePath, config.InboxPath, config.AppointmentsPath + "/:id"} {
+	for _, at := range []string{HomePath, InboxPath, AppointmentsPath + "/:id"} {
 		s.Router().Get(at, func(c *fiber.Ctx) error {
 			c.Set(fiber.HeaderContentSecurityPolicy, appPolicy)
 			c.Type(".html", "utf-8")

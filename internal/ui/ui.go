@@ -9,8 +9,6 @@ import (
 	"embed"
 	"fmt"
 	"html/template"
-
-	"housecall/internal/config"
 )
 
 //go:embed pages
@@ -90,19 +88,19 @@ func passwordFields(label string) []field {
 }
 
 // forgotLink leads onwards when a link no longer works.
-var forgotLink = &link{Path: config.ForgotPath, Text: "Request a new email"}
+var forgotLink = &link{Path: ForgotPath, Text: "Request a new email"}
 
 // The pages as they are first shown, and what is shown when their form has been accepted.
 var (
 	verifyPage = page{
 		Title: "Confirm your email address", Text: "Select the button to confirm that this address is yours.",
-		Form: &form{Action: config.VerifyPath, Button: "Confirm"},
+		Form: &form{Action: VerifyPath, Button: "Confirm"},
 	}
 	verifiedPage = page{Title: "Your email address is confirmed", Text: "You're all set. You can close this page."}
 
 	resetPage = page{
 		Title: "Choose a new password", Text: "You will be signed out on all devices.",
-		Form: &form{Action: config.ResetPath, Fields: passwordFields("New password"), Button: "Change password"},
+		Form: &form{Action: ResetPath, Fields: passwordFields("New password"), Button: "Change password"},
 	}
 	resetDonePage = page{
 		Title: "Your password has been changed",
@@ -111,7 +109,7 @@ var (
 
 	invitationPage = page{
 		Title: "Welcome to Housecall", Text: "Choose a password for your account.",
-		Form: &form{Action: config.InvitationPath, Fields: passwordFields("Password"), Button: "Set password"},
+		Form: &form{Action: InvitationPath, Fields: passwordFields("Password"), Button: "Set password"},
 	}
 	acceptedPage = page{
 		Title: "Your password has been set",
@@ -121,7 +119,7 @@ var (
 	forgotPage = page{
 		Title: "Forgot your password?", Text: "We will email you a link to choose a new one.",
 		Form: &form{
-			Action: config.ForgotPath, Button: "Send email",
+			Action: ForgotPath, Button: "Send email",
 			Fields: []field{{Name: fieldLogin, Label: "Email address or user ID", Type: "text", Autocomplete: "username"}},
 		},
 	}
@@ -135,7 +133,7 @@ var (
 	signpostPage = page{
 		Title: "Please sign in",
 		Text:  "You will find your offers in your clinic's app, once you have signed in there.",
-		Next:  &link{Path: config.ForgotPath, Text: "Forgot your password?"},
+		Next:  &link{Path: ForgotPath, Text: "Forgot your password?"},
 	}
 
 	brokenLinkPage = page{Title: "This link does not work"}

@@ -18,7 +18,7 @@ func TestPages_Reset(t *testing.T) {
 	h := newHouse(t)
 	h.admin("ann@example.org")
 	token := h.forgets("ann@example.org")
-	link, err := url.Parse(h.cfg.Link(config.ResetPath, token))
+	link, err := url.Parse(Links{PublicURL: h.cfg.PublicURL}.PasswordReset(token))
 	require.NoError(t, err)
 	for range 3 {
 		shown := h.get(link.RequestURI())

@@ -14,6 +14,7 @@ import (
 	"housecall/internal/appointment"
 	"housecall/internal/auth"
 	"housecall/internal/chat"
+	"housecall/internal/conversation"
 	"housecall/internal/doctor"
 	"housecall/internal/httpd"
 	"housecall/internal/patient"
@@ -28,13 +29,14 @@ type Counter interface {
 
 // Deps are what the older API stands on.
 type Deps struct {
-	Accounts     *account.Service
-	Doctors      *doctor.Service
-	Patients     *patient.Service
-	Appointments *appointment.Service
-	Counter      Counter
-	Chat         *chat.Service
-	Now          func() time.Time
+	Accounts      *account.Service
+	Doctors       *doctor.Service
+	Patients      *patient.Service
+	Appointments  *appointment.Service
+	Counter       Counter
+	Conversations *conversation.Service
+	Chat          *chat.Service // for read positions
+	Now           func() time.Time
 }
 
 // The paths below which the older API answers.

@@ -10,7 +10,7 @@ import (
 
 	"housecall/internal/appointment"
 	"housecall/internal/auth"
-	"housecall/internal/chat"
+	"housecall/internal/conversation"
 	"housecall/internal/errs"
 )
 
@@ -32,7 +32,7 @@ func other(a appointment.Appointment, userID string) string {
 	return a.Patient.UserID
 }
 
-func messageOf(a appointment.Appointment, e chat.Event) messageBody {
+func messageOf(a appointment.Appointment, e conversation.Event) messageBody {
 	return messageBody{
 		ID: e.Seq, AppointmentID: a.PublicID, SenderID: e.Sender, ReceiverID: other(a, e.Sender), Message: wordsOf(e),
 		CreatedAt: moment(e.At),
@@ -40,7 +40,7 @@ func messageOf(a appointment.Appointment, e chat.Event) messageBody {
 }
 
 // wordsOf shows a message to pages that know only text.
-func wordsOf(e chat.Event) string {
+func wordsOf(e conversation.Event) string {
 	if e.Attachment != nil {
 		return "[file: " + e.Attachment.Name + "]"
 	}
@@ -48,8 +48,8 @@ func wordsOf(e chat.Event) string {
 }
 
 // isMessage tells what people sent from what was done to it, and from what was taken back: that is gone here.
-func isMessage(e chat.Event) bool {
-	return (e.Kind == chat.KindText || e.Kind == chat.KindAttachment) && !e.Retracted
+func isMessage(e conversation.Event) bool {
+	return (e.Kind == conversation.KindText || e.Kind == conversation.KindAttachment) && !e.Retracted
 }
 
 func (a api) sendMessage(c *fiber.Ctx, by auth.Actor) error {
@@ -61,22 +61,25 @@ func (a api) sendMessage(c *fiber.Ctx, by auth.Actor) error {
 	if err := f.err(); err != nil {
 		return err
 	}
-	app, err := a.Chat.Find(c.UserContext(), by, appointmentID)
+	r, err := a.Conversations.TakesPart(c.UserContext(), by, appointmentID)
 	if err != nil {
 		return err
 	}
+	app := r.Appointment()
 	if receiver != other(app, by.UserID) {
 		return errs.InvalidField("receiverId", "must be the other participant of the appointment")
 	}
 	// The older pages send each message once; if one comes again, it is meant again.
-	r, err := a.Chat.Send(c.UserContext(), by, app.ID, uuid.New(), message)
-	if errors.Is(err, chat.ErrClosed) {
-		return errs.New(errs.Forbidden, chat.ErrClosed.Code, chat.ErrClosed.Message)
+	ack, err := a.Conversations.Send(c.UserContext(), conversation.Draft{
+		Conversation: r.Conversation(), Sender: by, ClientID: uuid.New(), Kind: conversation.KindText, Text: message,
+	})
+	if errors.Is(err, conversation.ErrClosed) {
+		return errs.New(errs.Forbidden, conversation.ErrClosed.Code, conversation.ErrClosed.Message)
 	}
 	if err != nil {
 		return err
 	}
-	sent := chat.Event{Seq: r.Seq, Sender: by.UserID, Text: message, At: r.At}
+	sent := conversation.Event{Seq: ack.Seq, Sender: by.UserID, Text: message, At: ack.At}
 	return answer(c, http.StatusCreated, "Message sent successfully", "chat", messageOf(app, sent))
 }
 
@@ -84,23 +87,23 @@ func (a api) sendMessage(c *fiber.Ctx, by auth.Actor) error {
 // older pages learn from the appointment what the service itself notes in a conversation. What they fetch counts as
 // read: they show it at once, and have no other way to say so.
 func (a api) getMessages(c *fiber.Ctx, by auth.Actor) error {
-	app, err := a.Chat.Find(c.UserContext(), by, c.Params("appointmentId"))
+	r, err := a.Conversations.TakesPart(c.UserContext(), by, c.Params("appointmentId"))
 	if err != nil {
 		return err
 	}
 	found := []messageBody{}
 	before := int64(0)
 	for range listMost / pageSize {
-		page, head, err := a.Chat.History(c.UserContext(), app.ID, -1, before, pageSize)
+		page, head, err := a.Conversations.History(c.UserContext(), r, conversation.Page{After: -1, Before: before, Limit: pageSize})
 		if err != nil {
 			return err
 		}
 		if before == 0 {
-			a.Chat.MarkRead(by, app.ID, head)
+			a.Chat.MarkRead(r, head)
 		}
 		for _, e := range slices.Backward(page) {
 			if isMessage(e) {
-				found = append(found, messageOf(app, e))
+				found = append(found, messageOf(r.Appointment(), e))
 			}
 		}
 		if len(page) < pageSize || page[0].Seq == 1 {

@@ -19,6 +19,7 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/chat"
 	"housecall/internal/config"
+	"housecall/internal/conversation"
 	"housecall/internal/doctor"
 	"housecall/internal/httpd"
 	"housecall/internal/httpd/ratelimit"
@@ -94,7 +95,7 @@ func newWorld(t testing.TB, change ...func(*config.Config)) *world {
 		},
 	})
 	require.NoError(t, err)
-	c := clinic.New(clinic.Deps{Pool: w.pool, Inviter: w.accounts, Conversations: chat.NewLog(), Now: now, Config: cfg})
+	c := clinic.New(clinic.Deps{Pool: w.pool, Inviter: w.accounts, Conversations: log{conversation.NewLog(), chat.Counts{}}, Now: now, Config: cfg})
 	w.doctors, w.patients, w.appointments = c.Doctors, c.Patients, c.Appointments
 	w.accounts.Connect(account.Ports{Profiles: profiles{w.doctors, w.patients}, Doctors: w.appointments, Mail: &w.letters})
 	w.serve(cfg, now)
@@ -305,4 +306,10 @@ func golden(t *testing.T, name string, a answer) {
 			Instead: `${1}"stamp"`,
 		},
 		apitest.Mask{Pattern: regexp.MustCompile(`("authToken": )"[^"]+"`), Instead: `${1}"secret"`})
+}
+
+// log is the conversations of appointments, whose events reach nobody.
+type log struct {
+	*conversation.Log
+	chat.Counts
 }

@@ -50,6 +50,8 @@ type Options struct {
 	// RequestTimeout and BodyLimit (in bytes) bound a request; zero means a minute and the service's default.
 	RequestTimeout time.Duration
 	BodyLimit      int
+	// Through wraps the listener, for tests of bad networks; without it clients connect directly.
+	Through func(net.Listener) net.Listener
 	// PublicURL is where clients reach the service; "" means the default of its configuration.
 	PublicURL string
 }
@@ -61,6 +63,10 @@ func Serve(t testing.TB, o Options) *API {
 	o.Routes(server)
 	ln, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
+	root := "http://" + ln.Addr().String()
+	if o.Through != nil {
+		ln = o.Through(ln)
+	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ln) }()
 	t.Cleanup(func() {
@@ -70,7 +76,7 @@ func Serve(t testing.TB, o Options) *API {
 		_ = ln.Close() // a server that had not begun to serve would begin now, and never end
 		require.NoError(t, <-served)
 	})
-	return &API{Server: server, Root: "http://" + ln.Addr().String(), Prefix: httpd.APIPrefix, t: t}
+	return &API{Server: server, Root: root, Prefix: httpd.APIPrefix, t: t}
 }
 
 // newServer is the only place where tests of other packages than httpd make a server.

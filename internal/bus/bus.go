@@ -1,0 +1,75 @@
+// Package bus carries opaque messages between the instances of one deployment, by topic. It is at most once and may
+// be away at any moment: whoever uses it depends on it for speed, never for truth. Redis is the implementation that
+// instances share; Memory is the same within one process.
+package bus
+
+import (
+	"encoding/binary"
+	"errors"
+	"time"
+)
+
+// Topic is what a message is about and who hears it: those who have subscribed to it, and for All every instance.
+type Topic int64
+
+// All is the topic that every instance hears without subscribing.
+const All Topic = 0
+
+// ConfirmWait is how long a subscriber should wait for the confirmation of a topic. A confirmation that takes longer is
+// reported as missed, because by then nobody waits for it.
+const ConfirmWait = 300 * time.Millisecond
+
+// Message is what one instance tells the others. Origin is the instance that sent it, a number drawn at its start.
+type Message struct {
+	Topic   Topic
+	Origin  uint64
+	Payload []byte // belongs to the receiver, and is shared by nobody
+}
+
+// Bus carries messages between instances. Its methods never block, apart from Stop.
+type Bus interface {
+	// Start begins to connect in the background and to call receive and missed; both must not block. missed is told of a
+	// topic whose messages may have come while this instance could not hear them: cut says that it heard them before;
+	// otherwise confirming the topic took longer than ConfirmWait. Only buses of one namespace hear each other.
+	// Subscribe and Publish may be called once Start has returned.
+	Start(namespace string, receive func(Message), missed func(topic Topic, cut bool))
+	// Stop ends the connection and returns once nothing is called any more.
+	Stop()
+	// Subscribe asks for a topic; the channel closes once the bus has confirmed it.
+	Subscribe(Topic) <-chan struct{}
+	// Unsubscribe ends that.
+	Unsubscribe(Topic)
+	// Publish queues a payload for the other instances, never for this one; lost is called, at once or from elsewhere, if
+	// it could not be sent. The bus keeps the payload.
+	Publish(topic Topic, payload []byte, lost func(Topic))
+	// Healthy reports whether what was published lately came back.
+	Healthy() bool
+	// Prompt reports whether it came back at once. If not, the bus may be away, though nobody can say so yet.
+	Prompt() bool
+}
+
+var errMalformed = errors.New("bus: malformed message")
+
+// version begins every message, so that instances of two releases can tell that they do not understand each other.
+const version = 2
+
+// marshal writes a message: version, origin, topic, payload.
+func (m Message) marshal() []byte {
+	b := make([]byte, 0, 1+8+binary.MaxVarintLen64+len(m.Payload))
+	b = append(b, version)
+	b = binary.BigEndian.AppendUint64(b, m.Origin)
+	b = binary.AppendVarint(b, int64(m.Topic))
+	return append(b, m.Payload...)
+}
+
+// unmarshal reads what marshal wrote. The payload is part of data.
+func unmarshal(data []byte) (Message, error) {
+	if len(data) < 10 || data[0] != version {
+		return Message{}, errMalformed
+	}
+	topic, n := binary.Varint(data[9:])
+	if n <= 0 {
+		return Message{}, errMalformed
+	}
+	return Message{Topic: Topic(topic), Origin: binary.BigEndian.Uint64(data[1:]), Payload: data[9+n:]}, nil
+}

@@ -1,0 +1,200 @@
+package bus
+
+import (
+	"context"
+	"net"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
+	"github.com/stretchr/testify/require"
+
+	"housecall/internal/devservices"
+	"housecall/internal/testing/pgtest"
+)
+
+// redisOn gives a started bus over a Redis.
+func redisOn(t *testing.T, rdb redis.UniversalClient) (*station, *Redis) {
+	t.Helper()
+	return redisIn(t, "test", rdb)
+}
+
+func redisIn(t *testing.T, namespace string, rdb redis.UniversalClient) (*station, *Redis) {
+	t.Helper()
+	t.Cleanup(func() { require.NoError(t, rdb.Close()) }) // after the bus has stopped
+	b := NewRedis(rdb, zerolog.Nop())
+	return listen(t, namespace, b), b
+}
+
+func singleNode(t *testing.T, server *devservices.Redis) redis.UniversalClient {
+	t.Helper()
+	opts, err := redis.ParseURL(server.URL())
+	require.NoError(t, err)
+	opts.DialTimeout = 500 * time.Millisecond
+	return redis.NewClient(opts)
+}
+
+func TestRedis_Single(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Redis(t)
+	one, _ := redisOn(t, singleNode(t, server))
+	two, _ := redisOn(t, singleNode(t, server))
+	carries(t, one, two)
+}
+
+// TestRedis_Namespaces: two deployments on one Redis have topics of the same number, and never hear each other.
+func TestRedis_Namespaces(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Redis(t)
+	ours, _ := redisIn(t, "ours", singleNode(t, server))
+	others, _ := redisIn(t, "others", singleNode(t, server))
+	theirs, _ := redisIn(t, "others", singleNode(t, server))
+	namespaces(t, ours, others, theirs)
+}
+
+// TestRedis_Cluster runs sharded pub/sub on a cluster of three nodes: a partition that asks the wrong one hears
+// nothing.
+func TestRedis_Cluster(t *testing.T) {
+	t.Parallel()
+	nodes := startCluster(t)
+	client := func() redis.UniversalClient {
+		return redis.NewClusterClient(&redis.ClusterOptions{Addrs: nodes})
+	}
+	one, first := redisOn(t, client())
+	two, _ := redisOn(t, client())
+	require.Len(t, first.parts, clusterPartitions)
+	require.Eventually(t, func() bool { return one.Healthy() && two.Healthy() }, time.Minute, 5*time.Millisecond, "every partition's beat comes back")
+	carries(t, one, two)
+}
+
+// startCluster runs three Redis nodes that share the slots.
+func startCluster(t *testing.T) (nodes []string) {
+	t.Helper()
+	ctx := context.Background()
+	var admins []*redis.Client
+	for i := range 3 {
+		port, bus := freePort(t), freePort(t)
+		startClusterNode(t, port, bus)
+		addr := net.JoinHostPort("127.0.0.1", port)
+		admin := redis.NewClient(&redis.Options{Addr: addr})
+		defer func() { require.NoError(t, admin.Close()) }()
+		require.Eventually(t, func() bool { return admin.Ping(ctx).Err() == nil }, time.Minute, 10*time.Millisecond)
+		require.NoError(t, admin.ClusterAddSlotsRange(ctx, i*16384/3, (i+1)*16384/3-1).Err())
+		if i > 0 {
+			require.NoError(t, admins[0].Do(ctx, "cluster", "meet", "127.0.0.1", port, bus).Err())
+		}
+		nodes, admins = append(nodes, addr), append(admins, admin)
+	}
+	for _, admin := range admins {
+		require.Eventually(t, func() bool {
+			info, err := admin.ClusterInfo(ctx).Result()
+			return err == nil && strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_size:3")
+		}, 30*time.Second, 10*time.Millisecond)
+	}
+	return nodes
+}
+
+func startClusterNode(t *testing.T, port, bus string) {
+	t.Helper()
+	binary, err := devservices.FindRedis()
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), binary, "--port", port, "--cluster-port", bus, "--bind", "127.0.0.1", "--dir", t.TempDir(),
+		"--cluster-enabled", "yes", "--save", "", "--appendonly", "no")
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // it was killed
+	})
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	ln, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, ln.Close()) }()
+	addr, ok := ln.Addr().(*net.TCPAddr)
+	require.True(t, ok)
+	return strconv.Itoa(addr.Port)
+}
+
+// TestRedis_KilledAndBack: while Redis is away publishing says so and never blocks, and its return is told, so that
+// what was missed can be read.
+func TestRedis_KilledAndBack(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Redis(t)
+	one, _ := redisOn(t, singleNode(t, server))
+	two, _ := redisOn(t, singleNode(t, server))
+	require.Eventually(t, func() bool { return one.Healthy() && two.Healthy() }, time.Minute, 5*time.Millisecond)
+	within(t, two.Subscribe(1), "a confirmation")
+	one.say(1, "1")
+	within(t, two.messages, "a message")
+	for len(two.again) > 0 {
+		<-two.again // a confirmation took long
+	}
+
+	require.NoError(t, server.Kill())
+	lost := make(chan Topic, 100_000)
+	for range 3 * publishQueue { // more than any queue holds: this ends only because nobody waits for Redis
+		one.Publish(1, []byte("2"), func(topic Topic) { lost <- topic })
+	}
+	for range 3 * publishQueue {
+		require.EqualValues(t, 1, within(t, lost, "word of a loss"))
+	}
+	require.Eventually(t, func() bool { return !one.Healthy() && !two.Healthy() }, time.Minute, 20*time.Millisecond)
+	later := two.Subscribe(2) // asked for while nobody answers
+
+	require.NoError(t, server.Restart(context.Background()))
+	within(t, two.again, "word of the re-subscription")
+	within(t, later, "the confirmation of what was asked for meanwhile")
+	require.Eventually(t, func() bool { return one.Healthy() && two.Healthy() }, time.Minute, 20*time.Millisecond)
+	require.Eventually(t, func() bool { // one message a second tries whether Redis takes it
+		one.say(1, "3")
+		return len(two.messages) > 0
+	}, time.Minute, 20*time.Millisecond)
+	require.Equal(t, "3", string(within(t, two.messages, "a message again").Payload))
+}
+
+// TestRedis_StopWhileAway: stopping needs no Redis.
+func TestRedis_StopWhileAway(t *testing.T) {
+	t.Parallel()
+	rdb := redis.NewClient(&redis.Options{Addr: net.JoinHostPort("127.0.0.1", freePort(t))})
+	s, _ := redisOn(t, rdb)
+	confirmed := s.Subscribe(1)
+	var work sync.WaitGroup
+	for i := range 4 {
+		work.Go(func() {
+			for range 100 {
+				s.Publish(Topic(i), []byte("x"), func(Topic) {})
+			}
+		})
+	}
+	work.Wait()
+	require.False(t, s.Healthy())
+	select {
+	case <-confirmed:
+		require.Fail(t, "nobody can have confirmed")
+	default:
+	}
+}
+
+// TestRedis_Foreign: what another release says is passed over.
+func TestRedis_Foreign(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Redis(t)
+	one, b := redisOn(t, singleNode(t, server))
+	within(t, one.Subscribe(1), "a confirmation")
+	other := singleNode(t, server)
+	defer func() { require.NoError(t, other.Close()) }()
+	channel := b.part(1).channel(1)
+	for _, payload := range []string{"?", "\x01E\x00\x00\x00\x00\x00\x00\x00\x00\x02\x04\x00\x7f", string(rune(version))} {
+		require.NoError(t, other.Publish(context.Background(), channel, payload).Err())
+	}
+	good := Message{Topic: 1, Origin: 99, Payload: []byte("good")}
+	require.NoError(t, other.Publish(context.Background(), channel, good.marshal()).Err())
+	require.Equal(t, good, within(t, one.messages, "the only one that can be read"))
+}

@@ -1,0 +1,98 @@
+package chat
+
+import (
+	"reflect"
+
+	"housecall/internal/conversation"
+)
+
+// clientFrame is a type of frame that clients send. The table of them decides what is decoded, who may send it, and what
+// it does; a test holds asyncapi.json to it.
+type clientFrame struct {
+	kind string
+	// read takes over the fields that the type has, or names the first that is missing or not valid.
+	read func(w *clientFields, in *Inbound) (missing string)
+	// drafts is set for what becomes an event: it is answered with ack or nack.
+	drafts bool
+	// serve does what the frame asks for, in a conversation. Whoever sends it takes part there.
+	serve func(sub *subscription, in Inbound)
+	// onConnection, instead of serve, does what concerns the connection alone, whatever it listens to.
+	onConnection func(s *Service, c *conn, in Inbound)
+}
+
+var clientFrames = []clientFrame{
+	{kind: "send", read: readSend, drafts: true, serve: (*subscription).draft},
+	{kind: "retract", read: readRetract, drafts: true, serve: (*subscription).draft},
+	{kind: "correct", read: readCorrect, drafts: true, serve: (*subscription).draft},
+	{kind: "delivered", read: readUpTo, serve: (*subscription).delivered},
+	{kind: "read", read: readUpTo, serve: (*subscription).read},
+	{kind: "typing", read: readTyping, serve: (*subscription).typing},
+	{kind: "auth", read: readAuth, onConnection: (*Service).renew},
+	{kind: "ping", read: readPing, onConnection: (*Service).pong},
+}
+
+// clientFrameOf gives the row of a type; nil if there is none.
+func clientFrameOf(kind string) *clientFrame {
+	for i := range clientFrames {
+		if clientFrames[i].kind == kind {
+			return &clientFrames[i]
+		}
+	}
+	return nil
+}
+
+// serverFrame is a type of frame that the server sends. The table of them decides what encode writes as type; a test
+// holds asyncapi.json to the table and to the shapes.
+type serverFrame struct {
+	kind  string
+	name  string // in asyncapi.json, where two frames of one type have names of their own
+	shape any    // of all fields but type
+}
+
+var serverFrames = []serverFrame{
+	{"hello", "hello", helloFrame{}},
+	{"event", "event", eventFrame{}},
+	{"ack", "ack", ackFrame{}},
+	{"nack", "nack", nackFrame{}},
+	{"live", "live", liveFrame{}},
+	{"reset", "reset", resetFrame{}},
+	{"receipt", "receipt", receiptFrame{}},
+	{"typing", "typing", typingFrame{}},
+	{"presence", "presence", presenceFrame{}},
+	{"appointment", "appointment", appointmentFrame{}},
+	{"authExpiring", "authExpiring", authExpiringFrame{}},
+	{"authOk", "authOk", authOkFrame{}},
+	{"pong", "pong", pongFrame{}},
+	{"error", "error", errorFrame{}},
+	{"bye", "bye", byeFrame{}},
+	{"hello", "inboxHello", inboxHelloFrame{}},
+	{"unread", "unread", unreadFrame{}},
+	{"appointment", "inboxAppointment", inboxAppointmentFrame{}},
+	{"gone", "gone", goneFrame{}},
+}
+
+// kindOf is the type that a frame is sent as, by its shape.
+var kindOf = func() map[reflect.Type]string {
+	out := make(map[reflect.Type]string, len(serverFrames))
+	for _, f := range serverFrames {
+		out[reflect.TypeOf(f.shape)] = f.kind
+	}
+	return out
+}()
+
+// draftOf makes what a frame that drafts asks for.
+func (in Inbound) draftOf(sub *subscription) conversation.Draft {
+	d := conversation.Draft{
+		Conversation: sub.id, Sender: *sub.conn.actor.Load(), ClientID: in.ClientID, Kind: conversation.KindText,
+		Text: in.Text, Target: in.Target, Attachment: in.AttachmentID,
+	}
+	switch {
+	case in.Type == "retract":
+		d.Kind = conversation.KindRetraction
+	case in.Type == "correct":
+		d.Kind = conversation.KindCorrection
+	case in.AttachmentID != [16]byte{}:
+		d.Kind = conversation.KindAttachment
+	}
+	return d
+}

@@ -1,0 +1,203 @@
+package conversation
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"housecall/internal/audit"
+	"housecall/internal/auth"
+	"housecall/internal/errs"
+	"housecall/internal/postgres"
+	"housecall/internal/text"
+)
+
+// Bounds of break-glass access.
+const (
+	minGlassReason = 10 // characters
+	MinGlass       = 5 * time.Minute
+	MaxGlass       = 4 * time.Hour
+)
+
+var errTakesPart = errs.New(errs.Conflict, "takes_part",
+	"You take part in this conversation, so you can read it without break-glass access.")
+
+// Glass is break-glass access: an administrator reads a conversation in which they take no part, for a reason that its
+// participants see, until a time, and only as long as the sign-in session lasts in which they asked for it.
+type Glass struct {
+	ID          uuid.UUID
+	Appointment string // public id
+	Admin       string // public id
+	AdminName   string
+	Reason      string
+	CreatedAt   time.Time
+	ExpiresAt   time.Time
+	EndedAt     *time.Time // before it expired: by an administrator, or with the session
+
+	key, conversation, admin, patient int64
+	orphaned                          bool // its session is gone
+}
+
+// GlassStatus is where a Glass stands.
+type GlassStatus string
+
+// The statuses.
+const (
+	GlassActive  GlassStatus = "active"
+	GlassExpired GlassStatus = "expired"
+	GlassEnded   GlassStatus = "ended" // before it expired
+)
+
+// Status tells where it stands at a time.
+func (g Glass) Status(now time.Time) GlassStatus {
+	switch {
+	case g.EndedAt != nil && g.EndedAt.Before(g.ExpiresAt):
+		return GlassEnded
+	case !now.Before(g.ExpiresAt):
+		return GlassExpired
+	case g.orphaned:
+		return GlassEnded
+	}
+	return GlassActive
+}
+
+// Observer is an administrator who reads a conversation in which they take no part.
+type Observer struct{ Conversation, Admin int64 }
+
+// access is what a Glass gives.
+type access struct {
+	glass uuid.UUID
+	until time.Time
+}
+
+// Access tells until when observers may read, as of now; those whose access has ended are left out.
+func (s *Service) Access(ctx context.Context, who []Observer) (map[Observer]time.Time, error) {
+	found, err := accessOf(ctx, s.d.Pool, who, s.d.Now())
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[Observer]time.Time, len(found))
+	for o, a := range found {
+		out[o] = a.until
+	}
+	return out, nil
+}
+
+// GlassRequest asks for break-glass access to the conversation of an appointment (a public id).
+type GlassRequest struct {
+	Appointment string
+	Reason      string // 10 to 500 characters; the participants see it
+	Lasts       time.Duration
+}
+
+// BreakGlass gives an administrator access to a conversation in which they take no part. Its participants are told, in
+// the conversation and in the same transaction.
+func (s *Service) BreakGlass(ctx context.Context, actor auth.Actor, want GlassRequest) (Glass, error) {
+	reason, err := want.check(actor)
+	if err != nil {
+		return Glass{}, err
+	}
+	a, err := s.d.Appointments.Find(ctx, actor, want.Appointment)
+	if err != nil {
+		return Glass{}, err
+	}
+	if a.IsParticipant(actor.ID) {
+		return Glass{}, errTakesPart
+	}
+	now := s.now()
+	g := Glass{
+		Appointment: a.PublicID, Admin: actor.UserID, AdminName: actor.Name, Reason: reason, CreatedAt: now,
+		ExpiresAt: now.Add(want.Lasts), conversation: a.ID, admin: actor.ID, patient: a.Patient.ID,
+	}
+	err = s.d.Pool.InTx(ctx, func(tx *postgres.Tx) error {
+		if g.ID, err = insertGlass(ctx, tx, g, actor.Session); err != nil {
+			return err
+		}
+		if err := recordGlass(ctx, tx, actor, "glass.break", g); err != nil {
+			return err
+		}
+		zone := s.d.Options.Zone
+		until := g.ExpiresAt.In(zone).Format("Mon 2 Jan 2006, 15:04") + " (" + zone.String() + ")"
+		return s.d.Log.Append(ctx, tx, a.ID,
+			withReason("An administrator, "+g.AdminName+", has opened this conversation to read it, until "+until+".", reason))
+	})
+	return g, err
+}
+
+// now is the time as PostgreSQL keeps it.
+func (s *Service) now() time.Time { return s.d.Now().UTC().Truncate(time.Microsecond) }
+
+// check applies the rules of break-glass access and gives the reason as it is kept.
+func (r GlassRequest) check(actor auth.Actor) (reason string, err error) {
+	if actor.Role != auth.Admin {
+		return "", errs.ErrForbidden
+	}
+	if r.Lasts < MinGlass || r.Lasts > MaxGlass {
+		return "", errs.InvalidField("body.minutes", "must be 5 to 240")
+	}
+	return text.Rule{Min: minGlassReason, Max: maxReason}.Field("body.reason", r.Reason)
+}
+
+// EndGlass ends break-glass access before it expires, one's own or another administrator's; what is over stays as it is.
+func (s *Service) EndGlass(ctx context.Context, actor auth.Actor, id uuid.UUID) (g Glass, err error) {
+	if actor.Role != auth.Admin {
+		return Glass{}, errs.ErrForbidden
+	}
+	err = s.d.Pool.InTx(ctx, func(tx *postgres.Tx) error {
+		if g, err = lockGlass(ctx, tx, id); err != nil {
+			return err
+		}
+		now := s.now()
+		if g.Status(now) != GlassActive {
+			return nil
+		}
+		g.EndedAt = &now
+		if err := endGlass(ctx, tx, g, actor.ID); err != nil {
+			return err
+		}
+		if err := recordGlass(ctx, tx, actor, "glass.end", g); err != nil {
+			return err
+		}
+		return s.d.Log.Append(ctx, tx, g.conversation, "The administrator "+g.AdminName+" can no longer read this conversation.")
+	})
+	return g, err
+}
+
+// Glasses lists all break-glass access that there was, newest first, up to limit below the inner key before (0: from the
+// newest); next is 0 with the last page.
+func (s *Service) Glasses(ctx context.Context, before int64, limit int) (page []Glass, next int64, err error) {
+	if page, err = listGlasses(ctx, s.d.Pool, before, limit+1); err != nil {
+		return nil, 0, err
+	}
+	if len(page) > limit {
+		page = page[:limit]
+		next = page[limit-1].key
+	}
+	return page, next, nil
+}
+
+// recordGlass leaves an audit row. The reason is in the table and in the log, not here: it may be clinical.
+func recordGlass(ctx context.Context, tx *postgres.Tx, actor auth.Actor, action string, g Glass) error {
+	return audit.Record(ctx, tx, audit.Event{
+		Actor: actor, Action: action, Subject: g.Appointment, PatientID: g.patient,
+		Detail: map[string]any{"glass": g.ID, "admin": g.Admin, "expiresAt": g.ExpiresAt},
+	})
+}
+
+// Versions gives a message as it was sent, each correction of it, and its retraction, in their order and with the texts
+// that they had: to an observer, and to nobody else.
+func (s *Service) Versions(ctx context.Context, actor auth.Actor, publicID string, seq int64) ([]Event, error) {
+	r, err := s.readable(ctx, actor, publicID, look{"conversation.versions", map[string]any{"seq": seq}})
+	if err != nil {
+		return nil, err
+	}
+	if !r.Observer() {
+		return nil, errs.Missing("message")
+	}
+	versions, err := messageVersions(ctx, s.d.Pool, r.Conversation(), seq)
+	if err == nil && (len(versions) == 0 || versions[0].Seq != seq) {
+		err = errs.Missing("message")
+	}
+	return versions, err
+}

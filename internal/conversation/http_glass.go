@@ -1,0 +1,143 @@
+package conversation
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"housecall/internal/auth"
+	"housecall/internal/errs"
+	"housecall/internal/httpd"
+)
+
+// glassBody is break-glass access on the wire.
+type glassBody struct {
+	ID            string      `json:"id" format:"uuid"`
+	AppointmentID string      `json:"appointmentId"`
+	Admin         adminBody   `json:"admin" doc:"Who reads."`
+	Reason        string      `json:"reason"`
+	Status        GlassStatus `json:"status" enum:"active,expired,ended" doc:"ended: before it expired, by an administrator or with their session"`
+	CreatedAt     time.Time   `json:"createdAt"`
+	ExpiresAt     time.Time   `json:"expiresAt"`
+	EndedAt       *time.Time  `json:"endedAt,omitempty"`
+}
+
+type adminBody struct {
+	UserID string `json:"userId"`
+	Name   string `json:"name"`
+}
+
+func (g Glass) body(now time.Time) glassBody {
+	b := glassBody{
+		ID: g.ID.String(), AppointmentID: g.Appointment, Admin: adminBody{g.Admin, g.AdminName}, Reason: g.Reason,
+		Status: g.Status(now), CreatedAt: g.CreatedAt.UTC(), ExpiresAt: g.ExpiresAt.UTC(),
+	}
+	if g.EndedAt != nil && b.Status == GlassEnded {
+		at := g.EndedAt.UTC()
+		b.EndedAt = &at
+	}
+	return b
+}
+
+type breakInput struct {
+	Body struct {
+		AppointmentID string `json:"appointmentId" minLength:"1" maxLength:"20"`
+		Reason        string `json:"reason" minLength:"10" maxLength:"500" doc:"The participants see it in the conversation."`
+		Minutes       int    `json:"minutes,omitempty" minimum:"5" maximum:"240" default:"60" doc:"For how long."`
+	}
+}
+
+type glassInput struct {
+	ID string `path:"id" maxLength:"36"`
+}
+
+type glassesInput struct{ httpd.PageQuery }
+
+type glassOutput struct{ Body glassBody }
+
+type glassesOutput struct{ Body httpd.Page[glassBody] }
+
+type versionsInput struct {
+	ID  string `path:"id" maxLength:"20"`
+	Seq int64  `path:"seq" minimum:"1"`
+}
+
+type versionsOutput struct {
+	Body struct {
+		Items []eventBody `json:"items" doc:"The message as it was sent, then each correction and the retraction."`
+	}
+}
+
+// glassRoutes adds what administrators need a reason for.
+func glassRoutes(s *httpd.Server, h handlers) {
+	admin, tag := httpd.Only(auth.Admin), "Administration"
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodPost, Path: "/admin/break-glass", Tag: tag, Summary: "Get break-glass access to a conversation",
+		Description: "Its participants see who, why and until when. Until then, and as long as the session lasts, its messages, " +
+			"attachments, transcript and socket can be read, not written to. Each look leaves an audit row.",
+		Status: http.StatusCreated, Access: admin, Errors: []int{http.StatusNotFound, http.StatusConflict},
+	}, h.breakGlass)
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodGet, Path: "/admin/break-glass", Tag: tag, Summary: "List break-glass access, newest first",
+		Description: "Which conversations were opened, by whom, and why.", Access: admin,
+	}, h.glasses)
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodPost, Path: "/admin/break-glass/{id}/end", Tag: tag, Summary: "End break-glass access before it expires",
+		Description: "One's own or another administrator's. What is over stays as it is.",
+		Status:      http.StatusOK, Access: admin, Errors: []int{http.StatusNotFound},
+	}, h.endGlass)
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodGet, Path: "/appointments/{id}/messages/{seq}/versions", Tag: tag,
+		Summary:     "Get a message as it was before it was corrected or retracted",
+		Description: "Only for an administrator with break-glass access; for the participants it does not exist.",
+		Access:      httpd.SignedIn, Errors: []int{http.StatusNotFound},
+	}, h.versions)
+}
+
+func (h handlers) breakGlass(ctx context.Context, in *breakInput) (*glassOutput, error) {
+	g, err := h.svc.BreakGlass(ctx, httpd.Actor(ctx), GlassRequest{
+		Appointment: in.Body.AppointmentID, Reason: in.Body.Reason, Lasts: time.Duration(in.Body.Minutes) * time.Minute,
+	})
+	return &glassOutput{g.body(h.now())}, err
+}
+
+func (h handlers) glasses(ctx context.Context, in *glassesInput) (*glassesOutput, error) {
+	var before int64
+	if err := httpd.DecodeCursor(ctx, in.Cursor, &before); err != nil {
+		return nil, err
+	}
+	page, next, err := h.svc.Glasses(ctx, before, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	out := &glassesOutput{}
+	for _, g := range page {
+		out.Body.Items = append(out.Body.Items, g.body(h.now()))
+	}
+	if next != 0 {
+		out.Body.NextCursor = httpd.EncodeCursor(ctx, next)
+	}
+	return out, nil
+}
+
+func (h handlers) endGlass(ctx context.Context, in *glassInput) (*glassOutput, error) {
+	id, err := ParseClientID(in.ID)
+	if err != nil {
+		return nil, errs.Missing("break-glass")
+	}
+	g, err := h.svc.EndGlass(ctx, httpd.Actor(ctx), id)
+	return &glassOutput{g.body(h.now())}, err
+}
+
+func (h handlers) versions(ctx context.Context, in *versionsInput) (*versionsOutput, error) {
+	versions, err := h.svc.Versions(ctx, httpd.Actor(ctx), in.ID, in.Seq)
+	if err != nil {
+		return nil, err
+	}
+	out := &versionsOutput{}
+	out.Body.Items = make([]eventBody, len(versions))
+	for i, e := range versions {
+		out.Body.Items[i] = bodyOf(e)
+	}
+	return out, nil
+}

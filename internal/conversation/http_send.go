@@ -1,0 +1,111 @@
+package conversation
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"housecall/internal/errs"
+	"housecall/internal/httpd"
+)
+
+type sendInput struct {
+	ID   string `path:"id" maxLength:"20"`
+	Body struct {
+		ClientID     string  `json:"clientId" format:"uuid" minLength:"36" maxLength:"36" doc:"Made once for a message and kept over retries."`
+		Text         *string `json:"text,omitempty" doc:"At most 4,000 characters, not blank. Either this or attachmentId."`
+		AttachmentID *string `json:"attachmentId,omitempty" format:"uuid" minLength:"36" maxLength:"36" doc:"A file that you have uploaded to this conversation; it is sent once."`
+	}
+}
+
+type retractInput struct {
+	ID   string `path:"id" maxLength:"20"`
+	Seq  int64  `path:"seq" minimum:"1" doc:"Of the message."`
+	Body struct {
+		ClientID string `json:"clientId" format:"uuid" minLength:"36" maxLength:"36" doc:"Made once for a retraction and kept over retries."`
+	}
+}
+
+type correctInput struct {
+	ID   string `path:"id" maxLength:"20"`
+	Seq  int64  `path:"seq" minimum:"1" doc:"Of the text."`
+	Body struct {
+		ClientID string `json:"clientId" format:"uuid" minLength:"36" maxLength:"36" doc:"Made once for a correction and kept over retries."`
+		Text     string `json:"text" doc:"What it should say instead: at most 4,000 characters, not blank."`
+	}
+}
+
+// sendOutput answers everything that becomes an event.
+type sendOutput struct {
+	Body struct {
+		ClientID  string    `json:"clientId"`
+		Seq       int64     `json:"seq" doc:"Of the event."`
+		At        time.Time `json:"at"`
+		Duplicate bool      `json:"duplicate" doc:"The log already had this clientId."`
+	}
+}
+
+// sendRoutes adds what writes into a conversation.
+func sendRoutes(s *httpd.Server, h handlers) {
+	route := func(path, summary, description string, also ...int) httpd.Route {
+		return httpd.Route{
+			Method: http.MethodPost, Path: "/appointments/{id}/messages" + path, Tag: "chat", Summary: summary,
+			Description: description + " Repeat it with the same clientId as often as needed: it is stored once.",
+			Status:      http.StatusCreated, Access: httpd.SignedIn, Repeatable: true,
+			Errors: append(also, http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests),
+		}
+	}
+	httpd.Register(s, route("", "Send a message", "A text, or a file that was uploaded before."), h.send)
+	httpd.Register(s, route("/{seq}/retract", "Retract a message",
+		"Your own text or file, for good, while the conversation is open: it stays in its place without its content, for everyone.",
+		http.StatusForbidden), h.retract)
+	httpd.Register(s, route("/{seq}/correct", "Correct a message",
+		"Your own text, while the conversation is open: from now on it has the new wording, and says that it was corrected.",
+		http.StatusForbidden), h.correct)
+}
+
+func (h handlers) send(ctx context.Context, in *sendInput) (*sendOutput, error) {
+	d := Draft{Kind: KindText}
+	switch text, file := in.Body.Text, in.Body.AttachmentID; {
+	case (text == nil) == (file == nil):
+		return nil, errs.InvalidField("body.text", "must be given, or attachmentId must, but not both")
+	case text != nil:
+		d.Text = *text
+	default:
+		id, err := ParseClientID(*file)
+		if err != nil {
+			return nil, errs.InvalidField("body.attachmentId", "must be a UUID in its canonical form")
+		}
+		d.Kind, d.Attachment = KindAttachment, id
+	}
+	return h.write(ctx, in.ID, in.Body.ClientID, d)
+}
+
+func (h handlers) retract(ctx context.Context, in *retractInput) (*sendOutput, error) {
+	return h.write(ctx, in.ID, in.Body.ClientID, Draft{Kind: KindRetraction, Target: in.Seq})
+}
+
+func (h handlers) correct(ctx context.Context, in *correctInput) (*sendOutput, error) {
+	return h.write(ctx, in.ID, in.Body.ClientID, Draft{Kind: KindCorrection, Target: in.Seq, Text: in.Body.Text})
+}
+
+// write submits the actor's draft to a conversation in which they take part.
+func (h handlers) write(ctx context.Context, publicID, clientID string, d Draft) (*sendOutput, error) {
+	var err error
+	if d.ClientID, err = ParseClientID(clientID); err != nil {
+		return nil, errs.InvalidField("body.clientId", "must be a UUID in its canonical form")
+	}
+	d.Sender = httpd.Actor(ctx)
+	r, err := h.svc.TakesPart(ctx, d.Sender, publicID)
+	if err != nil {
+		return nil, err
+	}
+	d.Conversation = r.Conversation()
+	ack, err := h.svc.Send(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	out := &sendOutput{}
+	out.Body.ClientID, out.Body.Seq, out.Body.At, out.Body.Duplicate = d.ClientID.String(), ack.Seq, ack.At.UTC(), ack.Duplicate
+	return out, nil
+}

@@ -1,0 +1,130 @@
+package conversation
+
+import (
+	"context"
+	"maps"
+	"time"
+
+	"housecall/internal/appointment"
+	"housecall/internal/audit"
+	"housecall/internal/auth"
+	"housecall/internal/errs"
+)
+
+// Reading is somebody's right to read a conversation. It cannot be forged: only this package makes one, after judging
+// the right, and the zero Reading opens nothing. Whatever shows a conversation takes a Reading rather than an id.
+type Reading struct {
+	appointment appointment.Appointment
+	reader      int64
+	observed    bool
+	until       time.Time
+}
+
+// Appointment is the one whose conversation it is.
+func (r Reading) Appointment() appointment.Appointment { return r.appointment }
+
+// Conversation is the conversation's id, never shown outside; it is that of its appointment.
+func (r Reading) Conversation() int64 { return r.appointment.ID }
+
+// Reader is the id of the user who may read, never shown outside.
+func (r Reading) Reader() int64 { return r.reader }
+
+// Observer reports whether the reader is an administrator with break-glass access, who also sees what was retracted.
+func (r Reading) Observer() bool { return r.observed }
+
+// Until is when an observer's access ends by the clock; zero for participants.
+func (r Reading) Until() time.Time { return r.until }
+
+// Readable gives a conversation to whoever may read it: its participants, and an administrator with break-glass access
+// as long as that lasts, which leaves an audit row each time. For anyone else there is no such conversation (404).
+func (s *Service) Readable(ctx context.Context, actor auth.Actor, publicID string) (Reading, error) {
+	return s.readable(ctx, actor, publicID, look{action: "conversation.read"})
+}
+
+// look says in an audit row what an observer reads.
+type look struct {
+	action string
+	detail map[string]any
+}
+
+func (s *Service) readable(ctx context.Context, actor auth.Actor, publicID string, l look) (Reading, error) {
+	a, err := s.d.Appointments.Find(ctx, actor, publicID)
+	if err != nil {
+		return Reading{}, err
+	}
+	if a.IsParticipant(actor.ID) {
+		return Reading{appointment: a, reader: actor.ID}, nil
+	}
+	access, err := s.access(ctx, a.ID, actor)
+	if err != nil {
+		return Reading{}, err
+	}
+	detail := map[string]any{"glass": access.glass}
+	maps.Copy(detail, l.detail)
+	// Before they see anything: without the row there is no look.
+	err = audit.Record(ctx, s.d.Pool, audit.Event{
+		Actor: actor, Action: l.action, Subject: a.PublicID, PatientID: a.Patient.ID, Detail: detail,
+	})
+	return Reading{appointment: a, reader: actor.ID, observed: true, until: access.until}, err
+}
+
+// TakesPart is Readable for participants alone: for anyone else, an administrator included, there is no such
+// conversation (404).
+func (s *Service) TakesPart(ctx context.Context, actor auth.Actor, publicID string) (Reading, error) {
+	a, err := s.d.Appointments.Find(ctx, actor, publicID)
+	if err != nil {
+		return Reading{}, err
+	}
+	if !a.IsParticipant(actor.ID) {
+		return Reading{}, errs.Missing("appointment")
+	}
+	return Reading{appointment: a, reader: actor.ID}, nil
+}
+
+// Writable is TakesPart while the conversation is open; ErrClosed if it is not. A message is judged again when it is
+// committed.
+func (s *Service) Writable(ctx context.Context, actor auth.Actor, publicID string) (Reading, error) {
+	r, err := s.TakesPart(ctx, actor, publicID)
+	if err != nil {
+		return Reading{}, err
+	}
+	closed, err := closings(ctx, s.d.Pool, []int64{r.Conversation()})
+	if err != nil {
+		return Reading{}, err
+	}
+	if !s.Reply(r.appointment, closed[r.Conversation()]).Can {
+		return Reading{}, ErrClosed
+	}
+	return r, nil
+}
+
+// StillReadable judges the right to a conversation again, for a reader who was admitted before and for the
+// conversation as it stands now; 404 when the right has ended. It leaves no audit row.
+func (s *Service) StillReadable(ctx context.Context, now State, actor auth.Actor) (Reading, error) {
+	a := now.Appointment
+	if a.IsParticipant(actor.ID) {
+		return Reading{appointment: a, reader: actor.ID}, nil
+	}
+	access, err := s.access(ctx, a.ID, actor)
+	if err != nil {
+		return Reading{}, err
+	}
+	return Reading{appointment: a, reader: actor.ID, observed: true, until: access.until}, nil
+}
+
+// access is an administrator's break-glass access to a conversation now; without it the conversation is not there.
+func (s *Service) access(ctx context.Context, id int64, actor auth.Actor) (access, error) {
+	if actor.Role != auth.Admin {
+		return access{}, errs.Missing("appointment")
+	}
+	o := Observer{id, actor.ID}
+	all, err := accessOf(ctx, s.d.Pool, []Observer{o}, s.d.Now())
+	if err != nil {
+		return access{}, err
+	}
+	found, ok := all[o]
+	if !ok {
+		return access{}, errs.Missing("appointment")
+	}
+	return found, nil
+}

@@ -1,0 +1,133 @@
+package conversation
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"housecall/internal/appointment"
+	"housecall/internal/errs"
+	"housecall/internal/postgres"
+)
+
+// Options are the configured values of conversations.
+type Options struct {
+	CommitLanes   int            // commits under way at once
+	FollowUp      time.Duration  // how long a conversation stays open after its appointment was completed
+	Zone          *time.Location // the clinic's
+	ClinicNotice  string         // shown in every conversation
+	PerSecond     int            // messages in one conversation, of all participants together, on one instance
+	UserPerSecond int            // messages of one user, over all connections to one instance
+}
+
+// Deps are what conversations stand on; all are required.
+type Deps struct {
+	Pool         *postgres.Pool
+	Log          *Log
+	Appointments *appointment.Service
+	Registry     prometheus.Registerer
+	Logger       zerolog.Logger
+	Now          func() time.Time
+	Options      Options
+}
+
+// Service is the only door to conversations. Start and Stop are synchronous.
+type Service struct {
+	d         Deps
+	metrics   *metrics
+	committer *committer
+	users     *rates // of what one user sends, over all connections
+	all       *rates // of what all send to one conversation
+	committed []func([]Event)
+	doubted   []func(id int64)
+}
+
+// New makes the service. Nothing runs until Start.
+func New(d Deps) *Service {
+	s := &Service{
+		d: d, metrics: newMetrics(d.Registry), users: newRates(d.Options.UserPerSecond), all: newRates(d.Options.PerSecond),
+	}
+	s.committer = newCommitter(committerPorts{
+		pool: d.Pool, log: d.Logger, metrics: s.metrics, committed: s.announce, doubted: s.doubt,
+	}, d.Options.CommitLanes, d.Options.FollowUp)
+	d.Log.committed = s.announce
+	return s
+}
+
+// OnCommitted has f told of events once they have been committed here, in the order of seq within a conversation, and
+// before their senders get an ack. f must not block. Call it before Start.
+func (s *Service) OnCommitted(f func([]Event)) { s.committed = append(s.committed, f) }
+
+// OnDoubted has f told of conversations that may have grown without anyone knowing by what: a commit's outcome was
+// lost. f must not block. Call it before Start.
+func (s *Service) OnDoubted(f func(id int64)) { s.doubted = append(s.doubted, f) }
+
+func (s *Service) announce(events []Event) {
+	s.metrics.committed.Add(float64(len(events)))
+	for _, f := range s.committed {
+		f(events)
+	}
+}
+
+func (s *Service) doubt(id int64) {
+	for _, f := range s.doubted {
+		f(id)
+	}
+}
+
+// Start lets drafts be committed.
+func (s *Service) Start() { s.committer.start() }
+
+// Stop commits what is queued and refuses everything after it. ctx bounds the wait for PostgreSQL.
+func (s *Service) Stop(ctx context.Context) { s.committer.close(ctx) }
+
+// Refused counts a draft that was refused before it got here, by reason, with those that are refused here.
+func (s *Service) Refused(reason string) { s.metrics.refused.WithLabelValues(reason).Inc() }
+
+// ForgetLimits drops what is remembered about senders who have been quiet; somebody calls it about once a second.
+func (s *Service) ForgetLimits() {
+	s.users.forget()
+	s.all.forget()
+}
+
+// Send submits a draft and waits until it has been committed. It may be repeated with the same ClientID any number of
+// times: the ack is then that of the first, marked as a duplicate.
+func (s *Service) Send(ctx context.Context, d Draft) (Ack, error) {
+	done := make(chan outcome, 1)
+	s.Submit(d, func(a Ack, err error) { done <- outcome{ack: a, err: err} })
+	select {
+	case o := <-done:
+		return o.ack, o.err
+	case <-ctx.Done():
+		e := *ErrUnavailable
+		e.Err = ctx.Err()
+		return Ack{}, &e
+	}
+}
+
+// Refusals of too many drafts on one instance.
+var (
+	ErrUserTooFast = ErrTooFast("from one user")
+	ErrConversationTooFast  = ErrTooFast("in this conversation, from all participants together")
+)
+
+// Submit is the one way into the log. done is called once, perhaps at once, and must not block: with an ack once the
+// draft has been committed, or with one of the package's refusals. Rights are judged at the commit.
+func (s *Service) Submit(d Draft, done func(Ack, error)) {
+	err, reason := d.check(), ""
+	switch {
+	case err != nil:
+		reason = errs.CodeOf(err)
+	case !s.users.allow(d.Sender.ID):
+		err, reason = ErrUserTooFast, "rate_user"
+	case !s.all.allow(d.Conversation):
+		err, reason = ErrConversationTooFast, "rate_room"
+	default:
+		s.committer.submit(d, done)
+		return
+	}
+	s.Refused(reason)
+	done(Ack{}, err)
+}

@@ -1,0 +1,48 @@
+package conversation
+
+import (
+	"sync"
+	"time"
+)
+
+// Set collects conversations, by id, for a loop that works on all of them at once.
+type Set struct {
+	wake chan struct{}
+	mu   sync.Mutex // guards ids
+	ids  map[int64]struct{}
+}
+
+// NewSet makes an empty set.
+func NewSet() *Set { return &Set{wake: make(chan struct{}, 1), ids: map[int64]struct{}{}} }
+
+// Wake has a token while the set is not empty.
+func (s *Set) Wake() <-chan struct{} { return s.wake }
+
+// Add puts a conversation in. It never blocks for long.
+func (s *Set) Add(id int64) {
+	s.mu.Lock()
+	s.ids[id] = struct{}{}
+	s.mu.Unlock()
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// AddAfter puts a conversation in after a while.
+func (s *Set) AddAfter(id int64, wait time.Duration) { time.AfterFunc(wait, func() { s.Add(id) }) }
+
+// Take empties the set.
+func (s *Set) Take() []int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.ids) == 0 {
+		return nil
+	}
+	out := make([]int64, 0, len(s.ids))
+	for id := range s.ids {
+		out = append(out, id)
+	}
+	clear(s.ids)
+	return out
+}

@@ -1,0 +1,202 @@
+package search
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"housecall/internal/errs"
+	"housecall/internal/text"
+)
+
+// prefixMin is how many code points the beginning of a word must have: shorter ones begin so many words that the
+// index is of no use.
+const prefixMin = 3
+
+// query is what somebody looks for: texts with all of its terms, and none of those that are excluded.
+type query struct{ terms []term }
+
+// term is a word, or several in a row: a phrase, or something written as one that search takes for several words.
+type term struct {
+	words    []soughtWord
+	excluded bool
+}
+
+// soughtWord is one word of a term; offset says how many words after the first it stands.
+type soughtWord struct {
+	text   string
+	offset int
+	prefix bool // it may be only the beginning of a word
+	alone  bool // a character without its neighbour
+}
+
+// parseQuery reads what somebody typed: words that must all be there, "several in a row", and -excluded ones. The
+// last word may be just the beginning of one, since they may still be typing. A query without a word to look for is
+// refused; apart from text that cannot be stored, nothing else is.
+func parseQuery(typed string) (query, error) {
+	if !text.Storable(typed) {
+		return query{}, errs.InvalidField("query.q", "must be valid UTF-8 without U+0000")
+	}
+	var q query
+	sought := false
+	for rest := typed; ; {
+		var p part
+		if p, rest = nextPart(rest); p.text == "" && rest == "" {
+			break
+		}
+		words := wordsOf(p.text)
+		if len(words) == 0 {
+			continue
+		}
+		open := !p.quoted && !p.excluded && len(wordsOf(rest)) == 0
+		q.terms = append(q.terms, term{words: soughtWords(words, open), excluded: p.excluded})
+		sought = sought || !p.excluded
+	}
+	if !sought {
+		return query{}, errs.InvalidField("query.q", "has no word to look for")
+	}
+	return q, nil
+}
+
+// part is a stretch of a query.
+type part struct {
+	text             string
+	quoted, excluded bool
+}
+
+// quotes are the marks that open and close a phrase; phones insert the curved ones by themselves.
+const quotes = "\"“”„«»"
+
+// nextPart splits the first part off a query.
+func nextPart(s string) (p part, rest string) {
+	s = strings.TrimLeftFunc(s, unicode.IsSpace)
+	if after, ok := strings.CutPrefix(s, "-"); ok {
+		p.excluded, s = true, after
+	}
+	if trimmed := strings.TrimLeft(s, quotes); trimmed != s {
+		p.quoted = true
+		p.text, rest = cutAt(trimmed, func(r rune) bool { return strings.ContainsRune(quotes, r) })
+		return p, strings.TrimLeft(rest, quotes)
+	}
+	p.text, rest = cutAt(s, func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune(quotes, r) })
+	return p, rest
+}
+
+func cutAt(s string, end func(rune) bool) (before, after string) {
+	if i := strings.IndexFunc(s, end); i >= 0 {
+		return s[:i], s[i:]
+	}
+	return s, ""
+}
+
+// soughtWords makes a term of words; open says that the last one may be unfinished. Of characters without spaces
+// between them only the pairs are looked for, which say everything.
+func soughtWords(words []word, open bool) []soughtWord {
+	var out []soughtWord
+	for i, w := range words {
+		alone := w.char != "" && w.char == w.text
+		if alone && i > 0 && words[i-1].char != "" && words[i-1].to == w.to {
+			continue // the pair before it contains it
+		}
+		unfinished := open && i == len(words)-1 && w.char == "" && utf8.RuneCountInString(w.text) >= prefixMin
+		out = append(out, soughtWord{text: w.text, offset: i, prefix: unfinished, alone: alone})
+	}
+	return out
+}
+
+// unfinished reports whether a word of the query may be just the beginning of one.
+func (q query) unfinished() bool {
+	return slices.ContainsFunc(q.terms, func(t term) bool {
+		return slices.ContainsFunc(t.words, func(w soughtWord) bool { return w.prefix })
+	})
+}
+
+// tsquery writes the query in PostgreSQL's notation (manual, 8.11.2). Words consist of letters, digits, marks and
+// symbols only, but they are quoted all the same.
+func (q query) tsquery() string {
+	var b strings.Builder
+	for i, t := range q.terms {
+		if i > 0 {
+			b.WriteString(" & ")
+		}
+		if t.excluded {
+			b.WriteByte('!')
+		}
+		b.WriteByte('(')
+		for i, w := range t.words {
+			if i > 0 {
+				b.WriteString(" <" + strconv.Itoa(w.offset-t.words[i-1].offset) + "> ")
+			}
+			b.WriteString(lexeme(w.text))
+			if w.prefix {
+				b.WriteString(":*")
+			}
+		}
+		b.WriteByte(')')
+	}
+	return b.String()
+}
+
+// lexeme quotes a word.
+func lexeme(s string) string {
+	return "'" + lexemeQuotes.Replace(s) + "'"
+}
+
+var lexemeQuotes = strings.NewReplacer(`'`, `''`, `\`, `\\`)
+
+// Span is a part of a text, counted in code points; To is the first one after it.
+type Span struct{ From, To int }
+
+// match reports whether a text, given as its words, fits the query, and which parts of it are the reason, in order and
+// without overlaps.
+func (q query) match(words []word) (fits bool, why []Span) {
+	for _, t := range q.terms {
+		found := t.find(words)
+		if t.excluded == (len(found) > 0) {
+			return false, nil
+		}
+		why = append(why, found...)
+	}
+	return true, union(why)
+}
+
+// find returns everything in a text that the term matches.
+func (t term) find(words []word) []Span {
+	var out []Span
+	for at := range words {
+		if s, ok := t.at(words, at); ok {
+			out = append(out, s...)
+		}
+	}
+	return out
+}
+
+// at compares the term with the words that begin at one of them.
+func (t term) at(words []word, at int) ([]Span, bool) {
+	var out []Span
+	for _, sought := range t.words {
+		i := at + sought.offset
+		if i >= len(words) || !sought.fits(words[i]) {
+			return nil, false
+		}
+		found := Span{words[i].from, words[i].to}
+		if sought.alone {
+			found.To = words[i].ends
+		}
+		out = append(out, found)
+	}
+	return out, true
+}
+
+func (s soughtWord) fits(w word) bool {
+	switch {
+	case s.alone:
+		return w.char == s.text
+	case s.prefix:
+		return w.char == "" && strings.HasPrefix(w.text, s.text)
+	default:
+		return w.text == s.text
+	}
+}

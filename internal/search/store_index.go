@@ -1,0 +1,170 @@
+package search
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"housecall/internal/conversation"
+	"housecall/internal/postgres"
+)
+
+// takeTurn makes this transaction the only one that indexes until it ends. It reports false while another transaction
+// is that one, or while all rest.
+func takeTurn(ctx context.Context, tx *postgres.Tx) (mine bool, err error) {
+	// An instance that is suspended in the middle must not keep all others out.
+	if _, err := tx.Exec(ctx, `set local idle_in_transaction_session_timeout = '10s'`); err != nil {
+		return false, fmt.Errorf("begin to index: %w", err)
+	}
+	err = tx.QueryRow(ctx, `select rest_until <= clock_timestamp() from search_sweeps for update skip locked`).Scan(&mine)
+	if err != nil && !errors.Is(err, postgres.ErrNoRows) {
+		return false, fmt.Errorf("begin to index: %w", err)
+	}
+	return mine, nil
+}
+
+// rest makes all indexers, this one included, rest for a while.
+func rest(ctx context.Context, db postgres.DB, d time.Duration) error {
+	_, err := postgres.Exec(ctx, db, "rest from indexing",
+		`update search_sweeps set rest_until = clock_timestamp() + make_interval(secs => $1)`, d.Seconds())
+	return err
+}
+
+// behind is a conversation whose documents do not say what its log says.
+type behind struct {
+	Conversation int64
+	Users        []int64 // who takes part, in order
+	Seq, Head    int64   // up to which event it is indexed for all of them, and the last event of the log
+}
+
+// participantsOf are a conversation c's participants, in order.
+const participantsOf = `array(select p.user_id from participants p where p.appointment_id = c.id order by p.user_id)`
+
+// indexedSeq is up to which event a conversation c is indexed for those who take part now; r is its row of
+// search_rooms. A change of participants always appends an event, so a conversation is behind only if its log has
+// grown.
+const indexedSeq = `case when r.users = ` + participantsOf + ` then r.seq else 0 end`
+
+// logsBehind returns those of some conversations that are behind.
+func logsBehind(ctx context.Context, db postgres.DB, ids []int64) ([]behind, error) {
+	return postgres.Rows[behind](ctx, db, "conversations to index", `
+select c.id as conversation, `+participantsOf+` as users, `+indexedSeq+` as seq, c.head_seq as head
+from conversations c
+left join search_rooms r on r.room_id = c.id
+where c.id = any($1) and c.head_seq > coalesce(r.seq, 0) order by c.id`, ids)
+}
+
+// someBehind returns up to limit conversations that are behind, in order, with ids above one.
+func someBehind(ctx context.Context, db postgres.DB, above int64, limit int) ([]int64, error) {
+	return postgres.Column[int64](ctx, db, "conversations to index", `
+select c.id from conversations c
+left join search_rooms r on r.room_id = c.id
+where c.id > $1 and c.head_seq > coalesce(r.seq, 0) order by c.id limit $2`, above, limit)
+}
+
+// entry is an event because of which a document may have to be written.
+type entry struct {
+	Conversation, Seq int64
+	Kind              conversation.Kind
+	Target            int64
+}
+
+// entriesAfter reads the next events of several logs, one log after the other, limit in all.
+func entriesAfter(ctx context.Context, db postgres.DB, todo []behind, limit int64) ([]entry, error) {
+	ids, after := make([]int64, len(todo)), make([]int64, len(todo))
+	for i, l := range todo {
+		ids[i], after[i] = l.Conversation, l.Seq
+	}
+	return postgres.Rows[entry](ctx, db, "events to index", `
+select m.room_id as conversation, m.seq, m.kind, coalesce(m.target, 0) as target
+from unnest($1::bigint[], $2::bigint[]) w(id, after)
+cross join lateral (
+    select * from messages m where m.room_id = w.id and m.seq > w.after order by m.seq limit $3
+) m
+order by m.room_id, m.seq limit $3`, ids, after, limit)
+}
+
+// document is what the index has of a message.
+type document struct {
+	place
+	at        time.Time
+	words     string // a tsvector in PostgreSQL's notation
+	retracted bool   // the index must not have it
+}
+
+// saveDocuments writes documents over those that are there, and deletes those of retracted messages.
+func saveDocuments(ctx context.Context, tx *postgres.Tx, docs []document) error {
+	var ids, seqs, gone, goneSeqs []int64
+	var at []time.Time
+	var words []string
+	for _, d := range docs {
+		if d.retracted {
+			gone, goneSeqs = append(gone, d.Conversation), append(goneSeqs, d.Seq)
+			continue
+		}
+		ids, seqs = append(ids, d.Conversation), append(seqs, d.Seq)
+		at, words = append(at, d.at), append(words, d.words)
+	}
+	b := &pgx.Batch{}
+	b.Queue(`
+insert into search_documents (room_id, seq, at, words)
+select id, seq, at, words::tsvector
+from unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::text[]) d(id, seq, at, words)
+on conflict (room_id, seq) do update set words = excluded.words`, ids, seqs, at, words)
+	b.Queue(`
+delete from search_documents d using unnest($1::bigint[], $2::bigint[]) g(id, seq)
+where d.room_id = g.id and d.seq = g.seq`, gone, goneSeqs)
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return fmt.Errorf("save what search finds: %w", err)
+	}
+	return nil
+}
+
+// userWeek is a user in a week.
+type userWeek struct {
+	user int64
+	week int32
+}
+
+// saveProgress notes up to where conversations are indexed, and in which weeks their participants have documents.
+func saveProgress(ctx context.Context, tx *postgres.Tx, done []behind, weeks map[userWeek]int32) error {
+	var ids, seqs []int64
+	var takePart []string // arrays as text: unnest would join arrays of arrays into one
+	for _, l := range done {
+		ids, seqs, takePart = append(ids, l.Conversation), append(seqs, l.Seq), append(takePart, arrayOf(l.Users))
+	}
+	var users []int64
+	var numbers, documents []int32
+	for w, n := range weeks {
+		users, numbers, documents = append(users, w.user), append(numbers, w.week), append(documents, n)
+	}
+	b := &pgx.Batch{}
+	b.Queue(`
+insert into search_rooms (room_id, users, seq)
+select id, users::bigint[], seq from unnest($1::bigint[], $2::text[], $3::bigint[]) d(id, users, seq)
+on conflict (room_id) do update set users = excluded.users, seq = excluded.seq`, ids, takePart, seqs)
+	b.Queue(`
+insert into search_weeks as w (user_id, week, documents) select * from unnest($1::bigint[], $2::int[], $3::int[])
+on conflict (user_id, week) do update set documents = w.documents + excluded.documents`, users, numbers, documents)
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return fmt.Errorf("note what is indexed: %w", err)
+	}
+	return nil
+}
+
+// arrayOf writes an array in PostgreSQL's notation (manual, 8.15.2).
+func arrayOf(ids []int64) string {
+	var b strings.Builder
+	for i, id := range ids {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(strconv.FormatInt(id, 10))
+	}
+	return "{" + b.String() + "}"
+}
