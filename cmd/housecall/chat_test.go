@@ -88,7 +88,9 @@ func chatRoom(t *testing.T) (url, appointment string) {
 	guest, err := client.New(url)
 	require.NoError(t, err)
 	t.Cleanup(guest.CloseIdle)
-	invitation, err := as("admin@example.org").InviteDoctor(ctx, client.NewDoctor{Name: "Dora Doctor", Email: "doctor@example.org"})
+	invitation, err := as(
+		"admin@example.org",
+	).InviteDoctor(ctx, client.NewDoctor{Name: "Dora Doctor", Email: "doctor@example.org"})
 	require.NoError(t, err)
 	require.NoError(t, guest.AcceptInvitation(ctx, invitation, chatTestPassword))
 	for _, email := range []string{"patient@example.org", "other@example.org"} {
@@ -139,7 +141,8 @@ func TestRunChat_piped(t *testing.T) {
 	}
 	require.NotContains(t, shown, "\x1b")
 
-	shown, err = runPiped(t, chatOptions{as: "doctor@example.org", server: url, appointment: appointment}, "Where?\n/quit\nnot sent\n")
+	shown, err = runPiped(t, chatOptions{as: "doctor@example.org", server: url, appointment: appointment},
+		"Where?\n/quit\nnot sent\n")
 	require.NoError(t, err)
 	require.Contains(t, shown, "Pat Patient: It hurts.\n")
 	require.NotContains(t, shown, "not sent")
@@ -154,7 +157,8 @@ func TestRunChat_piped(t *testing.T) {
 	require.EqualError(t, err, "messages refused: 1")
 	_, err = runPiped(t, chatOptions{as: "other@example.org", server: url, appointment: appointment}, "")
 	require.EqualError(t, err, appointment+" is not an appointment of other@example.org")
-	_, err = runPiped(t, chatOptions{as: "patient@example.org", server: "http://127.0.0.1:1", appointment: appointment}, "")
+	_, err = runPiped(t, chatOptions{as: "patient@example.org", server: "http://127.0.0.1:1", appointment: appointment},
+		"")
 	require.EqualError(t, err, "cannot reach the server http://127.0.0.1:1: is it running?")
 	t.Setenv("HOUSECALL_PASSWORD", "something else")
 	_, err = runPiped(t, patient, "")

@@ -21,7 +21,13 @@ func TestServe_Killed(t *testing.T) {
 	patient := signIn(t, a.url(), "patient@clinic.test")
 	doctor := signIn(t, b.url(), "doctor@clinic.test")
 	events := make(chan client.Event, 100_000)
-	d := client.Open(doctor, room, client.Options{Resume: client.Cursor{Set: true}, Handler: client.Handler{Event: func(e client.Event) { events <- e }}})
+	d := client.Open(
+		doctor,
+		room,
+		client.Options{
+			Resume: client.Cursor{Set: true}, Handler: client.Handler{Event: func(e client.Event) { events <- e }},
+		},
+	)
 	defer d.Close()
 	require.NoError(t, d.WaitLive(t.Context()))
 
@@ -113,7 +119,8 @@ func TestChat_Piped(t *testing.T) {
 	chat := program{"PASSWORD": password}
 	doctor := chat.launch(t, "chat", "--as", "doctor@clinic.test", "--server", b.url(), "--follow", room)
 	doctor.shows("Appointment confirmed")
-	patient := chat.run(t, "Good morning\nsecond line: ünïcødé 🩺\n//quit is no command\n", "chat", "--as", "patient@clinic.test", "--server", a.url(), room)
+	patient := chat.run(t, "Good morning\nsecond line: ünïcødé 🩺\n//quit is no command\n", "chat", "--as",
+		"patient@clinic.test", "--server", a.url(), room)
 	require.Zero(t, patient.code, patient.stderr)
 	doctor.shows("Good morning", "second line: ünïcødé 🩺", "/quit is no command")
 	_, err := fmt.Fprintln(doctor.in, "And a good morning to you")

@@ -47,9 +47,17 @@ type program map[string]string
 func serving(t *testing.T) program {
 	t.Helper()
 	return program{
-		"DATABASE_URL": pgtest.DSN(t), "REDIS_URL": pgtest.Redis(t).URL(), "TOKEN_SECRETS": rand.Text() + rand.Text(),
-		"METRICS_ADDR": "off", "CLINIC_HOURS": "00:00-24:00", "LOGINS_PER_ACCOUNT": "10000", "LOGINS_PER_ADDRESS": "10000",
-		"MESSAGES_PER_SECOND": "10000", "USER_MESSAGES_PER_SECOND": "10000", "ROOM_MESSAGES_PER_SECOND": "10000", "MAIL_DIR": t.TempDir(),
+		"DATABASE_URL":             pgtest.DSN(t),
+		"REDIS_URL":                pgtest.Redis(t).URL(),
+		"TOKEN_SECRETS":            rand.Text() + rand.Text(),
+		"METRICS_ADDR":             "off",
+		"CLINIC_HOURS":             "00:00-24:00",
+		"LOGINS_PER_ACCOUNT":       "10000",
+		"LOGINS_PER_ADDRESS":       "10000",
+		"MESSAGES_PER_SECOND":      "10000",
+		"USER_MESSAGES_PER_SECOND": "10000",
+		"ROOM_MESSAGES_PER_SECOND": "10000",
+		"MAIL_DIR":                 t.TempDir(),
 	}
 }
 
@@ -252,7 +260,8 @@ func (p program) clinic(t *testing.T, url string) (room string) {
 	defer cancel()
 	made := p.with("PASSWORD", password).run(t, "", "admin", "create", "--email", "root@clinic.test", "--name", "Root")
 	require.Zero(t, made.code, made.stderr)
-	token, err := signIn(t, url, "root@clinic.test").InviteDoctor(ctx, client.NewDoctor{Name: "Dr Cara Lim", Email: "doctor@clinic.test"})
+	token, err := signIn(t, url,
+		"root@clinic.test").InviteDoctor(ctx, client.NewDoctor{Name: "Dr Cara Lim", Email: "doctor@clinic.test"})
 	require.NoError(t, err)
 	anyone, err := client.New(url)
 	require.NoError(t, err)

@@ -12,7 +12,11 @@ import (
 // twoSides is a room without a service: what the sides send and receive is played.
 func twoSides() (*drive, *side, *side) {
 	d := newDrive(&plan{size: 40, duration: time.Second}, "open")
-	a, b := &side{drive: d, user: "PAT1", idPrefix: client.NewClientID()[:24]}, &side{drive: d, user: "DOC1", idPrefix: client.NewClientID()[:24]}
+	a, b := &side{
+		drive: d, user: "PAT1", idPrefix: client.NewClientID()[:24],
+	}, &side{
+		drive: d, user: "DOC1", idPrefix: client.NewClientID()[:24],
+	}
 	a.peer, b.peer = b, a
 	return d, a, b
 }

@@ -217,7 +217,8 @@ func TestBalancer_OwnAnswers(t *testing.T) {
 			require.Equal(t, "abc-1234", problem.RequestID)
 		})
 	}
-	require.Equal(t, "its own words", ask(t, http.MethodGet, alive.url+"/api/v1/me", nil, nil).body, "an instance's 503 is passed on")
+	require.Equal(t, "its own words", ask(t, http.MethodGet, alive.url+"/api/v1/me", nil, nil).body,
+		"an instance's 503 is passed on")
 }
 
 // Under /web what nginx says itself is in the envelope of the older PMS API.
@@ -254,7 +255,8 @@ func TestBalancer_OwnAnswers_Web(t *testing.T) {
 			require.NotNil(t, envelope.Data)
 		})
 	}
-	require.Equal(t, http.StatusOK, ask(t, http.MethodPost, alive.url+"/web/user/login", strings.NewReader("{}"), nil).status)
+	require.Equal(t, http.StatusOK,
+		ask(t, http.MethodPost, alive.url+"/web/user/login", strings.NewReader("{}"), nil).status)
 }
 
 // A reload must not end a socket, nor may traffic go to an instance that is marked down.
@@ -306,7 +308,8 @@ func openSocket(t testing.TB, url string) *bufio.ReadWriter {
 	c, err := new(net.Dialer).DialContext(ctx, "tcp", address)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = c.Close() })
-	_, err = io.WriteString(c, "GET /ws/inbox HTTP/1.1\r\nHost: "+address+"\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n\r\n")
+	_, err = io.WriteString(c,
+		"GET /ws/inbox HTTP/1.1\r\nHost: "+address+"\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n\r\n")
 	require.NoError(t, err)
 	rw := bufio.NewReadWriter(bufio.NewReader(c), bufio.NewWriter(c))
 	resp, err := http.ReadResponse(rw.Reader, nil)

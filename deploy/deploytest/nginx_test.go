@@ -153,7 +153,8 @@ func (b *balancer) reload(t testing.TB, down string) {
 	require.NoError(t, b.cmd.Process.Signal(syscall.SIGHUP))
 	require.Eventually(t, func() bool {
 		now := serving(master)
-		return (len(old) == 0 || len(now) > 0) && !slices.ContainsFunc(now, func(pid int) bool { return slices.Contains(old, pid) })
+		return (len(old) == 0 || len(now) > 0) &&
+			!slices.ContainsFunc(now, func(pid int) bool { return slices.Contains(old, pid) })
 	}, patience, glance, "the reload takes effect")
 }
 

@@ -64,7 +64,8 @@ func openClinic(t testing.TB, s *site, url string, patients int) *clinic {
 	admin := newAPI(t, url)
 	_, err := admin.Login(ctx, "admin@clinic.test", password)
 	require.NoError(t, err)
-	invitation, err := admin.InviteDoctor(ctx, client.NewDoctor{Name: "Ada Doctor", Email: "doctor@clinic.test", Specialization: "Cardiology"})
+	invitation, err := admin.InviteDoctor(ctx,
+		client.NewDoctor{Name: "Ada Doctor", Email: "doctor@clinic.test", Specialization: "Cardiology"})
 	require.NoError(t, err)
 	c.doctor = newAPI(t, url)
 	require.NoError(t, c.doctor.AcceptInvitation(ctx, invitation, password))
@@ -145,7 +146,8 @@ func sessionAddress(t testing.TB, api *client.API) string {
 	defer cancel()
 	token, err := api.Token(ctx)
 	require.NoError(t, err)
-	got := ask(t, http.MethodGet, api.BaseURL()+"/api/v1/me/sessions", nil, http.Header{"Authorization": {"Bearer " + token}})
+	got := ask(t, http.MethodGet, api.BaseURL()+"/api/v1/me/sessions", nil,
+		http.Header{"Authorization": {"Bearer " + token}})
 	require.Equal(t, http.StatusOK, got.status, got.body)
 	var sessions struct{ Items []struct{ Address string } }
 	require.NoError(t, json.Unmarshal([]byte(got.body), &sessions))

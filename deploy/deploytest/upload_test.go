@@ -52,6 +52,7 @@ func TestBalancer_Uploads(t *testing.T) {
 	large := ask(t, http.MethodPost, url, bytes.NewReader(make([]byte, 13<<20)), nil)
 	require.Equal(t, http.StatusRequestEntityTooLarge, large.status)
 	require.Contains(t, large.body, `"code":"too_large"`)
-	elsewhere := ask(t, http.MethodPost, b.url+"/api/v1/appointments/APP1/messages", strings.NewReader(strings.Repeat("x", 3<<20)), nil)
+	elsewhere := ask(t, http.MethodPost, b.url+"/api/v1/appointments/APP1/messages",
+		strings.NewReader(strings.Repeat("x", 3<<20)), nil)
 	require.Equal(t, http.StatusRequestEntityTooLarge, elsewhere.status)
 }

@@ -84,7 +84,8 @@ func TestApp_UpgradeRequired(t *testing.T) {
 	w := newWorld(t, 1)
 	patient, _, room := w.pair()
 	w.call(0, w.token(patient), "GET", "/ws/appointments/"+room, "").problem(t, 426)
-	s, r := w.tryDial(0, "/ws/appointments/"+room, http.Header{"Authorization": {"Bearer " + w.token(patient)}}, "another.v9")
+	s, r := w.tryDial(0, "/ws/appointments/"+room, http.Header{"Authorization": {"Bearer " + w.token(patient)}},
+		"another.v9")
 	require.Nil(t, s)
 	r.problem(t, 426)
 }
@@ -103,7 +104,8 @@ func TestApp_TooManySockets(t *testing.T) {
 	require.NotEmpty(t, r.header.Get("Retry-After"))
 
 	w.dial(0, w.token(doctor), room, "").next("live")
-	s, r = w.tryDial(0, "/ws/appointments/"+room, http.Header{"Authorization": {"Bearer " + w.token(doctor)}}, "housecall.v1")
+	s, r = w.tryDial(0, "/ws/appointments/"+room, http.Header{"Authorization": {"Bearer " + w.token(doctor)}},
+		"housecall.v1")
 	require.Nil(t, s, "from one address")
 	r.problem(t, 429)
 
@@ -120,14 +122,16 @@ func TestApp_DrainingRefusesUpgrades(t *testing.T) {
 	patient, _, room := w.pair()
 	w.apps[0].http.SetDraining()
 	w.apps[0].chat.Drain(w.context())
-	s, r := w.tryDial(0, "/ws/appointments/"+room, http.Header{"Authorization": {"Bearer " + w.token(patient)}}, "housecall.v1")
+	s, r := w.tryDial(0, "/ws/appointments/"+room, http.Header{"Authorization": {"Bearer " + w.token(patient)}},
+		"housecall.v1")
 	require.Nil(t, s)
 	r.problem(t, 503)
 	require.NotEmpty(t, r.header.Get("Retry-After"))
 	ready := w.call(0, "", "GET", "/readyz", "")
 	require.Equal(t, 503, ready.status)
 	require.Equal(t, "draining", ready.body["status"])
-	require.Equal(t, 200, w.call(0, w.token(patient), "GET", "/api/v1/me", "").status, "what was sent here is still answered")
+	require.Equal(t, 200, w.call(0, w.token(patient), "GET", "/api/v1/me", "").status,
+		"what was sent here is still answered")
 }
 
 // What a client does wrong on an open socket ends it with the documented code, or only gets an answer.

@@ -43,7 +43,8 @@ func shareFile(t *testing.T, change ...func(*config.Config)) {
 	require.NoError(t, png.Encode(&content, image.NewGray(image.Rect(0, 0, 400, 200))))
 	up, err := patient.Upload(w.context(), room, "knee.png", bytes.NewReader(content.Bytes()))
 	require.NoError(t, err)
-	require.Equal(t, []any{"knee.png", "image/png", 400, 200, true}, []any{up.Name, up.MediaType, up.Width, up.Height, up.Thumbnail})
+	require.Equal(t, []any{"knee.png", "image/png", 400, 200, true},
+		[]any{up.Name, up.MediaType, up.Width, up.Height, up.Thumbnail})
 	path := "/api/v1/appointments/" + room + "/attachments/" + up.ID
 	require.Equal(t, 404, w.call(1, w.token(doctor), "GET", path, "").status, "it is not sent yet")
 

@@ -29,7 +29,8 @@ func TestApp_FormerDoctor(t *testing.T) {
 	socket := w.dial(0, token, room, "")
 	socket.next("hello")
 
-	r := w.call(0, w.token(admin.at(0)), "POST", "/api/v1/appointments/"+room+"/hand-over", fmt.Sprintf(`{"doctorId":%q}`, next.userID))
+	r := w.call(0, w.token(admin.at(0)), "POST", "/api/v1/appointments/"+room+"/hand-over",
+		fmt.Sprintf(`{"doctorId":%q}`, next.userID))
 	require.Equal(t, 200, r.status, "%s", r.raw)
 	code, _ := socket.end()
 	require.NotZero(t, code)

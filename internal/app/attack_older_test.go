@@ -30,7 +30,8 @@ func (w *world) olderRoutes() (out []route) {
 	for _, r := range app.GetRoutes(true) {
 		hms := slices.ContainsFunc(hmsPrefixes, func(p string) bool { return strings.HasPrefix(r.Path, p) })
 		if r.Method != http.MethodHead && (hms || strings.HasPrefix(r.Path, pmsPrefix)) {
-			public := strings.HasSuffix(r.Path, "/login") || strings.HasSuffix(r.Path, "/register") || strings.HasSuffix(r.Path, "/register/patient")
+			public := strings.HasSuffix(r.Path, "/login") || strings.HasSuffix(r.Path, "/register") ||
+				strings.HasSuffix(r.Path, "/register/patient")
 			out = append(out, route{method: r.Method, path: r.Path, public: public})
 		}
 	}
@@ -82,10 +83,14 @@ func (v olderVictim) at(r route) string {
 // wishes are bodies that name the victim's things under every name that there is, and claim to be more than one is.
 func (v olderVictim) wishes() []string {
 	tomorrow := time.Now().AddDate(0, 0, 1).Format(time.DateOnly)
-	pms := fmt.Sprintf(`{"id":%d,"patientId":%d,"docId":%d,"appointmentId":%d,"date":%q,"slotId":3,"reason":"mine now","role":1}`,
-		v.patientNo, v.patientNo, v.doctorNo, v.book, tomorrow)
-	hms := fmt.Sprintf(`{"appointmentId":%q,"receiverId":%q,"message":"mine now","date":%q,"time":"10:30","userId":%q,"patientId":%q,"role":"Admin"}`,
-		v.room, v.patient, tomorrow, v.patient, v.patient)
+	pms := fmt.Sprintf(
+		`{"id":%d,"patientId":%d,"docId":%d,"appointmentId":%d,"date":%q,"slotId":3,"reason":"mine now","role":1}`,
+		v.patientNo, v.patientNo, v.doctorNo, v.book, tomorrow,
+	)
+	hms := fmt.Sprintf(
+		`{"appointmentId":%q,"receiverId":%q,"message":"mine now","date":%q,"time":"10:30","userId":%q,"patientId":%q,"role":"Admin"}`,
+		v.room, v.patient, tomorrow, v.patient, v.patient,
+	)
 	return []string{pms, hms, strings.Replace(hms, v.patient, v.doctor, 1)}
 }
 
@@ -130,7 +135,8 @@ func TestApp_AttackSweep_OlderAPIs(t *testing.T) {
 	require.Equal(t, "BOOKED", room.Status)
 	for who, p := range people {
 		var role string
-		require.NoError(t, w.apps[0].pool.QueryRow(w.context(), `select role from users where public_id = $1`, p.userID).Scan(&role))
+		require.NoError(t,
+			w.apps[0].pool.QueryRow(w.context(), `select role from users where public_id = $1`, p.userID).Scan(&role))
 		require.True(t, strings.HasSuffix(who, strings.ToLower(role)), "%s is now %s", who, role)
 	}
 	for _, e := range w.stored(v.room) {
@@ -179,7 +185,8 @@ func (w *world) attackOlder(r route, v olderVictim, who, token string) {
 			fmt.Sprintf(`{"appointmentId":%d,"date":"9999-12-31"}`, v.book), `{"date":"9999-12-31","time":"23:59"}`,
 			`{"date":"0001-01-01","time":"0:00"}`, `{"age":2147483648,"experience":2147483648}`, `{"experience":99999}`,
 			`a=%00&b=%ff&appointmentId=%zz`) {
-			if strings.HasSuffix(path, "/cancel") || strings.Contains(path, "/reject/APP") || strings.Contains(path, "/patient/register/") {
+			if strings.HasSuffix(path, "/cancel") || strings.Contains(path, "/reject/APP") ||
+				strings.Contains(path, "/patient/register/") {
 				break // what it does to whom it is told in the path, it does whatever the body
 			}
 			if k > 0 && i%5 != k { // each of the other types with some of the bodies: they go through one reader
@@ -213,8 +220,11 @@ func TestApp_OthersThingsAreMissing_OlderAPIs(t *testing.T) {
 	victim, doctor := w.person(auth.Patient), w.person(auth.Doctor)
 	room := w.room(victim.at(0), doctor.at(0))
 	var patientNo, doctorNo, book int64
-	require.NoError(t, w.apps[0].pool.QueryRow(w.context(), `select patient_id, doctor_id, id from appointments where public_id = $1`, room).
-		Scan(&patientNo, &doctorNo, &book))
+	require.NoError(
+		t,
+		w.apps[0].pool.QueryRow(w.context(), `select patient_id, doctor_id, id from appointments where public_id = $1`, room).
+			Scan(&patientNo, &doctorNo, &book),
+	)
 	otherPatient, otherDoctor := w.person(auth.Patient), w.person(auth.Doctor)
 	const none = 1 << 40
 	tomorrow := time.Now().AddDate(0, 0, 1).Format(time.DateOnly)
@@ -265,22 +275,36 @@ func TestApp_OlderAPIs_NoSmuggling(t *testing.T) {
 		require.NoError(t, w.apps[0].pool.QueryRow(w.context(), `select role from users where email = $1`, email).Scan(&role))
 		return role
 	}
-	r, _ := w.older(0, "", "POST", "/user/register?role=1&isAdmin=true", `{"name":"Nia Rai","email":"nia@private.test","contact":"9841000000","role":1,
-		"dateOfBirth":"1990-02-28","gender":"2","address":"Lane 1","password":"`+password+`","userId":1,"id":1}`)
+	r, _ := w.older(
+		0,
+		"",
+		"POST",
+		"/user/register?role=1&isAdmin=true",
+		`{"name":"Nia Rai","email":"nia@private.test","contact":"9841000000","role":1,
+		"dateOfBirth":"1990-02-28","gender":"2","address":"Lane 1","password":"`+password+`","userId":1,"id":1}`,
+	)
 	require.Equal(t, 201, r.status, "%s", r.raw)
 	require.Equal(t, "PATIENT", roleOf("nia@private.test"))
-	r = w.call(0, "", "POST", "/api/auth/register/patient", `{"name":"Max Rai","email":"max@private.test","phoneNo":"9841000000","gender":"Male",
-		"age":30,"password":"`+password+`","role":"Admin","userId":"ADM0000000000","mustChangePassword":false}`)
+	r = w.call(
+		0,
+		"",
+		"POST",
+		"/api/auth/register/patient",
+		`{"name":"Max Rai","email":"max@private.test","phoneNo":"9841000000","gender":"Male",
+		"age":30,"password":"`+password+`","role":"Admin","userId":"ADM0000000000","mustChangePassword":false}`,
+	)
 	require.Equal(t, 201, r.status, "%s", r.raw)
 	require.Equal(t, "PATIENT", roleOf("max@private.test"))
-	r = w.call(0, "", "PUT", "/api/auth/updateUser", `{"role":"Admin","userId":"`+admin.userID+`","name":"Pia Rai"}`, "auth-token", w.hmsToken(0, pia.email))
+	r = w.call(0, "", "PUT", "/api/auth/updateUser", `{"role":"Admin","userId":"`+admin.userID+`","name":"Pia Rai"}`,
+		"auth-token", w.hmsToken(0, pia.email))
 	require.Equal(t, 200, r.status, "%s", r.raw)
 	require.Equal(t, "PATIENT", roleOf(pia.email))
 	require.Equal(t, "ADMIN", roleOf(admin.email))
 
 	// HEAD is what proxies and link scanners try.
 	var number int64
-	require.NoError(t, w.apps[0].pool.QueryRow(w.context(), `select id from users where email = $1`, pia.email).Scan(&number))
+	require.NoError(t,
+		w.apps[0].pool.QueryRow(w.context(), `select id from users where email = $1`, pia.email).Scan(&number))
 	r = w.call(0, w.olderToken(0, admin.email), "HEAD", fmt.Sprintf("/web/user/updateRole?id=%d&role=1", number), "")
 	require.Equal(t, 405, r.status)
 	require.Equal(t, "PATIENT", roleOf(pia.email))

@@ -68,7 +68,8 @@ func (v target) at(r route) string {
 	case strings.Contains(r.path, "/jobs/"):
 		id = "1"
 	}
-	path := strings.NewReplacer("{id}", id, "{wid}", v.waiting, "{eid}", v.exception, "{seq}", v.message, "{attachmentId}", v.file).Replace(r.path)
+	path := strings.NewReplacer("{id}", id, "{wid}", v.waiting, "{eid}", v.exception, "{seq}", v.message, "{attachmentId}", v.file).
+		Replace(r.path)
 	if strings.Contains(path, "{") {
 		panic("the sweep knows no victim for " + r.path)
 	}
@@ -89,7 +90,9 @@ func (w *world) keep(v *target, patient, doctor string) {
 	}
 	if v.room != "" {
 		rooms := "/api/v1/appointments/" + v.room
-		v.file = id(w.call(0, patient, "POST", rooms+"/attachments?name=the-most-private-name", "the-most-private-text of a file"))
+		v.file = id(
+			w.call(0, patient, "POST", rooms+"/attachments?name=the-most-private-name", "the-most-private-text of a file"),
+		)
 	}
 	day := func(days int) string { return time.Now().UTC().AddDate(0, 0, days).Format(time.DateOnly) }
 	doctors := "/api/v1/doctors/" + v.doctor
@@ -101,9 +104,15 @@ func (w *world) keep(v *target, patient, doctor string) {
 	}
 	require.NoError(w.t, json.Unmarshal(slots.raw, &free))
 	require.NotEmpty(w.t, free.Items, "%s", slots.raw)
-	v.hold = id(w.call(0, patient, "POST", "/api/v1/holds", fmt.Sprintf(`{"doctorId":%q,"startsAt":%q}`, v.doctor, free.Items[0].StartsAt)))
+	v.hold = id(
+		w.call(0, patient, "POST", "/api/v1/holds",
+			fmt.Sprintf(`{"doctorId":%q,"startsAt":%q}`, v.doctor, free.Items[0].StartsAt)),
+	)
 	v.waiting = id(w.call(0, patient, "POST", doctors+"/waitlist", fmt.Sprintf(`{"from":%q,"to":%q}`, day(4), day(5))))
-	v.exception = id(w.call(0, doctor, "POST", doctors+"/exceptions", fmt.Sprintf(`{"from":%q,"to":%q,"note":"the-most-private-note"}`, day(20), day(21))))
+	v.exception = id(
+		w.call(0, doctor, "POST", doctors+"/exceptions",
+			fmt.Sprintf(`{"from":%q,"to":%q,"note":"the-most-private-note"}`, day(20), day(21))),
+	)
 }
 
 // requireKept requires that the victim still has it.
@@ -120,9 +129,19 @@ func (w *world) requireKept(v target, patient, doctor string) {
 
 // garbage is what no route takes as a body.
 var garbage = []string{
-	`{`, `[]`, `null`, `"text"`, `42`, `{"surprise":true}`, `{"email":{"$gt":""}}`, `{"reason":["x"],"startsAt":{}}`,
-	`{"text":"a\u0000b","reason":"\u0000","name":"\u0000"}`, "{\"name\":\"\xff\xfe\"}", `{"startsAt":"not a time","weekday":1e999}`,
-	strings.Repeat(`{"a":`, 5000) + "1" + strings.Repeat("}", 5000), `{"role":"ADMIN","id":1,"userId":"ADM0000000001"}`,
+	`{`,
+	`[]`,
+	`null`,
+	`"text"`,
+	`42`,
+	`{"surprise":true}`,
+	`{"email":{"$gt":""}}`,
+	`{"reason":["x"],"startsAt":{}}`,
+	`{"text":"a\u0000b","reason":"\u0000","name":"\u0000"}`,
+	"{\"name\":\"\xff\xfe\"}",
+	`{"startsAt":"not a time","weekday":1e999}`,
+	strings.Repeat(`{"a":`, 5000) + "1" + strings.Repeat("}", 5000),
+	`{"role":"ADMIN","id":1,"userId":"ADM0000000001"}`,
 }
 
 // Every route against everybody: nobody gets at what is another's, nothing answers 5xx, nothing personal is logged.
@@ -139,8 +158,11 @@ func TestApp_AttackSweep(t *testing.T) {
 		exec(`update patients set phone = '+441632960123', address = 'Private-Street 1'`)
 		exec(`update appointments set summary = 'the-most-private-summary'`)
 	})
-	require.NoError(t, w.apps[0].pool.QueryRow(w.context(), `select s.public_id from sessions s join users u on u.id = s.user_id
-		where u.public_id = $1`, v.patient).Scan(&v.session))
+	require.NoError(
+		t,
+		w.apps[0].pool.QueryRow(w.context(), `select s.public_id from sessions s join users u on u.id = s.user_id
+		where u.public_id = $1`, v.patient).Scan(&v.session),
+	)
 	actors := map[string]string{
 		"nobody": "", "patient": w.token(vp), "doctor": w.token(vd),
 		"other patient": w.token(w.person(auth.Patient).at(0)), "other doctor": w.token(w.person(auth.Doctor).at(0)),
@@ -218,7 +240,8 @@ func (w *world) attack(t *testing.T, r route, path, who, token string) {
 			a.problem(t, a.status)
 		} else {
 			// Garbage is a text file as good as any.
-			require.True(t, body == "" || !r.required || strings.HasSuffix(r.path, "/attachments"), "%s took %.40q: %d", what, body, a.status)
+			require.True(t, body == "" || !r.required || strings.HasSuffix(r.path, "/attachments"), "%s took %.40q: %d", what,
+				body, a.status)
 		}
 		if token == "" && !r.public {
 			require.Equal(t, 401, a.status, what)
@@ -244,7 +267,8 @@ func (w *world) attack(t *testing.T, r route, path, who, token string) {
 
 // private are the routes of one patient or one appointment.
 func private(path string) bool {
-	return strings.Contains(path, "/patients/{") || strings.Contains(path, "/appointments/{") || strings.Contains(path, "/sessions/{")
+	return strings.Contains(path, "/patients/{") || strings.Contains(path, "/appointments/{") ||
+		strings.Contains(path, "/sessions/{")
 }
 
 // What somebody else's things answer is what nothing at all answers.
@@ -321,7 +345,8 @@ func TestApp_OthersHoldsAreMissing(t *testing.T) {
 		{otherPatient, "DELETE", doctors + "/exceptions/%s", v.exception, "", 403},
 	} {
 		about := func(id string) map[string]any {
-			r := w.call(0, c.token, c.method, strings.ReplaceAll(c.path, "%s", id), strings.ReplaceAll(c.body, "%s", id)).problem(t, c.status)
+			r := w.call(0, c.token, c.method, strings.ReplaceAll(c.path, "%s", id), strings.ReplaceAll(c.body, "%s", id)).
+				problem(t, c.status)
 			delete(r.body, "requestId")
 			return r.body
 		}
@@ -371,12 +396,15 @@ func TestApp_OneThrottle(t *testing.T) {
 	w := newWorld(t, 1, few)
 	pia := w.person(auth.Patient)
 	guess := func(path, name string) int {
-		return w.call(0, "", "POST", path, fmt.Sprintf(`{%q:%q,"password":"wrong-guess-of-it"}`, name, " "+strings.ToUpper(pia.email))).status
+		return w.call(0, "", "POST", path,
+			fmt.Sprintf(`{%q:%q,"password":"wrong-guess-of-it"}`, name, " "+strings.ToUpper(pia.email))).status
 	}
 	native, pms, hms := "/api/v1/auth/login", "/web/user/login", "/api/auth/login"
 	require.Equal(t, []int{401, 200, 401}, []int{guess(native, "login"), guess(pms, "email"), guess(hms, "userId")})
-	require.Equal(t, []int{429, 429, 429, 429}, []int{guess(native, "login"), guess(pms, "email"), guess(hms, "userId"), guess(hms, "email")})
-	require.Equal(t, 429, w.call(0, "", "POST", pms, `{"email":"`+pia.email+`","password":"`+password+`"}`).status, "nor does the right one get through")
+	require.Equal(t, []int{429, 429, 429, 429},
+		[]int{guess(native, "login"), guess(pms, "email"), guess(hms, "userId"), guess(hms, "email")})
+	require.Equal(t, 429, w.call(0, "", "POST", pms, `{"email":"`+pia.email+`","password":"`+password+`"}`).status,
+		"nor does the right one get through")
 }
 
 // Addresses, methods and bodies that are wrong before any route is asked.
@@ -389,12 +417,15 @@ func TestApp_Oddities(t *testing.T) {
 	w.call(0, token, "PATCH", "/api/v1/me", `{"name":"`+strings.Repeat("x", w.cfg.BodyLimit)+`"}`).problem(t, 413)
 	w.call(0, token, "PATCH", "/api/v1/me", `{"name":"x"}`).problem(t, 428)
 	w.call(0, token, "PATCH", "/api/v1/me", `{"name":"x"}`, "If-Match", `"99"`).problem(t, 412)
-	w.call(0, token, "PATCH", "/api/v1/me", `name=x`, "Content-Type", "application/x-www-form-urlencoded", "If-Match", `"1"`).problem(t, 415)
+	w.call(0, token, "PATCH", "/api/v1/me", `name=x`, "Content-Type", "application/x-www-form-urlencoded", "If-Match", `"1"`).
+		problem(t, 415)
 	w.call(0, "", "GET", "/api/v1/doctors?q=%00", "").problem(t, 422)
 	w.call(0, "", "GET", "/api/v1/doctors?limit=101", "").problem(t, 422)
 	w.call(0, "", "GET", "/api/v1/doctors?cursor=garbage", "").problem(t, 422)
-	w.call(0, "", "POST", "/api/v1/auth/register", `{"name":"A","email":"a@b.test","password":"`+password+`","role":"ADMIN"}`).problem(t, 422)
-	r := w.call(0, "", "POST", "/api/v1/auth/register", `{"name":"A","email":"not an address","password":"short-pass-phrase"}`).problem(t, 422)
+	w.call(0, "", "POST", "/api/v1/auth/register", `{"name":"A","email":"a@b.test","password":"`+password+`","role":"ADMIN"}`).
+		problem(t, 422)
+	r := w.call(0, "", "POST", "/api/v1/auth/register", `{"name":"A","email":"not an address","password":"short-pass-phrase"}`).
+		problem(t, 422)
 	require.NotContains(t, string(r.raw), "short-pass-phrase")
 	require.NotContains(t, string(r.raw), "not an address")
 	require.Equal(t, 200, w.call(0, "", "GET", "/docs", "").status)

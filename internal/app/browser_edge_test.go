@@ -11,7 +11,8 @@ import (
 	"housecall/internal/config"
 )
 
-// A browser that offers neither storage nor locks, as some do in private windows: what waits lives as long as the page does.
+// A browser that offers neither storage nor locks, as some do in private windows: what waits lives as long as the page
+// does.
 func TestBrowser_Bare(t *testing.T) {
 	c := newClinic(t)
 	p, d := c.browser.tab(c.browser.profile()), c.browser.tab(c.browser.profile())

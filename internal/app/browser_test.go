@@ -20,8 +20,8 @@ import (
 
 const evil = `<img src=x onerror="document.title='broken'"><script>alert(1)</script>`
 
-// The tests in browsers run one after the other, before those that are parallel: a browser needs all the machine has, and
-// would make whatever runs beside it wait.
+// The tests in browsers run one after the other, before those that are parallel: a browser needs all the machine has,
+// and would make whatever runs beside it wait.
 
 // Two people, each in a browser on another instance, with everything that a page of the chat shows.
 func TestBrowser_Chat(t *testing.T) {
@@ -45,24 +45,30 @@ func TestBrowser_Chat(t *testing.T) {
 	p.waits("the doctor has read it", `document.querySelector("#log .mine .ticks").dataset.state === "read"`)
 
 	d.says(evil)
-	p.waits("what looks like HTML is text", `[...document.querySelectorAll("#log .text")].at(-1).textContent.startsWith("<img")`)
+	p.waits("what looks like HTML is text",
+		`[...document.querySelectorAll("#log .text")].at(-1).textContent.startsWith("<img")`)
 	require.Equal(t, []string{"Good morning", evil}, p.messages())
 	var made int
 	p.eval(`document.querySelectorAll("#log img, #log script").length`, &made)
 	require.Zero(t, made)
 
-	d.run(chromedp.Click("#log .mine .menu summary", chromedp.ByQuery), chromedp.Click("#log .mine .menu button", chromedp.ByQuery))
+	d.run(chromedp.Click("#log .mine .menu summary", chromedp.ByQuery),
+		chromedp.Click("#log .mine .menu button", chromedp.ByQuery))
 	d.says("Good morning, how are you?")
-	p.waits("it was corrected", `[...document.querySelectorAll("#log .text")].at(-1).textContent === "Good morning, how are you?"`)
+	p.waits("it was corrected",
+		`[...document.querySelectorAll("#log .text")].at(-1).textContent === "Good morning, how are you?"`)
 	p.waits("and says so", `document.querySelector("#log .theirs .edited").checkVisibility()`)
 	p.screen("chat-desktop-light", 1100, 800, false)
 	p.screen("chat-phone-dark", 390, 780, true)
-	d.run(chromedp.Click("#log .mine .menu summary", chromedp.ByQuery), chromedp.Click("#log .mine .menu button:last-child", chromedp.ByQuery))
-	p.waits("it was retracted", `document.querySelector("#log .theirs.retracted .text").textContent === "This message was retracted."`)
+	d.run(chromedp.Click("#log .mine .menu summary", chromedp.ByQuery),
+		chromedp.Click("#log .mine .menu button:last-child", chromedp.ByQuery))
+	p.waits("it was retracted",
+		`document.querySelector("#log .theirs.retracted .text").textContent === "This message was retracted."`)
 
 	_, err := c.doctor.at(1).Cancel(c.context(), c.room, "Ill")
 	require.NoError(t, err)
-	p.waits("why nobody can write is said", `document.querySelector("#closed").textContent.includes("cancelled") && document.querySelector("#composer").hidden`)
+	p.waits("why nobody can write is said",
+		`document.querySelector("#closed").textContent.includes("cancelled") && document.querySelector("#composer").hidden`)
 	p.goes(c.cables[0].url() + "/appointments/APP0000000000")
 	p.waits("what is not one's own is not there", `document.querySelector("h1").textContent === "Conversation not found"`)
 }
@@ -86,7 +92,8 @@ func TestBrowser_Inbox(t *testing.T) {
 	p.waits("the conversation is live", isLive)
 	p.shows(1)
 	p.goes(c.cables[0].url() + "/inbox")
-	p.waits("it has been read", `document.querySelector(".appointments a .name").textContent !== "" && document.querySelector(".appointments .badge").hidden`)
+	p.waits("it has been read",
+		`document.querySelector(".appointments a .name").textContent !== "" && document.querySelector(".appointments .badge").hidden`)
 }
 
 // A file's way: chosen in one browser, shown and kept in the other.
@@ -122,7 +129,8 @@ func TestBrowser_Attachment(t *testing.T) {
 	require.True(t, same, "what was downloaded is what was uploaded")
 
 	p.run(chromedp.SetUploadFiles("#file", []string{program}, chromedp.ByID))
-	p.waits("what is refused is said", `document.querySelector("#composer-error").textContent.startsWith("The file was not sent.")`)
+	p.waits("what is refused is said",
+		`document.querySelector("#composer-error").textContent.startsWith("The file was not sent.")`)
 	p.shows(1)
 }
 

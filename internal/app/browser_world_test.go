@@ -41,7 +41,8 @@ func newClinic(t *testing.T, change ...func(*config.Config)) *clinic {
 	t.Helper()
 	long(t)
 	c := &clinic{cables: [2]*cable{newCable(t), newCable(t)}}
-	change = append(change, func(cfg *config.Config) { cfg.AllowedOrigins = []string{c.cables[0].url(), c.cables[1].url()} })
+	change = append(change,
+		func(cfg *config.Config) { cfg.AllowedOrigins = []string{c.cables[0].url(), c.cables[1].url()} })
 	c.world = newWorld(t, 2, change...)
 	for i, cable := range c.cables {
 		cable.leads(c.apps[i].Addr())
@@ -219,7 +220,8 @@ func (t *tab) waits(what, expression string) {
 	}
 	if err != nil {
 		var shown string
-		_ = chromedp.Run(t.ctx, chromedp.Evaluate(`document.querySelector("#main").dataset.state + "\n" + document.body.innerText`, &shown))
+		_ = chromedp.Run(t.ctx,
+			chromedp.Evaluate(`document.querySelector("#main").dataset.state + "\n" + document.body.innerText`, &shown))
 		t.t.Fatalf("%s: %v; the page shows:\n%s", what, err, shown)
 	}
 }
@@ -241,7 +243,8 @@ func leftPage(err error) bool {
 func (t *tab) signsIn(p *person) {
 	t.t.Helper()
 	t.waits("the form to sign in", `document.querySelector("#login")`)
-	t.run(chromedp.SendKeys("#login", p.email, chromedp.ByID), chromedp.SendKeys("#password", password+"\r", chromedp.ByID))
+	t.run(chromedp.SendKeys("#login", p.email, chromedp.ByID),
+		chromedp.SendKeys("#password", password+"\r", chromedp.ByID))
 }
 
 const isLive = `document.querySelector("#main").dataset.state === "live"`
@@ -277,8 +280,11 @@ func (t *tab) messages() (texts []string) {
 // shows waits until so many messages are shown and none waits.
 func (t *tab) shows(n int) {
 	t.t.Helper()
-	t.waits(fmt.Sprintf("%d messages are shown, and none waits", n),
-		fmt.Sprintf(`document.querySelectorAll("#log .bubble").length === %d && !document.querySelector("#pending .bubble")`, n))
+	t.waits(
+		fmt.Sprintf("%d messages are shown, and none waits", n),
+		fmt.Sprintf(`document.querySelectorAll("#log .bubble").length === %d && !document.querySelector("#pending .bubble")`,
+			n),
+	)
 }
 
 // keeps waits until so many messages wait in IndexedDB.

@@ -46,7 +46,9 @@ func TestApp_CalendarFeeds(t *testing.T) {
 	patient, doctor := w.person(auth.Patient), w.person(auth.Doctor)
 	pc, dc := patient.at(0), doctor.at(0)
 	admin := w.token(w.person(auth.Admin).at(0))
-	tokens := []string{w.token(pc), w.token(dc), w.token(w.person(auth.Patient).at(0)), w.token(w.person(auth.Doctor).at(0)), admin}
+	tokens := []string{
+		w.token(pc), w.token(dc), w.token(w.person(auth.Patient).at(0)), w.token(w.person(auth.Doctor).at(0)), admin,
+	}
 	addresses := make([]string, len(tokens))
 	for i, token := range tokens {
 		made := w.call(0, token, "POST", "/api/v1/me/calendar", "")

@@ -19,7 +19,8 @@ func TestApp_Notice(t *testing.T) {
 	w := newWorld(t, 1, func(c *config.Config) {
 		c.ClinicResponseTime, c.ClinicEmergency, c.ClinicNotice = "within one working day", "112", "The clinic is closed on Sundays."
 	})
-	const notice = "Messages are answered within one working day. In an emergency call 112. The clinic is closed on Sundays."
+	const notice = "Messages are answered within one working day. In an emergency call 112. The clinic is closed on " +
+		"Sundays."
 	patient, doctor, room := w.pair()
 	for _, who := range []*client.API{patient, doctor} {
 		conn, err := client.Dial(w.context(), who, room, client.Cursor{})
@@ -29,7 +30,8 @@ func TestApp_Notice(t *testing.T) {
 		require.NoError(t, conn.Close())
 		require.Equal(t, notice, hello.Hello.Notice)
 	}
-	require.Equal(t, notice, w.call(0, w.token(patient), "GET", "/api/v1/appointments/"+room+"/conversation", "").body["notice"])
+	require.Equal(t, notice,
+		w.call(0, w.token(patient), "GET", "/api/v1/appointments/"+room+"/conversation", "").body["notice"])
 }
 
 // The main job of the whole service, through the API alone.
@@ -40,7 +42,12 @@ func TestApp_MainJob(t *testing.T) {
 	admin, anyone := w.person(auth.Admin).at(0), w.anyone(w.url(0))
 
 	invitation, err := admin.InviteDoctor(ctx, client.NewDoctor{
-		Name: "Dr Cara Lim", Email: "cara@private.test", Specialization: "Cardiology", Qualification: "MD", Experience: 9, Phone: "+44 1632 960000",
+		Name:           "Dr Cara Lim",
+		Email:          "cara@private.test",
+		Specialization: "Cardiology",
+		Qualification:  "MD",
+		Experience:     9,
+		Phone:          "+44 1632 960000",
 	})
 	require.NoError(t, err)
 	require.NoError(t, anyone.AcceptInvitation(ctx, invitation, password))
@@ -76,7 +83,8 @@ func TestApp_MainJob(t *testing.T) {
 	_, err = patient.Cancel(ctx, asked.ID, "Feeling better")
 	require.NoError(t, err)
 	for _, who := range []*peer{p, d} {
-		who.until("the cancellation arrives", func() bool { return who.status == "CANCELLED" && !who.canReply && who.whyNot == "cancelled" })
+		who.until("the cancellation arrives",
+			func() bool { return who.status == "CANCELLED" && !who.canReply && who.whyNot == "cancelled" })
 	}
 	late, err := d.conv.Send("Too late")
 	require.NoError(t, err)

@@ -67,7 +67,8 @@ func (w *world) stuck(n int, token, room string) {
 			return c, err
 		},
 	}
-	ws, resp, err := d.Dial("ws"+strings.TrimPrefix(w.url(n), "http")+"/ws/appointments/"+room, http.Header{"Authorization": {"Bearer " + token}})
+	ws, resp, err := d.Dial("ws"+strings.TrimPrefix(w.url(n), "http")+"/ws/appointments/"+room,
+		http.Header{"Authorization": {"Bearer " + token}})
 	require.NoError(w.t, err)
 	_ = resp.Body.Close()
 	w.t.Cleanup(func() { _ = ws.Close() })

@@ -9,8 +9,8 @@ import (
 	"housecall/internal/client"
 )
 
-// An administrator with break-glass access observes on every instance until they are no longer one, or somebody ends it;
-// both participants see it.
+// An administrator with break-glass access observes on every instance until they are no longer one, or somebody ends
+// it; both participants see it.
 func TestApp_BreakGlass(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
@@ -37,14 +37,16 @@ func TestApp_BreakGlass(t *testing.T) {
 		admin := p.at(0)
 		token, messages := w.token(admin), "/api/v1/appointments/"+room+"/messages"
 		w.call(1, token, "GET", messages, "").problem(t, 404)
-		r := w.call(0, token, "POST", "/api/v1/admin/break-glass", `{"appointmentId":"`+room+`","reason":"A complaint of the patient."}`)
+		r := w.call(0, token, "POST", "/api/v1/admin/break-glass",
+			`{"appointmentId":"`+room+`","reason":"A complaint of the patient."}`)
 		require.Equal(t, 201, r.status, "%s: %s", name, r.raw)
 		glass, _ := r.body["id"].(string)
 		seen := w.call(1, token, "GET", messages, "")
 		require.Equal(t, 200, seen.status, "%s", seen.raw)
 		require.Contains(t, string(seen.raw), "It hurts.")
 		for _, api := range []*client.API{patient, doctor} {
-			require.Contains(t, string(w.call(1, w.token(api), "GET", messages, "").raw), "An administrator, "+admin.User().Name+", opened this conversation")
+			require.Contains(t, string(w.call(1, w.token(api), "GET", messages, "").raw),
+				"An administrator, "+admin.User().Name+", opened this conversation")
 		}
 		sockets := []*socket{w.dial(0, token, room, ""), w.dial(1, token, room, "")}
 		for _, s := range sockets {

@@ -23,7 +23,10 @@ func (w *world) victim(n int) hostile.Target {
 	w.t.Helper()
 	patient, doctor := w.person(auth.Patient).at(n), w.person(auth.Doctor).at(n)
 	return hostile.Target{
-		Addr: w.apps[n].Addr(), Path: "/ws/appointments/" + w.room(patient, doctor), Token: w.token(patient), From: badAddress,
+		Addr:  w.apps[n].Addr(),
+		Path:  "/ws/appointments/" + w.room(patient, doctor),
+		Token: w.token(patient),
+		From:  badAddress,
 	}
 }
 

@@ -46,9 +46,21 @@ func (a *App) newNotices(r *rooms) (*notify.Service, error) {
 		return nil, err
 	}
 	return notify.New(notify.Deps{
-		Jobs: a.jobs, Mail: mailer, Sealer: r.sealer, Appointments: noticed{r}, People: people{r}, Preferences: r.preferences,
-		Calendar: invites{a.cfg}, Inbox: inbox{a}, Standing: standing{r}, Links: ui.Links{PublicURL: a.cfg.PublicURL}, Now: time.Now, Log: a.log,
-		Options: notifyOptions(a.cfg),
+		Jobs:         a.jobs,
+		Mail:         mailer,
+		Sealer:       r.sealer,
+		Appointments: noticed{r},
+		People:       people{r},
+		Preferences:  r.preferences,
+		Calendar: invites{
+			a.cfg,
+		},
+		Inbox:    inbox{a},
+		Standing: standing{r},
+		Links:    ui.Links{PublicURL: a.cfg.PublicURL},
+		Now:      time.Now,
+		Log:      a.log,
+		Options:  notifyOptions(a.cfg),
 	}), nil
 }
 
@@ -95,7 +107,8 @@ var kinds = map[appointment.Move]notify.Kind{
 	appointment.MoveHandOver:   notify.HandedOver,
 }
 
-// silent are the moves of which nobody is told by mail: they look back on an appointment that both have attended or not.
+// silent are the moves of which nobody is told by mail: they look back on an appointment that both have attended or
+// not.
 var silent = []appointment.Move{appointment.MoveComplete, appointment.MoveNoShow}
 
 // Moved implements appointment.Notices.

@@ -118,7 +118,8 @@ var tokenInMail = regexp.MustCompile(`\?token=([A-Za-z0-9_-]{20,})`)
 func TestApp_AccountMails(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
-	r := w.call(0, "", "POST", "/api/v1/auth/register", `{"name":"Nia New","email":"nia@private.test","password":"`+password+`"}`)
+	r := w.call(0, "", "POST", "/api/v1/auth/register",
+		`{"name":"Nia New","email":"nia@private.test","password":"`+password+`"}`)
 	require.Equal(t, 201, r.status, "%s", r.raw)
 	link := tokenInMail.FindStringSubmatch(w.onlyMail("verify_email.", 1))
 	require.NotNil(t, link)
@@ -140,7 +141,11 @@ func TestApp_AccountMails(t *testing.T) {
 // inJobs counts the jobs that mention a text.
 func (w *world) inJobs(text string) (n int) {
 	w.t.Helper()
-	require.NoError(w.t, w.apps[0].pool.QueryRow(w.context(), `select count(*) from river_job where args::text like '%' || $1 || '%'`, text).Scan(&n))
+	require.NoError(
+		w.t,
+		w.apps[0].pool.QueryRow(w.context(), `select count(*) from river_job where args::text like '%' || $1 || '%'`, text).
+			Scan(&n),
+	)
 	return n
 }
 
@@ -163,7 +168,8 @@ func TestApp_Notices_overtaken(t *testing.T) {
 	today := time.Now().UTC()
 	places := map[*person]string{}
 	for _, p := range []*person{waiting, afterwards} {
-		r = w.call(0, w.token(p.at(0)), "POST", queue, `{"from":"`+today.Format(time.DateOnly)+`","to":"`+today.AddDate(0, 0, 3).Format(time.DateOnly)+`"}`)
+		r = w.call(0, w.token(p.at(0)), "POST", queue,
+			`{"from":"`+today.Format(time.DateOnly)+`","to":"`+today.AddDate(0, 0, 3).Format(time.DateOnly)+`"}`)
 		require.Equal(t, 201, r.status, "%s", r.raw)
 		places[p], _ = r.body["id"].(string)
 	}
@@ -179,11 +185,14 @@ func TestApp_Notices_overtaken(t *testing.T) {
 	w.cfg.JobWorkers = 4
 	w.start()
 	w.eventually("the jobs are done", func() bool {
-		return w.count(`select count(*) from river_job where kind like 'mail%' and state not in ('completed', 'scheduled')`) == 0
+		return w.count(
+			`select count(*) from river_job where kind like 'mail%' and state not in ('completed', 'scheduled')`,
+		) == 0
 	})
 	require.Empty(t, w.mails("confirmed."))
 	require.Empty(t, w.mails("rescheduled."))
-	require.Equal(t, 2, strings.Count(w.onlyMail("rejected."+room, 2), "METHOD:CANCEL"), "for the doctor too, whose calendar may have it")
+	require.Equal(t, 2, strings.Count(w.onlyMail("rejected."+room, 2), "METHOD:CANCEL"),
+		"for the doctor too, whose calendar may have it")
 	require.Equal(t, 2, strings.Count(w.onlyMail("cancelled."+other, 2), "METHOD:CANCEL"))
 	offered := w.onlyMail("waitlist_offer.", 1)
 	require.Contains(t, offered, afterwards.email, "the first has left the queue")

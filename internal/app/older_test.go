@@ -57,8 +57,14 @@ func TestApp_OlderAPI_NotRegistered(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	doctor := w.person(auth.Doctor)
-	_, made := w.older(0, "", "POST", "/user/register", `{"name":"Nia Rai","email":"nia@private.test","contact":"9841000000",
-		"dateOfBirth":"1990-02-28","gender":"2","address":"Lane 1","password":"`+password+`"}`)
+	_, made := w.older(
+		0,
+		"",
+		"POST",
+		"/user/register",
+		`{"name":"Nia Rai","email":"nia@private.test","contact":"9841000000",
+		"dateOfBirth":"1990-02-28","gender":"2","address":"Lane 1","password":"`+password+`"}`,
+	)
 	require.EqualValues(t, 3, made["role"])
 	nia := w.token(w.signIn(w.url(0), "nia@private.test"))
 	body := `{"doctorId":"` + doctor.userID + `","reason":"Cough"}`

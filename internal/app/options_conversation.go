@@ -16,10 +16,17 @@ func conversationOptions(c config.Config) conversation.Options {
 
 func chatOptions(c config.Config) chat.Options {
 	return chat.Options{
-		BusNamespace: c.RedisNamespace, RequestTimeout: c.RequestTimeout, UnreadAfter: c.UnreadAfter,
-		PerSecond: c.MessagesPerSecond, UserPerSecond: c.UserMessagesPerSecond, ConversationPerSecond: c.RoomMessagesPerSecond,
-		SocketsPerUser: c.SocketsPerUser, SocketsPerAddress: c.SocketsPerAddress, Origins: c.Origins(), PublicURL: c.PublicURL,
-		ClinicNotice: c.Notice(),
+		BusNamespace:          c.RedisNamespace,
+		RequestTimeout:        c.RequestTimeout,
+		UnreadAfter:           c.UnreadAfter,
+		PerSecond:             c.MessagesPerSecond,
+		UserPerSecond:         c.UserMessagesPerSecond,
+		ConversationPerSecond: c.RoomMessagesPerSecond,
+		SocketsPerUser:        c.SocketsPerUser,
+		SocketsPerAddress:     c.SocketsPerAddress,
+		Origins:               c.Origins(),
+		PublicURL:             c.PublicURL,
+		ClinicNotice:          c.Notice(),
 	}
 }
 

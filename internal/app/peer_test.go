@@ -47,9 +47,18 @@ type peer struct {
 func join(t *testing.T, api *client.API, room string, change ...func(*client.Options)) *peer {
 	t.Helper()
 	p := &peer{
-		t: t, api: api, id: api.User().UserID, changed: make(chan struct{}), acks: map[string]client.Ack{}, again: map[string]int64{},
-		refused: map[string]string{}, deferred: map[string]string{}, receipts: map[string][2]int64{}, typing: map[string]bool{}, online: map[string]string{},
-		onlines: map[string][]string{},
+		t:        t,
+		api:      api,
+		id:       api.User().UserID,
+		changed:  make(chan struct{}),
+		acks:     map[string]client.Ack{},
+		again:    map[string]int64{},
+		refused:  map[string]string{},
+		deferred: map[string]string{},
+		receipts: map[string][2]int64{},
+		typing:   map[string]bool{},
+		online:   map[string]string{},
+		onlines:  map[string][]string{},
 	}
 	o := client.Options{Handler: p.handler(), QueueMax: 10_000, Random: func() float64 { return 0.02 }}
 	for _, f := range change {
@@ -250,7 +259,8 @@ type socket struct {
 func (w *world) tryDial(n int, path string, header http.Header, protocols ...string) (*socket, reply) {
 	w.t.Helper()
 	d := websocket.Dialer{Subprotocols: protocols, HandshakeTimeout: patience}
-	ws, resp, err := d.Dial("ws"+strings.TrimPrefix(w.url(n), "http")+path, header) //nolint:bodyclose // the library has read and closed it
+	ws, resp, err := d.Dial("ws"+strings.TrimPrefix(w.url(n), "http")+path,
+		header) //nolint:bodyclose // the library has read and closed it
 	if err != nil {
 		require.NotNil(w.t, resp, "%v", err)
 		r := reply{status: resp.StatusCode, header: resp.Header}

@@ -41,7 +41,8 @@ func TestApp_PostgresDies(t *testing.T) {
 		w.call(n, w.token(patient), "POST", "/api/v1/appointments/"+room+"/messages", body).problem(t, 503)
 		w.ready(n, 503, "unavailable")
 	}
-	s, r := w.tryDial(0, "/ws/appointments/"+room, http.Header{"Authorization": {"Bearer " + w.token(patient)}}, "housecall.v1")
+	s, r := w.tryDial(0, "/ws/appointments/"+room, http.Header{"Authorization": {"Bearer " + w.token(patient)}},
+		"housecall.v1")
 	require.Nil(t, s)
 	r.problem(t, 503)
 

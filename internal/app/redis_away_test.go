@@ -74,22 +74,27 @@ func (r *roads) cut() {
 // swallow lets everything that goes in a direction vanish; connections stay, and new ones are taken.
 func (r *roads) swallow(stream string) {
 	for _, p := range r.each {
-		_, err := p.Toxics.AddToxicJson(strings.NewReader(`{"type":"timeout","stream":"` + stream + `","attributes":{"timeout":0}}`))
+		_, err := p.Toxics.AddToxicJson(
+			strings.NewReader(`{"type":"timeout","stream":"` + stream + `","attributes":{"timeout":0}}`),
+		)
 		require.NoError(r.t, err)
 	}
 }
 
 // outages are the ways in which Redis can be away.
 var outages = map[string]struct{ begin, end func(*roads) }{
-	"killed":             {func(r *roads) { require.NoError(r.t, r.redis.Kill()) }, func(r *roads) { require.NoError(r.t, r.redis.Restart(context.Background())) }},
+	"killed": {
+		func(r *roads) { require.NoError(r.t, r.redis.Kill()) },
+		func(r *roads) { require.NoError(r.t, r.redis.Restart(context.Background())) },
+	},
 	"hanging":            {func(r *roads) { r.redis.Pause() }, func(r *roads) { r.redis.Resume() }},
 	"cut off":            {(*roads).cut, (*roads).open},
 	"nothing arrives":    {func(r *roads) { r.swallow("upstream") }, (*roads).open},
 	"nothing comes back": {func(r *roads) { r.swallow("downstream") }, (*roads).open},
 }
 
-// TestApp_RedisAway: Redis goes, in any way, and comes back. Chat goes on between instances, nobody is disconnected, presence is
-// never wrong, readiness says degraded, and the log says each of it once.
+// TestApp_RedisAway: Redis goes, in any way, and comes back. Chat goes on between instances, nobody is disconnected,
+// presence is never wrong, readiness says degraded, and the log says each of it once.
 func TestApp_RedisAway(t *testing.T) {
 	t.Parallel()
 	long(t)
@@ -210,7 +215,12 @@ func (w *world) consult(t *testing.T) *consultation {
 	t.Helper()
 	patient, doctor, room := w.pair()
 	return &consultation{
-		w: w, t: t, p: join(t, patient, room, fromStart), d: join(t, doctor, room, fromStart), room: room, inbox: w.inbox(1, w.token(doctor)),
+		w:     w,
+		t:     t,
+		p:     join(t, patient, room, fromStart),
+		d:     join(t, doctor, room, fromStart),
+		room:  room,
+		inbox: w.inbox(1, w.token(doctor)),
 	}
 }
 
@@ -234,7 +244,8 @@ func (p *peer) allSaidOf(user string) []string {
 	return slices.Clone(p.onlines[user])
 }
 
-// neverWrong requires that neither side was told that the other one, who is there, is not; and that neither was disconnected.
+// neverWrong requires that neither side was told that the other one, who is there, is not; and that neither was
+// disconnected.
 func (c *consultation) neverWrong() {
 	c.t.Helper()
 	for _, all := range [][]string{c.p.allSaidOf(c.d.id), c.d.allSaidOf(c.p.id)} {

@@ -15,7 +15,8 @@ func TestApp_IdempotencyKey(t *testing.T) {
 	token := w.token(w.person(auth.Admin).at(0))
 	invite := func(instance int, email string) reply {
 		return w.call(instance, token, "POST", "/api/v1/doctors",
-			`{"name":"Dr. Ada","email":"`+email+`","specialization":"","qualification":"","experience":3,"phone":""}`, "Idempotency-Key", "one-invitation")
+			`{"name":"Dr. Ada","email":"`+email+`","specialization":"","qualification":"","experience":3,"phone":""}`,
+			"Idempotency-Key", "one-invitation")
 	}
 	first := invite(0, "ada@private.test")
 	require.Equal(t, 201, first.status, "%s", first.raw)

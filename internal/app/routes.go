@@ -38,12 +38,19 @@ func (a *App) mount(r *rooms) error {
 	ui.Routes(a.http, ui.Deps{Accounts: r.accounts, Options: ui.Options{Origin: a.cfg.Origins()[0]}})
 	zone := a.cfg.Zone()
 	if a.cfg.LegacyPMS {
-		pms.Mount(a.http, pms.Deps{Accounts: r.accounts, Patients: r.patients, Appointments: r.appointments, Zone: zone, Now: time.Now})
+		pms.Mount(a.http,
+			pms.Deps{Accounts: r.accounts, Patients: r.patients, Appointments: r.appointments, Zone: zone, Now: time.Now})
 	}
 	if a.cfg.LegacyHMS {
 		hms.Routes(a.http, hms.Deps{
-			Accounts: r.accounts, Doctors: r.doctors, Patients: r.patients, Appointments: r.appointments, Counter: r.appointments,
-			Conversations: a.conversations, Chat: a.chat, Now: time.Now,
+			Accounts:      r.accounts,
+			Doctors:       r.doctors,
+			Patients:      r.patients,
+			Appointments:  r.appointments,
+			Counter:       r.appointments,
+			Conversations: a.conversations,
+			Chat:          a.chat,
+			Now:           time.Now,
 		})
 	}
 	return nil

@@ -107,8 +107,12 @@ func TestApp_EndedSessionCannotSend(t *testing.T) {
 	patient, _, room := w.pair()
 	s := w.dial(0, w.token(patient), room, "")
 	s.next("live")
-	_, err := w.apps[0].pool.Exec(w.context(), `update sessions set ended_at = now(), end_reason = 'revoked' where user_id =
-		(select id from users where public_id = $1)`, patient.User().UserID)
+	_, err := w.apps[0].pool.Exec(
+		w.context(),
+		`update sessions set ended_at = now(), end_reason = 'revoked' where user_id =
+		(select id from users where public_id = $1)`,
+		patient.User().UserID,
+	)
 	require.NoError(t, err)
 	id := client.NewClientID()
 	_ = s.WriteJSON(object{"type": "send", "clientId": id, "text": "from beyond"}) // the poll may have closed it already

@@ -95,7 +95,8 @@ func (p *peer) chatter(n int, text string, acked func()) error {
 		if i%3 != 0 {
 			continue
 		}
-		if err := p.conv.SendAs(id, fmt.Sprintf("%s message %d", text, i)); err != nil && err != client.ErrPending { //nolint:errorlint // returned as is
+		if err := p.conv.SendAs(id, fmt.Sprintf("%s message %d", text, i)); err != nil &&
+			err != client.ErrPending { //nolint:errorlint // returned as is
 			return err
 		}
 	}

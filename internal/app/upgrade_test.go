@@ -74,8 +74,8 @@ func TestApp_Subprotocols(t *testing.T) {
 	require.NotContains(t, w.log.text(), token)
 }
 
-// No extension is negotiated: compression beside secrets tells their length, and costs memory for each socket. Who compresses
-// all the same breaks the protocol.
+// No extension is negotiated: compression beside secrets tells their length, and costs memory for each socket. Who
+// compresses all the same breaks the protocol.
 func TestApp_NoCompression(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
@@ -138,7 +138,8 @@ func TestApp_PasswordChangeFirst(t *testing.T) {
 	patient, _, room := w.pair()
 	token := w.token(patient)
 	open := []*socket{w.dial(0, token, room, ""), w.inbox(0, token)}
-	_, err := w.apps[0].pool.Exec(w.context(), `update users set must_change_password = true where public_id = $1`, patient.User().UserID)
+	_, err := w.apps[0].pool.Exec(w.context(), `update users set must_change_password = true where public_id = $1`,
+		patient.User().UserID)
 	require.NoError(t, err)
 	for _, path := range []string{"/ws/appointments/" + room, "/ws/inbox"} {
 		s, r := w.tryDial(0, path, http.Header{"Authorization": {"Bearer " + token}}, "housecall.v1")
@@ -164,7 +165,8 @@ func (w *world) inbox(n int, token string) *socket {
 	return s
 }
 
-// A token that comes in band has to be this user's, in this role, and valid; else the socket ends, and says nothing of why.
+// A token that comes in band has to be this user's, in this role, and valid; else the socket ends, and says nothing of
+// why.
 func TestApp_TokensInBand(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)

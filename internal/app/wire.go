@@ -104,7 +104,9 @@ func (a *App) wireConversations(
 }
 
 // newRooms makes the services that need nothing that runs.
-func newRooms(cfg config.Config, pool *postgres.Pool, limiter ratelimit.Limiter, log *conversation.Log) (*rooms, error) {
+func newRooms(
+	cfg config.Config, pool *postgres.Pool, limiter ratelimit.Limiter, log *conversation.Log,
+) (*rooms, error) {
 	r := &rooms{pool: pool, limiter: limiter}
 	var err error
 	if r.sealer, err = auth.NewSealer(cfg.Secrets()); err != nil {

@@ -33,7 +33,8 @@ type wish struct {
 }
 
 // errBusy is what a time at which the patient has something else comes to.
-var errBusy = errs.New(errs.Conflict, "patient_busy", "The patient has another appointment at this time. Choose another.")
+var errBusy = errs.New(errs.Conflict, "patient_busy",
+	"The patient has another appointment at this time. Choose another.")
 
 // worded turns a refusal of the database into the one that people and programs understand, and adds free slots
 // to whatever is about the time. The transaction that was refused is over.
@@ -127,7 +128,8 @@ func nearest[S Slot | schedule.Slot](slots []S, at, refused time.Time) []Slot {
 		}
 	}
 	slices.SortFunc(sorted, func(a, b Slot) int {
-		return cmp.Or(cmp.Compare(a.StartsAt.Sub(at).Abs(), b.StartsAt.Sub(at).Abs()), a.StartsAt.Compare(b.StartsAt), a.EndsAt.Compare(b.EndsAt))
+		return cmp.Or(cmp.Compare(a.StartsAt.Sub(at).Abs(), b.StartsAt.Sub(at).Abs()), a.StartsAt.Compare(b.StartsAt),
+			a.EndsAt.Compare(b.EndsAt))
 	})
 	sorted = slices.CompactFunc(sorted, func(a, b Slot) bool { return a.StartsAt.Equal(b.StartsAt) })
 	return sorted[:min(len(sorted), maxAlternatives)]

@@ -136,7 +136,9 @@ func busyIn(busy []schedule.Range, from, to time.Time) bool {
 }
 
 // specialists gives the active doctors of a specialization, whatever its case, with their rules.
-func (s *Service) specialists(ctx context.Context, db postgres.DB, specialization string) ([]doctor.Brief, map[int64]schedule.Rules, error) {
+func (s *Service) specialists(
+	ctx context.Context, db postgres.DB, specialization string,
+) ([]doctor.Brief, map[int64]schedule.Rules, error) {
 	doctors, err := s.doctors.OfSpecialization(ctx, db, specialization)
 	if err != nil {
 		return nil, nil, err
@@ -162,8 +164,8 @@ type DoctorSlot struct {
 // searchDays are how far a search looks at first, and then, while it has not found enough: most find it at once.
 var searchDays = []int{1, 4, maxSlotDays}
 
-// Search gives up to limit free slots of all doctors of a specialization that start in the window (its days are those of
-// the clinic's zone), the earliest first; at one instant by doctor. However many doctors there are, it takes a
+// Search gives up to limit free slots of all doctors of a specialization that start in the window (its days are those
+// of the clinic's zone), the earliest first; at one instant by doctor. However many doctors there are, it takes a
 // constant number of statements.
 func (s *Service) Search(ctx context.Context, specialization string, window Window, limit int) ([]DoctorSlot, error) {
 	from, to, err := bounded(window, s.o.Zone, s.now())
@@ -180,7 +182,9 @@ func (s *Service) Search(ctx context.Context, specialization string, window Wind
 	return s.search(ctx, doctors, rules, occupancy{from: from, to: to}, limit)
 }
 
-func (s *Service) search(ctx context.Context, doctors []doctor.Brief, rules map[int64]schedule.Rules, q occupancy, limit int) ([]DoctorSlot, error) {
+func (s *Service) search(
+	ctx context.Context, doctors []doctor.Brief, rules map[int64]schedule.Rules, q occupancy, limit int,
+) ([]DoctorSlot, error) {
 	out := []DoctorSlot{}
 	at, start := q.from, q.from
 	for _, days := range searchDays {
@@ -203,7 +207,9 @@ func (s *Service) search(ctx context.Context, doctors []doctor.Brief, rules map[
 }
 
 // merged puts together the doctors' free slots, and gives the first few.
-func merged(doctors []doctor.Brief, rules map[int64]schedule.Rules, queries map[int64]schedule.Query, limit int) []DoctorSlot {
+func merged(
+	doctors []doctor.Brief, rules map[int64]schedule.Rules, queries map[int64]schedule.Query, limit int,
+) []DoctorSlot {
 	var out []DoctorSlot
 	for _, d := range doctors {
 		r := rules[d.ID]

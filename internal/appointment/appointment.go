@@ -29,7 +29,8 @@ type Conversations interface {
 	Reopen(ctx context.Context, tx *postgres.Tx, appointmentID int64, text string) error
 	// Closings tells which of the conversations are closed, and by whom; those that are open are not in the map.
 	Closings(ctx context.Context, db postgres.DB, appointmentIDs []int64) (map[int64]Closing, error)
-	// Unread counts what others have written in conversations and the user has not read; it says nothing of those in which he takes no part.
+	// Unread counts what others have written in conversations and the user has not read; it says nothing of those in which
+	// he takes no part.
 	Unread(ctx context.Context, db postgres.DB, userID int64, appointmentIDs []int64) (map[int64]int64, error)
 }
 
@@ -134,7 +135,8 @@ var transitions = []struct {
 	{MoveHandOver, Booked, Booked},
 }
 
-// after gives the status to which m leads from s, or the 409 invalid_transition that names the current status as currentStatus.
+// after gives the status to which m leads from s, or the 409 invalid_transition that names the current status as
+// currentStatus.
 func (s Status) after(m Move) (Status, error) {
 	for _, t := range transitions {
 		if t.move == m && t.from == s {
@@ -217,7 +219,9 @@ func (a Appointment) over(now time.Time) bool {
 // clock). When they may not, why is a stable word: pending, rejected, cancelled, expired, no_show,
 // follow_up_over, closed_by_doctor or doctor_unavailable. followUp is how long after completion a conversation stays
 // open.
-func (a Appointment) Reply(now time.Time, followUp time.Duration, closed Closing) (can bool, until time.Time, why string) {
+func (a Appointment) Reply(
+	now time.Time, followUp time.Duration, closed Closing,
+) (can bool, until time.Time, why string) {
 	switch a.Status {
 	case Booked:
 	case Completed:
@@ -241,8 +245,8 @@ func (a Appointment) Reply(now time.Time, followUp time.Duration, closed Closing
 	}
 }
 
-// View is an appointment as of now, and as somebody sees it: with it goes whether its conversation is open (see Reply), and for
-// participants how much they have not read there.
+// View is an appointment as of now, and as somebody sees it: with it goes whether its conversation is open (see Reply),
+// and for participants how much they have not read there.
 type View struct {
 	Appointment
 	CanReply   bool

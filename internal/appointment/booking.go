@@ -21,16 +21,17 @@ type Booking struct {
 	HoldID                          string
 	StartsAt                        *time.Time
 	Reason                          string
-	// Booked asks for an appointment that nobody has to confirm, whatever the doctor's rules say: an older API promised it.
+	// Booked asks for an appointment that nobody has to confirm, whatever the doctor's rules say: an older API promised
+	// it.
 	Booked bool
 }
 
-// Book opens a request: patients for themselves, doctors for a patient of theirs (see parties) with
-// themselves, admins for anyone. It holds its time from then on. Where the doctor's rules say so, it is BOOKED at once.
-// With a specialization the doctor with the fewest appointments on that day is chosen. Refusals: the 422 of the rule
-// that the time breaks (see schedule.Check) and 409 slot_taken, slot_day_full or patient_busy, all with alternatives;
-// 409 open_request_limit, upcoming_limit; 409 patient_unavailable for one who was disabled just now; 404 for a hold that is not his or
-// has expired.
+// Book opens a request: patients for themselves, doctors for a patient of theirs (see parties) with themselves, admins
+// for anyone. It holds its time from then on. Where the doctor's rules say so, it is BOOKED at once. With a
+// specialization the doctor with the fewest appointments on that day is chosen. Refusals: the 422 of the rule that the
+// time breaks (see schedule.Check) and 409 slot_taken, slot_day_full or patient_busy, all with alternatives; 409
+// open_request_limit, upcoming_limit; 409 patient_unavailable for one who was disabled just now; 404 for a hold that is
+// not his or has expired.
 func (s *Service) Book(ctx context.Context, actor auth.Actor, b Booking) (Appointment, error) {
 	reason, err := text.Rule{Max: MaxReason}.Field("body.reason", b.Reason)
 	if err != nil {

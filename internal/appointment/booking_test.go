@@ -32,7 +32,8 @@ func TestService_Book_tellsItsStory(t *testing.T) {
 		"The appointment for Tue 3 Mar 2026, 10:30 (Europe/Berlin) was cancelled by the patient.",
 	}, w.events(a))
 	require.Zero(t, w.count(`select count(*) from slot_claims`))
-	require.Equal(t, 3, w.count(`select count(*) from audit_events where subject = $1 and patient_id = $2`, a.PublicID, w.patient.ID))
+	require.Equal(t, 3,
+		w.count(`select count(*) from audit_events where subject = $1 and patient_id = $2`, a.PublicID, w.patient.ID))
 
 	steps, more, err := w.svc.History(ctx, w.doctor, a.PublicID, 0, 10)
 	require.NoError(t, err)
@@ -104,7 +105,8 @@ func TestService_Book_capCountsWhatWaits(t *testing.T) {
 	w.svc = w.over(w.pool, newLog())
 	ctx := context.Background()
 	ask := func(by auth.Actor) string {
-		_, err := w.svc.Book(ctx, by, appointment.Booking{Doctor: w.doctor.UserID, Patient: w.patient.UserID, Reason: "Cough"})
+		_, err := w.svc.Book(ctx, by,
+			appointment.Booking{Doctor: w.doctor.UserID, Patient: w.patient.UserID, Reason: "Cough"})
 		return errs.CodeOf(err)
 	}
 	early, late := at(10, 0), at(17, 0)
@@ -129,7 +131,13 @@ func TestService_Book_upcomingLimit(t *testing.T) {
 	w.svc, _ = w.instance()
 	ctx := context.Background()
 	book := func(actor auth.Actor, when time.Time) error {
-		_, err := w.svc.Book(ctx, actor, appointment.Booking{Doctor: w.doctor.UserID, Patient: w.patient.UserID, StartsAt: &when, Reason: "Cough", Booked: true})
+		_, err := w.svc.Book(
+			ctx,
+			actor,
+			appointment.Booking{
+				Doctor: w.doctor.UserID, Patient: w.patient.UserID, StartsAt: &when, Reason: "Cough", Booked: true,
+			},
+		)
 		return err
 	}
 	const n = 6
@@ -150,7 +158,8 @@ func TestService_Book_rulesOfTheTime(t *testing.T) {
 		"slot_outside_hours": at(14, 0),
 		"slot_off_grid":      at(10, 40),
 	} {
-		_, err := w.svc.Book(context.Background(), w.patient, appointment.Booking{Doctor: w.doctor.UserID, StartsAt: &when, Reason: "Cough"})
+		_, err := w.svc.Book(context.Background(), w.patient,
+			appointment.Booking{Doctor: w.doctor.UserID, StartsAt: &when, Reason: "Cough"})
 		var e *errs.Error
 		require.ErrorAs(t, err, &e)
 		require.Equal(t, errs.Invalid, e.Kind)
@@ -165,9 +174,11 @@ func TestService_Book_alternativesAreFreeForBoth(t *testing.T) {
 	w := newWorld(t)
 	when, later := at(10, 30), at(11, 0)
 	w.book(w.other, &when)
-	_, err := w.svc.Book(context.Background(), w.patient, appointment.Booking{Doctor: w.stranger.UserID, StartsAt: &later, Reason: "Cough"})
+	_, err := w.svc.Book(context.Background(), w.patient,
+		appointment.Booking{Doctor: w.stranger.UserID, StartsAt: &later, Reason: "Cough"})
 	require.NoError(t, err)
-	_, err = w.svc.Book(context.Background(), w.patient, appointment.Booking{Doctor: w.doctor.UserID, StartsAt: &when, Reason: "Cough"})
+	_, err = w.svc.Book(context.Background(), w.patient,
+		appointment.Booking{Doctor: w.doctor.UserID, StartsAt: &when, Reason: "Cough"})
 	var e *errs.Error
 	require.ErrorAs(t, err, &e)
 	require.Equal(t, "slot_taken", e.Code)

@@ -32,7 +32,8 @@ type change struct {
 	doctorActive, patientActive bool
 }
 
-// successor is a doctor who takes over. rules and active are read once their row is held, as all by which time is claimed.
+// successor is a doctor who takes over. rules and active are read once their row is held, as all by which time is
+// claimed.
 type successor struct {
 	Person
 	rules  schedule.Rules
@@ -71,7 +72,10 @@ func (s *Service) tryChange(ctx context.Context, publicID string, c change) (App
 	})
 	if err != nil {
 		return Appointment{}, s.worded(ctx, err, wish{
-			doctorID: cmp.Or(c.successor.ID, a.Doctor.ID), patientID: a.Patient.ID, except: a.ID, startsAt: first(c.startsAt, a.StartsAt),
+			doctorID:  cmp.Or(c.successor.ID, a.Doctor.ID),
+			patientID: a.Patient.ID,
+			except:    a.ID,
+			startsAt:  first(c.startsAt, a.StartsAt),
 		})
 	}
 	return a, nil
@@ -81,8 +85,8 @@ func (s *Service) tryChange(ctx context.Context, publicID string, c change) (App
 // neither.
 func (m Move) takesTurns() bool { return m != MoveComplete && m != MoveNoShow }
 
-// kept is an appointment as it was read, whose row the transaction holds, with its doctor's rules and the move that it is
-// to make.
+// kept is an appointment as it was read, whose row the transaction holds, with its doctor's rules and the move that it
+// is to make.
 type kept struct {
 	change
 	read  Appointment
@@ -273,7 +277,8 @@ func settleClaim(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, rea
 
 // takes tells whether an appointment holds the very time that b is to have.
 func (a Appointment) takes(b Appointment) bool {
-	return a.Status.Live() && a.StartsAt != nil && a.Doctor.ID == b.Doctor.ID && a.StartsAt.Equal(*b.StartsAt) && a.EndsAt.Equal(*b.EndsAt)
+	return a.Status.Live() && a.StartsAt != nil && a.Doctor.ID == b.Doctor.ID && a.StartsAt.Equal(*b.StartsAt) &&
+		a.EndsAt.Equal(*b.EndsAt)
 }
 
 // made is a move that led from read (empty for a booking) to a, with the doctor's zone.
@@ -283,8 +288,8 @@ type made struct {
 	zone    *time.Location
 }
 
-// tell writes the move into the history and the audit trail, gives notice of it and, last (see Conversations), puts it into
-// the conversation.
+// tell writes the move into the history and the audit trail, gives notice of it and, last (see Conversations), puts it
+// into the conversation.
 func (s *Service) tell(ctx context.Context, tx *postgres.Tx, m made) error {
 	a, read, c := m.a, m.read, m.change
 	if err := record(ctx, tx, a, read.Status, c); err != nil {

@@ -38,7 +38,9 @@ func (w *world) blocked(d auth.Actor, act func() error, meanwhile string, args .
 		}
 		go func() { done <- act() }()
 		require.Eventually(w.t, func() bool {
-			return w.count(`select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`) == 1
+			return w.count(
+				`select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+			) == 1
 		}, time.Minute, 5*time.Millisecond)
 		_, err := tx.Exec(ctx, meanwhile, args...)
 		return err
@@ -56,7 +58,8 @@ func TestService_perDay_ownHolds(t *testing.T) {
 	require.NoError(t, err)
 	_, err = w.hold(w.patient, at(12, 0))
 	require.Equal(t, "slot_day_full", errs.CodeOf(err))
-	_, err = w.svc.Book(ctx, w.patient, appointment.Booking{Doctor: w.doctor.UserID, StartsAt: ptr(at(12, 0)), Reason: "Cough"})
+	_, err = w.svc.Book(ctx, w.patient,
+		appointment.Booking{Doctor: w.doctor.UserID, StartsAt: ptr(at(12, 0)), Reason: "Cough"})
 	require.Equal(t, "slot_day_full", errs.CodeOf(err))
 	chosen, err := w.bookAny(w.patient, at(12, 0))
 	require.NoError(t, err)
@@ -82,7 +85,8 @@ func TestService_perDay_underContention(t *testing.T) {
 			_, all[i] = w.hold(patients[i], when)
 			return
 		}
-		_, all[i] = w.svc.Book(ctx, patients[i], appointment.Booking{Doctor: w.doctor.UserID, StartsAt: &when, Reason: "Cough"})
+		_, all[i] = w.svc.Book(ctx, patients[i],
+			appointment.Booking{Doctor: w.doctor.UserID, StartsAt: &when, Reason: "Cough"})
 	})
 	require.Equal(t, 3, codes(all)[""], "%v", all)
 	require.Equal(t, 3, w.count(`select count(*) from slot_claims`))
@@ -109,7 +113,8 @@ func TestService_Confirm_afterBuffersGrew(t *testing.T) {
 func TestService_Hold_patientBusy(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	_, err := w.svc.Book(context.Background(), w.patient, appointment.Booking{Doctor: w.stranger.UserID, StartsAt: ptr(at(10, 30)), Reason: "Rash"})
+	_, err := w.svc.Book(context.Background(), w.patient,
+		appointment.Booking{Doctor: w.stranger.UserID, StartsAt: ptr(at(10, 30)), Reason: "Rash"})
 	require.NoError(t, err)
 	_, err = w.hold(w.patient, at(10, 30))
 	require.Equal(t, "patient_busy", errs.CodeOf(err))
@@ -150,16 +155,19 @@ func TestService_Wait_expiredOfferIsTheNextOnes(t *testing.T) {
 	_, err := w.svc.Cancel(ctx, w.patient, a.PublicID, appointment.Ending{})
 	require.NoError(t, err)
 	w.now = w.now.Add(w.cfg.OfferTTL)
-	_, err = w.svc.Book(ctx, w.other, appointment.Booking{Doctor: w.doctor.UserID, StartsAt: ptr(at(10, 30)), Reason: "Rash"})
+	_, err = w.svc.Book(ctx, w.other,
+		appointment.Booking{Doctor: w.doctor.UserID, StartsAt: ptr(at(10, 30)), Reason: "Rash"})
 	require.Equal(t, "slot_taken", errs.CodeOf(err))
 	require.NotContains(t, alternativesOf(t, err), at(10, 30), "what was refused is no alternative")
 	_, err = w.hold(w.other, at(10, 30))
 	require.Equal(t, "slot_taken", errs.CodeOf(err))
 
 	// The next one himself need not wait for the mail.
-	_, err = w.svc.Book(ctx, crowd[1], appointment.Booking{Doctor: w.doctor.UserID, StartsAt: ptr(at(10, 30)), Reason: "Rash"})
+	_, err = w.svc.Book(ctx, crowd[1],
+		appointment.Booking{Doctor: w.doctor.UserID, StartsAt: ptr(at(10, 30)), Reason: "Rash"})
 	require.NoError(t, err)
-	require.Equal(t, 1, w.count(`select count(*) from waitlist where end_reason = 'booked' and patient_id = $1`, crowd[1].ID))
+	require.Equal(t, 1,
+		w.count(`select count(*) from waitlist where end_reason = 'booked' and patient_id = $1`, crowd[1].ID))
 	require.Equal(t, 1, w.count(`select count(*) from slot_claims`))
 }
 
@@ -255,7 +263,8 @@ func TestService_HandOver_buffersUnderTheLock(t *testing.T) {
 		_, err := w.svc.HandOver(ctx, w.admin, a.PublicID, w.stranger.UserID, 0)
 		return err
 	}, `update schedules set buffer_after = 25 where doctor_id = $1`, w.stranger.ID))
-	require.Equal(t, 1, w.count(`select count(*) from slot_claims where upper(blocked) - upper(visible) = interval '25 minutes'`))
+	require.Equal(t, 1,
+		w.count(`select count(*) from slot_claims where upper(blocked) - upper(visible) = interval '25 minutes'`))
 }
 
 // A refused hand-over offers times of the doctor who was to take over.
@@ -296,11 +305,13 @@ func TestService_Book_anyDoctorAlternatives(t *testing.T) {
 		_, err := w.bookAny(w.patient, when)
 		require.Equal(t, code, errs.CodeOf(err))
 		require.Len(t, alternativesOf(t, err), 5, code)
-		_, err = w.svc.Hold(context.Background(), w.patient, appointment.Booking{Specialization: "Cardiology", StartsAt: &when})
+		_, err = w.svc.Hold(context.Background(), w.patient,
+			appointment.Booking{Specialization: "Cardiology", StartsAt: &when})
 		require.Len(t, alternativesOf(t, err), 5, code)
 	}
 	_, err := w.bookAny(w.patient, at(16, 10))
-	require.Equal(t, []time.Time{at(16, 0), at(16, 30), at(15, 30), at(17, 0), at(15, 0)}, alternativesOf(t, err), "nearest first, before and after")
+	require.Equal(t, []time.Time{at(16, 0), at(16, 30), at(15, 30), at(17, 0), at(15, 0)}, alternativesOf(t, err),
+		"nearest first, before and after")
 }
 
 // However long the doctor is away, there is something to offer.
@@ -308,7 +319,10 @@ func TestService_Book_alternativesAfterALongAbsence(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.rules(w.doctor, `version = 2`)
-	w.exec(`insert into schedule_exceptions (doctor_id, first_date, last_date, off) values ($1, '2026-03-02', '2026-04-12', true)`, w.doctor.ID)
+	w.exec(
+		`insert into schedule_exceptions (doctor_id, first_date, last_date, off) values ($1, '2026-03-02', '2026-04-12', true)`,
+		w.doctor.ID,
+	)
 	_, err := w.svc.Book(context.Background(), w.patient, appointment.Booking{
 		Doctor: w.doctor.UserID, StartsAt: ptr(time.Date(2026, time.March, 24, 10, 0, 0, 0, time.UTC)), Reason: "Cough",
 	})
@@ -323,9 +337,11 @@ func TestRoutes_slots_31datesToASkippedMidnight(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.rules(w.doctor, `time_zone = 'America/Havana'`)
-	got := w.api().call(auth.Actor{}, http.MethodGet, "/doctors/"+w.doctor.UserID+"/slots?from=2026-02-05&to=2026-03-07", nil)
+	got := w.api().
+		call(auth.Actor{}, http.MethodGet, "/doctors/"+w.doctor.UserID+"/slots?from=2026-02-05&to=2026-03-07", nil)
 	require.Equal(t, http.StatusOK, got.Status, "%s", got.Raw)
-	got = w.api().call(auth.Actor{}, http.MethodGet, "/doctors/"+w.doctor.UserID+"/slots?from=2026-02-05&to=2026-03-08", nil)
+	got = w.api().
+		call(auth.Actor{}, http.MethodGet, "/doctors/"+w.doctor.UserID+"/slots?from=2026-02-05&to=2026-03-08", nil)
 	require.Equal(t, http.StatusUnprocessableEntity, got.Status, "%s", got.Raw)
 }
 
@@ -347,9 +363,11 @@ func TestService_Hold_isTaken(t *testing.T) {
 	a, err := w.bookAny(w.other, at(10, 30))
 	require.NoError(t, err)
 	require.Equal(t, w.stranger.UserID, a.Doctor.UserID)
-	_, err = w.svc.Book(ctx, w.other, appointment.Booking{Doctor: w.doctor.UserID, StartsAt: ptr(at(10, 0)), Reason: "Cough"})
+	_, err = w.svc.Book(ctx, w.other,
+		appointment.Booking{Doctor: w.doctor.UserID, StartsAt: ptr(at(10, 0)), Reason: "Cough"})
 	require.NoError(t, err)
-	_, err = w.svc.Book(ctx, w.crowd(1)[0], appointment.Booking{Doctor: w.doctor.UserID, StartsAt: ptr(at(10, 0)), Reason: "Cough"})
+	_, err = w.svc.Book(ctx, w.crowd(1)[0],
+		appointment.Booking{Doctor: w.doctor.UserID, StartsAt: ptr(at(10, 0)), Reason: "Cough"})
 	require.NotContains(t, alternativesOf(t, err), at(10, 30))
 
 	w.now = w.now.Add(w.cfg.HoldTTL)

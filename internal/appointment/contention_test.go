@@ -88,7 +88,8 @@ func TestService_Book_onePlaceAtATimeForAPatient(t *testing.T) {
 	when := at(11, 0)
 	all := make([]error, n)
 	together(n, func(i int) {
-		_, all[i] = w.svc.Book(context.Background(), w.patient, appointment.Booking{Doctor: doctors[i].UserID, StartsAt: &when, Reason: "Cough"})
+		_, all[i] = w.svc.Book(context.Background(), w.patient,
+			appointment.Booking{Doctor: doctors[i].UserID, StartsAt: &when, Reason: "Cough"})
 	})
 	require.Equal(t, map[string]int{"": 1, "patient_busy": n - 1}, codes(all))
 }
@@ -184,7 +185,9 @@ func TestService_patientDisabledMeanwhile(t *testing.T) {
 			}
 			go func() { done <- act() }()
 			require.Eventually(t, func() bool {
-				return w.count(`select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`) == 1
+				return w.count(
+					`select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+				) == 1
 			}, time.Minute, 5*time.Millisecond)
 			_, err := tx.Exec(ctx, `update users set disabled_at = now() where id = $1`, w.patient.ID)
 			return err
@@ -212,7 +215,8 @@ func TestService_Release_againstBookingsUnderWay(t *testing.T) {
 			return
 		}
 		when := at(14, 30).Add(time.Duration(i%6) * 30 * time.Minute)
-		_, all[i] = w.svc.Book(ctx, patients[i], appointment.Booking{Doctor: w.doctor.UserID, StartsAt: &when, Reason: "Cough"})
+		_, all[i] = w.svc.Book(ctx, patients[i],
+			appointment.Booking{Doctor: w.doctor.UserID, StartsAt: &when, Reason: "Cough"})
 	})
 	require.NoError(t, all[n])
 	require.Zero(t, w.count(`select count(*) from appointments where status in ('PENDING', 'BOOKED')`), "%v", codes(all))

@@ -12,10 +12,10 @@ import (
 // sweepBatch is how many rows a sweep takes at once.
 const sweepBatch = 50
 
-// Deadlines does what time alone does, and tells how much that was: requests whose start has passed, or that have waited
-// for a time for RequestTTL, become EXPIRED; booked appointments that nobody completed become COMPLETED CompleteAfter
-// their end; expired holds end, and what was offered goes to the next who waits. Any number of instances may do it at
-// once: each row is changed once. What fails is tried again the next time; the rest is done all the same.
+// Deadlines does what time alone does, and tells how much that was: requests whose start has passed, or that have
+// waited for a time for RequestTTL, become EXPIRED; booked appointments that nobody completed become COMPLETED
+// CompleteAfter their end; expired holds end, and what was offered goes to the next who waits. Any number of instances
+// may do it at once: each row is changed once. What fails is tried again the next time; the rest is done all the same.
 func (s *Service) Deadlines(ctx context.Context) (done int, err error) {
 	now := s.now()
 	var failures []error

@@ -34,7 +34,8 @@ func TestService_Deadlines(t *testing.T) {
 	meet(at(10, 30).Add(-time.Second), 0)
 	meet(at(10, 30), 1)
 	require.Equal(t, appointment.Expired, w.statusOf(timed))
-	require.Equal(t, "The request for Tue 3 Mar 2026, 10:30 (Europe/Berlin) expired without an answer.", w.events(timed)[1])
+	require.Equal(t, "The request for Tue 3 Mar 2026, 10:30 (Europe/Berlin) expired without an answer.",
+		w.events(timed)[1])
 	require.Equal(t, 1, w.count(`select count(*) from slot_claims`), "its time is free")
 
 	meet(at(24+11, 30).Add(-time.Second), 0)
@@ -82,7 +83,8 @@ func TestService_Deadlines_onceOverInstances(t *testing.T) {
 	}
 	_, err := w.svc.Deadlines(ctx) // what somebody else held just then
 	require.NoError(t, err)
-	require.Equal(t, 60, w.count(`select count(*) from appointments where status in ('EXPIRED', 'REJECTED') and version = 2`))
+	require.Equal(t, 60,
+		w.count(`select count(*) from appointments where status in ('EXPIRED', 'REJECTED') and version = 2`))
 	require.Equal(t, 120, w.count(`select count(*) from appointment_history`))
 	require.Equal(t, 120, w.count(`select count(*) from messages`))
 	require.Zero(t, w.count(`select count(*) from slot_claims`))
@@ -93,7 +95,10 @@ func TestService_Deadlines_oneFails(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	bad, good := w.book(w.patient, ptr(at(10, 30))), w.book(w.other, ptr(at(11, 0)))
-	w.exec(`insert into appointment_history (appointment_id, version, at, action, to_status) values ($1, 2, now(), 'expire', 'EXPIRED')`, bad.ID)
+	w.exec(
+		`insert into appointment_history (appointment_id, version, at, action, to_status) values ($1, 2, now(), 'expire', 'EXPIRED')`,
+		bad.ID,
+	)
 	w.now = at(12, 0)
 	_, err := w.svc.Deadlines(context.Background())
 	require.Error(t, err)

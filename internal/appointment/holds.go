@@ -43,7 +43,9 @@ func (s *Service) Hold(ctx context.Context, actor auth.Actor, b Booking) (Hold, 
 	return h, err
 }
 
-func (s *Service) holdWith(ctx context.Context, patientID int64, doctorRef string, startsAt time.Time) (h Hold, err error) {
+func (s *Service) holdWith(
+	ctx context.Context, patientID int64, doctorRef string, startsAt time.Time,
+) (h Hold, err error) {
 	var with choice
 	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
 		d, err := s.doctors.LockNamed(ctx, tx, doctorRef)
@@ -64,7 +66,9 @@ func (s *Service) holdWith(ctx context.Context, patientID int64, doctorRef strin
 }
 
 // hold keeps the time, with the doctor's row held.
-func (s *Service) hold(ctx context.Context, tx *postgres.Tx, patientID int64, with choice, startsAt time.Time) (Hold, error) {
+func (s *Service) hold(
+	ctx context.Context, tx *postgres.Tx, patientID int64, with choice, startsAt time.Time,
+) (Hold, error) {
 	d, rules := with.Person, with.rules
 	slot, err := s.bookable(ctx, tx, rules, ask{patientID: patientID, startsAt: startsAt})
 	if err != nil {
@@ -83,7 +87,11 @@ func (s *Service) hold(ctx context.Context, tx *postgres.Tx, patientID int64, wi
 		return Hold{}, err
 	}
 	row, ok, err := newHold(ctx, tx, holdRow{
-		DoctorID: d.ID, PatientID: patientID, StartsAt: slot.StartsAt, EndsAt: slot.EndsAt, ExpiresAt: s.now().Add(s.o.HoldTTL),
+		DoctorID:  d.ID,
+		PatientID: patientID,
+		StartsAt:  slot.StartsAt,
+		EndsAt:    slot.EndsAt,
+		ExpiresAt: s.now().Add(s.o.HoldTTL),
 	}, rules.Blocks(slot))
 	if err != nil {
 		return Hold{}, err
@@ -95,7 +103,9 @@ func (s *Service) hold(ctx context.Context, tx *postgres.Tx, patientID int64, wi
 }
 
 // heldAlready gives the hold, perhaps an offer, by which the patient has this very time already; else one without ID.
-func (s *Service) heldAlready(ctx context.Context, tx *postgres.Tx, patientID int64, d Person, slot schedule.Slot) (Hold, error) {
+func (s *Service) heldAlready(
+	ctx context.Context, tx *postgres.Tx, patientID int64, d Person, slot schedule.Slot,
+) (Hold, error) {
 	open, err := holdsOf(ctx, tx, patientID, s.now())
 	for _, r := range open {
 		if r.DoctorID == d.ID && r.StartsAt.Equal(slot.StartsAt) {

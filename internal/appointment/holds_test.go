@@ -37,7 +37,8 @@ func TestService_Hold(t *testing.T) {
 
 	_, err = w.hold(w.other, at(10, 30))
 	require.Equal(t, "slot_taken", errs.CodeOf(err))
-	_, err = w.svc.Book(ctx, w.other, appointment.Booking{Doctor: w.doctor.UserID, StartsAt: ptr(at(10, 30)), Reason: "Rash"})
+	_, err = w.svc.Book(ctx, w.other,
+		appointment.Booking{Doctor: w.doctor.UserID, StartsAt: ptr(at(10, 30)), Reason: "Rash"})
 	require.Equal(t, "slot_taken", errs.CodeOf(err))
 	_, err = w.bookHeld(w.other, h.ID)
 	require.Equal(t, "not_found", errs.CodeOf(err), "somebody else's hold")
@@ -68,10 +69,17 @@ func TestService_Hold_isTakenInLists(t *testing.T) {
 	found, err := w.svc.Search(ctx, "Cardiology", morning, 10)
 	require.NoError(t, err)
 	require.Len(t, found, 2+3, "the other doctor has all three")
-	_, err = w.svc.Book(ctx, w.other, appointment.Booking{Doctor: w.doctor.UserID, StartsAt: ptr(at(10, 30)), Reason: "Rash"})
+	_, err = w.svc.Book(ctx, w.other,
+		appointment.Booking{Doctor: w.doctor.UserID, StartsAt: ptr(at(10, 30)), Reason: "Rash"})
 	var e *errs.Error
 	require.ErrorAs(t, err, &e)
-	require.NotContains(t, e.Extra["alternatives"], appointment.Alternative{StartsAt: at(10, 30).In(slots[0].StartsAt.Location()), EndsAt: at(11, 0).In(slots[0].StartsAt.Location())})
+	require.NotContains(
+		t,
+		e.Extra["alternatives"],
+		appointment.Alternative{
+			StartsAt: at(10, 30).In(slots[0].StartsAt.Location()), EndsAt: at(11, 0).In(slots[0].StartsAt.Location()),
+		},
+	)
 }
 
 // An expired hold keeps nobody from anything, even before it is removed.
@@ -106,7 +114,8 @@ func TestService_Hold_ownHoldsAreNotInTheWay(t *testing.T) {
 	require.Equal(t, 1, w.count(`select count(*) from slot_claims`))
 	_, err = w.hold(w.other, at(11, 0))
 	require.NoError(t, err)
-	_, err = w.svc.Book(context.Background(), w.other, appointment.Booking{Doctor: w.stranger.UserID, StartsAt: ptr(at(11, 0)), Reason: "Rash"})
+	_, err = w.svc.Book(context.Background(), w.other,
+		appointment.Booking{Doctor: w.stranger.UserID, StartsAt: ptr(at(11, 0)), Reason: "Rash"})
 	require.NoError(t, err, "he has changed his mind")
 	require.Zero(t, w.count(`select count(*) from slot_claims where hold_id is not null`))
 }
@@ -156,7 +165,8 @@ func (w *world) crowd(n int) []auth.Actor {
 }
 
 func (w *world) bookAny(p auth.Actor, startsAt time.Time) (appointment.Appointment, error) {
-	return w.svc.Book(context.Background(), p, appointment.Booking{Specialization: "cardiology", StartsAt: &startsAt, Reason: "Cough"})
+	return w.svc.Book(context.Background(), p,
+		appointment.Booking{Specialization: "cardiology", StartsAt: &startsAt, Reason: "Cough"})
 }
 
 func TestService_Book_anyDoctor(t *testing.T) {
@@ -165,7 +175,8 @@ func TestService_Book_anyDoctor(t *testing.T) {
 	ctx := context.Background()
 	w.book(w.patient, ptr(at(10, 0)))
 	w.book(w.patient, ptr(at(11, 0)))
-	_, err := w.svc.Book(ctx, w.other, appointment.Booking{Doctor: w.stranger.UserID, StartsAt: ptr(at(24+12, 0)), Reason: "Rash"})
+	_, err := w.svc.Book(ctx, w.other,
+		appointment.Booking{Doctor: w.stranger.UserID, StartsAt: ptr(at(24+12, 0)), Reason: "Rash"})
 	require.NoError(t, err, "another day counts for nothing")
 	a, err := w.bookAny(w.other, at(12, 0))
 	require.NoError(t, err)
@@ -179,10 +190,12 @@ func TestService_Book_anyDoctor(t *testing.T) {
 	var e *errs.Error
 	require.ErrorAs(t, err, &e)
 	require.Equal(t, "slot_taken", e.Code)
-	require.Equal(t, appointment.Alternative{StartsAt: at(11, 30), EndsAt: at(12, 0)}, inUTC(e.Extra["alternatives"].([]appointment.Alternative)[0]))
+	require.Equal(t, appointment.Alternative{StartsAt: at(11, 30), EndsAt: at(12, 0)},
+		inUTC(e.Extra["alternatives"].([]appointment.Alternative)[0]))
 	_, err = w.bookAny(crowd[0], at(12, 10))
 	require.Equal(t, "slot_off_grid", errs.CodeOf(err))
-	_, err = w.svc.Book(ctx, crowd[0], appointment.Booking{Specialization: "Alchemy", StartsAt: ptr(at(12, 0)), Reason: "Cough"})
+	_, err = w.svc.Book(ctx, crowd[0],
+		appointment.Booking{Specialization: "Alchemy", StartsAt: ptr(at(12, 0)), Reason: "Cough"})
 	require.Equal(t, "no_such_specialization", errs.CodeOf(err))
 	_, err = w.svc.Book(ctx, crowd[0], appointment.Booking{Specialization: "Cardiology", Reason: "Cough"})
 	require.Equal(t, "invalid", errs.CodeOf(err), "any doctor, at a time")
@@ -198,7 +211,8 @@ func TestService_invitedDoctors(t *testing.T) {
 	a, err := w.bookAny(w.other, at(12, 0))
 	require.NoError(t, err)
 	require.Equal(t, w.doctor.UserID, a.Doctor.UserID, "though the other has fewer")
-	found, err := w.svc.Search(ctx, "Cardiology", func(*time.Location, time.Time) (time.Time, time.Time, error) { return at(10, 0), at(10, 30), nil }, 5)
+	found, err := w.svc.Search(ctx, "Cardiology",
+		func(*time.Location, time.Time) (time.Time, time.Time, error) { return at(10, 0), at(10, 30), nil }, 5)
 	require.NoError(t, err)
 	require.Empty(t, found)
 	_, err = w.svc.HandOver(ctx, w.admin, mine.PublicID, w.stranger.UserID, 0)
@@ -206,7 +220,8 @@ func TestService_invitedDoctors(t *testing.T) {
 	require.Equal(t, "invalid", errs.CodeOf(w.pool.InTx(ctx, func(tx *postgres.Tx) error {
 		return w.svc.Release(ctx, tx, w.doctor.ID, w.admin, false, w.stranger.UserID)
 	})))
-	_, err = w.svc.Book(ctx, w.other, appointment.Booking{Doctor: w.stranger.UserID, StartsAt: ptr(at(16, 0)), Reason: "Rash"})
+	_, err = w.svc.Book(ctx, w.other,
+		appointment.Booking{Doctor: w.stranger.UserID, StartsAt: ptr(at(16, 0)), Reason: "Rash"})
 	require.NoError(t, err, "by his name he can be booked for when he is there")
 }
 
@@ -231,7 +246,8 @@ func TestService_Book_anyDoctorUnderContention(t *testing.T) {
 			appointment.Booking{Specialization: "Cardiology", StartsAt: &when, Reason: "Cough"})
 	})
 	require.Equal(t, map[string]int{"": slots * doctors, "slot_taken": 2 * slots}, codes(all))
-	require.Equal(t, doctors, w.count(`select count(*) from (select doctor_id from appointments group by 1 having count(*) = $1) even`, slots))
+	require.Equal(t, doctors,
+		w.count(`select count(*) from (select doctor_id from appointments group by 1 having count(*) = $1) even`, slots))
 }
 
 func TestService_Book_anyDoctorIsFair(t *testing.T) {
@@ -244,7 +260,8 @@ func TestService_Book_anyDoctorIsFair(t *testing.T) {
 		_, all[i] = w.bookAny(patients[i], when)
 	})
 	require.Equal(t, map[string]int{"": 12}, codes(all))
-	require.Equal(t, 2, w.count(`select count(*) from (select doctor_id from appointments group by 1 having count(*) = 6) even`))
+	require.Equal(t, 2,
+		w.count(`select count(*) from (select doctor_id from appointments group by 1 having count(*) = 6) even`))
 }
 
 func TestService_Search(t *testing.T) {
@@ -287,11 +304,13 @@ func TestRoutes_holds(t *testing.T) {
 	require.Equal(t, http.StatusNoContent, c.call(w.patient, http.MethodDelete, "/holds/"+id, nil).Status)
 	require.Equal(t, http.StatusNotFound, c.call(w.patient, http.MethodDelete, "/holds/"+id, nil).Status)
 	require.JSONEq(t, `{"items":[]}`, string(c.call(w.patient, http.MethodGet, "/holds", nil).Raw))
-	require.Equal(t, http.StatusUnprocessableEntity, c.call(w.patient, http.MethodPost, "/holds", object{"startsAt": at(10, 30)}).Status)
+	require.Equal(t, http.StatusUnprocessableEntity,
+		c.call(w.patient, http.MethodPost, "/holds", object{"startsAt": at(10, 30)}).Status)
 
 	found := c.call(auth.Actor{}, http.MethodGet, "/slots?specialization=cardiology&from=2026-03-03&limit=2", nil)
 	require.Equal(t, http.StatusOK, found.Status, "%s", found.Raw)
 	golden(t, "search", found)
 	require.Equal(t, http.StatusUnprocessableEntity, c.call(auth.Actor{}, http.MethodGet, "/slots", nil).Status)
-	require.Equal(t, http.StatusNotFound, c.call(auth.Actor{}, http.MethodGet, "/slots?specialization=alchemy", nil).Status)
+	require.Equal(t, http.StatusNotFound,
+		c.call(auth.Actor{}, http.MethodGet, "/slots?specialization=alchemy", nil).Status)
 }

@@ -30,8 +30,12 @@ func readRoutes(s *httpd.Server, h handlers) {
 		Access: httpd.SignedIn, Errors: []int{http.StatusNotFound},
 	}, h.get)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/appointments/{id}/history", Tag: tag, Summary: "What happened to an appointment, oldest first",
-		Access: httpd.SignedIn, Errors: []int{http.StatusNotFound},
+		Method:  http.MethodGet,
+		Path:    "/appointments/{id}/history",
+		Tag:     tag,
+		Summary: "What happened to an appointment, oldest first",
+		Access:  httpd.SignedIn,
+		Errors:  []int{http.StatusNotFound},
 	}, h.history)
 }
 

@@ -12,10 +12,15 @@ import (
 func holdRoutes(s *httpd.Server, h handlers) {
 	patient := httpd.Only(auth.Patient)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/holds", Tag: tag, Summary: "Keep a free slot for a few minutes",
+		Method:  http.MethodPost,
+		Path:    "/holds",
+		Tag:     tag,
+		Summary: "Keep a free slot for a few minutes",
 		Description: "While the patient fills in the form. Booking it with `holdId` uses it up; it expires by itself. Holding the " +
 			"same slot again answers the hold that is there; one that overlaps it, with whichever doctor, takes its place.",
-		Status: http.StatusCreated, Access: patient, Errors: []int{http.StatusNotFound, http.StatusConflict},
+		Status: http.StatusCreated,
+		Access: patient,
+		Errors: []int{http.StatusNotFound, http.StatusConflict},
 	}, h.hold)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/holds", Tag: tag, Summary: "Slots that are kept for me", Access: patient,
@@ -79,14 +84,25 @@ func (h handlers) unhold(ctx context.Context, in *holdIDInput) (*struct{}, error
 
 func waitlistRoutes(s *httpd.Server, h handlers) {
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/doctors/{id}/waitlist", Tag: tag, Summary: "Wait for a time of a doctor",
-		Description: "What is cancelled on one of these days is offered to the first who waits, as a hold of a quarter of an hour; " +
+		Method:  http.MethodPost,
+		Path:    "/doctors/{id}/waitlist",
+		Tag:     tag,
+		Summary: "Wait for a time of a doctor",
+		Description: "What is cancelled on one of these days is offered to the first who waits, as a hold of a quarter of " +
+			"an hour; " +
 			"then to the next.",
-		Status: http.StatusCreated, Access: httpd.Only(auth.Patient), Errors: []int{http.StatusNotFound, http.StatusConflict},
+		Status: http.StatusCreated,
+		Access: httpd.Only(auth.Patient),
+		Errors: []int{http.StatusNotFound, http.StatusConflict},
 	}, h.wait)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/doctors/{id}/waitlist", Tag: tag, Summary: "Who waits for a doctor, first come first",
-		Description: "The doctor and admins see all entries, patients only their own.", Access: httpd.SignedIn, Errors: []int{http.StatusNotFound},
+		Method:      http.MethodGet,
+		Path:        "/doctors/{id}/waitlist",
+		Tag:         tag,
+		Summary:     "Who waits for a doctor, first come first",
+		Description: "The doctor and admins see all entries, patients only their own.",
+		Access:      httpd.SignedIn,
+		Errors:      []int{http.StatusNotFound},
 	}, h.queue)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodDelete, Path: "/doctors/{id}/waitlist/{wid}", Tag: tag, Summary: "Wait no longer",

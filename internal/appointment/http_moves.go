@@ -14,26 +14,44 @@ func moveRoutes(s *httpd.Server, h handlers) {
 	conflict := []int{http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed}
 	staff := httpd.Only(auth.Doctor, auth.Admin)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/appointments", Tag: tag, Summary: "Ask for an appointment",
-		Description: "Patients for themselves, doctors for a patient of theirs with themselves, admins for anyone. The time is held " +
+		Method:  http.MethodPost,
+		Path:    "/appointments",
+		Tag:     tag,
+		Summary: "Ask for an appointment",
+		Description: "Patients for themselves, doctors for a patient of theirs with themselves, admins for anyone. The " +
+			"time is held " +
 			"from now on. With `specialization` in place of `doctorId` the doctor with the fewest appointments on that day is " +
 			"chosen. `slot_taken`, `slot_day_full`, `patient_busy` and broken booking rules come with `alternatives`.",
-		Status: http.StatusCreated, Access: httpd.SignedIn,
+		Status: http.StatusCreated,
+		Access: httpd.SignedIn,
 		Errors: []int{http.StatusForbidden, http.StatusNotFound, http.StatusConflict},
 	}, h.book)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/appointments/{id}/confirm", Tag: tag, Summary: "Confirm a request",
+		Method:  http.MethodPost,
+		Path:    "/appointments/{id}/confirm",
+		Tag:     tag,
+		Summary: "Confirm a request",
 		Description: "For its doctor and admins. `startsAt` is required for a request without a time; it may be off the doctor's grid, " +
 			"but is a whole minute within the booking horizon and never overlaps.",
-		Access: staff, Errors: conflict,
+		Access: staff,
+		Errors: conflict,
 	}, h.confirm)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/appointments/{id}/reject", Tag: tag, Summary: "Decline a request", Access: staff, Errors: conflict,
+		Method:  http.MethodPost,
+		Path:    "/appointments/{id}/reject",
+		Tag:     tag,
+		Summary: "Decline a request",
+		Access:  staff,
+		Errors:  conflict,
 	}, h.reject)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/appointments/{id}/cancel", Tag: tag, Summary: "Call off a request or an appointment",
+		Method:      http.MethodPost,
+		Path:        "/appointments/{id}/cancel",
+		Tag:         tag,
+		Summary:     "Call off a request or an appointment",
 		Description: "A patient may leave out the reason; shortly before the start (`too_late`) only the doctor and admins may.",
-		Access:      httpd.SignedIn, Errors: conflict,
+		Access:      httpd.SignedIn,
+		Errors:      conflict,
 	}, h.cancel)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/appointments/{id}/reschedule", Tag: tag, Summary: "Move an appointment",
@@ -51,9 +69,13 @@ func moveRoutes(s *httpd.Server, h handlers) {
 		Description: "For its doctor and admins, not before its start (`not_begun`).", Access: staff, Errors: conflict,
 	}, h.noShow)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/appointments/{id}/hand-over", Tag: tag, Summary: "Give an appointment to another doctor",
+		Method:      http.MethodPost,
+		Path:        "/appointments/{id}/hand-over",
+		Tag:         tag,
+		Summary:     "Give an appointment to another doctor",
 		Description: "Admins only. With its conversation, at the same time, which must be free with the other doctor.",
-		Access:      httpd.Only(auth.Admin), Errors: conflict,
+		Access:      httpd.Only(auth.Admin),
+		Errors:      conflict,
 	}, h.handOver)
 }
 
@@ -142,7 +164,9 @@ func (h handlers) cancel(ctx context.Context, in *endInput) (*output, error) {
 	return h.end(ctx, in, h.svc.Cancel)
 }
 
-func (h handlers) end(ctx context.Context, in *endInput, move func(context.Context, auth.Actor, string, Ending) (Appointment, error)) (*output, error) {
+func (h handlers) end(
+	ctx context.Context, in *endInput, move func(context.Context, auth.Actor, string, Ending) (Appointment, error),
+) (*output, error) {
 	e, err := in.ending()
 	if err != nil {
 		return nil, err

@@ -47,7 +47,8 @@ func parseBound(path, s string, zone *time.Location, addDays int) (time.Time, er
 	if err == nil {
 		at = schedule.DayStart(at.AddDate(0, 0, addDays), zone)
 	} else if at, err = time.Parse(time.RFC3339, s); err != nil {
-		return time.Time{}, errs.InvalidField(path, "must be a date such as 2026-03-29 or a time such as 2026-03-29T10:30:00Z")
+		return time.Time{}, errs.InvalidField(path,
+			"must be a date such as 2026-03-29 or a time such as 2026-03-29T10:30:00Z")
 	}
 	if at.Before(earliest) {
 		return time.Time{}, errs.InvalidField(path, "must not be earlier than the year 1900")

@@ -10,9 +10,14 @@ import (
 
 func slotRoutes(s *httpd.Server, h handlers) {
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/doctors/{id}/slots", Tag: "doctors", Summary: "Free slots of a doctor",
-		Description: "At most 31 days; without bounds the next seven days. Dates are days in the doctor's zone, both included.",
-		Access:      httpd.Public, Errors: []int{http.StatusNotFound},
+		Method:  http.MethodGet,
+		Path:    "/doctors/{id}/slots",
+		Tag:     "doctors",
+		Summary: "Free slots of a doctor",
+		Description: "At most 31 days; without bounds the next seven days. Dates are days in the doctor's zone, both " +
+			"included.",
+		Access: httpd.Public,
+		Errors: []int{http.StatusNotFound},
 	}, h.slots)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/slots", Tag: "doctors", Summary: "First free slots of a specialization",

@@ -31,7 +31,8 @@ func TestRoutes_shapes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	c := w.api()
-	first := c.call(w.patient, http.MethodPost, "/appointments", object{"doctorId": w.doctor.UserID, "startsAt": at(10, 30), "reason": "Cough"})
+	first := c.call(w.patient, http.MethodPost, "/appointments",
+		object{"doctorId": w.doctor.UserID, "startsAt": at(10, 30), "reason": "Cough"})
 	require.Equal(t, http.StatusCreated, first.Status, "%s", first.Raw)
 	require.Equal(t, `"1"`, first.Header.Get("ETag"))
 	path := "/appointments/" + first.Body["id"].(string)
@@ -40,13 +41,34 @@ func TestRoutes_shapes(t *testing.T) {
 	untimed := c.call(w.other, http.MethodPost, "/appointments", object{"doctorId": w.doctor.UserID, "reason": "Rash"})
 	golden(t, "requested_without_time", untimed)
 	golden(t, "confirmed", c.call(w.doctor, http.MethodPost, path+"/confirm", object{"note": "Bring your papers"}))
-	golden(t, "slot_taken", c.call(w.other, http.MethodPost, "/appointments", object{"doctorId": w.doctor.UserID, "startsAt": at(10, 30), "reason": "Rash"}))
-	golden(t, "patient_busy", c.call(w.patient, http.MethodPost, "/appointments", object{"doctorId": w.stranger.UserID, "startsAt": at(10, 30), "reason": "Rash"}))
-	golden(t, "off_grid", c.call(w.other, http.MethodPost, "/appointments", object{"doctorId": w.doctor.UserID, "startsAt": at(10, 31), "reason": "Rash"}))
-	golden(t, "rejected", c.call(w.doctor, http.MethodPost, "/appointments/"+untimed.Body["id"].(string)+"/reject", object{"reason": "Not my field"}))
+	golden(
+		t,
+		"slot_taken",
+		c.call(w.other, http.MethodPost, "/appointments",
+			object{"doctorId": w.doctor.UserID, "startsAt": at(10, 30), "reason": "Rash"}),
+	)
+	golden(
+		t,
+		"patient_busy",
+		c.call(w.patient, http.MethodPost, "/appointments",
+			object{"doctorId": w.stranger.UserID, "startsAt": at(10, 30), "reason": "Rash"}),
+	)
+	golden(
+		t,
+		"off_grid",
+		c.call(w.other, http.MethodPost, "/appointments",
+			object{"doctorId": w.doctor.UserID, "startsAt": at(10, 31), "reason": "Rash"}),
+	)
+	golden(
+		t,
+		"rejected",
+		c.call(w.doctor, http.MethodPost, "/appointments/"+untimed.Body["id"].(string)+"/reject",
+			object{"reason": "Not my field"}),
+	)
 	golden(t, "invalid_transition", c.call(w.doctor, http.MethodPost, path+"/reject", object{"reason": "Not my field"}))
 	golden(t, "list", c.call(w.doctor, http.MethodGet, "/appointments?limit=1", nil))
-	golden(t, "slots", c.call(auth.Actor{}, http.MethodGet, "/doctors/"+w.doctor.UserID+"/slots?from=2026-03-03&to=2026-03-03", nil))
+	golden(t, "slots",
+		c.call(auth.Actor{}, http.MethodGet, "/doctors/"+w.doctor.UserID+"/slots?from=2026-03-03&to=2026-03-03", nil))
 	cancelled := c.call(w.admin, http.MethodPost, path+"/cancel", object{"reason": "Water damage"})
 	golden(t, "cancelled", cancelled)
 	golden(t, "history", c.call(w.patient, http.MethodGet, path+"/history", nil))
@@ -169,7 +191,8 @@ func TestRoutes_confirmKeepsTheHorizon(t *testing.T) {
 		require.Equal(t, http.StatusUnprocessableEntity, got.Status, "%s: %s", when, got.Raw)
 		require.Equal(t, code, got.Code(), when)
 		require.Contains(t, string(got.Raw), "body.startsAt")
-		booked := c.call(w.patient, http.MethodPost, "/appointments", object{"doctorId": w.doctor.UserID, "startsAt": when, "reason": "x"})
+		booked := c.call(w.patient, http.MethodPost, "/appointments",
+			object{"doctorId": w.doctor.UserID, "startsAt": when, "reason": "x"})
 		require.Equal(t, http.StatusUnprocessableEntity, booked.Status, "%s: %s", when, booked.Raw)
 	}
 	got := c.call(w.doctor, http.MethodPost, path+"/confirm", object{"startsAt": last})
@@ -177,7 +200,8 @@ func TestRoutes_confirmKeepsTheHorizon(t *testing.T) {
 	require.Equal(t, string(got.Raw), string(c.call(w.doctor, http.MethodGet, path, nil).Raw))
 	require.Equal(t, http.StatusOK, c.call(w.admin, http.MethodGet, "/appointments", nil).Status)
 
-	_, err := w.pool.Exec(context.Background(), `update appointments set starts_at = '9999-12-31 23:00Z', ends_at = '9999-12-31 23:30Z'`)
+	_, err := w.pool.Exec(context.Background(),
+		`update appointments set starts_at = '9999-12-31 23:00Z', ends_at = '9999-12-31 23:30Z'`)
 	require.Equal(t, "appointments_year_check", postgres.Constraint(err))
 }
 
@@ -246,7 +270,8 @@ func TestRoutes_list(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, c.call(w.doctor, http.MethodGet, "/appointments/"+mine.PublicID, nil).Status)
 }
 
-// Cursors cannot be made by hand, and bounds lie at the ends of what can be written: an empty page or a 422, never a 500.
+// Cursors cannot be made by hand, and bounds lie at the ends of what can be written: an empty page or a 422, never a
+// 500.
 func TestRoutes_extremes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -262,15 +287,26 @@ func TestRoutes_extremes(t *testing.T) {
 		require.Equal(t, http.StatusUnprocessableEntity, c.call(w.patient, http.MethodGet, path, nil).Status, path)
 	}
 	times := []string{
-		"", "0000-01-01", "0001-01-01", "1900-01-01", "9999-12-31", "10000-01-01", "0001-01-01T00:00:00Z", "0000-01-01T00:00:00+23:59",
-		"9999-12-31T23:59:59.999999999-23:59", "2026-03-03T10:30:00+23:59", "2026-03-03T10:30:00.0000000001Z", "2026-03-03T10:30:00-24:00",
+		"",
+		"0000-01-01",
+		"0001-01-01",
+		"1900-01-01",
+		"9999-12-31",
+		"10000-01-01",
+		"0001-01-01T00:00:00Z",
+		"0000-01-01T00:00:00+23:59",
+		"9999-12-31T23:59:59.999999999-23:59",
+		"2026-03-03T10:30:00+23:59",
+		"2026-03-03T10:30:00.0000000001Z",
+		"2026-03-03T10:30:00-24:00",
 	}
 	for _, from := range times {
 		for _, to := range times {
 			query := "?" + url.Values{"from": {from}, "to": {to}}.Encode()
 			for _, list := range []string{"/appointments", "/doctors/" + w.doctor.UserID + "/slots"} {
 				got := c.call(w.admin, http.MethodGet, list+query, nil)
-				require.Contains(t, []int{http.StatusOK, http.StatusUnprocessableEntity}, got.Status, "%s%s: %s", list, query, got.Raw)
+				require.Contains(t, []int{http.StatusOK, http.StatusUnprocessableEntity}, got.Status, "%s%s: %s", list, query,
+					got.Raw)
 			}
 		}
 	}
@@ -303,5 +339,6 @@ func TestRoutes_slots(t *testing.T) {
 	require.Empty(t, starts("?from=2026-03-03T10:30:00%2B01:00&to=2026-03-03T11:00:00%2B01:00"))
 	require.Empty(t, starts("?from=2026-02-01&to=2026-02-02"), "past")
 	w.exec(`update users set disabled_at = now() where id = $1`, w.doctor.ID)
-	require.Equal(t, http.StatusNotFound, c.call(auth.Actor{}, http.MethodGet, "/doctors/"+w.doctor.UserID+"/slots", nil).Status)
+	require.Equal(t, http.StatusNotFound,
+		c.call(auth.Actor{}, http.MethodGet, "/doctors/"+w.doctor.UserID+"/slots", nil).Status)
 }

@@ -25,7 +25,10 @@ func (w *world) booked(p auth.Actor, startsAt time.Time) appointment.Appointment
 // rules sets columns of the doctor's booking rules.
 func (w *world) rules(d auth.Actor, set string) {
 	w.t.Helper()
-	w.exec(`insert into schedules (doctor_id, time_zone, slot_minutes) values ($1, 'Europe/Berlin', 30) on conflict do nothing`, d.ID)
+	w.exec(
+		`insert into schedules (doctor_id, time_zone, slot_minutes) values ($1, 'Europe/Berlin', 30) on conflict do nothing`,
+		d.ID,
+	)
 	w.exec(`update schedules set `+set+` where doctor_id = $1`, d.ID)
 }
 
@@ -34,7 +37,8 @@ func TestService_Reschedule_byThePatient(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
 	a := w.booked(w.patient, at(10, 30))
-	moved, err := w.svc.Reschedule(ctx, w.patient, a.PublicID, appointment.Rescheduling{StartsAt: at(15, 0), Version: a.Version})
+	moved, err := w.svc.Reschedule(ctx, w.patient, a.PublicID,
+		appointment.Rescheduling{StartsAt: at(15, 0), Version: a.Version})
 	require.NoError(t, err)
 	require.Equal(t, appointment.Pending, moved.Status, "the doctor confirms anew")
 	require.Equal(t, at(15, 0), *moved.StartsAt)
@@ -44,7 +48,8 @@ func TestService_Reschedule_byThePatient(t *testing.T) {
 
 	steps, _, err := w.svc.History(ctx, w.patient, a.PublicID, 0, 10)
 	require.NoError(t, err)
-	require.Equal(t, []string{"book", "confirm", "reschedule_request"}, []string{steps[0].Action, steps[1].Action, steps[2].Action})
+	require.Equal(t, []string{"book", "confirm", "reschedule_request"},
+		[]string{steps[0].Action, steps[1].Action, steps[2].Action})
 	require.Equal(t, at(10, 30), *steps[1].StartsAt, "history keeps the old time")
 	require.Contains(t, w.events(a)[2], "asked to move the appointment to Tue 3 Mar 2026, 15:00 (Europe/Berlin)")
 
@@ -102,7 +107,9 @@ func TestService_Complete(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
 	a := w.booked(w.patient, at(10, 30))
-	done := appointment.Completion{Summary: " Rest and tea. ", FollowUpOn: ptr(time.Date(2026, time.March, 20, 0, 0, 0, 0, time.UTC))}
+	done := appointment.Completion{
+		Summary: " Rest and tea. ", FollowUpOn: ptr(time.Date(2026, time.March, 20, 0, 0, 0, 0, time.UTC)),
+	}
 	_, err := w.svc.Complete(ctx, w.doctor, a.PublicID, done)
 	require.Equal(t, "not_begun", errs.CodeOf(err))
 	_, err = w.svc.NoShow(ctx, w.doctor, a.PublicID, 0)
@@ -148,7 +155,8 @@ func TestRoutes_summary(t *testing.T) {
 	require.Equal(t, 200, got.Status, "%s", got.Raw)
 	require.Equal(t, "2026-03-20", got.Body["followUpOn"])
 	reads := func() int {
-		return w.count(`select count(*) from audit_events where action = 'appointment.summary' and patient_id = $1`, w.patient.ID)
+		return w.count(`select count(*) from audit_events where action = 'appointment.summary' and patient_id = $1`,
+			w.patient.ID)
 	}
 	require.Zero(t, reads())
 	for i, actor := range []auth.Actor{w.patient, w.doctor} {
@@ -157,7 +165,8 @@ func TestRoutes_summary(t *testing.T) {
 		require.NotContains(t, string(c.call(actor, "GET", "/appointments", nil).Raw), "tea")
 	}
 	require.NotContains(t, string(c.call(w.admin, "GET", path, nil).Raw), "tea")
-	require.Equal(t, 422, c.call(w.doctor, "POST", path+"/complete", object{"summary": "", "followUpOn": "20.3.2026"}).Status)
+	require.Equal(t, 422,
+		c.call(w.doctor, "POST", path+"/complete", object{"summary": "", "followUpOn": "20.3.2026"}).Status)
 }
 
 func TestService_HandOver(t *testing.T) {
@@ -172,7 +181,8 @@ func TestService_HandOver(t *testing.T) {
 	_, err = w.svc.HandOver(ctx, w.admin, a.PublicID, w.patient.UserID, 0)
 	require.Equal(t, "invalid", errs.CodeOf(err), "no doctor")
 
-	busy, err := w.svc.Book(ctx, w.other, appointment.Booking{Doctor: w.stranger.UserID, StartsAt: ptr(at(10, 30)), Reason: "Rash"})
+	busy, err := w.svc.Book(ctx, w.other,
+		appointment.Booking{Doctor: w.stranger.UserID, StartsAt: ptr(at(10, 30)), Reason: "Rash"})
 	require.NoError(t, err)
 	_, err = w.svc.HandOver(ctx, w.admin, a.PublicID, w.stranger.UserID, 0)
 	require.Equal(t, "slot_taken", errs.CodeOf(err))
@@ -226,7 +236,8 @@ func TestService_buffers(t *testing.T) {
 		_, err := w.svc.Book(ctx, w.other, appointment.Booking{Doctor: w.doctor.UserID, StartsAt: &when, Reason: "Rash"})
 		require.Equal(t, "slot_taken", errs.CodeOf(err), "%s: a buffer is in the way", when)
 	}
-	slots, _, err := w.svc.Slots(ctx, w.doctor.UserID, func(*time.Location, time.Time) (time.Time, time.Time, error) { return at(10, 0), at(13, 0), nil })
+	slots, _, err := w.svc.Slots(ctx, w.doctor.UserID,
+		func(*time.Location, time.Time) (time.Time, time.Time, error) { return at(10, 0), at(13, 0), nil })
 	require.NoError(t, err)
 	var starts []time.Time
 	for _, s := range slots {
@@ -249,7 +260,8 @@ func TestService_autoConfirm(t *testing.T) {
 		b := w.book(w.other, ptr(at(14, 30).Add(time.Duration(i)*30*time.Minute)))
 		require.Equal(t, appointment.Booked, b.Status, "what is booked is no open request")
 	}
-	b, err := w.svc.Book(ctx, w.admin, appointment.Booking{Doctor: w.stranger.UserID, Patient: w.patient.UserID, StartsAt: ptr(at(17, 0)), Booked: true})
+	b, err := w.svc.Book(ctx, w.admin,
+		appointment.Booking{Doctor: w.stranger.UserID, Patient: w.patient.UserID, StartsAt: ptr(at(17, 0)), Booked: true})
 	require.NoError(t, err)
 	require.Equal(t, appointment.Booked, b.Status)
 }
@@ -261,7 +273,8 @@ func TestService_perDay(t *testing.T) {
 	w.rules(w.doctor, `per_day = 2`)
 	w.booked(w.patient, at(10, 0))
 	b := w.booked(w.patient, at(11, 0))
-	_, err := w.svc.Book(ctx, w.other, appointment.Booking{Doctor: w.doctor.UserID, StartsAt: ptr(at(15, 0)), Reason: "Rash"})
+	_, err := w.svc.Book(ctx, w.other,
+		appointment.Booking{Doctor: w.doctor.UserID, StartsAt: ptr(at(15, 0)), Reason: "Rash"})
 	var e *errs.Error
 	require.ErrorAs(t, err, &e)
 	require.Equal(t, "slot_day_full", e.Code)
@@ -306,7 +319,9 @@ func TestService_notices(t *testing.T) {
 		require.Equal(t, i+1, m.Version)
 		got = append(got, string(m.Action)+" "+string(m.Before)+" "+string(m.Status))
 	}
-	require.Equal(t, []string{"book  PENDING", "confirm PENDING BOOKED", "hand_over BOOKED BOOKED", "cancel BOOKED CANCELLED"}, got)
-	require.Equal(t, []int64{w.patient.ID, w.doctor.ID, w.admin.ID, w.patient.ID}, []int64{n.moved[0].By, n.moved[1].By, n.moved[2].By, n.moved[3].By})
+	require.Equal(t,
+		[]string{"book  PENDING", "confirm PENDING BOOKED", "hand_over BOOKED BOOKED", "cancel BOOKED CANCELLED"}, got)
+	require.Equal(t, []int64{w.patient.ID, w.doctor.ID, w.admin.ID, w.patient.ID},
+		[]int64{n.moved[0].By, n.moved[1].By, n.moved[2].By, n.moved[3].By})
 	require.Equal(t, w.doctor.ID, n.moved[2].FormerDoctor)
 }

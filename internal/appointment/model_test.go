@@ -80,7 +80,8 @@ func TestService_movesAgreeWithModel(t *testing.T) {
 		w.now = at(10, 35)
 		m := model{status: appointment.Pending, version: 1, startsAt: when}
 		for range rapid.IntRange(1, 8).Draw(r, "moves") {
-			move := rapid.SampledFrom([]string{"confirm", "reject", "cancel", "reschedule", "complete", "no_show"}).Draw(r, "move")
+			move := rapid.SampledFrom([]string{"confirm", "reject", "cancel", "reschedule", "complete", "no_show"}).
+				Draw(r, "move")
 			who := rapid.SampledFrom([]string{"patient", "doctor", "admin", "stranger"}).Draw(r, "who")
 			next, code := m.after(move, who, w.now)
 			ending := appointment.Ending{Reason: "Because"}

@@ -35,8 +35,11 @@ type Rescheduling struct {
 // time. A patient chooses a free slot, early enough (409 too_late; see Config.CancellationWindow), and what was BOOKED
 // is PENDING again unless the doctor's rules confirm by themselves; the doctor and admins choose any time as in Confirm
 // and keep the status. Refusals about the time are those of Book.
-func (s *Service) Reschedule(ctx context.Context, actor auth.Actor, publicID string, r Rescheduling) (Appointment, error) {
-	return s.change(ctx, publicID, change{move: MoveReschedule, actor: actor, startsAt: &r.StartsAt, version: r.Version, keepBooked: r.Booked})
+func (s *Service) Reschedule(
+	ctx context.Context, actor auth.Actor, publicID string, r Rescheduling,
+) (Appointment, error) {
+	return s.change(ctx, publicID,
+		change{move: MoveReschedule, actor: actor, startsAt: &r.StartsAt, version: r.Version, keepBooked: r.Booked})
 }
 
 // confirmed gives the time of a confirmation: the doctor's, else the requested one.
@@ -141,9 +144,11 @@ func (s *Service) started(a Appointment) error {
 	return nil
 }
 
-// HandOver gives a live appointment that is not over to another doctor, with its conversation; admins may. The time stays
-// and must be free with him (409 slot_taken), on his grid or not.
-func (s *Service) HandOver(ctx context.Context, actor auth.Actor, publicID, doctorID string, version int) (Appointment, error) {
+// HandOver gives a live appointment that is not over to another doctor, with its conversation; admins may. The time
+// stays and must be free with him (409 slot_taken), on his grid or not.
+func (s *Service) HandOver(
+	ctx context.Context, actor auth.Actor, publicID, doctorID string, version int,
+) (Appointment, error) {
 	if actor.Role != auth.Admin {
 		return Appointment{}, errs.ErrForbidden
 	}

@@ -105,7 +105,8 @@ func TestService_change_handedOverMeanwhile(t *testing.T) {
 		return err
 	}, `with moved as (update appointments set doctor_id = $2 where id = $1)
 		update slot_claims set doctor_id = $2 where appointment_id = $1`, a.ID, w.stranger.ID))
-	require.Equal(t, 1, w.count(`select count(*) from slot_claims where doctor_id = $1 and lower(visible) = $2`, w.stranger.ID, at(11, 0)))
+	require.Equal(t, 1,
+		w.count(`select count(*) from slot_claims where doctor_id = $1 and lower(visible) = $2`, w.stranger.ID, at(11, 0)))
 
 	b := w.booked(third, at(12, 0))
 	err := w.blocked(w.doctor, func() error {

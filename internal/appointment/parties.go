@@ -81,8 +81,8 @@ func (s *Service) ownPatient(ctx context.Context, doctorID int64, p patient.Pati
 }
 
 // admit looks at a patient again with the doctor's row held, since their account may have been disabled while we waited
-// (409 patient_unavailable), and makes the transaction the only one that opens requests for them. In the same round trip
-// it reads the doctor's rules.
+// (409 patient_unavailable), and makes the transaction the only one that opens requests for them. In the same round
+// trip it reads the doctor's rules.
 func (s *Service) admit(ctx context.Context, tx *postgres.Tx, doctorID, patientID int64) (schedule.Rules, error) {
 	b := &postgres.Batch{}
 	rules := map[int64]schedule.Rules{}

@@ -10,11 +10,14 @@ import (
 	"housecall/internal/schedule"
 )
 
-// Release settles the live appointments of a doctor who is about to be one no more, in account's transaction: those that
-// are not over are cancelled if cancelAppointments, or go to the doctor with the public id handOverTo, at their times (409
-// slot_taken where he is not free); with neither it is the 409 future_appointments with their count. The conversations
-// say so; those of appointments that are over are closed. Nobody waits for him any more or holds a time of his.
-func (s *Service) Release(ctx context.Context, tx *postgres.Tx, doctorID int64, by auth.Actor, cancelAppointments bool, handOverTo string) error {
+// Release settles the live appointments of a doctor who is about to be one no more, in account's transaction: those
+// that are not over are cancelled if cancelAppointments, or go to the doctor with the public id handOverTo, at their
+// times (409 slot_taken where he is not free); with neither it is the 409 future_appointments with their count. The
+// conversations say so; those of appointments that are over are closed. Nobody waits for him any more or holds a time
+// of his.
+func (s *Service) Release(
+	ctx context.Context, tx *postgres.Tx, doctorID int64, by auth.Actor, cancelAppointments bool, handOverTo string,
+) error {
 	next, err := s.heir(ctx, tx, doctorID, handOverTo)
 	if err != nil {
 		return err
@@ -61,7 +64,8 @@ func (s *Service) Return(ctx context.Context, tx *postgres.Tx, doctorID int64) e
 		return err
 	}
 	for _, a := range back {
-		if err := s.conversations.Reopen(ctx, tx, a.ID, "The conversation is open again: the doctor is available."); err != nil {
+		if err := s.conversations.Reopen(ctx, tx, a.ID,
+			"The conversation is open again: the doctor is available."); err != nil {
 			return err
 		}
 	}
@@ -91,8 +95,8 @@ type leaving struct {
 	next     successor
 }
 
-// settle ends or hands over what a doctor who leaves has ahead, and closes the conversations of what is over: nobody would
-// answer in them. It keeps the order, which is that of the conversations' locks.
+// settle ends or hands over what a doctor who leaves has ahead, and closes the conversations of what is over: nobody
+// would answer in them. It keeps the order, which is that of the conversations' locks.
 func (s *Service) settle(ctx context.Context, tx *postgres.Tx, l leaving, left []Appointment) error {
 	rules, doctors := map[int64]schedule.Rules{}, map[int64]doctor.Brief{}
 	b := &postgres.Batch{}

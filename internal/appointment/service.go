@@ -89,7 +89,9 @@ func (s *Service) ByID(ctx context.Context, id int64) (Appointment, error) {
 // Attended gives an appointment to its doctor, for something that he decides of it, and holds its row until the
 // transaction ends, so that neither its status nor its doctor changes meanwhile. For its patient it is 403, for anyone
 // else it is not there (404), and for a doctor who is just being let go 409 doctor_unavailable.
-func (s *Service) Attended(ctx context.Context, tx *postgres.Tx, actor auth.Actor, publicID string) (Appointment, error) {
+func (s *Service) Attended(
+	ctx context.Context, tx *postgres.Tx, actor auth.Actor, publicID string,
+) (Appointment, error) {
 	a, err := locked(ctx, tx, publicID)
 	if err != nil {
 		return Appointment{}, err
@@ -127,8 +129,8 @@ func (s *Service) ByKey(ctx context.Context, actor auth.Actor, id int64) (Appoin
 	return a.visibleTo(actor)
 }
 
-// Counts tells how many appointments of each status the actor may see (see List): all of them, or those with a doctor (a
-// public id, "" for any). One who is a doctor may see some in which he is the patient.
+// Counts tells how many appointments of each status the actor may see (see List): all of them, or those with a doctor
+// (a public id, "" for any). One who is a doctor may see some in which he is the patient.
 func (s *Service) Counts(ctx context.Context, actor auth.Actor, doctor string) (map[Status]int, error) {
 	q := query{Filter: Filter{Doctor: doctor}}
 	if actor.Role != auth.Admin {
@@ -147,7 +149,9 @@ type Filter struct {
 
 // List gives up to limit of the appointments that the actor may see, newest first, below the inner key before
 // (0: from the newest), and tells whether there are more: an admin sees all, others their own.
-func (s *Service) List(ctx context.Context, actor auth.Actor, f Filter, before int64, limit int) (page []Appointment, more bool, err error) {
+func (s *Service) List(
+	ctx context.Context, actor auth.Actor, f Filter, before int64, limit int,
+) (page []Appointment, more bool, err error) {
 	q := query{Filter: f, before: before, limit: limit + 1}
 	if actor.Role != auth.Admin {
 		q.participant = actor.ID
@@ -161,8 +165,8 @@ func (s *Service) List(ctx context.Context, actor auth.Actor, f Filter, before i
 	return page, more, s.recordRead(ctx, actor, page...)
 }
 
-// Get is Find for whoever is shown the whole appointment: a look by the clinic leaves an audit row, and so does a look at
-// the summary, which the clinic does not get.
+// Get is Find for whoever is shown the whole appointment: a look by the clinic leaves an audit row, and so does a look
+// at the summary, which the clinic does not get.
 func (s *Service) Get(ctx context.Context, actor auth.Actor, publicID string) (Appointment, error) {
 	a, err := s.Find(ctx, actor, publicID)
 	if err != nil {
@@ -172,7 +176,8 @@ func (s *Service) Get(ctx context.Context, actor auth.Actor, publicID string) (A
 		a.Summary = ""
 	}
 	if a.Summary != "" {
-		err := audit.Record(ctx, s.pool, audit.Event{Actor: actor, Action: "appointment.summary", Subject: a.PublicID, PatientID: a.Patient.ID})
+		err := audit.Record(ctx, s.pool,
+			audit.Event{Actor: actor, Action: "appointment.summary", Subject: a.PublicID, PatientID: a.Patient.ID})
 		return a, err
 	}
 	return a, s.recordRead(ctx, actor, a)
@@ -184,7 +189,8 @@ func (s *Service) recordRead(ctx context.Context, actor auth.Actor, all ...Appoi
 	var read []audit.Event
 	for _, a := range all {
 		if a.sideOf(actor) == clinicSide {
-			read = append(read, audit.Event{Actor: actor, Action: "appointment.read", Subject: a.PublicID, PatientID: a.Patient.ID})
+			read = append(read,
+				audit.Event{Actor: actor, Action: "appointment.read", Subject: a.PublicID, PatientID: a.Patient.ID})
 		}
 	}
 	return audit.Record(ctx, s.pool, read...)
@@ -237,7 +243,9 @@ type Actor struct {
 
 // History gives up to limit steps after a version (0: from the first), oldest first, to whoever may see the
 // appointment, and tells whether there are more.
-func (s *Service) History(ctx context.Context, actor auth.Actor, publicID string, afterVersion, limit int) (page []Step, more bool, err error) {
+func (s *Service) History(
+	ctx context.Context, actor auth.Actor, publicID string, afterVersion, limit int,
+) (page []Step, more bool, err error) {
 	a, err := s.Get(ctx, actor, publicID)
 	if err != nil {
 		return nil, false, err
@@ -264,15 +272,16 @@ type Confirmation struct {
 	Version  int
 }
 
-// Confirm makes a request BOOKED. Its doctor and admins may; the time may be off the doctor's grid, but is a
-// whole minute, neither in the past (422 slot_in_past) nor beyond the booking horizon (slot_too_far), and overlaps no other claim
-// (409 slot_taken or patient_busy); what is about the time comes with alternatives.
+// Confirm makes a request BOOKED. Its doctor and admins may; the time may be off the doctor's grid, but is a whole
+// minute, neither in the past (422 slot_in_past) nor beyond the booking horizon (slot_too_far), and overlaps no other
+// claim (409 slot_taken or patient_busy); what is about the time comes with alternatives.
 func (s *Service) Confirm(ctx context.Context, actor auth.Actor, publicID string, c Confirmation) (Appointment, error) {
 	note, err := text.Rule{Max: MaxNote}.Field("body.note", c.Note)
 	if err != nil {
 		return Appointment{}, err
 	}
-	return s.change(ctx, publicID, change{move: MoveConfirm, actor: actor, startsAt: c.StartsAt, note: note, version: c.Version})
+	return s.change(ctx, publicID,
+		change{move: MoveConfirm, actor: actor, startsAt: c.StartsAt, note: note, version: c.Version})
 }
 
 // Ending is a rejection or cancellation. Only a patient may leave Reason empty; Version is the one that was seen
@@ -287,8 +296,8 @@ func (s *Service) Reject(ctx context.Context, actor auth.Actor, publicID string,
 	return s.end(ctx, actor, publicID, MoveReject, e)
 }
 
-// Cancel calls off a request or a booked appointment; both participants and admins may, the patient of a booked one until
-// CancellationWindow before its start (409 too_late).
+// Cancel calls off a request or a booked appointment; both participants and admins may, the patient of a booked one
+// until CancellationWindow before its start (409 too_late).
 func (s *Service) Cancel(ctx context.Context, actor auth.Actor, publicID string, e Ending) (Appointment, error) {
 	return s.end(ctx, actor, publicID, MoveCancel, e)
 }

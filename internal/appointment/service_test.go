@@ -148,7 +148,8 @@ func TestService_Release_handsOver(t *testing.T) {
 	for _, to := range []string{w.doctor.UserID, w.patient.UserID, "DOCNOBODY"} {
 		require.Equal(t, "invalid", errs.CodeOf(leave(to)), to)
 	}
-	busy, err := w.svc.Book(ctx, w.other, appointment.Booking{Doctor: w.stranger.UserID, StartsAt: ptr(at(10, 30)), Reason: "Rash"})
+	busy, err := w.svc.Book(ctx, w.other,
+		appointment.Booking{Doctor: w.stranger.UserID, StartsAt: ptr(at(10, 30)), Reason: "Rash"})
 	require.NoError(t, err)
 	require.Equal(t, "slot_taken", errs.CodeOf(leave(w.stranger.UserID)))
 	require.Equal(t, 2, w.count(`select count(*) from appointments where doctor_id = $1`, w.doctor.ID), "none")
@@ -211,7 +212,8 @@ func TestService_Release_closesConversations(t *testing.T) {
 	w.exec(`update appointments set status = 'CANCELLED' where id = $1`, over.ID)
 	comeBack()
 	require.Len(t, w.events(over), len(log), "nothing to open")
-	require.NoError(t, w.pool.InTx(ctx, func(tx *postgres.Tx) error { return w.svc.Return(ctx, tx, w.patient.ID) }), "never a doctor")
+	require.NoError(t, w.pool.InTx(ctx, func(tx *postgres.Tx) error { return w.svc.Return(ctx, tx, w.patient.ID) }),
+		"never a doctor")
 }
 
 // inOrder notes in which order conversations are written to.
@@ -414,7 +416,10 @@ func TestService_readsByTheClinic(t *testing.T) {
 	ctx := context.Background()
 	a := w.book(w.patient, nil)
 	reads := func() int {
-		return w.count(`select count(*) from audit_events where action = 'appointment.read' and subject = $1 and patient_id = $2`, a.PublicID, w.patient.ID)
+		return w.count(
+			`select count(*) from audit_events where action = 'appointment.read' and subject = $1 and patient_id = $2`,
+			a.PublicID, w.patient.ID,
+		)
 	}
 	look := func(actor auth.Actor) {
 		_, err := w.svc.Get(ctx, actor, a.PublicID)

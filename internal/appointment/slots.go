@@ -97,7 +97,9 @@ const wholeDay = 50 * time.Hour
 
 // occupied gives, for each doctor, the question for his free slots in [from, to), in at most three statements however
 // many doctors there are.
-func (s *Service) occupied(ctx context.Context, db postgres.DB, rules map[int64]schedule.Rules, q occupancy) (map[int64]schedule.Query, error) {
+func (s *Service) occupied(
+	ctx context.Context, db postgres.DB, rules map[int64]schedule.Rules, q occupancy,
+) (map[int64]schedule.Query, error) {
 	out := make(map[int64]schedule.Query, len(rules))
 	wide := q
 	wide.now, wide.from, wide.to = s.now(), q.from.Add(-reach), q.to.Add(reach)

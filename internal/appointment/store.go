@@ -29,8 +29,8 @@ func moment(t time.Time) *time.Time {
 	return &t
 }
 
-// lockRequests makes the transaction the only one that opens requests or holds for the patient until it ends. An advisory
-// lock does it, since the patient's row belongs to another room.
+// lockRequests makes the transaction the only one that opens requests or holds for the patient until it ends. An
+// advisory lock does it, since the patient's row belongs to another room.
 func lockRequests(ctx context.Context, tx *postgres.Tx, patientID int64) error {
 	b := &postgres.Batch{}
 	queueRequestsLock(b, patientID)
@@ -160,8 +160,8 @@ func onceBooked(ctx context.Context, db postgres.DB, id int64, version int) (boo
 	return n > 0, err
 }
 
-// cared is the condition that an appointment made its patient the doctor's own: it took place, or is or was booked;
-// of one that is booked no more its history tells. One that the doctor opened himself counts once it has taken place: or
+// cared is the condition that an appointment made its patient the doctor's own: it took place, or is or was booked; of
+// one that is booked no more its history tells. One that the doctor opened himself counts once it has taken place: or
 // he could make anybody's patient his own by booking, confirming and cancelling alone. What was handed over is the new
 // doctor's.
 const cared = `(a.status = 'COMPLETED' or (

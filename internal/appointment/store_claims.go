@@ -29,15 +29,16 @@ func claim(ctx context.Context, tx *postgres.Tx, a Appointment, blocked schedule
 
 // unclaim gives the appointment's time back; without one it does nothing.
 func unclaim(ctx context.Context, tx *postgres.Tx, appointmentID int64) error {
-	_, err := postgres.Exec(ctx, tx, "release the time", `delete from slot_claims where appointment_id = $1`, appointmentID)
+	_, err := postgres.Exec(ctx, tx, "release the time", `delete from slot_claims where appointment_id = $1`,
+		appointmentID)
 	return err
 }
 
 // unexpired is the condition that a claim c counts at the time $1.
 const unexpired = `(c.expires_at is null or c.expires_at > $1)`
 
-// doctorRange is time that is taken from a doctor; StartsAt and EndsAt are those of what takes it, buffers aside. Own is
-// a hold of the patient who asks.
+// doctorRange is time that is taken from a doctor; StartsAt and EndsAt are those of what takes it, buffers aside. Own
+// is a hold of the patient who asks.
 type doctorRange struct {
 	DoctorID         int64
 	From, To         time.Time
@@ -119,12 +120,14 @@ func offerStands(ctx context.Context, db postgres.DB, holdID string, now time.Ti
 
 // dropHold ends a hold and gives it; none is there any more, and it gives none, where somebody else was first.
 func dropHold(ctx context.Context, tx *postgres.Tx, holdID string) ([]holdRow, error) {
-	return postgres.Rows[holdRow](ctx, tx, "hold", `delete from slot_claims where hold_id::text = $1 returning `+holdColumns, holdID)
+	return postgres.Rows[holdRow](ctx, tx, "hold",
+		`delete from slot_claims where hold_id::text = $1 returning `+holdColumns, holdID)
 }
 
 // dropOffers ends what an entry of the waiting list is offered, and gives it.
 func dropOffers(ctx context.Context, tx *postgres.Tx, waitlistID int64) ([]holdRow, error) {
-	return postgres.Rows[holdRow](ctx, tx, "offers", `delete from slot_claims where waitlist_id = $1 returning `+holdColumns, waitlistID)
+	return postgres.Rows[holdRow](ctx, tx, "offers",
+		`delete from slot_claims where waitlist_id = $1 returning `+holdColumns, waitlistID)
 }
 
 // dropOverlapping ends a patient's holds that overlap a time, and gives them.
@@ -151,8 +154,9 @@ type want struct {
 	slot      schedule.Slot
 }
 
-// dropExpiredIn ends the expired holds that keep a patient from a slot of a doctor, and gives them: those that touch what
-// the slot blocks, and the patient's that overlap it. It passes over what dropExpired does; a claim then waits for it.
+// dropExpiredIn ends the expired holds that keep a patient from a slot of a doctor, and gives them: those that touch
+// what the slot blocks, and the patient's that overlap it. It passes over what dropExpired does; a claim then waits for
+// it.
 func dropExpiredIn(ctx context.Context, tx *postgres.Tx, w want, now time.Time) ([]holdRow, error) {
 	blocked := w.rules.Blocks(w.slot)
 	return postgres.Rows[holdRow](ctx, tx, "expired holds", `delete from slot_claims
@@ -167,12 +171,14 @@ func dropExpiredIn(ctx context.Context, tx *postgres.Tx, w want, now time.Time) 
 
 // doctorsWithExpired lists whose holds have expired.
 func doctorsWithExpired(ctx context.Context, db postgres.DB, now time.Time) ([]int64, error) {
-	return postgres.Column[int64](ctx, db, "expired holds", `select distinct doctor_id from slot_claims where expires_at <= $1 order by 1`, now)
+	return postgres.Column[int64](ctx, db, "expired holds",
+		`select distinct doctor_id from slot_claims where expires_at <= $1 order by 1`, now)
 }
 
 // dropHoldsWith ends all holds of a doctor's time.
 func dropHoldsWith(ctx context.Context, tx *postgres.Tx, doctorID int64) error {
-	_, err := postgres.Exec(ctx, tx, "end holds", `delete from slot_claims where doctor_id = $1 and hold_id is not null`, doctorID)
+	_, err := postgres.Exec(ctx, tx, "end holds", `delete from slot_claims where doctor_id = $1 and hold_id is not null`,
+		doctorID)
 	return err
 }
 

@@ -10,7 +10,8 @@ import (
 // openWaiting is the constraint that a patient waits for a doctor once.
 const openWaiting = "waitlist_open_key"
 
-// waitingRow is one line of waitlist with its patient, whose name lives in users (see list), and the offer that is open.
+// waitingRow is one line of waitlist with its patient, whose name lives in users (see list), and the offer that is
+// open.
 type waitingRow struct {
 	ID             int64
 	PublicID       string
@@ -48,7 +49,8 @@ func insertWaiting(ctx context.Context, tx *postgres.Tx, doctorID, patientID int
 
 // countWaiting tells in how many queues a patient stands.
 func countWaiting(ctx context.Context, tx *postgres.Tx, patientID int64) (int, error) {
-	found, err := postgres.Column[int64](ctx, tx, "waitlist", `select count(*) from waitlist where patient_id = $1 and ended_at is null`, patientID)
+	found, err := postgres.Column[int64](ctx, tx, "waitlist",
+		`select count(*) from waitlist where patient_id = $1 and ended_at is null`, patientID)
 	if err != nil {
 		return 0, err
 	}
@@ -60,13 +62,27 @@ func waitingByID(ctx context.Context, db postgres.DB, id int64, now time.Time) (
 }
 
 // queue lists who waits for a doctor, or those of them that are one patient (0: all), in order, after an entry.
-func queue(ctx context.Context, db postgres.DB, doctorID, patientID, after int64, limit int, now time.Time) ([]waitingRow, error) {
-	return postgres.Rows[waitingRow](ctx, db, "waitlist", waiting+`w.doctor_id = $2 and ($3::bigint = 0 or w.patient_id = $3) and w.id > $4
-		order by w.id limit $5`, now, doctorID, patientID, after, limit)
+func queue(
+	ctx context.Context, db postgres.DB, doctorID, patientID, after int64, limit int, now time.Time,
+) ([]waitingRow, error) {
+	return postgres.Rows[waitingRow](
+		ctx,
+		db,
+		"waitlist",
+		waiting+`w.doctor_id = $2 and ($3::bigint = 0 or w.patient_id = $3) and w.id > $4
+		order by w.id limit $5`,
+		now,
+		doctorID,
+		patientID,
+		after,
+		limit,
+	)
 }
 
 // endWaiting ends the entry of a public id, if it is the patient's (0: anybody's) and open, and gives its id.
-func endWaiting(ctx context.Context, tx *postgres.Tx, doctorID, patientID int64, publicID, reason string) ([]int64, error) {
+func endWaiting(
+	ctx context.Context, tx *postgres.Tx, doctorID, patientID int64, publicID, reason string,
+) ([]int64, error) {
 	return postgres.Column[int64](ctx, tx, "waitlist", `update waitlist set ended_at = $5, end_reason = $4
 		where doctor_id = $1 and public_id::text = $2 and ($3::bigint = 0 or patient_id = $3) and ended_at is null returning id`,
 		doctorID, publicID, patientID, reason, tx.Now())
@@ -74,8 +90,8 @@ func endWaiting(ctx context.Context, tx *postgres.Tx, doctorID, patientID int64,
 
 // endWaitingByID ends an entry; one that has ended stays as it is.
 func endWaitingByID(ctx context.Context, tx *postgres.Tx, id int64, reason string) error {
-	_, err := postgres.Exec(ctx, tx, "end waiting", `update waitlist set ended_at = $2, end_reason = $3 where id = $1 and ended_at is null`,
-		id, tx.Now(), reason)
+	_, err := postgres.Exec(ctx, tx, "end waiting",
+		`update waitlist set ended_at = $2, end_reason = $3 where id = $1 and ended_at is null`, id, tx.Now(), reason)
 	return err
 }
 
@@ -88,14 +104,15 @@ func endWaitingBefore(ctx context.Context, tx *postgres.Tx, date time.Time, limi
 
 // endWaitingFor ends all waiting for a doctor.
 func endWaitingFor(ctx context.Context, tx *postgres.Tx, doctorID int64) error {
-	_, err := postgres.Exec(ctx, tx, "end waiting", `update waitlist set ended_at = $2, end_reason = 'over' where doctor_id = $1 and ended_at is null`,
-		doctorID, tx.Now())
+	_, err := postgres.Exec(ctx, tx, "end waiting",
+		`update waitlist set ended_at = $2, end_reason = 'over' where doctor_id = $1 and ended_at is null`, doctorID,
+		tx.Now())
 	return err
 }
 
-// nextWaiting gives the first entry after one whose patient could take a time, if there is any: they wait for that date,
-// can sign in, have no other offer open and nothing else to do then. It holds the entry, and passes over those that
-// another transaction holds to offer them something else.
+// nextWaiting gives the first entry after one whose patient could take a time, if there is any: they wait for that
+// date, can sign in, have no other offer open and nothing else to do then. It holds the entry, and passes over those
+// that another transaction holds to offer them something else.
 func nextWaiting(ctx context.Context, tx *postgres.Tx, v vacancy, now time.Time) ([]waitingEntry, error) {
 	return postgres.Rows[waitingEntry](ctx, tx, "waitlist", `
 		select w.id, w.patient_id from waitlist w
@@ -112,7 +129,8 @@ func nextWaiting(ctx context.Context, tx *postgres.Tx, v vacancy, now time.Time)
 // hasOffer tells whether something is offered to an entry that the transaction holds. nextWaiting cannot know: its
 // statement may have begun before the transaction ended that held the entry until then.
 func hasOffer(ctx context.Context, tx *postgres.Tx, id int64, now time.Time) (bool, error) {
-	open, err := postgres.Column[int64](ctx, tx, "offers", `select id from slot_claims where waitlist_id = $1 and expires_at > $2`, id, now)
+	open, err := postgres.Column[int64](ctx, tx, "offers",
+		`select id from slot_claims where waitlist_id = $1 and expires_at > $2`, id, now)
 	return len(open) > 0, err
 }
 

@@ -32,7 +32,8 @@ func (s *storm) slot(r *rand.Rand) time.Time {
 func (s *storm) act(r *rand.Rand) error {
 	ctx, svc := context.Background(), s.instances[r.IntN(2)]
 	p, d, when := s.patients[r.IntN(len(s.patients))], s.doctors[r.IntN(len(s.doctors))], s.slot(r)
-	mine, _, err := svc.List(ctx, p, appointment.Filter{Statuses: []appointment.Status{appointment.Pending, appointment.Booked}}, 0, 20)
+	mine, _, err := svc.List(ctx, p,
+		appointment.Filter{Statuses: []appointment.Status{appointment.Pending, appointment.Booked}}, 0, 20)
 	if err != nil {
 		return err
 	}
@@ -69,10 +70,13 @@ func (s *storm) act(r *rand.Rand) error {
 			err = svc.Leave(ctx, p, d.UserID, entry.ID)
 		}
 	default:
-		err = s.pool.InTx(ctx, func(tx *postgres.Tx) error { // it locks in no order: a deadlock is its own fault, and is retried
-			_, err := tx.Exec(ctx, `update slot_claims set expires_at = $1 where hold_id is not null and random() < 0.3`, s.now)
-			return err
-		})
+		err = s.pool.InTx(
+			ctx,
+			func(tx *postgres.Tx) error { // it locks in no order: a deadlock is its own fault, and is retried
+				_, err := tx.Exec(ctx, `update slot_claims set expires_at = $1 where hold_id is not null and random() < 0.3`, s.now)
+				return err
+			},
+		)
 		if err == nil {
 			_, err = svc.Deadlines(ctx)
 		}
@@ -123,15 +127,24 @@ func TestService_storm(t *testing.T) {
 		require.NoError(t, err)
 	}
 	none := func(what, sql string) { require.Zero(t, w.count(`select count(*) from (`+sql+`) found`), what) }
-	none("live ones without their claim", `select from appointments a where status in ('PENDING', 'BOOKED') and not exists (
-		select from slot_claims c where c.appointment_id = a.id and c.doctor_id = a.doctor_id and lower(c.visible) = a.starts_at)`)
-	none("claims of what is over", `select from slot_claims c join appointments a on a.id = c.appointment_id where a.Status not in ('PENDING', 'BOOKED')`)
+	none(
+		"live ones without their claim",
+		`select from appointments a where status in ('PENDING', 'BOOKED') and not exists (
+		select from slot_claims c where c.appointment_id = a.id and c.doctor_id = a.doctor_id and lower(c.visible) = a.starts_at)`,
+	)
+	none("claims of what is over",
+		`select from slot_claims c join appointments a on a.id = c.appointment_id where a.Status not in ('PENDING', 'BOOKED')`)
 	none("full days", `select from slot_claims group by doctor_id, lower(visible)::date having count(*) > 4`)
-	none("offers to one entry twice", `select from slot_claims where waitlist_id is not null group by waitlist_id having count(*) > 1`)
-	none("offers to nobody", `select from slot_claims c join waitlist e on e.id = c.waitlist_id where e.ended_at is not null`)
-	none("moves without their rows", `select from appointments a where version <> (select count(*) from appointment_history h where h.appointment_id = a.id)
+	none("offers to one entry twice",
+		`select from slot_claims where waitlist_id is not null group by waitlist_id having count(*) > 1`)
+	none("offers to nobody",
+		`select from slot_claims c join waitlist e on e.id = c.waitlist_id where e.ended_at is not null`)
+	none(
+		"moves without their rows",
+		`select from appointments a where version <> (select count(*) from appointment_history h where h.appointment_id = a.id)
 		or version <> (select head_seq from conversations c where c.id = a.id)
-		or version <> (select count(*) from audit_events e where e.subject = a.public_id and e.action like 'appointment.%')`)
+		or version <> (select count(*) from audit_events e where e.subject = a.public_id and e.action like 'appointment.%')`,
+	)
 	require.NotZero(t, w.count(`select count(*) from appointments where status = 'CANCELLED'`), "something happened")
 	require.NotZero(t, w.count(`select count(*) from waitlist`), "something happened")
 }

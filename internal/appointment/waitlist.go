@@ -62,7 +62,9 @@ func (s *Service) Wait(ctx context.Context, actor auth.Actor, doctorID string, f
 }
 
 // join adds the entry, with the doctor's row held: a doctor who leaves ends all waiting for them.
-func (s *Service) join(ctx context.Context, actor auth.Actor, d doctor.Brief, from, to time.Time) (row waitingRow, err error) {
+func (s *Service) join(
+	ctx context.Context, actor auth.Actor, d doctor.Brief, from, to time.Time,
+) (row waitingRow, err error) {
 	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
 		if _, err := s.doctors.LockNamed(ctx, tx, d.UserID); err != nil {
 			return err
@@ -79,7 +81,8 @@ func (s *Service) join(ctx context.Context, actor auth.Actor, d doctor.Brief, fr
 			return err
 		}
 		if n >= maxWaiting {
-			return errs.New(errs.Conflict, "waiting_limit", "You are already on "+strconv.Itoa(n)+" waiting lists. Leave one of them first.").With("limit", maxWaiting)
+			return errs.New(errs.Conflict, "waiting_limit", "You are already on "+strconv.Itoa(n)+" waiting lists. Leave one of them first.").
+				With("limit", maxWaiting)
 		}
 		id, err := insertWaiting(ctx, tx, d.ID, actor.ID, from, to)
 		if err != nil {
@@ -90,10 +93,12 @@ func (s *Service) join(ctx context.Context, actor auth.Actor, d doctor.Brief, fr
 			return err
 		}
 		row = found[0]
-		return audit.Record(ctx, tx, audit.Event{Actor: actor, Action: "waitlist.join", Subject: d.UserID, PatientID: actor.ID})
+		return audit.Record(ctx, tx,
+			audit.Event{Actor: actor, Action: "waitlist.join", Subject: d.UserID, PatientID: actor.ID})
 	})
 	if postgres.Constraint(err) == openWaiting {
-		err = errs.New(errs.Conflict, "already_waiting", "You are already on this doctor's waiting list. Leave it to choose other days.")
+		err = errs.New(errs.Conflict, "already_waiting",
+			"You are already on this doctor's waiting list. Leave it to choose other days.")
 	}
 	return row, err
 }
@@ -129,7 +134,9 @@ func (r waitingRow) waiting(d Person) Waiting {
 
 // Queue gives up to limit of those who wait for a doctor, first come first, after the key of an entry (0: from the
 // first), and the key of the last: the doctor himself and admins see all, a patient himself.
-func (s *Service) Queue(ctx context.Context, actor auth.Actor, doctorID string, after int64, limit int) (page []Waiting, last int64, more bool, err error) {
+func (s *Service) Queue(
+	ctx context.Context, actor auth.Actor, doctorID string, after int64, limit int,
+) (page []Waiting, last int64, more bool, err error) {
 	d, err := s.doctors.Named(ctx, s.pool, doctorID)
 	if err != nil {
 		return nil, 0, false, err
@@ -196,8 +203,8 @@ func (s *Service) Leave(ctx context.Context, actor auth.Actor, doctorID, id stri
 	})
 }
 
-// vacancy is time that became free of the doctor of the rules. after is the entry of the queue that had it last (0: none
-// yet), notFor the patient who has just given it up; offer fills in the doctor.
+// vacancy is time that became free of the doctor of the rules. after is the entry of the queue that had it last (0:
+// none yet), notFor the patient who has just given it up; offer fills in the doctor.
 type vacancy struct {
 	rules            schedule.Rules
 	doctor           Person
@@ -272,9 +279,11 @@ func (s *Service) offer(ctx context.Context, tx *postgres.Tx, v vacancy) error {
 	return nil
 }
 
-// offerTo keeps the time until it expires for somebody who waits, unless something else is in the way. Expired holds are
-// not: what they had been offered goes to the next.
-func (s *Service) offerTo(ctx context.Context, tx *postgres.Tx, v vacancy, to waitingEntry, expires time.Time) (made bool, err error) {
+// offerTo keeps the time until it expires for somebody who waits, unless something else is in the way. Expired holds
+// are not: what they had been offered goes to the next.
+func (s *Service) offerTo(
+	ctx context.Context, tx *postgres.Tx, v vacancy, to waitingEntry, expires time.Time,
+) (made bool, err error) {
 	w := want{rules: v.rules, patientID: to.PatientID, slot: v.slot()}
 	expired, err := dropExpiredIn(ctx, tx, w, s.now())
 	if err != nil {
@@ -299,8 +308,8 @@ func (s *Service) offerTo(ctx context.Context, tx *postgres.Tx, v vacancy, to wa
 	return made, s.passOn(ctx, tx, expired...)
 }
 
-// offers tells whether the doctor would give the time to anybody, and who they are: they are still a doctor, and it is a
-// slot of theirs.
+// offers tells whether the doctor would give the time to anybody, and who they are: they are still a doctor, and it is
+// a slot of theirs.
 func (s *Service) offers(ctx context.Context, tx *postgres.Tx, v vacancy) (Person, bool, error) {
 	found, err := s.doctors.Briefs(ctx, tx, v.rules.DoctorID)
 	d := found[v.rules.DoctorID]

@@ -64,7 +64,8 @@ func TestService_Wait_offersInOrder(t *testing.T) {
 	require.True(t, stands(first.ID))
 	require.False(t, stands("no id at all"))
 	require.Nil(t, w.offerOf(crowd[1]))
-	_, err = w.svc.Book(ctx, w.other, appointment.Booking{Doctor: w.doctor.UserID, StartsAt: ptr(at(10, 30)), Reason: "Rash"})
+	_, err = w.svc.Book(ctx, w.other,
+		appointment.Booking{Doctor: w.doctor.UserID, StartsAt: ptr(at(10, 30)), Reason: "Rash"})
 	require.Equal(t, "slot_taken", errs.CodeOf(err), "it is kept")
 
 	require.NoError(t, w.svc.Unhold(ctx, crowd[0], first.ID)) // no, thank you
@@ -80,7 +81,8 @@ func TestService_Wait_offersInOrder(t *testing.T) {
 	_, err = w.bookHeld(crowd[2], third.ID)
 	require.NoError(t, err)
 	require.Nil(t, w.offerOf(crowd[2]))
-	require.Equal(t, 1, w.count(`select count(*) from waitlist where end_reason = 'booked' and patient_id = $1`, crowd[2].ID))
+	require.Equal(t, 1,
+		w.count(`select count(*) from waitlist where end_reason = 'booked' and patient_id = $1`, crowd[2].ID))
 	require.Equal(t, 2, w.count(`select count(*) from waitlist where ended_at is null`), "the others wait on")
 	require.Len(t, n.offered, 3)
 }
@@ -95,9 +97,11 @@ func TestService_Wait_whoIsNotOffered(t *testing.T) {
 	w.wait(crowd[0])  // is disabled
 	w.exec(`update users set disabled_at = now() where id = $1`, crowd[0].ID)
 	w.wait(crowd[1]) // has something else to do
-	_, err := w.svc.Book(ctx, crowd[1], appointment.Booking{Doctor: w.stranger.UserID, StartsAt: ptr(at(10, 30)), Reason: "Rash"})
+	_, err := w.svc.Book(ctx, crowd[1],
+		appointment.Booking{Doctor: w.stranger.UserID, StartsAt: ptr(at(10, 30)), Reason: "Rash"})
 	require.NoError(t, err)
-	_, err = w.svc.Wait(ctx, crowd[2], w.doctor.UserID, tuesday.AddDate(0, 0, 1), tuesday.AddDate(0, 0, 2)) // on other days
+	_, err = w.svc.Wait(ctx, crowd[2], w.doctor.UserID, tuesday.AddDate(0, 0, 1),
+		tuesday.AddDate(0, 0, 2)) // on other days
 	require.NoError(t, err)
 	_, err = w.svc.Cancel(ctx, w.patient, a.PublicID, appointment.Ending{})
 	require.NoError(t, err)
@@ -159,7 +163,8 @@ func TestService_Wait_contention(t *testing.T) {
 		case 1:
 			_, all[i] = w.svc.Cancel(ctx, w.other, b.PublicID, appointment.Ending{})
 		default:
-			_, all[i] = w.svc.Book(ctx, crowd[i], appointment.Booking{Doctor: w.doctor.UserID, StartsAt: ptr(at(10+i%2, 30*(1-i%2))), Reason: "Rash"})
+			_, all[i] = w.svc.Book(ctx, crowd[i],
+				appointment.Booking{Doctor: w.doctor.UserID, StartsAt: ptr(at(10+i%2, 30*(1-i%2))), Reason: "Rash"})
 		}
 	})
 	require.Equal(t, 2, codes(all)[""], "%v", codes(all))
@@ -202,7 +207,8 @@ func TestRoutes_waitlist(t *testing.T) {
 	id, _ := made.Body["id"].(string)
 	require.Equal(t, http.StatusCreated, c.call(w.other, http.MethodPost, path, days).Status)
 	require.Equal(t, http.StatusForbidden, c.call(w.doctor, http.MethodPost, path, days).Status)
-	require.Equal(t, http.StatusUnprocessableEntity, c.call(w.other, http.MethodPost, path, object{"from": "soon", "to": "2026-03-05"}).Status)
+	require.Equal(t, http.StatusUnprocessableEntity,
+		c.call(w.other, http.MethodPost, path, object{"from": "soon", "to": "2026-03-05"}).Status)
 
 	for actor, n := range map[auth.Actor]int{w.patient: 1, w.doctor: 2, w.admin: 2} {
 		require.Len(t, c.call(actor, http.MethodGet, path, nil).Body["items"], n)

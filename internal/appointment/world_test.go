@@ -76,7 +76,8 @@ func (w *world) user(publicID, name string, role auth.Role) auth.Actor {
 	w.t.Helper()
 	a := auth.Actor{UserID: publicID, Name: name, Role: role}
 	err := w.pool.QueryRow(context.Background(), `insert into users (public_id, email, name, role, password_hash) values ($1::text, lower($1::text) || '@x.test', $2, $3, 'x')
-		returning id`, publicID, name, role).Scan(&a.ID)
+		returning id`, publicID, name, role).
+		Scan(&a.ID)
 	require.NoError(w.t, err)
 	switch role {
 	case auth.Patient:
@@ -102,7 +103,8 @@ func (w *world) count(sql string, args ...any) (n int) {
 // book asks for an appointment of a patient with the world's doctor; nil is any time.
 func (w *world) book(p auth.Actor, startsAt *time.Time) appointment.Appointment {
 	w.t.Helper()
-	a, err := w.svc.Book(context.Background(), p, appointment.Booking{Doctor: w.doctor.UserID, StartsAt: startsAt, Reason: "Cough"})
+	a, err := w.svc.Book(context.Background(), p,
+		appointment.Booking{Doctor: w.doctor.UserID, StartsAt: startsAt, Reason: "Cough"})
 	require.NoError(w.t, err)
 	return a
 }

@@ -173,7 +173,9 @@ func TestPicture_costWebP(t *testing.T) {
 }
 
 func riffChunk(kind, data string) string {
-	return kind + string(binary.LittleEndian.AppendUint32(nil, uint32(len(data)))) + data + strings.Repeat("\x00", len(data)%2)
+	return kind + string(
+		binary.LittleEndian.AppendUint32(nil, uint32(len(data))),
+	) + data + strings.Repeat("\x00", len(data)%2)
 }
 
 // Scaling a picture down takes what is charged for it.

@@ -72,7 +72,9 @@ func TestService_Upload_quota(t *testing.T) {
 	require.Equal(t, "quota", over.Code())
 	require.Contains(t, over.Body["detail"], "20 new files in 24 hours")
 	require.Regexp(t, `^8\d{4}$`, over.Header.Get("Retry-After"), "until the first is a day old")
-	w.exec(`update attachments set created_at = now() - interval '24 hours' where id = (select id from attachments limit 1)`)
+	w.exec(
+		`update attachments set created_at = now() - interval '24 hours' where id = (select id from attachments limit 1)`,
+	)
 	require.Equal(t, 201, w.upload(pat, "a.txt", "hello").Status, "the window rolls")
 	require.Equal(t, 429, w.upload(doc, "a.txt", "hello").Status, "for both together")
 }
@@ -200,7 +202,8 @@ func TestService_Sweep(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	picture := asPNG(drawing(10, 10))
-	sent, orphan, fresh, half, young := w.uploaded(pat, "a", picture), w.uploaded(pat, "b", picture), w.uploaded(pat, "c", picture),
+	sent, orphan, fresh, half, young := w.uploaded(pat, "a",
+		picture), w.uploaded(pat, "b", picture), w.uploaded(pat, "c", picture),
 		w.uploaded(pat, "d", picture), w.uploaded(pat, "e", picture)
 	w.send(sent)
 	w.age(sent, "30 days")

@@ -74,7 +74,9 @@ func newWorld(t *testing.T, change ...func(*world)) *world {
 	} {
 		ids[id] = w.number(
 			`insert into users (public_id, email, name, role) values ($1::text, lower($1::text) || '@x.test', 'Somebody', $2) returning id`,
-			id, role)
+			id,
+			role,
+		)
 	}
 	w.exec(`insert into patients (user_id) values ($1)`, ids[pat])
 	w.exec(`insert into doctors (user_id) values ($1)`, ids[doc])
@@ -147,7 +149,8 @@ type talks struct{ w *world }
 func (c talks) Readable(ctx context.Context, actor auth.Actor, appointmentID string) (attachment.Conversation, error) {
 	out := attachment.Conversation{AppointmentID: appointmentID, Glass: actor.Role == auth.Admin}
 	err := c.w.pool.QueryRow(ctx, `select id, patient_id from appointments where public_id = $1 and ($2 in (patient_id, doctor_id) or $3)`,
-		appointmentID, actor.ID, out.Glass).Scan(&out.ID, &out.PatientID)
+		appointmentID, actor.ID, out.Glass).
+		Scan(&out.ID, &out.PatientID)
 	if err != nil {
 		return out, errs.Missing("appointment")
 	}

@@ -131,8 +131,13 @@ func TestTokens_IssueOlder_VerifyOlder(t *testing.T) {
 
 	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
 	require.NoError(t, err)
-	require.JSONEq(t, fmt.Sprintf(`{"iss":"housecall","aud":["housecall.pms"],"sub":"PAT0123456789","sid":"42","iat":%d,"exp":%d,
-		"userId":7,"role":3,"name":"Ann"}`, noon.Unix(), expires.Unix()), string(payload), "old clients read it")
+	require.JSONEq(
+		t,
+		fmt.Sprintf(`{"iss":"housecall","aud":["housecall.pms"],"sub":"PAT0123456789","sid":"42","iat":%d,"exp":%d,
+		"userId":7,"role":3,"name":"Ann"}`, noon.Unix(), expires.Unix()),
+		string(payload),
+		"old clients read it",
+	)
 
 	now = expires
 	_, err = tokens.VerifyOlder(token, auth.AudiencePMS)

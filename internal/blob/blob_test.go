@@ -36,8 +36,12 @@ func onEach(t *testing.T, test func(t *testing.T, s kept)) {
 	t.Run("folder", func(t *testing.T) {
 		t.Parallel()
 		dir := filepath.Join(t.TempDir(), "made [when] needed")
-		test(t,
-			kept{blob.NewFolder(dir), func() blob.Store { return blob.NewFolder(dir) }, func() []string { return files(t, dir) }})
+		test(
+			t,
+			kept{
+				blob.NewFolder(dir), func() blob.Store { return blob.NewFolder(dir) }, func() []string { return files(t, dir) },
+			},
+		)
 	})
 	t.Run("S3", func(t *testing.T) {
 		t.Parallel()

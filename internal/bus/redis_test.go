@@ -68,7 +68,8 @@ func TestRedis_Cluster(t *testing.T) {
 	one, first := redisOn(t, client())
 	two, _ := redisOn(t, client())
 	require.Len(t, first.parts, clusterPartitions)
-	require.Eventually(t, func() bool { return one.Healthy() && two.Healthy() }, time.Minute, 5*time.Millisecond, "every partition's beat comes back")
+	require.Eventually(t, func() bool { return one.Healthy() && two.Healthy() }, time.Minute, 5*time.Millisecond,
+		"every partition's beat comes back")
 	carries(t, one, two)
 }
 
@@ -103,8 +104,8 @@ func startClusterNode(t *testing.T, port, bus string) {
 	t.Helper()
 	binary, err := devservices.FindRedis()
 	require.NoError(t, err)
-	cmd := exec.CommandContext(t.Context(), binary, "--port", port, "--cluster-port", bus, "--bind", "127.0.0.1", "--dir", t.TempDir(),
-		"--cluster-enabled", "yes", "--save", "", "--appendonly", "no")
+	cmd := exec.CommandContext(t.Context(), binary, "--port", port, "--cluster-port", bus, "--bind", "127.0.0.1", "--dir",
+		t.TempDir(), "--cluster-enabled", "yes", "--save", "", "--appendonly", "no")
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()

@@ -141,7 +141,8 @@ func TestAsyncAPI_IsOne(t *testing.T) {
 		require.NoError(t, schema.Validate(value))
 	}
 	p := readPaper(t)
-	require.Equal(t, map[string]any{"host": "clinic.test", "protocol": "wss"}, only(p.object(t, p.root, "servers", "clinic"), "host", "protocol"))
+	require.Equal(t, map[string]any{"host": "clinic.test", "protocol": "wss"},
+		only(p.object(t, p.root, "servers", "clinic"), "host", "protocol"))
 }
 
 func only(m map[string]any, keys ...string) map[string]any {
@@ -333,14 +334,20 @@ func TestAsyncAPI_WrittenByHand(t *testing.T) {
 	p := readPaper(t)
 	rapid.Check(t, func(t *rapid.T) {
 		e := conversation.Event{
-			Seq: rapid.Int64Min(1).Draw(t, "seq"), Kind: rapid.SampledFrom(kinds).Draw(t, "kind"), Text: nastyText().Draw(t, "text"),
+			Seq: rapid.Int64Min(1).
+				Draw(t, "seq"),
+			Kind:     rapid.SampledFrom(kinds).Draw(t, "kind"),
+			Text:     nastyText().Draw(t, "text"),
 			At:       time.UnixMicro(rapid.Int64Range(0, 4e15).Draw(t, "at")),
 			ClientID: uuid.UUID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id")),
 			Sender:   rapid.SampledFrom([]string{"", "PAT0000000001"}).Draw(t, "sender"),
 		}
 		switch e.Kind {
 		case conversation.KindAttachment:
-			e.Attachment = &conversation.Attachment{ID: e.ClientID, Name: "x.png", MediaType: "image/png", Size: 7, Width: 1, Height: 1, Thumbnail: true}
+			e.Attachment = &conversation.Attachment{
+				ID: e.ClientID, Name: "x.png", MediaType: "image/png", Size: 7, Width: 1, Height: 1,
+				Thumbnail: true,
+			}
 		case conversation.KindRetraction, conversation.KindCorrection:
 			e.Target = rapid.Int64Min(1).Draw(t, "target")
 		case conversation.KindText, conversation.KindSystem:
@@ -351,11 +358,15 @@ func TestAsyncAPI_WrittenByHand(t *testing.T) {
 			e.CorrectedBy = rapid.Int64Range(0, 9).Draw(t, "correctedBy")
 		}
 		p.requireDocumented(t, p.server, []byte(bodyOfWire(encodeEvent(e))))
-		p.requireDocumented(t, p.server, []byte(bodyOfWire(encodeAck(e.ClientID, conversation.Ack{Seq: e.Seq, At: e.At, Duplicate: e.Retracted}))))
+		p.requireDocumented(t, p.server,
+			[]byte(bodyOfWire(encodeAck(e.ClientID, conversation.Ack{Seq: e.Seq, At: e.At, Duplicate: e.Retracted}))))
 	})
 }
 
-var kinds = []conversation.Kind{conversation.KindText, conversation.KindAttachment, conversation.KindSystem, conversation.KindRetraction, conversation.KindCorrection}
+var kinds = []conversation.Kind{
+	conversation.KindText, conversation.KindAttachment, conversation.KindSystem, conversation.KindRetraction,
+	conversation.KindCorrection,
+}
 
 // TestAsyncAPI_ClientFrames: what is documented is what Decode takes, field by field, and nothing else is.
 func TestAsyncAPI_ClientFrames(t *testing.T) {
@@ -437,7 +448,8 @@ func TestAsyncAPI_Codes(t *testing.T) {
 	require.Equal(t, want, slices.Sorted(maps.Keys(p.object(t, p.root, "x-closeCodes"))))
 	require.Equal(t, subprotocol, p.root["x-subprotocol"])
 	for channel := range p.object(t, p.root, "channels") {
-		offered := p.at(t, p.root, "channels", channel, "bindings", "ws", "headers", "properties", "Sec-WebSocket-Protocol", "description")
+		offered := p.at(t, p.root, "channels", channel, "bindings", "ws", "headers", "properties", "Sec-WebSocket-Protocol",
+			"description")
 		require.Contains(t, offered, "`"+subprotocol+"`")
 		require.Contains(t, offered, "`"+bearerSubprotocol+"<")
 	}

@@ -14,8 +14,8 @@ const (
 	unread = -1
 )
 
-// Bounds on what a conversation keeps past a hole, and for a joining subscriber until it is live. Beyond them events are
-// dropped and read from the log again: the log is the truth, these are shortcuts. Of soft frames, of which later
+// Bounds on what a conversation keeps past a hole, and for a joining subscriber until it is live. Beyond them events
+// are dropped and read from the log again: the log is the truth, these are shortcuts. Of soft frames, of which later
 // ones repeat what earlier ones said, the rest is lost.
 const (
 	maxEarly   = 1024
@@ -23,8 +23,8 @@ const (
 	maxSignals = 64
 )
 
-// event is one event on its way to connections. system says that the appointment behind the conversation has changed, regroup that
-// others take part in it from now on.
+// event is one event on its way to connections. system says that the appointment behind the conversation has changed,
+// regroup that others take part in it from now on.
 type delivery struct {
 	seq     int64
 	frame   wire
@@ -32,8 +32,8 @@ type delivery struct {
 	regroup bool
 }
 
-// conversation is the local side of one conversation. head is the last seq delivered; known is the highest seq anybody has
-// told of: known > head is a hole. Its methods are called with mu held, but for goLive and fill.
+// conversation is the local side of one conversation. head is the last seq delivered; known is the highest seq anybody
+// has told of: known > head is a hole. Its methods are called with mu held, but for goLive and fill.
 type channel struct {
 	hub       *hub
 	id        int64
@@ -64,8 +64,8 @@ type subscriber struct {
 	untold  bool   // cursors have moved since its hello
 }
 
-// goLive ends a subscriber's catching up after it was sent everything up to cursor. live is the frame that says so; what
-// came meanwhile follows it. It returns false when that does not join on: the caller then reads the log after
+// goLive ends a subscriber's catching up after it was sent everything up to cursor. live is the frame that says so;
+// what came meanwhile follows it. It returns false when that does not join on: the caller then reads the log after
 // cursor once more.
 func (m *subscriber) goLive(cursor int64, live wire) bool {
 	ch := m.channel
@@ -164,7 +164,8 @@ func (ch *channel) emit(it delivery) {
 	}
 }
 
-// dismiss ends the connections of all subscribers: nothing reaches them any more, and who comes back is asked for his right.
+// dismiss ends the connections of all subscribers: nothing reaches them any more, and who comes back is asked for his
+// right.
 func (ch *channel) dismiss(code closeCode, reason string) {
 	for m := range ch.subscribers {
 		m.sink.end(code, reason, 0)

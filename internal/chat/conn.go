@@ -186,7 +186,8 @@ func (c *conn) overLimit(limit, reason string) {
 func (c *conn) endLocked(code closeCode, reason string, reconnectAfter time.Duration) {
 	c.closing = true
 	c.metrics.countClose(code)
-	c.queue = append(c.queue, encode(byeFrame{Code: code, Reason: reason, ReconnectAfterMs: reconnectAfter.Milliseconds()}),
+	c.queue = append(c.queue,
+		encode(byeFrame{Code: code, Reason: reason, ReconnectAfterMs: reconnectAfter.Milliseconds()}),
 		encodeClose(code, reason))
 	deadline := time.Now().Add(closeTimeout)
 	c.pace(readEnded)                    // or a flood would be read as fast as it comes

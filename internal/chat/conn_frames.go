@@ -59,7 +59,9 @@ func (s *Service) renew(c *conn, in Inbound) {
 	actor, expires, err := s.d.Accounts.Authenticate(ctx, in.Token)
 	switch {
 	case err != nil && errs.KindOf(err) != errs.Unauthenticated:
-		c.deliver(encode(errorFrame{Code: "unavailable", Detail: "The token could not be checked right now. Please send it again."}))
+		c.deliver(
+			encode(errorFrame{Code: "unavailable", Detail: "The token could not be checked right now. Please send it again."}),
+		)
 		return
 	case err != nil || actor.ID != old.ID || actor.Role != old.Role || actor.MustChangePassword:
 		c.end(closeAuth, "the token is not valid for this connection", 0)

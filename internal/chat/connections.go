@@ -29,13 +29,18 @@ var (
 	errUserSockets    = tooManySockets("of this user")
 	errAddressSockets = tooManySockets("from this address")
 	errDraining       = &errs.Error{
-		Kind: errs.Unavailable, Code: "draining", Message: "This instance is stopping. Connect again.", RetryAfter: time.Second,
+		Kind:       errs.Unavailable,
+		Code:       "draining",
+		Message:    "This instance is stopping. Connect again.",
+		RetryAfter: time.Second,
 	}
 )
 
 func tooManySockets(whose string) *errs.Error {
 	return &errs.Error{
-		Kind: errs.RateLimited, Code: "too_many_sockets", Message: "Too many open connections " + whose + ". Close some and try again.",
+		Kind:       errs.RateLimited,
+		Code:       "too_many_sockets",
+		Message:    "Too many open connections " + whose + ". Close some and try again.",
 		RetryAfter: 10 * time.Second,
 	}
 }

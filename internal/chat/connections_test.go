@@ -21,7 +21,8 @@ func socketsAt(now *time.Time) *connections {
 func addRaw(t *testing.T, s *connections, expires time.Time) (*conn, *websocket.Conn) {
 	t.Helper()
 	client, server := dialRaw(t)
-	c := newConn(server, nil, &admission{actor: auth.Actor{ID: 1, Session: 2}, expires: expires}, connPorts{1, s.metrics, s.now})
+	c := newConn(server, nil, &admission{actor: auth.Actor{ID: 1, Session: 2}, expires: expires},
+		connPorts{1, s.metrics, s.now})
 	c.warned.Store(false) // as after hello
 	require.NoError(t, s.add(c))
 	t.Cleanup(func() {

@@ -83,7 +83,8 @@ func TestWriteReceipts_ManyWorkers(t *testing.T) {
 	require.Empty(t, w.reached(id, user, 1, 1), "not back")
 	require.Empty(t, w.reached(id, user, at.Delivered, at.Read), "not twice")
 	end := conversation.Cursors{Delivered: head, Read: head}
-	require.Equal(t, []moved{{id, receipt{user, w.Patient.UserID, end}}}, w.reached(id, user, 1<<40, 1<<40), "not past the head")
+	require.Equal(t, []moved{{id, receipt{user, w.Patient.UserID, end}}}, w.reached(id, user, 1<<40, 1<<40),
+		"not past the head")
 	at, err = cursorsOf(ctx, w.Pool, id, user)
 	require.NoError(t, err)
 	require.Equal(t, end, at)
@@ -218,7 +219,8 @@ func TestSocket_RateLimits(t *testing.T) {
 			in, id := w.serve(change), w.Conversation()
 			p, d := in.dial(t, w.Patient, id, ""), in.dial(t, w.Doctor, id, "")
 			limits := p.hello["limits"].(map[string]any)
-			require.EqualValues(t, 1, limits[map[string]string{"connection": "perSecond", "user": "userPerSecond", "conversation": "roomPerSecond"}[whose]])
+			require.EqualValues(t, 1,
+				limits[map[string]string{"connection": "perSecond", "user": "userPerSecond", "conversation": "roomPerSecond"}[whose]])
 			refused := 0
 			for i := 0; refused < 3; i++ {
 				frame := map[string]any{"type": "send", "clientId": uuid.New(), "text": "x"}
@@ -234,7 +236,8 @@ func TestSocket_RateLimits(t *testing.T) {
 			reason := map[string]string{"connection": "rate_connection", "user": "rate_user", "conversation": "rate_room"}[whose]
 			require.InDelta(t, 3, in.refusals(reason), 0)
 			answer := d.ask(map[string]any{"type": "send", "clientId": uuid.New(), "text": "x"})
-			require.Equal(t, whose == "conversation", answer["code"] == "rate", "the other side shares the conversation's limit only: %v", answer)
+			require.Equal(t, whose == "conversation", answer["code"] == "rate",
+				"the other side shares the conversation's limit only: %v", answer)
 		})
 	}
 }
@@ -372,7 +375,9 @@ func TestSocket_GlassIsTold(t *testing.T) {
 	glass := g.breaks(g.admin)
 	for _, p := range peers {
 		require.Equal(t, "An administrator, "+g.admin.Name+", has opened this conversation to read it, until "+
-			glass.ExpiresAt.UTC().Format("Mon 2 Jan 2006, 15:04")+" (UTC). Reason: A complaint by the patient.", p.until("event")["text"])
+			glass.ExpiresAt.UTC().
+				Format("Mon 2 Jan 2006, 15:04")+
+			" (UTC). Reason: A complaint by the patient.", p.until("event")["text"])
 	}
 	_, err := in.conversations.EndGlass(t.Context(), g.admin, glass.ID)
 	require.NoError(t, err)

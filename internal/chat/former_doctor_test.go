@@ -64,8 +64,8 @@ func TestStore_formerDoctor(t *testing.T) {
 	}
 }
 
-// A former doctor counts and hears of nothing in the conversations of their former patients; in their own, as a patient,
-// they do.
+// A former doctor counts and hears of nothing in the conversations of their former patients; in their own, as a
+// patient, they do.
 func TestService_formerDoctor(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -124,14 +124,14 @@ type (
 		ID json.RawMessage `json:"id,omitempty"`
 	}
 	byeFrame struct {
-		Code             closeCode    `json:"code"`
-		Reason           string `json:"reason"`
-		ReconnectAfterMs int64  `json:"reconnectAfterMs"`
+		Code             closeCode `json:"code"`
+		Reason           string    `json:"reason"`
+		ReconnectAfterMs int64     `json:"reconnectAfterMs"`
 	}
 )
 
-// UnreadItem is a conversation in which something is unread, as lists and frames show it: how much, how far the log goes, when it
-// last grew, and who the other one is.
+// UnreadItem is a conversation in which something is unread, as lists and frames show it: how much, how far the log
+// goes, when it last grew, and who the other one is.
 type UnreadItem struct {
 	AppointmentID string    `json:"appointmentId"`
 	Unread        int64     `json:"unread" doc:"Others' messages and files after readSeq that were not taken back."`

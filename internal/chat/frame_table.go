@@ -6,8 +6,8 @@ import (
 	"housecall/internal/conversation"
 )
 
-// clientFrame is a type of frame that clients send. The table of them decides what is decoded, who may send it, and what
-// it does; a test holds asyncapi.json to it.
+// clientFrame is a type of frame that clients send. The table of them decides what is decoded, who may send it, and
+// what it does; a test holds asyncapi.json to it.
 type clientFrame struct {
 	kind string
 	// read takes over the fields that the type has, or names the first that is missing or not valid.

@@ -134,16 +134,30 @@ func FuzzDecodeBroadcast(f *testing.F) {
 }
 
 func sampleBroadcasts() []broadcast {
-	frame := encodeEvent(conversation.Event{Seq: 8, Kind: conversation.KindText, ClientID: goldenID, Sender: "PAT0000000001", Text: "x", At: goldenTime})
+	frame := encodeEvent(
+		conversation.Event{
+			Seq: 8, Kind: conversation.KindText, ClientID: goldenID, Sender: "PAT0000000001", Text: "x",
+			At: goldenTime,
+		},
+	)
 	return []broadcast{
-		{kind: broadcastEvents, origin: 7, id: 3, deliveries: []delivery{{seq: 8, frame: frame}, {seq: 9, frame: wire{0x81, 0}, system: true}}},
+		{
+			kind: broadcastEvents, origin: 7, id: 3,
+			deliveries: []delivery{{seq: 8, frame: frame}, {seq: 9, frame: wire{0x81, 0}, system: true}},
+		},
 		{kind: broadcastHead, origin: 1 << 63, id: 1 << 40, head: 1 << 50},
-		{kind: broadcastSignal, origin: 1, id: 1, signal: &signal{What: signalReceipt, User: 4, UserID: "DOC0000000001", Delivered: 5, Read: 4}},
+		{
+			kind: broadcastSignal, origin: 1, id: 1,
+			signal: &signal{What: signalReceipt, User: 4, UserID: "DOC0000000001", Delivered: 5, Read: 4},
+		},
 		{kind: broadcastSignal, id: 2, signal: &signal{What: signalTyping, UserID: "PAT\u2028", Active: true}},
 		{kind: broadcastSessions, origin: 9, sessions: []int64{1, 2, 1 << 40}},
 		{kind: broadcastSessions, origin: 9},
 		{kind: broadcastEvents, origin: 9, id: 1},
-		{kind: broadcastInbox, origin: 9, touched: map[int64]touch{1: touchedParticipants, 2: 0, 1 << 40: touchedParticipants}},
+		{
+			kind: broadcastInbox, origin: 9,
+			touched: map[int64]touch{1: touchedParticipants, 2: 0, 1 << 40: touchedParticipants},
+		},
 		{kind: broadcastInbox, origin: 9, touched: map[int64]touch{}},
 	}
 }
@@ -205,6 +219,7 @@ func FuzzReadFrame(f *testing.F) {
 func TestReadFrame_Broken(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("cut off")
-	err := readFrame(io.MultiReader(strings.NewReader(`{"type":`), iotest.ErrReader(broken)), func([]byte) { require.Fail(t, "half a frame was handed over") })
+	err := readFrame(io.MultiReader(strings.NewReader(`{"type":`), iotest.ErrReader(broken)),
+		func([]byte) { require.Fail(t, "half a frame was handed over") })
 	require.ErrorIs(t, err, broken)
 }

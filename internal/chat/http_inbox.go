@@ -45,10 +45,14 @@ func Routes(s *httpd.Server, svc *Service) {
 		Description: "Whatever changed last comes first. The inbox socket keeps such a list live.", Access: httpd.SignedIn,
 	}, h.unread)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPut, Path: "/appointments/{id}/receipts", Tag: "chat",
-		Summary:     "Say how far you have got in a conversation",
-		Description: "Cursors never go back, and never past the end of the conversation. The answer is where they then stand.",
-		Access:      httpd.SignedIn, Errors: []int{http.StatusNotFound},
+		Method:  http.MethodPut,
+		Path:    "/appointments/{id}/receipts",
+		Tag:     "chat",
+		Summary: "Say how far you have got in a conversation",
+		Description: "Cursors never go back, and never past the end of the conversation. The answer is where they then " +
+			"stand.",
+		Access: httpd.SignedIn,
+		Errors: []int{http.StatusNotFound},
 	}, h.putReceipts)
 }
 

@@ -82,25 +82,31 @@ func TestRoutes_Receipts(t *testing.T) {
 		a := in.rest(w.Doctor, "PUT", path, c.body)
 		require.Equal(t, c.status, a.status, "%s: %s", c.body, a.raw)
 		if a.status == http.StatusOK {
-			require.Equal(t, []any{w.Doctor.UserID, c.delivered, c.read}, []any{a.body["userId"], a.body["deliveredSeq"], a.body["readSeq"]}, c.body)
+			require.Equal(t, []any{w.Doctor.UserID, c.delivered, c.read},
+				[]any{a.body["userId"], a.body["deliveredSeq"], a.body["readSeq"]}, c.body)
 		}
 	}
 	receipt := p.until("receipt")
-	require.Equal(t, []any{w.Doctor.UserID, 5.0, 0.0}, []any{receipt["userId"], receipt["deliveredSeq"], receipt["readSeq"]}, "like a socket's")
+	require.Equal(t, []any{w.Doctor.UserID, 5.0, 0.0},
+		[]any{receipt["userId"], receipt["deliveredSeq"], receipt["readSeq"]}, "like a socket's")
 	goldenRest(t, "receipts", in.rest(w.Doctor, "PUT", path, `{"readSeq":9}`))
 	for _, a := range []auth.Actor{stranger, admin} {
 		require.Equal(t, http.StatusNotFound, in.rest(a, "PUT", path, `{"readSeq":1}`).status)
 	}
 }
 
-// TestMoveReceipts_Coalesced: whatever a participant's devices report until the next round is one write, of the furthest, and all of
-// them are told the truth. The loop leaves 200 ms between rounds.
+// TestMoveReceipts_Coalesced: whatever a participant's devices report until the next round is one write, of the
+// furthest, and all of them are told the truth. The loop leaves 200 ms between rounds.
 func TestMoveReceipts_Coalesced(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	in := w.serve(nil)
-	idle := &Service{d: in.svc.d, hub: in.svc.hub, bus: in.svc.bus, receipts: newReceipts(), inboxes: newInboxes()} // without its loops
-	w.Exec(`create table writes (n bigint generated always as identity, room_id bigint, user_id bigint, delivered bigint, read bigint)`)
+	idle := &Service{
+		d: in.svc.d, hub: in.svc.hub, bus: in.svc.bus, receipts: newReceipts(), inboxes: newInboxes(),
+	} // without its loops
+	w.Exec(
+		`create table writes (n bigint generated always as identity, room_id bigint, user_id bigint, delivered bigint, read bigint)`,
+	)
 	w.Exec(`create function note_write() returns trigger language plpgsql as $$ begin
 		insert into writes (room_id, user_id, delivered, read) values (new.room_id, new.user_id, new.delivered_seq, new.read_seq); return new; end $$`)
 	w.Exec(`create trigger note_write after insert or update on receipts for each row execute function note_write()`)
@@ -118,7 +124,8 @@ func TestMoveReceipts_Coalesced(t *testing.T) {
 			})
 		}
 		work.Go(func() {
-			at, err := idle.MoveReceipts(context.Background(), in.reading(w.Doctor, id), conversation.Cursors{Delivered: 1, Read: 1})
+			at, err := idle.MoveReceipts(context.Background(), in.reading(w.Doctor, id),
+				conversation.Cursors{Delivered: 1, Read: 1})
 			require.NoError(t, err)
 			require.GreaterOrEqual(t, at.Read, int64(1))
 		})
@@ -134,7 +141,8 @@ func TestMoveReceipts_Coalesced(t *testing.T) {
 	idle.saveReceipts(context.Background(), time.Minute)
 	work.Wait()
 	require.EqualValues(t, 2, w.Number(`select count(*) from writes`), "one for each participant")
-	require.EqualValues(t, 2, w.Number(`select count(*) from receipts where delivered_seq = $1 and read_seq = $2`, devices*reports-1, reports-1))
+	require.EqualValues(t, 2,
+		w.Number(`select count(*) from receipts where delivered_seq = $1 and read_seq = $2`, devices*reports-1, reports-1))
 	idle.receipts.move(ids[0], w.Doctor.ID, conversation.Cursors{Delivered: 5, Read: 5})
 	idle.saveReceipts(context.Background(), time.Minute)
 	require.EqualValues(t, 2, w.Number(`select count(*) from writes`), "what is behind is not written")
@@ -162,8 +170,8 @@ func TestMoveReceipts_Away(t *testing.T) {
 	require.Equal(t, conversation.Cursors{Delivered: 3, Read: 2}, at)
 }
 
-// TestSaveReceipts_Monotonic: several instances write at once, in any order; every state that was ever there is ahead of the one before
-// it, and the last is the furthest of all.
+// TestSaveReceipts_Monotonic: several instances write at once, in any order; every state that was ever there is ahead
+// of the one before it, and the last is the furthest of all.
 func TestSaveReceipts_Monotonic(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -185,6 +193,12 @@ func TestSaveReceipts_Monotonic(t *testing.T) {
 	}
 	work.Wait()
 	require.Positive(t, w.Number(`select count(*) from states`))
-	require.Zero(t, w.Number(`select count(*) from states a join states b on a.n < b.n and (a.delivered > b.delivered or a.read > b.read)`))
-	require.EqualValues(t, 1, w.Number(`select count(*) from receipts where delivered_seq = $1 and read_seq >= $1::bigint / 2 - 30`, head))
+	require.Zero(
+		t,
+		w.Number(
+			`select count(*) from states a join states b on a.n < b.n and (a.delivered > b.delivered or a.read > b.read)`,
+		),
+	)
+	require.EqualValues(t, 1,
+		w.Number(`select count(*) from receipts where delivered_seq = $1 and read_seq >= $1::bigint / 2 - 30`, head))
 }

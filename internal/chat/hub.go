@@ -148,8 +148,8 @@ func (h *hub) forget(id int64) {
 	})
 }
 
-// broadcast sends a frame that is not part of the log to the subscribers of a conversation, but for one user's. Who is still
-// catching up gets it once live.
+// broadcast sends a frame that is not part of the log to the subscribers of a conversation, but for one user's. Who is
+// still catching up gets it once live.
 func (h *hub) tellOthers(id, except int64, frame wire) {
 	h.tell(id, func(user int64) wire {
 		if except != 0 && user == except {

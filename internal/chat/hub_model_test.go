@@ -12,8 +12,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// model plays the life of one conversation: a log that grows, broadcasts that come in any order, more than once or never,
-// and connections that come and go.
+// model plays the life of one conversation: a log that grows, broadcasts that come in any order, more than once or
+// never, and connections that come and go.
 type model struct {
 	t       *rapid.T
 	hub     *hub

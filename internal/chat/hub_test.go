@@ -271,7 +271,8 @@ func TestHub_Regroup(t *testing.T) {
 		former, f := joinAt(t, h, 1, 0)
 		joining := &recorder{}
 		late, _ := h.enter(testConversation, 2, joining)
-		h.deliver(testConversation, event(1), delivery{seq: 2, frame: wire("handed over"), system: true, regroup: true}, event(3))
+		h.deliver(testConversation, event(1), delivery{seq: 2, frame: wire("handed over"), system: true, regroup: true},
+			event(3))
 		require.Equal(t, []string{"1", "handed over"}, f.take())
 		require.Equal(t, closeRestart, endedWith(f))
 		require.Equal(t, closeRestart, endedWith(joining))

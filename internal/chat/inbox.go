@@ -10,7 +10,8 @@ import (
 )
 
 const (
-	// inboxEvery is the least time between two looks at what has changed for inboxes, and between two broadcasts to other instances.
+	// inboxEvery is the least time between two looks at what has changed for inboxes, and between two broadcasts to other
+	// instances.
 	inboxEvery = 200 * time.Millisecond
 	// inboxLimit is how many conversations a hello of an inbox lists.
 	inboxLimit = 200
@@ -26,8 +27,9 @@ const (
 	touchedHere
 )
 
-// inboxes are the open inbox connections of this instance, and the conversations that have changed since they were told. What changed only
-// marks a conversation, and one look for all tells how everybody stands in it now: the hot path pays for a mark.
+// inboxes are the open inbox connections of this instance, and the conversations that have changed since they were
+// told. What changed only marks a conversation, and one look for all tells how everybody stands in it now: the hot path
+// pays for a mark.
 type inboxes struct {
 	listening atomic.Int64 // boxes that are open or being opened
 
@@ -59,7 +61,9 @@ type mark struct {
 }
 
 func newInboxes() *inboxes {
-	return &inboxes{boxes: map[int64][]*box{}, watchers: map[int64][]*box{}, touched: map[int64]touch{}, missed: map[int64]touch{}}
+	return &inboxes{
+		boxes: map[int64][]*box{}, watchers: map[int64][]*box{}, touched: map[int64]touch{}, missed: map[int64]touch{},
+	}
 }
 
 // touch marks conversations as changed.
@@ -86,8 +90,8 @@ func (i *inboxes) settle() map[int64]touch {
 	return out
 }
 
-// load begins the opening of a box: from now on nothing is missed for it. Whoever called it calls loaded, once it is open or
-// cannot be opened.
+// load begins the opening of a box: from now on nothing is missed for it. Whoever called it calls loaded, once it is
+// open or cannot be opened.
 func (i *inboxes) load() {
 	i.listening.Add(1)
 	i.mu.Lock()
@@ -104,8 +108,8 @@ func (i *inboxes) loaded() {
 	}
 }
 
-// open makes a box of what was read after load, and sends the first frame before any other. What has changed meanwhile is looked
-// at again.
+// open makes a box of what was read after load, and sends the first frame before any other. What has changed meanwhile
+// is looked at again.
 func (i *inboxes) open(b *box, first func(total int64) wire) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -222,8 +226,8 @@ type lost struct {
 	box *box
 }
 
-// tell sends each box that was there when the glance was taken what differs from what it was told, and gives what went to
-// others.
+// tell sends each box that was there when the glance was taken what differs from what it was told, and gives what went
+// to others.
 func (i *inboxes) tell(g glance, now []news) (left []lost) {
 	i.mu.Lock()
 	defer i.mu.Unlock()

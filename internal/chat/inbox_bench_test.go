@@ -19,8 +19,8 @@ func (d *discard) deliver(frames ...wire) { d.frames.Add(int64(len(frames))) }
 
 func (d *discard) end(closeCode, string, time.Duration) {}
 
-// BenchmarkInbox_SendPath sends as fast as messages are committed, into 200 conversations whose participants read along, with and without
-// inboxes that watch all of them.
+// BenchmarkInbox_SendPath sends as fast as messages are committed, into 200 conversations whose participants read
+// along, with and without inboxes that watch all of them.
 func BenchmarkInbox_SendPath(b *testing.B) {
 	w := newWorld(b)
 	in := w.serve(func(c *setup) { c.CommitLanes = 2 })

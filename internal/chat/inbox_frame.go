@@ -3,7 +3,10 @@ package chat
 import "time"
 
 func (st standing) unreadItem() UnreadItem {
-	delivery := UnreadItem{AppointmentID: st.PublicID, Unread: st.Unread, HeadSeq: st.HeadSeq, ReadSeq: st.ReadSeq, From: st.other()}
+	delivery := UnreadItem{
+		AppointmentID: st.PublicID, Unread: st.Unread, HeadSeq: st.HeadSeq, ReadSeq: st.ReadSeq,
+		From: st.other(),
+	}
 	if st.At != nil {
 		delivery.At = st.At.UTC()
 	}
@@ -16,8 +19,12 @@ func (st standing) other() Person {
 
 func (n news) appointmentFrame() inboxAppointmentFrame {
 	return inboxAppointmentFrame{
-		With: n.other(), CanReply: n.canReply, WhyNot: n.whyNot.Value(),
-		Appointment: AppointmentState{ID: n.PublicID, Status: n.Status, StartsAt: utc(n.StartsAt), EndsAt: utc(n.EndsAt), Version: n.Version},
+		With:     n.other(),
+		CanReply: n.canReply,
+		WhyNot:   n.whyNot.Value(),
+		Appointment: AppointmentState{
+			ID: n.PublicID, Status: n.Status, StartsAt: utc(n.StartsAt), EndsAt: utc(n.EndsAt), Version: n.Version,
+		},
 	}
 }
 

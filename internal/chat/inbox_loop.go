@@ -14,7 +14,8 @@ func (s *Service) inboxSlack() time.Duration {
 	return max(s.d.Options.RequestTimeout, conversation.CommitTimeout) + 5*time.Second
 }
 
-// inboxLoop looks at what has changed and tells the inboxes here, and other instances that there is something to look at.
+// inboxLoop looks at what has changed and tells the inboxes here, and other instances that there is something to look
+// at.
 func (s *Service) inboxLoop() { s.every(inboxEvery, s.tellInboxes) }
 
 func (s *Service) tellInboxes() {
@@ -54,7 +55,8 @@ func (s *Service) tellLost(ctx context.Context, left []lost) {
 	}
 }
 
-// sweepInboxes finds, in one query, what has changed for the users of open inboxes while nobody told. It heals every lost wake-up.
+// sweepInboxes finds, in one query, what has changed for the users of open inboxes while nobody told. It heals every
+// lost wake-up.
 func (s *Service) sweepInboxes() {
 	users, reading := s.inboxes.waiting()
 	if len(users) == 0 {
@@ -84,7 +86,9 @@ func (s *Service) newsOf(all []standing) []news {
 
 // news judges a standing: whether its user may reply now. The clock that ends that is set.
 func (s *Service) news(st standing) news {
-	a := appointment.Appointment{Status: appointment.Status(st.Status), CompletedAt: st.CompletedAt, UpdatedAt: st.UpdatedAt}
+	a := appointment.Appointment{
+		Status: appointment.Status(st.Status), CompletedAt: st.CompletedAt, UpdatedAt: st.UpdatedAt,
+	}
 	var closed appointment.Closing
 	if st.ClosedAt != nil {
 		closed = appointment.Closing{At: *st.ClosedAt, ByClinic: st.ClosedByClinic}

@@ -52,7 +52,8 @@ func (s *Service) openInbox(b *box, c *conn) error {
 	return nil
 }
 
-// handleInbox answers one frame. An inbox only listens: what is said in a conversation needs that conversation's connection.
+// handleInbox answers one frame. An inbox only listens: what is said in a conversation needs that conversation's
+// connection.
 func (s *Service) handleInbox(c *conn, data []byte) {
 	in, ok := c.understand(data)
 	if !ok {

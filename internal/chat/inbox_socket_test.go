@@ -40,7 +40,8 @@ func TestInbox_Live(t *testing.T) {
 	require.NotContains(t, p.hello, "more")
 	delivery := p.hello["unread"].([]any)[0].(map[string]any)
 	require.Len(t, p.hello["unread"], 1, "only where something is unread")
-	require.Equal(t, []any{in.PublicID(id), 1.0, 2.0, 0.0}, []any{delivery["appointmentId"], delivery["unread"], delivery["headSeq"], delivery["readSeq"]})
+	require.Equal(t, []any{in.PublicID(id), 1.0, 2.0, 0.0},
+		[]any{delivery["appointmentId"], delivery["unread"], delivery["headSeq"], delivery["readSeq"]})
 	require.Equal(t, map[string]any{"userId": w.Doctor.UserID, "role": "DOCTOR", "name": w.Doctor.Name}, delivery["from"])
 
 	in.say(t, id, w.Doctor, "three")
@@ -70,7 +71,9 @@ func TestInbox_Appointments(t *testing.T) {
 		in.svc.sweepSoon()
 		f := p.until("appointment")
 		require.Equal(t, []any{in.PublicID(id), "BOOKED", 1.0}, []any{
-			f["appointment"].(map[string]any)["id"], f["appointment"].(map[string]any)["status"], f["appointment"].(map[string]any)["version"],
+			f["appointment"].(map[string]any)["id"],
+			f["appointment"].(map[string]any)["status"],
+			f["appointment"].(map[string]any)["version"],
 		})
 		require.Equal(t, true, f["canReply"])
 		require.Equal(t, w.Doctor.UserID, f["with"].(map[string]any)["userId"])
@@ -201,7 +204,8 @@ func TestInbox_Bounded(t *testing.T) {
 	require.Equal(t, []any{0.0, 1.0, float64(inboxLimit)}, counts(d, in.PublicID(oldest)))
 }
 
-// TestInbox_OtherInstances: what happens on one instance is told on the other, over the bus, and with the bus gone by the sweep.
+// TestInbox_OtherInstances: what happens on one instance is told on the other, over the bus, and with the bus gone by
+// the sweep.
 func TestInbox_OtherInstances(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -210,7 +214,8 @@ func TestInbox_OtherInstances(t *testing.T) {
 	for n := range ins {
 		ins[n] = w.serveOn(redisBus(t, server), nil)
 	}
-	require.Eventually(t, func() bool { return ins[0].svc.bus.Healthy() && ins[1].svc.bus.Healthy() }, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool { return ins[0].svc.bus.Healthy() && ins[1].svc.bus.Healthy() }, time.Minute,
+		time.Millisecond)
 	id := w.Conversation()
 	publicID := w.PublicID(id)
 	p := ins[1].inbox(t, w.Patient)
@@ -221,7 +226,8 @@ func TestInbox_OtherInstances(t *testing.T) {
 		}
 		ins[0].say(t, id, w.Doctor, fmt.Sprint(seq))
 		require.Equal(t, []any{1.0, seq, 1.0}, counts(p, publicID))
-		_, err := ins[0].svc.MoveReceipts(context.Background(), ins[0].reading(w.Patient, id), conversation.Cursors{Read: int64(seq)})
+		_, err := ins[0].svc.MoveReceipts(context.Background(), ins[0].reading(w.Patient, id),
+			conversation.Cursors{Read: int64(seq)})
 		require.NoError(t, err)
 		require.Equal(t, []any{0.0, seq, 0.0}, counts(p, publicID))
 	}

@@ -67,7 +67,8 @@ func TestInboxes(t *testing.T) {
 	i.touch(touchedHere|touchedParticipants, 1, 2)
 	g, tell = i.take()
 	require.Empty(t, g.ids)
-	require.Equal(t, map[int64]touch{1: touchedParticipants, 2: touchedParticipants}, tell, "others may want to; once for each id")
+	require.Equal(t, map[int64]touch{1: touchedParticipants, 2: touchedParticipants}, tell,
+		"others may want to; once for each id")
 
 	one, r1 := openBox(i, 10, newsAt(1, 10, 5, 2))
 	_, r2 := openBox(i, 10, newsAt(1, 10, 5, 2)) // another device
@@ -112,8 +113,8 @@ func TestInboxes(t *testing.T) {
 	require.Equal(t, []int64{1}, g.ids, "what failed is looked at again")
 }
 
-// TestInboxes_Opening: what changes between a box's reading and its opening is looked at again, and a look that was taken before does
-// not take a box back.
+// TestInboxes_Opening: what changes between a box's reading and its opening is looked at again, and a look that was
+// taken before does not take a box back.
 func TestInboxes_Opening(t *testing.T) {
 	t.Parallel()
 	i := newInboxes()
@@ -162,13 +163,20 @@ func TestInboxes_Found(t *testing.T) {
 	require.ElementsMatch(t, []int64{1, 2, 3}, g.ids)
 }
 
-// TestService_SweepInboxes: a sweep finds what nobody told, once, however often it looks; and in another history everybody starts anew.
+// TestService_SweepInboxes: a sweep finds what nobody told, once, however often it looks; and in another history
+// everybody starts anew.
 func TestService_SweepInboxes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	in := w.serve(nil)
 	idle := &Service{ // without its loops
-		d: in.svc.d, ctx: context.Background(), hub: in.svc.hub, bus: in.svc.bus, metrics: in.svc.metrics, windows: newWindows(), inboxes: newInboxes(),
+		d:       in.svc.d,
+		ctx:     context.Background(),
+		hub:     in.svc.hub,
+		bus:     in.svc.bus,
+		metrics: in.svc.metrics,
+		windows: newWindows(),
+		inboxes: newInboxes(),
 	}
 	idle.sweepInboxes()
 	require.Nil(t, idle.inboxSwept, "nobody asks")
@@ -263,8 +271,8 @@ func (l *list) agrees(t *testing.T, w *world, user int64) bool {
 	return l.total == total
 }
 
-// TestInbox_NeverLies: people write, read, take back and are handed over on two instances that do not hear each other, while inboxes come and go;
-// once that is over every list agrees with PostgreSQL, and with what REST counts.
+// TestInbox_NeverLies: people write, read, take back and are handed over on two instances that do not hear each other,
+// while inboxes come and go; once that is over every list agrees with PostgreSQL, and with what REST counts.
 func TestInbox_NeverLies(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -314,6 +322,7 @@ func TestInbox_NeverLies(t *testing.T) {
 	}
 	work.Wait()
 	for n, l := range lists {
-		require.Eventually(t, func() bool { return l.agrees(t, w, owners[n].ID) }, time.Minute, 20*time.Millisecond, "list %d", n)
+		require.Eventually(t, func() bool { return l.agrees(t, w, owners[n].ID) }, time.Minute, 20*time.Millisecond,
+			"list %d", n)
 	}
 }

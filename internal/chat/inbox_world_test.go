@@ -39,7 +39,8 @@ func (w *world) append(id int64, kind conversation.Kind, sender auth.Actor, targ
 		select $1, head_seq, clock_timestamp(), $2, $3, gen_random_uuid(), 'x', $4 from bumped returning seq`, id, kind, sender.ID, of)
 }
 
-// book makes an appointment with its first event, like a booking does, through an instance's log or (nil) another process.
+// book makes an appointment with its first event, like a booking does, through an instance's log or (nil) another
+// process.
 func (w *world) book(t testing.TB, log *conversation.Log, patient, doctor auth.Actor) (id int64) {
 	t.Helper()
 	if log == nil {
@@ -48,7 +49,8 @@ func (w *world) book(t testing.TB, log *conversation.Log, patient, doctor auth.A
 	require.NoError(t, w.Pool.InTx(context.Background(), func(tx *postgres.Tx) error {
 		err := tx.QueryRow(context.Background(), `insert into appointments (public_id, patient_id, doctor_id, status, starts_at, ends_at)
 			values ($1, $2, $3, $4, now(), now() + interval '30 minutes') returning id`,
-			auth.NewPublicID("APP"), patient.ID, doctor.ID, appointment.Booked).Scan(&id)
+			auth.NewPublicID("APP"), patient.ID, doctor.ID, appointment.Booked).
+			Scan(&id)
 		if err != nil {
 			return err
 		}
@@ -65,7 +67,10 @@ func (w *world) move(t testing.TB, log *conversation.Log, id int64, sql string, 
 	}
 	require.NoError(t, w.Pool.InTx(context.Background(), func(tx *postgres.Tx) error {
 		args = append([]any{id}, args...)
-		if _, err := tx.Exec(context.Background(), `update appointments set version = version + 1, `+sql+` where id = $1`, args...); err != nil {
+		if _, err := tx.Exec(
+			context.Background(),
+			`update appointments set version = version + 1, `+sql+` where id = $1`,
+			args...); err != nil {
 			return err
 		}
 		if strings.HasPrefix(sql, "doctor_id") {

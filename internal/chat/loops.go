@@ -134,8 +134,8 @@ func (s *Service) sessionLoop() {
 	})
 }
 
-// unsentLoop publishes how far conversations and their participants have got of which not everything got through, once the bus
-// is up.
+// unsentLoop publishes how far conversations and their participants have got of which not everything got through, once
+// the bus is up.
 func (s *Service) unsentLoop() {
 	s.every(unsentEvery, func() {
 		if !s.bus.Healthy() {

@@ -28,13 +28,27 @@ const (
 
 func newMetrics(reg prometheus.Registerer, refused func(reason string)) *metrics {
 	m := &metrics{
-		sockets:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "chat_sockets", Help: "Open sockets."}),
-		delivered: prometheus.NewCounter(prometheus.CounterOpts{Name: "chat_frames_written_total", Help: "Frames written to sockets."}),
-		refused:   refused,
-		closed:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "chat_closes_total", Help: "Sockets closed by the server, by code."}, []string{"code"}),
-		limited:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "chat_sockets_limited_total", Help: "Sockets refused, before or after the upgrade, or closed, by the limit they were over."}, []string{"limit"}),
-		lost:      prometheus.NewCounter(prometheus.CounterOpts{Name: "chat_bus_publish_failures_total", Help: "Broadcasts that the bus did not take."}),
-		swept:     prometheus.NewCounter(prometheus.CounterOpts{Name: "chat_sweep_finds_total", Help: "Conversations that a sweep found behind."}),
+		sockets: prometheus.NewGauge(prometheus.GaugeOpts{Name: "chat_sockets", Help: "Open sockets."}),
+		delivered: prometheus.NewCounter(
+			prometheus.CounterOpts{Name: "chat_frames_written_total", Help: "Frames written to sockets."},
+		),
+		refused: refused,
+		closed: prometheus.NewCounterVec(
+			prometheus.CounterOpts{Name: "chat_closes_total", Help: "Sockets closed by the server, by code."}, []string{"code"},
+		),
+		limited: prometheus.NewCounterVec(
+			prometheus.CounterOpts{
+				Name: "chat_sockets_limited_total",
+				Help: "Sockets refused, before or after the upgrade, or closed, by the limit they were over.",
+			},
+			[]string{"limit"},
+		),
+		lost: prometheus.NewCounter(
+			prometheus.CounterOpts{Name: "chat_bus_publish_failures_total", Help: "Broadcasts that the bus did not take."},
+		),
+		swept: prometheus.NewCounter(
+			prometheus.CounterOpts{Name: "chat_sweep_finds_total", Help: "Conversations that a sweep found behind."},
+		),
 	}
 	reg.MustRegister(m.sockets, m.delivered, m.closed, m.limited, m.lost, m.swept)
 	return m
@@ -43,7 +57,8 @@ func newMetrics(reg prometheus.Registerer, refused func(reason string)) *metrics
 // busGauge tells whether instances hear each other.
 func busGauge(b bus.Bus) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "chat_bus_healthy", Help: "1 while broadcasts between instances get through Redis, 0 while sweeps of PostgreSQL stand in for them.",
+		Name: "chat_bus_healthy",
+		Help: "1 while broadcasts between instances get through Redis, 0 while sweeps of PostgreSQL stand in for them.",
 	}, func() float64 {
 		if b.Healthy() {
 			return 1

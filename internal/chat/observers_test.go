@@ -62,7 +62,8 @@ func TestSocket_Observer(t *testing.T) {
 	require.Equal(t, []any{false, "read_only"}, []any{a.hello["canReply"], a.hello["whyNot"]})
 	there := a.hello["participants"].([]any)
 	require.Len(t, there, 2)
-	require.Equal(t, []any{g.Patient.UserID, true}, []any{there[0].(map[string]any)["userId"], there[0].(map[string]any)["online"]})
+	require.Equal(t, []any{g.Patient.UserID, true},
+		[]any{there[0].(map[string]any)["userId"], there[0].(map[string]any)["online"]})
 	require.Contains(t, a.until("event")["text"], g.admin.Name)
 	a.until("live")
 
@@ -104,8 +105,8 @@ func TestSocket_Observer(t *testing.T) {
 	require.Equal(t, map[int64]int{g.Patient.ID: 1}, in.svc.hub.present(g.id))
 }
 
-// TestSocket_ObserverExpires: at its time, and when it is ended, the connection closes on every instance, whatever carries the
-// news; that of the patient stays.
+// TestSocket_ObserverExpires: at its time, and when it is ended, the connection closes on every instance, whatever
+// carries the news; that of the patient stays.
 func TestSocket_ObserverExpires(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*glassWorld, conversation.Glass){
@@ -124,7 +125,9 @@ func TestSocket_ObserverExpires(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			g := newGlassWorld(t, 2)
-			g.clock.Store(-int64(conversation.MinGlass)) // so that it ends about now: the connections' signs of life do not follow this clock
+			g.clock.Store(
+				-int64(conversation.MinGlass),
+			) // so that it ends about now: the connections' signs of life do not follow this clock
 			glass := g.breaks(g.admin)
 			var peers []*peer
 			for _, in := range g.instances {

@@ -20,10 +20,10 @@ const (
 	typingEvery = 2 * time.Second // of one connection: more do not count; receivers forget after 6 s
 )
 
-// presence knows who has a connection in the conversations of this instance, here or elsewhere, as soft state: it is announced
-// over the bus and forgotten when it is not repeated. It keeps what each conversation was told and tells what differs,
-// so that no order of joins, leaves and notes can leave a conversation with something else. Unknown is better than wrong:
-// while the bus is away, and until others had time to answer, an absent user is null.
+// presence knows who has a connection in the conversations of this instance, here or elsewhere, as soft state: it is
+// announced over the bus and forgotten when it is not repeated. It keeps what each conversation was told and tells what
+// differs, so that no order of joins, leaves and notes can leave a conversation with something else. Unknown is better
+// than wrong: while the bus is away, and until others had time to answer, an absent user is null.
 type presence struct {
 	hub     *hub
 	publish func(broadcast, func(bus.Topic))
@@ -77,8 +77,8 @@ func (p *presence) signal(id int64, n signal) {
 	p.publish(broadcast{kind: broadcastSignal, id: id, signal: &n}, ignoreLoss)
 }
 
-// look gives what a hello says of a user, and from now on his conversation is told when that changes. The caller's connection
-// has entered the conversation.
+// look gives what a hello says of a user, and from now on his conversation is told when that changes. The caller's
+// connection has entered the conversation.
 func (p *presence) look(id, user int64, userID string) *bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -170,8 +170,8 @@ func (p *presence) receive(n broadcast) {
 	}
 }
 
-// note remembers what another instance says of a user. While the bus is away it may have said, or may say, more than comes
-// through: that is no knowledge.
+// note remembers what another instance says of a user. While the bus is away it may have said, or may say, more than
+// comes through: that is no knowledge.
 func (p *presence) note(n broadcast) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -225,8 +225,8 @@ func (p *presence) refresh(healthy, announce bool) {
 	}
 }
 
-// follow (with mu held) notes whether the bus is up. Where it was missing for longer than a start takes, it was so for others
-// too.
+// follow (with mu held) notes whether the bus is up. Where it was missing for longer than a start takes, it was so for
+// others too.
 func (p *presence) follow(healthy bool, now time.Time) (back, gone bool) {
 	back, gone = p.blind && healthy, !p.blind && !healthy
 	p.blind = !healthy
@@ -241,7 +241,8 @@ func (p *presence) follow(healthy bool, now time.Time) (back, gone bool) {
 	return back, gone
 }
 
-// missed is for a conversation of which broadcasts may have been lost: everybody there has to be announced anew, in time.
+// missed is for a conversation of which broadcasts may have been lost: everybody there has to be announced anew, in
+// time.
 func (p *presence) missed(id int64, cut bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -12,8 +12,8 @@ import (
 	"housecall/internal/bus"
 )
 
-// relay is a bus between many instances: what one publishes the others have at once, unless either is cut off. It delivers after
-// publish has returned, as a real one does.
+// relay is a bus between many instances: what one publishes the others have at once, unless either is cut off. It
+// delivers after publish has returned, as a real one does.
 type relay struct {
 	all    *practice
 	origin uint64
@@ -154,9 +154,9 @@ func (c *practice) read(t *testing.T, other map[int64]auth.Actor, check func(rea
 	}
 }
 
-// TestPresence_Model: people come and go with several devices on three instances, of which some lose the bus and some die. While
-// the bus is well what devices were told is true at once, and a device that comes or goes beside another of its user is no news; and
-// whatever has happened, 45 seconds after it everybody knows who is there.
+// TestPresence_Model: people come and go with several devices on three instances, of which some lose the bus and some
+// die. While the bus is well what devices were told is true at once, and a device that comes or goes beside another of
+// its user is no news; and whatever has happened, 45 seconds after it everybody knows who is there.
 func TestPresence_Model(t *testing.T) {
 	t.Parallel()
 	patient, doctor := auth.Actor{ID: 1, UserID: "PAT0000000001"}, auth.Actor{ID: 2, UserID: "DOC0000000001"}

@@ -119,8 +119,8 @@ func TestPresence(t *testing.T) {
 	require.Empty(t, two.conversations)
 }
 
-// TestPresence_HalfOpen: an instance that hears and is not heard, or the other way round, knows nothing: what it last heard might
-// have been taken back since.
+// TestPresence_HalfOpen: an instance that hears and is not heard, or the other way round, knows nothing: what it last
+// heard might have been taken back since.
 func TestPresence_HalfOpen(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
@@ -143,7 +143,8 @@ func TestPresence_HalfOpen(t *testing.T) {
 	}
 }
 
-// TestPresence_OthersReturnLater: after the bus was away silence means nothing, until everybody had time to come back to it.
+// TestPresence_OthersReturnLater: after the bus was away silence means nothing, until everybody had time to come back
+// to it.
 func TestPresence_OthersReturnLater(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
@@ -192,8 +193,8 @@ func TestPresence_AwayFromTheStart(t *testing.T) {
 	require.Equal(t, []any{false}, told(t, r))
 }
 
-// TestPresence_Missed: what was said while a connection to the bus was cut, for too short a time for it to count as away, is
-// asked for again.
+// TestPresence_Missed: what was said while a connection to the bus was cut, for too short a time for it to count as
+// away, is asked for again.
 func TestPresence_Missed(t *testing.T) {
 	t.Parallel()
 	now := time.Now()

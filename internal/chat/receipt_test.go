@@ -9,7 +9,9 @@ import (
 )
 
 func at(userID string, delivered, read int64) receipt {
-	return receipt{user: int64(len(userID)), userID: userID, Cursors: conversation.Cursors{Delivered: delivered, Read: read}}
+	return receipt{
+		user: int64(len(userID)), userID: userID, Cursors: conversation.Cursors{Delivered: delivered, Read: read},
+	}
 }
 
 // Receipts come from several instances, over several roads, in any order: nobody sees a cursor go back.
@@ -43,7 +45,8 @@ func TestHub_ReceiptsAroundHello(t *testing.T) {
 		h.receipt(testConversation, at("DOC", 6, 6))
 		require.True(t, m.goLive(9, liveAt(9)))
 		require.Equal(t, []string{"live 9"}, r.take(), "its hello said more than all of them")
-		require.Equal(t, []string{string(at("DOC", 5, 3).frame()), string(at("DOC", 7, 7).frame())}, old.take(), "others hear of it")
+		require.Equal(t, []string{string(at("DOC", 5, 3).frame()), string(at("DOC", 7, 7).frame())}, old.take(),
+			"others hear of it")
 
 		late := &recorder{}
 		n, _ := h.enter(testConversation, 2, late)

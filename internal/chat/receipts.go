@@ -56,7 +56,9 @@ func (r *receipts) take() map[receiptKey]report {
 // MoveReceipts moves a participant's cursors as a connection's frames do, together with all that their devices report,
 // and gives them as they stand once that has been written. They may be behind or beyond: cursors never go back, and
 // never past the end.
-func (s *Service) MoveReceipts(ctx context.Context, r conversation.Reading, to conversation.Cursors) (conversation.Cursors, error) {
+func (s *Service) MoveReceipts(
+	ctx context.Context, r conversation.Reading, to conversation.Cursors,
+) (conversation.Cursors, error) {
 	written := make(chan error, 1)
 	s.receipts.move(r.Conversation(), r.Reader(), to, written)
 	var err error

@@ -2,8 +2,8 @@
 // is present, who types, who has read how far, and what waits unread. What is true stands in package conversation; the
 // bus only carries wake-ups between instances.
 //
-// A message goes connection -> conversation.Service.Submit -> PostgreSQL, and once committed to the sender as an ack, to
-// connections here through the hub, and to other instances over the bus. seq tells every hub what it is missing.
+// A message goes connection -> conversation.Service.Submit -> PostgreSQL, and once committed to the sender as an ack,
+// to connections here through the hub, and to other instances over the bus. seq tells every hub what it is missing.
 package chat
 
 import (

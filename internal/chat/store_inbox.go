@@ -36,7 +36,8 @@ type standing struct {
 
 // Others' texts and attachments after the cursor are counted, less those that were retracted: a retraction comes after
 // its target, so both are in the one range of the primary key that is read. {known} may join what is known already of a
-// seat, {before} says how much was unread then, {from} where to count from. testdata has the statements as they are run.
+// seat, {before} says how much was unread then, {from} where to count from. testdata has the statements as they are
+// run.
 const standings = `
 from participants w
 join appointments a on a.id = w.appointment_id
@@ -61,7 +62,8 @@ const standingColumns = `select a.id, w.user_id, a.public_id, a.status, a.starts
     o.name as other_name`
 
 var (
-	allStandings = strings.NewReplacer("{known}", "", "{before}", "0", "{from}", "coalesce(r.read_seq, 0)").Replace(standings)
+	allStandings = strings.NewReplacer("{known}", "", "{before}", "0", "{from}", "coalesce(r.read_seq, 0)").
+			Replace(standings)
 	// Only those who take part now stand somewhere: a doctor who has handed an appointment over does not.
 	selectStandings = standingColumns + allStandings +
 		`where w.user_id = $1 and w.active order by h.at desc nulls last, a.id desc`
@@ -109,7 +111,8 @@ type seats struct{ ids, users, heads, reads, unread []int64 }
 // standingsIn gives how users stand in conversations, for those pairs of which the user takes part in the conversation.
 // known may hold one earlier standing of each pair.
 func standingsIn(ctx context.Context, db postgres.DB, ids, users []int64, known seats) ([]standing, error) {
-	return queryStandings(ctx, db, selectChanged, ids, users, known.ids, known.users, known.heads, known.reads, known.unread)
+	return queryStandings(ctx, db, selectChanged, ids, users, known.ids, known.users, known.heads, known.reads,
+		known.unread)
 }
 
 // Counts answers for appointment.Service how much is unread in conversations, without a Service: appointments need it
@@ -117,7 +120,9 @@ func standingsIn(ctx context.Context, db postgres.DB, ids, users []int64, known 
 type Counts struct{}
 
 // Unread gives the number of unread messages of a user in those conversations in which they take part.
-func (Counts) Unread(ctx context.Context, db postgres.DB, userID int64, appointmentIDs []int64) (map[int64]int64, error) {
+func (Counts) Unread(
+	ctx context.Context, db postgres.DB, userID int64, appointmentIDs []int64,
+) (map[int64]int64, error) {
 	all, err := standingsIn(ctx, db, appointmentIDs, []int64{userID}, seats{})
 	if err != nil {
 		return nil, err
@@ -156,7 +161,9 @@ order by p.at desc, p.id desc`
 
 // unreadOf gives a page of a user's conversations in which something is unread, the last to change first, and how much
 // is unread in all of them.
-func unreadOf(ctx context.Context, db postgres.DB, user int64, before *unreadKey, limit int) (page []standing, all unreadCounts, err error) {
+func unreadOf(
+	ctx context.Context, db postgres.DB, user int64, before *unreadKey, limit int,
+) (page []standing, all unreadCounts, err error) {
 	var at *time.Time
 	var id int64
 	if before != nil {
@@ -210,10 +217,13 @@ type found struct {
 // grownSince finds the conversations of users that have grown since a time, by the log alone, and those of readers who
 // have got past what is known. A nil time is now; of both, the log is read from as much earlier as slack says, for what
 // was committed later than its time says.
-func grownSince(ctx context.Context, db postgres.DB, since *time.Time, slack time.Duration, users []int64, t readers) (f found, err error) {
+func grownSince(
+	ctx context.Context, db postgres.DB, since *time.Time, slack time.Duration, users []int64, t readers,
+) (f found, err error) {
 	b := &pgx.Batch{}
 	b.Queue(uncompiled)
-	b.Queue(`select now(), ` + conversation.EpochSQL).QueryRow(func(row pgx.Row) error { return row.Scan(&f.asOf, &f.epoch) })
+	b.Queue(`select now(), ` + conversation.EpochSQL).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&f.asOf, &f.epoch) })
 	b.Queue(`
 with grown as (
     select room_id, max(seq) as head_seq, bool_or(kind = 'system' and target is not null) as regrouped

@@ -13,7 +13,8 @@ import (
 	"housecall/internal/conversation"
 )
 
-// TestStandings_CountRight: whatever a log holds and wherever cursors stand, the count is that of the events as they stand now.
+// TestStandings_CountRight: whatever a log holds and wherever cursors stand, the count is that of the events as they
+// stand now.
 func TestStandings_CountRight(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -32,7 +33,8 @@ func TestStandings_CountRight(t *testing.T) {
 				w.reached(id, w.Doctor.ID, seq, seq)
 			}
 			sender := rapid.SampledFrom(people).Draw(r, "sender")
-			kind := rapid.SampledFrom([]conversation.Kind{conversation.KindText, conversation.KindText, conversation.KindAttachment, conversation.KindSystem, conversation.KindRetraction, conversation.KindCorrection}).Draw(r, "kind")
+			kind := rapid.SampledFrom([]conversation.Kind{conversation.KindText, conversation.KindText, conversation.KindAttachment, conversation.KindSystem, conversation.KindRetraction, conversation.KindCorrection}).
+				Draw(r, "kind")
 			target := int64(0)
 			if kind == conversation.KindRetraction || kind == conversation.KindCorrection {
 				for seq, by := range open {
@@ -69,7 +71,8 @@ func TestStandings_CountRight(t *testing.T) {
 			}
 			var want int64
 			for _, e := range events {
-				if e.Seq > from && e.Sender != me && !e.Retracted && (e.Kind == conversation.KindText || e.Kind == conversation.KindAttachment) {
+				if e.Seq > from && e.Sender != me && !e.Retracted &&
+					(e.Kind == conversation.KindText || e.Kind == conversation.KindAttachment) {
 					want++
 				}
 			}
@@ -90,8 +93,8 @@ func (w *world) seats(t require.TestingT, id int64) (known seats) {
 	return known
 }
 
-// TestUnreadOf: pages hold every conversation with something unread once, what has changed last first, and every page knows the
-// counts of all.
+// TestUnreadOf: pages hold every conversation with something unread once, what has changed last first, and every page
+// knows the counts of all.
 func TestUnreadOf(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -112,7 +115,8 @@ func TestUnreadOf(t *testing.T) {
 			want = append([]int64{id}, want...)
 		}
 	}
-	w.Exec(`update messages set at = $1 where room_id in ($2, $3)`, time.Now().Add(-time.Hour), want[0], want[1]) // at one time, before the others
+	w.Exec(`update messages set at = $1 where room_id in ($2, $3)`, time.Now().Add(-time.Hour), want[0],
+		want[1]) // at one time, before the others
 	want = append(want[2:], want[0], want[1])
 	var got []int64
 	var key *unreadKey
@@ -148,7 +152,10 @@ func ward2000(t testing.TB, unread int) *world {
 	w.Exec(`insert into messages (room_id, seq, at, kind, sender_id, client_id, body)
 		select a.id, g, now() - (500 - g) * interval '1 hour', 'text', case g % 2 when 0 then $1::bigint else $2::bigint end, gen_random_uuid(), repeat('x', 60)
 		from generate_series(1, 500) g, appointments a`, w.Patient.ID, w.Doctor.ID) // interleaved on disk, as messages are
-	w.Exec(`insert into receipts (room_id, user_id, delivered_seq, read_seq) select id, $1, 500, 500 - $2::int from appointments`, w.Doctor.ID, unread)
+	w.Exec(
+		`insert into receipts (room_id, user_id, delivered_seq, read_seq) select id, $1, 500, 500 - $2::int from appointments`,
+		w.Doctor.ID, unread,
+	)
 	w.Exec(`vacuum analyze`)
 	return w
 }
@@ -167,7 +174,8 @@ func TestStandings_Plan(t *testing.T) {
 	for range 50 {
 		w.fill(w.Conversation(), 200)
 	}
-	w.Exec(`insert into receipts (room_id, user_id, delivered_seq, read_seq) select id, $1, 200, 190 from conversations`, w.Doctor.ID)
+	w.Exec(`insert into receipts (room_id, user_id, delivered_seq, read_seq) select id, $1, 200, 190 from conversations`,
+		w.Doctor.ID)
 	w.Exec(`vacuum analyze`)
 	for name, sql := range map[string]string{
 		"all of one": strings.ReplaceAll(selectStandings, "$1", "2"),
@@ -183,13 +191,14 @@ func TestStandings_Plan(t *testing.T) {
 			plan.WriteString(line + "\n")
 		}
 		require.NoError(t, rows.Err())
-		require.Regexp(t, `Index Scan using messages_pkey on messages m\s.*\n.*Index Cond: \(\(room_id = a\.id\) AND \(seq > COALESCE\((k\.head_seq, )?r\.read_seq`,
+		require.Regexp(t,
+			`Index Scan using messages_pkey on messages m\s.*\n.*Index Cond: \(\(room_id = a\.id\) AND \(seq > COALESCE\((k\.head_seq, )?r\.read_seq`,
 			plan.String(), name)
 	}
 }
 
-// BenchmarkUnread is what a whole list costs, over REST and as an inbox opens, and what the sweep does, of 2,000 conversations with 500 messages
-// each. README has the figures.
+// BenchmarkUnread is what a whole list costs, over REST and as an inbox opens, and what the sweep does, of 2,000
+// conversations with 500 messages each. README has the figures.
 func BenchmarkUnread(b *testing.B) {
 	b.Run("sweep", func(b *testing.B) {
 		w := ward2000(b, 20)

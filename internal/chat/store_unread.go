@@ -19,7 +19,9 @@ const waits = `m.kind in ('text', 'attachment') and not exists (
 // them, and forgets those that have been read since. more tells whether there is something left to do; false also
 // while another sweeper is at work. Between a message's time and its commit lie seconds, and cutoff is minutes ago, so
 // none is committed behind the sweep's back.
-func collectUnread(ctx context.Context, tx *postgres.Tx, cutoff time.Time, window time.Duration) (more bool, err error) {
+func collectUnread(
+	ctx context.Context, tx *postgres.Tx, cutoff time.Time, window time.Duration,
+) (more bool, err error) {
 	var from time.Time
 	err = tx.QueryRow(ctx, `select upto from unread_sweeps for update skip locked`).Scan(&from)
 	switch {
@@ -61,8 +63,8 @@ type absent struct {
 	Conversations int
 }
 
-// unreadStill is what the sweep has found and is still unread by those who still take part: an appointment may have been
-// handed over, and messages retracted.
+// unreadStill is what the sweep has found and is still unread by those who still take part: an appointment may have
+// been handed over, and messages retracted.
 const unreadStill = `(select p.user_id, p.room_id from unread_pending p
     join participants w on w.appointment_id = p.room_id and w.user_id = p.user_id and w.active
     left join receipts r on r.room_id = p.room_id and r.user_id = p.user_id

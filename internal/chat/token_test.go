@@ -35,7 +35,8 @@ func TestSocket_SessionEnds(t *testing.T) {
 	stays.until("pong")
 }
 
-// requireFound ends the session of a peer. Nobody tells; the first question after it finds it, and questions come twice a second.
+// requireFound ends the session of a peer. Nobody tells; the first question after it finds it, and questions come twice
+// a second.
 func (in *instance) requireFound(p *peer, session int64) {
 	p.t.Helper()
 	socket, open := in.conn(p.hello["connection"].(string)), atomic.Int64{}
@@ -49,8 +50,8 @@ func (in *instance) requireFound(p *peer, session int64) {
 	require.LessOrEqual(p.t, 2*sessionPoll, time.Second, "the query and the close frame included")
 }
 
-// TestSocket_SessionEndsWhileRedisHangs: nothing of it waits for the bus, neither for one that hung from the start nor for one that
-// did its work before.
+// TestSocket_SessionEndsWhileRedisHangs: nothing of it waits for the bus, neither for one that hung from the start nor
+// for one that did its work before.
 func TestSocket_SessionEndsWhileRedisHangs(t *testing.T) {
 	t.Parallel()
 	for name, early := range map[string]bool{"from the start": true, "in the middle": false} {

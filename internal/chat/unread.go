@@ -26,8 +26,8 @@ type Notifications interface {
 }
 
 // NotifyAbsent tells those who have been away for UNREAD_AFTER, with no open connection on any instance and no use of
-// REST, and for whom somebody's message has been unread that long, once until they have been seen again. It may run
-// on several instances at once. What fails for one user keeps nobody else from being told, and the next call tries again.
+// REST, and for whom somebody's message has been unread that long, once until they have been seen again. It may run on
+// several instances at once. What fails for one user keeps nobody else from being told, and the next call tries again.
 func (s *Service) NotifyAbsent(ctx context.Context) error {
 	if s.d.Notifications == nil {
 		return nil
@@ -48,7 +48,8 @@ func (s *Service) NotifyAbsent(ctx context.Context) error {
 	}
 	var failures []error
 	for _, u := range due {
-		failures = append(failures, s.d.Pool.InTx(ctx, func(tx *postgres.Tx) error { return s.notify(ctx, tx, u.UserID, cutoff) }))
+		failures = append(failures,
+			s.d.Pool.InTx(ctx, func(tx *postgres.Tx) error { return s.notify(ctx, tx, u.UserID, cutoff) }))
 	}
 	return errors.Join(failures...)
 }
@@ -66,7 +67,8 @@ func (s *Service) notify(ctx context.Context, tx *postgres.Tx, user int64, cutof
 	return s.d.Notifications.Unread(ctx, tx, user, still[0].Seen, still[0].Conversations)
 }
 
-// UnreadConversations tells in how many of a user's conversations something has been unread for long (see NotifyAbsent) and still is.
+// UnreadConversations tells in how many of a user's conversations something has been unread for long (see NotifyAbsent)
+// and still is.
 func (s *Service) UnreadConversations(ctx context.Context, userID int64) (conversations int, err error) {
 	return countUnread(ctx, s.d.Pool, userID)
 }

@@ -55,7 +55,8 @@ func TestService_NotifyAbsent_takenBack(t *testing.T) {
 	id, other := a.Conversation(), a.Conversation()
 	left := a.now
 	a.pass(5 * time.Minute)
-	gone, late, kept := a.say(id, a.Doctor, conversation.KindText), a.say(other, a.Doctor, conversation.KindText), a.say(other, a.Doctor, conversation.KindAttachment)
+	gone, late, kept := a.say(id, a.Doctor,
+		conversation.KindText), a.say(other, a.Doctor, conversation.KindText), a.say(other, a.Doctor, conversation.KindAttachment)
 	a.append(id, conversation.KindRetraction, a.Doctor, gone)
 	a.pass(14 * time.Minute)
 	require.Empty(t, a.sweep())
@@ -143,7 +144,8 @@ func TestService_NotifyAbsent_whatCounts(t *testing.T) {
 	a.Exec(`update conversations set closed_at = now() where id = $1`, over)
 	a.Exec(`update appointments set status = 'CANCELLED' where id = $1`, over)
 	a.pass(15 * time.Minute)
-	require.Equal(t, []tiding{{a.Patient.ID, left, 1}}, a.sweep(), "a message is a message, though its conversation is over")
+	require.Equal(t, []tiding{{a.Patient.ID, left, 1}}, a.sweep(),
+		"a message is a message, though its conversation is over")
 	a.Exec(`update users set disabled_at = now() where id = $1`, a.Patient.ID)
 	a.Exec(`delete from unread_notices`)
 	require.Empty(t, a.sweep(), "disabled")
@@ -278,7 +280,8 @@ func TestService_NotifyAbsent_model(t *testing.T) {
 			a.pass(time.Duration(rapid.IntRange(1, 9).Draw(rt, "minutes")) * time.Minute)
 			who := rapid.IntRange(0, 1).Draw(rt, "who")
 			p, id := people[who], ids[rapid.IntRange(0, 1).Draw(rt, "id")]
-			switch rapid.SampledFrom([]string{"say", "say", "system", "read", "rest", "socket", "pass", "pass"}).Draw(rt, "what") {
+			switch rapid.SampledFrom([]string{"say", "say", "system", "read", "rest", "socket", "pass", "pass"}).
+				Draw(rt, "what") {
 			case "say":
 				o.said = append(o.said, said{id, a.say(id, p, conversation.KindText), p.ID, people[1-who].ID, a.now})
 			case "system":

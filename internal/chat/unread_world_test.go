@@ -59,7 +59,9 @@ type absence struct {
 }
 
 func newAbsence(t testing.TB) *absence {
-	a := &absence{world: newWorld(t), now: time.Date(2027, 3, 1, 10, 0, 0, 0, time.UTC), ears: &ears{deaf: map[int64]bool{}}}
+	a := &absence{
+		world: newWorld(t), now: time.Date(2027, 3, 1, 10, 0, 0, 0, time.UTC), ears: &ears{deaf: map[int64]bool{}},
+	}
 	a.reset()
 	return a
 }
@@ -99,7 +101,8 @@ func (a *absence) say(id int64, sender auth.Actor, kind conversation.Kind) (seq 
 	if kind != conversation.KindSystem {
 		by = &sender.ID
 	}
-	a.Exec(`insert into messages (room_id, seq, at, kind, sender_id, body) values ($1, $2, $3, $4, $5, 'x')`, id, seq, a.now, kind, by)
+	a.Exec(`insert into messages (room_id, seq, at, kind, sender_id, body) values ($1, $2, $3, $4, $5, 'x')`, id, seq,
+		a.now, kind, by)
 	return seq
 }
 

@@ -138,7 +138,10 @@ func encodeAck(clientID uuid.UUID, r conversation.Ack) wire {
 
 // encodeNack words a refusal. What the client may try again later says so.
 func encodeNack(clientID uuid.UUID, err error) wire {
-	f := nackFrame{ClientID: clientID, Code: conversation.ErrUnavailable.Code, Detail: conversation.ErrUnavailable.Message, Retry: "later"}
+	f := nackFrame{
+		ClientID: clientID, Code: conversation.ErrUnavailable.Code, Detail: conversation.ErrUnavailable.Message,
+		Retry: "later",
+	}
 	var e *errs.Error
 	if errors.As(err, &e) && e.Kind != errs.Internal {
 		f.Code, f.Detail = e.Code, e.Message

@@ -24,8 +24,28 @@ import (
 
 // nasty are texts that JSON encoders have got wrong.
 var nasty = []string{
-	"", "\"", "\\", "\\\"", "\n\r\t", "\b\f", "\x01\x1f\x7f", "\u0080\u009f", "\u2028", "\u2029x", "x\u2028", "\u2027\u202a", "\ufffd", "\ufeff",
-	"<script>&amp;</script>", "🩺", "👩\u200d⚕️", "\U0010ffff", "\ud7ff\ue000", "é e\u0301", strings.Repeat("\u2028", 50), strings.Repeat("\x1b", 300),
+	"",
+	"\"",
+	"\\",
+	"\\\"",
+	"\n\r\t",
+	"\b\f",
+	"\x01\x1f\x7f",
+	"\u0080\u009f",
+	"\u2028",
+	"\u2029x",
+	"x\u2028",
+	"\u2027\u202a",
+	"\ufffd",
+	"\ufeff",
+	"<script>&amp;</script>",
+	"🩺",
+	"👩\u200d⚕️",
+	"\U0010ffff",
+	"\ud7ff\ue000",
+	"é e\u0301",
+	strings.Repeat("\u2028", 50),
+	strings.Repeat("\x1b", 300),
 }
 
 func nastyText() *rapid.Generator[string] {
@@ -78,16 +98,24 @@ func TestEncodeEvent_EqualsEncodingJSON(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		e := conversation.Event{
-			Seq:    rapid.Int64Min(1).Draw(t, "seq"),
-			Kind:   rapid.SampledFrom([]conversation.Kind{conversation.KindText, conversation.KindAttachment, conversation.KindSystem, conversation.KindRetraction, conversation.KindCorrection}).Draw(t, "kind"),
+			Seq: rapid.Int64Min(1).Draw(t, "seq"),
+			Kind: rapid.SampledFrom([]conversation.Kind{conversation.KindText, conversation.KindAttachment, conversation.KindSystem, conversation.KindRetraction, conversation.KindCorrection}).
+				Draw(t, "kind"),
 			Sender: rapid.SampledFrom([]string{"", "PAT0000000001"}).Draw(t, "sender"),
 			Text:   nastyText().Draw(t, "text"),
 			At:     time.UnixMicro(rapid.Int64Range(0, 4e15).Draw(t, "at")),
 		}
 		drawRare(t, &e)
 		want := wantEvent{
-			Type: "event", Seq: e.Seq, Kind: e.Kind, Sender: e.Sender, Target: e.Target, Attachment: e.Attachment, Retracted: e.Retracted,
-			CorrectedBy: e.CorrectedBy, At: e.At.UTC(),
+			Type:        "event",
+			Seq:         e.Seq,
+			Kind:        e.Kind,
+			Sender:      e.Sender,
+			Target:      e.Target,
+			Attachment:  e.Attachment,
+			Retracted:   e.Retracted,
+			CorrectedBy: e.CorrectedBy,
+			At:          e.At.UTC(),
 		}
 		if !e.Retracted && e.Kind != conversation.KindAttachment && e.Kind != conversation.KindRetraction {
 			want.Text = &e.Text
@@ -121,8 +149,14 @@ func drawRare(t *rapid.T, e *conversation.Event) {
 			return
 		}
 		e.Attachment = &conversation.Attachment{
-			ID: uuid.UUID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "file")), Name: nastyText().Draw(t, "name"), MediaType: "image/png",
-			Size: rapid.Int64Min(0).Draw(t, "size"), SHA256: "ab", Width: rapid.IntMin(0).Draw(t, "width"), Thumbnail: rapid.Bool().Draw(t, "thumbnail"),
+			ID:        uuid.UUID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "file")),
+			Name:      nastyText().Draw(t, "name"),
+			MediaType: "image/png",
+			Size: rapid.Int64Min(0).
+				Draw(t, "size"),
+			SHA256:    "ab",
+			Width:     rapid.IntMin(0).Draw(t, "width"),
+			Thumbnail: rapid.Bool().Draw(t, "thumbnail"),
 		}
 	case conversation.KindRetraction, conversation.KindCorrection:
 		e.Target = rapid.Int64Min(1).Draw(t, "target")
@@ -150,7 +184,12 @@ func TestEncodeEvent_LongestFits(t *testing.T) {
 	for _, char := range []string{"x", "\x01", "\u2028", "🩺", "\"", "\\"} {
 		text := "x" + strings.Repeat(char, conversation.MaxChars-1)
 		require.NoError(t, conversation.CheckText(text))
-		frame := encodeEvent(conversation.Event{Seq: 1 << 62, Kind: conversation.KindText, ClientID: goldenID, Sender: "PAT0000000001", Text: text, At: goldenTime})
+		frame := encodeEvent(
+			conversation.Event{
+				Seq: 1 << 62, Kind: conversation.KindText, ClientID: goldenID, Sender: "PAT0000000001", Text: text,
+				At: goldenTime,
+			},
+		)
 		require.Equal(t, text, fields(t, payload(t, frame))["text"])
 	}
 }
@@ -215,8 +254,11 @@ func shakeHands(ln net.Listener) net.Conn {
 		return nil
 	}
 	sum := sha1.Sum([]byte(req.Header.Get("Sec-Websocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
-	_, err = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "+
-		base64.StdEncoding.EncodeToString(sum[:])+"\r\n\r\n")
+	_, err = io.WriteString(
+		conn,
+		"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "+
+			base64.StdEncoding.EncodeToString(sum[:])+"\r\n\r\n",
+	)
 	if err != nil {
 		return nil
 	}

@@ -86,7 +86,8 @@ func (s *Service) admitToConversation(srv *httpd.Server, c *fiber.Ctx) (*admissi
 // admit checks what concerns every connection.
 func (s *Service) admit(srv *httpd.Server, c *fiber.Ctx) (*admission, error) {
 	// What the library would refuse itself, it would refuse without a problem document.
-	if !websocket.IsWebSocketUpgrade(c) || c.Get(fiber.HeaderSecWebSocketVersion) != "13" || c.Get(fiber.HeaderSecWebSocketKey) == "" {
+	if !websocket.IsWebSocketUpgrade(c) || c.Get(fiber.HeaderSecWebSocketVersion) != "13" ||
+		c.Get(fiber.HeaderSecWebSocketKey) == "" {
 		return nil, errs.New(errs.UpgradeRequired, "upgrade_required", "This address speaks WebSocket (RFC 6455).")
 	}
 	if origin := c.Get(fiber.HeaderOrigin); origin != "" && !slices.Contains(s.d.Options.Origins, origin) {

@@ -104,8 +104,8 @@ func (c countingConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// TestSocket_FloodIsNotRead: whoever goes on after he was thrown out for it is not read any more than it takes to let him
-// read why; what he sends waits on his side.
+// TestSocket_FloodIsNotRead: whoever goes on after he was thrown out for it is not read any more than it takes to let
+// him read why; what he sends waits on his side.
 func TestSocket_FloodIsNotRead(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -115,7 +115,9 @@ func TestSocket_FloodIsNotRead(t *testing.T) {
 	p := in.dial(t, w.Patient, w.Conversation(), "")
 	p.SetCloseHandler(func(int, string) error { return nil }) // it does not answer
 	flooding := make(chan struct{})
-	ping := append([]byte{0x81, 0x80 | 15, 0, 0, 0, 0}, `{"type":"ping"}`...) // masked with zeros; the library would stop at the close
+	ping := append(
+		[]byte{0x81, 0x80 | 15, 0, 0, 0, 0},
+		`{"type":"ping"}`...) // masked with zeros; the library would stop at the close
 	go func() {
 		defer close(flooding)
 		for err := error(nil); err == nil; { // until the connection is gone
@@ -160,13 +162,18 @@ func TestSocket_ControlFrames(t *testing.T) {
 	p.until("pong")
 	require.Equal(t, "are you there?", <-pongs)
 	require.Greater(t, c.lastSeen.Load(), before, "a sign of life")
-	require.NoError(t, p.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(time.Second)))
+	require.NoError(
+		t,
+		p.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""),
+			time.Now().Add(time.Second)),
+	)
 	_, _, err := p.ReadMessage()
 	require.True(t, websocket.IsCloseError(err, int(closeNormal)), "the close is answered: %v", err)
 	require.Eventually(t, func() bool { return len(in.svc.connections.all()) == 0 }, time.Minute, time.Millisecond)
 }
 
-// TestSocket_EndlessMessage: pings and pongs between its pieces do not keep the connection of a message that never ends.
+// TestSocket_EndlessMessage: pings and pongs between its pieces do not keep the connection of a message that never
+// ends.
 func TestSocket_EndlessMessage(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -197,7 +204,9 @@ func TestSocket_EndlessMessage(t *testing.T) {
 	_, err = out.Write(bytes.Repeat([]byte(" "), 8<<10)) // more than the library keeps back
 	require.NoError(t, err)
 	ping()
-	in.conn(fmt.Sprint(p.hello["connection"])).lastSeen.Store(time.Now().Add(-heartbeat - heartbeatGrace - time.Second).Unix())
+	in.conn(
+		fmt.Sprint(p.hello["connection"]),
+	).lastSeen.Store(time.Now().Add(-heartbeat - heartbeatGrace - time.Second).Unix())
 	ping()
 	in.svc.connections.look(seal(opPing, make([]byte, wireHeader)), false)
 	require.EqualValues(t, closeSilent, <-ended)

@@ -45,7 +45,8 @@ func TestSocket_Conversation(t *testing.T) {
 
 	d.say(map[string]any{"type": "read", "upTo": 999})
 	receipt := p.until("receipt")
-	require.Equal(t, []any{w.Doctor.UserID, 56.0, 56.0}, []any{receipt["userId"], receipt["deliveredSeq"], receipt["readSeq"]})
+	require.Equal(t, []any{w.Doctor.UserID, 56.0, 56.0},
+		[]any{receipt["userId"], receipt["deliveredSeq"], receipt["readSeq"]})
 	d.say(map[string]any{"type": "typing", "active": true})
 	require.Equal(t, map[string]any{"type": "typing", "userId": w.Doctor.UserID, "active": true}, p.until("typing"))
 
@@ -59,8 +60,8 @@ func TestSocket_Conversation(t *testing.T) {
 	in.requireGapless(id)
 }
 
-// TestSocket_HandOver: the doctor who handed an appointment over hears nothing that comes after it, whether his connection was
-// told by its own instance or found out by the sweep; the patient comes back at once.
+// TestSocket_HandOver: the doctor who handed an appointment over hears nothing that comes after it, whether his
+// connection was told by its own instance or found out by the sweep; the patient comes back at once.
 func TestSocket_HandOver(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -69,7 +70,8 @@ func TestSocket_HandOver(t *testing.T) {
 	in.accounts.actors[next.UserID] = next
 	p, d := in.dial(t, w.Patient, id, ""), in.dial(t, w.Doctor, id, "")
 	require.NoError(t, w.Pool.InTx(context.Background(), func(tx *postgres.Tx) error { // by another process
-		if _, err := tx.Exec(context.Background(), `update appointments set doctor_id = $2 where id = $1`, id, next.ID); err != nil {
+		if _, err := tx.Exec(context.Background(), `update appointments set doctor_id = $2 where id = $1`, id,
+			next.ID); err != nil {
 			return err
 		}
 		return conversation.NewLog().Regroup(context.Background(), tx, id, "Handed over.")
@@ -185,7 +187,8 @@ func TestSocket_WritesNeverReachAnother(t *testing.T) {
 					}
 				}
 				if (n+i)%2 == 0 {
-					_ = p.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(int(closeNormal), ""), time.Now().Add(time.Second))
+					_ = p.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(int(closeNormal), ""),
+						time.Now().Add(time.Second))
 				}
 				_ = p.Close()
 			}
@@ -219,7 +222,8 @@ func TestSocket_SlowReader(t *testing.T) {
 		require.LessOrEqual(t, cost, queueBytes)
 	}
 	slow.requireBye(closeSlow) // it reads again: what the kernel had, then bye
-	require.Eventually(t, func() bool { return len(in.svc.connections.all()) == 1 }, time.Minute, time.Millisecond, "the other one is cut")
+	require.Eventually(t, func() bool { return len(in.svc.connections.all()) == 1 }, time.Minute, time.Millisecond,
+		"the other one is cut")
 	quick.say(`{"type":"ping"}`)
 	quick.until("pong")
 }
@@ -257,7 +261,8 @@ func TestSocket_Limits(t *testing.T) {
 	in.dial(t, w.Doctor, id, "") // hello says that it counts
 	require.Equal(t, http.StatusTooManyRequests, ask(w.Doctor), "of one address")
 	require.NoError(t, first.Close())
-	require.Eventually(t, func() bool { return ask(w.Patient) == http.StatusSwitchingProtocols }, time.Minute, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return ask(w.Patient) == http.StatusSwitchingProtocols }, time.Minute,
+		5*time.Millisecond)
 }
 
 // TestSocket_Drain: all are told to come back, at different times, and have gone when drain returns.

@@ -31,11 +31,15 @@ func (f *files) RoundTrip(r *http.Request) (*http.Response, error) {
 		_ = r.Body.Close()
 	}
 	answer := func(status int, body string) *http.Response {
-		return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body)), Request: r}
+		return &http.Response{
+			StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}},
+			Body: io.NopCloser(strings.NewReader(body)), Request: r,
+		}
 	}
 	switch {
 	case strings.Contains(r.URL.Path, "/auth/"):
-		return answer(200, `{"accessToken":"token-`+string(rune('0'+len(f.times)))+`","expiresIn":900,"refreshToken":"r","user":{}}`), nil
+		return answer(200,
+			`{"accessToken":"token-`+string(rune('0'+len(f.times)))+`","expiresIn":900,"refreshToken":"r","user":{}}`), nil
 	case token == f.expired:
 		return answer(401, `{"status":401,"code":"unauthenticated"}`), nil
 	case r.Method == http.MethodPost:

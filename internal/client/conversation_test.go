@@ -176,7 +176,9 @@ func TestConversation_SendWait(t *testing.T) {
 			}
 			switch {
 			case m.Text == "bad":
-				s.say(fmt.Sprintf(`{"type":"nack","clientId":%q,"code":"closed","detail":"It is closed.","retry":"never"}`, m.ClientID))
+				s.say(
+					fmt.Sprintf(`{"type":"nack","clientId":%q,"code":"closed","detail":"It is closed.","retry":"never"}`, m.ClientID),
+				)
 			case !deferred:
 				deferred = true
 				s.say(fmt.Sprintf(`{"type":"nack","clientId":%q,"code":"rate","detail":"Slower.","retry":"later"}`, m.ClientID))
@@ -186,7 +188,8 @@ func TestConversation_SendWait(t *testing.T) {
 		}
 	}}
 	var deferrals []string
-	c, clock := open(t, f.start(t), Options{Handler: Handler{Deferred: func(_, code string) { deferrals = append(deferrals, code) }}})
+	c, clock := open(t, f.start(t),
+		Options{Handler: Handler{Deferred: func(_, code string) { deferrals = append(deferrals, code) }}})
 	seq, err := c.SendWait(within(t), "later")
 	require.NoError(t, err)
 	require.EqualValues(t, 9, seq)
@@ -224,7 +227,8 @@ func TestConversation_keepsToTheRate(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.NoError(t, c.Drain(within(t)))
-	require.GreaterOrEqual(t, clock.clockNow().Sub(begun), (messages-perSecond)*time.Second/perSecond, "by the conversation's own clock")
+	require.GreaterOrEqual(t, clock.clockNow().Sub(begun), (messages-perSecond)*time.Second/perSecond,
+		"by the conversation's own clock")
 }
 
 // TestConversation_WaitRoom: who waits for room gets it with the first acknowledgement, or the reason why not.

@@ -113,7 +113,10 @@ func (f *fakeService) socket(w http.ResponseWriter, r *http.Request) {
 		f.t.Errorf("upgrade: %v", err)
 		return
 	}
-	s := &fakeSocket{t: f.t, ws: ws, query: map[string]string{}, token: strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")}
+	s := &fakeSocket{
+		t: f.t, ws: ws, query: map[string]string{},
+		token: strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "),
+	}
 	for k := range r.URL.Query() {
 		s.query[k] = r.URL.Query().Get(k)
 	}
@@ -131,11 +134,18 @@ func (s *fakeSocket) say(frames ...string) {
 }
 
 func (s *fakeSocket) hello(head int64) {
-	s.say(fmt.Sprintf(`{"type":"hello","headSeq":%d,"epoch":"e1","canReply":true,"heartbeatSeconds":25,"you":{"userId":"PAT1"}}`, head))
+	s.say(
+		fmt.Sprintf(
+			`{"type":"hello","headSeq":%d,"epoch":"e1","canReply":true,"heartbeatSeconds":25,"you":{"userId":"PAT1"}}`, head,
+		),
+	)
 }
 
 func (s *fakeSocket) event(seq int64) {
-	s.say(fmt.Sprintf(`{"type":"event","seq":%d,"kind":"text","sender":"DOC1","text":"no. %d","at":"2026-11-22T10:00:00Z"}`, seq, seq))
+	s.say(
+		fmt.Sprintf(`{"type":"event","seq":%d,"kind":"text","sender":"DOC1","text":"no. %d","at":"2026-11-22T10:00:00Z"}`,
+			seq, seq),
+	)
 }
 
 func (s *fakeSocket) live(head int64) { s.say(fmt.Sprintf(`{"type":"live","headSeq":%d}`, head)) }

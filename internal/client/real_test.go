@@ -71,7 +71,8 @@ func (c *clinic) book(t *testing.T) {
 	admin := c.api(t, c.urls[0])
 	_, err := admin.Login(ctx, "admin@example.org", password)
 	require.NoError(t, err)
-	invitation, err := admin.InviteDoctor(ctx, client.NewDoctor{Name: "Dora Doctor", Email: c.doctorEmail, Specialization: "Cardiology"})
+	invitation, err := admin.InviteDoctor(ctx,
+		client.NewDoctor{Name: "Dora Doctor", Email: c.doctorEmail, Specialization: "Cardiology"})
 	require.NoError(t, err)
 	c.doctor = c.api(t, c.urls[1])
 	require.NoError(t, c.doctor.AcceptInvitation(ctx, invitation, password))
@@ -249,7 +250,8 @@ func TestConversation_outlivesItsTokens(t *testing.T) {
 	var side chatter
 	side.start(t, c.patient, c.appointment)
 	first := c.patient.Expires()
-	require.Eventually(t, func() bool { return time.Now().After(first.Add(time.Second)) }, 60*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return time.Now().After(first.Add(time.Second)) }, 60*time.Second,
+		50*time.Millisecond)
 	_, err := side.conv.SendWait(deadline(t), "still here")
 	require.NoError(t, err)
 	require.EqualValues(t, 1, side.conv.Stats().Connections)
@@ -309,7 +311,9 @@ func newScissors(t *testing.T, target string) *scissors {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	s := &scissors{url: "http://" + l.Addr().String(), to: strings.TrimPrefix(target, "http://"), conns: map[net.Conn]bool{}}
+	s := &scissors{
+		url: "http://" + l.Addr().String(), to: strings.TrimPrefix(target, "http://"), conns: map[net.Conn]bool{},
+	}
 	var running sync.WaitGroup
 	running.Go(func() {
 		for {

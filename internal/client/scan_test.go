@@ -60,10 +60,12 @@ func TestFrame_decodeOfEveryOtherType(t *testing.T) {
 	require.EqualValues(t, 250, f.ReconnectAfterMs)
 	require.NoError(t, decode([]byte(`{"type":"nack","clientId":"x","code":"rate","detail":"d","retry":"later"}`), &f))
 	require.Equal(t, scalar("rate"), f.Code)
-	require.NoError(t, decode([]byte(`{"type":"hello","epoch":"e1","headSeq":7,"participants":[{"userId":"DOC1","online":null}]}`), &f))
+	require.NoError(t,
+		decode([]byte(`{"type":"hello","epoch":"e1","headSeq":7,"participants":[{"userId":"DOC1","online":null}]}`), &f))
 	require.Equal(t, "e1", f.Hello.Epoch)
 	require.Nil(t, f.Hello.Participants[0].Online)
-	require.NoError(t, decode([]byte(`{"type":"appointment","appointment":{"id":"APP1","status":"BOOKED"},"canReply":true}`), &f))
+	require.NoError(t,
+		decode([]byte(`{"type":"appointment","appointment":{"id":"APP1","status":"BOOKED"},"canReply":true}`), &f))
 	require.Equal(t, "BOOKED", f.Appointment.Status)
 	require.True(t, f.CanReply)
 	require.NoError(t, decode([]byte(`{"type":"something-new","id":4}`), &f))
@@ -128,11 +130,31 @@ func TestFrame_draftsAreJSON(t *testing.T) {
 func TestFrame_decodeOfWhatBecameOfAMessage(t *testing.T) {
 	t.Parallel()
 	var f Frame
-	require.NoError(t, decode([]byte(`{"type":"event","seq":9,"kind":"attachment","sender":"PAT1","attachment":{"id":"f1","name":"x.pdf","size":3},"at":"2026-11-22T10:00:00Z"}`), &f))
+	require.NoError(
+		t,
+		decode(
+			[]byte(
+				`{"type":"event","seq":9,"kind":"attachment","sender":"PAT1","attachment":{"id":"f1","name":"x.pdf","size":3},"at":"2026-11-22T10:00:00Z"}`,
+			),
+			&f,
+		),
+	)
 	require.Equal(t, "x.pdf", f.Attachment.Name)
-	require.NoError(t, decode([]byte(`{"type":"event","seq":9,"kind":"text","sender":"PAT1","retracted":true,"at":"2026-11-22T10:00:00Z"}`), &f))
+	require.NoError(
+		t,
+		decode([]byte(`{"type":"event","seq":9,"kind":"text","sender":"PAT1","retracted":true,"at":"2026-11-22T10:00:00Z"}`),
+			&f),
+	)
 	require.True(t, f.Retracted)
 	require.Nil(t, f.Attachment)
-	require.NoError(t, decode([]byte(`{"type":"event","seq":10,"kind":"correction","sender":"PAT1","text":"b","target":9,"at":"2026-11-22T10:00:00Z"}`), &f))
+	require.NoError(
+		t,
+		decode(
+			[]byte(
+				`{"type":"event","seq":10,"kind":"correction","sender":"PAT1","text":"b","target":9,"at":"2026-11-22T10:00:00Z"}`,
+			),
+			&f,
+		),
+	)
 	require.EqualValues(t, 9, f.Target)
 }

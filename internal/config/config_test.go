@@ -93,31 +93,42 @@ func TestFrom_MetricsOff(t *testing.T) {
 
 // bad has values that are refused, by variable. Each holds a marker that must not come back in the error.
 var bad = map[string][]string{
-	"ADDR":                     {"marker", "marker:http", "marker 1:80", ":70000"},
-	"METRICS_ADDR":             {"marker", "0.0.0.0:marker"},
-	"PUBLIC_URL":               {"marker", "ftp://marker", "https://marker/path", "https://user:marker@host", "https://host?marker"},
-	"LOG_LEVEL":                {"marker", "trace", "disabled"},
-	"DATABASE_URL":             {"marker", "mysql://user:marker@host/db", "postgres://user:marker@host:port/db", "redis://marker"},
-	"MIGRATE_DATABASE_URL":     {"marker", "postgres://user:marker%zz@host/db"},
-	"DATABASE_MAX_CONNS":       {"marker", "6", "0", "-1", "1001", "1e3"},
-	"REDIS_MODE":               {"marker", "Cluster"},
-	"REDIS_NAMESPACE":          {"marker:", "{marker}", "marker marker", strings.Repeat("marker", 11)},
-	"TOKEN_SECRETS":            {"marker", "marker,marker"},
-	"ACCESS_TTL":               {"marker", "15", "0s", "-1m"},
-	"REFRESH_TTL":              {"30d", "0s"},
-	"INVITE_TTL":               {"marker", "0s"},
-	"VERIFY_TTL":               {"marker", "0s"},
-	"RESET_TTL":                {"marker", "-1h"},
-	"LEGACY_PMS":               {"marker", "yes", "on"},
-	"LEGACY_HMS":               {"marker", "2"},
-	"LEGACY_TTL":               {"marker", "12", "0s"},
-	"JOB_WORKERS":              {"marker", "-1", "101"},
-	"JOBS_POLL_ONLY":           {"marker", "2"},
-	"SMTP_URL":                 {"marker", "http://marker", "smtp://", "smtp://u:marker@", "smtp://u:marker@h:0", "smtp://u:marker@h:port", "smtp://marker@h", "smtp://u:marker@h/x", "smtp://u:marker@h?tls=none", "smtp://h?tls=marker", "smtps://h?tls=none", "smtp://h?marker=1", "smtp://:marker@h"},
-	"MAIL_FROM":                {"marker", "marker@", "Marker <a@b>, c@d", "märker@example.org", "\"a\r\nmarker\" <a@b>"},
-	"ALLOWED_ORIGINS":          {"*", "marker", "https://marker/", "https://ok.example,marker", "null"},
-	"TRUSTED_PROXIES":          {"marker", "10.0.0.0/33", "10.0.0.1,marker", "*"},
-	"CLINIC_ZONE":              {"marker", "Local", "Mars/Marker", "posixrules", "localtime", "right/Europe/Berlin", "../zoneinfo/Europe/Berlin", "europe/berlin", "Europe//Berlin", "Europe/./Berlin", "Europe/Berlin/"},
+	"ADDR":         {"marker", "marker:http", "marker 1:80", ":70000"},
+	"METRICS_ADDR": {"marker", "0.0.0.0:marker"},
+	"PUBLIC_URL": {
+		"marker", "ftp://marker", "https://marker/path", "https://user:marker@host", "https://host?marker",
+	},
+	"LOG_LEVEL": {"marker", "trace", "disabled"},
+	"DATABASE_URL": {
+		"marker", "mysql://user:marker@host/db", "postgres://user:marker@host:port/db", "redis://marker",
+	},
+	"MIGRATE_DATABASE_URL": {"marker", "postgres://user:marker%zz@host/db"},
+	"DATABASE_MAX_CONNS":   {"marker", "6", "0", "-1", "1001", "1e3"},
+	"REDIS_MODE":           {"marker", "Cluster"},
+	"REDIS_NAMESPACE":      {"marker:", "{marker}", "marker marker", strings.Repeat("marker", 11)},
+	"TOKEN_SECRETS":        {"marker", "marker,marker"},
+	"ACCESS_TTL":           {"marker", "15", "0s", "-1m"},
+	"REFRESH_TTL":          {"30d", "0s"},
+	"INVITE_TTL":           {"marker", "0s"},
+	"VERIFY_TTL":           {"marker", "0s"},
+	"RESET_TTL":            {"marker", "-1h"},
+	"LEGACY_PMS":           {"marker", "yes", "on"},
+	"LEGACY_HMS":           {"marker", "2"},
+	"LEGACY_TTL":           {"marker", "12", "0s"},
+	"JOB_WORKERS":          {"marker", "-1", "101"},
+	"JOBS_POLL_ONLY":       {"marker", "2"},
+	"SMTP_URL": {
+		"marker", "http://marker", "smtp://", "smtp://u:marker@", "smtp://u:marker@h:0", "smtp://u:marker@h:port",
+		"smtp://marker@h", "smtp://u:marker@h/x", "smtp://u:marker@h?tls=none", "smtp://h?tls=marker", "smtps://h?tls=none",
+		"smtp://h?marker=1", "smtp://:marker@h",
+	},
+	"MAIL_FROM":       {"marker", "marker@", "Marker <a@b>, c@d", "märker@example.org", "\"a\r\nmarker\" <a@b>"},
+	"ALLOWED_ORIGINS": {"*", "marker", "https://marker/", "https://ok.example,marker", "null"},
+	"TRUSTED_PROXIES": {"marker", "10.0.0.0/33", "10.0.0.1,marker", "*"},
+	"CLINIC_ZONE": {
+		"marker", "Local", "Mars/Marker", "posixrules", "localtime", "right/Europe/Berlin", "../zoneinfo/Europe/Berlin",
+		"europe/berlin", "Europe//Berlin", "Europe/./Berlin", "Europe/Berlin/",
+	},
 	"CLINIC_HOURS":             {"marker", "10:00", "14:00-10:00", "10:00-12:00,11:00-13:00", "24:00-25:00", "9:00-10:00"},
 	"CLINIC_SLOT_MINUTES":      {"marker", "4", "481", "30m"},
 	"CLINIC_RESPONSE_TIME":     {strings.Repeat("marker ", 30), "marker\nmarker", "\xffmarker"},
@@ -148,15 +159,17 @@ var bad = map[string][]string{
 	"USER_MESSAGES_PER_SECOND": {"marker", "0"},
 	"ROOM_MESSAGES_PER_SECOND": {"marker", "0"},
 	"COMMIT_LANES":             {"marker", "0", "-4"},
-	"S3_ENDPOINT":              {"marker", "s3.marker.example", "https://marker/path", "https://user:marker@host", "ftp://marker", "https://:443"},
-	"S3_BUCKET":                {"Marker", "ma", "marker_bucket", "-marker", "mar..ker", strings.Repeat("marker", 11)},
-	"S3_REGION":                {"marker region", "marker/1"},
-	"S3_PATH_STYLE":            {"marker", "yes"},
-	"ATTACHMENT_BYTES":         {"marker", "0", "104857601"},
-	"ATTACHMENTS_PER_DAY":      {"marker", "0"},
-	"UPLOAD_TIMEOUT":           {"marker", "0s", "31m"},
-	"UPLOADS_PER_MINUTE":       {"marker", "0"},
-	"UPLOADS_AT_ONCE":          {"marker", "0"},
+	"S3_ENDPOINT": {
+		"marker", "s3.marker.example", "https://marker/path", "https://user:marker@host", "ftp://marker", "https://:443",
+	},
+	"S3_BUCKET":           {"Marker", "ma", "marker_bucket", "-marker", "mar..ker", strings.Repeat("marker", 11)},
+	"S3_REGION":           {"marker region", "marker/1"},
+	"S3_PATH_STYLE":       {"marker", "yes"},
+	"ATTACHMENT_BYTES":    {"marker", "0", "104857601"},
+	"ATTACHMENTS_PER_DAY": {"marker", "0"},
+	"UPLOAD_TIMEOUT":      {"marker", "0s", "31m"},
+	"UPLOADS_PER_MINUTE":  {"marker", "0"},
+	"UPLOADS_AT_ONCE":     {"marker", "0"},
 }
 
 // beside are variables that make others count: a store's, that it is there.
@@ -169,7 +182,8 @@ func beside(name string) map[string]string {
 	return e
 }
 
-// anything lists the variables that are not judged by their value here: app looks at the Redis URL, and the system at the folder.
+// anything lists the variables that are not judged by their value here: app looks at the Redis URL, and the system at
+// the folder.
 var anything = []string{"REDIS_URL", "MAIL_DIR", "ATTACHMENTS_DIR", "S3_ACCESS_KEY", "S3_SECRET_KEY"}
 
 func TestFrom_BadValue(t *testing.T) {

@@ -19,8 +19,8 @@ type SMTP struct {
 
 var errSMTP = errors.New("is not smtp://user:password@host:port, or smtps://…")
 
-// ParseSMTP reads the URL of a mail server. smtp:// demands STARTTLS (port 587), smtps:// speaks TLS from the start (port
-// 465); ?tls=none takes a server without TLS, and then there are no credentials, which would travel in clear.
+// ParseSMTP reads the URL of a mail server. smtp:// demands STARTTLS (port 587), smtps:// speaks TLS from the start
+// (port 465); ?tls=none takes a server without TLS, and then there are no credentials, which would travel in clear.
 func ParseSMTP(s Secret) (SMTP, error) {
 	u, err := url.Parse(s.Reveal())
 	if err != nil || u.Hostname() == "" || u.Path != "" && u.Path != "/" || u.Fragment != "" {

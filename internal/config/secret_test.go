@@ -31,8 +31,13 @@ func TestSecret_NeverPrints(t *testing.T) {
 	out["json"] = string(encoded)
 	var log bytes.Buffer
 	z := zerolog.New(&log)
-	z.Info().Interface("config", c).Interface("one", c.DatabaseURL).Stringer("two", c.RedisURL).Any("list", c.TokenSecrets).
-		Err(errors.New(c.DatabaseURL.String())).Msgf("%v %s", c, c.MigrateURL)
+	z.Info().
+		Interface("config", c).
+		Interface("one", c.DatabaseURL).
+		Stringer("two", c.RedisURL).
+		Any("list", c.TokenSecrets).
+		Err(errors.New(c.DatabaseURL.String())).
+		Msgf("%v %s", c, c.MigrateURL)
 	slog.New(slog.NewTextHandler(&log, nil)).Info("text", "config", c, "one", c.RedisURL)
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("json", "config", c, "one", c.RedisURL)
 	out["log"] = log.String()

@@ -40,7 +40,8 @@ func (s *Service) Close(ctx context.Context, actor auth.Actor, publicID, reason 
 		if _, err := setClosed(ctx, tx, a.ID, closedByDoctor); err != nil {
 			return err
 		}
-		return s.note(ctx, tx, actor, a, change{"conversation.close", withReason("The doctor closed this conversation.", reason)})
+		return s.note(ctx, tx, actor, a,
+			change{"conversation.close", withReason("The doctor closed this conversation.", reason)})
 	})
 	if err != nil {
 		return View{}, err
@@ -89,7 +90,9 @@ func (s *Service) hold(ctx context.Context, tx *postgres.Tx, actor auth.Actor, p
 type change struct{ action, text string }
 
 // note leaves an audit row and says in the conversation what was done to it.
-func (s *Service) note(ctx context.Context, tx *postgres.Tx, actor auth.Actor, a appointment.Appointment, c change) error {
+func (s *Service) note(
+	ctx context.Context, tx *postgres.Tx, actor auth.Actor, a appointment.Appointment, c change,
+) error {
 	err := audit.Record(ctx, tx, audit.Event{Actor: actor, Action: c.action, Subject: a.PublicID, PatientID: a.Patient.ID})
 	if err != nil {
 		return err

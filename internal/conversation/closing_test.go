@@ -48,7 +48,8 @@ func TestRoutes_closeAndReopen(t *testing.T) {
 	require.Equal(t, 200, first.Status, "%s", first)
 	requireGolden(t, "conversation_closed", first)
 	require.Equal(t, "The doctor closed this conversation. Reason: All is said.", w.log(conversation)[0].Text)
-	require.Equal(t, first.Raw, in.ask(w.Doctor, http.MethodPost, path+"/close", "").Raw, "closed already: the same answer")
+	require.Equal(t, first.Raw, in.ask(w.Doctor, http.MethodPost, path+"/close", "").Raw,
+		"closed already: the same answer")
 	_, err := in.svc.Send(t.Context(), draft(conversation, w.Patient, "too late"))
 	require.Equal(t, ErrClosed, err)
 
@@ -74,7 +75,8 @@ func TestService_Reopen_refusals(t *testing.T) {
 		conversation := w.Appointment(status)
 		w.Exec(`insert into conversations (id, closed_at) values ($1, now())`, conversation)
 		if why != "" {
-			w.Exec(`update appointments set completed_at = $2 where id = $1 and status = 'COMPLETED'`, conversation, time.Now().Add(-followUp-time.Minute))
+			w.Exec(`update appointments set completed_at = $2 where id = $1 and status = 'COMPLETED'`, conversation,
+				time.Now().Add(-followUp-time.Minute))
 		}
 		id := w.PublicID(conversation)
 		_, err := in.svc.Close(ctx, w.Doctor, id, "")
@@ -159,7 +161,8 @@ func TestService_Close_contention(t *testing.T) {
 	}
 	require.True(t, open)
 	require.Equal(t, moves, w.audited("conversation.close", id, w.Doctor)+w.audited("conversation.open", id, w.Doctor))
-	require.Equal(t, sent.Load(), w.Number(`select count(*) from messages where room_id = $1 and kind = 'text'`, conversation))
+	require.Equal(t, sent.Load(),
+		w.Number(`select count(*) from messages where room_id = $1 and kind = 'text'`, conversation))
 	t.Logf("%d sent, %d refused, %d moves", sent.Load(), refused.Load(), moves)
 }
 

@@ -255,7 +255,8 @@ func (c *committer) write(drafts []Draft) []outcome {
 	}
 }
 
-// reportDoubted names the conversations to which an attempt of unknown outcome may have written: nobody knows of it yet.
+// reportDoubted names the conversations to which an attempt of unknown outcome may have written: nobody knows of it
+// yet.
 func (c *committer) reportDoubted(drafts []Draft) {
 	for _, id := range conversationsOf(drafts) {
 		c.doubted(id)

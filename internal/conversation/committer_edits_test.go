@@ -22,13 +22,21 @@ func TestCommitter_Edits(t *testing.T) {
 	c, told := committerOn(w.Pool, 1)
 	id := w.Conversation()
 	file := w.file(id, w.Doctor)
-	out := commitOne(c, draft(id, w.Patient, "It hurts here"), draft(id, w.Doctor, "Where?"), fileDraft(id, w.Doctor, file))
+	out := commitOne(c, draft(id, w.Patient, "It hurts here"), draft(id, w.Doctor, "Where?"),
+		fileDraft(id, w.Doctor, file))
 	for i, o := range out {
 		require.NoError(t, o.err)
 		require.EqualValues(t, i+1, o.ack.Seq)
 	}
 	want := &Attachment{
-		ID: file, Name: "knee.jpg", MediaType: "image/jpeg", Size: 5, SHA256: strings.Repeat("0f", 32), Width: 4, Height: 3, Thumbnail: true,
+		ID:        file,
+		Name:      "knee.jpg",
+		MediaType: "image/jpeg",
+		Size:      5,
+		SHA256:    strings.Repeat("0f", 32),
+		Width:     4,
+		Height:    3,
+		Thumbnail: true,
 	}
 	require.Equal(t, want, told.in(id)[2].Attachment, "whoever is told gets what the log has")
 	require.Equal(t, w.log(id), told.in(id))
@@ -39,7 +47,8 @@ func TestCommitter_Edits(t *testing.T) {
 	require.EqualValues(t, 4, w.log(id)[0].CorrectedBy)
 	require.EqualValues(t, 5, w.ok(c, second).Seq)
 	log := w.log(id)
-	require.Equal(t, []string{"It hurts everywhere", "It hurts everywhere", "It hurts everywhere"}, []string{log[0].Text, log[3].Text, log[4].Text})
+	require.Equal(t, []string{"It hurts everywhere", "It hurts everywhere", "It hurts everywhere"},
+		[]string{log[0].Text, log[3].Text, log[4].Text})
 	require.Equal(t, []int64{5, 5, 0}, []int64{log[0].CorrectedBy, log[3].CorrectedBy, log[4].CorrectedBy})
 	require.Equal(t, "It hurts there", told.in(id)[3].Text, "live ones hear each as it comes")
 	require.EqualValues(t, 1, told.in(id)[3].Target)
@@ -52,9 +61,17 @@ func TestCommitter_Edits(t *testing.T) {
 		require.Empty(t, log[i].Text)
 		require.Nil(t, log[i].Attachment)
 	}
-	require.Equal(t, Event{Conversation: id, Seq: 7, Kind: KindRetraction, ClientID: log[6].ClientID, Sender: w.Doctor.UserID, At: log[6].At, Target: 3}, log[6])
+	require.Equal(
+		t,
+		Event{
+			Conversation: id, Seq: 7, Kind: KindRetraction, ClientID: log[6].ClientID,
+			Sender: w.Doctor.UserID, At: log[6].At, Target: 3,
+		},
+		log[6],
+	)
 	require.Equal(t, log[5:], told.in(id)[5:])
-	require.EqualValues(t, len("It hurts here"), w.Number(`select length(body) from messages where room_id = $1 and seq = 1`, id), "the record keeps the original")
+	require.EqualValues(t, len("It hurts here"),
+		w.Number(`select length(body) from messages where room_id = $1 and seq = 1`, id), "the record keeps the original")
 	require.EqualValues(t, 3, w.Number(`select seq from attachments where id = $1`, [16]byte(file)))
 }
 
@@ -78,7 +95,8 @@ func TestCommitter_EditRefusals(t *testing.T) {
 	}
 	sent := w.file(id, w.Patient)
 	w.ok(c, fileDraft(id, w.Patient, sent)) // 10, in conversation only
-	unsent, ofDoctor, elsewhere, partial := w.file(shut, w.Patient), w.file(id, w.Doctor), w.file(other, w.Patient), w.file(id, w.Patient)
+	unsent, ofDoctor, elsewhere, partial := w.file(shut,
+		w.Patient), w.file(id, w.Doctor), w.file(other, w.Patient), w.file(id, w.Patient)
 	w.Exec(`update attachments set stored_at = null where id = $1`, [16]byte(partial))
 	w.Exec(`update conversations set closed_at = now() where id = $1`, shut)
 	for name, k := range map[string]struct {
@@ -151,7 +169,8 @@ func TestCommitter_EditsInOneBatch(t *testing.T) {
 	for i, e := range log {
 		kinds[i] = e.Kind
 	}
-	require.Equal(t, []Kind{KindText, KindText, KindCorrection, KindRetraction, KindAttachment, KindCorrection, KindText}, kinds, "in the order in which they came")
+	require.Equal(t, []Kind{KindText, KindText, KindCorrection, KindRetraction, KindAttachment, KindCorrection, KindText},
+		kinds, "in the order in which they came")
 	require.Len(t, told.in(id), 7)
 	w.requireGapless(other)
 }
@@ -164,7 +183,10 @@ func TestCommitter_EditsAgain(t *testing.T) {
 	id := w.Conversation()
 	w.ok(c, draft(id, w.Patient, "a"))
 	drafts := []Draft{
-		fileDraft(id, w.Patient, w.file(id, w.Patient)), correction(id, w.Patient, 1, "b"), retraction(id, w.Patient, 1), retraction(id, w.Patient, 2),
+		fileDraft(id, w.Patient, w.file(id, w.Patient)),
+		correction(id, w.Patient, 1, "b"),
+		retraction(id, w.Patient, 1),
+		retraction(id, w.Patient, 2),
 	}
 	acks := make([]Ack, len(drafts))
 	for i, d := range drafts {
@@ -197,16 +219,16 @@ func TestCommitter_RefusedEditIsIsolated(t *testing.T) {
 	for range 3 {
 		w.ok(c, draft(id, w.Patient, "a"))
 	}
-	out := commitOne(c, retraction(id, w.Patient, 1), correction(id, w.Patient, 2, "a\x00"), fileDraft(id, w.Patient, w.file(id, w.Patient)),
-		correction(id, w.Patient, 3, "b"))
+	out := commitOne(c, retraction(id, w.Patient, 1), correction(id, w.Patient, 2, "a\x00"),
+		fileDraft(id, w.Patient, w.file(id, w.Patient)), correction(id, w.Patient, 3, "b"))
 	for i, want := range []error{nil, ErrInvalidText, nil, nil} {
 		require.Equal(t, want, out[i].err, i)
 	}
 	require.Len(t, w.requireGapless(id), 6)
 }
 
-// TestCommitter_EditsContended: many take one message back and correct it, over two instances. One retraction lands, and
-// nothing of that message after it.
+// TestCommitter_EditsContended: many take one message back and correct it, over two instances. One retraction lands,
+// and nothing of that message after it.
 func TestCommitter_EditsContended(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -287,7 +309,8 @@ func TestCommitter_FileContended(t *testing.T) {
 		}
 		if round%2 == 1 {
 			work.Go(func() {
-				tag, err := w.Pool.Exec(context.Background(), `delete from attachments where id = $1 and seq is null`, [16]byte(file))
+				tag, err := w.Pool.Exec(context.Background(), `delete from attachments where id = $1 and seq is null`,
+					[16]byte(file))
 				if err != nil {
 					t.Errorf("sweep: %v", err)
 				}
@@ -304,8 +327,9 @@ func TestCommitter_FileContended(t *testing.T) {
 	}
 }
 
-// TestCommitter_BatchEqualsOneByOne holds the statement, which judges many drafts at once, against itself with one at a time:
-// random drafts into a conversation in batches, the same into a twin of it one by one, have the same outcomes and make the same log.
+// TestCommitter_BatchEqualsOneByOne holds the statement, which judges many drafts at once, against itself with one at a
+// time: random drafts into a conversation in batches, the same into a twin of it one by one, have the same outcomes and
+// make the same log.
 func TestCommitter_BatchEqualsOneByOne(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -17,8 +17,8 @@ import (
 	"housecall/internal/auth"
 )
 
-// TestCommitter_ManySendersTwoInstances: whatever the interleaving, every conversation's log is gapless, has each clientId
-// once and every acknowledged seq is that of its message.
+// TestCommitter_ManySendersTwoInstances: whatever the interleaving, every conversation's log is gapless, has each
+// clientId once and every acknowledged seq is that of its message.
 func TestCommitter_ManySendersTwoInstances(t *testing.T) {
 	t.Parallel()
 	const conversations, senders, each = 12, 24, 25
@@ -68,8 +68,10 @@ func TestCommitter_ManySendersTwoInstances(t *testing.T) {
 		for _, e := range log {
 			require.Equal(t, acked[id][e.Seq], e.ClientID)
 		}
-		require.ElementsMatch(t, log, append(heardOne.in(id), heardTwo.in(id)...), "each event is told once, as it is in the log")
-		require.True(t, slices.IsSortedFunc(heardOne.in(id), func(a, b Event) int { return int(a.Seq - b.Seq) }), "and in order")
+		require.ElementsMatch(t, log, append(heardOne.in(id), heardTwo.in(id)...),
+			"each event is told once, as it is in the log")
+		require.True(t, slices.IsSortedFunc(heardOne.in(id), func(a, b Event) int { return int(a.Seq - b.Seq) }),
+			"and in order")
 	}
 	require.Equal(t, senders*each, total)
 }
@@ -157,7 +159,9 @@ func TestCommitter_Refusals(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	c, _ := committerOn(w.Pool, 1)
-	open, pending, bare, shut := w.Conversation(), w.Appointment(appointment.Pending), w.Appointment(appointment.Booked), w.Conversation()
+	open, pending, bare, shut := w.Conversation(), w.Appointment(
+		appointment.Pending,
+	), w.Appointment(appointment.Booked), w.Conversation()
 	w.Exec(`insert into conversations (id) values ($1)`, pending)
 	w.Exec(`update conversations set closed_at = now() where id = $1`, shut)
 	stranger, admin := w.SignIn(w.User(auth.Patient)), w.SignIn(w.User(auth.Admin))
@@ -184,7 +188,8 @@ func TestCommitter_Refusals(t *testing.T) {
 		require.NoError(t, out[1].err, name)
 	}
 	require.Len(t, w.requireGapless(open), 11)
-	require.InDelta(t, 2, testutil.ToFloat64(c.metrics.refused.WithLabelValues("closed")), 0, "refusals are counted by reason")
+	require.InDelta(t, 2, testutil.ToFloat64(c.metrics.refused.WithLabelValues("closed")), 0,
+		"refusals are counted by reason")
 	require.InDelta(t, 7, testutil.ToFloat64(c.metrics.refused.WithLabelValues("forbidden")), 0)
 }
 
@@ -242,7 +247,8 @@ func TestCommitter_RuleEqualsReply(t *testing.T) {
 					}
 					can, _, why := a.Reply(now, followUp, shut)
 					err := commitOne(c, draft(id, w.Patient, "x"))[0].err
-					require.Equalf(t, can, err == nil, "%s, completed %s, updated %s ago, closed %t: %s, %v", status, name, updated, closed, why, err)
+					require.Equalf(t, can, err == nil, "%s, completed %s, updated %s ago, closed %t: %s, %v", status, name, updated,
+						closed, why, err)
 					if !can {
 						require.Equal(t, ErrClosed, err)
 					}

@@ -33,8 +33,8 @@ const (
 )
 
 // Event is one entry of a conversation's log. Seq starts at 1 and has no gaps within a conversation. Read from the log
-// it is as it stands now: a retracted event has neither Text nor Attachment, and a corrected one has its latest Text, and
-// so does a correction.
+// it is as it stands now: a retracted event has neither Text nor Attachment, and a corrected one has its latest Text,
+// and so does a correction.
 type Event struct {
 	Conversation int64
 	Seq          int64

@@ -139,7 +139,8 @@ func (r GlassRequest) check(actor auth.Actor) (reason string, err error) {
 	return text.Rule{Min: minGlassReason, Max: maxReason}.Field("body.reason", r.Reason)
 }
 
-// EndGlass ends break-glass access before it expires, one's own or another administrator's; what is over stays as it is.
+// EndGlass ends break-glass access before it expires, one's own or another administrator's; what is over stays as it
+// is.
 func (s *Service) EndGlass(ctx context.Context, actor auth.Actor, id uuid.UUID) (g Glass, err error) {
 	if actor.Role != auth.Admin {
 		return Glass{}, errs.ErrForbidden
@@ -159,13 +160,14 @@ func (s *Service) EndGlass(ctx context.Context, actor auth.Actor, id uuid.UUID) 
 		if err := recordGlass(ctx, tx, actor, "glass.end", g); err != nil {
 			return err
 		}
-		return s.d.Log.Append(ctx, tx, g.conversation, "The administrator "+g.AdminName+" can no longer read this conversation.")
+		return s.d.Log.Append(ctx, tx, g.conversation,
+			"The administrator "+g.AdminName+" can no longer read this conversation.")
 	})
 	return g, err
 }
 
-// Glasses lists all break-glass access that there was, newest first, up to limit below the inner key before (0: from the
-// newest); next is 0 with the last page.
+// Glasses lists all break-glass access that there was, newest first, up to limit below the inner key before (0: from
+// the newest); next is 0 with the last page.
 func (s *Service) Glasses(ctx context.Context, before int64, limit int) (page []Glass, next int64, err error) {
 	if page, err = listGlasses(ctx, s.d.Pool, before, limit+1); err != nil {
 		return nil, 0, err

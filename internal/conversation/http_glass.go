@@ -72,19 +72,30 @@ type versionsOutput struct {
 func glassRoutes(s *httpd.Server, h handlers) {
 	admin, tag := httpd.Only(auth.Admin), "Administration"
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/admin/break-glass", Tag: tag, Summary: "Get break-glass access to a conversation",
-		Description: "Its participants see who, why and until when. Until then, and as long as the session lasts, its messages, " +
+		Method:  http.MethodPost,
+		Path:    "/admin/break-glass",
+		Tag:     tag,
+		Summary: "Get break-glass access to a conversation",
+		Description: "Its participants see who, why and until when. Until then, and as long as the session lasts, its " +
+			"messages, " +
 			"attachments, transcript and socket can be read, not written to. Each look leaves an audit row.",
-		Status: http.StatusCreated, Access: admin, Errors: []int{http.StatusNotFound, http.StatusConflict},
+		Status: http.StatusCreated,
+		Access: admin,
+		Errors: []int{http.StatusNotFound, http.StatusConflict},
 	}, h.breakGlass)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/admin/break-glass", Tag: tag, Summary: "List break-glass access, newest first",
 		Description: "Which conversations were opened, by whom, and why.", Access: admin,
 	}, h.glasses)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/admin/break-glass/{id}/end", Tag: tag, Summary: "End break-glass access before it expires",
+		Method:      http.MethodPost,
+		Path:        "/admin/break-glass/{id}/end",
+		Tag:         tag,
+		Summary:     "End break-glass access before it expires",
 		Description: "One's own or another administrator's. What is over stays as it is.",
-		Status:      http.StatusOK, Access: admin, Errors: []int{http.StatusNotFound},
+		Status:      http.StatusOK,
+		Access:      admin,
+		Errors:      []int{http.StatusNotFound},
 	}, h.endGlass)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/appointments/{id}/messages/{seq}/versions", Tag: tag,

@@ -56,9 +56,13 @@ func sendRoutes(s *httpd.Server, h handlers) {
 		}
 	}
 	httpd.Register(s, route("", "Send a message", "A text, or a file that was uploaded before."), h.send)
-	httpd.Register(s, route("/{seq}/retract", "Retract a message",
-		"Your own text or file, for good, while the conversation is open: it stays in its place without its content, for everyone.",
-		http.StatusForbidden), h.retract)
+	httpd.Register(s, route(
+		"/{seq}/retract",
+		"Retract a message",
+		"Your own text or file, for good, while the conversation is open: it stays in its place without its content, for "+
+			"everyone.",
+		http.StatusForbidden,
+	), h.retract)
 	httpd.Register(s, route("/{seq}/correct", "Correct a message",
 		"Your own text, while the conversation is open: from now on it has the new wording, and says that it was corrected.",
 		http.StatusForbidden), h.correct)

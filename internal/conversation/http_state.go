@@ -33,7 +33,12 @@ type stateBody struct {
 func (v View) body() stateBody {
 	a := v.Appointment
 	b := stateBody{
-		AppointmentID: a.PublicID, CanReply: v.Can, WhyNot: v.WhyNot, HeadSeq: v.HeadSeq, Epoch: v.Epoch, Notice: v.ClinicNotice,
+		AppointmentID: a.PublicID,
+		CanReply:      v.Can,
+		WhyNot:        v.WhyNot,
+		HeadSeq:       v.HeadSeq,
+		Epoch:         v.Epoch,
+		Notice:        v.ClinicNotice,
 	}
 	for _, p := range a.Participants() {
 		at := v.Cursors[p.ID]
@@ -65,20 +70,35 @@ type stateOutput struct{ Body stateBody }
 func stateRoutes(s *httpd.Server, h handlers) {
 	refusals := []int{http.StatusNotFound, http.StatusConflict}
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/appointments/{id}/conversation", Tag: "chat", Summary: "Get the state of a conversation",
-		Access: httpd.SignedIn, Errors: []int{http.StatusNotFound},
+		Method:  http.MethodGet,
+		Path:    "/appointments/{id}/conversation",
+		Tag:     "chat",
+		Summary: "Get the state of a conversation",
+		Access:  httpd.SignedIn,
+		Errors:  []int{http.StatusNotFound},
 	}, h.state)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/appointments/{id}/conversation/close", Tag: "chat", Summary: "Close a conversation",
-		Description: "For its doctor. One that is closed already stays as it is; one that is not open for another reason is " +
+		Method:  http.MethodPost,
+		Path:    "/appointments/{id}/conversation/close",
+		Tag:     "chat",
+		Summary: "Close a conversation",
+		Description: "For its doctor. One that is closed already stays as it is; one that is not open for another reason " +
+			"is " +
 			"409 `not_open`, with `whyNot`.",
-		Status: http.StatusOK, Access: httpd.Only(auth.Doctor), Errors: refusals,
+		Status: http.StatusOK,
+		Access: httpd.Only(auth.Doctor),
+		Errors: refusals,
 	}, h.close)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/appointments/{id}/conversation/open", Tag: "chat", Summary: "Reopen a closed conversation",
+		Method:  http.MethodPost,
+		Path:    "/appointments/{id}/conversation/open",
+		Tag:     "chat",
+		Summary: "Reopen a closed conversation",
 		Description: "For its doctor, while the appointment is BOOKED or shortly after its completion; otherwise 409 " +
 			"`cannot_open`, with `whyNot`.",
-		Status: http.StatusOK, Access: httpd.Only(auth.Doctor), Errors: refusals,
+		Status: http.StatusOK,
+		Access: httpd.Only(auth.Doctor),
+		Errors: refusals,
 	}, h.open)
 }
 

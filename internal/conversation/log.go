@@ -56,6 +56,8 @@ func (l *Log) Reopen(ctx context.Context, tx *postgres.Tx, appointmentID int64, 
 }
 
 // Closings implements appointment.Conversations.
-func (l *Log) Closings(ctx context.Context, db postgres.DB, appointmentIDs []int64) (map[int64]appointment.Closing, error) {
+func (l *Log) Closings(
+	ctx context.Context, db postgres.DB, appointmentIDs []int64,
+) (map[int64]appointment.Closing, error) {
 	return closings(ctx, db, appointmentIDs)
 }

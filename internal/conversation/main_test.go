@@ -68,7 +68,8 @@ func (w *world) file(id int64, uploader auth.Actor) uuid.UUID {
 func (w *world) appendSystem(id int64) {
 	w.T.Helper()
 	ctx := context.Background()
-	require.NoError(w.T, w.Pool.InTx(ctx, func(tx *postgres.Tx) error { return NewLog().Append(ctx, tx, id, "Confirmed.") }))
+	require.NoError(w.T,
+		w.Pool.InTx(ctx, func(tx *postgres.Tx) error { return NewLog().Append(ctx, tx, id, "Confirmed.") }))
 }
 
 // audited counts rows of the trail.
@@ -140,7 +141,11 @@ func (h *heard) doubt(id int64) {
 func committerOn(pool *postgres.Pool, lanes int) (*committer, *heard) {
 	h := &heard{events: map[int64][]Event{}, doubted: map[int64]bool{}}
 	return newCommitter(committerPorts{
-		pool: pool, log: zerolog.Nop(), metrics: newMetrics(prometheus.NewRegistry()), committed: h.committed, doubted: h.doubt,
+		pool:      pool,
+		log:       zerolog.Nop(),
+		metrics:   newMetrics(prometheus.NewRegistry()),
+		committed: h.committed,
+		doubted:   h.doubt,
 	}, lanes, followUp), h
 }
 

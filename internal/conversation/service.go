@@ -109,8 +109,8 @@ func (s *Service) Send(ctx context.Context, d Draft) (Ack, error) {
 
 // Refusals of too many drafts on one instance.
 var (
-	ErrUserTooFast = ErrTooFast("from one user")
-	ErrConversationTooFast  = ErrTooFast("in this conversation, from all participants together")
+	ErrUserTooFast         = ErrTooFast("from one user")
+	ErrConversationTooFast = ErrTooFast("in this conversation, from all participants together")
 )
 
 // Submit is the one way into the log. done is called once, perhaps at once, and must not block: with an ack once the

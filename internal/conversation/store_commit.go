@@ -22,15 +22,14 @@ const lockConversations = `select id from conversations where id = any($1) order
 // same file elsewhere, comes before or after the whole batch.
 const lockFiles = `select id from attachments where id = any($1) order by id for update`
 
-// The last statement's snapshot is taken after the locks are held, so it sees every change of status and of
-// who may write that was committed before: no message lands after a cancellation. It judges each draft, numbers
-// those that may pass, moves the conversations' heads and inserts. {lookup} is where the careful variants look for
-// duplicates. A refused draft is always looked up too: what is committed stays acknowledged, even when the conversation
-// has closed since. statement_timestamp() is after the locks, so times rise with seq. What the other braces hold is only
-// there for batches with more than plain texts, which pay nothing for it. testdata/insert_*.sql are the statements as
-// they are run.
-// Who takes part is read from the appointment, which is joined anyway: asking participants instead made a commit 5 to 8 %
-// slower (BenchmarkCommitter_participants).
+// The last statement's snapshot is taken after the locks are held, so it sees every change of status and of who may
+// write that was committed before: no message lands after a cancellation. It judges each draft, numbers those that may
+// pass, moves the conversations' heads and inserts. {lookup} is where the careful variants look for duplicates. A
+// refused draft is always looked up too: what is committed stays acknowledged, even when the conversation has closed
+// since. statement_timestamp() is after the locks, so times rise with seq. What the other braces hold is only there for
+// batches with more than plain texts, which pay nothing for it. testdata/insert_*.sql are the statements as they are
+// run. Who takes part is read from the appointment, which is joined anyway: asking participants instead made a commit 5
+// to 8 % slower (BenchmarkCommitter_participants).
 const insertDrafts = `
 with draft as (
     select d.*
@@ -77,8 +76,8 @@ left join numbered x on x.n = j.n
 left join bumped b on b.id = j.conversation{files}`
 
 // What an edit refers to has to be a message of its conversation that still stands and is the sender's own; only texts
-// can be corrected. A file has to be whole, the sender's own, of this conversation, and not sent yet. Both are looked up
-// by key: a join would plan badly.
+// can be corrected. A file has to be whole, the sender's own, of this conversation, and not sent yet. Both are looked
+// up by key: a join would plan badly.
 const judgeSubjects = `when d.kind in ('retraction', 'correction') then coalesce((
             select case
                 when t.kind <> 'text' and (t.kind <> 'attachment' or d.kind = 'correction') then 'not_found'

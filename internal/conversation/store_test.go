@@ -100,8 +100,8 @@ func TestHeads(t *testing.T) {
 	}
 }
 
-// TestLog_Append: system events of many transactions and messages share one gapless log; what rolls back leaves nothing,
-// and nobody hears of it before the commit.
+// TestLog_Append: system events of many transactions and messages share one gapless log; what rolls back leaves
+// nothing, and nobody hears of it before the commit.
 func TestLog_Append(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -57,7 +57,8 @@ func takePlace(dir, kind, temporaryRoot string) (*place, error) {
 
 // prepare makes the folder and gives it to the user the server will run as.
 func (p *place) prepare() error {
-	if err := os.MkdirAll(filepath.Dir(p.dir), 0o755); err != nil { //nolint:gosec // the server's user passes through the parent
+	if err := os.MkdirAll(filepath.Dir(p.dir),
+		0o755); err != nil { //nolint:gosec // the server's user passes through the parent
 		return pathCause(err)
 	}
 	if os.Geteuid() != 0 {
@@ -88,7 +89,8 @@ func (p *place) claim() error {
 		return fmt.Errorf("the data folder %s is not writable: %w", p.dir, pathCause(err))
 	}
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return errors.Join(fmt.Errorf("another housecall is already using the data folder %s: stop it first", p.dir), lock.Close())
+		return errors.Join(fmt.Errorf("another housecall is already using the data folder %s: stop it first", p.dir),
+			lock.Close())
 	}
 	p.lock = lock
 	return nil

@@ -38,7 +38,9 @@ func startProcess(cmd *exec.Cmd, pl *place, onDeath syscall.Signal, logTo io.Wri
 }
 
 // startProcessWith adds variables to the server's environment.
-func startProcessWith(cmd *exec.Cmd, pl *place, onDeath syscall.Signal, logTo io.Writer, env ...string) (*process, error) {
+func startProcessWith(
+	cmd *exec.Cmd, pl *place, onDeath syscall.Signal, logTo io.Writer, env ...string,
+) (*process, error) {
 	p := &process{cmd: cmd, log: &logTail{to: logTo}, exited: make(chan struct{})}
 	cmd.Dir = pl.dir
 	cmd.Env = append(childEnv(pl.dir), env...)

@@ -37,7 +37,9 @@ func childrenOf(parent int) []int {
 
 // commandOf returns the name of a running process's program, or "".
 func commandOf(pid int) string {
-	out, err := exec.CommandContext(context.Background(), "ps", "-o", "comm=", "-p", strconv.Itoa(pid)).Output() //nolint:gosec // a number
+	out, err := exec.CommandContext(context.Background(), "ps", "-o", "comm=", "-p", strconv.Itoa(pid)).
+		Output()
+		//nolint:gosec // a number
 	if err != nil {
 		return ""
 	}

@@ -26,7 +26,8 @@ type S3Options struct {
 	LogTo io.Writer
 }
 
-// S3 is a private S3-compatible store on one folder, with one bucket. Its methods may be called from several goroutines.
+// S3 is a private S3-compatible store on one folder, with one bucket. Its methods may be called from several
+// goroutines.
 type S3 struct {
 	// Dir is the folder really in use; see Postgres.Dir.
 	Dir string
@@ -42,8 +43,8 @@ type S3 struct {
 	port int
 }
 
-// StartS3 starts a store and returns when it answers, at most 30 s later. Cancelling ctx ends the start, not the running
-// server.
+// StartS3 starts a store and returns when it answers, at most 30 s later. Cancelling ctx ends the start, not the
+// running server.
 func StartS3(ctx context.Context, opts S3Options) (*S3, error) {
 	binary, err := findS3()
 	if err != nil {
@@ -53,7 +54,10 @@ func StartS3(ctx context.Context, opts S3Options) (*S3, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &S3{Dir: place.dir, Bucket: "files", AccessKey: "housecall", SecretKey: randomPassword(), opts: opts, place: place, binary: binary}
+	s := &S3{
+		Dir: place.dir, Bucket: "files", AccessKey: "housecall", SecretKey: randomPassword(), opts: opts,
+		place: place, binary: binary,
+	}
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, place.release())
 	}
@@ -75,7 +79,8 @@ func findS3() (string, error) {
 			return path, nil
 		}
 		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("%s, the S3 server of the tests, is not on this machine: run `deploy/setup.sh test`", s3Program)
+			return "", fmt.Errorf("%s, the S3 server of the tests, is not on this machine: run `deploy/setup.sh test`",
+				s3Program)
 		}
 		dir = filepath.Dir(dir)
 	}
@@ -155,8 +160,18 @@ func (s *S3) Objects() ([]string, error) {
 func (s *S3) start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
-	cmd := exec.Command(s.binary, "--quiet", "--port", s.addr(), "--health", "/health", "posix", "--sidecar", s.sidecar(), //nolint:gosec,noctx // it outlives ctx
-		filepath.Join(s.Dir, "buckets"))
+	cmd := exec.Command(
+		s.binary,
+		"--quiet",
+		"--port",
+		s.addr(),
+		"--health",
+		"/health",
+		"posix",
+		"--sidecar",
+		s.sidecar(), //nolint:gosec,noctx // it outlives ctx
+		filepath.Join(s.Dir, "buckets"),
+	)
 	// startProcess gives it an environment of its own; secrets do not belong into arguments, which every user sees.
 	proc, err := startProcessWith(cmd, s.place, syscall.SIGTERM, s.opts.LogTo,
 		"ROOT_ACCESS_KEY="+s.AccessKey, "ROOT_SECRET_KEY="+s.SecretKey)

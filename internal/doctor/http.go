@@ -23,18 +23,29 @@ func Routes(s *httpd.Server, svc *Service) {
 		Description: "Sorted by name. Disabled doctors are not listed.",
 	}, h.list)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/doctors", Tag: tag, Summary: "Invite a doctor", Status: http.StatusCreated,
-		Description: "The token of the invitation is shown this once, and mailed. Until it is accepted the doctor can be found and " +
+		Method:  http.MethodPost,
+		Path:    "/doctors",
+		Tag:     tag,
+		Summary: "Invite a doctor",
+		Status:  http.StatusCreated,
+		Description: "The token of the invitation is shown this once, and mailed. Until it is accepted the doctor can be " +
+			"found and " +
 			"booked by name, but requests for a specialization do not go to them.",
-		Access: httpd.Only(auth.Admin), Errors: []int{http.StatusConflict},
+		Access: httpd.Only(auth.Admin),
+		Errors: []int{http.StatusConflict},
 	}, h.create)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/doctors/{id}", Tag: tag, Summary: "Read a profile", Access: httpd.Public,
 		Description: "The phone number is shown only to the doctor and to admins.", Errors: []int{http.StatusNotFound},
 	}, h.get)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPatch, Path: "/doctors/{id}", Tag: tag, Summary: "Change a profile",
-		Description: "What is left out or null stays as it is; an empty text clears a field.", Access: staff, Errors: ifMatchErrors,
+		Method:      http.MethodPatch,
+		Path:        "/doctors/{id}",
+		Tag:         tag,
+		Summary:     "Change a profile",
+		Description: "What is left out or null stays as it is; an empty text clears a field.",
+		Access:      staff,
+		Errors:      ifMatchErrors,
 	}, h.patch)
 	scheduleRoutes(s, h)
 }
@@ -152,8 +163,14 @@ type invitationBody struct {
 func (h handlers) create(ctx context.Context, in *createInput) (*createOutput, error) {
 	b := in.Body
 	d, inv, err := h.svc.Invite(ctx, httpd.Actor(ctx), NewDoctor{
-		Name: b.Name, Email: b.Email, TimeZone: b.TimeZone, SlotMinutes: b.SlotMinutes,
-		Profile: Profile{Specialization: b.Specialization, Qualification: b.Qualification, Experience: b.Experience, Phone: b.Phone},
+		Name:        b.Name,
+		Email:       b.Email,
+		TimeZone:    b.TimeZone,
+		SlotMinutes: b.SlotMinutes,
+		Profile: Profile{
+			Specialization: b.Specialization, Qualification: b.Qualification, Experience: b.Experience,
+			Phone: b.Phone,
+		},
 	})
 	if err != nil {
 		return nil, err

@@ -18,11 +18,16 @@ func exceptionRoutes(s *httpd.Server, h handlers, staff httpd.Access) {
 		Access: httpd.Public, Errors: []int{http.StatusNotFound},
 	}, h.exceptions)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/doctors/{id}/exceptions", Tag: tag, Summary: "Take days off, or work other hours",
+		Method:  http.MethodPost,
+		Path:    "/doctors/{id}/exceptions",
+		Tag:     tag,
+		Summary: "Take days off, or work other hours",
 		Description: "Takes the place of the weekly hours that begin on the dates. Without `intervals` nothing can be booked then. " +
 			"A date may have other hours once; days off may overlap anything, and win. Appointments that are booked stay. " +
 			"The ETag is that of hours and booking rules.",
-		Status: http.StatusCreated, Access: staff, Errors: []int{http.StatusNotFound, http.StatusConflict},
+		Status: http.StatusCreated,
+		Access: staff,
+		Errors: []int{http.StatusNotFound, http.StatusConflict},
 	}, h.addException)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodDelete, Path: "/doctors/{id}/exceptions/{eid}", Tag: tag, Summary: "Return to the weekly hours",

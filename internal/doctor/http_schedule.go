@@ -22,20 +22,29 @@ func scheduleRoutes(s *httpd.Server, h handlers) {
 		Errors: []int{http.StatusNotFound},
 	}, h.hours)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPut, Path: "/doctors/{id}/hours", Tag: tag, Summary: "Replace the weekly hours",
+		Method:  http.MethodPut,
+		Path:    "/doctors/{id}/hours",
+		Tag:     tag,
+		Summary: "Replace the weekly hours",
 		Description: "No interval at all means no bookings. A `to` not later than `from` is a time of the next day; the whole " +
 			"interval belongs to the day on which it begins. Appointments that are booked stay.",
-		Access: staff, Errors: ifMatchErrors,
+		Access: staff,
+		Errors: ifMatchErrors,
 	}, h.setHours)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/doctors/{id}/booking-rules", Tag: tag, Summary: "Read the booking rules",
 		Access: httpd.Public, Errors: []int{http.StatusNotFound},
 	}, h.rules)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPut, Path: "/doctors/{id}/booking-rules", Tag: tag, Summary: "Replace the booking rules",
-		Description: "A rule that is left out or null stays as it is; zone and slot length are required. Hours keep their clock times " +
+		Method:  http.MethodPut,
+		Path:    "/doctors/{id}/booking-rules",
+		Tag:     tag,
+		Summary: "Replace the booking rules",
+		Description: "A rule that is left out or null stays as it is; zone and slot length are required. Hours keep their " +
+			"clock times " +
 			"in a new zone. Appointments that are booked stay.",
-		Access: staff, Errors: ifMatchErrors,
+		Access: staff,
+		Errors: ifMatchErrors,
 	}, h.setRules)
 	exceptionRoutes(s, h, staff)
 }

@@ -173,7 +173,8 @@ func TestRoutes_Create(t *testing.T) {
 	taken := w.call("POST", "/doctors", admin, "", strings.Replace(full, "new@", "taken@", 1))
 	require.Equal(t, http.StatusConflict, taken.Status)
 	require.Equal(t, "email_taken", taken.Code())
-	require.Equal(t, http.StatusNotFound, w.call("GET", "/doctors/DOCNEWDOCTOR0", "", "", "").Status, "nothing half-written")
+	require.Equal(t, http.StatusNotFound, w.call("GET", "/doctors/DOCNEWDOCTOR0", "", "", "").Status,
+		"nothing half-written")
 
 	made := w.call("POST", "/doctors", admin, "", full)
 	require.Equal(t, http.StatusCreated, made.Status, string(made.Raw))
@@ -314,7 +315,9 @@ func TestService_Enroll(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	admin := auth.Actor{ID: w.user("ADM0000000001", "Ada", auth.Admin, ""), UserID: "ADM0000000001", Role: auth.Admin}
-	n := doctor.NewDoctor{Name: "Dr New", Email: "new@example.test", Profile: doctor.Profile{Specialization: " Surgery ", Experience: 3}}
+	n := doctor.NewDoctor{
+		Name: "Dr New", Email: "new@example.test", Profile: doctor.Profile{Specialization: " Surgery ", Experience: 3},
+	}
 	bad := n
 	bad.Experience = 99
 	_, _, err := w.svc.Enroll(t.Context(), admin, bad)
@@ -333,7 +336,11 @@ func TestService_Enroll(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, map[int64]doctor.Doctor{d.ID: d}, found)
 	var audited int
-	require.NoError(t, w.pool.QueryRow(t.Context(), `select count(*) from audit_events where action = 'doctor.create' and subject = $1`, d.UserID).Scan(&audited))
+	require.NoError(
+		t,
+		w.pool.QueryRow(t.Context(), `select count(*) from audit_events where action = 'doctor.create' and subject = $1`, d.UserID).
+			Scan(&audited),
+	)
 	require.Equal(t, 1, audited)
 }
 

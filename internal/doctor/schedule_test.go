@@ -48,10 +48,24 @@ func TestRoutes_HoursPastMidnight(t *testing.T) {
 	interval := func(s ...string) string { return `{"intervals":[` + strings.Join(s, ",") + `]}` }
 	const unprocessable = http.StatusUnprocessableEntity
 	w.refuses("PUT", path, []refusal{
-		{"over midnight into the next day's", ann, `"3"`, interval(`{"weekday":1,"from":"22:00","to":"02:00"}`, `{"weekday":2,"from":"01:59","to":"03:00"}`), unprocessable, "body.intervals[1].from"},
-		{"from Sunday into Monday's", ann, `"3"`, interval(`{"weekday":1,"from":"01:00","to":"03:00"}`, `{"weekday":7,"from":"22:00","to":"02:00"}`), unprocessable, "body.intervals[0].from"},
-		{"begins at 24:00", ann, `"3"`, interval(`{"weekday":1,"from":"24:00","to":"02:00"}`), unprocessable, "body.intervals[0].from"},
-		{"ends at 24:01", ann, `"3"`, interval(`{"weekday":1,"from":"22:00","to":"24:01"}`), unprocessable, "body.intervals[0].to"},
+		{
+			"over midnight into the next day's", ann, `"3"`,
+			interval(`{"weekday":1,"from":"22:00","to":"02:00"}`, `{"weekday":2,"from":"01:59","to":"03:00"}`), unprocessable,
+			"body.intervals[1].from",
+		},
+		{
+			"from Sunday into Monday's", ann, `"3"`,
+			interval(`{"weekday":1,"from":"01:00","to":"03:00"}`, `{"weekday":7,"from":"22:00","to":"02:00"}`), unprocessable,
+			"body.intervals[0].from",
+		},
+		{
+			"begins at 24:00", ann, `"3"`, interval(`{"weekday":1,"from":"24:00","to":"02:00"}`), unprocessable,
+			"body.intervals[0].from",
+		},
+		{
+			"ends at 24:01", ann, `"3"`, interval(`{"weekday":1,"from":"22:00","to":"24:01"}`), unprocessable,
+			"body.intervals[0].to",
+		},
 	})
 }
 
@@ -68,7 +82,8 @@ func TestRoutes_AllBookingRules(t *testing.T) {
 
 	kept := w.call("PUT", path, ann, `"2"`, `{"timeZone":"Asia/Kolkata","slotMinutes":25,"perDay":null}`)
 	require.Equal(t, http.StatusOK, kept.Status)
-	require.JSONEq(t, strings.Replace(all, `"slotMinutes":20`, `"slotMinutes":25`, 1), string(kept.Raw), "what is left out stays")
+	require.JSONEq(t, strings.Replace(all, `"slotMinutes":20`, `"slotMinutes":25`, 1), string(kept.Raw),
+		"what is left out stays")
 
 	with := func(s string) string { return `{"timeZone":"UTC","slotMinutes":30,` + s + `}` }
 	const unprocessable = http.StatusUnprocessableEntity
@@ -82,11 +97,16 @@ func TestRoutes_AllBookingRules(t *testing.T) {
 		"autoConfirm":         {`"yes"`, "1"},
 	} {
 		for _, v := range values {
-			cases = append(cases, refusal{rule + "=" + v, ann, `"3"`, with(`"` + rule + `":` + v), unprocessable, "body." + rule})
+			cases = append(cases,
+				refusal{rule + "=" + v, ann, `"3"`, with(`"` + rule + `":` + v), unprocessable, "body." + rule})
 		}
 	}
-	w.refuses("PUT", path, append(cases,
-		refusal{"notice beyond the horizon", ann, `"3"`, with(`"noticeMinutes":121,"horizonMinutes":120`), unprocessable, "body.noticeMinutes"},
+	w.refuses("PUT", path, append(
+		cases,
+		refusal{
+			"notice beyond the horizon", ann, `"3"`, with(`"noticeMinutes":121,"horizonMinutes":120`), unprocessable,
+			"body.noticeMinutes",
+		},
 		refusal{"horizon within the notice", ann, `"3"`, with(`"horizonMinutes":119`), unprocessable, "body.horizonMinutes"},
 		refusal{"unknown", ann, `"3"`, with(`"horizonDays":1`), unprocessable, "body.horizonDays"},
 	))
@@ -171,15 +191,27 @@ func TestRoutes_ExceptionsRefused(t *testing.T) {
 		{"367 days", ann, "", `{"from":"2099-01-01","to":"2100-01-02"}`, unprocessable, "body.to"},
 		{"in the past", ann, "", `{"from":"` + yesterday + `"}`, unprocessable, "body.to"},
 		{"long in the past", ann, "", `{"from":"0001-01-01"}`, unprocessable, "body.to"},
-		{"a long note", ann, "", `{"from":"2099-12-24","note":"` + strings.Repeat("é", 201) + `"}`, unprocessable, "body.note"},
+		{
+			"a long note", ann, "", `{"from":"2099-12-24","note":"` + strings.Repeat("é", 201) + `"}`, unprocessable,
+			"body.note",
+		},
 		{"U+0000", ann, "", `{"from":"2099-12-24","note":"a\u0000"}`, unprocessable, "body.note"},
 		{"an unknown field", ann, "", `{"from":"2099-12-24","off":true}`, unprocessable, "body.off"},
 		{"no clock time", ann, "", hours(`{"from":"08:00","to":"noon!"}`), unprocessable, "body.intervals[0].to"},
 		{"half an interval", ann, "", hours(`{"from":"08:00"}`), unprocessable, "body.intervals[0].to"},
 		{"24:00 begins nothing", ann, "", hours(`{"from":"24:00","to":"01:00"}`), unprocessable, "body.intervals[0].from"},
-		{"overlap", ann, "", hours(`{"from":"10:00","to":"12:00"}`, `{"from":"08:00","to":"10:01"}`), unprocessable, "body.intervals[0].from"},
-		{"into the next day's", ann, "", hours(`{"from":"01:00","to":"02:00"}`, `{"from":"20:00","to":"01:01"}`), unprocessable, "body.intervals[1].to"},
-		{"eleven", ann, "", hours(strings.Repeat(`{"from":"08:00","to":"09:00"},`, 10) + `{"from":"08:00","to":"09:00"}`), unprocessable, "body.intervals"},
+		{
+			"overlap", ann, "", hours(`{"from":"10:00","to":"12:00"}`, `{"from":"08:00","to":"10:01"}`), unprocessable,
+			"body.intervals[0].from",
+		},
+		{
+			"into the next day's", ann, "", hours(`{"from":"01:00","to":"02:00"}`, `{"from":"20:00","to":"01:01"}`),
+			unprocessable, "body.intervals[1].to",
+		},
+		{
+			"eleven", ann, "", hours(strings.Repeat(`{"from":"08:00","to":"09:00"},`, 10) + `{"from":"08:00","to":"09:00"}`),
+			unprocessable, "body.intervals",
+		},
 	})
 	require.Equal(t, `"1"`, w.call("GET", "/doctors/"+ann+"/hours", "", "", "").ETag())
 	both := w.call("POST", path, ann, "", `{"from":"never","to":"ever","intervals":[{"from":"99:99","to":"08:00"}]}`)
@@ -187,11 +219,13 @@ func TestRoutes_ExceptionsRefused(t *testing.T) {
 	require.NotContains(t, string(both.Raw), "never", "and not repeated")
 
 	require.Equal(t, http.StatusCreated, w.call("POST", path, ann, "", hours(`{"from":"08:00","to":"09:00"}`)).Status)
-	again := w.call("POST", path, ann, "", `{"from":"2099-12-25","to":"2099-12-26","intervals":[{"from":"18:00","to":"19:00"}]}`)
+	again := w.call("POST", path, ann, "",
+		`{"from":"2099-12-25","to":"2099-12-26","intervals":[{"from":"18:00","to":"19:00"}]}`)
 	require.Equal(t, http.StatusConflict, again.Status)
 	require.Equal(t, "exception_overlap", again.Code())
 	require.Equal(t, http.StatusCreated, w.call("POST", path, ann, "", off).Status, "off may overlap")
-	require.Equal(t, http.StatusCreated, w.call("POST", "/doctors/"+bob+"/exceptions", bob, "", hours(`{"from":"08:00","to":"09:00"}`)).Status)
+	require.Equal(t, http.StatusCreated,
+		w.call("POST", "/doctors/"+bob+"/exceptions", bob, "", hours(`{"from":"08:00","to":"09:00"}`)).Status)
 }
 
 func TestRoutes_ExceptionPages(t *testing.T) {

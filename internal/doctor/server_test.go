@@ -54,18 +54,23 @@ func newWorld(t *testing.T) *world {
 // inviter stands in for account: it makes the bare user.
 type inviter struct{}
 
-func (inviter) Invite(ctx context.Context, tx *postgres.Tx, _ auth.Actor, name, email string, role auth.Role) (int64, string, string, time.Time, error) {
+func (inviter) Invite(
+	ctx context.Context, tx *postgres.Tx, _ auth.Actor, name, email string, role auth.Role,
+) (int64, string, string, time.Time, error) {
 	if email == "taken@example.test" {
 		return 0, "", "", time.Time{}, errs.New(errs.Conflict, "email_taken", "Taken.")
 	}
 	var id int64
 	err := tx.QueryRow(ctx, `insert into users (public_id, email, name, role) values ('DOCNEWDOCTOR0', $1, $2, $3) returning id`,
-		email, name, role).Scan(&id)
+		email, name, role).
+		Scan(&id)
 	return id, "DOCNEWDOCTOR0", "secret", time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC), err
 }
 
 // Enroll makes the bare user, too.
-func (i inviter) Enroll(ctx context.Context, tx *postgres.Tx, by auth.Actor, name, email string, role auth.Role) (int64, string, string, error) {
+func (i inviter) Enroll(
+	ctx context.Context, tx *postgres.Tx, by auth.Actor, name, email string, role auth.Role,
+) (int64, string, string, error) {
 	id, publicID, _, _, err := i.Invite(ctx, tx, by, name, email, role)
 	return id, publicID, "made up", err
 }
@@ -78,8 +83,10 @@ func (w *world) user(publicID, name string, role auth.Role, specialization strin
 		insert into users (public_id, email, name, role) values ($1::text, lower($1::text) || '@example.test', $2, $3) returning id`,
 		publicID, name, role).Scan(&id))
 	if role == auth.Doctor {
-		w.exec(`insert into doctors (user_id, specialization, qualification, experience, phone) values ($1, $2, 'MBBS', 7, '+977 1 555')`,
-			id, specialization)
+		w.exec(
+			`insert into doctors (user_id, specialization, qualification, experience, phone) values ($1, $2, 'MBBS', 7, '+977 1 555')`,
+			id, specialization,
+		)
 	}
 	return id
 }

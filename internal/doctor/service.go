@@ -15,9 +15,11 @@ import (
 // Inviter makes the user behind a doctor; account implements it.
 type Inviter interface {
 	// Invite makes one who sets his password by a one-time token. token is shown once and kept only as a hash.
-	Invite(ctx context.Context, tx *postgres.Tx, by auth.Actor, name, email string, role auth.Role) (userID int64, publicID, token string, expires time.Time, err error)
+	Invite(ctx context.Context, tx *postgres.Tx, by auth.Actor, name, email string,
+		role auth.Role) (userID int64, publicID, token string, expires time.Time, err error)
 	// Enroll makes one with a password made up for him, which he must change. It is shown once and kept only as a hash.
-	Enroll(ctx context.Context, tx *postgres.Tx, by auth.Actor, name, email string, role auth.Role) (userID int64, publicID, password string, err error)
+	Enroll(ctx context.Context, tx *postgres.Tx, by auth.Actor, name, email string,
+		role auth.Role) (userID int64, publicID, password string, err error)
 }
 
 // Service is the door to doctors.
@@ -147,7 +149,9 @@ type Position struct{ Name, UserID string }
 
 // Directory lists up to limit active doctors after a position (zero: from the start) and tells whether there
 // are more.
-func (s *Service) Directory(ctx context.Context, f Filter, after Position, limit int) (page []Doctor, more bool, err error) {
+func (s *Service) Directory(
+	ctx context.Context, f Filter, after Position, limit int,
+) (page []Doctor, more bool, err error) {
 	page, err = selectDirectory(ctx, s.pool, f, after, limit+1)
 	if err != nil {
 		return nil, false, err
@@ -213,7 +217,9 @@ func (s *Service) Enroll(ctx context.Context, by auth.Actor, n NewDoctor) (d Doc
 }
 
 // create makes a doctor on a user whom makeUser makes in the same transaction, before anything else is locked.
-func (s *Service) create(ctx context.Context, by auth.Actor, n NewDoctor, makeUser func(tx *postgres.Tx) (id int64, publicID string, err error)) (Doctor, error) {
+func (s *Service) create(
+	ctx context.Context, by auth.Actor, n NewDoctor, makeUser func(tx *postgres.Tx) (id int64, publicID string, err error),
+) (Doctor, error) {
 	profile, err := n.normalize()
 	if err != nil {
 		return Doctor{}, err
@@ -297,7 +303,9 @@ func (s *Service) Rules(ctx context.Context, publicID string) (schedule.Rules, e
 }
 
 // SetHours replaces the weekly hours; rights and version as in Change.
-func (s *Service) SetHours(ctx context.Context, by auth.Actor, publicID string, version int, week []schedule.Interval) (schedule.Rules, error) {
+func (s *Service) SetHours(
+	ctx context.Context, by auth.Actor, publicID string, version int, week []schedule.Interval,
+) (schedule.Rules, error) {
 	e := audit.Event{Actor: by, Action: "doctor.hours", Subject: publicID}
 	return s.reschedule(ctx, e, func(tx *postgres.Tx, id int64) (schedule.Rules, error) {
 		return s.schedules.SetHours(ctx, tx, id, version, week)
@@ -305,7 +313,9 @@ func (s *Service) SetHours(ctx context.Context, by auth.Actor, publicID string, 
 }
 
 // SetRules changes the booking rules; rights and version as in Change.
-func (s *Service) SetRules(ctx context.Context, by auth.Actor, publicID string, version int, c schedule.RuleChange) (schedule.Rules, error) {
+func (s *Service) SetRules(
+	ctx context.Context, by auth.Actor, publicID string, version int, c schedule.RuleChange,
+) (schedule.Rules, error) {
 	e := audit.Event{Actor: by, Action: "doctor.rules", Subject: publicID}
 	return s.reschedule(ctx, e, func(tx *postgres.Tx, id int64) (schedule.Rules, error) {
 		return s.schedules.SetRules(ctx, tx, id, version, c)
@@ -313,7 +323,9 @@ func (s *Service) SetRules(ctx context.Context, by auth.Actor, publicID string, 
 }
 
 // Exceptions lists an active doctor's exceptions as schedule.Exceptions does; notes are for himself and admins only.
-func (s *Service) Exceptions(ctx context.Context, by auth.Actor, publicID string, p schedule.Period, after schedule.Position, limit int) (page []schedule.Exception, more bool, err error) {
+func (s *Service) Exceptions(
+	ctx context.Context, by auth.Actor, publicID string, p schedule.Period, after schedule.Position, limit int,
+) (page []schedule.Exception, more bool, err error) {
 	id, err := s.Find(ctx, s.pool, publicID)
 	if err != nil {
 		return nil, false, err
@@ -328,7 +340,9 @@ func (s *Service) Exceptions(ctx context.Context, by auth.Actor, publicID string
 }
 
 // AddException adds an exception to the weekly hours; rights as in Change.
-func (s *Service) AddException(ctx context.Context, by auth.Actor, publicID string, draft schedule.Exception) (made schedule.Exception, r schedule.Rules, err error) {
+func (s *Service) AddException(
+	ctx context.Context, by auth.Actor, publicID string, draft schedule.Exception,
+) (made schedule.Exception, r schedule.Rules, err error) {
 	detail := map[string]any{}
 	e := audit.Event{Actor: by, Action: "doctor.add_exception", Subject: publicID, Detail: detail}
 	r, err = s.reschedule(ctx, e, func(tx *postgres.Tx, id int64) (r schedule.Rules, err error) {
@@ -341,14 +355,18 @@ func (s *Service) AddException(ctx context.Context, by auth.Actor, publicID stri
 
 // RemoveException takes an exception away; rights as in Change. One of another doctor is errs.NotFound.
 func (s *Service) RemoveException(ctx context.Context, by auth.Actor, publicID, id string) (schedule.Rules, error) {
-	e := audit.Event{Actor: by, Action: "doctor.remove_exception", Subject: publicID, Detail: map[string]any{"exception": id}}
+	e := audit.Event{
+		Actor: by, Action: "doctor.remove_exception", Subject: publicID, Detail: map[string]any{"exception": id},
+	}
 	return s.reschedule(ctx, e, func(tx *postgres.Tx, doctorID int64) (schedule.Rules, error) {
 		return s.schedules.RemoveException(ctx, tx, doctorID, id)
 	})
 }
 
 // reschedule changes the schedule under the doctor's lock, so that no booking sees half of it, and records e.
-func (s *Service) reschedule(ctx context.Context, e audit.Event, change func(tx *postgres.Tx, id int64) (schedule.Rules, error)) (schedule.Rules, error) {
+func (s *Service) reschedule(
+	ctx context.Context, e audit.Event, change func(tx *postgres.Tx, id int64) (schedule.Rules, error),
+) (schedule.Rules, error) {
 	var r schedule.Rules
 	err := s.pool.InTx(ctx, func(tx *postgres.Tx) error {
 		d, err := s.mine(ctx, tx, e.Actor, e.Subject)

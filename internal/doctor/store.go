@@ -55,8 +55,8 @@ func selectActive(ctx context.Context, db postgres.DB, publicID string) (Doctor,
 	return all[0], nil
 }
 
-// lockActive is selectActive with the doctor's row held. The lock is a statement of its own: one that waited for it would
-// see the doctor as they were before.
+// lockActive is selectActive with the doctor's row held. The lock is a statement of its own: one that waited for it
+// would see the doctor as they were before.
 func lockActive(ctx context.Context, tx *postgres.Tx, publicID string) (d Doctor, err error) {
 	b := &postgres.Batch{}
 	postgres.QueueExec(b, "lock the doctor", `
@@ -129,8 +129,8 @@ func collect(ctx context.Context, db postgres.DB, sql string, args ...any) ([]Do
 	return out, nil
 }
 
-// queueLock takes the weakest lock that excludes itself: foreign keys to the row may still be checked meanwhile, so that
-// assigning a patient neither waits for a booking nor deadlocks with it.
+// queueLock takes the weakest lock that excludes itself: foreign keys to the row may still be checked meanwhile, so
+// that assigning a patient neither waits for a booking nor deadlocks with it.
 func queueLock(b *postgres.Batch, ids []int64) {
 	ids = slices.DeleteFunc(slices.Clone(ids), func(id int64) bool { return id == 0 })
 	slices.Sort(ids)

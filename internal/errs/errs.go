@@ -121,12 +121,16 @@ func CodeOf(err error) string {
 
 // Sentinels that several packages answer with.
 var (
-	ErrUnauthenticated = New(Unauthenticated, "unauthenticated", "Sign in first: the access token is missing, expired or revoked.")
-	ErrForbidden       = New(Forbidden, "forbidden", "Your role does not allow this.")
-	ErrStale           = New(PreconditionFailed, "stale", "Somebody changed this meanwhile. Load it again and repeat your change.")
-	ErrNoMatch         = New(PreconditionRequired, "if_match_required", "Send the ETag you last saw as If-Match.")
-	ErrUnavailable     = &Error{
-		Kind: Unavailable, Code: "unavailable", Message: "The service cannot reach its database right now. Try again shortly.",
+	ErrUnauthenticated = New(Unauthenticated, "unauthenticated",
+		"Sign in first: the access token is missing, expired or revoked.")
+	ErrForbidden = New(Forbidden, "forbidden", "Your role does not allow this.")
+	ErrStale     = New(PreconditionFailed, "stale",
+		"Somebody changed this meanwhile. Load it again and repeat your change.")
+	ErrNoMatch     = New(PreconditionRequired, "if_match_required", "Send the ETag you last saw as If-Match.")
+	ErrUnavailable = &Error{
+		Kind:       Unavailable,
+		Code:       "unavailable",
+		Message:    "The service cannot reach its database right now. Try again shortly.",
 		RetryAfter: 2 * time.Second,
 	}
 )

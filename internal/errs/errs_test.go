@@ -50,7 +50,8 @@ func TestError_Is(t *testing.T) {
 func TestError_Error(t *testing.T) {
 	t.Parallel()
 	require.EqualError(t, New(Conflict, "slot_taken", "This time is taken."), "slot_taken: This time is taken.")
-	require.EqualError(t, (&Error{Kind: Unavailable, Code: "unavailable", Message: "Later.", Err: io.EOF}), "unavailable: Later.: EOF")
+	require.EqualError(t, (&Error{Kind: Unavailable, Code: "unavailable", Message: "Later.", Err: io.EOF}),
+		"unavailable: Later.: EOF")
 	require.NoError(t, New(Conflict, "a", "b").Unwrap())
 }
 

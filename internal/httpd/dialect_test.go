@@ -93,7 +93,8 @@ func TestServer_Dialect_HugeBody(t *testing.T) {
 	c, err := net.Dial("tcp", strings.TrimPrefix(h.url, "http://"))
 	require.NoError(t, err)
 	defer c.Close()
-	_, err = io.WriteString(c, "POST /web/user/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99999999\r\n\r\n")
+	_, err = io.WriteString(c,
+		"POST /web/user/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99999999\r\n\r\n")
 	require.NoError(t, err)
 	a, err := readResponse(c)
 	require.NoError(t, err)

@@ -7,8 +7,8 @@ import (
 	"housecall/internal/errs"
 )
 
-// ETag is the entity tag of a version (RFC 9110, 8.8.3), such as "7" with its quotes. It is for If-Match: it changes with
-// what one can change, not with everything that is shown beside it.
+// ETag is the entity tag of a version (RFC 9110, 8.8.3), such as "7" with its quotes. It is for If-Match: it changes
+// with what one can change, not with everything that is shown beside it.
 func ETag(version int) string { return `"` + strconv.Itoa(version) + `"` }
 
 // IfMatch reads an If-Match header. given tells whether there was one; version is what it names. A missing

@@ -79,9 +79,11 @@ func (r Route) takesKey() bool {
 func documentKey(op *huma.Operation) {
 	least, most := 1, idempotencyKeyMax
 	op.Parameters = append(op.Parameters, &huma.Param{
-		Name: idempotencyHeader, In: "header",
+		Name:   idempotencyHeader,
+		In:     "header",
 		Schema: &huma.Schema{Type: huma.TypeString, MinLength: &least, MaxLength: &most},
-		Description: "A value such as a UUID, chosen once for a request and kept for its retries. For 24 hours the same key " +
+		Description: "A value such as a UUID, chosen once for a request and kept for its retries. For 24 hours the same " +
+			"key " +
 			"and body return the first answer again, even a refusal; a different body is 422 `idempotency_key_reused`, and " +
 			"while the first request is in flight the answer is 409 `request_in_progress`. Failures of the service (5xx), " +
 			"401, 408, 413, 429 and every answer with Retry-After free the key.",

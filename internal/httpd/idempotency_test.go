@@ -55,7 +55,9 @@ func TestServer_OpenAPI_idempotency(t *testing.T) {
 	t.Parallel()
 	keyed := func(context.Context, *struct{}) (*itemOutput, error) { return &itemOutput{ETag: httpd.ETag(1)}, nil }
 	h := startWith(t, func(s *httpd.Server) {
-		route := httpd.Route{Method: "POST", Path: "/keyed", Tag: "test", Summary: "Make", Access: httpd.SignedIn, Status: 201}
+		route := httpd.Route{
+			Method: "POST", Path: "/keyed", Tag: "test", Summary: "Make", Access: httpd.SignedIn, Status: 201,
+		}
 		httpd.Register(s, route, keyed)
 		route.Path, route.Repeatable = "/repeatable", true
 		httpd.Register(s, route, keyed)

@@ -113,7 +113,8 @@ func TestServer_ClientAddress_severalLines(t *testing.T) {
 func TestServer_UserAgentIsStorable(t *testing.T) {
 	t.Parallel()
 	h := start(t)
-	got := item(t, h.do(t, "GET", "/api/v1/open/7", "", header("User-Agent", "a\xffb\tc"+strings.Repeat("é", 300)))).Client.UserAgent
+	got := item(t,
+		h.do(t, "GET", "/api/v1/open/7", "", header("User-Agent", "a\xffb\tc"+strings.Repeat("é", 300)))).Client.UserAgent
 	require.True(t, strings.HasPrefix(got, "abcéé"), got)
 	require.LessOrEqual(t, len(got), 200)
 }
@@ -145,11 +146,17 @@ func TestServer_CORS(t *testing.T) {
 		require.Equal(t, allowed, a.Header.Get("Access-Control-Allow-Origin"), origin)
 		require.Contains(t, a.Header.Get("Vary"), "Origin")
 		require.Empty(t, a.Header.Get("Access-Control-Allow-Credentials"))
-		require.Equal(t, allowed != "", strings.Contains(a.Header.Get("Access-Control-Expose-Headers"), "ETag, Idempotent-Replayed, Location, Retry-After, X-Request-Id"))
+		require.Equal(
+			t,
+			allowed != "",
+			strings.Contains(a.Header.Get("Access-Control-Expose-Headers"),
+				"ETag, Idempotent-Replayed, Location, Retry-After, X-Request-Id"),
+		)
 		if origin == "" {
 			continue
 		}
-		a = h.do(t, "OPTIONS", "/api/v1/items/7", "", header("Origin", origin), header("Access-Control-Request-Method", "DELETE"))
+		a = h.do(t, "OPTIONS", "/api/v1/items/7", "", header("Origin", origin),
+			header("Access-Control-Request-Method", "DELETE"))
 		require.Equal(t, 204, a.StatusCode)
 		require.Equal(t, allowed, a.Header.Get("Access-Control-Allow-Origin"))
 		require.Equal(t, allowed != "", strings.Contains(a.Header.Get("Access-Control-Allow-Methods"), "DELETE"))
@@ -179,7 +186,8 @@ func TestServer_LogsPatternsNotPaths(t *testing.T) {
 	require.Contains(t, log, `"address":"127.0.0.1"`)
 	families, err := h.registry.Gather()
 	require.NoError(t, err)
-	i := slices.IndexFunc(families, func(f *dto.MetricFamily) bool { return f.GetName() == "http_request_duration_seconds" })
+	i := slices.IndexFunc(families,
+		func(f *dto.MetricFamily) bool { return f.GetName() == "http_request_duration_seconds" })
 	require.Len(t, families[i].GetMetric(), 3)
 	require.NotContains(t, fmt.Sprint(families), "SECRET")
 }
@@ -220,7 +228,8 @@ func TestServer_SocketsPass(t *testing.T) {
 			}
 		}))
 	}, func(d *httpd.Deps) { d.Options.RequestTimeout = time.Nanosecond })
-	c, response, err := dialer.DefaultDialer.Dial("ws"+strings.TrimPrefix(h.url, "http")+"/ws/PAT0SECRET?token=SECRET", nil)
+	c, response, err := dialer.DefaultDialer.Dial("ws"+strings.TrimPrefix(h.url, "http")+"/ws/PAT0SECRET?token=SECRET",
+		nil)
 	require.NoError(t, err)
 	defer c.Close()
 	defer response.Body.Close()

@@ -8,16 +8,16 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// PacedConn is a connection that the server has accepted. Whoever took it over, such as a socket's handler, can bound how
-// fast it is read: what comes faster waits at the sender, where it costs this process nothing.
+// PacedConn is a connection that the server has accepted. Whoever took it over, such as a socket's handler, can bound
+// how fast it is read: what comes faster waits at the sender, where it costs this process nothing.
 type PacedConn struct {
 	net.Conn
 
 	pace atomic.Pointer[rate.Limiter] // nil: as fast as it comes
 }
 
-// Pace bounds what is read from now on to so many bytes a second, sustained, after a burst. Both are positive. The system
-// keeps about a burst of what waits.
+// Pace bounds what is read from now on to so many bytes a second, sustained, after a burst. Both are positive. The
+// system keeps about a burst of what waits.
 func (c *PacedConn) Pace(bytesPerSecond, burst int) {
 	if tcp, ok := c.Conn.(interface{ SetReadBuffer(bytes int) error }); ok {
 		_ = tcp.SetReadBuffer(burst) // without it, it keeps megabytes

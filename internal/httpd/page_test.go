@@ -48,7 +48,8 @@ func TestCursor_RoundTrip(t *testing.T) {
 
 	require.NoError(t, httpd.DecodeCursor(ctx, "", &name))
 	require.Equal(t, "Dr. Ö/+?", name, "the first page has no key")
-	require.NoError(t, httpd.DecodeCursor(listing(t, "/doctors", otherSecret, cursorSecret), cursor, &name, &id, &when), "on every instance")
+	require.NoError(t, httpd.DecodeCursor(listing(t, "/doctors", otherSecret, cursorSecret), cursor, &name, &id, &when),
+		"on every instance")
 	plain, err := base64.RawURLEncoding.DecodeString(cursor)
 	require.NoError(t, err)
 	require.NotContains(t, string(plain), "Dr.")

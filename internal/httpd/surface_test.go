@@ -167,7 +167,8 @@ func TestServer_ReadinessDoesNotHang(t *testing.T) {
 	require.Equal(t, 503, h.do(t, "GET", "/readyz", "").StatusCode)
 }
 
-// TestServer_ReadinessIsQuick: balancers wait for a second, as a rule, and must not take for dead what only lacks something.
+// TestServer_ReadinessIsQuick: balancers wait for a second, as a rule, and must not take for dead what only lacks
+// something.
 func TestServer_ReadinessIsQuick(t *testing.T) {
 	t.Parallel()
 	deadlines := make(chan time.Time, 2)
@@ -210,7 +211,8 @@ func TestOps_ServesMetricsAndProfiles(t *testing.T) {
 		return string(b)
 	}
 	metrics := get("/metrics")
-	require.Contains(t, metrics, `http_request_duration_seconds_count{method="GET",route="/api/v1/open/:id",status="2xx"} 1`)
+	require.Contains(t, metrics,
+		`http_request_duration_seconds_count{method="GET",route="/api/v1/open/:id",status="2xx"} 1`)
 	require.Contains(t, metrics, "http_requests_in_flight 0")
 	require.Contains(t, metrics, "go_goroutines")
 	require.Contains(t, get("/debug/pprof/goroutine?debug=1"), "goroutine profile")

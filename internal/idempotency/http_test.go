@@ -20,7 +20,8 @@ func TestKey_FirstAnswerAgain(t *testing.T) {
 	require.True(t, s.post("PAT1", "/things/", "a-key", ok).replayed, "a slash at the end is the same route")
 	require.True(t, s.post("PAT1", "/things", `"a-key"`, ok).replayed, "a quoted key is the same key")
 	require.EqualValues(t, 1, w.made.Load())
-	require.NotEqual(t, first.Header.Get("X-Request-Id"), s.post("PAT1", "/things", "a-key", ok).Header.Get("X-Request-Id"))
+	require.NotEqual(t, first.Header.Get("X-Request-Id"),
+		s.post("PAT1", "/things", "a-key", ok).Header.Get("X-Request-Id"))
 }
 
 // A key is one actor's, for one route and what its parameters name.
@@ -158,7 +159,8 @@ func TestKey_OneWinnerOverTwoInstances(t *testing.T) {
 			golden(t, "in-progress", a)
 		}
 	}
-	require.Equal(t, "idempotency_key_reused", servers[1].post("PAT1", "/things", "a-key", ok).Code(), "while in flight, too")
+	require.Equal(t, "idempotency_key_reused", servers[1].post("PAT1", "/things", "a-key", ok).Code(),
+		"while in flight, too")
 	close(w.released)
 	first := <-winner
 	require.Equal(t, 201, first.Status, first.String())

@@ -12,7 +12,9 @@ import (
 )
 
 func (w *world) attempt(body string) httpd.Attempt {
-	return httpd.Attempt{Actor: w.users["PAT1"].ID, Operation: "POST /x", Key: "k", Fingerprint: sha256.Sum256([]byte(body))}
+	return httpd.Attempt{
+		Actor: w.users["PAT1"].ID, Operation: "POST /x", Key: "k", Fingerprint: sha256.Sum256([]byte(body)),
+	}
 }
 
 var done = httpd.Answer{Status: 201, Header: map[string]string{"Location": "/x/1"}, Body: []byte(`{}`)}

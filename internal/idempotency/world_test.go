@@ -63,8 +63,12 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{
-		t: t, pool: pgtest.New(t), users: map[string]auth.Actor{}, entered: make(chan struct{}, 100), released: make(chan struct{}),
-		log: &logs{},
+		t:        t,
+		pool:     pgtest.New(t),
+		users:    map[string]auth.Actor{},
+		entered:  make(chan struct{}, 100),
+		released: make(chan struct{}),
+		log:      &logs{},
 	}
 	w.clock.Store(time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC).UnixNano())
 	for _, token := range []string{"PAT1", "PAT2"} {
@@ -155,17 +159,20 @@ type makeOutput struct {
 
 // failures are what a thing is refused with. All but the last three are final.
 var failures = map[string]error{
-	"conflict":        errs.New(errs.Conflict, "slot_taken", "Somebody was faster.").With("alternatives", []string{"2026-11-23T10:00:00Z"}),
+	"conflict": errs.New(errs.Conflict, "slot_taken", "Somebody was faster.").
+		With("alternatives", []string{"2026-11-23T10:00:00Z"}),
 	"invalid":         errs.InvalidField("body.how", "is not the way"),
 	"missing":         errs.Missing("doctor"),
 	"forbidden":       errs.ErrForbidden,
 	"stale":           errs.ErrStale,
 	"unauthenticated": errs.ErrUnauthenticated,
 	"large":           errs.New(errs.TooLarge, "too_large", "Too much."),
-	"limited":         &errs.Error{Kind: errs.RateLimited, Code: "rate_limited", Message: "Slow down.", RetryAfter: time.Second},
-	"later":           &errs.Error{Kind: errs.Conflict, Code: "later", Message: "Come back.", RetryAfter: time.Second},
-	"unavailable":     errs.ErrUnavailable,
-	"broken":          fmt.Errorf("a bug"),
+	"limited": &errs.Error{
+		Kind: errs.RateLimited, Code: "rate_limited", Message: "Slow down.", RetryAfter: time.Second,
+	},
+	"later":       &errs.Error{Kind: errs.Conflict, Code: "later", Message: "Come back.", RetryAfter: time.Second},
+	"unavailable": errs.ErrUnavailable,
+	"broken":      fmt.Errorf("a bug"),
 }
 
 // make carries out a request: it counts, perhaps waits, and makes a thing or fails.
@@ -181,13 +188,17 @@ func (w *world) make(how string) (*makeOutput, error) {
 	if err := failures[how]; err != nil {
 		return nil, err
 	}
-	return &makeOutput{ETag: httpd.ETag(1), Location: httpd.APIPrefix + "/things/1", Body: thing{Number: n, Secret: secret}}, nil
+	return &makeOutput{
+		ETag: httpd.ETag(1), Location: httpd.APIPrefix + "/things/1", Body: thing{Number: n, Secret: secret},
+	}, nil
 }
 
 func (w *world) routes(h *httpd.Server) {
 	create := func(_ context.Context, in *makeInput) (*makeOutput, error) { return w.make(in.Body.How) }
 	part := func(_ context.Context, in *partInput) (*makeOutput, error) { return w.make(in.Body.How) }
-	route := httpd.Route{Method: "POST", Path: "/things", Tag: "test", Summary: "Make", Status: 201, Access: httpd.SignedIn}
+	route := httpd.Route{
+		Method: "POST", Path: "/things", Tag: "test", Summary: "Make", Status: 201, Access: httpd.SignedIn,
+	}
 	httpd.Register(h, route, create)
 	route.Path = "/others"
 	httpd.Register(h, route, create)
@@ -197,7 +208,8 @@ func (w *world) routes(h *httpd.Server) {
 	httpd.Register(h, route, create)
 	route.Path, route.Repeatable, route.Access = "/register", false, httpd.Public
 	httpd.Register(h, route, create)
-	httpd.Register(h, httpd.Route{Method: "POST", Path: "/confirm", Tag: "test", Summary: "Confirm", Access: httpd.SignedIn}, create)
+	httpd.Register(h,
+		httpd.Route{Method: "POST", Path: "/confirm", Tag: "test", Summary: "Confirm", Access: httpd.SignedIn}, create)
 }
 
 type answer struct {
@@ -242,7 +254,8 @@ func (w *world) all(n int, send func(i int) (answer, error)) []answer {
 func (w *world) dump() string {
 	w.t.Helper()
 	var all string
-	require.NoError(w.t, w.pool.QueryRow(w.t.Context(), `select coalesce(string_agg(k::text, E'\n'), '') from idempotency_keys k`).Scan(&all))
+	require.NoError(w.t,
+		w.pool.QueryRow(w.t.Context(), `select coalesce(string_agg(k::text, E'\n'), '') from idempotency_keys k`).Scan(&all))
 	return all
 }
 

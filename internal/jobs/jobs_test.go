@@ -420,8 +420,11 @@ func TestService_urgentFirst(t *testing.T) {
 	w.start(s)
 	require.Eventually(t, func() bool {
 		var n int
-		require.NoError(t,
-			w.pool.QueryRow(t.Context(), `select count(*) from river_job where kind = 'periodic' or args ->> 'name' = 'slow' and state = 'running'`).Scan(&n))
+		require.NoError(
+			t,
+			w.pool.QueryRow(t.Context(), `select count(*) from river_job where kind = 'periodic' or args ->> 'name' = 'slow' and state = 'running'`).
+				Scan(&n),
+		)
 		return n == 2 || len(order) == 1 // or the timer was the first of all
 	}, patience, 10*time.Millisecond)
 	close(slow)

@@ -102,7 +102,8 @@ func TestMailbox(t *testing.T) {
 	m.Subject, m.Date = "<script>alert(1)</script> older", m.Date.Add(-time.Hour)
 	m.To.Name = "<b>Ann</b>"
 	m.Text = "See https://clinic.test/appointments/APP0123456789?a=1&b=\"2\" <script>alert(2)</script> javascript:alert(3)"
-	m.HTML = "<!DOCTYPE html><html><head></head><body><script>alert(4)</script><a href=\"https://clinic.test/\">there</a></body></html>"
+	m.HTML = "<!DOCTYPE html><html><head></head><body><script>alert(4)</script><a " +
+		"href=\"https://clinic.test/\">there</a></body></html>"
 	m.Calendar, m.Method = []byte("BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n"), "REQUEST"
 	require.NoError(t, f.Send(t.Context(), m))
 	require.NoError(t, f.Send(t.Context(), message()))
@@ -182,7 +183,9 @@ func FuzzParse(f *testing.F) {
 	_, err = msg.WriteTo(&b)
 	require.NoError(f, err)
 	f.Add(b.String())
-	f.Add("Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n")
+	f.Add(
+		"Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n",
+	)
 	f.Add("Content-Type: text/calendar\r\nContent-Transfer-Encoding: base64\r\n\r\n!!!!")
 	f.Add("Subject: =?x?q?y?=\r\n\r\n")
 	f.Fuzz(func(t *testing.T, s string) {

@@ -16,16 +16,29 @@ const tag = "patients"
 func Routes(s *httpd.Server, svc *Service) {
 	h := handlers{svc}
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/patients", Tag: tag, Summary: "List patients", Access: httpd.SignedIn,
-		Description: "Admins see all patients, doctors those assigned to them or theirs by appointment, patients only themselves.",
+		Method:  http.MethodGet,
+		Path:    "/patients",
+		Tag:     tag,
+		Summary: "List patients",
+		Access:  httpd.SignedIn,
+		Description: "Admins see all patients, doctors those assigned to them or theirs by appointment, patients only " +
+			"themselves.",
 	}, h.list)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/patients/{id}", Tag: tag, Summary: "Read an entry of the registry", Access: httpd.SignedIn,
+		Method:      http.MethodGet,
+		Path:        "/patients/{id}",
+		Tag:         tag,
+		Summary:     "Read an entry of the registry",
+		Access:      httpd.SignedIn,
 		Description: "For the patient, their doctors and admins; reading another's entry is audited.",
 		Errors:      []int{http.StatusNotFound},
 	}, h.get)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPatch, Path: "/patients/{id}", Tag: tag, Summary: "Change an entry of the registry", Access: httpd.SignedIn,
+		Method:      http.MethodPatch,
+		Path:        "/patients/{id}",
+		Tag:         tag,
+		Summary:     "Change an entry of the registry",
+		Access:      httpd.SignedIn,
 		Description: "For the patient and admins. What is left out or null stays as it is; an empty text clears a field.",
 		Errors: []int{
 			http.StatusForbidden, http.StatusNotFound, http.StatusPreconditionFailed, http.StatusPreconditionRequired,

@@ -241,7 +241,8 @@ func TestRoutes_Assign(t *testing.T) {
 	require.Equal(t, http.StatusOK, self.Status, string(self.Raw))
 	apitest.Golden(t, "entry_assigned", self)
 	require.Equal(t, http.StatusOK, w.call("GET", "/patients/"+tom, bob, "", "").Status, "the assignment opens the entry")
-	require.Equal(t, http.StatusOK, w.call("PUT", "/patients/"+tom+"/doctor", bob, self.ETag(), `{"doctorId":null}`).Status)
+	require.Equal(t, http.StatusOK,
+		w.call("PUT", "/patients/"+tom+"/doctor", bob, self.ETag(), `{"doctorId":null}`).Status)
 	require.Equal(t, http.StatusNotFound, w.call("GET", "/patients/"+tom, bob, "", "").Status, "and its end closes it")
 	require.Equal(t, http.StatusOK, w.call("PUT", "/patients/"+pia+"/doctor", admin, `"1"`, to(bob)).Status)
 	none := w.call("PUT", "/patients/"+pia+"/doctor", admin, `"2"`, `{"doctorId":null}`)
@@ -267,7 +268,8 @@ func TestService_Create(t *testing.T) {
 	require.Len(t, e.Fields, 4, "every bad field is named")
 
 	born := time.Date(1990, 12, 31, 0, 0, 0, 0, time.UTC)
-	require.NoError(t, create(patient.Details{Phone: " 9841000000 ", Gender: patient.GenderMale, DateOfBirth: &born, Address: "Lane 3"}))
+	require.NoError(t,
+		create(patient.Details{Phone: " 9841000000 ", Gender: patient.GenderMale, DateOfBirth: &born, Address: "Lane 3"}))
 	require.NoError(t, create(patient.Details{}), "one that is there stays as it is")
 	p, err := w.svc.Resolve(t.Context(), w.pool, "ADM0000000NEW")
 	require.NoError(t, err)

@@ -14,10 +14,13 @@ import (
 
 // What registering is refused with.
 var (
-	ErrNotRegistered = errs.New(errs.NotFound, "not_registered", "This user is not registered as a patient yet. The clinic does that.")
-	ErrRegistered    = errs.New(errs.Conflict, "already_registered", "This user is registered as a patient already.")
-	ErrOneself       = errs.New(errs.Forbidden, "own_account", "You cannot register yourself. Ask somebody else of the clinic.")
-	ErrNoUser        = errs.New(errs.Conflict, "not_a_user", "Only a user who is neither a doctor nor an administrator, and not disabled, can be registered.")
+	ErrNotRegistered = errs.New(errs.NotFound, "not_registered",
+		"This user is not registered as a patient yet. The clinic does that.")
+	ErrRegistered = errs.New(errs.Conflict, "already_registered", "This user is registered as a patient already.")
+	ErrOneself    = errs.New(errs.Forbidden, "own_account",
+		"You cannot register yourself. Ask somebody else of the clinic.")
+	ErrNoUser = errs.New(errs.Conflict, "not_a_user",
+		"Only a user who is neither a doctor nor an administrator, and not disabled, can be registered.")
 )
 
 // KeepSignup keeps what a new user tells of himself until he is registered.

@@ -47,7 +47,9 @@ type care struct {
 	patients []string
 }
 
-func (c care) PatientsOf(ctx context.Context, db postgres.DB, doctorID, after int64, limit int) (ids []int64, err error) {
+func (c care) PatientsOf(
+	ctx context.Context, db postgres.DB, doctorID, after int64, limit int,
+) (ids []int64, err error) {
 	err = db.QueryRow(ctx, `
 		select coalesce(array_agg(id), '{}') from (
 			select id from users
@@ -74,7 +76,10 @@ func (w *world) user(publicID, name string, role auth.Role) int64 {
 	case auth.Doctor:
 		w.exec(`insert into doctors (user_id) values ($1)`, id)
 	case auth.Patient:
-		w.exec(`insert into patients (user_id, phone, gender, date_of_birth, address) values ($1, '9841000000', 'female', '1990-02-28', 'Lane 1')`, id)
+		w.exec(
+			`insert into patients (user_id, phone, gender, date_of_birth, address) values ($1, '9841000000', 'female', '1990-02-28', 'Lane 1')`,
+			id,
+		)
 	case auth.Admin:
 	}
 	return id

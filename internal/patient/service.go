@@ -97,14 +97,16 @@ func (s *Service) ByIDs(ctx context.Context, db postgres.DB, ids ...int64) (map[
 	return out, nil
 }
 
-// QueueActive asks inside the caller's batch whether a user has an entry and is not disabled: into is filled once that has
-// been sent.
+// QueueActive asks inside the caller's batch whether a user has an entry and is not disabled: into is filled once that
+// has been sent.
 func (s *Service) QueueActive(b *postgres.Batch, id int64, into *bool) { queueActive(b, id, into) }
 
 // List gives up to limit entries that the actor may see, in the order in which their users were made, after the one
 // of a user's id (0: from the start), and tells whether there are more: an admin sees all, a doctor those who
 // are assigned to him or his by appointment, anyone else his own.
-func (s *Service) List(ctx context.Context, by auth.Actor, after int64, limit int) (page []Patient, more bool, err error) {
+func (s *Service) List(
+	ctx context.Context, by auth.Actor, after int64, limit int,
+) (page []Patient, more bool, err error) {
 	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
 		if page, err = s.visible(ctx, tx, by, after, limit+1); err != nil {
 			return err
@@ -117,7 +119,9 @@ func (s *Service) List(ctx context.Context, by auth.Actor, after int64, limit in
 	return page, more, err
 }
 
-func (s *Service) visible(ctx context.Context, db postgres.DB, by auth.Actor, after int64, limit int) ([]Patient, error) {
+func (s *Service) visible(
+	ctx context.Context, db postgres.DB, by auth.Actor, after int64, limit int,
+) ([]Patient, error) {
 	switch by.Role {
 	case auth.Admin:
 		return selectAfter(ctx, db, after, limit)
@@ -281,7 +285,9 @@ func (s *Service) Change(ctx context.Context, by auth.Actor, publicID string, ve
 // Assign sets a patient's assigned doctor, or none for "", by compare-and-swap on the entry's version; AnyVersion
 // swaps without comparing. An admin assigns anyone. A doctor assigns himself only, and takes back his own assignment
 // only: another doctor's id is errs.ErrForbidden.
-func (s *Service) Assign(ctx context.Context, by auth.Actor, publicID string, version int, doctorPublicID string) (Patient, error) {
+func (s *Service) Assign(
+	ctx context.Context, by auth.Actor, publicID string, version int, doctorPublicID string,
+) (Patient, error) {
 	if by.Role != auth.Admin && by.Role != auth.Doctor {
 		return Patient{}, errs.ErrForbidden
 	}
@@ -325,6 +331,9 @@ func (s *Service) assign(ctx context.Context, tx *postgres.Tx, patientID int64, 
 	return updateDoctor(ctx, tx, patientID, &id)
 }
 
-func record(ctx context.Context, tx *postgres.Tx, by auth.Actor, action string, p Patient, detail map[string]any) error {
-	return audit.Record(ctx, tx, audit.Event{Actor: by, Action: action, Subject: p.UserID, PatientID: p.ID, Detail: detail})
+func record(
+	ctx context.Context, tx *postgres.Tx, by auth.Actor, action string, p Patient, detail map[string]any,
+) error {
+	return audit.Record(ctx, tx,
+		audit.Event{Actor: by, Action: action, Subject: p.UserID, PatientID: p.ID, Detail: detail})
 }

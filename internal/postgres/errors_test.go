@@ -123,7 +123,8 @@ func TestIsUnavailable_ReadOnly(t *testing.T) {
 		return err
 	})
 	require.ErrorContains(t, err, "25006")
-	require.Equal(t, errs.Unavailable, errs.KindOf(err), "a primary that became a standby: the next attempt finds the new one")
+	require.Equal(t, errs.Unavailable, errs.KindOf(err),
+		"a primary that became a standby: the next attempt finds the new one")
 	require.Empty(t, read())
 }
 

@@ -48,7 +48,8 @@ func notes(t testing.TB, pool *postgres.Pool) (read func() []string) {
 	require.NoError(t, err)
 	return func() []string {
 		var all []string
-		require.NoError(t, pool.QueryRow(t.Context(), `select coalesce(array_agg(body order by body), '{}') from notes`).Scan(&all))
+		require.NoError(t,
+			pool.QueryRow(t.Context(), `select coalesce(array_agg(body order by body), '{}') from notes`).Scan(&all))
 		return all
 	}
 }

@@ -64,7 +64,8 @@ func TestMigrate_AtOnce(t *testing.T) {
 		require.NotZero(t, m.AppliedAt, m.Name)
 	}
 	var applied int
-	err = open(t, dsn, 1).QueryRow(t.Context(), `select count(*) from goose_db_version where version_id > 0`).Scan(&applied)
+	err = open(t, dsn, 1).QueryRow(t.Context(), `select count(*) from goose_db_version where version_id > 0`).
+		Scan(&applied)
 	require.NoError(t, err)
 	require.Equal(t, len(before), applied, "each once")
 	require.NoError(t, postgres.Migrate(t.Context(), dsn), "and again there is nothing to do")
@@ -130,14 +131,16 @@ func TestMigrate_OrdinaryRole(t *testing.T) {
 	_, err = admin.Exec(t.Context(), `alter database `+database+` owner to ordinary`)
 	require.NoError(t, err)
 	t.Cleanup(func() {
-		_, err := admin.Exec(context.Background(), `reassign owned by ordinary to current_user; drop owned by ordinary; drop role ordinary`)
+		_, err := admin.Exec(context.Background(),
+			`reassign owned by ordinary to current_user; drop owned by ordinary; drop role ordinary`)
 		require.NoError(t, err)
 	})
 	theirs := with(t, dsn, func(u *url.URL) { u.User = url.UserPassword("ordinary", "hunter2") })
 	require.NoError(t, postgres.Migrate(t.Context(), theirs))
 	pool := open(t, theirs, 1)
 	// What the chat makes its epoch of.
-	_, err = pool.Exec(t.Context(), `select system_identifier, pg_walfile_name(pg_current_wal_lsn()) from pg_control_system()`)
+	_, err = pool.Exec(t.Context(),
+		`select system_identifier, pg_walfile_name(pg_current_wal_lsn()) from pg_control_system()`)
 	require.NoError(t, err)
 	pool.Close()
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Rows reads all that a query finds into structs, fields by the names of columns (see pgx.RowToStructByName). what names
-// it in errors, which are classified.
+// Rows reads all that a query finds into structs, fields by the names of columns (see pgx.RowToStructByName). what
+// names it in errors, which are classified.
 func Rows[T any](ctx context.Context, db DB, what, sql string, args ...any) ([]T, error) {
 	return collect(ctx, db, pgx.RowToStructByName[T], what, sql, args...)
 }

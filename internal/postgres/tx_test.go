@@ -142,7 +142,8 @@ func (a *attempts) hook(who string, attempt int) {
 func (a *attempts) check(t *testing.T) {
 	t.Helper()
 	require.Equal(t, 3, a.tried["a"]+a.tried["b"], "one of the two ran again")
-	require.ElementsMatch(t, []string{name("a", a.tried["a"]), name("b", a.tried["b"])}, a.hooks, "a retry starts with no hooks")
+	require.ElementsMatch(t, []string{name("a", a.tried["a"]), name("b", a.tried["b"])}, a.hooks,
+		"a retry starts with no hooks")
 }
 
 // bothInside waits until both have come here once. It gives up with the test.
@@ -169,7 +170,8 @@ func bothInside(t *testing.T) (wait func(attempt int)) {
 func TestPool_InTx_Deadlock(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.New(t)
-	_, err := pool.Exec(t.Context(), `create table rows (id int primary key, n int not null); insert into rows values (1, 0), (2, 0)`)
+	_, err := pool.Exec(t.Context(),
+		`create table rows (id int primary key, n int not null); insert into rows values (1, 0), (2, 0)`)
 	require.NoError(t, err)
 	var count attempts
 	wait := bothInside(t)
@@ -203,7 +205,8 @@ func TestPool_InTx_Deadlock(t *testing.T) {
 func TestPool_InTx_Serialization(t *testing.T) {
 	t.Parallel()
 	pool := open(t, pgtest.DSN(t)+"&default_transaction_isolation=serializable", 4)
-	_, err := pool.Exec(t.Context(), `create table shifts (who text primary key, on_call boolean not null); insert into shifts values ('a', true), ('b', true)`)
+	_, err := pool.Exec(t.Context(),
+		`create table shifts (who text primary key, on_call boolean not null); insert into shifts values ('a', true), ('b', true)`)
 	require.NoError(t, err)
 	var count attempts
 	wait := bothInside(t)
@@ -212,7 +215,8 @@ func TestPool_InTx_Serialization(t *testing.T) {
 			attempt := count.next(who)
 			tx.AfterCommit(func() { count.hook(who, attempt) })
 			var others int
-			if err := tx.QueryRow(t.Context(), `select count(*) from shifts where on_call and who <> $1`, who).Scan(&others); err != nil {
+			if err := tx.QueryRow(t.Context(), `select count(*) from shifts where on_call and who <> $1`, who).
+				Scan(&others); err != nil {
 				return err
 			}
 			wait(attempt)

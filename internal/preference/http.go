@@ -24,7 +24,8 @@ func Routes(s *httpd.Server, svc *Service) {
 		Access: httpd.SignedIn,
 		Description: "Whatever is left out, or null, gets its default: no time zone of your own, every kind on, no " +
 			"quiet hours. Calendar invitations and cancellations are part of the notifications; a feed " +
-			"(POST /me/calendar) works without them. Notifications that can wait are sent when quiet hours end, unless the appointment begins " +
+			"(POST /me/calendar) works without them. Notifications that can wait are sent when quiet hours end, unless the " +
+			"appointment begins " +
 			"before that.",
 		Errors: []int{http.StatusPreconditionFailed, http.StatusPreconditionRequired},
 	}, h.put)

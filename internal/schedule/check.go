@@ -61,7 +61,8 @@ func (r Rules) outside(date time.Time) error {
 	case e.Off():
 		return broken("slot_day_off", "The doctor is away on this day.")
 	}
-	return broken("slot_outside_hours", "The time is outside the doctor's hours, which are not the usual ones on this day.")
+	return broken("slot_outside_hours",
+		"The time is outside the doctor's hours, which are not the usual ones on this day.")
 }
 
 func broken(code, message string) error {

@@ -18,7 +18,8 @@ func (r Rules) DayRange(date time.Time) Range {
 }
 
 // DayStart gives the instant at which a date (a midnight in UTC that stands for the calendar day) begins in a zone:
-// where the clocks skip midnight, or show it twice, the first of the day. A day that a zone left out begins with the next.
+// where the clocks skip midnight, or show it twice, the first of the day. A day that a zone left out begins with the
+// next.
 func DayStart(date time.Time, loc *time.Location) time.Time {
 	for {
 		next := date.AddDate(0, 0, 1)

@@ -18,7 +18,8 @@ func at(t *testing.T, r schedule.Rules, wall string) time.Time {
 	return out
 }
 
-// between lists the starts of the free slots from one wall time to another, as "02 15:04-0700", as if asked at the first.
+// between lists the starts of the free slots from one wall time to another, as "02 15:04-0700", as if asked at the
+// first.
 func between(t *testing.T, r schedule.Rules, from, to string, blocked ...schedule.Range) []string {
 	t.Helper()
 	start := at(t, r, from)
@@ -95,7 +96,8 @@ func TestSlots_MidnightThatIsSkipped(t *testing.T) {
 	t.Parallel()
 	// On 2018-11-04 São Paulo went from 24:00 of the 3rd to 01:00 of the 4th.
 	r := rules(t, "America/Sao_Paulo", 30, past(6, "23:30", "00:30"), iv(7, "00:30", "02:00"))
-	require.Equal(t, []string{"03 23:30-0300", "04 01:00-0200", "04 01:30-0200"}, between(t, r, "2018-11-03 12:00", "2018-11-04 12:00"))
+	require.Equal(t, []string{"03 23:30-0300", "04 01:00-0200", "04 01:30-0200"},
+		between(t, r, "2018-11-03 12:00", "2018-11-04 12:00"))
 	require.Equal(t, "2018-11-04T01:00:00-02:00", r.DayRange(date("2018-11-04")).From.Format(time.RFC3339))
 }
 
@@ -139,7 +141,8 @@ func TestSlots_Buffers(t *testing.T) {
 	require.Equal(t, 30*time.Minute, free[0].EndsAt.Sub(free[0].StartsAt), "and is not shown")
 
 	// What the patient has elsewhere leaves no buffer around it.
-	got := starts(r, schedule.Query{Now: at(t, r, "2027-06-07 00:00"), Busy: []schedule.Range{{From: ten.StartsAt, To: ten.EndsAt}}})
+	got := starts(r,
+		schedule.Query{Now: at(t, r, "2027-06-07 00:00"), Busy: []schedule.Range{{From: ten.StartsAt, To: ten.EndsAt}}})
 	require.Equal(t, []string{"07 09:00+0545", "07 09:30+0545", "07 10:30+0545", "07 11:00+0545", "07 11:30+0545"}, got)
 }
 
@@ -148,7 +151,9 @@ func TestSlots_PerDay(t *testing.T) {
 	t.Parallel()
 	r := rules(t, "Asia/Kathmandu", 30, iv(1, "00:00", "24:00"), iv(2, "00:00", "24:00"))
 	r.PerDay = 2
-	q := schedule.Query{Now: at(t, r, "2027-06-07 00:00"), Starts: []time.Time{at(t, r, "2027-06-07 00:30"), at(t, r, "2027-06-07 23:30")}}
+	q := schedule.Query{
+		Now: at(t, r, "2027-06-07 00:00"), Starts: []time.Time{at(t, r, "2027-06-07 00:30"), at(t, r, "2027-06-07 23:30")},
+	}
 	first, ok := schedule.First(r, q)
 	require.True(t, ok)
 	require.Equal(t, at(t, r, "2027-06-08 00:00"), first.StartsAt)
@@ -209,7 +214,9 @@ func TestCheck_Exceptions(t *testing.T) {
 	t.Parallel()
 	r := rules(t, "UTC", 60, iv(1, "10:00", "14:00"), iv(2, "10:00", "14:00"), past(7, "22:00", "02:00"))
 	r.Horizon = 90 * 24 * time.Hour
-	r.Exceptions = []schedule.Exception{off("2027-06-07", "2027-06-07"), others("2027-06-08", "2027-06-08", schedule.Clock{From: 900, To: 1020})}
+	r.Exceptions = []schedule.Exception{
+		off("2027-06-07", "2027-06-07"), others("2027-06-08", "2027-06-08", schedule.Clock{From: 900, To: 1020}),
+	}
 	now := at(t, r, "2027-06-01 00:00")
 	for wall, code := range map[string]string{
 		"2027-06-07 01:00": "", // of Sunday's night
@@ -263,7 +270,8 @@ func BenchmarkSlots(b *testing.B) {
 	q := schedule.Query{Now: now, To: now.AddDate(0, 0, 31)}
 	for n := range 100 {
 		start := now.Add(time.Duration(n) * 5 * time.Hour)
-		q.Blocked, q.Starts = append(q.Blocked, schedule.Range{From: start, To: start.Add(20 * time.Minute)}), append(q.Starts, start)
+		q.Blocked, q.Starts = append(q.Blocked,
+			schedule.Range{From: start, To: start.Add(20 * time.Minute)}), append(q.Starts, start)
 	}
 	b.Run("all", func(b *testing.B) {
 		for b.Loop() {

@@ -17,8 +17,8 @@ const (
 )
 
 // Exception takes the place of the weekly hours that begin on the dates From to To, both included: none where Hours is
-// empty (off), else those. Dates are calendar days in the doctor's zone, as midnights in UTC. Where an exception that is
-// off and one with hours share a date, it is off.
+// empty (off), else those. Dates are calendar days in the doctor's zone, as midnights in UTC. Where an exception that
+// is off and one with hours share a date, it is off.
 type Exception struct {
 	ID       string // public, a UUID
 	From, To time.Time

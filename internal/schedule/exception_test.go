@@ -96,7 +96,9 @@ func TestService_Exceptions(t *testing.T) {
 	require.Equal(t, []schedule.Exception{made}, r.Exceptions)
 	require.Len(t, r.Hours, 14, "hours stay the clinic's")
 
-	night, r, err := c.add(others("2027-03-09", "2027-03-31", schedule.Clock{From: 1200, To: 1560}, schedule.Clock{From: 480, To: 720}))
+	night, r, err := c.add(
+		others("2027-03-09", "2027-03-31", schedule.Clock{From: 1200, To: 1560}, schedule.Clock{From: 480, To: 720}),
+	)
 	require.NoError(t, err)
 	require.Equal(t, []schedule.Clock{{From: 480, To: 720}, {From: 1200, To: 1560}}, night.Hours)
 	require.Equal(t, []schedule.Exception{night, made}, r.Exceptions, "by date")
@@ -141,7 +143,8 @@ func TestService_ExceptionsOfAYear(t *testing.T) {
 	made, r, err := c.add(schedule.Exception{From: today.AddDate(0, 0, -365), To: today})
 	require.NoError(t, err)
 	require.Equal(t, []schedule.Exception{made}, r.Exceptions)
-	all, _, err := c.svc.Exceptions(t.Context(), c.pool, c.doctor, schedule.Period{From: today, To: today}, schedule.Position{}, 100)
+	all, _, err := c.svc.Exceptions(t.Context(), c.pool, c.doctor, schedule.Period{From: today, To: today},
+		schedule.Position{}, 100)
 	require.NoError(t, err)
 	require.Equal(t, []schedule.Exception{made}, all)
 }
@@ -266,12 +269,19 @@ func TestService_SetRulesAll(t *testing.T) {
 	require.Equal(t, 2*time.Hour, c.rules().Notice, "the clinic's")
 	require.Equal(t, 90*24*time.Hour, c.rules().Horizon)
 	quarter, hour, week, eight, yes := 15*time.Minute, time.Hour, 7*24*time.Hour, 8, true
-	r, err := c.set(1, schedule.RuleChange{BufferBefore: &quarter, BufferAfter: &hour, Notice: &hour, Horizon: &week, PerDay: &eight, AutoConfirm: &yes})
+	r, err := c.set(
+		1,
+		schedule.RuleChange{
+			BufferBefore: &quarter, BufferAfter: &hour, Notice: &hour, Horizon: &week, PerDay: &eight,
+			AutoConfirm: &yes,
+		},
+	)
 	require.NoError(t, err)
 	require.Equal(t, c.rules(), r)
 	require.Equal(t, "Asia/Kathmandu", r.TimeZone, "what is nil stays")
 	require.Equal(t, 30, r.SlotMinutes)
-	require.Equal(t, []time.Duration{quarter, hour, hour, week}, []time.Duration{r.BufferBefore, r.BufferAfter, r.Notice, r.Horizon})
+	require.Equal(t, []time.Duration{quarter, hour, hour, week},
+		[]time.Duration{r.BufferBefore, r.BufferAfter, r.Notice, r.Horizon})
 	require.Equal(t, 8, r.PerDay)
 	require.True(t, r.AutoConfirm)
 
@@ -283,7 +293,8 @@ func TestService_SetRulesAll(t *testing.T) {
 	require.Equal(t, week, r.Horizon)
 
 	minus, long, odd, tooMany := -time.Minute, 91*24*time.Hour, 90*time.Second, 201
-	_, err = c.set(3, schedule.RuleChange{BufferBefore: &minus, BufferAfter: &odd, Notice: &long, Horizon: &long, PerDay: &tooMany})
+	_, err = c.set(3,
+		schedule.RuleChange{BufferBefore: &minus, BufferAfter: &odd, Notice: &long, Horizon: &long, PerDay: &tooMany})
 	var e *errs.Error
 	require.ErrorAs(t, err, &e)
 	require.Len(t, e.Fields, 5, "every bad rule is named")
@@ -343,8 +354,9 @@ func TestSchema_RefusesOverlaps(t *testing.T) {
 	_, _, err := c.add(others("2027-04-01", "2027-04-03", schedule.Clock{From: 480, To: 600}))
 	require.NoError(t, err)
 	hours := func(weekday, starts, ends int) error {
-		_, err := c.pool.Exec(t.Context(), `insert into schedule_hours (doctor_id, weekday, starts, ends) values ($1, $2, $3, $4)`,
-			c.doctor, weekday, starts, ends)
+		_, err := c.pool.Exec(t.Context(),
+			`insert into schedule_hours (doctor_id, weekday, starts, ends) values ($1, $2, $3, $4)`, c.doctor, weekday, starts,
+			ends)
 		return err
 	}
 	require.NoError(t, hours(7, 1320, 1560), "from Sunday 22:00 to Monday 02:00")
@@ -353,6 +365,8 @@ func TestSchema_RefusesOverlaps(t *testing.T) {
 	require.Equal(t, "schedule_hours_excl", postgres.Constraint(hours(1, 119, 120)), "within Sunday's")
 	require.Equal(t, "schedule_hours_excl", postgres.Constraint(hours(1, 1320, 1441)), "into Tuesday's")
 	require.Equal(t, "schedule_hours_check", postgres.Constraint(hours(3, 0, 1441)))
-	_, err = c.pool.Exec(t.Context(), `insert into schedule_exceptions (doctor_id, first_date, last_date, off) values ($1, '2027-04-03', '2027-04-09', false)`, c.doctor)
+	_, err = c.pool.Exec(t.Context(),
+		`insert into schedule_exceptions (doctor_id, first_date, last_date, off) values ($1, '2027-04-03', '2027-04-09', false)`,
+		c.doctor)
 	require.Equal(t, "schedule_exceptions_hours_excl", postgres.Constraint(err))
 }

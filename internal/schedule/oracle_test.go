@@ -132,7 +132,8 @@ func (o *oracle) slots(q schedule.Query) []time.Time {
 }
 
 func (o *oracle) free(q schedule.Query, at time.Time) bool {
-	if at.Before(q.From) || !at.Before(q.To) || at.Before(q.Now.Add(o.rules.Notice)) || at.After(q.Now.Add(o.rules.Horizon)) {
+	if at.Before(q.From) || !at.Before(q.To) || at.Before(q.Now.Add(o.rules.Notice)) ||
+		at.After(q.Now.Add(o.rules.Horizon)) {
 		return false
 	}
 	end := at.Add(time.Duration(o.rules.SlotMinutes) * time.Minute)
@@ -185,7 +186,8 @@ func (o *oracle) code(at, now time.Time) string {
 		}
 	}
 	for _, e := range o.rules.Exceptions {
-		if day := wall / minutesPerDay; len(e.Hours) == 0 && day >= int(e.From.Unix()/86400) && day <= int(e.To.Unix()/86400) {
+		if day := wall / minutesPerDay; len(e.Hours) == 0 && day >= int(e.From.Unix()/86400) &&
+			day <= int(e.To.Unix()/86400) {
 			return "slot_day_off"
 		}
 	}

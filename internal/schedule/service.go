@@ -127,7 +127,9 @@ func (s *Service) span(own settings) (notice, horizon time.Duration) {
 
 // SetHours replaces the weekly hours, by compare-and-swap on the version: errs.ErrStale if it is not
 // expectVersion. No intervals at all is a doctor who takes no bookings. Booked appointments stay as they are.
-func (s *Service) SetHours(ctx context.Context, tx *postgres.Tx, doctorID int64, expectVersion int, intervals []Interval) (Rules, error) {
+func (s *Service) SetHours(
+	ctx context.Context, tx *postgres.Tx, doctorID int64, expectVersion int, intervals []Interval,
+) (Rules, error) {
 	week, err := normalize(intervals)
 	if err != nil {
 		return Rules{}, err
@@ -143,7 +145,9 @@ func (s *Service) SetHours(ctx context.Context, tx *postgres.Tx, doctorID int64,
 
 // SetRules changes the booking rules, by compare-and-swap as in SetHours. Hours are wall time, so they
 // keep their clock times in a new zone.
-func (s *Service) SetRules(ctx context.Context, tx *postgres.Tx, doctorID int64, expectVersion int, c RuleChange) (Rules, error) {
+func (s *Service) SetRules(
+	ctx context.Context, tx *postgres.Tx, doctorID int64, expectVersion int, c RuleChange,
+) (Rules, error) {
 	if err := s.validate(c); err != nil {
 		return Rules{}, err
 	}
@@ -181,7 +185,9 @@ type Position struct {
 
 // Exceptions lists up to limit of a doctor's exceptions that have a date in the period, after a position, and tells
 // whether there are more.
-func (s *Service) Exceptions(ctx context.Context, db postgres.DB, doctorID int64, p Period, after Position, limit int) (page []Exception, more bool, err error) {
+func (s *Service) Exceptions(
+	ctx context.Context, db postgres.DB, doctorID int64, p Period, after Position, limit int,
+) (page []Exception, more bool, err error) {
 	if after.ID != "" && !isUUID(after.ID) {
 		return nil, false, errs.InvalidField("query.cursor", "is not a cursor of this list")
 	}
@@ -201,7 +207,9 @@ func (s *Service) Exceptions(ctx context.Context, db postgres.DB, doctorID int64
 // AddException adds an exception, gives it an ID, and moves the version on. Booked appointments stay as they are.
 // Refusals: 422 for what is out of bounds or wholly in the past, 409 exception_overlap for other hours on a date that
 // has some already, 409 exception_limit.
-func (s *Service) AddException(ctx context.Context, tx *postgres.Tx, doctorID int64, e Exception) (Exception, Rules, error) {
+func (s *Service) AddException(
+	ctx context.Context, tx *postgres.Tx, doctorID int64, e Exception,
+) (Exception, Rules, error) {
 	e, err := e.normalize()
 	if err != nil {
 		return Exception{}, Rules{}, err
@@ -219,7 +227,8 @@ func (s *Service) AddException(ctx context.Context, tx *postgres.Tx, doctorID in
 	}
 	today := dateOf(s.now().In(loc))
 	if e.To.Before(today) {
-		return Exception{}, Rules{}, errs.InvalidField("body.to", "must not lie in the past; it is the same as from unless given")
+		return Exception{}, Rules{}, errs.InvalidField("body.to",
+			"must not lie in the past; it is the same as from unless given")
 	}
 	ahead, err := countExceptions(ctx, tx, doctorID, today)
 	if err != nil {

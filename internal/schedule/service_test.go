@@ -81,11 +81,14 @@ func TestService_SetHours(t *testing.T) {
 	}
 	r, err := set(1, iv(3, "14:00", "24:00"), iv(3, "08:00", "12:00"), iv(1, "00:00", "01:00"))
 	require.NoError(t, err)
-	require.Equal(t, []schedule.Interval{iv(1, "00:00", "01:00"), iv(3, "08:00", "12:00"), iv(3, "14:00", "24:00")}, r.Hours)
+	require.Equal(t, []schedule.Interval{iv(1, "00:00", "01:00"), iv(3, "08:00", "12:00"), iv(3, "14:00", "24:00")},
+		r.Hours)
 	require.Equal(t, 2, r.Version)
 	require.True(t, r.CustomHours)
 
-	nights := []schedule.Interval{{Weekday: 1, From: 1320, To: 1800}, {Weekday: 2, From: 360, To: 1800}, {Weekday: 7, From: 1200, To: 2640}}
+	nights := []schedule.Interval{
+		{Weekday: 1, From: 1320, To: 1800}, {Weekday: 2, From: 360, To: 1800}, {Weekday: 7, From: 1200, To: 2640},
+	}
 	r, err = set(2, nights...)
 	require.NoError(t, err)
 	require.Equal(t, nights, r.Hours, "past midnight, the next day's and Monday's adjoining")

@@ -16,10 +16,10 @@ type Query struct {
 
 // Slots gives the free slots, rising, each in the doctor's zone. The grid is wall time: in each interval of each date
 // it is anchored at the interval's start and steps by the slot length, so a clock change does not shift it. A wall time
-// that the clocks skip gives no slot; one that they show twice gives two, an hour apart. A slot always lasts SlotMinutes
-// of real time, lies wholly within its interval, and overlaps no other. It is free if it starts from now+Notice to
-// now+Horizon, Rules.Blocks of it touches none of Blocked and it itself none of Busy, and fewer than PerDay of Starts
-// fall on the date on which it starts.
+// that the clocks skip gives no slot; one that they show twice gives two, an hour apart. A slot always lasts
+// SlotMinutes of real time, lies wholly within its interval, and overlaps no other. It is free if it starts from
+// now+Notice to now+Horizon, Rules.Blocks of it touches none of Blocked and it itself none of Busy, and fewer than
+// PerDay of Starts fall on the date on which it starts.
 func Slots(r Rules, q Query) []Slot {
 	s := newSearch(r, q)
 	var out []Slot

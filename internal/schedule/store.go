@@ -85,7 +85,8 @@ type exceptionRow struct {
 
 // compare puts exceptions in the order of Rules, and the rows of one in that of its hours.
 func (row exceptionRow) compare(other exceptionRow) int {
-	c := cmp.Or(row.FirstDate.Compare(other.FirstDate), row.LastDate.Compare(other.LastDate), cmp.Compare(row.PublicID, other.PublicID))
+	c := cmp.Or(row.FirstDate.Compare(other.FirstDate), row.LastDate.Compare(other.LastDate),
+		cmp.Compare(row.PublicID, other.PublicID))
 	if c == 0 && row.Starts != nil {
 		c = cmp.Compare(*row.Starts, *other.Starts)
 	}
@@ -224,7 +225,9 @@ func replaceHours(ctx context.Context, tx *postgres.Tx, doctorID int64, expect i
 var lastDay = time.Date(9999, time.December, 31, 0, 0, 0, 0, time.UTC)
 
 // selectExceptions gives up to limit of a doctor's exceptions, a row for each of their intervals, in order.
-func selectExceptions(ctx context.Context, db postgres.DB, doctorID int64, p Period, after Position, limit int) ([]exceptionRow, error) {
+func selectExceptions(
+	ctx context.Context, db postgres.DB, doctorID int64, p Period, after Position, limit int,
+) ([]exceptionRow, error) {
 	if p.To.IsZero() {
 		p.To = lastDay
 	}

@@ -92,7 +92,8 @@ func (h *house) post(path string, values ...string) answer {
 	for i := 0; i+1 < len(values); i += 2 {
 		form.Set(values[i], values[i+1])
 	}
-	return h.do("POST", path, form.Encode(), "Content-Type", "application/x-www-form-urlencoded", "Origin", "null", "Sec-Fetch-Site", "same-origin")
+	return h.do("POST", path, form.Encode(), "Content-Type", "application/x-www-form-urlencoded", "Origin", "null",
+		"Sec-Fetch-Site", "same-origin")
 }
 
 // admin makes a user who can sign in.

@@ -20,7 +20,8 @@ func TestApp_Page(t *testing.T) {
 		require.Equal(t, "text/html; charset=utf-8", a.Header.Get("Content-Type"))
 		require.Equal(t, appPolicy, a.Header.Get("Content-Security-Policy"))
 		require.Equal(t, "no-store", a.Header.Get("Cache-Control"))
-		require.NotRegexp(t, `(?i)<style|style=|\son[a-z]+=|https?://|<script(?: type="module" src="/static/[a-z/-]+\.js")?>[^<]`, a.String())
+		require.NotRegexp(t,
+			`(?i)<style|style=|\son[a-z]+=|https?://|<script(?: type="module" src="/static/[a-z/-]+\.js")?>[^<]`, a.String())
 		if first == "" {
 			first = a.String()
 		}
@@ -43,7 +44,9 @@ func TestApp_Modules(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	imports := regexp.MustCompile(`(?m)^(?:import|export) .* from "([^"]+)";$`)
-	html := regexp.MustCompile(`innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|createContextualFragment|localStorage|document\.cookie`)
+	html := regexp.MustCompile(
+		`innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|createContextualFragment|localStorage|document\.cookie`,
+	)
 	n := 0
 	require.NoError(t, fs.WalkDir(statics, "static", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {

@@ -30,8 +30,12 @@ func TestModules_Types(t *testing.T) {
 func checkTypes(t *testing.T, modules ...string) (said string, err error) {
 	t.Helper()
 	program, err := exec.LookPath("tsc")
-	require.NoError(t, err, "TypeScript is not installed, and without it the types of the browser's modules are not checked: "+
-		"run `deploy/setup.sh test` (`make test` does), or `npm install --global typescript`")
+	require.NoError(
+		t,
+		err,
+		"TypeScript is not installed, and without it the types of the browser's modules are not checked: "+
+			"run `deploy/setup.sh test` (`make test` does), or `npm install --global typescript`",
+	)
 	args := []string{
 		"--noEmit", "--allowJs", "--checkJs", "--strict", "--noUnusedLocals", "--noUnusedParameters",
 		"--target", "es2022", "--module", "es2022", "--lib", "es2022,dom,dom.iterable",

@@ -121,7 +121,8 @@ func TestPages_Forgot(t *testing.T) {
 	require.Equal(t, unknown.String(), known.String())
 	golden(t, "forgot_done", known.String(), "")
 	require.Equal(t, 1, h.mail.count())
-	require.Equal(t, 200, h.post("/reset", "token", h.mail.last().token, "password", newPassword, "again", newPassword).Status)
+	require.Equal(t, 200,
+		h.post("/reset", "token", h.mail.last().token, "password", newPassword, "again", newPassword).Status)
 }
 
 // What mails tell of is seen after signing in only: the page there says so, and looks nothing up.
@@ -193,7 +194,8 @@ func TestPages_Headers(t *testing.T) {
 		require.Equal(t, "no-store", a.Header.Get("Cache-Control"))
 		require.Equal(t, "nosniff", a.Header.Get("X-Content-Type-Options"))
 		require.Equal(t, "DENY", a.Header.Get("X-Frame-Options"))
-		require.NotRegexp(t, `(?i)<script|<style|style=|\son[a-z]+=|https?://`, a.String(), "the policy forbids what is not here")
+		require.NotRegexp(t, `(?i)<script|<style|style=|\son[a-z]+=|https?://`, a.String(),
+			"the policy forbids what is not here")
 	}
 	for _, m := range regexp.MustCompile(`(?:href|action)="([^"]*)"`).FindAllStringSubmatch(h.get("/reset?token=x").String(), -1) {
 		require.Contains(t, []string{stylePath, "/reset"}, m[1])
@@ -212,7 +214,11 @@ func TestPages_Origin(t *testing.T) {
 	h.admin("ann@example.org")
 	host := strings.TrimPrefix(h.site.Root, "http://")
 	send := func(headers ...string) int {
-		return h.do("POST", "/verify", "token=x", append(headers, "Content-Type", "application/x-www-form-urlencoded")...).Status
+		return h.do(
+			"POST",
+			"/verify",
+			"token=x",
+			append(headers, "Content-Type", "application/x-www-form-urlencoded")...).Status
 	}
 	for name, headers := range map[string][]string{
 		"a browser":                     {"Origin", "null", "Sec-Fetch-Site", "same-origin"},
@@ -233,7 +239,8 @@ func TestPages_Origin(t *testing.T) {
 	} {
 		require.Equal(t, 403, send(headers...), name)
 	}
-	foreign := h.do("POST", "/forgot", "login=ann@example.org", "Content-Type", "application/x-www-form-urlencoded", "Sec-Fetch-Site", "cross-site")
+	foreign := h.do("POST", "/forgot", "login=ann@example.org", "Content-Type", "application/x-www-form-urlencoded",
+		"Sec-Fetch-Site", "cross-site")
 	require.Equal(t, 403, foreign.Status)
 	require.Zero(t, h.mail.count())
 }

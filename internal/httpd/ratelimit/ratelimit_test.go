@@ -68,7 +68,8 @@ func TestLimiter_SharesOneAllowance(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Redis(t)
 	limiters := []ratelimit.Limiter{
-		ratelimit.Patient(ratelimit.New(connect(t, server), zerolog.Nop())), ratelimit.Patient(ratelimit.New(connect(t, server), zerolog.Nop())),
+		ratelimit.Patient(ratelimit.New(connect(t, server), zerolog.Nop())),
+		ratelimit.Patient(ratelimit.New(connect(t, server), zerolog.Nop())),
 	}
 	var passed atomic.Int64
 	var all sync.WaitGroup

@@ -221,9 +221,9 @@ func (s *seeker) Seek(offset int64, whence int) (int64, error) {
 
 var rangeForm = regexp.MustCompile(`^(?i:bytes)=[ \t]*(\d*)-(\d*)[ \t]*$`)
 
-// singleRange reads a Range header. It returns the one range of bytes that it asks for, written plainly, and "" where the
-// header is to be ignored (RFC 9110, 14.2): another unit, not the right form, or several ranges, which nobody needs who
-// resumes a download. A range that cannot be satisfied begins at the size.
+// singleRange reads a Range header. It returns the one range of bytes that it asks for, written plainly, and "" where
+// the header is to be ignored (RFC 9110, 14.2): another unit, not the right form, or several ranges, which nobody needs
+// who resumes a download. A range that cannot be satisfied begins at the size.
 func singleRange(header string, size int64) string {
 	m := rangeForm.FindStringSubmatch(strings.TrimSpace(header))
 	if m == nil || m[1] == "" && m[2] == "" {

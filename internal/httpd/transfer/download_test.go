@@ -73,7 +73,8 @@ func TestDownload_Conditions(t *testing.T) {
 		"any that exists": {"If-None-Match", `*`, 304},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := h.do(t, "GET", "/api/v1/buckets/x/file", "", as("patient"), header("Range", "bytes=0-9"), header(c.header, c.value))
+			a := h.do(t, "GET", "/api/v1/buckets/x/file", "", as("patient"), header("Range", "bytes=0-9"),
+				header(c.header, c.value))
 			require.Equal(t, c.status, a.StatusCode)
 			switch c.status {
 			case 200, 206:
@@ -127,11 +128,13 @@ func TestStream_TooLong(t *testing.T) {
 	} {
 		c, err := net.Dial("tcp", strings.TrimPrefix(h.url, "http://"))
 		require.NoError(t, err)
-		_, err = fmt.Fprintf(c, "GET /api/v1/buckets/short/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer patient\r\n\r\n")
+		_, err = fmt.Fprintf(c,
+			"GET /api/v1/buckets/short/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer patient\r\n\r\n")
 		require.NoError(t, err)
 		a, err := http.ReadResponse(bufio.NewReader(c), nil)
 		require.NoError(t, err)
-		require.Equal(t, []string{"text/plain", "attachment", "Origin, Accept"}, []string{a.Header.Get("Content-Type"), a.Header.Get("Content-Disposition"), a.Header.Get("Vary")})
+		require.Equal(t, []string{"text/plain", "attachment", "Origin, Accept"},
+			[]string{a.Header.Get("Content-Type"), a.Header.Get("Content-Disposition"), a.Header.Get("Vary")})
 		require.Error(t, read(a.Body), name)
 		<-closed
 		_ = a.Body.Close() // it is broken already

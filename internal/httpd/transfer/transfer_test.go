@@ -78,7 +78,9 @@ func streams(timeout time.Duration, failed chan<- error, closed chan<- struct{})
 			out.Body.Bytes, out.Body.Length = n, u.Length
 			return out, nil
 		})
-		httpd.Register(s, httpd.Route{Method: "GET", Path: "/buckets/{id}/file", Tag: "test", Summary: "Download", Access: httpd.SignedIn},
+		httpd.Register(
+			s,
+			httpd.Route{Method: "GET", Path: "/buckets/{id}/file", Tag: "test", Summary: "Download", Access: httpd.SignedIn},
 			func(_ context.Context, in *bucketInput) (*transfer.Download, error) {
 				return transfer.NewDownload(s, transfer.Content{
 					Open: func(_ context.Context, offset, length int64) (io.ReadCloser, error) {
@@ -91,15 +93,25 @@ func streams(timeout time.Duration, failed chan<- error, closed chan<- struct{})
 					},
 					Size: int64(len(file)), ETag: `"sum"`, Type: "image/png", Disposition: "attachment",
 				}), nil
-			})
-		httpd.Register(s, httpd.Route{Method: "GET", Path: "/buckets/{id}/stream", Tag: "test", Summary: "Stream", Access: httpd.SignedIn},
+			},
+		)
+		httpd.Register(
+			s,
+			httpd.Route{Method: "GET", Path: "/buckets/{id}/stream", Tag: "test", Summary: "Stream", Access: httpd.SignedIn},
 			func(_ context.Context, in *bucketInput) (*transfer.Download, error) {
 				timeout := time.Hour
 				if in.ID == "short" {
 					timeout = 300 * time.Millisecond
 				}
-				return transfer.NewStream(s, transfer.Stream{Body: endless{closed}, Type: "text/plain", Disposition: "attachment", Vary: "Accept", Timeout: timeout}), nil
-			})
+				return transfer.NewStream(
+					s,
+					transfer.Stream{
+						Body: endless{closed}, Type: "text/plain", Disposition: "attachment", Vary: "Accept",
+						Timeout: timeout,
+					},
+				), nil
+			},
+		)
 	}
 }
 
@@ -148,7 +160,8 @@ func TestUpload_RefusedIsDrained(t *testing.T) {
 		{"/api/v1/buckets/x/files?%00", "patient", "422"},
 		{"/api/v1/buckets/x/files", "patient", "201"},
 	} {
-		_, err = fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", to.path, to.token, len(body), body)
+		_, err = fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s",
+			to.path, to.token, len(body), body)
 		require.NoError(t, err)
 		response, err := http.ReadResponse(in, nil)
 		require.NoError(t, err)
@@ -169,7 +182,10 @@ func TestUpload_TooLargeIsRefusedUnread(t *testing.T) {
 	} {
 		c, err := net.Dial("tcp", strings.TrimPrefix(h.url, "http://"))
 		require.NoError(t, err)
-		_, err = fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer patient\r\nX-Housecall-Body-Refused: 1\r\nContent-Length: %d\r\n\r\n", path, length)
+		_, err = fmt.Fprintf(c,
+			"POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer patient\r\nX-Housecall-Body-Refused: 1\r\nContent-Length: "+
+				"%d\r\n\r\n",
+			path, length)
 		require.NoError(t, err)
 		a, err := readResponse(c)
 		require.NoError(t, err)
@@ -187,7 +203,9 @@ func TestUpload_CutOff(t *testing.T) {
 	for _, head := range []string{"Content-Length: 100000", "Content-Length: 20000"} {
 		c, err := net.Dial("tcp", strings.TrimPrefix(h.url, "http://"))
 		require.NoError(t, err)
-		_, err = fmt.Fprintf(c, "POST /api/v1/buckets/x/files HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer patient\r\n%s\r\n\r\n%s", head, strings.Repeat("x", 10_000))
+		_, err = fmt.Fprintf(c,
+			"POST /api/v1/buckets/x/files HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer patient\r\n%s\r\n\r\n%s", head,
+			strings.Repeat("x", 10_000))
 		require.NoError(t, err)
 		require.NoError(t, c.Close())
 		require.Error(t, <-failed)
@@ -201,7 +219,9 @@ func TestUpload_EndlessEnds(t *testing.T) {
 	c, err := net.Dial("tcp", strings.TrimPrefix(h.url, "http://"))
 	require.NoError(t, err)
 	defer c.Close()
-	_, err = fmt.Fprintf(c, "POST /api/v1/buckets/x/files HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer patient\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+	_, err = fmt.Fprintf(c,
+		"POST /api/v1/buckets/x/files HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer patient\r\nTransfer-Encoding: "+
+			"chunked\r\n\r\n1\r\nx\r\n")
 	require.NoError(t, err)
 	require.Error(t, <-failed)
 	a, err := readResponse(c)
@@ -224,7 +244,9 @@ func TestUpload_Memory(t *testing.T) {
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = c.Close() })
 		conns[i] = c
-		_, err = fmt.Fprintf(c, "POST /api/v1/buckets/x/files HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer patient\r\nContent-Length: %d\r\n\r\n", uploadLimit)
+		_, err = fmt.Fprintf(c,
+			"POST /api/v1/buckets/x/files HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer patient\r\nContent-Length: %d\r\n\r\n",
+			uploadLimit)
 		require.NoError(t, err)
 		for range (uploadLimit - 1<<20) / len(part) {
 			_, err = c.Write(part)
@@ -254,7 +276,11 @@ func TestServer_ShutdownCutsStreams(t *testing.T) {
 		require.NoError(t, err)
 		return c
 	}
-	dial("POST /api/v1/buckets/x/files HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer patient\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("x", 9000))
+	dial(
+		"POST /api/v1/buckets/x/files HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer patient\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat(
+			"x", 9000,
+		),
+	)
 	slow := dial("GET /api/v1/buckets/x/file HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer patient\r\n\r\n")
 	_, err := io.CopyN(io.Discard, slow, 1000) // it has begun, and is more than buffers hold
 	require.NoError(t, err)

@@ -78,13 +78,22 @@ func TestRoutes_statuses(t *testing.T) {
 	doctor, patient := w.doctor(admin, "Dr Cara Lim"), w.patient("Pia Patient")
 	for i, status := range []string{"PENDING", "BOOKED", "COMPLETED", "REJECTED", "CANCELLED", "EXPIRED", "NO_SHOW"} {
 		id := w.request(patient, doctor)
-		w.exec(`update appointments set status = $2, starts_at = now() + make_interval(days => $3), ends_at = now() + make_interval(days => $3, mins => 30)
-			where public_id = $1`, id, status, i+1)
+		w.exec(
+			`update appointments set status = $2, starts_at = now() + make_interval(days => $3), ends_at = now() + make_interval(days => $3, mins => 30)
+			where public_id = $1`,
+			id,
+			status,
+			i+1,
+		)
 	}
 	// A doctor may be somebody's patient; what he has as one is no work of his.
 	w.exec(`insert into patients (user_id) select id from users where public_id = $1`, doctor.userID)
-	w.exec(`insert into appointments (public_id, patient_id, doctor_id, status) select 'APP0000000000', d.id, e.id, 'PENDING'
-		from users d, users e where d.public_id = $1 and e.public_id = $2`, doctor.userID, w.doctor(admin, "Dr Dan Roth").userID)
+	w.exec(
+		`insert into appointments (public_id, patient_id, doctor_id, status) select 'APP0000000000', d.id, e.id, 'PENDING'
+		from users d, users e where d.public_id = $1 and e.public_id = $2`,
+		doctor.userID,
+		w.doctor(admin, "Dr Dan Roth").userID,
+	)
 	for path, want := range map[string]int{"pending": 1, "booked/all": 2, "reject/all": 4} {
 		list := w.ok(doctor.token, "GET", "/api/doctor/appointments/"+path, "").list("appointments")
 		require.Len(t, list, want, path)
@@ -131,7 +140,8 @@ func TestRoutes_approve(t *testing.T) {
 	doctor := w.doctor(admin, "Dr Cara Lim")
 	w.exec(
 		`insert into schedules (doctor_id, time_zone, slot_minutes) select id, 'America/New_York', 30 from users where public_id = $1`,
-		doctor.userID)
+		doctor.userID,
+	)
 	patient, other := w.patient("Pia Patient"), w.patient("Ben Okoro")
 	loc, err := time.LoadLocation("America/New_York")
 	require.NoError(t, err)

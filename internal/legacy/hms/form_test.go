@@ -57,8 +57,12 @@ func TestForm(t *testing.T) {
 	require.ErrorAs(t, f.err(), &e)
 	status, body := envelope(http.StatusUnprocessableEntity, e)
 	require.Equal(t, http.StatusBadRequest, status)
-	require.Equal(t, map[string]string{"message": "e must be text. f is required. g must not contain the character U+0000. " +
-		"h must be a whole number. i must be a whole number. nowhere is required."}, body)
+	require.Equal(
+		t,
+		map[string]string{"message": "e must be text. f is required. g must not contain the character U+0000. " +
+			"h must be a whole number. i must be a whole number. nowhere is required."},
+		body,
+	)
 	for _, bad := range []string{`[]`, `"x"`, `{`, `{}{}`, "\xff", `{"a":"` + "\xff" + `"}`} {
 		_, err := parseForm([]byte(bad))
 		require.Equal(t, errBody, err, bad)

@@ -94,7 +94,8 @@ func (a api) getMessages(c *fiber.Ctx, by auth.Actor) error {
 	found := []messageBody{}
 	before := int64(0)
 	for range listMost / pageSize {
-		page, head, err := a.Conversations.History(c.UserContext(), r, conversation.Page{After: -1, Before: before, Limit: pageSize})
+		page, head, err := a.Conversations.History(c.UserContext(), r,
+			conversation.Page{After: -1, Before: before, Limit: pageSize})
 		if err != nil {
 			return err
 		}

@@ -35,7 +35,9 @@ func TestRoutes_messages(t *testing.T) {
 		w.ok(patient.token, "GET", "/api/auth/getMessages/"+id, "").Raw)
 
 	w.eventually(func() bool { // what the pages fetch counts as read
-		return w.count(`select count(*) from receipts r join conversations c on c.id = r.room_id where r.read_seq = c.head_seq`) == 2
+		return w.count(
+			`select count(*) from receipts r join conversations c on c.id = r.room_id where r.read_seq = c.head_seq`,
+		) == 2
 	})
 	for name, c := range map[string]struct {
 		token, body string
@@ -102,7 +104,8 @@ func TestRoutes_editedMessages(t *testing.T) {
 		fmt.Sprintf(`{"login":%q,"password":%q}`, patient.email, password)).Text("accessToken")
 	first := w.count(
 		`select min(m.seq) from messages m join appointments a on a.id = m.room_id where a.public_id = $1 and m.kind = 'text'`,
-		id)
+		id,
+	)
 	for path, body := range map[string]string{
 		"":                                  `"attachmentId":"` + file + `"`,
 		fmt.Sprintf("/%d/correct", first):   `"text":"It hurts there"`,

@@ -22,8 +22,13 @@ func TestRoutes_Register(t *testing.T) {
 	r := w.ok("", "POST", "/api/auth/register/patient", registration)
 	golden(t, "registered", r)
 	require.Equal(t, "PATIENT", r.Text("user.role"), "whatever the body says")
-	require.Equal(t, 1, w.count(`select count(*) from patients where phone = '9841000000' and gender = 'female' and date_of_birth is null
-		and age_years = 34 and age_recorded_on = (now() at time zone 'UTC')::date`), "an age is kept as an age")
+	require.Equal(
+		t,
+		1,
+		w.count(`select count(*) from patients where phone = '9841000000' and gender = 'female' and date_of_birth is null
+		and age_years = 34 and age_recorded_on = (now() at time zone 'UTC')::date`),
+		"an age is kept as an age",
+	)
 
 	w.refused(w.call("", "POST", "/api/auth/register/patient", registration), 409,
 		"There is already an account with this e-mail address.")
@@ -43,7 +48,8 @@ func TestRoutes_Register(t *testing.T) {
 		"no JSON":   {`{`, `[`, "Send one JSON object as the body."},
 		"everything": {
 			registration, `{}`,
-			"name is required. email is required. password is required. phoneNo is required. gender is required. age is required.",
+			"name is required. email is required. password is required. phoneNo is required. gender is required. age is " +
+				"required.",
 		},
 	} {
 		body := strings.Replace(strings.Replace(registration, "pia@", "other@", 1),
@@ -180,7 +186,9 @@ func TestRoutes_updateUser(t *testing.T) {
 	p := w.patient("Pia Patient")
 	golden(t, "user", w.ok(p.token, "GET", "/api/auth/getUser", ""))
 	golden(t, "user_updated", w.ok(p.token, "PUT", "/api/auth/updateUser", fmt.Sprintf(
-		`{"name":"Pia Other","email":%q,"phoneNo":9841999999,"gender":"male","age":"35","userId":"ignored"}`, strings.ToUpper(p.email))))
+		`{"name":"Pia Other","email":%q,"phoneNo":9841999999,"gender":"male","age":"35","userId":"ignored"}`,
+		strings.ToUpper(p.email),
+	)))
 	r := w.ok(p.token, "PUT", "/api/auth/updateUser", `{"phoneNo":""}`)
 	require.Nil(t, r.Value("user.phoneNo"))
 	require.Equal(t, "Pia Other", r.Text("user.name"), "what is not sent stays")
@@ -218,8 +226,12 @@ func TestRoutes_updateUser(t *testing.T) {
 		w.ok(admin.token, "PUT", "/api/auth/updateUser", `{"name":"Eve Boss","phoneNo":"9841999999","age":50}`))
 	require.Equal(t, 1, w.count(`select count(*) from users where name = 'Eve Boss'`))
 	doctor := w.doctor(admin, "Dr Cara Lim")
-	golden(t, "user_doctor",
-		w.ok(doctor.token, "PUT", "/api/auth/updateUser", `{"name":"Dr Cara Ling","phoneNo":"9841333333","gender":"Female","age":50}`))
+	golden(
+		t,
+		"user_doctor",
+		w.ok(doctor.token, "PUT", "/api/auth/updateUser",
+			`{"name":"Dr Cara Ling","phoneNo":"9841333333","gender":"Female","age":50}`),
+	)
 }
 
 // Another e-mail address is asked for with the password, and counts once its mail has been answered.

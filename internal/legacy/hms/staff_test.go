@@ -52,7 +52,9 @@ func TestRoutes_updateDoctorInfo(t *testing.T) {
 	d := w.doctor(w.admin(), "Dr Cara Lim")
 	const path = "/api/doctor/update/info"
 	golden(t, "doctor_updated", w.ok(d.token, "PUT", path, fmt.Sprintf(
-		`{"name":"Dr Cara Ling","email":%q,"specialization":"Neurology","experience":"8","qualification":"MD, PhD","phoneNo":9841222222}`, d.email)))
+		`{"name":"Dr Cara Ling","email":%q,"specialization":"Neurology","experience":"8","qualification":"MD, PhD","phoneNo":9841222222}`,
+		d.email,
+	)))
 	before := w.ok(d.token, "GET", "/api/doctor/get/info", "").Raw
 	for says, body := range map[string]string{
 		"email can be changed only with your current password": `{"specialization":"x","email":"elsewhere@older.test"}`,

@@ -73,8 +73,12 @@ func TestBook(t *testing.T) {
 	pia, tom, dan := w.registered("Pia Rai"), w.registered("Tom Rai"), w.doctor("Dan Lama")
 	golden(t, "booked", w.yes("POST", "/appointment/book", pia.token,
 		`{"docId":`+id(dan)+`,"date":"`+tomorrow+`","slotId":"9","patientId":`+id(pia)+`}`))
-	require.Equal(t, 1, w.count(`select count(*) from appointments where status = 'BOOKED' and patient_id = $1 and doctor_id = $2
-		and starts_at = '2026-03-03T14:30:00+05:45'`, pia.id, dan.id))
+	require.Equal(
+		t,
+		1,
+		w.count(`select count(*) from appointments where status = 'BOOKED' and patient_id = $1 and doctor_id = $2
+		and starts_at = '2026-03-03T14:30:00+05:45'`, pia.id, dan.id),
+	)
 
 	// The slot is somebody's now. A second one at the same time is refused to her as well.
 	require.Equal(t, "Appointment slot not available",
@@ -186,8 +190,10 @@ func TestListAppointments(t *testing.T) {
 	w.yes("DELETE", "/appointment/cancel", pia.token, `{"appointmentId":`+gone+`,"reason":"cannot come"}`)
 	// Off the grid of slots, and without a time: from elsewhere.
 	at := time.Date(2026, time.March, 4, 16, 10, 0, 0, w.zone)
-	w.exec(`insert into appointments (public_id, patient_id, doctor_id, status, starts_at, ends_at) values ('APP0000000001', $1, $2, 'BOOKED', $3, $4)`,
-		pia.id, eva.id, at, at.Add(time.Hour))
+	w.exec(
+		`insert into appointments (public_id, patient_id, doctor_id, status, starts_at, ends_at) values ('APP0000000001', $1, $2, 'BOOKED', $3, $4)`,
+		pia.id, eva.id, at, at.Add(time.Hour),
+	)
 	w.exec(
 		`insert into appointments (public_id, patient_id, doctor_id, status) values ('APP0000000002', $1, $2, 'PENDING')`,
 		pia.id, eva.id)

@@ -134,7 +134,8 @@ func judge(name string, f *ast.File) (complaints []string) {
 		}
 		for _, b := range bans {
 			if b.applies(name, library) {
-				complain("imports %s, and %s is kept to the packages %v and the files %v: %s", library, b.name, b.packages, b.files, b.reason)
+				complain("imports %s, and %s is kept to the packages %v and the files %v: %s", library, b.name, b.packages, b.files,
+					b.reason)
 			}
 		}
 	}
@@ -155,7 +156,8 @@ func judgeCalls(name string, f *ast.File) (complaints []string) {
 		}
 		local := localName(f, rule.library)
 		if local == "." {
-			complaints = append(complaints, fmt.Sprintf("%s: imports %s with a dot, which hides what it calls", name, rule.library))
+			complaints = append(complaints,
+				fmt.Sprintf("%s: imports %s with a dot, which hides what it calls", name, rule.library))
 			return complaints
 		}
 		ast.Inspect(f, func(n ast.Node) bool {
@@ -164,7 +166,8 @@ func judgeCalls(name string, f *ast.File) (complaints []string) {
 				return true
 			}
 			if x, ok := s.X.(*ast.Ident); ok && x.Name == local && slices.Contains(rule.functions, s.Sel.Name) {
-				complaints = append(complaints, fmt.Sprintf("%s: %s.%s is kept to %v: %s", name, rule.library, s.Sel.Name, rule.below, rule.reason))
+				complaints = append(complaints,
+					fmt.Sprintf("%s: %s.%s is kept to %v: %s", name, rule.library, s.Sel.Name, rule.below, rule.reason))
 			}
 			return true
 		})

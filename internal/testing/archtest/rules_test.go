@@ -70,7 +70,9 @@ var rooms = map[string][]string{
 var outside = map[string][]string{
 	"migrations":    nil,
 	"cmd/housecall": {"app", "client", "config", "dev"},
-	"cmd/loadtest":  {"client", "config", "devservices", "testing/hostile"}, // devservices: it can run the instances it loads
+	"cmd/loadtest": {
+		"client", "config", "devservices", "testing/hostile",
+	}, // devservices: it can run the instances it loads
 }
 
 // withMigrations may import migrations: it applies them.
@@ -89,11 +91,16 @@ type ban struct {
 
 var bans = []ban{
 	{
-		name: "the web framework", libraries: []string{
+		name: "the web framework",
+		libraries: []string{
 			"github.com/gofiber", "github.com/danielgtaylor/huma", "github.com/valyala/fasthttp",
 		},
-		packages: []string{"httpd", "httpd/transfer", "ui", "legacy/pms", "legacy/hms", "app"}, files: []string{"http.go", "ws.go"},
-		reason: "use cases take plain values, so that a socket, a page and an older API share them; a pooled fiber.Ctx never gets deeper",
+		packages: []string{
+			"httpd", "httpd/transfer", "ui", "legacy/pms", "legacy/hms", "app",
+		},
+		files: []string{"http.go", "ws.go"},
+		reason: "use cases take plain values, so that a socket, a page and an older API share them; a pooled fiber.Ctx " +
+			"never gets deeper",
 	},
 	{
 		name: "the socket library", libraries: []string{"github.com/fasthttp/websocket"},
@@ -121,9 +128,12 @@ var bans = []ban{
 		reason:   "whoever keeps bytes asks for a blob.Store, of which a folder is one too",
 	},
 	{
-		name: "go-redis", libraries: []string{"github.com/redis", "github.com/go-redis"},
-		packages: []string{"httpd/ratelimit", "app"}, files: []string{"redis.go"},
-		reason: "Redis may die at any moment: only the bus and the rate limits, which say what then happens, may depend on it",
+		name:      "go-redis",
+		libraries: []string{"github.com/redis", "github.com/go-redis"},
+		packages:  []string{"httpd/ratelimit", "app"},
+		files:     []string{"redis.go"},
+		reason: "Redis may die at any moment: only the bus and the rate limits, which say what then happens, may depend " +
+			"on it",
 	},
 }
 
@@ -186,7 +196,8 @@ func (b ban) applies(file, library string) bool {
 		return false
 	}
 	room := strings.TrimPrefix(path.Dir(file), "internal/")
-	return !slices.Contains(b.packages, room) && !slices.ContainsFunc(b.files, func(f string) bool { return isPartOf(path.Base(file), f) })
+	return !slices.Contains(b.packages, room) &&
+		!slices.ContainsFunc(b.files, func(f string) bool { return isPartOf(path.Base(file), f) })
 }
 
 // isPartOf tells whether a file is of, or one of the files that it was divided into.

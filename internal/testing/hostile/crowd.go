@@ -81,13 +81,18 @@ const breachEvery = 40
 // comes back with a new socket whenever it loses one. Each frame is one that the service has looked at, as an answer
 // or an end came of it. They are spread over a time at least, or, if that is 0, sent as fast as they are answered. It
 // fails when a socket cannot be had, or neither answers nor ends.
-func Mutated(ctx context.Context, t Target, frames [][]byte, n, visitors int, over time.Duration, seed uint64) (*Tally, error) {
+func Mutated(
+	ctx context.Context, t Target, frames [][]byte, n, visitors int, over time.Duration, seed uint64,
+) (*Tally, error) {
 	tally, failed := &Tally{}, make(chan error, visitors)
 	var left atomic.Int64
 	left.Store(int64(n))
 	var work sync.WaitGroup
 	for i := range visitors {
-		v := mutator{target: t, frames: frames, left: &left, random: newRandom(seed, i), tally: tally, pause: over * time.Duration(visitors) / time.Duration(n)}
+		v := mutator{
+			target: t, frames: frames, left: &left, random: newRandom(seed, i), tally: tally,
+			pause: over * time.Duration(visitors) / time.Duration(n),
+		}
 		work.Go(func() {
 			for left.Load() > 0 {
 				if err := v.visit(ctx); err != nil {
@@ -143,13 +148,15 @@ func (v mutator) visit(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// mutate gives one, mostly one that is still JSON and no token: others cost the socket, and a handshake takes longer than
-// a frame.
+// mutate gives one, mostly one that is still JSON and no token: others cost the socket, and a handshake takes longer
+// than a frame.
 func (v mutator) mutate() []byte {
 	whatever := v.random.IntN(10) == 0
 	for {
 		text := Mutate(v.random, v.frames[v.random.IntN(len(v.frames))])
-		if whatever || bytes.HasPrefix(text, []byte("{")) && utf8.Valid(text) && json.Valid(text) && !bytes.Contains(text, []byte(`"auth"`)) {
+		if whatever ||
+			bytes.HasPrefix(text, []byte("{")) && utf8.Valid(text) && json.Valid(text) &&
+				!bytes.Contains(text, []byte(`"auth"`)) {
 			return text
 		}
 	}

@@ -171,7 +171,8 @@ func neverReads(ctx context.Context, t Target, _ *rand.Rand, tally *Tally) {
 		return
 	}
 	defer end()
-	asking := bytes.Repeat(frame(final|opText, []byte(`{"type":"ping","id":"0123456789012345678901234567890123456789"}`)), atOnce)
+	asking := bytes.Repeat(frame(final|opText, []byte(`{"type":"ping","id":"0123456789012345678901234567890123456789"}`)),
+		atOnce)
 	for ctx.Err() == nil {
 		if _, err := c.Write(asking); err != nil {
 			break

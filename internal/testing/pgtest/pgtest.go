@@ -53,15 +53,16 @@ var housekeeping = []goleak.Option{
 // shared is the server of this test process.
 var shared cluster
 
-// atOnce is how many parallel tests run at least, unless -parallel says otherwise: most of them wait for something, so that
-// Go's default, one for each core, leaves small machines idle.
+// atOnce is how many parallel tests run at least, unless -parallel says otherwise: most of them wait for something, so
+// that Go's default, one for each core, leaves small machines idle.
 const atOnce = 6
 
 // Main runs the tests of a package, stops what they started, fails if a
 // goroutine is left, and exits the process. Goroutines in one of the functions
 // named by tolerated are a library's own leak.
 func Main(m *testing.M, tolerated ...string) {
-	if err := flag.Set("test.parallel", strconv.Itoa(max(atOnce, runtime.GOMAXPROCS(0)))); err != nil { // m.Run reads the command line after it
+	if err := flag.Set("test.parallel",
+		strconv.Itoa(max(atOnce, runtime.GOMAXPROCS(0)))); err != nil { // m.Run reads the command line after it
 		panic(err)
 	}
 	code := m.Run()
@@ -192,7 +193,8 @@ func (c *cluster) clone(ctx context.Context) (dsn string, drop func() error, err
 	return patiently(c.server.DSN(name)), func() error { return c.drop(ctx, name) }, nil
 }
 
-// patiently is a DSN over which a connection may take as long as a busy machine wants it to. An instance gives up sooner.
+// patiently is a DSN over which a connection may take as long as a busy machine wants it to. An instance gives up
+// sooner.
 func patiently(dsn string) string { return dsn + "&connect_timeout=60" }
 
 // drop removes a database, cutting off whoever still uses it.

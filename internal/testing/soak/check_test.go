@@ -222,10 +222,12 @@ var broken = map[string]map[string]func() []Entry{
 			return without(sound().end(), seen(2, 2))
 		},
 		"before where it resumed": func() []Entry {
-			return changed(sound().end(), func(e Entry) bool { return e.Action == Connect && e.Conn == 2 }, func(e *Entry) { e.After = 2 })
+			return changed(sound().end(), func(e Entry) bool { return e.Action == Connect && e.Conn == 2 },
+				func(e *Entry) { e.After = 2 })
 		},
 		"live too early": func() []Entry {
-			return changed(sound().end(), func(e Entry) bool { return e.What == Live && e.Conn == 2 }, func(e *Entry) { e.Head = 4 })
+			return changed(sound().end(), func(e Entry) bool { return e.What == Live && e.Conn == 2 },
+				func(e *Entry) { e.Head = 4 })
 		},
 		"a reset for nothing": func() []Entry {
 			h := sound()
@@ -237,7 +239,8 @@ var broken = map[string]map[string]func() []Entry{
 		"a page with a hole": func() []Entry {
 			h := sound()
 			h.page(h.log[5], 6)
-			return changed(h.end(), func(e Entry) bool { return e.Action == Browse && e.User == doctor }, func(e *Entry) { e.After = 4 })
+			return changed(h.end(), func(e Entry) bool { return e.Action == Browse && e.User == doctor },
+				func(e *Entry) { e.After = 4 })
 		},
 		"a page that ends early": func() []Entry { h := sound(); h.page(h.log[3], 6); return h.end() },
 		"no hello": func() []Entry {
@@ -246,7 +249,8 @@ var broken = map[string]map[string]func() []Entry{
 	},
 	"fresh": {
 		"hello": func() []Entry {
-			return changed(sound().end(), func(e Entry) bool { return e.What == Hello && e.Conn == 12 }, func(e *Entry) { e.Head = 4 })
+			return changed(sound().end(), func(e Entry) bool { return e.What == Hello && e.Conn == 12 },
+				func(e *Entry) { e.Head = 4 })
 		},
 		"a history page": func() []Entry { h := sound(); h.page(h.log[4], 5); return h.end() },
 	},
@@ -289,7 +293,9 @@ var broken = map[string]map[string]func() []Entry{
 	"closed": {
 		"in the log": func() []Entry {
 			h := sound()
-			h.commit(Event{Kind: kindSystem, Text: "The appointment for Mon 2 Jan 2006, 15:04 (UTC) was cancelled by the doctor."})
+			h.commit(
+				Event{Kind: kindSystem, Text: "The appointment for Mon 2 Jan 2006, 15:04 (UTC) was cancelled by the doctor."},
+			)
 			h.say(12, Send, "c8", "too late", 0)
 			return h.end()
 		},
@@ -337,13 +343,15 @@ var broken = map[string]map[string]func() []Entry{
 			return h.end()
 		},
 		"an old hello": func() []Entry {
-			return changed(soundHello(), func(e Entry) bool { return e.What == Shown && e.Conn == 4 }, func(e *Entry) { e.Read = 1 })
+			return changed(soundHello(), func(e Entry) bool { return e.What == Shown && e.Conn == 4 },
+				func(e *Entry) { e.Read = 1 })
 		},
 		"read beyond delivered": func() []Entry {
 			return changed(sound().end(), func(e Entry) bool { return e.What == Receipt }, func(e *Entry) { e.Delivered = 1 })
 		},
 		"of nobody": func() []Entry {
-			return changed(sound().end(), func(e Entry) bool { return e.What == Receipt }, func(e *Entry) { e.Delivered, e.Read = 3, 3 })
+			return changed(sound().end(), func(e Entry) bool { return e.What == Receipt },
+				func(e *Entry) { e.Delivered, e.Read = 3, 3 })
 		},
 		"beyond the head": func() []Entry {
 			h := sound()
@@ -360,7 +368,8 @@ var broken = map[string]map[string]func() []Entry{
 			return changed(sound().end(), func(e Entry) bool { return e.What == Unread }, func(e *Entry) { e.Count = 3 })
 		},
 		"one's own": func() []Entry {
-			return changed(sound().end(), func(e Entry) bool { return e.What == Unread }, func(e *Entry) { e.User, e.Count = patient, 2 })
+			return changed(sound().end(), func(e Entry) bool { return e.What == Unread },
+				func(e *Entry) { e.User, e.Count = patient, 2 })
 		},
 	},
 	"refusals": {

@@ -126,7 +126,8 @@ func (d *device) conversation(action Action) bool {
 	_, addr := d.front()
 	op := d.w.rec.Op()
 	d.add(Entry{What: Begin, Action: action, Op: op})
-	return d.finish(op, action, d.rest(addr, d.token, http.MethodPost, "/appointments/"+d.place.id+"/conversation/"+string(action), object{}, nil))
+	return d.finish(op, action,
+		d.rest(addr, d.token, http.MethodPost, "/appointments/"+d.place.id+"/conversation/"+string(action), object{}, nil))
 }
 
 // cancel has the appointment cancelled, whatever it takes.
@@ -136,7 +137,8 @@ func (d *device) cancel(ctx context.Context) {
 			_, addr := d.front()
 			op := d.w.rec.Op()
 			d.add(Entry{What: Begin, Action: Cancel, Op: op})
-			err := d.rest(addr, d.token, http.MethodPost, "/appointments/"+d.place.id+"/cancel", object{"reason": "The soak test ends it"}, nil)
+			err := d.rest(addr, d.token, http.MethodPost, "/appointments/"+d.place.id+"/cancel",
+				object{"reason": "The soak test ends it"}, nil)
 			if d.finish(op, Cancel, err) {
 				return
 			}

@@ -228,7 +228,8 @@ func (d *device) again(k *desk) {
 	d.post(p)
 }
 
-// edit retracts or corrects one's own; often what has been edited before, by another device perhaps, or is being edited.
+// edit retracts or corrects one's own; often what has been edited before, by another device perhaps, or is being
+// edited.
 func (d *device) edit(k *desk, retract bool) {
 	target := int64(0)
 	if p := k.any(d.rnd, isText); p != nil {
@@ -272,7 +273,8 @@ func (d *device) reach() {
 func (d *device) signIn() bool {
 	_, addr := d.front()
 	var in signedIn
-	if err := d.rest(addr, "", http.MethodPost, "/auth/login", object{"login": d.email, "password": password}, &in); err != nil {
+	if err := d.rest(addr, "", http.MethodPost, "/auth/login", object{"login": d.email, "password": password},
+		&in); err != nil {
 		return false
 	}
 	d.session, d.token = int(d.w.sessions.Add(1)), in.AccessToken

@@ -14,8 +14,8 @@ import (
 // What is the kind of an entry.
 type What string
 
-// What a history holds. Begin is written before the first byte of an action leaves the client, and every answer after it
-// has arrived: an action took effect, if at all, between the two.
+// What a history holds. Begin is written before the first byte of an action leaves the client, and every answer after
+// it has arrived: an action took effect, if at all, between the two.
 const (
 	Member   What = "member"   // User takes part in Room; Role says as what
 	Stranger What = "stranger" // User has no right to Room

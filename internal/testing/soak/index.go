@@ -61,8 +61,14 @@ func (x *index) room(name string) *roomIndex {
 	r := x.rooms[name]
 	if r == nil {
 		r = &roomIndex{
-			name: name, log: map[int64]Event{}, where: map[int64]int{}, edits: map[int64][]Event{}, begun: map[draft][]int{}, acks: map[draft][]int{},
-			members: map[string]string{}, asked: map[string]cursors{},
+			name:    name,
+			log:     map[int64]Event{},
+			where:   map[int64]int{},
+			edits:   map[int64][]Event{},
+			begun:   map[draft][]int{},
+			acks:    map[draft][]int{},
+			members: map[string]string{},
+			asked:   map[string]cursors{},
 		}
 		x.rooms[name] = r
 	}

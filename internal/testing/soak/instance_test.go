@@ -37,8 +37,8 @@ type instance struct {
 // given are the addresses that freeAddr has given, which their owners may not have bound yet.
 var given sync.Map
 
-// freeAddr is a port that can be had again after a crash: below those of outgoing connections, and of devservices, and of
-// nobody else in this process.
+// freeAddr is a port that can be had again after a crash: below those of outgoing connections, and of devservices, and
+// of nobody else in this process.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	for range 1000 {

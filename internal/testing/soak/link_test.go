@@ -55,7 +55,10 @@ func (d *device) connect() bool {
 		return false
 	}
 	instance, addr := d.front()
-	l := &link{d: d, n: d.w.rec.Conn(), instance: instance, session: d.session, over: make(chan struct{}), pending: map[string][]asked{}}
+	l := &link{
+		d: d, n: d.w.rec.Conn(), instance: instance, session: d.session, over: make(chan struct{}),
+		pending: map[string][]asked{},
+	}
 	d.mu.Lock()
 	after, epoch := d.after, d.epoch
 	d.mu.Unlock()

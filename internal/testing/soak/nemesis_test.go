@@ -64,12 +64,22 @@ func (m *nemesis) wait(ctx context.Context, least, most time.Duration) bool {
 func (w *world) processFaults() (out []fault) {
 	for _, in := range w.instances {
 		again := func() { w.must(in.start()) }
-		out = append(out,
+		out = append(
+			out,
 			fault{fmt.Sprintf("SIGKILL of instance %d", in.n), in.n, 2 * time.Second, in.kill, again},
 			fault{fmt.Sprintf("SIGKILL of instance %d, back at once", in.n), in.n, 10 * time.Millisecond, in.kill, again},
-			fault{fmt.Sprintf("SIGTERM of instance %d", in.n), in.n, 2 * time.Second, func() { in.signal(syscall.SIGTERM) }, func() { in.end(); again() }},
-			fault{fmt.Sprintf("SIGSTOP of instance %d", in.n), in.n, 4 * time.Second, func() { in.signal(syscall.SIGSTOP) }, func() { in.signal(syscall.SIGCONT) }},
-			fault{fmt.Sprintf("a short SIGSTOP of instance %d", in.n), in.n, 500 * time.Millisecond, func() { in.signal(syscall.SIGSTOP) }, func() { in.signal(syscall.SIGCONT) }},
+			fault{
+				fmt.Sprintf("SIGTERM of instance %d", in.n), in.n, 2 * time.Second, func() { in.signal(syscall.SIGTERM) },
+				func() { in.end(); again() },
+			},
+			fault{
+				fmt.Sprintf("SIGSTOP of instance %d", in.n), in.n, 4 * time.Second, func() { in.signal(syscall.SIGSTOP) },
+				func() { in.signal(syscall.SIGCONT) },
+			},
+			fault{
+				fmt.Sprintf("a short SIGSTOP of instance %d", in.n), in.n, 500 * time.Millisecond,
+				func() { in.signal(syscall.SIGSTOP) }, func() { in.signal(syscall.SIGCONT) },
+			},
 		)
 	}
 	return out
@@ -103,7 +113,10 @@ func (w *world) roadFaults() (out []fault) {
 // onRoad are the ways in which one road can be bad.
 func (w *world) onRoad(p *toxiproxy.Proxy, stops int, most time.Duration) []fault {
 	whole := func(name, kind, attributes string, streams ...string) fault {
-		return fault{p.Name + " " + name, stops, most, func() { add(p, kind, attributes, streams) }, func() { p.Toxics.ResetToxics(context.Background()) }}
+		return fault{
+			p.Name + " " + name, stops, most, func() { add(p, kind, attributes, streams) },
+			func() { p.Toxics.ResetToxics(context.Background()) },
+		}
 	}
 	return []fault{
 		{p.Name + " is cut", stops, most, p.Stop, func() { w.mend(p) }},
@@ -118,7 +131,11 @@ func (w *world) onRoad(p *toxiproxy.Proxy, stops int, most time.Duration) []faul
 
 func add(p *toxiproxy.Proxy, kind, attributes string, streams []string) {
 	for _, stream := range streams {
-		_, err := p.Toxics.AddToxicJson(strings.NewReader(fmt.Sprintf(`{"name":"%s-%s","type":"%[1]s","stream":"%[2]s","attributes":%s}`, kind, stream, attributes)))
+		_, err := p.Toxics.AddToxicJson(
+			strings.NewReader(
+				fmt.Sprintf(`{"name":"%s-%s","type":"%[1]s","stream":"%[2]s","attributes":%s}`, kind, stream, attributes),
+			),
+		)
 		if err != nil {
 			panic(err) // a toxic is misspelt
 		}

@@ -32,7 +32,8 @@ func ruleReceipts(x *index, v *verdict) {
 			l.begin(e)
 		case Shown:
 			if old := l.before[e.Conn][who]; e.Delivered < old.delivered || e.Read < old.read {
-				v.broken(at(x.conn(e.Conn).begin, i, l.proof[who]), "connection %d: hello tells of older cursors of %s than had been seen", e.Conn, e.Subject)
+				v.broken(at(x.conn(e.Conn).begin, i, l.proof[who]),
+					"connection %d: hello tells of older cursors of %s than had been seen", e.Conn, e.Subject)
 			}
 			l.told(i, e, who)
 		case Receipt:
@@ -75,7 +76,8 @@ func (l *ledger) told(i int, e Entry, who person) {
 		l.onConn[e.Conn] = map[person]cursors{}
 	}
 	if old := l.onConn[e.Conn][who]; e.Delivered < old.delivered || e.Read < old.read {
-		l.v.broken(at(append(l.x.framesOf(e.Conn, e.Subject), i)...), "connection %d: the cursors of %s went back (entry %d)", e.Conn, e.Subject, e.N)
+		l.v.broken(at(append(l.x.framesOf(e.Conn, e.Subject), i)...), "connection %d: the cursors of %s went back (entry %d)",
+			e.Conn, e.Subject, e.N)
 	}
 	l.onConn[e.Conn][who] = cursors{e.Delivered, e.Read}
 	l.sound(i, e, who)
@@ -110,7 +112,8 @@ func (l *ledger) sound(i int, e Entry, who person) {
 	}
 	last, ok := r.log[e.Delivered]
 	if !ok || last.Committed > e.At+clockSlack {
-		l.v.broken(at(i, r.whereOr(e.Delivered)), "%s: the cursors of %s are beyond the head (entry %d)", e.Room, e.Subject, e.N)
+		l.v.broken(at(i, r.whereOr(e.Delivered)), "%s: the cursors of %s are beyond the head (entry %d)", e.Room, e.Subject,
+			e.N)
 	}
 }
 
@@ -132,7 +135,8 @@ func ruleUnread(x *index, v *verdict) {
 		}
 		r, count := x.rooms[e.Room], int64(0)
 		for _, m := range r.events() {
-			if m.Seq > read && m.Sender != e.User && (m.Kind == kindText || m.Kind == kindAttachment) && !r.view(m, r.last).Retracted {
+			if m.Seq > read && m.Sender != e.User && (m.Kind == kindText || m.Kind == kindAttachment) &&
+				!r.view(m, r.last).Retracted {
 				count++
 				evidence = append(evidence, r.where[m.Seq])
 			}
@@ -159,7 +163,8 @@ func ruleComplete(x *index, v *verdict) {
 			}
 		}
 		if r.logged && reached != r.last {
-			v.broken(at(i, last, r.whereOr(r.last)), "%s: %s ended at %d, the log at %d (entry %d)", e.Room, e.Device, reached, r.last, e.N)
+			v.broken(at(i, last, r.whereOr(r.last)), "%s: %s ended at %d, the log at %d (entry %d)", e.Room, e.Device, reached,
+				r.last, e.N)
 		}
 	}
 }

@@ -19,7 +19,8 @@ func ruleAcked(x *index, v *verdict) {
 				case !ok:
 					v.broken(at(i), "%s: %s was acknowledged as %d, and the log has no such event", r.name, a.ClientID, a.Seq)
 				case e.ClientID != a.ClientID || e.Sender != a.User:
-					v.broken(at(i, r.where[a.Seq]), "%s: %s was acknowledged as %d, and the log has %s of %s there", r.name, a.ClientID, a.Seq, e.ClientID, e.Sender)
+					v.broken(at(i, r.where[a.Seq]), "%s: %s was acknowledged as %d, and the log has %s of %s there", r.name,
+						a.ClientID, a.Seq, e.ClientID, e.Sender)
 				}
 			}
 		}
@@ -37,7 +38,8 @@ func ruleOnce(x *index, v *verdict) {
 				continue
 			}
 			if first, twice := seen[d]; twice {
-				v.broken(at(r.where[first], r.where[e.Seq]), "%s: %s of %s is in the log as %d and as %d", r.name, d.clientID, d.user, first, e.Seq)
+				v.broken(at(r.where[first], r.where[e.Seq]), "%s: %s of %s is in the log as %d and as %d", r.name, d.clientID,
+					d.user, first, e.Seq)
 			}
 			seen[d] = e.Seq
 		}
@@ -59,7 +61,8 @@ func (r *roomIndex) acksAgree(x *index, v *verdict, d draft) {
 			continue
 		}
 		if fresh >= 0 {
-			v.broken(at(fresh, i), "%s: %s was acknowledged twice as new, by %d and %d", r.name, d.clientID, x.entries[fresh].N, a.N)
+			v.broken(at(fresh, i), "%s: %s was acknowledged twice as new, by %d and %d", r.name, d.clientID, x.entries[fresh].N,
+				a.N)
 		}
 		fresh = i
 	}
@@ -137,7 +140,8 @@ func ruleEdits(x *index, v *verdict) {
 			}
 			for _, earlier := range r.edits[e.Target] {
 				if earlier.Kind == kindRetraction && earlier.Seq < e.Seq {
-					v.broken(append(evidence, r.where[earlier.Seq]), "%s: %d edits %d, which %d had retracted", r.name, e.Seq, e.Target, earlier.Seq)
+					v.broken(append(evidence, r.where[earlier.Seq]), "%s: %d edits %d, which %d had retracted", r.name, e.Seq,
+						e.Target, earlier.Seq)
 				}
 			}
 		}

@@ -50,7 +50,8 @@ func ruleClosed(x *index, v *verdict) {
 			case e.Kind == kindSystem && saysOpen.MatchString(e.Text):
 				closing = 0
 			case e.Kind != kindSystem && closing != 0:
-				v.broken(at(r.where[closing], r.where[e.Seq]), "%s: %d came after %d had closed the conversation", r.name, e.Seq, closing)
+				v.broken(at(r.where[closing], r.where[e.Seq]), "%s: %d came after %d had closed the conversation", r.name, e.Seq,
+					closing)
 			}
 		}
 		for _, p := range x.closedPeriods(r) {
@@ -61,7 +62,9 @@ func ruleClosed(x *index, v *verdict) {
 				}
 				for _, i := range r.acks[d] {
 					if i < p.until && !x.entries[i].Duplicate {
-						v.broken(at(p.begin, p.from, begun[0], i), "%s: %s was begun after the conversation was closed (op %d), and acknowledged", r.name, d.clientID, x.entries[p.begin].Op)
+						v.broken(at(p.begin, p.from, begun[0], i),
+							"%s: %s was begun after the conversation was closed (op %d), and acknowledged", r.name, d.clientID,
+							x.entries[p.begin].Op)
 					}
 				}
 			}
@@ -112,7 +115,8 @@ func (x *index) untilOpened(r *roomIndex, p *period) bool {
 // certain tells whether an answer says what became of the action.
 func (x *index) certain(i int) bool {
 	e := x.entries[i]
-	return e.What == Done || e.What == Ack || e.What == Nack && e.Code != "unavailable" || e.What == Refused && e.Status < 500
+	return e.What == Done || e.What == Ack || e.What == Nack && e.Code != "unavailable" ||
+		e.What == Refused && e.Status < 500
 }
 
 const (
@@ -137,7 +141,8 @@ func ruleSession(x *index, v *verdict) {
 		switch e.What {
 		case Done, Page, Hello:
 			if begin := x.beginOf(e); begin > over {
-				v.broken(at(over, begin, i), "session %d, which had ended, began something (entry %d) that succeeded", e.Session, x.entries[begin].N)
+				v.broken(at(over, begin, i), "session %d, which had ended, began something (entry %d) that succeeded", e.Session,
+					x.entries[begin].N)
 			}
 		case Ack:
 			x.sentAfter(v, over, i)
@@ -162,7 +167,8 @@ func (x *index) sentAfter(v *verdict, over, i int) {
 	begun := x.room(e.Room).begun[draft{e.User, e.ClientID}]
 	early := func(b int) bool { return b < over || x.entries[b].Session != e.Session }
 	if len(begun) > 0 && !slices.ContainsFunc(begun, early) {
-		v.broken(at(over, begun[0], i), "session %d, which had ended, began %s, and it was acknowledged", e.Session, e.ClientID)
+		v.broken(at(over, begun[0], i), "session %d, which had ended, began %s, and it was acknowledged", e.Session,
+			e.ClientID)
 	}
 }
 
@@ -174,7 +180,9 @@ func (x *index) tooLate(v *verdict, over, i int) {
 	}
 	end, committed := x.entries[over].At, e.Event.Committed
 	if late := committed - end - x.stopped(e.Instance, end, committed); late > sessionWithin+sessionGrace {
-		v.broken(at(over, i), "session %d got %d of %s on connection %d although it was committed long after the session had ended", e.Session, e.Event.Seq, e.Room, e.Conn)
+		v.broken(at(over, i),
+			"session %d got %d of %s on connection %d although it was committed long after the session had ended", e.Session,
+			e.Event.Seq, e.Room, e.Conn)
 	}
 }
 
@@ -247,6 +255,7 @@ func (x *index) editRefused(v *verdict, r *roomIndex, begin, i int, known int64)
 	}
 	retracted := slices.ContainsFunc(r.edits[b.Target], func(e Event) bool { return e.Kind == kindRetraction })
 	if e.Code == "not_yours" || !retracted {
-		v.broken(at(begin, i, r.where[b.Target]), "%s: op %d on %d, one's own and not retracted, was refused as %s", e.Room, e.Op, b.Target, e.Code)
+		v.broken(at(begin, i, r.where[b.Target]), "%s: op %d on %d, one's own and not retracted, was refused as %s", e.Room,
+			e.Op, b.Target, e.Code)
 	}
 }

@@ -12,7 +12,8 @@ func ruleSame(x *index, v *verdict) {
 		case !ok:
 			v.broken(at(i), "%s: %s got %d (entry %d), and the log has no such event", e.Room, e.Device, got.Seq, e.N)
 		case have.Kind != got.Kind || have.ClientID != got.ClientID || have.Sender != got.Sender || have.Target != got.Target:
-			v.broken(at(i, r.where[got.Seq]), "%s: %s got another %d (entry %d) than the log has", e.Room, e.Device, got.Seq, e.N)
+			v.broken(at(i, r.where[got.Seq]), "%s: %s got another %d (entry %d) than the log has", e.Room, e.Device, got.Seq,
+				e.N)
 		}
 	}
 }
@@ -63,12 +64,14 @@ func (x *index) pagesInOrder(v *verdict) {
 			last[e.Op], next[e.Op] = i, e.After+1
 		case e.What == Page && e.Event != nil:
 			if e.Event.Seq != next[e.Op] {
-				v.broken(at(begin, last[e.Op], i), "%s: the history (op %d) has %d where %d was to come", e.Room, e.Op, e.Event.Seq, next[e.Op])
+				v.broken(at(begin, last[e.Op], i), "%s: the history (op %d) has %d where %d was to come", e.Room, e.Op, e.Event.Seq,
+					next[e.Op])
 			}
 			last[e.Op], next[e.Op] = i, e.Event.Seq+1
 		case e.What == Done && e.Action == Browse:
 			if got := next[e.Op] - 1; got < known[begin] && got-x.entries[begin].After < pageSize {
-				v.broken(at(begin, last[e.Op], i, x.firstHeard(e.Room, known[begin])), "%s: the history (op %d) ends with %d, and %d had been seen before", e.Room, e.Op, got, known[begin])
+				v.broken(at(begin, last[e.Op], i, x.firstHeard(e.Room, known[begin])),
+					"%s: the history (op %d) ends with %d, and %d had been seen before", e.Room, e.Op, got, known[begin])
 			}
 		}
 	}
@@ -109,7 +112,8 @@ func (s *stream) greet(i int, e Entry) {
 
 func (s *stream) turnBack(i int, e Entry) {
 	if s.after >= 0 && s.helloHead-s.after <= resetBeyond && s.after <= s.helloHead {
-		s.v.broken(at(s.last, s.hello, i), "connection %d: a reset although %d is not too far behind %d", s.conn, s.after, s.helloHead)
+		s.v.broken(at(s.last, s.hello, i), "connection %d: a reset although %d is not too far behind %d", s.conn, s.after,
+			s.helloHead)
 	}
 	if e.Head < s.helloHead {
 		s.v.broken(at(s.hello, i), "connection %d: reset to %d after a hello with %d", s.conn, e.Head, s.helloHead)
@@ -136,9 +140,11 @@ func (s *stream) event(i int, e Entry) {
 	}
 	switch seq := e.Event.Seq; {
 	case seq < s.next:
-		s.v.broken(at(s.hello, s.reset, s.last, i), "connection %d: %d came when %d was to come (entry %d): again, or before where it resumed", s.conn, seq, s.next, e.N)
+		s.v.broken(at(s.hello, s.reset, s.last, i),
+			"connection %d: %d came when %d was to come (entry %d): again, or before where it resumed", s.conn, seq, s.next, e.N)
 	case seq > s.next:
-		s.v.broken(at(s.hello, s.reset, s.last, i), "connection %d: %d came when %d was to come (entry %d): a hole", s.conn, seq, s.next, e.N)
+		s.v.broken(at(s.hello, s.reset, s.last, i), "connection %d: %d came when %d was to come (entry %d): a hole", s.conn,
+			seq, s.next, e.N)
 	}
 	s.last, s.next = i, e.Event.Seq+1
 }
@@ -151,7 +157,8 @@ func ruleFresh(x *index, v *verdict) {
 		for _, i := range c.frames {
 			e := x.entries[i]
 			if e.What == Hello && c.begin >= 0 && e.Head < known[c.begin] {
-				v.broken(at(c.begin, i, x.firstHeard(e.Room, known[c.begin])), "connection %d: hello says %d, and %d had been seen before", n, e.Head, known[c.begin])
+				v.broken(at(c.begin, i, x.firstHeard(e.Room, known[c.begin])),
+					"connection %d: hello says %d, and %d had been seen before", n, e.Head, known[c.begin])
 			}
 		}
 	}
@@ -160,7 +167,8 @@ func ruleFresh(x *index, v *verdict) {
 			continue
 		}
 		if o := x.op(e.Op); o.begin >= 0 && e.Head < known[o.begin] {
-			v.broken(at(o.begin, i, x.firstHeard(e.Room, known[o.begin])), "%s: the history (op %d) ends with %d, and %d had been seen before", e.Room, e.Op, e.Head, known[o.begin])
+			v.broken(at(o.begin, i, x.firstHeard(e.Room, known[o.begin])),
+				"%s: the history (op %d) ends with %d, and %d had been seen before", e.Room, e.Op, e.Head, known[o.begin])
 		}
 	}
 }
@@ -191,7 +199,8 @@ func (x *index) firstHeard(room string, seq int64) int {
 }
 
 // ruleServed: an event is shown as it stood at some time between when it was surely read and the end. What is read from
-// the log on joining is read after hello, so it knows of everything up to its head; live, an event is as it was or later.
+// the log on joining is read after hello, so it knows of everything up to its head; live, an event is as it was or
+// later.
 func ruleServed(x *index, v *verdict) {
 	known := x.known()
 	for _, n := range x.order {

@@ -28,7 +28,8 @@ func TestSoak(t *testing.T) {
 	for seed == 0 {
 		seed = rand.Uint64() >> 32
 	}
-	again := fmt.Sprintf("go test ./internal/testing/soak -run 'TestSoak$' -count=1 -soak.time=%s -soak.seed=%d", *soakTime, seed)
+	again := fmt.Sprintf("go test ./internal/testing/soak -run 'TestSoak$' -count=1 -soak.time=%s -soak.seed=%d",
+		*soakTime, seed)
 	t.Logf("again: %s", again)
 	w := newWorld(t, seed)
 	w.discover()
@@ -256,7 +257,8 @@ func (d *device) reads() bool { return (d.user == d.w.doctor) == (d.place == d.w
 func (w *world) count(ctx context.Context, db *pgx.Conn, heads map[*place]int64) error {
 	for ctx.Err() == nil {
 		before := w.allCursors(ctx, db)
-		there := !slices.ContainsFunc(w.devices, func(d *device) bool { return d.reads() && before[person{d.place.id, d.user}].read < heads[d.place] })
+		there := !slices.ContainsFunc(w.devices,
+			func(d *device) bool { return d.reads() && before[person{d.place.id, d.user}].read < heads[d.place] })
 		if there {
 			counts, err := w.unread(ctx)
 			if err != nil {
@@ -346,7 +348,11 @@ func report(t *testing.T, history []Entry, found []Violation, again string) {
 		}
 		told[v.Rule] = true
 	}
-	t.Errorf("%d broken promises of %d rules\nagain: %s\nthe whole history: go test ./internal/testing/soak -run TestReplay -soak.history=%s", len(found), len(told), again, file)
+	t.Errorf(
+		"%d broken promises of %d rules\nagain: %s\nthe whole history: go test ./internal/testing/soak -run TestReplay "+
+			"-soak.history=%s",
+		len(found), len(told), again, file,
+	)
 }
 
 func save(file string, history []Entry) error {

@@ -56,9 +56,14 @@ func dial(addr, path, token string, within time.Duration) (*socket, error) {
 func (s *socket) upgrade(addr, path, token string, within time.Duration) error {
 	var key [16]byte
 	_, _ = rand.Read(key[:]) // never fails
-	request := fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"+
-		"Sec-WebSocket-Protocol: housecall.v1\r\nSec-WebSocket-Key: %s\r\nAuthorization: Bearer %s\r\n\r\n",
-		path, addr, base64.StdEncoding.EncodeToString(key[:]), token)
+	request := fmt.Sprintf(
+		"GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"+
+			"Sec-WebSocket-Protocol: housecall.v1\r\nSec-WebSocket-Key: %s\r\nAuthorization: Bearer %s\r\n\r\n",
+		path,
+		addr,
+		base64.StdEncoding.EncodeToString(key[:]),
+		token,
+	)
 	if err := s.tcp.SetDeadline(time.Now().Add(within)); err != nil {
 		return err
 	}

@@ -147,9 +147,18 @@ func (w *world) populate(ctx context.Context) {
 	}
 	_, root := w.signIn(ctx, "root@soak.test")
 	require.NoError(w.t, rest(ctx, direct, root, http.MethodPost, "/doctors", object{
-		"name": "Dr Cara Lim", "email": "doctor@soak.test", "specialization": "", "qualification": "", "experience": 0, "phone": "",
+		"name":           "Dr Cara Lim",
+		"email":          "doctor@soak.test",
+		"specialization": "",
+		"qualification":  "",
+		"experience":     0,
+		"phone":          "",
 	}, &invited))
-	require.NoError(w.t, rest(ctx, direct, "", http.MethodPost, "/auth/invitations/accept", object{"token": invited.Invitation.Token, "password": password}, nil))
+	require.NoError(
+		w.t,
+		rest(ctx, direct, "", http.MethodPost, "/auth/invitations/accept",
+			object{"token": invited.Invitation.Token, "password": password}, nil),
+	)
 	var token string
 	w.doctor, token = w.signIn(ctx, "doctor@soak.test")
 	for n := range rooms {
@@ -193,7 +202,11 @@ func (w *world) register(ctx context.Context, email string) string {
 	var made struct {
 		UserID string `json:"userId"`
 	}
-	require.NoError(w.t, rest(ctx, w.instances[0].addr, "", http.MethodPost, "/auth/register", object{"name": "Ada Jones", "email": email, "password": password}, &made))
+	require.NoError(
+		w.t,
+		rest(ctx, w.instances[0].addr, "", http.MethodPost, "/auth/register",
+			object{"name": "Ada Jones", "email": email, "password": password}, &made),
+	)
 	return made.UserID
 }
 
@@ -201,7 +214,8 @@ func (w *world) register(ctx context.Context, email string) string {
 func (w *world) signIn(ctx context.Context, email string) (user, token string) {
 	w.t.Helper()
 	var in signedIn
-	require.NoError(w.t, rest(ctx, w.instances[0].addr, "", http.MethodPost, "/auth/login", object{"login": email, "password": password}, &in))
+	require.NoError(w.t,
+		rest(ctx, w.instances[0].addr, "", http.MethodPost, "/auth/login", object{"login": email, "password": password}, &in))
 	return in.User.UserID, in.AccessToken
 }
 
@@ -220,9 +234,11 @@ func (w *world) book(ctx context.Context, email, token string, n int) string {
 		ID string `json:"id"`
 	}
 	addr := w.instances[0].addr
-	require.NoError(w.t, rest(ctx, addr, patient, http.MethodPost, "/appointments", object{"doctorId": w.doctor, "reason": "A cough"}, &asked))
+	require.NoError(w.t,
+		rest(ctx, addr, patient, http.MethodPost, "/appointments", object{"doctorId": w.doctor, "reason": "A cough"}, &asked))
 	start := time.Now().Truncate(time.Hour).Add(time.Duration(24+n) * time.Hour)
-	require.NoError(w.t, rest(ctx, addr, token, http.MethodPost, "/appointments/"+asked.ID+"/confirm", object{"startsAt": start}, nil))
+	require.NoError(w.t,
+		rest(ctx, addr, token, http.MethodPost, "/appointments/"+asked.ID+"/confirm", object{"startsAt": start}, nil))
 	return asked.ID
 }
 
@@ -237,16 +253,24 @@ func (w *world) conclude(ctx context.Context) {
 	require.Zero(w.t, audit.Broken, "the chain of the audit trail")
 	require.Positive(w.t, audit.Sealed+audit.Unsealed)
 	for _, p := range w.rooms {
-		rows, err := db.Query(ctx, `select m.seq, m.kind, coalesce(m.client_id::text, ''), coalesce(u.public_id, ''), coalesce(m.body, ''),
+		rows, err := db.Query(
+			ctx,
+			`select m.seq, m.kind, coalesce(m.client_id::text, ''), coalesce(u.public_id, ''), coalesce(m.body, ''),
 			case when m.kind = 'system' then 0 else coalesce(m.target, 0) end, m.at
 			from messages m join appointments a on a.id = m.room_id left join users u on u.id = m.sender_id
-			where a.public_id = $1 order by m.seq`, p.id)
+			where a.public_id = $1 order by m.seq`,
+			p.id,
+		)
 		require.NoError(w.t, err)
 		var e wireEvent
-		_, err = pgx.ForEachRow(rows, []any{&e.Seq, &e.Kind, &e.ClientID, &e.Sender, &e.Text, &e.Target, &e.At}, func() error {
-			w.rec.Add(Entry{What: Log, Room: p.id, Event: e.event(w.rec)})
-			return nil
-		})
+		_, err = pgx.ForEachRow(
+			rows,
+			[]any{&e.Seq, &e.Kind, &e.ClientID, &e.Sender, &e.Text, &e.Target, &e.At},
+			func() error {
+				w.rec.Add(Entry{What: Log, Room: p.id, Event: e.event(w.rec)})
+				return nil
+			},
+		)
 		require.NoError(w.t, err)
 		w.rec.Add(Entry{What: Head, Room: p.id, Head: w.head(ctx, db, p)})
 		for user, c := range w.cursorsOf(ctx, db, p) {
@@ -257,14 +281,22 @@ func (w *world) conclude(ctx context.Context) {
 
 func (w *world) head(ctx context.Context, db *pgx.Conn, p *place) (head int64) {
 	w.t.Helper()
-	require.NoError(w.t, db.QueryRow(ctx, `select c.head_seq from conversations c join appointments a on a.id = c.id where a.public_id = $1`, p.id).Scan(&head))
+	require.NoError(
+		w.t,
+		db.QueryRow(ctx, `select c.head_seq from conversations c join appointments a on a.id = c.id where a.public_id = $1`, p.id).
+			Scan(&head),
+	)
 	return head
 }
 
 func (w *world) cursorsOf(ctx context.Context, db *pgx.Conn, p *place) map[string]cursors {
 	w.t.Helper()
-	rows, err := db.Query(ctx, `select u.public_id, r.delivered_seq, r.read_seq from receipts r join appointments a on a.id = r.room_id
-		join users u on u.id = r.user_id where a.public_id = $1`, p.id)
+	rows, err := db.Query(
+		ctx,
+		`select u.public_id, r.delivered_seq, r.read_seq from receipts r join appointments a on a.id = r.room_id
+		join users u on u.id = r.user_id where a.public_id = $1`,
+		p.id,
+	)
 	require.NoError(w.t, err)
 	out := map[string]cursors{}
 	var user string
