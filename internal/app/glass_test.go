@@ -46,7 +46,7 @@ func TestApp_BreakGlass(t *testing.T) {
 		require.Contains(t, string(seen.raw), "It hurts.")
 		for _, api := range []*client.API{patient, doctor} {
 			require.Contains(t, string(w.call(1, w.token(api), "GET", messages, "").raw),
-				"An administrator, "+admin.User().Name+", opened this conversation")
+				"An administrator, "+admin.User().Name+", has opened this conversation")
 		}
 		sockets := []*socket{w.dial(0, token, room, ""), w.dial(1, token, room, "")}
 		for _, s := range sockets {
