@@ -2,97 +2,22 @@ package appointment_test
 
 import (
 	"context"
-	"strings"
-	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/appointment"
 	"housecall/internal/errs"
 	"housecall/internal/postgres"
+	"housecall/internal/testing/pgtest"
 )
-
-// trips counts how often something goes to PostgreSQL and back, and keeps what was asked. A batch is one trip.
-type trips struct {
-	mu         sync.Mutex
-	n          int
-	statements []string
-}
-
-var (
-	_ pgx.QueryTracer = (*trips)(nil)
-	_ pgx.BatchTracer = (*trips)(nil)
-)
-
-func (c *trips) TraceQueryStart(ctx context.Context, _ *pgx.Conn, d pgx.TraceQueryStartData) context.Context {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.n++
-	c.statements = append(c.statements, d.SQL)
-	return ctx
-}
-
-func (c *trips) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
-
-func (c *trips) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.n++
-	return ctx
-}
-
-func (c *trips) TraceBatchQuery(_ context.Context, _ *pgx.Conn, d pgx.TraceBatchQueryData) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.statements = append(c.statements, d.SQL)
-}
-
-func (c *trips) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData) {}
-
-// count is how many trips there have been.
-func (c *trips) count() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.n
-}
-
-// of counts the trips of f, and gives its statements.
-func (c *trips) of(f func()) (n int, statements []string) {
-	c.mu.Lock()
-	c.n, c.statements = 0, nil
-	c.mu.Unlock()
-	f()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.n, c.statements
-}
-
-// naming counts the statements that name a table to read it: from, join or a lock.
-func naming(statements []string, table string) (n int) {
-	for _, s := range statements {
-		flat := " " + strings.Join(strings.Fields(s), " ") + " "
-		if strings.Contains(flat, " from "+table+" ") || strings.Contains(flat, " join "+table+" ") {
-			n++
-		}
-	}
-	return n
-}
 
 // counted is the world's service over a pool that counts.
-func (w *world) counted() (*appointment.Service, *postgres.Pool, *trips) {
+func (w *world) counted() (*appointment.Service, *postgres.Pool, *pgtest.Trips) {
 	w.t.Helper()
-	c := &trips{}
-	cfg, err := pgxpool.ParseConfig(w.dsn)
-	require.NoError(w.t, err)
-	cfg.ConnConfig.Tracer = c
-	inner, err := pgxpool.NewWithConfig(context.Background(), cfg)
-	require.NoError(w.t, err)
-	w.t.Cleanup(inner.Close)
-	pool := &postgres.Pool{Pool: inner}
-	return w.over(pool, newLog()), pool, c
+	pool, trips := pgtest.Counted(w.t, w.dsn)
+	return w.over(pool, newLog()), pool, trips
 }
 
 // An appointment comes with its participants' names in one trip, and never with a timetable.
@@ -123,13 +48,13 @@ func TestService_readsAtOnce(t *testing.T) {
 		},
 	} {
 		var got appointment.Appointment
-		n, statements := c.of(func() {
+		n, statements := c.Of(func() {
 			var err error
 			got, err = read()
 			require.NoError(t, err, name)
 		})
 		require.Equal(t, 1, n, "%s: %v", name, statements)
-		require.Zero(t, naming(statements, "schedules s"), name)
+		require.Zero(t, pgtest.Naming(statements, "schedules s"), name)
 		require.Equal(t, "Ada Jones", got.Patient.Name, name)
 		require.Equal(t, "Dr Cara Lim", got.Doctor.Name, name)
 		require.Equal(t, "Cardiology", got.Doctor.Specialization, name)
@@ -158,9 +83,9 @@ func TestService_Book_readsTheDoctorOnce(t *testing.T) {
 	var a appointment.Appointment
 	spent := map[string]int{}
 	count := func(name string, doctors int, f func() error) {
-		n, statements := c.of(func() { require.NoError(t, f(), name) })
-		require.Equal(t, doctors, naming(statements, "doctors d"), "%s: %v", name, statements)
-		require.Equal(t, 1, naming(statements, "schedules s"), "%s: %v", name, statements)
+		n, statements := c.Of(func() { require.NoError(t, f(), name) })
+		require.Equal(t, doctors, pgtest.Naming(statements, "doctors d"), "%s: %v", name, statements)
+		require.Equal(t, 1, pgtest.Naming(statements, "schedules s"), "%s: %v", name, statements)
 		spent[name] = n
 	}
 	count("book", 1, func() (err error) {

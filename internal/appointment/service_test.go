@@ -15,6 +15,7 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/errs"
 	"housecall/internal/postgres"
+	"housecall/internal/testing/pgtest"
 )
 
 // disable does what account does when it takes a doctor away.
@@ -264,12 +265,12 @@ func TestService_Release_readsTheRulesOnce(t *testing.T) {
 		w.book(w.patient, nil)
 	}
 	svc, pool, trips := w.counted()
-	_, statements := trips.of(func() {
+	_, statements := trips.Of(func() {
 		require.NoError(t, pool.InTx(ctx, func(tx *postgres.Tx) error {
 			return svc.Release(ctx, tx, w.doctor.ID, w.admin, true, "")
 		}))
 	})
-	require.Equal(t, 1, naming(statements, "schedules s"))
+	require.Equal(t, 1, pgtest.Naming(statements, "schedules s"))
 	require.Equal(t, 4, w.count(`select count(*) from appointments where status = 'CANCELLED'`))
 }
 
@@ -378,16 +379,16 @@ func TestService_readsInAConstantNumberOfStatements(t *testing.T) {
 		return now, now.AddDate(0, 0, 7), nil
 	}
 	cost := func() (list, slots int) {
-		before := trips.count()
+		before := trips.Count()
 		page, _, err := svc.List(ctx, w.admin, appointment.Filter{}, 0, 100)
 		require.NoError(t, err)
 		_, err = svc.Views(ctx, w.doctor, page...)
 		require.NoError(t, err)
-		list = trips.count() - before
-		before = trips.count()
+		list = trips.Count() - before
+		before = trips.Count()
 		_, _, err = svc.Slots(ctx, w.doctor.UserID, week)
 		require.NoError(t, err)
-		return list, trips.count() - before
+		return list, trips.Count() - before
 	}
 	first := at(10, 0)
 	w.book(w.patient, &first)

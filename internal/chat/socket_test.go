@@ -23,6 +23,7 @@ import (
 	"housecall/internal/conversation"
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
+	"housecall/internal/postgres"
 	"housecall/internal/testing/apitest"
 	"housecall/internal/testing/clinic"
 )
@@ -122,21 +123,27 @@ func (w *world) serveOn(b bus.Bus, change func(*setup)) *instance {
 		in.conversations.Stop(context.Background())
 		in.svc.Stop()
 	})
-	in.api = apitest.Serve(w.T, apitest.Options{
-		Routes: func(s *httpd.Server) {
-			Mount(s, in.svc)
-			Routes(s, in.svc)
-			conversation.Routes(s, in.conversations)
-		},
-		Authenticator: in.accounts, Through: w.through,
-	})
-	in.host = strings.TrimPrefix(in.api.Root, "http://")
+	in.answer()
 	w.T.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		in.svc.Drain(ctx)
 	})
 	return in
+}
+
+// answer serves an instance's routes.
+func (in *instance) answer() {
+	in.T.Helper()
+	in.api = apitest.Serve(in.T, apitest.Options{
+		Routes: func(s *httpd.Server) {
+			Mount(s, in.svc)
+			Routes(s, in.svc)
+			conversation.Routes(s, in.conversations)
+		},
+		Authenticator: in.accounts, Through: in.through,
+	})
+	in.host = strings.TrimPrefix(in.api.Root, "http://")
 }
 
 // defaultOptions are chat's with nothing configured.
@@ -153,6 +160,12 @@ func defaultOptions() Options {
 // instanceOn makes an instance that has not started.
 func (w *world) instanceOn(b bus.Bus, change func(*setup)) *instance {
 	w.T.Helper()
+	return w.instanceOver(w.Connect(), b, change)
+}
+
+// instanceOver is instanceOn over a pool.
+func (w *world) instanceOver(pool *postgres.Pool, b bus.Bus, change func(*setup)) *instance {
+	w.T.Helper()
 	c := config.Default()
 	o := setup{
 		Options: conversation.Options{
@@ -164,7 +177,7 @@ func (w *world) instanceOn(b bus.Bus, change func(*setup)) *instance {
 	if change != nil {
 		change(&o)
 	}
-	pool, log, registry := w.Connect(), conversation.NewLog(), prometheus.NewRegistry()
+	log, registry := conversation.NewLog(), prometheus.NewRegistry()
 	in := &instance{world: w, log: log, registry: registry, accounts: &accounts{
 		actors:  map[string]auth.Actor{w.Patient.UserID: w.Patient, w.Doctor.UserID: w.Doctor},
 		expires: time.Now().Add(time.Hour),

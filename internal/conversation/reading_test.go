@@ -2,16 +2,14 @@ package conversation
 
 import (
 	"context"
-	"sync"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/auth"
 	"housecall/internal/errs"
 	"housecall/internal/postgres"
+	"housecall/internal/testing/pgtest"
 )
 
 // The zero Reading is what somebody without a right could make: it opens nothing, whatever is asked.
@@ -100,43 +98,15 @@ func TestService_Readable_judges(t *testing.T) {
 	require.Equal(t, g.conversation, still.Conversation())
 }
 
-// statements collects what is sent to PostgreSQL, but for the begin and commit of transactions.
-type statements struct {
-	mu  sync.Mutex // guards all
-	all []string
-}
-
-func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, d pgx.TraceQueryStartData) context.Context {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(d.SQL) > 10 { // begin, commit, and the pool's ping
-		s.all = append(s.all, d.SQL)
-	}
-	return ctx
-}
-
-func (*statements) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
-
 // Appointments append to the log within their own transactions, with locks held: it must not take more than one trip.
 func TestLog_Append_oneStatement(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	cfg, err := pgxpool.ParseConfig(w.DSN)
-	require.NoError(t, err)
-	sent := &statements{}
-	cfg.ConnConfig.Tracer = sent
-	inner, err := pgxpool.NewWithConfig(context.Background(), cfg)
-	require.NoError(t, err)
-	t.Cleanup(inner.Close)
-	pool, id := &postgres.Pool{Pool: inner}, w.Conversation()
-	require.NoError(t, pool.InTx(t.Context(), func(tx *postgres.Tx) error {
-		sent.mu.Lock()
-		sent.all = nil
-		sent.mu.Unlock()
-		err := NewLog().Append(t.Context(), tx, id, "Confirmed.")
-		sent.mu.Lock()
-		defer sent.mu.Unlock()
-		require.Len(t, sent.all, 1, "%v", sent.all)
+	pool, trips := pgtest.Counted(t, w.DSN)
+	id := w.Conversation()
+	require.NoError(t, pool.InTx(t.Context(), func(tx *postgres.Tx) (err error) {
+		n, statements := trips.Of(func() { err = NewLog().Append(t.Context(), tx, id, "Confirmed.") })
+		require.Equal(t, 1, n, "%v", statements)
 		return err
 	}))
 	require.Len(t, w.requireGapless(id), 1)
