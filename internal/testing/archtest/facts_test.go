@@ -21,7 +21,7 @@ type facts struct {
 	metrics  map[string]bool            // by their full names
 	settings map[string]bool            // environment variables, without prefix
 	routes   map[string]map[string]bool // methods by path, with * for parameters; "" is any method
-	groups   map[string]bool            // paths below which others are registered
+	groups   map[string]string          // paths below which others are registered, and by which method; "" is any
 	commands map[string]bool            // of the program
 	targets  map[string]bool            // of make; and its variables
 }
@@ -39,7 +39,7 @@ func gather(tree fs.FS) (*facts, error) {
 	w := &facts{
 		files: map[string]string{}, tests: map[string]bool{}, testsIn: map[string][]string{},
 		declared: map[string]bool{}, metrics: map[string]bool{}, settings: map[string]bool{},
-		routes: map[string]map[string]bool{}, groups: map[string]bool{}, commands: map[string]bool{},
+		routes: map[string]map[string]bool{}, groups: map[string]string{}, commands: map[string]bool{},
 		targets: map[string]bool{},
 	}
 	err := fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
@@ -170,7 +170,7 @@ func (w *facts) routing(f *ast.File) {
 
 // typedRoute notes an httpd.Route.
 func (w *facts) typedRoute(n *ast.CompositeLit) {
-	var method, at string
+	var method, at, group string
 	for _, e := range n.Elts {
 		pair, ok := e.(*ast.KeyValueExpr)
 		if !ok {
@@ -181,8 +181,18 @@ func (w *facts) typedRoute(n *ast.CompositeLit) {
 		case key.Name == "Method":
 			method = methodOf(pair.Value)
 		case key.Name == "Path":
-			at, _ = textOf(pair.Value, nil)
+			var whole bool
+			if at, whole = textOf(pair.Value, nil); whole {
+				continue
+			}
+			if sum, ok := pair.Value.(*ast.BinaryExpr); ok { // a helper adds the rest
+				group, _ = textOf(sum.X, nil)
+				at = ""
+			}
 		}
+	}
+	if method != "" && group != "" {
+		w.groups[parameter.ReplaceAllString("/api/v1"+group, "*")] = method
 	}
 	if method != "" && at != "" {
 		w.route(method, "/api/v1"+at)
@@ -200,7 +210,7 @@ func (w *facts) routerCall(n *ast.CallExpr, constants map[string]string) {
 		switch {
 		case !ok:
 		case called.Sel.Name == "Group":
-			w.groups[s] = true
+			w.groups[s] = ""
 		case i == 0:
 			w.route(strings.ToUpper(called.Sel.Name), s)
 		default:
@@ -209,7 +219,7 @@ func (w *facts) routerCall(n *ast.CallExpr, constants map[string]string) {
 	}
 	if called.Sel.Name == "Dialect" {
 		if s, ok := textOf(n.Args[0], constants); ok {
-			w.groups[s] = true
+			w.groups[s] = ""
 		}
 	}
 }
