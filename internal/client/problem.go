@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Problem is a refusal by the service: a problem document (RFC 9457) as rest.md describes it. Every method of
+// Problem is a refusal by the service: a problem document (RFC 9457) as the OpenAPI document describes it. Every method of
 // API returns one, wrapped, when the service was reached and refused.
 type Problem struct {
 	Status       int            `json:"status"`
