@@ -18,6 +18,7 @@ type facts struct {
 	tests    map[string]bool   // and benchmarks and fuzz tests
 	testsIn  map[string][]string
 	declared map[string]bool            // "package.Name", "package.Type.Method", "Type.Method"
+	words    map[string]bool            // of code and SQL: codes, fields and whatever else has a name
 	metrics  map[string]bool            // by their full names
 	settings map[string]bool            // environment variables, without prefix
 	routes   map[string]map[string]bool // methods by path, with * for parameters; "" is any method
@@ -31,6 +32,7 @@ var (
 	settingName = regexp.MustCompile("`env:\"([A-Z0-9_]+)\"|Prefix \\+ \"([A-Z]+)\"")
 	commandName = regexp.MustCompile(`Use:\s*"([a-z-]+)`)
 	targetName  = regexp.MustCompile(`(?m)^([a-z]+):|^([A-Z]+)\s*\?=`)
+	anyWord     = regexp.MustCompile(`\w+`)
 	parameter   = regexp.MustCompile(`:[a-zA-Z]+|\{[a-zA-Z]+\}`)
 )
 
@@ -38,7 +40,7 @@ var (
 func gather(tree fs.FS) (*facts, error) {
 	w := &facts{
 		files: map[string]string{}, tests: map[string]bool{}, testsIn: map[string][]string{},
-		declared: map[string]bool{}, metrics: map[string]bool{}, settings: map[string]bool{},
+		declared: map[string]bool{}, words: map[string]bool{}, metrics: map[string]bool{}, settings: map[string]bool{},
 		routes: map[string]map[string]bool{}, groups: map[string]string{}, commands: map[string]bool{},
 		targets: map[string]bool{},
 	}
@@ -68,7 +70,16 @@ func (w *facts) read(name, text string) error {
 	if name == "Makefile" {
 		note(w.targets, targetName, text)
 	}
-	if path.Ext(name) != ".go" || strings.Contains(name, "testdata/") {
+	kind := path.Ext(name)
+	if strings.Contains(name, "testdata/") || !slices.Contains([]string{".go", ".sql", ".js"}, kind) {
+		return nil
+	}
+	if !strings.HasSuffix(name, "_test.go") {
+		for _, word := range anyWord.FindAllString(text, -1) {
+			w.words[word] = true
+		}
+	}
+	if kind != ".go" {
 		return nil
 	}
 	f, err := parser.ParseFile(token.NewFileSet(), name, text, parser.SkipObjectResolution)

@@ -15,6 +15,7 @@ var (
 	metric   = regexp.MustCompile(`^((?:http|chat|jobs)_[a-z_]+)(\{.*\})?$`)
 	route    = regexp.MustCompile(`^((?:[A-Z]+ )?)(/[a-z…].*|/|…/[a-z].*)$`)
 	address  = regexp.MustCompile(`^https?://localhost:[0-9]+`)
+	word     = regexp.MustCompile(`^[a-z]+((_[a-z]+)+|([A-Z][a-z]+)+)$`) // such as not_found or clientId
 	goName   = regexp.MustCompile(`^[A-Za-z]+(\.[A-Z]\w*)+$`)
 	fileName = regexp.MustCompile(`^[\w.*-]+(/[\w.*:-]+)*/?$`)
 	isFile   = regexp.MustCompile(`\.(go|md|json|sql|conf|js|yaml|yml|sh|txt)$`)
@@ -95,6 +96,8 @@ func (w *facts) missing(paper, name string) (kind string) {
 		return unless(w.hasFile(paper, name) || w.serves("", "/api/"+name), "file")
 	case goName.MatchString(name):
 		return unless(w.declared[name], "Go name")
+	case word.MatchString(name):
+		return unless(w.words[name], "word")
 	}
 	return ""
 }

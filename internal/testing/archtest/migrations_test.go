@@ -15,8 +15,8 @@ import (
 
 var update = flag.Bool("update", false, "add new migrations to testdata/migrations.sum")
 
-// Migrations are applied somewhere as soon as they are merged, so none is ever edited: not even its comments, whose words
-// may be older than the glossary. What is new is added to the list with -update; what is in it stays as it is.
+// Migrations are applied somewhere as soon as they are merged, so none is ever edited: not even its comments, whose
+// words may be older than the glossary. What is new is added to the list with -update; what is in it stays as it is.
 func TestMigrations_NeverChange(t *testing.T) {
 	t.Parallel()
 	const list = "testdata/migrations.sum"

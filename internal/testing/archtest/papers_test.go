@@ -87,7 +87,7 @@ func TestPapers_WrongNamesAreFound(t *testing.T) {
 		"`room.go`":                                        "no file room.go",
 		"`internal/search`":                                "no file internal/search",
 		"`newHub` in `internal/chat/hub.go`":               "",
-		"`oldHub` of `internal/chat/hub.go`":               "no oldHub in internal/chat/hub.go",
+		"`page` of `internal/chat/hub.go`":                 "no page in internal/chat/hub.go",
 		"`chat.Hub` and `chat.Hub.Deliver`":                "",
 		"`Hub.Deliver`":                                    "",
 		"`chat.Room`":                                      "no Go name chat.Room",
@@ -106,6 +106,8 @@ func TestPapers_WrongNamesAreFound(t *testing.T) {
 		"# A word\n[up](#words)":                           "no target of the link #words",
 		"[it](P.md#the-beginning)":                         "no target of the link P.md#the-beginning",
 		"one `clientId`, `not_found`, `a` or `b`":          "",
+		"the answer is `not_there`":                        "no word not_there",
+		"one `customerId`":                                 "no word customerId",
 	} {
 		complaints := w.judge("README.md", paper)
 		if want == "" {
@@ -123,7 +125,7 @@ var made = tree(map[string]string{
 	"P.md":                      "# Begin\n## The end.\n",
 	"internal/chat/hub.go":      "package chat\ntype Hub struct{}\nfunc (h *Hub) Deliver() {}\nfunc newHub() {}",
 	"internal/chat/hub_test.go": "package chat\nfunc TestHub_Model(t *testing.T) {}",
-	"internal/bus/bus.go":       "package bus",
+	"internal/bus/bus.go":       `package bus; const a, b = "not_found", "clientId"`,
 	"internal/chat/metrics.go":  `package chat; var m = o{Name: "chat_sockets"}`,
 	"internal/chat/ws.go": `package chat; const page = "/page"
 		func f() { r.Get("/ws/inbox", open); for _, at := range []string{page + "/:id"} { r.Get(at, show) } }`,
