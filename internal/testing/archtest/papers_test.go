@@ -56,7 +56,7 @@ func TestPapers_WrongNamesAreFound(t *testing.T) {
 	require.NoError(t, err)
 	for paper, want := range map[string]string{
 		"guarded by `TestHub_Model`":                       "",
-		"guarded by `TestHub_Modle`":                       "no test TestHub_Modle",
+		"guarded by `TestHub_Ghost`":                       "no test TestHub_Ghost",
 		"    go test ./internal/chat -run TestHub  # fast": "",
 		"    go test ./internal/chat -run TestHob":         "no command -run TestHob",
 		"    go test ./internal/chad":                      "no command go test ./internal/chad",
