@@ -170,8 +170,8 @@ func TestPapers_PackagesAndArrows(t *testing.T) {
 	for _, m := range row.FindAllStringSubmatch(w.files["internal/README.md"], -1) {
 		told[m[1]] = m[2]
 	}
-	require.Len(t, told, len(rooms))
-	for name, allowed := range rooms {
+	require.Len(t, told, len(imports))
+	for name, allowed := range imports {
 		if name == "app" { // it wires them all
 			continue
 		}
