@@ -28,7 +28,7 @@ func (t tick) show(colour bool) string {
 	return [...]string{"· ", "✓ ", "✓✓", "✔✔", "✗ "}[t]
 }
 
-// typingLasts is how long a typing frame holds, protocol.md.
+// typingLasts is how long a typing frame holds, PROTOCOL.md.
 const typingLasts = 6 * time.Second
 
 // words is what the screen knows of the conversation. It belongs to the screen's lock.

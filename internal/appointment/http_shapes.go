@@ -6,7 +6,7 @@ import (
 	"housecall/internal/auth"
 )
 
-// The shapes on the wire (rest.md); golden files hold them.
+// The shapes on the wire; golden files hold them.
 
 type person struct {
 	UserID         string `json:"userId"`

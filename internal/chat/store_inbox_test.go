@@ -198,7 +198,7 @@ func TestStandings_Plan(t *testing.T) {
 }
 
 // BenchmarkUnread is what a whole list costs, over REST and as an inbox opens, and what the sweep does, of 2,000
-// conversations with 500 messages each. README has the figures.
+// conversations with 500 messages each. cmd/loadtest/README.md has the figures.
 func BenchmarkUnread(b *testing.B) {
 	b.Run("sweep", func(b *testing.B) {
 		w := ward2000(b, 20)

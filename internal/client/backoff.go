@@ -19,7 +19,7 @@ const (
 	backoffMax  = time.Minute
 	// A connection that was live for this long resets the waits.
 	backoffForgive = 10 * time.Second
-	// One that was live for this long may come back at once where protocol.md says so.
+	// One that was live for this long may come back at once where PROTOCOL.md says so.
 	backoffSteady = time.Second
 )
 
@@ -49,7 +49,7 @@ type ending struct {
 	comeAfter time.Duration
 }
 
-// Close codes, protocol.md.
+// Close codes, PROTOCOL.md.
 const (
 	closeRestart  = 1012
 	closeSlow     = 4008
@@ -64,7 +64,7 @@ type verdict struct {
 	stop  error
 }
 
-// judge applies protocol.md's table of close codes, and its equivalent for refusals before the upgrade.
+// judge applies PROTOCOL.md's table of close codes, and its equivalent for refusals before the upgrade.
 func (b *backoff) judge(e ending) verdict {
 	if e.live >= backoffForgive {
 		b.reset()

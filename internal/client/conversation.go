@@ -91,7 +91,7 @@ type Stats struct {
 	Resets      int64
 }
 
-// Conversation is one user's part in one conversation. It connects, reconnects after every fault that protocol.md lets
+// Conversation is one user's part in one conversation. It connects, reconnects after every fault that PROTOCOL.md lets
 // a client recover from, resumes where it was, and sends every message until the service has committed or permanently
 // refused it. Its methods may be called from several goroutines.
 //

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Frame is one frame from the service, protocol.md's table as a struct: Type says which fields count. A hello
+// Frame is one frame from the service, PROTOCOL.md's table as a struct: Type says which fields count. A hello
 // has its own part, which most connections see once.
 type Frame struct {
 	Type string `json:"type"`

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Problem is a refusal by the service: a problem document (RFC 9457) as rest.md describes it. Every method of
-// API returns one, wrapped, when the service was reached and refused.
+// Problem is a refusal by the service: a problem document (RFC 9457). Every method of API returns one, wrapped, when
+// the service was reached and refused.
 type Problem struct {
 	Status       int            `json:"status"`
 	Code         string         `json:"code"`

@@ -1,6 +1,6 @@
 // Package client is the reference client of Housecall: REST sign-in and booking (API), one WebSocket connection
 // (Conn), and a conversation that survives disconnects (Conversation). The terminal chat, the load tool and the
-// tests use it. It knows the contracts, rest.md and protocol.md, and none of the server's code.
+// tests use it. It knows the contracts, the OpenAPI document and PROTOCOL.md, and none of the server's code.
 package client
 
 import (

@@ -35,7 +35,7 @@ func (c Cursor) query() url.Values {
 	return q
 }
 
-// CloseError is how a connection ended: a close code of protocol.md (or of RFC 6455, section 7.4).
+// CloseError is how a connection ended: a close code of PROTOCOL.md (or of RFC 6455, section 7.4).
 type CloseError struct {
 	Code   int
 	Reason string

@@ -108,7 +108,7 @@ func TestExample_Shell(t *testing.T) {
 	}
 }
 
-// An operator who appends nothing but what is required, as README.md has it, gets a configuration that works.
+// An operator who appends only what is required, as deploy/README.md says, gets a configuration that works.
 func TestExample_Filled(t *testing.T) {
 	t.Parallel()
 	_, content := example(t)

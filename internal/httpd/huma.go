@@ -27,8 +27,10 @@ func (s *Server) humaConfig() huma.Config {
 		bearer: {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "The accessToken of a sign-in."},
 	}
 	c.Info.Description = "A patient books a doctor, and the two chat inside the appointment. " +
-		"Errors are RFC 9457 problems; programs switch on `code`. " +
-		"The sockets are described in AsyncAPI 3, at /asyncapi.json."
+		"Errors are problem documents (RFC 9457); programs switch on `code`. When a time is refused, the problem lists " +
+		"`alternatives`. Resources that change have an `ETag`, and changing them takes `If-Match`. Lists are pages with a " +
+		"`cursor`. A POST that creates something takes an `Idempotency-Key`: for a day, sending it again returns the first " +
+		"answer. The WebSockets are described in AsyncAPI 3, at /asyncapi.json."
 	c.Servers = []*huma.Server{{URL: "/"}}
 	return c
 }
