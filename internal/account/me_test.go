@@ -18,7 +18,7 @@ func changePassword(current, next string) string {
 func TestService_ChangePassword(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	u := h.user(auth.Patient, "p@example.org")
+	u := h.newUser(auth.Patient, "p@example.org")
 	mine, other := h.token(u), h.token(u)
 	otherSession := h.actor(other).Session
 
@@ -46,7 +46,7 @@ func TestService_ChangePassword(t *testing.T) {
 func TestService_ChangePassword_Contended(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	u := h.user(auth.Patient, "p@example.org")
+	u := h.newUser(auth.Patient, "p@example.org")
 	by := h.actor(h.token(u))
 	failures := make([]error, 8)
 	together(len(failures), func(i int) {
@@ -70,7 +70,7 @@ func TestService_ChangePassword_Throttled(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	h.svc.options.LoginsPerAccount = 2
-	token := h.token(h.user(auth.Patient, "p@example.org"))
+	token := h.token(h.newUser(auth.Patient, "p@example.org"))
 	for _, want := range []int{422, 422, 429} {
 		require.Equal(t, want,
 			h.call("PUT", "/me/password", token, changePassword("a guess of it", "an entirely new one")).Status)
@@ -80,7 +80,7 @@ func TestService_ChangePassword_Throttled(t *testing.T) {
 func TestRoutes_MustChangePassword(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	u := h.user(auth.Admin, "a@example.org")
+	u := h.newUser(auth.Admin, "a@example.org")
 	h.exec(`update users set must_change_password = true where id = $1`, u.ID)
 	in := h.call("POST", "/auth/login", "", fmt.Sprintf(`{"login":"a@example.org","password":%q}`, testPassword))
 	require.Equal(t, true, in.Value("user.mustChangePassword"))
@@ -107,8 +107,8 @@ func TestRoutes_MustChangePassword(t *testing.T) {
 func TestRoutes_LogNoSecrets(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	admin := h.token(h.user(auth.Admin, "admin@example.org"))
-	_, invited, invitation := h.invite("doc@example.org")
+	admin := h.token(h.newUser(auth.Admin, "admin@example.org"))
+	_, invited, invitation := h.invites("doc@example.org")
 	secrets := []string{
 		testSecret, admin, invitation, "correct horse battery", "an entirely new one", "an invited password",
 		"wrong-and-secret",

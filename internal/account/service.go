@@ -27,11 +27,9 @@ type Profiles interface {
 // Doctors knows what a doctor still has to do.
 type Doctors interface {
 	// Release lets a doctor go: it refuses with 409 future_appointments while there are live ones, unless they may be
-	// cancelled or handed over to another doctor (a public id, "" for nobody). Then it does that and tells everyone
-	// concerned. It is called last in its transaction.
-	Release(
-		ctx context.Context, tx *postgres.Tx, doctorID int64, by auth.Actor, cancelAppointments bool, handOverTo string,
-	) error
+	// cancelled or handed over to another doctor. Then it does that and tells everyone concerned. It is called last in
+	// its transaction.
+	Release(ctx context.Context, tx *postgres.Tx, d auth.Departure) error
 	// Return reopens what Release closed, as far as that is still possible, when somebody is a doctor again. It is called
 	// last in its transaction.
 	Return(ctx context.Context, tx *postgres.Tx, doctorID int64) error
@@ -151,7 +149,7 @@ func (s *Service) Register(ctx context.Context, r Registration, client httpd.Cli
 	if err := checkPassword("body.password", r.Password, u.Email, u.Name); err != nil {
 		return User{}, err
 	}
-	if err := s.allow(ctx, "register:"+network(client.Address), s.options.RegistersPerAddress, time.Hour); err != nil {
+	if err := s.throttle(ctx, "register:"+network(client.Address), s.options.RegistersPerAddress, time.Hour); err != nil {
 		return User{}, err
 	}
 	hash, err := s.passwords.Hash(ctx, r.Password)

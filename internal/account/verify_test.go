@@ -75,7 +75,7 @@ func TestService_VerifyEmail_Refused(t *testing.T) {
 	h.mail.all()
 	require.NoError(t, h.svc.ForgotPassword(t.Context(), forgetful.PublicID, here))
 	tokens["that resets a password"] = h.mailed("reset")
-	_, _, tokens["of an invitation"] = h.invite("i@example.org")
+	_, _, tokens["of an invitation"] = h.invites("i@example.org")
 	var bodies []string
 	for name, token := range tokens {
 		a := h.call("POST", "/auth/verify", "", fmt.Sprintf(`{"token":%q}`, token), "X-Request-ID", "the-same-id")
@@ -147,7 +147,7 @@ func TestService_ResendVerification(t *testing.T) {
 func TestService_ChangeEmail(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	u := h.user(auth.Patient, "old@example.org")
+	u := h.newUser(auth.Patient, "old@example.org")
 	mine, other := h.token(u), h.token(u)
 	otherSession := h.actor(other).Session
 
@@ -196,8 +196,8 @@ func TestService_ChangeEmail(t *testing.T) {
 func TestService_ChangeEmail_Taken(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	h.user(auth.Patient, "taken@example.org")
-	a, b := h.token(h.user(auth.Patient, "a@example.org")), h.token(h.user(auth.Patient, "b@example.org"))
+	h.newUser(auth.Patient, "taken@example.org")
+	a, b := h.token(h.newUser(auth.Patient, "a@example.org")), h.token(h.newUser(auth.Patient, "b@example.org"))
 	taken, free := h.changeEmail(a, testPassword, "taken@example.org"), h.changeEmail(b, testPassword, "free@example.org")
 	require.Equal(t, http.StatusAccepted, taken.Status)
 	require.Equal(t, free.Status, taken.Status)
@@ -216,7 +216,7 @@ func TestService_ChangeEmail_Taken(t *testing.T) {
 func TestService_ResendVerification_KeepsTheSessionThatAsked(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	u := h.user(auth.Patient, "p@example.org")
+	u := h.newUser(auth.Patient, "p@example.org")
 	mine, thiefs := h.token(u), h.token(u)
 	h.wants(mine, "new@example.org")
 	for range 2 {
@@ -234,7 +234,7 @@ func TestService_ChangeEmail_Contended(t *testing.T) {
 	const n = 10
 	users, tokens := make([]User, n), make([]string, n)
 	for i := range users {
-		users[i] = h.user(auth.Patient, fmt.Sprintf("p%d@example.org", i))
+		users[i] = h.newUser(auth.Patient, fmt.Sprintf("p%d@example.org", i))
 		tokens[i] = h.wants(h.token(users[i]), "family@example.org")
 	}
 	answers := make([]answer, n)
@@ -261,7 +261,7 @@ func TestService_ChangeEmail_Contended(t *testing.T) {
 func TestService_ChangeEmail_TakenBack(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	u := h.user(auth.Patient, "p@example.org")
+	u := h.newUser(auth.Patient, "p@example.org")
 	token := h.token(u)
 	first := h.wants(token, "first@example.org")
 	second := h.wants(token, "second@example.org")
@@ -283,7 +283,7 @@ func TestService_ChangeEmail_Throttled(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	h.svc.options.LoginsPerAccount = 8
-	token := h.token(h.user(auth.Patient, "p@example.org"))
+	token := h.token(h.newUser(auth.Patient, "p@example.org"))
 	for i := range mailsPerHour {
 		require.Equal(t, http.StatusAccepted, h.changeEmail(token, testPassword, fmt.Sprintf("n%d@example.org", i)).Status)
 	}
@@ -298,7 +298,7 @@ func TestService_ChangeEmail_Throttled(t *testing.T) {
 func TestService_ChangeEmail_PasswordChangedMeanwhile(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	by := h.actor(h.token(h.user(auth.Patient, "p@example.org")))
+	by := h.actor(h.token(h.newUser(auth.Patient, "p@example.org")))
 	// The other change comes while the password is being compared.
 	h.svc.passwords = meanwhile{h.svc.passwords, func() { h.exec(`update users set password_hash = 'another'`) }}
 	require.ErrorIs(t, h.svc.ChangeEmail(t.Context(), by, testPassword, "new@example.org"), errs.ErrStale)
@@ -308,9 +308,9 @@ func TestService_ChangeEmail_PasswordChangedMeanwhile(t *testing.T) {
 func TestService_Invite_Mails(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	admin := h.token(h.user(auth.Admin, "a@example.org"))
+	admin := h.token(h.newUser(auth.Admin, "a@example.org"))
 	require.Empty(t, h.mail.all(), "an operator's user gets no mail")
-	id, publicID, token := h.invite("doc@example.org")
+	id, publicID, token := h.invites("doc@example.org")
 	sent := h.mail.all()
 	require.Len(t, sent, 1)
 	require.Equal(t, letter{Kind: "invitation", User: id, Token: token, Expires: sent[0].Expires}, sent[0])
@@ -328,7 +328,7 @@ func TestService_Invite_Mails(t *testing.T) {
 func TestService_Contact(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	verified, other := h.user(auth.Doctor, "d@example.org"), h.register("p@example.org")
+	verified, other := h.newUser(auth.Doctor, "d@example.org"), h.register("p@example.org")
 	contact := func(id int64) (c Contact) {
 		require.NoError(t, h.pool.InTx(t.Context(), func(tx *postgres.Tx) (err error) {
 			c, err = h.svc.Contact(t.Context(), tx, id)

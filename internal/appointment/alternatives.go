@@ -70,7 +70,7 @@ func aboutTime(e *errs.Error) bool {
 // refusal is the answer all the same.
 func (s *Service) alternatives(ctx context.Context, rules map[int64]schedule.Rules, w wish) []Alternative {
 	now := s.now()
-	first, last := now.Add(notice(rules)), now
+	first, last := now.Add(leadTime(rules)), now
 	for _, r := range rules {
 		if end := now.Add(r.Horizon); end.After(last) {
 			last = end
@@ -108,8 +108,8 @@ func (s *Service) alternatives(ctx context.Context, rules map[int64]schedule.Rul
 	return out
 }
 
-// notice is the shortest of several doctors.
-func notice(rules map[int64]schedule.Rules) time.Duration {
+// leadTime is the shortest of several doctors.
+func leadTime(rules map[int64]schedule.Rules) time.Duration {
 	least := time.Duration(-1)
 	for _, r := range rules {
 		if least < 0 || r.Notice < least {

@@ -179,10 +179,10 @@ func (s *Service) Search(ctx context.Context, specialization string, window Wind
 	if err != nil {
 		return nil, err
 	}
-	return s.search(ctx, doctors, rules, occupancy{from: from, to: to}, limit)
+	return s.firstSlots(ctx, doctors, rules, occupancy{from: from, to: to}, limit)
 }
 
-func (s *Service) search(
+func (s *Service) firstSlots(
 	ctx context.Context, doctors []doctor.Brief, rules map[int64]schedule.Rules, q occupancy, limit int,
 ) ([]DoctorSlot, error) {
 	out := []DoctorSlot{}

@@ -40,17 +40,17 @@ type Closing struct {
 	ByClinic bool // as the doctor was no longer available; else by the doctor
 }
 
-// Notices tells people outside of the conversation what became of their appointments. Both are called in the
+// Notifications tells people outside of the conversation what became of their appointments. Both are called in the
 // transaction of what they tell of, and must not lock anything that a booking locks.
-type Notices interface {
+type Notifications interface {
 	// Moved tells of a move.
-	Moved(ctx context.Context, tx *postgres.Tx, n Notice) error
+	Moved(ctx context.Context, tx *postgres.Tx, n Notification) error
 	// Offered tells a waiting patient that a time is kept for him.
 	Offered(ctx context.Context, tx *postgres.Tx, o Offer) error
 }
 
-// Notice is a move that was made: Appointment is as of after it.
-type Notice struct {
+// Notification is a move that was made: Appointment is as of after it.
+type Notification struct {
 	Appointment
 	Action Move
 	Before Status // empty for a new one

@@ -62,7 +62,7 @@ func (s *Service) Book(ctx context.Context, actor auth.Actor, b Booking) (Appoin
 		if o.rules, err = s.admit(ctx, tx, d.ID, p.ID); err != nil {
 			return err
 		}
-		a, err = s.book(ctx, tx, o)
+		a, err = s.open(ctx, tx, o)
 		return err
 	})
 	if err != nil {
@@ -91,7 +91,7 @@ func (s *Service) bookAny(ctx context.Context, o opening) (a Appointment, err er
 		if err := s.admitPatient(ctx, tx, &postgres.Batch{}, q.patientID); err != nil {
 			return err
 		}
-		a, err = s.book(ctx, tx, o)
+		a, err = s.open(ctx, tx, o)
 		return err
 	})
 	return a, err
@@ -115,9 +115,9 @@ func (s *Service) held(ctx context.Context, actor auth.Actor, b Booking) (Bookin
 	return b, nil
 }
 
-// book opens the request. The transaction holds the doctor's row and then the patient's requests (see admit), in this
+// open makes the request. The transaction holds the doctor's row and then the patient's requests (see admit), in this
 // order everywhere.
-func (s *Service) book(ctx context.Context, tx *postgres.Tx, o opening) (a Appointment, err error) {
+func (s *Service) open(ctx context.Context, tx *postgres.Tx, o opening) (a Appointment, err error) {
 	a = o.draft
 	c := change{move: MoveBook, actor: o.actor, side: a.sideOf(o.actor)}
 	if a.StartsAt != nil {

@@ -17,7 +17,7 @@ func TestService_Book_tellsItsStory(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
 	when := at(10, 30)
-	a := w.book(w.patient, &when)
+	a := w.books(w.patient, &when)
 	require.Equal(t, appointment.Pending, a.Status)
 	require.Equal(t, when.Add(30*time.Minute), *a.EndsAt)
 	_, err := w.svc.Confirm(ctx, w.doctor, a.PublicID, appointment.Confirmation{Note: "Bring your papers"})
@@ -87,7 +87,7 @@ func TestService_Book_doctorsOwnPatients(t *testing.T) {
 		return errs.CodeOf(err)
 	}
 	when := at(10, 30)
-	a := w.book(w.patient, &when)
+	a := w.books(w.patient, &when)
 	require.Equal(t, "not_found", book())
 	_, err := w.svc.Confirm(ctx, w.doctor, a.PublicID, appointment.Confirmation{})
 	require.NoError(t, err)
@@ -110,8 +110,8 @@ func TestService_Book_capCountsWhatWaits(t *testing.T) {
 		return errs.CodeOf(err)
 	}
 	early, late := at(10, 0), at(17, 0)
-	w.book(w.patient, &early)
-	w.book(w.patient, &late)
+	w.books(w.patient, &early)
+	w.books(w.patient, &late)
 	require.Equal(t, "open_request_limit", ask(w.patient))
 	require.Empty(t, ask(w.admin))
 	w.exec(`update patients set doctor_id = $1 where user_id = $2`, w.doctor.ID, w.patient.ID)
@@ -173,7 +173,7 @@ func TestService_Book_alternativesAreFreeForBoth(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	when, later := at(10, 30), at(11, 0)
-	w.book(w.other, &when)
+	w.books(w.other, &when)
 	_, err := w.svc.Book(context.Background(), w.patient,
 		appointment.Booking{Doctor: w.stranger.UserID, StartsAt: &later, Reason: "Cough"})
 	require.NoError(t, err)
@@ -193,7 +193,7 @@ func TestService_Book_alternativesAreFreeForBoth(t *testing.T) {
 func TestService_Book_publicIDTaken(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	taken := w.book(w.patient, nil)
+	taken := w.books(w.patient, nil)
 	// A sequence counts attempts across rollbacks: the first two inserts after each reset meet an id that is there.
 	w.exec(`create sequence attempts`)
 	w.exec(`create table collisions as select 2 as n`)
@@ -204,7 +204,7 @@ func TestService_Book_publicIDTaken(t *testing.T) {
 		return new;
 	end $$`)
 	w.exec(`create trigger collide before insert on appointments for each row execute function collide()`)
-	a := w.book(w.other, nil)
+	a := w.books(w.other, nil)
 	require.NotEqual(t, taken.PublicID, a.PublicID)
 	require.Equal(t, 3, w.count(`select last_value from attempts`))
 

@@ -233,7 +233,7 @@ func (s *Service) shape(ctx context.Context, tx *postgres.Tx, k kept) (Appointme
 		k.read.Note = k.note
 		return s.confirmed(ctx, tx, k)
 	case MoveReschedule, MoveAskAnew:
-		return s.moved(ctx, tx, k)
+		return s.rescheduled(ctx, tx, k)
 	case MoveComplete:
 		return s.completed(k)
 	case MoveNoShow:
@@ -295,7 +295,7 @@ func (s *Service) tell(ctx context.Context, tx *postgres.Tx, m made) error {
 	if err := record(ctx, tx, a, read.Status, c); err != nil {
 		return err
 	}
-	n := Notice{Appointment: a, Action: c.move, Before: read.Status, By: c.actor.ID, FormerStart: read.StartsAt}
+	n := Notification{Appointment: a, Action: c.move, Before: read.Status, By: c.actor.ID, FormerStart: read.StartsAt}
 	detail := map[string]any{"from": read.Status, "to": a.Status, "version": a.Version}
 	if c.move == MoveHandOver { // the row keeps only who has it now
 		n.FormerDoctor = read.Doctor.ID
@@ -307,8 +307,8 @@ func (s *Service) tell(ctx context.Context, tx *postgres.Tx, m made) error {
 	if err != nil {
 		return err
 	}
-	if s.notices != nil {
-		if err := s.notices.Moved(ctx, tx, n); err != nil {
+	if s.notifications != nil {
+		if err := s.notifications.Moved(ctx, tx, n); err != nil {
 			return err
 		}
 	}

@@ -54,9 +54,9 @@ func TestService_perDay_ownHolds(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
 	w.rules(w.doctor, `per_day = 1`)
-	h, err := w.hold(w.patient, at(10, 30))
+	h, err := w.holds(w.patient, at(10, 30))
 	require.NoError(t, err)
-	_, err = w.hold(w.patient, at(12, 0))
+	_, err = w.holds(w.patient, at(12, 0))
 	require.Equal(t, "slot_day_full", errs.CodeOf(err))
 	_, err = w.svc.Book(ctx, w.patient,
 		appointment.Booking{Doctor: w.doctor.UserID, StartsAt: ptr(at(12, 0)), Reason: "Cough"})
@@ -64,7 +64,7 @@ func TestService_perDay_ownHolds(t *testing.T) {
 	chosen, err := w.bookAny(w.patient, at(12, 0))
 	require.NoError(t, err)
 	require.Equal(t, w.stranger.UserID, chosen.Doctor.UserID, "who has room on that day")
-	again, err := w.hold(w.patient, at(10, 30))
+	again, err := w.holds(w.patient, at(10, 30))
 	require.NoError(t, err, "the one that he has")
 	require.Equal(t, h.ID, again.ID)
 	_, err = w.bookHeld(w.patient, h.ID)
@@ -82,7 +82,7 @@ func TestService_perDay_underContention(t *testing.T) {
 	together(len(patients), func(i int) {
 		when := at(14, 30).Add(time.Duration(i%6) * 30 * time.Minute)
 		if i < 6 {
-			_, all[i] = w.hold(patients[i], when)
+			_, all[i] = w.holds(patients[i], when)
 			return
 		}
 		_, all[i] = w.svc.Book(ctx, patients[i],
@@ -97,7 +97,7 @@ func TestService_Confirm_afterBuffersGrew(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ctx := context.Background()
-	a, b := w.book(w.patient, ptr(at(10, 30))), w.book(w.other, ptr(at(11, 0)))
+	a, b := w.books(w.patient, ptr(at(10, 30))), w.books(w.other, ptr(at(11, 0)))
 	w.rules(w.doctor, `buffer_after = 20`)
 	_, err := w.svc.Confirm(ctx, w.doctor, a.PublicID, appointment.Confirmation{})
 	require.NoError(t, err)
@@ -116,7 +116,7 @@ func TestService_Hold_patientBusy(t *testing.T) {
 	_, err := w.svc.Book(context.Background(), w.patient,
 		appointment.Booking{Doctor: w.stranger.UserID, StartsAt: ptr(at(10, 30)), Reason: "Rash"})
 	require.NoError(t, err)
-	_, err = w.hold(w.patient, at(10, 30))
+	_, err = w.holds(w.patient, at(10, 30))
 	require.Equal(t, "patient_busy", errs.CodeOf(err))
 	require.NotContains(t, alternativesOf(t, err), at(10, 30))
 	require.Len(t, alternativesOf(t, err), 5)
@@ -131,7 +131,7 @@ func TestService_Wait_expiredHoldsAreNotInTheWay(t *testing.T) {
 	w.wait(w.other)
 	_, err := w.svc.Hold(ctx, w.other, appointment.Booking{Doctor: w.stranger.UserID, StartsAt: ptr(at(10, 30))})
 	require.NoError(t, err)
-	_, err = w.hold(w.crowd(1)[0], at(11, 0))
+	_, err = w.holds(w.crowd(1)[0], at(11, 0))
 	require.NoError(t, err)
 	w.rules(w.doctor, `buffer_after = 30`)
 	w.now = w.now.Add(w.cfg.HoldTTL)
@@ -159,7 +159,7 @@ func TestService_Wait_expiredOfferIsTheNextOnes(t *testing.T) {
 		appointment.Booking{Doctor: w.doctor.UserID, StartsAt: ptr(at(10, 30)), Reason: "Rash"})
 	require.Equal(t, "slot_taken", errs.CodeOf(err))
 	require.NotContains(t, alternativesOf(t, err), at(10, 30), "what was refused is no alternative")
-	_, err = w.hold(w.other, at(10, 30))
+	_, err = w.holds(w.other, at(10, 30))
 	require.Equal(t, "slot_taken", errs.CodeOf(err))
 
 	// The next one himself need not wait for the mail.
@@ -180,7 +180,7 @@ func TestService_Wait_expiredOfferIsFreeAfterTheLast(t *testing.T) {
 	_, err := w.svc.Cancel(ctx, w.patient, a.PublicID, appointment.Ending{})
 	require.NoError(t, err)
 	w.now = w.now.Add(w.cfg.OfferTTL)
-	w.book(w.other, ptr(at(10, 30)))
+	w.books(w.other, ptr(at(10, 30)))
 }
 
 // What is offered to the next is looked at in one line with the bookings: the day may have become full.
@@ -234,7 +234,7 @@ func TestService_Release_endsHoldsAndWaiting(t *testing.T) {
 	w.wait(crowd[0])
 	_, err := w.svc.Cancel(ctx, w.patient, a.PublicID, appointment.Ending{})
 	require.NoError(t, err)
-	_, err = w.hold(crowd[1], at(11, 0))
+	_, err = w.holds(crowd[1], at(11, 0))
 	require.NoError(t, err)
 	require.NoError(t, w.disable(ctx, w.doctor, false))
 	require.Zero(t, w.count(`select count(*) from slot_claims`))
@@ -350,7 +350,7 @@ func TestService_Hold_isTaken(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ctx := context.Background()
-	_, err := w.hold(w.patient, at(10, 30))
+	_, err := w.holds(w.patient, at(10, 30))
 	require.NoError(t, err)
 	hour := func(*time.Location, time.Time) (time.Time, time.Time, error) { return at(10, 30), at(11, 0), nil }
 	slots, _, err := w.svc.Slots(ctx, w.doctor.UserID, hour)
@@ -380,7 +380,7 @@ func TestService_Hold_isTaken(t *testing.T) {
 func TestService_Book_anyDoctorPatientBusy(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.book(w.patient, ptr(at(10, 30)))
+	w.books(w.patient, ptr(at(10, 30)))
 	_, err := w.bookAny(w.patient, at(10, 30))
 	require.Equal(t, "patient_busy", errs.CodeOf(err))
 	require.Len(t, alternativesOf(t, err), 5)

@@ -37,7 +37,7 @@ func (s *Service) Hold(ctx context.Context, actor auth.Actor, b Booking) (Hold, 
 	var h Hold
 	q := anyDoctor{specialization: b.Specialization, patientID: p.ID, startsAt: *b.StartsAt}
 	err = s.withAny(ctx, q, func(tx *postgres.Tx, d choice) error {
-		h, err = s.hold(ctx, tx, p.ID, d, *b.StartsAt)
+		h, err = s.keepSlot(ctx, tx, p.ID, d, *b.StartsAt)
 		return err
 	})
 	return h, err
@@ -56,7 +56,7 @@ func (s *Service) holdWith(
 		if with.rules, err = s.rules(ctx, tx, d.ID); err != nil {
 			return err
 		}
-		h, err = s.hold(ctx, tx, patientID, with, startsAt)
+		h, err = s.keepSlot(ctx, tx, patientID, with, startsAt)
 		return err
 	})
 	if err != nil {
@@ -65,8 +65,8 @@ func (s *Service) holdWith(
 	return h, nil
 }
 
-// hold keeps the time, with the doctor's row held.
-func (s *Service) hold(
+// keepSlot keeps the time, with the doctor's row held.
+func (s *Service) keepSlot(
 	ctx context.Context, tx *postgres.Tx, patientID int64, with choice, startsAt time.Time,
 ) (Hold, error) {
 	d, rules := with.Person, with.rules
@@ -99,7 +99,7 @@ func (s *Service) hold(
 	if !ok {
 		return Hold{}, s.whoseTime(ctx, tx, patientID, slot)
 	}
-	return row.hold(d), nil
+	return row.asHold(d), nil
 }
 
 // heldAlready gives the hold, perhaps an offer, by which the patient has this very time already; else one without ID.
@@ -109,7 +109,7 @@ func (s *Service) heldAlready(
 	open, err := holdsOf(ctx, tx, patientID, s.now())
 	for _, r := range open {
 		if r.DoctorID == d.ID && r.StartsAt.Equal(slot.StartsAt) {
-			return r.hold(d), nil
+			return r.asHold(d), nil
 		}
 	}
 	return Hold{}, err
@@ -149,7 +149,7 @@ func (s *Service) whoseTime(ctx context.Context, tx *postgres.Tx, patientID int6
 // errTaken is what a time that something else has comes to.
 var errTaken = errs.New(errs.Conflict, "slot_taken", "This time is no longer available. Choose another.")
 
-func (r holdRow) hold(d Person) Hold {
+func (r holdRow) asHold(d Person) Hold {
 	return Hold{
 		ID: r.HoldID, Doctor: d, StartsAt: r.StartsAt.UTC(), EndsAt: r.EndsAt.UTC(), ExpiresAt: r.ExpiresAt.UTC(),
 		Offer: r.WaitlistID != nil,
@@ -172,7 +172,7 @@ func (s *Service) Holds(ctx context.Context, actor auth.Actor) ([]Hold, error) {
 	}
 	out := make([]Hold, len(found))
 	for i, r := range found {
-		out[i] = r.hold(personOf(doctors[r.DoctorID]))
+		out[i] = r.asHold(personOf(doctors[r.DoctorID]))
 	}
 	return out, nil
 }

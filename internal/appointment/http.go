@@ -24,11 +24,11 @@ func readRoutes(s *httpd.Server, h handlers) {
 		Method: http.MethodGet, Path: "/appointments", Tag: tag, Summary: "Appointments, newest first",
 		Description: "Admins see all, others their own. Requests without a time are in no list with `from` or `to`.",
 		Access:      httpd.SignedIn,
-	}, h.list)
+	}, h.serveList)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/appointments/{id}", Tag: tag, Summary: "One appointment",
 		Access: httpd.SignedIn, Errors: []int{http.StatusNotFound},
-	}, h.get)
+	}, h.serveGet)
 	httpd.Register(s, httpd.Route{
 		Method:  http.MethodGet,
 		Path:    "/appointments/{id}/history",
@@ -36,7 +36,7 @@ func readRoutes(s *httpd.Server, h handlers) {
 		Summary: "What happened to an appointment, oldest first",
 		Access:  httpd.SignedIn,
 		Errors:  []int{http.StatusNotFound},
-	}, h.history)
+	}, h.serveHistory)
 }
 
 type handlers struct{ svc *Service }
@@ -70,7 +70,7 @@ type listInput struct {
 
 type listOutput struct{ Body httpd.Page[body] }
 
-func (h handlers) list(ctx context.Context, in *listInput) (*listOutput, error) {
+func (h handlers) serveList(ctx context.Context, in *listInput) (*listOutput, error) {
 	f := Filter{Doctor: in.DoctorID, Patient: in.PatientID}
 	var err error
 	if f.Statuses, err = parseStatuses(in.Status); err != nil {
@@ -105,7 +105,7 @@ type idInput struct {
 	ID string `path:"id" maxLength:"20"`
 }
 
-func (h handlers) get(ctx context.Context, in *idInput) (*output, error) {
+func (h handlers) serveGet(ctx context.Context, in *idInput) (*output, error) {
 	a, err := h.svc.Get(ctx, httpd.Actor(ctx), in.ID)
 	out, err := h.answer(ctx, a, err)
 	if err == nil {
@@ -121,7 +121,7 @@ type historyInput struct {
 
 type historyOutput struct{ Body httpd.Page[stepBody] }
 
-func (h handlers) history(ctx context.Context, in *historyInput) (*historyOutput, error) {
+func (h handlers) serveHistory(ctx context.Context, in *historyInput) (*historyOutput, error) {
 	var after int
 	if err := httpd.DecodeCursor(ctx, in.Cursor, &after); err != nil {
 		return nil, err

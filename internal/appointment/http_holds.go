@@ -21,15 +21,15 @@ func holdRoutes(s *httpd.Server, h handlers) {
 		Status: http.StatusCreated,
 		Access: patient,
 		Errors: []int{http.StatusNotFound, http.StatusConflict},
-	}, h.hold)
+	}, h.serveHold)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/holds", Tag: tag, Summary: "Slots that are kept for me", Access: patient,
 		Description: "By when they expire. Those with `offer` came from a waiting list.",
-	}, h.holds)
+	}, h.serveHolds)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodDelete, Path: "/holds/{id}", Tag: tag, Summary: "Give a kept slot back",
 		Description: "An offer then goes to the next who waits.", Access: patient, Errors: []int{http.StatusNotFound},
-	}, h.unhold)
+	}, h.serveUnhold)
 }
 
 type holdInput struct {
@@ -45,7 +45,7 @@ type holdOutput struct {
 	Body     holdBody
 }
 
-func (h handlers) hold(ctx context.Context, in *holdInput) (*holdOutput, error) {
+func (h handlers) serveHold(ctx context.Context, in *holdInput) (*holdOutput, error) {
 	kept, err := h.svc.Hold(ctx, httpd.Actor(ctx), Booking{
 		Doctor: in.Body.DoctorID, Specialization: in.Body.Specialization, StartsAt: &in.Body.StartsAt,
 	})
@@ -61,7 +61,7 @@ type holdsOutput struct {
 	}
 }
 
-func (h handlers) holds(ctx context.Context, _ *struct{}) (*holdsOutput, error) {
+func (h handlers) serveHolds(ctx context.Context, _ *struct{}) (*holdsOutput, error) {
 	kept, err := h.svc.Holds(ctx, httpd.Actor(ctx))
 	if err != nil {
 		return nil, err
@@ -78,7 +78,7 @@ type holdIDInput struct {
 	ID string `path:"id" maxLength:"40"`
 }
 
-func (h handlers) unhold(ctx context.Context, in *holdIDInput) (*struct{}, error) {
+func (h handlers) serveUnhold(ctx context.Context, in *holdIDInput) (*struct{}, error) {
 	return nil, h.svc.Unhold(ctx, httpd.Actor(ctx), in.ID)
 }
 
@@ -94,7 +94,7 @@ func waitlistRoutes(s *httpd.Server, h handlers) {
 		Status: http.StatusCreated,
 		Access: httpd.Only(auth.Patient),
 		Errors: []int{http.StatusNotFound, http.StatusConflict},
-	}, h.wait)
+	}, h.serveWait)
 	httpd.Register(s, httpd.Route{
 		Method:      http.MethodGet,
 		Path:        "/doctors/{id}/waitlist",
@@ -103,11 +103,11 @@ func waitlistRoutes(s *httpd.Server, h handlers) {
 		Description: "The doctor and admins see all entries, patients only their own.",
 		Access:      httpd.SignedIn,
 		Errors:      []int{http.StatusNotFound},
-	}, h.queue)
+	}, h.serveQueue)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodDelete, Path: "/doctors/{id}/waitlist/{wid}", Tag: tag, Summary: "Wait no longer",
 		Description: "For the patient, the doctor and admins.", Access: httpd.SignedIn, Errors: []int{http.StatusNotFound},
-	}, h.leave)
+	}, h.serveLeave)
 }
 
 type waitInput struct {
@@ -123,7 +123,7 @@ type waitOutput struct {
 	Body     waitingBody
 }
 
-func (h handlers) wait(ctx context.Context, in *waitInput) (*waitOutput, error) {
+func (h handlers) serveWait(ctx context.Context, in *waitInput) (*waitOutput, error) {
 	from, err := day("body.from", in.Body.From)
 	if err != nil {
 		return nil, err
@@ -148,7 +148,7 @@ type queueInput struct {
 
 type queueOutput struct{ Body httpd.Page[waitingBody] }
 
-func (h handlers) queue(ctx context.Context, in *queueInput) (*queueOutput, error) {
+func (h handlers) serveQueue(ctx context.Context, in *queueInput) (*queueOutput, error) {
 	var after int64
 	if err := httpd.DecodeCursor(ctx, in.Cursor, &after); err != nil {
 		return nil, err
@@ -172,6 +172,6 @@ type leaveInput struct {
 	Entry string `path:"wid" maxLength:"40"`
 }
 
-func (h handlers) leave(ctx context.Context, in *leaveInput) (*struct{}, error) {
+func (h handlers) serveLeave(ctx context.Context, in *leaveInput) (*struct{}, error) {
 	return nil, h.svc.Leave(ctx, httpd.Actor(ctx), in.ID, in.Entry)
 }

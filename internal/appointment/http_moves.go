@@ -25,7 +25,7 @@ func moveRoutes(s *httpd.Server, h handlers) {
 		Status: http.StatusCreated,
 		Access: httpd.SignedIn,
 		Errors: []int{http.StatusForbidden, http.StatusNotFound, http.StatusConflict},
-	}, h.book)
+	}, h.serveBook)
 	httpd.Register(s, httpd.Route{
 		Method:  http.MethodPost,
 		Path:    "/appointments/{id}/confirm",
@@ -35,7 +35,7 @@ func moveRoutes(s *httpd.Server, h handlers) {
 			"but is a whole minute within the booking horizon and never overlaps.",
 		Access: staff,
 		Errors: conflict,
-	}, h.confirm)
+	}, h.serveConfirm)
 	httpd.Register(s, httpd.Route{
 		Method:  http.MethodPost,
 		Path:    "/appointments/{id}/reject",
@@ -43,7 +43,7 @@ func moveRoutes(s *httpd.Server, h handlers) {
 		Summary: "Decline a request",
 		Access:  staff,
 		Errors:  conflict,
-	}, h.reject)
+	}, h.serveReject)
 	httpd.Register(s, httpd.Route{
 		Method:      http.MethodPost,
 		Path:        "/appointments/{id}/cancel",
@@ -52,22 +52,22 @@ func moveRoutes(s *httpd.Server, h handlers) {
 		Description: "A patient may leave out the reason; shortly before the start (`too_late`) only the doctor and admins may.",
 		Access:      httpd.SignedIn,
 		Errors:      conflict,
-	}, h.cancel)
+	}, h.serveCancel)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/appointments/{id}/reschedule", Tag: tag, Summary: "Move an appointment",
 		Description: "It stays the same appointment, with its conversation. A patient chooses a free slot, as early as for " +
 			"`cancel`; the doctor then has to confirm again, unless their rules confirm automatically. The doctor and admins may " +
 			"choose as in `confirm`.",
 		Access: httpd.SignedIn, Errors: conflict,
-	}, h.reschedule)
+	}, h.serveReschedule)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/appointments/{id}/complete", Tag: tag, Summary: "Say that an appointment took place",
 		Description: "For its doctor and admins, not before its start (`not_begun`).", Access: staff, Errors: conflict,
-	}, h.complete)
+	}, h.serveComplete)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/appointments/{id}/no-show", Tag: tag, Summary: "Say that the patient did not come",
 		Description: "For its doctor and admins, not before its start (`not_begun`).", Access: staff, Errors: conflict,
-	}, h.noShow)
+	}, h.serveNoShow)
 	httpd.Register(s, httpd.Route{
 		Method:      http.MethodPost,
 		Path:        "/appointments/{id}/hand-over",
@@ -76,7 +76,7 @@ func moveRoutes(s *httpd.Server, h handlers) {
 		Description: "Admins only. With its conversation, at the same time, which must be free with the other doctor.",
 		Access:      httpd.Only(auth.Admin),
 		Errors:      conflict,
-	}, h.handOver)
+	}, h.serveHandOver)
 }
 
 type bookInput struct {
@@ -90,7 +90,7 @@ type bookInput struct {
 	}
 }
 
-func (h handlers) book(ctx context.Context, in *bookInput) (*output, error) {
+func (h handlers) serveBook(ctx context.Context, in *bookInput) (*output, error) {
 	a, err := h.svc.Book(ctx, httpd.Actor(ctx), Booking{
 		Doctor: in.Body.DoctorID, Patient: in.Body.PatientID, Specialization: in.Body.Specialization, HoldID: in.Body.HoldID,
 		StartsAt: in.Body.StartsAt, Reason: in.Body.Reason,
@@ -127,7 +127,7 @@ type confirmInput struct {
 	}
 }
 
-func (h handlers) confirm(ctx context.Context, in *confirmInput) (*output, error) {
+func (h handlers) serveConfirm(ctx context.Context, in *confirmInput) (*output, error) {
 	version, err := in.version()
 	if err != nil {
 		return nil, err
@@ -156,11 +156,11 @@ func (in endInput) ending() (Ending, error) {
 	return e, err
 }
 
-func (h handlers) reject(ctx context.Context, in *endInput) (*output, error) {
+func (h handlers) serveReject(ctx context.Context, in *endInput) (*output, error) {
 	return h.end(ctx, in, h.svc.Reject)
 }
 
-func (h handlers) cancel(ctx context.Context, in *endInput) (*output, error) {
+func (h handlers) serveCancel(ctx context.Context, in *endInput) (*output, error) {
 	return h.end(ctx, in, h.svc.Cancel)
 }
 
@@ -182,7 +182,7 @@ type rescheduleInput struct {
 	}
 }
 
-func (h handlers) reschedule(ctx context.Context, in *rescheduleInput) (*output, error) {
+func (h handlers) serveReschedule(ctx context.Context, in *rescheduleInput) (*output, error) {
 	version, err := in.version()
 	if err != nil {
 		return nil, err
@@ -199,7 +199,7 @@ type completeInput struct {
 	}
 }
 
-func (h handlers) complete(ctx context.Context, in *completeInput) (*output, error) {
+func (h handlers) serveComplete(ctx context.Context, in *completeInput) (*output, error) {
 	version, err := in.version()
 	if err != nil {
 		return nil, err
@@ -218,7 +218,7 @@ func (h handlers) complete(ctx context.Context, in *completeInput) (*output, err
 
 type seenInput struct{ Seen }
 
-func (h handlers) noShow(ctx context.Context, in *seenInput) (*output, error) {
+func (h handlers) serveNoShow(ctx context.Context, in *seenInput) (*output, error) {
 	version, err := in.version()
 	if err != nil {
 		return nil, err
@@ -234,7 +234,7 @@ type handOverInput struct {
 	}
 }
 
-func (h handlers) handOver(ctx context.Context, in *handOverInput) (*output, error) {
+func (h handlers) serveHandOver(ctx context.Context, in *handOverInput) (*output, error) {
 	version, err := in.version()
 	if err != nil {
 		return nil, err

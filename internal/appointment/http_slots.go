@@ -18,13 +18,13 @@ func slotRoutes(s *httpd.Server, h handlers) {
 			"included.",
 		Access: httpd.Public,
 		Errors: []int{http.StatusNotFound},
-	}, h.slots)
+	}, h.serveSlots)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/slots", Tag: "doctors", Summary: "First free slots of a specialization",
 		Description: "The earliest of all its doctors, at one instant a slot for each doctor who is free. At most 31 days; " +
 			"without bounds the next 31. Dates are days in the clinic's zone, both included.",
 		Access: httpd.Public, Errors: []int{http.StatusNotFound},
-	}, h.search)
+	}, h.serveSearch)
 }
 
 // Bounds are those of a question for slots. It is exported because Huma overlooks what it cannot reach by reflection.
@@ -61,7 +61,7 @@ type slotsOutput struct {
 	}
 }
 
-func (h handlers) slots(ctx context.Context, in *slotsInput) (*slotsOutput, error) {
+func (h handlers) serveSlots(ctx context.Context, in *slotsInput) (*slotsOutput, error) {
 	slots, rules, err := h.svc.Slots(ctx, in.ID, in.window(7))
 	if err != nil {
 		return nil, err
@@ -86,7 +86,7 @@ type searchOutput struct {
 	}
 }
 
-func (h handlers) search(ctx context.Context, in *searchInput) (*searchOutput, error) {
+func (h handlers) serveSearch(ctx context.Context, in *searchInput) (*searchOutput, error) {
 	found, err := h.svc.Search(ctx, in.Specialization, in.window(maxSlotDays), in.Limit)
 	if err != nil {
 		return nil, err

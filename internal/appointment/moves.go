@@ -73,8 +73,8 @@ func (s *Service) at(ctx context.Context, tx *postgres.Tx, k kept) (Appointment,
 	return a, s.makeRoom(ctx, tx, want{rules, a.Patient.ID, schedule.Slot{StartsAt: from, EndsAt: to}}, true)
 }
 
-// moved gives the time to which an appointment is rescheduled.
-func (s *Service) moved(ctx context.Context, tx *postgres.Tx, k kept) (Appointment, error) {
+// rescheduled gives the time to which an appointment is rescheduled.
+func (s *Service) rescheduled(ctx context.Context, tx *postgres.Tx, k kept) (Appointment, error) {
 	a, c, rules := k.read, k.change, k.rules
 	if a.StartsAt != nil && a.StartsAt.Equal(*c.startsAt) {
 		return a, errs.InvalidField("body.startsAt", "is already the time of the appointment")

@@ -19,7 +19,7 @@ type toldAtOnce struct {
 	told
 }
 
-func (n *toldAtOnce) Moved(ctx context.Context, tx *postgres.Tx, m appointment.Notice) error {
+func (n *toldAtOnce) Moved(ctx context.Context, tx *postgres.Tx, m appointment.Notification) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.told.Moved(ctx, tx, m)
@@ -51,7 +51,7 @@ func TestService_Wait_manyCancellations(t *testing.T) {
 			if i >= 6 {
 				when = when.Add(270 * time.Minute)
 			}
-			live[i] = w.book(crowd[i], &when)
+			live[i] = w.books(crowd[i], &when)
 		}
 		all := make([]error, n)
 		together(n, func(i int) { _, all[i] = w.svc.Cancel(ctx, crowd[i], live[i].PublicID, appointment.Ending{}) })

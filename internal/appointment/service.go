@@ -21,7 +21,7 @@ type Service struct {
 	doctors       *doctor.Service
 	patients      *patient.Service
 	conversations Conversations
-	notices       Notices // nil: nobody is told
+	notifications Notifications // nil: nobody is told
 	o             Options
 	now           func() time.Time
 }
@@ -69,7 +69,7 @@ func New(d Deps) *Service {
 }
 
 // Connect gives the service whom to tell. It comes after New because whoever tells people needs the service.
-func (s *Service) Connect(n Notices) { s.notices = n }
+func (s *Service) Connect(n Notifications) { s.notifications = n }
 
 // Find gives an appointment to its participants and to admins; to anyone else it is not there (404).
 func (s *Service) Find(ctx context.Context, actor auth.Actor, publicID string) (Appointment, error) {

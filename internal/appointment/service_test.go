@@ -23,7 +23,7 @@ func (w *world) disable(ctx context.Context, d auth.Actor, cancelAppointments bo
 		if _, err := tx.Exec(ctx, `update users set disabled_at = now() where id = $1`, d.ID); err != nil {
 			return err
 		}
-		return w.svc.Release(ctx, tx, d.ID, w.admin, cancelAppointments, "")
+		return w.svc.Release(ctx, tx, auth.Departure{DoctorID: d.ID, By: w.admin, CancelAppointments: cancelAppointments})
 	})
 }
 
@@ -41,7 +41,7 @@ func TestService_History_afterRoleChanges(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
 	when := at(10, 30)
-	a := w.book(w.patient, &when)
+	a := w.books(w.patient, &when)
 	_, err := w.svc.Confirm(ctx, w.doctor, a.PublicID, appointment.Confirmation{})
 	require.NoError(t, err)
 	_, err = w.svc.Cancel(ctx, w.admin, a.PublicID, appointment.Ending{Reason: "Water damage"})
@@ -60,9 +60,9 @@ func TestService_History_afterRoleChanges(t *testing.T) {
 	}
 	// What the system does is nobody's.
 	w.exec(`update users set role = 'DOCTOR' where id = $1`, w.doctor.ID)
-	b := w.book(w.patient, nil)
+	b := w.books(w.patient, nil)
 	require.NoError(t, w.pool.InTx(ctx, func(tx *postgres.Tx) error {
-		return w.svc.Release(ctx, tx, w.doctor.ID, auth.System, true, "")
+		return w.svc.Release(ctx, tx, auth.Departure{DoctorID: w.doctor.ID, By: auth.System, CancelAppointments: true})
 	}))
 	steps, _, err = w.svc.History(ctx, w.patient, b.PublicID, 1, 10)
 	require.NoError(t, err)
@@ -75,8 +75,8 @@ func TestService_Confirm_time(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
 	when := at(10, 30)
-	taken := w.book(w.other, &when)
-	untimed := w.book(w.patient, nil)
+	taken := w.books(w.other, &when)
+	untimed := w.books(w.patient, nil)
 	past, offGrid := monday.Add(-time.Minute), at(15, 5)
 
 	_, err := w.svc.Confirm(ctx, w.doctor, untimed.PublicID, appointment.Confirmation{})
@@ -94,10 +94,10 @@ func TestService_Confirm_time(t *testing.T) {
 	moved := at(16, 0)
 	_, err = w.svc.Confirm(ctx, w.doctor, taken.PublicID, appointment.Confirmation{StartsAt: &moved})
 	require.NoError(t, err)
-	w.book(w.patient, &when)
+	w.books(w.patient, &when)
 	// Times that touch do not overlap.
 	next := at(11, 0)
-	w.book(w.other, &next)
+	w.books(w.other, &next)
 }
 
 func TestService_Release(t *testing.T) {
@@ -105,7 +105,7 @@ func TestService_Release(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
 	early, late := at(10, 0), at(17, 0)
-	past, timed, untimed := w.book(w.patient, &early), w.book(w.patient, &late), w.book(w.other, nil)
+	past, timed, untimed := w.books(w.patient, &early), w.books(w.patient, &late), w.books(w.other, nil)
 	_, err := w.svc.Confirm(ctx, w.doctor, timed.PublicID, appointment.Confirmation{})
 	require.NoError(t, err)
 	w.now = at(12, 0)
@@ -139,10 +139,10 @@ func TestService_Release_handsOver(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ctx := context.Background()
-	booked, untimed := w.booked(w.patient, at(10, 30)), w.book(w.other, nil)
+	booked, untimed := w.booked(w.patient, at(10, 30)), w.books(w.other, nil)
 	leave := func(to string) error {
 		return w.pool.InTx(ctx, func(tx *postgres.Tx) error {
-			return w.svc.Release(ctx, tx, w.doctor.ID, w.admin, false, to)
+			return w.svc.Release(ctx, tx, auth.Departure{DoctorID: w.doctor.ID, By: w.admin, HandOverTo: to})
 		})
 	}
 	for _, to := range []string{w.doctor.UserID, w.patient.UserID, "DOCNOBODY"} {
@@ -170,7 +170,7 @@ func TestService_Release_closesConversations(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
 	when := at(10, 0)
-	over, pending := w.book(w.patient, &when), w.book(w.other, nil)
+	over, pending := w.books(w.patient, &when), w.books(w.other, nil)
 	_, err := w.svc.Confirm(ctx, w.doctor, over.PublicID, appointment.Confirmation{})
 	require.NoError(t, err)
 	w.now = at(12, 0)
@@ -240,7 +240,7 @@ func TestService_Release_locksRoomsInOrder(t *testing.T) {
 	early, late, next := at(10, 0), at(17, 0), at(10, 30)
 	var all []int64
 	for _, when := range []*time.Time{&late, &early, nil, &next} { // ahead, over, ahead, over
-		a := w.book(map[bool]auth.Actor{true: w.patient, false: w.other}[when != &next], when)
+		a := w.books(map[bool]auth.Actor{true: w.patient, false: w.other}[when != &next], when)
 		if when != nil {
 			_, err := w.svc.Confirm(ctx, w.doctor, a.PublicID, appointment.Confirmation{})
 			require.NoError(t, err)
@@ -251,7 +251,7 @@ func TestService_Release_locksRoomsInOrder(t *testing.T) {
 	noted := &inOrder{log: newLog()}
 	svc := w.over(w.pool, noted)
 	require.NoError(t, w.pool.InTx(ctx, func(tx *postgres.Tx) error {
-		return svc.Release(ctx, tx, w.doctor.ID, w.admin, true, "")
+		return svc.Release(ctx, tx, auth.Departure{DoctorID: w.doctor.ID, By: w.admin, CancelAppointments: true})
 	}))
 	require.Equal(t, all, noted.rooms)
 }
@@ -261,12 +261,12 @@ func TestService_Release_readsTheRulesOnce(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
 	for range 4 {
-		w.book(w.patient, nil)
+		w.books(w.patient, nil)
 	}
 	svc, pool, trips := w.counted()
 	_, statements := trips.of(func() {
 		require.NoError(t, pool.InTx(ctx, func(tx *postgres.Tx) error {
-			return svc.Release(ctx, tx, w.doctor.ID, w.admin, true, "")
+			return svc.Release(ctx, tx, auth.Departure{DoctorID: w.doctor.ID, By: w.admin, CancelAppointments: true})
 		}))
 	})
 	require.Equal(t, 1, naming(statements, "schedules s"))
@@ -278,8 +278,8 @@ func TestCare(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
 	when := at(10, 30)
-	a := w.book(w.patient, &when)
-	asked := w.book(w.other, nil)
+	a := w.books(w.patient, &when)
+	asked := w.books(w.other, nil)
 	cares := func(patient auth.Actor) bool {
 		yes, err := appointment.Care{}.CaresFor(ctx, w.pool, w.doctor.ID, patient.ID)
 		require.NoError(t, err)
@@ -355,7 +355,7 @@ func TestService_change_allOrNothing(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
 	when := at(10, 30)
-	a := w.book(w.patient, &when)
+	a := w.books(w.patient, &when)
 	broken := w.over(w.pool, mute{newLog()})
 	_, err := broken.Cancel(ctx, w.patient, a.PublicID, appointment.Ending{})
 	require.ErrorContains(t, err, "mute")
@@ -390,7 +390,7 @@ func TestService_readsInAConstantNumberOfStatements(t *testing.T) {
 		return list, trips.count() - before
 	}
 	first := at(10, 0)
-	w.book(w.patient, &first)
+	w.books(w.patient, &first)
 	list, slots := cost()
 	for i := range 10 {
 		p := w.user(fmt.Sprintf("PATCROWD%05d", i), "Somebody", auth.Patient)
@@ -414,7 +414,7 @@ func TestService_readsByTheClinic(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ctx := context.Background()
-	a := w.book(w.patient, nil)
+	a := w.books(w.patient, nil)
 	reads := func() int {
 		return w.count(
 			`select count(*) from audit_events where action = 'appointment.read' and subject = $1 and patient_id = $2`,

@@ -36,11 +36,13 @@ const waiting = `select w.id, w.public_id::text as public_id, w.doctor_id, w.pat
 	left join slot_claims c on c.waitlist_id = w.id and c.expires_at > $1
 	where w.ended_at is null and `
 
-// insertWaiting lets a patient wait. Its error carries openWaiting where he waits already.
-func insertWaiting(ctx context.Context, tx *postgres.Tx, doctorID, patientID int64, from, to time.Time) (int64, error) {
+// insertWaiting adds an entry of DoctorID, PatientID, FromDate and ToDate. Its error carries openWaiting if the patient
+// is on the list already.
+func insertWaiting(ctx context.Context, tx *postgres.Tx, w waitingRow) (int64, error) {
 	made, err := postgres.Column[int64](ctx, tx, "waitlist", `
-		insert into waitlist (doctor_id, patient_id, from_date, to_date, created_at) values ($1, $2, $3, $4, $5) returning id`,
-		doctorID, patientID, from, to, tx.Now())
+		insert into waitlist (doctor_id, patient_id, from_date, to_date, created_at)
+		values ($1, $2, $3, $4, $5) returning id`,
+		w.DoctorID, w.PatientID, w.FromDate, w.ToDate, tx.Now())
 	if err != nil {
 		return 0, err
 	}
@@ -61,31 +63,31 @@ func waitingByID(ctx context.Context, db postgres.DB, id int64, now time.Time) (
 	return postgres.Rows[waitingRow](ctx, db, "waitlist", waiting+`w.id = $2`, now, id)
 }
 
-// queue lists who waits for a doctor, or those of them that are one patient (0: all), in order, after an entry.
-func queue(
-	ctx context.Context, db postgres.DB, doctorID, patientID, after int64, limit int, now time.Time,
-) ([]waitingRow, error) {
-	return postgres.Rows[waitingRow](
-		ctx,
-		db,
-		"waitlist",
-		waiting+`w.doctor_id = $2 and ($3::bigint = 0 or w.patient_id = $3) and w.id > $4
-		order by w.id limit $5`,
-		now,
-		doctorID,
-		patientID,
-		after,
-		limit,
-	)
+// entries are those of a doctor's waiting list, or one patient's among them (0: everybody's).
+type entries struct{ doctorID, patientID int64 }
+
+// queueQuery asks for a page of the open entries, after the key of one.
+type queueQuery struct {
+	entries
+	after int64
+	limit int
 }
 
-// endWaiting ends the entry of a public id, if it is the patient's (0: anybody's) and open, and gives its id.
-func endWaiting(
-	ctx context.Context, tx *postgres.Tx, doctorID, patientID int64, publicID, reason string,
-) ([]int64, error) {
-	return postgres.Column[int64](ctx, tx, "waitlist", `update waitlist set ended_at = $5, end_reason = $4
-		where doctor_id = $1 and public_id::text = $2 and ($3::bigint = 0 or patient_id = $3) and ended_at is null returning id`,
-		doctorID, publicID, patientID, reason, tx.Now())
+// queue lists the entries in order, with the offers that are open now.
+func queue(ctx context.Context, db postgres.DB, q queueQuery, now time.Time) ([]waitingRow, error) {
+	return postgres.Rows[waitingRow](ctx, db, "waitlist",
+		waiting+`w.doctor_id = $2 and ($3::bigint = 0 or w.patient_id = $3) and w.id > $4 order by w.id limit $5`,
+		now, q.doctorID, q.patientID, q.after, q.limit)
+}
+
+// endWaiting ends the entry with a public id because the patient leaves the list, if it is one of those and open, and
+// gives its id.
+func endWaiting(ctx context.Context, tx *postgres.Tx, e entries, publicID string) ([]int64, error) {
+	return postgres.Column[int64](ctx, tx, "waitlist", `
+		update waitlist set ended_at = $4, end_reason = 'left'
+		where doctor_id = $1 and public_id::text = $2 and ($3::bigint = 0 or patient_id = $3) and ended_at is null
+		returning id`,
+		e.doctorID, publicID, e.patientID, tx.Now())
 }
 
 // endWaitingByID ends an entry; one that has ended stays as it is.
@@ -98,7 +100,8 @@ func endWaitingByID(ctx context.Context, tx *postgres.Tx, id int64, reason strin
 // endWaitingBefore ends up to limit entries whose last day lies before a date.
 func endWaitingBefore(ctx context.Context, tx *postgres.Tx, date time.Time, limit int) (int64, error) {
 	return postgres.Exec(ctx, tx, "end waiting", `update waitlist set ended_at = $2, end_reason = 'over'
-		where id in (select id from waitlist where ended_at is null and to_date < $1 order by id limit $3 for update skip locked)`,
+		where id in (
+			select id from waitlist where ended_at is null and to_date < $1 order by id limit $3 for update skip locked)`,
 		date, tx.Now(), limit)
 }
 

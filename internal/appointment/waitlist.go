@@ -84,7 +84,9 @@ func (s *Service) join(
 			return errs.New(errs.Conflict, "waiting_limit", "You are already on "+strconv.Itoa(n)+" waiting lists. Leave one of them first.").
 				With("limit", maxWaiting)
 		}
-		id, err := insertWaiting(ctx, tx, d.ID, actor.ID, from, to)
+		id, err := insertWaiting(ctx, tx, waitingRow{
+			DoctorID: d.ID, PatientID: actor.ID, FromDate: from, ToDate: to,
+		})
 		if err != nil {
 			return err
 		}
@@ -145,7 +147,7 @@ func (s *Service) Queue(
 	if err != nil {
 		return nil, 0, false, err
 	}
-	found, err := queue(ctx, s.pool, d.ID, only, after, limit+1, s.now())
+	found, err := queue(ctx, s.pool, queueQuery{entries{d.ID, only}, after, limit + 1}, s.now())
 	if err != nil {
 		return nil, 0, false, err
 	}
@@ -185,7 +187,7 @@ func (s *Service) Leave(ctx context.Context, actor auth.Actor, doctorID, id stri
 		if err := s.doctors.Lock(ctx, tx, d.ID); err != nil {
 			return err
 		}
-		ended, err := endWaiting(ctx, tx, d.ID, only, id, "left")
+		ended, err := endWaiting(ctx, tx, entries{d.ID, only}, id)
 		if err != nil {
 			return err
 		}
@@ -296,8 +298,8 @@ func (s *Service) offerTo(
 	if err != nil {
 		return false, err
 	}
-	if made && s.notices != nil {
-		err := s.notices.Offered(ctx, tx, Offer{
+	if made && s.notifications != nil {
+		err := s.notifications.Offered(ctx, tx, Offer{
 			HoldID: h.HoldID, PatientID: h.PatientID, Doctor: v.doctor, TimeZone: v.rules.TimeZone,
 			StartsAt: h.StartsAt.UTC(), ExpiresAt: h.ExpiresAt.UTC(),
 		})

@@ -133,7 +133,7 @@ func TestService_Wait_whatElseFreesTime(t *testing.T) {
 			return err
 		},
 	} {
-		a := w.book(w.patient, ptr(at(10, 30)))
+		a := w.books(w.patient, ptr(at(10, 30)))
 		entry := w.wait(w.other)
 		require.NoError(t, free(a), name)
 		offer := w.offerOf(w.other)
@@ -220,7 +220,7 @@ func TestRoutes_waitlist(t *testing.T) {
 	require.Len(t, next.Body["items"], 1)
 	require.Empty(t, next.Body["nextCursor"])
 
-	a := w.book(w.stranger2(), ptr(at(10, 30)))
+	a := w.books(w.stranger2(), ptr(at(10, 30)))
 	_, err := w.svc.Reject(context.Background(), w.doctor, a.PublicID, appointment.Ending{Reason: "Ill"})
 	require.NoError(t, err)
 	shown := c.call(w.patient, http.MethodGet, path, nil)

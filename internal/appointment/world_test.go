@@ -100,8 +100,8 @@ func (w *world) count(sql string, args ...any) (n int) {
 	return n
 }
 
-// book asks for an appointment of a patient with the world's doctor; nil is any time.
-func (w *world) book(p auth.Actor, startsAt *time.Time) appointment.Appointment {
+// books asks for an appointment of a patient with the world's doctor; nil is any time.
+func (w *world) books(p auth.Actor, startsAt *time.Time) appointment.Appointment {
 	w.t.Helper()
 	a, err := w.svc.Book(context.Background(), p,
 		appointment.Booking{Doctor: w.doctor.UserID, StartsAt: startsAt, Reason: "Cough"})

@@ -168,7 +168,7 @@ func (s *Service) keep(ctx context.Context, a *Attachment, in *intake, end func(
 			return err
 		}
 	}
-	a.SizeBytes, a.SHA256 = size, in.sum()
+	a.SizeBytes, a.SHA256 = size, in.digest()
 	if in.kind.Picture {
 		return s.picture(ctx, a)
 	}
@@ -178,7 +178,7 @@ func (s *Service) keep(ctx context.Context, a *Attachment, in *intake, end func(
 // picture examines a stored picture and stores a thumbnail of it.
 func (s *Service) picture(ctx context.Context, a *Attachment) error {
 	var p picture
-	err := s.read(ctx, *a, func(r io.Reader) (err error) {
+	err := s.withContent(ctx, *a, func(r io.Reader) (err error) {
 		p, err = lookAt(r, a.SizeBytes)
 		return err
 	})
@@ -188,7 +188,7 @@ func (s *Service) picture(ctx context.Context, a *Attachment) error {
 	width, height := p.shown()
 	a.Width, a.Height = &width, &height
 	var small []byte
-	err = s.read(ctx, *a, func(r io.Reader) (err error) {
+	err = s.withContent(ctx, *a, func(r io.Reader) (err error) {
 		small, err = s.decoder.thumbnail(ctx, r, p)
 		return err
 	})
@@ -202,8 +202,8 @@ func (s *Service) picture(ctx context.Context, a *Attachment) error {
 	return nil
 }
 
-// read has f read the content from its beginning.
-func (s *Service) read(ctx context.Context, a Attachment, f func(io.Reader) error) error {
+// withContent has f read the content from its beginning.
+func (s *Service) withContent(ctx context.Context, a Attachment, f func(io.Reader) error) error {
 	r, err := s.d.Store.Open(ctx, a.contentKey(), 0, -1)
 	if err != nil {
 		return unreachable(err)

@@ -33,11 +33,11 @@ func Routes(s *httpd.Server, svc *Service) {
 			"booked by name, but requests for a specialization do not go to them.",
 		Access: httpd.Only(auth.Admin),
 		Errors: []int{http.StatusConflict},
-	}, h.create)
+	}, h.serveCreate)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/doctors/{id}", Tag: tag, Summary: "Read a profile", Access: httpd.Public,
 		Description: "The phone number is shown only to the doctor and to admins.", Errors: []int{http.StatusNotFound},
-	}, h.get)
+	}, h.serveGet)
 	httpd.Register(s, httpd.Route{
 		Method:      http.MethodPatch,
 		Path:        "/doctors/{id}",
@@ -121,7 +121,7 @@ func (h handlers) list(ctx context.Context, in *listInput) (*listOutput, error) 
 	return out, nil
 }
 
-func (h handlers) get(ctx context.Context, in *Path) (*profileOutput, error) {
+func (h handlers) serveGet(ctx context.Context, in *Path) (*profileOutput, error) {
 	d, err := h.svc.Get(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -160,7 +160,7 @@ type invitationBody struct {
 	ExpiresAt time.Time `json:"expiresAt"`
 }
 
-func (h handlers) create(ctx context.Context, in *createInput) (*createOutput, error) {
+func (h handlers) serveCreate(ctx context.Context, in *createInput) (*createOutput, error) {
 	b := in.Body
 	d, inv, err := h.svc.Invite(ctx, httpd.Actor(ctx), NewDoctor{
 		Name:        b.Name,

@@ -16,7 +16,7 @@ func exceptionRoutes(s *httpd.Server, h handlers, staff httpd.Access) {
 		Description: "Sorted by the first date; `from` and `to` give those with a date between them, both included. " +
 			"Notes are shown only to the doctor and to admins.",
 		Access: httpd.Public, Errors: []int{http.StatusNotFound},
-	}, h.exceptions)
+	}, h.serveExceptions)
 	httpd.Register(s, httpd.Route{
 		Method:  http.MethodPost,
 		Path:    "/doctors/{id}/exceptions",
@@ -28,12 +28,12 @@ func exceptionRoutes(s *httpd.Server, h handlers, staff httpd.Access) {
 		Status: http.StatusCreated,
 		Access: staff,
 		Errors: []int{http.StatusNotFound, http.StatusConflict},
-	}, h.addException)
+	}, h.serveAddException)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodDelete, Path: "/doctors/{id}/exceptions/{eid}", Tag: tag, Summary: "Return to the weekly hours",
 		Description: "The ETag is that of hours and booking rules.",
 		Access:      staff, Errors: []int{http.StatusNotFound},
-	}, h.removeException)
+	}, h.serveRemoveException)
 }
 
 // clockBody is one interval of an exception.
@@ -70,16 +70,16 @@ type exceptionsInput struct {
 
 type exceptionsOutput struct{ Body httpd.Page[exceptionBody] }
 
-func (h handlers) exceptions(ctx context.Context, in *exceptionsInput) (*exceptionsOutput, error) {
+func (h handlers) serveExceptions(ctx context.Context, in *exceptionsInput) (*exceptionsOutput, error) {
 	period, err := periodOf(in.From, in.To)
 	if err != nil {
 		return nil, err
 	}
-	var after schedule.Position
-	if err := httpd.DecodeCursor(ctx, in.Cursor, &after.From, &after.ID); err != nil {
+	q := schedule.ExceptionQuery{Period: period, Limit: in.Limit}
+	if err := httpd.DecodeCursor(ctx, in.Cursor, &q.After.From, &q.After.ID); err != nil {
 		return nil, err
 	}
-	page, more, err := h.svc.Exceptions(ctx, httpd.Actor(ctx), in.ID, period, after, in.Limit)
+	page, more, err := h.svc.Exceptions(ctx, httpd.Actor(ctx), in.ID, q)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +135,7 @@ type exceptionOutput struct {
 	Body exceptionBody
 }
 
-func (h handlers) addException(ctx context.Context, in *addExceptionInput) (*exceptionOutput, error) {
+func (h handlers) serveAddException(ctx context.Context, in *addExceptionInput) (*exceptionOutput, error) {
 	draft, err := in.exception()
 	if err != nil {
 		return nil, err
@@ -176,7 +176,7 @@ type removeOutput struct {
 	ETag string `header:"ETag"`
 }
 
-func (h handlers) removeException(ctx context.Context, in *exceptionPath) (*removeOutput, error) {
+func (h handlers) serveRemoveException(ctx context.Context, in *exceptionPath) (*removeOutput, error) {
 	r, err := h.svc.RemoveException(ctx, httpd.Actor(ctx), in.ID, in.EID)
 	if err != nil {
 		return nil, err

@@ -30,11 +30,11 @@ func scheduleRoutes(s *httpd.Server, h handlers) {
 			"interval belongs to the day on which it begins. Appointments that are booked stay.",
 		Access: staff,
 		Errors: ifMatchErrors,
-	}, h.setHours)
+	}, h.serveSetHours)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/doctors/{id}/booking-rules", Tag: tag, Summary: "Read the booking rules",
 		Access: httpd.Public, Errors: []int{http.StatusNotFound},
-	}, h.rules)
+	}, h.serveRules)
 	httpd.Register(s, httpd.Route{
 		Method:  http.MethodPut,
 		Path:    "/doctors/{id}/booking-rules",
@@ -45,7 +45,7 @@ func scheduleRoutes(s *httpd.Server, h handlers) {
 			"in a new zone. Appointments that are booked stay.",
 		Access: staff,
 		Errors: ifMatchErrors,
-	}, h.setRules)
+	}, h.serveSetRules)
 	exceptionRoutes(s, h, staff)
 }
 
@@ -91,7 +91,7 @@ type setHoursInput struct {
 	}
 }
 
-func (h handlers) setHours(ctx context.Context, in *setHoursInput) (*hoursOutput, error) {
+func (h handlers) serveSetHours(ctx context.Context, in *setHoursInput) (*hoursOutput, error) {
 	version, _, err := httpd.IfMatch(in.IfMatch, true)
 	if err != nil {
 		return nil, err
@@ -174,7 +174,7 @@ func rulesOf(r schedule.Rules) *rulesOutput {
 	return out
 }
 
-func (h handlers) rules(ctx context.Context, in *Path) (*rulesOutput, error) {
+func (h handlers) serveRules(ctx context.Context, in *Path) (*rulesOutput, error) {
 	r, err := h.svc.Rules(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -197,7 +197,7 @@ type setRulesInput struct {
 	}
 }
 
-func (h handlers) setRules(ctx context.Context, in *setRulesInput) (*rulesOutput, error) {
+func (h handlers) serveSetRules(ctx context.Context, in *setRulesInput) (*rulesOutput, error) {
 	version, _, err := httpd.IfMatch(in.IfMatch, true)
 	if err != nil {
 		return nil, err

@@ -14,12 +14,12 @@ import (
 
 // Inviter makes the user behind a doctor; account implements it.
 type Inviter interface {
-	// Invite makes one who sets his password by a one-time token. token is shown once and kept only as a hash.
-	Invite(ctx context.Context, tx *postgres.Tx, by auth.Actor, name, email string,
-		role auth.Role) (userID int64, publicID, token string, expires time.Time, err error)
-	// Enroll makes one with a password made up for him, which he must change. It is shown once and kept only as a hash.
-	Enroll(ctx context.Context, tx *postgres.Tx, by auth.Actor, name, email string,
-		role auth.Role) (userID int64, publicID, password string, err error)
+	// Invite makes a user who sets their password with a one-time link. Its token is shown once and only its hash is kept.
+	Invite(ctx context.Context, tx *postgres.Tx, by auth.Actor, n auth.Newcomer) (auth.Account, auth.Link, error)
+	// Enroll makes a user with a generated password, which they must change. It is shown once and only its hash is kept.
+	Enroll(ctx context.Context, tx *postgres.Tx, by auth.Actor, n auth.Newcomer) (
+		made auth.Account, password string, err error,
+	)
 }
 
 // Service is the door to doctors.
@@ -185,7 +185,11 @@ type NewDoctor struct {
 	SlotMinutes int    // 0: the clinic's
 }
 
-// Invitation lets a doctor set his first password. Token is shown once.
+func (n NewDoctor) newcomer() auth.Newcomer {
+	return auth.Newcomer{Name: n.Name, Email: n.Email, Role: auth.Doctor}
+}
+
+// Invitation lets a doctor set their first password. Token is shown once.
 type Invitation struct {
 	Token     string
 	ExpiresAt time.Time
@@ -193,9 +197,10 @@ type Invitation struct {
 
 // Invite makes a doctor with his profile and an invitation.
 func (s *Service) Invite(ctx context.Context, by auth.Actor, n NewDoctor) (d Doctor, inv Invitation, err error) {
-	d, err = s.create(ctx, by, n, func(tx *postgres.Tx) (id int64, publicID string, err error) {
-		id, publicID, inv.Token, inv.ExpiresAt, err = s.inviter.Invite(ctx, tx, by, n.Name, n.Email, auth.Doctor)
-		return id, publicID, err
+	d, err = s.create(ctx, by, n, func(tx *postgres.Tx) (auth.Account, error) {
+		made, link, err := s.inviter.Invite(ctx, tx, by, n.newcomer())
+		inv = Invitation{Token: link.Token, ExpiresAt: link.Expires}
+		return made, err
 	})
 	if err != nil {
 		return Doctor{}, Invitation{}, fmt.Errorf("invite a doctor: %w", err)
@@ -206,9 +211,10 @@ func (s *Service) Invite(ctx context.Context, by auth.Actor, n NewDoctor) (d Doc
 // Enroll makes a doctor with his profile and a password that he must change before anything else. It is a secret that
 // is shown this one time.
 func (s *Service) Enroll(ctx context.Context, by auth.Actor, n NewDoctor) (d Doctor, password string, err error) {
-	d, err = s.create(ctx, by, n, func(tx *postgres.Tx) (id int64, publicID string, err error) {
-		id, publicID, password, err = s.inviter.Enroll(ctx, tx, by, n.Name, n.Email, auth.Doctor)
-		return id, publicID, err
+	d, err = s.create(ctx, by, n, func(tx *postgres.Tx) (auth.Account, error) {
+		made, secret, err := s.inviter.Enroll(ctx, tx, by, n.newcomer())
+		password = secret
+		return made, err
 	})
 	if err != nil {
 		return Doctor{}, "", fmt.Errorf("enroll a doctor: %w", err)
@@ -218,7 +224,7 @@ func (s *Service) Enroll(ctx context.Context, by auth.Actor, n NewDoctor) (d Doc
 
 // create makes a doctor on a user whom makeUser makes in the same transaction, before anything else is locked.
 func (s *Service) create(
-	ctx context.Context, by auth.Actor, n NewDoctor, makeUser func(tx *postgres.Tx) (id int64, publicID string, err error),
+	ctx context.Context, by auth.Actor, n NewDoctor, makeUser func(tx *postgres.Tx) (auth.Account, error),
 ) (Doctor, error) {
 	profile, err := n.normalize()
 	if err != nil {
@@ -226,17 +232,17 @@ func (s *Service) create(
 	}
 	var d Doctor
 	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
-		id, publicID, err := makeUser(tx)
+		made, err := makeUser(tx)
 		if err != nil {
 			return err
 		}
-		if err := s.fill(ctx, tx, id, profile, n); err != nil {
+		if err := s.fill(ctx, tx, made.ID, profile, n); err != nil {
 			return err
 		}
-		if d, err = s.Resolve(ctx, tx, publicID); err != nil {
+		if d, err = s.Resolve(ctx, tx, made.PublicID); err != nil {
 			return err
 		}
-		return audit.Record(ctx, tx, audit.Event{Actor: by, Action: "doctor.create", Subject: publicID})
+		return audit.Record(ctx, tx, audit.Event{Actor: by, Action: "doctor.create", Subject: made.PublicID})
 	})
 	return d, err
 }
@@ -322,15 +328,15 @@ func (s *Service) SetRules(
 	})
 }
 
-// Exceptions lists an active doctor's exceptions as schedule.Exceptions does; notes are for himself and admins only.
+// Exceptions lists an active doctor's exceptions as schedule.Exceptions does; only they and admins see the notes.
 func (s *Service) Exceptions(
-	ctx context.Context, by auth.Actor, publicID string, p schedule.Period, after schedule.Position, limit int,
+	ctx context.Context, by auth.Actor, publicID string, q schedule.ExceptionQuery,
 ) (page []schedule.Exception, more bool, err error) {
 	id, err := s.Find(ctx, s.pool, publicID)
 	if err != nil {
 		return nil, false, err
 	}
-	page, more, err = s.schedules.Exceptions(ctx, s.pool, id, p, after, limit)
+	page, more, err = s.schedules.Exceptions(ctx, s.pool, id, q)
 	if by.Role != auth.Admin && by.ID != id {
 		for i := range page {
 			page[i].Note = ""

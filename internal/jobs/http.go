@@ -57,21 +57,21 @@ func Routes(s *httpd.Server, svc *Service) {
 		Description: "`state=failed` gives the dead ones (discarded after too many attempts, or cancelled because none " +
 			"could succeed) and those waiting for another try. Dead jobs are kept for seven days, finished ones for one day.",
 		Access: admin,
-	}, h.list)
+	}, h.serveList)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/admin/jobs/{id}/retry", Tag: tag, Summary: "Retry a failed job immediately",
 		Access: admin, Status: http.StatusOK, Errors: []int{http.StatusNotFound, http.StatusConflict},
-	}, h.retry)
+	}, h.serveRetry)
 }
 
 type handlers struct{ svc *Service }
 
-func (h handlers) retry(ctx context.Context, in *jobInput) (*jobOutput, error) {
+func (h handlers) serveRetry(ctx context.Context, in *jobInput) (*jobOutput, error) {
 	j, err := h.svc.Retry(ctx, httpd.Actor(ctx), in.ID)
 	return &jobOutput{bodyOf(j)}, err
 }
 
-func (h handlers) list(ctx context.Context, in *listInput) (*listOutput, error) {
+func (h handlers) serveList(ctx context.Context, in *listInput) (*listOutput, error) {
 	var before int64
 	if err := httpd.DecodeCursor(ctx, in.Cursor, &before); err != nil {
 		return nil, err

@@ -32,7 +32,7 @@ func TestService_InsertTx_withItsChange(t *testing.T) {
 		return errors.New("changed my mind")
 	})
 	require.Error(t, err)
-	w.start(s)
+	w.starts(s)
 	w.add(s, greet{Name: "Ann"}, Terms{})
 	require.Equal(t, "Ann", receive(t, worked))
 	j := w.becomes(s, Completed)
@@ -46,7 +46,7 @@ func TestService_InsertTx_notBefore(t *testing.T) {
 	s := w.instance()
 	worked := make(chan time.Time, 10)
 	Handle(s, func(context.Context, greet) error { worked <- time.Now(); return nil })
-	w.start(s)
+	w.starts(s)
 	due := time.Now().Add(3 * time.Second)
 	w.add(s, greet{Name: "Ann"}, Terms{At: due})
 	require.False(t, receive(t, worked).Before(due))
@@ -62,7 +62,7 @@ func TestService_InsertTx_once(t *testing.T) {
 	for range 2 {
 		s := w.instance()
 		Handle(s, func(context.Context, greet) error { count.Add(1); worked <- struct{}{}; return nil })
-		w.start(s)
+		w.starts(s)
 		instances = append(instances, s)
 	}
 	var wg sync.WaitGroup
@@ -106,7 +106,7 @@ func TestService_manyInstances(t *testing.T) {
 			all <- struct{}{}
 			return nil
 		})
-		w.start(s)
+		w.starts(s)
 		first = s
 	}
 	require.NoError(t, w.pool.InTx(t.Context(), func(tx *postgres.Tx) error {
@@ -157,7 +157,7 @@ func TestService_failures(t *testing.T) {
 			s := w.instance(func(d *Deps) { d.Registry = registry })
 			var tries atomic.Int32
 			Handle(s, func(context.Context, greet) error { tries.Add(1); return c.fail })
-			w.start(s)
+			w.starts(s)
 			w.add(s, greet{Name: secret, Secret: secret}, Terms{MaxAttempts: 3})
 			j := w.becomes(s, c.state)
 			require.EqualValues(t, c.tries, tries.Load())
@@ -204,7 +204,7 @@ func TestService_postgresDies(t *testing.T) {
 	s := w.instance()
 	worked := make(chan string, 10)
 	Handle(s, func(_ context.Context, g greet) error { worked <- g.Name; return nil })
-	w.start(s)
+	w.starts(s)
 	w.add(s, greet{Name: "before"}, Terms{})
 	require.Equal(t, "before", receive(t, worked))
 	w.becomes(s, Completed)
@@ -229,7 +229,7 @@ func TestService_asBehindPgBouncer(t *testing.T) {
 	worked := make(chan string, 10)
 	s.Every("look", time.Second, func(context.Context) error { worked <- "look"; return nil })
 	Handle(s, func(_ context.Context, g greet) error { worked <- g.Name; return Dead("no", nil) })
-	w.start(s)
+	w.starts(s)
 	require.Equal(t, "look", receive(t, worked))
 	w.add(s, greet{Name: "Ann"}, Terms{Once: true})
 	for receive(t, worked) != "Ann" {
@@ -247,7 +247,7 @@ func TestService_panic(t *testing.T) {
 	w := newWorld(t)
 	s := w.instance()
 	Handle(s, func(context.Context, greet) error { panic("ann@private.test") })
-	w.start(s)
+	w.starts(s)
 	w.add(s, greet{Name: "Ann"}, Terms{MaxAttempts: 1})
 	j := w.becomes(s, Discarded)
 	require.Equal(t, "panic of type string, see the log", j.LastError)
@@ -266,7 +266,7 @@ func TestService_Later(t *testing.T) {
 		}
 		return nil
 	})
-	w.start(s)
+	w.starts(s)
 	w.add(s, greet{Name: "Ann"}, Terms{MaxAttempts: 1})
 	require.Equal(t, 1, w.becomes(s, Completed).Attempt, "waiting is no attempt")
 }
@@ -299,7 +299,7 @@ func TestService_Stop(t *testing.T) {
 	other := w.instance()
 	worked := make(chan struct{})
 	Handle(other, func(context.Context, greet) error { close(worked); return nil })
-	w.start(other)
+	w.starts(other)
 	receive(t, worked)
 }
 
@@ -323,7 +323,7 @@ func TestService_StartStop_stress(t *testing.T) {
 		twice.Wait()
 		require.NoError(t, stop(s))
 	}
-	w.start(last)
+	w.starts(last)
 	require.Eventually(t, func() bool {
 		for _, j := range w.jobs(last) {
 			if j.State != Completed {
@@ -342,12 +342,12 @@ func TestService_insertOnly(t *testing.T) {
 	quiet := w.instance(func(d *Deps) { d.Options.Workers = 0 })
 	quiet.Every("never", time.Second, func(context.Context) error { t.Error("it works nothing"); return nil })
 	Handle(quiet, func(context.Context, greet) error { t.Error("it works nothing"); return nil })
-	w.start(quiet)
+	w.starts(quiet)
 	w.add(quiet, greet{Name: "Ann"}, Terms{})
 	busy := w.instance(func(d *Deps) { d.Options.PollOnly = true })
 	worked := make(chan struct{})
 	Handle(busy, func(context.Context, greet) error { close(worked); return nil })
-	w.start(busy)
+	w.starts(busy)
 	receive(t, worked)
 }
 
@@ -361,7 +361,7 @@ func TestService_Every(t *testing.T) {
 		s.Every("look", time.Second, func(context.Context) error { turn <- struct{}{}; return nil })
 		require.Panics(t, func() { s.Every("look", time.Second, nil) })
 		require.Panics(t, func() { s.Every("fast", time.Millisecond, nil) })
-		w.start(s)
+		w.starts(s)
 	}
 	for range 3 {
 		receive(t, turn)
@@ -388,7 +388,7 @@ func TestService_killed(t *testing.T) {
 			where args ->> 'name' = $1`, name, ago.Seconds())
 		require.NoError(t, err)
 	}
-	w.start(s)
+	w.starts(s)
 	require.Equal(t, "long ago", receive(t, worked))
 	require.Eventually(t, func() bool {
 		var done, running int
@@ -417,7 +417,7 @@ func TestService_urgentFirst(t *testing.T) {
 	w.add(s, greet{Name: "urgent"}, Terms{Urgent: true})
 	var once sync.Once
 	s.Every("timer", time.Hour, func(context.Context) error { once.Do(func() { order <- "timer" }); return nil })
-	w.start(s)
+	w.starts(s)
 	require.Eventually(t, func() bool {
 		var n int
 		require.NoError(

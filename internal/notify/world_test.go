@@ -189,8 +189,8 @@ func (w *world) inTx(f func(ctx context.Context, tx *postgres.Tx) error) {
 	require.NoError(w.t, w.pool.InTx(w.t.Context(), func(tx *postgres.Tx) error { return f(w.t.Context(), tx) }))
 }
 
-// moved tells of a, as it now stands.
-func (w *world) moved(s *Service, kind Kind, a Appointment, actor int64) {
+// moves tells of a, as it now stands.
+func (w *world) moves(s *Service, kind Kind, a Appointment, actor int64) {
 	w.t.Helper()
 	w.change(func() { w.appointments[a.ID] = a })
 	w.inTx(func(ctx context.Context, tx *postgres.Tx) error { return s.Moved(ctx, tx, kind, a, actor) })

@@ -18,9 +18,9 @@ type StatedAge struct {
 
 // Age gives how old the patient is on a day, in whole years: by his date of birth, else by what he stated, which may
 // be a year behind. known is false where he told neither.
-func (p Patient) Age(on time.Time) (years int, known bool) { return p.details().age(on) }
+func (p Patient) Age(on time.Time) (years int, known bool) { return p.details().ageOn(on) }
 
-func (d Details) age(on time.Time) (years int, known bool) {
+func (d Details) ageOn(on time.Time) (years int, known bool) {
 	switch {
 	case d.DateOfBirth != nil:
 		return max(0, wholeYears(*d.DateOfBirth, on)), true
@@ -48,7 +48,7 @@ func dayOf(t time.Time) time.Time {
 // stateAge puts a stated age into the details, as of today. One that says what is known already changes nothing; one
 // that contradicts a date of birth is refused.
 func (d Details) stateAge(years int, today time.Time) (Details, error) {
-	known, ok := d.age(today)
+	known, ok := d.ageOn(today)
 	switch {
 	case ok && known == years:
 		return d, nil

@@ -23,7 +23,7 @@ func Routes(s *httpd.Server, svc *Service) {
 		Access:  httpd.SignedIn,
 		Description: "Admins see all patients, doctors those assigned to them or theirs by appointment, patients only " +
 			"themselves.",
-	}, h.list)
+	}, h.serveList)
 	httpd.Register(s, httpd.Route{
 		Method:      http.MethodGet,
 		Path:        "/patients/{id}",
@@ -32,7 +32,7 @@ func Routes(s *httpd.Server, svc *Service) {
 		Access:      httpd.SignedIn,
 		Description: "For the patient, their doctors and admins; reading another's entry is audited.",
 		Errors:      []int{http.StatusNotFound},
-	}, h.get)
+	}, h.serveGet)
 	httpd.Register(s, httpd.Route{
 		Method:      http.MethodPatch,
 		Path:        "/patients/{id}",
@@ -50,7 +50,7 @@ func Routes(s *httpd.Server, svc *Service) {
 			"cannot read the entry yet sends If-Match: *, which stands for any version. Audited.",
 		Access: httpd.Only(auth.Doctor, auth.Admin),
 		Errors: []int{http.StatusNotFound, http.StatusPreconditionFailed, http.StatusPreconditionRequired},
-	}, h.assign)
+	}, h.serveAssign)
 }
 
 type handlers struct{ svc *Service }
@@ -110,7 +110,7 @@ type listInput struct{ httpd.PageQuery }
 
 type listOutput struct{ Body httpd.Page[entryBody] }
 
-func (h handlers) list(ctx context.Context, in *listInput) (*listOutput, error) {
+func (h handlers) serveList(ctx context.Context, in *listInput) (*listOutput, error) {
 	var after int64
 	if err := httpd.DecodeCursor(ctx, in.Cursor, &after); err != nil {
 		return nil, err
@@ -129,7 +129,7 @@ func (h handlers) list(ctx context.Context, in *listInput) (*listOutput, error) 
 	return out, nil
 }
 
-func (h handlers) get(ctx context.Context, in *Path) (*entryOutput, error) {
+func (h handlers) serveGet(ctx context.Context, in *Path) (*entryOutput, error) {
 	return outputOf(h.svc.Get(ctx, httpd.Actor(ctx), in.ID))
 }
 
@@ -169,7 +169,7 @@ type assignInput struct {
 	}
 }
 
-func (h handlers) assign(ctx context.Context, in *assignInput) (*entryOutput, error) {
+func (h handlers) serveAssign(ctx context.Context, in *assignInput) (*entryOutput, error) {
 	version := AnyVersion
 	if strings.TrimSpace(in.IfMatch) != "*" { // RFC 9110, 13.1.1
 		var err error

@@ -216,16 +216,16 @@ func (s *Service) Get(ctx context.Context, by auth.Actor, publicID string) (Pati
 	var p Patient
 	err := s.pool.InTx(ctx, func(tx *postgres.Tx) error {
 		var err error
-		if p, err = s.seen(ctx, tx, by, publicID); err != nil || p.ID == by.ID {
+		if p, err = s.readable(ctx, tx, by, publicID); err != nil || p.ID == by.ID {
 			return err
 		}
-		return record(ctx, tx, by, "patient.read", p, nil)
+		return record(ctx, tx, p, audit.Event{Actor: by, Action: "patient.read"})
 	})
 	return p, err
 }
 
-// seen resolves an entry that the actor may read.
-func (s *Service) seen(ctx context.Context, db postgres.DB, by auth.Actor, publicID string) (Patient, error) {
+// readable resolves an entry that the actor may read.
+func (s *Service) readable(ctx context.Context, db postgres.DB, by auth.Actor, publicID string) (Patient, error) {
 	p, err := selectEntry(ctx, db, publicID)
 	if err != nil {
 		return Patient{}, err
@@ -254,7 +254,7 @@ func (s *Service) Change(ctx context.Context, by auth.Actor, publicID string, ve
 	var p Patient
 	err := s.pool.InTx(ctx, func(tx *postgres.Tx) error {
 		var err error
-		if p, err = s.seen(ctx, tx, by, publicID); err != nil {
+		if p, err = s.readable(ctx, tx, by, publicID); err != nil {
 			return err
 		}
 		if by.Role != auth.Admin && by.ID != p.ID {
@@ -277,7 +277,7 @@ func (s *Service) Change(ctx context.Context, by auth.Actor, publicID string, ve
 		if p, err = selectEntry(ctx, tx, publicID); err != nil {
 			return err
 		}
-		return record(ctx, tx, by, "patient.change", p, nil)
+		return record(ctx, tx, p, audit.Event{Actor: by, Action: "patient.change"})
 	})
 	return p, err
 }
@@ -312,7 +312,9 @@ func (s *Service) Assign(
 		if p, err = selectEntry(ctx, tx, publicID); err != nil {
 			return err
 		}
-		return record(ctx, tx, by, "patient.assign", p, map[string]any{"doctor": doctorPublicID})
+		return record(ctx, tx, p, audit.Event{
+			Actor: by, Action: "patient.assign", Detail: map[string]any{"doctor": doctorPublicID},
+		})
 	})
 	return p, err
 }
@@ -331,9 +333,8 @@ func (s *Service) assign(ctx context.Context, tx *postgres.Tx, patientID int64, 
 	return updateDoctor(ctx, tx, patientID, &id)
 }
 
-func record(
-	ctx context.Context, tx *postgres.Tx, by auth.Actor, action string, p Patient, detail map[string]any,
-) error {
-	return audit.Record(ctx, tx,
-		audit.Event{Actor: by, Action: action, Subject: p.UserID, PatientID: p.ID, Detail: detail})
+// record writes an audit row about a patient.
+func record(ctx context.Context, tx *postgres.Tx, p Patient, e audit.Event) error {
+	e.Subject, e.PatientID = p.UserID, p.ID
+	return audit.Record(ctx, tx, e)
 }

@@ -73,8 +73,8 @@ func onClock(minute int) bool { return minute >= 0 && minute < minutesPerDay }
 // Sends tells whether notifications of a kind are sent at all.
 func (p Preferences) Sends(kind notify.Kind) bool { return !slices.Contains(p.Off, kind) }
 
-// decide is Service.Decide for one user's preferences; loc is theirs or the clinic's.
-func (p Preferences) decide(kind notify.Kind, at time.Time, loc *time.Location) (send bool, notBefore time.Time) {
+// judge is Service.Decide for one user's preferences; loc is theirs or the clinic's.
+func (p Preferences) judge(kind notify.Kind, at time.Time, loc *time.Location) (send bool, notBefore time.Time) {
 	if !p.Sends(kind) {
 		return false, time.Time{}
 	}

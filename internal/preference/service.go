@@ -81,7 +81,7 @@ func (s *Service) Decide(
 	if loc == nil {
 		loc = s.zone
 	}
-	send, notBefore = p.decide(kind, at, loc)
+	send, notBefore = p.judge(kind, at, loc)
 	return send, notBefore, nil
 }
 

@@ -103,7 +103,7 @@ func (s *Service) fromRow(row scheduleRow) (Rules, error) {
 		DoctorID: row.DoctorID, TimeZone: row.TimeZone, Location: loc, SlotMinutes: row.SlotMinutes,
 		BufferBefore: minutes(row.BufferBefore), BufferAfter: minutes(row.BufferAfter),
 		PerDay: row.PerDay, AutoConfirm: row.AutoConfirm,
-		Hours: row.week(), CustomHours: row.CustomHours, Exceptions: row.exceptions(), Version: row.Version,
+		Hours: row.week(), CustomHours: row.CustomHours, Exceptions: row.exceptionList(), Version: row.Version,
 	}
 	r.Notice, r.Horizon = s.span(row.settings)
 	if !r.CustomHours {
@@ -183,15 +183,24 @@ type Position struct {
 	ID   string // a UUID; "" with the zero From: the start
 }
 
-// Exceptions lists up to limit of a doctor's exceptions that have a date in the period, after a position, and tells
-// whether there are more.
+// ExceptionQuery asks for a page of a doctor's exceptions: up to Limit of those that have a date in the Period, after
+// a position.
+type ExceptionQuery struct {
+	Period
+	After Position
+	Limit int
+}
+
+// Exceptions lists a page of a doctor's exceptions and tells whether there are more.
 func (s *Service) Exceptions(
-	ctx context.Context, db postgres.DB, doctorID int64, p Period, after Position, limit int,
+	ctx context.Context, db postgres.DB, doctorID int64, q ExceptionQuery,
 ) (page []Exception, more bool, err error) {
-	if after.ID != "" && !isUUID(after.ID) {
+	if q.After.ID != "" && !isUUID(q.After.ID) {
 		return nil, false, errs.InvalidField("query.cursor", "is not a cursor of this list")
 	}
-	rows, err := selectExceptions(ctx, db, doctorID, p, after, limit+1)
+	limit := q.Limit
+	q.Limit++ // the one more tells whether there are more
+	rows, err := selectExceptions(ctx, db, doctorID, q)
 	if err != nil {
 		return nil, false, err
 	}

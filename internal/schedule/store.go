@@ -57,7 +57,7 @@ func (row scheduleRow) week() []Interval {
 	return out
 }
 
-func (row scheduleRow) exceptions() []Exception {
+func (row scheduleRow) exceptionList() []Exception {
 	rows := make([]exceptionRow, len(row.PublicIDs))
 	for i := range rows {
 		rows[i] = exceptionRow{
@@ -179,7 +179,7 @@ func lockSettings(ctx context.Context, tx *postgres.Tx, doctorID int64) (s setti
 }
 
 // bump moves the version on and keeps the doctor's row until the transaction ends: it is the lock under which his
-// exceptions change. postgres.ErrNoRows without a row.
+// exceptionList change. postgres.ErrNoRows without a row.
 func bump(ctx context.Context, tx *postgres.Tx, doctorID int64) (s settings, err error) {
 	err = tx.QueryRow(ctx, `
 		update schedules set version = version + 1, updated_at = $2 where doctor_id = $1
@@ -224,15 +224,13 @@ func replaceHours(ctx context.Context, tx *postgres.Tx, doctorID int64, expect i
 // lastDay stands for no bound; no exception reaches it.
 var lastDay = time.Date(9999, time.December, 31, 0, 0, 0, 0, time.UTC)
 
-// selectExceptions gives up to limit of a doctor's exceptions, a row for each of their intervals, in order.
-func selectExceptions(
-	ctx context.Context, db postgres.DB, doctorID int64, p Period, after Position, limit int,
-) ([]exceptionRow, error) {
-	if p.To.IsZero() {
-		p.To = lastDay
+// selectExceptions gives a page of a doctor's exceptions, a row for each of their intervals, in order.
+func selectExceptions(ctx context.Context, db postgres.DB, doctorID int64, q ExceptionQuery) ([]exceptionRow, error) {
+	if q.To.IsZero() {
+		q.To = lastDay
 	}
-	if after.ID == "" {
-		after.ID = uuid.Nil.String()
+	if q.After.ID == "" {
+		q.After.ID = uuid.Nil.String()
 	}
 	rows, err := db.Query(ctx, `
 		select e.public_id::text as public_id, e.first_date, e.last_date, e.note, x.starts, x.ends
@@ -246,7 +244,7 @@ func selectExceptions(
 		) e
 		left join schedule_exception_hours x on x.exception_id = e.id
 		order by e.first_date, e.public_id, x.starts`,
-		doctorID, p.From, p.To, after.From, after.ID, limit)
+		doctorID, q.From, q.To, q.After.From, q.After.ID, q.Limit)
 	if err != nil {
 		return nil, fmt.Errorf("read exceptions: %w", postgres.Classify(err))
 	}
