@@ -44,15 +44,15 @@ func identityOf(u User) Identity {
 // signedIn is the answer to a sign-in and to a refresh.
 type signedIn struct {
 	AccessToken  string       `json:"accessToken"`
-	ExpiresIn    int          `json:"expiresIn" doc:"Seconds until the access token ends"`
-	RefreshToken string       `json:"refreshToken" doc:"Good for one refresh"`
+	ExpiresIn    int          `json:"expiresIn" doc:"Seconds until the access token expires"`
+	RefreshToken string       `json:"refreshToken" doc:"Valid for one refresh"`
 	User         signedInUser `json:"user"`
 }
 
 type signedInUser struct {
 	Identity
 	EmailVerified      bool `json:"emailVerified"`
-	MustChangePassword bool `json:"mustChangePassword" doc:"Until then only /me, /me/password and logout answer"`
+	MustChangePassword bool `json:"mustChangePassword" doc:"Until then, only /me, /me/password and logout work"`
 }
 
 type signedInOutput struct{ Body signedIn }

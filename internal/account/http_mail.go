@@ -74,7 +74,7 @@ func emailRoutes(s *httpd.Server, h handlers) {
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPut, Path: "/me/email", Tag: meTag, Summary: "Change my e-mail address",
 		Description: "The new address receives an e-mail and takes effect once it is verified; until then it is " +
-			"pendingEmail. The old address is told. Sending the current address withdraws an earlier change. The answer " +
+			"pendingEmail. The old address is notified. Sending the current address withdraws an earlier change. The answer " +
 			"is the same if somebody else has the address.",
 		Status: http.StatusAccepted, Access: httpd.SignedIn,
 		Errors: []int{http.StatusPreconditionFailed, http.StatusTooManyRequests},

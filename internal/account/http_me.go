@@ -63,7 +63,7 @@ type sessionInput struct {
 
 func meRoutes(s *httpd.Server, h handlers) {
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/me", Tag: meTag, Summary: "My account",
+		Method: http.MethodGet, Path: "/me", Tag: meTag, Summary: "Get my account",
 		Access: httpd.SignedIn.BeforePasswordChange(),
 	}, h.serveMe)
 	httpd.Register(s, httpd.Route{
@@ -76,7 +76,7 @@ func meRoutes(s *httpd.Server, h handlers) {
 		Errors: []int{http.StatusPreconditionFailed, http.StatusTooManyRequests},
 	}, h.serveChangePassword)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/me/sessions", Tag: meTag, Summary: "Where I am signed in", Access: httpd.SignedIn,
+		Method: http.MethodGet, Path: "/me/sessions", Tag: meTag, Summary: "List my sessions", Access: httpd.SignedIn,
 	}, h.serveSessions)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodDelete, Path: "/me/sessions/{id}", Tag: meTag, Summary: "Sign out of one of my sessions",

@@ -80,7 +80,7 @@ func userRoutes(s *httpd.Server, h handlers) {
 		Method: http.MethodGet, Path: "/users", Tag: usersTag, Summary: "List accounts", Access: admin,
 	}, h.serveUsers)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/users/{id}", Tag: usersTag, Summary: "One account", Access: admin,
+		Method: http.MethodGet, Path: "/users/{id}", Tag: usersTag, Summary: "Get an account", Access: admin,
 		Errors: []int{http.StatusNotFound},
 	}, h.serveUser)
 	httpd.Register(s, httpd.Route{

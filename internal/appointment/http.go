@@ -21,19 +21,20 @@ const tag = "appointments"
 
 func readRoutes(s *httpd.Server, h handlers) {
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/appointments", Tag: tag, Summary: "Appointments, newest first",
-		Description: "Admins see all, others their own. Requests without a time are in no list with `from` or `to`.",
-		Access:      httpd.SignedIn,
+		Method: http.MethodGet, Path: "/appointments", Tag: tag, Summary: "List appointments, newest first",
+		Description: "Admins see all appointments, everybody else their own. Requests without a time are left out if " +
+			"`from` or `to` is given.",
+		Access: httpd.SignedIn,
 	}, h.serveList)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/appointments/{id}", Tag: tag, Summary: "One appointment",
+		Method: http.MethodGet, Path: "/appointments/{id}", Tag: tag, Summary: "Get an appointment",
 		Access: httpd.SignedIn, Errors: []int{http.StatusNotFound},
 	}, h.serveGet)
 	httpd.Register(s, httpd.Route{
 		Method:  http.MethodGet,
 		Path:    "/appointments/{id}/history",
 		Tag:     tag,
-		Summary: "What happened to an appointment, oldest first",
+		Summary: "Get an appointment's history, oldest first",
 		Access:  httpd.SignedIn,
 		Errors:  []int{http.StatusNotFound},
 	}, h.serveHistory)
@@ -61,9 +62,9 @@ func (h handlers) answer(ctx context.Context, a Appointment, err error) (*output
 
 type listInput struct {
 	httpd.PageQuery
-	Status    []string `query:"status,explode" maxItems:"20" doc:"One or more statuses, repeated or with commas"`
+	Status    []string `query:"status,explode" maxItems:"20" doc:"One or more statuses, repeated or separated by commas"`
 	From      string   `query:"from" maxLength:"40" doc:"Earliest start: a date in the clinic's zone, or a time"`
-	To        string   `query:"to" maxLength:"40" doc:"Latest start: a date, which is included, or a time, which is not"`
+	To        string   `query:"to" maxLength:"40" doc:"Latest start: a date (inclusive) or a time (exclusive)"`
 	DoctorID  string   `query:"doctorId" maxLength:"20"`
 	PatientID string   `query:"patientId" maxLength:"20"`
 }

@@ -15,27 +15,29 @@ func holdRoutes(s *httpd.Server, h handlers) {
 		Method:  http.MethodPost,
 		Path:    "/holds",
 		Tag:     tag,
-		Summary: "Keep a free slot for a few minutes",
-		Description: "While the patient fills in the form. Booking it with `holdId` uses it up; it expires by itself. Holding the " +
-			"same slot again answers the hold that is there; one that overlaps it, with whichever doctor, takes its place.",
+		Summary: "Hold a free slot for a few minutes",
+		Description: "It is held while the patient fills in the form. Booking with `holdId` uses the hold up; otherwise " +
+			"it expires. Holding the same slot again returns the existing hold; an overlapping one, with any " +
+			"doctor, replaces it.",
 		Status: http.StatusCreated,
 		Access: patient,
 		Errors: []int{http.StatusNotFound, http.StatusConflict},
 	}, h.serveHold)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/holds", Tag: tag, Summary: "Slots that are kept for me", Access: patient,
-		Description: "By when they expire. Those with `offer` came from a waiting list.",
+		Method: http.MethodGet, Path: "/holds", Tag: tag, Summary: "List my holds", Access: patient,
+		Description: "Sorted by when they expire. Those with `offer` come from a waiting list.",
 	}, h.serveHolds)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodDelete, Path: "/holds/{id}", Tag: tag, Summary: "Give a kept slot back",
-		Description: "An offer then goes to the next who waits.", Access: patient, Errors: []int{http.StatusNotFound},
+		Method: http.MethodDelete, Path: "/holds/{id}", Tag: tag, Summary: "Release a hold",
+		Description: "An offer then goes to the next patient on the waiting list.",
+		Access:      patient, Errors: []int{http.StatusNotFound},
 	}, h.serveUnhold)
 }
 
 type holdInput struct {
 	Body struct {
 		DoctorID       string    `json:"doctorId,omitempty" maxLength:"20"`
-		Specialization string    `json:"specialization,omitempty" maxLength:"200" doc:"In place of doctorId: any doctor who has it"`
+		Specialization string    `json:"specialization,omitempty" maxLength:"200" doc:"Instead of doctorId: any doctor with this specialization"`
 		StartsAt       time.Time `json:"startsAt" doc:"Start of a free slot"`
 	}
 }
@@ -87,10 +89,9 @@ func waitlistRoutes(s *httpd.Server, h handlers) {
 		Method:  http.MethodPost,
 		Path:    "/doctors/{id}/waitlist",
 		Tag:     tag,
-		Summary: "Wait for a time of a doctor",
-		Description: "What is cancelled on one of these days is offered to the first who waits, as a hold of a quarter of " +
-			"an hour; " +
-			"then to the next.",
+		Summary: "Join a doctor's waiting list",
+		Description: "A time that is cancelled on one of these days is offered to the first patient on the list, as a " +
+			"hold of a quarter of an hour; then to the next.",
 		Status: http.StatusCreated,
 		Access: httpd.Only(auth.Patient),
 		Errors: []int{http.StatusNotFound, http.StatusConflict},
@@ -99,14 +100,15 @@ func waitlistRoutes(s *httpd.Server, h handlers) {
 		Method:      http.MethodGet,
 		Path:        "/doctors/{id}/waitlist",
 		Tag:         tag,
-		Summary:     "Who waits for a doctor, first come first",
+		Summary:     "List a doctor's waiting list, in order",
 		Description: "The doctor and admins see all entries, patients only their own.",
 		Access:      httpd.SignedIn,
 		Errors:      []int{http.StatusNotFound},
 	}, h.serveQueue)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodDelete, Path: "/doctors/{id}/waitlist/{wid}", Tag: tag, Summary: "Wait no longer",
-		Description: "For the patient, the doctor and admins.", Access: httpd.SignedIn, Errors: []int{http.StatusNotFound},
+		Method: http.MethodDelete, Path: "/doctors/{id}/waitlist/{wid}", Tag: tag, Summary: "Leave a waiting list",
+		Description: "Allowed for the patient, the doctor and admins.",
+		Access:      httpd.SignedIn, Errors: []int{http.StatusNotFound},
 	}, h.serveLeave)
 }
 
@@ -114,7 +116,7 @@ type waitInput struct {
 	ID   string `path:"id" maxLength:"20"`
 	Body struct {
 		From string `json:"from" format:"date" maxLength:"10" doc:"First day, in the doctor's zone"`
-		To   string `json:"to" format:"date" maxLength:"10" doc:"Last day, included"`
+		To   string `json:"to" format:"date" maxLength:"10" doc:"Last day, inclusive"`
 	}
 }
 

@@ -126,8 +126,9 @@ func (s *Service) leave(ctx context.Context, tx *postgres.Tx, l leaving, a Appoi
 	}
 	_, err := s.apply(ctx, tx, kept{change: c, read: a, rules: l.rules})
 	if c := postgres.Constraint(err); c == doctorTaken || c == patientBusy {
-		return errs.New(errs.Conflict, "slot_taken", "The other doctor is not available at the time of one of these appointments. "+
-			"Move or cancel that appointment first.").With("appointment", a.PublicID)
+		return errs.New(errs.Conflict, "slot_taken",
+			"The other doctor is not available at the time of one of these appointments. "+
+				"Move or cancel that appointment first.").With("appointment", a.PublicID)
 	}
 	return err
 }

@@ -7,7 +7,7 @@ import (
 	"housecall/internal/postgres"
 )
 
-// openWaiting is the constraint that a patient waits for a doctor once.
+// openWaiting is the constraint that a patient waits for a doctor only once.
 const openWaiting = "waitlist_open_key"
 
 // waitingRow is one line of waitlist with its patient, whose name lives in users (see list), and the offer that is
@@ -22,7 +22,7 @@ type waitingRow struct {
 	FromDate       time.Time
 	ToDate         time.Time
 	CreatedAt      time.Time
-	HoldID         *string // null as those below: no offer is open
+	HoldID         *string // null, like those below, if no offer is open
 	OfferStartsAt  *time.Time
 	OfferEndsAt    *time.Time
 	OfferExpiresAt *time.Time
@@ -49,7 +49,7 @@ func insertWaiting(ctx context.Context, tx *postgres.Tx, w waitingRow) (int64, e
 	return made[0], nil
 }
 
-// countWaiting tells in how many queues a patient stands.
+// countWaiting tells on how many waiting lists a patient is.
 func countWaiting(ctx context.Context, tx *postgres.Tx, patientID int64) (int, error) {
 	found, err := postgres.Column[int64](ctx, tx, "waitlist",
 		`select count(*) from waitlist where patient_id = $1 and ended_at is null`, patientID)
@@ -113,9 +113,9 @@ func endWaitingFor(ctx context.Context, tx *postgres.Tx, doctorID int64) error {
 	return err
 }
 
-// nextWaiting gives the first entry after one whose patient could take a time, if there is any: they wait for that
-// date, can sign in, have no other offer open and nothing else to do then. It holds the entry, and passes over those
-// that another transaction holds to offer them something else.
+// nextWaiting gives the next entry whose patient could take a time, if there is one: they wait for that date, can sign
+// in, and have neither another open offer nor anything else at that time. It locks the entry, and skips those that
+// another transaction has locked to offer them something else.
 func nextWaiting(ctx context.Context, tx *postgres.Tx, v vacancy, now time.Time) ([]waitingEntry, error) {
 	return postgres.Rows[waitingEntry](ctx, tx, "waitlist", `
 		select w.id, w.patient_id from waitlist w
@@ -129,8 +129,8 @@ func nextWaiting(ctx context.Context, tx *postgres.Tx, v vacancy, now time.Time)
 		v.rules.DoctorID, v.after, v.rules.DateOf(v.startsAt), v.notFor, now, v.startsAt, v.endsAt)
 }
 
-// hasOffer tells whether something is offered to an entry that the transaction holds. nextWaiting cannot know: its
-// statement may have begun before the transaction ended that held the entry until then.
+// hasOffer tells whether an entry that the transaction has locked has an open offer. nextWaiting cannot know: its
+// statement may have begun before the transaction that held the entry until then ended.
 func hasOffer(ctx context.Context, tx *postgres.Tx, id int64, now time.Time) (bool, error) {
 	open, err := postgres.Column[int64](ctx, tx, "offers",
 		`select id from slot_claims where waitlist_id = $1 and expires_at > $2`, id, now)

@@ -19,10 +19,10 @@ import (
 // body is an attachment as in events of the chat protocol.
 type body struct {
 	ID        uuid.UUID `json:"id" format:"uuid"`
-	Name      string    `json:"name" doc:"Safe for any file system, so not always as it was given."`
+	Name      string    `json:"name" doc:"Safe for any file system, so it may differ from the name that was given."`
 	MediaType string    `json:"mediaType" doc:"Detected from the content." enum:"image/png,image/jpeg,image/gif,image/webp,application/pdf,text/plain; charset=utf-8"`
 	Size      int64     `json:"size" doc:"Bytes."`
-	SHA256    string    `json:"sha256" doc:"Of the content, in hexadecimal digits."`
+	SHA256    string    `json:"sha256" doc:"SHA-256 of the content, in hexadecimal."`
 	Width     int       `json:"width,omitempty" doc:"Of an image, in pixels as displayed."`
 	Height    int       `json:"height,omitempty"`
 	Thumbnail bool      `json:"thumbnail,omitempty" doc:"Whether there is a thumbnail."`
@@ -39,7 +39,7 @@ func bodyOf(a Attachment) body {
 // sentBody is an attachment in a list.
 type sentBody struct {
 	body
-	Seq        int64     `json:"seq" doc:"Of the message that sent it."`
+	Seq        int64     `json:"seq" doc:"Of the message with which it was sent."`
 	Sender     string    `json:"sender" doc:"User id."`
 	UploadedAt time.Time `json:"uploadedAt"`
 	Retracted  bool      `json:"retracted,omitempty" doc:"Visible only with break-glass access."`
@@ -90,7 +90,7 @@ func Routes(s *httpd.Server, svc *Service) {
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/appointments/{id}/attachments", Tag: tag,
 		Summary:     "List the files of a conversation",
-		Description: "Those that were sent and not retracted, newest first.", Access: httpd.SignedIn,
+		Description: "Only files that were sent and not retracted, newest first.", Access: httpd.SignedIn,
 		Errors: []int{http.StatusNotFound},
 	}, h.serveList)
 	httpd.Register(s, httpd.Route{
@@ -103,7 +103,7 @@ func Routes(s *httpd.Server, svc *Service) {
 	}, h.serveContent)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/appointments/{id}/attachments/{attachmentId}/thumbnail", Tag: tag,
-		Summary:     "A thumbnail of a file",
+		Summary:     "Get the thumbnail of a file",
 		Description: "An upright JPEG of at most 320 by 320 pixels; 404 unless `thumbnail` is true.", Access: httpd.SignedIn,
 		Errors: []int{http.StatusNotFound, http.StatusPreconditionFailed, http.StatusRequestedRangeNotSatisfiable},
 	}, h.serveThumbnail)

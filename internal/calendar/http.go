@@ -25,7 +25,7 @@ func Routes(s *httpd.Server, svc *Service) {
 		Access: httpd.SignedIn,
 	}, h.serveCreate)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/me/calendar", Tag: tag, Summary: "My calendar feed",
+		Method: http.MethodGet, Path: "/me/calendar", Tag: tag, Summary: "Get my calendar feed",
 		Access: httpd.SignedIn, Errors: none,
 	}, h.serveGet)
 	httpd.Register(s, httpd.Route{

@@ -22,7 +22,7 @@ type Inviter interface {
 	)
 }
 
-// Service is the door to doctors.
+// Service is the only way to read and change doctors.
 type Service struct {
 	pool      *postgres.Pool
 	schedules *schedule.Service
@@ -41,7 +41,7 @@ func New(d Deps) *Service {
 	return &Service{pool: d.Pool, schedules: d.Schedules, inviter: d.Inviter}
 }
 
-// Resolve gives the doctor of a public id: errs.NotFound unless he is one by role and not disabled.
+// Resolve gives the doctor of a public id: errs.NotFound unless they are one by role and not disabled.
 func (s *Service) Resolve(ctx context.Context, db postgres.DB, publicID string) (Doctor, error) {
 	d, err := selectActive(ctx, db, publicID)
 	if err != nil {
@@ -64,8 +64,7 @@ func (s *Service) Named(ctx context.Context, db postgres.DB, publicID string) (B
 	return d.brief(), err
 }
 
-// Briefs gives names by id in one statement, those included who are no longer doctors. An id without a profile is left
-// out.
+// Briefs gives names by id in one statement, including former doctors. An id without a profile is left out.
 func (s *Service) Briefs(ctx context.Context, db postgres.DB, ids ...int64) (map[int64]Brief, error) {
 	out := make(map[int64]Brief, len(ids))
 	if len(ids) == 0 {
@@ -89,8 +88,8 @@ func (s *Service) QueueBriefs(b *postgres.Batch, into map[int64]Brief, ids ...in
 	}, ids)
 }
 
-// ByIDs gives profiles by id in a constant number of statements, those included who are doctors no more: past
-// appointments still name them. An id without a profile is left out.
+// ByIDs gives profiles by id in a constant number of statements, including former doctors: past appointments still
+// name them. An id without a profile is left out.
 func (s *Service) ByIDs(ctx context.Context, db postgres.DB, ids ...int64) (map[int64]Doctor, error) {
 	if len(ids) == 0 {
 		return map[int64]Doctor{}, nil
@@ -177,7 +176,7 @@ func (s *Service) Get(ctx context.Context, publicID string) (Doctor, error) {
 	return s.Resolve(ctx, s.pool, publicID)
 }
 
-// NewDoctor is what an admin says of a doctor whom he invites.
+// NewDoctor is what an admin says about a doctor whom they invite.
 type NewDoctor struct {
 	Name, Email string
 	Profile
@@ -195,7 +194,7 @@ type Invitation struct {
 	ExpiresAt time.Time
 }
 
-// Invite makes a doctor with his profile and an invitation.
+// Invite makes a doctor with their profile and an invitation.
 func (s *Service) Invite(ctx context.Context, by auth.Actor, n NewDoctor) (d Doctor, inv Invitation, err error) {
 	d, err = s.create(ctx, by, n, func(tx *postgres.Tx) (auth.Account, error) {
 		made, link, err := s.inviter.Invite(ctx, tx, by, n.newcomer())
@@ -208,8 +207,8 @@ func (s *Service) Invite(ctx context.Context, by auth.Actor, n NewDoctor) (d Doc
 	return d, inv, nil
 }
 
-// Enroll makes a doctor with his profile and a password that he must change before anything else. It is a secret that
-// is shown this one time.
+// Enroll makes a doctor with their profile and a password that they must change before anything else. It is a secret
+// that is shown only once.
 func (s *Service) Enroll(ctx context.Context, by auth.Actor, n NewDoctor) (d Doctor, password string, err error) {
 	d, err = s.create(ctx, by, n, func(tx *postgres.Tx) (auth.Account, error) {
 		made, secret, err := s.inviter.Enroll(ctx, tx, by, n.newcomer())
@@ -269,8 +268,8 @@ func (s *Service) fill(ctx context.Context, tx *postgres.Tx, id int64, p Profile
 	return err
 }
 
-// Change changes a profile, by compare-and-swap on its version. Only the doctor himself and an admin may: for
-// another doctor it is errs.NotFound.
+// Change changes a profile, by compare-and-swap on its version. Only the doctor and admins may: for another
+// doctor it is errs.NotFound.
 func (s *Service) Change(ctx context.Context, by auth.Actor, publicID string, version int, c Change) (Doctor, error) {
 	var d Doctor
 	err := s.pool.InTx(ctx, func(tx *postgres.Tx) error {
@@ -387,7 +386,7 @@ func (s *Service) reschedule(
 	return r, err
 }
 
-// mine resolves and locks a doctor whom the actor may change: himself, or anyone if he is an admin.
+// mine resolves and locks a doctor whom the actor may change: themselves, or anyone if they are an admin.
 func (s *Service) mine(ctx context.Context, tx *postgres.Tx, by auth.Actor, publicID string) (Doctor, error) {
 	d, err := selectActive(ctx, tx, publicID)
 	if err != nil {

@@ -180,7 +180,7 @@ func (s *Service) sendUser(ctx context.Context, u userArgs) error {
 	if u.MailKind.Fleeting() {
 		stands, err := s.standing.Stands(ctx, u.MailKind, l.Token+l.Offer) // a letter has one of them
 		if err != nil {
-			return fmt.Errorf("ask whether a mail still leads somewhere: %w", err)
+			return fmt.Errorf("check whether a mail's link still works: %w", err)
 		}
 		if !stands {
 			return nil // withdrawn, used or replaced

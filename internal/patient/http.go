@@ -28,25 +28,26 @@ func Routes(s *httpd.Server, svc *Service) {
 		Method:      http.MethodGet,
 		Path:        "/patients/{id}",
 		Tag:         tag,
-		Summary:     "Read an entry of the registry",
+		Summary:     "Get a registry entry",
 		Access:      httpd.SignedIn,
-		Description: "For the patient, their doctors and admins; reading another's entry is audited.",
+		Description: "Allowed for the patient, their doctors and admins. Reading somebody else's entry is audited.",
 		Errors:      []int{http.StatusNotFound},
 	}, h.serveGet)
 	httpd.Register(s, httpd.Route{
-		Method:      http.MethodPatch,
-		Path:        "/patients/{id}",
-		Tag:         tag,
-		Summary:     "Change an entry of the registry",
-		Access:      httpd.SignedIn,
-		Description: "For the patient and admins. What is left out or null stays as it is; an empty text clears a field.",
+		Method:  http.MethodPatch,
+		Path:    "/patients/{id}",
+		Tag:     tag,
+		Summary: "Change a registry entry",
+		Access:  httpd.SignedIn,
+		Description: "Allowed for the patient and admins. Fields that are left out or null stay as they are; an empty " +
+			"text clears a field.",
 		Errors: []int{
 			http.StatusForbidden, http.StatusNotFound, http.StatusPreconditionFailed, http.StatusPreconditionRequired,
 		},
 	}, h.patch)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPut, Path: "/patients/{id}/doctor", Tag: tag, Summary: "Assign a doctor",
-		Description: "Admins assign any doctor, doctors only themselves. null takes the assignment back. A doctor who " +
+		Description: "Admins assign any doctor, doctors only themselves. null removes the assignment. A doctor who " +
 			"cannot read the entry yet sends If-Match: *, which stands for any version. Audited.",
 		Access: httpd.Only(auth.Doctor, auth.Admin),
 		Errors: []int{http.StatusNotFound, http.StatusPreconditionFailed, http.StatusPreconditionRequired},
@@ -73,7 +74,7 @@ type entryBody struct {
 
 type ageBody struct {
 	Years int    `json:"years"`
-	On    string `json:"on" format:"date" doc:"The day on which they were that old"`
+	On    string `json:"on" format:"date" doc:"The day on which the age was stated"`
 }
 
 type doctorBody struct {

@@ -16,7 +16,7 @@ func Routes(s *httpd.Server, svc *Service) {
 	h := handlers{svc}
 	const tag = "Me"
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/me/preferences", Tag: tag, Summary: "My notification preferences",
+		Method: http.MethodGet, Path: "/me/preferences", Tag: tag, Summary: "Get my notification preferences",
 		Access: httpd.SignedIn,
 	}, h.serveGet)
 	httpd.Register(s, httpd.Route{

@@ -56,7 +56,7 @@ func (p Preferences) normalize() (Preferences, error) {
 			refuse("body.quietHours.to", noClock)
 		}
 		if from && to && q.From == q.To {
-			refuse("body.quietHours.to", "must differ from the start; to be told nothing all day, turn off the kinds")
+			refuse("body.quietHours.to", "must differ from the start; to receive nothing all day, turn the kinds off")
 		}
 	}
 	if len(bad) > 0 {

@@ -134,7 +134,8 @@ func queueSchedules(b *postgres.Batch, use func([]scheduleRow) error, doctorIDs 
 		where s.doctor_id = any($1)`, doctorIDs, since)
 }
 
-// insertDefaults makes the row of a doctor who has none; notice and horizon stay the clinic's, whatever those become.
+// insertDefaults makes the row of a doctor who has none; lead time and horizon stay the clinic's, whatever those
+// become.
 func insertDefaults(ctx context.Context, tx *postgres.Tx, r Rules) error {
 	_, err := tx.Exec(ctx, `
 		insert into schedules (doctor_id, time_zone, slot_minutes, custom_hours, version, updated_at)
@@ -178,7 +179,7 @@ func lockSettings(ctx context.Context, tx *postgres.Tx, doctorID int64) (s setti
 	return s, version, nil
 }
 
-// bump moves the version on and keeps the doctor's row until the transaction ends: it is the lock under which his
+// bump moves the version on and keeps the doctor's row until the transaction ends: it is the lock under which their
 // exceptionList change. postgres.ErrNoRows without a row.
 func bump(ctx context.Context, tx *postgres.Tx, doctorID int64) (s settings, err error) {
 	err = tx.QueryRow(ctx, `
@@ -289,7 +290,7 @@ func insertException(ctx context.Context, tx *postgres.Tx, doctorID int64, e Exc
 	switch {
 	case postgres.Constraint(err) == hoursExcl:
 		return Exception{}, errs.New(errs.Conflict, "exception_overlap",
-			"One of these dates has other hours already. Remove that exception first.")
+			"One of these dates already has other hours. Remove that exception first.")
 	case err != nil:
 		return Exception{}, fmt.Errorf("add an exception for doctor %d: %w", doctorID, postgres.Classify(err))
 	}
