@@ -93,7 +93,7 @@ func TestService_Disable(t *testing.T) {
 	require.Equal(t, []int64{doctor.ID}, h.doctors.returned, "once")
 }
 
-// A doctor is back once he is one and may sign in, whichever comes last.
+// A doctor is back once they are one and may sign in, whichever comes last.
 func TestService_Return(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

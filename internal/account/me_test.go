@@ -93,7 +93,7 @@ func TestRoutes_MustChangePassword(t *testing.T) {
 		require.Equal(t, "password_change_required", a.Text("code"), r)
 	}
 	_, _, err := h.api.Server.AuthenticateToken(t.Context(), token)
-	require.ErrorIs(t, err, httpd.ErrPasswordChange, "nor does he get a socket")
+	require.ErrorIs(t, err, httpd.ErrPasswordChange, "nor do they get a socket")
 	require.Equal(t, 200, h.call("GET", "/me", token, "").Status)
 	require.Equal(t, 204,
 		h.call("PUT", "/me/password", token, changePassword(testPassword, "an entirely new one")).Status)

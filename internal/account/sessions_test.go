@@ -113,7 +113,7 @@ func TestService_Login_Throttled(t *testing.T) {
 		require.Less(t, i, 3*othersFactor, "guesses from many addresses are never throttled")
 	}
 	require.Equal(t, errs.RateLimited, errs.KindOf(try("real@example.org", testPassword, "203.0.113.99")))
-	// Even then he gets in from where he was before.
+	// Even then they get in from where they were before.
 	require.NoError(t, try("real@example.org", testPassword, "203.0.113.5"))
 	require.NoError(t, try(u.PublicID, testPassword, "203.0.113.5"))
 }

@@ -205,14 +205,14 @@ func TestService_ChangeEmail_Taken(t *testing.T) {
 	require.Equal(t, []string{
 		"changed a@example.org", "changed b@example.org", "verify free@example.org",
 	}, h.mail.kinds(),
-		"his own mailbox tells him nothing, and the other's owner is left in peace")
+		"their own mailbox tells them nothing, and the other's owner is left in peace")
 	require.Equal(t, "taken@example.org", h.call("GET", "/me", a, "").Text("pendingEmail"))
 	require.Equal(t, "free@example.org", h.call("GET", "/me", b, "").Text("pendingEmail"))
 	require.Equal(t, http.StatusAccepted, h.call("POST", "/auth/verify/resend", a, "").Status)
 	require.Empty(t, h.mail.all())
 }
 
-// Whoever has got hold of another session cannot make his the one that stays.
+// Whoever has got hold of another session cannot make theirs the one that stays.
 func TestService_ResendVerification_KeepsTheSessionThatAsked(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

@@ -57,18 +57,18 @@ func TestService_Book_whoForWhom(t *testing.T) {
 		booking appointment.Booking
 		code    string
 	}{
-		"a patient for himself":        {w.patient, appointment.Booking{Doctor: w.doctor.UserID}, ""},
-		"a patient by his own id":      {w.patient, appointment.Booking{Doctor: w.doctor.UserID, Patient: w.patient.UserID}, ""},
+		"a patient for themselves":     {w.patient, appointment.Booking{Doctor: w.doctor.UserID}, ""},
+		"a patient by their own id":    {w.patient, appointment.Booking{Doctor: w.doctor.UserID, Patient: w.patient.UserID}, ""},
 		"a patient for another":        {w.patient, appointment.Booking{Doctor: w.doctor.UserID, Patient: w.other.UserID}, "not_found"},
 		"a patient with nobody":        {w.patient, appointment.Booking{}, "invalid"},
 		"a patient with a patient":     {w.patient, appointment.Booking{Doctor: w.other.UserID}, "not_found"},
-		"a doctor with himself":        {w.doctor, appointment.Booking{Patient: w.other.UserID}, ""},
+		"a doctor with themselves":     {w.doctor, appointment.Booking{Patient: w.other.UserID}, ""},
 		"a doctor for a stranger":      {w.stranger, appointment.Booking{Patient: w.other.UserID}, "not_found"},
 		"a doctor for an unknown id":   {w.stranger, appointment.Booking{Patient: "PAT9999999999"}, "not_found"},
 		"a doctor with a colleague":    {w.doctor, appointment.Booking{Doctor: w.stranger.UserID, Patient: w.other.UserID}, "forbidden"},
 		"a doctor for nobody":          {w.doctor, appointment.Booking{}, "invalid"},
 		"an admin for a patient":       {w.admin, appointment.Booking{Doctor: w.doctor.UserID, Patient: w.other.UserID}, ""},
-		"an admin for himself":         {w.admin, appointment.Booking{Doctor: w.doctor.UserID}, "invalid"},
+		"an admin for themselves":      {w.admin, appointment.Booking{Doctor: w.doctor.UserID}, "invalid"},
 		"an admin for a disabled user": {w.admin, appointment.Booking{Doctor: w.doctor.UserID, Patient: gone.UserID}, "not_found"},
 		"with text that is too long":   {w.patient, appointment.Booking{Doctor: w.doctor.UserID, Reason: string(make([]rune, 1001))}, "invalid"},
 	} {

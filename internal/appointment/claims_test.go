@@ -63,9 +63,9 @@ func TestService_perDay_ownHolds(t *testing.T) {
 	require.Equal(t, "slot_day_full", errs.CodeOf(err))
 	chosen, err := w.bookAny(w.patient, at(12, 0))
 	require.NoError(t, err)
-	require.Equal(t, w.stranger.UserID, chosen.Doctor.UserID, "who has room on that day")
+	require.Equal(t, w.stranger.UserID, chosen.Doctor.UserID, "who has time on that day")
 	again, err := w.holds(w.patient, at(10, 30))
-	require.NoError(t, err, "the one that he has")
+	require.NoError(t, err, "the one that they have")
 	require.Equal(t, h.ID, again.ID)
 	_, err = w.bookHeld(w.patient, h.ID)
 	require.NoError(t, err)
@@ -162,7 +162,7 @@ func TestService_Wait_expiredOfferIsTheNextOnes(t *testing.T) {
 	_, err = w.holds(w.other, at(10, 30))
 	require.Equal(t, "slot_taken", errs.CodeOf(err))
 
-	// The next one himself need not wait for the mail.
+	// The next patient need not wait for the mail.
 	_, err = w.svc.Book(ctx, crowd[1],
 		appointment.Booking{Doctor: w.doctor.UserID, StartsAt: ptr(at(10, 30)), Reason: "Rash"})
 	require.NoError(t, err)
@@ -224,7 +224,7 @@ func TestService_Deadlines_oneDoctorFails(t *testing.T) {
 	require.Zero(t, w.count(`select count(*) from slot_claims where doctor_id = $1`, w.stranger.ID))
 }
 
-// Nobody waits for a doctor who has left, nor holds a time of his.
+// Nobody waits for a doctor who has left, nor holds their time.
 func TestService_Release_endsHoldsAndWaiting(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -252,7 +252,7 @@ func TestService_HandOver_disabledPatient(t *testing.T) {
 	require.Equal(t, w.stranger.UserID, got.Doctor.UserID)
 }
 
-// The buffers of the doctor who takes over are those of the moment at which he does.
+// The buffers of the doctor who takes over are those of the moment at which they do.
 func TestService_HandOver_buffersUnderTheLock(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -282,7 +282,7 @@ func TestService_HandOver_alternatives(t *testing.T) {
 	require.Equal(t, at(11, 30), alternativesOf(t, err)[0])
 }
 
-// A doctor who leaves just as he is chosen is not the end of it: another one is.
+// If a doctor leaves just as they are chosen, another one is chosen.
 func TestService_Book_anyDoctorWhoLeaves(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -376,7 +376,7 @@ func TestService_Hold_isTaken(t *testing.T) {
 	require.Len(t, slots, 1, "it has expired")
 }
 
-// Who is busy himself is told so by a choice among doctors too.
+// A patient who is busy is told so when the doctor is chosen for them, too.
 func TestService_Book_anyDoctorPatientBusy(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -386,7 +386,7 @@ func TestService_Book_anyDoctorPatientBusy(t *testing.T) {
 	require.Len(t, alternativesOf(t, err), 5)
 }
 
-// Nobody begins to wait for a doctor who is just leaving: he could not stop.
+// Nobody begins to wait for a doctor who is just leaving: nothing would end the wait.
 func TestService_Wait_doctorLeavesMeanwhile(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

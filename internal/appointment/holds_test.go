@@ -116,7 +116,7 @@ func TestService_Hold_ownHoldsAreNotInTheWay(t *testing.T) {
 	require.NoError(t, err)
 	_, err = w.svc.Book(context.Background(), w.other,
 		appointment.Booking{Doctor: w.stranger.UserID, StartsAt: ptr(at(11, 0)), Reason: "Rash"})
-	require.NoError(t, err, "he has changed his mind")
+	require.NoError(t, err, "they have changed their mind")
 	require.Zero(t, w.count(`select count(*) from slot_claims where hold_id is not null`))
 }
 
@@ -180,10 +180,10 @@ func TestService_Book_anyDoctor(t *testing.T) {
 	require.NoError(t, err, "another day counts for nothing")
 	a, err := w.bookAny(w.other, at(12, 0))
 	require.NoError(t, err)
-	require.Equal(t, w.stranger.UserID, a.Doctor.UserID, "he has fewest on that day")
+	require.Equal(t, w.stranger.UserID, a.Doctor.UserID, "they have the fewest on that day")
 	b, err := w.bookAny(w.patient, at(12, 0))
 	require.NoError(t, err)
-	require.Equal(t, w.doctor.UserID, b.Doctor.UserID, "he alone is free")
+	require.Equal(t, w.doctor.UserID, b.Doctor.UserID, "they alone are free")
 
 	crowd := w.crowd(1)
 	_, err = w.bookAny(crowd[0], at(12, 0))
@@ -201,7 +201,7 @@ func TestService_Book_anyDoctor(t *testing.T) {
 	require.Equal(t, "invalid", errs.CodeOf(err), "any doctor, at a time")
 }
 
-// Nobody is sent to a doctor who has not accepted his invitation: he could not answer.
+// Nobody is sent to a doctor who has not accepted their invitation: they could not answer.
 func TestService_invitedDoctors(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -222,7 +222,7 @@ func TestService_invitedDoctors(t *testing.T) {
 	})))
 	_, err = w.svc.Book(ctx, w.other,
 		appointment.Booking{Doctor: w.stranger.UserID, StartsAt: ptr(at(16, 0)), Reason: "Rash"})
-	require.NoError(t, err, "by his name he can be booked for when he is there")
+	require.NoError(t, err, "by name they can be booked for when they are there")
 }
 
 func inUTC(a appointment.Alternative) appointment.Alternative {

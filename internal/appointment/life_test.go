@@ -177,7 +177,7 @@ func TestService_HandOver(t *testing.T) {
 	_, err := w.svc.HandOver(ctx, w.doctor, a.PublicID, w.stranger.UserID, 0)
 	require.Equal(t, "forbidden", errs.CodeOf(err))
 	_, err = w.svc.HandOver(ctx, w.admin, a.PublicID, w.doctor.UserID, 0)
-	require.Equal(t, "invalid", errs.CodeOf(err), "his own")
+	require.Equal(t, "invalid", errs.CodeOf(err), "their own")
 	_, err = w.svc.HandOver(ctx, w.admin, a.PublicID, w.patient.UserID, 0)
 	require.Equal(t, "invalid", errs.CodeOf(err), "no doctor")
 
@@ -194,7 +194,7 @@ func TestService_HandOver(t *testing.T) {
 	require.Equal(t, appointment.Booked, got.Status)
 	require.Equal(t, w.stranger.UserID, got.Doctor.UserID)
 	_, err = w.svc.Find(ctx, w.doctor, a.PublicID)
-	require.Equal(t, "not_found", errs.CodeOf(err), "it is his no more")
+	require.Equal(t, "not_found", errs.CodeOf(err), "it is no longer theirs")
 	_, err = w.svc.Find(ctx, w.stranger, a.PublicID)
 	require.NoError(t, err)
 	require.Equal(t, 1, w.count(`select count(*) from slot_claims where doctor_id = $1`, w.stranger.ID))

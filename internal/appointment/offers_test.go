@@ -93,7 +93,7 @@ func TestService_Deadlines_passOnOnce(t *testing.T) {
 	}
 }
 
-// Who changes an appointment while it is handed over gets what he asked for, with the doctor who has it then.
+// Whoever changes an appointment while it is handed over gets what they asked for, with the new doctor.
 func TestService_change_handedOverMeanwhile(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -114,5 +114,5 @@ func TestService_change_handedOverMeanwhile(t *testing.T) {
 		return err
 	}, `with moved as (update appointments set doctor_id = $2 where id = $1)
 		update slot_claims set doctor_id = $2 where appointment_id = $1`, b.ID, w.stranger.ID)
-	require.Equal(t, "not_found", errs.CodeOf(err), "it is his no more")
+	require.Equal(t, "not_found", errs.CodeOf(err), "it is no longer theirs")
 }

@@ -31,20 +31,20 @@ const (
 
 // Attachment is a file of a conversation. It exists for others once StoredAt is set.
 type Attachment struct {
-	ID         uuid.UUID
-	RoomID     int64
-	UploaderID int64
-	Uploader   string // public id
-	Name       string // safe for any file system and any header; see safeName
-	MediaType  string // detected from the content; see sniff
-	SizeBytes  int64
-	SHA256     []byte // of the content
-	Width      *int   // of a picture, in pixels as displayed
-	Height     *int
-	Thumbnail  bool
-	CreatedAt  time.Time
-	StoredAt   *time.Time
-	Seq        *int64 // of the message that sent it; nil: none has
+	ID             uuid.UUID
+	ConversationID int64
+	UploaderID     int64
+	Uploader       string // public id
+	Name           string // safe for any file system and any header; see safeName
+	MediaType      string // detected from the content; see sniff
+	SizeBytes      int64
+	SHA256         []byte // of the content
+	Width          *int   // of a picture, in pixels as displayed
+	Height         *int
+	Thumbnail      bool
+	CreatedAt      time.Time
+	StoredAt       *time.Time
+	Seq            *int64 // of the message that sent it; nil: none has
 }
 
 // Sum is the SHA-256 in hexadecimal digits.

@@ -106,7 +106,7 @@ func (s *Service) Upload(
 		return Attachment{}, err
 	}
 	a := Attachment{
-		ID: uuid.New(), RoomID: c.ID, UploaderID: actor.ID, Uploader: actor.UserID, Name: safeName(file.Name, in.kind),
+		ID: uuid.New(), ConversationID: c.ID, UploaderID: actor.ID, Uploader: actor.UserID, Name: safeName(file.Name, in.kind),
 		MediaType: in.kind.MediaType,
 	}
 	if err := s.reserve(ctx, a); err != nil {
@@ -143,7 +143,7 @@ func (s *Service) throttle(ctx context.Context, actor auth.Actor) error {
 // reserve counts an upload before it begins, so that many at once cannot exceed the limit.
 func (s *Service) reserve(ctx context.Context, a Attachment) error {
 	return s.d.Pool.InTx(ctx, func(tx *postgres.Tx) error {
-		before, err := countUploads(ctx, tx, a.RoomID)
+		before, err := countUploads(ctx, tx, a.ConversationID)
 		if err != nil {
 			return err
 		}

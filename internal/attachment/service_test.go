@@ -90,7 +90,7 @@ func TestService_Upload_throttled(t *testing.T) {
 			require.NotEmpty(t, a.Header.Get("Retry-After"))
 		}
 	}
-	require.Equal(t, 201, w.upload(doc, "a.txt", "hello").Status, "each user for himself")
+	require.Equal(t, 201, w.upload(doc, "a.txt", "hello").Status, "each user separately")
 }
 
 // gate is a body that comes when it is let.

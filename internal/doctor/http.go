@@ -14,7 +14,7 @@ const tag = "doctors"
 // ifMatchErrors are the statuses of routes that need If-Match.
 var ifMatchErrors = []int{http.StatusNotFound, http.StatusPreconditionFailed, http.StatusPreconditionRequired}
 
-// Routes registers the room's routes.
+// Routes registers the routes of doctors.
 func Routes(s *httpd.Server, svc *Service) {
 	h := handlers{svc}
 	staff := httpd.Only(auth.Doctor, auth.Admin)

@@ -155,7 +155,7 @@ func TestMails_toStrangers(t *testing.T) {
 		{PasswordReset, letter{Token: "t"}, false, false},
 		{PasswordReset, letter{Token: "t"}, true, true},
 		{EmailChanged, letter{Address: "stranger@private.test"}, false, false},
-		{Invitation, letter{Token: "t"}, false, true}, // the clinic has named him
+		{Invitation, letter{Token: "t"}, false, true}, // the clinic has named them
 	} {
 		w.people[patientID] = Addressee{
 			ID: patientID, Name: name, Email: "stranger@private.test", Verified: c.verified, Active: true,

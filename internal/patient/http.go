@@ -12,7 +12,7 @@ import (
 
 const tag = "patients"
 
-// Routes registers the room's routes.
+// Routes registers the routes of patients.
 func Routes(s *httpd.Server, svc *Service) {
 	h := handlers{svc}
 	httpd.Register(s, httpd.Route{

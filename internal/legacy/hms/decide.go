@@ -106,7 +106,7 @@ const (
 	offeredWithin = 14 * 24 * time.Hour
 )
 
-// skipped refuses a clock time over which the clocks are set forward, with the nearest free times.
+// skipped refuses a clock time that does not exist because the clocks go forward, with the nearest free times.
 func (a api) skipped(ctx context.Context, by auth.Actor, near time.Time, loc *time.Location) error {
 	e := errs.New(errs.BadRequest, "no_such_time",
 		"This time does not exist on that day, because the clocks go forward. Choose another.")

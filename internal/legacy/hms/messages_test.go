@@ -44,7 +44,7 @@ func TestRoutes_messages(t *testing.T) {
 		status      int
 		says        string
 	}{
-		"to himself":  {patient.token, send(id, patient.userID, "x"), 400, "receiverId must be the other participant"},
+		"to oneself":  {patient.token, send(id, patient.userID, "x"), 400, "receiverId must be the other participant"},
 		"to another":  {patient.token, send(id, stranger.userID, "x"), 400, "receiverId must be the other participant"},
 		"blank":       {patient.token, send(id, doctor.userID, " \n"), 400, "message is required."},
 		"looks empty": {patient.token, send(id, doctor.userID, "\u200d"), 400, "A message needs text."},
@@ -128,12 +128,12 @@ func TestRoutes_longConversation(t *testing.T) {
 	admin := w.admin()
 	doctor, patient := w.doctor(admin, "Dr Cara Lim"), w.patient("Pia Patient")
 	id := w.booked(patient, doctor, "10:30")
-	room := w.count(`select id from appointments where public_id = $1`, id)
-	head := w.count(`select head_seq from conversations where id = $1`, room)
+	conversation := w.count(`select id from appointments where public_id = $1`, id)
+	head := w.count(`select head_seq from conversations where id = $1`, conversation)
 	w.exec(`insert into messages (room_id, seq, at, kind, sender_id, client_id, body)
 		select $1, $2 + n, now(), 'text', (select id from users where public_id = $3), gen_random_uuid(), 'Message ' || n from generate_series(1, 450) n`,
-		room, head, patient.userID)
-	w.exec(`update conversations set head_seq = $2 where id = $1`, room, head+450)
+		conversation, head, patient.userID)
+	w.exec(`update conversations set head_seq = $2 where id = $1`, conversation, head+450)
 	chat := w.ok(doctor.token, "GET", "/api/auth/getMessages/"+id, "").list("chat")
 	require.Len(t, chat, 450)
 	require.Equal(t, "Message 1", chat[0]["message"])
@@ -142,8 +142,8 @@ func TestRoutes_longConversation(t *testing.T) {
 
 	w.exec(`insert into messages (room_id, seq, at, kind, sender_id, client_id, body)
 		select $1, $2 + n, now(), 'text', (select id from users where public_id = $3), gen_random_uuid(), 'Message ' || n from generate_series(451, 1300) n`,
-		room, head, patient.userID)
-	w.exec(`update conversations set head_seq = $2 where id = $1`, room, head+1300)
+		conversation, head, patient.userID)
+	w.exec(`update conversations set head_seq = $2 where id = $1`, conversation, head+1300)
 	chat = w.ok(doctor.token, "GET", "/api/auth/getMessages/"+id, "").list("chat")
 	require.Len(t, chat, 1000, "the newest")
 	require.Equal(t, "Message 301", chat[0]["message"])
