@@ -14,7 +14,7 @@ import (
 	"housecall/internal/postgres"
 )
 
-// Profiles makes what other packages keep about a user. What is there already stays as it is.
+// Profiles makes what other packages keep about a user. What already exists stays as it is.
 type Profiles interface {
 	// CreatePatient makes a user's entry in the patient registry.
 	CreatePatient(ctx context.Context, tx *postgres.Tx, userID int64, d PatientDetails) error
@@ -56,7 +56,7 @@ type Listener interface {
 	SessionsEnded(sessions []int64)
 }
 
-// Ports is what the packages that themselves stand on accounts do for them.
+// Ports is what packages that depend on accounts do for them in turn.
 type Ports struct {
 	Profiles Profiles
 	Doctors  Doctors
@@ -81,7 +81,7 @@ type Options struct {
 	RegistersPerAddress int
 }
 
-// Deps are what accounts stand on.
+// Deps are what a Service needs.
 type Deps struct {
 	Pool      *postgres.Pool
 	Tokens    *auth.Tokens
@@ -102,7 +102,7 @@ var (
 	_ httpd.Authenticator = (*Service)(nil)
 )
 
-// Service is the only door to accounts.
+// Service is the only way to read and change accounts.
 type Service struct {
 	pool       *postgres.Pool
 	tokens     *auth.Tokens

@@ -23,7 +23,7 @@ const (
 	unfinishedAge = time.Hour
 	// atOncePerUser is how many uploads of one user one instance takes at once.
 	atOncePerUser = 4
-	// MaxPixels is the most that a picture may have: whoever looks at it has to hold them in memory.
+	// MaxPixels is the most pixels that a picture may have: anybody who looks at it has to hold them in memory.
 	MaxPixels = 100_000_000
 	// ThumbnailEdge is the greatest length of a thumbnail's longer edge, in pixels.
 	ThumbnailEdge = 320

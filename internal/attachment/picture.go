@@ -27,7 +27,7 @@ const (
 	decodingTime = 10 * time.Second
 	// decodingPart is how many bytes are decoded without a look at the clock: some tens of passes.
 	decodingPart = 512
-	// roughEdge is up to where a picture is first scaled down roughly, as doing it well takes memory for its height.
+	// roughEdge is the edge to which a picture is first scaled down roughly: doing it well takes memory for its height.
 	roughEdge = 4 * ThumbnailEdge
 	// jpegQuality of thumbnails.
 	jpegQuality = 80

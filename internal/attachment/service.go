@@ -30,7 +30,7 @@ type Conversation struct {
 
 // Conversations says who may do what in a conversation.
 type Conversations interface {
-	// Readable gives an appointment's conversation to whoever may read it; for anyone else it is not there (404).
+	// Readable gives an appointment's conversation to anybody who may read it; for others it does not exist (404).
 	Readable(ctx context.Context, actor auth.Actor, appointmentID string) (Conversation, error)
 	// Writable gives it to its participants while it is open, and refuses otherwise.
 	Writable(ctx context.Context, actor auth.Actor, appointmentID string) (Conversation, error)
@@ -52,7 +52,7 @@ type Options struct {
 	UploadTimeout time.Duration
 }
 
-// Deps are what attachments stand on; all are required.
+// Deps are what a Service needs; all are required.
 type Deps struct {
 	Pool          *postgres.Pool
 	Store         blob.Store

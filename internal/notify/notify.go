@@ -146,7 +146,7 @@ func useless(k Kind, start time.Time) time.Time {
 	return start
 }
 
-// recipients are who is told of a move: everyone whom it concerns, except those who know because they did it. actorID
+// recipients are those who are told about a move: everyone whom it concerns, except whoever made it. actorID
 // is 0 for the system.
 func recipients(k Kind, a Appointment, actorID int64) []int64 {
 	switch k {

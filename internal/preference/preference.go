@@ -1,4 +1,4 @@
-// Package preference keeps what users want to be told, and at which hours. It sends nothing: whoever sends asks Decide
+// Package preference keeps what users want to be told, and at which hours. It sends nothing: senders ask Decide
 // first. Security mail does not ask, so nobody can turn it off.
 package preference
 

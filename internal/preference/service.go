@@ -26,7 +26,7 @@ type Options struct {
 	Zone *time.Location
 }
 
-// Deps are what preferences stand on.
+// Deps are what a Service needs.
 type Deps struct {
 	Pool    *postgres.Pool
 	Options Options

@@ -153,7 +153,7 @@ func TestRoutes_approve(t *testing.T) {
 		"date must be a day such as 2026-03-31.":               `{"date":"31.03.2026","time":"10:30"}`,
 		"time must be a clock time such as 10:30 or 10:30 AM.": `{"date":"2026-03-31","time":"half past ten"}`,
 		"This time has passed.":                                `{"date":"2020-03-31","time":"10:30"}`,
-		"further ahead than can be booked":                     `{"date":"2099-03-31","time":"10:30"}`,
+		"too far ahead to be booked":                     `{"date":"2099-03-31","time":"10:30"}`,
 		"notes must have at most 1000 characters.": fmt.Sprintf(`{"date":%q,"time":"10:30","notes":%q}`, day,
 			string(make1001())),
 	} {
@@ -195,7 +195,7 @@ func TestRoutes_approve_timeThatIsNotThere(t *testing.T) {
 
 	long := "/api/doctor/appointments/approve/" + w.request(patient, doctor)
 	r = w.call(doctor.token, "PUT", long, `{"date":"2020-03-29","time":"02:30"}`)
-	w.refused(r, 400, "There is no such time on that day")
+	w.refused(r, 400, "This time does not exist on that day")
 	require.NotContains(t, r.message(), "Available times")
 }
 

@@ -22,7 +22,7 @@ func TestRoutes_messages(t *testing.T) {
 	id := w.request(patient, doctor)
 	const path = "/api/auth/sendMessage"
 	w.refused(w.call(patient.token, "POST", path, send(id, doctor.userID, "Too early")), 403,
-		"The conversation is not open")
+		"This conversation is closed to new messages")
 	w.ok(doctor.token, "PUT", "/api/doctor/appointments/approve/"+id,
 		fmt.Sprintf(`{"date":%q,"time":"10:30"}`, tomorrow(t)))
 	require.Empty(t, w.ok(patient.token, "GET", "/api/auth/getMessages/"+id, "").list("chat"), "only what people wrote")
@@ -82,7 +82,7 @@ func TestRoutes_messages(t *testing.T) {
 
 	w.exec(`update appointments set status = 'CANCELLED' where public_id = $1`, id)
 	w.refused(w.call(patient.token, "POST", path, send(id, doctor.userID, "Too late")), 403,
-		"The conversation is not open")
+		"This conversation is closed to new messages")
 	require.Len(t, w.ok(patient.token, "GET", "/api/auth/getMessages/"+id, "").list("chat"), 3, "to be read it stays")
 }
 
