@@ -112,8 +112,8 @@ func (h *house) newUser(role auth.Role, email string) User {
 	return u
 }
 
-// register makes a patient as they would themselves.
-func (h *house) register(email string) User {
+// registers makes a patient as they would themselves.
+func (h *house) registers(email string) User {
 	h.t.Helper()
 	u, err := h.svc.Register(h.t.Context(), Registration{Name: "Ann Other", Email: email, Password: testPassword},
 		httpd.Client{})

@@ -131,7 +131,7 @@ func TestRoutes_LogNoSecrets(t *testing.T) {
 	h.call("PUT", "/me/password", admin, changePassword("wrong-and-secret", "an entirely new one"))
 	h.call("PUT", "/me/password", admin, changePassword(testPassword, "an entirely new one"))
 	h.mail.all()
-	h.call("POST", "/auth/verify/resend", h.token(h.register("mail@example.org")), "")
+	h.call("POST", "/auth/verify/resend", h.token(h.registers("mail@example.org")), "")
 	verification := h.mail.all()[1].Token
 	h.call("POST", "/auth/verify", "", `{"token":"wrong-and-secret"}`)
 	h.call("POST", "/auth/verify", "", fmt.Sprintf(`{"token":%q}`, verification))

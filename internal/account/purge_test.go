@@ -77,7 +77,7 @@ func TestService_PurgeExpired(t *testing.T) {
 	h.invites("i@example.org")
 	h.exec(`update invitations set expires_at = now() - interval '60 days'`)
 	for i := range 3 { // one will be used, one expired, and one still counts
-		h.register(fmt.Sprintf("m%d@example.org", i))
+		h.registers(fmt.Sprintf("m%d@example.org", i))
 	}
 	h.exec(`update mail_tokens set used_at = now() - interval '60 days' where address = 'm0@example.org'`)
 	h.exec(`update mail_tokens set expires_at = now() - interval '60 days' where address = 'm1@example.org'`)

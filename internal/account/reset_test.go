@@ -44,7 +44,7 @@ func (h *house) reset(token, password string) answer {
 func TestService_ResetPassword(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	u := h.register("p@example.org")
+	u := h.registers("p@example.org")
 	h.mail.all()
 	h.exec(`update users set must_change_password = true`)
 	one, two := h.signIn(u), h.signIn(u)
@@ -290,7 +290,7 @@ func TestService_Stands(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, stands)
 	}
-	u := h.register("p@example.org")
+	u := h.registers("p@example.org")
 	verification := h.mailed("verify")
 	h.forgot("p@example.org")
 	first := h.mailed("reset")

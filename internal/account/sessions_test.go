@@ -248,7 +248,7 @@ func TestService_StoresNoTokens(t *testing.T) {
 	r := h.signIn(h.newUser(auth.Patient, "p@example.org"))
 	_, _, invitation := h.invites("i@example.org")
 	h.mail.all()
-	h.register("m@example.org")
+	h.registers("m@example.org")
 	verification := h.mailed("verify")
 	require.NoError(t, h.svc.ForgotPassword(t.Context(), "m@example.org", here))
 	reset := h.mailed("reset")

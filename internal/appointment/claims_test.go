@@ -54,9 +54,9 @@ func TestService_perDay_ownHolds(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
 	w.rules(w.doctor, `per_day = 1`)
-	h, err := w.holds(w.patient, at(10, 30))
+	h, err := w.keeps(w.patient, at(10, 30))
 	require.NoError(t, err)
-	_, err = w.holds(w.patient, at(12, 0))
+	_, err = w.keeps(w.patient, at(12, 0))
 	require.Equal(t, "slot_day_full", errs.CodeOf(err))
 	_, err = w.svc.Book(ctx, w.patient,
 		appointment.Booking{Doctor: w.doctor.UserID, StartsAt: ptr(at(12, 0)), Reason: "Cough"})
@@ -64,7 +64,7 @@ func TestService_perDay_ownHolds(t *testing.T) {
 	chosen, err := w.bookAny(w.patient, at(12, 0))
 	require.NoError(t, err)
 	require.Equal(t, w.stranger.UserID, chosen.Doctor.UserID, "who has time on that day")
-	again, err := w.holds(w.patient, at(10, 30))
+	again, err := w.keeps(w.patient, at(10, 30))
 	require.NoError(t, err, "the one that they have")
 	require.Equal(t, h.ID, again.ID)
 	_, err = w.bookHeld(w.patient, h.ID)
@@ -82,7 +82,7 @@ func TestService_perDay_underContention(t *testing.T) {
 	together(len(patients), func(i int) {
 		when := at(14, 30).Add(time.Duration(i%6) * 30 * time.Minute)
 		if i < 6 {
-			_, all[i] = w.holds(patients[i], when)
+			_, all[i] = w.keeps(patients[i], when)
 			return
 		}
 		_, all[i] = w.svc.Book(ctx, patients[i],
@@ -116,7 +116,7 @@ func TestService_Hold_patientBusy(t *testing.T) {
 	_, err := w.svc.Book(context.Background(), w.patient,
 		appointment.Booking{Doctor: w.stranger.UserID, StartsAt: ptr(at(10, 30)), Reason: "Rash"})
 	require.NoError(t, err)
-	_, err = w.holds(w.patient, at(10, 30))
+	_, err = w.keeps(w.patient, at(10, 30))
 	require.Equal(t, "patient_busy", errs.CodeOf(err))
 	require.NotContains(t, alternativesOf(t, err), at(10, 30))
 	require.Len(t, alternativesOf(t, err), 5)
@@ -128,10 +128,10 @@ func TestService_Wait_expiredHoldsAreNotInTheWay(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
 	a := w.booked(w.patient, at(10, 30))
-	w.wait(w.other)
+	w.waits(w.other)
 	_, err := w.svc.Hold(ctx, w.other, appointment.Booking{Doctor: w.stranger.UserID, StartsAt: ptr(at(10, 30))})
 	require.NoError(t, err)
-	_, err = w.holds(w.crowd(1)[0], at(11, 0))
+	_, err = w.keeps(w.crowd(1)[0], at(11, 0))
 	require.NoError(t, err)
 	w.rules(w.doctor, `buffer_after = 30`)
 	w.now = w.now.Add(w.cfg.HoldTTL)
@@ -150,7 +150,7 @@ func TestService_Wait_expiredOfferIsTheNextOnes(t *testing.T) {
 	crowd := w.crowd(2)
 	a := w.booked(w.patient, at(10, 30))
 	for _, p := range crowd {
-		w.wait(p)
+		w.waits(p)
 	}
 	_, err := w.svc.Cancel(ctx, w.patient, a.PublicID, appointment.Ending{})
 	require.NoError(t, err)
@@ -159,7 +159,7 @@ func TestService_Wait_expiredOfferIsTheNextOnes(t *testing.T) {
 		appointment.Booking{Doctor: w.doctor.UserID, StartsAt: ptr(at(10, 30)), Reason: "Rash"})
 	require.Equal(t, "slot_taken", errs.CodeOf(err))
 	require.NotContains(t, alternativesOf(t, err), at(10, 30), "what was refused is no alternative")
-	_, err = w.holds(w.other, at(10, 30))
+	_, err = w.keeps(w.other, at(10, 30))
 	require.Equal(t, "slot_taken", errs.CodeOf(err))
 
 	// The next patient need not wait for the mail.
@@ -176,7 +176,7 @@ func TestService_Wait_expiredOfferIsFreeAfterTheLast(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
 	a := w.booked(w.patient, at(10, 30))
-	w.wait(w.crowd(1)[0])
+	w.waits(w.crowd(1)[0])
 	_, err := w.svc.Cancel(ctx, w.patient, a.PublicID, appointment.Ending{})
 	require.NoError(t, err)
 	w.now = w.now.Add(w.cfg.OfferTTL)
@@ -192,7 +192,7 @@ func TestService_Deadlines_offersUnderTheDoctorsLock(t *testing.T) {
 	crowd := w.crowd(2)
 	a := w.booked(w.patient, at(10, 30))
 	for _, p := range crowd {
-		w.wait(p)
+		w.waits(p)
 	}
 	_, err := w.svc.Cancel(ctx, w.patient, a.PublicID, appointment.Ending{})
 	require.NoError(t, err)
@@ -212,7 +212,7 @@ func TestService_Deadlines_oneDoctorFails(t *testing.T) {
 	ctx := context.Background()
 	crowd := w.crowd(2)
 	a := w.booked(w.patient, at(10, 30))
-	w.wait(crowd[0])
+	w.waits(crowd[0])
 	_, err := w.svc.Cancel(ctx, w.patient, a.PublicID, appointment.Ending{})
 	require.NoError(t, err)
 	_, err = w.svc.Hold(ctx, crowd[1], appointment.Booking{Doctor: w.stranger.UserID, StartsAt: ptr(at(10, 30))})
@@ -231,10 +231,10 @@ func TestService_Release_endsHoldsAndWaiting(t *testing.T) {
 	ctx := context.Background()
 	crowd := w.crowd(2)
 	a := w.booked(w.patient, at(10, 30))
-	w.wait(crowd[0])
+	w.waits(crowd[0])
 	_, err := w.svc.Cancel(ctx, w.patient, a.PublicID, appointment.Ending{})
 	require.NoError(t, err)
-	_, err = w.holds(crowd[1], at(11, 0))
+	_, err = w.keeps(crowd[1], at(11, 0))
 	require.NoError(t, err)
 	require.NoError(t, w.disable(ctx, w.doctor, false))
 	require.Zero(t, w.count(`select count(*) from slot_claims`))
@@ -350,7 +350,7 @@ func TestService_Hold_isTaken(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ctx := context.Background()
-	_, err := w.holds(w.patient, at(10, 30))
+	_, err := w.keeps(w.patient, at(10, 30))
 	require.NoError(t, err)
 	hour := func(*time.Location, time.Time) (time.Time, time.Time, error) { return at(10, 30), at(11, 0), nil }
 	slots, _, err := w.svc.Slots(ctx, w.doctor.UserID, hour)

@@ -16,7 +16,7 @@ import (
 	"housecall/internal/postgres"
 )
 
-func (w *world) holds(p auth.Actor, startsAt time.Time) (appointment.Hold, error) {
+func (w *world) keeps(p auth.Actor, startsAt time.Time) (appointment.Hold, error) {
 	return w.svc.Hold(context.Background(), p, appointment.Booking{Doctor: w.doctor.UserID, StartsAt: &startsAt})
 }
 
@@ -28,14 +28,14 @@ func TestService_Hold(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ctx := context.Background()
-	h, err := w.holds(w.patient, at(10, 30))
+	h, err := w.keeps(w.patient, at(10, 30))
 	require.NoError(t, err)
 	require.Equal(t, monday.Add(5*time.Minute), h.ExpiresAt)
-	again, err := w.holds(w.patient, at(10, 30))
+	again, err := w.keeps(w.patient, at(10, 30))
 	require.NoError(t, err)
 	require.Equal(t, h, again, "holding the same again is the same hold")
 
-	_, err = w.holds(w.other, at(10, 30))
+	_, err = w.keeps(w.other, at(10, 30))
 	require.Equal(t, "slot_taken", errs.CodeOf(err))
 	_, err = w.svc.Book(ctx, w.other,
 		appointment.Booking{Doctor: w.doctor.UserID, StartsAt: ptr(at(10, 30)), Reason: "Rash"})
@@ -59,7 +59,7 @@ func TestService_Hold_isTakenInLists(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ctx := context.Background()
-	_, err := w.holds(w.patient, at(10, 30))
+	_, err := w.keeps(w.patient, at(10, 30))
 	require.NoError(t, err)
 	morning := func(*time.Location, time.Time) (time.Time, time.Time, error) { return at(10, 0), at(11, 30), nil }
 	slots, _, err := w.svc.Slots(ctx, w.doctor.UserID, morning)
@@ -87,7 +87,7 @@ func TestService_Hold_expires(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ctx := context.Background()
-	h, err := w.holds(w.patient, at(10, 30))
+	h, err := w.keeps(w.patient, at(10, 30))
 	require.NoError(t, err)
 	w.now = monday.Add(5 * time.Minute)
 	_, err = w.bookHeld(w.patient, h.ID)
@@ -97,7 +97,7 @@ func TestService_Hold_expires(t *testing.T) {
 	require.Empty(t, kept)
 	w.books(w.other, ptr(at(10, 30)))
 
-	_, err = w.holds(w.patient, at(11, 0))
+	_, err = w.keeps(w.patient, at(11, 0))
 	require.NoError(t, err)
 	w.now = w.now.Add(time.Hour)
 	_, err = w.svc.Deadlines(ctx)
@@ -108,11 +108,11 @@ func TestService_Hold_expires(t *testing.T) {
 func TestService_Hold_ownHoldsAreNotInTheWay(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	_, err := w.holds(w.patient, at(10, 30))
+	_, err := w.keeps(w.patient, at(10, 30))
 	require.NoError(t, err)
 	w.books(w.patient, ptr(at(10, 30)))
 	require.Equal(t, 1, w.count(`select count(*) from slot_claims`))
-	_, err = w.holds(w.other, at(11, 0))
+	_, err = w.keeps(w.other, at(11, 0))
 	require.NoError(t, err)
 	_, err = w.svc.Book(context.Background(), w.other,
 		appointment.Booking{Doctor: w.stranger.UserID, StartsAt: ptr(at(11, 0)), Reason: "Rash"})
@@ -126,7 +126,7 @@ func TestService_Hold_capUnderContention(t *testing.T) {
 	const n = 7
 	all := make([]error, n)
 	together(n, func(i int) {
-		_, all[i] = w.holds(w.patient, at(14, 30).Add(time.Duration(i)*30*time.Minute))
+		_, all[i] = w.keeps(w.patient, at(14, 30).Add(time.Duration(i)*30*time.Minute))
 	})
 	require.Equal(t, map[string]int{"": w.cfg.MaxHolds, "hold_limit": n - w.cfg.MaxHolds}, codes(all))
 }
@@ -137,7 +137,7 @@ func TestService_Hold_oneWinner(t *testing.T) {
 	const n = 24
 	patients := w.crowd(n)
 	all := make([]error, n)
-	together(n, func(i int) { _, all[i] = w.holds(patients[i], at(10, 30)) })
+	together(n, func(i int) { _, all[i] = w.keeps(patients[i], at(10, 30)) })
 	require.Equal(t, map[string]int{"": 1, "slot_taken": n - 1}, codes(all))
 }
 
@@ -145,7 +145,7 @@ func TestService_Hold_oneWinner(t *testing.T) {
 func TestService_Hold_booksOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	h, err := w.holds(w.patient, at(10, 30))
+	h, err := w.keeps(w.patient, at(10, 30))
 	require.NoError(t, err)
 	const n = 16
 	all := make([]error, n)

@@ -74,7 +74,7 @@ func TestService_Deadlines_passOnOnce(t *testing.T) {
 	second.Connect(n)
 	a := w.booked(w.patient, at(10, 30))
 	for _, p := range w.crowd(12) {
-		w.wait(p)
+		w.waits(p)
 	}
 	_, err := w.svc.Cancel(ctx, w.patient, a.PublicID, appointment.Ending{})
 	require.NoError(t, err)

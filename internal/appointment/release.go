@@ -109,7 +109,7 @@ func (s *Service) settle(ctx context.Context, tx *postgres.Tx, l leaving, left [
 		if a.over(s.now()) {
 			err = s.conversations.Close(ctx, tx, a.ID, "The conversation was closed: the doctor is no longer available.")
 		} else {
-			err = s.leave(ctx, tx, l, a)
+			err = s.settleOne(ctx, tx, l, a)
 		}
 		if err != nil {
 			return err
@@ -118,8 +118,8 @@ func (s *Service) settle(ctx context.Context, tx *postgres.Tx, l leaving, left [
 	return nil
 }
 
-// leave cancels one appointment, or hands it over.
-func (s *Service) leave(ctx context.Context, tx *postgres.Tx, l leaving, a Appointment) error {
+// settleOne cancels one appointment, or hands it over.
+func (s *Service) settleOne(ctx context.Context, tx *postgres.Tx, l leaving, a Appointment) error {
 	c := change{move: MoveCancel, actor: l.by, side: clinicSide, reason: "The doctor is no longer available."}
 	if l.next.ID != 0 {
 		c = change{move: MoveHandOver, actor: l.by, side: clinicSide, successor: l.next}

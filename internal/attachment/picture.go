@@ -87,9 +87,9 @@ func lookAt(r io.Reader, size int64) (picture, error) {
 	return p, nil
 }
 
-// thumbnail decodes a picture and gives a small JPEG of it, upright, on white. nil where there can be none: it takes
+// preview decodes a picture and gives a small JPEG of it, upright, on white. nil where there can be none: it takes
 // too much memory or time, or is damaged further on.
-func (d *decoder) thumbnail(ctx context.Context, r io.Reader, p picture) ([]byte, error) {
+func (d *decoder) preview(ctx context.Context, r io.Reader, p picture) ([]byte, error) {
 	if p.cost > decodingBytes {
 		return nil, nil
 	}

@@ -189,7 +189,7 @@ func (s *Service) picture(ctx context.Context, a *Attachment) error {
 	a.Width, a.Height = &width, &height
 	var small []byte
 	err = s.withContent(ctx, *a, func(r io.Reader) (err error) {
-		small, err = s.decoder.thumbnail(ctx, r, p)
+		small, err = s.decoder.preview(ctx, r, p)
 		return err
 	})
 	if err != nil || small == nil {

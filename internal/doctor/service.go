@@ -196,7 +196,7 @@ type Invitation struct {
 
 // Invite makes a doctor with their profile and an invitation.
 func (s *Service) Invite(ctx context.Context, by auth.Actor, n NewDoctor) (d Doctor, inv Invitation, err error) {
-	d, err = s.create(ctx, by, n, func(tx *postgres.Tx) (auth.Account, error) {
+	d, err = s.enter(ctx, by, n, func(tx *postgres.Tx) (auth.Account, error) {
 		made, link, err := s.inviter.Invite(ctx, tx, by, n.newcomer())
 		inv = Invitation{Token: link.Token, ExpiresAt: link.Expires}
 		return made, err
@@ -210,7 +210,7 @@ func (s *Service) Invite(ctx context.Context, by auth.Actor, n NewDoctor) (d Doc
 // Enroll makes a doctor with their profile and a password that they must change before anything else. It is a secret
 // that is shown only once.
 func (s *Service) Enroll(ctx context.Context, by auth.Actor, n NewDoctor) (d Doctor, password string, err error) {
-	d, err = s.create(ctx, by, n, func(tx *postgres.Tx) (auth.Account, error) {
+	d, err = s.enter(ctx, by, n, func(tx *postgres.Tx) (auth.Account, error) {
 		made, secret, err := s.inviter.Enroll(ctx, tx, by, n.newcomer())
 		password = secret
 		return made, err
@@ -221,8 +221,8 @@ func (s *Service) Enroll(ctx context.Context, by auth.Actor, n NewDoctor) (d Doc
 	return d, password, nil
 }
 
-// create makes a doctor on a user whom makeUser makes in the same transaction, before anything else is locked.
-func (s *Service) create(
+// enter makes a doctor on a user whom makeUser makes in the same transaction, before anything else is locked.
+func (s *Service) enter(
 	ctx context.Context, by auth.Actor, n NewDoctor, makeUser func(tx *postgres.Tx) (auth.Account, error),
 ) (Doctor, error) {
 	profile, err := n.normalize()

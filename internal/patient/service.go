@@ -306,7 +306,7 @@ func (s *Service) Assign(
 		if version != AnyVersion && version != p.Version { // the row is locked: it stays so
 			return errs.ErrStale
 		}
-		if err := s.assign(ctx, tx, p.ID, doctorPublicID); err != nil {
+		if err := s.assignTo(ctx, tx, p.ID, doctorPublicID); err != nil {
 			return err
 		}
 		if p, err = selectEntry(ctx, tx, publicID); err != nil {
@@ -319,7 +319,7 @@ func (s *Service) Assign(
 	return p, err
 }
 
-func (s *Service) assign(ctx context.Context, tx *postgres.Tx, patientID int64, doctorPublicID string) error {
+func (s *Service) assignTo(ctx context.Context, tx *postgres.Tx, patientID int64, doctorPublicID string) error {
 	if doctorPublicID == "" {
 		return updateDoctor(ctx, tx, patientID, nil)
 	}

@@ -153,7 +153,7 @@ func TestRoutes_approve(t *testing.T) {
 		"date must be a day such as 2026-03-31.":               `{"date":"31.03.2026","time":"10:30"}`,
 		"time must be a clock time such as 10:30 or 10:30 AM.": `{"date":"2026-03-31","time":"half past ten"}`,
 		"This time has passed.":                                `{"date":"2020-03-31","time":"10:30"}`,
-		"too far ahead to be booked":                     `{"date":"2099-03-31","time":"10:30"}`,
+		"too far ahead to be booked":                           `{"date":"2099-03-31","time":"10:30"}`,
 		"notes must have at most 1000 characters.": fmt.Sprintf(`{"date":%q,"time":"10:30","notes":%q}`, day,
 			string(make1001())),
 	} {
