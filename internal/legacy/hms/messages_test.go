@@ -49,7 +49,7 @@ func TestRoutes_messages(t *testing.T) {
 		"blank":       {patient.token, send(id, doctor.userID, " \n"), 400, "message is required."},
 		"looks empty": {patient.token, send(id, doctor.userID, "\u200d"), 400, "A message needs text."},
 		"too long": {
-			patient.token, send(id, doctor.userID, strings.Repeat("x", 4001)), 400, "A message has at most 4000 characters.",
+			patient.token, send(id, doctor.userID, strings.Repeat("x", 4001)), 400, "A message can have at most 4,000 characters.",
 		},
 		"NUL": {
 			patient.token, `{"appointmentId":"` + id + `","receiverId":"` + doctor.userID + `","message":"a\u0000"}`, 400,
