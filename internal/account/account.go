@@ -139,7 +139,7 @@ func checkPassword(path, password, email, name string) error {
 	case lower == email, lower == local, lower == strings.ToLower(name):
 		return errs.InvalidField(path, "must not be your e-mail address or your name")
 	case commonest(lower):
-		return errs.InvalidField(path, "is too common: it is one of the first that anyone would try")
+		return errs.InvalidField(path, "is too common and easy to guess")
 	}
 	return nil
 }

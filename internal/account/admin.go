@@ -89,7 +89,7 @@ func (s *Service) SetRole(
 		if role == auth.Doctor && u.DisabledAt == nil {
 			return s.ports.Doctors.Return(ctx, tx, u.ID)
 		}
-		return s.release(ctx, tx, by, before, l)
+		return s.releaseDoctor(ctx, tx, by, before, l)
 	})
 	return u, err
 }
@@ -114,7 +114,7 @@ func (s *Service) Disable(ctx context.Context, by auth.Actor, publicID string, l
 		if err := audit.Record(ctx, tx, event(by, "user.disable", u, nil)); err != nil {
 			return err
 		}
-		return s.release(ctx, tx, by, u, l)
+		return s.releaseDoctor(ctx, tx, by, u, l)
 	})
 	return u, err
 }
@@ -169,10 +169,12 @@ func (s *Service) endAll(ctx context.Context, tx *postgres.Tx, u User, reason En
 	return nil
 }
 
-// release deals with the appointments of a former doctor. It comes last, since it locks conversations.
-func (s *Service) release(ctx context.Context, tx *postgres.Tx, by auth.Actor, was User, l Leave) error {
+// releaseDoctor deals with the appointments of a former doctor. It comes last, since it locks conversations.
+func (s *Service) releaseDoctor(ctx context.Context, tx *postgres.Tx, by auth.Actor, was User, l Leave) error {
 	if was.Role != auth.Doctor {
 		return nil
 	}
-	return s.ports.Doctors.Release(ctx, tx, was.ID, by, l.CancelAppointments, l.HandOverTo)
+	return s.ports.Doctors.Release(ctx, tx, auth.Departure{
+		DoctorID: was.ID, By: by, CancelAppointments: l.CancelAppointments, HandOverTo: l.HandOverTo,
+	})
 }

@@ -13,8 +13,8 @@ import (
 func TestService_SetRole(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	admin := h.token(h.user(auth.Admin, "a@example.org"))
-	u := h.user(auth.Patient, "p@example.org")
+	admin := h.token(h.newUser(auth.Admin, "a@example.org"))
+	u := h.newUser(auth.Patient, "p@example.org")
 	token := h.token(u)
 	path := "/users/" + u.PublicID + "/role"
 
@@ -47,8 +47,8 @@ func TestService_SetRole(t *testing.T) {
 func TestService_SetRole_MakesRegistryEntry(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	by := h.actor(h.token(h.user(auth.Admin, "a@example.org")))
-	other := h.user(auth.Admin, "b@example.org")
+	by := h.actor(h.token(h.newUser(auth.Admin, "a@example.org")))
+	other := h.newUser(auth.Admin, "b@example.org")
 	_, err := h.svc.SetRole(t.Context(), by, other.PublicID, auth.Patient, Leave{})
 	require.NoError(t, err)
 	type row struct{ UserID int64 }
@@ -59,8 +59,8 @@ func TestService_SetRole_MakesRegistryEntry(t *testing.T) {
 func TestService_Disable(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	admin := h.token(h.user(auth.Admin, "a@example.org"))
-	doctor := h.user(auth.Doctor, "d@example.org")
+	admin := h.token(h.newUser(auth.Admin, "a@example.org"))
+	doctor := h.newUser(auth.Doctor, "d@example.org")
 	signedIn := h.signIn(doctor)
 	session := h.actor(signedIn.AccessToken).Session
 	path := "/users/" + doctor.PublicID
@@ -93,12 +93,12 @@ func TestService_Disable(t *testing.T) {
 	require.Equal(t, []int64{doctor.ID}, h.doctors.returned, "once")
 }
 
-// A doctor is back once he is one and may sign in, whichever comes last.
+// A doctor is back once they are one and may sign in, whichever comes last.
 func TestService_Return(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	by := h.actor(h.token(h.user(auth.Admin, "a@example.org")))
-	u := h.user(auth.Patient, "p@example.org")
+	by := h.actor(h.token(h.newUser(auth.Admin, "a@example.org")))
+	u := h.newUser(auth.Patient, "p@example.org")
 	_, err := h.svc.Disable(t.Context(), by, u.PublicID, Leave{})
 	require.NoError(t, err)
 	_, err = h.svc.SetRole(t.Context(), by, u.PublicID, auth.Doctor, Leave{})
@@ -117,7 +117,7 @@ func TestService_Return(t *testing.T) {
 func TestService_OwnAccount(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	u := h.user(auth.Admin, "a@example.org")
+	u := h.newUser(auth.Admin, "a@example.org")
 	admin := h.token(u)
 	for _, a := range []answer{
 		h.call("PUT", "/users/"+u.PublicID+"/role", admin, `{"role":"PATIENT"}`),
@@ -139,7 +139,7 @@ func TestService_LastAdmin_Contended(t *testing.T) {
 	const n = 12
 	admins, actors := make([]User, n), make([]auth.Actor, n)
 	for i := range admins {
-		admins[i] = h.user(auth.Admin, fmt.Sprintf("a%d@example.org", i))
+		admins[i] = h.newUser(auth.Admin, fmt.Sprintf("a%d@example.org", i))
 		actors[i] = actorOf(admins[i], 0)
 	}
 	failures := make([]error, n)
@@ -171,8 +171,8 @@ func TestService_LastAdmin_Contended(t *testing.T) {
 func TestService_SignInWhileDisabled_Contended(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	by := h.actor(h.token(h.user(auth.Admin, "a@example.org")))
-	u := h.user(auth.Patient, "p@example.org")
+	by := h.actor(h.token(h.newUser(auth.Admin, "a@example.org")))
+	u := h.newUser(auth.Patient, "p@example.org")
 	c, err := credentialsByID(t.Context(), h.pool, u.ID)
 	require.NoError(t, err)
 	failures := make([]error, 12)
@@ -197,8 +197,8 @@ func TestService_SignInWhileDisabled_Contended(t *testing.T) {
 func TestService_Invitation(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	admin := h.token(h.user(auth.Admin, "a@example.org"))
-	_, publicID, first := h.invite("doc@example.org")
+	admin := h.token(h.newUser(auth.Admin, "a@example.org"))
+	_, publicID, first := h.invites("doc@example.org")
 	accept := func(token, password string) answer {
 		return h.call("POST", "/auth/invitations/accept", "", fmt.Sprintf(`{"token":%q,"password":%q}`, token, password))
 	}
@@ -234,9 +234,9 @@ func TestService_Invitation(t *testing.T) {
 func TestService_Invitation_Refused(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	_, _, expired := h.invite("e@example.org")
+	_, _, expired := h.invites("e@example.org")
 	h.exec(`update invitations set expires_at = now()`)
-	disabledID, _, disabled := h.invite("d@example.org")
+	disabledID, _, disabled := h.invites("d@example.org")
 	h.exec(`update users set disabled_at = now() where id = $1`, disabledID)
 	for name, token := range map[string]string{"expired": expired, "disabled": disabled, "empty": ""} {
 		_, err := h.svc.AcceptInvitation(t.Context(), token, "an invited password", here)

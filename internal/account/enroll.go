@@ -14,26 +14,26 @@ import (
 // verifies the address. The password is a secret that is shown only now, to the actor; the owner must change it before
 // anything else. The caller makes what the role needs besides the account. ErrEmailTaken if the address is in use.
 // Call it first in the transaction: hashing takes a while and should hold up nobody.
-func (s *Service) Enroll(ctx context.Context, tx *postgres.Tx, by auth.Actor, name, email string, role auth.Role) (
-	userID int64, publicID, password string, err error,
+func (s *Service) Enroll(ctx context.Context, tx *postgres.Tx, by auth.Actor, n auth.Newcomer) (
+	made auth.Account, password string, err error,
 ) {
-	u, err := newUser(name, email, role)
+	u, err := newUser(n.Name, n.Email, n.Role)
 	if err != nil {
-		return 0, "", "", err
+		return auth.Account{}, "", err
 	}
 	password = generatePassword()
 	hash, err := s.passwords.Hash(ctx, password)
 	if err != nil {
-		return 0, "", "", err
+		return auth.Account{}, "", err
 	}
 	u.MustChangePassword = true
 	if u, err = insertNew(ctx, tx, u, hash); err != nil {
-		return 0, "", "", err
+		return auth.Account{}, "", err
 	}
 	if err := audit.Record(ctx, tx, event(by, "user.enroll", u, map[string]any{"role": u.Role})); err != nil {
-		return 0, "", "", err
+		return auth.Account{}, "", err
 	}
-	return u.ID, u.PublicID, password, s.sendVerification(ctx, tx, u, u.Email, 0)
+	return auth.Account{ID: u.ID, PublicID: u.PublicID}, password, s.sendVerification(ctx, tx, u, u.Email, 0)
 }
 
 // generatePassword makes one of 80 random bits that can be read out over the telephone: no letter looks like a digit.

@@ -11,11 +11,12 @@ import (
 	"housecall/internal/postgres"
 )
 
-func (h *house) enroll(
+func (h *house) enrolls(
 	by auth.Actor, name, email string, role auth.Role,
 ) (id int64, publicID, password string, err error) {
 	err = h.pool.InTx(h.t.Context(), func(tx *postgres.Tx) (err error) {
-		id, publicID, password, err = h.svc.Enroll(h.t.Context(), tx, by, name, email, role)
+		made, secret, err := h.svc.Enroll(h.t.Context(), tx, by, auth.Newcomer{Name: name, Email: email, Role: role})
+		id, publicID, password = made.ID, made.PublicID, secret
 		return err
 	})
 	return id, publicID, password, err
@@ -24,8 +25,8 @@ func (h *house) enroll(
 func TestService_Enroll(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	admin := h.actor(h.token(h.user(auth.Admin, "admin@example.org")))
-	id, publicID, password, err := h.enroll(admin, " Dr Ann ", "Doc@example.org", auth.Doctor)
+	admin := h.actor(h.token(h.newUser(auth.Admin, "admin@example.org")))
+	id, publicID, password, err := h.enrolls(admin, " Dr Ann ", "Doc@example.org", auth.Doctor)
 	require.NoError(t, err)
 	u, err := h.svc.User(t.Context(), publicID)
 	require.NoError(t, err)
@@ -42,11 +43,11 @@ func TestService_Enroll(t *testing.T) {
 		h.call("PUT", "/me/password", in.AccessToken, changePassword(password, "an entirely new one")).Status)
 	require.Equal(t, 200, h.call("GET", "/me/sessions", in.AccessToken, "").Status)
 
-	_, _, _, err = h.enroll(admin, "Dr Ann", "doc@example.org", auth.Doctor)
+	_, _, _, err = h.enrolls(admin, "Dr Ann", "doc@example.org", auth.Doctor)
 	require.ErrorIs(t, err, ErrEmailTaken)
-	_, _, _, err = h.enroll(admin, "", "x", auth.Doctor)
+	_, _, _, err = h.enrolls(admin, "", "x", auth.Doctor)
 	require.Equal(t, errs.Invalid, errs.KindOf(err))
-	_, _, second, err := h.enroll(admin, "Dr Ann", "doc2@example.org", auth.Doctor)
+	_, _, second, err := h.enrolls(admin, "Dr Ann", "doc2@example.org", auth.Doctor)
 	require.NoError(t, err)
 	require.NotEqual(t, password, second)
 	require.NotContains(t, h.log.String(), password)
@@ -65,7 +66,7 @@ func TestMadeUpPassword(t *testing.T) {
 func TestService_ReplacePassword(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	u := h.user(auth.Doctor, "d@example.org")
+	u := h.newUser(auth.Doctor, "d@example.org")
 	h.exec(`update users set must_change_password = true where id = $1`, u.ID)
 	mine, other := h.token(u), h.token(u)
 	by, otherSession := h.actor(mine), h.actor(other).Session
@@ -93,7 +94,7 @@ func TestService_ReplacePassword(t *testing.T) {
 func TestService_ReplacePassword_Contended(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	u := h.user(auth.Doctor, "d@example.org")
+	u := h.newUser(auth.Doctor, "d@example.org")
 	by := h.actor(h.token(u))
 	next := []string{"an entirely new one 0", "an entirely new one 1", "an entirely new one 2", "an entirely new one 3"}
 	failures := make([]error, len(next))
@@ -117,7 +118,7 @@ func TestService_ReplacePassword_Throttled(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	h.svc.options.LoginsPerAccount = 2
-	by := h.actor(h.token(h.user(auth.Patient, "p@example.org")))
+	by := h.actor(h.token(h.newUser(auth.Patient, "p@example.org")))
 	var got []errs.Kind
 	for range 3 {
 		got = append(got, errs.KindOf(h.svc.ReplacePassword(t.Context(), by, testPassword)))
@@ -129,8 +130,8 @@ func TestService_ReplacePassword_Throttled(t *testing.T) {
 func TestService_ByIDs(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	a, b := h.user(auth.Patient, "a@example.org"), h.user(auth.Doctor, "b@example.org")
-	h.user(auth.Admin, "c@example.org")
+	a, b := h.newUser(auth.Patient, "a@example.org"), h.newUser(auth.Doctor, "b@example.org")
+	h.newUser(auth.Admin, "c@example.org")
 	h.exec(`update users set disabled_at = now() where id = $1`, b.ID)
 	found, err := h.svc.ByIDs(t.Context(), a.ID, b.ID, a.ID, 1<<40)
 	require.NoError(t, err)
@@ -148,11 +149,11 @@ func TestService_CountByRole(t *testing.T) {
 	counts, err := h.svc.CountByRole(t.Context())
 	require.NoError(t, err)
 	require.Empty(t, counts)
-	h.user(auth.Patient, "a@example.org")
-	h.user(auth.Patient, "b@example.org")
-	h.user(auth.Admin, "c@example.org")
-	gone := h.user(auth.Doctor, "d@example.org")
-	h.user(auth.Doctor, "e@example.org")
+	h.newUser(auth.Patient, "a@example.org")
+	h.newUser(auth.Patient, "b@example.org")
+	h.newUser(auth.Admin, "c@example.org")
+	gone := h.newUser(auth.Doctor, "d@example.org")
+	h.newUser(auth.Doctor, "e@example.org")
 	h.exec(`update users set disabled_at = now() where id = $1`, gone.ID)
 	counts, err = h.svc.CountByRole(t.Context())
 	require.NoError(t, err)
@@ -165,7 +166,8 @@ func TestService_Enroll_rollsBack(t *testing.T) {
 	h := newHouse(t)
 	boom := errors.New("later")
 	err := h.pool.InTx(t.Context(), func(tx *postgres.Tx) error {
-		_, _, _, err := h.svc.Enroll(t.Context(), tx, auth.System, "Dr Ann", "doc@example.org", auth.Doctor)
+		_, _, err := h.svc.Enroll(t.Context(), tx, auth.System,
+			auth.Newcomer{Name: "Dr Ann", Email: "doc@example.org", Role: auth.Doctor})
 		require.NoError(t, err)
 		return boom
 	})

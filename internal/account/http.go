@@ -44,15 +44,15 @@ func identityOf(u User) Identity {
 // signedIn is the answer to a sign-in and to a refresh.
 type signedIn struct {
 	AccessToken  string       `json:"accessToken"`
-	ExpiresIn    int          `json:"expiresIn" doc:"Seconds until the access token ends"`
-	RefreshToken string       `json:"refreshToken" doc:"Good for one refresh"`
+	ExpiresIn    int          `json:"expiresIn" doc:"Seconds until the access token expires"`
+	RefreshToken string       `json:"refreshToken" doc:"Valid for one refresh"`
 	User         signedInUser `json:"user"`
 }
 
 type signedInUser struct {
 	Identity
 	EmailVerified      bool `json:"emailVerified"`
-	MustChangePassword bool `json:"mustChangePassword" doc:"Until then only /me, /me/password and logout answer"`
+	MustChangePassword bool `json:"mustChangePassword" doc:"Until then, only /me, /me/password and logout work"`
 }
 
 type signedInOutput struct{ Body signedIn }
@@ -105,7 +105,7 @@ func signInRoutes(s *httpd.Server, h handlers) {
 		Method: http.MethodPost, Path: "/auth/register", Tag: signInTag, Summary: "Register as a patient",
 		Status: http.StatusCreated, Access: httpd.Public,
 		Errors: []int{http.StatusConflict, http.StatusTooManyRequests},
-	}, h.register)
+	}, h.serveRegister)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/auth/invitations/accept", Tag: signInTag,
 		Summary:     "Set the password of an invited account",
@@ -115,19 +115,19 @@ func signInRoutes(s *httpd.Server, h handlers) {
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/auth/login", Tag: signInTag, Summary: "Sign in",
 		Access: httpd.Public, Errors: []int{http.StatusUnauthorized, http.StatusTooManyRequests},
-	}, h.login)
+	}, h.serveLogin)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/auth/refresh", Tag: signInTag, Summary: "Exchange a refresh token for new tokens",
 		Description: "The same token returns the same successor for 30 seconds; using it later ends the session.",
 		Access:      httpd.Public, Errors: []int{http.StatusUnauthorized},
-	}, h.refresh)
+	}, h.serveRefresh)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/auth/logout", Tag: signInTag, Summary: "Sign out of this session",
 		Access: httpd.SignedIn.BeforePasswordChange(),
-	}, h.logout)
+	}, h.serveLogout)
 }
 
-func (h handlers) register(ctx context.Context, in *registerInput) (*identityOutput, error) {
+func (h handlers) serveRegister(ctx context.Context, in *registerInput) (*identityOutput, error) {
 	r := Registration{Name: in.Body.Name, Email: in.Body.Email, Password: in.Body.Password, Details: PatientDetails{
 		Phone: in.Body.Phone, Gender: in.Body.Gender, DateOfBirth: date(in.Body.DateOfBirth), Address: in.Body.Address,
 	}}
@@ -140,17 +140,17 @@ func (h handlers) accept(ctx context.Context, in *acceptInput) (*identityOutput,
 	return &identityOutput{Body: identityOf(u)}, err
 }
 
-func (h handlers) login(ctx context.Context, in *loginInput) (*signedInOutput, error) {
+func (h handlers) serveLogin(ctx context.Context, in *loginInput) (*signedInOutput, error) {
 	r, err := h.svc.Login(ctx, in.Body.Login, in.Body.Password, httpd.ClientFrom(ctx))
 	return answerOf(r), err
 }
 
-func (h handlers) refresh(ctx context.Context, in *refreshInput) (*signedInOutput, error) {
+func (h handlers) serveRefresh(ctx context.Context, in *refreshInput) (*signedInOutput, error) {
 	r, err := h.svc.Refresh(ctx, in.Body.RefreshToken)
 	return answerOf(r), err
 }
 
-func (h handlers) logout(ctx context.Context, _ *struct{}) (*struct{}, error) {
+func (h handlers) serveLogout(ctx context.Context, _ *struct{}) (*struct{}, error) {
 	return nil, h.svc.Logout(ctx, httpd.Actor(ctx))
 }
 

@@ -74,11 +74,11 @@ func emailRoutes(s *httpd.Server, h handlers) {
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPut, Path: "/me/email", Tag: meTag, Summary: "Change my e-mail address",
 		Description: "The new address receives an e-mail and takes effect once it is verified; until then it is " +
-			"pendingEmail. The old address is told. Sending the current address withdraws an earlier change. The answer " +
+			"pendingEmail. The old address is notified. Sending the current address withdraws an earlier change. The answer " +
 			"is the same if somebody else has the address.",
 		Status: http.StatusAccepted, Access: httpd.SignedIn,
 		Errors: []int{http.StatusPreconditionFailed, http.StatusTooManyRequests},
-	}, h.changeEmail)
+	}, h.serveChangeEmail)
 }
 
 func (h handlers) verify(ctx context.Context, in *verifyInput) (*struct{}, error) {
@@ -89,6 +89,6 @@ func (h handlers) resend(ctx context.Context, _ *struct{}) (*struct{}, error) {
 	return nil, h.svc.ResendVerification(ctx, httpd.Actor(ctx))
 }
 
-func (h handlers) changeEmail(ctx context.Context, in *changeEmailInput) (*struct{}, error) {
+func (h handlers) serveChangeEmail(ctx context.Context, in *changeEmailInput) (*struct{}, error) {
 	return nil, h.svc.ChangeEmail(ctx, httpd.Actor(ctx), in.Body.Password, in.Body.Email)
 }

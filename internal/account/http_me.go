@@ -63,33 +63,33 @@ type sessionInput struct {
 
 func meRoutes(s *httpd.Server, h handlers) {
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/me", Tag: meTag, Summary: "My account",
+		Method: http.MethodGet, Path: "/me", Tag: meTag, Summary: "Get my account",
 		Access: httpd.SignedIn.BeforePasswordChange(),
-	}, h.me)
+	}, h.serveMe)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPatch, Path: "/me", Tag: meTag, Summary: "Change my account", Access: httpd.SignedIn,
 		Errors: []int{http.StatusPreconditionFailed, http.StatusPreconditionRequired},
-	}, h.changeMe)
+	}, h.serveChangeMe)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPut, Path: "/me/password", Tag: meTag, Summary: "Change my password",
 		Description: "Ends all other sessions.", Access: httpd.SignedIn.BeforePasswordChange(),
 		Errors: []int{http.StatusPreconditionFailed, http.StatusTooManyRequests},
-	}, h.changePassword)
+	}, h.serveChangePassword)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/me/sessions", Tag: meTag, Summary: "Where I am signed in", Access: httpd.SignedIn,
-	}, h.sessions)
+		Method: http.MethodGet, Path: "/me/sessions", Tag: meTag, Summary: "List my sessions", Access: httpd.SignedIn,
+	}, h.serveSessions)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodDelete, Path: "/me/sessions/{id}", Tag: meTag, Summary: "Sign out of one of my sessions",
 		Access: httpd.SignedIn, Errors: []int{http.StatusNotFound},
-	}, h.revokeSession)
+	}, h.serveRevokeSession)
 }
 
-func (h handlers) me(ctx context.Context, _ *struct{}) (*ownAccountOutput, error) {
+func (h handlers) serveMe(ctx context.Context, _ *struct{}) (*ownAccountOutput, error) {
 	u, err := h.svc.Me(ctx, httpd.Actor(ctx))
 	return ownAccountFrom(u), err
 }
 
-func (h handlers) changeMe(ctx context.Context, in *changeMeInput) (*ownAccountOutput, error) {
+func (h handlers) serveChangeMe(ctx context.Context, in *changeMeInput) (*ownAccountOutput, error) {
 	version, _, err := httpd.IfMatch(in.IfMatch, true)
 	if err != nil {
 		return nil, err
@@ -98,11 +98,11 @@ func (h handlers) changeMe(ctx context.Context, in *changeMeInput) (*ownAccountO
 	return ownAccountFrom(u), err
 }
 
-func (h handlers) changePassword(ctx context.Context, in *changePasswordInput) (*struct{}, error) {
+func (h handlers) serveChangePassword(ctx context.Context, in *changePasswordInput) (*struct{}, error) {
 	return nil, h.svc.ChangePassword(ctx, httpd.Actor(ctx), in.Body.CurrentPassword, in.Body.NewPassword)
 }
 
-func (h handlers) sessions(ctx context.Context, in *sessionsInput) (*sessionsOutput, error) {
+func (h handlers) serveSessions(ctx context.Context, in *sessionsInput) (*sessionsOutput, error) {
 	cursor, err := decodeCursor(ctx, in.Cursor)
 	if err != nil {
 		return nil, err
@@ -121,7 +121,7 @@ func (h handlers) sessions(ctx context.Context, in *sessionsInput) (*sessionsOut
 	return out, nil
 }
 
-func (h handlers) revokeSession(ctx context.Context, in *sessionInput) (*struct{}, error) {
+func (h handlers) serveRevokeSession(ctx context.Context, in *sessionInput) (*struct{}, error) {
 	return nil, h.svc.RevokeSession(ctx, httpd.Actor(ctx), in.ID)
 }
 

@@ -36,12 +36,12 @@ func TestRoutes_Shapes(t *testing.T) {
 	require.Equal(t, `"1"`, me.Header.Get("ETag"))
 	golden(t, "sessions", h.call("GET", "/me/sessions", ann, ""))
 
-	admin := h.token(h.user(auth.Admin, "admin@example.org"))
+	admin := h.token(h.newUser(auth.Admin, "admin@example.org"))
 	users := h.call("GET", "/users", admin, "")
 	require.Equal(t, http.StatusOK, users.Status)
 	golden(t, "users", users)
 	golden(t, "user", h.call("GET", "/users/"+made.Text("userId"), admin, ""))
-	_, invited, _ := h.invite("doc@example.org")
+	_, invited, _ := h.invites("doc@example.org")
 	renewed := h.call("POST", "/users/"+invited+"/invitation", admin, "")
 	require.Equal(t, http.StatusCreated, renewed.Status)
 	golden(t, "invitation", renewed)
@@ -54,8 +54,8 @@ func TestRoutes_Shapes(t *testing.T) {
 func TestRoutes_Access(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	patient, doctor := h.token(h.user(auth.Patient, "p@example.org")), h.token(h.user(auth.Doctor, "d@example.org"))
-	admin, other := h.token(h.user(auth.Admin, "a@example.org")), h.user(auth.Patient, "o@example.org")
+	patient, doctor := h.token(h.newUser(auth.Patient, "p@example.org")), h.token(h.newUser(auth.Doctor, "d@example.org"))
+	admin, other := h.token(h.newUser(auth.Admin, "a@example.org")), h.newUser(auth.Patient, "o@example.org")
 	foreign := h.sessionIDs(h.token(other))[0]
 	routes := []struct {
 		method, path, body string
@@ -175,7 +175,7 @@ func TestService_Register_Throttled(t *testing.T) {
 func TestRoutes_ChangeMe(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	u := h.user(auth.Patient, "p@example.org")
+	u := h.newUser(auth.Patient, "p@example.org")
 	token := h.token(u)
 	require.Equal(t, 428, h.call("PATCH", "/me", token, `{"name":"New"}`).Status)
 	require.Equal(t, 412, h.call("PATCH", "/me", token, `{"name":"New"}`, "If-Match", `"9"`).Status)
@@ -207,13 +207,13 @@ func TestRoutes_ChangeMe(t *testing.T) {
 func TestRoutes_Users_FilterAndPages(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	admin := h.user(auth.Admin, "boss@example.org")
+	admin := h.newUser(auth.Admin, "boss@example.org")
 	token := h.token(admin)
 	for i := range 4 {
-		h.user(auth.Patient, fmt.Sprintf("p%d@example.org", i))
+		h.newUser(auth.Patient, fmt.Sprintf("p%d@example.org", i))
 	}
-	h.user(auth.Doctor, "a_b%c@example.org")
-	out := h.user(auth.Patient, "out@example.org")
+	h.newUser(auth.Doctor, "a_b%c@example.org")
+	out := h.newUser(auth.Patient, "out@example.org")
 	_, err := h.svc.Disable(t.Context(), h.actor(token), out.PublicID, Leave{})
 	require.NoError(t, err)
 
@@ -258,8 +258,8 @@ func TestRoutes_Users_FilterAndPages(t *testing.T) {
 func TestRoutes_ForgedCursors(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	admin := h.user(auth.Admin, "admin@example.org")
-	h.user(auth.Patient, "p@example.org")
+	admin := h.newUser(auth.Admin, "admin@example.org")
+	h.newUser(auth.Patient, "p@example.org")
 	token := h.token(admin)
 	h.token(admin)
 	users, sessions := h.call("GET", "/users?limit=1", token, "").Text("nextCursor"), h.call("GET",
@@ -278,11 +278,13 @@ func TestRoutes_ForgedCursors(t *testing.T) {
 	}
 }
 
-// invite invites a doctor as the doctor's room does.
-func (h *house) invite(email string) (id int64, publicID, token string) {
+// invites invites a doctor as package doctor does.
+func (h *house) invites(email string) (id int64, publicID, token string) {
 	h.t.Helper()
 	require.NoError(h.t, h.pool.InTx(h.t.Context(), func(tx *postgres.Tx) (err error) {
-		id, publicID, token, _, err = h.svc.Invite(h.t.Context(), tx, auth.System, "Doc Invited", email, auth.Doctor)
+		made, link, err := h.svc.Invite(h.t.Context(), tx, auth.System,
+			auth.Newcomer{Name: "Doc Invited", Email: email, Role: auth.Doctor})
+		id, publicID, token = made.ID, made.PublicID, link.Token
 		return err
 	}))
 	return id, publicID, token

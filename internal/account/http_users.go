@@ -78,24 +78,24 @@ func userRoutes(s *httpd.Server, h handlers) {
 	admin := httpd.Only(auth.Admin)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/users", Tag: usersTag, Summary: "List accounts", Access: admin,
-	}, h.users)
+	}, h.serveUsers)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/users/{id}", Tag: usersTag, Summary: "One account", Access: admin,
+		Method: http.MethodGet, Path: "/users/{id}", Tag: usersTag, Summary: "Get an account", Access: admin,
 		Errors: []int{http.StatusNotFound},
-	}, h.user)
+	}, h.serveUser)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPut, Path: "/users/{id}/role", Tag: usersTag, Summary: "Change a user's role",
 		Description: "Ends the user's sessions. Nobody can change their own role, and at least one administrator remains.",
 		Access:      admin, Errors: []int{http.StatusNotFound, http.StatusConflict},
-	}, h.setRole)
+	}, h.serveSetRole)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/users/{id}/invitation", Tag: usersTag, Summary: "Renew an invitation",
 		Description: "Only while the user has no password. The earlier invitation stops working.",
 		Status:      http.StatusCreated, Access: admin, Errors: []int{http.StatusNotFound, http.StatusConflict},
-	}, h.reinvite)
+	}, h.serveReinvite)
 }
 
-func (h handlers) users(ctx context.Context, in *usersInput) (*usersOutput, error) {
+func (h handlers) serveUsers(ctx context.Context, in *usersInput) (*usersOutput, error) {
 	cursor, err := decodeCursor(ctx, in.Cursor)
 	if err != nil {
 		return nil, err
@@ -116,18 +116,18 @@ func (h handlers) users(ctx context.Context, in *usersInput) (*usersOutput, erro
 	return out, nil
 }
 
-func (h handlers) user(ctx context.Context, in *userInput) (*userOutput, error) {
+func (h handlers) serveUser(ctx context.Context, in *userInput) (*userOutput, error) {
 	u, err := h.svc.User(ctx, in.ID)
 	return userFrom(u), err
 }
 
-func (h handlers) setRole(ctx context.Context, in *roleInput) (*userOutput, error) {
+func (h handlers) serveSetRole(ctx context.Context, in *roleInput) (*userOutput, error) {
 	l := Leave{CancelAppointments: in.Body.CancelAppointments, HandOverTo: in.Body.HandOverTo}
 	u, err := h.svc.SetRole(ctx, httpd.Actor(ctx), in.ID, in.Body.Role, l)
 	return userFrom(u), err
 }
 
-func (h handlers) reinvite(ctx context.Context, in *userInput) (*invitationOutput, error) {
+func (h handlers) serveReinvite(ctx context.Context, in *userInput) (*invitationOutput, error) {
 	l, err := h.svc.Reinvite(ctx, httpd.Actor(ctx), in.ID)
 	out := &invitationOutput{}
 	out.Body.InvitationToken, out.Body.ExpiresAt = l.Token, l.Expires
@@ -142,14 +142,14 @@ func disableRoutes(s *httpd.Server, h handlers) {
 		Description: "Ends the user's sessions. A doctor's future appointments must be cancelled or handed over, here or " +
 			"beforehand. Conversations of past appointments are closed and stay closed.",
 		Access: admin, Errors: []int{http.StatusNotFound, http.StatusConflict},
-	}, h.disable)
+	}, h.serveDisable)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/users/{id}/enable", Tag: usersTag, Summary: "Enable a disabled account",
 		Access: admin, Errors: []int{http.StatusNotFound},
-	}, h.enable)
+	}, h.serveEnable)
 }
 
-func (h handlers) disable(ctx context.Context, in *disableInput) (*userOutput, error) {
+func (h handlers) serveDisable(ctx context.Context, in *disableInput) (*userOutput, error) {
 	var l Leave
 	if in.Body != nil {
 		l = Leave{CancelAppointments: in.Body.CancelAppointments, HandOverTo: in.Body.HandOverTo}
@@ -158,7 +158,7 @@ func (h handlers) disable(ctx context.Context, in *disableInput) (*userOutput, e
 	return userFrom(u), err
 }
 
-func (h handlers) enable(ctx context.Context, in *userInput) (*userOutput, error) {
+func (h handlers) serveEnable(ctx context.Context, in *userInput) (*userOutput, error) {
 	u, err := h.svc.Enable(ctx, httpd.Actor(ctx), in.ID)
 	return userFrom(u), err
 }

@@ -2,7 +2,6 @@ package account
 
 import (
 	"context"
-	"time"
 
 	"housecall/internal/audit"
 	"housecall/internal/auth"
@@ -14,18 +13,18 @@ import (
 // Invite makes an account without a password, in the caller's transaction, and a token with which its owner can set
 // one, once, until expires. The token is a secret that is shown only now, and mailed to the owner. The caller makes
 // what the role needs besides the account. ErrEmailTaken if the address is in use.
-func (s *Service) Invite(ctx context.Context, tx *postgres.Tx, by auth.Actor, name, email string, role auth.Role) (
-	userID int64, publicID, invitationToken string, expires time.Time, err error,
+func (s *Service) Invite(ctx context.Context, tx *postgres.Tx, by auth.Actor, n auth.Newcomer) (
+	auth.Account, auth.Link, error,
 ) {
-	u, err := newUser(name, email, role)
+	u, err := newUser(n.Name, n.Email, n.Role)
 	if err != nil {
-		return 0, "", "", time.Time{}, err
+		return auth.Account{}, auth.Link{}, err
 	}
 	if u, err = insertNew(ctx, tx, u, ""); err != nil {
-		return 0, "", "", time.Time{}, err
+		return auth.Account{}, auth.Link{}, err
 	}
 	l, err := s.sendInvitation(ctx, tx, by, u)
-	return u.ID, u.PublicID, l.Token, l.Expires, err
+	return auth.Account{ID: u.ID, PublicID: u.PublicID}, l, err
 }
 
 // sendInvitation mails a user a new invitation; an earlier one stops working.

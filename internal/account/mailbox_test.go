@@ -12,7 +12,7 @@ import (
 	"housecall/internal/postgres"
 )
 
-// letter is what the room had sent, as the mailer would see it.
+// letter is what package account had sent, as the mailer would see it.
 type letter struct {
 	Kind    string // invitation, reset, verify or changed
 	User    int64

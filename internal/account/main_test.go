@@ -99,8 +99,8 @@ func (h *house) call(method, path, token, body string, headers ...string) answer
 	return a
 }
 
-// user makes one who can sign in.
-func (h *house) user(role auth.Role, email string) User {
+// newUser makes one who can sign in.
+func (h *house) newUser(role auth.Role, email string) User {
 	h.t.Helper()
 	var u User
 	require.NoError(h.t, h.pool.InTx(h.t.Context(), func(tx *postgres.Tx) (err error) {
@@ -112,8 +112,8 @@ func (h *house) user(role auth.Role, email string) User {
 	return u
 }
 
-// register makes a patient as they would themselves.
-func (h *house) register(email string) User {
+// registers makes a patient as they would themselves.
+func (h *house) registers(email string) User {
 	h.t.Helper()
 	u, err := h.svc.Register(h.t.Context(), Registration{Name: "Ann Other", Email: email, Password: testPassword},
 		httpd.Client{})
@@ -247,15 +247,13 @@ type busyDoctors struct {
 	returned []int64
 }
 
-func (d *busyDoctors) Release(
-	_ context.Context, _ *postgres.Tx, doctorID int64, _ auth.Actor, cancel bool, _ string,
-) error {
+func (d *busyDoctors) Release(_ context.Context, _ *postgres.Tx, l auth.Departure) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.busy[doctorID] && !cancel {
+	if d.busy[l.DoctorID] && !l.CancelAppointments {
 		return errs.New(errs.Conflict, "future_appointments", "The doctor still has appointments.").With("count", 1)
 	}
-	d.released = append(d.released, doctorID)
+	d.released = append(d.released, l.DoctorID)
 	return nil
 }
 

@@ -18,7 +18,7 @@ func changePassword(current, next string) string {
 func TestService_ChangePassword(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	u := h.user(auth.Patient, "p@example.org")
+	u := h.newUser(auth.Patient, "p@example.org")
 	mine, other := h.token(u), h.token(u)
 	otherSession := h.actor(other).Session
 
@@ -46,7 +46,7 @@ func TestService_ChangePassword(t *testing.T) {
 func TestService_ChangePassword_Contended(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	u := h.user(auth.Patient, "p@example.org")
+	u := h.newUser(auth.Patient, "p@example.org")
 	by := h.actor(h.token(u))
 	failures := make([]error, 8)
 	together(len(failures), func(i int) {
@@ -70,7 +70,7 @@ func TestService_ChangePassword_Throttled(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	h.svc.options.LoginsPerAccount = 2
-	token := h.token(h.user(auth.Patient, "p@example.org"))
+	token := h.token(h.newUser(auth.Patient, "p@example.org"))
 	for _, want := range []int{422, 422, 429} {
 		require.Equal(t, want,
 			h.call("PUT", "/me/password", token, changePassword("a guess of it", "an entirely new one")).Status)
@@ -80,7 +80,7 @@ func TestService_ChangePassword_Throttled(t *testing.T) {
 func TestRoutes_MustChangePassword(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	u := h.user(auth.Admin, "a@example.org")
+	u := h.newUser(auth.Admin, "a@example.org")
 	h.exec(`update users set must_change_password = true where id = $1`, u.ID)
 	in := h.call("POST", "/auth/login", "", fmt.Sprintf(`{"login":"a@example.org","password":%q}`, testPassword))
 	require.Equal(t, true, in.Value("user.mustChangePassword"))
@@ -93,7 +93,7 @@ func TestRoutes_MustChangePassword(t *testing.T) {
 		require.Equal(t, "password_change_required", a.Text("code"), r)
 	}
 	_, _, err := h.api.Server.AuthenticateToken(t.Context(), token)
-	require.ErrorIs(t, err, httpd.ErrPasswordChange, "nor does he get a socket")
+	require.ErrorIs(t, err, httpd.ErrPasswordChange, "nor do they get a socket")
 	require.Equal(t, 200, h.call("GET", "/me", token, "").Status)
 	require.Equal(t, 204,
 		h.call("PUT", "/me/password", token, changePassword(testPassword, "an entirely new one")).Status)
@@ -107,8 +107,8 @@ func TestRoutes_MustChangePassword(t *testing.T) {
 func TestRoutes_LogNoSecrets(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	admin := h.token(h.user(auth.Admin, "admin@example.org"))
-	_, invited, invitation := h.invite("doc@example.org")
+	admin := h.token(h.newUser(auth.Admin, "admin@example.org"))
+	_, invited, invitation := h.invites("doc@example.org")
 	secrets := []string{
 		testSecret, admin, invitation, "correct horse battery", "an entirely new one", "an invited password",
 		"wrong-and-secret",
@@ -131,7 +131,7 @@ func TestRoutes_LogNoSecrets(t *testing.T) {
 	h.call("PUT", "/me/password", admin, changePassword("wrong-and-secret", "an entirely new one"))
 	h.call("PUT", "/me/password", admin, changePassword(testPassword, "an entirely new one"))
 	h.mail.all()
-	h.call("POST", "/auth/verify/resend", h.token(h.register("mail@example.org")), "")
+	h.call("POST", "/auth/verify/resend", h.token(h.registers("mail@example.org")), "")
 	verification := h.mail.all()[1].Token
 	h.call("POST", "/auth/verify", "", `{"token":"wrong-and-secret"}`)
 	h.call("POST", "/auth/verify", "", fmt.Sprintf(`{"token":%q}`, verification))

@@ -41,7 +41,7 @@ func TestService_LoginOlder(t *testing.T) {
 		number int
 		word   string
 	}{auth.Admin: {1, "Admin"}, auth.Doctor: {2, "DOCTOR"}, auth.Patient: {3, "PATIENT"}} {
-		u := h.user(role, strings.ToLower(string(role))+"@example.org")
+		u := h.newUser(role, strings.ToLower(string(role))+"@example.org")
 		token, who, err := h.svc.LoginOlder(t.Context(), u.PublicID, testPassword, here, auth.AudiencePMS)
 		require.NoError(t, err)
 		require.Equal(t, u, who)
@@ -75,9 +75,9 @@ func TestService_LoginOlder_Refused(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	h.svc.options.LoginsPerAccount = 3
-	disabled := h.user(auth.Patient, "disabled@example.org")
+	disabled := h.newUser(auth.Patient, "disabled@example.org")
 	h.exec(`update users set disabled_at = now() where id = $1`, disabled.ID)
-	h.user(auth.Patient, "real@example.org")
+	h.newUser(auth.Patient, "real@example.org")
 	try := func(login, password string) error {
 		token, u, err := h.svc.LoginOlder(t.Context(), login, password, here, auth.AudienceHMS)
 		require.Empty(t, token)
@@ -98,7 +98,7 @@ func TestService_LoginOlder_Refused(t *testing.T) {
 func TestService_AuthenticateOlder_KeptApart(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	u := h.user(auth.Admin, "admin@example.org")
+	u := h.newUser(auth.Admin, "admin@example.org")
 	native, pms, hms := h.token(u), h.older(u, auth.AudiencePMS), h.older(u, auth.AudienceHMS)
 	for _, token := range []string{pms, hms} {
 		_, _, err := h.svc.Authenticate(t.Context(), token)
@@ -119,7 +119,7 @@ func TestService_AuthenticateOlder_KeptApart(t *testing.T) {
 func TestService_AuthenticateOlder_SessionEnds(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	admin := h.actor(h.token(h.user(auth.Admin, "admin@example.org")))
+	admin := h.actor(h.token(h.newUser(auth.Admin, "admin@example.org")))
 	for name, end := range map[string]func(u User, a auth.Actor) error{
 		"logout": func(_ User, a auth.Actor) error { return h.svc.Logout(t.Context(), a) },
 		"role": func(u User, _ auth.Actor) error {
@@ -148,7 +148,7 @@ func TestService_AuthenticateOlder_SessionEnds(t *testing.T) {
 			return nil
 		},
 	} {
-		u := h.user(auth.Patient, name+"@example.org")
+		u := h.newUser(auth.Patient, name+"@example.org")
 		token := h.older(u, auth.AudiencePMS)
 		a, err := h.svc.AuthenticateOlder(t.Context(), token, auth.AudiencePMS)
 		require.NoError(t, err, name)
@@ -162,7 +162,7 @@ func TestService_AuthenticateOlder_SessionEnds(t *testing.T) {
 func TestService_AuthenticateOlder_MustChangePassword(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	u := h.user(auth.Doctor, "doc@example.org")
+	u := h.newUser(auth.Doctor, "doc@example.org")
 	h.exec(`update users set must_change_password = true where id = $1`, u.ID)
 	a, err := h.svc.AuthenticateOlder(t.Context(), h.older(u, auth.AudienceHMS), auth.AudienceHMS)
 	require.NoError(t, err)

@@ -17,7 +17,7 @@ import (
 func TestService_PurgeExpired_SkipsLocked(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	u := h.user(auth.Patient, "p@example.org")
+	u := h.newUser(auth.Patient, "p@example.org")
 	h.signIn(u)
 	h.signIn(u)
 	h.exec(`update sessions set ended_at = now() - interval '60 days'`)
@@ -68,16 +68,16 @@ func TestPurge_UsesIndexes(t *testing.T) {
 func TestService_PurgeExpired(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	u := h.user(auth.Patient, "p@example.org")
+	u := h.newUser(auth.Patient, "p@example.org")
 	live, gone := h.signIn(u), h.signIn(u)
 	_, err := h.svc.Refresh(t.Context(), live.RefreshToken)
 	require.NoError(t, err)
 	h.exec(`update sessions set ended_at = now() - interval '60 days' where id = $1`, h.actor(gone.AccessToken).Session)
 	h.exec(`update refresh_tokens set used_at = now() - interval '60 days' where used_at is not null`)
-	h.invite("i@example.org")
+	h.invites("i@example.org")
 	h.exec(`update invitations set expires_at = now() - interval '60 days'`)
 	for i := range 3 { // one will be used, one expired, and one still counts
-		h.register(fmt.Sprintf("m%d@example.org", i))
+		h.registers(fmt.Sprintf("m%d@example.org", i))
 	}
 	h.exec(`update mail_tokens set used_at = now() - interval '60 days' where address = 'm0@example.org'`)
 	h.exec(`update mail_tokens set expires_at = now() - interval '60 days' where address = 'm1@example.org'`)

@@ -44,7 +44,7 @@ func (h *house) reset(token, password string) answer {
 func TestService_ResetPassword(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	u := h.register("p@example.org")
+	u := h.registers("p@example.org")
 	h.mail.all()
 	h.exec(`update users set must_change_password = true`)
 	one, two := h.signIn(u), h.signIn(u)
@@ -90,7 +90,7 @@ func TestService_ResetPassword(t *testing.T) {
 func TestService_ResetPassword_Contended(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	u := h.user(auth.Patient, "p@example.org")
+	u := h.newUser(auth.Patient, "p@example.org")
 	require.Equal(t, http.StatusAccepted, h.forgot(u.PublicID).Status)
 	token := h.mailed("reset")
 	answers := make([]answer, 10)
@@ -113,7 +113,7 @@ func TestService_ResetPassword_Contended(t *testing.T) {
 func TestService_ForgotPassword_Contended(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	u := h.user(auth.Patient, "p@example.org")
+	u := h.newUser(auth.Patient, "p@example.org")
 	answers := make([]answer, mailsPerHour)
 	together(len(answers), func(i int) { answers[i] = h.forgot("p@example.org") })
 	for _, a := range answers {
@@ -136,10 +136,10 @@ func TestService_ForgotPassword_Contended(t *testing.T) {
 func TestService_ForgotPassword_SameForAll(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	u := h.user(auth.Patient, "known@example.org")
-	disabled := h.user(auth.Patient, "disabled@example.org")
+	u := h.newUser(auth.Patient, "known@example.org")
+	disabled := h.newUser(auth.Patient, "disabled@example.org")
 	h.exec(`update users set disabled_at = now() where id = $1`, disabled.ID)
-	h.invite("invited@example.org")
+	h.invites("invited@example.org")
 	h.mail.all()
 	logins := []string{
 		"known@example.org", "nobody@example.org", "disabled@example.org", "invited@example.org", u.PublicID,
@@ -183,7 +183,7 @@ func TestService_ForgotPassword_Paced(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	h.svc.forgotPace = time.Hour
-	h.user(auth.Patient, "p@example.org")
+	h.newUser(auth.Patient, "p@example.org")
 	h.mail.arrived = make(chan struct{}, 1)
 	asked := make(chan struct{}, 1)
 	h.svc.limiter = signalling{h.limiter, asked}
@@ -238,7 +238,7 @@ func TestService_ResetPassword_Refused(t *testing.T) {
 		},
 	} {
 		n++
-		u := h.user(auth.Patient, fmt.Sprintf("p%d@example.org", n))
+		u := h.newUser(auth.Patient, fmt.Sprintf("p%d@example.org", n))
 		require.NoError(t, h.svc.ForgotPassword(t.Context(), u.PublicID, here))
 		token := h.mailed("reset")
 		spoil(t, u)
@@ -253,7 +253,7 @@ func TestService_ResetPassword_Refused(t *testing.T) {
 func TestService_ResetPassword_WithdrawnMeanwhile(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	u := h.user(auth.Patient, "p@example.org")
+	u := h.newUser(auth.Patient, "p@example.org")
 	require.NoError(t, h.svc.ForgotPassword(t.Context(), u.PublicID, here))
 	token := h.mailed("reset")
 	h.svc.passwords = meanwhile{h.svc.passwords, func() { h.exec(`update mail_tokens set expires_at = now()`) }}
@@ -267,7 +267,7 @@ func TestService_ResetPassword_WithdrawnMeanwhile(t *testing.T) {
 func TestService_ResetPassword_DropsThePendingAddress(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	u := h.user(auth.Patient, "p@example.org")
+	u := h.newUser(auth.Patient, "p@example.org")
 	thiefs := h.wants(h.token(u), "thief@example.org")
 	require.NoError(t, h.svc.ForgotPassword(t.Context(), u.PublicID, here))
 	require.NoError(t, h.svc.ResetPassword(t.Context(), h.mailed("reset"), newPassword, here))
@@ -290,7 +290,7 @@ func TestService_Stands(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, stands)
 	}
-	u := h.register("p@example.org")
+	u := h.registers("p@example.org")
 	verification := h.mailed("verify")
 	h.forgot("p@example.org")
 	first := h.mailed("reset")
@@ -305,7 +305,7 @@ func TestService_Stands(t *testing.T) {
 	h.exec(`update users set disabled_at = now() where id = $1`, u.ID)
 	requireStands(false, h.svc.ResetStands, second)
 
-	h.invite("d@example.org")
+	h.invites("d@example.org")
 	invitation := h.mailed("invitation")
 	requireStands(true, h.svc.InvitationStands, invitation)
 	_, err := h.svc.AcceptInvitation(t.Context(), invitation, newPassword, httpd.Client{})

@@ -14,7 +14,7 @@ import (
 	"housecall/internal/postgres"
 )
 
-// Profiles makes what other packages keep about a user. What is there already stays as it is.
+// Profiles makes what other packages keep about a user. What already exists stays as it is.
 type Profiles interface {
 	// CreatePatient makes a user's entry in the patient registry.
 	CreatePatient(ctx context.Context, tx *postgres.Tx, userID int64, d PatientDetails) error
@@ -27,11 +27,9 @@ type Profiles interface {
 // Doctors knows what a doctor still has to do.
 type Doctors interface {
 	// Release lets a doctor go: it refuses with 409 future_appointments while there are live ones, unless they may be
-	// cancelled or handed over to another doctor (a public id, "" for nobody). Then it does that and tells everyone
-	// concerned. It is called last in its transaction.
-	Release(
-		ctx context.Context, tx *postgres.Tx, doctorID int64, by auth.Actor, cancelAppointments bool, handOverTo string,
-	) error
+	// cancelled or handed over to another doctor. Then it does that and tells everyone concerned. It is called last in
+	// its transaction.
+	Release(ctx context.Context, tx *postgres.Tx, d auth.Departure) error
 	// Return reopens what Release closed, as far as that is still possible, when somebody is a doctor again. It is called
 	// last in its transaction.
 	Return(ctx context.Context, tx *postgres.Tx, doctorID int64) error
@@ -58,7 +56,7 @@ type Listener interface {
 	SessionsEnded(sessions []int64)
 }
 
-// Ports is what the packages that themselves stand on accounts do for them.
+// Ports is what packages that depend on accounts do for them in turn.
 type Ports struct {
 	Profiles Profiles
 	Doctors  Doctors
@@ -83,7 +81,7 @@ type Options struct {
 	RegistersPerAddress int
 }
 
-// Deps are what accounts stand on.
+// Deps are what a Service needs.
 type Deps struct {
 	Pool      *postgres.Pool
 	Tokens    *auth.Tokens
@@ -104,7 +102,7 @@ var (
 	_ httpd.Authenticator = (*Service)(nil)
 )
 
-// Service is the only door to accounts.
+// Service is the only way to read and change accounts.
 type Service struct {
 	pool       *postgres.Pool
 	tokens     *auth.Tokens
@@ -151,7 +149,7 @@ func (s *Service) Register(ctx context.Context, r Registration, client httpd.Cli
 	if err := checkPassword("body.password", r.Password, u.Email, u.Name); err != nil {
 		return User{}, err
 	}
-	if err := s.allow(ctx, "register:"+network(client.Address), s.options.RegistersPerAddress, time.Hour); err != nil {
+	if err := s.throttle(ctx, "register:"+network(client.Address), s.options.RegistersPerAddress, time.Hour); err != nil {
 		return User{}, err
 	}
 	hash, err := s.passwords.Hash(ctx, r.Password)

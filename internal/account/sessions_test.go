@@ -38,10 +38,10 @@ func TestService_Login_SameWorkAndAnswer(t *testing.T) {
 	h := newHouse(t)
 	watch := &watchedHasher{hasher: h.svc.passwords}
 	h.svc.passwords = watch
-	h.user(auth.Patient, "real@example.org")
-	disabled := h.user(auth.Patient, "disabled@example.org")
+	h.newUser(auth.Patient, "real@example.org")
+	disabled := h.newUser(auth.Patient, "disabled@example.org")
 	h.exec(`update users set disabled_at = now() where id = $1`, disabled.ID)
-	h.invite("invited@example.org")
+	h.invites("invited@example.org")
 
 	var bodies []string
 	for _, tc := range []struct{ login, password string }{
@@ -68,7 +68,7 @@ func TestService_Login_SameWorkAndAnswer(t *testing.T) {
 func TestService_Login_ByEmailAndUserID(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	u := h.user(auth.Doctor, "doc@example.org")
+	u := h.newUser(auth.Doctor, "doc@example.org")
 	for _, login := range []string{"doc@example.org", " DOC@EXAMPLE.ORG ", u.PublicID, strings.ToLower(u.PublicID)} {
 		r, err := h.svc.Login(t.Context(), login, testPassword, here)
 		require.NoError(t, err, login)
@@ -83,7 +83,7 @@ func TestService_Login_Throttled(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	h.svc.options.LoginsPerAccount, h.svc.options.LoginsPerAddress = 3, 20
-	u := h.user(auth.Patient, "real@example.org")
+	u := h.newUser(auth.Patient, "real@example.org")
 	watch := &watchedHasher{hasher: h.svc.passwords}
 	h.svc.passwords = watch
 	try := func(login, password, address string) error {
@@ -113,7 +113,7 @@ func TestService_Login_Throttled(t *testing.T) {
 		require.Less(t, i, 3*othersFactor, "guesses from many addresses are never throttled")
 	}
 	require.Equal(t, errs.RateLimited, errs.KindOf(try("real@example.org", testPassword, "203.0.113.99")))
-	// Even then he gets in from where he was before.
+	// Even then they get in from where they were before.
 	require.NoError(t, try("real@example.org", testPassword, "203.0.113.5"))
 	require.NoError(t, try(u.PublicID, testPassword, "203.0.113.5"))
 }
@@ -123,7 +123,7 @@ func TestService_Login_OneAllowancePerName(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	h.svc.options.LoginsPerAccount, h.svc.options.LoginsPerAddress = 3, 100
-	u := h.user(auth.Patient, "kiss@example.org")
+	u := h.newUser(auth.Patient, "kiss@example.org")
 	watch := &watchedHasher{hasher: h.svc.passwords}
 	h.svc.passwords = watch
 	try := func(login string) error {
@@ -159,7 +159,7 @@ func TestService_Login_OneAllowancePerName(t *testing.T) {
 func TestService_Refresh_OneSuccessor(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	first := h.signIn(h.user(auth.Patient, "p@example.org"))
+	first := h.signIn(h.newUser(auth.Patient, "p@example.org"))
 	results, failures := make([]SignIn, 20), make([]error, 20)
 	together(len(results), func(i int) { results[i], failures[i] = h.svc.Refresh(t.Context(), first.RefreshToken) })
 	for i, r := range results {
@@ -180,7 +180,7 @@ func TestService_Refresh_OneSuccessor(t *testing.T) {
 func TestService_Refresh_ReuseEndsTheSession(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	u := h.user(auth.Patient, "p@example.org")
+	u := h.newUser(auth.Patient, "p@example.org")
 	first := h.signIn(u)
 	second, err := h.svc.Refresh(t.Context(), first.RefreshToken)
 	require.NoError(t, err)
@@ -209,7 +209,7 @@ func TestService_Refresh_ReuseEndsTheSession(t *testing.T) {
 func TestService_Refresh_Refused(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	expired, disabled := h.user(auth.Patient, "e@example.org"), h.user(auth.Patient, "d@example.org")
+	expired, disabled := h.newUser(auth.Patient, "e@example.org"), h.newUser(auth.Patient, "d@example.org")
 	a, b := h.signIn(expired), h.signIn(disabled)
 	h.exec(`update sessions set expires_at = now() where user_id = $1`, expired.ID)
 	h.exec(`update users set disabled_at = now() where id = $1`, disabled.ID)
@@ -227,7 +227,7 @@ func TestService_Refresh_Refused(t *testing.T) {
 func TestService_Refresh_AfterSecretChange(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	first := h.signIn(h.user(auth.Patient, "p@example.org"))
+	first := h.signIn(h.newUser(auth.Patient, "p@example.org"))
 	given, err := h.svc.Refresh(t.Context(), first.RefreshToken)
 	require.NoError(t, err)
 	h.svc.successors, err = deriveSuccessors([][]byte{[]byte("a new secret"), []byte(testSecret)})
@@ -245,10 +245,10 @@ func TestService_Refresh_AfterSecretChange(t *testing.T) {
 func TestService_StoresNoTokens(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	r := h.signIn(h.user(auth.Patient, "p@example.org"))
-	_, _, invitation := h.invite("i@example.org")
+	r := h.signIn(h.newUser(auth.Patient, "p@example.org"))
+	_, _, invitation := h.invites("i@example.org")
 	h.mail.all()
-	h.register("m@example.org")
+	h.registers("m@example.org")
 	verification := h.mailed("verify")
 	require.NoError(t, h.svc.ForgotPassword(t.Context(), "m@example.org", here))
 	reset := h.mailed("reset")
@@ -268,7 +268,7 @@ func TestService_StoresNoTokens(t *testing.T) {
 func TestService_Authenticate(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	u := h.user(auth.Patient, "p@example.org")
+	u := h.newUser(auth.Patient, "p@example.org")
 	token := h.token(u)
 	a, expires, err := h.svc.Authenticate(t.Context(), token)
 	require.NoError(t, err)
@@ -295,7 +295,7 @@ func TestService_Authenticate(t *testing.T) {
 func TestService_Authenticate_NotesUseOnceAMinute(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	token := h.token(h.user(auth.Patient, "p@example.org"))
+	token := h.token(h.newUser(auth.Patient, "p@example.org"))
 	type row struct{ LastUsedAt time.Time }
 	used := func() time.Time {
 		r, err := one[row](t.Context(), h.pool, "session", `select last_used_at from sessions`)
@@ -313,7 +313,7 @@ func TestService_Authenticate_NotesUseOnceAMinute(t *testing.T) {
 func TestService_Logout(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	u := h.user(auth.Patient, "p@example.org")
+	u := h.newUser(auth.Patient, "p@example.org")
 	mine, other := h.signIn(u), h.token(u)
 	actor := h.actor(mine.AccessToken)
 	require.Equal(t, 204, h.call("POST", "/auth/logout", mine.AccessToken, "").Status)
@@ -328,7 +328,7 @@ func TestService_Logout(t *testing.T) {
 func TestService_RevokeSession(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	u := h.user(auth.Patient, "p@example.org")
+	u := h.newUser(auth.Patient, "p@example.org")
 	lost, mine := h.token(u), h.token(u)
 	sessions := h.sessionIDs(mine)
 	require.Len(t, sessions, 2)
@@ -355,7 +355,7 @@ func TestService_RevokeSession(t *testing.T) {
 func TestService_Sessions_Pages(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	u := h.user(auth.Patient, "p@example.org")
+	u := h.newUser(auth.Patient, "p@example.org")
 	for range 4 {
 		h.signIn(u)
 	}

@@ -22,7 +22,7 @@ const (
 // throttleAddress refuses a sign-in from an address that has had LoginsPerAddress attempts, for whatever account,
 // before anything is looked up.
 func (s *Service) throttleAddress(ctx context.Context, client httpd.Client) error {
-	return s.allow(ctx, "login:address:"+network(client.Address), s.options.LoginsPerAddress, loginWindow)
+	return s.throttle(ctx, "login:address:"+network(client.Address), s.options.LoginsPerAddress, loginWindow)
 }
 
 // throttleAccount refuses a sign-in after too many attempts with one login, before any password is compared. The login
@@ -34,11 +34,11 @@ func (s *Service) throttleAddress(ctx context.Context, client httpd.Client) erro
 // from that last limit, so strangers cannot lock them out.
 func (s *Service) throttleAccount(ctx context.Context, login string, u User, client httpd.Client) error {
 	account := hex.EncodeToString(auth.Fingerprint(login)[:16])
-	if err := s.allow(ctx, "login:pair:"+account+":"+network(client.Address), s.options.LoginsPerAccount,
+	if err := s.throttle(ctx, "login:pair:"+account+":"+network(client.Address), s.options.LoginsPerAccount,
 		loginWindow); err != nil {
 		return err
 	}
-	refused := s.allow(ctx, "login:account:"+account, s.options.LoginsPerAccount*othersFactor, loginWindow)
+	refused := s.throttle(ctx, "login:account:"+account, s.options.LoginsPerAccount*othersFactor, loginWindow)
 	if refused == nil {
 		return nil
 	}
@@ -54,31 +54,31 @@ func (s *Service) throttleAccount(ctx context.Context, login string, u User, cli
 
 // throttlePassword bounds how often the password of a signed-in user can be guessed with a stolen access token.
 func (s *Service) throttlePassword(ctx context.Context, userID string) error {
-	return s.allow(ctx, "password:"+userID, s.options.LoginsPerAccount, loginWindow)
+	return s.throttle(ctx, "password:"+userID, s.options.LoginsPerAccount, loginWindow)
 }
 
 // throttleTokens bounds how many tokens from mails can be tried from one address.
 func (s *Service) throttleTokens(ctx context.Context, client httpd.Client) error {
-	return s.allow(ctx, "token:"+network(client.Address), s.options.LoginsPerAddress, loginWindow)
+	return s.throttle(ctx, "token:"+network(client.Address), s.options.LoginsPerAddress, loginWindow)
 }
 
 // throttleForgotAddress bounds the mails that strangers can have sent from one address.
 func (s *Service) throttleForgotAddress(ctx context.Context, client httpd.Client) error {
-	return s.allow(ctx, "forgot:address:"+network(client.Address), s.options.LoginsPerAddress, loginWindow)
+	return s.throttle(ctx, "forgot:address:"+network(client.Address), s.options.LoginsPerAddress, loginWindow)
 }
 
 // throttleForgotName bounds those for one name, whether or not it belongs to anybody. Names are counted as in
 // throttleAccount. Using up somebody's allowance locks nobody out: the last link that was sent still works.
 func (s *Service) throttleForgotName(ctx context.Context, login string) error {
-	return s.allow(ctx, "forgot:name:"+hex.EncodeToString(auth.Fingerprint(login)[:16]), mailsPerHour, time.Hour)
+	return s.throttle(ctx, "forgot:name:"+hex.EncodeToString(auth.Fingerprint(login)[:16]), mailsPerHour, time.Hour)
 }
 
 // throttleVerification bounds the mails that a signed-in user can have sent to addresses that may not be theirs.
 func (s *Service) throttleVerification(ctx context.Context, userID string) error {
-	return s.allow(ctx, "verification:"+userID, mailsPerHour, time.Hour)
+	return s.throttle(ctx, "verification:"+userID, mailsPerHour, time.Hour)
 }
 
-func (s *Service) allow(ctx context.Context, key string, n int, per time.Duration) error {
+func (s *Service) throttle(ctx context.Context, key string, n int, per time.Duration) error {
 	ok, retryAfter := s.limiter.Allow(ctx, key, ratelimit.Limit{N: n, Per: per})
 	if ok {
 		return nil

@@ -17,7 +17,7 @@ func (h *house) verify(token string) answer {
 	return h.call("POST", "/auth/verify", "", fmt.Sprintf(`{"token":%q}`, token))
 }
 
-func (h *house) changeEmail(token, password, email string) answer {
+func (h *house) changesEmail(token, password, email string) answer {
 	return h.call("PUT", "/me/email", token, fmt.Sprintf(`{"email":%q,"password":%q}`, email, password))
 }
 
@@ -25,7 +25,7 @@ func (h *house) changeEmail(token, password, email string) answer {
 func (h *house) wants(accessToken, email string) string {
 	h.t.Helper()
 	h.mail.all()
-	require.Equal(h.t, http.StatusAccepted, h.changeEmail(accessToken, testPassword, email).Status)
+	require.Equal(h.t, http.StatusAccepted, h.changesEmail(accessToken, testPassword, email).Status)
 	sent := h.mail.all()
 	require.Len(h.t, sent, 2)
 	require.Equal(h.t, "changed", sent[0].Kind)
@@ -37,7 +37,7 @@ func (h *house) wants(accessToken, email string) string {
 func TestService_VerifyEmail(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	u := h.register("p@example.org")
+	u := h.registers("p@example.org")
 	require.False(t, u.EmailVerified)
 	sent := h.mail.all()
 	require.Len(t, sent, 1)
@@ -65,17 +65,17 @@ func TestService_VerifyEmail_Refused(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	tokens := map[string]string{"unknown": auth.NewLink(time.Time{}).Token, "no token": "x"}
-	h.register("expired@example.org")
+	h.registers("expired@example.org")
 	tokens["expired"] = h.mailed("verify")
 	h.exec(`update mail_tokens set expires_at = now()`)
-	disabled := h.register("disabled@example.org")
+	disabled := h.registers("disabled@example.org")
 	tokens["of a disabled user"] = h.mailed("verify")
 	h.exec(`update users set disabled_at = now() where id = $1`, disabled.ID)
-	forgetful := h.register("forgetful@example.org")
+	forgetful := h.registers("forgetful@example.org")
 	h.mail.all()
 	require.NoError(t, h.svc.ForgotPassword(t.Context(), forgetful.PublicID, here))
 	tokens["that resets a password"] = h.mailed("reset")
-	_, _, tokens["of an invitation"] = h.invite("i@example.org")
+	_, _, tokens["of an invitation"] = h.invites("i@example.org")
 	var bodies []string
 	for name, token := range tokens {
 		a := h.call("POST", "/auth/verify", "", fmt.Sprintf(`{"token":%q}`, token), "X-Request-ID", "the-same-id")
@@ -92,7 +92,7 @@ func TestService_VerifyEmail_Refused(t *testing.T) {
 func TestService_VerifyEmail_Contended(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	u := h.register("p@example.org")
+	u := h.registers("p@example.org")
 	token := h.mailed("verify")
 	answers := make([]answer, 12)
 	together(len(answers), func(i int) { answers[i] = h.verify(token) })
@@ -122,7 +122,7 @@ func TestService_VerifyEmail_Throttled(t *testing.T) {
 func TestService_ResendVerification(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	u := h.register("p@example.org")
+	u := h.registers("p@example.org")
 	first := h.mailed("verify")
 	token := h.token(u)
 	resend := func() answer { return h.call("POST", "/auth/verify/resend", token, "") }
@@ -147,14 +147,14 @@ func TestService_ResendVerification(t *testing.T) {
 func TestService_ChangeEmail(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	u := h.user(auth.Patient, "old@example.org")
+	u := h.newUser(auth.Patient, "old@example.org")
 	mine, other := h.token(u), h.token(u)
 	otherSession := h.actor(other).Session
 
 	for name, a := range map[string]answer{
-		"wrong password": h.changeEmail(mine, "wrong password", "new@example.org"),
-		"no address":     h.changeEmail(mine, testPassword, "nobody"),
-		"a header":       h.changeEmail(mine, testPassword, "new@example.org\r\nBcc: x@example.org"),
+		"wrong password": h.changesEmail(mine, "wrong password", "new@example.org"),
+		"no address":     h.changesEmail(mine, testPassword, "nobody"),
+		"a header":       h.changesEmail(mine, testPassword, "new@example.org\r\nBcc: x@example.org"),
 	} {
 		require.Equal(t, 422, a.Status, name)
 		require.NotContains(t, string(a.Raw), "new@")
@@ -162,7 +162,7 @@ func TestService_ChangeEmail(t *testing.T) {
 	}
 	require.Empty(t, h.mail.all())
 
-	require.Equal(t, http.StatusAccepted, h.changeEmail(mine, testPassword, " New@Example.org ").Status)
+	require.Equal(t, http.StatusAccepted, h.changesEmail(mine, testPassword, " New@Example.org ").Status)
 	sent := h.mail.all()
 	require.Len(t, sent, 2)
 	require.Equal(t, letter{Kind: "changed", User: u.ID, Address: "old@example.org"}, sent[0])
@@ -196,27 +196,27 @@ func TestService_ChangeEmail(t *testing.T) {
 func TestService_ChangeEmail_Taken(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	h.user(auth.Patient, "taken@example.org")
-	a, b := h.token(h.user(auth.Patient, "a@example.org")), h.token(h.user(auth.Patient, "b@example.org"))
-	taken, free := h.changeEmail(a, testPassword, "taken@example.org"), h.changeEmail(b, testPassword, "free@example.org")
+	h.newUser(auth.Patient, "taken@example.org")
+	a, b := h.token(h.newUser(auth.Patient, "a@example.org")), h.token(h.newUser(auth.Patient, "b@example.org"))
+	taken, free := h.changesEmail(a, testPassword, "taken@example.org"), h.changesEmail(b, testPassword, "free@example.org")
 	require.Equal(t, http.StatusAccepted, taken.Status)
 	require.Equal(t, free.Status, taken.Status)
 	require.Equal(t, free.Raw, taken.Raw)
 	require.Equal(t, []string{
 		"changed a@example.org", "changed b@example.org", "verify free@example.org",
 	}, h.mail.kinds(),
-		"his own mailbox tells him nothing, and the other's owner is left in peace")
+		"their own mailbox tells them nothing, and the other's owner is left in peace")
 	require.Equal(t, "taken@example.org", h.call("GET", "/me", a, "").Text("pendingEmail"))
 	require.Equal(t, "free@example.org", h.call("GET", "/me", b, "").Text("pendingEmail"))
 	require.Equal(t, http.StatusAccepted, h.call("POST", "/auth/verify/resend", a, "").Status)
 	require.Empty(t, h.mail.all())
 }
 
-// Whoever has got hold of another session cannot make his the one that stays.
+// Whoever has got hold of another session cannot make theirs the one that stays.
 func TestService_ResendVerification_KeepsTheSessionThatAsked(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	u := h.user(auth.Patient, "p@example.org")
+	u := h.newUser(auth.Patient, "p@example.org")
 	mine, thiefs := h.token(u), h.token(u)
 	h.wants(mine, "new@example.org")
 	for range 2 {
@@ -234,7 +234,7 @@ func TestService_ChangeEmail_Contended(t *testing.T) {
 	const n = 10
 	users, tokens := make([]User, n), make([]string, n)
 	for i := range users {
-		users[i] = h.user(auth.Patient, fmt.Sprintf("p%d@example.org", i))
+		users[i] = h.newUser(auth.Patient, fmt.Sprintf("p%d@example.org", i))
 		tokens[i] = h.wants(h.token(users[i]), "family@example.org")
 	}
 	answers := make([]answer, n)
@@ -261,12 +261,12 @@ func TestService_ChangeEmail_Contended(t *testing.T) {
 func TestService_ChangeEmail_TakenBack(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	u := h.user(auth.Patient, "p@example.org")
+	u := h.newUser(auth.Patient, "p@example.org")
 	token := h.token(u)
 	first := h.wants(token, "first@example.org")
 	second := h.wants(token, "second@example.org")
 	require.Equal(t, 404, h.verify(first).Status, "the last wish counts")
-	require.Equal(t, http.StatusAccepted, h.changeEmail(token, testPassword, "P@example.org").Status)
+	require.Equal(t, http.StatusAccepted, h.changesEmail(token, testPassword, "P@example.org").Status)
 	require.Empty(t, h.mail.all())
 	require.Equal(t, 404, h.verify(second).Status)
 	require.Nil(t, h.call("GET", "/me", token, "").Value("pendingEmail"))
@@ -283,14 +283,14 @@ func TestService_ChangeEmail_Throttled(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	h.svc.options.LoginsPerAccount = 8
-	token := h.token(h.user(auth.Patient, "p@example.org"))
+	token := h.token(h.newUser(auth.Patient, "p@example.org"))
 	for i := range mailsPerHour {
-		require.Equal(t, http.StatusAccepted, h.changeEmail(token, testPassword, fmt.Sprintf("n%d@example.org", i)).Status)
+		require.Equal(t, http.StatusAccepted, h.changesEmail(token, testPassword, fmt.Sprintf("n%d@example.org", i)).Status)
 	}
-	require.Equal(t, 429, h.changeEmail(token, testPassword, "n@example.org").Status)
+	require.Equal(t, 429, h.changesEmail(token, testPassword, "n@example.org").Status)
 	require.Len(t, h.mail.all(), 2*mailsPerHour)
 	for _, want := range []int{422, 422, 429} {
-		require.Equal(t, want, h.changeEmail(token, "a guess of it", "n@example.org").Status,
+		require.Equal(t, want, h.changesEmail(token, "a guess of it", "n@example.org").Status,
 			"guesses count as in PUT /me/password")
 	}
 }
@@ -298,7 +298,7 @@ func TestService_ChangeEmail_Throttled(t *testing.T) {
 func TestService_ChangeEmail_PasswordChangedMeanwhile(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	by := h.actor(h.token(h.user(auth.Patient, "p@example.org")))
+	by := h.actor(h.token(h.newUser(auth.Patient, "p@example.org")))
 	// The other change comes while the password is being compared.
 	h.svc.passwords = meanwhile{h.svc.passwords, func() { h.exec(`update users set password_hash = 'another'`) }}
 	require.ErrorIs(t, h.svc.ChangeEmail(t.Context(), by, testPassword, "new@example.org"), errs.ErrStale)
@@ -308,9 +308,9 @@ func TestService_ChangeEmail_PasswordChangedMeanwhile(t *testing.T) {
 func TestService_Invite_Mails(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	admin := h.token(h.user(auth.Admin, "a@example.org"))
+	admin := h.token(h.newUser(auth.Admin, "a@example.org"))
 	require.Empty(t, h.mail.all(), "an operator's user gets no mail")
-	id, publicID, token := h.invite("doc@example.org")
+	id, publicID, token := h.invites("doc@example.org")
 	sent := h.mail.all()
 	require.Len(t, sent, 1)
 	require.Equal(t, letter{Kind: "invitation", User: id, Token: token, Expires: sent[0].Expires}, sent[0])
@@ -328,7 +328,7 @@ func TestService_Invite_Mails(t *testing.T) {
 func TestService_Contact(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	verified, other := h.user(auth.Doctor, "d@example.org"), h.register("p@example.org")
+	verified, other := h.newUser(auth.Doctor, "d@example.org"), h.registers("p@example.org")
 	contact := func(id int64) (c Contact) {
 		require.NoError(t, h.pool.InTx(t.Context(), func(tx *postgres.Tx) (err error) {
 			c, err = h.svc.Contact(t.Context(), tx, id)

@@ -53,14 +53,14 @@ func (a *App) wire(registry *prometheus.Registry) error {
 	if a.jobs, err = newJobs(a.cfg, a.pool, registry, a.log); err != nil {
 		return err
 	}
-	notices, err := a.newNotices(r)
+	notifications, err := a.newNotifications(r)
 	if err != nil {
 		return err
 	}
-	r.appointments.Connect(told{notices, r})
-	a.wireConversations(r, log, registry, notices)
+	r.appointments.Connect(told{notifications, r})
+	a.wireConversations(r, log, registry, notifications)
 	r.accounts.Connect(account.Ports{
-		Profiles: profiles{r.doctors, r.patients}, Doctors: r.appointments, Mail: notices, Listener: a.chat,
+		Profiles: profiles{r.doctors, r.patients}, Doctors: r.appointments, Mail: notifications, Listener: a.chat,
 	})
 	a.accounts, a.doctors = r.accounts, r.doctors
 	if a.blobs, err = openBlobs(a.cfg); err != nil {
@@ -86,7 +86,7 @@ func (a *App) wire(registry *prometheus.Registry) error {
 
 // wireConversations makes what conversations are made of.
 func (a *App) wireConversations(
-	r *rooms, log *conversation.Log, registry *prometheus.Registry, notices chat.Notifications,
+	r *rooms, log *conversation.Log, registry *prometheus.Registry, notifications chat.Notifications,
 ) {
 	a.conversations = conversation.New(conversation.Deps{
 		Pool: a.pool, Log: log, Appointments: r.appointments, Registry: registry, Logger: a.log, Now: time.Now,
@@ -94,7 +94,7 @@ func (a *App) wireConversations(
 	})
 	a.chat = chat.New(chat.Deps{
 		Pool: a.pool, Bus: bus.NewRedis(a.redis, a.log), Conversations: a.conversations, Accounts: r.accounts,
-		Registry: registry, Logger: a.log, Now: time.Now, Notifications: notices, Options: chatOptions(a.cfg),
+		Registry: registry, Logger: a.log, Now: time.Now, Notifications: notifications, Options: chatOptions(a.cfg),
 	})
 	a.search = search.New(search.Deps{Pool: a.pool, Conversations: a.conversations})
 	a.transcripts = transcript.New(transcript.Deps{

@@ -16,8 +16,8 @@ import (
 // maxAlternatives is how many free slots a refusal offers.
 const maxAlternatives = 5
 
-// alternativesWithin is how far from the wanted time they are looked for at first, and then, while there are not
-// enough; at last wherever something can be booked.
+// alternativesWithin is how far from the wanted time alternatives are looked for, step by step until there are enough;
+// the last step is the whole time in which something can be booked.
 var alternativesWithin = []time.Duration{2 * 24 * time.Hour, 14 * 24 * time.Hour}
 
 // Alternative is a free slot that a refusal offers instead.
@@ -32,12 +32,12 @@ type wish struct {
 	startsAt                    *time.Time
 }
 
-// errBusy is what a time at which the patient has something else comes to.
+// errBusy refuses a time at which the patient has another appointment.
 var errBusy = errs.New(errs.Conflict, "patient_busy",
-	"The patient has another appointment at this time. Choose another.")
+	"The patient already has an appointment at this time. Choose another time.")
 
-// worded turns a refusal of the database into the one that people and programs understand, and adds free slots
-// to whatever is about the time. The transaction that was refused is over.
+// worded turns a refusal by the database into one that people and programs understand, and adds free slots to any
+// refusal that is about the time. The refused transaction is over.
 func (s *Service) worded(ctx context.Context, err error, w wish) error {
 	var refusal *errs.Error
 	switch postgres.Constraint(err) {
@@ -65,12 +65,12 @@ func aboutTime(e *errs.Error) bool {
 	return strings.HasPrefix(e.Code, "slot_") || e.Code == errBusy.Code
 }
 
-// alternatives gives the free slots of the doctors nearest to the wanted time, but for that time itself, at which the
-// patient is free too: nearest first, of two as near the earlier one. It gives none where they cannot be read: the
-// refusal is the answer all the same.
+// alternatives gives the doctors' free slots nearest to the wanted time, other than that time itself, at which the
+// patient is free too: nearest first, and of two that are equally near the earlier one first. It gives none if they
+// cannot be read, since the answer is the refusal anyway.
 func (s *Service) alternatives(ctx context.Context, rules map[int64]schedule.Rules, w wish) []Alternative {
 	now := s.now()
-	first, last := now.Add(notice(rules)), now
+	first, last := now.Add(leadTime(rules)), now
 	for _, r := range rules {
 		if end := now.Add(r.Horizon); end.After(last) {
 			last = end
@@ -108,8 +108,8 @@ func (s *Service) alternatives(ctx context.Context, rules map[int64]schedule.Rul
 	return out
 }
 
-// notice is the shortest of several doctors.
-func notice(rules map[int64]schedule.Rules) time.Duration {
+// leadTime is the shortest of several doctors.
+func leadTime(rules map[int64]schedule.Rules) time.Duration {
 	least := time.Duration(-1)
 	for _, r := range rules {
 		if least < 0 || r.Notice < least {
@@ -119,7 +119,7 @@ func notice(rules map[int64]schedule.Rules) time.Duration {
 	return max(least, 0)
 }
 
-// nearest gives a few of the slots: those that start nearest to at, each start once, but for the one that was refused.
+// nearest gives the few slots that start nearest to at, each start once, without the one that was refused.
 func nearest[S Slot | schedule.Slot](slots []S, at, refused time.Time) []Slot {
 	sorted := make([]Slot, 0, len(slots))
 	for _, s := range slots {

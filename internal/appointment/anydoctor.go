@@ -13,7 +13,7 @@ import (
 	"housecall/internal/schedule"
 )
 
-// anyAttempts bounds how often a doctor is chosen anew because another booking was faster.
+// anyAttempts is how often a doctor is chosen if another booking is faster.
 const anyAttempts = 8
 
 // errChooseAgain is the end of a transaction whose choice of a doctor was overtaken.
@@ -33,9 +33,9 @@ type choice struct {
 }
 
 // withAny chooses, of the doctors of a specialization who have a free slot at an instant, the one with the fewest
-// appointments on that day (in their zone), and runs f with their row held. Choices for one specialization stand in one
-// line, and what was chosen is looked at once more under the doctor's lock, which direct bookings take too: so the rule
-// holds for every choice, and no time is given twice.
+// appointments on that day (in their zone), and runs f with their row held. Choices for one specialization wait for
+// each other, and each is checked once more under the doctor's lock, which direct bookings take too: so the rule holds
+// for every choice, and no time is given twice.
 func (s *Service) withAny(ctx context.Context, q anyDoctor, f func(tx *postgres.Tx, d choice) error) error {
 	var err error
 	for range anyAttempts {
@@ -54,7 +54,7 @@ func (s *Service) withAny(ctx context.Context, q anyDoctor, f func(tx *postgres.
 			if err != nil {
 				return err
 			}
-			if again.ID != best.ID { // who has just left is never chosen again
+			if again.ID != best.ID { // a doctor who has just left is never chosen again
 				return errChooseAgain
 			}
 			return f(tx, again)
@@ -90,7 +90,7 @@ func (s *Service) leastBusy(ctx context.Context, tx *postgres.Tx, q anyDoctor) (
 	for _, d := range doctors {
 		r := rules[d.ID]
 		if err := s.unfit(d, r, queries[d.ID], q); err != nil {
-			if broken == nil || errs.KindOf(err) == errs.Conflict { // that nobody is free says more than anybody's rules
+			if broken == nil || errs.KindOf(err) == errs.Conflict { // "nobody is free" says more than somebody's rules
 				broken = err
 			}
 			continue
@@ -144,7 +144,8 @@ func (s *Service) specialists(
 		return nil, nil, err
 	}
 	if len(doctors) == 0 {
-		return nil, nil, errs.New(errs.NotFound, "no_such_specialization", "No doctor of this specialization takes bookings.")
+		return nil, nil, errs.New(errs.NotFound, "no_such_specialization",
+			"No doctor with this specialization can be booked.")
 	}
 	keys := make([]int64, len(doctors))
 	for i, d := range doctors {
@@ -161,12 +162,12 @@ type DoctorSlot struct {
 	TimeZone string // the doctor's, IANA
 }
 
-// searchDays are how far a search looks at first, and then, while it has not found enough: most find it at once.
+// searchDays are how many days a search covers, step by step until it has found enough: most need only the first.
 var searchDays = []int{1, 4, maxSlotDays}
 
-// Search gives up to limit free slots of all doctors of a specialization that start in the window (its days are those
-// of the clinic's zone), the earliest first; at one instant by doctor. However many doctors there are, it takes a
-// constant number of statements.
+// Search gives up to limit free slots of all doctors of a specialization that start in the window (whose days are those
+// of the clinic's zone), earliest first, and by doctor if they start together. The number of statements does not depend
+// on the number of doctors.
 func (s *Service) Search(ctx context.Context, specialization string, window Window, limit int) ([]DoctorSlot, error) {
 	from, to, err := bounded(window, s.o.Zone, s.now())
 	if err != nil {
@@ -179,10 +180,10 @@ func (s *Service) Search(ctx context.Context, specialization string, window Wind
 	if err != nil {
 		return nil, err
 	}
-	return s.search(ctx, doctors, rules, occupancy{from: from, to: to}, limit)
+	return s.firstSlots(ctx, doctors, rules, occupancy{from: from, to: to}, limit)
 }
 
-func (s *Service) search(
+func (s *Service) firstSlots(
 	ctx context.Context, doctors []doctor.Brief, rules map[int64]schedule.Rules, q occupancy, limit int,
 ) ([]DoctorSlot, error) {
 	out := []DoctorSlot{}

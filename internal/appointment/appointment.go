@@ -19,38 +19,39 @@ type Conversations interface {
 	// Append adds a system event to the appointment's conversation, making the conversation if it has none yet.
 	// It locks the conversation's row, so a transaction calls it last, with the appointment's row locked before.
 	Append(ctx context.Context, tx *postgres.Tx, appointmentID int64, text string) error
-	// Regroup is Append for an event after which others take part: whoever listens is asked anew for his right to.
+	// Regroup is Append for an event after which others take part: everybody who listens must prove their right to once
+	// more.
 	Regroup(ctx context.Context, tx *postgres.Tx, appointmentID int64, text string) error
 	// Close closes the appointment's conversation on behalf of the clinic, with a system event that says why; one that is
 	// closed, or was never made, stays as it is. It locks like Append.
 	Close(ctx context.Context, tx *postgres.Tx, appointmentID int64, text string) error
-	// Reopen takes Close back, with a system event that says so; what a doctor closed, or is open, stays as it is. It
-	// locks like Append.
+	// Reopen undoes Close, with a system event that says so; what a doctor closed, or is open, stays as it is. It locks
+	// like Append.
 	Reopen(ctx context.Context, tx *postgres.Tx, appointmentID int64, text string) error
 	// Closings tells which of the conversations are closed, and by whom; those that are open are not in the map.
 	Closings(ctx context.Context, db postgres.DB, appointmentIDs []int64) (map[int64]Closing, error)
-	// Unread counts what others have written in conversations and the user has not read; it says nothing of those in which
-	// he takes no part.
+	// Unread counts what others have written in conversations and the user has not read, leaving out those in which they
+	// take no part.
 	Unread(ctx context.Context, db postgres.DB, userID int64, appointmentIDs []int64) (map[int64]int64, error)
 }
 
 // Closing is how a conversation was closed; the zero value is that of an open one.
 type Closing struct {
 	At       time.Time
-	ByClinic bool // as the doctor was no longer available; else by the doctor
+	ByClinic bool // because the doctor was no longer available; otherwise by the doctor
 }
 
-// Notices tells people outside of the conversation what became of their appointments. Both are called in the
-// transaction of what they tell of, and must not lock anything that a booking locks.
-type Notices interface {
+// Notifications tells people outside the conversation what became of their appointments. Both methods are called in the
+// transaction of the event, and must not lock anything that a booking locks.
+type Notifications interface {
 	// Moved tells of a move.
-	Moved(ctx context.Context, tx *postgres.Tx, n Notice) error
-	// Offered tells a waiting patient that a time is kept for him.
+	Moved(ctx context.Context, tx *postgres.Tx, n Notification) error
+	// Offered tells a waiting patient that a time is kept for them.
 	Offered(ctx context.Context, tx *postgres.Tx, o Offer) error
 }
 
-// Notice is a move that was made: Appointment is as of after it.
-type Notice struct {
+// Notification is a move that was made: Appointment is as it is afterwards.
+type Notification struct {
 	Appointment
 	Action Move
 	Before Status // empty for a new one
@@ -150,7 +151,7 @@ func (s Status) after(m Move) (Status, error) {
 // words is the status as a person reads it.
 func (s Status) words() string { return strings.ReplaceAll(strings.ToLower(string(s)), "_", "-") }
 
-// Person is a participant as the other side may see him.
+// Person is a participant as the other side may see them.
 type Person struct {
 	ID             int64  // users.id, never shown outside
 	UserID         string // public id

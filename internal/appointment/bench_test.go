@@ -24,7 +24,7 @@ func bigClinic(b *testing.B) *world {
 	w.exec(`insert into users (public_id, email, name, role)
 		select 'PATBIG' || n, n || '@bigpat.test', 'Somebody', 'PATIENT' from generate_series(1, 5000) n`)
 	w.exec(`insert into patients (user_id) select id from users where public_id like 'PATBIG%'`)
-	// Every doctor, every hour of his days: the patients take turns, so that none is at two places at once.
+	// Every doctor, every hour of their days: the patients take turns, so that none is at two places at once.
 	w.exec(`insert into appointments (public_id, patient_id, doctor_id, status, starts_at, ends_at)
 		select 'APP' || d.n || '-' || s.n, p.user_id, d.user_id, 'BOOKED', s.at, s.at + interval '30 minutes'
 		from (select user_id, row_number() over (order by user_id) - 1 as n from doctors) d

@@ -31,7 +31,7 @@ type Booking struct {
 // specialization the doctor with the fewest appointments on that day is chosen. Refusals: the 422 of the rule that the
 // time breaks (see schedule.Check) and 409 slot_taken, slot_day_full or patient_busy, all with alternatives; 409
 // open_request_limit, upcoming_limit; 409 patient_unavailable for one who was disabled just now; 404 for a hold that is
-// not his or has expired.
+// not the patient's or has expired.
 func (s *Service) Book(ctx context.Context, actor auth.Actor, b Booking) (Appointment, error) {
 	reason, err := text.Rule{Max: MaxReason}.Field("body.reason", b.Reason)
 	if err != nil {
@@ -62,7 +62,7 @@ func (s *Service) Book(ctx context.Context, actor auth.Actor, b Booking) (Appoin
 		if o.rules, err = s.admit(ctx, tx, d.ID, p.ID); err != nil {
 			return err
 		}
-		a, err = s.book(ctx, tx, o)
+		a, err = s.open(ctx, tx, o)
 		return err
 	})
 	if err != nil {
@@ -91,13 +91,13 @@ func (s *Service) bookAny(ctx context.Context, o opening) (a Appointment, err er
 		if err := s.admitPatient(ctx, tx, &postgres.Batch{}, q.patientID); err != nil {
 			return err
 		}
-		a, err = s.book(ctx, tx, o)
+		a, err = s.open(ctx, tx, o)
 		return err
 	})
 	return a, err
 }
 
-// held fills a booking from the hold that it names. What it says itself must agree.
+// held fills in a booking from the hold that it names. Whatever else it states must match the hold.
 func (s *Service) held(ctx context.Context, actor auth.Actor, b Booking) (Booking, error) {
 	h, err := holdOf(ctx, s.pool, actor.ID, b.HoldID, s.now())
 	if err != nil {
@@ -105,9 +105,9 @@ func (s *Service) held(ctx context.Context, actor auth.Actor, b Booking) (Bookin
 	}
 	switch {
 	case b.Doctor != "" && b.Doctor != h.DoctorRef:
-		return b, errs.InvalidField("body.doctorId", "is not the doctor of the hold")
+		return b, errs.InvalidField("body.doctorId", "does not match the hold")
 	case b.StartsAt != nil && !b.StartsAt.Equal(h.StartsAt):
-		return b, errs.InvalidField("body.startsAt", "is not the time of the hold")
+		return b, errs.InvalidField("body.startsAt", "does not match the hold")
 	default:
 		starts := h.StartsAt
 		b.Doctor, b.Specialization, b.StartsAt = h.DoctorRef, "", &starts
@@ -115,9 +115,9 @@ func (s *Service) held(ctx context.Context, actor auth.Actor, b Booking) (Bookin
 	return b, nil
 }
 
-// book opens the request. The transaction holds the doctor's row and then the patient's requests (see admit), in this
+// open makes the request. The transaction holds the doctor's row and then the patient's requests (see admit), in this
 // order everywhere.
-func (s *Service) book(ctx context.Context, tx *postgres.Tx, o opening) (a Appointment, err error) {
+func (s *Service) open(ctx context.Context, tx *postgres.Tx, o opening) (a Appointment, err error) {
 	a = o.draft
 	c := change{move: MoveBook, actor: o.actor, side: a.sideOf(o.actor)}
 	if a.StartsAt != nil {
@@ -142,7 +142,7 @@ func (s *Service) book(ctx context.Context, tx *postgres.Tx, o opening) (a Appoi
 	return a, s.tell(ctx, tx, made{a: a, change: c, zone: o.rules.Location})
 }
 
-// place gives the request its end and makes room for it. What was held has been judged by the rules when it was.
+// place gives the request its end and makes room for it. A hold was checked against the rules when it was made.
 func (s *Service) place(ctx context.Context, tx *postgres.Tx, o opening) (Appointment, error) {
 	a, rules := o.draft, o.rules
 	var slot schedule.Slot
@@ -177,8 +177,8 @@ func insertNew(ctx context.Context, tx *postgres.Tx, a Appointment) (Appointment
 	return Appointment{}, errors.New("no free public id")
 }
 
-// limit refuses a patient one more than he may have: of requests that are open, and of booked appointments ahead, which
-// nobody looked at before they were. What others book for him is theirs to bound.
+// limit refuses to let a patient open more requests, or book more upcoming appointments that nobody confirms, than one
+// patient may have. What others book for them does not count against a limit here.
 func (s *Service) limit(ctx context.Context, tx *postgres.Tx, a Appointment) error {
 	if a.Status == Pending {
 		return s.limitRequests(ctx, tx, a.Patient.ID)
@@ -189,7 +189,7 @@ func (s *Service) limit(ctx context.Context, tx *postgres.Tx, a Appointment) err
 	}
 	if ahead >= s.o.MaxUpcoming {
 		return errs.New(errs.Conflict, "upcoming_limit", "There are already "+strconv.Itoa(ahead)+
-			" upcoming appointments. Ask the clinic for more.").With("limit", s.o.MaxUpcoming)
+			" upcoming appointments. Contact the clinic to book more.").With("limit", s.o.MaxUpcoming)
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ func TestService_Book_tellsItsStory(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
 	when := at(10, 30)
-	a := w.book(w.patient, &when)
+	a := w.books(w.patient, &when)
 	require.Equal(t, appointment.Pending, a.Status)
 	require.Equal(t, when.Add(30*time.Minute), *a.EndsAt)
 	_, err := w.svc.Confirm(ctx, w.doctor, a.PublicID, appointment.Confirmation{Note: "Bring your papers"})
@@ -57,18 +57,18 @@ func TestService_Book_whoForWhom(t *testing.T) {
 		booking appointment.Booking
 		code    string
 	}{
-		"a patient for himself":        {w.patient, appointment.Booking{Doctor: w.doctor.UserID}, ""},
-		"a patient by his own id":      {w.patient, appointment.Booking{Doctor: w.doctor.UserID, Patient: w.patient.UserID}, ""},
+		"a patient for themselves":     {w.patient, appointment.Booking{Doctor: w.doctor.UserID}, ""},
+		"a patient by their own id":    {w.patient, appointment.Booking{Doctor: w.doctor.UserID, Patient: w.patient.UserID}, ""},
 		"a patient for another":        {w.patient, appointment.Booking{Doctor: w.doctor.UserID, Patient: w.other.UserID}, "not_found"},
 		"a patient with nobody":        {w.patient, appointment.Booking{}, "invalid"},
 		"a patient with a patient":     {w.patient, appointment.Booking{Doctor: w.other.UserID}, "not_found"},
-		"a doctor with himself":        {w.doctor, appointment.Booking{Patient: w.other.UserID}, ""},
+		"a doctor with themselves":     {w.doctor, appointment.Booking{Patient: w.other.UserID}, ""},
 		"a doctor for a stranger":      {w.stranger, appointment.Booking{Patient: w.other.UserID}, "not_found"},
 		"a doctor for an unknown id":   {w.stranger, appointment.Booking{Patient: "PAT9999999999"}, "not_found"},
 		"a doctor with a colleague":    {w.doctor, appointment.Booking{Doctor: w.stranger.UserID, Patient: w.other.UserID}, "forbidden"},
 		"a doctor for nobody":          {w.doctor, appointment.Booking{}, "invalid"},
 		"an admin for a patient":       {w.admin, appointment.Booking{Doctor: w.doctor.UserID, Patient: w.other.UserID}, ""},
-		"an admin for himself":         {w.admin, appointment.Booking{Doctor: w.doctor.UserID}, "invalid"},
+		"an admin for themselves":      {w.admin, appointment.Booking{Doctor: w.doctor.UserID}, "invalid"},
 		"an admin for a disabled user": {w.admin, appointment.Booking{Doctor: w.doctor.UserID, Patient: gone.UserID}, "not_found"},
 		"with text that is too long":   {w.patient, appointment.Booking{Doctor: w.doctor.UserID, Reason: string(make([]rune, 1001))}, "invalid"},
 	} {
@@ -87,7 +87,7 @@ func TestService_Book_doctorsOwnPatients(t *testing.T) {
 		return errs.CodeOf(err)
 	}
 	when := at(10, 30)
-	a := w.book(w.patient, &when)
+	a := w.books(w.patient, &when)
 	require.Equal(t, "not_found", book())
 	_, err := w.svc.Confirm(ctx, w.doctor, a.PublicID, appointment.Confirmation{})
 	require.NoError(t, err)
@@ -110,8 +110,8 @@ func TestService_Book_capCountsWhatWaits(t *testing.T) {
 		return errs.CodeOf(err)
 	}
 	early, late := at(10, 0), at(17, 0)
-	w.book(w.patient, &early)
-	w.book(w.patient, &late)
+	w.books(w.patient, &early)
+	w.books(w.patient, &late)
 	require.Equal(t, "open_request_limit", ask(w.patient))
 	require.Empty(t, ask(w.admin))
 	w.exec(`update patients set doctor_id = $1 where user_id = $2`, w.doctor.ID, w.patient.ID)
@@ -173,7 +173,7 @@ func TestService_Book_alternativesAreFreeForBoth(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	when, later := at(10, 30), at(11, 0)
-	w.book(w.other, &when)
+	w.books(w.other, &when)
 	_, err := w.svc.Book(context.Background(), w.patient,
 		appointment.Booking{Doctor: w.stranger.UserID, StartsAt: &later, Reason: "Cough"})
 	require.NoError(t, err)
@@ -193,7 +193,7 @@ func TestService_Book_alternativesAreFreeForBoth(t *testing.T) {
 func TestService_Book_publicIDTaken(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	taken := w.book(w.patient, nil)
+	taken := w.books(w.patient, nil)
 	// A sequence counts attempts across rollbacks: the first two inserts after each reset meet an id that is there.
 	w.exec(`create sequence attempts`)
 	w.exec(`create table collisions as select 2 as n`)
@@ -204,7 +204,7 @@ func TestService_Book_publicIDTaken(t *testing.T) {
 		return new;
 	end $$`)
 	w.exec(`create trigger collide before insert on appointments for each row execute function collide()`)
-	a := w.book(w.other, nil)
+	a := w.books(w.other, nil)
 	require.NotEqual(t, taken.PublicID, a.PublicID)
 	require.Equal(t, 3, w.count(`select last_value from attempts`))
 

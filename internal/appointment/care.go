@@ -7,9 +7,9 @@ import (
 	"housecall/internal/postgres"
 )
 
-// Care answers whose patient somebody is by appointment: a doctor's own patient is one with whom he has or had a
-// BOOKED or COMPLETED appointment. It holds nothing, so that patient can be made before the service, which
-// stands on patient.
+// Care answers whose patient somebody is by appointment: a doctor's own patient is one with whom they have or had a
+// BOOKED or COMPLETED appointment. It has no state, so that package patient can be made before the service, which
+// needs it.
 type Care struct{}
 
 var _ patient.Care = Care{}

@@ -40,11 +40,11 @@ type successor struct {
 	active bool
 }
 
-// changeAttempts bounds how often a change begins anew because the appointment was handed over meanwhile.
+// changeAttempts is how often a change is tried if the appointment is handed over in the meantime.
 const changeAttempts = 3
 
 // errHandedOver is the end of a transaction that holds the row of the wrong doctor.
-var errHandedOver = fmt.Errorf("the appointment was handed over meanwhile: %w", errs.ErrStale)
+var errHandedOver = fmt.Errorf("the appointment was handed over in the meantime: %w", errs.ErrStale)
 
 // change makes the move in a transaction of its own, with the appointment's row held.
 func (s *Service) change(ctx context.Context, publicID string, c change) (a Appointment, err error) {
@@ -81,8 +81,8 @@ func (s *Service) tryChange(ctx context.Context, publicID string, c change) (App
 	return a, nil
 }
 
-// takesTurns tells whether a move may take time, or sets some free that is offered to others. Those that look back do
-// neither.
+// takesTurns tells whether a move may claim time, or free some that is then offered to others. Moves that look back on
+// an appointment do neither.
 func (m Move) takesTurns() bool { return m != MoveComplete && m != MoveNoShow }
 
 // kept is an appointment as it was read, whose row the transaction holds, with its doctor's rules and the move that it
@@ -93,9 +93,9 @@ type kept struct {
 	rules schedule.Rules
 }
 
-// keep reads an appointment and keeps its row for a change. One that takes turns takes the doctors' rows before it,
-// in the order of their keys and as a booking does: it must not meet a booking half way, nor a doctor who is just being
-// released. All that it needs to know of the doctors is read once, in the round trip of the locks and after them.
+// keep reads an appointment and holds its row for a change. A change that takes turns locks the doctors' rows first, in
+// the order of their keys and as a booking does: it must not meet a booking half way, nor a doctor who is just leaving.
+// All that it needs to know of the doctors is read once, after the locks and in the same round trip.
 func (s *Service) keep(ctx context.Context, tx *postgres.Tx, publicID string, c change) (k kept, err error) {
 	k.change = c
 	if !c.move.takesTurns() {
@@ -151,14 +151,14 @@ func (s *Service) authorize(c change, a Appointment) (change, error) {
 	case c.version != 0 && c.version != a.Version:
 		return c, errs.ErrStale
 	case c.side != patientSide && (c.move == MoveReject || c.move == MoveCancel) && c.reason == "":
-		return c, errs.InvalidField("body.reason", "is required: the patient is told why")
+		return c, errs.InvalidField("body.reason", "is required: the patient will see it")
 	case c.side == patientSide:
 		return c, s.inTime(a)
 	}
 	return c, nil
 }
 
-// inTime refuses a patient who wants to call off or move a booked appointment after the time at which he could.
+// inTime refuses a patient who wants to cancel or move a booked appointment when it is too late for that.
 func (s *Service) inTime(a Appointment) error {
 	if a.Status != Booked {
 		return nil
@@ -167,12 +167,12 @@ func (s *Service) inTime(a Appointment) error {
 	if !s.now().After(until) {
 		return nil
 	}
-	return errs.New(errs.Conflict, "too_late", "It is too late to change this appointment online. Ask the doctor or the clinic.").
-		With("until", until)
+	return errs.New(errs.Conflict, "too_late",
+		"It is too late to change this appointment online. Contact the doctor or the clinic.").With("until", until)
 }
 
-// role is in which part the actor stands in the history: that of his side, since a participant stays one whatever
-// else he becomes; "" for the system.
+// role is the actor's role in the history: that of their side, since a participant stays one whatever else they become;
+// "" for the system.
 func (c change) role() auth.Role {
 	if c.actor.IsSystem() {
 		return ""
@@ -233,7 +233,7 @@ func (s *Service) shape(ctx context.Context, tx *postgres.Tx, k kept) (Appointme
 		k.read.Note = k.note
 		return s.confirmed(ctx, tx, k)
 	case MoveReschedule, MoveAskAnew:
-		return s.moved(ctx, tx, k)
+		return s.rescheduled(ctx, tx, k)
 	case MoveComplete:
 		return s.completed(k)
 	case MoveNoShow:
@@ -288,14 +288,14 @@ type made struct {
 	zone    *time.Location
 }
 
-// tell writes the move into the history and the audit trail, gives notice of it and, last (see Conversations), puts it
-// into the conversation.
+// tell writes the move into the history and the audit trail, notifies people of it and, last (see Conversations), puts
+// it into the conversation.
 func (s *Service) tell(ctx context.Context, tx *postgres.Tx, m made) error {
 	a, read, c := m.a, m.read, m.change
 	if err := record(ctx, tx, a, read.Status, c); err != nil {
 		return err
 	}
-	n := Notice{Appointment: a, Action: c.move, Before: read.Status, By: c.actor.ID, FormerStart: read.StartsAt}
+	n := Notification{Appointment: a, Action: c.move, Before: read.Status, By: c.actor.ID, FormerStart: read.StartsAt}
 	detail := map[string]any{"from": read.Status, "to": a.Status, "version": a.Version}
 	if c.move == MoveHandOver { // the row keeps only who has it now
 		n.FormerDoctor = read.Doctor.ID
@@ -307,8 +307,8 @@ func (s *Service) tell(ctx context.Context, tx *postgres.Tx, m made) error {
 	if err != nil {
 		return err
 	}
-	if s.notices != nil {
-		if err := s.notices.Moved(ctx, tx, n); err != nil {
+	if s.notifications != nil {
+		if err := s.notifications.Moved(ctx, tx, n); err != nil {
 			return err
 		}
 	}

@@ -54,18 +54,18 @@ func TestService_perDay_ownHolds(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
 	w.rules(w.doctor, `per_day = 1`)
-	h, err := w.hold(w.patient, at(10, 30))
+	h, err := w.keeps(w.patient, at(10, 30))
 	require.NoError(t, err)
-	_, err = w.hold(w.patient, at(12, 0))
+	_, err = w.keeps(w.patient, at(12, 0))
 	require.Equal(t, "slot_day_full", errs.CodeOf(err))
 	_, err = w.svc.Book(ctx, w.patient,
 		appointment.Booking{Doctor: w.doctor.UserID, StartsAt: ptr(at(12, 0)), Reason: "Cough"})
 	require.Equal(t, "slot_day_full", errs.CodeOf(err))
 	chosen, err := w.bookAny(w.patient, at(12, 0))
 	require.NoError(t, err)
-	require.Equal(t, w.stranger.UserID, chosen.Doctor.UserID, "who has room on that day")
-	again, err := w.hold(w.patient, at(10, 30))
-	require.NoError(t, err, "the one that he has")
+	require.Equal(t, w.stranger.UserID, chosen.Doctor.UserID, "who has time on that day")
+	again, err := w.keeps(w.patient, at(10, 30))
+	require.NoError(t, err, "the one that they have")
 	require.Equal(t, h.ID, again.ID)
 	_, err = w.bookHeld(w.patient, h.ID)
 	require.NoError(t, err)
@@ -82,7 +82,7 @@ func TestService_perDay_underContention(t *testing.T) {
 	together(len(patients), func(i int) {
 		when := at(14, 30).Add(time.Duration(i%6) * 30 * time.Minute)
 		if i < 6 {
-			_, all[i] = w.hold(patients[i], when)
+			_, all[i] = w.keeps(patients[i], when)
 			return
 		}
 		_, all[i] = w.svc.Book(ctx, patients[i],
@@ -97,7 +97,7 @@ func TestService_Confirm_afterBuffersGrew(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ctx := context.Background()
-	a, b := w.book(w.patient, ptr(at(10, 30))), w.book(w.other, ptr(at(11, 0)))
+	a, b := w.books(w.patient, ptr(at(10, 30))), w.books(w.other, ptr(at(11, 0)))
 	w.rules(w.doctor, `buffer_after = 20`)
 	_, err := w.svc.Confirm(ctx, w.doctor, a.PublicID, appointment.Confirmation{})
 	require.NoError(t, err)
@@ -116,7 +116,7 @@ func TestService_Hold_patientBusy(t *testing.T) {
 	_, err := w.svc.Book(context.Background(), w.patient,
 		appointment.Booking{Doctor: w.stranger.UserID, StartsAt: ptr(at(10, 30)), Reason: "Rash"})
 	require.NoError(t, err)
-	_, err = w.hold(w.patient, at(10, 30))
+	_, err = w.keeps(w.patient, at(10, 30))
 	require.Equal(t, "patient_busy", errs.CodeOf(err))
 	require.NotContains(t, alternativesOf(t, err), at(10, 30))
 	require.Len(t, alternativesOf(t, err), 5)
@@ -128,10 +128,10 @@ func TestService_Wait_expiredHoldsAreNotInTheWay(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
 	a := w.booked(w.patient, at(10, 30))
-	w.wait(w.other)
+	w.waits(w.other)
 	_, err := w.svc.Hold(ctx, w.other, appointment.Booking{Doctor: w.stranger.UserID, StartsAt: ptr(at(10, 30))})
 	require.NoError(t, err)
-	_, err = w.hold(w.crowd(1)[0], at(11, 0))
+	_, err = w.keeps(w.crowd(1)[0], at(11, 0))
 	require.NoError(t, err)
 	w.rules(w.doctor, `buffer_after = 30`)
 	w.now = w.now.Add(w.cfg.HoldTTL)
@@ -150,7 +150,7 @@ func TestService_Wait_expiredOfferIsTheNextOnes(t *testing.T) {
 	crowd := w.crowd(2)
 	a := w.booked(w.patient, at(10, 30))
 	for _, p := range crowd {
-		w.wait(p)
+		w.waits(p)
 	}
 	_, err := w.svc.Cancel(ctx, w.patient, a.PublicID, appointment.Ending{})
 	require.NoError(t, err)
@@ -159,10 +159,10 @@ func TestService_Wait_expiredOfferIsTheNextOnes(t *testing.T) {
 		appointment.Booking{Doctor: w.doctor.UserID, StartsAt: ptr(at(10, 30)), Reason: "Rash"})
 	require.Equal(t, "slot_taken", errs.CodeOf(err))
 	require.NotContains(t, alternativesOf(t, err), at(10, 30), "what was refused is no alternative")
-	_, err = w.hold(w.other, at(10, 30))
+	_, err = w.keeps(w.other, at(10, 30))
 	require.Equal(t, "slot_taken", errs.CodeOf(err))
 
-	// The next one himself need not wait for the mail.
+	// The next patient need not wait for the mail.
 	_, err = w.svc.Book(ctx, crowd[1],
 		appointment.Booking{Doctor: w.doctor.UserID, StartsAt: ptr(at(10, 30)), Reason: "Rash"})
 	require.NoError(t, err)
@@ -176,11 +176,11 @@ func TestService_Wait_expiredOfferIsFreeAfterTheLast(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
 	a := w.booked(w.patient, at(10, 30))
-	w.wait(w.crowd(1)[0])
+	w.waits(w.crowd(1)[0])
 	_, err := w.svc.Cancel(ctx, w.patient, a.PublicID, appointment.Ending{})
 	require.NoError(t, err)
 	w.now = w.now.Add(w.cfg.OfferTTL)
-	w.book(w.other, ptr(at(10, 30)))
+	w.books(w.other, ptr(at(10, 30)))
 }
 
 // What is offered to the next is looked at in one line with the bookings: the day may have become full.
@@ -192,7 +192,7 @@ func TestService_Deadlines_offersUnderTheDoctorsLock(t *testing.T) {
 	crowd := w.crowd(2)
 	a := w.booked(w.patient, at(10, 30))
 	for _, p := range crowd {
-		w.wait(p)
+		w.waits(p)
 	}
 	_, err := w.svc.Cancel(ctx, w.patient, a.PublicID, appointment.Ending{})
 	require.NoError(t, err)
@@ -212,7 +212,7 @@ func TestService_Deadlines_oneDoctorFails(t *testing.T) {
 	ctx := context.Background()
 	crowd := w.crowd(2)
 	a := w.booked(w.patient, at(10, 30))
-	w.wait(crowd[0])
+	w.waits(crowd[0])
 	_, err := w.svc.Cancel(ctx, w.patient, a.PublicID, appointment.Ending{})
 	require.NoError(t, err)
 	_, err = w.svc.Hold(ctx, crowd[1], appointment.Booking{Doctor: w.stranger.UserID, StartsAt: ptr(at(10, 30))})
@@ -224,17 +224,17 @@ func TestService_Deadlines_oneDoctorFails(t *testing.T) {
 	require.Zero(t, w.count(`select count(*) from slot_claims where doctor_id = $1`, w.stranger.ID))
 }
 
-// Nobody waits for a doctor who has left, nor holds a time of his.
+// Nobody waits for a doctor who has left, nor holds their time.
 func TestService_Release_endsHoldsAndWaiting(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ctx := context.Background()
 	crowd := w.crowd(2)
 	a := w.booked(w.patient, at(10, 30))
-	w.wait(crowd[0])
+	w.waits(crowd[0])
 	_, err := w.svc.Cancel(ctx, w.patient, a.PublicID, appointment.Ending{})
 	require.NoError(t, err)
-	_, err = w.hold(crowd[1], at(11, 0))
+	_, err = w.keeps(crowd[1], at(11, 0))
 	require.NoError(t, err)
 	require.NoError(t, w.disable(ctx, w.doctor, false))
 	require.Zero(t, w.count(`select count(*) from slot_claims`))
@@ -252,7 +252,7 @@ func TestService_HandOver_disabledPatient(t *testing.T) {
 	require.Equal(t, w.stranger.UserID, got.Doctor.UserID)
 }
 
-// The buffers of the doctor who takes over are those of the moment at which he does.
+// The buffers of the doctor who takes over are those of the moment at which they do.
 func TestService_HandOver_buffersUnderTheLock(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -282,7 +282,7 @@ func TestService_HandOver_alternatives(t *testing.T) {
 	require.Equal(t, at(11, 30), alternativesOf(t, err)[0])
 }
 
-// A doctor who leaves just as he is chosen is not the end of it: another one is.
+// If a doctor leaves just as they are chosen, another one is chosen.
 func TestService_Book_anyDoctorWhoLeaves(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -350,7 +350,7 @@ func TestService_Hold_isTaken(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ctx := context.Background()
-	_, err := w.hold(w.patient, at(10, 30))
+	_, err := w.keeps(w.patient, at(10, 30))
 	require.NoError(t, err)
 	hour := func(*time.Location, time.Time) (time.Time, time.Time, error) { return at(10, 30), at(11, 0), nil }
 	slots, _, err := w.svc.Slots(ctx, w.doctor.UserID, hour)
@@ -376,17 +376,17 @@ func TestService_Hold_isTaken(t *testing.T) {
 	require.Len(t, slots, 1, "it has expired")
 }
 
-// Who is busy himself is told so by a choice among doctors too.
+// A patient who is busy is told so when the doctor is chosen for them, too.
 func TestService_Book_anyDoctorPatientBusy(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.book(w.patient, ptr(at(10, 30)))
+	w.books(w.patient, ptr(at(10, 30)))
 	_, err := w.bookAny(w.patient, at(10, 30))
 	require.Equal(t, "patient_busy", errs.CodeOf(err))
 	require.Len(t, alternativesOf(t, err), 5)
 }
 
-// Nobody begins to wait for a doctor who is just leaving: he could not stop.
+// Nobody begins to wait for a doctor who is just leaving: nothing would end the wait.
 func TestService_Wait_doctorLeavesMeanwhile(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -114,7 +114,7 @@ func TestService_Book_capUnderContention(t *testing.T) {
 func TestService_Confirm_twoThatOverlap(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	a, b := w.book(w.patient, nil), w.book(w.other, nil)
+	a, b := w.books(w.patient, nil), w.books(w.other, nil)
 	first, second := at(10, 10), at(10, 25) // off the grid, and overlapping by a quarter of an hour
 	all := make([]error, 2)
 	together(2, func(i int) {
@@ -133,7 +133,7 @@ func TestService_change_oneWinnerPerVersion(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	when := at(12, 0)
-	a := w.book(w.patient, &when)
+	a := w.books(w.patient, &when)
 	ctx := context.Background()
 	const n = 24
 	all := make([]error, n)
@@ -151,7 +151,7 @@ func TestService_change_oneWinnerPerVersion(t *testing.T) {
 func TestService_change_oneWinnerPerStatus(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	a := w.book(w.patient, nil)
+	a := w.books(w.patient, nil)
 	const n = 24
 	all := make([]error, n)
 	together(n, func(i int) {
@@ -160,13 +160,13 @@ func TestService_change_oneWinnerPerStatus(t *testing.T) {
 	require.Equal(t, map[string]int{"": 1, "invalid_transition": n - 1}, codes(all))
 }
 
-// Whoever waits for the doctor's row looks again at the patient once he has it.
+// Whoever waits for the doctor's row looks at the patient again once they have it.
 func TestService_patientDisabledMeanwhile(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ctx := context.Background()
 	when, later := at(10, 30), at(11, 0)
-	asked := w.book(w.patient, &when)
+	asked := w.books(w.patient, &when)
 	for name, act := range map[string]func() error{
 		"confirm": func() error {
 			_, err := w.svc.Confirm(ctx, w.doctor, asked.PublicID, appointment.Confirmation{})

@@ -12,10 +12,10 @@ import (
 // sweepBatch is how many rows a sweep takes at once.
 const sweepBatch = 50
 
-// Deadlines does what time alone does, and tells how much that was: requests whose start has passed, or that have
-// waited for a time for RequestTTL, become EXPIRED; booked appointments that nobody completed become COMPLETED
-// CompleteAfter their end; expired holds end, and what was offered goes to the next who waits. Any number of instances
-// may do it at once: each row is changed once. What fails is tried again the next time; the rest is done all the same.
+// Deadlines makes the changes that are due and tells how many there were: requests whose start has passed, or that have
+// waited for a time for RequestTTL, become EXPIRED; an appointment that nobody completed becomes COMPLETED after
+// CompleteAfter; expired holds end, and what was offered goes to the next patient on the list. Any number of instances
+// may do this at once: each row is changed once. What fails is tried again the next time, and does not stop the rest.
 func (s *Service) Deadlines(ctx context.Context) (done int, err error) {
 	now := s.now()
 	var failures []error
@@ -99,8 +99,8 @@ func (s *Service) endHolds(ctx context.Context) (done int, err error) {
 	return done, errors.Join(failures...)
 }
 
-// endHoldsWith removes the expired holds of a doctor's time with his row held: what is offered to the next is judged by
-// his rules, in one line with the bookings.
+// endHoldsWith removes the expired holds on a doctor's time with their row held: what is offered to the next patient is
+// judged by their rules, in one line with the bookings.
 func (s *Service) endHoldsWith(ctx context.Context, doctorID int64) (done int, err error) {
 	for {
 		var ended []holdRow
@@ -123,7 +123,7 @@ func (s *Service) endHoldsWith(ctx context.Context, doctorID int64) (done int, e
 	}
 }
 
-// endWaits ends the waiting for days that are over everywhere on earth.
+// endWaits ends the entries of waiting lists whose days are over everywhere on earth.
 func (s *Service) endWaits(ctx context.Context) error {
 	yesterday := s.now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -1)
 	for {

@@ -22,7 +22,7 @@ func TestService_Deadlines(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ctx := context.Background()
-	timed, untimed, booked := w.book(w.patient, ptr(at(10, 30))), w.book(w.patient, nil), w.booked(w.other, at(11, 0))
+	timed, untimed, booked := w.books(w.patient, ptr(at(10, 30))), w.books(w.patient, nil), w.booked(w.other, at(11, 0))
 	meet := func(now time.Time, want int) {
 		t.Helper()
 		w.now = now
@@ -65,7 +65,7 @@ func TestService_Deadlines_onceOverInstances(t *testing.T) {
 	var all []appointment.Appointment
 	for i, p := range w.crowd(60) { // more than one batch
 		when := at(10, 0).AddDate(0, 0, i/6).Add(time.Duration(i%6) * 30 * time.Minute)
-		all = append(all, w.book(p, &when))
+		all = append(all, w.books(p, &when))
 	}
 	w.now = at(10, 0).AddDate(0, 0, 30)
 	done, failures := make([]int, 6), make([]error, 6)
@@ -94,7 +94,7 @@ func TestService_Deadlines_onceOverInstances(t *testing.T) {
 func TestService_Deadlines_oneFails(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	bad, good := w.book(w.patient, ptr(at(10, 30))), w.book(w.other, ptr(at(11, 0)))
+	bad, good := w.books(w.patient, ptr(at(10, 30))), w.books(w.other, ptr(at(11, 0)))
 	w.exec(
 		`insert into appointment_history (appointment_id, version, at, action, to_status) values ($1, 2, now(), 'expire', 'EXPIRED')`,
 		bad.ID,
@@ -110,7 +110,7 @@ func TestService_Counts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ctx := context.Background()
-	w.book(w.patient, nil)
+	w.books(w.patient, nil)
 	a := w.booked(w.other, at(10, 30))
 	for actor, want := range map[auth.Actor]map[appointment.Status]int{
 		w.patient: {appointment.Pending: 1}, w.other: {appointment.Booked: 1}, w.stranger: {},

@@ -11,8 +11,8 @@ import (
 	"housecall/internal/schedule"
 )
 
-// Hold is a time kept for a patient while he fills in the form. It goes when he books it, gives it back, books or holds
-// another time that overlaps it, or when it expires.
+// Hold is a time kept for a patient while they fill in the form. It ends when they book it, release it, or book or hold
+// another time that overlaps it, and when it expires.
 type Hold struct {
 	ID               string
 	Doctor           Person
@@ -21,11 +21,11 @@ type Hold struct {
 	Offer            bool // it came from the waiting list
 }
 
-// Hold keeps a free slot for HoldTTL: a patient for himself, others for a patient as in Book. Of Booking it reads who,
-// with whom (a doctor or a specialization) and when. Refusals: those of Book about the time, and 409 hold_limit.
+// Hold keeps a free slot for HoldTTL: patients for themselves, others for a patient as in Book. Of Booking it reads the
+// patient, the doctor or specialization, and the time. Refusals: those of Book about the time, and 409 hold_limit.
 func (s *Service) Hold(ctx context.Context, actor auth.Actor, b Booking) (Hold, error) {
 	if b.StartsAt == nil {
-		return Hold{}, errs.InvalidField("body.startsAt", "is required: say which time to hold")
+		return Hold{}, errs.InvalidField("body.startsAt", "is required: it is the time to hold")
 	}
 	b, p, err := s.parties(ctx, actor, b)
 	if err != nil {
@@ -37,7 +37,7 @@ func (s *Service) Hold(ctx context.Context, actor auth.Actor, b Booking) (Hold, 
 	var h Hold
 	q := anyDoctor{specialization: b.Specialization, patientID: p.ID, startsAt: *b.StartsAt}
 	err = s.withAny(ctx, q, func(tx *postgres.Tx, d choice) error {
-		h, err = s.hold(ctx, tx, p.ID, d, *b.StartsAt)
+		h, err = s.keepSlot(ctx, tx, p.ID, d, *b.StartsAt)
 		return err
 	})
 	return h, err
@@ -56,7 +56,7 @@ func (s *Service) holdWith(
 		if with.rules, err = s.rules(ctx, tx, d.ID); err != nil {
 			return err
 		}
-		h, err = s.hold(ctx, tx, patientID, with, startsAt)
+		h, err = s.keepSlot(ctx, tx, patientID, with, startsAt)
 		return err
 	})
 	if err != nil {
@@ -65,8 +65,8 @@ func (s *Service) holdWith(
 	return h, nil
 }
 
-// hold keeps the time, with the doctor's row held.
-func (s *Service) hold(
+// keepSlot keeps the time, with the doctor's row held.
+func (s *Service) keepSlot(
 	ctx context.Context, tx *postgres.Tx, patientID int64, with choice, startsAt time.Time,
 ) (Hold, error) {
 	d, rules := with.Person, with.rules
@@ -99,7 +99,7 @@ func (s *Service) hold(
 	if !ok {
 		return Hold{}, s.whoseTime(ctx, tx, patientID, slot)
 	}
-	return row.hold(d), nil
+	return row.asHold(d), nil
 }
 
 // heldAlready gives the hold, perhaps an offer, by which the patient has this very time already; else one without ID.
@@ -109,13 +109,13 @@ func (s *Service) heldAlready(
 	open, err := holdsOf(ctx, tx, patientID, s.now())
 	for _, r := range open {
 		if r.DoctorID == d.ID && r.StartsAt.Equal(slot.StartsAt) {
-			return r.hold(d), nil
+			return r.asHold(d), nil
 		}
 	}
 	return Hold{}, err
 }
 
-// limitHolds refuses a patient one hold more than he may have; offers do not count, he did not ask for them.
+// limitHolds refuses one hold more than a patient may have. Offers do not count: they did not ask for them.
 func (s *Service) limitHolds(ctx context.Context, tx *postgres.Tx, patientID int64) error {
 	open, err := holdsOf(ctx, tx, patientID, s.now())
 	if err != nil {
@@ -128,13 +128,13 @@ func (s *Service) limitHolds(ctx context.Context, tx *postgres.Tx, patientID int
 		}
 	}
 	if asked >= s.o.MaxHolds {
-		return errs.New(errs.Conflict, "hold_limit", "There are "+strconv.Itoa(asked)+
-			" times held already. Book or release one of them.").With("limit", s.o.MaxHolds)
+		return errs.New(errs.Conflict, "hold_limit", "There are already "+strconv.Itoa(asked)+
+			" held times. Book or release one of them.").With("limit", s.o.MaxHolds)
 	}
 	return nil
 }
 
-// whoseTime says whether somebody else has a time, or the patient something else to do then.
+// whoseTime says whether somebody else has the time, or the patient is busy then.
 func (s *Service) whoseTime(ctx context.Context, tx *postgres.Tx, patientID int64, slot schedule.Slot) error {
 	busy, err := busyOf(ctx, tx, occupancy{patient: patientID, from: slot.StartsAt, to: slot.EndsAt, now: s.now()})
 	switch {
@@ -146,10 +146,10 @@ func (s *Service) whoseTime(ctx context.Context, tx *postgres.Tx, patientID int6
 	return errTaken
 }
 
-// errTaken is what a time that something else has comes to.
-var errTaken = errs.New(errs.Conflict, "slot_taken", "This time is no longer available. Choose another.")
+// errTaken refuses a time that somebody else has.
+var errTaken = errs.New(errs.Conflict, "slot_taken", "This time is no longer available. Choose another time.")
 
-func (r holdRow) hold(d Person) Hold {
+func (r holdRow) asHold(d Person) Hold {
 	return Hold{
 		ID: r.HoldID, Doctor: d, StartsAt: r.StartsAt.UTC(), EndsAt: r.EndsAt.UTC(), ExpiresAt: r.ExpiresAt.UTC(),
 		Offer: r.WaitlistID != nil,
@@ -172,7 +172,7 @@ func (s *Service) Holds(ctx context.Context, actor auth.Actor) ([]Hold, error) {
 	}
 	out := make([]Hold, len(found))
 	for i, r := range found {
-		out[i] = r.hold(personOf(doctors[r.DoctorID]))
+		out[i] = r.asHold(personOf(doctors[r.DoctorID]))
 	}
 	return out, nil
 }
@@ -199,10 +199,10 @@ func (s *Service) Unhold(ctx context.Context, actor auth.Actor, holdID string) e
 	})
 }
 
-// makeRoom removes what must not keep a patient from a time of a doctor: expired holds of either, and his own holds
-// that overlap it. What expired was offered goes to the next who waits, before anybody else: if there is one, the time
-// is taken. Where the patient books it, an offer of this doctor for it has been accepted. His other offers go to the
-// next.
+// makeRoom removes what must not keep a patient from a doctor's time: expired holds of either, and the patient's own
+// holds that overlap it. What an expired hold had offered goes to the next patient on the list before anybody else: if
+// there is one, the time is taken. If the patient books the time, an offer of it by this doctor has been accepted. The
+// patient's other offers go to the next.
 func (s *Service) makeRoom(ctx context.Context, tx *postgres.Tx, w want, books bool) error {
 	expired, err := dropExpiredIn(ctx, tx, w, s.now())
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"housecall/internal/postgres"
 )
 
-func (w *world) hold(p auth.Actor, startsAt time.Time) (appointment.Hold, error) {
+func (w *world) keeps(p auth.Actor, startsAt time.Time) (appointment.Hold, error) {
 	return w.svc.Hold(context.Background(), p, appointment.Booking{Doctor: w.doctor.UserID, StartsAt: &startsAt})
 }
 
@@ -28,14 +28,14 @@ func TestService_Hold(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ctx := context.Background()
-	h, err := w.hold(w.patient, at(10, 30))
+	h, err := w.keeps(w.patient, at(10, 30))
 	require.NoError(t, err)
 	require.Equal(t, monday.Add(5*time.Minute), h.ExpiresAt)
-	again, err := w.hold(w.patient, at(10, 30))
+	again, err := w.keeps(w.patient, at(10, 30))
 	require.NoError(t, err)
 	require.Equal(t, h, again, "holding the same again is the same hold")
 
-	_, err = w.hold(w.other, at(10, 30))
+	_, err = w.keeps(w.other, at(10, 30))
 	require.Equal(t, "slot_taken", errs.CodeOf(err))
 	_, err = w.svc.Book(ctx, w.other,
 		appointment.Booking{Doctor: w.doctor.UserID, StartsAt: ptr(at(10, 30)), Reason: "Rash"})
@@ -59,7 +59,7 @@ func TestService_Hold_isTakenInLists(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ctx := context.Background()
-	_, err := w.hold(w.patient, at(10, 30))
+	_, err := w.keeps(w.patient, at(10, 30))
 	require.NoError(t, err)
 	morning := func(*time.Location, time.Time) (time.Time, time.Time, error) { return at(10, 0), at(11, 30), nil }
 	slots, _, err := w.svc.Slots(ctx, w.doctor.UserID, morning)
@@ -87,7 +87,7 @@ func TestService_Hold_expires(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ctx := context.Background()
-	h, err := w.hold(w.patient, at(10, 30))
+	h, err := w.keeps(w.patient, at(10, 30))
 	require.NoError(t, err)
 	w.now = monday.Add(5 * time.Minute)
 	_, err = w.bookHeld(w.patient, h.ID)
@@ -95,9 +95,9 @@ func TestService_Hold_expires(t *testing.T) {
 	kept, err := w.svc.Holds(ctx, w.patient)
 	require.NoError(t, err)
 	require.Empty(t, kept)
-	w.book(w.other, ptr(at(10, 30)))
+	w.books(w.other, ptr(at(10, 30)))
 
-	_, err = w.hold(w.patient, at(11, 0))
+	_, err = w.keeps(w.patient, at(11, 0))
 	require.NoError(t, err)
 	w.now = w.now.Add(time.Hour)
 	_, err = w.svc.Deadlines(ctx)
@@ -108,15 +108,15 @@ func TestService_Hold_expires(t *testing.T) {
 func TestService_Hold_ownHoldsAreNotInTheWay(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	_, err := w.hold(w.patient, at(10, 30))
+	_, err := w.keeps(w.patient, at(10, 30))
 	require.NoError(t, err)
-	w.book(w.patient, ptr(at(10, 30)))
+	w.books(w.patient, ptr(at(10, 30)))
 	require.Equal(t, 1, w.count(`select count(*) from slot_claims`))
-	_, err = w.hold(w.other, at(11, 0))
+	_, err = w.keeps(w.other, at(11, 0))
 	require.NoError(t, err)
 	_, err = w.svc.Book(context.Background(), w.other,
 		appointment.Booking{Doctor: w.stranger.UserID, StartsAt: ptr(at(11, 0)), Reason: "Rash"})
-	require.NoError(t, err, "he has changed his mind")
+	require.NoError(t, err, "they have changed their mind")
 	require.Zero(t, w.count(`select count(*) from slot_claims where hold_id is not null`))
 }
 
@@ -126,7 +126,7 @@ func TestService_Hold_capUnderContention(t *testing.T) {
 	const n = 7
 	all := make([]error, n)
 	together(n, func(i int) {
-		_, all[i] = w.hold(w.patient, at(14, 30).Add(time.Duration(i)*30*time.Minute))
+		_, all[i] = w.keeps(w.patient, at(14, 30).Add(time.Duration(i)*30*time.Minute))
 	})
 	require.Equal(t, map[string]int{"": w.cfg.MaxHolds, "hold_limit": n - w.cfg.MaxHolds}, codes(all))
 }
@@ -137,7 +137,7 @@ func TestService_Hold_oneWinner(t *testing.T) {
 	const n = 24
 	patients := w.crowd(n)
 	all := make([]error, n)
-	together(n, func(i int) { _, all[i] = w.hold(patients[i], at(10, 30)) })
+	together(n, func(i int) { _, all[i] = w.keeps(patients[i], at(10, 30)) })
 	require.Equal(t, map[string]int{"": 1, "slot_taken": n - 1}, codes(all))
 }
 
@@ -145,7 +145,7 @@ func TestService_Hold_oneWinner(t *testing.T) {
 func TestService_Hold_booksOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	h, err := w.hold(w.patient, at(10, 30))
+	h, err := w.keeps(w.patient, at(10, 30))
 	require.NoError(t, err)
 	const n = 16
 	all := make([]error, n)
@@ -173,17 +173,17 @@ func TestService_Book_anyDoctor(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ctx := context.Background()
-	w.book(w.patient, ptr(at(10, 0)))
-	w.book(w.patient, ptr(at(11, 0)))
+	w.books(w.patient, ptr(at(10, 0)))
+	w.books(w.patient, ptr(at(11, 0)))
 	_, err := w.svc.Book(ctx, w.other,
 		appointment.Booking{Doctor: w.stranger.UserID, StartsAt: ptr(at(24+12, 0)), Reason: "Rash"})
 	require.NoError(t, err, "another day counts for nothing")
 	a, err := w.bookAny(w.other, at(12, 0))
 	require.NoError(t, err)
-	require.Equal(t, w.stranger.UserID, a.Doctor.UserID, "he has fewest on that day")
+	require.Equal(t, w.stranger.UserID, a.Doctor.UserID, "they have the fewest on that day")
 	b, err := w.bookAny(w.patient, at(12, 0))
 	require.NoError(t, err)
-	require.Equal(t, w.doctor.UserID, b.Doctor.UserID, "he alone is free")
+	require.Equal(t, w.doctor.UserID, b.Doctor.UserID, "they alone are free")
 
 	crowd := w.crowd(1)
 	_, err = w.bookAny(crowd[0], at(12, 0))
@@ -201,12 +201,12 @@ func TestService_Book_anyDoctor(t *testing.T) {
 	require.Equal(t, "invalid", errs.CodeOf(err), "any doctor, at a time")
 }
 
-// Nobody is sent to a doctor who has not accepted his invitation: he could not answer.
+// Nobody is sent to a doctor who has not accepted their invitation: they could not answer.
 func TestService_invitedDoctors(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ctx := context.Background()
-	mine := w.book(w.patient, ptr(at(10, 0)))
+	mine := w.books(w.patient, ptr(at(10, 0)))
 	w.exec(`update users set password_hash = null where id = $1`, w.stranger.ID)
 	a, err := w.bookAny(w.other, at(12, 0))
 	require.NoError(t, err)
@@ -218,11 +218,11 @@ func TestService_invitedDoctors(t *testing.T) {
 	_, err = w.svc.HandOver(ctx, w.admin, mine.PublicID, w.stranger.UserID, 0)
 	require.Equal(t, "invalid", errs.CodeOf(err))
 	require.Equal(t, "invalid", errs.CodeOf(w.pool.InTx(ctx, func(tx *postgres.Tx) error {
-		return w.svc.Release(ctx, tx, w.doctor.ID, w.admin, false, w.stranger.UserID)
+		return w.svc.Release(ctx, tx, auth.Departure{DoctorID: w.doctor.ID, By: w.admin, HandOverTo: w.stranger.UserID})
 	})))
 	_, err = w.svc.Book(ctx, w.other,
 		appointment.Booking{Doctor: w.stranger.UserID, StartsAt: ptr(at(16, 0)), Reason: "Rash"})
-	require.NoError(t, err, "by his name he can be booked for when he is there")
+	require.NoError(t, err, "by name they can be booked for when they are there")
 }
 
 func inUTC(a appointment.Alternative) appointment.Alternative {
@@ -268,7 +268,7 @@ func TestService_Search(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ctx := context.Background()
-	w.book(w.patient, ptr(at(10, 0)))
+	w.books(w.patient, ptr(at(10, 0)))
 	week := func(*time.Location, time.Time) (time.Time, time.Time, error) {
 		return at(10, 0), at(10, 0).AddDate(0, 0, 7), nil
 	}

@@ -21,22 +21,23 @@ const tag = "appointments"
 
 func readRoutes(s *httpd.Server, h handlers) {
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/appointments", Tag: tag, Summary: "Appointments, newest first",
-		Description: "Admins see all, others their own. Requests without a time are in no list with `from` or `to`.",
-		Access:      httpd.SignedIn,
-	}, h.list)
+		Method: http.MethodGet, Path: "/appointments", Tag: tag, Summary: "List appointments, newest first",
+		Description: "Admins see all appointments, everybody else their own. Requests without a time are left out if " +
+			"`from` or `to` is given.",
+		Access: httpd.SignedIn,
+	}, h.serveList)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/appointments/{id}", Tag: tag, Summary: "One appointment",
+		Method: http.MethodGet, Path: "/appointments/{id}", Tag: tag, Summary: "Get an appointment",
 		Access: httpd.SignedIn, Errors: []int{http.StatusNotFound},
-	}, h.get)
+	}, h.serveGet)
 	httpd.Register(s, httpd.Route{
 		Method:  http.MethodGet,
 		Path:    "/appointments/{id}/history",
 		Tag:     tag,
-		Summary: "What happened to an appointment, oldest first",
+		Summary: "Get an appointment's history, oldest first",
 		Access:  httpd.SignedIn,
 		Errors:  []int{http.StatusNotFound},
-	}, h.history)
+	}, h.serveHistory)
 }
 
 type handlers struct{ svc *Service }
@@ -61,16 +62,16 @@ func (h handlers) answer(ctx context.Context, a Appointment, err error) (*output
 
 type listInput struct {
 	httpd.PageQuery
-	Status    []string `query:"status,explode" maxItems:"20" doc:"One or more statuses, repeated or with commas"`
+	Status    []string `query:"status,explode" maxItems:"20" doc:"One or more statuses, repeated or separated by commas"`
 	From      string   `query:"from" maxLength:"40" doc:"Earliest start: a date in the clinic's zone, or a time"`
-	To        string   `query:"to" maxLength:"40" doc:"Latest start: a date, which is included, or a time, which is not"`
+	To        string   `query:"to" maxLength:"40" doc:"Latest start: a date (inclusive) or a time (exclusive)"`
 	DoctorID  string   `query:"doctorId" maxLength:"20"`
 	PatientID string   `query:"patientId" maxLength:"20"`
 }
 
 type listOutput struct{ Body httpd.Page[body] }
 
-func (h handlers) list(ctx context.Context, in *listInput) (*listOutput, error) {
+func (h handlers) serveList(ctx context.Context, in *listInput) (*listOutput, error) {
 	f := Filter{Doctor: in.DoctorID, Patient: in.PatientID}
 	var err error
 	if f.Statuses, err = parseStatuses(in.Status); err != nil {
@@ -105,7 +106,7 @@ type idInput struct {
 	ID string `path:"id" maxLength:"20"`
 }
 
-func (h handlers) get(ctx context.Context, in *idInput) (*output, error) {
+func (h handlers) serveGet(ctx context.Context, in *idInput) (*output, error) {
 	a, err := h.svc.Get(ctx, httpd.Actor(ctx), in.ID)
 	out, err := h.answer(ctx, a, err)
 	if err == nil {
@@ -121,7 +122,7 @@ type historyInput struct {
 
 type historyOutput struct{ Body httpd.Page[stepBody] }
 
-func (h handlers) history(ctx context.Context, in *historyInput) (*historyOutput, error) {
+func (h handlers) serveHistory(ctx context.Context, in *historyInput) (*historyOutput, error) {
 	var after int
 	if err := httpd.DecodeCursor(ctx, in.Cursor, &after); err != nil {
 		return nil, err

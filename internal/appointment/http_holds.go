@@ -15,27 +15,29 @@ func holdRoutes(s *httpd.Server, h handlers) {
 		Method:  http.MethodPost,
 		Path:    "/holds",
 		Tag:     tag,
-		Summary: "Keep a free slot for a few minutes",
-		Description: "While the patient fills in the form. Booking it with `holdId` uses it up; it expires by itself. Holding the " +
-			"same slot again answers the hold that is there; one that overlaps it, with whichever doctor, takes its place.",
+		Summary: "Hold a free slot for a few minutes",
+		Description: "It is held while the patient fills in the form. Booking with `holdId` uses the hold up; otherwise " +
+			"it expires. Holding the same slot again returns the existing hold; an overlapping one, with any " +
+			"doctor, replaces it.",
 		Status: http.StatusCreated,
 		Access: patient,
 		Errors: []int{http.StatusNotFound, http.StatusConflict},
-	}, h.hold)
+	}, h.serveHold)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/holds", Tag: tag, Summary: "Slots that are kept for me", Access: patient,
-		Description: "By when they expire. Those with `offer` came from a waiting list.",
-	}, h.holds)
+		Method: http.MethodGet, Path: "/holds", Tag: tag, Summary: "List my holds", Access: patient,
+		Description: "Sorted by when they expire. Those with `offer` come from a waiting list.",
+	}, h.serveHolds)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodDelete, Path: "/holds/{id}", Tag: tag, Summary: "Give a kept slot back",
-		Description: "An offer then goes to the next who waits.", Access: patient, Errors: []int{http.StatusNotFound},
-	}, h.unhold)
+		Method: http.MethodDelete, Path: "/holds/{id}", Tag: tag, Summary: "Release a hold",
+		Description: "An offer then goes to the next patient on the waiting list.",
+		Access:      patient, Errors: []int{http.StatusNotFound},
+	}, h.serveUnhold)
 }
 
 type holdInput struct {
 	Body struct {
 		DoctorID       string    `json:"doctorId,omitempty" maxLength:"20"`
-		Specialization string    `json:"specialization,omitempty" maxLength:"200" doc:"In place of doctorId: any doctor who has it"`
+		Specialization string    `json:"specialization,omitempty" maxLength:"200" doc:"Instead of doctorId: any doctor with this specialization"`
 		StartsAt       time.Time `json:"startsAt" doc:"Start of a free slot"`
 	}
 }
@@ -45,7 +47,7 @@ type holdOutput struct {
 	Body     holdBody
 }
 
-func (h handlers) hold(ctx context.Context, in *holdInput) (*holdOutput, error) {
+func (h handlers) serveHold(ctx context.Context, in *holdInput) (*holdOutput, error) {
 	kept, err := h.svc.Hold(ctx, httpd.Actor(ctx), Booking{
 		Doctor: in.Body.DoctorID, Specialization: in.Body.Specialization, StartsAt: &in.Body.StartsAt,
 	})
@@ -61,7 +63,7 @@ type holdsOutput struct {
 	}
 }
 
-func (h handlers) holds(ctx context.Context, _ *struct{}) (*holdsOutput, error) {
+func (h handlers) serveHolds(ctx context.Context, _ *struct{}) (*holdsOutput, error) {
 	kept, err := h.svc.Holds(ctx, httpd.Actor(ctx))
 	if err != nil {
 		return nil, err
@@ -78,7 +80,7 @@ type holdIDInput struct {
 	ID string `path:"id" maxLength:"40"`
 }
 
-func (h handlers) unhold(ctx context.Context, in *holdIDInput) (*struct{}, error) {
+func (h handlers) serveUnhold(ctx context.Context, in *holdIDInput) (*struct{}, error) {
 	return nil, h.svc.Unhold(ctx, httpd.Actor(ctx), in.ID)
 }
 
@@ -87,34 +89,34 @@ func waitlistRoutes(s *httpd.Server, h handlers) {
 		Method:  http.MethodPost,
 		Path:    "/doctors/{id}/waitlist",
 		Tag:     tag,
-		Summary: "Wait for a time of a doctor",
-		Description: "What is cancelled on one of these days is offered to the first who waits, as a hold of a quarter of " +
-			"an hour; " +
-			"then to the next.",
+		Summary: "Join a doctor's waiting list",
+		Description: "A time that is cancelled on one of these days is offered to the first patient on the list, as a " +
+			"hold of a quarter of an hour; then to the next.",
 		Status: http.StatusCreated,
 		Access: httpd.Only(auth.Patient),
 		Errors: []int{http.StatusNotFound, http.StatusConflict},
-	}, h.wait)
+	}, h.serveWait)
 	httpd.Register(s, httpd.Route{
 		Method:      http.MethodGet,
 		Path:        "/doctors/{id}/waitlist",
 		Tag:         tag,
-		Summary:     "Who waits for a doctor, first come first",
+		Summary:     "List a doctor's waiting list, in order",
 		Description: "The doctor and admins see all entries, patients only their own.",
 		Access:      httpd.SignedIn,
 		Errors:      []int{http.StatusNotFound},
-	}, h.queue)
+	}, h.serveQueue)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodDelete, Path: "/doctors/{id}/waitlist/{wid}", Tag: tag, Summary: "Wait no longer",
-		Description: "For the patient, the doctor and admins.", Access: httpd.SignedIn, Errors: []int{http.StatusNotFound},
-	}, h.leave)
+		Method: http.MethodDelete, Path: "/doctors/{id}/waitlist/{wid}", Tag: tag, Summary: "Leave a waiting list",
+		Description: "Allowed for the patient, the doctor and admins.",
+		Access:      httpd.SignedIn, Errors: []int{http.StatusNotFound},
+	}, h.serveLeave)
 }
 
 type waitInput struct {
 	ID   string `path:"id" maxLength:"20"`
 	Body struct {
 		From string `json:"from" format:"date" maxLength:"10" doc:"First day, in the doctor's zone"`
-		To   string `json:"to" format:"date" maxLength:"10" doc:"Last day, included"`
+		To   string `json:"to" format:"date" maxLength:"10" doc:"Last day, inclusive"`
 	}
 }
 
@@ -123,7 +125,7 @@ type waitOutput struct {
 	Body     waitingBody
 }
 
-func (h handlers) wait(ctx context.Context, in *waitInput) (*waitOutput, error) {
+func (h handlers) serveWait(ctx context.Context, in *waitInput) (*waitOutput, error) {
 	from, err := day("body.from", in.Body.From)
 	if err != nil {
 		return nil, err
@@ -148,7 +150,7 @@ type queueInput struct {
 
 type queueOutput struct{ Body httpd.Page[waitingBody] }
 
-func (h handlers) queue(ctx context.Context, in *queueInput) (*queueOutput, error) {
+func (h handlers) serveQueue(ctx context.Context, in *queueInput) (*queueOutput, error) {
 	var after int64
 	if err := httpd.DecodeCursor(ctx, in.Cursor, &after); err != nil {
 		return nil, err
@@ -172,6 +174,6 @@ type leaveInput struct {
 	Entry string `path:"wid" maxLength:"40"`
 }
 
-func (h handlers) leave(ctx context.Context, in *leaveInput) (*struct{}, error) {
+func (h handlers) serveLeave(ctx context.Context, in *leaveInput) (*struct{}, error) {
 	return nil, h.svc.Leave(ctx, httpd.Actor(ctx), in.ID, in.Entry)
 }

@@ -10,87 +10,110 @@ import (
 	"housecall/internal/httpd"
 )
 
+// refusals are the errors of a move.
+var refusals = []int{http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed}
+
 func moveRoutes(s *httpd.Server, h handlers) {
-	conflict := []int{http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed}
+	requestRoutes(s, h)
+	changeRoutes(s, h)
+	outcomeRoutes(s, h)
+}
+
+// requestRoutes are how a request is made and answered.
+func requestRoutes(s *httpd.Server, h handlers) {
 	staff := httpd.Only(auth.Doctor, auth.Admin)
 	httpd.Register(s, httpd.Route{
 		Method:  http.MethodPost,
 		Path:    "/appointments",
 		Tag:     tag,
-		Summary: "Ask for an appointment",
-		Description: "Patients for themselves, doctors for a patient of theirs with themselves, admins for anyone. The " +
-			"time is held " +
-			"from now on. With `specialization` in place of `doctorId` the doctor with the fewest appointments on that day is " +
-			"chosen. `slot_taken`, `slot_day_full`, `patient_busy` and broken booking rules come with `alternatives`.",
+		Summary: "Request an appointment",
+		Description: "Patients book for themselves, doctors book their patients with themselves, and admins book for " +
+			"anyone. The time is held from now on. With `specialization` instead of `doctorId`, the doctor with " +
+			"the fewest appointments on that day is chosen. `slot_taken`, `slot_day_full`, `patient_busy` and " +
+			"broken booking rules come with `alternatives`.",
 		Status: http.StatusCreated,
 		Access: httpd.SignedIn,
 		Errors: []int{http.StatusForbidden, http.StatusNotFound, http.StatusConflict},
-	}, h.book)
+	}, h.serveBook)
 	httpd.Register(s, httpd.Route{
 		Method:  http.MethodPost,
 		Path:    "/appointments/{id}/confirm",
 		Tag:     tag,
 		Summary: "Confirm a request",
-		Description: "For its doctor and admins. `startsAt` is required for a request without a time; it may be off the doctor's grid, " +
-			"but is a whole minute within the booking horizon and never overlaps.",
+		Description: "Allowed for its doctor and admins. `startsAt` is required for a request without a time. It may be " +
+			"off the doctor's grid, but must be a whole minute within the booking horizon and must not overlap " +
+			"anything.",
 		Access: staff,
-		Errors: conflict,
-	}, h.confirm)
+		Errors: refusals,
+	}, h.serveConfirm)
 	httpd.Register(s, httpd.Route{
 		Method:  http.MethodPost,
 		Path:    "/appointments/{id}/reject",
 		Tag:     tag,
 		Summary: "Decline a request",
 		Access:  staff,
-		Errors:  conflict,
-	}, h.reject)
+		Errors:  refusals,
+	}, h.serveReject)
+}
+
+// changeRoutes are how an appointment is called off, moved or handed over.
+func changeRoutes(s *httpd.Server, h handlers) {
 	httpd.Register(s, httpd.Route{
-		Method:      http.MethodPost,
-		Path:        "/appointments/{id}/cancel",
-		Tag:         tag,
-		Summary:     "Call off a request or an appointment",
-		Description: "A patient may leave out the reason; shortly before the start (`too_late`) only the doctor and admins may.",
-		Access:      httpd.SignedIn,
-		Errors:      conflict,
-	}, h.cancel)
+		Method:  http.MethodPost,
+		Path:    "/appointments/{id}/cancel",
+		Tag:     tag,
+		Summary: "Cancel a request or an appointment",
+		Description: "Patients may leave out the reason. Shortly before the start, only the doctor and admins can cancel " +
+			"(`too_late`).",
+		Access: httpd.SignedIn,
+		Errors: refusals,
+	}, h.serveCancel)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/appointments/{id}/reschedule", Tag: tag, Summary: "Move an appointment",
-		Description: "It stays the same appointment, with its conversation. A patient chooses a free slot, as early as for " +
-			"`cancel`; the doctor then has to confirm again, unless their rules confirm automatically. The doctor and admins may " +
-			"choose as in `confirm`.",
-		Access: httpd.SignedIn, Errors: conflict,
-	}, h.reschedule)
+		Method: http.MethodPost, Path: "/appointments/{id}/reschedule", Tag: tag, Summary: "Reschedule an appointment",
+		Description: "It stays the same appointment, with its conversation. A patient chooses a free slot, with the same " +
+			"deadline as for `cancel`; the doctor then has to confirm again, unless their rules confirm " +
+			"automatically. The doctor and admins may choose any time that `confirm` accepts.",
+		Access: httpd.SignedIn, Errors: refusals,
+	}, h.serveReschedule)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/appointments/{id}/complete", Tag: tag, Summary: "Say that an appointment took place",
-		Description: "For its doctor and admins, not before its start (`not_begun`).", Access: staff, Errors: conflict,
-	}, h.complete)
+		Method:  http.MethodPost,
+		Path:    "/appointments/{id}/hand-over",
+		Tag:     tag,
+		Summary: "Hand an appointment over to another doctor",
+		Description: "Admins only. The conversation goes with it. The time stays the same, and the other doctor must be " +
+			"free then.",
+		Access: httpd.Only(auth.Admin),
+		Errors: refusals,
+	}, h.serveHandOver)
+}
+
+// outcomeRoutes are what is said of an appointment that has begun.
+func outcomeRoutes(s *httpd.Server, h handlers) {
+	staff := httpd.Only(auth.Doctor, auth.Admin)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/appointments/{id}/no-show", Tag: tag, Summary: "Say that the patient did not come",
-		Description: "For its doctor and admins, not before its start (`not_begun`).", Access: staff, Errors: conflict,
-	}, h.noShow)
+		Method: http.MethodPost, Path: "/appointments/{id}/complete", Tag: tag, Summary: "Mark an appointment as completed",
+		Description: "Allowed for its doctor and admins, not before its start (`not_begun`).",
+		Access:      staff, Errors: refusals,
+	}, h.serveComplete)
 	httpd.Register(s, httpd.Route{
-		Method:      http.MethodPost,
-		Path:        "/appointments/{id}/hand-over",
-		Tag:         tag,
-		Summary:     "Give an appointment to another doctor",
-		Description: "Admins only. With its conversation, at the same time, which must be free with the other doctor.",
-		Access:      httpd.Only(auth.Admin),
-		Errors:      conflict,
-	}, h.handOver)
+		Method: http.MethodPost, Path: "/appointments/{id}/no-show", Tag: tag, Summary: "Mark an appointment as a no-show",
+		Description: "Allowed for its doctor and admins, not before its start (`not_begun`).",
+		Access:      staff, Errors: refusals,
+	}, h.serveNoShow)
 }
 
 type bookInput struct {
 	Body struct {
 		DoctorID       string     `json:"doctorId,omitempty" maxLength:"20" doc:"Doctors may leave it out: they book with themselves"`
-		Specialization string     `json:"specialization,omitempty" maxLength:"200" doc:"In place of doctorId: any doctor who has it; needs startsAt"`
-		HoldID         string     `json:"holdId,omitempty" maxLength:"40" doc:"A hold of the patient, in place of doctorId and startsAt"`
+		Specialization string     `json:"specialization,omitempty" maxLength:"200" doc:"Instead of doctorId: any doctor with this specialization; needs startsAt"`
+		HoldID         string     `json:"holdId,omitempty" maxLength:"40" doc:"One of the patient's holds, instead of doctorId and startsAt"`
 		StartsAt       *time.Time `json:"startsAt,omitempty" doc:"Start of a free slot; without it the doctor sets the time"`
 		Reason         string     `json:"reason" maxLength:"1000"`
-		PatientID      string     `json:"patientId,omitempty" maxLength:"20" doc:"For whom; patients leave it out"`
+		PatientID      string     `json:"patientId,omitempty" maxLength:"20" doc:"Whom the appointment is for; patients leave it out"`
 	}
 }
 
-func (h handlers) book(ctx context.Context, in *bookInput) (*output, error) {
+func (h handlers) serveBook(ctx context.Context, in *bookInput) (*output, error) {
 	a, err := h.svc.Book(ctx, httpd.Actor(ctx), Booking{
 		Doctor: in.Body.DoctorID, Patient: in.Body.PatientID, Specialization: in.Body.Specialization, HoldID: in.Body.HoldID,
 		StartsAt: in.Body.StartsAt, Reason: in.Body.Reason,
@@ -127,7 +150,7 @@ type confirmInput struct {
 	}
 }
 
-func (h handlers) confirm(ctx context.Context, in *confirmInput) (*output, error) {
+func (h handlers) serveConfirm(ctx context.Context, in *confirmInput) (*output, error) {
 	version, err := in.version()
 	if err != nil {
 		return nil, err
@@ -143,7 +166,7 @@ func (h handlers) confirm(ctx context.Context, in *confirmInput) (*output, error
 type endInput struct {
 	Seen
 	Body *struct {
-		Reason string `json:"reason,omitempty" maxLength:"500" doc:"The other side sees it"`
+		Reason string `json:"reason,omitempty" maxLength:"500" doc:"Shown to the other side"`
 	}
 }
 
@@ -156,11 +179,11 @@ func (in endInput) ending() (Ending, error) {
 	return e, err
 }
 
-func (h handlers) reject(ctx context.Context, in *endInput) (*output, error) {
+func (h handlers) serveReject(ctx context.Context, in *endInput) (*output, error) {
 	return h.end(ctx, in, h.svc.Reject)
 }
 
-func (h handlers) cancel(ctx context.Context, in *endInput) (*output, error) {
+func (h handlers) serveCancel(ctx context.Context, in *endInput) (*output, error) {
 	return h.end(ctx, in, h.svc.Cancel)
 }
 
@@ -182,7 +205,7 @@ type rescheduleInput struct {
 	}
 }
 
-func (h handlers) reschedule(ctx context.Context, in *rescheduleInput) (*output, error) {
+func (h handlers) serveReschedule(ctx context.Context, in *rescheduleInput) (*output, error) {
 	version, err := in.version()
 	if err != nil {
 		return nil, err
@@ -194,12 +217,12 @@ func (h handlers) reschedule(ctx context.Context, in *rescheduleInput) (*output,
 type completeInput struct {
 	Seen
 	Body struct {
-		Summary    string `json:"summary" maxLength:"4000" doc:"What took place; only the patient and the doctor read it"`
+		Summary    string `json:"summary" maxLength:"4000" doc:"What took place; visible only to the patient and the doctor"`
 		FollowUpOn string `json:"followUpOn,omitempty" format:"date" maxLength:"10" doc:"When the patient should come again"`
 	}
 }
 
-func (h handlers) complete(ctx context.Context, in *completeInput) (*output, error) {
+func (h handlers) serveComplete(ctx context.Context, in *completeInput) (*output, error) {
 	version, err := in.version()
 	if err != nil {
 		return nil, err
@@ -218,7 +241,7 @@ func (h handlers) complete(ctx context.Context, in *completeInput) (*output, err
 
 type seenInput struct{ Seen }
 
-func (h handlers) noShow(ctx context.Context, in *seenInput) (*output, error) {
+func (h handlers) serveNoShow(ctx context.Context, in *seenInput) (*output, error) {
 	version, err := in.version()
 	if err != nil {
 		return nil, err
@@ -230,11 +253,11 @@ func (h handlers) noShow(ctx context.Context, in *seenInput) (*output, error) {
 type handOverInput struct {
 	Seen
 	Body struct {
-		DoctorID string `json:"doctorId" minLength:"1" maxLength:"20" doc:"Who takes over"`
+		DoctorID string `json:"doctorId" minLength:"1" maxLength:"20" doc:"The doctor who takes over"`
 	}
 }
 
-func (h handlers) handOver(ctx context.Context, in *handOverInput) (*output, error) {
+func (h handlers) serveHandOver(ctx context.Context, in *handOverInput) (*output, error) {
 	version, err := in.version()
 	if err != nil {
 		return nil, err

@@ -13,7 +13,7 @@ func parseStatuses(in []string) ([]Status, error) {
 	for _, list := range in {
 		for name := range strings.SplitSeq(list, ",") {
 			if !Status(name).Valid() {
-				return nil, errs.InvalidField("query.status", "must be statuses of appointments, such as PENDING or BOOKED")
+				return nil, errs.InvalidField("query.status", "must be appointment statuses, such as PENDING or BOOKED")
 			}
 			out = append(out, Status(name))
 		}

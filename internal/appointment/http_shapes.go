@@ -30,13 +30,13 @@ type body struct {
 	Reason      string       `json:"reason" doc:"The patient's"`
 	Note        string       `json:"note,omitempty" doc:"The doctor's, at confirmation"`
 	EndReason   string       `json:"endReason,omitempty" doc:"Of a rejection or cancellation"`
-	Summary     string       `json:"summary,omitempty" doc:"The doctor's, of what took place: only in the appointment itself, for its participants"`
+	Summary     string       `json:"summary,omitempty" doc:"The doctor's summary of what took place; only for participants, and not in lists"`
 	FollowUpOn  string       `json:"followUpOn,omitempty" format:"date" doc:"When the patient should come again"`
 	Version     int          `json:"version"`
 	CanReply    bool         `json:"canReply" doc:"Whether the conversation is open"`
-	ReplyUntil  *time.Time   `json:"replyUntil,omitempty" doc:"When the conversation ends by the clock"`
+	ReplyUntil  *time.Time   `json:"replyUntil,omitempty" doc:"When the conversation closes automatically"`
 	WhyNot      string       `json:"whyNot,omitempty" doc:"Why the conversation is not open" enum:"pending,rejected,cancelled,expired,no_show,follow_up_over,closed_by_doctor,doctor_unavailable"`
-	Unread      *int64       `json:"unread,omitempty" doc:"How many messages of the other participant you have not read; only for participants"`
+	Unread      *int64       `json:"unread,omitempty" doc:"How many messages from the other participant you have not read; only for participants"`
 	CompletedAt *time.Time   `json:"completedAt,omitempty"`
 	CreatedAt   time.Time    `json:"createdAt"`
 	UpdatedAt   time.Time    `json:"updatedAt"`
@@ -75,7 +75,7 @@ func slotBodyOf(s Slot) slotBody {
 type doctorSlotBody struct {
 	slotBody
 	Doctor   doctorPerson `json:"doctor"`
-	TimeZone string       `json:"timeZone" doc:"The doctor's, IANA name"`
+	TimeZone string       `json:"timeZone" doc:"IANA name of the doctor's zone"`
 }
 
 type holdBody struct {
@@ -99,9 +99,9 @@ type waitingBody struct {
 	Doctor    doctorPerson `json:"doctor"`
 	Patient   person       `json:"patient"`
 	From      string       `json:"from" format:"date"`
-	To        string       `json:"to" format:"date" doc:"Included"`
+	To        string       `json:"to" format:"date" doc:"Inclusive"`
 	CreatedAt time.Time    `json:"createdAt"`
-	Offer     *holdBody    `json:"offer,omitempty" doc:"The time that is kept for the patient now: book it with its id as holdId"`
+	Offer     *holdBody    `json:"offer,omitempty" doc:"The time currently held for the patient; book it with its id as holdId"`
 }
 
 func waitingBodyOf(w Waiting) waitingBody {

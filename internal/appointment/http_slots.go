@@ -13,24 +13,24 @@ func slotRoutes(s *httpd.Server, h handlers) {
 		Method:  http.MethodGet,
 		Path:    "/doctors/{id}/slots",
 		Tag:     "doctors",
-		Summary: "Free slots of a doctor",
-		Description: "At most 31 days; without bounds the next seven days. Dates are days in the doctor's zone, both " +
-			"included.",
+		Summary: "List a doctor's free slots",
+		Description: "At most 31 days; the next seven days by default. Dates are days in the doctor's zone, both " +
+			"inclusive.",
 		Access: httpd.Public,
 		Errors: []int{http.StatusNotFound},
-	}, h.slots)
+	}, h.serveSlots)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/slots", Tag: "doctors", Summary: "First free slots of a specialization",
-		Description: "The earliest of all its doctors, at one instant a slot for each doctor who is free. At most 31 days; " +
-			"without bounds the next 31. Dates are days in the clinic's zone, both included.",
+		Method: http.MethodGet, Path: "/slots", Tag: "doctors", Summary: "Find the earliest free slots of a specialization",
+		Description: "The earliest of all its doctors; if several doctors are free at the same time, one slot for each. " +
+			"At most 31 days; the next 31 by default. Dates are days in the clinic's zone, both inclusive.",
 		Access: httpd.Public, Errors: []int{http.StatusNotFound},
-	}, h.search)
+	}, h.serveSearch)
 }
 
 // Bounds are those of a question for slots. It is exported because Huma overlooks what it cannot reach by reflection.
 type Bounds struct {
-	From string `query:"from" maxLength:"40" doc:"A date, or a time; default now"`
-	To   string `query:"to" maxLength:"40" doc:"A date, which is included, or a time, which is not"`
+	From string `query:"from" maxLength:"40" doc:"A date or a time; now by default"`
+	To   string `query:"to" maxLength:"40" doc:"A date (inclusive) or a time (exclusive)"`
 }
 
 // window reads the bounds; without an end they reach days far.
@@ -61,7 +61,7 @@ type slotsOutput struct {
 	}
 }
 
-func (h handlers) slots(ctx context.Context, in *slotsInput) (*slotsOutput, error) {
+func (h handlers) serveSlots(ctx context.Context, in *slotsInput) (*slotsOutput, error) {
 	slots, rules, err := h.svc.Slots(ctx, in.ID, in.window(7))
 	if err != nil {
 		return nil, err
@@ -75,7 +75,7 @@ func (h handlers) slots(ctx context.Context, in *slotsInput) (*slotsOutput, erro
 }
 
 type searchInput struct {
-	Specialization string `query:"specialization" required:"true" minLength:"1" maxLength:"200" doc:"Whatever its case"`
+	Specialization string `query:"specialization" required:"true" minLength:"1" maxLength:"200" doc:"Case-insensitive"`
 	Bounds
 	Limit int `query:"limit" default:"20" minimum:"1" maximum:"100"`
 }
@@ -86,7 +86,7 @@ type searchOutput struct {
 	}
 }
 
-func (h handlers) search(ctx context.Context, in *searchInput) (*searchOutput, error) {
+func (h handlers) serveSearch(ctx context.Context, in *searchInput) (*searchOutput, error) {
 	found, err := h.svc.Search(ctx, in.Specialization, in.window(maxSlotDays), in.Limit)
 	if err != nil {
 		return nil, err

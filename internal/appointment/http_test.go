@@ -83,7 +83,7 @@ func TestRoutes_wrongActors(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	c := w.api()
-	a := w.book(w.patient, nil)
+	a := w.books(w.patient, nil)
 	path := "/appointments/" + a.PublicID
 	const missing, forbidden, unauthenticated = http.StatusNotFound, http.StatusForbidden, http.StatusUnauthorized
 	nobody := auth.Actor{}
@@ -133,7 +133,7 @@ func TestRoutes_badInput(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	c := w.api()
-	path := "/appointments/" + w.book(w.patient, nil).PublicID
+	path := "/appointments/" + w.books(w.patient, nil).PublicID
 	long := strings.Repeat("x", 1001)
 	for _, r := range []struct {
 		actor        auth.Actor
@@ -175,7 +175,7 @@ func TestRoutes_confirmKeepsTheHorizon(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	c := w.api()
-	path := "/appointments/" + w.book(w.patient, nil).PublicID
+	path := "/appointments/" + w.books(w.patient, nil).PublicID
 	last := w.now.Add(w.cfg.BookingHorizon)
 	for when, code := range map[string]string{
 		"9999-12-31T23:45:00Z":                            "slot_too_far",
@@ -209,7 +209,7 @@ func TestRoutes_ifMatch(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	c := w.api()
-	path := "/appointments/" + w.book(w.patient, nil).PublicID
+	path := "/appointments/" + w.books(w.patient, nil).PublicID
 	in := object{"startsAt": at(10, 0)}
 	for _, tag := range []string{`"2"`, `"0"`, `1`, `W/"1"`, `nonsense`} {
 		got := c.call(w.doctor, http.MethodPost, path+"/confirm", in, "If-Match", tag)
@@ -230,7 +230,7 @@ func TestRoutes_list(t *testing.T) {
 	w := newWorld(t)
 	c := w.api()
 	morning, noon := at(10, 0), at(12, 0)
-	mine, theirs, untimed := w.book(w.patient, &morning), w.book(w.other, &noon), w.book(w.patient, nil)
+	mine, theirs, untimed := w.books(w.patient, &morning), w.books(w.other, &noon), w.books(w.patient, nil)
 	_, err := w.svc.Confirm(context.Background(), w.doctor, mine.PublicID, appointment.Confirmation{})
 	require.NoError(t, err)
 	ids := func(actor auth.Actor, query string) (out []string) {
@@ -276,8 +276,8 @@ func TestRoutes_extremes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	c := w.api()
-	one := "/appointments/" + w.book(w.patient, nil).PublicID
-	w.book(w.patient, nil)
+	one := "/appointments/" + w.books(w.patient, nil).PublicID
+	w.books(w.patient, nil)
 	first := c.call(w.patient, http.MethodGet, "/appointments?limit=1", nil).Body["nextCursor"].(string)
 	require.Equal(t, http.StatusOK, c.call(w.patient, http.MethodGet, "/appointments?cursor="+first, nil).Status)
 	for _, path := range []string{
@@ -320,7 +320,7 @@ func TestRoutes_slots(t *testing.T) {
 	w := newWorld(t)
 	c := w.api()
 	when := at(10, 30)
-	w.book(w.patient, &when)
+	w.books(w.patient, &when)
 	starts := func(query string) map[string]bool {
 		got := c.call(auth.Actor{}, http.MethodGet, "/doctors/"+w.doctor.UserID+"/slots"+query, nil)
 		require.Equal(t, http.StatusOK, got.Status, "%s", got.Raw)

@@ -16,7 +16,7 @@ import (
 // booked is an appointment of the patient that the doctor has confirmed.
 func (w *world) booked(p auth.Actor, startsAt time.Time) appointment.Appointment {
 	w.t.Helper()
-	a := w.book(p, &startsAt)
+	a := w.books(p, &startsAt)
 	a, err := w.svc.Confirm(context.Background(), w.doctor, a.PublicID, appointment.Confirmation{})
 	require.NoError(w.t, err)
 	return a
@@ -44,7 +44,7 @@ func TestService_Reschedule_byThePatient(t *testing.T) {
 	require.Equal(t, at(15, 0), *moved.StartsAt)
 	require.Equal(t, a.ID, moved.ID)
 	old := at(10, 30)
-	w.book(w.other, &old) // the old time is free again
+	w.books(w.other, &old) // the old time is free again
 
 	steps, _, err := w.svc.History(ctx, w.patient, a.PublicID, 0, 10)
 	require.NoError(t, err)
@@ -84,7 +84,7 @@ func TestService_cancellationWindow(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
 	a := w.booked(w.patient, at(12, 0))
-	pending := w.book(w.other, ptr(at(12, 30)))
+	pending := w.books(w.other, ptr(at(12, 30)))
 	w.now = at(12, 0).Add(-w.cfg.CancellationWindow + time.Second)
 	_, err := w.svc.Cancel(ctx, w.patient, a.PublicID, appointment.Ending{})
 	require.Equal(t, "too_late", errs.CodeOf(err))
@@ -177,7 +177,7 @@ func TestService_HandOver(t *testing.T) {
 	_, err := w.svc.HandOver(ctx, w.doctor, a.PublicID, w.stranger.UserID, 0)
 	require.Equal(t, "forbidden", errs.CodeOf(err))
 	_, err = w.svc.HandOver(ctx, w.admin, a.PublicID, w.doctor.UserID, 0)
-	require.Equal(t, "invalid", errs.CodeOf(err), "his own")
+	require.Equal(t, "invalid", errs.CodeOf(err), "their own")
 	_, err = w.svc.HandOver(ctx, w.admin, a.PublicID, w.patient.UserID, 0)
 	require.Equal(t, "invalid", errs.CodeOf(err), "no doctor")
 
@@ -194,13 +194,13 @@ func TestService_HandOver(t *testing.T) {
 	require.Equal(t, appointment.Booked, got.Status)
 	require.Equal(t, w.stranger.UserID, got.Doctor.UserID)
 	_, err = w.svc.Find(ctx, w.doctor, a.PublicID)
-	require.Equal(t, "not_found", errs.CodeOf(err), "it is his no more")
+	require.Equal(t, "not_found", errs.CodeOf(err), "it is no longer theirs")
 	_, err = w.svc.Find(ctx, w.stranger, a.PublicID)
 	require.NoError(t, err)
 	require.Equal(t, 1, w.count(`select count(*) from slot_claims where doctor_id = $1`, w.stranger.ID))
 	require.Equal(t, 1, w.count(`select count(*) from audit_events where action = 'appointment.hand_over' and subject = $1
 		and detail->>'formerDoctor' = $2 and detail->>'doctor' = $3`, a.PublicID, w.doctor.UserID, w.stranger.UserID))
-	w.book(w.other, ptr(at(10, 30))) // the first doctor's time is free
+	w.books(w.other, ptr(at(10, 30))) // the first doctor's time is free
 	w.now = at(11, 0)
 	_, err = w.svc.HandOver(ctx, w.admin, a.PublicID, w.doctor.UserID, 0)
 	require.Equal(t, "already_over", errs.CodeOf(err))
@@ -252,12 +252,12 @@ func TestService_autoConfirm(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
 	w.rules(w.doctor, `auto_confirm = true`)
-	a := w.book(w.patient, ptr(at(10, 30)))
+	a := w.books(w.patient, ptr(at(10, 30)))
 	require.Equal(t, appointment.Booked, a.Status)
 	require.Equal(t, []string{"Appointment booked for Tue 3 Mar 2026, 10:30 (Europe/Berlin)."}, w.events(a))
-	require.Equal(t, appointment.Pending, w.book(w.patient, nil).Status, "without a time the doctor sets one")
+	require.Equal(t, appointment.Pending, w.books(w.patient, nil).Status, "without a time the doctor sets one")
 	for i := range w.cfg.MaxOpenRequests {
-		b := w.book(w.other, ptr(at(14, 30).Add(time.Duration(i)*30*time.Minute)))
+		b := w.books(w.other, ptr(at(14, 30).Add(time.Duration(i)*30*time.Minute)))
 		require.Equal(t, appointment.Booked, b.Status, "what is booked is no open request")
 	}
 	b, err := w.svc.Book(ctx, w.admin,
@@ -289,11 +289,11 @@ func ptr[T any](v T) *T { return &v }
 
 // told keeps what people were told.
 type told struct {
-	moved   []appointment.Notice
+	moved   []appointment.Notification
 	offered []appointment.Offer
 }
 
-func (n *told) Moved(_ context.Context, _ *postgres.Tx, m appointment.Notice) error {
+func (n *told) Moved(_ context.Context, _ *postgres.Tx, m appointment.Notification) error {
 	n.moved = append(n.moved, m)
 	return nil
 }
@@ -303,7 +303,7 @@ func (n *told) Offered(_ context.Context, _ *postgres.Tx, o appointment.Offer) e
 	return nil
 }
 
-func TestService_notices(t *testing.T) {
+func TestService_notifications(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ctx := context.Background()

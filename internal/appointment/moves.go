@@ -13,8 +13,8 @@ import (
 
 // Refusals of a time that need not be on the doctor's grid; schedule.Check words those that must.
 var (
-	errPast   = broken("slot_in_past", "The time has passed.")
-	errTooFar = broken("slot_too_far", "The time lies further ahead than can be booked.")
+	errPast   = broken("slot_in_past", "This time has passed.")
+	errTooFar = broken("slot_too_far", "This time is too far ahead to be booked.")
 )
 
 func broken(code, message string) error {
@@ -32,7 +32,7 @@ type Rescheduling struct {
 }
 
 // Reschedule moves an appointment in place: it stays the same one, with its conversation, and history keeps the old
-// time. A patient chooses a free slot, early enough (409 too_late; see Config.CancellationWindow), and what was BOOKED
+// time. A patient chooses a free slot, early enough (409 too_late; see Options.CancellationWindow), and what was BOOKED
 // is PENDING again unless the doctor's rules confirm by themselves; the doctor and admins choose any time as in Confirm
 // and keep the status. Refusals about the time are those of Book.
 func (s *Service) Reschedule(
@@ -49,7 +49,7 @@ func (s *Service) confirmed(ctx context.Context, tx *postgres.Tx, k kept) (Appoi
 	}
 	switch a := k.read; {
 	case a.StartsAt == nil:
-		return a, errs.InvalidField("body.startsAt", "is required: the patient asked without a time")
+		return a, errs.InvalidField("body.startsAt", "is required: the patient did not request a time")
 	case !a.EndsAt.After(s.now()):
 		return a, errs.InvalidField("body.startsAt", "is required: the requested time has passed")
 	}
@@ -73,11 +73,11 @@ func (s *Service) at(ctx context.Context, tx *postgres.Tx, k kept) (Appointment,
 	return a, s.makeRoom(ctx, tx, want{rules, a.Patient.ID, schedule.Slot{StartsAt: from, EndsAt: to}}, true)
 }
 
-// moved gives the time to which an appointment is rescheduled.
-func (s *Service) moved(ctx context.Context, tx *postgres.Tx, k kept) (Appointment, error) {
+// rescheduled gives the time to which an appointment is rescheduled.
+func (s *Service) rescheduled(ctx context.Context, tx *postgres.Tx, k kept) (Appointment, error) {
 	a, c, rules := k.read, k.change, k.rules
 	if a.StartsAt != nil && a.StartsAt.Equal(*c.startsAt) {
-		return a, errs.InvalidField("body.startsAt", "is already the time of the appointment")
+		return a, errs.InvalidField("body.startsAt", "is already the appointment's time")
 	}
 	if err := c.possible(); err != nil {
 		return a, err
@@ -123,7 +123,7 @@ func (s *Service) completed(k kept) (Appointment, error) {
 	}
 	now := s.now()
 	if f := c.followUpOn; f != nil && (f.Before(k.rules.DateOf(now)) || f.After(now.Add(followUpWithin))) {
-		return a, errs.InvalidField("body.followUpOn", "must lie between today and two years from now")
+		return a, errs.InvalidField("body.followUpOn", "must be between today and two years from now")
 	}
 	done := now.UTC().Truncate(time.Microsecond) // as PostgreSQL keeps it
 	a.CompletedAt, a.Summary, a.FollowUpOn = &done, c.summary, c.followUpOn
@@ -145,7 +145,7 @@ func (s *Service) started(a Appointment) error {
 }
 
 // HandOver gives a live appointment that is not over to another doctor, with its conversation; admins may. The time
-// stays and must be free with him (409 slot_taken), on his grid or not.
+// stays and must be free with them (409 slot_taken), on their grid or not.
 func (s *Service) HandOver(
 	ctx context.Context, actor auth.Actor, publicID, doctorID string, version int,
 ) (Appointment, error) {
@@ -168,7 +168,7 @@ func (s *Service) handedOver(ctx context.Context, tx *postgres.Tx, k kept) (Appo
 	a, c := k.read, k.change
 	switch {
 	case a.Doctor.ID == c.successor.ID:
-		return a, errs.InvalidField("body.doctorId", "is already the doctor of the appointment")
+		return a, errs.InvalidField("body.doctorId", "is already the appointment's doctor")
 	case a.Patient.ID == c.successor.ID:
 		return a, errs.InvalidField("body.doctorId", "must not be the same person as the patient")
 	case a.over(s.now()):

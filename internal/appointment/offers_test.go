@@ -19,7 +19,7 @@ type toldAtOnce struct {
 	told
 }
 
-func (n *toldAtOnce) Moved(ctx context.Context, tx *postgres.Tx, m appointment.Notice) error {
+func (n *toldAtOnce) Moved(ctx context.Context, tx *postgres.Tx, m appointment.Notification) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.told.Moved(ctx, tx, m)
@@ -51,7 +51,7 @@ func TestService_Wait_manyCancellations(t *testing.T) {
 			if i >= 6 {
 				when = when.Add(270 * time.Minute)
 			}
-			live[i] = w.book(crowd[i], &when)
+			live[i] = w.books(crowd[i], &when)
 		}
 		all := make([]error, n)
 		together(n, func(i int) { _, all[i] = w.svc.Cancel(ctx, crowd[i], live[i].PublicID, appointment.Ending{}) })
@@ -74,7 +74,7 @@ func TestService_Deadlines_passOnOnce(t *testing.T) {
 	second.Connect(n)
 	a := w.booked(w.patient, at(10, 30))
 	for _, p := range w.crowd(12) {
-		w.wait(p)
+		w.waits(p)
 	}
 	_, err := w.svc.Cancel(ctx, w.patient, a.PublicID, appointment.Ending{})
 	require.NoError(t, err)
@@ -93,7 +93,7 @@ func TestService_Deadlines_passOnOnce(t *testing.T) {
 	}
 }
 
-// Who changes an appointment while it is handed over gets what he asked for, with the doctor who has it then.
+// Whoever changes an appointment while it is handed over gets what they asked for, with the new doctor.
 func TestService_change_handedOverMeanwhile(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -114,5 +114,5 @@ func TestService_change_handedOverMeanwhile(t *testing.T) {
 		return err
 	}, `with moved as (update appointments set doctor_id = $2 where id = $1)
 		update slot_claims set doctor_id = $2 where appointment_id = $1`, b.ID, w.stranger.ID)
-	require.Equal(t, "not_found", errs.CodeOf(err), "it is his no more")
+	require.Equal(t, "not_found", errs.CodeOf(err), "it is no longer theirs")
 }

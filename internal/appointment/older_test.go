@@ -19,7 +19,7 @@ func TestService_Reschedule_staysBooked(t *testing.T) {
 	require.Equal(t, appointment.Booked, moved.Status)
 	require.Equal(t, at(15, 0), *moved.StartsAt)
 
-	asked := w.book(w.other, ptr(at(11, 0)))
+	asked := w.books(w.other, ptr(at(11, 0)))
 	moved, err = w.svc.Reschedule(t.Context(), w.other, asked.PublicID,
 		appointment.Rescheduling{StartsAt: at(11, 30), Booked: true})
 	require.NoError(t, err)

@@ -59,7 +59,7 @@ func onBehalf(actor auth.Actor, b Booking) (Booking, error) {
 	}
 	switch {
 	case b.Patient == "":
-		return b, errs.InvalidField("body.patientId", "is required: say for whom to book")
+		return b, errs.InvalidField("body.patientId", "is required: say whom the appointment is for")
 	case b.Doctor == "" && b.Specialization == "":
 		return b, errs.InvalidField("body.doctorId", "is required, unless a specialization is given")
 	case b.Doctor != "" && b.Specialization != "":

@@ -25,7 +25,7 @@ func TestService_readsAtOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	start := at(10, 0)
-	a := w.book(w.patient, &start)
+	a := w.books(w.patient, &start)
 	svc, pool, c := w.counted()
 	ctx := context.Background()
 	want := appointment.Appointment{}

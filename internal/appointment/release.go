@@ -10,15 +10,13 @@ import (
 	"housecall/internal/schedule"
 )
 
-// Release settles the live appointments of a doctor who is about to be one no more, in account's transaction: those
-// that are not over are cancelled if cancelAppointments, or go to the doctor with the public id handOverTo, at their
-// times (409 slot_taken where he is not free); with neither it is the 409 future_appointments with their count. The
-// conversations say so; those of appointments that are over are closed. Nobody waits for him any more or holds a time
-// of his.
-func (s *Service) Release(
-	ctx context.Context, tx *postgres.Tx, doctorID int64, by auth.Actor, cancelAppointments bool, handOverTo string,
-) error {
-	next, err := s.heir(ctx, tx, doctorID, handOverTo)
+// Release settles the live appointments of a doctor who is leaving, in account's transaction: those that are not over
+// are cancelled or handed over at their times, as the departure says (409 slot_taken where the other doctor is not
+// free); if it says neither, the answer is 409 future_appointments with their count. The conversations say so; those of
+// appointments that are over are closed. The doctor's waiting list and the holds on their times end.
+func (s *Service) Release(ctx context.Context, tx *postgres.Tx, d auth.Departure) error {
+	doctorID := d.DoctorID
+	next, err := s.heir(ctx, tx, doctorID, d.HandOverTo)
 	if err != nil {
 		return err
 	}
@@ -38,9 +36,9 @@ func (s *Service) Release(
 			ahead++
 		}
 	}
-	if ahead > 0 && !cancelAppointments && next.ID == 0 {
+	if ahead > 0 && !d.CancelAppointments && next.ID == 0 {
 		return errs.New(errs.Conflict, "future_appointments",
-			"The doctor has appointments ahead. Say that they are to be cancelled or who takes over, or settle them first.").With("count", ahead)
+			"The doctor still has future appointments. Cancel them or hand them over to another doctor.").With("count", ahead)
 	}
 	if err := endWaitingFor(ctx, tx, doctorID); err != nil {
 		return err
@@ -48,11 +46,11 @@ func (s *Service) Release(
 	if err := dropHoldsWith(ctx, tx, doctorID); err != nil {
 		return err
 	}
-	return s.settle(ctx, tx, leaving{doctorID: doctorID, by: by, next: next}, left)
+	return s.settle(ctx, tx, leaving{doctorID: doctorID, by: d.By, next: next}, left)
 }
 
-// Return takes back what Release closed when a doctor is one again, in account's transaction: the conversations that
-// were closed because he left are open again, as far as their appointments let them be.
+// Return undoes what Release closed when somebody is a doctor again, in account's transaction: the conversations that
+// were closed because they left reopen, as far as their appointments allow.
 func (s *Service) Return(ctx context.Context, tx *postgres.Tx, doctorID int64) error {
 	if err := s.doctors.Lock(ctx, tx, doctorID); errs.KindOf(err) == errs.NotFound {
 		return nil // they never were one
@@ -65,14 +63,14 @@ func (s *Service) Return(ctx context.Context, tx *postgres.Tx, doctorID int64) e
 	}
 	for _, a := range back {
 		if err := s.conversations.Reopen(ctx, tx, a.ID,
-			"The conversation is open again: the doctor is available."); err != nil {
+			"The conversation is open again: the doctor is back."); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// heir is the doctor who takes over, none for ""; his rules are read once his row is held.
+// heir is the doctor who takes over, none for ""; their rules are read once their row is held.
 func (s *Service) heir(ctx context.Context, tx *postgres.Tx, doctorID int64, publicID string) (successor, error) {
 	if publicID == "" {
 		return successor{}, nil
@@ -80,7 +78,7 @@ func (s *Service) heir(ctx context.Context, tx *postgres.Tx, doctorID int64, pub
 	d, err := s.doctors.Named(ctx, tx, publicID)
 	switch {
 	case errs.KindOf(err) == errs.NotFound, err == nil && (d.ID == doctorID || d.Invited):
-		return successor{}, errs.InvalidField("body.handOverTo", "is no other doctor who takes appointments")
+		return successor{}, errs.InvalidField("body.handOverTo", "must be another doctor who takes appointments")
 	case err != nil:
 		return successor{}, err
 	}
@@ -95,8 +93,8 @@ type leaving struct {
 	next     successor
 }
 
-// settle ends or hands over what a doctor who leaves has ahead, and closes the conversations of what is over: nobody
-// would answer in them. It keeps the order, which is that of the conversations' locks.
+// settle cancels or hands over the future appointments of a doctor who leaves, and closes the conversations of those
+// that are over: nobody would answer there. It keeps the order, which is that of the conversations' locks.
 func (s *Service) settle(ctx context.Context, tx *postgres.Tx, l leaving, left []Appointment) error {
 	rules, doctors := map[int64]schedule.Rules{}, map[int64]doctor.Brief{}
 	b := &postgres.Batch{}
@@ -109,9 +107,9 @@ func (s *Service) settle(ctx context.Context, tx *postgres.Tx, l leaving, left [
 	l.rules, l.next.rules, l.next.active = rules[l.doctorID], rules[l.next.ID], doctors[l.next.ID].Active
 	for _, a := range left {
 		if a.over(s.now()) {
-			err = s.conversations.Close(ctx, tx, a.ID, "The conversation is closed: the doctor is no longer available.")
+			err = s.conversations.Close(ctx, tx, a.ID, "The conversation was closed: the doctor is no longer available.")
 		} else {
-			err = s.leave(ctx, tx, l, a)
+			err = s.settleOne(ctx, tx, l, a)
 		}
 		if err != nil {
 			return err
@@ -120,16 +118,17 @@ func (s *Service) settle(ctx context.Context, tx *postgres.Tx, l leaving, left [
 	return nil
 }
 
-// leave cancels one appointment, or hands it over.
-func (s *Service) leave(ctx context.Context, tx *postgres.Tx, l leaving, a Appointment) error {
+// settleOne cancels one appointment, or hands it over.
+func (s *Service) settleOne(ctx context.Context, tx *postgres.Tx, l leaving, a Appointment) error {
 	c := change{move: MoveCancel, actor: l.by, side: clinicSide, reason: "The doctor is no longer available."}
 	if l.next.ID != 0 {
 		c = change{move: MoveHandOver, actor: l.by, side: clinicSide, successor: l.next}
 	}
 	_, err := s.apply(ctx, tx, kept{change: c, read: a, rules: l.rules})
 	if c := postgres.Constraint(err); c == doctorTaken || c == patientBusy {
-		return errs.New(errs.Conflict, "slot_taken", "The other doctor is not free at the time of one of the appointments. "+
-			"Move or cancel that one first.").With("appointment", a.PublicID)
+		return errs.New(errs.Conflict, "slot_taken",
+			"The other doctor is not available at the time of one of these appointments. "+
+				"Move or cancel that appointment first.").With("appointment", a.PublicID)
 	}
 	return err
 }

@@ -14,14 +14,14 @@ import (
 	"housecall/internal/text"
 )
 
-// Service is the only door to appointments.
+// Service is the only way to read and change appointments.
 type Service struct {
 	pool          *postgres.Pool
 	schedule      *schedule.Service
 	doctors       *doctor.Service
 	patients      *patient.Service
 	conversations Conversations
-	notices       Notices // nil: nobody is told
+	notifications Notifications // nil: nobody is told
 	o             Options
 	now           func() time.Time
 }
@@ -68,8 +68,8 @@ func New(d Deps) *Service {
 	return s
 }
 
-// Connect gives the service whom to tell. It comes after New because whoever tells people needs the service.
-func (s *Service) Connect(n Notices) { s.notices = n }
+// Connect gives the service its notifications. It comes after New because they need the service in turn.
+func (s *Service) Connect(n Notifications) { s.notifications = n }
 
 // Find gives an appointment to its participants and to admins; to anyone else it is not there (404).
 func (s *Service) Find(ctx context.Context, actor auth.Actor, publicID string) (Appointment, error) {
@@ -80,15 +80,15 @@ func (s *Service) Find(ctx context.Context, actor auth.Actor, publicID string) (
 	return a.visibleTo(actor)
 }
 
-// ByID gives an appointment by its inner key without asking who wants it: for rooms that have already proved the
+// ByID gives an appointment by its inner key without asking who wants it: for packages that have already checked the
 // caller's right with Find and load the appointment again after a change.
 func (s *Service) ByID(ctx context.Context, id int64) (Appointment, error) {
 	return byID(ctx, s.pool, id)
 }
 
-// Attended gives an appointment to its doctor, for something that he decides of it, and holds its row until the
+// Attended gives an appointment to its doctor, for a decision of theirs about it, and holds its row until the
 // transaction ends, so that neither its status nor its doctor changes meanwhile. For its patient it is 403, for anyone
-// else it is not there (404), and for a doctor who is just being let go 409 doctor_unavailable.
+// else it is not there (404), and for a doctor who is just leaving 409 doctor_unavailable.
 func (s *Service) Attended(
 	ctx context.Context, tx *postgres.Tx, actor auth.Actor, publicID string,
 ) (Appointment, error) {
@@ -115,7 +115,7 @@ func (s *Service) OnceBooked(ctx context.Context, db postgres.DB, id int64, vers
 	return onceBooked(ctx, db, id, version)
 }
 
-// OfferStands tells whether a time that a waiting patient was offered is still kept for him.
+// OfferStands tells whether a time that a waiting patient was offered is still kept for them.
 func (s *Service) OfferStands(ctx context.Context, holdID string) (bool, error) {
 	return offerStands(ctx, s.pool, holdID, s.now())
 }
@@ -130,7 +130,7 @@ func (s *Service) ByKey(ctx context.Context, actor auth.Actor, id int64) (Appoin
 }
 
 // Counts tells how many appointments of each status the actor may see (see List): all of them, or those with a doctor
-// (a public id, "" for any). One who is a doctor may see some in which he is the patient.
+// (a public id, "" for any). A doctor may see some in which they are the patient.
 func (s *Service) Counts(ctx context.Context, actor auth.Actor, doctor string) (map[Status]int, error) {
 	q := query{Filter: Filter{Doctor: doctor}}
 	if actor.Role != auth.Admin {
@@ -234,8 +234,8 @@ type Step struct {
 	Reason           string
 }
 
-// Actor is who made a move, as the participants may see him: whoever acted for the clinic has a role but no name.
-// Role is the one in which he acted, whatever he has become since.
+// Actor is who made a move, as the participants may see them: whoever acted for the clinic has a role but no
+// name. Role is the one in which they acted, whatever they have become since.
 type Actor struct {
 	UserID, Name string
 	Role         auth.Role
@@ -264,7 +264,7 @@ func (s *Service) History(
 	return page, more, nil
 }
 
-// Confirmation is a doctor's yes. StartsAt sets or moves the time (nil: as requested); Version is the one that he
+// Confirmation is a doctor's yes. StartsAt sets or moves the time (nil: as requested); Version is the one that they
 // saw (0: any).
 type Confirmation struct {
 	StartsAt *time.Time

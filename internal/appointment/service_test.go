@@ -15,7 +15,6 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/errs"
 	"housecall/internal/postgres"
-	"housecall/internal/testing/pgtest"
 )
 
 // disable does what account does when it takes a doctor away.
@@ -24,7 +23,7 @@ func (w *world) disable(ctx context.Context, d auth.Actor, cancelAppointments bo
 		if _, err := tx.Exec(ctx, `update users set disabled_at = now() where id = $1`, d.ID); err != nil {
 			return err
 		}
-		return w.svc.Release(ctx, tx, d.ID, w.admin, cancelAppointments, "")
+		return w.svc.Release(ctx, tx, auth.Departure{DoctorID: d.ID, By: w.admin, CancelAppointments: cancelAppointments})
 	})
 }
 
@@ -36,13 +35,14 @@ func (w *world) events(a appointment.Appointment) (all []string) {
 	return all
 }
 
-// History tells who acted as what then; what he becomes later neither names an admin nor hides a doctor.
+// History tells who acted, and in which role at the time; what they become later neither names an admin nor hides a
+// doctor.
 func TestService_History_afterRoleChanges(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ctx := context.Background()
 	when := at(10, 30)
-	a := w.book(w.patient, &when)
+	a := w.books(w.patient, &when)
 	_, err := w.svc.Confirm(ctx, w.doctor, a.PublicID, appointment.Confirmation{})
 	require.NoError(t, err)
 	_, err = w.svc.Cancel(ctx, w.admin, a.PublicID, appointment.Ending{Reason: "Water damage"})
@@ -61,9 +61,9 @@ func TestService_History_afterRoleChanges(t *testing.T) {
 	}
 	// What the system does is nobody's.
 	w.exec(`update users set role = 'DOCTOR' where id = $1`, w.doctor.ID)
-	b := w.book(w.patient, nil)
+	b := w.books(w.patient, nil)
 	require.NoError(t, w.pool.InTx(ctx, func(tx *postgres.Tx) error {
-		return w.svc.Release(ctx, tx, w.doctor.ID, auth.System, true, "")
+		return w.svc.Release(ctx, tx, auth.Departure{DoctorID: w.doctor.ID, By: auth.System, CancelAppointments: true})
 	}))
 	steps, _, err = w.svc.History(ctx, w.patient, b.PublicID, 1, 10)
 	require.NoError(t, err)
@@ -76,8 +76,8 @@ func TestService_Confirm_time(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
 	when := at(10, 30)
-	taken := w.book(w.other, &when)
-	untimed := w.book(w.patient, nil)
+	taken := w.books(w.other, &when)
+	untimed := w.books(w.patient, nil)
 	past, offGrid := monday.Add(-time.Minute), at(15, 5)
 
 	_, err := w.svc.Confirm(ctx, w.doctor, untimed.PublicID, appointment.Confirmation{})
@@ -95,183 +95,10 @@ func TestService_Confirm_time(t *testing.T) {
 	moved := at(16, 0)
 	_, err = w.svc.Confirm(ctx, w.doctor, taken.PublicID, appointment.Confirmation{StartsAt: &moved})
 	require.NoError(t, err)
-	w.book(w.patient, &when)
+	w.books(w.patient, &when)
 	// Times that touch do not overlap.
 	next := at(11, 0)
-	w.book(w.other, &next)
-}
-
-func TestService_Release(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	ctx := context.Background()
-	early, late := at(10, 0), at(17, 0)
-	past, timed, untimed := w.book(w.patient, &early), w.book(w.patient, &late), w.book(w.other, nil)
-	_, err := w.svc.Confirm(ctx, w.doctor, timed.PublicID, appointment.Confirmation{})
-	require.NoError(t, err)
-	w.now = at(12, 0)
-
-	err = w.disable(ctx, w.doctor, false)
-	var e *errs.Error
-	require.ErrorAs(t, err, &e)
-	require.Equal(t, "future_appointments", e.Code)
-	require.Equal(t, 2, e.Extra["count"])
-	require.Zero(t, w.count(`select count(*) from users where disabled_at is not null`))
-
-	require.NoError(t, w.disable(ctx, w.doctor, true))
-	for _, a := range []appointment.Appointment{timed, untimed} {
-		got, err := w.svc.ByID(ctx, a.ID)
-		require.NoError(t, err)
-		require.Equal(t, appointment.Cancelled, got.Status)
-		require.Contains(t, w.events(a)[len(w.events(a))-1], "was cancelled by the clinic.")
-	}
-	got, err := w.svc.ByID(ctx, past.ID)
-	require.NoError(t, err)
-	require.Equal(t, appointment.Pending, got.Status)
-	tomorrow := at(34, 0)
-	_, err = w.svc.Confirm(ctx, w.admin, past.PublicID, appointment.Confirmation{StartsAt: &tomorrow})
-	require.Equal(t, "doctor_unavailable", errs.CodeOf(err))
-	require.NoError(t, w.disable(ctx, w.stranger, false))
-	require.NoError(t, w.disable(ctx, w.patient, false), "one who never was a doctor has nothing to settle")
-}
-
-// A doctor who leaves can leave his appointments to another, all or none of them.
-func TestService_Release_handsOver(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	ctx := context.Background()
-	booked, untimed := w.booked(w.patient, at(10, 30)), w.book(w.other, nil)
-	leave := func(to string) error {
-		return w.pool.InTx(ctx, func(tx *postgres.Tx) error {
-			return w.svc.Release(ctx, tx, w.doctor.ID, w.admin, false, to)
-		})
-	}
-	for _, to := range []string{w.doctor.UserID, w.patient.UserID, "DOCNOBODY"} {
-		require.Equal(t, "invalid", errs.CodeOf(leave(to)), to)
-	}
-	busy, err := w.svc.Book(ctx, w.other,
-		appointment.Booking{Doctor: w.stranger.UserID, StartsAt: ptr(at(10, 30)), Reason: "Rash"})
-	require.NoError(t, err)
-	require.Equal(t, "slot_taken", errs.CodeOf(leave(w.stranger.UserID)))
-	require.Equal(t, 2, w.count(`select count(*) from appointments where doctor_id = $1`, w.doctor.ID), "none")
-	_, err = w.svc.Cancel(ctx, w.other, busy.PublicID, appointment.Ending{})
-	require.NoError(t, err)
-	require.NoError(t, leave(w.stranger.UserID))
-	for a, status := range map[appointment.Appointment]appointment.Status{booked: appointment.Booked, untimed: appointment.Pending} {
-		got, err := w.svc.Find(ctx, w.stranger, a.PublicID)
-		require.NoError(t, err)
-		require.Equal(t, status, got.Status)
-		require.Contains(t, w.events(a)[len(w.events(a))-1], "handed over to another doctor, Dr Dan Roth.")
-	}
-}
-
-// Where nobody can answer any more, nobody is offered to write.
-func TestService_Release_closesConversations(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	ctx := context.Background()
-	when := at(10, 0)
-	over, pending := w.book(w.patient, &when), w.book(w.other, nil)
-	_, err := w.svc.Confirm(ctx, w.doctor, over.PublicID, appointment.Confirmation{})
-	require.NoError(t, err)
-	w.now = at(12, 0)
-	canReply := func() bool {
-		a, err := w.svc.ByID(ctx, over.ID)
-		require.NoError(t, err)
-		views, err := w.svc.Views(ctx, w.doctor, a)
-		require.NoError(t, err)
-		return views[0].CanReply
-	}
-	require.True(t, canReply(), "booked, and nobody has completed it")
-	for range 2 {
-		require.NoError(t, w.disable(ctx, w.doctor, true))
-		require.False(t, canReply())
-	}
-	told := 0
-	for _, text := range w.events(over) {
-		if strings.Contains(text, "The conversation is closed") {
-			told++
-		}
-	}
-	require.Equal(t, 1, told, "once")
-	require.Zero(t, w.count(`select count(*) from conversations where id = $1 and closed_at is not null`, pending.ID))
-
-	comeBack := func() {
-		require.NoError(t, w.pool.InTx(ctx, func(tx *postgres.Tx) error { return w.svc.Return(ctx, tx, w.doctor.ID) }))
-	}
-	for range 2 {
-		comeBack()
-		require.True(t, canReply(), "with the doctor it is open again")
-	}
-	log := w.events(over)
-	require.Equal(t, "The conversation is open again: the doctor is available.", log[len(log)-1])
-	require.Equal(t, 1, strings.Count(strings.Join(log, " "), "open again"), "once")
-	w.exec(`update conversations set closed_at = now(), closed_by = 'doctor' where id = $1`, over.ID)
-	comeBack()
-	require.False(t, canReply(), "what he closed himself stays closed")
-	w.exec(`update conversations set closed_by = 'clinic' where id = $1`, over.ID)
-	w.exec(`update appointments set status = 'CANCELLED' where id = $1`, over.ID)
-	comeBack()
-	require.Len(t, w.events(over), len(log), "nothing to open")
-	require.NoError(t, w.pool.InTx(ctx, func(tx *postgres.Tx) error { return w.svc.Return(ctx, tx, w.patient.ID) }),
-		"never a doctor")
-}
-
-// inOrder notes in which order conversations are written to.
-type inOrder struct {
-	log
-	rooms []int64
-}
-
-func (o *inOrder) Append(ctx context.Context, tx *postgres.Tx, room int64, text string) error {
-	o.rooms = append(o.rooms, room)
-	return o.Log.Append(ctx, tx, room, text)
-}
-
-func (o *inOrder) Close(ctx context.Context, tx *postgres.Tx, room int64, text string) error {
-	o.rooms = append(o.rooms, room)
-	return o.Log.Close(ctx, tx, room, text)
-}
-
-// Rooms are locked in id order, as the committer locks them: otherwise the two would deadlock.
-func TestService_Release_locksRoomsInOrder(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	ctx := context.Background()
-	early, late, next := at(10, 0), at(17, 0), at(10, 30)
-	var all []int64
-	for _, when := range []*time.Time{&late, &early, nil, &next} { // ahead, over, ahead, over
-		a := w.book(map[bool]auth.Actor{true: w.patient, false: w.other}[when != &next], when)
-		if when != nil {
-			_, err := w.svc.Confirm(ctx, w.doctor, a.PublicID, appointment.Confirmation{})
-			require.NoError(t, err)
-		}
-		all = append(all, a.ID)
-	}
-	w.now = at(12, 0)
-	noted := &inOrder{log: newLog()}
-	svc := w.over(w.pool, noted)
-	require.NoError(t, w.pool.InTx(ctx, func(tx *postgres.Tx) error {
-		return svc.Release(ctx, tx, w.doctor.ID, w.admin, true, "")
-	}))
-	require.Equal(t, all, noted.rooms)
-}
-
-func TestService_Release_readsTheRulesOnce(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	ctx := context.Background()
-	for range 4 {
-		w.book(w.patient, nil)
-	}
-	svc, pool, trips := w.counted()
-	_, statements := trips.Of(func() {
-		require.NoError(t, pool.InTx(ctx, func(tx *postgres.Tx) error {
-			return svc.Release(ctx, tx, w.doctor.ID, w.admin, true, "")
-		}))
-	})
-	require.Equal(t, 1, pgtest.Naming(statements, "schedules s"))
-	require.Equal(t, 4, w.count(`select count(*) from appointments where status = 'CANCELLED'`))
+	w.books(w.other, &next)
 }
 
 func TestCare(t *testing.T) {
@@ -279,8 +106,8 @@ func TestCare(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
 	when := at(10, 30)
-	a := w.book(w.patient, &when)
-	asked := w.book(w.other, nil)
+	a := w.books(w.patient, &when)
+	asked := w.books(w.other, nil)
 	cares := func(patient auth.Actor) bool {
 		yes, err := appointment.Care{}.CaresFor(ctx, w.pool, w.doctor.ID, patient.ID)
 		require.NoError(t, err)
@@ -295,18 +122,18 @@ func TestCare(t *testing.T) {
 	require.True(t, cares(w.patient))
 	_, err = w.svc.Cancel(ctx, w.patient, a.PublicID, appointment.Ending{})
 	require.NoError(t, err)
-	require.True(t, cares(w.patient), "he had one")
+	require.True(t, cares(w.patient), "they had one")
 	_, err = w.svc.Cancel(ctx, w.other, asked.PublicID, appointment.Ending{})
 	require.NoError(t, err)
 	require.False(t, cares(w.other), "never confirmed")
 
-	// What a doctor does alone, for one who is merely assigned to him, makes nobody his patient.
+	// What a doctor does alone, for somebody who is merely assigned to them, makes nobody their patient.
 	w.exec(`update patients set doctor_id = $1 where user_id = $2`, w.doctor.ID, w.other.ID)
 	own, err := w.svc.Book(ctx, w.doctor, appointment.Booking{Patient: w.other.UserID, StartsAt: &when})
 	require.NoError(t, err)
 	_, err = w.svc.Confirm(ctx, w.doctor, own.PublicID, appointment.Confirmation{})
 	require.NoError(t, err)
-	require.False(t, cares(w.other), "booked by himself")
+	require.False(t, cares(w.other), "booked by the doctor alone")
 	w.exec(`update appointments set status = 'COMPLETED', completed_at = now() where id = $1`, own.ID)
 	require.True(t, cares(w.other), "and taken place")
 }
@@ -323,7 +150,7 @@ func (a *asked) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, e
 	return a.DB.Query(ctx, sql, args...)
 }
 
-// A page of a busy doctor's patients is read in their order, not sorted out of all that he ever had.
+// A page of a busy doctor's patients is read in their order, not sorted out of all that they ever had.
 func TestCare_PatientsOf_usesAnIndex(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -356,7 +183,7 @@ func TestService_change_allOrNothing(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
 	when := at(10, 30)
-	a := w.book(w.patient, &when)
+	a := w.books(w.patient, &when)
 	broken := w.over(w.pool, mute{newLog()})
 	_, err := broken.Cancel(ctx, w.patient, a.PublicID, appointment.Ending{})
 	require.ErrorContains(t, err, "mute")
@@ -391,7 +218,7 @@ func TestService_readsInAConstantNumberOfStatements(t *testing.T) {
 		return list, trips.Count() - before
 	}
 	first := at(10, 0)
-	w.book(w.patient, &first)
+	w.books(w.patient, &first)
 	list, slots := cost()
 	for i := range 10 {
 		p := w.user(fmt.Sprintf("PATCROWD%05d", i), "Somebody", auth.Patient)
@@ -415,7 +242,7 @@ func TestService_readsByTheClinic(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ctx := context.Background()
-	a := w.book(w.patient, nil)
+	a := w.books(w.patient, nil)
 	reads := func() int {
 		return w.count(
 			`select count(*) from audit_events where action = 'appointment.read' and subject = $1 and patient_id = $2`,

@@ -42,7 +42,7 @@ func bounded(window Window, zone *time.Location, now time.Time) (from, to time.T
 		return from, to, err
 	}
 	if !from.Before(to) {
-		return from, to, errs.InvalidField("query.to", "must be later than from, which is now unless given")
+		return from, to, errs.InvalidField("query.to", "must be later than from, which defaults to now")
 	}
 	last := from.In(zone).AddDate(0, 0, maxSlotDays)
 	// Of a midnight that the clocks skip, AddDate may give the hour before; as many dates end after it.
@@ -61,7 +61,7 @@ func dateIn(at time.Time, zone *time.Location) time.Time {
 	return time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
 }
 
-// free computes the slots of one doctor in [from, to) that he has free, and the patient of q too if it names one.
+// free computes the slots in [from, to) in which one doctor is free, and so is the patient of q if it names one.
 func (s *Service) free(ctx context.Context, r schedule.Rules, q occupancy) ([]Slot, error) {
 	queries, err := s.occupied(ctx, s.pool, map[int64]schedule.Rules{r.DoctorID: r}, q)
 	if err != nil {
@@ -75,10 +75,10 @@ func (s *Service) free(ctx context.Context, r schedule.Rules, q occupancy) ([]Sl
 	return out, nil
 }
 
-// occupancy asks what is taken between from and to: of the doctors, and of a patient (0: of nobody). The appointment
-// except (0: none) counts for free, and the patient's own holds count by the day only: not even so those that a slot
-// from wanted on (nil: none) would take the place of. wholeDays asks for all that starts on the days of the window, as
-// limits by the day need it. occupied fills in doctors and now.
+// occupancy asks what is taken between from and to: of the doctors' time, and of a patient's (0: of nobody's). The
+// appointment except (0: none) does not count. The patient's own holds count only towards the limit of a day, and not
+// even there if a slot that starts at wanted (nil: none) would replace them. wholeDays asks for all that starts on the
+// days of the window, which limits per day need. occupied fills in doctors and now.
 type occupancy struct {
 	from, to        time.Time
 	patient, except int64
@@ -95,7 +95,7 @@ const reach = 12 * time.Hour
 // wholeDay is reach for what is counted by the day, in any zone and over any change of the clocks.
 const wholeDay = 50 * time.Hour
 
-// occupied gives, for each doctor, the question for his free slots in [from, to), in at most three statements however
+// occupied gives, for each doctor, the query for their free slots in [from, to), in at most three statements however
 // many doctors there are.
 func (s *Service) occupied(
 	ctx context.Context, db postgres.DB, rules map[int64]schedule.Rules, q occupancy,
@@ -130,6 +130,12 @@ func (s *Service) occupied(
 	for _, id := range wide.doctors {
 		out[id] = base
 	}
+	q.addTaken(out, taken, rules)
+	return out, nil
+}
+
+// addTaken adds to the doctors' queries what their claims take.
+func (q occupancy) addTaken(out map[int64]schedule.Query, taken []doctorRange, rules map[int64]schedule.Rules) {
 	for _, t := range taken {
 		one := out[t.DoctorID]
 		switch {
@@ -141,7 +147,6 @@ func (s *Service) occupied(
 		one.Starts = append(one.Starts, t.StartsAt)
 		out[t.DoctorID] = one
 	}
-	return out, nil
 }
 
 func slotLength(r schedule.Rules) time.Duration { return time.Duration(r.SlotMinutes) * time.Minute }
@@ -152,8 +157,8 @@ type ask struct {
 	startsAt          time.Time
 }
 
-// bookable says which slot of the doctor starts at an instant, or which rule speaks against it; whether it is free the
-// constraints tell. With the doctor's row held nothing of it changes.
+// bookable gives the doctor's slot that starts at an instant, or the rule that forbids it; whether it is free is left
+// to the constraints. None of this changes while the doctor's row is held.
 func (s *Service) bookable(ctx context.Context, tx *postgres.Tx, r schedule.Rules, q ask) (schedule.Slot, error) {
 	startsAt := q.startsAt
 	if err := schedule.Check(r, startsAt, s.now()); err != nil {
@@ -178,7 +183,7 @@ func (s *Service) bookable(ctx context.Context, tx *postgres.Tx, r schedule.Rule
 		}
 	}
 	if that >= r.PerDay {
-		return slot, errs.New(errs.Conflict, "slot_day_full", "The doctor takes no more appointments on this day.")
+		return slot, errs.New(errs.Conflict, "slot_day_full", "The doctor cannot take any more appointments on this day.")
 	}
 	return slot, nil
 }

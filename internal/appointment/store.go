@@ -30,7 +30,7 @@ func moment(t time.Time) *time.Time {
 }
 
 // lockRequests makes the transaction the only one that opens requests or holds for the patient until it ends. An
-// advisory lock does it, since the patient's row belongs to another room.
+// advisory lock does it, since the patient's row belongs to another package.
 func lockRequests(ctx context.Context, tx *postgres.Tx, patientID int64) error {
 	b := &postgres.Batch{}
 	queueRequestsLock(b, patientID)
@@ -50,7 +50,7 @@ func lockSpecialization(ctx context.Context, tx *postgres.Tx, specialization str
 	return err
 }
 
-// countRequests counts a patient's open requests: one whose time has passed without an answer is open no more.
+// countRequests counts a patient's open requests: one whose time has passed without an answer is no longer open.
 func countRequests(ctx context.Context, tx *postgres.Tx, patientID int64, now time.Time) (int, error) {
 	found, err := postgres.Column[int64](ctx, tx, "open requests", `select count(*) from appointments
 		where patient_id = $1 and status = 'PENDING' and (ends_at is null or ends_at > $2)`, patientID, now)
@@ -60,7 +60,7 @@ func countRequests(ctx context.Context, tx *postgres.Tx, patientID int64, now ti
 	return int(found[0]), nil
 }
 
-// countBooked counts the booked appointments that a patient has ahead.
+// countBooked counts a patient's upcoming booked appointments.
 func countBooked(ctx context.Context, tx *postgres.Tx, patientID int64, now time.Time) (int, error) {
 	found, err := postgres.Column[int64](ctx, tx, "booked appointments", `select count(*) from appointments
 		where patient_id = $1 and status = 'BOOKED' and ends_at > $2`, patientID, now)
@@ -121,7 +121,7 @@ type historyRow struct {
 	At         time.Time
 	ActorRef   string
 	ActorName  string
-	ActorRole  auth.Role // as which he acted, whatever he is now
+	ActorRole  auth.Role // in which they acted, whatever they are now
 	Action     string
 	FromStatus Status
 	ToStatus   Status
@@ -156,18 +156,20 @@ func history(ctx context.Context, db postgres.DB, appointmentID int64, afterVers
 
 func onceBooked(ctx context.Context, db postgres.DB, id int64, version int) (bool, error) {
 	n, err := postgres.Exec(ctx, db, "look into history", `
-		select from appointment_history where appointment_id = $1 and version < $2 and to_status = 'BOOKED' limit 1`, id, version)
+		select from appointment_history where appointment_id = $1 and version < $2 and to_status = 'BOOKED' limit 1`,
+		id, version)
 	return n > 0, err
 }
 
-// cared is the condition that an appointment made its patient the doctor's own: it took place, or is or was booked; of
-// one that is booked no more its history tells. One that the doctor opened himself counts once it has taken place: or
-// he could make anybody's patient his own by booking, confirming and cancelling alone. What was handed over is the new
-// doctor's.
+// cared is the condition that an appointment made its patient the doctor's own: it took place, or is booked, or once
+// was, as its history shows. One that the doctor opened counts only once it has taken place: otherwise doctors could
+// make anybody their patient by booking, confirming and cancelling alone. An appointment that was handed over counts
+// for the new doctor.
 const cared = `(a.status = 'COMPLETED' or (
 	(a.status in ('BOOKED', 'NO_SHOW') or exists
 		(select from appointment_history h where h.appointment_id = a.id and h.to_status = 'BOOKED'))
-	and not exists (select from appointment_history h where h.appointment_id = a.id and h.version = 1 and h.actor_id = a.doctor_id)))`
+	and not exists (select from appointment_history h
+		where h.appointment_id = a.id and h.version = 1 and h.actor_id = a.doctor_id)))`
 
 func patientsOf(ctx context.Context, db postgres.DB, doctorID, after int64, limit int) ([]int64, error) {
 	return postgres.Column[int64](ctx, db, "a doctor's patients", `select distinct a.patient_id from appointments a

@@ -59,7 +59,8 @@ func takenOf(ctx context.Context, db postgres.DB, q occupancy) ([]doctorRange, e
 		q.now, q.doctors, q.from, q.to, q.patient, q.except)
 }
 
-// busyOf lists when a patient has appointments between from and to, but for one (0: none). His holds do not keep him.
+// busyOf lists when a patient has appointments between from and to, but for one (0: none). Their own holds do not
+// count.
 func busyOf(ctx context.Context, db postgres.DB, q occupancy) ([]schedule.Range, error) {
 	return postgres.Rows[schedule.Range](ctx, db, "the patient's times", `
 		select lower(c.visible) as "from", upper(c.visible) as "to" from slot_claims c
@@ -88,7 +89,8 @@ type holdRow struct {
 	WaitlistID *int64
 }
 
-const holdColumns = `hold_id::text as hold_id, doctor_id, (select u.public_id from users u where u.id = doctor_id) as doctor_ref,
+const holdColumns = `hold_id::text as hold_id, doctor_id,
+	(select u.public_id from users u where u.id = doctor_id) as doctor_ref,
 	patient_id, lower(visible) as starts_at, upper(visible) as ends_at,
 	expires_at, waitlist_id`
 

@@ -7,7 +7,7 @@ import (
 	"housecall/internal/postgres"
 )
 
-// openWaiting is the constraint that a patient waits for a doctor once.
+// openWaiting is the constraint that a patient waits for a doctor only once.
 const openWaiting = "waitlist_open_key"
 
 // waitingRow is one line of waitlist with its patient, whose name lives in users (see list), and the offer that is
@@ -22,7 +22,7 @@ type waitingRow struct {
 	FromDate       time.Time
 	ToDate         time.Time
 	CreatedAt      time.Time
-	HoldID         *string // null as those below: no offer is open
+	HoldID         *string // null, like those below, if no offer is open
 	OfferStartsAt  *time.Time
 	OfferEndsAt    *time.Time
 	OfferExpiresAt *time.Time
@@ -36,18 +36,20 @@ const waiting = `select w.id, w.public_id::text as public_id, w.doctor_id, w.pat
 	left join slot_claims c on c.waitlist_id = w.id and c.expires_at > $1
 	where w.ended_at is null and `
 
-// insertWaiting lets a patient wait. Its error carries openWaiting where he waits already.
-func insertWaiting(ctx context.Context, tx *postgres.Tx, doctorID, patientID int64, from, to time.Time) (int64, error) {
+// insertWaiting adds an entry of DoctorID, PatientID, FromDate and ToDate. Its error carries openWaiting if the patient
+// is on the list already.
+func insertWaiting(ctx context.Context, tx *postgres.Tx, w waitingRow) (int64, error) {
 	made, err := postgres.Column[int64](ctx, tx, "waitlist", `
-		insert into waitlist (doctor_id, patient_id, from_date, to_date, created_at) values ($1, $2, $3, $4, $5) returning id`,
-		doctorID, patientID, from, to, tx.Now())
+		insert into waitlist (doctor_id, patient_id, from_date, to_date, created_at)
+		values ($1, $2, $3, $4, $5) returning id`,
+		w.DoctorID, w.PatientID, w.FromDate, w.ToDate, tx.Now())
 	if err != nil {
 		return 0, err
 	}
 	return made[0], nil
 }
 
-// countWaiting tells in how many queues a patient stands.
+// countWaiting tells on how many waiting lists a patient is.
 func countWaiting(ctx context.Context, tx *postgres.Tx, patientID int64) (int, error) {
 	found, err := postgres.Column[int64](ctx, tx, "waitlist",
 		`select count(*) from waitlist where patient_id = $1 and ended_at is null`, patientID)
@@ -61,31 +63,31 @@ func waitingByID(ctx context.Context, db postgres.DB, id int64, now time.Time) (
 	return postgres.Rows[waitingRow](ctx, db, "waitlist", waiting+`w.id = $2`, now, id)
 }
 
-// queue lists who waits for a doctor, or those of them that are one patient (0: all), in order, after an entry.
-func queue(
-	ctx context.Context, db postgres.DB, doctorID, patientID, after int64, limit int, now time.Time,
-) ([]waitingRow, error) {
-	return postgres.Rows[waitingRow](
-		ctx,
-		db,
-		"waitlist",
-		waiting+`w.doctor_id = $2 and ($3::bigint = 0 or w.patient_id = $3) and w.id > $4
-		order by w.id limit $5`,
-		now,
-		doctorID,
-		patientID,
-		after,
-		limit,
-	)
+// entries are those of a doctor's waiting list, or one patient's among them (0: everybody's).
+type entries struct{ doctorID, patientID int64 }
+
+// queueQuery asks for a page of the open entries, after the key of one.
+type queueQuery struct {
+	entries
+	after int64
+	limit int
 }
 
-// endWaiting ends the entry of a public id, if it is the patient's (0: anybody's) and open, and gives its id.
-func endWaiting(
-	ctx context.Context, tx *postgres.Tx, doctorID, patientID int64, publicID, reason string,
-) ([]int64, error) {
-	return postgres.Column[int64](ctx, tx, "waitlist", `update waitlist set ended_at = $5, end_reason = $4
-		where doctor_id = $1 and public_id::text = $2 and ($3::bigint = 0 or patient_id = $3) and ended_at is null returning id`,
-		doctorID, publicID, patientID, reason, tx.Now())
+// queue lists the entries in order, with the offers that are open now.
+func queue(ctx context.Context, db postgres.DB, q queueQuery, now time.Time) ([]waitingRow, error) {
+	return postgres.Rows[waitingRow](ctx, db, "waitlist",
+		waiting+`w.doctor_id = $2 and ($3::bigint = 0 or w.patient_id = $3) and w.id > $4 order by w.id limit $5`,
+		now, q.doctorID, q.patientID, q.after, q.limit)
+}
+
+// endWaiting ends the entry with a public id because the patient leaves the list, if it is one of those and open, and
+// gives its id.
+func endWaiting(ctx context.Context, tx *postgres.Tx, e entries, publicID string) ([]int64, error) {
+	return postgres.Column[int64](ctx, tx, "waitlist", `
+		update waitlist set ended_at = $4, end_reason = 'left'
+		where doctor_id = $1 and public_id::text = $2 and ($3::bigint = 0 or patient_id = $3) and ended_at is null
+		returning id`,
+		e.doctorID, publicID, e.patientID, tx.Now())
 }
 
 // endWaitingByID ends an entry; one that has ended stays as it is.
@@ -98,7 +100,8 @@ func endWaitingByID(ctx context.Context, tx *postgres.Tx, id int64, reason strin
 // endWaitingBefore ends up to limit entries whose last day lies before a date.
 func endWaitingBefore(ctx context.Context, tx *postgres.Tx, date time.Time, limit int) (int64, error) {
 	return postgres.Exec(ctx, tx, "end waiting", `update waitlist set ended_at = $2, end_reason = 'over'
-		where id in (select id from waitlist where ended_at is null and to_date < $1 order by id limit $3 for update skip locked)`,
+		where id in (
+			select id from waitlist where ended_at is null and to_date < $1 order by id limit $3 for update skip locked)`,
 		date, tx.Now(), limit)
 }
 
@@ -110,9 +113,9 @@ func endWaitingFor(ctx context.Context, tx *postgres.Tx, doctorID int64) error {
 	return err
 }
 
-// nextWaiting gives the first entry after one whose patient could take a time, if there is any: they wait for that
-// date, can sign in, have no other offer open and nothing else to do then. It holds the entry, and passes over those
-// that another transaction holds to offer them something else.
+// nextWaiting gives the next entry whose patient could take a time, if there is one: they wait for that date, can sign
+// in, and have neither another open offer nor anything else at that time. It locks the entry, and skips those that
+// another transaction has locked to offer them something else.
 func nextWaiting(ctx context.Context, tx *postgres.Tx, v vacancy, now time.Time) ([]waitingEntry, error) {
 	return postgres.Rows[waitingEntry](ctx, tx, "waitlist", `
 		select w.id, w.patient_id from waitlist w
@@ -126,8 +129,8 @@ func nextWaiting(ctx context.Context, tx *postgres.Tx, v vacancy, now time.Time)
 		v.rules.DoctorID, v.after, v.rules.DateOf(v.startsAt), v.notFor, now, v.startsAt, v.endsAt)
 }
 
-// hasOffer tells whether something is offered to an entry that the transaction holds. nextWaiting cannot know: its
-// statement may have begun before the transaction ended that held the entry until then.
+// hasOffer tells whether an entry that the transaction has locked has an open offer. nextWaiting cannot know: its
+// statement may have begun before the transaction that held the entry until then ended.
 func hasOffer(ctx context.Context, tx *postgres.Tx, id int64, now time.Time) (bool, error) {
 	open, err := postgres.Column[int64](ctx, tx, "offers",
 		`select id from slot_claims where waitlist_id = $1 and expires_at > $2`, id, now)

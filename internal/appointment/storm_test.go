@@ -15,7 +15,7 @@ import (
 	"housecall/internal/postgres"
 )
 
-// storm is many people at once over two instances, each doing whatever comes to his mind.
+// storm is many people at once over two instances, each doing whatever comes to mind.
 type storm struct {
 	*world
 	instances []*appointment.Service

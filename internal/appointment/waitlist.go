@@ -14,24 +14,24 @@ import (
 )
 
 const (
-	// maxWaiting is in how many queues one patient may stand.
+	// maxWaiting is on how many waiting lists one patient may be.
 	maxWaiting = 10
-	// maxWaitingDays bounds for how long one may wait.
+	// maxWaitingDays is the longest time that a patient may wait.
 	maxWaitingDays = 92
-	// maxAsked is how many of a queue are tried for one time. Only who lost a race is tried in vain, and bookings wait
-	// meanwhile.
+	// maxAsked is how many patients on a list are tried for one time. An attempt fails only if it loses a race, and
+	// bookings wait meanwhile.
 	maxAsked = 10
 )
 
-// Waiting is a patient's place in the queue for a doctor. From and To are the days on which he could come, both
-// included, as midnights in UTC.
+// Waiting is a patient's entry on a doctor's waiting list. From and To are the first and the last day on which they
+// could come, as midnights in UTC.
 type Waiting struct {
 	ID        string
 	Doctor    Person
 	Patient   Person
 	From, To  time.Time
 	CreatedAt time.Time
-	Offer     *Hold // the time that is kept for him now; nil: none
+	Offer     *Hold // the time that is kept for them now; nil: none
 }
 
 // Offer is a time that became free and is kept for a waiting patient.
@@ -44,7 +44,7 @@ type Offer struct {
 	ExpiresAt time.Time
 }
 
-// Wait puts the patient into the queue for a doctor. Whoever is first in it is offered what is cancelled on his days,
+// Wait puts the patient on a doctor's waiting list. Whoever is first on it is offered what is cancelled on their days,
 // as a hold for OfferTTL; then the next. 409 already_waiting, waiting_limit.
 func (s *Service) Wait(ctx context.Context, actor auth.Actor, doctorID string, from, to time.Time) (Waiting, error) {
 	d, err := s.doctors.Named(ctx, s.pool, doctorID)
@@ -81,10 +81,12 @@ func (s *Service) join(
 			return err
 		}
 		if n >= maxWaiting {
-			return errs.New(errs.Conflict, "waiting_limit", "You are already on "+strconv.Itoa(n)+" waiting lists. Leave one of them first.").
-				With("limit", maxWaiting)
+			return errs.New(errs.Conflict, "waiting_limit",
+				"You are already on "+strconv.Itoa(n)+" waiting lists. Leave one of them first.").With("limit", maxWaiting)
 		}
-		id, err := insertWaiting(ctx, tx, d.ID, actor.ID, from, to)
+		id, err := insertWaiting(ctx, tx, waitingRow{
+			DoctorID: d.ID, PatientID: actor.ID, FromDate: from, ToDate: to,
+		})
 		if err != nil {
 			return err
 		}
@@ -103,13 +105,13 @@ func (s *Service) join(
 	return row, err
 }
 
-// waitingDays checks on which days somebody wants to wait.
+// waitingDays checks the days for which a patient wants to wait.
 func waitingDays(today, last, from, to time.Time) error {
 	switch {
 	case from.Before(today):
-		return errs.InvalidField("body.from", "must not lie in the past")
+		return errs.InvalidField("body.from", "must not be in the past")
 	case from.After(last):
-		return errs.InvalidField("body.from", "lies further ahead than can be booked")
+		return errs.InvalidField("body.from", "is too far ahead to be booked")
 	case to.Before(from):
 		return errs.InvalidField("body.to", "must not be earlier than from")
 	case to.After(from.AddDate(0, 0, maxWaitingDays)):
@@ -132,8 +134,8 @@ func (r waitingRow) waiting(d Person) Waiting {
 	return w
 }
 
-// Queue gives up to limit of those who wait for a doctor, first come first, after the key of an entry (0: from the
-// first), and the key of the last: the doctor himself and admins see all, a patient himself.
+// Queue gives up to limit entries of a doctor's waiting list, in order, after the key of an entry (0: from the first),
+// and the key of the last. The doctor and admins see all, patients only their own.
 func (s *Service) Queue(
 	ctx context.Context, actor auth.Actor, doctorID string, after int64, limit int,
 ) (page []Waiting, last int64, more bool, err error) {
@@ -145,7 +147,7 @@ func (s *Service) Queue(
 	if err != nil {
 		return nil, 0, false, err
 	}
-	found, err := queue(ctx, s.pool, d.ID, only, after, limit+1, s.now())
+	found, err := queue(ctx, s.pool, queueQuery{entries{d.ID, only}, after, limit + 1}, s.now())
 	if err != nil {
 		return nil, 0, false, err
 	}
@@ -159,7 +161,7 @@ func (s *Service) Queue(
 	return page, last, more, nil
 }
 
-// onlyOf says whose entries of a doctor's queue an actor may see and end: 0 is everybody's.
+// onlyOf says whose entries on a doctor's waiting list an actor may see and end: 0 is everybody's.
 func onlyOf(actor auth.Actor, doctorID int64) (int64, error) {
 	switch {
 	case actor.Role == auth.Patient:
@@ -170,8 +172,8 @@ func onlyOf(actor auth.Actor, doctorID int64) (int64, error) {
 	return 0, errs.Missing("waiting list")
 }
 
-// Leave takes an entry out of a doctor's queue; its patient, the doctor and admins may. What it was offered goes to the
-// next.
+// Leave takes an entry off a doctor's waiting list; its patient, the doctor and admins may. What it was offered goes to
+// the next.
 func (s *Service) Leave(ctx context.Context, actor auth.Actor, doctorID, id string) error {
 	d, err := s.doctors.Named(ctx, s.pool, doctorID)
 	if err != nil {
@@ -185,7 +187,7 @@ func (s *Service) Leave(ctx context.Context, actor auth.Actor, doctorID, id stri
 		if err := s.doctors.Lock(ctx, tx, d.ID); err != nil {
 			return err
 		}
-		ended, err := endWaiting(ctx, tx, d.ID, only, id, "left")
+		ended, err := endWaiting(ctx, tx, entries{d.ID, only}, id)
 		if err != nil {
 			return err
 		}
@@ -247,9 +249,9 @@ func (s *Service) passOn(ctx context.Context, tx *postgres.Tx, dropped ...holdRo
 	return nil
 }
 
-// offer keeps the time for the first in the queue who can take it, if it is one that can be booked. Without the
-// doctor's row held, which is so where what a patient gives up for another doctor's time is passed on, it may find that
-// somebody else was faster; then there is nothing to offer.
+// offer keeps the time for the first patient on the list who can take it, if it can be booked. The doctor's row is not
+// held when a patient gives their time up for another doctor's; somebody else may then be faster, and there is nothing
+// to offer.
 func (s *Service) offer(ctx context.Context, tx *postgres.Tx, v vacancy) error {
 	expires := s.now().Add(s.o.OfferTTL)
 	if !v.startsAt.After(expires) {
@@ -279,8 +281,8 @@ func (s *Service) offer(ctx context.Context, tx *postgres.Tx, v vacancy) error {
 	return nil
 }
 
-// offerTo keeps the time until it expires for somebody who waits, unless something else is in the way. Expired holds
-// are not: what they had been offered goes to the next.
+// offerTo keeps the time for a waiting patient until the offer expires, unless something else is in the way. Expired
+// holds are not: what they had been offered goes to the next.
 func (s *Service) offerTo(
 	ctx context.Context, tx *postgres.Tx, v vacancy, to waitingEntry, expires time.Time,
 ) (made bool, err error) {
@@ -296,8 +298,8 @@ func (s *Service) offerTo(
 	if err != nil {
 		return false, err
 	}
-	if made && s.notices != nil {
-		err := s.notices.Offered(ctx, tx, Offer{
+	if made && s.notifications != nil {
+		err := s.notifications.Offered(ctx, tx, Offer{
 			HoldID: h.HoldID, PatientID: h.PatientID, Doctor: v.doctor, TimeZone: v.rules.TimeZone,
 			StartsAt: h.StartsAt.UTC(), ExpiresAt: h.ExpiresAt.UTC(),
 		})
@@ -308,8 +310,8 @@ func (s *Service) offerTo(
 	return made, s.passOn(ctx, tx, expired...)
 }
 
-// offers tells whether the doctor would give the time to anybody, and who they are: they are still a doctor, and it is
-// a slot of theirs.
+// offers tells whether the doctor still offers the time, and who they are: they must still be a doctor, and it must be
+// one of their slots.
 func (s *Service) offers(ctx context.Context, tx *postgres.Tx, v vacancy) (Person, bool, error) {
 	found, err := s.doctors.Briefs(ctx, tx, v.rules.DoctorID)
 	d := found[v.rules.DoctorID]

@@ -16,7 +16,7 @@ import (
 // tuesday is the day of at, as a date.
 var tuesday = time.Date(2026, time.March, 3, 0, 0, 0, 0, time.UTC)
 
-func (w *world) wait(p auth.Actor) appointment.Waiting {
+func (w *world) waits(p auth.Actor) appointment.Waiting {
 	w.t.Helper()
 	got, err := w.svc.Wait(context.Background(), p, w.doctor.UserID, tuesday, tuesday.AddDate(0, 0, 3))
 	require.NoError(w.t, err)
@@ -44,7 +44,7 @@ func TestService_Wait_offersInOrder(t *testing.T) {
 	crowd := w.crowd(3)
 	a := w.booked(w.patient, at(10, 30))
 	for _, p := range crowd {
-		w.wait(p)
+		w.waits(p)
 	}
 	_, err := w.svc.Cancel(ctx, w.patient, a.PublicID, appointment.Ending{})
 	require.NoError(t, err)
@@ -93,10 +93,10 @@ func TestService_Wait_whoIsNotOffered(t *testing.T) {
 	ctx := context.Background()
 	crowd := w.crowd(3)
 	a := w.booked(w.patient, at(10, 30))
-	w.wait(w.patient) // who cancels does not get it back
-	w.wait(crowd[0])  // is disabled
+	w.waits(w.patient) // who cancels does not get it back
+	w.waits(crowd[0])  // is disabled
 	w.exec(`update users set disabled_at = now() where id = $1`, crowd[0].ID)
-	w.wait(crowd[1]) // has something else to do
+	w.waits(crowd[1]) // has something else to do
 	_, err := w.svc.Book(ctx, crowd[1],
 		appointment.Booking{Doctor: w.stranger.UserID, StartsAt: ptr(at(10, 30)), Reason: "Rash"})
 	require.NoError(t, err)
@@ -108,7 +108,7 @@ func TestService_Wait_whoIsNotOffered(t *testing.T) {
 	require.Zero(t, w.count(`select count(*) from slot_claims where hold_id is not null`))
 
 	// A doctor who leaves offers nothing.
-	w.wait(w.other)
+	w.waits(w.other)
 	w.booked(w.patient, at(11, 0))
 	require.NoError(t, w.disable(ctx, w.doctor, true))
 	require.Zero(t, w.count(`select count(*) from slot_claims where doctor_id = $1`, w.doctor.ID))
@@ -133,8 +133,8 @@ func TestService_Wait_whatElseFreesTime(t *testing.T) {
 			return err
 		},
 	} {
-		a := w.book(w.patient, ptr(at(10, 30)))
-		entry := w.wait(w.other)
+		a := w.books(w.patient, ptr(at(10, 30)))
+		entry := w.waits(w.other)
 		require.NoError(t, free(a), name)
 		offer := w.offerOf(w.other)
 		require.NotNil(t, offer, name)
@@ -153,7 +153,7 @@ func TestService_Wait_contention(t *testing.T) {
 	a, b := w.booked(w.patient, at(10, 30)), w.booked(w.other, at(11, 0))
 	crowd := w.crowd(10)
 	for _, p := range crowd[:2] {
-		w.wait(p)
+		w.waits(p)
 	}
 	all := make([]error, 10)
 	together(10, func(i int) {
@@ -175,7 +175,7 @@ func TestService_Wait_limits(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ctx := context.Background()
-	w.wait(w.patient)
+	w.waits(w.patient)
 	for name, days := range map[string][2]time.Time{
 		"past":     {tuesday.AddDate(0, 0, -2), tuesday},
 		"backward": {tuesday, tuesday.AddDate(0, 0, -1)},
@@ -220,7 +220,7 @@ func TestRoutes_waitlist(t *testing.T) {
 	require.Len(t, next.Body["items"], 1)
 	require.Empty(t, next.Body["nextCursor"])
 
-	a := w.book(w.stranger2(), ptr(at(10, 30)))
+	a := w.books(w.stranger2(), ptr(at(10, 30)))
 	_, err := w.svc.Reject(context.Background(), w.doctor, a.PublicID, appointment.Ending{Reason: "Ill"})
 	require.NoError(t, err)
 	shown := c.call(w.patient, http.MethodGet, path, nil)

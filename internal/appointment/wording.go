@@ -40,7 +40,7 @@ func event(m Move, by side, a Appointment, zone *time.Location) string {
 	case MoveAskAnew:
 		return "The " + string(by) + " asked to move the appointment to " + when + ". The doctor has to confirm it."
 	case MoveComplete:
-		return "The appointment is completed."
+		return "The appointment was completed."
 	case MoveNoShow:
 		return "The patient did not come to the appointment" + at + "."
 	case MoveHandOver:

@@ -55,7 +55,7 @@ func newWorld(t testing.TB) *world {
 	return w
 }
 
-// instance makes the rooms over a pool of their own, as one process has them.
+// instance makes the services over a pool of their own, as one process has them.
 func (w *world) instance() (*appointment.Service, *postgres.Pool) {
 	w.t.Helper()
 	pool, err := postgres.Open(context.Background(), postgres.Options{DSN: w.dsn, MaxConns: 16})
@@ -64,7 +64,7 @@ func (w *world) instance() (*appointment.Service, *postgres.Pool) {
 	return w.over(pool, newLog()), pool
 }
 
-// over makes the rooms over a pool.
+// over makes the services over a pool.
 func (w *world) over(pool *postgres.Pool, c appointment.Conversations) *appointment.Service {
 	w.t.Helper()
 	return clinic.New(clinic.Deps{
@@ -100,8 +100,8 @@ func (w *world) count(sql string, args ...any) (n int) {
 	return n
 }
 
-// book asks for an appointment of a patient with the world's doctor; nil is any time.
-func (w *world) book(p auth.Actor, startsAt *time.Time) appointment.Appointment {
+// books asks for an appointment of a patient with the world's doctor; nil is any time.
+func (w *world) books(p auth.Actor, startsAt *time.Time) appointment.Appointment {
 	w.t.Helper()
 	a, err := w.svc.Book(context.Background(), p,
 		appointment.Booking{Doctor: w.doctor.UserID, StartsAt: startsAt, Reason: "Cough"})

@@ -23,7 +23,7 @@ const (
 	unfinishedAge = time.Hour
 	// atOncePerUser is how many uploads of one user one instance takes at once.
 	atOncePerUser = 4
-	// MaxPixels is the most that a picture may have: whoever looks at it has to hold them in memory.
+	// MaxPixels is the most pixels that a picture may have: anybody who looks at it has to hold them in memory.
 	MaxPixels = 100_000_000
 	// ThumbnailEdge is the greatest length of a thumbnail's longer edge, in pixels.
 	ThumbnailEdge = 320
@@ -31,20 +31,20 @@ const (
 
 // Attachment is a file of a conversation. It exists for others once StoredAt is set.
 type Attachment struct {
-	ID         uuid.UUID
-	RoomID     int64
-	UploaderID int64
-	Uploader   string // public id
-	Name       string // safe for any file system and any header; see safeName
-	MediaType  string // detected from the content; see sniff
-	SizeBytes  int64
-	SHA256     []byte // of the content
-	Width      *int   // of a picture, in pixels as displayed
-	Height     *int
-	Thumbnail  bool
-	CreatedAt  time.Time
-	StoredAt   *time.Time
-	Seq        *int64 // of the message that sent it; nil: none has
+	ID             uuid.UUID
+	ConversationID int64
+	UploaderID     int64
+	Uploader       string // public id
+	Name           string // safe for any file system and any header; see safeName
+	MediaType      string // detected from the content; see sniff
+	SizeBytes      int64
+	SHA256         []byte // of the content
+	Width          *int   // of a picture, in pixels as displayed
+	Height         *int
+	Thumbnail      bool
+	CreatedAt      time.Time
+	StoredAt       *time.Time
+	Seq            *int64 // of the message that sent it; nil: none has
 }
 
 // Sum is the SHA-256 in hexadecimal digits.

@@ -84,7 +84,7 @@ func (p partOf) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// rationed reads no more than is left: whatever a form has besides its file would otherwise be kept in memory.
+// rationed reads no more than is left: everything in a form besides its file would otherwise be kept in memory.
 type rationed struct {
 	r      io.Reader
 	left   int64

@@ -19,10 +19,10 @@ import (
 // body is an attachment as in events of the chat protocol.
 type body struct {
 	ID        uuid.UUID `json:"id" format:"uuid"`
-	Name      string    `json:"name" doc:"Safe for any file system, so not always as it was given."`
+	Name      string    `json:"name" doc:"Safe for any file system, so it may differ from the name that was given."`
 	MediaType string    `json:"mediaType" doc:"Detected from the content." enum:"image/png,image/jpeg,image/gif,image/webp,application/pdf,text/plain; charset=utf-8"`
 	Size      int64     `json:"size" doc:"Bytes."`
-	SHA256    string    `json:"sha256" doc:"Of the content, in hexadecimal digits."`
+	SHA256    string    `json:"sha256" doc:"SHA-256 of the content, in hexadecimal."`
 	Width     int       `json:"width,omitempty" doc:"Of an image, in pixels as displayed."`
 	Height    int       `json:"height,omitempty"`
 	Thumbnail bool      `json:"thumbnail,omitempty" doc:"Whether there is a thumbnail."`
@@ -39,7 +39,7 @@ func bodyOf(a Attachment) body {
 // sentBody is an attachment in a list.
 type sentBody struct {
 	body
-	Seq        int64     `json:"seq" doc:"Of the message that sent it."`
+	Seq        int64     `json:"seq" doc:"Of the message with which it was sent."`
 	Sender     string    `json:"sender" doc:"User id."`
 	UploadedAt time.Time `json:"uploadedAt"`
 	Retracted  bool      `json:"retracted,omitempty" doc:"Visible only with break-glass access."`
@@ -86,13 +86,13 @@ func Routes(s *httpd.Server, svc *Service) {
 			http.StatusNotFound, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType,
 			http.StatusUnprocessableEntity, http.StatusTooManyRequests,
 		},
-	}, h.upload)
+	}, h.serveUpload)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/appointments/{id}/attachments", Tag: tag,
 		Summary:     "List the files of a conversation",
-		Description: "Those that were sent and not retracted, newest first.", Access: httpd.SignedIn,
+		Description: "Only files that were sent and not retracted, newest first.", Access: httpd.SignedIn,
 		Errors: []int{http.StatusNotFound},
-	}, h.list)
+	}, h.serveList)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/appointments/{id}/attachments/{attachmentId}", Tag: tag, Summary: "Download a file",
 		Description: "All of it, or one range (206, 416); If-Range, If-Match and If-None-Match are supported too. The ETag " +
@@ -100,13 +100,13 @@ func Routes(s *httpd.Server, svc *Service) {
 		Access: httpd.SignedIn, Errors: []int{
 			http.StatusNotFound, http.StatusPreconditionFailed, http.StatusRequestedRangeNotSatisfiable,
 		},
-	}, h.content)
+	}, h.serveContent)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/appointments/{id}/attachments/{attachmentId}/thumbnail", Tag: tag,
-		Summary:     "A thumbnail of a file",
+		Summary:     "Get the thumbnail of a file",
 		Description: "An upright JPEG of at most 320 by 320 pixels; 404 unless `thumbnail` is true.", Access: httpd.SignedIn,
 		Errors: []int{http.StatusNotFound, http.StatusPreconditionFailed, http.StatusRequestedRangeNotSatisfiable},
-	}, h.thumbnail)
+	}, h.serveThumbnail)
 }
 
 type handlers struct {
@@ -114,7 +114,7 @@ type handlers struct {
 	server *httpd.Server
 }
 
-func (h handlers) upload(ctx context.Context, in *uploadInput) (*uploadOutput, error) {
+func (h handlers) serveUpload(ctx context.Context, in *uploadInput) (*uploadOutput, error) {
 	a, err := h.svc.Upload(ctx, httpd.Actor(ctx), in.ID, func() (File, error) {
 		return fileIn(transfer.UploadOf(ctx), in.Name, h.svc.d.Options.MaxBytes)
 	})
@@ -126,7 +126,7 @@ func (h handlers) upload(ctx context.Context, in *uploadInput) (*uploadOutput, e
 	}, nil
 }
 
-func (h handlers) list(ctx context.Context, in *listInput) (*listOutput, error) {
+func (h handlers) serveList(ctx context.Context, in *listInput) (*listOutput, error) {
 	var before int64
 	if err := httpd.DecodeCursor(ctx, in.Cursor, &before); err != nil {
 		return nil, err
@@ -147,7 +147,7 @@ func (h handlers) list(ctx context.Context, in *listInput) (*listOutput, error) 
 	return out, nil
 }
 
-func (h handlers) find(ctx context.Context, in *contentInput) (Attachment, error) {
+func (h handlers) serveFind(ctx context.Context, in *contentInput) (Attachment, error) {
 	id, err := uuid.Parse(in.AttachmentID)
 	if err != nil {
 		return Attachment{}, errs.Missing("attachment")
@@ -155,8 +155,8 @@ func (h handlers) find(ctx context.Context, in *contentInput) (Attachment, error
 	return h.svc.Find(ctx, httpd.Actor(ctx), in.ID, id)
 }
 
-func (h handlers) content(ctx context.Context, in *contentInput) (*transfer.Download, error) {
-	a, err := h.find(ctx, in)
+func (h handlers) serveContent(ctx context.Context, in *contentInput) (*transfer.Download, error) {
+	a, err := h.serveFind(ctx, in)
 	if err != nil {
 		return nil, err
 	}
@@ -168,8 +168,8 @@ func (h handlers) content(ctx context.Context, in *contentInput) (*transfer.Down
 	}), nil
 }
 
-func (h handlers) thumbnail(ctx context.Context, in *contentInput) (*transfer.Download, error) {
-	a, err := h.find(ctx, in)
+func (h handlers) serveThumbnail(ctx context.Context, in *contentInput) (*transfer.Download, error) {
+	a, err := h.serveFind(ctx, in)
 	if err != nil {
 		return nil, err
 	}

@@ -28,7 +28,7 @@ func TestUpload_Kinds(t *testing.T) {
 		"text": {"page.html", "<script>alert(1)</script>", "page.html.txt", "text/plain; charset=utf-8"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := w.upload(pat, c.given, c.content)
+			a := w.uploads(pat, c.given, c.content)
 			require.Equal(t, 201, a.Status, a.String())
 			golden(t, "upload_"+name, a)
 			require.Equal(t, c.want, a.Body["name"])
@@ -80,15 +80,15 @@ func TestUpload_Refusals(t *testing.T) {
 		status int
 		code   string
 	}{
-		"html binary":      {w.upload(pat, "a.png", "\x00\x01\x02"), 415, "unsupported_type"},
-		"not UTF-8":        {w.upload(pat, "a.txt", "hell\xff"), 415, "unsupported_type"},
-		"not UTF-8, later": {w.upload(pat, "a.txt", strings.Repeat("x", 100_000)+"\xff"), 415, "unsupported_type"},
-		"cut character":    {w.upload(pat, "a.txt", "hell\xc3"), 415, "unsupported_type"},
-		"program":          {w.upload(pat, "a.pdf", "MZ\x90\x00"), 415, "unsupported_type"},
-		"no picture":       {w.upload(pat, "a.png", "\x89PNG\r\n\x1a\nno picture"), 415, "unsupported_type"},
-		"empty":            {w.upload(pat, "a.txt", ""), 422, "empty"},
-		"large":            {w.upload(pat, "a.txt", strings.Repeat("x", 10<<20+1)), 413, "too_large"},
-		"huge":             {w.upload(pat, "a.txt", strings.Repeat("x", 12<<20)), 413, "too_large"},
+		"html binary":      {w.uploads(pat, "a.png", "\x00\x01\x02"), 415, "unsupported_type"},
+		"not UTF-8":        {w.uploads(pat, "a.txt", "hell\xff"), 415, "unsupported_type"},
+		"not UTF-8, later": {w.uploads(pat, "a.txt", strings.Repeat("x", 100_000)+"\xff"), 415, "unsupported_type"},
+		"cut character":    {w.uploads(pat, "a.txt", "hell\xc3"), 415, "unsupported_type"},
+		"program":          {w.uploads(pat, "a.pdf", "MZ\x90\x00"), 415, "unsupported_type"},
+		"no picture":       {w.uploads(pat, "a.png", "\x89PNG\r\n\x1a\nno picture"), 415, "unsupported_type"},
+		"empty":            {w.uploads(pat, "a.txt", ""), 422, "empty"},
+		"large":            {w.uploads(pat, "a.txt", strings.Repeat("x", 10<<20+1)), 413, "too_large"},
+		"huge":             {w.uploads(pat, "a.txt", strings.Repeat("x", 12<<20)), 413, "too_large"},
 		"no file":          {w.call("POST", files, pat, other, "Content-Type", otherKind), 400, "bad_form"},
 		"two files":        {w.call("POST", files, pat, strings.NewReader(twice), "Content-Type", kind), 400, "bad_form"},
 		"no boundary": {
@@ -113,12 +113,12 @@ func TestUpload_Refusals(t *testing.T) {
 		require.Equal(t, c.code, c.answer.Code(), name)
 	}
 	w.exec(`update appointments set status = 'CANCELLED'`)
-	closed := w.upload(pat, "a.txt", "hello")
+	closed := w.uploads(pat, "a.txt", "hello")
 	require.Equal(t, 409, closed.Status)
 	require.Equal(t, "closed", closed.Code())
 	require.Zero(t, w.number(`select count(*) from attachments`), "nothing is left")
 	require.Empty(t, w.left())
-	largest := newWorld(t).upload(pat, "a.txt", strings.Repeat("x", 10<<20))
+	largest := newWorld(t).uploads(pat, "a.txt", strings.Repeat("x", 10<<20))
 	require.Equal(t, 201, largest.Status)
 }
 
@@ -129,12 +129,12 @@ func TestUpload_Bomb(t *testing.T) {
 	bomb := []byte(asPNG(image.NewGray(image.Rect(0, 0, 4, 4))))
 	copy(bomb[16:], []byte{0, 1, 0, 0, 0, 1, 0, 0}) // 65,536 pixels square
 	copy(bomb[29:], []byte{0xee, 0xa1, 0x82, 0xfd}) // wrong, and found before
-	a := w.upload(pat, "a.png", string(bomb))
+	a := w.uploads(pat, "a.png", string(bomb))
 	require.Contains(t, []int{413, 415}, a.Status, a.String())
 	require.Empty(t, w.left())
 	// Within the limit, too large for a thumbnail, and 60 KB.
 	huge := asPNG(image.NewGray(image.Rect(0, 0, 8000, 8000)))
-	a = w.upload(pat, "a.png", huge)
+	a = w.uploads(pat, "a.png", huge)
 	require.Equal(t, 201, a.Status, a.String())
 	require.EqualValues(t, 8000, a.Body["width"])
 	require.Nil(t, a.Body["thumbnail"])
@@ -259,7 +259,7 @@ func TestUpload_S3(t *testing.T) {
 	require.Equal(t, content, w.get(pat, id).String())
 	require.Equal(t, content[5<<20:], w.get(pat, id, "Range", fmt.Sprintf("bytes=%d-", 5<<20)).String())
 	require.Equal(t, 200, w.call("GET", files+"/"+id+"/thumbnail", pat, http.NoBody).Status)
-	require.Equal(t, 413, w.upload(pat, "b.txt", strings.Repeat("x", 10<<20+1)).Status)
+	require.Equal(t, 413, w.uploads(pat, "b.txt", strings.Repeat("x", 10<<20+1)).Status)
 	keys, err := server.Objects()
 	require.NoError(t, err)
 	require.ElementsMatch(t, []string{id, id + ".thumbnail"}, keys)
@@ -277,7 +277,7 @@ func TestUpload_S3(t *testing.T) {
 	require.Equal(t, 503, away.Status)
 	require.NotEmpty(t, away.Header.Get("Retry-After"))
 	require.NotContains(t, away.String(), "127.0.0.1")
-	require.Equal(t, 503, w.upload(pat, "c.txt", "hello").Status)
+	require.Equal(t, 503, w.uploads(pat, "c.txt", "hello").Status)
 	require.NoError(t, server.Restart(t.Context()))
 	require.Equal(t, "hello", w.get(pat, other).String())
 }

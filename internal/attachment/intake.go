@@ -56,7 +56,7 @@ func (in *intake) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (in *intake) sum() []byte { return in.hash.Sum(nil) }
+func (in *intake) digest() []byte { return in.hash.Sum(nil) }
 
 // broken is what reading a body failed with: a refusal as it is, anything else as an interrupted upload.
 func broken(err error) error {

@@ -27,7 +27,7 @@ const (
 	decodingTime = 10 * time.Second
 	// decodingPart is how many bytes are decoded without a look at the clock: some tens of passes.
 	decodingPart = 512
-	// roughEdge is up to where a picture is first scaled down roughly, as doing it well takes memory for its height.
+	// roughEdge is the edge to which a picture is first scaled down roughly: doing it well takes memory for its height.
 	roughEdge = 4 * ThumbnailEdge
 	// jpegQuality of thumbnails.
 	jpegQuality = 80
@@ -87,9 +87,9 @@ func lookAt(r io.Reader, size int64) (picture, error) {
 	return p, nil
 }
 
-// thumbnail decodes a picture and gives a small JPEG of it, upright, on white. nil where there can be none: it takes
+// preview decodes a picture and gives a small JPEG of it, upright, on white. nil where there can be none: it takes
 // too much memory or time, or is damaged further on.
-func (d *decoder) thumbnail(ctx context.Context, r io.Reader, p picture) ([]byte, error) {
+func (d *decoder) preview(ctx context.Context, r io.Reader, p picture) ([]byte, error) {
 	if p.cost > decodingBytes {
 		return nil, nil
 	}

@@ -67,7 +67,7 @@ func TestDecoder_thumbnail_endless(t *testing.T) {
 	require.NoError(t, err)
 	d := newDecoder()
 	d.time = 50 * time.Millisecond
-	small, err := d.thumbnail(t.Context(), io.MultiReader(strings.NewReader(head), &forever{part: jpegPass(125 * 125)}),
+	small, err := d.preview(t.Context(), io.MultiReader(strings.NewReader(head), &forever{part: jpegPass(125 * 125)}),
 		p)
 	require.NoError(t, err)
 	require.Nil(t, small)
@@ -83,18 +83,18 @@ func TestDecoder_thumbnail_waits(t *testing.T) {
 	d := newDecoder()
 	require.True(t, d.memory.TryAcquire(decodingBytes))
 	d.time = time.Millisecond
-	small, err := d.thumbnail(t.Context(), strings.NewReader(file), p)
+	small, err := d.preview(t.Context(), strings.NewReader(file), p)
 	require.NoError(t, err)
 	require.Nil(t, small)
 	d.time = time.Hour
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = d.thumbnail(ctx, strings.NewReader(file), p)
+	_, err = d.preview(ctx, strings.NewReader(file), p)
 	require.ErrorIs(t, err, context.Canceled)
 	d.memory.Release(decodingBytes)
-	_, err = d.thumbnail(ctx, strings.NewReader(file), p)
+	_, err = d.preview(ctx, strings.NewReader(file), p)
 	require.ErrorIs(t, err, context.Canceled)
-	small, err = d.thumbnail(t.Context(), strings.NewReader(file), p)
+	small, err = d.preview(t.Context(), strings.NewReader(file), p)
 	require.NoError(t, err)
 	require.NotEmpty(t, small)
 }

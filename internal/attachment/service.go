@@ -30,7 +30,7 @@ type Conversation struct {
 
 // Conversations says who may do what in a conversation.
 type Conversations interface {
-	// Readable gives an appointment's conversation to whoever may read it; for anyone else it is not there (404).
+	// Readable gives an appointment's conversation to anybody who may read it; for others it does not exist (404).
 	Readable(ctx context.Context, actor auth.Actor, appointmentID string) (Conversation, error)
 	// Writable gives it to its participants while it is open, and refuses otherwise.
 	Writable(ctx context.Context, actor auth.Actor, appointmentID string) (Conversation, error)
@@ -52,7 +52,7 @@ type Options struct {
 	UploadTimeout time.Duration
 }
 
-// Deps are what attachments stand on; all are required.
+// Deps are what a Service needs; all are required.
 type Deps struct {
 	Pool          *postgres.Pool
 	Store         blob.Store
@@ -106,7 +106,7 @@ func (s *Service) Upload(
 		return Attachment{}, err
 	}
 	a := Attachment{
-		ID: uuid.New(), RoomID: c.ID, UploaderID: actor.ID, Uploader: actor.UserID, Name: safeName(file.Name, in.kind),
+		ID: uuid.New(), ConversationID: c.ID, UploaderID: actor.ID, Uploader: actor.UserID, Name: safeName(file.Name, in.kind),
 		MediaType: in.kind.MediaType,
 	}
 	if err := s.reserve(ctx, a); err != nil {
@@ -143,7 +143,7 @@ func (s *Service) throttle(ctx context.Context, actor auth.Actor) error {
 // reserve counts an upload before it begins, so that many at once cannot exceed the limit.
 func (s *Service) reserve(ctx context.Context, a Attachment) error {
 	return s.d.Pool.InTx(ctx, func(tx *postgres.Tx) error {
-		before, err := countUploads(ctx, tx, a.RoomID)
+		before, err := countUploads(ctx, tx, a.ConversationID)
 		if err != nil {
 			return err
 		}
@@ -168,7 +168,7 @@ func (s *Service) keep(ctx context.Context, a *Attachment, in *intake, end func(
 			return err
 		}
 	}
-	a.SizeBytes, a.SHA256 = size, in.sum()
+	a.SizeBytes, a.SHA256 = size, in.digest()
 	if in.kind.Picture {
 		return s.picture(ctx, a)
 	}
@@ -178,7 +178,7 @@ func (s *Service) keep(ctx context.Context, a *Attachment, in *intake, end func(
 // picture examines a stored picture and stores a thumbnail of it.
 func (s *Service) picture(ctx context.Context, a *Attachment) error {
 	var p picture
-	err := s.read(ctx, *a, func(r io.Reader) (err error) {
+	err := s.withContent(ctx, *a, func(r io.Reader) (err error) {
 		p, err = lookAt(r, a.SizeBytes)
 		return err
 	})
@@ -188,8 +188,8 @@ func (s *Service) picture(ctx context.Context, a *Attachment) error {
 	width, height := p.shown()
 	a.Width, a.Height = &width, &height
 	var small []byte
-	err = s.read(ctx, *a, func(r io.Reader) (err error) {
-		small, err = s.decoder.thumbnail(ctx, r, p)
+	err = s.withContent(ctx, *a, func(r io.Reader) (err error) {
+		small, err = s.decoder.preview(ctx, r, p)
 		return err
 	})
 	if err != nil || small == nil {
@@ -202,8 +202,8 @@ func (s *Service) picture(ctx context.Context, a *Attachment) error {
 	return nil
 }
 
-// read has f read the content from its beginning.
-func (s *Service) read(ctx context.Context, a Attachment, f func(io.Reader) error) error {
+// withContent has f read the content from its beginning.
+func (s *Service) withContent(ctx context.Context, a Attachment, f func(io.Reader) error) error {
 	r, err := s.d.Store.Open(ctx, a.contentKey(), 0, -1)
 	if err != nil {
 		return unreachable(err)

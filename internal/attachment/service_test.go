@@ -67,7 +67,7 @@ func TestService_Upload_quota(t *testing.T) {
 	require.EqualValues(t, 20, w.number(`select count(*) from attachments where stored_at is not null`))
 	require.Len(t, w.left(), 20)
 
-	over := w.upload(pat, "a.txt", "hello")
+	over := w.uploads(pat, "a.txt", "hello")
 	require.Equal(t, 429, over.Status)
 	require.Equal(t, "quota", over.Code())
 	require.Contains(t, over.Body["detail"], "20 new files in 24 hours")
@@ -75,22 +75,22 @@ func TestService_Upload_quota(t *testing.T) {
 	w.exec(
 		`update attachments set created_at = now() - interval '24 hours' where id = (select id from attachments limit 1)`,
 	)
-	require.Equal(t, 201, w.upload(pat, "a.txt", "hello").Status, "the window rolls")
-	require.Equal(t, 429, w.upload(doc, "a.txt", "hello").Status, "for both together")
+	require.Equal(t, 201, w.uploads(pat, "a.txt", "hello").Status, "the window rolls")
+	require.Equal(t, 429, w.uploads(doc, "a.txt", "hello").Status, "for both together")
 }
 
 func TestService_Upload_throttled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(w *world) { w.opts.PerMinute = 2 })
 	for _, want := range []int{201, 201, 429} {
-		a := w.upload(pat, "a.txt", "hello")
+		a := w.uploads(pat, "a.txt", "hello")
 		require.Equal(t, want, a.Status)
 		if want == 429 {
 			require.Equal(t, "rate_limited", a.Code())
 			require.NotEmpty(t, a.Header.Get("Retry-After"))
 		}
 	}
-	require.Equal(t, 201, w.upload(doc, "a.txt", "hello").Status, "each user for himself")
+	require.Equal(t, 201, w.uploads(doc, "a.txt", "hello").Status, "each user separately")
 }
 
 // gate is a body that comes when it is let.
@@ -153,7 +153,7 @@ func TestService_Upload_cut(t *testing.T) {
 	})
 	require.Empty(t, w.left())
 	require.Zero(t, w.number(`select count(*) from attachments`))
-	require.Equal(t, 201, w.upload(pat, "a.txt", "hello").Status, "and no place is taken")
+	require.Equal(t, 201, w.uploads(pat, "a.txt", "hello").Status, "and no place is taken")
 }
 
 type ends context.CancelFunc

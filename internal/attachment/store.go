@@ -11,7 +11,7 @@ import (
 	"housecall/internal/postgres"
 )
 
-const columns = `a.id, a.room_id, a.uploader_id, u.public_id as uploader, a.name, a.media_type,
+const columns = `a.id, a.room_id as conversation_id, a.uploader_id, u.public_id as uploader, a.name, a.media_type,
     a.size_bytes, a.sha256, a.width, a.height, a.thumbnail, a.created_at, a.stored_at, a.seq
 from attachments a join users u on u.id = a.uploader_id `
 
@@ -22,14 +22,14 @@ type uploaded struct {
 }
 
 // countUploads takes the lock under which the files of a conversation are counted and added, until tx ends.
-func countUploads(ctx context.Context, tx *postgres.Tx, room int64) (uploaded, error) {
+func countUploads(ctx context.Context, tx *postgres.Tx, conversation int64) (uploaded, error) {
 	if _, err := postgres.Exec(ctx, tx, "lock a conversation's files",
-		`select pg_advisory_xact_lock(hashtextextended('attachments', $1))`, room); err != nil {
+		`select pg_advisory_xact_lock(hashtextextended('attachments', $1))`, conversation); err != nil {
 		return uploaded{}, err
 	}
 	all, err := postgres.Rows[uploaded](ctx, tx, "a conversation's files", `
 select count(*) as files, min(created_at) as first from attachments where room_id = $1 and created_at > $2`,
-		room, tx.Now().Add(-day))
+		conversation, tx.Now().Add(-day))
 	if err != nil {
 		return uploaded{}, err
 	}
@@ -40,7 +40,7 @@ select count(*) as files, min(created_at) as first from attachments where room_i
 func insert(ctx context.Context, tx *postgres.Tx, a Attachment) error {
 	_, err := postgres.Exec(ctx, tx, "insert an attachment", `
 insert into attachments (id, room_id, uploader_id, name, media_type) values ($1, $2, $3, $4, $5)`,
-		a.ID, a.RoomID, a.UploaderID, a.Name, a.MediaType)
+		a.ID, a.ConversationID, a.UploaderID, a.Name, a.MediaType)
 	return err
 }
 
@@ -53,9 +53,9 @@ where id = $1 and stored_at is null and seq is null`, a.ID, a.SizeBytes, a.SHA25
 }
 
 // stored gives a file of a conversation that has all its bytes; errs.NotFound if there is none.
-func stored(ctx context.Context, db postgres.DB, room int64, id uuid.UUID) (Attachment, error) {
+func stored(ctx context.Context, db postgres.DB, conversation int64, id uuid.UUID) (Attachment, error) {
 	all, err := postgres.Rows[Attachment](ctx, db, "an attachment",
-		`select `+columns+`where a.id = $1 and a.room_id = $2 and a.stored_at is not null`, id, room)
+		`select `+columns+`where a.id = $1 and a.room_id = $2 and a.stored_at is not null`, id, conversation)
 	if err != nil {
 		return Attachment{}, err
 	}
@@ -66,10 +66,10 @@ func stored(ctx context.Context, db postgres.DB, room int64, id uuid.UUID) (Atta
 }
 
 // sentBefore gives files that were sent, the newest first, by messages before a seq.
-func sentBefore(ctx context.Context, db postgres.DB, room, seq int64, limit int) ([]Attachment, error) {
+func sentBefore(ctx context.Context, db postgres.DB, conversation, seq int64, limit int) ([]Attachment, error) {
 	return postgres.Rows[Attachment](ctx, db, "attachments", `
 select `+columns+`where a.room_id = $1 and a.seq is not null and a.seq < $2 order by a.seq desc limit $3`,
-		room, seq, limit)
+		conversation, seq, limit)
 }
 
 // disown takes files back that nobody has sent, or that were never complete, once they are as old as given, and names

@@ -169,7 +169,7 @@ func (c talks) Writable(ctx context.Context, actor auth.Actor, appointmentID str
 	err = c.w.pool.QueryRow(ctx, `select status = 'BOOKED' from appointments where public_id = $1`,
 		appointmentID).Scan(&open)
 	if err == nil && !open {
-		err = errs.New(errs.Conflict, "closed", "The conversation is not open.")
+		err = errs.New(errs.Conflict, "closed", "This conversation is closed to new messages.")
 	}
 	return out, err
 }
@@ -192,8 +192,8 @@ func (w *world) call(method, path, token string, body io.Reader, headers ...stri
 
 const files = "/appointments/" + visit + "/attachments"
 
-// upload sends a file in a form.
-func (w *world) upload(token, name, content string) answer {
+// uploads sends a file in a form.
+func (w *world) uploads(token, name, content string) answer {
 	w.t.Helper()
 	body, kind := form(w.t, "file", name, content)
 	return w.call("POST", files, token, body, "Content-Type", kind)
@@ -202,7 +202,7 @@ func (w *world) upload(token, name, content string) answer {
 // uploaded is upload that works; it gives the id.
 func (w *world) uploaded(token, name, content string) string {
 	w.t.Helper()
-	a := w.upload(token, name, content)
+	a := w.uploads(token, name, content)
 	require.Equal(w.t, http.StatusCreated, a.Status, a.String())
 	return a.Body["id"].(string)
 }

@@ -185,7 +185,7 @@ func FuzzTokens_Verify(f *testing.F) {
 			require.ErrorIs(t, err, auth.ErrToken)
 			return
 		}
-		// Whoever has no secret can at most respell a token that was given to him.
+		// Whoever has no secret can at most respell a token that was given to them.
 		require.Equal(t, fmt.Sprint(ann.UserID, ann.Session, ann.Role), fmt.Sprint(c.UserID, c.Session, c.Role))
 	})
 }

@@ -23,16 +23,16 @@ func Routes(s *httpd.Server, svc *Service) {
 			"appointments are, and nothing else about them. It needs no sign-in, so treat it like a password. It is shown " +
 			"only once. An earlier feed stops working.",
 		Access: httpd.SignedIn,
-	}, h.create)
+	}, h.serveCreate)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/me/calendar", Tag: tag, Summary: "My calendar feed",
+		Method: http.MethodGet, Path: "/me/calendar", Tag: tag, Summary: "Get my calendar feed",
 		Access: httpd.SignedIn, Errors: none,
-	}, h.get)
+	}, h.serveGet)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodDelete, Path: "/me/calendar", Tag: tag, Summary: "Revoke my calendar feed",
 		Access: httpd.SignedIn, Errors: none,
-	}, h.revoke)
-	s.Router().Get("/calendar/:secret.ics", h.read)
+	}, h.serveRevoke)
+	s.Router().Get("/calendar/:secret.ics", h.serveRead)
 }
 
 type handlers struct{ svc *Service }
@@ -44,7 +44,7 @@ type createOutput struct {
 	}
 }
 
-func (h handlers) create(ctx context.Context, _ *struct{}) (*createOutput, error) {
+func (h handlers) serveCreate(ctx context.Context, _ *struct{}) (*createOutput, error) {
 	address, link, err := h.svc.Create(ctx, httpd.Actor(ctx))
 	if err != nil {
 		return nil, err
@@ -61,7 +61,7 @@ type getOutput struct {
 	}
 }
 
-func (h handlers) get(ctx context.Context, _ *struct{}) (*getOutput, error) {
+func (h handlers) serveGet(ctx context.Context, _ *struct{}) (*getOutput, error) {
 	link, err := h.svc.Get(ctx, httpd.Actor(ctx))
 	if err != nil {
 		return nil, err
@@ -75,12 +75,12 @@ func (h handlers) get(ctx context.Context, _ *struct{}) (*getOutput, error) {
 	return out, nil
 }
 
-func (h handlers) revoke(ctx context.Context, _ *struct{}) (*struct{}, error) {
+func (h handlers) serveRevoke(ctx context.Context, _ *struct{}) (*struct{}, error) {
 	return nil, h.svc.Revoke(ctx, httpd.Actor(ctx))
 }
 
 // read answers a calendar program. The secret is a parameter of the path, so it is in no log and no metric.
-func (h handlers) read(c *fiber.Ctx) error {
+func (h handlers) serveRead(c *fiber.Ctx) error {
 	d, err := h.svc.Read(c.UserContext(), c.Params("secret"), httpd.ClientFrom(c.UserContext()))
 	if err != nil {
 		return err

@@ -37,7 +37,7 @@ func TestRoutes_LifeOfAFeed(t *testing.T) {
 
 	w.diary.set(id, visit("APP0000000002", "CANCELLED", 3, tuesday.Add(72*time.Hour)),
 		visit("APP0000000001", "BOOKED", 2, tuesday))
-	got := w.read(address)
+	got := w.reads(address)
 	require.Equal(t, http.StatusOK, got.Status)
 	golden(t, "served", got.Raw)
 	require.Equal(t, "text/calendar; charset=utf-8", got.Header.Get("Content-Type"))
@@ -53,8 +53,8 @@ func TestRoutes_LifeOfAFeed(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, w.api("DELETE", "/me/calendar", ann).Status)
 
 	require.Equal(t, http.StatusNoContent, w.api("DELETE", "/me/calendar", pat).Status)
-	require.Equal(t, http.StatusNotFound, w.read(address).Status)
-	require.Equal(t, http.StatusNotFound, w.read(address, "If-None-Match", got.ETag()).Status,
+	require.Equal(t, http.StatusNotFound, w.reads(address).Status)
+	require.Equal(t, http.StatusNotFound, w.reads(address, "If-None-Match", got.ETag()).Status,
 		"not even that nothing has changed")
 	require.Equal(t, http.StatusNotFound, w.api("GET", "/me/calendar", pat).Status)
 	require.Equal(t, 1, w.audited("calendar.create"))
@@ -72,7 +72,7 @@ func TestRoutes_FeedSaysOnlyWhen(t *testing.T) {
 		visit("APP0000000005", "PENDING", 5, tuesday), visit("APP0000000006", "REJECTED", 6, tuesday),
 		visit("APP0000000007", "EXPIRED", 7, tuesday), visit("APP0000000008", "", 8, tuesday),
 	)
-	feed := sheet(t, w.read(w.make(pat)).Raw)
+	feed := sheet(t, w.reads(w.make(pat)).Raw)
 	status := map[string]string{}
 	for _, e := range feed.Events() {
 		status[value(t, e.Props, "UID")] = value(t, e.Props, "STATUS")
@@ -95,12 +95,12 @@ func TestRoutes_AnotherAddress(t *testing.T) {
 	w := newWorld(t)
 	w.user(pat, auth.Patient)
 	first := w.make(pat)
-	require.Equal(t, http.StatusOK, w.read(first).Status)
+	require.Equal(t, http.StatusOK, w.reads(first).Status)
 	second := w.make(pat)
 	require.NotEqual(t, first, second)
-	require.Equal(t, http.StatusNotFound, w.read(first).Status)
+	require.Equal(t, http.StatusNotFound, w.reads(first).Status)
 	require.Nil(t, w.api("GET", "/me/calendar", pat).Body["lastReadAt"], "the new one was never read")
-	require.Equal(t, http.StatusOK, w.read(second).Status)
+	require.Equal(t, http.StatusOK, w.reads(second).Status)
 }
 
 func TestRoutes_DisabledUser(t *testing.T) {
@@ -108,11 +108,11 @@ func TestRoutes_DisabledUser(t *testing.T) {
 	w := newWorld(t)
 	w.user(pat, auth.Patient)
 	address := w.make(pat)
-	require.Equal(t, http.StatusOK, w.read(address).Status)
+	require.Equal(t, http.StatusOK, w.reads(address).Status)
 	w.exec(`update users set disabled_at = now()`)
-	require.Equal(t, http.StatusNotFound, w.read(address).Status)
+	require.Equal(t, http.StatusNotFound, w.reads(address).Status)
 	w.exec(`update users set disabled_at = null`)
-	require.Equal(t, http.StatusOK, w.read(address).Status)
+	require.Equal(t, http.StatusOK, w.reads(address).Status)
 }
 
 // What is not there answers as what is there no more, and nothing around the route is a way in.
@@ -123,13 +123,13 @@ func TestRoutes_NoSuchFeed(t *testing.T) {
 	address := w.make(pat)
 	secret := secretOf(address)
 	w.api("DELETE", "/me/calendar", pat)
-	gone := w.read(address)
+	gone := w.reads(address)
 	delete(gone.Body, "requestId")
 	for _, other := range []string{
 		"x", strings.Repeat("A", 43), strings.ToLower(secret) + "x", "%27%20or%201=1", "..", "a.ics",
 		strings.Repeat("x", 2000),
 	} {
-		a := w.read("https://clinic.example/calendar/" + other + ".ics")
+		a := w.reads("https://clinic.example/calendar/" + other + ".ics")
 		require.Equal(t, http.StatusNotFound, a.Status, other)
 		delete(a.Body, "requestId")
 		if other != ".." && other != "a.ics" { // these are no such route
@@ -141,9 +141,9 @@ func TestRoutes_NoSuchFeed(t *testing.T) {
 		"/calendar/.ics", "/calendar/", "/calendar", "/calendar/" + secret, "/calendar/a/b.ics",
 		"/api/v1/calendar/" + secret + ".ics",
 	} {
-		require.Equal(t, http.StatusNotFound, w.read("https://clinic.example"+path).Status, path)
+		require.Equal(t, http.StatusNotFound, w.reads("https://clinic.example"+path).Status, path)
 	}
-	require.Equal(t, http.StatusUnprocessableEntity, w.read("https://clinic.example/calendar/%00.ics").Status)
+	require.Equal(t, http.StatusUnprocessableEntity, w.reads("https://clinic.example/calendar/%00.ics").Status)
 	post := w.feeds.Ask("POST", w.here(address), "", nil)
 	require.Equal(t, http.StatusMethodNotAllowed, post.Status)
 }
@@ -153,7 +153,7 @@ func TestRoutes_Conditions(t *testing.T) {
 	w := newWorld(t)
 	id := w.user(pat, auth.Patient)
 	address := w.make(pat)
-	first := w.read(address)
+	first := w.reads(address)
 	require.Equal(t, "Tue, 03 Mar 2026 09:00:00 GMT", first.Header.Get("Last-Modified"))
 	require.Regexp(t, `^"[A-Za-z0-9_-]{22}"$`, first.ETag())
 	const long = "Mon, 02 Mar 2026 09:00:00 GMT"
@@ -178,7 +178,7 @@ func TestRoutes_Conditions(t *testing.T) {
 			[]string{"If-None-Match", `"a"`, "If-Modified-Since", first.Header.Get("Last-Modified")}, http.StatusOK,
 		},
 	} {
-		got := w.read(address, c.headers...)
+		got := w.reads(address, c.headers...)
 		require.Equal(t, c.status, got.Status, name)
 		require.Equal(t, first.ETag(), got.ETag(), name)
 		require.Equal(t, first.Header.Get("Last-Modified"), got.Header.Get("Last-Modified"), name)
@@ -193,32 +193,32 @@ func TestRoutes_Conditions(t *testing.T) {
 	// A change within the second in which the first was read must not look as old as that.
 	w.diary.set(id, visit("APP0000000001", "BOOKED", 1, tuesday))
 	w.pass(200 * time.Millisecond)
-	second := w.read(address, "If-Modified-Since", first.Header.Get("Last-Modified"))
+	second := w.reads(address, "If-Modified-Since", first.Header.Get("Last-Modified"))
 	require.Equal(t, http.StatusOK, second.Status)
 	require.NotEqual(t, first.ETag(), second.ETag())
 	require.Empty(t, second.Header.Get("Last-Modified"), "its second has not come yet")
 	w.pass(time.Second)
-	again := w.read(address, "If-Modified-Since", first.Header.Get("Last-Modified"))
+	again := w.reads(address, "If-Modified-Since", first.Header.Get("Last-Modified"))
 	require.Equal(t, http.StatusOK, again.Status)
 	require.Equal(t, "Tue, 03 Mar 2026 09:00:01 GMT", again.Header.Get("Last-Modified"))
 	require.Equal(t, http.StatusNotModified,
-		w.read(address, "If-Modified-Since", again.Header.Get("Last-Modified")).Status)
+		w.reads(address, "If-Modified-Since", again.Header.Get("Last-Modified")).Status)
 
 	// What is taken out is a change like any other, though nothing in the feed is newer for it.
 	w.diary.set(id)
 	w.pass(time.Hour)
-	third := w.read(address, "If-Modified-Since", again.Header.Get("Last-Modified"))
+	third := w.reads(address, "If-Modified-Since", again.Header.Get("Last-Modified"))
 	require.Equal(t, http.StatusOK, third.Status)
 	require.Equal(t, first.ETag(), third.ETag())
 	require.Equal(t, "Tue, 03 Mar 2026 10:00:01 GMT", third.Header.Get("Last-Modified"))
 	require.Equal(t, "2026-03-03T10:00:01.5Z", w.api("GET", "/me/calendar", pat).Body["lastReadAt"])
 	w.pass(59 * time.Second)
-	require.Equal(t, http.StatusNotModified, w.read(address, "If-None-Match", third.ETag()).Status)
+	require.Equal(t, http.StatusNotModified, w.reads(address, "If-None-Match", third.ETag()).Status)
 	require.Equal(t, "2026-03-03T10:00:01.5Z", w.api("GET", "/me/calendar", pat).Body["lastReadAt"], "true to a minute")
 	w.pass(time.Second)
-	require.Equal(t, http.StatusNotModified, w.read(address, "If-None-Match", third.ETag()).Status)
+	require.Equal(t, http.StatusNotModified, w.reads(address, "If-None-Match", third.ETag()).Status)
 	require.Equal(t, "2026-03-03T10:01:01.5Z", w.api("GET", "/me/calendar", pat).Body["lastReadAt"])
-	require.Equal(t, third.Header.Get("Last-Modified"), w.read(address).Header.Get("Last-Modified"))
+	require.Equal(t, third.Header.Get("Last-Modified"), w.reads(address).Header.Get("Last-Modified"))
 }
 
 // However many ask for a feed at once, one address leads to it, and it is one that somebody was given.
@@ -241,7 +241,7 @@ func TestRoutes_OneAddressWorks(t *testing.T) {
 	working := 0
 	for _, address := range addresses {
 		require.NotEmpty(t, address)
-		if w.read(address).Status == http.StatusOK {
+		if w.reads(address).Status == http.StatusOK {
 			working++
 		}
 	}
@@ -288,7 +288,7 @@ func TestRoutes_Throttled(t *testing.T) {
 	w.make(pat)
 	var last answer
 	for range 20 * readsPerAddress.N { // more come back while they are used up, but not as fast
-		if last = w.read("https://clinic.example/calendar/guess.ics"); last.Status != http.StatusNotFound {
+		if last = w.reads("https://clinic.example/calendar/guess.ics"); last.Status != http.StatusNotFound {
 			break
 		}
 	}
@@ -305,9 +305,9 @@ func TestRoutes_SecretStaysSecret(t *testing.T) {
 	w.user(pat, auth.Patient)
 	address := w.make(pat)
 	secret := secretOf(address)
-	require.Equal(t, http.StatusOK, w.read(address).Status)
+	require.Equal(t, http.StatusOK, w.reads(address).Status)
 	w.api("DELETE", "/me/calendar", pat)
-	require.Equal(t, http.StatusNotFound, w.read(address).Status)
+	require.Equal(t, http.StatusNotFound, w.reads(address).Status)
 	w.make(pat)
 
 	log := w.log.text()

@@ -177,7 +177,7 @@ func mailto(email string) string {
 	return b.String()
 }
 
-// webAddress is a URL as it may stand in a line: absolute, of printable ASCII.
+// webAddress is a URL that a line may contain: absolute, and of printable ASCII.
 func webAddress(s string) (string, bool) {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {

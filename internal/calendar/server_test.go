@@ -142,8 +142,8 @@ func (w *world) api(method, path, token string) answer {
 	return w.rest.Ask(method, path, token, nil)
 }
 
-// read asks for a feed by the address that its owner got, with pairs of headers.
-func (w *world) read(address string, headers ...string) answer {
+// reads asks for a feed by the address that its owner got, with pairs of headers.
+func (w *world) reads(address string, headers ...string) answer {
 	w.t.Helper()
 	return w.feeds.Ask("GET", w.here(address), "", nil, headers...)
 }

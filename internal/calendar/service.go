@@ -47,7 +47,7 @@ type Options struct {
 	Organizer Party
 }
 
-// Deps are what feeds stand on.
+// Deps are what a Service needs.
 type Deps struct {
 	Pool         *postgres.Pool
 	Appointments Appointments

@@ -28,7 +28,7 @@ type Doctor struct {
 	SlotMinutes    int
 	Version        int  // of the profile; hours and rules have their own
 	Active         bool // a doctor by role, and not disabled: can be found and booked
-	Invited        bool // he has not accepted his invitation yet, and so cannot answer
+	Invited        bool // they have not accepted their invitation yet, and so cannot answer
 }
 
 func (d Doctor) brief() Brief {
@@ -93,7 +93,7 @@ func (p Profile) normalize() (Profile, error) {
 		bad = append(bad, errs.Field{Path: "body.phone", Message: "must be a telephone number of at most 40 characters"})
 	}
 	if p.Experience < 0 || p.Experience > MaxExperience {
-		bad = append(bad, errs.Field{Path: "body.experience", Message: "must lie between 0 and 80 years"})
+		bad = append(bad, errs.Field{Path: "body.experience", Message: "must be between 0 and 80 years"})
 	}
 	if len(bad) > 0 {
 		return p, errs.InvalidFields(bad...)

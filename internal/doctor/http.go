@@ -14,7 +14,7 @@ const tag = "doctors"
 // ifMatchErrors are the statuses of routes that need If-Match.
 var ifMatchErrors = []int{http.StatusNotFound, http.StatusPreconditionFailed, http.StatusPreconditionRequired}
 
-// Routes registers the room's routes.
+// Routes registers the routes of doctors.
 func Routes(s *httpd.Server, svc *Service) {
 	h := handlers{svc}
 	staff := httpd.Only(auth.Doctor, auth.Admin)
@@ -28,22 +28,21 @@ func Routes(s *httpd.Server, svc *Service) {
 		Tag:     tag,
 		Summary: "Invite a doctor",
 		Status:  http.StatusCreated,
-		Description: "The token of the invitation is shown this once, and mailed. Until it is accepted the doctor can be " +
-			"found and " +
-			"booked by name, but requests for a specialization do not go to them.",
+		Description: "The invitation's token is shown only once, and mailed. Until the invitation is accepted, the " +
+			"doctor can be found and booked by name, but requests for a specialization do not go to them.",
 		Access: httpd.Only(auth.Admin),
 		Errors: []int{http.StatusConflict},
-	}, h.create)
+	}, h.serveCreate)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/doctors/{id}", Tag: tag, Summary: "Read a profile", Access: httpd.Public,
+		Method: http.MethodGet, Path: "/doctors/{id}", Tag: tag, Summary: "Get a profile", Access: httpd.Public,
 		Description: "The phone number is shown only to the doctor and to admins.", Errors: []int{http.StatusNotFound},
-	}, h.get)
+	}, h.serveGet)
 	httpd.Register(s, httpd.Route{
 		Method:      http.MethodPatch,
 		Path:        "/doctors/{id}",
 		Tag:         tag,
 		Summary:     "Change a profile",
-		Description: "What is left out or null stays as it is; an empty text clears a field.",
+		Description: "Fields that are left out or null stay as they are; an empty text clears a field.",
 		Access:      staff,
 		Errors:      ifMatchErrors,
 	}, h.patch)
@@ -62,14 +61,14 @@ type Match struct {
 	IfMatch string `header:"If-Match" doc:"The ETag you last saw"`
 }
 
-// profileBody is a doctor as anyone sees him; Phone is empty but for himself and admins.
+// profileBody is a doctor as anyone sees them; Phone is empty except for the doctor and admins.
 type profileBody struct {
 	UserID         string `json:"userId"`
 	Name           string `json:"name"`
 	Specialization string `json:"specialization"`
 	Qualification  string `json:"qualification"`
 	Experience     int    `json:"experience" doc:"Years"`
-	Phone          string `json:"phone,omitempty" doc:"Only for the doctor and admins"`
+	Phone          string `json:"phone,omitempty" doc:"Shown only to the doctor and admins"`
 	TimeZone       string `json:"timeZone" doc:"IANA zone of the doctor's hours"`
 	SlotMinutes    int    `json:"slotMinutes"`
 }
@@ -95,8 +94,8 @@ type profileOutput struct {
 
 type listInput struct {
 	httpd.PageQuery
-	Q              string `query:"q" maxLength:"100" doc:"Text in name, specialization or qualification"`
-	Specialization string `query:"specialization" maxLength:"200" doc:"Exactly this specialization, whatever the case"`
+	Q              string `query:"q" maxLength:"100" doc:"Text to find in name, specialization or qualification"`
+	Specialization string `query:"specialization" maxLength:"200" doc:"Exactly this specialization, case-insensitive"`
 }
 
 type listOutput struct{ Body httpd.Page[profileBody] }
@@ -121,7 +120,7 @@ func (h handlers) list(ctx context.Context, in *listInput) (*listOutput, error) 
 	return out, nil
 }
 
-func (h handlers) get(ctx context.Context, in *Path) (*profileOutput, error) {
+func (h handlers) serveGet(ctx context.Context, in *Path) (*profileOutput, error) {
 	d, err := h.svc.Get(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -156,11 +155,11 @@ type createOutput struct {
 }
 
 type invitationBody struct {
-	Token     string    `json:"token" doc:"For POST /auth/invitations/accept; shown this once"`
+	Token     string    `json:"token" doc:"For POST /auth/invitations/accept; shown only once"`
 	ExpiresAt time.Time `json:"expiresAt"`
 }
 
-func (h handlers) create(ctx context.Context, in *createInput) (*createOutput, error) {
+func (h handlers) serveCreate(ctx context.Context, in *createInput) (*createOutput, error) {
 	b := in.Body
 	d, inv, err := h.svc.Invite(ctx, httpd.Actor(ctx), NewDoctor{
 		Name:        b.Name,

@@ -12,42 +12,44 @@ import (
 
 func exceptionRoutes(s *httpd.Server, h handlers, staff httpd.Access) {
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/doctors/{id}/exceptions", Tag: tag, Summary: "Days off and days with other hours",
-		Description: "Sorted by the first date; `from` and `to` give those with a date between them, both included. " +
+		Method: http.MethodGet, Path: "/doctors/{id}/exceptions", Tag: tag,
+		Summary: "List days off and days with other hours",
+		Description: "Sorted by the first date. `from` and `to` select those with a date in that range, both inclusive. " +
 			"Notes are shown only to the doctor and to admins.",
 		Access: httpd.Public, Errors: []int{http.StatusNotFound},
-	}, h.exceptions)
+	}, h.serveExceptions)
 	httpd.Register(s, httpd.Route{
 		Method:  http.MethodPost,
 		Path:    "/doctors/{id}/exceptions",
 		Tag:     tag,
-		Summary: "Take days off, or work other hours",
-		Description: "Takes the place of the weekly hours that begin on the dates. Without `intervals` nothing can be booked then. " +
-			"A date may have other hours once; days off may overlap anything, and win. Appointments that are booked stay. " +
-			"The ETag is that of hours and booking rules.",
+		Summary: "Add days off or days with other hours",
+		Description: "Replaces the weekly hours that begin on these dates. Without `intervals`, nothing can be booked on " +
+			"them. A date can have other hours only once; days off may overlap anything and take precedence. " +
+			"Booked appointments stay. The ETag is shared with hours and booking rules.",
 		Status: http.StatusCreated,
 		Access: staff,
 		Errors: []int{http.StatusNotFound, http.StatusConflict},
-	}, h.addException)
+	}, h.serveAddException)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodDelete, Path: "/doctors/{id}/exceptions/{eid}", Tag: tag, Summary: "Return to the weekly hours",
-		Description: "The ETag is that of hours and booking rules.",
+		Method: http.MethodDelete, Path: "/doctors/{id}/exceptions/{eid}", Tag: tag,
+		Summary:     "Remove an exception and return to the weekly hours",
+		Description: "The ETag is shared with hours and booking rules.",
 		Access:      staff, Errors: []int{http.StatusNotFound},
-	}, h.removeException)
+	}, h.serveRemoveException)
 }
 
 // clockBody is one interval of an exception.
 type clockBody struct {
 	From string `json:"from" minLength:"5" maxLength:"5" example:"09:30"`
-	To   string `json:"to" minLength:"5" maxLength:"5" example:"12:00" doc:"24:00 is the end of the day; not later than from: of the next day"`
+	To   string `json:"to" minLength:"5" maxLength:"5" example:"12:00" doc:"24:00 is the end of the day; if not later than from, it is on the next day"`
 }
 
 type exceptionBody struct {
 	ID        string      `json:"id" format:"uuid"`
 	From      string      `json:"from" format:"date" doc:"The first day, in the doctor's zone"`
-	To        string      `json:"to" format:"date" doc:"The last day, included"`
-	Intervals []clockBody `json:"intervals" doc:"The hours of each of the days; empty: nothing can be booked"`
-	Note      string      `json:"note,omitempty" doc:"Only for the doctor and admins"`
+	To        string      `json:"to" format:"date" doc:"The last day, inclusive"`
+	Intervals []clockBody `json:"intervals" doc:"The hours on each of these days; empty: nothing can be booked"`
+	Note      string      `json:"note,omitempty" doc:"Shown only to the doctor and admins"`
 }
 
 func exceptionOf(e schedule.Exception) exceptionBody {
@@ -70,16 +72,16 @@ type exceptionsInput struct {
 
 type exceptionsOutput struct{ Body httpd.Page[exceptionBody] }
 
-func (h handlers) exceptions(ctx context.Context, in *exceptionsInput) (*exceptionsOutput, error) {
+func (h handlers) serveExceptions(ctx context.Context, in *exceptionsInput) (*exceptionsOutput, error) {
 	period, err := periodOf(in.From, in.To)
 	if err != nil {
 		return nil, err
 	}
-	var after schedule.Position
-	if err := httpd.DecodeCursor(ctx, in.Cursor, &after.From, &after.ID); err != nil {
+	q := schedule.ExceptionQuery{Period: period, Limit: in.Limit}
+	if err := httpd.DecodeCursor(ctx, in.Cursor, &q.After.From, &q.After.ID); err != nil {
 		return nil, err
 	}
-	page, more, err := h.svc.Exceptions(ctx, httpd.Actor(ctx), in.ID, period, after, in.Limit)
+	page, more, err := h.svc.Exceptions(ctx, httpd.Actor(ctx), in.ID, q)
 	if err != nil {
 		return nil, err
 	}
@@ -124,9 +126,9 @@ type addExceptionInput struct {
 	Path
 	Body struct {
 		From      string      `json:"from" maxLength:"10" example:"2027-12-24" doc:"The first day, in the doctor's zone"`
-		To        *string     `json:"to,omitempty" maxLength:"10" example:"2028-01-01" doc:"The last day, included; from if left out"`
-		Intervals []clockBody `json:"intervals,omitempty" maxItems:"10" doc:"The hours of each of the days; empty or absent: nothing can be booked"`
-		Note      string      `json:"note,omitempty" maxLength:"200" doc:"For the doctor and admins"`
+		To        *string     `json:"to,omitempty" maxLength:"10" example:"2028-01-01" doc:"The last day, inclusive; the same as from if left out"`
+		Intervals []clockBody `json:"intervals,omitempty" maxItems:"10" doc:"The hours on each of these days; empty or absent: nothing can be booked"`
+		Note      string      `json:"note,omitempty" maxLength:"200" doc:"Shown only to the doctor and admins"`
 	}
 }
 
@@ -135,7 +137,7 @@ type exceptionOutput struct {
 	Body exceptionBody
 }
 
-func (h handlers) addException(ctx context.Context, in *addExceptionInput) (*exceptionOutput, error) {
+func (h handlers) serveAddException(ctx context.Context, in *addExceptionInput) (*exceptionOutput, error) {
 	draft, err := in.exception()
 	if err != nil {
 		return nil, err
@@ -176,7 +178,7 @@ type removeOutput struct {
 	ETag string `header:"ETag"`
 }
 
-func (h handlers) removeException(ctx context.Context, in *exceptionPath) (*removeOutput, error) {
+func (h handlers) serveRemoveException(ctx context.Context, in *exceptionPath) (*removeOutput, error) {
 	r, err := h.svc.RemoveException(ctx, httpd.Actor(ctx), in.ID, in.EID)
 	if err != nil {
 		return nil, err

@@ -16,9 +16,9 @@ import (
 func scheduleRoutes(s *httpd.Server, h handlers) {
 	staff := httpd.Only(auth.Doctor, auth.Admin)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/doctors/{id}/hours", Tag: tag, Summary: "Read the weekly hours", Access: httpd.Public,
-		Description: "Clock times in the doctor's zone. A `to` not later than `from` is a time of the next day. " +
-			"Hours, booking rules and exceptions share one ETag.",
+		Method: http.MethodGet, Path: "/doctors/{id}/hours", Tag: tag, Summary: "Get the weekly hours", Access: httpd.Public,
+		Description: "Clock times in the doctor's zone. A `to` that is not later than `from` is on the next day. Hours, " +
+			"booking rules and exceptions share one ETag.",
 		Errors: []int{http.StatusNotFound},
 	}, h.hours)
 	httpd.Register(s, httpd.Route{
@@ -26,33 +26,32 @@ func scheduleRoutes(s *httpd.Server, h handlers) {
 		Path:    "/doctors/{id}/hours",
 		Tag:     tag,
 		Summary: "Replace the weekly hours",
-		Description: "No interval at all means no bookings. A `to` not later than `from` is a time of the next day; the whole " +
-			"interval belongs to the day on which it begins. Appointments that are booked stay.",
+		Description: "Without any interval, nothing can be booked. A `to` that is not later than `from` is on the next " +
+			"day; the whole interval belongs to the day on which it begins. Booked appointments stay.",
 		Access: staff,
 		Errors: ifMatchErrors,
-	}, h.setHours)
+	}, h.serveSetHours)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/doctors/{id}/booking-rules", Tag: tag, Summary: "Read the booking rules",
+		Method: http.MethodGet, Path: "/doctors/{id}/booking-rules", Tag: tag, Summary: "Get the booking rules",
 		Access: httpd.Public, Errors: []int{http.StatusNotFound},
-	}, h.rules)
+	}, h.serveRules)
 	httpd.Register(s, httpd.Route{
 		Method:  http.MethodPut,
 		Path:    "/doctors/{id}/booking-rules",
 		Tag:     tag,
 		Summary: "Replace the booking rules",
-		Description: "A rule that is left out or null stays as it is; zone and slot length are required. Hours keep their " +
-			"clock times " +
-			"in a new zone. Appointments that are booked stay.",
+		Description: "Rules that are left out or null stay as they are; zone and slot length are required. Hours keep " +
+			"their clock times in a new zone. Booked appointments stay.",
 		Access: staff,
 		Errors: ifMatchErrors,
-	}, h.setRules)
+	}, h.serveSetRules)
 	exceptionRoutes(s, h, staff)
 }
 
 type intervalBody struct {
 	Weekday int    `json:"weekday" minimum:"1" maximum:"7" doc:"1 is Monday (ISO 8601)"`
 	From    string `json:"from" minLength:"5" maxLength:"5" example:"09:30"`
-	To      string `json:"to" minLength:"5" maxLength:"5" example:"12:00" doc:"24:00 is the end of the day; not later than from: of the next day"`
+	To      string `json:"to" minLength:"5" maxLength:"5" example:"12:00" doc:"24:00 is the end of the day; if not later than from, it is on the next day"`
 }
 
 type hoursOutput struct {
@@ -91,7 +90,7 @@ type setHoursInput struct {
 	}
 }
 
-func (h handlers) setHours(ctx context.Context, in *setHoursInput) (*hoursOutput, error) {
+func (h handlers) serveSetHours(ctx context.Context, in *setHoursInput) (*hoursOutput, error) {
 	version, _, err := httpd.IfMatch(in.IfMatch, true)
 	if err != nil {
 		return nil, err
@@ -158,10 +157,10 @@ type rulesOutput struct {
 		SlotMinutes         int    `json:"slotMinutes"`
 		BufferBeforeMinutes int    `json:"bufferBeforeMinutes" doc:"Kept free before an appointment"`
 		BufferAfterMinutes  int    `json:"bufferAfterMinutes" doc:"Kept free after an appointment"`
-		NoticeMinutes       int    `json:"noticeMinutes" doc:"How long before its start a slot must be booked at the latest"`
+		NoticeMinutes       int    `json:"noticeMinutes" doc:"How long before its start a slot must be booked"`
 		HorizonMinutes      int    `json:"horizonMinutes" doc:"How far ahead a slot can be booked"`
-		PerDay              int    `json:"perDay" doc:"Most appointments that start on one day; 0: no limit"`
-		AutoConfirm         bool   `json:"autoConfirm" doc:"A patient's request for a slot is booked at once"`
+		PerDay              int    `json:"perDay" doc:"Maximum number of appointments that start on one day; 0: no limit"`
+		AutoConfirm         bool   `json:"autoConfirm" doc:"Whether a patient's request for a slot is booked at once"`
 	}
 }
 
@@ -174,7 +173,7 @@ func rulesOf(r schedule.Rules) *rulesOutput {
 	return out
 }
 
-func (h handlers) rules(ctx context.Context, in *Path) (*rulesOutput, error) {
+func (h handlers) serveRules(ctx context.Context, in *Path) (*rulesOutput, error) {
 	r, err := h.svc.Rules(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -190,14 +189,14 @@ type setRulesInput struct {
 		SlotMinutes         int    `json:"slotMinutes" minimum:"5" maximum:"480"`
 		BufferBeforeMinutes *int   `json:"bufferBeforeMinutes,omitempty" minimum:"0" maximum:"240" doc:"Kept free before an appointment; not shown as part of it"`
 		BufferAfterMinutes  *int   `json:"bufferAfterMinutes,omitempty" minimum:"0" maximum:"240" doc:"Kept free after an appointment; not shown as part of it"`
-		NoticeMinutes       *int   `json:"noticeMinutes,omitempty" minimum:"0" maximum:"43200" doc:"How long before its start a slot must be booked at the latest"`
-		HorizonMinutes      *int   `json:"horizonMinutes,omitempty" minimum:"60" maximum:"5256000" doc:"How far ahead a slot can be booked; the clinic sets the most"`
-		PerDay              *int   `json:"perDay,omitempty" minimum:"0" maximum:"200" doc:"Most appointments that start on one day; 0: no limit"`
-		AutoConfirm         *bool  `json:"autoConfirm,omitempty" doc:"A patient's request for a slot is booked at once"`
+		NoticeMinutes       *int   `json:"noticeMinutes,omitempty" minimum:"0" maximum:"43200" doc:"How long before its start a slot must be booked"`
+		HorizonMinutes      *int   `json:"horizonMinutes,omitempty" minimum:"60" maximum:"5256000" doc:"How far ahead a slot can be booked; the clinic sets the maximum"`
+		PerDay              *int   `json:"perDay,omitempty" minimum:"0" maximum:"200" doc:"Maximum number of appointments that start on one day; 0: no limit"`
+		AutoConfirm         *bool  `json:"autoConfirm,omitempty" doc:"Whether a patient's request for a slot is booked at once"`
 	}
 }
 
-func (h handlers) setRules(ctx context.Context, in *setRulesInput) (*rulesOutput, error) {
+func (h handlers) serveSetRules(ctx context.Context, in *setRulesInput) (*rulesOutput, error) {
 	version, _, err := httpd.IfMatch(in.IfMatch, true)
 	if err != nil {
 		return nil, err

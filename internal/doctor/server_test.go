@@ -55,24 +55,24 @@ func newWorld(t *testing.T) *world {
 type inviter struct{}
 
 func (inviter) Invite(
-	ctx context.Context, tx *postgres.Tx, _ auth.Actor, name, email string, role auth.Role,
-) (int64, string, string, time.Time, error) {
-	if email == "taken@example.test" {
-		return 0, "", "", time.Time{}, errs.New(errs.Conflict, "email_taken", "Taken.")
+	ctx context.Context, tx *postgres.Tx, _ auth.Actor, n auth.Newcomer,
+) (auth.Account, auth.Link, error) {
+	if n.Email == "taken@example.test" {
+		return auth.Account{}, auth.Link{}, errs.New(errs.Conflict, "email_taken", "Taken.")
 	}
-	var id int64
-	err := tx.QueryRow(ctx, `insert into users (public_id, email, name, role) values ('DOCNEWDOCTOR0', $1, $2, $3) returning id`,
-		email, name, role).
-		Scan(&id)
-	return id, "DOCNEWDOCTOR0", "secret", time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC), err
+	made := auth.Account{PublicID: "DOCNEWDOCTOR0"}
+	err := tx.QueryRow(ctx, `
+		insert into users (public_id, email, name, role) values ('DOCNEWDOCTOR0', $1, $2, $3) returning id`,
+		n.Email, n.Name, n.Role).Scan(&made.ID)
+	return made, auth.Link{Token: "secret", Expires: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)}, err
 }
 
 // Enroll makes the bare user, too.
 func (i inviter) Enroll(
-	ctx context.Context, tx *postgres.Tx, by auth.Actor, name, email string, role auth.Role,
-) (int64, string, string, error) {
-	id, publicID, _, _, err := i.Invite(ctx, tx, by, name, email, role)
-	return id, publicID, "made up", err
+	ctx context.Context, tx *postgres.Tx, by auth.Actor, n auth.Newcomer,
+) (auth.Account, string, error) {
+	made, _, err := i.Invite(ctx, tx, by, n)
+	return made, "made up", err
 }
 
 // user inserts a user, with a profile if they are a doctor.

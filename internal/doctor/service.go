@@ -14,15 +14,15 @@ import (
 
 // Inviter makes the user behind a doctor; account implements it.
 type Inviter interface {
-	// Invite makes one who sets his password by a one-time token. token is shown once and kept only as a hash.
-	Invite(ctx context.Context, tx *postgres.Tx, by auth.Actor, name, email string,
-		role auth.Role) (userID int64, publicID, token string, expires time.Time, err error)
-	// Enroll makes one with a password made up for him, which he must change. It is shown once and kept only as a hash.
-	Enroll(ctx context.Context, tx *postgres.Tx, by auth.Actor, name, email string,
-		role auth.Role) (userID int64, publicID, password string, err error)
+	// Invite makes a user who sets their password with a one-time link. Its token is shown once and only its hash is kept.
+	Invite(ctx context.Context, tx *postgres.Tx, by auth.Actor, n auth.Newcomer) (auth.Account, auth.Link, error)
+	// Enroll makes a user with a generated password, which they must change. It is shown once and only its hash is kept.
+	Enroll(ctx context.Context, tx *postgres.Tx, by auth.Actor, n auth.Newcomer) (
+		made auth.Account, password string, err error,
+	)
 }
 
-// Service is the door to doctors.
+// Service is the only way to read and change doctors.
 type Service struct {
 	pool      *postgres.Pool
 	schedules *schedule.Service
@@ -41,7 +41,7 @@ func New(d Deps) *Service {
 	return &Service{pool: d.Pool, schedules: d.Schedules, inviter: d.Inviter}
 }
 
-// Resolve gives the doctor of a public id: errs.NotFound unless he is one by role and not disabled.
+// Resolve gives the doctor of a public id: errs.NotFound unless they are one by role and not disabled.
 func (s *Service) Resolve(ctx context.Context, db postgres.DB, publicID string) (Doctor, error) {
 	d, err := selectActive(ctx, db, publicID)
 	if err != nil {
@@ -64,8 +64,7 @@ func (s *Service) Named(ctx context.Context, db postgres.DB, publicID string) (B
 	return d.brief(), err
 }
 
-// Briefs gives names by id in one statement, those included who are no longer doctors. An id without a profile is left
-// out.
+// Briefs gives names by id in one statement, including former doctors. An id without a profile is left out.
 func (s *Service) Briefs(ctx context.Context, db postgres.DB, ids ...int64) (map[int64]Brief, error) {
 	out := make(map[int64]Brief, len(ids))
 	if len(ids) == 0 {
@@ -89,8 +88,8 @@ func (s *Service) QueueBriefs(b *postgres.Batch, into map[int64]Brief, ids ...in
 	}, ids)
 }
 
-// ByIDs gives profiles by id in a constant number of statements, those included who are doctors no more: past
-// appointments still name them. An id without a profile is left out.
+// ByIDs gives profiles by id in a constant number of statements, including former doctors: past appointments still
+// name them. An id without a profile is left out.
 func (s *Service) ByIDs(ctx context.Context, db postgres.DB, ids ...int64) (map[int64]Doctor, error) {
 	if len(ids) == 0 {
 		return map[int64]Doctor{}, nil
@@ -177,7 +176,7 @@ func (s *Service) Get(ctx context.Context, publicID string) (Doctor, error) {
 	return s.Resolve(ctx, s.pool, publicID)
 }
 
-// NewDoctor is what an admin says of a doctor whom he invites.
+// NewDoctor is what an admin says about a doctor whom they invite.
 type NewDoctor struct {
 	Name, Email string
 	Profile
@@ -185,17 +184,22 @@ type NewDoctor struct {
 	SlotMinutes int    // 0: the clinic's
 }
 
-// Invitation lets a doctor set his first password. Token is shown once.
+func (n NewDoctor) newcomer() auth.Newcomer {
+	return auth.Newcomer{Name: n.Name, Email: n.Email, Role: auth.Doctor}
+}
+
+// Invitation lets a doctor set their first password. Token is shown once.
 type Invitation struct {
 	Token     string
 	ExpiresAt time.Time
 }
 
-// Invite makes a doctor with his profile and an invitation.
+// Invite makes a doctor with their profile and an invitation.
 func (s *Service) Invite(ctx context.Context, by auth.Actor, n NewDoctor) (d Doctor, inv Invitation, err error) {
-	d, err = s.create(ctx, by, n, func(tx *postgres.Tx) (id int64, publicID string, err error) {
-		id, publicID, inv.Token, inv.ExpiresAt, err = s.inviter.Invite(ctx, tx, by, n.Name, n.Email, auth.Doctor)
-		return id, publicID, err
+	d, err = s.enter(ctx, by, n, func(tx *postgres.Tx) (auth.Account, error) {
+		made, link, err := s.inviter.Invite(ctx, tx, by, n.newcomer())
+		inv = Invitation{Token: link.Token, ExpiresAt: link.Expires}
+		return made, err
 	})
 	if err != nil {
 		return Doctor{}, Invitation{}, fmt.Errorf("invite a doctor: %w", err)
@@ -203,12 +207,13 @@ func (s *Service) Invite(ctx context.Context, by auth.Actor, n NewDoctor) (d Doc
 	return d, inv, nil
 }
 
-// Enroll makes a doctor with his profile and a password that he must change before anything else. It is a secret that
-// is shown this one time.
+// Enroll makes a doctor with their profile and a password that they must change before anything else. It is a secret
+// that is shown only once.
 func (s *Service) Enroll(ctx context.Context, by auth.Actor, n NewDoctor) (d Doctor, password string, err error) {
-	d, err = s.create(ctx, by, n, func(tx *postgres.Tx) (id int64, publicID string, err error) {
-		id, publicID, password, err = s.inviter.Enroll(ctx, tx, by, n.Name, n.Email, auth.Doctor)
-		return id, publicID, err
+	d, err = s.enter(ctx, by, n, func(tx *postgres.Tx) (auth.Account, error) {
+		made, secret, err := s.inviter.Enroll(ctx, tx, by, n.newcomer())
+		password = secret
+		return made, err
 	})
 	if err != nil {
 		return Doctor{}, "", fmt.Errorf("enroll a doctor: %w", err)
@@ -216,9 +221,9 @@ func (s *Service) Enroll(ctx context.Context, by auth.Actor, n NewDoctor) (d Doc
 	return d, password, nil
 }
 
-// create makes a doctor on a user whom makeUser makes in the same transaction, before anything else is locked.
-func (s *Service) create(
-	ctx context.Context, by auth.Actor, n NewDoctor, makeUser func(tx *postgres.Tx) (id int64, publicID string, err error),
+// enter makes a doctor on a user whom makeUser makes in the same transaction, before anything else is locked.
+func (s *Service) enter(
+	ctx context.Context, by auth.Actor, n NewDoctor, makeUser func(tx *postgres.Tx) (auth.Account, error),
 ) (Doctor, error) {
 	profile, err := n.normalize()
 	if err != nil {
@@ -226,17 +231,17 @@ func (s *Service) create(
 	}
 	var d Doctor
 	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
-		id, publicID, err := makeUser(tx)
+		made, err := makeUser(tx)
 		if err != nil {
 			return err
 		}
-		if err := s.fill(ctx, tx, id, profile, n); err != nil {
+		if err := s.fill(ctx, tx, made.ID, profile, n); err != nil {
 			return err
 		}
-		if d, err = s.Resolve(ctx, tx, publicID); err != nil {
+		if d, err = s.Resolve(ctx, tx, made.PublicID); err != nil {
 			return err
 		}
-		return audit.Record(ctx, tx, audit.Event{Actor: by, Action: "doctor.create", Subject: publicID})
+		return audit.Record(ctx, tx, audit.Event{Actor: by, Action: "doctor.create", Subject: made.PublicID})
 	})
 	return d, err
 }
@@ -263,8 +268,8 @@ func (s *Service) fill(ctx context.Context, tx *postgres.Tx, id int64, p Profile
 	return err
 }
 
-// Change changes a profile, by compare-and-swap on its version. Only the doctor himself and an admin may: for
-// another doctor it is errs.NotFound.
+// Change changes a profile, by compare-and-swap on its version. Only the doctor and admins may: for another
+// doctor it is errs.NotFound.
 func (s *Service) Change(ctx context.Context, by auth.Actor, publicID string, version int, c Change) (Doctor, error) {
 	var d Doctor
 	err := s.pool.InTx(ctx, func(tx *postgres.Tx) error {
@@ -292,96 +297,7 @@ func (s *Service) Change(ctx context.Context, by auth.Actor, publicID string, ve
 	return d, err
 }
 
-// Rules gives an active doctor's hours and booking rules.
-func (s *Service) Rules(ctx context.Context, publicID string) (schedule.Rules, error) {
-	id, err := s.Find(ctx, s.pool, publicID)
-	if err != nil {
-		return schedule.Rules{}, err
-	}
-	all, err := s.schedules.Rules(ctx, s.pool, id)
-	return all[id], err
-}
-
-// SetHours replaces the weekly hours; rights and version as in Change.
-func (s *Service) SetHours(
-	ctx context.Context, by auth.Actor, publicID string, version int, week []schedule.Interval,
-) (schedule.Rules, error) {
-	e := audit.Event{Actor: by, Action: "doctor.hours", Subject: publicID}
-	return s.reschedule(ctx, e, func(tx *postgres.Tx, id int64) (schedule.Rules, error) {
-		return s.schedules.SetHours(ctx, tx, id, version, week)
-	})
-}
-
-// SetRules changes the booking rules; rights and version as in Change.
-func (s *Service) SetRules(
-	ctx context.Context, by auth.Actor, publicID string, version int, c schedule.RuleChange,
-) (schedule.Rules, error) {
-	e := audit.Event{Actor: by, Action: "doctor.rules", Subject: publicID}
-	return s.reschedule(ctx, e, func(tx *postgres.Tx, id int64) (schedule.Rules, error) {
-		return s.schedules.SetRules(ctx, tx, id, version, c)
-	})
-}
-
-// Exceptions lists an active doctor's exceptions as schedule.Exceptions does; notes are for himself and admins only.
-func (s *Service) Exceptions(
-	ctx context.Context, by auth.Actor, publicID string, p schedule.Period, after schedule.Position, limit int,
-) (page []schedule.Exception, more bool, err error) {
-	id, err := s.Find(ctx, s.pool, publicID)
-	if err != nil {
-		return nil, false, err
-	}
-	page, more, err = s.schedules.Exceptions(ctx, s.pool, id, p, after, limit)
-	if by.Role != auth.Admin && by.ID != id {
-		for i := range page {
-			page[i].Note = ""
-		}
-	}
-	return page, more, err
-}
-
-// AddException adds an exception to the weekly hours; rights as in Change.
-func (s *Service) AddException(
-	ctx context.Context, by auth.Actor, publicID string, draft schedule.Exception,
-) (made schedule.Exception, r schedule.Rules, err error) {
-	detail := map[string]any{}
-	e := audit.Event{Actor: by, Action: "doctor.add_exception", Subject: publicID, Detail: detail}
-	r, err = s.reschedule(ctx, e, func(tx *postgres.Tx, id int64) (r schedule.Rules, err error) {
-		made, r, err = s.schedules.AddException(ctx, tx, id, draft)
-		detail["exception"] = made.ID
-		return r, err
-	})
-	return made, r, err
-}
-
-// RemoveException takes an exception away; rights as in Change. One of another doctor is errs.NotFound.
-func (s *Service) RemoveException(ctx context.Context, by auth.Actor, publicID, id string) (schedule.Rules, error) {
-	e := audit.Event{
-		Actor: by, Action: "doctor.remove_exception", Subject: publicID, Detail: map[string]any{"exception": id},
-	}
-	return s.reschedule(ctx, e, func(tx *postgres.Tx, doctorID int64) (schedule.Rules, error) {
-		return s.schedules.RemoveException(ctx, tx, doctorID, id)
-	})
-}
-
-// reschedule changes the schedule under the doctor's lock, so that no booking sees half of it, and records e.
-func (s *Service) reschedule(
-	ctx context.Context, e audit.Event, change func(tx *postgres.Tx, id int64) (schedule.Rules, error),
-) (schedule.Rules, error) {
-	var r schedule.Rules
-	err := s.pool.InTx(ctx, func(tx *postgres.Tx) error {
-		d, err := s.mine(ctx, tx, e.Actor, e.Subject)
-		if err != nil {
-			return err
-		}
-		if r, err = change(tx, d.ID); err != nil {
-			return err
-		}
-		return audit.Record(ctx, tx, e)
-	})
-	return r, err
-}
-
-// mine resolves and locks a doctor whom the actor may change: himself, or anyone if he is an admin.
+// mine resolves and locks a doctor whom the actor may change: themselves, or anyone if they are an admin.
 func (s *Service) mine(ctx context.Context, tx *postgres.Tx, by auth.Actor, publicID string) (Doctor, error) {
 	d, err := selectActive(ctx, tx, publicID)
 	if err != nil {

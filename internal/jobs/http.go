@@ -12,7 +12,7 @@ import (
 // body is a job on the wire.
 type body struct {
 	ID          int64      `json:"id"`
-	Kind        string     `json:"kind" doc:"What is to be done, not for whom"`
+	Kind        string     `json:"kind" doc:"What the job does, without saying for whom"`
 	State       State      `json:"state"`
 	Attempt     int        `json:"attempt"`
 	MaxAttempts int        `json:"maxAttempts"`
@@ -53,25 +53,26 @@ func Routes(s *httpd.Server, svc *Service) {
 	admin := httpd.Only(auth.Admin)
 	const tag = "Administration"
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/admin/jobs", Tag: tag, Summary: "Jobs, newest first",
-		Description: "`state=failed` gives the dead ones (discarded after too many attempts, or cancelled because none " +
-			"could succeed) and those waiting for another try. Dead jobs are kept for seven days, finished ones for one day.",
+		Method: http.MethodGet, Path: "/admin/jobs", Tag: tag, Summary: "List jobs, newest first",
+		Description: "`state=failed` selects dead jobs (discarded after too many attempts, or cancelled because no " +
+			"attempt could succeed) and those waiting for another attempt. Dead jobs are kept for seven days, " +
+			"finished ones for one day.",
 		Access: admin,
-	}, h.list)
+	}, h.serveList)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/admin/jobs/{id}/retry", Tag: tag, Summary: "Retry a failed job immediately",
 		Access: admin, Status: http.StatusOK, Errors: []int{http.StatusNotFound, http.StatusConflict},
-	}, h.retry)
+	}, h.serveRetry)
 }
 
 type handlers struct{ svc *Service }
 
-func (h handlers) retry(ctx context.Context, in *jobInput) (*jobOutput, error) {
+func (h handlers) serveRetry(ctx context.Context, in *jobInput) (*jobOutput, error) {
 	j, err := h.svc.Retry(ctx, httpd.Actor(ctx), in.ID)
 	return &jobOutput{bodyOf(j)}, err
 }
 
-func (h handlers) list(ctx context.Context, in *listInput) (*listOutput, error) {
+func (h handlers) serveList(ctx context.Context, in *listInput) (*listOutput, error) {
 	var before int64
 	if err := httpd.DecodeCursor(ctx, in.Cursor, &before); err != nil {
 		return nil, err

@@ -27,7 +27,7 @@ func TestRoutes_deadAndRetried(t *testing.T) {
 		}
 		return nil
 	})
-	w.start(s)
+	w.starts(s)
 	api := w.serve(s)
 	w.add(s, greet{Name: secret, Secret: secret}, Terms{})
 	dead := w.becomes(s, Cancelled)

@@ -44,7 +44,7 @@ func pause(failures int) time.Duration {
 	return pauses[min(max(failures, 1), len(pauses))-1]
 }
 
-// State is where a job stands, as administrators see it.
+// State is the state of a job, as administrators see it.
 type State string
 
 // The states (those of River). Discarded has failed too often, Cancelled for good: both are dead until retried by
@@ -110,7 +110,7 @@ type later struct{ at time.Time }
 // Error implements error.
 func (later) Error() string { return "not yet" }
 
-// Later is what work returns if it is to be done at another time; it does not count as an attempt.
+// Later is what work returns to be done at another time; it does not count as an attempt.
 func Later(at time.Time) error { return later{at} }
 
 // kept is the text of err that may be kept in a row. An *errs.Error is worded for people and names nobody; any other

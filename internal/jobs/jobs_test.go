@@ -32,7 +32,7 @@ func TestService_InsertTx_withItsChange(t *testing.T) {
 		return errors.New("changed my mind")
 	})
 	require.Error(t, err)
-	w.start(s)
+	w.starts(s)
 	w.add(s, greet{Name: "Ann"}, Terms{})
 	require.Equal(t, "Ann", receive(t, worked))
 	j := w.becomes(s, Completed)
@@ -46,7 +46,7 @@ func TestService_InsertTx_notBefore(t *testing.T) {
 	s := w.instance()
 	worked := make(chan time.Time, 10)
 	Handle(s, func(context.Context, greet) error { worked <- time.Now(); return nil })
-	w.start(s)
+	w.starts(s)
 	due := time.Now().Add(3 * time.Second)
 	w.add(s, greet{Name: "Ann"}, Terms{At: due})
 	require.False(t, receive(t, worked).Before(due))
@@ -62,7 +62,7 @@ func TestService_InsertTx_once(t *testing.T) {
 	for range 2 {
 		s := w.instance()
 		Handle(s, func(context.Context, greet) error { count.Add(1); worked <- struct{}{}; return nil })
-		w.start(s)
+		w.starts(s)
 		instances = append(instances, s)
 	}
 	var wg sync.WaitGroup
@@ -106,7 +106,7 @@ func TestService_manyInstances(t *testing.T) {
 			all <- struct{}{}
 			return nil
 		})
-		w.start(s)
+		w.starts(s)
 		first = s
 	}
 	require.NoError(t, w.pool.InTx(t.Context(), func(tx *postgres.Tx) error {
@@ -157,7 +157,7 @@ func TestService_failures(t *testing.T) {
 			s := w.instance(func(d *Deps) { d.Registry = registry })
 			var tries atomic.Int32
 			Handle(s, func(context.Context, greet) error { tries.Add(1); return c.fail })
-			w.start(s)
+			w.starts(s)
 			w.add(s, greet{Name: secret, Secret: secret}, Terms{MaxAttempts: 3})
 			j := w.becomes(s, c.state)
 			require.EqualValues(t, c.tries, tries.Load())
@@ -193,30 +193,6 @@ func counted(t *testing.T, registry *prometheus.Registry) map[string]float64 {
 	return out
 }
 
-// PostgreSQL dies under the jobs and comes back: what was committed is worked, and nothing has to be started anew.
-func TestService_postgresDies(t *testing.T) {
-	t.Parallel()
-	server, dsn := pgtest.Own(t)
-	pool, err := postgres.Open(t.Context(), postgres.Options{DSN: dsn, MaxConns: 10})
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
-	w := &world{t: t, pool: pool, log: &lockedBuffer{}}
-	s := w.instance()
-	worked := make(chan string, 10)
-	Handle(s, func(_ context.Context, g greet) error { worked <- g.Name; return nil })
-	w.start(s)
-	w.add(s, greet{Name: "before"}, Terms{})
-	require.Equal(t, "before", receive(t, worked))
-	w.becomes(s, Completed)
-	w.add(s, greet{Name: "due"}, Terms{At: time.Now().Add(2 * time.Second)})
-	require.NoError(t, server.Kill())
-	require.NoError(t, server.Restart(t.Context()))
-	require.NoError(t, pool.WaitReady(t.Context(), func(error) {}))
-	require.Equal(t, "due", receive(t, worked))
-	w.add(s, greet{Name: "after"}, Terms{})
-	require.Equal(t, "after", receive(t, worked))
-}
-
 // PgBouncer in transaction mode wants cache_describe and no listening; all statements of the library work that way.
 func TestService_asBehindPgBouncer(t *testing.T) {
 	t.Parallel()
@@ -229,7 +205,7 @@ func TestService_asBehindPgBouncer(t *testing.T) {
 	worked := make(chan string, 10)
 	s.Every("look", time.Second, func(context.Context) error { worked <- "look"; return nil })
 	Handle(s, func(_ context.Context, g greet) error { worked <- g.Name; return Dead("no", nil) })
-	w.start(s)
+	w.starts(s)
 	require.Equal(t, "look", receive(t, worked))
 	w.add(s, greet{Name: "Ann"}, Terms{Once: true})
 	for receive(t, worked) != "Ann" {
@@ -247,7 +223,7 @@ func TestService_panic(t *testing.T) {
 	w := newWorld(t)
 	s := w.instance()
 	Handle(s, func(context.Context, greet) error { panic("ann@private.test") })
-	w.start(s)
+	w.starts(s)
 	w.add(s, greet{Name: "Ann"}, Terms{MaxAttempts: 1})
 	j := w.becomes(s, Discarded)
 	require.Equal(t, "panic of type string, see the log", j.LastError)
@@ -266,73 +242,9 @@ func TestService_Later(t *testing.T) {
 		}
 		return nil
 	})
-	w.start(s)
+	w.starts(s)
 	w.add(s, greet{Name: "Ann"}, Terms{MaxAttempts: 1})
 	require.Equal(t, 1, w.becomes(s, Completed).Attempt, "waiting is no attempt")
-}
-
-func TestService_Stop(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	s := w.instance()
-	require.NoError(t, stop(s), "before it began")
-	begun, ended := make(chan struct{}), make(chan struct{})
-	Handle(s, func(ctx context.Context, _ greet) error {
-		close(begun)
-		<-ctx.Done() // as a server that says nothing
-		close(ended)
-		return errors.New("read: connection closed")
-	})
-	require.NoError(t, s.Start(t.Context()))
-	require.NoError(t, s.Start(t.Context()), "again")
-	w.add(s, greet{Name: "Ann"}, Terms{MaxAttempts: 1})
-	receive(t, begun)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-	defer cancel()
-	require.NoError(t, s.Stop(ctx), "within the deadline")
-	receive(t, ended)
-	require.NoError(t, s.Stop(ctx), "again")
-	j := w.jobs(s)[0]
-	require.Equal(t, Available, j.State, "free for others at once")
-	require.Zero(t, j.Attempt, "and not counted")
-
-	other := w.instance()
-	worked := make(chan struct{})
-	Handle(other, func(context.Context, greet) error { close(worked); return nil })
-	w.start(other)
-	receive(t, worked)
-}
-
-// Starting and stopping at random, while jobs come, leaves nothing behind and loses nothing.
-func TestService_StartStop_stress(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	var worked atomic.Int32
-	last := w.instance()
-	Handle(last, func(context.Context, greet) error { worked.Add(1); return nil })
-	for i := range 8 {
-		s := w.instance()
-		Handle(s, func(context.Context, greet) error { worked.Add(1); return nil })
-		var both sync.WaitGroup
-		both.Go(func() { _ = s.Start(t.Context()) })
-		both.Go(func() { w.add(last, greet{Name: fmt.Sprint(i)}, Terms{}) })
-		both.Wait()
-		var twice sync.WaitGroup
-		twice.Go(func() { _ = stop(s) })
-		twice.Go(func() { _ = stop(s) })
-		twice.Wait()
-		require.NoError(t, stop(s))
-	}
-	w.start(last)
-	require.Eventually(t, func() bool {
-		for _, j := range w.jobs(last) {
-			if j.State != Completed {
-				return false
-			}
-		}
-		return true
-	}, patience, 10*time.Millisecond)
-	require.EqualValues(t, 8, worked.Load())
 }
 
 // An instance without workers adds jobs and works none.
@@ -342,61 +254,13 @@ func TestService_insertOnly(t *testing.T) {
 	quiet := w.instance(func(d *Deps) { d.Options.Workers = 0 })
 	quiet.Every("never", time.Second, func(context.Context) error { t.Error("it works nothing"); return nil })
 	Handle(quiet, func(context.Context, greet) error { t.Error("it works nothing"); return nil })
-	w.start(quiet)
+	w.starts(quiet)
 	w.add(quiet, greet{Name: "Ann"}, Terms{})
 	busy := w.instance(func(d *Deps) { d.Options.PollOnly = true })
 	worked := make(chan struct{})
 	Handle(busy, func(context.Context, greet) error { close(worked); return nil })
-	w.start(busy)
+	w.starts(busy)
 	receive(t, worked)
-}
-
-// Three instances run a function once in each period.
-func TestService_Every(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	turn := make(chan struct{}, 100)
-	for range 3 {
-		s := w.instance()
-		s.Every("look", time.Second, func(context.Context) error { turn <- struct{}{}; return nil })
-		require.Panics(t, func() { s.Every("look", time.Second, nil) })
-		require.Panics(t, func() { s.Every("fast", time.Millisecond, nil) })
-		w.start(s)
-	}
-	for range 3 {
-		receive(t, turn)
-	}
-	var most, turns int
-	require.NoError(t, w.pool.QueryRow(t.Context(), `
-		select max(n), count(*) from (
-			select count(*) as n from river_job where kind = 'periodic' group by date_trunc('second', scheduled_at)) periods`).Scan(&most, &turns))
-	require.Equal(t, 1, most, "one in each period")
-	require.GreaterOrEqual(t, turns, 3)
-}
-
-// What an instance had begun when it was killed, another does.
-func TestService_killed(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	s := w.instance()
-	worked := make(chan string, 10)
-	Handle(s, func(_ context.Context, g greet) error { worked <- g.Name; return nil })
-	for name, ago := range map[string]time.Duration{"long ago": rescueAfter + time.Second, "just now": 0} {
-		w.add(s, greet{Name: name}, Terms{Once: true})
-		_, err := w.pool.Exec(t.Context(), `
-			update river_job set state = 'running', attempt = 1, attempted_by = '{dead}', attempted_at = now() - make_interval(secs => $2)
-			where args ->> 'name' = $1`, name, ago.Seconds())
-		require.NoError(t, err)
-	}
-	w.start(s)
-	require.Equal(t, "long ago", receive(t, worked))
-	require.Eventually(t, func() bool {
-		var done, running int
-		require.NoError(t, w.pool.QueryRow(t.Context(), `
-			select count(*) filter (where state = 'completed'), count(*) filter (where state = 'running') from river_job`).Scan(&done, &running))
-		return done == 1 && running == 1 // it may be alive, and just slow
-	}, patience, 10*time.Millisecond)
-	require.Empty(t, worked)
 }
 
 // A queue that a slow mail server holds up delays neither timers nor what is of no use later.
@@ -417,7 +281,7 @@ func TestService_urgentFirst(t *testing.T) {
 	w.add(s, greet{Name: "urgent"}, Terms{Urgent: true})
 	var once sync.Once
 	s.Every("timer", time.Hour, func(context.Context) error { once.Do(func() { order <- "timer" }); return nil })
-	w.start(s)
+	w.starts(s)
 	require.Eventually(t, func() bool {
 		var n int
 		require.NoError(
@@ -434,12 +298,6 @@ func TestService_urgentFirst(t *testing.T) {
 	}
 	require.Less(t, slices.Index(got, "timer"), slices.Index(got, "urgent"))
 	require.Equal(t, "usual", got[3], "%v", got)
-}
-
-func TestService_Every_unknownTurn(t *testing.T) {
-	t.Parallel()
-	s := newWorld(t).instance()
-	require.NoError(t, s.tick(t.Context(), tickArgs{"of another release"}))
 }
 
 func TestPause(t *testing.T) {

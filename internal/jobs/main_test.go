@@ -53,7 +53,7 @@ func (w *world) instance(change ...func(*Deps)) *Service {
 	return s
 }
 
-func (w *world) start(s *Service) {
+func (w *world) starts(s *Service) {
 	w.t.Helper()
 	require.NoError(w.t, s.Start(w.t.Context()))
 	w.t.Cleanup(func() { require.NoError(w.t, stop(s)) })

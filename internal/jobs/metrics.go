@@ -13,7 +13,8 @@ const (
 // newWorked makes the jobs' numbers for Prometheus; reg may be nil.
 func newWorked(reg prometheus.Registerer) *prometheus.CounterVec {
 	worked := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "jobs_worked_total", Help: "Tries at jobs by this instance, by kind and result: done, later, failed or dead.",
+		Name: "jobs_worked_total",
+		Help: "Attempts at jobs by this instance, by kind and result: done, later, failed or dead.",
 	}, []string{"kind", "result"})
 	if reg != nil {
 		reg.MustRegister(worked)

@@ -36,7 +36,8 @@ func (s *Service) Every(name string, interval time.Duration, f func(ctx context.
 	_, taken := s.every[name]
 	whole := interval >= time.Second && interval <= 24*time.Hour && interval%time.Second == 0
 	if taken || name == "" || !whole {
-		panic("jobs: periodic function " + name + " is there already, or its interval is not of whole seconds up to a day")
+		panic("jobs: periodic function " + name + " is already registered, " +
+			"or its interval is not a whole number of seconds up to a day")
 	}
 	s.every[name] = f
 	if !s.working {

@@ -45,7 +45,7 @@ type Options struct {
 	PollOnly bool
 }
 
-// Deps are what the jobs of one instance stand on.
+// Deps are what a Service needs.
 type Deps struct {
 	Pool *postgres.Pool
 	Log  zerolog.Logger

@@ -10,7 +10,7 @@ import (
 	"housecall/internal/postgres"
 )
 
-// columns of a Job. What a job is about stays where it is, but for the name of a periodic function.
+// columns of a Job. What a job is about stays where it is, except the name of a periodic function.
 const columns = `id, case kind when 'periodic' then kind || ':' || coalesce(args ->> 'name', '') else kind end as kind,
 	state::text as state, attempt, max_attempts, created_at, scheduled_at, finalized_at,
 	coalesce(regexp_replace(errors[array_upper(errors, 1)] ->> 'error', '^JobCancelError: ', ''), '') as last_error`

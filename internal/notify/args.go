@@ -11,7 +11,7 @@ import (
 // moveArgs are a mail about an appointment. What is unique makes it one mail: for reminders that leaves out the
 // version, so an appointment that is moved away and back reminds once.
 type moveArgs struct {
-	Notice      Kind  `json:"notice" river:"unique"`
+	MailKind    Kind  `json:"notice" river:"unique"`
 	Appointment int64 `json:"appointment" river:"unique"`
 	Recipient   int64 `json:"recipient" river:"unique"`
 	// Edition is the version, 0 for reminders; Due is when a reminder is due, zero for others.
@@ -35,10 +35,10 @@ func (moveArgs) Kind() string { return "mail_appointment" }
 // userArgs are a mail to a user about something else. Ref is what makes it one mail; where it is derived from a token,
 // it does not reveal it. Sealed is the rest.
 type userArgs struct {
-	Notice Kind   `json:"notice" river:"unique"`
-	User   int64  `json:"user" river:"unique"`
-	Ref    string `json:"ref" river:"unique"`
-	Sealed string `json:"sealed"`
+	MailKind Kind   `json:"notice" river:"unique"`
+	User     int64  `json:"user" river:"unique"`
+	Ref      string `json:"ref" river:"unique"`
+	Sealed   string `json:"sealed"`
 }
 
 // Kind implements jobs.Args.

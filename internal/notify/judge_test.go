@@ -8,7 +8,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"housecall/internal/auth"
 	"housecall/internal/jobs"
 	own "housecall/internal/mail"
 	"housecall/internal/postgres"
@@ -17,10 +16,10 @@ import (
 // What is no longer so, or not wanted, is dropped without a word when its turn comes.
 func TestService_sendMove_judges(t *testing.T) {
 	t.Parallel()
-	confirmed := moveArgs{Notice: Confirmed, Appointment: 7, Recipient: patientID, Version: 2}
+	confirmed := moveArgs{MailKind: Confirmed, Appointment: 7, Recipient: patientID, Version: 2}
 	reminder := func(k Kind) moveArgs {
 		return moveArgs{
-			Notice: k, Appointment: 7, Recipient: patientID, Version: 2, StartsAt: *appointment(booked, winter).StartsAt,
+			MailKind: k, Appointment: 7, Recipient: patientID, Version: 2, StartsAt: *appointment(booked, winter).StartsAt,
 		}
 	}
 	moveTo := func(d time.Duration) func(*world, *Appointment) {
@@ -47,7 +46,7 @@ func TestService_sendMove_judges(t *testing.T) {
 		"there and back":              {confirmed, func(_ *world, a *Appointment) { a.Version = 4 }, false},
 		"gone":                        {confirmed, func(_ *world, a *Appointment) { a.ID = 8 }, false},
 		"another doctor's now": {
-			moveArgs{Notice: Confirmed, Appointment: 7, Recipient: 33, Version: 2}, nil, false,
+			moveArgs{MailKind: Confirmed, Appointment: 7, Recipient: 33, Version: 2}, nil, false,
 		},
 		"the person is gone": {
 			confirmed, func(w *world, _ *Appointment) { delete(w.people, patientID) }, false,
@@ -79,7 +78,7 @@ func TestService_sendMove_judges(t *testing.T) {
 			reminder(ReminderHour), func(w *world, _ *Appointment) { w.quietUntil = w.time.Add(time.Hour) }, true,
 		},
 		"of what begins in quiet hours": {
-			moveArgs{Notice: Confirmed, Appointment: 7, Recipient: patientID, Version: 2, Soonest: winter.Add(time.Hour)},
+			moveArgs{MailKind: Confirmed, Appointment: 7, Recipient: patientID, Version: 2, Soonest: winter.Add(time.Hour)},
 			func(w *world, _ *Appointment) { w.quietUntil = winter.Add(time.Hour) }, true,
 		},
 		"the day's, quiet until too late": {
@@ -125,7 +124,7 @@ func TestService_sendMove_quietHours(t *testing.T) {
 	s, _ := w.instance(w.out)
 	w.appointments[7] = appointment(booked, winter)
 	w.quietUntil = winter.Add(8 * time.Hour)
-	args := moveArgs{Notice: Confirmed, Appointment: 7, Recipient: patientID, Version: 2}
+	args := moveArgs{MailKind: Confirmed, Appointment: 7, Recipient: patientID, Version: 2}
 	require.Equal(t, jobs.Later(w.quietUntil), s.sendMove(t.Context(), args))
 	require.Empty(t, w.out.all())
 	w.time = w.quietUntil
@@ -134,17 +133,17 @@ func TestService_sendMove_quietHours(t *testing.T) {
 	require.Len(t, w.out.all(), 1)
 }
 
-func TestService_sendMove_roomsAway(t *testing.T) {
+func TestService_sendMove_servicesAway(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, winter)
 	s, _ := w.instance(w.out)
 	w.fail = errors.New("away")
 	require.Error(t,
-		s.sendMove(t.Context(), moveArgs{Notice: Confirmed, Appointment: 7, Recipient: patientID, Version: 2}),
+		s.sendMove(t.Context(), moveArgs{MailKind: Confirmed, Appointment: 7, Recipient: patientID, Version: 2}),
 		"to be tried again")
 }
 
-// Nothing later reaches a doctor who has handed an appointment over, so he hears of that whatever becomes of it, and
+// Nothing later reaches a doctor who has handed an appointment over, so they hear of that whatever becomes of it, and
 // of no time that it got afterwards.
 func TestService_sendMove_former(t *testing.T) {
 	t.Parallel()
@@ -167,7 +166,7 @@ func TestService_sendMove_former(t *testing.T) {
 			a.Version, a.WasBooked, a.FormerDoctorID = 3, true, formerID
 			when := a.StartsAt.Format("2 January 2006, 15:04")
 			w.zones[formerID] = time.UTC
-			w.moved(s, HandedOver, a, 0)
+			w.moves(s, HandedOver, a, 0)
 			w.unwanted[ReminderDay] = true
 			later := a
 			c.change(&later)
@@ -218,126 +217,13 @@ func TestMethod(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			m := moveArgs{Notice: c.kind, Recipient: c.recipient, WasBooked: c.wasBooked}
+			m := moveArgs{MailKind: c.kind, Recipient: c.recipient, WasBooked: c.wasBooked}
 			require.Equal(t, c.want, method(m, appointment(c.status, winter)))
 		})
 	}
 	noTime := appointment(cancelled, winter)
 	noTime.StartsAt, noTime.EndsAt = nil, nil
-	require.Empty(t, method(moveArgs{Notice: Cancelled, Recipient: patientID, WasBooked: true}, noTime))
-}
-
-// Security mail goes to whoever has an account, verified or not, whatever he has switched off, at any hour.
-func TestService_sendUser_judges(t *testing.T) {
-	t.Parallel()
-	until := winter.Add(time.Hour)
-	for name, c := range map[string]struct {
-		kind   Kind
-		letter letter
-		change func(*world, *Addressee)
-		sent   bool
-	}{
-		"reset, not verified": {
-			PasswordReset, letter{Token: "t", Expires: until}, func(_ *world, a *Addressee) { a.Verified = false }, true,
-		},
-		"reset, switched off": {
-			PasswordReset, letter{Token: "t", Expires: until},
-			func(w *world, _ *Addressee) { w.unwanted[PasswordReset] = true }, true,
-		},
-		"reset, at night": {
-			PasswordReset, letter{Token: "t", Expires: until}, func(w *world, _ *Addressee) { w.quietUntil = until }, true,
-		},
-		"reset, disabled": {
-			PasswordReset, letter{Token: "t", Expires: until}, func(_ *world, a *Addressee) { a.Active = false }, false,
-		},
-		"reset, expired": {PasswordReset, letter{Token: "t", Expires: winter}, nil, false},
-		"unread":         {Unread, letter{Conversations: 1}, nil, true},
-		"unread, not verified": {
-			Unread, letter{Conversations: 1}, func(_ *world, a *Addressee) { a.Verified = false }, false,
-		},
-		"unread, switched off": {
-			Unread, letter{Conversations: 1}, func(w *world, _ *Addressee) { w.unwanted[Unread] = true }, false,
-		},
-		"an offer": {WaitlistOffer, letter{Offer: "o", Expires: until}, nil, true},
-		"an offer, at night": {
-			WaitlistOffer, letter{Offer: "o", Expires: until}, func(w *world, _ *Addressee) { w.quietUntil = until }, true,
-		},
-		"an offer, over": {WaitlistOffer, letter{Offer: "o", Expires: winter}, nil, false},
-		"an offer, taken back": {
-			WaitlistOffer, letter{Offer: "o", Expires: until}, func(w *world, _ *Addressee) { w.withdrawn["o"] = true }, false,
-		},
-		"reset, another since": {
-			PasswordReset, letter{Token: "t", Expires: until}, func(w *world, _ *Addressee) { w.withdrawn["t"] = true }, false,
-		},
-		"invitation, accepted": {
-			Invitation, letter{Token: "t", Expires: until}, func(w *world, _ *Addressee) { w.withdrawn["t"] = true }, false,
-		},
-		"an offer, switched off": {
-			WaitlistOffer, letter{Offer: "o", Expires: until},
-			func(w *world, _ *Addressee) { w.unwanted[WaitlistOffer] = true }, false,
-		},
-		"the old address": {EmailChanged, letter{Address: "old@private.test"}, nil, true},
-		"an address to be proved": {
-			VerifyEmail, letter{Address: "new@private.test", Token: "t", Expires: until},
-			func(_ *world, a *Addressee) { a.Verified = false }, true,
-		},
-		"a person who is gone now": {
-			Invitation, letter{Token: "t", Expires: until}, func(_ *world, a *Addressee) { a.ID = 99 }, false,
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t, winter)
-			s, _ := w.instance(w.out)
-			p := w.people[patientID]
-			if c.change != nil {
-				c.change(w, &p)
-			}
-			delete(w.people, patientID)
-			w.people[p.ID] = p
-			sealed, err := s.seal(c.letter)
-			require.NoError(t, err)
-			require.NoError(t, s.sendUser(t.Context(), userArgs{Notice: c.kind, User: patientID, Ref: "r", Sealed: sealed}))
-			sent := w.out.all()
-			require.Equal(t, c.sent, len(sent) == 1)
-			if c.letter.Address != "" {
-				require.Equal(t, c.letter.Address, sent[0].To.Email)
-			}
-		})
-	}
-}
-
-// counts is an inbox.
-type counts int
-
-func (c counts) Unread(context.Context, int64) (int, error) { return int(c), nil }
-
-// A mail about unread messages tells of those that still are.
-func TestService_sendUser_readMeanwhile(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, winter)
-	s, _ := w.instance(w.out)
-	sealed, err := s.seal(letter{Conversations: 3})
-	require.NoError(t, err)
-	args := userArgs{Notice: Unread, User: patientID, Ref: "r", Sealed: sealed}
-	s.inbox = counts(0)
-	require.NoError(t, s.sendUser(t.Context(), args))
-	require.Empty(t, w.out.all())
-	s.inbox = counts(1)
-	require.NoError(t, s.sendUser(t.Context(), args))
-	require.Contains(t, w.out.all()[0].Text, "in one conversation")
-}
-
-func TestService_sendUser_sealedElsewhere(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, winter)
-	s, _ := w.instance(w.out)
-	other, err := auth.NewSealer([][]byte{[]byte("another secret of this length, yes")})
-	require.NoError(t, err)
-	err = s.sendUser(t.Context(),
-		userArgs{Notice: Invitation, User: patientID, Sealed: other.Seal(sealPurpose, []byte("{}"))})
-	require.EqualError(t, err, "the mail's content cannot be decrypted: its token secret is gone")
-	require.ErrorIs(t, err, auth.ErrSeal)
+	require.Empty(t, method(moveArgs{MailKind: Cancelled, Recipient: patientID, WasBooked: true}, noTime))
 }
 
 func TestRecipients(t *testing.T) {
@@ -385,7 +271,7 @@ func TestService_messageID(t *testing.T) {
 	w := newWorld(t, winter)
 	s, _ := w.instance(w.out)
 	w.appointments[7] = appointment(booked, winter)
-	args := moveArgs{Notice: Confirmed, Appointment: 7, Recipient: doctorID, Version: 2}
+	args := moveArgs{MailKind: Confirmed, Appointment: 7, Recipient: doctorID, Version: 2}
 	fails := 2
 	var ids []string
 	s.mail = senderFunc(func(_ context.Context, m own.Message) error {

@@ -94,7 +94,7 @@ func (k Kind) Urgent() bool { return k.traits().urgent }
 // Fleeting tells whether k leads to something that may be gone by the time it is sent.
 func (k Kind) Fleeting() bool { return k.traits().fleeting }
 
-// move tells whether k tells of a change of an appointment.
+// move tells whether k is about a change of an appointment.
 func (k Kind) move() bool { return k.traits().status != "" && !k.reminder() }
 
 // reminder tells whether k reminds of an appointment.

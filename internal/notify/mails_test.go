@@ -75,7 +75,7 @@ func TestMails_appointments(t *testing.T) {
 			w.zones[c.to] = s.zoneOf(c.zone)
 		}
 		m := moveArgs{
-			Notice: c.kind, Appointment: a.ID, Recipient: c.to, Version: a.Version, WasBooked: c.wasBooked, ByPatient: c.asked,
+			MailKind: c.kind, Appointment: a.ID, Recipient: c.to, Version: a.Version, WasBooked: c.wasBooked, ByPatient: c.asked,
 			Former: c.former,
 		}
 		if c.kind.reminder() || c.former {
@@ -127,7 +127,7 @@ func TestMails_others(t *testing.T) {
 		sealed, err := s.seal(c.letter)
 		require.NoError(t, err)
 		require.NoError(t,
-			s.sendUser(t.Context(), userArgs{Notice: c.kind, User: patientID, Ref: "0123456789abcdef", Sealed: sealed}), name)
+			s.sendUser(t.Context(), userArgs{MailKind: c.kind, User: patientID, Ref: "0123456789abcdef", Sealed: sealed}), name)
 		sent := w.out.all()
 		require.Len(t, sent, 1, name)
 		golden(t, name+".txt", wording(sent[0]))
@@ -155,7 +155,7 @@ func TestMails_toStrangers(t *testing.T) {
 		{PasswordReset, letter{Token: "t"}, false, false},
 		{PasswordReset, letter{Token: "t"}, true, true},
 		{EmailChanged, letter{Address: "stranger@private.test"}, false, false},
-		{Invitation, letter{Token: "t"}, false, true}, // the clinic has named him
+		{Invitation, letter{Token: "t"}, false, true}, // the clinic has named them
 	} {
 		w.people[patientID] = Addressee{
 			ID: patientID, Name: name, Email: "stranger@private.test", Verified: c.verified, Active: true,
@@ -164,7 +164,7 @@ func TestMails_toStrangers(t *testing.T) {
 		sealed, err := s.seal(c.letter)
 		require.NoError(t, err)
 		require.NoError(t,
-			s.sendUser(t.Context(), userArgs{Notice: c.kind, User: patientID, Ref: "0123456789abcdef", Sealed: sealed}))
+			s.sendUser(t.Context(), userArgs{MailKind: c.kind, User: patientID, Ref: "0123456789abcdef", Sealed: sealed}))
 		sent := w.out.all()
 		require.Len(t, sent, 1)
 		require.Equal(t, c.told, strings.Contains(wording(sent[0]), "spam"), "%s, verified %t", c.kind, c.verified)

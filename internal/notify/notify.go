@@ -110,21 +110,21 @@ func still(m moveArgs, a Appointment, now time.Time) bool {
 	if m.Former {
 		return m.Recipient != a.DoctorID // otherwise it is theirs again, and no later mail would say that it is not
 	}
-	waits := (m.Notice == Rescheduled || m.Notice == HandedOver) && a.Status == pending // for the doctor's answer
-	if a.Status != m.Notice.traits().status && !waits || m.Recipient != a.PatientID && m.Recipient != a.DoctorID {
+	waits := (m.MailKind == Rescheduled || m.MailKind == HandedOver) && a.Status == pending // for the doctor's answer
+	if a.Status != m.MailKind.traits().status && !waits || m.Recipient != a.PatientID && m.Recipient != a.DoctorID {
 		return false
 	}
 	if a.Status == booked && a.EndsAt != nil && !now.Before(*a.EndsAt) {
 		return false // it is over
 	}
-	if !m.Notice.reminder() {
+	if !m.MailKind.reminder() {
 		return a.Version == m.Version
 	}
 	if a.StartsAt == nil || !a.StartsAt.Equal(m.StartsAt) {
 		return false
 	}
 	// The day's reminder gives way to the hour's, that one to the appointment itself.
-	return now.Before(useless(m.Notice, m.StartsAt))
+	return now.Before(useless(m.MailKind, m.StartsAt))
 }
 
 // soonest is the earlier of the starts before and after the move: by then people must know, or they come in vain or
@@ -146,7 +146,7 @@ func useless(k Kind, start time.Time) time.Time {
 	return start
 }
 
-// recipients are who is told of a move: everyone whom it concerns, except those who know because they did it. actorID
+// recipients are those who are told about a move: everyone whom it concerns, except whoever made it. actorID
 // is 0 for the system.
 func recipients(k Kind, a Appointment, actorID int64) []int64 {
 	switch k {

@@ -92,7 +92,7 @@ func TestService_Moved(t *testing.T) {
 	s, j := w.instance(srv.sender(t))
 	w.start(j)
 	a := appointment(booked, w.clock())
-	w.moved(s, Confirmed, a, doctorID)
+	w.moves(s, Confirmed, a, doctorID)
 	rows := w.settled(6, "completed", "scheduled")
 	due := map[time.Time]int{}
 	for _, r := range rows {
@@ -107,15 +107,15 @@ func TestService_Moved(t *testing.T) {
 		require.Contains(t, m, "text/calendar; method=REQUEST")
 	}
 
-	w.moved(s, Confirmed, a, doctorID) // said twice
+	w.moves(s, Confirmed, a, doctorID) // said twice
 	require.Len(t, w.rows(), 6)
 	next := appointment(booked, w.clock().Add(24*time.Hour))
 	next.Version, next.WasBooked = 3, true
-	w.moved(s, Rescheduled, next, patientID)
+	w.moves(s, Rescheduled, next, patientID)
 	w.settled(12, "completed", "scheduled")
 	back := a
 	back.Version, back.WasBooked = 4, true
-	w.moved(s, Rescheduled, back, patientID)
+	w.moves(s, Rescheduled, back, patientID)
 	rows = w.settled(14, "completed", "scheduled")
 	require.Len(t, srv.taken(), 6)
 	at := 0
@@ -140,7 +140,7 @@ func TestService_Moved_soon(t *testing.T) {
 		start := w.clock().Add(c.ahead)
 		a.ID, a.StartsAt = int64(100+i), &start
 		before := len(w.rows())
-		w.moved(s, Confirmed, a, doctorID)
+		w.moves(s, Confirmed, a, doctorID)
 		require.Equal(t, c.want, len(w.rows())-before, c.ahead)
 	}
 }
@@ -164,9 +164,9 @@ func TestService_cancelledBeforeItsTurn(t *testing.T) {
 	w := newWorld(t, present())
 	s, j := w.instance(w.out)
 	a := appointment(booked, w.clock())
-	w.moved(s, Confirmed, a, doctorID)
+	w.moves(s, Confirmed, a, doctorID)
 	a.Status, a.Version, a.WasBooked = cancelled, 3, true
-	w.moved(s, Cancelled, a, patientID)
+	w.moves(s, Cancelled, a, patientID)
 	w.start(j)
 	w.settled(8, "completed", "scheduled")
 	sent := w.out.all()
@@ -245,7 +245,7 @@ func TestService_refusals(t *testing.T) {
 	}}
 	s, j := w.instance(srv.sender(t))
 	w.start(j)
-	w.moved(s, Cancelled, func() Appointment { a := appointment(cancelled, w.clock()); a.WasBooked = true; return a }(),
+	w.moves(s, Cancelled, func() Appointment { a := appointment(cancelled, w.clock()); a.WasBooked = true; return a }(),
 		0)
 	rows := w.settled(2, "completed", "cancelled")
 	require.Len(t, srv.taken(), 1)
@@ -343,7 +343,7 @@ func TestService_quietHours(t *testing.T) {
 	s, j := w.instance(w.out)
 	w.quietUntil = w.clock().Add(8 * time.Hour)
 	w.start(j)
-	w.moved(s, Rejected, appointment(rejected, w.clock()), doctorID)
+	w.moves(s, Rejected, appointment(rejected, w.clock()), doctorID)
 	rows := w.settled(1, "scheduled")
 	require.WithinDuration(t, w.quietUntil, rows[0].Scheduled, time.Minute)
 	require.Zero(t, rows[0].Attempt, "waiting is no attempt")
@@ -368,7 +368,7 @@ func TestService_stopWithStuckServer(t *testing.T) {
 	}}
 	s, j := w.instance(srv.sender(t))
 	require.NoError(t, j.Start(t.Context()))
-	w.moved(s, Rejected, appointment(rejected, w.clock()), doctorID)
+	w.moves(s, Rejected, appointment(rejected, w.clock()), doctorID)
 	select {
 	case <-stuck:
 	case <-time.After(patience):

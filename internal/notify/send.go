@@ -26,7 +26,7 @@ func (s *Service) sendMove(ctx context.Context, m moveArgs) error {
 		return nil
 	}
 	a = m.asHandedOver(a)
-	to, ok, err := s.wanted(ctx, m.Notice, m.Recipient, m.last(), m.Soonest)
+	to, ok, err := s.wanted(ctx, m.MailKind, m.Recipient, m.last(), m.Soonest)
 	if err != nil || !ok {
 		return err
 	}
@@ -41,21 +41,21 @@ func (s *Service) sendMove(ctx context.Context, m moveArgs) error {
 	case v.ForDoctor:
 		side = "doctor"
 	}
-	msg := mail.Message{ID: s.messageID(string(m.Notice), a.PublicID, fmt.Sprint(m.Version), side)}
+	msg := mail.Message{ID: s.messageID(string(m.MailKind), a.PublicID, fmt.Sprint(m.Version), side)}
 	if msg.Method = method(m, a); msg.Method != "" && s.calendar != nil {
 		if msg.Calendar, err = s.calendar.Message(msg.Method, a, to); err != nil {
 			return fmt.Errorf("make the calendar part: %w", err)
 		}
 	}
-	return s.post(ctx, m.Notice, v, to, msg)
+	return s.post(ctx, m.MailKind, v, to, msg)
 }
 
 // last is when the mail stops being of use, zero for never.
 func (m moveArgs) last() time.Time {
-	if !m.Notice.reminder() {
+	if !m.MailKind.reminder() {
 		return time.Time{}
 	}
-	return useless(m.Notice, m.StartsAt)
+	return useless(m.MailKind, m.StartsAt)
 }
 
 // asHandedOver gives a as it was when its former doctor handed it over: what became of it afterwards is not for them.
@@ -75,13 +75,13 @@ func (m moveArgs) asHandedOver(a Appointment) Appointment {
 // that follow remove it.
 func method(m moveArgs, a Appointment) string {
 	switch {
-	case m.Notice.reminder() || a.StartsAt == nil || a.EndsAt == nil:
+	case m.MailKind.reminder() || a.StartsAt == nil || a.EndsAt == nil:
 		return ""
 	case m.Former:
 		return off(m.WasBooked)
 	case a.Status == booked:
 		return "REQUEST"
-	case m.Notice == HandedOver && m.Recipient == a.DoctorID:
+	case m.MailKind == HandedOver && m.Recipient == a.DoctorID:
 		return "" // they never had it
 	default:
 		return off(m.WasBooked)
@@ -177,16 +177,16 @@ func (s *Service) sendUser(ctx context.Context, u userArgs) error {
 	if !l.Expires.IsZero() && !s.now().Before(l.Expires) {
 		return nil
 	}
-	if u.Notice.Fleeting() {
-		stands, err := s.standing.Stands(ctx, u.Notice, l.Token+l.Offer) // a letter has one of them
+	if u.MailKind.Fleeting() {
+		stands, err := s.standing.Stands(ctx, u.MailKind, l.Token+l.Offer) // a letter has one of them
 		if err != nil {
-			return fmt.Errorf("ask whether a mail still leads somewhere: %w", err)
+			return fmt.Errorf("check whether a mail's link still works: %w", err)
 		}
 		if !stands {
 			return nil // withdrawn, used or replaced
 		}
 	}
-	to, ok, err := s.wanted(ctx, u.Notice, u.User, l.Expires, time.Time{})
+	to, ok, err := s.wanted(ctx, u.MailKind, u.User, l.Expires, time.Time{})
 	if err != nil || !ok {
 		return err
 	}
@@ -194,10 +194,10 @@ func (s *Service) sendUser(ctx context.Context, u userArgs) error {
 	if l.Address != "" {
 		to.Email = l.Address
 	}
-	if u.Notice != Invitation && (u.Notice == VerifyEmail || !to.Verified) {
+	if u.MailKind != Invitation && (u.MailKind == VerifyEmail || !to.Verified) {
 		to.Name = "" // whoever made the account chose the name, and perhaps an address that is somebody else's
 	}
-	if u.Notice == Unread && s.inbox != nil {
+	if u.MailKind == Unread && s.inbox != nil {
 		if l.Conversations, err = s.inbox.Unread(ctx, u.User); err != nil {
 			return fmt.Errorf("count what is unread: %w", err)
 		}
@@ -210,11 +210,11 @@ func (s *Service) sendUser(ctx context.Context, u userArgs) error {
 		return err
 	}
 	v.Asked = asked
-	return s.post(ctx, u.Notice, v, to, mail.Message{ID: s.messageID(string(u.Notice), u.Ref)})
+	return s.post(ctx, u.MailKind, v, to, mail.Message{ID: s.messageID(string(u.MailKind), u.Ref)})
 }
 
 func (s *Service) viewOfLetter(ctx context.Context, u userArgs, l letter, to Addressee) (view, error) {
-	v := view{Name: to.Name, Other: l.Doctor, Token: l.Token, Count: l.Conversations, Link: s.linkOf(u.Notice, l)}
+	v := view{Name: to.Name, Other: l.Doctor, Token: l.Token, Count: l.Conversations, Link: s.linkOf(u.MailKind, l)}
 	doctor := s.options.Zone
 	if l.Zone != "" {
 		doctor = s.zoneOf(l.Zone)

@@ -79,7 +79,7 @@ func (s *Service) Moved(ctx context.Context, tx *postgres.Tx, kind Kind, a Appoi
 	}
 	for _, id := range recipients(kind, a, actorID) {
 		m := moveArgs{
-			Notice: kind, Appointment: a.ID, Recipient: id, Edition: a.Version, Version: a.Version, WasBooked: a.WasBooked,
+			MailKind: kind, Appointment: a.ID, Recipient: id, Edition: a.Version, Version: a.Version, WasBooked: a.WasBooked,
 			Former: id == a.FormerDoctorID, Soonest: soonest(a), ByPatient: actorID == a.PatientID,
 		}
 		if m.Former && a.StartsAt != nil && a.EndsAt != nil {
@@ -104,7 +104,7 @@ func (s *Service) remind(ctx context.Context, tx *postgres.Tx, a Appointment) er
 			continue
 		}
 		for _, id := range []int64{a.PatientID, a.DoctorID} {
-			m := moveArgs{Notice: kind, Appointment: a.ID, Recipient: id, Due: due, Version: a.Version, StartsAt: start}
+			m := moveArgs{MailKind: kind, Appointment: a.ID, Recipient: id, Due: due, Version: a.Version, StartsAt: start}
 			if err := s.jobs.InsertTx(ctx, tx, m, jobs.Terms{At: due, Once: true, Urgent: kind.Urgent()}); err != nil {
 				return err
 			}
@@ -115,26 +115,26 @@ func (s *Service) remind(ctx context.Context, tx *postgres.Tx, a Appointment) er
 
 // Invitation queues the mail with which an invited user chooses a password. The token is sealed until it goes out.
 func (s *Service) Invitation(ctx context.Context, tx *postgres.Tx, userID int64, l auth.Link) error {
-	return s.queue(ctx, tx, userArgs{Notice: Invitation, User: userID, Ref: ref(l.Token)},
+	return s.queue(ctx, tx, userArgs{MailKind: Invitation, User: userID, Ref: ref(l.Token)},
 		letter{Token: l.Token, Expires: l.Expires})
 }
 
 // PasswordReset queues the mail with which a user chooses another password.
 func (s *Service) PasswordReset(ctx context.Context, tx *postgres.Tx, userID int64, l auth.Link) error {
-	return s.queue(ctx, tx, userArgs{Notice: PasswordReset, User: userID, Ref: ref(l.Token)},
+	return s.queue(ctx, tx, userArgs{MailKind: PasswordReset, User: userID, Ref: ref(l.Token)},
 		letter{Token: l.Token, Expires: l.Expires})
 }
 
 // VerifyEmail queues the mail that verifies an address, to that address, which need not be the account's yet.
 func (s *Service) VerifyEmail(ctx context.Context, tx *postgres.Tx, userID int64, address string, l auth.Link) error {
-	return s.queue(ctx, tx, userArgs{Notice: VerifyEmail, User: userID, Ref: ref(l.Token)},
+	return s.queue(ctx, tx, userArgs{MailKind: VerifyEmail, User: userID, Ref: ref(l.Token)},
 		letter{Token: l.Token, Address: address, Expires: l.Expires})
 }
 
 // EmailChanged warns the address that an account had until now, or still has while a change is only requested.
 func (s *Service) EmailChanged(ctx context.Context, tx *postgres.Tx, userID int64, oldAddress string) error {
 	at := tx.Now().Format(time.RFC3339Nano)
-	return s.queue(ctx, tx, userArgs{Notice: EmailChanged, User: userID, Ref: ref(oldAddress, at)},
+	return s.queue(ctx, tx, userArgs{MailKind: EmailChanged, User: userID, Ref: ref(oldAddress, at)},
 		letter{Address: oldAddress})
 }
 
@@ -143,7 +143,7 @@ func (s *Service) Unread(
 	ctx context.Context, tx *postgres.Tx, userID int64, absence time.Time, conversations int,
 ) error {
 	name := ref(strconv.FormatInt(userID, 10), absence.UTC().Format(time.RFC3339Nano))
-	return s.queue(ctx, tx, userArgs{Notice: Unread, User: userID, Ref: name}, letter{Conversations: conversations})
+	return s.queue(ctx, tx, userArgs{MailKind: Unread, User: userID, Ref: name}, letter{Conversations: conversations})
 }
 
 // Offer is a time that has become free and is kept for a waiting patient until it expires.
@@ -158,7 +158,7 @@ type Offer struct {
 
 // WaitlistOffer tells a waiting patient of an offer, once.
 func (s *Service) WaitlistOffer(ctx context.Context, tx *postgres.Tx, o Offer) error {
-	return s.queue(ctx, tx, userArgs{Notice: WaitlistOffer, User: o.PatientID, Ref: ref(o.ID)}, letter{
+	return s.queue(ctx, tx, userArgs{MailKind: WaitlistOffer, User: o.PatientID, Ref: ref(o.ID)}, letter{
 		Offer: o.ID, Doctor: o.DoctorName, Zone: o.TimeZone, StartsAt: o.StartsAt, Expires: o.Expires,
 	})
 }
@@ -167,5 +167,5 @@ func (s *Service) queue(ctx context.Context, tx *postgres.Tx, u userArgs, l lett
 	if u.Sealed, err = s.seal(l); err != nil {
 		return err
 	}
-	return s.jobs.InsertTx(ctx, tx, u, jobs.Terms{Once: true, Urgent: u.Notice.Urgent()})
+	return s.jobs.InsertTx(ctx, tx, u, jobs.Terms{Once: true, Urgent: u.MailKind.Urgent()})
 }

@@ -44,7 +44,7 @@ var (
 	winter = time.Date(2026, 11, 24, 9, 30, 0, 0, time.UTC)
 )
 
-// world is the rooms as notify sees them, a database, and instances.
+// world is the other packages as notify sees them, a database, and instances.
 type world struct {
 	t    *testing.T
 	pool *postgres.Pool
@@ -59,7 +59,7 @@ type world struct {
 	unwanted     map[Kind]bool
 	quietUntil   time.Time
 	withdrawn    map[string]bool // tokens and offers
-	fail         error           // of the rooms
+	fail         error           // of the other packages
 }
 
 func newWorld(t *testing.T, at time.Time) *world {
@@ -85,7 +85,7 @@ func (w *world) clock() time.Time {
 	return w.time
 }
 
-// change changes what the rooms say.
+// change changes what the other packages say.
 func (w *world) change(f func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -189,8 +189,8 @@ func (w *world) inTx(f func(ctx context.Context, tx *postgres.Tx) error) {
 	require.NoError(w.t, w.pool.InTx(w.t.Context(), func(tx *postgres.Tx) error { return f(w.t.Context(), tx) }))
 }
 
-// moved tells of a, as it now stands.
-func (w *world) moved(s *Service, kind Kind, a Appointment, actor int64) {
+// moves tells of a, as it now stands.
+func (w *world) moves(s *Service, kind Kind, a Appointment, actor int64) {
 	w.t.Helper()
 	w.change(func() { w.appointments[a.ID] = a })
 	w.inTx(func(ctx context.Context, tx *postgres.Tx) error { return s.Moved(ctx, tx, kind, a, actor) })

@@ -9,18 +9,18 @@ import (
 // MaxAge bounds an age that somebody states, in years.
 const MaxAge = 130
 
-// StatedAge is how old somebody said he was, and on which day: all that is known of who told no date of birth. A date
+// StatedAge is how old somebody said they were, and on which day: all that is known without a date of birth. A date
 // of birth is never made up from it.
 type StatedAge struct {
 	Years int
 	On    time.Time // midnight UTC of the day; zero: today, when it is stored
 }
 
-// Age gives how old the patient is on a day, in whole years: by his date of birth, else by what he stated, which may
-// be a year behind. known is false where he told neither.
-func (p Patient) Age(on time.Time) (years int, known bool) { return p.details().age(on) }
+// Age gives how old the patient is on a day, in whole years: by their date of birth, or else by the age they stated,
+// which may be a year behind. known is false if they gave neither.
+func (p Patient) Age(on time.Time) (years int, known bool) { return p.details().ageOn(on) }
 
-func (d Details) age(on time.Time) (years int, known bool) {
+func (d Details) ageOn(on time.Time) (years int, known bool) {
 	switch {
 	case d.DateOfBirth != nil:
 		return max(0, wholeYears(*d.DateOfBirth, on)), true
@@ -48,12 +48,12 @@ func dayOf(t time.Time) time.Time {
 // stateAge puts a stated age into the details, as of today. One that says what is known already changes nothing; one
 // that contradicts a date of birth is refused.
 func (d Details) stateAge(years int, today time.Time) (Details, error) {
-	known, ok := d.age(today)
+	known, ok := d.ageOn(today)
 	switch {
 	case ok && known == years:
 		return d, nil
 	case d.DateOfBirth != nil:
-		return d, errs.InvalidField("body.age", "does not agree with your date of birth, which is what counts")
+		return d, errs.InvalidField("body.age", "contradicts your date of birth, which takes precedence")
 	}
 	d.StatedAge = &StatedAge{Years: years, On: dayOf(today)}
 	return d, nil

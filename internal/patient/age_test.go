@@ -135,7 +135,7 @@ func TestService_Seen(t *testing.T) {
 		}
 	}
 	require.Equal(t, 2, w.audited("patient.list", pia), "by the admin and the doctor")
-	require.Equal(t, 1, w.audited("patient.list", zoe), "by the admin, not by himself")
+	require.Equal(t, 1, w.audited("patient.list", zoe), "by the admin, not by the patient")
 	none, err := w.svc.Seen(t.Context(), actor(admin, auth.Admin))
 	require.NoError(t, err)
 	require.Empty(t, none)

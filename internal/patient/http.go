@@ -12,7 +12,7 @@ import (
 
 const tag = "patients"
 
-// Routes registers the room's routes.
+// Routes registers the routes of patients.
 func Routes(s *httpd.Server, svc *Service) {
 	h := handlers{svc}
 	httpd.Register(s, httpd.Route{
@@ -23,34 +23,35 @@ func Routes(s *httpd.Server, svc *Service) {
 		Access:  httpd.SignedIn,
 		Description: "Admins see all patients, doctors those assigned to them or theirs by appointment, patients only " +
 			"themselves.",
-	}, h.list)
+	}, h.serveList)
 	httpd.Register(s, httpd.Route{
 		Method:      http.MethodGet,
 		Path:        "/patients/{id}",
 		Tag:         tag,
-		Summary:     "Read an entry of the registry",
+		Summary:     "Get a registry entry",
 		Access:      httpd.SignedIn,
-		Description: "For the patient, their doctors and admins; reading another's entry is audited.",
+		Description: "Allowed for the patient, their doctors and admins. Reading somebody else's entry is audited.",
 		Errors:      []int{http.StatusNotFound},
-	}, h.get)
+	}, h.serveGet)
 	httpd.Register(s, httpd.Route{
-		Method:      http.MethodPatch,
-		Path:        "/patients/{id}",
-		Tag:         tag,
-		Summary:     "Change an entry of the registry",
-		Access:      httpd.SignedIn,
-		Description: "For the patient and admins. What is left out or null stays as it is; an empty text clears a field.",
+		Method:  http.MethodPatch,
+		Path:    "/patients/{id}",
+		Tag:     tag,
+		Summary: "Change a registry entry",
+		Access:  httpd.SignedIn,
+		Description: "Allowed for the patient and admins. Fields that are left out or null stay as they are; an empty " +
+			"text clears a field.",
 		Errors: []int{
 			http.StatusForbidden, http.StatusNotFound, http.StatusPreconditionFailed, http.StatusPreconditionRequired,
 		},
 	}, h.patch)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPut, Path: "/patients/{id}/doctor", Tag: tag, Summary: "Assign a doctor",
-		Description: "Admins assign any doctor, doctors only themselves. null takes the assignment back. A doctor who " +
+		Description: "Admins assign any doctor, doctors only themselves. null removes the assignment. A doctor who " +
 			"cannot read the entry yet sends If-Match: *, which stands for any version. Audited.",
 		Access: httpd.Only(auth.Doctor, auth.Admin),
 		Errors: []int{http.StatusNotFound, http.StatusPreconditionFailed, http.StatusPreconditionRequired},
-	}, h.assign)
+	}, h.serveAssign)
 }
 
 type handlers struct{ svc *Service }
@@ -73,7 +74,7 @@ type entryBody struct {
 
 type ageBody struct {
 	Years int    `json:"years"`
-	On    string `json:"on" format:"date" doc:"The day on which they were that old"`
+	On    string `json:"on" format:"date" doc:"The day on which the age was stated"`
 }
 
 type doctorBody struct {
@@ -110,7 +111,7 @@ type listInput struct{ httpd.PageQuery }
 
 type listOutput struct{ Body httpd.Page[entryBody] }
 
-func (h handlers) list(ctx context.Context, in *listInput) (*listOutput, error) {
+func (h handlers) serveList(ctx context.Context, in *listInput) (*listOutput, error) {
 	var after int64
 	if err := httpd.DecodeCursor(ctx, in.Cursor, &after); err != nil {
 		return nil, err
@@ -129,7 +130,7 @@ func (h handlers) list(ctx context.Context, in *listInput) (*listOutput, error) 
 	return out, nil
 }
 
-func (h handlers) get(ctx context.Context, in *Path) (*entryOutput, error) {
+func (h handlers) serveGet(ctx context.Context, in *Path) (*entryOutput, error) {
 	return outputOf(h.svc.Get(ctx, httpd.Actor(ctx), in.ID))
 }
 
@@ -169,7 +170,7 @@ type assignInput struct {
 	}
 }
 
-func (h handlers) assign(ctx context.Context, in *assignInput) (*entryOutput, error) {
+func (h handlers) serveAssign(ctx context.Context, in *assignInput) (*entryOutput, error) {
 	version := AnyVersion
 	if strings.TrimSpace(in.IfMatch) != "*" { // RFC 9110, 13.1.1
 		var err error

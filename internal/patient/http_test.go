@@ -70,7 +70,7 @@ func TestRoutes_List(t *testing.T) {
 		require.Equal(t, c.want, got.Each("userId"), c.token)
 	}
 	for id, times := range map[string]int{pia: 2, tom: 2, zoe: 1} {
-		require.Equal(t, times, w.audited("patient.list", id), "by the admin and the doctor, not by himself: %s", id)
+		require.Equal(t, times, w.audited("patient.list", id), "by the admin and the doctor, not by the patient: %s", id)
 	}
 	apitest.Golden(t, "list", w.call("GET", "/patients", ann, "", ""))
 	require.Equal(t, http.StatusUnauthorized, w.call("GET", "/patients", "", "", "").Status)
@@ -141,7 +141,7 @@ func TestRoutes_Get(t *testing.T) {
 		status, audited int
 	}{
 		{"nobody", "", pia, http.StatusUnauthorized, 0},
-		{"himself", pia, pia, http.StatusOK, 0},
+		{"the patient", pia, pia, http.StatusOK, 0},
 		{"another patient", tom, pia, http.StatusNotFound, 0},
 		{"a doctor without either", bob, pia, http.StatusNotFound, 0},
 		{"the assigned doctor", ann, pia, http.StatusOK, 1},
@@ -237,7 +237,7 @@ func TestRoutes_Assign(t *testing.T) {
 	}
 	require.Equal(t, 0, w.audited("patient.assign", tom))
 
-	self := w.call("PUT", "/patients/"+tom+"/doctor", bob, "*", to(bob)) // he cannot read the entry before
+	self := w.call("PUT", "/patients/"+tom+"/doctor", bob, "*", to(bob)) // they cannot read the entry before
 	require.Equal(t, http.StatusOK, self.Status, string(self.Raw))
 	apitest.Golden(t, "entry_assigned", self)
 	require.Equal(t, http.StatusOK, w.call("GET", "/patients/"+tom, bob, "", "").Status, "the assignment opens the entry")

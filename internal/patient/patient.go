@@ -50,7 +50,7 @@ type Assigned struct {
 	Name   string
 }
 
-// Details are what a patient says of himself.
+// Details are what patients say about themselves.
 type Details struct {
 	Phone       string
 	Gender      string
@@ -116,12 +116,12 @@ func (d Details) normalize(now time.Time) (Details, error) {
 	if b := d.DateOfBirth; b != nil {
 		// The day may already have begun in the patient's zone: zones reach 14 hours ahead of UTC.
 		if b.Year() < earliestBirth || b.After(now.UTC().Add(14*time.Hour)) {
-			refuse("body.dateOfBirth", "must lie between 1900 and today")
+			refuse("body.dateOfBirth", "must be between 1900 and today")
 		}
 	}
 	if a := d.StatedAge; a != nil {
 		if a.Years < 0 || a.Years > MaxAge {
-			refuse("body.age", "must lie between 0 and 130 years")
+			refuse("body.age", "must be between 0 and 130 years")
 		}
 		if a.On.IsZero() {
 			d.StatedAge = &StatedAge{Years: a.Years, On: dayOf(now)}
@@ -140,7 +140,7 @@ func ParseDate(s string) (time.Time, error) {
 		return time.Time{}, errs.InvalidField("body.dateOfBirth", "must be a date such as 1990-12-31")
 	}
 	if t.Year() < earliestBirth {
-		return time.Time{}, errs.InvalidField("body.dateOfBirth", "must lie between 1900 and today")
+		return time.Time{}, errs.InvalidField("body.dateOfBirth", "must be between 1900 and today")
 	}
 	return t, nil
 }

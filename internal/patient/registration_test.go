@@ -21,7 +21,7 @@ var told = patient.Details{
 	Address:     "Lane 1",
 }
 
-// signUp makes a user without an entry, who told something of himself.
+// signUp makes a user without an entry, who said something about themselves.
 func (w *world) signUp(publicID, name string) int64 {
 	w.t.Helper()
 	var id int64
@@ -56,7 +56,7 @@ func TestService_Register(t *testing.T) {
 	_, err := w.svc.Resolve(t.Context(), w.pool, nia)
 	require.ErrorIs(t, err, patient.ErrNotRegistered)
 	require.Equal(t, errs.NotFound, errs.KindOf(err))
-	require.Empty(t, w.call("GET", "/patients", nia, "", "").Each("userId"), "his own list")
+	require.Empty(t, w.call("GET", "/patients", nia, "", "").Each("userId"), "their own list")
 	require.Equal(t, 404, w.call("GET", "/patients/"+nia, admin, "", "").Status)
 	require.NotContains(t, w.call("GET", "/patients", admin, "", "").Each("userId"), nia)
 
@@ -96,8 +96,8 @@ func TestService_Register_Refused(t *testing.T) {
 		want error
 	}{
 		"a patient":            {pia, id, errs.ErrForbidden},
-		"the user himself":     {"PAT0000000NEW", id, errs.ErrForbidden},
-		"a doctor himself":     {ann, w.actor(ann).ID, patient.ErrOneself},
+		"the user themselves":  {"PAT0000000NEW", id, errs.ErrForbidden},
+		"a doctor themselves":  {ann, w.actor(ann).ID, patient.ErrOneself},
 		"another doctor":       {ann, w.actor(bob).ID, patient.ErrNoUser},
 		"an admin":             {ann, w.actor(admin).ID, patient.ErrNoUser},
 		"one who is disabled":  {ann, gone, patient.ErrNoUser},
@@ -140,7 +140,7 @@ func TestService_Register_OneWinner(t *testing.T) {
 	require.Equal(t, 1, w.audited("patient.register", "PAT0000000NEW"))
 }
 
-// Whoever becomes a patient by his role has an entry at once, with what he told.
+// Whoever becomes a patient by their role has an entry at once, with what they said.
 func TestService_Create_AfterASignUp(t *testing.T) {
 	t.Parallel()
 	w := newClinic(t)

@@ -13,7 +13,7 @@ import (
 // errNoDoctor is a 422, not a 404: the address was right, the body was not.
 var errNoDoctor = errs.InvalidField("body.doctorId", "there is no such doctor")
 
-// Care tells which patients are a doctor's by appointment: he has or had a BOOKED or COMPLETED one with them.
+// Care tells which patients are a doctor's by appointment: there is or was a BOOKED or COMPLETED one.
 // appointment implements it.
 type Care interface {
 	// PatientsOf gives up to limit ids of such patients above after, rising and each once.
@@ -48,7 +48,7 @@ func New(d Deps) *Service {
 }
 
 // Create makes a user's entry. One that is there stays as it is: a patient who becomes one again keeps it. Where d
-// says nothing, it is what he told at a sign-up without an entry.
+// says nothing, it is what they said at a sign-up without an entry.
 func (s *Service) Create(ctx context.Context, tx *postgres.Tx, userID int64, d Details) error {
 	d, err := d.normalize(tx.Now())
 	if err != nil {
@@ -103,7 +103,7 @@ func (s *Service) QueueActive(b *postgres.Batch, id int64, into *bool) { queueAc
 
 // List gives up to limit entries that the actor may see, in the order in which their users were made, after the one
 // of a user's id (0: from the start), and tells whether there are more: an admin sees all, a doctor those who
-// are assigned to him or his by appointment, anyone else his own.
+// are assigned to them or theirs by appointment, everybody else their own.
 func (s *Service) List(
 	ctx context.Context, by auth.Actor, after int64, limit int,
 ) (page []Patient, more bool, err error) {
@@ -199,7 +199,7 @@ func (s *Service) treated(ctx context.Context, db postgres.DB, doctorID, first, 
 }
 
 // recordList leaves an audit row for each of other people's entries on a page, so that the trail of a patient tells
-// who has seen him in a list, too.
+// who has seen them in a list, too.
 func recordList(ctx context.Context, db postgres.DB, by auth.Actor, page []Patient) error {
 	var read []audit.Event
 	for _, p := range page {
@@ -210,22 +210,22 @@ func recordList(ctx context.Context, db postgres.DB, by auth.Actor, page []Patie
 	return audit.Record(ctx, db, read...)
 }
 
-// Get gives an entry to an admin, the patient himself, and a doctor to whom he is assigned or whose patient he
-// is or was by appointment; to others it is errs.NotFound. Reading another's entry leaves an audit row.
+// Get gives an entry to admins, to the patient, and to a doctor to whom the patient is assigned or whose patient they
+// are or were by appointment; for others it is errs.NotFound. Reading somebody else's entry leaves an audit row.
 func (s *Service) Get(ctx context.Context, by auth.Actor, publicID string) (Patient, error) {
 	var p Patient
 	err := s.pool.InTx(ctx, func(tx *postgres.Tx) error {
 		var err error
-		if p, err = s.seen(ctx, tx, by, publicID); err != nil || p.ID == by.ID {
+		if p, err = s.readable(ctx, tx, by, publicID); err != nil || p.ID == by.ID {
 			return err
 		}
-		return record(ctx, tx, by, "patient.read", p, nil)
+		return record(ctx, tx, p, audit.Event{Actor: by, Action: "patient.read"})
 	})
 	return p, err
 }
 
-// seen resolves an entry that the actor may read.
-func (s *Service) seen(ctx context.Context, db postgres.DB, by auth.Actor, publicID string) (Patient, error) {
+// readable resolves an entry that the actor may read.
+func (s *Service) readable(ctx context.Context, db postgres.DB, by auth.Actor, publicID string) (Patient, error) {
 	p, err := selectEntry(ctx, db, publicID)
 	if err != nil {
 		return Patient{}, err
@@ -248,13 +248,13 @@ func (s *Service) seen(ctx context.Context, db postgres.DB, by auth.Actor, publi
 	return Patient{}, errs.Missing("patient")
 }
 
-// Change changes an entry's details, by compare-and-swap on its version. Only the patient himself and an admin
-// may: to others it is errs.NotFound, or errs.ErrForbidden for a doctor who may read it.
+// Change changes an entry's details, by compare-and-swap on its version. Only the patient and admins may: for
+// others it is errs.NotFound, or errs.ErrForbidden for a doctor who may read it.
 func (s *Service) Change(ctx context.Context, by auth.Actor, publicID string, version int, c Change) (Patient, error) {
 	var p Patient
 	err := s.pool.InTx(ctx, func(tx *postgres.Tx) error {
 		var err error
-		if p, err = s.seen(ctx, tx, by, publicID); err != nil {
+		if p, err = s.readable(ctx, tx, by, publicID); err != nil {
 			return err
 		}
 		if by.Role != auth.Admin && by.ID != p.ID {
@@ -277,14 +277,14 @@ func (s *Service) Change(ctx context.Context, by auth.Actor, publicID string, ve
 		if p, err = selectEntry(ctx, tx, publicID); err != nil {
 			return err
 		}
-		return record(ctx, tx, by, "patient.change", p, nil)
+		return record(ctx, tx, p, audit.Event{Actor: by, Action: "patient.change"})
 	})
 	return p, err
 }
 
 // Assign sets a patient's assigned doctor, or none for "", by compare-and-swap on the entry's version; AnyVersion
-// swaps without comparing. An admin assigns anyone. A doctor assigns himself only, and takes back his own assignment
-// only: another doctor's id is errs.ErrForbidden.
+// swaps without comparing. Admins assign anyone. Doctors assign only themselves, and remove only their own
+// assignment: another doctor's id is errs.ErrForbidden.
 func (s *Service) Assign(
 	ctx context.Context, by auth.Actor, publicID string, version int, doctorPublicID string,
 ) (Patient, error) {
@@ -306,18 +306,20 @@ func (s *Service) Assign(
 		if version != AnyVersion && version != p.Version { // the row is locked: it stays so
 			return errs.ErrStale
 		}
-		if err := s.assign(ctx, tx, p.ID, doctorPublicID); err != nil {
+		if err := s.assignTo(ctx, tx, p.ID, doctorPublicID); err != nil {
 			return err
 		}
 		if p, err = selectEntry(ctx, tx, publicID); err != nil {
 			return err
 		}
-		return record(ctx, tx, by, "patient.assign", p, map[string]any{"doctor": doctorPublicID})
+		return record(ctx, tx, p, audit.Event{
+			Actor: by, Action: "patient.assign", Detail: map[string]any{"doctor": doctorPublicID},
+		})
 	})
 	return p, err
 }
 
-func (s *Service) assign(ctx context.Context, tx *postgres.Tx, patientID int64, doctorPublicID string) error {
+func (s *Service) assignTo(ctx context.Context, tx *postgres.Tx, patientID int64, doctorPublicID string) error {
 	if doctorPublicID == "" {
 		return updateDoctor(ctx, tx, patientID, nil)
 	}
@@ -331,9 +333,8 @@ func (s *Service) assign(ctx context.Context, tx *postgres.Tx, patientID int64, 
 	return updateDoctor(ctx, tx, patientID, &id)
 }
 
-func record(
-	ctx context.Context, tx *postgres.Tx, by auth.Actor, action string, p Patient, detail map[string]any,
-) error {
-	return audit.Record(ctx, tx,
-		audit.Event{Actor: by, Action: action, Subject: p.UserID, PatientID: p.ID, Detail: detail})
+// record writes an audit row about a patient.
+func record(ctx context.Context, tx *postgres.Tx, p Patient, e audit.Event) error {
+	e.Subject, e.PatientID = p.UserID, p.ID
+	return audit.Record(ctx, tx, e)
 }

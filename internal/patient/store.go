@@ -18,7 +18,8 @@ import (
 
 // columns of an entry; every statement below that reads entries ends its from clause in the same two joins.
 const columns = `
-	u.id, u.public_id as user_id, u.name, p.phone, p.gender, p.date_of_birth, p.age_years, p.age_recorded_on, p.address, p.version,
+	u.id, u.public_id as user_id, u.name, p.phone, p.gender, p.date_of_birth, p.age_years, p.age_recorded_on,
+	p.address, p.version,
 	u.disabled_at is null as active, p.created_at, p.updated_at,
 	p.doctor_id, coalesce(d.public_id, '') as doctor_user_id, coalesce(d.name, '') as doctor_name
 	from patients p
@@ -103,7 +104,8 @@ func selectAssigned(ctx context.Context, db postgres.DB, doctorID, after int64, 
 func insertEntry(ctx context.Context, tx *postgres.Tx, userID int64, d Details) (fresh bool, err error) {
 	years, on := d.StatedAge.columns()
 	tag, err := tx.Exec(ctx, `
-		insert into patients (user_id, phone, gender, date_of_birth, age_years, age_recorded_on, address, created_at, updated_at)
+		insert into patients
+			(user_id, phone, gender, date_of_birth, age_years, age_recorded_on, address, created_at, updated_at)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $8)
 		on conflict (user_id) do nothing`, userID, d.Phone, d.Gender, d.DateOfBirth, years, on, d.Address, tx.Now())
 	if err != nil {
@@ -117,12 +119,12 @@ func insertSignup(ctx context.Context, tx *postgres.Tx, userID int64, d Details)
 		insert into patient_signups (user_id, phone, gender, date_of_birth, address, created_at)
 		values ($1, $2, $3, $4, $5, $6)`, userID, d.Phone, d.Gender, d.DateOfBirth, d.Address, tx.Now())
 	if err != nil {
-		return fmt.Errorf("keep what user %d told: %w", userID, postgres.Classify(err))
+		return fmt.Errorf("keep the sign-up of user %d: %w", userID, postgres.Classify(err))
 	}
 	return nil
 }
 
-// deleteSignup gives what a user told at his sign-up, for the last time; ok is false where he told nothing.
+// deleteSignup gives what a user said when they signed up, and forgets it; ok is false if that is nothing.
 func deleteSignup(ctx context.Context, tx *postgres.Tx, userID int64) (d Details, ok bool, err error) {
 	err = tx.QueryRow(ctx, `
 		delete from patient_signups where user_id = $1
@@ -131,7 +133,7 @@ func deleteSignup(ctx context.Context, tx *postgres.Tx, userID int64) (d Details
 	case errors.Is(err, postgres.ErrNoRows):
 		return Details{}, false, nil
 	case err != nil:
-		return Details{}, false, fmt.Errorf("take what user %d told: %w", userID, postgres.Classify(err))
+		return Details{}, false, fmt.Errorf("take the sign-up of user %d: %w", userID, postgres.Classify(err))
 	}
 	return d, true, nil
 }
@@ -140,7 +142,8 @@ func deleteSignup(ctx context.Context, tx *postgres.Tx, userID int64) (d Details
 func signedUp(ctx context.Context, db postgres.DB, publicID string) (bool, error) {
 	var yes bool
 	err := db.QueryRow(ctx, `
-		select exists (select from patient_signups s join users u on u.id = s.user_id where u.public_id = $1)`, publicID).Scan(&yes)
+		select exists (select from patient_signups s join users u on u.id = s.user_id where u.public_id = $1)`,
+		publicID).Scan(&yes)
 	if err != nil {
 		return false, fmt.Errorf("look for a sign-up: %w", postgres.Classify(err))
 	}
@@ -154,10 +157,11 @@ type candidate struct {
 	Active bool
 }
 
-// lockCandidate reads a user and keeps his role as it is until the transaction ends; errs.NotFound if there is none.
+// lockCandidate reads a user and keeps their role as it is until the transaction ends; errs.NotFound if there is none.
 func lockCandidate(ctx context.Context, tx *postgres.Tx, userID int64) (c candidate, err error) {
 	err = tx.QueryRow(ctx, `
-		select public_id, role, disabled_at is null from users where id = $1 for share`, userID).Scan(&c.UserID, &c.Role, &c.Active)
+		select public_id, role, disabled_at is null from users where id = $1 for share`,
+		userID).Scan(&c.UserID, &c.Role, &c.Active)
 	switch {
 	case errors.Is(err, postgres.ErrNoRows):
 		return candidate{}, errs.Missing("user")

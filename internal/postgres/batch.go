@@ -12,21 +12,21 @@ import (
 // After the first error the rest of a batch is not run.
 type Batch = pgx.Batch
 
-// QueueRows is Rows inside a batch: Send gives use what the query has found, and ends with the error of use.
+// QueueRows is Rows inside a batch: Send passes the rows to use and returns its error.
 func QueueRows[T any](b *Batch, use func([]T) error, what, sql string, args ...any) {
-	queue(b, pgx.RowToStructByName[T], use, what, sql, args...)
+	queue(b, pgx.RowToStructByName[T], use, query{what, sql, args})
 }
 
 // QueueColumn is Column inside a batch.
 func QueueColumn[T any](b *Batch, use func([]T) error, what, sql string, args ...any) {
-	queue(b, pgx.RowTo[T], use, what, sql, args...)
+	queue(b, pgx.RowTo[T], use, query{what, sql, args})
 }
 
-func queue[T any](b *Batch, scan pgx.RowToFunc[T], use func([]T) error, what, sql string, args ...any) {
-	b.Queue(sql, args...).Query(func(rows pgx.Rows) error {
+func queue[T any](b *Batch, scan pgx.RowToFunc[T], use func([]T) error, q query) {
+	b.Queue(q.sql, q.args...).Query(func(rows pgx.Rows) error {
 		all, err := pgx.CollectRows(rows, scan)
 		if err != nil {
-			return fmt.Errorf("read %s: %w", what, Classify(err))
+			return fmt.Errorf("read %s: %w", q.what, Classify(err))
 		}
 		return use(all)
 	})
@@ -42,7 +42,7 @@ func QueueExec(b *Batch, what, sql string, args ...any) {
 	}
 }
 
-// Send runs a batch in one round trip and gives the first error, its own or that of a function that used the rows.
+// Send runs a batch in one round trip and returns the first error, its own or that of a function that used the rows.
 func Send(ctx context.Context, db DB, b *Batch) error {
 	if err := db.SendBatch(ctx, b).Close(); err != nil {
 		return Classify(err)

@@ -132,7 +132,7 @@ func TestPreferences_decide(t *testing.T) {
 			require.NoError(t, err)
 			at, err := time.Parse(time.RFC3339, c.at)
 			require.NoError(t, err)
-			send, notBefore := c.p.decide(c.kind, at, loc)
+			send, notBefore := c.p.judge(c.kind, at, loc)
 			require.Equal(t, c.send, send)
 			if c.notBefore == "" {
 				require.True(t, notBefore.IsZero(), "%s", notBefore)

@@ -16,9 +16,9 @@ func Routes(s *httpd.Server, svc *Service) {
 	h := handlers{svc}
 	const tag = "Me"
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/me/preferences", Tag: tag, Summary: "My notification preferences",
+		Method: http.MethodGet, Path: "/me/preferences", Tag: tag, Summary: "Get my notification preferences",
 		Access: httpd.SignedIn,
-	}, h.get)
+	}, h.serveGet)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPut, Path: "/me/preferences", Tag: tag, Summary: "Replace my notification preferences",
 		Access: httpd.SignedIn,
@@ -123,7 +123,7 @@ func clock(s string) int {
 	return n
 }
 
-func (h handlers) get(ctx context.Context, _ *struct{}) (*output, error) {
+func (h handlers) serveGet(ctx context.Context, _ *struct{}) (*output, error) {
 	p, err := h.svc.Get(ctx, httpd.Actor(ctx))
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-// Package preference keeps what users want to be told, and at which hours. It sends nothing: whoever sends asks Decide
+// Package preference keeps what users want to be told, and at which hours. It sends nothing: senders ask Decide
 // first. Security mail does not ask, so nobody can turn it off.
 package preference
 
@@ -56,7 +56,7 @@ func (p Preferences) normalize() (Preferences, error) {
 			refuse("body.quietHours.to", noClock)
 		}
 		if from && to && q.From == q.To {
-			refuse("body.quietHours.to", "must differ from the start; to be told nothing all day, turn off the kinds")
+			refuse("body.quietHours.to", "must differ from the start; to receive nothing all day, turn the kinds off")
 		}
 	}
 	if len(bad) > 0 {
@@ -73,8 +73,8 @@ func onClock(minute int) bool { return minute >= 0 && minute < minutesPerDay }
 // Sends tells whether notifications of a kind are sent at all.
 func (p Preferences) Sends(kind notify.Kind) bool { return !slices.Contains(p.Off, kind) }
 
-// decide is Service.Decide for one user's preferences; loc is theirs or the clinic's.
-func (p Preferences) decide(kind notify.Kind, at time.Time, loc *time.Location) (send bool, notBefore time.Time) {
+// judge is Service.Decide for one user's preferences; loc is theirs or the clinic's.
+func (p Preferences) judge(kind notify.Kind, at time.Time, loc *time.Location) (send bool, notBefore time.Time) {
 	if !p.Sends(kind) {
 		return false, time.Time{}
 	}

@@ -26,7 +26,7 @@ type Options struct {
 	Zone *time.Location
 }
 
-// Deps are what preferences stand on.
+// Deps are what a Service needs.
 type Deps struct {
 	Pool    *postgres.Pool
 	Options Options
@@ -81,7 +81,7 @@ func (s *Service) Decide(
 	if loc == nil {
 		loc = s.zone
 	}
-	send, notBefore = p.decide(kind, at, loc)
+	send, notBefore = p.judge(kind, at, loc)
 	return send, notBefore, nil
 }
 

@@ -12,11 +12,11 @@ import (
 func Check(r Rules, startsAt, now time.Time) error {
 	switch {
 	case startsAt.Before(now):
-		return broken("slot_in_past", "The time has passed.")
+		return broken("slot_in_past", "This time has passed.")
 	case startsAt.Before(now.Add(r.Notice)):
-		return broken("slot_too_soon", "The doctor needs longer notice than that.")
+		return broken("slot_too_soon", "This time is too soon: the doctor needs more lead time.")
 	case startsAt.After(now.Add(r.Horizon)):
-		return broken("slot_too_far", "The time lies further ahead than can be booked.")
+		return broken("slot_too_far", "This time is too far ahead to be booked.")
 	}
 	if _, ok := Contains(r, startsAt); ok {
 		return nil
@@ -32,7 +32,7 @@ func (r Rules) refuse(wall time.Time) error {
 	case !inside:
 		return r.outside(date)
 	case after%r.SlotMinutes != 0 || wall.Second() != 0 || wall.Nanosecond() != 0:
-		return broken("slot_off_grid", "No slot of the doctor starts at this time.")
+		return broken("slot_off_grid", "None of the doctor's slots starts at this time.")
 	case left < r.SlotMinutes:
 		return broken("slot_outside_hours", "The slot would end after the doctor's hours.")
 	}
@@ -57,12 +57,12 @@ func (r Rules) within(date time.Time, minute int) (after, left int, inside bool)
 func (r Rules) outside(date time.Time) error {
 	switch e := r.exceptionOn(date); {
 	case e == nil:
-		return broken("slot_outside_hours", "The time is outside the doctor's hours.")
+		return broken("slot_outside_hours", "This time is outside the doctor's hours.")
 	case e.Off():
 		return broken("slot_day_off", "The doctor is away on this day.")
 	}
 	return broken("slot_outside_hours",
-		"The time is outside the doctor's hours, which are not the usual ones on this day.")
+		"This time is outside the doctor's hours, which are different on this day.")
 }
 
 func broken(code, message string) error {

@@ -41,7 +41,7 @@ func (e Exception) normalize() (Exception, error) {
 	case e.To.Before(e.From):
 		refuse("body.to", "must not be before from")
 	case !e.To.Before(e.From.AddDate(0, 0, MaxExceptionDays)):
-		refuse("body.to", "must be at most 366 days from from, both included")
+		refuse("body.to", "must be within 366 days of from, counting both")
 	case e.To.Year() >= 9999:
 		refuse("body.to", "must be a date before the year 9999")
 	}

@@ -68,7 +68,7 @@ func (c clinic) set(version int, change schedule.RuleChange) (r schedule.Rules, 
 	return r, err
 }
 
-func (c clinic) rules() schedule.Rules {
+func (c clinic) rulesNow() schedule.Rules {
 	c.t.Helper()
 	all, err := c.svc.Rules(c.t.Context(), c.pool, c.doctor)
 	require.NoError(c.t, err)
@@ -102,7 +102,7 @@ func TestService_Exceptions(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []schedule.Clock{{From: 480, To: 720}, {From: 1200, To: 1560}}, night.Hours)
 	require.Equal(t, []schedule.Exception{night, made}, r.Exceptions, "by date")
-	require.Equal(t, r, c.rules())
+	require.Equal(t, r, c.rulesNow())
 
 	for name, id := range map[string]string{"another doctor's": made.ID, "none": "nonsense", "a UUID": "7b1f7c6e-9a9f-4a53-9df3-0e9f7a1f8f10"} {
 		_, err := c.remove(newDoctor(t, c.pool, 100+len(name)), id)
@@ -110,7 +110,7 @@ func TestService_Exceptions(t *testing.T) {
 	}
 	_, err = c.remove(c.doctor, "7b1f7c6e-9a9f-4a53-9df3-0e9f7a1f8f10")
 	require.Equal(t, errs.NotFound, errs.KindOf(err))
-	require.Equal(t, 3, c.rules().Version, "a refusal changes nothing")
+	require.Equal(t, 3, c.rulesNow().Version, "a refusal changes nothing")
 	r, err = c.remove(c.doctor, night.ID)
 	require.NoError(t, err)
 	require.Equal(t, 4, r.Version)
@@ -127,10 +127,10 @@ func TestService_ExceptionsThatAreOver(t *testing.T) {
 		insert into schedule_exceptions (doctor_id, first_date, last_date, off)
 		select $1, $2::date - n, $2::date - n, true from generate_series(0, 7) as n`, c.doctor, today)
 	require.NoError(t, err)
-	kept := c.rules().Exceptions
+	kept := c.rulesNow().Exceptions
 	require.Len(t, kept, 5)
 	require.Equal(t, today.AddDate(0, 0, -4), kept[0].From)
-	all, more, err := c.svc.Exceptions(t.Context(), c.pool, c.doctor, schedule.Period{}, schedule.Position{}, 100)
+	all, more, err := c.svc.Exceptions(t.Context(), c.pool, c.doctor, schedule.ExceptionQuery{Limit: 100})
 	require.NoError(t, err)
 	require.False(t, more)
 	require.Len(t, all, 8)
@@ -143,8 +143,8 @@ func TestService_ExceptionsOfAYear(t *testing.T) {
 	made, r, err := c.add(schedule.Exception{From: today.AddDate(0, 0, -365), To: today})
 	require.NoError(t, err)
 	require.Equal(t, []schedule.Exception{made}, r.Exceptions)
-	all, _, err := c.svc.Exceptions(t.Context(), c.pool, c.doctor, schedule.Period{From: today, To: today},
-		schedule.Position{}, 100)
+	all, _, err := c.svc.Exceptions(t.Context(), c.pool, c.doctor,
+		schedule.ExceptionQuery{Period: schedule.Period{From: today, To: today}, Limit: 100})
 	require.NoError(t, err)
 	require.Equal(t, []schedule.Exception{made}, all)
 }
@@ -178,7 +178,7 @@ func TestService_AddExceptionRefuses(t *testing.T) {
 		require.Equal(t, errs.Invalid, e.Kind, name)
 		require.Equal(t, v.field, e.Fields[0].Path, name)
 	}
-	require.Equal(t, 1, c.rules().Version)
+	require.Equal(t, 1, c.rulesNow().Version)
 	for name, e := range map[string]schedule.Exception{
 		"over today":               off("2027-03-01", "2027-03-10"),
 		"366 days":                 off("2027-03-20", "2028-03-19"),
@@ -259,15 +259,15 @@ func TestService_AddExceptionManyWorkersOneWinner(t *testing.T) {
 	require.NoError(t, workers.Wait())
 	require.EqualValues(t, 1, won.Load())
 	require.EqualValues(t, 15, refused.Load())
-	require.Equal(t, 2, c.rules().Version)
-	require.Len(t, c.rules().Exceptions, 1)
+	require.Equal(t, 2, c.rulesNow().Version)
+	require.Len(t, c.rulesNow().Exceptions, 1)
 }
 
 func TestService_SetRulesAll(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
-	require.Equal(t, 2*time.Hour, c.rules().Notice, "the clinic's")
-	require.Equal(t, 90*24*time.Hour, c.rules().Horizon)
+	require.Equal(t, 2*time.Hour, c.rulesNow().Notice, "the clinic's")
+	require.Equal(t, 90*24*time.Hour, c.rulesNow().Horizon)
 	quarter, hour, week, eight, yes := 15*time.Minute, time.Hour, 7*24*time.Hour, 8, true
 	r, err := c.set(
 		1,
@@ -277,7 +277,7 @@ func TestService_SetRulesAll(t *testing.T) {
 		},
 	)
 	require.NoError(t, err)
-	require.Equal(t, c.rules(), r)
+	require.Equal(t, c.rulesNow(), r)
 	require.Equal(t, "Asia/Kathmandu", r.TimeZone, "what is nil stays")
 	require.Equal(t, 30, r.SlotMinutes)
 	require.Equal(t, []time.Duration{quarter, hour, hour, week},
@@ -321,7 +321,7 @@ func TestService_SetRulesManyWorkersOneWinner(t *testing.T) {
 	require.NoError(t, workers.Wait())
 	require.EqualValues(t, 1, won.Load())
 	require.EqualValues(t, 15, stale.Load())
-	require.Equal(t, 2, c.rules().Version)
+	require.Equal(t, 2, c.rulesNow().Version)
 }
 
 // A clinic that shortens its horizon shortens its doctors', and a doctor who never set one follows the clinic's.
@@ -344,7 +344,7 @@ func TestService_RulesFollowTheClinic(t *testing.T) {
 	_, err = c.set(2, schedule.RuleChange{Horizon: &week})
 	require.NoError(t, err)
 	require.Equal(t, 48*time.Hour, read().Horizon)
-	require.Equal(t, week, c.rules().Horizon)
+	require.Equal(t, week, c.rulesNow().Horizon)
 }
 
 // The database refuses what the code would refuse, whoever writes.

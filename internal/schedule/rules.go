@@ -82,11 +82,11 @@ func (s *Service) validate(c RuleChange) error {
 		{"horizonMinutes", c.Horizon, MinHorizon, s.o.Horizon},
 	} {
 		if d.value != nil && (*d.value < d.least || *d.value > d.most || *d.value%time.Minute != 0) {
-			refuse(d.path, fmt.Sprintf("must lie between %d and %d minutes", d.least/time.Minute, d.most/time.Minute))
+			refuse(d.path, fmt.Sprintf("must be between %d and %d minutes", d.least/time.Minute, d.most/time.Minute))
 		}
 	}
 	if c.PerDay != nil && (*c.PerDay < 0 || *c.PerDay > MaxPerDay) {
-		refuse("perDay", "must lie between 0 (no limit) and 200")
+		refuse("perDay", "must be between 0 (no limit) and 200")
 	}
 	if len(bad) > 0 {
 		return errs.InvalidFields(bad...)

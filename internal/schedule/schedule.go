@@ -60,7 +60,7 @@ type Range struct{ From, To time.Time }
 // Slot is a bookable stretch; both ends are in the doctor's zone.
 type Slot struct{ StartsAt, EndsAt time.Time }
 
-// Blocks gives what an appointment in the slot takes of the doctor's time, with his buffers.
+// Blocks gives what an appointment in the slot takes of the doctor's time, with their buffers.
 func (r Rules) Blocks(s Slot) Range {
 	return Range{From: s.StartsAt.Add(-r.BufferBefore), To: s.EndsAt.Add(r.BufferAfter)}
 }
@@ -77,7 +77,7 @@ func LoadZone(name string) (*time.Location, error) {
 // ValidateSlotMinutes refuses a slot length out of bounds.
 func ValidateSlotMinutes(n int) error {
 	if n < MinSlotMinutes || n > MaxSlotMinutes {
-		return errs.InvalidField("body.slotMinutes", "must lie between 5 and 480 minutes")
+		return errs.InvalidField("body.slotMinutes", "must be between 5 and 480 minutes")
 	}
 	return nil
 }

@@ -59,9 +59,9 @@ func New(d Deps) *Service {
 // run past midnight, and so may those of the day before, which keep the next day's away.
 const slack = 4 * 24 * time.Hour
 
-// Rules gives the rules of each doctor, in one statement however many they are. A doctor who has changed
-// nothing has the clinic's zone, slot length, notice, horizon and hours at version 1; so has an id that is no doctor's,
-// so resolve ids first.
+// Rules gives the rules of each doctor, in one statement however many they are. A doctor who has changed nothing has
+// the clinic's zone, slot length, lead time, horizon and hours at version 1; so has an id that is no doctor's, so
+// resolve ids first.
 func (s *Service) Rules(ctx context.Context, db postgres.DB, doctorIDs ...int64) (map[int64]Rules, error) {
 	out := make(map[int64]Rules, len(doctorIDs))
 	if len(doctorIDs) == 0 {
@@ -103,7 +103,7 @@ func (s *Service) fromRow(row scheduleRow) (Rules, error) {
 		DoctorID: row.DoctorID, TimeZone: row.TimeZone, Location: loc, SlotMinutes: row.SlotMinutes,
 		BufferBefore: minutes(row.BufferBefore), BufferAfter: minutes(row.BufferAfter),
 		PerDay: row.PerDay, AutoConfirm: row.AutoConfirm,
-		Hours: row.week(), CustomHours: row.CustomHours, Exceptions: row.exceptions(), Version: row.Version,
+		Hours: row.week(), CustomHours: row.CustomHours, Exceptions: row.exceptionList(), Version: row.Version,
 	}
 	r.Notice, r.Horizon = s.span(row.settings)
 	if !r.CustomHours {
@@ -112,17 +112,17 @@ func (s *Service) fromRow(row scheduleRow) (Rules, error) {
 	return r, nil
 }
 
-// span gives the notice and the horizon of a doctor: the clinic's unless he has his own, and never beyond the clinic's
-// horizon, which may have become shorter since.
-func (s *Service) span(own settings) (notice, horizon time.Duration) {
-	notice, horizon = s.o.Notice, s.o.Horizon
+// span gives the lead time and the horizon of a doctor: the clinic's unless they have their own, and never beyond the
+// clinic's horizon, which may have become shorter since.
+func (s *Service) span(own settings) (lead, horizon time.Duration) {
+	lead, horizon = s.o.Notice, s.o.Horizon
 	if own.NoticeMinutes != nil {
-		notice = minutes(*own.NoticeMinutes)
+		lead = minutes(*own.NoticeMinutes)
 	}
 	if own.HorizonMinutes != nil {
 		horizon = min(horizon, minutes(*own.HorizonMinutes))
 	}
-	return notice, horizon
+	return lead, horizon
 }
 
 // SetHours replaces the weekly hours, by compare-and-swap on the version: errs.ErrStale if it is not
@@ -162,11 +162,11 @@ func (s *Service) SetRules(
 		return Rules{}, stale(doctorID)
 	}
 	own = c.apply(own)
-	if notice, horizon := s.span(own); notice > horizon {
+	if lead, horizon := s.span(own); lead > horizon {
 		if c.Notice == nil && c.Horizon != nil {
-			return Rules{}, errs.InvalidField("body.horizonMinutes", "must not be shorter than the notice")
+			return Rules{}, errs.InvalidField("body.horizonMinutes", "must not be shorter than noticeMinutes")
 		}
-		return Rules{}, errs.InvalidField("body.noticeMinutes", "must not be longer than the horizon")
+		return Rules{}, errs.InvalidField("body.noticeMinutes", "must not be longer than horizonMinutes")
 	}
 	if err := updateRules(ctx, tx, doctorID, expectVersion, own); err != nil {
 		return Rules{}, err
@@ -183,15 +183,24 @@ type Position struct {
 	ID   string // a UUID; "" with the zero From: the start
 }
 
-// Exceptions lists up to limit of a doctor's exceptions that have a date in the period, after a position, and tells
-// whether there are more.
+// ExceptionQuery asks for a page of a doctor's exceptions: up to Limit of those that have a date in the Period, after
+// a position.
+type ExceptionQuery struct {
+	Period
+	After Position
+	Limit int
+}
+
+// Exceptions lists a page of a doctor's exceptions and tells whether there are more.
 func (s *Service) Exceptions(
-	ctx context.Context, db postgres.DB, doctorID int64, p Period, after Position, limit int,
+	ctx context.Context, db postgres.DB, doctorID int64, q ExceptionQuery,
 ) (page []Exception, more bool, err error) {
-	if after.ID != "" && !isUUID(after.ID) {
+	if q.After.ID != "" && !isUUID(q.After.ID) {
 		return nil, false, errs.InvalidField("query.cursor", "is not a cursor of this list")
 	}
-	rows, err := selectExceptions(ctx, db, doctorID, p, after, limit+1)
+	limit := q.Limit
+	q.Limit++ // the one more tells whether there are more
+	rows, err := selectExceptions(ctx, db, doctorID, q)
 	if err != nil {
 		return nil, false, err
 	}
@@ -228,7 +237,7 @@ func (s *Service) AddException(
 	today := dateOf(s.now().In(loc))
 	if e.To.Before(today) {
 		return Exception{}, Rules{}, errs.InvalidField("body.to",
-			"must not lie in the past; it is the same as from unless given")
+			"must not be in the past; it defaults to from")
 	}
 	ahead, err := countExceptions(ctx, tx, doctorID, today)
 	if err != nil {
@@ -236,7 +245,7 @@ func (s *Service) AddException(
 	}
 	if ahead >= MaxExceptions {
 		return Exception{}, Rules{}, errs.New(errs.Conflict, "exception_limit",
-			"There are 400 exceptions ahead already. Remove some, or make one of several.").With("limit", MaxExceptions)
+			"There are already 400 upcoming exceptions. Remove some, or combine several into one.").With("limit", MaxExceptions)
 	}
 	if e, err = insertException(ctx, tx, doctorID, e); err != nil {
 		return Exception{}, Rules{}, err

@@ -36,7 +36,7 @@ func options(t *testing.T, name string) schedule.Options {
 	}
 }
 
-// newDoctor inserts a doctor and gives his id.
+// newDoctor inserts a doctor and gives their id.
 func newDoctor(t *testing.T, db postgres.DB, n int) int64 {
 	t.Helper()
 	var id int64
@@ -65,7 +65,7 @@ func TestService_RulesDefault(t *testing.T) {
 	r.Hours[0].From = 0
 	again, err := s.Rules(t.Context(), pool, id)
 	require.NoError(t, err)
-	require.Equal(t, 600, again[id].Hours[0].From, "a caller's slice is his own")
+	require.Equal(t, 600, again[id].Hours[0].From, "a caller's slice is their own")
 }
 
 func TestService_SetHours(t *testing.T) {

@@ -57,7 +57,7 @@ func (row scheduleRow) week() []Interval {
 	return out
 }
 
-func (row scheduleRow) exceptions() []Exception {
+func (row scheduleRow) exceptionList() []Exception {
 	rows := make([]exceptionRow, len(row.PublicIDs))
 	for i := range rows {
 		rows[i] = exceptionRow{
@@ -134,7 +134,8 @@ func queueSchedules(b *postgres.Batch, use func([]scheduleRow) error, doctorIDs 
 		where s.doctor_id = any($1)`, doctorIDs, since)
 }
 
-// insertDefaults makes the row of a doctor who has none; notice and horizon stay the clinic's, whatever those become.
+// insertDefaults makes the row of a doctor who has none; lead time and horizon stay the clinic's, whatever those
+// become.
 func insertDefaults(ctx context.Context, tx *postgres.Tx, r Rules) error {
 	_, err := tx.Exec(ctx, `
 		insert into schedules (doctor_id, time_zone, slot_minutes, custom_hours, version, updated_at)
@@ -178,8 +179,8 @@ func lockSettings(ctx context.Context, tx *postgres.Tx, doctorID int64) (s setti
 	return s, version, nil
 }
 
-// bump moves the version on and keeps the doctor's row until the transaction ends: it is the lock under which his
-// exceptions change. postgres.ErrNoRows without a row.
+// bump moves the version on and keeps the doctor's row until the transaction ends: it is the lock under which their
+// exceptionList change. postgres.ErrNoRows without a row.
 func bump(ctx context.Context, tx *postgres.Tx, doctorID int64) (s settings, err error) {
 	err = tx.QueryRow(ctx, `
 		update schedules set version = version + 1, updated_at = $2 where doctor_id = $1
@@ -224,15 +225,13 @@ func replaceHours(ctx context.Context, tx *postgres.Tx, doctorID int64, expect i
 // lastDay stands for no bound; no exception reaches it.
 var lastDay = time.Date(9999, time.December, 31, 0, 0, 0, 0, time.UTC)
 
-// selectExceptions gives up to limit of a doctor's exceptions, a row for each of their intervals, in order.
-func selectExceptions(
-	ctx context.Context, db postgres.DB, doctorID int64, p Period, after Position, limit int,
-) ([]exceptionRow, error) {
-	if p.To.IsZero() {
-		p.To = lastDay
+// selectExceptions gives a page of a doctor's exceptions, a row for each of their intervals, in order.
+func selectExceptions(ctx context.Context, db postgres.DB, doctorID int64, q ExceptionQuery) ([]exceptionRow, error) {
+	if q.To.IsZero() {
+		q.To = lastDay
 	}
-	if after.ID == "" {
-		after.ID = uuid.Nil.String()
+	if q.After.ID == "" {
+		q.After.ID = uuid.Nil.String()
 	}
 	rows, err := db.Query(ctx, `
 		select e.public_id::text as public_id, e.first_date, e.last_date, e.note, x.starts, x.ends
@@ -246,7 +245,7 @@ func selectExceptions(
 		) e
 		left join schedule_exception_hours x on x.exception_id = e.id
 		order by e.first_date, e.public_id, x.starts`,
-		doctorID, p.From, p.To, after.From, after.ID, limit)
+		doctorID, q.From, q.To, q.After.From, q.After.ID, q.Limit)
 	if err != nil {
 		return nil, fmt.Errorf("read exceptions: %w", postgres.Classify(err))
 	}
@@ -291,7 +290,7 @@ func insertException(ctx context.Context, tx *postgres.Tx, doctorID int64, e Exc
 	switch {
 	case postgres.Constraint(err) == hoursExcl:
 		return Exception{}, errs.New(errs.Conflict, "exception_overlap",
-			"One of these dates has other hours already. Remove that exception first.")
+			"One of these dates already has other hours. Remove that exception first.")
 	case err != nil:
 		return Exception{}, fmt.Errorf("add an exception for doctor %d: %w", doctorID, postgres.Classify(err))
 	}

@@ -15,7 +15,7 @@ func normalize(in []Interval) ([]Interval, error) {
 	var bad []errs.Field
 	for i, v := range in {
 		if v.Weekday < 1 || v.Weekday > 7 {
-			bad = append(bad, intervalField(i, "weekday", "must lie between 1 (Monday) and 7 (Sunday)"))
+			bad = append(bad, intervalField(i, "weekday", "must be between 1 (Monday) and 7 (Sunday)"))
 		} else if perDay[v.Weekday]++; perDay[v.Weekday] > MaxIntervalsPerDay {
 			bad = append(bad, intervalField(i, "weekday", "has more than 10 intervals"))
 		}
@@ -51,7 +51,7 @@ func (v Interval) ends() int   { return (v.Weekday-1)*minutesPerDay + v.To }
 func (c Clock) problem() (field, message string) {
 	switch {
 	case c.From < 0 || c.From >= minutesPerDay:
-		return "from", "must lie between 00:00 and 23:59"
+		return "from", "must be between 00:00 and 23:59"
 	case c.To <= c.From:
 		return "to", "must be later than from"
 	case c.To > c.From+minutesPerDay:

@@ -115,7 +115,9 @@ func (h *house) forgets(email string) string {
 func (h *house) invites(email string) (publicID, token string) {
 	h.t.Helper()
 	require.NoError(h.t, h.pool.InTx(h.t.Context(), func(tx *postgres.Tx) (err error) {
-		_, publicID, token, _, err = h.accounts.Invite(h.t.Context(), tx, auth.System, "Doc Invited", email, auth.Doctor)
+		made, link, err := h.accounts.Invite(h.t.Context(), tx, auth.System,
+			auth.Newcomer{Name: "Doc Invited", Email: email, Role: auth.Doctor})
+		publicID, token = made.PublicID, link.Token
 		return err
 	}))
 	return publicID, token

@@ -26,7 +26,7 @@ func TestRoutes_appointments(t *testing.T) {
 	w.refused(w.call(patient.token, "POST", "/api/patient/request/appointment", `{"doctorId":"\u0000"}`), 400,
 		"doctorId must not contain")
 
-	// The doctor learns who he treats once he has said yes.
+	// The doctor learns whom they treat once they have said yes.
 	golden(t, "pending", w.ok(doctor.token, "GET", "/api/doctor/appointments/pending", ""))
 	approve := "/api/doctor/appointments/approve/" + id
 	yes := fmt.Sprintf(`{"date":%q,"time":"10:30 AM","notes":"Bring your papers.","status":"x"}`, tomorrow(t))
@@ -86,7 +86,7 @@ func TestRoutes_statuses(t *testing.T) {
 			i+1,
 		)
 	}
-	// A doctor may be somebody's patient; what he has as one is no work of his.
+	// A doctor may be somebody's patient; what they have as one is not their work.
 	w.exec(`insert into patients (user_id) select id from users where public_id = $1`, doctor.userID)
 	w.exec(
 		`insert into appointments (public_id, patient_id, doctor_id, status) select 'APP0000000000', d.id, e.id, 'PENDING'
@@ -152,8 +152,8 @@ func TestRoutes_approve(t *testing.T) {
 		"date is required. time is required.":                  `{}`,
 		"date must be a day such as 2026-03-31.":               `{"date":"31.03.2026","time":"10:30"}`,
 		"time must be a clock time such as 10:30 or 10:30 AM.": `{"date":"2026-03-31","time":"half past ten"}`,
-		"The time has passed.":                                 `{"date":"2020-03-31","time":"10:30"}`,
-		"further ahead than can be booked":                     `{"date":"2099-03-31","time":"10:30"}`,
+		"This time has passed.":                                `{"date":"2020-03-31","time":"10:30"}`,
+		"too far ahead to be booked":                           `{"date":"2099-03-31","time":"10:30"}`,
 		"notes must have at most 1000 characters.": fmt.Sprintf(`{"date":%q,"time":"10:30","notes":%q}`, day,
 			string(make1001())),
 	} {
@@ -169,7 +169,7 @@ func TestRoutes_approve(t *testing.T) {
 
 	second := "/api/doctor/appointments/approve/" + w.request(other, doctor)
 	taken := w.call(doctor.token, "PUT", second, fmt.Sprintf(`{"date":%q,"time":"22:30"}`, day))
-	w.refused(taken, 409, "This time is no longer available. Choose another. Available times: "+day+" 2")
+	w.refused(taken, 409, "This time is no longer available. Choose another time. Available times: "+day+" 2")
 }
 
 func make1001() []byte {
@@ -180,7 +180,7 @@ func make1001() []byte {
 	return long
 }
 
-// The night in which the clocks are set forward has an hour less.
+// The night in which the clocks go forward has an hour less.
 func TestRoutes_approve_timeThatIsNotThere(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -190,12 +190,12 @@ func TestRoutes_approve_timeThatIsNotThere(t *testing.T) {
 	night := springForward(t)
 	r := w.call(doctor.token, "PUT", path, fmt.Sprintf(`{"date":%q,"time":"02:30"}`, night))
 	w.refused(r, 400,
-		"There is no such time on that day: the clocks are set forward over it. Choose another. Available times: "+night+" 0")
+		"This time does not exist on that day, because the clocks go forward. Choose another. Available times: "+night+" 0")
 	w.ok(doctor.token, "PUT", path, fmt.Sprintf(`{"date":%q,"time":"3:30 am"}`, night))
 
 	long := "/api/doctor/appointments/approve/" + w.request(patient, doctor)
 	r = w.call(doctor.token, "PUT", long, `{"date":"2020-03-29","time":"02:30"}`)
-	w.refused(r, 400, "There is no such time on that day")
+	w.refused(r, 400, "This time does not exist on that day")
 	require.NotContains(t, r.message(), "Available times")
 }
 

@@ -106,10 +106,10 @@ const (
 	offeredWithin = 14 * 24 * time.Hour
 )
 
-// skipped refuses a clock time over which the clocks are set forward, with the nearest free times.
+// skipped refuses a clock time that does not exist because the clocks go forward, with the nearest free times.
 func (a api) skipped(ctx context.Context, by auth.Actor, near time.Time, loc *time.Location) error {
 	e := errs.New(errs.BadRequest, "no_such_time",
-		"There is no such time on that day: the clocks are set forward over it. Choose another.")
+		"This time does not exist on that day, because the clocks go forward. Choose another.")
 	free, _, err := a.Appointments.Slots(ctx, by.UserID, func(_ *time.Location,
 		now time.Time) (from, to time.Time, err error) {
 		from, to = near.Add(-offeredWithin), near.Add(offeredWithin)

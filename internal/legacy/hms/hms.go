@@ -27,7 +27,7 @@ type Counter interface {
 	Counts(ctx context.Context, actor auth.Actor, doctor string) (map[appointment.Status]int, error)
 }
 
-// Deps are what the older API stands on.
+// Deps are what the older API needs.
 type Deps struct {
 	Accounts      *account.Service
 	Doctors       *doctor.Service

@@ -83,7 +83,7 @@ func (a api) sendMessage(c *fiber.Ctx, by auth.Actor) error {
 	return answer(c, http.StatusCreated, "Message sent successfully", "chat", messageOf(app, sent))
 }
 
-// getMessages answers with the messages that people sent, as they stand now, at most the newest listMost of them. The
+// getMessages answers with the messages that people sent, as they read now, at most the newest listMost of them. The
 // older pages learn from the appointment what the service itself notes in a conversation. What they fetch counts as
 // read: they show it at once, and have no other way to say so.
 func (a api) getMessages(c *fiber.Ctx, by auth.Actor) error {

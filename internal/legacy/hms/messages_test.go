@@ -22,7 +22,7 @@ func TestRoutes_messages(t *testing.T) {
 	id := w.request(patient, doctor)
 	const path = "/api/auth/sendMessage"
 	w.refused(w.call(patient.token, "POST", path, send(id, doctor.userID, "Too early")), 403,
-		"This conversation is closed")
+		"This conversation is closed to new messages")
 	w.ok(doctor.token, "PUT", "/api/doctor/appointments/approve/"+id,
 		fmt.Sprintf(`{"date":%q,"time":"10:30"}`, tomorrow(t)))
 	require.Empty(t, w.ok(patient.token, "GET", "/api/auth/getMessages/"+id, "").list("chat"), "only what people wrote")
@@ -44,12 +44,12 @@ func TestRoutes_messages(t *testing.T) {
 		status      int
 		says        string
 	}{
-		"to himself":  {patient.token, send(id, patient.userID, "x"), 400, "receiverId must be the other participant"},
+		"to oneself":  {patient.token, send(id, patient.userID, "x"), 400, "receiverId must be the other participant"},
 		"to another":  {patient.token, send(id, stranger.userID, "x"), 400, "receiverId must be the other participant"},
 		"blank":       {patient.token, send(id, doctor.userID, " \n"), 400, "message is required."},
 		"looks empty": {patient.token, send(id, doctor.userID, "\u200d"), 400, "A message needs text."},
 		"too long": {
-			patient.token, send(id, doctor.userID, strings.Repeat("x", 4001)), 400, "A message has at most 4000 characters.",
+			patient.token, send(id, doctor.userID, strings.Repeat("x", 4001)), 400, "A message can have at most 4,000 characters.",
 		},
 		"NUL": {
 			patient.token, `{"appointmentId":"` + id + `","receiverId":"` + doctor.userID + `","message":"a\u0000"}`, 400,
@@ -82,7 +82,7 @@ func TestRoutes_messages(t *testing.T) {
 
 	w.exec(`update appointments set status = 'CANCELLED' where public_id = $1`, id)
 	w.refused(w.call(patient.token, "POST", path, send(id, doctor.userID, "Too late")), 403,
-		"This conversation is closed")
+		"This conversation is closed to new messages")
 	require.Len(t, w.ok(patient.token, "GET", "/api/auth/getMessages/"+id, "").list("chat"), 3, "to be read it stays")
 }
 
@@ -128,12 +128,12 @@ func TestRoutes_longConversation(t *testing.T) {
 	admin := w.admin()
 	doctor, patient := w.doctor(admin, "Dr Cara Lim"), w.patient("Pia Patient")
 	id := w.booked(patient, doctor, "10:30")
-	room := w.count(`select id from appointments where public_id = $1`, id)
-	head := w.count(`select head_seq from conversations where id = $1`, room)
+	conversation := w.count(`select id from appointments where public_id = $1`, id)
+	head := w.count(`select head_seq from conversations where id = $1`, conversation)
 	w.exec(`insert into messages (room_id, seq, at, kind, sender_id, client_id, body)
 		select $1, $2 + n, now(), 'text', (select id from users where public_id = $3), gen_random_uuid(), 'Message ' || n from generate_series(1, 450) n`,
-		room, head, patient.userID)
-	w.exec(`update conversations set head_seq = $2 where id = $1`, room, head+450)
+		conversation, head, patient.userID)
+	w.exec(`update conversations set head_seq = $2 where id = $1`, conversation, head+450)
 	chat := w.ok(doctor.token, "GET", "/api/auth/getMessages/"+id, "").list("chat")
 	require.Len(t, chat, 450)
 	require.Equal(t, "Message 1", chat[0]["message"])
@@ -142,8 +142,8 @@ func TestRoutes_longConversation(t *testing.T) {
 
 	w.exec(`insert into messages (room_id, seq, at, kind, sender_id, client_id, body)
 		select $1, $2 + n, now(), 'text', (select id from users where public_id = $3), gen_random_uuid(), 'Message ' || n from generate_series(451, 1300) n`,
-		room, head, patient.userID)
-	w.exec(`update conversations set head_seq = $2 where id = $1`, room, head+1300)
+		conversation, head, patient.userID)
+	w.exec(`update conversations set head_seq = $2 where id = $1`, conversation, head+1300)
 	chat = w.ok(doctor.token, "GET", "/api/auth/getMessages/"+id, "").list("chat")
 	require.Len(t, chat, 1000, "the newest")
 	require.Equal(t, "Message 301", chat[0]["message"])

@@ -13,7 +13,7 @@ import (
 	"housecall/internal/patient"
 )
 
-// userBody is a patient or doctor who is signed in, as their own pages show them.
+// userBody is a signed-in patient or doctor, as their own pages show them.
 type userBody struct {
 	UserID    string  `json:"userId"`
 	Name      string  `json:"name"`

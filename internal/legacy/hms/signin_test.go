@@ -39,7 +39,7 @@ func TestRoutes_Register(t *testing.T) {
 		"no gender": {`"Female"`, `null`, "gender is required."},
 		"age":       {`34`, `"old"`, "age must be a whole number."},
 		"no age":    {`34`, `""`, "age is required."},
-		"great age": {`34`, `131`, "age must lie between 0 and 130 years."},
+		"great age": {`34`, `131`, "age must be between 0 and 130 years."},
 		"password":  {`a-rather-long-passphrase-7`, `short`, "password must have 10 to 128 characters."},
 		"e-mail":    {`pia@older.test`, `pia`, "email must be an e-mail address"},
 		"no e-mail": {`"pia@older.test"`, `null`, "email is required."},
@@ -202,7 +202,7 @@ func TestRoutes_updateUser(t *testing.T) {
 		"name must have 1 to 100 characters.":                  `{"phoneNo":"9841222222","name":" "}`,
 		"phoneNo must be a telephone number":                   `{"name":"New","phoneNo":"call me"}`,
 		"gender must be Male or Female.":                       `{"name":"New","gender":"x"}`,
-		"age must lie between 0 and 130 years.":                `{"name":"New","age":-1}`,
+		"age must be between 0 and 130 years.":                 `{"name":"New","age":-1}`,
 		"age must be a whole number.":                          `{"name":"New","age":3.5}`,
 		"name must not contain the character U+0000.":          `{"name":"\u0000"}`,
 		"Send one JSON object as the body.":                    `"x"`,
@@ -216,7 +216,7 @@ func TestRoutes_updateUser(t *testing.T) {
 		"a date of birth counts before a stated age")
 	w.ok(p.token, "PUT", "/api/auth/updateUser", `{"age":40}`)
 	w.refused(w.call(p.token, "PUT", "/api/auth/updateUser", `{"age":41}`), 400,
-		"age does not agree with your date of birth")
+		"age contradicts your date of birth")
 	w.exec(`update patients set date_of_birth = null, age_recorded_on = (now() - interval '2 years 100 days')::date`)
 	require.EqualValues(t, 37, w.ok(p.token, "GET", "/api/auth/getUser", "").Value("user.age"),
 		"who was 35 two years ago")

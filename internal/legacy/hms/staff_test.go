@@ -25,9 +25,9 @@ func TestRoutes_createDoctor(t *testing.T) {
 	w.refused(w.call(admin.token, "POST", "/api/admin/doctor/create", bad), 400, "experience must be a whole number.")
 	bad = strings.NewReplacer("cara@", "dan@", `"7"`, `99`).Replace(newDoctor)
 	w.refused(w.call(admin.token, "POST", "/api/admin/doctor/create", bad), 400,
-		"experience must lie between 0 and 80 years.")
+		"experience must be between 0 and 80 years.")
 
-	// Until he has chosen a password he can do nothing else.
+	// Until they have chosen a password they can do nothing else.
 	d := w.signIn("cara@older.test", secret)
 	w.ok(d.token, "GET", "/api/auth/getUser", "")
 	for _, route := range []string{

@@ -35,7 +35,7 @@ func TestAvailableSlot(t *testing.T) {
 	require.Len(t, free, 14)
 	require.NotContains(t, free, 3)
 
-	// In the query too, and today where no date is named; a doctor need not name himself.
+	// In the query too, and today where no date is named; doctors need not name themselves.
 	a := w.yes("POST", "/appointment/availableSlot?docId="+id(dan), pia.token, "")
 	require.Equal(t, today, a.object(t)["date"])
 	require.Equal(t, a.Raw, w.yes("POST", "/appointment/availableSlot", dan.token, `{"docId":""}`).Raw)
@@ -95,7 +95,7 @@ func TestBook(t *testing.T) {
 	require.EqualValues(t, 2, first["slotId"])
 	require.Equal(t, "10:30 am", first["Booked Slot"])
 
-	// A doctor books for a patient of his with himself, an administrator for anyone.
+	// Doctors book for their patients with themselves, administrators for anyone.
 	require.EqualValues(t, 3,
 		w.yes("POST", "/appointment/book", dan.token, `{"patientId":`+id(pia)+`,"date":"`+tomorrow+`"}`).object(t)["slotId"])
 	require.EqualValues(t, dan.id, w.yes("POST", "/appointment/book", w.admin.token,
@@ -120,8 +120,8 @@ func TestBook_Refused(t *testing.T) {
 	require.Equal(t, "Patient not found",
 		w.no("POST", "/appointment/book", w.admin.token, with(doc+`,"patientId":999999`)))
 	require.Equal(t, "Doctor not found", w.no("POST", "/appointment/book", pia.token, with(`"docId":`+id(nia))))
-	w.no("POST", "/appointment/book", dan.token, with(`"patientId":`+id(pia)))                     // not a patient of his
-	w.no("POST", "/appointment/book", dan.token, with(`"docId":`+id(eva)+`,"patientId":`+id(pia))) // not himself
+	w.no("POST", "/appointment/book", dan.token, with(`"patientId":`+id(pia)))                     // not their patient
+	w.no("POST", "/appointment/book", dan.token, with(`"docId":`+id(eva)+`,"patientId":`+id(pia))) // not with themselves
 	require.Equal(t, "Invalid date",
 		w.no("POST", "/appointment/book", pia.token, `{"date":"2026-03-01","slotId":1,`+doc+`}`))
 	require.Equal(t, "Appointment slot not available",

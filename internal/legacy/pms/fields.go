@@ -32,8 +32,8 @@ type fields struct {
 // errBody is a body that is neither a JSON object nor a form.
 var errBody = errs.New(errs.BadRequest, "bad_json", "Send the body as a JSON object in UTF-8, or as a form.")
 
-// read gathers the fields of a request. Who is not signed in yet sends a password, which is read nowhere but in the
-// body: addresses end up in histories and in the logs of proxies.
+// read gathers the fields of a request. Somebody who is not signed in yet sends a password, which is read nowhere but
+// in the body: addresses end up in histories and in the logs of proxies.
 func read(c *fiber.Ctx, signedIn bool) (*fields, error) {
 	f := &fields{values: map[string]any{}}
 	if signedIn {
@@ -197,7 +197,7 @@ func (f *fields) text(name string) string {
 	return s
 }
 
-// date reads a day, YYYY-MM-DD, as midnight UTC; the zero time where it is not given.
+// date reads a day, YYYY-MM-DD, as midnight UTC; the zero time if it is not given.
 func (f *fields) date(name string) time.Time {
 	s := strings.TrimSpace(f.text(name))
 	if s == "" {

@@ -58,7 +58,7 @@ var (
 	_ Appointments = (*appointment.Service)(nil)
 )
 
-// Deps are what the API stands on. Zone is the clinic's: dates and slots are wall time in it.
+// Deps are what the API needs. Zone is the clinic's: dates and slots are wall time in it.
 type Deps struct {
 	Accounts     Accounts
 	Patients     Patients

@@ -67,7 +67,7 @@ func TestSlots_ClockChange(t *testing.T) {
 	require.False(t, ok, "a day that was left out")
 }
 
-// n is free when one of the doctor's real slots begins at that instant, whatever his zone and grid are.
+// n is free when one of the doctor's real slots begins at that instant, whatever their zone and grid are.
 func TestOffer(t *testing.T) {
 	t.Parallel()
 	z := zone(t, "Europe/Berlin")

@@ -61,7 +61,7 @@ func TestRegister_BadInput(t *testing.T) {
 		"contact":        {"contact", "hunter2", "contact must be a telephone number"},
 		"gender":         {"gender", 4, "gender must be one of [1, 2, 3]"},
 		"day of birth":   {"dateOfBirth", "28.02.1990", "dateOfBirth must be in YYYY-MM-DD format"},
-		"unborn":         {"dateOfBirth", "2990-01-01", "dateOfBirth must lie between 1900 and today"},
+		"unborn":         {"dateOfBirth", "2990-01-01", "dateOfBirth must be between 1900 and today"},
 		"short password": {"password", "hunter2", "password must have 10 to 128 characters"},
 		"no text":        {"name", []string{"hunter2"}, "name must be a string"},
 		"null":           {"name", nil, "name is required"},

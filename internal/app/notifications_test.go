@@ -48,7 +48,7 @@ func (w *world) onlyMail(id string, n int) string {
 
 // What happens to an appointment on one instance reaches both participants once, by whichever instance works the jobs,
 // with a calendar part that replaces the one before, and with nothing clinical in it.
-func TestApp_Notices(t *testing.T) {
+func TestApp_Notifications(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
 	_, doctor, room := w.pair()
@@ -151,7 +151,7 @@ func (w *world) inJobs(text string) (n int) {
 
 // While nobody works jobs, mails are overtaken by what happens next. Then nobody hears of what is no longer so or to be
 // had, everybody of how it stands, and nothing stays in a calendar.
-func TestApp_Notices_overtaken(t *testing.T) {
+func TestApp_Notifications_overtaken(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, func(c *config.Config) { c.JobWorkers, c.CancellationWindow = 0, 0 })
 	patient, doctor, room := w.pair()

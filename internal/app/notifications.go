@@ -39,8 +39,8 @@ func newMailer(cfg config.Config) (mail.Sender, error) {
 	return mail.NewSMTP(server, cfg.Sender(), nil)
 }
 
-// newNotices makes the service that tells people by email what happens.
-func (a *App) newNotices(r *rooms) (*notify.Service, error) {
+// newNotifications makes the service that tells people by email what happens.
+func (a *App) newNotifications(r *rooms) (*notify.Service, error) {
 	mailer, err := newMailer(a.cfg)
 	if err != nil {
 		return nil, err
@@ -89,11 +89,11 @@ func withoutReasons(a appointment.Appointment, zone string) notify.Appointment {
 
 // told turns what happens to appointments into notifications.
 type told struct {
-	notices *notify.Service
-	rooms   *rooms
+	notifications *notify.Service
+	rooms         *rooms
 }
 
-var _ appointment.Notices = told{}
+var _ appointment.Notifications = told{}
 
 // kinds say which mail a move of an appointment is.
 var kinds = map[appointment.Move]notify.Kind{
@@ -111,8 +111,8 @@ var kinds = map[appointment.Move]notify.Kind{
 // not.
 var silent = []appointment.Move{appointment.MoveComplete, appointment.MoveNoShow}
 
-// Moved implements appointment.Notices.
-func (t told) Moved(ctx context.Context, tx *postgres.Tx, n appointment.Notice) error {
+// Moved implements appointment.Notifications.
+func (t told) Moved(ctx context.Context, tx *postgres.Tx, n appointment.Notification) error {
 	kind, mails := kinds[n.Action]
 	if !mails {
 		return nil
@@ -128,12 +128,12 @@ func (t told) Moved(ctx context.Context, tx *postgres.Tx, n appointment.Notice) 
 			return err
 		}
 	}
-	return t.notices.Moved(ctx, tx, kind, a, n.By)
+	return t.notifications.Moved(ctx, tx, kind, a, n.By)
 }
 
-// Offered implements appointment.Notices.
+// Offered implements appointment.Notifications.
 func (t told) Offered(ctx context.Context, tx *postgres.Tx, o appointment.Offer) error {
-	return t.notices.WaitlistOffer(ctx, tx, notify.Offer{
+	return t.notifications.WaitlistOffer(ctx, tx, notify.Offer{
 		ID: o.HoldID, PatientID: o.PatientID, DoctorName: o.Doctor.Name, TimeZone: o.TimeZone,
 		StartsAt: o.StartsAt, Expires: o.ExpiresAt,
 	})
