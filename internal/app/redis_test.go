@@ -52,7 +52,7 @@ func TestApp_RedisDies(t *testing.T) {
 
 // What the log says of the bus.
 const (
-	away = "the bus is away"
+	away = "the bus is unavailable"
 	up   = "the bus is up"
 )
 

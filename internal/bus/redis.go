@@ -268,7 +268,7 @@ func (b *Redis) judge(now time.Time) {
 		return
 	}
 	if is == away {
-		b.log.Warn().Msg("the bus is away: chat between instances goes on by sweeping PostgreSQL")
+		b.log.Warn().Msg("the bus is unavailable: instances sweep PostgreSQL instead")
 		return
 	}
 	b.log.Info().Msg("the bus is up")
