@@ -24,7 +24,7 @@ func (w *world) victim(n int) hostile.Target {
 	patient, doctor := w.person(auth.Patient).at(n), w.person(auth.Doctor).at(n)
 	return hostile.Target{
 		Addr:  w.apps[n].Addr(),
-		Path:  "/ws/appointments/" + w.room(patient, doctor),
+		Path:  "/ws/appointments/" + w.book(patient, doctor),
 		Token: w.token(patient),
 		From:  badAddress,
 	}

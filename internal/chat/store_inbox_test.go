@@ -210,7 +210,7 @@ func BenchmarkUnread(b *testing.B) {
 		}
 		now := w.clock().Add(-time.Second)
 		for b.Loop() {
-			out, err := grownSince(context.Background(), w.Pool, span{&now, 20 * time.Second}, 
+			out, err := grownSince(context.Background(), w.Pool, span{&now, 20 * time.Second},
 				[]int64{w.Doctor.ID, w.Patient.ID}, r)
 			require.NoError(b, err)
 			b.ReportMetric(float64(len(out.leads)), "found")

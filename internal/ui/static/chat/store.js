@@ -104,7 +104,7 @@ export class Store {
     });
   }
 
-  /** @returns {Promise<import("./room.js").Cursor | undefined>} where the conversation stopped the last time */
+  /** @returns {Promise<import("./appointment.js").Cursor | undefined>} where the conversation stopped the last time */
   cursor() {
     return transact(CURSORS, "readonly", (s, result) => {
       const request = s.get(this.room);
@@ -112,7 +112,7 @@ export class Store {
     });
   }
 
-  /** @param {import("./room.js").Cursor} cursor */
+  /** @param {import("./appointment.js").Cursor} cursor */
   keepCursor(cursor) {
     return transact(CURSORS, "readwrite", (s) => void s.put(cursor, this.room));
   }
