@@ -45,7 +45,7 @@ func (s *site) password() string { return "load-" + s.tag + "-Password" }
 
 func (s *site) email(name string) string { return name + "-" + s.tag + "@load.test" }
 
-// prepare makes the users and books the conversations: conversation i is the i-th pair of doctor and patient, each round of
+// prepare makes the users and books the conversations: number i is the i-th pair of doctor and patient, each round of
 // pairs in the next free slot, so that nobody is in two places at once.
 func prepare(ctx context.Context, p *plan) (*site, error) {
 	began := time.Now()

@@ -72,7 +72,8 @@ func (w *world) beset(s *storm, mutants, crowded []hostile.Target, frames [][]by
 	done := make(chan error, len(mutants))
 	for i, target := range mutants {
 		go func() {
-			tally, err := hostile.Mutated(w.t.Context(), target, frames, n, 3, 0, seed+uint64(i)<<32)
+			tally, err := hostile.Mutated(w.t.Context(), target,
+				hostile.Mutations{Frames: frames, Count: n, Visitors: 3, Seed: seed + uint64(i)<<32})
 			w.t.Logf("mutated, instance %d: %s", i, tally)
 			done <- err
 		}()
