@@ -69,7 +69,7 @@ func chatConversation(t *testing.T) (url, appointment string) {
 	cfg.DatabaseURL = config.Secret(pgtest.DSN(t))
 	cfg.RedisURL = config.Secret(pgtest.Redis(t).URL())
 	cfg.TokenSecrets = []config.Secret{"8bN2vQ5xT1rY7kLw3mZc9pHs4dGf6jAe"}
-	cfg.MessagesPerSecond, cfg.UserMessagesPerSecond, cfg.RoomMessagesPerSecond, cfg.MailDir = 1000, 2000, 2000, t.TempDir()
+	cfg.MessagesPerSecond, cfg.UserMessagesPerSecond, cfg.ConversationMessagesPerSecond, cfg.MailDir = 1000, 2000, 2000, t.TempDir()
 	instance, err := app.New(cfg, zerolog.Nop())
 	require.NoError(t, err)
 	require.NoError(t, instance.Start(ctx))

@@ -62,7 +62,7 @@ func idempotencyOptions(c config.Config) idempotency.Options {
 func conversationOptions(c config.Config) conversation.Options {
 	return conversation.Options{
 		CommitLanes: c.CommitLanes, FollowUp: c.FollowUpWindow, Zone: c.Zone(), ClinicNotice: c.Notice(),
-		PerSecond: c.RoomMessagesPerSecond, UserPerSecond: c.UserMessagesPerSecond,
+		PerSecond: c.ConversationMessagesPerSecond, UserPerSecond: c.UserMessagesPerSecond,
 	}
 }
 
@@ -73,7 +73,7 @@ func chatOptions(c config.Config) chat.Options {
 		UnreadAfter:           c.UnreadAfter,
 		PerSecond:             c.MessagesPerSecond,
 		UserPerSecond:         c.UserMessagesPerSecond,
-		ConversationPerSecond: c.RoomMessagesPerSecond,
+		ConversationPerSecond: c.ConversationMessagesPerSecond,
 		SocketsPerUser:        c.SocketsPerUser,
 		SocketsPerAddress:     c.SocketsPerAddress,
 		Origins:               c.Origins(),

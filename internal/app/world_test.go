@@ -72,7 +72,8 @@ func newWorldOver(t *testing.T, dsn, redisURL string, instances int, change ...f
 	w.cfg.MaxOpenRequests = 1000
 	// All clients come from one address, and some write fast.
 	w.cfg.LoginsPerAccount, w.cfg.LoginsPerAddress, w.cfg.RegistersPerAddress = 10_000, 10_000, 10_000
-	w.cfg.SocketsPerUser, w.cfg.MessagesPerSecond, w.cfg.UserMessagesPerSecond, w.cfg.RoomMessagesPerSecond = 1000, 10_000, 10_000, 10_000
+	w.cfg.SocketsPerUser, w.cfg.MessagesPerSecond = 1000, 10_000
+	w.cfg.UserMessagesPerSecond, w.cfg.ConversationMessagesPerSecond = 10_000, 10_000
 	for _, f := range change {
 		f(&w.cfg)
 	}

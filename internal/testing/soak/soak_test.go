@@ -169,8 +169,8 @@ func (w *world) each(f func(*device) error) error {
 	return errors.Join(failures...)
 }
 
-// gather waits until the device is connected, and has something to say to all others then: conversations in which something
-// was lost have to notice.
+// gather waits until the device is connected, and then says something to all others, so that those who
+// have missed something notice.
 func (d *device) gather(ctx context.Context) error {
 	if d.user == d.w.doctor && d.w.closes {
 		d.reopen(ctx)
