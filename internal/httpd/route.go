@@ -20,7 +20,7 @@ import (
 type Access struct {
 	public bool
 	roles  []auth.Role // empty: any
-	// beforePasswordChange lets in whoever must change their password first.
+	// beforePasswordChange admits users who must change their password first.
 	beforePasswordChange bool
 }
 
