@@ -13,7 +13,7 @@ const CURSORS = "cursors";
  * A message that is waiting.
  * @typedef {object} Row
  * @property {string} clientId
- * @property {string} room   user id, "/" and appointment id
+ * @property {string} room   user id, "/" and appointment id; stored drafts have it under this name
  * @property {string} owner  the conversation object that sends it, on whichever tab
  * @property {number} order  later ones have greater numbers
  * @property {any} frame     as it goes over the wire
