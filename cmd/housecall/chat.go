@@ -261,7 +261,7 @@ func (s *chatSession) send(ctx context.Context, text string) {
 func (s *chatSession) queue(ctx context.Context, add func() error) {
 	err := add()
 	for errors.Is(err, client.ErrQueueFull) && !s.screen.interactive() {
-		if err = s.conv.WaitRoom(ctx); err == nil {
+		if err = s.conv.WaitSpace(ctx); err == nil {
 			err = add()
 		}
 	}

@@ -60,8 +60,8 @@ func TestChatOptions_explain(t *testing.T) {
 	require.NoError(t, o.explain(context.Canceled))
 }
 
-// chatRoom is a real instance with an appointment that is booked; it gives its URL and the appointment.
-func chatRoom(t *testing.T) (url, appointment string) {
+// chatConversation is a real instance with an appointment that is booked; it gives its URL and the appointment.
+func chatConversation(t *testing.T) (url, appointment string) {
 	t.Helper()
 	ctx := t.Context()
 	cfg := config.Default()
@@ -69,7 +69,7 @@ func chatRoom(t *testing.T) (url, appointment string) {
 	cfg.DatabaseURL = config.Secret(pgtest.DSN(t))
 	cfg.RedisURL = config.Secret(pgtest.Redis(t).URL())
 	cfg.TokenSecrets = []config.Secret{"8bN2vQ5xT1rY7kLw3mZc9pHs4dGf6jAe"}
-	cfg.MessagesPerSecond, cfg.UserMessagesPerSecond, cfg.RoomMessagesPerSecond, cfg.MailDir = 1000, 2000, 2000, t.TempDir()
+	cfg.MessagesPerSecond, cfg.UserMessagesPerSecond, cfg.ConversationMessagesPerSecond, cfg.MailDir = 1000, 2000, 2000, t.TempDir()
 	instance, err := app.New(cfg, zerolog.Nop())
 	require.NoError(t, err)
 	require.NoError(t, instance.Start(ctx))
@@ -131,7 +131,7 @@ func runPiped(t *testing.T, o chatOptions, input string) (string, error) {
 }
 
 func TestRunChat_piped(t *testing.T) {
-	url, appointment := chatRoom(t)
+	url, appointment := chatConversation(t)
 	t.Setenv("HOUSECALL_PASSWORD", chatTestPassword)
 	patient := chatOptions{as: "patient@example.org", server: url, appointment: appointment}
 	shown, err := runPiped(t, patient, "It hurts.\n\n//here\n/nonsense\nlast, without an end")

@@ -17,13 +17,13 @@ func TestServe_Killed(t *testing.T) {
 	t.Parallel()
 	p := serving(t)
 	a, b := p.serve(t), p.serve(t)
-	room := p.clinic(t, a.url())
+	appointment := p.clinic(t, a.url())
 	patient := signIn(t, a.url(), "patient@clinic.test")
 	doctor := signIn(t, b.url(), "doctor@clinic.test")
 	events := make(chan client.Event, 100_000)
 	d := client.Open(
 		doctor,
-		room,
+		appointment,
 		client.Options{
 			Resume: client.Cursor{Set: true}, Handler: client.Handler{Event: func(e client.Event) { events <- e }},
 		},
@@ -34,7 +34,7 @@ func TestServe_Killed(t *testing.T) {
 	const n = 2000
 	acks, enough := map[string]int64{}, make(chan struct{})
 	var mu sync.Mutex // guards acks
-	c := client.Open(patient, room, client.Options{QueueMax: n, Handler: client.Handler{Ack: func(ack client.Ack) {
+	c := client.Open(patient, appointment, client.Options{QueueMax: n, Handler: client.Handler{Ack: func(ack client.Ack) {
 		mu.Lock()
 		defer mu.Unlock()
 		if acks[ack.ClientID] = ack.Seq; len(acks) == n/10 {
@@ -56,8 +56,8 @@ func TestServe_Killed(t *testing.T) {
 	mu.Unlock()
 	require.GreaterOrEqual(t, acked, n/10)
 
-	seqs := resend(t, signIn(t, b.url(), "patient@clinic.test"), room, ids, acks)
-	history := log(t, doctor, room)
+	seqs := resend(t, signIn(t, b.url(), "patient@clinic.test"), appointment, ids, acks)
+	history := log(t, doctor, appointment)
 	texts := 0
 	for i, e := range history {
 		require.EqualValues(t, i+1, e.Seq, "the log has no hole")
@@ -72,12 +72,12 @@ func TestServe_Killed(t *testing.T) {
 }
 
 // resend sends everything again over another instance: what was acknowledged before has its old place.
-func resend(t *testing.T, api *client.API, room string, ids []string, acks map[string]int64) map[string]int64 {
+func resend(t *testing.T, api *client.API, appointment string, ids []string, acks map[string]int64) map[string]int64 {
 	t.Helper()
 	seqs := map[string]int64{}
 	var mu sync.Mutex // guards seqs and old
 	old := map[string]bool{}
-	c := client.Open(api, room, client.Options{QueueMax: len(ids), Handler: client.Handler{Ack: func(ack client.Ack) {
+	c := client.Open(api, appointment, client.Options{QueueMax: len(ids), Handler: client.Handler{Ack: func(ack client.Ack) {
 		mu.Lock()
 		defer mu.Unlock()
 		seqs[ack.ClientID], old[ack.ClientID] = ack.Seq, ack.Duplicate
@@ -98,10 +98,10 @@ func resend(t *testing.T, api *client.API, room string, ids []string, acks map[s
 	return seqs
 }
 
-func log(t *testing.T, api *client.API, room string) (all []client.Event) {
+func log(t *testing.T, api *client.API, appointment string) (all []client.Event) {
 	t.Helper()
 	for {
-		page, err := api.MessagesAfter(t.Context(), room, int64(len(all)), 100)
+		page, err := api.MessagesAfter(t.Context(), appointment, int64(len(all)), 100)
 		require.NoError(t, err)
 		all = append(all, page.Items...)
 		if int64(len(all)) >= page.HeadSeq || len(page.Items) == 0 {
@@ -115,12 +115,12 @@ func TestChat_Piped(t *testing.T) {
 	t.Parallel()
 	p := serving(t)
 	a, b := p.serve(t), p.serve(t)
-	room := p.clinic(t, a.url())
+	appointment := p.clinic(t, a.url())
 	chat := program{"PASSWORD": password}
-	doctor := chat.launch(t, "chat", "--as", "doctor@clinic.test", "--server", b.url(), "--follow", room)
+	doctor := chat.launch(t, "chat", "--as", "doctor@clinic.test", "--server", b.url(), "--follow", appointment)
 	doctor.shows("Appointment confirmed")
 	patient := chat.run(t, "Good morning\nsecond line: ünïcødé 🩺\n//quit is no command\n", "chat", "--as",
-		"patient@clinic.test", "--server", a.url(), room)
+		"patient@clinic.test", "--server", a.url(), appointment)
 	require.Zero(t, patient.code, patient.stderr)
 	doctor.shows("Good morning", "second line: ünïcødé 🩺", "/quit is no command")
 	_, err := fmt.Fprintln(doctor.in, "And a good morning to you")
@@ -128,7 +128,7 @@ func TestChat_Piped(t *testing.T) {
 	require.NoError(t, doctor.in.Close())
 	doctor.shows("And a good morning to you")
 	require.Zero(t, doctor.end(syscall.SIGINT))
-	again := chat.run(t, "", "chat", "--as", "patient@clinic.test", "--server", b.url(), room)
+	again := chat.run(t, "", "chat", "--as", "patient@clinic.test", "--server", b.url(), appointment)
 	require.Zero(t, again.code, again.stderr)
 	require.Contains(t, again.stdout, "And a good morning to you", "history is shown")
 
@@ -137,11 +137,11 @@ func TestChat_Piped(t *testing.T) {
 		args []string
 		says string
 	}{
-		"wrong password": {chat.with("PASSWORD", "wrong"), []string{"--as", "patient@clinic.test", "--server", a.url(), room}, "wrong email address or password"},
-		"no password":    {program{}, []string{"--as", "patient@clinic.test", "--server", a.url(), room}, "HOUSECALL_PASSWORD"},
-		"another's room": {chat, []string{"--as", "root@clinic.test", "--server", a.url(), room}, "root@clinic.test"},
-		"no such room":   {chat, []string{"--as", "patient@clinic.test", "--server", a.url(), "APP0000000000"}, "APP0000000000"},
-		"no server":      {chat, []string{"--as", "patient@clinic.test", "--server", "http://127.0.0.1:1", room}, "cannot reach the server"},
+		"wrong password":         {chat.with("PASSWORD", "wrong"), []string{"--as", "patient@clinic.test", "--server", a.url(), appointment}, "wrong email address or password"},
+		"no password":            {program{}, []string{"--as", "patient@clinic.test", "--server", a.url(), appointment}, "HOUSECALL_PASSWORD"},
+		"another's conversation": {chat, []string{"--as", "root@clinic.test", "--server", a.url(), appointment}, "root@clinic.test"},
+		"no such appointment":    {chat, []string{"--as", "patient@clinic.test", "--server", a.url(), "APP0000000000"}, "APP0000000000"},
+		"no server":              {chat, []string{"--as", "patient@clinic.test", "--server", "http://127.0.0.1:1", appointment}, "cannot reach the server"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := c.env.run(t, "hello\n", append([]string{"chat"}, c.args...)...)

@@ -254,7 +254,7 @@ func signIn(t *testing.T, url, email string) *client.API {
 }
 
 // clinic is a patient and a doctor with a confirmed appointment, made as an operator and their users would.
-func (p program) clinic(t *testing.T, url string) (room string) {
+func (p program) clinic(t *testing.T, url string) (appointment string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

@@ -68,7 +68,9 @@ func runCrowd(ctx context.Context, in io.Reader, out io.Writer) error {
 		crowds[i] = hostile.Gather(target, 1, order.Seed)
 		mutants.Go(func() (err error) {
 			n := order.Frames / len(order.Targets)
-			tallies[i], err = hostile.Mutated(ctx, target, hostile.Frames, n, 1, order.Over, order.Seed)
+			tallies[i], err = hostile.Mutated(ctx, target, hostile.Mutations{
+				Frames: hostile.Frames, Count: n, Visitors: 1, Over: order.Over, Seed: order.Seed,
+			})
 			return err
 		})
 	}

@@ -41,17 +41,17 @@ func newDrive(p *plan, mode string) *drive {
 	return d
 }
 
-// join opens both conversations of every room, from where the log is now, and waits until they are live.
+// join opens both sides of every conversation, from where the log is now, and waits until they are live.
 func (d *drive) join(ctx context.Context, s *site) error {
-	d.sides = make([]*side, 2*len(s.rooms))
+	d.sides = make([]*side, 2*len(s.conversations))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(d.plan.parallel)
-	for i := range s.rooms {
+	for i := range s.conversations {
 		patient, doctor := &side{drive: d}, &side{drive: d}
 		patient.peer, doctor.peer = doctor, patient
 		d.sides[2*i], d.sides[2*i+1] = patient, doctor
 		group.Go(func() error {
-			r := &s.rooms[i]
+			r := &s.conversations[i]
 			page, err := r.patient.api.MessagesBefore(ctx, r.id, 0, 1)
 			if err != nil {
 				return err

@@ -72,7 +72,10 @@ func runHostile(ctx context.Context, p *plan, s *site) (Result, error) {
 		return Result{}, errors.New("--rounds must be at least 1")
 	}
 	g := &siege{plan: p, site: s, result: &HostileResult{Rate: p.rate}}
-	total := Result{Mode: "hostile", Rooms: len(s.rooms), Rate: p.rate, Hostile: g.result, Violations: map[string]int64{}}
+	total := Result{
+		Mode: "hostile", Conversations: len(s.conversations), Rate: p.rate, Hostile: g.result,
+		Violations: map[string]int64{},
+	}
 	for i := range p.servers {
 		target, err := g.target(ctx, i)
 		if err != nil {

@@ -92,7 +92,7 @@ func runIdle(ctx context.Context, p *plan, s *site) (Result, error) {
 		p.atRest(ctx)
 	}
 	r.Connections = c.open.Load()
-	result := Result{Mode: "idle", Rooms: len(s.rooms), Idle: r, Violations: map[string]int64{}}
+	result := Result{Mode: "idle", Conversations: len(s.conversations), Idle: r, Violations: map[string]int64{}}
 	if n := c.lost.Load(); n > 0 {
 		result.Violations["connections lost"] = n
 	}
@@ -130,10 +130,10 @@ func (c *idlers) grow(ctx context.Context, p *plan, to int) error {
 
 // join opens connection i, waits until it is live, and leaves a goroutine behind that answers pings.
 func (c *idlers) join(ctx context.Context, i int) error {
-	rooms := c.site.rooms
-	room, which := &rooms[i/2%len(rooms)], i%2
-	who := [2]*account{room.patient, room.doctor}[which]
-	conn, err := client.Dial(ctx, who.api, room.id, client.Cursor{})
+	conversations := c.site.conversations
+	one, which := &conversations[i/2%len(conversations)], i%2
+	who := [2]*account{one.patient, one.doctor}[which]
+	conn, err := client.Dial(ctx, who.api, one.id, client.Cursor{})
 	if err != nil {
 		return err
 	}

@@ -122,7 +122,7 @@ func benchCommand() *cobra.Command {
 		Use: "bench", Short: "Start everything, run all modes, stop everything", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return b.run(cmd.Context(), p) },
 	}
-	p.roomFlags(cmd)
+	p.conversationFlags(cmd)
 	p.driveFlags(cmd)
 	p.closedFlags(cmd)
 	p.openFlags(cmd)
@@ -138,7 +138,7 @@ func benchCommand() *cobra.Command {
 	return cmd
 }
 
-// onSite prepares the rooms, runs one mode and reports.
+// onSite prepares the conversations, runs one mode and reports.
 func onSite(ctx context.Context, p *plan, mode func(context.Context, *site) (Result, error)) error {
 	if err := p.check(); err != nil {
 		return err

@@ -20,7 +20,7 @@ type plan struct {
 	admin    string
 	password string
 
-	rooms, doctors, patients, parallel int
+	conversations, doctors, patients, parallel int
 
 	duration, warmup, drain time.Duration
 	size                    int
@@ -47,12 +47,14 @@ func (p *plan) siteFlags(cmd *cobra.Command) {
 		"instances: patients use the first, doctors the last")
 	f.StringVar(&p.admin, "admin", "admin@demo.test",
 		"email address of an administrator; the password comes from HOUSECALL_PASSWORD")
-	p.roomFlags(cmd)
+	p.conversationFlags(cmd)
 }
 
-func (p *plan) roomFlags(cmd *cobra.Command) {
+func (p *plan) conversationFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.IntVar(&p.rooms, "rooms", 200, "number of conversations")
+	f.IntVar(&p.conversations, "conversations", 200, "number of conversations")
+	f.IntVar(&p.conversations, "rooms", 200, "")
+	_ = f.MarkHidden("rooms") // the former name
 	f.IntVar(&p.doctors, "doctors", 20, "doctors to create; conversations are shared out among them")
 	f.IntVar(&p.patients, "patients", 20, "patients to create, at least as many as doctors")
 	f.IntVar(&p.parallel, "parallel", 8, "concurrent requests during set-up")
@@ -107,8 +109,8 @@ func (p *plan) check() error {
 	switch {
 	case p.admin != "" && len(p.servers) == 0:
 		return errors.New("--servers is empty")
-	case p.rooms < 1 || p.doctors < 1 || p.parallel < 1:
-		return errors.New("--rooms, --doctors and --parallel must be at least 1")
+	case p.conversations < 1 || p.doctors < 1 || p.parallel < 1:
+		return errors.New("--conversations, --doctors and --parallel must be at least 1")
 	case p.patients < p.doctors:
 		return errors.New("--patients must be at least --doctors: appointments at the same time need different patients")
 	case p.duration > 0 && (p.size < 40 || p.size > 4000):

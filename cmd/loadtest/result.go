@@ -19,8 +19,8 @@ import (
 
 // Result is one run as --json writes it. Latencies are milliseconds.
 type Result struct {
-	Mode  string `json:"mode"`
-	Rooms int    `json:"rooms,omitempty"`
+	Mode          string `json:"mode"`
+	Conversations int    `json:"rooms,omitempty"`
 
 	Seconds     float64 `json:"seconds,omitempty"` // measured
 	Outstanding int     `json:"outstanding,omitempty"`
@@ -73,7 +73,7 @@ func latencyOf(samples ...[]int64) *Latency {
 // result checks every promise over the whole run. The conversations are closed.
 func (d *drive) result() Result {
 	r := Result{
-		Mode: d.mode, Rooms: len(d.sides) / 2, Seconds: d.plan.duration.Seconds(),
+		Mode: d.mode, Conversations: len(d.sides) / 2, Seconds: d.plan.duration.Seconds(),
 		Sent: d.sent.Load(), Acked: d.acked.Load(), Refusals: map[string]int64{}, Violations: map[string]int64{},
 	}
 	if d.mode == "closed" {
@@ -183,9 +183,9 @@ func printTable(w io.Writer, results []Result) {
 }
 
 func (r *Result) printLoad(t io.Writer) {
-	load := fmt.Sprintf("%d rooms, %d messages under way in each", r.Rooms, r.Outstanding)
+	load := fmt.Sprintf("%d conversations, %d messages under way in each", r.Conversations, r.Outstanding)
 	if r.Mode == "open" {
-		load = fmt.Sprintf("%d rooms, %d messages/s", r.Rooms, r.Rate)
+		load = fmt.Sprintf("%d conversations, %d messages/s", r.Conversations, r.Rate)
 	}
 	fmt.Fprintf(t, "  load\t%s\n", load)
 	fmt.Fprintf(t, "  committed and delivered\t%.0f messages/s over %.0f s\n", r.PerSecond, r.Seconds)

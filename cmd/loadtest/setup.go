@@ -16,13 +16,13 @@ import (
 	"housecall/internal/client"
 )
 
-// site is the users and the rooms of a run.
+// site is the users and the conversations of a run.
 type site struct {
-	http     *http.Client
-	tag      string // part of all names and passwords of this run
-	patients []*account
-	doctors  []*account
-	rooms    []room
+	http          *http.Client
+	tag           string // part of all names and passwords of this run
+	patients      []*account
+	doctors       []*account
+	conversations []chat
 }
 
 // account is one signed-in user.
@@ -32,8 +32,8 @@ type account struct {
 	booking sync.Mutex
 }
 
-// room is one confirmed appointment.
-type room struct {
+// chat is one confirmed appointment.
+type chat struct {
 	id              string
 	patient, doctor *account
 }
@@ -45,7 +45,7 @@ func (s *site) password() string { return "load-" + s.tag + "-Password" }
 
 func (s *site) email(name string) string { return name + "-" + s.tag + "@load.test" }
 
-// prepare makes the users and books the rooms: room i is the i-th pair of doctor and patient, each round of
+// prepare makes the users and books the conversations: number i is the i-th pair of doctor and patient, each round of
 // pairs in the next free slot, so that nobody is in two places at once.
 func prepare(ctx context.Context, p *plan) (*site, error) {
 	began := time.Now()
@@ -55,32 +55,32 @@ func prepare(ctx context.Context, p *plan) (*site, error) {
 	if err := s.makeUsers(ctx, p); err != nil {
 		return nil, explain("make users", err)
 	}
-	slots, err := s.freeSlots(ctx, (p.rooms+p.doctors-1)/p.doctors)
+	slots, err := s.freeSlots(ctx, (p.conversations+p.doctors-1)/p.doctors)
 	if err != nil {
 		return nil, explain("find free slots", err)
 	}
-	s.rooms = make([]room, p.rooms)
+	s.conversations = make([]chat, p.conversations)
 	var booked atomic.Int64
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(p.parallel)
-	for i := range s.rooms {
+	for i := range s.conversations {
 		group.Go(func() error {
 			r, err := book(ctx, s.patients[i%p.patients], s.doctors[i%p.doctors], slots[i/p.doctors])
 			if err != nil {
 				return err
 			}
-			s.rooms[i] = r
+			s.conversations[i] = r
 			if n := booked.Add(1); n%50 == 0 {
-				fmt.Fprintf(p.progress, "booked %d of %d rooms\n", n, p.rooms)
+				fmt.Fprintf(p.progress, "booked %d of %d appointments\n", n, p.conversations)
 			}
 			return nil
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return nil, explain("book rooms", err)
+		return nil, explain("book appointments", err)
 	}
-	fmt.Fprintf(p.progress, "%d rooms of %d doctors and %d patients are ready after %.1f s\n",
-		p.rooms, p.doctors, p.patients, time.Since(began).Seconds())
+	fmt.Fprintf(p.progress, "%d conversations of %d doctors and %d patients are ready after %.1f s\n",
+		p.conversations, p.doctors, p.patients, time.Since(began).Seconds())
 	return s, nil
 }
 
@@ -148,7 +148,7 @@ func (s *site) api(server string) (*client.API, error) {
 const (
 	slotWindow  = 14 * 24 * time.Hour // asked for at a time
 	slotHorizon = 80 * 24 * time.Hour
-	slotMargin  = 2 * time.Hour // a slot may not pass while the rooms are booked
+	slotMargin  = 2 * time.Hour // a slot may not pass while the conversations are booked
 )
 
 // freeSlots returns one slot for each of the need rounds of bookings. The doctors are new and alike, so the free slots
@@ -175,18 +175,18 @@ func (s *site) freeSlots(ctx context.Context, need int) ([]client.Slot, error) {
 	return found, nil
 }
 
-// book makes a room: the patient asks, the doctor confirms.
-func book(ctx context.Context, patient, doctor *account, slot client.Slot) (room, error) {
-	r := room{patient: patient, doctor: doctor}
+// book makes a conversation: the patient asks, the doctor confirms.
+func book(ctx context.Context, patient, doctor *account, slot client.Slot) (chat, error) {
+	r := chat{patient: patient, doctor: doctor}
 	r.patient.booking.Lock()
 	defer r.patient.booking.Unlock()
 	a, err := r.patient.api.Book(ctx, r.doctor.api.User().UserID, slot.StartsAt, "Load test")
 	if err != nil {
-		return room{}, err
+		return chat{}, err
 	}
 	if a.Status != "BOOKED" {
 		if _, err := r.doctor.api.Confirm(ctx, a.ID, nil); err != nil {
-			return room{}, err
+			return chat{}, err
 		}
 	}
 	r.id = a.ID

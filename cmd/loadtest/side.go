@@ -13,7 +13,7 @@ import (
 	"housecall/internal/client"
 )
 
-// side is one participant of one room: it sends numbered messages, and checks what it receives.
+// side is one participant of one conversation: it sends numbered messages, and checks what it receives.
 type side struct {
 	drive *drive
 	conv  *client.Conversation
@@ -72,7 +72,7 @@ func (m *marks) set(n int) (again, late bool) {
 // messageMax bounds the numbers that are believed: a message from elsewhere must not make us allocate.
 const messageMax = 100_000_000
 
-func (s *side) open(r *room, who *account, from int64) {
+func (s *side) open(r *chat, who *account, from int64) {
 	s.user = who.api.User().UserID
 	s.lastSeq = from
 	s.idPrefix = client.NewClientID()[:24]

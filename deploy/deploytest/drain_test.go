@@ -74,7 +74,7 @@ func (k *talker) heard() []client.Event {
 	return append([]client.Event(nil), k.events...)
 }
 
-const rooms = 10 // with two sockets each
+const conversations = 10 // with two sockets each
 
 // testDrain replaces both instances, one after the other, while 20 sockets chat through the balancer: the first as
 // upstream.conf tells the operator to, the second without a word to the balancer. Nobody notices.
@@ -83,7 +83,7 @@ func testDrain(t *testing.T, img *image) {
 	s := startSite(t, img)
 	old := []*instance{s.start(t, freeAddress(t), nil), s.start(t, freeAddress(t), nil)}
 	b := startBalancer(t, old[0].address, old[1].address)
-	talkers := gather(t, openClinic(t, s, b.url, rooms))
+	talkers := gather(t, openClinic(t, s, b.url, conversations))
 
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
@@ -108,7 +108,7 @@ func testDrain(t *testing.T, img *image) {
 	for _, k := range talkers {
 		require.NoError(t, k.conversation.Drain(ctx))
 	}
-	for n := range rooms {
+	for n := range conversations {
 		checkRoom(t, talkers[2*n], talkers[2*n+1])
 	}
 	moved := b.logged(t, len(talkers), isSocket)
@@ -120,7 +120,7 @@ func testDrain(t *testing.T, img *image) {
 	}
 }
 
-// gather brings patient and doctor into each conversation: two talkers a room, side by side.
+// gather brings patient and doctor into each conversation: two talkers each, side by side.
 func gather(t testing.TB, c *clinic) []*talker {
 	t.Helper()
 	var all []*talker

@@ -16,9 +16,9 @@ import (
 func TestApp_BeforeTheUpgrade(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, func(c *config.Config) { c.AllowedOrigins = []string{"https://partner.test"} })
-	patient, doctor, room := w.pair()
+	patient, doctor, appointment := w.pair()
 	token := w.token(patient)
-	path := "/ws/appointments/" + room
+	path := "/ws/appointments/" + appointment
 	bearer := func(token string, more ...string) http.Header {
 		h := http.Header{"Authorization": {"Bearer " + token}}
 		for i := 0; i+1 < len(more); i += 2 {
@@ -45,7 +45,7 @@ func TestApp_BeforeTheUpgrade(t *testing.T) {
 		"another patient":       {path: path, header: bearer(w.token(stranger)), status: 404},
 		"another doctor":        {path: path, header: bearer(w.token(otherDoctor)), status: 404},
 		"an admin":              {path: path, header: bearer(w.token(admin)), status: 404},
-		"no such room":          {path: "/ws/appointments/APP0000000000", header: bearer(token), status: 404},
+		"no such appointment":   {path: "/ws/appointments/APP0000000000", header: bearer(token), status: 404},
 		"a hostile id":          {path: "/ws/appointments/%27%20or%201=1--", header: bearer(token), status: 404},
 		"a bad cursor":          {path: path + "?after=-5", header: bearer(token), status: 422},
 		"a worse cursor":        {path: path + "?after=99999999999999999999", header: bearer(token), status: 422},
@@ -82,9 +82,9 @@ func TestApp_BeforeTheUpgrade(t *testing.T) {
 func TestApp_UpgradeRequired(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	patient, _, room := w.pair()
-	w.call(0, w.token(patient), "GET", "/ws/appointments/"+room, "").problem(t, 426)
-	s, r := w.tryDial(0, "/ws/appointments/"+room, http.Header{"Authorization": {"Bearer " + w.token(patient)}},
+	patient, _, appointment := w.pair()
+	w.call(0, w.token(patient), "GET", "/ws/appointments/"+appointment, "").problem(t, 426)
+	s, r := w.tryDial(0, "/ws/appointments/"+appointment, http.Header{"Authorization": {"Bearer " + w.token(patient)}},
 		"another.v9")
 	require.Nil(t, s)
 	r.problem(t, 426)
@@ -93,25 +93,25 @@ func TestApp_UpgradeRequired(t *testing.T) {
 func TestApp_TooManySockets(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, func(c *config.Config) { c.SocketsPerUser, c.SocketsPerAddress = 2, 3 })
-	patient, doctor, room := w.pair()
+	patient, doctor, appointment := w.pair()
 	header := http.Header{"Authorization": {"Bearer " + w.token(patient)}}
-	first := w.dial(0, w.token(patient), room, "")
+	first := w.dial(0, w.token(patient), appointment, "")
 	first.next("live")
-	w.dial(0, w.token(patient), room, "").next("live")
-	s, r := w.tryDial(0, "/ws/appointments/"+room, header, "housecall.v1")
+	w.dial(0, w.token(patient), appointment, "").next("live")
+	s, r := w.tryDial(0, "/ws/appointments/"+appointment, header, "housecall.v1")
 	require.Nil(t, s, "of one user")
 	r.problem(t, 429)
 	require.NotEmpty(t, r.header.Get("Retry-After"))
 
-	w.dial(0, w.token(doctor), room, "").next("live")
-	s, r = w.tryDial(0, "/ws/appointments/"+room, http.Header{"Authorization": {"Bearer " + w.token(doctor)}},
+	w.dial(0, w.token(doctor), appointment, "").next("live")
+	s, r = w.tryDial(0, "/ws/appointments/"+appointment, http.Header{"Authorization": {"Bearer " + w.token(doctor)}},
 		"housecall.v1")
 	require.Nil(t, s, "from one address")
 	r.problem(t, 429)
 
 	require.NoError(t, first.Close())
 	w.eventually("there is room again", func() bool {
-		s, _ := w.tryDial(0, "/ws/appointments/"+room, header, "housecall.v1")
+		s, _ := w.tryDial(0, "/ws/appointments/"+appointment, header, "housecall.v1")
 		return s != nil
 	})
 }
@@ -119,10 +119,10 @@ func TestApp_TooManySockets(t *testing.T) {
 func TestApp_DrainingRefusesUpgrades(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	patient, _, room := w.pair()
+	patient, _, appointment := w.pair()
 	w.apps[0].http.SetDraining()
 	w.apps[0].chat.Drain(w.context())
-	s, r := w.tryDial(0, "/ws/appointments/"+room, http.Header{"Authorization": {"Bearer " + w.token(patient)}},
+	s, r := w.tryDial(0, "/ws/appointments/"+appointment, http.Header{"Authorization": {"Bearer " + w.token(patient)}},
 		"housecall.v1")
 	require.Nil(t, s)
 	r.problem(t, 503)
@@ -138,7 +138,7 @@ func TestApp_DrainingRefusesUpgrades(t *testing.T) {
 func TestApp_BadFrames(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	patient, _, room := w.pair()
+	patient, _, appointment := w.pair()
 	token := w.token(patient)
 	for name, c := range map[string]struct {
 		kind int
@@ -154,7 +154,7 @@ func TestApp_BadFrames(t *testing.T) {
 		"other's own": {1, `{"type":"auth","token":"` + w.token(w.person(auth.Patient).at(0)) + `"}`, 4401},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := w.dial(0, token, room, "")
+			s := w.dial(0, token, appointment, "")
 			s.t = t
 			s.next("live")
 			require.NoError(t, s.WriteMessage(c.kind, []byte(c.data)))
@@ -163,7 +163,7 @@ func TestApp_BadFrames(t *testing.T) {
 			require.Equal(t, strconv.Itoa(c.code), string(bye.Code))
 		})
 	}
-	s := w.dial(0, token, room, "")
+	s := w.dial(0, token, appointment, "")
 	s.next("live")
 	for _, bad := range []any{
 		object{"type": "nonsense"},

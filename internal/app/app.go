@@ -1,5 +1,5 @@
 // Package app is the composition root: New wires the packages, Start and Stop run them in the right order. An App is a
-// value, so that tests run several instances in one process, each on a port of its own.
+// value, so that tests can run several instances in one process, each on a port of its own.
 package app
 
 import (
@@ -52,7 +52,7 @@ type App struct {
 	search        *search.Service
 	transcripts   *transcript.Service
 
-	// What callers of an App reach; see operate.go.
+	// For the methods in operate.go.
 	accounts *account.Service
 	doctors  *doctor.Service
 
@@ -84,7 +84,7 @@ func New(cfg config.Config, log zerolog.Logger) (*App, error) {
 	return a, nil
 }
 
-// Start waits for PostgreSQL, migrates, and serves. Redis may come later. When it fails, or ctx ends first,
+// Start waits for PostgreSQL, migrates the schema, and serves. Redis may come later. If Start fails, or ctx ends first,
 // everything is closed again.
 func (a *App) Start(ctx context.Context) error {
 	err := a.start(ctx)
@@ -130,7 +130,7 @@ func (a *App) start(ctx context.Context) error {
 	return nil
 }
 
-// listen binds both ports; it binds none when it fails.
+// listen binds both ports, or none if it fails.
 func (a *App) listen(ctx context.Context) (err error) {
 	if a.ops != nil {
 		if a.opsLn, err = a.ops.Listen(); err != nil {
@@ -153,7 +153,7 @@ func (a *App) unlisten() error {
 	return errors.Join(failures...)
 }
 
-// answers returns once the instance answers requests: until then it could not be stopped either.
+// answers returns once the instance answers requests: until then it cannot be stopped either.
 func (a *App) answers(ctx context.Context) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+a.Addr()+"/healthz", http.NoBody)
 	if err != nil {
@@ -189,8 +189,8 @@ func (a *App) MetricsAddr() string {
 // Failed receives an error when serving ends without Stop.
 func (a *App) Failed() <-chan error { return a.failed }
 
-// Stop ends the instance gracefully, within the configured deadline: not ready, no upgrades, sockets told to come
-// back elsewhere, running requests answered, jobs ended, queued messages committed, connections closed.
+// Stop ends the instance gracefully, within the configured deadline: it reports not ready, refuses upgrades, tells
+// clients to reconnect elsewhere, answers running requests, ends jobs, commits queued messages and closes connections.
 func (a *App) Stop() error {
 	if !a.started {
 		a.closeClients()
@@ -213,7 +213,7 @@ func (a *App) Stop() error {
 	if a.ops != nil {
 		err = errors.Join(err, a.ops.Shutdown(ctx))
 	}
-	// An instance that is stopped before its server accepts connections would otherwise wait for it forever.
+	// An instance that is stopped before its server accepts connections would otherwise wait for the server forever.
 	_ = a.unlisten() // usually closed already
 	a.serving.Wait()
 	a.closeClients()
@@ -221,7 +221,7 @@ func (a *App) Stop() error {
 	return err
 }
 
-// stopConversations commits what is queued, tells other instances, and ends what runs in the background.
+// stopConversations commits queued messages, tells other instances, and ends the background work.
 func (a *App) stopConversations(ctx context.Context) {
 	a.conversations.Stop(ctx)
 	a.search.Stop()
@@ -230,7 +230,7 @@ func (a *App) stopConversations(ctx context.Context) {
 }
 
 func (a *App) closeClients() {
-	_ = a.redis.Close() // nothing waits for it any more
+	_ = a.redis.Close() // nothing needs it any more
 	if c, ok := a.blobs.(io.Closer); ok {
 		_ = c.Close() // the same
 	}

@@ -12,7 +12,7 @@ import (
 	"housecall/internal/conversation"
 )
 
-// conversations tells attachments who may do what in a conversation.
+// conversations tells package attachment who may do what in a conversation.
 type conversations struct{ *conversation.Service }
 
 var _ attachment.Conversations = conversations{}
@@ -38,7 +38,7 @@ func conversationOf(r conversation.Reading) attachment.Conversation {
 	return attachment.Conversation{ID: a.ID, AppointmentID: a.PublicID, PatientID: a.Patient.ID, Glass: r.Observer()}
 }
 
-// conversationsOf are conversations as appointments need them, before there is a service of either.
+// conversationsOf is what package appointment needs of conversations, before there is a service of either.
 type conversationsOf struct {
 	*conversation.Log
 	chat.Counts
@@ -46,7 +46,7 @@ type conversationsOf struct {
 
 var _ appointment.Conversations = conversationsOf{}
 
-// openBlobs is where files of conversations are kept.
+// openBlobs opens the store of the files that people send: S3 if configured, otherwise a folder.
 func openBlobs(cfg config.Config) (blob.Store, error) {
 	if cfg.S3Endpoint == "" {
 		return blob.NewFolder(cfg.AttachmentsDir), nil

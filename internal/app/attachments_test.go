@@ -38,19 +38,19 @@ func TestApp_Attachments(t *testing.T) {
 func shareFile(t *testing.T, change ...func(*config.Config)) {
 	t.Helper()
 	w := newWorld(t, 2, change...)
-	patient, doctor, room := w.pair()
+	patient, doctor, appointment := w.pair()
 	var content bytes.Buffer
 	require.NoError(t, png.Encode(&content, image.NewGray(image.Rect(0, 0, 400, 200))))
-	up, err := patient.Upload(w.context(), room, "knee.png", bytes.NewReader(content.Bytes()))
+	up, err := patient.Upload(w.context(), appointment, "knee.png", bytes.NewReader(content.Bytes()))
 	require.NoError(t, err)
 	require.Equal(t, []any{"knee.png", "image/png", 400, 200, true},
 		[]any{up.Name, up.MediaType, up.Width, up.Height, up.Thumbnail})
-	path := "/api/v1/appointments/" + room + "/attachments/" + up.ID
+	path := "/api/v1/appointments/" + appointment + "/attachments/" + up.ID
 	require.Equal(t, 404, w.call(1, w.token(doctor), "GET", path, "").status, "it is not sent yet")
 
-	reader := w.dial(1, w.token(doctor), room, "")
+	reader := w.dial(1, w.token(doctor), appointment, "")
 	reader.next("live")
-	writer := w.dial(0, w.token(patient), room, "")
+	writer := w.dial(0, w.token(patient), appointment, "")
 	writer.next("live")
 	writer.write(object{"type": "send", "clientId": client.NewClientID(), "attachmentId": up.ID})
 	event := nextEvent(reader)
@@ -58,7 +58,7 @@ func shareFile(t *testing.T, change ...func(*config.Config)) {
 	require.Equal(t, up, *event.Attachment, "the event tells what the upload answered")
 
 	var got bytes.Buffer
-	require.NoError(t, doctor.Download(w.context(), room, up.ID, &got))
+	require.NoError(t, doctor.Download(w.context(), appointment, up.ID, &got))
 	require.Equal(t, content.Bytes(), got.Bytes())
 	for who, status := range map[string]int{w.token(w.person(auth.Doctor).at(0)): 404, w.token(w.person(auth.Admin).at(0)): 404, "": 401} {
 		require.Equal(t, status, w.call(1, who, "GET", path, "").status)
@@ -69,10 +69,10 @@ func shareFile(t *testing.T, change ...func(*config.Config)) {
 	require.Equal(t, 404, w.call(1, w.token(doctor), "GET", path, "").status)
 	require.Equal(t, 404, w.call(0, w.token(patient), "GET", path+"/thumbnail", "").status)
 
-	_, err = doctor.Cancel(w.context(), room, "better")
+	_, err = doctor.Cancel(w.context(), appointment, "better")
 	require.NoError(t, err)
 	var refused *client.Problem
-	_, err = patient.Upload(w.context(), room, "knee.txt", strings.NewReader("late"))
+	_, err = patient.Upload(w.context(), appointment, "knee.txt", strings.NewReader("late"))
 	require.ErrorAs(t, err, &refused)
 	require.Equal(t, http.StatusConflict, refused.Status)
 	require.NotContains(t, w.log.text(), "knee")

@@ -70,13 +70,13 @@ func (w *world) inItsShape(path string, r reply, what string) {
 
 // olderVictim is what others try to get at.
 type olderVictim struct {
-	patient, doctor, room     string
-	patientNo, doctorNo, book int64
+	patient, doctor, appointment string
+	patientNo, doctorNo, book    int64
 }
 
 // at fills in a route's path; PMS has numbers.
 func (v olderVictim) at(r route) string {
-	path := strings.ReplaceAll(r.path, ":appointmentId", v.room)
+	path := strings.ReplaceAll(r.path, ":appointmentId", v.appointment)
 	return strings.ReplaceAll(path, ":id", strconv.FormatInt(v.patientNo, 10))
 }
 
@@ -89,7 +89,7 @@ func (v olderVictim) wishes() []string {
 	)
 	hms := fmt.Sprintf(
 		`{"appointmentId":%q,"receiverId":%q,"message":"mine now","date":%q,"time":"10:30","userId":%q,"patientId":%q,"role":"Admin"}`,
-		v.room, v.patient, tomorrow, v.patient, v.patient,
+		v.appointment, v.patient, tomorrow, v.patient, v.patient,
 	)
 	return []string{pms, hms, strings.Replace(hms, v.patient, v.doctor, 1)}
 }
@@ -102,8 +102,8 @@ func TestApp_AttackSweep_OlderAPIs(t *testing.T) {
 	w := newWorld(t, 1)
 	victim, doctor := w.person(auth.Patient), w.person(auth.Doctor)
 	vp, vd := victim.at(0), doctor.at(0)
-	v := olderVictim{patient: victim.userID, doctor: doctor.userID, room: w.room(vp, vd)}
-	_, err := vp.SendMessage(w.context(), v.room, client.NewClientID(), "the-most-private-text")
+	v := olderVictim{patient: victim.userID, doctor: doctor.userID, appointment: w.book(vp, vd)}
+	_, err := vp.SendMessage(w.context(), v.appointment, client.NewClientID(), "the-most-private-text")
 	require.NoError(t, err)
 	w.pools(func(exec func(sql string, args ...any)) {
 		exec(`update patients set phone = '+441632960123', address = 'Private-Street 1'`)
@@ -111,7 +111,7 @@ func TestApp_AttackSweep_OlderAPIs(t *testing.T) {
 	})
 	require.NoError(t, w.apps[0].pool.QueryRow(w.context(), `
 		select p.id, d.id, a.id from appointments a join users p on p.id = a.patient_id join users d on d.id = a.doctor_id
-		where a.public_id = $1`, v.room).Scan(&v.patientNo, &v.doctorNo, &v.book))
+		where a.public_id = $1`, v.appointment).Scan(&v.patientNo, &v.doctorNo, &v.book))
 	people := map[string]*person{
 		"patient": victim, "doctor": doctor, "admin": w.person(auth.Admin),
 		"other patient": w.person(auth.Patient), "other doctor": w.person(auth.Doctor),
@@ -130,16 +130,16 @@ func TestApp_AttackSweep_OlderAPIs(t *testing.T) {
 			w.attackOlder(r, v, who, token)
 		}
 	}
-	room, err := vp.Appointment(w.context(), v.room)
+	appointment, err := vp.Appointment(w.context(), v.appointment)
 	require.NoError(t, err)
-	require.Equal(t, "BOOKED", room.Status)
+	require.Equal(t, "BOOKED", appointment.Status)
 	for who, p := range people {
 		var role string
 		require.NoError(t,
 			w.apps[0].pool.QueryRow(w.context(), `select role from users where public_id = $1`, p.userID).Scan(&role))
 		require.True(t, strings.HasSuffix(who, strings.ToLower(role)), "%s is now %s", who, role)
 	}
-	for _, e := range w.stored(v.room) {
+	for _, e := range w.stored(v.appointment) {
 		require.NotEqual(t, "mine now", e.Text)
 	}
 	words := []string{password, "the-most-private-text", "private.test", "+441632960123", "Private-Street", "mine now"}
@@ -218,11 +218,12 @@ func TestApp_OthersThingsAreMissing_OlderAPIs(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	victim, doctor := w.person(auth.Patient), w.person(auth.Doctor)
-	room := w.room(victim.at(0), doctor.at(0))
+	appointment := w.book(victim.at(0), doctor.at(0))
 	var patientNo, doctorNo, book int64
 	require.NoError(
 		t,
-		w.apps[0].pool.QueryRow(w.context(), `select patient_id, doctor_id, id from appointments where public_id = $1`, room).
+		w.apps[0].pool.QueryRow(w.context(),
+			`select patient_id, doctor_id, id from appointments where public_id = $1`, appointment).
 			Scan(&patientNo, &doctorNo, &book),
 	)
 	otherPatient, otherDoctor := w.person(auth.Patient), w.person(auth.Doctor)
@@ -259,7 +260,7 @@ func TestApp_OthersThingsAreMissing_OlderAPIs(t *testing.T) {
 			about := func(id string) reply {
 				return w.call(0, token, c.method, strings.ReplaceAll(c.path, "%s", id), strings.ReplaceAll(c.body, "%s", id))
 			}
-			theirs, nobodys := about(room), about("APP0000000000")
+			theirs, nobodys := about(appointment), about("APP0000000000")
 			require.Equal(t, 404, theirs.status, "%s", theirs.raw)
 			require.Equal(t, string(nobodys.raw), string(theirs.raw), "%s %s as %s", c.method, c.path, who)
 		}

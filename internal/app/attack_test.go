@@ -51,7 +51,7 @@ func (w *world) routes() []route {
 }
 
 // target is a victim: one patient's and one doctor's everything.
-type target struct{ patient, doctor, room, message, session, hold, waiting, exception, file string }
+type target struct{ patient, doctor, appointment, message, session, hold, waiting, exception, file string }
 
 // at fills a route's path with the victim's ids.
 func (v target) at(r route) string {
@@ -60,7 +60,7 @@ func (v target) at(r route) string {
 	case strings.Contains(r.path, "/doctors/"):
 		id = v.doctor
 	case strings.Contains(r.path, "/appointments/"):
-		id = v.room
+		id = v.appointment
 	case strings.Contains(r.path, "/sessions/"):
 		id = v.session
 	case strings.Contains(r.path, "/holds/"):
@@ -88,10 +88,10 @@ func (w *world) keep(v *target, patient, doctor string) {
 		require.NotEmpty(w.t, id, "%s", r.raw)
 		return id
 	}
-	if v.room != "" {
-		rooms := "/api/v1/appointments/" + v.room
+	if v.appointment != "" {
+		one := "/api/v1/appointments/" + v.appointment
 		v.file = id(
-			w.call(0, patient, "POST", rooms+"/attachments?name=the-most-private-name", "the-most-private-text of a file"),
+			w.call(0, patient, "POST", one+"/attachments?name=the-most-private-name", "the-most-private-text of a file"),
 		)
 	}
 	day := func(days int) string { return time.Now().UTC().AddDate(0, 0, days).Format(time.DateOnly) }
@@ -150,8 +150,8 @@ func TestApp_AttackSweep(t *testing.T) {
 	w := newWorld(t, 2)
 	victim, doctor := w.person(auth.Patient), w.person(auth.Doctor)
 	vp, vd := victim.at(0), doctor.at(1)
-	v := target{patient: victim.userID, doctor: doctor.userID, room: w.room(vp, vd)}
-	sent, err := vp.SendMessage(w.context(), v.room, client.NewClientID(), "the-most-private-text")
+	v := target{patient: victim.userID, doctor: doctor.userID, appointment: w.book(vp, vd)}
+	sent, err := vp.SendMessage(w.context(), v.appointment, client.NewClientID(), "the-most-private-text")
 	require.NoError(t, err)
 	v.message = strconv.FormatInt(sent.Seq, 10)
 	w.pools(func(exec func(sql string, args ...any)) {
@@ -176,9 +176,9 @@ func TestApp_AttackSweep(t *testing.T) {
 		}
 	}
 	// The victim's things are as they were.
-	room, err := vp.Appointment(w.context(), v.room)
+	appointment, err := vp.Appointment(w.context(), v.appointment)
 	require.NoError(t, err)
-	require.Equal(t, "BOOKED", room.Status)
+	require.Equal(t, "BOOKED", appointment.Status)
 	w.requireKept(v, actors["patient"], actors["doctor"])
 	require.Equal(t, 200, w.call(1, actors["patient"], "GET", "/api/v1/me", "").status, "still signed in")
 	w.requireDiscreet(t, append([]string{password, "the-most-private", "private.test", "+441632960123", "Private-Street"},
@@ -276,7 +276,7 @@ func TestApp_OthersThingsAreMissing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	vp, vd := w.person(auth.Patient).at(0), w.person(auth.Doctor).at(0)
-	room := w.room(vp, vd)
+	appointment := w.book(vp, vd)
 	otherPatient, otherDoctor := w.token(w.person(auth.Patient).at(0)), w.token(w.person(auth.Doctor).at(0))
 	send := fmt.Sprintf(`{"clientId":%q,"text":"hello"}`, client.NewClientID())
 	for _, c := range []struct{ token, method, path, body string }{
@@ -298,7 +298,7 @@ func TestApp_OthersThingsAreMissing(t *testing.T) {
 		{otherDoctor, "POST", "/appointments/%s/reschedule", `{"startsAt":"2099-01-01T10:00:00Z"}`},
 		{otherPatient, "POST", "/appointments/%s/reschedule", `{"startsAt":"2099-01-01T10:00:00Z"}`},
 	} {
-		theirs := w.call(0, c.token, c.method, "/api/v1"+fmt.Sprintf(c.path, room), c.body).problem(t, 404)
+		theirs := w.call(0, c.token, c.method, "/api/v1"+fmt.Sprintf(c.path, appointment), c.body).problem(t, 404)
 		none := w.call(0, c.token, c.method, "/api/v1"+fmt.Sprintf(c.path, "APP0000000000"), c.body).problem(t, 404)
 		for _, r := range []reply{theirs, none} {
 			delete(r.body, "requestId")

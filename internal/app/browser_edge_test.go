@@ -46,7 +46,7 @@ func TestBrowser_TypingExpires(t *testing.T) {
 	c := newClinic(t)
 	d := c.browser.tab(c.browser.profile())
 	d.opens(c.page(1), c.doctor)
-	patient := join(t, c.patient.at(0), c.room)
+	patient := join(t, c.patient.at(0), c.appointment)
 	d.waits("the patient is there", `document.querySelector("#presence").textContent === "online"`)
 	patient.conv.Typing(true)
 	d.waits("they are seen typing", `document.querySelector("#typing").textContent.includes("typing")`)

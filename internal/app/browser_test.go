@@ -65,7 +65,7 @@ func TestBrowser_Chat(t *testing.T) {
 	p.waits("it was retracted",
 		`document.querySelector("#log .theirs.retracted .text").textContent === "This message was retracted."`)
 
-	_, err := c.doctor.at(1).Cancel(c.context(), c.room, "Ill")
+	_, err := c.doctor.at(1).Cancel(c.context(), c.appointment, "Ill")
 	require.NoError(t, err)
 	p.waits("why nobody can write is said",
 		`document.querySelector("#closed").textContent.includes("cancelled") && document.querySelector("#composer").hidden`)
@@ -81,11 +81,11 @@ func TestBrowser_Inbox(t *testing.T) {
 	p.signsIn(c.patient)
 	p.waits("the appointment is listed", `document.querySelector(".appointments a .status").textContent === "booked"`)
 	doctor := c.doctor.at(1)
-	_, err := doctor.SendMessage(c.context(), c.room, client.NewClientID(), "Are you there?")
+	_, err := doctor.SendMessage(c.context(), c.appointment, client.NewClientID(), "Are you there?")
 	require.NoError(t, err)
 	p.waits("one message is unread", `document.querySelector(".appointments .badge:not([hidden])").textContent === "1"`)
 	p.screen("inbox-phone-light", 390, 780, false)
-	_, err = doctor.Cancel(c.context(), c.room, "Ill")
+	_, err = doctor.Cancel(c.context(), c.appointment, "Ill")
 	require.NoError(t, err)
 	p.waits("it was cancelled", `document.querySelector(".appointments a .status").textContent === "cancelled"`)
 	p.run(chromedp.Click(".appointments a", chromedp.ByQuery))
@@ -117,7 +117,9 @@ func TestBrowser_Attachment(t *testing.T) {
 		const { Session, Conversation } = await import("/static/housecall-chat.js");
 		const session = new Session();
 		const user = await session.restore();
-		const chat = new Conversation({ appointmentId: "`+c.room+`", userId: user.userId, getToken: session.getToken });
+		const chat = new Conversation({
+			appointmentId: "`+c.appointment+`", userId: user.userId, getToken: session.getToken,
+		});
 		const came = new Promise((done) => chat.addEventListener("event", (e) => e.detail.event.attachment && done(e.detail.event.attachment)));
 		await chat.connect();
 		const file = await came;
@@ -187,7 +189,7 @@ func TestBrowser_LostAnswer(t *testing.T) {
 	p.keeps(0)
 	p.says("the next one")
 	d.shows(2)
-	require.Equal(t, []string{"did you get this?", "the next one"}, texts(c.stored(c.room)))
+	require.Equal(t, []string{"did you get this?", "the next one"}, texts(c.stored(c.appointment)))
 }
 
 func texts(events []client.Event) (out []string) {
@@ -222,7 +224,7 @@ func TestBrowser_Cuts(t *testing.T) {
 		p.online()
 		d.online()
 	}
-	stored := texts(func() []client.Event { p.shows(cuts * burst * 2); return c.stored(c.room) }())
+	stored := texts(func() []client.Event { p.shows(cuts * burst * 2); return c.stored(c.appointment) }())
 	d.shows(cuts * burst * 2)
 	require.Equal(t, stored, p.messages())
 	require.Equal(t, stored, d.messages())
@@ -256,7 +258,7 @@ func TestBrowser_Tabs(t *testing.T) {
 	b.online()
 	b.shows(3)
 	b.keeps(0)
-	require.Len(t, texts(c.stored(c.room)), 3)
+	require.Len(t, texts(c.stored(c.appointment)), 3)
 
 	c.cables[0].set(noSockets)
 	b.says("never sent")
@@ -297,7 +299,7 @@ func TestBrowser_Resume(t *testing.T) {
 	c := newClinic(t)
 	patient := c.patient.at(0)
 	for i := range 70 {
-		_, err := patient.SendMessage(c.context(), c.room, client.NewClientID(), fmt.Sprint("message ", i))
+		_, err := patient.SendMessage(c.context(), c.appointment, client.NewClientID(), fmt.Sprint("message ", i))
 		require.NoError(t, err)
 	}
 	p := c.browser.tab(c.browser.profile())
@@ -319,7 +321,9 @@ func TestBrowser_Resume(t *testing.T) {
 		const session = new Session();
 		const user = await session.restore();
 		const open = async (resume) => {
-			const chat = new Conversation({ appointmentId: "`+c.room+`", userId: user.userId, getToken: session.getToken, resume });
+			const chat = new Conversation({
+				appointmentId: "`+c.appointment+`", userId: user.userId, getToken: session.getToken, resume,
+			});
 			let reset = "";
 			const live = new Promise((done) => chat.addEventListener("state", (e) => e.detail.state === "live" && done()));
 			chat.addEventListener("reset", (e) => (reset = e.detail.reason));

@@ -34,7 +34,7 @@ type clinic struct {
 	browser         *browser
 	cables          [2]*cable
 	patient, doctor *person
-	room            string
+	appointment     string
 }
 
 func newClinic(t *testing.T, change ...func(*config.Config)) *clinic {
@@ -48,13 +48,13 @@ func newClinic(t *testing.T, change ...func(*config.Config)) *clinic {
 		cable.leads(c.apps[i].Addr())
 	}
 	c.patient, c.doctor = c.person(auth.Patient), c.person(auth.Doctor)
-	c.room = c.world.room(c.patient.at(0), c.doctor.at(1))
+	c.appointment = c.world.book(c.patient.at(0), c.doctor.at(1))
 	c.browser = newBrowser(t)
 	return c
 }
 
 // page is where the conversation is, over the cable of that number.
-func (c *clinic) page(n int) string { return c.cables[n].url() + "/appointments/" + c.room }
+func (c *clinic) page(n int) string { return c.cables[n].url() + "/appointments/" + c.appointment }
 
 // browser is a Chromium without a screen.
 type browser struct {

@@ -21,18 +21,18 @@ func newCalendar(
 	})
 }
 
-// inFeeds are the statuses of appointments that are or were agreed upon, and of those that were cancelled.
+// inFeeds are the statuses of appointments that feeds show: those that are or were confirmed, and cancelled ones.
 var inFeeds = []appointment.Status{
 	appointment.Booked, appointment.Completed, appointment.NoShow, appointment.Cancelled,
 }
 
-// bookings gives a calendar feed its appointments.
+// bookings gives calendar feeds their appointments.
 type bookings struct{ appointments *appointment.Service }
 
 var _ calendar.Appointments = bookings{}
 
-// Between implements calendar.Appointments. It lists as a doctor does, whatever the user's role: that shows their
-// appointments as a doctor and as a patient, while an administrator would see everybody's.
+// Between implements calendar.Appointments. It lists as for a doctor, whatever the user's role: that shows the
+// user's appointments both as doctor and as patient, while an administrator would see everybody's.
 func (b bookings) Between(
 	ctx context.Context, userID int64, from, to time.Time, limit int,
 ) ([]calendar.Appointment, error) {

@@ -58,7 +58,7 @@ func TestApp_CalendarFeeds(t *testing.T) {
 	}
 	_, err := pc.Book(w.context(), dc.User().UserID, time.Time{}, "A cough without a time")
 	require.NoError(t, err)
-	room := w.room(pc, dc)
+	appointment := w.book(pc, dc)
 	// Another instance, which signs its tokens with other secrets and knows not one of the old.
 	w.cfg.TokenSecrets = []config.Secret{config.Secret(rand.Text() + rand.Text())}
 	other := w.start()
@@ -68,7 +68,7 @@ func TestApp_CalendarFeeds(t *testing.T) {
 			require.Empty(t, all, "%d: of nobody else, not even an administrator", i)
 			continue
 		}
-		require.Equal(t, room+"@housecall", textOf(t, all, "UID"))
+		require.Equal(t, appointment+"@housecall", textOf(t, all, "UID"))
 		require.Equal(t, "CONFIRMED", textOf(t, all, "STATUS"))
 		require.Equal(t, "2", all[0].Props.Get("SEQUENCE").Value)
 		require.Equal(t, "http://clinic.test", all[0].Props.Get("URL").Value)
@@ -76,10 +76,11 @@ func TestApp_CalendarFeeds(t *testing.T) {
 		require.NoError(t, err)
 		require.WithinDuration(t, time.Now(), start, 2*time.Hour)
 	}
-	require.Equal(t, 200, w.call(0, tokens[1], "POST", "/api/v1/appointments/"+room+"/cancel", `{"reason":"Ill"}`).status)
+	require.Equal(t, 200,
+		w.call(0, tokens[1], "POST", "/api/v1/appointments/"+appointment+"/cancel", `{"reason":"Ill"}`).status)
 	for _, address := range addresses[:2] {
 		all := w.feed(t, 0, address)
-		require.Equal(t, room+"@housecall", textOf(t, all, "UID"))
+		require.Equal(t, appointment+"@housecall", textOf(t, all, "UID"))
 		require.Equal(t, "CANCELLED", textOf(t, all, "STATUS"))
 		require.Equal(t, "3", all[0].Props.Get("SEQUENCE").Value)
 	}

@@ -21,9 +21,9 @@ func TestApp_Notice(t *testing.T) {
 	})
 	const notice = "Messages are answered within one working day. In an emergency call 112. The clinic is closed on " +
 		"Sundays."
-	patient, doctor, room := w.pair()
+	patient, doctor, appointment := w.pair()
 	for _, who := range []*client.API{patient, doctor} {
-		conn, err := client.Dial(w.context(), who, room, client.Cursor{})
+		conn, err := client.Dial(w.context(), who, appointment, client.Cursor{})
 		require.NoError(t, err)
 		var hello client.Frame
 		require.NoError(t, conn.ReadFrame(&hello))
@@ -31,7 +31,7 @@ func TestApp_Notice(t *testing.T) {
 		require.Equal(t, notice, hello.Hello.Notice)
 	}
 	require.Equal(t, notice,
-		w.call(0, w.token(patient), "GET", "/api/v1/appointments/"+room+"/conversation", "").body["notice"])
+		w.call(0, w.token(patient), "GET", "/api/v1/appointments/"+appointment+"/conversation", "").body["notice"])
 }
 
 // The main job of the whole service, through the API alone.
@@ -69,7 +69,7 @@ func TestApp_MainJob(t *testing.T) {
 	require.Equal(t, "PENDING", asked.Status)
 	require.False(t, asked.CanReply)
 
-	// Both are in the room before it opens.
+	// Both are in the conversation before it opens.
 	p := join(t, patient, asked.ID, fromStart)
 	d := join(t, doctor, asked.ID, fromStart)
 	require.False(t, p.canReply)
@@ -118,9 +118,9 @@ func talk(t *testing.T, p, d *peer) {
 	p.until("it is read", func() bool { return p.receipts[d.id] == [2]int64{last, last} })
 }
 
-func requireRESTClosed(t *testing.T, api *client.API, room string) {
+func requireRESTClosed(t *testing.T, api *client.API, appointment string) {
 	t.Helper()
-	_, err := api.SendMessage(t.Context(), room, client.NewClientID(), "Too late, too")
+	_, err := api.SendMessage(t.Context(), appointment, client.NewClientID(), "Too late, too")
 	problem, ok := client.AsProblem(err)
 	require.True(t, ok)
 	require.Equal(t, http.StatusConflict, problem.Status)
@@ -130,8 +130,8 @@ func requireRESTClosed(t *testing.T, api *client.API, room string) {
 func TestApp_PresenceEnds(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
-	patient, doctor, room := w.pair()
-	p, d := join(t, patient, room), join(t, doctor, room)
+	patient, doctor, appointment := w.pair()
+	p, d := join(t, patient, appointment), join(t, doctor, appointment)
 	p.until("the doctor is online", func() bool { return p.online[d.id] == "online" })
 	d.conv.Close()
 	p.until("the doctor is gone", func() bool { return p.online[d.id] == "offline" })
@@ -141,25 +141,25 @@ func TestApp_PresenceEnds(t *testing.T) {
 func TestApp_SendOverREST(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
-	patient, doctor, room := w.pair()
-	d := join(t, doctor, room, fromStart)
+	patient, doctor, appointment := w.pair()
+	d := join(t, doctor, appointment, fromStart)
 	id := client.NewClientID()
-	first, err := patient.SendMessage(w.context(), room, id, "over REST")
+	first, err := patient.SendMessage(w.context(), appointment, id, "over REST")
 	require.NoError(t, err)
 	require.False(t, first.Duplicate)
 	d.hears(first.Seq)
-	again, err := w.signIn(w.url(1), w.emailOf(patient)).SendMessage(w.context(), room, id, "over REST")
+	again, err := w.signIn(w.url(1), w.emailOf(patient)).SendMessage(w.context(), appointment, id, "over REST")
 	require.NoError(t, err)
 	require.True(t, again.Duplicate)
 	require.Equal(t, first.Seq, again.Seq)
 	require.True(t, first.At.Equal(again.At))
 
-	s := w.dial(1, w.token(patient), room, "")
+	s := w.dial(1, w.token(patient), appointment, "")
 	s.write(object{"type": "send", "clientId": id, "text": "over REST"})
 	ack := s.next("ack")
 	require.Equal(t, first.Seq, ack.Seq)
 	require.True(t, ack.Duplicate)
-	requireSame(t, w.stored(room), d)
+	requireSame(t, w.stored(appointment), d)
 }
 
 func (w *world) emailOf(api *client.API) string {
@@ -171,11 +171,11 @@ func (w *world) emailOf(api *client.API) string {
 func TestApp_Reset(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
-	patient, doctor, room := w.pair()
-	p := join(t, patient, room, fromStart)
-	w.fill(room, 520)
+	patient, doctor, appointment := w.pair()
+	p := join(t, patient, appointment, fromStart)
+	w.fill(appointment, 520)
 	token := w.token(doctor)
-	hello := w.dial(1, token, room, "").next("hello")
+	hello := w.dial(1, token, appointment, "").next("hello")
 	head := hello.HeadSeq
 	require.Greater(t, head, int64(520))
 
@@ -185,7 +185,7 @@ func TestApp_Reset(t *testing.T) {
 		"far behind":      {"?after=1", "gap"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := w.dial(1, token, room, c.query)
+			s := w.dial(1, token, appointment, c.query)
 			s.t = t
 			s.next("hello")
 			var f frame
@@ -198,17 +198,17 @@ func TestApp_Reset(t *testing.T) {
 			require.Equal(t, seq, s.next("event").Seq, "then events from the head on")
 		})
 	}
-	resumed := w.dial(1, token, room, fmt.Sprintf("?after=%d&epoch=%s", head, hello.Epoch))
+	resumed := w.dial(1, token, appointment, fmt.Sprintf("?after=%d&epoch=%s", head, hello.Epoch))
 	require.Equal(t, head+1, resumed.next("event").Seq, "a good cursor resumes")
 
 	// The reference client closes the gap over REST and misses nothing.
-	d := join(t, doctor, room, fromStart)
+	d := join(t, doctor, appointment, fromStart)
 	require.Positive(t, d.conv.Stats().Resets)
-	requireSame(t, w.stored(room), d, p)
+	requireSame(t, w.stored(appointment), d, p)
 }
 
-// fill puts messages into a room's log as if they had been sent, faster than sending them.
-func (w *world) fill(room string, n int) {
+// fill puts messages into a conversation's log as if they had been sent, faster than sending them.
+func (w *world) fill(appointment string, n int) {
 	w.t.Helper()
 	_, err := w.apps[0].pool.Exec(w.context(), `
 		with c as (
@@ -216,6 +216,7 @@ func (w *world) fill(room string, n int) {
 			where a.id = c.id and a.public_id = $1 returning c.id, c.head_seq - $2 as base, a.patient_id
 		)
 		insert into messages (room_id, seq, at, kind, sender_id, client_id, body)
-		select c.id, c.base + g, now(), 'text', c.patient_id, gen_random_uuid(), 'message ' || g from c, generate_series(1, $2) g`, room, n)
+		select c.id, c.base + g, now(), 'text', c.patient_id, gen_random_uuid(), 'message ' || g
+		from c, generate_series(1, $2) g`, appointment, n)
 	require.NoError(w.t, err)
 }

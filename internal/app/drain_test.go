@@ -21,7 +21,7 @@ func TestApp_Drain(t *testing.T) {
 	w := newWorld(t, 2)
 	g := newGate(t, w.apps[0].Addr(), w.apps[1].Addr())
 	s := newStorm(w, 12, g)
-	raw := w.dial(0, w.token(s.peers[0][0].api), s.rooms[0], "")
+	raw := w.dial(0, w.token(s.peers[0][0].api), s.appointments[0], "")
 	s.talk(12, func() { require.NoError(t, w.stop(0), "within its deadline") })
 	code, bye := raw.end()
 	require.Equal(t, 1012, code)
@@ -47,15 +47,15 @@ func TestApp_Drain(t *testing.T) {
 func TestApp_StopWithStuckClients(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, func(c *config.Config) { c.ShutdownTimeout = 15 * time.Second })
-	patient, _, room := w.pair()
+	patient, _, appointment := w.pair()
 	for range 5 {
-		w.stuck(0, w.token(patient), room)
+		w.stuck(0, w.token(patient), appointment)
 	}
 	require.NoError(t, w.stop(0))
 }
 
 // stuck opens a socket whose client never reads.
-func (w *world) stuck(n int, token, room string) {
+func (w *world) stuck(n int, token, appointment string) {
 	w.t.Helper()
 	d := websocket.Dialer{
 		Subprotocols: []string{"housecall.v1"}, ReadBufferSize: 128, // it must not read ahead
@@ -67,7 +67,7 @@ func (w *world) stuck(n int, token, room string) {
 			return c, err
 		},
 	}
-	ws, resp, err := d.Dial("ws"+strings.TrimPrefix(w.url(n), "http")+"/ws/appointments/"+room,
+	ws, resp, err := d.Dial("ws"+strings.TrimPrefix(w.url(n), "http")+"/ws/appointments/"+appointment,
 		http.Header{"Authorization": {"Bearer " + token}})
 	require.NoError(w.t, err)
 	_ = resp.Body.Close()
@@ -79,11 +79,11 @@ func TestApp_SlowReader(t *testing.T) {
 	t.Parallel()
 	long(t)
 	w := newWorld(t, 2, func(c *config.Config) { c.MetricsAddr = "127.0.0.1:0" })
-	patient, doctor, room := w.pair()
-	p, d := join(t, patient, room, fromStart), join(t, doctor, room, fromStart)
-	another := w.room(patient, doctor)
+	patient, doctor, appointment := w.pair()
+	p, d := join(t, patient, appointment, fromStart), join(t, doctor, appointment, fromStart)
+	another := w.book(patient, doctor)
 	p2, d2 := join(t, patient, another, fromStart), join(t, doctor, another, fromStart)
-	w.stuck(0, w.token(patient), room)
+	w.stuck(0, w.token(patient), appointment)
 	w.eventually("the stuck reader is in", func() bool { return w.metric(0, `chat_sockets`) == "3" })
 
 	text := strings.Repeat("🩺", 4000) // 16 kB, so that the kernel's buffers fill soon
@@ -98,10 +98,10 @@ func TestApp_SlowReader(t *testing.T) {
 		sent += 10
 		last = d.say("and on")
 		p.hears(last)
-		p2.hears(d2.say("the other room goes on"))
+		p2.hears(d2.say("the other conversation goes on"))
 	}
 	w.eventually("its place is free", func() bool { return w.metric(0, `chat_sockets`) == "2" })
-	requireSame(t, w.stored(room), p, d)
+	requireSame(t, w.stored(appointment), p, d)
 	for _, who := range []*peer{p, d, p2, d2} {
 		require.EqualValues(t, 1, who.conv.Stats().Connections, "nobody else was disconnected")
 	}

@@ -14,8 +14,8 @@ import (
 func TestApp_BreakGlass(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
-	patient, doctor, room := w.pair()
-	_, err := patient.SendMessage(w.context(), room, client.NewClientID(), "It hurts.")
+	patient, doctor, appointment := w.pair()
+	_, err := patient.SendMessage(w.context(), appointment, client.NewClientID(), "It hurts.")
 	require.NoError(t, err)
 	chief := w.person(auth.Admin).at(1)
 	for name, c := range map[string]struct {
@@ -35,10 +35,10 @@ func TestApp_BreakGlass(t *testing.T) {
 	} {
 		p := w.person(auth.Admin)
 		admin := p.at(0)
-		token, messages := w.token(admin), "/api/v1/appointments/"+room+"/messages"
+		token, messages := w.token(admin), "/api/v1/appointments/"+appointment+"/messages"
 		w.call(1, token, "GET", messages, "").problem(t, 404)
 		r := w.call(0, token, "POST", "/api/v1/admin/break-glass",
-			`{"appointmentId":"`+room+`","reason":"A complaint of the patient."}`)
+			`{"appointmentId":"`+appointment+`","reason":"A complaint of the patient."}`)
 		require.Equal(t, 201, r.status, "%s: %s", name, r.raw)
 		glass, _ := r.body["id"].(string)
 		seen := w.call(1, token, "GET", messages, "")
@@ -48,7 +48,7 @@ func TestApp_BreakGlass(t *testing.T) {
 			require.Contains(t, string(w.call(1, w.token(api), "GET", messages, "").raw),
 				"An administrator, "+admin.User().Name+", has opened this conversation")
 		}
-		sockets := []*socket{w.dial(0, token, room, ""), w.dial(1, token, room, "")}
+		sockets := []*socket{w.dial(0, token, appointment, ""), w.dial(1, token, appointment, "")}
 		for _, s := range sockets {
 			s.next("live")
 		}
@@ -67,13 +67,13 @@ func TestApp_DoctorComesBack(t *testing.T) {
 	w := newWorld(t, 1)
 	p, d := w.person(auth.Patient), w.person(auth.Doctor)
 	patient := p.at(0)
-	room := w.room(patient, d.at(0))
+	appointment := w.book(patient, d.at(0))
 	w.pools(func(exec func(sql string, args ...any)) {
 		exec(`update appointments set starts_at = now() - interval '2 hours', ends_at = now() - interval '1 hour'`)
 	})
 	admin := w.token(w.person(auth.Admin).at(0))
-	state := "/api/v1/appointments/" + room + "/conversation"
-	s := w.dial(0, w.token(patient), room, "")
+	state := "/api/v1/appointments/" + appointment + "/conversation"
+	s := w.dial(0, w.token(patient), appointment, "")
 	s.next("live")
 	require.Equal(t, 200, w.call(0, admin, "POST", "/api/v1/users/"+d.userID+"/disable", "").status)
 	require.Equal(t, "doctor_unavailable", s.next("appointment").WhyNot)
@@ -81,6 +81,6 @@ func TestApp_DoctorComesBack(t *testing.T) {
 	require.Equal(t, []any{false, "doctor_unavailable"}, []any{r.body["canReply"], r.body["whyNot"]})
 	require.Equal(t, 200, w.call(0, admin, "POST", "/api/v1/users/"+d.userID+"/enable", "").status)
 	require.True(t, s.next("appointment").CanReply)
-	_, err := patient.SendMessage(w.context(), room, client.NewClientID(), "There you are.")
+	_, err := patient.SendMessage(w.context(), appointment, client.NewClientID(), "There you are.")
 	require.NoError(t, err)
 }

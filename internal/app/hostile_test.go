@@ -24,7 +24,7 @@ func (w *world) victim(n int) hostile.Target {
 	patient, doctor := w.person(auth.Patient).at(n), w.person(auth.Doctor).at(n)
 	return hostile.Target{
 		Addr:  w.apps[n].Addr(),
-		Path:  "/ws/appointments/" + w.room(patient, doctor),
+		Path:  "/ws/appointments/" + w.book(patient, doctor),
 		Token: w.token(patient),
 		From:  badAddress,
 	}
@@ -72,7 +72,8 @@ func (w *world) beset(s *storm, mutants, crowded []hostile.Target, frames [][]by
 	done := make(chan error, len(mutants))
 	for i, target := range mutants {
 		go func() {
-			tally, err := hostile.Mutated(w.t.Context(), target, frames, n, 3, 0, seed+uint64(i)<<32)
+			tally, err := hostile.Mutated(w.t.Context(), target,
+				hostile.Mutations{Frames: frames, Count: n, Visitors: 3, Seed: seed + uint64(i)<<32})
 			w.t.Logf("mutated, instance %d: %s", i, tally)
 			done <- err
 		}()

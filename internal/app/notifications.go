@@ -18,7 +18,7 @@ import (
 	"housecall/internal/ui"
 )
 
-// newJobs makes the instance's jobs; nothing runs before Start.
+// newJobs makes the job service; nothing runs before Start.
 func newJobs(
 	cfg config.Config, pool *postgres.Pool, registry prometheus.Registerer, log zerolog.Logger,
 ) (*jobs.Service, error) {
@@ -39,8 +39,8 @@ func newMailer(cfg config.Config) (mail.Sender, error) {
 	return mail.NewSMTP(server, cfg.Sender(), nil)
 }
 
-// newNotifications makes the service that tells people by email what happens.
-func (a *App) newNotifications(r *rooms) (*notify.Service, error) {
+// newNotifications makes the service that notifies people by email.
+func (a *App) newNotifications(s *services) (*notify.Service, error) {
 	mailer, err := newMailer(a.cfg)
 	if err != nil {
 		return nil, err
@@ -48,24 +48,22 @@ func (a *App) newNotifications(r *rooms) (*notify.Service, error) {
 	return notify.New(notify.Deps{
 		Jobs:         a.jobs,
 		Mail:         mailer,
-		Sealer:       r.sealer,
-		Appointments: noticed{r},
-		People:       people{r},
-		Preferences:  r.preferences,
-		Calendar: invites{
-			a.cfg,
-		},
-		Inbox:    inbox{a},
-		Standing: standing{r},
-		Links:    ui.Links{PublicURL: a.cfg.PublicURL},
-		Now:      time.Now,
-		Log:      a.log,
-		Options:  notifyOptions(a.cfg),
+		Sealer:       s.sealer,
+		Appointments: noticed{s},
+		People:       people{s},
+		Preferences:  s.preferences,
+		Calendar:     invites{a.cfg},
+		Inbox:        inbox{a},
+		Standing:     standing{s},
+		Links:        ui.Links{PublicURL: a.cfg.PublicURL},
+		Now:          time.Now,
+		Log:          a.log,
+		Options:      notifyOptions(a.cfg),
 	}), nil
 }
 
-// noticed shows appointments as emails need them: without anything clinical.
-type noticed struct{ *rooms }
+// noticed gives emails what they say of appointments: nothing clinical.
+type noticed struct{ *services }
 
 var _ notify.Appointments = noticed{}
 
@@ -90,12 +88,12 @@ func withoutReasons(a appointment.Appointment, zone string) notify.Appointment {
 // told turns what happens to appointments into notifications.
 type told struct {
 	notifications *notify.Service
-	rooms         *rooms
+	services      *services
 }
 
 var _ appointment.Notifications = told{}
 
-// kinds say which mail a move of an appointment is.
+// kinds says which mail is sent for a move of an appointment.
 var kinds = map[appointment.Move]notify.Kind{
 	appointment.MoveBook:       notify.RequestReceived,
 	appointment.MoveConfirm:    notify.Confirmed,
@@ -107,8 +105,7 @@ var kinds = map[appointment.Move]notify.Kind{
 	appointment.MoveHandOver:   notify.HandedOver,
 }
 
-// silent are the moves of which nobody is told by mail: they look back on an appointment that both have attended or
-// not.
+// silent are the moves for which no mail is sent: they only record whether a past appointment took place.
 var silent = []appointment.Move{appointment.MoveComplete, appointment.MoveNoShow}
 
 // Moved implements appointment.Notifications.
@@ -122,9 +119,9 @@ func (t told) Moved(ctx context.Context, tx *postgres.Tx, n appointment.Notifica
 	}
 	a := withoutReasons(n.Appointment, "")
 	a.WasBooked, a.FormerDoctorID, a.FormerStart = n.Before == appointment.Booked, n.FormerDoctor, n.FormerStart
-	if n.Before == appointment.Pending { // perhaps since somebody asked for another time
+	if n.Before == appointment.Pending { // it may have been booked before somebody asked for another time
 		var err error
-		if a.WasBooked, err = t.rooms.appointments.OnceBooked(ctx, tx, a.ID, a.Version); err != nil {
+		if a.WasBooked, err = t.services.appointments.OnceBooked(ctx, tx, a.ID, a.Version); err != nil {
 			return err
 		}
 	}
@@ -139,8 +136,8 @@ func (t told) Offered(ctx context.Context, tx *postgres.Tx, o appointment.Offer)
 	})
 }
 
-// people finds recipients by their accounts.
-type people struct{ *rooms }
+// people finds the recipients of mails among the accounts.
+type people struct{ *services }
 
 var _ notify.People = people{}
 
@@ -153,8 +150,8 @@ func (p people) Addressee(ctx context.Context, userID int64) (notify.Addressee, 
 	return notify.Addressee{ID: c.ID, Name: c.Name, Email: c.Email, Verified: c.Verified, Active: c.Active}, nil
 }
 
-// standing tells whether what an email links to still stands.
-type standing struct{ *rooms }
+// standing tells whether what an email links to is still valid.
+type standing struct{ *services }
 
 var _ notify.Standing = standing{}
 
@@ -162,12 +159,12 @@ var _ notify.Standing = standing{}
 func (s standing) Stands(ctx context.Context, kind notify.Kind, key string) (bool, error) {
 	ask, ok := s.questions()[kind]
 	if !ok {
-		return false, fmt.Errorf("nobody knows whether an email of kind %q still links to something", kind)
+		return false, fmt.Errorf("no way to tell whether the link in an email of kind %q is still valid", kind)
 	}
 	return ask(ctx, key)
 }
 
-// questions says who knows it, for each kind that is fleeting.
+// questions says whom to ask, for each kind of mail whose link expires.
 func (s standing) questions() map[notify.Kind]func(ctx context.Context, key string) (bool, error) {
 	return map[notify.Kind]func(ctx context.Context, key string) (bool, error){
 		notify.Invitation:    s.accounts.InvitationStands,
@@ -177,7 +174,7 @@ func (s standing) questions() map[notify.Kind]func(ctx context.Context, key stri
 	}
 }
 
-// inbox tells what is still unread; chat is made after the service through which it notifies.
+// inbox tells what is still unread. It holds the App because chat is made after the service that it notifies through.
 type inbox struct{ *App }
 
 var _ notify.Inbox = inbox{}

@@ -51,25 +51,25 @@ func (w *world) onlyMail(id string, n int) string {
 func TestApp_Notifications(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
-	_, doctor, room := w.pair()
+	_, doctor, appointment := w.pair()
 	admin := w.token(w.person(auth.Admin).at(1))
-	confirmed := w.onlyMail("confirmed."+room, 2)
+	confirmed := w.onlyMail("confirmed."+appointment, 2)
 	require.Contains(t, confirmed, "patient-1@private.test")
-	require.Contains(t, confirmed, "http://clinic.test/appointments/"+room)
+	require.Contains(t, confirmed, "http://clinic.test/appointments/"+appointment)
 	require.Contains(t, confirmed, "METHOD:REQUEST")
-	require.Contains(t, confirmed, "UID:"+room+"@housecall")
+	require.Contains(t, confirmed, "UID:"+appointment+"@housecall")
 
 	next := w.person(auth.Doctor)
-	r := w.call(1, admin, "POST", "/api/v1/appointments/"+room+"/hand-over", `{"doctorId":"`+next.userID+`"}`)
+	r := w.call(1, admin, "POST", "/api/v1/appointments/"+appointment+"/hand-over", `{"doctorId":"`+next.userID+`"}`)
 	require.Equal(t, 200, r.status, "%s", r.raw)
-	handed := w.onlyMail("handed_over."+room, 3)
+	handed := w.onlyMail("handed_over."+appointment, 3)
 	require.Contains(t, handed, "METHOD:CANCEL", "for the former doctor")
 	require.Contains(t, handed, "METHOD:REQUEST")
-	w.call(0, w.token(doctor), "GET", "/api/v1/appointments/"+room, "").problem(t, 404)
+	w.call(0, w.token(doctor), "GET", "/api/v1/appointments/"+appointment, "").problem(t, 404)
 
-	r = w.call(0, admin, "POST", "/api/v1/appointments/"+room+"/cancel", `{"reason":"marker-reason"}`)
+	r = w.call(0, admin, "POST", "/api/v1/appointments/"+appointment+"/cancel", `{"reason":"marker-reason"}`)
 	require.Equal(t, 200, r.status, "%s", r.raw)
-	cancelled := w.onlyMail("cancelled."+room, 2)
+	cancelled := w.onlyMail("cancelled."+appointment, 2)
 	require.Contains(t, cancelled, "METHOD:CANCEL")
 	for _, told := range []string{confirmed, handed, cancelled} {
 		require.NotContains(t, told, "cough", "the reason stays where it is")
@@ -77,7 +77,7 @@ func TestApp_Notifications(t *testing.T) {
 	}
 	w.eventually("the jobs are done", func() bool {
 		r := w.call(1, admin, "GET", "/api/v1/admin/jobs?state=completed", "")
-		require.NotContains(t, string(r.raw), room)
+		require.NotContains(t, string(r.raw), appointment)
 		return strings.Count(string(r.raw), `"kind":"mail_appointment"`) >= 2
 	})
 	w.call(0, w.token(doctor), "GET", "/api/v1/admin/jobs", "").problem(t, 403)
@@ -88,8 +88,8 @@ func TestApp_Notifications(t *testing.T) {
 func TestApp_UnreadMail(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
-	patient, _, room := w.pair()
-	conv := join(t, patient, room, fromStart)
+	patient, _, appointment := w.pair()
+	conv := join(t, patient, appointment, fromStart)
 	conv.say("marker-message")
 	conv.conv.Close()
 	// An hour ago, as far as PostgreSQL knows.
@@ -154,15 +154,15 @@ func (w *world) inJobs(text string) (n int) {
 func TestApp_Notifications_overtaken(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, func(c *config.Config) { c.JobWorkers, c.CancellationWindow = 0, 0 })
-	patient, doctor, room := w.pair()
+	patient, doctor, appointment := w.pair()
 	pt, dt := w.token(patient), w.token(doctor)
 	next := time.Now().Truncate(time.Hour).Add(48 * time.Hour).Format(time.RFC3339)
-	r := w.call(0, pt, "POST", "/api/v1/appointments/"+room+"/reschedule", `{"startsAt":"`+next+`"}`)
+	r := w.call(0, pt, "POST", "/api/v1/appointments/"+appointment+"/reschedule", `{"startsAt":"`+next+`"}`)
 	require.Equal(t, "PENDING", r.body["status"], "%s", r.raw)
-	r = w.call(0, dt, "POST", "/api/v1/appointments/"+room+"/reject", `{"reason":"Away"}`)
+	r = w.call(0, dt, "POST", "/api/v1/appointments/"+appointment+"/reject", `{"reason":"Away"}`)
 	require.Equal(t, "REJECTED", r.body["status"], "%s", r.raw)
 
-	other := w.room(patient, doctor)
+	other := w.book(patient, doctor)
 	waiting, afterwards := w.person(auth.Patient), w.person(auth.Patient)
 	queue := "/api/v1/doctors/" + doctor.User().UserID + "/waitlist"
 	today := time.Now().UTC()
@@ -191,7 +191,7 @@ func TestApp_Notifications_overtaken(t *testing.T) {
 	})
 	require.Empty(t, w.mails("confirmed."))
 	require.Empty(t, w.mails("rescheduled."))
-	require.Equal(t, 2, strings.Count(w.onlyMail("rejected."+room, 2), "METHOD:CANCEL"),
+	require.Equal(t, 2, strings.Count(w.onlyMail("rejected."+appointment, 2), "METHOD:CANCEL"),
 		"for the doctor too, whose calendar may have it")
 	require.Equal(t, 2, strings.Count(w.onlyMail("cancelled."+other, 2), "METHOD:CANCEL"))
 	offered := w.onlyMail("waitlist_offer.", 1)
@@ -203,7 +203,7 @@ func TestApp_Notifications_overtaken(t *testing.T) {
 // Somebody knows of each fleeting kind of mail, and of no other, whether it still leads somewhere.
 func TestStanding(t *testing.T) {
 	t.Parallel()
-	s := standing{&rooms{}}
+	s := standing{&services{}}
 	for _, kind := range notify.Kinds() {
 		_, known := s.questions()[kind]
 		require.Equal(t, kind.Fleeting(), known, kind)

@@ -22,7 +22,7 @@ import (
 // reachTimeout is how long a command waits for PostgreSQL to answer.
 const reachTimeout = 30 * time.Second
 
-// Migrate brings the schema up to date, once PostgreSQL answers; waiting is told, once, why it is waiting.
+// Migrate brings the schema up to date once PostgreSQL answers; waiting is told once why it has to wait.
 func Migrate(ctx context.Context, cfg config.Config, waiting func(error)) error {
 	if err := waitReady(ctx, cfg, waiting); err != nil {
 		return err
@@ -49,7 +49,7 @@ func waitReady(ctx context.Context, cfg config.Config, waiting func(error)) erro
 	return unreachable(pool.WaitReady(ctx, func(err error) { waiting(unreachable(err)) }))
 }
 
-// reach opens a pool of a few connections and makes sure that PostgreSQL answers.
+// reach opens a pool of conns connections and makes sure that PostgreSQL answers.
 func reach(ctx context.Context, cfg config.Config, conns int32) (*postgres.Pool, error) {
 	pool, err := postgres.Open(ctx, postgres.Options{DSN: cfg.DatabaseURL.Reveal(), MaxConns: conns})
 	if err != nil {
@@ -62,7 +62,7 @@ func reach(ctx context.Context, cfg config.Config, conns int32) (*postgres.Pool,
 	return pool, nil
 }
 
-// unreachable joins the driver's lines, one for each address that it tried, into a sentence.
+// unreachable makes one sentence of the driver's lines, of which there is one for each address tried.
 func unreachable(err error) error {
 	if err == nil {
 		return nil
@@ -86,12 +86,12 @@ func CreateAdmin(ctx context.Context, cfg config.Config, name, email, password s
 	return user, sentence(err)
 }
 
-// NewUser is a user whom the operator makes by hand.
+// NewUser is a user made by the operator.
 type NewUser = account.NewUser
 
-// EnsureUser makes a user who can sign in at once, with the profile that their role needs, unless somebody has the
-// address already; made tells which. The operator vouches for the address: it counts as verified. Programs that run
-// instances themselves make their first users with it.
+// EnsureUser makes a user who can sign in at once, with the profile that their role needs, unless there is a user with
+// the address already; made tells which. The operator vouches for the address, so it counts as verified. Programs that
+// run instances themselves make their first users with it.
 func (a *App) EnsureUser(ctx context.Context, u NewUser) (user auth.Actor, made bool, err error) {
 	found, err := a.accounts.FindByEmail(ctx, a.pool, u.Email)
 	if errs.KindOf(err) == errs.NotFound && err != nil {
@@ -110,7 +110,7 @@ func (a *App) EnsureUser(ctx context.Context, u NewUser) (user auth.Actor, made 
 // Doctors is the instance's service of profiles and timetables, for programs that run instances themselves.
 func (a *App) Doctors() *doctor.Service { return a.doctors }
 
-// sentence words an error for the person at the terminal.
+// sentence turns an error into a sentence for the person at the terminal.
 func sentence(err error) error {
 	var e *errs.Error
 	if !errors.As(err, &e) || e.Kind == errs.Internal {
@@ -123,7 +123,7 @@ func sentence(err error) error {
 	return errors.New(text)
 }
 
-// ErrAuditBroken is an audit trail that was changed after it was written.
+// ErrAuditBroken says that the audit trail was changed after it was written.
 var ErrAuditBroken = errors.New("the audit trail is broken")
 
 // VerifyAudit walks the audit trail's chain of seals.

@@ -44,7 +44,7 @@ type peer struct {
 }
 
 // join opens a conversation that lasts as long as the test.
-func join(t *testing.T, api *client.API, room string, change ...func(*client.Options)) *peer {
+func join(t *testing.T, api *client.API, appointment string, change ...func(*client.Options)) *peer {
 	t.Helper()
 	p := &peer{
 		t:        t,
@@ -64,7 +64,7 @@ func join(t *testing.T, api *client.API, room string, change ...func(*client.Opt
 	for _, f := range change {
 		f(&o)
 	}
-	p.conv = client.Open(api, room, o)
+	p.conv = client.Open(api, appointment, o)
 	t.Cleanup(p.conv.Close)
 	p.live()
 	return p
@@ -255,7 +255,7 @@ type socket struct {
 	t *testing.T
 }
 
-// try dials a room's socket; a refusal is a reply.
+// try dials a conversation's socket; a refusal is a reply.
 func (w *world) tryDial(n int, path string, header http.Header, protocols ...string) (*socket, reply) {
 	w.t.Helper()
 	d := websocket.Dialer{Subprotocols: protocols, HandshakeTimeout: patience}
@@ -276,10 +276,11 @@ func (w *world) tryDial(n int, path string, header http.Header, protocols ...str
 	return &socket{ws, w.t}, reply{status: resp.StatusCode, header: resp.Header}
 }
 
-// dial opens a room's socket.
-func (w *world) dial(n int, token, room, query string) *socket {
+// dial opens a conversation's socket.
+func (w *world) dial(n int, token, appointment, query string) *socket {
 	w.t.Helper()
-	s, r := w.tryDial(n, "/ws/appointments/"+room+query, http.Header{"Authorization": {"Bearer " + token}}, "housecall.v1")
+	s, r := w.tryDial(n, "/ws/appointments/"+appointment+query,
+		http.Header{"Authorization": {"Bearer " + token}}, "housecall.v1")
 	require.NotNil(w.t, s, "%d %s", r.status, r.raw)
 	return s
 }

@@ -18,9 +18,9 @@ func TestApp_PostgresDies(t *testing.T) {
 	t.Parallel()
 	server, dsn := pgtest.Own(t)
 	w := newWorldOver(t, dsn, pgtest.Redis(t).URL(), 2)
-	patient, doctor, room := w.pair()
-	p, d := join(t, patient, room, fromStart), join(t, doctor, room, fromStart)
-	raw := w.dial(0, w.token(patient), room, "")
+	patient, doctor, appointment := w.pair()
+	p, d := join(t, patient, appointment, fromStart), join(t, doctor, appointment, fromStart)
+	raw := w.dial(0, w.token(patient), appointment, "")
 	raw.next("live")
 	p.say("before")
 	require.NoError(t, server.Kill())
@@ -38,10 +38,10 @@ func TestApp_PostgresDies(t *testing.T) {
 		r := w.call(n, w.token(patient), "GET", "/api/v1/me", "").problem(t, 503)
 		require.NotEmpty(t, r.header.Get("Retry-After"))
 		body := fmt.Sprintf(`{"clientId":%q,"text":"over REST"}`, id)
-		w.call(n, w.token(patient), "POST", "/api/v1/appointments/"+room+"/messages", body).problem(t, 503)
+		w.call(n, w.token(patient), "POST", "/api/v1/appointments/"+appointment+"/messages", body).problem(t, 503)
 		w.ready(n, 503, "unavailable")
 	}
-	s, r := w.tryDial(0, "/ws/appointments/"+room, http.Header{"Authorization": {"Bearer " + w.token(patient)}},
+	s, r := w.tryDial(0, "/ws/appointments/"+appointment, http.Header{"Authorization": {"Bearer " + w.token(patient)}},
 		"housecall.v1")
 	require.Nil(t, s)
 	r.problem(t, 503)
@@ -59,7 +59,7 @@ func TestApp_PostgresDies(t *testing.T) {
 	})
 	d.drained()
 	p.say("after")
-	requireSame(t, w.stored(room), p, d)
+	requireSame(t, w.stored(appointment), p, d)
 	for _, who := range []*peer{p, d} {
 		require.EqualValues(t, 1, who.conv.Stats().Connections, "sockets stay")
 	}

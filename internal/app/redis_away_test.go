@@ -204,23 +204,23 @@ func (w *world) bus(healthy, readiness string) {
 
 // consultation is a conversation of a patient and a doctor on different instances, with the doctor's inbox beside it.
 type consultation struct {
-	w     *world
-	t     *testing.T
-	p, d  *peer
-	room  string
-	inbox *socket
+	w           *world
+	t           *testing.T
+	p, d        *peer
+	appointment string
+	inbox       *socket
 }
 
 func (w *world) consult(t *testing.T) *consultation {
 	t.Helper()
-	patient, doctor, room := w.pair()
+	patient, doctor, appointment := w.pair()
 	return &consultation{
-		w:     w,
-		t:     t,
-		p:     join(t, patient, room, fromStart),
-		d:     join(t, doctor, room, fromStart),
-		room:  room,
-		inbox: w.inbox(1, w.token(doctor)),
+		w:           w,
+		t:           t,
+		p:           join(t, patient, appointment, fromStart),
+		d:           join(t, doctor, appointment, fromStart),
+		appointment: appointment,
+		inbox:       w.inbox(1, w.token(doctor)),
 	}
 }
 
@@ -266,7 +266,7 @@ func (c *consultation) goesOn() {
 	c.d.conv.Read(last)
 	c.p.until("it is read", func() bool { return c.p.receipts[c.d.id] == [2]int64{last, last} })
 	c.p.hears(c.d.say("I can"))
-	requireSame(c.t, c.w.stored(c.room), c.p, c.d)
+	requireSame(c.t, c.w.stored(c.appointment), c.p, c.d)
 }
 
 // revokes ends a session of the patient's that has a socket on each instance.
@@ -274,7 +274,7 @@ func (c *consultation) revokes() {
 	c.t.Helper()
 	victim := c.w.signIn(c.w.url(0), c.w.emailOf(c.p.api))
 	token := c.w.token(victim)
-	sockets := []*socket{c.w.dial(0, token, c.room, ""), c.w.dial(1, token, c.room, "")}
+	sockets := []*socket{c.w.dial(0, token, c.appointment, ""), c.w.dial(1, token, c.appointment, "")}
 	for _, s := range sockets {
 		s.next("live")
 	}
@@ -288,8 +288,8 @@ func (c *consultation) revokes() {
 // another opens a second device of the doctor's, which is told that of the patient.
 func (c *consultation) another(online string) {
 	c.t.Helper()
-	second := join(c.t, c.w.signIn(c.w.url(1), c.w.emailOf(c.d.api)), c.room, fromStart)
+	second := join(c.t, c.w.signIn(c.w.url(1), c.w.emailOf(c.d.api)), c.appointment, fromStart)
 	require.Equal(c.t, online, second.online[c.p.id])
-	requireSame(c.t, c.w.stored(c.room), second)
+	requireSame(c.t, c.w.stored(c.appointment), second)
 	require.Equal(c.t, auth.Doctor, auth.Role(second.api.User().Role))
 }

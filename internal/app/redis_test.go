@@ -52,7 +52,7 @@ func TestApp_RedisDies(t *testing.T) {
 
 // What the log says of the bus.
 const (
-	away = "the bus is away"
+	away = "the bus is unavailable"
 	up   = "the bus is up"
 )
 
@@ -86,18 +86,18 @@ func TestApp_NoRedis(t *testing.T) {
 	t.Parallel()
 	w := newWorldOver(t, pgtest.DSN(t), "redis://127.0.0.1:1/0", 2)
 	w.ready(0, 200, "degraded")
-	patient, doctor, room := w.pair()
-	p, d := join(t, patient, room, fromStart), join(t, doctor, room, fromStart)
+	patient, doctor, appointment := w.pair()
+	p, d := join(t, patient, appointment, fromStart), join(t, doctor, appointment, fromStart)
 	require.Equal(t, "unknown", p.online[d.id], "nobody can know")
 	d.hears(p.say("without Redis"))
 	p.hears(d.say("I hear you"))
-	requireSame(t, w.stored(room), p, d)
+	requireSame(t, w.stored(appointment), p, d)
 	last := p.say("the last one")
 	d.hears(last)
 	d.conv.Read(last)
 	p.until("it is read", func() bool { return p.receipts[d.id] == [2]int64{last, last} })
 	w.eventually("the log says it", func() bool { return w.busWords(away) == 2 })
-	_, err := doctor.Cancel(w.context(), room, "Ill")
+	_, err := doctor.Cancel(w.context(), appointment, "Ill")
 	require.NoError(t, err)
 	d.until("the cancellation arrives", func() bool { return d.whyNot == "cancelled" })
 }

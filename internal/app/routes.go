@@ -21,13 +21,13 @@ import (
 )
 
 // mount adds the routes of all packages, and of the older APIs that are enabled.
-func (a *App) mount(r *rooms) error {
-	account.Routes(a.http, r.accounts)
-	doctor.Routes(a.http, r.doctors)
-	patient.Routes(a.http, r.patients)
-	preference.Routes(a.http, r.preferences)
-	appointment.Routes(a.http, r.appointments)
-	calendar.Routes(a.http, newCalendar(a.cfg, a.pool, r.appointments, r.limiter))
+func (a *App) mount(s *services) error {
+	account.Routes(a.http, s.accounts)
+	doctor.Routes(a.http, s.doctors)
+	patient.Routes(a.http, s.patients)
+	preference.Routes(a.http, s.preferences)
+	appointment.Routes(a.http, s.appointments)
+	calendar.Routes(a.http, newCalendar(a.cfg, a.pool, s.appointments, s.limiter))
 	conversation.Routes(a.http, a.conversations)
 	chat.Routes(a.http, a.chat)
 	chat.Mount(a.http, a.chat)
@@ -35,19 +35,19 @@ func (a *App) mount(r *rooms) error {
 	transcript.Routes(a.http, a.transcripts)
 	attachment.Routes(a.http, a.files)
 	jobs.Routes(a.http, a.jobs)
-	ui.Routes(a.http, ui.Deps{Accounts: r.accounts, Options: ui.Options{Origin: a.cfg.Origins()[0]}})
+	ui.Routes(a.http, ui.Deps{Accounts: s.accounts, Options: ui.Options{Origin: a.cfg.Origins()[0]}})
 	zone := a.cfg.Zone()
 	if a.cfg.LegacyPMS {
 		pms.Mount(a.http,
-			pms.Deps{Accounts: r.accounts, Patients: r.patients, Appointments: r.appointments, Zone: zone, Now: time.Now})
+			pms.Deps{Accounts: s.accounts, Patients: s.patients, Appointments: s.appointments, Zone: zone, Now: time.Now})
 	}
 	if a.cfg.LegacyHMS {
 		hms.Routes(a.http, hms.Deps{
-			Accounts:      r.accounts,
-			Doctors:       r.doctors,
-			Patients:      r.patients,
-			Appointments:  r.appointments,
-			Counter:       r.appointments,
+			Accounts:      s.accounts,
+			Doctors:       s.doctors,
+			Patients:      s.patients,
+			Appointments:  s.appointments,
+			Counter:       s.appointments,
 			Conversations: a.conversations,
 			Chat:          a.chat,
 			Now:           time.Now,

@@ -69,9 +69,9 @@ func (w *world) endings(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := w.person(auth.Patient)
 			victim, other := p.at(0), p.at(1)
-			room := w.room(victim, doctor)
+			appointment := w.book(victim, doctor)
 			token := w.token(victim)
-			sockets := []*socket{w.dial(0, token, room, ""), w.dial(1, token, room, "")}
+			sockets := []*socket{w.dial(0, token, appointment, ""), w.dial(1, token, appointment, "")}
 			for _, s := range sockets {
 				s.t = t
 				s.next("live")
@@ -84,7 +84,7 @@ func (w *world) endings(t *testing.T) {
 				code, _ := s.end()
 				require.Equal(t, 4401, code)
 			}
-			d := w.dial(1, w.token(doctor), room, "")
+			d := w.dial(1, w.token(doctor), appointment, "")
 			d.t = t
 			d.next("live") // nobody else was hit
 		})
@@ -104,8 +104,8 @@ func (w *world) anyoneAs(api *client.API, method, path, body string) error {
 func TestApp_EndedSessionCannotSend(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
-	patient, _, room := w.pair()
-	s := w.dial(0, w.token(patient), room, "")
+	patient, _, appointment := w.pair()
+	s := w.dial(0, w.token(patient), appointment, "")
 	s.next("live")
 	_, err := w.apps[0].pool.Exec(
 		w.context(),
@@ -118,7 +118,7 @@ func TestApp_EndedSessionCannotSend(t *testing.T) {
 	_ = s.WriteJSON(object{"type": "send", "clientId": id, "text": "from beyond"}) // the poll may have closed it already
 	code, _ := s.end()
 	require.Equal(t, 4401, code, "the poll finds it without any word on the bus")
-	for _, e := range w.stored(room) {
+	for _, e := range w.stored(appointment) {
 		require.NotEqual(t, id, e.ClientID)
 	}
 }
@@ -127,9 +127,9 @@ func TestApp_EndedSessionCannotSend(t *testing.T) {
 func TestApp_TokenRenewal(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
-	patient, _, room := w.pair()
+	patient, _, appointment := w.pair()
 	first := w.token(patient)
-	s := w.dial(1, first, room, "")
+	s := w.dial(1, first, appointment, "")
 	s.next("live")
 	require.NoError(t, patient.Refresh(w.context()))
 	s.write(object{"type": "auth", "token": w.token(patient)})

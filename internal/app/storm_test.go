@@ -13,28 +13,29 @@ import (
 	"housecall/internal/client"
 )
 
-// storm is many rooms with a patient and a doctor each, on different instances, who reach them through gates.
+// storm is many conversations with a patient and a doctor each, on different instances, who reach them through gates.
 type storm struct {
-	w     *world
-	rooms []string
-	gates []*gate
-	peers [][2]*peer // of each room
+	w            *world
+	appointments []string
+	gates        []*gate
+	peers        [][2]*peer // of each conversation
 }
 
-// newStorm gives patients the first gate and doctors the last; there are as many people as it takes for rooms.
-func newStorm(w *world, rooms int, gates ...*gate) *storm {
+// newStorm gives patients the first gate and doctors the last; there are as many people as it takes for conversations.
+func newStorm(w *world, appointments int, gates ...*gate) *storm {
 	w.t.Helper()
 	s := &storm{w: w, gates: gates}
-	const each = 10 // rooms of one pair of people
+	const each = 10 // conversations of one pair of people
 	var patient, doctor *client.API
-	for i := range rooms {
+	for i := range appointments {
 		if i%each == 0 {
 			patient = w.signIn(gates[0].url(), w.person(auth.Patient).email)
 			doctor = w.signIn(gates[len(gates)-1].url(), w.person(auth.Doctor).email)
 		}
-		room := w.room(patient, doctor)
-		s.rooms = append(s.rooms, room)
-		s.peers = append(s.peers, [2]*peer{join(w.t, patient, room, fromStart), join(w.t, doctor, room, fromStart)})
+		appointment := w.book(patient, doctor)
+		s.appointments = append(s.appointments, appointment)
+		s.peers = append(s.peers,
+			[2]*peer{join(w.t, patient, appointment, fromStart), join(w.t, doctor, appointment, fromStart)})
 	}
 	return s
 }
@@ -57,7 +58,7 @@ func (s *storm) talk(n int, halfway func()) {
 	var all sync.WaitGroup
 	for i, pair := range s.peers {
 		for j, p := range pair {
-			all.Go(func() { failures <- p.chatter(n, fmt.Sprintf("room %d side %d", i, j), count) })
+			all.Go(func() { failures <- p.chatter(n, fmt.Sprintf("conversation %d side %d", i, j), count) })
 		}
 	}
 	ended := make(chan struct{})
@@ -103,18 +104,18 @@ func (p *peer) chatter(n int, text string, acked func()) error {
 	return nil
 }
 
-// same requires that every room ends the same for everybody, and as PostgreSQL has it, with perRoom texts.
-func (s *storm) same(perRoom int) {
+// same requires that every conversation ends the same for everybody, and as PostgreSQL has it, with count texts.
+func (s *storm) same(count int) {
 	s.w.t.Helper()
-	for i, room := range s.rooms {
-		stored := s.w.stored(room)
+	for i, appointment := range s.appointments {
+		stored := s.w.stored(appointment)
 		texts := 0
 		for _, e := range stored {
 			if e.Kind == "text" {
 				texts++
 			}
 		}
-		require.Equal(s.w.t, perRoom, texts, "nothing is lost and nothing doubled")
+		require.Equal(s.w.t, count, texts, "nothing is lost and nothing doubled")
 		requireSame(s.w.t, stored, s.peers[i][0], s.peers[i][1])
 		for _, p := range s.peers[i] {
 			require.Zero(s.w.t, p.conv.Stats().Resets)
@@ -156,7 +157,8 @@ func (g *gate) cutSome(share float64) (n int) {
 	return n
 }
 
-// Invariants 2 and 3: one clientId is one message, and everybody in a room sees one order without hole or double.
+// Invariants 2 and 3: one clientId is one message, and everybody in a conversation sees one order, without gaps or
+// duplicates.
 func TestApp_Storm(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
@@ -172,10 +174,12 @@ func TestApp_Storm(t *testing.T) {
 func TestApp_ResendRace(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
-	patient, doctor, room := w.pair()
-	d := join(t, doctor, room, fromStart)
+	patient, doctor, appointment := w.pair()
+	d := join(t, doctor, appointment, fromStart)
 	token := w.token(patient)
-	sockets := []*socket{w.dial(0, token, room, ""), w.dial(1, token, room, ""), w.dial(0, token, room, "")}
+	sockets := []*socket{
+		w.dial(0, token, appointment, ""), w.dial(1, token, appointment, ""), w.dial(0, token, appointment, ""),
+	}
 	const n = 20
 	seqs := make([]map[string]int64, len(sockets))
 	ids := make([]string, n)
@@ -204,5 +208,5 @@ func TestApp_ResendRace(t *testing.T) {
 	require.Len(t, seqs[0], n)
 	require.Equal(t, seqs[0], seqs[1])
 	require.Equal(t, seqs[0], seqs[2])
-	requireSame(t, w.stored(room), d)
+	requireSame(t, w.stored(appointment), d)
 }

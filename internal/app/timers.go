@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// timers schedules what is due by the clock: each runs on one instance, however many there are.
-func (a *App) timers(r *rooms) {
+// timers schedules what the clock triggers. Each runs on one instance, however many there are.
+func (a *App) timers(s *services) {
 	a.jobs.Every("deadlines", time.Minute, func(ctx context.Context) error {
-		met, err := r.appointments.Deadlines(ctx)
+		met, err := s.appointments.Deadlines(ctx)
 		a.log.Debug().Int("met", met).Msg("checked deadlines")
 		return err
 	})
@@ -20,8 +20,8 @@ func (a *App) timers(r *rooms) {
 	a.jobs.Every("search", time.Minute, a.search.CatchUp)
 	a.jobs.Every("purge", time.Hour, func(ctx context.Context) error {
 		return errors.Join(
-			a.purge(ctx, "sessions and tokens", r.accounts.PurgeExpired),
-			a.purge(ctx, "idempotency keys", r.answers.Purge),
+			a.purge(ctx, "sessions and tokens", s.accounts.PurgeExpired),
+			a.purge(ctx, "idempotency keys", s.answers.Purge),
 		)
 	})
 }

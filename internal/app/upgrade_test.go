@@ -21,7 +21,7 @@ import (
 func TestApp_Subprotocols(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	patient, _, room := w.pair()
+	patient, _, appointment := w.pair()
 	token := w.token(patient)
 	bearer, header := "housecall.bearer."+token, "Bearer "+token
 	for name, c := range map[string]struct {
@@ -58,7 +58,7 @@ func TestApp_Subprotocols(t *testing.T) {
 			if c.authorization != "" {
 				h.Set("Authorization", c.authorization)
 			}
-			s, r := w.tryDial(0, "/ws/appointments/"+room, h)
+			s, r := w.tryDial(0, "/ws/appointments/"+appointment, h)
 			if c.status != http.StatusSwitchingProtocols {
 				require.Nil(t, s)
 				r.problem(t, c.status)
@@ -79,10 +79,10 @@ func TestApp_Subprotocols(t *testing.T) {
 func TestApp_NoCompression(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	patient, _, room := w.pair()
+	patient, _, appointment := w.pair()
 	d := websocket.Dialer{Subprotocols: []string{"housecall.v1"}, HandshakeTimeout: patience, EnableCompression: true}
 	h := http.Header{"Authorization": {"Bearer " + w.token(patient)}}
-	ws, resp, err := d.Dial("ws"+strings.TrimPrefix(w.url(0), "http")+"/ws/appointments/"+room, h)
+	ws, resp, err := d.Dial("ws"+strings.TrimPrefix(w.url(0), "http")+"/ws/appointments/"+appointment, h)
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
 	require.Empty(t, resp.Header["Sec-Websocket-Extensions"])
@@ -105,29 +105,29 @@ func TestApp_NoCompression(t *testing.T) {
 func TestApp_AfterExtremes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	patient, _, room := w.pair()
-	head := w.stored(room)[len(w.stored(room))-1].Seq
+	patient, _, appointment := w.pair()
+	head := w.stored(appointment)[len(w.stored(appointment))-1].Seq
 	header := http.Header{"Authorization": {"Bearer " + w.token(patient)}}
 	for _, after := range []string{
 		"-1", "-9223372036854775808", "9223372036854775808", "99999999999999999999", "1.0", "1e3", "0x1", "1_0", " 1", "1 ", "1\x00", "٣", "NaN", "null", "1,2",
 	} {
-		s, r := w.tryDial(0, "/ws/appointments/"+room+"?after="+url.QueryEscape(after), header, "housecall.v1")
+		s, r := w.tryDial(0, "/ws/appointments/"+appointment+"?after="+url.QueryEscape(after), header, "housecall.v1")
 		require.Nil(t, s, after)
 		require.Equal(t, "invalid", r.problem(t, 422).code(), after)
 		require.NotContains(t, r.body["detail"], after+" ", "it is not repeated")
 	}
 	for _, after := range []string{fmt.Sprint(head + 1), "9223372036854775807"} {
-		s := w.dial(0, w.token(patient), room, "?after="+after)
+		s := w.dial(0, w.token(patient), appointment, "?after="+after)
 		reset := s.next("reset")
 		require.Equal(t, []any{head, "history"}, []any{reset.HeadSeq, reset.Reason}, after)
 		require.Equal(t, head, s.next("live").HeadSeq)
 	}
 	for after, first := range map[string]int64{"": 1, "?after=": 1, "?after=0": 1, "?after=00": 1, "?after=1": 2} {
-		require.Equal(t, first, w.dial(0, w.token(patient), room, after).next("event").Seq, after)
+		require.Equal(t, first, w.dial(0, w.token(patient), appointment, after).next("event").Seq, after)
 	}
-	s := w.dial(0, w.token(patient), room, "?after="+fmt.Sprint(head))
+	s := w.dial(0, w.token(patient), appointment, "?after="+fmt.Sprint(head))
 	require.Equal(t, head, s.next("live").HeadSeq, "there is nothing to tell")
-	s = w.dial(0, w.token(patient), room, "?after=1&epoch=another")
+	s = w.dial(0, w.token(patient), appointment, "?after=1&epoch=another")
 	require.Equal(t, "history", s.next("reset").Reason)
 }
 
@@ -135,13 +135,13 @@ func TestApp_AfterExtremes(t *testing.T) {
 func TestApp_PasswordChangeFirst(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	patient, _, room := w.pair()
+	patient, _, appointment := w.pair()
 	token := w.token(patient)
-	open := []*socket{w.dial(0, token, room, ""), w.inbox(0, token)}
+	open := []*socket{w.dial(0, token, appointment, ""), w.inbox(0, token)}
 	_, err := w.apps[0].pool.Exec(w.context(), `update users set must_change_password = true where public_id = $1`,
 		patient.User().UserID)
 	require.NoError(t, err)
-	for _, path := range []string{"/ws/appointments/" + room, "/ws/inbox"} {
+	for _, path := range []string{"/ws/appointments/" + appointment, "/ws/inbox"} {
 		s, r := w.tryDial(0, path, http.Header{"Authorization": {"Bearer " + token}}, "housecall.v1")
 		require.Nil(t, s)
 		require.Equal(t, "password_change_required", r.problem(t, 403).code())
@@ -170,7 +170,7 @@ func (w *world) inbox(n int, token string) *socket {
 func TestApp_TokensInBand(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	patient, doctor, room := w.pair()
+	patient, doctor, appointment := w.pair()
 	token := w.token(patient)
 	actor, _, err := w.apps[0].accounts.Authenticate(w.context(), token)
 	require.NoError(t, err)
@@ -199,7 +199,7 @@ func TestApp_TokensInBand(t *testing.T) {
 		"nonsense":             "nonsense",
 		"empty but for blanks": "  ",
 	} {
-		for _, s := range []*socket{w.dial(0, token, room, ""), w.inbox(0, token)} {
+		for _, s := range []*socket{w.dial(0, token, appointment, ""), w.inbox(0, token)} {
 			s.write(object{"type": "auth", "token": bad})
 			code, bye := s.end()
 			require.Equal(t, 4401, code, name)
@@ -207,7 +207,7 @@ func TestApp_TokensInBand(t *testing.T) {
 		}
 		require.NotContains(t, w.log.text(), bad)
 	}
-	s := w.dial(0, token, room, "")
+	s := w.dial(0, token, appointment, "")
 	s.write(object{"type": "auth", "token": issue(actor, secrets, time.Hour, 0)})
 	s.next("authOk")
 	s.write(object{"type": "auth", "token": issue(actor, secrets, 3*time.Second, 0)}) // the last one counts
@@ -221,9 +221,9 @@ func TestApp_TokensInBand(t *testing.T) {
 func TestApp_AuthExpiring(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, func(c *config.Config) { c.AccessTTL = time.Minute })
-	patient, _, room := w.pair()
+	patient, _, appointment := w.pair()
 	token := w.token(patient)
-	for _, s := range []*socket{w.dial(0, token, room, ""), w.inbox(0, token)} {
+	for _, s := range []*socket{w.dial(0, token, appointment, ""), w.inbox(0, token)} {
 		s.next("authExpiring")
 		s.write(object{"type": "auth", "token": token})
 		s.next("authOk")

@@ -3,11 +3,9 @@ package app
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/redis/go-redis/v9"
 
 	"housecall/internal/account"
 	"housecall/internal/appointment"
@@ -29,8 +27,8 @@ import (
 	"housecall/internal/transcript"
 )
 
-// rooms are the services of an instance, for code that needs several of them.
-type rooms struct {
+// services are those services of an instance that the code in this package needs together.
+type services struct {
 	pool         *postgres.Pool
 	limiter      ratelimit.Limiter
 	sealer       *auth.Sealer
@@ -43,36 +41,37 @@ type rooms struct {
 	answers      *idempotency.Service
 }
 
-// wire makes the services, each from those it needs, connects those that call each other, and mounts their routes.
+// wire makes the services in the order in which they need each other, connects those that call each other, and mounts
+// their routes.
 func (a *App) wire(registry *prometheus.Registry) error {
 	log := conversation.NewLog()
-	r, err := newRooms(a.cfg, a.pool, ratelimit.New(a.redis, a.log), log)
+	s, err := newServices(a.cfg, a.pool, ratelimit.New(a.redis, a.log), log)
 	if err != nil {
 		return err
 	}
 	if a.jobs, err = newJobs(a.cfg, a.pool, registry, a.log); err != nil {
 		return err
 	}
-	notifications, err := a.newNotifications(r)
+	notifications, err := a.newNotifications(s)
 	if err != nil {
 		return err
 	}
-	r.appointments.Connect(told{notifications, r})
-	a.wireConversations(r, log, registry, notifications)
-	r.accounts.Connect(account.Ports{
-		Profiles: profiles{r.doctors, r.patients}, Doctors: r.appointments, Mail: notifications, Listener: a.chat,
+	s.appointments.Connect(told{notifications, s})
+	a.wireConversations(s, log, registry, notifications)
+	s.accounts.Connect(account.Ports{
+		Profiles: profiles{s.doctors, s.patients}, Doctors: s.appointments, Mail: notifications, Listener: a.chat,
 	})
-	a.accounts, a.doctors = r.accounts, r.doctors
+	a.accounts, a.doctors = s.accounts, s.doctors
 	if a.blobs, err = openBlobs(a.cfg); err != nil {
 		return err
 	}
 	a.files = attachment.New(attachment.Deps{
-		Pool: a.pool, Store: a.blobs, Conversations: conversations{a.conversations}, Limiter: r.limiter,
+		Pool: a.pool, Store: a.blobs, Conversations: conversations{a.conversations}, Limiter: s.limiter,
 		Options: attachmentOptions(a.cfg),
 	})
-	a.timers(r)
+	a.timers(s)
 	a.http, err = httpd.New(httpd.Deps{
-		Log: a.log, Registry: registry, Authenticator: r.accounts, Idempotency: r.answers, Checks: a.checks(),
+		Log: a.log, Registry: registry, Authenticator: s.accounts, Idempotency: s.answers, Checks: a.checks(),
 		Options: httpdOptions(a.cfg),
 	})
 	if err != nil {
@@ -81,53 +80,53 @@ func (a *App) wire(registry *prometheus.Registry) error {
 	if a.cfg.MetricsAddr != "" {
 		a.ops = httpd.NewOps(a.cfg.MetricsAddr, registry)
 	}
-	return a.mount(r)
+	return a.mount(s)
 }
 
-// wireConversations makes what conversations are made of.
+// wireConversations makes the services around conversations.
 func (a *App) wireConversations(
-	r *rooms, log *conversation.Log, registry *prometheus.Registry, notifications chat.Notifications,
+	s *services, log *conversation.Log, registry *prometheus.Registry, notifications chat.Notifications,
 ) {
 	a.conversations = conversation.New(conversation.Deps{
-		Pool: a.pool, Log: log, Appointments: r.appointments, Registry: registry, Logger: a.log, Now: time.Now,
+		Pool: a.pool, Log: log, Appointments: s.appointments, Registry: registry, Logger: a.log, Now: time.Now,
 		Options: conversationOptions(a.cfg),
 	})
 	a.chat = chat.New(chat.Deps{
-		Pool: a.pool, Bus: bus.NewRedis(a.redis, a.log), Conversations: a.conversations, Accounts: r.accounts,
+		Pool: a.pool, Bus: bus.NewRedis(a.redis, a.log), Conversations: a.conversations, Accounts: s.accounts,
 		Registry: registry, Logger: a.log, Now: time.Now, Notifications: notifications, Options: chatOptions(a.cfg),
 	})
 	a.search = search.New(search.Deps{Pool: a.pool, Conversations: a.conversations})
 	a.transcripts = transcript.New(transcript.Deps{
-		Pool: a.pool, Conversations: a.conversations, Zones: r.preferences, Now: time.Now,
+		Pool: a.pool, Conversations: a.conversations, Zones: s.preferences, Now: time.Now,
 		Options: transcriptOptions(a.cfg),
 	})
 }
 
-// newRooms makes the services that need nothing that runs.
-func newRooms(
+// newServices makes the services that need nothing but PostgreSQL, a limiter and each other.
+func newServices(
 	cfg config.Config, pool *postgres.Pool, limiter ratelimit.Limiter, log *conversation.Log,
-) (*rooms, error) {
-	r := &rooms{pool: pool, limiter: limiter}
+) (*services, error) {
+	s := &services{pool: pool, limiter: limiter}
 	var err error
-	if r.sealer, err = auth.NewSealer(cfg.Secrets()); err != nil {
+	if s.sealer, err = auth.NewSealer(cfg.Secrets()); err != nil {
 		return nil, fmt.Errorf("%sTOKEN_SECRETS: %w", config.Prefix, err)
 	}
-	if r.accounts, err = newAccounts(cfg, pool, limiter); err != nil {
+	if s.accounts, err = newAccounts(cfg, pool, limiter); err != nil {
 		return nil, err
 	}
-	r.schedules = schedule.New(schedule.Deps{Now: time.Now, Options: scheduleOptions(cfg)})
-	r.preferences = preference.New(preference.Deps{Pool: pool, Options: preferenceOptions(cfg)})
-	r.doctors = doctor.New(doctor.Deps{Pool: pool, Schedules: r.schedules, Inviter: r.accounts})
-	r.patients = patient.New(patient.Deps{Pool: pool, Doctors: r.doctors, Care: appointment.Care{}})
-	r.appointments = appointment.New(appointment.Deps{
-		Pool: pool, Schedule: r.schedules, Doctors: r.doctors, Patients: r.patients,
+	s.schedules = schedule.New(schedule.Deps{Now: time.Now, Options: scheduleOptions(cfg)})
+	s.preferences = preference.New(preference.Deps{Pool: pool, Options: preferenceOptions(cfg)})
+	s.doctors = doctor.New(doctor.Deps{Pool: pool, Schedules: s.schedules, Inviter: s.accounts})
+	s.patients = patient.New(patient.Deps{Pool: pool, Doctors: s.doctors, Care: appointment.Care{}})
+	s.appointments = appointment.New(appointment.Deps{
+		Pool: pool, Schedule: s.schedules, Doctors: s.doctors, Patients: s.patients,
 		Conversations: conversationsOf{log, chat.Counts{}}, Now: time.Now,
 		Options: appointmentOptions(cfg),
 	})
-	r.answers = idempotency.New(idempotency.Deps{
-		Pool: pool, Sealer: r.sealer, Now: time.Now, Options: idempotencyOptions(cfg),
+	s.answers = idempotency.New(idempotency.Deps{
+		Pool: pool, Sealer: s.sealer, Now: time.Now, Options: idempotencyOptions(cfg),
 	})
-	return r, nil
+	return s, nil
 }
 
 func newAccounts(cfg config.Config, pool *postgres.Pool, limiter ratelimit.Limiter) (*account.Service, error) {
@@ -141,7 +140,7 @@ func newAccounts(cfg config.Config, pool *postgres.Pool, limiter ratelimit.Limit
 	})
 }
 
-// checks decide readiness: without PostgreSQL nothing works; without Redis the service is only slower.
+// checks decide readiness: nothing works without PostgreSQL; without Redis the service is only slower.
 func (a *App) checks() []httpd.Check {
 	return []httpd.Check{
 		{Name: "postgres", Required: true, Probe: a.pool.Ping},
@@ -149,72 +148,3 @@ func (a *App) checks() []httpd.Check {
 		{Name: "bus", Probe: a.chat.ProbeBus},
 	}
 }
-
-// profiles makes what a role needs besides the account.
-type profiles struct {
-	doctors  *doctor.Service
-	patients *patient.Service
-}
-
-// CreatePatient implements account.Profiles.
-func (p profiles) CreatePatient(ctx context.Context, tx *postgres.Tx, userID int64, d account.PatientDetails) error {
-	return p.patients.Create(ctx, tx, userID, detailsOf(d))
-}
-
-func detailsOf(d account.PatientDetails) patient.Details {
-	entry := patient.Details{Phone: d.Phone, Gender: d.Gender, DateOfBirth: d.DateOfBirth, Address: d.Address}
-	if d.Age != nil {
-		entry.StatedAge = &patient.StatedAge{Years: *d.Age}
-	}
-	return entry
-}
-
-// KeepSignup implements account.Profiles.
-func (p profiles) KeepSignup(ctx context.Context, tx *postgres.Tx, userID int64, d account.PatientDetails) error {
-	return p.patients.KeepSignup(ctx, tx, userID, detailsOf(d))
-}
-
-// CreateDoctor implements account.Profiles.
-func (p profiles) CreateDoctor(ctx context.Context, tx *postgres.Tx, userID int64) error {
-	return p.doctors.Create(ctx, tx, userID)
-}
-
-// openRedis makes the client that REDIS_URL describes: one node, or with REDIS_MODE a Sentinel or a Cluster.
-func openRedis(cfg config.Config) (redis.UniversalClient, error) {
-	malformed := fmt.Errorf("%sREDIS_URL is malformed", config.Prefix) // the cause would repeat the password
-	switch cfg.RedisMode {
-	case "sentinel":
-		o, err := redis.ParseFailoverURL(cfg.RedisURL.Reveal())
-		if err != nil {
-			return nil, malformed
-		}
-		o.DialTimeout, o.ReadTimeout, o.WriteTimeout = redisTimeout, redisTimeout, redisTimeout
-		return redis.NewFailoverClient(o), nil
-	case "cluster":
-		o, err := redis.ParseClusterURL(cfg.RedisURL.Reveal())
-		if err != nil {
-			return nil, malformed
-		}
-		o.DialTimeout, o.ReadTimeout, o.WriteTimeout = redisTimeout, redisTimeout, redisTimeout
-		return redis.NewClusterClient(o), nil
-	default:
-		o, err := redis.ParseURL(cfg.RedisURL.Reveal())
-		if err != nil {
-			return nil, malformed
-		}
-		o.DialTimeout, o.ReadTimeout, o.WriteTimeout = redisTimeout, redisTimeout, redisTimeout
-		return redis.NewClient(o), nil
-	}
-}
-
-// redisTimeout is short: whatever Redis does for us, something else does if it does not answer.
-const redisTimeout = time.Second
-
-// quietRedis keeps the client library from writing to stderr on its own: the bus and the limiter say once when
-// Redis goes and once when it comes back.
-var quietRedis = sync.OnceFunc(func() { redis.SetLogger(silence{}) })
-
-type silence struct{}
-
-// Printf drops the line.
-func (silence) Printf(context.Context, string, ...any) {}

@@ -72,7 +72,8 @@ func newWorldOver(t *testing.T, dsn, redisURL string, instances int, change ...f
 	w.cfg.MaxOpenRequests = 1000
 	// All clients come from one address, and some write fast.
 	w.cfg.LoginsPerAccount, w.cfg.LoginsPerAddress, w.cfg.RegistersPerAddress = 10_000, 10_000, 10_000
-	w.cfg.SocketsPerUser, w.cfg.MessagesPerSecond, w.cfg.UserMessagesPerSecond, w.cfg.RoomMessagesPerSecond = 1000, 10_000, 10_000, 10_000
+	w.cfg.SocketsPerUser, w.cfg.MessagesPerSecond = 1000, 10_000
+	w.cfg.UserMessagesPerSecond, w.cfg.ConversationMessagesPerSecond = 10_000, 10_000
 	for _, f := range change {
 		f(&w.cfg)
 	}
@@ -167,8 +168,8 @@ func (w *world) token(api *client.API) string {
 	return token
 }
 
-// room is a confirmed appointment, at a time of its own.
-func (w *world) room(patient, doctor *client.API) string {
+// book makes a confirmed appointment, at a time of its own, and gives its id.
+func (w *world) book(patient, doctor *client.API) string {
 	w.t.Helper()
 	asked, err := patient.Book(w.context(), doctor.User().UserID, time.Time{}, "A cough")
 	require.NoError(w.t, err)
@@ -180,20 +181,20 @@ func (w *world) room(patient, doctor *client.API) string {
 	return asked.ID
 }
 
-// pair is a patient on the first instance and a doctor on the last, with a room.
-func (w *world) pair() (patient, doctor *client.API, room string) {
+// pair is a patient on the first instance and a doctor on the last, with an appointment.
+func (w *world) pair() (patient, doctor *client.API, appointment string) {
 	w.t.Helper()
 	patient, doctor = w.person(auth.Patient).at(0), w.person(auth.Doctor).at(len(w.apps)-1)
-	return patient, doctor, w.room(patient, doctor)
+	return patient, doctor, w.book(patient, doctor)
 }
 
-// stored is a room's log as PostgreSQL has it.
-func (w *world) stored(room string) []client.Event {
+// stored is a conversation's log as PostgreSQL has it.
+func (w *world) stored(appointment string) []client.Event {
 	w.t.Helper()
 	rows, err := w.apps[len(w.apps)-1].pool.Query(w.context(), `
 		select m.seq, m.kind, coalesce(m.client_id::text, ''), coalesce(u.public_id, ''), coalesce(m.body, '')
 		from messages m join appointments a on a.id = m.room_id left join users u on u.id = m.sender_id
-		where a.public_id = $1 order by m.seq`, room)
+		where a.public_id = $1 order by m.seq`, appointment)
 	require.NoError(w.t, err)
 	defer rows.Close()
 	var out []client.Event

@@ -19,7 +19,7 @@ type Event struct {
 	Action string
 	// Subject is the public id of what it was done to.
 	Subject string
-	// PatientID is users.id of the patient whose data it is; 0 where it is nobody's.
+	// PatientID is users.id of the patient whose data it is; 0 if it is no patient's.
 	PatientID int64
 	// Detail says more, for an investigator. It never holds message texts, secrets or clinical data.
 	Detail map[string]any

@@ -19,7 +19,7 @@ const (
 	sealEvery = time.Second
 	// sealBatch is how many rows one transaction seals.
 	sealBatch = 500
-	// sealTimeout bounds one round; what is not done by then is rolled back and tried again.
+	// sealTimeout bounds one round; an unfinished one is rolled back and tried again.
 	sealTimeout = 30 * time.Second
 )
 
@@ -100,7 +100,7 @@ func (s *Sealer) Start() {
 	go s.run(ctx, s.done)
 }
 
-// Stop ends what Start began and returns when it has ended; what is unsealed by then waits for the next sealer.
+// Stop ends what Start began and returns when it has ended; rows not sealed by then wait for the next sealer.
 // Without a Start before it does nothing.
 func (s *Sealer) Stop() {
 	s.mu.Lock()

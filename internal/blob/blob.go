@@ -1,4 +1,4 @@
-// Package blob keeps bytes under keys: in a folder, or in an S3-compatible store. It knows nothing of what they are.
+// Package blob keeps bytes under keys: in a folder, or in an S3-compatible store. It does not know what they mean.
 package blob
 
 import (

@@ -1,6 +1,6 @@
-// Package bus carries opaque messages between the instances of one deployment, by topic. It is at most once and may
-// be away at any moment: whoever uses it depends on it for speed, never for truth. Redis is the implementation that
-// instances share; Memory is the same within one process.
+// Package bus carries opaque messages between the instances of one deployment, by topic. It delivers at most once and
+// may be away at any moment: its users depend on it for speed, never for truth. Redis connects several processes;
+// Memory does the same within one.
 package bus
 
 import (
@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// Topic is what a message is about and who hears it: those who have subscribed to it, and for All every instance.
+// Topic decides who hears a message: the instances that have subscribed to it or, for All, every instance.
 type Topic int64
 
 // All is the topic that every instance hears without subscribing.
 const All Topic = 0
 
-// ConfirmWait is how long a subscriber should wait for the confirmation of a topic. A confirmation that takes longer is
-// reported as missed, because by then nobody waits for it.
+// ConfirmWait is how long a subscriber should wait for the confirmation of a topic. One that takes longer is reported
+// as missed, because by then nobody is waiting for it.
 const ConfirmWait = 300 * time.Millisecond
 
 // Message is what one instance tells the others. Origin is the instance that sent it, a number drawn at its start.
@@ -28,23 +28,23 @@ type Message struct {
 
 // Bus carries messages between instances. Its methods never block, apart from Stop.
 type Bus interface {
-	// Start begins to connect in the background and to call receive and missed; both must not block. missed is told of a
-	// topic whose messages may have come while this instance could not hear them: cut says that it heard them before;
-	// otherwise confirming the topic took longer than ConfirmWait. Only buses of one namespace hear each other.
+	// Start begins to connect in the background and to call receive and missed, which must not block. missed is called
+	// with a topic of which messages may have been missed: cut says that the connection was lost, otherwise confirming
+	// the topic took longer than ConfirmWait. Only buses of one namespace hear each other.
 	// Subscribe and Publish may be called once Start has returned.
 	Start(namespace string, receive func(Message), missed func(topic Topic, cut bool))
 	// Stop ends the connection and returns once nothing is called any more.
 	Stop()
 	// Subscribe asks for a topic; the channel closes once the bus has confirmed it.
 	Subscribe(Topic) <-chan struct{}
-	// Unsubscribe ends that.
+	// Unsubscribe ends a subscription.
 	Unsubscribe(Topic)
-	// Publish queues a payload for the other instances, never for this one; lost is called, at once or from elsewhere, if
-	// it could not be sent. The bus keeps the payload.
+	// Publish queues a payload for the other instances, never for this one. lost is called, at once or from another
+	// goroutine, if it could not be sent. The payload belongs to the bus from then on.
 	Publish(topic Topic, payload []byte, lost func(Topic))
-	// Healthy reports whether what was published lately came back.
+	// Healthy reports whether recent publishes have come back.
 	Healthy() bool
-	// Prompt reports whether it came back at once. If not, the bus may be away, though nobody can say so yet.
+	// Prompt reports whether they came back at once. If not, the bus may be away, even if that is not certain yet.
 	Prompt() bool
 }
 

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// Network joins buses in memory, each of which is what one instance has: for a single instance, which needs no Redis
-// to talk to itself, and for tests of several instances in one process.
+// Network joins buses in memory, one for each instance: for a single instance, which needs no Redis, and for tests of
+// several instances in one process.
 type Network struct {
 	mu    sync.Mutex // guards all below, and the subscriptions and the state of all members
 	next  uint64
@@ -39,7 +39,7 @@ type Memory struct {
 
 var _ Bus = (*Memory)(nil)
 
-// Start implements Bus. Nothing is lost on the way, so nothing is ever missed.
+// Start implements Bus. Nothing is ever lost, so missed is never called.
 func (m *Memory) Start(namespace string, receive func(Message), _ func(topic Topic, cut bool)) {
 	m.network.mu.Lock()
 	defer m.network.mu.Unlock()

@@ -19,8 +19,8 @@ const (
 	publishTimeout    = time.Second
 	beatEvery         = 500 * time.Millisecond
 	beatLate          = 1250 * time.Millisecond // a little more than two missed heartbeats
-	remakeAfter       = 10 * time.Second        // without a heartbeat the connection is replaced
-	standstill        = 4 * beatEvery           // a process that did not look for so long was not awake to hear anything
+	remakeAfter       = 10 * time.Second        // without a heartbeat, then the connection is replaced
+	standstill        = 4 * beatEvery           // a process that has not looked for this long was not running
 )
 
 // SilenceLimit is how long an instance goes without its own heartbeat before the bus counts as away.
@@ -38,22 +38,22 @@ type Redis struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 
-	failedAt atomic.Int64 // unix nanoseconds of the last failed publish; 0 after a good one
+	failedAt atomic.Int64 // Unix nanoseconds of the last failed publish; 0 after a good one
 	state    atomic.Int32 // a state; written with judging held
 
 	judging sync.Mutex // guards both below
 	looked  time.Time
-	silence time.Time // when it began to count: at the start, or as this process went on after it had stood still
+	silence time.Time // since when silence counts: the start, or when this process resumed after a standstill
 
 	deliver func(Message)
 	missed  func(topic Topic, cut bool)
 }
 
-// state is what was logged about the bus last.
+// state is what was last logged about the bus.
 type state = int32
 
 const (
-	starting state = iota // nobody can know yet
+	starting state = iota // it is not known yet
 	up
 	away
 )
@@ -92,7 +92,7 @@ func (b *Redis) Start(namespace string, receive func(Message), missed func(topic
 	b.work.Go(b.watch)
 }
 
-// Stop implements Bus. What is queued is still sent, if Redis takes it at once.
+// Stop implements Bus. What is queued is still sent if Redis accepts it at once.
 func (b *Redis) Stop() {
 	b.cancel()
 	for _, p := range b.parts {
@@ -107,8 +107,8 @@ func (b *Redis) Healthy() bool { return b.state.Load() == up }
 // Prompt implements Bus.
 func (b *Redis) Prompt() bool { return b.lastBeat() > time.Now().Add(-beatLate).UnixNano() }
 
-// lastBeat is when the last heartbeat came back through the partition that has been silent for longest, in unix
-// nanoseconds; 0 if none has ever come through it.
+// lastBeat is when the last heartbeat came back through the partition that has been silent longest, in Unix
+// nanoseconds; 0 if none has ever come back through it.
 func (b *Redis) lastBeat() int64 {
 	oldest := int64(math.MaxInt64)
 	for _, p := range b.parts {
@@ -123,7 +123,7 @@ func (b *Redis) Subscribe(topic Topic) <-chan struct{} { return b.part(topic).wa
 // Unsubscribe implements Bus.
 func (b *Redis) Unsubscribe(topic Topic) { b.part(topic).drop(topic) }
 
-// Publish implements Bus. While Redis is away one message a second tries it; the others are lost at once.
+// Publish implements Bus. While Redis is away one message a second is tried; the others are lost at once.
 func (b *Redis) Publish(topic Topic, payload []byte, lost func(Topic)) {
 	if b.gaveUp() {
 		lost(topic)
@@ -146,7 +146,7 @@ func (b *Redis) part(topic Topic) *partition {
 	return b.parts[uint64(topic)%uint64(len(b.parts))]
 }
 
-// publish sends what has queued, as one pipeline each, until the bus stops; then it empties the queue.
+// publish sends what is queued, a batch per pipeline, until the bus stops; then it empties the queue.
 func (b *Redis) publish() {
 	batch := make([]outgoing, 0, publishBatch)
 	for {
@@ -164,7 +164,7 @@ func (b *Redis) publish() {
 	}
 }
 
-// more fills a batch with what is queued.
+// more fills up a batch with what is queued.
 func (b *Redis) more(batch []outgoing) []outgoing {
 	for len(batch) < publishBatch {
 		select {
@@ -178,7 +178,7 @@ func (b *Redis) more(batch []outgoing) []outgoing {
 }
 
 func (b *Redis) send(batch []outgoing) {
-	if b.gaveUp() { // everything in the queue would wait for Redis in vain
+	if b.gaveUp() { // nothing in the queue would get through
 		for _, o := range batch {
 			o.lost(o.Topic)
 		}
@@ -249,7 +249,7 @@ func (b *Redis) watch() {
 	}
 }
 
-// judge logs once that the bus has gone, or was never there, and once that it is up.
+// judge logs once when the bus goes away or does not come up, and once when it is up.
 func (b *Redis) judge(now time.Time) {
 	b.judging.Lock()
 	defer b.judging.Unlock()
@@ -268,7 +268,7 @@ func (b *Redis) judge(now time.Time) {
 		return
 	}
 	if is == away {
-		b.log.Warn().Msg("the bus is away: chat between instances goes on by sweeping PostgreSQL")
+		b.log.Warn().Msg("the bus is unavailable: instances sweep PostgreSQL instead")
 		return
 	}
 	b.log.Info().Msg("the bus is up")

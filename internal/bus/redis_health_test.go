@@ -60,7 +60,7 @@ func (j *judged) said(lines ...string) {
 
 func TestRedis_judge(t *testing.T) {
 	t.Parallel()
-	const up, away = `"info","message":"the bus is up"`, `"warn","message":"the bus is away`
+	const up, away = `"info","message":"the bus is up"`, `"warn","message":"the bus is unavailable`
 	t.Run("away from the start", func(t *testing.T) {
 		t.Parallel()
 		j := newJudged(t)

@@ -16,7 +16,7 @@ type partition struct {
 	bus     *Redis
 	name    string // with a hash tag that keeps a partition in one slot
 	sharded bool
-	beatAt  atomic.Int64 // unix nanoseconds of the last heartbeat that came back
+	beatAt  atomic.Int64 // Unix nanoseconds of the last heartbeat that came back
 	madeAt  atomic.Int64 // of the connection
 	wake    chan struct{}
 
@@ -43,7 +43,7 @@ func newPartition(b *Redis, namespace string, index int, sharded bool) *partitio
 	}
 }
 
-// run keeps a connection until the bus stops, and makes a new one when it was cut.
+// run keeps a connection until the bus stops, and makes a new one whenever it is cut.
 func (p *partition) run() {
 	for {
 		ps := p.connect()
@@ -59,8 +59,8 @@ func (p *partition) run() {
 	}
 }
 
-// connect makes the connection and asks for everything that is wanted, the heartbeat first: on a cluster the first
-// channel decides which node is asked. It fails only when the bus stops: the client repeats what did not get through.
+// connect makes the connection and subscribes to everything that is wanted, the heartbeat first: on a cluster the first
+// channel decides which node is used. It fails only when the bus stops: the client repeats what did not get through.
 func (p *partition) connect() *redis.PubSub {
 	p.mu.Lock()
 	if p.stopped || p.bus.ctx.Err() != nil {
@@ -129,7 +129,7 @@ func (p *partition) drop(topic Topic) {
 	p.change(topic, false)
 }
 
-// change (with mu held) notes what Redis must be told; of several changes to one topic the last counts.
+// change (with mu held) notes a change of which Redis must be told; of several changes to one topic the last counts.
 func (p *partition) change(topic Topic, subscribe bool) {
 	p.changes[topic] = subscribe
 	select {
@@ -179,7 +179,7 @@ func (p *partition) call(ps *redis.PubSub, subscribe bool, channels []string) er
 	}
 }
 
-// receive drains the connection until it is closed; handing over never blocks.
+// receive drains the connection until it is closed; handing messages over never blocks.
 func (p *partition) receive(ps *redis.PubSub) {
 	for msg := range ps.ChannelWithSubscriptions(redis.WithChannelSize(4096)) {
 		switch m := msg.(type) {
@@ -202,13 +202,13 @@ func (p *partition) take(m *redis.Message) {
 	}
 	msg, err := unmarshal([]byte(m.Payload))
 	if err != nil || msg.Origin == p.bus.origin {
-		return // from another release, whose users do without the bus; or our own
+		return // from another release, which has to do without the bus; or our own
 	}
 	p.bus.deliver(msg)
 }
 
-// confirm notes that Redis has a subscription. If it was confirmed before, the connection was lost in between; if it
-// took long, nobody waited for it. Either way, what was published meanwhile is missing.
+// confirm notes that Redis has a subscription. If it had been confirmed before, the connection was lost in between; if
+// it took long, nobody has waited for it. Either way, what was published meanwhile was missed.
 func (p *partition) confirm(m *redis.Subscription) {
 	if m.Kind != "subscribe" && m.Kind != "ssubscribe" {
 		return

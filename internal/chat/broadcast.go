@@ -16,17 +16,17 @@ type broadcastKind byte
 
 const (
 	broadcastEvents   broadcastKind = 'E' // committed events, as the frames that connections get
-	broadcastHead     broadcastKind = 'H' // how far a conversation's log goes, after a publish failed
+	broadcastHead     broadcastKind = 'H' // how far a conversation's log goes, after a failed publish
 	broadcastSignal   broadcastKind = 'S' // typing, presence, receipts: JSON, never stored
-	broadcastSessions broadcastKind = 'X' // sign-in sessions that ended; to all instances
-	broadcastInbox    broadcastKind = 'I' // conversations to look at for inboxes; to all instances
+	broadcastSessions broadcastKind = 'X' // sign-in sessions that have ended; to all instances
+	broadcastInbox    broadcastKind = 'I' // conversations that inboxes must look at again; to all instances
 )
 
-// broadcast is what one instance tells the others over the bus. Which fields count depends on the kind.
+// broadcast is what one instance tells the others over the bus. Its kind decides which fields are used.
 type broadcast struct {
 	kind       broadcastKind
 	origin     uint64          // the instance that sent it
-	id         int64           // of the conversation; 0 for all instances
+	id         int64           // of the conversation; 0: for all instances
 	deliveries []delivery      // of broadcastEvents
 	head       int64           // of broadcastHead
 	signal     *signal         // of broadcastSignal
@@ -34,10 +34,10 @@ type broadcast struct {
 	touched    map[int64]touch // of broadcastInbox
 }
 
-// topic is the one that a broadcast belongs to: its conversation's, or for what concerns every instance, all.
+// topic is where a broadcast is published: its conversation's topic, or the one that every instance hears.
 func (b broadcast) topic() bus.Topic { return bus.Topic(b.id) }
 
-// signal is a broadcast about one user of a conversation that nobody stores.
+// signal says something about one user of a conversation that is never stored.
 type signal struct {
 	What      signalKind `json:"what"`
 	User      int64      `json:"user,omitempty"`
@@ -60,13 +60,13 @@ const (
 
 var errBroadcast = errors.New("malformed broadcast")
 
-// What marks an event of an events broadcast.
+// Flags of an event in a broadcast of events.
 const (
 	flagSystem  = 1
 	flagRegroup = 2
 )
 
-// encode writes a broadcast: its kind, then what the kind has. The bus knows the rest.
+// encode writes a broadcast's kind and the fields of that kind. The bus carries its topic and origin.
 func (b broadcast) encode() []byte {
 	size := 32
 	for _, d := range b.deliveries {
@@ -106,7 +106,7 @@ func (b broadcast) encode() []byte {
 	return out
 }
 
-// decodeBroadcast reads what encode wrote. The frames are parts of the payload.
+// decodeBroadcast reads what encode wrote. The frames share the payload's memory.
 func decodeBroadcast(m bus.Message) (broadcast, error) {
 	if len(m.Payload) == 0 {
 		return broadcast{}, errBroadcast
@@ -137,7 +137,7 @@ func decodeBroadcast(m bus.Message) (broadcast, error) {
 		b.touched = map[int64]touch{}
 		for len(r.rest) > 0 && !r.bad {
 			id := r.varint()
-			b.touched[id] = touch(r.byte()) & touchedParticipants // what is here is not here there
+			b.touched[id] = touch(r.byte()) & touchedParticipants // "here" was the sender's
 		}
 	default:
 		return broadcast{}, errBroadcast
@@ -148,7 +148,7 @@ func decodeBroadcast(m bus.Message) (broadcast, error) {
 	return b, nil
 }
 
-// broadcastReader reads what is left of a payload; bad once something is missing.
+// broadcastReader reads a payload field by field; bad is set once a field is incomplete.
 type broadcastReader struct {
 	rest []byte
 	bad  bool

@@ -15,7 +15,7 @@ import (
 	"housecall/internal/conversation"
 )
 
-// flakyBus takes broadcasts, or refuses them, as the test wants.
+// flakyBus takes broadcasts or refuses them, as the test likes.
 type flakyBus struct {
 	deafBus
 	sent chan broadcast
@@ -61,7 +61,7 @@ func (b *flakyBus) tries() int {
 	return b.tried
 }
 
-// TestService_publishAgain: what the bus did not take it gets once it is back, and is left alone until then.
+// TestService_publishAgain: the bus gets what it refused once it is back, and is left alone until then.
 func TestService_publishAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -87,7 +87,7 @@ func TestService_publishAgain(t *testing.T) {
 	}}, within(t, b.sent, "how far the patient is"))
 }
 
-// TestService_sweepReceipts: how far somebody has got reaches the other side without the bus, too.
+// TestService_sweepReceipts: receipts reach the other side without the bus too.
 func TestService_sweepReceipts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -102,7 +102,7 @@ func TestService_sweepReceipts(t *testing.T) {
 	got := p.until("receipt")
 	require.Equal(t, []any{w.Doctor.UserID, 2.0, 2.0}, []any{got["userId"], got["deliveredSeq"], got["readSeq"]})
 
-	next := w.User(auth.Doctor) // whoever handed the appointment over is no news
+	next := w.User(auth.Doctor) // the receipts of a doctor who handed over are no news
 	w.Exec(`update appointments set doctor_id = $2 where id = $1`, id, next.ID)
 	all, err := receiptsIn(context.Background(), w.Pool, []int64{id, id + 1})
 	require.NoError(t, err)

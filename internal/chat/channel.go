@@ -6,25 +6,25 @@ import (
 )
 
 const (
-	// gapWait is how long a hole in a conversation's sequence may wait for the bus before it is read from PostgreSQL.
+	// gapWait is how long the bus has to fill a gap in a channel's sequence before it is read from PostgreSQL.
 	gapWait = 50 * time.Millisecond
-	// fetchRetry is how long a conversation waits after a failed read of its log.
+	// fetchRetry is how long a channel waits after a failed read of its log.
 	fetchRetry = time.Second
-	// unread is the head of a conversation whose log no subscriber has read yet.
+	// unread is the head of a channel whose log no subscriber has read yet.
 	unread = -1
 )
 
-// Bounds on what a conversation keeps past a hole, and for a joining subscriber until it is live. Beyond them events
-// are dropped and read from the log again: the log is the truth, these are shortcuts. Of soft frames, of which later
-// ones repeat what earlier ones said, the rest is lost.
+// Bounds on what a channel keeps past a gap, and for a joining subscriber until it is live. Events beyond them are
+// dropped and read from the log again: the log is the truth, these are shortcuts. Signals beyond theirs are lost, and
+// later ones make up for them.
 const (
 	maxEarly   = 1024
 	maxPending = 512
 	maxSignals = 64
 )
 
-// event is one event on its way to connections. system says that the appointment behind the conversation has changed,
-// regroup that others take part in it from now on.
+// delivery is one event on its way to connections. system says that the appointment behind the conversation has
+// changed, regroup that its participants have.
 type delivery struct {
 	seq     int64
 	frame   wire
@@ -32,12 +32,12 @@ type delivery struct {
 	regroup bool
 }
 
-// conversation is the local side of one conversation. head is the last seq delivered; known is the highest seq anybody
-// has told of: known > head is a hole. Its methods are called with mu held, but for goLive and fill.
+// channel is this instance's side of one conversation. head is the last seq delivered; known is the highest seq heard
+// of: known > head means a gap. Its methods are called with mu held, except fill.
 type channel struct {
 	hub       *hub
-	id        int64
-	confirmed <-chan struct{}
+	id        int64           // of the conversation
+	confirmed <-chan struct{} // closes once the bus has confirmed the subscription
 
 	mu          sync.Mutex // guards all below
 	head        int64
@@ -47,11 +47,11 @@ type channel struct {
 	timer       *time.Timer
 	due         time.Time // when timer fires; zero while it does not run
 	fetching    bool
-	history     int // grows when the log turns out to be another one
-	told        []receipt
+	history     int       // grows when the log turns out to be a different one
+	told        []receipt // what subscribers have been told of each participant's cursors
 }
 
-// subscriber is one connection's place in a conversation. cursor is the last seq that went to its sink.
+// subscriber is one connection's place in a channel. cursor is the last seq that went to its sink.
 type subscriber struct {
 	channel *channel
 	sink    sink
@@ -60,18 +60,18 @@ type subscriber struct {
 	cursor  int64
 	pending []delivery
 	spilled bool   // pending overflowed: the subscriber must read the log again
-	signals []wire // what is not part of the log, but for receipts
+	signals []wire // frames outside the log that wait until it is live; receipts are kept in told
 	untold  bool   // cursors have moved since its hello
 }
 
-// goLive ends a subscriber's catching up after it was sent everything up to cursor. live is the frame that says so;
-// what came meanwhile follows it. It returns false when that does not join on: the caller then reads the log after
-// cursor once more.
-func (m *subscriber) goLive(cursor int64, live wire) bool {
-	ch := m.channel
+// goLive ends a subscriber's catching up once it has been sent everything up to cursor. live is the frame that says
+// so; what has arrived meanwhile follows it. It returns false if that leaves a gap: the caller then reads the log after
+// cursor again.
+func (s *subscriber) goLive(cursor int64, live wire) bool {
+	ch := s.channel
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	if _, here := ch.subscribers[m]; !here {
+	if _, here := ch.subscribers[s]; !here {
 		return true // its connection is being closed
 	}
 	if ch.head == unread {
@@ -79,58 +79,58 @@ func (m *subscriber) goLive(cursor int64, live wire) bool {
 		ch.drain()
 	}
 	next := cursor
-	frames := make([]wire, 0, 1+len(m.pending)+len(m.signals))
+	frames := make([]wire, 0, 1+len(s.pending)+len(s.signals))
 	frames = append(frames, live)
-	for _, it := range m.pending {
-		if it.seq <= next {
+	for _, d := range s.pending {
+		if d.seq <= next {
 			continue
 		}
-		if it.seq != next+1 {
+		if d.seq != next+1 {
 			break
 		}
-		frames = append(frames, it.frame)
-		next = it.seq
+		frames = append(frames, d.frame)
+		next = d.seq
 	}
-	joined := !m.spilled && next >= ch.head
-	m.pending, m.spilled = nil, false
+	joined := !s.spilled && next >= ch.head
+	s.pending, s.spilled = nil, false
 	if !joined {
 		return false
 	}
-	m.live, m.cursor = true, next
-	frames = append(frames, m.catchUpReceipts()...)
-	m.sink.deliver(append(frames, m.signals...)...)
-	m.signals = nil
-	// This subscriber's read may be ahead of the bus; or what came before anyone was live has a hole.
+	s.live, s.cursor = true, next
+	frames = append(frames, s.catchUpReceipts()...)
+	s.sink.deliver(append(frames, s.signals...)...)
+	s.signals = nil
+	// This subscriber's read may be ahead of the bus, or there is a gap in what came before anyone was live.
 	ch.expect(next, gapWait)
 	return true
 }
 
-// accept emits an event that is next and keeps one that is early.
-func (ch *channel) accept(it delivery) {
-	ch.known = max(ch.known, it.seq)
+// accept emits the event if it is the next one, and keeps it if it is early.
+func (ch *channel) accept(d delivery) {
+	ch.known = max(ch.known, d.seq)
 	switch {
-	case ch.head != unread && it.seq <= ch.head:
-	case ch.head != unread && it.seq == ch.head+1:
-		ch.emit(it)
+	case ch.head != unread && d.seq <= ch.head:
+	case ch.head != unread && d.seq == ch.head+1:
+		ch.emit(d)
 	case len(ch.early) < maxEarly:
 		if ch.early == nil {
 			ch.early = map[int64]delivery{}
 		}
-		ch.early[it.seq] = it
+		ch.early[d.seq] = d
 	}
 }
 
-// drain emits what was early and is next now.
+// drain emits the early events whose turn has come.
 func (ch *channel) drain() {
 	if ch.head == unread || len(ch.early) == 0 {
 		return
 	}
 	for {
-		it, ok := ch.early[ch.head+1]
+		d, ok := ch.early[ch.head+1]
 		if !ok {
 			break
 		}
-		ch.emit(it)
+		ch.emit(d)
 	}
 	for seq := range ch.early {
 		if seq <= ch.head {
@@ -143,38 +143,38 @@ func (ch *channel) drain() {
 }
 
 // emit sends the next event to every subscriber.
-func (ch *channel) emit(it delivery) {
-	ch.head = it.seq
-	for m := range ch.subscribers {
+func (ch *channel) emit(d delivery) {
+	ch.head = d.seq
+	for s := range ch.subscribers {
 		switch {
-		case m.live && it.seq > m.cursor:
-			m.cursor = it.seq
-			m.sink.deliver(it.frame)
-		case !m.live && len(m.pending) < maxPending:
-			m.pending = append(m.pending, it)
-		case !m.live:
-			m.pending, m.spilled = nil, true
+		case s.live && d.seq > s.cursor:
+			s.cursor = d.seq
+			s.sink.deliver(d.frame)
+		case !s.live && len(s.pending) < maxPending:
+			s.pending = append(s.pending, d)
+		case !s.live:
+			s.pending, s.spilled = nil, true
 		}
 	}
-	if it.regroup {
+	if d.regroup {
 		ch.dismiss(closeRestart, "the participants have changed: connect again")
 	}
-	if it.system {
+	if d.system {
 		ch.hub.ports.changed(ch.id)
 	}
 }
 
-// dismiss ends the connections of all subscribers: nothing reaches them any more, and who comes back is asked for his
-// right.
+// dismiss ends the connections of all subscribers. Nothing more reaches them, and those who come back have their right
+// to read checked again.
 func (ch *channel) dismiss(code closeCode, reason string) {
-	for m := range ch.subscribers {
-		m.sink.end(code, reason, 0)
+	for s := range ch.subscribers {
+		s.sink.end(code, reason, 0)
 	}
 	clear(ch.subscribers)
 }
 
-// expect has a hole up to seq, if there is one, read from the log after a while. What comes past a hole never puts
-// its reading off.
+// expect has the gap up to seq, if there is one, read from the log after a wait. Events that arrive past a gap never
+// postpone that read.
 func (ch *channel) expect(seq int64, wait time.Duration) {
 	ch.known = max(ch.known, seq)
 	if ch.head == unread || ch.known <= ch.head || ch.fetching {
@@ -199,7 +199,7 @@ func (ch *channel) stopTimer() {
 	ch.due = time.Time{}
 }
 
-// fill reads what a conversation misses and delivers it.
+// fill reads the events that the channel lacks and delivers them. It takes mu itself.
 func (ch *channel) fill() {
 	h := ch.hub
 	ch.mu.Lock()
@@ -221,17 +221,17 @@ func (ch *channel) fill() {
 	ch.fetching = false
 	if ch.history != history {
 		ch.expect(ch.known, gapWait)
-		return // what was read is of another history
+		return // what was read belongs to an earlier history
 	}
-	for _, it := range items {
-		ch.accept(it)
+	for _, d := range items {
+		ch.accept(d)
 	}
 	ch.drain()
 	switch {
 	case err != nil:
 		ch.expect(ch.known, fetchRetry)
 	case len(items) == 0 && ch.head == after && ch.known == told:
-		ch.known, ch.early = ch.head, nil // nothing there: whoever told of more was wrong, or the log went back
+		ch.known, ch.early = ch.head, nil // there is nothing: the hint was wrong, or the log went back
 	default:
 		ch.expect(ch.known, 0)
 	}

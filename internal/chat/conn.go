@@ -16,23 +16,23 @@ import (
 )
 
 const (
-	queueBytes   = 2 << 20          // what a slow reader may cost, then its connection
+	queueBytes   = 2 << 20          // queued for a slow reader, before its connection is closed
 	writeTimeout = 10 * time.Second // of one write to a connection
-	closeTimeout = 2 * time.Second  // for the peer to answer a close
+	closeTimeout = 2 * time.Second  // for the peer's answer to a close
 	coalesce     = 32 << 10         // small frames are joined into writes of about this size
 
-	// burst is how many times the sustained rate may come at once.
+	// burst is how many seconds' worth of the sustained rate may come at once.
 	burst = 5
-	// readPerMessage is how many bytes a second are read for each message that a connection may send in one: 4,000
-	// characters take up to so many in UTF-8. Limits of frames do not see what a message is cut into.
+	// readPerMessage is how many bytes a second are read for each message a connection may send per second: 4,000
+	// characters take up to that many in UTF-8. It is needed because the limit on frames does not count fragments.
 	readPerMessage = 16 << 10
-	// readEnded is how many bytes a second are read of a connection that was ended, while its client may answer.
+	// readEnded is how many bytes a second are read from a connection being closed, while its client may answer.
 	readEnded = MaxFrameBytes
 	// readAtOnce is how many bytes are read without a pause.
 	readAtOnce = 2 * MaxFrameBytes
 )
 
-// closeCode is a close code of the protocol (RFC 6455, 7.4; those from 4000 on are the protocol's own).
+// closeCode is a WebSocket close code (RFC 6455, 7.4); those from 4000 on are our protocol's own.
 type closeCode int
 
 const (
@@ -59,12 +59,12 @@ type reader interface {
 	NextReader() (messageType int, r io.Reader, err error)
 }
 
-// opcodes that reader gives (RFC 6455, 11.8).
+// textMessage is the message type that a reader gives for text (RFC 6455, 11.8).
 const textMessage = 1
 
 // conn is one connection. Reads go through the WebSocket library, writes as whole frames straight to the TCP
 // connection, which unlike the library's wrappers is never pooled and so never becomes somebody else's. A
-// writer goroutine runs only while there is something to write. The handler calls serve and outlives both.
+// writer goroutine runs only while there is something to write. The handler (accept) outlives both.
 type conn struct {
 	id      string
 	raw     net.Conn
@@ -74,24 +74,24 @@ type conn struct {
 	metrics *metrics
 	now     func() time.Time
 
-	lastSeen atomic.Int64 // unix seconds of the last sign of life
+	lastSeen atomic.Int64 // Unix seconds of the last sign of life
 	actor    atomic.Pointer[auth.Actor]
-	expires  atomic.Int64 // unix seconds of the token's end
+	expires  atomic.Int64 // Unix seconds of the token's end
 	warned   atomic.Bool  // authExpiring was sent for this token, or must not be sent yet
 	messages *rate.Limiter
 	frames   *rate.Limiter
-	within   bool // inside a message; only the reader's
+	within   bool // inside a message; touched by the reader only
 
 	mu      sync.Mutex // guards all below
 	queue   []wire
-	bytes   int  // queued and being written
-	writing bool // a writer goroutine runs
-	closing bool // bye is queued or the peer has left: nothing more is accepted
-	drained chan struct{}
+	bytes   int           // queued or being written
+	writing bool          // a writer goroutine runs
+	closing bool          // bye is queued or the peer has left: nothing more is accepted
+	drained chan struct{} // closes when the queue has room for deliverPaced, if it waits
 	writer  sync.WaitGroup
 }
 
-// connPorts are what a connection stands on.
+// connPorts are what every connection needs of the service.
 type connPorts struct {
 	perSecond int // messages
 	metrics   *metrics
@@ -114,7 +114,7 @@ func newConn(raw net.Conn, in reader, a *admission, p connPorts) *conn {
 	return c
 }
 
-// pace bounds how fast the connection is read, if it can be.
+// pace bounds how fast the connection is read, if it supports that.
 func (c *conn) pace(bytesPerSecond int) {
 	if paced, ok := c.raw.(*httpd.PacedConn); ok {
 		paced.Pace(bytesPerSecond, readAtOnce)
@@ -133,15 +133,15 @@ func (c *conn) deliver(frames ...wire) {
 		c.bytes += len(f)
 	}
 	if c.bytes > queueBytes {
-		c.queue = nil // what waited is lost to this connection, not to the client: it resumes
+		c.queue = nil // lost to this connection, not to the client: it resumes
 		c.endLocked(closeSlow, "the client reads too slowly", 0)
 		return
 	}
 	c.startLocked()
 }
 
-// deliverPaced queues frames and waits while much is queued, for catching up: history may be larger than the
-// queue's bound. It returns false once the connection is closing.
+// deliverPaced queues frames for a client that is catching up, and waits while the queue is long: history may exceed
+// the queue's bound. It returns false once the connection is closing.
 func (c *conn) deliverPaced(frames ...wire) bool {
 	for _, f := range frames {
 		c.mu.Lock()
@@ -149,7 +149,7 @@ func (c *conn) deliverPaced(frames ...wire) bool {
 			wait := make(chan struct{})
 			c.drained = wait
 			c.mu.Unlock()
-			<-wait // the writer's deadline bounds it
+			<-wait // the writer's deadline bounds this
 			c.mu.Lock()
 		}
 		if c.closing {
@@ -164,7 +164,7 @@ func (c *conn) deliverPaced(frames ...wire) bool {
 	return true
 }
 
-// end sends bye and the close frame and gives the peer a moment to answer. Only the first call counts.
+// end sends bye and the close frame, and gives the peer a moment to answer. Calls after the first do nothing.
 func (c *conn) end(code closeCode, reason string, reconnectAfter time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -173,7 +173,7 @@ func (c *conn) end(code closeCode, reason string, reconnectAfter time.Duration) 
 	}
 }
 
-// overLimit ends a connection that sends too much.
+// overLimit ends the connection because it is over a limit.
 func (c *conn) overLimit(limit, reason string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -190,13 +190,13 @@ func (c *conn) endLocked(code closeCode, reason string, reconnectAfter time.Dura
 		encode(byeFrame{Code: code, Reason: reason, ReconnectAfterMs: reconnectAfter.Milliseconds()}),
 		encodeClose(code, reason))
 	deadline := time.Now().Add(closeTimeout)
-	c.pace(readEnded)                    // or a flood would be read as fast as it comes
+	c.pace(readEnded)                    // or a flood would be read as fast as it arrives
 	_ = c.raw.SetReadDeadline(deadline)  // frees the reader
 	_ = c.raw.SetWriteDeadline(deadline) // frees a writer that is stuck on a slow peer
 	c.startLocked()
 }
 
-// startLocked starts a writer unless one runs.
+// startLocked starts a writer unless one is running.
 func (c *conn) startLocked() {
 	if c.writing || len(c.queue) == 0 {
 		return
@@ -208,7 +208,7 @@ func (c *conn) startLocked() {
 
 var writeBuffers = sync.Pool{New: func() any { b := make([]byte, 0, coalesce); return &b }}
 
-// write sends what is queued and ends when nothing is.
+// write sends what is queued, and ends when the queue is empty.
 func (c *conn) write() {
 	defer c.writer.Done()
 	for {
@@ -236,13 +236,13 @@ func (c *conn) write() {
 		}
 		c.mu.Unlock()
 		if err != nil {
-			_ = c.raw.Close() // the reader broadcasts, and the handler ends
+			_ = c.raw.Close() // the reader notices, and the handler ends
 		}
 		c.metrics.delivered.Add(float64(len(batch)))
 	}
 }
 
-// writeAll writes frames in few calls; each call holds whole frames only. size is what they were counted with.
+// writeAll writes frames in few calls, each of whole frames only. size is what they counted for in c.bytes.
 func (c *conn) writeAll(batch []wire) (size int, err error) {
 	for _, f := range batch {
 		size += len(f)
@@ -275,7 +275,7 @@ func (c *conn) writeAll(batch []wire) (size int, err error) {
 	return size, err
 }
 
-// finish waits for the writer; after it nothing touches the connection.
+// finish waits for the writer. After it, nothing touches the connection.
 func (c *conn) finish() {
 	c.mu.Lock()
 	c.closing = true
@@ -288,8 +288,8 @@ var readBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return
 
 var errTooBig = errors.New("frame too big")
 
-// receive hands every text frame to handle until the connection ends. The bytes are only valid during the call.
-// Once the connection is closing it drains, so that the peer gets to read bye before a reset kills it.
+// receive hands every text frame to handle until the connection ends. The bytes are valid only during the call. Once
+// the connection is closing it discards what comes, so that the peer can read bye before a reset kills it.
 func (c *conn) receive(handle func(frame []byte)) {
 	for {
 		kind, r, err := c.in.NextReader()
@@ -347,16 +347,16 @@ func readFrame(r io.Reader, handle func([]byte)) error {
 			return nil
 		}
 		if err != nil {
-			return err //nolint:wrapcheck // it only ends the loop
+			return err //nolint:wrapcheck // it just ends the loop
 		}
 	}
 }
 
-// sign notes a sign of life of the peer.
+// sign notes a sign of life from the peer.
 func (c *conn) sign() { c.lastSeen.Store(time.Now().Unix()) }
 
-// control notes a ping or a pong, which is no sign of life inside a message: one that never ends would keep its
-// connection.
+// control notes a ping or a pong. Inside a message it is no sign of life, or a message that never ends would keep its
+// connection alive.
 func (c *conn) control() {
 	if !c.within {
 		c.sign()

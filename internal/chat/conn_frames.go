@@ -10,15 +10,15 @@ import (
 	"housecall/internal/errs"
 )
 
-// frameFlood is how many frames of any kind a connection may send for each message that it may: pings, receipts and
-// mistakes count too. Beyond it the connection closes with 4029.
+// frameFlood is how many frames of any kind a connection may send for each message it may send: pings, receipts and
+// malformed frames count too. Beyond that the connection closes with 4029.
 const frameFlood = 5
 
-// authCost is what a token counts against the limit of frames: each costs a query.
+// authCost is how many frames a token counts as, because checking it takes a query.
 const authCost = 20
 
-// understand decodes a frame, whatever the connection listens to. What is not one, is wrong, or is one too many, it
-// answers itself.
+// understand decodes a frame, whatever the connection is for. It answers malformed frames, and those over the limit,
+// itself.
 func (c *conn) understand(data []byte) (in Inbound, ok bool) {
 	if !c.frames.Allow() {
 		c.overLimit(limitFrames, "too many frames")
@@ -59,9 +59,9 @@ func (s *Service) renew(c *conn, in Inbound) {
 	actor, expires, err := s.d.Accounts.Authenticate(ctx, in.Token)
 	switch {
 	case err != nil && errs.KindOf(err) != errs.Unauthenticated:
-		c.deliver(
-			encode(errorFrame{Code: "unavailable", Detail: "The token could not be checked right now. Please send it again."}),
-		)
+		c.deliver(encode(errorFrame{
+			Code: "unavailable", Detail: "The token could not be checked right now. Please send it again.",
+		}))
 		return
 	case err != nil || actor.ID != old.ID || actor.Role != old.Role || actor.MustChangePassword:
 		c.end(closeAuth, "the token is not valid for this connection", 0)
@@ -71,7 +71,7 @@ func (s *Service) renew(c *conn, in Inbound) {
 	c.deliver(encode(authOkFrame{ExpiresAt: expires.UTC()}))
 }
 
-// guard, deferred, turns a panic into the end of one connection.
+// guard, when deferred, turns a panic into the end of one connection.
 func (s *Service) guard(c *conn) {
 	if v := recover(); v != nil {
 		s.d.Logger.Error().Str("connection", c.id).Bytes("stack", debug.Stack()).Msg("a connection's handler failed")

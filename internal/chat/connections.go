@@ -19,12 +19,12 @@ const (
 	expiryGrace    = 10 * time.Minute // for expired tokens while PostgreSQL is away: they can only read
 	drainBatches   = 20
 	drainPause     = 50 * time.Millisecond
-	// reconnectSpread is over how long the clients of a stopping instance come back elsewhere, so that they do
-	// not come all at once.
+	// reconnectSpread is the time over which the clients of a stopping instance reconnect elsewhere, so that they
+	// do not all come at once.
 	reconnectSpread = 2 * time.Second
 )
 
-// Refusals of an upgrade.
+// Why an upgrade is refused.
 var (
 	errUserSockets    = tooManySockets("of this user")
 	errAddressSockets = tooManySockets("from this address")
@@ -45,7 +45,7 @@ func tooManySockets(whose string) *errs.Error {
 	}
 }
 
-// connections is every open connection of this instance, whatever it listens to.
+// connections are all open connections of this instance, whatever they are for.
 type connections struct {
 	perUser, perAddress int
 	metrics             *metrics
@@ -57,7 +57,7 @@ type connections struct {
 	users     map[int64]int
 	addresses map[string]int
 	draining  bool
-	served    sync.WaitGroup // handlers
+	served    sync.WaitGroup // handlers that have not returned
 }
 
 func newConnections(perUser, perAddress int, m *metrics, now func() time.Time) *connections {
@@ -67,121 +67,121 @@ func newConnections(perUser, perAddress int, m *metrics, now func() time.Time) *
 	}
 }
 
-// admits tells, before an upgrade, whether another connection may open. add asks again.
-func (s *connections) admits(user int64, address string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.refusal(user, address)
+// admits tells, before an upgrade, whether another connection may be opened. add checks again.
+func (cs *connections) admits(user int64, address string) error {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return cs.refusal(user, address)
 }
 
-// refusal (with mu held) tells, and counts, why no other connection may open; nil if it may.
-func (s *connections) refusal(user int64, address string) error {
+// refusal (with mu held) says why no further connection may be opened, and counts it; nil if one may.
+func (cs *connections) refusal(user int64, address string) error {
 	switch {
-	case s.draining:
+	case cs.draining:
 		return errDraining
-	case s.users[user] >= s.perUser:
-		s.metrics.limited.WithLabelValues(limitUser).Inc()
+	case cs.users[user] >= cs.perUser:
+		cs.metrics.limited.WithLabelValues(limitUser).Inc()
 		return errUserSockets
-	case s.addresses[address] >= s.perAddress:
-		s.metrics.limited.WithLabelValues(limitAddress).Inc()
+	case cs.addresses[address] >= cs.perAddress:
+		cs.metrics.limited.WithLabelValues(limitAddress).Inc()
 		return errAddressSockets
 	}
 	return nil
 }
 
-// add registers a connection; whoever called it calls remove.
-func (s *connections) add(c *conn) error {
+// add registers a connection. If it succeeds, the caller must call remove.
+func (cs *connections) add(c *conn) error {
 	a := c.actor.Load()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.refusal(a.ID, c.address); err != nil {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if err := cs.refusal(a.ID, c.address); err != nil {
 		return err
 	}
-	s.open[c] = struct{}{}
-	s.users[a.ID]++
-	s.addresses[c.address]++
-	s.bind(c, a.Session)
-	s.served.Add(1)
-	s.metrics.sockets.Inc()
+	cs.open[c] = struct{}{}
+	cs.users[a.ID]++
+	cs.addresses[c.address]++
+	cs.bind(c, a.Session)
+	cs.served.Add(1)
+	cs.metrics.sockets.Inc()
 	return nil
 }
 
-func (s *connections) bind(c *conn, session int64) {
-	if s.sessions[session] == nil {
-		s.sessions[session] = map[*conn]struct{}{}
+func (cs *connections) bind(c *conn, session int64) {
+	if cs.sessions[session] == nil {
+		cs.sessions[session] = map[*conn]struct{}{}
 	}
-	s.sessions[session][c] = struct{}{}
+	cs.sessions[session][c] = struct{}{}
 }
 
-func (s *connections) unbind(c *conn, session int64) {
-	delete(s.sessions[session], c)
-	if len(s.sessions[session]) == 0 {
-		delete(s.sessions, session)
+func (cs *connections) unbind(c *conn, session int64) {
+	delete(cs.sessions[session], c)
+	if len(cs.sessions[session]) == 0 {
+		delete(cs.sessions, session)
 	}
 }
 
-// rebind replaces a connection's token: from now on it lives and ends with the new one's session.
-func (s *connections) rebind(c *conn, a auth.Actor, expires time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.unbind(c, c.actor.Load().Session)
-	s.bind(c, a.Session)
+// rebind replaces a connection's token: from now on the connection ends with the new token's session.
+func (cs *connections) rebind(c *conn, a auth.Actor, expires time.Time) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.unbind(c, c.actor.Load().Session)
+	cs.bind(c, a.Session)
 	c.actor.Store(&a)
 	c.expires.Store(expires.Unix())
 	c.warned.Store(false)
 }
 
-func (s *connections) remove(c *conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (cs *connections) remove(c *conn) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
 	a := c.actor.Load()
-	delete(s.open, c)
-	s.unbind(c, a.Session)
-	if s.users[a.ID]--; s.users[a.ID] == 0 {
-		delete(s.users, a.ID)
+	delete(cs.open, c)
+	cs.unbind(c, a.Session)
+	if cs.users[a.ID]--; cs.users[a.ID] == 0 {
+		delete(cs.users, a.ID)
 	}
-	if s.addresses[c.address]--; s.addresses[c.address] == 0 {
-		delete(s.addresses, c.address)
+	if cs.addresses[c.address]--; cs.addresses[c.address] == 0 {
+		delete(cs.addresses, c.address)
 	}
-	s.metrics.sockets.Dec()
-	s.served.Done()
+	cs.metrics.sockets.Dec()
+	cs.served.Done()
 }
 
-// restart tells a client to come back elsewhere, at a time of its own.
+// restart tells a client to reconnect to another instance, after a random pause.
 func (c *conn) restart() {
 	c.end(closeRestart, "this instance restarts", rand.N(reconnectSpread)) //nolint:gosec // spreading, not secrecy
 }
 
-func (s *connections) all() []*conn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Collect(maps.Keys(s.open))
+func (cs *connections) all() []*conn {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return slices.Collect(maps.Keys(cs.open))
 }
 
 // endSessions closes the connections of ended sessions.
-func (s *connections) endSessions(ids []int64) {
-	s.mu.Lock()
+func (cs *connections) endSessions(ids []int64) {
+	cs.mu.Lock()
 	var hit []*conn
 	for _, id := range ids {
-		for c := range s.sessions[id] {
+		for c := range cs.sessions[id] {
 			hit = append(hit, c)
 		}
 	}
-	s.mu.Unlock()
+	cs.mu.Unlock()
 	for _, c := range hit {
 		c.end(closeAuth, "the session has ended", 0)
 	}
 }
 
-// look goes over all connections: pings those that are due, ends silent ones and those whose token has run out.
-// lenient says that PostgreSQL is away, so that nobody could renew a token.
-func (s *connections) look(ping wire, lenient bool) {
-	now := s.now()
+// look goes over all connections: it pings those that are due, and ends those that are silent or whose token has
+// expired. lenient says that PostgreSQL is away, so that nobody can renew a token.
+func (cs *connections) look(ping wire, lenient bool) {
+	now := cs.now()
 	limit := now
 	if lenient {
 		limit = now.Add(-expiryGrace)
 	}
-	for _, c := range s.all() {
+	for _, c := range cs.all() {
 		expires := time.Unix(c.expires.Load(), 0)
 		idle := now.Sub(time.Unix(c.lastSeen.Load(), 0))
 		switch {
@@ -198,13 +198,13 @@ func (s *connections) look(ping wire, lenient bool) {
 	}
 }
 
-// drain refuses new connections, tells all that are open to come back elsewhere, in batches, and waits until their
-// handlers have returned or ctx ends; then it cuts what is left.
-func (s *connections) drain(ctx context.Context) {
-	s.mu.Lock()
-	s.draining = true
-	s.mu.Unlock()
-	all := s.all()
+// drain refuses new connections, tells the open ones in batches to reconnect elsewhere, and waits until their handlers
+// have returned. When ctx ends first, it cuts the rest.
+func (cs *connections) drain(ctx context.Context) {
+	cs.mu.Lock()
+	cs.draining = true
+	cs.mu.Unlock()
+	all := cs.all()
 	size := max(1, (len(all)+drainBatches-1)/drainBatches)
 	tick := time.NewTicker(drainPause)
 	defer tick.Stop()
@@ -219,13 +219,13 @@ func (s *connections) drain(ctx context.Context) {
 	}
 	gone := make(chan struct{})
 	go func() {
-		s.served.Wait()
+		cs.served.Wait()
 		close(gone)
 	}()
 	select {
 	case <-gone:
 	case <-ctx.Done():
-		for _, c := range s.all() {
+		for _, c := range cs.all() {
 			_ = c.raw.Close() // the deadline is over
 		}
 		<-gone

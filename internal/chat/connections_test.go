@@ -32,7 +32,7 @@ func addRaw(t *testing.T, s *connections, expires time.Time) (*conn, *websocket.
 	return c, client
 }
 
-func TestSockets_Look(t *testing.T) {
+func TestConnections_Look(t *testing.T) {
 	t.Parallel()
 	ping := seal(opPing, make([]byte, wireHeader))
 	start := time.Now().Truncate(time.Second)
@@ -96,7 +96,7 @@ func TestSockets_Look(t *testing.T) {
 	}
 }
 
-func TestSockets_RebindWarnsAgain(t *testing.T) {
+func TestConnections_RebindWarnsAgain(t *testing.T) {
 	t.Parallel()
 	now := time.Now().Truncate(time.Second)
 	s := socketsAt(&now)
@@ -122,8 +122,8 @@ func TestSockets_RebindWarnsAgain(t *testing.T) {
 	require.Equal(t, "bye", next())
 }
 
-// TestSockets_LimitsHold: however many come at once, no more get in than may.
-func TestSockets_LimitsHold(t *testing.T) {
+// TestConnections_LimitsHold: however many come at once, no more get in than the limits allow.
+func TestConnections_LimitsHold(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	s := socketsAt(&now)

@@ -132,7 +132,7 @@ func (p *peer) ask(frame map[string]any) map[string]any {
 	}
 }
 
-// TestSocket_Edits: both sides hear of edits as they come; who joins or resumes later sees what is left.
+// TestSocket_Edits: both sides get edits as they happen; those who join or resume later see the result.
 func TestSocket_Edits(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -242,7 +242,7 @@ func TestSocket_RateLimits(t *testing.T) {
 	}
 }
 
-// TestSocket_LimitsAreCounted: whoever operates it sees which limit clients run into.
+// TestSocket_LimitsAreCounted: metrics show which limits clients run into.
 func TestSocket_LimitsAreCounted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -302,7 +302,7 @@ func TestSocket_CloseAndReopen(t *testing.T) {
 	require.Equal(t, true, p.until("appointment")["canReply"])
 }
 
-// TestSocket_EditsAsREST: what a socket tells of edits is, to the field, what REST answers.
+// TestSocket_EditsAsREST: a socket shows edits field by field as REST does.
 func TestSocket_EditsAsREST(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -323,7 +323,7 @@ func TestSocket_EditsAsREST(t *testing.T) {
 	send(conversation.Draft{Kind: conversation.KindRetraction, Target: 2})
 	send(conversation.Draft{Kind: conversation.KindRetraction, Target: 3})
 	answer := in.rest(w.Doctor, "GET", "/appointments/"+w.PublicID(id)+"/messages?after=0", "")
-	items, _ := answer.body["items"].([]any)
+	items, _ := answer.Body["items"].([]any)
 	require.Len(t, items, 10)
 	p := in.dial(t, w.Doctor, id, "after=0")
 	for _, item := range items {
@@ -331,7 +331,7 @@ func TestSocket_EditsAsREST(t *testing.T) {
 	}
 }
 
-// TestSocket_GlassRights: who may open a socket, before, while and after an administrator has break-glass access.
+// TestSocket_GlassRights: who may open a socket before, during and after an administrator's break-glass access.
 func TestSocket_GlassRights(t *testing.T) {
 	t.Parallel()
 	g := newGlassWorld(t, 1)

@@ -14,8 +14,8 @@ import (
 // demote makes the doctor a patient.
 func (w *world) demote() { w.Exec(`update users set role = 'PATIENT' where id = $1`, w.Doctor.ID) }
 
-// A former doctor is not notified of what waits in the conversations of their patients, whether it was noted before or
-// not.
+// A former doctor is not notified of unread messages in the conversations of their patients, whether or not the sweep
+// had noted them before.
 func TestService_NotifyAbsent_formerDoctor(t *testing.T) {
 	t.Parallel()
 	for name, noted := range map[string]bool{"noted before": true, "not noted": false} {
@@ -37,7 +37,7 @@ func TestService_NotifyAbsent_formerDoctor(t *testing.T) {
 	}
 }
 
-// Nor do sweeps find anything for them, and their receipts are no longer those of a participant.
+// Sweeps find nothing for a former doctor, and their receipts are no longer a participant's.
 func TestStore_formerDoctor(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -47,7 +47,7 @@ func TestStore_formerDoctor(t *testing.T) {
 	w.reached(id, w.Doctor.ID, 1, 1)
 	long := time.Now().Add(-time.Hour)
 	for _, want := range [][]int64{{w.Patient.ID, w.Doctor.ID}, {w.Patient.ID}} {
-		out, err := grownSince(t.Context(), w.Pool, &long, 0, []int64{w.Patient.ID, w.Doctor.ID}, readers{})
+		out, err := grownSince(t.Context(), w.Pool, span{since: &long}, []int64{w.Patient.ID, w.Doctor.ID}, readers{})
 		require.NoError(t, err)
 		receipts, err := receiptsIn(t.Context(), w.Pool, []int64{id})
 		require.NoError(t, err)
@@ -64,8 +64,8 @@ func TestStore_formerDoctor(t *testing.T) {
 	}
 }
 
-// A former doctor counts and hears of nothing in the conversations of their former patients; in their own, as a
-// patient, they do.
+// A former doctor gets no counts and no news of the conversations of their former patients, but does of their own as a
+// patient.
 func TestService_formerDoctor(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -82,7 +82,7 @@ func TestService_formerDoctor(t *testing.T) {
 	in.say(t, kept, former, "A head of my own")
 
 	unread := in.rest(former, "GET", "/me/unread", "")
-	require.EqualValues(t, 0, unread.body["total"], "%s", unread.raw)
+	require.EqualValues(t, 0, unread.Body["total"], "%s", unread.Raw)
 	hello := in.inbox(t, former).hello
 	require.Equal(t, []any{0.0, []any{}}, []any{hello["total"], hello["unread"]})
 	all, err := standingsIn(t.Context(), w.Pool, []int64{id, kept}, []int64{former.ID}, seats{})
@@ -90,5 +90,5 @@ func TestService_formerDoctor(t *testing.T) {
 	require.Len(t, all, 1)
 	require.Equal(t, kept, all[0].ID)
 	history := in.rest(former, "GET", "/appointments/"+in.PublicID(id)+"/messages", "")
-	require.Equal(t, http.StatusNotFound, history.status)
+	require.Equal(t, http.StatusNotFound, history.Status)
 }

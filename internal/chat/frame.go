@@ -14,7 +14,7 @@ import (
 // MaxFrameBytes bounds a client's frame.
 const MaxFrameBytes = 64 * 1024
 
-// Inbound is a client's frame, decoded. Which fields count depends on Type.
+// Inbound is a decoded client frame. Its Type decides which fields are used.
 type Inbound struct {
 	Type         string
 	ClientID     uuid.UUID
@@ -27,11 +27,11 @@ type Inbound struct {
 	ID           string
 }
 
-// errProtocol is a frame that cannot be one: the connection closes with 4400.
+// errProtocol says that what came is not a frame at all: the connection closes with 4400.
 var errProtocol = errors.New("the frame is not a JSON object in valid UTF-8")
 
-// badFrame is a frame whose type is known or readable, but not what it carries. With a clientID it is answered with
-// nack, otherwise with error; the connection stays.
+// badFrame is a JSON object whose type is unknown or whose fields are not valid. It is answered with nack if it has a
+// clientID, otherwise with error; the connection stays open.
 type badFrame struct {
 	clientID uuid.UUID
 	code     string
@@ -40,7 +40,7 @@ type badFrame struct {
 
 func (e *badFrame) Error() string { return e.code + ": " + e.detail }
 
-// clientFields are all fields of all frames that clients send. Pointers are where absence differs from a zero value.
+// clientFields are the fields of all client frames together. A pointer tells absence from a zero value.
 type clientFields struct {
 	Type         string          `json:"type"`
 	ClientID     string          `json:"clientId"`
@@ -53,8 +53,8 @@ type clientFields struct {
 	ID           json.RawMessage `json:"id"`
 }
 
-// Decode reads one client frame: errProtocol, a *badFrame, or a frame whose fields are all present and of the right
-// shape (the text's own rules are conversation.CheckText's).
+// Decode reads one client frame. It fails with errProtocol or a *badFrame unless all fields of the type are present and
+// have the right shape (the rules for texts are those of conversation.CheckText).
 func Decode(data []byte) (Inbound, error) {
 	if !utf8.Valid(data) {
 		return Inbound{}, errProtocol
@@ -78,7 +78,7 @@ func Decode(data []byte) (Inbound, error) {
 	return in, nil
 }
 
-// explain tells a field of the wrong type from something that is not a frame at all.
+// explain tells a field of the wrong type from data that is not a frame at all.
 func explain(data []byte, err error) error {
 	var wrong *json.UnmarshalTypeError
 	if !errors.As(err, &wrong) || wrong.Field == "" {

@@ -16,7 +16,7 @@ type Person struct {
 	Name   string `json:"name"`
 }
 
-// Participant is a person with what is known of them in this conversation. Online is null while nobody can know.
+// Participant is a person with their state in this conversation. Online is null while it cannot be known.
 type Participant struct {
 	Person
 	Online       *bool `json:"online"`
@@ -33,20 +33,20 @@ type AppointmentState struct {
 	Version  int        `json:"version"`
 }
 
-// Limits are told to every client, so that it need not guess.
+// Limits tell every client what it may send.
 type Limits struct {
 	MessageChars      int `json:"messageChars"`
 	FrameBytes        int `json:"frameBytes"`
-	PerSecond         int `json:"perSecond"` // messages, sustained, of a connection; below of a user and of a conversationID
-	UserPerSecond     int `json:"userPerSecond"`
-	RoomPerSecond     int `json:"roomPerSecond"`
+	PerSecond         int `json:"perSecond"`       // messages of one connection, sustained
+	UserPerSecond     int `json:"userPerSecond"`   // messages of one user
+	RoomPerSecond     int `json:"roomPerSecond"`   // messages in one conversation
 	FramesPerSecond   int `json:"framesPerSecond"` // of any kind, of a connection
 	SocketsPerUser    int `json:"socketsPerUser"`
 	SocketsPerAddress int `json:"socketsPerAddress"`
 }
 
-// The shapes of the server's frames, without their type, which encode puts first. Field order is wire order. An
-// eventFrame and an ackFrame are written by hand: these are what is written.
+// The shapes of the server's frames, without the type, which encode puts first. Field order is wire order. eventFrame
+// and ackFrame describe what encodeEvent and encodeAck write by hand.
 type (
 	helloFrame struct {
 		Connection       string           `json:"connection"`
@@ -130,11 +130,11 @@ type (
 	}
 )
 
-// UnreadItem is a conversation in which something is unread, as lists and frames show it: how much, how far the log
-// goes, when it last grew, and who the other one is.
+// UnreadItem is a conversation in which something is unread, as lists and frames show it: how much is unread, how far
+// the log goes, when it last grew, and who the other participant is.
 type UnreadItem struct {
 	AppointmentID string    `json:"appointmentId"`
-	Unread        int64     `json:"unread" doc:"Others' messages and files after readSeq that were not taken back."`
+	Unread        int64     `json:"unread" doc:"Messages of others after readSeq, without those that were retracted."`
 	HeadSeq       int64     `json:"headSeq" doc:"The last seq of the conversation."`
 	ReadSeq       int64     `json:"readSeq"`
 	From          Person    `json:"from" doc:"The other participant."`

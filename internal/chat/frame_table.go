@@ -6,17 +6,17 @@ import (
 	"housecall/internal/conversation"
 )
 
-// clientFrame is a type of frame that clients send. The table of them decides what is decoded, who may send it, and
-// what it does; a test holds asyncapi.json to it.
+// clientFrame is a type of frame that clients send. The table below decides what is decoded, who may send it and what
+// it does; a test compares asyncapi.json with it.
 type clientFrame struct {
 	kind string
-	// read takes over the fields that the type has, or names the first that is missing or not valid.
+	// read copies the fields of this type, or names the first one that is missing or not valid.
 	read func(w *clientFields, in *Inbound) (missing string)
-	// drafts is set for what becomes an event: it is answered with ack or nack.
+	// drafts is set for frames that ask for an event: they are answered with ack or nack.
 	drafts bool
-	// serve does what the frame asks for, in a conversation. Whoever sends it takes part there.
+	// serve does what the frame asks for in a conversation. Its sender is a participant.
 	serve func(sub *subscription, in Inbound)
-	// onConnection, instead of serve, does what concerns the connection alone, whatever it listens to.
+	// onConnection is set instead of serve for frames about the connection itself, whatever it is for.
 	onConnection func(s *Service, c *conn, in Inbound)
 }
 
@@ -41,12 +41,12 @@ func clientFrameOf(kind string) *clientFrame {
 	return nil
 }
 
-// serverFrame is a type of frame that the server sends. The table of them decides what encode writes as type; a test
-// holds asyncapi.json to the table and to the shapes.
+// serverFrame is a type of frame that the server sends. The table below decides what encode writes as the type; a test
+// compares asyncapi.json with the table and the shapes.
 type serverFrame struct {
 	kind  string
-	name  string // in asyncapi.json, where two frames of one type have names of their own
-	shape any    // of all fields but type
+	name  string // in asyncapi.json, where the two frames of one type are told apart
+	shape any    // of all fields except type
 }
 
 var serverFrames = []serverFrame{
@@ -71,7 +71,7 @@ var serverFrames = []serverFrame{
 	{"gone", "gone", goneFrame{}},
 }
 
-// kindOf is the type that a frame is sent as, by its shape.
+// kindOf gives the type that a frame is sent as, by its shape.
 var kindOf = func() map[reflect.Type]string {
 	out := make(map[reflect.Type]string, len(serverFrames))
 	for _, f := range serverFrames {
@@ -80,7 +80,7 @@ var kindOf = func() map[reflect.Type]string {
 	return out
 }()
 
-// draftOf makes what a frame that drafts asks for.
+// draftOf makes the draft that a frame asks for.
 func (in Inbound) draftOf(sub *subscription) conversation.Draft {
 	d := conversation.Draft{
 		Conversation: sub.id, Sender: *sub.conn.actor.Load(), ClientID: in.ClientID, Kind: conversation.KindText,

@@ -14,7 +14,8 @@ import (
 // asyncAPIType is the media type of an AsyncAPI document, as the initiative recommends it.
 const asyncAPIType = "application/vnd.aai.asyncapi+json;version=3.0.0"
 
-// asyncAPI describes the connections to programs, as PROTOCOL.md does to people. A test holds it to the frame types.
+// asyncAPI describes the WebSocket protocol for programs, as PROTOCOL.md does for people. A test compares it with the
+// frame types.
 //
 //go:embed asyncapi.json
 var asyncAPI []byte
@@ -23,7 +24,7 @@ var asyncAPI []byte
 func describe(srv *httpd.Server, publicURL string) {
 	document, err := describedAt(publicURL)
 	if err != nil {
-		panic("chat: the AsyncAPI document: " + err.Error()) // embedded, so a test has seen it
+		panic("chat: the AsyncAPI document: " + err.Error()) // it is embedded, so the tests would fail first
 	}
 	srv.Router().Get("/asyncapi.json", func(c *fiber.Ctx) error {
 		c.Set(fiber.HeaderContentType, asyncAPIType)
@@ -31,7 +32,7 @@ func describe(srv *httpd.Server, publicURL string) {
 	})
 }
 
-// describedAt is the document with the address that clients reach the connections under.
+// describedAt gives the document with the address at which clients connect.
 func describedAt(publicURL string) ([]byte, error) {
 	u, err := url.Parse(publicURL)
 	if err != nil {

@@ -21,8 +21,8 @@ type unreadOutput struct {
 type receiptsInput struct {
 	ID   string `path:"id" maxLength:"20"`
 	Body struct {
-		DeliveredSeq *int64 `json:"deliveredSeq,omitempty" minimum:"0" doc:"You have received everything up to it."`
-		ReadSeq      *int64 `json:"readSeq,omitempty" minimum:"0" doc:"You have read everything up to it; that implies delivered."`
+		DeliveredSeq *int64 `json:"deliveredSeq,omitempty" minimum:"0" doc:"You have received everything up to this seq."`
+		ReadSeq      *int64 `json:"readSeq,omitempty" minimum:"0" doc:"You have read everything up to this seq; that implies delivered."`
 	}
 }
 
@@ -34,23 +34,27 @@ type receiptsOutput struct {
 	}
 }
 
-// handlers answer requests about what is unread and how far one has got.
+// handlers answer requests about unread messages and read positions.
 type handlers struct{ svc *Service }
 
-// Routes adds what a list of conversations needs.
+// Routes adds the REST operations that a list of conversations needs.
 func Routes(s *httpd.Server, svc *Service) {
 	h := handlers{svc}
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/me/unread", Tag: "chat", Summary: "List your conversations with something unread",
-		Description: "Whatever changed last comes first. The inbox socket keeps such a list live.", Access: httpd.SignedIn,
+		Method:      http.MethodGet,
+		Path:        "/me/unread",
+		Tag:         "chat",
+		Summary:     "List your conversations with unread messages",
+		Description: "The most recently changed conversation comes first. The inbox socket keeps such a list up to date.",
+		Access:      httpd.SignedIn,
 	}, h.unread)
 	httpd.Register(s, httpd.Route{
 		Method:  http.MethodPut,
 		Path:    "/appointments/{id}/receipts",
 		Tag:     "chat",
-		Summary: "Say how far you have got in a conversation",
-		Description: "Cursors never go back, and never past the end of the conversation. The answer is where they then " +
-			"stand.",
+		Summary: "Report how far you have received and read a conversation",
+		Description: "Positions never go back, nor past the end of the conversation. The response has the positions as " +
+			"they then are.",
 		Access: httpd.SignedIn,
 		Errors: []int{http.StatusNotFound},
 	}, h.putReceipts)

@@ -20,7 +20,7 @@ func TestRoutes_Unread(t *testing.T) {
 	w := newWorld(t)
 	in := w.serve(nil)
 	none := in.rest(w.Patient, "GET", "/me/unread", "")
-	require.Equal(t, http.StatusOK, none.status)
+	require.Equal(t, http.StatusOK, none.Status)
 	goldenRest(t, "unread_none", none)
 	ids := []int64{w.Conversation(), w.Conversation(), w.Conversation(), w.Conversation()}
 	for n, id := range ids {
@@ -34,21 +34,21 @@ func TestRoutes_Unread(t *testing.T) {
 	cursor := ""
 	for range 2 {
 		page := in.rest(w.Patient, "GET", "/me/unread?limit=2"+cursor, "")
-		require.Equal(t, http.StatusOK, page.status)
-		require.EqualValues(t, 6, page.body["total"])
-		for _, item := range page.body["items"].([]any) {
+		require.Equal(t, http.StatusOK, page.Status)
+		require.EqualValues(t, 6, page.Body["total"])
+		for _, item := range page.Body["items"].([]any) {
 			listed = append(listed, item.(map[string]any)["appointmentId"])
 		}
-		cursor = "&cursor=" + url.QueryEscape(fmt.Sprint(page.body["nextCursor"]))
+		cursor = "&cursor=" + url.QueryEscape(fmt.Sprint(page.Body["nextCursor"]))
 	}
 	require.Equal(t, []any{in.PublicID(ids[3]), in.PublicID(ids[2]), in.PublicID(ids[1])}, listed)
 	for query, want := range map[string]int{"?cursor=x": 422, "?limit=0": 422, "?limit=101": 422, "?limit=100": 200} {
-		require.Equal(t, want, in.rest(w.Patient, "GET", "/me/unread"+query, "").status, query)
+		require.Equal(t, want, in.rest(w.Patient, "GET", "/me/unread"+query, "").Status, query)
 	}
 	theirs := in.rest(w.Doctor, "GET", "/me/unread", "")
-	require.Equal(t, http.StatusOK, theirs.status)
-	require.EqualValues(t, 1, theirs.body["total"], "the patient's one")
-	require.Equal(t, http.StatusUnauthorized, in.rest(auth.Actor{UserID: "nobody"}, "GET", "/me/unread", "").status)
+	require.Equal(t, http.StatusOK, theirs.Status)
+	require.EqualValues(t, 1, theirs.Body["total"], "the patient's one")
+	require.Equal(t, http.StatusUnauthorized, in.rest(auth.Actor{UserID: "nobody"}, "GET", "/me/unread", "").Status)
 }
 
 func TestRoutes_Receipts(t *testing.T) {
@@ -80,10 +80,10 @@ func TestRoutes_Receipts(t *testing.T) {
 		{`{"upTo":3}`, 422, 0, 0},
 	} {
 		a := in.rest(w.Doctor, "PUT", path, c.body)
-		require.Equal(t, c.status, a.status, "%s: %s", c.body, a.raw)
-		if a.status == http.StatusOK {
+		require.Equal(t, c.status, a.Status, "%s: %s", c.body, a.Raw)
+		if a.Status == http.StatusOK {
 			require.Equal(t, []any{w.Doctor.UserID, c.delivered, c.read},
-				[]any{a.body["userId"], a.body["deliveredSeq"], a.body["readSeq"]}, c.body)
+				[]any{a.Body["userId"], a.Body["deliveredSeq"], a.Body["readSeq"]}, c.body)
 		}
 	}
 	receipt := p.until("receipt")
@@ -91,7 +91,7 @@ func TestRoutes_Receipts(t *testing.T) {
 		[]any{receipt["userId"], receipt["deliveredSeq"], receipt["readSeq"]}, "like a socket's")
 	goldenRest(t, "receipts", in.rest(w.Doctor, "PUT", path, `{"readSeq":9}`))
 	for _, a := range []auth.Actor{stranger, admin} {
-		require.Equal(t, http.StatusNotFound, in.rest(a, "PUT", path, `{"readSeq":1}`).status)
+		require.Equal(t, http.StatusNotFound, in.rest(a, "PUT", path, `{"readSeq":1}`).Status)
 	}
 }
 

@@ -6,39 +6,39 @@ import (
 	"time"
 )
 
-// sink takes frames for one connection without blocking; it deals with slowness itself.
+// sink takes the frames of one connection without blocking; it deals with slow readers itself.
 type sink interface {
 	deliver(frames ...wire)
 	// end closes the connection with a code of the protocol.
 	end(code closeCode, reason string, reconnectAfter time.Duration)
 }
 
-// nobody is the user of a subscriber who takes no part in the conversation: an observer hears everything, and is not
-// present.
+// nobody is the user of a subscriber who does not take part in the conversation: an observer hears everything and is
+// not present.
 const nobody = 0
 
-// hubPorts are what the hub asks of the rest. All but fetch are called with locks held: they must neither block
-// nor call back.
+// hubPorts are what the hub needs from its service. All but fetch are called with locks held: they must neither block
+// nor call the hub.
 type hubPorts struct {
-	// fetch reads events after seq in order, at most a page of them.
+	// fetch reads the events after a seq in order, at most a page of them.
 	fetch func(ctx context.Context, id, after int64) ([]delivery, error)
-	// changed is told that a system event passed through a conversation.
+	// changed is told that a system event has gone through a conversation.
 	changed func(id int64)
-	// subscribe asks the bus for a conversation and gives a channel that closes once it is confirmed.
+	// subscribe asks the bus for a conversation; what it returns closes once the bus has confirmed that.
 	subscribe func(id int64) <-chan struct{}
 	// unsubscribe is called when a conversation has no subscriber left.
 	unsubscribe func(id int64)
 }
 
-// hub delivers each conversation's events to its local subscribers in order, without hole or duplicate.
+// hub delivers each conversation's events to its local subscribers in order, without gaps or duplicates.
 type hub struct {
 	ports hubPorts
 	ctx   context.Context // ends fetches at stop
 	stop  context.CancelFunc
 	work  sync.WaitGroup // fetches under way
 
-	mu       sync.RWMutex // guards conversations and the coming and going of subscribers
-	channels map[int64]*channel
+	mu       sync.RWMutex       // guards channels, and subscribers coming and going
+	channels map[int64]*channel // by conversation
 }
 
 func newHub(ports hubPorts) *hub {
@@ -59,9 +59,9 @@ func (h *hub) close() {
 	h.work.Wait()
 }
 
-// enter registers a connection as catching up: from now on it misses nothing. The channel closes when the bus
-// has confirmed the conversation.
-func (h *hub) enter(id, user int64, s sink) (*subscriber, <-chan struct{}) {
+// enter registers a connection that is about to catch up: from now on it misses nothing. confirmed closes when the bus
+// has confirmed the subscription to the conversation.
+func (h *hub) enter(id, user int64, to sink) (s *subscriber, confirmed <-chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	ch := h.channels[id]
@@ -70,20 +70,20 @@ func (h *hub) enter(id, user int64, s sink) (*subscriber, <-chan struct{}) {
 		ch.confirmed = h.ports.subscribe(id)
 		h.channels[id] = ch
 	}
-	m := &subscriber{channel: ch, sink: s, user: user}
+	s = &subscriber{channel: ch, sink: to, user: user}
 	ch.mu.Lock()
-	ch.subscribers[m] = struct{}{}
+	ch.subscribers[s] = struct{}{}
 	ch.mu.Unlock()
-	return m, ch.confirmed
+	return s, ch.confirmed
 }
 
-// leave removes a connection; with the last one the conversation goes.
-func (h *hub) leave(m *subscriber) {
+// leave removes a connection, and with the last one the channel.
+func (h *hub) leave(s *subscriber) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	ch := m.channel
+	ch := s.channel
 	ch.mu.Lock()
-	delete(ch.subscribers, m)
+	delete(ch.subscribers, s)
 	empty := len(ch.subscribers) == 0
 	if empty {
 		ch.stopTimer()
@@ -95,7 +95,7 @@ func (h *hub) leave(m *subscriber) {
 	}
 }
 
-// within runs f with a conversation locked, if it has subscribers here.
+// within runs f with a conversation's channel locked, if the conversation has subscribers here.
 func (h *hub) within(id int64, f func(*channel)) {
 	h.mu.RLock()
 	ch := h.channels[id]
@@ -107,23 +107,23 @@ func (h *hub) within(id int64, f func(*channel)) {
 	}
 }
 
-// deliver takes events of a conversation, in any order and any number of times.
-func (h *hub) deliver(id int64, items ...delivery) {
+// deliver takes a conversation's events, in any order and any number of times.
+func (h *hub) deliver(id int64, events ...delivery) {
 	h.within(id, func(ch *channel) {
-		for _, it := range items {
-			ch.accept(it)
+		for _, d := range events {
+			ch.accept(d)
 		}
 		ch.drain()
 		ch.expect(ch.known, gapWait)
 	})
 }
 
-// learn tells the hub how far a conversation's log goes; what is missing is read at once.
+// learn tells the hub how far a conversation's log goes. What is missing is read at once.
 func (h *hub) learn(id, head int64) {
 	h.within(id, func(ch *channel) { ch.expect(head, 0) })
 }
 
-// heads gives every conversation and how far it is; conversations that nobody has read yet are left out.
+// heads gives the last seq delivered of every conversation, except those whose log nobody has read yet.
 func (h *hub) heads() map[int64]int64 {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
@@ -138,8 +138,8 @@ func (h *hub) heads() map[int64]int64 {
 	return out
 }
 
-// forget is for a log that is no longer the one that was delivered (a restore, a failover that lost its tail):
-// everybody has to come back, and joins anew with what PostgreSQL has now.
+// forget is for a log that is no longer the one that was delivered (after a restore, or a failover that lost its
+// tail): all subscribers have to reconnect, and start with what PostgreSQL has now.
 func (h *hub) forget(id int64) {
 	h.within(id, func(ch *channel) {
 		ch.dismiss(closeFault, "the history has changed: load it again")
@@ -148,8 +148,8 @@ func (h *hub) forget(id int64) {
 	})
 }
 
-// broadcast sends a frame that is not part of the log to the subscribers of a conversation, but for one user's. Who is
-// still catching up gets it once live.
+// tellOthers sends a frame that is not part of the log to a conversation's subscribers, except one user's. Those who
+// are still catching up get it once they are live.
 func (h *hub) tellOthers(id, except int64, frame wire) {
 	h.tell(id, func(user int64) wire {
 		if except != 0 && user == except {
@@ -159,28 +159,28 @@ func (h *hub) tellOthers(id, except int64, frame wire) {
 	})
 }
 
-// tell sends each subscriber of a conversation the frame, if any, that is for its user, like broadcast.
+// tell is like tellOthers, with a frame for each user; nil sends them none.
 func (h *hub) tell(id int64, what func(user int64) wire) {
 	h.within(id, func(ch *channel) {
-		for m := range ch.subscribers {
-			frame := what(m.user)
+		for s := range ch.subscribers {
+			frame := what(s.user)
 			switch {
 			case frame == nil:
-			case m.live:
-				m.sink.deliver(frame)
-			case len(m.signals) < maxSignals:
-				m.signals = append(m.signals, frame)
+			case s.live:
+				s.sink.deliver(frame)
+			case len(s.signals) < maxSignals:
+				s.signals = append(s.signals, frame)
 			}
 		}
 	})
 }
 
-// expel ends the connections of users who may no longer take part in a conversation. Who never did is judged elsewhere.
+// expel ends the connections of users who no longer take part in a conversation. Observers are judged elsewhere.
 func (h *hub) expel(id int64, mayRead func(user int64) bool) {
 	h.within(id, func(ch *channel) {
-		for m := range ch.subscribers {
-			if m.user != nobody && !mayRead(m.user) {
-				m.sink.end(closeForbidden, "no longer a participant", 0)
+		for s := range ch.subscribers {
+			if s.user != nobody && !mayRead(s.user) {
+				s.sink.end(closeForbidden, "no longer a participant", 0)
 			}
 		}
 	})
@@ -191,9 +191,9 @@ func (h *hub) present(id int64) map[int64]int {
 	var users map[int64]int
 	h.within(id, func(ch *channel) {
 		users = make(map[int64]int, 2)
-		for m := range ch.subscribers {
-			if m.user != nobody {
-				users[m.user]++
+		for s := range ch.subscribers {
+			if s.user != nobody {
+				users[s.user]++
 			}
 		}
 	})

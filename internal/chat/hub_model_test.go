@@ -145,13 +145,13 @@ func TestHub_Model(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				rapid.Check(anyT{t}, func(rt *rapid.T) { playRoom(rt, rewinds) })
+				rapid.Check(anyT{t}, func(rt *rapid.T) { playConversation(rt, rewinds) })
 			})
 		})
 	}
 }
 
-func playRoom(rt *rapid.T, rewinds bool) {
+func playConversation(rt *rapid.T, rewinds bool) {
 	m := &model{t: rt, log: &logStub{}}
 	m.hub = hubOn(m.log)
 	defer m.hub.close()

@@ -42,7 +42,7 @@ func TestHub_GapIsReadAfterTheWait(t *testing.T) {
 	})
 }
 
-// TestHub_GapIsNotPutOff: events past a hole, however many and however fast, must not make it wait longer.
+// TestHub_GapIsNotPutOff: events past a gap, however many and however fast, must not make it wait longer.
 func TestHub_GapIsNotPutOff(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, h *hub, l *logStub) {
@@ -58,7 +58,7 @@ func TestHub_GapIsNotPutOff(t *testing.T) {
 	})
 }
 
-// TestHub_GapBeforeLive: what came before the first subscriber was live leaves its hole known.
+// TestHub_GapBeforeLive: a gap that arose before the first subscriber was live is still known afterwards.
 func TestHub_GapBeforeLive(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, h *hub, l *logStub) {
@@ -104,7 +104,7 @@ func TestHub_FetchFailsThenRetries(t *testing.T) {
 	})
 }
 
-// TestHub_EmptyFetchForgetsOnlyWhatItDisproved: a read that found nothing says nothing about what came during it.
+// TestHub_EmptyFetchForgetsOnlyWhatItDisproved: a read that found nothing says nothing about what arrived during it.
 func TestHub_EmptyFetchForgetsOnlyWhatItDisproved(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, h *hub, l *logStub) {
@@ -142,7 +142,7 @@ func TestHub_PendingOverflow(t *testing.T) {
 	})
 }
 
-func TestHub_JoinAheadOfTheRoom(t *testing.T) {
+func TestHub_JoinAheadOfTheChannel(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, h *hub, l *logStub) {
 		first, slow := joinAt(t, h, 1, 3)
@@ -160,7 +160,8 @@ func TestHub_JoinAheadOfTheRoom(t *testing.T) {
 	})
 }
 
-// TestHub_Forget: when the log is another one, everybody comes back; nothing of the old one is delivered any more.
+// TestHub_Forget: when the log was replaced, everybody must reconnect, and nothing of the old one is
+// delivered any more.
 func TestHub_Forget(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, h *hub, l *logStub) {
@@ -212,7 +213,7 @@ func TestHub_LeaveWhileFetching(t *testing.T) {
 	})
 }
 
-// TestHub_CloseEndsFetches: close returns though a fetch hangs, and nothing starts after it.
+// TestHub_CloseEndsFetches: close returns even if a fetch hangs, and nothing starts after it.
 func TestHub_CloseEndsFetches(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, h *hub, l *logStub) {
@@ -264,7 +265,7 @@ func TestHub_ExpelAndBroadcast(t *testing.T) {
 	})
 }
 
-// TestHub_Regroup: what follows a hand-over reaches only who has come back for it.
+// TestHub_Regroup: what follows a hand-over reaches only those who have reconnected after it.
 func TestHub_Regroup(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, h *hub, _ *logStub) {
@@ -289,7 +290,7 @@ func TestHub_Regroup(t *testing.T) {
 	})
 }
 
-// TestHub_EarlyIsBounded: a flood past a hole costs a bounded number of events, and still all arrive.
+// TestHub_EarlyIsBounded: of a flood past a gap only a bounded number of events is kept, and still all arrive.
 func TestHub_EarlyIsBounded(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, h *hub, l *logStub) {
@@ -305,15 +306,15 @@ func TestHub_EarlyIsBounded(t *testing.T) {
 	})
 }
 
-// TestHub_SoftFramesWait: who is still catching up gets what is not part of the log once it is live, but for a user's
-// own; of more than is kept the rest is lost.
-func TestHub_SoftFramesWait(t *testing.T) {
+// TestHub_SignalsWait: a subscriber that is catching up gets signals once it is live, except its user's own; those
+// beyond the bound are lost.
+func TestHub_SignalsWait(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, h *hub, _ *logStub) {
 		r := &recorder{}
 		m, _ := h.enter(testConversation, 1, r)
 		h.tellOthers(testConversation, 0, wire("appointment"))
-		h.tellOthers(testConversation, 1, wire("his own typing"))
+		h.tellOthers(testConversation, 1, wire("their own typing"))
 		for range maxSignals {
 			h.tellOthers(testConversation, 0, wire("receipt"))
 		}

@@ -10,28 +10,28 @@ import (
 )
 
 const (
-	// inboxEvery is the least time between two looks at what has changed for inboxes, and between two broadcasts to other
-	// instances.
+	// inboxEvery is the least time between two looks at what has changed for inboxes, and between two broadcasts about
+	// it to other instances.
 	inboxEvery = 200 * time.Millisecond
-	// inboxLimit is how many conversations a hello of an inbox lists.
+	// inboxLimit is how many conversations an inbox's hello lists.
 	inboxLimit = 200
 )
 
-// touch says why a conversation is looked at.
+// touch says why inboxes have to look at a conversation again.
 type touch byte
 
 const (
-	// touchedParticipants is set when others may take part than did before, or when the conversation may be new.
+	// touchedParticipants is set when the participants may have changed or the conversation may be new.
 	touchedParticipants touch = 1 << iota
-	// touchedHere is set when this instance was the first to know, so that others have to be told.
+	// touchedHere is set when this instance was the first to know, and must tell the others.
 	touchedHere
 )
 
-// inboxes are the open inbox connections of this instance, and the conversations that have changed since they were
-// told. What changed only marks a conversation, and one look for all tells how everybody stands in it now: the hot path
-// pays for a mark.
+// inboxes are the open inbox connections of this instance, and the conversations that have changed since those were
+// last told. A change only marks its conversation as touched, so that sending a message costs no more than that; one
+// query for all inboxes then reads how each user stands there.
 type inboxes struct {
-	listening atomic.Int64 // boxes that are open or being opened
+	listening atomic.Int64 // how many boxes are open or being opened
 
 	touching sync.Mutex // guards touched; taken after mu
 	touched  map[int64]touch
@@ -39,11 +39,11 @@ type inboxes struct {
 	mu       sync.Mutex // guards all below, and all boxes
 	boxes    map[int64][]*box
 	watchers map[int64][]*box // by conversation
-	loading  int              // boxes that are being opened
-	missed   map[int64]touch  // what came while some were
+	loading  int              // how many boxes are being opened
+	missed   map[int64]touch  // what was touched meanwhile
 }
 
-// box is one inbox connection: what it was told of each conversation of its user.
+// box is one inbox connection, with what it was last told of each of its user's conversations.
 type box struct {
 	user  int64
 	sink  sink
@@ -52,12 +52,12 @@ type box struct {
 	open  bool
 }
 
-// mark is how a user stands in a conversation, as far as it has to be compared.
+// mark is the part of a user's standing in a conversation that is compared to find what is new.
 type mark struct {
 	head, read int64
 	unread     int32
 	version    int32
-	whyNot     unique.Handle[string] // of "" when he may reply
+	whyNot     unique.Handle[string] // of "" when they may reply
 }
 
 func newInboxes() *inboxes {
@@ -66,10 +66,10 @@ func newInboxes() *inboxes {
 	}
 }
 
-// touch marks conversations as changed.
+// touch marks conversations as changed, for the next look.
 func (i *inboxes) touch(why touch, ids ...int64) {
 	if why&touchedHere == 0 && i.listening.Load() == 0 {
-		return // others know, and nobody here wants to
+		return // other instances know already, and no inbox is open here
 	}
 	i.touching.Lock()
 	defer i.touching.Unlock()
@@ -78,7 +78,7 @@ func (i *inboxes) touch(why touch, ids ...int64) {
 	}
 }
 
-// settle empties the marks.
+// settle takes the conversations touched so far.
 func (i *inboxes) settle() map[int64]touch {
 	i.touching.Lock()
 	defer i.touching.Unlock()
@@ -90,8 +90,8 @@ func (i *inboxes) settle() map[int64]touch {
 	return out
 }
 
-// load begins the opening of a box: from now on nothing is missed for it. Whoever called it calls loaded, once it is
-// open or cannot be opened.
+// load begins the opening of a box: from now on it misses nothing. The caller calls loaded when the box is open or
+// cannot be opened.
 func (i *inboxes) load() {
 	i.listening.Add(1)
 	i.mu.Lock()
@@ -108,8 +108,8 @@ func (i *inboxes) loaded() {
 	}
 }
 
-// open makes a box of what was read after load, and sends the first frame before any other. What has changed meanwhile
-// is looked at again.
+// open registers a box, filled with what was read after load, and sends its first frame. What was touched meanwhile is
+// looked at again.
 func (i *inboxes) open(b *box, first func(total int64) wire) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -143,7 +143,7 @@ func (i *inboxes) close(b *box) {
 	drop(i.boxes, b.user, b)
 }
 
-// drop takes a box out of a list, which others may still be reading.
+// drop takes a box out of a list. It copies the list, because a glance may still be reading it.
 func drop(from map[int64][]*box, key int64, b *box) {
 	left := slices.DeleteFunc(slices.Clone(from[key]), func(other *box) bool { return other == b })
 	if len(left) == 0 {
@@ -153,9 +153,10 @@ func drop(from map[int64][]*box, key int64, b *box) {
 	from[key] = left
 }
 
-// glance is what one look asks for, and for whom. Slices of boxes are never changed in place, so it may keep them.
+// glance is one look at what was touched: the conversations and users to read, and the boxes to tell. Slices of boxes
+// are never changed in place, so it can keep them.
 type glance struct {
-	ids      []int64
+	ids      []int64 // of the conversations
 	known    seats
 	why      map[int64]touch
 	users    []int64
@@ -163,7 +164,7 @@ type glance struct {
 	watchers map[int64][]*box // by conversation
 }
 
-// take gives the conversations to look at, and those that other instances have to be told of.
+// take begins a glance. tell has the conversations that other instances must hear of.
 func (i *inboxes) take() (g glance, tell map[int64]touch) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -173,7 +174,7 @@ func (i *inboxes) take() (g glance, tell map[int64]touch) {
 	}
 	g = glance{why: map[int64]touch{}, boxes: map[int64][]*box{}, watchers: map[int64][]*box{}}
 	tell = map[int64]touch{}
-	anybody := false
+	newcomers := false
 	for id, why := range touched {
 		if why&touchedHere != 0 {
 			tell[id] = why &^ touchedHere
@@ -190,23 +191,23 @@ func (i *inboxes) take() (g glance, tell map[int64]touch) {
 			g.boxes[b.user] = i.boxes[b.user]
 			g.known.add(seat{id, b.user}, b.marks[id])
 		}
-		anybody = anybody || why&touchedParticipants != 0
+		newcomers = newcomers || why&touchedParticipants != 0
 	}
-	if anybody {
-		maps.Copy(g.boxes, i.boxes) // any of them may be a new participant's
+	if newcomers {
+		maps.Copy(g.boxes, i.boxes) // any of these may be a new participant's
 	}
 	g.users = slices.Collect(maps.Keys(g.boxes))
 	return g, tell
 }
 
-// again is for a glance that failed.
+// again marks the conversations of a failed glance once more.
 func (i *inboxes) again(g glance) {
 	for id, why := range g.why {
 		i.touch(why, id)
 	}
 }
 
-// add notes a mark, unless there is one of that seat: any will do, and they come one after the other.
+// add notes the mark of a seat, unless there is one already: any will do. Seats of one conversation come in a row.
 func (k *seats) add(s seat, m mark) {
 	for n := len(k.ids) - 1; n >= 0 && k.ids[n] == s.id; n-- {
 		if k.users[n] == s.user {
@@ -217,17 +218,17 @@ func (k *seats) add(s seat, m mark) {
 	k.heads, k.reads, k.unread = append(k.heads, m.head), append(k.reads, m.read), append(k.unread, int64(m.unread))
 }
 
-// seat names a participant's place in a conversation.
+// seat is a participant's place in a conversation.
 type seat struct{ id, user int64 }
 
-// lost is a conversation that is not a box's user's any more.
+// lost is a conversation in which a box's user no longer takes part.
 type lost struct {
 	id  int64
 	box *box
 }
 
-// tell sends each box that was there when the glance was taken what differs from what it was told, and gives what went
-// to others.
+// tell sends each box of the glance what differs from what it was told before. It returns the conversations in which
+// boxes' users no longer take part.
 func (i *inboxes) tell(g glance, now []news) (left []lost) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -253,14 +254,14 @@ func (i *inboxes) tell(g glance, now []news) (left []lost) {
 	return left
 }
 
-// news is how a user stands in a conversation now.
+// news is how a user stands in a conversation now, and whether they may reply.
 type news struct {
 	standing
 	mark
 	canReply bool
 }
 
-// update (with mu held) tells a box what is new.
+// update (with mu held) tells a box what has changed in a conversation.
 func (i *inboxes) update(b *box, n news) {
 	old, known := b.marks[n.ID]
 	if known && old == n.mark {
@@ -279,14 +280,14 @@ func (i *inboxes) update(b *box, n news) {
 	}
 }
 
-// lose tells a box that a conversation is not its user's any more.
+// lose tells a box that its user no longer takes part in a conversation.
 func (i *inboxes) lose(b *box, appointmentID string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	b.sink.deliver(encode(goneFrame{AppointmentID: appointmentID, Total: b.total}))
 }
 
-// follow marks, of what a sweep found, the conversations of which boxes know less.
+// follow touches the conversations found by a sweep of which some box does not know enough.
 func (i *inboxes) follow(leads []lead) (behind int) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -306,7 +307,7 @@ func (i *inboxes) follow(leads []lead) (behind int) {
 	return behind
 }
 
-// waiting gives the users with open boxes, and where something is unread for them.
+// waiting gives the users with open boxes, and the conversations in which something is unread for them.
 func (i *inboxes) waiting() (users []int64, r readers) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -323,7 +324,7 @@ func (i *inboxes) waiting() (users []int64, r readers) {
 	return users, r
 }
 
-// dismiss ends all boxes: the log is no longer the one that they were told of.
+// dismiss ends all boxes: the log is no longer the one they were told about.
 func (i *inboxes) dismiss() {
 	i.mu.Lock()
 	defer i.mu.Unlock()

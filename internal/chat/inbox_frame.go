@@ -3,14 +3,14 @@ package chat
 import "time"
 
 func (st standing) unreadItem() UnreadItem {
-	delivery := UnreadItem{
+	item := UnreadItem{
 		AppointmentID: st.PublicID, Unread: st.Unread, HeadSeq: st.HeadSeq, ReadSeq: st.ReadSeq,
 		From: st.other(),
 	}
 	if st.At != nil {
-		delivery.At = st.At.UTC()
+		item.At = st.At.UTC()
 	}
-	return delivery
+	return item
 }
 
 func (st standing) other() Person {

@@ -9,19 +9,18 @@ import (
 	"housecall/internal/conversation"
 )
 
-// inboxSlack is how much later than its time says an event may be committed: what a request may take, and some.
+// inboxSlack is how long after its own time an event may be committed: as long as a request may take, and a margin.
 func (s *Service) inboxSlack() time.Duration {
 	return max(s.d.Options.RequestTimeout, conversation.CommitTimeout) + 5*time.Second
 }
 
-// inboxLoop looks at what has changed and tells the inboxes here, and other instances that there is something to look
-// at.
+// inboxLoop looks at what has been touched, tells the inboxes here, and tells other instances that they should look.
 func (s *Service) inboxLoop() { s.every(inboxEvery, s.tellInboxes) }
 
 func (s *Service) tellInboxes() {
 	g, others := s.inboxes.take()
 	if len(others) > 0 {
-		s.publish(broadcast{kind: broadcastInbox, touched: others}, s.countLost) // their sweeps find it
+		s.publish(broadcast{kind: broadcastInbox, touched: others}, s.countLost) // where that fails, their sweeps find it
 	}
 	if len(g.ids) == 0 {
 		return
@@ -36,7 +35,7 @@ func (s *Service) tellInboxes() {
 	s.tellLost(ctx, s.inboxes.tell(g, s.newsOf(now)))
 }
 
-// tellLost tells inboxes of conversations that are no longer their users'.
+// tellLost tells inboxes which conversations their users no longer take part in.
 func (s *Service) tellLost(ctx context.Context, left []lost) {
 	if len(left) == 0 {
 		return
@@ -55,8 +54,8 @@ func (s *Service) tellLost(ctx context.Context, left []lost) {
 	}
 }
 
-// sweepInboxes finds, in one query, what has changed for the users of open inboxes while nobody told. It heals every
-// lost wake-up.
+// sweepInboxes finds, in one query, what has changed unnoticed for the users of open inboxes. It makes up for every
+// lost broadcast.
 func (s *Service) sweepInboxes() {
 	users, reading := s.inboxes.waiting()
 	if len(users) == 0 {
@@ -65,9 +64,9 @@ func (s *Service) sweepInboxes() {
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, backgroundBudget)
 	defer cancel()
-	now, err := grownSince(ctx, s.d.Pool, s.inboxSwept, s.inboxSlack(), users, reading)
+	now, err := grownSince(ctx, s.d.Pool, span{s.inboxSwept, s.inboxSlack()}, users, reading)
 	if err != nil {
-		return // sessionLoop says that PostgreSQL is away
+		return // sessionLoop reports that PostgreSQL is away
 	}
 	if s.inboxEpoch != "" && s.inboxEpoch != now.epoch {
 		s.inboxes.dismiss()
@@ -84,7 +83,7 @@ func (s *Service) newsOf(all []standing) []news {
 	return out
 }
 
-// news judges a standing: whether its user may reply now. The clock that ends that is set.
+// news adds to a standing whether its user may reply now, and notes when the clock will end that.
 func (s *Service) news(st standing) news {
 	a := appointment.Appointment{
 		Status: appointment.Status(st.Status), CompletedAt: st.CompletedAt, UpdatedAt: st.UpdatedAt,

@@ -4,11 +4,11 @@ import (
 	"context"
 )
 
-// serveInbox runs an inbox connection from hello to its end. The connection is already among the service's connections.
+// serveInbox runs an inbox connection from hello to its end. The connection is registered already.
 func (s *Service) serveInbox(c *conn) {
 	b := &box{user: c.actor.Load().ID, sink: c}
 	opened := make(chan struct{})
-	go func() { // for the same reason as in serve
+	go func() { // on a goroutine of its own for the same reason as in serve
 		defer close(opened)
 		defer s.guard(c)
 		if err := s.openInbox(b, c); err != nil {
@@ -20,7 +20,7 @@ func (s *Service) serveInbox(c *conn) {
 	c.receive(func(data []byte) { s.handleInbox(c, data) })
 }
 
-// openInbox sends hello; what changes from then on follows it.
+// openInbox sends hello; whatever changes later follows it.
 func (s *Service) openInbox(b *box, c *conn) error {
 	ctx, cancel := context.WithTimeout(s.ctx, s.d.Options.RequestTimeout)
 	defer cancel()
@@ -48,12 +48,11 @@ func (s *Service) openInbox(b *box, c *conn) error {
 			Unread: unread, Total: total, More: more, Limits: s.limits(), HeartbeatSeconds: int(heartbeat.Seconds()),
 		})
 	})
-	c.warned.Store(false) // hello is the first frame, always
+	c.warned.Store(false) // now that hello has been the first frame
 	return nil
 }
 
-// handleInbox answers one frame. An inbox only listens: what is said in a conversation needs that conversation's
-// connection.
+// handleInbox answers one frame. An inbox only listens: whoever wants to write in a conversation connects to it.
 func (s *Service) handleInbox(c *conn, data []byte) {
 	in, ok := c.understand(data)
 	if !ok {
@@ -61,7 +60,7 @@ func (s *Service) handleInbox(c *conn, data []byte) {
 	}
 	frame := clientFrameOf(in.Type)
 	if frame.onConnection == nil {
-		c.deliver(encode(errorFrame{Code: "unknown_type", Detail: "An inbox does not take this type of frame."}))
+		c.deliver(encode(errorFrame{Code: "unknown_type", Detail: "This type of frame cannot be sent to an inbox."}))
 		return
 	}
 	frame.onConnection(s, c, in)

@@ -86,7 +86,8 @@ func TestInbox_Appointments(t *testing.T) {
 	}
 }
 
-// TestInbox_HandOver: one's conversation goes, and the other's comes, with what he has not read.
+// TestInbox_HandOver: the conversation leaves one doctor's inbox and appears in the other's, with what they have not
+// read.
 func TestInbox_HandOver(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -135,7 +136,7 @@ func TestInbox_Admission(t *testing.T) {
 		require.Error(t, err)
 		require.Equal(t, c.want, status, name)
 	}
-	require.Empty(t, in.inbox(t, admin).hello["unread"], "he takes part in none")
+	require.Empty(t, in.inbox(t, admin).hello["unread"], "they take part in none")
 	in.inbox(t, w.Patient)
 	in.dial(t, w.Patient, w.Conversation(), "")
 	_, status, _ := in.tryAt("/ws/inbox", "", nil, subprotocol, as(w.Patient))
@@ -204,7 +205,7 @@ func TestInbox_Bounded(t *testing.T) {
 	require.Equal(t, []any{0.0, 1.0, float64(inboxLimit)}, counts(d, in.PublicID(oldest)))
 }
 
-// TestInbox_OtherInstances: what happens on one instance is told on the other, over the bus, and with the bus gone by
+// TestInbox_OtherInstances: what happens on one instance reaches the other over the bus, and without the bus through
 // the sweep.
 func TestInbox_OtherInstances(t *testing.T) {
 	t.Parallel()

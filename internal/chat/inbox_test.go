@@ -113,8 +113,8 @@ func TestInboxes(t *testing.T) {
 	require.Equal(t, []int64{1}, g.ids, "what failed is looked at again")
 }
 
-// TestInboxes_Opening: what changes between a box's reading and its opening is looked at again, and a look that was
-// taken before does not take a box back.
+// TestInboxes_Opening: what changes between reading a box and opening it is looked at again, and a glance taken earlier
+// does not set a box back.
 func TestInboxes_Opening(t *testing.T) {
 	t.Parallel()
 	i := newInboxes()
@@ -163,8 +163,8 @@ func TestInboxes_Found(t *testing.T) {
 	require.ElementsMatch(t, []int64{1, 2, 3}, g.ids)
 }
 
-// TestService_SweepInboxes: a sweep finds what nobody told, once, however often it looks; and in another history
-// everybody starts anew.
+// TestService_SweepInboxes: a sweep finds unannounced changes once, however often it looks; and when the history is
+// another one, everybody starts anew.
 func TestService_SweepInboxes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -258,21 +258,21 @@ func (l *list) agrees(t *testing.T, w *world, user int64) bool {
 		total += st.Unread
 	}
 	for id, n := range l.unread {
-		if want[id] != n { // 0 of conversations that are not his
+		if want[id] != n { // 0 of conversations in which they take no part
 			return false
 		}
 		delete(want, id)
 	}
 	for _, n := range want {
-		if n != 0 { // he was never told
+		if n != 0 { // they were never told
 			return false
 		}
 	}
 	return l.total == total
 }
 
-// TestInbox_NeverLies: people write, read, take back and are handed over on two instances that do not hear each other,
-// while inboxes come and go; once that is over every list agrees with PostgreSQL, and with what REST counts.
+// TestInbox_NeverLies: people write, read, retract and are handed over on two instances that do not hear each other,
+// while inboxes come and go; once that is over, every list agrees with PostgreSQL and with what REST counts.
 func TestInbox_NeverLies(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

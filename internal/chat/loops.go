@@ -11,7 +11,7 @@ import (
 const (
 	sweepEvery       = 5 * time.Second
 	sweepBusAway     = time.Second
-	sessionPoll      = 500 * time.Millisecond // so that a session is cut within a second, whatever the bus does
+	sessionPoll      = 500 * time.Millisecond // so that ended sessions are cut off within a second even without the bus
 	unsentEvery      = 500 * time.Millisecond
 	backgroundBudget = 5 * time.Second // of one background statement
 )
@@ -30,7 +30,7 @@ func (s *Service) every(d time.Duration, f func()) {
 	}
 }
 
-// sweepSoon asks for a sweep at once; several requests become one.
+// sweepSoon asks for a sweep now; several requests become one.
 func (s *Service) sweepSoon() {
 	select {
 	case s.sweepNow <- struct{}{}:
@@ -38,12 +38,13 @@ func (s *Service) sweepSoon() {
 	}
 }
 
+// sweepLoop sweeps when asked to, every few seconds anyway, and every second while the bus is not prompt.
 func (s *Service) sweepLoop() {
 	tick := time.NewTicker(sweepBusAway)
 	defer tick.Stop()
 	last := time.Now()
 	for {
-		doubt := true // that the bus has brought all there was
+		doubt := true // whether the bus has brought everything
 		select {
 		case <-s.ctx.Done():
 			return
@@ -62,9 +63,10 @@ func (s *Service) sweepLoop() {
 	}
 }
 
-// sweep compares all joined conversations with PostgreSQL in one query. It heals every lost wake-up.
+// sweep compares all conversations with subscribers here with PostgreSQL, in one query. It makes up for every lost
+// broadcast.
 func (s *Service) sweep() {
-	// Taken before the query: a head that moves meanwhile must not look as if the log had gone back.
+	// Taken before the query: a head that moves meanwhile must not look as if the log had gone backwards.
 	before := s.hub.heads()
 	if len(before) == 0 {
 		return
@@ -77,15 +79,15 @@ func (s *Service) sweep() {
 	defer cancel()
 	heads, epoch, err := s.d.Conversations.Heads(ctx, ids)
 	if err != nil || len(heads) == 0 {
-		return // sessionLoop says that PostgreSQL is away
+		return // sessionLoop reports that PostgreSQL is away
 	}
-	// In another epoch even a head that fits may stand for other events.
+	// In another epoch, even the same head may stand for other events.
 	rewritten := s.epoch != "" && s.epoch != epoch
 	s.epoch = epoch
 	for id, head := range heads {
 		switch {
 		case rewritten || head < before[id]:
-			s.d.Logger.Warn().Bool("epoch", rewritten).Msg("the log is not the one that was delivered: its sockets come back")
+			s.d.Logger.Warn().Bool("epoch", rewritten).Msg("the log was replaced or truncated: clients must reconnect")
 			s.hub.forget(id)
 		case head > before[id]:
 			s.metrics.swept.Inc()
@@ -94,7 +96,7 @@ func (s *Service) sweep() {
 	}
 }
 
-// sweepReceipts tells the conversations here how far their participants have got, as PostgreSQL has it.
+// sweepReceipts tells the conversations here how far their participants have got according to PostgreSQL.
 func (s *Service) sweepReceipts() {
 	ids := s.hub.occupied()
 	if len(ids) == 0 {
@@ -111,8 +113,8 @@ func (s *Service) sweepReceipts() {
 	}
 }
 
-// sessionLoop asks twice a second which sessions have ended: the bus may have lost the news. It is also what
-// broadcasts first that PostgreSQL is away or back.
+// sessionLoop asks twice a second which sign-in sessions have ended, in case the bus lost a broadcast. It is also the
+// first to notice that PostgreSQL is away or back.
 func (s *Service) sessionLoop() {
 	since := time.Time{}
 	s.every(sessionPoll, func() {
@@ -121,21 +123,21 @@ func (s *Service) sessionLoop() {
 		ended, asOf, err := s.d.Accounts.EndedSessions(ctx, since)
 		if err != nil {
 			if s.ctx.Err() == nil && !s.dbAway.Swap(true) {
-				s.d.Logger.Warn().Msg("PostgreSQL is away: sockets stay, messages are refused until it is back")
+				s.d.Logger.Warn().Msg("PostgreSQL is unavailable: sockets stay open, messages are refused")
 			}
 			return
 		}
 		if s.dbAway.Swap(false) {
-			s.d.Logger.Info().Msg("PostgreSQL is back")
+			s.d.Logger.Info().Msg("PostgreSQL is available again")
 			s.sweepSoon()
 		}
-		since = asOf // accounts look back further by themselves
+		since = asOf // EndedSessions looks back a little further by itself
 		s.connections.endSessions(ended)
 	})
 }
 
-// unsentLoop publishes how far conversations and their participants have got of which not everything got through, once
-// the bus is up.
+// unsentLoop makes up for failed publishes: once the bus is up, it publishes how far those conversations and their
+// participants have got.
 func (s *Service) unsentLoop() {
 	s.every(unsentEvery, func() {
 		if !s.bus.Healthy() {
@@ -173,7 +175,7 @@ func (s *Service) publishAgain(ids []int64) error {
 	return nil
 }
 
-// changeLoop reloads appointments behind system events and tells their conversations.
+// changeLoop reloads the appointments that system events were about, and tells their conversations.
 func (s *Service) changeLoop() {
 	for {
 		select {
@@ -189,8 +191,8 @@ func (s *Service) changeLoop() {
 	}
 }
 
-// tellAppointment sends a conversation its appointment's state, and ends the connections of those who no longer take
-// part.
+// tellAppointment sends a conversation's subscribers the state of its appointment, and ends the connections of users
+// who no longer take part.
 func (s *Service) tellAppointment(id int64) error {
 	ctx, cancel := context.WithTimeout(s.ctx, backgroundBudget)
 	defer cancel()
@@ -214,14 +216,14 @@ func (s *Service) tellAppointment(id int64) error {
 	return nil
 }
 
-// reply tells whether the conversation is open, and has its connections told when the clock closes it.
+// reply tells whether the conversation is open, and has its subscribers told when the clock closes it.
 func (s *Service) reply(a appointment.Appointment, closed appointment.Closing) conversation.Reply {
 	r := s.d.Conversations.Reply(a, closed)
 	s.windows.set(a.ID, r.Until)
 	return r
 }
 
-// janitorLoop looks after connections, limits and follow-up windows once a second.
+// janitorLoop checks connections, limits and follow-up windows once a second.
 func (s *Service) janitorLoop() {
 	ping := seal(opPing, make([]byte, wireHeader))
 	s.every(time.Second, func() {

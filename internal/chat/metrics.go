@@ -12,7 +12,7 @@ import (
 type metrics struct {
 	sockets   prometheus.Gauge
 	delivered prometheus.Counter
-	refused   func(reason string)    // counts a message, with those that conversations refuse
+	refused   func(reason string)    // counts a refused message, in conversation's own counter
 	closed    *prometheus.CounterVec // by close code
 	limited   *prometheus.CounterVec // by limit
 	lost      prometheus.Counter     // publishes that did not get through
@@ -39,22 +39,22 @@ func newMetrics(reg prometheus.Registerer, refused func(reason string)) *metrics
 		limited: prometheus.NewCounterVec(
 			prometheus.CounterOpts{
 				Name: "chat_sockets_limited_total",
-				Help: "Sockets refused, before or after the upgrade, or closed, by the limit they were over.",
+				Help: "Sockets refused or closed for exceeding a limit, by limit.",
 			},
 			[]string{"limit"},
 		),
 		lost: prometheus.NewCounter(
-			prometheus.CounterOpts{Name: "chat_bus_publish_failures_total", Help: "Broadcasts that the bus did not take."},
+			prometheus.CounterOpts{Name: "chat_bus_publish_failures_total", Help: "Broadcasts that could not be published."},
 		),
 		swept: prometheus.NewCounter(
-			prometheus.CounterOpts{Name: "chat_sweep_finds_total", Help: "Conversations that a sweep found behind."},
+			prometheus.CounterOpts{Name: "chat_sweep_finds_total", Help: "Conversations that a sweep found to be behind."},
 		),
 	}
 	reg.MustRegister(m.sockets, m.delivered, m.closed, m.limited, m.lost, m.swept)
 	return m
 }
 
-// busGauge tells whether instances hear each other.
+// busGauge is the metric that tells whether instances hear each other.
 func busGauge(b bus.Bus) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "chat_bus_healthy",

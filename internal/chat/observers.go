@@ -10,19 +10,19 @@ import (
 )
 
 const (
-	// observerPoll is how often the rights of observers are judged: within a second they are out, whatever the bus does.
+	// observerPoll is how often observers' access is checked, so that they are out within a second, bus or no bus.
 	observerPoll = 500 * time.Millisecond
-	// observerBudget is what that may take; where PostgreSQL takes longer, the clock alone decides.
+	// observerBudget is how long that may take; if PostgreSQL takes longer, the clock alone decides.
 	observerBudget = 400 * time.Millisecond
 )
 
-// observers are the connections of administrators with break-glass access: each ends with it.
+// observers are the connections of administrators with break-glass access. Each ends when the access does.
 type observers struct {
 	mu   sync.Mutex // guards open
 	open map[*conn]watching
 }
 
-// watching is what an observer reads, and until when they may, as far as is known.
+// watching is what an observer reads, and until when they may, as far as this instance knows.
 type watching struct {
 	conversation.Observer
 	until time.Time
@@ -43,7 +43,7 @@ func (o *observers) remove(c *conn) {
 	delete(o.open, c)
 }
 
-// extend moves the end of a connection's right, if it is still open.
+// extend moves the end of a connection's access, if the connection is still open.
 func (o *observers) extend(c *conn, until time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -59,7 +59,7 @@ func (o *observers) all() map[*conn]watching {
 	return maps.Clone(o.open)
 }
 
-// observerLoop ends the connections of observers whose access has ended, by the clock or by anybody.
+// observerLoop ends the connections of observers whose access has run out or was ended by somebody.
 func (s *Service) observerLoop() { s.every(observerPoll, s.judgeObservers) }
 
 func (s *Service) judgeObservers() {
@@ -77,7 +77,7 @@ func (s *Service) judgeObservers() {
 	now := s.d.Now()
 	for c, w := range open {
 		if err == nil {
-			w.until = access[w.Observer] // zero where there is none any more
+			w.until = access[w.Observer] // zero if there is none any more
 			s.observers.extend(c, w.until)
 		}
 		if !now.Before(w.until) {

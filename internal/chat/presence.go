@@ -12,18 +12,18 @@ import (
 const (
 	announceEvery = 15 * time.Second
 	forgetAfter   = 40 * time.Second
-	// answerWait is how long others have to answer who before silence means that they are not there.
+	// answerWait is how long other instances have to answer signalWho before silence means that nobody is there.
 	answerWait = time.Second
-	// returnWait is the same after the bus was away: others come back to it later than this instance, but whoever is back
-	// announces everybody within this time.
+	// returnWait is the same after an outage of the bus: others may find it back later than this instance, but then
+	// they announce everybody within this time.
 	returnWait  = announceEvery
-	typingEvery = 2 * time.Second // of one connection: more do not count; receivers forget after 6 s
+	typingEvery = 2 * time.Second // of one connection: more are ignored; receivers forget after 6 s
 )
 
-// presence knows who has a connection in the conversations of this instance, here or elsewhere, as soft state: it is
-// announced over the bus and forgotten when it is not repeated. It keeps what each conversation was told and tells what
-// differs, so that no order of joins, leaves and notes can leave a conversation with something else. Unknown is better
-// than wrong: while the bus is away, and until others had time to answer, an absent user is null.
+// presence knows who is connected, on any instance, to the conversations that have connections here. It is soft state:
+// announced over the bus, and forgotten unless repeated. It remembers what each conversation was told and sends only
+// what differs, so that any order of joins, leaves and signals ends with the truth. Unknown is better than wrong: while
+// the bus is away, and until others have had time to answer, a user who is not here is null.
 type presence struct {
 	hub     *hub
 	publish func(broadcast, func(bus.Topic))
@@ -31,20 +31,21 @@ type presence struct {
 
 	mu            sync.Mutex // guards all below; taken before any lock of the hub
 	blind         bool       // the bus is away
-	from          time.Time  // since when it is, or was
-	until         time.Time  // before it, who was not announced may be there all the same
+	from          time.Time  // when it last went away
+	until         time.Time  // before this, users who were not announced may still be there
 	conversations map[int64]*presentIn
 }
 
+// presentIn is who is present in one conversation.
 type presentIn struct {
-	until time.Time // the same of this conversation
+	until time.Time // as in presence, for this conversation
 	users map[int64]*presentUser
 }
 
-// presentUser is one user of a conversation. told is what the conversation was told last.
+// presentUser is one user of a conversation. told is what the conversation was last told about them.
 type presentUser struct {
 	userID string
-	remote map[uint64]time.Time // instances that announced him, and when
+	remote map[uint64]time.Time // instances that announced them, and when
 	told   online
 }
 
@@ -70,15 +71,15 @@ func newPresence(h *hub, publish func(broadcast, func(bus.Topic)), now func() ti
 	return &presence{hub: h, publish: publish, now: now, blind: true, from: now(), conversations: map[int64]*presentIn{}}
 }
 
-// ignoreLoss is for signals that nobody repeats: the next announcement does.
+// ignoreLoss is for signals that need not be sent again: the next announcement makes up for them.
 func ignoreLoss(bus.Topic) {}
 
-func (p *presence) signal(id int64, n signal) {
-	p.publish(broadcast{kind: broadcastSignal, id: id, signal: &n}, ignoreLoss)
+func (p *presence) signal(id int64, what signal) {
+	p.publish(broadcast{kind: broadcastSignal, id: id, signal: &what}, ignoreLoss)
 }
 
-// look gives what a hello says of a user, and from now on his conversation is told when that changes. The caller's
-// connection has entered the conversation.
+// look gives what a hello says about a user; from now on the conversation is told when that changes. The caller's
+// connection must have entered the conversation.
 func (p *presence) look(id, user int64, userID string) *bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -89,20 +90,20 @@ func (p *presence) look(id, user int64, userID string) *bool {
 
 // user (with mu held) finds or makes what is known of a user.
 func (p *presence) user(id, user int64, userID string) *presentUser {
-	r := p.conversations[id]
-	if r == nil {
-		r = &presentIn{until: p.now().Add(answerWait), users: map[int64]*presentUser{}}
-		p.conversations[id] = r
+	in := p.conversations[id]
+	if in == nil {
+		in = &presentIn{until: p.now().Add(answerWait), users: map[int64]*presentUser{}}
+		p.conversations[id] = in
 	}
-	u := r.users[user]
+	u := in.users[user]
 	if u == nil {
 		u = &presentUser{userID: userID, remote: map[uint64]time.Time{}}
-		r.users[user] = u
+		in.users[user] = u
 	}
 	return u
 }
 
-// settle (with mu held) tells the conversation when a user's state is not what it was told.
+// settle (with mu held) tells the conversation a user's state if it differs from what it was last told.
 func (p *presence) settle(id, user int64, u *presentUser) {
 	state := onlineNo
 	switch now := p.now(); {
@@ -117,13 +118,13 @@ func (p *presence) settle(id, user int64, u *presentUser) {
 	}
 }
 
-// joined announces a user's connection in a conversation and asks who else is there.
+// joined announces a user's new connection to a conversation and asks who else is there.
 func (p *presence) joined(id int64, a auth.Actor) {
 	p.moved(id, a)
 	p.signal(id, signal{What: signalWho})
 }
 
-// ask asks who is there, and announces nobody.
+// ask asks who is there, without announcing anybody.
 func (p *presence) ask(id int64) { p.signal(id, signal{What: signalWho}) }
 
 // left announces that a user's connection has gone.
@@ -132,7 +133,7 @@ func (p *presence) left(id int64, a auth.Actor) {
 	p.forget(id)
 }
 
-// forget drops what is known of a conversation without connections.
+// forget drops what is known of a conversation once it has no connections here.
 func (p *presence) forget(id int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -141,7 +142,7 @@ func (p *presence) forget(id int64) {
 	}
 }
 
-// moved says what is true of a user now, here and over the bus. Both happen under mu, so the last word is the truth.
+// moved tells, here and over the bus, whether a user is present now. Both happen under mu, so the last word is true.
 func (p *presence) moved(id int64, a auth.Actor) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -154,56 +155,56 @@ func (p *presence) moved(id int64, a auth.Actor) {
 }
 
 // receive takes signals of other instances.
-func (p *presence) receive(n broadcast) {
-	note := n.signal
-	switch note.What {
+func (p *presence) receive(b broadcast) {
+	switch sig := b.signal; sig.What {
 	case signalTyping:
-		p.hub.tellOthers(n.id, note.User, encode(typingFrame{UserID: note.UserID, Active: note.Active}))
+		p.hub.tellOthers(b.id, sig.User, encode(typingFrame{UserID: sig.UserID, Active: sig.Active}))
 	case signalReceipt:
-		p.hub.receipt(n.id, receipt{note.User, note.UserID, conversation.Cursors{Delivered: note.Delivered, Read: note.Read}})
+		p.hub.receipt(b.id, receipt{sig.User, sig.UserID, conversation.Cursors{Delivered: sig.Delivered, Read: sig.Read}})
 	case signalWho:
 		p.mu.Lock()
-		p.announce(n.id)
+		p.announce(b.id)
 		p.mu.Unlock()
 	case signalOnline, signalOffline:
-		p.note(n)
+		p.note(b)
 	}
 }
 
-// note remembers what another instance says of a user. While the bus is away it may have said, or may say, more than
-// comes through: that is no knowledge.
-func (p *presence) note(n broadcast) {
+// note remembers what another instance says about a user. It is ignored while the bus is away: signals may have been
+// lost, and those that come through prove nothing.
+func (p *presence) note(b broadcast) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.blind || !p.hub.has(n.id) {
+	if p.blind || !p.hub.has(b.id) {
 		return
 	}
-	u := p.user(n.id, n.signal.User, n.signal.UserID)
-	if n.signal.What == signalOnline {
-		u.remote[n.origin] = p.now()
+	u := p.user(b.id, b.signal.User, b.signal.UserID)
+	if b.signal.What == signalOnline {
+		u.remote[b.origin] = p.now()
 	} else {
-		delete(u.remote, n.origin)
+		delete(u.remote, b.origin)
 	}
-	p.settle(n.id, n.signal.User, u)
+	p.settle(b.id, b.signal.User, u)
 }
 
-// announce (with mu held) repeats who is in a conversation here. Who has not been greeted yet announces himself then.
+// announce (with mu held) repeats who is in a conversation here. Users whose hello is still to come announce themselves
+// then.
 func (p *presence) announce(id int64) {
 	for user := range p.hub.present(id) {
-		if r := p.conversations[id]; r != nil && r.users[user] != nil {
-			p.signal(id, signal{What: signalOnline, User: user, UserID: r.users[user].userID})
+		if in := p.conversations[id]; in != nil && in.users[user] != nil {
+			p.signal(id, signal{What: signalOnline, User: user, UserID: in.users[user].userID})
 		}
 	}
 }
 
-// refresh follows the bus into and out of blindness, forgets those whom nobody announced lately, settles what time
-// alone has changed, and, when asked, announces everyone.
+// refresh notes whether the bus is up, forgets users who were not announced lately, settles what time alone has
+// changed, and, when asked, announces everyone.
 func (p *presence) refresh(healthy, announce bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.now()
 	back, gone := p.follow(healthy, now)
-	for id, r := range p.conversations {
+	for id, in := range p.conversations {
 		if !p.hub.has(id) {
 			delete(p.conversations, id)
 			continue
@@ -214,7 +215,7 @@ func (p *presence) refresh(healthy, announce bool) {
 		if back {
 			p.ask(id)
 		}
-		for user, u := range r.users {
+		for user, u := range in.users {
 			for origin, at := range u.remote {
 				if gone || now.Sub(at) > forgetAfter {
 					delete(u.remote, origin)
@@ -225,14 +226,14 @@ func (p *presence) refresh(healthy, announce bool) {
 	}
 }
 
-// follow (with mu held) notes whether the bus is up. Where it was missing for longer than a start takes, it was so for
-// others too.
+// follow (with mu held) notes whether the bus is up. After an outage longer than a start takes, others must be assumed
+// to have had it too.
 func (p *presence) follow(healthy bool, now time.Time) (back, gone bool) {
 	back, gone = p.blind && healthy, !p.blind && !healthy
 	p.blind = !healthy
 	switch {
 	case gone:
-		p.from = now.Add(-bus.SilenceLimit) // it takes that long to broadcast
+		p.from = now.Add(-bus.SilenceLimit) // it takes that long to notice
 	case back && now.Sub(p.from) >= bus.SilenceLimit:
 		p.until = now.Add(returnWait)
 	case back:
@@ -241,27 +242,26 @@ func (p *presence) follow(healthy bool, now time.Time) (back, gone bool) {
 	return back, gone
 }
 
-// missed is for a conversation of which broadcasts may have been lost: everybody there has to be announced anew, in
-// time.
+// missed is for a conversation whose broadcasts may have been lost: everybody there has to be announced again in time.
 func (p *presence) missed(id int64, cut bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r := p.conversations[id]
-	if p.blind || r == nil || !p.hub.has(id) {
-		return // refresh asks once the bus is up, and a join asks
+	in := p.conversations[id]
+	if p.blind || in == nil || !p.hub.has(id) {
+		return // refresh asks once the bus is up, and so does every join
 	}
 	now, wait := p.now(), answerWait
-	if cut { // perhaps for others too
+	if cut { // perhaps other instances were cut off too
 		wait = returnWait
 		p.announce(id)
 	}
-	if until := now.Add(wait); until.After(r.until) {
-		r.until = until
+	if until := now.Add(wait); until.After(in.until) {
+		in.until = until
 	}
 	p.ask(id)
-	for user, u := range r.users {
+	for user, u := range in.users {
 		for origin, at := range u.remote {
-			if due := now.Add(2*answerWait - forgetAfter); at.After(due) { // they look at the bus once a second
+			if due := now.Add(2*answerWait - forgetAfter); at.After(due) { // instances look at the bus once a second
 				u.remote[origin] = due
 			}
 		}
@@ -269,13 +269,13 @@ func (p *presence) missed(id int64, cut bool) {
 	}
 }
 
-// typing tells a conversation, here and elsewhere, that a user types or has stopped.
+// typing tells a conversation, on all instances, that a user is typing or has stopped.
 func (p *presence) typing(id int64, a auth.Actor, active bool) {
 	p.hub.tellOthers(id, a.ID, encode(typingFrame{UserID: a.UserID, Active: active}))
 	p.signal(id, signal{What: signalTyping, User: a.ID, UserID: a.UserID, Active: active})
 }
 
-// presenceLoop keeps presence true: once a second it looks at the bus, every 15 s it announces.
+// presenceLoop keeps presence true: it looks at the bus once a second and announces every 15 s.
 func (s *Service) presenceLoop() {
 	last := time.Time{}
 	s.every(time.Second, func() {

@@ -119,8 +119,8 @@ func TestPresence(t *testing.T) {
 	require.Empty(t, two.conversations)
 }
 
-// TestPresence_HalfOpen: an instance that hears and is not heard, or the other way round, knows nothing: what it last
-// heard might have been taken back since.
+// TestPresence_HalfOpen: an instance that hears but is not heard, or the reverse, knows nothing: what it last heard may
+// no longer be true.
 func TestPresence_HalfOpen(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
@@ -143,8 +143,8 @@ func TestPresence_HalfOpen(t *testing.T) {
 	}
 }
 
-// TestPresence_OthersReturnLater: after the bus was away silence means nothing, until everybody had time to come back
-// to it.
+// TestPresence_OthersReturnLater: after an outage of the bus, silence means nothing until everybody has had time to
+// come back to it.
 func TestPresence_OthersReturnLater(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
@@ -174,7 +174,7 @@ func TestPresence_OthersReturnLater(t *testing.T) {
 	require.Equal(t, []any{false}, told(t, r))
 }
 
-// TestPresence_AwayFromTheStart: it is the same when the bus was not there as the instance began.
+// TestPresence_AwayFromTheStart: it is the same if the bus was not there when the instance started.
 func TestPresence_AwayFromTheStart(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
@@ -193,8 +193,8 @@ func TestPresence_AwayFromTheStart(t *testing.T) {
 	require.Equal(t, []any{false}, told(t, r))
 }
 
-// TestPresence_Missed: what was said while a connection to the bus was cut, for too short a time for it to count as
-// away, is asked for again.
+// TestPresence_Missed: what was said while the connection to the bus was cut, too briefly to count as an outage, is
+// asked for again.
 func TestPresence_Missed(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
@@ -208,7 +208,7 @@ func TestPresence_Missed(t *testing.T) {
 	d, other := two.sit(t, doctor)
 	two.joined(testConversation, doctor) // unheard
 	one.speak(func() { one.missed(testConversation, true) })
-	require.Equal(t, []any{nil}, told(t, r), "he may be anywhere")
+	require.Equal(t, []any{nil}, told(t, r), "they may be anywhere")
 	require.Equal(t, []any{true}, told(t, other), "the other side is told as well")
 	two.speak(func() {
 		two.receive(broadcast{kind: broadcastSignal, id: testConversation, signal: &signal{What: signalWho}})
@@ -221,7 +221,7 @@ func TestPresence_Missed(t *testing.T) {
 	require.Empty(t, told(t, r))
 	now = now.Add(2*answerWait + time.Second)
 	one.refresh(true, false)
-	require.Equal(t, []any{nil}, told(t, r), "nobody says that he is there any more")
+	require.Equal(t, []any{nil}, told(t, r), "nobody says that they are there any more")
 	now = now.Add(returnWait - 2*answerWait - time.Second)
 	one.refresh(true, false)
 	require.Equal(t, []any{false}, told(t, r))

@@ -2,8 +2,8 @@ package chat
 
 import "housecall/internal/conversation"
 
-// receipt is how far a participant has got, as far as a conversation's connections here have been told. News of it come
-// in several ways, from several instances, and in any order; what goes out only ever rises.
+// receipt is how far a participant has received and read a conversation. Receipts arrive by several ways, from several
+// instances and in any order; those sent to subscribers only ever rise.
 type receipt struct {
 	user   int64
 	userID string
@@ -14,25 +14,25 @@ func (t receipt) frame() wire {
 	return encode(receiptFrame{UserID: t.userID, DeliveredSeq: t.Delivered, ReadSeq: t.Read})
 }
 
-// receipt tells a conversation how far somebody has got, unless it knows.
+// receipt tells a conversation's subscribers how far somebody has got, unless they know already.
 func (h *hub) receipt(id int64, t receipt) {
 	h.within(id, func(ch *channel) { ch.tell(t, nil) })
 }
 
-// greet tells a conversation what a subscriber's hello is about to say, and has the subscriber told later of what the
-// hello lacks.
-func (h *hub) greet(m *subscriber, all ...receipt) {
-	h.within(m.channel.id, func(ch *channel) {
-		m.untold = false
+// greet tells a conversation's other subscribers the receipts that a subscriber's hello is about to show. If they know
+// of later ones, the subscriber is told once it is live.
+func (h *hub) greet(s *subscriber, all ...receipt) {
+	h.within(s.channel.id, func(ch *channel) {
+		s.untold = false
 		for _, t := range all {
-			ch.tell(t, m)
-			m.untold = m.untold || ch.toldOf(t.user).Cursors != t.Cursors
+			ch.tell(t, s)
+			s.untold = s.untold || ch.toldOf(t.user).Cursors != t.Cursors
 		}
 	})
 }
 
-// tell (with mu held) sends what is news to live subscribers but one. Those who are still catching up are told once
-// they are live.
+// tell (with mu held) sends a receipt, if it is news, to all live subscribers but one. Those who are still catching up
+// are told once they are live.
 func (ch *channel) tell(t receipt, but *subscriber) {
 	was := ch.toldOf(t.user)
 	t.Delivered, t.Read = max(t.Delivered, was.Delivered), max(t.Read, was.Read)
@@ -40,18 +40,19 @@ func (ch *channel) tell(t receipt, but *subscriber) {
 		return
 	}
 	*was = t
-	for m := range ch.subscribers {
+	for s := range ch.subscribers {
 		switch {
-		case m == but:
-		case m.live:
-			m.sink.deliver(t.frame())
+		case s == but:
+		case s.live:
+			s.sink.deliver(t.frame())
 		default:
-			m.untold = true
+			s.untold = true
 		}
 	}
 }
 
-// toldOf (with mu held) is the place of a user. There are two, as a rule: a list is smaller than a map.
+// toldOf (with mu held) is what subscribers were last told of a user. There are usually two users, so a list is smaller
+// than a map.
 func (ch *channel) toldOf(user int64) *receipt {
 	for i := range ch.told {
 		if ch.told[i].user == user {
@@ -62,13 +63,13 @@ func (ch *channel) toldOf(user int64) *receipt {
 	return &ch.told[len(ch.told)-1]
 }
 
-// catchUpReceipts (with mu held) are the frames that a subscriber who goes live has not been told.
-func (m *subscriber) catchUpReceipts() (frames []wire) {
-	if !m.untold {
+// catchUpReceipts (with mu held) gives the receipts that a subscriber who goes live has not been sent.
+func (s *subscriber) catchUpReceipts() (frames []wire) {
+	if !s.untold {
 		return nil
 	}
-	m.untold = false
-	for _, t := range m.channel.told {
+	s.untold = false
+	for _, t := range s.channel.told {
 		if t.Cursors != (conversation.Cursors{}) {
 			frames = append(frames, t.frame())
 		}

@@ -14,7 +14,7 @@ const receiptEvery = 200 * time.Millisecond
 // lastReceipts bounds the last write of a stopping instance.
 const lastReceipts = time.Second
 
-// receipts coalesces cursors: of all that a participant's devices report in a while, the furthest is written.
+// receipts gathers what participants' devices report, and keeps the furthest position for the next write.
 type receipts struct {
 	mu      sync.Mutex // guards pending
 	pending map[receiptKey]report
@@ -22,7 +22,7 @@ type receipts struct {
 
 type receiptKey struct{ conversation, user int64 }
 
-// report is how far a participant says they have got, and who waits for it to be written: once, with the outcome.
+// report is how far a participant says they have got. Each of waiting gets the outcome of the write, once.
 type report struct {
 	conversation.Cursors
 	waiting []chan<- error
@@ -53,9 +53,9 @@ func (r *receipts) take() map[receiptKey]report {
 	return out
 }
 
-// MoveReceipts moves a participant's cursors as a connection's frames do, together with all that their devices report,
-// and gives them as they stand once that has been written. They may be behind or beyond: cursors never go back, and
-// never past the end.
+// MoveReceipts moves a participant's cursors as a connection's frames do, together with whatever their devices report,
+// and returns the cursors once they are written. They may be beyond or short of what was asked for: cursors never go
+// back, nor past the end of the conversation.
 func (s *Service) MoveReceipts(
 	ctx context.Context, r conversation.Reading, to conversation.Cursors,
 ) (conversation.Cursors, error) {
@@ -81,10 +81,10 @@ func (s *Service) MarkRead(r conversation.Reading, upTo int64) {
 	s.receipts.move(r.Conversation(), r.Reader(), conversation.Cursors{Delivered: upTo, Read: upTo})
 }
 
-// receiptLoop writes what has gathered and tells the conversations what moved.
+// receiptLoop writes the reports that have gathered and tells the conversations what has moved.
 func (s *Service) receiptLoop() {
 	s.every(receiptEvery, func() { s.saveReceipts(s.ctx, backgroundBudget) })
-	s.saveReceipts(context.WithoutCancel(s.ctx), lastReceipts) // what the last connections reported
+	s.saveReceipts(context.WithoutCancel(s.ctx), lastReceipts) // what was reported before the end
 }
 
 func (s *Service) saveReceipts(ctx context.Context, budget time.Duration) {
@@ -95,24 +95,24 @@ func (s *Service) saveReceipts(ctx context.Context, budget time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
 	changed, err := writeReceipts(ctx, s.d.Pool, pending)
-	for k, c := range pending {
+	for k, r := range pending {
 		if err != nil {
-			s.receipts.move(k.conversation, k.user, c.Cursors) // again with the next round
+			s.receipts.move(k.conversation, k.user, r.Cursors) // try again in the next round
 		}
-		for _, w := range c.waiting {
+		for _, w := range r.waiting {
 			w <- err
 		}
 	}
 	for _, m := range changed {
 		s.hub.receipt(m.id, m.receipt)
 		s.publish(m.broadcast(), s.lost)
-		if pending[receiptKey{m.id, m.user}].Read > 0 { // otherwise it was delivered, which changes no count
+		if pending[receiptKey{m.id, m.user}].Read > 0 { // delivered alone changes no count
 			s.inboxes.touch(touchedHere, m.id)
 		}
 	}
 }
 
-// moved is a receipt in its conversation.
+// moved is a receipt and its conversation.
 type moved struct {
 	id int64
 	receipt

@@ -10,7 +10,7 @@ import (
 	"housecall/internal/testing/apitest"
 )
 
-// knows signs users in at an instance.
+// knows signs users in to an instance.
 func (in *instance) knows(actors ...auth.Actor) {
 	in.accounts.mu.Lock()
 	defer in.accounts.mu.Unlock()
@@ -19,30 +19,21 @@ func (in *instance) knows(actors ...auth.Actor) {
 	}
 }
 
-// restAnswer is an answer of the REST API.
-type restAnswer struct {
-	apitest.Answer
-	status int
-	raw    []byte
-	body   map[string]any
-}
-
 // rest asks an instance for something below /api/v1; body may be "".
-func (in *instance) rest(a auth.Actor, method, path, body string) restAnswer {
+func (in *instance) rest(a auth.Actor, method, path, body string) apitest.Answer {
 	in.T.Helper()
 	var sent any
 	if body != "" {
 		sent = json.RawMessage(body)
 	}
 	answer := in.api.Ask(method, path, a.UserID, sent)
-	out := restAnswer{Answer: answer, status: answer.Status, raw: answer.Raw}
-	require.NoError(in.T, json.Unmarshal(answer.Raw, &out.body), "%s", answer.Raw)
-	return out
+	require.NotNil(in.T, answer.Body, "%s", answer.Raw)
+	return answer
 }
 
-// goldenRest holds an answer against its file.
-func goldenRest(t *testing.T, name string, a restAnswer) {
+// goldenRest compares an answer with its golden file.
+func goldenRest(t *testing.T, name string, a apitest.Answer) {
 	t.Helper()
-	apitest.Golden(t, "rest_"+name, a.Answer, apitest.MaskMember("at"), apitest.MaskMember("appointmentId"),
+	apitest.Golden(t, "rest_"+name, a, apitest.MaskMember("at"), apitest.MaskMember("appointmentId"),
 		apitest.MaskMember("nextCursor"))
 }

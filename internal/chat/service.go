@@ -1,9 +1,10 @@
-// Package chat is what is live of conversations: it delivers their events to connections on any instance, and knows who
-// is present, who types, who has read how far, and what waits unread. What is true stands in package conversation; the
-// bus only carries wake-ups between instances.
+// Package chat is the live side of conversations: it delivers their events to connections on any instance, and knows
+// who is present, who is typing, how far everybody has read, and what is unread. The log itself belongs to package
+// conversation; the bus only tells instances of what has happened, and anything it loses is found in PostgreSQL.
 //
-// A message goes connection -> conversation.Service.Submit -> PostgreSQL, and once committed to the sender as an ack,
-// to connections here through the hub, and to other instances over the bus. seq tells every hub what it is missing.
+// A message goes connection -> conversation.Service.Submit -> PostgreSQL. Once committed it goes to its sender as an
+// ack, to the connections here through the hub, and to other instances over the bus. The seq tells every hub what it is
+// missing.
 package chat
 
 import (
@@ -25,30 +26,30 @@ import (
 	"housecall/internal/postgres"
 )
 
-// Accounts is what chat asks of accounts.
+// Accounts is what chat needs from package account.
 type Accounts interface {
-	// Authenticate tells who is behind an access token and when it ends; errs.ErrUnauthenticated if nobody.
+	// Authenticate tells whose access token it is and when it expires; errs.ErrUnauthenticated if it is not valid.
 	Authenticate(ctx context.Context, token string) (auth.Actor, time.Time, error)
-	// EndedSessions lists the sign-in sessions that ended at or after since, and PostgreSQL's time of the answer.
+	// EndedSessions lists the sign-in sessions that ended at or after since; asOf is PostgreSQL's time of the answer.
 	EndedSessions(ctx context.Context, since time.Time) (ended []int64, asOf time.Time, err error)
 }
 
 // Options are the configured values of chat.
 type Options struct {
 	BusNamespace          string        // of this deployment, among those that share a bus
-	RequestTimeout        time.Duration // of everything that one frame or one join may read
+	RequestTimeout        time.Duration // of all that one frame or one join reads from PostgreSQL
 	UnreadAfter           time.Duration // how long something is unread before its reader is notified
 	PerSecond             int           // messages of one connection
-	UserPerSecond         int           // and of one user; only told to clients
-	ConversationPerSecond int           // and in one conversation; only told to clients
-	SocketsPerUser        int           // open connections
+	UserPerSecond         int           // messages of one user; conversation enforces it, chat tells clients
+	ConversationPerSecond int           // messages in one conversation; likewise
+	SocketsPerUser        int           // open connections of one user
 	SocketsPerAddress     int           // open connections from one network address
 	Origins               []string      // of pages that may connect, as in the Origin header
-	PublicURL             string        // under which clients reach the service
+	PublicURL             string        // at which clients reach the service
 	ClinicNotice          string        // shown in every conversation
 }
 
-// Deps are what chat stands on; all but Notifications are required.
+// Deps are what a Service needs; all but Notifications are required.
 type Deps struct {
 	Pool          *postgres.Pool
 	Bus           bus.Bus
@@ -57,11 +58,11 @@ type Deps struct {
 	Registry      prometheus.Registerer
 	Logger        zerolog.Logger
 	Now           func() time.Time
-	Notifications Notifications // may be nil: then nobody is told of what they have not read
+	Notifications Notifications // may be nil: then nobody is notified of unread messages
 	Options       Options
 }
 
-// Service is the door to what is live. Start and Stop are synchronous.
+// Service is the live side of all conversations on one instance. Start and Stop are synchronous.
 type Service struct {
 	d           Deps
 	metrics     *metrics
@@ -71,13 +72,13 @@ type Service struct {
 	presence    *presence
 	receipts    *receipts
 	inboxes     *inboxes
-	changes     *conversation.Set // whose appointment has changed
-	unsent      *conversation.Set // whose last publish failed
+	changes     *conversation.Set // conversations whose appointment has changed
+	unsent      *conversation.Set // conversations of which a publish failed
 	windows     *windows
 	observers   *observers
 	sweepNow    chan struct{}
 	dbAway      atomic.Bool // the last poll of PostgreSQL failed
-	epoch       string      // of the last sweep; only the sweep touches it, and the two below
+	epoch       string      // at the last sweep; sweepLoop alone uses it and the two below
 	// inboxSwept is PostgreSQL's time of the last sweep for inboxes, if any was open; inboxEpoch is the epoch then.
 	inboxSwept *time.Time
 	inboxEpoch string
@@ -108,8 +109,8 @@ func New(d Deps) *Service {
 	return s
 }
 
-// Start runs the background work; PostgreSQL must answer. The bus connects when it can. On it, a database is named
-// by its identity, so that two that share one Redis never hear each other.
+// Start begins the background work. PostgreSQL must be up; the bus connects when it can. The name used on the bus
+// includes the identity of the database, so that two databases that share one Redis never hear each other.
 func (s *Service) Start(ctx context.Context) error {
 	id, err := s.d.Conversations.Identity(ctx)
 	if err != nil {
@@ -128,14 +129,14 @@ func (s *Service) Start(ctx context.Context) error {
 	return nil
 }
 
-// Drain refuses upgrades and closes all connections with 1012 in jittered batches. When ctx ends first, it cuts what is
-// left, and what is still being read from PostgreSQL for it.
+// Drain refuses upgrades and closes all connections with 1012, in batches. When ctx ends first, it cuts the remaining
+// connections and the reads from PostgreSQL on their behalf.
 func (s *Service) Drain(ctx context.Context) {
 	defer context.AfterFunc(ctx, s.stop)()
 	s.connections.drain(ctx)
 }
 
-// Stop ends the background work. Call it after Drain, and after HTTP and conversations have stopped.
+// Stop ends the background work. Call it after Drain, and after HTTP and conversation have stopped.
 func (s *Service) Stop() {
 	s.stop()
 	s.work.Wait()
@@ -143,22 +144,22 @@ func (s *Service) Stop() {
 	s.bus.Stop()
 }
 
-// ProbeBus fails while broadcasts between instances do not get through; for readiness.
+// ProbeBus fails while broadcasts between instances do not get through. Readiness uses it.
 func (s *Service) ProbeBus(context.Context) error {
 	if !s.bus.Healthy() {
-		return errors.New("the bus is away")
+		return errors.New("the bus is unavailable")
 	}
 	return nil
 }
 
-// SessionsEnded cuts the connections of ended sign-in sessions, here at once and on other instances by the bus; their
-// own polls find them within a second where the bus fails.
+// SessionsEnded cuts the connections of sign-in sessions that have ended, here at once and on other instances over the
+// bus. If the bus fails, their own polls find the sessions within a second.
 func (s *Service) SessionsEnded(ids []int64) {
 	s.connections.endSessions(ids)
 	s.publish(broadcast{kind: broadcastSessions, sessions: ids}, s.countLost)
 }
 
-// publish tells the other instances.
+// publish sends a broadcast to the other instances; lost is called if it cannot be sent.
 func (s *Service) publish(b broadcast, lost func(bus.Topic)) {
 	s.bus.Publish(b.topic(), b.encode(), lost)
 }
@@ -181,16 +182,16 @@ func (s *Service) announce(events []conversation.Event) {
 	}
 }
 
-// lost remembers a conversation whose broadcast the bus did not take.
+// lost remembers a conversation of which a publish failed.
 func (s *Service) lost(topic bus.Topic) {
 	s.countLost(topic)
 	s.unsent.Add(int64(topic))
 }
 
-// countLost is for broadcasts that need no repetition.
+// countLost is for broadcasts that need not be sent again.
 func (s *Service) countLost(bus.Topic) { s.metrics.lost.Inc() }
 
-// touchFor says what inboxes have to know of events that were committed here.
+// touchFor says why inboxes have to look at a conversation after these events were committed here.
 func touchFor(deliveries []delivery) touch {
 	if slices.ContainsFunc(deliveries, func(d delivery) bool { return d.system }) {
 		return touchedHere | touchedParticipants
@@ -198,7 +199,7 @@ func touchFor(deliveries []delivery) touch {
 	return touchedHere
 }
 
-// doubt is for conversations that may have grown without anyone knowing by what.
+// doubt is for a conversation whose log may have grown by events that nobody here has seen.
 func (s *Service) doubt(id int64) {
 	s.unsent.Add(id)
 	s.inboxes.touch(touchedHere, id)
@@ -209,7 +210,7 @@ func toDelivery(e conversation.Event) delivery {
 	return delivery{seq: e.Seq, frame: encodeEvent(e), system: e.Kind == conversation.KindSystem, regroup: e.Regroup}
 }
 
-// fetch is the hub's way to the log.
+// fetch reads the log for the hub.
 func (s *Service) fetch(ctx context.Context, id, after int64) ([]delivery, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.d.Options.RequestTimeout)
 	defer cancel()
@@ -224,14 +225,14 @@ func (s *Service) fetch(ctx context.Context, id, after int64) ([]delivery, error
 	return out, nil
 }
 
-// missed asks for what the bus may have said of a conversation while this instance could not hear it.
+// missed makes up for broadcasts about a conversation that this instance may not have heard.
 func (s *Service) missed(topic bus.Topic, cut bool) {
 	s.sweepSoon()
 	s.presence.missed(int64(topic), cut)
 }
 
-// receive takes what other instances publish. What cannot be read comes from another release: the sweep brings what it
-// said.
+// receive takes what other instances publish. A broadcast that cannot be decoded comes from another release; the sweep
+// finds what it was about.
 func (s *Service) receive(m bus.Message) {
 	b, err := decodeBroadcast(m)
 	if err != nil {

@@ -152,7 +152,7 @@ func defaultOptions() Options {
 	return Options{
 		BusNamespace: d.RedisNamespace, RequestTimeout: d.RequestTimeout, UnreadAfter: d.UnreadAfter,
 		PerSecond: d.MessagesPerSecond, UserPerSecond: d.UserMessagesPerSecond,
-		ConversationPerSecond: d.RoomMessagesPerSecond, SocketsPerUser: d.SocketsPerUser,
+		ConversationPerSecond: d.ConversationMessagesPerSecond, SocketsPerUser: d.SocketsPerUser,
 		SocketsPerAddress: d.SocketsPerAddress, Origins: d.Origins(), PublicURL: d.PublicURL, ClinicNotice: d.Notice(),
 	}
 }
@@ -170,7 +170,7 @@ func (w *world) instanceOver(pool *postgres.Pool, b bus.Bus, change func(*setup)
 	o := setup{
 		Options: conversation.Options{
 			CommitLanes: c.CommitLanes, FollowUp: followUp, Zone: time.UTC, ClinicNotice: c.Notice(),
-			PerSecond: c.RoomMessagesPerSecond, UserPerSecond: c.UserMessagesPerSecond,
+			PerSecond: c.ConversationMessagesPerSecond, UserPerSecond: c.UserMessagesPerSecond,
 		},
 		chat: defaultOptions(),
 	}

@@ -12,7 +12,7 @@ import (
 	"housecall/internal/postgres"
 )
 
-// standing is a conversation as one of its participants stands in it: what a list of conversations shows.
+// standing is how one participant stands in a conversation: what a list of conversations shows.
 type standing struct {
 	ID             int64 // of the conversation
 	UserID         int64
@@ -28,16 +28,16 @@ type standing struct {
 	HeadSeq        int64
 	ReadSeq        int64
 	Unread         int64
-	At             *time.Time // of the event HeadSeq; nil: there is none
+	At             *time.Time // of the event with seq HeadSeq; nil if there is none
 	OtherID        string
 	OtherRole      string
 	OtherName      string
 }
 
-// Others' texts and attachments after the cursor are counted, less those that were retracted: a retraction comes after
-// its target, so both are in the one range of the primary key that is read. {known} may join what is known already of a
-// seat, {before} says how much was unread then, {from} where to count from. testdata has the statements as they are
-// run.
+// Counted are others' texts and attachments after the read cursor, less those that were retracted: a retraction comes
+// after its target, so both are in the one range of the primary key that is read. {known} may join what is already
+// known of a seat, {before} is how much was unread then, {from} is where to count from. testdata has the statements in
+// full.
 const standings = `
 from participants w
 join appointments a on a.id = w.appointment_id
@@ -50,7 +50,7 @@ join users o on o.id = other.user_id
 left join receipts r on r.room_id = a.id and r.user_id = w.user_id{known}
 cross join lateral (
     select {before} + count(*) filter (where m.kind in ('text', 'attachment'))
-         - count(distinct m.target) filter (where m.kind = 'retraction' and m.target > coalesce(r.read_seq, 0)) as unread
+        - count(distinct m.target) filter (where m.kind = 'retraction' and m.target > coalesce(r.read_seq, 0)) as unread
     from messages m where m.room_id = a.id and m.seq > {from} and m.sender_id <> w.user_id
 ) n
 left join messages h on h.room_id = a.id and h.seq = c.head_seq
@@ -64,11 +64,11 @@ const standingColumns = `select a.id, w.user_id, a.public_id, a.status, a.starts
 var (
 	allStandings = strings.NewReplacer("{known}", "", "{before}", "0", "{from}", "coalesce(r.read_seq, 0)").
 			Replace(standings)
-	// Only those who take part now stand somewhere: a doctor who has handed an appointment over does not.
+	// Only active participants have a standing: a doctor who has handed an appointment over does not.
 	selectStandings = standingColumns + allStandings +
 		`where w.user_id = $1 and w.active order by h.at desc nulls last, a.id desc`
-	// Of what is known only the events since are counted, unless the cursor has moved: so what a look costs does not grow
-	// with what nobody reads.
+	// For a known seat, only the events since are counted unless the cursor has moved, so that the cost of a look does
+	// not grow with what nobody reads.
 	selectChanged = standingColumns + strings.NewReplacer("{known}", `
 left join unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
     as k(id, user_id, head_seq, read_seq, unread) on k.id = a.id and k.user_id = w.user_id
@@ -77,8 +77,8 @@ left join unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::big
 		`where w.appointment_id = any($1) and w.user_id = any($2) and w.active`
 )
 
-// Nobody can know how much is unread, so the planner expects much and would compile what it then runs for a few rows:
-// that took ten times as long as the query. The setting ends with the implicit transaction of a batch.
+// The planner cannot know how much is unread, expects a lot, and would compile a query that then reads a few rows:
+// compiling took ten times as long as the query. The setting ends with the batch's implicit transaction.
 const uncompiled = `select set_config('jit', 'off', true)`
 
 // readUncompiled runs one query and hands its rows to scan.
@@ -100,26 +100,26 @@ func queryStandings(ctx context.Context, db postgres.DB, sql string, args ...any
 	return out, err
 }
 
-// standingsOf gives all of a user's conversations, the last to change first.
+// standingsOf gives a user's standing in all of their conversations, the most recently changed first.
 func standingsOf(ctx context.Context, db postgres.DB, user int64) ([]standing, error) {
 	return queryStandings(ctx, db, selectStandings, user)
 }
 
-// seats is what is known of how users stand in conversations.
+// seats is what an instance already knows of users' standings in conversations, column by column.
 type seats struct{ ids, users, heads, reads, unread []int64 }
 
-// standingsIn gives how users stand in conversations, for those pairs of which the user takes part in the conversation.
-// known may hold one earlier standing of each pair.
+// standingsIn gives the standings of these users in these conversations, wherever one takes part in the other. known
+// may hold one earlier standing of each pair.
 func standingsIn(ctx context.Context, db postgres.DB, ids, users []int64, known seats) ([]standing, error) {
 	return queryStandings(ctx, db, selectChanged, ids, users, known.ids, known.users, known.heads, known.reads,
 		known.unread)
 }
 
-// Counts answers for appointment.Service how much is unread in conversations, without a Service: appointments need it
-// before there can be one.
+// Counts tells appointment.Service how much is unread in conversations. It is not part of Service because appointments
+// need it before there can be one.
 type Counts struct{}
 
-// Unread gives the number of unread messages of a user in those conversations in which they take part.
+// Unread gives the number of messages unread by a user, for those of the conversations in which they take part.
 func (Counts) Unread(
 	ctx context.Context, db postgres.DB, userID int64, appointmentIDs []int64,
 ) (map[int64]int64, error) {
@@ -140,10 +140,10 @@ type unreadKey struct {
 	id int64 // of the conversation
 }
 
-// unreadCounts are over all of a user's conversations.
+// unreadCounts are totals over all of a user's conversations.
 type unreadCounts struct{ messages, conversations int64 }
 
-// selectUnread counts all and shows a page; the counts come once, and without a page too.
+// selectUnread reads the totals and one page; the totals come even if the page is empty.
 var selectUnread = `
 with unread as materialized (
     select a.id, a.public_id, c.head_seq, coalesce(r.read_seq, 0) as read_seq, n.unread, h.at,
@@ -159,8 +159,8 @@ from total t left join (
 ) p on true
 order by p.at desc, p.id desc`
 
-// unreadOf gives a page of a user's conversations in which something is unread, the last to change first, and how much
-// is unread in all of them.
+// unreadOf gives a page of a user's conversations in which something is unread, the most recently changed first, and
+// how much is unread in all of them.
 func unreadOf(
 	ctx context.Context, db postgres.DB, user int64, before *unreadKey, limit int,
 ) (page []standing, all unreadCounts, err error) {
@@ -196,29 +196,34 @@ func scanUnread(rows pgx.Rows, user int64) (page []standing, all unreadCounts, e
 	return page, all, err //nolint:wrapcheck // wrapped by readUncompiled
 }
 
-// lead is a conversation that may have changed for a user of this instance, or, with user 0, one that went to others.
+// lead is a conversation that may have changed for a user, or, with user 0, one whose participants have changed.
 type lead struct {
 	ID      int64 // of the conversation
 	UserID  int64
 	HeadSeq int64
 }
 
-// readers are users with conversations in which something is unread after their read cursor, as far as an instance
-// knows.
+// readers are users with something unread in a conversation, and their read cursors there, as far as an instance knows.
 type readers struct{ ids, users, reads []int64 }
 
-// found is what a sweep for inboxes found, with PostgreSQL's time of the answer and the history that it is of.
+// found is what a sweep for inboxes found, with PostgreSQL's time and the epoch at that time.
 type found struct {
 	leads []lead
 	asOf  time.Time
 	epoch string
 }
 
-// grownSince finds the conversations of users that have grown since a time, by the log alone, and those of readers who
-// have got past what is known. A nil time is now; of both, the log is read from as much earlier as slack says, for what
-// was committed later than its time says.
+// span says from when the log is read: from since (nil: now), less slack, for events that were committed later than
+// their own time.
+type span struct {
+	since *time.Time
+	slack time.Duration
+}
+
+// grownSince finds those of the users' conversations whose log has grown in a span, and those whose readers have got
+// further than is known.
 func grownSince(
-	ctx context.Context, db postgres.DB, since *time.Time, slack time.Duration, users []int64, t readers,
+	ctx context.Context, db postgres.DB, in span, users []int64, known readers,
 ) (f found, err error) {
 	b := &pgx.Batch{}
 	b.Queue(uncompiled)
@@ -235,7 +240,7 @@ union all select room_id, 0, head_seq from grown where regrouped
 union all
 select k.id, k.user_id, 0 from unnest($4::bigint[], $5::bigint[], $6::bigint[]) as k(id, user_id, read_seq)
 join receipts r on r.room_id = k.id and r.user_id = k.user_id and r.read_seq > k.read_seq`,
-		since, slack.Seconds(), users, t.ids, t.users, t.reads).Query(func(rows pgx.Rows) (err error) {
+		in.since, in.slack.Seconds(), users, known.ids, known.users, known.reads).Query(func(rows pgx.Rows) (err error) {
 		f.leads, err = pgx.CollectRows(rows, pgx.RowToStructByName[lead])
 		return err //nolint:wrapcheck // wrapped below
 	})

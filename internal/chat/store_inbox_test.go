@@ -13,15 +13,15 @@ import (
 	"housecall/internal/conversation"
 )
 
-// TestStandings_CountRight: whatever a log holds and wherever cursors stand, the count is that of the events as they
-// stand now.
+// TestStandings_CountRight: whatever a log holds and wherever the cursors are, the count is that of the events as they
+// are now.
 func TestStandings_CountRight(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	rapid.Check(t, func(r *rapid.T) {
 		id := w.Conversation()
 		people := []auth.Actor{w.Patient, w.Doctor}
-		open := map[int64]auth.Actor{} // what can be taken back, and by whom
+		open := map[int64]auth.Actor{} // what can be retracted, and by whom
 		var known seats
 		look := rapid.IntRange(0, 25).Draw(r, "look") // after how many events somebody looks for the first time
 		for n := range rapid.IntRange(0, 25).Draw(r, "events") {
@@ -93,8 +93,8 @@ func (w *world) seats(t require.TestingT, id int64) (known seats) {
 	return known
 }
 
-// TestUnreadOf: pages hold every conversation with something unread once, what has changed last first, and every page
-// knows the counts of all.
+// TestUnreadOf: the pages list every conversation with something unread once, the most recently changed first, and
+// every page has the totals.
 func TestUnreadOf(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -142,7 +142,7 @@ func TestUnreadOf(t *testing.T) {
 	}
 }
 
-// ward2000 is a doctor with 2,000 conversations of 500 messages each, all read but for the last ones.
+// ward2000 is a doctor with 2,000 conversations of 500 messages each, all read except the last ones.
 func ward2000(t testing.TB, unread int) *world {
 	w := newWorld(t)
 	w.Exec(`insert into appointments (public_id, patient_id, doctor_id, status, starts_at, ends_at)
@@ -210,7 +210,8 @@ func BenchmarkUnread(b *testing.B) {
 		}
 		now := w.clock().Add(-time.Second)
 		for b.Loop() {
-			out, err := grownSince(context.Background(), w.Pool, &now, 20*time.Second, []int64{w.Doctor.ID, w.Patient.ID}, r)
+			out, err := grownSince(context.Background(), w.Pool, span{&now, 20 * time.Second},
+				[]int64{w.Doctor.ID, w.Patient.ID}, r)
 			require.NoError(b, err)
 			b.ReportMetric(float64(len(out.leads)), "found")
 		}

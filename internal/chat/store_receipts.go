@@ -10,12 +10,12 @@ import (
 	"housecall/internal/postgres"
 )
 
-// writeReceipts moves cursors forward, never back and never past the head, and gives those that moved.
+// writeReceipts moves cursors forward, never back and never past the head, and returns those that have moved.
 func writeReceipts(ctx context.Context, db postgres.DB, reports map[receiptKey]report) ([]moved, error) {
 	var ids, users, delivered, read []int64
-	for k, c := range reports {
+	for k, r := range reports {
 		ids, users = append(ids, k.conversation), append(users, k.user)
-		delivered, read = append(delivered, c.Delivered), append(read, c.Read)
+		delivered, read = append(delivered, r.Delivered), append(read, r.Read)
 	}
 	return queryReceipts(ctx, db, "save receipts", `
 with wanted as (
@@ -27,7 +27,8 @@ with wanted as (
     insert into receipts as r (room_id, user_id, delivered_seq, read_seq)
     select id, user_id, delivered, read from wanted
     on conflict (room_id, user_id) do update
-        set delivered_seq = greatest(r.delivered_seq, excluded.delivered_seq), read_seq = greatest(r.read_seq, excluded.read_seq)
+        set delivered_seq = greatest(r.delivered_seq, excluded.delivered_seq),
+            read_seq = greatest(r.read_seq, excluded.read_seq)
         where excluded.delivered_seq > r.delivered_seq or excluded.read_seq > r.read_seq
     returning room_id, user_id, delivered_seq, read_seq
 )
@@ -60,7 +61,7 @@ func queryReceipts(ctx context.Context, db postgres.DB, what, sql string, args .
 	return out, nil
 }
 
-// cursorsOf gives how far a participant has got, as it stands.
+// cursorsOf gives how far a participant has got.
 func cursorsOf(ctx context.Context, db postgres.DB, id, user int64) (c conversation.Cursors, err error) {
 	err = db.QueryRow(ctx, `
 select coalesce(max(delivered_seq), 0), coalesce(max(read_seq), 0) from receipts where room_id = $1 and user_id = $2`,

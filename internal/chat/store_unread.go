@@ -11,14 +11,14 @@ import (
 	"housecall/internal/postgres"
 )
 
-// waits is what of a conversation's log waits to be read: messages m that were not retracted.
+// waits is the condition that m is a message that has not been retracted.
 const waits = `m.kind in ('text', 'attachment') and not exists (
         select from messages e where e.room_id = m.room_id and e.target = m.seq and e.kind = 'retraction')`
 
-// collectUnread notes messages between the last sweep and cutoff that their receiver has not read, at most window of
-// them, and forgets those that have been read since. more tells whether there is something left to do; false also
-// while another sweeper is at work. Between a message's time and its commit lie seconds, and cutoff is minutes ago, so
-// none is committed behind the sweep's back.
+// collectUnread notes the messages since the last sweep that a participant has not read, and forgets those that have
+// been read since. It reads up to cutoff, but no more than window at a time; more says that there is more to read. more
+// is false too while another sweeper is at work. A message is committed within seconds of its time, and cutoff is
+// minutes ago, so the sweep misses none.
 func collectUnread(
 	ctx context.Context, tx *postgres.Tx, cutoff time.Time, window time.Duration,
 ) (more bool, err error) {
@@ -59,19 +59,20 @@ where r.room_id = p.room_id and r.user_id = p.user_id and r.read_seq >= p.seq`)
 // absent is a user who is away while something is unread.
 type absent struct {
 	UserID        int64
-	Seen          time.Time // when he was last
+	Seen          time.Time // when they were last seen
 	Conversations int
 }
 
-// unreadStill is what the sweep has found and is still unread by those who still take part: an appointment may have
-// been handed over, and messages retracted.
+// unreadStill is what the sweep has found and is still unread by users who still take part: since then an appointment
+// may have been handed over, or messages retracted.
 const unreadStill = `(select p.user_id, p.room_id from unread_pending p
     join participants w on w.appointment_id = p.room_id and w.user_id = p.user_id and w.active
     left join receipts r on r.room_id = p.room_id and r.user_id = p.user_id
-    where exists (select from messages m where m.room_id = p.room_id and m.seq > coalesce(r.read_seq, 0) and m.seq <= p.seq
+    where exists (select from messages m
+        where m.room_id = p.room_id and m.seq > coalesce(r.read_seq, 0) and m.seq <= p.seq
         and m.sender_id <> p.user_id and ` + waits + `)) p`
 
-// countUnread tells in how many conversations of a user something is unread, of those that the sweep has found.
+// countUnread tells in how many of a user's conversations something found by the sweep is still unread.
 func countUnread(ctx context.Context, db postgres.DB, user int64) (n int, err error) {
 	if err := db.QueryRow(ctx, `select count(*) from `+unreadStill+` where p.user_id = $1`, user).Scan(&n); err != nil {
 		return 0, fmt.Errorf("count unread conversations: %w", err)
@@ -79,8 +80,9 @@ func countUnread(ctx context.Context, db postgres.DB, user int64) (n int, err er
 	return n, nil
 }
 
-// absentUsers gives those who were last seen at cutoff or before, have something unread and have not been told since;
-// of one user, if given. Sessions are account's table: whether somebody was there is told by both.
+// absentUsers gives the users who have not been seen since cutoff, have something unread, and have not been notified in
+// this absence; if only is given, of that user alone. It also reads package account's table of sessions, because use of
+// REST counts as being seen.
 func absentUsers(ctx context.Context, db postgres.DB, cutoff time.Time, only *int64) ([]absent, error) {
 	rows, err := db.Query(ctx, `
 select p.user_id, s.seen, count(*)::int as conversations
@@ -104,7 +106,7 @@ group by p.user_id, s.seen order by p.user_id`, cutoff, only)
 	return out, nil
 }
 
-// markNotified is true for one of all who want to notify a user in the absence that began at seen.
+// markNotified is true for exactly one of those who try to notify a user in the absence that began at seen.
 func markNotified(ctx context.Context, tx *postgres.Tx, user int64, at, seen time.Time) (first bool, err error) {
 	tag, err := tx.Exec(ctx, `
 insert into unread_notices as n (user_id, notified_at) values ($1, $2)
@@ -115,7 +117,7 @@ on conflict (user_id) do update set notified_at = excluded.notified_at where n.n
 	return tag.RowsAffected() == 1, nil
 }
 
-// saveSeen marks users, in order of their conversations, as seen.
+// saveSeen notes that users, in ascending order of their ids, have been seen.
 func saveSeen(ctx context.Context, db postgres.DB, users []int64, at time.Time) error {
 	if len(users) == 0 {
 		return nil

@@ -16,30 +16,31 @@ import (
 const (
 	catchUpLimit = 500 // events: a client that is further behind gets a reset
 	recentLimit  = 50  // events for a client that joins without a cursor
-	// joinAttempts bounds how often a join reads the log again because live events outran it.
+	// joinAttempts bounds how often a join reads the log because live events have outrun it.
 	joinAttempts = 50
-	// pageSize is how many events are read from the log at once. Even the longest ones of a page fit a connection's queue.
+	// pageSize is how many events are read from the log at once. Even a page of the longest ones fits in a connection's
+	// queue.
 	pageSize = 40
 )
 
-// subscription is one connection in one conversation.
+// subscription is one connection to one conversation.
 type subscription struct {
 	svc        *Service
 	conn       *conn
 	id         int64 // of the conversation
 	subscriber *subscriber
 	typed      time.Time // when typing last counted
-	types      bool      // and has not stopped since
+	types      bool      // and no stop has followed
 }
 
-// cursor is where a client wants to go on: after is the last seq that it has processed, -1 without one; epoch is the
-// history that it saw.
+// cursor says where a client wants to resume: after is the last seq it has processed, -1 if none; epoch is that of the
+// history it saw.
 type cursor struct {
 	after int64
 	epoch string
 }
 
-// serve runs a connection in a conversation from hello to its end. It is already among the service's connections.
+// serve runs a connection to a conversation from hello to its end. The connection is registered already.
 func (s *Service) serve(c *conn, id int64, at cursor) {
 	sub := &subscription{svc: s, conn: c, id: id}
 	var confirmed <-chan struct{}
@@ -52,7 +53,7 @@ func (s *Service) serve(c *conn, id int64, at cursor) {
 	sub.subscriber, confirmed = s.hub.enter(id, user, c)
 	defer sub.leave()
 	joined := make(chan struct{})
-	// On a goroutine of its own: its deep calls would leave this one a large stack for as long as the connection lives.
+	// On a goroutine of its own: its deep calls would leave this one with a large stack for the connection's lifetime.
 	go func() {
 		defer close(joined)
 		defer s.guard(c)
@@ -71,31 +72,30 @@ func (sub *subscription) leave() {
 		return
 	}
 	actor := *sub.conn.actor.Load()
-	if sub.types { // a device that is gone does not type: nobody has to wait for it to run out
+	if sub.types { // or the others would see it typing until that runs out
 		sub.svc.presence.typing(sub.id, actor, false)
 	}
 	sub.svc.presence.left(sub.id, actor)
 }
 
-// observes reports whether the connection is that of an administrator with break-glass access, who only reads and is
-// not present.
+// observes reports whether the connection is an observer's, who only reads and is not present.
 func (sub *subscription) observes() bool { return !sub.conn.until.IsZero() }
 
 var errConnGone = errors.New("the connection is closing")
 
-// join sends hello and what the client has missed, and goes live. The subscriber is registered before anything is
-// read, so that what is committed meanwhile waits in it, and hello is not older than what will follow.
+// join sends hello and what the client has missed, and goes live. The subscriber was registered before anything is
+// read, so what is committed meanwhile waits in it, and hello is never older than what follows.
 func (sub *subscription) join(at cursor, confirmed <-chan struct{}) error {
 	s, c := sub.svc, sub.conn
 	t := time.NewTimer(bus.ConfirmWait)
 	defer t.Stop()
 	select {
 	case <-confirmed:
-	case <-t.C: // the sweep has to do
+	case <-t.C: // the sweep has to make up for the bus
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, s.d.Options.RequestTimeout)
 	defer cancel()
-	// The head is read before the right: whoever loses it after that finds out by an event beyond the head.
+	// The head is read before the right to read is judged: a user who loses it later sees an event beyond the head.
 	now, err := s.d.Conversations.Load(ctx, sub.id)
 	if err != nil {
 		return err
@@ -113,7 +113,7 @@ func (sub *subscription) join(at cursor, confirmed <-chan struct{}) error {
 	}
 	s.hub.greet(sub.subscriber, receiptsOf(now)...)
 	c.deliver(encode(sub.hello(now)))
-	c.warned.Store(false) // hello is the first frame, always
+	c.warned.Store(false) // now that hello has been the first frame
 	sent, reset := at.resume(now)
 	if reset != "" {
 		c.deliver(encode(resetFrame{HeadSeq: now.HeadSeq, Reason: reset}))
@@ -129,7 +129,7 @@ func (sub *subscription) join(at cursor, confirmed <-chan struct{}) error {
 	return nil
 }
 
-// receiptsOf says how far a conversation's participants have got.
+// receiptsOf gives how far a conversation's participants have got.
 func receiptsOf(now conversation.State) []receipt {
 	var out []receipt
 	for _, p := range now.Appointment.Participants() {
@@ -138,7 +138,7 @@ func receiptsOf(now conversation.State) []receipt {
 	return out
 }
 
-// resume says where a client goes on, and why not where it left.
+// resume says after which seq a client resumes, and, if that is not where it left off, the reason for the reset.
 func (at cursor) resume(now conversation.State) (from int64, reset string) {
 	switch {
 	case at.after < 0:
@@ -151,8 +151,8 @@ func (at cursor) resume(now conversation.State) (from int64, reset string) {
 	return at.after, ""
 }
 
-// catchUp sends the log after sent, page by page and no faster than the client reads, until it has at least seen, which
-// was the head when the right to it was judged, and joins what is live.
+// catchUp sends the log after sent, page by page and no faster than the client reads, and then goes live. seen was the
+// head when the right to read was judged; the client gets at least that far.
 func (sub *subscription) catchUp(r conversation.Reading, sent, seen int64) error {
 	s, head := sub.svc, seen
 	for range joinAttempts {
@@ -177,9 +177,9 @@ func (sub *subscription) catchUp(r conversation.Reading, sent, seen int64) error
 			continue
 		}
 		head = sent
-		s.sweepSoon() // the hub is ahead of the log: the sweep decides
+		s.sweepSoon() // the hub is ahead of the log: let the sweep decide
 	}
-	return errors.New("the conversation outran the join")
+	return errors.New("the conversation grew faster than it could be read")
 }
 
 func encodeAll(events []conversation.Event) []wire {
@@ -204,7 +204,7 @@ func (sub *subscription) hello(now conversation.State) helloFrame {
 			Person: shown, Online: s.presence.look(a.ID, p.ID, p.UserID), DeliveredSeq: at.Delivered, ReadSeq: at.Read,
 		})
 		if p.ID == actor.ID {
-			f.You = shown // in the role in which they take part
+			f.You = shown // with the role they have in this conversation
 		}
 	}
 	if sub.observes() {
@@ -238,7 +238,7 @@ func stateOf(a appointment.Appointment) AppointmentState {
 	}
 }
 
-// handle answers one frame. It runs on the connection's reader and blocks only for auth.
+// handle answers one frame. It runs on the connection's reader, and only auth makes it block.
 func (sub *subscription) handle(data []byte) {
 	c := sub.conn
 	in, ok := c.understand(data)
@@ -258,12 +258,12 @@ func (sub *subscription) handle(data []byte) {
 // errObserver refuses what an observer sends.
 func errObserver(in Inbound) *badFrame {
 	return &badFrame{
-		clientID: in.ClientID, code: "forbidden", detail: "You can read this conversation, but you do not take part in it.",
+		clientID: in.ClientID, code: "forbidden", detail: "You can read this conversation, but not write in it.",
 	}
 }
 
-// expired reports whether the connection's token has expired and the connection is here all the same, because
-// PostgreSQL is away and the token could not be renewed: then it only reads.
+// expired reports whether the connection's token has expired. If the connection is still open then, PostgreSQL is away
+// and the token cannot be renewed: until it can, the connection only reads.
 func (sub *subscription) expired() bool { return sub.conn.expires.Load() <= sub.svc.d.Now().Unix() }
 
 // draft submits a message, a retraction or a correction.
@@ -302,8 +302,8 @@ func (sub *subscription) reached(at conversation.Cursors) {
 	}
 }
 
-// typing counts a start at most once in two seconds; a stop of one that counted always does, or the other side would
-// wait for it to run out.
+// typing passes on a start at most once in two seconds. The stop after one is always passed on, or the others would see
+// it until it runs out.
 func (sub *subscription) typing(in Inbound) {
 	now := sub.svc.d.Now()
 	if in.Active && now.Sub(sub.typed) < typingEvery || !in.Active && !sub.types {

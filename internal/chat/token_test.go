@@ -35,8 +35,8 @@ func TestSocket_SessionEnds(t *testing.T) {
 	stays.until("pong")
 }
 
-// requireFound ends the session of a peer. Nobody tells; the first question after it finds it, and questions come twice
-// a second.
+// requireFound ends the session of a peer without telling anybody: the next poll finds it, and polls come
+// twice a second.
 func (in *instance) requireFound(p *peer, session int64) {
 	p.t.Helper()
 	socket, open := in.conn(p.hello["connection"].(string)), atomic.Int64{}
@@ -50,8 +50,8 @@ func (in *instance) requireFound(p *peer, session int64) {
 	require.LessOrEqual(p.t, 2*sessionPoll, time.Second, "the query and the close frame included")
 }
 
-// TestSocket_SessionEndsWhileRedisHangs: nothing of it waits for the bus, neither for one that hung from the start nor
-// for one that did its work before.
+// TestSocket_SessionEndsWhileRedisHangs: ending a session does not wait for the bus, neither for one that hung from the
+// start nor for one that worked before.
 func TestSocket_SessionEndsWhileRedisHangs(t *testing.T) {
 	t.Parallel()
 	for name, early := range map[string]bool{"from the start": true, "in the middle": false} {
@@ -79,7 +79,7 @@ func TestSocket_SessionEndsWhileRedisHangs(t *testing.T) {
 	}
 }
 
-// TestSocket_AuthInBand: whoever the token is of, the connection stays its first user's, in his role.
+// TestSocket_AuthInBand: whoever's token is sent, the connection stays that of its first user, in their role.
 func TestSocket_AuthInBand(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -100,7 +100,7 @@ func TestSocket_AuthInBand(t *testing.T) {
 	require.Equal(t, "invalid", p.until("error")["code"], "that is no token at all")
 }
 
-// TestSocket_ExpiredWhilePostgresIsAway: who could not renew his token stays for a while, and only reads.
+// TestSocket_ExpiredWhilePostgresIsAway: users who could not renew their token stay for a while, and only read.
 func TestSocket_ExpiredWhilePostgresIsAway(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

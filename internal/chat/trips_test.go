@@ -31,7 +31,7 @@ func TestSocket_RoundTrips(t *testing.T) {
 	n, statements := trips.Of(func() {
 		a := in.rest(w.Patient, "POST", "/appointments/"+in.PublicID(id)+"/messages",
 			`{"clientId":"6f1a0c52-7c39-4a70-9a3e-0d2f5c1b8e11","text":"x"}`)
-		require.Equal(t, 201, a.status, "%s", a.raw)
+		require.Equal(t, 201, a.Status, "%s", a.Raw)
 	})
 	require.Equal(t, 2, n, "%v", statements)
 }

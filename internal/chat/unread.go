@@ -10,24 +10,25 @@ import (
 )
 
 const (
-	// seenEvery is how often the users of open connections are marked as seen; UNREAD_AFTER is longer.
+	// seenEvery is how often the users of open connections are marked as seen; Options.UnreadAfter is longer.
 	seenEvery = time.Minute
-	// unreadWindow is the span of messages that one transaction of the sweep looks at, and unreadWindows how many
-	// of them one call does: after a day of downtime it takes a call to catch up, after a month some.
+	// unreadWindow is how much time one transaction of the sweep covers, and unreadWindows how many of them one call
+	// runs: after a day of downtime one call catches up, after a month it takes several.
 	unreadWindow  = time.Hour
 	unreadWindows = 24
 )
 
-// Notifications tell people outside of chat that something waits for them.
+// Notifications tell people by other means that something is unread.
 type Notifications interface {
-	// Unread is called in a transaction, at most once per absence of a user; absence is when it began, and
-	// conversations in how many of theirs something is unread.
+	// Unread is called in a transaction, at most once per absence of a user. absence is when it began; conversations is
+	// in how many of theirs something is unread.
 	Unread(ctx context.Context, tx *postgres.Tx, userID int64, absence time.Time, conversations int) error
 }
 
-// NotifyAbsent tells those who have been away for UNREAD_AFTER, with no open connection on any instance and no use of
-// REST, and for whom somebody's message has been unread that long, once until they have been seen again. It may run on
-// several instances at once. What fails for one user keeps nobody else from being told, and the next call tries again.
+// NotifyAbsent notifies users who have been away for Options.UnreadAfter, with no open connection on any instance and
+// no use of REST, and who have a message that has been unread for as long. They are notified once, until they have been
+// seen again. It may run on several instances at once. A failure for one user does not keep others from being notified,
+// and the next call tries again.
 func (s *Service) NotifyAbsent(ctx context.Context) error {
 	if s.d.Notifications == nil {
 		return nil
@@ -54,7 +55,7 @@ func (s *Service) NotifyAbsent(ctx context.Context) error {
 	return errors.Join(failures...)
 }
 
-// notify tells one user, unless he has been seen, has read, or was told by another sweeper meanwhile.
+// notify notifies one user, unless they have meanwhile been seen, have read, or were notified by another sweeper.
 func (s *Service) notify(ctx context.Context, tx *postgres.Tx, user int64, cutoff time.Time) error {
 	still, err := absentUsers(ctx, tx, cutoff, &user)
 	if err != nil || len(still) == 0 {
@@ -67,18 +68,18 @@ func (s *Service) notify(ctx context.Context, tx *postgres.Tx, user int64, cutof
 	return s.d.Notifications.Unread(ctx, tx, user, still[0].Seen, still[0].Conversations)
 }
 
-// UnreadConversations tells in how many of a user's conversations something has been unread for long (see NotifyAbsent)
-// and still is.
+// UnreadConversations tells in how many of a user's conversations something has been unread for Options.UnreadAfter and
+// still is.
 func (s *Service) UnreadConversations(ctx context.Context, userID int64) (conversations int, err error) {
 	return countUnread(ctx, s.d.Pool, userID)
 }
 
-// seenLoop marks who has a connection open. Joining has used a session, so only staying needs a mark.
+// seenLoop marks the users of open connections as seen. Connecting counts as use of REST, so only staying needs a mark.
 func (s *Service) seenLoop() {
 	s.every(seenEvery, func() {
 		ctx, cancel := context.WithTimeout(s.ctx, backgroundBudget)
 		defer cancel()
-		// A mark that fails is missed by nobody: the next comes in time.
+		// One that fails does no harm: the next comes in time.
 		_ = s.markSeen(ctx)
 	})
 }
@@ -88,13 +89,13 @@ func (s *Service) markSeen(ctx context.Context) error {
 }
 
 // people are the users who have a connection open here, in order.
-func (s *connections) people() []int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	out := make([]int64, 0, len(s.users))
-	for id := range s.users {
+func (cs *connections) people() []int64 {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	out := make([]int64, 0, len(cs.users))
+	for id := range cs.users {
 		out = append(out, id)
 	}
-	slices.Sort(out) // so that instances which mark the same users do not deadlock
+	slices.Sort(out) // so that instances that mark the same users do not deadlock
 	return out
 }

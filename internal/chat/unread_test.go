@@ -27,7 +27,7 @@ func TestService_NotifyAbsent(t *testing.T) {
 	a.pass(15*time.Minute - time.Second)
 	require.Empty(t, a.sweep(), "away for long enough, but not with that")
 	a.pass(time.Second)
-	require.Equal(t, []tiding{{a.Patient.ID, left, 2}}, a.sweep(), "the one who wrote is not told of his own")
+	require.Equal(t, []tiding{{a.Patient.ID, left, 2}}, a.sweep(), "the sender is not notified of their own messages")
 	require.Empty(t, a.sweep(), "once")
 	a.say(id, a.Doctor, conversation.KindText)
 	a.pass(time.Hour)
@@ -38,17 +38,17 @@ func TestService_NotifyAbsent(t *testing.T) {
 	a.pass(14 * time.Minute)
 	require.Empty(t, a.sweep())
 	a.pass(time.Minute)
-	require.Equal(t, []tiding{{a.Patient.ID, back, 2}}, a.sweep(), "he was there, left it unread, and went again")
+	require.Equal(t, []tiding{{a.Patient.ID, back, 2}}, a.sweep(), "they were there, left it unread, and went again")
 
 	require.NoError(t, saveSeen(t.Context(), a.Pool, []int64{a.Patient.ID}, a.now))
 	a.read(id, a.Patient, 9)
 	a.read(other, a.Patient, 9)
 	a.pass(time.Hour)
-	require.Empty(t, a.sweep(), "he has read it")
+	require.Empty(t, a.sweep(), "they have read it")
 	require.Zero(t, a.Number(`select count(*) from unread_pending`))
 }
 
-// What was taken back waits for nobody, whether that was before the sweep or after it; what else there is still does.
+// A retracted message is not unread, whether it was retracted before the sweep or after it; the others still are.
 func TestService_NotifyAbsent_takenBack(t *testing.T) {
 	t.Parallel()
 	a := newAbsence(t)
@@ -78,7 +78,7 @@ func TestService_NotifyAbsent_takenBack(t *testing.T) {
 	require.Empty(t, a.sweep())
 }
 
-// A doctor who has handed an appointment over is told nothing of it any more.
+// A doctor who has handed an appointment over is no longer notified of it.
 func TestService_NotifyAbsent_handedOver(t *testing.T) {
 	t.Parallel()
 	a := newAbsence(t)
@@ -115,7 +115,7 @@ func TestService_Unread(t *testing.T) {
 	require.Zero(t, unread(), "at once, not with the next sweep")
 }
 
-// What was seen at minute 10 and left unread is told 15 minutes after he went.
+// What a user saw at minute 10 and left unread is notified 15 minutes after they went.
 func TestService_NotifyAbsent_leftUnread(t *testing.T) {
 	t.Parallel()
 	a := newAbsence(t)
@@ -151,7 +151,7 @@ func TestService_NotifyAbsent_whatCounts(t *testing.T) {
 	require.Empty(t, a.sweep(), "disabled")
 }
 
-// Many sweepers at once tell each user once.
+// Many sweepers at once notify each user once.
 func TestService_NotifyAbsent_oneWinner(t *testing.T) {
 	t.Parallel()
 	a := newAbsence(t)
@@ -183,7 +183,7 @@ func TestService_NotifyAbsent_oneWinner(t *testing.T) {
 	}
 }
 
-// A broadcast that fails is tried again, and keeps nobody else from his.
+// A notification that fails is tried again, and keeps nobody else from theirs.
 func TestService_NotifyAbsent_failure(t *testing.T) {
 	t.Parallel()
 	a := newAbsence(t)
@@ -214,7 +214,7 @@ func TestService_NotifyAbsent_catchesUp(t *testing.T) {
 	require.EqualValues(t, 2, a.Number(`select count(*) from unread_pending`))
 }
 
-// Who has a connection open is there, however long he does nothing.
+// A user with an open connection counts as present, however long they do nothing.
 func TestService_NotifyAbsent_openSocket(t *testing.T) {
 	t.Parallel()
 	a := newAbsence(t)
@@ -233,7 +233,7 @@ func TestService_NotifyAbsent_openSocket(t *testing.T) {
 	}
 }
 
-// oracle knows the rule and everything that happened, and nothing of how it is found out.
+// oracle knows the rule and everything that happened, but nothing of how the service finds it out.
 type oracle struct {
 	seen, notified map[int64]time.Time
 	read           map[receiptKey]int64

@@ -15,18 +15,18 @@ import (
 	"housecall/internal/postgres"
 )
 
-// tiding is a broadcast as its receiver's conversation got it.
+// tiding is one notification: to whom, for which absence, and about how many conversations.
 type tiding struct {
 	user          int64
 	absence       time.Time
 	conversations int
 }
 
-// ears collects broadcasts whose transaction commits.
+// ears collects the notifications whose transaction commits.
 type ears struct {
 	mu    sync.Mutex // guards heard
 	heard []tiding
-	deaf  map[int64]bool // users whose broadcast fails
+	deaf  map[int64]bool // users whose notification fails
 }
 
 var errDeaf = errors.New("the mail id is closed")

@@ -5,34 +5,34 @@ import (
 	"time"
 )
 
-// windows knows when conversations close by the clock.
+// windows knows when the clock closes conversations.
 type windows struct {
-	mu    sync.Mutex // guards until
-	until map[int64]time.Time
+	mu    sync.Mutex          // guards until
+	until map[int64]time.Time // by conversation
 }
 
 func newWindows() *windows { return &windows{until: map[int64]time.Time{}} }
 
-// set notes when a conversation's window ends; the zero time means that the clock does not close it.
-func (w *windows) set(conversationID int64, until time.Time) {
+// set notes when the clock closes a conversation; the zero time means never.
+func (w *windows) set(id int64, until time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if until.IsZero() {
-		delete(w.until, conversationID)
+		delete(w.until, id)
 		return
 	}
-	w.until[conversationID] = until
+	w.until[id] = until
 }
 
-// over takes out the conversations whose window has ended.
+// over removes and returns the conversations that the clock has closed.
 func (w *windows) over(now time.Time) []int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var out []int64
-	for conversationID, until := range w.until {
+	for id, until := range w.until {
 		if !now.Before(until) {
-			out = append(out, conversationID)
-			delete(w.until, conversationID)
+			out = append(out, id)
+			delete(w.until, id)
 		}
 	}
 	return out

@@ -16,8 +16,8 @@ import (
 	"housecall/internal/errs"
 )
 
-// A wire is one whole WebSocket frame as a server sends it (RFC 6455 section 5.2: final, unmasked), so that an
-// event is encoded once and its bytes go to every connection, here and, over the bus, elsewhere.
+// wire is one whole WebSocket frame as a server sends it (RFC 6455, 5.2: final, unmasked), so that an event is encoded
+// once and its bytes go to every connection, here and, over the bus, on other instances.
 type wire []byte
 
 const (
@@ -41,8 +41,8 @@ func seal(op byte, buf []byte) wire {
 	return wire(buf)
 }
 
-// encode makes a text frame of one of serverFrames whose JSON is small: of everything but events and acks. Its type
-// comes first.
+// encode makes a text frame from one of the shapes in serverFrames; events and acks have encoders of their own. Its
+// type comes first.
 func encode(shape any) wire {
 	kind := kindOf[reflect.TypeOf(shape)]
 	body, err := json.Marshal(shape)
@@ -121,22 +121,22 @@ func appendRare(buf []byte, e conversation.Event) []byte {
 }
 
 // encodeAck is written by hand for the same reason.
-func encodeAck(clientID uuid.UUID, r conversation.Ack) wire {
+func encodeAck(clientID uuid.UUID, a conversation.Ack) wire {
 	buf := make([]byte, wireHeader, wireHeader+140)
 	buf = append(buf, `{"type":"ack","clientId":"`...)
 	buf = appendUUID(buf, clientID)
 	buf = append(buf, `","seq":`...)
-	buf = strconv.AppendInt(buf, r.Seq, 10)
+	buf = strconv.AppendInt(buf, a.Seq, 10)
 	buf = append(buf, `,"at":"`...)
-	buf = r.At.UTC().AppendFormat(buf, time.RFC3339Nano)
+	buf = a.At.UTC().AppendFormat(buf, time.RFC3339Nano)
 	buf = append(buf, '"')
-	if r.Duplicate {
+	if a.Duplicate {
 		buf = append(buf, `,"duplicate":true`...)
 	}
 	return seal(opText, append(buf, '}'))
 }
 
-// encodeNack words a refusal. What the client may try again later says so.
+// encodeNack turns an error into a nack, which says whether the client may try again later.
 func encodeNack(clientID uuid.UUID, err error) wire {
 	f := nackFrame{
 		ClientID: clientID, Code: conversation.ErrUnavailable.Code, Detail: conversation.ErrUnavailable.Message,

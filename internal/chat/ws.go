@@ -25,10 +25,10 @@ const (
 	bearerSubprotocol = "housecall.bearer."
 )
 
-// admissionKey carries an admission from the checks before the upgrade to the connection's handler.
+// admissionKey names the local that carries an admission from the checks before the upgrade to accept.
 const admissionKey = "admission"
 
-// admission is what the checks before the upgrade found out.
+// admission is what the checks before the upgrade have found.
 type admission struct {
 	actor   auth.Actor
 	expires time.Time
@@ -39,13 +39,13 @@ type admission struct {
 	request *fasthttp.RequestCtx
 }
 
-// Mount adds the connections' routes. Whoever may not come in gets a problem document instead of an upgrade.
+// Mount adds the WebSocket routes. Clients that are refused get a problem document instead of an upgrade.
 func Mount(srv *httpd.Server, s *Service) {
 	describe(srv, s.d.Options.PublicURL)
 	upgrade := websocket.New(s.accept, websocket.Config{
 		Subprotocols:   []string{subprotocol},
-		ReadBufferSize: 512, // of frames; thousands of idle connections each keep one
-		// Writes do not go through the library, so its buffers only exist while it answers a broken frame.
+		ReadBufferSize: 512, // small, because thousands of idle connections keep one each
+		// Writes bypass the library, so its buffers only exist while it answers a broken frame.
 		WriteBufferPool: &sync.Pool{},
 		RecoverHandler:  func(*websocket.Conn) {}, // accept recovers; the default would tell the client the panic
 	})
@@ -64,7 +64,7 @@ func Mount(srv *httpd.Server, s *Service) {
 	srv.Router().Get("/ws/inbox", open(s.admit))
 }
 
-// admitToConversation checks everything that can be checked before the upgrade.
+// admitToConversation checks everything about a conversation's connection that can be checked before the upgrade.
 func (s *Service) admitToConversation(srv *httpd.Server, c *fiber.Ctx) (*admission, error) {
 	a, err := s.admit(srv, c)
 	if err != nil {
@@ -83,9 +83,9 @@ func (s *Service) admitToConversation(srv *httpd.Server, c *fiber.Ctx) (*admissi
 	return a, nil
 }
 
-// admit checks what concerns every connection.
+// admit makes the checks that all connections share.
 func (s *Service) admit(srv *httpd.Server, c *fiber.Ctx) (*admission, error) {
-	// What the library would refuse itself, it would refuse without a problem document.
+	// The library would refuse these too, but without a problem document.
 	if !websocket.IsWebSocketUpgrade(c) || c.Get(fiber.HeaderSecWebSocketVersion) != "13" ||
 		c.Get(fiber.HeaderSecWebSocketKey) == "" {
 		return nil, errs.New(errs.UpgradeRequired, "upgrade_required", "This address speaks WebSocket (RFC 6455).")
@@ -120,7 +120,7 @@ func (s *Service) authenticate(srv *httpd.Server, c *fiber.Ctx, offered []string
 	return auth.Actor{}, time.Time{}, errs.ErrUnauthenticated
 }
 
-// protocols are what a client offers; the header may come in several lines (RFC 6455, 11.3.4).
+// protocols are those that a client offers; the header may come in several lines (RFC 6455, 11.3.4).
 func protocols(c *fiber.Ctx) []string {
 	var out []string
 	for _, line := range c.Request().Header.PeekAll(fiber.HeaderSecWebSocketProtocol) {
@@ -144,11 +144,13 @@ func parseCursor(after, epoch string) (cursor, error) {
 	return cursor{after: n, epoch: epoch}, nil
 }
 
-// strip takes everything out of the request that the upgrade does not need: the library copies headers, cookies
-// and the query into maps that live as long as the connection, and among them is a token.
+// strip removes everything from the request that the upgrade does not need: the library copies headers, cookies and
+// the query, a token among them, into maps that live as long as the connection.
 func strip(c *fiber.Ctx) {
 	needed := map[string]string{fiber.HeaderSecWebSocketProtocol: subprotocol}
-	for _, name := range []string{fiber.HeaderConnection, fiber.HeaderUpgrade, fiber.HeaderSecWebSocketKey, fiber.HeaderSecWebSocketVersion} {
+	for _, name := range []string{
+		fiber.HeaderConnection, fiber.HeaderUpgrade, fiber.HeaderSecWebSocketKey, fiber.HeaderSecWebSocketVersion,
+	} {
 		needed[name] = c.Get(name)
 	}
 	h := &c.Request().Header
@@ -166,12 +168,12 @@ func strip(c *fiber.Ctx) {
 	c.Context().ResetUserValues()
 }
 
-// accept runs one connection. The library pools what it hands us, so nothing may touch the connection after accept has
+// accept runs one connection. The library reuses what it hands us, so nothing may touch the connection after accept has
 // returned: it waits for the writer on every way out.
 func (s *Service) accept(ws *websocket.Conn) {
 	a, _ := ws.Locals(admissionKey).(*admission)
 	ws.Locals(admissionKey, nil)
-	// The request is answered, but its shell stays with the connection: a new one holds no buffers.
+	// The request has been answered but stays with the connection; an empty one holds no buffers.
 	a.request.Request = fasthttp.Request{}
 	a.request.Response = fasthttp.Response{}
 	c := s.connectionOf(ws, a)
@@ -210,7 +212,7 @@ func (s *Service) connectionOf(ws *websocket.Conn, a *admission) *conn {
 	return c
 }
 
-// turnAway ends a connection for which there was conversation before the upgrade and none after it.
+// turnAway ends a connection that was within the limits before the upgrade but no longer is.
 func (s *Service) turnAway(c *conn, err error) {
 	if errors.Is(err, errDraining) {
 		c.restart()

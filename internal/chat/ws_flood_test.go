@@ -104,8 +104,8 @@ func (c countingConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// TestSocket_FloodIsNotRead: whoever goes on after he was thrown out for it is not read any more than it takes to let
-// him read why; what he sends waits on his side.
+// TestSocket_FloodIsNotRead: a client that keeps flooding after it was closed for that is read only as much as it takes
+// to let it read why; the rest of what it sends stays on its side.
 func TestSocket_FloodIsNotRead(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -60,8 +60,8 @@ func TestSocket_Conversation(t *testing.T) {
 	in.requireGapless(id)
 }
 
-// TestSocket_HandOver: the doctor who handed an appointment over hears nothing that comes after it, whether his
-// connection was told by its own instance or found out by the sweep; the patient comes back at once.
+// TestSocket_HandOver: the doctor who handed an appointment over hears nothing that comes after it, whether their
+// connection was ended by its own instance or by the sweep; the patient reconnects at once.
 func TestSocket_HandOver(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -158,8 +158,8 @@ func TestSocket_Admission(t *testing.T) {
 }
 
 // TestSocket_WritesNeverReachAnother guards against the pools of the libraries below: goroutines go on delivering to
-// connections whose clients have left, while new clients get, perhaps, the same buffers. Everyone checks that what
-// he reads is his own.
+// connections whose clients have left, while new clients get, perhaps, the same buffers. Each client checks that
+// what it reads is its own.
 func TestSocket_WritesNeverReachAnother(t *testing.T) {
 	t.Parallel()
 	const workers, each = 8, 30
@@ -199,8 +199,8 @@ func TestSocket_WritesNeverReachAnother(t *testing.T) {
 	require.Eventually(t, func() bool { return len(in.svc.connections.all()) == 0 }, time.Minute, time.Millisecond)
 }
 
-// TestSocket_SlowReader: who does not read loses his connection and costs a bounded number of bytes; whoever shares
-// the conversation with him broadcasts nothing.
+// TestSocket_SlowReader: a client that does not read loses its connection and costs a bounded number of bytes; the
+// others in the conversation notice nothing.
 func TestSocket_SlowReader(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

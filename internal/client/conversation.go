@@ -54,7 +54,7 @@ type Ack struct {
 
 // Handler is what a conversation reports to its user. All functions may be nil. They are called from one goroutine,
 // one after another, in the order in which things happened, and delay everything that follows: be quick. They may call
-// any method but Close, SendWait, WaitLive, WaitRoom and Drain, which would wait for themselves.
+// any method but Close, SendWait, WaitLive, WaitSpace and Drain, which would wait for themselves.
 type Handler struct {
 	Hello       func(*Hello)                               // a connection opened; events it missed follow
 	Event       func(Event)                                // in seq order, each once, without gaps
@@ -280,8 +280,8 @@ func (c *Conversation) WaitLive(ctx context.Context) error {
 	return c.wait(ctx, func() bool { return c.state == Live })
 }
 
-// WaitRoom waits until another message can be queued. If the conversation closes instead, the error says why.
-func (c *Conversation) WaitRoom(ctx context.Context) error {
+// WaitSpace waits until another message can be queued. If the conversation closes instead, the error says why.
+func (c *Conversation) WaitSpace(ctx context.Context) error {
 	return c.wait(ctx, func() bool { return c.state != Closed && c.out.len() < c.opts.QueueMax })
 }
 

@@ -231,8 +231,8 @@ func TestConversation_keepsToTheRate(t *testing.T) {
 		"by the conversation's own clock")
 }
 
-// TestConversation_WaitRoom: who waits for room gets it with the first acknowledgement, or the reason why not.
-func TestConversation_WaitRoom(t *testing.T) {
+// TestConversation_WaitSpace: a caller who waits for space gets it with the first acknowledgement, or the reason why not.
+func TestConversation_WaitSpace(t *testing.T) {
 	t.Parallel()
 	answer := make(chan struct{})
 	f := &fakeService{script: func(_ int, s *fakeSocket) {
@@ -249,7 +249,7 @@ func TestConversation_WaitRoom(t *testing.T) {
 		require.NoError(t, err)
 	}
 	waited := make(chan error)
-	go func() { waited <- c.WaitRoom(within(t)) }()
+	go func() { waited <- c.WaitSpace(within(t)) }()
 	_, err := c.Send("one too many")
 	require.ErrorIs(t, err, ErrQueueFull)
 	close(answer)
@@ -257,7 +257,7 @@ func TestConversation_WaitRoom(t *testing.T) {
 	_, err = c.Send("fits now")
 	require.NoError(t, err)
 	c.Close()
-	require.ErrorIs(t, c.WaitRoom(within(t)), ErrClosed)
+	require.ErrorIs(t, c.WaitSpace(within(t)), ErrClosed)
 }
 
 func TestConversation_Close_givesUpWhatWaits(t *testing.T) {

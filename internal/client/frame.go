@@ -60,7 +60,7 @@ type AppointmentState struct {
 	Version  int        `json:"version"`
 }
 
-// Participant is the patient or the doctor of a conversation. Online is nil while nobody knows.
+// Participant is the patient or the doctor of a conversation. Online is nil while it is not known.
 type Participant struct {
 	UserID       string `json:"userId"`
 	Role         string `json:"role"`

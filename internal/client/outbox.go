@@ -60,7 +60,7 @@ func (o *outbox) take() *draft {
 	return nil
 }
 
-// settle removes a draft; false if it is not there (any more).
+// settle removes a draft; false if it is not in the queue.
 func (o *outbox) settle(clientID string) bool {
 	d := o.byID[clientID]
 	if d == nil {

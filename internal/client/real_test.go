@@ -38,7 +38,7 @@ func newClinic(t *testing.T, change func(*config.Config)) *clinic {
 	cfg.RedisURL = config.Secret(pgtest.Redis(t).URL())
 	cfg.TokenSecrets = []config.Secret{"8bN2vQ5xT1rY7kLw3mZc9pHs4dGf6jAe"}
 	cfg.MailDir = t.TempDir()
-	cfg.MessagesPerSecond, cfg.UserMessagesPerSecond, cfg.RoomMessagesPerSecond = 10_000, 10_000, 10_000
+	cfg.MessagesPerSecond, cfg.UserMessagesPerSecond, cfg.ConversationMessagesPerSecond = 10_000, 10_000, 10_000
 	if change != nil {
 		change(&cfg)
 	}

@@ -16,7 +16,7 @@ type User struct {
 	MustChangePassword bool   `json:"mustChangePassword"`
 }
 
-// ErrSignedOut means that there is no session (any more): sign in (again).
+// ErrSignedOut means that there is no session, or that it has ended: sign in again.
 var ErrSignedOut = errors.New("not signed in, or the session has ended: sign in again")
 
 // tokens are the result of a sign-in; the zero value is signed out.

@@ -93,15 +93,15 @@ type Config struct {
 	DrainDelay      time.Duration `env:"DRAIN_DELAY" envDefault:"0s"`
 	BodyLimit       int           `env:"BODY_LIMIT" envDefault:"1048576"`
 
-	LoginsPerAccount      int `env:"LOGINS_PER_ACCOUNT" envDefault:"10"`
-	LoginsPerAddress      int `env:"LOGINS_PER_ADDRESS" envDefault:"100"`
-	RegistersPerAddress   int `env:"REGISTERS_PER_ADDRESS" envDefault:"20"`
-	SocketsPerUser        int `env:"SOCKETS_PER_USER" envDefault:"20"`
-	SocketsPerAddress     int `env:"SOCKETS_PER_ADDRESS" envDefault:"1000"`
-	MessagesPerSecond     int `env:"MESSAGES_PER_SECOND" envDefault:"20"`
-	UserMessagesPerSecond int `env:"USER_MESSAGES_PER_SECOND" envDefault:"40"`
-	RoomMessagesPerSecond int `env:"ROOM_MESSAGES_PER_SECOND" envDefault:"60"`
-	CommitLanes           int `env:"COMMIT_LANES" envDefault:"4"`
+	LoginsPerAccount              int `env:"LOGINS_PER_ACCOUNT" envDefault:"10"`
+	LoginsPerAddress              int `env:"LOGINS_PER_ADDRESS" envDefault:"100"`
+	RegistersPerAddress           int `env:"REGISTERS_PER_ADDRESS" envDefault:"20"`
+	SocketsPerUser                int `env:"SOCKETS_PER_USER" envDefault:"20"`
+	SocketsPerAddress             int `env:"SOCKETS_PER_ADDRESS" envDefault:"1000"`
+	MessagesPerSecond             int `env:"MESSAGES_PER_SECOND" envDefault:"20"`
+	UserMessagesPerSecond         int `env:"USER_MESSAGES_PER_SECOND" envDefault:"40"`
+	ConversationMessagesPerSecond int `env:"ROOM_MESSAGES_PER_SECOND" envDefault:"60"`
+	CommitLanes                   int `env:"COMMIT_LANES" envDefault:"4"`
 }
 
 // Secret is a value that prints as stars.

@@ -154,7 +154,7 @@ func (c Config) validateNumbers(v *problems) {
 		{"SOCKETS_PER_ADDRESS", c.SocketsPerAddress},
 		{"MESSAGES_PER_SECOND", c.MessagesPerSecond},
 		{"USER_MESSAGES_PER_SECOND", c.UserMessagesPerSecond},
-		{"ROOM_MESSAGES_PER_SECOND", c.RoomMessagesPerSecond},
+		{"ROOM_MESSAGES_PER_SECOND", c.ConversationMessagesPerSecond},
 		{"COMMIT_LANES", c.CommitLanes},
 		{"ATTACHMENTS_PER_DAY", c.AttachmentsPerDay},
 		{"UPLOADS_PER_MINUTE", c.UploadsPerMinute},

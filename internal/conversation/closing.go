@@ -11,7 +11,7 @@ import (
 	"housecall/internal/text"
 )
 
-// Refusals of a change that the state of the appointment forbids; whyNot beside them is the reason, as in hello.
+// Refusals of a change because of the conversation's state; whyNot tells the reason, as in hello.
 var (
 	errNotOpen    = errs.New(errs.Conflict, "not_open", "This conversation is not open, so it cannot be closed.")
 	errCannotOpen = errs.New(errs.Conflict, "cannot_open",
@@ -21,9 +21,9 @@ var (
 // maxReason bounds the reason for closing a conversation and for break-glass access, in characters.
 const maxReason = 500
 
-// Close closes a conversation for its doctor, with a system event that both sides see; reason may be empty. One that is
-// closed already stays as it is, and one that is not open for another reason is 409 not_open. Nothing lands after it:
-// the committer judges under the same lock.
+// Close closes a conversation on behalf of its doctor, with a system event that both sides see; reason may be empty. A
+// closed conversation stays as it is, and one that is not open for another reason is 409 not_open. No message is
+// committed after it, because the committer judges drafts under the same lock.
 func (s *Service) Close(ctx context.Context, actor auth.Actor, publicID, reason string) (View, error) {
 	reason, err := text.Rule{Max: maxReason}.Field("body.reason", reason)
 	if err != nil {
@@ -49,8 +49,8 @@ func (s *Service) Close(ctx context.Context, actor auth.Actor, publicID, reason 
 	return s.State(ctx, actor, publicID)
 }
 
-// Reopen opens a closed conversation again for its doctor, while the appointment allows messages: otherwise it is 409
-// cannot_open. An open one stays as it is.
+// Reopen opens a closed conversation again on behalf of its doctor, as long as the appointment allows messages:
+// otherwise it is 409 cannot_open. An open one stays as it is.
 func (s *Service) Reopen(ctx context.Context, actor auth.Actor, publicID string) (View, error) {
 	err := s.d.Pool.InTx(ctx, func(tx *postgres.Tx) error {
 		a, closed, err := s.hold(ctx, tx, actor, publicID)
@@ -74,8 +74,8 @@ func (s *Service) Reopen(ctx context.Context, actor auth.Actor, publicID string)
 	return s.State(ctx, actor, publicID)
 }
 
-// hold locks an appointment for its doctor, then its conversation: in the order in which everyone who changes a status
-// does.
+// hold locks an appointment on behalf of its doctor, then its conversation: the order used by everything that changes a
+// status.
 func (s *Service) hold(ctx context.Context, tx *postgres.Tx, actor auth.Actor, publicID string) (
 	a appointment.Appointment, closed appointment.Closing, err error,
 ) {
@@ -86,10 +86,10 @@ func (s *Service) hold(ctx context.Context, tx *postgres.Tx, actor auth.Actor, p
 	return a, closed, err
 }
 
-// change is what was done to a conversation: as the audit trail names it, and as its participants read it.
+// change is what was done to a conversation: the action for the audit trail, and the text that participants read.
 type change struct{ action, text string }
 
-// note leaves an audit row and says in the conversation what was done to it.
+// note writes an audit row and says in the conversation what was done to it.
 func (s *Service) note(
 	ctx context.Context, tx *postgres.Tx, actor auth.Actor, a appointment.Appointment, c change,
 ) error {
@@ -100,7 +100,7 @@ func (s *Service) note(
 	return s.d.Log.Append(ctx, tx, a.ID, c.text)
 }
 
-// withReason adds a reason, if there is one that can be seen.
+// withReason adds a reason, if it is not blank.
 func withReason(sentence, reason string) string {
 	if text.Blank(reason) {
 		return sentence

@@ -20,14 +20,14 @@ const (
 	laneQueue       = 4096            // drafts that may wait in one lane
 	queuedBytes     = 64 << 20        // drafts that may wait in all lanes, as Draft.size counts them
 	commitTimeout   = 5 * time.Second // of one attempt, and of all attempts of one batch together
-	commitAttempts  = 4               // while PostgreSQL refuses connections; then the sender is told
+	commitAttempts  = 4               // while PostgreSQL refuses connections; then drafts are refused
 	commitRetryWait = 250 * time.Millisecond
-	// patience is how long a draft may wait in a lane. While PostgreSQL hangs, whoever waited longer is refused
-	// without another try, so that a lane is never minutes behind.
+	// patience is how long a draft may wait in a lane. While PostgreSQL hangs, drafts that have waited longer are
+	// refused without another try, so that a lane is never minutes behind.
 	patience = 5 * time.Second
 )
 
-// CommitTimeout is how long after its time says an event may be committed.
+// CommitTimeout is how long after its own time an event may be committed.
 const CommitTimeout = commitTimeout
 
 // submission is a draft in a lane. done is called exactly once, by the lane, and must not block.
@@ -37,27 +37,27 @@ type submission struct {
 	done  func(Ack, error)
 }
 
-// outcome is what became of one submission. file is the attachment that it sent, if it is new and has one.
+// outcome is what became of one submission. file is the attachment that it sent, if any and if it is new.
 type outcome struct {
 	ack  Ack
 	file *Attachment
 	err  error
 }
 
-// committerPorts are what a committer stands on.
+// committerPorts are what a committer needs of its service.
 type committerPorts struct {
 	pool    *postgres.Pool
 	log     zerolog.Logger
 	metrics *metrics
-	// committed is told what was written, in order, before anyone gets an ack; doubted, which conversations may have
-	// grown without anyone knowing the events.
+	// committed is told what was written, in order, before anyone gets an ack. doubted is told which conversations may
+	// have grown by events that nobody knows of.
 	committed func([]Event)
 	doubted   func(id int64)
 }
 
-// committer is a group commit: each lane writes, in one round trip, what was queued while its last batch was
-// committing. It never waits for company. A conversation always goes through the same lane, so that a sender's order is
-// kept.
+// committer does group commits: each lane writes, in one round trip, what was queued while its last batch was being
+// committed. It never waits for more drafts. A conversation always goes through the same lane, which keeps its senders'
+// order.
 type committer struct {
 	committerPorts
 	followUp time.Duration
@@ -161,7 +161,7 @@ func (c *committer) inTime(batch []submission) []submission {
 	})
 }
 
-// commit writes a batch and answers everyone in it. Two submissions of one clientId are one draft.
+// commit writes a batch and answers everyone in it. Two submissions with one clientId are one draft.
 func (c *committer) commit(batch []submission) {
 	started := time.Now()
 	unique, index := dedupe(batch)
@@ -184,7 +184,7 @@ func (c *committer) commit(batch []submission) {
 	for i, s := range batch {
 		o := outcomes[index[i]]
 		if errors.Is(o.err, ErrForbidden) && s.draft.Sender.Session != unique[index[i]].Sender.Session {
-			again = append(again, s) // refused because of a session that was not its own
+			again = append(again, s) // refused because of another submission's session
 			continue
 		}
 		if code := errs.CodeOf(o.err); o.err != nil && code != ErrUnavailable.Code { // write has counted those
@@ -204,7 +204,7 @@ type draftKey struct {
 	clientID             uuid.UUID
 }
 
-// dedupe gives the distinct drafts and, for each submission, which of them it is.
+// dedupe gives the distinct drafts and, for each submission, the index of its draft.
 func dedupe(batch []submission) (unique []Draft, index []int) {
 	unique, index = make([]Draft, 0, len(batch)), make([]int, len(batch))
 	at := make(map[draftKey]int, len(batch))
@@ -221,9 +221,9 @@ func dedupe(batch []submission) (unique []Draft, index []int) {
 	return unique, index
 }
 
-// write commits drafts, whatever it takes: after a duplicate the batch goes through the careful statement, data that
-// PostgreSQL refuses is isolated, and while PostgreSQL is away it tries again a few times, for at most commitTimeout.
-// An attempt whose outcome is unknown is repeated with care: what it wrote is found by clientId.
+// write commits drafts, whatever it takes. After a duplicate the batch is repeated with the careful statement, a draft
+// whose data PostgreSQL refuses is isolated, and while PostgreSQL is away write tries again a few times, for at most
+// commitTimeout. An attempt whose outcome is unknown is repeated carefully: what it wrote is found by clientId.
 func (c *committer) write(drafts []Draft) []outcome {
 	careful, unsure := false, false
 	ctx, cancel := context.WithTimeout(c.ctx, commitTimeout)
@@ -255,8 +255,8 @@ func (c *committer) write(drafts []Draft) []outcome {
 	}
 }
 
-// reportDoubted names the conversations to which an attempt of unknown outcome may have written: nobody knows of it
-// yet.
+// reportDoubted names the conversations to which an attempt with an unknown outcome may have written events that nobody
+// knows of yet.
 func (c *committer) reportDoubted(drafts []Draft) {
 	for _, id := range conversationsOf(drafts) {
 		c.doubted(id)

@@ -1,9 +1,9 @@
-// Package conversation is what is true of the conversation inside an appointment: a durable log without gaps in
-// PostgreSQL, who may read and write it, and its closing and opening. What is live (connections, presence, receipts)
-// is package chat's; conversation neither knows nor needs it.
+// Package conversation keeps the conversation of each appointment: a durable log without gaps in PostgreSQL, the rules
+// for who may read and write it, and its closing and opening. The live side (connections, presence, receipts) belongs
+// to package chat, which this package neither knows nor needs.
 //
-// A message goes Service.Submit -> committer -> PostgreSQL, and once it has been committed to whoever asked with
-// OnCommitted, and to the sender as an ack. seq tells every reader what it is missing.
+// A message goes Service.Submit -> committer -> PostgreSQL. Once committed it goes to the function given to
+// OnCommitted, and to its sender as an ack. The seq tells every reader what it is missing.
 package conversation
 
 import (
@@ -28,13 +28,13 @@ const (
 	KindText       Kind = "text"
 	KindAttachment Kind = "attachment"
 	KindSystem     Kind = "system"
-	KindRetraction Kind = "retraction" // takes back the event Target
+	KindRetraction Kind = "retraction" // retracts the event Target
 	KindCorrection Kind = "correction" // its Text replaces that of the event Target
 )
 
-// Event is one entry of a conversation's log. Seq starts at 1 and has no gaps within a conversation. Read from the log
-// it is as it stands now: a retracted event has neither Text nor Attachment, and a corrected one has its latest Text,
-// and so does a correction.
+// Event is one entry of a conversation's log. Seq starts at 1 and has no gaps within a conversation. An event read from
+// the log is as it is now: a retracted one has neither Text nor Attachment, and a corrected one has its latest Text, as
+// do its corrections.
 type Event struct {
 	Conversation int64
 	Seq          int64
@@ -43,7 +43,7 @@ type Event struct {
 	Sender       string    // public id; empty for system events
 	Text         string
 	At           time.Time
-	Regroup      bool // a system event after which others take part
+	Regroup      bool // a system event that changes the participants
 
 	Target      int64       // seq of the event that a retraction or correction is about; 0 for others
 	Attachment  *Attachment // of that kind only
@@ -56,7 +56,7 @@ func (e Event) HasText() bool {
 	return !e.Retracted && e.Kind != KindAttachment && e.Kind != KindRetraction
 }
 
-// Attachment is a file that a message sends.
+// Attachment is the file that a message sends.
 type Attachment struct {
 	ID        uuid.UUID `json:"id"`
 	Name      string    `json:"name"`
@@ -72,14 +72,14 @@ type Attachment struct {
 type Draft struct {
 	Conversation int64
 	Sender       auth.Actor
-	ClientID     uuid.UUID // made once for a draft and kept over retries: it is stored once
+	ClientID     uuid.UUID // made once and kept over retries, so that a draft is stored once
 	Kind         Kind
 	Text         string    // of texts and corrections
 	Target       int64     // of retractions and corrections: the seq of the message they are about
-	Attachment   uuid.UUID // of that kind: a file that the sender has uploaded to this conversation
+	Attachment   uuid.UUID // of that kind: a file that the sender has uploaded to the conversation
 }
 
-// check applies the rules for what a draft says; what it refers to is judged when it is committed.
+// check applies the rules for a draft's own content; what it refers to is judged when it is committed.
 func (d Draft) check() error {
 	if d.Kind == KindText || d.Kind == KindCorrection {
 		return CheckText(d.Text)
@@ -87,10 +87,10 @@ func (d Draft) check() error {
 	return nil
 }
 
-// size is what a draft costs while it waits, in bytes: little without a text, but not nothing.
+// size is how much memory a draft takes while it waits, in bytes: without a text it is little, but not nothing.
 func (d Draft) size() int64 { return int64(len(d.Text)) + 128 }
 
-// Ack says that a draft is in the log, under this Seq. Duplicate means that it was there before.
+// Ack says that a draft is in the log, under this Seq. Duplicate means that it already was.
 type Ack struct {
 	Seq       int64
 	At        time.Time
@@ -122,7 +122,7 @@ var (
 )
 
 // ErrTooFast refuses a draft because of a limit; where completes "Too many messages at once …". There is one code for
-// all limits, since a client does the same about each.
+// all limits, because clients treat them alike.
 func ErrTooFast(where string) *errs.Error {
 	return &errs.Error{
 		Kind: errs.RateLimited, Code: "rate", RetryAfter: time.Second,
@@ -143,7 +143,7 @@ func CheckText(s string) error {
 	return nil
 }
 
-// ParseClientID takes the canonical form of RFC 9562 only, so that one id cannot be spelled in two ways.
+// ParseClientID accepts the canonical form of RFC 9562 only, so that one id cannot be spelled in two ways.
 func ParseClientID(s string) (uuid.UUID, error) {
 	if len(s) != 36 {
 		return uuid.Nil, errors.New("not a UUID")

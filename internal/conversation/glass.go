@@ -23,8 +23,8 @@ const (
 var errTakesPart = errs.New(errs.Conflict, "takes_part",
 	"You take part in this conversation, so you can read it without break-glass access.")
 
-// Glass is break-glass access: an administrator reads a conversation in which they take no part, for a reason that its
-// participants see, until a time, and only as long as the sign-in session lasts in which they asked for it.
+// Glass is break-glass access: an administrator who takes no part in a conversation reads it, for a reason that its
+// participants see, for a limited time, and no longer than the sign-in session in which they asked for it.
 type Glass struct {
 	ID          uuid.UUID
 	Appointment string // public id
@@ -36,10 +36,10 @@ type Glass struct {
 	EndedAt     *time.Time // before it expired: by an administrator, or with the session
 
 	key, conversation, admin, patient int64
-	orphaned                          bool // its session is gone
+	orphaned                          bool // its sign-in session has ended
 }
 
-// GlassStatus is where a Glass stands.
+// GlassStatus says whether a Glass still gives access.
 type GlassStatus string
 
 // The statuses.
@@ -49,7 +49,7 @@ const (
 	GlassEnded   GlassStatus = "ended" // before it expired
 )
 
-// Status tells where it stands at a time.
+// Status gives the status at a time.
 func (g Glass) Status(now time.Time) GlassStatus {
 	switch {
 	case g.EndedAt != nil && g.EndedAt.Before(g.ExpiresAt):
@@ -65,7 +65,7 @@ func (g Glass) Status(now time.Time) GlassStatus {
 // Observer is an administrator who reads a conversation in which they take no part.
 type Observer struct{ Conversation, Admin int64 }
 
-// access is what a Glass gives.
+// access is the Glass that lets an observer read, and until when.
 type access struct {
 	glass uuid.UUID
 	until time.Time
@@ -125,10 +125,10 @@ func (s *Service) BreakGlass(ctx context.Context, actor auth.Actor, want GlassRe
 	return g, err
 }
 
-// now is the time as PostgreSQL keeps it.
+// now is the time with PostgreSQL's precision.
 func (s *Service) now() time.Time { return s.d.Now().UTC().Truncate(time.Microsecond) }
 
-// check applies the rules of break-glass access and gives the reason as it is kept.
+// check applies the rules of break-glass access and gives the reason as it will be stored.
 func (r GlassRequest) check(actor auth.Actor) (reason string, err error) {
 	if actor.Role != auth.Admin {
 		return "", errs.ErrForbidden
@@ -139,8 +139,8 @@ func (r GlassRequest) check(actor auth.Actor) (reason string, err error) {
 	return text.Rule{Min: minGlassReason, Max: maxReason}.Field("body.reason", r.Reason)
 }
 
-// EndGlass ends break-glass access before it expires, one's own or another administrator's; what is over stays as it
-// is.
+// EndGlass ends break-glass access before it expires, the actor's own or another administrator's. Access that is over
+// stays as it is.
 func (s *Service) EndGlass(ctx context.Context, actor auth.Actor, id uuid.UUID) (g Glass, err error) {
 	if actor.Role != auth.Admin {
 		return Glass{}, errs.ErrForbidden
@@ -166,8 +166,8 @@ func (s *Service) EndGlass(ctx context.Context, actor auth.Actor, id uuid.UUID) 
 	return g, err
 }
 
-// Glasses lists all break-glass access that there was, newest first, up to limit below the inner key before (0: from
-// the newest); next is 0 with the last page.
+// Glasses lists all break-glass access there ever was, newest first: up to limit below the inner key before (0: from
+// the newest). next is where the next page starts; 0 on the last.
 func (s *Service) Glasses(ctx context.Context, before int64, limit int) (page []Glass, next int64, err error) {
 	if page, err = listGlasses(ctx, s.d.Pool, before, limit+1); err != nil {
 		return nil, 0, err
@@ -179,7 +179,8 @@ func (s *Service) Glasses(ctx context.Context, before int64, limit int) (page []
 	return page, next, nil
 }
 
-// recordGlass leaves an audit row. The reason is in the table and in the log, not here: it may be clinical.
+// recordGlass writes an audit row. The reason is in the table and in the conversation, not in the row: it may be
+// clinical.
 func recordGlass(ctx context.Context, tx *postgres.Tx, actor auth.Actor, action string, g Glass) error {
 	return audit.Record(ctx, tx, audit.Event{
 		Actor: actor, Action: action, Subject: g.Appointment, PatientID: g.patient,
@@ -187,8 +188,8 @@ func recordGlass(ctx context.Context, tx *postgres.Tx, actor auth.Actor, action 
 	})
 }
 
-// Versions gives a message as it was sent, each correction of it, and its retraction, in their order and with the texts
-// that they had: to an observer, and to nobody else.
+// Versions gives a message as it was sent, its corrections and its retraction, in order and with their original texts:
+// to observers only.
 func (s *Service) Versions(ctx context.Context, actor auth.Actor, publicID string, seq int64) ([]Event, error) {
 	r, err := s.readable(ctx, actor, publicID, look{"conversation.versions", map[string]any{"seq": seq}})
 	if err != nil {

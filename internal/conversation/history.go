@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// Page says which part of a log somebody wants: after a seq if After is 0 or more, before one if Before is more than 0
-// and After -1, or with neither the latest events. Limit bounds their number.
+// Page says which part of a log is wanted: the events after a seq if After is 0 or more, those before one if After is
+// -1 and Before positive, otherwise the latest. Limit bounds their number.
 type Page struct {
 	After, Before int64
 	Limit         int
 }
 
-// History gives a page of a conversation's log, oldest first, and its head.
+// History gives a page of a conversation's log, oldest first, and the log's head.
 func (s *Service) History(ctx context.Context, r Reading, p Page) (events []Event, head int64, err error) {
 	id := r.Conversation()
 	if p.After >= 0 {
@@ -35,7 +35,7 @@ func (s *Service) After(ctx context.Context, r Reading, seq int64, limit int) ([
 	return eventsAfter(ctx, s.d.Pool, r.Conversation(), seq, limit)
 }
 
-// Backlog is After for delivery to connections whose readers were judged one by one when they joined.
+// Backlog is After without a Reading: for delivery to connections, whose readers were judged when they joined.
 func (s *Service) Backlog(ctx context.Context, id, seq int64, limit int) ([]Event, error) {
 	return eventsAfter(ctx, s.d.Pool, id, seq, limit)
 }
@@ -45,15 +45,15 @@ func (s *Service) Head(ctx context.Context, r Reading) (int64, error) {
 	return headSeq(ctx, s.d.Pool, r.Conversation())
 }
 
-// Heads gives the last seq of several conversations, in one query, and the epoch that they are of.
+// Heads gives the last seq of several conversations, in one query, and the epoch at that time.
 func (s *Service) Heads(ctx context.Context, ids []int64) (heads map[int64]int64, epoch string, err error) {
 	return headsOf(ctx, s.d.Pool, ids)
 }
 
-// Identity names this database among all that could share a bus.
+// Identity names this database among all those that may share a bus.
 func (s *Service) Identity(ctx context.Context) (string, error) { return identity(ctx, s.d.Pool) }
 
-// Retracted gives those of a conversation's messages that were retracted.
+// Retracted gives those of some messages of a conversation that were retracted.
 func (s *Service) Retracted(ctx context.Context, id int64, seqs []int64) (map[int64]bool, error) {
 	targets, err := selectRetracted(ctx, s.d.Pool, id, seqs)
 	if err != nil {
@@ -66,25 +66,25 @@ func (s *Service) Retracted(ctx context.Context, id int64, seqs []int64) (map[in
 	return out, nil
 }
 
-// Stretch is a part of a log as it stood at one moment.
+// Stretch is the part of a log up to an event, as it was at one moment.
 type Stretch struct {
 	UpTo    int64 // its last event
 	Present int64 // the log's last event at that moment: edits up to it count, later ones do not
 }
 
-// Stretch gives up to limit events after a seq, oldest first, as they stood when its Present was the last event.
+// Stretch gives up to limit events after a seq, oldest first, as they were when Present was the last event.
 func (s *Service) Stretch(ctx context.Context, r Reading, of Stretch, seq int64, limit int) ([]Event, error) {
-	return eventsUpTo(ctx, s.d.Pool, r.Conversation(), of, seq, limit)
+	return eventsUpTo(ctx, s.d.Pool, r.Conversation(), of, Page{After: seq, Limit: limit})
 }
 
-// Edit is what retracted an event, or the last correction of it.
+// Edit is the retraction of an event, or its last correction.
 type Edit struct {
 	Target int64
 	Kind   Kind
 	At     time.Time
 }
 
-// Edits gives those of some events' edits that are no later than the seq present.
+// Edits gives those edits of some events that are no later than the seq present.
 func (s *Service) Edits(ctx context.Context, r Reading, present int64, targets []int64) ([]Edit, error) {
 	return editsOf(ctx, s.d.Pool, r.Conversation(), present, targets)
 }
@@ -97,7 +97,7 @@ func (s *Service) Writers(ctx context.Context, r Reading) ([]Writer, error) {
 	return writersOf(ctx, s.d.Pool, r.Conversation())
 }
 
-// Originals gives the first wording of messages, by seq, whatever became of them: to observers only.
+// Originals gives the original wording of messages, by seq, whatever has become of them: to observers only.
 func (s *Service) Originals(ctx context.Context, r Reading, seqs []int64) (map[int64]string, error) {
 	if !r.Observer() {
 		return nil, nil

@@ -18,7 +18,7 @@ type eventBody struct {
 	Kind        Kind        `json:"kind" enum:"text,attachment,system,retraction,correction"`
 	ClientID    *uuid.UUID  `json:"clientId,omitempty" format:"uuid"`
 	Sender      string      `json:"sender,omitempty" doc:"User id; absent for system events."`
-	Text        *string     `json:"text,omitempty" doc:"As it stands now; absent for attachments, retractions and what was retracted."`
+	Text        *string     `json:"text,omitempty" doc:"As it is now; absent for attachments, retractions and retracted messages."`
 	Target      int64       `json:"target,omitempty" doc:"The seq that a retraction or correction is about."`
 	Attachment  *Attachment `json:"attachment,omitempty"`
 	Retracted   bool        `json:"retracted,omitempty" doc:"The sender retracted it."`
@@ -61,7 +61,7 @@ type handlers struct {
 }
 
 // Routes adds a conversation's history, sending, its state, and break-glass access. For anyone without the right to
-// read a conversation there is none.
+// read a conversation it does not exist.
 func Routes(s *httpd.Server, svc *Service) {
 	h := handlers{svc, svc.d.Now}
 	httpd.Register(s, httpd.Route{

@@ -68,7 +68,7 @@ type versionsOutput struct {
 	}
 }
 
-// glassRoutes adds what administrators need a reason for.
+// glassRoutes adds the operations of break-glass access.
 func glassRoutes(s *httpd.Server, h handlers) {
 	admin, tag := httpd.Only(auth.Admin), "Administration"
 	httpd.Register(s, httpd.Route{
@@ -92,7 +92,7 @@ func glassRoutes(s *httpd.Server, h handlers) {
 		Path:        "/admin/break-glass/{id}/end",
 		Tag:         tag,
 		Summary:     "End break-glass access before it expires",
-		Description: "One's own or another administrator's. What is over stays as it is.",
+		Description: "Your own or another administrator's. Access that is already over stays as it is.",
 		Status:      http.StatusOK,
 		Access:      admin,
 		Errors:      []int{http.StatusNotFound},

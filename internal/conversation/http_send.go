@@ -31,11 +31,11 @@ type correctInput struct {
 	Seq  int64  `path:"seq" minimum:"1" doc:"Of the text."`
 	Body struct {
 		ClientID string `json:"clientId" format:"uuid" minLength:"36" maxLength:"36" doc:"Made once for a correction and kept over retries."`
-		Text     string `json:"text" doc:"What it should say instead: at most 4,000 characters, not blank."`
+		Text     string `json:"text" doc:"The new text: at most 4,000 characters, not blank."`
 	}
 }
 
-// sendOutput answers everything that becomes an event.
+// sendOutput is the answer to every draft.
 type sendOutput struct {
 	Body struct {
 		ClientID  string    `json:"clientId"`
@@ -45,7 +45,7 @@ type sendOutput struct {
 	}
 }
 
-// sendRoutes adds what writes into a conversation.
+// sendRoutes adds the operations that write in a conversation.
 func sendRoutes(s *httpd.Server, h handlers) {
 	route := func(path, summary, description string, also ...int) httpd.Route {
 		return httpd.Route{
@@ -55,16 +55,17 @@ func sendRoutes(s *httpd.Server, h handlers) {
 			Errors: append(also, http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests),
 		}
 	}
-	httpd.Register(s, route("", "Send a message", "A text, or a file that was uploaded before."), h.send)
+	httpd.Register(s, route("", "Send a message", "A text, or a file that you have uploaded."), h.send)
 	httpd.Register(s, route(
 		"/{seq}/retract",
 		"Retract a message",
-		"Your own text or file, for good, while the conversation is open: it stays in its place without its content, for "+
-			"everyone.",
+		"Only your own, and only while the conversation is open. The message stays in its place, permanently without "+
+			"its content, for everyone.",
 		http.StatusForbidden,
 	), h.retract)
 	httpd.Register(s, route("/{seq}/correct", "Correct a message",
-		"Your own text, while the conversation is open: from now on it has the new wording, and says that it was corrected.",
+		"Only your own text, and only while the conversation is open. The message then has the new wording and is marked "+
+			"as corrected.",
 		http.StatusForbidden), h.correct)
 }
 
@@ -110,6 +111,7 @@ func (h handlers) write(ctx context.Context, publicID, clientID string, d Draft)
 		return nil, err
 	}
 	out := &sendOutput{}
-	out.Body.ClientID, out.Body.Seq, out.Body.At, out.Body.Duplicate = d.ClientID.String(), ack.Seq, ack.At.UTC(), ack.Duplicate
+	out.Body.ClientID, out.Body.Seq = d.ClientID.String(), ack.Seq
+	out.Body.At, out.Body.Duplicate = ack.At.UTC(), ack.Duplicate
 	return out, nil
 }

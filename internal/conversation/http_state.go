@@ -9,7 +9,7 @@ import (
 	"housecall/internal/httpd"
 )
 
-// participantBody is a participant and how far they have got. Who is online only connections know.
+// participantBody is a participant and how far they have got. Only connections show who is online.
 type participantBody struct {
 	UserID       string    `json:"userId"`
 	Role         auth.Role `json:"role"`
@@ -18,12 +18,12 @@ type participantBody struct {
 	ReadSeq      int64     `json:"readSeq"`
 }
 
-// stateBody is the state of a conversation; hello tells connections the same.
+// stateBody is the state of a conversation; connections get the same in hello.
 type stateBody struct {
 	AppointmentID string            `json:"appointmentId"`
 	CanReply      bool              `json:"canReply" doc:"Whether the caller can write now."`
-	ReplyUntil    *time.Time        `json:"replyUntil,omitempty" doc:"When the conversation ends by the clock."`
-	WhyNot        string            `json:"whyNot,omitempty" doc:"Why they cannot." enum:"pending,rejected,cancelled,expired,no_show,follow_up_over,closed_by_doctor,doctor_unavailable,read_only"`
+	ReplyUntil    *time.Time        `json:"replyUntil,omitempty" doc:"When the conversation will close by itself."`
+	WhyNot        string            `json:"whyNot,omitempty" doc:"Why the caller cannot write." enum:"pending,rejected,cancelled,expired,no_show,follow_up_over,closed_by_doctor,doctor_unavailable,read_only"`
 	HeadSeq       int64             `json:"headSeq" doc:"The last seq of the conversation."`
 	Epoch         string            `json:"epoch" doc:"Names this history of the log; it changes after a restore."`
 	Participants  []participantBody `json:"participants" doc:"The patient, then the doctor."`

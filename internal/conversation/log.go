@@ -14,17 +14,17 @@ type Log struct {
 	committed func([]Event)
 }
 
-// NewLog makes a log whose events reach connections as soon as a Service stands on it.
+// NewLog makes a log. Its events reach connections once a Service uses it.
 func NewLog() *Log { return &Log{committed: func([]Event) {}} }
 
-// Append implements appointment.Conversations: it makes the conversation if there is none, locks it, numbers the
-// event and inserts it. Connections get it once tx has committed.
+// Append implements appointment.Conversations: it creates the conversation if there is none, locks it, numbers the
+// event and inserts it. Connections get the event once tx has committed.
 func (l *Log) Append(ctx context.Context, tx *postgres.Tx, appointmentID int64, text string) error {
 	return l.add(ctx, tx, Event{Conversation: appointmentID, Kind: KindSystem, Text: text})
 }
 
-// Regroup implements appointment.Conversations: all connections in the conversation end once they have the event, and
-// come back, if they still may, before anything that follows it.
+// Regroup implements appointment.Conversations: all connections to the conversation end once they have the event. Those
+// that still may read it reconnect before they get anything that follows.
 func (l *Log) Regroup(ctx context.Context, tx *postgres.Tx, appointmentID int64, text string) error {
 	return l.add(ctx, tx, Event{Conversation: appointmentID, Kind: KindSystem, Text: text, Regroup: true})
 }

@@ -2,7 +2,7 @@ package conversation
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// metrics are the log's numbers for Prometheus.
+// metrics are the package's metrics for Prometheus.
 type metrics struct {
 	committed prometheus.Counter
 	refused   *prometheus.CounterVec // by reason

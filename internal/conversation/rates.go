@@ -6,11 +6,10 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// burst is how many times the sustained rate may come at once.
+// burst is how many seconds' worth of the sustained rate may come at once.
 const burst = 5
 
-// rates bounds how many drafts come a second, for each user or for each conversation, over all connections to this
-// instance.
+// rates limits the drafts per second, of each user or in each conversation, over all connections to this instance.
 type rates struct {
 	perSecond int
 	mu        sync.Mutex // guards buckets
@@ -32,7 +31,7 @@ func (r *rates) allow(id int64) bool {
 	return b.Allow()
 }
 
-// forget drops buckets that are full again: they say no more than a new one would.
+// forget drops buckets that are full again: a new one would be no different.
 func (r *rates) forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 )
 
 // Reading is somebody's right to read a conversation. It cannot be forged: only this package makes one, after judging
-// the right, and the zero Reading opens nothing. Whatever shows a conversation takes a Reading rather than an id.
+// the right, and the zero Reading gives no access. Whatever shows a conversation takes a Reading rather than an id.
 type Reading struct {
 	appointment appointment.Appointment
 	reader      int64
@@ -20,13 +20,13 @@ type Reading struct {
 	until       time.Time
 }
 
-// Appointment is the one whose conversation it is.
+// Appointment is the appointment that the conversation belongs to.
 func (r Reading) Appointment() appointment.Appointment { return r.appointment }
 
-// Conversation is the conversation's id, never shown outside; it is that of its appointment.
+// Conversation is the internal id of the conversation, which is that of its appointment.
 func (r Reading) Conversation() int64 { return r.appointment.ID }
 
-// Reader is the id of the user who may read, never shown outside.
+// Reader is the internal id of the user who may read.
 func (r Reading) Reader() int64 { return r.reader }
 
 // Observer reports whether the reader is an administrator with break-glass access, who also sees what was retracted.
@@ -35,13 +35,13 @@ func (r Reading) Observer() bool { return r.observed }
 // Until is when an observer's access ends by the clock; zero for participants.
 func (r Reading) Until() time.Time { return r.until }
 
-// Readable gives a conversation to whoever may read it: its participants, and an administrator with break-glass access
-// as long as that lasts, which leaves an audit row each time. For anyone else there is no such conversation (404).
+// Readable gives a Reading to those who may read a conversation: its participants, and an administrator as long as
+// their break-glass access lasts, which is audited each time. For anyone else there is no such conversation (404).
 func (s *Service) Readable(ctx context.Context, actor auth.Actor, publicID string) (Reading, error) {
 	return s.readable(ctx, actor, publicID, look{action: "conversation.read"})
 }
 
-// look says in an audit row what an observer reads.
+// look records in an audit row that an observer reads a conversation.
 type look struct {
 	action string
 	detail map[string]any
@@ -61,7 +61,7 @@ func (s *Service) readable(ctx context.Context, actor auth.Actor, publicID strin
 	}
 	detail := map[string]any{"glass": access.glass}
 	maps.Copy(detail, l.detail)
-	// Before they see anything: without the row there is no look.
+	// Before they see anything: without the row they may not.
 	err = audit.Record(ctx, s.d.Pool, audit.Event{
 		Actor: actor, Action: l.action, Subject: a.PublicID, PatientID: a.Patient.ID, Detail: detail,
 	})
@@ -81,8 +81,8 @@ func (s *Service) TakesPart(ctx context.Context, actor auth.Actor, publicID stri
 	return Reading{appointment: a, reader: actor.ID}, nil
 }
 
-// Writable is TakesPart while the conversation is open; ErrClosed if it is not. A message is judged again when it is
-// committed.
+// Writable is TakesPart for a conversation that is open, and ErrClosed if it is not. Drafts are judged again when they
+// are committed.
 func (s *Service) Writable(ctx context.Context, actor auth.Actor, publicID string) (Reading, error) {
 	r, err := s.TakesPart(ctx, actor, publicID)
 	if err != nil {

@@ -22,7 +22,7 @@ type Options struct {
 	UserPerSecond int            // messages of one user, over all connections to one instance
 }
 
-// Deps are what conversations stand on; all are required.
+// Deps are what a Service needs; all are required.
 type Deps struct {
 	Pool         *postgres.Pool
 	Log          *Log
@@ -33,13 +33,13 @@ type Deps struct {
 	Options      Options
 }
 
-// Service is the only door to conversations. Start and Stop are synchronous.
+// Service is the only way to read and write conversations. Start and Stop are synchronous.
 type Service struct {
 	d         Deps
 	metrics   *metrics
 	committer *committer
-	users     *rates // of what one user sends, over all connections
-	all       *rates // of what all send to one conversation
+	users     *rates // limits what one user sends, over all connections
+	all       *rates // limits what is sent to one conversation
 	committed []func([]Event)
 	doubted   []func(id int64)
 }
@@ -56,12 +56,12 @@ func New(d Deps) *Service {
 	return s
 }
 
-// OnCommitted has f told of events once they have been committed here, in the order of seq within a conversation, and
-// before their senders get an ack. f must not block. Call it before Start.
+// OnCommitted sets the function that is called with events once they are committed here, in the order of seq within a
+// conversation, and before their senders get an ack. f must not block. Call it before Start.
 func (s *Service) OnCommitted(f func([]Event)) { s.committed = append(s.committed, f) }
 
-// OnDoubted has f told of conversations that may have grown without anyone knowing by what: a commit's outcome was
-// lost. f must not block. Call it before Start.
+// OnDoubted sets the function that is called with a conversation that may have grown by unknown events, because the
+// outcome of a commit was lost. f must not block. Call it before Start.
 func (s *Service) OnDoubted(f func(id int64)) { s.doubted = append(s.doubted, f) }
 
 func (s *Service) announce(events []Event) {
@@ -77,23 +77,23 @@ func (s *Service) doubt(id int64) {
 	}
 }
 
-// Start lets drafts be committed.
+// Start begins to commit drafts.
 func (s *Service) Start() { s.committer.start() }
 
-// Stop commits what is queued and refuses everything after it. ctx bounds the wait for PostgreSQL.
+// Stop commits queued drafts and refuses later ones. ctx bounds the wait for PostgreSQL.
 func (s *Service) Stop(ctx context.Context) { s.committer.close(ctx) }
 
-// Refused counts a draft that was refused before it got here, by reason, with those that are refused here.
+// Refused counts a draft that was refused elsewhere, by reason, together with those refused here.
 func (s *Service) Refused(reason string) { s.metrics.refused.WithLabelValues(reason).Inc() }
 
-// ForgetLimits drops what is remembered about senders who have been quiet; somebody calls it about once a second.
+// ForgetLimits drops what is remembered about senders who have been quiet. Package chat calls it once a second.
 func (s *Service) ForgetLimits() {
 	s.users.forget()
 	s.all.forget()
 }
 
-// Send submits a draft and waits until it has been committed. It may be repeated with the same ClientID any number of
-// times: the ack is then that of the first, marked as a duplicate.
+// Send submits a draft and waits until it is committed. It may be repeated any number of times with the same ClientID:
+// the ack is then that of the first, marked as a duplicate.
 func (s *Service) Send(ctx context.Context, d Draft) (Ack, error) {
 	done := make(chan outcome, 1)
 	s.Submit(d, func(a Ack, err error) { done <- outcome{ack: a, err: err} })
@@ -107,7 +107,7 @@ func (s *Service) Send(ctx context.Context, d Draft) (Ack, error) {
 	}
 }
 
-// Refusals of too many drafts on one instance.
+// Refusals of drafts that exceed a limit of this instance.
 var (
 	ErrUserTooFast         = ErrTooFast("from one user")
 	ErrConversationTooFast = ErrTooFast("in this conversation, from all participants together")

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Set collects conversations, by id, for a loop that works on all of them at once.
+// Set collects the ids of conversations for a loop that works on all of them at once.
 type Set struct {
 	wake chan struct{}
 	mu   sync.Mutex // guards ids
@@ -29,7 +29,7 @@ func (s *Set) Add(id int64) {
 	}
 }
 
-// AddAfter puts a conversation in after a while.
+// AddAfter puts a conversation in after a delay.
 func (s *Set) AddAfter(id int64, wait time.Duration) { time.AfterFunc(wait, func() { s.Add(id) }) }
 
 // Take empties the set.

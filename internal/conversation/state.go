@@ -8,13 +8,13 @@ import (
 	"housecall/internal/auth"
 )
 
-// whyReadOnly is the reason for which an observer cannot reply.
+// whyReadOnly is the reason why an observer cannot reply.
 const whyReadOnly = "read_only"
 
-// Cursors say how far one participant has got: the seq up to which everything was delivered, and read.
+// Cursors say how far a participant has got: the seq up to which everything was delivered, and up to which it was read.
 type Cursors struct{ Delivered, Read int64 }
 
-// State is a conversation as PostgreSQL has it at one moment.
+// State is a conversation at one moment, according to PostgreSQL.
 type State struct {
 	Appointment appointment.Appointment
 	HeadSeq     int64
@@ -23,7 +23,7 @@ type State struct {
 	Cursors     map[int64]Cursors   // by user
 }
 
-// Load reads a conversation's state in one round trip. It asks nobody's right: StillReadable judges that of a reader.
+// Load reads a conversation's state in one round trip. It checks no right: StillReadable judges that of a reader.
 func (s *Service) Load(ctx context.Context, id int64) (State, error) {
 	return readState(ctx, s.d.Pool, s.d.Appointments, id)
 }
@@ -35,8 +35,7 @@ type Reply struct {
 	WhyNot string    // a stable word; "" when they can
 }
 
-// ReadOnly is what of a Reply concerns an observer: they cannot reply, and the reason is the participants', if those
-// cannot either.
+// ReadOnly is a Reply for an observer: they cannot reply, for the participants' reason if those cannot either.
 func (r Reply) ReadOnly() Reply {
 	if r.Can {
 		r.WhyNot = whyReadOnly

@@ -18,8 +18,8 @@ select set_config('plan_cache_mode', 'force_generic_plan', true), set_config('en
 // The conversations are locked first, in id order: without it two batches that share conversations would deadlock.
 const lockConversations = `select id from conversations where id = any($1) order by id for no key update`
 
-// The files that a batch sends are locked next, in id order too: whoever sweeps up what was never sent, or sends the
-// same file elsewhere, comes before or after the whole batch.
+// The files that a batch sends are locked next, in id order too, so that the sweep of files never sent, and others who
+// send the same file, come before or after the whole batch.
 const lockFiles = `select id from attachments where id = any($1) order by id for update`
 
 // The last statement's snapshot is taken after the locks are held, so it sees every change of status and of who may
@@ -27,9 +27,9 @@ const lockFiles = `select id from attachments where id = any($1) order by id for
 // pass, moves the conversations' heads and inserts. {lookup} is where the careful variants look for duplicates. A
 // refused draft is always looked up too: what is committed stays acknowledged, even when the conversation has closed
 // since. statement_timestamp() is after the locks, so times rise with seq. What the other braces hold is only there for
-// batches with more than plain texts, which pay nothing for it. testdata/insert_*.sql are the statements as they are
-// run. Who takes part is read from the appointment, which is joined anyway: asking participants instead made a commit 5
-// to 8 % slower (BenchmarkCommitter_participants).
+// batches with more than plain texts, so that plain texts do not pay for it. testdata/insert_*.sql has the statements
+// in full. Who takes part is read from the appointment, which is joined anyway: asking participants instead made a
+// commit 5 to 8 % slower (BenchmarkCommitter_participants).
 const insertDrafts = `
 with draft as (
     select d.*
@@ -37,10 +37,12 @@ with draft as (
         with ordinality as d(conversation, sender, session, client_id, kind, body{names}, n)
 ), judged as materialized (
     select d.*, case
-        when a.id is null or c.id is null or d.sender not in (a.patient_id, a.doctor_id) or s.id is null then 'forbidden'
+        when a.id is null or c.id is null or d.sender not in (a.patient_id, a.doctor_id) or s.id is null
+            then 'forbidden'
         when c.closed_at is not null then 'closed'
         when a.status <> 'BOOKED' and not (a.status = 'COMPLETED'
-            and coalesce(a.completed_at, a.updated_at) + make_interval(secs => $7) > statement_timestamp()) then 'closed'
+            and coalesce(a.completed_at, a.updated_at) + make_interval(secs => $7) > statement_timestamp())
+            then 'closed'
         {subjects}else '' end as refusal
     from draft d
     left join conversations c on c.id = d.conversation
@@ -107,7 +109,8 @@ const judgeLate = `, fresh as materialized (
 const bindFiles = `, bound as (
     update attachments f set seq = b.base + x.k
     from numbered x join bumped b on b.id = x.conversation where f.id = x.attachment and f.id = any($9)
-    returning f.id, f.name, f.media_type, f.size_bytes, encode(f.sha256, 'hex') as sha256, f.width, f.height, f.thumbnail
+    returning f.id, f.name, f.media_type, f.size_bytes, encode(f.sha256, 'hex') as sha256,
+        f.width, f.height, f.thumbnail
 )`
 
 var (

@@ -10,8 +10,8 @@ import (
 	"housecall/internal/postgres"
 )
 
-// accessOf gives the access that observers have at a time, of several the longest. Sessions and users are account's
-// tables: access ends with the session in which it was asked for, and with the role.
+// accessOf gives the access that observers have at a time; the longest if there are several. It reads package account's
+// tables too, because access ends with the session in which it was asked for, and with the role.
 func accessOf(ctx context.Context, db postgres.DB, who []Observer, now time.Time) (map[Observer]access, error) {
 	ids, admins := make([]int64, len(who)), make([]int64, len(who))
 	for i, w := range who {
@@ -43,7 +43,8 @@ order by g.room_id, g.admin_id, g.expires_at desc`, ids, admins, now)
 func insertGlass(ctx context.Context, tx *postgres.Tx, g Glass, session int64) (uuid.UUID, error) {
 	ids, err := postgres.Column[uuid.UUID](ctx, tx, "break-glass", `
 insert into break_glass (room_id, admin_id, session_id, reason, created_at, expires_at)
-values ($1, $2, $3, $4, $5, $6) returning public_id`, g.conversation, g.admin, session, g.Reason, g.CreatedAt, g.ExpiresAt)
+values ($1, $2, $3, $4, $5, $6) returning public_id`,
+		g.conversation, g.admin, session, g.Reason, g.CreatedAt, g.ExpiresAt)
 	if err != nil {
 		return uuid.Nil, err
 	}
@@ -51,8 +52,9 @@ values ($1, $2, $3, $4, $5, $6) returning public_id`, g.conversation, g.admin, s
 }
 
 const selectGlass = `
-select g.id, g.public_id, g.room_id, g.admin_id, a.patient_id, a.public_id as appointment, u.public_id as admin,
-    u.name as admin_name, g.reason, g.created_at, g.expires_at, least(g.ended_at, s.ended_at) as ended_at, s.id is null as orphaned
+select g.id, g.public_id, g.room_id as conversation, g.admin_id, a.patient_id, a.public_id as appointment,
+    u.public_id as admin, u.name as admin_name, g.reason, g.created_at, g.expires_at,
+    least(g.ended_at, s.ended_at) as ended_at, s.id is null as orphaned
 from break_glass g
 join appointments a on a.id = g.room_id
 join users u on u.id = g.admin_id
@@ -60,19 +62,19 @@ left join sessions s on s.id = g.session_id `
 
 // glassRow is one line of selectGlass.
 type glassRow struct {
-	ID          int64
-	PublicID    uuid.UUID
-	RoomID      int64
-	AdminID     int64
-	PatientID   int64
-	Appointment string
-	Admin       string
-	AdminName   string
-	Reason      string
-	CreatedAt   time.Time
-	ExpiresAt   time.Time
-	EndedAt     *time.Time
-	Orphaned    bool
+	ID           int64
+	PublicID     uuid.UUID
+	Conversation int64
+	AdminID      int64
+	PatientID    int64
+	Appointment  string
+	Admin        string
+	AdminName    string
+	Reason       string
+	CreatedAt    time.Time
+	ExpiresAt    time.Time
+	EndedAt      *time.Time
+	Orphaned     bool
 }
 
 func selectGlasses(ctx context.Context, db postgres.DB, where string, args ...any) ([]Glass, error) {
@@ -85,7 +87,7 @@ func selectGlasses(ctx context.Context, db postgres.DB, where string, args ...an
 		out[i] = Glass{
 			ID: r.PublicID, Appointment: r.Appointment, Admin: r.Admin, AdminName: r.AdminName, Reason: r.Reason,
 			CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt, EndedAt: r.EndedAt,
-			key: r.ID, conversation: r.RoomID, admin: r.AdminID, patient: r.PatientID, orphaned: r.Orphaned,
+			key: r.ID, conversation: r.Conversation, admin: r.AdminID, patient: r.PatientID, orphaned: r.Orphaned,
 		}
 	}
 	return out, nil

@@ -7,17 +7,17 @@ import (
 	"housecall/internal/postgres"
 )
 
-// Events up to $2, as they stood when $5 was the last; testdata/select_up_to.sql is the whole.
+// selectUpTo reads events up to $2 as they were when $5 was the last; testdata/select_up_to.sql has it in full.
 var selectUpTo = strings.Replace(eventColumns,
 	`where e.room_id = m.room_id and`, `where e.room_id = m.room_id and e.seq <= $5 and`, 1) + `
 where m.room_id = $1 and m.seq <= $2 and m.seq > $3 order by m.seq limit $4`
 
-// eventsUpTo reads a page of a part of a conversation's log in order.
-func eventsUpTo(ctx context.Context, db postgres.DB, id int64, of Stretch, after int64, limit int) ([]Event, error) {
-	return queryEvents(ctx, db, selectUpTo, id, of.UpTo, after, limit, of.Present)
+// eventsUpTo reads a page after a seq of a part of a conversation's log, oldest first.
+func eventsUpTo(ctx context.Context, db postgres.DB, id int64, of Stretch, p Page) ([]Event, error) {
+	return queryEvents(ctx, db, selectUpTo, id, of.UpTo, p.After, p.Limit, of.Present)
 }
 
-// editsOf gives the edits of some events that are no later than the seq present.
+// editsOf gives those edits of some events that are no later than the seq present.
 func editsOf(ctx context.Context, db postgres.DB, id, present int64, targets []int64) ([]Edit, error) {
 	return postgres.Rows[Edit](ctx, db, "edits", `
 select distinct on (target, kind) target, kind, at from messages

@@ -1,5 +1,5 @@
 // Package dev runs the whole product on one machine: a private PostgreSQL and Redis, instances over them, demo data,
-// and a mailbox that shows the mails they write. It stands on app as main does, and on the reference client.
+// and a mailbox that shows the mails they write. It uses package app as main does, and the reference client.
 package dev
 
 import (
@@ -74,7 +74,7 @@ func Run(ctx context.Context, o Options) (err error) {
 
 func (o Options) say(format string, args ...any) { _, _ = fmt.Fprintf(o.Out, format+"\n", args...) }
 
-// start starts the servers; what it started is stopped by stop, also when it fails.
+// start starts the servers. stop stops those that were started, even if start fails.
 func (s *services) start(ctx context.Context, dir string) (err error) {
 	s.postgres, err = devservices.StartPostgres(ctx, devservices.PostgresOptions{
 		Dir: filepath.Join(dir, "postgres"), Durable: true,
@@ -102,7 +102,7 @@ func (s *services) stop() (err error) {
 	return err
 }
 
-// confine has instances use nothing but what is in the folder: an environment made for serve must not lead elsewhere.
+// confine makes instances use only what is in the folder, whatever an environment made for serve says.
 func (o Options) confine(c *config.Config, s *services) error {
 	secret, err := tokenSecret(filepath.Join(o.Dir, "token-secret"))
 	if err != nil {
@@ -116,7 +116,7 @@ func (o Options) confine(c *config.Config, s *services) error {
 	return nil
 }
 
-// hold makes the demo data, says what there is to see, and waits for the end.
+// hold makes the demo data, prints what there is to see, and waits for the end.
 func (o Options) hold(ctx context.Context, instances []instance, s *services) error {
 	first, last := instances[0], instances[len(instances)-1]
 	if err := seedUsers(ctx, first.App, first.zone); err != nil {

@@ -10,14 +10,14 @@ import (
 	"housecall/internal/config"
 )
 
-// instance is one that runs, and how it is reached.
+// instance is a running instance and how it is reached.
 type instance struct {
 	*app.App
 	url  string // where browsers and clients reach it
 	zone string // of its clinic
 }
 
-// startInstances returns the instances that run, also when a later one fails.
+// startInstances returns the instances that are running, even if a later one fails.
 func startInstances(ctx context.Context, base config.Config, o Options) ([]instance, error) {
 	var running []instance
 	for _, port := range o.Ports {
@@ -55,7 +55,7 @@ func stopAll(instances []instance) error {
 	return errors.Join(failures...)
 }
 
-// firstFailure gives the error of the first instance that ends without Stop. What it starts ends with ctx.
+// firstFailure gives the error of the first instance that ends without Stop. Its goroutines end with ctx.
 func firstFailure(ctx context.Context, instances []instance) <-chan error {
 	failed := make(chan error, len(instances))
 	for _, in := range instances {

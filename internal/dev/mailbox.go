@@ -33,7 +33,7 @@ func openMailbox(ctx context.Context, dir string) (*mailbox, error) {
 
 func (b *mailbox) url() string { return "http://" + b.ln.Addr().String() }
 
-// close ends it at once: whoever reads there can load the page again.
+// close ends it at once: a reader can load the page again.
 func (b *mailbox) close() error {
 	err := b.server.Close()
 	if end := <-b.ended; !errors.Is(end, http.ErrServerClosed) {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Kind says who is to blame and whether trying again can help. The zero value is Internal, so that an error
-// nobody classified is never shown to a client.
+// Kind says who is to blame and whether trying again can help. The zero value is Internal, so that an unclassified
+// error is never shown to a client.
 type Kind uint8
 
 // The kinds, each with the HTTP status that httpd gives it.

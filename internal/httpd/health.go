@@ -22,7 +22,7 @@ type Check struct {
 	Name string
 	// Required makes a failing check take the instance out of service; without it the instance is degraded.
 	Required bool
-	// Probe returns nil when the dependency answers. What it returns otherwise is logged nowhere and shown to nobody.
+	// Probe returns nil when the dependency answers. Its error is neither logged nor shown.
 	Probe func(ctx context.Context) error
 }
 

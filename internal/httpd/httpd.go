@@ -38,7 +38,7 @@ const (
 // connection reset while it is sending. Beyond that the connection is closed.
 const overrun = 1 << 20
 
-// Authenticator tells who is behind an access token; expires is when the token ends. account.Service does it.
+// Authenticator tells whose access token it is; expires is when the token ends. account.Service implements it.
 type Authenticator interface {
 	Authenticate(ctx context.Context, token string) (a auth.Actor, expires time.Time, err error)
 }
@@ -59,7 +59,8 @@ type Deps struct {
 	Options Options
 }
 
-// Options are what a server is told. The zero value serves with the defaults, to no foreign origin and behind no proxy.
+// Options are the configured values of a server. The zero value serves with the defaults, to no foreign origin and
+// behind no proxy.
 type Options struct {
 	// BodyLimit is the size of the largest request body, in bytes; 0 means 1 MiB. A route with a Stream has its own.
 	BodyLimit int
@@ -145,7 +146,7 @@ func New(d Deps) (*Server, error) {
 	return s, nil
 }
 
-// fiberConfig is how Fiber is told to behave.
+// fiberConfig is the configuration of Fiber.
 func (s *Server) fiberConfig() fiber.Config {
 	return fiber.Config{
 		// Without it strings of a request are overwritten by a later one.

@@ -114,7 +114,7 @@ func (s *Server) schemaName(t reflect.Type, hint string) string {
 		return capital(s.naming) + capital(hint)
 	}
 	var b strings.Builder
-	b.WriteString(qualified(roomOf(t) + "." + strings.SplitN(t.Name(), "[", 2)[0]))
+	b.WriteString(qualified(packageOf(t) + "." + strings.SplitN(t.Name(), "[", 2)[0]))
 	if _, parameters, ok := strings.Cut(t.Name(), "["); ok {
 		for _, p := range strings.FieldsFunc(parameters, func(r rune) bool { return strings.ContainsRune("[],*", r) }) {
 			b.WriteString(qualified(p[strings.LastIndex(p, "/")+1:]))
@@ -125,18 +125,18 @@ func (s *Server) schemaName(t reflect.Type, hint string) string {
 
 // qualified makes DoctorProfile of doctor.profile, and Page of httpd.Page.
 func qualified(name string) string {
-	room, base, ok := strings.Cut(name, ".")
+	pkg, base, ok := strings.Cut(name, ".")
 	if !ok {
 		return capital(name)
 	}
 	base, _, _ = strings.Cut(base, "·") // a type local to a function
-	if room == "httpd" || room == "errs" || room == "" {
+	if pkg == "httpd" || pkg == "errs" || pkg == "" {
 		return capital(base)
 	}
-	if strings.HasPrefix(strings.ToLower(base), room) {
+	if strings.HasPrefix(strings.ToLower(base), pkg) {
 		return capital(base)
 	}
-	return capital(room) + capital(base)
+	return capital(pkg) + capital(base)
 }
 
 func capital(s string) string {
@@ -147,8 +147,8 @@ func capital(s string) string {
 	return string(unicode.ToUpper(r)) + s[size:]
 }
 
-// roomOf is the last element of the package path of t.
-func roomOf(t reflect.Type) string {
+// packageOf is the last element of the package path of t.
+func packageOf(t reflect.Type) string {
 	return t.PkgPath()[strings.LastIndex(t.PkgPath(), "/")+1:]
 }
 

@@ -46,7 +46,7 @@ type Idempotency interface {
 	// Claim takes the attempt's key for a while, and names the taking. If there is an answer to the attempt already,
 	// it gives that instead. ErrKeyReused for another request under the same key, ErrInProgress while one is in flight.
 	Claim(ctx context.Context, a Attempt) (claim string, first *Answer, err error)
-	// Keep stores the answer of who has the claim. Whoever has lost it to a later attempt changes nothing.
+	// Keep stores the answer of the attempt that has the claim. One that has lost it to a later attempt changes nothing.
 	Keep(ctx context.Context, a Attempt, claim string, answer Answer) error
 	// Free gives the key back without an answer.
 	Free(ctx context.Context, a Attempt, claim string) error
@@ -132,7 +132,7 @@ func (s *Server) first(ctx huma.Context, next func(huma.Context), a Attempt, cla
 	c := humafiber.Unwrap(ctx)
 	done := false
 	defer func() { // also when the handler panics
-		// Neither a client who has gone nor the request's deadline may leave the key taken.
+		// The key must not stay taken because the client has gone or the request's deadline has passed.
 		settling, cancel := context.WithTimeout(context.WithoutCancel(ctx.Context()), settle)
 		defer cancel()
 		var err error

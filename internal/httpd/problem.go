@@ -201,7 +201,7 @@ func Problem(c *fiber.Ctx, err error) error {
 	return c.Status(p.Status).Send(body)
 }
 
-// Refusal is what a page tells of an error, where a program would get the problem document.
+// Refusal is how a page shows an error for which a program would get a problem document.
 type Refusal struct {
 	Status    int
 	Code      string
@@ -213,7 +213,7 @@ type Refusal struct {
 }
 
 // RefusalOf judges an error of a page's request by the one table, and has the access log keep the cause of a 5xx.
-// Whoever calls it writes the answer, with the status and the Retry-After of the refusal.
+// The caller writes the answer, with the status and the Retry-After of the refusal.
 func RefusalOf(ctx context.Context, err error) Refusal {
 	p := problemFrom(ctx, err)
 	return Refusal{

@@ -20,7 +20,7 @@ import (
 type Access struct {
 	public bool
 	roles  []auth.Role // empty: any
-	// beforePasswordChange lets in whoever must change their password first.
+	// beforePasswordChange admits users who must change their password first.
 	beforePasswordChange bool
 }
 
@@ -71,7 +71,7 @@ const bearer = "bearer"
 // handler's error is answered through the one table; auth.ActorFrom gives the actor. A GET route answers HEAD as
 // well. It panics on a route that cannot work, such as one registered twice.
 func Register[I, O any](s *Server, r Route, h func(ctx context.Context, in *I) (*O, error)) {
-	s.naming = roomOf(reflect.TypeFor[I]())
+	s.naming = packageOf(reflect.TypeFor[I]())
 	if r.Stream != nil {
 		s.expectStream(r)
 	}

@@ -63,7 +63,7 @@ func TestServer_OpenAPI(t *testing.T) {
 	require.True(t, ids["get-items-id"])
 	require.Contains(t, document.Paths["/api/v1/admin/{id}"]["get"].Responses, "403")
 	require.NotContains(t, document.Paths["/api/v1/open/{id}"]["get"].Responses, "401")
-	// A room's name stands before its types'; httpd's own are common property.
+	// The name of a type begins with its package's, except those of httpd itself.
 	for _, name := range []string{"PageHttpd_testRow", "Problem", "Client", "Field", "Httpd_testItemOutputBody"} {
 		require.Contains(t, document.Components.Schemas, name)
 	}

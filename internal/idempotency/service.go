@@ -32,7 +32,7 @@ type Deps struct {
 	Options Options
 }
 
-// Options are what the service is told.
+// Options are the configured values of the service.
 type Options struct {
 	// RequestTimeout is the deadline of one request. A key stays taken for that long and 20 seconds more: what has no
 	// answer by then has crashed.
@@ -118,7 +118,7 @@ func (s *Service) Free(ctx context.Context, a httpd.Attempt, claim string) error
 	return deleteKey(ctx, s.pool, claimed{a.Actor, digest(a), id})
 }
 
-// Purge deletes what is older than a day and returns how much it was.
+// Purge deletes keys older than a day and returns how many there were.
 func (s *Service) Purge(ctx context.Context) (deleted int64, err error) {
 	return deleteOld(ctx, s.pool, s.now().Add(-keptFor))
 }

@@ -5,10 +5,12 @@ with draft as (
         with ordinality as d(conversation, sender, session, client_id, kind, body, target, attachment, n)
 ), judged as materialized (
     select d.*, case
-        when a.id is null or c.id is null or d.sender not in (a.patient_id, a.doctor_id) or s.id is null then 'forbidden'
+        when a.id is null or c.id is null or d.sender not in (a.patient_id, a.doctor_id) or s.id is null
+            then 'forbidden'
         when c.closed_at is not null then 'closed'
         when a.status <> 'BOOKED' and not (a.status = 'COMPLETED'
-            and coalesce(a.completed_at, a.updated_at) + make_interval(secs => $7) > statement_timestamp()) then 'closed'
+            and coalesce(a.completed_at, a.updated_at) + make_interval(secs => $7) > statement_timestamp())
+            then 'closed'
         when d.kind in ('retraction', 'correction') then coalesce((
             select case
                 when t.kind <> 'text' and (t.kind <> 'attachment' or d.kind = 'correction') then 'not_found'
@@ -53,7 +55,8 @@ with draft as (
 ), bound as (
     update attachments f set seq = b.base + x.k
     from numbered x join bumped b on b.id = x.conversation where f.id = x.attachment and f.id = any($9)
-    returning f.id, f.name, f.media_type, f.size_bytes, encode(f.sha256, 'hex') as sha256, f.width, f.height, f.thumbnail
+    returning f.id, f.name, f.media_type, f.size_bytes, encode(f.sha256, 'hex') as sha256,
+        f.width, f.height, f.thumbnail
 )
 select j.n,
     case when o.seq is null then case when j.refusal = '' and x.n is null then 'not_found' else j.refusal end else '' end,

@@ -5,10 +5,12 @@ with draft as (
         with ordinality as d(conversation, sender, session, client_id, kind, body, n)
 ), judged as materialized (
     select d.*, case
-        when a.id is null or c.id is null or d.sender not in (a.patient_id, a.doctor_id) or s.id is null then 'forbidden'
+        when a.id is null or c.id is null or d.sender not in (a.patient_id, a.doctor_id) or s.id is null
+            then 'forbidden'
         when c.closed_at is not null then 'closed'
         when a.status <> 'BOOKED' and not (a.status = 'COMPLETED'
-            and coalesce(a.completed_at, a.updated_at) + make_interval(secs => $7) > statement_timestamp()) then 'closed'
+            and coalesce(a.completed_at, a.updated_at) + make_interval(secs => $7) > statement_timestamp())
+            then 'closed'
         else '' end as refusal
     from draft d
     left join conversations c on c.id = d.conversation

@@ -40,11 +40,11 @@ const patience = time.Minute
 type Options struct {
 	// Routes registers what is served, before the server starts.
 	Routes func(*httpd.Server)
-	// Authenticator tells who a token is; ByPublicID is one. Without it nobody can sign in.
+	// Authenticator tells whose token it is; ByPublicID is one. Without it nobody can sign in.
 	Authenticator httpd.Authenticator
 	// Idempotency keeps first answers; without it an Idempotency-Key is ignored.
 	Idempotency httpd.Idempotency
-	// Log and Registry take what the server logs and counts. The zero values are nowhere and a registry of its own.
+	// Log and Registry take the server's log and metrics. By default it logs nothing and has a registry of its own.
 	Log      zerolog.Logger
 	Registry *prometheus.Registry
 	// RequestTimeout and BodyLimit (in bytes) bound a request; zero means a minute and the service's default.

@@ -16,37 +16,39 @@ var foundation = []string{
 // imports says for each package under internal which others under internal it may import. A package without a row
 // fails the test: whoever adds one says here where it belongs.
 var imports = map[string][]string{
-	"errs":               nil,
-	"text":               {"errs"}, // its refusals are those of a field
-	"zone":               nil,
-	"walltime":           nil,
-	"config":             {"text", "walltime", "zone"},
-	"auth":               {"errs"},
-	"postgres":           {"errs"},
-	"audit":              {"auth", "errs", "postgres"},
-	"httpd":              {"audit", "auth", "errs", "postgres", "text"}, // audit: the request id goes into its rows
-	"httpd/ratelimit":    nil,
-	"httpd/transfer":     {"errs", "httpd"},
-	"idempotency":        {"auth", "errs", "httpd", "postgres"},
-	"jobs":               foundation,
-	"mail":               {"text"},
-	"blob":               nil,
-	"attachment":         with(foundation, "blob"),
-	"schedule":           foundation,
-	"account":            foundation,
-	"patient":            foundation,
-	"doctor":             with(foundation, "schedule"),
-	"appointment":        with(foundation, "doctor", "patient", "schedule"),
-	"bus":                nil,
-	"conversation":       with(foundation, "appointment"),
-	"chat":               with(foundation, "appointment", "bus", "conversation"),
-	"search":             with(foundation, "conversation"),
-	"transcript":         with(foundation, "conversation"),
-	"notify":             with(foundation, "jobs", "mail"),
-	"preference":         with(foundation, "notify"), // it owns the kinds of mail
-	"calendar":           foundation,
-	"legacy/pms":         with(foundation, "account", "appointment", "doctor", "patient", "schedule"),
-	"legacy/hms":         with(foundation, "account", "appointment", "chat", "conversation", "doctor", "patient", "schedule"),
+	"errs":            nil,
+	"text":            {"errs"}, // its refusals are those of a field
+	"zone":            nil,
+	"walltime":        nil,
+	"config":          {"text", "walltime", "zone"},
+	"auth":            {"errs"},
+	"postgres":        {"errs"},
+	"audit":           {"auth", "errs", "postgres"},
+	"httpd":           {"audit", "auth", "errs", "postgres", "text"}, // audit: the request id goes into its rows
+	"httpd/ratelimit": nil,
+	"httpd/transfer":  {"errs", "httpd"},
+	"idempotency":     {"auth", "errs", "httpd", "postgres"},
+	"jobs":            foundation,
+	"mail":            {"text"},
+	"blob":            nil,
+	"attachment":      with(foundation, "blob"),
+	"schedule":        foundation,
+	"account":         foundation,
+	"patient":         foundation,
+	"doctor":          with(foundation, "schedule"),
+	"appointment":     with(foundation, "doctor", "patient", "schedule"),
+	"bus":             nil,
+	"conversation":    with(foundation, "appointment"),
+	"chat":            with(foundation, "appointment", "bus", "conversation"),
+	"search":          with(foundation, "conversation"),
+	"transcript":      with(foundation, "conversation"),
+	"notify":          with(foundation, "jobs", "mail"),
+	"preference":      with(foundation, "notify"), // it owns the kinds of mail
+	"calendar":        foundation,
+	"legacy/pms":      with(foundation, "account", "appointment", "doctor", "patient", "schedule"),
+	"legacy/hms": with(
+		foundation, "account", "appointment", "chat", "conversation", "doctor", "patient", "schedule",
+	),
 	"ui":                 with(foundation, "account"),
 	"client":             nil, // it speaks to the service as anyone else does
 	"devservices":        nil,
@@ -84,7 +86,7 @@ type ban struct {
 	// libraries are import paths; those below them are meant too.
 	libraries []string
 	// packages (below internal) and files (by base name, in any package) that may import them; store.go stands for
-	// store_claims.go too: a package with much to say takes several files for it.
+	// store_claims.go too: a package with much SQL divides it among several files.
 	packages, files []string
 	reason          string
 }
@@ -110,7 +112,7 @@ var bans = []ban{
 	{
 		name: "pgx", libraries: []string{"github.com/jackc"},
 		packages: []string{"postgres", "testing/pgtest", "jobs", "dev"}, files: []string{"store.go", "committer.go"},
-		reason: "SQL stands in one file of a package, where constraints, locks and scans can be read together",
+		reason: "a package's SQL is in one place, where constraints, locks and scans can be read together",
 	},
 	{
 		name: "the job queue", libraries: []string{"github.com/riverqueue"},

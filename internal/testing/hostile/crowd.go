@@ -77,21 +77,27 @@ const perSocket = 60
 // breachEvery is how many mutated frames go by between breaches of the framing, which cost the socket.
 const breachEvery = 40
 
-// Mutated sends n mutations of frames over sockets of a few visitors, with breaches of the framing between them, and
-// comes back with a new socket whenever it loses one. Each frame is one that the service has looked at, as an answer
-// or an end came of it. They are spread over a time at least, or, if that is 0, sent as fast as they are answered. It
-// fails when a socket cannot be had, or neither answers nor ends.
-func Mutated(
-	ctx context.Context, t Target, frames [][]byte, n, visitors int, over time.Duration, seed uint64,
-) (*Tally, error) {
-	tally, failed := &Tally{}, make(chan error, visitors)
+// Mutations say which mutated frames are sent, and how.
+type Mutations struct {
+	Frames   [][]byte      // what is mutated
+	Count    int           // of frames to send
+	Visitors int           // who share them, with a socket each
+	Over     time.Duration // they are spread over at least this time; 0: sent as fast as they are answered
+	Seed     uint64
+}
+
+// Mutated sends mutated frames, with breaches of the framing between them, and opens a new socket whenever it loses
+// one. Each frame counts only once the service has looked at it, as its answer or the socket's end shows. Mutated fails
+// if a socket cannot be opened, or neither answers nor ends.
+func Mutated(ctx context.Context, t Target, m Mutations) (*Tally, error) {
+	tally, failed := &Tally{}, make(chan error, m.Visitors)
 	var left atomic.Int64
-	left.Store(int64(n))
+	left.Store(int64(m.Count))
 	var work sync.WaitGroup
-	for i := range visitors {
+	for i := range m.Visitors {
 		v := mutator{
-			target: t, frames: frames, left: &left, random: newRandom(seed, i), tally: tally,
-			pause: over * time.Duration(visitors) / time.Duration(n),
+			target: t, frames: m.Frames, left: &left, random: newRandom(m.Seed, i), tally: tally,
+			pause: m.Over * time.Duration(m.Visitors) / time.Duration(m.Count),
 		}
 		work.Go(func() {
 			for left.Load() > 0 {

@@ -197,7 +197,7 @@ func (c *cluster) clone(ctx context.Context) (dsn string, drop func() error, err
 // sooner.
 func patiently(dsn string) string { return dsn + "&connect_timeout=60" }
 
-// drop removes a database, cutting off whoever still uses it.
+// drop removes a database, cutting off those who still use it.
 func (c *cluster) drop(ctx context.Context, name string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

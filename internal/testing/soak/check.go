@@ -24,7 +24,7 @@ var Rules = []Rule{
 	{"acked", "what was acknowledged is in the log, at that seq, as it was sent", ruleAcked},
 	{"once", "one clientId is one message, with one seq", ruleOnce},
 	{"gapless", "seq begins at 1 and has no hole; times rise with it", ruleGapless},
-	{"authors", "what is in the log was written by a participant, and as he wrote it", ruleAuthors},
+	{"authors", "what is in the log was written by a participant, and as they wrote it", ruleAuthors},
 	{"same", "everyone sees what is in the log", ruleSame},
 	{"order", "a connection shows each event once, in order, without a hole, and joins on to where it resumed", ruleOrder},
 	{"fresh", "who joins is not told of less than others have seen before", ruleFresh},

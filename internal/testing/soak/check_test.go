@@ -9,10 +9,10 @@ import (
 )
 
 const (
-	testRoom = "APP1"
-	patient  = "PAT1"
-	doctor   = "DOC1"
-	other    = "PAT2"
+	testConversation = "APP1"
+	patient          = "PAT1"
+	doctor           = "DOC1"
+	other            = "PAT2"
 )
 
 // tale is a history that is made by hand.
@@ -27,8 +27,8 @@ type tale struct {
 func (h *tale) add(e Entry) int {
 	e.N = len(h.entries) + 1
 	e.At = time.Duration(e.N) * 10 * time.Millisecond
-	if e.Room == "" {
-		e.Room = testRoom
+	if e.Conversation == "" {
+		e.Conversation = testConversation
 	}
 	if e.User == "" && e.Conn > 0 {
 		e.User, e.Session = map[bool]string{true: patient, false: doctor}[e.Conn < 10], e.Conn

@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// desk is what one person has written in one conversation, with any of his devices: each may send it again.
+// desk is what one person has written in one conversation, with any of their devices: each may send it again.
 type desk struct {
 	mu     sync.Mutex // guards all below
 	papers []*paper

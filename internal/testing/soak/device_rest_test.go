@@ -156,7 +156,7 @@ func (d *device) cancel(ctx context.Context) {
 // trespass is what a stranger does, until ctx ends.
 func (d *device) trespass(ctx context.Context) {
 	for d.pause(ctx, 50*time.Millisecond, 300*time.Millisecond) {
-		d.place = pick(d.rnd, d.w.rooms...)
+		d.place = pick(d.rnd, d.w.places...)
 		switch d.rnd.IntN(3) {
 		case 0:
 			if d.connect() {

@@ -106,8 +106,8 @@ func (d *device) await(ctx context.Context, ok func() bool) bool {
 // add records something that is not of a socket.
 func (d *device) add(e Entry) {
 	e.Device, e.User, e.Session = d.name, d.user, d.session
-	if e.Room == "" {
-		e.Room = d.place.id
+	if e.Conversation == "" {
+		e.Conversation = d.place.id
 	}
 	d.w.rec.Add(e)
 }

@@ -17,8 +17,8 @@ type What string
 // What a history holds. Begin is written before the first byte of an action leaves the client, and every answer after
 // it has arrived: an action took effect, if at all, between the two.
 const (
-	Member   What = "member"   // User takes part in Room; Role says as what
-	Stranger What = "stranger" // User has no right to Room
+	Member   What = "member"   // User takes part in Conversation; Role says as what
+	Stranger What = "stranger" // User has no right to Conversation
 
 	Begin   What = "begin"   // Device starts Action as Op; on a socket it is Conn
 	Ack     What = "ack"     // a message, a retraction or a correction is committed
@@ -42,9 +42,9 @@ const (
 	Final   What = "final"   // Conn is the one over which Device followed the log to its end
 
 	Log     What = "log"     // an event as PostgreSQL has it in the end, untouched by edits
-	Head    What = "head"    // the room's counter in the end
+	Head    What = "head"    // the conversation's counter in the end
 	Cursors What = "cursors" // Subject's cursors in PostgreSQL in the end
-	Unread  What = "unread"  // what the service says is unread for User in Room in the end
+	Unread  What = "unread"  // what the service says is unread for User in Conversation in the end
 )
 
 // Action is what a client does.
@@ -84,14 +84,14 @@ type Entry struct {
 	At   time.Duration `json:"at,omitempty"`
 	What What          `json:"what"`
 
-	Device   string `json:"device,omitempty"`
-	User     string `json:"user,omitempty"`
-	Session  int    `json:"session,omitempty"`
-	Room     string `json:"room,omitempty"`
-	Instance int    `json:"instance,omitempty"`
-	Conn     int    `json:"conn,omitempty"`
-	Op       int    `json:"op,omitempty"`
-	Action   Action `json:"action,omitempty"`
+	Device       string `json:"device,omitempty"`
+	User         string `json:"user,omitempty"`
+	Session      int    `json:"session,omitempty"`
+	Conversation string `json:"room,omitempty"`
+	Instance     int    `json:"instance,omitempty"`
+	Conn         int    `json:"conn,omitempty"`
+	Op           int    `json:"op,omitempty"`
+	Action       Action `json:"action,omitempty"`
 
 	ClientID  string        `json:"clientId,omitempty"`
 	Text      string        `json:"text,omitempty"`

@@ -9,16 +9,16 @@ import (
 
 // index is a history, looked up as the rules need it. Positions are those in entries.
 type index struct {
-	entries []Entry
-	rooms   map[string]*roomIndex
-	conns   map[int]*connIndex
-	ops     map[int]*opIndex
-	order   []int // of conns, as they were begun
-	faults  []Entry
+	entries       []Entry
+	conversations map[string]*conversationIndex
+	conns         map[int]*connIndex
+	ops           map[int]*opIndex
+	order         []int // of conns, as they were begun
+	faults        []Entry
 }
 
-// roomIndex is all that is known of one conversation.
-type roomIndex struct {
+// conversationIndex is all that is known of one conversation.
+type conversationIndex struct {
 	name    string
 	log     map[int64]Event
 	where   map[int64]int      // the log's entries
@@ -47,20 +47,23 @@ type connIndex struct {
 type opIndex struct{ begin, end int }
 
 func newIndex(entries []Entry) *index {
-	x := &index{entries: entries, rooms: map[string]*roomIndex{}, conns: map[int]*connIndex{}, ops: map[int]*opIndex{}}
+	x := &index{
+		entries: entries, conversations: map[string]*conversationIndex{}, conns: map[int]*connIndex{},
+		ops: map[int]*opIndex{},
+	}
 	for i, e := range entries {
 		x.add(i, e)
 	}
-	for _, r := range x.rooms {
+	for _, r := range x.conversations {
 		r.connect()
 	}
 	return x
 }
 
-func (x *index) room(name string) *roomIndex {
-	r := x.rooms[name]
+func (x *index) conversation(name string) *conversationIndex {
+	r := x.conversations[name]
 	if r == nil {
-		r = &roomIndex{
+		r = &conversationIndex{
 			name:    name,
 			log:     map[int64]Event{},
 			where:   map[int64]int{},
@@ -70,22 +73,22 @@ func (x *index) room(name string) *roomIndex {
 			members: map[string]string{},
 			asked:   map[string]cursors{},
 		}
-		x.rooms[name] = r
+		x.conversations[name] = r
 	}
 	return r
 }
 
-// inOrder are the rooms by name, so that reports do not change from one check to the next.
-func (x *index) inOrder() []*roomIndex {
-	var out []*roomIndex
-	for _, name := range slices.Sorted(maps.Keys(x.rooms)) {
-		out = append(out, x.rooms[name])
+// inOrder are the conversations by name, so that reports do not change from one check to the next.
+func (x *index) inOrder() []*conversationIndex {
+	var out []*conversationIndex
+	for _, name := range slices.Sorted(maps.Keys(x.conversations)) {
+		out = append(out, x.conversations[name])
 	}
 	return out
 }
 
-// events are a room's log in order, with holes left out.
-func (r *roomIndex) events() []Event {
+// events are a conversation's log in order, without what is missing.
+func (r *conversationIndex) events() []Event {
 	out := make([]Event, 0, len(r.log))
 	for _, seq := range slices.Sorted(maps.Keys(r.log)) {
 		out = append(out, r.log[seq])
@@ -120,7 +123,7 @@ func (x *index) op(n int) *opIndex {
 }
 
 func (x *index) add(i int, e Entry) {
-	r := x.room(e.Room)
+	r := x.conversation(e.Conversation)
 	switch e.What {
 	case Member:
 		r.members[e.User] = e.Role
@@ -146,7 +149,7 @@ func (x *index) add(i int, e Entry) {
 }
 
 func (x *index) begin(i int, e Entry) {
-	r := x.room(e.Room)
+	r := x.conversation(e.Conversation)
 	if e.Op != 0 {
 		x.op(e.Op).begin = i
 	}
@@ -175,7 +178,7 @@ func (x *index) end(i int, e Entry) {
 }
 
 // connect lists the edits of each message.
-func (r *roomIndex) connect() {
+func (r *conversationIndex) connect() {
 	for _, e := range r.events() {
 		if isEdit(e.Kind) {
 			r.edits[e.Target] = append(r.edits[e.Target], e)
@@ -195,7 +198,7 @@ const (
 )
 
 // view is an event as it is shown when the log ends with upTo.
-func (r *roomIndex) view(e Event, upTo int64) Event {
+func (r *conversationIndex) view(e Event, upTo int64) Event {
 	about := e.Seq
 	switch e.Kind {
 	case kindCorrection:
@@ -228,12 +231,13 @@ func textOf(e Event) string {
 	return e.Text
 }
 
-// known gives the highest seq of each room of which anybody had heard before entry i: an event, an ack or a head.
+// known gives, for each entry, the highest seq of its conversation that anybody had heard of before it: by an event, an
+// ack or a head.
 func (x *index) known() []int64 {
 	out := make([]int64, len(x.entries))
 	highest := map[string]int64{}
 	for i, e := range x.entries {
-		out[i] = highest[e.Room]
+		out[i] = highest[e.Conversation]
 		seq := int64(0)
 		switch e.What {
 		case Ack:
@@ -246,7 +250,7 @@ func (x *index) known() []int64 {
 			}
 		default:
 		}
-		highest[e.Room] = max(highest[e.Room], seq)
+		highest[e.Conversation] = max(highest[e.Conversation], seq)
 	}
 	return out
 }

@@ -133,7 +133,7 @@ func mangle(h []Entry, script []byte) []Entry {
 		case 6:
 			h[i].Event = h[int(n)%len(h)].Event
 		default:
-			h[i].Action, h[i].User, h[i].Room = h[int(n)%len(h)].Action, h[int(n)%len(h)].User, []string{testRoom, ""}[n%2]
+			h[i].Action, h[i].User, h[i].Conversation = h[int(n)%len(h)].Action, h[int(n)%len(h)].User, []string{testConversation, ""}[n%2]
 		}
 	}
 	for i := range h {

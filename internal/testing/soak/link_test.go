@@ -89,7 +89,7 @@ func (d *device) connect() bool {
 
 // add records something of this link.
 func (l *link) add(e Entry) {
-	e.Device, e.User, e.Session, e.Room = l.d.name, l.d.user, l.session, l.d.place.id
+	e.Device, e.User, e.Session, e.Conversation = l.d.name, l.d.user, l.session, l.d.place.id
 	e.Conn, e.Instance = l.n, l.instance
 	l.d.w.rec.Add(e)
 }

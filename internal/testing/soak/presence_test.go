@@ -19,14 +19,14 @@ func TestPresence_KilledInstance(t *testing.T) {
 	w := newWorld(t, 1)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	room := w.rooms[0]
+	conversation := w.places[0]
 	open := func(in *instance, email string) *client.Conn {
 		api, err := client.New("http://" + in.addr)
 		require.NoError(t, err)
 		t.Cleanup(api.CloseIdle)
 		_, err = api.Login(ctx, email, password)
 		require.NoError(t, err)
-		conn, err := client.Dial(ctx, api, room.id, client.Cursor{})
+		conn, err := client.Dial(ctx, api, conversation.id, client.Cursor{})
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = conn.Close() }) // or it ended with its instance
 		return conn
@@ -41,7 +41,7 @@ func TestPresence_KilledInstance(t *testing.T) {
 			if doctor.ReadFrame(&f) != nil {
 				return
 			}
-			if f.Type == "presence" && f.UserID == room.patient && f.Online != nil {
+			if f.Type == "presence" && f.UserID == conversation.patient && f.Online != nil {
 				said <- *f.Online
 			}
 		}

@@ -5,8 +5,8 @@ import "time"
 // clockSlack is what times of PostgreSQL and of the run may differ by.
 const clockSlack = 100 * time.Millisecond
 
-// person is somebody in a room.
-type person struct{ room, user string }
+// person is somebody in a conversation.
+type person struct{ conversation, user string }
 
 // ledger follows cursors through a history.
 type ledger struct {
@@ -26,7 +26,7 @@ func ruleReceipts(x *index, v *verdict) {
 		onConn: map[int]map[person]cursors{}, proof: map[person]int{},
 	}
 	for i, e := range x.entries {
-		who := person{e.Room, e.Subject}
+		who := person{e.Conversation, e.Subject}
 		switch e.What {
 		case Begin:
 			l.begin(e)
@@ -40,7 +40,8 @@ func ruleReceipts(x *index, v *verdict) {
 			l.told(i, e, who)
 		case Cursors:
 			if old := l.seen[who]; e.Delivered < old.delivered || e.Read < old.read {
-				v.broken(at(i, l.proof[who]), "%s: the cursors of %s in the end are older than had been seen", e.Room, e.Subject)
+				v.broken(at(i, l.proof[who]), "%s: the cursors of %s in the end are older than had been seen",
+					e.Conversation, e.Subject)
 			}
 			l.sound(i, e, who)
 		default:
@@ -49,12 +50,12 @@ func ruleReceipts(x *index, v *verdict) {
 }
 
 func (l *ledger) begin(e Entry) {
-	who := person{e.Room, e.User}
+	who := person{e.Conversation, e.User}
 	switch e.Action {
 	case Connect:
 		now := map[person]cursors{}
 		for subject, c := range l.seen {
-			if subject.room == e.Room {
+			if subject.conversation == e.Conversation {
 				now[subject] = c
 			}
 		}
@@ -100,19 +101,20 @@ func (x *index) framesOf(conn int, subject string) []int {
 
 // sound judges cursors by themselves.
 func (l *ledger) sound(i int, e Entry, who person) {
-	r, asked := l.x.rooms[e.Room], l.asked[who]
+	r, asked := l.x.conversations[e.Conversation], l.asked[who]
 	if e.Read > e.Delivered {
-		l.v.broken(at(i), "%s: %s has read more than was delivered to him (entry %d)", e.Room, e.Subject, e.N)
+		l.v.broken(at(i), "%s: %s has read more than was delivered to them (entry %d)", e.Conversation, e.Subject, e.N)
 	}
 	if e.Delivered > asked.delivered || e.Read > asked.read {
-		l.v.broken(at(i), "%s: the cursors of %s are beyond what he said (entry %d)", e.Room, e.Subject, e.N)
+		l.v.broken(at(i), "%s: the cursors of %s are beyond what they reported (entry %d)", e.Conversation, e.Subject, e.N)
 	}
 	if !r.logged || e.Delivered == 0 {
 		return
 	}
 	last, ok := r.log[e.Delivered]
 	if !ok || last.Committed > e.At+clockSlack {
-		l.v.broken(at(i, r.whereOr(e.Delivered)), "%s: the cursors of %s are beyond the head (entry %d)", e.Room, e.Subject,
+		l.v.broken(at(i, r.whereOr(e.Delivered)), "%s: the cursors of %s are beyond the head (entry %d)",
+			e.Conversation, e.Subject,
 			e.N)
 	}
 }
@@ -122,7 +124,7 @@ func ruleUnread(x *index, v *verdict) {
 	cursorAt := map[person]int{}
 	for i, e := range x.entries {
 		if e.What == Cursors {
-			cursorAt[person{e.Room, e.Subject}] = i
+			cursorAt[person{e.Conversation, e.Subject}] = i
 		}
 	}
 	for i, e := range x.entries {
@@ -130,10 +132,10 @@ func ruleUnread(x *index, v *verdict) {
 			continue
 		}
 		read, evidence := int64(0), at(i)
-		if c, ok := cursorAt[person{e.Room, e.User}]; ok {
+		if c, ok := cursorAt[person{e.Conversation, e.User}]; ok {
 			read, evidence = x.entries[c].Read, append(evidence, c)
 		}
-		r, count := x.rooms[e.Room], int64(0)
+		r, count := x.conversations[e.Conversation], int64(0)
 		for _, m := range r.events() {
 			if m.Seq > read && m.Sender != e.User && (m.Kind == kindText || m.Kind == kindAttachment) &&
 				!r.view(m, r.last).Retracted {
@@ -142,7 +144,7 @@ func ruleUnread(x *index, v *verdict) {
 			}
 		}
 		if count != e.Count {
-			v.broken(evidence, "%s: %s is told of %d unread, and there are %d", e.Room, e.User, e.Count, count)
+			v.broken(evidence, "%s: %s is told of %d unread, and there are %d", e.Conversation, e.User, e.Count, count)
 		}
 	}
 }
@@ -153,7 +155,7 @@ func ruleComplete(x *index, v *verdict) {
 		if e.What != Final {
 			continue
 		}
-		r, reached, last := x.rooms[e.Room], int64(0), -1
+		r, reached, last := x.conversations[e.Conversation], int64(0), -1
 		for _, f := range x.conn(e.Conn).frames {
 			switch frame := x.entries[f]; {
 			case frame.What == Live:
@@ -163,7 +165,8 @@ func ruleComplete(x *index, v *verdict) {
 			}
 		}
 		if r.logged && reached != r.last {
-			v.broken(at(i, last, r.whereOr(r.last)), "%s: %s ended at %d, the log at %d (entry %d)", e.Room, e.Device, reached,
+			v.broken(at(i, last, r.whereOr(r.last)), "%s: %s ended at %d, the log at %d (entry %d)",
+				e.Conversation, e.Device, reached,
 				r.last, e.N)
 		}
 	}

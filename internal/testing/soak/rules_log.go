@@ -49,7 +49,7 @@ func ruleOnce(x *index, v *verdict) {
 	}
 }
 
-func (r *roomIndex) acksAgree(x *index, v *verdict, d draft) {
+func (r *conversationIndex) acksAgree(x *index, v *verdict, d draft) {
 	acks := r.acks[d]
 	first, fresh := acks[0], -1
 	for _, i := range acks {
@@ -68,7 +68,7 @@ func (r *roomIndex) acksAgree(x *index, v *verdict, d draft) {
 	}
 }
 
-// ruleGapless: seq counts from 1, times rise with it, and the room's counter is where the log ends.
+// ruleGapless: seq counts from 1, times rise with it, and the conversation's counter is where the log ends.
 func ruleGapless(x *index, v *verdict) {
 	for _, r := range x.inOrder() {
 		var before Event
@@ -83,14 +83,14 @@ func ruleGapless(x *index, v *verdict) {
 		}
 	}
 	for i, e := range x.entries {
-		if r := x.rooms[e.Room]; e.What == Head && e.Head != r.last {
-			v.broken(at(i, r.whereOr(r.last)), "%s: the counter says %d, the log ends with %d", e.Room, e.Head, r.last)
+		if r := x.conversations[e.Conversation]; e.What == Head && e.Head != r.last {
+			v.broken(at(i, r.whereOr(r.last)), "%s: the counter says %d, the log ends with %d", e.Conversation, e.Head, r.last)
 		}
 	}
 }
 
 // whereOr is the position of a log event, or -1.
-func (r *roomIndex) whereOr(seq int64) int {
+func (r *conversationIndex) whereOr(seq int64) int {
 	if i, ok := r.where[seq]; ok {
 		return i
 	}

@@ -8,24 +8,24 @@ import (
 
 // ruleStrangers: invariant 4. A stranger is told that there is no such conversation, and nothing else.
 func ruleStrangers(x *index, v *verdict) {
-	type place struct{ user, room string }
+	type place struct{ user, conversation string }
 	strangers := map[place]int{}
 	for i, e := range x.entries {
 		if e.What == Stranger {
-			strangers[place{e.User, e.Room}] = i
+			strangers[place{e.User, e.Conversation}] = i
 		}
 	}
 	for i, e := range x.entries {
-		who, is := strangers[place{e.User, e.Room}]
+		who, is := strangers[place{e.User, e.Conversation}]
 		if !is {
 			continue
 		}
 		switch e.What {
 		case Ack, Done, Hello, Shown, Live, Reset, Got, Page, Receipt, Unread:
-			v.broken(at(who, i), "%s: %s got a %s (entry %d)", e.Room, e.User, e.What, e.N)
+			v.broken(at(who, i), "%s: %s got a %s (entry %d)", e.Conversation, e.User, e.What, e.N)
 		case Refused, Nack:
 			if e.Status < 500 && !slices.Contains([]int{401, 404, 429}, e.Status) {
-				v.broken(at(who, i), "%s: %s was refused with %d, not 404 (entry %d)", e.Room, e.User, e.Status, e.N)
+				v.broken(at(who, i), "%s: %s was refused with %d, not 404 (entry %d)", e.Conversation, e.User, e.Status, e.N)
 			}
 		default:
 		}
@@ -76,7 +76,7 @@ func ruleClosed(x *index, v *verdict) {
 // closed it until somebody began to open it.
 type period struct{ begin, from, until int }
 
-func (x *index) closedPeriods(r *roomIndex) []period {
+func (x *index) closedPeriods(r *conversationIndex) []period {
 	var out []period
 	for _, i := range r.states {
 		e := x.entries[i]
@@ -94,7 +94,7 @@ func (x *index) closedPeriods(r *roomIndex) []period {
 }
 
 // untilOpened ends a period where an opening may have come; false if one may have been under way when it began.
-func (x *index) untilOpened(r *roomIndex, p *period) bool {
+func (x *index) untilOpened(r *conversationIndex, p *period) bool {
 	for _, i := range r.states {
 		if x.entries[i].Action != Open {
 			continue
@@ -164,7 +164,7 @@ func (x *index) beginOf(e Entry) int {
 // sentAfter: what only ever was begun under a session that had ended is not committed.
 func (x *index) sentAfter(v *verdict, over, i int) {
 	e := x.entries[i]
-	begun := x.room(e.Room).begun[draft{e.User, e.ClientID}]
+	begun := x.conversation(e.Conversation).begun[draft{e.User, e.ClientID}]
 	early := func(b int) bool { return b < over || x.entries[b].Session != e.Session }
 	if len(begun) > 0 && !slices.ContainsFunc(begun, early) {
 		v.broken(at(over, begun[0], i), "session %d, which had ended, began %s, and it was acknowledged", e.Session,
@@ -182,7 +182,7 @@ func (x *index) tooLate(v *verdict, over, i int) {
 	if late := committed - end - x.stopped(e.Instance, end, committed); late > sessionWithin+sessionGrace {
 		v.broken(at(over, i),
 			"session %d got %d of %s on connection %d although it was committed long after the session had ended", e.Session,
-			e.Event.Seq, e.Room, e.Conn)
+			e.Event.Seq, e.Conversation, e.Conn)
 	}
 }
 
@@ -194,21 +194,22 @@ func ruleRefusals(x *index, v *verdict) {
 			continue
 		}
 		begin := x.op(e.Op).begin
-		r := x.rooms[e.Room]
+		r := x.conversations[e.Conversation]
 		if begin < 0 || r.members[e.User] == "" {
 			continue
 		}
 		switch e.Code {
 		case "closed":
 			if x.surelyOpen(r, begin, i) {
-				v.broken(at(begin, i), "%s: op %d was refused as closed while the conversation was open", e.Room, e.Op)
+				v.broken(at(begin, i), "%s: op %d was refused as closed while the conversation was open", e.Conversation, e.Op)
 			}
 		case "forbidden":
 			if !x.logoutBegun(e.Session, i) {
-				v.broken(at(begin, i), "%s: op %d of a participant whose session holds was refused as forbidden", e.Room, e.Op)
+				v.broken(at(begin, i), "%s: op %d of a participant with a valid session was refused as forbidden",
+					e.Conversation, e.Op)
 			}
 		case "empty", "too_long", "invalid":
-			v.broken(at(begin, i), "%s: op %d was sound, and refused as %s", e.Room, e.Op, e.Code)
+			v.broken(at(begin, i), "%s: op %d was sound, and refused as %s", e.Conversation, e.Op, e.Code)
 		case "not_yours", "not_found":
 			x.editRefused(v, r, begin, i, known[begin])
 		default:
@@ -223,7 +224,7 @@ func (x *index) logoutBegun(session, before int) bool {
 }
 
 // surelyOpen tells whether nothing can have closed a conversation, or kept it closed, between two positions.
-func (x *index) surelyOpen(r *roomIndex, from, to int) bool {
+func (x *index) surelyOpen(r *conversationIndex, from, to int) bool {
 	for _, i := range r.states {
 		if x.entries[i].Action == Open || i > to {
 			continue
@@ -239,7 +240,7 @@ func (x *index) surelyOpen(r *roomIndex, from, to int) bool {
 	return true
 }
 
-func (x *index) openedBetween(r *roomIndex, from, to int) bool {
+func (x *index) openedBetween(r *conversationIndex, from, to int) bool {
 	return slices.ContainsFunc(r.states, func(i int) bool {
 		o := x.op(x.entries[i].Op)
 		return x.entries[i].Action == Open && i > from && o.end >= 0 && o.end < to && x.entries[o.end].What == Done
@@ -247,7 +248,7 @@ func (x *index) openedBetween(r *roomIndex, from, to int) bool {
 }
 
 // editRefused judges a refusal for the sake of the target.
-func (x *index) editRefused(v *verdict, r *roomIndex, begin, i int, known int64) {
+func (x *index) editRefused(v *verdict, r *conversationIndex, begin, i int, known int64) {
 	b, e := x.entries[begin], x.entries[i]
 	target, ok := r.log[b.Target]
 	if !ok || b.Target > known || target.Sender != b.User || !editable(kindOf[b.Action], target.Kind) {
@@ -255,7 +256,8 @@ func (x *index) editRefused(v *verdict, r *roomIndex, begin, i int, known int64)
 	}
 	retracted := slices.ContainsFunc(r.edits[b.Target], func(e Event) bool { return e.Kind == kindRetraction })
 	if e.Code == "not_yours" || !retracted {
-		v.broken(at(begin, i, r.where[b.Target]), "%s: op %d on %d, one's own and not retracted, was refused as %s", e.Room,
+		v.broken(at(begin, i, r.where[b.Target]), "%s: op %d on %d, one's own and not retracted, was refused as %s",
+			e.Conversation,
 			e.Op, b.Target, e.Code)
 	}
 }

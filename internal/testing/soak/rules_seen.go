@@ -3,16 +3,17 @@ package soak
 // ruleSame: invariant 3. What does not change of an event is what the log has, for everyone.
 func ruleSame(x *index, v *verdict) {
 	for i, e := range x.entries {
-		if e.What != Got && e.What != Page || e.Event == nil || !x.rooms[e.Room].logged {
+		if e.What != Got && e.What != Page || e.Event == nil || !x.conversations[e.Conversation].logged {
 			continue
 		}
-		r, got := x.rooms[e.Room], *e.Event
+		r, got := x.conversations[e.Conversation], *e.Event
 		have, ok := r.log[got.Seq]
 		switch {
 		case !ok:
-			v.broken(at(i), "%s: %s got %d (entry %d), and the log has no such event", e.Room, e.Device, got.Seq, e.N)
+			v.broken(at(i), "%s: %s got %d (entry %d), and the log has no such event", e.Conversation, e.Device, got.Seq, e.N)
 		case have.Kind != got.Kind || have.ClientID != got.ClientID || have.Sender != got.Sender || have.Target != got.Target:
-			v.broken(at(i, r.where[got.Seq]), "%s: %s got another %d (entry %d) than the log has", e.Room, e.Device, got.Seq,
+			v.broken(at(i, r.where[got.Seq]), "%s: %s got another %d (entry %d) than the log has",
+				e.Conversation, e.Device, got.Seq,
 				e.N)
 		}
 	}
@@ -64,14 +65,15 @@ func (x *index) pagesInOrder(v *verdict) {
 			last[e.Op], next[e.Op] = i, e.After+1
 		case e.What == Page && e.Event != nil:
 			if e.Event.Seq != next[e.Op] {
-				v.broken(at(begin, last[e.Op], i), "%s: the history (op %d) has %d where %d was to come", e.Room, e.Op, e.Event.Seq,
+				v.broken(at(begin, last[e.Op], i), "%s: the history (op %d) has %d where %d was to come",
+					e.Conversation, e.Op, e.Event.Seq,
 					next[e.Op])
 			}
 			last[e.Op], next[e.Op] = i, e.Event.Seq+1
 		case e.What == Done && e.Action == Browse:
 			if got := next[e.Op] - 1; got < known[begin] && got-x.entries[begin].After < pageSize {
-				v.broken(at(begin, last[e.Op], i, x.firstHeard(e.Room, known[begin])),
-					"%s: the history (op %d) ends with %d, and %d had been seen before", e.Room, e.Op, got, known[begin])
+				v.broken(at(begin, last[e.Op], i, x.firstHeard(e.Conversation, known[begin])),
+					"%s: the history (op %d) ends with %d, and %d had been seen before", e.Conversation, e.Op, got, known[begin])
 			}
 		}
 	}
@@ -157,7 +159,7 @@ func ruleFresh(x *index, v *verdict) {
 		for _, i := range c.frames {
 			e := x.entries[i]
 			if e.What == Hello && c.begin >= 0 && e.Head < known[c.begin] {
-				v.broken(at(c.begin, i, x.firstHeard(e.Room, known[c.begin])),
+				v.broken(at(c.begin, i, x.firstHeard(e.Conversation, known[c.begin])),
 					"connection %d: hello says %d, and %d had been seen before", n, e.Head, known[c.begin])
 			}
 		}
@@ -167,16 +169,16 @@ func ruleFresh(x *index, v *verdict) {
 			continue
 		}
 		if o := x.op(e.Op); o.begin >= 0 && e.Head < known[o.begin] {
-			v.broken(at(o.begin, i, x.firstHeard(e.Room, known[o.begin])),
-				"%s: the history (op %d) ends with %d, and %d had been seen before", e.Room, e.Op, e.Head, known[o.begin])
+			v.broken(at(o.begin, i, x.firstHeard(e.Conversation, known[o.begin])),
+				"%s: the history (op %d) ends with %d, and %d had been seen before", e.Conversation, e.Op, e.Head, known[o.begin])
 		}
 	}
 }
 
 // firstHeard is the position at which a seq was heard of first.
-func (x *index) firstHeard(room string, seq int64) int {
+func (x *index) firstHeard(conversation string, seq int64) int {
 	for i, e := range x.entries {
-		if e.Room != room {
+		if e.Conversation != conversation {
 			continue
 		}
 		switch e.What {
@@ -235,7 +237,7 @@ func ruleServed(x *index, v *verdict) {
 
 // shown judges one event that was read when the log had at least `least`.
 func (x *index) shown(v *verdict, i int, e Entry, least int64, evidence []int) {
-	r, got := x.rooms[e.Room], *e.Event
+	r, got := x.conversations[e.Conversation], *e.Event
 	have, ok := r.log[got.Seq]
 	if !ok {
 		return // ruleSame says so
@@ -253,11 +255,11 @@ func (x *index) shown(v *verdict, i int, e Entry, least int64, evidence []int) {
 			return
 		}
 		evidence = append(evidence, r.where[edit.Seq])
-		if at := x.firstHeard(e.Room, edit.Seq); at >= 0 && at < i {
+		if at := x.firstHeard(e.Conversation, edit.Seq); at >= 0 && at < i {
 			evidence = append(evidence, at)
 		}
 	}
-	v.broken(evidence, "%s: %s got %d (entry %d) as it did not stand any more", e.Room, e.Device, got.Seq, e.N)
+	v.broken(evidence, "%s: %s got %d (entry %d) as it did not stand any more", e.Conversation, e.Device, got.Seq, e.N)
 }
 
 func looks(got, want Event) bool {

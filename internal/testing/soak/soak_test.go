@@ -121,7 +121,7 @@ func (w *world) endOne(ctx context.Context, after time.Duration) {
 	}
 	d := &device{
 		w: w, rnd: rand.New(rand.NewPCG(w.seed, 1<<20)), name: "doctor-ends", email: "doctor@soak.test", user: w.doctor,
-		place: w.rooms[len(w.rooms)-1], changed: make(chan struct{}), after: -1,
+		place: w.places[len(w.places)-1], changed: make(chan struct{}), after: -1,
 	}
 	d.cancel(ctx)
 }
@@ -149,7 +149,7 @@ func (w *world) settle() error {
 	}
 	defer db.Close(ctx)
 	heads := map[*place]int64{}
-	for _, p := range w.rooms {
+	for _, p := range w.places {
 		heads[p] = w.head(ctx, db, p)
 	}
 	if err := w.each(func(d *device) error { return d.arrive(ctx, heads[d.place]) }); err != nil {
@@ -169,8 +169,8 @@ func (w *world) each(f func(*device) error) error {
 	return errors.Join(failures...)
 }
 
-// gather waits until the device is connected, and has something to say to all others then: rooms in which something
-// was lost have to notice.
+// gather waits until the device is connected, and then says something to all others, so that those who
+// have missed something notice.
 func (d *device) gather(ctx context.Context) error {
 	if d.user == d.w.doctor && d.w.closes {
 		d.reopen(ctx)
@@ -251,7 +251,7 @@ func (d *device) arrive(ctx context.Context, head int64) error {
 }
 
 // reads tells whether somebody reads everything in the end.
-func (d *device) reads() bool { return (d.user == d.w.doctor) == (d.place == d.w.rooms[0]) }
+func (d *device) reads() bool { return (d.user == d.w.doctor) == (d.place == d.w.places[0]) }
 
 // count waits until cursors are where readers said, and asks everyone's unread counts in a moment in which none moves.
 func (w *world) count(ctx context.Context, db *pgx.Conn, heads map[*place]int64) error {
@@ -278,7 +278,7 @@ func (w *world) count(ctx context.Context, db *pgx.Conn, heads map[*place]int64)
 
 func (w *world) allCursors(ctx context.Context, db *pgx.Conn) map[person]cursors {
 	out := map[person]cursors{}
-	for _, p := range w.rooms {
+	for _, p := range w.places {
 		for user, c := range w.cursorsOf(ctx, db, p) {
 			out[person{p.id, user}] = c
 		}
@@ -302,7 +302,7 @@ func (w *world) unread(ctx context.Context) (out []Entry, err error) {
 		if err := rest(ctx, addr, d.token, http.MethodGet, "/me/unread", nil, &list); err != nil {
 			return nil, fmt.Errorf("ask what is unread: %w", err)
 		}
-		e := Entry{What: Unread, User: d.user, Device: d.name, Room: d.place.id}
+		e := Entry{What: Unread, User: d.user, Device: d.name, Conversation: d.place.id}
 		for _, it := range list.Items {
 			if it.AppointmentID == d.place.id {
 				e.Count = it.Unread

@@ -25,9 +25,9 @@ import (
 )
 
 const (
-	instances = 3
-	rooms     = 3
-	devices   = 2 // of each person in a room
+	instances     = 3
+	conversations = 3
+	devices       = 2 // of each person in a conversation
 )
 
 // world is the service, three times, with proxies on every road, and the people who use it.
@@ -38,7 +38,7 @@ type world struct {
 	dsn       string
 	redis     *devservices.Redis
 	instances []*instance
-	rooms     []*place
+	places    []*place
 	devices   []*device
 	doctor    string // user ids
 	stranger  *device
@@ -134,7 +134,7 @@ func (in *instance) roads() []*toxiproxy.Proxy {
 	return []*toxiproxy.Proxy{in.front, in.redis, in.store}
 }
 
-// populate makes a doctor, a patient for each room, a stranger, and their devices.
+// populate makes a doctor, a patient for each conversation, a stranger, and their devices.
 func (w *world) populate(ctx context.Context) {
 	w.t.Helper()
 	_, err := app.CreateAdmin(ctx, w.config(), "Root", "root@soak.test", password)
@@ -161,24 +161,25 @@ func (w *world) populate(ctx context.Context) {
 	)
 	var token string
 	w.doctor, token = w.signIn(ctx, "doctor@soak.test")
-	for n := range rooms {
+	for n := range conversations {
 		email := fmt.Sprintf("patient%d@soak.test", n)
 		patient := w.register(ctx, email)
-		room := w.book(ctx, email, token, n)
-		w.rooms = append(w.rooms, &place{id: room, patient: patient, desks: map[string]*desk{patient: {}, w.doctor: {}}})
+		conversation := w.book(ctx, email, token, n)
+		w.places = append(w.places,
+			&place{id: conversation, patient: patient, desks: map[string]*desk{patient: {}, w.doctor: {}}})
 		for k := range devices {
 			w.addDevice(fmt.Sprintf("patient-%d-%d", n, k), email, patient, n)
 			w.devices[len(w.devices)-1].steady = k > 0
 			w.addDevice(fmt.Sprintf("doctor-%d-%d", n, k), "doctor@soak.test", w.doctor, n)
 		}
-		w.rec.Add(Entry{What: Member, Room: room, User: patient, Role: "patient"})
-		w.rec.Add(Entry{What: Member, Room: room, User: w.doctor, Role: "doctor"})
+		w.rec.Add(Entry{What: Member, Conversation: conversation, User: patient, Role: "patient"})
+		w.rec.Add(Entry{What: Member, Conversation: conversation, User: w.doctor, Role: "doctor"})
 	}
 	user := w.register(ctx, "stranger@soak.test")
 	w.addDevice("stranger", "stranger@soak.test", user, 0)
 	w.stranger, w.devices = w.devices[len(w.devices)-1], w.devices[:len(w.devices)-1]
-	for _, p := range w.rooms {
-		w.rec.Add(Entry{What: Stranger, Room: p.id, User: user})
+	for _, p := range w.places {
+		w.rec.Add(Entry{What: Stranger, Conversation: p.id, User: user})
 	}
 }
 
@@ -189,10 +190,11 @@ func (w *world) config() config.Config {
 	return cfg
 }
 
-func (w *world) addDevice(name, email, user string, room int) {
+func (w *world) addDevice(name, email, user string, conversation int) {
 	n := uint64(len(w.devices) + 1)
 	w.devices = append(w.devices, &device{
-		w: w, rnd: mrand.New(mrand.NewPCG(w.seed, 1<<16+n)), name: name, email: email, user: user, place: w.rooms[room],
+		w: w, rnd: mrand.New(mrand.NewPCG(w.seed, 1<<16+n)), name: name, email: email, user: user,
+		place:   w.places[conversation],
 		changed: make(chan struct{}), after: -1,
 	})
 }
@@ -252,7 +254,7 @@ func (w *world) conclude(ctx context.Context) {
 	require.NoError(w.t, err)
 	require.Zero(w.t, audit.Broken, "the chain of the audit trail")
 	require.Positive(w.t, audit.Sealed+audit.Unsealed)
-	for _, p := range w.rooms {
+	for _, p := range w.places {
 		rows, err := db.Query(
 			ctx,
 			`select m.seq, m.kind, coalesce(m.client_id::text, ''), coalesce(u.public_id, ''), coalesce(m.body, ''),
@@ -267,14 +269,14 @@ func (w *world) conclude(ctx context.Context) {
 			rows,
 			[]any{&e.Seq, &e.Kind, &e.ClientID, &e.Sender, &e.Text, &e.Target, &e.At},
 			func() error {
-				w.rec.Add(Entry{What: Log, Room: p.id, Event: e.event(w.rec)})
+				w.rec.Add(Entry{What: Log, Conversation: p.id, Event: e.event(w.rec)})
 				return nil
 			},
 		)
 		require.NoError(w.t, err)
-		w.rec.Add(Entry{What: Head, Room: p.id, Head: w.head(ctx, db, p)})
+		w.rec.Add(Entry{What: Head, Conversation: p.id, Head: w.head(ctx, db, p)})
 		for user, c := range w.cursorsOf(ctx, db, p) {
-			w.rec.Add(Entry{What: Cursors, Room: p.id, Subject: user, Delivered: c.delivered, Read: c.read})
+			w.rec.Add(Entry{What: Cursors, Conversation: p.id, Subject: user, Delivered: c.delivered, Read: c.read})
 		}
 	}
 }

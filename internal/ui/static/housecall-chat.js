@@ -67,8 +67,8 @@ export { RefusalError, Rest } from "./chat/rest.js";
 export { Session } from "./chat/session.js";
 export { forget } from "./chat/store.js";
 
-/** @typedef {import("./chat/room.js").ConversationOptions} ConversationOptions */
-/** @typedef {import("./chat/room.js").Cursor} Cursor */
+/** @typedef {import("./chat/appointment.js").ConversationOptions} ConversationOptions */
+/** @typedef {import("./chat/appointment.js").Cursor} Cursor */
 /** @typedef {import("./chat/people.js").Participant} Participant */
 /** @typedef {import("./chat/timeline.js").ChatEvent} ChatEvent */
 /** @typedef {import("./chat/timeline.js").Attachment} Attachment */

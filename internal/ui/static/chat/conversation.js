@@ -4,7 +4,7 @@
 import { Courier } from "./courier.js";
 import { Link } from "./link.js";
 import { People } from "./people.js";
-import { Room } from "./room.js";
+import { Appointment } from "./appointment.js";
 import { Signals } from "./signals.js";
 import { Store } from "./store.js";
 import { Timeline } from "./timeline.js";
@@ -16,16 +16,16 @@ import { Timeline } from "./timeline.js";
 /** @typedef {import("./link.js").State} State */
 /** @typedef {import("./link.js").Reason} Reason */
 
-/** @typedef {import("./room.js").Cursor} Cursor */
+/** @typedef {import("./appointment.js").Cursor} Cursor */
 
-/** @typedef {import("./room.js").ConversationOptions} ConversationOptions */
+/** @typedef {import("./appointment.js").ConversationOptions} ConversationOptions */
 
 const RECENT = 50; // events that are loaded at first
 const CURSOR_EVERY = 200; // ms
 
 export class Conversation extends EventTarget {
   #o;
-  #room;
+  #appointment;
   #link;
   #courier;
   #store;
@@ -57,15 +57,15 @@ export class Conversation extends EventTarget {
     super();
     const url = options.url ?? globalThis.location?.origin ?? "";
     this.#o = options;
-    this.#room = new Room(url, options.getToken, options.appointmentId);
+    this.#appointment = new Appointment(url, options.getToken, options.appointmentId);
     const keep = options.keep !== false && Boolean(globalThis.indexedDB);
     this.#store = keep ? new Store(`${options.userId}/${options.appointmentId}`) : null;
     this.#link = new Link({
       url,
       getToken: options.getToken,
       random: options.random,
-      probe: this.#room.path,
-      path: () => this.#room.socket(this.cursor),
+      probe: this.#appointment.path,
+      path: () => this.#appointment.socket(this.cursor),
       onFrame: (f) => this.#receive(f),
       onState: (state, why) => this.#moved(state, why),
     });
@@ -145,7 +145,7 @@ export class Conversation extends EventTarget {
    * @returns {Promise<Draft>}
    */
   async attach(file, signal) {
-    const { id } = await this.#room.upload(file, signal);
+    const { id } = await this.#appointment.upload(file, signal);
     return this.#enqueue({ type: "send", attachmentId: id });
   }
 
@@ -156,7 +156,7 @@ export class Conversation extends EventTarget {
    * @returns {Promise<Blob>}
    */
   download(attachment, how) {
-    return this.#room.download(attachment, how);
+    return this.#appointment.download(attachment, how);
   }
 
   /**
@@ -202,7 +202,7 @@ export class Conversation extends EventTarget {
   async loadOlder(limit = RECENT) {
     if (!this.hasOlder) return [];
     const reload = this.#reloads;
-    const page = await this.#room.before(this.events[0].seq, limit);
+    const page = await this.#appointment.before(this.events[0].seq, limit);
     return reload === this.#reloads ? this.#timeline.prepend(page) : [];
   }
 
@@ -339,7 +339,7 @@ export class Conversation extends EventTarget {
     const reload = ++this.#reloads;
     this.#held = [];
     try {
-      const page = head > 0 ? await this.#room.before(head + 1, RECENT) : [];
+      const page = head > 0 ? await this.#appointment.before(head + 1, RECENT) : [];
       if (reload !== this.#reloads) return;
       this.#timeline.clear();
       this.#cursor.seq = undefined;

@@ -13,7 +13,7 @@ const CURSORS = "cursors";
  * A message that is waiting.
  * @typedef {object} Row
  * @property {string} clientId
- * @property {string} room   user id, "/" and appointment id
+ * @property {string} room   user id, "/" and appointment id; stored drafts have it under this name
  * @property {string} owner  the conversation object that sends it, on whichever tab
  * @property {number} order  later ones have greater numbers
  * @property {any} frame     as it goes over the wire
@@ -104,7 +104,7 @@ export class Store {
     });
   }
 
-  /** @returns {Promise<import("./room.js").Cursor | undefined>} where the conversation stopped the last time */
+  /** @returns {Promise<import("./appointment.js").Cursor | undefined>} where the conversation stopped the last time */
   cursor() {
     return transact(CURSORS, "readonly", (s, result) => {
       const request = s.get(this.room);
@@ -112,7 +112,7 @@ export class Store {
     });
   }
 
-  /** @param {import("./room.js").Cursor} cursor */
+  /** @param {import("./appointment.js").Cursor} cursor */
   keepCursor(cursor) {
     return transact(CURSORS, "readwrite", (s) => void s.put(cursor, this.room));
   }

@@ -1,5 +1,5 @@
 // @ts-check
-/** @module The addresses of a conversation, and what it does over REST. */
+/** @module The addresses of an appointment's conversation, and what it does over REST. */
 
 import { Rest } from "./rest.js";
 
@@ -17,7 +17,7 @@ import { Rest } from "./rest.js";
  * @property {() => number} [random] for tests
  */
 
-export class Room {
+export class Appointment {
   #id;
   #rest;
 
