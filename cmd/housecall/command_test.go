@@ -58,8 +58,7 @@ func TestUnknown(t *testing.T) {
 func TestServe_Configuration(t *testing.T) {
 	t.Parallel()
 	good := program{
-		"DATABASE_URL":  "postgres://localhost/none",
-		"REDIS_URL":     "redis://localhost:1",
+		"DATABASE_URL": "postgres://localhost/none", "REDIS_URL": "redis://localhost:1",
 		"TOKEN_SECRETS": "kR3pV9wQz7LxT2mN8bYc4HdJ6fGs1AeU",
 	}
 	for name, c := range map[string]struct {

@@ -47,17 +47,10 @@ type program map[string]string
 func serving(t *testing.T) program {
 	t.Helper()
 	return program{
-		"DATABASE_URL":             pgtest.DSN(t),
-		"REDIS_URL":                pgtest.Redis(t).URL(),
-		"TOKEN_SECRETS":            rand.Text() + rand.Text(),
-		"METRICS_ADDR":             "off",
-		"CLINIC_HOURS":             "00:00-24:00",
-		"LOGINS_PER_ACCOUNT":       "10000",
-		"LOGINS_PER_ADDRESS":       "10000",
-		"MESSAGES_PER_SECOND":      "10000",
-		"USER_MESSAGES_PER_SECOND": "10000",
-		"ROOM_MESSAGES_PER_SECOND": "10000",
-		"MAIL_DIR":                 t.TempDir(),
+		"DATABASE_URL": pgtest.DSN(t), "REDIS_URL": pgtest.Redis(t).URL(), "TOKEN_SECRETS": rand.Text() + rand.Text(),
+		"METRICS_ADDR": "off", "CLINIC_HOURS": "00:00-24:00", "LOGINS_PER_ACCOUNT": "10000", "LOGINS_PER_ADDRESS": "10000",
+		"MESSAGES_PER_SECOND": "10000", "USER_MESSAGES_PER_SECOND": "10000", "ROOM_MESSAGES_PER_SECOND": "10000",
+		"MAIL_DIR": t.TempDir(),
 	}
 }
 

@@ -87,14 +87,14 @@ func New(cfg config.Config, log zerolog.Logger) (*App, error) {
 // Start waits for PostgreSQL, migrates the schema, and serves. Redis may come later. If Start fails, or ctx ends first,
 // everything is closed again.
 func (a *App) Start(ctx context.Context) error {
-	err := a.start(ctx)
+	err := a.bringUp(ctx)
 	if err != nil && !a.started {
 		a.closeClients()
 	}
 	return err
 }
 
-func (a *App) start(ctx context.Context) error {
+func (a *App) bringUp(ctx context.Context) error {
 	err := a.pool.WaitReady(ctx, func(err error) { a.log.Warn().Err(err).Msg("waiting for PostgreSQL") })
 	if err != nil {
 		return err

@@ -277,20 +277,14 @@ func TestApp_OlderAPIs_NoSmuggling(t *testing.T) {
 		return role
 	}
 	r, _ := w.older(
-		0,
-		"",
-		"POST",
-		"/user/register?role=1&isAdmin=true",
+		0, "", "POST", "/user/register?role=1&isAdmin=true",
 		`{"name":"Nia Rai","email":"nia@private.test","contact":"9841000000","role":1,
 		"dateOfBirth":"1990-02-28","gender":"2","address":"Lane 1","password":"`+password+`","userId":1,"id":1}`,
 	)
 	require.Equal(t, 201, r.status, "%s", r.raw)
 	require.Equal(t, "PATIENT", roleOf("nia@private.test"))
 	r = w.call(
-		0,
-		"",
-		"POST",
-		"/api/auth/register/patient",
+		0, "", "POST", "/api/auth/register/patient",
 		`{"name":"Max Rai","email":"max@private.test","phoneNo":"9841000000","gender":"Male",
 		"age":30,"password":"`+password+`","role":"Admin","userId":"ADM0000000000","mustChangePassword":false}`,
 	)

@@ -42,12 +42,8 @@ func TestApp_MainJob(t *testing.T) {
 	admin, anyone := w.person(auth.Admin).at(0), w.anyone(w.url(0))
 
 	invitation, err := admin.InviteDoctor(ctx, client.NewDoctor{
-		Name:           "Dr Cara Lim",
-		Email:          "cara@private.test",
-		Specialization: "Cardiology",
-		Qualification:  "MD",
-		Experience:     9,
-		Phone:          "+44 1632 960000",
+		Name: "Dr Cara Lim", Email: "cara@private.test", Specialization: "Cardiology", Qualification: "MD", Experience: 9,
+		Phone: "+44 1632 960000",
 	})
 	require.NoError(t, err)
 	require.NoError(t, anyone.AcceptInvitation(ctx, invitation, password))

@@ -25,8 +25,7 @@ func (w *world) victim(n int) hostile.Target {
 	return hostile.Target{
 		Addr:  w.apps[n].Addr(),
 		Path:  "/ws/appointments/" + w.book(patient, doctor),
-		Token: w.token(patient),
-		From:  badAddress,
+		Token: w.token(patient), From: badAddress,
 	}
 }
 

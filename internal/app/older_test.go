@@ -58,10 +58,7 @@ func TestApp_OlderAPI_NotRegistered(t *testing.T) {
 	w := newWorld(t, 1)
 	doctor := w.person(auth.Doctor)
 	_, made := w.older(
-		0,
-		"",
-		"POST",
-		"/user/register",
+		0, "", "POST", "/user/register",
 		`{"name":"Nia Rai","email":"nia@private.test","contact":"9841000000",
 		"dateOfBirth":"1990-02-28","gender":"2","address":"Lane 1","password":"`+password+`"}`,
 	)

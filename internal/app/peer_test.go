@@ -47,18 +47,10 @@ type peer struct {
 func join(t *testing.T, api *client.API, appointment string, change ...func(*client.Options)) *peer {
 	t.Helper()
 	p := &peer{
-		t:        t,
-		api:      api,
-		id:       api.User().UserID,
-		changed:  make(chan struct{}),
-		acks:     map[string]client.Ack{},
-		again:    map[string]int64{},
-		refused:  map[string]string{},
-		deferred: map[string]string{},
-		receipts: map[string][2]int64{},
-		typing:   map[string]bool{},
-		online:   map[string]string{},
-		onlines:  map[string][]string{},
+		t: t, api: api, id: api.User().UserID, changed: make(chan struct{}), acks: map[string]client.Ack{},
+		again: map[string]int64{}, refused: map[string]string{}, deferred: map[string]string{},
+		receipts: map[string][2]int64{}, typing: map[string]bool{}, online: map[string]string{},
+		onlines: map[string][]string{},
 	}
 	o := client.Options{Handler: p.handler(), QueueMax: 10_000, Random: func() float64 { return 0.02 }}
 	for _, f := range change {

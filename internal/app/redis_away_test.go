@@ -215,8 +215,7 @@ func (w *world) consult(t *testing.T) *consultation {
 	t.Helper()
 	patient, doctor, appointment := w.pair()
 	return &consultation{
-		w:           w,
-		t:           t,
+		w: w, t: t,
 		p:           join(t, patient, appointment, fromStart),
 		d:           join(t, doctor, appointment, fromStart),
 		appointment: appointment,

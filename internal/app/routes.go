@@ -48,9 +48,7 @@ func (a *App) mount(s *services) error {
 			Patients:      s.patients,
 			Appointments:  s.appointments,
 			Counter:       s.appointments,
-			Conversations: a.conversations,
-			Chat:          a.chat,
-			Now:           time.Now,
+			Conversations: a.conversations, Chat: a.chat, Now: time.Now,
 		})
 	}
 	return nil

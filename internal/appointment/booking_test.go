@@ -132,8 +132,7 @@ func TestService_Book_upcomingLimit(t *testing.T) {
 	ctx := context.Background()
 	book := func(actor auth.Actor, when time.Time) error {
 		_, err := w.svc.Book(
-			ctx,
-			actor,
+			ctx, actor,
 			appointment.Booking{
 				Doctor: w.doctor.UserID, Patient: w.patient.UserID, StartsAt: &when, Reason: "Cough", Booked: true,
 			},

@@ -72,10 +72,8 @@ func (s *Service) tryChange(ctx context.Context, publicID string, c change) (App
 	})
 	if err != nil {
 		return Appointment{}, s.worded(ctx, err, wish{
-			doctorID:  cmp.Or(c.successor.ID, a.Doctor.ID),
-			patientID: a.Patient.ID,
-			except:    a.ID,
-			startsAt:  first(c.startsAt, a.StartsAt),
+			doctorID: cmp.Or(c.successor.ID, a.Doctor.ID), patientID: a.Patient.ID, except: a.ID,
+			startsAt: first(c.startsAt, a.StartsAt),
 		})
 	}
 	return a, nil

@@ -87,10 +87,7 @@ func (s *Service) keepSlot(
 		return Hold{}, err
 	}
 	row, ok, err := newHold(ctx, tx, holdRow{
-		DoctorID:  d.ID,
-		PatientID: patientID,
-		StartsAt:  slot.StartsAt,
-		EndsAt:    slot.EndsAt,
+		DoctorID: d.ID, PatientID: patientID, StartsAt: slot.StartsAt, EndsAt: slot.EndsAt,
 		ExpiresAt: s.now().Add(s.o.HoldTTL),
 	}, rules.Blocks(slot))
 	if err != nil {

@@ -74,8 +74,7 @@ func TestService_Hold_isTakenInLists(t *testing.T) {
 	var e *errs.Error
 	require.ErrorAs(t, err, &e)
 	require.NotContains(
-		t,
-		e.Extra["alternatives"],
+		t, e.Extra["alternatives"],
 		appointment.Alternative{
 			StartsAt: at(10, 30).In(slots[0].StartsAt.Location()), EndsAt: at(11, 0).In(slots[0].StartsAt.Location()),
 		},

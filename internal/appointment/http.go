@@ -31,12 +31,9 @@ func readRoutes(s *httpd.Server, h handlers) {
 		Access: httpd.SignedIn, Errors: []int{http.StatusNotFound},
 	}, h.serveGet)
 	httpd.Register(s, httpd.Route{
-		Method:  http.MethodGet,
-		Path:    "/appointments/{id}/history",
-		Tag:     tag,
+		Method: http.MethodGet, Path: "/appointments/{id}/history", Tag: tag,
 		Summary: "Get an appointment's history, oldest first",
-		Access:  httpd.SignedIn,
-		Errors:  []int{http.StatusNotFound},
+		Access:  httpd.SignedIn, Errors: []int{http.StatusNotFound},
 	}, h.serveHistory)
 }
 

@@ -12,16 +12,12 @@ import (
 func holdRoutes(s *httpd.Server, h handlers) {
 	patient := httpd.Only(auth.Patient)
 	httpd.Register(s, httpd.Route{
-		Method:  http.MethodPost,
-		Path:    "/holds",
-		Tag:     tag,
+		Method: http.MethodPost, Path: "/holds", Tag: tag,
 		Summary: "Hold a free slot for a few minutes",
 		Description: "It is held while the patient fills in the form. Booking with `holdId` uses the hold up; otherwise " +
 			"it expires. Holding the same slot again returns the existing hold; an overlapping one, with any " +
 			"doctor, replaces it.",
-		Status: http.StatusCreated,
-		Access: patient,
-		Errors: []int{http.StatusNotFound, http.StatusConflict},
+		Status: http.StatusCreated, Access: patient, Errors: []int{http.StatusNotFound, http.StatusConflict},
 	}, h.serveHold)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/holds", Tag: tag, Summary: "List my holds", Access: patient,
@@ -86,24 +82,17 @@ func (h handlers) serveUnhold(ctx context.Context, in *holdIDInput) (*struct{}, 
 
 func waitlistRoutes(s *httpd.Server, h handlers) {
 	httpd.Register(s, httpd.Route{
-		Method:  http.MethodPost,
-		Path:    "/doctors/{id}/waitlist",
-		Tag:     tag,
+		Method: http.MethodPost, Path: "/doctors/{id}/waitlist", Tag: tag,
 		Summary: "Join a doctor's waiting list",
 		Description: "A time that is cancelled on one of these days is offered to the first patient on the list, as a " +
 			"hold of a quarter of an hour; then to the next.",
-		Status: http.StatusCreated,
-		Access: httpd.Only(auth.Patient),
-		Errors: []int{http.StatusNotFound, http.StatusConflict},
+		Status: http.StatusCreated, Access: httpd.Only(auth.Patient), Errors: []int{http.StatusNotFound, http.StatusConflict},
 	}, h.serveWait)
 	httpd.Register(s, httpd.Route{
-		Method:      http.MethodGet,
-		Path:        "/doctors/{id}/waitlist",
-		Tag:         tag,
+		Method: http.MethodGet, Path: "/doctors/{id}/waitlist", Tag: tag,
 		Summary:     "List a doctor's waiting list, in order",
-		Description: "The doctor and admins see all entries, patients only their own.",
-		Access:      httpd.SignedIn,
-		Errors:      []int{http.StatusNotFound},
+		Description: "The doctor and admins see all entries, patients only their own.", Access: httpd.SignedIn,
+		Errors: []int{http.StatusNotFound},
 	}, h.serveQueue)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodDelete, Path: "/doctors/{id}/waitlist/{wid}", Tag: tag, Summary: "Leave a waiting list",

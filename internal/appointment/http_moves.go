@@ -23,23 +23,17 @@ func moveRoutes(s *httpd.Server, h handlers) {
 func requestRoutes(s *httpd.Server, h handlers) {
 	staff := httpd.Only(auth.Doctor, auth.Admin)
 	httpd.Register(s, httpd.Route{
-		Method:  http.MethodPost,
-		Path:    "/appointments",
-		Tag:     tag,
+		Method: http.MethodPost, Path: "/appointments", Tag: tag,
 		Summary: "Request an appointment",
 		Description: "Patients book for themselves, doctors book their patients with themselves, and admins book for " +
 			"anyone. The time is held from now on. With `specialization` instead of `doctorId`, the doctor with " +
 			"the fewest appointments on that day is chosen. `slot_taken`, `slot_day_full`, `patient_busy` and " +
 			"broken booking rules come with `alternatives`.",
-		Status: http.StatusCreated,
-		Access: httpd.SignedIn,
+		Status: http.StatusCreated, Access: httpd.SignedIn,
 		Errors: []int{http.StatusForbidden, http.StatusNotFound, http.StatusConflict},
 	}, h.serveBook)
 	httpd.Register(s, httpd.Route{
-		Method:  http.MethodPost,
-		Path:    "/appointments/{id}/confirm",
-		Tag:     tag,
-		Summary: "Confirm a request",
+		Method: http.MethodPost, Path: "/appointments/{id}/confirm", Tag: tag, Summary: "Confirm a request",
 		Description: "Allowed for its doctor and admins. `startsAt` is required for a request without a time. It may be " +
 			"off the doctor's grid, but must be a whole minute within the booking horizon and must not overlap " +
 			"anything.",
@@ -47,21 +41,15 @@ func requestRoutes(s *httpd.Server, h handlers) {
 		Errors: refusals,
 	}, h.serveConfirm)
 	httpd.Register(s, httpd.Route{
-		Method:  http.MethodPost,
-		Path:    "/appointments/{id}/reject",
-		Tag:     tag,
-		Summary: "Decline a request",
-		Access:  staff,
-		Errors:  refusals,
+		Method: http.MethodPost, Path: "/appointments/{id}/reject", Tag: tag, Summary: "Decline a request", Access: staff,
+		Errors: refusals,
 	}, h.serveReject)
 }
 
 // changeRoutes are how an appointment is called off, moved or handed over.
 func changeRoutes(s *httpd.Server, h handlers) {
 	httpd.Register(s, httpd.Route{
-		Method:  http.MethodPost,
-		Path:    "/appointments/{id}/cancel",
-		Tag:     tag,
+		Method: http.MethodPost, Path: "/appointments/{id}/cancel", Tag: tag,
 		Summary: "Cancel a request or an appointment",
 		Description: "Patients may leave out the reason. Shortly before the start, only the doctor and admins can cancel " +
 			"(`too_late`).",
@@ -76,9 +64,7 @@ func changeRoutes(s *httpd.Server, h handlers) {
 		Access: httpd.SignedIn, Errors: refusals,
 	}, h.serveReschedule)
 	httpd.Register(s, httpd.Route{
-		Method:  http.MethodPost,
-		Path:    "/appointments/{id}/hand-over",
-		Tag:     tag,
+		Method: http.MethodPost, Path: "/appointments/{id}/hand-over", Tag: tag,
 		Summary: "Hand an appointment over to another doctor",
 		Description: "Admins only. The conversation goes with it. The time stays the same, and the other doctor must be " +
 			"free then.",

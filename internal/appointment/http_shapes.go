@@ -106,14 +106,11 @@ type waitingBody struct {
 
 func waitingBodyOf(w Waiting) waitingBody {
 	b := waitingBody{
-		ID:     w.ID,
-		Doctor: doctorPerson{UserID: w.Doctor.UserID, Name: w.Doctor.Name, Specialization: w.Doctor.Specialization},
+		ID: w.ID, Doctor: doctorPerson{UserID: w.Doctor.UserID, Name: w.Doctor.Name, Specialization: w.Doctor.Specialization},
 		Patient: person{
 			UserID: w.Patient.UserID, Name: w.Patient.Name,
 		},
-		From:      date(&w.From),
-		To:        date(&w.To),
-		CreatedAt: w.CreatedAt,
+		From: date(&w.From), To: date(&w.To), CreatedAt: w.CreatedAt,
 	}
 	if w.Offer != nil {
 		offer := holdBodyOf(*w.Offer)

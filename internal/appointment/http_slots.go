@@ -10,14 +10,11 @@ import (
 
 func slotRoutes(s *httpd.Server, h handlers) {
 	httpd.Register(s, httpd.Route{
-		Method:  http.MethodGet,
-		Path:    "/doctors/{id}/slots",
-		Tag:     "doctors",
+		Method: http.MethodGet, Path: "/doctors/{id}/slots", Tag: "doctors",
 		Summary: "List a doctor's free slots",
 		Description: "At most 31 days; the next seven days by default. Dates are days in the doctor's zone, both " +
 			"inclusive.",
-		Access: httpd.Public,
-		Errors: []int{http.StatusNotFound},
+		Access: httpd.Public, Errors: []int{http.StatusNotFound},
 	}, h.serveSlots)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/slots", Tag: "doctors", Summary: "Find the earliest free slots of a specialization",

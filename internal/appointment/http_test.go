@@ -42,26 +42,22 @@ func TestRoutes_shapes(t *testing.T) {
 	golden(t, "requested_without_time", untimed)
 	golden(t, "confirmed", c.call(w.doctor, http.MethodPost, path+"/confirm", object{"note": "Bring your papers"}))
 	golden(
-		t,
-		"slot_taken",
+		t, "slot_taken",
 		c.call(w.other, http.MethodPost, "/appointments",
 			object{"doctorId": w.doctor.UserID, "startsAt": at(10, 30), "reason": "Rash"}),
 	)
 	golden(
-		t,
-		"patient_busy",
+		t, "patient_busy",
 		c.call(w.patient, http.MethodPost, "/appointments",
 			object{"doctorId": w.stranger.UserID, "startsAt": at(10, 30), "reason": "Rash"}),
 	)
 	golden(
-		t,
-		"off_grid",
+		t, "off_grid",
 		c.call(w.other, http.MethodPost, "/appointments",
 			object{"doctorId": w.doctor.UserID, "startsAt": at(10, 31), "reason": "Rash"}),
 	)
 	golden(
-		t,
-		"rejected",
+		t, "rejected",
 		c.call(w.doctor, http.MethodPost, "/appointments/"+untimed.Body["id"].(string)+"/reject",
 			object{"reason": "Not my field"}),
 	)
@@ -287,18 +283,9 @@ func TestRoutes_extremes(t *testing.T) {
 		require.Equal(t, http.StatusUnprocessableEntity, c.call(w.patient, http.MethodGet, path, nil).Status, path)
 	}
 	times := []string{
-		"",
-		"0000-01-01",
-		"0001-01-01",
-		"1900-01-01",
-		"9999-12-31",
-		"10000-01-01",
-		"0001-01-01T00:00:00Z",
-		"0000-01-01T00:00:00+23:59",
-		"9999-12-31T23:59:59.999999999-23:59",
-		"2026-03-03T10:30:00+23:59",
-		"2026-03-03T10:30:00.0000000001Z",
-		"2026-03-03T10:30:00-24:00",
+		"", "0000-01-01", "0001-01-01", "1900-01-01", "9999-12-31", "10000-01-01", "0001-01-01T00:00:00Z",
+		"0000-01-01T00:00:00+23:59", "9999-12-31T23:59:59.999999999-23:59", "2026-03-03T10:30:00+23:59",
+		"2026-03-03T10:30:00.0000000001Z", "2026-03-03T10:30:00-24:00",
 	}
 	for _, from := range times {
 		for _, to := range times {

@@ -74,8 +74,7 @@ func newWorld(t *testing.T, change ...func(*world)) *world {
 	} {
 		ids[id] = w.number(
 			`insert into users (public_id, email, name, role) values ($1::text, lower($1::text) || '@x.test', 'Somebody', $2) returning id`,
-			id,
-			role,
+			id, role,
 		)
 	}
 	w.exec(`insert into patients (user_id) values ($1)`, ids[pat])

@@ -24,11 +24,8 @@ func record(t *testing.T, db postgres.DB, n int) {
 	t.Helper()
 	for i := range n {
 		require.NoError(t, audit.Record(t.Context(), db, audit.Event{
-			Actor:     auth.Actor{ID: 7, Role: auth.Doctor},
-			Action:    "appointment.confirm",
-			Subject:   fmt.Sprintf("APP%d", i),
-			PatientID: 9,
-			Detail:    map[string]any{"b": i, "a": "x"},
+			Actor: auth.Actor{ID: 7, Role: auth.Doctor}, Action: "appointment.confirm", Subject: fmt.Sprintf("APP%d", i),
+			PatientID: 9, Detail: map[string]any{"b": i, "a": "x"},
 		}))
 	}
 }

@@ -135,8 +135,7 @@ func TestTokens_IssueOlder_VerifyOlder(t *testing.T) {
 		t,
 		fmt.Sprintf(`{"iss":"housecall","aud":["housecall.pms"],"sub":"PAT0123456789","sid":"42","iat":%d,"exp":%d,
 		"userId":7,"role":3,"name":"Ann"}`, noon.Unix(), expires.Unix()),
-		string(payload),
-		"old clients read it",
+		string(payload), "old clients read it",
 	)
 
 	now = expires

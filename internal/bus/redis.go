@@ -87,7 +87,7 @@ func (b *Redis) Start(namespace string, receive func(Message), missed func(topic
 	for _, p := range b.parts {
 		b.work.Go(p.run)
 	}
-	b.work.Go(b.publish)
+	b.work.Go(b.publishLoop)
 	b.work.Go(b.beat)
 	b.work.Go(b.watch)
 }
@@ -146,8 +146,8 @@ func (b *Redis) part(topic Topic) *partition {
 	return b.parts[uint64(topic)%uint64(len(b.parts))]
 }
 
-// publish sends what is queued, a batch per pipeline, until the bus stops; then it empties the queue.
-func (b *Redis) publish() {
+// publishLoop sends what is queued, a batch per pipeline, until the bus stops; then it empties the queue.
+func (b *Redis) publishLoop() {
 	batch := make([]outgoing, 0, publishBatch)
 	for {
 		batch = batch[:0]
@@ -190,7 +190,7 @@ func (b *Redis) send(batch []outgoing) {
 	_, _ = b.rdb.Pipelined(ctx, func(p redis.Pipeliner) error { // each command has its own error below
 		for i, o := range batch {
 			part := b.part(o.Topic)
-			results[i] = part.publish(ctx, p, part.channel(o.Topic), o.marshal())
+			results[i] = part.say(ctx, p, part.channel(o.Topic), o.marshal())
 		}
 		return nil
 	})
@@ -217,7 +217,7 @@ func (b *Redis) beat() {
 		ctx, cancel := context.WithTimeout(b.ctx, publishTimeout)
 		_, _ = b.rdb.Pipelined(ctx, func(c redis.Pipeliner) error { // a lost beat is what it measures
 			for _, p := range b.parts {
-				p.publish(ctx, c, p.beatChannel(), nil)
+				p.say(ctx, c, p.beatChannel(), nil)
 			}
 			return nil
 		})

@@ -52,7 +52,7 @@ func (p *partition) run() {
 		}
 		ended := make(chan struct{})
 		var sending sync.WaitGroup
-		sending.Go(func() { p.subscribe(ps, ended) })
+		sending.Go(func() { p.follow(ps, ended) })
 		p.receive(ps)
 		close(ended)
 		sending.Wait()
@@ -106,7 +106,7 @@ func (p *partition) beatChannel() string {
 	return p.name + ":beat:" + strconv.FormatUint(p.bus.origin, 36)
 }
 
-func (p *partition) publish(ctx context.Context, c redis.Cmdable, channel string, payload []byte) *redis.IntCmd {
+func (p *partition) say(ctx context.Context, c redis.Cmdable, channel string, payload []byte) *redis.IntCmd {
 	if p.sharded {
 		return c.SPublish(ctx, channel, payload)
 	}
@@ -138,8 +138,8 @@ func (p *partition) change(topic Topic, subscribe bool) {
 	}
 }
 
-// subscribe sends Redis the changes until the connection ends. It blocks while Redis is away; receive does not.
-func (p *partition) subscribe(ps *redis.PubSub, ended <-chan struct{}) {
+// follow sends Redis the changes until the connection ends. It blocks while Redis is away; receive does not.
+func (p *partition) follow(ps *redis.PubSub, ended <-chan struct{}) {
 	for {
 		select {
 		case <-ended:

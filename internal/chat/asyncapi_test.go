@@ -336,8 +336,7 @@ func TestAsyncAPI_WrittenByHand(t *testing.T) {
 		e := conversation.Event{
 			Seq: rapid.Int64Min(1).
 				Draw(t, "seq"),
-			Kind:     rapid.SampledFrom(kinds).Draw(t, "kind"),
-			Text:     nastyText().Draw(t, "text"),
+			Kind: rapid.SampledFrom(kinds).Draw(t, "kind"), Text: nastyText().Draw(t, "text"),
 			At:       time.UnixMicro(rapid.Int64Range(0, 4e15).Draw(t, "at")),
 			ClientID: uuid.UUID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id")),
 			Sender:   rapid.SampledFrom([]string{"", "PAT0000000001"}).Draw(t, "sender"),
@@ -345,8 +344,7 @@ func TestAsyncAPI_WrittenByHand(t *testing.T) {
 		switch e.Kind {
 		case conversation.KindAttachment:
 			e.Attachment = &conversation.Attachment{
-				ID: e.ClientID, Name: "x.png", MediaType: "image/png", Size: 7, Width: 1, Height: 1,
-				Thumbnail: true,
+				ID: e.ClientID, Name: "x.png", MediaType: "image/png", Size: 7, Width: 1, Height: 1, Thumbnail: true,
 			}
 		case conversation.KindRetraction, conversation.KindCorrection:
 			e.Target = rapid.Int64Min(1).Draw(t, "target")

@@ -76,7 +76,7 @@ func (s *subscriber) goLive(cursor int64, live wire) bool {
 	}
 	if ch.head == unread {
 		ch.head, ch.known = cursor, max(ch.known, cursor)
-		ch.drain()
+		ch.emitEarly()
 	}
 	next := cursor
 	frames := make([]wire, 0, 1+len(s.pending)+len(s.signals))
@@ -120,8 +120,8 @@ func (ch *channel) accept(d delivery) {
 	}
 }
 
-// drain emits the early events whose turn has come.
-func (ch *channel) drain() {
+// emitEarly emits the early events whose turn has come.
+func (ch *channel) emitEarly() {
 	if ch.head == unread || len(ch.early) == 0 {
 		return
 	}
@@ -226,7 +226,7 @@ func (ch *channel) fill() {
 	for _, d := range items {
 		ch.accept(d)
 	}
-	ch.drain()
+	ch.emitEarly()
 	switch {
 	case err != nil:
 		ch.expect(ch.known, fetchRetry)

@@ -29,17 +29,14 @@ var (
 	errUserSockets    = tooManySockets("of this user")
 	errAddressSockets = tooManySockets("from this address")
 	errDraining       = &errs.Error{
-		Kind:       errs.Unavailable,
-		Code:       "draining",
-		Message:    "This instance is stopping. Connect again.",
+		Kind: errs.Unavailable, Code: "draining", Message: "This instance is stopping. Connect again.",
 		RetryAfter: time.Second,
 	}
 )
 
 func tooManySockets(whose string) *errs.Error {
 	return &errs.Error{
-		Kind:       errs.RateLimited,
-		Code:       "too_many_sockets",
+		Kind: errs.RateLimited, Code: "too_many_sockets",
 		Message:    "Too many open connections " + whose + ". Close some and try again.",
 		RetryAfter: 10 * time.Second,
 	}
@@ -198,9 +195,9 @@ func (cs *connections) look(ping wire, lenient bool) {
 	}
 }
 
-// drain refuses new connections, tells the open ones in batches to reconnect elsewhere, and waits until their handlers
+// sendAway refuses new connections, tells the open ones in batches to reconnect elsewhere, and waits until their handlers
 // have returned. When ctx ends first, it cuts the rest.
-func (cs *connections) drain(ctx context.Context) {
+func (cs *connections) sendAway(ctx context.Context) {
 	cs.mu.Lock()
 	cs.draining = true
 	cs.mu.Unlock()

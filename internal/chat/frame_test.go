@@ -19,14 +19,8 @@ import (
 var (
 	goldenID   = uuid.MustParse("6f1a0c52-7c39-4a70-9a3e-0d2f5c1b8e11")
 	goldenFile = &conversation.Attachment{
-		ID:        uuid.MustParse("0b7e5a34-2f1d-4c58-8d6b-6a1f3c9e7d42"),
-		Name:      "knee <left>.jpg",
-		MediaType: "image/jpeg",
-		Size:      123456,
-		SHA256:    strings.Repeat("0f", 32),
-		Width:     1600,
-		Height:    1200,
-		Thumbnail: true,
+		ID: uuid.MustParse("0b7e5a34-2f1d-4c58-8d6b-6a1f3c9e7d42"), Name: "knee <left>.jpg", MediaType: "image/jpeg",
+		Size: 123456, SHA256: strings.Repeat("0f", 32), Width: 1600, Height: 1200, Thumbnail: true,
 	}
 	goldenTime = time.Date(2026, time.March, 2, 9, 30, 15, 123456000, time.UTC)
 )
@@ -42,18 +36,14 @@ func goldenHello() helloFrame {
 	patient := Person{UserID: "PAT0000000001", Role: "PATIENT", Name: "Ada Jones"}
 	doctor := Person{UserID: "DOC0000000001", Role: "DOCTOR", Name: "Dr Cara Lim"}
 	return helloFrame{
-		Connection: goldenID.String(),
-		You:        patient,
+		Connection: goldenID.String(), You: patient,
 		Appointment: AppointmentState{
 			ID: "APP0000000001", Status: "BOOKED", StartsAt: &goldenTime, EndsAt: &end, Version: 2,
 		},
-		Participants:     []Participant{{Person: patient, Online: &yes, DeliveredSeq: 4, ReadSeq: 3}, {Person: doctor}},
-		HeadSeq:          7,
-		Epoch:            "0123456789ab",
-		CanReply:         true,
+		Participants: []Participant{{Person: patient, Online: &yes, DeliveredSeq: 4, ReadSeq: 3}, {Person: doctor}},
+		HeadSeq:      7, Epoch: "0123456789ab", CanReply: true,
 		Limits:           goldenLimits(),
-		HeartbeatSeconds: 25,
-		Notice:           "In an emergency call your local emergency number.",
+		HeartbeatSeconds: 25, Notice: "In an emergency call your local emergency number.",
 	}
 }
 
@@ -61,18 +51,8 @@ func goldenNews() news {
 	end := goldenTime.Add(30 * time.Minute)
 	return news{
 		standing: standing{
-			PublicID:  "APP0000000001",
-			Status:    "COMPLETED",
-			StartsAt:  &goldenTime,
-			EndsAt:    &end,
-			Version:   3,
-			HeadSeq:   9,
-			ReadSeq:   6,
-			Unread:    2,
-			At:        &goldenTime,
-			OtherID:   "DOC0000000001",
-			OtherRole: "DOCTOR",
-			OtherName: "Dr Cara Lim",
+			PublicID: "APP0000000001", Status: "COMPLETED", StartsAt: &goldenTime, EndsAt: &end, Version: 3, HeadSeq: 9,
+			ReadSeq: 6, Unread: 2, At: &goldenTime, OtherID: "DOC0000000001", OtherRole: "DOCTOR", OtherName: "Dr Cara Lim",
 		},
 		mark: mark{whyNot: unique.Make("follow_up_over")},
 	}
@@ -81,10 +61,7 @@ func goldenNews() news {
 func goldenInbox(more bool) inboxHelloFrame {
 	hello := goldenHello()
 	f := inboxHelloFrame{
-		Connection:       hello.Connection,
-		You:              hello.You,
-		Unread:           []UnreadItem{},
-		Limits:           hello.Limits,
+		Connection: hello.Connection, You: hello.You, Unread: []UnreadItem{}, Limits: hello.Limits,
 		HeartbeatSeconds: hello.HeartbeatSeconds,
 	}
 	if more {
@@ -108,12 +85,8 @@ func TestFrame_Golden(t *testing.T) {
 		"hello":           encode(goldenHello()),
 		"hello_closed":    encode(closed),
 		"event": encodeEvent(conversation.Event{
-			Seq:      5,
-			Kind:     conversation.KindText,
-			ClientID: goldenID,
-			Sender:   "PAT0000000001",
-			Text:     "It hurts \"here\".\n\u2028 <b>ü 🩺</b> \x01",
-			At:       goldenTime,
+			Seq: 5, Kind: conversation.KindText, ClientID: goldenID, Sender: "PAT0000000001",
+			Text: "It hurts \"here\".\n\u2028 <b>ü 🩺</b> \x01", At: goldenTime,
 		}),
 		"event_system": encodeEvent(
 			conversation.Event{
@@ -121,27 +94,17 @@ func TestFrame_Golden(t *testing.T) {
 			},
 		),
 		"event_attachment": encodeEvent(conversation.Event{
-			Seq:        6,
-			Kind:       conversation.KindAttachment,
-			ClientID:   goldenID,
-			Sender:     "PAT0000000001",
-			Attachment: goldenFile,
-			At:         goldenTime,
+			Seq: 6, Kind: conversation.KindAttachment, ClientID: goldenID, Sender: "PAT0000000001", Attachment: goldenFile,
+			At: goldenTime,
 		}),
 		"event_retraction": encodeEvent(
 			conversation.Event{
-				Seq: 7, Kind: conversation.KindRetraction, ClientID: goldenID, Sender: "PAT0000000001", Target: 6,
-				At: goldenTime,
+				Seq: 7, Kind: conversation.KindRetraction, ClientID: goldenID, Sender: "PAT0000000001", Target: 6, At: goldenTime,
 			},
 		),
 		"event_correction": encodeEvent(conversation.Event{
-			Seq:      8,
-			Kind:     conversation.KindCorrection,
-			ClientID: goldenID,
-			Sender:   "PAT0000000001",
-			Text:     "It hurts there.",
-			Target:   5,
-			At:       goldenTime,
+			Seq: 8, Kind: conversation.KindCorrection, ClientID: goldenID, Sender: "PAT0000000001", Text: "It hurts there.",
+			Target: 5, At: goldenTime,
 		}),
 		"event_retracted": encodeEvent(
 			conversation.Event{
@@ -150,13 +113,8 @@ func TestFrame_Golden(t *testing.T) {
 			},
 		),
 		"event_corrected": encodeEvent(conversation.Event{
-			Seq:         5,
-			Kind:        conversation.KindText,
-			ClientID:    goldenID,
-			Sender:      "PAT0000000001",
-			Text:        "It hurts there.",
-			CorrectedBy: 8,
-			At:          goldenTime,
+			Seq: 5, Kind: conversation.KindText, ClientID: goldenID, Sender: "PAT0000000001", Text: "It hurts there.",
+			CorrectedBy: 8, At: goldenTime,
 		}),
 		"ack":                 encodeAck(goldenID, conversation.Ack{Seq: 5, At: goldenTime}),
 		"ack_duplicate":       encodeAck(goldenID, conversation.Ack{Seq: 5, At: goldenTime, Duplicate: true}),

@@ -136,8 +136,7 @@ func FuzzDecodeBroadcast(f *testing.F) {
 func sampleBroadcasts() []broadcast {
 	frame := encodeEvent(
 		conversation.Event{
-			Seq: 8, Kind: conversation.KindText, ClientID: goldenID, Sender: "PAT0000000001", Text: "x",
-			At: goldenTime,
+			Seq: 8, Kind: conversation.KindText, ClientID: goldenID, Sender: "PAT0000000001", Text: "x", At: goldenTime,
 		},
 	)
 	return []broadcast{

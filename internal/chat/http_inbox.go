@@ -47,20 +47,17 @@ func Routes(s *httpd.Server, svc *Service) {
 		Summary:     "List your conversations with unread messages",
 		Description: "The most recently changed conversation comes first. The inbox socket keeps such a list up to date.",
 		Access:      httpd.SignedIn,
-	}, h.unread)
+	}, h.serveUnread)
 	httpd.Register(s, httpd.Route{
-		Method:  http.MethodPut,
-		Path:    "/appointments/{id}/receipts",
-		Tag:     "chat",
+		Method: http.MethodPut, Path: "/appointments/{id}/receipts", Tag: "chat",
 		Summary: "Report how far you have received and read a conversation",
 		Description: "Positions never go back, nor past the end of the conversation. The response has the positions as " +
 			"they then are.",
-		Access: httpd.SignedIn,
-		Errors: []int{http.StatusNotFound},
-	}, h.putReceipts)
+		Access: httpd.SignedIn, Errors: []int{http.StatusNotFound},
+	}, h.serveReceipts)
 }
 
-func (h handlers) unread(ctx context.Context, in *httpd.PageQuery) (*unreadOutput, error) {
+func (h handlers) serveUnread(ctx context.Context, in *httpd.PageQuery) (*unreadOutput, error) {
 	var before *unreadKey
 	if in.Cursor != "" {
 		before = &unreadKey{}
@@ -86,7 +83,7 @@ func (h handlers) unread(ctx context.Context, in *httpd.PageQuery) (*unreadOutpu
 	return out, nil
 }
 
-func (h handlers) putReceipts(ctx context.Context, in *receiptsInput) (*receiptsOutput, error) {
+func (h handlers) serveReceipts(ctx context.Context, in *receiptsInput) (*receiptsOutput, error) {
 	var to conversation.Cursors
 	if in.Body.DeliveredSeq == nil && in.Body.ReadSeq == nil {
 		return nil, errs.InvalidField("body", "needs deliveredSeq or readSeq")

@@ -113,7 +113,7 @@ func (h *hub) deliver(id int64, events ...delivery) {
 		for _, d := range events {
 			ch.accept(d)
 		}
-		ch.drain()
+		ch.emitEarly()
 		ch.expect(ch.known, gapWait)
 	})
 }

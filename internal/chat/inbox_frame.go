@@ -4,8 +4,7 @@ import "time"
 
 func (st standing) unreadItem() UnreadItem {
 	item := UnreadItem{
-		AppointmentID: st.PublicID, Unread: st.Unread, HeadSeq: st.HeadSeq, ReadSeq: st.ReadSeq,
-		From: st.other(),
+		AppointmentID: st.PublicID, Unread: st.Unread, HeadSeq: st.HeadSeq, ReadSeq: st.ReadSeq, From: st.other(),
 	}
 	if st.At != nil {
 		item.At = st.At.UTC()
@@ -19,9 +18,7 @@ func (st standing) other() Person {
 
 func (n news) appointmentFrame() inboxAppointmentFrame {
 	return inboxAppointmentFrame{
-		With:     n.other(),
-		CanReply: n.canReply,
-		WhyNot:   n.whyNot.Value(),
+		With: n.other(), CanReply: n.canReply, WhyNot: n.whyNot.Value(),
 		Appointment: AppointmentState{
 			ID: n.PublicID, Status: n.Status, StartsAt: utc(n.StartsAt), EndsAt: utc(n.EndsAt), Version: n.Version,
 		},

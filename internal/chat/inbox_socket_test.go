@@ -71,8 +71,7 @@ func TestInbox_Appointments(t *testing.T) {
 		in.svc.sweepSoon()
 		f := p.until("appointment")
 		require.Equal(t, []any{in.PublicID(id), "BOOKED", 1.0}, []any{
-			f["appointment"].(map[string]any)["id"],
-			f["appointment"].(map[string]any)["status"],
+			f["appointment"].(map[string]any)["id"], f["appointment"].(map[string]any)["status"],
 			f["appointment"].(map[string]any)["version"],
 		})
 		require.Equal(t, true, f["canReply"])

@@ -170,12 +170,8 @@ func TestService_SweepInboxes(t *testing.T) {
 	w := newWorld(t)
 	in := w.serve(nil)
 	idle := &Service{ // without its loops
-		d:       in.svc.d,
-		ctx:     context.Background(),
-		hub:     in.svc.hub,
-		bus:     in.svc.bus,
-		metrics: in.svc.metrics,
-		windows: newWindows(),
+		d:   in.svc.d,
+		ctx: context.Background(), hub: in.svc.hub, bus: in.svc.bus, metrics: in.svc.metrics, windows: newWindows(),
 		inboxes: newInboxes(),
 	}
 	idle.sweepInboxes()

@@ -68,8 +68,7 @@ func (w *world) move(t testing.TB, log *conversation.Log, id int64, sql string, 
 	require.NoError(t, w.Pool.InTx(context.Background(), func(tx *postgres.Tx) error {
 		args = append([]any{id}, args...)
 		if _, err := tx.Exec(
-			context.Background(),
-			`update appointments set version = version + 1, `+sql+` where id = $1`,
+			context.Background(), `update appointments set version = version + 1, `+sql+` where id = $1`,
 			args...); err != nil {
 			return err
 		}

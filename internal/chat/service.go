@@ -133,7 +133,7 @@ func (s *Service) Start(ctx context.Context) error {
 // connections and the reads from PostgreSQL on their behalf.
 func (s *Service) Drain(ctx context.Context) {
 	defer context.AfterFunc(ctx, s.stop)()
-	s.connections.drain(ctx)
+	s.connections.sendAway(ctx)
 }
 
 // Stop ends the background work. Call it after Drain, and after HTTP and conversation have stopped.

@@ -221,14 +221,9 @@ func personOf(a auth.Actor) Person {
 func (s *Service) limits() Limits {
 	o := s.d.Options
 	return Limits{
-		MessageChars:      conversation.MaxChars,
-		FrameBytes:        MaxFrameBytes,
-		PerSecond:         o.PerSecond,
-		UserPerSecond:     o.UserPerSecond,
-		RoomPerSecond:     o.ConversationPerSecond,
-		FramesPerSecond:   frameFlood * o.PerSecond,
-		SocketsPerUser:    o.SocketsPerUser,
-		SocketsPerAddress: o.SocketsPerAddress,
+		MessageChars: conversation.MaxChars, FrameBytes: MaxFrameBytes, PerSecond: o.PerSecond,
+		UserPerSecond: o.UserPerSecond, RoomPerSecond: o.ConversationPerSecond, FramesPerSecond: frameFlood * o.PerSecond,
+		SocketsPerUser: o.SocketsPerUser, SocketsPerAddress: o.SocketsPerAddress,
 	}
 }
 

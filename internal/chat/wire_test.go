@@ -24,28 +24,9 @@ import (
 
 // nasty are texts that JSON encoders have got wrong.
 var nasty = []string{
-	"",
-	"\"",
-	"\\",
-	"\\\"",
-	"\n\r\t",
-	"\b\f",
-	"\x01\x1f\x7f",
-	"\u0080\u009f",
-	"\u2028",
-	"\u2029x",
-	"x\u2028",
-	"\u2027\u202a",
-	"\ufffd",
-	"\ufeff",
-	"<script>&amp;</script>",
-	"🩺",
-	"👩\u200d⚕️",
-	"\U0010ffff",
-	"\ud7ff\ue000",
-	"é e\u0301",
-	strings.Repeat("\u2028", 50),
-	strings.Repeat("\x1b", 300),
+	"", "\"", "\\", "\\\"", "\n\r\t", "\b\f", "\x01\x1f\x7f", "\u0080\u009f", "\u2028", "\u2029x", "x\u2028",
+	"\u2027\u202a", "\ufffd", "\ufeff", "<script>&amp;</script>", "🩺", "👩\u200d⚕️", "\U0010ffff", "\ud7ff\ue000",
+	"é e\u0301", strings.Repeat("\u2028", 50), strings.Repeat("\x1b", 300),
 }
 
 func nastyText() *rapid.Generator[string] {
@@ -107,15 +88,8 @@ func TestEncodeEvent_EqualsEncodingJSON(t *testing.T) {
 		}
 		drawRare(t, &e)
 		want := wantEvent{
-			Type:        "event",
-			Seq:         e.Seq,
-			Kind:        e.Kind,
-			Sender:      e.Sender,
-			Target:      e.Target,
-			Attachment:  e.Attachment,
-			Retracted:   e.Retracted,
-			CorrectedBy: e.CorrectedBy,
-			At:          e.At.UTC(),
+			Type: "event", Seq: e.Seq, Kind: e.Kind, Sender: e.Sender, Target: e.Target, Attachment: e.Attachment,
+			Retracted: e.Retracted, CorrectedBy: e.CorrectedBy, At: e.At.UTC(),
 		}
 		if !e.Retracted && e.Kind != conversation.KindAttachment && e.Kind != conversation.KindRetraction {
 			want.Text = &e.Text
@@ -149,14 +123,11 @@ func drawRare(t *rapid.T, e *conversation.Event) {
 			return
 		}
 		e.Attachment = &conversation.Attachment{
-			ID:        uuid.UUID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "file")),
-			Name:      nastyText().Draw(t, "name"),
+			ID: uuid.UUID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "file")), Name: nastyText().Draw(t, "name"),
 			MediaType: "image/png",
 			Size: rapid.Int64Min(0).
 				Draw(t, "size"),
-			SHA256:    "ab",
-			Width:     rapid.IntMin(0).Draw(t, "width"),
-			Thumbnail: rapid.Bool().Draw(t, "thumbnail"),
+			SHA256: "ab", Width: rapid.IntMin(0).Draw(t, "width"), Thumbnail: rapid.Bool().Draw(t, "thumbnail"),
 		}
 	case conversation.KindRetraction, conversation.KindCorrection:
 		e.Target = rapid.Int64Min(1).Draw(t, "target")
@@ -186,8 +157,7 @@ func TestEncodeEvent_LongestFits(t *testing.T) {
 		require.NoError(t, conversation.CheckText(text))
 		frame := encodeEvent(
 			conversation.Event{
-				Seq: 1 << 62, Kind: conversation.KindText, ClientID: goldenID, Sender: "PAT0000000001", Text: text,
-				At: goldenTime,
+				Seq: 1 << 62, Kind: conversation.KindText, ClientID: goldenID, Sender: "PAT0000000001", Text: text, At: goldenTime,
 			},
 		)
 		require.Equal(t, text, fields(t, payload(t, frame))["text"])

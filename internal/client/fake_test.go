@@ -114,8 +114,7 @@ func (f *fakeService) socket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s := &fakeSocket{
-		t: f.t, ws: ws, query: map[string]string{},
-		token: strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "),
+		t: f.t, ws: ws, query: map[string]string{}, token: strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "),
 	}
 	for k := range r.URL.Query() {
 		s.query[k] = r.URL.Query().Get(k)

@@ -93,8 +93,7 @@ func TestFrom_MetricsOff(t *testing.T) {
 
 // bad has values that are refused, by variable. Each holds a marker that must not come back in the error.
 var bad = map[string][]string{
-	"ADDR":         {"marker", "marker:http", "marker 1:80", ":70000"},
-	"METRICS_ADDR": {"marker", "0.0.0.0:marker"},
+	"ADDR": {"marker", "marker:http", "marker 1:80", ":70000"}, "METRICS_ADDR": {"marker", "0.0.0.0:marker"},
 	"PUBLIC_URL": {
 		"marker", "ftp://marker", "https://marker/path", "https://user:marker@host", "https://host?marker",
 	},
@@ -103,20 +102,12 @@ var bad = map[string][]string{
 		"marker", "mysql://user:marker@host/db", "postgres://user:marker@host:port/db", "redis://marker",
 	},
 	"MIGRATE_DATABASE_URL": {"marker", "postgres://user:marker%zz@host/db"},
-	"DATABASE_MAX_CONNS":   {"marker", "6", "0", "-1", "1001", "1e3"},
-	"REDIS_MODE":           {"marker", "Cluster"},
-	"REDIS_NAMESPACE":      {"marker:", "{marker}", "marker marker", strings.Repeat("marker", 11)},
-	"TOKEN_SECRETS":        {"marker", "marker,marker"},
-	"ACCESS_TTL":           {"marker", "15", "0s", "-1m"},
-	"REFRESH_TTL":          {"30d", "0s"},
-	"INVITE_TTL":           {"marker", "0s"},
-	"VERIFY_TTL":           {"marker", "0s"},
-	"RESET_TTL":            {"marker", "-1h"},
-	"LEGACY_PMS":           {"marker", "yes", "on"},
-	"LEGACY_HMS":           {"marker", "2"},
-	"LEGACY_TTL":           {"marker", "12", "0s"},
-	"JOB_WORKERS":          {"marker", "-1", "101"},
-	"JOBS_POLL_ONLY":       {"marker", "2"},
+	"DATABASE_MAX_CONNS":   {"marker", "6", "0", "-1", "1001", "1e3"}, "REDIS_MODE": {"marker", "Cluster"},
+	"REDIS_NAMESPACE": {"marker:", "{marker}", "marker marker", strings.Repeat("marker", 11)},
+	"TOKEN_SECRETS":   {"marker", "marker,marker"}, "ACCESS_TTL": {"marker", "15", "0s", "-1m"},
+	"REFRESH_TTL": {"30d", "0s"}, "INVITE_TTL": {"marker", "0s"}, "VERIFY_TTL": {"marker", "0s"},
+	"RESET_TTL": {"marker", "-1h"}, "LEGACY_PMS": {"marker", "yes", "on"}, "LEGACY_HMS": {"marker", "2"},
+	"LEGACY_TTL": {"marker", "12", "0s"}, "JOB_WORKERS": {"marker", "-1", "101"}, "JOBS_POLL_ONLY": {"marker", "2"},
 	"SMTP_URL": {
 		"marker", "http://marker", "smtp://", "smtp://u:marker@", "smtp://u:marker@h:0", "smtp://u:marker@h:port",
 		"smtp://marker@h", "smtp://u:marker@h/x", "smtp://u:marker@h?tls=none", "smtp://h?tls=marker", "smtps://h?tls=none",
@@ -162,14 +153,10 @@ var bad = map[string][]string{
 	"S3_ENDPOINT": {
 		"marker", "s3.marker.example", "https://marker/path", "https://user:marker@host", "ftp://marker", "https://:443",
 	},
-	"S3_BUCKET":           {"Marker", "ma", "marker_bucket", "-marker", "mar..ker", strings.Repeat("marker", 11)},
-	"S3_REGION":           {"marker region", "marker/1"},
-	"S3_PATH_STYLE":       {"marker", "yes"},
-	"ATTACHMENT_BYTES":    {"marker", "0", "104857601"},
-	"ATTACHMENTS_PER_DAY": {"marker", "0"},
-	"UPLOAD_TIMEOUT":      {"marker", "0s", "31m"},
-	"UPLOADS_PER_MINUTE":  {"marker", "0"},
-	"UPLOADS_AT_ONCE":     {"marker", "0"},
+	"S3_BUCKET": {"Marker", "ma", "marker_bucket", "-marker", "mar..ker", strings.Repeat("marker", 11)},
+	"S3_REGION": {"marker region", "marker/1"}, "S3_PATH_STYLE": {"marker", "yes"},
+	"ATTACHMENT_BYTES": {"marker", "0", "104857601"}, "ATTACHMENTS_PER_DAY": {"marker", "0"},
+	"UPLOAD_TIMEOUT": {"marker", "0s", "31m"}, "UPLOADS_PER_MINUTE": {"marker", "0"}, "UPLOADS_AT_ONCE": {"marker", "0"},
 }
 
 // beside are variables that make others count: a store's, that it is there.

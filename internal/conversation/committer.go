@@ -82,14 +82,14 @@ func newCommitter(ports committerPorts, lanes int, followUp time.Duration) *comm
 	return c
 }
 
-func (c *committer) start() {
+func (c *committer) begin() {
 	for _, lane := range c.lanes {
 		c.work.Go(func() { c.run(lane) })
 	}
 }
 
-// close accepts no more drafts, commits what is queued, and returns; ctx bounds the wait.
-func (c *committer) close(ctx context.Context) {
+// finish accepts no more drafts, commits what is queued, and returns; ctx bounds the wait.
+func (c *committer) finish(ctx context.Context) {
 	c.mu.Lock()
 	if !c.closed {
 		c.closed = true
@@ -104,8 +104,8 @@ func (c *committer) close(ctx context.Context) {
 	c.stop()
 }
 
-// submit queues a draft; done is called later, or at once when the queue is full.
-func (c *committer) submit(d Draft, done func(Ack, error)) {
+// queue takes a draft; done is called later, or at once when the queue is full.
+func (c *committer) queue(d Draft, done func(Ack, error)) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	if c.closed {

@@ -29,13 +29,7 @@ func TestCommitter_Edits(t *testing.T) {
 		require.EqualValues(t, i+1, o.ack.Seq)
 	}
 	want := &Attachment{
-		ID:        file,
-		Name:      "knee.jpg",
-		MediaType: "image/jpeg",
-		Size:      5,
-		SHA256:    strings.Repeat("0f", 32),
-		Width:     4,
-		Height:    3,
+		ID: file, Name: "knee.jpg", MediaType: "image/jpeg", Size: 5, SHA256: strings.Repeat("0f", 32), Width: 4, Height: 3,
 		Thumbnail: true,
 	}
 	require.Equal(t, want, told.in(id)[2].Attachment, "whoever is told gets what the log has")
@@ -183,9 +177,7 @@ func TestCommitter_EditsAgain(t *testing.T) {
 	id := w.Conversation()
 	w.ok(c, draft(id, w.Patient, "a"))
 	drafts := []Draft{
-		fileDraft(id, w.Patient, w.file(id, w.Patient)),
-		correction(id, w.Patient, 1, "b"),
-		retraction(id, w.Patient, 1),
+		fileDraft(id, w.Patient, w.file(id, w.Patient)), correction(id, w.Patient, 1, "b"), retraction(id, w.Patient, 1),
 		retraction(id, w.Patient, 2),
 	}
 	acks := make([]Ack, len(drafts))

@@ -266,10 +266,10 @@ func TestCommitter_CloseCommitsWhatIsQueued(t *testing.T) {
 	const n = 3 * batchLimit
 	outcomes := make(chan outcome, n)
 	for i := range n {
-		c.submit(draft(ids[i%3], w.Patient, "queued"), func(ack Ack, err error) { outcomes <- outcome{ack: ack, err: err} })
+		c.queue(draft(ids[i%3], w.Patient, "queued"), func(ack Ack, err error) { outcomes <- outcome{ack: ack, err: err} })
 	}
-	c.start()
-	c.close(context.Background())
+	c.begin()
+	c.finish(context.Background())
 	require.Len(t, outcomes, n, "everyone was answered before close returned")
 	for range n {
 		require.NoError(t, (<-outcomes).err)
@@ -279,7 +279,7 @@ func TestCommitter_CloseCommitsWhatIsQueued(t *testing.T) {
 	}
 	_, err := c.send(draft(ids[0], w.Patient, "late"))
 	require.Equal(t, ErrUnavailable, err)
-	c.close(context.Background())
+	c.finish(context.Background())
 }
 
 func TestCommitter_FullLaneRefuses(t *testing.T) {
@@ -289,7 +289,7 @@ func TestCommitter_FullLaneRefuses(t *testing.T) {
 	id := w.Conversation()
 	refused := 0
 	for range laneQueue + 3 {
-		c.submit(draft(id, w.Patient, "x"), func(_ Ack, err error) {
+		c.queue(draft(id, w.Patient, "x"), func(_ Ack, err error) {
 			if err != nil {
 				refused++
 			}
@@ -298,7 +298,7 @@ func TestCommitter_FullLaneRefuses(t *testing.T) {
 	require.Equal(t, 3, refused, "at once, not later")
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	c.start()
-	c.close(ctx) // the time for the rest is over
+	c.begin()
+	c.finish(ctx) // the time for the rest is over
 	require.Greater(t, refused, 3)
 }

@@ -191,7 +191,7 @@ func recordGlass(ctx context.Context, tx *postgres.Tx, actor auth.Actor, action 
 // Versions gives a message as it was sent, its corrections and its retraction, in order and with their original texts:
 // to observers only.
 func (s *Service) Versions(ctx context.Context, actor auth.Actor, publicID string, seq int64) ([]Event, error) {
-	r, err := s.readable(ctx, actor, publicID, look{"conversation.versions", map[string]any{"seq": seq}})
+	r, err := s.judge(ctx, actor, publicID, look{"conversation.versions", map[string]any{"seq": seq}})
 	if err != nil {
 		return nil, err
 	}

@@ -68,13 +68,13 @@ func Routes(s *httpd.Server, svc *Service) {
 		Method: http.MethodGet, Path: "/appointments/{id}/messages", Tag: "chat", Summary: "Read a page of a conversation",
 		Description: "Oldest first. Without after and before: the latest page.", Access: httpd.SignedIn,
 		Errors: []int{http.StatusNotFound},
-	}, h.history)
+	}, h.serveHistory)
 	sendRoutes(s, h)
 	stateRoutes(s, h)
 	glassRoutes(s, h)
 }
 
-func (h handlers) history(ctx context.Context, in *historyInput) (*historyOutput, error) {
+func (h handlers) serveHistory(ctx context.Context, in *historyInput) (*historyOutput, error) {
 	if in.After >= 0 && in.Before > 0 {
 		return nil, errs.InvalidField("query.before", "cannot be given together with after")
 	}

@@ -72,47 +72,38 @@ type versionsOutput struct {
 func glassRoutes(s *httpd.Server, h handlers) {
 	admin, tag := httpd.Only(auth.Admin), "Administration"
 	httpd.Register(s, httpd.Route{
-		Method:  http.MethodPost,
-		Path:    "/admin/break-glass",
-		Tag:     tag,
-		Summary: "Get break-glass access to a conversation",
+		Method: http.MethodPost, Path: "/admin/break-glass", Tag: tag, Summary: "Get break-glass access to a conversation",
 		Description: "Its participants see who, why and until when. Until then, and as long as the session lasts, its " +
 			"messages, " +
 			"attachments, transcript and socket can be read, not written to. Each look leaves an audit row.",
-		Status: http.StatusCreated,
-		Access: admin,
-		Errors: []int{http.StatusNotFound, http.StatusConflict},
-	}, h.breakGlass)
+		Status: http.StatusCreated, Access: admin, Errors: []int{http.StatusNotFound, http.StatusConflict},
+	}, h.serveBreakGlass)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/admin/break-glass", Tag: tag, Summary: "List break-glass access, newest first",
 		Description: "Which conversations were opened, by whom, and why.", Access: admin,
-	}, h.glasses)
+	}, h.serveGlasses)
 	httpd.Register(s, httpd.Route{
-		Method:      http.MethodPost,
-		Path:        "/admin/break-glass/{id}/end",
-		Tag:         tag,
+		Method: http.MethodPost, Path: "/admin/break-glass/{id}/end", Tag: tag,
 		Summary:     "End break-glass access before it expires",
 		Description: "Your own or another administrator's. Access that is already over stays as it is.",
-		Status:      http.StatusOK,
-		Access:      admin,
-		Errors:      []int{http.StatusNotFound},
-	}, h.endGlass)
+		Status:      http.StatusOK, Access: admin, Errors: []int{http.StatusNotFound},
+	}, h.serveEndGlass)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/appointments/{id}/messages/{seq}/versions", Tag: tag,
 		Summary:     "Get a message as it was before it was corrected or retracted",
 		Description: "Only for an administrator with break-glass access; for the participants it does not exist.",
 		Access:      httpd.SignedIn, Errors: []int{http.StatusNotFound},
-	}, h.versions)
+	}, h.serveVersions)
 }
 
-func (h handlers) breakGlass(ctx context.Context, in *breakInput) (*glassOutput, error) {
+func (h handlers) serveBreakGlass(ctx context.Context, in *breakInput) (*glassOutput, error) {
 	g, err := h.svc.BreakGlass(ctx, httpd.Actor(ctx), GlassRequest{
 		Appointment: in.Body.AppointmentID, Reason: in.Body.Reason, Lasts: time.Duration(in.Body.Minutes) * time.Minute,
 	})
 	return &glassOutput{g.body(h.now())}, err
 }
 
-func (h handlers) glasses(ctx context.Context, in *glassesInput) (*glassesOutput, error) {
+func (h handlers) serveGlasses(ctx context.Context, in *glassesInput) (*glassesOutput, error) {
 	var before int64
 	if err := httpd.DecodeCursor(ctx, in.Cursor, &before); err != nil {
 		return nil, err
@@ -131,7 +122,7 @@ func (h handlers) glasses(ctx context.Context, in *glassesInput) (*glassesOutput
 	return out, nil
 }
 
-func (h handlers) endGlass(ctx context.Context, in *glassInput) (*glassOutput, error) {
+func (h handlers) serveEndGlass(ctx context.Context, in *glassInput) (*glassOutput, error) {
 	id, err := ParseClientID(in.ID)
 	if err != nil {
 		return nil, errs.Missing("break-glass")
@@ -140,7 +131,7 @@ func (h handlers) endGlass(ctx context.Context, in *glassInput) (*glassOutput, e
 	return &glassOutput{g.body(h.now())}, err
 }
 
-func (h handlers) versions(ctx context.Context, in *versionsInput) (*versionsOutput, error) {
+func (h handlers) serveVersions(ctx context.Context, in *versionsInput) (*versionsOutput, error) {
 	versions, err := h.svc.Versions(ctx, httpd.Actor(ctx), in.ID, in.Seq)
 	if err != nil {
 		return nil, err

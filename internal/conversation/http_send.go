@@ -55,21 +55,20 @@ func sendRoutes(s *httpd.Server, h handlers) {
 			Errors: append(also, http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests),
 		}
 	}
-	httpd.Register(s, route("", "Send a message", "A text, or a file that you have uploaded."), h.send)
+	httpd.Register(s, route("", "Send a message", "A text, or a file that you have uploaded."), h.serveSend)
 	httpd.Register(s, route(
-		"/{seq}/retract",
-		"Retract a message",
+		"/{seq}/retract", "Retract a message",
 		"Only your own, and only while the conversation is open. The message stays in its place, permanently without "+
 			"its content, for everyone.",
 		http.StatusForbidden,
-	), h.retract)
+	), h.serveRetract)
 	httpd.Register(s, route("/{seq}/correct", "Correct a message",
 		"Only your own text, and only while the conversation is open. The message then has the new wording and is marked "+
 			"as corrected.",
-		http.StatusForbidden), h.correct)
+		http.StatusForbidden), h.serveCorrect)
 }
 
-func (h handlers) send(ctx context.Context, in *sendInput) (*sendOutput, error) {
+func (h handlers) serveSend(ctx context.Context, in *sendInput) (*sendOutput, error) {
 	d := Draft{Kind: KindText}
 	switch text, file := in.Body.Text, in.Body.AttachmentID; {
 	case (text == nil) == (file == nil):
@@ -86,11 +85,11 @@ func (h handlers) send(ctx context.Context, in *sendInput) (*sendOutput, error) 
 	return h.write(ctx, in.ID, in.Body.ClientID, d)
 }
 
-func (h handlers) retract(ctx context.Context, in *retractInput) (*sendOutput, error) {
+func (h handlers) serveRetract(ctx context.Context, in *retractInput) (*sendOutput, error) {
 	return h.write(ctx, in.ID, in.Body.ClientID, Draft{Kind: KindRetraction, Target: in.Seq})
 }
 
-func (h handlers) correct(ctx context.Context, in *correctInput) (*sendOutput, error) {
+func (h handlers) serveCorrect(ctx context.Context, in *correctInput) (*sendOutput, error) {
 	return h.write(ctx, in.ID, in.Body.ClientID, Draft{Kind: KindCorrection, Target: in.Seq, Text: in.Body.Text})
 }
 

@@ -33,12 +33,8 @@ type stateBody struct {
 func (v View) body() stateBody {
 	a := v.Appointment
 	b := stateBody{
-		AppointmentID: a.PublicID,
-		CanReply:      v.Can,
-		WhyNot:        v.WhyNot,
-		HeadSeq:       v.HeadSeq,
-		Epoch:         v.Epoch,
-		Notice:        v.ClinicNotice,
+		AppointmentID: a.PublicID, CanReply: v.Can, WhyNot: v.WhyNot, HeadSeq: v.HeadSeq, Epoch: v.Epoch,
+		Notice: v.ClinicNotice,
 	}
 	for _, p := range a.Participants() {
 		at := v.Cursors[p.ID]
@@ -70,44 +66,31 @@ type stateOutput struct{ Body stateBody }
 func stateRoutes(s *httpd.Server, h handlers) {
 	refusals := []int{http.StatusNotFound, http.StatusConflict}
 	httpd.Register(s, httpd.Route{
-		Method:  http.MethodGet,
-		Path:    "/appointments/{id}/conversation",
-		Tag:     "chat",
-		Summary: "Get the state of a conversation",
-		Access:  httpd.SignedIn,
-		Errors:  []int{http.StatusNotFound},
-	}, h.state)
+		Method: http.MethodGet, Path: "/appointments/{id}/conversation", Tag: "chat",
+		Summary: "Get the state of a conversation", Access: httpd.SignedIn, Errors: []int{http.StatusNotFound},
+	}, h.serveState)
 	httpd.Register(s, httpd.Route{
-		Method:  http.MethodPost,
-		Path:    "/appointments/{id}/conversation/close",
-		Tag:     "chat",
-		Summary: "Close a conversation",
+		Method: http.MethodPost, Path: "/appointments/{id}/conversation/close", Tag: "chat", Summary: "Close a conversation",
 		Description: "For its doctor. One that is closed already stays as it is; one that is not open for another reason " +
 			"is " +
 			"409 `not_open`, with `whyNot`.",
-		Status: http.StatusOK,
-		Access: httpd.Only(auth.Doctor),
-		Errors: refusals,
-	}, h.close)
+		Status: http.StatusOK, Access: httpd.Only(auth.Doctor), Errors: refusals,
+	}, h.serveClose)
 	httpd.Register(s, httpd.Route{
-		Method:  http.MethodPost,
-		Path:    "/appointments/{id}/conversation/open",
-		Tag:     "chat",
+		Method: http.MethodPost, Path: "/appointments/{id}/conversation/open", Tag: "chat",
 		Summary: "Reopen a closed conversation",
 		Description: "For its doctor, while the appointment is BOOKED or shortly after its completion; otherwise 409 " +
 			"`cannot_open`, with `whyNot`.",
-		Status: http.StatusOK,
-		Access: httpd.Only(auth.Doctor),
-		Errors: refusals,
-	}, h.open)
+		Status: http.StatusOK, Access: httpd.Only(auth.Doctor), Errors: refusals,
+	}, h.serveOpen)
 }
 
-func (h handlers) state(ctx context.Context, in *stateInput) (*stateOutput, error) {
+func (h handlers) serveState(ctx context.Context, in *stateInput) (*stateOutput, error) {
 	v, err := h.svc.State(ctx, httpd.Actor(ctx), in.ID)
 	return shown(v, err)
 }
 
-func (h handlers) close(ctx context.Context, in *closeInput) (*stateOutput, error) {
+func (h handlers) serveClose(ctx context.Context, in *closeInput) (*stateOutput, error) {
 	reason := ""
 	if in.Body != nil {
 		reason = in.Body.Reason
@@ -116,7 +99,7 @@ func (h handlers) close(ctx context.Context, in *closeInput) (*stateOutput, erro
 	return shown(v, err)
 }
 
-func (h handlers) open(ctx context.Context, in *stateInput) (*stateOutput, error) {
+func (h handlers) serveOpen(ctx context.Context, in *stateInput) (*stateOutput, error) {
 	v, err := h.svc.Reopen(ctx, httpd.Actor(ctx), in.ID)
 	return shown(v, err)
 }

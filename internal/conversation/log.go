@@ -20,16 +20,16 @@ func NewLog() *Log { return &Log{committed: func([]Event) {}} }
 // Append implements appointment.Conversations: it creates the conversation if there is none, locks it, numbers the
 // event and inserts it. Connections get the event once tx has committed.
 func (l *Log) Append(ctx context.Context, tx *postgres.Tx, appointmentID int64, text string) error {
-	return l.add(ctx, tx, Event{Conversation: appointmentID, Kind: KindSystem, Text: text})
+	return l.insert(ctx, tx, Event{Conversation: appointmentID, Kind: KindSystem, Text: text})
 }
 
 // Regroup implements appointment.Conversations: all connections to the conversation end once they have the event. Those
 // that still may read it reconnect before they get anything that follows.
 func (l *Log) Regroup(ctx context.Context, tx *postgres.Tx, appointmentID int64, text string) error {
-	return l.add(ctx, tx, Event{Conversation: appointmentID, Kind: KindSystem, Text: text, Regroup: true})
+	return l.insert(ctx, tx, Event{Conversation: appointmentID, Kind: KindSystem, Text: text, Regroup: true})
 }
 
-func (l *Log) add(ctx context.Context, tx *postgres.Tx, e Event) error {
+func (l *Log) insert(ctx context.Context, tx *postgres.Tx, e Event) error {
 	if err := appendSystem(ctx, tx, &e); err != nil {
 		return err
 	}

@@ -141,11 +141,8 @@ func (h *heard) doubt(id int64) {
 func committerOn(pool *postgres.Pool, lanes int) (*committer, *heard) {
 	h := &heard{events: map[int64][]Event{}, doubted: map[int64]bool{}}
 	return newCommitter(committerPorts{
-		pool:      pool,
-		log:       zerolog.Nop(),
-		metrics:   newMetrics(prometheus.NewRegistry()),
-		committed: h.committed,
-		doubted:   h.doubt,
+		pool: pool, log: zerolog.Nop(), metrics: newMetrics(prometheus.NewRegistry()), committed: h.committed,
+		doubted: h.doubt,
 	}, lanes, followUp), h
 }
 
@@ -153,15 +150,15 @@ func committerOn(pool *postgres.Pool, lanes int) (*committer, *heard) {
 func startCommitter(t testing.TB, pool *postgres.Pool, lanes int) (*committer, *heard) {
 	t.Helper()
 	c, h := committerOn(pool, lanes)
-	c.start()
-	t.Cleanup(func() { c.close(context.Background()) })
+	c.begin()
+	t.Cleanup(func() { c.finish(context.Background()) })
 	return c, h
 }
 
 // send submits one draft and waits for its outcome.
 func (c *committer) send(d Draft) (Ack, error) {
 	done := make(chan outcome, 1)
-	c.submit(d, func(a Ack, err error) { done <- outcome{ack: a, err: err} })
+	c.queue(d, func(a Ack, err error) { done <- outcome{ack: a, err: err} })
 	o := <-done
 	return o.ack, o.err
 }

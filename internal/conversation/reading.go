@@ -38,7 +38,7 @@ func (r Reading) Until() time.Time { return r.until }
 // Readable gives a Reading to those who may read a conversation: its participants, and an administrator as long as
 // their break-glass access lasts, which is audited each time. For anyone else there is no such conversation (404).
 func (s *Service) Readable(ctx context.Context, actor auth.Actor, publicID string) (Reading, error) {
-	return s.readable(ctx, actor, publicID, look{action: "conversation.read"})
+	return s.judge(ctx, actor, publicID, look{action: "conversation.read"})
 }
 
 // look records in an audit row that an observer reads a conversation.
@@ -47,7 +47,7 @@ type look struct {
 	detail map[string]any
 }
 
-func (s *Service) readable(ctx context.Context, actor auth.Actor, publicID string, l look) (Reading, error) {
+func (s *Service) judge(ctx context.Context, actor auth.Actor, publicID string, l look) (Reading, error) {
 	a, err := s.d.Appointments.Find(ctx, actor, publicID)
 	if err != nil {
 		return Reading{}, err
@@ -55,7 +55,7 @@ func (s *Service) readable(ctx context.Context, actor auth.Actor, publicID strin
 	if a.IsParticipant(actor.ID) {
 		return Reading{appointment: a, reader: actor.ID}, nil
 	}
-	access, err := s.access(ctx, a.ID, actor)
+	access, err := s.accessNow(ctx, a.ID, actor)
 	if err != nil {
 		return Reading{}, err
 	}
@@ -105,15 +105,15 @@ func (s *Service) StillReadable(ctx context.Context, now State, actor auth.Actor
 	if a.IsParticipant(actor.ID) {
 		return Reading{appointment: a, reader: actor.ID}, nil
 	}
-	access, err := s.access(ctx, a.ID, actor)
+	access, err := s.accessNow(ctx, a.ID, actor)
 	if err != nil {
 		return Reading{}, err
 	}
 	return Reading{appointment: a, reader: actor.ID, observed: true, until: access.until}, nil
 }
 
-// access is an administrator's break-glass access to a conversation now; without it the conversation is not there.
-func (s *Service) access(ctx context.Context, id int64, actor auth.Actor) (access, error) {
+// accessNow is an administrator's break-glass access to a conversation now; without it the conversation is not there.
+func (s *Service) accessNow(ctx context.Context, id int64, actor auth.Actor) (access, error) {
 	if actor.Role != auth.Admin {
 		return access{}, errs.Missing("appointment")
 	}

@@ -78,10 +78,10 @@ func (s *Service) doubt(id int64) {
 }
 
 // Start begins to commit drafts.
-func (s *Service) Start() { s.committer.start() }
+func (s *Service) Start() { s.committer.begin() }
 
 // Stop commits queued drafts and refuses later ones. ctx bounds the wait for PostgreSQL.
-func (s *Service) Stop(ctx context.Context) { s.committer.close(ctx) }
+func (s *Service) Stop(ctx context.Context) { s.committer.finish(ctx) }
 
 // Refused counts a draft that was refused elsewhere, by reason, together with those refused here.
 func (s *Service) Refused(reason string) { s.metrics.refused.WithLabelValues(reason).Inc() }
@@ -125,7 +125,7 @@ func (s *Service) Submit(d Draft, done func(Ack, error)) {
 	case !s.all.allow(d.Conversation):
 		err, reason = ErrConversationTooFast, "rate_room"
 	default:
-		s.committer.submit(d, done)
+		s.committer.queue(d, done)
 		return
 	}
 	s.Refused(reason)

@@ -161,14 +161,7 @@ func (s *S3) start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
 	cmd := exec.Command(
-		s.binary,
-		"--quiet",
-		"--port",
-		s.addr(),
-		"--health",
-		"/health",
-		"posix",
-		"--sidecar",
+		s.binary, "--quiet", "--port", s.addr(), "--health", "/health", "posix", "--sidecar",
 		s.sidecar(), //nolint:gosec,noctx // it outlives ctx
 		filepath.Join(s.Dir, "buckets"),
 	)

@@ -23,28 +23,19 @@ func Routes(s *httpd.Server, svc *Service) {
 		Description: "Sorted by name. Disabled doctors are not listed.",
 	}, h.list)
 	httpd.Register(s, httpd.Route{
-		Method:  http.MethodPost,
-		Path:    "/doctors",
-		Tag:     tag,
-		Summary: "Invite a doctor",
-		Status:  http.StatusCreated,
+		Method: http.MethodPost, Path: "/doctors", Tag: tag, Summary: "Invite a doctor", Status: http.StatusCreated,
 		Description: "The invitation's token is shown only once, and mailed. Until the invitation is accepted, the " +
 			"doctor can be found and booked by name, but requests for a specialization do not go to them.",
-		Access: httpd.Only(auth.Admin),
-		Errors: []int{http.StatusConflict},
+		Access: httpd.Only(auth.Admin), Errors: []int{http.StatusConflict},
 	}, h.serveCreate)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/doctors/{id}", Tag: tag, Summary: "Get a profile", Access: httpd.Public,
 		Description: "The phone number is shown only to the doctor and to admins.", Errors: []int{http.StatusNotFound},
 	}, h.serveGet)
 	httpd.Register(s, httpd.Route{
-		Method:      http.MethodPatch,
-		Path:        "/doctors/{id}",
-		Tag:         tag,
-		Summary:     "Change a profile",
+		Method: http.MethodPatch, Path: "/doctors/{id}", Tag: tag, Summary: "Change a profile",
 		Description: "Fields that are left out or null stay as they are; an empty text clears a field.",
-		Access:      staff,
-		Errors:      ifMatchErrors,
+		Access:      staff, Errors: ifMatchErrors,
 	}, h.patch)
 	scheduleRoutes(s, h)
 }
@@ -162,13 +153,9 @@ type invitationBody struct {
 func (h handlers) serveCreate(ctx context.Context, in *createInput) (*createOutput, error) {
 	b := in.Body
 	d, inv, err := h.svc.Invite(ctx, httpd.Actor(ctx), NewDoctor{
-		Name:        b.Name,
-		Email:       b.Email,
-		TimeZone:    b.TimeZone,
-		SlotMinutes: b.SlotMinutes,
+		Name: b.Name, Email: b.Email, TimeZone: b.TimeZone, SlotMinutes: b.SlotMinutes,
 		Profile: Profile{
-			Specialization: b.Specialization, Qualification: b.Qualification, Experience: b.Experience,
-			Phone: b.Phone,
+			Specialization: b.Specialization, Qualification: b.Qualification, Experience: b.Experience, Phone: b.Phone,
 		},
 	})
 	if err != nil {

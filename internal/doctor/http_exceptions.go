@@ -19,16 +19,12 @@ func exceptionRoutes(s *httpd.Server, h handlers, staff httpd.Access) {
 		Access: httpd.Public, Errors: []int{http.StatusNotFound},
 	}, h.serveExceptions)
 	httpd.Register(s, httpd.Route{
-		Method:  http.MethodPost,
-		Path:    "/doctors/{id}/exceptions",
-		Tag:     tag,
+		Method: http.MethodPost, Path: "/doctors/{id}/exceptions", Tag: tag,
 		Summary: "Add days off or days with other hours",
 		Description: "Replaces the weekly hours that begin on these dates. Without `intervals`, nothing can be booked on " +
 			"them. A date can have other hours only once; days off may overlap anything and take precedence. " +
 			"Booked appointments stay. The ETag is shared with hours and booking rules.",
-		Status: http.StatusCreated,
-		Access: staff,
-		Errors: []int{http.StatusNotFound, http.StatusConflict},
+		Status: http.StatusCreated, Access: staff, Errors: []int{http.StatusNotFound, http.StatusConflict},
 	}, h.serveAddException)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodDelete, Path: "/doctors/{id}/exceptions/{eid}", Tag: tag,

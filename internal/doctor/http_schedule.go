@@ -22,28 +22,20 @@ func scheduleRoutes(s *httpd.Server, h handlers) {
 		Errors: []int{http.StatusNotFound},
 	}, h.hours)
 	httpd.Register(s, httpd.Route{
-		Method:  http.MethodPut,
-		Path:    "/doctors/{id}/hours",
-		Tag:     tag,
-		Summary: "Replace the weekly hours",
+		Method: http.MethodPut, Path: "/doctors/{id}/hours", Tag: tag, Summary: "Replace the weekly hours",
 		Description: "Without any interval, nothing can be booked. A `to` that is not later than `from` is on the next " +
 			"day; the whole interval belongs to the day on which it begins. Booked appointments stay.",
-		Access: staff,
-		Errors: ifMatchErrors,
+		Access: staff, Errors: ifMatchErrors,
 	}, h.serveSetHours)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/doctors/{id}/booking-rules", Tag: tag, Summary: "Get the booking rules",
 		Access: httpd.Public, Errors: []int{http.StatusNotFound},
 	}, h.serveRules)
 	httpd.Register(s, httpd.Route{
-		Method:  http.MethodPut,
-		Path:    "/doctors/{id}/booking-rules",
-		Tag:     tag,
-		Summary: "Replace the booking rules",
+		Method: http.MethodPut, Path: "/doctors/{id}/booking-rules", Tag: tag, Summary: "Replace the booking rules",
 		Description: "Rules that are left out or null stay as they are; zone and slot length are required. Hours keep " +
 			"their clock times in a new zone. Booked appointments stay.",
-		Access: staff,
-		Errors: ifMatchErrors,
+		Access: staff, Errors: ifMatchErrors,
 	}, h.serveSetRules)
 	exceptionRoutes(s, h, staff)
 }

@@ -128,8 +128,7 @@ var (
 		"Somebody changed this meanwhile. Load it again and repeat your change.")
 	ErrNoMatch     = New(PreconditionRequired, "if_match_required", "Send the ETag you last saw as If-Match.")
 	ErrUnavailable = &Error{
-		Kind:       Unavailable,
-		Code:       "unavailable",
+		Kind: Unavailable, Code: "unavailable",
 		Message:    "The service cannot reach its database right now. Try again shortly.",
 		RetryAfter: 2 * time.Second,
 	}

@@ -79,8 +79,7 @@ func (r Route) takesKey() bool {
 func documentKey(op *huma.Operation) {
 	least, most := 1, idempotencyKeyMax
 	op.Parameters = append(op.Parameters, &huma.Param{
-		Name:   idempotencyHeader,
-		In:     "header",
+		Name: idempotencyHeader, In: "header",
 		Schema: &huma.Schema{Type: huma.TypeString, MinLength: &least, MaxLength: &most},
 		Description: "A value such as a UUID, chosen once for a request and kept for its retries. For 24 hours the same " +
 			"key " +

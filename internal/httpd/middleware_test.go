@@ -147,8 +147,7 @@ func TestServer_CORS(t *testing.T) {
 		require.Contains(t, a.Header.Get("Vary"), "Origin")
 		require.Empty(t, a.Header.Get("Access-Control-Allow-Credentials"))
 		require.Equal(
-			t,
-			allowed != "",
+			t, allowed != "",
 			strings.Contains(a.Header.Get("Access-Control-Expose-Headers"),
 				"ETag, Idempotent-Replayed, Location, Retry-After, X-Request-Id"),
 		)

@@ -181,28 +181,22 @@ type row struct {
 
 // failures are what GET /fail/{how} fails with.
 var failures = map[string]error{
-	"internal":        errors.New("connect to db.internal as root"),
-	"bad-request":     errs.New(errs.BadRequest, "bad", "It is bad."),
-	"unauthenticated": errs.ErrUnauthenticated,
-	"forbidden":       errs.ErrForbidden,
-	"missing":         errs.Missing("doctor"),
-	"method":          errs.New(errs.MethodNotAllowed, "method_not_allowed", "Not that."),
+	"internal":    errors.New("connect to db.internal as root"),
+	"bad-request": errs.New(errs.BadRequest, "bad", "It is bad."), "unauthenticated": errs.ErrUnauthenticated,
+	"forbidden": errs.ErrForbidden, "missing": errs.Missing("doctor"),
+	"method": errs.New(errs.MethodNotAllowed, "method_not_allowed", "Not that."),
 	"conflict": errs.New(errs.Conflict, "slot_taken", "Somebody was faster.").
 		With("alternatives", []string{"2026-11-23T10:00:00Z"}).With("status", "never replaced"),
-	"stale":     errs.ErrStale,
-	"no-match":  errs.ErrNoMatch,
-	"too-large": errs.New(errs.TooLarge, "too_large", "Too much."),
-	"invalid":   errs.InvalidFields(errs.Field{Path: "body.email", Message: "is not an address"}),
-	"upgrade":   errs.New(errs.UpgradeRequired, "upgrade_required", "WebSocket only."),
+	"stale": errs.ErrStale, "no-match": errs.ErrNoMatch, "too-large": errs.New(errs.TooLarge, "too_large", "Too much."),
+	"invalid": errs.InvalidFields(errs.Field{Path: "body.email", Message: "is not an address"}),
+	"upgrade": errs.New(errs.UpgradeRequired, "upgrade_required", "WebSocket only."),
 	"limited": &errs.Error{
-		Kind: errs.RateLimited, Code: "rate_limited", Message: "Slow down.",
-		RetryAfter: 1500 * time.Millisecond,
+		Kind: errs.RateLimited, Code: "rate_limited", Message: "Slow down.", RetryAfter: 1500 * time.Millisecond,
 	},
 	"unavailable": &errs.Error{
 		Kind: errs.Unavailable, Code: "unavailable", Message: "Try again.", Err: errors.New("db.internal is down"),
 	},
-	"network": &net.OpError{Op: "dial", Err: errors.New("db.internal refused")},
-	"token":   auth.ErrToken,
+	"network": &net.OpError{Op: "dial", Err: errors.New("db.internal refused")}, "token": auth.ErrToken,
 }
 
 func routes(s *httpd.Server) {
@@ -221,8 +215,7 @@ func routes(s *httpd.Server) {
 	httpd.Register(
 		s,
 		httpd.Route{
-			Method: "POST", Path: "/items", Tag: "test", Summary: "Make", Access: httpd.Public, Status: 201,
-			Errors: []int{409},
+			Method: "POST", Path: "/items", Tag: "test", Summary: "Make", Access: httpd.Public, Status: 201, Errors: []int{409},
 		},
 		func(_ context.Context, in *makeInput) (*makeOutput, error) {
 			out := &makeOutput{}
@@ -233,8 +226,7 @@ func routes(s *httpd.Server) {
 	httpd.Register(s, httpd.Route{Method: "GET", Path: "/items", Tag: "test", Summary: "List", Access: httpd.Public},
 		func(context.Context, *httpd.PageQuery) (*pageOutput, error) { return &pageOutput{}, nil })
 	httpd.Register(
-		s,
-		httpd.Route{Method: "DELETE", Path: "/items/{id}", Tag: "test", Summary: "Remove", Access: httpd.SignedIn},
+		s, httpd.Route{Method: "DELETE", Path: "/items/{id}", Tag: "test", Summary: "Remove", Access: httpd.SignedIn},
 		func(context.Context, *struct {
 			ID string `path:"id"`
 		},

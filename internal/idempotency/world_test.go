@@ -63,12 +63,8 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{
-		t:        t,
-		pool:     pgtest.New(t),
-		users:    map[string]auth.Actor{},
-		entered:  make(chan struct{}, 100),
-		released: make(chan struct{}),
-		log:      &logs{},
+		t: t, pool: pgtest.New(t), users: map[string]auth.Actor{}, entered: make(chan struct{}, 100),
+		released: make(chan struct{}), log: &logs{},
 	}
 	w.clock.Store(time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC).UnixNano())
 	for _, token := range []string{"PAT1", "PAT2"} {
@@ -171,8 +167,7 @@ var failures = map[string]error{
 		Kind: errs.RateLimited, Code: "rate_limited", Message: "Slow down.", RetryAfter: time.Second,
 	},
 	"later":       &errs.Error{Kind: errs.Conflict, Code: "later", Message: "Come back.", RetryAfter: time.Second},
-	"unavailable": errs.ErrUnavailable,
-	"broken":      fmt.Errorf("a bug"),
+	"unavailable": errs.ErrUnavailable, "broken": fmt.Errorf("a bug"),
 }
 
 // make carries out a request: it counts, perhaps waits, and makes a thing or fails.

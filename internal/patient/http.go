@@ -16,27 +16,19 @@ const tag = "patients"
 func Routes(s *httpd.Server, svc *Service) {
 	h := handlers{svc}
 	httpd.Register(s, httpd.Route{
-		Method:  http.MethodGet,
-		Path:    "/patients",
-		Tag:     tag,
-		Summary: "List patients",
-		Access:  httpd.SignedIn,
+		Method: http.MethodGet, Path: "/patients", Tag: tag, Summary: "List patients", Access: httpd.SignedIn,
 		Description: "Admins see all patients, doctors those assigned to them or theirs by appointment, patients only " +
 			"themselves.",
 	}, h.serveList)
 	httpd.Register(s, httpd.Route{
-		Method:      http.MethodGet,
-		Path:        "/patients/{id}",
-		Tag:         tag,
+		Method: http.MethodGet, Path: "/patients/{id}", Tag: tag,
 		Summary:     "Get a registry entry",
 		Access:      httpd.SignedIn,
 		Description: "Allowed for the patient, their doctors and admins. Reading somebody else's entry is audited.",
 		Errors:      []int{http.StatusNotFound},
 	}, h.serveGet)
 	httpd.Register(s, httpd.Route{
-		Method:  http.MethodPatch,
-		Path:    "/patients/{id}",
-		Tag:     tag,
+		Method: http.MethodPatch, Path: "/patients/{id}", Tag: tag,
 		Summary: "Change a registry entry",
 		Access:  httpd.SignedIn,
 		Description: "Allowed for the patient and admins. Fields that are left out or null stay as they are; an empty " +

@@ -15,10 +15,8 @@ import (
 )
 
 var told = patient.Details{
-	Phone:       "9841000000",
-	Gender:      patient.GenderFemale,
-	DateOfBirth: new(time.Date(1990, time.February, 28, 0, 0, 0, 0, time.UTC)),
-	Address:     "Lane 1",
+	Phone: "9841000000", Gender: patient.GenderFemale,
+	DateOfBirth: new(time.Date(1990, time.February, 28, 0, 0, 0, 0, time.UTC)), Address: "Lane 1",
 }
 
 // signUp makes a user without an entry, who said something about themselves.
@@ -63,17 +61,8 @@ func TestService_Register(t *testing.T) {
 	p, err := w.svc.Register(t.Context(), w.actor(ann), id)
 	require.NoError(t, err)
 	require.Equal(t, patient.Patient{
-		ID:          id,
-		UserID:      nia,
-		Name:        "Nia New",
-		Phone:       told.Phone,
-		Gender:      told.Gender,
-		DateOfBirth: p.DateOfBirth,
-		Address:     told.Address,
-		Active:      true,
-		Version:     1,
-		CreatedAt:   p.CreatedAt,
-		UpdatedAt:   p.UpdatedAt,
+		ID: id, UserID: nia, Name: "Nia New", Phone: told.Phone, Gender: told.Gender, DateOfBirth: p.DateOfBirth,
+		Address: told.Address, Active: true, Version: 1, CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
 	}, p)
 	require.True(t, told.DateOfBirth.Equal(*p.DateOfBirth))
 	require.Equal(t, []string{nia}, w.call("GET", "/patients", nia, "", "").Each("userId"))

@@ -272,8 +272,7 @@ func TestService_SetRulesAll(t *testing.T) {
 	r, err := c.set(
 		1,
 		schedule.RuleChange{
-			BufferBefore: &quarter, BufferAfter: &hour, Notice: &hour, Horizon: &week, PerDay: &eight,
-			AutoConfirm: &yes,
+			BufferBefore: &quarter, BufferAfter: &hour, Notice: &hour, Horizon: &week, PerDay: &eight, AutoConfirm: &yes,
 		},
 	)
 	require.NoError(t, err)

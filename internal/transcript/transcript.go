@@ -103,14 +103,14 @@ type Digest struct{ sum hash.Hash }
 // newDigest begins a digest with the first line.
 func newDigest(f Facts) (Digest, error) {
 	d := Digest{sha256.New()}
-	_, err := d.add(map[string]any{"version": 1, "appointmentId": f.Appointment.ID, "headSeq": f.HeadSeq})
+	_, err := d.takeIn(map[string]any{"version": 1, "appointmentId": f.Appointment.ID, "headSeq": f.HeadSeq})
 	return d, err
 }
 
 // Add adds an entry and returns its canonical form.
-func (d Digest) Add(e Entry) (line []byte, err error) { return d.add(e.inUTC()) }
+func (d Digest) Add(e Entry) (line []byte, err error) { return d.takeIn(e.inUTC()) }
 
-func (d Digest) add(v any) ([]byte, error) {
+func (d Digest) takeIn(v any) ([]byte, error) {
 	plain, err := json.Marshal(v)
 	if err != nil {
 		return nil, fmt.Errorf("encode an event: %w", err)

@@ -31,8 +31,7 @@ func checkTypes(t *testing.T, modules ...string) (said string, err error) {
 	t.Helper()
 	program, err := exec.LookPath("tsc")
 	require.NoError(
-		t,
-		err,
+		t, err,
 		"TypeScript is not installed, and without it the types of the browser's modules are not checked: "+
 			"run `deploy/setup.sh test` (`make test` does), or `npm install --global typescript`",
 	)

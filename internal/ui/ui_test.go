@@ -215,9 +215,7 @@ func TestPages_Origin(t *testing.T) {
 	host := strings.TrimPrefix(h.site.Root, "http://")
 	send := func(headers ...string) int {
 		return h.do(
-			"POST",
-			"/verify",
-			"token=x",
+			"POST", "/verify", "token=x",
 			append(headers, "Content-Type", "application/x-www-form-urlencoded")...).Status
 	}
 	for name, headers := range map[string][]string{

@@ -79,8 +79,7 @@ func streams(timeout time.Duration, failed chan<- error, closed chan<- struct{})
 			return out, nil
 		})
 		httpd.Register(
-			s,
-			httpd.Route{Method: "GET", Path: "/buckets/{id}/file", Tag: "test", Summary: "Download", Access: httpd.SignedIn},
+			s, httpd.Route{Method: "GET", Path: "/buckets/{id}/file", Tag: "test", Summary: "Download", Access: httpd.SignedIn},
 			func(_ context.Context, in *bucketInput) (*transfer.Download, error) {
 				return transfer.NewDownload(s, transfer.Content{
 					Open: func(_ context.Context, offset, length int64) (io.ReadCloser, error) {
@@ -96,8 +95,7 @@ func streams(timeout time.Duration, failed chan<- error, closed chan<- struct{})
 			},
 		)
 		httpd.Register(
-			s,
-			httpd.Route{Method: "GET", Path: "/buckets/{id}/stream", Tag: "test", Summary: "Stream", Access: httpd.SignedIn},
+			s, httpd.Route{Method: "GET", Path: "/buckets/{id}/stream", Tag: "test", Summary: "Stream", Access: httpd.SignedIn},
 			func(_ context.Context, in *bucketInput) (*transfer.Download, error) {
 				timeout := time.Hour
 				if in.ID == "short" {
@@ -106,8 +104,7 @@ func streams(timeout time.Duration, failed chan<- error, closed chan<- struct{})
 				return transfer.NewStream(
 					s,
 					transfer.Stream{
-						Body: endless{closed}, Type: "text/plain", Disposition: "attachment", Vary: "Accept",
-						Timeout: timeout,
+						Body: endless{closed}, Type: "text/plain", Disposition: "attachment", Vary: "Accept", Timeout: timeout,
 					},
 				), nil
 			},

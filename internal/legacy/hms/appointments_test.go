@@ -81,9 +81,7 @@ func TestRoutes_statuses(t *testing.T) {
 		w.exec(
 			`update appointments set status = $2, starts_at = now() + make_interval(days => $3), ends_at = now() + make_interval(days => $3, mins => 30)
 			where public_id = $1`,
-			id,
-			status,
-			i+1,
+			id, status, i+1,
 		)
 	}
 	// A doctor may be somebody's patient; what they have as one is not their work.
@@ -91,8 +89,7 @@ func TestRoutes_statuses(t *testing.T) {
 	w.exec(
 		`insert into appointments (public_id, patient_id, doctor_id, status) select 'APP0000000000', d.id, e.id, 'PENDING'
 		from users d, users e where d.public_id = $1 and e.public_id = $2`,
-		doctor.userID,
-		w.doctor(admin, "Dr Dan Roth").userID,
+		doctor.userID, w.doctor(admin, "Dr Dan Roth").userID,
 	)
 	for path, want := range map[string]int{"pending": 1, "booked/all": 2, "reject/all": 4} {
 		list := w.ok(doctor.token, "GET", "/api/doctor/appointments/"+path, "").list("appointments")

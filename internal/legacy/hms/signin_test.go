@@ -23,8 +23,7 @@ func TestRoutes_Register(t *testing.T) {
 	golden(t, "registered", r)
 	require.Equal(t, "PATIENT", r.Text("user.role"), "whatever the body says")
 	require.Equal(
-		t,
-		1,
+		t, 1,
 		w.count(`select count(*) from patients where phone = '9841000000' and gender = 'female' and date_of_birth is null
 		and age_years = 34 and age_recorded_on = (now() at time zone 'UTC')::date`),
 		"an age is kept as an age",
@@ -227,8 +226,7 @@ func TestRoutes_updateUser(t *testing.T) {
 	require.Equal(t, 1, w.count(`select count(*) from users where name = 'Eve Boss'`))
 	doctor := w.doctor(admin, "Dr Cara Lim")
 	golden(
-		t,
-		"user_doctor",
+		t, "user_doctor",
 		w.ok(doctor.token, "PUT", "/api/auth/updateUser",
 			`{"name":"Dr Cara Ling","phoneNo":"9841333333","gender":"Female","age":50}`),
 	)

@@ -171,8 +171,7 @@ func (w *world) doctor(admin person, name string) person {
 	w.t.Helper()
 	email := w.email()
 	r := w.ok(admin.token, "POST", "/api/admin/doctor/create", fmt.Sprintf(
-		`{"name":%q,"email":%q,"specialization":"Cardiology","experience":7,"qualification":"MD","phoneNo":9841111111}`,
-		name,
+		`{"name":%q,"email":%q,"specialization":"Cardiology","experience":7,"qualification":"MD","phoneNo":9841111111}`, name,
 		email,
 	))
 	d := w.signIn(email, r.Text("plainPassword"))

@@ -74,8 +74,7 @@ func TestBook(t *testing.T) {
 	golden(t, "booked", w.yes("POST", "/appointment/book", pia.token,
 		`{"docId":`+id(dan)+`,"date":"`+tomorrow+`","slotId":"9","patientId":`+id(pia)+`}`))
 	require.Equal(
-		t,
-		1,
+		t, 1,
 		w.count(`select count(*) from appointments where status = 'BOOKED' and patient_id = $1 and doctor_id = $2
 		and starts_at = '2026-03-03T14:30:00+05:45'`, pia.id, dan.id),
 	)

@@ -97,8 +97,7 @@ func newWorld(t testing.TB, change ...func(*config.Config)) *world {
 	require.NoError(t, err)
 	c := clinic.New(
 		clinic.Deps{
-			Pool: w.pool, Inviter: w.accounts, Conversations: log{conversation.NewLog(), chat.Counts{}},
-			Now: now, Config: cfg,
+			Pool: w.pool, Inviter: w.accounts, Conversations: log{conversation.NewLog(), chat.Counts{}}, Now: now, Config: cfg,
 		},
 	)
 	w.doctors, w.patients, w.appointments = c.Doctors, c.Patients, c.Appointments

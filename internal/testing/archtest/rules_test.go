@@ -130,10 +130,8 @@ var bans = []ban{
 		reason:   "whoever keeps bytes asks for a blob.Store, of which a folder is one too",
 	},
 	{
-		name:      "go-redis",
-		libraries: []string{"github.com/redis", "github.com/go-redis"},
-		packages:  []string{"httpd/ratelimit", "app"},
-		files:     []string{"redis.go"},
+		name: "go-redis", libraries: []string{"github.com/redis", "github.com/go-redis"},
+		packages: []string{"httpd/ratelimit", "app"}, files: []string{"redis.go"},
 		reason: "Redis may die at any moment: only the bus and the rate limits, which say what then happens, may depend " +
 			"on it",
 	},

@@ -64,14 +64,12 @@ var ping = []byte(`{"type":"ping"}`)
 
 // breaches are breaches of RFC 6455, and what comes close to one.
 var breaches = map[string][]byte{
-	"a reserved opcode":         frame(final|0x3, ping),
-	"a reserved control opcode": frame(final|0xB, nil),
-	"a reserved bit":            frame(final|0x40|opText, ping),
+	"a reserved opcode": frame(final|0x3, ping), "a reserved control opcode": frame(final|0xB, nil),
+	"a reserved bit": frame(final|0x40|opText, ping),
 	"compressed": frame(final|0x40|opText,
 		[]byte{0xaa, 0x56, 0x2a, 0xa9, 0x2c, 0x48, 0x55, 0xb2, 0x52, 0x2a, 0xc8, 0xcc, 0x4b, 0x57, 0xaa, 0x05, 0x00}),
-	"all reserved bits":          frame(final|0x70|opText, ping),
-	"not masked":                 append(header(final|opText, uint64(len(ping)), false), ping...),
-	"binary":                     frame(final|opBinary, ping),
+	"all reserved bits": frame(final|0x70|opText, ping),
+	"not masked":        append(header(final|opText, uint64(len(ping)), false), ping...), "binary": frame(final|opBinary, ping),
 	"a continuation of nothing":  frame(final|opContinue, ping),
 	"a message inside a message": join(frame(opText, ping[:5]), frame(final|opText, ping)),
 	"a ping inside a message":    join(frame(opText, ping[:5]), frame(final|opPing, nil), frame(final|opContinue, ping[5:])),
@@ -90,8 +88,7 @@ var breaches = map[string][]byte{
 	"a close not in UTF-8":        frame(final|opClose, append(binary.BigEndian.AppendUint16(nil, 1000), 0xff, 0xfe)),
 	"more after a close": join(frame(final|opClose, binary.BigEndian.AppendUint16(nil, 1000)),
 		bytes.Repeat(frame(final|opText, ping), 20)),
-	"a length without end": header(final|opText, 1<<62, true),
-	"a negative length":    header(final|opText, 1<<63|5, true),
+	"a length without end": header(final|opText, 1<<62, true), "a negative length": header(final|opText, 1<<63|5, true),
 	"a length padded": append(
 		append([]byte{final | opText, masked | 127}, binary.BigEndian.AppendUint64(nil, uint64(len(ping)))...),
 		append(bytes.Clone(key), mask(ping)...)...),
@@ -102,12 +99,10 @@ var breaches = map[string][]byte{
 	"text not in UTF-8": frame(final|opText, []byte("{\"type\":\"ping\",\"id\":\"\xff\"}")),
 	"a character cut in two": join(frame(opText, []byte("{\"type\":\"ping\",\"id\":\"\xc3")),
 		frame(final|opContinue, []byte("\xbc\"}"))),
-	"half a header":        {final},
-	"half a frame":         frame(final|opText, ping)[:9],
+	"half a header": {final}, "half a frame": frame(final|opText, ping)[:9],
 	"another HTTP request": []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
-	"a TLS greeting":       []byte("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
-	"zeros":                make([]byte, 4096),
-	"ones":                 bytes.Repeat([]byte{0xff}, 4096),
+	"a TLS greeting":       []byte("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"), "zeros": make([]byte, 4096),
+	"ones": bytes.Repeat([]byte{0xff}, 4096),
 }
 
 func fragments(text []byte) []byte {

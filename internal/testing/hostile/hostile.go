@@ -100,12 +100,8 @@ func (t Target) connect(ctx context.Context) (net.Conn, func(), error) {
 // request is the upgrade's request up to its last line.
 func (t Target) request() string {
 	lines := []string{
-		"GET " + t.Path + " HTTP/1.1",
-		"Host: " + t.Addr,
-		"Connection: Upgrade",
-		"Upgrade: websocket",
-		"Sec-WebSocket-Version: 13",
-		"Sec-WebSocket-Key: " + base64.StdEncoding.EncodeToString([]byte("sixteen bytes!!!")),
+		"GET " + t.Path + " HTTP/1.1", "Host: " + t.Addr, "Connection: Upgrade", "Upgrade: websocket",
+		"Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: " + base64.StdEncoding.EncodeToString([]byte("sixteen bytes!!!")),
 		"Sec-WebSocket-Protocol: housecall.v1",
 		"Authorization: Bearer " + t.Token,
 	}

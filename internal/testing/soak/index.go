@@ -64,14 +64,8 @@ func (x *index) conversation(name string) *conversationIndex {
 	r := x.conversations[name]
 	if r == nil {
 		r = &conversationIndex{
-			name:    name,
-			log:     map[int64]Event{},
-			where:   map[int64]int{},
-			edits:   map[int64][]Event{},
-			begun:   map[draft][]int{},
-			acks:    map[draft][]int{},
-			members: map[string]string{},
-			asked:   map[string]cursors{},
+			name: name, log: map[int64]Event{}, where: map[int64]int{}, edits: map[int64][]Event{}, begun: map[draft][]int{},
+			acks: map[draft][]int{}, members: map[string]string{}, asked: map[string]cursors{},
 		}
 		x.conversations[name] = r
 	}

@@ -59,10 +59,7 @@ func (s *socket) upgrade(addr, path, token string, within time.Duration) error {
 	request := fmt.Sprintf(
 		"GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"+
 			"Sec-WebSocket-Protocol: housecall.v1\r\nSec-WebSocket-Key: %s\r\nAuthorization: Bearer %s\r\n\r\n",
-		path,
-		addr,
-		base64.StdEncoding.EncodeToString(key[:]),
-		token,
+		path, addr, base64.StdEncoding.EncodeToString(key[:]), token,
 	)
 	if err := s.tcp.SetDeadline(time.Now().Add(within)); err != nil {
 		return err

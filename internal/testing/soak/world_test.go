@@ -147,12 +147,8 @@ func (w *world) populate(ctx context.Context) {
 	}
 	_, root := w.signIn(ctx, "root@soak.test")
 	require.NoError(w.t, rest(ctx, direct, root, http.MethodPost, "/doctors", object{
-		"name":           "Dr Cara Lim",
-		"email":          "doctor@soak.test",
-		"specialization": "",
-		"qualification":  "",
-		"experience":     0,
-		"phone":          "",
+		"name": "Dr Cara Lim", "email": "doctor@soak.test", "specialization": "", "qualification": "", "experience": 0,
+		"phone": "",
 	}, &invited))
 	require.NoError(
 		w.t,
@@ -266,8 +262,7 @@ func (w *world) conclude(ctx context.Context) {
 		require.NoError(w.t, err)
 		var e wireEvent
 		_, err = pgx.ForEachRow(
-			rows,
-			[]any{&e.Seq, &e.Kind, &e.ClientID, &e.Sender, &e.Text, &e.Target, &e.At},
+			rows, []any{&e.Seq, &e.Kind, &e.ClientID, &e.Sender, &e.Text, &e.Target, &e.At},
 			func() error {
 				w.rec.Add(Entry{What: Log, Conversation: p.id, Event: e.event(w.rec)})
 				return nil
