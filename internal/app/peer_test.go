@@ -251,8 +251,8 @@ type socket struct {
 func (w *world) tryDial(n int, path string, header http.Header, protocols ...string) (*socket, reply) {
 	w.t.Helper()
 	d := websocket.Dialer{Subprotocols: protocols, HandshakeTimeout: patience}
-	ws, resp, err := d.Dial("ws"+strings.TrimPrefix(w.url(n), "http")+path,
-		header) //nolint:bodyclose // the library has read and closed it
+	address := "ws" + strings.TrimPrefix(w.url(n), "http") + path
+	ws, resp, err := d.Dial(address, header) //nolint:bodyclose // the library has read and closed it
 	if err != nil {
 		require.NotNil(w.t, resp, "%v", err)
 		r := reply{status: resp.StatusCode, header: resp.Header}

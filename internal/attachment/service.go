@@ -106,7 +106,8 @@ func (s *Service) Upload(
 		return Attachment{}, err
 	}
 	a := Attachment{
-		ID: uuid.New(), ConversationID: c.ID, UploaderID: actor.ID, Uploader: actor.UserID, Name: safeName(file.Name, in.kind),
+		ID: uuid.New(), ConversationID: c.ID, UploaderID: actor.ID, Uploader: actor.UserID,
+		Name:      safeName(file.Name, in.kind),
 		MediaType: in.kind.MediaType,
 	}
 	if err := s.reserve(ctx, a); err != nil {

@@ -71,7 +71,8 @@ func takeSealLock(ctx context.Context, tx *postgres.Tx) (mine bool, err error) {
 // head gives position and seal of the last sealed row, 0 and nil for an empty chain.
 func head(ctx context.Context, db postgres.DB) (position int64, seal []byte, err error) {
 	err = db.QueryRow(ctx, `
-		select position, seal from audit_events where position is not null order by position desc limit 1`).Scan(&position, &seal)
+		select position, seal from audit_events where position is not null order by position desc limit 1`).
+		Scan(&position, &seal)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return 0, nil, fmt.Errorf("read the head: %w", err)
 	}

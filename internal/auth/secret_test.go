@@ -23,7 +23,8 @@ func TestNewSecret(t *testing.T) {
 
 func TestReference(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, Reference("mail", "secret", "7"), Reference("mail", "secret", "7"))
+	first := Reference("mail", "secret", "7")
+	require.Equal(t, first, Reference("mail", "secret", "7"))
 	require.Len(t, Reference("mail", "secret"), 24)
 	for _, other := range []string{
 		Reference("mail", "secret7"), Reference("job", "secret", "7"), Reference("mail", "7", "secret"),

@@ -195,8 +195,8 @@ func (cs *connections) look(ping wire, lenient bool) {
 	}
 }
 
-// sendAway refuses new connections, tells the open ones in batches to reconnect elsewhere, and waits until their handlers
-// have returned. When ctx ends first, it cuts the rest.
+// sendAway refuses new connections, tells the open ones in batches to reconnect elsewhere, and waits until their
+// handlers have returned. When ctx ends first, it cuts the rest.
 func (cs *connections) sendAway(ctx context.Context) {
 	cs.mu.Lock()
 	cs.draining = true

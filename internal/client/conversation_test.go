@@ -231,7 +231,8 @@ func TestConversation_keepsToTheRate(t *testing.T) {
 		"by the conversation's own clock")
 }
 
-// TestConversation_WaitSpace: a caller who waits for space gets it with the first acknowledgement, or the reason why not.
+// TestConversation_WaitSpace: a caller who waits for space gets it with the first acknowledgement, or the reason why
+// not.
 func TestConversation_WaitSpace(t *testing.T) {
 	t.Parallel()
 	answer := make(chan struct{})

@@ -45,7 +45,8 @@ func Help() string {
 }
 
 // exampleHead is what stands before the variables in .env.example; the names of the required ones go into it.
-const exampleHead = `# Every variable of ` + "`housecall serve`" + `, with its default. Copy it to .env, which docker compose
+const exampleHead = `# Every variable of ` + "`housecall serve`" +
+	`, with its default. Copy it to .env, which docker compose
 # reads by itself, and a shell with: set -a; . ./.env; set +a
 #
 # Required: %s.

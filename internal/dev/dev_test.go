@@ -149,7 +149,8 @@ func TestRun(t *testing.T) {
 	for range 4 {
 		require.NotEmpty(t, p.next("text").Text, "there is a conversation")
 	}
-	p.conv.Send("on two instances")
+	_, err = p.conv.Send("on two instances")
+	require.NoError(t, err)
 	for d.next("text").Text != "on two instances" {
 	}
 	for _, u := range DemoUsers {

@@ -57,8 +57,8 @@ func takePlace(dir, kind, temporaryRoot string) (*place, error) {
 
 // prepare makes the folder and gives it to the user the server will run as.
 func (p *place) prepare() error {
-	if err := os.MkdirAll(filepath.Dir(p.dir),
-		0o755); err != nil { //nolint:gosec // the server's user passes through the parent
+	//nolint:gosec // the server's user passes through the parent
+	if err := os.MkdirAll(filepath.Dir(p.dir), 0o755); err != nil {
 		return pathCause(err)
 	}
 	if os.Geteuid() != 0 {

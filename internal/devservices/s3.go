@@ -160,11 +160,9 @@ func (s *S3) Objects() ([]string, error) {
 func (s *S3) start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
-	cmd := exec.Command(
-		s.binary, "--quiet", "--port", s.addr(), "--health", "/health", "posix", "--sidecar",
-		s.sidecar(), //nolint:gosec,noctx // it outlives ctx
-		filepath.Join(s.Dir, "buckets"),
-	)
+	//nolint:gosec,noctx // it outlives ctx
+	cmd := exec.Command(s.binary, "--quiet", "--port", s.addr(), "--health", "/health", "posix", "--sidecar", s.sidecar(),
+		filepath.Join(s.Dir, "buckets"))
 	// startProcess gives it an environment of its own; secrets do not belong into arguments, which every user sees.
 	proc, err := startProcessWith(cmd, s.place, syscall.SIGTERM, s.opts.LogTo,
 		"ROOT_ACCESS_KEY="+s.AccessKey, "ROOT_SECRET_KEY="+s.SecretKey)

@@ -110,7 +110,9 @@ func TestSoonest(t *testing.T) {
 	t.Parallel()
 	early, late := winter, winter.Add(time.Hour)
 	for _, a := range []Appointment{
-		{StartsAt: &early}, {FormerStart: &early}, {StartsAt: &early, FormerStart: &late},
+		{StartsAt: &early},
+		{FormerStart: &early},
+		{StartsAt: &early, FormerStart: &late},
 		{StartsAt: &late, FormerStart: &early},
 	} {
 		require.Equal(t, early.UTC(), soonest(a))

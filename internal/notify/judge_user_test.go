@@ -24,7 +24,8 @@ func TestService_sendUser_judges(t *testing.T) {
 			PasswordReset, letter{Token: "t", Expires: until}, func(_ *world, a *Addressee) { a.Verified = false }, true,
 		},
 		"reset, switched off": {
-			PasswordReset, letter{Token: "t", Expires: until},
+			PasswordReset,
+			letter{Token: "t", Expires: until},
 			func(w *world, _ *Addressee) { w.unwanted[PasswordReset] = true }, true,
 		},
 		"reset, at night": {
@@ -56,12 +57,14 @@ func TestService_sendUser_judges(t *testing.T) {
 			Invitation, letter{Token: "t", Expires: until}, func(w *world, _ *Addressee) { w.withdrawn["t"] = true }, false,
 		},
 		"an offer, switched off": {
-			WaitlistOffer, letter{Offer: "o", Expires: until},
+			WaitlistOffer,
+			letter{Offer: "o", Expires: until},
 			func(w *world, _ *Addressee) { w.unwanted[WaitlistOffer] = true }, false,
 		},
 		"the old address": {EmailChanged, letter{Address: "old@private.test"}, nil, true},
 		"an address to be proved": {
-			VerifyEmail, letter{Address: "new@private.test", Token: "t", Expires: until},
+			VerifyEmail,
+			letter{Address: "new@private.test", Token: "t", Expires: until},
 			func(_ *world, a *Addressee) { a.Verified = false }, true,
 		},
 		"a person who is gone now": {

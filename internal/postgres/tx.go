@@ -42,9 +42,8 @@ func (p *Pool) InTx(ctx context.Context, f func(tx *Tx) error) error {
 			return Classify(err)
 		}
 		// Two transactions that deadlocked once would meet again if both came back at once.
-		pause := time.NewTimer(
-			time.Duration(rand.Int64N(int64(attempt) * int64(20*time.Millisecond))),
-		) //nolint:gosec // spreading, not secrecy
+		wait := rand.N(time.Duration(attempt) * 20 * time.Millisecond) //nolint:gosec // spreading, not secrecy
+		pause := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
 			pause.Stop()

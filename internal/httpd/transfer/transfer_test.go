@@ -184,7 +184,7 @@ func TestUpload_TooLargeIsRefusedUnread(t *testing.T) {
 				"%d\r\n\r\n",
 			path, length)
 		require.NoError(t, err)
-		a, err := readResponse(c)
+		a, err := readResponse(c) //nolint:bodyclose // the connection is closed
 		require.NoError(t, err)
 		require.Equal(t, 413, a.StatusCode, path)
 		require.True(t, a.Close, "the body would be taken for requests")
@@ -221,7 +221,7 @@ func TestUpload_EndlessEnds(t *testing.T) {
 			"chunked\r\n\r\n1\r\nx\r\n")
 	require.NoError(t, err)
 	require.Error(t, <-failed)
-	a, err := readResponse(c)
+	a, err := readResponse(c) //nolint:bodyclose // the connection is closed
 	require.NoError(t, err)
 	require.Equal(t, 400, a.StatusCode)
 	require.True(t, a.Close)

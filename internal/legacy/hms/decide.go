@@ -110,14 +110,14 @@ const (
 func (a api) skipped(ctx context.Context, by auth.Actor, near time.Time, loc *time.Location) error {
 	e := errs.New(errs.BadRequest, "no_such_time",
 		"This time does not exist on that day, because the clocks go forward. Choose another.")
-	free, _, err := a.Appointments.Slots(ctx, by.UserID, func(_ *time.Location,
-		now time.Time) (from, to time.Time, err error) {
+	around := func(_ *time.Location, now time.Time) (from, to time.Time, err error) {
 		from, to = near.Add(-offeredWithin), near.Add(offeredWithin)
 		if from.Before(now) {
 			from = now
 		}
 		return from, to, nil
-	})
+	}
+	free, _, err := a.Appointments.Slots(ctx, by.UserID, around)
 	if errs.KindOf(err) == errs.Invalid {
 		return e // so long ago that there is nothing to offer
 	}

@@ -73,7 +73,8 @@ func (w *World) User(role auth.Role) auth.Actor {
 	n := w.users.Add(1)
 	a := auth.Actor{UserID: fmt.Sprintf("%s%010d", auth.PrefixFor(role), n), Name: fmt.Sprintf("Person %d", n), Role: role}
 	a.ID = w.Number(`
-		insert into users (public_id, email, name, role) values ($1::text, lower($1::text) || '@x.test', $2, $3) returning id`,
+		insert into users (public_id, email, name, role) values ($1::text, lower($1::text) || '@x.test', $2, $3)
+		returning id`,
 		a.UserID, a.Name, role)
 	switch role {
 	case auth.Patient:

@@ -11,7 +11,8 @@ import (
 var Frames = [][]byte{
 	[]byte(`{"type":"send","clientId":"6f1a0c52-7c39-4a70-9a3e-0d2f5c1b8e11","text":"Good morning, ü 🩺 \u2028"}`),
 	[]byte(
-		`{"type":"send","clientId":"7f1a0c52-7c39-4a70-9a3e-0d2f5c1b8e11","attachmentId":"6f1a0c52-7c39-4a70-9a3e-0d2f5c1b8e11"}`,
+		`{"type":"send","clientId":"7f1a0c52-7c39-4a70-9a3e-0d2f5c1b8e11",` +
+			`"attachmentId":"6f1a0c52-7c39-4a70-9a3e-0d2f5c1b8e11"}`,
 	),
 	[]byte(`{"type":"retract","clientId":"8f1a0c52-7c39-4a70-9a3e-0d2f5c1b8e11","target":1}`),
 	[]byte(`{"type":"correct","clientId":"9f1a0c52-7c39-4a70-9a3e-0d2f5c1b8e11","target":1,"text":"I meant"}`),
