@@ -78,7 +78,8 @@ func TestPreferences_decide(t *testing.T) {
 	}{
 		"nothing chosen": {Preferences{}, notify.Confirmed, "UTC", "2026-03-01T23:00:00Z", true, ""},
 		"turned off": {
-			Preferences{Off: []notify.Kind{notify.Confirmed}, Quiet: night}, notify.Confirmed, "UTC", "2026-03-01T23:00:00Z",
+			Preferences{Off: []notify.Kind{notify.Confirmed}, Quiet: night},
+			notify.Confirmed, "UTC", "2026-03-01T23:00:00Z",
 			false, "",
 		},
 		"another turned off": {
@@ -104,22 +105,26 @@ func TestPreferences_decide(t *testing.T) {
 			Preferences{Quiet: night}, notify.Confirmed, "Europe/Berlin", "2026-10-24T21:30:00Z", true, "2026-10-25T06:00:00Z",
 		},
 		"the end is skipped": {
-			Preferences{Quiet: &QuietHours{0, 150}}, notify.Confirmed, "Europe/Berlin", "2026-03-29T00:30:00Z", true,
+			Preferences{Quiet: &QuietHours{0, 150}},
+			notify.Confirmed, "Europe/Berlin", "2026-03-29T00:30:00Z", true,
 			"2026-03-29T01:00:00Z",
 		},
 		"all of them are skipped": {
 			Preferences{Quiet: &QuietHours{120, 180}}, notify.Confirmed, "Europe/Berlin", "2026-03-29T01:00:00Z", true, "",
 		},
 		"the end comes twice": {
-			Preferences{Quiet: &QuietHours{0, 150}}, notify.Confirmed, "Europe/Berlin", "2026-10-24T23:00:00Z", true,
+			Preferences{Quiet: &QuietHours{0, 150}},
+			notify.Confirmed, "Europe/Berlin", "2026-10-24T23:00:00Z", true,
 			"2026-10-25T00:30:00Z",
 		},
 		"quiet again after the end": {
-			Preferences{Quiet: &QuietHours{0, 150}}, notify.Confirmed, "Europe/Berlin", "2026-10-25T01:00:00Z", true,
+			Preferences{Quiet: &QuietHours{0, 150}},
+			notify.Confirmed, "Europe/Berlin", "2026-10-25T01:00:00Z", true,
 			"2026-10-25T01:30:00Z",
 		},
 		"half an hour is skipped": {
-			Preferences{Quiet: &QuietHours{60, 135}}, notify.Confirmed, "Australia/Lord_Howe", "2026-10-03T15:00:00Z", true,
+			Preferences{Quiet: &QuietHours{60, 135}},
+			notify.Confirmed, "Australia/Lord_Howe", "2026-10-03T15:00:00Z", true,
 			"2026-10-03T15:30:00Z",
 		},
 		"a quarter of an hour off": {

@@ -45,7 +45,8 @@ func facts(t testing.TB, events int) Facts {
 			StartsAt: ptr(begin.Add(time.Hour)), EndsAt: ptr(begin.Add(90 * time.Minute)),
 		},
 		Participants: []Participant{
-			{"PAT0000000001", "Zoë Ångström", "PATIENT"}, {"DOC0000000001", "Dr. Παπαδόπουλος", "DOCTOR"},
+			{"PAT0000000001", "Zoë Ångström", "PATIENT"},
+			{"DOC0000000001", "Dr. Παπαδόπουλος", "DOCTOR"},
 			{"DOC0000000002", "Иван\nSystem", "DOCTOR"},
 		},
 		Zone: berlin(t), GeneratedAt: begin.Add(100 * time.Hour), HeadSeq: int64(events),
