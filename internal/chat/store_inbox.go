@@ -44,7 +44,7 @@ join appointments a on a.id = w.appointment_id
 join conversations c on c.id = a.id
 cross join lateral (
     select p.user_id, p.role from participants p
-    where p.appointment_id = a.id and p.user_id <> w.user_id order by p.role limit 1
+    where p.appointment_id = a.id and p.user_id <> w.user_id limit 1
 ) other
 join users o on o.id = other.user_id
 left join receipts r on r.room_id = a.id and r.user_id = w.user_id{known}

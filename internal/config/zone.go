@@ -15,6 +15,3 @@ func (c Config) Zone() *time.Location {
 	}
 	return loc
 }
-
-// LoadZone is zone.Load, until the last caller has moved there.
-func LoadZone(name string) (*time.Location, error) { return zone.Load(name) }

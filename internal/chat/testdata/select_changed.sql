@@ -7,7 +7,7 @@ join appointments a on a.id = w.appointment_id
 join conversations c on c.id = a.id
 cross join lateral (
     select p.user_id, p.role from participants p
-    where p.appointment_id = a.id and p.user_id <> w.user_id order by p.role limit 1
+    where p.appointment_id = a.id and p.user_id <> w.user_id limit 1
 ) other
 join users o on o.id = other.user_id
 left join receipts r on r.room_id = a.id and r.user_id = w.user_id
@@ -16,7 +16,7 @@ left join unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::big
     and k.read_seq = coalesce(r.read_seq, 0) and k.head_seq <= c.head_seq
 cross join lateral (
     select coalesce(k.unread, 0) + count(*) filter (where m.kind in ('text', 'attachment'))
-         - count(distinct m.target) filter (where m.kind = 'retraction' and m.target > coalesce(r.read_seq, 0)) as unread
+        - count(distinct m.target) filter (where m.kind = 'retraction' and m.target > coalesce(r.read_seq, 0)) as unread
     from messages m where m.room_id = a.id and m.seq > coalesce(k.head_seq, r.read_seq, 0) and m.sender_id <> w.user_id
 ) n
 left join messages h on h.room_id = a.id and h.seq = c.head_seq

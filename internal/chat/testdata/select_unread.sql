@@ -7,13 +7,13 @@ join appointments a on a.id = w.appointment_id
 join conversations c on c.id = a.id
 cross join lateral (
     select p.user_id, p.role from participants p
-    where p.appointment_id = a.id and p.user_id <> w.user_id order by p.role limit 1
+    where p.appointment_id = a.id and p.user_id <> w.user_id limit 1
 ) other
 join users o on o.id = other.user_id
 left join receipts r on r.room_id = a.id and r.user_id = w.user_id
 cross join lateral (
     select 0 + count(*) filter (where m.kind in ('text', 'attachment'))
-         - count(distinct m.target) filter (where m.kind = 'retraction' and m.target > coalesce(r.read_seq, 0)) as unread
+        - count(distinct m.target) filter (where m.kind = 'retraction' and m.target > coalesce(r.read_seq, 0)) as unread
     from messages m where m.room_id = a.id and m.seq > coalesce(r.read_seq, 0) and m.sender_id <> w.user_id
 ) n
 left join messages h on h.room_id = a.id and h.seq = c.head_seq
