@@ -37,8 +37,12 @@ func New(d Deps) *Service {
 	s := &Service{d: d, unindexed: conversation.NewSet()}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	d.Conversations.OnCommitted(func(events []conversation.Event) {
+		last := int64(0) // events of one conversation mostly come together
 		for _, e := range events {
-			s.unindexed.Add(e.Conversation)
+			if e.Conversation != last {
+				last = e.Conversation
+				s.unindexed.Add(last)
+			}
 		}
 	})
 	d.Conversations.OnDoubted(s.unindexed.Add)
