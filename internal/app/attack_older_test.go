@@ -201,7 +201,7 @@ func (w *world) attackOlder(r route, v olderVictim, who, token string) {
 		return
 	}
 	if who == "other doctor" && (strings.HasSuffix(path, "/assignDoc") || strings.Contains(path, "/patient/register/")) {
-		return // a doctor may assign himself
+		return // a doctor may assign a patient to themselves
 	}
 	for _, body := range v.wishes() {
 		a := w.call(0, token, r.method, path, body)
