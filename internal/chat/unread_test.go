@@ -222,13 +222,14 @@ func TestService_NotifyAbsent_openSocket(t *testing.T) {
 	id := a.Conversation()
 	in.dial(t, a.Patient, id, "")
 	require.Equal(t, []int64{a.Patient.ID}, in.svc.connections.people())
-	in.svc.d.Notifications, in.svc.d.Now = a.ears, func() time.Time { return a.now }
+	sweeper := a.sweeper() // by the test's clock, while the instance keeps its own
+	sweeper.connections = in.svc.connections
 	a.say(id, a.Doctor, conversation.KindText)
 	for range 30 {
 		a.pass(time.Minute)
 		a.useREST(a.Doctor)
-		require.NoError(t, in.svc.markSeen(t.Context()))
-		require.NoError(t, in.svc.NotifyAbsent(t.Context()))
+		require.NoError(t, sweeper.markSeen(t.Context()))
+		require.NoError(t, sweeper.NotifyAbsent(t.Context()))
 		require.Empty(t, a.ears.take())
 	}
 }
