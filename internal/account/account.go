@@ -14,7 +14,7 @@ import (
 	"housecall/internal/text"
 )
 
-// Maximum lengths: of a name in code points, of an e-mail address in bytes (RFC 5321, 4.5.3.1.3).
+// Maximum lengths: of a name in code points, of an email address in bytes (RFC 5321, 4.5.3.1.3).
 const (
 	NameMax  = 100
 	EmailMax = 254
@@ -76,13 +76,13 @@ const (
 	EndRole     EndReason = "role"     // the role changed
 	EndDisabled EndReason = "disabled" // the account was disabled
 	EndPassword EndReason = "password" // the password changed
-	EndEmail    EndReason = "email"    // the e-mail address changed
+	EndEmail    EndReason = "email"    // the email address changed
 )
 
 // What people are told. A failed sign-in looks the same whatever the reason.
 var (
 	ErrBadCredentials = errs.New(errs.Unauthenticated, "bad_credentials",
-		"The e-mail address or user id, or the password, is wrong.")
+		"The email address or user id, or the password, is wrong.")
 	ErrRefreshToken = errs.New(errs.Unauthenticated, "session_ended", "This session has ended. Sign in again.")
 	ErrInvitation   = errs.New(errs.NotFound, "invitation_invalid",
 		"This invitation does not exist, was already used, or has expired. Ask the clinic for a new one.")
@@ -90,8 +90,8 @@ var (
 		"This link does not exist, was already used, or has expired. Request a new one.")
 	ErrReset = errs.New(errs.NotFound, "reset_invalid",
 		"This link does not exist, was already used, or has expired. Request a new one.")
-	ErrVerified   = errs.New(errs.Conflict, "already_verified", "Your e-mail address is already verified.")
-	ErrEmailTaken = errs.New(errs.Conflict, "email_taken", "There is already an account with this e-mail address.")
+	ErrVerified   = errs.New(errs.Conflict, "already_verified", "Your email address is already verified.")
+	ErrEmailTaken = errs.New(errs.Conflict, "email_taken", "There is already an account with this email address.")
 	ErrAccepted   = errs.New(errs.Conflict, "already_accepted", "This user already has a password.")
 	ErrOwnAccount = errs.New(errs.Forbidden, "own_account",
 		"You cannot do this to your own account. Ask another administrator.")
@@ -104,7 +104,7 @@ var (
 // because PostgreSQL and Go disagree about the lower case of other letters.
 func NormalizeEmail(s string) (string, error) {
 	s = strings.TrimSpace(s)
-	bad := errs.InvalidField("body.email", "must be an e-mail address such as ann@example.org")
+	bad := errs.InvalidField("body.email", "must be an email address such as ann@example.org")
 	if s == "" || len(s) > EmailMax || strings.ContainsFunc(s,
 		func(r rune) bool { return r > unicode.MaxASCII || r <= ' ' }) {
 		return "", bad
@@ -137,7 +137,7 @@ func checkPassword(path, password, email, name string) error {
 	local, _, _ := strings.Cut(email, "@")
 	switch {
 	case lower == email, lower == local, lower == strings.ToLower(name):
-		return errs.InvalidField(path, "must not be your e-mail address or your name")
+		return errs.InvalidField(path, "must not be your email address or your name")
 	case commonest(lower):
 		return errs.InvalidField(path, "is too common and easy to guess")
 	}

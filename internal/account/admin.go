@@ -12,7 +12,7 @@ import (
 
 // Filter narrows a list of users; the zero value takes all.
 type Filter struct {
-	Query    string    // part of the name, the e-mail address or the public id
+	Query    string    // part of the name, the email address or the public id
 	Role     auth.Role // "" is any
 	Disabled *bool
 }

@@ -89,7 +89,7 @@ type acceptInput struct {
 
 type loginInput struct {
 	Body struct {
-		Login    string `json:"login" minLength:"1" maxLength:"320" doc:"E-mail address or user id"`
+		Login    string `json:"login" minLength:"1" maxLength:"320" doc:"Email address or user id"`
 		Password string `json:"password" maxLength:"1024"`
 	}
 }

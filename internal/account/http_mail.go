@@ -15,7 +15,7 @@ type verifyInput struct {
 
 type forgotInput struct {
 	Body struct {
-		Login string `json:"login" minLength:"1" maxLength:"320" doc:"E-mail address or user id"`
+		Login string `json:"login" minLength:"1" maxLength:"320" doc:"Email address or user id"`
 	}
 }
 
@@ -36,14 +36,14 @@ type changeEmailInput struct {
 // passwordRoutes replace a forgotten password.
 func passwordRoutes(s *httpd.Server, h handlers) {
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/auth/forgot", Tag: signInTag, Summary: "Send a password reset link by e-mail",
+		Method: http.MethodPost, Path: "/auth/forgot", Tag: signInTag, Summary: "Send a password reset link by email",
 		Description: "The answer is the same whether or not the account exists. An earlier link stops working.",
 		Status:      http.StatusAccepted, Access: httpd.Public, Errors: []int{http.StatusTooManyRequests},
 	}, h.forgot)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/auth/reset", Tag: signInTag,
-		Summary:     "Choose a new password with the token from an e-mail",
-		Description: "Ends all sessions and verifies the e-mail address. Sign in with the new password afterwards.",
+		Summary:     "Choose a new password with the token from an email",
+		Description: "Ends all sessions and verifies the email address. Sign in with the new password afterwards.",
 		Access:      httpd.Public, Errors: []int{http.StatusNotFound, http.StatusTooManyRequests},
 	}, h.reset)
 }
@@ -56,24 +56,24 @@ func (h handlers) reset(ctx context.Context, in *resetInput) (*struct{}, error) 
 	return nil, h.svc.ResetPassword(ctx, in.Body.Token, in.Body.Password, httpd.ClientFrom(ctx))
 }
 
-// emailRoutes verify and change e-mail addresses.
+// emailRoutes verify and change email addresses.
 func emailRoutes(s *httpd.Server, h handlers) {
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/auth/verify", Tag: signInTag,
-		Summary:     "Verify an e-mail address with the token from an e-mail",
+		Summary:     "Verify an email address with the token from an email",
 		Description: "If the user asked to change to this address, it becomes theirs and their other sessions end.",
 		Access:      httpd.Public,
 		Errors:      []int{http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests},
 	}, h.verify)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPost, Path: "/auth/verify/resend", Tag: signInTag, Summary: "Resend the verification e-mail",
+		Method: http.MethodPost, Path: "/auth/verify/resend", Tag: signInTag, Summary: "Resend the verification email",
 		Description: "It goes to the pending address if there is one. An earlier link stops working.",
 		Status:      http.StatusAccepted, Access: httpd.SignedIn,
 		Errors: []int{http.StatusConflict, http.StatusTooManyRequests},
 	}, h.resend)
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodPut, Path: "/me/email", Tag: meTag, Summary: "Change my e-mail address",
-		Description: "The new address receives an e-mail and takes effect once it is verified; until then it is " +
+		Method: http.MethodPut, Path: "/me/email", Tag: meTag, Summary: "Change my email address",
+		Description: "The new address receives an email and takes effect once it is verified; until then it is " +
 			"pendingEmail. The old address is notified. Sending the current address withdraws an earlier change. The answer " +
 			"is the same if somebody else has the address.",
 		Status: http.StatusAccepted, Access: httpd.SignedIn,

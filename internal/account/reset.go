@@ -15,7 +15,7 @@ import (
 // few milliseconds longer than finding that there is no account: far less than this.
 const forgotPace = 300 * time.Millisecond
 
-// ForgotPassword mails the user of a login (e-mail address or public id) a link with which to choose a new password;
+// ForgotPassword mails the user of a login (email address or public id) a link with which to choose a new password;
 // an earlier one stops working. Neither the answer nor the time it takes reveals whether there is such an account, or
 // whether it may sign in at all. 429 after too many for a name or from an address.
 func (s *Service) ForgotPassword(ctx context.Context, login string, client httpd.Client) error {

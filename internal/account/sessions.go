@@ -29,7 +29,7 @@ type SignIn struct {
 	User         User
 }
 
-// Login signs a user in with their e-mail address or public id. An account that does not exist, is disabled, or has no
+// Login signs a user in with their email address or public id. An account that does not exist, is disabled, or has no
 // password is answered like a wrong password, after as much work: ErrBadCredentials. 429 after too many attempts.
 func (s *Service) Login(ctx context.Context, login, password string, client httpd.Client) (SignIn, error) {
 	c, err := s.prove(ctx, login, password, client)

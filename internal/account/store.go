@@ -99,7 +99,7 @@ func lockAdmins(ctx context.Context, tx *postgres.Tx) ([]int64, error) {
 		order by id for no key update`)
 }
 
-// credentialsByLogin finds the user of a login (in lower case): an e-mail address or a public id.
+// credentialsByLogin finds the user of a login (in lower case): an email address or a public id.
 func credentialsByLogin(ctx context.Context, db postgres.DB, login string) (credentials, error) {
 	return one[credentials](ctx, db, "user", `
 		select `+userColumns+`, coalesce(u.password_hash, '') as password_hash

@@ -27,7 +27,7 @@ func (s *Service) throttleAddress(ctx context.Context, client httpd.Client) erro
 
 // throttleAccount refuses a sign-in after too many attempts with one login, before any password is compared. The login
 // is counted as it was given (see meant), whether or not it belongs to anybody: one allowance for both names of an
-// account would reveal which e-mail address belongs to a public id.
+// account would reveal which email address belongs to a public id.
 //
 // One address has LoginsPerAccount attempts for one account. All addresses together have a few times as many, which
 // slows down a guesser who has many addresses. Users who have signed in from their present address before are exempt

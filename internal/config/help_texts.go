@@ -25,7 +25,7 @@ var helpTexts = map[string]string{
 	"ACCESS_TTL":  "how long an access token is valid",
 	"REFRESH_TTL": "how long a sign-in session lasts without being refreshed",
 	"INVITE_TTL":  "how long a doctor's invitation can be accepted",
-	"VERIFY_TTL":  "how long the link that verifies an e-mail address works",
+	"VERIFY_TTL":  "how long the link that verifies an email address works",
 	"RESET_TTL":   "how long the link that resets a password works",
 	"LEGACY_PMS":  "whether the older API of the Patient Management System (/web) is served",
 	"LEGACY_HMS": "whether the older API of the Health Management System (/api/auth, /api/patient, " +
@@ -92,7 +92,7 @@ var helpTexts = map[string]string{
 	"DRAIN_DELAY": "how long a stopping instance answers not-ready before it refuses work, for load " +
 		"balancers that poll",
 	"BODY_LIMIT": "size of the largest REST request body, in bytes",
-	"LOGINS_PER_ACCOUNT": "sign-in attempts with one login (e-mail address or user id) from one address in " +
+	"LOGINS_PER_ACCOUNT": "sign-in attempts with one login (email address or user id) from one address in " +
 		"15 minutes; five times as many from all addresses together",
 	"LOGINS_PER_ADDRESS":    "sign-in attempts from one address in 15 minutes",
 	"REGISTERS_PER_ADDRESS": "registrations from one address in an hour",

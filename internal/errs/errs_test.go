@@ -70,10 +70,10 @@ func TestError_With(t *testing.T) {
 
 func TestInvalidField(t *testing.T) {
 	t.Parallel()
-	err := InvalidField("body.email", "must be an e-mail address")
+	err := InvalidField("body.email", "must be an email address")
 	require.Equal(t, Invalid, KindOf(err))
 	require.Equal(t, "invalid", CodeOf(err))
-	require.Equal(t, []Field{{Path: "body.email", Message: "must be an e-mail address"}}, err.Fields)
+	require.Equal(t, []Field{{Path: "body.email", Message: "must be an email address"}}, err.Fields)
 	require.Len(t, InvalidFields(Field{"a", "b"}, Field{"c", "d"}).Fields, 2)
 }
 

@@ -70,7 +70,7 @@ var replayedHeaders = []string{fiber.HeaderContentType, fiber.HeaderLocation, fi
 
 // takesKey tells whether the route takes an Idempotency-Key (draft-ietf-httpapi-idempotency-key-header): those that
 // create something for somebody signed in. A public one has no actor whose key it could be: registration is unique by
-// the e-mail address, an invitation is accepted once, and signing in creates nothing that a second one would harm.
+// the email address, an invitation is accepted once, and signing in creates nothing that a second one would harm.
 func (r Route) takesKey() bool {
 	return r.Method == http.MethodPost && r.Status == http.StatusCreated && !r.Access.public && !r.Repeatable
 }

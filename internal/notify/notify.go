@@ -1,4 +1,4 @@
-// Package notify tells people by e-mail what happened to their appointments and accounts, and reminds them. A mail is
+// Package notify tells people by email what happened to their appointments and accounts, and reminds them. A mail is
 // a job that is queued in the transaction of the change it tells of. When its turn comes it is judged again, so that
 // nobody is told what is no longer true. Mails name people, times and the clinic, and nothing clinical: no reason, no
 // note, no message, not even a specialization.

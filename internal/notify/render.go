@@ -33,7 +33,7 @@ type view struct {
 	Pending   bool // it waits for the doctor's answer
 	ByPatient bool // the patient did it
 	WasBooked bool
-	Asked     bool   // another e-mail address is wanted, and this is still the account's
+	Asked     bool   // another email address is wanted, and this is still the account's
 	When      string // "" for a request without a time
 	WhenThere string // the same in the doctor's zone, "" where clocks agree
 	Until     string

@@ -108,7 +108,7 @@ func Blank(s string) bool {
 func IsLine(s string) bool { return !strings.ContainsFunc(s, breaks) }
 
 // OneLine makes one line of any text, for places where a line break would begin something else, such as the header
-// of an e-mail. Runs of spaces and breaks become one space; what is invisible or turns the direction of text goes.
+// of an email. Runs of spaces and breaks become one space; what is invisible or turns the direction of text goes.
 func OneLine(s string) string {
 	s = strings.Map(func(r rune) rune {
 		switch {

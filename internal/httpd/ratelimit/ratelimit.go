@@ -41,7 +41,7 @@ const (
 
 // New counts in Redis, so that all instances share one allowance (GCRA, redis_rate). While Redis is away or slow, each
 // instance counts for itself, which allows as many times more as there are instances. A nil rdb always counts locally.
-// Keys reach Redis as hashes: they may be e-mail addresses.
+// Keys reach Redis as hashes: they may be email addresses.
 func New(rdb redis.UniversalClient, log zerolog.Logger) Limiter {
 	local := newLocalLimiter(localKeys)
 	if rdb == nil {

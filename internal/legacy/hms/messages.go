@@ -47,7 +47,7 @@ func wordsOf(e conversation.Event) string {
 	return e.Text
 }
 
-// isMessage tells what people sent from what was done to it, and from what was taken back: that is gone here.
+// isMessage reports whether an event is a message that people sent and have not retracted.
 func isMessage(e conversation.Event) bool {
 	return (e.Kind == conversation.KindText || e.Kind == conversation.KindAttachment) && !e.Retracted
 }

@@ -146,7 +146,7 @@ func (a api) updateUser(c *fiber.Ctx, by auth.Actor) error {
 }
 
 // accountWish is what users want to change about their account; nil leaves it. password is their current one, which
-// changing the e-mail address requires.
+// changing the email address requires.
 type accountWish struct {
 	name, email *string
 	password    string
@@ -161,15 +161,15 @@ func (w accountWish) note() string {
 	if w.email == nil {
 		return ""
 	}
-	return ". The new e-mail address takes effect once you have followed the link that was sent to it"
+	return ". The new email address takes effect once you have followed the link that was sent to it"
 }
 
-// errEmailChange is for another e-mail address without the password: finding an open page must not be enough to take
+// errEmailChange is for another email address without the password: finding an open page must not be enough to take
 // the account over.
 var errEmailChange = errs.InvalidField("body.email",
 	"can be changed only with your current password, sent as password")
 
-// begin gives the actor's account, refuses an invalid name, and requests another e-mail address, which changes nothing
+// begin gives the actor's account, refuses an invalid name, and requests another email address, which changes nothing
 // yet. Sending the current address requests nothing: it is taken out of w.
 func (a api) begin(ctx context.Context, by auth.Actor, w *accountWish) (account.User, error) {
 	me, err := a.Accounts.Me(ctx, by)

@@ -30,7 +30,7 @@ func TestRoutes_Register(t *testing.T) {
 	)
 
 	w.refused(w.call("", "POST", "/api/auth/register/patient", registration), 409,
-		"There is already an account with this e-mail address.")
+		"There is already an account with this email address.")
 	for name, c := range map[string]struct{ from, to, says string }{
 		"digits":    {`9841000000`, `"98410"`, "phoneNo must have 10 digits."},
 		"letters":   {`9841000000`, `"98410000OO"`, "phoneNo must have 10 digits."},
@@ -40,8 +40,8 @@ func TestRoutes_Register(t *testing.T) {
 		"no age":    {`34`, `""`, "age is required."},
 		"great age": {`34`, `131`, "age must be between 0 and 130 years."},
 		"password":  {`a-rather-long-passphrase-7`, `short`, "password must have 10 to 128 characters."},
-		"e-mail":    {`pia@older.test`, `pia`, "email must be an e-mail address"},
-		"no e-mail": {`"pia@older.test"`, `null`, "email is required."},
+		"email":     {`pia@older.test`, `pia`, "email must be an email address"},
+		"no email":  {`"pia@older.test"`, `null`, "email is required."},
 		"a NUL":     {`Pia Patient`, `Pia\u0000`, "name must not contain the character U+0000."},
 		"an object": {`"Pia Patient"`, `{"first":"Pia"}`, "name must be text."},
 		"no JSON":   {`{`, `[`, "Send one JSON object as the body."},
@@ -197,7 +197,7 @@ func TestRoutes_updateUser(t *testing.T) {
 	before := w.ok(p.token, "GET", "/api/auth/getUser", "").Raw
 	for says, body := range map[string]string{
 		"email can be changed only with your current password": `{"phoneNo":"9841222222","email":"elsewhere@older.test"}`,
-		"email must be an e-mail address":                      `{"phoneNo":"9841222222","email":"x"}`,
+		"email must be an email address":                       `{"phoneNo":"9841222222","email":"x"}`,
 		"name must have 1 to 100 characters.":                  `{"phoneNo":"9841222222","name":" "}`,
 		"phoneNo must be a telephone number":                   `{"name":"New","phoneNo":"call me"}`,
 		"gender must be Male or Female.":                       `{"name":"New","gender":"x"}`,
@@ -232,7 +232,7 @@ func TestRoutes_updateUser(t *testing.T) {
 	)
 }
 
-// Another e-mail address is asked for with the password, and counts once its mail has been answered.
+// Another email address is asked for with the password, and counts once its mail has been answered.
 func TestRoutes_updateUser_email(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

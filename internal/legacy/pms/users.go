@@ -72,7 +72,7 @@ func (a api) login(ctx context.Context, c call) (reply, error) {
 	}
 	token, _, err := a.Accounts.LoginOlder(ctx, email, password, c.client, auth.AudiencePMS)
 	if errors.Is(err, account.ErrBadCredentials) {
-		return reply{}, refusal("Wrong e-mail address or password")
+		return reply{}, refusal("Wrong email address or password")
 	}
 	return reply{message: "Logged in successfully", data: map[string]string{"authToken": token}}, err
 }

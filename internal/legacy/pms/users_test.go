@@ -57,7 +57,7 @@ func TestRegister_BadInput(t *testing.T) {
 		value any
 		want  string
 	}{
-		"email":          {"email", "hunter2", "email must be an e-mail address"},
+		"email":          {"email", "hunter2", "email must be an email address"},
 		"contact":        {"contact", "hunter2", "contact must be a telephone number"},
 		"gender":         {"gender", 4, "gender must be one of [1, 2, 3]"},
 		"day of birth":   {"dateOfBirth", "28.02.1990", "dateOfBirth must be in YYYY-MM-DD format"},
