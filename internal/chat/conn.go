@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -231,8 +232,11 @@ func (c *conn) write() {
 		size, err := c.writeAll(batch)
 		c.mu.Lock()
 		c.bytes -= size
-		if err != nil {
+		if err != nil && !c.closing {
 			c.closing = true
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				c.metrics.countClose(closeSlow) // its client cannot be told any more
+			}
 		}
 		c.mu.Unlock()
 		if err != nil {

@@ -1,12 +1,16 @@
 package chat
 
 import (
+	"io"
+	"net"
+	"os"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/fasthttp/websocket"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/auth"
@@ -172,4 +176,24 @@ func TestWindows(t *testing.T) {
 	require.Equal(t, []int64{2}, w.over(now))
 	require.Empty(t, w.over(now))
 	require.Equal(t, []int64{1}, w.over(now.Add(time.Minute)))
+}
+
+// stuckConn is a network connection whose peer takes nothing: each write ends at its deadline.
+type stuckConn struct{ net.Conn }
+
+func (stuckConn) Write([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }
+
+// A reader who takes nothing until a write times out counts as slow, as one whose queue is full does.
+func TestConn_WriteTimeout(t *testing.T) {
+	t.Parallel()
+	client, server := net.Pipe()
+	t.Cleanup(func() { _ = client.Close() })
+	m := newMetrics(prometheus.NewRegistry(), func(string) {})
+	c := newConn(stuckConn{server}, nil, &admission{}, connPorts{1, m, time.Now})
+	c.deliver(wire("frame"))
+	c.writer.Wait()
+	require.True(t, c.isClosing())
+	require.InDelta(t, 1, testutil.ToFloat64(m.closed.WithLabelValues("4008")), 0)
+	_, err := client.Read(make([]byte, 1))
+	require.ErrorIs(t, err, io.EOF, "the connection is cut")
 }
