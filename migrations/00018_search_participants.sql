@@ -1,13 +1,15 @@
+-- +goose NO TRANSACTION
+-- Each statement commits by itself, so that searches never wait for the update of the whole table. All can be repeated.
 -- +goose Up
 -- For whom a conversation's log is indexed: everybody who took part then, in order. doctor_id said the same of two; it
 -- stays for instances of the release before, which write it, and is of no use to others.
-alter table search_rooms add column users bigint[] not null default '{}';
+alter table search_rooms add column if not exists users bigint[] not null default '{}';
+alter table search_rooms alter column doctor_id drop not null;
 update search_rooms r
 set users = array(select u from unnest(array[a.patient_id, r.doctor_id]) u order by u)
-from appointments a where a.id = r.room_id;
-alter table search_rooms alter column doctor_id drop not null;
+from appointments a where a.id = r.room_id and r.users = '{}' and r.doctor_id is not null;
 
 -- +goose Down
 delete from search_rooms where doctor_id is null; -- they are indexed again
 alter table search_rooms alter column doctor_id set not null;
-alter table search_rooms drop column users;
+alter table search_rooms drop column if exists users;

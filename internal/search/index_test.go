@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"housecall/internal/auth"
 	"housecall/internal/conversation"
 	"housecall/internal/postgres"
 )
@@ -127,4 +128,29 @@ func TestService_longTexts_stop(t *testing.T) {
 	require.GreaterOrEqual(t, unstopped.Load(), int64(n), "asked at each message")
 	_, err = in.svc.read(ending{t.Context(), &atomic.Int64{}, unstopped.Load() - 10}, q, all, places)
 	require.ErrorIs(t, err, context.Canceled)
+}
+
+// A conversation that is handed over while it is being indexed stays behind, so that it is indexed for its new doctor.
+func TestIndexSome_handOver(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	in, id := w.serve(), w.Conversation()
+	w.nobodyIndexes()
+	next := w.SignIn(w.User(auth.Doctor))
+	seq := in.say(t, id, w.Patient, "My head hurts")
+	ctx := t.Context()
+	require.NoError(t, w.Pool.InTx(ctx, func(tx *postgres.Tx) error {
+		todo, err := logsBehind(ctx, tx, []int64{id})
+		require.NoError(t, err)
+		w.handOver(t, id, next)
+		entries, err := entriesAfter(ctx, tx, todo, 9)
+		require.NoError(t, err)
+		require.Equal(t, seq, entries[len(entries)-1].Seq, "not the event that changed who takes part")
+		step := newIndexStep(todo)
+		require.NoError(t, step.add(ctx, tx, entries))
+		return saveProgress(ctx, tx, todo, step.weeks)
+	}))
+	behind, err := someBehind(ctx, w.Pool, 0, 9)
+	require.NoError(t, err)
+	require.Contains(t, behind, id)
 }

@@ -74,19 +74,20 @@ type entry struct {
 	Target            int64
 }
 
-// entriesAfter reads the next events of several logs, one log after the other, limit in all.
+// entriesAfter reads the next events of several logs, one log after the other, limit in all. It reads no further than
+// each log's Head: an event that came since may have changed who takes part, and Users would be out of date.
 func entriesAfter(ctx context.Context, db postgres.DB, todo []behind, limit int64) ([]entry, error) {
-	ids, after := make([]int64, len(todo)), make([]int64, len(todo))
+	ids, after, head := make([]int64, len(todo)), make([]int64, len(todo)), make([]int64, len(todo))
 	for i, l := range todo {
-		ids[i], after[i] = l.Conversation, l.Seq
+		ids[i], after[i], head[i] = l.Conversation, l.Seq, l.Head
 	}
 	return postgres.Rows[entry](ctx, db, "events to index", `
 select m.room_id as conversation, m.seq, m.kind, coalesce(m.target, 0) as target
-from unnest($1::bigint[], $2::bigint[]) w(id, after)
+from unnest($1::bigint[], $2::bigint[], $3::bigint[]) w(id, after, head)
 cross join lateral (
-    select * from messages m where m.room_id = w.id and m.seq > w.after order by m.seq limit $3
+    select * from messages m where m.room_id = w.id and m.seq > w.after and m.seq <= w.head order by m.seq limit $4
 ) m
-order by m.room_id, m.seq limit $3`, ids, after, limit)
+order by m.room_id, m.seq limit $4`, ids, after, head, limit)
 }
 
 // document is what the index has of a message.
