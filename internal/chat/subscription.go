@@ -95,21 +95,17 @@ func (sub *subscription) join(at cursor, confirmed <-chan struct{}) error {
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, s.d.Options.RequestTimeout)
 	defer cancel()
-	// The head is read before the right to read is judged: a user who loses it later sees an event beyond the head.
-	now, err := s.d.Conversations.Load(ctx, sub.id)
-	if err != nil {
-		return err
-	}
 	actor := *c.actor.Load()
-	reading, err := s.d.Conversations.StillReadable(ctx, now, actor)
-	if err == nil && reading.Observer() != sub.observes() {
-		err = errs.Missing("appointment")
-	}
-	if errs.KindOf(err) == errs.NotFound {
+	now, reading, err := s.d.Conversations.Rejoin(ctx, sub.id, actor)
+	switch {
+	case errs.KindOf(err) == errs.NotFound:
 		c.expel()
 		return errConnGone
-	} else if err != nil {
+	case err != nil:
 		return err
+	case reading.Observer() != sub.observes(): // since the connection was admitted
+		c.end(closeRestart, "your access to this conversation has changed", 0)
+		return errConnGone
 	}
 	s.hub.greet(sub.subscriber, receiptsOf(now)...)
 	c.deliver(encode(sub.hello(now)))

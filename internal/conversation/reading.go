@@ -62,10 +62,12 @@ func (s *Service) judge(ctx context.Context, actor auth.Actor, publicID string, 
 	detail := map[string]any{"glass": access.glass}
 	maps.Copy(detail, l.detail)
 	// Before they see anything: without the row they may not.
-	err = audit.Record(ctx, s.d.Pool, audit.Event{
+	if err := audit.Record(ctx, s.d.Pool, audit.Event{
 		Actor: actor, Action: l.action, Subject: a.PublicID, PatientID: a.Patient.ID, Detail: detail,
-	})
-	return Reading{appointment: a, reader: actor.ID, observed: true, until: access.until}, err
+	}); err != nil {
+		return Reading{}, err
+	}
+	return Reading{appointment: a, reader: actor.ID, observed: true, until: access.until}, nil
 }
 
 // TakesPart is Readable for participants alone: for anyone else, an administrator included, there is no such
@@ -98,18 +100,23 @@ func (s *Service) Writable(ctx context.Context, actor auth.Actor, publicID strin
 	return r, nil
 }
 
-// StillReadable judges the right to a conversation again, for a reader who was admitted before and for the
-// conversation as it stands now; 404 when the right has ended. It leaves no audit row.
-func (s *Service) StillReadable(ctx context.Context, now State, actor auth.Actor) (Reading, error) {
+// Rejoin reads a conversation's state and judges the right to it again, for a reader who was admitted before; 404 when
+// the right has ended. It leaves no audit row. The head is read before the right is judged: a user who loses the right
+// later sees an event beyond the head.
+func (s *Service) Rejoin(ctx context.Context, id int64, actor auth.Actor) (State, Reading, error) {
+	now, err := s.Load(ctx, id)
+	if err != nil {
+		return State{}, Reading{}, err
+	}
 	a := now.Appointment
 	if a.IsParticipant(actor.ID) {
-		return Reading{appointment: a, reader: actor.ID}, nil
+		return now, Reading{appointment: a, reader: actor.ID}, nil
 	}
 	access, err := s.accessNow(ctx, a.ID, actor)
 	if err != nil {
-		return Reading{}, err
+		return State{}, Reading{}, err
 	}
-	return Reading{appointment: a, reader: actor.ID, observed: true, until: access.until}, nil
+	return now, Reading{appointment: a, reader: actor.ID, observed: true, until: access.until}, nil
 }
 
 // accessNow is an administrator's break-glass access to a conversation now; without it the conversation is not there.

@@ -50,10 +50,8 @@ func TestService_Readable_judges(t *testing.T) {
 	stranger, other := g.SignIn(g.User(auth.Doctor)), g.SignIn(g.User(auth.Admin))
 	check := func(when string, by auth.Actor, reads, takesPart, observer bool) {
 		t.Helper()
-		now, err := svc.Load(ctx, g.conversation)
-		require.NoError(t, err)
 		readable, err := svc.Readable(ctx, by, g.id)
-		again, errAgain := svc.StillReadable(ctx, now, by)
+		_, again, errAgain := svc.Rejoin(ctx, g.conversation, by)
 		if reads {
 			require.NoError(t, err, when)
 			require.NoError(t, errAgain, when)

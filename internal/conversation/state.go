@@ -23,7 +23,7 @@ type State struct {
 	Cursors     map[int64]Cursors   // by user
 }
 
-// Load reads a conversation's state in one round trip. It checks no right: StillReadable judges that of a reader.
+// Load reads a conversation's state in one round trip. It checks no right: Rejoin does that too.
 func (s *Service) Load(ctx context.Context, id int64) (State, error) {
 	return readState(ctx, s.d.Pool, s.d.Appointments, id)
 }
