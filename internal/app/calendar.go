@@ -21,30 +21,26 @@ func newCalendar(
 	})
 }
 
-// inFeeds are the statuses of appointments that feeds show: those that are or were confirmed, and cancelled ones.
-var inFeeds = []appointment.Status{
-	appointment.Booked, appointment.Completed, appointment.NoShow, appointment.Cancelled,
-}
-
 // bookings gives calendar feeds their appointments.
 type bookings struct{ appointments *appointment.Service }
 
 var _ calendar.Appointments = bookings{}
 
 // Between implements calendar.Appointments. It lists as for a doctor, whatever the user's role: that shows the
-// user's appointments both as doctor and as patient, while an administrator would see everybody's.
+// user's appointments both as doctor and as patient, while an administrator would see everybody's. A former doctor's
+// feed keeps none of those in which they were the doctor: they no longer take part in them.
 func (b bookings) Between(
 	ctx context.Context, userID int64, from, to time.Time, limit int,
 ) ([]calendar.Appointment, error) {
 	self := auth.Actor{ID: userID, Role: auth.Doctor}
-	page, _, err := b.appointments.List(ctx, self, appointment.Filter{Statuses: inFeeds, From: from, To: to}, 0, limit)
+	page, _, err := b.appointments.List(ctx, self, appointment.Filter{Statuses: calendar.Statuses(), From: from, To: to}, 0, limit)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]calendar.Appointment, 0, len(page))
 	for _, a := range page {
 		out = append(out, calendar.Appointment{
-			PublicID: a.PublicID, Version: a.Version, Status: string(a.Status),
+			PublicID: a.PublicID, Version: a.Version, Status: a.Status,
 			StartsAt: *a.StartsAt, EndsAt: *a.EndsAt, UpdatedAt: a.UpdatedAt,
 		})
 	}

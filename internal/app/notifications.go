@@ -79,7 +79,7 @@ func (n noticed) Appointment(ctx context.Context, id int64) (notify.Appointment,
 
 func withoutReasons(a appointment.Appointment, zone string) notify.Appointment {
 	return notify.Appointment{
-		ID: a.ID, PublicID: a.PublicID, Version: a.Version, Status: string(a.Status), UpdatedAt: a.UpdatedAt,
+		ID: a.ID, PublicID: a.PublicID, Version: a.Version, Status: a.Status, UpdatedAt: a.UpdatedAt,
 		StartsAt: a.StartsAt, EndsAt: a.EndsAt, TimeZone: zone,
 		PatientID: a.Patient.ID, PatientName: a.Patient.Name, DoctorID: a.Doctor.ID, DoctorName: a.Doctor.Name,
 	}
@@ -93,7 +93,7 @@ type told struct {
 
 var _ appointment.Notifications = told{}
 
-// kinds says which mail is sent for a move of an appointment.
+// kinds says which mail is sent for a move of an appointment; "" for none.
 var kinds = map[appointment.Move]notify.Kind{
 	appointment.MoveBook:       notify.RequestReceived,
 	appointment.MoveConfirm:    notify.Confirmed,
@@ -103,15 +103,14 @@ var kinds = map[appointment.Move]notify.Kind{
 	appointment.MoveAskAnew:    notify.Rescheduled,
 	appointment.MoveExpire:     notify.Expired,
 	appointment.MoveHandOver:   notify.HandedOver,
+	appointment.MoveComplete:   "", // this and the next only record whether a past appointment took place
+	appointment.MoveNoShow:     "",
 }
-
-// silent are the moves for which no mail is sent: they only record whether a past appointment took place.
-var silent = []appointment.Move{appointment.MoveComplete, appointment.MoveNoShow}
 
 // Moved implements appointment.Notifications.
 func (t told) Moved(ctx context.Context, tx *postgres.Tx, n appointment.Notification) error {
-	kind, mails := kinds[n.Action]
-	if !mails {
+	kind := kinds[n.Action]
+	if kind == "" {
 		return nil
 	}
 	if n.Before == "" && n.Status == appointment.Booked {

@@ -6,8 +6,11 @@ package calendar
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"time"
+
+	"housecall/internal/appointment"
 )
 
 // Appointments gives the appointments of which a feed is made.
@@ -21,19 +24,22 @@ type Appointments interface {
 type Appointment struct {
 	PublicID         string // APP…
 	Version          int
-	Status           string // as the appointment has it; one that a feed does not show is left out
+	Status           appointment.Status // one that a feed does not show is left out
 	StartsAt, EndsAt time.Time
 	UpdatedAt        time.Time
 }
 
 // shown says which statuses a feed shows, and which of them as cancelled: so a calendar program takes the event away,
 // instead of keeping what it once saw.
-var shown = map[string]struct{ cancelled bool }{
-	"BOOKED":    {},
-	"COMPLETED": {},
-	"NO_SHOW":   {},
-	"CANCELLED": {cancelled: true},
+var shown = map[appointment.Status]struct{ cancelled bool }{
+	appointment.Booked:    {},
+	appointment.Completed: {},
+	appointment.NoShow:    {},
+	appointment.Cancelled: {cancelled: true},
 }
+
+// Statuses are those that a feed shows, in order.
+func Statuses() []appointment.Status { return slices.Sorted(maps.Keys(shown)) }
 
 // Party is the organizer of an event or somebody who attends it.
 type Party struct{ Name, Email string }

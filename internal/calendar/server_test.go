@@ -15,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
+	"housecall/internal/appointment"
 	"housecall/internal/auth"
 	"housecall/internal/httpd"
 	"housecall/internal/httpd/ratelimit"
@@ -119,7 +120,7 @@ func (d *diary) Between(_ context.Context, userID int64, from, to time.Time, lim
 	return slices.Clone(all[:min(limit, len(all))]), nil
 }
 
-func visit(id, status string, version int, startsAt time.Time) Appointment {
+func visit(id string, status appointment.Status, version int, startsAt time.Time) Appointment {
 	return Appointment{
 		PublicID: id, Version: version, Status: status, StartsAt: startsAt, EndsAt: startsAt.Add(30 * time.Minute),
 		UpdatedAt: tuesday.Add(-time.Hour),

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"housecall/internal/appointment"
 	"housecall/internal/jobs"
 	own "housecall/internal/mail"
 	"housecall/internal/postgres"
@@ -19,7 +20,7 @@ func TestService_sendMove_judges(t *testing.T) {
 	confirmed := moveArgs{MailKind: Confirmed, Appointment: 7, Recipient: patientID, Version: 2}
 	reminder := func(k Kind) moveArgs {
 		return moveArgs{
-			MailKind: k, Appointment: 7, Recipient: patientID, Version: 2, StartsAt: *appointment(booked, winter).StartsAt,
+			MailKind: k, Appointment: 7, Recipient: patientID, Version: 2, StartsAt: *anAppointment(appointment.Booked, winter).StartsAt,
 		}
 	}
 	moveTo := func(d time.Duration) func(*world, *Appointment) {
@@ -38,7 +39,7 @@ func TestService_sendMove_judges(t *testing.T) {
 	}{
 		"as it was": {confirmed, nil, true},
 		"cancelled before": {
-			confirmed, func(_ *world, a *Appointment) { a.Status, a.Version = cancelled, 3 }, false,
+			confirmed, func(_ *world, a *Appointment) { a.Status, a.Version = appointment.Cancelled, 3 }, false,
 		},
 		"rescheduled before":          {confirmed, moveTo(time.Hour), false},
 		"nearly over":                 {confirmed, at(30*time.Minute - time.Second), true},
@@ -65,7 +66,7 @@ func TestService_sendMove_judges(t *testing.T) {
 		"reminded, by the hour":             {reminder(ReminderHour), nil, true},
 		"reminded of the old time, by hour": {reminder(ReminderHour), moveTo(time.Minute), false},
 		"reminded of what is cancelled": {
-			reminder(ReminderHour), func(_ *world, a *Appointment) { a.Status = cancelled }, false,
+			reminder(ReminderHour), func(_ *world, a *Appointment) { a.Status = appointment.Cancelled }, false,
 		},
 		"reminded without a time": {
 			reminder(ReminderHour), func(_ *world, a *Appointment) { a.StartsAt = nil }, false,
@@ -89,7 +90,7 @@ func TestService_sendMove_judges(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, winter)
 			s, _ := w.instance(w.out)
-			a := appointment(booked, winter)
+			a := anAppointment(appointment.Booked, winter)
 			if c.change != nil {
 				c.change(w, &a)
 			}
@@ -124,7 +125,7 @@ func TestService_sendMove_quietHours(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, winter)
 	s, _ := w.instance(w.out)
-	w.appointments[7] = appointment(booked, winter)
+	w.appointments[7] = anAppointment(appointment.Booked, winter)
 	w.quietUntil = winter.Add(8 * time.Hour)
 	args := moveArgs{MailKind: Confirmed, Appointment: 7, Recipient: patientID, Version: 2}
 	require.Equal(t, jobs.Later(w.quietUntil), s.sendMove(t.Context(), args))
@@ -156,15 +157,15 @@ func TestService_sendMove_former(t *testing.T) {
 		"moved since": {
 			func(a *Appointment) { start := a.StartsAt.Add(time.Hour); a.StartsAt, a.Version = &start, 4 }, true,
 		},
-		"cancelled since":     {func(a *Appointment) { a.Status, a.Version = cancelled, 4 }, true},
-		"to be answered anew": {func(a *Appointment) { a.Status, a.Version = pending, 4 }, true},
+		"cancelled since":     {func(a *Appointment) { a.Status, a.Version = appointment.Cancelled, 4 }, true},
+		"to be answered anew": {func(a *Appointment) { a.Status, a.Version = appointment.Pending, 4 }, true},
 		"handed back since":   {func(a *Appointment) { a.DoctorID, a.Version = formerID, 4 }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, winter)
 			s, j := w.instance(w.out)
-			a := appointment(booked, winter)
+			a := anAppointment(appointment.Booked, winter)
 			a.Version, a.WasBooked, a.FormerDoctorID = 3, true, formerID
 			when := a.StartsAt.Format("2 January 2006, 15:04")
 			w.zones[formerID] = time.UTC
@@ -198,32 +199,32 @@ func TestMethod(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		kind      Kind
-		status    string
+		status    appointment.Status
 		wasBooked bool
 		recipient int64
 		want      string
 	}{
-		"confirmed":                          {Confirmed, booked, false, patientID, "REQUEST"},
-		"moved":                              {Rescheduled, booked, true, patientID, "REQUEST"},
-		"a request is moved":                 {Rescheduled, pending, false, patientID, ""},
-		"asked for":                          {RequestReceived, pending, false, patientID, ""},
-		"another time is asked for":          {Rescheduled, pending, true, doctorID, "CANCEL"},
-		"rejected":                           {Rejected, rejected, false, patientID, ""},
-		"rejected, once booked":              {Rejected, rejected, true, patientID, "CANCEL"},
-		"expired, once booked":               {Expired, expired, true, doctorID, "CANCEL"},
-		"withdrawn":                          {Cancelled, cancelled, false, doctorID, ""},
-		"cancelled":                          {Cancelled, cancelled, true, doctorID, "CANCEL"},
-		"a request handed over, once booked": {HandedOver, pending, true, patientID, "CANCEL"},
-		"the same for the new doctor":        {HandedOver, pending, true, doctorID, ""},
-		"a reminder":                         {ReminderHour, booked, true, patientID, ""},
+		"confirmed":                          {Confirmed, appointment.Booked, false, patientID, "REQUEST"},
+		"moved":                              {Rescheduled, appointment.Booked, true, patientID, "REQUEST"},
+		"a request is moved":                 {Rescheduled, appointment.Pending, false, patientID, ""},
+		"asked for":                          {RequestReceived, appointment.Pending, false, patientID, ""},
+		"another time is asked for":          {Rescheduled, appointment.Pending, true, doctorID, "CANCEL"},
+		"rejected":                           {Rejected, appointment.Rejected, false, patientID, ""},
+		"rejected, once booked":              {Rejected, appointment.Rejected, true, patientID, "CANCEL"},
+		"expired, once booked":               {Expired, appointment.Expired, true, doctorID, "CANCEL"},
+		"withdrawn":                          {Cancelled, appointment.Cancelled, false, doctorID, ""},
+		"cancelled":                          {Cancelled, appointment.Cancelled, true, doctorID, "CANCEL"},
+		"a request handed over, once booked": {HandedOver, appointment.Pending, true, patientID, "CANCEL"},
+		"the same for the new doctor":        {HandedOver, appointment.Pending, true, doctorID, ""},
+		"a reminder":                         {ReminderHour, appointment.Booked, true, patientID, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := moveArgs{MailKind: c.kind, Recipient: c.recipient, WasBooked: c.wasBooked}
-			require.Equal(t, c.want, method(m, appointment(c.status, winter)))
+			require.Equal(t, c.want, method(m, anAppointment(c.status, winter)))
 		})
 	}
-	noTime := appointment(cancelled, winter)
+	noTime := anAppointment(appointment.Cancelled, winter)
 	noTime.StartsAt, noTime.EndsAt = nil, nil
 	require.Empty(t, method(moveArgs{MailKind: Cancelled, Recipient: patientID, WasBooked: true}, noTime))
 }
@@ -251,7 +252,7 @@ func TestRecipients(t *testing.T) {
 		"request, by the clinic":     {Cancelled, false, admin, both},
 		"request, by nobody in sort": {Cancelled, false, 0, both},
 	} {
-		a := appointment(cancelled, winter)
+		a := anAppointment(appointment.Cancelled, winter)
 		a.WasBooked = c.wasBooked
 		require.ElementsMatch(t, c.want, recipients(c.kind, a, c.actor), name)
 	}
@@ -263,7 +264,7 @@ func TestService_Moved_refuses(t *testing.T) {
 	s, _ := w.instance(w.out)
 	for _, kind := range []Kind{ReminderDay, Unread, Invitation, "other"} {
 		require.Error(t, w.pool.InTx(t.Context(), func(tx *postgres.Tx) error {
-			return s.Moved(context.WithoutCancel(t.Context()), tx, kind, appointment(booked, winter), 0)
+			return s.Moved(context.WithoutCancel(t.Context()), tx, kind, anAppointment(appointment.Booked, winter), 0)
 		}), kind)
 	}
 }
@@ -272,7 +273,7 @@ func TestService_messageID(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, winter)
 	s, _ := w.instance(w.out)
-	w.appointments[7] = appointment(booked, winter)
+	w.appointments[7] = anAppointment(appointment.Booked, winter)
 	args := moveArgs{MailKind: Confirmed, Appointment: 7, Recipient: doctorID, Version: 2}
 	fails := 2
 	var ids []string

@@ -1,6 +1,10 @@
 package notify
 
-import "time"
+import (
+	"time"
+
+	"housecall/internal/appointment"
+)
 
 // Kind is what a mail says. Jobs, preferences and templates know it by its text, so that never changes.
 type Kind string
@@ -29,7 +33,7 @@ const (
 type traits struct {
 	kind Kind
 	// status is how an appointment must stand for a mail about it to be true; "" for mail about something else.
-	status string
+	status appointment.Status
 	// ahead is how long before the start a reminder is due; 0 for what is no reminder.
 	ahead time.Duration
 	// security mail is about the account itself: it goes to unverified addresses too, and nobody can turn it off.
@@ -42,15 +46,15 @@ type traits struct {
 
 // table is the one list of kinds, in the order in which a person would want to see them.
 var table = []traits{
-	{kind: RequestReceived, status: pending},
-	{kind: Confirmed, status: booked},
-	{kind: Rejected, status: rejected},
-	{kind: Cancelled, status: cancelled},
-	{kind: Rescheduled, status: booked},
-	{kind: HandedOver, status: booked},
-	{kind: Expired, status: expired},
-	{kind: ReminderDay, status: booked, ahead: 24 * time.Hour},
-	{kind: ReminderHour, status: booked, ahead: time.Hour, urgent: true},
+	{kind: RequestReceived, status: appointment.Pending},
+	{kind: Confirmed, status: appointment.Booked},
+	{kind: Rejected, status: appointment.Rejected},
+	{kind: Cancelled, status: appointment.Cancelled},
+	{kind: Rescheduled, status: appointment.Booked},
+	{kind: HandedOver, status: appointment.Booked},
+	{kind: Expired, status: appointment.Expired},
+	{kind: ReminderDay, status: appointment.Booked, ahead: 24 * time.Hour},
+	{kind: ReminderHour, status: appointment.Booked, ahead: time.Hour, urgent: true},
 	{kind: Unread},
 	{kind: WaitlistOffer, urgent: true, fleeting: true},
 	{kind: Invitation, security: true, urgent: true, fleeting: true},

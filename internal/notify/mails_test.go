@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"housecall/internal/appointment"
 	own "housecall/internal/mail"
 )
 
@@ -23,39 +24,39 @@ func wording(m own.Message) string {
 var pages = map[string]struct {
 	kind      Kind
 	to        int64
-	status    string
+	status    appointment.Status
 	noTime    bool
 	wasBooked bool
 	asked     bool
 	former    bool
 	zone      string // that the reader has chosen
 }{
-	"request_received_patient":   {kind: RequestReceived, to: patientID, status: pending},
-	"request_received_doctor":    {kind: RequestReceived, to: doctorID, status: pending},
-	"request_received_no_time":   {kind: RequestReceived, to: patientID, status: pending, noTime: true},
-	"confirmed_patient":          {kind: Confirmed, to: patientID, status: booked},
-	"confirmed_doctor":           {kind: Confirmed, to: doctorID, status: booked},
-	"confirmed_elsewhere":        {kind: Confirmed, to: patientID, status: booked, zone: "America/New_York"},
-	"confirmed_same_clock":       {kind: Confirmed, to: patientID, status: booked, zone: "Europe/Paris"},
-	"rejected":                   {kind: Rejected, to: patientID, status: rejected},
-	"rejected_doctor":            {kind: Rejected, to: doctorID, status: rejected, wasBooked: true},
-	"expired_doctor":             {kind: Expired, to: doctorID, status: expired, wasBooked: true},
-	"cancelled_patient":          {kind: Cancelled, to: patientID, status: cancelled, wasBooked: true},
-	"cancelled_doctor":           {kind: Cancelled, to: doctorID, status: cancelled, wasBooked: true},
-	"cancelled_request":          {kind: Cancelled, to: doctorID, status: cancelled},
-	"rescheduled_patient":        {kind: Rescheduled, to: patientID, status: booked, wasBooked: true},
-	"rescheduled_doctor":         {kind: Rescheduled, to: doctorID, status: booked, wasBooked: true},
-	"rescheduled_to_be_answered": {kind: Rescheduled, to: doctorID, status: pending, wasBooked: true, asked: true},
-	"rescheduled_asked":          {kind: Rescheduled, to: patientID, status: pending, wasBooked: true, asked: true},
-	"rescheduled_request":        {kind: Rescheduled, to: patientID, status: pending},
-	"rescheduled_request_doctor": {kind: Rescheduled, to: doctorID, status: pending},
-	"handed_over_patient":        {kind: HandedOver, to: patientID, status: booked, wasBooked: true},
-	"handed_over_doctor":         {kind: HandedOver, to: doctorID, status: booked, wasBooked: true},
-	"handed_over_to_be_answered": {kind: HandedOver, to: doctorID, status: pending},
-	"handed_over_former":         {kind: HandedOver, to: formerID, status: booked, wasBooked: true, former: true},
-	"expired":                    {kind: Expired, to: patientID, status: expired},
-	"reminder_day":               {kind: ReminderDay, to: patientID, status: booked},
-	"reminder_hour":              {kind: ReminderHour, to: doctorID, status: booked},
+	"request_received_patient":   {kind: RequestReceived, to: patientID, status: appointment.Pending},
+	"request_received_doctor":    {kind: RequestReceived, to: doctorID, status: appointment.Pending},
+	"request_received_no_time":   {kind: RequestReceived, to: patientID, status: appointment.Pending, noTime: true},
+	"confirmed_patient":          {kind: Confirmed, to: patientID, status: appointment.Booked},
+	"confirmed_doctor":           {kind: Confirmed, to: doctorID, status: appointment.Booked},
+	"confirmed_elsewhere":        {kind: Confirmed, to: patientID, status: appointment.Booked, zone: "America/New_York"},
+	"confirmed_same_clock":       {kind: Confirmed, to: patientID, status: appointment.Booked, zone: "Europe/Paris"},
+	"rejected":                   {kind: Rejected, to: patientID, status: appointment.Rejected},
+	"rejected_doctor":            {kind: Rejected, to: doctorID, status: appointment.Rejected, wasBooked: true},
+	"expired_doctor":             {kind: Expired, to: doctorID, status: appointment.Expired, wasBooked: true},
+	"cancelled_patient":          {kind: Cancelled, to: patientID, status: appointment.Cancelled, wasBooked: true},
+	"cancelled_doctor":           {kind: Cancelled, to: doctorID, status: appointment.Cancelled, wasBooked: true},
+	"cancelled_request":          {kind: Cancelled, to: doctorID, status: appointment.Cancelled},
+	"rescheduled_patient":        {kind: Rescheduled, to: patientID, status: appointment.Booked, wasBooked: true},
+	"rescheduled_doctor":         {kind: Rescheduled, to: doctorID, status: appointment.Booked, wasBooked: true},
+	"rescheduled_to_be_answered": {kind: Rescheduled, to: doctorID, status: appointment.Pending, wasBooked: true, asked: true},
+	"rescheduled_asked":          {kind: Rescheduled, to: patientID, status: appointment.Pending, wasBooked: true, asked: true},
+	"rescheduled_request":        {kind: Rescheduled, to: patientID, status: appointment.Pending},
+	"rescheduled_request_doctor": {kind: Rescheduled, to: doctorID, status: appointment.Pending},
+	"handed_over_patient":        {kind: HandedOver, to: patientID, status: appointment.Booked, wasBooked: true},
+	"handed_over_doctor":         {kind: HandedOver, to: doctorID, status: appointment.Booked, wasBooked: true},
+	"handed_over_to_be_answered": {kind: HandedOver, to: doctorID, status: appointment.Pending},
+	"handed_over_former":         {kind: HandedOver, to: formerID, status: appointment.Booked, wasBooked: true, former: true},
+	"expired":                    {kind: Expired, to: patientID, status: appointment.Expired},
+	"reminder_day":               {kind: ReminderDay, to: patientID, status: appointment.Booked},
+	"reminder_hour":              {kind: ReminderHour, to: doctorID, status: appointment.Booked},
 }
 
 func TestMails_appointments(t *testing.T) {
@@ -65,7 +66,7 @@ func TestMails_appointments(t *testing.T) {
 	kinds := map[Kind]bool{}
 	for name, c := range pages {
 		kinds[c.kind] = true
-		a := appointment(c.status, winter)
+		a := anAppointment(c.status, winter)
 		if c.noTime {
 			a.StartsAt, a.EndsAt = nil, nil
 		}

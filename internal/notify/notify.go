@@ -7,6 +7,8 @@ package notify
 import (
 	"context"
 	"time"
+
+	"housecall/internal/appointment"
 )
 
 // Appointment is what mails need to know of one.
@@ -15,8 +17,7 @@ type Appointment struct {
 	PublicID string
 	// Version grows with every change: a mail about an earlier one is no longer sent.
 	Version int
-	// Status is PENDING, BOOKED and so on.
-	Status string
+	Status  appointment.Status
 	// StartsAt and EndsAt are nil for a request without a time.
 	StartsAt, EndsAt *time.Time
 	// TimeZone is the doctor's, an IANA name.
@@ -96,25 +97,16 @@ type Calendar interface {
 	Message(method string, a Appointment, recipient Addressee) ([]byte, error)
 }
 
-// Statuses of an appointment that mails depend on.
-const (
-	pending   = "PENDING"
-	booked    = "BOOKED"
-	rejected  = "REJECTED"
-	cancelled = "CANCELLED"
-	expired   = "EXPIRED"
-)
-
 // still tells whether a mail about a, queued when it was in some earlier state, is still worth sending.
 func still(m moveArgs, a Appointment, now time.Time) bool {
 	if m.Former {
 		return m.Recipient != a.DoctorID // otherwise it is theirs again, and no later mail would say that it is not
 	}
-	waits := (m.MailKind == Rescheduled || m.MailKind == HandedOver) && a.Status == pending // for the doctor's answer
+	waits := (m.MailKind == Rescheduled || m.MailKind == HandedOver) && a.Status == appointment.Pending // for the doctor's answer
 	if a.Status != m.MailKind.traits().status && !waits || m.Recipient != a.PatientID && m.Recipient != a.DoctorID {
 		return false
 	}
-	if a.Status == booked && a.EndsAt != nil && !now.Before(*a.EndsAt) {
+	if a.Status == appointment.Booked && a.EndsAt != nil && !now.Before(*a.EndsAt) {
 		return false // it is over
 	}
 	if !m.MailKind.reminder() {

@@ -14,6 +14,7 @@ import (
 	"github.com/emersion/go-smtp"
 	"github.com/stretchr/testify/require"
 
+	"housecall/internal/appointment"
 	"housecall/internal/auth"
 	"housecall/internal/jobs"
 	own "housecall/internal/mail"
@@ -91,7 +92,7 @@ func TestService_Moved(t *testing.T) {
 	srv := &mailServer{}
 	s, j := w.instance(srv.sender(t))
 	w.start(j)
-	a := appointment(booked, w.clock())
+	a := anAppointment(appointment.Booked, w.clock())
 	w.moves(s, Confirmed, a, doctorID)
 	rows := w.settled(6, "completed", "scheduled")
 	due := map[time.Time]int{}
@@ -109,7 +110,7 @@ func TestService_Moved(t *testing.T) {
 
 	w.moves(s, Confirmed, a, doctorID) // said twice
 	require.Len(t, w.rows(), 6)
-	next := appointment(booked, w.clock().Add(24*time.Hour))
+	next := anAppointment(appointment.Booked, w.clock().Add(24*time.Hour))
 	next.Version, next.WasBooked = 3, true
 	w.moves(s, Rescheduled, next, patientID)
 	w.settled(12, "completed", "scheduled")
@@ -132,7 +133,7 @@ func TestService_Moved_soon(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, present())
 	s, _ := w.instance(w.out)
-	a := appointment(booked, w.clock())
+	a := anAppointment(appointment.Booked, w.clock())
 	for i, c := range []struct {
 		ahead time.Duration
 		want  int
@@ -151,7 +152,7 @@ func TestService_Moved_rolledBack(t *testing.T) {
 	w := newWorld(t, present())
 	s, _ := w.instance(w.out)
 	err := w.pool.InTx(t.Context(), func(tx *postgres.Tx) error {
-		require.NoError(t, s.Moved(t.Context(), tx, Confirmed, appointment(booked, w.clock()), doctorID))
+		require.NoError(t, s.Moved(t.Context(), tx, Confirmed, anAppointment(appointment.Booked, w.clock()), doctorID))
 		return errors.New("no")
 	})
 	require.Error(t, err)
@@ -163,9 +164,9 @@ func TestService_cancelledBeforeItsTurn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, present())
 	s, j := w.instance(w.out)
-	a := appointment(booked, w.clock())
+	a := anAppointment(appointment.Booked, w.clock())
 	w.moves(s, Confirmed, a, doctorID)
-	a.Status, a.Version, a.WasBooked = cancelled, 3, true
+	a.Status, a.Version, a.WasBooked = appointment.Cancelled, 3, true
 	w.moves(s, Cancelled, a, patientID)
 	w.start(j)
 	w.settled(8, "completed", "scheduled")
@@ -190,7 +191,7 @@ func TestService_manyInstances(t *testing.T) {
 		instances = append(instances, s)
 	}
 	for i := range int64(appointments) {
-		a := appointment(rejected, w.clock())
+		a := anAppointment(appointment.Rejected, w.clock())
 		a.ID, a.PublicID = i+1, fmt.Sprintf("APP%010d", i)
 		w.appointments[a.ID] = a
 	}
@@ -245,7 +246,7 @@ func TestService_refusals(t *testing.T) {
 	}}
 	s, j := w.instance(srv.sender(t))
 	w.start(j)
-	w.moves(s, Cancelled, func() Appointment { a := appointment(cancelled, w.clock()); a.WasBooked = true; return a }(),
+	w.moves(s, Cancelled, func() Appointment { a := anAppointment(appointment.Cancelled, w.clock()); a.WasBooked = true; return a }(),
 		0)
 	rows := w.settled(2, "completed", "cancelled")
 	require.Len(t, srv.taken(), 1)
@@ -343,7 +344,7 @@ func TestService_quietHours(t *testing.T) {
 	s, j := w.instance(w.out)
 	w.quietUntil = w.clock().Add(8 * time.Hour)
 	w.start(j)
-	w.moves(s, Rejected, appointment(rejected, w.clock()), doctorID)
+	w.moves(s, Rejected, anAppointment(appointment.Rejected, w.clock()), doctorID)
 	rows := w.settled(1, "scheduled")
 	require.WithinDuration(t, w.quietUntil, rows[0].Scheduled, time.Minute)
 	require.Zero(t, rows[0].Attempt, "waiting is no attempt")
@@ -368,7 +369,7 @@ func TestService_stopWithStuckServer(t *testing.T) {
 	}}
 	s, j := w.instance(srv.sender(t))
 	require.NoError(t, j.Start(t.Context()))
-	w.moves(s, Rejected, appointment(rejected, w.clock()), doctorID)
+	w.moves(s, Rejected, anAppointment(appointment.Rejected, w.clock()), doctorID)
 	select {
 	case <-stuck:
 	case <-time.After(patience):

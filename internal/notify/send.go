@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"housecall/internal/appointment"
 	"housecall/internal/errs"
 	"housecall/internal/jobs"
 	"housecall/internal/mail"
@@ -79,7 +80,7 @@ func method(m moveArgs, a Appointment) string {
 		return ""
 	case m.Former:
 		return off(m.WasBooked)
-	case a.Status == booked:
+	case a.Status == appointment.Booked:
 		return "REQUEST"
 	case m.MailKind == HandedOver && m.Recipient == a.DoctorID:
 		return "" // they never had it
@@ -146,7 +147,7 @@ func (s *Service) readerZone(ctx context.Context, userID int64, fallback *time.L
 
 func (s *Service) viewOf(ctx context.Context, m moveArgs, a Appointment, to Addressee) (view, error) {
 	v := view{
-		Name: to.Name, Other: a.DoctorName, ForDoctor: to.ID == a.DoctorID, Former: m.Former, Pending: a.Status == pending,
+		Name: to.Name, Other: a.DoctorName, ForDoctor: to.ID == a.DoctorID, Former: m.Former, Pending: a.Status == appointment.Pending,
 		ByPatient: m.ByPatient,
 		WasBooked: m.WasBooked, Link: s.links.Appointment(a.PublicID),
 	}

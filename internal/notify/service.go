@@ -8,6 +8,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"housecall/internal/appointment"
 	"housecall/internal/auth"
 	"housecall/internal/jobs"
 	"housecall/internal/mail"
@@ -89,7 +90,7 @@ func (s *Service) Moved(ctx context.Context, tx *postgres.Tx, kind Kind, a Appoi
 			return err
 		}
 	}
-	if (kind == Confirmed || kind == Rescheduled || kind == HandedOver) && a.Status == booked && a.StartsAt != nil {
+	if (kind == Confirmed || kind == Rescheduled || kind == HandedOver) && a.Status == appointment.Booked && a.StartsAt != nil {
 		return s.remind(ctx, tx, a)
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
+	"housecall/internal/appointment"
 	"housecall/internal/auth"
 	"housecall/internal/errs"
 	"housecall/internal/jobs"
@@ -197,7 +198,7 @@ func (w *world) moves(s *Service, kind Kind, a Appointment, actor int64) {
 }
 
 // appointment is one of half an hour two days after a time, less an hour and a half.
-func appointment(status string, at time.Time) Appointment {
+func anAppointment(status appointment.Status, at time.Time) Appointment {
 	start := at.Add(46*time.Hour + 30*time.Minute).UTC()
 	end := start.Add(30 * time.Minute)
 	return Appointment{

@@ -42,9 +42,9 @@ var imports = map[string][]string{
 	"chat":            with(foundation, "appointment", "bus", "conversation"),
 	"search":          with(foundation, "conversation"),
 	"transcript":      with(foundation, "conversation"),
-	"notify":          with(foundation, "jobs", "mail"),
-	"preference":      with(foundation, "notify"), // it owns the kinds of mail
-	"calendar":        foundation,
+	"notify":          with(foundation, "appointment", "jobs", "mail"), // appointment: its statuses
+	"preference":      with(foundation, "notify"),                      // it owns the kinds of mail
+	"calendar":        with(foundation, "appointment"),                 // its statuses
 	"legacy/pms":      with(foundation, "account", "appointment", "doctor", "patient", "schedule"),
 	"legacy/hms": with(
 		foundation, "account", "appointment", "chat", "conversation", "doctor", "patient", "schedule",
