@@ -223,12 +223,11 @@ func (s *Service) reply(a appointment.Appointment, closed appointment.Closing) c
 	return r
 }
 
-// janitorLoop checks connections, limits and follow-up windows once a second.
+// janitorLoop checks connections and follow-up windows once a second.
 func (s *Service) janitorLoop() {
 	ping := seal(opPing, make([]byte, wireHeader))
 	s.every(time.Second, func() {
 		s.connections.look(ping, s.dbAway.Load())
-		s.d.Conversations.ForgetLimits()
 		for _, id := range s.windows.over(s.d.Now()) {
 			s.changes.Add(id)
 			s.inboxes.touch(0, id)

@@ -43,8 +43,16 @@ func TestRates(t *testing.T) {
 	}
 	require.False(t, u.allow(1))
 	require.True(t, u.allow(2))
-	u.forget()
-	require.False(t, u.allow(1), "an empty bucket is not forgotten")
+	for id := range int64(2 * fewBuckets) {
+		require.True(t, u.allow(100+id))
+	}
+	require.Contains(t, u.buckets, int64(1), "an empty bucket is not forgotten")
+
+	quick := newRates(1_000_000)
+	for id := range int64(3 * fewBuckets) {
+		require.True(t, quick.allow(id))
+	}
+	require.LessOrEqual(t, len(quick.buckets), fewBuckets+1, "full ones are")
 }
 
 func TestSet(t *testing.T) {

@@ -12,18 +12,23 @@ const burst = 5
 // rates limits the drafts per second, of each user or in each conversation, over all connections to this instance.
 type rates struct {
 	perSecond int
-	mu        sync.Mutex // guards buckets
+	mu        sync.Mutex // guards all below
 	buckets   map[int64]*rate.Limiter
+	forgetAt  int // how many buckets there may be until those of quiet senders are dropped
 }
 
+// fewBuckets are not worth looking through.
+const fewBuckets = 1024
+
 func newRates(perSecond int) *rates {
-	return &rates{perSecond: perSecond, buckets: map[int64]*rate.Limiter{}}
+	return &rates{perSecond: perSecond, buckets: map[int64]*rate.Limiter{}, forgetAt: fewBuckets}
 }
 
 func (r *rates) allow(id int64) bool {
 	r.mu.Lock()
 	b := r.buckets[id]
 	if b == nil {
+		r.forget()
 		b = rate.NewLimiter(rate.Limit(r.perSecond), burst*r.perSecond)
 		r.buckets[id] = b
 	}
@@ -31,13 +36,16 @@ func (r *rates) allow(id int64) bool {
 	return b.Allow()
 }
 
-// forget drops buckets that are full again: a new one would be no different.
+// forget (with mu held) drops buckets that are full again, since a new one would be no different, whenever there are
+// twice as many as the last time left.
 func (r *rates) forget() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	if len(r.buckets) < r.forgetAt {
+		return
+	}
 	for id, b := range r.buckets {
 		if b.Tokens() >= float64(b.Burst()) {
 			delete(r.buckets, id)
 		}
 	}
+	r.forgetAt = max(fewBuckets, 2*len(r.buckets))
 }

@@ -86,12 +86,6 @@ func (s *Service) Stop(ctx context.Context) { s.committer.finish(ctx) }
 // Refused counts a draft that was refused elsewhere, by reason, together with those refused here.
 func (s *Service) Refused(reason string) { s.metrics.refused.WithLabelValues(reason).Inc() }
 
-// ForgetLimits drops what is remembered about senders who have been quiet. Package chat calls it once a second.
-func (s *Service) ForgetLimits() {
-	s.users.forget()
-	s.all.forget()
-}
-
 // Send submits a draft and waits until it is committed. It may be repeated any number of times with the same ClientID:
 // the ack is then that of the first, marked as a duplicate.
 func (s *Service) Send(ctx context.Context, d Draft) (Ack, error) {
