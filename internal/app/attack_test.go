@@ -14,6 +14,7 @@ import (
 
 	"housecall/internal/auth"
 	"housecall/internal/client"
+	"housecall/internal/config"
 )
 
 // route is one operation of the OpenAPI document.
@@ -138,7 +139,7 @@ var garbage = []string{
 // Every route against everybody: nobody gets at what is another's, nothing answers 5xx, nothing personal is logged.
 func TestApp_AttackSweep(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	w := newWorld(t, 2, func(c *config.Config) { c.HoldTTL = time.Hour }) // longer than all attacks take
 	victim, doctor := w.person(auth.Patient), w.person(auth.Doctor)
 	vp, vd := victim.at(0), doctor.at(1)
 	v := target{patient: victim.userID, doctor: doctor.userID, appointment: w.book(vp, vd)}

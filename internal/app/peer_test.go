@@ -263,7 +263,6 @@ func (w *world) tryDial(n int, path string, header http.Header, protocols ...str
 		_ = json.Unmarshal(r.raw, &r.body)
 		return nil, r
 	}
-	require.NoError(w.t, ws.SetReadDeadline(time.Now().Add(patience)))
 	w.t.Cleanup(func() { _ = ws.Close() })
 	return &socket{ws, w.t}, reply{status: resp.StatusCode, header: resp.Header}
 }
@@ -277,12 +276,37 @@ func (w *world) dial(n int, token, appointment, query string) *socket {
 	return s
 }
 
+// read waits for the next frame.
+func (s *socket) read() (f frame, err error) {
+	if err = s.SetReadDeadline(time.Now().Add(patience)); err == nil {
+		err = s.ReadJSON(&f)
+	}
+	return f, err
+}
+
+// attend reads frames all the time, as clients do: a connection that answers no ping is closed. The channel closes with
+// the connection.
+func (s *socket) attend() <-chan frame {
+	frames := make(chan frame, 4096)
+	go func() {
+		defer close(frames)
+		for {
+			f, err := s.read()
+			if err != nil {
+				return
+			}
+			frames <- f
+		}
+	}()
+	return frames
+}
+
 // next waits for a frame of a type, skipping others.
 func (s *socket) next(kind string) frame {
 	s.t.Helper()
 	for {
-		var f frame
-		require.NoError(s.t, s.ReadJSON(&f), "waiting for %s", kind)
+		f, err := s.read()
+		require.NoError(s.t, err, "waiting for %s", kind)
 		if f.Type == kind {
 			return f
 		}
@@ -293,8 +317,8 @@ func (s *socket) next(kind string) frame {
 func (s *socket) end() (code int, bye frame) {
 	s.t.Helper()
 	for {
-		var f frame
-		if err := s.ReadJSON(&f); err != nil {
+		f, err := s.read()
+		if err != nil {
 			var closed *websocket.CloseError
 			require.ErrorAs(s.t, err, &closed)
 			return closed.Code, bye

@@ -208,7 +208,7 @@ type consultation struct {
 	t           *testing.T
 	p, d        *peer
 	appointment string
-	inbox       *socket
+	inbox       <-chan frame
 }
 
 func (w *world) consult(t *testing.T) *consultation {
@@ -219,7 +219,7 @@ func (w *world) consult(t *testing.T) *consultation {
 		p:           join(t, patient, appointment, fromStart),
 		d:           join(t, doctor, appointment, fromStart),
 		appointment: appointment,
-		inbox:       w.inbox(1, w.token(doctor)),
+		inbox:       w.inbox(1, w.token(doctor)).attend(),
 	}
 }
 
@@ -260,12 +260,22 @@ func (c *consultation) goesOn() {
 	c.t.Helper()
 	last := c.p.say("can you hear me?")
 	c.d.hears(last)
-	for c.inbox.next("unread").HeadSeq < last {
-	}
+	c.unread(last)
 	c.d.conv.Read(last)
 	c.p.until("it is read", func() bool { return c.p.receipts[c.d.id] == [2]int64{last, last} })
 	c.p.hears(c.d.say("I can"))
 	requireSame(c.t, c.w.stored(c.appointment), c.p, c.d)
+}
+
+// unread waits until the inbox tells of an event.
+func (c *consultation) unread(seq int64) {
+	c.t.Helper()
+	for f := range c.inbox {
+		if f.Type == "unread" && f.HeadSeq >= seq {
+			return
+		}
+	}
+	require.FailNow(c.t, "the inbox has closed")
 }
 
 // revokes ends a session of the patient's that has a socket on each instance.

@@ -27,7 +27,7 @@ import (
 
 const (
 	// patience is how long a test waits for a signal that must come. It says nothing of how fast things are.
-	patience = time.Minute
+	patience = 3 * time.Minute
 	glance   = 20 * time.Millisecond
 	password = "a-rather-long-passphrase-7"
 )

@@ -96,7 +96,16 @@ func TestRoutes_Login_throttled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *config.Config) { c.LoginsPerAccount = 1 })
 	p := w.patient("Pia Patient")
-	r := w.call("", "POST", "/api/auth/login", fmt.Sprintf(`{"userId":%q,"password":"wrong"}`, p.email))
+	try := func() reply {
+		return w.call("", "POST", "/api/auth/login", fmt.Sprintf(`{"userId":%q,"password":"wrong"}`, p.email))
+	}
+	r := try()
+	for range 3 { // a quarter of an hour may end meanwhile, or a busy Redis not answer: then counting begins anew
+		if r.Status == 429 {
+			break
+		}
+		r = try()
+	}
 	w.refused(r, 429, "Too many attempts.")
 	require.NotEmpty(t, r.Header.Get("Retry-After"))
 }
