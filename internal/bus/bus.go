@@ -19,10 +19,11 @@ const All Topic = 0
 // as missed, because by then nobody is waiting for it.
 const ConfirmWait = 300 * time.Millisecond
 
-// Message is what one instance tells the others. Origin is the instance that sent it, a number drawn at its start.
+// Message is what one instance tells the others.
 type Message struct {
 	Topic   Topic
-	Origin  uint64
+	Origin  uint64 // the instance that sent it, a number drawn at its start
+	Kind    byte   // what Payload is; the bus only carries it
 	Payload []byte // belongs to the receiver, and is shared by nobody
 }
 
@@ -41,7 +42,7 @@ type Bus interface {
 	Unsubscribe(Topic)
 	// Publish queues a payload for the other instances, never for this one. lost is called, at once or from another
 	// goroutine, if it could not be sent. The payload belongs to the bus from then on.
-	Publish(topic Topic, payload []byte, lost func(Topic))
+	Publish(topic Topic, kind byte, payload []byte, lost func(Topic))
 	// Healthy reports whether recent publishes have come back.
 	Healthy() bool
 	// Prompt reports whether they came back at once. If not, the bus may be away, even if that is not certain yet.
@@ -51,12 +52,15 @@ type Bus interface {
 var errMalformed = errors.New("bus: malformed message")
 
 // version begins every message, so that instances of two releases can tell that they do not understand each other.
-const version = 2
+const version = 1
 
-// marshal writes a message: version, origin, topic, payload.
+// header is how long what precedes the topic is: version, kind, origin.
+const header = 1 + 1 + 8
+
+// marshal writes a message: version, kind, origin, topic, payload.
 func (m Message) marshal() []byte {
-	b := make([]byte, 0, 1+8+binary.MaxVarintLen64+len(m.Payload))
-	b = append(b, version)
+	b := make([]byte, 0, header+binary.MaxVarintLen64+len(m.Payload))
+	b = append(b, version, m.Kind)
 	b = binary.BigEndian.AppendUint64(b, m.Origin)
 	b = binary.AppendVarint(b, int64(m.Topic))
 	return append(b, m.Payload...)
@@ -64,12 +68,14 @@ func (m Message) marshal() []byte {
 
 // unmarshal reads what marshal wrote. The payload is part of data.
 func unmarshal(data []byte) (Message, error) {
-	if len(data) < 10 || data[0] != version {
+	if len(data) <= header || data[0] != version {
 		return Message{}, errMalformed
 	}
-	topic, n := binary.Varint(data[9:])
+	topic, n := binary.Varint(data[header:])
 	if n <= 0 {
 		return Message{}, errMalformed
 	}
-	return Message{Topic: Topic(topic), Origin: binary.BigEndian.Uint64(data[1:]), Payload: data[9+n:]}, nil
+	return Message{
+		Topic: Topic(topic), Origin: binary.BigEndian.Uint64(data[2:]), Kind: data[1], Payload: data[header+n:],
+	}, nil
 }

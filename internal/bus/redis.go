@@ -124,13 +124,13 @@ func (b *Redis) Subscribe(topic Topic) <-chan struct{} { return b.part(topic).wa
 func (b *Redis) Unsubscribe(topic Topic) { b.part(topic).drop(topic) }
 
 // Publish implements Bus. While Redis is away one message a second is tried; the others are lost at once.
-func (b *Redis) Publish(topic Topic, payload []byte, lost func(Topic)) {
+func (b *Redis) Publish(topic Topic, kind byte, payload []byte, lost func(Topic)) {
 	if b.gaveUp() {
 		lost(topic)
 		return
 	}
 	select {
-	case b.queue <- outgoing{Message{Topic: topic, Origin: b.origin, Payload: payload}, lost}:
+	case b.queue <- outgoing{Message{topic, b.origin, kind, payload}, lost}:
 	default:
 		lost(topic)
 	}

@@ -27,8 +27,9 @@ type partition struct {
 	changes map[Topic]bool // whether to subscribe; not yet sent to Redis
 }
 
-// topicInfix stands between a partition's name and a topic's number in the name of a channel.
-const topicInfix = ":topic:"
+// topicInfix stands between a partition's name and a topic's number in the name of a channel. Instances of all releases
+// have to use the same.
+const topicInfix = ":room:"
 
 type subscription struct {
 	confirmed chan struct{}

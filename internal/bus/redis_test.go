@@ -141,7 +141,7 @@ func TestRedis_KilledAndBack(t *testing.T) {
 	require.NoError(t, server.Kill())
 	lost := make(chan Topic, 100_000)
 	for range 3 * publishQueue { // more than any queue holds: this ends only because nobody waits for Redis
-		one.Publish(1, []byte("2"), func(topic Topic) { lost <- topic })
+		one.Publish(1, 'x', []byte("2"), func(topic Topic) { lost <- topic })
 	}
 	for range 3 * publishQueue {
 		require.EqualValues(t, 1, within(t, lost, "word of a loss"))
@@ -170,7 +170,7 @@ func TestRedis_StopWhileAway(t *testing.T) {
 	for i := range 4 {
 		work.Go(func() {
 			for range 100 {
-				s.Publish(Topic(i), []byte("x"), func(Topic) {})
+				s.Publish(Topic(i), 'x', []byte("x"), func(Topic) {})
 			}
 		})
 	}
@@ -192,7 +192,7 @@ func TestRedis_Foreign(t *testing.T) {
 	other := singleNode(t, server)
 	defer func() { require.NoError(t, other.Close()) }()
 	channel := b.part(1).channel(1)
-	for _, payload := range []string{"?", "\x01E\x00\x00\x00\x00\x00\x00\x00\x00\x02\x04\x00\x7f", string(rune(version))} {
+	for _, payload := range []string{"?", "\x02E\x00\x00\x00\x00\x00\x00\x00\x00\x02\x04\x00\x7f", string(rune(version))} {
 		require.NoError(t, other.Publish(context.Background(), channel, payload).Err())
 	}
 	good := Message{Topic: 1, Origin: 99, Payload: []byte("good")}

@@ -66,13 +66,13 @@ const (
 	flagRegroup = 2
 )
 
-// encode writes a broadcast's kind and the fields of that kind. The bus carries its topic and origin.
+// encode writes the fields of a broadcast's kind. The bus carries its topic, origin and kind.
 func (b broadcast) encode() []byte {
 	size := 32
 	for _, d := range b.deliveries {
 		size += len(d.frame) + 16
 	}
-	out := append(make([]byte, 0, size), byte(b.kind))
+	out := make([]byte, 0, size)
 	switch b.kind {
 	case broadcastEvents:
 		for _, d := range b.deliveries {
@@ -108,11 +108,8 @@ func (b broadcast) encode() []byte {
 
 // decodeBroadcast reads what encode wrote. The frames share the payload's memory.
 func decodeBroadcast(m bus.Message) (broadcast, error) {
-	if len(m.Payload) == 0 {
-		return broadcast{}, errBroadcast
-	}
-	b := broadcast{kind: broadcastKind(m.Payload[0]), origin: m.Origin, id: int64(m.Topic)}
-	r := broadcastReader{rest: m.Payload[1:]}
+	b := broadcast{kind: broadcastKind(m.Kind), origin: m.Origin, id: int64(m.Topic)}
+	r := broadcastReader{rest: m.Payload}
 	switch b.kind {
 	case broadcastEvents:
 		for len(r.rest) > 0 && !r.bad {

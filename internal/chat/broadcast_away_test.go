@@ -17,7 +17,7 @@ import (
 
 // flakyBus takes broadcasts or refuses them, as the test likes.
 type flakyBus struct {
-	deafBus
+	bus.Bus
 	sent chan broadcast
 
 	mu    sync.Mutex // guards both below
@@ -31,8 +31,8 @@ func (b *flakyBus) Healthy() bool {
 	return !b.away
 }
 
-func (b *flakyBus) Publish(topic bus.Topic, payload []byte, lost func(bus.Topic)) {
-	said, err := decodeBroadcast(bus.Message{Topic: topic, Payload: payload})
+func (b *flakyBus) Publish(topic bus.Topic, kind byte, payload []byte, lost func(bus.Topic)) {
+	said, err := decodeBroadcast(bus.Message{Topic: topic, Kind: kind, Payload: payload})
 	if err != nil {
 		panic(err)
 	}
@@ -65,7 +65,7 @@ func (b *flakyBus) tries() int {
 func TestService_publishAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	b := &flakyBus{sent: make(chan broadcast, 100), away: true}
+	b := &flakyBus{Bus: alone(), sent: make(chan broadcast, 100), away: true}
 	in, id := w.serveOn(b, nil), w.Conversation()
 	p := in.dial(t, w.Patient, id, "")
 	p.say(map[string]any{"type": "send", "clientId": uuid.New(), "text": "x"})

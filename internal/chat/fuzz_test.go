@@ -111,18 +111,18 @@ func reencode(t *testing.T, in Inbound) []byte {
 
 // onBus is a broadcast as the bus hands it over.
 func onBus(b broadcast) bus.Message {
-	return bus.Message{Topic: b.topic(), Origin: b.origin, Payload: b.encode()}
+	return bus.Message{Topic: b.topic(), Origin: b.origin, Kind: byte(b.kind), Payload: b.encode()}
 }
 
 func FuzzDecodeBroadcast(f *testing.F) {
 	for _, b := range sampleBroadcasts() {
-		f.Add(b.encode())
+		f.Add(byte(b.kind), b.encode())
 	}
-	f.Add([]byte{})
-	f.Add([]byte{'E', 2, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
-	f.Add([]byte{'?', 2})
-	f.Fuzz(func(t *testing.T, payload []byte) {
-		b, err := decodeBroadcast(bus.Message{Topic: 1, Origin: 2, Payload: payload})
+	f.Add(byte(broadcastEvents), []byte{})
+	f.Add(byte(broadcastEvents), []byte{2, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
+	f.Add(byte('?'), []byte{2})
+	f.Fuzz(func(t *testing.T, kind byte, payload []byte) {
+		b, err := decodeBroadcast(bus.Message{Topic: 1, Origin: 2, Kind: kind, Payload: payload})
 		if err != nil {
 			require.ErrorIs(t, err, errBroadcast)
 			return
@@ -176,7 +176,7 @@ func TestBroadcast_CutOff(t *testing.T) {
 	for _, n := range sampleBroadcasts() {
 		whole := n.encode()
 		for i := range whole {
-			got, err := decodeBroadcast(bus.Message{Payload: whole[:i]})
+			got, err := decodeBroadcast(bus.Message{Kind: byte(n.kind), Payload: whole[:i]})
 			if err == nil {
 				require.LessOrEqual(t, len(got.deliveries), len(n.deliveries))
 			}

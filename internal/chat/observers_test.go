@@ -175,7 +175,7 @@ func TestService_judgeObservers_databaseAway(t *testing.T) {
 	s := socketsAt(&now)
 	w := newWorld(t)
 	c, client := addRaw(t, s, now.Add(time.Hour))
-	in := w.instanceOn(deafBus{}, nil)
+	in := w.instanceOn(alone(), nil)
 	svc := &Service{
 		d:         Deps{Conversations: in.conversations, Now: func() time.Time { return now }},
 		observers: newObservers(),

@@ -12,7 +12,6 @@ import (
 
 // wiredBus hands signals to another presence, unless it is cut.
 type wiredBus struct {
-	deafBus
 	origin uint64
 	to     *presence
 	cut    bool

@@ -74,21 +74,6 @@ func (a *accounts) end(session int64, asked func()) {
 	a.ended, a.asked = append(a.ended, session), asked
 }
 
-// deafBus confirms everything and carries nothing.
-type deafBus struct{}
-
-func (deafBus) Start(string, func(bus.Message), func(bus.Topic, bool)) {}
-func (deafBus) Stop()                                                  {}
-func (deafBus) Subscribe(bus.Topic) <-chan struct{} {
-	done := make(chan struct{})
-	close(done)
-	return done
-}
-func (deafBus) Unsubscribe(bus.Topic)                      {}
-func (deafBus) Publish(bus.Topic, []byte, func(bus.Topic)) {}
-func (deafBus) Healthy() bool                              { return true }
-func (deafBus) Prompt() bool                               { return true }
-
 // instance is a chat service behind a real HTTP server, with the conversations that it stands on.
 type instance struct {
 	*world
@@ -107,10 +92,13 @@ type setup struct {
 	chat Options
 }
 
+// alone is the bus of an instance that has no others.
+func alone() bus.Bus { return bus.NewNetwork().Join() }
+
 // serve starts an instance; stopping it at the test's end proves that nothing holds it.
 func (w *world) serve(change func(*setup)) *instance {
 	w.T.Helper()
-	return w.serveOn(deafBus{}, change)
+	return w.serveOn(alone(), change)
 }
 
 // serveOn starts an instance on a bus.

@@ -19,7 +19,7 @@ func TestSocket_RoundTrips(t *testing.T) {
 	id := w.Conversation()
 	w.fill(id, recentLimit)
 	pool, trips := pgtest.Counted(t, w.DSN)
-	in := w.instanceOver(pool, deafBus{}, nil)
+	in := w.instanceOver(pool, alone(), nil)
 	in.conversations.Start() // without the loops of chat, which ask as well
 	t.Cleanup(func() { in.conversations.Stop(context.Background()) })
 	in.answer()
