@@ -10,9 +10,9 @@ import (
 	"housecall/internal/postgres"
 )
 
-// Invite makes an account without a password, in the caller's transaction, and a token with which its owner can set
-// one, once, until expires. The token is a secret that is shown only now, and mailed to the owner. The caller makes
-// what the role needs besides the account. ErrEmailTaken if the address is in use.
+// Invite creates an account without a password, in the caller's transaction, and a link with which its owner can set
+// one, once, until it expires. The link's token is a secret: it is returned only here, and mailed to the owner. The
+// caller creates whatever else the role needs. ErrEmailTaken if the address is in use.
 func (s *Service) Invite(ctx context.Context, tx *postgres.Tx, by auth.Actor, n auth.Newcomer) (
 	auth.Account, auth.Link, error,
 ) {
@@ -56,7 +56,7 @@ func (s *Service) Reinvite(ctx context.Context, by auth.Actor, publicID string) 
 	return l, err
 }
 
-// InvitationStands tells whether an invitation's token still works.
+// InvitationStands reports whether an invitation's token still works.
 func (s *Service) InvitationStands(ctx context.Context, token string) (bool, error) {
 	_, err := invitedUser(ctx, s.pool, auth.Fingerprint(token))
 	return stands(err)

@@ -59,7 +59,7 @@ func (b *mailbox) EmailChanged(_ context.Context, tx *postgres.Tx, userID int64,
 	return b.keep(tx, letter{Kind: "changed", User: userID, Address: oldAddress})
 }
 
-// all gives what was sent and empties the box.
+// all returns what was sent and empties the box.
 func (b *mailbox) all() []letter {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -77,7 +77,7 @@ func (b *mailbox) kinds() []string {
 	return out
 }
 
-// mailed gives the token of the only mail in the box, which is of a kind; it empties the box.
+// mailed returns the token of the only mail in the box, which is of a kind; it empties the box.
 func (h *house) mailed(kind string) string {
 	h.t.Helper()
 	sent := h.mail.all()

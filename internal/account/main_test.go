@@ -50,7 +50,7 @@ func (h *house) SessionsEnded(sessions []int64) {
 	h.ended = append(h.ended, sessions...)
 }
 
-// told gives the sessions of which the listener has heard since the last call.
+// told returns the sessions of which the listener has heard since the last call.
 func (h *house) told() []int64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -140,7 +140,7 @@ func (h *house) actor(token string) auth.Actor {
 	return a
 }
 
-// audited gives the actions recorded about a subject, oldest first.
+// audited returns the actions recorded about a subject, oldest first.
 func (h *house) audited(subject string) []string {
 	h.t.Helper()
 	type row struct{ Action string }

@@ -56,7 +56,7 @@ func sheet(t require.TestingT, file []byte) *ical.Calendar {
 	return c
 }
 
-// value gives the text of the only property of that name.
+// value returns the text of the only property of that name.
 func value(t require.TestingT, p ical.Props, name string) string {
 	require.Len(t, p.Values(name), 1, name)
 	prop := p.Get(name)

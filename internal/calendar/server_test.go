@@ -155,7 +155,7 @@ func (w *world) here(address string) string {
 	return path
 }
 
-// make gives a user a feed.
+// make returns a user a feed.
 func (w *world) make(token string) (address string) {
 	w.t.Helper()
 	made := w.api("POST", "/me/calendar", token)

@@ -124,10 +124,10 @@ func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String(
 // MarshalText hides the value from encoders.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// Reveal gives the value itself.
+// Reveal returns the value itself.
 func (s Secret) Reveal() string { return string(s) }
 
-// Default gives every variable's default, for programs that set the rest themselves (dev, tests).
+// Default returns every variable's default, for programs that set the rest themselves (dev, tests).
 func Default() Config {
 	c, err := parse(map[string]string{})
 	if err != nil {
@@ -214,7 +214,7 @@ func asBrowsersDo(s string) string {
 	return u.String()
 }
 
-// variable gives the variable's name of a field of Config.
+// variable returns the variable's name of a field of Config.
 func variable(field string) string {
 	f, ok := reflect.TypeFor[Config]().FieldByName(field)
 	if !ok {
@@ -236,13 +236,13 @@ func describe(t reflect.Type) string {
 	}
 }
 
-// Origins gives the origins that may open sockets and call REST from a browser: the service's own and the list.
+// Origins returns the origins that may open sockets and call REST from a browser: the service's own and the list.
 func (c Config) Origins() []string {
 	own, _ := url.Parse(c.PublicURL) // validated
 	return append([]string{own.Scheme + "://" + own.Host}, c.AllowedOrigins...)
 }
 
-// Secrets gives the token secrets as bytes.
+// Secrets returns the token secrets as bytes.
 func (c Config) Secrets() [][]byte {
 	out := make([][]byte, len(c.TokenSecrets))
 	for i, s := range c.TokenSecrets {

@@ -7,7 +7,7 @@ const maxLine = 200
 
 const wantLine = "must be one line of at most 200 bytes"
 
-// isLine tells whether s is a piece of a sentence: short, and without line breaks and other control characters.
+// isLine reports whether s is a piece of a sentence: short, and without line breaks and other control characters.
 func isLine(s string) bool {
 	return len(s) <= maxLine && text.Storable(s) && text.IsLine(s)
 }

@@ -89,7 +89,7 @@ func (c Config) validateMail(v *problems) {
 	v.require("MAIL_DIR", c.SMTPURL != "" || isFolder(c.MailDir), "must be a folder, unless SMTP_URL is set")
 }
 
-// isFolder tells whether s can be the name of a folder.
+// isFolder reports whether s can be the name of a folder.
 func isFolder(s string) bool { return s != "" && !strings.ContainsRune(s, 0) }
 
 func isASCII(s string) bool {
@@ -194,7 +194,7 @@ func isDSN(s string) bool {
 	return !strings.Contains(s, "://") && strings.Contains(s, "=")
 }
 
-// isAddress tells whether one can listen on s: a host, or none, and a port.
+// isAddress reports whether one can listen on s: a host, or none, and a port.
 func isAddress(s string) bool {
 	host, port, err := net.SplitHostPort(s)
 	if err != nil || strings.ContainsAny(host, " /") {
@@ -230,7 +230,7 @@ func weak(s string) bool {
 	return len(different) < 10 || repeats(s) || counts(s)
 }
 
-// repeats tells whether s is one short piece over and over, the last one perhaps cut off.
+// repeats reports whether s is one short piece over and over, the last one perhaps cut off.
 func repeats(s string) bool {
 	for size := 1; size <= min(16, len(s)/2); size++ {
 		if s[size:] == s[:len(s)-size] {
@@ -240,7 +240,7 @@ func repeats(s string) bool {
 	return false
 }
 
-// counts tells whether most of s goes up or down by one, as in 0123456789abcdef.
+// counts reports whether most of s goes up or down by one, as in 0123456789abcdef.
 func counts(s string) bool {
 	steps := 0
 	for i := 1; i < len(s); i++ {

@@ -6,7 +6,7 @@ import (
 	"housecall/internal/zone"
 )
 
-// Zone gives the clinic's time zone. Validate has made sure that it loads, so that a wrong name is an error at start
+// Zone returns the clinic's time zone. Validate has made sure that it loads, so that a wrong name is an error at start
 // and nowhere else; a Config that was never validated gives UTC for it.
 func (c Config) Zone() *time.Location {
 	loc, err := zone.Load(c.ClinicZone)

@@ -73,7 +73,7 @@ func seedUser(ctx context.Context, a *app.App, u DemoUser, zone string) error {
 	return u.setTimetable(ctx, a.Doctors(), who, zone)
 }
 
-// setTimetable gives a new doctor their profile and hours.
+// setTimetable returns a new doctor their profile and hours.
 func (u DemoUser) setTimetable(ctx context.Context, doctors *doctor.Service, who auth.Actor, zone string) error {
 	d, err := doctors.Get(ctx, who.UserID)
 	if err != nil {

@@ -175,7 +175,7 @@ func TestService_failures(t *testing.T) {
 	}
 }
 
-// counted gives jobs_worked_total by result, failed included.
+// counted returns jobs_worked_total by result, failed included.
 func counted(t *testing.T, registry *prometheus.Registry) map[string]float64 {
 	t.Helper()
 	families, err := registry.Gather()

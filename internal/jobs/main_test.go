@@ -71,7 +71,7 @@ func (w *world) add(s *Service, args Args, o Terms) {
 		w.pool.InTx(w.t.Context(), func(tx *postgres.Tx) error { return s.InsertTx(w.t.Context(), tx, args, o) }))
 }
 
-// jobs gives all, newest first.
+// jobs returns all, newest first.
 func (w *world) jobs(s *Service) []Job {
 	w.t.Helper()
 	var all []State

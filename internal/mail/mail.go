@@ -82,7 +82,7 @@ func (e *Error) Error() string {
 	return words
 }
 
-// IsPermanent tells whether err is a message that will never be accepted.
+// IsPermanent reports whether err is a message that will never be accepted.
 func IsPermanent(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Permanent
@@ -142,7 +142,7 @@ func compose(from mail.Address, m Message) (*gomail.Msg, error) {
 	return msg, nil
 }
 
-// headerSafe tells whether every value is one line of valid text.
+// headerSafe reports whether every value is one line of valid text.
 func headerSafe(values ...string) bool {
 	for _, v := range values {
 		if !text.IsLine(v) || strings.ContainsRune(v, unicode.ReplacementChar) {
@@ -152,7 +152,7 @@ func headerSafe(values ...string) bool {
 	return true
 }
 
-// wellFormed tells whether id is the inside of a Message-ID (RFC 5322, 3.6.4), of the plain kind that we make.
+// wellFormed reports whether id is the inside of a Message-ID (RFC 5322, 3.6.4), of the plain kind that we make.
 func wellFormed(id string) bool {
 	local, domain, ok := strings.Cut(id, "@")
 	return ok && local != "" && domain != "" && len(id) <= 200 && !strings.ContainsFunc(id, func(r rune) bool {

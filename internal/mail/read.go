@@ -36,7 +36,7 @@ const (
 
 var errNotMail = errors.New("this file is not a mail that can be shown")
 
-// names gives the newest files of a folder, newest first; none of one that is not there.
+// names returns the newest files of a folder, newest first; none of one that is not there.
 func names(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {

@@ -59,10 +59,10 @@ var table = []traits{
 	{kind: EmailChanged, security: true, urgent: true},
 }
 
-// Kinds gives all kinds.
+// Kinds returns all kinds.
 func Kinds() []Kind { return kindsWith(func(traits) bool { return true }) }
 
-// Optional gives the kinds that people can turn off, in the order in which they would want to see them.
+// Optional returns the kinds that people can turn off, in the order in which they would want to see them.
 func Optional() []Kind { return kindsWith(func(t traits) bool { return !t.security }) }
 
 func kindsWith(wanted func(traits) bool) []Kind {
@@ -75,7 +75,7 @@ func kindsWith(wanted func(traits) bool) []Kind {
 	return out
 }
 
-// traits gives those of a kind; the zero value for one that does not exist.
+// traits returns those of a kind; the zero value for one that does not exist.
 func (k Kind) traits() traits {
 	for _, t := range table {
 		if t.kind == k {
@@ -85,19 +85,19 @@ func (k Kind) traits() traits {
 	return traits{}
 }
 
-// Security tells whether k is mail about the account itself.
+// Security reports whether k is mail about the account itself.
 func (k Kind) Security() bool { return k.traits().security }
 
-// Urgent tells whether k is of no use later, and so does not wait for the end of quiet hours.
+// Urgent reports whether k is of no use later, and so does not wait for the end of quiet hours.
 func (k Kind) Urgent() bool { return k.traits().urgent }
 
-// Fleeting tells whether k leads to something that may be gone by the time it is sent.
+// Fleeting reports whether k leads to something that may be gone by the time it is sent.
 func (k Kind) Fleeting() bool { return k.traits().fleeting }
 
-// move tells whether k is about a change of an appointment.
+// move reports whether k is about a change of an appointment.
 func (k Kind) move() bool { return k.traits().status != "" && !k.reminder() }
 
-// reminder tells whether k reminds of an appointment.
+// reminder reports whether k reminds of an appointment.
 func (k Kind) reminder() bool { return k.traits().ahead != 0 }
 
 // template is the name of the file that words k.

@@ -41,19 +41,19 @@ type Addressee struct {
 
 // Appointments tells how an appointment stands when a mail's turn comes.
 type Appointments interface {
-	// Appointment gives one by its key; errs.NotFound if it is gone.
+	// Appointment returns one by its key; errs.NotFound if it is gone.
 	Appointment(ctx context.Context, id int64) (Appointment, error)
 }
 
 // People tells who gets mail.
 type People interface {
-	// Addressee gives a user by key; errs.NotFound if the user is gone.
+	// Addressee returns a user by key; errs.NotFound if the user is gone.
 	Addressee(ctx context.Context, userID int64) (Addressee, error)
 }
 
 // Preferences tells what a person wants.
 type Preferences interface {
-	// Decide tells whether a mail of a kind, due at a time, is wanted at all, and the earliest time to send it. A
+	// Decide reports whether a mail of a kind, due at a time, is wanted at all, and the earliest time to send it. A
 	// notBefore that is not after at means now.
 	Decide(ctx context.Context, userID int64, kind Kind, at time.Time) (send bool, notBefore time.Time, err error)
 	// Zone is the time zone that the person has chosen, nil for none.
@@ -62,7 +62,7 @@ type Preferences interface {
 
 // Inbox tells what has not been read yet.
 type Inbox interface {
-	// Unread gives the number of a user's conversations with unread messages.
+	// Unread returns the number of a user's conversations with unread messages.
 	Unread(ctx context.Context, userID int64) (conversations int, err error)
 }
 
@@ -91,8 +91,8 @@ type Links interface {
 
 // Calendar makes calendar objects.
 type Calendar interface {
-	// Message gives the appointment as text/calendar with a METHOD (REQUEST or CANCEL; RFC 5546). A later version
-	// has a higher SEQUENCE, so that calendars replace what they have.
+	// Message returns the appointment as text/calendar with a METHOD (REQUEST or CANCEL; RFC 5546). A later version has a
+	// higher SEQUENCE, so that calendars replace what they have.
 	Message(method string, a Appointment, recipient Addressee) ([]byte, error)
 }
 
@@ -105,7 +105,7 @@ const (
 	expired   = "EXPIRED"
 )
 
-// still tells whether a mail about a, queued when it was in some earlier state, is still worth sending.
+// still reports whether a mail about a, queued when it was in some earlier state, is still worth sending.
 func still(m moveArgs, a Appointment, now time.Time) bool {
 	if m.Former {
 		return m.Recipient != a.DoctorID // otherwise it is theirs again, and no later mail would say that it is not

@@ -100,7 +100,7 @@ func span(start time.Time, end *time.Time, loc *time.Location) string {
 	return from.Format("Monday, 2 January 2006, 15:04") + "–" + to.Format("15:04") + " (" + loc.String() + ")"
 }
 
-// agree tells whether clocks in two zones show the same at t.
+// agree reports whether clocks in two zones show the same at t.
 func agree(t time.Time, a, b *time.Location) bool {
 	_, x := t.In(a).Zone()
 	_, y := t.In(b).Zone()

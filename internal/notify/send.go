@@ -58,7 +58,8 @@ func (m moveArgs) last() time.Time {
 	return useless(m.MailKind, m.StartsAt)
 }
 
-// asHandedOver gives a as it was when its former doctor handed it over: what became of it afterwards is not for them.
+// asHandedOver returns a as it was when its former doctor handed it over: what became of it afterwards is not for
+// them.
 func (m moveArgs) asHandedOver(a Appointment) Appointment {
 	if !m.Former {
 		return a

@@ -32,7 +32,7 @@ type page struct {
 // StylePath is for the template.
 func (page) StylePath() string { return stylePath }
 
-// Failed tells whether there is something to correct.
+// Failed reports whether there is something to correct.
 func (p page) Failed() bool {
 	if p.Form != nil {
 		for _, f := range p.Form.Fields {
