@@ -10,7 +10,7 @@ import (
 	"housecall/internal/config"
 )
 
-// instance is a running instance and how it is reached.
+// instance is a running instance and how to reach it.
 type instance struct {
 	*app.App
 	url  string // where browsers and clients reach it

@@ -11,7 +11,7 @@ import (
 	"housecall/internal/mail"
 )
 
-// mailbox is where dev shows the mails that its instances write.
+// mailbox serves the mails that dev's instances write.
 type mailbox struct {
 	ln     net.Listener
 	server *http.Server
@@ -33,7 +33,7 @@ func openMailbox(ctx context.Context, dir string) (*mailbox, error) {
 
 func (b *mailbox) url() string { return "http://" + b.ln.Addr().String() }
 
-// close ends it at once: a reader can load the page again.
+// close ends the mailbox at once, without waiting for open requests.
 func (b *mailbox) close() error {
 	err := b.server.Close()
 	if end := <-b.ended; !errors.Is(end, http.ErrServerClosed) {

@@ -270,7 +270,7 @@ func FuzzCompose(f *testing.F) {
 func TestError(t *testing.T) {
 	t.Parallel()
 	require.EqualError(t, &Error{Stage: stageRecipient, Code: 550, Enhanced: "5.1.1", Permanent: true},
-		"mail was refused at the stage recipient, code 550 5.1.1, permanently")
-	require.EqualError(t, &Error{Stage: stageConnect, Timeout: true}, "mail was refused at the stage connect, timed out")
+		"sending failed at the stage recipient, code 550 5.1.1, permanently")
+	require.EqualError(t, &Error{Stage: stageConnect, Timeout: true}, "sending failed at the stage connect, timed out")
 	require.False(t, IsPermanent(errors.New("x")))
 }

@@ -122,6 +122,6 @@ func TestService_sendUser_sealedElsewhere(t *testing.T) {
 	require.NoError(t, err)
 	err = s.sendUser(t.Context(),
 		userArgs{MailKind: Invitation, User: patientID, Sealed: other.Seal(sealPurpose, []byte("{}"))})
-	require.EqualError(t, err, "the mail's content cannot be decrypted: its token secret is gone")
+	require.EqualError(t, err, "the mail cannot be decrypted: the token secret that sealed it is no longer in use")
 	require.ErrorIs(t, err, auth.ErrSeal)
 }

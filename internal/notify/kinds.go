@@ -2,7 +2,7 @@ package notify
 
 import "time"
 
-// Kind is what a mail says. Jobs, preferences and templates know it by its text, so that never changes.
+// Kind says what a mail is about. Jobs, preferences and templates refer to it by its text, which must never change.
 type Kind string
 
 // The kinds.
@@ -16,7 +16,7 @@ const (
 	Expired         Kind = "expired"       // a request that nobody answered in time
 	ReminderDay     Kind = "reminder_day"  // a day before
 	ReminderHour    Kind = "reminder_hour" // an hour before
-	Unread          Kind = "unread"        // messages wait in conversations
+	Unread          Kind = "unread"        // there are unread messages
 	WaitlistOffer   Kind = "waitlist_offer"
 
 	Invitation    Kind = "invitation"
@@ -25,12 +25,12 @@ const (
 	EmailChanged  Kind = "email_changed"
 )
 
-// traits are what sets a kind apart.
+// traits are the properties of a kind.
 type traits struct {
 	kind Kind
-	// status is how an appointment must stand for a mail about it to be true; "" for mail about something else.
+	// status is the one that an appointment must have for a mail about it to be true; "" for mail about something else.
 	status string
-	// ahead is how long before the start a reminder is due; 0 for what is no reminder.
+	// ahead is how long before the start a reminder is due; 0 for other mail.
 	ahead time.Duration
 	// security mail is about the account itself: it goes to unverified addresses too, and nobody can turn it off.
 	security bool
@@ -75,7 +75,7 @@ func kindsWith(wanted func(traits) bool) []Kind {
 	return out
 }
 
-// traits returns those of a kind; the zero value for one that does not exist.
+// traits returns the traits of a kind; the zero value for a kind that does not exist.
 func (k Kind) traits() traits {
 	for _, t := range table {
 		if t.kind == k {
@@ -97,7 +97,7 @@ func (k Kind) Fleeting() bool { return k.traits().fleeting }
 // move reports whether k is about a change of an appointment.
 func (k Kind) move() bool { return k.traits().status != "" && !k.reminder() }
 
-// reminder reports whether k reminds of an appointment.
+// reminder reports whether k is a reminder of an appointment.
 func (k Kind) reminder() bool { return k.traits().ahead != 0 }
 
 // template is the name of the file that words k.

@@ -254,7 +254,7 @@ func TestService_refusals(t *testing.T) {
 		require.NotContains(t, r.Args, "private.test")
 		if r.State == "cancelled" {
 			require.Equal(t, 1, r.Attempt, "it was not tried again")
-			require.Contains(t, r.Errors, "mail was refused at the stage recipient, code 550 5.1.1, permanently")
+			require.Contains(t, r.Errors, "sending failed at the stage recipient, code 550 5.1.1, permanently")
 		} else {
 			require.Equal(t, 3, r.Attempt)
 			require.Contains(t, r.Errors, "code 451 4.7.1")

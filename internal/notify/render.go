@@ -15,8 +15,8 @@ import (
 //go:embed templates
 var files embed.FS
 
-// A mail is worded once, in KIND.txt: the subject on the first line, then blocks between empty lines, of which the one
-// in brackets is the link. Both layouts take it from there, so text and HTML cannot say different things.
+// A mail is worded once, in KIND.txt: the subject on the first line, then blocks between empty lines; the block in
+// brackets is the link. Both layouts use that wording, so text and HTML cannot say different things.
 var (
 	wordings = template.Must(template.New("").Option("missingkey=error").
 			ParseFS(files, "templates/*.txt", "templates/parts.tmpl"))
@@ -26,16 +26,16 @@ var (
 
 // view is what a mail may say. There is no place in it for anything clinical.
 type view struct {
-	Name      string // of who reads it; "" where it may be a stranger
+	Name      string // of the reader; "" if that may be a stranger
 	Other     string // the other participant
 	ForDoctor bool
 	Former    bool // for the doctor who handed it over
 	Pending   bool // it waits for the doctor's answer
 	ByPatient bool // the patient did it
 	WasBooked bool
-	Asked     bool   // another email address is wanted, and this is still the account's
+	Asked     bool   // another email address was requested, and this one is still the account's
 	When      string // "" for a request without a time
-	WhenThere string // the same in the doctor's zone, "" where clocks agree
+	WhenThere string // the same in the doctor's zone, "" if the clocks agree
 	Until     string
 	Token     string
 	Count     int
@@ -43,7 +43,7 @@ type view struct {
 	Home      string
 }
 
-// block is a paragraph, or with Action the words of the link.
+// block is a paragraph or, with Action, the text of the link.
 type block struct {
 	Text   string
 	Action bool
@@ -57,8 +57,8 @@ type page struct {
 
 // render words a mail.
 func render(k Kind, v view) (subject, plain, html string, err error) {
-	// One line each, so that they can neither begin a block nor end a line. Names are checked when they are given; this
-	// is for those in older data.
+	// One line each, so that they can neither begin a block nor end a line. New names are checked; this is for those in
+	// older data.
 	v.Name, v.Other, v.Token = text.OneLine(v.Name), text.OneLine(v.Other), text.OneLine(v.Token)
 	var worded strings.Builder
 	if err := wordings.ExecuteTemplate(&worded, k.template(), v); err != nil {

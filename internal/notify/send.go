@@ -13,7 +13,7 @@ import (
 	"housecall/internal/text"
 )
 
-// sendMove sends a mail about an appointment whose turn has come, unless it is no longer true, useful or wanted.
+// sendMove sends a mail about an appointment, unless it is no longer true, useful or wanted.
 func (s *Service) sendMove(ctx context.Context, m moveArgs) error {
 	a, err := s.appointments.Appointment(ctx, m.Appointment)
 	if errs.KindOf(err) == errs.NotFound {
@@ -58,8 +58,8 @@ func (m moveArgs) last() time.Time {
 	return useless(m.MailKind, m.StartsAt)
 }
 
-// asHandedOver returns a as it was when its former doctor handed it over: what became of it afterwards is not for
-// them.
+// asHandedOver returns a as it was when its former doctor handed it over: they must not learn what happened to it
+// afterwards.
 func (m moveArgs) asHandedOver(a Appointment) Appointment {
 	if !m.Former {
 		return a
@@ -71,9 +71,9 @@ func (m moveArgs) asHandedOver(a Appointment) Appointment {
 	return a
 }
 
-// method is the METHOD of the calendar part, "" for none. What calendars may hold of an appointment that is no longer
-// booked is removed: a REQUEST would leave it there. The mail of the move that ended it may not have gone out, so all
-// that follow remove it.
+// method is the METHOD of the calendar part, "" for none. If calendars may contain an appointment that is no longer
+// booked, the mail removes it. The mail about the move that ended it may not have gone out, so all later ones remove
+// it too.
 func method(m moveArgs, a Appointment) string {
 	switch {
 	case m.MailKind.reminder() || a.StartsAt == nil || a.EndsAt == nil:
@@ -96,9 +96,9 @@ func off(wasBooked bool) string {
 	return ""
 }
 
-// wanted tells to whom a mail goes, and whether it goes at all. The error is jobs.Later if it has to wait. A mail that
-// would be useless by then (from last on, zero for never) does not go, and one that must be known by then (at soonest,
-// zero for nothing) does not wait.
+// wanted returns the addressee of a mail, and whether it is sent at all. The error is jobs.Later if it has to wait. A
+// mail that would be useless by then (from last on; zero: never) is not sent, and one that people must have before
+// then (by soonest; zero: no such time) does not wait.
 func (s *Service) wanted(
 	ctx context.Context, k Kind, userID int64, last, soonest time.Time,
 ) (to Addressee, ok bool, err error) {
@@ -173,7 +173,7 @@ func (s *Service) viewOf(ctx context.Context, m moveArgs, a Appointment, to Addr
 func (s *Service) sendUser(ctx context.Context, u userArgs) error {
 	l, err := s.open(u.Sealed)
 	if err != nil {
-		return jobs.Dead("the mail's content cannot be decrypted: its token secret is gone", err)
+		return jobs.Dead("the mail cannot be decrypted: the token secret that sealed it is no longer in use", err)
 	}
 	if !l.Expires.IsZero() && !s.now().Before(l.Expires) {
 		return nil
@@ -191,12 +191,12 @@ func (s *Service) sendUser(ctx context.Context, u userArgs) error {
 	if err != nil || !ok {
 		return err
 	}
-	asked := l.Address == to.Email // otherwise it may have happened by now
+	asked := l.Address == to.Email // if not, the change may have happened by now
 	if l.Address != "" {
 		to.Email = l.Address
 	}
 	if u.MailKind != Invitation && (u.MailKind == VerifyEmail || !to.Verified) {
-		to.Name = "" // whoever made the account chose the name, and perhaps an address that is somebody else's
+		to.Name = "" // whoever created the account chose the name, and perhaps somebody else's address
 	}
 	if u.MailKind == Unread && s.inbox != nil {
 		if l.Conversations, err = s.inbox.Unread(ctx, u.User); err != nil {

@@ -34,7 +34,7 @@ type handlers struct{ svc *Service }
 
 // body is the shape of requests and answers; answers leave nothing out.
 type body struct {
-	TimeZone   *string    `json:"timeZone" required:"false" minLength:"1" maxLength:"64" doc:"IANA name; null if none is chosen"`
+	TimeZone   *string    `json:"timeZone" required:"false" minLength:"1" maxLength:"64" doc:"IANA name; null for none"`
 	Kinds      kinds      `json:"kinds" required:"false" doc:"Which notifications are sent"`
 	QuietHours *quietBody `json:"quietHours" required:"false" doc:"null for none"`
 }

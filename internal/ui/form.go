@@ -15,7 +15,7 @@ import (
 var (
 	errForeign = errs.New(errs.Forbidden, "foreign_page",
 		"This form was sent from another website. Please open the link from your email again.")
-	errForm = errs.New(errs.BadRequest, "bad_form", "This is not the form that belongs to this page.")
+	errForm = errs.New(errs.BadRequest, "bad_form", "This form does not belong to this page.")
 	errText = errs.New(errs.Invalid, "invalid", "The form contains characters that are not text.")
 )
 

@@ -125,11 +125,11 @@ var (
 	}
 	forgottenPage = page{
 		Title: "Check your email",
-		Text: "If there is an account with that name, we have sent it an email with a link. " +
+		Text: "If there is an account with that email address or user ID, we have sent it an email with a link. " +
 			"If it does not arrive, check your spam folder.",
 	}
 
-	// signpostPage is where emails lead whose subject no page shows yet.
+	// signpostPage stands in for the pages that emails link to and that do not exist yet.
 	signpostPage = page{
 		Title: "Please sign in",
 		Text:  "You will find your offers in your clinic's app, once you have signed in there.",
