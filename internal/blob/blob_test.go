@@ -23,7 +23,7 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// kept is a store with a look behind it: all that it keeps, remains included.
+// kept is a store and a way to see everything that it has stored, including remains.
 type kept struct {
 	blob.Store
 	again func() blob.Store // another instance on the same place
@@ -136,7 +136,7 @@ func TestStore_Put_replaces(t *testing.T) {
 	})
 }
 
-// cut fails after some bytes, as an upload does whose client goes.
+// cut fails after some bytes, as an upload does when its client leaves.
 func cut(after int) io.Reader {
 	return io.MultiReader(bytes.NewReader(random(after)), iotest.ErrReader(errCut))
 }
@@ -169,7 +169,7 @@ func (c cancels) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-// Two that write one key at once: one of the blobs is there, whole.
+// If two write one key at once, one of the blobs is there, whole.
 func TestStore_Put_contention(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, s kept) {
@@ -212,7 +212,7 @@ func TestStore_Keys(t *testing.T) {
 	})
 }
 
-// What a process that was killed has left of a blob goes with Delete.
+// Delete removes what a killed process has left of a blob.
 func TestFolder_Delete_remains(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -239,7 +239,7 @@ func TestFolder_Errors(t *testing.T) {
 	require.NotContains(t, err.Error(), "secret-place")
 }
 
-// A store that does not know the key says no; one that is away is an error, and comes back.
+// A wrong secret key is an error; so is a store that is away, until it comes back.
 func TestS3_Errors(t *testing.T) {
 	t.Parallel()
 	server := pgtest.S3(t)

@@ -85,7 +85,7 @@ func TestMissing(t *testing.T) {
 	require.ErrorIs(t, err, Missing("appointment"), "what is missing is for people, not for programs")
 }
 
-// The sentinels are what clients see most: each says what to do.
+// The sentinels are the errors that clients see most: each says what to do.
 func TestSentinels(t *testing.T) {
 	t.Parallel()
 	codes := map[string]bool{}

@@ -64,7 +64,7 @@ func TestFolder_Send_broken(t *testing.T) {
 	requireFailure(t, NewFolder(t.TempDir(), clinic).Send(ctx, message()), stageWrite, 0, false)
 }
 
-// seen is what a browser got.
+// seen is the answer to a browser.
 type seen struct {
 	status int
 	header http.Header

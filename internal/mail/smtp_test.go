@@ -71,7 +71,7 @@ func checkParts(t *testing.T, data string, m Message) {
 	require.NotContains(t, data, "go-mail")
 }
 
-// requireFailure requires an Error of a kind that tells nothing about the mail or what the server said.
+// requireFailure requires an Error that reveals nothing about the mail or what the server said.
 func requireFailure(t *testing.T, err error, stage string, code int, permanent bool) {
 	t.Helper()
 	var e *Error
@@ -132,7 +132,7 @@ func TestSMTP_Send_refused(t *testing.T) {
 	})
 }
 
-// A server that takes the mail and then dies has it: sending it again would double it.
+// A server that accepts the mail and then dies has it: sending it again would make a duplicate.
 func TestSMTP_Send_takenThenDead(t *testing.T) {
 	t.Parallel()
 	for name, answers := range map[string]map[string]string{
@@ -147,7 +147,7 @@ func TestSMTP_Send_takenThenDead(t *testing.T) {
 	}
 }
 
-// The end of the context breaks a conversation with a server that says nothing.
+// The end of the context breaks the connection to a silent server.
 func TestSMTP_Send_cancelled(t *testing.T) {
 	t.Parallel()
 	for _, word := range []string{"EHLO", "MAIL", "RCPT", "DATA", "."} {
@@ -230,7 +230,7 @@ func TestCompose_refuses(t *testing.T) {
 	}
 }
 
-// headers are all that a mail may have.
+// headers are all headers that a mail may have.
 var headers = []string{"Auto-Submitted", "Content-Type", "Date", "From", "Message-Id", "Mime-Version", "Subject", "To"}
 
 func FuzzCompose(f *testing.F) {

@@ -158,7 +158,7 @@ func TestService_Moved_rolledBack(t *testing.T) {
 	require.Empty(t, w.rows())
 }
 
-// What is cancelled before its mail's turn is told as cancelled, never as confirmed.
+// An appointment that is cancelled before the mail's turn is reported as cancelled, never as confirmed.
 func TestService_cancelledBeforeItsTurn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, present())
@@ -177,7 +177,7 @@ func TestService_cancelledBeforeItsTurn(t *testing.T) {
 	}
 }
 
-// Two instances share a queue that many transactions fill at once, each thing several times: each mail goes out once.
+// Two instances share a queue to which many transactions add each mail several times: each goes out once.
 func TestService_manyInstances(t *testing.T) {
 	t.Parallel()
 	const appointments, writers = 20, 4
@@ -225,8 +225,8 @@ func TestService_manyInstances(t *testing.T) {
 	}
 }
 
-// A server that is busy at first gets the mail later; one that refuses for good leaves a dead job, which tells
-// nobody's address.
+// A server that is busy at first gets the mail later; one that refuses permanently leaves a dead job, which reveals no
+// address.
 func TestService_refusals(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, present())
@@ -263,7 +263,7 @@ func TestService_refusals(t *testing.T) {
 	require.NotContains(t, w.log.String(), "private.test")
 }
 
-// Tokens and addresses wait sealed, and what is done keeps none either.
+// Tokens and addresses are sealed in waiting jobs, and finished ones keep none either.
 func TestService_secretsAreSealed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, present())
@@ -308,7 +308,7 @@ func TestService_secretsAreSealed(t *testing.T) {
 	require.Equal(t, "old-marker@private.test", sent["email_changed"].To.Email)
 }
 
-// One absence is told of once, however many notice it.
+// One absence causes one mail, however many instances notice it.
 func TestService_Unread_once(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, present())
@@ -354,7 +354,7 @@ func TestService_quietHours(t *testing.T) {
 	require.Len(t, w.out.all(), 1)
 }
 
-// A stop does not wait for a mail server that says nothing; another instance sends the mail.
+// A stop does not wait for a silent mail server; another instance sends the mail.
 func TestService_stopWithStuckServer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, present())

@@ -44,7 +44,7 @@ export class Link {
   #timer = 0; // of the next attempt
   #watch = 0; // of the watchdog
   #token = "";
-  #renewed = false; // whether the token was, since a connection was last live
+  #renewed = false; // whether the token was renewed since a connection was last live
   #beat = 25_000;
   #heardAt = 0;
   #pingAt = 0; // 0: no ping is unanswered
@@ -291,7 +291,10 @@ export class Link {
     this.#to("closed", why);
   }
 
-  /** Sends a new token before the old one expires. If that fails, the service closes the connection, and the next one gets a new token. */
+  /**
+   * Sends a new token before the old one expires. If that fails, the service closes the connection, and the next one gets a
+   * new token.
+   */
   async #renewAuth() {
     const turn = this.#turn;
     this.#authDue = true;

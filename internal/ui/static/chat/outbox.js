@@ -103,7 +103,7 @@ export class Outbox {
         this.#heirOf.delete(other);
         return this.adopt(adopted);
       };
-      this.#owner.outlive(other).then(inherit).catch(() => {}); // this page ended first, or the database cannot be used any more
+      this.#owner.outlive(other).then(inherit).catch(() => {}); // this page ended first, or has no database any more
     }
     const fresh = rows.filter((r) => !this.#drafts.has(r.clientId));
     if (fresh.length === 0) return;

@@ -84,11 +84,10 @@ export class Store {
   }
 
   /**
-   * Takes over the rows whose owners are gone, in one transaction, so that each row goes to one of two who try.
+   * Takes over the rows whose owners are gone, in one transaction, so that each row goes to only one of several that try.
    * @param {string} owner          who takes over
-   * @param {Set<string> | null} living the owners that are alive; null if that is unknown: then all are taken, and
-   * perhaps
-   *   sent twice, which their clientIds make harmless
+   * @param {Set<string> | null} living the owners that are alive; null if that is unknown: then all rows are
+   *   taken, and perhaps sent twice, which their clientIds make harmless
    * @returns {Promise<{rows: Row[], owners: string[]}>} what was taken, oldest first, and the living owners of the rest
    */
   claim(owner, living) {
