@@ -61,7 +61,7 @@ type Contact struct {
 	ID       int64
 	Name     string
 	Email    string
-	Verified bool // an unverified address gets only mail about the account itself
+	Verified bool // an unverified address gets only emails about the account itself
 	Active   bool // false for a disabled user
 }
 

@@ -10,7 +10,7 @@ import (
 	"housecall/internal/postgres"
 )
 
-// Enroll creates an account with a generated password, in the caller's transaction, and mails its owner a link that
+// Enroll creates an account with a generated password, in the caller's transaction, and emails its owner a link that
 // verifies the address. The password is a secret that is returned only here; the owner must change it before doing
 // anything else. The caller creates whatever else the role needs. ErrEmailTaken if the address is in use. Call it
 // first in the transaction: hashing takes a while, and no locks should be held meanwhile.

@@ -12,7 +12,7 @@ import (
 	"housecall/internal/postgres"
 )
 
-// letter is a mail from package account, as the mailer would see it.
+// letter is an email from package account, as the mailer would see it.
 type letter struct {
 	Kind    string // invitation, reset, verify or changed
 	User    int64
@@ -21,7 +21,7 @@ type letter struct {
 	Expires time.Time
 }
 
-// mailbox keeps the mails of committed transactions; those of rolled back ones were never sent.
+// mailbox keeps the emails of committed transactions; those of rolled back ones were never sent.
 type mailbox struct {
 	mu   sync.Mutex
 	sent []letter
@@ -68,7 +68,7 @@ func (b *mailbox) all() []letter {
 	return sent
 }
 
-// kinds names what was sent to whom, and empties the box.
+// kinds returns the kinds and addresses of the sent emails, and empties the box.
 func (b *mailbox) kinds() []string {
 	var out []string
 	for _, m := range b.all() {
@@ -77,7 +77,7 @@ func (b *mailbox) kinds() []string {
 	return out
 }
 
-// mailed returns the token of the only mail in the box, which must be of a kind, and empties the box.
+// mailed returns the token of the only email in the box, which must be of a kind, and empties the box.
 func (h *house) mailed(kind string) string {
 	h.t.Helper()
 	sent := h.mail.all()

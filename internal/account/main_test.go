@@ -40,7 +40,7 @@ type house struct {
 	api     *apitest.API
 
 	mu    sync.Mutex // guards ended
-	ended []int64    // the sessions of which the listener heard
+	ended []int64    // the sessions that the listener was told of
 }
 
 // SessionsEnded implements Listener.

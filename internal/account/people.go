@@ -23,7 +23,7 @@ func (s *Service) ByIDs(ctx context.Context, ids ...int64) (map[int64]User, erro
 	return out, nil
 }
 
-// CountByRole tells how many users of each role there are who are not disabled.
+// CountByRole returns how many users of each role are not disabled.
 func (s *Service) CountByRole(ctx context.Context) (map[auth.Role]int, error) {
 	counted, err := countByRole(ctx, s.pool)
 	if err != nil {

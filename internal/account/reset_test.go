@@ -109,7 +109,7 @@ func TestService_ResetPassword_Contended(t *testing.T) {
 	require.Equal(t, []string{"user.create", "user.forgot", "user.reset", "session.open"}, h.audited(u.PublicID))
 }
 
-// If many mails are requested at once, only the last one works.
+// If many emails are requested at once, only the last one works.
 func TestService_ForgotPassword_Contended(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -280,7 +280,7 @@ func TestService_ResetPassword_DropsThePendingAddress(t *testing.T) {
 	require.Empty(t, now.PendingEmail)
 }
 
-// Before a queued mail is sent, its link is checked again.
+// Before a queued email is sent, its link is checked again.
 func TestService_Stands(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

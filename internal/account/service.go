@@ -35,8 +35,8 @@ type Doctors interface {
 	Return(ctx context.Context, tx *postgres.Tx, doctorID int64) error
 }
 
-// Mail writes to people about their accounts. Each method only queues the mail, in the transaction that causes it: if
-// that rolls back, no mail is sent. Links are secrets.
+// Mail writes to people about their accounts. Each method only queues the email, in the transaction that causes it: if
+// that rolls back, no email is sent. Links are secrets.
 type Mail interface {
 	// Invitation tells a user without a password how to choose one.
 	Invitation(ctx context.Context, tx *postgres.Tx, userID int64, l auth.Link) error
@@ -70,7 +70,7 @@ type Options struct {
 	Secrets [][]byte
 	// RefreshTTL is how long a session lives without being refreshed; LegacyTTL is how long one of an older API lives.
 	RefreshTTL, LegacyTTL time.Duration
-	// InviteTTL, VerifyTTL and ResetTTL are how long the links in mails work.
+	// InviteTTL, VerifyTTL and ResetTTL are how long the links in emails work.
 	InviteTTL, VerifyTTL, ResetTTL time.Duration
 	// RequestTimeout is the deadline of one request.
 	RequestTimeout time.Duration
@@ -139,7 +139,7 @@ type Registration struct {
 }
 
 // Register creates an account for a patient, with an entry in the registry unless that is left to the clinic, and
-// mails a link that verifies the address. ErrEmailTaken if the address has an account; 429 after too many
+// emails a link that verifies the address. ErrEmailTaken if the address has an account; 429 after too many
 // registrations from the client's address.
 func (s *Service) Register(ctx context.Context, r Registration, client httpd.Client) (User, error) {
 	u, err := newUser(r.Name, r.Email, auth.Patient)

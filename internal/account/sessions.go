@@ -98,7 +98,7 @@ func (s *Service) open(ctx context.Context, c credentials, client httpd.Client) 
 	return s.signIn(c.User, made.ID, refresh)
 }
 
-// begin stores a session that lives for ttl, and gives the user as they are now.
+// begin stores a session that lives for ttl, and returns the user as they are now.
 func (s *Service) begin(
 	ctx context.Context, tx *postgres.Tx, c credentials, client httpd.Client, ttl time.Duration,
 ) (credentials, opened, error) {
@@ -128,7 +128,7 @@ func (s *Service) signIn(u User, session int64, refresh string) (SignIn, error) 
 	return SignIn{AccessToken: access, ExpiresIn: expires.Sub(s.now()), RefreshToken: refresh, User: u}, nil
 }
 
-// Refresh exchanges a refresh token for its successor and a new access token. The same token gives the same successor
+// Refresh exchanges a refresh token for its successor and a new access token. The same token yields the same successor
 // for half a minute; later use of it means that two parties hold it, and the session ends (RFC 9700, 4.14.2).
 // ErrRefreshToken for any token that is not valid.
 func (s *Service) Refresh(ctx context.Context, token string) (SignIn, error) {
@@ -310,8 +310,8 @@ func (s *Service) EndedSessions(ctx context.Context, since time.Time) (ended []i
 	return e.Ended, e.AsOf.UTC(), nil
 }
 
-// PurgeExpired deletes refresh tokens, sessions, invitations and tokens of mails that ended longer ago than a session
-// lives without use, and tells how many rows it deleted. Until then, a copied refresh token still gives its thief
+// PurgeExpired deletes refresh tokens, sessions, invitations and tokens of emails that ended longer ago than a session
+// lives without use, and returns how many rows it deleted. Until then, a copied refresh token still gives its thief
 // away.
 func (s *Service) PurgeExpired(ctx context.Context) (int64, error) {
 	const batch = 1000

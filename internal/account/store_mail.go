@@ -7,7 +7,7 @@ import (
 	"housecall/internal/postgres"
 )
 
-// purpose is what a token in a mail is for.
+// purpose is what a token in an email is for.
 type purpose string
 
 // The purposes, as stored.
@@ -53,7 +53,7 @@ func mailTokenOwner(ctx context.Context, db postgres.DB, hash []byte, p purpose)
 		hash, p)
 }
 
-// lockMailTokenOwner also keeps others from changing the owner. useMailToken then tells whether the token still
+// lockMailTokenOwner also keeps others from changing the owner. useMailToken then shows whether the token still
 // counts.
 func lockMailTokenOwner(ctx context.Context, tx *postgres.Tx, hash []byte, p purpose) (User, error) {
 	return one[User](ctx, tx, "mail token",

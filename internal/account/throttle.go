@@ -13,7 +13,7 @@ import (
 
 const (
 	loginWindow = 15 * time.Minute
-	// mailsPerHour is how many mails of one kind can be requested for one name or by one user in an hour.
+	// mailsPerHour is how many emails of one kind can be requested for one name or by one user in an hour.
 	mailsPerHour = 5
 	// othersFactor times LoginsPerAccount is how many attempts all addresses together have for one account.
 	othersFactor = 5
@@ -57,24 +57,24 @@ func (s *Service) throttlePassword(ctx context.Context, userID string) error {
 	return s.throttle(ctx, "password:"+userID, s.options.LoginsPerAccount, loginWindow)
 }
 
-// throttleTokens bounds how many tokens from mails can be tried from one address.
+// throttleTokens bounds how many tokens from emails can be tried from one address.
 func (s *Service) throttleTokens(ctx context.Context, client httpd.Client) error {
 	return s.throttle(ctx, "token:"+network(client.Address), s.options.LoginsPerAddress, loginWindow)
 }
 
-// throttleForgotAddress bounds how many mails strangers can request from one address.
+// throttleForgotAddress bounds how many emails strangers can request from one address.
 func (s *Service) throttleForgotAddress(ctx context.Context, client httpd.Client) error {
 	return s.throttle(ctx, "forgot:address:"+network(client.Address), s.options.LoginsPerAddress, loginWindow)
 }
 
-// throttleForgotName bounds how many mails can be requested for one name, whether or not it belongs to anybody. Names
+// throttleForgotName bounds how many emails can be requested for one name, whether or not it belongs to anybody. Names
 // are counted as in throttleAccount. Using up somebody's allowance locks nobody out: the last link that was sent still
 // works.
 func (s *Service) throttleForgotName(ctx context.Context, login string) error {
 	return s.throttle(ctx, "forgot:name:"+hex.EncodeToString(auth.Fingerprint(login)[:16]), mailsPerHour, time.Hour)
 }
 
-// throttleVerification bounds how many mails a signed-in user can send to addresses that may not be theirs.
+// throttleVerification bounds how many emails a signed-in user can send to addresses that may not be theirs.
 func (s *Service) throttleVerification(ctx context.Context, userID string) error {
 	return s.throttle(ctx, "verification:"+userID, mailsPerHour, time.Hour)
 }

@@ -21,7 +21,7 @@ func (h *house) changesEmail(token, password, email string) answer {
 	return h.call("PUT", "/me/email", token, fmt.Sprintf(`{"email":%q,"password":%q}`, email, password))
 }
 
-// wants asks for another address for a user and returns the token that is mailed there.
+// wants asks for another address for a user and returns the token that is emailed there.
 func (h *house) wants(accessToken, email string) string {
 	h.t.Helper()
 	h.mail.all()

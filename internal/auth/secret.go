@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// NewSecret makes an unguessable secret of 256 bits that is safe in a URL: the token of a mailed link, a refresh
+// NewSecret makes an unguessable secret of 256 bits that is safe in a URL: the token of an emailed link, a refresh
 // token, the address of a calendar feed. It is shown to its owner once. Only the fingerprint is stored.
 func NewSecret() (secret string, fingerprint []byte) {
 	var raw [32]byte
@@ -32,7 +32,7 @@ func Reference(purpose string, parts ...string) string {
 	return hex.EncodeToString(sum[:12])
 }
 
-// Link is what a mailed link carries: a secret token, and the time until which it works.
+// Link is what an emailed link carries: a secret token, and the time until which it works.
 type Link struct {
 	Token   string
 	Expires time.Time

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Appointments has the appointments for feeds.
+// Appointments returns the appointments for feeds.
 type Appointments interface {
 	// Between returns up to limit appointments of the user, as patient or doctor, that start in [from, to): those that
 	// are booked, those that were until they ended, and those that were cancelled.

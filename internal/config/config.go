@@ -201,7 +201,7 @@ func (c *Config) tidy() {
 }
 
 // asBrowsersDo writes a URL's origin as browsers send it: scheme and host in lower case, no default port. Anything
-// else than a URL stays as it is, for Validate to refuse.
+// other than a URL stays as it is, for Validate to refuse.
 func asBrowsersDo(s string) string {
 	u, err := url.Parse(s)
 	if err != nil || u.Host == "" {

@@ -31,15 +31,15 @@ var helpTexts = map[string]string{
 	"LEGACY_HMS": "whether the older API of the Health Management System (/api/auth, /api/patient, " +
 		"/api/doctor, /api/admin) is served",
 	"LEGACY_TTL": "how long a sign-in to an older API lasts; its clients cannot refresh it",
-	"JOB_WORKERS": "jobs (mail, timers) that this instance runs at once; 0 leaves them to other " +
+	"JOB_WORKERS": "jobs (emails, timers) that this instance runs at once; 0 leaves them to other " +
 		"instances",
 	"JOBS_POLL_ONLY": "poll for new jobs every second instead of listening; needed if DATABASE_URL " +
 		"goes through PgBouncer",
 	"SMTP_URL": "mail server: smtp://user:password@host:587 (STARTTLS is required, unless " +
-		"?tls=none) or smtps://user:password@host:465; if empty, mail is written to " +
+		"?tls=none) or smtps://user:password@host:465; if empty, emails are written to " +
 		"MAIL_DIR",
-	"MAIL_FROM": "sender address of mail; message ids use its domain",
-	"MAIL_DIR":  "folder for mail as .eml files while SMTP_URL is empty; created when needed",
+	"MAIL_FROM": "sender address of emails; message ids use its domain",
+	"MAIL_DIR":  "folder for emails as .eml files while SMTP_URL is empty; created when needed",
 	"ATTACHMENTS_DIR": "folder for the files of conversations while S3_ENDPOINT is empty; created when " +
 		"needed, and the same one for all instances",
 	"S3_ENDPOINT": "URL of an S3-compatible store for the files of conversations, such as " +

@@ -57,7 +57,7 @@ func ParseSMTP(s Secret) (SMTP, error) {
 	return out, nil
 }
 
-// Sender returns the address that mail comes from.
+// Sender returns the address that email comes from.
 func (c Config) Sender() mail.Address {
 	a, err := mail.ParseAddress(c.MailFrom)
 	if err != nil {

@@ -1,5 +1,5 @@
 // Package dev runs the whole product on one machine: a private PostgreSQL and Redis, instances that use them, demo
-// data, and a mailbox that shows their mails. It uses package app as main does, and the reference client.
+// data, and a mailbox that shows their emails. It uses package app as main does, and the reference client.
 package dev
 
 import (

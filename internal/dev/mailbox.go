@@ -11,14 +11,14 @@ import (
 	"housecall/internal/mail"
 )
 
-// mailbox serves the mails that dev's instances write.
+// mailbox serves the emails that dev's instances write.
 type mailbox struct {
 	ln     net.Listener
 	server *http.Server
 	ended  chan error
 }
 
-// openMailbox serves the folder's mails, on this machine only.
+// openMailbox serves the folder's emails, on this machine only.
 func openMailbox(ctx context.Context, dir string) (*mailbox, error) {
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package jobs runs work for which no request waits: mail, timers. A job is a row (of River, riverqueue.com) written
+// Package jobs runs work for which no request waits: emails, timers. A job is a row (of River, riverqueue.com) written
 // in the transaction of the change that causes it, so there is never one without the other. One instance at a time
 // runs it, and again after growing pauses if it fails.
 package jobs

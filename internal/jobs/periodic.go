@@ -30,7 +30,7 @@ func (t turns) Next(now time.Time) time.Time { return now.Truncate(t.interval).A
 
 // Every runs f once in every interval, on one instance, however many there are and whichever come and go; the first
 // time soon after the first instance starts. An interval is a whole number of seconds, at most a day, and counted from
-// the zero time. f must tolerate a turn that is missed or late. Every panics if the name is taken or the interval is
+// the zero time. f must tolerate a turn that is missed or late. Every panics if the name is in use or the interval is
 // invalid.
 func (s *Service) Every(name string, interval time.Duration, f func(ctx context.Context) error) {
 	_, taken := s.every[name]

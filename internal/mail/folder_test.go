@@ -95,7 +95,7 @@ func TestMailbox(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "mail")
 	get := mailboxOf(t, dir)
 	_, page := get("/")
-	require.Contains(t, page, "No mail yet", "before there is a folder")
+	require.Contains(t, page, "No emails yet", "before there is a folder")
 
 	f := NewFolder(dir, clinic)
 	m := message()

@@ -27,9 +27,9 @@ type Attachment struct {
 	Data        []byte
 }
 
-// Message is one mail to one person.
+// Message is one email to one person.
 type Message struct {
-	// ID is the Message-ID without its brackets. It is the same for all attempts at a mail, so that a receiver can
+	// ID is the Message-ID without its brackets. It is the same for all attempts at an email, so that a receiver can
 	// recognize a duplicate.
 	ID      string
 	To      Address

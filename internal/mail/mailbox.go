@@ -19,8 +19,8 @@ var mailboxFiles embed.FS
 
 var mailboxPage = template.Must(template.ParseFS(mailboxFiles, "mailbox.html.tmpl"))
 
-// mailboxPolicy lets the pages of the mailbox do nothing but show mails; letterPolicy lets the HTML of a mail, which
-// is not ours, do even less, but open its links in other tabs.
+// mailboxPolicy lets the pages of the mailbox do nothing but show emails; letterPolicy lets the HTML of an email,
+// which is not ours, do even less, but open its links in other tabs.
 const (
 	mailboxPolicy = "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; base-uri 'none'; " +
 		"form-action 'none'; frame-ancestors 'none'"
@@ -28,7 +28,7 @@ const (
 		"style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 )
 
-// Mailbox shows the mails of a folder in a browser, newest first: for development. It answers on loopback names only,
+// Mailbox shows the emails of a folder in a browser, newest first: for development. It answers on loopback names only,
 // so that no other site can point its own name here.
 func Mailbox(dir string) http.Handler {
 	mux := http.NewServeMux()
@@ -63,7 +63,7 @@ func loopback(host string) bool {
 
 type mailbox struct{ dir string }
 
-// shown is what the page shows: a list, or one mail.
+// shown is what the page shows: a list, or one email.
 type shown struct {
 	List []Stored
 	One  *Stored
@@ -93,11 +93,11 @@ func (b mailbox) list(w http.ResponseWriter, _ *http.Request) {
 	write(w, s)
 }
 
-// found loads the mail that a request names, or answers 404.
+// found loads the email that a request names, or answers 404.
 func (b mailbox) found(w http.ResponseWriter, r *http.Request) (Stored, bool) {
 	m, err := load(b.dir, r.PathValue("file"))
 	if err != nil {
-		http.Error(w, "There is no such mail.", http.StatusNotFound)
+		http.Error(w, "There is no such email.", http.StatusNotFound)
 		return m, false
 	}
 	return m, true

@@ -34,7 +34,7 @@ const (
 	depthMax = 5
 )
 
-var errNotMail = errors.New("this file is not a mail that can be shown")
+var errNotMail = errors.New("this file is not an email that can be shown")
 
 // names returns the newest files of a folder, newest first; none if there is no folder.
 func names(dir string) ([]string, error) {

@@ -38,7 +38,7 @@ func message() Message {
 	}
 }
 
-// taken is a mail that the server accepted.
+// taken is an email that the server accepted.
 type taken struct{ from, to, user, data string }
 
 // server is a real SMTP server that keeps what it takes, and fails as it is told.

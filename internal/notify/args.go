@@ -8,7 +8,7 @@ import (
 	"housecall/internal/auth"
 )
 
-// moveArgs are a mail about an appointment. The unique fields identify the mail: for reminders they leave out the
+// moveArgs are an email about an appointment. The unique fields identify the email: for reminders they leave out the
 // version, so an appointment that is moved away and back has one reminder.
 type moveArgs struct {
 	MailKind    Kind  `json:"notice" river:"unique"`
@@ -24,7 +24,7 @@ type moveArgs struct {
 	WasBooked bool      `json:"wasBooked"`
 	ByPatient bool      `json:"byPatient,omitempty"` // the patient did it
 	// Soonest is the start that a move is about (see soonest), zero for reminders: quiet hours that last longer do not
-	// delay the mail.
+	// delay the email.
 	Soonest time.Time `json:"soonest,omitzero"`
 	Former  bool      `json:"former,omitempty"` // the recipient has handed the appointment over
 }
@@ -32,8 +32,8 @@ type moveArgs struct {
 // Kind implements jobs.Args.
 func (moveArgs) Kind() string { return "mail_appointment" }
 
-// userArgs are a mail to a user about something else. Ref identifies the mail; if it is derived from a token, it does
-// not reveal it. Sealed is the letter.
+// userArgs are an email to a user about something else. Ref identifies the email; if it is derived from a token, it
+// does not reveal it. Sealed is the letter.
 type userArgs struct {
 	MailKind Kind   `json:"notice" river:"unique"`
 	User     int64  `json:"user" river:"unique"`
@@ -78,5 +78,5 @@ func (s *Service) open(sealed string) (l letter, err error) {
 	return l, nil
 }
 
-// ref returns a short name for what identifies a mail, without revealing it.
+// ref returns a short name for what identifies an email, without revealing it.
 func ref(parts ...string) string { return auth.Reference("mail", parts...) }

@@ -13,7 +13,7 @@ import (
 	"housecall/internal/postgres"
 )
 
-// A mail that is no longer true, or not wanted, is silently dropped when its turn comes.
+// An email that is no longer true, or not wanted, is silently dropped when its turn comes.
 func TestService_sendMove_judges(t *testing.T) {
 	t.Parallel()
 	confirmed := moveArgs{MailKind: Confirmed, Appointment: 7, Recipient: patientID, Version: 2}
@@ -145,8 +145,8 @@ func TestService_sendMove_servicesAway(t *testing.T) {
 		"to be tried again")
 }
 
-// A doctor who has handed an appointment over gets no later mail, so they are told of that whatever happens to it, and
-// of no time that it gets afterwards.
+// A doctor who has handed an appointment over gets no later email, so they are told of that whatever happens to it,
+// and of no time that it gets afterwards.
 func TestService_sendMove_former(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -193,7 +193,7 @@ func TestService_sendMove_former(t *testing.T) {
 	}
 }
 
-// An event that a calendar was told of is removed from it, even if the mail that should have done so was overtaken.
+// An event that a calendar was told of is removed from it, even if the email that should have done so was overtaken.
 func TestMethod(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

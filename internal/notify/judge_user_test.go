@@ -98,7 +98,7 @@ type counts int
 
 func (c counts) Unread(context.Context, int64) (int, error) { return int(c), nil }
 
-// A mail about unread messages counts those that are still unread.
+// An email about unread messages counts those that are still unread.
 func TestService_sendUser_readMeanwhile(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, winter)
@@ -122,6 +122,6 @@ func TestService_sendUser_sealedElsewhere(t *testing.T) {
 	require.NoError(t, err)
 	err = s.sendUser(t.Context(),
 		userArgs{MailKind: Invitation, User: patientID, Sealed: other.Seal(sealPurpose, []byte("{}"))})
-	require.EqualError(t, err, "the mail cannot be decrypted: the token secret that sealed it is no longer in use")
+	require.EqualError(t, err, "the email cannot be decrypted: the token secret that sealed it is no longer in use")
 	require.ErrorIs(t, err, auth.ErrSeal)
 }

@@ -2,7 +2,7 @@ package notify
 
 import "time"
 
-// Kind says what a mail is about. Jobs, preferences and templates refer to it by its text, which must never change.
+// Kind says what an email is about. Jobs, preferences and templates refer to it by its text, which must never change.
 type Kind string
 
 // The kinds.
@@ -28,7 +28,7 @@ const (
 // traits are the properties of a kind.
 type traits struct {
 	kind Kind
-	// status is the one that an appointment must have for a mail about it to be true; "" for mail about something else.
+	// status is the one that an appointment must have for an email about it to be true; "" for mail about something else.
 	status string
 	// ahead is how long before the start a reminder is due; 0 for other mail.
 	ahead time.Duration

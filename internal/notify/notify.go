@@ -1,6 +1,6 @@
-// Package notify tells people by email what happened to their appointments and accounts, and reminds them. A mail is a
-// job that is queued in the transaction of the change it reports. When its turn comes it is judged again, so that
-// nobody is told what is no longer true. Mails name people, times and the clinic, and nothing clinical: no reason, no
+// Package notify tells people by email what happened to their appointments and accounts, and reminds them. An email is
+// a job that is queued in the transaction of the change it reports. When its turn comes it is judged again, so that
+// nobody is told what is no longer true. Emails name people, times and the clinic, and nothing clinical: no reason, no
 // note, no message, not even a specialization.
 package notify
 
@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// Appointment is what mails need to know about an appointment.
+// Appointment is what emails need to know about an appointment.
 type Appointment struct {
 	ID       int64
 	PublicID string
-	// Version grows with every change: a mail about an earlier one is no longer sent.
+	// Version grows with every change: an email about an earlier one is no longer sent.
 	Version int
 	// Status is PENDING, BOOKED and so on.
 	Status string
@@ -39,21 +39,21 @@ type Addressee struct {
 	Active      bool // the account is not disabled
 }
 
-// Appointments has appointments as they are when a mail's turn comes.
+// Appointments returns appointments as they are when an email's turn comes.
 type Appointments interface {
 	// Appointment returns one by its key; errs.NotFound if there is none.
 	Appointment(ctx context.Context, id int64) (Appointment, error)
 }
 
-// People tells who gets mail.
+// People has the addressees of emails.
 type People interface {
 	// Addressee returns a user by key; errs.NotFound if there is none.
 	Addressee(ctx context.Context, userID int64) (Addressee, error)
 }
 
-// Preferences tells what a person wants.
+// Preferences knows which emails people want.
 type Preferences interface {
-	// Decide reports whether a mail of a kind, due at a time, is wanted at all, and the earliest time to send it. A
+	// Decide reports whether an email of a kind, due at a time, is wanted at all, and the earliest time to send it. A
 	// notBefore that is not after at means now.
 	Decide(ctx context.Context, userID int64, kind Kind, at time.Time) (send bool, notBefore time.Time, err error)
 	// Zone is the time zone that the person has chosen, nil for none.
@@ -66,14 +66,14 @@ type Inbox interface {
 	Unread(ctx context.Context, userID int64) (conversations int, err error)
 }
 
-// Standing knows whether what a mail leads to is still available.
+// Standing knows whether what an email leads to is still available.
 type Standing interface {
-	// Stands reports it for the Fleeting kinds. key is the token of the mail's link, or the id of the offer.
+	// Stands reports it for the Fleeting kinds. key is the token of the email's link, or the id of the offer.
 	Stands(ctx context.Context, kind Kind, key string) (bool, error)
 }
 
-// Links makes the addresses of the pages that mails lead to. An address with a token is as secret as the token: do not
-// log it.
+// Links makes the addresses of the pages that emails lead to. An address with a token is as secret as the token: do
+// not log it.
 type Links interface {
 	// Home is where people sign in.
 	Home() string
@@ -83,7 +83,7 @@ type Links interface {
 	Inbox() string
 	// Offer shows a time that is kept for a waiting patient.
 	Offer(id string) string
-	// Invitation, PasswordReset and VerifyEmail take the token of such a mail.
+	// Invitation, PasswordReset and VerifyEmail take the token of such an email.
 	Invitation(token string) string
 	PasswordReset(token string) string
 	VerifyEmail(token string) string
@@ -96,7 +96,7 @@ type Calendar interface {
 	Message(method string, a Appointment, recipient Addressee) ([]byte, error)
 }
 
-// Statuses of an appointment that mails depend on.
+// Statuses of an appointment that emails depend on.
 const (
 	pending   = "PENDING"
 	booked    = "BOOKED"
@@ -105,10 +105,10 @@ const (
 	expired   = "EXPIRED"
 )
 
-// still reports whether a mail about a, queued when it was in some earlier state, is still worth sending.
+// still reports whether an email about a, queued when it was in some earlier state, is still worth sending.
 func still(m moveArgs, a Appointment, now time.Time) bool {
 	if m.Former {
-		return m.Recipient != a.DoctorID // if it is theirs again, no later mail would correct this one
+		return m.Recipient != a.DoctorID // if it is theirs again, no later email would correct this one
 	}
 	waits := (m.MailKind == Rescheduled || m.MailKind == HandedOver) && a.Status == pending // for the doctor's answer
 	if a.Status != m.MailKind.traits().status && !waits || m.Recipient != a.PatientID && m.Recipient != a.DoctorID {

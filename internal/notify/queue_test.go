@@ -84,7 +84,7 @@ func (s *mailServer) sender(t *testing.T) *own.SMTP {
 	return out
 }
 
-// A confirmed appointment: two mails, and four reminders when they are due.
+// A confirmed appointment: two emails, and four reminders when they are due.
 func TestService_Moved(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, present())
@@ -145,7 +145,7 @@ func TestService_Moved_soon(t *testing.T) {
 	}
 }
 
-// A mail goes with its change or not at all.
+// An email goes with its change or not at all.
 func TestService_Moved_rolledBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, present())
@@ -158,7 +158,7 @@ func TestService_Moved_rolledBack(t *testing.T) {
 	require.Empty(t, w.rows())
 }
 
-// An appointment that is cancelled before the mail's turn is reported as cancelled, never as confirmed.
+// An appointment that is cancelled before the email's turn is reported as cancelled, never as confirmed.
 func TestService_cancelledBeforeItsTurn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, present())
@@ -177,7 +177,7 @@ func TestService_cancelledBeforeItsTurn(t *testing.T) {
 	}
 }
 
-// Two instances share a queue to which many transactions add each mail several times: each goes out once.
+// Two instances share a queue to which many transactions add each email several times: each goes out once.
 func TestService_manyInstances(t *testing.T) {
 	t.Parallel()
 	const appointments, writers = 20, 4
@@ -225,8 +225,8 @@ func TestService_manyInstances(t *testing.T) {
 	}
 }
 
-// A server that is busy at first gets the mail later; one that refuses permanently leaves a dead job, which reveals no
-// address.
+// A server that is busy at first gets the email later; one that refuses permanently leaves a dead job, which reveals
+// no address.
 func TestService_refusals(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, present())
@@ -308,7 +308,7 @@ func TestService_secretsAreSealed(t *testing.T) {
 	require.Equal(t, "old-marker@private.test", sent["email_changed"].To.Email)
 }
 
-// One absence causes one mail, however many instances notice it.
+// One absence causes one email, however many instances notice it.
 func TestService_Unread_once(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, present())
@@ -336,7 +336,7 @@ func TestService_Unread_once(t *testing.T) {
 	require.Len(t, w.out.all(), 2)
 }
 
-// Quiet hours hold a mail back, and it goes once they are over.
+// Quiet hours hold an email back, and it goes once they are over.
 func TestService_quietHours(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, present())
@@ -354,7 +354,7 @@ func TestService_quietHours(t *testing.T) {
 	require.Len(t, w.out.all(), 1)
 }
 
-// A stop does not wait for a silent mail server; another instance sends the mail.
+// A stop does not wait for a silent mail server; another instance sends the email.
 func TestService_stopWithStuckServer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, present())

@@ -15,7 +15,7 @@ import (
 //go:embed templates
 var files embed.FS
 
-// A mail is worded once, in KIND.txt: the subject on the first line, then blocks between empty lines; the block in
+// An email is worded once, in KIND.txt: the subject on the first line, then blocks between empty lines; the block in
 // brackets is the link. Both layouts use that wording, so text and HTML cannot say different things.
 var (
 	wordings = template.Must(template.New("").Option("missingkey=error").
@@ -24,7 +24,7 @@ var (
 	htmlLayout = htmltemplate.Must(htmltemplate.ParseFS(files, "templates/layout.html.tmpl"))
 )
 
-// view is what a mail may say. There is no place in it for anything clinical.
+// view is what an email may say. There is no place in it for anything clinical.
 type view struct {
 	Name      string // of the reader; "" if that may be a stranger
 	Other     string // the other participant
@@ -49,20 +49,20 @@ type block struct {
 	Action bool
 }
 
-// page is a mail before it is laid out.
+// page is an email before it is laid out.
 type page struct {
 	Subject, Name, Link, Home string
 	Blocks                    []block
 }
 
-// render words a mail.
+// render words an email.
 func render(k Kind, v view) (subject, plain, html string, err error) {
 	// One line each, so that they can neither begin a block nor end a line. New names are checked; this is for those in
 	// older data.
 	v.Name, v.Other, v.Token = text.OneLine(v.Name), text.OneLine(v.Other), text.OneLine(v.Token)
 	var worded strings.Builder
 	if err := wordings.ExecuteTemplate(&worded, k.template(), v); err != nil {
-		return "", "", "", fmt.Errorf("word a mail %s: %w", k, err)
+		return "", "", "", fmt.Errorf("word an email %s: %w", k, err)
 	}
 	parts := strings.Split(strings.TrimSpace(worded.String()), "\n\n")
 	p := page{Subject: parts[0], Name: v.Name, Link: v.Link, Home: v.Home}
@@ -75,10 +75,10 @@ func render(k Kind, v view) (subject, plain, html string, err error) {
 	}
 	var t, h strings.Builder
 	if err := textLayout.Execute(&t, p); err != nil {
-		return "", "", "", fmt.Errorf("lay out a mail %s: %w", k, err)
+		return "", "", "", fmt.Errorf("lay out an email %s: %w", k, err)
 	}
 	if err := htmlLayout.Execute(&h, p); err != nil {
-		return "", "", "", fmt.Errorf("lay out a mail %s: %w", k, err)
+		return "", "", "", fmt.Errorf("lay out an email %s: %w", k, err)
 	}
 	return p.Subject, t.String(), h.String(), nil
 }

@@ -13,14 +13,14 @@ import (
 	"housecall/internal/text"
 )
 
-// sendMove sends a mail about an appointment, unless it is no longer true, useful or wanted.
+// sendMove sends an email about an appointment, unless it is no longer true, useful or wanted.
 func (s *Service) sendMove(ctx context.Context, m moveArgs) error {
 	a, err := s.appointments.Appointment(ctx, m.Appointment)
 	if errs.KindOf(err) == errs.NotFound {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("read the appointment of a mail: %w", err)
+		return fmt.Errorf("read the appointment of an email: %w", err)
 	}
 	if !still(m, a, s.now()) {
 		return nil
@@ -50,7 +50,7 @@ func (s *Service) sendMove(ctx context.Context, m moveArgs) error {
 	return s.post(ctx, m.MailKind, v, to, msg)
 }
 
-// last is when the mail stops being of use, zero for never.
+// last is when the email stops being of use, zero for never.
 func (m moveArgs) last() time.Time {
 	if !m.MailKind.reminder() {
 		return time.Time{}
@@ -72,7 +72,7 @@ func (m moveArgs) asHandedOver(a Appointment) Appointment {
 }
 
 // method is the METHOD of the calendar part, "" for none. If calendars may contain an appointment that is no longer
-// booked, the mail removes it. The mail about the move that ended it may not have gone out, so all later ones remove
+// booked, the email removes it. The email about the move that ended it may not have gone out, so all later ones remove
 // it too.
 func method(m moveArgs, a Appointment) string {
 	switch {
@@ -96,8 +96,8 @@ func off(wasBooked bool) string {
 	return ""
 }
 
-// wanted returns the addressee of a mail, and whether it is sent at all. The error is jobs.Later if it has to wait. A
-// mail that would be useless by then (from last on; zero: never) is not sent, and one that people must have before
+// wanted returns the addressee of an email, and whether it is sent at all. The error is jobs.Later if it has to wait.
+// An email that would be useless by then (from last on; zero: never) is not sent, and one that people must have before
 // then (by soonest; zero: no such time) does not wait.
 func (s *Service) wanted(
 	ctx context.Context, k Kind, userID int64, last, soonest time.Time,
@@ -107,7 +107,7 @@ func (s *Service) wanted(
 		return to, false, nil
 	}
 	if err != nil {
-		return to, false, fmt.Errorf("read the addressee of a mail: %w", err)
+		return to, false, fmt.Errorf("read the addressee of an email: %w", err)
 	}
 	if !to.Active || !to.Verified && !k.Security() {
 		return to, false, nil
@@ -169,11 +169,11 @@ func (s *Service) viewOf(ctx context.Context, m moveArgs, a Appointment, to Addr
 	return v, nil
 }
 
-// sendUser sends a mail about something other than an appointment.
+// sendUser sends an email about something other than an appointment.
 func (s *Service) sendUser(ctx context.Context, u userArgs) error {
 	l, err := s.open(u.Sealed)
 	if err != nil {
-		return jobs.Dead("the mail cannot be decrypted: the token secret that sealed it is no longer in use", err)
+		return jobs.Dead("the email cannot be decrypted: the token secret that sealed it is no longer in use", err)
 	}
 	if !l.Expires.IsZero() && !s.now().Before(l.Expires) {
 		return nil
@@ -181,7 +181,7 @@ func (s *Service) sendUser(ctx context.Context, u userArgs) error {
 	if u.MailKind.Fleeting() {
 		stands, err := s.standing.Stands(ctx, u.MailKind, l.Token+l.Offer) // a letter has one of them
 		if err != nil {
-			return fmt.Errorf("check whether a mail's link still works: %w", err)
+			return fmt.Errorf("check whether an email's link still works: %w", err)
 		}
 		if !stands {
 			return nil // withdrawn, used or replaced
@@ -250,7 +250,7 @@ func (s *Service) linkOf(k Kind, l letter) string {
 	}
 }
 
-// post words a mail and hands it over.
+// post words an email and hands it over.
 func (s *Service) post(ctx context.Context, k Kind, v view, to Addressee, msg mail.Message) error {
 	v.Home = s.links.Home()
 	var err error
@@ -262,18 +262,18 @@ func (s *Service) post(ctx context.Context, k Kind, v view, to Addressee, msg ma
 	var refused *mail.Error
 	switch {
 	case err == nil:
-		s.log.Debug().Str("kind", string(k)).Msg("mail sent")
+		s.log.Debug().Str("kind", string(k)).Msg("email sent")
 		return nil
 	case errors.As(err, &refused) && refused.Permanent:
 		return jobs.Dead(refused.Error(), err)
 	case errors.As(err, &refused):
 		return jobs.Because(refused.Error(), err)
 	default:
-		return fmt.Errorf("send a mail: %w", err)
+		return fmt.Errorf("send an email: %w", err)
 	}
 }
 
-// messageID is the same for every attempt to send a mail, and reveals only its kind and the public id.
+// messageID is the same for every attempt to send an email, and reveals only its kind and the public id.
 func (s *Service) messageID(parts ...string) string {
 	return strings.Join(parts, ".") + "@" + s.options.Domain
 }

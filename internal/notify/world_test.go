@@ -253,7 +253,7 @@ func (w *world) settled(n int, states ...string) (rows []job) {
 	return rows
 }
 
-// outbox keeps mails.
+// outbox keeps emails.
 type outbox struct {
 	came chan own.Message
 	fail func() error

@@ -172,7 +172,7 @@ func (b *mailbox) EmailChanged(_ context.Context, tx *postgres.Tx, _ int64, oldA
 	return b.keep(tx, letter{kind: "changed", address: oldAddress})
 }
 
-// last returns the mail that came last, the zero value if none did.
+// last returns the email that came last, the zero value if none did.
 func (b *mailbox) last() letter {
 	b.mu.Lock()
 	defer b.mu.Unlock()

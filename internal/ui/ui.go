@@ -47,7 +47,7 @@ func (p page) Failed() bool {
 // form is sent to the page it is on. What was typed is never shown again: it may be a password.
 type form struct {
 	Action string
-	Token  string // of the mail; "" where the page needs none
+	Token  string // of the email; "" where the page needs none
 	Fields []field
 	Button string
 }
