@@ -157,7 +157,7 @@ func TestService_LastAdmin_Contended(t *testing.T) {
 			done++
 			continue
 		}
-		require.ErrorIs(t, err, errs.ErrForbidden, "whoever is no administrator any more changes nobody")
+		require.ErrorIs(t, err, errs.ErrForbidden, "former administrators can change nobody")
 	}
 	type count struct{ N int }
 	left, err := one[count](t.Context(), h.pool, "admins",

@@ -83,7 +83,7 @@ func TestService_VerifyEmail_Refused(t *testing.T) {
 		bodies = append(bodies, string(a.Raw))
 	}
 	for _, b := range bodies {
-		require.Equal(t, bodies[0], b, "why, nobody learns")
+		require.Equal(t, bodies[0], b, "nobody learns why")
 	}
 	require.Equal(t, 422, h.verify("").Status)
 	require.Zero(t, h.count(`select count(*)::int as n from users where email_verified_at is not null`))

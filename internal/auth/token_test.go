@@ -159,7 +159,7 @@ func TestTokens_OneAudience(t *testing.T) {
 		_, err = tokens.VerifyOlder(native, api)
 		require.ErrorIs(t, err, auth.ErrToken, "a native token on %s", api)
 		_, err = tokens.VerifyOlder(made[api], "housecall.other")
-		require.ErrorIs(t, err, auth.ErrToken, "an API that is not there")
+		require.ErrorIs(t, err, auth.ErrToken, "an unknown API")
 	}
 	_, err = tokens.VerifyOlder(made[auth.AudiencePMS], auth.AudienceHMS)
 	require.ErrorIs(t, err, auth.ErrToken)

@@ -16,8 +16,8 @@ import (
 type Store interface {
 	// Put reads r to its end, stores what it read under the key, and returns the size in bytes. It replaces an earlier
 	// blob. Once it returns nil, the blob outlives the process. Readers see a blob whole or not at all. It needs a
-	// bounded amount of memory, whatever the size. If it fails, there is no new blob; Delete removes what remains,
-	// hidden, of the attempt.
+	// bounded amount of memory, whatever the size. If it fails, there is no new blob; Delete removes what the attempt may
+	// have left.
 	Put(ctx context.Context, key string, r io.Reader) (size int64, err error)
 	// Open reads length bytes from offset on, or fewer if the blob ends before; a negative length means to its end.
 	// ErrNotFound if there is no such blob. The caller must close the reader; ctx applies until then.

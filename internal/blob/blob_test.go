@@ -110,13 +110,13 @@ func TestStore(t *testing.T) {
 			require.Equal(t, content, read(t, s.again(), key, 0, -1), "another instance reads it")
 			if size > 2 {
 				require.Equal(t, content[2:], read(t, s, key, 2, -1))
-				require.Equal(t, content[size/2:], read(t, s, key, int64(size/2), int64(size)), "a range may end behind the end")
+				require.Equal(t, content[size/2:], read(t, s, key, int64(size/2), int64(size)), "a range may end after the end of the blob")
 				require.Equal(t, content[1:3], read(t, s, key, 1, 2))
 				require.Empty(t, read(t, s, key, 1, 0))
 				require.Empty(t, read(t, s, key, int64(size), -1))
 			}
 			require.NoError(t, s.Delete(t.Context(), key))
-			require.NoError(t, s.Delete(t.Context(), key), "that there is none is no error")
+			require.NoError(t, s.Delete(t.Context(), key), "it is no error if there is none")
 			_, err = s.Open(t.Context(), key, 0, -1)
 			require.ErrorIs(t, err, blob.ErrNotFound)
 		}

@@ -99,8 +99,8 @@ func (h handlers) serveRead(c *fiber.Ctx) error {
 }
 
 // known reports, from the conditions of a request (RFC 9110, 13.2.2), whether the client already has the document.
-// Fiber's own Fresh does not do: if a client sends both conditions, with the very time it was given, Fresh believes
-// its document to be older.
+// Fiber's own Fresh is wrong about clients that send both conditions with the very time they were given: it takes
+// their document for an older one.
 func (d Document) known(ifNoneMatch, ifModifiedSince string) bool {
 	if ifNoneMatch != "" {
 		for tag := range strings.SplitSeq(ifNoneMatch, ",") {

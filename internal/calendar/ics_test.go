@@ -140,7 +140,7 @@ func TestMessage_SeveralAttendees(t *testing.T) {
 	all := sheet(t, file).Events()[0].Props.Values("ATTENDEE")
 	require.Len(t, all, 2)
 	require.Equal(t, "mailto:second@patient.example", all[1].Value)
-	require.NotContains(t, all[1].Params, "CN", "a name that is none is left out")
+	require.NotContains(t, all[1].Params, "CN", "an invalid name is left out")
 }
 
 func TestMessage_Refusals(t *testing.T) {

@@ -19,7 +19,7 @@ const (
 	// grace is how much longer than a request's deadline its key stays taken: for keeping the answer, and for clocks
 	// of instances that differ a little.
 	grace = 20 * time.Second
-	// tries is how often Claim tries again after the key that it found taken was freed at that very moment.
+	// tries is how often Claim tries, as a key that it found taken may be freed before it can be read.
 	tries = 3
 )
 

@@ -37,7 +37,7 @@ func TestService_InsertTx_withItsChange(t *testing.T) {
 	require.Equal(t, "Ann", receive(t, worked))
 	j := w.becomes(s, Completed)
 	require.Equal(t, "greet", j.Kind)
-	require.Len(t, w.jobs(s), 1, "the one that was rolled back never was")
+	require.Len(t, w.jobs(s), 1, "the one that was rolled back never existed")
 }
 
 func TestService_InsertTx_notBefore(t *testing.T) {

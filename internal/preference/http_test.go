@@ -146,7 +146,7 @@ func TestRoutes_Refusals(t *testing.T) {
 		}
 		require.NotContains(t, string(got.Raw), "Marker", name)
 	}
-	require.Equal(t, `"1"`, w.call("GET", path, pat, "", "").ETag(), "nothing of it was written")
+	require.Equal(t, `"1"`, w.call("GET", path, pat, "", "").ETag(), "none of it was written")
 	n, _ := w.audited()
 	require.Zero(t, n)
 }

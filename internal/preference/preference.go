@@ -1,5 +1,5 @@
 // Package preference stores which notifications users want, and at which hours. It sends nothing: senders call Decide
-// first. Mail about the account itself is sent without asking, so nobody can turn it off.
+// first. Emails about the account itself are sent without asking, so nobody can turn them off.
 package preference
 
 import (
