@@ -1,4 +1,4 @@
-// Package account knows who may come in: users, their roles, sign-in, sessions and invitations.
+// Package account manages users: their roles, sign-in, sessions and invitations.
 package account
 
 import (
@@ -25,7 +25,7 @@ type User struct {
 	ID                 int64
 	PublicID           string
 	Email              string
-	EmailVerified      bool   // the user has proved that they read the mail of Email
+	EmailVerified      bool   // the user has proved that they receive mail at Email
 	PendingEmail       string // the address they want instead, "" for none; it counts once verified
 	Name               string
 	Role               auth.Role
@@ -46,7 +46,7 @@ type Session struct {
 	Current    bool      // the request was made with it
 }
 
-// PatientDetails is what people may say about themselves for the patient registry when they register. The registry
+// PatientDetails is what people may tell the patient registry about themselves when they register. The registry
 // validates it.
 type PatientDetails struct {
 	Phone       string
@@ -61,7 +61,7 @@ type Contact struct {
 	ID       int64
 	Name     string
 	Email    string
-	Verified bool // any other address gets only mail about the account itself
+	Verified bool // an unverified address gets only emails about the account itself
 	Active   bool // false for a disabled user
 }
 
@@ -79,7 +79,7 @@ const (
 	EndEmail    EndReason = "email"    // the email address changed
 )
 
-// What people are told. A failed sign-in looks the same whatever the reason.
+// Errors that people see. A failed sign-in looks the same whatever the reason.
 var (
 	ErrBadCredentials = errs.New(errs.Unauthenticated, "bad_credentials",
 		"The email address or user id, or the password, is wrong.")
@@ -99,7 +99,7 @@ var (
 		"This is the last administrator. Make somebody else an administrator first.")
 )
 
-// NormalizeEmail gives an address as it is stored and compared: trimmed, in lower case. It takes a bare addr-spec
+// NormalizeEmail returns an address as it is stored and compared: trimmed, in lower case. It accepts a bare addr-spec
 // (RFC 5322, 3.4.1) in ASCII of at most 254 bytes; an internationalized domain has to be given in its ASCII form,
 // because PostgreSQL and Go disagree about the lower case of other letters.
 func NormalizeEmail(s string) (string, error) {
@@ -158,7 +158,7 @@ func commonest(lower string) bool {
 	if slices.Contains(commonPasswords, lower) {
 		return true
 	}
-	// "aaaaaaaaaa" and "1212121212" are on every list, in all their lengths.
+	// "aaaaaaaaaa" and "1212121212" are on every list, in every length.
 	different := map[rune]bool{}
 	for _, r := range lower {
 		different[r] = true

@@ -80,9 +80,9 @@ func TestNormalizeName(t *testing.T) {
 	}
 	for _, bad := range []string{
 		"", "   ", strings.Repeat("x", NameMax+1), "Ann\nBcc: x", "Ann\x00", "Ann\x1b[2J", "\xff\xfe",
-		// What turns the direction of text, and so what is written beside the name.
+		// Characters that change the direction of text, including text beside the name.
 		"Ann\u202e", "\u202aAnn", "A\u202cnn", "Ann\u2066", "Ann\u2069", "Ann\u200e", "Ann\u200f", "Ann\u061c",
-		// Nothing that can be seen, or nothing but signs; the Hangul filler counts as a letter.
+		// Nothing visible, or nothing but signs; the Hangul filler counts as a letter.
 		"\u200b", "\u200b\u200c\u200d\ufeff", "\u2060", "\u3164", "\u0301", "...", "🙂",
 	} {
 		_, err := NormalizeName(bad)

@@ -10,14 +10,14 @@ import (
 	"housecall/internal/postgres"
 )
 
-// Filter narrows a list of users; the zero value takes all.
+// Filter narrows a list of users; the zero value matches all.
 type Filter struct {
 	Query    string    // part of the name, the email address or the public id
 	Role     auth.Role // "" is any
 	Disabled *bool
 }
 
-// Users lists accounts, newest first. cursor is 0 or the one that came with the page before; 0 comes with the last.
+// Users lists accounts, newest first. cursor is 0 or the one returned with the page before; the last page returns 0.
 func (s *Service) Users(ctx context.Context, f Filter, cursor int64, limit int) (users []User, next int64, err error) {
 	users, err = listUsers(ctx, s.pool, f, cursor, limit)
 	if err != nil {
@@ -30,22 +30,22 @@ func (s *Service) Users(ctx context.Context, f Filter, cursor int64, limit int) 
 	return users, next, nil
 }
 
-// User gives one account.
+// User returns one account.
 func (s *Service) User(ctx context.Context, publicID string) (User, error) {
 	return userByPublicID(ctx, s.pool, publicID)
 }
 
-// ByID gives one account by its inner key, which only the older PMS API shows. It checks no rights.
+// ByID returns one account by its inner key, which only the older PMS API shows. It checks no rights.
 func (s *Service) ByID(ctx context.Context, id int64) (User, error) { return userByID(ctx, s.pool, id) }
 
-// Leave says what becomes of the future appointments of a user who is no longer a doctor: they are cancelled, or
-// handed over to another doctor (a public id). The zero value lets a doctor go only if there are none.
+// Leave says what happens to the future appointments of a user who stops being a doctor: they are cancelled, or handed
+// over to another doctor (a public id). With the zero value there must be none.
 type Leave struct {
 	CancelAppointments bool
 	HandOverTo         string
 }
 
-// check refuses both at once.
+// check refuses to do both.
 func (l Leave) check() error {
 	if l.CancelAppointments && l.HandOverTo != "" {
 		return errs.InvalidField("body.handOverTo", "cannot be combined with cancelAppointments")
@@ -54,8 +54,8 @@ func (l Leave) check() error {
 }
 
 // SetRole makes a user a patient, a doctor or an administrator, and ends their sessions. A doctor who stops being one
-// must have no future appointments, unless l says what becomes of them. Nobody can change their own role
-// (ErrOwnAccount), and there is always an administrator left (ErrLastAdmin).
+// must have no future appointments, unless l says what happens to them. Nobody can change their own role
+// (ErrOwnAccount), and the last administrator stays one (ErrLastAdmin).
 func (s *Service) SetRole(
 	ctx context.Context, by auth.Actor, publicID string, role auth.Role, l Leave,
 ) (u User, err error) {
@@ -94,8 +94,8 @@ func (s *Service) SetRole(
 	return u, err
 }
 
-// Disable keeps a user out and ends their sessions; nothing of theirs is deleted. The rules are those of SetRole. A
-// user who is already disabled stays so.
+// Disable ends a user's sessions and keeps them from signing in; it deletes nothing. The rules are those of SetRole.
+// It does nothing to a user who is already disabled.
 func (s *Service) Disable(ctx context.Context, by auth.Actor, publicID string, l Leave) (u User, err error) {
 	if err := l.check(); err != nil {
 		return User{}, err
@@ -119,7 +119,7 @@ func (s *Service) Disable(ctx context.Context, by auth.Actor, publicID string, l
 	return u, err
 }
 
-// Enable lets a disabled user sign in again; conversations that a doctor had not finished reopen.
+// Enable lets a disabled user sign in again; a doctor's unfinished conversations reopen.
 func (s *Service) Enable(ctx context.Context, by auth.Actor, publicID string) (u User, err error) {
 	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
 		if u, err = lockTarget(ctx, tx, by, publicID); err != nil || u.DisabledAt == nil {
@@ -136,9 +136,9 @@ func (s *Service) Enable(ctx context.Context, by auth.Actor, publicID string) (u
 	return u, err
 }
 
-// lockTarget reads the user whom an administrator is about to change, and holds them and all administrators until the
-// transaction ends. The actor must still be an administrator: of two who demote each other, the second finds that they
-// no longer are. So whatever happens to the target, an administrator remains.
+// lockTarget reads the user whom an administrator is about to change, and locks them and all administrators until the
+// transaction ends. The actor must still be an administrator: if two demote each other, the second is refused. So an
+// administrator always remains.
 func lockTarget(ctx context.Context, tx *postgres.Tx, by auth.Actor, publicID string) (User, error) {
 	admins, err := lockAdmins(ctx, tx)
 	if err != nil {

@@ -93,7 +93,7 @@ func TestService_Disable(t *testing.T) {
 	require.Equal(t, []int64{doctor.ID}, h.doctors.returned, "once")
 }
 
-// A doctor is back once they are one and may sign in, whichever comes last.
+// A doctor returns once they have the role and may sign in, whichever happens last.
 func TestService_Return(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -132,7 +132,7 @@ func TestService_OwnAccount(t *testing.T) {
 	require.ErrorIs(t, err, ErrLastAdmin)
 }
 
-// Each of many administrators demotes or disables another at once: whatever the order, one remains.
+// Many administrators demote or disable one another at once: whatever the order, one remains.
 func TestService_LastAdmin_Contended(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -157,7 +157,7 @@ func TestService_LastAdmin_Contended(t *testing.T) {
 			done++
 			continue
 		}
-		require.ErrorIs(t, err, errs.ErrForbidden, "whoever is no administrator any more changes nobody")
+		require.ErrorIs(t, err, errs.ErrForbidden, "former administrators can change nobody")
 	}
 	type count struct{ N int }
 	left, err := one[count](t.Context(), h.pool, "admins",

@@ -10,10 +10,10 @@ import (
 	"housecall/internal/postgres"
 )
 
-// Enroll makes an account with a generated password, in the caller's transaction, and mails its owner a link that
-// verifies the address. The password is a secret that is shown only now, to the actor; the owner must change it before
-// anything else. The caller makes what the role needs besides the account. ErrEmailTaken if the address is in use.
-// Call it first in the transaction: hashing takes a while and should hold up nobody.
+// Enroll creates an account with a generated password, in the caller's transaction, and emails its owner a link that
+// verifies the address. The password is a secret that is returned only here; the owner must change it before doing
+// anything else. The caller creates whatever else the role needs. ErrEmailTaken if the address is in use. Call it
+// first in the transaction: hashing takes a while, and no locks should be held meanwhile.
 func (s *Service) Enroll(ctx context.Context, tx *postgres.Tx, by auth.Actor, n auth.Newcomer) (
 	made auth.Account, password string, err error,
 ) {
@@ -36,7 +36,8 @@ func (s *Service) Enroll(ctx context.Context, tx *postgres.Tx, by auth.Actor, n 
 	return auth.Account{ID: u.ID, PublicID: u.PublicID}, password, s.sendVerification(ctx, tx, u, u.Email, 0)
 }
 
-// generatePassword makes one of 80 random bits that can be read out over the telephone: no letter looks like a digit.
+// generatePassword returns a password of 80 random bits that can be read out over the telephone: no letter looks like
+// a digit.
 func generatePassword() string {
 	const alphabet = "abcdefghjkmnpqrstuvwxyz23456789-"
 	var raw [16]byte

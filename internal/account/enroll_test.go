@@ -90,7 +90,7 @@ func TestService_ReplacePassword(t *testing.T) {
 	require.Contains(t, h.audited(u.PublicID), "user.password")
 }
 
-// Of many at once one chooses the password.
+// If many choose the password at once, one of them succeeds.
 func TestService_ReplacePassword_Contended(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -160,7 +160,7 @@ func TestService_CountByRole(t *testing.T) {
 	require.Equal(t, map[auth.Role]int{auth.Patient: 2, auth.Doctor: 1, auth.Admin: 1}, counts)
 }
 
-// A doctor's enrollment that fails later leaves nobody.
+// If a doctor's enrollment fails later, there is no account.
 func TestService_Enroll_rollsBack(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

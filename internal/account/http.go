@@ -52,7 +52,7 @@ type signedIn struct {
 type signedInUser struct {
 	Identity
 	EmailVerified      bool `json:"emailVerified"`
-	MustChangePassword bool `json:"mustChangePassword" doc:"Until then, only /me, /me/password and logout work"`
+	MustChangePassword bool `json:"mustChangePassword" doc:"While true, only /me, /me/password and logout work"`
 }
 
 type signedInOutput struct{ Body signedIn }
@@ -154,7 +154,7 @@ func (h handlers) serveLogout(ctx context.Context, _ *struct{}) (*struct{}, erro
 	return nil, h.svc.Logout(ctx, httpd.Actor(ctx))
 }
 
-// date reads what format:"date" has let through; nil if nothing was given.
+// date parses what format:"date" has accepted; nil if nothing was given.
 func date(s string) *time.Time {
 	t, err := time.Parse(time.DateOnly, s)
 	if err != nil {

@@ -33,7 +33,7 @@ type changeEmailInput struct {
 	}
 }
 
-// passwordRoutes replace a forgotten password.
+// passwordRoutes adds the routes that replace a forgotten password.
 func passwordRoutes(s *httpd.Server, h handlers) {
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/auth/forgot", Tag: signInTag, Summary: "Send a password reset link by email",
@@ -56,7 +56,7 @@ func (h handlers) reset(ctx context.Context, in *resetInput) (*struct{}, error) 
 	return nil, h.svc.ResetPassword(ctx, in.Body.Token, in.Body.Password, httpd.ClientFrom(ctx))
 }
 
-// emailRoutes verify and change email addresses.
+// emailRoutes adds the routes that verify and change email addresses.
 func emailRoutes(s *httpd.Server, h handlers) {
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/auth/verify", Tag: signInTag,

@@ -50,7 +50,7 @@ type sessionItem struct {
 	Address    string    `json:"address" doc:"The IP address of the sign-in"`
 	CreatedAt  time.Time `json:"createdAt"`
 	LastUsedAt time.Time `json:"lastUsedAt" doc:"Accurate to about a minute"`
-	Current    bool      `json:"current" doc:"Whether this request was made with it"`
+	Current    bool      `json:"current" doc:"Whether this request was made with this session"`
 }
 
 type sessionsInput struct{ httpd.PageQuery }
@@ -125,7 +125,7 @@ func (h handlers) serveRevokeSession(ctx context.Context, in *sessionInput) (*st
 	return nil, h.svc.RevokeSession(ctx, httpd.Actor(ctx), in.ID)
 }
 
-// decodeCursor gives the id below which a page begins; 0 is the first page.
+// decodeCursor returns the id below which a page begins; 0 is the first page.
 func decodeCursor(ctx context.Context, s string) (id int64, err error) {
 	err = httpd.DecodeCursor(ctx, s, &id)
 	return id, err

@@ -254,7 +254,7 @@ func TestRoutes_Users_FilterAndPages(t *testing.T) {
 	require.Len(t, seen, 7)
 }
 
-// A cursor tells nothing, and none can be made by hand or taken from another list.
+// A cursor reveals nothing, and cannot be made up or taken from another list.
 func TestRoutes_ForgedCursors(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

@@ -134,7 +134,7 @@ func (h handlers) serveReinvite(ctx context.Context, in *userInput) (*invitation
 	return out, err
 }
 
-// disableRoutes keep a user out and let them in again.
+// disableRoutes adds the routes that disable and enable accounts.
 func disableRoutes(s *httpd.Server, h handlers) {
 	admin := httpd.Only(auth.Admin)
 	httpd.Register(s, httpd.Route{

@@ -10,9 +10,9 @@ import (
 	"housecall/internal/postgres"
 )
 
-// Invite makes an account without a password, in the caller's transaction, and a token with which its owner can set
-// one, once, until expires. The token is a secret that is shown only now, and mailed to the owner. The caller makes
-// what the role needs besides the account. ErrEmailTaken if the address is in use.
+// Invite creates an account without a password, in the caller's transaction, and a link with which its owner can set
+// one, once, until it expires. The link's token is a secret: it is returned only here, and emailed to the owner. The
+// caller creates whatever else the role needs. ErrEmailTaken if the address is in use.
 func (s *Service) Invite(ctx context.Context, tx *postgres.Tx, by auth.Actor, n auth.Newcomer) (
 	auth.Account, auth.Link, error,
 ) {
@@ -27,7 +27,7 @@ func (s *Service) Invite(ctx context.Context, tx *postgres.Tx, by auth.Actor, n 
 	return auth.Account{ID: u.ID, PublicID: u.PublicID}, l, err
 }
 
-// sendInvitation mails a user a new invitation; an earlier one stops working.
+// sendInvitation emails a user a new invitation; an earlier one stops working.
 func (s *Service) sendInvitation(ctx context.Context, tx *postgres.Tx, by auth.Actor, u User) (auth.Link, error) {
 	l := auth.NewLink(tx.Now().Add(s.options.InviteTTL))
 	if err := insertInvitation(ctx, tx, l.Fingerprint(), u.ID, l.Expires); err != nil {
@@ -56,14 +56,14 @@ func (s *Service) Reinvite(ctx context.Context, by auth.Actor, publicID string) 
 	return l, err
 }
 
-// InvitationStands tells whether an invitation's token still works.
+// InvitationStands reports whether an invitation's token still works.
 func (s *Service) InvitationStands(ctx context.Context, token string) (bool, error) {
 	_, err := invitedUser(ctx, s.pool, auth.Fingerprint(token))
 	return stands(err)
 }
 
-// AcceptInvitation sets the password of an invited user, who can sign in from then on, and mails a link that verifies
-// the address: an administrator has seen the token too, so it proves nothing about who reads the mail. ErrInvitation
+// AcceptInvitation sets the password of an invited user, who can sign in from then on, and emails a link that verifies
+// the address: an administrator has seen the token too, so it proves nothing about who reads the email. ErrInvitation
 // for a token that is unknown, used or expired, or whose user is disabled.
 func (s *Service) AcceptInvitation(ctx context.Context, token, password string, client httpd.Client) (User, error) {
 	if err := s.throttleTokens(ctx, client); err != nil {

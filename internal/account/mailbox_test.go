@@ -12,7 +12,7 @@ import (
 	"housecall/internal/postgres"
 )
 
-// letter is what package account had sent, as the mailer would see it.
+// letter is an email from package account, as the mailer would see it.
 type letter struct {
 	Kind    string // invitation, reset, verify or changed
 	User    int64
@@ -21,7 +21,7 @@ type letter struct {
 	Expires time.Time
 }
 
-// mailbox keeps what was committed; what was rolled back never was sent.
+// mailbox keeps the emails of committed transactions; those of rolled back ones were never sent.
 type mailbox struct {
 	mu   sync.Mutex
 	sent []letter
@@ -59,7 +59,7 @@ func (b *mailbox) EmailChanged(_ context.Context, tx *postgres.Tx, userID int64,
 	return b.keep(tx, letter{Kind: "changed", User: userID, Address: oldAddress})
 }
 
-// all gives what was sent and empties the box.
+// all returns what was sent and empties the box.
 func (b *mailbox) all() []letter {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -68,7 +68,7 @@ func (b *mailbox) all() []letter {
 	return sent
 }
 
-// kinds names what was sent to whom, and empties the box.
+// kinds returns the kinds and addresses of the sent emails, and empties the box.
 func (b *mailbox) kinds() []string {
 	var out []string
 	for _, m := range b.all() {
@@ -77,7 +77,7 @@ func (b *mailbox) kinds() []string {
 	return out
 }
 
-// mailed gives the token of the only mail in the box, which is of a kind; it empties the box.
+// mailed returns the token of the only email in the box, which must be of a kind, and empties the box.
 func (h *house) mailed(kind string) string {
 	h.t.Helper()
 	sent := h.mail.all()

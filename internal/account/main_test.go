@@ -40,7 +40,7 @@ type house struct {
 	api     *apitest.API
 
 	mu    sync.Mutex // guards ended
-	ended []int64    // the sessions of which the listener heard
+	ended []int64    // the sessions that the listener was told of
 }
 
 // SessionsEnded implements Listener.
@@ -50,7 +50,7 @@ func (h *house) SessionsEnded(sessions []int64) {
 	h.ended = append(h.ended, sessions...)
 }
 
-// told gives the sessions of which the listener has heard since the last call.
+// told returns the ended sessions that the listener was told of since the last call.
 func (h *house) told() []int64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -99,7 +99,7 @@ func (h *house) call(method, path, token, body string, headers ...string) answer
 	return a
 }
 
-// newUser makes one who can sign in.
+// newUser creates a user who can sign in.
 func (h *house) newUser(role auth.Role, email string) User {
 	h.t.Helper()
 	var u User
@@ -112,7 +112,7 @@ func (h *house) newUser(role auth.Role, email string) User {
 	return u
 }
 
-// registers makes a patient as they would themselves.
+// registers creates a patient as patients do themselves.
 func (h *house) registers(email string) User {
 	h.t.Helper()
 	u, err := h.svc.Register(h.t.Context(), Registration{Name: "Ann Other", Email: email, Password: testPassword},
@@ -121,7 +121,7 @@ func (h *house) registers(email string) User {
 	return u
 }
 
-// signIn makes a session for a user through the service, without the throttles' eye.
+// signIn creates a session for a user through the service, past the throttles.
 func (h *house) signIn(u User) SignIn {
 	h.t.Helper()
 	c, err := credentialsByID(h.t.Context(), h.pool, u.ID)
@@ -140,7 +140,7 @@ func (h *house) actor(token string) auth.Actor {
 	return a
 }
 
-// audited gives the actions recorded about a subject, oldest first.
+// audited returns the actions recorded about a subject, oldest first.
 func (h *house) audited(subject string) []string {
 	h.t.Helper()
 	type row struct{ Action string }
@@ -154,7 +154,7 @@ func (h *house) audited(subject string) []string {
 	return out
 }
 
-// count reads a number, named n.
+// count runs a query whose only column, n, is a number.
 func (h *house) count(sql string, args ...any) int {
 	h.t.Helper()
 	type row struct{ N int }
@@ -239,7 +239,7 @@ func (rowProfiles) CreateDoctor(ctx context.Context, tx *postgres.Tx, userID int
 	return err
 }
 
-// busyDoctors refuses to let a busy doctor go unless their appointments may be cancelled.
+// busyDoctors refuses a busy doctor's departure unless their appointments may be cancelled.
 type busyDoctors struct {
 	mu       sync.Mutex
 	busy     map[int64]bool

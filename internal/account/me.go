@@ -9,17 +9,17 @@ import (
 	"housecall/internal/postgres"
 )
 
-// Me gives the actor's own account.
+// Me returns the actor's own account.
 func (s *Service) Me(ctx context.Context, by auth.Actor) (User, error) {
 	return userByID(ctx, s.pool, by.ID)
 }
 
-// Change says what to change of one's own account; nil leaves it.
+// Change says what to change about one's own account; nil leaves a field as it is.
 type Change struct {
 	Name *string
 }
 
-// ChangeMe changes the actor's own account, if it is still at a version; errs.ErrStale otherwise.
+// ChangeMe changes the actor's own account, if it still has the version; errs.ErrStale otherwise.
 func (s *Service) ChangeMe(ctx context.Context, by auth.Actor, version int, c Change) (u User, err error) {
 	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
 		if u, err = lockUser(ctx, tx, by.UserID); err != nil {
@@ -43,9 +43,9 @@ func (s *Service) ChangeMe(ctx context.Context, by auth.Actor, version int, c Ch
 	return u, err
 }
 
-// ChangePassword replaces the actor's password and ends their other sessions; an unverified change of their address,
-// and links that reset the password, no longer count. The current password must be right: finding an unlocked screen
-// is not enough to take over the account.
+// ChangePassword replaces the actor's password and ends their other sessions. It drops an unverified change of their
+// address, and links that reset the password. The current password must be right: finding an unlocked screen is not
+// enough to take over the account.
 func (s *Service) ChangePassword(ctx context.Context, by auth.Actor, current, next string) error {
 	if err := s.throttlePassword(ctx, by.UserID); err != nil {
 		return err

@@ -59,7 +59,7 @@ func TestService_ChangePassword_Contended(t *testing.T) {
 			winner = i
 			continue
 		}
-		// Too late to find the old password, or while the new one was being hashed.
+		// Too late to see the old password, or while the new one was being hashed.
 		require.Contains(t, []errs.Kind{errs.Invalid, errs.PreconditionFailed}, errs.KindOf(err))
 	}
 	_, err := h.svc.Login(t.Context(), "p@example.org", fmt.Sprintf("an entirely new one %d", winner), here)
@@ -103,7 +103,7 @@ func TestRoutes_MustChangePassword(t *testing.T) {
 	require.Equal(t, 204, h.call("POST", "/auth/logout", token, "").Status)
 }
 
-// Secrets never reach the log, whatever is done with them, rightly or wrongly.
+// Secrets never reach the log, whether a request succeeds or fails.
 func TestRoutes_LogNoSecrets(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -144,7 +144,7 @@ func TestRoutes_LogNoSecrets(t *testing.T) {
 	secrets = append(secrets, verification, reset, "mail@example.org", "moved@example.org")
 	h.call("PUT", "/me/email", admin, `{"email":"moved@example.org","password":"wrong-and-secret"}`)
 	h.call("PUT", "/me/email", admin, `{"email":"moved@example.org","password":"an entirely new one"}`)
-	// A failing database has the most to say.
+	// A failing database causes the longest errors.
 	h.exec(`alter table sessions rename to sessions_away`)
 	broken := h.call("POST", "/auth/login", "", `{"login":"ann@example.org","password":"correct horse battery"}`)
 	require.Equal(t, 500, broken.Status)

@@ -33,9 +33,9 @@ func (s *Service) LoginOlder(
 	return token, c.User, err
 }
 
-// AuthenticateOlder gives the user for whom a token of an older API speaks, if its session still counts. Who they are,
-// their role and whether they must change their password come from the database, nothing from the token.
-// errs.ErrUnauthenticated for any other token, including a native one.
+// AuthenticateOlder returns the user of a token of an older API, if its session still counts. Name, role and whether
+// the password must be changed come from the database, not from the token. errs.ErrUnauthenticated for any other
+// token, including a native one.
 func (s *Service) AuthenticateOlder(ctx context.Context, token string, api auth.Audience) (auth.Actor, error) {
 	claims, err := s.tokens.VerifyOlder(token, api)
 	if err != nil {
@@ -44,7 +44,7 @@ func (s *Service) AuthenticateOlder(ctx context.Context, token string, api auth.
 	return s.present(ctx, claims)
 }
 
-// shownIn gives the claims that clients of an older API read out of its tokens.
+// shownIn returns the claims that clients of an older API read from its tokens.
 func shownIn(api auth.Audience, u User) map[string]any {
 	switch api {
 	case auth.AudiencePMS:
@@ -56,7 +56,7 @@ func shownIn(api auth.Audience, u User) map[string]any {
 	}
 }
 
-// roleNumbers are the roles as the Patient Management System counts them.
+// roleNumbers are the roles as the Patient Management System numbers them.
 var roleNumbers = map[auth.Role]int{auth.Admin: 1, auth.Doctor: 2, auth.Patient: 3}
 
 // RoleNumber is a role as the Patient Management System writes it: 1 admin, 2 doctor, 3 user.

@@ -15,7 +15,7 @@ import (
 	"housecall/internal/httpd"
 )
 
-// older signs a user in over an older API.
+// older signs a user in through an older API.
 func (h *house) older(u User, api auth.Audience) string {
 	h.t.Helper()
 	token, _, err := h.svc.LoginOlder(h.t.Context(), u.Email, testPassword,
@@ -24,7 +24,7 @@ func (h *house) older(u User, api auth.Audience) string {
 	return token
 }
 
-// claims are what a client reads out of a token.
+// claims are what a client reads from a token.
 func claims(t *testing.T, token string) map[string]any {
 	t.Helper()
 	raw, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
@@ -70,7 +70,7 @@ func TestService_LoginOlder(t *testing.T) {
 	require.Zero(t, tokens.RowsAffected())
 }
 
-// The same doors are closed as at the native sign-in.
+// It refuses whatever the native sign-in refuses.
 func TestService_LoginOlder_Refused(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -115,7 +115,7 @@ func TestService_AuthenticateOlder_KeptApart(t *testing.T) {
 	}
 }
 
-// Whatever ends sessions ends these, at once, and tells the hooks.
+// Whatever ends sessions ends these too, at once, and tells the listener.
 func TestService_AuthenticateOlder_SessionEnds(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -158,7 +158,7 @@ func TestService_AuthenticateOlder_SessionEnds(t *testing.T) {
 	}
 }
 
-// A doctor with a password that somebody else has seen is known to be one.
+// The actor says that the user must change a password that somebody else has seen.
 func TestService_AuthenticateOlder_MustChangePassword(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

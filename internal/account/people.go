@@ -6,8 +6,8 @@ import (
 	"housecall/internal/auth"
 )
 
-// ByIDs gives accounts by id in one statement, disabled ones included; an id without an account is left out. It checks
-// no rights: show an email address only to those who may see it.
+// ByIDs returns accounts by id in one statement, disabled ones included; an id without an account is left out. It
+// checks no rights: show an email address only to those who may see it.
 func (s *Service) ByIDs(ctx context.Context, ids ...int64) (map[int64]User, error) {
 	out := make(map[int64]User, len(ids))
 	if len(ids) == 0 {
@@ -23,7 +23,7 @@ func (s *Service) ByIDs(ctx context.Context, ids ...int64) (map[int64]User, erro
 	return out, nil
 }
 
-// CountByRole tells how many users of each role there are who are not disabled.
+// CountByRole returns how many users of each role are not disabled.
 func (s *Service) CountByRole(ctx context.Context) (map[auth.Role]int, error) {
 	counted, err := countByRole(ctx, s.pool)
 	if err != nil {

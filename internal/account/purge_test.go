@@ -13,7 +13,7 @@ import (
 	"housecall/internal/postgres"
 )
 
-// A row that another instance is deleting, or a user holds, makes nobody wait.
+// The purge does not wait for a row that another instance is deleting or a user has locked.
 func TestService_PurgeExpired_SkipsLocked(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

@@ -11,13 +11,13 @@ import (
 	"housecall/internal/postgres"
 )
 
-// forgotPace is the shortest time in which a forgotten password is answered. Queueing a mail for an account takes a
-// few milliseconds longer than finding that there is no account: far less than this.
+// forgotPace is the least time that ForgotPassword takes. It hides that queueing an email takes a few milliseconds
+// longer than finding no account.
 const forgotPace = 300 * time.Millisecond
 
-// ForgotPassword mails the user of a login (email address or public id) a link with which to choose a new password;
+// ForgotPassword emails the user of a login (email address or public id) a link with which to choose a new password;
 // an earlier one stops working. Neither the answer nor the time it takes reveals whether there is such an account, or
-// whether it may sign in at all. 429 after too many for a name or from an address.
+// whether it may sign in at all. 429 after too many requests for a login or from an address.
 func (s *Service) ForgotPassword(ctx context.Context, login string, client httpd.Client) error {
 	pace := time.NewTimer(s.forgotPace)
 	defer pace.Stop()
@@ -43,8 +43,8 @@ func (s *Service) ForgotPassword(ctx context.Context, login string, client httpd
 	return nil
 }
 
-// mayReset tells whether an account can be given a new password by mail. One that was only invited has its invitation
-// for that.
+// mayReset reports whether the password of an account can be reset by mail. Users who have not set one yet use their
+// invitation.
 func mayReset(c credentials) bool { return c.PasswordHash != "" && c.DisabledAt == nil }
 
 func (s *Service) sendReset(ctx context.Context, id int64, client httpd.Client) error {
@@ -68,7 +68,7 @@ func (s *Service) sendReset(ctx context.Context, id int64, client httpd.Client) 
 	})
 }
 
-// ResetStands tells whether the token of a mail that resets a password still works.
+// ResetStands reports whether the token of an email that resets a password still works.
 func (s *Service) ResetStands(ctx context.Context, token string) (bool, error) {
 	_, err := mailTokenOwner(ctx, s.pool, auth.Fingerprint(token), purposeReset)
 	return stands(err)
@@ -82,7 +82,7 @@ func stands(err error) (bool, error) {
 	return err == nil, err
 }
 
-// ResetPassword sets the password of the user to whom a link was mailed, and ends all their sessions. Having the link
+// ResetPassword sets the password of the user to whom a link was emailed, and ends all their sessions. Having the link
 // verifies the address; a requested change of it is dropped. ErrReset for a token that is unknown, used, withdrawn or
 // expired, whose user is disabled, or that went to an address that is no longer the user's.
 func (s *Service) ResetPassword(ctx context.Context, token, password string, client httpd.Client) error {

@@ -17,7 +17,7 @@ import (
 
 const newPassword = "an entirely new one"
 
-// meanwhile is a hasher during whose work something happens.
+// meanwhile is a hasher that lets something happen while it works.
 type meanwhile struct {
 	hasher
 	happens func()
@@ -109,7 +109,7 @@ func TestService_ResetPassword_Contended(t *testing.T) {
 	require.Equal(t, []string{"user.create", "user.forgot", "user.reset", "session.open"}, h.audited(u.PublicID))
 }
 
-// Of many mails that are asked for at once, the last one works, and only that.
+// If many emails are requested at once, only the last one works.
 func TestService_ForgotPassword_Contended(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -132,7 +132,7 @@ func TestService_ForgotPassword_Contended(t *testing.T) {
 	require.Equal(t, 1, good)
 }
 
-// What it answers, and what it takes from whose allowance, tells nothing about accounts.
+// Neither its answers nor what it counts against which limit reveals anything about accounts.
 func TestService_ForgotPassword_SameForAll(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -205,7 +205,7 @@ func TestService_ForgotPassword_Paced(t *testing.T) {
 	}
 }
 
-// signalling tells when a name was asked for, which is the last thing before an account is looked after.
+// signalling signals when the limit of a name is asked for, the last step before the account is dealt with.
 type signalling struct {
 	ratelimit.Limiter
 	asked chan struct{}
@@ -249,7 +249,7 @@ func TestService_ResetPassword_Refused(t *testing.T) {
 	}
 }
 
-// A token that stops counting while the new password is being hashed changes nothing any more.
+// A token that stops counting while the new password is being hashed changes nothing.
 func TestService_ResetPassword_WithdrawnMeanwhile(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -263,7 +263,7 @@ func TestService_ResetPassword_WithdrawnMeanwhile(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// Who got into an account and asked for another address does not get it back after its owner has reset the password.
+// Intruders who asked for another address do not get back into the account once its owner has reset the password.
 func TestService_ResetPassword_DropsThePendingAddress(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -280,7 +280,7 @@ func TestService_ResetPassword_DropsThePendingAddress(t *testing.T) {
 	require.Empty(t, now.PendingEmail)
 }
 
-// What still waits to be mailed is asked about again: only what works is worth a mail.
+// Before a queued email is sent, its link is checked again.
 func TestService_Stands(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

@@ -14,29 +14,29 @@ import (
 	"housecall/internal/postgres"
 )
 
-// Profiles makes what other packages keep about a user. What already exists stays as it is.
+// Profiles creates what other packages store about a user. Whatever already exists stays as it is.
 type Profiles interface {
-	// CreatePatient makes a user's entry in the patient registry.
+	// CreatePatient creates a user's entry in the patient registry.
 	CreatePatient(ctx context.Context, tx *postgres.Tx, userID int64, d PatientDetails) error
-	// KeepSignup keeps what new users say about themselves until the clinic registers them as patients.
+	// KeepSignup stores what new users say about themselves until the clinic registers them as patients.
 	KeepSignup(ctx context.Context, tx *postgres.Tx, userID int64, d PatientDetails) error
-	// CreateDoctor makes a user's doctor profile, still empty.
+	// CreateDoctor creates a user's doctor profile, still empty.
 	CreateDoctor(ctx context.Context, tx *postgres.Tx, userID int64) error
 }
 
-// Doctors knows what a doctor still has to do.
+// Doctors deals with the appointments and conversations of users who stop being doctors or become doctors again.
 type Doctors interface {
-	// Release lets a doctor go: it refuses with 409 future_appointments while there are live ones, unless they may be
-	// cancelled or handed over to another doctor. Then it does that and tells everyone concerned. It is called last in
-	// its transaction.
+	// Release prepares a doctor's departure: it refuses with 409 future_appointments while there are any, unless d says
+	// to cancel them or to hand them over. Then it does so and notifies everyone concerned. Call it last in its
+	// transaction.
 	Release(ctx context.Context, tx *postgres.Tx, d auth.Departure) error
-	// Return reopens what Release closed, as far as that is still possible, when somebody is a doctor again. It is called
-	// last in its transaction.
+	// Return reopens what Release closed, as far as that is still possible, when the user is a doctor again. Call it last
+	// in its transaction.
 	Return(ctx context.Context, tx *postgres.Tx, doctorID int64) error
 }
 
-// Mail writes to people about their accounts. Each method only queues the mail, in the transaction that causes it: if
-// that rolls back, no mail is sent. Links are secrets.
+// Mail writes to people about their accounts. Each method only queues the email, in the transaction that causes it: if
+// that rolls back, no email is sent. Links are secrets.
 type Mail interface {
 	// Invitation tells a user without a password how to choose one.
 	Invitation(ctx context.Context, tx *postgres.Tx, userID int64, l auth.Link) error
@@ -49,14 +49,14 @@ type Mail interface {
 	EmailChanged(ctx context.Context, tx *postgres.Tx, userID int64, oldAddress string) error
 }
 
-// Listener hears which sessions have ended.
+// Listener learns which sessions have ended.
 type Listener interface {
 	// SessionsEnded is called after each commit that ended sessions on this instance. It must not block. Other instances
-	// learn of them by EndedSessions.
+	// learn of them through EndedSessions.
 	SessionsEnded(sessions []int64)
 }
 
-// Ports is what packages that depend on accounts do for them in turn.
+// Ports are the services that this package needs from packages that depend on it.
 type Ports struct {
 	Profiles Profiles
 	Doctors  Doctors
@@ -70,7 +70,7 @@ type Options struct {
 	Secrets [][]byte
 	// RefreshTTL is how long a session lives without being refreshed; LegacyTTL is how long one of an older API lives.
 	RefreshTTL, LegacyTTL time.Duration
-	// InviteTTL, VerifyTTL and ResetTTL are how long the links in mails work.
+	// InviteTTL, VerifyTTL and ResetTTL are how long the links in emails work.
 	InviteTTL, VerifyTTL, ResetTTL time.Duration
 	// RequestTimeout is the deadline of one request.
 	RequestTimeout time.Duration
@@ -91,7 +91,7 @@ type Deps struct {
 	Options   Options
 }
 
-// hasher is what this package needs of auth.Passwords.
+// hasher is what this package needs from auth.Passwords.
 type hasher interface {
 	Hash(ctx context.Context, password string) (string, error)
 	Matches(ctx context.Context, password, encoded string) (bool, error)
@@ -112,7 +112,7 @@ type Service struct {
 	now        func() time.Time
 	ports      Ports
 	successors successors
-	forgotPace time.Duration // the constant, but for tests
+	forgotPace time.Duration // the constant, except in tests
 }
 
 // New makes the service. Connect it before it serves.
@@ -127,7 +127,7 @@ func New(d Deps) (*Service, error) {
 	}, nil
 }
 
-// Connect gives the service the packages that it needs and that need it in turn, so it comes after New.
+// Connect passes in the packages that both need the service and are needed by it. Call it after New.
 func (s *Service) Connect(p Ports) { s.ports = p }
 
 // Registration is what patients provide to get an account.
@@ -138,9 +138,9 @@ type Registration struct {
 	Unregistered bool
 }
 
-// Register makes an account for a patient, with an entry in the registry unless that is left to the clinic, and mails
-// a link that verifies the address. ErrEmailTaken if the address has an account; 429 after too many from the client's
-// address.
+// Register creates an account for a patient, with an entry in the registry unless that is left to the clinic, and
+// emails a link that verifies the address. ErrEmailTaken if the address has an account; 429 after too many
+// registrations from the client's address.
 func (s *Service) Register(ctx context.Context, r Registration, client httpd.Client) (User, error) {
 	u, err := newUser(r.Name, r.Email, auth.Patient)
 	if err != nil {
@@ -177,7 +177,7 @@ func (s *Service) Register(ctx context.Context, r Registration, client httpd.Cli
 	return u, err
 }
 
-// CreateAdmin makes an administrator who can sign in at once. It is for the command line.
+// CreateAdmin creates an administrator who can sign in at once. It is for the command line.
 func (s *Service) CreateAdmin(ctx context.Context, name, email, password string) (u User, err error) {
 	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
 		u, err = s.CreateWithPassword(ctx, tx, NewUser{Name: name, Email: email, Role: auth.Admin, Password: password})
@@ -186,14 +186,14 @@ func (s *Service) CreateAdmin(ctx context.Context, name, email, password string)
 	return u, err
 }
 
-// NewUser is a user whom the operator makes.
+// NewUser is a user whom the operator creates.
 type NewUser struct {
 	Name, Email, Password string
 	Role                  auth.Role
 }
 
-// CreateWithPassword makes a user of any role who can sign in at once, with the profile that the role needs. Only the
-// operator uses it: on the command line and for demo data. The operator vouches for the address, so it counts as
+// CreateWithPassword creates a user of any role who can sign in at once, with the profile that the role needs. Only
+// the operator uses it: on the command line and for demo data. The operator vouches for the address, so it counts as
 // verified.
 func (s *Service) CreateWithPassword(ctx context.Context, tx *postgres.Tx, n NewUser) (User, error) {
 	u, err := newUser(n.Name, n.Email, n.Role)
@@ -217,7 +217,7 @@ func (s *Service) CreateWithPassword(ctx context.Context, tx *postgres.Tx, n New
 	return u, audit.Record(ctx, tx, event(auth.System, "user.create", u, map[string]any{"role": n.Role}))
 }
 
-// FindByEmail gives the user with an address; errs.NotFound if there is none.
+// FindByEmail returns the user with an address; errs.NotFound if there is none.
 func (s *Service) FindByEmail(ctx context.Context, db postgres.DB, email string) (User, error) {
 	email, err := NormalizeEmail(email)
 	if err != nil {
@@ -226,7 +226,7 @@ func (s *Service) FindByEmail(ctx context.Context, db postgres.DB, email string)
 	return userByEmail(ctx, db, email)
 }
 
-// Contact gives what is needed to write to a user; errs.NotFound if there is none.
+// Contact returns what is needed to write to a user; errs.NotFound if there is none.
 func (s *Service) Contact(ctx context.Context, db postgres.DB, userID int64) (Contact, error) {
 	u, err := userByID(ctx, db, userID)
 	return Contact{
@@ -234,7 +234,7 @@ func (s *Service) Contact(ctx context.Context, db postgres.DB, userID int64) (Co
 	}, err
 }
 
-// ensureProfile makes what other packages keep about a user of a role. Administrators need nothing.
+// ensureProfile creates what other packages store about a user with a role. Administrators need nothing.
 func (s *Service) ensureProfile(ctx context.Context, tx *postgres.Tx, userID int64, role auth.Role) error {
 	switch role {
 	case auth.Patient:
@@ -246,7 +246,7 @@ func (s *Service) ensureProfile(ctx context.Context, tx *postgres.Tx, userID int
 	}
 }
 
-// newUser checks what a new account is made of.
+// newUser validates what describes a new account.
 func newUser(name, email string, role auth.Role) (User, error) {
 	if !role.Valid() {
 		return User{}, errs.InvalidField("body.role", "must be PATIENT, DOCTOR or ADMIN")
@@ -259,7 +259,7 @@ func newUser(name, email string, role auth.Role) (User, error) {
 	return User{Email: address, Name: name, Role: role}, nil
 }
 
-// both answers about all bad fields at once.
+// both merges the bad fields of all problems into one error; nil if there are none.
 func both(problems ...error) error {
 	var fields []errs.Field
 	for _, err := range problems {

@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// refreshGrace is how long a used refresh token still gives its successor: for lost answers and parallel tabs.
+	// refreshGrace is how long a used refresh token still yields its successor, for lost answers and parallel tabs.
 	refreshGrace = 30 * time.Second
-	// commitSlack is how much longer than a request's deadline the transaction of a change may take.
+	// commitSlack is how much longer than its request's deadline a transaction may take.
 	commitSlack = 5 * time.Second
 )
 
@@ -30,7 +30,7 @@ type SignIn struct {
 }
 
 // Login signs a user in with their email address or public id. An account that does not exist, is disabled, or has no
-// password is answered like a wrong password, after as much work: ErrBadCredentials. 429 after too many attempts.
+// password is answered like a wrong password and takes as long: ErrBadCredentials. 429 after too many attempts.
 func (s *Service) Login(ctx context.Context, login, password string, client httpd.Client) (SignIn, error) {
 	c, err := s.prove(ctx, login, password, client)
 	if err != nil {
@@ -65,12 +65,12 @@ func (s *Service) prove(ctx context.Context, login, password string, client http
 	return c, nil
 }
 
-// meant finds the account that a login means, the zero one if there is none, and gives the login in the form in which
-// it counts: trimmed, in lower case. A login outside ASCII belongs to nobody and is not folded: ſ and the Kelvin sign
-// have s and k as their other case, which would make it somebody else's.
+// meant finds the account that a login refers to, the zero value if there is none, and returns the login as the
+// throttles count it: trimmed, in lower case. A login outside ASCII belongs to nobody and its case is not changed:
+// that would turn ſ and the Kelvin sign into S and k, and the login into somebody else's.
 func (s *Service) meant(ctx context.Context, login string) (string, credentials, error) {
 	login = strings.TrimSpace(login)
-	known := "" // asked for all the same: every login costs the same work
+	known := "" // looked up all the same, so that every login costs the same work
 	if !strings.ContainsFunc(login, func(r rune) bool { return r > unicode.MaxASCII }) {
 		login = strings.ToLower(login)
 		known = login
@@ -98,11 +98,11 @@ func (s *Service) open(ctx context.Context, c credentials, client httpd.Client) 
 	return s.signIn(c.User, made.ID, refresh)
 }
 
-// begin stores a session that lives for ttl, and gives the user as they are now.
+// begin stores a session that lives for ttl, and returns the user as they are now.
 func (s *Service) begin(
 	ctx context.Context, tx *postgres.Tx, c credentials, client httpd.Client, ttl time.Duration,
 ) (credentials, opened, error) {
-	// What was proved may have changed while the password was hashed; from here on it cannot.
+	// The user may have changed while the password was hashed; from here on they cannot.
 	now, err := lockCredentials(ctx, tx, c.ID, true)
 	if err != nil {
 		return c, opened{}, err
@@ -128,7 +128,7 @@ func (s *Service) signIn(u User, session int64, refresh string) (SignIn, error) 
 	return SignIn{AccessToken: access, ExpiresIn: expires.Sub(s.now()), RefreshToken: refresh, User: u}, nil
 }
 
-// Refresh exchanges a refresh token for its successor and a new access token. The same token gives the same successor
+// Refresh exchanges a refresh token for its successor and a new access token. The same token yields the same successor
 // for half a minute; later use of it means that two parties hold it, and the session ends (RFC 9700, 4.14.2).
 // ErrRefreshToken for any token that is not valid.
 func (s *Service) Refresh(ctx context.Context, token string) (SignIn, error) {
@@ -159,7 +159,7 @@ func (s *Service) Refresh(ctx context.Context, token string) (SignIn, error) {
 			return err
 		}
 		successor = ""
-		return s.endReused(ctx, tx, f, user) // returned as nil, or the ending would roll back
+		return s.endReused(ctx, tx, f, user) // an error here would roll the ending back
 	})
 	if errs.KindOf(err) == errs.NotFound || (err == nil && successor == "") {
 		return SignIn{}, ErrRefreshToken
@@ -170,8 +170,8 @@ func (s *Service) Refresh(ctx context.Context, token string) (SignIn, error) {
 	return s.signIn(user, f.Session, successor)
 }
 
-// givenSuccessor finds the successor for which a used token was exchanged; "" if that was under a secret that has been
-// dropped since.
+// givenSuccessor finds the successor for which a used token was exchanged; "" if it was derived from a secret that is
+// no longer configured.
 func (s *Service) givenSuccessor(ctx context.Context, tx *postgres.Tx, token string, session int64) (string, error) {
 	for _, candidate := range s.successors.of(token) {
 		exists, err := refreshTokenExists(ctx, tx, auth.Fingerprint(candidate), session)
@@ -190,9 +190,9 @@ func (s *Service) endReused(ctx context.Context, tx *postgres.Tx, f family, u Us
 	return audit.Record(ctx, tx, event(auth.System, "session.reuse", u, map[string]any{"session": f.SessionPublic}))
 }
 
-// Authenticate gives the user for whom an access token speaks, and until when, if its session still counts: it has not
-// ended or expired, the user is not disabled, and the role is still the token's. Otherwise errs.ErrUnauthenticated. It
-// costs one query by primary key, and an update once a minute.
+// Authenticate returns the user of an access token, and when the token expires, if its session still counts: it has
+// not ended or expired, the user is not disabled, and the role is still the token's. Otherwise
+// errs.ErrUnauthenticated. It costs one query by primary key, and an update once a minute.
 func (s *Service) Authenticate(ctx context.Context, token string) (auth.Actor, time.Time, error) {
 	claims, err := s.tokens.Verify(token)
 	if err != nil {
@@ -208,7 +208,7 @@ func (s *Service) Authenticate(ctx context.Context, token string) (auth.Actor, t
 	return a, claims.Expires, nil
 }
 
-// present gives the user of a token's session as they are now; errs.ErrUnauthenticated if it no longer counts.
+// present returns the user of a token's session as they are now; errs.ErrUnauthenticated if it no longer counts.
 func (s *Service) present(ctx context.Context, claims auth.Claims) (auth.Actor, error) {
 	p, err := sessionPresence(ctx, s.pool, claims.Session)
 	if errs.KindOf(err) == errs.NotFound {
@@ -231,7 +231,7 @@ func (s *Service) present(ctx context.Context, claims auth.Claims) (auth.Actor, 
 	}, nil
 }
 
-// Logout ends the actor's session; one that has already ended stays so.
+// Logout ends the actor's session, if it has not ended yet.
 func (s *Service) Logout(ctx context.Context, by auth.Actor) error {
 	return s.pool.InTx(ctx, func(tx *postgres.Tx) error {
 		ended, err := endSessionByID(ctx, tx, by.Session, EndLogout)
@@ -245,8 +245,8 @@ func (s *Service) Logout(ctx context.Context, by auth.Actor) error {
 	})
 }
 
-// Sessions lists where a user is signed in, newest first. cursor is 0 or the one that came with the page before;
-// 0 comes with the last page.
+// Sessions lists where a user is signed in, newest first. cursor is 0 or the one returned with the page before; the
+// last page returns 0.
 func (s *Service) Sessions(ctx context.Context, by auth.Actor, cursor int64, limit int) ([]Session, int64, error) {
 	stored, err := listSessions(ctx, s.pool, by.ID, cursor, limit)
 	if err != nil {
@@ -294,9 +294,10 @@ func (s *Service) announce(tx *postgres.Tx, sessions ...int64) {
 	tx.AfterCommit(func() { s.ports.Listener.SessionsEnded(sessions) })
 }
 
-// EndedSessions gives the sessions that ended since a time of the database, and the time with which to ask next. Begin
-// with the zero time. A change becomes visible only when it commits, so the query reaches back as far as a transaction
-// can take: a session may be named several times, and none is missed. Sessions that merely expired are not included.
+// EndedSessions returns the sessions that ended since a time of the database, and the time to pass to the next call.
+// Begin with the zero time. A change becomes visible only when it commits, so the query reaches back by as long as a
+// transaction can take: a session may be reported several times, but none is missed. Sessions that merely expired are
+// not included.
 func (s *Service) EndedSessions(ctx context.Context, since time.Time) (ended []int64, asOf time.Time, err error) {
 	var from *time.Time
 	if !since.IsZero() {
@@ -309,8 +310,8 @@ func (s *Service) EndedSessions(ctx context.Context, since time.Time) (ended []i
 	return e.Ended, e.AsOf.UTC(), nil
 }
 
-// PurgeExpired deletes refresh tokens, sessions, invitations and tokens of mails that ended longer ago than a session
-// lives without use, and tells how many rows it deleted. Until then, a copied refresh token still gives its thief
+// PurgeExpired deletes refresh tokens, sessions, invitations and tokens of emails that ended longer ago than a session
+// lives without use, and returns how many rows it deleted. Until then, a copied refresh token still gives its thief
 // away.
 func (s *Service) PurgeExpired(ctx context.Context) (int64, error) {
 	const batch = 1000

@@ -19,7 +19,7 @@ import (
 
 var here = httpd.Client{Address: "192.0.2.1", UserAgent: "test"}
 
-// watchedHasher counts what was compared with what.
+// watchedHasher records the hashes that passwords were compared with.
 type watchedHasher struct {
 	hasher
 	mu       sync.Mutex
@@ -90,7 +90,7 @@ func TestService_Login_Throttled(t *testing.T) {
 		_, err := h.svc.Login(t.Context(), login, password, httpd.Client{Address: address})
 		return err
 	}
-	// An account that exists and one that does not are throttled alike, before any password is looked at.
+	// An account that exists and one that does not are throttled alike, before any password is compared.
 	for _, login := range []string{"real@example.org", "nobody@example.org"} {
 		for range 3 {
 			require.ErrorIs(t, try(login, "not the password", "198.51.100.1"), ErrBadCredentials)
@@ -100,25 +100,25 @@ func TestService_Login_Throttled(t *testing.T) {
 		require.Equal(t, errs.RateLimited, errs.KindOf(err), login)
 		require.Len(t, watch.compared, before)
 	}
-	// One address cannot go on to other accounts without end.
+	// One address cannot go on to other accounts endlessly.
 	for i := range 20 - 8 {
 		require.ErrorIs(t, try(fmt.Sprintf("x%d@example.org", i), "x", "198.51.100.1"), ErrBadCredentials)
 	}
 	require.Equal(t, errs.RateLimited, errs.KindOf(try("fresh@example.org", "x", "198.51.100.1")))
 
-	// His failures keep nobody else out, until many addresses guess at one account.
+	// One guesser's failures lock nobody else out, until many addresses guess at one account.
 	require.NoError(t, try("real@example.org", testPassword, "203.0.113.5"))
 	for i := 0; errs.KindOf(try("real@example.org", "guess",
 		fmt.Sprintf("198.51.100.%d", 10+i))) != errs.RateLimited; i++ {
 		require.Less(t, i, 3*othersFactor, "guesses from many addresses are never throttled")
 	}
 	require.Equal(t, errs.RateLimited, errs.KindOf(try("real@example.org", testPassword, "203.0.113.99")))
-	// Even then they get in from where they were before.
+	// Even then users can sign in from an address that they used before.
 	require.NoError(t, try("real@example.org", testPassword, "203.0.113.5"))
 	require.NoError(t, try(u.PublicID, testPassword, "203.0.113.5"))
 }
 
-// However a login is written, it draws on the one allowance of its name, and on no other's.
+// However a login is written, it counts against the limit of its own name only.
 func TestService_Login_OneAllowancePerName(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -134,12 +134,13 @@ func TestService_Login_OneAllowancePerName(t *testing.T) {
 		require.ErrorIs(t, try(login), ErrBadCredentials, login)
 	}
 	require.Equal(t, errs.RateLimited, errs.KindOf(try(u.PublicID)))
-	// Which address belongs to a public id, its limits do not tell.
+	// The limits do not reveal which address belongs to a public id.
 	for _, login := range []string{"KISS@example.org", " kiss@example.org", "kiss@EXAMPLE.org"} {
 		require.ErrorIs(t, try(login), ErrBadCredentials, login)
 	}
 	require.Equal(t, errs.RateLimited, errs.KindOf(try("kiss@example.org")))
-	// ſ has S for its upper case, and the Kelvin sign k for its lower: such a login is nobody's, at the usual cost.
+	// The upper case of ſ is S, and the lower case of the Kelvin sign is k: such a login belongs to nobody, and costs the
+	// usual work.
 	compared := len(watch.compared)
 	for _, login := range []string{"ki\u017fs@example.org", "\u212aiss@example.org"} {
 		_, err := h.svc.Login(t.Context(), login, testPassword, here)
@@ -149,7 +150,7 @@ func TestService_Login_OneAllowancePerName(t *testing.T) {
 	h.exec(`update users set public_id = 'PAT00000000SS' where id = $1`, u.ID)
 	_, err := h.svc.Login(t.Context(), "pat00000000\u017f\u017f", testPassword, httpd.Client{Address: "192.0.2.200"})
 	require.ErrorIs(t, err, ErrBadCredentials)
-	// Nor do such logins use up the allowance of the one they resemble, be it anyone's or not.
+	// Nor do such logins count against the limit of the one they resemble, whether or not that belongs to anybody.
 	for range 3 {
 		require.ErrorIs(t, try("\u212aate@example.org"), ErrBadCredentials)
 	}
@@ -275,7 +276,7 @@ func TestService_Authenticate(t *testing.T) {
 	require.Equal(t, auth.Actor{ID: u.ID, UserID: u.PublicID, Name: u.Name, Role: auth.Patient, Session: a.Session}, a)
 	require.WithinDuration(t, time.Now().Add(accessTTL), expires, time.Minute)
 
-	// A token says what its session does not.
+	// A token that contradicts its session.
 	for name, forged := range map[string]auth.Actor{
 		"another role":    {UserID: u.PublicID, Role: auth.Admin, Session: a.Session},
 		"another user":    {UserID: "PAT0000000000", Role: auth.Patient, Session: a.Session},

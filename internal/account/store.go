@@ -22,7 +22,7 @@ const userColumns = `u.id, u.public_id, u.email, u.email_verified_at is not null
 	u.password_hash is null as invited,
 	u.disabled_at, u.created_at, u.version`
 
-// credentials is a user with what their password is checked against: "" if they have none.
+// credentials is a user with the hash of their password, "" if they have none.
 type credentials struct {
 	User
 	PasswordHash string
@@ -45,8 +45,8 @@ func one[T any](ctx context.Context, db postgres.DB, what, sql string, args ...a
 	return v, nil
 }
 
-// insertUser stores a new user under u.PublicID; hash "" is an invited one. ErrEmailTaken if the address is in use;
-// fresh is false, and nothing is stored, if the public id is.
+// insertUser stores a new user under u.PublicID; hash "" means an invited one. ErrEmailTaken if the address is in use;
+// fresh is false, and nothing is stored, if the public id is in use.
 func insertUser(ctx context.Context, tx *postgres.Tx, u User, hash string) (_ User, fresh bool, err error) {
 	rows, err := tx.Query(ctx, `
 		insert into users as u (public_id, email, name, role, password_hash, must_change_password, email_verified_at)
@@ -90,7 +90,7 @@ func lockUser(ctx context.Context, tx *postgres.Tx, publicID string) (User, erro
 		publicID)
 }
 
-// lockAdmins gives the ids of all who can act as administrators, and keeps them so until the transaction ends. Taking
+// lockAdmins returns the ids of all who can act as administrators, and locks them until the transaction ends. Taking
 // the role from one of them requires these locks, so the set cannot become empty unnoticed.
 func lockAdmins(ctx context.Context, tx *postgres.Tx) ([]int64, error) {
 	return postgres.Column[int64](ctx, tx, "administrators", `
@@ -106,8 +106,8 @@ func credentialsByLogin(ctx context.Context, db postgres.DB, login string) (cred
 		from users u where u.email = $1 or u.public_id = $2`, login, strings.ToUpper(login))
 }
 
-// lockCredentials reads a user for a change that depends on their password. share keeps others from changing them;
-// without it nobody else can even open a session in the meantime.
+// lockCredentials reads a user for a change that depends on their password. With share, nobody else can change them
+// until the transaction ends; without it, nobody can even open a session for them.
 func lockCredentials(ctx context.Context, tx *postgres.Tx, id int64, share bool) (credentials, error) {
 	lock := ` for no key update`
 	if share {
@@ -129,8 +129,8 @@ func updateName(ctx context.Context, tx *postgres.Tx, id int64, name string) (Us
 		returning `+userColumns, id, name)
 }
 
-// updatePassword stores a password. Those who knew the old one, or read old mail, lose all hold on the account: a
-// change of the address that waits to be verified is dropped, and so are links that reset the password.
+// updatePassword stores a password. Whoever knew the old one, or can read old mail, loses all hold on the account: an
+// unverified change of the address is dropped, and so are links that reset the password.
 func updatePassword(ctx context.Context, tx *postgres.Tx, id int64, hash string) (User, error) {
 	if _, err := postgres.Exec(ctx, tx, "withdraw resets", `
 		delete from mail_tokens where user_id = $1 and purpose = 'reset' and used_at is null`, id); err != nil {
@@ -155,7 +155,7 @@ func updateDisabled(ctx context.Context, tx *postgres.Tx, id int64, at *time.Tim
 		returning `+userColumns, id, at)
 }
 
-// listUsers gives one more than limit where there are more, newest first, of those with an id below before.
+// listUsers returns users with an id below before (0: any), newest first; one more than limit if there are more.
 func listUsers(ctx context.Context, db postgres.DB, f Filter, before int64, limit int) ([]User, error) {
 	return postgres.Rows[User](ctx, db, "users", `
 		select `+userColumns+` from users u
@@ -176,7 +176,7 @@ func countByRole(ctx context.Context, db postgres.DB) ([]roleCount, error) {
 		`select role, count(*)::int as users from users where disabled_at is null group by role`)
 }
 
-// likePattern finds s anywhere, its own % and _ meaning themselves; "" for "".
+// likePattern matches s anywhere, with % and _ taken literally; "" for "".
 func likePattern(s string) string {
 	if s = strings.TrimSpace(s); s == "" {
 		return ""
@@ -197,13 +197,13 @@ func insertInvitation(ctx context.Context, tx *postgres.Tx, hash []byte, userID 
 const openInvitation = `i.hash = $1 and i.used_at is null and i.expires_at > now()
 	and i.user_id = u.id and u.disabled_at is null and u.password_hash is null`
 
-// invitedUser gives the user of an invitation that can still be accepted.
+// invitedUser returns the user of an invitation that can still be accepted.
 func invitedUser(ctx context.Context, db postgres.DB, hash []byte) (User, error) {
 	return one[User](ctx, db, "invitation", `select `+userColumns+` from invitations i, users u where `+openInvitation,
 		hash)
 }
 
-// useInvitation accepts it; of several who try at once, one gets the user.
+// useInvitation accepts it; if several try at once, one of them gets the user.
 func useInvitation(ctx context.Context, tx *postgres.Tx, hash []byte) (User, error) {
 	return one[User](ctx, tx, "invitation", `
 		with used as (

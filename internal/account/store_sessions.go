@@ -8,13 +8,13 @@ import (
 	"housecall/internal/postgres"
 )
 
-// opened is a session with the keys of both kinds.
+// opened identifies a session by both of its keys.
 type opened struct {
 	ID       int64
 	PublicID string
 }
 
-// newSession is one that begins.
+// newSession is a session to be stored.
 type newSession struct {
 	User            int64
 	Device, Address string
@@ -33,7 +33,7 @@ func insertRefreshToken(ctx context.Context, tx *postgres.Tx, hash []byte, sessi
 	return err
 }
 
-// presence is whom a session that still counts belongs to.
+// presence is the user of a session that still counts.
 type presence struct {
 	UserID             int64
 	PublicID           string
@@ -43,7 +43,7 @@ type presence struct {
 	Idle               bool // last_used_at is more than a minute old
 }
 
-// sessionPresence finds it by two primary keys; a session that has ended or expired, or whose user is disabled, is
+// sessionPresence reads it by two primary keys. A session that has ended or expired, or whose user is disabled, is
 // missing.
 func sessionPresence(ctx context.Context, db postgres.DB, session int64) (presence, error) {
 	return one[presence](ctx, db, "session", `
@@ -82,8 +82,8 @@ type refreshToken struct {
 	UsedAt *time.Time
 }
 
-// refreshTokenOf reads the token after lockFamily, in a statement of its own: one that waited for the lock would
-// still see what the token was before.
+// refreshTokenOf reads the token after lockFamily, in a separate statement: the one that waited for the lock would
+// still see the token as it was before.
 func refreshTokenOf(ctx context.Context, tx *postgres.Tx, hash []byte) (refreshToken, error) {
 	return one[refreshToken](ctx, tx, "refresh token", `select used_at from refresh_tokens where hash = $1`, hash)
 }
@@ -133,7 +133,8 @@ func endSessionByID(ctx context.Context, tx *postgres.Tx, id int64, reason EndRe
 		returning id, public_id::text as public_id`, id, reason)
 }
 
-// endSessionsOf ends all sessions of a user but one (0: all) and gives their ids. It locks them in one order.
+// endSessionsOf ends all sessions of a user but one (0: all) and returns their ids. It always locks them in the same
+// order.
 func endSessionsOf(ctx context.Context, tx *postgres.Tx, userID, except int64, reason EndReason) ([]int64, error) {
 	return postgres.Column[int64](ctx, tx, "sessions", `
 		with live as (
@@ -151,7 +152,7 @@ type storedSession struct {
 	LastUsedAt time.Time
 }
 
-// listSessions gives one more than limit where there are more, newest first, of those with an id below before.
+// listSessions returns sessions with an id below before (0: any), newest first; one more than limit if there are more.
 func listSessions(ctx context.Context, db postgres.DB, userID, before int64, limit int) ([]storedSession, error) {
 	return postgres.Rows[storedSession](ctx, db, "sessions", `
 		select id, public_id::text as public_id, user_agent as device, address, created_at, last_used_at
@@ -160,8 +161,8 @@ func listSessions(ctx context.Context, db postgres.DB, userID, before int64, lim
 		order by id desc limit $3`, userID, before, limit+1)
 }
 
-// signedInFrom tells whether a user was ever signed in from an address, as far back as sessions are kept. Nobody,
-// whose id is 0, was.
+// signedInFrom reports whether a user has signed in from an address, as far back as sessions are kept; false for
+// nobody, whose id is 0.
 func signedInFrom(ctx context.Context, db postgres.DB, userID int64, address string) (bool, error) {
 	n, err := postgres.Exec(ctx, db, "look for earlier sign-ins",
 		`select 1 from sessions where user_id = $1 and address = $2 limit 1`, userID, address)
@@ -181,8 +182,8 @@ func sessionsEndedSince(
 			select id from sessions where ended_at > coalesce($1, now()) - $2::interval) as ended`, since, overlap)
 }
 
-// purges delete, of each kind, at most $2 rows that nothing can refer to any more. What another instance is deleting,
-// or a user changing, is left to the next run.
+// purges each delete at most $2 rows that nothing can refer to any more. Rows that another instance is deleting, or a
+// user is changing, are left to the next run.
 var purges = []string{
 	`delete from refresh_tokens where hash in (
 		select hash from refresh_tokens where used_at < now() - $1::interval
@@ -198,7 +199,7 @@ var purges = []string{
 		limit $2 for update skip locked)`,
 }
 
-// purge runs them once; full tells whether there may be more.
+// purge runs each of them once; full means that there may be more.
 func purge(ctx context.Context, db postgres.DB, keep time.Duration, batch int) (deleted int64, full bool, err error) {
 	for _, sql := range purges {
 		n, err := postgres.Exec(ctx, db, "purge", sql, keep, batch)

@@ -8,12 +8,13 @@ import (
 	"fmt"
 )
 
-// successors derive the refresh token that follows another one. The successor is a function of its predecessor, so
-// that a client whose answer got lost, or whose two tabs refresh at once, gets the very same one again, although
-// only hashes are stored. Without the key nobody can compute it.
+// successors derive the refresh token that follows another one. The successor is a function of its predecessor: a
+// client whose answer got lost, or whose two tabs refresh at once, gets the same token again, although only hashes are
+// stored. Nobody can compute it without the key.
 type successors [][]byte
 
-// deriveSuccessors makes a key from each token secret (HKDF, RFC 5869), so that neither is any use for the other.
+// deriveSuccessors makes a key from each token secret (HKDF, RFC 5869), so that neither can be used in place of the
+// other.
 func deriveSuccessors(secrets [][]byte) (successors, error) {
 	keys := make(successors, len(secrets))
 	for i, secret := range secrets {
@@ -26,7 +27,8 @@ func deriveSuccessors(secrets [][]byte) (successors, error) {
 	return keys, nil
 }
 
-// of gives what follows token under each key, the current one first: a secret may have been replaced in between.
+// of returns the successor of token under each key, the current one first: the secret may have been replaced in
+// between.
 func (k successors) of(token string) []string {
 	out := make([]string, len(k))
 	for i, key := range k {

@@ -13,21 +13,21 @@ import (
 
 const (
 	loginWindow = 15 * time.Minute
-	// mailsPerHour is how many mails of one kind anyone can have sent to one name or user.
+	// mailsPerHour is how many emails of one kind can be requested for one name or by one user in an hour.
 	mailsPerHour = 5
-	// othersFactor is how many times the attempts of one address all addresses together have for one account.
+	// othersFactor times LoginsPerAccount is how many attempts all addresses together have for one account.
 	othersFactor = 5
 )
 
-// throttleAddress refuses a sign-in from an address that has had LoginsPerAddress attempts, for whatever account,
+// throttleAddress refuses a sign-in from an address that has had LoginsPerAddress attempts, for whatever accounts,
 // before anything is looked up.
 func (s *Service) throttleAddress(ctx context.Context, client httpd.Client) error {
 	return s.throttle(ctx, "login:address:"+network(client.Address), s.options.LoginsPerAddress, loginWindow)
 }
 
 // throttleAccount refuses a sign-in after too many attempts with one login, before any password is compared. The login
-// is counted as it was given (see meant), whether or not it belongs to anybody: one allowance for both names of an
-// account would reveal which email address belongs to a public id.
+// is counted as it was given (see meant), whether or not it belongs to anybody: a shared allowance for both names of
+// an account would reveal which email address belongs to a public id.
 //
 // One address has LoginsPerAccount attempts for one account. All addresses together have a few times as many, which
 // slows down a guesser who has many addresses. Users who have signed in from their present address before are exempt
@@ -57,23 +57,24 @@ func (s *Service) throttlePassword(ctx context.Context, userID string) error {
 	return s.throttle(ctx, "password:"+userID, s.options.LoginsPerAccount, loginWindow)
 }
 
-// throttleTokens bounds how many tokens from mails can be tried from one address.
+// throttleTokens bounds how many tokens from emails can be tried from one address.
 func (s *Service) throttleTokens(ctx context.Context, client httpd.Client) error {
 	return s.throttle(ctx, "token:"+network(client.Address), s.options.LoginsPerAddress, loginWindow)
 }
 
-// throttleForgotAddress bounds the mails that strangers can have sent from one address.
+// throttleForgotAddress bounds how many emails strangers can request from one address.
 func (s *Service) throttleForgotAddress(ctx context.Context, client httpd.Client) error {
 	return s.throttle(ctx, "forgot:address:"+network(client.Address), s.options.LoginsPerAddress, loginWindow)
 }
 
-// throttleForgotName bounds those for one name, whether or not it belongs to anybody. Names are counted as in
-// throttleAccount. Using up somebody's allowance locks nobody out: the last link that was sent still works.
+// throttleForgotName bounds how many emails can be requested for one name, whether or not it belongs to anybody. Names
+// are counted as in throttleAccount. Using up somebody's allowance locks nobody out: the last link that was sent still
+// works.
 func (s *Service) throttleForgotName(ctx context.Context, login string) error {
 	return s.throttle(ctx, "forgot:name:"+hex.EncodeToString(auth.Fingerprint(login)[:16]), mailsPerHour, time.Hour)
 }
 
-// throttleVerification bounds the mails that a signed-in user can have sent to addresses that may not be theirs.
+// throttleVerification bounds how many emails a signed-in user can send to addresses that may not be theirs.
 func (s *Service) throttleVerification(ctx context.Context, userID string) error {
 	return s.throttle(ctx, "verification:"+userID, mailsPerHour, time.Hour)
 }

@@ -10,8 +10,8 @@ import (
 	"housecall/internal/postgres"
 )
 
-// sendVerification mails to address, which is or may become that of u, a link that proves who reads it; an earlier one
-// stops working. session is the one that requested it, 0 for none.
+// sendVerification emails a link that verifies address, which is or may become that of u; an earlier link stops
+// working. session is the one that requested it, 0 for none.
 func (s *Service) sendVerification(ctx context.Context, tx *postgres.Tx, u User, address string, session int64) error {
 	l := auth.NewLink(tx.Now().Add(s.options.VerifyTTL))
 	err := insertMailToken(ctx, tx, mailToken{
@@ -21,8 +21,8 @@ func (s *Service) sendVerification(ctx context.Context, tx *postgres.Tx, u User,
 		return err
 	}
 	if address != u.Email {
-		// The owner of an address that has an account gets no mail, and whoever asked must not learn that there is an
-		// account. So everything else is as usual, but nobody knows the token.
+		// The owner of an address that has an account gets no email, and whoever asked must not learn that there is an
+		// account. So everything else happens as usual, but nobody gets the token.
 		if taken, err := emailInUse(ctx, tx, address); err != nil || taken {
 			return err
 		}
@@ -30,8 +30,8 @@ func (s *Service) sendVerification(ctx context.Context, tx *postgres.Tx, u User,
 	return s.ports.Mail.VerifyEmail(ctx, tx, u.ID, address, l)
 }
 
-// VerifyEmail takes a token from a mail as proof that a user reads the mail of an address. If it is the address that
-// they asked to change to, it becomes theirs: the old one is told, and their sessions end, except the one that asked
+// VerifyEmail accepts a token from an email as proof that a user receives mail at an address. If they asked to change
+// to that address, it becomes theirs: the old address is notified, and their sessions end, except the one that asked
 // for the change. ErrVerification for a token that is unknown, used, withdrawn or expired, or whose user is disabled;
 // ErrEmailTaken if somebody else has taken the address in the meantime.
 func (s *Service) VerifyEmail(ctx context.Context, token string, client httpd.Client) error {
@@ -58,13 +58,13 @@ func (s *Service) VerifyEmail(ctx context.Context, token string, client httpd.Cl
 	})
 }
 
-// VerificationStands tells whether the token of a mail that verifies an address still works.
+// VerificationStands reports whether the token of an email that verifies an address still works.
 func (s *Service) VerificationStands(ctx context.Context, token string) (bool, error) {
 	_, err := mailTokenOwner(ctx, s.pool, auth.Fingerprint(token), purposeVerify)
 	return stands(err)
 }
 
-// moveTo gives u the address that they have proved to be theirs.
+// moveTo makes the address that u has proved to be theirs the one of the account.
 func (s *Service) moveTo(ctx context.Context, tx *postgres.Tx, u User, shown proof) error {
 	if _, err := updateEmail(ctx, tx, u.ID, shown.Address); err != nil {
 		return err
@@ -81,7 +81,7 @@ func (s *Service) moveTo(ctx context.Context, tx *postgres.Tx, u User, shown pro
 	return s.ports.Mail.EmailChanged(ctx, tx, u.ID, u.Email)
 }
 
-// ResendVerification mails the actor a new link for the address that still has to be verified: the requested one, or
+// ResendVerification emails the actor a new link for the address that still has to be verified: the requested one, or
 // else their own. ErrVerified if there is none.
 func (s *Service) ResendVerification(ctx context.Context, by auth.Actor) error {
 	if err := s.throttleVerification(ctx, by.UserID); err != nil {
@@ -94,7 +94,7 @@ func (s *Service) ResendVerification(ctx context.Context, by auth.Actor) error {
 		}
 		switch {
 		case u.PendingEmail != "":
-			// The change remains that of the session that gave the password for it: only that session outlives it.
+			// The change still belongs to the session that gave the password for it: only that session survives it.
 			session, err := sessionBehind(ctx, tx, u.ID, u.PendingEmail)
 			if err != nil {
 				return err
@@ -109,8 +109,8 @@ func (s *Service) ResendVerification(ctx context.Context, by auth.Actor) error {
 }
 
 // ChangeEmail requests another address for the actor, whose password must be right. Nothing changes until they have
-// proved, with VerifyEmail, that they read its mail; the current address is told at once. Giving the current address
-// withdraws an earlier request. The actor does not learn whether somebody else has the address.
+// verified it (VerifyEmail); the current address is notified at once. Giving the current address withdraws an earlier
+// request. The actor does not learn whether somebody else has the address.
 func (s *Service) ChangeEmail(ctx context.Context, by auth.Actor, password, email string) error {
 	address, err := NormalizeEmail(email)
 	if err != nil {
@@ -145,7 +145,7 @@ func (s *Service) ChangeEmail(ctx context.Context, by auth.Actor, password, emai
 	})
 }
 
-// want notes the address that u asks for, tells the current one, and mails the link to the new one.
+// want stores the address that u asks for, notifies the current one, and emails the link to the new one.
 func (s *Service) want(ctx context.Context, tx *postgres.Tx, by auth.Actor, u User, address string) error {
 	if address == u.Email {
 		if u.PendingEmail == "" {

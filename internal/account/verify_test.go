@@ -21,7 +21,7 @@ func (h *house) changesEmail(token, password, email string) answer {
 	return h.call("PUT", "/me/email", token, fmt.Sprintf(`{"email":%q,"password":%q}`, email, password))
 }
 
-// wants has a user ask for another address and gives the token that is mailed there.
+// wants asks for another address for a user and returns the token that is emailed there.
 func (h *house) wants(accessToken, email string) string {
 	h.t.Helper()
 	h.mail.all()
@@ -83,7 +83,7 @@ func TestService_VerifyEmail_Refused(t *testing.T) {
 		bodies = append(bodies, string(a.Raw))
 	}
 	for _, b := range bodies {
-		require.Equal(t, bodies[0], b, "why, nobody learns")
+		require.Equal(t, bodies[0], b, "nobody learns why")
 	}
 	require.Equal(t, 422, h.verify("").Status)
 	require.Zero(t, h.count(`select count(*)::int as n from users where email_verified_at is not null`))
@@ -135,7 +135,7 @@ func TestService_ResendVerification(t *testing.T) {
 	require.Equal(t, "already_verified", done.Text("code"))
 	require.Empty(t, h.mail.all())
 
-	// A pending address goes before.
+	// A pending address takes precedence.
 	h.wants(token, "new@example.org")
 	require.Equal(t, http.StatusAccepted, resend().Status)
 	require.Equal(t, 204, h.verify(h.mailed("verify")).Status)
@@ -192,7 +192,7 @@ func TestService_ChangeEmail(t *testing.T) {
 	}, h.audited(u.PublicID))
 }
 
-// Whether an address is somebody's, only who reads its mail learns.
+// Only whoever reads an address's mail learns whether it has an account.
 func TestService_ChangeEmail_Taken(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -212,7 +212,7 @@ func TestService_ChangeEmail_Taken(t *testing.T) {
 	require.Empty(t, h.mail.all())
 }
 
-// Whoever has got hold of another session cannot make theirs the one that stays.
+// An intruder with another session cannot make it the one that stays.
 func TestService_ResendVerification_KeepsTheSessionThatAsked(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -227,7 +227,7 @@ func TestService_ResendVerification_KeepsTheSessionThatAsked(t *testing.T) {
 	require.Equal(t, 200, h.call("GET", "/me", mine, "").Status)
 }
 
-// Of many who all read the mail of one address, one gets it.
+// If many verify the same address at once, one of them gets it.
 func TestService_ChangeEmail_Contended(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -272,7 +272,7 @@ func TestService_ChangeEmail_TakenBack(t *testing.T) {
 	require.Nil(t, h.call("GET", "/me", token, "").Value("pendingEmail"))
 	require.Equal(t, "user.email_withdraw", h.audited(u.PublicID)[4])
 
-	// A new password drops it as well: whoever knew the old one may have asked for it.
+	// A new password drops the change as well: whoever knew the old one may have asked for it.
 	third := h.wants(token, "third@example.org")
 	require.Equal(t, 204,
 		h.call("PUT", "/me/password", token, changePassword(testPassword, "an entirely new one")).Status)

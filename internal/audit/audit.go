@@ -1,6 +1,6 @@
-// Package audit keeps the trail of who did what to whose data. Record adds a row in the transaction of the
-// change itself; a sealer gives rows, a little later, their place in a hash chain, so that a row changed or
-// taken out afterwards is found by Verify.
+// Package audit keeps the trail of who did what to whose data. Record adds a row in the transaction of the change
+// itself; a little later, a sealer adds the row to a hash chain, so that Verify finds rows that were changed or
+// removed afterwards.
 package audit
 
 import (
@@ -19,7 +19,7 @@ type Event struct {
 	Action string
 	// Subject is the public id of what it was done to.
 	Subject string
-	// PatientID is users.id of the patient whose data it is; 0 if it is no patient's.
+	// PatientID is users.id of the patient whose data it is; 0 if it is not a patient's.
 	PatientID int64
 	// Detail says more, for an investigator. It never holds message texts, secrets or clinical data.
 	Detail map[string]any
@@ -27,7 +27,7 @@ type Event struct {
 
 type requestKey struct{}
 
-// WithRequestID puts the id of the request that is behind everything done in ctx. httpd does so.
+// WithRequestID returns a context whose audit rows name a request. httpd makes it.
 func WithRequestID(ctx context.Context, id string) context.Context {
 	return context.WithValue(ctx, requestKey{}, id)
 }

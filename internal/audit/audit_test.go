@@ -77,7 +77,7 @@ func TestRecord_Several(t *testing.T) {
 	require.Equal(t, []string{"7 DOCTOR patient.list PAT1 9 {}", `0  appointment.expire  0 {"n": 1}`}, trail)
 }
 
-// Whose data was seen, by whom, is asked for one patient at a time.
+// An investigation asks who has seen the data of one patient.
 func TestTrail_OfAPatientHasAnIndex(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.New(t)

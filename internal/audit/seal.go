@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// sealEvery is how long a row waits for its place in the chain while all is well.
+	// sealEvery is how long a row normally waits for its place in the chain.
 	sealEvery = time.Second
 	// sealBatch is how many rows one transaction seals.
 	sealBatch = 500
@@ -25,13 +25,13 @@ const (
 
 // Report is what Verify found.
 type Report struct {
-	// Sealed is how many rows the chain has, and Head the seal of the last one. Whoever keeps a copy of both
-	// elsewhere can tell later that the whole chain was not written anew.
+	// Sealed is how many rows the chain has, and Head the seal of the last one. Whoever keeps a copy of both elsewhere
+	// can tell later whether the whole chain was rewritten.
 	Sealed int64
 	Head   []byte
 	// Unsealed is how many rows wait for the sealer.
 	Unsealed int64
-	// Broken is the first position whose row is not what was sealed, or is missing; 0 if the chain holds.
+	// Broken is the first position whose row is missing or differs from what was sealed; 0 if the chain is intact.
 	Broken int64
 }
 
@@ -55,8 +55,8 @@ func Verify(ctx context.Context, db postgres.DB) (Report, error) {
 	return r, nil
 }
 
-// chain gives the seal of a row that follows the one sealed previous: SHA-256 over the previous seal and the
-// row, each text with its length before it so that nothing can be moved from one column to the next.
+// chain returns the seal of a row that follows the one sealed previous: SHA-256 over the previous seal and the row.
+// Each text is preceded by its length, so that nothing can be moved from one column to the next.
 func chain(previous []byte, r row) [sha256.Size]byte {
 	b := append(make([]byte, 0, 512), "housecall audit 1\n"...)
 	b = text(b, string(previous))
@@ -100,8 +100,8 @@ func (s *Sealer) Start() {
 	go s.run(ctx, s.done)
 }
 
-// Stop ends what Start began and returns when it has ended; rows not sealed by then wait for the next sealer.
-// Without a Start before it does nothing.
+// Stop ends what Start began and returns once it has ended; rows not sealed by then wait for the next sealer. It does
+// nothing if Start was not called before.
 func (s *Sealer) Stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -123,7 +123,7 @@ func (s *Sealer) run(ctx context.Context, done chan<- struct{}) {
 		case ctx.Err() != nil:
 			return
 		case err != nil && !failing: // once per outage, not every second
-			s.log.Warn().Err(err).Msg("audit rows wait for their seal")
+			s.log.Warn().Err(err).Msg("audit rows cannot be sealed; trying again every second")
 		case err == nil && failing:
 			s.log.Info().Msg("audit rows are sealed again")
 		}
@@ -136,8 +136,8 @@ func (s *Sealer) run(ctx context.Context, done chan<- struct{}) {
 	}
 }
 
-// SealOnce seals all rows that are there now and tells how many. A sealer at work elsewhere is not waited for:
-// it has the rows then.
+// SealOnce seals all rows that are there now and returns how many. It does not wait for a sealer that is at work
+// elsewhere: that one seals the rows.
 func (s *Sealer) SealOnce(ctx context.Context) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, sealTimeout)
 	defer cancel()

@@ -14,7 +14,7 @@ import (
 // sealLock is the key of the advisory lock under which the chain grows.
 const sealLock = 0x68635f6175646974 // "hc_audit"
 
-// columns are events, a slice for each column.
+// columns are events, as one slice per column.
 type columns struct {
 	actors, patients         []int64
 	roles, actions, subjects []string
@@ -68,7 +68,7 @@ func takeSealLock(ctx context.Context, tx *postgres.Tx) (mine bool, err error) {
 	return mine, nil
 }
 
-// head gives position and seal of the last sealed row, 0 and nil for an empty chain.
+// head returns the position and seal of the last sealed row, 0 and nil for an empty chain.
 func head(ctx context.Context, db postgres.DB) (position int64, seal []byte, err error) {
 	err = db.QueryRow(ctx, `
 		select position, seal from audit_events where position is not null order by position desc limit 1`).
@@ -79,8 +79,8 @@ func head(ctx context.Context, db postgres.DB) (position int64, seal []byte, err
 	return position, seal, nil
 }
 
-// unsealed gives the next rows in id order. One that commits later than one with a higher id gets a later
-// position: the chain's order is that of the sealing.
+// unsealed returns the next rows in the order of their ids. A row that commits after one with a higher id gets a later
+// position: the chain follows the order of sealing.
 func unsealed(ctx context.Context, db postgres.DB, limit int) ([]row, error) {
 	rows, _ := db.Query(ctx, `
 		select id, at, coalesce(actor_id, 0) as actor_id, actor_role, action, subject, coalesce(patient_id, 0) as patient_id,
@@ -93,7 +93,7 @@ func unsealed(ctx context.Context, db postgres.DB, limit int) ([]row, error) {
 	return out, nil
 }
 
-// setSeals gives the rows the positions after last, in their order.
+// setSeals stores the seals, and gives the rows the positions after last, in their order.
 func setSeals(ctx context.Context, tx *postgres.Tx, last int64, ids []int64, seals [][]byte) error {
 	tag, err := tx.Exec(ctx, `
 		update audit_events a set position = $1 + s.n, seal = s.seal
@@ -108,7 +108,7 @@ func setSeals(ctx context.Context, tx *postgres.Tx, last int64, ids []int64, sea
 	return nil
 }
 
-// eachSealed hands the chain to f in order of position, until f says stop.
+// eachSealed calls f with each row of the chain, in the order of positions, until f returns false.
 func eachSealed(ctx context.Context, db postgres.DB, f func(sealedRow) bool) error {
 	rows, err := db.Query(ctx, `
 		select id, at, coalesce(actor_id, 0) as actor_id, actor_role, action, subject, coalesce(patient_id, 0) as patient_id,

@@ -14,7 +14,7 @@ const (
 	Admin   Role = "ADMIN"
 )
 
-// Valid tells whether r is one of the three.
+// Valid reports whether r is one of the three.
 func (r Role) Valid() bool { return r == Patient || r == Doctor || r == Admin }
 
 // Actor is the signed-in user on whose behalf something happens.
@@ -24,24 +24,24 @@ type Actor struct {
 	Name    string
 	Role    Role
 	Session int64 // sessions.id; 0 for the system
-	// MustChangePassword: until then, only the routes that change it are open.
+	// MustChangePassword leaves only those routes open that the user needs to change it.
 	MustChangePassword bool
 }
 
 // System acts where no user does: timers, jobs, the command line.
 var System = Actor{UserID: "system", Name: "Housecall"}
 
-// IsSystem tells whether nobody signed in is behind the action.
+// IsSystem reports whether the actor is the system and not a signed-in user.
 func (a Actor) IsSystem() bool { return a.ID == 0 }
 
 type actorKey struct{}
 
-// WithActor puts the actor into a request's context. Only httpd and ws do so, after authentication.
+// WithActor puts the actor into a request's context. Only httpd and the older APIs do so, after authentication.
 func WithActor(ctx context.Context, a Actor) context.Context {
 	return context.WithValue(ctx, actorKey{}, a)
 }
 
-// ActorFrom gives the actor of a request; ok is false on a public route without a token.
+// ActorFrom returns the actor of a request; ok is false on a public route without a token.
 func ActorFrom(ctx context.Context) (a Actor, ok bool) {
 	a, ok = ctx.Value(actorKey{}).(Actor)
 	return a, ok

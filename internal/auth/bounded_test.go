@@ -14,7 +14,7 @@ func TestPasswords_GiveUpWithTheRequest(t *testing.T) {
 	p, err := NewPasswords()
 	require.NoError(t, err)
 	for range cap(p.slots) {
-		p.slots <- struct{}{} // all at work
+		p.slots <- struct{}{} // all busy
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

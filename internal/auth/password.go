@@ -35,7 +35,7 @@ func NewPasswords() (*Passwords, error) {
 	return &Passwords{slots: make(chan struct{}, max(1, runtime.NumCPU())), decoy: decoy}, nil
 }
 
-// Hash gives the encoded hash (PHC string format) to store.
+// Hash returns the encoded hash (PHC string format) to store.
 func (p *Passwords) Hash(ctx context.Context, password string) (string, error) {
 	var encoded string
 	err := p.bounded(ctx, func() (err error) {

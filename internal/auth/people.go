@@ -1,6 +1,6 @@
 package auth
 
-// Newcomer is somebody for whom an account is made.
+// Newcomer is somebody who gets an account.
 type Newcomer struct {
 	Name, Email string
 	Role        Role
@@ -12,8 +12,8 @@ type Account struct {
 	PublicID string
 }
 
-// Departure is a doctor who is about to stop being one, and what becomes of their future appointments. Without
-// CancelAppointments and HandOverTo they may have none.
+// Departure is a doctor who is about to stop being one, and what happens to their future appointments. Without
+// CancelAppointments and HandOverTo there must be none.
 type Departure struct {
 	DoctorID           int64
 	By                 Actor

@@ -8,7 +8,7 @@ import (
 // crockford is the base32 alphabet without I, L, O, U (Douglas Crockford's base 32).
 const crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
-// Prefixes of public ids. A prefix is what the thing was when it was made; only the role column decides rights.
+// Prefixes of public ids. A prefix says what the thing was when it was created; only the role column decides rights.
 const (
 	PrefixPatient     = "PAT"
 	PrefixDoctor      = "DOC"
@@ -16,8 +16,8 @@ const (
 	PrefixAppointment = "APP"
 )
 
-// NewPublicID makes prefix + 10 random Crockford base32 characters: 50 bits, which cannot be counted through;
-// a collision meets the unique constraint.
+// NewPublicID makes prefix + 10 random Crockford base32 characters: 50 bits, too many to try them all; the unique
+// constraint catches a collision.
 func NewPublicID(prefix string) string {
 	var raw [10]byte
 	_, _ = rand.Read(raw[:]) // never fails since Go 1.24
@@ -29,7 +29,7 @@ func NewPublicID(prefix string) string {
 	return b.String()
 }
 
-// PrefixFor gives the prefix of a new user's id.
+// PrefixFor returns the prefix of a new user's id.
 func PrefixFor(r Role) string {
 	switch r {
 	case Doctor:

@@ -11,11 +11,11 @@ import (
 	"fmt"
 )
 
-// ErrSeal is what a text that was not sealed here, or for another purpose, opens to.
+// ErrSeal means that a text was not sealed by this service, or was sealed for another purpose.
 var ErrSeal = errors.New("auth: not sealed by this service for this purpose")
 
-// Sealer encrypts small values that leave the service or rest in its tables and that only the service itself reads
-// again: cursors of lists, tokens that wait in a job, answers that hold secrets. AES-256-GCM (NIST SP 800-38D) with
+// Sealer encrypts small values that leave the service, or are stored in its tables, and that only the service itself
+// reads: cursors of lists, tokens that wait in a job, answers that hold secrets. AES-256-GCM (NIST SP 800-38D) with
 // random nonces, under keys derived (HKDF, RFC 5869) from the token secrets: the first seals, all open.
 type Sealer struct{ keys []cipher.AEAD }
 
@@ -43,7 +43,8 @@ func NewSealer(secrets [][]byte) (*Sealer, error) {
 	return s, nil
 }
 
-// Seal gives plain as URL-safe text that opens for the same purpose only. The same plain seals differently each time.
+// Seal returns plain as URL-safe text that opens for the same purpose only. The same plain seals differently each
+// time.
 func (s *Sealer) Seal(purpose string, plain []byte) string {
 	aead := s.keys[0]
 	nonce := make([]byte, aead.NonceSize(), aead.NonceSize()+len(plain)+aead.Overhead())
@@ -51,7 +52,7 @@ func (s *Sealer) Seal(purpose string, plain []byte) string {
 	return base64.RawURLEncoding.EncodeToString(aead.Seal(nonce, nonce, plain, []byte(purpose)))
 }
 
-// Open gives back what was sealed for the purpose under any of the secrets; ErrSeal for anything else.
+// Open returns what was sealed for the purpose under any of the secrets; ErrSeal for anything else.
 func (s *Sealer) Open(purpose, sealed string) ([]byte, error) {
 	raw, err := base64.RawURLEncoding.DecodeString(sealed)
 	if err != nil {

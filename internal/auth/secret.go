@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// NewSecret makes an unguessable secret of 256 bits that is safe in a URL: the token of a link that is mailed, a
-// refresh token, the address of a calendar feed. It is shown to its owner once. Only the fingerprint is stored.
+// NewSecret makes an unguessable secret of 256 bits that is safe in a URL: the token of an emailed link, a refresh
+// token, the address of a calendar feed. It is shown to its owner once. Only the fingerprint is stored.
 func NewSecret() (secret string, fingerprint []byte) {
 	var raw [32]byte
 	_, _ = rand.Read(raw[:]) // never fails since Go 1.24
@@ -18,22 +18,21 @@ func NewSecret() (secret string, fingerprint []byte) {
 	return secret, Fingerprint(secret)
 }
 
-// Fingerprint is what is stored of a secret, and what a secret that comes back is looked up by. A secret has 256
-// random bits, so a plain hash is enough; since the hash has no key, links and feeds outlive every change of the token
-// secrets.
+// Fingerprint returns the hash by which a secret is stored and looked up. A secret has 256 random bits, so a plain
+// hash is enough; since the hash has no key, links and feeds outlive every change of the token secrets.
 func Fingerprint(secret string) []byte {
 	sum := sha256.Sum256([]byte(secret))
 	return sum[:]
 }
 
-// Reference gives a short name to whatever parts identify, some of which may be secret, without revealing them: the
-// same parts have the same name, and no other purpose gives them that name.
+// Reference returns a short name for what parts identify, without revealing the parts, some of which may be secret.
+// The same parts always have the same name, but a different one for each purpose.
 func Reference(purpose string, parts ...string) string {
 	sum := sha256.Sum256([]byte("housecall " + purpose + "\x00" + strings.Join(parts, "\x00")))
 	return hex.EncodeToString(sum[:12])
 }
 
-// Link is what a mailed link carries: a secret token, and the time until which it works.
+// Link is what an emailed link carries: a secret token, and the time until which it works.
 type Link struct {
 	Token   string
 	Expires time.Time
@@ -45,5 +44,5 @@ func NewLink(expires time.Time) Link {
 	return Link{Token: token, Expires: expires}
 }
 
-// Fingerprint is what is stored of the link.
+// Fingerprint returns what is stored of the link.
 func (l Link) Fingerprint() []byte { return Fingerprint(l.Token) }

@@ -13,7 +13,7 @@ import (
 
 const issuer = "housecall"
 
-// Audience names the API on which a token counts; on every other one it is no token (RFC 7519, 4.1.3).
+// Audience names the API that accepts a token; every other one refuses it (RFC 7519, 4.1.3).
 type Audience string
 
 // The audiences: the native API with the sockets, and the two older APIs.
@@ -23,8 +23,7 @@ const (
 	AudienceHMS    Audience = "housecall.hms"
 )
 
-// ErrToken is any token that does not hold: malformed, forged, expired, or meant for another audience. Which of
-// these it was is nobody's business.
+// ErrToken means that a token is malformed, forged, expired, or meant for another audience. It does not say which.
 var ErrToken = errors.New("access token is not valid")
 
 // Tokens issues and verifies access tokens (JWT, RFC 7519, HS256).
@@ -67,9 +66,9 @@ func (t *Tokens) Issue(a Actor) (token string, expires time.Time, err error) {
 	return t.sign(jwt.MapClaims{"role": a.Role}, a, audienceNative, t.ttl)
 }
 
-// IssueOlder makes a token of an older API for the actor's session. Its clients read more out of a token than whose it
-// is: shown stands beside the claims that count, none of which it can set. It is for those clients alone; nothing of
-// it is believed when the token comes back.
+// IssueOlder makes a token of an older API for the actor's session. Its clients read more claims from their token,
+// which are in shown. They cannot replace any of the claims that count, and the service ignores them when the token
+// comes back.
 func (t *Tokens) IssueOlder(
 	a Actor, api Audience, ttl time.Duration, shown map[string]any,
 ) (token string, expires time.Time, err error) {
@@ -99,7 +98,7 @@ func (t *Tokens) sign(claims jwt.MapClaims, a Actor, api Audience, ttl time.Dura
 	return token, expires, nil
 }
 
-// Verify gives the claims of an access token that holds now, ErrToken otherwise.
+// Verify returns the claims of an access token that is valid now, ErrToken otherwise.
 func (t *Tokens) Verify(token string) (Claims, error) {
 	c, err := t.claimsOf(token, audienceNative)
 	if err == nil && !c.Role.Valid() {
@@ -108,7 +107,7 @@ func (t *Tokens) Verify(token string) (Claims, error) {
 	return c, err
 }
 
-// VerifyOlder is Verify for a token of an older API. The role is not among its claims: only the database tells it.
+// VerifyOlder is Verify for a token of an older API. The result has no role: only the database knows it.
 func (t *Tokens) VerifyOlder(token string, api Audience) (Claims, error) {
 	c, err := t.claimsOf(token, api)
 	c.Role = ""

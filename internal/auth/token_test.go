@@ -143,7 +143,7 @@ func TestTokens_IssueOlder_VerifyOlder(t *testing.T) {
 	require.ErrorIs(t, err, auth.ErrToken)
 }
 
-// Each API takes its own tokens only.
+// Each API accepts its own tokens only.
 func TestTokens_OneAudience(t *testing.T) {
 	t.Parallel()
 	tokens := auth.NewTokens([][]byte{newSecret}, time.Minute, at(noon))
@@ -159,7 +159,7 @@ func TestTokens_OneAudience(t *testing.T) {
 		_, err = tokens.VerifyOlder(native, api)
 		require.ErrorIs(t, err, auth.ErrToken, "a native token on %s", api)
 		_, err = tokens.VerifyOlder(made[api], "housecall.other")
-		require.ErrorIs(t, err, auth.ErrToken, "an API that is not there")
+		require.ErrorIs(t, err, auth.ErrToken, "an unknown API")
 	}
 	_, err = tokens.VerifyOlder(made[auth.AudiencePMS], auth.AudienceHMS)
 	require.ErrorIs(t, err, auth.ErrToken)
@@ -184,7 +184,7 @@ func FuzzTokens_Verify(f *testing.F) {
 			require.ErrorIs(t, err, auth.ErrToken)
 			return
 		}
-		// Whoever has no secret can at most respell a token that was given to them.
+		// Without a secret, clients can at most rewrite a token that they were given.
 		require.Equal(t, fmt.Sprint(ann.UserID, ann.Session, ann.Role), fmt.Sprint(c.UserID, c.Session, c.Role))
 	})
 }

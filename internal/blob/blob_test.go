@@ -23,7 +23,7 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// kept is a store with a look behind it: all that it keeps, remains included.
+// kept is a store and a way to see everything that it has stored, including remains.
 type kept struct {
 	blob.Store
 	again func() blob.Store // another instance on the same place
@@ -110,13 +110,13 @@ func TestStore(t *testing.T) {
 			require.Equal(t, content, read(t, s.again(), key, 0, -1), "another instance reads it")
 			if size > 2 {
 				require.Equal(t, content[2:], read(t, s, key, 2, -1))
-				require.Equal(t, content[size/2:], read(t, s, key, int64(size/2), int64(size)), "a range may end behind the end")
+				require.Equal(t, content[size/2:], read(t, s, key, int64(size/2), int64(size)), "a range may end after the end of the blob")
 				require.Equal(t, content[1:3], read(t, s, key, 1, 2))
 				require.Empty(t, read(t, s, key, 1, 0))
 				require.Empty(t, read(t, s, key, int64(size), -1))
 			}
 			require.NoError(t, s.Delete(t.Context(), key))
-			require.NoError(t, s.Delete(t.Context(), key), "that there is none is no error")
+			require.NoError(t, s.Delete(t.Context(), key), "it is no error if there is none")
 			_, err = s.Open(t.Context(), key, 0, -1)
 			require.ErrorIs(t, err, blob.ErrNotFound)
 		}
@@ -136,7 +136,7 @@ func TestStore_Put_replaces(t *testing.T) {
 	})
 }
 
-// cut fails after some bytes, as an upload does whose client goes.
+// cut fails after some bytes, as an upload does when its client leaves.
 func cut(after int) io.Reader {
 	return io.MultiReader(bytes.NewReader(random(after)), iotest.ErrReader(errCut))
 }
@@ -169,7 +169,7 @@ func (c cancels) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-// Two that write one key at once: one of the blobs is there, whole.
+// If two write one key at once, one of the blobs is there, whole.
 func TestStore_Put_contention(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, s kept) {
@@ -212,7 +212,7 @@ func TestStore_Keys(t *testing.T) {
 	})
 }
 
-// What a process that was killed has left of a blob goes with Delete.
+// Delete removes what a killed process has left of a blob.
 func TestFolder_Delete_remains(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -239,7 +239,7 @@ func TestFolder_Errors(t *testing.T) {
 	require.NotContains(t, err.Error(), "secret-place")
 }
 
-// A store that does not know the key says no; one that is away is an error, and comes back.
+// A wrong secret key is an error; so is a store that is away, until it comes back.
 func TestS3_Errors(t *testing.T) {
 	t.Parallel()
 	server := pgtest.S3(t)

@@ -15,13 +15,13 @@ type Folder struct{ dir string }
 
 var _ Store = (*Folder)(nil)
 
-// NewFolder keeps blobs in dir, which is made, for its owner alone, when the first one comes.
+// NewFolder keeps blobs in dir. The first Put creates it, for its owner alone.
 func NewFolder(dir string) *Folder { return &Folder{dir: dir} }
 
 // path is where the blob of a checked key is.
 func (f *Folder) path(key string) string { return filepath.Join(f.dir, key[:2], key[2:4], key) }
 
-// Put implements Store. The blob is written beside its place, forced to the disk, and moved there.
+// Put implements Store. The blob is written to a file beside its place, synced, and renamed.
 func (f *Folder) Put(ctx context.Context, key string, r io.Reader) (int64, error) {
 	if err := checkKey(key); err != nil {
 		return 0, err
@@ -39,7 +39,7 @@ func (f *Folder) Put(ctx context.Context, key string, r io.Reader) (int64, error
 		err = pathless(os.Rename(tmp.Name(), place))
 	}
 	if err != nil {
-		_ = os.Remove(tmp.Name()) // what stays, Delete finds
+		_ = os.Remove(tmp.Name()) // if that fails, Delete finds it
 		return 0, fmt.Errorf("write a blob: %w", err)
 	}
 	if err := syncDir(filepath.Dir(place)); err != nil {
@@ -51,7 +51,7 @@ func (f *Folder) Put(ctx context.Context, key string, r io.Reader) (int64, error
 // remainOf is the pattern of names of blobs that are being written.
 func remainOf(key string) string { return "." + key + ".*.tmp" }
 
-// makeParents makes the folders of a blob, durably: a file is lost with the entry of its folder.
+// makeParents creates the folders of a blob and syncs them: a file is lost if the entry of its folder is.
 func (f *Folder) makeParents(place string) error {
 	second := filepath.Dir(place)
 	if _, err := os.Stat(second); err == nil {
@@ -115,7 +115,7 @@ func (f *Folder) Delete(ctx context.Context, key string) error {
 	return nil
 }
 
-// escaped is a path in which nothing is a pattern.
+// escaped returns a pattern for filepath.Glob that matches only path.
 func escaped(path string) string {
 	out := make([]rune, 0, len(path))
 	for _, r := range path {
@@ -128,7 +128,7 @@ func escaped(path string) string {
 	return string(out)
 }
 
-// pathless is what the system said, without the path.
+// pathless returns the system's error without the path.
 func pathless(err error) error {
 	var p *os.PathError
 	if errors.As(err, &p) {

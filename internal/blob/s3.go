@@ -14,20 +14,20 @@ import (
 )
 
 const (
-	// partSize is the least that S3 takes for a part, and what one Put of a larger blob holds in memory.
+	// partSize is the smallest part that S3 accepts, and what one Put of a larger blob holds in memory.
 	partSize = 5 << 20
-	// onePut is up to where a blob goes in one request.
+	// onePut is the size below which a blob is sent in one request.
 	onePut = 1 << 20
-	// attempts at a request; a body that comes from a client cannot be sent again.
+	// attempts is how often a request is tried; a body that comes from a client cannot be sent again.
 	attempts = 3
 )
 
-// S3Options say where a store is. Host is a name or address with a port if it has one of its own.
+// S3Options say where a store is. Host is a name or address, with a port unless it is the usual one.
 type S3Options struct {
 	Host, Bucket, Region string
 	Secure               bool // TLS
 	AccessKey, SecretKey string
-	// PathStyle puts the bucket into the path of requests, not into the host's name.
+	// PathStyle puts the bucket into the path of requests instead of the host name.
 	PathStyle bool
 }
 
@@ -40,7 +40,7 @@ type S3 struct {
 
 var _ Store = (*S3)(nil)
 
-// NewS3 makes a store; nothing is reached until it is used.
+// NewS3 makes a store. It connects only when it is used.
 func NewS3(o S3Options) (*S3, error) {
 	transport, err := minio.DefaultTransport(o.Secure)
 	if err != nil {
@@ -67,8 +67,8 @@ func (s *S3) Close() error {
 	return nil
 }
 
-// Put implements Store. A small blob is one request. A larger one is an upload in parts, as its size is not known
-// before its end; the library takes back what it has begun.
+// Put implements Store. A small blob is sent in one request. A larger one is uploaded in parts, since its size is not
+// known before its end; if that fails, the library aborts the upload.
 func (s *S3) Put(ctx context.Context, key string, r io.Reader) (int64, error) {
 	if err := checkKey(key); err != nil {
 		return 0, err
@@ -95,7 +95,7 @@ func (s *S3) Put(ctx context.Context, key string, r io.Reader) (int64, error) {
 	return info.Size, nil
 }
 
-// source remembers what reading failed with: not every way through the library keeps it.
+// source remembers its reader's error, which the library does not always return.
 type source struct {
 	r      io.Reader
 	failed error
@@ -133,7 +133,7 @@ func (s *S3) Open(ctx context.Context, key string, offset, length int64) (io.Rea
 	case minio.NoSuchKey:
 		return nil, ErrNotFound
 	case minio.InvalidRange:
-		return http.NoBody, nil // as it is with files
+		return http.NoBody, nil // as with files
 	}
 	return nil, fmt.Errorf("open a blob: %w", plain(ctx, err))
 }
@@ -166,7 +166,7 @@ func (s *S3) Delete(ctx context.Context, key string) error {
 	return nil
 }
 
-// plain is an error without addresses, keys and signatures.
+// plain returns err without addresses, keys and signatures.
 func plain(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()

@@ -1,6 +1,6 @@
 // Package calendar puts appointments into calendars: as messages to the participants (iTIP, RFC 5546), and as a feed
-// that a calendar program reads by itself at a secret address (iCalendar, RFC 5545). A feed tells when, never with
-// whom or why: its address reveals nothing about anybody's health.
+// that a calendar program reads by itself at a secret address (iCalendar, RFC 5545). A feed says when appointments
+// are, never with whom or why: whoever has its address learns nothing about anybody's health.
 package calendar
 
 import (
@@ -13,14 +13,14 @@ import (
 	"housecall/internal/appointment"
 )
 
-// Appointments gives the appointments of which a feed is made.
+// Appointments returns the appointments for feeds.
 type Appointments interface {
-	// Between gives up to limit appointments with a time in which the user is the patient or the doctor, and which start
-	// in [from, to): those that are, or were until they ended, agreed upon, and those that were called off.
+	// Between returns up to limit appointments of the user, as patient or doctor, that start in [from, to): those that
+	// are booked, those that were until they ended, and those that were cancelled.
 	Between(ctx context.Context, userID int64, from, to time.Time, limit int) ([]Appointment, error)
 }
 
-// Appointment is what a feed knows of one.
+// Appointment is what a feed knows about one.
 type Appointment struct {
 	PublicID         string // APP…
 	Version          int
@@ -29,8 +29,8 @@ type Appointment struct {
 	UpdatedAt        time.Time
 }
 
-// shown says which statuses a feed shows, and which of them as cancelled: so a calendar program takes the event away,
-// instead of keeping what it once saw.
+// shown says which statuses a feed shows, and which of them as cancelled, so that calendar programs remove the event
+// instead of keeping what they saw before.
 var shown = map[appointment.Status]struct{ cancelled bool }{
 	appointment.Booked:    {},
 	appointment.Completed: {},
@@ -46,22 +46,21 @@ type Party struct{ Name, Email string }
 
 // Event is one event of a message or a feed.
 type Event struct {
-	// UID names the event for good, over all changes; see UID.
+	// UID identifies the event through all its changes; see UID.
 	UID string
 	// Sequence grows with every change (RFC 5545, 3.8.7.4): the appointment's version.
 	Sequence int
-	// Stamp is when the event came to be as it is.
+	// Stamp is when the event last changed.
 	Stamp time.Time
 	// StartsAt and EndsAt are written in UTC, to the second: every program shows them in its user's own zone.
 	StartsAt, EndsAt time.Time
-	// Summary and Description are what people read. Both leave the clinic: what may be in them is for the caller to
-	// judge.
+	// Summary and Description are what people read. Both leave the clinic: the caller must decide what they may contain.
 	Summary, Description string
-	// URL is where there is more; "" for nowhere.
+	// URL leads to more information; "" for none.
 	URL string
 	// Organizer is the clinic.
 	Organizer Party
-	// Attendees are written into messages only.
+	// Attendees appear in messages only.
 	Attendees []Party
 	Cancelled bool
 }
@@ -72,11 +71,11 @@ func UID(appointmentID string) string { return appointmentID + "@housecall" }
 // Link is a feed as its owner sees it. The secret is not in it.
 type Link struct {
 	CreatedAt  time.Time
-	LastReadAt *time.Time // true to about a minute; nil: never
+	LastReadAt *time.Time // accurate to about a minute; nil if it was never read
 }
 
-// Document is a feed as it is now, with its validators (RFC 9110, 8.8). LastModified is zero while it lies in a second
-// that has not come yet.
+// Document is a feed as it is now, with its validators (RFC 9110, 8.8). LastModified is zero while it would lie in the
+// future.
 type Document struct {
 	Content      []byte
 	ETag         string
@@ -86,7 +85,7 @@ type Document struct {
 // summary is all that a feed says about an appointment.
 const summary = "Appointment"
 
-// events makes a feed's events, by time, of the appointments that it shows.
+// events makes a feed's events, sorted by time, from the appointments that it shows.
 func events(all []Appointment, organizer Party, url string) []Event {
 	out := make([]Event, 0, len(all))
 	for _, a := range all {

@@ -19,9 +19,9 @@ func Routes(s *httpd.Server, svc *Service) {
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/me/calendar", Tag: tag, Summary: "Create a calendar feed",
 		Status: http.StatusCreated,
-		Description: "The answer's `url` is for a calendar program, which reads from it (iCalendar) when your " +
-			"appointments are, and nothing else about them. It needs no sign-in, so treat it like a password. It is shown " +
-			"only once. An earlier feed stops working.",
+		Description: "Add the `url` to a calendar program (iCalendar): it shows when your appointments are, and nothing " +
+			"else about them. The address needs no sign-in, so treat it like a password. It is shown only once. An earlier " +
+			"feed stops working.",
 		Access: httpd.SignedIn,
 	}, h.serveCreate)
 	httpd.Register(s, httpd.Route{
@@ -57,7 +57,7 @@ func (h handlers) serveCreate(ctx context.Context, _ *struct{}) (*createOutput, 
 type getOutput struct {
 	Body struct {
 		CreatedAt  time.Time  `json:"createdAt"`
-		LastReadAt *time.Time `json:"lastReadAt" doc:"Accurate to about a minute; null: never"`
+		LastReadAt *time.Time `json:"lastReadAt" doc:"Accurate to about a minute; null if it was never read"`
 	}
 }
 
@@ -79,13 +79,13 @@ func (h handlers) serveRevoke(ctx context.Context, _ *struct{}) (*struct{}, erro
 	return nil, h.svc.Revoke(ctx, httpd.Actor(ctx))
 }
 
-// read answers a calendar program. The secret is a parameter of the path, so it is in no log and no metric.
+// serveRead answers a calendar program. The secret is a parameter of the path, so it is in no log and no metric.
 func (h handlers) serveRead(c *fiber.Ctx) error {
 	d, err := h.svc.Read(c.UserContext(), c.Params("secret"), httpd.ClientFrom(c.UserContext()))
 	if err != nil {
 		return err
 	}
-	c.Set(fiber.HeaderCacheControl, "private, no-cache") // to be kept, and asked about each time
+	c.Set(fiber.HeaderCacheControl, "private, no-cache") // may be cached, but is revalidated each time
 	c.Set(fiber.HeaderETag, d.ETag)
 	if !d.LastModified.IsZero() {
 		c.Set(fiber.HeaderLastModified, d.LastModified.Format(http.TimeFormat))
@@ -98,8 +98,9 @@ func (h handlers) serveRead(c *fiber.Ctx) error {
 	return c.Send(d.Content)
 }
 
-// known tells, by the conditions of a request (RFC 9110, 13.2.2), whether the client has the document already. Fiber's
-// own Fresh takes a client that sends both, with the very time that it was given, for one who has an older document.
+// known reports, from the conditions of a request (RFC 9110, 13.2.2), whether the client already has the document.
+// Fiber's own Fresh is wrong about clients that send both conditions with the very time they were given: it takes
+// their document for an older one.
 func (d Document) known(ifNoneMatch, ifModifiedSince string) bool {
 	if ifNoneMatch != "" {
 		for tag := range strings.SplitSeq(ifNoneMatch, ",") {

@@ -61,7 +61,7 @@ func TestRoutes_LifeOfAFeed(t *testing.T) {
 	require.Equal(t, 1, w.audited("calendar.revoke"))
 }
 
-// The other side, the reason and whatever else is known stays out: a feed says when, and nothing else.
+// A feed says when appointments are, and nothing else: not with whom, and not why.
 func TestRoutes_FeedSaysOnlyWhen(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -115,7 +115,7 @@ func TestRoutes_DisabledUser(t *testing.T) {
 	require.Equal(t, http.StatusOK, w.reads(address).Status)
 }
 
-// What is not there answers as what is there no more, and nothing around the route is a way in.
+// Feeds that never existed and revoked ones get the same answer, and no variation of the route leads to a feed.
 func TestRoutes_NoSuchFeed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -132,7 +132,7 @@ func TestRoutes_NoSuchFeed(t *testing.T) {
 		a := w.reads("https://clinic.example/calendar/" + other + ".ics")
 		require.Equal(t, http.StatusNotFound, a.Status, other)
 		delete(a.Body, "requestId")
-		if other != ".." && other != "a.ics" { // these are no such route
+		if other != ".." && other != "a.ics" { // these paths are other routes
 			require.Equal(t, gone.Body, a.Body, other)
 		}
 		require.NotContains(t, string(a.Raw), secret)
@@ -190,13 +190,13 @@ func TestRoutes_Conditions(t *testing.T) {
 	require.Equal(t, first.ETag(), head.ETag())
 	require.Empty(t, head.Raw)
 
-	// A change within the second in which the first was read must not look as old as that.
+	// A change within the second of the first read must not look as old as that read.
 	w.diary.set(id, visit("APP0000000001", "BOOKED", 1, tuesday))
 	w.pass(200 * time.Millisecond)
 	second := w.reads(address, "If-Modified-Since", first.Header.Get("Last-Modified"))
 	require.Equal(t, http.StatusOK, second.Status)
 	require.NotEqual(t, first.ETag(), second.ETag())
-	require.Empty(t, second.Header.Get("Last-Modified"), "its second has not come yet")
+	require.Empty(t, second.Header.Get("Last-Modified"), "it would lie in the future")
 	w.pass(time.Second)
 	again := w.reads(address, "If-Modified-Since", first.Header.Get("Last-Modified"))
 	require.Equal(t, http.StatusOK, again.Status)
@@ -204,7 +204,7 @@ func TestRoutes_Conditions(t *testing.T) {
 	require.Equal(t, http.StatusNotModified,
 		w.reads(address, "If-Modified-Since", again.Header.Get("Last-Modified")).Status)
 
-	// What is taken out is a change like any other, though nothing in the feed is newer for it.
+	// A removal is a change like any other, although it makes nothing in the feed newer.
 	w.diary.set(id)
 	w.pass(time.Hour)
 	third := w.reads(address, "If-Modified-Since", again.Header.Get("Last-Modified"))
@@ -214,14 +214,14 @@ func TestRoutes_Conditions(t *testing.T) {
 	require.Equal(t, "2026-03-03T10:00:01.5Z", w.api("GET", "/me/calendar", pat).Body["lastReadAt"])
 	w.pass(59 * time.Second)
 	require.Equal(t, http.StatusNotModified, w.reads(address, "If-None-Match", third.ETag()).Status)
-	require.Equal(t, "2026-03-03T10:00:01.5Z", w.api("GET", "/me/calendar", pat).Body["lastReadAt"], "true to a minute")
+	require.Equal(t, "2026-03-03T10:00:01.5Z", w.api("GET", "/me/calendar", pat).Body["lastReadAt"], "accurate to a minute")
 	w.pass(time.Second)
 	require.Equal(t, http.StatusNotModified, w.reads(address, "If-None-Match", third.ETag()).Status)
 	require.Equal(t, "2026-03-03T10:01:01.5Z", w.api("GET", "/me/calendar", pat).Body["lastReadAt"])
 	require.Equal(t, third.Header.Get("Last-Modified"), w.reads(address).Header.Get("Last-Modified"))
 }
 
-// However many ask for a feed at once, one address leads to it, and it is one that somebody was given.
+// However many create a feed at once, one address leads to it, and somebody was given that address.
 func TestRoutes_OneAddressWorks(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -249,7 +249,7 @@ func TestRoutes_OneAddressWorks(t *testing.T) {
 	require.Equal(t, len(addresses), w.audited("calendar.create"))
 }
 
-// Reads while the feed goes away find it or do not; nothing else happens to them, and nobody brings it back.
+// Reads while the feed is revoked find it or get 404; they do not fail otherwise, and do not bring it back.
 func TestRoutes_ReadWhileRevoked(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -298,7 +298,7 @@ func TestRoutes_Throttled(t *testing.T) {
 	require.Equal(t, http.StatusOK, w.api("GET", "/me/calendar", pat).Status, "the owner's routes do not count")
 }
 
-// The secret is with its owner and nowhere else.
+// Only its owner has the secret.
 func TestRoutes_SecretStaysSecret(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -14,7 +14,7 @@ import (
 // Methods of messages (RFC 5546, 3.2).
 const (
 	Request = "REQUEST" // the event is on, or has changed
-	Cancel  = "CANCEL"  // it is off: the UID that was sent before, with a higher sequence
+	Cancel  = "CANCEL"  // it is cancelled: the UID that was sent before, with a higher sequence
 )
 
 const (
@@ -23,7 +23,7 @@ const (
 	refresh = "PT1H"
 )
 
-// What is wrong with an event. None repeats anything of it.
+// What is wrong with an event. None quotes it.
 var (
 	errMethod    = errors.New("calendar: the method must be REQUEST or CANCEL")
 	errCancelled = errors.New("calendar: CANCEL is for cancelled events, and REQUEST for all others")
@@ -34,8 +34,9 @@ var (
 )
 
 // Message makes the iTIP message about an event, to be sent as text/calendar with the same method as a parameter. A
-// REQUEST is for one that is on, a CANCEL for one that is cancelled. It is about one event, since all in a message
-// would have to be occurrences of one (RFC 5546, 3.2.2). Texts may hold anything: what a line cannot is replaced.
+// CANCEL is for a cancelled event, a REQUEST for any other. A message is about one event, since several would have to
+// be occurrences of the same one (RFC 5546, 3.2.2). Texts may contain anything: what cannot be written is replaced or
+// left out.
 func Message(method string, e Event) ([]byte, error) {
 	if method != Request && method != Cancel {
 		return nil, errMethod
@@ -49,7 +50,7 @@ func Message(method string, e Event) ([]byte, error) {
 }
 
 // Feed makes the calendar that is published under a name. Attendees are left out of it (RFC 5546, 3.2.1), and so are
-// events that cannot be written: one bad row must not take all others out of somebody's calendar.
+// events that cannot be written: one bad row must not remove all others from somebody's calendar.
 func Feed(name string, events ...Event) []byte {
 	c := newCalendar(ics.MethodPublish)
 	c.SetName(line(name)) // NAME (RFC 7986), and X-WR-CALNAME for the programs that do not know it
@@ -74,7 +75,7 @@ func newCalendar(method ics.Method) *ics.Calendar {
 // serialize writes CRLF, and folds lines at 75 octets between characters (RFC 5545, 3.1).
 func serialize(c *ics.Calendar) []byte { return []byte(c.Serialize(ics.WithNewLineWindows)) }
 
-// valid tells what keeps the event from being written at all.
+// valid returns the reason why the event cannot be written, nil if it can.
 func (e Event) valid() error {
 	year := func(t time.Time) bool { return !t.IsZero() && t.UTC().Year() >= 1 && t.UTC().Year() <= 9999 }
 	_, ok := webAddress(e.URL)
@@ -89,7 +90,7 @@ func (e Event) valid() error {
 	return nil
 }
 
-// sendable tells what keeps the event from being sent with a method.
+// sendable returns the reason why the event cannot be sent with a method, nil if it can.
 func (e Event) sendable(method string) error {
 	if err := e.valid(); err != nil {
 		return err
@@ -108,7 +109,7 @@ func (e Event) sendable(method string) error {
 	return nil
 }
 
-// addressed tells whether the party has what looks like an address; mailto makes any such one harmless.
+// addressed reports whether the party's address looks like one; mailto makes any such text harmless.
 func addressed(p Party) bool {
 	at := strings.LastIndexByte(p.Email, '@')
 	return at > 0 && at < len(p.Email)-1
@@ -131,7 +132,7 @@ func (e Event) component(withAttendees bool) *ics.VEvent {
 	if address, ok := webAddress(e.URL); ok {
 		v.SetURL(address)
 	}
-	v.SetClass(ics.ClassificationPrivate) // in a calendar that is shared, others see that one is busy
+	v.SetClass(ics.ClassificationPrivate) // in a shared calendar, others see only that the time is taken
 	if e.Cancelled {
 		v.SetStatus(ics.ObjectStatusCancelled)
 		v.SetTimeTransparency(ics.TransparencyTransparent)
@@ -146,14 +147,14 @@ func (e Event) component(withAttendees bool) *ics.VEvent {
 		return v
 	}
 	for _, p := range e.Attendees {
-		// What was agreed upon in the clinic's service is not to be answered by mail, which nobody would read.
+		// The appointment is already agreed on, and nobody would read a reply by mail.
 		addParty(v, ics.ComponentPropertyAttendee, p, ";CUTYPE=INDIVIDUAL;ROLE=REQ-PARTICIPANT;PARTSTAT=ACCEPTED;RSVP=FALSE")
 	}
 	return v
 }
 
-// addParty writes a party. Its parameters are part of the property's name as far as the library knows: it would put
-// backslashes into the value of a CN, which RFC 5545 (3.2) knows in texts only, and so into O'Brien's name.
+// addParty writes a party. It passes the parameters as part of the property's name: the library would escape the value
+// of a CN, such as O'Brien, with backslashes, which RFC 5545 (3.2) allows in texts only.
 func addParty(v *ics.VEvent, property ics.ComponentProperty, p Party, parameters string) {
 	if name := parameter(p.Name); name != "" {
 		parameters = `;CN="` + name + `"` + parameters
@@ -161,7 +162,8 @@ func addParty(v *ics.VEvent, property ics.ComponentProperty, p Party, parameters
 	v.AddProperty(property+ics.ComponentProperty(parameters), mailto(p.Email))
 }
 
-// mailto is the URI of an address (RFC 6068), with everything encoded that means something in a URI or to the library.
+// mailto is the URI of an address (RFC 6068), with every character encoded that has a meaning in a URI or to the
+// library.
 func mailto(email string) string {
 	var b strings.Builder
 	b.WriteString("mailto:")
@@ -177,7 +179,7 @@ func mailto(email string) string {
 	return b.String()
 }
 
-// webAddress is a URL that a line may contain: absolute, and of printable ASCII.
+// webAddress returns s as a URL that a line may contain; ok only if it is absolute and has printable ASCII alone.
 func webAddress(s string) (string, bool) {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
@@ -187,8 +189,8 @@ func webAddress(s string) (string, bool) {
 	return s, !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= unicode.MaxASCII })
 }
 
-// text makes a text of several lines storable: valid UTF-8, lines that end in LF alone (the library escapes it), and
-// no other control characters but tabs (RFC 5545, 3.3.11).
+// text makes a text of several lines fit to be written: valid UTF-8, lines that end in LF alone (the library escapes
+// it), and no control characters except tabs (RFC 5545, 3.3.11).
 func text(s string) string {
 	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\r\n", "\n")
 	return strings.Map(func(r rune) rune {
@@ -202,10 +204,10 @@ func text(s string) string {
 	}, s)
 }
 
-// breaks tells whether a program may begin a new line at r.
+// breaks reports whether a program may begin a new line at r.
 func breaks(r rune) bool { return strings.ContainsRune("\n\r\v\f\u0085\u2028\u2029", r) }
 
-// line makes a text of one line: it is text with spaces for line breaks and tabs, and none around it.
+// line is text for one line: line breaks and tabs become spaces, and spaces at both ends are removed.
 func line(s string) string {
 	return strings.TrimSpace(strings.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' {
@@ -215,6 +217,6 @@ func line(s string) string {
 	}, text(s)))
 }
 
-// parameter makes a text that may stand in a parameter's quotes, which nothing escapes: a quotation mark becomes an
-// apostrophe, and a caret two, since RFC 6868 begins its own escapes with one.
+// parameter is line for a parameter's quotes, in which quotes cannot be escaped: a quotation mark becomes an
+// apostrophe, and a caret is doubled, since RFC 6868 begins its escapes with one.
 func parameter(s string) string { return strings.NewReplacer(`"`, `'`, `^`, `^^`).Replace(line(s)) }

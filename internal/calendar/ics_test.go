@@ -33,7 +33,7 @@ func booked() Event {
 	}
 }
 
-// sheet takes a file apart, first by the rules for lines, then with a parser that is not the writer's.
+// sheet parses a file, first by the rules for lines, then with another library than the writer's.
 func sheet(t require.TestingT, file []byte) *ical.Calendar {
 	lines := strings.Split(string(file), "\r\n")
 	require.Empty(t, lines[len(lines)-1], "the last line ends, too")
@@ -45,9 +45,9 @@ func sheet(t require.TestingT, file []byte) *ical.Calendar {
 	}
 	c, err := ical.NewDecoder(bytes.NewReader(file)).Decode()
 	require.NoError(t, err)
-	// The parser's own encoder refuses what lacks a required property, has it twice, or breaks a line.
+	// The parser's encoder refuses components that lack a required property, repeat one, or break a line.
 	for _, child := range c.Children {
-		delete(child.Props, "ATTENDEE") // it takes only one
+		delete(child.Props, "ATTENDEE") // the encoder accepts only one
 	}
 	var again bytes.Buffer
 	require.NoError(t, ical.NewEncoder(&again).Encode(c))
@@ -56,7 +56,7 @@ func sheet(t require.TestingT, file []byte) *ical.Calendar {
 	return c
 }
 
-// value gives the text of the only property of that name.
+// value returns the text of the only property of that name.
 func value(t require.TestingT, p ical.Props, name string) string {
 	require.Len(t, p.Values(name), 1, name)
 	prop := p.Get(name)
@@ -140,7 +140,7 @@ func TestMessage_SeveralAttendees(t *testing.T) {
 	all := sheet(t, file).Events()[0].Props.Values("ATTENDEE")
 	require.Len(t, all, 2)
 	require.Equal(t, "mailto:second@patient.example", all[1].Value)
-	require.NotContains(t, all[1].Params, "CN", "a name that is none is left out")
+	require.NotContains(t, all[1].Params, "CN", "an invalid name is left out")
 }
 
 func TestMessage_Refusals(t *testing.T) {
@@ -234,7 +234,8 @@ func TestFeed(t *testing.T) {
 	require.Empty(t, sheetOfEmpty(t).Events())
 }
 
-// A calendar without an event is not one to the parser's encoder, but programs take it, and an empty feed is no error.
+// The parser's encoder refuses a calendar without events, but calendar programs accept it, and an empty feed is no
+// error.
 func sheetOfEmpty(t *testing.T) *ical.Calendar {
 	t.Helper()
 	c, err := ical.NewDecoder(bytes.NewReader(Feed("Housecall"))).Decode()
@@ -242,7 +243,7 @@ func sheetOfEmpty(t *testing.T) *ical.Calendar {
 	return c
 }
 
-// Whatever is in the texts, it stays in them: the same properties, each once, and the texts as they went in.
+// Whatever the texts contain, it stays in them: the same properties, each once, and the texts unchanged.
 func FuzzMessage(f *testing.F) {
 	f.Add("Ada", "ada@x.example", "Appointment", "Bring it", "https://clinic.example/a?b=c,d;e",
 		"APP0123456789@housecall")

@@ -97,7 +97,7 @@ func (w *world) audited(action string) (n int) {
 	return n
 }
 
-// diary holds appointments in place of the package that does.
+// diary stands in for the package that has the appointments.
 type diary struct {
 	mu sync.Mutex // guards of and the window of the last look
 	of map[int64][]Appointment
@@ -149,14 +149,14 @@ func (w *world) reads(address string, headers ...string) answer {
 	return w.feeds.Ask("GET", w.here(address), "", nil, headers...)
 }
 
-// here is the path of an address that the world outside sees.
+// here returns the path of an address under the public URL.
 func (w *world) here(address string) string {
 	path, ok := strings.CutPrefix(address, "https://clinic.example")
 	require.True(w.t, ok, "the address begins where clients reach the service")
 	return path
 }
 
-// make gives a user a feed.
+// make creates a feed for a user.
 func (w *world) make(token string) (address string) {
 	w.t.Helper()
 	made := w.api("POST", "/me/calendar", token)

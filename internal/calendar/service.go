@@ -28,10 +28,10 @@ const (
 )
 
 // readsPerAddress bounds how often feeds are read from one address. Big calendar services read all their users' feeds
-// from a few.
+// from a few addresses.
 var readsPerAddress = ratelimit.Limit{N: 300, Per: time.Minute}
 
-// Service is the only door to calendar feeds.
+// Service is the only way to calendar feeds.
 type Service struct {
 	d    Deps
 	home string // where clients reach the service, without a slash at the end
@@ -61,8 +61,8 @@ func New(d Deps) *Service {
 	return &Service{d: d, home: strings.TrimSuffix(d.Options.PublicURL, "/")}
 }
 
-// Create makes the actor's feed, or gives it another address: the earlier one stops working. The address holds the
-// secret, of which only the fingerprint is kept, so it is shown only now.
+// Create creates the actor's feed, or a new address for it: the earlier one stops working. The address contains the
+// secret, of which only the fingerprint is stored, so it is returned only here.
 func (s *Service) Create(ctx context.Context, by auth.Actor) (address string, link Link, err error) {
 	secret, fingerprint := auth.NewSecret()
 	err = s.d.Pool.InTx(ctx, func(tx *postgres.Tx) error {
@@ -78,7 +78,7 @@ func (s *Service) Create(ctx context.Context, by auth.Actor) (address string, li
 	return s.home + "/calendar/" + secret + ".ics", link, nil
 }
 
-// Get gives the actor's feed; errs.NotFound if there is none.
+// Get returns the actor's feed; errs.NotFound if there is none.
 func (s *Service) Get(ctx context.Context, by auth.Actor) (Link, error) {
 	return selectLink(ctx, s.d.Pool, by.ID)
 }
@@ -93,7 +93,7 @@ func (s *Service) Revoke(ctx context.Context, by auth.Actor) error {
 	})
 }
 
-// Read gives the feed behind a secret. errs.NotFound if the secret is unknown or revoked, or its user is disabled;
+// Read returns the feed behind a secret. errs.NotFound if the secret is unknown or revoked, or its user is disabled;
 // errs.RateLimited if the client's address has read too often.
 func (s *Service) Read(ctx context.Context, secret string, client httpd.Client) (Document, error) {
 	ok, retryAfter := s.d.Limiter.Allow(ctx, "calendar:address:"+client.Network(), readsPerAddress)

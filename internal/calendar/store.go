@@ -12,10 +12,10 @@ import (
 	"housecall/internal/postgres"
 )
 
-// missing is the refusal of a feed that does not exist.
+// missing returns the error for a feed that does not exist.
 func missing() error { return errs.Missing("calendar") }
 
-// feed is one line of calendar_feeds as far as reading it needs.
+// feed is what reading a feed needs from its row in calendar_feeds.
 type feed struct {
 	UserID      int64
 	LastReadAt  *time.Time
@@ -23,8 +23,8 @@ type feed struct {
 	ChangedAt   *time.Time
 }
 
-// selectFeed finds the feed of a secret. Whether its user is disabled stands in users, which is account's table; it is
-// only read.
+// selectFeed finds the feed of a secret. Whether its user is disabled comes from users, which is account's table and
+// only read here.
 func selectFeed(ctx context.Context, db postgres.DB, secretHash []byte) (feed, error) {
 	rows, err := db.Query(ctx, `
 		select f.user_id, f.last_read_at, f.content_hash, f.changed_at
@@ -44,8 +44,8 @@ func selectFeed(ctx context.Context, db postgres.DB, secretHash []byte) (feed, e
 	return f, nil
 }
 
-// markRead notes that the feed was read with a content, and gives since when it reads so. Two contents never share a
-// second: Last-Modified knows none smaller, and a client would be told that nothing has changed.
+// markRead notes that the feed was read with a content, and returns since when that has been its content. Two contents
+// never share a second: Last-Modified has no finer unit, and a client would be told that nothing has changed.
 func markRead(ctx context.Context, db postgres.DB, secretHash, contentHash []byte, now time.Time) (*time.Time, error) {
 	var changedAt *time.Time
 	err := db.QueryRow(ctx, `
@@ -77,7 +77,7 @@ func selectLink(ctx context.Context, db postgres.DB, userID int64) (Link, error)
 	return l, nil
 }
 
-// replace gives the user a feed with nothing of the one before.
+// replace creates the user's feed, or replaces it by a new one.
 func replace(ctx context.Context, tx *postgres.Tx, userID int64, secretHash []byte) error {
 	_, err := tx.Exec(ctx, `
 		insert into calendar_feeds (user_id, secret_hash, created_at) values ($1, $2, $3)

@@ -9,9 +9,9 @@ import (
 )
 
 const (
-	// mostAttachmentBytes is as much as one request can sensibly carry.
+	// mostAttachmentBytes is about the most that one request can sensibly carry.
 	mostAttachmentBytes = 100 << 20
-	// MaxUploadTimeout is far below the hour after which what a crash left of an upload is swept.
+	// MaxUploadTimeout is far below the hour after which a sweep removes what a crash left of an upload.
 	MaxUploadTimeout = 30 * time.Minute
 )
 

@@ -19,8 +19,8 @@ import (
 // Prefix begins the name of every variable.
 const Prefix = "HOUSECALL_"
 
-// Config is everything an instance can be told. Its tags and helpTexts are the documentation: Help and the
-// example file are made from them.
+// Config is the whole configuration of an instance. Its tags and helpTexts are the documentation: Help and the example
+// file are made from them.
 type Config struct {
 	Addr        string `env:"ADDR" envDefault:":6001"`
 	MetricsAddr string `env:"METRICS_ADDR" envDefault:"127.0.0.1:9101"`
@@ -118,16 +118,16 @@ func (s Secret) String() string {
 // GoString hides the value from %#v too.
 func (s Secret) GoString() string { return s.String() }
 
-// Format hides the value from every verb: for one that does not suit a string, such as %d, fmt would not ask String.
+// Format hides the value from every verb: fmt does not call String for those that do not suit a string, such as %d.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
 // MarshalText hides the value from encoders.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// Reveal gives the value itself.
+// Reveal returns the value itself.
 func (s Secret) Reveal() string { return string(s) }
 
-// Default gives every variable's default, for programs that set the rest themselves (dev, tests).
+// Default returns every variable's default, for programs that set the rest themselves (dev, tests).
 func Default() Config {
 	c, err := parse(map[string]string{})
 	if err != nil {
@@ -178,10 +178,10 @@ func parse(environment map[string]string) (Config, error) {
 	return Config{}, errors.Join(bad...)
 }
 
-// off is METRICS_ADDR's way to say that there is none: an empty variable means its default.
+// off as METRICS_ADDR means that there is none: an empty variable means its default.
 const off = "off"
 
-// tidy takes from values what only people put in: spaces after the commas of a list.
+// tidy normalizes values: it removes spaces around the items of lists, and writes URLs as browsers do.
 func (c *Config) tidy() {
 	if c.MetricsAddr == off {
 		c.MetricsAddr = ""
@@ -200,8 +200,8 @@ func (c *Config) tidy() {
 	}
 }
 
-// asBrowsersDo writes a URL's origin as browsers send it: scheme and host in lower case, no default port. What is no
-// URL stays as it is, for Validate to refuse.
+// asBrowsersDo writes a URL's origin as browsers send it: scheme and host in lower case, no default port. Anything
+// other than a URL stays as it is, for Validate to refuse.
 func asBrowsersDo(s string) string {
 	u, err := url.Parse(s)
 	if err != nil || u.Host == "" {
@@ -214,7 +214,7 @@ func asBrowsersDo(s string) string {
 	return u.String()
 }
 
-// variable gives the variable's name of a field of Config.
+// variable returns the name of the variable for a field of Config.
 func variable(field string) string {
 	f, ok := reflect.TypeFor[Config]().FieldByName(field)
 	if !ok {
@@ -230,19 +230,19 @@ func describe(t reflect.Type) string {
 	case t.Kind() == reflect.Int:
 		return "whole number"
 	case t.Kind() == reflect.Bool:
-		return "yes or no: true or false"
+		return "boolean: true or false"
 	default:
 		return t.String()
 	}
 }
 
-// Origins gives the origins that may open sockets and call REST from a browser: the service's own and the list.
+// Origins returns the origins that may open sockets and call REST from a browser: the service's own and the list.
 func (c Config) Origins() []string {
 	own, _ := url.Parse(c.PublicURL) // validated
 	return append([]string{own.Scheme + "://" + own.Host}, c.AllowedOrigins...)
 }
 
-// Secrets gives the token secrets as bytes.
+// Secrets returns the token secrets as bytes.
 func (c Config) Secrets() [][]byte {
 	out := make([][]byte, len(c.TokenSecrets))
 	for i, s := range c.TokenSecrets {
@@ -251,7 +251,7 @@ func (c Config) Secrets() [][]byte {
 	return out
 }
 
-// MigrationDSN is where migrations go.
+// MigrationDSN returns the DSN for migrations.
 func (c Config) MigrationDSN() string {
 	if c.MigrateURL != "" {
 		return c.MigrateURL.Reveal()
@@ -271,6 +271,6 @@ func parseProxy(s string) error {
 // Unchecked reads the environment like FromEnv but does not validate: for dev, which fills in what is required.
 func Unchecked() (Config, error) { return parse(nil) }
 
-// Password is the password that commands of a person (chat, admin create) take from the environment, so that it
-// is in no command line; "" if it is not set.
+// Password returns the password that chat and admin create take from the environment, so that it appears in no command
+// line; "" if it is not set.
 func Password() string { return os.Getenv(Prefix + "PASSWORD") }

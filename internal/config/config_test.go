@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// good is an environment that serve takes.
+// good is a valid environment for serve.
 func good() map[string]string {
 	return map[string]string{
 		"HOUSECALL_DATABASE_URL":  "postgres://app:pw@db1:5432,db2:5432/housecall?target_session_attrs=read-write&connect_timeout=2",
@@ -91,7 +91,7 @@ func TestFrom_MetricsOff(t *testing.T) {
 	require.Empty(t, c.MetricsAddr)
 }
 
-// bad has values that are refused, by variable. Each holds a marker that must not come back in the error.
+// bad has invalid values, by variable. Each contains a marker that must not appear in the error.
 var bad = map[string][]string{
 	"ADDR": {"marker", "marker:http", "marker 1:80", ":70000"}, "METRICS_ADDR": {"marker", "0.0.0.0:marker"},
 	"PUBLIC_URL": {
@@ -159,7 +159,7 @@ var bad = map[string][]string{
 	"UPLOAD_TIMEOUT": {"marker", "0s", "31m"}, "UPLOADS_PER_MINUTE": {"marker", "0"}, "UPLOADS_AT_ONCE": {"marker", "0"},
 }
 
-// beside are variables that make others count: a store's, that it is there.
+// beside returns an environment in which a variable is validated: those of a store are only if it is configured.
 func beside(name string) map[string]string {
 	e := good()
 	if strings.HasPrefix(name, "S3_") {
@@ -169,8 +169,8 @@ func beside(name string) map[string]string {
 	return e
 }
 
-// anything lists the variables that are not judged by their value here: app looks at the Redis URL, and the system at
-// the folder.
+// anything lists the variables whose values are not validated here: app checks the Redis URL, and the system the
+// folder.
 var anything = []string{"REDIS_URL", "MAIL_DIR", "ATTACHMENTS_DIR", "S3_ACCESS_KEY", "S3_SECRET_KEY"}
 
 func TestFrom_BadValue(t *testing.T) {

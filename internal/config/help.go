@@ -16,7 +16,7 @@ type Variable struct {
 // requiredMark ends the help of a variable that has no default and cannot be left out.
 const requiredMark = "(required)"
 
-// Variables lists all of them in the order of the struct.
+// Variables lists all variables in the order of the struct.
 func Variables() []Variable {
 	var out []Variable
 	t := reflect.TypeFor[Config]()
@@ -46,11 +46,11 @@ func Help() string {
 
 // exampleHead is what stands before the variables in .env.example; the names of the required ones go into it.
 const exampleHead = `# Every variable of ` + "`housecall serve`" +
-	`, with its default. Copy it to .env, which docker compose
-# reads by itself, and a shell with: set -a; . ./.env; set +a
+	`, with its default. Copy this file to .env: docker compose reads
+# it by itself, a shell with: set -a; . ./.env; set +a
 #
 # Required: %s.
-# An empty value means the default. Put a value with a space or any of & $ # ; ( ) < > | * ? into single quotes.
+# An empty value means the default. Put a value that contains a space or any of & $ # ; ( ) < > | * ? in single quotes.
 `
 
 // exampleFoot is what docker-compose.yml asks for beside them.
@@ -78,7 +78,7 @@ func Example() string {
 	return fmt.Sprintf(exampleHead, strings.Join(required, ", ")) + b.String() + exampleFoot
 }
 
-// plain is a value that a shell and docker compose both take as it stands.
+// plain matches values that a shell and docker compose both read as they stand.
 var plain = regexp.MustCompile(`^[A-Za-z0-9_./:,@%+=-]*$`)
 
 // quote writes a value so that both read it alike; no default has a single quote in it.

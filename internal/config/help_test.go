@@ -59,11 +59,11 @@ func example(t *testing.T) (path, content string) {
 func TestExample_File(t *testing.T) {
 	t.Parallel()
 	_, content := example(t)
-	require.Equal(t, Example(), content, "write what Example gives into .env.example")
+	require.Equal(t, Example(), content, "write what Example returns into .env.example")
 	for _, v := range Variables() {
 		require.Contains(t, content, "\n# "+v.Help+"\n"+v.Name+"=")
 	}
-	// A name that stands there but does nothing would be believed in.
+	// People would rely on a variable that is in the file but has no effect.
 	known := []string{"POSTGRES_PASSWORD", "PUBLIC_URL"}
 	for _, v := range Variables() {
 		known = append(known, v.Name)
@@ -73,7 +73,7 @@ func TestExample_File(t *testing.T) {
 	}
 }
 
-// wantExample is what every reader must find in the file: the defaults, as they are in the code.
+// wantExample is what every program must read from the file: the defaults, as they are in the code.
 func wantExample() map[string]string {
 	want := map[string]string{"POSTGRES_PASSWORD": "", "PUBLIC_URL": "http://localhost:8080"}
 	for _, v := range Variables() {

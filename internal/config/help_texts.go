@@ -7,12 +7,12 @@ var helpTexts = map[string]string{
 		"disables both",
 	"PUBLIC_URL": "base URL under which clients reach the service; pages of its origin may open " +
 		"sockets",
-	"LOG_LEVEL": "least severe log level: debug, info, warn or error",
+	"LOG_LEVEL": "least severe level to log: debug, info, warn or error",
 	"DATABASE_URL": "PostgreSQL DSN; several hosts with target_session_attrs=read-write follow a " +
 		"failover (required)",
-	"MIGRATE_DATABASE_URL": "direct DSN for migrations where DATABASE_URL goes through PgBouncer; empty means " +
+	"MIGRATE_DATABASE_URL": "direct DSN for migrations if DATABASE_URL goes through PgBouncer; empty means " +
 		"DATABASE_URL",
-	"DATABASE_MAX_CONNS": "most PostgreSQL connections of this instance, at least COMMIT_LANES + " +
+	"DATABASE_MAX_CONNS": "maximum PostgreSQL connections of this instance, at least COMMIT_LANES + " +
 		"JOB_WORKERS + 3; one more listens for jobs",
 	"REDIS_URL": "Redis URL (redis://, rediss:// or unix://) of the bus between instances and of " +
 		"shared rate limits (required)",
@@ -20,7 +20,7 @@ var helpTexts = map[string]string{
 		"(further nodes as ?addr=)",
 	"REDIS_NAMESPACE": "prefix of the bus's channel names; a copy of a database on the same Redis needs " +
 		"a different one",
-	"TOKEN_SECRETS": "comma-separated secrets of at least 32 characters for tokens; the first signs, " +
+	"TOKEN_SECRETS": "comma-separated list of secrets of at least 32 characters for tokens; the first signs, " +
 		"all verify (required)",
 	"ACCESS_TTL":  "how long an access token is valid",
 	"REFRESH_TTL": "how long a sign-in session lasts without being refreshed",
@@ -31,15 +31,15 @@ var helpTexts = map[string]string{
 	"LEGACY_HMS": "whether the older API of the Health Management System (/api/auth, /api/patient, " +
 		"/api/doctor, /api/admin) is served",
 	"LEGACY_TTL": "how long a sign-in to an older API lasts; its clients cannot refresh it",
-	"JOB_WORKERS": "jobs (mail, timers) that this instance runs at once; 0 leaves them to other " +
+	"JOB_WORKERS": "jobs (emails, timers) that this instance runs at once; 0 leaves them to other " +
 		"instances",
-	"JOBS_POLL_ONLY": "poll for new jobs every second instead of listening; needed where DATABASE_URL " +
+	"JOBS_POLL_ONLY": "poll for new jobs every second instead of listening; needed if DATABASE_URL " +
 		"goes through PgBouncer",
 	"SMTP_URL": "mail server: smtp://user:password@host:587 (STARTTLS is required, unless " +
-		"?tls=none) or smtps://user:password@host:465; if empty, mail is written to " +
+		"?tls=none) or smtps://user:password@host:465; if empty, emails are written to " +
 		"MAIL_DIR",
-	"MAIL_FROM": "sender address of mail; message ids use its domain",
-	"MAIL_DIR":  "folder for mail as .eml files while SMTP_URL is empty; created when needed",
+	"MAIL_FROM": "sender address of emails; message ids use its domain",
+	"MAIL_DIR":  "folder for emails as .eml files while SMTP_URL is empty; created when needed",
 	"ATTACHMENTS_DIR": "folder for the files of conversations while S3_ENDPOINT is empty; created when " +
 		"needed, and the same one for all instances",
 	"S3_ENDPOINT": "URL of an S3-compatible store for the files of conversations, such as " +
@@ -52,14 +52,14 @@ var helpTexts = map[string]string{
 	"S3_PATH_STYLE": "whether requests name the bucket in their path instead of the host name, as most " +
 		"stores outside AWS require",
 	"ATTACHMENT_BYTES":    "largest file that can be sent in a conversation, in bytes; at most 104857600",
-	"ATTACHMENTS_PER_DAY": "most files of one conversation in 24 hours",
-	"UPLOAD_TIMEOUT":      "deadline of one upload; at most 30m",
-	"UPLOADS_PER_MINUTE":  "most uploads of one user in a minute",
-	"UPLOADS_AT_ONCE": "most simultaneous uploads on one instance; with an S3-compatible store each " +
+	"ATTACHMENTS_PER_DAY": "maximum files of one conversation in 24 hours",
+	"UPLOAD_TIMEOUT":      "maximum duration of one upload; at most 30m",
+	"UPLOADS_PER_MINUTE":  "maximum uploads of one user in a minute",
+	"UPLOADS_AT_ONCE": "maximum simultaneous uploads on one instance; with an S3-compatible store each " +
 		"takes up to 6 MiB of memory",
-	"ALLOWED_ORIGINS": "comma-separated further origins that may call REST (CORS) and open sockets, such " +
+	"ALLOWED_ORIGINS": "comma-separated list of further origins that may call REST (CORS) and open sockets, such " +
 		"as https://clinic.example",
-	"TRUSTED_PROXIES": "comma-separated addresses or CIDR ranges of load balancers whose X-Forwarded-For " +
+	"TRUSTED_PROXIES": "comma-separated list of addresses or CIDR ranges of load balancers whose X-Forwarded-For " +
 		"is trusted",
 	"CLINIC_ZONE":         "IANA time zone of the clinic",
 	"CLINIC_HOURS":        "default hours, every day, of a doctor who has set none",
@@ -72,12 +72,12 @@ var helpTexts = map[string]string{
 	"BOOKING_NOTICE": "lead time: how long before its start a slot must be booked, unless the doctor " +
 		"has set otherwise; at most 720h",
 	"BOOKING_HORIZON":   "how far ahead slots can be booked; a doctor may set less, but at least 1h",
-	"MAX_OPEN_REQUESTS": "most open requests (PENDING) of one patient",
-	"MAX_UPCOMING": "most upcoming booked appointments with which a patient can still book another " +
-		"one that needs no confirmation",
-	"HOLD_TTL":  "how long a time is held for a patient who is filling in the form",
-	"MAX_HOLDS": "most times held for one patient at once",
-	"OFFER_TTL": "how long a time that became free is held for the first person on the waiting " +
+	"MAX_OPEN_REQUESTS": "maximum open requests (PENDING) of one patient",
+	"MAX_UPCOMING": "number of upcoming booked appointments at which a patient can no longer book " +
+		"another one that needs no confirmation",
+	"HOLD_TTL":  "how long a slot is held for a patient who is filling in the form",
+	"MAX_HOLDS": "maximum slots held for one patient at once",
+	"OFFER_TTL": "how long a slot that became free is held for the first person on the waiting " +
 		"list before it is offered to the next",
 	"CANCELLATION_WINDOW": "how long before its start a patient can no longer cancel or reschedule a booked " +
 		"appointment",
@@ -85,24 +85,24 @@ var helpTexts = map[string]string{
 	"COMPLETE_AFTER": "how long after its end a booked appointment counts as completed unless someone " +
 		"says otherwise",
 	"FOLLOW_UP_WINDOW": "how long a conversation stays open after the appointment is completed",
-	"UNREAD_AFTER": "how long someone who is away has unread messages before they are notified; at " +
+	"UNREAD_AFTER": "how long messages stay unread before an absent participant is notified; at " +
 		"least 2m",
-	"REQUEST_TIMEOUT":  "deadline of one REST request",
-	"SHUTDOWN_TIMEOUT": "deadline of a graceful stop",
+	"REQUEST_TIMEOUT":  "maximum duration of one REST request",
+	"SHUTDOWN_TIMEOUT": "maximum duration of a graceful stop",
 	"DRAIN_DELAY": "how long a stopping instance answers not-ready before it refuses work, for load " +
 		"balancers that poll",
-	"BODY_LIMIT": "size of the largest REST request body, in bytes",
+	"BODY_LIMIT": "maximum size of a REST request body, in bytes",
 	"LOGINS_PER_ACCOUNT": "sign-in attempts with one login (email address or user id) from one address in " +
 		"15 minutes; five times as many from all addresses together",
 	"LOGINS_PER_ADDRESS":    "sign-in attempts from one address in 15 minutes",
 	"REGISTERS_PER_ADDRESS": "registrations from one address in an hour",
-	"SOCKETS_PER_USER":      "most open sockets of one user on one instance",
-	"SOCKETS_PER_ADDRESS":   "most open sockets from one address on one instance",
+	"SOCKETS_PER_USER":      "maximum open sockets of one user on one instance",
+	"SOCKETS_PER_ADDRESS":   "maximum open sockets from one address on one instance",
 	"MESSAGES_PER_SECOND": "sustained messages per second of one connection; bursts of five times as many " +
-		"pass",
+		"are allowed",
 	"USER_MESSAGES_PER_SECOND": "sustained messages per second of one user over all connections of one instance; " +
-		"bursts of five times as many pass",
+		"bursts of five times as many are allowed",
 	"ROOM_MESSAGES_PER_SECOND": "sustained messages per second in one conversation, from all participants, on one " +
-		"instance; bursts of five times as many pass",
+		"instance; bursts of five times as many are allowed",
 	"COMMIT_LANES": "parallel lanes of the message committer; each may hold one of DATABASE_MAX_CONNS",
 }

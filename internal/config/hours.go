@@ -10,7 +10,7 @@ import (
 // Interval is a stretch of a day in minutes since midnight, wall time; From < To <= 1440.
 type Interval struct{ From, To int }
 
-// ParseHours reads "10:00-14:00,14:30-18:00": rising, not overlapping, 24:00 allowed as an end.
+// ParseHours reads "10:00-14:00,14:30-18:00": ascending, not overlapping, 24:00 allowed as an end.
 func ParseHours(s string) ([]Interval, error) {
 	var out []Interval
 	for part := range strings.SplitSeq(s, ",") {
@@ -27,7 +27,7 @@ func ParseHours(s string) ([]Interval, error) {
 			return nil, err
 		}
 		if a >= b || (len(out) > 0 && a < out[len(out)-1].To) {
-			return nil, errors.New("intervals must rise and not overlap")
+			return nil, errors.New("intervals must be in ascending order and not overlap")
 		}
 		out = append(out, Interval{From: a, To: b})
 	}

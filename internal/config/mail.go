@@ -13,14 +13,14 @@ type SMTP struct {
 	Port     int
 	User     string // "" for none
 	Password Secret
-	// Implicit TLS begins with the connection (RFC 8314, 3.3); otherwise STARTTLS is demanded, unless Plain.
+	// Implicit TLS begins with the connection (RFC 8314, 3.3); otherwise STARTTLS is required, unless Plain.
 	Implicit, Plain bool
 }
 
 var errSMTP = errors.New("is not smtp://user:password@host:port, or smtps://…")
 
-// ParseSMTP reads the URL of a mail server. smtp:// demands STARTTLS (port 587), smtps:// speaks TLS from the start
-// (port 465); ?tls=none takes a server without TLS, and then there are no credentials, which would travel in clear.
+// ParseSMTP reads the URL of a mail server. smtp:// requires STARTTLS (port 587), smtps:// uses TLS from the start
+// (port 465). ?tls=none is for a server without TLS, and then allows no credentials, which would travel unencrypted.
 func ParseSMTP(s Secret) (SMTP, error) {
 	u, err := url.Parse(s.Reveal())
 	if err != nil || u.Hostname() == "" || u.Path != "" && u.Path != "/" || u.Fragment != "" {
@@ -57,7 +57,7 @@ func ParseSMTP(s Secret) (SMTP, error) {
 	return out, nil
 }
 
-// Sender is the address that mail comes from.
+// Sender returns the address that email comes from.
 func (c Config) Sender() mail.Address {
 	a, err := mail.ParseAddress(c.MailFrom)
 	if err != nil {

@@ -42,7 +42,7 @@ func TestFrom_Mail(t *testing.T) {
 	t.Parallel()
 	e := with("SMTP_URL", "smtp://ann:secret@mail.example")
 	_, err := From(e)
-	require.ErrorContains(t, err, "HOUSECALL_MAIL_FROM must be set where SMTP_URL is")
+	require.ErrorContains(t, err, "HOUSECALL_MAIL_FROM must be set if SMTP_URL is")
 	e["HOUSECALL_MAIL_FROM"] = "The Clinic <no-reply@clinic.example>"
 	c, err := From(e)
 	require.NoError(t, err)

@@ -51,7 +51,7 @@ func TestSecret_NeverPrints(t *testing.T) {
 		require.NotContains(t, text, fmt.Sprintf("%X", "hunter2"), how)
 		require.NotEmpty(t, text, how)
 	}
-	require.Contains(t, out["config %+v"], "DatabaseURL:********", "one sees that it is set")
+	require.Contains(t, out["config %+v"], "DatabaseURL:********", "it shows that one is set")
 	require.Equal(t, hidden, c.MigrateURL.Reveal())
-	require.Empty(t, Secret("").String(), "one sees that it is not")
+	require.Empty(t, Secret("").String(), "it shows that there is none")
 }

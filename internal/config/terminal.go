@@ -2,5 +2,5 @@ package config
 
 import "os"
 
-// NoColor tells whether the user wants output without colours (no-color.org).
+// NoColor reports whether the user wants output without colours (no-color.org).
 func NoColor() bool { return os.Getenv("NO_COLOR") != "" }

@@ -18,11 +18,11 @@ import (
 	"housecall/internal/zone"
 )
 
-// SecretMin is the least length of a token secret in bytes: as long as the HMAC's output (RFC 7518, 3.2).
+// SecretMin is the minimum length of a token secret in bytes: as long as the HMAC's output (RFC 7518, 3.2).
 const SecretMin = 32
 
-// MaxBookingNotice is the longest lead time that a slot may need, the clinic's default or a doctor's; maxBookingHorizon
-// is as far ahead as anything can be booked, ten years.
+// MaxBookingNotice is the longest lead time that a slot may need, the clinic's default or a doctor's;
+// maxBookingHorizon is how far ahead anything can be booked at most, ten years.
 const (
 	MaxBookingNotice  = 30 * 24 * time.Hour
 	maxBookingHorizon = 10 * 365 * 24 * time.Hour
@@ -41,7 +41,7 @@ func (c Config) Validate() error {
 		"must have only letters, digits, _, . or -, at most 64")
 	v.require("CLINIC_RESPONSE_TIME", isLine(c.ClinicResponseTime), wantLine)
 	v.require("CLINIC_EMERGENCY_NUMBER", isLine(c.ClinicEmergency), wantLine)
-	v.require("CLINIC_NOTICE", len(c.ClinicNotice) <= 2000, "has at most 2000 bytes")
+	v.require("CLINIC_NOTICE", len(c.ClinicNotice) <= 2000, "must have at most 2000 bytes")
 	v.require("ADDR", isAddress(c.Addr), "must be host:port or :port")
 	v.require("METRICS_ADDR", c.MetricsAddr == "" || isAddress(c.MetricsAddr), "must be host:port, :port or off")
 	_, err := zerolog.ParseLevel(c.LogLevel)
@@ -74,7 +74,7 @@ func (c Config) validateSecrets(v *problems) {
 	}
 }
 
-// noMailDomain is the one of MAIL_FROM's default: no server would take mail from there.
+// noMailDomain is the domain of MAIL_FROM's default: no server would accept mail from it.
 const noMailDomain = "@localhost"
 
 func (c Config) validateMail(v *problems) {
@@ -82,14 +82,15 @@ func (c Config) validateMail(v *problems) {
 		_, err := ParseSMTP(c.SMTPURL)
 		v.require("SMTP_URL", err == nil, "must be smtp://user:password@host:587 or smtps://user:password@host:465; "+
 			"?tls=none is for servers without TLS and takes no credentials")
-		v.require("MAIL_FROM", !strings.HasSuffix(c.Sender().Address, noMailDomain), "must be set where SMTP_URL is")
+		v.require("MAIL_FROM", !strings.HasSuffix(c.Sender().Address, noMailDomain), "must be set if SMTP_URL is")
 	}
 	a, err := mail.ParseAddress(c.MailFrom)
-	v.require("MAIL_FROM", err == nil && isASCII(a.Address), "must be an address such as Clinic <no-reply@clinic.example>")
+	v.require("MAIL_FROM", err == nil && isASCII(a.Address),
+		"must be an address such as Clinic <no-reply@clinic.example>")
 	v.require("MAIL_DIR", c.SMTPURL != "" || isFolder(c.MailDir), "must be a folder, unless SMTP_URL is set")
 }
 
-// isFolder tells whether s can be the name of a folder.
+// isFolder reports whether s can be the name of a folder.
 func isFolder(s string) bool { return s != "" && !strings.ContainsRune(s, 0) }
 
 func isASCII(s string) bool {
@@ -101,7 +102,8 @@ func (c Config) validateClinic(v *problems) {
 	v.require("CLINIC_ZONE", err == nil, "must be an IANA time zone such as Europe/Berlin")
 	v.require("CLINIC_SLOT_MINUTES", c.ClinicSlotMinutes >= 5 && c.ClinicSlotMinutes <= 480, "must be 5 to 480")
 	_, err = ParseHours(c.ClinicHours)
-	v.require("CLINIC_HOURS", err == nil, "must be intervals such as 10:00-14:00,14:30-18:00 that rise and do not overlap")
+	v.require("CLINIC_HOURS", err == nil,
+		"must be intervals such as 10:00-14:00,14:30-18:00, in ascending order and without overlaps")
 }
 
 func (c Config) validateDurations(v *problems) {
@@ -185,7 +187,7 @@ const wantDSN = "must be a DSN such as postgres://user@host:5432/database or hos
 // namespace has no colon, which separates the parts of a name, and no brace, which would choose a cluster's slot.
 var namespace = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
 
-// isDSN tells a DSN from something else; the driver, which knows all its parameters, looks closer.
+// isDSN reports whether s looks like a DSN; the driver, which knows all parameters, checks them.
 func isDSN(s string) bool {
 	if strings.HasPrefix(s, "postgres://") || strings.HasPrefix(s, "postgresql://") {
 		_, err := url.Parse(s)
@@ -194,7 +196,7 @@ func isDSN(s string) bool {
 	return !strings.Contains(s, "://") && strings.Contains(s, "=")
 }
 
-// isAddress tells whether one can listen on s: a host, or none, and a port.
+// isAddress reports whether s is an address to listen on: an optional host, and a port.
 func isAddress(s string) bool {
 	host, port, err := net.SplitHostPort(s)
 	if err != nil || strings.ContainsAny(host, " /") {
@@ -230,7 +232,7 @@ func weak(s string) bool {
 	return len(different) < 10 || repeats(s) || counts(s)
 }
 
-// repeats tells whether s is one short piece over and over, the last one perhaps cut off.
+// repeats reports whether s is one short piece over and over, the last one perhaps cut off.
 func repeats(s string) bool {
 	for size := 1; size <= min(16, len(s)/2); size++ {
 		if s[size:] == s[:len(s)-size] {
@@ -240,7 +242,7 @@ func repeats(s string) bool {
 	return false
 }
 
-// counts tells whether most of s goes up or down by one, as in 0123456789abcdef.
+// counts reports whether most of s goes up or down by one, as in 0123456789abcdef.
 func counts(s string) bool {
 	steps := 0
 	for i := 1; i < len(s); i++ {

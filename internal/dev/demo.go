@@ -46,7 +46,7 @@ var DemoUsers = []DemoUser{
 	{Email: "patient3@demo.test", Name: "Robin Tanaka", Role: auth.Patient},
 }
 
-// week is the same hours on every day, so that a demo has slots whenever it is looked at.
+// week is the same hours on every day, so that a demo has slots on any day.
 func week(from, to int) []schedule.Interval {
 	var out []schedule.Interval
 	for day := 1; day <= 7; day++ {
@@ -73,7 +73,7 @@ func seedUser(ctx context.Context, a *app.App, u DemoUser, zone string) error {
 	return u.setTimetable(ctx, a.Doctors(), who, zone)
 }
 
-// setTimetable gives a new doctor their profile and hours.
+// setTimetable sets a new doctor's profile and hours.
 func (u DemoUser) setTimetable(ctx context.Context, doctors *doctor.Service, who auth.Actor, zone string) error {
 	d, err := doctors.Get(ctx, who.UserID)
 	if err != nil {
@@ -96,9 +96,9 @@ func (u DemoUser) setTimetable(ctx context.Context, doctors *doctor.Service, who
 }
 
 // seedAppointment makes sure that patient1 and doctor1 have an appointment that is on now, with a short conversation.
-// It goes through the API of running instances, as their clients would. Where other bookings are in the way, it returns
-// the latest appointment that the two have: its conversation is open too. Where they can no longer do what they were
-// made for (another password or role, disabled), it returns none.
+// It goes through the API of running instances, as their clients would. If other bookings are in the way, it returns
+// the latest appointment that the two have: its conversation is open too. If the accounts can no longer be used for
+// this (another password or role, disabled), it returns none.
 func seedAppointment(ctx context.Context, patientServer, doctorServer string) (id string, err error) {
 	id, err = arrange(ctx, patientServer, doctorServer)
 	if p, ok := client.AsProblem(err); ok {
@@ -141,7 +141,7 @@ func arrange(ctx context.Context, patientServer, doctorServer string) (id string
 	return "", fmt.Errorf("make the demo appointment: %w", err)
 }
 
-// confirmNow confirms for the current minute; should that end meanwhile, for the next.
+// confirmNow confirms for the current minute or, if that ends meanwhile, for the next.
 func confirmNow(ctx context.Context, doctor *client.API, id string) error {
 	var err error
 	for range 2 {

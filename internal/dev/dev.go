@@ -1,5 +1,5 @@
-// Package dev runs the whole product on one machine: a private PostgreSQL and Redis, instances over them, demo data,
-// and a mailbox that shows the mails they write. It uses package app as main does, and the reference client.
+// Package dev runs the whole product on one machine: a private PostgreSQL and Redis, instances that use them, demo
+// data, and a mailbox that shows their emails. It uses package app as main does, and the reference client.
 package dev
 
 import (
@@ -116,7 +116,7 @@ func (o Options) confine(c *config.Config, s *services) error {
 	return nil
 }
 
-// hold makes the demo data, prints what there is to see, and waits for the end.
+// hold creates the demo data, prints what there is to see, and waits until something ends.
 func (o Options) hold(ctx context.Context, instances []instance, s *services) error {
 	first, last := instances[0], instances[len(instances)-1]
 	if err := seedUsers(ctx, first.App, first.zone); err != nil {
@@ -147,7 +147,7 @@ func (o Options) hold(ctx context.Context, instances []instance, s *services) er
 	}
 }
 
-// portFree says in one sentence when a port is taken, before anything else is started.
+// portFree returns an error, as one sentence, if a port is taken. It runs before anything is started.
 func portFree(ctx context.Context, port int) error {
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
@@ -157,7 +157,7 @@ func portFree(ctx context.Context, port int) error {
 	return ln.Close()
 }
 
-// reason is the last part of a network error: what the system said.
+// reason returns the last part of a network error: what the system said.
 func reason(err error) string {
 	var sys *os.SyscallError
 	if errors.As(err, &sys) {
@@ -186,7 +186,7 @@ func ensureDatabase(ctx context.Context, dsn string) error {
 	return nil
 }
 
-// tokenSecret keeps one random token secret, so that sign-ins survive a restart.
+// tokenSecret returns the random token secret in a file, which it creates if need be: sign-ins survive a restart.
 func tokenSecret(path string) (string, error) {
 	b, err := os.ReadFile(path)
 	if err == nil && len(b) >= config.SecretMin {

@@ -68,7 +68,7 @@ func startDev(t *testing.T, dir string, ports []int) *devRun {
 	return r
 }
 
-// freePorts are ports that nobody uses just now.
+// freePorts returns ports that nobody uses at the moment.
 func freePorts(t *testing.T, n int) (ports []int) {
 	t.Helper()
 	for range n {
@@ -99,7 +99,7 @@ func demo(t *testing.T, httpClient *http.Client, url, email string) *client.API 
 	return api
 }
 
-// listener is somebody in a conversation, who is told all of its log.
+// listener is a client in a conversation that receives its whole log.
 type listener struct {
 	t      *testing.T
 	conv   *client.Conversation
@@ -204,7 +204,7 @@ func TestRun(t *testing.T) {
 	third.end()
 }
 
-// A data folder that is broken is one sentence, and nothing is left running.
+// A broken data folder is reported in one sentence, and nothing is left running.
 func TestRun_BrokenFolder(t *testing.T) {
 	t.Parallel()
 	dir := devDir(t)
@@ -273,7 +273,7 @@ func TestSeedAppointment_InTheWay(t *testing.T) {
 	again, err := seedAppointment(t.Context(), h.url, h.url)
 	require.NoError(t, err)
 	require.Equal(t, first, again)
-	// It is over, but its claim still covers now, as another booking's would.
+	// It is over, but its claim still covers the present time, as another booking's would.
 	_, err = h.pool.Exec(t.Context(),
 		`update appointments set starts_at = now() - interval '2 hours', ends_at = now() - interval '1 hour'`)
 	require.NoError(t, err)
@@ -288,7 +288,7 @@ func TestSeedAppointment_InTheWay(t *testing.T) {
 	require.Zero(t, open)
 }
 
-// TestSeedAppointment_AccountsChanged: dev starts also when its demo users are no longer what they were made as.
+// TestSeedAppointment_AccountsChanged: dev also starts when its demo users' accounts have changed.
 func TestSeedAppointment_AccountsChanged(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

@@ -10,7 +10,7 @@ import (
 	"housecall/internal/config"
 )
 
-// instance is a running instance and how it is reached.
+// instance is a running instance and how to reach it.
 type instance struct {
 	*app.App
 	url  string // where browsers and clients reach it
@@ -55,7 +55,7 @@ func stopAll(instances []instance) error {
 	return errors.Join(failures...)
 }
 
-// firstFailure gives the error of the first instance that ends without Stop. Its goroutines end with ctx.
+// firstFailure returns the error of the first instance that ends without Stop. Its goroutines end with ctx.
 func firstFailure(ctx context.Context, instances []instance) <-chan error {
 	failed := make(chan error, len(instances))
 	for _, in := range instances {

@@ -11,14 +11,14 @@ import (
 	"housecall/internal/mail"
 )
 
-// mailbox is where dev shows the mails that its instances write.
+// mailbox serves the emails that dev's instances write.
 type mailbox struct {
 	ln     net.Listener
 	server *http.Server
 	ended  chan error
 }
 
-// openMailbox serves the folder's mails, on this machine only.
+// openMailbox serves the folder's emails, on this machine only.
 func openMailbox(ctx context.Context, dir string) (*mailbox, error) {
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -33,7 +33,7 @@ func openMailbox(ctx context.Context, dir string) (*mailbox, error) {
 
 func (b *mailbox) url() string { return "http://" + b.ln.Addr().String() }
 
-// close ends it at once: a reader can load the page again.
+// close ends the mailbox at once, without waiting for open requests.
 func (b *mailbox) close() error {
 	err := b.server.Close()
 	if end := <-b.ended; !errors.Is(end, http.ErrServerClosed) {

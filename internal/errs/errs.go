@@ -1,5 +1,5 @@
-// Package errs is the one error type that crosses packages. A package says what kind of failure it was and which
-// machine-readable code names it; httpd alone knows which HTTP status that is, chat which close code.
+// Package errs has the one error type that crosses packages. A package says what kind of failure it was and which
+// machine-readable code names it; only httpd knows which HTTP status that is, and only chat which close code.
 package errs
 
 import (
@@ -17,19 +17,19 @@ const (
 	Internal             Kind = iota // 500: a bug or a broken dependency; the client sees nothing of the cause
 	BadRequest                       // 400: the request could not be understood
 	Unauthenticated                  // 401: no valid token
-	Forbidden                        // 403: known, and not allowed
-	NotFound                         // 404: not there, or not there for this caller
+	Forbidden                        // 403: signed in, but not allowed
+	NotFound                         // 404: does not exist, or not for this caller
 	MethodNotAllowed                 // 405
 	Conflict                         // 409: the state forbids it
 	PreconditionFailed               // 412: If-Match is stale
 	TooLarge                         // 413: the body exceeds the limit
-	UnsupportedType                  // 415: the content is not of a kind that is taken
-	OutOfRange                       // 416: the range that was asked for lies outside of the content
+	UnsupportedType                  // 415: the content is not of an accepted type
+	OutOfRange                       // 416: the requested range lies outside the content
 	Invalid                          // 422: understood, but a value breaks a rule
 	UpgradeRequired                  // 426: this route speaks WebSocket only
 	PreconditionRequired             // 428: If-Match is missing
 	RateLimited                      // 429: try again after RetryAfter
-	Unavailable                      // 503: a dependency is away; try again after RetryAfter
+	Unavailable                      // 503: a dependency cannot be reached; try again after RetryAfter
 )
 
 // Field is one bad field of a request. Path is dotted as in the JSON body ("body.email"); Message never
@@ -60,7 +60,7 @@ func (e *Error) Error() string {
 	return e.Code + ": " + e.Message
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
 // Is makes two errors with one kind and code equal for errors.Is, so that a sentinel can be compared with an
@@ -85,7 +85,7 @@ func InvalidFields(fields ...Field) *Error {
 	return &Error{Kind: Invalid, Code: "invalid", Message: "Some fields are not valid.", Fields: fields}
 }
 
-// Missing is the 404 for a thing that is not there, or not there for this caller; what is a plain noun.
+// Missing is the 404 for a thing that does not exist, or not for this caller; what is a plain noun.
 func Missing(what string) *Error {
 	return New(NotFound, "not_found", "There is no such "+what+".")
 }
@@ -101,7 +101,7 @@ func (e *Error) With(key string, value any) *Error {
 	return &c
 }
 
-// KindOf gives the kind of the first *Error in err's chain, Internal if there is none.
+// KindOf returns the kind of the first *Error in err's chain, Internal if there is none.
 func KindOf(err error) Kind {
 	var e *Error
 	if errors.As(err, &e) {
@@ -110,7 +110,7 @@ func KindOf(err error) Kind {
 	return Internal
 }
 
-// CodeOf gives the code of the first *Error in err's chain, "" if there is none.
+// CodeOf returns the code of the first *Error in err's chain, "" if there is none.
 func CodeOf(err error) string {
 	var e *Error
 	if errors.As(err, &e) {
@@ -119,7 +119,7 @@ func CodeOf(err error) string {
 	return ""
 }
 
-// Sentinels that several packages answer with.
+// Sentinels that several packages return.
 var (
 	ErrUnauthenticated = New(Unauthenticated, "unauthenticated",
 		"Sign in first: the access token is missing, expired or revoked.")

@@ -41,7 +41,7 @@ func TestError_Is(t *testing.T) {
 	detailed.RetryAfter, detailed.Err = time.Minute, io.EOF
 	require.ErrorIs(t, &detailed, ErrUnavailable, "details do not make it another error")
 	require.ErrorIs(t, &detailed, io.EOF, "and the cause is found")
-	require.NotErrorIs(t, New(Conflict, "stale", ""), ErrStale, "the kind counts")
+	require.NotErrorIs(t, New(Conflict, "stale", ""), ErrStale, "the kind matters")
 	require.NotErrorIs(t, New(PreconditionFailed, "other", ""), ErrStale, "and so does the code")
 	require.NotErrorIs(t, io.EOF, ErrStale)
 	require.NotErrorIs(t, ErrStale, io.EOF)
@@ -85,7 +85,7 @@ func TestMissing(t *testing.T) {
 	require.ErrorIs(t, err, Missing("appointment"), "what is missing is for people, not for programs")
 }
 
-// The sentinels are what clients see most: each says what to do.
+// The sentinels are the errors that clients see most: each says what to do.
 func TestSentinels(t *testing.T) {
 	t.Parallel()
 	codes := map[string]bool{}

@@ -24,7 +24,7 @@ func TestKey_FirstAnswerAgain(t *testing.T) {
 		s.post("PAT1", "/things", "a-key", ok).Header.Get("X-Request-Id"))
 }
 
-// A key is one actor's, for one route and what its parameters name.
+// A key belongs to one actor, one route and the values of its parameters.
 func TestKey_Scope(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -61,7 +61,7 @@ func TestKey_AnotherRequest(t *testing.T) {
 	require.True(t, s.post("PAT1", "/things", "a-key", ok).replayed, "the first stays")
 }
 
-// Refusals are answers too; what fails on our side, or asks to come back, is not.
+// Refusals are kept like other answers; failures on our side, and requests to come back later, are not.
 func TestKey_WhatIsFinal(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -91,7 +91,7 @@ func TestKey_WhatIsFinal(t *testing.T) {
 	}
 }
 
-// What never reached the handler takes no key.
+// A request that never reached the handler takes no key.
 func TestKey_BeforeTheHandler(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -117,7 +117,7 @@ func TestKey_BadKeys(t *testing.T) {
 	require.Equal(t, 201, s.post("PAT1", "/things", strings.Repeat("x", 255), ok).Status)
 }
 
-// A route that creates nothing, whose body names what it creates, or that has no actor, heeds no key.
+// A route ignores keys if it creates nothing, if its body names what it creates, or if it has no actor.
 func TestKey_RoutesThatTakeNone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -172,7 +172,8 @@ func TestKey_OneWinnerOverTwoInstances(t *testing.T) {
 	require.EqualValues(t, 1, w.made.Load())
 }
 
-// The same without anybody waiting: whoever comes while the first is in flight is told so, nobody is carried out twice.
+// The same without waiting: attempts during the first one are told that it is in progress, and nothing is carried out
+// twice.
 func TestKey_ManyWorkers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -195,7 +196,7 @@ func TestKey_ManyWorkers(t *testing.T) {
 	}
 }
 
-// An answer that holds a secret is given again, and nowhere kept so that it could be read.
+// An answer with a secret is given again, and stored nowhere in a readable form.
 func TestKey_SecretsAreSealed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -225,7 +226,8 @@ func TestKey_SecretsAreSealed(t *testing.T) {
 	require.Equal(t, "already_done", s.post("PAT2", "/things", key, ok).Code(), "an answer opens for its own actor only")
 }
 
-// While secrets are replaced all instances read what the others sealed; after that, a done thing is not done again.
+// While secrets are replaced, all instances read what the others sealed; afterwards, a finished request is not carried
+// out again.
 func TestKey_SecretsAreReplaced(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

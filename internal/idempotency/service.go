@@ -19,7 +19,7 @@ const (
 	// grace is how much longer than a request's deadline its key stays taken: for keeping the answer, and for clocks
 	// of instances that differ a little.
 	grace = 20 * time.Second
-	// tries bounds how often Claim looks again because the key it met was given back in that moment.
+	// tries is how often Claim tries, as a key that it found taken may be freed before it can be read.
 	tries = 3
 )
 
@@ -34,8 +34,8 @@ type Deps struct {
 
 // Options are the configured values of the service.
 type Options struct {
-	// RequestTimeout is the deadline of one request. A key stays taken for that long and 20 seconds more: what has no
-	// answer by then has crashed.
+	// RequestTimeout is the deadline of one request. A key stays taken for that long and 20 seconds more: a request that
+	// has no answer by then has crashed.
 	RequestTimeout time.Duration
 }
 
@@ -54,8 +54,8 @@ func New(d Deps) *Service {
 	return &Service{pool: d.Pool, sealer: d.Sealer, lease: d.Options.RequestTimeout + grace, now: d.Now}
 }
 
-// Claim implements httpd.Idempotency. Of any number of attempts at once, on any number of instances, one gets the
-// claim: the first, or after a crash, once its lease has ended, one of the retries.
+// Claim implements httpd.Idempotency. Of any number of simultaneous attempts, on any number of instances, one gets the
+// claim: the first or, once the lease of a crashed attempt has ended, one of the retries.
 func (s *Service) Claim(ctx context.Context, a httpd.Attempt) (claim string, first *httpd.Answer, err error) {
 	mine, now := uuid.New(), s.now()
 	for range tries {
@@ -81,7 +81,7 @@ func (s *Service) Claim(ctx context.Context, a httpd.Attempt) (claim string, fir
 	return "", nil, httpd.ErrInProgress
 }
 
-// judge says what an attempt gets that found its key taken.
+// judge decides the answer to an attempt whose key is taken.
 func (s *Service) judge(a httpd.Attempt, found row) (*httpd.Answer, error) {
 	if !bytes.Equal(found.Fingerprint, a.Fingerprint[:]) {
 		return nil, httpd.ErrKeyReused

@@ -90,7 +90,7 @@ func TestService_Free(t *testing.T) {
 	require.Nil(t, first)
 }
 
-// A claim is what Claim gave, nothing else.
+// Only what Claim returned is a claim.
 func TestService_ForeignClaims(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

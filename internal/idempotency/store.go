@@ -22,8 +22,8 @@ type row struct {
 	CreatedAt   time.Time
 }
 
-// claimKey takes a key that is free, whose lease has ended, or that was taken before old; false if it is none of these.
-// Only the same request takes over from a crashed attempt: another one under its key stays refused.
+// claimKey takes a key that is free, whose lease has ended, or that was taken before old; false otherwise. Only the
+// same request can take over from a crashed attempt: a different one with that key is still refused.
 func claimKey(ctx context.Context, db postgres.DB, r row, old time.Time) (taken bool, err error) {
 	tag, err := db.Exec(ctx, `
 		insert into idempotency_keys as k (user_id, digest, fingerprint, claim, lease_until, created_at)
@@ -56,7 +56,7 @@ func selectKey(ctx context.Context, db postgres.DB, userID int64, digest []byte)
 	return r, true, nil
 }
 
-// claimed is a key as the attempt that holds it names it.
+// claimed identifies a key and the attempt that holds it.
 type claimed struct {
 	userID int64
 	digest []byte

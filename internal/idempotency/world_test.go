@@ -46,7 +46,7 @@ func (l *logs) String() string {
 	return l.b.String()
 }
 
-// world is a database with two users and any number of servers over it, which make things.
+// world is a database with two users, and any number of servers that use it to make things.
 type world struct {
 	t     *testing.T
 	pool  *postgres.Pool
@@ -55,7 +55,7 @@ type world struct {
 	clock atomic.Int64 // nanoseconds of Unix time
 	// made counts what was carried out, on all servers.
 	made atomic.Int64
-	// entered is told of each attempt that waits, and released lets all of them go on.
+	// entered receives each attempt that waits, and released lets all of them continue.
 	entered  chan struct{}
 	released chan struct{}
 }
@@ -153,7 +153,7 @@ type makeOutput struct {
 	Body     thing
 }
 
-// failures are what a thing is refused with. All but the last three are final.
+// failures are the errors with which making a thing can fail. All but the last three are final.
 var failures = map[string]error{
 	"conflict": errs.New(errs.Conflict, "slot_taken", "Somebody was faster.").
 		With("alternatives", []string{"2026-11-23T10:00:00Z"}),
@@ -219,7 +219,7 @@ func (s *server) post(token, path, key, body string) answer {
 	return a
 }
 
-// try is post for other goroutines than the test's own.
+// try is post for goroutines other than the test's own.
 func (s *server) try(token, path string, keys []string, body string) (answer, error) {
 	req, err := s.api.Request(http.MethodPost, path, token, body)
 	if err != nil {
@@ -230,7 +230,7 @@ func (s *server) try(token, path string, keys []string, body string) (answer, er
 	return answer{a, a.Header.Get("Idempotent-Replayed") == "true"}, err
 }
 
-// all sends requests at the same time and gives the answers in order.
+// all sends requests at the same time and returns the answers in order.
 func (w *world) all(n int, send func(i int) (answer, error)) []answer {
 	w.t.Helper()
 	answers, failed := make([]answer, n), make([]error, n)

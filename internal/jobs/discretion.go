@@ -13,8 +13,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// discretion stands around all work: what River keeps of a failure in the job's row, and logs, is only what kept
-// allows. The cause goes into the log, once.
+// discretion wraps all work, so that River stores and logs only what kept allows of a failure. The cause is logged
+// once.
 type discretion struct {
 	river.MiddlewareDefaults
 	log    zerolog.Logger
@@ -36,7 +36,7 @@ func (d *discretion) Work(ctx context.Context, job *rivertype.JobRow, inner func
 		d.worked.WithLabelValues(job.Kind, resultLater).Inc()
 		return river.JobSnooze(max(wait.at.Sub(d.now()), 0))
 	case ctx.Err() != nil:
-		return context.Canceled // a stop, whatever came of it: River frees the job
+		return context.Canceled // the instance is stopping: River frees the job
 	}
 	text := kept(err)
 	var r *reason
@@ -53,7 +53,7 @@ func (d *discretion) Work(ctx context.Context, job *rivertype.JobRow, inner func
 	return errors.New(text)
 }
 
-// tell logs a failure with its cause: as an error once nobody will try again.
+// tell logs a failure with its cause, as an error if the job will not be tried again.
 func (d *discretion) tell(job *rivertype.JobRow, err error, text string, dead bool) {
 	event := d.log.Warn()
 	if dead {
@@ -61,13 +61,13 @@ func (d *discretion) tell(job *rivertype.JobRow, err error, text string, dead bo
 	}
 	var r *reason
 	if errors.As(err, &r) {
-		err = r.cause // the reason is told anyway
+		err = r.cause // the reason is logged anyway
 	}
 	event.Err(err).Int64("job", job.ID).Str("kind", job.Kind).Int("attempt", job.Attempt).Bool("dead", dead).
 		Str("reason", text).Msg("a job failed")
 }
 
-// contain makes an error of a panic. What was thrown may quote anything, so only its type is told.
+// contain turns a panic into an error. The panic's value may quote anything, so the error has only its type.
 func (d *discretion) contain(
 	ctx context.Context, job *rivertype.JobRow, inner func(context.Context) error,
 ) (err error) {

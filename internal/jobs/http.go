@@ -47,7 +47,7 @@ type jobInput struct {
 
 type jobOutput struct{ Body body }
 
-// Routes adds what administrators do with jobs to the API.
+// Routes adds the routes with which administrators list and retry jobs.
 func Routes(s *httpd.Server, svc *Service) {
 	h := handlers{svc}
 	admin := httpd.Only(auth.Admin)

@@ -1,6 +1,6 @@
-// Package jobs runs work that must happen although nobody waits for it: mail, timers. A job is a row (of River,
-// riverqueue.com) written in the transaction of the change that causes it, so there is never one without the other.
-// Any instance works it, one at a time, and again with growing pauses if it fails.
+// Package jobs runs work for which no request waits: emails, timers. A job is a row (of River, riverqueue.com) written
+// in the transaction of the change that causes it, so there is never one without the other. One instance at a time
+// runs it, and again after growing pauses if it fails.
 package jobs
 
 import (
@@ -12,19 +12,19 @@ import (
 	"housecall/internal/errs"
 )
 
-// Args is what a job is about: a struct that encodes as JSON. Kind names what is to be done and never changes, as rows
-// outlive a release. Secrets and addresses in it are sealed: rows are kept after the work is done. Fields with the tag
-// river:"unique" are what Once compares; without any such tag all are.
+// Args is what a job is about: a struct that encodes as JSON. Kind names what is to be done and must never change,
+// since rows outlive a release. Secrets and addresses in it are sealed: rows are kept after the work is done. Once
+// compares the fields with the tag river:"unique", or all fields if none has it.
 type Args interface{ Kind() string }
 
-// Terms say when and how a job is worked.
+// Terms say when and how a job is run.
 type Terms struct {
 	// At is the earliest time; zero means at once.
 	At time.Time
 	// Once drops the job if there already is one of the same kind with the same unique fields, in whatever state,
 	// finished ones included. Rows of finished jobs are kept for a day, of failed ones for a week.
 	Once bool
-	// Urgent has the job worked before those that are not, once it is due: for what is of no use later.
+	// Urgent runs the job, once it is due, before those that are not urgent: for work that is of no use later.
 	Urgent bool
 	// MaxAttempts bounds how often a job that fails is tried; 0 means Attempts.
 	MaxAttempts int
@@ -33,7 +33,7 @@ type Terms struct {
 // Attempts is how often a job is tried before it counts as dead, over about a day.
 const Attempts = 10
 
-// pauses are how long a job that has failed that many times waits.
+// pauses are how long a job waits after its first failure, its second, and so on.
 var pauses = [Attempts - 1]time.Duration{
 	30 * time.Second, 2 * time.Minute, 5 * time.Minute, 15 * time.Minute, 30 * time.Minute,
 	time.Hour, 2 * time.Hour, 6 * time.Hour, 13 * time.Hour,
@@ -47,8 +47,8 @@ func pause(failures int) time.Duration {
 // State is the state of a job, as administrators see it.
 type State string
 
-// The states (those of River). Discarded has failed too often, Cancelled for good: both are dead until retried by
-// hand.
+// The states (those of River). A Discarded job has failed too often, a Cancelled one cannot succeed: both are dead
+// until an administrator retries them.
 const (
 	Available State = "available"
 	Cancelled State = "cancelled"
@@ -60,7 +60,7 @@ const (
 	Scheduled State = "scheduled"
 )
 
-// Job is a job as administrators see it. What it is about is not in it.
+// Job is a job as administrators see it, without its Args.
 type Job struct {
 	ID          int64
 	Kind        string
@@ -73,12 +73,12 @@ type Job struct {
 	LastError   string // without anything about a person
 }
 
-// Failed tells whether the job is dead or has failed and will be tried again.
+// Failed reports whether the job is dead or has failed and will be tried again.
 func (j Job) Failed() bool {
 	return j.State == Discarded || j.State == Cancelled || j.State == Retryable
 }
 
-// What a person is told.
+// Errors that people see.
 var (
 	ErrMissing   = errs.Missing("job")
 	ErrNotFailed = errs.New(errs.Conflict, "not_failed", "Only a job that has failed can be retried.")
@@ -94,27 +94,28 @@ type reason struct {
 // Error implements error.
 func (r *reason) Error() string { return r.text }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (r *reason) Unwrap() error { return r.cause }
 
-// Because is a failure for a reason that administrators may read: text names no person and no address. The job is
-// tried again. The cause, which may be nil, is logged.
+// Because returns a failure for a reason that administrators may read: text must name no person and no address. The
+// job is tried again. The cause, which may be nil, is logged.
 func Because(text string, cause error) error { return &reason{text: text, cause: cause} }
 
-// Dead is a failure that trying again cannot help: the job is not tried again unless an administrator says so.
+// Dead is Because for a failure that trying again cannot mend: the job is not tried again unless an administrator says
+// so.
 func Dead(text string, cause error) error { return &reason{text: text, cause: cause, dead: true} }
 
-// later asks for another time.
+// later is what Later returns.
 type later struct{ at time.Time }
 
 // Error implements error.
 func (later) Error() string { return "not yet" }
 
-// Later is what work returns to be done at another time; it does not count as an attempt.
+// Later returns the error with which work asks to be run at another time; that does not count as an attempt.
 func Later(at time.Time) error { return later{at} }
 
-// kept is the text of err that may be kept in a row. An *errs.Error is worded for people and names nobody; any other
-// is only logged.
+// kept returns the text about err that may be stored in a job's row. An *errs.Error is worded for people and names
+// nobody; any other is only logged.
 func kept(err error) string {
 	var r *reason
 	var own *errs.Error
@@ -128,5 +129,5 @@ func kept(err error) string {
 	}
 }
 
-// everyState is what Once looks at.
+// everyState has the states in which Once looks for a job.
 var everyState = rivertype.JobStates()

@@ -37,7 +37,7 @@ func TestService_InsertTx_withItsChange(t *testing.T) {
 	require.Equal(t, "Ann", receive(t, worked))
 	j := w.becomes(s, Completed)
 	require.Equal(t, "greet", j.Kind)
-	require.Len(t, w.jobs(s), 1, "the one that was rolled back never was")
+	require.Len(t, w.jobs(s), 1, "the one that was rolled back never existed")
 }
 
 func TestService_InsertTx_notBefore(t *testing.T) {
@@ -52,7 +52,7 @@ func TestService_InsertTx_notBefore(t *testing.T) {
 	require.False(t, receive(t, worked).Before(due))
 }
 
-// Many transactions on two instances want the same job: one gets it, and it is worked once.
+// Many transactions on two instances add the same job: it is stored once, and run once.
 func TestService_InsertTx_once(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -88,7 +88,7 @@ func TestService_InsertTx_once(t *testing.T) {
 	require.Len(t, w.jobs(instances[0]), 2)
 }
 
-// Two instances share many jobs; each is worked once.
+// Two instances share many jobs; each is run once.
 func TestService_manyInstances(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -175,7 +175,7 @@ func TestService_failures(t *testing.T) {
 	}
 }
 
-// counted gives jobs_worked_total by result, failed included.
+// counted returns jobs_worked_total by result, failed included.
 func counted(t *testing.T, registry *prometheus.Registry) map[string]float64 {
 	t.Helper()
 	families, err := registry.Gather()
@@ -193,7 +193,7 @@ func counted(t *testing.T, registry *prometheus.Registry) map[string]float64 {
 	return out
 }
 
-// PgBouncer in transaction mode wants cache_describe and no listening; all statements of the library work that way.
+// PgBouncer in transaction mode requires cache_describe and no listening; all statements of the library work that way.
 func TestService_asBehindPgBouncer(t *testing.T) {
 	t.Parallel()
 	pool, err := postgres.Open(t.Context(),
@@ -247,7 +247,7 @@ func TestService_Later(t *testing.T) {
 	require.Equal(t, 1, w.becomes(s, Completed).Attempt, "waiting is no attempt")
 }
 
-// An instance without workers adds jobs and works none.
+// An instance without workers adds jobs and runs none.
 func TestService_insertOnly(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -263,7 +263,7 @@ func TestService_insertOnly(t *testing.T) {
 	receive(t, worked)
 }
 
-// A queue that a slow mail server holds up delays neither timers nor what is of no use later.
+// A slow mail server delays neither timers nor urgent jobs.
 func TestService_urgentFirst(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -313,7 +313,7 @@ func TestPause(t *testing.T) {
 	require.Equal(t, pause(1), pause(0))
 }
 
-// riverSchema is all that River's migrations make.
+// riverSchema describes everything that River's migrations create.
 const riverSchema = `
 select array_agg(what order by what) from (
     select format('%s.%s %s %s %s', table_name, column_name, udt_name, is_nullable, column_default) as what
@@ -327,7 +327,7 @@ select array_agg(what order by what) from (
     union all select relname || ' ' || relpersistence::text from pg_class where relnamespace = $1::regnamespace and relkind = 'r'
 ) things where what ilike '%river%'`
 
-// What our migration makes is what River's own make.
+// Our migration creates what River's own migrations create.
 func TestMigration_IsRivers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

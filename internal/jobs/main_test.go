@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 // patience is how long a test waits for a signal that must come.
 const patience = time.Minute
 
-// world is a database, and instances that work its jobs.
+// world is a database, and instances that run its jobs.
 type world struct {
 	t    *testing.T
 	pool *postgres.Pool
@@ -38,7 +38,7 @@ func newWorld(t *testing.T) *world {
 	return &world{t: t, pool: pool, log: &lockedBuffer{}}
 }
 
-// instance makes one that is not started; it tries again at once.
+// instance makes an instance that is not started; it retries at once.
 func (w *world) instance(change ...func(*Deps)) *Service {
 	w.t.Helper()
 	d := Deps{
@@ -71,7 +71,7 @@ func (w *world) add(s *Service, args Args, o Terms) {
 		w.pool.InTx(w.t.Context(), func(tx *postgres.Tx) error { return s.InsertTx(w.t.Context(), tx, args, o) }))
 }
 
-// jobs gives all, newest first.
+// jobs returns all jobs, newest first.
 func (w *world) jobs(s *Service) []Job {
 	w.t.Helper()
 	var all []State
@@ -95,7 +95,7 @@ func (w *world) becomes(s *Service, state State) Job {
 	return j
 }
 
-// greet is a job with a part that must never be seen outside.
+// greet is a job with a part that must never be shown.
 type greet struct {
 	Name   string `json:"name" river:"unique"`
 	Secret string `json:"secret"`

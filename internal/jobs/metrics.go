@@ -2,15 +2,15 @@ package jobs
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// What came of a try at a job.
+// The results of an attempt at a job.
 const (
 	resultDone   = "done"
-	resultLater  = "later"  // put off
+	resultLater  = "later"  // postponed
 	resultFailed = "failed" // to be tried again
-	resultDead   = "dead"   // given up
+	resultDead   = "dead"   // not to be tried again
 )
 
-// newWorked makes the jobs' numbers for Prometheus; reg may be nil.
+// newWorked makes the counter of attempts at jobs and registers it; reg may be nil.
 func newWorked(reg prometheus.Registerer) *prometheus.CounterVec {
 	worked := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "jobs_worked_total",

@@ -22,16 +22,16 @@ const (
 	periodicAttempts = 3
 )
 
-// turns is a schedule of whole periods since the epoch, the same on every instance.
+// turns is a schedule of whole periods since the zero time, the same on every instance.
 type turns struct{ interval time.Duration }
 
 // Next implements river.PeriodicSchedule.
 func (t turns) Next(now time.Time) time.Time { return now.Truncate(t.interval).Add(t.interval) }
 
-// Every has f run once in every interval, on one instance, however many there are and whichever come and go; the first
+// Every runs f once in every interval, on one instance, however many there are and whichever come and go; the first
 // time soon after the first instance starts. An interval is a whole number of seconds, at most a day, and counted from
-// the zero time. f must tolerate a turn that is missed or that comes late. Every panics on a name that is taken and on
-// another interval: programming errors.
+// the zero time. f must tolerate a turn that is missed or late. Every panics if the name is in use or the interval is
+// invalid.
 func (s *Service) Every(name string, interval time.Duration, f func(ctx context.Context) error) {
 	_, taken := s.every[name]
 	whole := interval >= time.Second && interval <= 24*time.Hour && interval%time.Second == 0
@@ -54,7 +54,7 @@ func (s *Service) Every(name string, interval time.Duration, f func(ctx context.
 func (s *Service) tick(ctx context.Context, a tickArgs) error {
 	f, ok := s.every[a.Name]
 	if !ok {
-		return nil // of another release; its instances will have the next turn
+		return nil // f belongs to another release, whose instances will get the next turn
 	}
 	if err := f(ctx); err != nil {
 		return fmt.Errorf("periodic %s: %w", a.Name, err)

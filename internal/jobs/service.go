@@ -31,17 +31,17 @@ const (
 	deadFor = 7 * 24 * time.Hour
 	// softStop is how long a stop lets work finish before it cancels it.
 	softStop = 5 * time.Second
-	// What is due is worked in this order: a mail server that hangs must not hold up the timers.
+	// Due jobs are run in this order: a mail server that hangs must not hold up the timers.
 	priorityTimer, priorityUrgent, priorityUsual = 1, 2, 3
-	// logBurst bounds what the library logs a minute: while PostgreSQL is away it would complain every second.
+	// logBurst bounds what the library logs in a minute: while PostgreSQL is away it would complain every second.
 	logBurst = 10
 )
 
 // Options are the configured values.
 type Options struct {
-	// Workers is how many jobs this instance works at once; 0 means that it only adds them.
+	// Workers is how many jobs this instance runs at once; 0 means that it only adds them.
 	Workers int
-	// PollOnly asks for new jobs every second instead of listening, which PgBouncer does not pass on.
+	// PollOnly polls for new jobs every second instead of listening, which does not work through PgBouncer.
 	PollOnly bool
 }
 
@@ -50,16 +50,16 @@ type Deps struct {
 	Pool *postgres.Pool
 	Log  zerolog.Logger
 	Now  func() time.Time
-	// Registry takes the numbers for Prometheus; nil for none.
+	// Registry takes the metrics for Prometheus; nil for none.
 	Registry prometheus.Registerer
 	Options  Options
-	// Pause is the wait after so many failures, for tests; nil means the usual pauses.
+	// Pause is the wait after a number of failures, for tests; nil means the usual pauses.
 	Pause func(failures int) time.Duration
-	// Prompt begins housekeeping (due jobs, periodic ones) without the usual random delay of up to a second: for tests.
+	// Prompt starts housekeeping (due jobs, periodic ones) without the usual random delay of up to a second: for tests.
 	Prompt bool
 }
 
-// Service adds jobs and, between Start and Stop, works them. Handlers are registered before Start.
+// Service adds jobs and, between Start and Stop, runs them. Register handlers before Start.
 type Service struct {
 	pool    *postgres.Pool
 	client  *river.Client[pgx.Tx]
@@ -68,7 +68,7 @@ type Service struct {
 	every   map[string]func(context.Context) error
 }
 
-// New makes the jobs of one instance; nothing runs until Start.
+// New makes the service of one instance; nothing runs until Start.
 func New(d Deps) (*Service, error) {
 	s := &Service{
 		pool: d.Pool, workers: river.NewWorkers(), working: d.Options.Workers > 0,
@@ -97,14 +97,14 @@ func New(d Deps) (*Service, error) {
 	return s, nil
 }
 
-// complaints is the log for what the library has to say: no less than warnings, and not too many of them.
+// complaints is the log for the library: only warnings and errors, and not too many of them.
 func complaints(log zerolog.Logger) zerolog.Logger {
 	return log.Level(max(log.GetLevel(), zerolog.WarnLevel)).Sample(&zerolog.BurstSampler{
 		Burst: logBurst, Period: time.Minute,
 	})
 }
 
-// policy is when a failed job is tried again.
+// policy decides when a failed job is tried again.
 type policy struct {
 	pause func(failures int) time.Duration
 	now   func() time.Time
@@ -115,15 +115,15 @@ func (p policy) NextRetry(job *rivertype.JobRow) time.Time {
 	return p.now().Add(p.pause(job.Attempt))
 }
 
-// spread is the usual pause, up to a tenth longer, so that what failed together does not come back together.
+// spread is the usual pause, up to a tenth longer, so that jobs that failed together are not retried together.
 func spread(failures int) time.Duration {
 	p := pause(failures)
 	return p + time.Duration(rand.Int64N(int64(p/10))) //nolint:gosec // spreading, not secrecy
 }
 
-// Handle says how jobs of A's kind are worked. It panics on a kind that is handled already: a programming error. work
-// returns nil when there is nothing more to do, Later, Because or Dead, or any other error to be tried again. It must
-// end when ctx does, and tolerate being done twice: an instance may die between the work and the note of it.
+// Handle sets the function that runs jobs of A's kind. It panics if the kind already has one. work returns nil when it
+// is done, Later, Because or Dead, or any other error to be tried again. It must end when ctx does, and tolerate being
+// run twice: an instance may die between doing the work and noting it.
 func Handle[A Args](s *Service, work func(ctx context.Context, args A) error) {
 	handle(s, workTimeout, work)
 }
@@ -132,7 +132,7 @@ func handle[A Args](s *Service, timeout time.Duration, work func(ctx context.Con
 	river.AddWorker(s.workers, &worker[A]{work: work, timeout: timeout})
 }
 
-// worker is a function as River wants it.
+// worker adapts a function to River's interface.
 type worker[A Args] struct {
 	river.WorkerDefaults[A]
 	work    func(context.Context, A) error
@@ -145,8 +145,7 @@ func (w *worker[A]) Work(ctx context.Context, job *river.Job[A]) error { return 
 // Timeout implements river.Worker.
 func (w *worker[A]) Timeout(*river.Job[A]) time.Duration { return w.timeout }
 
-// InsertTx adds a job that exists once tx commits. Where o.Once finds it there already nothing is added, which is no
-// error.
+// InsertTx adds a job that exists once tx commits. If o.Once finds such a job, it adds none, which is no error.
 func (s *Service) InsertTx(ctx context.Context, tx *postgres.Tx, args Args, o Terms) error {
 	opts := &river.InsertOpts{ScheduledAt: o.At, MaxAttempts: o.MaxAttempts, Priority: priorityUsual}
 	if o.Urgent {
@@ -161,7 +160,7 @@ func (s *Service) InsertTx(ctx context.Context, tx *postgres.Tx, args Args, o Te
 	return nil
 }
 
-// Start begins to work jobs. It returns once the library runs; a second call does nothing.
+// Start begins to run jobs. It returns once the library is running; a second call does nothing.
 func (s *Service) Start(ctx context.Context) error {
 	if !s.working {
 		return nil
@@ -172,8 +171,8 @@ func (s *Service) Start(ctx context.Context) error {
 	return nil
 }
 
-// Stop takes no further jobs, lets those under way end, cancels those that take too long, and returns when all have
-// ended, or with ctx. What was cancelled is free for another instance at once. A second call does nothing.
+// Stop takes no further jobs, lets running ones finish, cancels those that take too long, and returns when all have
+// ended, or with ctx. Another instance can take the cancelled ones at once. A second call does nothing.
 func (s *Service) Stop(ctx context.Context) error {
 	if !s.working {
 		return nil
@@ -193,8 +192,8 @@ func (s *Service) Stop(ctx context.Context) error {
 	return nil
 }
 
-// List gives jobs in one of the states, newest first, with ids below before (0: from the newest); there may be one
-// more than limit, which says that there is a further page. Without states it gives those that have failed.
+// List returns at most limit jobs in any of the states, newest first, with ids below before (0: from the newest); more
+// means that there is a further page. Without states it lists those that have failed.
 func (s *Service) List(
 	ctx context.Context, states []State, before int64, limit int,
 ) (page []Job, more bool, err error) {
@@ -207,7 +206,7 @@ func (s *Service) List(
 	return page, false, nil
 }
 
-// Retry gives a job that has failed another try, at once. ErrMissing, or ErrNotFailed for one in any other state.
+// Retry lets a failed job run again at once. ErrMissing, or ErrNotFailed for a job in any other state.
 func (s *Service) Retry(ctx context.Context, by auth.Actor, id int64) (j Job, err error) {
 	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
 		if j, err = locked(ctx, tx, id); err != nil {

@@ -15,7 +15,7 @@ import (
 	"housecall/internal/testing/pgtest"
 )
 
-// PostgreSQL dies under the jobs and comes back: what was committed is worked, and nothing has to be started anew.
+// PostgreSQL dies while jobs run, and comes back: committed jobs are run, and nothing has to be restarted.
 func TestService_postgresDies(t *testing.T) {
 	t.Parallel()
 	server, dsn := pgtest.Own(t)
@@ -103,7 +103,7 @@ func TestService_StartStop_stress(t *testing.T) {
 	require.EqualValues(t, 8, worked.Load())
 }
 
-// What an instance had begun when it was killed, another does.
+// Another instance does what a killed one had begun.
 func TestService_killed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

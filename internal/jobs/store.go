@@ -10,13 +10,13 @@ import (
 	"housecall/internal/postgres"
 )
 
-// columns of a Job. What a job is about stays where it is, except the name of a periodic function.
+// columns of a Job. A job's arguments are not read, except the name of a periodic function.
 const columns = `id, case kind when 'periodic' then kind || ':' || coalesce(args ->> 'name', '') else kind end as kind,
 	state::text as state, attempt, max_attempts, created_at, scheduled_at, finalized_at,
 	coalesce(regexp_replace(errors[array_upper(errors, 1)] ->> 'error', '^JobCancelError: ', ''), '') as last_error`
 
-// list gives at most limit jobs below an id, newest first. A job that failed and waits only briefly is available or
-// scheduled again at once, so that it has failed shows in its errors.
+// list returns at most limit jobs below an id, newest first. A failed job that waits only briefly is available or
+// scheduled again at once, so only its errors show that it has failed.
 func list(ctx context.Context, db postgres.DB, states []State, before int64, limit int) ([]Job, error) {
 	rows, err := db.Query(ctx, `
 		select `+columns+` from river_job

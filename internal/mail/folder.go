@@ -13,7 +13,7 @@ import (
 )
 
 // Folder writes messages as .eml files instead of sending them: for development, and where no server is configured.
-// The names begin with the time, so that they sort; a message that is sent again under its ID replaces nothing.
+// The names begin with the time, so that they sort; sending a message again does not replace its file.
 type Folder struct {
 	dir  string
 	from mail.Address
@@ -21,10 +21,10 @@ type Folder struct {
 
 var _ Sender = (*Folder)(nil)
 
-// NewFolder makes a sender into dir, which is made, for its owner alone, when the first message comes.
+// NewFolder makes a sender that writes into dir. The first message creates it, for its owner alone.
 func NewFolder(dir string, from mail.Address) *Folder { return &Folder{dir: dir, from: from} }
 
-// eml is how the files are called: time, then eight characters.
+// eml matches the names of the files: time, then eight characters.
 var eml = regexp.MustCompile(`^\d{8}T\d{6}\.\d{6}Z-[A-Z2-7]{8}\.eml$`)
 
 // Send implements Sender. A reader of the folder sees the whole message or none.
@@ -63,7 +63,7 @@ func fileName(at time.Time) string {
 	return at.UTC().Format("20060102T150405.000000Z") + "-" + rand.Text()[:8] + ".eml"
 }
 
-// pathless is what the system said, without the path.
+// pathless returns the system's error without the path.
 func pathless(err error) error {
 	var p *os.PathError
 	if errors.As(err, &p) {
@@ -76,7 +76,7 @@ func pathless(err error) error {
 	return errors.New("the folder cannot be written")
 }
 
-// Domain is the domain of an address, in which Message-IDs are made.
+// Domain returns the domain of an address, which Message-IDs use.
 func Domain(a mail.Address) string {
 	for i := len(a.Address) - 1; i >= 0; i-- {
 		if a.Address[i] == '@' {

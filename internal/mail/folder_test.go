@@ -64,7 +64,7 @@ func TestFolder_Send_broken(t *testing.T) {
 	requireFailure(t, NewFolder(t.TempDir(), clinic).Send(ctx, message()), stageWrite, 0, false)
 }
 
-// seen is what a browser got.
+// seen is the answer to a browser.
 type seen struct {
 	status int
 	header http.Header
@@ -95,7 +95,7 @@ func TestMailbox(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "mail")
 	get := mailboxOf(t, dir)
 	_, page := get("/")
-	require.Contains(t, page, "No mail yet", "before there is a folder")
+	require.Contains(t, page, "No emails yet", "before there is a folder")
 
 	f := NewFolder(dir, clinic)
 	m := message()

@@ -1,5 +1,5 @@
-// Package mail carries single messages to single people: over SMTP, or into a folder if there is no server. It does
-// not know what they say.
+// Package mail sends single messages to single people: over SMTP, or into a folder if there is no server. It does not
+// know what they say.
 package mail
 
 import (
@@ -27,10 +27,10 @@ type Attachment struct {
 	Data        []byte
 }
 
-// Message is one mail to one person.
+// Message is one email to one person.
 type Message struct {
-	// ID is the Message-ID without its brackets. A mail keeps it over all attempts, so that a receiver who gets it twice
-	// can tell.
+	// ID is the Message-ID without its brackets. It is the same for all attempts at an email, so that a receiver can
+	// recognize a duplicate.
 	ID      string
 	To      Address
 	Subject string
@@ -44,29 +44,29 @@ type Message struct {
 	Date        time.Time
 }
 
-// Sender takes messages.
+// Sender sends messages.
 type Sender interface {
 	// Send returns nil once somebody else is responsible for the message. Its failures are of type *Error.
 	Send(ctx context.Context, m Message) error
 }
 
-// Error is a message that was refused. Its text quotes neither the message nor the server, since both may name a
+// Error means that a message was not sent. Its text quotes neither the message nor the server, since both may name a
 // person.
 type Error struct {
-	// Stage is how far it came: compose, connect, sender, recipient, data or write.
+	// Stage is how far sending got: compose, connect, sender, recipient, data or write.
 	Stage string
-	// Code is the server's reply (RFC 5321, 4.2.3), 0 where it said nothing; Enhanced its finer code (RFC 3463) or "".
+	// Code is the server's reply (RFC 5321, 4.2.3), 0 if it sent none; Enhanced its finer code (RFC 3463) or "".
 	Code     int
 	Enhanced string
-	// Permanent tells that the same message will never be accepted.
+	// Permanent means that the same message will never be accepted.
 	Permanent bool
-	// Timeout tells that the server was too slow, or the caller gave up.
+	// Timeout means that the server was too slow, or that the caller's context ended.
 	Timeout bool
 }
 
 // Error implements error.
 func (e *Error) Error() string {
-	words := "mail was refused at the stage " + e.Stage
+	words := "sending failed at the stage " + e.Stage
 	if e.Code != 0 {
 		words += fmt.Sprintf(", code %d", e.Code)
 	}
@@ -82,7 +82,7 @@ func (e *Error) Error() string {
 	return words
 }
 
-// IsPermanent tells whether err is a message that will never be accepted.
+// IsPermanent reports whether err is a message that will never be accepted.
 func IsPermanent(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Permanent
@@ -100,7 +100,7 @@ const (
 
 var errCompose = &Error{Stage: stageCompose, Permanent: true}
 
-// compose makes the MIME message. Whatever could break out of its header is refused, with a permanent error, although
+// compose makes the MIME message. It refuses, with a permanent error, whatever could break out of a header, although
 // the library would encode it.
 func compose(from mail.Address, m Message) (*gomail.Msg, error) {
 	if !headerSafe(m.ID, m.To.Name, m.To.Email, m.Subject,
@@ -142,7 +142,7 @@ func compose(from mail.Address, m Message) (*gomail.Msg, error) {
 	return msg, nil
 }
 
-// headerSafe tells whether every value is one line of valid text.
+// headerSafe reports whether every value is one line of valid text.
 func headerSafe(values ...string) bool {
 	for _, v := range values {
 		if !text.IsLine(v) || strings.ContainsRune(v, unicode.ReplacementChar) {
@@ -152,7 +152,7 @@ func headerSafe(values ...string) bool {
 	return true
 }
 
-// wellFormed tells whether id is the inside of a Message-ID (RFC 5322, 3.6.4), of the plain kind that we make.
+// wellFormed reports whether id is the inside of a Message-ID (RFC 5322, 3.6.4), of the plain kind that we make.
 func wellFormed(id string) bool {
 	local, domain, ok := strings.Cut(id, "@")
 	return ok && local != "" && domain != "" && len(id) <= 200 && !strings.ContainsFunc(id, func(r rune) bool {

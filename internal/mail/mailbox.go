@@ -19,8 +19,8 @@ var mailboxFiles embed.FS
 
 var mailboxPage = template.Must(template.ParseFS(mailboxFiles, "mailbox.html.tmpl"))
 
-// mailboxPolicy lets a page of the mailbox do nothing but look; letterPolicy lets a mail's HTML, which is somebody
-// else's, do even less, and open its links elsewhere.
+// mailboxPolicy lets the pages of the mailbox do nothing but show emails; letterPolicy lets the HTML of an email,
+// which is not ours, do even less, but open its links in other tabs.
 const (
 	mailboxPolicy = "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; base-uri 'none'; " +
 		"form-action 'none'; frame-ancestors 'none'"
@@ -28,8 +28,8 @@ const (
 		"style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 )
 
-// Mailbox shows the mails of a folder in a browser, newest first: for development. It answers on loopback names only,
-// so that no page elsewhere can have its own name lead here.
+// Mailbox shows the emails of a folder in a browser, newest first: for development. It answers on loopback names only,
+// so that no other site can point its own name here.
 func Mailbox(dir string) http.Handler {
 	mux := http.NewServeMux()
 	b := mailbox{dir}
@@ -45,7 +45,7 @@ func Mailbox(dir string) http.Handler {
 		h.Set("Cache-Control", "no-store")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		if !loopback(r.Host) {
-			http.Error(w, "This mailbox is on localhost only.", http.StatusMisdirectedRequest)
+			http.Error(w, "This mailbox is available on localhost only.", http.StatusMisdirectedRequest)
 			return
 		}
 		mux.ServeHTTP(w, r)
@@ -63,7 +63,7 @@ func loopback(host string) bool {
 
 type mailbox struct{ dir string }
 
-// shown is what the page is made of: a list, or one mail.
+// shown is what the page shows: a list, or one email.
 type shown struct {
 	List []Stored
 	One  *Stored
@@ -83,7 +83,7 @@ func (b mailbox) list(w http.ResponseWriter, _ *http.Request) {
 	for _, name := range files {
 		m, err := load(b.dir, name)
 		if errors.Is(err, os.ErrNotExist) {
-			continue // it was removed meanwhile
+			continue // it was removed in the meantime
 		}
 		if err != nil {
 			m.Subject = "(" + errNotMail.Error() + ")"
@@ -93,11 +93,11 @@ func (b mailbox) list(w http.ResponseWriter, _ *http.Request) {
 	write(w, s)
 }
 
-// found loads the mail that a request names, or answers 404.
+// found loads the email that a request names, or answers 404.
 func (b mailbox) found(w http.ResponseWriter, r *http.Request) (Stored, bool) {
 	m, err := load(b.dir, r.PathValue("file"))
 	if err != nil {
-		http.Error(w, "There is no such mail.", http.StatusNotFound)
+		http.Error(w, "There is no such email.", http.StatusNotFound)
 		return m, false
 	}
 	return m, true
@@ -116,7 +116,7 @@ func (b mailbox) html(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Security-Policy", letterPolicy)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	// Links open in a tab of their own: inside the frame nothing could be shown.
+	// Links open in another tab: the frame could not show anything.
 	_, _ = io.WriteString(w, strings.Replace(m.HTML, "<head>", `<head><base target="_blank">`, 1))
 }
 
@@ -139,7 +139,7 @@ func (b mailbox) attachment(w http.ResponseWriter, r *http.Request) {
 
 func write(w http.ResponseWriter, s shown) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_ = mailboxPage.Execute(w, s) // the reader has gone
+	_ = mailboxPage.Execute(w, s) // fails only if the reader has gone
 }
 
 var address = regexp.MustCompile(`https?://[^\s<>"]+`)

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// Stored is a message as it lies in a folder.
+// Stored is a message in a folder.
 type Stored struct {
 	File        string
 	From, To    string
@@ -27,16 +27,16 @@ type Stored struct {
 	Attachments []Attachment // the calendar part among them
 }
 
-// Bounds of what is read of a folder, whoever has written into it.
+// Limits on what is read from a folder, since anybody may have written into it.
 const (
 	listMax  = 500
 	emlMax   = 10 << 20
 	depthMax = 5
 )
 
-var errNotMail = errors.New("this file is not a mail that can be shown")
+var errNotMail = errors.New("this file is not an email that can be shown")
 
-// names gives the newest files of a folder, newest first; none of one that is not there.
+// names returns the newest files of a folder, newest first; none if there is no folder.
 func names(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {
@@ -70,7 +70,7 @@ func load(dir, name string) (Stored, error) {
 	return s, err
 }
 
-// parse reads a message (RFC 5322 and MIME, RFC 2045 to 2047), as far as Folder writes such.
+// parse reads a message (RFC 5322 and MIME, RFC 2045 to 2047), as far as Folder uses them.
 func parse(r io.Reader) (Stored, error) {
 	m, err := mail.ReadMessage(r)
 	if err != nil {
@@ -79,7 +79,7 @@ func parse(r io.Reader) (Stored, error) {
 	s := Stored{
 		From: decoded(m.Header.Get("From")), To: decoded(m.Header.Get("To")), Subject: decoded(m.Header.Get("Subject")),
 	}
-	s.Date, _ = m.Header.Date() // the zero time where there is none
+	s.Date, _ = m.Header.Date() // the zero time if there is none
 	if err := s.part(textproto.MIMEHeader(m.Header), m.Body, 0); err != nil {
 		return Stored{}, errNotMail
 	}
@@ -93,7 +93,7 @@ func decoded(header string) string {
 	return header
 }
 
-// part takes up one part, and those in it.
+// part adds one part, and the parts in it.
 func (s *Stored) part(h textproto.MIMEHeader, body io.Reader, depth int) error {
 	kind, params, err := mime.ParseMediaType(h.Get("Content-Type"))
 	if err != nil {

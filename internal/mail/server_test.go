@@ -38,7 +38,7 @@ func message() Message {
 	}
 }
 
-// taken is what a server was given.
+// taken is an email that the server accepted.
 type taken struct{ from, to, user, data string }
 
 // server is a real SMTP server that keeps what it takes, and fails as it is told.
@@ -111,7 +111,7 @@ func (s *session) Data(r io.Reader) error {
 func (s *session) Reset()        {}
 func (s *session) Logout() error { return nil }
 
-// certificate is one for localhost, and what trusts it.
+// certificate returns a certificate for localhost, and a configuration that trusts it.
 func certificate(t *testing.T) (tls.Certificate, *tls.Config) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -131,7 +131,8 @@ func certificate(t *testing.T) (tls.Certificate, *tls.Config) {
 	}
 }
 
-// start serves until the test ends and gives the address; cert nil is without TLS, implicit speaks it from the start.
+// start serves until the test ends and returns the address. Without cert there is no TLS; implicit uses it from the
+// start.
 func (s *server) start(t *testing.T, cert *tls.Certificate, implicit bool) Server {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -162,7 +163,7 @@ type quiet struct{}
 func (quiet) Printf(string, ...any) {}
 func (quiet) Println(...any)        {}
 
-// script is a server that follows one: for each line it gets, the answer to its first word; "" hangs up, "…" says
+// script is a server that follows a script: for each line it gets, the answer to its first word; "" hangs up, "…" says
 // nothing until the client goes. "." is the answer to the end of the data.
 func script(t *testing.T, answers map[string]string) (Server, <-chan string) {
 	t.Helper()

@@ -14,7 +14,7 @@ import (
 )
 
 // smtpTimeout bounds connecting and, after that, delivering one message. It is shorter than what RFC 5321, 4.5.3.2
-// asks of mail servers: we try again later instead, and a worker waits meanwhile.
+// asks of mail servers, since a worker waits meanwhile and can try again later.
 const smtpTimeout = 20 * time.Second
 
 // Server is a mail server.
@@ -22,7 +22,7 @@ type Server struct {
 	Host           string
 	Port           int
 	User, Password string // "" for none
-	// Implicit TLS begins with the connection (RFC 8314, 3.3); otherwise STARTTLS is demanded, unless Plain.
+	// Implicit TLS begins with the connection (RFC 8314, 3.3); otherwise STARTTLS is required, unless Plain.
 	Implicit, Plain bool
 }
 
@@ -35,21 +35,21 @@ type SMTP struct {
 
 var _ Sender = (*SMTP)(nil)
 
-// NewSMTP makes a sender to the server; from is where mail comes from. trust has the authorities and the name by which
-// to check the server's certificate; nil means those of the system and the server's own name.
+// NewSMTP makes a sender to the server; from is the sender of all mail. trust has the authorities and the name with
+// which to check the server's certificate; nil means the system's authorities and the server's own name.
 func NewSMTP(server Server, from mail.Address, trust *tls.Config) (*SMTP, error) {
 	if trust == nil {
 		trust = &tls.Config{ServerName: server.Host, MinVersion: tls.VersionTLS12}
 	}
 	opts := []gomail.Option{
-		// How we introduce ourselves: by the domain that mail comes from, as machines' own names are often nobody's.
+		// HELO gives the sender's domain: a machine's own name often means nothing to others.
 		gomail.WithPort(server.Port), gomail.WithTimeout(smtpTimeout), gomail.WithoutNoop(), gomail.WithHELO(Domain(from)),
 		gomail.WithTLSConfig(trust), gomail.WithDialContextFunc(dialer(server, trust)),
 	}
 	switch {
 	case server.Plain:
 		opts = append(opts, gomail.WithTLSPolicy(gomail.NoTLS))
-	case server.Implicit: // the dialer sees to it; STARTTLS (RFC 3207) is not offered inside of TLS
+	case server.Implicit: // the dialer does it; STARTTLS (RFC 3207) is not offered inside TLS
 		opts = append(opts, gomail.WithTLSPolicy(gomail.TLSOpportunistic))
 	default:
 		opts = append(opts, gomail.WithTLSPolicy(gomail.TLSMandatory))
@@ -65,8 +65,8 @@ func NewSMTP(server Server, from mail.Address, trust *tls.Config) (*SMTP, error)
 	return &SMTP{from: from, client: client}, nil
 }
 
-// dialer connects so that the end of ctx breaks the connection whatever it waits for: the library only looks at ctx
-// while it connects.
+// dialer makes connections that close when the context of Send ends, whatever they are waiting for: the library looks
+// at the context only while it connects.
 func dialer(server Server, trust *tls.Config) gomail.DialContextFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		caller, ok := ctx.Value(callerKey{}).(context.Context)
@@ -90,10 +90,10 @@ func dialer(server Server, trust *tls.Config) gomail.DialContextFunc {
 	}
 }
 
-// callerKey leads to the context of Send: the one that a dialer gets ends with the dialing.
+// callerKey is the key of Send's context: the context that a dialer gets ends with the dialing.
 type callerKey struct{}
 
-// mortal is a connection that its caller's context ends.
+// mortal is a connection that closes when its caller's context ends.
 type mortal struct {
 	net.Conn
 	stop func() bool
@@ -105,8 +105,8 @@ func (m *mortal) Close() error {
 	return m.Conn.Close()
 }
 
-// Send implements Sender. A server that refuses the recipient or the content with a 5xx will never take the message;
-// everything else, a wrong password of ours included, may be mended.
+// Send implements Sender. A server that refuses the recipient or the content with a 5xx will never accept the message;
+// everything else, including a wrong password of ours, can be fixed.
 func (s *SMTP) Send(ctx context.Context, m Message) error {
 	msg, err := compose(s.from, m)
 	if err != nil {
@@ -120,7 +120,7 @@ func (s *SMTP) Send(ctx context.Context, m Message) error {
 		return failure(ctx, stageConnect, err)
 	}
 	err = s.client.SendWithSMTPClient(conn, msg)
-	// Once the server has taken the message, nothing that follows matters: sending it again would double it.
+	// Once the server has accepted the message, later errors do not matter: sending it again would make a duplicate.
 	if err != nil && !msg.IsDelivered() {
 		_ = conn.Close()
 		return failure(ctx, stageOf(err), err)
@@ -129,7 +129,7 @@ func (s *SMTP) Send(ctx context.Context, m Message) error {
 	return nil
 }
 
-// stageOf tells how far the library came.
+// stageOf returns how far the library got.
 func stageOf(err error) string {
 	var sent *gomail.SendError
 	if !errors.As(err, &sent) {
@@ -147,7 +147,7 @@ func stageOf(err error) string {
 	}
 }
 
-// failure words an error of the library without what it quotes.
+// failure turns an error of the library into one of ours, without what it quotes.
 func failure(ctx context.Context, stage string, err error) error {
 	e := &Error{Stage: stage}
 	var sent *gomail.SendError

@@ -44,7 +44,7 @@ func TestSMTP_Send(t *testing.T) {
 			s, err = NewSMTP(at, clinic, trust)
 			require.NoError(t, err)
 			err = s.Send(t.Context(), m)
-			requireFailure(t, err, stageConnect, 454, false) // the server's word for it; ours to mend, so not for good
+			requireFailure(t, err, stageConnect, 454, false) // as the server says; we can fix it, so it is not permanent
 			_, untrusting := certificate(t)
 			s, err = NewSMTP(at, clinic, untrusting)
 			require.NoError(t, err)
@@ -71,7 +71,7 @@ func checkParts(t *testing.T, data string, m Message) {
 	require.NotContains(t, data, "go-mail")
 }
 
-// requireFailure requires an Error of a kind that tells nothing about the mail or what the server said.
+// requireFailure requires an Error that reveals nothing about the email or what the server said.
 func requireFailure(t *testing.T, err error, stage string, code int, permanent bool) {
 	t.Helper()
 	var e *Error
@@ -132,7 +132,7 @@ func TestSMTP_Send_refused(t *testing.T) {
 	})
 }
 
-// A server that takes the mail and then dies has it: sending it again would double it.
+// A server that accepts the email and then dies has it: sending it again would make a duplicate.
 func TestSMTP_Send_takenThenDead(t *testing.T) {
 	t.Parallel()
 	for name, answers := range map[string]map[string]string{
@@ -147,7 +147,7 @@ func TestSMTP_Send_takenThenDead(t *testing.T) {
 	}
 }
 
-// The end of the context breaks a conversation with a server that says nothing.
+// The end of the context breaks the connection to a silent server.
 func TestSMTP_Send_cancelled(t *testing.T) {
 	t.Parallel()
 	for _, word := range []string{"EHLO", "MAIL", "RCPT", "DATA", "."} {
@@ -230,7 +230,7 @@ func TestCompose_refuses(t *testing.T) {
 	}
 }
 
-// headers are all that a mail may have.
+// headers are all headers that an email may have.
 var headers = []string{"Auto-Submitted", "Content-Type", "Date", "From", "Message-Id", "Mime-Version", "Subject", "To"}
 
 func FuzzCompose(f *testing.F) {
@@ -270,7 +270,7 @@ func FuzzCompose(f *testing.F) {
 func TestError(t *testing.T) {
 	t.Parallel()
 	require.EqualError(t, &Error{Stage: stageRecipient, Code: 550, Enhanced: "5.1.1", Permanent: true},
-		"mail was refused at the stage recipient, code 550 5.1.1, permanently")
-	require.EqualError(t, &Error{Stage: stageConnect, Timeout: true}, "mail was refused at the stage connect, timed out")
+		"sending failed at the stage recipient, code 550 5.1.1, permanently")
+	require.EqualError(t, &Error{Stage: stageConnect, Timeout: true}, "sending failed at the stage connect, timed out")
 	require.False(t, IsPermanent(errors.New("x")))
 }

@@ -8,8 +8,8 @@ import (
 	"housecall/internal/auth"
 )
 
-// moveArgs are a mail about an appointment. What is unique makes it one mail: for reminders that leaves out the
-// version, so an appointment that is moved away and back reminds once.
+// moveArgs are an email about an appointment. The unique fields identify the email: for reminders they leave out the
+// version, so an appointment that is moved away and back has one reminder.
 type moveArgs struct {
 	MailKind    Kind  `json:"notice" river:"unique"`
 	Appointment int64 `json:"appointment" river:"unique"`
@@ -23,8 +23,8 @@ type moveArgs struct {
 	EndsAt    time.Time `json:"endsAt,omitzero"`
 	WasBooked bool      `json:"wasBooked"`
 	ByPatient bool      `json:"byPatient,omitempty"` // the patient did it
-	// Soonest is the start that a move is about (see soonest), zero for reminders: it is told even in quiet hours that
-	// last longer.
+	// Soonest is the start that a move is about (see soonest), zero for reminders: quiet hours that last longer do not
+	// delay the email.
 	Soonest time.Time `json:"soonest,omitzero"`
 	Former  bool      `json:"former,omitempty"` // the recipient has handed the appointment over
 }
@@ -32,8 +32,8 @@ type moveArgs struct {
 // Kind implements jobs.Args.
 func (moveArgs) Kind() string { return "mail_appointment" }
 
-// userArgs are a mail to a user about something else. Ref is what makes it one mail; where it is derived from a token,
-// it does not reveal it. Sealed is the rest.
+// userArgs are an email to a user about something else. Ref identifies the email; if it is derived from a token, it
+// does not reveal it. Sealed is the letter.
 type userArgs struct {
 	MailKind Kind   `json:"notice" river:"unique"`
 	User     int64  `json:"user" river:"unique"`
@@ -78,5 +78,5 @@ func (s *Service) open(sealed string) (l letter, err error) {
 	return l, nil
 }
 
-// ref names one mail by what identifies it, without revealing it.
+// ref returns a short name for what identifies an email, without revealing it.
 func ref(parts ...string) string { return auth.Reference("mail", parts...) }

@@ -14,7 +14,7 @@ import (
 	"housecall/internal/postgres"
 )
 
-// What is no longer so, or not wanted, is dropped without a word when its turn comes.
+// An email that is no longer true, or not wanted, is silently dropped when its turn comes.
 func TestService_sendMove_judges(t *testing.T) {
 	t.Parallel()
 	confirmed := moveArgs{MailKind: Confirmed, Appointment: 7, Recipient: patientID, Version: 2}
@@ -106,7 +106,7 @@ func TestService_sendMove_judges(t *testing.T) {
 	}
 }
 
-// What a move is about begins when its old or its new time does, whichever comes first.
+// A move must be known by its old or its new time, whichever comes first.
 func TestSoonest(t *testing.T) {
 	t.Parallel()
 	early, late := winter, winter.Add(time.Hour)
@@ -146,8 +146,8 @@ func TestService_sendMove_servicesAway(t *testing.T) {
 		"to be tried again")
 }
 
-// Nothing later reaches a doctor who has handed an appointment over, so they hear of that whatever becomes of it, and
-// of no time that it got afterwards.
+// A doctor who has handed an appointment over gets no later email, so they are told of that whatever happens to it,
+// and of no time that it gets afterwards.
 func TestService_sendMove_former(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -194,7 +194,7 @@ func TestService_sendMove_former(t *testing.T) {
 	}
 }
 
-// What a calendar was once told is taken out of it, even where the mail that would have done so was overtaken.
+// An event that a calendar was told of is removed from it, even if the email that should have done so was overtaken.
 func TestMethod(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -10,7 +10,7 @@ import (
 	"housecall/internal/auth"
 )
 
-// Security mail goes to whoever has an account, verified or not, whatever they have switched off, at any hour.
+// Mail about the account itself goes to all users, verified or not, whatever they have turned off, at any hour.
 func TestService_sendUser_judges(t *testing.T) {
 	t.Parallel()
 	until := winter.Add(time.Hour)
@@ -93,12 +93,12 @@ func TestService_sendUser_judges(t *testing.T) {
 	}
 }
 
-// counts is an inbox.
+// counts is an Inbox.
 type counts int
 
 func (c counts) Unread(context.Context, int64) (int, error) { return int(c), nil }
 
-// A mail about unread messages tells of those that still are.
+// An email about unread messages counts those that are still unread.
 func TestService_sendUser_readMeanwhile(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, winter)
@@ -122,6 +122,6 @@ func TestService_sendUser_sealedElsewhere(t *testing.T) {
 	require.NoError(t, err)
 	err = s.sendUser(t.Context(),
 		userArgs{MailKind: Invitation, User: patientID, Sealed: other.Seal(sealPurpose, []byte("{}"))})
-	require.EqualError(t, err, "the mail's content cannot be decrypted: its token secret is gone")
+	require.EqualError(t, err, "the email cannot be decrypted: the token secret that sealed it is no longer in use")
 	require.ErrorIs(t, err, auth.ErrSeal)
 }

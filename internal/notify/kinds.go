@@ -6,7 +6,7 @@ import (
 	"housecall/internal/appointment"
 )
 
-// Kind is what a mail says. Jobs, preferences and templates know it by its text, so that never changes.
+// Kind says what an email is about. Jobs, preferences and templates refer to it by its text, which must never change.
 type Kind string
 
 // The kinds.
@@ -20,7 +20,7 @@ const (
 	Expired         Kind = "expired"       // a request that nobody answered in time
 	ReminderDay     Kind = "reminder_day"  // a day before
 	ReminderHour    Kind = "reminder_hour" // an hour before
-	Unread          Kind = "unread"        // messages wait in conversations
+	Unread          Kind = "unread"        // there are unread messages
 	WaitlistOffer   Kind = "waitlist_offer"
 
 	Invitation    Kind = "invitation"
@@ -29,12 +29,12 @@ const (
 	EmailChanged  Kind = "email_changed"
 )
 
-// traits are what sets a kind apart.
+// traits are the properties of a kind.
 type traits struct {
 	kind Kind
-	// status is how an appointment must stand for a mail about it to be true; "" for mail about something else.
+	// status is the one that an appointment must have for an email about it to be true; "" for mail about something else.
 	status appointment.Status
-	// ahead is how long before the start a reminder is due; 0 for what is no reminder.
+	// ahead is how long before the start a reminder is due; 0 for other mail.
 	ahead time.Duration
 	// security mail is about the account itself: it goes to unverified addresses too, and nobody can turn it off.
 	security bool
@@ -63,10 +63,10 @@ var table = []traits{
 	{kind: EmailChanged, security: true, urgent: true},
 }
 
-// Kinds gives all kinds.
+// Kinds returns all kinds.
 func Kinds() []Kind { return kindsWith(func(traits) bool { return true }) }
 
-// Optional gives the kinds that people can turn off, in the order in which they would want to see them.
+// Optional returns the kinds that people can turn off, in the order in which they would want to see them.
 func Optional() []Kind { return kindsWith(func(t traits) bool { return !t.security }) }
 
 func kindsWith(wanted func(traits) bool) []Kind {
@@ -79,7 +79,7 @@ func kindsWith(wanted func(traits) bool) []Kind {
 	return out
 }
 
-// traits gives those of a kind; the zero value for one that does not exist.
+// traits returns the traits of a kind; the zero value for a kind that does not exist.
 func (k Kind) traits() traits {
 	for _, t := range table {
 		if t.kind == k {
@@ -89,19 +89,19 @@ func (k Kind) traits() traits {
 	return traits{}
 }
 
-// Security tells whether k is mail about the account itself.
+// Security reports whether k is mail about the account itself.
 func (k Kind) Security() bool { return k.traits().security }
 
-// Urgent tells whether k is of no use later, and so does not wait for the end of quiet hours.
+// Urgent reports whether k is of no use later, and so does not wait for the end of quiet hours.
 func (k Kind) Urgent() bool { return k.traits().urgent }
 
-// Fleeting tells whether k leads to something that may be gone by the time it is sent.
+// Fleeting reports whether k leads to something that may be gone by the time it is sent.
 func (k Kind) Fleeting() bool { return k.traits().fleeting }
 
-// move tells whether k is about a change of an appointment.
+// move reports whether k is about a change of an appointment.
 func (k Kind) move() bool { return k.traits().status != "" && !k.reminder() }
 
-// reminder tells whether k reminds of an appointment.
+// reminder reports whether k is a reminder of an appointment.
 func (k Kind) reminder() bool { return k.traits().ahead != 0 }
 
 // template is the name of the file that words k.

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Each kind has a template with something to say, and each template belongs to a kind.
+// Each kind has a template that is not empty, and each template belongs to a kind.
 func TestKinds(t *testing.T) {
 	t.Parallel()
 	belongs := map[string]bool{}
@@ -29,7 +29,7 @@ func TestKinds(t *testing.T) {
 	}
 }
 
-// A kind is either about the account, when nobody can turn it off, or one that people choose.
+// A kind is either about the account, and nobody can turn it off, or one that people can turn off.
 func TestKind_traits(t *testing.T) {
 	t.Parallel()
 	optional := map[Kind]bool{}

@@ -11,7 +11,7 @@ import (
 	own "housecall/internal/mail"
 )
 
-// wording is a mail as a golden file has it.
+// wording returns an email as its golden file has it.
 func wording(m own.Message) string {
 	head := "Message-ID: " + m.ID + "\nTo: " + m.To.Name + " <" + m.To.Email + ">\nSubject: " + m.Subject + "\n"
 	if m.Calendar != nil {
@@ -20,7 +20,7 @@ func wording(m own.Message) string {
 	return head + "\n" + m.Text + "\n----------\n" + m.HTML
 }
 
-// pages are all mails about appointments: to whom, and how the appointment stands.
+// pages are all emails about appointments: to whom, and how the appointment stands.
 var pages = map[string]struct {
 	kind      Kind
 	to        int64
@@ -138,8 +138,7 @@ func TestMails_others(t *testing.T) {
 	}
 }
 
-// Nobody can have our mails tell strangers what they call themselves: an address that is not verified may be
-// anybody's.
+// Nobody can use our emails to send strangers a text as their name: an unverified address may be anybody's.
 func TestMails_toStrangers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, winter)
@@ -188,7 +187,7 @@ func TestMoment(t *testing.T) {
 	require.Equal(t, time.UTC, s.zoneOf("Mars/Olympus"))
 }
 
-// Whatever people are called, a mail has one subject, one link, and nothing of it is markup.
+// Whatever people are called, an email has one subject and one link, and their names are never markup.
 func FuzzRender(f *testing.F) {
 	f.Add("Pat Morgan", "Dr. Ada Okafor")
 	f.Add("<script>alert(1)</script>", "[Click](https://evil.test)")

@@ -1,6 +1,6 @@
-// Package notify tells people by email what happened to their appointments and accounts, and reminds them. A mail is
-// a job that is queued in the transaction of the change it tells of. When its turn comes it is judged again, so that
-// nobody is told what is no longer true. Mails name people, times and the clinic, and nothing clinical: no reason, no
+// Package notify tells people by email what happened to their appointments and accounts, and reminds them. An email is
+// a job that is queued in the transaction of the change it reports. When its turn comes it is judged again, so that
+// nobody is told what is no longer true. Emails name people, times and the clinic, and nothing clinical: no reason, no
 // note, no message, not even a specialization.
 package notify
 
@@ -11,11 +11,11 @@ import (
 	"housecall/internal/appointment"
 )
 
-// Appointment is what mails need to know of one.
+// Appointment is what emails need to know about an appointment.
 type Appointment struct {
 	ID       int64
 	PublicID string
-	// Version grows with every change: a mail about an earlier one is no longer sent.
+	// Version grows with every change: an email about an earlier one is no longer sent.
 	Version int
 	Status  appointment.Status
 	// StartsAt and EndsAt are nil for a request without a time.
@@ -25,8 +25,8 @@ type Appointment struct {
 	PatientID, DoctorID     int64
 	PatientName, DoctorName string
 	UpdatedAt               time.Time
-	// WasBooked says that it has been BOOKED at some time before the move, so calendars may have it; FormerDoctorID is
-	// who handed it over, FormerStart when it was to begin before the move. Only Moved reads them.
+	// WasBooked means that it was BOOKED at some time before the move, so calendars may have it; FormerDoctorID is the
+	// doctor who handed it over, FormerStart the start before the move. Only Moved reads them.
 	WasBooked      bool
 	FormerDoctorID int64
 	FormerStart    *time.Time
@@ -40,41 +40,41 @@ type Addressee struct {
 	Active      bool // the account is not disabled
 }
 
-// Appointments tells how an appointment stands when a mail's turn comes.
+// Appointments returns appointments as they are when an email's turn comes.
 type Appointments interface {
-	// Appointment gives one by its key; errs.NotFound if it is gone.
+	// Appointment returns one by its key; errs.NotFound if there is none.
 	Appointment(ctx context.Context, id int64) (Appointment, error)
 }
 
-// People tells who gets mail.
+// People has the addressees of emails.
 type People interface {
-	// Addressee gives a user by key; errs.NotFound if the user is gone.
+	// Addressee returns a user by key; errs.NotFound if there is none.
 	Addressee(ctx context.Context, userID int64) (Addressee, error)
 }
 
-// Preferences tells what a person wants.
+// Preferences knows which emails people want.
 type Preferences interface {
-	// Decide tells whether a mail of a kind, due at a time, is wanted at all, and the earliest time to send it. A
+	// Decide reports whether an email of a kind, due at a time, is wanted at all, and the earliest time to send it. A
 	// notBefore that is not after at means now.
 	Decide(ctx context.Context, userID int64, kind Kind, at time.Time) (send bool, notBefore time.Time, err error)
 	// Zone is the time zone that the person has chosen, nil for none.
 	Zone(ctx context.Context, userID int64) (*time.Location, error)
 }
 
-// Inbox tells what has not been read yet.
+// Inbox counts what has not been read yet.
 type Inbox interface {
-	// Unread gives the number of a user's conversations with unread messages.
+	// Unread returns the number of a user's conversations with unread messages.
 	Unread(ctx context.Context, userID int64) (conversations int, err error)
 }
 
-// Standing tells whether what a mail leads to is still available.
+// Standing knows whether what an email leads to is still available.
 type Standing interface {
-	// Stands tells it for the kinds that are Fleeting. key is the token of the mail's link, or the id of the offer.
+	// Stands reports it for the Fleeting kinds. key is the token of the email's link, or the id of the offer.
 	Stands(ctx context.Context, kind Kind, key string) (bool, error)
 }
 
-// Links gives the addresses of the pages to which mails lead. Whoever has one with a token has the token: it belongs
-// in no log.
+// Links makes the addresses of the pages that emails lead to. An address with a token is as secret as the token: do
+// not log it.
 type Links interface {
 	// Home is where people sign in.
 	Home() string
@@ -84,7 +84,7 @@ type Links interface {
 	Inbox() string
 	// Offer shows a time that is kept for a waiting patient.
 	Offer(id string) string
-	// Invitation, PasswordReset and VerifyEmail take the token of such a mail.
+	// Invitation, PasswordReset and VerifyEmail take the token of such an email.
 	Invitation(token string) string
 	PasswordReset(token string) string
 	VerifyEmail(token string) string
@@ -92,15 +92,15 @@ type Links interface {
 
 // Calendar makes calendar objects.
 type Calendar interface {
-	// Message gives the appointment as text/calendar with a METHOD (REQUEST or CANCEL; RFC 5546). A later version
-	// has a higher SEQUENCE, so that calendars replace what they have.
+	// Message returns the appointment as text/calendar with a METHOD (REQUEST or CANCEL; RFC 5546). A later version has a
+	// higher SEQUENCE, so that calendars replace what they have.
 	Message(method string, a Appointment, recipient Addressee) ([]byte, error)
 }
 
-// still tells whether a mail about a, queued when it was in some earlier state, is still worth sending.
+// still reports whether an email about a, queued when it was in some earlier state, is still worth sending.
 func still(m moveArgs, a Appointment, now time.Time) bool {
 	if m.Former {
-		return m.Recipient != a.DoctorID // otherwise it is theirs again, and no later mail would say that it is not
+		return m.Recipient != a.DoctorID // if it is theirs again, no later email would correct this one
 	}
 	waits := (m.MailKind == Rescheduled || m.MailKind == HandedOver) && a.Status == appointment.Pending // for the doctor's answer
 	if a.Status != m.MailKind.traits().status && !waits || m.Recipient != a.PatientID && m.Recipient != a.DoctorID {
@@ -115,12 +115,12 @@ func still(m moveArgs, a Appointment, now time.Time) bool {
 	if a.StartsAt == nil || !a.StartsAt.Equal(m.StartsAt) {
 		return false
 	}
-	// The day's reminder gives way to the hour's, that one to the appointment itself.
+	// The day's reminder gives way to the hour's, and that one to the appointment itself.
 	return now.Before(useless(m.MailKind, m.StartsAt))
 }
 
-// soonest is the earlier of the starts before and after the move: by then people must know, or they come in vain or
-// not at all. Zero if there is none.
+// soonest returns the earlier of the starts before and after the move: people must know by then, or they come in vain
+// or not at all. Zero if there is none.
 func soonest(a Appointment) (first time.Time) {
 	for _, start := range []*time.Time{a.FormerStart, a.StartsAt} {
 		if start != nil && (first.IsZero() || start.Before(first)) {
@@ -130,7 +130,7 @@ func soonest(a Appointment) (first time.Time) {
 	return first
 }
 
-// useless is from when on a reminder has nothing more to say.
+// useless returns the time from which a reminder is of no use.
 func useless(k Kind, start time.Time) time.Time {
 	if k == ReminderDay {
 		return start.Add(-ReminderHour.traits().ahead)
@@ -138,8 +138,8 @@ func useless(k Kind, start time.Time) time.Time {
 	return start
 }
 
-// recipients are those who are told about a move: everyone whom it concerns, except whoever made it. actorID
-// is 0 for the system.
+// recipients returns who is told about a move: everyone it concerns, except those who have cancelled a request that
+// was never booked. actorID is 0 for the system.
 func recipients(k Kind, a Appointment, actorID int64) []int64 {
 	switch k {
 	case Rejected, Expired:

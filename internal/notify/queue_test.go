@@ -85,7 +85,7 @@ func (s *mailServer) sender(t *testing.T) *own.SMTP {
 	return out
 }
 
-// A confirmed appointment: two mails, and four reminders when they are due.
+// A confirmed appointment: two emails, and four reminders when they are due.
 func TestService_Moved(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, present())
@@ -146,7 +146,7 @@ func TestService_Moved_soon(t *testing.T) {
 	}
 }
 
-// A mail goes with its change or not at all.
+// An email goes with its change or not at all.
 func TestService_Moved_rolledBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, present())
@@ -159,7 +159,7 @@ func TestService_Moved_rolledBack(t *testing.T) {
 	require.Empty(t, w.rows())
 }
 
-// What is cancelled before its mail's turn is told as cancelled, never as confirmed.
+// An appointment that is cancelled before the email's turn is reported as cancelled, never as confirmed.
 func TestService_cancelledBeforeItsTurn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, present())
@@ -178,7 +178,7 @@ func TestService_cancelledBeforeItsTurn(t *testing.T) {
 	}
 }
 
-// Two instances share a queue that many transactions fill at once, each thing several times: each mail goes out once.
+// Two instances share a queue to which many transactions add each email several times: each goes out once.
 func TestService_manyInstances(t *testing.T) {
 	t.Parallel()
 	const appointments, writers = 20, 4
@@ -226,8 +226,8 @@ func TestService_manyInstances(t *testing.T) {
 	}
 }
 
-// A server that is busy at first gets the mail later; one that refuses for good leaves a dead job, which tells
-// nobody's address.
+// A server that is busy at first gets the email later; one that refuses permanently leaves a dead job, which reveals
+// no address.
 func TestService_refusals(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, present())
@@ -255,7 +255,7 @@ func TestService_refusals(t *testing.T) {
 		require.NotContains(t, r.Args, "private.test")
 		if r.State == "cancelled" {
 			require.Equal(t, 1, r.Attempt, "it was not tried again")
-			require.Contains(t, r.Errors, "mail was refused at the stage recipient, code 550 5.1.1, permanently")
+			require.Contains(t, r.Errors, "sending failed at the stage recipient, code 550 5.1.1, permanently")
 		} else {
 			require.Equal(t, 3, r.Attempt)
 			require.Contains(t, r.Errors, "code 451 4.7.1")
@@ -264,7 +264,7 @@ func TestService_refusals(t *testing.T) {
 	require.NotContains(t, w.log.String(), "private.test")
 }
 
-// Tokens and addresses wait sealed, and what is done keeps none either.
+// Tokens and addresses are sealed in waiting jobs, and finished ones keep none either.
 func TestService_secretsAreSealed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, present())
@@ -309,7 +309,7 @@ func TestService_secretsAreSealed(t *testing.T) {
 	require.Equal(t, "old-marker@private.test", sent["email_changed"].To.Email)
 }
 
-// One absence is told of once, however many notice it.
+// One absence causes one email, however many instances notice it.
 func TestService_Unread_once(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, present())
@@ -337,7 +337,7 @@ func TestService_Unread_once(t *testing.T) {
 	require.Len(t, w.out.all(), 2)
 }
 
-// Quiet hours hold a mail back, and it goes once they are over.
+// Quiet hours hold an email back, and it goes once they are over.
 func TestService_quietHours(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, present())
@@ -355,7 +355,7 @@ func TestService_quietHours(t *testing.T) {
 	require.Len(t, w.out.all(), 1)
 }
 
-// A stop does not wait for a mail server that says nothing; another instance sends the mail.
+// A stop does not wait for a silent mail server; another instance sends the email.
 func TestService_stopWithStuckServer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, present())

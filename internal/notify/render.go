@@ -15,8 +15,8 @@ import (
 //go:embed templates
 var files embed.FS
 
-// A mail is worded once, in KIND.txt: the subject on the first line, then blocks between empty lines, of which the one
-// in brackets is the link. Both layouts take it from there, so text and HTML cannot say different things.
+// An email is worded once, in KIND.txt: the subject on the first line, then blocks between empty lines; the block in
+// brackets is the link. Both layouts use that wording, so text and HTML cannot say different things.
 var (
 	wordings = template.Must(template.New("").Option("missingkey=error").
 			ParseFS(files, "templates/*.txt", "templates/parts.tmpl"))
@@ -24,18 +24,18 @@ var (
 	htmlLayout = htmltemplate.Must(htmltemplate.ParseFS(files, "templates/layout.html.tmpl"))
 )
 
-// view is what a mail may say. There is no place in it for anything clinical.
+// view is what an email may say. There is no place in it for anything clinical.
 type view struct {
-	Name      string // of who reads it; "" where it may be a stranger
+	Name      string // of the reader; "" if that may be a stranger
 	Other     string // the other participant
 	ForDoctor bool
 	Former    bool // for the doctor who handed it over
 	Pending   bool // it waits for the doctor's answer
 	ByPatient bool // the patient did it
 	WasBooked bool
-	Asked     bool   // another email address is wanted, and this is still the account's
+	Asked     bool   // another email address was requested, and this one is still the account's
 	When      string // "" for a request without a time
-	WhenThere string // the same in the doctor's zone, "" where clocks agree
+	WhenThere string // the same in the doctor's zone, "" if the clocks agree
 	Until     string
 	Token     string
 	Count     int
@@ -43,26 +43,26 @@ type view struct {
 	Home      string
 }
 
-// block is a paragraph, or with Action the words of the link.
+// block is a paragraph or, with Action, the text of the link.
 type block struct {
 	Text   string
 	Action bool
 }
 
-// page is a mail before it is laid out.
+// page is an email before it is laid out.
 type page struct {
 	Subject, Name, Link, Home string
 	Blocks                    []block
 }
 
-// render words a mail.
+// render words an email.
 func render(k Kind, v view) (subject, plain, html string, err error) {
-	// One line each, so that they can neither begin a block nor end a line. Names are checked when they are given; this
-	// is for those in older data.
+	// One line each, so that they can neither begin a block nor end a line. New names are checked; this is for those in
+	// older data.
 	v.Name, v.Other, v.Token = text.OneLine(v.Name), text.OneLine(v.Other), text.OneLine(v.Token)
 	var worded strings.Builder
 	if err := wordings.ExecuteTemplate(&worded, k.template(), v); err != nil {
-		return "", "", "", fmt.Errorf("word a mail %s: %w", k, err)
+		return "", "", "", fmt.Errorf("word an email %s: %w", k, err)
 	}
 	parts := strings.Split(strings.TrimSpace(worded.String()), "\n\n")
 	p := page{Subject: parts[0], Name: v.Name, Link: v.Link, Home: v.Home}
@@ -75,10 +75,10 @@ func render(k Kind, v view) (subject, plain, html string, err error) {
 	}
 	var t, h strings.Builder
 	if err := textLayout.Execute(&t, p); err != nil {
-		return "", "", "", fmt.Errorf("lay out a mail %s: %w", k, err)
+		return "", "", "", fmt.Errorf("lay out an email %s: %w", k, err)
 	}
 	if err := htmlLayout.Execute(&h, p); err != nil {
-		return "", "", "", fmt.Errorf("lay out a mail %s: %w", k, err)
+		return "", "", "", fmt.Errorf("lay out an email %s: %w", k, err)
 	}
 	return p.Subject, t.String(), h.String(), nil
 }
@@ -100,7 +100,7 @@ func span(start time.Time, end *time.Time, loc *time.Location) string {
 	return from.Format("Monday, 2 January 2006, 15:04") + "–" + to.Format("15:04") + " (" + loc.String() + ")"
 }
 
-// agree tells whether clocks in two zones show the same at t.
+// agree reports whether clocks in two zones show the same at t.
 func agree(t time.Time, a, b *time.Location) bool {
 	_, x := t.In(a).Zone()
 	_, y := t.In(b).Zone()

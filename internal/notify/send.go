@@ -14,14 +14,14 @@ import (
 	"housecall/internal/text"
 )
 
-// sendMove sends a mail about an appointment whose turn has come, unless it is no longer true, useful or wanted.
+// sendMove sends an email about an appointment, unless it is no longer true, useful or wanted.
 func (s *Service) sendMove(ctx context.Context, m moveArgs) error {
 	a, err := s.appointments.Appointment(ctx, m.Appointment)
 	if errs.KindOf(err) == errs.NotFound {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("read the appointment of a mail: %w", err)
+		return fmt.Errorf("read the appointment of an email: %w", err)
 	}
 	if !still(m, a, s.now()) {
 		return nil
@@ -51,7 +51,7 @@ func (s *Service) sendMove(ctx context.Context, m moveArgs) error {
 	return s.post(ctx, m.MailKind, v, to, msg)
 }
 
-// last is when the mail stops being of use, zero for never.
+// last is when the email stops being of use, zero for never.
 func (m moveArgs) last() time.Time {
 	if !m.MailKind.reminder() {
 		return time.Time{}
@@ -59,7 +59,8 @@ func (m moveArgs) last() time.Time {
 	return useless(m.MailKind, m.StartsAt)
 }
 
-// asHandedOver gives a as it was when its former doctor handed it over: what became of it afterwards is not for them.
+// asHandedOver returns a as it was when its former doctor handed it over: they must not learn what happened to it
+// afterwards.
 func (m moveArgs) asHandedOver(a Appointment) Appointment {
 	if !m.Former {
 		return a
@@ -71,9 +72,9 @@ func (m moveArgs) asHandedOver(a Appointment) Appointment {
 	return a
 }
 
-// method is the METHOD of the calendar part, "" for none. What calendars may hold of an appointment that is no longer
-// booked is removed: a REQUEST would leave it there. The mail of the move that ended it may not have gone out, so all
-// that follow remove it.
+// method is the METHOD of the calendar part, "" for none. If calendars may contain an appointment that is no longer
+// booked, the email removes it. The email about the move that ended it may not have gone out, so all later ones remove
+// it too.
 func method(m moveArgs, a Appointment) string {
 	switch {
 	case m.MailKind.reminder() || a.StartsAt == nil || a.EndsAt == nil:
@@ -96,9 +97,9 @@ func off(wasBooked bool) string {
 	return ""
 }
 
-// wanted tells to whom a mail goes, and whether it goes at all. The error is jobs.Later if it has to wait. A mail that
-// would be useless by then (from last on, zero for never) does not go, and one that must be known by then (at soonest,
-// zero for nothing) does not wait.
+// wanted returns the addressee of an email, and whether it is sent at all. The error is jobs.Later if it has to wait.
+// An email that would be useless by then (from last on; zero: never) is not sent, and one that people must have before
+// then (by soonest; zero: no such time) does not wait.
 func (s *Service) wanted(
 	ctx context.Context, k Kind, userID int64, last, soonest time.Time,
 ) (to Addressee, ok bool, err error) {
@@ -107,7 +108,7 @@ func (s *Service) wanted(
 		return to, false, nil
 	}
 	if err != nil {
-		return to, false, fmt.Errorf("read the addressee of a mail: %w", err)
+		return to, false, fmt.Errorf("read the addressee of an email: %w", err)
 	}
 	if !to.Active || !to.Verified && !k.Security() {
 		return to, false, nil
@@ -169,11 +170,11 @@ func (s *Service) viewOf(ctx context.Context, m moveArgs, a Appointment, to Addr
 	return v, nil
 }
 
-// sendUser sends a mail about something other than an appointment.
+// sendUser sends an email about something other than an appointment.
 func (s *Service) sendUser(ctx context.Context, u userArgs) error {
 	l, err := s.open(u.Sealed)
 	if err != nil {
-		return jobs.Dead("the mail's content cannot be decrypted: its token secret is gone", err)
+		return jobs.Dead("the email cannot be decrypted: the token secret that sealed it is no longer in use", err)
 	}
 	if !l.Expires.IsZero() && !s.now().Before(l.Expires) {
 		return nil
@@ -181,7 +182,7 @@ func (s *Service) sendUser(ctx context.Context, u userArgs) error {
 	if u.MailKind.Fleeting() {
 		stands, err := s.standing.Stands(ctx, u.MailKind, l.Token+l.Offer) // a letter has one of them
 		if err != nil {
-			return fmt.Errorf("check whether a mail's link still works: %w", err)
+			return fmt.Errorf("check whether an email's link still works: %w", err)
 		}
 		if !stands {
 			return nil // withdrawn, used or replaced
@@ -191,12 +192,12 @@ func (s *Service) sendUser(ctx context.Context, u userArgs) error {
 	if err != nil || !ok {
 		return err
 	}
-	asked := l.Address == to.Email // otherwise it may have happened by now
+	asked := l.Address == to.Email // if not, the change may have happened by now
 	if l.Address != "" {
 		to.Email = l.Address
 	}
 	if u.MailKind != Invitation && (u.MailKind == VerifyEmail || !to.Verified) {
-		to.Name = "" // whoever made the account chose the name, and perhaps an address that is somebody else's
+		to.Name = "" // whoever created the account chose the name, and perhaps somebody else's address
 	}
 	if u.MailKind == Unread && s.inbox != nil {
 		if l.Conversations, err = s.inbox.Unread(ctx, u.User); err != nil {
@@ -250,7 +251,7 @@ func (s *Service) linkOf(k Kind, l letter) string {
 	}
 }
 
-// post words a mail and hands it over.
+// post words an email and hands it over.
 func (s *Service) post(ctx context.Context, k Kind, v view, to Addressee, msg mail.Message) error {
 	v.Home = s.links.Home()
 	var err error
@@ -262,18 +263,18 @@ func (s *Service) post(ctx context.Context, k Kind, v view, to Addressee, msg ma
 	var refused *mail.Error
 	switch {
 	case err == nil:
-		s.log.Debug().Str("kind", string(k)).Msg("mail sent")
+		s.log.Debug().Str("kind", string(k)).Msg("email sent")
 		return nil
 	case errors.As(err, &refused) && refused.Permanent:
 		return jobs.Dead(refused.Error(), err)
 	case errors.As(err, &refused):
 		return jobs.Because(refused.Error(), err)
 	default:
-		return fmt.Errorf("send a mail: %w", err)
+		return fmt.Errorf("send an email: %w", err)
 	}
 }
 
-// messageID is the same for every attempt to send a mail, and reveals only its kind and the public id.
+// messageID is the same for every attempt to send an email, and reveals only its kind and the public id.
 func (s *Service) messageID(parts ...string) string {
 	return strings.Join(parts, ".") + "@" + s.options.Domain
 }

@@ -17,14 +17,14 @@ import (
 
 // Options are the configured values.
 type Options struct {
-	// Domain is where message ids are made.
+	// Domain is the domain of message ids.
 	Domain string
 	// Zone is the clinic's time zone.
 	Zone *time.Location
 }
 
-// Deps are what mails are made of and go through. Calendar may be nil: then no mail has a calendar part. So may Inbox:
-// then a mail about unread messages says how many there were when it was queued.
+// Deps are what a Service needs. Calendar may be nil: then no email has a calendar part. Inbox may be nil, too: then
+// an email about unread messages counts those there were when it was queued.
 type Deps struct {
 	Jobs         *jobs.Service
 	Mail         mail.Sender
@@ -41,7 +41,7 @@ type Deps struct {
 	Options      Options
 }
 
-// Service queues mails and sends them.
+// Service queues emails and sends them.
 type Service struct {
 	jobs         *jobs.Service
 	mail         mail.Sender
@@ -70,10 +70,10 @@ func New(d Deps) *Service {
 	return s
 }
 
-// Moved queues the mails of a move in the transaction that makes it; a is the appointment after it, actorID who did
-// it, 0 for the system. An appointment that was confirmed, rescheduled or handed over gets its reminders too.
-// Reminders of an earlier time, and mails that have not gone out yet, need not be withdrawn: they are judged when
-// their turn comes.
+// Moved queues the emails about a move, in the transaction that makes it; a is the appointment after the move, actorID
+// the user who made it, 0 for the system. An appointment that was confirmed, rescheduled or handed over gets its
+// reminders too. Reminders of an earlier time, and emails that have not gone out yet, need not be withdrawn: they are
+// judged when their turn comes.
 func (s *Service) Moved(ctx context.Context, tx *postgres.Tx, kind Kind, a Appointment, actorID int64) error {
 	if !kind.move() {
 		return fmt.Errorf("notify: %q is not about a change of an appointment", kind)
@@ -96,7 +96,7 @@ func (s *Service) Moved(ctx context.Context, tx *postgres.Tx, kind Kind, a Appoi
 	return nil
 }
 
-// remind queues the reminders that are still ahead.
+// remind queues the reminders that are not due yet.
 func (s *Service) remind(ctx context.Context, tx *postgres.Tx, a Appointment) error {
 	start := a.StartsAt.UTC()
 	for _, kind := range kindsWith(func(t traits) bool { return t.ahead != 0 }) {
@@ -114,19 +114,19 @@ func (s *Service) remind(ctx context.Context, tx *postgres.Tx, a Appointment) er
 	return nil
 }
 
-// Invitation queues the mail with which an invited user chooses a password. The token is sealed until it goes out.
+// Invitation queues the email with which an invited user chooses a password. The token is sealed until it goes out.
 func (s *Service) Invitation(ctx context.Context, tx *postgres.Tx, userID int64, l auth.Link) error {
 	return s.queue(ctx, tx, userArgs{MailKind: Invitation, User: userID, Ref: ref(l.Token)},
 		letter{Token: l.Token, Expires: l.Expires})
 }
 
-// PasswordReset queues the mail with which a user chooses another password.
+// PasswordReset queues the email with which a user chooses another password.
 func (s *Service) PasswordReset(ctx context.Context, tx *postgres.Tx, userID int64, l auth.Link) error {
 	return s.queue(ctx, tx, userArgs{MailKind: PasswordReset, User: userID, Ref: ref(l.Token)},
 		letter{Token: l.Token, Expires: l.Expires})
 }
 
-// VerifyEmail queues the mail that verifies an address, to that address, which need not be the account's yet.
+// VerifyEmail queues the email that verifies an address, to that address, which need not be the account's yet.
 func (s *Service) VerifyEmail(ctx context.Context, tx *postgres.Tx, userID int64, address string, l auth.Link) error {
 	return s.queue(ctx, tx, userArgs{MailKind: VerifyEmail, User: userID, Ref: ref(l.Token)},
 		letter{Token: l.Token, Address: address, Expires: l.Expires})

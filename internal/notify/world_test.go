@@ -41,7 +41,7 @@ const (
 
 var (
 	clinic = mail.Address{Name: "Housecall", Address: "no-reply@clinic.test"}
-	// winter is a Tuesday, for what has to read the same each time. Queues run by the real clock.
+	// winter is a Tuesday, for texts that must be the same each time. Queues run by the real clock.
 	winter = time.Date(2026, 11, 24, 9, 30, 0, 0, time.UTC)
 )
 
@@ -86,7 +86,7 @@ func (w *world) clock() time.Time {
 	return w.time
 }
 
-// change changes what the other packages say.
+// change changes what the other packages answer.
 func (w *world) change(f func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -145,7 +145,7 @@ func (w *world) Message(method string, a Appointment, to Addressee) ([]byte, err
 		method, a.Version, to.Email), nil
 }
 
-// links leads to the pages as the program does.
+// links makes addresses of pages as the program does.
 type links struct{}
 
 const home = "https://clinic.test/"
@@ -158,7 +158,7 @@ func (links) Invitation(token string) string     { return home + "invitation?tok
 func (links) PasswordReset(token string) string  { return home + "reset?token=" + token }
 func (links) VerifyEmail(token string) string    { return home + "verify?token=" + token }
 
-// instance is one that is not started, and tries again at once.
+// instance makes an instance that is not started, and retries at once.
 func (w *world) instance(sender own.Sender) (*Service, *jobs.Service) {
 	w.t.Helper()
 	j, err := jobs.New(jobs.Deps{
@@ -190,7 +190,7 @@ func (w *world) inTx(f func(ctx context.Context, tx *postgres.Tx) error) {
 	require.NoError(w.t, w.pool.InTx(w.t.Context(), func(tx *postgres.Tx) error { return f(w.t.Context(), tx) }))
 }
 
-// moves tells of a, as it now stands.
+// moves reports a move of a, as it is now.
 func (w *world) moves(s *Service, kind Kind, a Appointment, actor int64) {
 	w.t.Helper()
 	w.change(func() { w.appointments[a.ID] = a })
@@ -254,7 +254,7 @@ func (w *world) settled(n int, states ...string) (rows []job) {
 	return rows
 }
 
-// outbox keeps mails.
+// outbox keeps emails.
 type outbox struct {
 	came chan own.Message
 	fail func() error

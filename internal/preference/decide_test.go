@@ -12,20 +12,20 @@ import (
 	"housecall/internal/zone"
 )
 
-// turns are zones with instants around which they do something odd.
+// turns are zones, with instants around which their clocks do something odd.
 var turns = map[string][]string{
 	"Europe/Berlin":       {"2026-03-29T01:00:00Z", "2026-10-25T01:00:00Z"},
 	"America/New_York":    {"2026-03-08T07:00:00Z", "2026-11-01T06:00:00Z"},
 	"Australia/Lord_Howe": {"2026-04-04T15:00:00Z", "2026-10-03T15:30:00Z"}, // half an hour
-	"Asia/Kathmandu":      {"2026-03-01T18:15:00Z", "1985-12-31T18:30:00Z"}, // +05:45, and how it came to it
-	"America/Sao_Paulo":   {"2018-11-04T03:00:00Z", "2018-02-18T02:00:00Z"}, // midnight skipped, and shown twice
+	"Asia/Kathmandu":      {"2026-03-01T18:15:00Z", "1985-12-31T18:30:00Z"}, // +05:45, and the change to it
+	"America/Sao_Paulo":   {"2018-11-04T03:00:00Z", "2018-02-18T02:00:00Z"}, // midnight skipped, and repeated
 	"Africa/Casablanca":   {"2026-02-15T02:00:00Z", "2026-03-22T02:00:00Z"},
 	"Pacific/Apia":        {"2011-12-30T10:00:00Z"}, // a day left out
 	"Antarctica/Troll":    {"2026-03-29T01:00:00Z"}, // two hours
 	"UTC":                 {"2026-06-01T00:00:00Z"},
 }
 
-// oracle walks minute by minute, looking at the wall, until the hours are quiet no more.
+// oracle goes on minute by minute until the wall clock is no longer in quiet hours.
 func oracle(from, to int, at time.Time, loc *time.Location) time.Time {
 	quiet := func(at time.Time) bool {
 		wall, err := walltime.Parse(at.In(loc).Format("15:04"))

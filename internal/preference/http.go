@@ -25,25 +25,24 @@ func Routes(s *httpd.Server, svc *Service) {
 		Description: "Whatever is left out, or null, gets its default: no time zone of your own, every kind on, no " +
 			"quiet hours. Calendar invitations and cancellations are part of the notifications; a feed " +
 			"(POST /me/calendar) works without them. Notifications that can wait are sent when quiet hours end, unless the " +
-			"appointment begins " +
-			"before that.",
+			"appointment begins before that.",
 		Errors: []int{http.StatusPreconditionFailed, http.StatusPreconditionRequired},
 	}, h.put)
 }
 
 type handlers struct{ svc *Service }
 
-// body is the same in both directions; answers leave nothing out.
+// body is the shape of requests and answers; answers leave nothing out.
 type body struct {
-	TimeZone   *string    `json:"timeZone" required:"false" minLength:"1" maxLength:"64" doc:"IANA name; null: none chosen"`
+	TimeZone   *string    `json:"timeZone" required:"false" minLength:"1" maxLength:"64" doc:"IANA name; null for none"`
 	Kinds      kinds      `json:"kinds" required:"false" doc:"Which notifications are sent"`
-	QuietHours *quietBody `json:"quietHours" required:"false" doc:"null: none"`
+	QuietHours *quietBody `json:"quietHours" required:"false" doc:"null for none"`
 }
 
-// kinds has a switch for each kind that is optional; nil is on.
+// kinds has a switch for each optional kind; nil means on.
 type kinds map[notify.Kind]*bool
 
-// Schema implements huma.SchemaProvider, so that notify has the only list of kinds: others are refused by name.
+// Schema implements huma.SchemaProvider, so that notify has the only list of kinds. Unknown ones are refused by name.
 func (kinds) Schema(huma.Registry) *huma.Schema {
 	properties := map[string]*huma.Schema{}
 	for _, k := range notify.Optional() {
@@ -57,8 +56,8 @@ type quietBody struct {
 	To   string `json:"to"`
 }
 
-// Schema implements huma.SchemaProvider. Huma names the schema of a struct and refers to it, and it panics on such a
-// reference that may be null; a schema that stands in the field itself may.
+// Schema implements huma.SchemaProvider. Huma refers to the schema of a struct by name, and panics if such a reference
+// is nullable; a schema that is inline may be.
 func (quietBody) Schema(huma.Registry) *huma.Schema {
 	five := 5
 	clock := func(example, description string) *huma.Schema {

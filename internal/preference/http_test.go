@@ -56,7 +56,7 @@ func TestRoutes_DefaultsThenChange(t *testing.T) {
 	n, detail := w.audited()
 	require.Equal(t, 1, n)
 	require.Equal(t, "{}", detail)
-	apitest.Golden(t, "defaults", w.call("GET", path, ann, "", "")) // another user's are untouched
+	apitest.Golden(t, "defaults", w.call("GET", path, ann, "", "")) // another user's preferences are untouched
 }
 
 func TestRoutes_WhatIsLeftOutIsTheDefault(t *testing.T) {
@@ -146,12 +146,12 @@ func TestRoutes_Refusals(t *testing.T) {
 		}
 		require.NotContains(t, string(got.Raw), "Marker", name)
 	}
-	require.Equal(t, `"1"`, w.call("GET", path, pat, "", "").ETag(), "nothing of it was written")
+	require.Equal(t, `"1"`, w.call("GET", path, pat, "", "").ETag(), "none of it was written")
 	n, _ := w.audited()
 	require.Zero(t, n)
 }
 
-// Of many who change the same version one wins, whether or not there was a row before.
+// If many change the same version at once, one wins, whether or not there was a row before.
 func TestRoutes_OneWinner(t *testing.T) {
 	t.Parallel()
 	w := newClinic(t)

@@ -1,5 +1,5 @@
-// Package preference keeps what users want to be told, and at which hours. It sends nothing: senders ask Decide
-// first. Security mail does not ask, so nobody can turn it off.
+// Package preference stores which notifications users want, and at which hours. It sends nothing: senders call Decide
+// first. Emails about the account itself are sent without asking, so nobody can turn them off.
 package preference
 
 import (
@@ -11,7 +11,7 @@ import (
 	"housecall/internal/zone"
 )
 
-// FirstVersion is that of the defaults, which nobody has stored; the first change makes it 2.
+// FirstVersion is the version of the defaults, which are not stored; the first change makes it 2.
 const FirstVersion = 1
 
 const minutesPerDay = 24 * 60
@@ -25,10 +25,10 @@ type Preferences struct {
 }
 
 // QuietHours are a stretch of every day, wall time in the user's zone or else the clinic's, in minutes since midnight,
-// half open. If To is before From they last past midnight; the two are never equal.
+// half open. If To is before From, they end on the next day; the two are never equal.
 type QuietHours struct{ From, To int }
 
-// normalize names every field that is out of bounds, and gives Off in order and without repetitions.
+// normalize reports every invalid field, and returns Off in order and without repetitions.
 func (p Preferences) normalize() (Preferences, error) {
 	var bad []errs.Field
 	refuse := func(path, message string) { bad = append(bad, errs.Field{Path: path, Message: message}) }
@@ -67,13 +67,13 @@ func (p Preferences) normalize() (Preferences, error) {
 
 const noClock = "must be a time between 00:00 and 23:59, such as 07:30"
 
-// onClock tells whether a clock shows that minute of the day; 24:00 is 00:00 there.
+// onClock reports whether a minute of the day is between 00:00 and 23:59.
 func onClock(minute int) bool { return minute >= 0 && minute < minutesPerDay }
 
-// Sends tells whether notifications of a kind are sent at all.
+// Sends reports whether notifications of a kind are sent at all.
 func (p Preferences) Sends(kind notify.Kind) bool { return !slices.Contains(p.Off, kind) }
 
-// judge is Service.Decide for one user's preferences; loc is theirs or the clinic's.
+// judge is Service.Decide for one user's preferences; loc is the user's zone or the clinic's.
 func (p Preferences) judge(kind notify.Kind, at time.Time, loc *time.Location) (send bool, notBefore time.Time) {
 	if !p.Sends(kind) {
 		return false, time.Time{}
@@ -87,7 +87,7 @@ func (p Preferences) judge(kind notify.Kind, at time.Time, loc *time.Location) (
 	return true, time.Time{}
 }
 
-// covers tells whether the hours are quiet when the clock on the wall shows that time.
+// covers reports whether a wall time is within the quiet hours.
 func (q QuietHours) covers(wall time.Time) bool {
 	m := wall.Hour()*60 + wall.Minute()
 	if q.From < q.To {
@@ -96,15 +96,15 @@ func (q QuietHours) covers(wall time.Time) bool {
 	return q.From <= m || m < q.To
 }
 
-// end gives the first instant, not before at, when the hours are not quiet. The clock on the wall decides: if it skips
-// the end, that is the moment of the skip; if it goes back into quiet hours after they ended, they begin again.
+// end returns the first instant, not before at, that is not within the quiet hours. The wall clock decides: if it
+// skips the end, they end at the moment of the skip; if it goes back into them after their end, they begin again.
 func (q QuietHours) end(at time.Time, loc *time.Location) time.Time {
 	for {
 		local := at.In(loc)
 		if !q.covers(local) {
 			return at
 		}
-		// How far the wall clock is from the end, if nobody turns it. Seconds count: at may lie within a minute.
+		// How far the wall clock is from the end, if it is not changed before. Seconds count: at may lie within a minute.
 		since := time.Duration(local.Hour())*time.Hour + time.Duration(local.Minute())*time.Minute +
 			time.Duration(local.Second())*time.Second + time.Duration(local.Nanosecond())
 		ahead := time.Duration(q.To)*time.Minute - since

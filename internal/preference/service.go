@@ -14,7 +14,7 @@ import (
 	"housecall/internal/zone"
 )
 
-// Service is the only door to preferences.
+// Service is the only way to read and change preferences.
 type Service struct {
 	pool *postgres.Pool
 	zone *time.Location // the clinic's
@@ -35,13 +35,13 @@ type Deps struct {
 // New makes the service.
 func New(d Deps) *Service { return &Service{pool: d.Pool, zone: d.Options.Zone} }
 
-// Get gives the actor's own preferences; the defaults at FirstVersion if none were ever set.
+// Get returns the actor's own preferences; the defaults at FirstVersion if none were ever set.
 func (s *Service) Get(ctx context.Context, by auth.Actor) (Preferences, error) {
 	return selectOne(ctx, s.pool, by.ID)
 }
 
 // Replace sets the actor's own preferences, by compare-and-swap on p.Version: errs.ErrStale if it is not the current
-// one. Every bad field is named.
+// one. The error names every invalid field.
 func (s *Service) Replace(ctx context.Context, by auth.Actor, p Preferences) (Preferences, error) {
 	p, err := p.normalize()
 	if err != nil {
@@ -51,7 +51,7 @@ func (s *Service) Replace(ctx context.Context, by auth.Actor, p Preferences) (Pr
 		if err := swap(ctx, tx, by.ID, p); err != nil {
 			return err
 		}
-		// When people sleep and what they care about is nobody else's business: the trail has no values.
+		// When people sleep and what they care about is nobody else's business, so the trail has no values.
 		return audit.Record(ctx, tx, audit.Event{Actor: by, Action: "preferences.change", Subject: by.UserID})
 	})
 	if err != nil {
@@ -61,9 +61,9 @@ func (s *Service) Replace(ctx context.Context, by auth.Actor, p Preferences) (Pr
 	return p, nil
 }
 
-// Decide tells whether a notification of a kind, due at a time, is sent to the user, and the earliest time to send it
-// (zero: at once): during quiet hours it waits for their end, unless it is urgent. A kind that is not optional is an
-// error: nobody could have chosen.
+// Decide reports whether a notification of a kind, due at a time, is sent to the user, and the earliest time to send
+// it (zero: at once): during quiet hours it waits for their end, unless it is urgent. It is an error to ask about a
+// kind that is not optional: nobody can choose there.
 func (s *Service) Decide(
 	ctx context.Context, userID int64, kind notify.Kind, at time.Time,
 ) (send bool, notBefore time.Time, err error) {
@@ -85,7 +85,7 @@ func (s *Service) Decide(
 	return send, notBefore, nil
 }
 
-// Zone gives the zone that the user has chosen to read times in; nil if none.
+// Zone returns the zone that the user has chosen to read times in; nil if none.
 func (s *Service) Zone(ctx context.Context, userID int64) (*time.Location, error) {
 	p, err := selectOne(ctx, s.pool, userID)
 	if err != nil {
@@ -101,7 +101,7 @@ func chosen(p Preferences) (*time.Location, error) {
 	}
 	loc, err := zone.Load(p.TimeZone)
 	if err != nil {
-		return nil, fmt.Errorf("a zone was stored that does not load: %w", err)
+		return nil, fmt.Errorf("load the stored time zone: %w", err)
 	}
 	return loc, nil
 }

@@ -63,7 +63,7 @@ func TestService_Decide(t *testing.T) {
 	}
 }
 
-// A kind that this version of the program does not know any more harms nobody.
+// A stored kind that this version of the program no longer knows does no harm.
 func TestService_Get_KindThatIsGone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

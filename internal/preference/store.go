@@ -12,11 +12,11 @@ import (
 	"housecall/internal/postgres"
 )
 
-// row is one line of preferences.
+// row is a row of preferences.
 type row struct {
 	TimeZone  string
 	KindsOff  []notify.Kind
-	QuietFrom *int // null, as the next: no quiet hours
+	QuietFrom *int // null, like QuietTo, for no quiet hours
 	QuietTo   *int
 	Version   int
 }
@@ -42,8 +42,8 @@ func selectOne(ctx context.Context, db postgres.DB, userID int64) (Preferences, 
 	return p, nil
 }
 
-// swap writes p over the row of version p.Version. If there is no row it first makes that of the defaults, so that two
-// first changes at once have something to contend for.
+// swap replaces the row that has version p.Version. If there is no row, it first inserts the defaults, so that two
+// simultaneous first changes contend for one row.
 func swap(ctx context.Context, tx *postgres.Tx, userID int64, p Preferences) error {
 	_, err := tx.Exec(ctx, `
 		insert into preferences (user_id, version, updated_at) values ($1, $2, $3)

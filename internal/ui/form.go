@@ -15,7 +15,7 @@ import (
 var (
 	errForeign = errs.New(errs.Forbidden, "foreign_page",
 		"This form was sent from another website. Please open the link from your email again.")
-	errForm = errs.New(errs.BadRequest, "bad_form", "This is not the form that belongs to this page.")
+	errForm = errs.New(errs.BadRequest, "bad_form", "This form does not belong to this page.")
 	errText = errs.New(errs.Invalid, "invalid", "The form contains characters that are not text.")
 )
 
@@ -50,10 +50,10 @@ func (in input) same() error {
 	return nil
 }
 
-// text tells whether PostgreSQL and browsers both accept s as text.
+// text reports whether PostgreSQL and browsers both accept s as text.
 func text(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
 
-// fromOurPage tells whether a form was sent from a page of this origin. Browsers say so in Sec-Fetch-Site (Fetch
+// fromOurPage reports whether a form was sent from a page of this origin. Browsers say so in Sec-Fetch-Site (Fetch
 // metadata), but only over HTTPS and to localhost; otherwise Origin counts, which our own pages send as null, since
 // they send no referrer either (Fetch standard, "append a request Origin header"). Where neither is present, the
 // sender is not a browser. The forms need no more protection than that: what they do depends on the token they carry.

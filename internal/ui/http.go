@@ -29,9 +29,9 @@ type step struct {
 	path  string
 	shown page
 	done  page
-	// byMail: the page is of use only with the token from an email.
+	// byMail: the page is useless without the token from an email.
 	byMail bool
-	// next leads onwards when a link no longer works; nil leads nowhere.
+	// next is shown when a link no longer works; nil for none.
 	next *link
 	act  func(ctx context.Context, in input, client httpd.Client) error
 }
@@ -41,7 +41,7 @@ type Options struct {
 	Origin string // of the pages themselves, as in the Origin header: forms from elsewhere are refused
 }
 
-// Deps are what the pages stand on; all are required.
+// Deps are what the pages need; all are required.
 type Deps struct {
 	Accounts *account.Service
 	Options  Options
@@ -57,7 +57,7 @@ func Routes(s *httpd.Server, d Deps) {
 	appRoutes(s)
 	style, err := files.ReadFile("pages/style.css")
 	if err != nil {
-		panic("ui: the style sheet is not embedded") // a test has seen it
+		panic("ui: the style sheet is not embedded") // a test makes sure that it is
 	}
 	s.Router().Get(stylePath, func(c *fiber.Ctx) error {
 		c.Set(fiber.HeaderCacheControl, "public, max-age=3600")
@@ -109,7 +109,7 @@ func steps(accounts *account.Service) []step {
 var errIncomplete = errs.New(errs.NotFound, "link_incomplete",
 	"The link is incomplete. Please open it from your email again.")
 
-// show answers GET. It looks nothing up: only submitting the form tells what a token is good for.
+// show answers GET. It looks nothing up: only submitting the form shows whether a token works.
 func (p step) show(c *fiber.Ctx) error {
 	token := c.Query("token")
 	if p.byMail && !plausible(token) {

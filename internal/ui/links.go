@@ -5,18 +5,18 @@ import (
 	"strings"
 )
 
-// Paths of the pages that mails link to.
+// Paths of the pages that emails link to.
 const (
 	VerifyPath     = "/verify"     // takes a token: confirm an email address
 	ResetPath      = "/reset"      // takes a token: choose a new password
 	InvitationPath = "/invitation" // takes a token: choose the first password
-	ForgotPath     = "/forgot"     // ask for a mail that leads to ResetPath
+	ForgotPath     = "/forgot"     // ask for an email that leads to ResetPath
 
-	// What can be seen after signing in.
+	// Pages for people who are signed in.
 	HomePath         = "/"
-	AppointmentsPath = "/appointments" // and below it one, by its id
+	AppointmentsPath = "/appointments" // one appointment is below it, by its id
 	InboxPath        = "/inbox"
-	WaitlistPath     = "/waitlist" // and below it an offer, by its id
+	WaitlistPath     = "/waitlist" // one offer is below it, by its id
 )
 
 // Links are the addresses of the pages, below the one under which clients reach the service.
@@ -24,13 +24,12 @@ type Links struct{ PublicURL string }
 
 func (l Links) page(path string) string { return strings.TrimSuffix(l.PublicURL, "/") + path }
 
-// withToken is the address of a page for the holder of a token. Whoever has the link has the token: it belongs in no
-// log.
+// withToken is the address of a page for the holder of a token. The address is as secret as the token: do not log it.
 func (l Links) withToken(path, token string) string {
 	return l.page(path) + "?token=" + url.QueryEscape(token)
 }
 
-// Home is where everything begins.
+// Home is the start page.
 func (l Links) Home() string { return l.page(HomePath) }
 
 // Appointment is one appointment's page.
@@ -38,7 +37,7 @@ func (l Links) Appointment(publicID string) string {
 	return l.page(AppointmentsPath + "/" + url.PathEscape(publicID))
 }
 
-// Inbox lists one's conversations.
+// Inbox is the list of the user's conversations.
 func (l Links) Inbox() string { return l.page(InboxPath) }
 
 // Offer is the page of a time that was offered to a waiting patient.

@@ -39,7 +39,7 @@ type house struct {
 	mail     *mailbox
 	log      *lockedBuffer
 	cfg      config.Config
-	site     *apitest.API // asked without a prefix
+	site     *apitest.API // called without a prefix
 }
 
 func newHouse(t *testing.T, change ...func(*config.Config)) *house {
@@ -96,7 +96,7 @@ func (h *house) post(path string, values ...string) answer {
 		"Sec-Fetch-Site", "same-origin")
 }
 
-// admin makes a user who can sign in.
+// admin creates a user who can sign in.
 func (h *house) admin(email string) account.User {
 	h.t.Helper()
 	u, err := h.accounts.CreateAdmin(h.t.Context(), "Ann Other", email, testPassword)
@@ -104,14 +104,14 @@ func (h *house) admin(email string) account.User {
 	return u
 }
 
-// forgets has a user get a link that resets their password, and gives its token.
+// forgets requests a password reset for a user, and returns the token of the link.
 func (h *house) forgets(email string) string {
 	h.t.Helper()
 	require.NoError(h.t, h.accounts.ForgotPassword(h.t.Context(), email, here))
 	return h.mail.last().token
 }
 
-// invites makes an invited user and gives the token of their invitation.
+// invites creates an invited user and returns the token of their invitation.
 func (h *house) invites(email string) (publicID, token string) {
 	h.t.Helper()
 	require.NoError(h.t, h.pool.InTx(h.t.Context(), func(tx *postgres.Tx) (err error) {
@@ -172,7 +172,7 @@ func (b *mailbox) EmailChanged(_ context.Context, tx *postgres.Tx, _ int64, oldA
 	return b.keep(tx, letter{kind: "changed", address: oldAddress})
 }
 
-// last is the mail that came last, the zero one if none did.
+// last returns the email that came last, the zero value if none did.
 func (b *mailbox) last() letter {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -29,7 +29,7 @@ var staticTypes = map[string]string{".js": "text/javascript; charset=utf-8", ".c
 func appRoutes(s *httpd.Server) {
 	page, err := files.ReadFile("pages/app.html")
 	if err != nil {
-		panic("ui: the page of the chat is not embedded") // a test has seen it
+		panic("ui: the page of the chat is not embedded") // a test makes sure that it is
 	}
 	for _, at := range []string{HomePath, InboxPath, AppointmentsPath + "/:id"} {
 		s.Router().Get(at, func(c *fiber.Ctx) error {
@@ -49,7 +49,7 @@ func appRoutes(s *httpd.Server) {
 		return err
 	})
 	if err != nil {
-		panic("ui: the modules are not embedded") // a test has seen them
+		panic("ui: the modules are not embedded") // a test makes sure that they are
 	}
 }
 

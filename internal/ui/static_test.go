@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The page of the chat is the same for everybody, and its policy leaves no room for a script that is not ours.
+// The page of the chat is the same for everybody, and its policy allows no scripts but ours.
 func TestApp_Page(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

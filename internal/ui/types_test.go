@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The modules are typed with JSDoc, and a compiler finds nothing wrong with it, nor with how the pages use them.
+// The modules are typed with JSDoc; a compiler finds nothing wrong with them, or with how the pages use them.
 func TestModules_Types(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -26,7 +26,7 @@ func TestModules_Types(t *testing.T) {
 	require.Contains(t, said, "Type 'number' is not assignable to type 'string")
 }
 
-// checkTypes compiles modules to nothing, as strictly as can be.
+// checkTypes type-checks modules as strictly as possible.
 func checkTypes(t *testing.T, modules ...string) (said string, err error) {
 	t.Helper()
 	program, err := exec.LookPath("tsc")

@@ -32,7 +32,7 @@ type page struct {
 // StylePath is for the template.
 func (page) StylePath() string { return stylePath }
 
-// Failed tells whether there is something to correct.
+// Failed reports whether there is something to correct.
 func (p page) Failed() bool {
 	if p.Form != nil {
 		for _, f := range p.Form.Fields {
@@ -47,7 +47,7 @@ func (p page) Failed() bool {
 // form is sent to the page it is on. What was typed is never shown again: it may be a password.
 type form struct {
 	Action string
-	Token  string // of the mail; "" where the page needs none
+	Token  string // of the email; "" where the page needs none
 	Fields []field
 	Button string
 }
@@ -125,11 +125,11 @@ var (
 	}
 	forgottenPage = page{
 		Title: "Check your email",
-		Text: "If there is an account with that name, we have sent it an email with a link. " +
+		Text: "If there is an account with that email address or user ID, we have sent it an email with a link. " +
 			"If it does not arrive, check your spam folder.",
 	}
 
-	// signpostPage is where emails lead whose subject no page shows yet.
+	// signpostPage stands in for the pages that emails link to and that do not exist yet.
 	signpostPage = page{
 		Title: "Please sign in",
 		Text:  "You will find your offers in your clinic's app, once you have signed in there.",

@@ -12,7 +12,7 @@ import (
 	"housecall/internal/config"
 )
 
-// A link from a mail, all the way: it is looked at as often as scanners like, and works once.
+// A link from an email, from beginning to end: scanners may open it as often as they like, and it works once.
 func TestPages_Reset(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -125,7 +125,7 @@ func TestPages_Forgot(t *testing.T) {
 		h.post("/reset", "token", h.mail.last().token, "password", newPassword, "again", newPassword).Status)
 }
 
-// What mails tell of is seen after signing in only: the page there says so, and looks nothing up.
+// What emails report can only be seen after signing in: the page says so, and looks nothing up.
 func TestPages_Signpost(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -162,7 +162,7 @@ func TestPages_IncompleteLink(t *testing.T) {
 	}
 }
 
-// What stands in an address or a form is text to a page, never HTML.
+// The contents of an address or a form are text to a page, never HTML.
 func TestPages_Escape(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -207,7 +207,7 @@ func TestPages_Headers(t *testing.T) {
 	require.NotContains(t, style.String(), "url(")
 }
 
-// A form counts only if a page of ours was sent it from.
+// A form counts only if it was sent from one of our pages.
 func TestPages_Origin(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -266,7 +266,7 @@ func TestPages_BadForms(t *testing.T) {
 	require.Equal(t, 405, h.do("PUT", "/verify", "").Status)
 }
 
-// The log knows neither tokens nor passwords nor addresses, and of a failure the cause, which the page does not tell.
+// The log has no tokens, passwords or addresses. It has the cause of a failure, which the page does not show.
 func TestPages_Log(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

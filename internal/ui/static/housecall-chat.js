@@ -34,7 +34,7 @@
  * - `changed` {event}: an earlier event has been retracted or corrected
  * - `reset` {reason}: forget the events shown; the last ones follow
  * - `pending` {draft?}: something is waiting to be sent; without draft, what an earlier page left
- * - `settled` {draft, outcome}: a message is stored, or refused for good
+ * - `settled` {draft, outcome}: a message has been stored, or refused permanently
  * - `receipt`, `typing`, `presence` {participant}: something about a participant has changed. `online` is null while it
  *   is unknown
  * - `appointment` {}: appointment, canReply or whyNot may have changed

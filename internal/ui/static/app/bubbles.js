@@ -8,7 +8,7 @@ import { find, setTime, sizeInWords, template } from "./templates.js";
 /** @typedef {import("../housecall-chat.js").Attachment} Attachment */
 
 /**
- * @typedef {object} Asked what a message's menu asks for, and what showing it has caused
+ * @typedef {object} Asked what the user chose in a message's menu, and that the list has grown
  * @property {(e: ChatEvent) => void} correct
  * @property {(text: string) => void} again  the text of a refused message goes back into the text field
  * @property {() => void} grown              the list has become longer

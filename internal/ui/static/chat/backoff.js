@@ -19,14 +19,14 @@ const STEADY = 1000; // one that was live for this long may come back at once, w
 /**
  * How a connection, or an attempt at one, ended.
  * @typedef {object} Ending
- * @property {number} code        of the close frame; 1006 where there was none
+ * @property {number} code        of the close frame; 1006 if there was none
  * @property {number} liveMs      how long it was live; 0 if it never was
  * @property {number} [comeAfterMs] from the service's `bye`
  * @property {Problem} [problem]  why the service refused the connection
  */
 
 /**
- * Why a connection ended for good.
+ * Why a connection ended permanently.
  * @typedef {object} Reason
  * @property {string} code   `signed_out`, `closed` (by this page), `wrong_user`, a problem's code, or `close_` and the close code
  * @property {string} detail for people

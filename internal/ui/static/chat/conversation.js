@@ -291,7 +291,7 @@ export class Conversation extends EventTarget {
   #greet(f) {
     if (f.you.userId !== this.#o.userId) {
       this.#link.close({ code: "wrong_user", detail: "Someone else is signed in now. Please reload the page." });
-      throw new Error("the token belongs to another user"); // who must not send what is waiting here
+      throw new Error("the token belongs to another user"); // they must not send what is waiting here
     }
     this.#cursor.epoch ??= f.epoch;
     if (this.#cursor.epoch !== f.epoch) this.#cursor = { epoch: f.epoch }; // reset follows

@@ -21,7 +21,7 @@ export class Courier extends Outbox {
   }
 
   /**
-   * Begins on a new connection, with everything.
+   * Starts over on a new connection, with everything that is waiting.
    * @param {number} perSecond
    */
   begin(perSecond) {
@@ -70,7 +70,7 @@ class Pace {
     this.#left = perSecond;
   }
 
-  /** @returns {number} 0 when one more may go now, which then counts; else in how many ms to ask again */
+  /** @returns {number} 0 if one more may go now, which is counted; otherwise the ms to wait before asking again */
   take() {
     if (!this.#perSecond) return 0;
     const now = performance.now();

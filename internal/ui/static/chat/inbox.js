@@ -26,7 +26,7 @@ export class Inbox extends EventTarget {
   unread = new Map();
   /** Unread messages in all conversations. */
   total = 0;
-  /** There is more unread than `unread` holds: GET /api/v1/me/unread has everything. */
+  /** Whether more is unread than `unread` holds: GET /api/v1/me/unread has everything. */
   more = false;
   /** @type {import("./link.js").Reason | undefined} */
   why;

@@ -18,21 +18,21 @@ import { problemOf } from "./rest.js";
  * @typedef {object} LinkOptions
  * @property {string} url            where the service is
  * @property {GetToken} getToken
- * @property {() => string} path     path and query of the socket, asked for each connection
+ * @property {() => string} path     path and query of the socket, computed for each connection
  * @property {string} probe          a REST path that succeeds for whoever may connect. Browsers hide why an upgrade was refused.
  * @property {(frame: any) => void | false} onFrame every frame but those that concern the connection alone. It may throw, to
  *   have the connection dropped. False for a `live` means not yet: it calls live() itself.
  * @property {(state: State, why?: Reason) => void} onState
- * @property {boolean} [liveAtHello] there is no catching up
+ * @property {boolean} [liveAtHello] hello means live: there is no catching up
  * @property {() => number} [random]
  */
 
 const HELLO_TIMEOUT = 10_000; // ms, for the first frame
 const PING_TIMEOUT = 10_000; // for any sign of life after a ping
 const PROD_TIMEOUT = 4000; // the same when there is reason to doubt the connection
-const AUTH_PAUSE = 5000; // between tries at a new token
+const AUTH_PAUSE = 5000; // between attempts to get a new token
 
-/** One connection after another, until close or a refusal that trying again would not change. */
+/** One connection after another, until close() or a refusal that another attempt would not change. */
 export class Link {
   #o;
   #backoff;
@@ -40,11 +40,11 @@ export class Link {
   #state = "idle";
   /** @type {WebSocket | null} */
   #socket = null;
-  #turn = 0; // whatever belongs to an earlier one is void
-  #timer = 0; // of the next try
+  #turn = 0; // whatever belongs to an earlier one is ignored
+  #timer = 0; // of the next attempt
   #watch = 0; // of the watchdog
   #token = "";
-  #renewed = false; // the token, since a connection was last live
+  #renewed = false; // whether the token was renewed since a connection was last live
   #beat = 25_000;
   #heardAt = 0;
   #pingAt = 0; // 0: no ping is unanswered
@@ -65,7 +65,7 @@ export class Link {
     return this.#state;
   }
 
-  /** Opens it, unless it has been opened. */
+  /** Opens it, unless it has been opened before. */
   open() {
     if (this.#state !== "idle") return;
     const signal = this.#listening.signal;
@@ -93,7 +93,7 @@ export class Link {
     return true;
   }
 
-  /** Drops the connection, which is then opened again like one that broke. */
+  /** Drops the connection, and reconnects as if it had broken. */
   drop() {
     if (this.#socket) this.#ended(1006);
   }
@@ -211,7 +211,7 @@ export class Link {
     this.send({ type: "ping" });
   }
 
-  /** Pings a connection that may be dead without anybody having noticed. */
+  /** Pings a connection that may have died unnoticed. */
   #prod() {
     if (!this.#socket || this.#socket.readyState !== WebSocket.OPEN || this.#pingAt) return;
     this.#ping(PROD_TIMEOUT);
@@ -243,7 +243,7 @@ export class Link {
     this.#follow({ code, liveMs, comeAfterMs: this.#comeAfterMs });
   }
 
-  /** @param {number} turn of the try that came to nothing */
+  /** @param {number} turn of the attempt that failed */
   async #refused(turn) {
     clearTimeout(this.#watch);
     this.#socket = null;
@@ -252,11 +252,11 @@ export class Link {
     try {
       const answer = await fetch(`${this.#o.url.replace(/\/+$/, "")}/api/v1${this.#o.probe}`, {
         headers: { Authorization: `Bearer ${this.#token}` },
-        signal: /** @type {any} */ (AbortSignal).timeout(HELLO_TIMEOUT), // newer than what some compilers know of it
+        signal: /** @type {any} */ (AbortSignal).timeout(HELLO_TIMEOUT), // newer than some compilers' type definitions
       });
       if (!answer.ok) problem = await problemOf(answer);
     } catch {
-      // The service cannot be reached: that is no refusal.
+      // The service cannot be reached, which is not a refusal.
     }
     if (turn !== this.#turn) return;
     this.#follow({ code: 1006, liveMs: 0, problem });
@@ -291,7 +291,10 @@ export class Link {
     this.#to("closed", why);
   }
 
-  /** Sends a new token before the old one expires. If that fails, the service closes the connection, and the next has one. */
+  /**
+   * Sends a new token before the old one expires. If that fails, the service closes the connection, and the next one gets a
+   * new token.
+   */
   async #renewAuth() {
     const turn = this.#turn;
     this.#authDue = true;

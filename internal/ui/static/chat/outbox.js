@@ -1,13 +1,14 @@
 // @ts-check
 /**
- * @module The queue of messages without an ack, in the order in which they were sent. They leave it when the service has
- * acknowledged or refused them, are written again, in order, to every new connection, and survive the page in a Store.
+ * @module The queue of messages without an ack, in the order in which they were sent. They leave it when the service
+ * has acknowledged or refused them. They are written again, in order, to every new connection, and survive the page in
+ * a Store.
  */
 
 import { Owner, Store, randomId } from "./store.js";
 
 /**
- * The outcome of a message: stored, or refused for good.
+ * The outcome of a message: stored, or refused.
  * @typedef {{ok: true, seq: number, at: string, duplicate: boolean} | {ok: false, code: string, detail: string}} Outcome
  */
 
@@ -17,7 +18,7 @@ import { Owner, Store, randomId } from "./store.js";
  * @property {string} clientId
  * @property {any} frame       `send`, `retract` or `correct`
  * @property {boolean} written to the present connection
- * @property {Promise<void>} kept      resolves once it would survive the page; rejects where the browser cannot keep it
+ * @property {Promise<void>} kept      resolves once it would survive the page; rejects if the browser cannot store it
  * @property {Promise<Outcome>} settled
  * @property {(o: Outcome) => void} settle
  */
@@ -30,10 +31,10 @@ export class Outbox {
   /** @type {Promise<unknown> | null} */
   #ready = null;
   #last = 0;
-  /** @type {Set<string>} whose rows are taken over when they go */
+  /** @type {Set<string>} owners whose rows this page takes over when they end */
   #heirOf = new Set();
 
-  /** @param {Store | null} store null keeps nothing over the page */
+  /** @param {Store | null} store null: nothing survives the page */
   constructor(store) {
     this.#store = store;
   }
@@ -53,7 +54,7 @@ export class Outbox {
     this.#last = Math.max(this.#last + 1, Date.now() * 1000);
     const row = { clientId, order: this.#last, frame: draft.frame };
     if (this.#store) draft.kept = this.#keep(this.#store, row);
-    draft.kept.catch(() => {}); // callers that do not ask need not know
+    draft.kept.catch(() => {}); // not an error for callers that do not look
     return draft;
   }
 
@@ -88,8 +89,8 @@ export class Outbox {
   }
 
   /**
-   * Takes over what pages that are gone have left, now and whenever one goes that has rows now.
-   * @param {() => void} adopted called each time that something was taken over
+   * Takes over what closed pages have left, now and whenever a page that has rows now is closed.
+   * @param {() => void} adopted called whenever something was taken over
    */
   async adopt(adopted) {
     if (!this.#store) return;
@@ -102,7 +103,7 @@ export class Outbox {
         this.#heirOf.delete(other);
         return this.adopt(adopted);
       };
-      this.#owner.outlive(other).then(inherit).catch(() => {}); // ended before, or the database has gone away
+      this.#owner.outlive(other).then(inherit).catch(() => {}); // this page ended first, or has no database any more
     }
     const fresh = rows.filter((r) => !this.#drafts.has(r.clientId));
     if (fresh.length === 0) return;
@@ -123,18 +124,18 @@ export class Outbox {
   /**
    * @param {string} clientId
    * @param {Outcome} outcome
-   * @returns {Draft | undefined} nothing for one that is not, or no longer, waiting
+   * @returns {Draft | undefined} undefined if no such draft is waiting
    */
   settle(clientId, outcome) {
     const draft = this.#drafts.get(clientId);
     if (!draft) return undefined;
     this.#drafts.delete(clientId);
-    this.#store?.remove(clientId).catch(() => {}); // then it is sent once more, and known
+    this.#store?.remove(clientId).catch(() => {}); // then it is sent again, which its clientId makes harmless
     draft.settle(outcome);
     return draft;
   }
 
-  /** @param {string} clientId of a message that the service put off */
+  /** @param {string} clientId of a message that the service deferred */
   putBack(clientId) {
     const draft = this.#drafts.get(clientId);
     if (draft) draft.written = false;
@@ -145,7 +146,7 @@ export class Outbox {
     for (const d of this.#drafts.values()) d.written = false;
   }
 
-  /** Ends without giving anything up: what is waiting is left to the next page. */
+  /** Ends, and leaves what is waiting to the next page. */
   end() {
     this.#owner.end();
   }

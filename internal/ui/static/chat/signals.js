@@ -41,7 +41,7 @@ export class Signals {
   }
 
   /**
-   * Begins anew on another connection, which knows of so much.
+   * Starts over on a new connection, with what the service already knows.
    * @param {number} delivered
    * @param {number} read
    */
@@ -58,11 +58,11 @@ export class Signals {
     this.#timer = setTimeout(() => this.flush(), wait);
   }
 
-  /** Tells what is due, if there is a connection; call it again when there is. */
+  /** Sends what is due, if there is a connection; call it again when there is one. */
   flush() {
     clearTimeout(this.#timer);
     this.#timer = 0;
-    if (this.#tell("read", this.#read)) this.#delivered.told = Math.max(this.#delivered.told, this.#read.told); // it implies that
+    if (this.#tell("read", this.#read)) this.#delivered.told = Math.max(this.#delivered.told, this.#read.told); // read implies delivered
     this.#tell("delivered", this.#delivered);
   }
 
@@ -88,7 +88,7 @@ export class Signals {
     if (active) this.#typedAt = now;
   }
 
-  /** A message says by itself that its writer has stopped. */
+  /** The message itself tells others that its writer has stopped typing. */
   sent() {
     clearTimeout(this.#stopTimer);
     this.#active = false;

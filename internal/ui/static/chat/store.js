@@ -14,7 +14,7 @@ const CURSORS = "cursors";
  * @typedef {object} Row
  * @property {string} clientId
  * @property {string} room   user id, "/" and appointment id; stored drafts have it under this name
- * @property {string} owner  the conversation object that sends it, on whichever tab
+ * @property {string} owner  the conversation object that sends it, in whichever tab
  * @property {number} order  later ones have greater numbers
  * @property {any} frame     as it goes over the wire
  */
@@ -84,10 +84,10 @@ export class Store {
   }
 
   /**
-   * Takes over the rows whose owners are gone, in one transaction, so that of two who try each row goes to one.
+   * Takes over the rows whose owners are gone, in one transaction, so that each row goes to only one of several that try.
    * @param {string} owner          who takes over
-   * @param {Set<string> | null} living the owners that live; null where nobody can know: then all are taken, and perhaps
-   *   sent twice, which their clientIds make harmless
+   * @param {Set<string> | null} living the owners that are alive; null if that is unknown: then all rows are
+   *   taken, and perhaps sent twice, which their clientIds make harmless
    * @returns {Promise<{rows: Row[], owners: string[]}>} what was taken, oldest first, and the living owners of the rest
    */
   claim(owner, living) {
@@ -135,8 +135,8 @@ export async function forget(userId) {
 }
 
 /**
- * A name that lives as long as its tab does: a lock that is never given back. Where there are no locks (outside of secure
- * contexts), nobody knows who lives.
+ * A name that lives as long as its tab: a lock that is never released. Without locks (outside secure contexts) nobody
+ * knows which owners are alive.
  */
 export class Owner {
   /** @type {string} */
@@ -145,7 +145,7 @@ export class Owner {
   #release = () => {};
   #ended = new AbortController();
 
-  /** Resolves once others see the name as living. */
+  /** Resolves once others can see that the name is alive. */
   live() {
     return new Promise((/** @type {(v?: unknown) => void} */ held) => {
       if (!globalThis.navigator?.locks) return held();
@@ -158,7 +158,7 @@ export class Owner {
     });
   }
 
-  /** @returns {Promise<Set<string> | null>} who lives; null where nobody can know */
+  /** @returns {Promise<Set<string> | null>} the owners that are alive; null if that is unknown */
   async living() {
     if (!globalThis.navigator?.locks) return null;
     const { held = [] } = await navigator.locks.query();
@@ -166,7 +166,7 @@ export class Owner {
   }
 
   /**
-   * Resolves when another owner has gone; rejects when this one ends before.
+   * Resolves when another owner has ended; rejects if this one ends first.
    * @param {string} other
    */
   outlive(other) {

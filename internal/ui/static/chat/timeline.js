@@ -23,7 +23,7 @@
  * @property {string} [sender]
  * @property {string} [text]      in its present form
  * @property {Attachment} [attachment]
- * @property {number} [target]    seq that a retraction or a correction speaks of
+ * @property {number} [target]    seq of the message that is retracted or corrected
  * @property {boolean} [retracted]
  * @property {number} [correctedBy]
  * @property {string} at
@@ -93,7 +93,7 @@ export class Timeline {
    * @returns {boolean} whether that changed anything
    */
   #apply(target, edit) {
-    if (target.retracted) return false; // for good
+    if (target.retracted) return false; // a retraction is final
     if (edit.kind === "retraction") {
       for (const e of this.#events) if (e.kind === "correction" && e.target === target.seq) delete e.text;
       target.retracted = true;
