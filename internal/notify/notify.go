@@ -102,7 +102,8 @@ func still(m moveArgs, a Appointment, now time.Time) bool {
 	if m.Former {
 		return m.Recipient != a.DoctorID // if it is theirs again, no later email would correct this one
 	}
-	waits := (m.MailKind == Rescheduled || m.MailKind == HandedOver) && a.Status == appointment.Pending // for the doctor's answer
+	// waits: for the doctor's answer.
+	waits := (m.MailKind == Rescheduled || m.MailKind == HandedOver) && a.Status == appointment.Pending
 	if a.Status != m.MailKind.traits().status && !waits || m.Recipient != a.PatientID && m.Recipient != a.DoctorID {
 		return false
 	}
