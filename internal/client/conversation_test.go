@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// receive collects what a conversation tells.
+// receive collects what a conversation reports.
 type receive struct {
 	mu     sync.Mutex
 	seqs   []int64
@@ -144,7 +144,7 @@ func TestConversation_Send_resendsInOrderUnderOneID(t *testing.T) {
 			if !known {
 				s.t.Errorf("connection %d: another id for %q", n, m.Text)
 			}
-			// Two are acknowledged on each connection, then it breaks, once all are on their way.
+			// Each connection acknowledges two messages, and breaks once all have been sent.
 			switch {
 			case n == 2 || i < 2:
 				s.say(fmt.Sprintf(`{"type":"ack","clientId":%q,"seq":%d}`, m.ClientID, i+1+2*n))
@@ -204,7 +204,7 @@ func TestConversation_SendWait(t *testing.T) {
 	require.Contains(t, clock.asked(), deferPause)
 }
 
-// TestConversation_keepsToTheRate: a long queue goes out no faster than hello allows, and all of it.
+// TestConversation_keepsToTheRate: all of a long queue goes out, and no faster than hello allows.
 func TestConversation_keepsToTheRate(t *testing.T) {
 	t.Parallel()
 	const perSecond, messages = 10, 45
@@ -231,8 +231,7 @@ func TestConversation_keepsToTheRate(t *testing.T) {
 		"by the conversation's own clock")
 }
 
-// TestConversation_WaitSpace: a caller who waits for space gets it with the first acknowledgement, or the reason why
-// not.
+// TestConversation_WaitSpace: a caller who waits for space gets it with the first ack, or learns why not.
 func TestConversation_WaitSpace(t *testing.T) {
 	t.Parallel()
 	answer := make(chan struct{})

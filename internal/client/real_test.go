@@ -22,10 +22,10 @@ import (
 
 const password = "correct horse battery"
 
-// clinic is two real instances with an appointment that is booked.
+// clinic is two real instances with a booked appointment.
 type clinic struct {
 	urls            [2]string
-	patient, doctor *client.API // of the first and the second instance
+	patient, doctor *client.API // on the first and the second instance
 	appointment     string
 	doctorEmail     string
 }
@@ -242,8 +242,8 @@ func TestConversation_acrossInstances(t *testing.T) {
 	require.Zero(t, sides[0].conv.Stats().Holes)
 }
 
-// TestConversation_outlivesItsTokens has tokens so short that the connection would end without `auth`. They live
-// much longer than a busy machine may keep a renewal waiting: one that came too late would rightly reconnect.
+// TestConversation_outlivesItsTokens uses tokens so short that the connection would end without `auth`, but long
+// enough that a renewal on a busy machine still comes in time: after a late one, the client would rightly reconnect.
 func TestConversation_outlivesItsTokens(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t, func(cfg *config.Config) { cfg.AccessTTL = 10 * time.Second })
@@ -278,7 +278,7 @@ func TestConversation_endsWithItsSession(t *testing.T) {
 	select {
 	case <-side.conv.Done():
 	case <-deadline(t).Done():
-		t.Fatal("the conversation goes on without its session")
+		t.Fatal("the conversation went on without its session")
 	}
 	_, why := side.conv.State()
 	require.ErrorIs(t, why, client.ErrSignedOut)
@@ -344,7 +344,7 @@ func (s *scissors) pass(in net.Conn) {
 	s.mu.Unlock()
 	var back sync.WaitGroup
 	back.Go(func() {
-		_, _ = io.Copy(in, out) // it ends by being cut
+		_, _ = io.Copy(in, out) // ends when it is cut
 		_ = in.Close()
 	})
 	_, _ = io.Copy(out, in)

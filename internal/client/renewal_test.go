@@ -13,7 +13,7 @@ func TestConversation_renewsARefusedTokenOnce(t *testing.T) {
 		tokens <- s.token
 		s.hello(0)
 		if n == 1 {
-			s.live(0) // a success in between makes the next renewal allowed
+			s.live(0) // a success in between allows the next renewal
 		}
 		s.close(4401)
 	}}
