@@ -159,7 +159,7 @@ func chat(ctx context.Context, api *client.API, o chatOptions) error {
 	screen.onKey(func() { s.conv.Typing(true) })
 
 	ended := make(chan error, 1)
-	go func() { ended <- s.read(ctx, keyboard) }() // a read of standard input cannot be interrupted
+	go func() { ended <- s.readLines(ctx, keyboard) }() // a read of standard input cannot be interrupted
 	err = s.loop(ctx, ended, o.follow && !screen.interactive())
 	s.conv.Close()
 	if n := s.refused.Load(); err == nil && n > 0 {
@@ -171,9 +171,9 @@ func chat(ctx context.Context, api *client.API, o chatOptions) error {
 // errQuit means that the user wants to leave.
 var errQuit = errors.New("quit")
 
-// read handles lines until there are no more. It handles each before it reads the next, because handling a line moves
-// what is being typed on the screen.
-func (s *chatSession) read(ctx context.Context, keyboard interface{ ReadLine() (string, error) }) error {
+// readLines handles lines until there are no more. It handles each before it reads the next, because handling a line
+// moves what is being typed on the screen.
+func (s *chatSession) readLines(ctx context.Context, keyboard interface{ ReadLine() (string, error) }) error {
 	for {
 		line, err := keyboard.ReadLine()
 		if err != nil {

@@ -87,7 +87,7 @@ func (a *API) Doctors(ctx context.Context, text string, p Page) (doctors []Docto
 		q.Set("q", text)
 	}
 	var out page[Doctor]
-	err = a.send(ctx, ask{method: http.MethodGet, path: "/doctors", query: q, out: &out})
+	err = a.sendOnce(ctx, ask{method: http.MethodGet, path: "/doctors", query: q, out: &out})
 	return out.Items, out.NextCursor, err
 }
 
@@ -107,7 +107,7 @@ func (a *API) Slots(ctx context.Context, doctorID string, from, to time.Time) ([
 	q := url.Values{"from": {from.Format(time.DateOnly)}, "to": {to.Format(time.DateOnly)}}
 	var out page[Slot]
 	path := "/doctors/" + url.PathEscape(doctorID) + "/slots"
-	err := a.send(ctx, ask{method: http.MethodGet, path: path, query: q, out: &out})
+	err := a.sendOnce(ctx, ask{method: http.MethodGet, path: path, query: q, out: &out})
 	return out.Items, err
 }
 

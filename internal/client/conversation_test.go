@@ -73,7 +73,7 @@ func TestConversation_Event_resumesAndDropsDuplicates(t *testing.T) {
 	t.Parallel()
 	resumed := make(chan map[string]string, 1)
 	f := &fakeService{script: func(n int, s *fakeSocket) {
-		s.hello(5)
+		s.sayHello(5)
 		if n == 0 {
 			for _, seq := range []int64{3, 4, 4, 5, 3} {
 				s.event(seq)
@@ -100,7 +100,7 @@ func TestConversation_Event_resumesAndDropsDuplicates(t *testing.T) {
 func TestConversation_Event_asksForWhatWasSkipped(t *testing.T) {
 	t.Parallel()
 	f := &fakeService{script: func(n int, s *fakeSocket) {
-		s.hello(4)
+		s.sayHello(4)
 		if n == 0 {
 			s.event(1)
 			s.event(3)
@@ -127,7 +127,7 @@ func TestConversation_Send_resendsInOrderUnderOneID(t *testing.T) {
 	var ids []string
 	texts := [3][]string{}
 	f := &fakeService{script: func(n int, s *fakeSocket) {
-		s.hello(0)
+		s.sayHello(0)
 		s.live(0)
 		for i := 0; ; i++ {
 			m, ok := s.hear()
@@ -167,7 +167,7 @@ func TestConversation_Send_resendsInOrderUnderOneID(t *testing.T) {
 func TestConversation_SendWait(t *testing.T) {
 	t.Parallel()
 	f := &fakeService{script: func(_ int, s *fakeSocket) {
-		s.hello(0)
+		s.sayHello(0)
 		s.live(0)
 		for deferred := false; ; {
 			m, ok := s.hear()
@@ -236,7 +236,7 @@ func TestConversation_WaitSpace(t *testing.T) {
 	t.Parallel()
 	answer := make(chan struct{})
 	f := &fakeService{script: func(_ int, s *fakeSocket) {
-		s.hello(0)
+		s.sayHello(0)
 		s.live(0)
 		m, _ := s.hear()
 		<-answer
@@ -263,7 +263,7 @@ func TestConversation_WaitSpace(t *testing.T) {
 func TestConversation_Close_givesUpWhatWaits(t *testing.T) {
 	t.Parallel()
 	f := &fakeService{script: func(_ int, s *fakeSocket) {
-		s.hello(0)
+		s.sayHello(0)
 		s.live(0)
 		s.untilGone()
 	}}
@@ -287,11 +287,11 @@ func TestConversation_comesBackWhenTold(t *testing.T) {
 	f := &fakeService{
 		refuse: func(n int) int { return map[int]int{1: 503, 2: 502}[n] },
 		script: func(n int, s *fakeSocket) {
-			s.hello(0)
+			s.sayHello(0)
 			s.live(0)
 			if n == 0 {
 				s.say(`{"type":"bye","code":1012,"reason":"restart","reconnectAfterMs":1234}`)
-				s.close(1012)
+				s.closeWith(1012)
 				return
 			}
 			s.event(1)
@@ -314,8 +314,8 @@ func TestConversation_stops(t *testing.T) {
 			f := &fakeService{
 				refuse: func(int) int { return c.refuse },
 				script: func(_ int, s *fakeSocket) {
-					s.hello(0)
-					s.close(c.code)
+					s.sayHello(0)
+					s.closeWith(c.code)
 				},
 			}
 			conv, _ := open(t, f.start(t), Options{})
@@ -346,7 +346,7 @@ func TestConversation_reset(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := &fakeService{script: func(_ int, s *fakeSocket) {
-				s.hello(630)
+				s.sayHello(630)
 				s.say(`{"type":"reset","headSeq":630,"reason":"too far behind"}`)
 				s.live(630)
 				s.event(631)
@@ -371,7 +371,7 @@ func TestConversation_gathersReceipts(t *testing.T) {
 	frames, told := make(chan fromClient, 100), make(chan struct{})
 	f := &fakeService{script: func(_ int, s *fakeSocket) {
 		<-told
-		s.hello(0)
+		s.sayHello(0)
 		s.live(0)
 		for {
 			m, ok := s.hear()

@@ -132,7 +132,7 @@ func (s *fakeSocket) say(frames ...string) {
 	}
 }
 
-func (s *fakeSocket) hello(head int64) {
+func (s *fakeSocket) sayHello(head int64) {
 	s.say(
 		fmt.Sprintf(
 			`{"type":"hello","headSeq":%d,"epoch":"e1","canReply":true,"heartbeatSeconds":25,"you":{"userId":"PAT1"}}`, head,
@@ -149,7 +149,7 @@ func (s *fakeSocket) event(seq int64) {
 
 func (s *fakeSocket) live(head int64) { s.say(fmt.Sprintf(`{"type":"live","headSeq":%d}`, head)) }
 
-func (s *fakeSocket) close(code int) {
+func (s *fakeSocket) closeWith(code int) {
 	_ = s.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, "test"), time.Now().Add(time.Second))
 	s.untilGone()
 }

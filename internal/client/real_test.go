@@ -52,7 +52,7 @@ func newClinic(t *testing.T, change func(*config.Config)) *clinic {
 	}
 	_, err := app.CreateAdmin(t.Context(), cfg, "Ada Admin", "admin@example.org", password)
 	require.NoError(t, err)
-	c.book(t)
+	c.bookAppointment(t)
 	return c
 }
 
@@ -65,7 +65,7 @@ func (c *clinic) api(t *testing.T, url string) *client.API {
 	return api
 }
 
-func (c *clinic) book(t *testing.T) {
+func (c *clinic) bookAppointment(t *testing.T) {
 	t.Helper()
 	ctx := t.Context()
 	admin := c.api(t, c.urls[0])
@@ -209,7 +209,7 @@ func TestConversation_acrossInstances(t *testing.T) {
 				require.NoError(t, err)
 			}
 		}
-		cuts[round%2].cut()
+		cuts[round%2].cutAll()
 	}
 	head := int64(0)
 	for i := range sides {
@@ -326,7 +326,7 @@ func newScissors(t *testing.T, target string) *scissors {
 	})
 	t.Cleanup(func() {
 		require.NoError(t, l.Close())
-		s.cut()
+		s.cutAll()
 		running.Wait()
 	})
 	return s
@@ -355,7 +355,7 @@ func (s *scissors) pass(in net.Conn) {
 	s.mu.Unlock()
 }
 
-func (s *scissors) cut() {
+func (s *scissors) cutAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {

@@ -98,7 +98,7 @@ type ask struct {
 func (a *API) call(ctx context.Context, q ask) error {
 	return a.signedIn(ctx, func(token string) error {
 		q.token = token
-		return a.send(ctx, q)
+		return a.sendOnce(ctx, q)
 	})
 }
 
@@ -118,8 +118,8 @@ func (a *API) signedIn(ctx context.Context, request func(token string) error) er
 	return request(token)
 }
 
-// send makes one request.
-func (a *API) send(ctx context.Context, q ask) error {
+// sendOnce makes one request.
+func (a *API) sendOnce(ctx context.Context, q ask) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	req, err := a.request(ctx, q)

@@ -36,7 +36,7 @@ func scanFrame(s string, f *Frame) bool {
 			return false
 		}
 	}
-	return c.done()
+	return c.complete()
 }
 
 // cursor walks through a JSON text. After a fault, bad is set and everything returns zero.
@@ -164,7 +164,7 @@ func (c *cursor) time() time.Time {
 	return t
 }
 
-// done tells whether the whole text was read without a fault.
-func (c *cursor) done() bool {
+// complete tells whether the whole text was read without a fault.
+func (c *cursor) complete() bool {
 	return !c.bad && strings.TrimRight(c.s[c.i:], " \t\r\n") == ""
 }

@@ -47,21 +47,21 @@ type signIn struct {
 func (a *API) Register(ctx context.Context, name, email, password string) (User, error) {
 	in := map[string]string{"name": name, "email": email, "password": password}
 	var u User
-	err := a.send(ctx, ask{method: http.MethodPost, path: "/auth/register", in: in, out: &u})
+	err := a.sendOnce(ctx, ask{method: http.MethodPost, path: "/auth/register", in: in, out: &u})
 	return u, err
 }
 
 // AcceptInvitation sets the password of an account that an administrator created. It does not sign in.
 func (a *API) AcceptInvitation(ctx context.Context, token, password string) error {
 	in := map[string]string{"token": token, "password": password}
-	return a.send(ctx, ask{method: http.MethodPost, path: "/auth/invitations/accept", in: in})
+	return a.sendOnce(ctx, ask{method: http.MethodPost, path: "/auth/invitations/accept", in: in})
 }
 
 // Login signs in with an email address or a user id. From then on the API renews its access token automatically.
 func (a *API) Login(ctx context.Context, login, password string) (User, error) {
 	in := map[string]string{"login": login, "password": password}
 	var out signIn
-	if err := a.send(ctx, ask{method: http.MethodPost, path: "/auth/login", in: in, out: &out}); err != nil {
+	if err := a.sendOnce(ctx, ask{method: http.MethodPost, path: "/auth/login", in: in, out: &out}); err != nil {
 		return User{}, err
 	}
 	a.keep(out)
@@ -77,7 +77,7 @@ func (a *API) Logout(ctx context.Context) error {
 	if t.access == "" {
 		return nil
 	}
-	return a.send(ctx, ask{method: http.MethodPost, path: "/auth/logout", token: t.access})
+	return a.sendOnce(ctx, ask{method: http.MethodPost, path: "/auth/logout", token: t.access})
 }
 
 // User returns the user who signed in.
@@ -157,7 +157,7 @@ func (a *API) runRefresh(ctx context.Context, call *refreshCall, refresh string)
 	defer cancel()
 	var out signIn
 	in := map[string]string{"refreshToken": refresh}
-	err := a.send(ctx, ask{method: http.MethodPost, path: "/auth/refresh", in: in, out: &out})
+	err := a.sendOnce(ctx, ask{method: http.MethodPost, path: "/auth/refresh", in: in, out: &out})
 	switch {
 	case err == nil:
 		a.keep(out)

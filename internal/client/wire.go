@@ -50,7 +50,7 @@ func (w *wire) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.corked {
-		return len(p), w.send(p)
+		return len(p), w.writeNow(p)
 	}
 	w.pending = append(w.pending, p...)
 	if len(w.pending) < corkMax {
@@ -76,12 +76,12 @@ func (w *wire) flush() error {
 	if len(w.pending) == 0 {
 		return nil
 	}
-	err := w.send(w.pending)
+	err := w.writeNow(w.pending)
 	w.pending = w.pending[:0]
 	return err
 }
 
-func (w *wire) send(p []byte) error {
+func (w *wire) writeNow(p []byte) error {
 	if now := time.Now(); now.Add(writeTimeout / 2).After(w.deadline) {
 		w.deadline = now.Add(writeTimeout)
 		if err := w.Conn.SetWriteDeadline(w.deadline); err != nil {

@@ -27,7 +27,7 @@ type paper struct {
 	hopeless bool  // it was refused for good
 }
 
-func (k *desk) write(action Action, text string, target int64) *paper {
+func (k *desk) compose(action Action, text string, target int64) *paper {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	p := &paper{action: action, clientID: uuid.NewString(), text: text, target: target}

@@ -42,7 +42,7 @@ func (d *device) post(p *paper) {
 	e := Entry{Op: op, Action: p.action, ClientID: p.clientID, Instance: instance}
 	begin := e
 	begin.What, begin.Text, begin.Target = Begin, p.text, p.target
-	d.add(begin)
+	d.record(begin)
 	var out struct {
 		Seq       int64 `json:"seq"`
 		Duplicate bool  `json:"duplicate"`
@@ -52,15 +52,15 @@ func (d *device) post(p *paper) {
 	switch {
 	case err == nil:
 		e.What, e.Seq, e.Duplicate = Ack, out.Seq, out.Duplicate
-		d.add(e)
+		d.record(e)
 		d.desk().acked(p.clientID, out.Seq)
 	case errors.As(err, &no):
 		e.What, e.Status, e.Code = Nack, no.status, no.code
-		d.add(e)
+		d.record(e)
 		d.desk().refused(p.clientID, no.code)
 	default:
 		e.What = Lost
-		d.add(e)
+		d.record(e)
 	}
 }
 
@@ -83,7 +83,7 @@ func (d *device) browseAll(ctx context.Context, head int64) error {
 func (d *device) page(after int64) (last int64) {
 	instance, addr := d.front()
 	op := d.w.rec.Op()
-	d.add(Entry{What: Begin, Action: Browse, Op: op, After: after, Instance: instance})
+	d.record(Entry{What: Begin, Action: Browse, Op: op, After: after, Instance: instance})
 	var page struct {
 		Items   []wireEvent `json:"items"`
 		HeadSeq int64       `json:"headSeq"`
@@ -96,9 +96,9 @@ func (d *device) page(after int64) (last int64) {
 	}
 	for _, e := range page.Items {
 		last = e.Seq
-		d.add(Entry{What: Page, Op: op, Event: e.event(d.w.rec), Instance: instance})
+		d.record(Entry{What: Page, Op: op, Event: e.event(d.w.rec), Instance: instance})
 	}
-	d.add(Entry{What: Done, Op: op, Action: Browse, Head: page.HeadSeq, Instance: instance})
+	d.record(Entry{What: Done, Op: op, Action: Browse, Head: page.HeadSeq, Instance: instance})
 	return last
 }
 
@@ -125,7 +125,7 @@ func (d *device) conversation(action Action) bool {
 	}
 	_, addr := d.front()
 	op := d.w.rec.Op()
-	d.add(Entry{What: Begin, Action: action, Op: op})
+	d.record(Entry{What: Begin, Action: action, Op: op})
 	return d.finish(op, action,
 		d.rest(addr, d.token, http.MethodPost, "/appointments/"+d.place.id+"/conversation/"+string(action), object{}, nil))
 }
@@ -136,7 +136,7 @@ func (d *device) cancel(ctx context.Context) {
 		if d.token != "" || d.signIn() {
 			_, addr := d.front()
 			op := d.w.rec.Op()
-			d.add(Entry{What: Begin, Action: Cancel, Op: op})
+			d.record(Entry{What: Begin, Action: Cancel, Op: op})
 			err := d.rest(addr, d.token, http.MethodPost, "/appointments/"+d.place.id+"/cancel",
 				object{"reason": "The soak test ends it"}, nil)
 			if d.finish(op, Cancel, err) {

@@ -103,8 +103,8 @@ func (d *device) await(ctx context.Context, ok func() bool) bool {
 	}
 }
 
-// add records something that is not of a socket.
-func (d *device) add(e Entry) {
+// record notes something that is not of a socket.
+func (d *device) record(e Entry) {
 	e.Device, e.User, e.Session = d.name, d.user, d.session
 	if e.Conversation == "" {
 		e.Conversation = d.place.id
@@ -156,21 +156,21 @@ func (d *device) act(ctx context.Context) {
 	k := d.desk()
 	switch n := d.rnd.IntN(1000); {
 	case n < 380:
-		d.link.attempt(k.write(Send, d.words(), 0))
+		d.link.attempt(k.compose(Send, d.words(), 0))
 	case n < 440:
-		d.post(k.write(Send, d.words(), 0))
+		d.post(k.compose(Send, d.words(), 0))
 	case n < 520:
 		d.again(k)
 	case n < 600:
 		d.edit(k, n < 540)
 	case n < 610:
 		if seq := k.foreign(d.rnd); seq > 0 {
-			d.link.attempt(k.write(pick(d.rnd, Retract, Correct), "", seq).said(d))
+			d.link.attempt(k.compose(pick(d.rnd, Retract, Correct), "", seq).said(d))
 		}
 	case n < 740:
 		d.reach()
 	case n < 800:
-		d.link.write(object{"type": "typing", "active": d.rnd.IntN(2) == 0})
+		d.link.send(object{"type": "typing", "active": d.rnd.IntN(2) == 0})
 	case n < 850:
 		d.browse()
 	case n < 940 && d.steady:
@@ -187,7 +187,7 @@ func (d *device) act(ctx context.Context) {
 	case n < 985:
 		d.burst(k)
 	default:
-		d.link.write(object{"type": "ping"})
+		d.link.send(object{"type": "ping"})
 	}
 }
 
@@ -241,18 +241,18 @@ func (d *device) edit(k *desk, retract bool) {
 	switch {
 	case target == 0:
 	case retract:
-		d.link.attempt(k.write(Retract, "", target))
+		d.link.attempt(k.compose(Retract, "", target))
 	case d.rnd.IntN(4) == 0:
-		d.post(k.write(Correct, d.words(), target))
+		d.post(k.compose(Correct, d.words(), target))
 	default:
-		d.link.attempt(k.write(Correct, d.words(), target))
+		d.link.attempt(k.compose(Correct, d.words(), target))
 	}
 }
 
 // burst sends many at once, the last one twice.
 func (d *device) burst(k *desk) {
 	for range 2 + d.rnd.IntN(30) {
-		d.link.attempt(k.write(Send, d.words(), 0))
+		d.link.attempt(k.compose(Send, d.words(), 0))
 	}
 	d.again(k)
 }
@@ -285,13 +285,13 @@ func (d *device) signIn() bool {
 func (d *device) logout(ctx context.Context) {
 	_, addr := d.front()
 	op := d.w.rec.Op()
-	d.add(Entry{What: Begin, Action: Logout, Op: op})
+	d.record(Entry{What: Begin, Action: Logout, Op: op})
 	d.finish(op, Logout, d.rest(addr, d.token, http.MethodPost, "/auth/logout", nil, nil))
 	for range 8 {
 		select {
 		case <-d.link.over:
 		default:
-			d.link.attempt(d.desk().write(Send, d.words(), 0))
+			d.link.attempt(d.desk().compose(Send, d.words(), 0))
 		}
 		if d.rnd.IntN(4) == 0 {
 			d.browse()
@@ -313,12 +313,12 @@ func (d *device) finish(op int, action Action, err error) (known bool) {
 	var no *refusal
 	switch {
 	case err == nil:
-		d.add(Entry{What: Done, Op: op, Action: action})
+		d.record(Entry{What: Done, Op: op, Action: action})
 	case errors.As(err, &no):
-		d.add(Entry{What: Refused, Op: op, Action: action, Status: no.status, Code: no.code})
+		d.record(Entry{What: Refused, Op: op, Action: action, Status: no.status, Code: no.code})
 		return no.status < 500 && no.status != http.StatusTooManyRequests
 	default:
-		d.add(Entry{What: Lost, Op: op, Action: action})
+		d.record(Entry{What: Lost, Op: op, Action: action})
 	}
 	return err == nil
 }

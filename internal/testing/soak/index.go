@@ -52,7 +52,7 @@ func newIndex(entries []Entry) *index {
 		ops: map[int]*opIndex{},
 	}
 	for i, e := range entries {
-		x.add(i, e)
+		x.enter(i, e)
 	}
 	for _, r := range x.conversations {
 		r.connect()
@@ -97,7 +97,7 @@ func drafts(m map[draft][]int) []draft {
 	})
 }
 
-func (x *index) conn(n int) *connIndex {
+func (x *index) connOf(n int) *connIndex {
 	c := x.conns[n]
 	if c == nil {
 		c = &connIndex{begin: -1}
@@ -107,7 +107,7 @@ func (x *index) conn(n int) *connIndex {
 	return c
 }
 
-func (x *index) op(n int) *opIndex {
+func (x *index) opOf(n int) *opIndex {
 	o := x.ops[n]
 	if o == nil {
 		o = &opIndex{-1, -1}
@@ -116,7 +116,7 @@ func (x *index) op(n int) *opIndex {
 	return o
 }
 
-func (x *index) add(i int, e Entry) {
+func (x *index) enter(i int, e Entry) {
 	r := x.conversation(e.Conversation)
 	switch e.What {
 	case Member:
@@ -129,7 +129,7 @@ func (x *index) add(i int, e Entry) {
 	case Nack, Done, Refused:
 		x.end(i, e)
 	case Hello, Shown, Live, Reset, Got, Receipt, Bye, Gone:
-		c := x.conn(e.Conn)
+		c := x.connOf(e.Conn)
 		c.frames = append(c.frames, i)
 	case Fault:
 		x.faults = append(x.faults, e)
@@ -145,7 +145,7 @@ func (x *index) add(i int, e Entry) {
 func (x *index) begin(i int, e Entry) {
 	r := x.conversation(e.Conversation)
 	if e.Op != 0 {
-		x.op(e.Op).begin = i
+		x.opOf(e.Op).begin = i
 	}
 	switch e.Action {
 	case Send, Retract, Correct:
@@ -158,7 +158,7 @@ func (x *index) begin(i int, e Entry) {
 		}
 		r.asked[e.User] = c
 	case Connect:
-		x.conn(e.Conn).begin = i
+		x.connOf(e.Conn).begin = i
 	case Close, Open, Cancel:
 		r.states = append(r.states, i)
 	default:
@@ -166,8 +166,8 @@ func (x *index) begin(i int, e Entry) {
 }
 
 func (x *index) end(i int, e Entry) {
-	if e.Op != 0 && x.op(e.Op).end < 0 {
-		x.op(e.Op).end = i
+	if e.Op != 0 && x.opOf(e.Op).end < 0 {
+		x.opOf(e.Op).end = i
 	}
 }
 
@@ -225,8 +225,8 @@ func textOf(e Event) string {
 	return e.Text
 }
 
-// known gives, for each entry, the highest seq of its conversation that anybody had heard of before it: by an event, an
-// ack or a head.
+// known gives, for each entry, the highest seq of its conversation that anybody had heard of before it: by an event,
+// an ack or a head.
 func (x *index) known() []int64 {
 	out := make([]int64, len(x.entries))
 	highest := map[string]int64{}

@@ -34,10 +34,10 @@ func TestCheck_WhatIsAllowed(t *testing.T) {
 			h := sound()
 			h.ops++
 			op := h.ops
-			h.add(Entry{What: Begin, Action: Send, Conn: 1, Op: op, ClientID: "c7"})
+			h.put(Entry{What: Begin, Action: Send, Conn: 1, Op: op, ClientID: "c7"})
 			e := h.commit(Event{Kind: kindText, ClientID: "c7", Sender: patient})
 			h.request(doctor, 12, Close, Entry{What: Done})
-			h.add(Entry{What: Ack, Action: Send, Conn: 1, Op: op, ClientID: "c7", Seq: e.Seq})
+			h.put(Entry{What: Ack, Action: Send, Conn: 1, Op: op, ClientID: "c7", Seq: e.Seq})
 			return without(h.end(), func(e Entry) bool { return e.What == Final || e.What == Unread })
 		},
 		"closed, perhaps": func() []Entry {
@@ -74,10 +74,10 @@ func farBehind() []Entry {
 	for range 600 {
 		h.commit(Event{Kind: kindSystem})
 	}
-	h.add(Entry{What: Begin, Action: Connect, Conn: 3, After: 6})
-	h.add(Entry{What: Hello, Conn: 3, Head: 606})
-	h.add(Entry{What: Reset, Conn: 3, Head: 606})
-	h.add(Entry{What: Live, Conn: 3, Head: 606})
+	h.put(Entry{What: Begin, Action: Connect, Conn: 3, After: 6})
+	h.put(Entry{What: Hello, Conn: 3, Head: 606})
+	h.put(Entry{What: Reset, Conn: 3, Head: 606})
+	h.put(Entry{What: Live, Conn: 3, Head: 606})
 	return without(h.end(), func(e Entry) bool { return e.What == Final })
 }
 

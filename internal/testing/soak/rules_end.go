@@ -32,7 +32,7 @@ func ruleReceipts(x *index, v *verdict) {
 			l.begin(e)
 		case Shown:
 			if old := l.before[e.Conn][who]; e.Delivered < old.delivered || e.Read < old.read {
-				v.broken(at(x.conn(e.Conn).begin, i, l.proof[who]),
+				v.broken(at(x.connOf(e.Conn).begin, i, l.proof[who]),
 					"connection %d: hello tells of older cursors of %s than had been seen", e.Conn, e.Subject)
 			}
 			l.told(i, e, who)
@@ -91,7 +91,7 @@ func (l *ledger) told(i int, e Entry, who person) {
 // framesOf are the positions at which a connection was told of somebody's cursors.
 func (x *index) framesOf(conn int, subject string) []int {
 	var out []int
-	for _, i := range x.conn(conn).frames {
+	for _, i := range x.connOf(conn).frames {
 		if e := x.entries[i]; e.Subject == subject && (e.What == Shown || e.What == Receipt) {
 			out = append(out, i)
 		}
@@ -156,7 +156,7 @@ func ruleComplete(x *index, v *verdict) {
 			continue
 		}
 		r, reached, last := x.conversations[e.Conversation], int64(0), -1
-		for _, f := range x.conn(e.Conn).frames {
+		for _, f := range x.connOf(e.Conn).frames {
 			switch frame := x.entries[f]; {
 			case frame.What == Live:
 				reached, last = frame.Head, f

@@ -80,7 +80,7 @@ func (x *index) closedPeriods(r *conversationIndex) []period {
 	var out []period
 	for _, i := range r.states {
 		e := x.entries[i]
-		o := x.op(e.Op)
+		o := x.opOf(e.Op)
 		if e.Action == Open || o.end < 0 || x.entries[o.end].What != Done {
 			continue
 		}
@@ -99,7 +99,7 @@ func (x *index) untilOpened(r *conversationIndex, p *period) bool {
 		if x.entries[i].Action != Open {
 			continue
 		}
-		o := x.op(x.entries[i].Op)
+		o := x.opOf(x.entries[i].Op)
 		settled := o.end >= 0 && o.end < p.begin && x.certain(o.end)
 		switch {
 		case settled:
@@ -156,9 +156,9 @@ func ruleSession(x *index, v *verdict) {
 // beginOf is where what an entry answers was begun; -1 if that is not known.
 func (x *index) beginOf(e Entry) int {
 	if e.What == Hello {
-		return x.conn(e.Conn).begin
+		return x.connOf(e.Conn).begin
 	}
-	return x.op(e.Op).begin
+	return x.opOf(e.Op).begin
 }
 
 // sentAfter: what only ever was begun under a session that had ended is not committed.
@@ -193,7 +193,7 @@ func ruleRefusals(x *index, v *verdict) {
 		if e.What != Nack || e.Op == 0 {
 			continue
 		}
-		begin := x.op(e.Op).begin
+		begin := x.opOf(e.Op).begin
 		r := x.conversations[e.Conversation]
 		if begin < 0 || r.members[e.User] == "" {
 			continue
@@ -229,7 +229,7 @@ func (x *index) surelyOpen(r *conversationIndex, from, to int) bool {
 		if x.entries[i].Action == Open || i > to {
 			continue
 		}
-		o := x.op(x.entries[i].Op)
+		o := x.opOf(x.entries[i].Op)
 		if o.end >= 0 && x.entries[o.end].What == Refused && x.certain(o.end) {
 			continue
 		}
@@ -242,7 +242,7 @@ func (x *index) surelyOpen(r *conversationIndex, from, to int) bool {
 
 func (x *index) openedBetween(r *conversationIndex, from, to int) bool {
 	return slices.ContainsFunc(r.states, func(i int) bool {
-		o := x.op(x.entries[i].Op)
+		o := x.opOf(x.entries[i].Op)
 		return x.entries[i].Action == Open && i > from && o.end >= 0 && o.end < to && x.entries[o.end].What == Done
 	})
 }

@@ -58,7 +58,7 @@ func ruleOrder(x *index, v *verdict) {
 func (x *index) pagesInOrder(v *verdict) {
 	known, last, next := x.known(), map[int]int{}, map[int]int64{}
 	for i, e := range x.entries {
-		begin := x.op(e.Op).begin
+		begin := x.opOf(e.Op).begin
 		switch {
 		case begin < 0 || e.Op == 0:
 		case e.What == Begin && e.Action == Browse:
@@ -168,7 +168,7 @@ func ruleFresh(x *index, v *verdict) {
 		if e.What != Done || e.Action != Browse {
 			continue
 		}
-		if o := x.op(e.Op); o.begin >= 0 && e.Head < known[o.begin] {
+		if o := x.opOf(e.Op); o.begin >= 0 && e.Head < known[o.begin] {
 			v.broken(at(o.begin, i, x.firstHeard(e.Conversation, known[o.begin])),
 				"%s: the history (op %d) ends with %d, and %d had been seen before", e.Conversation, e.Op, e.Head, known[o.begin])
 		}
@@ -200,9 +200,9 @@ func (x *index) firstHeard(conversation string, seq int64) int {
 	return -1
 }
 
-// ruleServed: an event is shown as it stood at some time between when it was surely read and the end. What is read from
-// the log on joining is read after hello, so it knows of everything up to its head; live, an event is as it was or
-// later.
+// ruleServed: an event is shown as it stood at some time between when it was surely read and the end. What is read
+// from the log on joining is read after hello, so it knows of everything up to its head; live, an event is as it was
+// or later.
 func ruleServed(x *index, v *verdict) {
 	known := x.known()
 	for _, n := range x.order {
@@ -227,7 +227,7 @@ func ruleServed(x *index, v *verdict) {
 			continue
 		}
 		least := e.Event.Seq
-		begin := x.op(e.Op).begin
+		begin := x.opOf(e.Op).begin
 		if begin >= 0 {
 			least = max(least, known[begin])
 		}

@@ -79,8 +79,8 @@ func (w *world) discover() {
 	w.closes, w.counts, w.edits = has("/conversation/close"), has("/me/unread"), has("/messages/{seq}/retract")
 }
 
-// chaos lets devices and the nemesis loose for a while. In the last quarter only wake-ups fail, so that what is lost of
-// them is not healed by everybody's coming back.
+// chaos lets devices and the nemesis loose for a while. In the last quarter only wake-ups fail, so that what is lost
+// of them is not healed by everybody's coming back.
 func (w *world) chaos(d time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
@@ -177,7 +177,7 @@ func (d *device) gather(ctx context.Context) error {
 	}
 	for ctx.Err() == nil {
 		if d.connected(ctx) {
-			d.desk().write(Send, d.words(), 0)
+			d.desk().compose(Send, d.words(), 0)
 			return nil
 		}
 	}
@@ -221,7 +221,7 @@ func (d *device) connected(ctx context.Context) bool {
 	soon, cancel := context.WithTimeout(ctx, calm/3)
 	defer cancel()
 	before := d.link.heard()
-	d.link.write(object{"type": "ping"})
+	d.link.send(object{"type": "ping"})
 	if d.await(soon, func() bool { live, _ := d.link.state(); return live && d.link.heard() > before }) {
 		return true
 	}
@@ -244,7 +244,7 @@ func (d *device) arrive(ctx context.Context, head int64) error {
 		if err := d.browseAll(ctx, head); err != nil {
 			return err
 		}
-		d.link.add(Entry{What: Final})
+		d.link.record(Entry{What: Final})
 		return nil
 	}
 	return fmt.Errorf("%s did not get to %d in %s", d.name, head, d.place.id)

@@ -88,8 +88,8 @@ func codeOf(body []byte) string {
 	return problem.Code
 }
 
-// write sends a text frame.
-func (s *socket) write(v any) error {
+// send sends a text frame.
+func (s *socket) send(v any) error {
 	body, err := json.Marshal(v)
 	if err != nil {
 		return err
