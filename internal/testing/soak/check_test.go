@@ -15,7 +15,7 @@ const (
 	other            = "PAT2"
 )
 
-// tale is a history that is made by hand.
+// tale is a hand-made history.
 type tale struct {
 	entries []Entry
 	log     []Event
@@ -23,7 +23,7 @@ type tale struct {
 	ops     int
 }
 
-// put adds an entry ten milliseconds after the last.
+// put adds an entry, ten milliseconds after the last.
 func (h *tale) put(e Entry) int {
 	e.N = len(h.entries) + 1
 	e.At = time.Duration(e.N) * 10 * time.Millisecond
@@ -46,7 +46,7 @@ func (h *tale) commit(e Event) Event {
 	return e
 }
 
-// connect opens a connection that sees these events; those up to head before live.
+// connect opens a connection that sees these events, those up to head before live.
 func (h *tale) connect(conn int, after, head int64, events ...Event) {
 	h.ops++
 	h.put(Entry{What: Begin, Action: Connect, Conn: conn, Op: h.ops, After: after})
@@ -60,7 +60,7 @@ func (h *tale) connect(conn int, after, head int64, events ...Event) {
 
 func (h *tale) got(conn int, e Event) int { return h.put(Entry{What: Got, Conn: conn, Event: &e}) }
 
-// say is an action over a connection that is committed and acknowledged.
+// say adds an action over a connection that is committed and acknowledged.
 func (h *tale) say(conn int, action Action, clientID, text string, target int64) Event {
 	h.ops++
 	i := h.put(Entry{What: Begin, Action: action, Conn: conn, Op: h.ops, ClientID: clientID, Text: text, Target: target})
@@ -69,7 +69,7 @@ func (h *tale) say(conn int, action Action, clientID, text string, target int64)
 	return e
 }
 
-// request is an action over REST, from its begin to an answer.
+// request adds an action over REST, from its begin to an answer.
 func (h *tale) request(user string, session int, action Action, answer Entry) (begin, end int) {
 	h.ops++
 	begin = h.put(Entry{What: Begin, Action: action, User: user, Session: session, Op: h.ops, ClientID: answer.ClientID})
@@ -77,7 +77,7 @@ func (h *tale) request(user string, session int, action Action, answer Entry) (b
 	return begin, h.put(answer)
 }
 
-// end closes a tale with what PostgreSQL has.
+// end finishes a tale with the content of PostgreSQL.
 func (h *tale) end() []Entry {
 	for _, e := range h.log {
 		h.put(Entry{What: Log, Event: &e})
@@ -88,7 +88,7 @@ func (h *tale) end() []Entry {
 	return h.entries
 }
 
-// sound is a short life in which all is as it should be.
+// sound is a short tale in which everything is as it should be.
 func sound() *tale {
 	h := &tale{}
 	h.put(Entry{What: Member, User: patient, Role: "patient"})
@@ -111,7 +111,7 @@ func sound() *tale {
 	h.got(11, m4)
 	h.got(11, m5)
 	h.request(other, 9, Browse, Entry{What: Refused, Status: 404, Code: "not_found"})
-	// Who comes later sees it as it stands.
+	// Later connections see messages in their current form.
 	gone, better := m3, m2
 	gone.Text, gone.Retracted = "", true
 	better.Text, better.CorrectedBy = "good evening", 5
@@ -124,7 +124,7 @@ func sound() *tale {
 	return h
 }
 
-// find gives the position of the first entry that is so.
+// find returns the position of the first entry for which is holds.
 func find(entries []Entry, is func(Entry) bool) int { return slices.IndexFunc(entries, is) }
 
 func logged(seq int64) func(Entry) bool {
@@ -139,7 +139,7 @@ func ackOf(clientID string) func(Entry) bool {
 	return func(e Entry) bool { return e.What == Ack && e.ClientID == clientID }
 }
 
-// changed gives a history in which one entry is another.
+// changed returns a history with one entry changed.
 func changed(entries []Entry, is func(Entry) bool, change func(*Entry)) []Entry {
 	out := slices.Clone(entries)
 	i := find(out, is)
@@ -160,7 +160,7 @@ func TestCheck_ASoundHistory(t *testing.T) {
 	require.Empty(t, Check(sound().end()))
 }
 
-// what is broken, in a sound history; by rule.
+// broken has, for each rule, sound histories in which something was broken.
 var broken = map[string]map[string]func() []Entry{
 	"acked": {
 		"lost":             func() []Entry { return without(sound().end(), logged(6)) },
@@ -391,7 +391,7 @@ var broken = map[string]map[string]func() []Entry{
 	},
 }
 
-// page is a history page of one event, as the doctor gets it.
+// page adds a history page of one event, as the doctor gets it.
 func (h *tale) page(e Event, head int64) {
 	h.ops++
 	h.put(Entry{What: Begin, Action: Browse, User: doctor, Session: 12, Op: h.ops, After: e.Seq - 1})
@@ -399,14 +399,14 @@ func (h *tale) page(e Event, head int64) {
 	h.put(Entry{What: Done, Action: Browse, User: doctor, Session: 12, Op: h.ops, Head: head})
 }
 
-// refuse is an action over a connection that gets a nack.
+// refuse adds an action over a connection that gets a nack.
 func (h *tale) refuse(conn int, action Action, code string, target int64) {
 	h.ops++
 	h.put(Entry{What: Begin, Action: action, Conn: conn, Op: h.ops, ClientID: "cx", Text: "x", Target: target})
 	h.put(Entry{What: Nack, Action: action, Conn: conn, Op: h.ops, ClientID: "cx", Code: code})
 }
 
-// eavesdrop is a session that gets an event which is committed so long after its end; stop is added before.
+// eavesdrop is a session that gets an event committed late after the session's end; stop is added before that.
 func eavesdrop(late time.Duration, stop Entry) []Entry {
 	h := sound()
 	_, over := h.request(patient, 2, Logout, Entry{What: Done})
@@ -421,7 +421,7 @@ func eavesdrop(late time.Duration, stop Entry) []Entry {
 	return h.end()
 }
 
-// soundHello is a connection that is told of cursors in hello.
+// soundHello is a tale with a connection whose hello has cursors.
 func soundHello() []Entry {
 	h := sound()
 	h.put(Entry{What: Begin, Action: Connect, Conn: 4, After: 6})
@@ -431,7 +431,7 @@ func soundHello() []Entry {
 	return h.end()
 }
 
-// Every rule can fail, and what it fails on shrinks to something that still shows it and nothing less does.
+// Every rule can fail, and a history that it fails on shrinks to a minimal one that still shows why.
 func TestCheck_BrokenHistories(t *testing.T) {
 	t.Parallel()
 	for _, r := range Rules {

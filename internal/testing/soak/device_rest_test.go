@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// rest calls a route of some instance.
+// rest calls a route of an instance.
 func (d *device) rest(addr, token, method, path string, in, out any) error {
 	ctx, cancel := context.WithTimeout(context.Background(), d.patience())
 	defer cancel()
 	return rest(ctx, addr, token, method, path, in, out)
 }
 
-// patience is how long this client waits for an answer now.
+// patience returns how long this client currently waits for an answer.
 func (d *device) patience() time.Duration {
 	if d.w.calm.Load() {
 		return calm
@@ -79,7 +79,7 @@ func (d *device) browseAll(ctx context.Context, head int64) error {
 	return ctx.Err()
 }
 
-// page reads the page after a seq, over any instance, and gives the last seq of it; 0 for none.
+// page reads the page after a seq, from any instance, and returns the last seq in it; 0 if it is empty.
 func (d *device) page(after int64) (last int64) {
 	instance, addr := d.front()
 	op := d.w.rec.Op()
@@ -102,7 +102,7 @@ func (d *device) page(after int64) (last int64) {
 	return last
 }
 
-// closeAndOpen has a doctor close the conversation and open it again a little later.
+// closeAndOpen has a doctor close the conversation and open it again shortly afterwards.
 func (d *device) closeAndOpen(ctx context.Context) {
 	if d.user != d.w.doctor || !d.w.closes {
 		return
@@ -112,13 +112,13 @@ func (d *device) closeAndOpen(ctx context.Context) {
 	d.reopen(ctx)
 }
 
-// reopen goes on until it is known that the conversation is open, or cannot be.
+// reopen keeps trying until it is certain that the conversation is open, or cannot be opened.
 func (d *device) reopen(ctx context.Context) {
 	for !d.conversation(Open) && d.pause(ctx, 100*time.Millisecond, 300*time.Millisecond) {
 	}
 }
 
-// conversation closes or opens; false if nobody knows what became of it.
+// conversation closes or opens the conversation; false if the outcome is unknown.
 func (d *device) conversation(action Action) bool {
 	if d.token == "" && !d.signIn() {
 		return false
@@ -130,7 +130,7 @@ func (d *device) conversation(action Action) bool {
 		d.rest(addr, d.token, http.MethodPost, "/appointments/"+d.place.id+"/conversation/"+string(action), object{}, nil))
 }
 
-// cancel has the appointment cancelled, whatever it takes.
+// cancel keeps trying until the appointment is cancelled.
 func (d *device) cancel(ctx context.Context) {
 	for {
 		if d.token != "" || d.signIn() {
@@ -153,14 +153,14 @@ func (d *device) cancel(ctx context.Context) {
 	}
 }
 
-// trespass is what a stranger does, until ctx ends.
+// trespass acts as a stranger until ctx ends.
 func (d *device) trespass(ctx context.Context) {
 	for d.pause(ctx, 50*time.Millisecond, 300*time.Millisecond) {
 		d.place = pick(d.rnd, d.w.places...)
 		switch d.rnd.IntN(3) {
 		case 0:
 			if d.connect() {
-				_ = d.await(ctx, func() bool { return false }) // it must not last, and its frames are recorded
+				_ = d.await(ctx, func() bool { return false }) // the socket must end; its frames are recorded
 				d.hangUp()
 			}
 		case 1:

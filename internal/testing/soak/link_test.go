@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// link is one socket of a device, from its dialing to its end.
+// link is one socket of a device, from dialling to its end.
 type link struct {
 	d        *device
 	n        int
 	instance int
 	session  int
 	s        *socket
-	over     chan struct{} // closed when nothing more comes
+	over     chan struct{} // closed at the end of the socket
 
 	mu      sync.Mutex // guards all below
 	pending map[string][]asked
 	live    bool
-	last    int64 // seq of the last event, or where it went live
+	last    int64 // the seq of the last event, or where it went live
 	pongs   int
 }
 
@@ -49,7 +49,7 @@ type inbound struct {
 	} `json:"participants"`
 }
 
-// connect dials some instance, going on where the device is; false if that does not work now.
+// connect dials an instance, resuming from the device's cursor; false if that fails.
 func (d *device) connect() bool {
 	if d.token == "" && !d.signIn() {
 		return false
@@ -87,14 +87,14 @@ func (d *device) connect() bool {
 	return true
 }
 
-// record notes something of this link.
+// record adds an entry that belongs to this link.
 func (l *link) record(e Entry) {
 	e.Device, e.User, e.Session, e.Conversation = l.d.name, l.d.user, l.session, l.d.place.id
 	e.Conn, e.Instance = l.n, l.instance
 	l.d.w.rec.Add(e)
 }
 
-// read records all that comes, until nothing more does.
+// read records everything that comes until the socket ends.
 func (l *link) read() {
 	defer close(l.over)
 	defer l.d.wake()
@@ -114,9 +114,9 @@ func (l *link) read() {
 	}
 }
 
-// end records that nothing more comes, and that nobody knows what became of what was not answered.
+// end records that the socket has ended, and that the outcome of unanswered actions is unknown.
 func (l *link) end(err error) {
-	_ = l.s.tcp.Close() // a second time does no harm
+	_ = l.s.tcp.Close() // a second Close does no harm
 	l.record(Entry{What: Gone, Text: err.Error()})
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -173,21 +173,21 @@ func (l *link) reached(seq int64, live bool) {
 	l.live = l.live || live
 }
 
-// state is how far the link has got.
+// state returns how far the link has got.
 func (l *link) state() (live bool, last int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.live, l.last
 }
 
-// heard tells how many pings were answered.
+// heard returns how many pings were answered.
 func (l *link) heard() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.pongs
 }
 
-// answered records the answer to the first action under a clientId that has none.
+// answered records the answer to the first unanswered action with a clientId.
 func (l *link) answered(clientID string, e Entry) {
 	l.mu.Lock()
 	if all := l.pending[clientID]; len(all) > 0 {
@@ -200,7 +200,7 @@ func (l *link) answered(clientID string, e Entry) {
 	l.record(e)
 }
 
-// waiting tells how many actions have no answer, and since when the oldest waits.
+// waiting returns how many actions have no answer, and since when the oldest has been waiting.
 func (l *link) waiting() (n int, oldest time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -228,13 +228,13 @@ func (l *link) attempt(p *paper) {
 	l.send(frame)
 }
 
-// cursor says how far the user has got.
+// cursor reports how far the user has received or read.
 func (l *link) cursor(action Action, upTo int64) {
 	l.record(Entry{What: Begin, Action: action, UpTo: upTo})
 	l.send(object{"type": string(action), "upTo": upTo})
 }
 
-// send ends the link if it cannot be written to.
+// send sends a frame. If that fails, it ends the link.
 func (l *link) send(frame object) {
 	if l.s.send(frame) != nil {
 		l.s.cut()
