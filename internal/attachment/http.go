@@ -96,7 +96,7 @@ func Routes(s *httpd.Server, svc *Service) {
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/appointments/{id}/attachments/{attachmentId}", Tag: tag, Summary: "Download a file",
 		Description: "All of it, or one range (206, 416). If-Range, If-Match and If-None-Match are supported. The ETag is " +
-		"the SHA-256. Only its uploader can see a file that was not sent yet; a retracted file is 404.",
+			"the SHA-256. Only its uploader can see a file that was not sent yet; a retracted file is 404.",
 		Access: httpd.SignedIn, Errors: []int{
 			http.StatusNotFound, http.StatusPreconditionFailed, http.StatusRequestedRangeNotSatisfiable,
 		},

@@ -36,7 +36,8 @@ func costOf(begin []byte, format string, c image.Config, size int64) int64 {
 
 func whole(edge int) int64 { return (int64(edge) + 31) &^ 31 }
 
-// perJPEGPixel includes the four bytes more that a picture takes that says only after its pixels that they are RGB.
+// perJPEGPixel does not cover a picture that says only after its pixels that they are RGB, which takes four bytes
+// more.
 func perJPEGPixel(m color.Model, baseline bool) int64 {
 	planes, converted := int64(3), int64(0)
 	switch m {

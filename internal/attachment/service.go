@@ -23,8 +23,8 @@ type Conversation struct {
 	ID            int64
 	AppointmentID string // APP…
 	PatientID     int64
-	// Glass says that the reader is an administrator with break-glass access: they also see retracted files, and every
-	// download is audited.
+	// Glass says that the reader is an administrator with break-glass access: they also see retracted files, and each
+	// access is audited.
 	Glass bool
 }
 
@@ -210,7 +210,7 @@ func (s *Service) withContent(ctx context.Context, a Attachment, f func(io.Reade
 	if err != nil {
 		return unreachable(err)
 	}
-	defer func() { _ = r.Close() }() // nothing was written
+	defer func() { _ = r.Close() }() // only read
 	return f(r)
 }
 
@@ -309,7 +309,7 @@ func (s *Service) Thumbnail(ctx context.Context, a Attachment) ([]byte, error) {
 	if err != nil {
 		return nil, unreachable(err)
 	}
-	defer func() { _ = r.Close() }() // nothing was written
+	defer func() { _ = r.Close() }() // only read
 	small, err := io.ReadAll(io.LimitReader(r, thumbnailMax))
 	if err != nil {
 		return nil, unreachable(err)
