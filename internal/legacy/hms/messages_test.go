@@ -86,7 +86,7 @@ func TestRoutes_messages(t *testing.T) {
 	require.Len(t, w.ok(patient.token, "GET", "/api/auth/getMessages/"+id, "").list("chat"), 3, "to be read it stays")
 }
 
-// The older pages see messages as they stand: corrected, without what was taken back, and files by their names.
+// The older pages see messages in their current form: corrected, without retracted ones, and files as their names.
 func TestRoutes_editedMessages(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -132,7 +132,7 @@ func TestRoutes_token(t *testing.T) {
 	w.refused(w.call(p.token, "GET", "/api/auth/getUser", ""), 401, "Sign in first")
 }
 
-// A page asks only for what its role may have.
+// Routes are closed to other roles.
 func TestRoutes_roles(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -232,7 +232,7 @@ func TestRoutes_updateUser(t *testing.T) {
 	)
 }
 
-// Another email address is asked for with the password, and counts once its mail has been answered.
+// A new email address needs the password, and takes effect once it is verified.
 func TestRoutes_updateUser_email(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -254,7 +254,7 @@ func TestRoutes_updateUser_email(t *testing.T) {
 	require.Equal(t, d.email, r.Text("doctor.email"))
 }
 
-// A user who is not registered as a patient yet has an account all the same.
+// A user who is not yet registered as a patient has an account all the same.
 func TestRoutes_withoutEntry(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -312,7 +312,7 @@ func TestRoutes_switchedOff(t *testing.T) {
 	require.Equal(t, "application/problem+json", r.Header.Get("Content-Type"))
 }
 
-// Whatever goes wrong below its paths is answered in its shape; beside them nothing changes.
+// Every error under its paths has its shape; elsewhere nothing changes.
 func TestRoutes_shapeOfRefusals(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *config.Config) { c.BodyLimit = 1000 })

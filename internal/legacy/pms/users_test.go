@@ -112,7 +112,7 @@ func TestLogin(t *testing.T) {
 	require.Equal(t, 400, w.call("POST", "/user/login", "", `{"email":"ada@clinic.example"}`).Status)
 }
 
-// The envelope holds for what never reaches a handler.
+// Requests that never reach a handler get the envelope, too.
 func TestEnvelope(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *config.Config) { c.LoginsPerAccount = 2 })
@@ -149,7 +149,7 @@ func TestEnvelope(t *testing.T) {
 	require.False(t, away.Success)
 }
 
-// Tokens of this API and native ones do not count in each other's place.
+// Tokens of this API are not valid on the native one, nor the reverse.
 func TestTokens(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -175,7 +175,7 @@ func TestUpdateRole(t *testing.T) {
 	free := w.yes("POST", "/appointment/availableSlot", pia.token, `{"date":"`+tomorrow+`"}`)
 	require.Len(t, free.object(t)["slots"], 15, "bookable at once, in the clinic's hours")
 
-	// As query or as the body of a GET, the way its documentation had it.
+	// As a query, or as the body of a GET, as the old documentation had it.
 	w.yes("GET", "/user/updateRole?id="+id(pia)+"&role=1", w.admin.token, "")
 	require.Equal(t, auth.Admin, w.actor(w.signedIn(pia.id, pia.email)).Role)
 	w.yes("GET", "/user/updateRole", w.admin.token, `{"id":`+id(pia)+`,"role":3}`)
