@@ -26,7 +26,7 @@ var inFeeds = []appointment.Status{
 	appointment.Booked, appointment.Completed, appointment.NoShow, appointment.Cancelled,
 }
 
-// bookings gives calendar feeds their appointments.
+// bookings finds the appointments for calendar feeds.
 type bookings struct{ appointments *appointment.Service }
 
 var _ calendar.Appointments = bookings{}
