@@ -63,7 +63,7 @@ func reach(ctx context.Context, cfg config.Config, conns int32) (*postgres.Pool,
 	return pool, nil
 }
 
-// unreachable makes one sentence of the driver's lines, of which there is one for each address tried.
+// unreachable makes one sentence of the driver's error, which has a line for each address that it tried.
 func unreachable(err error) error {
 	if err == nil {
 		return nil

@@ -170,7 +170,7 @@ func TestApp_Storm(t *testing.T) {
 	s.same(2 * 2 * 6)
 }
 
-// A resend over another connection, instance or API gets the first one's seq, even while the first is under way.
+// A resend over another connection or instance gets the first one's seq, even while the first is under way.
 func TestApp_ResendRace(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
