@@ -177,7 +177,7 @@ func TestBalancer_InstanceGone(t *testing.T) {
 	b := startBalancer(t, freeAddress(t), good.address)
 	for range 20 {
 		got := ask(t, http.MethodPost, b.url+"/api/v1/auth/login", strings.NewReader("{}"), nil)
-		require.Equal(t, http.StatusOK, got.status, "what could not be sent goes elsewhere, POST too")
+		require.Equal(t, http.StatusOK, got.status, "what could not be sent goes to another instance, even a POST")
 	}
 }
 

@@ -196,12 +196,12 @@ func TestCompose_EveryService(t *testing.T) {
 				require.Len(t, s.Ports, 1)
 				require.Equal(t, "8080", s.Ports[0].Published)
 			} else {
-				require.Empty(t, s.Ports, "only the balancer is reached from outside")
+				require.Empty(t, s.Ports, "only the balancer can be reached from outside")
 			}
 			for _, v := range s.Volumes {
 				if v.Type == types.VolumeTypeBind {
 					_, err := os.Stat(v.Source)
-					require.NoError(t, err, "what is mounted is in the repository")
+					require.NoError(t, err, "mounted files are in the repository")
 					require.True(t, strings.HasPrefix(v.Source, repository(t, "deploy")))
 					require.True(t, v.ReadOnly)
 				} else {

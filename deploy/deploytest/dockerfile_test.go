@@ -228,7 +228,7 @@ func TestImage(t *testing.T) {
 	img := buildImage(t)
 	t.Run("Unprivileged", func(t *testing.T) {
 		t.Parallel()
-		require.Regexp(t, `^[1-9]\d*:[1-9]\d*$`, img.user, "numeric: there is no /etc/passwd to look a name up in")
+		require.Regexp(t, `^[1-9]\d*:[1-9]\d*$`, img.user, "numeric, since there is no /etc/passwd for names")
 	})
 	t.Run("Static", func(t *testing.T) {
 		t.Parallel()

@@ -185,7 +185,7 @@ func checkRoom(t testing.TB, a, b *talker) {
 
 	seen := map[string]int64{}
 	for n, e := range a.heard() {
-		require.EqualValues(t, n+1, e.Seq, "no hole")
+		require.EqualValues(t, n+1, e.Seq, "no gap")
 		if e.ClientID != "" {
 			require.NotContains(t, seen, e.ClientID, "no duplicate")
 			seen[e.ClientID] = e.Seq
@@ -194,7 +194,7 @@ func checkRoom(t testing.TB, a, b *talker) {
 	texts := 0
 	for _, k := range []*talker{a, b} {
 		for id, seq := range k.acked {
-			require.Equal(t, seq, seen[id], "what was acked is there")
+			require.Equal(t, seq, seen[id], "every acknowledged message is there")
 		}
 		texts += len(k.acked)
 		require.Zero(t, k.conversation.Stats().Holes)

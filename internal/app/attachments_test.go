@@ -55,7 +55,7 @@ func shareFile(t *testing.T, change ...func(*config.Config)) {
 	writer.write(object{"type": "send", "clientId": client.NewClientID(), "attachmentId": up.ID})
 	event := nextEvent(reader)
 	require.Equal(t, "attachment", event.Kind)
-	require.Equal(t, up, *event.Attachment, "the event tells what the upload answered")
+	require.Equal(t, up, *event.Attachment, "the event has the same file as the answer to the upload")
 
 	var got bytes.Buffer
 	require.NoError(t, doctor.Download(w.context(), appointment, up.ID, &got))

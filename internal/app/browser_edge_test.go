@@ -53,7 +53,7 @@ func TestBrowser_TypingExpires(t *testing.T) {
 	var presence string
 	d.eval(`document.querySelector("#presence").textContent`, &presence)
 	require.Equal(t, "online", presence)
-	require.Empty(t, patient.codes, "their connection never ended")
+	require.Empty(t, patient.codes, "their connection stayed open")
 }
 
 // A connection over which nothing comes any more is noticed and replaced.

@@ -67,7 +67,7 @@ func TestBrowser_Chat(t *testing.T) {
 
 	_, err := c.doctor.at(1).Cancel(c.context(), c.appointment, "Ill")
 	require.NoError(t, err)
-	p.waits("why nobody can write is said",
+	p.waits("the page says why nobody can write",
 		`document.querySelector("#closed").textContent.includes("cancelled") && document.querySelector("#composer").hidden`)
 	p.goes(c.cables[0].url() + "/appointments/APP0000000000")
 	p.waits("what is not one's own is not there", `document.querySelector("h1").textContent === "Conversation not found"`)
@@ -128,7 +128,7 @@ func TestBrowser_Attachment(t *testing.T) {
 		chat.close();
 		return [...hash].map((b) => b.toString(16).padStart(2, "0")).join("") === file.sha256;
 	})()`, &same)
-	require.True(t, same, "what was downloaded is what was uploaded")
+	require.True(t, same, "the download is the same as the upload")
 
 	p.run(chromedp.SetUploadFiles("#file", []string{program}, chromedp.ByID))
 	p.waits("what is refused is said",
@@ -145,7 +145,7 @@ func TestBrowser_Offline(t *testing.T) {
 
 	c.cables[0].set(pulled)
 	p.waits("it is said that there is no connection", `!document.querySelector("#banner").hidden`)
-	p.waits("and nobody knows who is there", `document.querySelector("#presence").textContent === "status unknown"`)
+	p.waits("and presence is unknown", `document.querySelector("#presence").textContent === "status unknown"`)
 	for i := range 3 {
 		p.says(fmt.Sprint("offline ", i))
 	}
@@ -158,7 +158,7 @@ func TestBrowser_Offline(t *testing.T) {
 	p.goes("about:blank") // the page is gone, with everything that it knew
 	c.cables[0].set(noSockets)
 	p.goes(c.page(0))
-	p.waits("the next page shows what waits", `document.querySelectorAll("#pending .waiting").length === 3`)
+	p.waits("the next page shows the waiting messages", `document.querySelectorAll("#pending .waiting").length === 3`)
 	p.says("offline 3")
 	c.cables[0].set(whole)
 	p.online()
@@ -308,7 +308,7 @@ func TestBrowser_Resume(t *testing.T) {
 	p.run(chromedp.Click("#older", chromedp.ByID))
 	p.shows(70)
 	require.Equal(t, "message 0", p.messages()[0])
-	p.waits("there is no more", `document.querySelector("#older").hidden`)
+	p.waits("there is nothing older", `document.querySelector("#older").hidden`)
 	p.screen("older-desktop-dark", 1100, 800, true)
 
 	var got struct {
@@ -344,8 +344,8 @@ func TestBrowser_Resume(t *testing.T) {
 		};
 	})()`, &got)
 	require.Equal(t, 61, got.First)
-	require.Zero(t, got.Extra, "all that follows, and nothing else")
+	require.Zero(t, got.Extra, "everything that follows, and nothing else")
 	require.Equal(t, "history", got.Reset)
-	require.True(t, got.Whole, "the end of the log, without holes")
+	require.True(t, got.Whole, "the end of the log, without gaps")
 	require.Zero(t, got.Again, "it was there already")
 }

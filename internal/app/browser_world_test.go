@@ -142,7 +142,7 @@ func (b *browser) tab(who cdp.BrowserContextID) *tab {
 		cancel()
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		require.Empty(b.t, t.failures, "a page complained")
+		require.Empty(b.t, t.failures, "a page reported an error")
 	})
 	chromedp.ListenTarget(ctx, t.hear)
 	// The first run makes the tab; its context must not end with the run.

@@ -191,7 +191,7 @@ func TestApp_Reset(t *testing.T) {
 			require.GreaterOrEqual(t, f.HeadSeq, head)
 			require.Equal(t, f.HeadSeq, s.next("live").HeadSeq)
 			seq := p.say("after the reset")
-			require.Equal(t, seq, s.next("event").Seq, "then events from the head on")
+			require.Equal(t, seq, s.next("event").Seq, "then events after the head")
 		})
 	}
 	resumed := w.dial(1, token, appointment, fmt.Sprintf("?after=%d&epoch=%s", head, hello.Epoch))

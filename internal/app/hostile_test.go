@@ -54,7 +54,7 @@ func TestApp_BadClients(t *testing.T) { //nolint:paralleltest // see above
 	for _, pair := range s.peers {
 		for _, p := range pair {
 			require.EqualValues(t, 1, p.conv.Stats().Connections, "nobody was cut off")
-			require.Empty(t, p.deferred, "or put off")
+			require.Empty(t, p.deferred, "or deferred")
 		}
 	}
 	require.NotContains(t, w.log.text(), `"level":"error"`)

@@ -43,7 +43,7 @@ func TestApp_OlderAPI(t *testing.T) {
 	r, entry := w.older(1, token, "GET", "/patient/list", "")
 	require.Equal(t, 200, r.status)
 	require.NotEmpty(t, entry["patientId"], "a native patient has an entry")
-	require.Equal(t, 401, w.call(1, token, "GET", "/api/v1/me", "").status, "it counts there only")
+	require.Equal(t, 401, w.call(1, token, "GET", "/api/v1/me", "").status, "it is valid only there")
 	require.NoError(t, w.anyoneAs(admin.at(1), "POST", "/api/v1/users/"+pia.userID+"/disable", ""))
 	r, _ = w.older(0, token, "GET", "/patient/list", "")
 	require.Equal(t, 403, r.status)

@@ -154,7 +154,7 @@ func (p *peer) until(what string, ok func() bool) {
 		case <-changed:
 		case <-deadline.C:
 			state, why := p.conv.State()
-			require.FailNow(p.t, "it did not come to this: "+what, "%s is %s (%v), has %d events", p.id, state, why, p.count())
+			require.FailNow(p.t, "this did not happen: "+what, "%s is %s (%v), has %d events", p.id, state, why, p.count())
 		}
 	}
 }
@@ -212,7 +212,7 @@ func requireSame(t *testing.T, stored []client.Event, peers ...*peer) {
 	t.Helper()
 	ids := map[string]bool{}
 	for i, e := range stored {
-		require.EqualValues(t, i+1, e.Seq, "the log has no hole")
+		require.EqualValues(t, i+1, e.Seq, "the log has no gap")
 		require.False(t, e.ClientID != "" && ids[e.ClientID], "a clientId is one message")
 		ids[e.ClientID] = true
 	}

@@ -117,7 +117,7 @@ func TestApp_EndedSessionCannotSend(t *testing.T) {
 	id := client.NewClientID()
 	_ = s.WriteJSON(object{"type": "send", "clientId": id, "text": "from beyond"}) // the poll may have closed it already
 	code, _ := s.end()
-	require.Equal(t, 4401, code, "the poll finds it without any word on the bus")
+	require.Equal(t, 4401, code, "the poll finds it without a broadcast")
 	for _, e := range w.stored(appointment) {
 		require.NotEqual(t, id, e.ClientID)
 	}

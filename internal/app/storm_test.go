@@ -116,7 +116,7 @@ func (s *storm) same(count int) {
 				texts++
 			}
 		}
-		require.Equal(s.w.t, count, texts, "nothing is lost and nothing doubled")
+		require.Equal(s.w.t, count, texts, "nothing is lost or duplicated")
 		requireSame(s.w.t, stored, s.peers[i][0], s.peers[i][1])
 		for _, p := range s.peers[i] {
 			require.Zero(s.w.t, p.conv.Stats().Resets)

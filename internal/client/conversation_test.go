@@ -403,5 +403,5 @@ func TestConversation_gathersReceipts(t *testing.T) {
 	require.Equal(t, "send", (<-frames).Type)
 	c.Close()
 	_, more := <-frames
-	require.False(t, more, "a receipt covers what it implies, and typing is said once")
+	require.False(t, more, "a receipt covers what it implies, and typing is sent once")
 }

@@ -126,7 +126,7 @@ func TestPostgres_Kill(t *testing.T) {
 	file, err := pg.readPID()
 	require.NoError(t, err)
 	require.NoError(t, pg.Kill())
-	require.NoError(t, pg.Kill(), "once is enough")
+	require.NoError(t, pg.Kill(), "a second time changes nothing")
 	<-exited
 	requireNoSharedMemory(t, file.memory)
 	require.Error(t, <-broken)
@@ -134,7 +134,7 @@ func TestPostgres_Kill(t *testing.T) {
 		// The kernel closes a process's files a moment before the process counts as ended.
 		require.Eventually(t, func() bool { return commandOf(pid) != "postgres" }, time.Minute, pollEvery)
 	}
-	require.FileExists(t, filepath.Join(pg.dataDir(), "postmaster.pid"), "a crash leaves it")
+	require.FileExists(t, filepath.Join(pg.dataDir(), "postmaster.pid"), "a crash leaves it behind")
 	require.NoError(t, pg.Restart(t.Context()))
 	require.Equal(t, "1", query(t, pg, "select '1'"))
 	require.NoError(t, conn.Close(t.Context()))

@@ -21,7 +21,7 @@ func requireUnavailable(t *testing.T, err error) {
 	ours := postgres.Classify(err)
 	require.ErrorIs(t, ours, errs.ErrUnavailable)
 	require.ErrorIs(t, ours, err, "the cause stays")
-	require.Same(t, ours, postgres.Classify(ours), "once is enough")
+	require.Same(t, ours, postgres.Classify(ours), "a second time changes nothing")
 	require.True(t, postgres.IsUnavailable(ours))
 	require.NoError(t, errs.ErrUnavailable.Err, "the sentinel is not touched")
 }

@@ -86,7 +86,7 @@ func TestRoutes_Login(t *testing.T) {
 	wrong := w.call("", "POST", "/api/auth/login", fmt.Sprintf(`{"userId":%q,"password":"wrong"}`, p.userID))
 	w.refused(wrong, 401, "or the password, is wrong.")
 	nobody := w.call("", "POST", "/api/auth/login", `{"userId":"PAT0000000000","password":"wrong"}`)
-	require.Equal(t, wrong.Raw, nobody.Raw, "nothing tells whether there is an account")
+	require.Equal(t, wrong.Raw, nobody.Raw, "nothing reveals whether there is an account")
 	w.refused(w.call("", "POST", "/api/auth/login", `{"userId":" "}`), 400, "userId is required. password is required.")
 	w.refused(w.call("", "POST", "/api/auth/login", `{"userId":"\u0000","password":"x"}`), 400, "userId must not contain")
 	require.NotContains(t, w.log.text(), password)
@@ -190,7 +190,7 @@ func TestRoutes_updateUser(t *testing.T) {
 	)))
 	r := w.ok(p.token, "PUT", "/api/auth/updateUser", `{"phoneNo":""}`)
 	require.Nil(t, r.Value("user.phoneNo"))
-	require.Equal(t, "Pia Other", r.Text("user.name"), "what is not sent stays")
+	require.Equal(t, "Pia Other", r.Text("user.name"), "fields that are not sent stay")
 	require.EqualValues(t, 35, r.Value("user.age"))
 	w.ok(p.token, "PUT", "/api/auth/updateUser", "")
 

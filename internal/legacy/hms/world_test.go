@@ -125,7 +125,7 @@ func (w *world) refused(r reply, status int, says string) {
 	w.t.Helper()
 	require.Equal(w.t, status, r.Status, "%s", r.Raw)
 	require.Contains(w.t, r.message(), says)
-	require.Len(w.t, r.Body, 1, "a message and nothing else: %s", r.Raw)
+	require.Len(w.t, r.Body, 1, "only a message: %s", r.Raw)
 	require.Contains(w.t, r.Header.Get("Content-Type"), "application/json")
 }
 

@@ -64,7 +64,7 @@ func TestSlots_ClockChange(t *testing.T) {
 	require.False(t, ok, "02:30 was left out")
 	// Samoa crossed the date line: it had no 30 December 2011.
 	_, ok = moment(date("2011-12-30"), minuteOf(1), zone(t, "Pacific/Apia"))
-	require.False(t, ok, "a day that was left out")
+	require.False(t, ok, "a day that was skipped")
 }
 
 // Slot n is free if one of the doctor's real slots begins at that instant, whatever their zone and grid.

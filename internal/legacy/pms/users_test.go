@@ -24,11 +24,11 @@ func TestRegister(t *testing.T) {
 	require.Equal(t, 201, a.Status)
 	golden(t, "register", a)
 	pia := w.signedIn(int64(a.object(t)["userId"].(float64)), "pia@mail.example")
-	require.Equal(t, auth.Patient, w.actor(pia).Role, "a role is not taken from a sign-up")
+	require.Equal(t, auth.Patient, w.actor(pia).Role, "a sign-up cannot choose a role")
 	require.Equal(t, 1, w.count(`select count(*) from patient_signups where phone = '9841000000' and gender = 'female'
 		and date_of_birth = '1990-02-28' and address = 'Lane 1'`))
-	require.Zero(t, w.count(`select count(*) from patients`), "registered by the clinic only")
-	require.Equal(t, []string{"pia@mail.example"}, w.letters.to, "the address is to be verified, as any other")
+	require.Zero(t, w.count(`select count(*) from patients`), "only the clinic registers patients")
+	require.Equal(t, []string{"pia@mail.example"}, w.letters.to, "the address has to be verified, like any other")
 
 	again := w.call("POST", "/user/register", "", body)
 	require.Equal(t, 400, again.Status)
@@ -108,7 +108,7 @@ func TestLogin(t *testing.T) {
 	golden(t, "login_refused", wrong)
 	nobody := w.call("POST", "/user/login", "", `{"email":"nobody@clinic.example","password":"not the password"}`)
 	require.Equal(t, 200, nobody.Status)
-	require.Equal(t, string(wrong.Raw), string(nobody.Raw), "whether there is an account is not told")
+	require.Equal(t, string(wrong.Raw), string(nobody.Raw), "the answer does not tell whether there is an account")
 	require.Equal(t, 400, w.call("POST", "/user/login", "", `{"email":"ada@clinic.example"}`).Status)
 }
 

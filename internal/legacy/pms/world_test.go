@@ -212,7 +212,7 @@ func (w *world) call(method, path, token, body string, headers ...string) answer
 	a, err := w.send(method, path, token, body, headers...)
 	require.NoError(w.t, err, string(a.Raw))
 	require.Equal(w.t, "application/json; charset=utf-8", a.Header.Get("Content-Type"))
-	require.NotEqual(w.t, "null", string(a.Data), "clients look into data without asking")
+	require.NotEqual(w.t, "null", string(a.Data), "clients use data without a check")
 	require.NotEmpty(w.t, a.Data, string(a.Raw))
 	return a
 }
