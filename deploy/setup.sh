@@ -2,11 +2,11 @@
 # Makes sure that this machine has the server programs that `housecall dev` and
 # the tests start: PostgreSQL 15 or later with contrib, and Redis 7 or later.
 # With the argument `test` also nginx, for the test of the load balancer's
-# configuration, Chromium, for the tests of the chat in a browser, TypeScript,
-# which checks the types of its modules, and an S3 server, built once into
+# configuration; Chromium, for the tests of the chat in a browser; TypeScript,
+# which checks the types of its modules; and an S3 server, built once into
 # .housecall/bin.
 #
-# It starts nothing and creates no server: packages that would are prevented.
+# It starts no service and creates no cluster, and keeps packages from doing so.
 set -euo pipefail
 
 readonly MIN_POSTGRES=15 MIN_REDIS=7
@@ -37,7 +37,7 @@ has_postgres() {
     /opt/homebrew/opt/postgresql@*/bin /usr/local/opt/postgresql@*/bin; do
     [[ -x $bin/postgres && -x $bin/initdb ]] || continue
     (($(major "$bin/postgres") >= MIN_POSTGRES)) || continue
-    # Debian's layout, then Red Hat's, then whatever pg_config says.
+    # Debian's layout, then Red Hat's, then what pg_config says.
     for share in "${bin/#\/usr\/lib\//\/usr\/share\/}" /usr/share/pgsql "$bin/../share" \
       "$([[ -x $bin/pg_config ]] && "$bin/pg_config" --sharedir)"; do
       [[ -e ${share%/bin}/extension/btree_gist.control ]] && return 0
@@ -56,12 +56,12 @@ has_redis() {
   return 1
 }
 
-# nginx lives in /usr/sbin, which is not on everyone's PATH.
+# nginx is in /usr/sbin, which is not on everyone's PATH.
 has_nginx() {
   command -v nginx >/dev/null || [[ -x /usr/sbin/nginx || -x /opt/homebrew/bin/nginx || -x /usr/local/bin/nginx ]]
 }
 
-# has_chromium looks where internal/app's tests of the browser look.
+# has_chromium looks where internal/app's browser tests look.
 has_chromium() {
   local program
   for program in chromium chromium-browser google-chrome google-chrome-stable \
@@ -79,12 +79,12 @@ look() {
   if $for_tests; then
     has_nginx || missing+=(nginx)
     has_chromium || missing+=(chromium)
-    # Red Hat's systems have no package of it: there the test says what to do.
+    # Red Hat has no package for it: there, the test says what to do.
     command -v tsc >/dev/null || command -v dnf >/dev/null || missing+=(typescript)
   fi
 }
 
-# give_up says exactly what to do by hand.
+# give_up says what to do by hand, and exits.
 give_up() {
   {
     echo "setup: $1"
@@ -107,7 +107,7 @@ packages() {
   local item names=()
   for item in "${missing[@]}"; do
     case "$manager:$item" in
-      apt:postgresql) names+=(postgresql) ;; # depends on the newest server, contrib included
+      apt:postgresql) names+=(postgresql) ;; # depends on the newest server, with contrib
       apt:redis) names+=(redis-server) ;;
       apt:typescript) names+=(node-typescript) ;;
       dnf:postgresql) names+=(postgresql-server postgresql-contrib) ;;
@@ -119,14 +119,14 @@ packages() {
   echo "${names[*]}"
 }
 
-# as_root runs a command as root, without ever asking for a password.
+# as_root runs a command as root, and never asks for a password.
 as_root() {
   if ((EUID == 0)); then "$@"; else sudo -n "$@"; fi
 }
 
 # Debian's packages create a cluster, start services, and enable them for the
-# next boot. Two files keep them from the first two for as long as we install;
-# undo puts back what was there.
+# next boot. During the installation, two files prevent the first two; undo
+# restores what was there.
 readonly CREATECLUSTER=/etc/postgresql-common/createcluster.d/housecall.conf POLICY=/usr/sbin/policy-rc.d
 held=()
 hold() { # file mode content
@@ -154,16 +154,15 @@ install_apt() {
   local names item units=()
   read -ra names <<<"$(packages)"
   for item in redis-server nginx postgresql; do
-    # A service that was there before is none of our business.
+    # A service that was installed before is left alone.
     [[ -e /lib/systemd/system/$item.service ]] || units+=("$item")
   done
   trap undo EXIT
   hold "$POLICY" 755 '#!/bin/sh\nexit 101\n'
-  # A repository that cannot be reached is no reason to stop: the lists at
-  # hand may do.
+  # If a repository cannot be reached, the existing lists may be enough.
   as_root apt-get -qq update >&2 || true
   if [[ " ${names[*]} " == *" postgresql "* ]]; then
-    # First what reads the file, lest the file be in its way when it comes.
+    # First install the package that reads the file, or the file may be in its way.
     apt_install postgresql-common || return 1
     hold "$CREATECLUSTER" 644 'create_main_cluster = false\n'
   fi
@@ -188,8 +187,8 @@ install_brew() { # neither does brew, and it refuses root
   brew install --quiet "${names[@]}" >&2
 }
 
-# The S3 server of the tests is no dependency of the program: it would bring
-# hundreds of its own into go.mod. internal/devservices/s3.go names the version.
+# The S3 server of the tests is not in go.mod, because it would bring hundreds
+# of dependencies. internal/devservices/s3.go has the same version.
 readonly S3_VERSION=v1.8.0
 build_s3() {
   local bin
@@ -198,7 +197,7 @@ build_s3() {
   command -v "versitygw-$S3_VERSION" >/dev/null && return 0
   echo "setup: building the S3 server for the tests, once; this takes about two minutes ..." >&2
   mkdir -p "$bin"
-  # Outside of the work tree, whose go.mod it is not to touch.
+  # Outside of the work tree, so that go.mod stays unchanged.
   if ! (cd / && GOBIN="$bin/new" CGO_ENABLED=0 go install "github.com/versity/versitygw/cmd/versitygw@$S3_VERSION" >&2); then
     echo "setup: versitygw $S3_VERSION could not be built; without it the S3 store is not tested." >&2
     exit 1
@@ -222,9 +221,9 @@ elif command -v brew >/dev/null; then
   manager=brew
 fi
 
-[[ $manager != none ]] || give_up "no apt-get, dnf or brew here to install with."
+[[ $manager != none ]] || give_up "there is no apt-get, dnf or brew to install with."
 if [[ $manager != brew ]] && ((EUID != 0)) && ! sudo -n true 2>/dev/null; then
-  give_up "installing needs root, and sudo is not to be had without a password."
+  give_up "installing needs root, but sudo asks for a password."
 fi
 echo "setup: installing $(packages) with $manager ..." >&2
 "install_$manager" || give_up "the installation failed; its messages are above."

@@ -25,9 +25,9 @@ const chatLong = `Chat in an appointment, as its patient or its doctor.
 
 The password comes from HOUSECALL_PASSWORD or a prompt. Every line is a message. The ticks after your own messages
 show how far they have got: · waiting for the server, ✓ stored, ✓✓ delivered, ✓✓ in colour read. When the
-connection breaks, messages wait and are sent, once, when it is back.
+connection breaks, messages wait, and each is sent once when it is back.
 
-Input may be piped: lines are sent one by one, and at the end the command waits until all of them are stored.
+Input may be piped: the lines are sent one by one, and at the end the command waits until all of them are stored.
 /undo retracts your last message, /edit corrects it, /file sends a file and /save saves one; /help lists all
 commands, and /quit or Ctrl-C leaves.`
 
@@ -60,7 +60,7 @@ type chatOptions struct {
 
 const (
 	logoutTimeout = 3 * time.Second // to sign out
-	partTimeout   = 3 * time.Second // to send the last messages of a person who leaves
+	partTimeout   = 3 * time.Second // to send the last messages of a user who leaves
 )
 
 // runChat signs in, chats, and signs out. Its errors are sentences for the user.
@@ -77,7 +77,7 @@ func runChat(ctx context.Context, o chatOptions) error {
 		return o.explain(err)
 	}
 	defer func() {
-		// Also after Ctrl-C. Should it fail, the session expires in time.
+		// Sign out after Ctrl-C, too. If that fails, the session expires by itself.
 		goodbye, cancel := context.WithTimeout(context.WithoutCancel(ctx), logoutTimeout)
 		defer cancel()
 		_ = api.Logout(goodbye)
@@ -96,7 +96,7 @@ func (o chatOptions) password() (string, error) {
 	}
 	in := int(o.in.Fd())
 	if !term.IsTerminal(in) {
-		return "", fmt.Errorf("no terminal to ask for the password: set %sPASSWORD", config.Prefix)
+		return "", fmt.Errorf("there is no terminal to ask for the password: set %sPASSWORD", config.Prefix)
 	}
 	fmt.Fprintf(os.Stderr, "Password for %s: ", o.as)
 	raw, err := term.ReadPassword(in)
@@ -136,7 +136,7 @@ func (o chatOptions) explain(err error) error {
 	}
 }
 
-// chatSession is one conversation on one screen.
+// chatSession is one run of the command: one conversation on one screen.
 type chatSession struct {
 	api     *client.API
 	id      string // of the appointment
@@ -159,7 +159,7 @@ func chat(ctx context.Context, api *client.API, o chatOptions) error {
 	screen.onKey(func() { s.conv.Typing(true) })
 
 	ended := make(chan error, 1)
-	go func() { ended <- s.read(ctx, keyboard) }() // a read of standard input cannot be interrupted
+	go func() { ended <- s.readLines(ctx, keyboard) }() // a read of standard input cannot be interrupted
 	err = s.loop(ctx, ended, o.follow && !screen.interactive())
 	s.conv.Close()
 	if n := s.refused.Load(); err == nil && n > 0 {
@@ -171,9 +171,9 @@ func chat(ctx context.Context, api *client.API, o chatOptions) error {
 // errQuit means that the user wants to leave.
 var errQuit = errors.New("quit")
 
-// read handles lines until there are no more, each before the next is read, because what has been typed moves on the
-// screen.
-func (s *chatSession) read(ctx context.Context, keyboard interface{ ReadLine() (string, error) }) error {
+// readLines handles lines until there are no more. It handles each before it reads the next, because handling a line
+// moves what is being typed on the screen.
+func (s *chatSession) readLines(ctx context.Context, keyboard interface{ ReadLine() (string, error) }) error {
 	for {
 		line, err := keyboard.ReadLine()
 		if err != nil {
@@ -201,11 +201,11 @@ func (s *chatSession) loop(ctx context.Context, ended <-chan error, follow bool)
 	}
 }
 
-// partWith sends what a person has just typed, but does not keep them waiting long.
+// partWith sends what the user has just typed, but does not keep them waiting long.
 func (s *chatSession) partWith(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, partTimeout)
 	defer cancel()
-	_ = s.conv.Drain(ctx) // what was not sent is counted next
+	_ = s.conv.Drain(ctx) // the next lines count what was not sent
 	if n := s.conv.Pending(); n > 0 {
 		return fmt.Errorf("messages not sent: %d", n)
 	}
@@ -248,7 +248,7 @@ func (s *chatSession) enter(ctx context.Context, line string) (quit bool) {
 	return false
 }
 
-// send queues a line. When too many are waiting already, piped input waits too; a person is told.
+// send queues a line. If the queue is full, piped input waits for space; at a terminal, the user is told.
 func (s *chatSession) send(ctx context.Context, text string) {
 	id := client.NewClientID()
 	s.screen.sending(id)
@@ -257,7 +257,7 @@ func (s *chatSession) send(ctx context.Context, text string) {
 	s.queue(ctx, func() error { return s.conv.SendAs(id, text) })
 }
 
-// queue calls add, which adds to the conversation's queue, when there is space.
+// queue calls add, which adds to the conversation's queue. Piped input waits until there is space.
 func (s *chatSession) queue(ctx context.Context, add func() error) {
 	err := add()
 	for errors.Is(err, client.ErrQueueFull) && !s.screen.interactive() {
@@ -270,7 +270,7 @@ func (s *chatSession) queue(ctx context.Context, add func() error) {
 	}
 }
 
-// refuse says that something will not be sent; the exit status of the command tells it too.
+// refuse tells the user that something will not be sent; the exit status of the command will say so, too.
 func (s *chatSession) refuse(err error) {
 	s.refused.Add(1)
 	s.screen.note("not sent: " + err.Error())
@@ -279,7 +279,7 @@ func (s *chatSession) refuse(err error) {
 // pipe stands in for the keyboard when input is piped.
 type pipe struct{ r *bufio.Reader }
 
-// ReadLine returns the next line without its line break, which the last one may lack.
+// ReadLine returns the next line without its line break; the last line may have none.
 func (p pipe) ReadLine() (string, error) {
 	line, err := p.r.ReadString('\n')
 	if errors.Is(err, io.EOF) && line != "" {

@@ -46,7 +46,7 @@ func (s *chatSession) command(ctx context.Context, line string) {
 	}
 }
 
-// settledLast waits for what is under way and returns the seq of the user's own last message.
+// settledLast waits for what is under way and returns the seq of the user's last message.
 func (s *chatSession) settledLast(ctx context.Context) (int64, error) {
 	if err := s.conv.Drain(ctx); err != nil {
 		return 0, err
@@ -84,7 +84,7 @@ func (s *chatSession) file(ctx context.Context, path string) error {
 	if err != nil {
 		return reasonOf(err)
 	}
-	defer func() { _ = f.Close() }() // it was only read
+	defer func() { _ = f.Close() }() // only read
 	s.screen.note("uploading " + clean(filepath.Base(path)) + " …")
 	uploaded, err := s.api.Upload(ctx, s.id, filepath.Base(path), f)
 	if p, refused := client.AsProblem(err); refused {
@@ -123,7 +123,7 @@ func (s *chatSession) save(ctx context.Context, arguments string) error {
 	return nil
 }
 
-// reasonOf is an error of a file without the operation.
+// reasonOf returns the cause of a file error, without the operation and the path.
 func reasonOf(err error) error {
 	var of *os.PathError
 	if errors.As(err, &of) {

@@ -8,14 +8,14 @@ import (
 	"housecall/internal/client"
 )
 
-// messages is what the screen remembers of messages, to describe what happens to them later.
+// messages is what the screen remembers about messages, to describe later changes of them.
 type messages struct {
 	at    map[int64]time.Time
 	files map[int64]client.Attachment
-	// editedBy is the latest event whose effect on a message was shown; finally where the message was retracted.
+	// editedBy is the latest event whose effect on a message was shown; finally if the message was retracted.
 	editedBy map[int64]int64
-	sending  map[string]bool // client ids of the user's own on their way
-	own      []int64         // the user's own that were not retracted, oldest first
+	sending  map[string]bool // client ids of the user's own messages under way
+	own      []int64         // the user's own messages that were not retracted, oldest first
 }
 
 const finally = 1<<63 - 1
@@ -38,7 +38,7 @@ func (m *messages) keep(e client.Event) {
 	}
 }
 
-// keepOwn notes a message of the user's own, which an event and an ack may both report, in any order.
+// keepOwn notes one of the user's own messages, which an event and an ack may both report, in any order.
 func (m *messages) keepOwn(seq int64) {
 	at, there := slices.BinarySearch(m.own, seq)
 	if !there && m.editedBy[seq] != finally {
@@ -53,7 +53,7 @@ func (m *messages) drop(seq int64) {
 	m.own = slices.DeleteFunc(m.own, func(own int64) bool { return own == seq })
 }
 
-// content words a message for the screen.
+// content returns a message as the screen shows it.
 func content(e client.Event) string {
 	switch {
 	case e.Retracted:
@@ -73,7 +73,7 @@ func size(bytes int64) string {
 	return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20))
 }
 
-// edited reports a retraction or a correction, unless the message was shown in its present form.
+// edited reports a retraction or a correction, unless the screen already shows its result.
 func (s *chatScreen) edited(e client.Event, clock string) {
 	m := &s.known.messages
 	before, there := m.editedBy[e.Target], !m.at[e.Target].IsZero()
@@ -98,14 +98,14 @@ func (s *chatScreen) edited(e client.Event, clock string) {
 	}
 }
 
-// sending notes that a message of the user's own is on its way.
+// sending notes that one of the user's own messages is under way.
 func (s *chatScreen) sending(clientID string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.known.messages.sending[clientID] = true
 }
 
-// acked notes the place of the user's own message in the log. Other acks are for retractions and corrections.
+// acked notes the seq of one of the user's own messages. Other acks are for retractions and corrections.
 func (s *chatScreen) acked(a client.Ack) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -116,7 +116,7 @@ func (s *chatScreen) acked(a client.Ack) {
 	}
 }
 
-// lastOwn is the user's own last message that was not retracted; 0 if there is none.
+// lastOwn returns the seq of the user's last message that was not retracted; 0 if there is none.
 func (s *chatScreen) lastOwn() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()

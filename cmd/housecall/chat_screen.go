@@ -16,8 +16,8 @@ import (
 	"housecall/internal/config"
 )
 
-// chatScreen shows a conversation: on a terminal, above the line that is being typed, with ticks that change in place;
-// otherwise as plain lines.
+// chatScreen shows a conversation. On a terminal, it shows it above the line that is being typed, with ticks that
+// change in place; otherwise as plain lines.
 type chatScreen struct {
 	in, out  *os.File
 	terminal *term.Terminal // nil: plain lines
@@ -28,7 +28,7 @@ type chatScreen struct {
 	closed  bool
 	prompt  string
 	entries int      // lines entered and not yet handled: nothing may be printed in between
-	held    []func() // what waits for that
+	held    []func() // what waits to be printed after that
 	lines   []*shown // the latest, oldest first
 	width   int
 	height  int
@@ -37,17 +37,17 @@ type chatScreen struct {
 
 // shown is a line on the terminal, remembered as long as it may change.
 type shown struct {
-	clientID string // of one's own messages
+	clientID string // of the user's own messages
 	seq      int64
 	text     string // all but the tick
 	tick     tick
 	own      bool
 }
 
-// shownMax is how many lines are remembered: more than a screen holds.
+// shownMax is how many lines are remembered, more than fit on a screen.
 const shownMax = 300
 
-// openScreen takes over the terminal, if input and output are one, and returns the keyboard that goes with it.
+// openScreen takes over the terminal, if input and output are a terminal, and returns the keyboard that goes with it.
 func openScreen(me string, inFile, outFile *os.File) (interface{ ReadLine() (string, error) }, *chatScreen, error) {
 	in, out := int(inFile.Fd()), int(outFile.Fd())
 	s := &chatScreen{in: inFile, out: outFile, restore: func() {}, known: newWords(me)}
@@ -86,7 +86,7 @@ func openScreen(me string, inFile, outFile *os.File) (interface{ ReadLine() (str
 
 func (s *chatScreen) interactive() bool { return s.terminal != nil }
 
-// close gives the terminal back. Nothing is printed from then on.
+// close gives the terminal back. Nothing is printed after that.
 func (s *chatScreen) close() {
 	s.mu.Lock()
 	s.setPrompt("")
@@ -107,7 +107,7 @@ func (s *chatScreen) resize() {
 	_ = s.terminal.SetSize(width, height)
 }
 
-// onKey calls f at every key that adds to a line.
+// onKey has f called for every key that adds to a line.
 func (s *chatScreen) onKey(f func()) {
 	if s.interactive() {
 		s.terminal.AutoCompleteCallback = func(string, int, rune) (string, int, bool) { f(); return "", 0, false }
@@ -119,7 +119,7 @@ type keyboard struct{ s *chatScreen }
 
 func (k keyboard) Write(p []byte) (int, error) { return k.s.out.Write(p) }
 
-// Read stops all printing as soon as a line is entered, until it has been handled.
+// Read stops all printing from the moment a line is entered until it has been handled.
 func (k keyboard) Read(p []byte) (int, error) {
 	n, err := k.s.in.Read(p)
 	entered := bytes.Count(p[:n], []byte("\r")) + bytes.Count(p[:n], []byte("\n")) - bytes.Count(p[:n], []byte("\r\n"))
@@ -131,7 +131,7 @@ func (k keyboard) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// entered erases the line just typed, and lets printing continue.
+// entered erases the line just typed and lets printing continue.
 func (s *chatScreen) entered(line string) {
 	if !s.interactive() {
 		return
@@ -150,7 +150,7 @@ func (s *chatScreen) entered(line string) {
 	s.held = nil
 }
 
-// do runs f, which prints, under the lock, when nothing is being entered.
+// do runs f, which prints, under the lock. While an entered line is being handled, f has to wait.
 func (s *chatScreen) do(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -163,10 +163,10 @@ func (s *chatScreen) do(f func()) {
 	}
 }
 
-// print shows a line. It is called under the lock.
+// print shows a line. The caller holds the lock.
 func (s *chatScreen) print(l *shown) {
 	if !s.interactive() {
-		_, _ = fmt.Fprintln(s.out, s.render(l)) // if standard output is gone, so is the reader
+		_, _ = fmt.Fprintln(s.out, s.render(l)) // if standard output is closed, nobody is reading
 		return
 	}
 	_, _ = fmt.Fprintln(s.terminal, s.render(l))
@@ -186,7 +186,7 @@ func (s *chatScreen) render(l *shown) string {
 	return l.text + " " + l.tick.show(s.colour)
 }
 
-// reprint shows a line again where it stands, if it is still on the screen. It is called under the lock.
+// reprint shows a line again in its place, if it is still on the screen. The caller holds the lock.
 func (s *chatScreen) reprint(l *shown) {
 	below, found := 0, false
 	for i := len(s.lines) - 1; i >= 0; i-- {
@@ -201,7 +201,7 @@ func (s *chatScreen) reprint(l *shown) {
 	}
 }
 
-// rows is how many rows of the terminal a line takes.
+// rows returns how many rows of the terminal a line takes.
 func (s *chatScreen) rows(l *shown) int {
 	n := 0
 	text := l.text
@@ -214,7 +214,7 @@ func (s *chatScreen) rows(l *shown) int {
 	return n
 }
 
-// setPrompt is called under the lock, or when nobody else prints.
+// setPrompt changes the prompt. The caller holds the lock, or nothing else prints.
 func (s *chatScreen) setPrompt(p string) {
 	if !s.interactive() || p == s.prompt {
 		return
@@ -229,7 +229,7 @@ func (s *chatScreen) note(text string) {
 	s.do(func() { s.print(&shown{text: s.dim("* " + text)}) })
 }
 
-// dim sets remarks off from messages.
+// dim makes remarks look different from messages.
 func (s *chatScreen) dim(text string) string {
 	if !s.colour {
 		return text

@@ -60,7 +60,7 @@ func TestChatOptions_explain(t *testing.T) {
 	require.NoError(t, o.explain(context.Canceled))
 }
 
-// chatConversation is a real instance with an appointment that is booked; it gives its URL and the appointment.
+// chatConversation starts a real instance and books an appointment on it.
 func chatConversation(t *testing.T) (url, appointment string) {
 	t.Helper()
 	ctx := t.Context()
@@ -147,7 +147,7 @@ func TestRunChat_piped(t *testing.T) {
 	require.Contains(t, shown, "Pat Patient: It hurts.\n")
 	require.NotContains(t, shown, "not sent")
 
-	const many = 1200 // more than may wait at once, or be sent in a second
+	const many = 1200 // more than may wait at once or be sent in a second
 	shown, err = runPiped(t, patient, strings.Repeat("one of many\n", many))
 	require.NoError(t, err)
 	require.Equal(t, many, strings.Count(shown, "You: one of many ✓\n"))

@@ -9,7 +9,7 @@ import (
 	"housecall/internal/client"
 )
 
-// tick is how far a message of the user's own has got.
+// tick is how far one of the user's own messages has got.
 type tick uint8
 
 const (
@@ -20,7 +20,7 @@ const (
 	tickRefused
 )
 
-// show returns the sign, two columns wide, so that it can change in place.
+// show returns the sign: always two columns wide, so that it can change in place.
 func (t tick) show(colour bool) string {
 	if t == tickRead && colour {
 		return "\x1b[36m✓✓\x1b[0m"
@@ -31,7 +31,7 @@ func (t tick) show(colour bool) string {
 // typingLasts is how long a typing frame holds, PROTOCOL.md.
 const typingLasts = 6 * time.Second
 
-// words is what the screen knows of the conversation. It belongs to the screen's lock.
+// words is what the screen knows about the conversation. The screen's lock guards it.
 type words struct {
 	me     string
 	names  map[string]string
@@ -40,9 +40,9 @@ type words struct {
 	// What the other participant has received and read.
 	delivered, read int64
 	greeted         bool
-	typing          string // the name of who types
+	typing          string // the name of whoever is typing
 	typingEnds      *time.Timer
-	trouble         string // why there is no connection; empty when there is one
+	trouble         string // why there is no connection; empty if there is one
 	messages        messages
 }
 
@@ -136,7 +136,7 @@ func (s *chatScreen) event(e client.Event) {
 	}
 }
 
-// separator precedes the first line of a day.
+// separator shows the date before the first line of a day.
 func (s *chatScreen) separator(at time.Time) {
 	if day := at.Local().Format("Monday 2 January 2006"); day != s.known.day {
 		s.known.day = day
@@ -156,7 +156,7 @@ func (s *chatScreen) queued(clientID, text string) {
 	})
 }
 
-// settled sets the place of a queued message in the log; false if it is not on the screen.
+// settled sets the seq of a queued message; false if it is not on the screen.
 func (s *chatScreen) settled(clientID string, seq int64) bool {
 	for _, l := range s.lines {
 		if l.own && l.clientID == clientID && clientID != "" {
@@ -223,7 +223,7 @@ func (s *chatScreen) presence(user string, online *bool) {
 	s.print(&shown{text: s.dim("* " + s.name(user) + " " + now)})
 }
 
-// typing shows who types in the prompt, where it goes away again.
+// typing shows in the prompt who is typing, until they stop.
 func (s *chatScreen) typing(user string, active bool) {
 	if user == s.known.me || !s.interactive() {
 		return
@@ -252,7 +252,7 @@ func (s *chatScreen) appointment(a client.AppointmentState, canReply bool, whyNo
 	s.print(&shown{text: s.dim(text)})
 }
 
-// state shows a broken connection, in the prompt or as a line.
+// state shows that the connection broke or is back, in the prompt or as a line.
 func (s *chatScreen) state(st client.State, why error) {
 	before := s.known.trouble
 	switch {
@@ -285,8 +285,8 @@ func (s *chatScreen) name(user string) string {
 	return user
 }
 
-// clean makes the text of others harmless on a terminal: it has no control characters and none that change the
-// direction of text; lines after the first are indented.
+// clean makes other people's text harmless on a terminal: it removes control characters and those that change the
+// direction of text, and indents all lines but the first.
 func clean(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/term"
 )
 
-// Who was typing and is not heard of any more has stopped, six seconds after the last that was heard.
+// Somebody whose typing is not repeated has stopped, six seconds after the last signal.
 func TestChatScreen_typing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -31,13 +31,13 @@ func TestChatScreen_typing(t *testing.T) {
 			synctest.Wait()
 		}
 		heard("PAT1")
-		require.Equal(t, "> ", prompt(), "oneself")
+		require.Equal(t, "> ", prompt(), "the user's own typing is not shown")
 		heard("DOC1")
 		require.Equal(t, "Dora Doctor is typing… > ", prompt())
 		passes(4 * time.Second)
 		heard("DOC1")
 		passes(4 * time.Second)
-		require.Equal(t, "Dora Doctor is typing… > ", prompt(), "since it was repeated")
+		require.Equal(t, "Dora Doctor is typing… > ", prompt(), "the signal was repeated")
 		passes(2 * time.Second)
 		require.Equal(t, "> ", prompt())
 	})

@@ -112,7 +112,7 @@ func TestServe_Signal(t *testing.T) {
 
 	waiting := p.with("DATABASE_URL", "postgres://127.0.0.1:1/none").launch(t, "serve")
 	waiting.shows("waiting for PostgreSQL")
-	require.NotEqual(t, -1, waiting.end(syscall.SIGINT), "a start that waits can be broken off")
+	require.NotEqual(t, -1, waiting.end(syscall.SIGINT), "a start that waits can be interrupted")
 }
 
 func TestMigrate(t *testing.T) {
@@ -140,7 +140,7 @@ func TestMigrate(t *testing.T) {
 	for _, args := range [][]string{{"migrate", "up"}, {"migrate", "status"}} {
 		waiting := away.launch(t, args...)
 		waiting.shows("waiting: PostgreSQL does not answer")
-		require.NotZero(t, waiting.end(syscall.SIGINT), "it can be broken off")
+		require.NotZero(t, waiting.end(syscall.SIGINT), "it can be interrupted")
 		require.NotContains(t, waiting.out.String(), "topsecret")
 	}
 	r = away.run(t, "", "admin", "verify-audit")
@@ -186,7 +186,7 @@ func TestDev_Process(t *testing.T) {
 	require.NoError(t, os.Chmod(dir, 0o755))
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
 	ports := fmt.Sprintf("%d,%d", freePort(t), freePort(t))
-	// What an environment made for serve says of servers does not count.
+	// dev ignores the servers that an environment made for serve names.
 	foreign := program{
 		"DATABASE_URL": "postgres://127.0.0.1:1/elsewhere", "MIGRATE_DATABASE_URL": "postgres://127.0.0.1:1/elsewhere",
 		"REDIS_URL": "redis://127.0.0.1:1", "REDIS_MODE": "cluster",
@@ -208,7 +208,7 @@ func TestDev_Process(t *testing.T) {
 	require.Regexp(t, `^housecall: [^\n]+\n$`, broken.stderr, "a broken data folder")
 }
 
-// emptyDatabase is one that nobody has migrated.
+// emptyDatabase makes a database without any migrations.
 func emptyDatabase(t *testing.T) string {
 	t.Helper()
 	dsn := pgtest.DSN(t)

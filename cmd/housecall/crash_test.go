@@ -12,7 +12,7 @@ import (
 	"housecall/internal/client"
 )
 
-// Invariant 1: acked means committed, whatever process dies. An instance is killed in the middle of sends.
+// An acknowledged message is committed, whatever process dies. Here an instance is killed while messages are sent.
 func TestServe_Killed(t *testing.T) {
 	t.Parallel()
 	p := serving(t)
@@ -60,18 +60,18 @@ func TestServe_Killed(t *testing.T) {
 	history := log(t, doctor, appointment)
 	texts := 0
 	for i, e := range history {
-		require.EqualValues(t, i+1, e.Seq, "the log has no hole")
+		require.EqualValues(t, i+1, e.Seq, "the log has no gap")
 		if e.Kind == "text" {
 			texts++
 			require.Equal(t, seqs[e.ClientID], e.Seq)
 		}
-		require.Equal(t, e.Seq, (<-events).Seq, "and the doctor saw it so")
+		require.Equal(t, e.Seq, (<-events).Seq, "and the doctor saw the same")
 	}
 	require.Equal(t, n, texts, "each message is there, once")
 	require.Zero(t, b.end(syscall.SIGTERM))
 }
 
-// resend sends everything again over another instance: what was acknowledged before has its old place.
+// resend sends everything again over another instance: what was acknowledged before keeps its seq.
 func resend(t *testing.T, api *client.API, appointment string, ids []string, acks map[string]int64) map[string]int64 {
 	t.Helper()
 	seqs := map[string]int64{}
@@ -89,10 +89,10 @@ func resend(t *testing.T, api *client.API, appointment string, ids []string, ack
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	require.NoError(t, c.Drain(ctx))
-	c.Close() // the last ack has been told
+	c.Close() // after this, the handler has seen the last ack
 	require.Len(t, seqs, len(ids))
 	for id, seq := range acks {
-		require.Equal(t, seq, seqs[id], "an acknowledged message keeps its place")
+		require.Equal(t, seq, seqs[id], "an acknowledged message keeps its seq")
 		require.True(t, old[id], "and is known to be a duplicate")
 	}
 	return seqs

@@ -1,5 +1,5 @@
 // Command housecall is the whole service: serve runs an instance, dev runs the whole product on one machine, and the
-// other commands operate it. It parses the command line and calls app or dev; nothing else in the program exits.
+// other commands operate it. It parses the command line and calls app or dev; only this package exits.
 package main
 
 import (
@@ -14,13 +14,13 @@ import (
 	"housecall/internal/app"
 )
 
-// version is set by the build.
+// The build sets version.
 var version = "dev"
 
 func main() {
 	app.Version = version
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// A second signal kills: people who press Ctrl-C twice do not want to wait.
+	// A second signal kills the process: people who press Ctrl-C twice do not want to wait.
 	context.AfterFunc(ctx, stop)
 	err := rootCommand().ExecuteContext(ctx)
 	stop()

@@ -28,7 +28,7 @@ const (
 	patience = time.Minute
 	glance   = 20 * time.Millisecond
 	password = "a-rather-long-passphrase-7"
-	// beHousecall makes this test program be housecall itself: no build is needed, and the race detector looks on.
+	// beHousecall makes this test program act as housecall: this needs no build, and the race detector watches it.
 	beHousecall = "HOUSECALL_TEST_BE_HOUSECALL"
 )
 
@@ -65,7 +65,7 @@ func (p program) with(pairs ...string) program {
 	return out
 }
 
-// command is housecall with this environment and no other.
+// command prepares a run of housecall with this environment only.
 func (p program) command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
@@ -79,7 +79,7 @@ func (p program) command(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// result is what one run came to.
+// result is the outcome of one run.
 type result struct {
 	code           int
 	stdout, stderr string
@@ -95,11 +95,11 @@ func (p program) run(t *testing.T, input string, args ...string) result {
 	require.NoError(t, err)
 	tooLong := time.AfterFunc(2*patience, func() { _ = cmd.Process.Kill() })
 	defer tooLong.Stop()
-	_ = cmd.Wait() // the exit code says it
+	_ = cmd.Wait() // the exit code tells
 	return result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 }
 
-// process is a housecall that goes on.
+// process is a housecall that keeps running.
 type process struct {
 	t      *testing.T
 	addr   string
@@ -109,7 +109,7 @@ type process struct {
 	exited chan struct{}
 }
 
-// launch starts housecall; the test's end ends it.
+// launch starts housecall; it ends with the test.
 func (p program) launch(t *testing.T, args ...string) *process {
 	t.Helper()
 	s := &process{t: t, cmd: p.command(t, args...), out: newOutput(), exited: make(chan struct{})}
@@ -120,7 +120,7 @@ func (p program) launch(t *testing.T, args ...string) *process {
 	require.NoError(t, s.cmd.Start())
 	go func() {
 		defer close(s.exited)
-		_ = s.cmd.Wait() // ProcessState says it
+		_ = s.cmd.Wait() // ProcessState tells
 	}()
 	t.Cleanup(func() {
 		s.kill()
@@ -154,11 +154,11 @@ func (s *process) url() string { return "http://" + s.addr }
 
 // kill ends the process as a crash would.
 func (s *process) kill() {
-	_ = s.cmd.Process.Kill() // it may have ended
+	_ = s.cmd.Process.Kill() // it may have ended already
 	<-s.exited
 }
 
-// end asks the process to end, as Ctrl-C does, and gives its exit code.
+// end asks the process to end, as Ctrl-C does, and returns its exit code.
 func (s *process) end(sig syscall.Signal) int {
 	s.t.Helper()
 	require.NoError(s.t, s.cmd.Process.Signal(sig))
@@ -183,7 +183,7 @@ func freePort(t *testing.T) int {
 	return ln.Addr().(*net.TCPAddr).Port
 }
 
-// output collects what a process writes, and can be waited for.
+// output collects what a process writes; shows waits for it.
 type output struct {
 	mu      sync.Mutex // guards the rest
 	buf     bytes.Buffer
@@ -201,7 +201,7 @@ func (o *output) Write(b []byte) (int, error) {
 	return o.buf.Write(b)
 }
 
-// String is everything so far.
+// String returns everything so far.
 func (o *output) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -224,7 +224,7 @@ func (s *process) shows(texts ...string) {
 		select {
 		case <-changed:
 		case <-s.exited:
-			// What it wrote last may have come just now.
+			// Its last output may have come just now.
 			if text := s.out.String(); strings.Contains(text, texts[missing]) {
 				continue
 			}

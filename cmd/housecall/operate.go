@@ -19,7 +19,7 @@ func migrateCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "migrate", Short: "Apply or list database migrations"}
 	cmd.AddCommand(
 		&cobra.Command{
-			Use: "up", Short: "Apply pending migrations; several at once wait for each other", Args: cobra.NoArgs,
+			Use: "up", Short: "Apply pending migrations; several runs at once wait for each other", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
 				cfg, err := databaseConfig()
 				if err != nil {
@@ -57,7 +57,7 @@ func printStatus(cmd *cobra.Command, cfg config.Config) error {
 		return err
 	}
 	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "VERSION\tAPPLIED\tNAME") // Flush reports what went wrong
+	_, _ = fmt.Fprintln(w, "VERSION\tAPPLIED\tNAME") // Flush reports errors
 	for _, m := range all {
 		applied := "pending"
 		if !m.AppliedAt.IsZero() {
@@ -68,7 +68,7 @@ func printStatus(cmd *cobra.Command, cfg config.Config) error {
 	return w.Flush()
 }
 
-// databaseConfig requires less than serve: commands that only use PostgreSQL work without the rest.
+// databaseConfig reads the environment but requires only what PostgreSQL needs, unlike serve.
 func databaseConfig() (config.Config, error) {
 	cfg, err := config.Unchecked()
 	if err != nil {
@@ -99,8 +99,8 @@ func adminCreateCommand() *cobra.Command {
 	var name, email string
 	cmd := &cobra.Command{
 		Use: "create --email EMAIL --name NAME", Short: "Create an administrator", Args: cobra.NoArgs,
-		Long: `Create an administrator who can sign in at once. The password comes from HOUSECALL_PASSWORD, from a line of
-piped input, or from a prompt.`,
+		Long: `Create an administrator who can sign in at once. The password comes from HOUSECALL_PASSWORD, a line of
+piped input, or a prompt.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := databaseConfig()
 			if err != nil {
@@ -133,7 +133,7 @@ func newPassword(cmd *cobra.Command) (string, error) {
 	if !term.IsTerminal(in) {
 		line, err := bufio.NewReader(os.Stdin).ReadString('\n')
 		if line = strings.TrimRight(line, "\r\n"); line == "" {
-			return "", errors.Join(errors.New("no password: set HOUSECALL_PASSWORD or pipe in a line"), err)
+			return "", errors.Join(errors.New("no password: set HOUSECALL_PASSWORD or pipe one in, as a line"), err)
 		}
 		return line, nil
 	}

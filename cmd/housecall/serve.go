@@ -22,8 +22,8 @@ import (
 func serveCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "serve", Short: "Run an instance", Args: cobra.NoArgs,
-		Long: "Run an instance until SIGTERM or Ctrl-C, which shut it down gracefully. It applies pending migrations\n" +
-			"first, and logs to stderr, as JSON lines.\n\nEnvironment:\n" + config.Help(),
+		Long: "Run an instance until SIGTERM or Ctrl-C, which shut it down gracefully. It first applies\n" +
+			"pending migrations, and logs JSON lines to stderr.\n\nEnvironment:\n" + config.Help(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := config.FromEnv()
 			if err != nil {
@@ -47,8 +47,8 @@ func devCommand() *cobra.Command {
 
 The data stays in the folder for the next start; delete the folder to start over. (PostgreSQL does not run as root:
 if the user it runs as instead cannot reach the folder, its data is in a folder under /var/tmp, which the table at
-the start names.) Other servers on this machine are not touched. HOUSECALL_ variables that describe the clinic apply
-here too (see housecall serve --help); addresses, the database and secrets are dev's own.`,
+the start names.) It does not touch other servers on this machine. HOUSECALL_ variables that describe the clinic also
+apply here (see housecall serve --help); dev chooses addresses, database and secrets itself.`,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if o.Dir, err = filepath.Abs(o.Dir); err != nil {
 				return fmt.Errorf("find the folder: %w", err)
@@ -88,7 +88,7 @@ func checkPorts(ports []int) error {
 	return nil
 }
 
-// healthcheckCommand is for container images, which have no shell.
+// healthcheckCommand checks an instance from inside a container image, which has no shell.
 func healthcheckCommand() *cobra.Command {
 	var url string
 	cmd := &cobra.Command{

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// bench is the mode that brings its own servers.
+// bench is the mode that starts its own servers.
 type bench struct {
 	binary   string
 	profiles string
@@ -22,8 +22,8 @@ type bench struct {
 	env      []string
 }
 
-// run starts everything, runs the modes, reports, and stops everything. Each mode gets new server processes, so
-// that the memory of one does not count in another.
+// run starts everything, runs the modes, reports, and stops everything. Each mode gets new server processes, so that
+// one mode's memory does not count in another.
 func (b *bench) run(ctx context.Context, p *plan) (err error) {
 	modes := map[string]func(context.Context, *plan, *site) (Result, error){
 		"closed": runClosed, "open": runOpen, "idle": runIdle, "hostile": runHostile,
@@ -67,7 +67,7 @@ func (b *bench) run(ctx context.Context, p *plan) (err error) {
 	return report(p, results)
 }
 
-// measure runs a mode while it watches the processors and, if wanted, takes profiles.
+// measure runs a mode, watches the processors and, if wanted, takes profiles.
 func (b *bench) measure(
 	ctx context.Context, p *plan, f *farm, mode string, run func() (Result, error),
 ) (Result, error) {
@@ -91,11 +91,11 @@ func (b *bench) measure(
 	meter := startMeter(p.pids)
 	r, err := run()
 	r.CPU = meter.shares()
-	_ = captures.Wait() // failures are reported where they happen: the numbers are valid without profiles
+	_ = captures.Wait() // captureAll reports failures: the numbers are valid without profiles
 	return r, err
 }
 
-// profile is one that servers give: of which mode and kind, and under which path.
+// profile is a profile of the servers: the mode to take it in, its kind, and its path.
 type profile struct{ mode, kind, path string }
 
 // captureAll fetches one profile from each server.
@@ -138,7 +138,7 @@ func capture(ctx context.Context, limit time.Duration, url, name string) error {
 	return errors.Join(err, file.Close())
 }
 
-// meter watches who uses the processors.
+// meter measures who uses the processors.
 type meter struct {
 	began time.Time
 	pids  []int
@@ -159,8 +159,8 @@ func startMeter(pids []int) *meter {
 	return m
 }
 
-// shares are averages over the whole run, joining and draining included; what is neither a server nor this tool is
-// PostgreSQL, Redis and the kernel, on a machine that does nothing else.
+// shares returns averages over the whole run, from joining to draining. On a machine that does nothing else, whatever
+// is neither a server nor this tool is PostgreSQL, Redis and the kernel.
 func (m *meter) shares() []CPUShare {
 	span := time.Since(m.began).Seconds()
 	rest := machineBusy() - m.busy

@@ -19,22 +19,22 @@ import (
 	"housecall/internal/testing/hostile"
 )
 
-// badAddress is where bad clients come from, so that what is limited by address hits only them.
+// badAddress is where bad clients come from, so that limits by address affect only them.
 var badAddress = net.IPv4(127, 0, 0, 66)
 
-// crowdOrder is what a crowd is told on its standard input.
+// crowdOrder is what a crowd reads from its standard input.
 type crowdOrder struct {
-	Targets []hostile.Target `json:"targets"` // all are visited by each kind
-	Frames  int              `json:"frames"`  // mutated, over all targets
-	Over    time.Duration    `json:"over"`    // for which they last, at least
+	Targets []hostile.Target `json:"targets"` // each kind visits all of them
+	Frames  int              `json:"frames"`  // mutated frames, over all targets
+	Over    time.Duration    `json:"over"`    // how long the frames last, at least
 	Seed    uint64           `json:"seed"`
 }
 
-// crowdReport is what a crowd says on its standard output when it leaves.
+// crowdReport is what a crowd writes to its standard output when it leaves.
 type crowdReport struct {
-	Frames  int `json:"frames"`  // mutated, that were answered or cost the socket
-	Visits  int `json:"visits"`  // of other kinds
-	Sockets int `json:"sockets"` // that these got
+	Frames  int `json:"frames"`  // mutated frames that were answered or cost the socket
+	Visits  int `json:"visits"`  // visits of other kinds
+	Sockets int `json:"sockets"` // sockets that these visits got
 }
 
 func crowdCommand() *cobra.Command {
@@ -45,12 +45,12 @@ func crowdCommand() *cobra.Command {
 	}
 }
 
-// nice is the lowest priority: a flood costs its sender more than its target, and here both share the processors.
+// nice is the lowest priority: a flood costs its sender more than its target, and here they share the processors.
 const nice = 19
 
 func runCrowd(ctx context.Context, in io.Reader, out io.Writer) error {
 	raiseFileLimit()
-	_ = syscall.Setpriority(syscall.PRIO_PGRP, 0, nice) // without it the numbers are only worse
+	_ = syscall.Setpriority(syscall.PRIO_PGRP, 0, nice) // if it fails, the numbers are only worse
 	var order crowdOrder
 	input := bufio.NewReader(in)
 	line, err := input.ReadBytes('\n')
@@ -74,7 +74,7 @@ func runCrowd(ctx context.Context, in io.Reader, out io.Writer) error {
 			return err
 		})
 	}
-	_, _ = io.Copy(io.Discard, input) // up to its end, however it comes
+	_, _ = io.Copy(io.Discard, input) // until it ends, in whatever way
 	var did crowdReport
 	err = mutants.Wait()
 	for i, crowd := range crowds {
@@ -101,7 +101,7 @@ func startCrowd(ctx context.Context, order crowdOrder) (*runningCrowd, error) {
 	}
 	c := &runningCrowd{cmd: exec.CommandContext(ctx, self, "crowd")} //nolint:gosec // it is this program
 	c.cmd.Stderr = os.Stderr
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C is for us
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C must reach only us
 	if c.in, err = c.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
@@ -114,7 +114,7 @@ func startCrowd(ctx context.Context, order crowdOrder) (*runningCrowd, error) {
 	return c, json.NewEncoder(c.in).Encode(order)
 }
 
-// leave has the crowd go and tell what it did.
+// leave ends the crowd and returns its report.
 func (c *runningCrowd) leave() (crowdReport, error) {
 	var did crowdReport
 	err := c.in.Close()

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// drive is one run of the closed or the open loop.
+// drive is one run of the closed or open loop.
 type drive struct {
 	counters
 	plan  *plan
@@ -19,16 +19,16 @@ type drive struct {
 	began time.Time
 	sides []*side
 
-	loop     atomic.Bool // closed loop, and still sending
+	loop     atomic.Bool // this is a closed loop, and it is still sending
 	from, to time.Duration
 }
 
-// now is the time of the run.
+// now returns the time since the run began.
 func (d *drive) now() time.Duration { return time.Since(d.began) }
 
 func (d *drive) measuring(at time.Duration) bool { return at >= d.from && at < d.to }
 
-// onDelivered has a sender of the closed loop go on.
+// onDelivered has a sender in the closed loop send its next message.
 func (d *drive) onDelivered(sender *side) {
 	if d.loop.Load() {
 		sender.send(d.now())
@@ -41,7 +41,7 @@ func newDrive(p *plan, mode string) *drive {
 	return d
 }
 
-// join opens both sides of every conversation, from where the log is now, and waits until they are live.
+// join opens both sides of every conversation, from the current end of the log, and waits until they are live.
 func (d *drive) join(ctx context.Context, s *site) error {
 	d.sides = make([]*side, 2*len(s.conversations))
 	group, ctx := errgroup.WithContext(ctx)
@@ -68,7 +68,7 @@ func (d *drive) join(ctx context.Context, s *site) error {
 	return nil
 }
 
-// leave closes the conversations; the sides belong to the caller then.
+// leave closes the conversations; after that, the sides belong to the caller.
 func (d *drive) leave() {
 	var group errgroup.Group
 	group.SetLimit(64)
@@ -80,7 +80,7 @@ func (d *drive) leave() {
 	_ = group.Wait() // Close cannot fail
 }
 
-// start sets the clock: warm-up from now on, then the measured time.
+// start starts the clock: first the warm-up, then the measured time.
 func (d *drive) start() {
 	d.began = time.Now()
 	d.from, d.to = d.plan.warmup, d.plan.warmup+d.plan.duration
@@ -115,7 +115,7 @@ func runOpen(ctx context.Context, p *plan, s *site) (Result, error) {
 	if err := d.join(ctx, s); err != nil {
 		return Result{}, err
 	}
-	order := rand.Perm(len(d.sides)) //nolint:gosec // no secret: keeps the two sides out of step
+	order := rand.Perm(len(d.sides)) //nolint:gosec // not a secret: keeps the two sides out of step
 	gap := time.Second / time.Duration(p.rate)
 	d.start()
 	pace := make(chan struct{})
@@ -130,7 +130,7 @@ func runOpen(ctx context.Context, p *plan, s *site) (Result, error) {
 	return d.finish(ctx, err)
 }
 
-// pace sends message i when it is due, or as soon after as it can; what is late counts as late.
+// pace sends message i when it is due, or as soon as it can after that; the delay counts in its latency.
 func (d *drive) pace(ctx context.Context, order []int, gap time.Duration) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -153,7 +153,7 @@ func (d *drive) pace(ctx context.Context, order []int, gap time.Duration) {
 	}
 }
 
-// untilEnd shows progress each second until the measured time is over.
+// untilEnd shows progress every second until the measured time is over.
 func (d *drive) untilEnd(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()

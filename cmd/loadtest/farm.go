@@ -34,12 +34,12 @@ type farm struct {
 	password string // the admin's
 	secret   string
 	extra    []string
-	limited  bool // the limits of messages and sockets are those for people
+	limited  bool // messages and sockets have the default limits, which are meant for people
 	log      io.WriteCloser
 
 	addresses, metrics []string
 	instances          []*exec.Cmd
-	mail               string // where they write it
+	mail               string // the folder to which instances write mail
 }
 
 func startFarm(ctx context.Context, b *bench, p *plan) (f *farm, err error) {
@@ -88,7 +88,7 @@ func random() string {
 	return hex.EncodeToString(raw[:])
 }
 
-// choosePorts finds free ports. They could be taken before they are used; then serve says so.
+// choosePorts finds free ports. If one is taken before serve uses it, serve says so.
 func (f *farm) choosePorts(p *plan) error {
 	p.servers = nil
 	for range 2 * farmOfSize {
@@ -107,7 +107,8 @@ func (f *farm) choosePorts(p *plan) error {
 	return nil
 }
 
-// environment is an instance's environment: the limits for people are raised, unless it is limited; nothing else is.
+// environment returns an instance's environment. It only raises limits that are meant for people; if the farm is
+// limited, only those of sign-ins and registrations.
 func (f *farm) environment(i int) []string {
 	env := []string{"PATH=/usr/local/bin:/usr/bin:/bin"}
 	settings := map[string]string{
@@ -147,7 +148,7 @@ func (f *farm) serve(ctx context.Context) error {
 	for i := range f.addresses {
 		cmd := exec.Command(f.binary, "serve") //nolint:gosec,noctx // the binary is what the user named; stop ends it
 		cmd.Env = f.environment(i)
-		// Ctrl-C is for us: we stop them in order.
+		// Ctrl-C must reach only us: we stop them in order.
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		if f.log != nil {
 			cmd.Stdout, cmd.Stderr = f.log, f.log
@@ -189,7 +190,7 @@ func ready(ctx context.Context, url string) error {
 	}
 }
 
-// restart gives the modes new processes on the same ports and data.
+// restart starts new processes on the same ports and data.
 func (f *farm) restart(ctx context.Context) error {
 	if err := f.stopInstances(); err != nil {
 		return err
@@ -205,11 +206,11 @@ func (f *farm) pids() []int {
 	return out
 }
 
-// stopInstances asks them to stop and waits; one that does not in time is killed, and that is an error.
+// stopInstances asks the instances to stop and waits. It kills one that does not stop in time, and returns an error.
 func (f *farm) stopInstances() error {
 	var failures []error
 	for _, cmd := range f.instances {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // fails only if it has gone
+		_ = cmd.Process.Signal(syscall.SIGTERM) // fails only if it has ended
 	}
 	for i, cmd := range f.instances {
 		done := make(chan error, 1)
@@ -220,7 +221,7 @@ func (f *farm) stopInstances() error {
 				failures = append(failures, fmt.Errorf("instance %d stopped with %w", i+1, err))
 			}
 		case <-time.After(stopIn):
-			_ = cmd.Process.Kill() // fails only if it has gone
+			_ = cmd.Process.Kill() // fails only if it has ended
 			failures = append(failures, fmt.Errorf("instance %d did not stop within %s: %w", i+1, stopIn, <-done))
 		}
 	}

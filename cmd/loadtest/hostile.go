@@ -16,24 +16,24 @@ import (
 
 // HostileResult is how bad clients affected well-behaved ones.
 type HostileResult struct {
-	Rate     int          `json:"rate"` // messages a second of those who behave
+	Rate     int          `json:"rate"` // messages per second of well-behaved clients
 	Rounds   []BesetRound `json:"rounds"`
-	RatioP50 float64      `json:"ratioP50"` // of send to delivery, with bad clients to without; the median of the rounds
+	RatioP50 float64      `json:"ratioP50"` // send to delivery, with bad clients to without; the median of the rounds
 	RatioP99 float64      `json:"ratioP99"`
-	Frames   int          `json:"frames"` // mutated, over all rounds
-	Visits   int          `json:"visits"` // of all other kinds
+	Frames   int          `json:"frames"` // mutated frames, over all rounds
+	Visits   int          `json:"visits"` // visits of all other kinds
 	Sockets  int          `json:"sockets"`
 	// Memory of the servers, if --pids names them.
 	Memory []BesetMemory `json:"memory,omitempty"`
 }
 
-// BesetRound is one measurement without and one with bad clients, of send to delivery.
+// BesetRound is the time from send to delivery, measured once without and once with bad clients.
 type BesetRound struct {
 	Alone *Latency `json:"alone"`
 	Beset *Latency `json:"beset"`
 }
 
-// BesetMemory is a server's resident memory: before there were bad clients, at its most, and when they had gone.
+// BesetMemory is a server's resident memory: before the bad clients came, at its highest, and after they left.
 type BesetMemory struct {
 	PID       int   `json:"pid"`
 	BeforeKiB int64 `json:"beforeKiB"`
@@ -42,7 +42,7 @@ type BesetMemory struct {
 }
 
 func (r *HostileResult) print(w io.Writer) {
-	fmt.Fprintf(w, "  load\t%d messages/s of those who behave\n", r.Rate)
+	fmt.Fprintf(w, "  load\t%d messages/s from well-behaved clients\n", r.Rate)
 	fmt.Fprintf(w, "  bad clients\t%d mutated frames, %d visits of other kinds, %d of which opened a socket\n",
 		r.Frames, r.Visits, r.Sockets)
 	for i, round := range r.Rounds {
@@ -56,14 +56,14 @@ func (r *HostileResult) print(w io.Writer) {
 	}
 }
 
-// mutatedFrames is how many mutated frames there are over all rounds and servers.
+// mutatedFrames is the number of mutated frames over all rounds and servers.
 const mutatedFrames = 10_000
 
 // siege is one run of the mode.
 type siege struct {
 	plan    *plan
 	site    *site
-	targets []hostile.Target // one conversation of bad clients for each server
+	targets []hostile.Target // for each server, a conversation that only bad clients use
 	result  *HostileResult
 }
 
@@ -93,7 +93,7 @@ func runHostile(ctx context.Context, p *plan, s *site) (Result, error) {
 	return total, g.settle(ctx)
 }
 
-// target is a patient's conversation on a server, which nobody else uses: bad clients must get in to do harm.
+// target makes a conversation on a server that nobody else uses: bad clients must get in to do harm.
 func (g *siege) target(ctx context.Context, server int) (hostile.Target, error) {
 	u, err := url.Parse(g.plan.servers[server])
 	if err != nil {
@@ -115,7 +115,8 @@ func (g *siege) target(ctx context.Context, server int) (hostile.Target, error) 
 	return hostile.Target{Addr: u.Host, Path: "/ws/appointments/" + r.id, Token: token}, err
 }
 
-// round measures once without and once with bad clients. A well-behaved client that loses its connection was affected.
+// round measures once without and once with bad clients. A well-behaved client that loses its connection counts as a
+// violation.
 func (g *siege) round(ctx context.Context, number int, total *Result) error {
 	alone, err := runOpen(ctx, g.plan, g.site)
 	if err != nil {
@@ -148,8 +149,8 @@ func (g *siege) round(ctx context.Context, number int, total *Result) error {
 	return nil
 }
 
-// beset runs the open loop among bad clients of all kinds. They are a process of their own, of low priority: otherwise
-// they would take the processor from well-behaved clients.
+// beset runs the open loop beside bad clients of all kinds. They run in a process of low priority: otherwise they
+// would take the processor from the well-behaved clients.
 func (g *siege) beset(ctx context.Context, number int) (Result, error) {
 	c, err := startCrowd(ctx, crowdOrder{
 		Targets: g.targets, Frames: mutatedFrames / g.plan.rounds, Over: g.plan.duration, Seed: uint64(number + 1),
@@ -169,7 +170,7 @@ func (g *siege) beset(ctx context.Context, number int) (Result, error) {
 	return r, errors.Join(err, failed, watch.Wait())
 }
 
-// watch notes the most memory that the servers have.
+// watch notes the servers' highest memory.
 func (g *siege) watch(ctx context.Context) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
@@ -186,12 +187,12 @@ func (g *siege) watch(ctx context.Context) {
 	}
 }
 
-// settle reads the servers' memory when they have had time to give back what they do not need.
+// settle reads the servers' memory, after time for them to return what they no longer need.
 func (g *siege) settle(ctx context.Context) error {
 	if len(g.result.Memory) == 0 {
 		return nil
 	}
-	fmt.Fprintf(g.plan.progress, "hostile  they have gone, waiting %s\n", g.plan.hold)
+	fmt.Fprintf(g.plan.progress, "hostile  the bad clients have left, waiting %s\n", g.plan.hold)
 	if err := pause(ctx, g.plan.hold); err != nil {
 		return err
 	}
@@ -201,7 +202,7 @@ func (g *siege) settle(ctx context.Context) error {
 	return nil
 }
 
-// ratio is the median over the rounds of beset to alone.
+// ratio returns the median of beset to alone over the rounds.
 func (g *siege) ratio(of func(*Latency) float64) float64 {
 	var all []float64
 	for _, round := range g.result.Rounds {

@@ -16,9 +16,9 @@ import (
 
 // IdleResult is what idle connections cost.
 type IdleResult struct {
-	Connections int64           `json:"connections"` // that were open at the end
+	Connections int64           `json:"connections"` // open at the end
 	Wanted      int             `json:"wanted"`
-	OpenSeconds float64         `json:"openSeconds"` // it took to open them
+	OpenSeconds float64         `json:"openSeconds"` // how long it took to open them
 	Processes   []ProcessMemory `json:"processes"`
 }
 
@@ -27,7 +27,7 @@ type ProcessMemory struct {
 	PID               int     `json:"pid"`
 	BeforeKiB         int64   `json:"beforeKiB"`
 	AfterKiB          int64   `json:"afterKiB"`
-	Connections       int64   `json:"connections"` // opened between
+	Connections       int64   `json:"connections"` // opened in between
 	KiBPerConnection  float64 `json:"kibPerConnection"`
 	connectionsBefore int64
 }
@@ -40,12 +40,12 @@ func (r *IdleResult) print(w io.Writer) {
 	}
 }
 
-// idlers is the idle connections.
+// idlers are the idle connections.
 type idlers struct {
 	site    *site
 	open    atomic.Int64
 	servers [2]atomic.Int64 // open at the first and at the last server
-	lost    atomic.Int64    // closed although nobody asked
+	lost    atomic.Int64    // closed unexpectedly
 	leaving atomic.Bool
 
 	mu      sync.Mutex // guards what follows
@@ -56,9 +56,9 @@ type idlers struct {
 const (
 	// idleWarmup connections come first, so that what a server allocates once does not count.
 	idleWarmup = 200
-	// idleDials are under way at a time.
+	// idleDials is how many dials run at a time.
 	idleDials = 32
-	// idleSilence is when a connection without pings is dead.
+	// idleSilence is how long a connection may go without pings before it counts as dead.
 	idleSilence = 2 * time.Minute
 )
 
@@ -107,7 +107,7 @@ func (m *ProcessMemory) measure(connections int64) {
 	}
 }
 
-// at is how many connections process i of n holds; a single process holds all.
+// at returns how many connections process i of n holds; a single process holds all.
 func (c *idlers) at(i, n int) int64 {
 	if n == 1 {
 		return c.open.Load()
@@ -128,7 +128,7 @@ func (c *idlers) grow(ctx context.Context, p *plan, to int) error {
 	return group.Wait()
 }
 
-// join opens connection i, waits until it is live, and leaves a goroutine behind that answers pings.
+// join opens connection i, waits until it is live, and starts a goroutine that answers pings.
 func (c *idlers) join(ctx context.Context, i int) error {
 	conversations := c.site.conversations
 	one, which := &conversations[i/2%len(conversations)], i%2
@@ -164,7 +164,7 @@ func (c *idlers) join(ctx context.Context, i int) error {
 	return nil
 }
 
-// settle waits, so that what the opening stirred up comes to rest.
+// settle waits until the servers are quiet again after the opening.
 func (c *idlers) settle(ctx context.Context, p *plan, d time.Duration) error {
 	fmt.Fprintf(p.progress, "idle   %d connections, waiting %s\n", c.open.Load(), d)
 	return pause(ctx, d)
@@ -185,7 +185,7 @@ func pause(ctx context.Context, d time.Duration) error {
 func (c *idlers) leave() {
 	c.leaving.Store(true)
 	for _, conn := range c.conns {
-		_ = conn.Cut() // ten thousand goodbyes would say nothing new
+		_ = conn.Cut() // ten thousand goodbyes would measure nothing
 	}
 	c.reading.Wait()
 }

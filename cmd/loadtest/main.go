@@ -23,7 +23,7 @@ func main() {
 	}
 }
 
-// errViolated is a run in which the service broke a guarantee; the table says which.
+// errViolated means that the service broke a guarantee during the run; the table says which.
 var errViolated = errors.New("the service broke a guarantee: see the table")
 
 const longHelp = `loadtest holds conversations between patients on one instance and doctors on another.
@@ -32,8 +32,8 @@ It creates its own users (an administrator invites the doctors, patients registe
 appointment for each conversation through the API, and then runs one of the modes:
 
   closed   keeps --outstanding messages under way in every conversation; measures throughput
-  open     sends messages at a fixed --rate; latencies count from the moment a message was meant to be sent, so the
-           tool's waiting does not hide a stall of the service
+  open     sends messages at a fixed --rate; latencies count from the moment a message was meant to be sent, so that
+           a service that stalls cannot hide it
   idle     opens --connections sockets that stay silent; measures the memory of the server processes --pids
   hostile  runs the open loop, --rounds times in turns without and with bad clients of every kind on each server:
            they send 10,000 mutated frames, break the framing, never finish a message, flood, never read, come and
@@ -41,7 +41,7 @@ appointment for each conversation through the API, and then runs one of the mode
   bench    starts a durable PostgreSQL, a Redis and two instances of its own (--spawn), and runs all modes
 
 Both participants send. Every receiver must see a log without gaps and every acknowledged message exactly once, and
-both participants the same log. After any violation the exit status is 1.
+both participants must see the same log. After any violation the exit status is 1.
 
 The default limits of the service are meant for people. For a load test, raise HOUSECALL_REGISTERS_PER_ADDRESS,
 HOUSECALL_LOGINS_PER_ADDRESS, HOUSECALL_SOCKETS_PER_USER, HOUSECALL_SOCKETS_PER_ADDRESS,

@@ -14,7 +14,7 @@ import (
 	"housecall/internal/config"
 )
 
-// plan is what the flags ask for.
+// plan holds the values of the flags.
 type plan struct {
 	servers  []string
 	admin    string
@@ -44,7 +44,7 @@ func defaultPlan() *plan { return &plan{progress: os.Stderr} }
 func (p *plan) siteFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringSliceVar(&p.servers, "servers", []string{"http://localhost:6001", "http://localhost:6002"},
-		"instances: patients use the first, doctors the last")
+		"addresses of the instances: patients use the first, doctors the last")
 	f.StringVar(&p.admin, "admin", "admin@demo.test",
 		"email address of an administrator; the password comes from HOUSECALL_PASSWORD")
 	p.conversationFlags(cmd)
@@ -100,7 +100,7 @@ func (p *plan) pidsFlag(cmd *cobra.Command) {
 		"process ids of the servers, in the order of --servers, to read their memory")
 }
 
-// check refuses what cannot work; flags that the mode does not have are zero.
+// check refuses values that cannot work. Flags that the mode does not have are zero.
 func (p *plan) check() error {
 	p.password = config.Password()
 	if p.quiet {
@@ -121,7 +121,7 @@ func (p *plan) check() error {
 	return nil
 }
 
-// raiseFileLimit takes as many open files as the system allows; a run that needs more fails with that message.
+// raiseFileLimit allows as many open files as the system permits; a run that needs more fails when it opens them.
 func raiseFileLimit() {
 	var l syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l) == nil && l.Cur < l.Max {

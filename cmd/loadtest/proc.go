@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// residentKiB is a process's resident memory, VmRSS of proc(5); 0 if it cannot be read.
+// residentKiB returns a process's resident memory in KiB, VmRSS of proc(5); 0 if it cannot be read.
 func residentKiB(pid int) int64 {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -27,13 +27,13 @@ func residentKiB(pid int) int64 {
 // clockTick is the unit of /proc/PID/stat: USER_HZ, 100 on every Linux that Go runs on.
 const clockTick = time.Second / 100
 
-// cpuTime is the processor time that a process has used, utime and stime of proc(5).
+// cpuTime returns the processor time that a process has used, utime and stime of proc(5).
 func cpuTime(pid int) time.Duration {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0
 	}
-	_, rest, _ := bytes.Cut(raw, []byte(") ")) // the name may hold spaces
+	_, rest, _ := bytes.Cut(raw, []byte(") ")) // the name before this may contain spaces
 	fields := strings.Fields(string(rest))
 	if len(fields) < 13 {
 		return 0
@@ -43,7 +43,7 @@ func cpuTime(pid int) time.Duration {
 	return time.Duration(user+system) * clockTick
 }
 
-// machineBusy is the processor time that the whole machine has used, idle and I/O wait aside.
+// machineBusy returns the processor time that the whole machine has used, without idle and I/O wait.
 func machineBusy() time.Duration {
 	raw, err := os.ReadFile("/proc/stat")
 	if err != nil {

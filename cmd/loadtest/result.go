@@ -17,7 +17,7 @@ import (
 	"housecall/internal/client"
 )
 
-// Result is one run as --json writes it. Latencies are milliseconds.
+// Result is one run as --json writes it. Latencies are in milliseconds.
 type Result struct {
 	Mode          string `json:"mode"`
 	Conversations int    `json:"rooms,omitempty"`
@@ -26,7 +26,7 @@ type Result struct {
 	Outstanding int     `json:"outstanding,omitempty"`
 	Rate        int     `json:"rate,omitempty"`
 
-	Sent       int64            `json:"sent,omitempty"` // with warm-up and drain
+	Sent       int64            `json:"sent,omitempty"` // including warm-up and drain
 	Acked      int64            `json:"acked,omitempty"`
 	PerSecond  float64          `json:"perSecond,omitempty"` // committed and delivered to the other side
 	Delivery   *Latency         `json:"delivery,omitempty"`  // from the intended send to the other side's socket
@@ -41,7 +41,7 @@ type Result struct {
 	Violations map[string]int64 `json:"violations"`
 }
 
-// Latency is a distribution.
+// Latency is a distribution of latencies.
 type Latency struct {
 	P50  float64 `json:"p50"`
 	P90  float64 `json:"p90"`
@@ -60,7 +60,7 @@ func latencyOf(samples ...[]int64) *Latency {
 	h := hdrhistogram.New(1, int64(10*time.Minute/time.Microsecond), 3)
 	for _, list := range samples {
 		for _, ns := range list {
-			_ = h.RecordValue(max(1, ns/1000)) // out of range above ten minutes, when all is lost anyway
+			_ = h.RecordValue(max(1, ns/1000)) // fails above ten minutes, where the figure no longer matters
 		}
 	}
 	if h.TotalCount() == 0 {
@@ -70,7 +70,7 @@ func latencyOf(samples ...[]int64) *Latency {
 	return &Latency{P50: ms(50), P90: ms(90), P99: ms(99), P999: ms(99.9), Max: float64(h.Max()) / 1000}
 }
 
-// result checks every promise over the whole run. The conversations are closed.
+// result checks every guarantee over the whole run. The conversations must be closed.
 func (d *drive) result() Result {
 	r := Result{
 		Mode: d.mode, Conversations: len(d.sides) / 2, Seconds: d.plan.duration.Seconds(),
@@ -99,7 +99,7 @@ func (d *drive) result() Result {
 	return r
 }
 
-// check adds this side's violations: of what it received, and of what became of what it sent.
+// check adds this side's violations, in what it received and in the outcome of what it sent.
 func (s *side) check(stats client.Stats, v map[string]int64) {
 	v["holes"] += s.faults.holes + stats.Holes
 	v["duplicates"] += s.faults.duplicates
@@ -108,7 +108,7 @@ func (s *side) check(stats client.Stats, v map[string]int64) {
 		v["events sent twice"] += stats.Duplicates
 	}
 	if len(s.faults.refusals) == 0 && len(s.peer.faults.refusals) == 0 {
-		v["reordered"] += s.faults.reordered // a message that was put off may be overtaken
+		v["reordered"] += s.faults.reordered // a deferred message may be overtaken
 	}
 	for n := range s.meant {
 		var acked, echoed int64
@@ -137,7 +137,7 @@ func (s *side) check(stats client.Stats, v map[string]int64) {
 	}
 }
 
-// report prints the table, writes the JSON, and fails if a promise was broken.
+// report prints the table, writes the JSON, and returns an error if a guarantee was broken.
 func report(p *plan, results []Result) error {
 	printTable(os.Stdout, results)
 	if p.jsonFile != "" {
@@ -179,7 +179,7 @@ func printTable(w io.Writer, results []Result) {
 			fmt.Fprintf(t, "  violations\tnone\n")
 		}
 	}
-	_ = t.Flush() // to standard output: there is nowhere to complain
+	_ = t.Flush() // to standard output: there is nowhere to report an error
 }
 
 func (r *Result) printLoad(t io.Writer) {

@@ -16,7 +16,7 @@ import (
 	"housecall/internal/client"
 )
 
-// site is the users and the conversations of a run.
+// site holds the users and conversations of a run.
 type site struct {
 	http          *http.Client
 	tag           string // part of all names and passwords of this run
@@ -28,7 +28,7 @@ type site struct {
 // account is one signed-in user.
 type account struct {
 	api *client.API
-	// booking keeps a patient within the number of open requests that one may have.
+	// booking lets a patient have only one open request at a time, since their number is limited.
 	booking sync.Mutex
 }
 
@@ -40,13 +40,13 @@ type chat struct {
 
 func (s *site) close() { s.http.CloseIdleConnections() }
 
-// password is for accounts of this run, whose addresses nobody else knows.
+// password returns the password of this run's accounts; nobody else knows their addresses.
 func (s *site) password() string { return "load-" + s.tag + "-Password" }
 
 func (s *site) email(name string) string { return name + "-" + s.tag + "@load.test" }
 
-// prepare makes the users and books the conversations: number i is the i-th pair of doctor and patient, each round of
-// pairs in the next free slot, so that nobody is in two places at once.
+// prepare makes the users and books the conversations. Conversation i belongs to the i-th pair of doctor and patient;
+// each round of pairs gets the next free slot, so that nobody is in two places at once.
 func prepare(ctx context.Context, p *plan) (*site, error) {
 	began := time.Now()
 	var raw [4]byte
@@ -146,13 +146,13 @@ func (s *site) api(server string) (*client.API, error) {
 }
 
 const (
-	slotWindow  = 14 * 24 * time.Hour // asked for at a time
+	slotWindow  = 14 * 24 * time.Hour // how much is asked for at a time
 	slotHorizon = 80 * 24 * time.Hour
-	slotMargin  = 2 * time.Hour // a slot may not pass while the conversations are booked
+	slotMargin  = 2 * time.Hour // so that no slot passes before its conversation is booked
 )
 
-// freeSlots returns one slot for each of the need rounds of bookings. The doctors are new and alike, so the free slots
-// of the first are those of all.
+// freeSlots returns as many slots as there are rounds of bookings. All doctors are new and alike, so the first one's
+// free slots are everybody's.
 func (s *site) freeSlots(ctx context.Context, need int) ([]client.Slot, error) {
 	doctor := s.doctors[0].api
 	now := time.Now()
@@ -175,7 +175,7 @@ func (s *site) freeSlots(ctx context.Context, need int) ([]client.Slot, error) {
 	return found, nil
 }
 
-// book makes a conversation: the patient asks, the doctor confirms.
+// book makes a conversation: the patient requests an appointment, and the doctor confirms it.
 func book(ctx context.Context, patient, doctor *account, slot client.Slot) (chat, error) {
 	r := chat{patient: patient, doctor: doctor}
 	r.patient.booking.Lock()

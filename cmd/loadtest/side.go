@@ -13,7 +13,7 @@ import (
 	"housecall/internal/client"
 )
 
-// side is one participant of one conversation: it sends numbered messages, and checks what it receives.
+// side is one participant of one conversation. It sends numbered messages and checks what it receives.
 type side struct {
 	drive *drive
 	conv  *client.Conversation
@@ -22,10 +22,10 @@ type side struct {
 	// idPrefix is the first 24 characters of its messages' client ids; the last 12 are the message's number.
 	idPrefix string
 
-	mu    sync.Mutex // guards what follows; held over a send, so that numbers go out in order
-	meant []int64    // when message n was meant to be sent, in nanoseconds of the run
+	mu    sync.Mutex // guards what follows; held during a send, so that numbers go out in order
+	meant []int64    // when message n was meant to be sent, in nanoseconds since the run began
 
-	// The rest belongs to the goroutine of conv, until the conversation is closed.
+	// Only the goroutine of conv uses the rest until the conversation is closed.
 	lastSeq   int64
 	chain     uint64   // a hash of the log as this side saw it
 	seen      [2]marks // 0: own messages, 1: the peer's
@@ -37,7 +37,7 @@ type side struct {
 	faults    faults
 }
 
-// faults counts broken promises and refusals.
+// faults counts broken guarantees and refusals.
 type faults struct {
 	holes, duplicates, reordered, foreign int64
 	refusals                              map[string]int64
@@ -50,7 +50,7 @@ func (f *faults) refused(code string) {
 	f.refusals[code]++
 }
 
-// marks remembers which numbers came.
+// marks remembers which numbers have come.
 type marks struct {
 	bits []uint64
 	top  int // one more than the highest number
@@ -58,7 +58,7 @@ type marks struct {
 
 func (m *marks) has(n int) bool { return n/64 < len(m.bits) && m.bits[n/64]&(1<<(n%64)) != 0 }
 
-// set notes a number; again says that it was there, late that a higher one was.
+// set notes a number; again means that it had come before, late that a higher one had.
 func (m *marks) set(n int) (again, late bool) {
 	for n/64 >= len(m.bits) {
 		m.bits = append(m.bits, 0)
@@ -69,7 +69,7 @@ func (m *marks) set(n int) (again, late bool) {
 	return again, late
 }
 
-// messageMax bounds the numbers that are believed: a message from elsewhere must not make us allocate.
+// messageMax limits the numbers that are accepted: a foreign message must not make us allocate memory for it.
 const messageMax = 100_000_000
 
 func (s *side) open(r *chat, who *account, from int64) {
@@ -86,7 +86,7 @@ func (s *side) open(r *chat, who *account, from int64) {
 	})
 }
 
-// send sends the next message, which was meant to be sent at a time of the run.
+// send sends the next message; meant is when it was meant to be sent, since the run began.
 func (s *side) send(meant time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -105,7 +105,7 @@ func (s *side) clientID(n int) string {
 	return s.idPrefix + "000000000000"[len(digits):] + digits
 }
 
-// number is the reverse of clientID.
+// number returns the number in a client id; it is the reverse of clientID.
 func (s *side) number(clientID string) (int, error) {
 	digits, ours := strings.CutPrefix(clientID, s.idPrefix)
 	if !ours {
@@ -114,7 +114,7 @@ func (s *side) number(clientID string) (int, error) {
 	return strconv.Atoi(digits)
 }
 
-// text carries the number and the time, and then filling.
+// text returns a message's text: its number, its time, and then filler.
 func (s *side) text(n int, meant time.Duration) string {
 	buf := make([]byte, 0, s.drive.plan.size)
 	buf = strconv.AppendInt(buf, int64(n), 10)
@@ -213,7 +213,7 @@ func setAt(list []int64, n int, value int64) []int64 {
 	return list
 }
 
-// chain extends the hash of a log: two sides with one hash saw one order.
+// chain extends the hash of a log: two sides with the same hash saw the same order.
 func chain(before uint64, e client.Event) uint64 {
 	h := fnv.New64a()
 	_, _ = h.Write(strconv.AppendUint(nil, before, 16))
@@ -228,7 +228,7 @@ type counters struct {
 	failed                                  atomic.Pointer[failure]
 }
 
-// settled tells whether nothing is under way any more.
+// settled tells whether nothing is under way.
 func (c *counters) settled() bool {
 	want := c.sent.Load() - c.refused.Load()
 	return c.acked.Load() >= want && c.delivered.Load() >= want && c.echoed.Load() >= want

@@ -9,7 +9,7 @@ import (
 	"housecall/internal/client"
 )
 
-// twoSides is a conversation without a service: what the sides send and receive is played.
+// twoSides makes a conversation without a service: the test plays what the sides send and receive.
 func twoSides() (*drive, *side, *side) {
 	d := newDrive(&plan{size: 40, duration: time.Second}, "open")
 	a, b := &side{

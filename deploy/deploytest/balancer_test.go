@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// standIn is a stand-in for an instance, for what a real one cannot be told to do.
+// standIn stands in for an instance, to do what a real one cannot be told to do.
 type standIn struct {
 	address string
 	served  atomic.Int32
@@ -40,7 +40,7 @@ func status(code int) http.HandlerFunc {
 	}
 }
 
-// answer is a response, read to its end.
+// answer is a response with its whole body.
 type answer struct {
 	status int
 	header http.Header
@@ -163,7 +163,7 @@ func TestBalancer_Retries(t *testing.T) {
 	}
 }
 
-// cutOff is an instance that dies with the request in its hands.
+// cutOff is an instance that dies in the middle of a request.
 func cutOff(w http.ResponseWriter, _ *http.Request) {
 	c, _, err := w.(http.Hijacker).Hijack()
 	if err == nil {
@@ -177,7 +177,7 @@ func TestBalancer_InstanceGone(t *testing.T) {
 	b := startBalancer(t, freeAddress(t), good.address)
 	for range 20 {
 		got := ask(t, http.MethodPost, b.url+"/api/v1/auth/login", strings.NewReader("{}"), nil)
-		require.Equal(t, http.StatusOK, got.status, "what could not be sent goes elsewhere, POST too")
+		require.Equal(t, http.StatusOK, got.status, "what could not be sent goes to another instance, even a POST")
 	}
 }
 
@@ -221,7 +221,7 @@ func TestBalancer_OwnAnswers(t *testing.T) {
 		"an instance's 503 is passed on")
 }
 
-// Under /web what nginx says itself is in the envelope of the older PMS API.
+// Under /web, nginx's own errors have the envelope of the older PMS API.
 func TestBalancer_OwnAnswers_Web(t *testing.T) {
 	t.Parallel()
 	one := startStandIn(t, status(http.StatusOK))
@@ -259,7 +259,7 @@ func TestBalancer_OwnAnswers_Web(t *testing.T) {
 		ask(t, http.MethodPost, alive.url+"/web/user/login", strings.NewReader("{}"), nil).status)
 }
 
-// A reload must not end a socket, nor may traffic go to an instance that is marked down.
+// A reload must not end a socket, and no traffic may go to an instance that is marked down.
 func TestBalancer_Reload(t *testing.T) {
 	t.Parallel()
 	first, second := startStandIn(t, echoSocket), startStandIn(t, echoSocket)
@@ -285,7 +285,7 @@ func TestBalancer_Reload(t *testing.T) {
 	}
 }
 
-// echoSocket switches protocols and gives back what it gets, whatever it is.
+// echoSocket switches protocols and sends back everything that it receives.
 func echoSocket(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Upgrade") != "websocket" || r.Header.Get("Connection") != "upgrade" {
 		w.WriteHeader(http.StatusUpgradeRequired)

@@ -20,7 +20,7 @@ import (
 	"housecall/internal/config"
 )
 
-// secrets are what docker-compose.yml asks of whoever runs it.
+// secrets are the values that docker-compose.yml requires.
 var secrets = map[string]string{
 	"POSTGRES_PASSWORD":       "p@ss/word: 3f9c",
 	"HOUSECALL_TOKEN_SECRETS": "5d1f0a97c3b84e62d1f0a97c3b84e625d1f0a97c3b84e62d1f0a97c3b84e62",
@@ -32,13 +32,13 @@ func loadCompose(t testing.TB, environment map[string]string) (*types.Project, e
 	return loadComposeIn(t, repository(t), environment)
 }
 
-// loadComposeIn takes the file for one of another folder, which has its own .env.
+// loadComposeIn reads the file as if it were in another folder, which has its own .env.
 func loadComposeIn(t testing.TB, dir string, environment map[string]string) (*types.Project, error) {
 	t.Helper()
 	return loader.LoadWithContext(context.Background(), types.ConfigDetails{
 		WorkingDir:  dir,
 		ConfigFiles: []types.ConfigFile{{Filename: repository(t, "docker-compose.yml")}},
-		Environment: maps.Clone(environment), // the loader adds to it
+		Environment: maps.Clone(environment), // the loader changes it
 	})
 }
 
@@ -60,7 +60,7 @@ func instances(project *types.Project) map[string]types.ServiceConfig {
 	return out
 }
 
-// environment is what a service's process finds in its environment.
+// environment returns the environment of a service's process.
 func environment(s types.ServiceConfig) map[string]string {
 	out := map[string]string{}
 	for name, value := range s.Environment {
@@ -117,7 +117,7 @@ func TestCompose_Instances(t *testing.T) {
 	require.Equal(t, types.ServiceConditionHealthy, migrate.DependsOn["postgres"].Condition)
 }
 
-// Whoever copies .env.example to .env, all of it, must not turn an instance away from the compose file's servers.
+// A complete copy of .env.example as .env must not lead an instance away from the compose file's servers.
 func TestCompose_FurtherSettings(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -166,7 +166,7 @@ func TestCompose_BalancerKnowsInstances(t *testing.T) {
 	}
 }
 
-// serverLine is an instance in upstream.conf that is not commented out.
+// serverLine matches an instance in upstream.conf that is not commented out.
 var serverLine = regexp.MustCompile(`(?m)^\s*server\s+(\S+)\s+max_fails=1 fail_timeout=2s;`)
 
 func TestCompose_EveryService(t *testing.T) {
@@ -196,12 +196,12 @@ func TestCompose_EveryService(t *testing.T) {
 				require.Len(t, s.Ports, 1)
 				require.Equal(t, "8080", s.Ports[0].Published)
 			} else {
-				require.Empty(t, s.Ports, "only the balancer is reached from outside")
+				require.Empty(t, s.Ports, "only the balancer can be reached from outside")
 			}
 			for _, v := range s.Volumes {
 				if v.Type == types.VolumeTypeBind {
 					_, err := os.Stat(v.Source)
-					require.NoError(t, err, "what is mounted is in the repository")
+					require.NoError(t, err, "mounted files are in the repository")
 					require.True(t, strings.HasPrefix(v.Source, repository(t, "deploy")))
 					require.True(t, v.ReadOnly)
 				} else {
@@ -231,8 +231,8 @@ func TestCompose_Data(t *testing.T) {
 	require.Equal(t, "/var/lib/postgresql/data", volumes[0].Target, "where this image keeps its data")
 }
 
-// The balancer must not be stricter or quicker than the instances behind it: then its answer, not theirs, would
-// reach the client.
+// The balancer must not be stricter or quicker than the instances behind it: otherwise clients would get its answer,
+// not theirs.
 func TestBalancer_LimitsFitInstances(t *testing.T) {
 	t.Parallel()
 	conf := read(t, "deploy", "nginx", "nginx.conf")

@@ -23,10 +23,10 @@ import (
 // version is the build argument that the tests build with.
 const version = "1.2.3-deploytest"
 
-// fromBase are the files that the build copies out of its base image: Debian, with the package ca-certificates.
+// fromBase are the files that the build copies from its base image: Debian, with the package ca-certificates.
 var fromBase = map[string]bool{"/etc/ssl/certs/ca-certificates.crt": true}
 
-// image is what the Dockerfile makes, with the build stage's file system in a folder.
+// image is the image that the Dockerfile makes, with the build stage's file system in a folder.
 type image struct {
 	root       string            // the build stage's /
 	files      map[string]string // the final stage's files: path in the image -> path here
@@ -36,7 +36,7 @@ type image struct {
 	health     []string
 }
 
-// program is where the entrypoint really is, and the arguments it has.
+// program returns the path of the entrypoint on this machine, and its arguments.
 func (i *image) program(t testing.TB, args ...string) *exec.Cmd {
 	t.Helper()
 	require.NotEmpty(t, i.entrypoint)
@@ -56,14 +56,14 @@ func dockerfile(t testing.TB) []instructions.Stage {
 	return stages
 }
 
-// buildImage carries the Dockerfile out: COPY takes what .dockerignore leaves of the repository, RUN runs.
+// buildImage carries out the Dockerfile: COPY copies what .dockerignore leaves of the repository, RUN runs commands.
 func buildImage(t testing.TB) *image {
 	t.Helper()
 	stages := dockerfile(t)
 	require.Len(t, stages, 2)
 	img := &image{root: t.TempDir(), files: map[string]string{}}
 	files := buildContext(t)
-	workdir, env := "/", []string{"CGO_ENABLED=1"} // as in the base image: the command has to turn it off
+	workdir, env := "/", []string{"CGO_ENABLED=1"} // as in the base image: the Dockerfile has to turn it off
 	for _, c := range stages[0].Commands {
 		switch c := c.(type) {
 		case *instructions.WorkdirCommand:
@@ -100,7 +100,7 @@ func (i *image) finish(t testing.TB, from string, stage instructions.Stage) {
 					dest = path.Join(dest, path.Base(source))
 				}
 				if info, err := os.Stat(i.here(source)); err == nil && info.IsDir() {
-					continue // an empty one, for a volume
+					continue // an empty folder, for a volume
 				}
 				if !fromBase[source] {
 					require.FileExists(t, i.here(source))
@@ -124,10 +124,10 @@ func (i *image) finish(t testing.TB, from string, stage instructions.Stage) {
 	}
 }
 
-// here is where a path of the build stage is.
+// here returns where a path of the build stage is on this machine.
 func (i *image) here(p string) string { return filepath.Join(i.root, filepath.FromSlash(p)) }
 
-// run runs a command of the build stage outside: with its own paths moved below root.
+// run runs a command of the build stage on this machine, with its paths moved below root.
 func (i *image) run(t testing.TB, c *instructions.RunCommand, workdir string, env []string) {
 	t.Helper()
 	require.True(t, c.PrependShell)
@@ -139,7 +139,7 @@ func (i *image) run(t testing.TB, c *instructions.RunCommand, workdir string, en
 	require.NoError(t, err, "%s\n%s", line, out)
 }
 
-// copyIn copies a file, or what is in a folder, of the build context to a path of the build stage.
+// copyIn copies a file, or the content of a folder, from the build context to a path of the build stage.
 func (i *image) copyIn(t testing.TB, files map[string]string, source, dest string) {
 	t.Helper()
 	found := false
@@ -179,7 +179,7 @@ func buildContext(t testing.TB) map[string]string {
 		}
 		if d.IsDir() {
 			if name == ".git" || name == ".housecall" {
-				return filepath.SkipDir // huge, and covered by the check of what is left
+				return filepath.SkipDir // huge; the check of what is left covers it
 			}
 			return nil
 		}
@@ -228,7 +228,7 @@ func TestImage(t *testing.T) {
 	img := buildImage(t)
 	t.Run("Unprivileged", func(t *testing.T) {
 		t.Parallel()
-		require.Regexp(t, `^[1-9]\d*:[1-9]\d*$`, img.user, "numeric: there is no /etc/passwd to look a name up in")
+		require.Regexp(t, `^[1-9]\d*:[1-9]\d*$`, img.user, "numeric, since there is no /etc/passwd for names")
 	})
 	t.Run("Static", func(t *testing.T) {
 		t.Parallel()
@@ -248,7 +248,7 @@ func TestImage(t *testing.T) {
 	})
 }
 
-// testStatic: with CGO, the program would look for a C library that scratch has not.
+// testStatic: with CGO, the program would need a C library, which scratch does not have.
 func testStatic(t *testing.T, img *image) {
 	t.Helper()
 	if runtime.GOOS != "linux" {
@@ -285,7 +285,7 @@ func testCommands(t *testing.T, img *image) {
 		require.NoError(t, err, "%s %v: %s", name, args, out)
 		require.True(t, bytes.Contains(out, []byte(args[0])), "%s: the help of %v: %s", name, args, out)
 	}
-	// Nobody listens here.
+	// Nobody listens on this port.
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	here := img.program(t, "healthcheck", "--url", "http://127.0.0.1:1/readyz")

@@ -12,7 +12,7 @@ import (
 	"housecall/internal/client"
 )
 
-// talker is one participant in one conversation, with all that they were told.
+// talker is one participant in one conversation, with everything that they were told.
 type talker struct {
 	api          *client.API
 	appointment  string
@@ -23,7 +23,7 @@ type talker struct {
 	acked  map[string]int64 // client id -> seq
 }
 
-// enter opens a conversation from its first event on.
+// enter opens a conversation from its first event.
 func enter(t testing.TB, api *client.API, appointment string) *talker {
 	t.Helper()
 	k := &talker{api: api, appointment: appointment, acked: map[string]int64{}}
@@ -77,7 +77,7 @@ func (k *talker) heard() []client.Event {
 const conversations = 10 // with two sockets each
 
 // testDrain replaces both instances, one after the other, while 20 sockets chat through the balancer: the first as
-// upstream.conf tells the operator to, the second without a word to the balancer. Nobody notices.
+// upstream.conf tells operators to, the second without telling the balancer. Nobody notices.
 func testDrain(t *testing.T, img *image) {
 	t.Helper()
 	s := startSite(t, img)
@@ -120,7 +120,7 @@ func testDrain(t *testing.T, img *image) {
 	}
 }
 
-// gather brings patient and doctor into each conversation: two talkers each, side by side.
+// gather has patient and doctor enter each conversation, and returns two talkers for each.
 func gather(t testing.TB, c *clinic) []*talker {
 	t.Helper()
 	var all []*talker
@@ -140,7 +140,7 @@ func waitLive(t testing.TB, talkers []*talker) {
 	}
 }
 
-// progress waits until everyone has got some more messages through.
+// progress waits until everyone has sent some more messages.
 func progress(t testing.TB, talkers []*talker) {
 	t.Helper()
 	before := make([]int, len(talkers))
@@ -168,7 +168,7 @@ func served(lines []logLine, address string) bool {
 	return false
 }
 
-// checkRoom: both saw the same, which is what the log holds, without a hole; what was acked is in it, once.
+// checkRoom: both saw the same as the log has, without gaps; it has every acknowledged message once.
 func checkRoom(t testing.TB, a, b *talker) {
 	t.Helper()
 	var last int64
@@ -185,7 +185,7 @@ func checkRoom(t testing.TB, a, b *talker) {
 
 	seen := map[string]int64{}
 	for n, e := range a.heard() {
-		require.EqualValues(t, n+1, e.Seq, "no hole")
+		require.EqualValues(t, n+1, e.Seq, "no gap")
 		if e.ClientID != "" {
 			require.NotContains(t, seen, e.ClientID, "no duplicate")
 			seen[e.ClientID] = e.Seq
@@ -194,7 +194,7 @@ func checkRoom(t testing.TB, a, b *talker) {
 	texts := 0
 	for _, k := range []*talker{a, b} {
 		for id, seq := range k.acked {
-			require.Equal(t, seq, seen[id], "what was acked is there")
+			require.Equal(t, seq, seen[id], "every acknowledged message is there")
 		}
 		texts += len(k.acked)
 		require.Zero(t, k.conversation.Stats().Holes)

@@ -26,7 +26,7 @@ type site struct {
 	env map[string]string
 }
 
-// startSite makes the database with the compose file's migration step.
+// startSite makes a site, whose database the compose file's migration step migrates.
 func startSite(t testing.TB, img *image) *site {
 	t.Helper()
 	s := &site{img: img, env: environment(compose(t).Services["app1"])}
@@ -44,13 +44,13 @@ func startSite(t testing.TB, img *image) *site {
 	s.env["HOUSECALL_TRUSTED_PROXIES"] = "127.0.0.1"
 	s.env["HOUSECALL_MAIL_DIR"] = t.TempDir()
 	for _, limit := range []string{"LOGINS_PER_ADDRESS", "REGISTERS_PER_ADDRESS", "MESSAGES_PER_SECOND", "USER_MESSAGES_PER_SECOND", "ROOM_MESSAGES_PER_SECOND"} {
-		s.env["HOUSECALL_"+limit] = "100000" // all clients come from here
+		s.env["HOUSECALL_"+limit] = "100000" // all clients have the same address
 	}
 	s.run(t, compose(t).Services["migrate"].Command...)
 	return s
 }
 
-// command is the image's program with the site's environment and no other.
+// command prepares the image's program with only the site's environment.
 func (s *site) command(t testing.TB, extra map[string]string, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := s.img.program(t, args...)
@@ -117,11 +117,11 @@ func (i *instance) gone() bool {
 	}
 }
 
-// drain stops the instance as `docker compose stop` does, and waits until it has ended well.
+// drain stops the instance as `docker compose stop` does, and waits until it has ended without an error.
 func (i *instance) drain(t testing.TB) {
 	t.Helper()
 	i.stop.Do(func() {
-		_ = i.cmd.Process.Signal(syscall.SIGTERM) // fails if it has ended, which is seen next
+		_ = i.cmd.Process.Signal(syscall.SIGTERM) // fails if it has ended, which the next lines notice
 		ctx, cancel := context.WithTimeout(context.Background(), stopGrace(t))
 		defer cancel()
 		select {
@@ -137,7 +137,7 @@ func (i *instance) drain(t testing.TB) {
 
 func tail(b []byte, n int) []byte { return b[max(0, len(b)-n):] }
 
-// from is a client whose connections come from an address of this machine.
+// from returns a client that connects from one of this machine's addresses.
 func from(t testing.TB, address string) *http.Client {
 	t.Helper()
 	c := webClient(t)
@@ -145,7 +145,7 @@ func from(t testing.TB, address string) *http.Client {
 	return c
 }
 
-// createAdmin makes the first administrator as docker-compose.yml tells the operator to.
+// createAdmin creates the first administrator as docker-compose.yml tells operators to.
 func (s *site) createAdmin(t testing.TB, email string) {
 	t.Helper()
 	cmd := s.command(t, nil, "admin", "create", "--name", "Root", "--email", email)

@@ -1,6 +1,6 @@
-// Package deploytest proves what deploy/ and docker-compose.yml promise, without a container engine: the compose
-// file is read by compose's own loader, the Dockerfile's commands are carried out in a folder, and the load
-// balancer's configuration is run in front of two instances of the program that the Dockerfile builds.
+// Package deploytest tests deploy/ and docker-compose.yml without a container engine: it reads the compose file with
+// compose's own loader, carries out the Dockerfile's commands in a folder, and runs the load balancer's configuration
+// in front of two instances of the program that the Dockerfile builds.
 package deploytest
 
 import (
@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// repository is the path of a file below the root of the repository.
+// repository returns the path of a file of the repository.
 func repository(t testing.TB, path ...string) string {
 	t.Helper()
 	root, err := filepath.Abs(filepath.Join("..", ".."))

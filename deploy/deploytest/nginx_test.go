@@ -25,12 +25,12 @@ const (
 	patience = time.Minute
 	// glance is how often it looks.
 	glance = 20 * time.Millisecond
-	// nobody is the user that root's nginx runs as, as unprivileged as in its container.
+	// nobody is the user that nginx runs as if we are root, unprivileged as in its container.
 	nobody = 65534
 )
 
-// balancer is nginx with the very configuration of deploy/nginx, but for where it listens and where the instances
-// are, started by the command of docker-compose.yml.
+// balancer is nginx with the configuration of deploy/nginx, except for its own address and those of the instances,
+// started with the command of docker-compose.yml.
 type balancer struct {
 	url       string
 	conf      string
@@ -43,7 +43,7 @@ type balancer struct {
 // startBalancer runs nginx in front of instances (host:port) until the test ends.
 func startBalancer(t testing.TB, instances ...string) *balancer {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "housecall-balancer-") // not t.TempDir, which nobody can enter
+	dir, err := os.MkdirTemp("", "housecall-balancer-") // not t.TempDir, which the user nobody cannot enter
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
 	require.NoError(t, os.Chmod(dir, 0o755))
@@ -79,7 +79,7 @@ func startBalancer(t testing.TB, instances ...string) *balancer {
 	return b
 }
 
-// stop ends nginx, whose complaints fail the test; what a small limit of open files makes it say does not.
+// stop ends nginx. Its complaints fail the test, except those about a low limit of open files.
 func (b *balancer) stop(t testing.TB, stderr *bytes.Buffer) {
 	t.Helper()
 	require.NoError(t, b.cmd.Process.Signal(syscall.SIGTERM))
@@ -91,7 +91,7 @@ func (b *balancer) stop(t testing.TB, stderr *bytes.Buffer) {
 	}
 }
 
-// nginxCommand is the balancer's command line of docker-compose.yml with its folders moved.
+// nginxCommand returns the balancer's command line of docker-compose.yml with other folders.
 func nginxCommand(t testing.TB, prefix, conf string) []string {
 	t.Helper()
 	service := compose(t).Services["balancer"]
@@ -143,8 +143,8 @@ func (b *balancer) writeUpstream(t testing.TB, down string) {
 	b.write(t, "upstream.conf", content)
 }
 
-// reload marks an instance down, or with "" none, as upstream.conf tells the operator to, and waits until only
-// workers accept connections that know.
+// reload marks an instance down, or none with "", as upstream.conf tells operators to, and waits until only new
+// workers accept connections.
 func (b *balancer) reload(t testing.TB, down string) {
 	t.Helper()
 	b.writeUpstream(t, down)
@@ -169,7 +169,7 @@ type logLine struct {
 	UpstreamStatus string `json:"upstreamStatus"`
 }
 
-// log reads the access log. A request is in it when it is over: for a socket, when it is closed.
+// log reads the access log. It contains requests that are over, and sockets that are closed.
 func (b *balancer) log(t testing.TB) []logLine {
 	t.Helper()
 	raw, err := os.ReadFile(b.access)
@@ -183,7 +183,7 @@ func (b *balancer) log(t testing.TB) []logLine {
 	return out
 }
 
-// logged waits until n lines that match are in the access log, and gives them.
+// logged waits until n matching lines are in the access log, and returns them.
 func (b *balancer) logged(t testing.TB, n int, match func(logLine) bool) []logLine {
 	t.Helper()
 	var found []logLine
@@ -205,8 +205,8 @@ func replace(t testing.TB, text, old, by string) string {
 	return strings.Replace(text, old, by, 1)
 }
 
-// ports hands out free ports, none twice. They are below those that systems take for outgoing connections: what a
-// test gets must still be free when it listens there, even for the second time.
+// ports returns free ports, none twice. They are below those of outgoing connections: a port must still be free when a
+// test listens on it, even for the second time.
 var ports struct {
 	sync.Mutex
 	given map[int]bool
@@ -243,7 +243,7 @@ func reachable(address string) bool {
 	return c.Close() == nil
 }
 
-// webClient is a client whose connections end with the test.
+// webClient returns a client whose connections are closed when the test ends.
 func webClient(t testing.TB) *http.Client {
 	t.Helper()
 	transport := &http.Transport{}

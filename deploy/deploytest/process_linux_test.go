@@ -18,7 +18,7 @@ func endsWithUs(cmd *exec.Cmd) {
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGTERM
 }
 
-// serving lists the workers of an nginx that accept connections: those that are not about to end.
+// serving lists the workers of an nginx that accept connections, and are not about to end.
 func serving(master int) []int {
 	var out []int
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is well-formed

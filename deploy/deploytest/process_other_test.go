@@ -4,8 +4,8 @@ package deploytest
 
 import "os/exec"
 
-// endsWithUs needs Linux; elsewhere a process outlives tests that are killed.
+// endsWithUs does nothing: it needs Linux. Elsewhere, a process outlives tests that are killed.
 func endsWithUs(*exec.Cmd) {}
 
-// serving needs Linux; elsewhere nobody waits for a reload.
+// serving returns nothing: it needs Linux. Elsewhere, tests do not wait for a reload.
 func serving(int) []int { return nil }

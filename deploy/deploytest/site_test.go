@@ -89,7 +89,7 @@ func openClinic(t testing.TB, s *site, url string, patients int) *clinic {
 	return c
 }
 
-// testTrustedProxies: what an instance takes for the client's address.
+// testTrustedProxies: which address an instance takes as the client's.
 func testTrustedProxies(t *testing.T, img *image) {
 	t.Helper()
 	if runtime.GOOS != "linux" {
@@ -139,7 +139,7 @@ func (a adding) RoundTrip(r *http.Request) (*http.Response, error) {
 	return a.RoundTripper.RoundTrip(r)
 }
 
-// sessionAddress is where the service says that the user has signed in from.
+// sessionAddress returns the address from which the user has signed in, according to the service.
 func sessionAddress(t testing.TB, api *client.API) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

@@ -12,7 +12,7 @@ import (
 	"housecall/internal/config"
 )
 
-// Whoever may not come in gets a problem document instead of an upgrade.
+// A refused client gets a problem document instead of an upgrade.
 func TestApp_BeforeTheUpgrade(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, func(c *config.Config) { c.AllowedOrigins = []string{"https://partner.test"} })
@@ -134,7 +134,7 @@ func TestApp_DrainingRefusesUpgrades(t *testing.T) {
 		"what was sent here is still answered")
 }
 
-// What a client does wrong on an open socket ends it with the documented code, or only gets an answer.
+// A client's error on an open socket ends it with the documented code, or only gets an answer.
 func TestApp_BadFrames(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)

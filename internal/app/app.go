@@ -84,8 +84,8 @@ func New(cfg config.Config, log zerolog.Logger) (*App, error) {
 	return a, nil
 }
 
-// Start waits for PostgreSQL, migrates the schema, and serves. Redis may come later. If Start fails, or ctx ends first,
-// everything is closed again.
+// Start waits for PostgreSQL, migrates the schema, and serves. Redis may come later. If Start fails, or ctx ends
+// first, everything is closed again.
 func (a *App) Start(ctx context.Context) error {
 	err := a.bringUp(ctx)
 	if err != nil && !a.started {
@@ -190,7 +190,8 @@ func (a *App) MetricsAddr() string {
 func (a *App) Failed() <-chan error { return a.failed }
 
 // Stop ends the instance gracefully, within the configured deadline: it reports not ready, refuses upgrades, tells
-// clients to reconnect elsewhere, answers running requests, ends jobs, commits queued messages and closes connections.
+// clients to reconnect to other instances, answers running requests, ends jobs, commits queued messages and closes
+// connections.
 func (a *App) Stop() error {
 	if !a.started {
 		a.closeClients()
@@ -207,7 +208,7 @@ func (a *App) Stop() error {
 	}
 	a.chat.Drain(ctx)
 	err := a.http.Shutdown(ctx)
-	err = errors.Join(err, a.jobs.Stop(ctx)) // while the bus still carries what they announce
+	err = errors.Join(err, a.jobs.Stop(ctx)) // while the bus can still carry their broadcasts
 	a.stopConversations(ctx)
 	a.sealer.Stop()
 	if a.ops != nil {
@@ -230,7 +231,7 @@ func (a *App) stopConversations(ctx context.Context) {
 }
 
 func (a *App) closeClients() {
-	_ = a.redis.Close() // nothing needs it any more
+	_ = a.redis.Close() // nothing uses it any more
 	if c, ok := a.blobs.(io.Closer); ok {
 		_ = c.Close() // the same
 	}

@@ -18,7 +18,7 @@ import (
 	"housecall/internal/testing/pgtest"
 )
 
-// A file goes in on one instance, is told of on another, and comes out there, until it is taken back.
+// A file is uploaded on one instance, and announced and downloaded on another, until it is retracted.
 func TestApp_Attachments(t *testing.T) {
 	t.Parallel()
 	t.Run("folder", func(t *testing.T) {
@@ -55,7 +55,7 @@ func shareFile(t *testing.T, change ...func(*config.Config)) {
 	writer.write(object{"type": "send", "clientId": client.NewClientID(), "attachmentId": up.ID})
 	event := nextEvent(reader)
 	require.Equal(t, "attachment", event.Kind)
-	require.Equal(t, up, *event.Attachment, "the event tells what the upload answered")
+	require.Equal(t, up, *event.Attachment, "the event has the same file as the answer to the upload")
 
 	var got bytes.Buffer
 	require.NoError(t, doctor.Download(w.context(), appointment, up.ID, &got))
@@ -82,7 +82,7 @@ func shareFile(t *testing.T, change ...func(*config.Config)) {
 	require.Equal(t, w.cfg.S3Endpoint == "", len(found) == 2, "%d files", len(found))
 }
 
-// nextEvent skips what is no event.
+// nextEvent returns the next event and skips other frames.
 func nextEvent(s *socket) client.Event {
 	s.t.Helper()
 	for {

@@ -13,7 +13,7 @@ import (
 	"housecall/internal/client"
 )
 
-// A doctor who has handed an appointment over has no part in it any more, on any API.
+// A doctor who has handed an appointment over no longer takes part in it, on any API.
 func TestApp_FormerDoctor(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)

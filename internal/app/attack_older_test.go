@@ -68,19 +68,20 @@ func (w *world) inItsShape(path string, r reply, what string) {
 	require.Equal(w.t, r.status < 400 && success, success, "%s: %s", what, r.raw)
 }
 
-// olderVictim is what others try to get at.
+// olderVictim has what others try to get at.
 type olderVictim struct {
 	patient, doctor, appointment string
 	patientNo, doctorNo, book    int64
 }
 
-// at fills in a route's path; PMS has numbers.
+// at fills in a route's path; PMS uses numbers.
 func (v olderVictim) at(r route) string {
 	path := strings.ReplaceAll(r.path, ":appointmentId", v.appointment)
 	return strings.ReplaceAll(path, ":id", strconv.FormatInt(v.patientNo, 10))
 }
 
-// wishes are bodies that name the victim's things under every name that there is, and claim to be more than one is.
+// wishes are bodies that name the victim's things under every possible name, and claim more rights than the sender
+// has.
 func (v olderVictim) wishes() []string {
 	tomorrow := time.Now().AddDate(0, 0, 1).Format(time.DateOnly)
 	pms := fmt.Sprintf(
@@ -94,7 +95,7 @@ func (v olderVictim) wishes() []string {
 	return []string{pms, hms, strings.Replace(hms, v.patient, v.doctor, 1)}
 }
 
-// Every route of the older APIs against everybody: nobody gets at what is another's, nothing answers 5xx or in another
+// Everybody tries every route of the older APIs: nobody gets at other people's data, nothing answers 5xx or in another
 // shape, nothing personal is logged.
 func TestApp_AttackSweep_OlderAPIs(t *testing.T) {
 	t.Parallel()
@@ -149,7 +150,7 @@ func TestApp_AttackSweep_OlderAPIs(t *testing.T) {
 	w.requireDiscreet(t, words...)
 }
 
-// attackWithout tries a route with what is no token on it.
+// attackWithout tries a route with invalid tokens.
 func (w *world) attackWithout(r route, path string, tokens ...string) {
 	w.t.Helper()
 	if r.public {
@@ -187,9 +188,9 @@ func (w *world) attackOlder(r route, v olderVictim, who, token string) {
 			`a=%00&b=%ff&appointmentId=%zz`) {
 			if strings.HasSuffix(path, "/cancel") || strings.Contains(path, "/reject/APP") ||
 				strings.Contains(path, "/patient/register/") {
-				break // what it does to whom it is told in the path, it does whatever the body
+				break // the path says whom it affects, whatever the body
 			}
-			if k > 0 && i%5 != k { // each of the other types with some of the bodies: they go through one reader
+			if k > 0 && i%5 != k { // the other types each with some of the bodies, since one reader handles them all
 				continue
 			}
 			a := w.call(0, token, r.method, path, body, "Content-Type", kind)
@@ -213,7 +214,7 @@ func (w *world) attackOlder(r route, v olderVictim, who, token string) {
 	}
 }
 
-// What is another's is in the older APIs, too, as if it were not there.
+// In the older APIs, too, other people's things look as if they did not exist.
 func TestApp_OthersThingsAreMissing_OlderAPIs(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
@@ -267,7 +268,7 @@ func TestApp_OthersThingsAreMissing_OlderAPIs(t *testing.T) {
 	}
 }
 
-// Nobody gains rights by claiming them, and reading changes nothing.
+// Nobody gains rights by claiming them, and reading does not change anything.
 func TestApp_OlderAPIs_NoSmuggling(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
@@ -296,7 +297,7 @@ func TestApp_OlderAPIs_NoSmuggling(t *testing.T) {
 	require.Equal(t, "PATIENT", roleOf(pia.email))
 	require.Equal(t, "ADMIN", roleOf(admin.email))
 
-	// HEAD is what proxies and link scanners try.
+	// Proxies and link scanners try HEAD.
 	var number int64
 	require.NoError(t,
 		w.apps[0].pool.QueryRow(w.context(), `select id from users where email = $1`, pia.email).Scan(&number))
@@ -304,12 +305,12 @@ func TestApp_OlderAPIs_NoSmuggling(t *testing.T) {
 	require.Equal(t, 405, r.status)
 	require.Equal(t, "PATIENT", roleOf(pia.email))
 
-	// A password in an address ends up in histories and in the logs of proxies: it is not read there.
+	// A password in a URL ends up in histories and in the logs of proxies, so it is not read from there.
 	r = w.call(0, "", "POST", "/web/user/login?email="+pia.email+"&password="+password, "")
 	require.Equal(t, 400, r.status, "%s", r.raw)
 }
 
-// What is refused before any route is asked has the shape of the API that it was meant for.
+// A request that is refused before it reaches a route gets the shape of the API for which it was meant.
 func TestApp_Oddities_OlderAPIs(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)

@@ -21,10 +21,10 @@ import (
 type route struct {
 	method, path string
 	public, body bool
-	required     bool // the body
+	required     bool // the body is required
 }
 
-// routes walks the document that the service gives of itself.
+// routes returns all routes in the service's OpenAPI document.
 func (w *world) routes() []route {
 	w.t.Helper()
 	var doc struct {
@@ -51,7 +51,7 @@ func (w *world) routes() []route {
 	return out
 }
 
-// target is a victim: one patient's and one doctor's everything.
+// target is a victim: everything that one patient and one doctor have.
 type target struct{ patient, doctor, appointment, message, session, hold, waiting, exception, file string }
 
 // at fills a route's path with the victim's ids.
@@ -80,7 +80,7 @@ func (v target) at(r route) string {
 	return path
 }
 
-// keep gives the victim what patients and doctors keep beside an appointment.
+// keep gives the victim what patients and doctors have besides an appointment.
 func (w *world) keep(v *target, patient, doctor string) {
 	w.t.Helper()
 	id := func(r reply) string {
@@ -128,7 +128,7 @@ func (w *world) requireKept(v target, patient, doctor string) {
 	}
 }
 
-// garbage is what no route takes as a body.
+// garbage are bodies that no route accepts.
 var garbage = []string{
 	`{`, `[]`, `null`, `"text"`, `42`, `{"surprise":true}`, `{"email":{"$gt":""}}`, `{"reason":["x"],"startsAt":{}}`,
 	`{"text":"a\u0000b","reason":"\u0000","name":"\u0000"}`, "{\"name\":\"\xff\xfe\"}",
@@ -136,7 +136,7 @@ var garbage = []string{
 	`{"role":"ADMIN","id":1,"userId":"ADM0000000001"}`,
 }
 
-// Every route against everybody: nobody gets at what is another's, nothing answers 5xx, nothing personal is logged.
+// Everybody tries every route: nobody gets at other people's data, nothing answers 5xx, nothing personal is logged.
 func TestApp_AttackSweep(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2, func(c *config.Config) { c.HoldTTL = time.Hour }) // longer than all attacks take
@@ -167,7 +167,7 @@ func TestApp_AttackSweep(t *testing.T) {
 			w.attack(t, r, v.at(r), who, token)
 		}
 	}
-	// The victim's things are as they were.
+	// The victim's things are unchanged.
 	appointment, err := vp.Appointment(w.context(), v.appointment)
 	require.NoError(t, err)
 	require.Equal(t, "BOOKED", appointment.Status)
@@ -215,7 +215,7 @@ func (w *world) attack(t *testing.T, r route, path, who, token string) {
 	if !r.body {
 		bodies = []string{""}
 		if r.method != http.MethodGet {
-			bodies = nil // such as logout: what it does, it does whatever the body
+			bodies = nil // such as logout, which does the same whatever the body
 		}
 	}
 	if token == "" && len(bodies) == 0 {
@@ -231,7 +231,7 @@ func (w *world) attack(t *testing.T, r route, path, who, token string) {
 		if a.status >= 400 {
 			a.problem(t, a.status)
 		} else {
-			// Garbage is a text file as good as any.
+			// Garbage is a valid text file.
 			require.True(t, body == "" || !r.required || strings.HasSuffix(r.path, "/attachments"), "%s took %.40q: %d", what,
 				body, a.status)
 		}
@@ -263,7 +263,7 @@ func private(path string) bool {
 		strings.Contains(path, "/sessions/{")
 }
 
-// What somebody else's things answer is what nothing at all answers.
+// Somebody else's things get the same answer as things that do not exist.
 func TestApp_OthersThingsAreMissing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
@@ -314,7 +314,7 @@ func TestApp_OthersThingsAreMissing(t *testing.T) {
 	require.Empty(t, list.body["items"])
 }
 
-// Nobody sees, uses or ends what is kept for another, and they learn no more of it than of what does not exist.
+// Nobody can see, use or end what belongs to others, or find out whether it exists.
 func TestApp_OthersHoldsAreMissing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
@@ -354,7 +354,7 @@ func TestApp_OthersHoldsAreMissing(t *testing.T) {
 	w.requireKept(v, patient, doctor)
 }
 
-// Secrets that stand in addresses reach no log, whoever comes with them, and pages with them are kept nowhere.
+// Secrets in URLs reach no log, whoever sends them, and pages with them are not cached.
 func TestApp_SecretsInAddresses(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
@@ -382,7 +382,7 @@ func TestApp_SecretsInAddresses(t *testing.T) {
 	w.requireDiscreet(t, secret, strings.ToUpper(secret))
 }
 
-// Guesses count together, whichever API they come over.
+// Guesses count together, on whichever API.
 func TestApp_OneThrottle(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, few)
@@ -399,7 +399,7 @@ func TestApp_OneThrottle(t *testing.T) {
 		"nor does the right one get through")
 }
 
-// Addresses, methods and bodies that are wrong before any route is asked.
+// Paths, methods and bodies that are refused before they reach a route.
 func TestApp_Oddities(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)

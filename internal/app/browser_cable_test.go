@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// cable is the way from a browser to an instance, which can be pulled out.
+// cable is the connection from a browser to an instance, which can be unplugged.
 type cable struct {
 	ln   net.Listener
 	work sync.WaitGroup
@@ -26,7 +26,7 @@ type cableState uint8
 const (
 	whole     cableState = iota
 	noSockets            // pages and the API come through
-	muted                // what the browser says arrives, but no answer does
+	muted                // the browser's requests arrive, but no answers
 	pulled               // nothing comes through
 )
 
@@ -54,14 +54,14 @@ func newCable(t *testing.T) *cable {
 
 func (c *cable) url() string { return "http://" + c.ln.Addr().String() }
 
-// leads says where from now on connections end.
+// leads sets where connections lead from now on.
 func (c *cable) leads(to string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.to = to
 }
 
-// set changes what comes through. What is under way breaks off, unless it is muted only.
+// set changes what comes through. It breaks off open connections, unless it only mutes them.
 func (c *cable) set(s cableState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -74,7 +74,7 @@ func (c *cable) set(s cableState) {
 	}
 }
 
-// plug gives what comes through at the moment, and counts the connection as open.
+// plug returns what currently comes through, and counts the connection as open.
 func (c *cable) plug(in net.Conn) (cableState, string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -92,7 +92,7 @@ func (c *cable) carry(in net.Conn) {
 		delete(c.open, in)
 		c.mu.Unlock()
 	}()
-	first := make([]byte, len("GET /ws/")) // Chromium asks for each socket on a connection of its own
+	first := make([]byte, len("GET /ws/")) // Chromium opens a new connection for each socket
 	if state == pulled {
 		return
 	}
@@ -114,7 +114,7 @@ func (c *cable) carry(in net.Conn) {
 	back.Wait()
 }
 
-// muffler swallows what goes to the browser while the cable is muted.
+// muffler drops what goes to the browser while the cable is muted.
 type muffler struct {
 	c  *cable
 	to net.Conn

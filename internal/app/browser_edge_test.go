@@ -11,8 +11,7 @@ import (
 	"housecall/internal/config"
 )
 
-// A browser that offers neither storage nor locks, as some do in private windows: what waits lives as long as the page
-// does.
+// In a browser without storage and locks, as some are in private windows, waiting messages last as long as the page.
 func TestBrowser_Bare(t *testing.T) {
 	c := newClinic(t)
 	p, d := c.browser.tab(c.browser.profile()), c.browser.tab(c.browser.profile())
@@ -41,7 +40,7 @@ func TestBrowser_Bare(t *testing.T) {
 	p.waits("the form to sign in is shown", `document.querySelector("#login")`)
 }
 
-// A user who was typing and is not heard of any more has stopped, though their connection lasts.
+// A user whose typing is not repeated has stopped, even if their connection lasts.
 func TestBrowser_TypingExpires(t *testing.T) {
 	c := newClinic(t)
 	d := c.browser.tab(c.browser.profile())
@@ -54,10 +53,10 @@ func TestBrowser_TypingExpires(t *testing.T) {
 	var presence string
 	d.eval(`document.querySelector("#presence").textContent`, &presence)
 	require.Equal(t, "online", presence)
-	require.Empty(t, patient.codes, "their connection never ended")
+	require.Empty(t, patient.codes, "their connection stayed open")
 }
 
-// A connection over which nothing comes any more is noticed, and given up for another.
+// A connection over which nothing comes any more is noticed and replaced.
 func TestBrowser_Silence(t *testing.T) {
 	c := newClinic(t)
 	p, d := c.browser.tab(c.browser.profile()), c.browser.tab(c.browser.profile())
@@ -65,7 +64,7 @@ func TestBrowser_Silence(t *testing.T) {
 	d.opens(c.page(1), c.doctor)
 	c.cables[0].set(muted)
 	d.says("can you hear me?")
-	p.eval(`dispatchEvent(new Event("online"))`, nil) // a reason to doubt it: it asks
+	p.eval(`dispatchEvent(new Event("online"))`, nil) // makes the page check its connection
 	p.waits("it is given up", `document.querySelector("#main").dataset.state !== "live"`)
 	c.cables[0].set(whole)
 	p.online()
@@ -73,7 +72,7 @@ func TestBrowser_Silence(t *testing.T) {
 	require.Equal(t, []string{"can you hear me?"}, p.messages())
 }
 
-// One connection too many waits, and comes in when there is room.
+// A connection beyond the limit waits until there is room.
 func TestBrowser_TooMany(t *testing.T) {
 	c := newClinic(t, func(cfg *config.Config) { cfg.SocketsPerUser = 1 })
 	who := c.browser.profile()
@@ -88,7 +87,7 @@ func TestBrowser_TooMany(t *testing.T) {
 	b.shows(1)
 }
 
-// What the module does after each close is what PROTOCOL.md's table says.
+// After each close, the module does what PROTOCOL.md's table says.
 func TestBrowser_CloseCodes(t *testing.T) {
 	c := newClinic(t)
 	p := c.browser.tab(c.browser.profile())

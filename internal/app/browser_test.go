@@ -20,10 +20,10 @@ import (
 
 const evil = `<img src=x onerror="document.title='broken'"><script>alert(1)</script>`
 
-// The tests in browsers run one after the other, before those that are parallel: a browser needs all the machine has,
-// and would make whatever runs beside it wait.
+// The tests in browsers run one after the other, before the parallel ones: a browser needs the whole machine, and
+// would delay other tests.
 
-// Two people, each in a browser on another instance, with everything that a page of the chat shows.
+// Two people, each in a browser on their own instance, with everything that the chat's page shows.
 func TestBrowser_Chat(t *testing.T) {
 	c := newClinic(t)
 	p, d := c.browser.tab(c.browser.profile()), c.browser.tab(c.browser.profile())
@@ -67,13 +67,13 @@ func TestBrowser_Chat(t *testing.T) {
 
 	_, err := c.doctor.at(1).Cancel(c.context(), c.appointment, "Ill")
 	require.NoError(t, err)
-	p.waits("why nobody can write is said",
+	p.waits("the page says why nobody can write",
 		`document.querySelector("#closed").textContent.includes("cancelled") && document.querySelector("#composer").hidden`)
 	p.goes(c.cables[0].url() + "/appointments/APP0000000000")
 	p.waits("what is not one's own is not there", `document.querySelector("h1").textContent === "Conversation not found"`)
 }
 
-// The list of appointments tells of what is unread while it is looked at.
+// The list of appointments shows what becomes unread while it is open.
 func TestBrowser_Inbox(t *testing.T) {
 	c := newClinic(t)
 	p := c.browser.tab(c.browser.profile())
@@ -96,7 +96,7 @@ func TestBrowser_Inbox(t *testing.T) {
 		`document.querySelector(".appointments a .name").textContent !== "" && document.querySelector(".appointments .badge").hidden`)
 }
 
-// A file's way: chosen in one browser, shown and kept in the other.
+// A file is chosen in one browser, and shown and saved in the other.
 func TestBrowser_Attachment(t *testing.T) {
 	c := newClinic(t)
 	p, d := c.browser.tab(c.browser.profile()), c.browser.tab(c.browser.profile())
@@ -128,7 +128,7 @@ func TestBrowser_Attachment(t *testing.T) {
 		chat.close();
 		return [...hash].map((b) => b.toString(16).padStart(2, "0")).join("") === file.sha256;
 	})()`, &same)
-	require.True(t, same, "what was downloaded is what was uploaded")
+	require.True(t, same, "the download is the same as the upload")
 
 	p.run(chromedp.SetUploadFiles("#file", []string{program}, chromedp.ByID))
 	p.waits("what is refused is said",
@@ -136,7 +136,7 @@ func TestBrowser_Attachment(t *testing.T) {
 	p.shows(1)
 }
 
-// What was written without a network survives the page, and is sent once.
+// A message that was written without a network survives the page, and is sent once.
 func TestBrowser_Offline(t *testing.T) {
 	c := newClinic(t)
 	p, d := c.browser.tab(c.browser.profile()), c.browser.tab(c.browser.profile())
@@ -145,7 +145,7 @@ func TestBrowser_Offline(t *testing.T) {
 
 	c.cables[0].set(pulled)
 	p.waits("it is said that there is no connection", `!document.querySelector("#banner").hidden`)
-	p.waits("and nobody knows who is there", `document.querySelector("#presence").textContent === "status unknown"`)
+	p.waits("and presence is unknown", `document.querySelector("#presence").textContent === "status unknown"`)
 	for i := range 3 {
 		p.says(fmt.Sprint("offline ", i))
 	}
@@ -155,10 +155,10 @@ func TestBrowser_Offline(t *testing.T) {
 	d.says("are you there?")
 	d.shows(1)
 
-	p.goes("about:blank") // the page is gone, and with it all that it knew
+	p.goes("about:blank") // the page is gone, with everything that it knew
 	c.cables[0].set(noSockets)
 	p.goes(c.page(0))
-	p.waits("the next page shows what waits", `document.querySelectorAll("#pending .waiting").length === 3`)
+	p.waits("the next page shows the waiting messages", `document.querySelectorAll("#pending .waiting").length === 3`)
 	p.says("offline 3")
 	c.cables[0].set(whole)
 	p.online()
@@ -170,7 +170,7 @@ func TestBrowser_Offline(t *testing.T) {
 	p.keeps(0)
 }
 
-// An answer is lost: the message is there, and the next page does not double it.
+// An answer is lost: the message is stored, and the next page does not duplicate it.
 func TestBrowser_LostAnswer(t *testing.T) {
 	c := newClinic(t)
 	p, d := c.browser.tab(c.browser.profile()), c.browser.tab(c.browser.profile())
@@ -201,7 +201,7 @@ func texts(events []client.Event) (out []string) {
 	return out
 }
 
-// The network breaks again and again, and an instance stops: nothing is lost, doubled or out of order.
+// The network breaks again and again, and an instance stops: nothing is lost, duplicated or out of order.
 func TestBrowser_Cuts(t *testing.T) {
 	c := newClinic(t)
 	p, d := c.browser.tab(c.browser.profile()), c.browser.tab(c.browser.profile())
@@ -240,7 +240,7 @@ func TestBrowser_Cuts(t *testing.T) {
 	}
 }
 
-// Tabs of one browser share a sign-in, and send for one that was closed.
+// Tabs of one browser share a sign-in, and send the messages of a tab that was closed.
 func TestBrowser_Tabs(t *testing.T) {
 	c := newClinic(t)
 	who := c.browser.profile()
@@ -269,7 +269,7 @@ func TestBrowser_Tabs(t *testing.T) {
 	b.waits("no token is left", `sessionStorage.length === 0`)
 }
 
-// Tokens are renewed on the open connection; a session that ends takes the page with it.
+// Tokens are renewed on the open connection; when a session ends, its pages sign out.
 func TestBrowser_Tokens(t *testing.T) {
 	c := newClinic(t, func(cfg *config.Config) { cfg.AccessTTL = 3 * time.Second })
 	p := c.browser.tab(c.browser.profile())
@@ -294,7 +294,7 @@ func TestBrowser_Tokens(t *testing.T) {
 	p.waits("the form to sign in is shown", `document.querySelector("#login")`)
 }
 
-// What a program that keeps events by itself relies on: it resumes where it was, and is told when it cannot.
+// A program that stores events itself resumes where it was, and is told if it cannot.
 func TestBrowser_Resume(t *testing.T) {
 	c := newClinic(t)
 	patient := c.patient.at(0)
@@ -308,7 +308,7 @@ func TestBrowser_Resume(t *testing.T) {
 	p.run(chromedp.Click("#older", chromedp.ByID))
 	p.shows(70)
 	require.Equal(t, "message 0", p.messages()[0])
-	p.waits("there is no more", `document.querySelector("#older").hidden`)
+	p.waits("there is nothing older", `document.querySelector("#older").hidden`)
 	p.screen("older-desktop-dark", 1100, 800, true)
 
 	var got struct {
@@ -344,8 +344,8 @@ func TestBrowser_Resume(t *testing.T) {
 		};
 	})()`, &got)
 	require.Equal(t, 61, got.First)
-	require.Zero(t, got.Extra, "all that follows, and nothing else")
+	require.Zero(t, got.Extra, "everything that follows, and nothing else")
 	require.Equal(t, "history", got.Reset)
-	require.True(t, got.Whole, "the end of the log, without holes")
+	require.True(t, got.Whole, "the end of the log, without gaps")
 	require.Zero(t, got.Again, "it was there already")
 }

@@ -28,7 +28,7 @@ import (
 
 var screens = flag.String("screens", "", "a folder into which the tests of the browser write pictures")
 
-// clinic is two instances, a cable to each, somebody for either end, and a browser.
+// clinic has two instances, a cable to each, a patient and a doctor, and a browser.
 type clinic struct {
 	*world
 	browser         *browser
@@ -53,7 +53,7 @@ func newClinic(t *testing.T, change ...func(*config.Config)) *clinic {
 	return c
 }
 
-// page is where the conversation is, over the cable of that number.
+// page returns the URL of the conversation, over the cable with that number.
 func (c *clinic) page(n int) string { return c.cables[n].url() + "/appointments/" + c.appointment }
 
 // browser is a Chromium without a screen.
@@ -67,12 +67,12 @@ func newBrowser(t *testing.T) *browser {
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(chromium(t)), chromedp.WindowSize(1100, 800), chromedp.UserDataDir(t.TempDir()))
 	if os.Geteuid() == 0 {
-		options = append(options, chromedp.NoSandbox) // it refuses root otherwise
+		options = append(options, chromedp.NoSandbox) // otherwise it does not run as root
 	}
 	alloc, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, cancel := chromedp.NewContext(alloc)
 	t.Cleanup(func() {
-		_ = chromedp.Cancel(ctx) // it may have died; then it is away, too
+		_ = chromedp.Cancel(ctx) // fails only if it has died already
 		cancel()
 		stop()
 	})
@@ -80,7 +80,7 @@ func newBrowser(t *testing.T) *browser {
 	return &browser{t, ctx}
 }
 
-// chromium is where the browser is.
+// chromium returns the path of the browser.
 func chromium(t *testing.T) string {
 	t.Helper()
 	for _, name := range []string{
@@ -96,7 +96,7 @@ func chromium(t *testing.T) string {
 	return ""
 }
 
-// profile is somebody's: it shares neither storage nor tabs with others'.
+// profile is one person's profile in the browser: it shares neither storage nor tabs with others.
 func (b *browser) profile() cdp.BrowserContextID {
 	b.t.Helper()
 	var id cdp.BrowserContextID
@@ -107,7 +107,7 @@ func (b *browser) profile() cdp.BrowserContextID {
 	return id
 }
 
-// asks has the browser itself do something, not a tab of it.
+// asks has the browser itself do something, not a tab.
 func (b *browser) asks(do func(ctx context.Context) error) {
 	b.t.Helper()
 	require.NoError(b.t, chromedp.Run(b.ctx, chromedp.ActionFunc(func(ctx context.Context) error {
@@ -122,11 +122,11 @@ type tab struct {
 	close func()
 
 	mu       sync.Mutex // guards the rest
-	sockets  int        // that were opened, or tried
-	failures []string   // what the policy forbade, and what a script threw
+	sockets  int        // sockets that it opened or tried to open
+	failures []string   // violations of the policy, and errors of scripts
 }
 
-// policing has what a page's policy forbids become an error that hear sees.
+// policing turns violations of a page's policy into errors that hear sees.
 const policing = `addEventListener("securitypolicyviolation", (e) => console.error("forbidden: " + e.violatedDirective + " " + e.blockedURI));`
 
 func (b *browser) tab(who cdp.BrowserContextID) *tab {
@@ -142,7 +142,7 @@ func (b *browser) tab(who cdp.BrowserContextID) *tab {
 		cancel()
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		require.Empty(b.t, t.failures, "a page complained")
+		require.Empty(b.t, t.failures, "a page reported an error")
 	})
 	chromedp.ListenTarget(ctx, t.hear)
 	// The first run makes the tab; its context must not end with the run.
@@ -175,7 +175,7 @@ func (t *tab) hear(event any) {
 	}
 }
 
-// opened is how many sockets the tab has asked for.
+// opened returns how many sockets the tab has asked for.
 func (t *tab) opened() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -189,18 +189,19 @@ func (t *tab) run(actions ...chromedp.Action) {
 	require.NoError(t.t, chromedp.Run(ctx, actions...))
 }
 
-// goes opens an address.
+// goes opens a URL.
 func (t *tab) goes(url string) { t.t.Helper(); t.run(chromedp.Navigate(url)) }
 
 func await(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }
 
-// eval gives what an expression, or the promise of one, comes to, as JSON would have it.
+// eval evaluates an expression, or awaits its promise, and returns the result by way of JSON.
 func (t *tab) eval(expression string, into any) {
 	t.t.Helper()
 	t.run(chromedp.Evaluate(expression, into, await))
 }
 
-// waits until an expression is true in the page. The page itself looks: chromedp's own way is what the policy forbids.
+// waits waits until an expression is true in the page. The page polls it, because the policy forbids chromedp's own
+// way.
 func (t *tab) waits(what, expression string) {
 	t.t.Helper()
 	ctx, cancel := context.WithTimeout(t.ctx, patience)
@@ -215,7 +216,7 @@ func (t *tab) waits(what, expression string) {
 		look();
 	})`, expression), nil, await)
 	err := chromedp.Run(ctx, look)
-	for leftPage(err) { // another one comes, which has to be asked itself
+	for leftPage(err) { // another page is coming, which has to be asked instead
 		err = chromedp.Run(ctx, look)
 	}
 	if err != nil {
@@ -226,7 +227,7 @@ func (t *tab) waits(what, expression string) {
 	}
 }
 
-// leftPage tells whether what was asked of a page came to nothing because another one took its place.
+// leftPage tells whether an evaluation failed because another page has replaced its page.
 func leftPage(err error) bool {
 	if err == nil {
 		return false
@@ -239,7 +240,7 @@ func leftPage(err error) bool {
 	return false
 }
 
-// signsIn fills in the form.
+// signsIn fills in and sends the form.
 func (t *tab) signsIn(p *person) {
 	t.t.Helper()
 	t.waits("the form to sign in", `document.querySelector("#login")`)
@@ -257,7 +258,7 @@ func (t *tab) opens(url string, p *person) {
 	t.waits("the conversation is live", isLive)
 }
 
-// says writes a message and sends it, as fingers would but faster.
+// says types a message and sends it.
 func (t *tab) says(text string) {
 	t.t.Helper()
 	quoted, err := json.Marshal(text)
@@ -270,14 +271,14 @@ func (t *tab) says(text string) {
 	})()`, nil)
 }
 
-// messages are the texts shown, in order; what waits is not among them.
+// messages returns the texts that are shown, in order, without waiting ones.
 func (t *tab) messages() (texts []string) {
 	t.t.Helper()
 	t.eval(`[...document.querySelectorAll("#log .bubble .text")].map((e) => e.textContent)`, &texts)
 	return texts
 }
 
-// shows waits until so many messages are shown and none waits.
+// shows waits until a number of messages are shown and none is waiting.
 func (t *tab) shows(n int) {
 	t.t.Helper()
 	t.waits(
@@ -287,7 +288,7 @@ func (t *tab) shows(n int) {
 	)
 }
 
-// keeps waits until so many messages wait in IndexedDB.
+// keeps waits until a number of messages are waiting in IndexedDB.
 func (t *tab) keeps(n int) {
 	t.t.Helper()
 	t.waits(fmt.Sprintf("the browser keeps %d messages", n), fmt.Sprintf(`(() => {
@@ -303,7 +304,7 @@ func (t *tab) keeps(n int) {
 	})()`, n))
 }
 
-// online has the browser say that there is a network again, as it does when it finds one, until the page is live.
+// online has the browser announce again and again that there is a network, until the page is live.
 func (t *tab) online() {
 	t.t.Helper()
 	t.waits("the conversation is live again", `(() => {
@@ -312,7 +313,7 @@ func (t *tab) online() {
 	})()`)
 }
 
-// screen takes a picture, if they are wanted.
+// screen takes a screenshot if they are wanted.
 func (t *tab) screen(name string, width, height int64, dark bool) {
 	if *screens == "" {
 		return

@@ -21,7 +21,7 @@ func newCalendar(
 	})
 }
 
-// bookings gives calendar feeds their appointments.
+// bookings finds the appointments for calendar feeds.
 type bookings struct{ appointments *appointment.Service }
 
 var _ calendar.Appointments = bookings{}

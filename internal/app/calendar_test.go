@@ -14,7 +14,7 @@ import (
 	"housecall/internal/config"
 )
 
-// feed reads a feed at an instance, as a calendar program does: with its address and nothing else.
+// feed reads a feed from an instance, as a calendar program does, with nothing but its URL.
 func (w *world) feed(t *testing.T, n int, address string) []ical.Event {
 	t.Helper()
 	u, err := url.Parse(address)
@@ -30,7 +30,7 @@ func (w *world) feed(t *testing.T, n int, address string) []ical.Event {
 	return c.Events()
 }
 
-// textOf gives a property of the only event.
+// textOf returns a property of the only event.
 func textOf(t *testing.T, all []ical.Event, property string) string {
 	t.Helper()
 	require.Len(t, all, 1)
@@ -39,7 +39,7 @@ func textOf(t *testing.T, all []ical.Event, property string) string {
 	return s
 }
 
-// An appointment is in the feeds of its two participants and nobody else's, and its end is too.
+// An appointment, and its cancellation, is in the feeds of its two participants and in no others.
 func TestApp_CalendarFeeds(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
@@ -59,7 +59,7 @@ func TestApp_CalendarFeeds(t *testing.T) {
 	_, err := pc.Book(w.context(), dc.User().UserID, time.Time{}, "A cough without a time")
 	require.NoError(t, err)
 	appointment := w.book(pc, dc)
-	// Another instance, which signs its tokens with other secrets and knows not one of the old.
+	// Another instance, which signs tokens with other secrets and knows none of the old ones.
 	w.cfg.TokenSecrets = []config.Secret{config.Secret(rand.Text() + rand.Text())}
 	other := w.start()
 	for i, address := range addresses {

@@ -13,7 +13,7 @@ import (
 	"housecall/internal/config"
 )
 
-// What the clinic has configured greets everybody, at each door.
+// Everybody gets the configured clinic notice, over every API.
 func TestApp_Notice(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, func(c *config.Config) {
@@ -34,7 +34,7 @@ func TestApp_Notice(t *testing.T) {
 		w.call(0, w.token(patient), "GET", "/api/v1/appointments/"+appointment+"/conversation", "").body["notice"])
 }
 
-// The main job of the whole service, through the API alone.
+// The main job of the whole service, only through the API.
 func TestApp_MainJob(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
@@ -93,7 +93,7 @@ func TestApp_MainJob(t *testing.T) {
 	requireRESTClosed(t, patient, asked.ID)
 }
 
-// talk has two participants, live on different instances, do all that a conversation has.
+// talk has two participants, live on different instances, do everything that a conversation offers.
 func talk(t *testing.T, p, d *peer) {
 	t.Helper()
 	for i := range 5 {
@@ -133,7 +133,7 @@ func TestApp_PresenceEnds(t *testing.T) {
 	p.until("the doctor is gone", func() bool { return p.online[d.id] == "offline" })
 }
 
-// REST and sockets are one log with one set of rules.
+// REST and sockets share one log with one set of rules.
 func TestApp_SendOverREST(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
@@ -191,7 +191,7 @@ func TestApp_Reset(t *testing.T) {
 			require.GreaterOrEqual(t, f.HeadSeq, head)
 			require.Equal(t, f.HeadSeq, s.next("live").HeadSeq)
 			seq := p.say("after the reset")
-			require.Equal(t, seq, s.next("event").Seq, "then events from the head on")
+			require.Equal(t, seq, s.next("event").Seq, "then events after the head")
 		})
 	}
 	resumed := w.dial(1, token, appointment, fmt.Sprintf("?after=%d&epoch=%s", head, hello.Epoch))

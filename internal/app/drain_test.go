@@ -15,7 +15,7 @@ import (
 	"housecall/internal/config"
 )
 
-// Invariant 10: an instance that stops under load sends its clients elsewhere, and nothing is lost or doubled.
+// An instance that stops under load sends its clients to others, and nothing is lost or duplicated.
 func TestApp_Drain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
@@ -74,7 +74,7 @@ func (w *world) stuck(n int, token, appointment string) {
 	w.t.Cleanup(func() { _ = ws.Close() })
 }
 
-// Invariant 6: a reader that stops reading costs its connection, and nobody else anything.
+// A client that stops reading loses its connection, and does not affect others.
 func TestApp_SlowReader(t *testing.T) {
 	t.Parallel()
 	long(t)
@@ -91,7 +91,7 @@ func TestApp_SlowReader(t *testing.T) {
 	sent := 0
 	for w.metric(0, `chat_closes_total{code="4008"}`) != "1" {
 		require.Less(t, sent, 5000, "80 MB fill every buffer")
-		for range 10 { // fewer than what waits for a reader who is not slow
+		for range 10 { // fewer than may wait for a reader who is not slow
 			_, err := d.conv.Send(text)
 			require.NoError(t, err)
 		}
@@ -107,7 +107,7 @@ func TestApp_SlowReader(t *testing.T) {
 	}
 }
 
-// metric reads a metric of an instance, "" without it.
+// metric reads a metric of an instance; "" if there is none.
 func (w *world) metric(n int, name string) string {
 	w.t.Helper()
 	resp, err := w.http.Get("http://" + w.apps[n].MetricsAddr() + "/metrics")

@@ -9,8 +9,8 @@ import (
 	"housecall/internal/client"
 )
 
-// An administrator with break-glass access observes on every instance until they are no longer one, or somebody ends
-// it; both participants see it.
+// An administrator with break-glass access observes on every instance until they are no longer an administrator, or
+// somebody ends the access; both participants see it.
 func TestApp_BreakGlass(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
@@ -61,7 +61,7 @@ func TestApp_BreakGlass(t *testing.T) {
 	}
 }
 
-// A conversation that was closed because its doctor left is open again once they are back.
+// A conversation that was closed because its doctor left is open again once they come back.
 func TestApp_DoctorComesBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)

@@ -15,10 +15,10 @@ import (
 	"housecall/internal/testing/hostile"
 )
 
-// badAddress is where bad clients come from, so that what is limited by address hits only them.
+// badAddress is where bad clients come from, so that limits by address affect only them.
 var badAddress = net.IPv4(127, 0, 0, 66)
 
-// victim is an instance as a bad client sees it, who has a conversation of its own there.
+// victim is an instance as a bad client's target, with a conversation of the client's own.
 func (w *world) victim(n int) hostile.Target {
 	w.t.Helper()
 	patient, doctor := w.person(auth.Patient).at(n), w.person(auth.Doctor).at(n)
@@ -29,21 +29,21 @@ func (w *world) victim(n int) hostile.Target {
 	}
 }
 
-// Bad clients of every kind, on both instances, while good ones talk: the good ones lose nothing, are not cut off and
-// are refused nothing, no handler fails, and when the bad ones have gone nothing of them is left. Not parallel: it
-// counts what the whole process holds.
+// Bad clients of every kind visit both instances while good ones chat: the good ones lose nothing, and are neither cut
+// off nor refused; no handler fails; and the bad ones leave nothing behind. Not parallel, because it counts what the
+// whole process holds.
 func TestApp_BadClients(t *testing.T) { //nolint:paralleltest // see above
 	long(t)
 	w := newWorld(t, 2, func(c *config.Config) {
 		c.MessagesPerSecond = config.Default().MessagesPerSecond
-		c.LogLevel = "warn" // the log is kept in memory, which is what is looked at
+		c.LogLevel = "warn" // the log is kept in memory, which the test measures
 	})
 	s := newStorm(w, 5, newGate(t, w.apps[0].Addr()), newGate(t, w.apps[1].Addr()))
 	mutants := []hostile.Target{w.victim(0), w.victim(1)}
 	crowded := []hostile.Target{w.victim(0), w.victim(1)}
 	frames := append(goldenFrames(t), hostile.Frames...)
 
-	rounds := w.beset(s, mutants, crowded, frames, 200, 1) // fills pools, so that what follows finds them full
+	rounds := w.beset(s, mutants, crowded, frames, 200, 1) // fills pools, so that they do not grow later
 	before := holdings(t)
 	rounds += w.beset(s, mutants, crowded, frames, 4800, 2)
 	var after holding
@@ -54,18 +54,18 @@ func TestApp_BadClients(t *testing.T) { //nolint:paralleltest // see above
 	for _, pair := range s.peers {
 		for _, p := range pair {
 			require.EqualValues(t, 1, p.conv.Stats().Connections, "nobody was cut off")
-			require.Empty(t, p.deferred, "or put off")
+			require.Empty(t, p.deferred, "or deferred")
 		}
 	}
 	require.NotContains(t, w.log.text(), `"level":"error"`)
 	require.NotContains(t, w.log.text(), `"status":5`)
 }
 
-// talkEach is how often each good client says two things while bad ones are about.
+// talkEach is how often each good client sends two messages beside bad ones.
 const talkEach = 3
 
-// beset sends n mutated frames to each of mutants, and has a crowd of the other kinds at each of crowded, while the
-// good clients talk, in as many rounds as there is time for, but one at least.
+// beset sends n mutated frames to each of mutants, and has a crowd of the other kinds visit each of crowded, while the
+// good clients chat, in as many rounds as there is time for, but at least one.
 func (w *world) beset(s *storm, mutants, crowded []hostile.Target, frames [][]byte, n int, seed uint64) (rounds int) {
 	w.t.Helper()
 	done := make(chan error, len(mutants))
@@ -116,23 +116,23 @@ func goldenFrames(t *testing.T) (frames [][]byte) {
 	return frames
 }
 
-// holding is what the process holds.
+// holding is the memory, goroutines and files of the process.
 type holding struct {
 	heap              uint64 // bytes
-	goroutines, files int    // files 0 where the system does not tell
+	goroutines, files int    // files is 0 if the system does not tell
 }
 
 func holdings(t *testing.T) holding {
 	t.Helper()
 	runtime.GC()
-	runtime.GC() // what pools held goes with the second
+	runtime.GC() // the second collection frees what pools held
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	open, _ := os.ReadDir("/proc/self/fd")
 	return holding{heap: m.HeapAlloc, goroutines: runtime.NumGoroutine(), files: len(open)}
 }
 
-// within tells whether it is about as much as before; the margins are for idle connections to PostgreSQL and the like.
+// within tells whether it is about as much as before, with margins for idle connections to PostgreSQL and the like.
 func (h holding) within(before holding) bool {
 	return h.heap < before.heap+32<<20 && h.goroutines < before.goroutines+30 && h.files < before.files+30
 }

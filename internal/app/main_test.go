@@ -7,7 +7,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// Proxies that were bad when their connection ended leave some of their goroutines behind.
+	// Proxies with a fault leave some goroutines behind if their connection ends.
 	pgtest.Main(m, "github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run",
 		"github.com/Shopify/toxiproxy/v2.(*ToxicLink).read", "github.com/Shopify/toxiproxy/v2.(*ToxicLink).write")
 }

@@ -8,7 +8,7 @@ import (
 	"housecall/internal/appointment"
 )
 
-// Every move is a mail, or is known to be none.
+// Every move has a kind of mail, or is known to need none.
 func TestKinds_everyMove(t *testing.T) {
 	t.Parallel()
 	for _, m := range appointment.Moves {

@@ -27,7 +27,7 @@ func newJobs(
 	})
 }
 
-// newMailer makes what sends email: a mail server, or a folder if none is configured.
+// newMailer makes the sender of email: to a mail server, or to a folder if none is configured.
 func newMailer(cfg config.Config) (mail.Sender, error) {
 	if cfg.SMTPURL == "" {
 		return mail.NewFolder(cfg.MailDir, cfg.Sender()), nil
@@ -62,7 +62,7 @@ func (a *App) newNotifications(s *services) (*notify.Service, error) {
 	}), nil
 }
 
-// noticed gives emails what they say of appointments: nothing clinical.
+// noticed returns what emails say about appointments: nothing clinical.
 type noticed struct{ *services }
 
 var _ notify.Appointments = noticed{}

@@ -18,7 +18,7 @@ import (
 	"housecall/internal/notify"
 )
 
-// mails gives those that instances have written whose Message-ID begins so.
+// mails returns the mails that instances have written whose Message-ID begins with a prefix.
 func (w *world) mails(id string) (out []string) {
 	w.t.Helper()
 	files, err := filepath.Glob(filepath.Join(w.cfg.MailDir, "*.eml"))
@@ -33,7 +33,7 @@ func (w *world) mails(id string) (out []string) {
 	return out
 }
 
-// onlyMail waits for the mails whose Message-ID begins so until there are n, and gives them decoded, joined.
+// onlyMail waits until there are n mails whose Message-ID begins with a prefix, and returns them, decoded and joined.
 func (w *world) onlyMail(id string, n int) string {
 	w.t.Helper()
 	var found []string
@@ -46,8 +46,8 @@ func (w *world) onlyMail(id string, n int) string {
 	return all.String()
 }
 
-// What happens to an appointment on one instance reaches both participants once, by whichever instance works the jobs,
-// with a calendar part that replaces the one before, and with nothing clinical in it.
+// Both participants get one mail about each change of an appointment, whichever instance works the jobs, with a
+// calendar part that replaces the previous one, and nothing clinical.
 func TestApp_Notifications(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
@@ -84,7 +84,8 @@ func TestApp_Notifications(t *testing.T) {
 	require.NotContains(t, w.log.text(), "@private.test")
 }
 
-// Who has been away for a while with something unread hears of it once, without a word of it; who has read it does not.
+// Somebody who has been away for a while with something unread gets one mail, without its content; somebody who has
+// read it gets none.
 func TestApp_UnreadMail(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
@@ -113,8 +114,8 @@ func TestApp_UnreadMail(t *testing.T) {
 
 var tokenInMail = regexp.MustCompile(`\?token=([A-Za-z0-9_-]{20,})`)
 
-// People who register prove their address by the link in an email; those who forgot their password get another one by a
-// link, which works once and ends their sessions. An address that is not proven gets nothing else.
+// People who register verify their address with the link in an email. Those who forgot their password set another one
+// with a link, which works once and ends their sessions. An unverified address gets no other mail.
 func TestApp_AccountMails(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
@@ -149,8 +150,8 @@ func (w *world) inJobs(text string) (n int) {
 	return n
 }
 
-// While nobody works jobs, mails are overtaken by what happens next. Then nobody hears of what is no longer so or to be
-// had, everybody of how it stands, and nothing stays in a calendar.
+// While no jobs are worked, later changes overtake mails. Then nobody is told of what is no longer true or available,
+// everybody is told of the current state, and nothing stays in a calendar.
 func TestApp_Notifications_overtaken(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, func(c *config.Config) { c.JobWorkers, c.CancellationWindow = 0, 0 })
@@ -200,7 +201,7 @@ func TestApp_Notifications_overtaken(t *testing.T) {
 	require.Len(t, w.mails("password_reset."), 1, "the first link works no more")
 }
 
-// Somebody knows of each fleeting kind of mail, and of no other, whether it still leads somewhere.
+// For each kind of mail whose link expires, and for no other, there is a way to tell whether the link is still valid.
 func TestStanding(t *testing.T) {
 	t.Parallel()
 	s := standing{&services{}}

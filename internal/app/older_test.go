@@ -11,7 +11,7 @@ import (
 	"housecall/internal/httpd"
 )
 
-// older asks the older PMS API of an instance.
+// older sends a request to an instance's older PMS API.
 func (w *world) older(n int, token, method, path, body string) (reply, object) {
 	w.t.Helper()
 	r := w.call(n, token, method, "/web"+path, body)
@@ -22,7 +22,7 @@ func (w *world) older(n int, token, method, path, body string) (reply, object) {
 	require.NoError(w.t, json.Unmarshal(r.raw, &envelope), string(r.raw))
 	require.NotNil(w.t, envelope.Success, "in its envelope: %s", r.raw)
 	var data object
-	_ = json.Unmarshal(envelope.Data, &data) // lists are of no interest here
+	_ = json.Unmarshal(envelope.Data, &data) // fails for lists, which the tests do not need
 	return r, data
 }
 
@@ -34,7 +34,7 @@ func (w *world) olderToken(n int, email string) string {
 	return token
 }
 
-// A sign-in to the older API counts on every instance until its session ends on one of them.
+// A sign-in to the older API is valid on every instance until its session ends on one of them.
 func TestApp_OlderAPI(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
@@ -43,7 +43,7 @@ func TestApp_OlderAPI(t *testing.T) {
 	r, entry := w.older(1, token, "GET", "/patient/list", "")
 	require.Equal(t, 200, r.status)
 	require.NotEmpty(t, entry["patientId"], "a native patient has an entry")
-	require.Equal(t, 401, w.call(1, token, "GET", "/api/v1/me", "").status, "it counts there only")
+	require.Equal(t, 401, w.call(1, token, "GET", "/api/v1/me", "").status, "it is valid only there")
 	require.NoError(t, w.anyoneAs(admin.at(1), "POST", "/api/v1/users/"+pia.userID+"/disable", ""))
 	r, _ = w.older(0, token, "GET", "/patient/list", "")
 	require.Equal(t, 403, r.status)
@@ -52,7 +52,7 @@ func TestApp_OlderAPI(t *testing.T) {
 	require.NotContains(t, w.log.text(), token)
 }
 
-// Who signed up over the older API is told to be registered first, whichever way they come in.
+// A user who signed up over the older API is told to be registered first, whichever API they use.
 func TestApp_OlderAPI_NotRegistered(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)

@@ -22,7 +22,8 @@ import (
 // reachTimeout is how long a command waits for PostgreSQL to answer.
 const reachTimeout = 30 * time.Second
 
-// Migrate brings the schema up to date once PostgreSQL answers; waiting is told once why it has to wait.
+// Migrate brings the schema up to date once PostgreSQL answers. If it has to wait, it calls waiting once with the
+// reason.
 func Migrate(ctx context.Context, cfg config.Config, waiting func(error)) error {
 	if err := waitReady(ctx, cfg, waiting); err != nil {
 		return err
@@ -30,7 +31,7 @@ func Migrate(ctx context.Context, cfg config.Config, waiting func(error)) error 
 	return postgres.Migrate(ctx, cfg.MigrationDSN())
 }
 
-// MigrationStatus lists the steps of the schema; waiting is as in Migrate.
+// MigrationStatus lists the migrations; waiting is as in Migrate.
 func MigrationStatus(ctx context.Context, cfg config.Config, waiting func(error)) ([]postgres.Migration, error) {
 	if err := waitReady(ctx, cfg, waiting); err != nil {
 		return nil, err
@@ -62,7 +63,7 @@ func reach(ctx context.Context, cfg config.Config, conns int32) (*postgres.Pool,
 	return pool, nil
 }
 
-// unreachable makes one sentence of the driver's lines, of which there is one for each address tried.
+// unreachable makes one sentence of the driver's error, which has a line for each address that it tried.
 func unreachable(err error) error {
 	if err == nil {
 		return nil
@@ -70,7 +71,7 @@ func unreachable(err error) error {
 	return fmt.Errorf("PostgreSQL does not answer: %s", strings.Join(strings.Fields(err.Error()), " "))
 }
 
-// CreateAdmin makes an administrator, the first one included.
+// CreateAdmin makes an administrator, such as the first one.
 func CreateAdmin(ctx context.Context, cfg config.Config, name, email, password string) (account.User, error) {
 	pool, err := reach(ctx, cfg, 2)
 	if err != nil {
@@ -86,7 +87,7 @@ func CreateAdmin(ctx context.Context, cfg config.Config, name, email, password s
 	return user, sentence(err)
 }
 
-// NewUser is a user made by the operator.
+// NewUser is a user whom the operator makes.
 type NewUser = account.NewUser
 
 // EnsureUser makes a user who can sign in at once, with the profile that their role needs, unless there is a user with
@@ -126,7 +127,7 @@ func sentence(err error) error {
 // ErrAuditBroken says that the audit trail was changed after it was written.
 var ErrAuditBroken = errors.New("the audit trail is broken")
 
-// VerifyAudit walks the audit trail's chain of seals.
+// VerifyAudit checks the audit trail's chain of seals.
 func VerifyAudit(ctx context.Context, cfg config.Config) (audit.Report, error) {
 	pool, err := reach(ctx, cfg, 1)
 	if err != nil {

@@ -23,7 +23,7 @@ import (
 	"housecall/internal/transcript"
 )
 
-// The functions below give each package the options that it needs of the configuration.
+// The functions below make each package's options from the configuration.
 
 func accountOptions(c config.Config) account.Options {
 	return account.Options{
@@ -46,7 +46,7 @@ func scheduleOptions(c config.Config) schedule.Options {
 	o := schedule.Options{
 		Zone: c.Zone(), SlotMinutes: c.ClinicSlotMinutes, Notice: c.BookingNotice, Horizon: c.BookingHorizon,
 	}
-	hours, _ := config.ParseHours(c.ClinicHours) // Validate has made sure that they can be read
+	hours, _ := config.ParseHours(c.ClinicHours) // Validate has checked them
 	for _, v := range hours {
 		o.Hours = append(o.Hours, schedule.Clock(v))
 	}
@@ -93,7 +93,7 @@ func attachmentOptions(c config.Config) attachment.Options {
 	}
 }
 
-// s3Options says where the S3-compatible store is that S3_ENDPOINT names.
+// s3Options returns the options for the S3-compatible store that S3_ENDPOINT names.
 func s3Options(c config.Config) (blob.S3Options, error) {
 	host, secure, err := config.ParseS3(c.S3Endpoint)
 	if err != nil {
@@ -109,7 +109,7 @@ func calendarOptions(c config.Config) calendar.Options {
 	return calendar.Options{PublicURL: c.PublicURL, Horizon: c.BookingHorizon, Organizer: organizer(c)}
 }
 
-// organizer is the clinic, as calendars show who invites.
+// organizer returns the clinic as the organizer in calendars.
 func organizer(c config.Config) calendar.Party {
 	from := c.Sender()
 	return calendar.Party{Name: cmp.Or(from.Name, "Housecall"), Email: from.Address}
@@ -119,7 +119,7 @@ func notifyOptions(c config.Config) notify.Options {
 	return notify.Options{Domain: mail.Domain(c.Sender()), Zone: c.Zone()}
 }
 
-// mailServer is the mail server that SMTP_URL names.
+// mailServer returns the mail server that SMTP_URL names.
 func mailServer(c config.Config) (mail.Server, error) {
 	s, err := config.ParseSMTP(c.SMTPURL)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"housecall/internal/auth"
 )
 
-// The page that a mail leads to, on one instance, signs its reader out on another.
+// The page to which a mail leads, on one instance, signs its reader out on another.
 func TestApp_ResetPage(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)

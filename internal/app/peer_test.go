@@ -17,7 +17,7 @@ import (
 	"housecall/internal/client"
 )
 
-// peer is somebody in a conversation who remembers everything.
+// peer is a participant of a conversation who remembers everything.
 type peer struct {
 	t    *testing.T
 	api  *client.API
@@ -28,13 +28,13 @@ type peer struct {
 	changed  chan struct{}
 	events   []client.Event
 	acks     map[string]client.Ack
-	again    map[string]int64 // seq of acks that said duplicate
+	again    map[string]int64 // seq of acks that were marked as duplicates
 	refused  map[string]string
 	deferred map[string]string
 	receipts map[string][2]int64
 	typing   map[string]bool
 	online   map[string]string
-	onlines  map[string][]string // all that was said of somebody, but for repetitions
+	onlines  map[string][]string // everything that was said about somebody's presence, without repetitions
 	canReply bool
 	whyNot   string
 	status   string
@@ -43,7 +43,7 @@ type peer struct {
 	waits    []time.Duration
 }
 
-// join opens a conversation that lasts as long as the test.
+// join opens a conversation until the test ends.
 func join(t *testing.T, api *client.API, appointment string, change ...func(*client.Options)) *peer {
 	t.Helper()
 	p := &peer{
@@ -110,7 +110,7 @@ func (p *peer) handler() client.Handler {
 	}
 }
 
-// shown (with mu held) remembers whether somebody was there.
+// shown remembers somebody's presence. The caller holds mu.
 func (p *peer) shown(user string, online *bool) {
 	is := presence(online)
 	if was := p.onlines[user]; len(was) == 0 || was[len(was)-1] != is {
@@ -138,7 +138,7 @@ func (p *peer) note(f func()) {
 	p.changed = make(chan struct{})
 }
 
-// until waits until ok, asked after everything that happens.
+// until waits until ok, which it checks after everything that happens.
 func (p *peer) until(what string, ok func() bool) {
 	p.t.Helper()
 	deadline := time.NewTimer(patience)
@@ -154,7 +154,7 @@ func (p *peer) until(what string, ok func() bool) {
 		case <-changed:
 		case <-deadline.C:
 			state, why := p.conv.State()
-			require.FailNow(p.t, "it did not come to this: "+what, "%s is %s (%v), has %d events", p.id, state, why, p.count())
+			require.FailNow(p.t, "this did not happen: "+what, "%s is %s (%v), has %d events", p.id, state, why, p.count())
 		}
 	}
 }
@@ -172,7 +172,7 @@ func (p *peer) live() {
 	require.NoError(p.t, p.conv.WaitLive(ctx))
 }
 
-// say sends a text and waits until it is committed.
+// say sends a text and waits for its commit.
 func (p *peer) say(text string) int64 {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -190,13 +190,13 @@ func (p *peer) drained() {
 	require.NoError(p.t, p.conv.Drain(ctx))
 }
 
-// hears waits for the event of a seq.
+// hears waits for the event with a seq.
 func (p *peer) hears(seq int64) {
 	p.t.Helper()
 	p.until("the event arrives", func() bool { return len(p.events) > 0 && p.events[len(p.events)-1].Seq >= seq })
 }
 
-// seen is what the peer saw, without times.
+// seen returns what the peer saw, without times.
 func (p *peer) seen() []client.Event {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -207,12 +207,12 @@ func (p *peer) seen() []client.Event {
 	return out
 }
 
-// requireSame requires that everybody saw what PostgreSQL has, in its order, each clientId once.
+// requireSame requires that everybody saw what PostgreSQL has, in the same order, each clientId once.
 func requireSame(t *testing.T, stored []client.Event, peers ...*peer) {
 	t.Helper()
 	ids := map[string]bool{}
 	for i, e := range stored {
-		require.EqualValues(t, i+1, e.Seq, "the log has no hole")
+		require.EqualValues(t, i+1, e.Seq, "the log has no gap")
 		require.False(t, e.ClientID != "" && ids[e.ClientID], "a clientId is one message")
 		ids[e.ClientID] = true
 	}
@@ -224,7 +224,7 @@ func requireSame(t *testing.T, stored []client.Event, peers ...*peer) {
 	}
 }
 
-// frame is what tests look at of any frame.
+// frame has the fields of all frames that tests look at.
 type frame struct {
 	Type             string          `json:"type"`
 	Seq              int64           `json:"seq"`
@@ -241,13 +241,13 @@ type frame struct {
 	WhyNot           string          `json:"whyNot"`
 }
 
-// socket is a connection without any repair.
+// socket is a connection that does not reconnect.
 type socket struct {
 	*websocket.Conn
 	t *testing.T
 }
 
-// try dials a conversation's socket; a refusal is a reply.
+// try dials a conversation's socket; if it is refused, it returns the reply.
 func (w *world) tryDial(n int, path string, header http.Header, protocols ...string) (*socket, reply) {
 	w.t.Helper()
 	d := websocket.Dialer{Subprotocols: protocols, HandshakeTimeout: patience}
@@ -313,7 +313,7 @@ func (s *socket) next(kind string) frame {
 	}
 }
 
-// end waits for the close and gives its code, and what bye said before.
+// end waits for the close and returns its code, and what bye said before it.
 func (s *socket) end() (code int, bye frame) {
 	s.t.Helper()
 	for {

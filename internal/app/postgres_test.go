@@ -13,7 +13,7 @@ import (
 	"housecall/internal/testing/pgtest"
 )
 
-// Lost PostgreSQL: REST says 503, sends are put off, sockets stay, and all heals by itself.
+// While PostgreSQL is lost, REST answers 503, sends are deferred, and sockets stay; everything recovers by itself.
 func TestApp_PostgresDies(t *testing.T) {
 	t.Parallel()
 	server, dsn := pgtest.Own(t)
@@ -65,7 +65,7 @@ func TestApp_PostgresDies(t *testing.T) {
 	}
 }
 
-// A PostgreSQL that hangs is worse than one that is gone: what was under way may be committed or not.
+// A PostgreSQL that hangs is worse than one that is gone: what was under way may or may not be committed.
 func TestApp_PostgresHangs(t *testing.T) {
 	t.Parallel()
 	long(t)
@@ -78,7 +78,7 @@ func TestApp_PostgresHangs(t *testing.T) {
 		defer server.Resume()
 		w.call(0, token, "GET", "/api/v1/me", "").problem(t, 503)
 		w.ready(1, 503, "unavailable")
-		// The lanes' attempts time out, too, and are repeated without doubling anything.
+		// The lanes' attempts time out, too, and are repeated without duplicating anything.
 		w.eventually("a message is put off", func() bool { return s.deferred() })
 	})
 	s.same(2 * 2 * 20)

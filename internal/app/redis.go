@@ -39,11 +39,11 @@ func openRedis(cfg config.Config) (redis.UniversalClient, error) {
 	}
 }
 
-// redisTimeout is short because the service can do without anything that Redis does for it.
+// redisTimeout is short because the service can do without Redis.
 const redisTimeout = time.Second
 
-// quietRedis keeps the client library from writing to stderr: the bus and the limiter log once when Redis goes away and
-// once when it comes back.
+// quietRedis keeps the client library from writing to stderr: the bus and the limiter log once when Redis goes away
+// and once when it comes back.
 var quietRedis = sync.OnceFunc(func() { redis.SetLogger(silence{}) })
 
 type silence struct{}

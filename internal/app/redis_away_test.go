@@ -18,14 +18,14 @@ import (
 	"housecall/internal/testing/pgtest"
 )
 
-// roads are the ways of each instance to Redis, through a proxy of its own.
+// roads are the connections of each instance to Redis, through its own proxy.
 type roads struct {
 	t     *testing.T
 	redis *devservices.Redis
 	each  []*toxiproxy.Proxy
 }
 
-// newRoads starts instances that reach a Redis, which begin may have spoilt before they start.
+// newRoads starts instances that use a Redis; begin can break it before they start.
 func newRoads(t *testing.T, instances int, begin func(*roads)) (*world, *roads) {
 	t.Helper()
 	r := &roads{t: t, redis: pgtest.Redis(t)}
@@ -54,7 +54,7 @@ func (r *roads) close() {
 	}
 }
 
-// open mends roads.
+// open repairs roads.
 func (r *roads) open() {
 	for _, p := range r.each {
 		p.Toxics.ResetToxics(context.Background())
@@ -71,7 +71,7 @@ func (r *roads) cut() {
 	}
 }
 
-// swallow lets everything that goes in a direction vanish; connections stay, and new ones are taken.
+// swallow drops everything that goes in a direction; connections stay, and new ones are accepted.
 func (r *roads) swallow(stream string) {
 	for _, p := range r.each {
 		_, err := p.Toxics.AddToxicJson(
@@ -93,8 +93,9 @@ var outages = map[string]struct{ begin, end func(*roads) }{
 	"nothing comes back": {func(r *roads) { r.swallow("downstream") }, (*roads).open},
 }
 
-// TestApp_RedisAway: Redis goes, in any way, and comes back. Chat goes on between instances, nobody is disconnected,
-// presence is never wrong, readiness says degraded, and the log says each of it once.
+// TestApp_RedisAway: Redis fails, in several ways, and comes back. Chat goes on between instances, nobody is
+// disconnected, presence is never wrong, readiness is degraded, and the log says once that Redis went and once that it
+// came back.
 func TestApp_RedisAway(t *testing.T) {
 	t.Parallel()
 	long(t)
@@ -125,7 +126,7 @@ func TestApp_RedisAway(t *testing.T) {
 	}
 }
 
-// TestApp_RedisComesLater: the same, when Redis was not there as the instances started.
+// TestApp_RedisComesLater: the same, if Redis is not there when the instances start.
 func TestApp_RedisComesLater(t *testing.T) {
 	t.Parallel()
 	long(t)
@@ -148,7 +149,8 @@ func TestApp_RedisComesLater(t *testing.T) {
 	}
 }
 
-// TestApp_RedisAwayForOne: an instance that alone has lost its way to Redis still hears and is heard.
+// TestApp_RedisAwayForOne: if only one instance cannot reach Redis, its messages still get through, in both
+// directions.
 func TestApp_RedisAwayForOne(t *testing.T) {
 	t.Parallel()
 	long(t)
@@ -193,7 +195,7 @@ func TestApp_StartsAndStopsWhileRedisHangs(t *testing.T) {
 	require.NoError(t, w.stop(0), "which had been connected")
 }
 
-// bus waits until all instances say of the bus what they should.
+// bus waits until all instances report the expected state of the bus.
 func (w *world) bus(healthy, readiness string) {
 	w.t.Helper()
 	for n := range w.apps {
@@ -223,14 +225,14 @@ func (w *world) consult(t *testing.T) *consultation {
 	}
 }
 
-// wait waits until both sides are told so of the other one.
+// wait waits until both sides are told this about the other one's presence.
 func (c *consultation) wait(online string) {
 	c.t.Helper()
 	c.p.until("the doctor is "+online, func() bool { return c.p.online[c.d.id] == online })
 	c.d.until("the patient is "+online, func() bool { return c.d.online[c.p.id] == online })
 }
 
-// forget forgets what was said of somebody before.
+// forget forgets what was said about somebody before.
 func (p *peer) forget(user string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -243,8 +245,7 @@ func (p *peer) allSaidOf(user string) []string {
 	return slices.Clone(p.onlines[user])
 }
 
-// neverWrong requires that neither side was told that the other one, who is there, is not; and that neither was
-// disconnected.
+// neverWrong requires that neither side was told that the other one is offline, and that neither was disconnected.
 func (c *consultation) neverWrong() {
 	c.t.Helper()
 	for _, all := range [][]string{c.p.allSaidOf(c.d.id), c.d.allSaidOf(c.p.id)} {
@@ -255,7 +256,7 @@ func (c *consultation) neverWrong() {
 	require.EqualValues(c.t, 1, c.d.conv.Stats().Connections)
 }
 
-// goesOn has both sides say something, hear it, and know that it was read; the inbox tells of it.
+// goesOn has both sides send a message, receive it, and learn that it was read; the inbox shows it.
 func (c *consultation) goesOn() {
 	c.t.Helper()
 	last := c.p.say("can you hear me?")
@@ -294,7 +295,7 @@ func (c *consultation) revokes() {
 	}
 }
 
-// another opens a second device of the doctor's, which is told that of the patient.
+// another opens a second device of the doctor's, which is told this about the patient's presence.
 func (c *consultation) another(online string) {
 	c.t.Helper()
 	second := join(c.t, c.w.signIn(c.w.url(1), c.w.emailOf(c.d.api)), c.appointment, fromStart)

@@ -14,7 +14,7 @@ import (
 	"housecall/internal/testing/pgtest"
 )
 
-// ready waits until an instance's /readyz answers so.
+// ready waits until an instance's /readyz gives an answer.
 func (w *world) ready(n, status int, word string) {
 	w.t.Helper()
 	w.eventually("/readyz is "+word, func() bool {
@@ -44,22 +44,22 @@ func TestApp_RedisDies(t *testing.T) {
 	w.eventually("the bus is healthy again", func() bool {
 		return w.apps[0].chat.ProbeBus(w.context()) == nil && w.apps[1].chat.ProbeBus(w.context()) == nil
 	})
-	for _, pair := range s.peers { // nobody was disconnected by it
+	for _, pair := range s.peers { // nobody was disconnected
 		require.EqualValues(t, 1, pair[0].conv.Stats().Connections)
 		require.EqualValues(t, 1, pair[1].conv.Stats().Connections)
 	}
 }
 
-// What the log says of the bus.
+// What the log says about the bus.
 const (
 	away = "the bus is unavailable"
 	up   = "the bus is up"
 )
 
-// busWords counts what the log says of the bus.
+// busWords counts what the log says about the bus.
 func (w *world) busWords(what string) int { return strings.Count(w.log.text(), what) }
 
-// What is published while a subscriber is cut off is gone on the bus, and arrives all the same.
+// Broadcasts that are published while a subscriber is cut off are lost, but the messages arrive all the same.
 func TestApp_SubscriberCutOff(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Redis(t)
@@ -81,7 +81,7 @@ func TestApp_SubscriberCutOff(t *testing.T) {
 	s.same(5 * 2 * 2 * 8)
 }
 
-// Redis away from the start: the instances start, and everything works, slower.
+// Without Redis from the start, the instances start, and everything works, but slower.
 func TestApp_NoRedis(t *testing.T) {
 	t.Parallel()
 	w := newWorldOver(t, pgtest.DSN(t), "redis://127.0.0.1:1/0", 2)
@@ -109,15 +109,15 @@ func TestApp_NoRedisLimits(t *testing.T) {
 	requireThrottled(t, w, []int{0})
 }
 
-// Rate limits are shared while it is there.
+// Rate limits are shared while Redis is there.
 func TestApp_SharedLimits(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2, few)
 	requireThrottled(t, w, []int{0, 1})
 }
 
-// requireThrottled tries again with somebody else when Redis did not answer in time meanwhile, so that an instance
-// counted for itself.
+// requireThrottled tries again with somebody else if Redis did not answer in time, so that an instance counted by
+// itself.
 func requireThrottled(t *testing.T, w *world, instances []int) {
 	t.Helper()
 	want := slices.Concat([]int{401, 401, 401}, slices.Repeat([]int{429}, len(instances)))
@@ -135,10 +135,10 @@ func requireThrottled(t *testing.T, w *world, instances []int) {
 	}
 }
 
-// limiterWords counts what the log says of rate limits.
+// limiterWords counts what the log says about rate limits.
 func (w *world) limiterWords() int { return strings.Count(w.log.text(), "rate limits are") }
 
-// guesses gives the statuses of three wrong passwords, and of one more on each instance.
+// guesses returns the statuses of three wrong passwords, and of one more on each instance.
 func (w *world) guesses(p *person, instances []int) (statuses []int) {
 	body := `{"login":"` + p.email + `","password":"not the password"}`
 	for i := range 3 {

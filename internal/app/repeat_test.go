@@ -8,7 +8,7 @@ import (
 	"housecall/internal/auth"
 )
 
-// A request that is sent again, on whatever instance, is carried out once, and its secret can be read once more.
+// A request that is sent again, to any instance, is carried out once, and its secret can be read again.
 func TestApp_IdempotencyKey(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)

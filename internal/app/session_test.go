@@ -10,7 +10,7 @@ import (
 	"housecall/internal/testing/pgtest"
 )
 
-// Invariant 8: a revoked session is out of REST at once, everywhere, and then out of its sockets.
+// After a session is revoked, REST refuses it at once on every instance, and then its sockets end.
 func TestApp_RevokedSession(t *testing.T) {
 	t.Parallel()
 	t.Run("with Redis", func(t *testing.T) {
@@ -86,12 +86,12 @@ func (w *world) endings(t *testing.T) {
 			}
 			d := w.dial(1, w.token(doctor), appointment, "")
 			d.t = t
-			d.next("live") // nobody else was hit
+			d.next("live") // nobody else was affected
 		})
 	}
 }
 
-// anyoneAs does one request on the second instance with somebody's token, and wants it to succeed.
+// anyoneAs sends a request to the second instance with somebody's token, and requires success.
 func (w *world) anyoneAs(api *client.API, method, path, body string) error {
 	r, err := w.try(1, w.token(api), method, path, body)
 	if err == nil && r.status >= 300 {
@@ -117,13 +117,13 @@ func TestApp_EndedSessionCannotSend(t *testing.T) {
 	id := client.NewClientID()
 	_ = s.WriteJSON(object{"type": "send", "clientId": id, "text": "from beyond"}) // the poll may have closed it already
 	code, _ := s.end()
-	require.Equal(t, 4401, code, "the poll finds it without any word on the bus")
+	require.Equal(t, 4401, code, "the poll finds it without a broadcast")
 	for _, e := range w.stored(appointment) {
 		require.NotEqual(t, id, e.ClientID)
 	}
 }
 
-// Tokens are renewed in place, and their end is told.
+// Tokens are renewed on an open socket, and their end is announced.
 func TestApp_TokenRenewal(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// An instance that is told to stop while it starts ends, however far it has got: also between taking the port and
-// serving it.
+// An instance that is told to stop while it is starting ends, however far it has got, even between binding the port
+// and serving.
 func TestApp_StoppedWhileItStarts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 0)

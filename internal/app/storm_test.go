@@ -13,7 +13,8 @@ import (
 	"housecall/internal/client"
 )
 
-// storm is many conversations with a patient and a doctor each, on different instances, who reach them through gates.
+// storm has many conversations, each with a patient and a doctor on different instances, which they reach through
+// gates.
 type storm struct {
 	w            *world
 	appointments []string
@@ -21,7 +22,7 @@ type storm struct {
 	peers        [][2]*peer // of each conversation
 }
 
-// newStorm gives patients the first gate and doctors the last; there are as many people as it takes for conversations.
+// newStorm gives patients the first gate and doctors the last, and makes as many people as the conversations need.
 func newStorm(w *world, appointments int, gates ...*gate) *storm {
 	w.t.Helper()
 	s := &storm{w: w, gates: gates}
@@ -40,8 +41,8 @@ func newStorm(w *world, appointments int, gates ...*gate) *storm {
 	return s
 }
 
-// talk has everybody send n messages at once, and some of them twice on purpose. halfway, if set, is called when
-// about half of all messages are acknowledged.
+// talk has everybody send n messages at once, some of them twice on purpose. It calls halfway, if set, when about half
+// of all messages are acknowledged.
 func (s *storm) talk(n int, halfway func()) {
 	s.w.t.Helper()
 	total, acked := len(s.peers)*2*n, 0
@@ -67,7 +68,7 @@ func (s *storm) talk(n int, halfway func()) {
 		select {
 		case <-half:
 			halfway()
-		case <-ended: // too early: failures say why
+		case <-ended: // too early: other failures say why
 		}
 	}
 	<-ended
@@ -104,7 +105,7 @@ func (p *peer) chatter(n int, text string, acked func()) error {
 	return nil
 }
 
-// same requires that every conversation ends the same for everybody, and as PostgreSQL has it, with count texts.
+// same requires that every conversation ends the same for everybody and in PostgreSQL, with count texts.
 func (s *storm) same(count int) {
 	s.w.t.Helper()
 	for i, appointment := range s.appointments {
@@ -115,7 +116,7 @@ func (s *storm) same(count int) {
 				texts++
 			}
 		}
-		require.Equal(s.w.t, count, texts, "nothing is lost and nothing doubled")
+		require.Equal(s.w.t, count, texts, "nothing is lost or duplicated")
 		requireSame(s.w.t, stored, s.peers[i][0], s.peers[i][1])
 		for _, p := range s.peers[i] {
 			require.Zero(s.w.t, p.conv.Stats().Resets)
@@ -144,7 +145,7 @@ func chaos(gates ...*gate) (stop func() int) {
 	return func() int { close(end); return <-cuts }
 }
 
-// cutSome breaks about that share of the connections.
+// cutSome breaks about this share of the connections.
 func (g *gate) cutSome(share float64) (n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -157,8 +158,7 @@ func (g *gate) cutSome(share float64) (n int) {
 	return n
 }
 
-// Invariants 2 and 3: one clientId is one message, and everybody in a conversation sees one order, without gaps or
-// duplicates.
+// One clientId is one message, and everybody in a conversation sees the same order, without gaps or duplicates.
 func TestApp_Storm(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
@@ -170,7 +170,7 @@ func TestApp_Storm(t *testing.T) {
 	s.same(2 * 2 * 6)
 }
 
-// A resend on another connection, instance and road gives the first one's place, also while the first is under way.
+// A resend over another connection or instance gets the first one's seq, even while the first is under way.
 func TestApp_ResendRace(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)

@@ -17,7 +17,7 @@ import (
 	"housecall/internal/config"
 )
 
-// What clients and proxies may make of the header (RFC 6455, 11.3.4) is understood; anything else is refused.
+// The forms that clients and proxies may give the header (RFC 6455, 11.3.4) are understood; anything else is refused.
 func TestApp_Subprotocols(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
@@ -74,8 +74,8 @@ func TestApp_Subprotocols(t *testing.T) {
 	require.NotContains(t, w.log.text(), token)
 }
 
-// No extension is negotiated: compression beside secrets tells their length, and costs memory for each socket. Who
-// compresses all the same breaks the protocol.
+// No extension is negotiated: compression together with secrets leaks them, and costs memory for each socket. A client
+// that compresses all the same breaks the protocol.
 func TestApp_NoCompression(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
@@ -101,7 +101,7 @@ func TestApp_NoCompression(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
-// after is a number from 0 up; what lies beyond the log is another history.
+// after is a number from 0; if it is beyond the log, the client has another history.
 func TestApp_AfterExtremes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
@@ -131,7 +131,7 @@ func TestApp_AfterExtremes(t *testing.T) {
 	require.Equal(t, "history", s.next("reset").Reason)
 }
 
-// A user who must change their password first gets no sockets, however their token comes.
+// A user who must change their password first gets no sockets, however they send their token.
 func TestApp_PasswordChangeFirst(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
@@ -165,8 +165,8 @@ func (w *world) inbox(n int, token string) *socket {
 	return s
 }
 
-// A token that comes in band has to be this user's, in this role, and valid; else the socket ends, and says nothing of
-// why.
+// A token that is sent over the socket has to be valid, and this user's in this role; otherwise the socket ends
+// without a reason.
 func TestApp_TokensInBand(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
@@ -217,7 +217,7 @@ func TestApp_TokensInBand(t *testing.T) {
 	require.Equal(t, []any{4401, "the access token has expired"}, []any{code, bye.Reason})
 }
 
-// The end of a token is told a minute before, once for each token.
+// The end of a token is announced a minute before, once for each token.
 func TestApp_AuthExpiring(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, func(c *config.Config) { c.AccessTTL = time.Minute })

@@ -26,13 +26,13 @@ import (
 )
 
 const (
-	// patience is how long a test waits for a signal that must come. It says nothing of how fast things are.
+	// patience is how long a test waits for a signal that must come. It says nothing about how fast things should be.
 	patience = 3 * time.Minute
 	glance   = 20 * time.Millisecond
 	password = "a-rather-long-passphrase-7"
 )
 
-// long is for tests that wait for what takes its time, or need the whole machine: `go test -short` goes without.
+// long marks tests that wait for something slow, or need the whole machine: `go test -short` skips them.
 func long(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
@@ -40,20 +40,20 @@ func long(t *testing.T) {
 	}
 }
 
-// world is a database, perhaps a Redis, and instances over them in this process.
+// world has a database, perhaps a Redis, and instances over them in this process.
 type world struct {
 	t    *testing.T
 	cfg  config.Config
 	log  *logBook
 	http *http.Client
 	apps []*App
-	once []*sync.Once // stops the instance of that number
-	fail []error      // of its Stop
+	once []*sync.Once // stop the instances
+	fail []error      // the errors of their Stop
 
 	people, times int
 }
 
-// newWorld starts instances over a database and a Redis of the test's own.
+// newWorld starts instances over the test's own database and Redis.
 func newWorld(t *testing.T, instances int, change ...func(*config.Config)) *world {
 	t.Helper()
 	return newWorldOver(t, pgtest.DSN(t), pgtest.Redis(t).URL(), instances, change...)
@@ -70,7 +70,7 @@ func newWorldOver(t *testing.T, dsn, redisURL string, instances int, change ...f
 	w.cfg.MailDir = filepath.Join(t.TempDir(), "mail")
 	w.cfg.AttachmentsDir = filepath.Join(t.TempDir(), "attachments")
 	w.cfg.MaxOpenRequests = 1000
-	// All clients come from one address, and some write fast.
+	// All clients have the same address, and some write fast.
 	w.cfg.LoginsPerAccount, w.cfg.LoginsPerAddress, w.cfg.RegistersPerAddress = 10_000, 10_000, 10_000
 	w.cfg.SocketsPerUser, w.cfg.MessagesPerSecond = 1000, 10_000
 	w.cfg.UserMessagesPerSecond, w.cfg.ConversationMessagesPerSecond = 10_000, 10_000
@@ -130,7 +130,7 @@ type person struct {
 	email, userID string
 }
 
-// person makes an account without going through the API, which would only be slower.
+// person makes an account without the API, which would be slower.
 func (w *world) person(role auth.Role) *person {
 	w.t.Helper()
 	w.people++
@@ -143,7 +143,7 @@ func (w *world) person(role auth.Role) *person {
 	return p
 }
 
-// at signs in on an instance, with a session of its own.
+// at signs in on an instance, with a new session.
 func (p *person) at(n int) *client.API { p.w.t.Helper(); return p.w.signIn(p.w.url(n), p.email) }
 
 func (w *world) anyone(url string) *client.API {
@@ -168,7 +168,7 @@ func (w *world) token(api *client.API) string {
 	return token
 }
 
-// book makes a confirmed appointment, at a time of its own, and gives its id.
+// book makes a confirmed appointment, each at another time, and returns its id.
 func (w *world) book(patient, doctor *client.API) string {
 	w.t.Helper()
 	asked, err := patient.Book(w.context(), doctor.User().UserID, time.Time{}, "A cough")
@@ -188,7 +188,7 @@ func (w *world) pair() (patient, doctor *client.API, appointment string) {
 	return patient, doctor, w.book(patient, doctor)
 }
 
-// stored is a conversation's log as PostgreSQL has it.
+// stored returns a conversation's log as PostgreSQL has it.
 func (w *world) stored(appointment string) []client.Event {
 	w.t.Helper()
 	rows, err := w.apps[len(w.apps)-1].pool.Query(w.context(), `
@@ -229,7 +229,7 @@ func (r reply) problem(t *testing.T, status int) reply {
 	return r
 }
 
-// call is one request; body is JSON as is, header pairs follow.
+// call sends a request; body is JSON, and pairs of headers follow.
 func (w *world) call(n int, token, method, path, body string, header ...string) reply {
 	w.t.Helper()
 	r, err := w.try(n, token, method, path, body, header...)
@@ -269,7 +269,7 @@ func (w *world) try(n int, token, method, path, body string, header ...string) (
 	return r, nil
 }
 
-// eventually waits for what nobody announces.
+// eventually waits for something that is not announced.
 func (w *world) eventually(what string, ok func() bool) {
 	w.t.Helper()
 	require.Eventually(w.t, ok, patience, glance, what)
@@ -297,7 +297,7 @@ func (l *logBook) tail(n int) string {
 
 func (l *logBook) text() string { return l.tail(1 << 30) }
 
-// gate is a load balancer of the simplest kind, whose connections can be broken.
+// gate is a very simple load balancer whose connections can be broken.
 type gate struct {
 	t    *testing.T
 	ln   net.Listener
@@ -330,7 +330,7 @@ func newGate(t *testing.T, to ...string) *gate {
 
 func (g *gate) url() string { return "http://" + g.ln.Addr().String() }
 
-// cut breaks all connections, as a network would, and tells how many there were.
+// cut breaks all connections, as a network would, and returns how many there were.
 func (g *gate) cut() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()

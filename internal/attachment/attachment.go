@@ -1,6 +1,6 @@
-// Package attachment keeps the files of conversations: pictures, PDFs and plain text. A file is uploaded first, when
-// only its uploader sees it, and then sent by a message, which binds it for good when the message commits. Files that
-// were never sent are swept. The bytes are in a blob.Store, everything else about them is in PostgreSQL.
+// Package attachment keeps the files of conversations: pictures, PDFs and plain text. A file is first uploaded; then
+// only its uploader sees it. When a message that sends it is committed, the file belongs to that message permanently.
+// A sweep deletes files that were never sent. The bytes are in a blob.Store, everything else is in PostgreSQL.
 package attachment
 
 import (
@@ -16,20 +16,20 @@ import (
 const (
 	// day is the window of a conversation's quota.
 	day = 24 * time.Hour
-	// orphanAge is how long an upload waits to be sent.
+	// orphanAge is how long after its upload a file can be sent.
 	orphanAge = 24 * time.Hour
-	// unfinishedAge is when an upload that has not ended never will, because its process died. It is far longer than any
-	// upload may take.
+	// unfinishedAge is the age at which an unfinished upload counts as dead, because its process died. It is far
+	// longer than any upload may take.
 	unfinishedAge = time.Hour
-	// atOncePerUser is how many uploads of one user one instance takes at once.
+	// atOncePerUser is how many uploads one user can have under way on one instance.
 	atOncePerUser = 4
-	// MaxPixels is the most pixels that a picture may have: anybody who looks at it has to hold them in memory.
+	// MaxPixels is how many pixels a picture may have: everybody who looks at it needs memory for them.
 	MaxPixels = 100_000_000
-	// ThumbnailEdge is the greatest length of a thumbnail's longer edge, in pixels.
+	// ThumbnailEdge is the maximum length of a thumbnail's longer edge, in pixels.
 	ThumbnailEdge = 320
 )
 
-// Attachment is a file of a conversation. It exists for others once StoredAt is set.
+// Attachment is a file of a conversation. It is complete once StoredAt is set.
 type Attachment struct {
 	ID             uuid.UUID
 	ConversationID int64
@@ -44,10 +44,10 @@ type Attachment struct {
 	Thumbnail      bool
 	CreatedAt      time.Time
 	StoredAt       *time.Time
-	Seq            *int64 // of the message that sent it; nil: none has
+	Seq            *int64 // of the message that sent it; nil: it was not sent
 }
 
-// Sum is the SHA-256 in hexadecimal digits.
+// Sum returns the SHA-256 in hexadecimal digits.
 func (a Attachment) Sum() string { return hex.EncodeToString(a.SHA256) }
 
 // Keys of an attachment's blobs.
@@ -73,7 +73,7 @@ var (
 	}
 )
 
-// tooLarge is the refusal of a file of more than most bytes.
+// tooLarge refuses a file of more than most bytes.
 func tooLarge(most int64) error {
 	return errs.New(errs.TooLarge, "too_large",
 		fmt.Sprintf("The file is too large. The limit is %s.", bytesInWords(most)))
@@ -86,7 +86,7 @@ func bytesInWords(n int64) string {
 	return fmt.Sprintf("%d bytes", n)
 }
 
-// quota is the refusal of one file more than most in a day; wait is how long until another one fits.
+// quota refuses a file beyond the most that are allowed in a day; wait is how long until another one fits.
 func quota(most int, wait time.Duration) error {
 	return &errs.Error{
 		Kind: errs.RateLimited, Code: "quota", RetryAfter: max(wait, time.Second),
@@ -94,7 +94,7 @@ func quota(most int, wait time.Duration) error {
 	}
 }
 
-// unreachable is a failure of the store, which is not the client's fault.
+// unreachable reports a failure of the store, which is not the client's fault.
 func unreachable(cause error) error {
 	e := *errStoreAway
 	e.Err = cause

@@ -11,18 +11,18 @@ import (
 	"housecall/internal/httpd/transfer"
 )
 
-// formHeaders bounds what comes before and after the file in a form.
+// formHeaders limits what comes before and after the file in a form, in bytes.
 const formHeaders = 64 << 10
 
 var (
 	errLength = errs.New(errs.BadRequest, "length_required",
-		"Send a Content-Length header: without it there is no telling whether the file is complete.")
+		"Send a Content-Length header: without it we cannot tell whether the file is complete.")
 	errForm = errs.New(errs.BadRequest, "bad_form",
 		"Send multipart/form-data with one part called file, or the file itself as the body.")
 	errName = errs.InvalidField("body.file", "its name must not contain the character U+0000")
 )
 
-// fileIn finds the file in a request's body and reads no further than necessary.
+// fileIn finds the file in a request's body and reads no more than necessary.
 func fileIn(u *transfer.Upload, name string, most int64) (File, error) {
 	if u == nil { // there is no body
 		return File{}, ErrEmpty
@@ -62,7 +62,7 @@ func fileInForm(body io.Reader, boundary string, most int64) (File, error) {
 		case errors.Is(err, io.EOF):
 			return nil
 		case err == nil:
-			return errForm // one file is one request
+			return errForm // a request may have only one file
 		}
 		return ration.bad(err)
 	}
@@ -84,14 +84,14 @@ func (p partOf) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// rationed reads no more than is left: everything in a form besides its file would otherwise be kept in memory.
+// rationed limits what is read of a form besides its file, which would otherwise be kept in memory.
 type rationed struct {
 	r      io.Reader
 	left   int64
-	broken error // what the body itself failed with
+	broken error // the error of the body itself
 }
 
-// bad tells a malformed form from a body that was interrupted.
+// bad distinguishes a malformed form from an interrupted body.
 func (r *rationed) bad(err error) error {
 	switch {
 	case r.broken != nil:

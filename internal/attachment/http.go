@@ -23,7 +23,7 @@ type body struct {
 	MediaType string    `json:"mediaType" doc:"Detected from the content." enum:"image/png,image/jpeg,image/gif,image/webp,application/pdf,text/plain; charset=utf-8"`
 	Size      int64     `json:"size" doc:"Bytes."`
 	SHA256    string    `json:"sha256" doc:"SHA-256 of the content, in hexadecimal."`
-	Width     int       `json:"width,omitempty" doc:"Of an image, in pixels as displayed."`
+	Width     int       `json:"width,omitempty" doc:"The width of an image, in pixels as displayed."`
 	Height    int       `json:"height,omitempty"`
 	Thumbnail bool      `json:"thumbnail,omitempty" doc:"Whether there is a thumbnail."`
 }
@@ -39,7 +39,7 @@ func bodyOf(a Attachment) body {
 // sentBody is an attachment in a list.
 type sentBody struct {
 	body
-	Seq        int64     `json:"seq" doc:"Of the message with which it was sent."`
+	Seq        int64     `json:"seq" doc:"The seq of the message that sent it."`
 	Sender     string    `json:"sender" doc:"User id."`
 	UploadedAt time.Time `json:"uploadedAt"`
 	Retracted  bool      `json:"retracted,omitempty" doc:"Visible only with break-glass access."`
@@ -76,7 +76,7 @@ func Routes(s *httpd.Server, svc *Service) {
 		Method: http.MethodPost, Path: "/appointments/{id}/attachments", Tag: tag,
 		Summary: "Upload a file for a conversation",
 		Description: "A picture (PNG, JPEG, GIF, WebP), a PDF or plain text in UTF-8; the type is detected from the " +
-			"content, whatever the file is called. Send either multipart/form-data with one part, `file`, or the file " +
+			"content, not from the name. Send either multipart/form-data with one part, `file`, or the file " +
 			"itself as the body, with `name`. Send a message with its `attachmentId` within 24 hours, or the file is " +
 			"deleted. The number of files per conversation in 24 hours is limited (429 `quota`). An interrupted upload " +
 			"leaves nothing behind and has to start again.",
@@ -95,8 +95,8 @@ func Routes(s *httpd.Server, svc *Service) {
 	}, h.serveList)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/appointments/{id}/attachments/{attachmentId}", Tag: tag, Summary: "Download a file",
-		Description: "All of it, or one range (206, 416); If-Range, If-Match and If-None-Match are supported too. The ETag " +
-			"is the SHA-256. A file that was not sent yet is visible only to its uploader; a retracted one is gone.",
+		Description: "All of it, or one range (206, 416). If-Range, If-Match and If-None-Match are supported. The ETag is " +
+			"the SHA-256. Only its uploader can see a file that was not sent yet; a retracted file is 404.",
 		Access: httpd.SignedIn, Errors: []int{
 			http.StatusNotFound, http.StatusPreconditionFailed, http.StatusRequestedRangeNotSatisfiable,
 		},
@@ -182,7 +182,7 @@ func (h handlers) serveThumbnail(ctx context.Context, in *contentInput) (*transf
 		Open: func(_ context.Context, offset, length int64) (io.ReadCloser, error) {
 			return io.NopCloser(bytes.NewReader(small[offset : offset+length])), nil
 		},
-		// Made of the content alone, by one program: its tag may be derived.
+		// A thumbnail depends only on the content, so its tag can be derived from the content's.
 		Size: int64(len(small)), ETag: `"` + a.Sum() + `-thumbnail"`, Type: jpeg.MediaType,
 		Disposition: Disposition("inline", name),
 	}), nil

@@ -122,13 +122,13 @@ func TestUpload_Refusals(t *testing.T) {
 	require.Equal(t, 201, largest.Status)
 }
 
-// A picture that says it is enormous is refused by its header alone.
+// A picture that claims to be enormous is refused because of its header.
 func TestUpload_Bomb(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	bomb := []byte(asPNG(image.NewGray(image.Rect(0, 0, 4, 4))))
 	copy(bomb[16:], []byte{0, 1, 0, 0, 0, 1, 0, 0}) // 65,536 pixels square
-	copy(bomb[29:], []byte{0xee, 0xa1, 0x82, 0xfd}) // wrong, and found before
+	copy(bomb[29:], []byte{0xee, 0xa1, 0x82, 0xfd}) // a wrong checksum, but the size is checked first
 	a := w.uploads(pat, "a.png", string(bomb))
 	require.Contains(t, []int{413, 415}, a.Status, a.String())
 	require.Empty(t, w.left())
@@ -171,7 +171,7 @@ func TestThumbnail(t *testing.T) {
 	require.Equal(t, 404, w.call("GET", files+"/"+id+"/thumbnail", pat, http.NoBody).Status)
 }
 
-// Who sees what, when.
+// Who can see a file, before and after it is sent, and after its retraction.
 func TestFind_Rights(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -241,7 +241,7 @@ func TestList(t *testing.T) {
 	require.Equal(t, 404, w.call("GET", files, stranger, http.NoBody).Status)
 }
 
-// The whole way with an S3 store: instances share it.
+// The same with an S3 store, which instances share.
 func TestUpload_S3(t *testing.T) {
 	t.Parallel()
 	server := pgtest.S3(t)

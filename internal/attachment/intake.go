@@ -10,17 +10,17 @@ import (
 	"housecall/internal/errs"
 )
 
-// intake is a file on its way in: as it is read, it is counted, hashed and, if it has to be text, checked.
+// intake is a file that is being uploaded: while it is read, it is counted, hashed and, if it is text, checked.
 type intake struct {
 	kind   Kind
 	r      io.Reader
 	most   int64
 	n      int64
 	hash   hash.Hash
-	failed error // what ended it early, as the client is to hear it
+	failed error // what ended it early, as the client gets it
 }
 
-// newIntake reads the beginning and detects the type of the file from it.
+// newIntake reads the beginning of a file and detects its type from it.
 func newIntake(body io.Reader, most int64) (*intake, error) {
 	from := bufio.NewReaderSize(body, sniffed)
 	begin, err := from.Peek(sniffed)
@@ -58,7 +58,8 @@ func (in *intake) Read(p []byte) (int, error) {
 
 func (in *intake) digest() []byte { return in.hash.Sum(nil) }
 
-// broken is what reading a body failed with: a refusal as it is, anything else as an interrupted upload.
+// broken returns the client's error for a failed read of a body: a refusal stays, anything else is an interrupted
+// upload.
 func broken(err error) error {
 	if errs.KindOf(err) != errs.Internal {
 		return err

@@ -9,9 +9,9 @@ import (
 
 // Kind is a supported type of file.
 type Kind struct {
-	// MediaType is what it is served as.
+	// MediaType is the Content-Type of downloads.
 	MediaType string
-	// Extensions are the ones that a name may have, the usual one first.
+	// Extensions are those that a name may have, the usual one first.
 	Extensions []string
 	Picture    bool
 }
@@ -29,8 +29,8 @@ var (
 // sniffed is how many bytes sniff looks at.
 const sniffed = 512
 
-// sniff detects the type of a file from its first bytes, whatever it is called and claims to be. What may be text is
-// text only if all of it is; see textCheck.
+// sniff detects the type of a file from its first bytes, regardless of its name and its declared type. A file that
+// begins like text is text only if all of it is; see textCheck.
 func sniff(begin []byte) (Kind, bool) {
 	switch {
 	case bytes.HasPrefix(begin, []byte("\x89PNG\r\n\x1a\n")):
@@ -48,9 +48,9 @@ func sniff(begin []byte) (Kind, bool) {
 	return text, check.add(begin) == nil
 }
 
-// textCheck reads a text in pieces: valid UTF-8, and no control characters but those that lay text out.
+// textCheck checks a text in pieces: it must be valid UTF-8, with no control characters but those for layout.
 type textCheck struct {
-	rest []byte // the beginning of a character whose end is in the next piece
+	rest []byte // the beginning of a character that ends in the next piece
 }
 
 func (c *textCheck) add(piece []byte) error {
@@ -75,7 +75,7 @@ func (c *textCheck) add(piece []byte) error {
 	return nil
 }
 
-// end tells whether the text ends where a character does.
+// end checks that the text does not end within a character.
 func (c *textCheck) end() error {
 	if len(c.rest) > 0 {
 		return ErrUnsupported
@@ -83,7 +83,7 @@ func (c *textCheck) end() error {
 	return nil
 }
 
-// checked fails as soon as what is read through it is no text.
+// checked is a reader that fails as soon as what it reads is not text.
 type checked struct {
 	r     io.Reader
 	check textCheck

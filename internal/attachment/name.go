@@ -10,15 +10,15 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// nameMax bounds a name in bytes, as file systems do.
+// nameMax is the maximum length of a name in bytes, as on most file systems.
 const nameMax = 255
 
-// nameless is how a file is called that came without a name.
+// nameless is the name of a file that was uploaded without one.
 const nameless = "file"
 
-// safeName turns a name, as a client gave it, into one that no file system, shell, header or screen takes for
-// something else, and whose extension fits its type: without folders, control, format and bidirectional characters,
-// and what Windows forbids; in Unicode NFC; at most 255 bytes. A safe name stays as it is.
+// safeName turns a client's name for a file into one that no file system, shell, header or screen misinterprets, and
+// whose extension fits its type: without folders, control, format and bidirectional characters, and what Windows
+// forbids; in Unicode NFC; at most 255 bytes. A safe name stays as it is.
 func safeName(given string, k Kind) string {
 	name := strings.ToValidUTF8(given, "")
 	if i := strings.LastIndexAny(name, `/\`); i >= 0 {
@@ -37,7 +37,8 @@ func safeName(given string, k Kind) string {
 	return shorten(stem, nameMax-len(extension)) + extension
 }
 
-// plainRune maps what is invisible or reorders to nothing, any space to a space, and what Windows forbids to _.
+// plainRune drops invisible characters and those that reorder text, and replaces any kind of space by a space and what
+// Windows forbids by _.
 func plainRune(r rune) rune {
 	switch {
 	case unicode.IsSpace(r):
@@ -53,10 +54,11 @@ func plainRune(r rune) rune {
 	return r
 }
 
-// trim takes off dots and spaces: at the beginning they hide a file, at the end Windows drops them.
+// trim removes dots and spaces: at the beginning, dots hide a file; at the end, Windows drops both.
 func trim(s string) string { return strings.Trim(s, ". ") }
 
-// split takes the extension off, if it is one of the kind's, and else gives the kind's own, to be added.
+// split separates the extension from a name. If it is not one of the kind's, it stays in the stem, and the extension
+// is the kind's usual one.
 func split(name string, k Kind) (stem, extension string) {
 	extension = path.Ext(name)
 	if slices.Contains(k.Extensions, strings.ToLower(extension)) {
@@ -65,7 +67,7 @@ func split(name string, k Kind) (stem, extension string) {
 	return name, k.Extensions[0]
 }
 
-// reserved tells whether Windows takes a file for a device, whatever its extension is.
+// reserved tells whether Windows would treat a file as a device, whatever its extension.
 func reserved(stem string) bool {
 	base, _, _ := strings.Cut(strings.ToUpper(stem), ".")
 	base = trim(base)
@@ -79,7 +81,7 @@ func reserved(stem string) bool {
 	return com && utf8.RuneCountInString(number) == 1 && strings.ContainsAny(number, "0123456789¹²³")
 }
 
-// shorten cuts at a character, such that what is left is still safe.
+// shorten cuts a stem between characters so that the rest is still safe.
 func shorten(stem string, most int) string {
 	for len(stem) > most {
 		_, size := utf8.DecodeLastRuneInString(stem)
@@ -88,7 +90,7 @@ func shorten(stem string, most int) string {
 	return stem
 }
 
-// Disposition is a Content-Disposition (RFC 6266): the name in ASCII for old clients, and as it is (RFC 8187).
+// Disposition returns a Content-Disposition (RFC 6266), with the name in ASCII for old clients and in full (RFC 8187).
 func Disposition(kind, name string) string {
 	var ascii, encoded strings.Builder
 	for _, r := range name {
@@ -108,7 +110,7 @@ func Disposition(kind, name string) string {
 	return kind + `; filename="` + ascii.String() + `"; filename*=UTF-8''` + encoded.String()
 }
 
-// isAttrChar tells what stands for itself in RFC 8187, 3.2.1.
+// isAttrChar tells whether a character needs no escape in RFC 8187, 3.2.1.
 func isAttrChar(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' ||
 		strings.IndexByte("!#$&+-.^_`|~", c) >= 0

@@ -74,11 +74,11 @@ func FuzzSafeName(f *testing.F) {
 			stem, extension := split(name, k)
 			require.NotEmpty(t, stem)
 			require.Contains(t, k.Extensions, extension)
-			require.Equal(t, name, safeName(name, k), "what is safe stays")
+			require.Equal(t, name, safeName(name, k), "a safe name stays")
 			kind, parameters, err := mime.ParseMediaType(Disposition("attachment", name))
 			require.NoError(t, err)
 			require.Equal(t, "attachment", kind)
-			require.Equal(t, name, parameters["filename"], "a client reads it as it is")
+			require.Equal(t, name, parameters["filename"], "a client reads the same name")
 		}
 	})
 }
@@ -110,7 +110,7 @@ func TestSniff(t *testing.T) {
 	}
 }
 
-// However a text comes in pieces, the judgment is that of the whole.
+// However a text is cut into pieces, the result is the same.
 func FuzzText(f *testing.F) {
 	f.Add([]byte("héllo\n"), 2)
 	f.Add([]byte("h\xc3"), 1)
@@ -138,7 +138,7 @@ func FuzzText(f *testing.F) {
 	})
 }
 
-// exif makes the beginning of a JPEG that tells an orientation.
+// exif makes the beginning of a JPEG with an orientation.
 func exif(order binary.ByteOrder, orientation uint16) []byte {
 	tiff := []byte("II*\x00")
 	if order == binary.ByteOrder(binary.BigEndian) {
@@ -204,10 +204,10 @@ func FuzzScanJPEG(f *testing.F) {
 	})
 }
 
-// Every orientation, of a picture whose corners are known, ends with the corner that was meant on top left.
+// For every orientation, the right corner of the stored picture ends up at the top left.
 func TestUpright(t *testing.T) {
 	t.Parallel()
-	// Where the top left corner of the upright picture lies in the stored one (TIFF 6.0, Orientation).
+	// Where the top left corner of the upright picture is in the stored one (TIFF 6.0, Orientation).
 	corner := map[int]image.Point{
 		1: {0, 0}, 2: {2, 0}, 3: {2, 1}, 4: {0, 1}, 5: {0, 0}, 6: {0, 1}, 7: {2, 1}, 8: {2, 0},
 	}
@@ -221,7 +221,7 @@ func TestUpright(t *testing.T) {
 	}
 }
 
-// Whatever a form is, reading it ends, within its bounds, and gives what is in it.
+// Whatever the form, reading it ends, within its limits, and returns the file in it.
 func FuzzForm(f *testing.F) {
 	var b bytes.Buffer
 	m := multipart.NewWriter(&b)

@@ -19,30 +19,30 @@ import (
 )
 
 const (
-	// decodingBytes is how much memory all pictures that are being decoded take at once. One that would take more gets no
-	// thumbnail.
+	// decodingBytes is how much memory all pictures that are being decoded may take together. A picture that alone
+	// would take more gets no thumbnail.
 	decodingBytes = 160 << 20
-	// decodingTime is how long one may take, and how long another waits for the memory. A picture that takes longer gets
-	// no thumbnail: a few KB of a progressive JPEG can ask for more passes over all of its pixels than anybody needs.
+	// decodingTime is how long a picture may take, and how long one waits for memory. A picture that takes longer gets
+	// no thumbnail: a progressive JPEG of a few KB can ask for a huge number of passes over all its pixels.
 	decodingTime = 10 * time.Second
-	// decodingPart is how many bytes are decoded without a look at the clock: some tens of passes.
+	// decodingPart is how many bytes are decoded between two looks at the clock: some tens of passes.
 	decodingPart = 512
-	// roughEdge is the edge to which a picture is first scaled down roughly: doing it well takes memory for its height.
+	// roughEdge is the edge to which a picture is first scaled down roughly: good scaling takes memory for its height.
 	roughEdge = 4 * ThumbnailEdge
 	// jpegQuality of thumbnails.
 	jpegQuality = 80
-	// headBytes is how much of a picture is looked through for its orientation and its way of coding.
+	// headBytes is how much of a picture is searched for its orientation and its coding.
 	headBytes = 256 << 10
 )
 
-// picture is what the beginning of a picture says.
+// picture is what the beginning of a picture tells about it.
 type picture struct {
 	width, height int // as stored
 	orientation   int // 1 to 8, as EXIF counts
 	cost          int64
 }
 
-// shown gives the edges as they are to be shown.
+// shown returns the dimensions as displayed.
 func (p picture) shown() (width, height int) {
 	if p.orientation >= 5 {
 		return p.height, p.width
@@ -50,25 +50,25 @@ func (p picture) shown() (width, height int) {
 	return p.width, p.height
 }
 
-// decoder makes thumbnails, not more at once than there is memory for.
+// decoder makes thumbnails, and no more at once than there is memory for.
 type decoder struct {
 	memory *semaphore.Weighted
-	time   time.Duration // decodingTime, but for tests
+	time   time.Duration // decodingTime, except in tests
 }
 
 func newDecoder() *decoder {
 	return &decoder{memory: semaphore.NewWeighted(decodingBytes), time: decodingTime}
 }
 
-// lookAt reads the beginning of a picture of so many bytes, without decoding it: its size, which may be a lie that
-// costs nothing, and what decoding it would cost.
+// lookAt reads the beginning of a picture of size bytes, without decoding it: its claimed dimensions, and what
+// decoding it would cost.
 func lookAt(r io.Reader, size int64) (picture, error) {
 	head := bufio.NewReaderSize(r, headBytes)
 	peeked, err := head.Peek(headBytes)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return picture{}, err
 	}
-	begin := bytes.Clone(peeked) // what is peeked at is gone once it is read
+	begin := bytes.Clone(peeked) // the buffer is reused after the next read
 	config, format, err := image.DecodeConfig(head)
 	if err != nil {
 		return picture{}, ErrDamaged
@@ -87,8 +87,8 @@ func lookAt(r io.Reader, size int64) (picture, error) {
 	return p, nil
 }
 
-// preview decodes a picture and gives a small JPEG of it, upright, on white. nil where there can be none: it takes
-// too much memory or time, or is damaged further on.
+// preview decodes a picture and returns a small JPEG of it, upright, on white; nil if the picture takes too much
+// memory or time, or is damaged.
 func (d *decoder) preview(ctx context.Context, r io.Reader, p picture) ([]byte, error) {
 	if p.cost > decodingBytes {
 		return nil, nil
@@ -116,7 +116,8 @@ func (d *decoder) preview(ctx context.Context, r io.Reader, p picture) ([]byte, 
 	return out.Bytes(), nil
 }
 
-// inTime reads small parts until ctx ends: decoders know no context, but each needs the next part some time.
+// inTime reads small parts until ctx ends: decoders do not know contexts, but they all ask for the next part at some
+// point.
 type inTime struct {
 	ctx context.Context
 	r   io.Reader
@@ -130,7 +131,7 @@ func (t inTime) Read(p []byte) (int, error) {
 	return t.r.Read(p[:min(len(p), decodingPart)]) //nolint:wrapcheck // a reader's errors are its own
 }
 
-// shrink scales a picture such that its longer edge is ThumbnailEdge, if it is longer.
+// shrink scales a picture down so that its longer edge is at most ThumbnailEdge.
 func shrink(source image.Image) *image.RGBA {
 	if b := source.Bounds(); max(b.Dx(), b.Dy()) > roughEdge {
 		rough := canvas(b, roughEdge)
@@ -142,7 +143,7 @@ func shrink(source image.Image) *image.RGBA {
 	return small
 }
 
-// canvas is a white picture of the form of b.
+// canvas makes a white picture with the proportions of b.
 func canvas(b image.Rectangle, edge int) *image.RGBA {
 	width, height := b.Dx(), b.Dy()
 	if longer := max(width, height); longer > edge {

@@ -5,15 +5,15 @@ import (
 	"encoding/binary"
 )
 
-// jpegScan is what the segments before the pixels of a JPEG say (ITU T.81, B).
+// jpegScan is what the segments before the pixels of a JPEG tell (ITU T.81, B).
 type jpegScan struct {
-	orientation int // 1 where none is told
-	// baseline is whether the pixels surely come in one pass (SOF0 or SOF1). A decoder may take for a JPEG what is not
-	// understood here, and what comes in many passes takes several times the memory.
+	orientation int // 1 if the file has none
+	// baseline is true if the pixels certainly come in one pass (SOF0 or SOF1). Otherwise, decoding may take several
+	// times the memory; also for files that a decoder accepts although scanJPEG does not understand them.
 	baseline bool
 }
 
-// scanJPEG walks the segments of what may be the beginning of a JPEG.
+// scanJPEG reads the segments of what may be the beginning of a JPEG.
 func scanJPEG(b []byte) jpegScan {
 	s := jpegScan{orientation: 1}
 	if len(b) < 4 || b[0] != 0xff || b[1] != 0xd8 {
@@ -22,7 +22,7 @@ func scanJPEG(b []byte) jpegScan {
 	for b = b[2:]; len(b) >= 4 && b[0] == 0xff; {
 		marker := b[1]
 		switch {
-		case marker == 0xff: // fill
+		case marker == 0xff: // padding
 			b = b[1:]
 			continue
 		case marker >= 0xd0 && marker <= 0xd7: // RST0 to RST7, which have no length
@@ -48,8 +48,8 @@ func scanJPEG(b []byte) jpegScan {
 	return s
 }
 
-// exifOrientation finds the orientation in the payload of an APP1 segment: the first directory of a TIFF. 0 if none is
-// told.
+// exifOrientation finds the orientation in the payload of an APP1 segment, in the first directory of a TIFF; 0 if
+// there is none.
 func exifOrientation(b []byte) int {
 	t, ok := bytes.CutPrefix(b, []byte("Exif\x00\x00"))
 	if !ok || len(t) < 8 {

@@ -26,8 +26,8 @@ func segment(marker byte, payload string) string {
 	return "\xff" + string(append([]byte{marker}, length...)) + payload
 }
 
-// jpegHead is a JPEG up to its first pixels: components all in full resolution, and tables with one code each. before
-// stands behind the SOI.
+// jpegHead returns a JPEG up to its first pixels, with all components in full resolution, and tables with one code
+// each. before comes after the SOI.
 func jpegHead(before string, sof byte, width, height, components int) string {
 	frame := []byte{8}
 	frame = binary.BigEndian.AppendUint16(frame, uint16(height))
@@ -42,7 +42,7 @@ func jpegHead(before string, sof byte, width, height, components int) string {
 	return "\xff\xd8" + before + quantization + segment(sof, string(frame)) + dc + ac
 }
 
-// jpegPass is a scan of one component that says nothing of its coefficients.
+// jpegPass returns a scan of one component that leaves its coefficients unchanged.
 func jpegPass(blocks int) string {
 	return segment(0xda, "\x01\x01\x00\x01\x01\x00") + strings.Repeat("\x00", blocks/4096+2)
 }
@@ -59,7 +59,7 @@ func (f *forever) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// A picture that asks for one pass after the other takes its time, and is one without a thumbnail.
+// A picture with endless passes ends at the time limit, and gets no thumbnail.
 func TestDecoder_thumbnail_endless(t *testing.T) {
 	t.Parallel()
 	head := jpegHead("", 0xc2, 1000, 1000, 1)
@@ -71,10 +71,10 @@ func TestDecoder_thumbnail_endless(t *testing.T) {
 		p)
 	require.NoError(t, err)
 	require.Nil(t, small)
-	require.True(t, d.memory.TryAcquire(decodingBytes), "it gave back all of the memory")
+	require.True(t, d.memory.TryAcquire(decodingBytes), "it released all memory")
 }
 
-// Nor does it wait for memory longer than that, or when nobody waits for it.
+// It does not wait for memory longer than that, or after its caller has gone.
 func TestDecoder_thumbnail_waits(t *testing.T) {
 	t.Parallel()
 	file := written(imagepng.Encode, image.NewNRGBA(image.Rect(0, 0, 10, 10)))
@@ -99,7 +99,7 @@ func TestDecoder_thumbnail_waits(t *testing.T) {
 	require.NotEmpty(t, small)
 }
 
-// What a picture is charged is what it takes, whatever it says of itself. It is not parallel, as it counts all memory.
+// No picture takes more memory than its cost, whatever it claims. Not parallel, because it counts all memory.
 func TestPicture_cost(t *testing.T) {
 	const edge = 1000
 	gray := image.NewGray(image.Rect(0, 0, edge, edge))
@@ -137,12 +137,12 @@ func TestPicture_cost(t *testing.T) {
 		runtime.ReadMemStats(&after)
 		require.NoError(t, err, name)
 		took, charged := int64(after.TotalAlloc-before.TotalAlloc), p.cost-scalingBytes
-		require.LessOrEqual(t, took, charged+charged/50+128<<10, "%s: what comes beside the pixels is little", name)
+		require.LessOrEqual(t, took, charged+charged/50+128<<10, "%s: everything but the pixels takes little", name)
 	}
 }
 
-// A WebP is charged for what it may turn out to be. (What is allocated is not measured: there is nothing here to write
-// one.)
+// The cost of a WebP is that of the worst it may turn out to be. (Its memory is not measured, since nothing here can
+// write one.)
 func TestPicture_costWebP(t *testing.T) {
 	t.Parallel()
 	const edge = 1024
@@ -151,9 +151,9 @@ func TestPicture_costWebP(t *testing.T) {
 	extended := func(flags string) string { return riffChunk("VP8X", flags+"\x00\x00\x00\xff\x03\x00\xff\x03\x00") }
 	for name, c := range map[string]struct {
 		file     string
-		longer   uint32 // than it is, says the file
-		pixel    int64  // bytes, at least
-		at, most int64  // in all
+		longer   uint32 // by how much the file exaggerates its length
+		pixel    int64  // the least bytes per pixel
+		at, most int64  // the limits of the whole cost
 	}{
 		"lossy":             {file: lossy, pixel: 2, most: decodingBytes / 4},
 		"lossless":          {file: lossless, pixel: 9},
@@ -178,7 +178,7 @@ func riffChunk(kind, data string) string {
 	) + data + strings.Repeat("\x00", len(data)%2)
 }
 
-// Scaling a picture down takes what is charged for it.
+// Scaling a picture down takes no more memory than its share of the cost.
 func TestPicture_scaling(t *testing.T) {
 	source := image.NewGray(image.Rect(0, 0, 3*roughEdge, 3*roughEdge))
 	var before, after runtime.MemStats
@@ -188,7 +188,7 @@ func TestPicture_scaling(t *testing.T) {
 	require.LessOrEqual(t, int64(after.TotalAlloc-before.TotalAlloc), int64(scalingBytes+scalingBytes/20))
 }
 
-// jpegOf is a JPEG of black pixels.
+// jpegOf returns a JPEG of black pixels.
 func jpegOf(before string, sof byte, width, height, components int) string {
 	scan := []byte{byte(components)}
 	for i := range components {
@@ -213,7 +213,7 @@ func encodeJPEG(w io.Writer, p image.Image) error { return imagejpeg.Encode(w, p
 
 func encodeGIF(w io.Writer, p image.Image) error { return imagegif.Encode(w, p, nil) }
 
-// pngOf is a PNG of zeros in which one color, if it has no palette, stands for transparent.
+// pngOf returns a PNG of zeros in which one color, unless it has a palette, means transparent.
 func pngOf(edge, depth, kind, interlace int) string {
 	samples := 1
 	if kind == 2 {
@@ -233,7 +233,7 @@ func pngOf(edge, depth, kind, interlace int) string {
 		chunk("tRNS", strings.Repeat("\x00", 2*samples)) + chunk("IDAT", pixels.String()) + chunk("IEND", "")
 }
 
-// adam7 are the passes of a PNG that is not, or is, interlaced: where they begin, and how far their pixels are apart.
+// adam7 are the passes of a PNG that is not, or is, interlaced: where they begin, and the distance of their pixels.
 var adam7 = [2][][4]int{
 	{{0, 0, 1, 1}},
 	{{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4}, {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}},
@@ -245,7 +245,7 @@ func chunk(kind, data string) string {
 		crc32.ChecksumIEEE([]byte(kind+data))))
 }
 
-// interlaced says of a GIF that its rows come in four passes.
+// interlaced marks a GIF as interlaced, with rows in four passes.
 func interlaced(file string) string {
 	b := []byte(file)
 	b[strings.Index(file, "\x2c\x00\x00\x00\x00")+9] |= 0x40

@@ -18,35 +18,35 @@ import (
 	"housecall/internal/postgres"
 )
 
-// Conversation is what an upload or a download has to know of one.
+// Conversation is what an upload or a download needs to know about a conversation.
 type Conversation struct {
 	ID            int64
 	AppointmentID string // APP…
 	PatientID     int64
-	// Glass says that the reader is an administrator with break-glass access: they see what was retracted, and each
+	// Glass says that the reader is an administrator with break-glass access: they also see retracted files, and each
 	// access is audited.
 	Glass bool
 }
 
-// Conversations says who may do what in a conversation.
+// Conversations tells who may do what in a conversation.
 type Conversations interface {
-	// Readable gives an appointment's conversation to anybody who may read it; for others it does not exist (404).
+	// Readable returns an appointment's conversation if the actor may read it; for others it does not exist (404).
 	Readable(ctx context.Context, actor auth.Actor, appointmentID string) (Conversation, error)
-	// Writable gives it to its participants while it is open, and refuses otherwise.
+	// Writable returns it if the actor is a participant and it is open, and refuses otherwise.
 	Writable(ctx context.Context, actor auth.Actor, appointmentID string) (Conversation, error)
-	// Retracted gives those of a conversation's messages that were retracted.
+	// Retracted returns which of these messages of a conversation were retracted.
 	Retracted(ctx context.Context, conversation int64, seqs []int64) (map[int64]bool, error)
 }
 
 // Options are the configured values.
 type Options struct {
-	// MaxBytes is the size of the largest file.
+	// MaxBytes is the maximum size of a file.
 	MaxBytes int64
-	// PerDay is how many files one conversation takes in 24 hours.
+	// PerDay is how many files a conversation can get in 24 hours.
 	PerDay int
 	// PerMinute is how many uploads one user can start in a minute.
 	PerMinute int
-	// AtOnce is how many uploads one instance takes at once.
+	// AtOnce is how many uploads an instance accepts at a time.
 	AtOnce int
 	// UploadTimeout is how long one upload may take.
 	UploadTimeout time.Duration
@@ -61,7 +61,7 @@ type Deps struct {
 	Options       Options
 }
 
-// Service is the door to attachments.
+// Service has the use cases of attachments.
 type Service struct {
 	d       Deps
 	decoder *decoder
@@ -73,16 +73,17 @@ func New(d Deps) *Service {
 	return &Service{d: d, decoder: newDecoder(), places: places{most: d.Options.AtOnce, of: map[int64]int{}}}
 }
 
-// File is one that is being uploaded. Name is as the client gave it. End, which may be nil, tells whether that was all
-// once Body has been read to its end.
+// File is a file that is being uploaded. Name is the client's. End, which may be nil, is called after Body has been
+// read and returns an error if more follows than the file.
 type File struct {
 	Name string
 	Body io.Reader
 	End  func() error
 }
 
-// Upload takes a file for a conversation. open is called once it is clear that the actor may upload. The file is
-// stored as it is read; if anything fails, nothing of it remains. Only its uploader sees it until a message sends it.
+// Upload stores a file for a conversation. It calls open once it is clear that the actor may upload. The file is
+// stored while it is read; if anything fails, nothing of it remains. Only its uploader sees it until a message sends
+// it.
 func (s *Service) Upload(
 	ctx context.Context, actor auth.Actor, appointmentID string, open func() (File, error),
 ) (Attachment, error) {
@@ -114,7 +115,7 @@ func (s *Service) Upload(
 		return Attachment{}, err
 	}
 	kept := false
-	defer func() { // also when something panics
+	defer func() { // even after a panic
 		if !kept {
 			s.undo(ctx, a)
 		}
@@ -141,7 +142,7 @@ func (s *Service) throttle(ctx context.Context, actor auth.Actor) error {
 	}
 }
 
-// reserve counts an upload before it begins, so that many at once cannot exceed the limit.
+// reserve counts an upload before it begins, so that concurrent uploads cannot exceed the quota.
 func (s *Service) reserve(ctx context.Context, a Attachment) error {
 	return s.d.Pool.InTx(ctx, func(tx *postgres.Tx) error {
 		before, err := countUploads(ctx, tx, a.ConversationID)
@@ -155,7 +156,7 @@ func (s *Service) reserve(ctx context.Context, a Attachment) error {
 	})
 }
 
-// keep stores the incoming file and takes note of its size, its checksum and, for a picture, its dimensions.
+// keep stores the incoming file and notes its size, its checksum and, for a picture, its dimensions.
 func (s *Service) keep(ctx context.Context, a *Attachment, in *intake, end func() error) error {
 	size, err := s.d.Store.Put(ctx, a.contentKey(), in)
 	switch {
@@ -176,7 +177,7 @@ func (s *Service) keep(ctx context.Context, a *Attachment, in *intake, end func(
 	return nil
 }
 
-// picture examines a stored picture and stores a thumbnail of it.
+// picture examines a stored picture and stores its thumbnail.
 func (s *Service) picture(ctx context.Context, a *Attachment) error {
 	var p picture
 	err := s.withContent(ctx, *a, func(r io.Reader) (err error) {
@@ -203,13 +204,13 @@ func (s *Service) picture(ctx context.Context, a *Attachment) error {
 	return nil
 }
 
-// withContent has f read the content from its beginning.
+// withContent calls f with the whole content.
 func (s *Service) withContent(ctx context.Context, a Attachment, f func(io.Reader) error) error {
 	r, err := s.d.Store.Open(ctx, a.contentKey(), 0, -1)
 	if err != nil {
 		return unreachable(err)
 	}
-	defer func() { _ = r.Close() }() // nothing was written
+	defer func() { _ = r.Close() }() // only read
 	return f(r)
 }
 
@@ -230,18 +231,17 @@ func (s *Service) complete(ctx context.Context, actor auth.Actor, c Conversation
 	})
 }
 
-// undoing bounds how long removing a failed upload may take.
+// undoing is how long removing a failed upload may take.
 const undoing = 10 * time.Second
 
-// undo removes what there is of a failed upload, even if its client has gone. What it cannot remove, Sweep removes
-// later.
+// undo removes what a failed upload has left, even if the client has gone. If it fails, Sweep removes it later.
 func (s *Service) undo(ctx context.Context, a Attachment) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoing)
 	defer cancel()
 	_ = s.remove(ctx, a)
 }
 
-// remove deletes the bytes first: as long as the row exists, they are not forgotten.
+// remove deletes the bytes first, because without the row nobody would find them.
 func (s *Service) remove(ctx context.Context, a Attachment) error {
 	for _, key := range []string{a.thumbnailKey(), a.contentKey()} {
 		if err := s.d.Store.Delete(ctx, key); err != nil {
@@ -251,8 +251,9 @@ func (s *Service) remove(ctx context.Context, a Attachment) error {
 	return forget(ctx, s.d.Pool, a.ID)
 }
 
-// Find gives a file to whoever may see it. A file that was sent is for everyone who reads the conversation, unless its
-// message was retracted: then only break-glass access shows it. A file that was not sent yet is for its uploader.
+// Find returns a file if the actor may see it. Everyone who reads the conversation sees a file that was sent, unless
+// its message was retracted: then only break-glass access shows it. Only its uploader sees a file that was not sent
+// yet.
 func (s *Service) Find(ctx context.Context, actor auth.Actor, appointmentID string, id uuid.UUID) (Attachment, error) {
 	c, err := s.d.Conversations.Readable(ctx, actor, appointmentID)
 	if err != nil {
@@ -287,7 +288,7 @@ func (s *Service) auditRead(ctx context.Context, actor auth.Actor, c Conversatio
 	})
 }
 
-// Content reads bytes of a file that Find gave.
+// Content reads bytes of a file that Find returned.
 func (s *Service) Content(ctx context.Context, a Attachment, offset, length int64) (io.ReadCloser, error) {
 	r, err := s.d.Store.Open(ctx, a.contentKey(), offset, length)
 	if err != nil {
@@ -299,7 +300,7 @@ func (s *Service) Content(ctx context.Context, a Attachment, offset, length int6
 // thumbnailMax is far above the size of any thumbnail.
 const thumbnailMax = 1 << 20
 
-// Thumbnail gives the thumbnail of a file that Find gave, as a JPEG; errs.NotFound if there is none.
+// Thumbnail returns the thumbnail of a file that Find returned, as a JPEG; errs.NotFound if there is none.
 func (s *Service) Thumbnail(ctx context.Context, a Attachment) ([]byte, error) {
 	if !a.Thumbnail {
 		return nil, errs.Missing("thumbnail")
@@ -308,7 +309,7 @@ func (s *Service) Thumbnail(ctx context.Context, a Attachment) ([]byte, error) {
 	if err != nil {
 		return nil, unreachable(err)
 	}
-	defer func() { _ = r.Close() }() // nothing was written
+	defer func() { _ = r.Close() }() // only read
 	small, err := io.ReadAll(io.LimitReader(r, thumbnailMax))
 	if err != nil {
 		return nil, unreachable(err)
@@ -322,8 +323,8 @@ type Sent struct {
 	Retracted bool
 }
 
-// List gives files that were sent, the newest first, by messages before a seq (0: from the end). next is where the
-// next page begins, 0 on the last one. Retracted files are in it for break-glass access only.
+// List returns files that messages before a seq (0: from the end) have sent, newest first. next is where the next page
+// begins; 0 on the last one. Only break-glass access gets retracted files.
 func (s *Service) List(
 	ctx context.Context, actor auth.Actor, appointmentID string, before int64, limit int,
 ) (page []Sent, next int64, err error) {
@@ -361,13 +362,13 @@ func (s *Service) List(
 	return page, next, err
 }
 
-// places are for the uploads that are under way on this instance.
+// places counts the uploads that are under way on this instance.
 type places struct {
 	most int
 
 	mu  sync.Mutex // guards the rest
 	all int
-	of  map[int64]int // by user
+	of  map[int64]int // their number by user
 }
 
 func (p *places) take(user int64) bool {

@@ -24,12 +24,12 @@ import (
 	"housecall/internal/postgres"
 )
 
-// from gives a file to Upload.
+// from makes an argument of Upload from a reader.
 func from(r io.Reader) func() (attachment.File, error) {
 	return func() (attachment.File, error) { return attachment.File{Name: "a.txt", Body: r}, nil }
 }
 
-// Of many uploads at once, over two instances, as many pass as the quota says.
+// Of many concurrent uploads, over two instances, no more succeed than the quota allows.
 func TestService_Upload_quota(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(w *world) { w.opts.AtOnce = 1000 })
@@ -93,7 +93,7 @@ func TestService_Upload_throttled(t *testing.T) {
 	require.Equal(t, 201, w.uploads(doc, "a.txt", "hello").Status, "each user separately")
 }
 
-// gate is a body that comes when it is let.
+// gate is a body that arrives when the test opens it.
 type gate struct {
 	reached, open chan struct{}
 	once          sync.Once
@@ -105,7 +105,7 @@ func (g *gate) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-// A user has a few uploads at once, and an instance as many as it is told; each gives its place back.
+// The uploads under way are limited for each user and for the instance; each frees its place when it ends.
 func TestService_Upload_places(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(w *world) { w.opts.AtOnce = 5 })
@@ -134,7 +134,7 @@ func TestService_Upload_places(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// What breaks off leaves nothing, and says so.
+// An interrupted upload fails and leaves nothing behind.
 func TestService_Upload_cut(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -164,7 +164,7 @@ type panics struct{}
 
 func (panics) Read([]byte) (int, error) { panic("a bug") }
 
-// A connection that breaks within an upload: the same, from the outside.
+// The same over HTTP, if the connection breaks.
 func TestUpload_ConnectionBreaks(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -184,7 +184,7 @@ func TestUpload_ConnectionBreaks(t *testing.T) {
 		_, err = c.Write(whole[:2<<20])
 		require.NoError(t, err)
 		require.NoError(t, c.(*net.TCPConn).CloseWrite())
-		answer, err := io.ReadAll(c) // once it is answered, all is undone
+		answer, err := io.ReadAll(c) // once there is an answer, everything is undone
 		require.NoError(t, err)
 		require.Contains(t, string(answer), `"code":"incomplete"`)
 		require.NoError(t, c.Close())
@@ -225,7 +225,7 @@ func TestService_Sweep(t *testing.T) {
 	require.Equal(t, 404, w.get(pat, orphan).Status)
 }
 
-// A sweep that dies, or whose store is away, leaves what nobody sees and the next one ends.
+// If a sweep dies, or its store is away, nobody sees what it leaves, and the next sweep finishes the work.
 func TestService_Sweep_interrupted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -251,7 +251,7 @@ type failing struct{ blob.Store }
 
 func (failing) Delete(context.Context, string) error { return errAway }
 
-// Many sweepers and many who send: each file is either sent, and there, or gone.
+// With many concurrent sweeps and sends, each file is either sent and exists, or is gone.
 func TestService_Sweep_contention(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -294,7 +294,7 @@ func TestService_Sweep_contention(t *testing.T) {
 func TestService_Upload_sameBytes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	content := []byte(strings.Repeat("é", 100_001)) // characters lie across every piece
+	content := []byte(strings.Repeat("é", 100_001)) // some characters are split between pieces
 	a, err := w.svc.Upload(t.Context(), w.as(pat), visit, from(iotest.OneByteReader(bytes.NewReader(content))))
 	require.NoError(t, err)
 	r, err := w.svc.Content(t.Context(), a, 0, -1)

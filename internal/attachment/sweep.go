@@ -13,12 +13,12 @@ import (
 // sweepBatch is how many files are swept in one transaction.
 const sweepBatch = 100
 
-// Sweep deletes files that nobody has sent within a day, and what processes that died have left of uploads, and tells
-// how many. Any number of instances may do so at once.
+// Sweep deletes files that nobody sent within a day, and what dead processes have left of uploads, and returns how
+// many. Any number of instances may run it at once.
 //
-// A file is disowned first: a transaction that checks under the row's lock that no message has the file marks its row
-// as incomplete. Then the bytes are deleted, and then the row. A process that dies in between leaves a disowned row,
-// which nobody sees and with which the next sweep begins. So no row without bytes is ever seen, and no bytes are
+// First it disowns a file: a transaction checks under the row's lock that no message has sent the file, and marks its
+// row as incomplete. Then it deletes the bytes, and then the row. If the process dies in between, it leaves a disowned
+// row, which nobody sees, and which the next sweep takes up. So nobody ever sees a row without bytes, and no bytes are
 // forgotten.
 func (s *Service) Sweep(ctx context.Context) (int64, error) {
 	var swept int64
@@ -40,7 +40,7 @@ func (s *Service) Sweep(ctx context.Context) (int64, error) {
 			swept++
 		}
 		if len(failures) > 0 {
-			// The same ones would come again: the others wait for the next time.
+			// The failed ones would come up again: the others wait for the next sweep.
 			return swept, errors.Join(failures...)
 		}
 		if len(ids) < sweepBatch {

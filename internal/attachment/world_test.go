@@ -43,16 +43,16 @@ const (
 	visit    = "APP0000000001"
 )
 
-// answer is what the API says.
+// answer is an answer of the API.
 type answer = apitest.Answer
 
-// world is the service, with its routes, on a database of its own with one conversation. The token is the public id.
+// world has the service with its routes, on its own database with one conversation. A user's token is their public id.
 type world struct {
 	t     *testing.T
 	opts  attachment.Options
 	pool  *postgres.Pool
 	store blob.Store
-	dir   string // of the store, where it is a folder
+	dir   string // the folder of the store, if it is one
 	svc   *attachment.Service
 	api   *apitest.API
 	room  int64
@@ -90,7 +90,7 @@ func newWorld(t *testing.T, change ...func(*world)) *world {
 	return w
 }
 
-// instance is another one on the same database and store.
+// instance makes another instance on the same database and store.
 func (w *world) instance() *attachment.Service {
 	return attachment.New(attachment.Deps{
 		Pool: w.pool, Store: w.store, Conversations: talks{w}, Limiter: ratelimit.New(nil, zerolog.Nop()),
@@ -123,7 +123,7 @@ func (w *world) number(sql string, args ...any) (n int64) {
 	return n
 }
 
-// send binds a file to the next message, as the committer does.
+// send sends a file with the next message, as the committer does.
 func (w *world) send(id string) (seq int64) {
 	w.t.Helper()
 	seq = w.number(`update conversations set head_seq = head_seq + 1 where id = $1 returning head_seq`, w.room)
@@ -141,8 +141,8 @@ func (w *world) retract(target int64) {
 		select room_id, $3, now(), 'retraction', sender_id, gen_random_uuid(), seq from messages where room_id = $1 and seq = $2`, w.room, target, seq)
 }
 
-// talks answers from the tables what conversations answer in the program; app tests that. An administrator has
-// break-glass access.
+// talks answers from the tables what package conversation answers in the program; tests of app cover that. An
+// administrator has break-glass access.
 type talks struct{ w *world }
 
 func (c talks) Readable(ctx context.Context, actor auth.Actor, appointmentID string) (attachment.Conversation, error) {
@@ -198,7 +198,7 @@ func (w *world) uploads(token, name, content string) answer {
 	return w.call("POST", files, token, body, "Content-Type", kind)
 }
 
-// uploaded is upload that works; it gives the id.
+// uploaded uploads a file, requires success, and returns the id.
 func (w *world) uploaded(token, name, content string) string {
 	w.t.Helper()
 	a := w.uploads(token, name, content)
@@ -226,7 +226,7 @@ func form(t *testing.T, field, name, content string) (io.Reader, string) {
 	return &b, m.FormDataContentType()
 }
 
-// left lists all that the folder keeps.
+// left lists everything in the folder.
 func (w *world) left() (names []string) {
 	w.t.Helper()
 	require.NoError(w.t, filepath.WalkDir(w.dir, func(path string, d os.DirEntry, err error) error {
@@ -238,7 +238,7 @@ func (w *world) left() (names []string) {
 	return names
 }
 
-// drawing is a picture whose left upper quarter is red, the rest blue.
+// drawing makes a picture whose top left quarter is red, and the rest blue.
 func drawing(width, height int) *image.NRGBA {
 	p := image.NewNRGBA(image.Rect(0, 0, width, height))
 	for y := range height {
@@ -271,7 +271,7 @@ func asGIF(p image.Image) string {
 	return b.String()
 }
 
-// noise does not compress.
+// noise returns bytes that do not compress.
 func noise(n int) string {
 	r := rand.New(rand.NewPCG(1, uint64(n)))
 	b := make([]byte, n)

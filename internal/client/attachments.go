@@ -21,8 +21,8 @@ type Attachment struct {
 	Thumbnail bool   `json:"thumbnail"`
 }
 
-// Upload uploads a file that a message can send (Conversation.SendFile) within a day. The file is streamed, and the
-// upload is not tried again: r is read once.
+// Upload uploads a file; a message must send it (Conversation.SendFile) within a day. r is streamed and read only
+// once, so a failed upload is not retried.
 func (a *API) Upload(ctx context.Context, appointmentID, name string, r io.Reader) (Attachment, error) {
 	token, err := a.Token(ctx)
 	if err != nil {
@@ -31,7 +31,7 @@ func (a *API) Upload(ctx context.Context, appointmentID, name string, r io.Reade
 	ctx, cancel := context.WithTimeout(ctx, fileTimeout)
 	defer cancel()
 	body, form := io.Pipe()
-	defer func() { _ = body.Close() }() // frees the writer where the request ends early
+	defer func() { _ = body.Close() }() // releases the writer if the request ends early
 	parts := multipart.NewWriter(form)
 	go func() { _ = form.CloseWithError(writeFile(parts, name, r)) }() // CloseWithError returns nil
 	address := a.address(appointmentPath(appointmentID) + "/attachments")
@@ -56,7 +56,7 @@ func writeFile(parts *multipart.Writer, name string, r io.Reader) error {
 	return parts.Close()
 }
 
-// Download writes a file of a conversation to w. After an error, w may hold a part of it.
+// Download writes a file of a conversation to w. After an error, w may hold part of it.
 func (a *API) Download(ctx context.Context, appointmentID, attachmentID string, w io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, fileTimeout)
 	defer cancel()

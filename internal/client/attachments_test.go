@@ -11,11 +11,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// files answers requests for files, and tells how long each may take.
+// files answers requests for files, and notes how long each may take.
 type files struct {
 	times   []time.Duration
 	tokens  []string
-	expired string // a token that is not taken
+	expired string // a token that is refused
 }
 
 func (f *files) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -49,7 +49,7 @@ func (f *files) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 }
 
-// A file may take as long as the service lets it, on a line over which 15 seconds are not enough.
+// A file may take as long as the service allows: on a slow line, 15 seconds are not enough.
 func TestAPI_filesHaveTime(t *testing.T) {
 	t.Parallel()
 	f := &files{}
@@ -62,10 +62,10 @@ func TestAPI_filesHaveTime(t *testing.T) {
 	require.Equal(t, "F1", file.ID)
 	require.NoError(t, api.Download(t.Context(), "APP1", "F1", io.Discard))
 	require.Equal(t, []time.Duration{0, 10 * time.Minute, 10 * time.Minute}, f.times, "15 s, and the service's own bound")
-	require.Zero(t, NewHTTPClient(1).Timeout, "it would hold for files too")
+	require.Zero(t, NewHTTPClient(1).Timeout, "it would also apply to files")
 }
 
-// A download renews a token that is not taken any more, as every other call does, and writes nothing of the refusal.
+// Like every other call, a download renews a token that is no longer accepted; it does not write the refusal to w.
 func TestAPI_DownloadRenews(t *testing.T) {
 	t.Parallel()
 	f := &files{expired: "token-1"}

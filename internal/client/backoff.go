@@ -6,24 +6,24 @@ import (
 	"time"
 )
 
-// Clock is the time as a conversation sees it; tests bring their own.
+// Clock tells a conversation the time; tests bring their own.
 type Clock struct {
 	Now   func() time.Time
 	After func(time.Duration) <-chan time.Time
 }
 
-// The bounds of the waits between attempts: from 1 s, doubling, to 60 s, each drawn between zero and its bound ("full
-// jitter"), so that clients that lost one instance together do not come back together.
+// The wait between attempts is random, between zero and a bound that doubles from 1 s to 60 s ("full jitter"), so that
+// clients that lost an instance together do not all come back at once.
 const (
 	backoffBase = time.Second
 	backoffMax  = time.Minute
-	// A connection that was live for this long resets the waits.
+	// A connection that was live for this long resets the bound.
 	backoffForgive = 10 * time.Second
-	// One that was live for this long may come back at once where PROTOCOL.md says so.
+	// A connection that was live for this long may come back at once, where PROTOCOL.md allows that.
 	backoffSteady = time.Second
 )
 
-// backoff counts the failed attempts.
+// backoff counts failed attempts and decides what follows.
 type backoff struct {
 	random func() float64 // in [0, 1)
 	failed int
@@ -43,7 +43,7 @@ func (b *backoff) next() time.Duration {
 // ending is how a connection, or an attempt at one, ended.
 type ending struct {
 	err       error
-	token     string        // with which it was opened
+	token     string        // that opened it
 	live      time.Duration // how long it was live; 0 if it never was
 	bye       bool          // the service said when to come back:
 	comeAfter time.Duration
@@ -57,7 +57,7 @@ const (
 	closeSignedIn = 4401
 )
 
-// verdict is what follows from an ending: come back after a wait, renew the token first, or stop.
+// verdict says what to do after an ending: come back after a wait, renew the token first, or stop.
 type verdict struct {
 	wait  time.Duration
 	renew bool
@@ -79,7 +79,7 @@ func (b *backoff) judge(e ending) verdict {
 	if errors.Is(e.err, ErrSignedOut) {
 		return verdict{stop: e.err}
 	}
-	return verdict{wait: b.next()} // the network
+	return verdict{wait: b.next()} // a network fault
 }
 
 func (b *backoff) judgeClose(e ending, c *CloseError) verdict {

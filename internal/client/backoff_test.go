@@ -67,7 +67,7 @@ func TestBackoff_forgivesAfterASteadyConnection(t *testing.T) {
 	require.Equal(t, 500*time.Millisecond, b.judge(ending{err: errors.New("reset"), live: time.Minute}).wait)
 }
 
-// TestOutbox_order holds the ack queue against a model: whatever is acknowledged, put off or cut off, every
+// TestOutbox_order compares the ack queue with a model: whatever is acknowledged, deferred or cut off, every
 // connection gets the unsettled drafts in the order in which they were added.
 func TestOutbox_order(t *testing.T) {
 	t.Parallel()
@@ -111,7 +111,7 @@ func TestOutbox_order(t *testing.T) {
 				require.False(t, o.settle(model[i]))
 				model = append(model[:i:i], model[i+1:]...)
 			},
-			"put off": func(t *rapid.T) {
+			"defer": func(t *rapid.T) {
 				if len(model) > 0 {
 					id := rapid.SampledFrom(model).Draw(t, "which")
 					o.putBack(id, time.Time{})

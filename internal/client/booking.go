@@ -19,7 +19,7 @@ type Doctor struct {
 	SlotMinutes    int    `json:"slotMinutes"`
 }
 
-// NewDoctor is what an administrator says about a doctor whom they invite.
+// NewDoctor describes a doctor whom an administrator invites.
 type NewDoctor struct {
 	Name           string `json:"name"`
 	Email          string `json:"email"`
@@ -35,7 +35,7 @@ type Slot struct {
 	EndsAt   time.Time `json:"endsAt"`
 }
 
-// Person is a participant as an appointment names them.
+// Person is a participant of an appointment.
 type Person struct {
 	UserID         string `json:"userId"`
 	Name           string `json:"name"`
@@ -63,7 +63,7 @@ type page[T any] struct {
 	NextCursor string `json:"nextCursor"`
 }
 
-// Page says which part of a list is wanted: Limit entries (0: the service's default) after Cursor.
+// Page selects a part of a list: Limit entries (0: the service's default) after Cursor.
 type Page struct {
 	Limit  int
 	Cursor string
@@ -80,18 +80,18 @@ func (p Page) query() url.Values {
 	return q
 }
 
-// Doctors searches the directory; text may be empty. next is the cursor of the page after, empty at the end.
+// Doctors searches the directory; text may be empty. next is the cursor of the next page, empty after the last.
 func (a *API) Doctors(ctx context.Context, text string, p Page) (doctors []Doctor, next string, err error) {
 	q := p.query()
 	if text != "" {
 		q.Set("q", text)
 	}
 	var out page[Doctor]
-	err = a.send(ctx, ask{method: http.MethodGet, path: "/doctors", query: q, out: &out})
+	err = a.sendOnce(ctx, ask{method: http.MethodGet, path: "/doctors", query: q, out: &out})
 	return out.Items, out.NextCursor, err
 }
 
-// InviteDoctor makes a doctor's account, as an administrator, and returns the one-time token of its invitation.
+// InviteDoctor creates a doctor's account, as an administrator, and returns the one-time token of the invitation.
 func (a *API) InviteDoctor(ctx context.Context, d NewDoctor) (invitation string, err error) {
 	var out struct {
 		Invitation struct {
@@ -102,17 +102,17 @@ func (a *API) InviteDoctor(ctx context.Context, d NewDoctor) (invitation string,
 	return out.Invitation.Token, err
 }
 
-// Slots lists a doctor's free slots on the days from and to, both included, in the doctor's zone.
+// Slots lists a doctor's free slots from the day from to the day to, both included, in the doctor's zone.
 func (a *API) Slots(ctx context.Context, doctorID string, from, to time.Time) ([]Slot, error) {
 	q := url.Values{"from": {from.Format(time.DateOnly)}, "to": {to.Format(time.DateOnly)}}
 	var out page[Slot]
 	path := "/doctors/" + url.PathEscape(doctorID) + "/slots"
-	err := a.send(ctx, ask{method: http.MethodGet, path: path, query: q, out: &out})
+	err := a.sendOnce(ctx, ask{method: http.MethodGet, path: path, query: q, out: &out})
 	return out.Items, err
 }
 
-// Book requests an appointment, as a patient; the zero time leaves the time to the doctor. If the slot has been taken,
-// the error is a Problem slot_taken with Alternatives.
+// Book requests an appointment, as a patient; with the zero time, the doctor chooses the time. If the slot has been
+// taken, the error is a Problem slot_taken with Alternatives.
 func (a *API) Book(ctx context.Context, doctorID string, startsAt time.Time, reason string) (Appointment, error) {
 	in := map[string]any{"doctorId": doctorID, "reason": reason}
 	if !startsAt.IsZero() {
@@ -123,7 +123,7 @@ func (a *API) Book(ctx context.Context, doctorID string, startsAt time.Time, rea
 	return out, err
 }
 
-// Confirm accepts a request, as its doctor. startsAt sets the time of one that has none; nil keeps the time.
+// Confirm accepts a request, as its doctor. startsAt sets the time if the request has none; nil keeps the time.
 func (a *API) Confirm(ctx context.Context, id string, startsAt *time.Time) (Appointment, error) {
 	in := map[string]any{}
 	if startsAt != nil {

@@ -14,12 +14,12 @@ import (
 // State is the state of a conversation's connection.
 type State uint8
 
-// The states. A conversation moves between the first three until it is Closed, permanently.
+// The states. A conversation moves between the first three until it is Closed, which is final.
 const (
-	Connecting State = iota // no connection, or none that has said hello
+	Connecting State = iota // no connection yet, or no hello on it
 	CatchingUp              // receiving what it missed
 	Live                    // receiving what happens
-	Closed                  // by Close, or by a refusal that trying again would not change
+	Closed                  // by Close, or by a refusal that a retry would not change
 )
 
 // String names the state for people.
@@ -31,7 +31,7 @@ func (s State) String() string {
 var (
 	ErrClosed    = errors.New("the conversation is closed")
 	ErrQueueFull = errors.New("too many messages are waiting for the service")
-	ErrPending   = errors.New("a message with that client id is waiting already")
+	ErrPending   = errors.New("a message with that client id is already waiting")
 )
 
 // Refusal is the service's permanent refusal of a message (nack with retry never).
@@ -52,9 +52,9 @@ type Ack struct {
 	Duplicate bool
 }
 
-// Handler is what a conversation reports to its user. All functions may be nil. They are called from one goroutine,
-// one after another, in the order in which things happened, and delay everything that follows: be quick. They may call
-// any method but Close, SendWait, WaitLive, WaitSpace and Drain, which would wait for themselves.
+// Handler is told what happens in a conversation. All functions may be nil. One goroutine calls them, one after
+// another, in the order in which things happened; a slow function delays everything after it. They may call any method
+// but Close, SendWait, WaitLive, WaitSpace and Drain, which would wait for themselves.
 type Handler struct {
 	Hello       func(*Hello)                               // a connection opened; events it missed follow
 	Event       func(Event)                                // in seq order, each once, without gaps
@@ -63,47 +63,47 @@ type Handler struct {
 	Deferred    func(clientID, code string)                // a message was deferred; it is sent again automatically
 	Reset       func(reason string)                        // forget the events shown: the log starts over
 	State       func(s State, why error)                   // why the last connection, or the conversation, ended
-	Retry       func(in time.Duration)                     // the next attempt to connect comes after that
+	Retry       func(in time.Duration)                     // the next attempt to connect starts after this
 	Receipt     func(userID string, delivered, read int64) // a cursor of a participant moved
 	Typing      func(userID string, active bool)           // lasts 6 s unless repeated
 	Presence    func(userID string, online *bool)          // nil: unknown
 	Appointment func(s AppointmentState, canReply bool, whyNot string)
-	Complaint   func(code, detail string) // the service did not understand a frame of ours
+	Complaint   func(code, detail string) // the service did not understand one of our frames
 }
 
-// Options of Open. The zero value is valid.
+// Options are the options of Open. The zero value is valid.
 type Options struct {
 	Handler
 	// Resume is where an earlier conversation stopped (Cursor); zero: the last 50 events.
 	Resume Cursor
-	// QueueMax bounds the messages that are waiting for the service; 0 means 1,000.
+	// QueueMax limits how many messages may wait for the service; 0 means 1,000.
 	QueueMax int
 	// Clock and Random (in [0,1)) are for tests.
 	Clock  Clock
 	Random func() float64
 }
 
-// Stats counts what should be rare.
+// Stats counts connections and what should be rare.
 type Stats struct {
 	Connections int64 // that said hello
-	Duplicates  int64 // events dropped because they were known
+	Duplicates  int64 // events dropped because they had come before
 	Holes       int64 // events out of sequence: the connection was dropped and resumed
 	Resets      int64
 }
 
-// Conversation is one user's part in one conversation. It connects, reconnects after every fault that PROTOCOL.md lets
-// a client recover from, resumes where it was, and sends every message until the service has committed or permanently
-// refused it. Its methods may be called from several goroutines.
+// Conversation is one user's part in one conversation. It connects, reconnects after every fault from which
+// PROTOCOL.md lets a client recover, resumes where it was, and sends each message again until the service has
+// committed or permanently refused it. Its methods may be called from several goroutines.
 //
-// Messages are committed in the order in which they were sent, except that one which the service defers (nack with
-// retry later) may be overtaken by those that were under way behind it.
+// Messages are committed in the order in which they were sent, except that a message that the service defers (nack
+// with retry later) may be overtaken by later ones that were already under way.
 type Conversation struct {
 	api  *API
 	id   string
 	opts Options
 
 	cancel context.CancelFunc
-	done   chan struct{} // closed when the last goroutine has gone
+	done   chan struct{} // closed when the last goroutine has ended
 	wake   chan struct{} // the writer has something to do
 
 	connections, duplicates, holes, resets atomic.Int64
@@ -114,12 +114,12 @@ type Conversation struct {
 	watch   chan struct{} // closed when state changes or the outbox shrinks; nil unless someone waits
 	hello   *Hello
 	out     outbox
-	pace    *rate.Limiter // of messages, as the service wants it
+	pace    *rate.Limiter // of messages, as hello asks
 	signals signals
 
-	// The rest belongs to the goroutine of run.
+	// Only the goroutine of run uses the rest.
 	at        Cursor
-	rewritten bool // the log's history changed while we were away
+	rewritten bool // the epoch of the log changed while we were away
 }
 
 // Open starts a conversation and returns at once; WaitLive waits for it. It must be closed.
@@ -142,30 +142,30 @@ func Open(api *API, appointmentID string, opts Options) *Conversation {
 	return c
 }
 
-// Close ends the conversation and returns when all its goroutines have ended. Messages that were not acknowledged are
-// dropped: their SendWait returns ErrClosed. Call Drain first to have them sent.
+// Close ends the conversation and returns when all its goroutines have ended. It drops messages that were not
+// acknowledged: their SendWait returns ErrClosed. Call Drain first to have them sent.
 func (c *Conversation) Close() {
 	c.cancel()
 	<-c.done
 }
 
-// Done is closed when the conversation has ended, by Close or by itself.
+// Done returns a channel that is closed when the conversation has ended, by Close or by itself.
 func (c *Conversation) Done() <-chan struct{} { return c.done }
 
-// Send queues a message and returns its client id; Ack or Refused reports its outcome.
+// Send queues a message and returns its client id; Ack or Refused reports the outcome.
 func (c *Conversation) Send(text string) (clientID string, err error) {
 	clientID = NewClientID()
 	return clientID, c.SendAs(clientID, text)
 }
 
-// SendAs is Send under a client id of the caller's making (a UUID, in lower case), which lets a program that was
-// restarted send a message again without duplicating it.
+// SendAs is Send with a client id that the caller chooses (a UUID, in lower case), so that a program can send a
+// message again after a restart without duplicating it.
 func (c *Conversation) SendAs(clientID, text string) error {
 	return c.enqueue(&draft{clientID: clientID, text: text})
 }
 
-// SendWait queues a message and waits until it is committed. A permanent refusal is a *Refusal. When ctx ends first,
-// the message stays queued.
+// SendWait queues a message and waits until it is committed. A permanent refusal is a *Refusal. If ctx ends first, the
+// message stays queued.
 func (c *Conversation) SendWait(ctx context.Context, text string) (seq int64, err error) {
 	answer := make(chan result, 1)
 	if err := c.enqueue(&draft{clientID: NewClientID(), text: text, result: answer}); err != nil {
@@ -179,7 +179,7 @@ func (c *Conversation) SendWait(ctx context.Context, text string) (seq int64, er
 	}
 }
 
-// SendFile sends a file that was uploaded (API.Upload), under a client id as SendAs.
+// SendFile sends a file that was uploaded (API.Upload); clientID is as for SendAs.
 func (c *Conversation) SendFile(clientID, attachmentID string) error {
 	return c.enqueue(&draft{clientID: clientID, file: attachmentID})
 }
@@ -213,7 +213,7 @@ func (c *Conversation) enqueue(d *draft) error {
 	return err
 }
 
-// Typing tells the others that the user is typing (repeat it while they are) or has stopped.
+// Typing tells the other participant that the user is typing (repeat it while they are) or has stopped.
 func (c *Conversation) Typing(active bool) {
 	c.mu.Lock()
 	due := c.signals.typed(active, c.opts.Clock.Now())
@@ -243,32 +243,32 @@ func (c *Conversation) moveReceipt(r *upTo, seq int64) {
 func (c *Conversation) stir() {
 	select {
 	case c.wake <- struct{}{}:
-	default: // it has been told
+	default: // it has been told already
 	}
 }
 
-// State is the state of the conversation, and why its last connection, or the conversation itself, ended.
+// State returns the state of the conversation, and why its last connection, or the conversation itself, ended.
 func (c *Conversation) State() (State, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.state, c.why
 }
 
-// Hello is what the service said at the start of the latest connection; nil before the first.
+// Hello returns the hello of the latest connection; nil before the first.
 func (c *Conversation) Hello() *Hello {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.hello
 }
 
-// Pending is how many messages are neither committed nor refused.
+// Pending returns how many messages are neither committed nor refused.
 func (c *Conversation) Pending() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.out.len()
 }
 
-// Stats counts since Open.
+// Stats returns the counts since Open.
 func (c *Conversation) Stats() Stats {
 	return Stats{
 		Connections: c.connections.Load(), Duplicates: c.duplicates.Load(), Holes: c.holes.Load(), Resets: c.resets.Load(),
@@ -290,7 +290,7 @@ func (c *Conversation) Drain(ctx context.Context) error {
 	return c.wait(ctx, func() bool { return c.out.len() == 0 })
 }
 
-// wait returns when ok, asked under the lock after every change, says so.
+// wait returns when ok is true; it is called under the lock after every change.
 func (c *Conversation) wait(ctx context.Context, ok func() bool) error {
 	for {
 		c.mu.Lock()

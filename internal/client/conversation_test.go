@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// receive collects what a conversation tells.
+// receive collects what a conversation reports.
 type receive struct {
 	mu     sync.Mutex
 	seqs   []int64
@@ -73,7 +73,7 @@ func TestConversation_Event_resumesAndDropsDuplicates(t *testing.T) {
 	t.Parallel()
 	resumed := make(chan map[string]string, 1)
 	f := &fakeService{script: func(n int, s *fakeSocket) {
-		s.hello(5)
+		s.sayHello(5)
 		if n == 0 {
 			for _, seq := range []int64{3, 4, 4, 5, 3} {
 				s.event(seq)
@@ -100,7 +100,7 @@ func TestConversation_Event_resumesAndDropsDuplicates(t *testing.T) {
 func TestConversation_Event_asksForWhatWasSkipped(t *testing.T) {
 	t.Parallel()
 	f := &fakeService{script: func(n int, s *fakeSocket) {
-		s.hello(4)
+		s.sayHello(4)
 		if n == 0 {
 			s.event(1)
 			s.event(3)
@@ -127,7 +127,7 @@ func TestConversation_Send_resendsInOrderUnderOneID(t *testing.T) {
 	var ids []string
 	texts := [3][]string{}
 	f := &fakeService{script: func(n int, s *fakeSocket) {
-		s.hello(0)
+		s.sayHello(0)
 		s.live(0)
 		for i := 0; ; i++ {
 			m, ok := s.hear()
@@ -144,7 +144,7 @@ func TestConversation_Send_resendsInOrderUnderOneID(t *testing.T) {
 			if !known {
 				s.t.Errorf("connection %d: another id for %q", n, m.Text)
 			}
-			// Two are acknowledged on each connection, then it breaks, once all are on their way.
+			// Each connection acknowledges two messages, and breaks once all have been sent.
 			switch {
 			case n == 2 || i < 2:
 				s.say(fmt.Sprintf(`{"type":"ack","clientId":%q,"seq":%d}`, m.ClientID, i+1+2*n))
@@ -167,7 +167,7 @@ func TestConversation_Send_resendsInOrderUnderOneID(t *testing.T) {
 func TestConversation_SendWait(t *testing.T) {
 	t.Parallel()
 	f := &fakeService{script: func(_ int, s *fakeSocket) {
-		s.hello(0)
+		s.sayHello(0)
 		s.live(0)
 		for deferred := false; ; {
 			m, ok := s.hear()
@@ -204,7 +204,7 @@ func TestConversation_SendWait(t *testing.T) {
 	require.Contains(t, clock.asked(), deferPause)
 }
 
-// TestConversation_keepsToTheRate: a long queue goes out no faster than hello allows, and all of it.
+// TestConversation_keepsToTheRate: all of a long queue goes out, and no faster than hello allows.
 func TestConversation_keepsToTheRate(t *testing.T) {
 	t.Parallel()
 	const perSecond, messages = 10, 45
@@ -231,13 +231,12 @@ func TestConversation_keepsToTheRate(t *testing.T) {
 		"by the conversation's own clock")
 }
 
-// TestConversation_WaitSpace: a caller who waits for space gets it with the first acknowledgement, or the reason why
-// not.
+// TestConversation_WaitSpace: a caller who waits for space gets it with the first ack, or learns why not.
 func TestConversation_WaitSpace(t *testing.T) {
 	t.Parallel()
 	answer := make(chan struct{})
 	f := &fakeService{script: func(_ int, s *fakeSocket) {
-		s.hello(0)
+		s.sayHello(0)
 		s.live(0)
 		m, _ := s.hear()
 		<-answer
@@ -264,7 +263,7 @@ func TestConversation_WaitSpace(t *testing.T) {
 func TestConversation_Close_givesUpWhatWaits(t *testing.T) {
 	t.Parallel()
 	f := &fakeService{script: func(_ int, s *fakeSocket) {
-		s.hello(0)
+		s.sayHello(0)
 		s.live(0)
 		s.untilGone()
 	}}
@@ -288,11 +287,11 @@ func TestConversation_comesBackWhenTold(t *testing.T) {
 	f := &fakeService{
 		refuse: func(n int) int { return map[int]int{1: 503, 2: 502}[n] },
 		script: func(n int, s *fakeSocket) {
-			s.hello(0)
+			s.sayHello(0)
 			s.live(0)
 			if n == 0 {
 				s.say(`{"type":"bye","code":1012,"reason":"restart","reconnectAfterMs":1234}`)
-				s.close(1012)
+				s.closeWith(1012)
 				return
 			}
 			s.event(1)
@@ -315,8 +314,8 @@ func TestConversation_stops(t *testing.T) {
 			f := &fakeService{
 				refuse: func(int) int { return c.refuse },
 				script: func(_ int, s *fakeSocket) {
-					s.hello(0)
-					s.close(c.code)
+					s.sayHello(0)
+					s.closeWith(c.code)
 				},
 			}
 			conv, _ := open(t, f.start(t), Options{})
@@ -347,7 +346,7 @@ func TestConversation_reset(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := &fakeService{script: func(_ int, s *fakeSocket) {
-				s.hello(630)
+				s.sayHello(630)
 				s.say(`{"type":"reset","headSeq":630,"reason":"too far behind"}`)
 				s.live(630)
 				s.event(631)
@@ -372,7 +371,7 @@ func TestConversation_gathersReceipts(t *testing.T) {
 	frames, told := make(chan fromClient, 100), make(chan struct{})
 	f := &fakeService{script: func(_ int, s *fakeSocket) {
 		<-told
-		s.hello(0)
+		s.sayHello(0)
 		s.live(0)
 		for {
 			m, ok := s.hear()
@@ -404,5 +403,5 @@ func TestConversation_gathersReceipts(t *testing.T) {
 	require.Equal(t, "send", (<-frames).Type)
 	c.Close()
 	_, more := <-frames
-	require.False(t, more, "a receipt covers what it implies, and typing is said once")
+	require.False(t, more, "a receipt covers what it implies, and typing is sent once")
 }

@@ -20,13 +20,13 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// fakeService makes the faults that the real service cannot be made to make on demand. script plays the server's
-// side of the n-th connection (from 0); when it returns, the connection is cut.
+// fakeService makes faults that the real service does not make on demand. script plays the server's side of the n-th
+// connection (from 0); when it returns, the connection is cut.
 type fakeService struct {
 	t         *testing.T
 	server    *httptest.Server
 	script    func(n int, s *fakeSocket)
-	refuse    func(n int) int // status with which the n-th dial is refused; 0 takes it
+	refuse    func(n int) int // the status that refuses the n-th dial; 0 accepts it
 	expiresIn int             // seconds, of tokens
 	log       []Event         // that REST serves
 
@@ -125,14 +125,14 @@ func (f *fakeService) socket(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// say sends frames as they are.
+// say sends frames unchanged.
 func (s *fakeSocket) say(frames ...string) {
 	for _, f := range frames {
-		_ = s.ws.WriteMessage(websocket.TextMessage, []byte(f)) // the client may have gone: its test says so
+		_ = s.ws.WriteMessage(websocket.TextMessage, []byte(f)) // the client may have gone: then its test fails
 	}
 }
 
-func (s *fakeSocket) hello(head int64) {
+func (s *fakeSocket) sayHello(head int64) {
 	s.say(
 		fmt.Sprintf(
 			`{"type":"hello","headSeq":%d,"epoch":"e1","canReply":true,"heartbeatSeconds":25,"you":{"userId":"PAT1"}}`, head,
@@ -149,7 +149,7 @@ func (s *fakeSocket) event(seq int64) {
 
 func (s *fakeSocket) live(head int64) { s.say(fmt.Sprintf(`{"type":"live","headSeq":%d}`, head)) }
 
-func (s *fakeSocket) close(code int) {
+func (s *fakeSocket) closeWith(code int) {
 	_ = s.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, "test"), time.Now().Add(time.Second))
 	s.untilGone()
 }
@@ -182,14 +182,14 @@ func (s *fakeSocket) untilGone() {
 	}
 }
 
-// fakeClock never waits: what is asked of it happens at once, later by its own count.
+// fakeClock never waits: timers fire at once, and its time moves on instead.
 type fakeClock struct {
 	mu    sync.Mutex
 	now   time.Time
 	waits []time.Duration
 }
 
-// longest is the longest wait that is skipped; above it is a token's life, which never ends in a test.
+// longest is the longest wait that is skipped. A token's life is longer and never ends in a test.
 const longest = 5 * time.Minute
 
 func (c *fakeClock) clock() Clock {
@@ -227,7 +227,7 @@ func (c *fakeClock) asked() []time.Duration {
 	return append([]time.Duration(nil), c.waits...)
 }
 
-// within bounds a test's waits.
+// within limits a test's waits.
 func within(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

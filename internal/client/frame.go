@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Frame is one frame from the service, PROTOCOL.md's table as a struct: Type says which fields count. A hello
-// has its own part, which most connections see once.
+// Frame is one frame from the service: PROTOCOL.md's table as a struct. Type says which fields apply. Hello has a
+// struct of its own, since a connection gets only one.
 type Frame struct {
 	Type string `json:"type"`
 	Event
@@ -31,7 +31,7 @@ type Frame struct {
 	ID           scalar    `json:"id"` // pong
 
 	Hello       *Hello            `json:"-"`
-	Appointment *AppointmentState `json:"appointment"` // appointment, with what follows
+	Appointment *AppointmentState `json:"appointment"` // appointment, as are those below
 	CanReply    bool              `json:"canReply"`
 	WhyNot      string            `json:"whyNot"`
 }
@@ -60,7 +60,7 @@ type AppointmentState struct {
 	Version  int        `json:"version"`
 }
 
-// Participant is the patient or the doctor of a conversation. Online is nil while it is not known.
+// Participant is the patient or the doctor of a conversation. Online is nil while presence is unknown.
 type Participant struct {
 	UserID       string `json:"userId"`
 	Role         string `json:"role"`
@@ -77,7 +77,7 @@ type Limits struct {
 	PerSecond    int `json:"perSecond"`
 }
 
-// scalar is a word in one frame and a number in another: it keeps a string's content or a number's digits.
+// scalar is a string in one frame and a number in another: it keeps the string's content or the number's digits.
 type scalar string
 
 func (s *scalar) UnmarshalJSON(raw []byte) error {
@@ -85,7 +85,7 @@ func (s *scalar) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// decode reads a frame into f, whatever f held before. The strings in f do not share memory with raw.
+// decode reads a frame into f and replaces everything in it. The strings in f do not share memory with raw.
 func decode(raw []byte, f *Frame) error {
 	*f = Frame{}
 	text := string(raw)
@@ -106,7 +106,7 @@ func decode(raw []byte, f *Frame) error {
 	return nil
 }
 
-// The frames that a client sends, appended to dst.
+// Each of these appends a frame that a client sends to dst.
 
 func appendSend(dst []byte, clientID, text string) []byte {
 	dst = append(dst, `{"type":"send","clientId":"`...)
@@ -116,7 +116,7 @@ func appendSend(dst []byte, clientID, text string) []byte {
 	return append(dst, '}')
 }
 
-// appendDraft appends the frame that a draft goes out as.
+// appendDraft appends the frame that sends a draft.
 func appendDraft(dst []byte, d *draft) []byte {
 	switch {
 	case d.kind == "retract":

@@ -28,10 +28,10 @@ type Sent struct {
 	ClientID  string    `json:"clientId"`
 	Seq       int64     `json:"seq"`
 	At        time.Time `json:"at"`
-	Duplicate bool      `json:"duplicate"` // it was stored already: an earlier attempt got through
+	Duplicate bool      `json:"duplicate"` // an earlier attempt had stored it already
 }
 
-// History is a stretch of a log, oldest first.
+// History is a part of a log, oldest first.
 type History struct {
 	Items   []Event `json:"items"`
 	HeadSeq int64   `json:"headSeq"`
@@ -42,8 +42,7 @@ func (a *API) MessagesAfter(ctx context.Context, appointmentID string, seq int64
 	return a.messages(ctx, appointmentID, "after", seq, limit)
 }
 
-// MessagesBefore reads the limit events (at most 100) that come just before seq, oldest first; seq 0 means the
-// newest there are.
+// MessagesBefore reads the limit events (at most 100) just before seq, oldest first; with seq 0, the newest.
 func (a *API) MessagesBefore(ctx context.Context, appointmentID string, seq int64, limit int) (History, error) {
 	return a.messages(ctx, appointmentID, "before", seq, limit)
 }
@@ -58,8 +57,8 @@ func (a *API) messages(ctx context.Context, id, side string, seq int64, limit in
 	return out, err
 }
 
-// SendMessage sends over REST. clientID is a UUID made once per message (NewClientID) and kept over retries:
-// then any number of attempts makes one message.
+// SendMessage sends a message over REST. clientID is a UUID (NewClientID). Use the same one for every attempt at a
+// message: then all attempts together make one message.
 func (a *API) SendMessage(ctx context.Context, appointmentID, clientID, text string) (Sent, error) {
 	in := map[string]string{"clientId": clientID, "text": text}
 	var out Sent

@@ -12,8 +12,8 @@ type draft struct {
 	text     string
 	file     string        // id of an attachment to send instead of a text
 	kind     string        // retract or correct; empty: send
-	target   int64         // of those two
-	written  bool          // to the present connection
+	target   int64         // the seq to retract or correct
+	written  bool          // to the current connection
 	settled  bool          // acknowledged or refused, and about to leave
 	result   chan<- result // of SendWait; nil otherwise
 }
@@ -23,18 +23,18 @@ type result struct {
 	err error
 }
 
-// outbox is the ack queue: drafts in the order in which they were sent. They leave when the service has
-// acknowledged or permanently refused them, and are written again, in order, to every new connection.
+// outbox is the ack queue: drafts in the order in which they were sent. A draft stays until the service has
+// acknowledged or permanently refused it; every new connection gets all of them again, in order.
 type outbox struct {
 	drafts []*draft
 	byID   map[string]*draft
-	next   int       // every draft before it is written
-	resume time.Time // nothing is written before: the service asked for a pause
+	next   int       // all drafts before this index are written
+	resume time.Time // nothing is written before then: the service asked for a pause
 }
 
 func (o *outbox) len() int { return len(o.byID) }
 
-// add queues a draft; false if its clientID is waiting already.
+// add queues a draft; false if one with its clientID is already waiting.
 func (o *outbox) add(d *draft) bool {
 	if o.byID == nil {
 		o.byID = make(map[string]*draft)
@@ -47,7 +47,7 @@ func (o *outbox) add(d *draft) bool {
 	return true
 }
 
-// take returns the next draft to write and counts it as written; nil if there is none.
+// take returns the next draft to write and marks it as written; nil if there is none.
 func (o *outbox) take() *draft {
 	for o.next < len(o.drafts) {
 		d := o.drafts[o.next]
@@ -69,14 +69,14 @@ func (o *outbox) settle(clientID string) bool {
 	delete(o.byID, clientID)
 	d.settled = true
 	for len(o.drafts) > 0 && o.drafts[0].settled {
-		o.drafts[0] = nil // or the array would keep it
+		o.drafts[0] = nil // otherwise the array would keep it
 		o.drafts = o.drafts[1:]
 		o.next = max(0, o.next-1)
 	}
 	return true
 }
 
-// putBack has a draft written again, not before resume, and delays those behind it that are not written yet.
+// putBack has a draft written again, not before resume. Drafts behind it that are not written yet wait, too.
 func (o *outbox) putBack(clientID string, resume time.Time) {
 	d := o.byID[clientID]
 	if d == nil {
@@ -87,7 +87,7 @@ func (o *outbox) putBack(clientID string, resume time.Time) {
 	o.resume = resume
 }
 
-// rewind has everything written again, to a new connection.
+// rewind has everything written again, for a new connection.
 func (o *outbox) rewind() {
 	for _, d := range o.drafts {
 		d.written = false

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Problem is a refusal by the service: a problem document (RFC 9457). Every method of API returns one, wrapped, when
-// the service was reached and refused.
+// Problem is a refusal by the service: a problem document (RFC 9457). Every method of API returns one, wrapped, if
+// the service refused the request.
 type Problem struct {
 	Status       int            `json:"status"`
 	Code         string         `json:"code"`
@@ -21,7 +21,7 @@ type Problem struct {
 	RequestID    string         `json:"requestId"`
 	Errors       []FieldProblem `json:"errors"`
 	Alternatives []Slot         `json:"alternatives"` // of slot_taken
-	// RetryAfter is what the header of that name asks for; 0 without one.
+	// RetryAfter is the wait that the Retry-After header asks for; 0 without one.
 	RetryAfter time.Duration `json:"-"`
 }
 
@@ -31,7 +31,7 @@ type FieldProblem struct {
 	Message string `json:"message"`
 }
 
-// Error is the service's own wording, with the bad fields.
+// Error is the service's own text, with the bad fields.
 func (p *Problem) Error() string {
 	text := p.Detail
 	if text == "" {
@@ -55,10 +55,10 @@ func isStatus(err error, status int) bool {
 	return ok && p.Status == status
 }
 
-// problemBodyMax bounds what is read of a refusal: a proxy may answer with a whole page.
+// problemBodyMax limits how much of a refusal is read: a proxy may answer with a whole page.
 const problemBodyMax = 64 << 10
 
-// problemOf reads a refusal. An answer that is not a problem document, such as a proxy's page, keeps its status.
+// problemOf reads a refusal. Of an answer that is not a problem document, such as a proxy's page, it keeps the status.
 func problemOf(resp *http.Response) *Problem {
 	p := &Problem{}
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, problemBodyMax))

@@ -22,10 +22,10 @@ import (
 
 const password = "correct horse battery"
 
-// clinic is two real instances with an appointment that is booked.
+// clinic is two real instances with a booked appointment.
 type clinic struct {
 	urls            [2]string
-	patient, doctor *client.API // of the first and the second instance
+	patient, doctor *client.API // on the first and the second instance
 	appointment     string
 	doctorEmail     string
 }
@@ -52,7 +52,7 @@ func newClinic(t *testing.T, change func(*config.Config)) *clinic {
 	}
 	_, err := app.CreateAdmin(t.Context(), cfg, "Ada Admin", "admin@example.org", password)
 	require.NoError(t, err)
-	c.book(t)
+	c.bookAppointment(t)
 	return c
 }
 
@@ -65,7 +65,7 @@ func (c *clinic) api(t *testing.T, url string) *client.API {
 	return api
 }
 
-func (c *clinic) book(t *testing.T) {
+func (c *clinic) bookAppointment(t *testing.T) {
 	t.Helper()
 	ctx := t.Context()
 	admin := c.api(t, c.urls[0])
@@ -209,7 +209,7 @@ func TestConversation_acrossInstances(t *testing.T) {
 				require.NoError(t, err)
 			}
 		}
-		cuts[round%2].cut()
+		cuts[round%2].cutAll()
 	}
 	head := int64(0)
 	for i := range sides {
@@ -242,8 +242,8 @@ func TestConversation_acrossInstances(t *testing.T) {
 	require.Zero(t, sides[0].conv.Stats().Holes)
 }
 
-// TestConversation_outlivesItsTokens has tokens so short that the connection would end without `auth`. They live
-// much longer than a busy machine may keep a renewal waiting: one that came too late would rightly reconnect.
+// TestConversation_outlivesItsTokens uses tokens so short that the connection would end without `auth`, but long
+// enough that a renewal on a busy machine still comes in time: after a late one, the client would rightly reconnect.
 func TestConversation_outlivesItsTokens(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t, func(cfg *config.Config) { cfg.AccessTTL = 10 * time.Second })
@@ -278,7 +278,7 @@ func TestConversation_endsWithItsSession(t *testing.T) {
 	select {
 	case <-side.conv.Done():
 	case <-deadline(t).Done():
-		t.Fatal("the conversation goes on without its session")
+		t.Fatal("the conversation went on without its session")
 	}
 	_, why := side.conv.State()
 	require.ErrorIs(t, why, client.ErrSignedOut)
@@ -326,7 +326,7 @@ func newScissors(t *testing.T, target string) *scissors {
 	})
 	t.Cleanup(func() {
 		require.NoError(t, l.Close())
-		s.cut()
+		s.cutAll()
 		running.Wait()
 	})
 	return s
@@ -344,7 +344,7 @@ func (s *scissors) pass(in net.Conn) {
 	s.mu.Unlock()
 	var back sync.WaitGroup
 	back.Go(func() {
-		_, _ = io.Copy(in, out) // it ends by being cut
+		_, _ = io.Copy(in, out) // ends when it is cut
 		_ = in.Close()
 	})
 	_, _ = io.Copy(out, in)
@@ -355,7 +355,7 @@ func (s *scissors) pass(in net.Conn) {
 	s.mu.Unlock()
 }
 
-func (s *scissors) cut() {
+func (s *scissors) cutAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {

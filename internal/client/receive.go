@@ -28,7 +28,8 @@ func (c *Conversation) handle(ctx context.Context, l *link, f *Frame) error {
 	return nil
 }
 
-// tell passes on the frames that change nothing here. A type that it does not know is from a later protocol version.
+// tell passes on the frames that change nothing here. It ignores unknown types: a later version of the protocol may
+// have added them.
 func (c *Conversation) tell(f *Frame) {
 	h := &c.opts.Handler
 	switch {
@@ -45,7 +46,7 @@ func (c *Conversation) tell(f *Frame) {
 	}
 }
 
-// event passes on an event in its turn, once.
+// event passes on each event once, in order.
 func (c *Conversation) event(e Event) error {
 	if c.at.Set {
 		switch {
@@ -66,7 +67,7 @@ func (c *Conversation) event(e Event) error {
 
 func (c *Conversation) live(l *link, head int64) {
 	if !c.at.Set {
-		c.at.Seq, c.at.Set = head, true // a log without events, or none shown
+		c.at.Seq, c.at.Set = head, true // the log has no events, or none were shown
 	}
 	l.liveAt = c.opts.Clock.Now()
 	c.move(Live, nil)
@@ -75,7 +76,7 @@ func (c *Conversation) live(l *link, head int64) {
 func (c *Conversation) acked(f *Frame) {
 	d := c.waiting(f.ClientID)
 	if d == nil {
-		return // the answer to an earlier attempt has come already
+		return // the answer to an earlier attempt came first
 	}
 	if h := c.opts.Handler.Ack; h != nil {
 		h(Ack{ClientID: f.ClientID, Seq: f.Seq, At: f.At, Duplicate: f.Duplicate})
@@ -105,18 +106,18 @@ func (c *Conversation) refused(f *Frame) {
 	c.settle(d, result{err: &no})
 }
 
-// waiting returns a message of the ack queue, nil if it is not there any more.
+// waiting returns a message of the ack queue; nil if it is no longer there.
 func (c *Conversation) waiting(clientID string) *draft {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.out.byID[clientID]
 }
 
-// settle removes a message from the ack queue once the handler has been told, so that nobody finds the queue empty
-// before.
+// settle removes a message from the ack queue. The handler is told first, so that an empty queue means that it knows
+// every outcome.
 func (c *Conversation) settle(d *draft, r result) {
 	c.mu.Lock()
-	_ = c.out.settle(d.clientID) // Close may have been quicker
+	_ = c.out.settle(d.clientID) // Close may have removed it already
 	c.changed()
 	c.mu.Unlock()
 	if d.result != nil {

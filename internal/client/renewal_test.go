@@ -11,11 +11,11 @@ func TestConversation_renewsARefusedTokenOnce(t *testing.T) {
 	tokens := make(chan string, 3)
 	f := &fakeService{script: func(n int, s *fakeSocket) {
 		tokens <- s.token
-		s.hello(0)
+		s.sayHello(0)
 		if n == 1 {
-			s.live(0) // a success in between makes the next renewal allowed
+			s.live(0) // a success in between allows the next renewal
 		}
-		s.close(4401)
+		s.closeWith(4401)
 	}}
 	f.refuse = func(n int) int { return map[int]int{3: 401}[n] }
 	c, _ := open(t, f.start(t), Options{})
@@ -28,8 +28,8 @@ func TestConversation_renewsARefusedTokenOnce(t *testing.T) {
 func TestConversation_stopsWhenTheSessionIsGone(t *testing.T) {
 	t.Parallel()
 	f := &fakeService{script: func(_ int, s *fakeSocket) {
-		s.hello(0)
-		s.close(4401)
+		s.sayHello(0)
+		s.closeWith(4401)
 	}}
 	api := f.start(t)
 	f.refreshStatus.Store(401)
@@ -44,7 +44,7 @@ func TestConversation_sendsANewTokenInTime(t *testing.T) {
 	t.Parallel()
 	heard := make(chan string, 1)
 	f := &fakeService{script: func(_ int, s *fakeSocket) {
-		s.hello(0)
+		s.sayHello(0)
 		s.live(0)
 		s.say(`{"type":"authExpiring","at":"2026-11-22T10:00:00Z"}`)
 		for {

@@ -17,8 +17,9 @@ import (
 	"time"
 )
 
-// API calls one instance's (or balancer's) REST interface as one user. Its methods may be called from several
-// goroutines. What the service refuses is a *Problem; any other error means that it was not reached.
+// API calls the REST interface of one instance (or load balancer) as one user. Its methods may be called from several
+// goroutines. If the service refuses a request, the error is a *Problem; any other error means that it was not
+// reached.
 type API struct {
 	base  *url.URL
 	http  *http.Client
@@ -28,27 +29,27 @@ type API struct {
 	mu         sync.Mutex // guards what follows
 	tokens     tokens
 	user       User
-	refreshing *refreshCall // nil while none is under way
+	refreshing *refreshCall // nil unless one is under way
 }
 
-// Option changes how an API works.
+// Option is an option of New.
 type Option func(*API)
 
-// WithHTTPClient uses a client of the caller's making, such as one that many APIs share.
+// WithHTTPClient uses the caller's HTTP client, such as one that many APIs share.
 func WithHTTPClient(h *http.Client) Option { return func(a *API) { a.http = h } }
 
-// WithUserAgent names the program; sessions are listed by it.
+// WithUserAgent sets the name of the program, which the list of sessions shows.
 func WithUserAgent(agent string) Option { return func(a *API) { a.agent = agent } }
 
 const (
-	// requestTimeout bounds one REST call, its body included: longer than the service's own deadline.
+	// requestTimeout limits one REST call, body included. It is longer than the service's own deadline.
 	requestTimeout = 15 * time.Second
-	// fileTimeout bounds one upload or download, as the service does.
+	// fileTimeout limits one upload or download; the service's limit is the same.
 	fileTimeout = 10 * time.Minute
 )
 
-// NewHTTPClient returns a client with a keep-alive pool of perHost connections, which never waits forever for a
-// connection or an answer. How long a body may take depends on the request.
+// NewHTTPClient returns a client that keeps perHost connections alive and limits the wait for a connection and for an
+// answer. How long a body may take depends on the request.
 func NewHTTPClient(perHost int) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
@@ -63,7 +64,7 @@ func NewHTTPClient(perHost int) *http.Client {
 	}
 }
 
-// New makes an API for a base URL such as http://localhost:6001. It connects to nothing yet.
+// New makes an API for a base URL such as http://localhost:6001. It does not connect yet.
 func New(baseURL string, opts ...Option) (*API, error) {
 	u, err := url.Parse(strings.TrimSuffix(baseURL, "/"))
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" {
@@ -82,7 +83,7 @@ func New(baseURL string, opts ...Option) (*API, error) {
 // CloseIdle closes the pool's idle connections.
 func (a *API) CloseIdle() { a.http.CloseIdleConnections() }
 
-// BaseURL is the address given to New.
+// BaseURL returns the address given to New.
 func (a *API) BaseURL() string { return a.base.String() }
 
 // ask is one REST request: in is sent as JSON, out is where the answer goes (see do); both may be nil.
@@ -93,15 +94,15 @@ type ask struct {
 	in, out      any
 }
 
-// call makes one signed-in request. A token that the service no longer accepts is refreshed once.
+// call makes one signed-in request. If the service no longer accepts the token, call renews it, once.
 func (a *API) call(ctx context.Context, q ask) error {
 	return a.signedIn(ctx, func(token string) error {
 		q.token = token
-		return a.send(ctx, q)
+		return a.sendOnce(ctx, q)
 	})
 }
 
-// signedIn makes a request, and once more with a new token if the service no longer accepts the first.
+// signedIn makes a request. If the service no longer accepts the token, it makes the request again with a new one.
 func (a *API) signedIn(ctx context.Context, request func(token string) error) error {
 	token, err := a.Token(ctx)
 	if err != nil {
@@ -117,8 +118,8 @@ func (a *API) signedIn(ctx context.Context, request func(token string) error) er
 	return request(token)
 }
 
-// send makes one request.
-func (a *API) send(ctx context.Context, q ask) error {
+// sendOnce makes one request.
+func (a *API) sendOnce(ctx context.Context, q ask) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	req, err := a.request(ctx, q)
@@ -128,8 +129,8 @@ func (a *API) send(ctx context.Context, q ask) error {
 	return a.do(req, q.token, q.out)
 }
 
-// do sends a request. out is where the answer goes: an io.Writer gets it as it is, anything else is decoded from JSON;
-// nil drops it.
+// do sends a request. out receives the answer: an io.Writer gets it unchanged, anything else is decoded from JSON;
+// with nil, it is dropped.
 func (a *API) do(req *http.Request, token string, out any) error {
 	what := req.Method + " " + strings.TrimPrefix(req.URL.Path, a.base.JoinPath(apiPath).Path)
 	req.Header.Set("User-Agent", a.agent)
@@ -141,7 +142,7 @@ func (a *API) do(req *http.Request, token string, out any) error {
 		return fmt.Errorf("%s: %w", what, reachError(err))
 	}
 	defer func() {
-		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, problemBodyMax)) // so that the connection is used again
+		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, problemBodyMax)) // so that the connection can be reused
 		_ = resp.Body.Close()
 	}()
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
@@ -163,7 +164,7 @@ func (a *API) do(req *http.Request, token string, out any) error {
 
 const apiPath = "/api/v1"
 
-// address is a path's below apiPath.
+// address returns the URL of a path below apiPath.
 func (a *API) address(path string) string { return a.base.JoinPath(apiPath, path).String() }
 
 func (a *API) request(ctx context.Context, q ask) (*http.Request, error) {
@@ -188,7 +189,7 @@ func (a *API) request(ctx context.Context, q ask) (*http.Request, error) {
 	return req, nil
 }
 
-// reachError strips net/http's repetition of method and URL from an error.
+// reachError removes the method and URL, which net/http repeats, from an error.
 func reachError(err error) error {
 	if u, ok := err.(*url.Error); ok { //nolint:errorlint // http.Client.Do documents exactly this type
 		return u.Err

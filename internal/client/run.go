@@ -11,15 +11,15 @@ import (
 const (
 	helloTimeout = 10 * time.Second // for the first frame
 	deferPause   = time.Second      // before a message that was deferred is sent again
-	reloadPage   = 100              // events a page when history is reloaded
-	reloadMax    = 10_000           // a gap above that is not filled: the user starts over
+	reloadPage   = 100              // events per page when history is reloaded
+	reloadMax    = 10_000           // a larger gap is not filled: the user starts over
 	recentEvents = 50               // shown after starting over
 )
 
-// errHole means that a connection skipped an event; the next one asks for it.
+// errHole means that a connection skipped an event; the next connection asks for it.
 var errHole = errors.New("the service skipped an event")
 
-// run keeps a connection until the conversation ends. It is the goroutine that calls the Handler.
+// run keeps the conversation connected until it ends. Its goroutine calls the Handler.
 func (c *Conversation) run(ctx context.Context) {
 	defer close(c.done)
 	tries := backoff{random: c.opts.Random}
@@ -53,7 +53,7 @@ func (c *Conversation) run(ctx context.Context) {
 	}
 }
 
-// renewAfter answers a refused token: renew it once, then stop.
+// renewAfter renews a refused token, once; then it stops the conversation.
 func (c *Conversation) renewAfter(ctx context.Context, end ending, renewed bool, tries *backoff) verdict {
 	if renewed || end.token == "" {
 		return verdict{stop: errors.Join(ErrSignedOut, end.err)}
@@ -69,7 +69,7 @@ func (c *Conversation) renewAfter(ctx context.Context, end ending, renewed bool,
 	}
 }
 
-// finish closes the conversation for good.
+// finish closes the conversation.
 func (c *Conversation) finish(why error) {
 	c.mu.Lock()
 	left := c.out.clear()
@@ -119,14 +119,14 @@ func (c *Conversation) connection(ctx context.Context) ending {
 	if !l.liveAt.IsZero() {
 		l.end.live = max(1, c.opts.Clock.Now().Sub(l.liveAt))
 	}
-	left() // there is nothing to say on a connection that has ended
+	left() // there is no goodbye on a connection that has ended
 	cancel()
-	_ = conn.Cut() // also frees a writer that is stuck
+	_ = conn.Cut() // also releases a stuck writer
 	others.Wait()
 	return l.end
 }
 
-// converse reads until the connection ends; after hello, two more goroutines write and renew the token.
+// converse reads until the connection ends. After hello, one goroutine writes and another renews the token.
 func (c *Conversation) converse(ctx context.Context, l *link, others *sync.WaitGroup) error {
 	l.conn.SetIdleTimeout(helloTimeout)
 	var f Frame
@@ -135,7 +135,7 @@ func (c *Conversation) converse(ctx context.Context, l *link, others *sync.WaitG
 	}
 	if f.Type != "hello" {
 		if f.Type != "bye" {
-			return fmt.Errorf("the service did not say hello but %q", f.Type)
+			return fmt.Errorf("the service said %q instead of hello", f.Type)
 		}
 		l.noteBye(&f)
 	} else {
@@ -153,9 +153,9 @@ func (c *Conversation) converse(ctx context.Context, l *link, others *sync.WaitG
 	}
 }
 
-// greet starts a connection: everything unacknowledged is written again.
+// greet starts a connection: it has everything unacknowledged written again.
 func (c *Conversation) greet(l *link, h *Hello) {
-	// Two missed heartbeats and a little: then the connection is dead, whatever TCP believes.
+	// After two missed heartbeats and a little, the connection is dead, whatever TCP believes.
 	if beat := time.Duration(h.HeartbeatSeconds) * time.Second; beat > 0 {
 		l.conn.SetIdleTimeout(2*beat + beat/2)
 	} else {
@@ -181,12 +181,12 @@ func (l *link) noteBye(f *Frame) {
 	l.end.comeAfter = time.Duration(f.ReconnectAfterMs) * time.Millisecond
 }
 
-// Cursor is where the conversation stands, for Options.Resume of a later one. Call it after Close, or from a
-// Handler's function.
+// Cursor returns how far the conversation has got, for Options.Resume of a later one. Call it after Close, or from a
+// function of the Handler.
 func (c *Conversation) Cursor() Cursor { return c.at }
 
-// reload fills the gap that made the service send reset, up to its head. If the gap is too large, or the history of
-// the log has changed, the user starts over instead.
+// reload fills the gap that made the service send reset, up to the head. If the gap is too large, or the epoch of the
+// log has changed, the user starts over instead.
 func (c *Conversation) reload(ctx context.Context, head int64, reason string) error {
 	c.resets.Add(1)
 	from := c.at.Seq

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// scanFrame reads the two frames that come in numbers, event and ack, several times faster than encoding/json
-// and with a single allocation for all strings. It returns false for whatever it does not know or doubts, and
-// encoding/json then decides.
+// scanFrame reads the two most frequent frames, event and ack, several times faster than encoding/json and with a
+// single allocation for all strings. It returns false for anything else, and whenever it is in doubt; then
+// encoding/json decides.
 func scanFrame(s string, f *Frame) bool {
 	if !strings.HasPrefix(s, `{"type":"event",`) && !strings.HasPrefix(s, `{"type":"ack",`) {
 		return false
@@ -36,7 +36,7 @@ func scanFrame(s string, f *Frame) bool {
 			return false
 		}
 	}
-	return c.done()
+	return c.complete()
 }
 
 // cursor walks through a JSON text. After a fault, bad is set and everything returns zero.
@@ -91,7 +91,7 @@ func (c *cursor) key() string {
 	return k
 }
 
-// str reads a string; without escapes it is a part of the text itself.
+// str reads a string. Without escapes, the result shares the memory of the text.
 func (c *cursor) str() string {
 	c.expect('"')
 	if c.bad {
@@ -128,7 +128,7 @@ func (c *cursor) unescape(quoted string) string {
 	return out
 }
 
-// num reads a whole number that is not negative and has no superfluous zeros.
+// num reads a whole number without a sign or leading zeros.
 func (c *cursor) num() int64 {
 	first := c.peek()
 	start := c.i
@@ -164,7 +164,7 @@ func (c *cursor) time() time.Time {
 	return t
 }
 
-// done tells whether the whole text was read without a fault.
-func (c *cursor) done() bool {
+// complete tells whether the whole text was read without a fault.
+func (c *cursor) complete() bool {
 	return !c.bad && strings.TrimRight(c.s[c.i:], " \t\r\n") == ""
 }

@@ -89,7 +89,7 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		var frame Frame
 		if scanFrame(text, &frame) {
-			require.True(t, json.Valid([]byte(text)), "the scanner takes only JSON")
+			require.True(t, json.Valid([]byte(text)), "the scanner accepts only JSON")
 		}
 		_ = decode([]byte(text), &frame)
 	})

@@ -19,21 +19,21 @@ type User struct {
 // ErrSignedOut means that there is no session, or that it has ended: sign in again.
 var ErrSignedOut = errors.New("not signed in, or the session has ended: sign in again")
 
-// tokens are the result of a sign-in; the zero value is signed out.
+// tokens are the result of a sign-in; the zero value means signed out.
 type tokens struct {
 	access, refresh string
 	expires         time.Time
 	renewAt         time.Time
 }
 
-// refreshCall is one renewal, for which all callers that need it wait.
+// refreshCall is one renewal, which all callers that need a new token wait for.
 type refreshCall struct {
 	done chan struct{} // closed when err is set
 	err  error
 }
 
-// renewMargin is how long before its expiry a token is renewed: before the service's own warning, which comes
-// 60 s before, and at most a third of the token's life.
+// renewMargin is how long before it expires a token is renewed (but at most a third of its life). The service's own
+// warning comes later, 60 s before the end.
 const renewMargin = 90 * time.Second
 
 type signIn struct {
@@ -43,32 +43,32 @@ type signIn struct {
 	User         User   `json:"user"`
 }
 
-// Register makes a patient's account. It does not sign in.
+// Register creates a patient's account. It does not sign in.
 func (a *API) Register(ctx context.Context, name, email, password string) (User, error) {
 	in := map[string]string{"name": name, "email": email, "password": password}
 	var u User
-	err := a.send(ctx, ask{method: http.MethodPost, path: "/auth/register", in: in, out: &u})
+	err := a.sendOnce(ctx, ask{method: http.MethodPost, path: "/auth/register", in: in, out: &u})
 	return u, err
 }
 
-// AcceptInvitation sets the password of an account that an admin made. It does not sign in.
+// AcceptInvitation sets the password of an account that an administrator created. It does not sign in.
 func (a *API) AcceptInvitation(ctx context.Context, token, password string) error {
 	in := map[string]string{"token": token, "password": password}
-	return a.send(ctx, ask{method: http.MethodPost, path: "/auth/invitations/accept", in: in})
+	return a.sendOnce(ctx, ask{method: http.MethodPost, path: "/auth/invitations/accept", in: in})
 }
 
 // Login signs in with an email address or a user id. From then on the API renews its access token automatically.
 func (a *API) Login(ctx context.Context, login, password string) (User, error) {
 	in := map[string]string{"login": login, "password": password}
 	var out signIn
-	if err := a.send(ctx, ask{method: http.MethodPost, path: "/auth/login", in: in, out: &out}); err != nil {
+	if err := a.sendOnce(ctx, ask{method: http.MethodPost, path: "/auth/login", in: in, out: &out}); err != nil {
 		return User{}, err
 	}
 	a.keep(out)
 	return out.User, nil
 }
 
-// Logout ends the session on the service; the API is signed out even if that fails.
+// Logout ends the sign-in session. The API is signed out even if the service cannot be told.
 func (a *API) Logout(ctx context.Context) error {
 	a.mu.Lock()
 	t := a.tokens
@@ -77,10 +77,10 @@ func (a *API) Logout(ctx context.Context) error {
 	if t.access == "" {
 		return nil
 	}
-	return a.send(ctx, ask{method: http.MethodPost, path: "/auth/logout", token: t.access})
+	return a.sendOnce(ctx, ask{method: http.MethodPost, path: "/auth/logout", token: t.access})
 }
 
-// User is who signed in.
+// User returns the user who signed in.
 func (a *API) User() User {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -100,13 +100,13 @@ func (a *API) Token(ctx context.Context) (string, error) {
 	if err == nil || errors.Is(err, ErrSignedOut) || a.now().After(t.expires) {
 		return token, err
 	}
-	return t.access, nil // the service cannot be reached, and this token is still valid
+	return t.access, nil // the service cannot be reached, but this token is still valid
 }
 
-// Expires is when the access token expires; zero when signed out.
+// Expires returns when the access token expires; zero when signed out.
 func (a *API) Expires() time.Time { return a.current().expires }
 
-// renewDue is when Token will renew.
+// renewDue returns when Token will renew.
 func (a *API) renewDue() time.Time { return a.current().renewAt }
 
 func (a *API) current() tokens {
@@ -115,17 +115,17 @@ func (a *API) current() tokens {
 	return a.tokens
 }
 
-// Refresh renews the access token now, or joins a renewal under way.
+// Refresh renews the access token now, or waits for a renewal that is under way.
 func (a *API) Refresh(ctx context.Context) error {
 	_, err := a.renew(ctx, a.current().access)
 	return err
 }
 
-// renew replaces the token old, once for all callers: refresh tokens rotate, so two renewals at a time would look like
-// a stolen token. ErrSignedOut means that the service no longer knows the session.
+// renew replaces the token old, once for all callers: refresh tokens rotate, so two renewals at the same time would
+// look like a stolen token. ErrSignedOut means that the service no longer knows the session.
 func (a *API) renew(ctx context.Context, old string) (string, error) {
 	a.mu.Lock()
-	if a.tokens.access != old { // another caller has just done it
+	if a.tokens.access != old { // another caller has just renewed it
 		defer a.mu.Unlock()
 		return a.tokens.access, nil
 	}
@@ -151,13 +151,13 @@ func (a *API) renew(ctx context.Context, old string) (string, error) {
 	}
 }
 
-// runRefresh must get a context that no one caller can cancel, since others wait for it; its own deadline ends it.
+// runRefresh needs a context that no single caller can cancel, since others wait for it; its own deadline ends it.
 func (a *API) runRefresh(ctx context.Context, call *refreshCall, refresh string) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	var out signIn
 	in := map[string]string{"refreshToken": refresh}
-	err := a.send(ctx, ask{method: http.MethodPost, path: "/auth/refresh", in: in, out: &out})
+	err := a.sendOnce(ctx, ask{method: http.MethodPost, path: "/auth/refresh", in: in, out: &out})
 	switch {
 	case err == nil:
 		a.keep(out)

@@ -16,12 +16,12 @@ import (
 	"github.com/fasthttp/websocket"
 )
 
-// Cursor is a place in a conversation's log: the last event processed and the history it belongs to, as hello
-// named it. The zero value asks for the last 50 events and what follows.
+// Cursor is a place in a conversation's log: the last event processed, and its epoch, as hello named it. The zero
+// value asks for the last 50 events and what follows.
 type Cursor struct {
 	Seq   int64
 	Epoch string
-	Set   bool // Seq counts, even if it is 0: everything from the first event on
+	Set   bool // Seq applies, even if it is 0: then everything from the first event on
 }
 
 func (c Cursor) query() url.Values {
@@ -35,7 +35,7 @@ func (c Cursor) query() url.Values {
 	return q
 }
 
-// CloseError is how a connection ended: a close code of PROTOCOL.md (or of RFC 6455, section 7.4).
+// CloseError says how the service ended a connection: a close code of PROTOCOL.md (or of RFC 6455, section 7.4).
 type CloseError struct {
 	Code   int
 	Reason string
@@ -53,25 +53,25 @@ const (
 	frameBytesMax = 1 << 20 // far above what the service sends
 )
 
-// writeBuffers are shared: a connection needs one only while it writes a frame.
+// writeBuffers is shared: a connection needs a buffer only while it writes a frame.
 var writeBuffers sync.Pool
 
-// Conn is one WebSocket connection that is never repaired: for tests and for idle load. One goroutine may read while
-// others write; Close may come from anywhere.
+// Conn is one WebSocket connection that does not reconnect, for tests and for idle load. One goroutine may read while
+// others write; any may call Close.
 type Conn struct {
 	ws   *websocket.Conn
 	wire *wire
-	buf  []byte // of the reader, reused
+	buf  []byte // the reader's, reused
 
 	writing sync.Mutex // one frame at a time
 
-	deadline sync.Mutex // guards touched and closing against each other
+	deadline sync.Mutex // guards touched and closing
 	idle     atomic.Int64
 	touched  time.Time
 	closing  bool
 }
 
-// Dial opens an appointment's socket. A refusal before the upgrade is a *Problem. Cancelling ctx ends the dial,
+// Dial opens an appointment's socket. A refusal before the upgrade is a *Problem. Cancelling ctx stops the dialling,
 // not the connection.
 func Dial(ctx context.Context, a *API, appointmentID string, from Cursor) (*Conn, error) {
 	token, err := a.Token(ctx)
@@ -97,7 +97,7 @@ func dial(ctx context.Context, a *API, token, appointmentID string, from Cursor)
 				return nil, err
 			}
 			w = &wire{Conn: raw}
-			context.AfterFunc(ctx, w.abandon) // the library respects only ctx's deadline
+			context.AfterFunc(ctx, w.abandon) // the library heeds only ctx's deadline
 			return w, nil
 		},
 	}
@@ -120,7 +120,7 @@ func dial(ctx context.Context, a *API, token, appointmentID string, from Cursor)
 		c.touch()
 		err := ws.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(time.Second))
 		if errors.Is(err, websocket.ErrCloseSent) {
-			return nil // the answer to our close is still to come
+			return nil // the answer to our close has yet to come
 		}
 		return err
 	})
@@ -136,7 +136,7 @@ func (c *Conn) SetIdleTimeout(d time.Duration) {
 	c.touch()
 }
 
-// touch extends the read deadline, but not with every frame: that would cost more than reading it.
+// touch extends the read deadline, but not for every frame: that would cost more than reading it.
 func (c *Conn) touch() {
 	idle := time.Duration(c.idle.Load())
 	if idle == 0 {
@@ -149,7 +149,7 @@ func (c *Conn) touch() {
 		return
 	}
 	c.touched = now
-	_ = c.ws.SetReadDeadline(now.Add(idle)) // fails on a closed connection only, as the read will
+	_ = c.ws.SetReadDeadline(now.Add(idle)) // fails only on a closed connection, and so will the read
 }
 
 // ReadFrame waits for the next frame. A close by the service is a *CloseError.
@@ -210,7 +210,7 @@ func (c *Conn) WriteFrame(raw []byte) error {
 // leave says goodbye with code 1000 and lets the reader wait a moment for the answer.
 func (c *Conn) leave() {
 	now := time.Now()
-	_ = c.wire.Conn.SetWriteDeadline(now.Add(closeTimeout)) // also frees a writer that is stuck
+	_ = c.wire.Conn.SetWriteDeadline(now.Add(closeTimeout)) // also releases a stuck writer
 	bye := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
 	_ = c.ws.WriteControl(websocket.CloseMessage, bye, now.Add(closeTimeout)) // best effort: we leave anyway
 	c.deadline.Lock()
@@ -219,7 +219,7 @@ func (c *Conn) leave() {
 	_ = c.ws.SetReadDeadline(time.Now().Add(closeTimeout))
 }
 
-// Close ends the connection; it tries to say goodbye without waiting for the answer.
+// Close ends the connection. It tries to say goodbye, but does not wait for the answer.
 func (c *Conn) Close() error {
 	c.leave()
 	return c.wire.Close()

@@ -13,10 +13,10 @@ const (
 	authPause    = 5 * time.Second        // between attempts to get a new token
 )
 
-// upTo is a receipt's cursor: how far it should be, and how far the present connection was told.
+// upTo is a receipt's cursor: what it should be, and what the current connection was last told.
 type upTo struct{ want, told int64 }
 
-// signals are the client's frames that are not messages: only the latest of each kind matters.
+// signals are the client's frames that are not messages; only the latest of each kind matters.
 type signals struct {
 	auth            string // a token to send; empty: none
 	typing          bool
@@ -38,7 +38,7 @@ func (s *signals) typed(active bool, now time.Time) bool {
 	return true
 }
 
-// rewind sends the cursors again, to a new connection; a token and typing belong to the old one.
+// rewind has the cursors sent again, to a new connection; a token and typing belonged to the old one.
 func (s *signals) rewind() {
 	s.auth, s.typing, s.typingDue = "", false, false
 	s.delivered.told, s.read.told = 0, 0
@@ -86,7 +86,7 @@ func (c *Conversation) nextFrame(dst []byte) (frame []byte, wait time.Duration) 
 	return frame, wait
 }
 
-// nextSend appends the next message's frame; if there is none, wait says when there may be, 0 means when stirred.
+// nextSend appends the next message's frame. If there is none, wait says when to ask again; 0 means when stirred.
 func (c *Conversation) nextSend(dst []byte, now time.Time) (frame []byte, wait time.Duration) {
 	if pause := c.out.resume.Sub(now); pause > 0 {
 		return nil, pause
@@ -104,8 +104,8 @@ func (c *Conversation) nextSend(dst []byte, now time.Time) (frame []byte, wait t
 	return appendDraft(dst, d), 0
 }
 
-// newPace keeps to the rate that hello names, so that a long queue does not exceed the service's limits: a second's
-// worth at once, the rest evenly. 0 means that the service names none.
+// newPace limits messages to the rate that hello names, so that a long queue does not exceed the service's limits: one
+// second's worth at once, the rest evenly. 0 means no limit.
 func newPace(perSecond int) *rate.Limiter {
 	if perSecond <= 0 {
 		return rate.NewLimiter(rate.Inf, 0)
@@ -113,8 +113,7 @@ func newPace(perSecond int) *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(perSecond), perSecond)
 }
 
-// speak writes what there is to write, until ctx ends or the connection breaks. Frames that are waiting together go
-// out together.
+// speak writes frames until ctx ends or the connection breaks. Frames that wait at the same time go out together.
 func (c *Conversation) speak(ctx context.Context, conn *Conn) {
 	var buf []byte
 	for {
@@ -151,7 +150,7 @@ func (c *Conversation) speakNow(conn *Conn, buf *[]byte) (wait time.Duration, er
 	}
 }
 
-// keepAuth sends a new token before the old one expires, or when the service says that it will.
+// keepAuth sends a new token before the old one expires, or when the service warns that it will.
 func (c *Conversation) keepAuth(ctx context.Context, token string, expiring <-chan struct{}) {
 	var pause time.Duration
 	for {
@@ -166,7 +165,7 @@ func (c *Conversation) keepAuth(ctx context.Context, token string, expiring <-ch
 		fresh, err := c.freshToken(ctx, token, warned)
 		pause = authPause
 		if err != nil || fresh == token {
-			continue // the service closes with 4401 if it comes to that
+			continue // if no token comes in time, the service closes with 4401
 		}
 		token = fresh
 		c.mu.Lock()
@@ -176,7 +175,7 @@ func (c *Conversation) keepAuth(ctx context.Context, token string, expiring <-ch
 	}
 }
 
-// freshToken trusts the service's warning more than our own clock.
+// freshToken gets a token to send. If the service has warned, it renews even if our own clock says that there is time.
 func (c *Conversation) freshToken(ctx context.Context, token string, warned bool) (string, error) {
 	if warned {
 		return c.api.renew(ctx, token)

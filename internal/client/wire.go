@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// corkMax is when a corked wire sends what it has anyway.
+// corkMax is how many bytes a corked wire keeps before it sends them anyway.
 const corkMax = 16 << 10
 
-// wire is the network connection below the WebSocket. While corked it gathers frames and sends them in one
-// system call: a client with much to send sends it at once, and the service reads it at once.
+// wire is the network connection below the WebSocket. While corked, it collects frames and sends them in one system
+// call, so that the service can also read them in one.
 type wire struct {
 	net.Conn
 
@@ -24,7 +24,7 @@ type wire struct {
 	dead bool
 }
 
-// keep ends the dialling phase; false says that it was abandoned before.
+// keep ends the dialling; false means that it was abandoned before.
 func (w *wire) keep() bool {
 	w.dial.Lock()
 	defer w.dial.Unlock()
@@ -42,7 +42,7 @@ func (w *wire) abandon() {
 	}
 }
 
-// SetWriteDeadline does nothing: the library sets one for each frame, write does so rarely.
+// SetWriteDeadline does nothing: the library would set a deadline for each frame, but we rarely need a new one.
 func (w *wire) SetWriteDeadline(time.Time) error { return nil }
 
 // Write sends p, or keeps it until uncork.
@@ -50,7 +50,7 @@ func (w *wire) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.corked {
-		return len(p), w.send(p)
+		return len(p), w.writeNow(p)
 	}
 	w.pending = append(w.pending, p...)
 	if len(w.pending) < corkMax {
@@ -76,12 +76,12 @@ func (w *wire) flush() error {
 	if len(w.pending) == 0 {
 		return nil
 	}
-	err := w.send(w.pending)
+	err := w.writeNow(w.pending)
 	w.pending = w.pending[:0]
 	return err
 }
 
-func (w *wire) send(p []byte) error {
+func (w *wire) writeNow(p []byte) error {
 	if now := time.Now(); now.Add(writeTimeout / 2).After(w.deadline) {
 		w.deadline = now.Add(writeTimeout)
 		if err := w.Conn.SetWriteDeadline(w.deadline); err != nil {

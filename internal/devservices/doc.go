@@ -1,11 +1,8 @@
-// Package devservices runs a private PostgreSQL and a private Redis for
-// `housecall dev` and for tests.
+// Package devservices runs a private PostgreSQL, Redis and S3 store, for `housecall dev` and for tests.
 //
-// The servers listen on 127.0.0.1 only, on ports of their own choosing, with
-// random passwords, and touch no other server of the machine. They die with
-// the process that started them: by an ordered Stop, or on Linux, when that
-// process is killed, by the signal the kernel sends on a parent's death.
+// The servers listen only on 127.0.0.1, on free ports, with random passwords, and do not touch other servers on the
+// machine. They end with the process that started them: Stop ends them, and if the process is killed, the kernel sends
+// them a signal (only on Linux).
 //
-// PostgreSQL refuses to run as root, so root gives its servers to an
-// unprivileged user; see place.
+// PostgreSQL refuses to run as root, so a process of root runs its servers as an unprivileged user; see place.
 package devservices

@@ -12,17 +12,17 @@ import (
 	"time"
 )
 
-// Oldest major versions that will do.
+// The oldest major versions that can be used.
 const (
 	minPostgres = 15
 	minRedis    = 7
 )
 
-// versionWithin is how long a binary may take to tell its version.
+// versionWithin is how long a binary may take to print its version.
 const versionWithin = 10 * time.Second
 
-// Where packages put the server binaries, beside PATH: Debian, the PGDG
-// packages for Red Hat, a build from source, Homebrew on arm64 and on amd64.
+// Where packages put the server binaries, apart from PATH: Debian, the PGDG packages for Red Hat, a build from source,
+// Homebrew on arm64 and on amd64.
 var (
 	postgresDirs = []string{
 		"/usr/lib/postgresql/*/bin",
@@ -35,9 +35,8 @@ var (
 	redisDirs = []string{"/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"}
 )
 
-// findPostgres returns the folder that holds initdb and postgres of a major
-// version, 0 for the newest, on PATH or in the places where packages put them.
-// The error says what to do when there is none of version 15 or later.
+// findPostgres returns the folder with initdb and postgres of a major version (0: the newest), on PATH or where
+// packages put them. If there is none of version 15 or later, the error says what to do.
 func findPostgres(major int) (binDir string, err error) {
 	var best string
 	var bestMajor int
@@ -56,15 +55,14 @@ func findPostgres(major int) (binDir string, err error) {
 		return best, nil
 	case major != 0:
 		return "", fmt.Errorf("the server binaries of PostgreSQL %d, which made the data folder, are not on this machine: "+
-			"install them, or move the folder away to start afresh", major)
+			"install them, or move the folder away to start over", major)
 	default:
 		return "", fmt.Errorf("no PostgreSQL %d or later found on this machine: run deploy/setup.sh", minPostgres)
 	}
 }
 
-// FindRedis returns the path of redis-server, or of valkey-server, which
-// speaks the same protocol. The error says what to do when there is none of
-// version 7 or later.
+// FindRedis returns the path of redis-server, or of valkey-server, which speaks the same protocol. If there is none of
+// version 7 or later, the error says what to do.
 func FindRedis() (path string, err error) {
 	for _, name := range []string{"redis-server", "valkey-server"} {
 		for _, dir := range candidateDirs(name, redisDirs) {
@@ -88,7 +86,7 @@ func candidateDirs(binary string, globs []string) []string {
 	for _, glob := range globs {
 		found, err := filepath.Glob(filepath.Join(glob, binary))
 		if err != nil {
-			continue // only a malformed pattern, and ours are constants
+			continue // only for a malformed pattern, and ours are constants
 		}
 		for _, path := range found {
 			dirs = append(dirs, filepath.Dir(path))
@@ -100,7 +98,7 @@ func candidateDirs(binary string, globs []string) []string {
 // versionPattern matches "postgres (PostgreSQL) 15.9" and "Redis server v=7.0.15".
 var versionPattern = regexp.MustCompile(`(?:\(PostgreSQL\) |v=)(\d+)`)
 
-// versionOf returns the major version a server binary reports, or 0.
+// versionOf returns the major version that a server binary reports, or 0.
 func versionOf(path string) int {
 	ctx, cancel := context.WithTimeout(context.Background(), versionWithin)
 	defer cancel()

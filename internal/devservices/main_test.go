@@ -10,8 +10,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// parentVariable makes the test binary play a process that starts servers and
-// is then killed.
+// parentVariable makes the test binary act as a process that starts servers and is then killed.
 const parentVariable = "DEVSERVICES_TEST_PARENT"
 
 func TestMain(m *testing.M) {
@@ -22,8 +21,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// beParent starts both servers, tells their process numbers, and waits to be
-// killed.
+// beParent starts both servers, prints their process ids, and waits to be killed.
 func beParent(dir string) {
 	pg, err := StartPostgres(context.Background(), PostgresOptions{Dir: dir + "/pg"})
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 	"syscall"
 )
 
-// place is a server's folder: owned by whoever the server runs as, and locked
-// against other processes for as long as it is held.
+// place is a server's folder. It belongs to the user that the server runs as, and is locked against other processes
+// until it is released.
 type place struct {
 	dir       string
 	cred      *syscall.Credential // nil: run as ourselves
@@ -24,17 +24,16 @@ type place struct {
 	lock      *os.File
 }
 
-// The folder root falls back to when the server's user cannot reach the
-// wanted one. Unlike /tmp it survives a reboot.
+// fallbackRoot is where root puts the folder if the server's user cannot reach the wanted one. Unlike /tmp, it
+// survives a reboot.
 const fallbackRoot = "/var/tmp"
 
-// takePlace prepares dir, or a new temporary folder below temporaryRoot if dir
-// is empty, and locks it. kind names temporary folders.
+// takePlace prepares and locks dir, or a new temporary folder below temporaryRoot if dir is empty. kind names
+// temporary folders.
 //
-// As root the server runs as the folder's owner, or as postgres or nobody when
-// the folder is new. If that user cannot traverse a parent (below /root, for
-// one), the folder is /var/tmp/housecall-HASH instead, the same for the same
-// dir every time, so that data still survives a restart.
+// If we are root, the server runs as the folder's owner, or as postgres or nobody if the folder is new. If that user
+// cannot reach the folder (below /root, for example), it uses /var/tmp/housecall-HASH, always the same for the same
+// dir, so that data still survives a restart.
 func takePlace(dir, kind, temporaryRoot string) (*place, error) {
 	p := &place{temporary: dir == ""}
 	var err error
@@ -55,7 +54,7 @@ func takePlace(dir, kind, temporaryRoot string) (*place, error) {
 	return p, nil
 }
 
-// prepare makes the folder and gives it to the user the server will run as.
+// prepare makes the folder and gives it to the user that the server will run as.
 func (p *place) prepare() error {
 	//nolint:gosec // the server's user passes through the parent
 	if err := os.MkdirAll(filepath.Dir(p.dir), 0o755); err != nil {
@@ -81,8 +80,8 @@ func (p *place) prepare() error {
 	return pathCause(os.Chown(p.dir, int(p.cred.Uid), int(p.cred.Gid)))
 }
 
-// claim locks the folder, so that two of us never start servers in it. The
-// lock ends with this process, however it ends.
+// claim locks the folder, so that no two processes start servers in it. The lock ends with this process, however it
+// ends.
 func (p *place) claim() error {
 	lock, err := os.OpenFile(filepath.Join(p.dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -105,7 +104,7 @@ func (p *place) release() error {
 	if p.temporary {
 		err = os.RemoveAll(p.dir)
 	}
-	// Closing alone is not enough: a process that is being started has a copy, until it runs its own program.
+	// Closing is not enough: a process that is just being started has a copy until it runs its own program.
 	err = errors.Join(err, syscall.Flock(int(p.lock.Fd()), syscall.LOCK_UN), p.lock.Close())
 	p.lock = nil
 	return err
@@ -123,8 +122,7 @@ func (p *place) writeFile(name, content string) error {
 	return os.Chown(path, int(p.cred.Uid), int(p.cred.Gid))
 }
 
-// newTemporary makes a temporary folder, having removed those which processes
-// that were killed have left.
+// newTemporary makes a temporary folder. It first removes those that killed processes left behind.
 func newTemporary(kind, root string) (string, error) {
 	prefix := "housecall-" + kind + "-"
 	left, err := filepath.Glob(filepath.Join(root, prefix+"*"))
@@ -137,12 +135,12 @@ func newTemporary(kind, root string) (string, error) {
 	return os.MkdirTemp(root, prefix)
 }
 
-// removeIfLeft removes a temporary folder whose lock nobody holds. A failure
-// is of no consequence: the folder may be another user's.
+// removeIfLeft removes a temporary folder whose lock nobody holds. A failure does not matter: the folder may belong to
+// another user.
 func removeIfLeft(dir string) {
 	lock, err := os.Open(filepath.Join(dir, "lock"))
 	if err != nil {
-		return // also a folder that is being made right now
+		return // a folder that is just being made has no lock file either
 	}
 	defer func() { _ = lock.Close() }()
 	if syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
@@ -150,8 +148,8 @@ func removeIfLeft(dir string) {
 	}
 }
 
-// mkdir makes a private folder; an existing one is fine, a symbolic link, a
-// file or a folder that everyone may write to is not.
+// mkdir makes a private folder. An existing folder is fine, unless everyone may write to it; a symbolic link or a file
+// is not.
 func mkdir(dir string) error {
 	err := os.Mkdir(dir, 0o700)
 	if !errors.Is(err, fs.ErrExist) {
@@ -182,7 +180,7 @@ func ownerOf(dir string) (uid, gid uint32) {
 	return stat.Uid, stat.Gid
 }
 
-// unprivileged chooses whom root runs a server as.
+// unprivileged chooses the user that root runs a server as.
 func unprivileged(dir string) (*syscall.Credential, error) {
 	if uid, gid := ownerOf(dir); uid != 0 {
 		return &syscall.Credential{Uid: uid, Gid: gid}, nil
@@ -240,7 +238,7 @@ func randomPassword() string {
 	return hex.EncodeToString(raw[:])
 }
 
-// pathCause strips the operation and the path, which our sentence names.
+// pathCause removes the operation and the path, which our own message names.
 func pathCause(err error) error {
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) {

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A folder that was released can be taken again at once, though whoever else starts a process at that moment has a copy
-// of its lock until the other program runs.
+// A folder that was released can be taken again at once, although a process that is just being started has a copy of
+// its lock until it runs its own program.
 func TestPlace_releaseWhileOthersStart(t *testing.T) {
 	t.Parallel()
 	dir := reachableDir(t)

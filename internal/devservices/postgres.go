@@ -23,12 +23,11 @@ const postgresUser = "housecall"
 
 // PostgresOptions says where and how a private PostgreSQL runs.
 type PostgresOptions struct {
-	// Dir holds the cluster (in Dir/data) and its password. It is made at the
-	// first start; what is in it survives. Empty means a temporary folder,
-	// removed by Stop.
+	// Dir holds the cluster (in Dir/data) and its password. The first start makes it, and its content stays. Empty
+	// means a temporary folder, which Stop removes.
 	Dir string
-	// Durable keeps PostgreSQL's promises about the disk. Without it the
-	// server is faster and loses data only if the whole machine goes down.
+	// Durable makes PostgreSQL write to the disk at every commit. Without it the server is faster and loses data only
+	// if the whole machine goes down.
 	Durable bool
 	// Settings are server settings (postgresql.conf) that override ours.
 	Settings map[string]string
@@ -39,8 +38,8 @@ type PostgresOptions struct {
 // Postgres is a private PostgreSQL server. Its methods may be called from
 // several goroutines.
 type Postgres struct {
-	// Dir is the folder really in use: as root it may differ from
-	// PostgresOptions.Dir, when the server's user cannot reach that one.
+	// Dir is the folder in use. If we are root, it differs from PostgresOptions.Dir if the server's user cannot reach
+	// that.
 	Dir string
 
 	opts     PostgresOptions
@@ -53,9 +52,8 @@ type Postgres struct {
 	port int
 }
 
-// StartPostgres starts a server and returns when it accepts connections, at
-// most 30 s later. Its errors are one sentence each, made to be shown to a
-// person. Cancelling ctx ends the start, not the running server.
+// StartPostgres starts a server and returns when it accepts connections, at most 30 s later. Each of its errors is one
+// sentence that can be shown to people. Cancelling ctx ends the start, not the running server.
 func StartPostgres(ctx context.Context, opts PostgresOptions) (*Postgres, error) {
 	temporaryRoot := os.TempDir()
 	if !opts.Durable {
@@ -106,8 +104,7 @@ func (p *Postgres) Port() int {
 	return p.port
 }
 
-// Exited returns a channel that is closed when the present run of the server
-// is over, for whatever reason.
+// Exited returns a channel that is closed when the current run of the server is over, for whatever reason.
 func (p *Postgres) Exited() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -121,16 +118,16 @@ func (p *Postgres) LogCause() string {
 	return p.proc.log.cause()
 }
 
-// Stop shuts the server down (connections are cut, data is flushed) and
-// returns when it has gone. A second Stop does nothing.
+// Stop shuts the server down (it cuts connections and flushes data) and returns when it has ended. A second Stop does
+// nothing.
 func (p *Postgres) Stop() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return errors.Join(p.proc.stop(syscall.SIGINT), p.place.release())
+	return errors.Join(p.proc.shutDown(syscall.SIGINT), p.place.release())
 }
 
-// Kill ends the server with SIGKILL, as a crash would, and returns when all
-// of its processes have gone. The data stays, for Restart.
+// Kill ends the server with SIGKILL, as a crash would, and returns when all its processes have ended. The data stays,
+// for Restart.
 func (p *Postgres) Kill() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -138,60 +135,57 @@ func (p *Postgres) Kill() error {
 		return nil
 	}
 	file, readErr := p.readPID()
-	err := p.proc.kill()
+	err := p.proc.killAll()
 	if readErr == nil && err == nil {
 		removeSharedMemory(file.memory)
 	}
 	return err
 }
 
-// removeSharedMemory frees the System V segment of a server that was killed.
-// It holds a few bytes, but systems allow as few as 32 of them, and only a
-// restart in the same folder would free it. Where there is no ipcrm it stays.
+// removeSharedMemory frees the System V segment of a server that was killed. The segment is small, but some systems
+// allow only 32 of them, and otherwise only a restart in the same folder would free it. Without ipcrm it stays.
 func removeSharedMemory(id string) {
 	ctx, cancel := context.WithTimeout(context.Background(), killWithin)
 	defer cancel()
 	_ = exec.CommandContext(ctx, "ipcrm", "-m", id).Run() //nolint:gosec // a number from our own server
 }
 
-// Restart starts the server again with its data and on its port; one that
-// still runs is shut down first. A temporary server cannot come back from Stop.
+// Restart starts the server again with its data and on its port. If it still runs, Restart shuts it down first. A
+// temporary server cannot be restarted after Stop.
 func (p *Postgres) Restart(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.place.lock == nil {
 		if p.place.temporary {
-			return errors.New("a temporary PostgreSQL was stopped, and its data removed: only Kill can be followed by Restart")
+			return errors.New("this temporary PostgreSQL was stopped, and its data removed: only Kill allows a restart")
 		}
 		if err := p.place.claim(); err != nil {
 			return err
 		}
 	}
-	if err := p.proc.stop(syscall.SIGINT); err != nil {
+	if err := p.proc.shutDown(syscall.SIGINT); err != nil {
 		return err
 	}
 	return p.start(ctx)
 }
 
-// Pause freezes all processes of the server: nothing answers and no
-// connection breaks, until Resume.
+// Pause freezes all processes of the server until Resume: nothing answers, and no connection breaks.
 func (p *Postgres) Pause() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.proc.pause()
+	p.proc.freeze()
 }
 
 // Resume ends a Pause.
 func (p *Postgres) Resume() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.proc.resume()
+	p.proc.thaw()
 }
 
 func (p *Postgres) dataDir() string { return filepath.Join(p.Dir, "data") }
 
-// initialize makes the cluster with initdb unless it is there, and finds the
-// binaries and the password that fit it.
+// initialize makes the cluster with initdb if there is none, and finds the binaries and the password that fit it.
 func (p *Postgres) initialize(ctx context.Context) error {
 	_, err := os.Lstat(p.dataDir())
 	switch {
@@ -201,7 +195,7 @@ func (p *Postgres) initialize(ctx context.Context) error {
 		return fmt.Errorf("the data folder %s cannot be used: %w", p.Dir, pathCause(err))
 	}
 	broken := func(what string) error {
-		return fmt.Errorf("the data folder %s is broken (%s): restore it, or move it away to start afresh", p.Dir, what)
+		return fmt.Errorf("the data folder %s is broken (%s): restore it, or move it away to start over", p.Dir, what)
 	}
 	version, err := os.ReadFile(filepath.Join(p.dataDir(), "PG_VERSION"))
 	if err != nil {
@@ -220,8 +214,8 @@ func (p *Postgres) initialize(ctx context.Context) error {
 	return err
 }
 
-// initdb makes a cluster beside its final place and moves it there when it is
-// complete, so that an interrupted start leaves nothing that looks usable.
+// initdb makes a cluster beside its final place and moves it there when it is complete, so that an interrupted start
+// leaves nothing that looks usable.
 func (p *Postgres) initdb(ctx context.Context) error {
 	var err error
 	if p.binDir, err = findPostgres(0); err != nil {
@@ -262,7 +256,7 @@ func (p *Postgres) initdb(ctx context.Context) error {
 	return nil
 }
 
-// locale must know more than ASCII: lower() and ILIKE work on names.
+// locale returns a locale that knows more than ASCII: lower() and ILIKE are used on names.
 func locale() string {
 	if runtime.GOOS == "darwin" {
 		return "en_US.UTF-8"
@@ -270,11 +264,10 @@ func locale() string {
 	return "C.UTF-8"
 }
 
-// errPortTaken is the reason to try another port.
+// errPortTaken means that another port has to be tried.
 var errPortTaken = errors.New("the port chosen for PostgreSQL was taken meanwhile")
 
-// start runs the server on p.port and waits until it is ready. The caller
-// holds p.mu.
+// start runs the server on p.port and waits until it is ready. The caller holds p.mu.
 func (p *Postgres) start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
@@ -299,25 +292,24 @@ func (p *Postgres) start(ctx context.Context) error {
 			return fmt.Errorf("the private PostgreSQL does not start in %s: %s", p.Dir, proc.log.cause())
 		case <-ctx.Done():
 			return errors.Join(fmt.Errorf("the private PostgreSQL was not ready in time in %s (last log line: %s): %w",
-				p.Dir, proc.log.cause(), ctx.Err()), proc.kill())
+				p.Dir, proc.log.cause(), ctx.Err()), proc.killAll())
 		}
 	}
 }
 
-// arguments is the server's command line.
+// arguments returns the server's command line.
 func (p *Postgres) arguments() []string {
 	settings := map[string]string{
 		"listen_addresses": "127.0.0.1",
 		"port":             strconv.Itoa(p.port),
-		// No socket: its usual folder is shared with the machine's own
-		// servers, and a private path may be too long for one.
+		// No socket: the machine's own servers share its usual folder, and a private path may be too long.
 		"unix_socket_directories": "",
 		"logging_collector":       "off",
 		"log_destination":         "stderr",
 		"timezone":                "UTC",
 	}
 	if p.place.temporary {
-		// Files in the folder, which go with it even if the server is killed.
+		// Files in the folder, so that they are removed with it even if the server is killed.
 		settings["dynamic_shared_memory_type"] = "mmap"
 	}
 	if !p.opts.Durable {
@@ -332,16 +324,16 @@ func (p *Postgres) arguments() []string {
 	return args
 }
 
-// pidFile is what postmaster.pid tells: who serves the folder, and how far
-// that server is ("starting", "ready", "stopping").
+// pidFile is the content of postmaster.pid: which process serves the folder, and its state ("starting", "ready",
+// "stopping").
 type pidFile struct {
 	pid    int
-	memory string // the number of its System V shared memory
+	memory string // the id of its System V shared memory
 	status string
 }
 
-// readPID reads postmaster.pid, whose lines are fixed in PostgreSQL's
-// miscadmin.h and which pg_ctl, too, reads to learn when a server is ready.
+// readPID reads postmaster.pid. PostgreSQL's miscadmin.h defines its lines, and pg_ctl also reads it to learn when a
+// server is ready.
 func (p *Postgres) readPID() (pidFile, error) {
 	raw, err := os.ReadFile(filepath.Join(p.dataDir(), "postmaster.pid"))
 	if err != nil {
@@ -362,10 +354,9 @@ func (p *Postgres) readPID() (pidFile, error) {
 	return file, nil
 }
 
-// waitForOld deals with a server that an earlier process left in the folder:
-// one that is going is waited for, one that is not is an error, and the
-// postmaster.pid of one that is dead is removed, because PostgreSQL itself
-// would mistake the process which may have its number now for the server.
+// waitForOld deals with a server that an earlier process left in the folder. It waits for one that is stopping; one
+// that is not is an error. If the server is dead, it removes postmaster.pid, because PostgreSQL would mistake a
+// process that now has the same id for the server.
 func (p *Postgres) waitForOld(ctx context.Context) error {
 	ticker := time.NewTicker(pollEvery)
 	defer ticker.Stop()
@@ -378,8 +369,7 @@ func (p *Postgres) waitForOld(ctx context.Context) error {
 		if err != nil || !strings.HasPrefix(commandOf(old.pid), "postgres") {
 			return os.Remove(filepath.Join(p.dataDir(), "postmaster.pid"))
 		}
-		// Its parent may have died this very moment: give the signal that
-		// follows time to show.
+		// Its parent may have died just now: give the kernel's signal time to take effect.
 		patience := 5 * time.Second
 		if old.status == "stopping" {
 			patience = stopWithin

@@ -18,8 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// reachableDir is a temporary folder that an unprivileged user can traverse,
-// which t.TempDir is not.
+// reachableDir makes a temporary folder that an unprivileged user can reach, unlike t.TempDir.
 func reachableDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "devservices-test-")
@@ -127,16 +126,15 @@ func TestPostgres_Kill(t *testing.T) {
 	file, err := pg.readPID()
 	require.NoError(t, err)
 	require.NoError(t, pg.Kill())
-	require.NoError(t, pg.Kill(), "once is enough")
+	require.NoError(t, pg.Kill(), "a second time changes nothing")
 	<-exited
 	requireNoSharedMemory(t, file.memory)
 	require.Error(t, <-broken)
 	for _, pid := range children {
-		// The kernel closes an ending process's files a moment before the
-		// process counts as ended.
+		// The kernel closes a process's files a moment before the process counts as ended.
 		require.Eventually(t, func() bool { return commandOf(pid) != "postgres" }, time.Minute, pollEvery)
 	}
-	require.FileExists(t, filepath.Join(pg.dataDir(), "postmaster.pid"), "a crash leaves it")
+	require.FileExists(t, filepath.Join(pg.dataDir(), "postmaster.pid"), "a crash leaves it behind")
 	require.NoError(t, pg.Restart(t.Context()))
 	require.Equal(t, "1", query(t, pg, "select '1'"))
 	require.NoError(t, conn.Close(t.Context()))
@@ -146,7 +144,7 @@ func requireNoSharedMemory(t *testing.T, id string) {
 	t.Helper()
 	list, err := exec.CommandContext(t.Context(), "ipcs", "-m").Output()
 	if err != nil {
-		return // not everywhere, and then nor is ipcrm
+		return // some systems have no ipcs, and then no ipcrm either
 	}
 	require.NotEmpty(t, id)
 	require.NotRegexp(t, `(?m)^\S+\s+`+id+`\s`, string(list)) // the second column
@@ -182,7 +180,7 @@ func TestStartPostgres_StalePID(t *testing.T) {
 	pg, err := StartPostgres(t.Context(), PostgresOptions{Dir: dir})
 	require.NoError(t, err)
 	require.NoError(t, pg.Stop())
-	// A number that is taken again, by someone else: by us.
+	// The id belongs to another process now: to ours.
 	stale := fmt.Sprintf("%d\n%s\n", os.Getpid(), pg.dataDir())
 	require.NoError(t, os.WriteFile(filepath.Join(pg.dataDir(), "postmaster.pid"), []byte(stale), 0o600))
 	startPostgres(t, PostgresOptions{Dir: dir})
@@ -195,10 +193,10 @@ func TestStartPostgres_FolderInUse(t *testing.T) {
 	_, err := StartPostgres(t.Context(), PostgresOptions{Dir: dir})
 	require.ErrorContains(t, err, "another housecall is already using the data folder "+dir)
 
-	require.NoError(t, pg.place.lock.Close()) // as if not we had started it
+	require.NoError(t, pg.place.lock.Close()) // as if another process had started it
 	_, err = StartPostgres(t.Context(), PostgresOptions{Dir: dir})
 	require.ErrorContains(t, err, "is running in the data folder "+dir)
-	require.Equal(t, "1", query(t, pg, "select '1'"), "the server in use is left alone")
+	require.Equal(t, "1", query(t, pg, "select '1'"), "the server in use goes on")
 	pg.place.lock = nil
 }
 
@@ -304,7 +302,7 @@ func TestProcess_DiesWithParent(t *testing.T) {
 	_, _ = io.Copy(io.Discard, stdout)
 	require.Error(t, parent.Wait())
 	require.Eventually(t, func() bool { return commandOf(redis) != "redis-server" }, time.Minute, pollEvery)
-	// The next start waits for the last server to end by itself.
+	// The next start waits until the last server has ended by itself.
 	startPostgres(t, PostgresOptions{Dir: dir + "/pg"})
 	require.NotEqual(t, "postgres", commandOf(pg))
 }

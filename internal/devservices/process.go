@@ -23,16 +23,15 @@ const (
 	bindTries   = 5
 )
 
-// process is one run of a server: from its start until it and all its
-// children have gone.
+// process is one run of a server, from its start until it and all its children have ended.
 type process struct {
 	cmd    *exec.Cmd
 	log    *logTail
 	exited chan struct{} // closed when nothing of the server is left
 }
 
-// startProcess runs a server in its own process group, so that Ctrl-C in a
-// terminal reaches us and not it, and has onDeath sent to it if we die.
+// startProcess runs a server in a process group of its own, so that Ctrl-C in a terminal reaches only us, and has
+// onDeath sent to it if we die.
 func startProcess(cmd *exec.Cmd, pl *place, onDeath syscall.Signal, logTo io.Writer) (*process, error) {
 	return startProcessWith(cmd, pl, onDeath, logTo)
 }
@@ -44,16 +43,16 @@ func startProcessWith(
 	p := &process{cmd: cmd, log: &logTail{to: logTo}, exited: make(chan struct{})}
 	cmd.Dir = pl.dir
 	cmd.Env = append(childEnv(pl.dir), env...)
-	// A pipe, not a file: the children of the server inherit it, so its end
-	// tells that the last of them has gone, and cmd.Wait waits for that.
+	// A pipe, not a file: the server's children inherit it, so it ends when the last of them has ended, and cmd.Wait
+	// waits for that.
 	cmd.Stdout, cmd.Stderr = p.log, p.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: pl.cred}
 	signalOnParentDeath(cmd.SysProcAttr, onDeath)
 
 	started := make(chan error)
 	go func() {
-		// The kernel sends the death signal when the *thread* that started
-		// the child ends, so this one must live as long as the child.
+		// The kernel sends the signal when the *thread* that started the child ends, so this thread must live as long
+		// as the child.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
@@ -61,7 +60,7 @@ func startProcessWith(
 		if err != nil {
 			return
 		}
-		_ = cmd.Wait() // how it ended is in the log; a signal of ours is no error
+		_ = cmd.Wait() // the log says how it ended; our own signal is no error
 		close(p.exited)
 	}()
 	if err := <-started; err != nil {
@@ -70,7 +69,7 @@ func startProcessWith(
 	return p, nil
 }
 
-// childEnv keeps PGDATA, PGPORT and their like away from the servers.
+// childEnv returns an environment for servers, without PGDATA, PGPORT and the like.
 func childEnv(dir string) []string {
 	return []string{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + dir, "LC_ALL=C", "TZ=UTC"}
 }
@@ -84,14 +83,14 @@ func (p *process) alive() bool {
 	}
 }
 
-// signal is sent to the server itself; one that has just gone is fine.
+// signal sends a signal to the server itself. It does not matter if the server has just ended.
 func (p *process) signal(sig syscall.Signal) {
 	if p.alive() {
 		_ = p.cmd.Process.Signal(sig)
 	}
 }
 
-// waitGone waits until nothing of the server is left.
+// waitGone waits until nothing of the server is left; false if that takes too long.
 func (p *process) waitGone(within time.Duration) bool {
 	timer := time.NewTimer(within)
 	defer timer.Stop()
@@ -103,23 +102,22 @@ func (p *process) waitGone(within time.Duration) bool {
 	}
 }
 
-// stop asks with sig, and if that does not help in time, kills.
-func (p *process) stop(sig syscall.Signal) error {
-	p.resume()
+// shutDown asks the server to end, with sig. If it does not end in time, shutDown kills it.
+func (p *process) shutDown(sig syscall.Signal) error {
+	p.thaw()
 	p.signal(sig)
 	if p.waitGone(stopWithin) {
 		return nil
 	}
-	return p.kill()
+	return p.killAll()
 }
 
-// kill ends the server and its children without giving them a say.
-func (p *process) kill() error {
+// killAll ends the server and its children with SIGKILL.
+func (p *process) killAll() error {
 	if !p.alive() {
 		return nil
 	}
-	// PostgreSQL's children are in sessions of their own: a signal to the
-	// group does not reach them.
+	// PostgreSQL's children are in sessions of their own: a signal to the group does not reach them.
 	children := childrenOf(p.cmd.Process.Pid)
 	p.signal(syscall.SIGKILL)
 	for _, pid := range children {
@@ -131,14 +129,13 @@ func (p *process) kill() error {
 	return nil
 }
 
-// pause freezes the server and its children: connections stay open and
-// nothing answers, as with a machine that hangs.
-func (p *process) pause() {
+// freeze stops the server and its children: connections stay open and nothing answers, as if the machine hung.
+func (p *process) freeze() {
 	p.signal(syscall.SIGSTOP)
 	p.signalChildren(syscall.SIGSTOP)
 }
 
-func (p *process) resume() {
+func (p *process) thaw() {
 	p.signalChildren(syscall.SIGCONT)
 	p.signal(syscall.SIGCONT)
 }
@@ -152,14 +149,13 @@ func (p *process) signalChildren(sig syscall.Signal) {
 	}
 }
 
-// freePort finds a TCP port of 127.0.0.1 that nobody listens on. It stays
-// below the range from which systems take the ports of outgoing connections:
-// there, a client that retries while the server is down could be given the
-// server's own port, and the server could not come back.
+// freePort finds a TCP port of 127.0.0.1 that nobody listens on. It stays below the range from which systems take the
+// ports of outgoing connections: there, a client that retries while the server is down could get the server's own
+// port, and the server could not come back.
 func freePort() (int, error) {
 	var err error
 	for range 100 {
-		port := 20000 + rand.IntN(12000) //nolint:gosec // a port is no secret
+		port := 20000 + rand.IntN(12000) //nolint:gosec // a port is not a secret
 		var listener net.Listener
 		if listener, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
 			return port, listener.Close()
@@ -168,7 +164,7 @@ func freePort() (int, error) {
 	return 0, fmt.Errorf("find a free port: %w", err)
 }
 
-// logTail keeps the last lines a server logged and passes all on.
+// logTail keeps the last lines that a server logged and passes everything on.
 type logTail struct {
 	to io.Writer // may be nil
 
@@ -179,7 +175,7 @@ type logTail struct {
 
 const tailLines = 40
 
-// Write never fails: a server must not die of our log.
+// Write never fails: a server must not die because of our log.
 func (l *logTail) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -207,17 +203,17 @@ func (l *logTail) contains(text string) bool {
 	return false
 }
 
-// What marks the line that says why a server ended, most telling first. What
-// follows a full disk in PostgreSQL's log is worded worse than the disk.
+// causeMarks find the line that says why a server ended, clearest first. PostgreSQL's log names a full disk more
+// clearly than its consequences.
 var causeMarks = regexps(
 	`No space left on device`,
-	`Check free disk space`, // the hint where a write was only cut short
+	`Check free disk space`, // the hint if a write was cut short
 	`PANIC:|FATAL:|FATAL CONFIG`,
 	`(?i)error:|could not|can't`,
 	`\S`,
 )
 
-// logPrefix is what servers put before a message: time, process, severity.
+// logPrefix matches what servers put before a message: time, process, severity.
 var logPrefix = regexp.MustCompile(`^.*?(PANIC|FATAL|ERROR|LOG|HINT|WARNING|error|# Warning):\s+`)
 
 // cause returns the message that best says why a server ended.

@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// signalOnParentDeath has the kernel send sig to the child when its parent
-// ends, even by SIGKILL (prctl(2), PR_SET_PDEATHSIG).
+// signalOnParentDeath has the kernel send sig to the child when its parent ends, even by SIGKILL (prctl(2),
+// PR_SET_PDEATHSIG).
 func signalOnParentDeath(attr *syscall.SysProcAttr, sig syscall.Signal) {
 	attr.Pdeathsig = sig
 }
@@ -33,8 +33,7 @@ func childrenOf(parent int) []int {
 	return children
 }
 
-// commandOf returns the name of a running process's program, or "". A zombie
-// does not run.
+// commandOf returns the name of a running process's program, or "". A zombie does not count as running.
 func commandOf(pid int) string {
 	stat := statOf(pid)
 	if stat.state == "Z" || stat.state == "X" {
@@ -49,13 +48,13 @@ type processStat struct {
 	parent         int
 }
 
-// statOf reads /proc/PID/stat; of a process that has ended it returns nothing.
+// statOf reads /proc/PID/stat; for a process that has ended, it returns the zero value.
 func statOf(pid int) processStat {
 	raw, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {
 		return processStat{}
 	}
-	// pid (command) state ppid …; the command may itself hold parentheses.
+	// pid (command) state ppid …; the command itself may contain parentheses.
 	begin, end := bytes.IndexByte(raw, '('), bytes.LastIndexByte(raw, ')')
 	if begin < 0 || end < begin {
 		return processStat{}

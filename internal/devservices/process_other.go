@@ -12,8 +12,8 @@ import (
 	"syscall"
 )
 
-// signalOnParentDeath does nothing here: the system has no such thing, and a
-// server outlives a parent that is killed with SIGKILL. The next start says so.
+// signalOnParentDeath does nothing: this system has no such signal. A server outlives a parent that is killed with
+// SIGKILL, and the next start says so.
 func signalOnParentDeath(*syscall.SysProcAttr, syscall.Signal) {}
 
 // childrenOf lists the direct children of a process.
@@ -46,5 +46,5 @@ func commandOf(pid int) string {
 	return filepath.Base(strings.TrimSpace(string(out)))
 }
 
-// volatileRoot is where data that need not last goes.
+// volatileRoot returns where to put data that need not last.
 func volatileRoot() string { return os.TempDir() }

@@ -18,8 +18,7 @@ import (
 
 // RedisOptions says where a private Redis runs.
 type RedisOptions struct {
-	// Dir holds the server's configuration; nothing else is kept. Empty means
-	// a temporary folder, removed by Stop.
+	// Dir holds the server's configuration and nothing else. Empty means a temporary folder, which Stop removes.
 	Dir string
 	// LogTo receives the server's log; nil drops it.
 	LogTo io.Writer
@@ -28,7 +27,7 @@ type RedisOptions struct {
 // Redis is a private Redis server without persistence. Its methods may be
 // called from several goroutines.
 type Redis struct {
-	// Dir is the folder really in use; see Postgres.Dir.
+	// Dir is the folder in use; see Postgres.Dir.
 	Dir string
 
 	opts     RedisOptions
@@ -89,16 +88,15 @@ func (r *Redis) URL() string {
 func (r *Redis) Addr() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.addr()
+	return r.hostPort()
 }
 
-func (r *Redis) addr() string { return fmt.Sprintf("127.0.0.1:%d", r.port) }
+func (r *Redis) hostPort() string { return fmt.Sprintf("127.0.0.1:%d", r.port) }
 
-// Password returns what AUTH asks for.
+// Password returns the password for AUTH.
 func (r *Redis) Password() string { return r.password }
 
-// Exited returns a channel that is closed when the present run of the server
-// is over, for whatever reason.
+// Exited returns a channel that is closed when the current run of the server is over, for whatever reason.
 func (r *Redis) Exited() <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -112,55 +110,51 @@ func (r *Redis) LogCause() string {
 	return r.proc.log.cause()
 }
 
-// Stop shuts the server down and returns when it has gone. A second Stop does
-// nothing.
+// Stop shuts the server down and returns when it has ended. A second Stop does nothing.
 func (r *Redis) Stop() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return errors.Join(r.proc.stop(syscall.SIGTERM), r.place.release())
+	return errors.Join(r.proc.shutDown(syscall.SIGTERM), r.place.release())
 }
 
-// Kill ends the server with SIGKILL, as a crash would, and returns when it
-// has gone.
+// Kill ends the server with SIGKILL, as a crash would, and returns when it has ended.
 func (r *Redis) Kill() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.proc.kill()
+	return r.proc.killAll()
 }
 
-// Restart starts the server again, empty, on its port and with its password;
-// one that still runs is shut down first. A temporary server cannot come back
-// from Stop.
+// Restart starts the server again, empty, on its port and with its password. If it still runs, Restart shuts it down
+// first. A temporary server cannot be restarted after Stop.
 func (r *Redis) Restart(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.place.lock == nil {
 		if r.place.temporary {
-			return errors.New("a temporary Redis was stopped, and its folder removed: only Kill can be followed by Restart")
+			return errors.New("this temporary Redis was stopped, and its folder removed: only Kill allows a restart")
 		}
 		if err := r.place.claim(); err != nil {
 			return err
 		}
 	}
-	if err := r.proc.stop(syscall.SIGTERM); err != nil {
+	if err := r.proc.shutDown(syscall.SIGTERM); err != nil {
 		return err
 	}
 	return r.start(ctx)
 }
 
-// Pause freezes the server: nothing answers and no connection breaks, until
-// Resume.
+// Pause freezes the server until Resume: nothing answers, and no connection breaks.
 func (r *Redis) Pause() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.proc.pause()
+	r.proc.freeze()
 }
 
 // Resume ends a Pause.
 func (r *Redis) Resume() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.proc.resume()
+	r.proc.thaw()
 }
 
 // start runs the server on r.port and waits until it answers. The caller
@@ -168,7 +162,7 @@ func (r *Redis) Resume() {
 func (r *Redis) start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
-	// In a file, not in the arguments, which every user of the machine sees.
+	// In a file, because every user of the machine can see the arguments.
 	conf := fmt.Sprintf("bind 127.0.0.1\nport %d\nrequirepass %s\ndir %s\nsave \"\"\nappendonly no\ndaemonize no\n",
 		r.port, r.password, quoteConf(r.Dir))
 	if err := r.place.writeFile("redis.conf", conf); err != nil {
@@ -192,16 +186,15 @@ func (r *Redis) start(ctx context.Context) error {
 			return fmt.Errorf("the private Redis does not start in %s: %s", r.Dir, proc.log.cause())
 		case <-ctx.Done():
 			return errors.Join(fmt.Errorf("the private Redis was not ready in time in %s (last log line: %s): %w",
-				r.Dir, proc.log.cause(), ctx.Err()), proc.kill())
+				r.Dir, proc.log.cause(), ctx.Err()), proc.killAll())
 		}
 	}
 }
 
-// answers reports whether our server, and not another one that has the port,
-// is up: only ours takes the password.
+// answers reports whether our server is up, and not another one on the same port: only ours accepts the password.
 func (r *Redis) answers(ctx context.Context) bool {
 	dialer := net.Dialer{Timeout: time.Second}
-	conn, err := dialer.DialContext(ctx, "tcp", r.addr())
+	conn, err := dialer.DialContext(ctx, "tcp", r.hostPort())
 	if err != nil {
 		return false
 	}

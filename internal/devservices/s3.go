@@ -14,13 +14,13 @@ import (
 	"time"
 )
 
-// s3Program is the S3 server of tests, a gateway to a folder that checks signatures like any other store. It is no
-// dependency of the program: deploy/setup.sh installs it.
+// s3Program is the S3 server of the tests: a gateway to a folder, which checks signatures as any other store does. The
+// program does not depend on it: deploy/setup.sh installs it.
 const s3Program = "versitygw-v1.8.0"
 
 // S3Options says where a private S3 store runs.
 type S3Options struct {
-	// Dir holds buckets and what is known of them. Empty means a temporary folder, removed by Stop.
+	// Dir holds buckets and their metadata. Empty means a temporary folder, which Stop removes.
 	Dir string
 	// LogTo receives the server's log; nil drops it.
 	LogTo io.Writer
@@ -29,9 +29,9 @@ type S3Options struct {
 // S3 is a private S3-compatible store on one folder, with one bucket. Its methods may be called from several
 // goroutines.
 type S3 struct {
-	// Dir is the folder really in use; see Postgres.Dir.
+	// Dir is the folder in use; see Postgres.Dir.
 	Dir string
-	// Bucket, AccessKey and SecretKey are what a client needs beside the address.
+	// Bucket, AccessKey and SecretKey are what a client needs besides the address.
 	Bucket, AccessKey, SecretKey string
 
 	opts   S3Options
@@ -64,7 +64,7 @@ func StartS3(ctx context.Context, opts S3Options) (*S3, error) {
 	return s, nil
 }
 
-// findS3 looks on PATH, and where setup.sh installs it: in the work tree, wherever in it a test runs.
+// findS3 looks on PATH and where setup.sh installs it: in the work tree, whatever folder a test runs in.
 func findS3() (string, error) {
 	if path, err := exec.LookPath(s3Program); err == nil {
 		return filepath.Abs(path)
@@ -111,7 +111,7 @@ func (s *S3) open(ctx context.Context) error {
 // bucketDir is where objects are, each a file under its key.
 func (s *S3) bucketDir() string { return filepath.Join(s.Dir, "buckets", s.Bucket) }
 
-// sidecar is where what is known of objects is kept: not every file system has attributes for it.
+// sidecar is the folder for metadata of objects: not every file system can store it in attributes.
 func (s *S3) sidecar() string { return filepath.Join(s.Dir, "sidecar") }
 
 // makeDir makes a folder that the server can write to.
@@ -134,12 +134,12 @@ func (s *S3) makeDir(dir string) error {
 func (s *S3) Addr() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.addr()
+	return s.hostPort()
 }
 
-func (s *S3) addr() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
+func (s *S3) hostPort() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
 
-// Objects lists the keys that are in the bucket, and those that have parts of an upload that did not end.
+// Objects lists the keys in the bucket, and those of unfinished uploads.
 func (s *S3) Objects() ([]string, error) {
 	var keys []string
 	err := filepath.WalkDir(s.bucketDir(), func(path string, d os.DirEntry, err error) error {
@@ -161,9 +161,9 @@ func (s *S3) start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
 	//nolint:gosec,noctx // it outlives ctx
-	cmd := exec.Command(s.binary, "--quiet", "--port", s.addr(), "--health", "/health", "posix", "--sidecar", s.sidecar(),
-		filepath.Join(s.Dir, "buckets"))
-	// startProcess gives it an environment of its own; secrets do not belong into arguments, which every user sees.
+	cmd := exec.Command(s.binary, "--quiet", "--port", s.hostPort(), "--health", "/health",
+		"posix", "--sidecar", s.sidecar(), filepath.Join(s.Dir, "buckets"))
+	// The secrets are in the environment, because every user of the machine can see the arguments.
 	proc, err := startProcessWith(cmd, s.place, syscall.SIGTERM, s.opts.LogTo,
 		"ROOT_ACCESS_KEY="+s.AccessKey, "ROOT_SECRET_KEY="+s.SecretKey)
 	if err != nil {
@@ -182,13 +182,13 @@ func (s *S3) start(ctx context.Context) error {
 			return fmt.Errorf("the private S3 store does not start in %s: %s", s.Dir, proc.log.cause())
 		case <-ctx.Done():
 			return errors.Join(fmt.Errorf("the private S3 store was not ready in time in %s (last log line: %s): %w",
-				s.Dir, proc.log.cause(), ctx.Err()), proc.kill())
+				s.Dir, proc.log.cause(), ctx.Err()), proc.killAll())
 		}
 	}
 }
 
 func (s *S3) answers(ctx context.Context) bool {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.addr()+"/health", http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.hostPort()+"/health", http.NoBody)
 	if err != nil {
 		return false
 	}
@@ -200,40 +200,40 @@ func (s *S3) answers(ctx context.Context) bool {
 	return resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
 }
 
-// Stop shuts the server down and returns when it has gone. A second Stop does nothing.
+// Stop shuts the server down and returns when it has ended. A second Stop does nothing.
 func (s *S3) Stop() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return errors.Join(s.proc.stop(syscall.SIGTERM), s.place.release())
+	return errors.Join(s.proc.shutDown(syscall.SIGTERM), s.place.release())
 }
 
-// Kill ends the server with SIGKILL, as a crash would, and returns when it has gone.
+// Kill ends the server with SIGKILL, as a crash would, and returns when it has ended.
 func (s *S3) Kill() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.proc.kill()
+	return s.proc.killAll()
 }
 
-// Restart starts a server that was killed again, on its port and folder.
+// Restart kills the server if it still runs, and starts it again on its port and folder.
 func (s *S3) Restart(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.proc.kill(); err != nil {
+	if err := s.proc.killAll(); err != nil {
 		return err
 	}
 	return s.start(ctx)
 }
 
-// Pause freezes the server until Resume: nothing answers and no connection breaks.
+// Pause freezes the server until Resume: nothing answers, and no connection breaks.
 func (s *S3) Pause() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.proc.pause()
+	s.proc.freeze()
 }
 
 // Resume ends a Pause.
 func (s *S3) Resume() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.proc.resume()
+	s.proc.thaw()
 }

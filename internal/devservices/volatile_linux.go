@@ -5,15 +5,14 @@ import (
 	"syscall"
 )
 
-// How much memory must be free for a database to be kept in it.
+// How much memory must be free to keep a database there.
 const (
 	sharedMemory     = "/dev/shm"
 	enoughForTesting = 4 << 30 // bytes
 )
 
-// volatileRoot is where data that need not last goes: memory if there is
-// plenty (measured: cloning a database takes 12 ms there, 200 ms on a disk),
-// else the usual folder. Containers often have 64 MB of it, which is not.
+// volatileRoot returns where to put data that need not last: memory if there is plenty (measured: cloning a database
+// takes 12 ms there, 200 ms on a disk), otherwise the usual folder. Containers often have only 64 MB of it.
 func volatileRoot() string {
 	var stat syscall.Statfs_t
 	if err := syscall.Statfs(sharedMemory, &stat); err != nil {

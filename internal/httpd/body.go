@@ -17,13 +17,13 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// firstBuffer is what a body is read into; most fit.
+// firstBuffer is the size of the buffer that a body is first read into; most fit.
 const firstBuffer = 4096
 
-// Streaming has the handler of a route read the body as it comes, where the server would have read it before.
+// Streaming lets the handler of a route read the body as it arrives; otherwise the server reads it before the handler.
 // transfer.Uploads is one.
 type Streaming interface {
-	// Most is how many bytes of a body are read at all, used or dropped. A longer one is refused unread.
+	// Most is how many bytes of a body are read, whether used or dropped. A longer body is refused unread.
 	Most() int64
 	// Take takes over the body of a request to s.
 	Take(s *Server, rc *fasthttp.RequestCtx) Stream
@@ -33,14 +33,14 @@ type Streaming interface {
 type Stream interface {
 	// Timeout is how long the request may take.
 	Timeout() time.Duration
-	// Finish is called once the request is answered. It says whether the connection can take another request: what is
-	// left of the body would be taken for one.
+	// Finish is called once the request is answered. It says whether the connection can carry another request: if part
+	// of the body is left, it would be mistaken for one.
 	Finish() (reusable bool)
 }
 
 type streamKey struct{}
 
-// StreamOf is the body of the request that is being answered, nil if the server has read it before.
+// StreamOf returns the body of the request that is being answered; nil if the server has already read it.
 func StreamOf(ctx context.Context) Stream {
 	if r := requestFrom(ctx); r != nil {
 		return r.stream
@@ -55,7 +55,7 @@ type pattern struct {
 	streaming Streaming
 }
 
-// matches a path as the router does, which takes a slash at the end too.
+// matches tells whether the router would match a path, which may also end with a slash.
 func (p pattern) matches(method, path string) bool {
 	if method != p.method {
 		return false
@@ -72,11 +72,11 @@ func (p pattern) matches(method, path string) bool {
 	return true
 }
 
-// refused marks a request whose body is larger than is ever read. Clients cannot set it.
+// refused marks a request whose body is too large to be read at all. Clients cannot set it.
 const refused = "X-Housecall-Body-Refused"
 
-// refuseLength looks at the length of a body before any of it is read: fasthttp would wait for its first bytes. The
-// connection ends with the answer, so the body is never taken for a request.
+// refuseLength checks the length of a body before any of it is read, since fasthttp would wait for its first bytes.
+// The connection ends with the answer, so that the body is not mistaken for a request.
 func (s *Server) refuseLength(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	h.Del(refused)
 	length := int64(h.ContentLength())
@@ -97,7 +97,7 @@ func (s *Server) refuseLength(h *fasthttp.RequestHeader) fasthttp.RequestConfig 
 	return fasthttp.RequestConfig{}
 }
 
-// streamingOf is nil for routes whose bodies the server reads.
+// streamingOf returns the Streaming of a route; nil if the server reads its bodies.
 func (s *Server) streamingOf(method, path string) Streaming {
 	for _, p := range s.streamed {
 		if p.matches(method, path) {
@@ -107,9 +107,9 @@ func (s *Server) streamingOf(method, path string) Streaming {
 	return nil
 }
 
-// takeBody is in front of everything: fasthttp gives bodies as streams, without a limit of its own. Those of routes
-// with a Streaming stay streams; all others are read here, within the body limit. What is left of a body must not be
-// taken for the next request.
+// takeBody comes before everything else. fasthttp passes bodies as streams, without a limit of its own. Those of
+// routes with a Streaming stay streams; takeBody reads all others, within the body limit. The rest of a body must not
+// be mistaken for the next request.
 func (s *Server) takeBody(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(rc *fasthttp.RequestCtx) {
 		var err error
@@ -146,7 +146,7 @@ func (s *Server) stream(rc *fasthttp.RequestCtx, streaming Streaming, next fasth
 	}
 }
 
-// readBody reads a whole body. The read timeout of the connection, which began with the request, bounds how long it
+// readBody reads a whole body. The connection's read timeout, which began with the request, limits how long that
 // takes.
 func (s *Server) readBody(rc *fasthttp.RequestCtx) error {
 	limit, length := s.opts.BodyLimit+overrun, rc.Request.Header.ContentLength()
@@ -175,7 +175,7 @@ func (s *Server) readBody(rc *fasthttp.RequestCtx) error {
 	return nil
 }
 
-// unreadable is the answer to a body that could not be read, as Fiber judges it.
+// unreadable returns the error for a body that could not be read, the same as Fiber would.
 func unreadable(err error) error {
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {
@@ -184,15 +184,15 @@ func unreadable(err error) error {
 	return fiber.ErrBadRequest
 }
 
-// withBody gives Huma the body that was read before: it would ask for the stream, which no longer exists.
+// withBody passes Huma the body that was already read: Huma would use the stream, which no longer exists.
 func withBody(ctx huma.Context, next func(huma.Context)) { next(buffered{ctx}) }
 
-// humaContext has another name than its method Context.
+// humaContext renames the type, because an embedded Context would hide the method Context.
 type humaContext huma.Context
 
 type buffered struct{ humaContext }
 
-// Unwrap gives what humafiber looks for.
+// Unwrap returns the context that humafiber needs.
 func (b buffered) Unwrap() huma.Context { return b.humaContext }
 
 // BodyReader implements huma.Context.
@@ -208,7 +208,8 @@ func (s *Server) expectStream(r Route) {
 	s.streamed = append(s.streamed, pattern{r.Method, strings.Split(APIPrefix+r.Path, "/"), r.Stream})
 }
 
-// documentStream describes the body, which no type does: Huma would read one that it knows of before the handler.
+// documentStream describes the body in the document. The input type cannot have it, as Huma would read it before the
+// handler.
 func documentStream(op *huma.Operation) {
 	binary := &huma.Schema{Type: huma.TypeString, Format: "binary"}
 	op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Bodies are limited, whatever way they come.
+// Bodies are limited, however they are sent.
 func TestServer_BodyLimitHoldsForChunks(t *testing.T) {
 	t.Parallel()
 	h := start(t)
@@ -20,7 +20,7 @@ func TestServer_BodyLimitHoldsForChunks(t *testing.T) {
 		_, err = fmt.Fprintf(c, "POST /api/v1/items HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
 		require.NoError(t, err)
 		var sending sync.WaitGroup
-		sending.Go(func() { // it may break off
+		sending.Go(func() { // it may fail
 			_, _ = fmt.Fprintf(c, "%x\r\n%s\r\n0\r\n\r\n", n, strings.Repeat("x", n))
 		})
 		a, err := readResponse(c)

@@ -4,7 +4,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 )
 
-// allowOrigin tells browsers which foreign pages may read the answer (Fetch standard, CORS protocol). Tokens go
+// allowOrigin tells browsers which foreign pages may read the answer (Fetch standard, CORS protocol). Tokens are sent
 // in a header, never in a cookie, so credentials are not allowed.
 func (s *Server) allowOrigin(c *fiber.Ctx) {
 	c.Vary(fiber.HeaderOrigin)
@@ -17,11 +17,11 @@ func (s *Server) allowOrigin(c *fiber.Ctx) {
 		"Accept-Ranges, Content-Disposition, Content-Range")
 }
 
-// OriginAllowed tells whether pages of an origin may call the API and open sockets: the service's own origin and
-// the configured list. An absent Origin ("") is not a browser's and not allowed here; the caller decides.
+// OriginAllowed tells whether pages of an origin may call the API and open sockets: the service's own origin and those
+// configured. It is false without an Origin (""), which browsers always send; the caller decides about that case.
 func (s *Server) OriginAllowed(origin string) bool { return s.origins[origin] }
 
-// preflight answers a browser's question before the real request; true means that it was one.
+// preflight answers a browser's preflight request; false if the request is not one.
 func (s *Server) preflight(c *fiber.Ctx) bool {
 	if c.Method() != fiber.MethodOptions || c.Get(fiber.HeaderOrigin) == "" ||
 		c.Get(fiber.HeaderAccessControlRequestMethod) == "" {

@@ -9,9 +9,9 @@ import (
 	"housecall/internal/errs"
 )
 
-// Envelope words an error as the clients of an older API expect it. status is what a problem document would have; e
-// is never nil, holds what the client may see, and nothing of a cause. It gives the status and the body to answer
-// with, as JSON.
+// Envelope turns an error into what clients of an older API expect: the status and the body of the answer, which is
+// sent as JSON. status is what a problem document would have; e is never nil and has only what the client may see, not
+// the cause.
 type Envelope func(status int, e *errs.Error) (int, any)
 
 type dialect struct {
@@ -19,14 +19,14 @@ type dialect struct {
 	envelope Envelope
 }
 
-// Dialect has errors under a path (without a slash at its end) answered in an older API's envelope, not as problem
-// documents: those of its handlers, and what no handler sees, such as unknown routes, bodies too large and panics.
-// Headers, logs and metrics stay as they are everywhere. Register before serving.
+// Dialect has errors under a path (without a slash at its end) answered in an older API's envelope instead of problem
+// documents. This includes errors that no handler sees, such as unknown routes, bodies that are too large, and panics.
+// Headers, logs and metrics are as usual. Call it before Serve.
 func (s *Server) Dialect(prefix string, envelope Envelope) {
 	s.dialects = append(s.dialects, dialect{prefix, envelope})
 }
 
-// envelopeOf gives the envelope of a path, nil where errors are problem documents.
+// envelopeOf returns the envelope for a path; nil if errors are problem documents there.
 func (s *Server) envelopeOf(path string) Envelope {
 	for _, d := range s.dialects {
 		if rest, ok := strings.CutPrefix(path, d.prefix); ok && (rest == "" || rest[0] == '/') {
@@ -36,7 +36,7 @@ func (s *Server) envelopeOf(path string) Envelope {
 	return nil
 }
 
-// write answers a request with an error, in the way of its path.
+// write answers a request with an error, in the form that its path has.
 func (s *Server) write(c *fiber.Ctx, err error) error {
 	envelope := s.envelopeOf(c.Path())
 	if envelope == nil {
@@ -59,7 +59,7 @@ func (s *Server) write(c *fiber.Ctx, err error) error {
 	return c.Status(status).Send(body)
 }
 
-// plain is the problem as a package would have raised it; what only frameworks raise has no kind of its own.
+// plain returns the problem as an error of a package. Errors that only frameworks raise have no kind of their own.
 func (p *problem) plain() *errs.Error {
 	e := &errs.Error{Code: p.Code, Message: p.Detail, Fields: p.Errors, RetryAfter: p.retryAfter, Extra: p.extra}
 	for kind, status := range statusOf {

@@ -86,7 +86,7 @@ func TestServer_Dialect(t *testing.T) {
 	}
 }
 
-// What is refused while it is read is answered in the envelope too, as far as the address was read.
+// A request that is refused while it is being read is also answered in the envelope, if its path was read.
 func TestServer_Dialect_HugeBody(t *testing.T) {
 	t.Parallel()
 	h := older(t)

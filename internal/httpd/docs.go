@@ -11,8 +11,8 @@ import (
 	swaggerui "github.com/swaggo/files/v2"
 )
 
-// docsPolicy lets Swagger UI work with nothing but what this server sends: it sets style attributes and has
-// images in its style sheet as data.
+// docsPolicy lets Swagger UI use only what this server sends. Swagger UI sets style attributes, and its style sheet
+// has images as data URLs.
 const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
 	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
@@ -33,8 +33,8 @@ const docsPage = `<!DOCTYPE html>
 </html>
 `
 
-// docsStart has a file of its own because the policy forbids scripts inside the page. validatorUrl null keeps
-// Swagger UI from sending the document to a public validator.
+// docsStart is a separate file because the policy forbids scripts inside the page. With validatorUrl null, Swagger UI
+// does not send the document to a public validator.
 const docsStart = `window.onload = function () {
   window.ui = SwaggerUIBundle({
     url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null,
@@ -46,9 +46,9 @@ const docsStart = `window.onload = function () {
 // docsAssets are the files of Swagger UI that the page needs.
 var docsAssets = []string{"swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"}
 
-// docsRoutes adds /openapi.json and, to browse it offline, /docs.
+// docsRoutes adds /openapi.json, and /docs to browse it offline.
 func (s *Server) docsRoutes() {
-	// The document is complete once routes are registered, which is before the first request.
+	// All routes are registered before the first request, so the document is complete then.
 	document := sync.OnceValues(func() ([]byte, error) { return json.Marshal(s.api.OpenAPI()) })
 	s.app.Get("/openapi.json", func(c *fiber.Ctx) error {
 		b, err := document()
@@ -63,7 +63,7 @@ func (s *Server) docsRoutes() {
 	for _, name := range docsAssets {
 		content, err := fs.ReadFile(swaggerui.FS, name)
 		if err != nil {
-			panic("httpd: Swagger UI lacks " + name) // embedded, so a test has seen it
+			panic("httpd: Swagger UI lacks " + name) // it is embedded, so a test would have failed
 		}
 		s.docsFile("/docs/"+name, path.Ext(name), content)
 	}

@@ -7,13 +7,13 @@ import (
 	"housecall/internal/errs"
 )
 
-// ETag is the entity tag of a version (RFC 9110, 8.8.3), such as "7" with its quotes. It is for If-Match: it changes
-// with what one can change, not with everything that is shown beside it.
+// ETag returns the entity tag of a version (RFC 9110, 8.8.3), such as "7" with its quotes. It is for If-Match: it
+// changes with what clients can change, not with everything that is shown with it.
 func ETag(version int) string { return `"` + strconv.Itoa(version) + `"` }
 
-// IfMatch reads an If-Match header. given tells whether there was one; version is what it names. A missing
-// header is errs.ErrNoMatch (428) when required. One that no ETag of ours could match is errs.ErrStale (412), and so
-// are a list and *, which would overwrite what the client has not seen.
+// IfMatch reads an If-Match header. given tells whether there was one; version is the version in it. If it is required
+// but missing, the error is errs.ErrNoMatch (428). If no ETag of ours could match it, the error is errs.ErrStale
+// (412); also for a list or *, which would overwrite what the client has not seen.
 func IfMatch(header string, required bool) (version int, given bool, err error) {
 	header = strings.TrimSpace(header)
 	if header == "" {
@@ -24,7 +24,7 @@ func IfMatch(header string, required bool) (version int, given bool, err error) 
 	}
 	text, ok := strings.CutPrefix(header, `"`)
 	text, closed := strings.CutSuffix(text, `"`)
-	number, bad := strconv.ParseInt(text, 10, 32) // a version is PostgreSQL's integer, and begins at 1
+	number, bad := strconv.ParseInt(text, 10, 32) // a version is a PostgreSQL integer and begins at 1
 	if !ok || !closed || bad != nil || number < 1 || ETag(int(number)) != header {
 		return 0, true, errs.ErrStale
 	}

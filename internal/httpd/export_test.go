@@ -2,10 +2,10 @@ package httpd
 
 import "context"
 
-// ParseKey is what reads an Idempotency-Key.
+// ParseKey reads an Idempotency-Key.
 var ParseKey = parseKey
 
-// Listing is the context of a request that a route of s answers, as far as cursors need it.
+// Listing returns the context of a request to a route of s, with what cursors need.
 func Listing(ctx context.Context, s *Server, path string) context.Context {
 	return context.WithValue(ctx, requestKey{}, &request{sealer: s.sealer, list: listPurpose(path)})
 }

@@ -10,17 +10,17 @@ import (
 )
 
 const (
-	// probeTimeout bounds one probe, and with it /readyz.
+	// probeTimeout limits one probe, and so /readyz.
 	probeTimeout = time.Second
-	// glanceTimeout bounds one that is not required: balancers wait for a second, as a rule, and would take out of service
-	// what is only degraded.
+	// glanceTimeout limits a probe that is not required: load balancers usually wait for one second, and otherwise
+	// would take an instance out of service that is only degraded.
 	glanceTimeout = 300 * time.Millisecond
 )
 
 // Check is a dependency that /readyz asks.
 type Check struct {
 	Name string
-	// Required makes a failing check take the instance out of service; without it the instance is degraded.
+	// Required means that the instance is not ready if the check fails; otherwise it is only degraded.
 	Required bool
 	// Probe returns nil when the dependency answers. Its error is neither logged nor shown.
 	Probe func(ctx context.Context) error
@@ -36,8 +36,8 @@ type readiness struct {
 	Checks map[string]checkResult `json:"checks"`
 }
 
-// healthRoutes adds /healthz, which answers 200 as long as the process serves, and /readyz, which says whether
-// a balancer should send requests here.
+// healthRoutes adds /healthz, which answers 200 as long as the process serves, and /readyz, which says whether a load
+// balancer should send requests here.
 func (s *Server) healthRoutes() {
 	s.app.Get("/healthz", func(c *fiber.Ctx) error { return c.JSON(fiber.Map{"status": "ok"}) })
 	s.app.Get("/readyz", func(c *fiber.Ctx) error {
@@ -78,7 +78,7 @@ func (s *Server) ready(ctx context.Context) readiness {
 	return answer
 }
 
-// probe gives up in time, from begun on, even on a probe that does not look at its context.
+// probe runs a check and gives up in time, counted from begun, even if the check ignores its context.
 func probe(ctx context.Context, check Check, begun time.Time) error {
 	patience := glanceTimeout
 	if check.Required {

@@ -1,6 +1,6 @@
-// Package httpd is the HTTP side of an instance: a Fiber app with the middleware every request passes, typed
-// routes through Huma with an OpenAPI 3.1 document, and the one table that turns an error into an RFC 9457
-// problem. It knows no domain package; these register their routes with Register.
+// Package httpd is the HTTP server of an instance: a Fiber app with the middleware that every request passes, typed
+// routes through Huma with an OpenAPI 3.1 document, and the one table that turns errors into problem documents
+// (RFC 9457). It knows no domain package; these register their routes with Register.
 package httpd
 
 import (
@@ -23,44 +23,43 @@ import (
 	"housecall/internal/auth"
 )
 
-// APIPrefix stands before the path of every Route.
+// APIPrefix precedes the path of every Route.
 const APIPrefix = "/api/v1"
 
-// Connection timeouts. None touches an upgraded socket. The read timeout also bounds how long a shutdown waits
-// for a client that connected and never sent a byte: fasthttp does not count that one as idle.
+// Connection timeouts. They do not affect upgraded sockets. The read timeout also limits how long a shutdown waits for
+// a client that connected and never sent a byte: fasthttp does not count it as idle.
 const (
 	readTimeout  = 10 * time.Second
 	writeTimeout = 30 * time.Second
 	idleTimeout  = 75 * time.Second
 )
 
-// overrun is how far above the body limit a body is still read, so that the client gets its 413 instead of a
-// connection reset while it is sending. Beyond that the connection is closed.
+// overrun is how far above the body limit a body is still read, so that the client gets its 413 and not a connection
+// reset while it is sending. If the body is longer, the connection is closed.
 const overrun = 1 << 20
 
-// Authenticator tells whose access token it is; expires is when the token ends. account.Service implements it.
+// Authenticator tells whom an access token belongs to, and when it expires. account.Service implements it.
 type Authenticator interface {
 	Authenticate(ctx context.Context, token string) (a auth.Actor, expires time.Time, err error)
 }
 
-// Deps are what a server works with. Log and Registry are required.
+// Deps are what a server needs. Log and Registry are required.
 type Deps struct {
 	Log zerolog.Logger
-	// Registry takes the metrics. It must not be the global one: two instances may live in one process.
+	// Registry gets the metrics. It must not be the global one: two instances may run in one process.
 	Registry *prometheus.Registry
-	// Authenticator may be nil while nobody can sign in; every token is then refused.
+	// Authenticator may be nil; then every token is refused.
 	Authenticator Authenticator
 	// Idempotency keeps first answers; without it an Idempotency-Key is ignored.
 	Idempotency Idempotency
 	// Checks are what /readyz asks.
 	Checks []Check
-	// Now is the clock of durations in logs and metrics; nil means time.Now.
+	// Now is the clock for durations in logs and metrics; nil means time.Now.
 	Now     func() time.Time
 	Options Options
 }
 
-// Options are the configured values of a server. The zero value serves with the defaults, to no foreign origin and
-// behind no proxy.
+// Options are the configured values of a server. The zero value means the defaults, no foreign origins and no proxy.
 type Options struct {
 	// BodyLimit is the size of the largest request body, in bytes; 0 means 1 MiB. A route with a Stream has its own.
 	BodyLimit int
@@ -68,18 +67,18 @@ type Options struct {
 	RequestTimeout time.Duration
 	// Origins are those whose pages may call the API and open sockets, such as https://clinic.example.
 	Origins []string
-	// TrustedProxies are addresses and CIDR ranges of proxies whose X-Forwarded-For is believed.
+	// TrustedProxies are addresses and CIDR ranges of proxies whose X-Forwarded-For is trusted.
 	TrustedProxies []string
-	// CursorSecrets seal the cursors of lists: the first seals, all open. They are the same for all instances; without
-	// any, a cursor holds in this process only.
+	// CursorSecrets seal the cursors of lists: the first one seals, all of them open. All instances must have the
+	// same; without any, cursors are valid only in this process.
 	CursorSecrets [][]byte
-	// HTTPS says that clients reach the service over HTTPS only, so that browsers may be told to insist on it.
+	// HTTPS says that clients reach the service only over HTTPS, so that browsers may be told to insist on it.
 	HTTPS bool
 	// Version is the program's, for the OpenAPI document.
 	Version string
 }
 
-// What Options mean where they say nothing.
+// The defaults of Options.
 const (
 	defaultBodyLimit      = 1 << 20
 	defaultRequestTimeout = 10 * time.Second
@@ -97,14 +96,14 @@ type Server struct {
 	proxies  []netip.Prefix
 	draining atomic.Bool
 	dialects []dialect
-	// naming is the package whose route is being registered; see schemaName. Routes are registered before Serve.
+	// naming is the package whose route is being registered; see schemaName.
 	naming string
-	// streamed are the routes whose bodies are not read before their handlers.
+	// streamed are the routes whose handlers read the body.
 	streamed []pattern
 	underway underway
 }
 
-// New makes a server with its middleware, /healthz, /readyz, /openapi.json and /docs. It listens on nothing yet.
+// New makes a server with its middleware, /healthz, /readyz, /openapi.json and /docs. It does not listen yet.
 func New(d Deps) (*Server, error) {
 	if d.Now == nil {
 		d.Now = time.Now
@@ -133,7 +132,7 @@ func New(d Deps) (*Server, error) {
 		return nil, err
 	}
 	s.app = fiber.New(s.fiberConfig())
-	// While it stops, a balancer must not send the next request down a connection that is about to close.
+	// During a shutdown, a load balancer must not send another request over a connection that is about to close.
 	s.app.Server().CloseOnShutdown = true
 	s.refuseUnknownMethods()
 	s.app.Server().Handler = s.takeBody(s.app.Server().Handler)
@@ -146,30 +145,30 @@ func New(d Deps) (*Server, error) {
 	return s, nil
 }
 
-// fiberConfig is the configuration of Fiber.
+// fiberConfig returns the configuration of Fiber.
 func (s *Server) fiberConfig() fiber.Config {
 	return fiber.Config{
-		// Without it strings of a request are overwritten by a later one.
+		// Otherwise a later request would overwrite the strings of this one.
 		Immutable:             true,
 		CaseSensitive:         true,
 		DisableStartupMessage: true,
 		BodyLimit:             s.opts.BodyLimit + overrun,
-		// See takeBody, which keeps the limit then.
+		// takeBody enforces the limit then.
 		StreamRequestBody:            true,
 		DisablePreParseMultipartForm: true,
 		ReadBufferSize:               4096,
 		ReadTimeout:                  readTimeout,
 		WriteTimeout:                 writeTimeout,
 		IdleTimeout:                  idleTimeout,
-		// Fiber believes X-Forwarded-Host and -Proto of anyone unless told to check.
+		// Otherwise Fiber trusts X-Forwarded-Host and -Proto from anyone.
 		EnableTrustedProxyCheck: true,
 		TrustedProxies:          s.opts.TrustedProxies,
 		ErrorHandler:            s.outside,
 	}
 }
 
-// newSealer seals under secrets that all instances share, so that a cursor holds on each of them. Without any, it holds
-// in this process only.
+// newSealer seals with secrets that all instances share, so that a cursor is valid on each of them. Without secrets,
+// cursors are valid only in this process.
 func newSealer(secrets [][]byte) (*auth.Sealer, error) {
 	if len(secrets) == 0 {
 		secrets = [][]byte{[]byte(rand.Text())}
@@ -177,7 +176,7 @@ func newSealer(secrets [][]byte) (*auth.Sealer, error) {
 	return auth.NewSealer(secrets)
 }
 
-// refuseUnknownMethods answers a method that Fiber does not know with a problem; Fiber itself would write plain text.
+// refuseUnknownMethods answers a method that Fiber does not know with a problem; Fiber would answer in plain text.
 func (s *Server) refuseUnknownMethods() {
 	server := s.app.Server()
 	known := server.Handler
@@ -192,7 +191,7 @@ func (s *Server) refuseUnknownMethods() {
 	}
 }
 
-// Serve answers requests on ln until Shutdown; it closes ln.
+// Serve answers requests on ln until Shutdown, and closes ln.
 func (s *Server) Serve(ln net.Listener) error {
 	if err := s.app.Listener(pacedListener{ln}); err != nil {
 		return fmt.Errorf("serve HTTP: %w", err)
@@ -200,8 +199,8 @@ func (s *Server) Serve(ln net.Listener) error {
 	return nil
 }
 
-// Shutdown stops listening and waits for running requests, at most until ctx ends. It knows nothing of upgraded
-// sockets: whoever owns them closes them first. What is tracked is interrupted after half of the time.
+// Shutdown stops listening and waits for running requests, at most until ctx ends. It does not know upgraded sockets:
+// their owner must close them first. It interrupts tracked work (see Track) after half of the time.
 func (s *Server) Shutdown(ctx context.Context) error {
 	if deadline, ok := ctx.Deadline(); ok {
 		defer time.AfterFunc(time.Until(deadline)/2, s.underway.interrupt).Stop()
@@ -212,9 +211,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return nil
 }
 
-// SetDraining makes /readyz answer 503, so that balancers send nothing new. Requests are still served.
+// SetDraining makes /readyz answer 503, so that load balancers send no new requests. Requests are still served.
 func (s *Server) SetDraining() { s.draining.Store(true) }
 
-// Router takes routes that are not typed: sockets, pages, the older APIs. They pass the same middleware and
-// answer errors with Problem or by returning them.
+// Router is for routes that are not typed: sockets, pages, the older APIs. They pass the same middleware, and answer
+// errors with Problem or by returning them.
 func (s *Server) Router() fiber.Router { return s.app }

@@ -20,7 +20,7 @@ import (
 
 func (s *Server) humaConfig() huma.Config {
 	c := huma.DefaultConfig("Housecall", s.opts.Version)
-	c.CreateHooks = nil // they would add $schema to every body
+	c.CreateHooks = nil // the hooks would add $schema to every body
 	c.DocsPath, c.OpenAPIPath, c.SchemasPath = "", "", ""
 	c.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", s.schemaName)
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
@@ -35,11 +35,11 @@ func (s *Server) humaConfig() huma.Config {
 	return c
 }
 
-// replaceHumaErrors makes Huma raise our problems. Its own echo the submitted value, passwords included. The
-// hooks are globals of Huma's, so they are set once for all servers of the process.
+// replaceHumaErrors makes Huma raise our problems. Huma's own repeat submitted values, passwords included. Huma's
+// hooks are global, so they are set once for all servers of the process.
 var replaceHumaErrors = sync.OnceFunc(func() {
-	huma.DefaultArrayNullable = false // lists are never null, neither way
-	huma.ValidateStrictCasing = true  // or a second spelling of a key would pass unchecked, and win
+	huma.DefaultArrayNullable = false // lists are never null, in requests and answers
+	huma.ValidateStrictCasing = true  // otherwise a key in other letter case would pass unchecked, and win
 	huma.NewError = func(status int, _ string, details ...error) huma.StatusError { return humaProblem(status, details) }
 	huma.NewErrorWithContext = func(ctx huma.Context, status int, message string, details ...error) huma.StatusError {
 		p := humaProblem(status, details)
@@ -53,7 +53,7 @@ var replaceHumaErrors = sync.OnceFunc(func() {
 	}
 })
 
-// humaProblem keeps of Huma's details where and what, never the value.
+// humaProblem keeps the places and messages of Huma's details, but never the values.
 func humaProblem(status int, details []error) *problem {
 	p := frameworkProblem(status)
 	switch status {
@@ -81,17 +81,17 @@ const (
 	maxFieldName   = 100
 )
 
-// malformed stands in for messages that quote what was sent or name Go types.
+// malformed replaces messages that quote what was sent or name Go types.
 const malformed = "has the wrong form"
 
 func fieldOf(d *huma.ErrorDetail) errs.Field {
 	f := errs.Field{Path: d.Location, Message: d.Message}
 	if name, ok := strings.CutPrefix(f.Message, "expected required property "); ok {
-		// Huma puts the name of a missing field into the message only.
+		// Huma puts the name of a missing field only into the message.
 		name, _ = strings.CutSuffix(name, " to be present")
 		return errs.Field{Path: f.Path + "." + name, Message: "is required"}
 	}
-	// The path ends in a name the client chose when the field is unknown.
+	// For an unknown field, the path ends with a name that the client chose.
 	if len(f.Path) > maxFieldPath || strings.ContainsFunc(f.Path, unicode.IsControl) {
 		f.Path, _, _ = strings.Cut(f.Path, ".")
 	}
@@ -104,8 +104,8 @@ func fieldOf(d *huma.ErrorDetail) errs.Field {
 	return f
 }
 
-// schemaName names a type in the OpenAPI document after its package and itself (doctor.profile is DoctorProfile),
-// since packages do not coordinate their names. Huma names types without a name by a hint.
+// schemaName names a type in the OpenAPI document by its package and its name (doctor.profile is DoctorProfile), since
+// several packages may use the same name. Types without a name get Huma's hint.
 func (s *Server) schemaName(t reflect.Type, hint string) string {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -152,15 +152,15 @@ func packageOf(t reflect.Type) string {
 	return t.PkgPath()[strings.LastIndex(t.PkgPath(), "/")+1:]
 }
 
-// storable tells whether PostgreSQL can keep b as text: valid UTF-8 without NUL.
+// storable tells whether PostgreSQL can store b as text: valid UTF-8 without NUL.
 func storable(b []byte) bool { return utf8.Valid(b) && bytes.IndexByte(b, 0) < 0 }
 
-// errNotUTF8 is a body that is no JSON (RFC 8259, 8.1), though Go's decoder would take it.
+// errNotUTF8 refuses a body that is not JSON (RFC 8259, 8.1), although Go's decoder would accept it.
 var errNotUTF8 = errs.New(errs.BadRequest, "bad_json", "Send the body as JSON in UTF-8.")
 
-// refuseText refuses what no package could store or show, whatever route it is for: bytes that are not UTF-8, which
-// Go would quietly replace, with 400, and U+0000 in any text, which PostgreSQL does not take, with 422. A raw NUL
-// is bad JSON already, so only the escape needs looking for.
+// refuseText refuses, on every route, what no package could store or show: with 400 bytes that are not UTF-8, which Go
+// would silently replace, and with 422 U+0000 in any text, which PostgreSQL cannot store. A raw NUL is bad JSON
+// anyway, so it looks only for the escape.
 func refuseText(ctx huma.Context, next func(huma.Context)) {
 	c := humafiber.Unwrap(ctx)
 	body := c.Request().Body()
@@ -200,8 +200,8 @@ func hasNUL(v any) bool {
 	return false
 }
 
-// pathOfNUL names the field of a body in which there is a NUL, by its outermost name: a path as deep as a client can
-// nest would be as long as they like.
+// pathOfNUL returns the path of the field of a body that contains a NUL, only down to its outermost name: clients can
+// nest as deep as they like.
 func pathOfNUL(v any) string {
 	fields, _ := v.(map[string]any)
 	for k, e := range fields {

@@ -17,9 +17,9 @@ import (
 const (
 	idempotencyHeader = "Idempotency-Key"
 	replayedHeader    = "Idempotent-Replayed"
-	// idempotencyKeyMax bounds a key, in bytes.
+	// idempotencyKeyMax is the greatest length of a key, in bytes.
 	idempotencyKeyMax = 255
-	// settle bounds how long keeping an answer, or giving a key back, may take once the handler is done.
+	// settle is how long keeping an answer, or freeing a key, may take after the handler.
 	settle = 5 * time.Second
 )
 
@@ -29,12 +29,12 @@ type Attempt struct {
 	// Operation is the method, the route's pattern and the values of its parameters.
 	Operation string
 	Key       string
-	// Fingerprint tells this request from others under its key. It covers the key too: as that is nowhere kept in
-	// clear, nobody finds out a body by trying.
+	// Fingerprint distinguishes this request from others with the same key. It also covers the key: since the key is
+	// not stored anywhere, nobody can find out a body by guessing.
 	Fingerprint [sha256.Size]byte
 }
 
-// Answer is what is given again: the status, the body, and the headers that belong to them.
+// Answer is what a retry gets again: the status, the body, and the headers that belong to them.
 type Answer struct {
 	Status int
 	Header map[string]string
@@ -43,16 +43,18 @@ type Answer struct {
 
 // Idempotency keeps first answers, for all instances; idempotency.Service does it.
 type Idempotency interface {
-	// Claim takes the attempt's key for a while, and names the taking. If there is an answer to the attempt already,
-	// it gives that instead. ErrKeyReused for another request under the same key, ErrInProgress while one is in flight.
+	// Claim takes the attempt's key for a while and returns a name for the claim. If the attempt already has an
+	// answer, it returns that instead. The error is ErrKeyReused if another request used the key, and ErrInProgress
+	// while the first one is in progress.
 	Claim(ctx context.Context, a Attempt) (claim string, first *Answer, err error)
-	// Keep stores the answer of the attempt that has the claim. One that has lost it to a later attempt changes nothing.
+	// Keep stores the answer of the attempt that has the claim. If a later attempt has taken the claim, it does
+	// nothing.
 	Keep(ctx context.Context, a Attempt, claim string, answer Answer) error
-	// Free gives the key back without an answer.
+	// Free releases the key without an answer.
 	Free(ctx context.Context, a Attempt, claim string) error
 }
 
-// What Claim refuses with.
+// The refusals of Claim.
 var (
 	ErrKeyReused = errs.New(errs.Invalid, "idempotency_key_reused",
 		"This Idempotency-Key was used for a different request. Use a new key for a new request.")
@@ -65,17 +67,17 @@ var (
 var errKeyForm = errs.InvalidField("header."+idempotencyHeader,
 	"must be 1 to 255 printable ASCII characters, bare or as a quoted string")
 
-// replayedHeaders are the headers that are given again with an answer; all others are of the request at hand.
+// replayedHeaders are the headers that a retry gets again; all others are its own.
 var replayedHeaders = []string{fiber.HeaderContentType, fiber.HeaderLocation, fiber.HeaderETag}
 
-// takesKey tells whether the route takes an Idempotency-Key (draft-ietf-httpapi-idempotency-key-header): those that
-// create something for somebody signed in. A public one has no actor whose key it could be: registration is unique by
-// the email address, an invitation is accepted once, and signing in creates nothing that a second one would harm.
+// takesKey tells whether the route takes an Idempotency-Key (draft-ietf-httpapi-idempotency-key-header): routes that
+// create something for a signed-in user do. On a public route there is no actor to whom the key could belong; there, a
+// retry does no harm: an email address is registered once, an invitation is accepted once, and one can sign in twice.
 func (r Route) takesKey() bool {
 	return r.Method == http.MethodPost && r.Status == http.StatusCreated && !r.Access.public && !r.Repeatable
 }
 
-// documentKey describes the header and what comes of it.
+// documentKey describes the header and its effects in the OpenAPI document.
 func documentKey(op *huma.Operation) {
 	least, most := 1, idempotencyKeyMax
 	op.Parameters = append(op.Parameters, &huma.Param{
@@ -96,11 +98,11 @@ func documentKey(op *huma.Operation) {
 	}}
 }
 
-// once lets a request with an Idempotency-Key through only if it is the first, and keeps its answer.
+// once lets a request with an Idempotency-Key through only if it is the first with that key, and keeps its answer.
 //
-// The answer is kept after the handler's own transaction. If the process dies between the two, the lease ends and a
-// retry is carried out again: at least once, then, as without a key. What must never be there twice is held by the
-// database itself: a second booking of the same time is slot_taken or patient_busy.
+// The answer is kept after the handler's own transaction. If the process dies in between, the lease ends and a retry
+// is carried out again, as it would be without a key. Where something must never happen twice, the database itself
+// prevents it: a second booking of the same time is refused with slot_taken or patient_busy.
 func (s *Server) once(ctx huma.Context, next func(huma.Context)) {
 	c := humafiber.Unwrap(ctx)
 	actor := Actor(ctx.Context())
@@ -130,8 +132,8 @@ func (s *Server) once(ctx huma.Context, next func(huma.Context)) {
 func (s *Server) first(ctx huma.Context, next func(huma.Context), a Attempt, claim string) {
 	c := humafiber.Unwrap(ctx)
 	done := false
-	defer func() { // also when the handler panics
-		// The key must not stay taken because the client has gone or the request's deadline has passed.
+	defer func() { // even if the handler panics
+		// The key must not stay claimed because the client has gone or the request's deadline has passed.
 		settling, cancel := context.WithTimeout(context.WithoutCancel(ctx.Context()), settle)
 		defer cancel()
 		var err error
@@ -140,7 +142,7 @@ func (s *Server) first(ctx huma.Context, next func(huma.Context), a Attempt, cla
 		} else {
 			err = s.deps.Idempotency.Free(settling, a, claim)
 		}
-		if err != nil { // what was done is done: the client gets the answer, a retry waits for the lease
+		if err != nil { // the request was carried out: the client gets the answer, and a retry waits for the lease
 			s.deps.Log.Warn().Err(err).Str("request", ClientFrom(ctx.Context()).RequestID).
 				Msg("an Idempotency-Key could not be settled")
 		}
@@ -149,8 +151,8 @@ func (s *Server) first(ctx huma.Context, next func(huma.Context), a Attempt, cla
 	done = true
 }
 
-// final tells whether the answer would be the same for the same request, so that it may be given again. Failures of
-// ours, and what asks the client to come back otherwise or later, are not.
+// final tells whether a retry may get the same answer. Failures of the service, and answers that ask the client to
+// send something else or come back later, are not final.
 func final(c *fiber.Ctx) bool {
 	switch status := c.Response().StatusCode(); status {
 	case http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusTooEarly,
@@ -179,8 +181,8 @@ func replay(c *fiber.Ctx, a Answer) {
 	c.Status(a.Status).Response().SetBody(a.Body)
 }
 
-// operationOf names a route by its pattern, not by the path it was reached under: a slash at the end is no other one.
-// No parameter holds a NUL, so nothing else can be named the same.
+// operationOf names a route by its pattern, because paths with and without a slash at the end are the same route. No
+// parameter contains a NUL, so names are unique.
 func operationOf(ctx huma.Context) string {
 	op := ctx.Operation()
 	parts := []string{op.Method + " " + op.Path}
@@ -195,15 +197,15 @@ func operationOf(ctx huma.Context) string {
 func fingerprint(c *fiber.Ctx, key string) (sum [sha256.Size]byte) {
 	h := sha256.New()
 	for _, part := range [][]byte{[]byte(key), c.Request().URI().QueryString(), c.Request().Body()} {
-		whole := sha256.Sum256(part) // of one length, so that no part runs into the next
+		whole := sha256.Sum256(part) // all of the same length, so that parts cannot run into each other
 		h.Write(whole[:])
 	}
 	h.Sum(sum[:0])
 	return sum
 }
 
-// parseKey reads an Idempotency-Key: a String of RFC 8941 (3.3.3), in its quotes, as the draft wants it, or the bare
-// text that many clients send. Both are the same key. Parameters behind a string are not taken.
+// parseKey reads an Idempotency-Key: a String of RFC 8941 (3.3.3) with its quotes, as the draft requires, or the bare
+// text that many clients send. Both mean the same key. Parameters after the string are refused.
 func parseKey(header string) (key string, ok bool) {
 	key = strings.Trim(header, " ")
 	if text, quoted := strings.CutPrefix(key, `"`); quoted {
@@ -218,7 +220,7 @@ func parseKey(header string) (key string, ok bool) {
 	return key, true
 }
 
-// unquote reads a String from behind its first quote to its last, which must be the end of the text.
+// unquote reads a String from after its first quote to its last, which must be at the end of the text.
 func unquote(text string) (string, bool) {
 	var b strings.Builder
 	for i := 0; i < len(text); i++ {

@@ -92,6 +92,6 @@ func TestServer_OpenAPI_idempotency(t *testing.T) {
 		require.Contains(t, o.Responses["201"].Headers, "ETag")
 		require.Contains(t, o.Responses["201"].Content, "application/json")
 	}
-	// Without a store the header is not heeded.
+	// Without a store the header is ignored.
 	require.Equal(t, 201, h.do(t, "POST", "/api/v1/keyed", "", as("patient"), header("Idempotency-Key", "é")).StatusCode)
 }

@@ -25,7 +25,7 @@ func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"method", "route", "status"}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "http_requests_in_flight", Help: "Requests being handled now; an upgraded socket is none.",
+			Name: "http_requests_in_flight", Help: "Requests being handled now; upgraded sockets do not count.",
 		}),
 	}
 	all := []prometheus.Collector{
@@ -41,12 +41,12 @@ func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 	return m, nil
 }
 
-// finish measures and logs a request: the pattern of its route, never its path, query or body.
+// finish measures and logs a request, by the pattern of its route, never with its path, query or body.
 func (s *Server) finish(c *fiber.Ctx, r *request, route string, took time.Duration) {
 	status := c.Response().StatusCode()
 	method := c.Method()
 	if !slices.Contains(fiber.DefaultMethods, method) {
-		method = "other" // labels of the client's choosing would grow without bound
+		method = "other" // if clients could choose labels, there would be no limit to them
 	}
 	s.metrics.duration.WithLabelValues(method, route, strconv.Itoa(status/100)+"xx").Observe(took.Seconds())
 	level := zerolog.InfoLevel
@@ -61,7 +61,7 @@ func (s *Server) finish(c *fiber.Ctx, r *request, route string, took time.Durati
 		AnErr("cause", r.cause).Msg("request")
 }
 
-// sizeOf is the length of an answer's body; reading one that is a stream would be sending it nowhere.
+// sizeOf returns the length of an answer's body; for a stream it cannot look, because that would consume it.
 func sizeOf(c *fiber.Ctx) int {
 	if c.Response().IsBodyStream() {
 		return c.Response().Header.ContentLength()

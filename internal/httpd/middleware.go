@@ -15,10 +15,10 @@ import (
 	"housecall/internal/errs"
 )
 
-// unmatched stands for the route of a request that no route takes, so that logs and metrics hold no paths.
+// unmatched is the route of requests that match none, so that logs and metrics contain no paths.
 const unmatched = "unmatched"
 
-// handle is the middleware of every request. An upgraded socket passes it once, with its upgrade.
+// handle is the middleware of every request. A socket passes it once, at its upgrade.
 func (s *Server) handle(c *fiber.Ctx) error {
 	start := s.deps.Now()
 	r := s.newRequest(c)
@@ -26,7 +26,8 @@ func (s *Server) handle(c *fiber.Ctx) error {
 	self := c.Route()
 	ctx := audit.WithRequestID(context.WithValue(context.Background(), requestKey{}, r), r.client.RequestID)
 	if !strings.HasPrefix(c.Path(), "/ws/") {
-		// Nobody else ever cancels this context. A socket outlives its request, so /ws/ sets its own deadlines.
+		// Nothing else cancels this context. A socket outlives its request, so routes under /ws/ set their own
+		// deadlines.
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, s.timeoutOf(r))
 		defer cancel()
@@ -46,7 +47,7 @@ func (s *Server) handle(c *fiber.Ctx) error {
 	return nil
 }
 
-// timeoutOf is how long a request may take. One whose body is streamed waits for its client most of the time.
+// timeoutOf returns how long a request may take. If its body is streamed, it mostly waits for its client.
 func (s *Server) timeoutOf(r *request) time.Duration {
 	if r.stream != nil {
 		return r.stream.Timeout()
@@ -67,7 +68,7 @@ func (s *Server) guarded(c *fiber.Ctx) (err error) {
 	if !c.Request().IsBodyStream() && len(c.Request().Body()) > s.opts.BodyLimit {
 		return fiber.ErrRequestEntityTooLarge
 	}
-	// Fiber would unpack it without any limit.
+	// Fiber would decompress the body without a limit.
 	if e := c.Get(fiber.HeaderContentEncoding); e != "" && !strings.EqualFold(e, "identity") {
 		return fiber.ErrUnsupportedMediaType
 	}
@@ -77,7 +78,8 @@ func (s *Server) guarded(c *fiber.Ctx) (err error) {
 	return c.Next()
 }
 
-// Answer answers a request with an error, in the way of its path. Whatever a handler had begun to write is dropped.
+// Answer answers a request with an error, in the form that its path has. It drops whatever a handler has already
+// written.
 func (s *Server) Answer(c *fiber.Ctx, err error) {
 	c.Response().ResetBody()
 	if failed := s.write(c, err); failed != nil {
@@ -88,11 +90,11 @@ func (s *Server) Answer(c *fiber.Ctx, err error) {
 	}
 }
 
-// outside answers errors that never reached the middleware: what fasthttp refuses while it reads a request. It
+// outside answers errors that never reached the middleware, because fasthttp refused the request while reading it. It
 // always returns nil, as Fiber's ErrorHandler should.
 func (s *Server) outside(c *fiber.Ctx, err error) error {
 	if errors.Is(err, fiber.ErrBadGateway) {
-		err = fiber.ErrBadRequest // so Fiber calls a client that cut its connection off in the middle of a request
+		err = fiber.ErrBadRequest // Fiber reports a client that disconnects in the middle of a request like this
 	}
 	r := s.newRequest(c)
 	c.SetUserContext(context.WithValue(context.Background(), requestKey{}, r))
@@ -108,7 +110,7 @@ func (s *Server) setHeaders(c *fiber.Ctx, r *request) {
 	c.Set(fiber.HeaderXFrameOptions, "DENY")
 	c.Set(fiber.HeaderReferrerPolicy, "no-referrer")
 	c.Set(fiber.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'")
-	// Answers hold personal data; what may be kept (the pages' assets) says so itself.
+	// Answers contain personal data; routes whose answers may be cached (the pages' assets) set their own header.
 	c.Set(fiber.HeaderCacheControl, "no-store")
 	if s.opts.HTTPS {
 		c.Set(fiber.HeaderStrictTransportSecurity, "max-age=31536000")
@@ -116,7 +118,7 @@ func (s *Server) setHeaders(c *fiber.Ctx, r *request) {
 	s.allowOrigin(c)
 }
 
-// Timeout gives ctx the deadline of one request unless it has one; for work on behalf of a socket.
+// Timeout gives ctx the deadline of one request unless it has one. It is for work on behalf of a socket.
 func (s *Server) Timeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	if _, ok := ctx.Deadline(); ok {
 		return ctx, func() {}

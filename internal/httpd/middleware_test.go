@@ -92,14 +92,14 @@ func TestServer_ClientAddress(t *testing.T) {
 	direct := start(t)
 	require.Equal(t, "127.0.0.1", from(direct, forwarded), "nobody is trusted")
 	behind := start(t, func(d *httpd.Deps) { d.Options.TrustedProxies = []string{"127.0.0.1", "10.0.0.0/8"} })
-	require.Equal(t, "203.0.113.9", from(behind, forwarded), "what stands left of it can be invented")
+	require.Equal(t, "203.0.113.9", from(behind, forwarded), "what is left of it can be invented")
 	require.Equal(t, "127.0.0.1", from(behind))
 	require.Equal(t, "127.0.0.1", from(behind, header("X-Forwarded-For", "nonsense")))
 	require.Equal(t, "10.9.9.9", from(behind, header("X-Forwarded-For", "10.9.9.9")), "all are proxies")
 	require.Equal(t, "2001:db8::1", from(behind, header("X-Forwarded-For", "2001:db8::1")))
 }
 
-// HAProxy adds a line of its own behind the client's.
+// HAProxy adds its own line after the client's.
 func TestServer_ClientAddress_severalLines(t *testing.T) {
 	t.Parallel()
 	h := start(t, func(d *httpd.Deps) { d.Options.TrustedProxies = []string{"127.0.0.1"} })
@@ -276,7 +276,7 @@ func TestServer_ShutdownFinishesWhatRuns(t *testing.T) {
 			c.Close()
 		}
 		return err != nil
-	}, time.Minute, 10*time.Millisecond, "nothing new is taken")
+	}, time.Minute, 10*time.Millisecond, "nothing new is accepted")
 	close(goOn)
 	require.Equal(t, "done", (<-answered).body)
 	require.NoError(t, <-stopped)

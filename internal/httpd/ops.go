@@ -13,10 +13,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Ops is the server for operators, on a port of its own that is never public: /metrics and /debug/pprof/.
+// Ops is the server for operators, with /metrics and /debug/pprof/, on a port of its own that must never be public.
 type Ops struct{ server *http.Server }
 
-// NewOps makes the server; it listens on nothing yet.
+// NewOps makes the server; it does not listen yet.
 func NewOps(addr string, registry *prometheus.Registry) *Ops {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
@@ -28,7 +28,7 @@ func NewOps(addr string, registry *prometheus.Registry) *Ops {
 	return &Ops{server: &http.Server{Addr: addr, Handler: mux, ReadHeaderTimeout: 5 * time.Second}}
 }
 
-// Listen binds the address, so that a port in use is known before anything else starts.
+// Listen binds the address, so that the start fails early if the port is in use.
 func (o *Ops) Listen() (net.Listener, error) {
 	ln, err := net.Listen("tcp", o.server.Addr)
 	if err != nil {
@@ -37,7 +37,7 @@ func (o *Ops) Listen() (net.Listener, error) {
 	return ln, nil
 }
 
-// Serve answers on ln until Shutdown; it closes ln.
+// Serve answers requests on ln until Shutdown, and closes ln.
 func (o *Ops) Serve(ln net.Listener) error {
 	if err := o.server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve metrics: %w", err)
@@ -45,7 +45,7 @@ func (o *Ops) Serve(ln net.Listener) error {
 	return nil
 }
 
-// Shutdown stops the server; a running profile is cut off when ctx ends.
+// Shutdown stops the server; if a profile is still running when ctx ends, it is cut off.
 func (o *Ops) Shutdown(ctx context.Context) error {
 	if err := o.server.Shutdown(ctx); err != nil {
 		return errors.Join(fmt.Errorf("stop metrics: %w", err), o.server.Close())

@@ -8,19 +8,19 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// PacedConn is a connection that the server has accepted. Whoever took it over, such as a socket's handler, can bound
-// how fast it is read: what comes faster waits at the sender, where it costs this process nothing.
+// PacedConn is a connection that the server has accepted. Whoever takes it over, such as a socket's handler, can limit
+// how fast it is read: the rest waits at the sender, where it costs this process nothing.
 type PacedConn struct {
 	net.Conn
 
-	pace atomic.Pointer[rate.Limiter] // nil: as fast as it comes
+	pace atomic.Pointer[rate.Limiter] // nil: no limit
 }
 
-// Pace bounds what is read from now on to so many bytes a second, sustained, after a burst. Both are positive. The
-// system keeps about a burst of what waits.
+// Pace limits reading from now on to a number of bytes per second, after a burst. Both must be positive. The system
+// buffers about one burst of what waits.
 func (c *PacedConn) Pace(bytesPerSecond, burst int) {
 	if tcp, ok := c.Conn.(interface{ SetReadBuffer(bytes int) error }); ok {
-		_ = tcp.SetReadBuffer(burst) // without it, it keeps megabytes
+		_ = tcp.SetReadBuffer(burst) // otherwise the system buffers megabytes
 	}
 	c.pace.Store(rate.NewLimiter(rate.Limit(bytesPerSecond), burst))
 }
@@ -31,7 +31,7 @@ func (c *PacedConn) Read(b []byte) (int, error) {
 	if pace == nil {
 		return c.Conn.Read(b)
 	}
-	if wait := pace.ReserveN(time.Now(), 0).Delay(); wait > 0 { // for what was read before, which is not held back itself
+	if wait := pace.ReserveN(time.Now(), 0).Delay(); wait > 0 { // for what was read before
 		<-time.After(wait)
 	}
 	n, err := c.Conn.Read(b[:min(len(b), pace.Burst())])
@@ -46,7 +46,7 @@ type pacedListener struct{ net.Listener }
 func (l pacedListener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
-		return nil, err //nolint:wrapcheck // the server asks what kind of an error it is
+		return nil, err //nolint:wrapcheck // the server checks the kind of the error
 	}
 	return &PacedConn{Conn: c}, nil
 }

@@ -10,12 +10,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPacedConn: a burst passes at once, the rest as fast as was said, and nothing is lost.
+// TestPacedConn: a burst passes at once, the rest at the set pace, and nothing is lost.
 func TestPacedConn(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		pace, burst int
-		least, most time.Duration // 100,000 bytes take
+		least, most time.Duration // how long 100,000 bytes take
 	}{
 		"not paced":         {0, 0, 0, 0},
 		"more than comes":   {1, 100_000, 0, 0},
@@ -32,7 +32,7 @@ func TestPacedConn(t *testing.T) {
 					paced.Pace(c.pace, c.burst)
 				}
 				go func() {
-					_, _ = out.Write(make([]byte, 100_000)) // what is lost shows below
+					_, _ = out.Write(make([]byte, 100_000)) // the reader below notices lost bytes
 					_ = out.Close()
 				}()
 				started := time.Now()

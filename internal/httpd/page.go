@@ -7,16 +7,16 @@ import (
 	"housecall/internal/errs"
 )
 
-// cursorMax bounds the length of a cursor; none of ours comes near.
+// cursorMax limits the length of a cursor; ours are much shorter.
 const cursorMax = 1024
 
-// PageQuery is embedded into the input of a list.
+// PageQuery is to be embedded in the input of a list.
 type PageQuery struct {
-	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"How many items at most"`
-	Cursor string `query:"cursor" maxLength:"1024" doc:"The nextCursor of the page before"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"The maximum number of items"`
+	Cursor string `query:"cursor" maxLength:"1024" doc:"The nextCursor of the previous page"`
 }
 
-// Page is one page of a list by keyset; without NextCursor it is the last.
+// Page is one page of a list; without NextCursor it is the last.
 type Page[T any] struct {
 	Items      []T    `json:"items"`
 	NextCursor string `json:"nextCursor,omitempty" doc:"Send it as cursor to get the next page; absent on the last"`
@@ -31,8 +31,9 @@ func (p Page[T]) MarshalJSON() ([]byte, error) {
 	return encode(plain(p))
 }
 
-// EncodeCursor makes the cursor of a list of the sort key of a page's last item: strings, integers, times. It is sealed
-// for the route that is being answered: nobody can read a key in it, make one up, or take it to another list.
+// EncodeCursor makes a list's cursor from the sort key of a page's last item: strings, integers and times. It seals
+// the cursor for the route that is being answered, so that nobody can read the key, forge one, or use it on another
+// list.
 func EncodeCursor(ctx context.Context, parts ...any) string {
 	r := requestFrom(ctx)
 	if r == nil || r.list == "" {
@@ -45,8 +46,9 @@ func EncodeCursor(ctx context.Context, parts ...any) string {
 	return r.sealer.Seal(r.list, raw)
 }
 
-// DecodeCursor reads a cursor into as many pointers as it was made of. "" is the first page and leaves them as
-// they are. A cursor that is not one of this list is errs.Invalid on query.cursor; the pointers are then of no use.
+// DecodeCursor reads a cursor into as many pointers as it has parts. "" means the first page and leaves them
+// unchanged. If the cursor does not belong to this list, the error is errs.Invalid on query.cursor, and the values are
+// undefined.
 func DecodeCursor(ctx context.Context, s string, into ...any) error {
 	if s == "" {
 		return nil
@@ -60,7 +62,7 @@ func DecodeCursor(ctx context.Context, s string, into ...any) error {
 	if err != nil {
 		return bad
 	}
-	// It is ours, but perhaps of another version of the program, whose list had another key.
+	// The cursor is ours, but may be from another version of the program whose list had another key.
 	var parts []json.RawMessage
 	if err := json.Unmarshal(raw, &parts); err != nil || len(parts) != len(into) {
 		return bad
@@ -73,5 +75,5 @@ func DecodeCursor(ctx context.Context, s string, into ...any) error {
 	return nil
 }
 
-// listPurpose binds cursors to a route; GET and HEAD are the same list.
+// listPurpose binds cursors to a route, without the method: GET and HEAD are the same list.
 func listPurpose(path string) string { return "cursor " + path }

@@ -20,7 +20,7 @@ const (
 	otherSecret  = "b8Rr5TnYw1Bd7Hf4Gm6Ps0Ck3J9vQ2xLz"
 )
 
-// listing is the context of a request for a list, on a server with these secrets.
+// listing returns the context of a request for a list, on a server with these secrets.
 func listing(t testing.TB, path string, secrets ...string) context.Context {
 	t.Helper()
 	var o httpd.Options
@@ -77,7 +77,7 @@ func TestCursor_RefusesOthers(t *testing.T) {
 	}
 }
 
-// Only a route that is being answered has cursors.
+// There are no cursors outside of routes.
 func TestCursor_OutsideOfARoute(t *testing.T) {
 	t.Parallel()
 	require.Panics(t, func() { httpd.EncodeCursor(t.Context(), 1) })
@@ -86,7 +86,7 @@ func TestCursor_OutsideOfARoute(t *testing.T) {
 	require.NoError(t, httpd.DecodeCursor(t.Context(), "", &n))
 }
 
-// Over HTTP a cursor comes back on the route it was made for, by GET and HEAD.
+// Over HTTP a cursor is valid only on the route for which it was made, with GET and HEAD.
 func TestCursor_IsTheRoutes(t *testing.T) {
 	t.Parallel()
 	type input struct{ httpd.PageQuery }

@@ -20,7 +20,7 @@ import (
 // ProblemType is the media type of every error (RFC 9457).
 const ProblemType = "application/problem+json"
 
-// statusOf is the one table from kinds to statuses.
+// statusOf is the one table of the statuses of kinds.
 var statusOf = [...]int{
 	errs.Internal:             http.StatusInternalServerError,
 	errs.BadRequest:           http.StatusBadRequest,
@@ -40,18 +40,18 @@ var statusOf = [...]int{
 	errs.Unavailable:          http.StatusServiceUnavailable,
 }
 
-// framework gives code and detail of the errors that Fiber, fasthttp and Huma raise by status. Their own
-// messages may repeat what was sent, so they are not used.
+// framework has, by status, the code and detail of errors that Fiber, fasthttp and Huma raise. Their own messages are
+// not used, because they may repeat what was sent.
 var framework = map[int][2]string{
 	http.StatusBadRequest:                  {"bad_request", "The request is malformed."},
 	http.StatusNotFound:                    {"not_found", "There is nothing at this address."},
 	http.StatusMethodNotAllowed:            {"method_not_allowed", "This address does not support that method."},
-	http.StatusNotAcceptable:               {"not_acceptable", "This address answers application/json only."},
+	http.StatusNotAcceptable:               {"not_acceptable", "This address answers only with application/json."},
 	http.StatusRequestTimeout:              {"request_timeout", "The request did not arrive in time."},
 	http.StatusRequestEntityTooLarge:       {"too_large", "The request body is too large."},
 	http.StatusUnsupportedMediaType:        {"unsupported_media_type", "Send the body as uncompressed application/json."},
 	http.StatusUnprocessableEntity:         {"invalid", "Some fields are not valid."},
-	http.StatusUpgradeRequired:             {"upgrade_required", "This address speaks WebSocket only."},
+	http.StatusUpgradeRequired:             {"upgrade_required", "This address is only for WebSockets."},
 	http.StatusRequestHeaderFieldsTooLarge: {"headers_too_large", "The request's headers are too large."},
 	http.StatusNotImplemented:              {"not_implemented", "The server does not support that method."},
 }
@@ -64,7 +64,7 @@ type problem struct {
 	Status    int          `json:"status" doc:"The HTTP status" example:"409"`
 	Detail    string       `json:"detail" doc:"What was wrong and what to do, for people"`
 	Code      string       `json:"code" doc:"What was wrong, for programs" example:"slot_taken"`
-	RequestID string       `json:"requestId" doc:"Names this request in the server's log"`
+	RequestID string       `json:"requestId" doc:"Identifies this request in the server's log"`
 	Errors    []errs.Field `json:"errors,omitempty" doc:"The fields that were not valid"`
 
 	extra      map[string]any
@@ -74,13 +74,13 @@ type problem struct {
 // Error implements error.
 func (p *problem) Error() string { return p.Detail }
 
-// GetStatus is what Huma answers with.
+// GetStatus returns the status for Huma.
 func (p *problem) GetStatus() int { return p.Status }
 
-// ContentType is how Huma labels the body.
+// ContentType returns the media type for Huma.
 func (p *problem) ContentType(string) string { return ProblemType }
 
-// GetHeaders are what Huma adds to the answer.
+// GetHeaders returns the headers that Huma adds to the answer.
 func (p *problem) GetHeaders() http.Header {
 	h := http.Header{}
 	if p.retryAfter > 0 {
@@ -92,7 +92,7 @@ func (p *problem) GetHeaders() http.Header {
 	return h
 }
 
-// MarshalJSON puts further members (RFC 9457, 3.2) after the standard ones, which they never replace.
+// MarshalJSON writes extension members (RFC 9457, 3.2) after the standard ones, which they never replace.
 func (p *problem) MarshalJSON() ([]byte, error) {
 	type plain problem
 	base, err := encode((*plain)(p))
@@ -122,7 +122,7 @@ func encode(v any) ([]byte, error) {
 	return bytes.TrimRight(b.Bytes(), "\n"), err
 }
 
-// frameworkProblem is the problem of an error that only has a status.
+// frameworkProblem returns the problem for an error that has only a status.
 func frameworkProblem(status int) *problem {
 	text, ok := framework[status]
 	switch {
@@ -137,8 +137,8 @@ func frameworkProblem(status int) *problem {
 	return &problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: text[0], Detail: text[1]}
 }
 
-// problemFrom turns any error into what the client sees. The cause of a 5xx is kept for the access log, which
-// writes it once; the client never sees it.
+// problemFrom turns any error into what the client sees. It keeps the cause of a 5xx for the access log; the client
+// never sees it.
 func problemFrom(ctx context.Context, err error) *problem {
 	p := translate(ctx, err)
 	if r := requestFrom(ctx); r != nil {
@@ -186,8 +186,8 @@ func translate(ctx context.Context, err error) *problem {
 	return p
 }
 
-// Problem answers a request that is not a typed route with the problem document of err. It returns nil once
-// the answer is written, so a handler can end with it.
+// Problem answers a request to a route that is not typed with the problem document of err. It returns nil once the
+// answer is written, so that a handler can return its result.
 func Problem(c *fiber.Ctx, err error) error {
 	p := problemFrom(c.UserContext(), err)
 	for name, values := range p.GetHeaders() {
@@ -201,19 +201,19 @@ func Problem(c *fiber.Ctx, err error) error {
 	return c.Status(p.Status).Send(body)
 }
 
-// Refusal is how a page shows an error for which a program would get a problem document.
+// Refusal is an error as a page shows it; a program would get a problem document.
 type Refusal struct {
 	Status    int
 	Code      string
 	Detail    string
 	RequestID string
 	Errors    []errs.Field
-	// RetryAfter is 0 where trying again later is no use.
+	// RetryAfter is 0 if trying again later does not help.
 	RetryAfter time.Duration
 }
 
-// RefusalOf judges an error of a page's request by the one table, and has the access log keep the cause of a 5xx.
-// The caller writes the answer, with the status and the Retry-After of the refusal.
+// RefusalOf turns an error of a page's request into a refusal, by the same table as problems, and keeps the cause of a
+// 5xx for the access log. The caller writes the answer, with the status and the Retry-After of the refusal.
 func RefusalOf(ctx context.Context, err error) Refusal {
 	p := problemFrom(ctx, err)
 	return Refusal{

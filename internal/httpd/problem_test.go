@@ -31,7 +31,7 @@ func TestRegister_AnswersEachKindOfError(t *testing.T) {
 	require.NotContains(t, h.log.String(), "/fail/internal")
 }
 
-// A field is looked for where the schema has it, and cannot pass unchecked in another spelling.
+// Fields have to be spelled as in the schema: none passes unchecked in another letter case.
 func TestServer_RefusesOtherSpellings(t *testing.T) {
 	t.Parallel()
 	a := start(t).do(t, "POST", "/api/v1/items", `{"name":"ab","Name":"cd"}`)
@@ -39,7 +39,7 @@ func TestServer_RefusesOtherSpellings(t *testing.T) {
 	require.Contains(t, a.body, "body.Name")
 }
 
-// However deep a client nests what is refused, the answer is short and names the outermost field.
+// However deeply a client nests a NUL, the answer is short and names the outermost field.
 func TestServer_DeepNUL(t *testing.T) {
 	t.Parallel()
 	const depth = 300
@@ -149,7 +149,7 @@ func TestProblem_AnswersPlainRoutes(t *testing.T) {
 	require.NotContains(t, a.body, "never replaced")
 }
 
-// A page tells the same as a problem would, and the log keeps what it does not tell.
+// A page shows the same as a problem would, and the log gets the cause.
 func TestRefusalOf(t *testing.T) {
 	t.Parallel()
 	var refusals []httpd.Refusal

@@ -19,26 +19,26 @@ import (
 // userAgentMax is how many bytes of a User-Agent are kept.
 const userAgentMax = 200
 
-// Client is who sent a request, as far as the connection tells.
+// Client describes who sent a request, as far as the connection tells.
 type Client struct {
-	// Address is the client's IP address: the peer's, or what trusted proxies say it is. It may be empty.
+	// Address is the client's IP address: the peer's, or the one that trusted proxies name. It may be empty.
 	Address string
 	// UserAgent is printable UTF-8, cut to 200 bytes.
 	UserAgent string
-	// RequestID names the request in logs, in problems and in the audit trail.
+	// RequestID identifies the request in logs, in problems and in the audit trail.
 	RequestID string
 }
 
-// request is what the middleware knows of a request; it travels in the context.
+// request is what the middleware knows about a request; the context carries it.
 type request struct {
 	client Client
 	cause  error // of a 5xx, for the access log
 	sealer *auth.Sealer
 	list   string // what cursors are sealed for; "" outside of registered routes
-	stream Stream // nil where the server has read the body
+	stream Stream // nil if the server has read the body
 }
 
-// Network is what counts as one address in limits: an IPv6 customer has a whole /64 to choose from.
+// Network returns what limits count as one address: an IPv6 customer can choose from a whole /64.
 func (c Client) Network() string {
 	a, err := netip.ParseAddr(c.Address)
 	if err != nil || a.Unmap().Is4() {
@@ -55,7 +55,7 @@ func requestFrom(ctx context.Context) *request {
 	return r
 }
 
-// ClientFrom gives the client of a request, empty outside of one.
+// ClientFrom returns the client of a request; empty outside of a request.
 func ClientFrom(ctx context.Context) Client {
 	if r := requestFrom(ctx); r != nil {
 		return r.client
@@ -70,7 +70,7 @@ func (s *Server) newRequest(c *fiber.Ctx) *request {
 	}}
 }
 
-// requestID takes over a sane id of the caller's, so that a trace goes through, and makes one otherwise.
+// requestID uses the caller's id if it is sane, so that traces continue, and makes one otherwise.
 func requestID(given string) string {
 	ok := len(given) >= 8 && len(given) <= 64
 	for i := 0; ok && i < len(given); i++ {
@@ -83,7 +83,7 @@ func requestID(given string) string {
 	return uuid.NewString()
 }
 
-// printable drops what PostgreSQL or a terminal would choke on.
+// printable drops what PostgreSQL cannot store or a terminal must not get.
 func printable(s string) string {
 	s = strings.ToValidUTF8(s, "")
 	s = strings.Map(func(r rune) rune {
@@ -99,8 +99,8 @@ func printable(s string) string {
 	return s
 }
 
-// address reads X-Forwarded-For from the right, where the proxies we trust have written, and stops at the first
-// address that is not theirs; what stands further left anyone can invent.
+// address reads X-Forwarded-For from the right, where the proxies that we trust have written, and stops at the first
+// address that is not theirs: anyone can invent what is further left.
 func (s *Server) address(c *fiber.Ctx) string {
 	tcp, ok := c.Context().RemoteAddr().(*net.TCPAddr)
 	if !ok {

@@ -20,12 +20,11 @@ import (
 type Access struct {
 	public bool
 	roles  []auth.Role // empty: any
-	// beforePasswordChange admits users who must change their password first.
+	// beforePasswordChange lets in users who must change their password first.
 	beforePasswordChange bool
 }
 
-// The usual kinds of access. On a Public route a valid token still names the actor, and one that is not valid
-// is ignored.
+// The usual kinds of access. On a Public route a valid token still names the actor, and an invalid one is ignored.
 var (
 	Public   = Access{public: true}
 	SignedIn = Access{}
@@ -34,13 +33,13 @@ var (
 // Only lets in actors with one of the roles; others get 403.
 func Only(roles ...auth.Role) Access { return Access{roles: roles} }
 
-// BeforePasswordChange is the same access, also for an actor who must change their password before anything else.
+// BeforePasswordChange returns the same access, but also lets in actors who must change their password first.
 func (a Access) BeforePasswordChange() Access {
 	a.beforePasswordChange = true
 	return a
 }
 
-// ErrPasswordChange is what such an actor gets from all other routes, and instead of a socket.
+// ErrPasswordChange is what an actor who must change their password gets from all other routes, and for sockets.
 var ErrPasswordChange = errs.New(errs.Forbidden, "password_change_required",
 	"Choose a new password first, with PUT /me/password.")
 
@@ -54,22 +53,22 @@ type Route struct {
 	// Status is the status of success; 0 means 200, or 204 when the output has no body.
 	Status int
 	Access Access
-	// Errors are the statuses the route adds to those that its access and input imply.
+	// Errors are the statuses of errors besides those that the access and the input imply.
 	Errors []int
-	// Repeatable says that a POST that creates (201) may be repeated without an Idempotency-Key, since its body says
-	// which thing it is. All others for actors take one.
+	// Repeatable says that a POST that creates something (201) takes no Idempotency-Key, because a retry is recognised
+	// or harmless without one. All others that need an actor take one.
 	Repeatable bool
-	// Stream is for a route whose handler reads the body itself; nil: the server reads bodies before handlers.
+	// Stream is for a route whose handler reads the body itself; nil: the server reads it before the handler.
 	Stream Streaming
 }
 
 // bearer is the name of the security scheme.
 const bearer = "bearer"
 
-// Register adds a typed route. I is a Huma input struct (path, query and header fields by tag, Body), O an
-// output struct (header fields by tag, Body). The body is decoded strictly: an unknown field is 422. The
-// handler's error is answered through the one table; auth.ActorFrom gives the actor. A GET route answers HEAD as
-// well. It panics on a route that cannot work, such as one registered twice.
+// Register adds a typed route. I is a Huma input struct (path, query and header fields by tag, Body), O an output
+// struct (header fields by tag, Body). The body is decoded strictly: an unknown field is 422. The handler's error is
+// answered as a problem document; auth.ActorFrom gives the actor. A GET route also answers HEAD. Register panics on a
+// route that cannot work, such as one registered twice.
 func Register[I, O any](s *Server, r Route, h func(ctx context.Context, in *I) (*O, error)) {
 	s.naming = packageOf(reflect.TypeFor[I]())
 	if r.Stream != nil {
@@ -92,7 +91,8 @@ func Register[I, O any](s *Server, r Route, h func(ctx context.Context, in *I) (
 		documentStream(s.api.OpenAPI().Paths[op.Path].Post)
 	}
 	if r.Method == http.MethodGet {
-		// RFC 9110, 9.1 and 9.3.2: the same without the body, which fasthttp leaves out. The document need not say so.
+		// RFC 9110, 9.1 and 9.3.2: HEAD is the same without the body, which fasthttp leaves out. The document does not
+		// list it.
 		op.Method, op.Hidden = http.MethodHead, true
 		huma.Register(s.api, op, answer)
 	}
@@ -103,10 +103,10 @@ func (s *Server) operation(r Route) huma.Operation {
 	op := huma.Operation{
 		OperationID: operationID(r), Method: r.Method, Path: APIPrefix + r.Path,
 		Summary: r.Summary, Description: r.Description, Tags: []string{r.Tag}, DefaultStatus: r.Status,
-		// The middleware has limited and read the whole body already.
+		// The middleware has already limited and read the whole body.
 		MaxBodyBytes: -1, BodyReadTimeout: -1,
 		Middlewares: huma.Middlewares{s.gate(r.Access)},
-		// Explicitly none on a public route, where the document has no default.
+		// On a public route explicitly none, since the document has no default.
 		Security: []map[string][]string{},
 	}
 	if r.Stream == nil {
@@ -129,13 +129,13 @@ func (s *Server) operation(r Route) huma.Operation {
 	return op
 }
 
-// operationID makes "get-doctors-id-hours" of GET /doctors/{id}/hours.
+// operationID returns "get-doctors-id-hours" for GET /doctors/{id}/hours.
 func operationID(r Route) string {
 	words := strings.FieldsFunc(r.Path, func(c rune) bool { return strings.ContainsRune("/{}", c) })
 	return strings.ToLower(strings.Join(append([]string{r.Method}, words...), "-"))
 }
 
-// gate authenticates before anything of the input is looked at, so that strangers learn nothing from a 422.
+// gate authenticates before the input is looked at, so that strangers learn nothing from a 422.
 func (s *Server) gate(a Access) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		c := humafiber.Unwrap(ctx)
@@ -158,13 +158,13 @@ func (s *Server) gate(a Access) func(huma.Context, func(huma.Context)) {
 	}
 }
 
-// Authenticate gives the actor behind the Authorization header (RFC 6750, 2.1) and when the token expires.
-// Without a valid token the error is errs.ErrUnauthenticated; ErrPasswordChange for one who must do that first.
+// Authenticate returns the actor behind the Authorization header (RFC 6750, 2.1) and when the token expires. Without a
+// valid token the error is errs.ErrUnauthenticated; if the actor must change their password first, ErrPasswordChange.
 func (s *Server) Authenticate(c *fiber.Ctx) (auth.Actor, time.Time, error) {
 	return s.AuthenticateToken(c.UserContext(), bearerToken(c))
 }
 
-// AuthenticateToken is Authenticate for a token that came another way, such as a socket's subprotocol.
+// AuthenticateToken is Authenticate for a token that is sent in another way, such as a socket's subprotocol.
 func (s *Server) AuthenticateToken(ctx context.Context, token string) (auth.Actor, time.Time, error) {
 	a, expires, err := s.identify(ctx, token)
 	if err == nil && a.MustChangePassword {
@@ -173,7 +173,7 @@ func (s *Server) AuthenticateToken(ctx context.Context, token string) (auth.Acto
 	return a, expires, err
 }
 
-// identify says whose token it is, whatever they have to do first.
+// identify returns the actor of a token, even if they must change their password first.
 func (s *Server) identify(ctx context.Context, token string) (auth.Actor, time.Time, error) {
 	if token == "" || s.deps.Authenticator == nil {
 		return auth.Actor{}, time.Time{}, errs.ErrUnauthenticated
@@ -183,7 +183,7 @@ func (s *Server) identify(ctx context.Context, token string) (auth.Actor, time.T
 	return s.deps.Authenticator.Authenticate(ctx, token)
 }
 
-// bearerToken is the token of the Authorization header, "" if there is none.
+// bearerToken returns the token of the Authorization header; "" if there is none.
 func bearerToken(c *fiber.Ctx) string {
 	scheme, token, _ := strings.Cut(c.Get(fiber.HeaderAuthorization), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
@@ -192,7 +192,7 @@ func bearerToken(c *fiber.Ctx) string {
 	return strings.TrimSpace(token)
 }
 
-// Actor is the actor of a request, the zero Actor on a public route without a token.
+// Actor returns the actor of a request; the zero Actor on a public route without a token.
 func Actor(ctx context.Context) auth.Actor {
 	a, _ := auth.ActorFrom(ctx)
 	return a

@@ -78,7 +78,7 @@ func start(t *testing.T, change ...func(*httpd.Deps)) *house {
 	return startWith(t, routes, change...)
 }
 
-// startWith adds other routes than the usual ones: Fiber takes them only before it serves.
+// startWith adds more routes than the usual ones: Fiber accepts them only before it serves.
 func startWith(t *testing.T, routes func(*httpd.Server), change ...func(*httpd.Deps)) *house {
 	t.Helper()
 	h := &house{log: &logs{}, registry: prometheus.NewRegistry()}
@@ -179,7 +179,7 @@ type row struct {
 	Name string `json:"name"`
 }
 
-// failures are what GET /fail/{how} fails with.
+// failures are the errors of GET /fail/{how}.
 var failures = map[string]error{
 	"internal":    errors.New("connect to db.internal as root"),
 	"bad-request": errs.New(errs.BadRequest, "bad", "It is bad."), "unauthenticated": errs.ErrUnauthenticated,
@@ -252,7 +252,7 @@ func routes(s *httpd.Server) {
 
 var requestIDs = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}`)
 
-// golden compares an error answer with its file, and checks what all have in common.
+// golden compares an error with its file, and checks what all errors have in common.
 func golden(t *testing.T, name string, a answer) {
 	t.Helper()
 	var p map[string]any

@@ -63,7 +63,7 @@ func TestServer_OpenAPI(t *testing.T) {
 	require.True(t, ids["get-items-id"])
 	require.Contains(t, document.Paths["/api/v1/admin/{id}"]["get"].Responses, "403")
 	require.NotContains(t, document.Paths["/api/v1/open/{id}"]["get"].Responses, "401")
-	// The name of a type begins with its package's, except those of httpd itself.
+	// The name of a type begins with its package's name, except in httpd itself.
 	for _, name := range []string{"PageHttpd_testRow", "Problem", "Client", "Field", "Httpd_testItemOutputBody"} {
 		require.Contains(t, document.Components.Schemas, name)
 	}
@@ -71,7 +71,7 @@ func TestServer_OpenAPI(t *testing.T) {
 
 var links = regexp.MustCompile(`(?:src|href)="([^"]*)"`)
 
-// RFC 9110, 9.1: HEAD goes wherever GET goes, and its answer differs in the body only.
+// RFC 9110, 9.1: HEAD works wherever GET does, and its answer differs only in the body.
 func TestServer_HeadIsGetWithoutTheBody(t *testing.T) {
 	t.Parallel()
 	h := start(t)
@@ -152,7 +152,7 @@ func TestServer_Readiness(t *testing.T) {
 			a := h.do(t, "GET", "/readyz", "")
 			require.Equal(t, c.status, a.StatusCode)
 			require.JSONEq(t, c.body, a.body)
-			require.Equal(t, 200, h.do(t, "GET", "/healthz", "").StatusCode, "it is alive, whatever it lacks")
+			require.Equal(t, 200, h.do(t, "GET", "/healthz", "").StatusCode, "it is alive, even without its dependencies")
 		})
 	}
 }
@@ -167,8 +167,8 @@ func TestServer_ReadinessDoesNotHang(t *testing.T) {
 	require.Equal(t, 503, h.do(t, "GET", "/readyz", "").StatusCode)
 }
 
-// TestServer_ReadinessIsQuick: balancers wait for a second, as a rule, and must not take for dead what only lacks
-// something.
+// TestServer_ReadinessIsQuick: load balancers usually wait for one second, and must not take a degraded instance for a
+// dead one.
 func TestServer_ReadinessIsQuick(t *testing.T) {
 	t.Parallel()
 	deadlines := make(chan time.Time, 2)
@@ -188,7 +188,7 @@ func TestServer_ReadinessIsQuick(t *testing.T) {
 	require.Equal(t, 200, a.StatusCode)
 	require.Contains(t, a.body, "degraded")
 	postgres, redis := <-deadlines, <-deadlines
-	require.GreaterOrEqual(t, postgres.Sub(redis), 500*time.Millisecond, "of the second that whoever asks may wait")
+	require.GreaterOrEqual(t, postgres.Sub(redis), 500*time.Millisecond, "of the second that the caller may wait")
 }
 
 func TestOps_ServesMetricsAndProfiles(t *testing.T) {
@@ -255,7 +255,7 @@ func TestIfMatch(t *testing.T) {
 	require.ErrorIs(t, err, errs.ErrNoMatch)
 	for _, bad := range []string{
 		"7", `W/"7"`, "*", `"x"`, `"7`, `7"`, `"07"`, `"+7"`, `"7", "8"`, `"99999999999999999999"`, `""`,
-		// No version: PostgreSQL's integer ends below the first, and begins above the others.
+		// Not versions: the first ones are above PostgreSQL's integer, the others below 1.
 		`"2147483648"`, `"99999999999"`, `"0"`, `"-1"`,
 	} {
 		_, _, err = httpd.IfMatch(bad, true)

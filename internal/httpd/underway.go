@@ -2,20 +2,21 @@ package httpd
 
 import "sync"
 
-// Interruptible is work that outlasts its handler or waits for its client, and that a stop must not wait for.
+// Interruptible is work that outlasts its handler or waits for its client, so that a stop must not wait for it.
 type Interruptible interface {
 	// Interrupt ends the work soon. It may be called from any goroutine and does not wait.
 	Interrupt()
 }
 
-// underway is what a stop interrupts.
+// underway holds the work that a stop interrupts.
 type underway struct {
 	mu          sync.Mutex // guards the rest
 	all         map[Interruptible]struct{}
 	interrupted bool
 }
 
-// Track has a stop interrupt x, from half of the stop's time on, until Untrack; at once if that has passed.
+// Track has a stop interrupt x after half of the stop's time, until Untrack is called; at once if that time has
+// passed.
 func (s *Server) Track(x Interruptible) {
 	u := &s.underway
 	u.mu.Lock()
@@ -36,7 +37,8 @@ func (s *Server) Untrack(x Interruptible) {
 	delete(s.underway.all, x)
 }
 
-// interrupt ends all: clients come back elsewhere, and continue a download where it broke off.
+// interrupt interrupts all tracked work: clients come back to another instance, and resume downloads where they broke
+// off.
 func (u *underway) interrupt() {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -7,9 +7,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Batch is a set of statements that go to PostgreSQL in one round trip. In a transaction each sees what was committed
-// by its own turn, as if it had been sent alone: a statement after one that waited for a lock reads with the lock held.
-// After the first error the rest of a batch is not run.
+// Batch is a set of statements that go to PostgreSQL in one round trip. In a transaction, each sees what was committed
+// before its own turn, as if it had been sent alone: after a statement that waited for a lock, the next one reads with
+// the lock held. After the first error, the rest of a batch is not run.
 type Batch = pgx.Batch
 
 // QueueRows is Rows inside a batch: Send passes the rows to use and returns its error.
@@ -42,7 +42,7 @@ func QueueExec(b *Batch, what, sql string, args ...any) {
 	}
 }
 
-// Send runs a batch in one round trip and returns the first error, its own or that of a function that used the rows.
+// Send runs a batch in one round trip and returns the first error, whether from a statement or from a use function.
 func Send(ctx context.Context, db DB, b *Batch) error {
 	if err := db.SendBatch(ctx, b).Close(); err != nil {
 		return Classify(err)

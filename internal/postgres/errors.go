@@ -13,17 +13,17 @@ import (
 	"housecall/internal/errs"
 )
 
-// SQLSTATE classes and codes that code switches on (PostgreSQL manual, appendix A).
+// SQLSTATE codes that this package checks (PostgreSQL manual, appendix A).
 const (
 	codeSerialization = "40001"
 	codeDeadlock      = "40P01"
 	codeUnique        = "23505"
 )
 
-// ErrNoRows is pgx's, so that stores compare without importing it twice.
+// ErrNoRows is pgx's, so that stores need not import pgx to compare it.
 var ErrNoRows = pgx.ErrNoRows
 
-// Constraint names the constraint that err violates (unique, exclusion, check, foreign key), "" if none.
+// Constraint returns the name of the constraint that err violates (unique, exclusion, check, foreign key); "" if none.
 func Constraint(err error) string {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && strings.HasPrefix(pg.Code, "23") {
@@ -32,14 +32,14 @@ func Constraint(err error) string {
 	return ""
 }
 
-// IsUniqueViolation tells whether err is a 23505.
+// IsUniqueViolation tells whether err is a violation of a unique constraint (23505).
 func IsUniqueViolation(err error) bool { return sqlState(err) == codeUnique }
 
-// IsData tells whether PostgreSQL refused a value itself (class 22): the statement will never succeed.
+// IsData tells whether PostgreSQL refused a value as such (class 22): the statement will never succeed.
 func IsData(err error) bool { return strings.HasPrefix(sqlState(err), "22") }
 
-// IsUnavailable tells whether err means that PostgreSQL could not be reached or cannot take work right now, so
-// that the same statement may succeed later. It does not tell whether the statement took effect.
+// IsUnavailable tells whether PostgreSQL could not be reached or cannot take work right now, so that the same
+// statement may succeed later. It does not tell whether the statement took effect.
 func IsUnavailable(err error) bool {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return false
@@ -63,10 +63,10 @@ func IsUnavailable(err error) bool {
 		errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "conn closed")
 }
 
-// Classify turns a driver's error into ours: unreachable becomes errs.Unavailable; what already is an
-// *errs.Error, or is none of PostgreSQL's business, stays as it is. The row that violated a constraint is not in its
-// text: pgx keeps PostgreSQL's DETAIL out of Error(), and so do we. Only the messages of class 22 quote values, of
-// casts from text; statements therefore pass values as parameters of their own type.
+// Classify turns a driver's error into ours: if PostgreSQL is unavailable, into errs.Unavailable; an *errs.Error, or
+// an error that does not come from PostgreSQL, stays as it is. The text of an error does not contain the row that
+// violated a constraint: pgx keeps PostgreSQL's DETAIL out of Error(), and so do we. Only the messages of class 22
+// quote values, in casts from text; therefore statements pass values as parameters of their own type.
 func Classify(err error) error {
 	if err == nil || errs.CodeOf(err) != "" {
 		return err

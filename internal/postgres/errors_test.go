@@ -13,7 +13,7 @@ import (
 	"housecall/internal/testing/pgtest"
 )
 
-// requireUnavailable wants an error that clients are told to repeat, and whose cause only the log sees.
+// requireUnavailable requires an error after which clients are told to try again, and whose cause only the log gets.
 func requireUnavailable(t *testing.T, err error) {
 	t.Helper()
 	require.Error(t, err)
@@ -21,12 +21,12 @@ func requireUnavailable(t *testing.T, err error) {
 	ours := postgres.Classify(err)
 	require.ErrorIs(t, ours, errs.ErrUnavailable)
 	require.ErrorIs(t, ours, err, "the cause stays")
-	require.Same(t, ours, postgres.Classify(ours), "once is enough")
+	require.Same(t, ours, postgres.Classify(ours), "a second time changes nothing")
 	require.True(t, postgres.IsUnavailable(ours))
 	require.NoError(t, errs.ErrUnavailable.Err, "the sentinel is not touched")
 }
 
-// One server, through all that can happen to it.
+// One server, and everything that can happen to it.
 func TestIsUnavailable_ServerLost(t *testing.T) {
 	t.Parallel()
 	server, dsn := pgtest.Own(t)
@@ -51,7 +51,7 @@ func TestIsUnavailable_ServerLost(t *testing.T) {
 	_, err = pool.Exec(t.Context(), `select 1`)
 	requireUnavailable(t, err)
 
-	// What a start waits for: it tells once, and goes on when the server is there.
+	// A start waits for the server: it tells so once, and goes on when the server is back.
 	ctx, cancel = context.WithTimeout(t.Context(), 600*time.Millisecond)
 	told := 0
 	err = pool.WaitReady(ctx, func(err error) {
@@ -143,7 +143,7 @@ func TestIsUnavailable_NobodyListens(t *testing.T) {
 	}
 }
 
-// What is wrong with a statement stays wrong: telling the client to try again would be a lie.
+// An error in a statement stays an error: the client must not be told to try again.
 func TestIsUnavailable_NotByStatement(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.New(t)
@@ -208,7 +208,7 @@ func TestIsUnavailable_Contexts(t *testing.T) {
 	require.Same(t, refused, postgres.Classify(refused))
 }
 
-// What a patient has typed does not get into the log by way of a violated constraint.
+// A violated constraint does not bring what patients typed into the log.
 func TestClassify_NoValues(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.New(t)

@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// open makes a pool that ends with the test.
+// open makes a pool that is closed when the test ends.
 func open(t testing.TB, dsn string, maxConns int32) *postgres.Pool {
 	t.Helper()
 	pool, err := postgres.Open(t.Context(), postgres.Options{DSN: dsn, MaxConns: maxConns})
@@ -23,7 +23,7 @@ func open(t testing.TB, dsn string, maxConns int32) *postgres.Pool {
 	return pool
 }
 
-// with gives a DSN with one part of it changed.
+// with returns a DSN with one part changed.
 func with(t testing.TB, dsn string, change func(*url.URL)) string {
 	t.Helper()
 	u, err := url.Parse(dsn)
@@ -32,7 +32,7 @@ func with(t testing.TB, dsn string, change func(*url.URL)) string {
 	return u.String()
 }
 
-// unused is an address on which nobody listens.
+// unused returns an address on which nobody listens.
 func unused(t testing.TB) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -41,7 +41,7 @@ func unused(t testing.TB) string {
 	return ln.Addr().String()
 }
 
-// notes makes a table for a test to write into, and gives what is in it.
+// notes makes a table for a test to write into, and returns a function that reads it.
 func notes(t testing.TB, pool *postgres.Pool) (read func() []string) {
 	t.Helper()
 	_, err := pool.Exec(t.Context(), `create table notes (body text not null)`)
@@ -60,5 +60,5 @@ func write(t testing.TB, tx *postgres.Tx, body string) {
 	require.NoError(t, err)
 }
 
-// name numbers things that are made in a loop.
+// name returns a numbered name, for things made in a loop.
 func name(prefix string, n int) string { return prefix + strconv.Itoa(n) }

@@ -6,15 +6,15 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib" // goose speaks through database/sql
+	"github.com/jackc/pgx/v5/stdlib" // goose needs database/sql
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 
 	"housecall/migrations"
 )
 
-// Migrate brings the schema up to date. Of several instances that start together one applies, the others wait:
-// goose holds a session lock. Behind PgBouncer session locks do not exclude, so dsn must be a direct one.
+// Migrate brings the schema up to date. If several instances start together, one applies the migrations while the
+// others wait: goose holds a session lock. Session locks do not work through PgBouncer, so dsn must connect directly.
 func Migrate(ctx context.Context, dsn string) error {
 	return withGoose(dsn, func(p *goose.Provider) error {
 		if _, err := p.Up(ctx); err != nil {
@@ -31,7 +31,7 @@ type Migration struct {
 	AppliedAt time.Time
 }
 
-// MigrationStatus lists all steps the program knows, oldest first.
+// MigrationStatus lists all migrations that the program knows, oldest first.
 func MigrationStatus(ctx context.Context, dsn string) ([]Migration, error) {
 	var out []Migration
 	err := withGoose(dsn, func(p *goose.Provider) error {
@@ -53,7 +53,7 @@ func withGoose(dsn string, f func(*goose.Provider) error) error {
 		return errDSN
 	}
 	db := stdlib.OpenDB(*cfg)
-	defer db.Close() //nolint:errcheck // nothing is under way any more
+	defer db.Close() //nolint:errcheck // nothing is under way
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 120))
 	if err != nil {
 		return fmt.Errorf("make the migration lock: %w", err)

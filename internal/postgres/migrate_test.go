@@ -20,7 +20,7 @@ import (
 
 var databases atomic.Int64
 
-// empty gives the address of a new database without a schema.
+// empty returns the address of a new database without a schema.
 func empty(t *testing.T) string {
 	t.Helper()
 	server := pgtest.Server(t)
@@ -45,7 +45,7 @@ func TestMigrate_AtOnce(t *testing.T) {
 	require.NotEmpty(t, before)
 	for i, m := range before {
 		require.Zero(t, m.AppliedAt, "pending")
-		require.EqualValues(t, i+1, m.Version, "numbered without a hole")
+		require.EqualValues(t, i+1, m.Version, "numbered without gaps")
 		require.NotEmpty(t, m.Name)
 	}
 
@@ -71,7 +71,7 @@ func TestMigrate_AtOnce(t *testing.T) {
 	require.NoError(t, postgres.Migrate(t.Context(), dsn), "and again there is nothing to do")
 }
 
-// schema is all that migrations make: columns, constraints, indexes, functions and triggers.
+// schema lists everything that migrations make: columns, constraints, indexes, functions and triggers.
 const schema = `
 select coalesce(array_agg(what order by what), '{}') from (
     select format('%s.%s %s %s %s', table_name, column_name, data_type, is_nullable, column_default) as what
@@ -84,7 +84,7 @@ select coalesce(array_agg(what order by what), '{}') from (
     union all select pg_get_triggerdef(oid) from pg_trigger where not tgisinternal
 ) things where what not like '%goose_db_version%'`
 
-// Every migration can be taken back and applied again, and leaves nothing behind.
+// Every migration can be undone without a trace, and applied again.
 func TestMigrate_DownUp(t *testing.T) {
 	t.Parallel()
 	dsn := empty(t)
@@ -120,7 +120,7 @@ func TestMigrate_DownUp(t *testing.T) {
 	}
 }
 
-// The role of the service owns its database and is nothing more.
+// The role of the service needs to own its database, and no other rights.
 func TestMigrate_OrdinaryRole(t *testing.T) {
 	t.Parallel()
 	dsn := empty(t)
@@ -138,7 +138,7 @@ func TestMigrate_OrdinaryRole(t *testing.T) {
 	theirs := with(t, dsn, func(u *url.URL) { u.User = url.UserPassword("ordinary", "hunter2") })
 	require.NoError(t, postgres.Migrate(t.Context(), theirs))
 	pool := open(t, theirs, 1)
-	// What the chat makes its epoch of.
+	// The chat makes its epoch from this.
 	_, err = pool.Exec(t.Context(),
 		`select system_identifier, pg_walfile_name(pg_current_wal_lsn()) from pg_control_system()`)
 	require.NoError(t, err)

@@ -1,5 +1,5 @@
-// Package postgres is the door to PostgreSQL: a pool, transactions with one time and after-commit hooks, and
-// the translation of the driver's errors into ours. Packages put their SQL into store.go and take a DB, which is
+// Package postgres gives access to PostgreSQL: a pool, transactions with one time and after-commit hooks, migrations,
+// and the translation of the driver's errors into ours. Packages put their SQL into store.go and take a DB, which is
 // either the pool or a transaction.
 package postgres
 
@@ -29,21 +29,22 @@ var (
 
 // Options say how to reach PostgreSQL.
 type Options struct {
-	// DSN is a URL or key/value string; several hosts with target_session_attrs=read-write follow a failover.
+	// DSN is a URL or a key/value string; with several hosts and target_session_attrs=read-write, it follows a
+	// failover.
 	DSN string
-	// MaxConns is the most connections at once; 0 means pgx's default (the larger of 4 and the cores).
+	// MaxConns limits the number of connections; 0 means pgx's default (4, or the number of cores if larger).
 	MaxConns int32
-	// ConnectTimeout bounds one connection attempt to one host; 0 means the DSN's connect_timeout, or 3 s.
+	// ConnectTimeout limits one attempt to connect to one host; 0 means the DSN's connect_timeout, or 3 s.
 	ConnectTimeout time.Duration
 }
 
-// errDSN says no more: pgx's message would repeat the DSN, and with it perhaps the password.
+// errDSN gives no details: pgx's message would repeat the DSN, perhaps with the password.
 var errDSN = errors.New("the database DSN is malformed")
 
 // Pool is a pool of connections.
 type Pool struct{ *pgxpool.Pool }
 
-// Open makes a pool without waiting for PostgreSQL: the first statement connects. It fails on a malformed DSN only.
+// Open makes a pool without waiting for PostgreSQL: the first statement connects. It fails only on a malformed DSN.
 func Open(ctx context.Context, o Options) (*Pool, error) {
 	cfg, err := pgxpool.ParseConfig(o.DSN)
 	if err != nil {
@@ -59,7 +60,7 @@ func Open(ctx context.Context, o Options) (*Pool, error) {
 		cfg.ConnConfig.ConnectTimeout = 3 * time.Second
 	}
 	cfg.ConnConfig.RuntimeParams["application_name"] = "housecall"
-	// Times are stored with zone; a session zone would only change how text output looks.
+	// Times are stored with a zone; the session's zone only affects text output.
 	cfg.ConnConfig.RuntimeParams["timezone"] = "UTC"
 	p, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
@@ -68,8 +69,8 @@ func Open(ctx context.Context, o Options) (*Pool, error) {
 	return &Pool{p}, nil
 }
 
-// WaitReady returns once PostgreSQL answers, or with the last error when ctx ends. tell is called once, before
-// the first wait, so that an operator sees what the start waits for.
+// WaitReady returns once PostgreSQL answers, or with the last error when ctx ends. It calls tell once, before the
+// first wait, so that an operator sees what the start is waiting for.
 func (p *Pool) WaitReady(ctx context.Context, tell func(error)) error {
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()

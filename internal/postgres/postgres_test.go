@@ -61,7 +61,7 @@ func TestOpen_Session(t *testing.T) {
 	require.Equal(t, []string{"UTC", "housecall", "read committed"}, []string{zone, program, isolation})
 }
 
-// A primary that has gone is passed over.
+// If the first host is gone, the next one is used.
 func TestOpen_SeveralHosts(t *testing.T) {
 	t.Parallel()
 	dead := unused(t)

@@ -7,8 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Rows reads all rows of a query into structs, fields by column name (see pgx.RowToStructByName). what names the
-// query in errors, which are classified.
+// Rows reads all rows of a query into structs, fields by column name (see pgx.RowToStructByName). what names the query
+// in errors, which are classified.
 func Rows[T any](ctx context.Context, db DB, what, sql string, args ...any) ([]T, error) {
 	return collect(ctx, db, pgx.RowToStructByName[T], query{what, sql, args})
 }
@@ -36,8 +36,8 @@ func collect[T any](ctx context.Context, db DB, scan pgx.RowToFunc[T], q query) 
 	return all, nil
 }
 
-// Exec runs a statement and returns the number of rows affected. what says what it does, in errors, which are
-// classified and keep the constraint that refused.
+// Exec runs a statement and returns the number of affected rows. what names the statement in errors, which are
+// classified; Constraint finds the constraint in them.
 func Exec(ctx context.Context, db DB, what, sql string, args ...any) (int64, error) {
 	tag, err := db.Exec(ctx, sql, args...)
 	if err != nil {

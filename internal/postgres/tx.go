@@ -9,26 +9,26 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// txAttempts bounds how often InTx runs its function when PostgreSQL asks to try again.
+// txAttempts limits how often InTx runs its function when PostgreSQL asks to try again.
 const txAttempts = 5
 
-// Tx is a transaction. It has one time, PostgreSQL's own, so that everything written in it agrees.
+// Tx is a transaction. It has one time, PostgreSQL's, so that everything written in it agrees.
 type Tx struct {
 	pgx.Tx
 	now         time.Time
 	afterCommit []func()
 }
 
-// Now is the transaction's time (PostgreSQL's now(): the same for its whole length), in UTC.
+// Now returns the transaction's time in UTC (PostgreSQL's now(), which stays the same).
 func (t *Tx) Now() time.Time { return t.now }
 
-// AfterCommit runs f once the transaction has committed, in order of registration; not if it rolls back. A
-// retried transaction starts with none. f must not block for long: the caller waits for it.
+// AfterCommit has f run once the transaction has committed, in the order of registration; not if it rolls back. A
+// retried transaction starts with no hooks. f must not block for long: the caller of InTx waits for it.
 func (t *Tx) AfterCommit(f func()) { t.afterCommit = append(t.afterCommit, f) }
 
-// InTx runs f in a READ COMMITTED transaction and commits it when f returns nil. A serialization failure
-// (40001) or deadlock (40P01) runs f again, a bounded number of times, so f must have no effect outside the
-// transaction: that belongs into AfterCommit. A panic rolls back and goes on. Errors are classified.
+// InTx runs f in a READ COMMITTED transaction and commits it if f returns nil. After a serialization failure (40001)
+// or a deadlock (40P01), it runs f again, a limited number of times, so f must have no effect outside the transaction:
+// that belongs in AfterCommit. A panic rolls back and continues. Errors are classified.
 func (p *Pool) InTx(ctx context.Context, f func(tx *Tx) error) error {
 	for attempt := 1; ; attempt++ {
 		tx, err := p.try(ctx, f)
@@ -41,7 +41,7 @@ func (p *Pool) InTx(ctx context.Context, f func(tx *Tx) error) error {
 		if !retryable(err) || attempt == txAttempts {
 			return Classify(err)
 		}
-		// Two transactions that deadlocked once would meet again if both came back at once.
+		// Two transactions that deadlocked would meet again if both retried at once.
 		wait := rand.N(time.Duration(attempt) * 20 * time.Millisecond) //nolint:gosec // spreading, not secrecy
 		pause := time.NewTimer(wait)
 		select {
@@ -58,7 +58,7 @@ func (p *Pool) try(ctx context.Context, f func(tx *Tx) error) (_ *Tx, err error)
 	if err != nil {
 		return nil, fmt.Errorf("begin: %w", err)
 	}
-	// The rollback must reach PostgreSQL even when ctx is what ended the transaction. After a commit it does nothing.
+	// The rollback must reach PostgreSQL even if ctx has ended. After a commit it does nothing.
 	defer func() {
 		rollback, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()

@@ -38,7 +38,7 @@ func TestPool_InTx_RollsBack(t *testing.T) {
 		tx.AfterCommit(func() { t.Error("it did not commit") })
 		return refused
 	})
-	require.Same(t, refused, err, "an error of ours comes back as it is")
+	require.Same(t, refused, err, "our own errors come back unchanged")
 	require.Empty(t, read())
 }
 
@@ -56,7 +56,7 @@ func TestPool_InTx_Panic(t *testing.T) {
 	require.Empty(t, read(), "rolled back, and the only connection is free again")
 }
 
-// A statement that failed and was not heeded must not look like success.
+// A failed statement whose error was ignored must not look like success.
 func TestPool_InTx_FailureIgnored(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.New(t)
@@ -146,7 +146,7 @@ func (a *attempts) check(t *testing.T) {
 		"a retry starts with no hooks")
 }
 
-// bothInside waits until both have come here once. It gives up with the test.
+// bothInside waits until both transactions have got here once, or the test ends.
 func bothInside(t *testing.T) (wait func(attempt int)) {
 	var both sync.WaitGroup
 	both.Add(2)
@@ -201,7 +201,7 @@ func TestPool_InTx_Deadlock(t *testing.T) {
 	require.Equal(t, 4, sum, "each counted once in each row")
 }
 
-// Two that read what the other writes (write skew) cannot both have been first: PostgreSQL lets one repeat.
+// If two transactions each read what the other writes (write skew), PostgreSQL makes one of them repeat.
 func TestPool_InTx_Serialization(t *testing.T) {
 	t.Parallel()
 	pool := open(t, pgtest.DSN(t)+"&default_transaction_isolation=serializable", 4)
@@ -235,7 +235,7 @@ func TestPool_InTx_Serialization(t *testing.T) {
 	count.check(t)
 	var left int
 	require.NoError(t, pool.QueryRow(t.Context(), `select count(*) from shifts where on_call`).Scan(&left))
-	require.Equal(t, 1, left, "the one that ran again saw what the other had done")
+	require.Equal(t, 1, left, "the transaction that ran again saw the other's change")
 }
 
 func TestPool_InTx_BoundedAttempts(t *testing.T) {
@@ -265,7 +265,7 @@ func TestPool_InTx_BoundedAttempts(t *testing.T) {
 			return err
 		})
 		require.Error(t, err)
-		require.Equal(t, 1, tried, "what will never succeed is not repeated")
+		require.Equal(t, 1, tried, "an error that will not go away is not retried")
 	})
 }
 
@@ -284,7 +284,7 @@ func TestPool_InTx_ContextEndsRetries(t *testing.T) {
 	require.Equal(t, 1, tried)
 }
 
-// Whatever moment ctx ends at: nothing is written, and the pool's only connection is free and clean.
+// Whenever ctx ends, nothing is written, and the pool's only connection is free and clean.
 func TestPool_InTx_Cancelled(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(t *testing.T, ctx context.Context, cancel func(), pool, other *postgres.Pool, tx *postgres.Tx) error{
@@ -318,11 +318,11 @@ func TestPool_InTx_Cancelled(t *testing.T) {
 				return end(t, ctx, cancel, pool, other, tx)
 			})
 			require.ErrorIs(t, err, context.Canceled)
-			require.False(t, postgres.IsUnavailable(err), "nobody's fault but the caller's")
+			require.False(t, postgres.IsUnavailable(err), "the caller cancelled it")
 			require.Empty(t, read())
 			require.NoError(t, pool.InTx(t.Context(), func(tx *postgres.Tx) error { write(t, tx, "kept"); return nil }))
 			require.Equal(t, []string{"kept"}, read())
-			require.Eventually(t, func() bool { // a backend notices later that its connection is gone
+			require.Eventually(t, func() bool { // a backend notices only later that its connection is gone
 				var open int
 				err := other.QueryRow(t.Context(), `select count(*) from pg_stat_activity
 					where datname = current_database() and pid <> pg_backend_pid() and state like 'idle in transaction%'`).Scan(&open)

@@ -1,5 +1,5 @@
-// Package ratelimit counts what happens under a key, such as sign-in attempts from one address, and says when it was
-// too much: over all instances through Redis, or in this process while Redis is away.
+// Package ratelimit counts events under a key, such as sign-in attempts from one address, and says when there are too
+// many: over all instances through Redis, or in this process while Redis is away.
 package ratelimit
 
 import (
@@ -18,30 +18,30 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Limit is how much is allowed: N at once, and from then on N spread evenly over Per.
+// Limit is how much is allowed: N at once, and after that N spread evenly over Per.
 type Limit struct {
 	N   int
 	Per time.Duration
 }
 
-// Limiter counts what happens under a key. Allow takes one from the key's allowance; if nothing is left,
-// retryAfter says when there will be.
+// Limiter counts events under a key. Allow takes one from the key's allowance; if nothing is left, retryAfter is how
+// long to wait.
 type Limiter interface {
 	Allow(ctx context.Context, key string, l Limit) (ok bool, retryAfter time.Duration)
 }
 
 const (
-	// redisPatience is how long a caller waits for Redis before being counted locally.
+	// redisPatience is how long a caller waits for Redis before it is counted locally.
 	redisPatience = 150 * time.Millisecond
-	// localTurn is how long counting stays local after a failure before one caller asks Redis again.
+	// localTurn is how long counting stays local after a failure; then one caller asks Redis again.
 	localTurn = time.Second
-	// localKeys bounds the memory of local counting; the key that was unused for longest goes first.
+	// localKeys limits the memory of local counting: the least recently used key is dropped first.
 	localKeys = 10_000
 )
 
-// New counts in Redis, so that all instances share one allowance (GCRA, redis_rate). While Redis is away or slow, each
-// instance counts for itself, which allows as many times more as there are instances. A nil rdb always counts locally.
-// Keys reach Redis as hashes: they may be email addresses.
+// New makes a limiter that counts in Redis, so that all instances share one allowance (GCRA, redis_rate). While Redis
+// is away or slow, each instance counts by itself, so that several instances together allow several times as much.
+// With a nil rdb it always counts locally. Keys may be email addresses, so Redis gets only their hashes.
 func New(rdb redis.UniversalClient, log zerolog.Logger) Limiter {
 	local := newLocalLimiter(localKeys)
 	if rdb == nil {
@@ -61,7 +61,7 @@ type sharedLimiter struct {
 	log   zerolog.Logger
 	// patience is redisPatience, except in tests.
 	patience time.Duration
-	// localUntil is in nanoseconds of Unix time; 0 while Redis answers.
+	// localUntil is when to ask Redis again, in nanoseconds of Unix time; 0 while Redis answers.
 	localUntil atomic.Int64
 }
 
@@ -82,7 +82,7 @@ func (s *sharedLimiter) Allow(ctx context.Context, key string, l Limit) (bool, t
 			s.log.Info().Msg("rate limits are shared through Redis again")
 		}
 		return result.Allowed > 0, max(result.RetryAfter, 0)
-	case ctx.Err() != nil: // the caller's end, not Redis's
+	case ctx.Err() != nil: // the caller gave up, Redis did not fail
 	default:
 		if s.localUntil.Swap(time.Now().Add(localTurn).UnixNano()) == 0 {
 			s.log.Warn().Err(err).Msg("Redis does not answer: rate limits are counted locally")
@@ -93,8 +93,9 @@ func (s *sharedLimiter) Allow(ctx context.Context, key string, l Limit) (bool, t
 
 var errSlow = errors.New("no answer in time")
 
-// ask waits for Redis only as long as patience lasts. go-redis heeds a context only if it was told to,
-// so the question runs in a goroutine that ends with the client's own timeouts; the turns keep these few.
+// ask asks Redis, but waits no longer than patience. go-redis heeds a context only if configured to, so the request
+// runs in a goroutine that ends with the client's own timeouts. There are few of these, since only one caller in a
+// localTurn asks while Redis is away.
 func (s *sharedLimiter) ask(ctx context.Context, key string, l Limit) (*redis_rate.Result, error) {
 	type answer struct {
 		result *redis_rate.Result
@@ -121,7 +122,7 @@ func (s *sharedLimiter) ask(ctx context.Context, key string, l Limit) (*redis_ra
 type localLimiter struct {
 	mu    sync.Mutex // guards the rest
 	keys  map[string]*list.Element
-	order *list.List // of *bucket, the one used last in front
+	order *list.List // of *bucket, the most recently used first
 	max   int
 }
 
@@ -166,7 +167,7 @@ func (s *localLimiter) bucket(key string, l Limit) *rate.Limiter {
 	return b.Limiter
 }
 
-// bucketOf is what an element of order holds; there is nothing else in it.
+// bucketOf returns the bucket in an element of order.
 func bucketOf(e *list.Element) *bucket {
 	b, _ := e.Value.(*bucket)
 	return b

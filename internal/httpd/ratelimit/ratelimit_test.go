@@ -109,7 +109,7 @@ func TestLimiter_CountsLocallyWithoutRedis(t *testing.T) {
 	require.Equal(t, 1, strings.Count(log.String(), "again"))
 }
 
-// TestLimiter_DoesNotWaitForASlowRedis: all are answered although Redis is never heard from again.
+// TestLimiter_DoesNotWaitForASlowRedis: all callers get an answer although Redis never answers.
 func TestLimiter_DoesNotWaitForASlowRedis(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Redis(t)

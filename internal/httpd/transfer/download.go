@@ -1,6 +1,5 @@
-// Package transfer moves bodies that are too large or too slow for a handler's deadline: uploads that are read as they
-// come, and downloads and streams that are written while they are made. It is the server's face to them; httpd itself
-// reads and writes whole bodies.
+// Package transfer moves bodies that are too large or too slow for a handler's deadline: it reads uploads as they
+// arrive, and writes downloads and streams while they are being made. httpd itself reads and writes whole bodies.
 package transfer
 
 import (
@@ -21,12 +20,12 @@ import (
 	"housecall/internal/httpd"
 )
 
-// downloadTimeout bounds a download as a whole: enough for 10 MiB over a bad line. Clients can continue one.
+// downloadTimeout limits a whole download: it is enough for 10 MiB over a slow line. Clients can resume downloads.
 const downloadTimeout = 10 * time.Minute
 
-// Content is what a route answers with, read from where it is stored while it is sent.
+// Content is a stored answer of a route; it is read while it is sent.
 type Content struct {
-	// Open returns length bytes from offset on. ctx lasts as long as the download.
+	// Open returns length bytes from offset. ctx lasts as long as the download.
 	Open func(ctx context.Context, offset, length int64) (io.ReadCloser, error)
 	Size int64
 	// ETag is a strong entity tag, with its quotes.
@@ -35,16 +34,16 @@ type Content struct {
 	Type, Disposition string
 }
 
-// contentPolicy keeps a browser from doing anything with content but show it or save it.
+// contentPolicy lets a browser only show or save content.
 const contentPolicy = "sandbox; default-src 'none'; frame-ancestors 'none'"
 
-// Download is the output of a route that answers with Content.
+// Download is the output of a route that answers with a Content or a Stream.
 type Download struct {
 	Body func(huma.Context)
 }
 
-// NewDownload answers with a content: all of it, the one range that the client asked for (RFC 9110, 14), or that the
-// client has it already. No cache may keep it: it is personal, and may be retracted.
+// NewDownload answers with a content: all of it, the one range that the client asked for (RFC 9110, 14), or the answer
+// that the client already has it. Caches must not keep it: it is personal, and may be retracted.
 func NewDownload(s *httpd.Server, content Content) *Download {
 	return &Download{Body: func(ctx huma.Context) {
 		c := humafiber.Unwrap(ctx)
@@ -54,13 +53,13 @@ func NewDownload(s *httpd.Server, content Content) *Download {
 	}}
 }
 
-// Stream is what a route answers with that is made while it is sent, so that its length is not known.
+// Stream is an answer of a route that is made while it is sent, so that its length is unknown.
 type Stream struct {
-	// Body is closed in any case. Its error breaks the connection, so that nobody takes a part for the whole.
+	// Body is always closed. If it fails, the connection is broken off, so that nobody mistakes a part for the whole.
 	Body io.ReadCloser
 	// Type is the Content-Type, Disposition the Content-Disposition, Vary the request header that it depends on.
 	Type, Disposition, Vary string
-	// Timeout bounds the whole. A client that takes longer sees it break off.
+	// Timeout limits the whole answer. If a client takes longer, it is broken off.
 	Timeout time.Duration
 }
 
@@ -112,7 +111,7 @@ func send(s *httpd.Server, c *fiber.Ctx, content Content) error {
 var errUnsatisfiable = errs.New(errs.OutOfRange, "range_not_satisfiable",
 	"The range begins after the end of the content.")
 
-// open opens what is planned. The handler's context ends before the body is written.
+// open opens the planned part. It needs a new context, since the handler's ends before the body is written.
 func open(s *httpd.Server, c *fiber.Ctx, content Content, p plan) (io.ReadCloser, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.UserContext()), downloadTimeout)
 	inner, err := content.Open(ctx, p.offset, p.length)
@@ -124,7 +123,7 @@ func open(s *httpd.Server, c *fiber.Ctx, content Content, p plan) (io.ReadCloser
 	return &download{inner: inner, cancel: cancel, pace: pace}, nil
 }
 
-// download is a content on its way. fasthttp reads it as the client takes it, and closes it in any case.
+// download is a content that is being sent. fasthttp reads it as fast as the client does, and always closes it.
 type download struct {
 	inner  io.ReadCloser
 	cancel context.CancelFunc
@@ -146,15 +145,15 @@ func (d *download) Close() error {
 	return d.inner.Close()
 }
 
-// plan is what a request for a content gets.
+// plan says what a request for a content gets.
 type plan struct {
 	status         int
 	header         http.Header
 	offset, length int64
 }
 
-// planOf asks the standard library, which knows the rules of conditions and ranges (RFC 9110, 13 and 14). It lets it
-// write to a recorder and seek in nothing: where it seeks to and how much it would write is the plan.
+// planOf asks the standard library, which knows the rules for conditions and ranges (RFC 9110, 13 and 14). It has it
+// write to a recorder, from an empty content: where the library seeks and how much it would write is the plan.
 func planOf(c *fiber.Ctx, content Content) plan {
 	r := &http.Request{Method: http.MethodHead, Header: http.Header{}}
 	for _, name := range []string{fiber.HeaderIfMatch, fiber.HeaderIfNoneMatch, fiber.HeaderIfRange} {
@@ -183,7 +182,7 @@ func planFor(r *http.Request, content Content) plan {
 	return p
 }
 
-// recorder keeps what http.ServeContent says.
+// recorder keeps the status and the header that http.ServeContent writes.
 type recorder struct {
 	status int
 	header http.Header
@@ -198,7 +197,7 @@ func (r *recorder) WriteHeader(status int) { r.status = status }
 // Write implements http.ResponseWriter.
 func (r *recorder) Write(p []byte) (int, error) { return len(p), nil }
 
-// seeker is a content of a size with nothing in it.
+// seeker is an empty content that claims a size.
 type seeker struct{ offset, size int64 }
 
 var errEmpty = errors.New("transfer: there is nothing to read")
@@ -221,9 +220,9 @@ func (s *seeker) Seek(offset int64, whence int) (int64, error) {
 
 var rangeForm = regexp.MustCompile(`^(?i:bytes)=[ \t]*(\d*)-(\d*)[ \t]*$`)
 
-// singleRange reads a Range header. It returns the one range of bytes that it asks for, written plainly, and "" where
-// the header is to be ignored (RFC 9110, 14.2): another unit, not the right form, or several ranges, which nobody needs
-// who resumes a download. A range that cannot be satisfied begins at the size.
+// singleRange reads a Range header. It returns the one range of bytes in it, in its simplest form, or "" if the header
+// is to be ignored (RFC 9110, 14.2): another unit, a malformed value, or several ranges, which no client needs to
+// resume a download. A range that cannot be satisfied begins at the size.
 func singleRange(header string, size int64) string {
 	m := rangeForm.FindStringSubmatch(strings.TrimSpace(header))
 	if m == nil || m[1] == "" && m[2] == "" {

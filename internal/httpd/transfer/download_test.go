@@ -102,7 +102,7 @@ func TestDownload_Head(t *testing.T) {
 	require.Contains(t, h.log.String(), `"route":"/api/v1/buckets/:id/file"`)
 }
 
-// A client that goes in the middle of a download leaves nothing open.
+// If a client goes away in the middle of a download, nothing stays open.
 func TestDownload_ClientGoes(t *testing.T) {
 	t.Parallel()
 	h, _, closed := startStreams(t)
@@ -118,7 +118,7 @@ func TestDownload_ClientGoes(t *testing.T) {
 	}
 }
 
-// A stream has its time, however fast or slowly a client takes it, and breaks off then.
+// A stream breaks off at its time limit, however fast or slowly a client reads it.
 func TestStream_TooLong(t *testing.T) {
 	t.Parallel()
 	h, _, closed := startStreams(t)

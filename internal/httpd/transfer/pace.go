@@ -8,7 +8,7 @@ import (
 	"housecall/internal/httpd"
 )
 
-// patience is how long a client may send or take nothing before its connection is given up.
+// patience is how long a client may send or receive nothing before its connection is closed.
 const patience = 15 * time.Second
 
 var (
@@ -16,21 +16,21 @@ var (
 	errTooLong  = errors.New("transfer: the deadline has passed")
 )
 
-// pace moves the deadline of a connection on as long as bytes move, up to a deadline for the whole. It also ends with
-// its instance: a transfer may take minutes, which a stop does not have.
+// pace extends the deadline of a connection as long as bytes move, up to a deadline for the whole transfer. When the
+// instance stops, it ends the transfer, which might take minutes more.
 type pace struct {
 	server *httpd.Server
 	set    func(time.Time) error // sets the connection's deadline, for reading or for writing
 
-	mu      sync.Mutex // guards the rest: a stop comes from another goroutine
+	mu      sync.Mutex // guards the rest, since Interrupt comes from another goroutine
 	last    time.Time  // when the deadline was set
-	until   time.Time  // the deadline of the whole
+	until   time.Time  // the deadline of the whole transfer
 	stopped bool
 }
 
 var _ httpd.Interruptible = (*pace)(nil)
 
-// begin paces a transfer that takes no longer than most, until its end is called.
+// begin paces a transfer that may take no longer than most, until end is called.
 func begin(s *httpd.Server, set func(time.Time) error, most time.Duration) *pace {
 	p := &pace{server: s, set: set, until: time.Now().Add(most)}
 	s.Track(p)
@@ -44,7 +44,7 @@ func (p *pace) Interrupt() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stopped = true
-	_ = p.set(time.Now()) // a closed connection needs none
+	_ = p.set(time.Now()) // fails only on a closed connection, which does not matter
 }
 
 // extend gives the peer time for the next bytes.
@@ -68,7 +68,7 @@ func (p *pace) extend() error {
 	return p.set(deadline)
 }
 
-// hurry leaves the transfer no longer than d.
+// hurry limits the rest of the transfer to d.
 func (p *pace) hurry(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

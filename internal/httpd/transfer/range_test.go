@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Whatever a client asks for, the plan is within the content.
+// Whatever range a client asks for, the plan is within the content.
 func FuzzRange(f *testing.F) {
 	for _, seed := range []string{"bytes=0-0", "bytes=5-", "bytes=-5", "bytes=-0", "bytes=0-1,3-4", "bytes=99999999999999999999-", "x=1-2", "bytes=5-4"} {
 		f.Add(seed, int64(10))

@@ -80,7 +80,7 @@ func start(t *testing.T, routes func(*httpd.Server)) *house {
 	return h
 }
 
-// item is a route whose body is read as usual.
+// item is a route whose body the server reads.
 func item(s *httpd.Server) {
 	httpd.Register(s, httpd.Route{Method: "POST", Path: "/items", Tag: "test", Summary: "Make", Access: httpd.Public},
 		func(context.Context, *struct {

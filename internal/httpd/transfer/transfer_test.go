@@ -35,14 +35,14 @@ type countOutput struct {
 	}
 }
 
-// file is what downloads give.
+// file is the content of downloads.
 var file = func() []byte {
 	b := make([]byte, 3<<20)
 	_, _ = rand.Read(b)
 	return b
 }()
 
-// closing tells when it was closed.
+// closing is a body that tells when it is closed.
 type closing struct {
 	io.Reader
 	closed chan struct{}
@@ -57,7 +57,7 @@ func (endless) Read(p []byte) (int, error) { return len(p), nil }
 
 func (e endless) Close() error { e.closed <- struct{}{}; return nil }
 
-// streams are routes that read and write bodies as they come. closed hears of every download that is over.
+// streams adds routes that stream bodies. closed is told of every download that is over.
 func streams(timeout time.Duration, failed chan<- error, closed chan<- struct{}) func(*httpd.Server) {
 	return func(s *httpd.Server) {
 		item(s)
@@ -117,7 +117,7 @@ func startStreams(t *testing.T) (*house, chan error, chan struct{}) {
 	return startWithin(t, time.Minute)
 }
 
-// startWithin gives uploads as long as timeout.
+// startWithin starts a server whose uploads may take as long as timeout.
 func startWithin(t *testing.T, timeout time.Duration) (*house, chan error, chan struct{}) {
 	t.Helper()
 	failed, closed := make(chan error, 64), make(chan struct{}, 64)
@@ -141,7 +141,7 @@ func TestUpload(t *testing.T) {
 	require.JSONEq(t, `{"bytes":200000,"length":-1}`, chunked.body)
 }
 
-// What a refused upload still sends is no request, and the client reads why it was refused.
+// The rest of a refused upload is not taken for a request, and the client gets to read why it was refused.
 func TestUpload_RefusedIsDrained(t *testing.T) {
 	t.Parallel()
 	h, _, _ := startStreams(t)
@@ -209,7 +209,7 @@ func TestUpload_CutOff(t *testing.T) {
 	}
 }
 
-// A client that sends forever, slowly, is cut at the deadline of uploads.
+// A client that sends slowly and forever is cut off at the deadline of uploads.
 func TestUpload_EndlessEnds(t *testing.T) {
 	t.Parallel()
 	h, failed, _ := startWithin(t, 300*time.Millisecond)
@@ -227,7 +227,7 @@ func TestUpload_EndlessEnds(t *testing.T) {
 	require.True(t, a.Close)
 }
 
-// Many large uploads at once do not cost their size in memory.
+// Many large uploads at once take much less memory than their size.
 func TestUpload_Memory(t *testing.T) {
 	h, failed, _ := startStreams(t)
 	const clients = 20

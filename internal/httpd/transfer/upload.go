@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	// lingering bounds how long the rest of a refused upload is still read, so that the client reads the answer.
+	// lingering is how long the rest of a refused upload is still read, so that the client gets to read the answer.
 	lingering = 10 * time.Second
 	// generous is how many times its limit of an upload is read and dropped, so that a client whose file is too large
-	// learns that, instead of seeing the connection break while sending.
+	// gets an answer, instead of a broken connection while it is sending.
 	generous = 4
 )
 
@@ -23,7 +23,7 @@ const (
 type Uploads struct {
 	// Limit is the size of the largest body that the handler accepts, in bytes.
 	Limit int64
-	// Timeout bounds the whole request. Its client may also not pause for long.
+	// Timeout limits the whole request. The client may not pause for long, either.
 	Timeout time.Duration
 }
 
@@ -44,12 +44,12 @@ func (u Uploads) Take(s *httpd.Server, rc *fasthttp.RequestCtx) httpd.Stream {
 	}
 }
 
-// Upload is the body of a request, read from the connection as it comes; what the handler leaves is dropped. Reading
-// fails when the client sends nothing for a while, when the whole takes too long, when the instance stops, and when the
-// body ends before its length (io.ErrUnexpectedEOF).
+// Upload is the body of a request, read from the connection as it arrives; what the handler does not read is dropped.
+// Reading fails if the client sends nothing for a while, if the whole takes too long, if the instance stops, and if
+// the body is shorter than its length (io.ErrUnexpectedEOF).
 type Upload struct {
-	// Length is the Content-Length, -1 if the client did not say. Then a broken connection looks like the end, so the
-	// content itself has to tell where it ends.
+	// Length is the Content-Length; -1 if the client sent none. Then a broken connection looks like the end, so the
+	// content itself has to mark its end.
 	Length int64
 	// ContentType is the header as it came.
 	ContentType string
@@ -61,7 +61,7 @@ type Upload struct {
 	ended bool
 }
 
-// UploadOf is the body of the request that is being answered, nil on a route without Uploads.
+// UploadOf returns the body of the request that is being answered; nil on a route without Uploads.
 func UploadOf(ctx context.Context) *Upload {
 	u, _ := httpd.StreamOf(ctx).(*Upload)
 	return u
@@ -82,7 +82,7 @@ func (u *Upload) Read(p []byte) (int, error) {
 		u.ended = true
 		err = nil // the next Read says so
 	case errors.Is(err, io.EOF) && u.Length >= 0:
-		err = io.ErrUnexpectedEOF // fasthttp takes a broken connection for the end
+		err = io.ErrUnexpectedEOF // fasthttp mistakes a broken connection for the end
 	case errors.Is(err, io.EOF):
 		u.ended = true
 	}
@@ -92,7 +92,7 @@ func (u *Upload) Read(p []byte) (int, error) {
 // Timeout implements httpd.Stream.
 func (u *Upload) Timeout() time.Duration { return u.of.Timeout }
 
-// Finish implements httpd.Stream: either the rest of the body is dropped, or the connection has to end.
+// Finish implements httpd.Stream: it drops the rest of the body, or else the connection has to end.
 func (u *Upload) Finish() (reusable bool) {
 	defer u.pace.end()
 	u.pace.hurry(lingering)

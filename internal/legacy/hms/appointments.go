@@ -23,14 +23,14 @@ const (
 	rejected = "REJECTED"
 )
 
-// statuses says which of ours each of them stands for; each of ours has its place in it.
+// statuses maps each of them to our statuses; each of ours is in it once.
 var statuses = map[string][]appointment.Status{
 	pending:  {appointment.Pending},
 	booked:   {appointment.Booked, appointment.Completed},
 	rejected: {appointment.Rejected, appointment.Cancelled, appointment.Expired, appointment.NoShow},
 }
 
-// statusOf turns statuses around.
+// statusOf is the reverse of statuses.
 var statusOf = func() map[appointment.Status]string {
 	out := map[appointment.Status]string{}
 	for older, ours := range statuses {
@@ -56,14 +56,14 @@ type appointmentBody struct {
 	Doctor        doctorBody  `json:"doctor"`
 }
 
-// people are the participants of some appointments: doctors, patients as far as they concern the actor, and accounts.
+// people are the participants of some appointments: doctors, the patients whom the actor may see, and accounts.
 type people struct {
 	doctors  map[int64]doctor.Doctor
 	patients map[int64]patient.Patient
 	accounts map[int64]account.User
 }
 
-// bodiesOf writes appointments as the actor may see them, in a constant number of statements.
+// bodiesOf returns appointments as the actor may see them, with a constant number of statements.
 func (a api) bodiesOf(ctx context.Context, by auth.Actor, all ...appointment.Appointment) ([]appointmentBody, error) {
 	out := make([]appointmentBody, len(all))
 	who, err := a.peopleOf(ctx, by, all)
@@ -204,7 +204,7 @@ func (a api) requestAppointment(c *fiber.Ctx, by auth.Actor) error {
 	return a.answerOne(c, by, http.StatusCreated, "Appointment requested successfully", app)
 }
 
-// count adds up what each of the older statuses stands for: of the appointments that listed lists.
+// count counts the appointments that listed lists, by older status.
 func (a api) count(ctx context.Context, by auth.Actor) (map[string]int, error) {
 	doctor := ""
 	if by.Role == auth.Doctor {

@@ -26,7 +26,7 @@ func TestRoutes_appointments(t *testing.T) {
 	w.refused(w.call(patient.token, "POST", "/api/patient/request/appointment", `{"doctorId":"\u0000"}`), 400,
 		"doctorId must not contain")
 
-	// The doctor learns whom they treat once they have said yes.
+	// The doctor sees the patient's details once they have accepted.
 	golden(t, "pending", w.ok(doctor.token, "GET", "/api/doctor/appointments/pending", ""))
 	approve := "/api/doctor/appointments/approve/" + id
 	yes := fmt.Sprintf(`{"date":%q,"time":"10:30 AM","notes":"Bring your papers.","status":"x"}`, tomorrow(t))
@@ -70,7 +70,7 @@ func ids(list []map[string]any) []string {
 	return out
 }
 
-// The older three statuses, their lists and their counts, from all of ours.
+// The three older statuses, their lists and their counts, from all of our statuses.
 func TestRoutes_statuses(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -84,7 +84,7 @@ func TestRoutes_statuses(t *testing.T) {
 			id, status, i+1,
 		)
 	}
-	// A doctor may be somebody's patient; what they have as one is not their work.
+	// A doctor may be somebody's patient; those appointments are not in their lists.
 	w.exec(`insert into patients (user_id) select id from users where public_id = $1`, doctor.userID)
 	w.exec(
 		`insert into appointments (public_id, patient_id, doctor_id, status) select 'APP0000000000', d.id, e.id, 'PENDING'
@@ -108,7 +108,7 @@ func TestRoutes_statuses(t *testing.T) {
 	}
 }
 
-// Lists without pages are bounded, and gathered in pages.
+// Lists without pages are limited, and read in pages.
 func TestRoutes_longList(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -211,7 +211,7 @@ func springForward(t *testing.T) string {
 	return ""
 }
 
-// Of two requests for one time, one doctor's many approvals give it to one.
+// If a doctor approves two requests for the same time at once, one gets it.
 func TestRoutes_approve_oneWinner(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -13,12 +13,12 @@ var (
 	errClock = errors.New("must be a clock time such as 10:30 or 10:30 AM")
 )
 
-// dayLayouts are the forms of a day: alone, or in a date and time, of which only the day as written counts.
+// dayLayouts are the forms of a day: alone, or with a time, which is ignored.
 var dayLayouts = []string{
 	time.DateOnly, time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04", time.DateTime, "2006-01-02 15:04",
 }
 
-// parseDay reads a day; the time that it gives is midnight UTC of it.
+// parseDay reads a day and returns its midnight in UTC.
 func parseDay(s string) (time.Time, error) {
 	s = strings.TrimSpace(s)
 	for _, layout := range dayLayouts {
@@ -33,19 +33,19 @@ func parseDay(s string) (time.Time, error) {
 	return time.Time{}, errDay
 }
 
-// clockShape has the groups hour, minutes, seconds (of which there may be none but 00) and the half of the day.
+// clockShape has the groups hour, minutes, seconds (only 00) and half of the day.
 var clockShape = regexp.MustCompile(`^(\d{1,2})(?::(\d{2})(?::(00))?)?(?: ?([ap])\.?m\.?)?$`)
 
-// parseClock reads a clock time as minutes since midnight, of 24 hours or of twice 12 with AM or PM. An hour alone
-// needs one of the two.
+// parseClock reads a clock time as minutes since midnight: of 24 hours, or of 12 with AM or PM. An hour alone needs AM
+// or PM.
 func parseClock(s string) (minutes int, err error) {
 	// Browsers write a narrow no-break space before AM; Fields takes any.
 	g := clockShape.FindStringSubmatch(strings.ToLower(strings.Join(strings.Fields(s), " ")))
 	if g == nil || g[2] == "" && g[4] == "" {
 		return 0, errClock
 	}
-	hour, _ := strconv.Atoi(g[1])   // two digits
-	minute, _ := strconv.Atoi(g[2]) // two digits or none
+	hour, _ := strconv.Atoi(g[1])   // one or two digits
+	minute, _ := strconv.Atoi(g[2]) // two digits, or empty
 	if minute > 59 {
 		return 0, errClock
 	}
@@ -65,9 +65,9 @@ func parseClock(s string) (minutes int, err error) {
 	return hour*60 + minute, nil
 }
 
-// instant is the time at which the clocks of a zone show so many minutes since midnight on a day. Where they show it
-// twice it is the first of the two. Where they never do, because they are set forward over it, exists is false, and
-// the time is one near by.
+// instant returns the time at which clocks of a zone show so many minutes since midnight on a day. If they show it
+// twice, it is the first of the two. If they never do, because they are set forward past it, exists is false and the
+// time is nearby.
 func instant(day time.Time, minutes int, zone *time.Location) (at time.Time, exists bool) {
 	wall := day.Add(time.Duration(minutes) * time.Minute) // as if the zone were UTC
 	var found []time.Time

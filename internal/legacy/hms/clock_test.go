@@ -117,7 +117,7 @@ func FuzzInstant(f *testing.F) {
 		if got := at.In(loc).Format("2006-01-02 15:04"); exists && got != want {
 			t.Fatalf("%s in %s became %s", want, loc, got)
 		}
-		// Any time near by whose clock shows the same is the second of two.
+		// A nearby time at which the clock shows the same is the second of two.
 		for shift := -3 * time.Hour; shift <= 3*time.Hour; shift += 30 * time.Minute {
 			same := at.Add(shift).In(loc).Format("2006-01-02 15:04") == want
 			if same && shift < 0 {
@@ -135,7 +135,7 @@ func TestInstant(t *testing.T) {
 	for name, c := range map[string]struct {
 		zone, day string
 		minutes   int
-		want      string // "": no such time
+		want      string // "": the time does not exist
 	}{
 		"winter":         {"Europe/Berlin", "2026-03-02", 630, "2026-03-02T09:30:00Z"},
 		"summer":         {"Europe/Berlin", "2026-07-02", 630, "2026-07-02T08:30:00Z"},

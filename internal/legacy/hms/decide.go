@@ -17,7 +17,7 @@ import (
 	"housecall/internal/zone"
 )
 
-// declined is the reason of a rejection: the older pages do not ask for one, and the patient is told one.
+// declined is the reason of rejections: the older pages do not ask for one, but patients are told one.
 const declined = "Declined by the doctor."
 
 func (a api) reject(c *fiber.Ctx, by auth.Actor) error {
@@ -60,7 +60,7 @@ func (a api) approve(c *fiber.Ctx, by auth.Actor) error {
 	return a.answerOne(c, by, http.StatusOK, "Appointment booked successfully", app)
 }
 
-// day reads a day that must be there.
+// day reads a required day.
 func (f *form) day(name string) time.Time {
 	s := f.required(name)
 	if s == "" {
@@ -73,7 +73,7 @@ func (f *form) day(name string) time.Time {
 	return day
 }
 
-// clock reads a clock time that must be there.
+// clock reads a required clock time.
 func (f *form) clock(name string) (minutes int) {
 	s := f.required(name)
 	if s == "" {
@@ -86,7 +86,7 @@ func (f *form) clock(name string) (minutes int) {
 	return minutes
 }
 
-// withAlternatives says in the message which free times a refusal comes with.
+// withAlternatives adds a refusal's free times to its message.
 func withAlternatives(err error, loc *time.Location) error {
 	var e *errs.Error
 	if !errors.As(err, &e) {
@@ -100,9 +100,9 @@ func withAlternatives(err error, loc *time.Location) error {
 }
 
 const (
-	// offered is how many free times are offered for one that does not exist.
+	// offered is how many free times are offered instead of one that does not exist.
 	offered = 5
-	// offeredWithin is how far from it they are looked for.
+	// offeredWithin is how far from it to look for them.
 	offeredWithin = 14 * 24 * time.Hour
 )
 
@@ -119,7 +119,7 @@ func (a api) skipped(ctx context.Context, by auth.Actor, near time.Time, loc *ti
 	}
 	free, _, err := a.Appointments.Slots(ctx, by.UserID, around)
 	if errs.KindOf(err) == errs.Invalid {
-		return e // so long ago that there is nothing to offer
+		return e // too long ago for any offer
 	}
 	if err != nil {
 		return err

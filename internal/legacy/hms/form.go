@@ -15,8 +15,8 @@ import (
 	"housecall/internal/text"
 )
 
-// form is what a page sent. It is read loosely: unknown fields are ignored, a number may come as text and the
-// reverse, null is as if it were not there. What is wrong is collected; see err.
+// form is what a page sent. It is read leniently: unknown fields are ignored, a number may come as text and the
+// reverse, and null means that a field is missing. Complaints are collected; see err.
 type form struct {
 	values map[string]any
 	bad    []errs.Field
@@ -24,7 +24,7 @@ type form struct {
 
 var errBody = errs.New(errs.BadRequest, "bad_json", "Send one JSON object as the body.")
 
-// read takes the body for a form; none at all is an empty one.
+// read reads the body as a form; without a body the form is empty.
 func read(c *fiber.Ctx) (*form, error) { return parseForm(c.Body()) }
 
 func parseForm(body []byte) (*form, error) {
@@ -50,7 +50,7 @@ func (f *form) refuse(name, message string) {
 	f.bad = append(f.bad, errs.Field{Path: name, Message: message})
 }
 
-// err is what was wrong, nil if nothing.
+// err returns all complaints as one error; nil if there are none.
 func (f *form) err() error {
 	if len(f.bad) == 0 {
 		return nil
@@ -58,7 +58,7 @@ func (f *form) err() error {
 	return errs.InvalidFields(f.bad...)
 }
 
-// maybe gives a text, nil where it was not sent.
+// maybe returns a text; nil if it was not sent.
 func (f *form) maybe(name string) *string {
 	var s string
 	switch v := f.values[name].(type) {
@@ -81,7 +81,7 @@ func (f *form) maybe(name string) *string {
 	return &s
 }
 
-// text gives a text, "" where it was not sent.
+// text returns a text; "" if it was not sent.
 func (f *form) text(name string) string {
 	if s := f.maybe(name); s != nil {
 		return *s
@@ -89,7 +89,7 @@ func (f *form) text(name string) string {
 	return ""
 }
 
-// required gives a text that must be there and not blank.
+// required returns a text that must be sent and not blank.
 func (f *form) required(name string) string {
 	before := len(f.bad)
 	s := f.text(name)
@@ -99,7 +99,7 @@ func (f *form) required(name string) string {
 	return s
 }
 
-// number gives a whole number, nil where none was sent.
+// number returns a whole number; nil if it was not sent.
 func (f *form) number(name string) *int {
 	s := f.maybe(name)
 	if s == nil || strings.TrimSpace(*s) == "" {

@@ -13,7 +13,7 @@ import (
 // handler answers a signed-in user.
 type handler func(c *fiber.Ctx, by auth.Actor) error
 
-// errPasswordChange is for users who must change their password first.
+// errPasswordChange is what users get who must change their password first.
 var errPasswordChange = errs.New(errs.Forbidden, httpd.ErrPasswordChange.Code,
 	"Choose a new password first, under Update password.")
 
@@ -49,7 +49,7 @@ func (a api) only(role auth.Role, h handler) fiber.Handler {
 	})
 }
 
-// token is that of the header in which the older pages send it, or of the usual one (RFC 6750, 2.1).
+// token returns the token of the older pages' header, or of the usual one (RFC 6750, 2.1).
 func token(c *fiber.Ctx) string {
 	if t := strings.TrimSpace(c.Get("auth-token")); t != "" {
 		return t

@@ -1,7 +1,7 @@
 // Package hms is the older API of the Health Management System, so that its web pages keep working: the same routes
-// under /api/auth, /api/patient, /api/doctor and /api/admin, the same shapes, the same words. Other packages do all
-// the work; this one only translates: an age for a date of birth, a day and a clock time for an instant, three
-// statuses for seven.
+// under /api/auth, /api/patient, /api/doctor and /api/admin, with the same shapes and messages. Other packages do all
+// the work; this one only translates between an age and a date of birth, between a day with a clock time and an
+// instant, and between three statuses and seven.
 package hms
 
 import (
@@ -22,8 +22,8 @@ import (
 
 // Counter counts appointments; appointment.Service does it.
 type Counter interface {
-	// Counts tells how many appointments there are in each status: for an admin of all, for others of their own; with
-	// one doctor (a public id) or any ("").
+	// Counts returns the number of appointments in each status: all for an admin, their own for others; those with one
+	// doctor (a public id), or with any ("").
 	Counts(ctx context.Context, actor auth.Actor, doctor string) (map[appointment.Status]int, error)
 }
 
@@ -35,11 +35,11 @@ type Deps struct {
 	Appointments  *appointment.Service
 	Counter       Counter
 	Conversations *conversation.Service
-	Chat          *chat.Service // for read positions
+	Chat          *chat.Service // for read cursors
 	Now           func() time.Time
 }
 
-// The paths below which the older API answers.
+// The paths under which the older API answers.
 const (
 	pathAuth    = "/api/auth"
 	pathPatient = "/api/patient"
@@ -47,7 +47,7 @@ const (
 	pathAdmin   = "/api/admin"
 )
 
-// listMost bounds its lists, which know no pages; pageSize is how many are asked for at once.
+// listMost limits its lists, which have no pages; pageSize is how many entries are read at a time.
 const (
 	listMost = 1000
 	pageSize = 200
@@ -55,7 +55,7 @@ const (
 
 type api struct{ Deps }
 
-// Routes mounts the older API.
+// Routes adds the older API.
 func Routes(s *httpd.Server, d Deps) {
 	for _, prefix := range []string{pathAuth, pathPatient, pathDoctor, pathAdmin} {
 		s.Dialect(prefix, envelope)
@@ -104,15 +104,15 @@ func (a api) adminRoutes(r fiber.Router) {
 	r.Get("/dashboard/counts", a.only(auth.Admin, a.adminCounts))
 }
 
-// answer writes what a page expects: a message, and beside it what it asked for.
+// answer writes what a page expects: a message, and a value under its name.
 func answer(c *fiber.Ctx, status int, message, name string, value any) error {
 	return c.Status(status).JSON(fiber.Map{"message": message, name: value})
 }
 
-// moment is a time as JavaScript's Date writes it.
+// moment formats a time as JavaScript's Date does.
 func moment(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z07:00") }
 
-// orNull is null for the empty text, as the older database had it.
+// orNull returns nil for the empty text, as the older database had it.
 func orNull(s string) *string {
 	if s == "" {
 		return nil

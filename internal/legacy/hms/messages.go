@@ -14,7 +14,7 @@ import (
 	"housecall/internal/errs"
 )
 
-// messageBody is a message; ID is its place in its conversation.
+// messageBody is a message; ID is its seq.
 type messageBody struct {
 	ID            int64  `json:"id"`
 	AppointmentID string `json:"appointmentId"`
@@ -24,7 +24,7 @@ type messageBody struct {
 	CreatedAt     string `json:"createdAt"`
 }
 
-// other is the participant who is not the given one.
+// other returns the other participant.
 func other(a appointment.Appointment, userID string) string {
 	if userID == a.Patient.UserID {
 		return a.Doctor.UserID
@@ -39,7 +39,7 @@ func messageOf(a appointment.Appointment, e conversation.Event) messageBody {
 	}
 }
 
-// wordsOf shows a message to pages that know only text.
+// wordsOf returns a message as text, since the pages know nothing else.
 func wordsOf(e conversation.Event) string {
 	if e.Attachment != nil {
 		return "[file: " + e.Attachment.Name + "]"
@@ -69,7 +69,7 @@ func (a api) sendMessage(c *fiber.Ctx, by auth.Actor) error {
 	if receiver != other(app, by.UserID) {
 		return errs.InvalidField("receiverId", "must be the other participant of the appointment")
 	}
-	// The older pages send each message once; if one comes again, it is meant again.
+	// The older pages send each message once; if the same text comes again, it is a new message.
 	ack, err := a.Conversations.Send(c.UserContext(), conversation.Draft{
 		Conversation: r.Conversation(), Sender: by, ClientID: uuid.New(), Kind: conversation.KindText, Text: message,
 	})
@@ -83,9 +83,9 @@ func (a api) sendMessage(c *fiber.Ctx, by auth.Actor) error {
 	return answer(c, http.StatusCreated, "Message sent successfully", "chat", messageOf(app, sent))
 }
 
-// getMessages answers with the messages that people sent, as they read now, at most the newest listMost of them. The
-// older pages learn from the appointment what the service itself notes in a conversation. What they fetch counts as
-// read: they show it at once, and have no other way to say so.
+// getMessages answers with the newest listMost messages that people sent, in their current form. It leaves out system
+// events, since the older pages learn of such changes from the appointment. Fetched messages count as read: the pages
+// show them at once, and have no other way to say so.
 func (a api) getMessages(c *fiber.Ctx, by auth.Actor) error {
 	r, err := a.Conversations.TakesPart(c.UserContext(), by, c.Params("appointmentId"))
 	if err != nil {

@@ -83,10 +83,10 @@ func TestRoutes_messages(t *testing.T) {
 	w.exec(`update appointments set status = 'CANCELLED' where public_id = $1`, id)
 	w.refused(w.call(patient.token, "POST", path, send(id, doctor.userID, "Too late")), 403,
 		"This conversation is closed to new messages")
-	require.Len(t, w.ok(patient.token, "GET", "/api/auth/getMessages/"+id, "").list("chat"), 3, "to be read it stays")
+	require.Len(t, w.ok(patient.token, "GET", "/api/auth/getMessages/"+id, "").list("chat"), 3, "it stays readable")
 }
 
-// The older pages see messages as they stand: corrected, without what was taken back, and files by their names.
+// The older pages see messages in their current form: corrected, without retracted ones, and files as their names.
 func TestRoutes_editedMessages(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -25,13 +25,13 @@ type userBody struct {
 	CreatedAt string  `json:"createdAt"`
 }
 
-// adminBody is an administrator, of whom the older API knows only these.
+// adminBody is an administrator.
 type adminBody struct {
 	AdminID string `json:"adminId"`
 	Role    string `json:"role"`
 }
 
-// patientBody is a patient as others see them. All but the name is null for those whom it does not concern.
+// patientBody is a patient as others see them. All but the name is null for those who may not see it.
 type patientBody struct {
 	UserID  string  `json:"userId"`
 	Name    string  `json:"name"`
@@ -41,7 +41,7 @@ type patientBody struct {
 	Age     *int    `json:"age"`
 }
 
-// doctorBody is a doctor; the older pages look for the id under one of three names.
+// doctorBody is a doctor. It has the id under three names, since the older pages use different ones.
 type doctorBody struct {
 	ID             string  `json:"id"`
 	DoctorID       string  `json:"doctorId"`
@@ -75,7 +75,7 @@ func ageOf(p patient.Patient, now time.Time) *int {
 	return nil
 }
 
-// genderOf writes Male for male; unknown is null.
+// genderOf returns Male for male and so on; nil if the gender is unknown.
 func genderOf(s string) *string {
 	if s == "" {
 		return nil
@@ -84,7 +84,7 @@ func genderOf(s string) *string {
 	return &s
 }
 
-// gender reads Male or Female, or the Other that genderOf may have written.
+// gender reads Male or Female, or Other, which genderOf may have returned.
 func (f *form) gender() *string {
 	g := f.maybe("gender")
 	if g == nil {
@@ -98,7 +98,7 @@ func (f *form) gender() *string {
 	return &lower
 }
 
-// userOf is the user of an account with what other packages keep about their role; an admin has nothing there.
+// userOf returns an account's user, with what other packages store for patients and doctors.
 func (a api) userOf(ctx context.Context, by auth.Actor, u account.User) (any, error) {
 	b := userBody{
 		UserID: u.PublicID, Name: u.Name, Email: u.Email, Role: account.RoleWord(u.Role), CreatedAt: moment(u.CreatedAt),
@@ -115,7 +115,7 @@ func (a api) userOf(ctx context.Context, by auth.Actor, u account.User) (any, er
 	case auth.Patient:
 		p, err := a.Patients.Get(ctx, by, u.PublicID)
 		if errs.KindOf(err) == errs.NotFound {
-			return b, nil // a user who is not registered as a patient yet
+			return b, nil // the user is not yet registered as a patient
 		}
 		if err != nil {
 			return nil, err
@@ -125,7 +125,7 @@ func (a api) userOf(ctx context.Context, by auth.Actor, u account.User) (any, er
 	return b, nil
 }
 
-// actorOf is the user acting on their own behalf, while they sign in or register.
+// actorOf returns the user as an actor, while they are signing in or registering.
 func actorOf(u account.User) auth.Actor {
 	return auth.Actor{ID: u.ID, UserID: u.PublicID, Name: u.Name, Role: u.Role, MustChangePassword: u.MustChangePassword}
 }

@@ -16,7 +16,7 @@ import (
 	"housecall/internal/patient"
 )
 
-// phoneShape is the telephone number with which one registers.
+// phoneShape is the form of the telephone number at registration.
 var phoneShape = regexp.MustCompile(`^[0-9]{10}$`)
 
 func (a api) register(c *fiber.Ctx) error {
@@ -108,8 +108,8 @@ func (a api) updatePassword(c *fiber.Ctx, by auth.Actor) error {
 	return a.answerUser(c, by, "Password updated successfully")
 }
 
-// updateUser changes what is sent and leaves the rest. Everything that can be refused is checked before anything is
-// changed: the change goes to two packages.
+// updateUser changes what was sent and nothing else. Since the change goes to two packages, it checks everything that
+// can be refused before it changes anything.
 func (a api) updateUser(c *fiber.Ctx, by auth.Actor) error {
 	f, err := read(c)
 	if err != nil {
@@ -134,7 +134,7 @@ func (a api) updateUser(c *fiber.Ctx, by auth.Actor) error {
 		if phone != nil {
 			_, err = a.changeProfile(ctx, by, doctor.Change{Phone: phone})
 		}
-	case auth.Admin: // has neither
+	case auth.Admin: // has no profile
 	}
 	if err != nil {
 		return err
@@ -145,8 +145,8 @@ func (a api) updateUser(c *fiber.Ctx, by auth.Actor) error {
 	return a.answerUser(c, by, "User updated successfully"+wish.note())
 }
 
-// accountWish is what users want to change about their account; nil leaves it. password is their current one, which
-// changing the email address requires.
+// accountWish is what users want to change in their account; nil leaves it unchanged. password is their current one,
+// which is required for a new email address.
 type accountWish struct {
 	name, email *string
 	password    string
@@ -164,13 +164,13 @@ func (w accountWish) note() string {
 	return ". The new email address takes effect once you have followed the link that was sent to it"
 }
 
-// errEmailChange is for another email address without the password: finding an open page must not be enough to take
-// the account over.
+// errEmailChange refuses a new email address without the password: an unattended page must not be enough to take over
+// the account.
 var errEmailChange = errs.InvalidField("body.email",
 	"can be changed only with your current password, sent as password")
 
-// begin gives the actor's account, refuses an invalid name, and requests another email address, which changes nothing
-// yet. Sending the current address requests nothing: it is taken out of w.
+// begin returns the actor's account, refuses an invalid name, and requests a new email address, which changes nothing
+// yet. If the address is the current one, begin removes it from w.
 func (a api) begin(ctx context.Context, by auth.Actor, w *accountWish) (account.User, error) {
 	me, err := a.Accounts.Me(ctx, by)
 	if err != nil {
@@ -197,10 +197,10 @@ func (a api) begin(ctx context.Context, by auth.Actor, w *accountWish) (account.
 	if err := a.Accounts.ChangeEmail(ctx, by, w.password, address); err != nil {
 		return account.User{}, err
 	}
-	return a.Accounts.Me(ctx, by) // the wish is in it, so its version is another
+	return a.Accounts.Me(ctx, by) // the request has changed its version
 }
 
-// rename changes the name of an account that was just read, if there is one to change to.
+// rename changes the name of an account that was just read, unless name is nil.
 func (a api) rename(ctx context.Context, by auth.Actor, me account.User, name *string) error {
 	if name == nil || *name == me.Name {
 		return nil

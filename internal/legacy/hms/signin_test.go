@@ -86,7 +86,7 @@ func TestRoutes_Login(t *testing.T) {
 	wrong := w.call("", "POST", "/api/auth/login", fmt.Sprintf(`{"userId":%q,"password":"wrong"}`, p.userID))
 	w.refused(wrong, 401, "or the password, is wrong.")
 	nobody := w.call("", "POST", "/api/auth/login", `{"userId":"PAT0000000000","password":"wrong"}`)
-	require.Equal(t, wrong.Raw, nobody.Raw, "nothing tells whether there is an account")
+	require.Equal(t, wrong.Raw, nobody.Raw, "nothing reveals whether there is an account")
 	w.refused(w.call("", "POST", "/api/auth/login", `{"userId":" "}`), 400, "userId is required. password is required.")
 	w.refused(w.call("", "POST", "/api/auth/login", `{"userId":"\u0000","password":"x"}`), 400, "userId must not contain")
 	require.NotContains(t, w.log.text(), password)
@@ -141,7 +141,7 @@ func TestRoutes_token(t *testing.T) {
 	w.refused(w.call(p.token, "GET", "/api/auth/getUser", ""), 401, "Sign in first")
 }
 
-// A page asks only for what its role may have.
+// Routes are closed to other roles.
 func TestRoutes_roles(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -199,7 +199,7 @@ func TestRoutes_updateUser(t *testing.T) {
 	)))
 	r := w.ok(p.token, "PUT", "/api/auth/updateUser", `{"phoneNo":""}`)
 	require.Nil(t, r.Value("user.phoneNo"))
-	require.Equal(t, "Pia Other", r.Text("user.name"), "what is not sent stays")
+	require.Equal(t, "Pia Other", r.Text("user.name"), "fields that are not sent stay")
 	require.EqualValues(t, 35, r.Value("user.age"))
 	w.ok(p.token, "PUT", "/api/auth/updateUser", "")
 
@@ -241,7 +241,7 @@ func TestRoutes_updateUser(t *testing.T) {
 	)
 }
 
-// Another email address is asked for with the password, and counts once its mail has been answered.
+// A new email address needs the password, and takes effect once it is verified.
 func TestRoutes_updateUser_email(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -263,7 +263,7 @@ func TestRoutes_updateUser_email(t *testing.T) {
 	require.Equal(t, d.email, r.Text("doctor.email"))
 }
 
-// A user who is not registered as a patient yet has an account all the same.
+// A user who is not yet registered as a patient has an account all the same.
 func TestRoutes_withoutEntry(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -321,7 +321,7 @@ func TestRoutes_switchedOff(t *testing.T) {
 	require.Equal(t, "application/problem+json", r.Header.Get("Content-Type"))
 }
 
-// Whatever goes wrong below its paths is answered in its shape; beside them nothing changes.
+// Every error under its paths has its shape; elsewhere nothing changes.
 func TestRoutes_shapeOfRefusals(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *config.Config) { c.BodyLimit = 1000 })

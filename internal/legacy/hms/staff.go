@@ -29,7 +29,7 @@ func (a api) answerDoctor(c *fiber.Ctx, by auth.Actor, message string, d doctor.
 	return answer(c, http.StatusOK, message, "doctor", doctorOf(d, me.Email))
 }
 
-// updateDoctorInfo is updateUser for the rest of a doctor's profile.
+// updateDoctorInfo is updateUser for a doctor's profile.
 func (a api) updateDoctorInfo(c *fiber.Ctx, by auth.Actor) error {
 	f, err := read(c)
 	if err != nil {
@@ -84,7 +84,7 @@ func (a api) adminCounts(c *fiber.Ctx, by auth.Actor) error {
 	})
 }
 
-// createDoctor makes a doctor with a password that is shown only now, and which they must change.
+// createDoctor makes a doctor with a password that is shown only once, and that they must change.
 func (a api) createDoctor(c *fiber.Ctx, by auth.Actor) error {
 	f, err := read(c)
 	if err != nil {
@@ -116,7 +116,7 @@ func (a api) createDoctor(c *fiber.Ctx, by auth.Actor) error {
 	})
 }
 
-// directory lists the newest listMost doctors who can be booked, by name.
+// directory lists the first listMost doctors who can be booked, by name.
 func (a api) directory(ctx context.Context) ([]doctorBody, error) {
 	var found []doctor.Doctor
 	var after doctor.Position
@@ -163,7 +163,7 @@ func (a api) allDoctors(c *fiber.Ctx, _ auth.Actor) error {
 	return answer(c, http.StatusOK, "Doctors fetched successfully", "doctors", all)
 }
 
-// allPatients lists the first listMost entries of the registry, in the order in which they were made.
+// allPatients lists the first listMost entries of the registry, oldest first.
 func (a api) allPatients(c *fiber.Ctx, by auth.Actor) error {
 	found, accounts, err := a.registry(c.UserContext(), by)
 	if err != nil {

@@ -27,7 +27,7 @@ func TestRoutes_createDoctor(t *testing.T) {
 	w.refused(w.call(admin.token, "POST", "/api/admin/doctor/create", bad), 400,
 		"experience must be between 0 and 80 years.")
 
-	// Until they have chosen a password they can do nothing else.
+	// They can do nothing else until they have chosen a password.
 	d := w.signIn("cara@older.test", secret)
 	w.ok(d.token, "GET", "/api/auth/getUser", "")
 	for _, route := range []string{

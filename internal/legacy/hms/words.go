@@ -9,8 +9,8 @@ import (
 	"housecall/internal/errs"
 )
 
-// envelope words an error as the older pages show it: one message. They know few statuses; what is wrong with the
-// input was always 400 to them, and what is wrong with the state 409.
+// envelope turns an error into the one message that the older pages show. They know few statuses: 400 for bad input,
+// and 409 for a state that forbids the request.
 func envelope(status int, e *errs.Error) (int, any) {
 	switch status {
 	case http.StatusUnprocessableEntity:
@@ -21,7 +21,7 @@ func envelope(status int, e *errs.Error) (int, any) {
 	return status, map[string]string{"message": sentence(e)}
 }
 
-// sentence is all that an error says, in one text: fields by the names that the older pages have for them.
+// sentence returns everything that an error says as one text, with the field names of the older pages.
 func sentence(e *errs.Error) string {
 	if len(e.Fields) == 0 || e.Code != "invalid" {
 		return e.Message
@@ -33,7 +33,7 @@ func sentence(e *errs.Error) string {
 	return strings.Join(said, " ")
 }
 
-// olderNames are the fields of other packages that have another name here.
+// olderNames maps other packages' field names to those of the older pages.
 var olderNames = map[string]string{
 	"phone": "phoneNo", "dateOfBirth": "age", "startsAt": "date and time", "note": "notes", "text": "message",
 }
@@ -49,7 +49,7 @@ func olderName(path string) string {
 	return name
 }
 
-// offering adds free times to a refusal, in a doctor's zone: the older pages show the message and nothing else.
+// offering adds free times to a refusal's message, in a doctor's zone: the older pages show nothing but the message.
 func offering(e *errs.Error, free []appointment.Alternative, zone *time.Location) *errs.Error {
 	said := *e
 	if len(free) == 0 {

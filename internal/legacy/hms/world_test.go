@@ -55,7 +55,7 @@ func newWorld(t *testing.T, change ...func(*config.Config)) *world {
 	w.cfg.TokenSecrets = []config.Secret{config.Secret(rand.Text() + rand.Text())}
 	w.cfg.AllowedOrigins = []string{origin}
 	w.cfg.ClinicZone, w.cfg.ClinicHours = zone, "00:00-24:00"
-	w.cfg.BookingHorizon = 2 * 366 * 24 * time.Hour // there is a day of summer time in it
+	w.cfg.BookingHorizon = 2 * 366 * 24 * time.Hour // so that it includes a start of summer time
 	w.cfg.RequestTimeout = patience
 	w.cfg.MaxOpenRequests = 1000
 	w.cfg.MailDir = filepath.Join(t.TempDir(), "mail")
@@ -79,13 +79,13 @@ func newWorld(t *testing.T, change ...func(*config.Config)) *world {
 	return w
 }
 
-// reply is what came back.
+// reply is the answer to a request.
 type reply struct{ apitest.Answer }
 
-// message is the text that an old page shows.
+// message returns the text that an old page shows.
 func (r reply) message() string { s, _ := r.Body["message"].(string); return s }
 
-// list gives a list of the body.
+// list returns a list in the body.
 func (r reply) list(name string) []map[string]any {
 	items, ok := r.Body[name].([]any)
 	if !ok {
@@ -98,7 +98,7 @@ func (r reply) list(name string) []map[string]any {
 	return out
 }
 
-// call sends what an old page would: body is JSON as it is, the token goes into its header.
+// call sends a request as an old page would: body is JSON, and the token goes into its header.
 func (w *world) call(token, method, path, body string, header ...string) reply {
 	w.t.Helper()
 	a, err := w.try(token, method, path, body, header...)
@@ -111,7 +111,7 @@ func (w *world) try(token, method, path, body string, header ...string) (apitest
 	return w.api.Try(method, path, "", body, append(always, header...)...)
 }
 
-// ok is call for what must succeed.
+// ok is call, and requires success.
 func (w *world) ok(token, method, path, body string) reply {
 	w.t.Helper()
 	r := w.call(token, method, path, body)
@@ -125,11 +125,11 @@ func (w *world) refused(r reply, status int, says string) {
 	w.t.Helper()
 	require.Equal(w.t, status, r.Status, "%s", r.Raw)
 	require.Contains(w.t, r.message(), says)
-	require.Len(w.t, r.Body, 1, "a message and nothing else: %s", r.Raw)
+	require.Len(w.t, r.Body, 1, "only a message: %s", r.Raw)
 	require.Contains(w.t, r.Header.Get("Content-Type"), "application/json")
 }
 
-// person is somebody who is signed in.
+// person is a signed-in user.
 type person struct {
 	userID, email, token string
 }
@@ -166,7 +166,7 @@ func (w *world) admin() person {
 	return w.signIn(email, password)
 }
 
-// doctor is created by an admin, and has chosen a password.
+// doctor makes a doctor, created by an admin, who has chosen a password.
 func (w *world) doctor(admin person, name string) person {
 	w.t.Helper()
 	email := w.email()
@@ -179,14 +179,14 @@ func (w *world) doctor(admin person, name string) person {
 	return d
 }
 
-// request is a patient's request to a doctor; it gives its id.
+// request makes a patient's request to a doctor and returns its id.
 func (w *world) request(p, d person) string {
 	w.t.Helper()
 	r := w.ok(p.token, "POST", "/api/patient/request/appointment", fmt.Sprintf(`{"doctorId":%q}`, d.userID))
 	return r.Text("appointment.appointmentId")
 }
 
-// tomorrow is a day on which nothing stands in the way of an appointment.
+// tomorrow returns a day that is free for appointments.
 func tomorrow(t *testing.T) string {
 	t.Helper()
 	loc, err := time.LoadLocation(zone)
@@ -194,7 +194,7 @@ func tomorrow(t *testing.T) string {
 	return time.Now().In(loc).AddDate(0, 0, 1).Format(time.DateOnly)
 }
 
-// booked is an appointment that takes place tomorrow, each at another hour.
+// booked makes an appointment tomorrow, each at another hour.
 func (w *world) booked(p, d person, clock string) string {
 	w.t.Helper()
 	id := w.request(p, d)
@@ -209,7 +209,7 @@ func (w *world) count(sql string, args ...any) (n int) {
 	return n
 }
 
-// eventually waits for what the instance does in the background.
+// eventually waits for something that the instance does in the background.
 func (w *world) eventually(ok func() bool) {
 	w.t.Helper()
 	require.Eventually(w.t, ok, time.Minute, 10*time.Millisecond)
@@ -221,7 +221,7 @@ func (w *world) exec(sql string, args ...any) {
 	require.NoError(w.t, err)
 }
 
-// golden compares an answer, without what differs each time, with testdata/name.txt, under its status.
+// golden compares a status and an answer, without what differs each time, with testdata/name.txt.
 func golden(t *testing.T, name string, r reply) {
 	t.Helper()
 	shown := apitest.Pretty(t, r.Answer,
@@ -251,7 +251,7 @@ func (l *logBook) text() string {
 	return l.buf.String()
 }
 
-// status is call for other goroutines than the test's own: 0 where there was no answer.
+// status is call for goroutines other than the test's own; 0 if there was no answer.
 func (w *world) status(token, method, path, body string) int {
 	a, err := w.try(token, method, path, body)
 	if err != nil {

@@ -23,7 +23,7 @@ func slotBodyOf(o offered) slotBody {
 	return slotBody{SlotID: o.n, Slot: clock(o.at), Time: o.at.Format("15:04")}
 }
 
-// availableSlot gives a doctor's free slots on a day, today unless one is named.
+// availableSlot answers with a doctor's free slots on a day; by default today.
 func (a api) availableSlot(ctx context.Context, c call) (reply, error) {
 	if c.actor.Role != auth.Doctor {
 		c.require("docId")
@@ -63,7 +63,7 @@ func (a api) free(ctx context.Context, doctor string, day time.Time) ([]offered,
 	return offer(day, found, a.Zone), err
 }
 
-// day reads the date of an appointment under either of its names.
+// day reads the date of an appointment, which has two names.
 func (f *fields) day() time.Time {
 	if f.given("date") {
 		return f.date("date")
@@ -71,7 +71,7 @@ func (f *fields) day() time.Time {
 	return f.date("dateOfAppointment")
 }
 
-// bookedBody is what a booking is confirmed with: texts to be shown, then numbers to go on with.
+// bookedBody confirms a booking: texts to show, then the appointment.
 type bookedBody struct {
 	BookedAt   string `json:"Booked At"`
 	BookedFor  string `json:"Booked For"`
@@ -81,8 +81,8 @@ type bookedBody struct {
 	appointmentBody
 }
 
-// book makes an appointment that is booked at once: with the doctor who is named or else the patient's own, in the
-// slot that is named or else the first free one.
+// book makes an appointment that is booked at once: with the named doctor, or else the patient's own; in the named
+// slot, or else the first free one.
 func (a api) book(ctx context.Context, c call) (reply, error) {
 	if !c.given("date") && !c.given("dateOfAppointment") {
 		c.complain("date", "is required")
@@ -100,7 +100,7 @@ func (a api) book(ctx context.Context, c call) (reply, error) {
 	}
 	made, err := a.bookSlot(ctx, c.actor, b, day, slot)
 	if c.actor.Role == auth.Doctor && errs.KindOf(err) == errs.NotFound && !errors.Is(err, patient.ErrNotRegistered) {
-		return reply{}, refusal(sayNoPatient) // one who is another's patient is told like one who is not there
+		return reply{}, refusal(sayNoPatient) // another doctor's patient gets the same answer as an unknown one
 	}
 	if err != nil {
 		return reply{}, err
@@ -142,10 +142,10 @@ func (a api) parties(ctx context.Context, c call, patientID, docID int64) (appoi
 	return a.registered(ctx, c.actor, b)
 }
 
-// registered looks the patient up in the registry: they must be in it, and may have a doctor there.
+// registered looks the patient up in the registry: they must be in it, and may have an assigned doctor.
 func (a api) registered(ctx context.Context, actor auth.Actor, b appointment.Booking) (appointment.Booking, error) {
 	if actor.Role != auth.Patient && b.Doctor != "" {
-		return b, nil // booking itself will look
+		return b, nil // Book checks the registry itself
 	}
 	p, err := a.Patients.Get(ctx, actor, b.Patient)
 	switch {
@@ -163,7 +163,7 @@ func (a api) registered(ctx context.Context, actor auth.Actor, b appointment.Boo
 	return b, nil
 }
 
-// bookSlot books a slot of a day; 0 is the first that is free, or the next one where somebody else was faster.
+// bookSlot books a slot of a day; 0 means the first free one, or the next if somebody else was faster.
 func (a api) bookSlot(
 	ctx context.Context, actor auth.Actor, b appointment.Booking, day time.Time, slot int,
 ) (made appointment.Appointment, err error) {
@@ -186,8 +186,8 @@ func (a api) bookSlot(
 	return made, err
 }
 
-// edit moves an appointment, which stays booked: nobody could confirm it here. What is left out, the day or the time
-// of day, stays.
+// edit moves an appointment. It stays booked, since nobody could confirm it in this API. If the day or the slot is
+// left out, the appointment keeps its day or time of day.
 func (a api) edit(ctx context.Context, c call) (reply, error) {
 	c.require("appointmentId")
 	id, slot, day := c.id("appointmentId"), int(c.number("slotId", slots)), c.day()
@@ -214,8 +214,8 @@ func (a api) edit(ctx context.Context, c call) (reply, error) {
 	return reply{message: "Appointment updated successfully", data: a.appointmentBody(found)}, nil
 }
 
-// moved gives the new time of an appointment. It must lie on the clinic's clock, not on its grid: an appointment off
-// the grid keeps its time of day when only the day changes.
+// moved returns the new time of an appointment. The time must exist in the clinic's zone, but need not be on the grid:
+// an appointment off the grid keeps its time of day if only the day changes.
 func (a api) moved(found appointment.Appointment, day time.Time, slot int) (time.Time, error) {
 	minutes := 0
 	switch {
@@ -240,13 +240,13 @@ func (a api) moved(found appointment.Appointment, day time.Time, slot int) (time
 	return at, nil
 }
 
-// Bounds of a reason, in characters.
+// The limits of a reason's length, in characters.
 const (
 	reasonMin = 3
 	reasonMax = 200
 )
 
-// cancel calls an appointment off.
+// cancel cancels an appointment.
 func (a api) cancel(ctx context.Context, c call) (reply, error) {
 	c.require("appointmentId")
 	id := c.id("appointmentId")

@@ -12,7 +12,7 @@ import (
 	"housecall/internal/appointment"
 )
 
-// numbers gives the free slots of a doctor on a day.
+// numbers returns the numbers of a doctor's free slots on a day.
 func (w *world) numbers(by, d person, day string) (out []int) {
 	w.t.Helper()
 	a := w.yes("POST", "/appointment/availableSlot", by.token, `{"docId":`+id(d)+`,"date":"`+day+`"}`)
@@ -35,7 +35,7 @@ func TestAvailableSlot(t *testing.T) {
 	require.Len(t, free, 14)
 	require.NotContains(t, free, 3)
 
-	// In the query too, and today where no date is named; doctors need not name themselves.
+	// The query works, too; without a date it is today; doctors need not name themselves.
 	a := w.yes("POST", "/appointment/availableSlot?docId="+id(dan), pia.token, "")
 	require.Equal(t, today, a.object(t)["date"])
 	require.Equal(t, a.Raw, w.yes("POST", "/appointment/availableSlot", dan.token, `{"docId":""}`).Raw)
@@ -79,13 +79,13 @@ func TestBook(t *testing.T) {
 		and starts_at = '2026-03-03T14:30:00+05:45'`, pia.id, dan.id),
 	)
 
-	// The slot is somebody's now. A second one at the same time is refused to her as well.
+	// The slot is taken now. Its patient cannot book a second one at the same time, either.
 	require.Equal(t, "Appointment slot not available",
 		w.no("POST", "/appointment/book", tom.token, `{"docId":`+id(dan)+`,"date":"`+tomorrow+`","slotId":9}`))
 	eva := w.doctor("Eva Lama")
 	w.no("POST", "/appointment/book", pia.token, `{"docId":`+id(eva)+`,"date":"`+tomorrow+`","slotId":9}`)
 
-	// Without a slot the first free one, without a doctor the assigned one, under the other name of the date.
+	// Without a slot it is the first free one, without a doctor the assigned one; with the other name of the date.
 	w.booked(tom, dan, tomorrow, 1)
 	require.Equal(t, "docId is required",
 		w.no("POST", "/appointment/book", pia.token, `{"dateOfAppointment":"`+tomorrow+`"}`))
@@ -94,7 +94,7 @@ func TestBook(t *testing.T) {
 	require.EqualValues(t, 2, first["slotId"])
 	require.Equal(t, "10:30 am", first["Booked Slot"])
 
-	// Doctors book for their patients with themselves, administrators for anyone.
+	// Doctors book their patients with themselves, administrators anyone.
 	require.EqualValues(t, 3,
 		w.yes("POST", "/appointment/book", dan.token, `{"patientId":`+id(pia)+`,"date":"`+tomorrow+`"}`).object(t)["slotId"])
 	require.EqualValues(t, dan.id, w.yes("POST", "/appointment/book", w.admin.token,
@@ -138,7 +138,7 @@ func TestBook_Refused(t *testing.T) {
 	require.Zero(t, w.count(`select count(*) from appointments`))
 }
 
-// Many want a slot, or just the first free one; nobody gets another's, and all of the latter get one.
+// Many want a certain slot, or the first free one: no slot is given twice, and all of the latter get one.
 func TestBook_OneWinner(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -187,7 +187,7 @@ func TestListAppointments(t *testing.T) {
 	one, two := w.booked(pia, dan, tomorrow, 1), w.booked(tom, dan, tomorrow, 2)
 	gone := w.booked(pia, eva, tomorrow, 5)
 	w.yes("DELETE", "/appointment/cancel", pia.token, `{"appointmentId":`+gone+`,"reason":"cannot come"}`)
-	// Off the grid of slots, and without a time: from elsewhere.
+	// Made elsewhere: off the grid of slots, and without a time.
 	at := time.Date(2026, time.March, 4, 16, 10, 0, 0, w.zone)
 	w.exec(
 		`insert into appointments (public_id, patient_id, doctor_id, status, starts_at, ends_at) values ('APP0000000001', $1, $2, 'BOOKED', $3, $4)`,
@@ -246,10 +246,10 @@ func TestEdit(t *testing.T) {
 	}
 	w.yes("DELETE", "/appointment/cancel", dan.token, `{"appointmentId":`+n+`,"reason":"away"}`)
 	w.no("PUT", "/appointment/edit", pia.token, edit(`"slotId":8`))
-	w.no("PUT", "/appointment/edit", pia.token, edit(`"slotId":7`)) // where it was: nor is that a success any more
+	w.no("PUT", "/appointment/edit", pia.token, edit(`"slotId":7`)) // where it is already
 }
 
-// Only the day changes of an appointment off the grid; a request without a time needs both.
+// An appointment off the grid can change only its day; a request without a time needs both.
 func TestEdit_FromElsewhere(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -291,7 +291,7 @@ func TestCancel(t *testing.T) {
 		w.count(`select count(*) from appointments where status = 'CANCELLED' and end_reason = 'cannot come'`))
 	w.no("DELETE", "/appointment/cancel", pia.token, body)
 	require.Contains(t, w.numbers(tom, dan, "2026-03-05"), 3, "the slot is free again")
-	// In the query too.
+	// The query works, too.
 	n = w.booked(pia, dan, "2026-03-05", 3)
 	w.yes("DELETE", "/appointment/cancel?appointmentId="+n+"&reason=cannot%20come", dan.token, "")
 }

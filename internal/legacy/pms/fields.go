@@ -21,19 +21,19 @@ import (
 	"housecall/internal/text"
 )
 
-// fields are what a request says, wherever it says it: in the path, the body (JSON or a form) or the query, in this
-// order. Clients of this API send numbers as texts and texts as numbers. What nobody asks for is ignored; null and ""
-// are as if they were not there. Complaints gather until err.
+// fields are the fields of a request: from the path, the body (JSON or a form) or the query, in this order. Clients of
+// this API send numbers as texts and texts as numbers. Unknown fields are ignored; null and "" mean that a field is
+// missing. Complaints are collected; see err.
 type fields struct {
-	values     map[string]any // string, json.Number or something of no use
+	values     map[string]any // string, json.Number, or something that is refused
 	complaints []string
 }
 
-// errBody is a body that is neither a JSON object nor a form.
+// errBody refuses a body that is neither a JSON object nor a form.
 var errBody = errs.New(errs.BadRequest, "bad_json", "Send the body as a JSON object in UTF-8, or as a form.")
 
-// read gathers the fields of a request. Somebody who is not signed in yet sends a password, which is read nowhere but
-// in the body: addresses end up in histories and in the logs of proxies.
+// read collects the fields of a request. Somebody who is not signed in sends a password, so then only the body is
+// read: URLs end up in histories and in the logs of proxies.
 func read(c *fiber.Ctx, signedIn bool) (*fields, error) {
 	f := &fields{values: map[string]any{}}
 	if signedIn {
@@ -56,12 +56,12 @@ func read(c *fiber.Ctx, signedIn bool) (*fields, error) {
 	return f, nil
 }
 
-// parseBody reads a body as Express does: one of another type is ignored.
+// parseBody reads a body as Express does: it ignores bodies of other types.
 func parseBody(contentType string, body []byte) (map[string]any, error) {
 	if len(body) == 0 {
 		return nil, nil
 	}
-	kind, _, _ := mime.ParseMediaType(contentType) // "" for one that is malformed
+	kind, _, _ := mime.ParseMediaType(contentType) // "" if it is malformed
 	switch kind {
 	case fiber.MIMEApplicationJSON:
 		return parseJSON(body)
@@ -98,7 +98,7 @@ func parseJSON(body []byte) (map[string]any, error) {
 
 func (f *fields) complain(name, what string) { f.complaints = append(f.complaints, name+" "+what) }
 
-// err is the 400 that names all that was wrong, nil if nothing was.
+// err returns all complaints as a 400; nil if there are none.
 func (f *fields) err() error {
 	if len(f.complaints) == 0 {
 		return nil
@@ -106,7 +106,7 @@ func (f *fields) err() error {
 	return errs.New(errs.BadRequest, "bad_request", strings.Join(f.complaints, ", "))
 }
 
-// given tells whether a field is there.
+// given tells whether a field was sent.
 func (f *fields) given(name string) bool {
 	v, ok := f.values[name]
 	return ok && v != nil && v != ""
@@ -120,7 +120,7 @@ func (f *fields) require(name string) bool {
 	return true
 }
 
-// number reads a whole number from 1 to most, 0 where it is not given.
+// number reads a whole number from 1 to most; 0 if it is not given.
 func (f *fields) number(name string, most int64) int64 {
 	if !f.given(name) {
 		return 0
@@ -133,7 +133,7 @@ func (f *fields) number(name string, most int64) int64 {
 	return n
 }
 
-// id reads a number that names something, 0 where it is not given.
+// id reads the number of something; 0 if it is not given.
 func (f *fields) id(name string) int64 {
 	if !f.given(name) {
 		return 0
@@ -146,10 +146,10 @@ func (f *fields) id(name string) int64 {
 	return n
 }
 
-// mostExact is the largest number that JavaScript writes without loss.
+// mostExact is the largest whole number that JavaScript represents exactly.
 const mostExact = 1 << 53
 
-// wholeNumber reads 7, "7", " 7 ", 7.0 and 7e0 alike.
+// wholeNumber reads a whole number in any form: 7, "7", " 7 ", 7.0 or 7e0.
 func wholeNumber(v any) (int64, bool) {
 	var s string
 	switch v := v.(type) {
@@ -173,10 +173,10 @@ func wholeNumber(v any) (int64, bool) {
 	return int64(x), true
 }
 
-// decimal is a number as JSON writes it (RFC 8259, 6); Go would read hexadecimal ones and "Inf" too.
+// decimal matches a number as in JSON (RFC 8259, 6); Go would also read hexadecimal numbers and "Inf".
 var decimal = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$`)
 
-// text reads a text, "" where it is not given. Spaces around it stay: they may belong to a password.
+// text reads a text; "" if it is not given. It keeps spaces around it: they may belong to a password.
 func (f *fields) text(name string) string {
 	var s string
 	switch v := f.values[name].(type) {
@@ -197,7 +197,7 @@ func (f *fields) text(name string) string {
 	return s
 }
 
-// date reads a day, YYYY-MM-DD, as midnight UTC; the zero time if it is not given.
+// date reads a day, YYYY-MM-DD, as midnight in UTC; the zero time if it is not given.
 func (f *fields) date(name string) time.Time {
 	s := strings.TrimSpace(f.text(name))
 	if s == "" {

@@ -43,7 +43,7 @@ func FuzzWholeNumber(f *testing.F) {
 			return
 		}
 		exact, known := new(big.Rat).SetString(strings.TrimSpace(s))
-		if !known { // an exponent that is too large for it, of a number that is nothing
+		if !known { // an exponent that is too large for big.Rat, of zero
 			require.Zero(t, n)
 			return
 		}
@@ -68,7 +68,7 @@ func FuzzParseBody(f *testing.F) {
 		in := &fields{values: values}
 		for name := range values {
 			in.complaints = nil
-			// Whatever is read is fit to be stored, or complained about.
+			// Whatever is read can be stored, or there is a complaint.
 			s := in.text(name)
 			require.NotContains(t, s, "\x00")
 			in.id(name)

@@ -14,14 +14,14 @@ import (
 	"housecall/internal/httpd"
 )
 
-// envelope is the body of every answer. Data is never null: clients look into it without asking.
+// envelope is the body of every answer. Data is never null, since clients do not check.
 type envelope struct {
 	Success bool   `json:"success"`
 	Message string `json:"message"`
 	Data    any    `json:"data"`
 }
 
-// reply is a success; a zero status is 200, nil data an empty object.
+// reply is a success. A zero status means 200, nil data an empty object.
 type reply struct {
 	status  int
 	message string
@@ -37,7 +37,7 @@ type call struct {
 
 type handler func(ctx context.Context, c call) (reply, error)
 
-// access lists the roles that may call a route; nil is everybody, signed in or not.
+// access lists the roles that may call a route; nil means everybody, signed in or not.
 type access []auth.Role
 
 var (
@@ -47,7 +47,7 @@ var (
 	admins = access{auth.Admin}
 )
 
-// What clients know from their own server when they may not come in.
+// The old server's words for refused access, which clients know.
 var (
 	errNoToken  = errs.New(errs.Unauthenticated, "unauthenticated", "Auth token required")
 	errBadToken = errs.New(errs.Unauthenticated, "unauthenticated", "Incorrect credentials")
@@ -80,7 +80,7 @@ func (a api) route(s *httpd.Server, method, path string, who access, f handler) 
 	})
 }
 
-// admit says who asks, before anything else of the request is looked at.
+// admit returns the actor of a request, before anything else in it is looked at.
 func (a api) admit(c *fiber.Ctx, who access) (auth.Actor, error) {
 	if who == nil {
 		return auth.Actor{}, nil
@@ -107,11 +107,11 @@ func (a api) admit(c *fiber.Ctx, who access) (auth.Actor, error) {
 	return actor, nil
 }
 
-// errPasswordChange is for those whose password somebody else has seen. This API cannot change one.
+// errPasswordChange is what users get who must change their password, which this API cannot do.
 var errPasswordChange = errs.New(errs.Forbidden, "password_change_required",
 	"Choose a new password first, in the new application.")
 
-// answerRefusal answers 200 where the clinic's rules say no, and leaves the rest to the server.
+// answerRefusal answers 200 if the clinic's rules refuse a request, and leaves other errors to the server.
 func answerRefusal(c *fiber.Ctx, err error) error {
 	var e *errs.Error
 	if !errors.As(err, &e) || !refuses(e) {
@@ -120,19 +120,19 @@ func answerRefusal(c *fiber.Ctx, err error) error {
 	return c.JSON(envelope{Message: wording(e), Data: struct{}{}}, fiber.MIMEApplicationJSONCharsetUTF8)
 }
 
-// refuses tells a rule's no from input that cannot be understood, and from failures.
+// refuses tells whether an error is the refusal of a rule, not bad input or a failure.
 func refuses(e *errs.Error) bool {
 	switch e.Kind {
 	case errs.NotFound, errs.Conflict, errs.Forbidden, errs.PreconditionFailed:
 		return true
-	case errs.Invalid: // the time was understood, and cannot be had
+	case errs.Invalid: // the time was understood, but is not available
 		return strings.HasPrefix(e.Code, "slot_")
 	default:
 		return false
 	}
 }
 
-// refused is the envelope of everything that is not answered with 200.
+// refused returns the envelope for every status but 200.
 func refused(status int, e *errs.Error) (int, any) {
 	switch status {
 	case http.StatusUnauthorized:
@@ -143,7 +143,7 @@ func refused(status int, e *errs.Error) (int, any) {
 	return status, envelope{Message: wording(e), Data: struct{}{}}
 }
 
-// What clients know from their own server when a rule says no.
+// The old server's words for refusals, which clients know.
 const (
 	sayNoUser    = "User not found !"
 	sayNotUser   = "Not a registered user"
@@ -154,7 +154,7 @@ const (
 	sayOneself   = "You cannot perform this action on yourself"
 )
 
-// wordings are those refusals of other packages, by code, that clients know in other words.
+// wordings are refusals of other packages, by code, for which clients know other words.
 var wordings = map[string]string{
 	"slot_taken":         sayNoSlot,
 	"own_account":        sayOneself,
@@ -162,7 +162,7 @@ var wordings = map[string]string{
 	"not_registered":     "Please register as a patient first: this user is not registered as one",
 }
 
-// wording is an error's message for this API's clients; bad fields are named as these clients send them.
+// wording returns an error's message for this API's clients, with their names for bad fields.
 func wording(e *errs.Error) string {
 	if known, ok := wordings[e.Code]; ok {
 		return known
@@ -184,8 +184,8 @@ func wording(e *errs.Error) string {
 	return strings.Join(all, ", ")
 }
 
-// names are what other packages' fields are called here.
+// names maps other packages' field names to those of this API.
 var names = map[string]string{"phone": "contact", "startsAt": "date", "doctorId": "docId"}
 
-// refusal is a rule's no in the words of this API.
+// refusal makes the refusal of a rule, in this API's words.
 func refusal(message string) error { return errs.New(errs.Conflict, "refused", message) }

@@ -7,7 +7,7 @@ import (
 	"housecall/internal/appointment"
 )
 
-// How an appointment stands, in this API's numbers.
+// The statuses of an appointment, in this API's numbers.
 const (
 	created   = 1
 	nextDate  = 2
@@ -19,7 +19,7 @@ var statusTexts = map[int]string{
 	created: "Appointment created", nextDate: "Next date given", done: "Treatment given", cancelled: "Cancelled",
 }
 
-// statusNumber is a status as this API knows it. A follow-up date stands over all that is not cancelled.
+// statusNumber returns this API's number for a status. A follow-up date takes precedence, except over cancelled.
 func statusNumber(a appointment.Appointment) int {
 	switch {
 	case a.Status != appointment.Pending && a.Status != appointment.Booked && a.Status != appointment.Completed:
@@ -33,8 +33,8 @@ func statusNumber(a appointment.Appointment) int {
 	}
 }
 
-// appointmentBody is an appointment. SlotID is null for one off the grid of slots, and for a request without a time,
-// which has no date either.
+// appointmentBody is an appointment. SlotID is null if it is off the grid of slots, or a request without a time; such
+// a request has no date either.
 type appointmentBody struct {
 	ID              int64   `json:"id"`
 	AppointmentID   int64   `json:"appointmentId"`
@@ -77,10 +77,10 @@ func (a api) appointmentBody(p appointment.Appointment) appointmentBody {
 	return b
 }
 
-// listed are the statuses that are shown: none that is cancelled in this API's eyes.
+// listed are the statuses that lists show: all but those that this API calls cancelled.
 var listed = []appointment.Status{appointment.Pending, appointment.Booked, appointment.Completed}
 
-// listAppointments gives all that the actor may see, newest first.
+// listAppointments answers with all listed appointments that the actor may see, newest first.
 func (a api) listAppointments(ctx context.Context, c call) (reply, error) {
 	all := []appointmentBody{}
 	for before, more := int64(0), true; more; {

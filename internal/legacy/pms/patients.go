@@ -12,10 +12,10 @@ import (
 	"housecall/internal/patient"
 )
 
-// pageSize is how many entries are asked for at once: this API has no pages, so all of them are.
+// pageSize is how many entries are read at a time. This API has no pages, so it reads all of them.
 const pageSize = 500
 
-// patientBody is an entry of the registry. What is not known is not there.
+// patientBody is an entry of the registry. Unknown values are left out.
 type patientBody struct {
 	PatientID   int64  `json:"patientId"`
 	PatientName string `json:"patientName"`
@@ -45,7 +45,7 @@ func (a api) patientBody(p patient.Patient) patientBody {
 	return b
 }
 
-// registerPatient enters a user into the registry.
+// registerPatient adds a user to the registry.
 func (a api) registerPatient(ctx context.Context, c call) (reply, error) {
 	id := c.id("id")
 	if err := c.err(); err != nil {
@@ -58,7 +58,7 @@ func (a api) registerPatient(ctx context.Context, c call) (reply, error) {
 	return reply{message: "Patient registered successfully"}, err
 }
 
-// listPatients gives staff everyone whom they may see, and users their own entry, which is not a list.
+// listPatients answers staff with everyone whom they may see, and users with their own entry, not as a list.
 func (a api) listPatients(ctx context.Context, c call) (reply, error) {
 	all := []patientBody{}
 	for after, more := int64(0), true; more; {
@@ -104,7 +104,7 @@ func (a api) assignDoc(ctx context.Context, c call) (reply, error) {
 	switch errs.KindOf(err) {
 	case errs.NotFound:
 		return reply{}, refusal(sayNoPatient)
-	case errs.Invalid: // one who was a doctor a moment ago
+	case errs.Invalid: // somebody who was a doctor until a moment ago
 		return reply{}, refusal(sayNoDoctor)
 	default:
 	}
@@ -115,7 +115,7 @@ func (a api) assignDoc(ctx context.Context, c call) (reply, error) {
 	return reply{message: message}, err
 }
 
-// assignable tells which doctor is meant.
+// assignable returns the doctor to assign.
 func (a api) assignable(ctx context.Context, c call, docID int64) (account.User, error) {
 	switch {
 	case c.actor.Role == auth.Doctor && docID != 0 && docID != c.actor.ID:
@@ -126,7 +126,7 @@ func (a api) assignable(ctx context.Context, c call, docID int64) (account.User,
 	return a.doctor(ctx, docID)
 }
 
-// doctor gives the doctor of a number.
+// doctor finds the doctor with a number.
 func (a api) doctor(ctx context.Context, id int64) (account.User, error) {
 	u, err := a.find(ctx, id, sayNoDoctor)
 	if err == nil && (u.Role != auth.Doctor || u.DisabledAt != nil) {
@@ -135,7 +135,7 @@ func (a api) doctor(ctx context.Context, id int64) (account.User, error) {
 	return u, err
 }
 
-// titled puts the title before a doctor's name that old clients expect there, once.
+// titled puts the title that old clients expect before a doctor's name, unless it is there.
 func titled(name string) string {
 	if strings.HasPrefix(name, "Dr") {
 		return name

@@ -1,5 +1,5 @@
-// Package pms is the API of the Patient Management System as its clients know it: /web/*, numbers for ids and roles,
-// one envelope around every answer. It translates and decides nothing: rules and SQL are in other packages.
+// Package pms is the API of the Patient Management System as its clients know it: paths under /web, numbers for ids
+// and roles, one envelope around every answer. It only translates: rules and SQL are in other packages.
 package pms
 
 import (
@@ -16,21 +16,21 @@ import (
 	"housecall/internal/schedule"
 )
 
-// Prefix stands before the path of every route.
+// Prefix precedes the path of every route.
 const Prefix = "/web"
 
-// Accounts is what this API needs of the users.
+// Accounts is what this API needs to do with users.
 type Accounts interface {
 	Register(ctx context.Context, r account.Registration, client httpd.Client) (account.User, error)
 	LoginOlder(ctx context.Context, login, password string, client httpd.Client,
 		api auth.Audience) (token string, u account.User, err error)
 	AuthenticateOlder(ctx context.Context, token string, api auth.Audience) (auth.Actor, error)
-	// ByID finds the user of a number.
+	// ByID finds the user with a number.
 	ByID(ctx context.Context, id int64) (account.User, error)
 	SetRole(ctx context.Context, by auth.Actor, publicID string, role auth.Role, l account.Leave) (account.User, error)
 }
 
-// Patients is what it needs of the registry.
+// Patients is what it needs from the registry.
 type Patients interface {
 	Register(ctx context.Context, by auth.Actor, userID int64) (patient.Patient, error)
 	Get(ctx context.Context, by auth.Actor, publicID string) (patient.Patient, error)
@@ -39,13 +39,13 @@ type Patients interface {
 		doctorPublicID string) (patient.Patient, error)
 }
 
-// Appointments is what it needs of booking and the life cycle.
+// Appointments is what it needs from booking and the life cycle.
 type Appointments interface {
 	Slots(ctx context.Context, doctorID string, window appointment.Window) ([]appointment.Slot, schedule.Rules, error)
 	Book(ctx context.Context, actor auth.Actor, b appointment.Booking) (appointment.Appointment, error)
 	List(ctx context.Context, actor auth.Actor, f appointment.Filter, before int64,
 		limit int) (page []appointment.Appointment, more bool, err error)
-	// ByKey finds the appointment of a number, as far as the actor may see it.
+	// ByKey finds the appointment with a number, if the actor may see it.
 	ByKey(ctx context.Context, actor auth.Actor, id int64) (appointment.Appointment, error)
 	Reschedule(ctx context.Context, actor auth.Actor, publicID string,
 		r appointment.Rescheduling) (appointment.Appointment, error)
@@ -58,7 +58,7 @@ var (
 	_ Appointments = (*appointment.Service)(nil)
 )
 
-// Deps are what the API needs. Zone is the clinic's: dates and slots are wall time in it.
+// Deps are what the API needs. Zone is the clinic's zone, in which dates and slots are.
 type Deps struct {
 	Accounts     Accounts
 	Patients     Patients
@@ -69,7 +69,7 @@ type Deps struct {
 
 type api struct{ Deps }
 
-// Mount adds the routes, and has every error under Prefix answered in the envelope.
+// Mount adds the routes, and has errors under Prefix answered in the envelope.
 func Mount(s *httpd.Server, d Deps) {
 	a := api{d}
 	s.Dialect(Prefix, refused)
@@ -87,7 +87,7 @@ func Mount(s *httpd.Server, d Deps) {
 	a.route(s, http.MethodDelete, "/appointment/cancel", users, a.cancel)
 }
 
-// find gives the user of a number; a miss is told in the words of what was looked for.
+// find returns the user with a number; missing is the refusal if there is none.
 func (a api) find(ctx context.Context, id int64, missing string) (account.User, error) {
 	u, err := a.Accounts.ByID(ctx, id)
 	if errs.KindOf(err) == errs.NotFound {
@@ -96,5 +96,5 @@ func (a api) find(ctx context.Context, id int64, missing string) (account.User, 
 	return u, err
 }
 
-// stamp is how this API writes a moment.
+// stamp formats a time as this API does.
 func (a api) stamp(t time.Time) string { return t.In(a.Zone).Format(time.DateTime) }

@@ -6,8 +6,8 @@ import (
 	"housecall/internal/appointment"
 )
 
-// The clinic's day in this API: half hours, numbered from 1, with a break. They are wall time in the clinic's zone; a
-// doctor's hours say which of them are really available.
+// The clinic's day in this API: half hours in the clinic's zone, numbered from 1, with a break. The doctor's hours say
+// which of them are available.
 const (
 	slots      = 15
 	beforeNoon = 8 // 10:00 to 13:30; the rest begins at 14:30
@@ -16,7 +16,7 @@ const (
 	halfHour   = 30
 )
 
-// minuteOf is when slot n begins, in minutes since midnight.
+// minuteOf returns when slot n begins, in minutes since midnight.
 func minuteOf(n int) int {
 	if n <= beforeNoon {
 		return morning + (n-1)*halfHour
@@ -24,17 +24,17 @@ func minuteOf(n int) int {
 	return afternoon + (n-beforeNoon-1)*halfHour
 }
 
-// clock is a time of day as this API's clients show it.
+// clock formats a time of day as this API's clients show it.
 func clock(t time.Time) string { return t.Format("03:04 pm") }
 
-// moment gives the instant of a time of day (in minutes) on a day; ok is false where the clocks leave it out.
+// moment returns the instant of a time of day (in minutes) on a day; ok is false if the clocks skip it.
 func moment(day time.Time, minutes int, zone *time.Location) (at time.Time, ok bool) {
 	at = time.Date(day.Year(), day.Month(), day.Day(), minutes/60, minutes%60, 0, 0, zone)
-	// time.Date moves what is not there to some other time, where a zone leaves out a whole day to another day.
+	// time.Date moves a time that does not exist to another time, or to another day if a zone skipped a whole day.
 	return at, at.Hour() == minutes/60 && at.Minute() == minutes%60 && at.Day() == day.Day()
 }
 
-// slotAt gives the number of the slot that begins at an instant, 0 for one off this grid.
+// slotAt returns the number of the slot that begins at an instant; 0 if none does.
 func slotAt(at time.Time, zone *time.Location) int {
 	at = at.In(zone)
 	for n := 1; n <= slots; n++ {
@@ -45,13 +45,13 @@ func slotAt(at time.Time, zone *time.Location) int {
 	return 0
 }
 
-// offered is a free slot, with the instant that it stands for.
+// offered is a free slot and its instant.
 type offered struct {
 	n  int
 	at time.Time
 }
 
-// offer gives those slots of a day at which one of the doctor's own begins.
+// offer returns those slots of a day at which one of the doctor's own slots begins.
 func offer(day time.Time, free []appointment.Slot, zone *time.Location) []offered {
 	begins := make(map[int64]bool, len(free))
 	for _, f := range free {
@@ -66,8 +66,8 @@ func offer(day time.Time, free []appointment.Slot, zone *time.Location) []offere
 	return out
 }
 
-// window asks for the slots of a day. It begins and ends off the day's own bounds, which need not exist where the
-// clocks change at midnight; offer takes what belongs to the day.
+// window returns the window in which to ask for the slots of a day. It is wider than the day, because midnight need
+// not exist if the clocks change then; offer picks what belongs to the day.
 func window(day time.Time, zone *time.Location) appointment.Window {
 	return func(*time.Location, time.Time) (from, to time.Time, err error) {
 		first, _ := moment(day, minuteOf(1), zone)

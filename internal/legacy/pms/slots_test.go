@@ -48,7 +48,7 @@ func TestSlots_Grid(t *testing.T) {
 	}
 }
 
-// The grid is wall time: on a day on which the clocks change it is the same one, at other instants.
+// The grid is wall time: when the clocks change it stays the same, at other instants.
 func TestSlots_ClockChange(t *testing.T) {
 	t.Parallel()
 	berlin := zone(t, "Europe/Berlin")
@@ -62,12 +62,12 @@ func TestSlots_ClockChange(t *testing.T) {
 	}
 	_, ok := moment(date("2026-03-29"), 2*60+30, berlin)
 	require.False(t, ok, "02:30 was left out")
-	// Samoa crossed the date line: its 30 December 2011 never was.
+	// Samoa crossed the date line: it had no 30 December 2011.
 	_, ok = moment(date("2011-12-30"), minuteOf(1), zone(t, "Pacific/Apia"))
-	require.False(t, ok, "a day that was left out")
+	require.False(t, ok, "a day that was skipped")
 }
 
-// n is free when one of the doctor's real slots begins at that instant, whatever their zone and grid are.
+// Slot n is free if one of the doctor's real slots begins at that instant, whatever their zone and grid.
 func TestOffer(t *testing.T) {
 	t.Parallel()
 	z := zone(t, "Europe/Berlin")

@@ -11,10 +11,10 @@ import (
 	"housecall/internal/patient"
 )
 
-// genders are the numbers of this API.
+// genders maps this API's numbers to genders.
 var genders = map[string]string{"1": patient.GenderMale, "2": patient.GenderFemale, "3": patient.GenderOther}
 
-// genderNumber is the number of a gender, "" for one that is not known.
+// genderNumber returns the number of a gender; "" if it is unknown.
 func genderNumber(gender string) string {
 	for number, known := range genders {
 		if known == gender {
@@ -24,7 +24,7 @@ func genderNumber(gender string) string {
 	return ""
 }
 
-// userBody tells who has just been made: staff use this number to register them as a patient.
+// userBody is a new user: staff use the number to register them as a patient.
 type userBody struct {
 	UserID int64  `json:"userId"`
 	Name   string `json:"name"`
@@ -53,7 +53,7 @@ func (a api) register(ctx context.Context, c call) (reply, error) {
 	}
 	u, err := a.Accounts.Register(ctx, r, c.client)
 	if errors.Is(err, account.ErrEmailTaken) {
-		// Of all refusals this one was bad input to the old server too.
+		// The old server answered this refusal, and only this one, as bad input.
 		return reply{}, errs.New(errs.BadRequest, account.ErrEmailTaken.Code, "Already a registered user")
 	}
 	return reply{
@@ -62,7 +62,7 @@ func (a api) register(ctx context.Context, c call) (reply, error) {
 	}, err
 }
 
-// login gives a token. An unknown address and a wrong password are answered alike.
+// login answers with a token. An unknown address and a wrong password get the same answer.
 func (a api) login(ctx context.Context, c call) (reply, error) {
 	c.require("email")
 	c.require("password")
@@ -77,7 +77,7 @@ func (a api) login(ctx context.Context, c call) (reply, error) {
 	return reply{message: "Logged in successfully", data: map[string]string{"authToken": token}}, err
 }
 
-// updateRole changes somebody else's role and so ends their sessions.
+// updateRole changes somebody else's role, which ends their sessions.
 func (a api) updateRole(ctx context.Context, c call) (reply, error) {
 	c.require("id")
 	c.require("role")

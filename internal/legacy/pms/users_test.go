@@ -24,11 +24,11 @@ func TestRegister(t *testing.T) {
 	require.Equal(t, 201, a.Status)
 	golden(t, "register", a)
 	pia := w.signedIn(int64(a.object(t)["userId"].(float64)), "pia@mail.example")
-	require.Equal(t, auth.Patient, w.actor(pia).Role, "a role is not taken from a sign-up")
+	require.Equal(t, auth.Patient, w.actor(pia).Role, "a sign-up cannot choose a role")
 	require.Equal(t, 1, w.count(`select count(*) from patient_signups where phone = '9841000000' and gender = 'female'
 		and date_of_birth = '1990-02-28' and address = 'Lane 1'`))
-	require.Zero(t, w.count(`select count(*) from patients`), "registered by the clinic only")
-	require.Equal(t, []string{"pia@mail.example"}, w.letters.to, "the address is to be verified, as any other")
+	require.Zero(t, w.count(`select count(*) from patients`), "only the clinic registers patients")
+	require.Equal(t, []string{"pia@mail.example"}, w.letters.to, "the address has to be verified, like any other")
 
 	again := w.call("POST", "/user/register", "", body)
 	require.Equal(t, 400, again.Status)
@@ -108,11 +108,11 @@ func TestLogin(t *testing.T) {
 	golden(t, "login_refused", wrong)
 	nobody := w.call("POST", "/user/login", "", `{"email":"nobody@clinic.example","password":"not the password"}`)
 	require.Equal(t, 200, nobody.Status)
-	require.Equal(t, string(wrong.Raw), string(nobody.Raw), "whether there is an account is not told")
+	require.Equal(t, string(wrong.Raw), string(nobody.Raw), "the answer does not tell whether there is an account")
 	require.Equal(t, 400, w.call("POST", "/user/login", "", `{"email":"ada@clinic.example"}`).Status)
 }
 
-// The envelope holds for what never reaches a handler.
+// Requests that never reach a handler get the envelope, too.
 func TestEnvelope(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *config.Config) { c.LoginsPerAccount = 2 })
@@ -149,7 +149,7 @@ func TestEnvelope(t *testing.T) {
 	require.False(t, away.Success)
 }
 
-// Tokens of this API and native ones do not count in each other's place.
+// Tokens of this API are not valid on the native one, nor the reverse.
 func TestTokens(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -175,7 +175,7 @@ func TestUpdateRole(t *testing.T) {
 	free := w.yes("POST", "/appointment/availableSlot", pia.token, `{"date":"`+tomorrow+`"}`)
 	require.Len(t, free.object(t)["slots"], 15, "bookable at once, in the clinic's hours")
 
-	// As query or as the body of a GET, the way its documentation had it.
+	// As a query, or as the body of a GET, as the old documentation had it.
 	w.yes("GET", "/user/updateRole?id="+id(pia)+"&role=1", w.admin.token, "")
 	require.Equal(t, auth.Admin, w.actor(w.signedIn(pia.id, pia.email)).Role)
 	w.yes("GET", "/user/updateRole", w.admin.token, `{"id":`+id(pia)+`,"role":3}`)

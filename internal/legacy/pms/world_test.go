@@ -35,7 +35,7 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 
 const (
 	password = "correct horse battery"
-	zoneName = "Asia/Kathmandu" // a quarter of an hour off every other grid
+	zoneName = "Asia/Kathmandu" // a quarter of an hour off the usual grids
 )
 
 // monday is the time of every test: 09:00 in the clinic, an hour before it opens.
@@ -122,7 +122,7 @@ func (w *world) serve(cfg config.Config, now func() time.Time) {
 	}).Under("/web")
 }
 
-// profiles makes what a role needs, as the program itself does.
+// profiles makes what a role needs, as the program does.
 type profiles struct {
 	doctors  *doctor.Service
 	patients *patient.Service
@@ -144,7 +144,7 @@ func detailsOf(d account.PatientDetails) patient.Details {
 	return patient.Details{Phone: d.Phone, Gender: d.Gender, DateOfBirth: d.DateOfBirth, Address: d.Address}
 }
 
-// letters are the addresses that were asked to verify themselves; nothing else is written about here.
+// letters collects the addresses that were asked to verify; these tests send no other mail.
 type letters struct {
 	account.Mail
 	mu sync.Mutex // guards to
@@ -183,21 +183,21 @@ type answer struct {
 	Data    json.RawMessage `json:"data"`
 }
 
-// object reads data that is one thing.
+// object reads data that is one object.
 func (a answer) object(t testing.TB) (out map[string]any) {
 	t.Helper()
 	require.NoError(t, json.Unmarshal(a.Data, &out), string(a.Raw))
 	return out
 }
 
-// list reads data that is many.
+// list reads data that is a list.
 func (a answer) list(t testing.TB) (out []map[string]any) {
 	t.Helper()
 	require.NoError(t, json.Unmarshal(a.Data, &out), string(a.Raw))
 	return out
 }
 
-// send sends a request as an old client does; body is JSON unless it is form-encoded by its headers.
+// send sends a request as an old client does; body is JSON unless the headers say that it is a form.
 func (w *world) send(method, path, token, body string, headers ...string) (answer, error) {
 	got, err := w.api.Try(method, path, token, body, headers...)
 	if err != nil {
@@ -212,12 +212,12 @@ func (w *world) call(method, path, token, body string, headers ...string) answer
 	a, err := w.send(method, path, token, body, headers...)
 	require.NoError(w.t, err, string(a.Raw))
 	require.Equal(w.t, "application/json; charset=utf-8", a.Header.Get("Content-Type"))
-	require.NotEqual(w.t, "null", string(a.Data), "clients look into data without asking")
+	require.NotEqual(w.t, "null", string(a.Data), "clients use data without a check")
 	require.NotEmpty(w.t, a.Data, string(a.Raw))
 	return a
 }
 
-// yes is a call that succeeds, no one that a rule refuses.
+// yes is a call that must succeed, no one that a rule must refuse.
 func (w *world) yes(method, path, token, body string, headers ...string) answer {
 	w.t.Helper()
 	a := w.call(method, path, token, body, headers...)
@@ -244,7 +244,7 @@ func (w *world) signedIn(id int64, email string) person {
 	return person{id: id, email: email, userID: u.PublicID, token: token}
 }
 
-// signUp makes a user over the API, who is not registered as a patient.
+// signUp makes a user over the API; they are not registered as a patient.
 func (w *world) signUp(name string) person {
 	w.t.Helper()
 	email := strings.ToLower(strings.ReplaceAll(name, " ", ".")) + "@mail.example"
@@ -255,7 +255,7 @@ func (w *world) signUp(name string) person {
 	return w.signedIn(int64(id), email)
 }
 
-// doctor makes a user a doctor, as an administrator of the old system did.
+// doctor makes a user a doctor, as administrators of the old system did.
 func (w *world) doctor(name string) person {
 	w.t.Helper()
 	p := w.signUp(name)
@@ -271,7 +271,7 @@ func (w *world) registered(name string) person {
 	return p
 }
 
-// booked books a slot and gives the appointment's number.
+// booked books a slot and returns the appointment's number.
 func (w *world) booked(by, d person, day string, slot int) string {
 	w.t.Helper()
 	a := w.yes("POST", "/appointment/book", by.token,
@@ -312,7 +312,7 @@ func golden(t *testing.T, name string, a answer) {
 		apitest.Mask{Pattern: regexp.MustCompile(`("authToken": )"[^"]+"`), Instead: `${1}"secret"`})
 }
 
-// log is the conversations of appointments, whose events reach nobody.
+// log stands in for conversations; their events reach nobody.
 type log struct {
 	*conversation.Log
 	chat.Counts

@@ -1,6 +1,6 @@
-// Package apitest serves the routes of one package on a port of their own and asks them over real HTTP.
+// Package apitest serves the routes of one package on a port of their own, and calls them over real HTTP.
 //
-// A test starts a server with the routes that it is about, and asks:
+// A test starts a server with the routes that it tests, and sends requests:
 //
 //	api := apitest.Serve(t, apitest.Options{
 //		Routes:        func(s *httpd.Server) { doctor.Routes(s, svc) },
@@ -11,8 +11,8 @@
 //	require.Equal(t, "Cara Lim", a.Text("name"))
 //	apitest.Golden(t, "doctor", a)
 //
-// The server stops when the test ends. Golden files are written with `go test -update`; the flag is this package's, so
-// a package that uses it declares none of that name.
+// The server stops when the test ends. `go test -update` writes golden files; this package declares the flag, so
+// packages that use it must not.
 package apitest
 
 import (
@@ -32,22 +32,22 @@ import (
 	"housecall/internal/postgres"
 )
 
-// patience is how long a server may take to stop, and how long a request may take unless a test says otherwise:
-// tests queue hundreds of them on one row.
+// patience is how long a server may take to stop, and the default time limit of a request: tests queue hundreds of
+// them on one row.
 const patience = time.Minute
 
 // Options say what a server serves. Only Routes is required.
 type Options struct {
 	// Routes registers what is served, before the server starts.
 	Routes func(*httpd.Server)
-	// Authenticator tells whose token it is; ByPublicID is one. Without it nobody can sign in.
+	// Authenticator authenticates tokens, such as ByPublicID. Without it nobody can sign in.
 	Authenticator httpd.Authenticator
 	// Idempotency keeps first answers; without it an Idempotency-Key is ignored.
 	Idempotency httpd.Idempotency
 	// Log and Registry take the server's log and metrics. By default it logs nothing and has a registry of its own.
 	Log      zerolog.Logger
 	Registry *prometheus.Registry
-	// RequestTimeout and BodyLimit (in bytes) bound a request; zero means a minute and the service's default.
+	// RequestTimeout and BodyLimit (in bytes) limit a request; zero means a minute and the service's default.
 	RequestTimeout time.Duration
 	BodyLimit      int
 	// Through wraps the listener, for tests of bad networks; without it clients connect directly.
@@ -56,7 +56,7 @@ type Options struct {
 	PublicURL string
 }
 
-// Serve starts a server on a free port until the test ends, and returns a client of its REST API.
+// Serve starts a server on a free port until the test ends, and returns a client for its REST API.
 func Serve(t testing.TB, o Options) *API {
 	t.Helper()
 	server := newServer(t, o)
@@ -73,13 +73,13 @@ func Serve(t testing.TB, o Options) *API {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		require.NoError(t, server.Shutdown(ctx))
-		_ = ln.Close() // a server that had not begun to serve would begin now, and never end
+		_ = ln.Close() // otherwise a server that has not begun to serve would begin now, and never end
 		require.NoError(t, <-served)
 	})
 	return &API{Server: server, Root: root, Prefix: httpd.APIPrefix, t: t}
 }
 
-// newServer is the only place where tests of other packages than httpd make a server.
+// newServer is the only place where tests of packages other than httpd make a server.
 func newServer(t testing.TB, o Options) *httpd.Server {
 	t.Helper()
 	if o.Registry == nil {
@@ -102,7 +102,7 @@ func newServer(t testing.TB, o Options) *httpd.Server {
 	return server
 }
 
-// ByPublicID authenticates the users of a database: the token of a user who is not disabled is their public id.
+// ByPublicID authenticates the users of a database: a user's token is their public id, unless they are disabled.
 func ByPublicID(db postgres.DB) httpd.Authenticator { return byPublicID{db} }
 
 type byPublicID struct{ db postgres.DB }

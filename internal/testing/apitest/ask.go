@@ -14,32 +14,31 @@ import (
 	"housecall/internal/httpd"
 )
 
-// API is a served API and a client of it. Its connections are not kept, so that none is left when the test ends.
+// API is an API and a client for it. It keeps no connections, so that none is left when the test ends.
 type API struct {
 	Server *httpd.Server // nil unless Serve started it
 	Root   string        // "http://" and the server's address
-	Prefix string        // what stands before the paths that are asked for
+	Prefix string        // precedes the paths of requests
 
 	t testing.TB
 }
 
-// Client asks a server that the test has started by other means, such as a whole instance.
+// Client returns a client for a server that the test has started by other means, such as a whole instance.
 func Client(t testing.TB, root, prefix string) *API { return &API{Root: root, Prefix: prefix, t: t} }
 
-// Under returns the same API asked below another prefix: "" for pages, "/web" for an older API.
+// Under returns the same API with another prefix: "" for pages, "/web" for an older API.
 func (a *API) Under(prefix string) *API {
 	other := *a
 	other.Prefix = prefix
 	return &other
 }
 
-// URL is the address of a path.
+// URL returns the URL of a path.
 func (a *API) URL(path string) string { return a.Root + a.Prefix + path }
 
-// Ask sends a request and returns the answer, whatever its status; the test fails when there is none. Token "" means
-// that nobody is signed in. Body is nothing (nil or ""), JSON as text or bytes, a value that is sent as JSON, or a
-// reader of anything else, whose Content-Type the headers name. Headers come in pairs; one with an empty value is left
-// out.
+// Ask sends a request and returns the answer, whatever its status; the test fails if there is none. With the token "",
+// nobody is signed in. body is nil or "" for none, JSON as text or bytes, a value to be sent as JSON, or a reader of
+// anything else, whose Content-Type the headers name. headers are pairs; one with an empty value is left out.
 func (a *API) Ask(method, path, token string, body any, headers ...string) Answer {
 	a.t.Helper()
 	answer, err := a.Try(method, path, token, body, headers...)
@@ -47,7 +46,7 @@ func (a *API) Ask(method, path, token string, body any, headers ...string) Answe
 	return answer
 }
 
-// Try is Ask for goroutines other than the test's own, which may not end the test. It fails also when the REST API
+// Try is Ask for goroutines other than the test's own, which must not end the test. It also fails if the REST API
 // refuses a request without a problem document.
 func (a *API) Try(method, path, token string, body any, headers ...string) (Answer, error) {
 	req, err := a.Request(method, path, token, body, headers...)
@@ -57,7 +56,7 @@ func (a *API) Try(method, path, token string, body any, headers ...string) (Answ
 	return a.Send(req)
 }
 
-// Request is what Ask sends, for those who change it before they Send it.
+// Request makes the request that Ask sends, for tests that change it before they Send it.
 func (a *API) Request(method, path, token string, body any, headers ...string) (*http.Request, error) {
 	content, err := reader(body)
 	if err != nil {
@@ -81,7 +80,7 @@ func (a *API) Request(method, path, token string, body any, headers ...string) (
 	return req, nil
 }
 
-// reader reads a body as Ask understands it.
+// reader returns a reader of a body of Ask.
 func reader(body any) (io.Reader, error) {
 	switch b := body.(type) {
 	case nil:
@@ -104,7 +103,7 @@ func reader(body any) (io.Reader, error) {
 	}
 }
 
-// Send sends a request as it is and reads the answer. Redirects are not followed.
+// Send sends a request unchanged and reads the answer. It does not follow redirects.
 func (a *API) Send(req *http.Request) (Answer, error) {
 	client := &http.Client{
 		Transport:     &http.Transport{DisableKeepAlives: true},
@@ -131,7 +130,7 @@ func (a *API) Send(req *http.Request) (Answer, error) {
 	return out, nil
 }
 
-// Answer is what came back for a request.
+// Answer is the answer to a request.
 type Answer struct {
 	Status int
 	Header http.Header
@@ -139,22 +138,22 @@ type Answer struct {
 	Body   map[string]any // nil unless it is a JSON object
 }
 
-// String is the body as it came.
+// String returns the unchanged body.
 func (a Answer) String() string { return string(a.Raw) }
 
-// ETag is the version of what was answered, quoted as If-Match wants it.
+// ETag returns the ETag header, which can be sent as If-Match.
 func (a Answer) ETag() string { return a.Header.Get("ETag") }
 
-// Code is the code of a problem, "" for any other answer.
+// Code returns the code of a problem; "" for any other answer.
 func (a Answer) Code() string { return a.Text("code") }
 
-// Text is the string at a dotted path in the body, "" if there is none.
+// Text returns the string at a dotted path in the body; "" if there is none.
 func (a Answer) Text(path string) string {
 	s, _ := a.Value(path).(string)
 	return s
 }
 
-// Value is what stands at a dotted path in the body, nil if nothing does.
+// Value returns the value at a dotted path in the body; nil if there is none.
 func (a Answer) Value(path string) any {
 	var v any = a.Body
 	for key := range strings.SplitSeq(path, ".") {
@@ -167,10 +166,10 @@ func (a Answer) Value(path string) any {
 	return v
 }
 
-// BadFields are the paths of the fields that a 422 complains about, never nil.
+// BadFields returns the paths of the fields that a 422 complains about, never nil.
 func (a Answer) BadFields() []string { return each(a.list("errors"), "path") }
 
-// BadField is the first of them, "" if there is none.
+// BadField returns the first of them; "" if there is none.
 func (a Answer) BadField() string {
 	if all := a.BadFields(); len(all) > 0 {
 		return all[0]
@@ -178,10 +177,10 @@ func (a Answer) BadField() string {
 	return ""
 }
 
-// Items are the objects of a page.
+// Items returns the items of a page.
 func (a Answer) Items() []map[string]any { return a.list("items") }
 
-// Each is the string of that name of every item of a page, never nil.
+// Each returns the string with a name in every item of a page, never nil.
 func (a Answer) Each(name string) []string { return each(a.Items(), name) }
 
 func each(objects []map[string]any, name string) []string {

@@ -14,32 +14,32 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// Mask hides what differs from run to run in a golden file.
+// Mask hides what differs between runs in a golden file.
 type Mask struct {
 	Pattern *regexp.Regexp
-	Instead string // may name the pattern's groups, as in regexp.ReplaceAll
+	Instead string // may refer to the pattern's groups, as in regexp.ReplaceAll
 }
 
-// Masks of what many answers hold.
+// Masks for what is in many answers.
 var (
-	// MaskTimes hides the instants.
+	// MaskTimes hides times.
 	MaskTimes = Mask{regexp.MustCompile(`"\d{4}-\d\d-\d\dT[0-9:.]+Z"`), `"time"`}
 	// MaskUUIDs hides request ids and the like.
 	MaskUUIDs = Mask{regexp.MustCompile(`"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"`), `"uuid"`}
 )
 
-// MaskMember hides the strings that are members of that name, one of many if separated by |.
+// MaskMember hides strings by the name of their member; | separates several names.
 func MaskMember(names string) Mask {
 	return Mask{regexp.MustCompile(`("(?:` + names + `)": )"[^"]*"`), `$1"…"`}
 }
 
-// Golden compares an answer's body with testdata/NAME.json, indented, and without what the masks match.
+// Golden compares an answer's body, indented and masked, with testdata/NAME.json.
 func Golden(t testing.TB, name string, a Answer, masks ...Mask) {
 	t.Helper()
 	GoldenFile(t, name+".json", Pretty(t, a, masks...))
 }
 
-// Pretty is what Golden compares: the JSON of a body, indented first, in which what the masks match is then hidden.
+// Pretty returns what Golden compares: the JSON of a body, first indented, then masked.
 func Pretty(t testing.TB, a Answer, masks ...Mask) []byte {
 	t.Helper()
 	var pretty bytes.Buffer
@@ -52,7 +52,7 @@ func Pretty(t testing.TB, a Answer, masks ...Mask) []byte {
 	return shown
 }
 
-// GoldenFile compares bytes, as they are, with testdata/NAME.
+// GoldenFile compares bytes with testdata/NAME.
 func GoldenFile(t testing.TB, name string, got []byte) {
 	t.Helper()
 	file := filepath.Join("testdata", name)

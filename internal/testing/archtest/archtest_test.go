@@ -84,7 +84,7 @@ func TestRules_WhatIsAllowedPasses(t *testing.T) {
 	require.Equal(t, 8, files)
 }
 
-// check walks the code, test files aside, and gives a complaint for each rule broken.
+// check walks the code except tests, and returns a complaint for each broken rule.
 func check(tree fs.FS) (complaints []string, files int, err error) {
 	err = fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
 		switch {
@@ -121,7 +121,7 @@ func judge(name string, f *ast.File) (complaints []string) {
 		return complaints
 	}
 	for _, i := range f.Imports {
-		library, _ := strconv.Unquote(i.Path.Value) // the parser took it
+		library, _ := strconv.Unquote(i.Path.Value) // the parser has accepted it
 		if reason, only := pure[name]; only && !standard(library) {
 			complain("imports %s, but only the standard library is allowed: %s", library, reason)
 			continue
@@ -142,13 +142,13 @@ func judge(name string, f *ast.File) (complaints []string) {
 	return append(complaints, judgeCalls(name, f)...)
 }
 
-// standard tells whether an import path is the standard library's: no domain in front, and not this module.
+// standard tells whether an import path belongs to the standard library: it has no domain and is not this module's.
 func standard(library string) bool {
 	first, _, _ := strings.Cut(library, "/")
 	return first != module && !strings.Contains(first, ".")
 }
 
-// judgeCalls looks for mentions of the functions that are kept to one place, called or handed around.
+// judgeCalls looks for functions that are restricted to one place, whether they are called or passed on.
 func judgeCalls(name string, f *ast.File) (complaints []string) {
 	for _, rule := range calls {
 		if slices.ContainsFunc(rule.below, func(d string) bool { return below(path.Dir(name), d) }) {

@@ -151,7 +151,7 @@ func (w *facts) function(file, pkg string, d *ast.FuncDecl) {
 	}
 }
 
-// routing notes paths: those of typed routes, those that a router is given, and any other text that looks like one.
+// routing notes paths: of typed routes, of routes of a router, and any other text that looks like a path.
 func (w *facts) routing(f *ast.File) {
 	constants := map[string]string{}
 	ast.Inspect(f, func(n ast.Node) bool {
@@ -196,7 +196,7 @@ func (w *facts) typedRoute(n *ast.CompositeLit) {
 			if at, whole = textOf(pair.Value, nil); whole {
 				continue
 			}
-			if sum, ok := pair.Value.(*ast.BinaryExpr); ok { // a helper adds the rest
+			if sum, ok := pair.Value.(*ast.BinaryExpr); ok { // a function adds the rest
 				group, _ = textOf(sum.X, nil)
 				at = ""
 			}
@@ -210,7 +210,7 @@ func (w *facts) typedRoute(n *ast.CompositeLit) {
 	}
 }
 
-// routerCall notes what is registered with a router by its method's name, or by a method among its arguments.
+// routerCall notes what is registered with a router, by a method's name or with a method as an argument.
 func (w *facts) routerCall(n *ast.CallExpr, constants map[string]string) {
 	called, ok := n.Fun.(*ast.SelectorExpr)
 	if !ok || len(n.Args) == 0 {
@@ -249,7 +249,7 @@ func (w *facts) route(method, at string) {
 	w.routes[at][method] = true
 }
 
-// methodOf gives POST for http.MethodPost.
+// methodOf returns POST for http.MethodPost.
 func methodOf(e ast.Expr) string {
 	if s, ok := e.(*ast.SelectorExpr); ok {
 		if name, ok := strings.CutPrefix(s.Sel.Name, "Method"); ok {
@@ -259,7 +259,7 @@ func methodOf(e ast.Expr) string {
 	return ""
 }
 
-// textOf gives the value of a text that is written out, a constant of the same file, or the sum of such.
+// textOf returns the value of a literal, a constant of the same file, or a sum of these.
 func textOf(e ast.Expr, constants map[string]string) (string, bool) {
 	switch e := e.(type) {
 	case *ast.BasicLit:

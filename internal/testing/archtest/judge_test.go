@@ -27,7 +27,7 @@ var (
 	heading  = regexp.MustCompile(`(?m)^#+ (.+)$`)
 )
 
-// judge gives a complaint for each thing that a paper names and that does not exist.
+// judge returns a complaint for each thing that a paper names and that does not exist.
 func (w *facts) judge(paper, text string) (complaints []string) {
 	complain := func(what, name string) {
 		complaints = append(complaints, fmt.Sprintf("%s: there is no %s %s", paper, what, name))
@@ -62,7 +62,7 @@ func (w *facts) judge(paper, text string) (complaints []string) {
 	return complaints
 }
 
-// divide gives a paper without its blocks of code, and the lines of those.
+// divide returns a paper without its blocks of code, and the lines of these blocks.
 func divide(text string) (prose string, code []string) {
 	var out strings.Builder
 	fenced := false
@@ -79,7 +79,7 @@ func divide(text string) (prose string, code []string) {
 	return out.String(), code
 }
 
-// missing says as what something in backticks is missing, "" for what exists or names nothing of ours.
+// missing says what kind of thing a name in backticks would be that does not exist; "" if it exists or is not ours.
 func (w *facts) missing(paper, name string) (kind string) {
 	name = address.ReplaceAllString(name, "")
 	switch {
@@ -88,7 +88,7 @@ func (w *facts) missing(paper, name string) (kind string) {
 	case metric.MatchString(name):
 		return unless(w.metrics[metric.FindStringSubmatch(name)[1]], "metric")
 	case strings.HasPrefix(name, ".housecall/") || strings.Contains(name, "NAME") || strings.HasSuffix(name, "….go"):
-		return "" // made by make; names with a gap
+		return "" // made by make, or a name with a placeholder
 	case route.MatchString(name):
 		m := route.FindStringSubmatch(name)
 		return unless(w.serves(strings.TrimSpace(m[1]), m[2]), "route")
@@ -109,7 +109,7 @@ func unless(ok bool, kind string) string {
 	return kind
 }
 
-// serves tells whether there is a route. One that begins with … may begin with anything.
+// serves tells whether there is a route. If it begins with …, it may begin with anything.
 func (w *facts) serves(method, at string) bool {
 	at, _, _ = strings.Cut(at, "?")
 	at = regexp.MustCompile(`/(APP|PAT|DOC|ADM)…`).ReplaceAllString(parameter.ReplaceAllString(at, "*"), "/*")
@@ -134,14 +134,14 @@ func (w *facts) serves(method, at string) bool {
 	return false
 }
 
-// isPath tells whether a paper means a path; the beginning may be left out with an ellipsis.
+// isPath tells whether at means a known path; an ellipsis may replace its beginning.
 func isPath(at, known string) bool {
 	rest, shortened := strings.CutPrefix(at, "…")
 	return known == at || known == at+"/" || shortened && strings.HasSuffix(known, rest)
 }
 
-// hasFile tells whether a paper can name a file or directory so: from the root, from where the paper is, from
-// internal, or, without a directory, as a kind of file that packages have.
+// hasFile tells whether a paper may name a file or directory like this: from the root, from the paper's own folder,
+// from internal, or without a directory, for a kind of file that packages have.
 func (w *facts) hasFile(paper, name string) bool {
 	name = strings.TrimSuffix(name, "/")
 	for _, from := range []string{".", path.Dir(paper), "internal"} {
@@ -160,7 +160,7 @@ func (w *facts) hasFile(paper, name string) bool {
 	return false
 }
 
-// leads tells whether a link leads somewhere.
+// leads tells whether a link has a target.
 func (w *facts) leads(paper, text, to string) bool {
 	file, anchor, _ := strings.Cut(to, "#")
 	if file != "" {
@@ -176,7 +176,7 @@ func (w *facts) leads(paper, text, to string) bool {
 	})
 }
 
-// unknownIn gives what a line of commands asks for and nobody offers.
+// unknownIn returns what a line of commands uses and does not exist.
 func (w *facts) unknownIn(line string) (unknown []string) {
 	for _, m := range target.FindAllStringSubmatch(line, -1) {
 		if !w.targets[m[1]] {

@@ -15,8 +15,8 @@ import (
 
 var update = flag.Bool("update", false, "add new migrations to testdata/migrations.sum")
 
-// Migrations are applied somewhere as soon as they are merged, so none is ever edited: not even its comments, whose
-// words may be older than the glossary. What is new is added to the list with -update; what is in it stays as it is.
+// Migrations are applied somewhere as soon as they are merged, so nobody edits them, not even their comments, which
+// may use older words than the glossary. -update adds new ones to the list, and never changes what is in it.
 func TestMigrations_NeverChange(t *testing.T) {
 	t.Parallel()
 	const list = "testdata/migrations.sum"
@@ -39,9 +39,9 @@ func TestMigrations_NeverChange(t *testing.T) {
 			known[name] = sum
 		}
 		require.Contains(t, known, name, "a new migration: list it with go test ./internal/testing/archtest -update")
-		require.Equal(t, known[name], sum, "%s may be applied already: write a new one instead of editing it", name)
+		require.Equal(t, known[name], sum, "%s may already have been applied: write a new one instead of editing it", name)
 	}
-	require.Len(t, known, len(names), "a migration is gone")
+	require.Len(t, known, len(names), "a migration is missing")
 	if *update {
 		require.NoError(t, os.WriteFile(list, content, 0o600))
 	}

@@ -46,7 +46,7 @@ func TestPapers_AllOfThemAreChecked(t *testing.T) {
 		}
 	}
 	require.ElementsMatch(t, papers, found)
-	require.Less(t, len(w.files["README.md"]), 6<<10, "what is about a part belongs into the part's own README.md")
+	require.Less(t, len(w.files["README.md"]), 6<<10, "what concerns one part belongs in the part's own README.md")
 }
 
 // Each made-up paper names one thing that the made-up tree does not have.
@@ -119,7 +119,7 @@ func TestPapers_WrongNamesAreFound(t *testing.T) {
 	}
 }
 
-// made is the tree that the made-up papers are about.
+// made is the made-up tree.
 var made = tree(map[string]string{
 	"Makefile":                  "TIME ?= 1\n\nrun: ## run\n\tgo\nsoak:\n",
 	"P.md":                      "# Begin\n## The end.\n",
@@ -160,7 +160,7 @@ func TestPapers_MetricsAreDescribed(t *testing.T) {
 	}
 }
 
-// The table of packages says what the rules say.
+// The table of packages says the same as the rules.
 func TestPapers_PackagesAndArrows(t *testing.T) {
 	t.Parallel()
 	w, err := treeFacts()
@@ -179,7 +179,7 @@ func TestPapers_PackagesAndArrows(t *testing.T) {
 	}
 }
 
-// inWords gives a list of imports as the table has it.
+// inWords returns a list of imports as the table has it.
 func inWords(allowed []string) string {
 	var out []string
 	if len(allowed) >= len(foundation) && slices.Equal(allowed[:len(foundation)], foundation) {

@@ -8,23 +8,23 @@ import (
 
 const module = "housecall"
 
-// The foundation that every domain package may stand on. Configuration is not in it: app hands out Options.
+// The foundation that every domain package may import. It does not include config: app passes Options.
 var foundation = []string{
 	"audit", "auth", "errs", "httpd", "httpd/ratelimit", "httpd/transfer", "postgres", "text", "walltime", "zone",
 }
 
 // imports says for each package under internal which others under internal it may import. A package without a row
-// fails the test: whoever adds one says here where it belongs.
+// fails the test: whoever adds a package adds a row.
 var imports = map[string][]string{
 	"errs":            nil,
-	"text":            {"errs"}, // its refusals are those of a field
+	"text":            {"errs"}, // it refuses fields
 	"zone":            nil,
 	"walltime":        nil,
 	"config":          {"text", "walltime", "zone"},
 	"auth":            {"errs"},
 	"postgres":        {"errs"},
 	"audit":           {"auth", "errs", "postgres"},
-	"httpd":           {"audit", "auth", "errs", "postgres", "text"}, // audit: the request id goes into its rows
+	"httpd":           {"audit", "auth", "errs", "postgres", "text"}, // audit: its rows have the request id
 	"httpd/ratelimit": nil,
 	"httpd/transfer":  {"errs", "httpd"},
 	"idempotency":     {"auth", "errs", "httpd", "postgres"},
@@ -50,9 +50,9 @@ var imports = map[string][]string{
 		foundation, "account", "appointment", "chat", "conversation", "doctor", "patient", "schedule",
 	),
 	"ui":                 with(foundation, "account"),
-	"client":             nil, // it speaks to the service as anyone else does
+	"client":             nil, // it uses the service as any other client does
 	"devservices":        nil,
-	"testing/hostile":    nil, // nor does it know the service better than its enemies would
+	"testing/hostile":    nil, // it knows no more about the service than attackers would
 	"testing/apitest":    {"auth", "errs", "httpd", "postgres"},
 	"testing/clinic":     {"appointment", "config", "doctor", "patient", "postgres", "schedule"},
 	"testing/clinictest": {"appointment", "auth", "postgres", "testing/pgtest"},
@@ -64,29 +64,29 @@ var imports = map[string][]string{
 		"doctor", "idempotency", "jobs", "legacy/hms", "legacy/pms", "mail", "notify", "patient", "preference", "schedule",
 		"search", "transcript", "ui",
 	),
-	// It runs instances as cmd does, and talks in their conversations as their users do.
+	// dev runs instances as cmd does, and chats as their users do.
 	"dev": {"app", "auth", "client", "config", "devservices", "doctor", "mail", "schedule", "ui"},
 }
 
-// outside says the same for packages that are not under internal, by their path in the module.
+// outside says the same for packages outside of internal, by their path in the module.
 var outside = map[string][]string{
 	"migrations":    nil,
 	"cmd/housecall": {"app", "client", "config", "dev"},
 	"cmd/loadtest": {
 		"client", "config", "devservices", "testing/hostile",
-	}, // devservices: it can run the instances it loads
+	}, // devservices: it can run the servers that it needs
 }
 
-// withMigrations may import migrations: it applies them.
+// withMigrations may import migrations, to apply them.
 var withMigrations = []string{"postgres"}
 
-// ban keeps a library to some files.
+// ban restricts a library to some files.
 type ban struct {
 	name string
-	// libraries are import paths; those below them are meant too.
+	// libraries are import paths, including everything below them.
 	libraries []string
-	// packages (below internal) and files (by base name, in any package) that may import them; store.go stands for
-	// store_claims.go too: a package with much SQL divides it among several files.
+	// packages (below internal) and files (by base name, in any package) may import them; store.go includes files such
+	// as store_claims.go, since a package with much SQL divides it among several files.
 	packages, files []string
 	reason          string
 }
@@ -101,8 +101,8 @@ var bans = []ban{
 			"httpd", "httpd/transfer", "ui", "legacy/pms", "legacy/hms", "app",
 		},
 		files: []string{"http.go", "ws.go"},
-		reason: "use cases take plain values, so that a socket, a page and an older API share them; a pooled fiber.Ctx " +
-			"never gets deeper",
+		reason: "use cases take plain values, so that sockets, pages and the older APIs share them; a pooled fiber.Ctx " +
+			"must not get any deeper",
 	},
 	{
 		name: "the socket library", libraries: []string{"github.com/fasthttp/websocket"},
@@ -117,32 +117,32 @@ var bans = []ban{
 	{
 		name: "the job queue", libraries: []string{"github.com/riverqueue"},
 		packages: []string{"jobs"},
-		reason:   "what a job's row keeps of a failure, and when it is tried again, is decided in one place",
+		reason:   "one place decides what a job's row keeps about a failure, and when the job is tried again",
 	},
 	{
 		name: "the mail library", libraries: []string{"github.com/wneessen/go-mail"},
 		packages: []string{"mail"},
-		reason:   "header injection and what errors repeat of a mail are kept out in one place",
+		reason:   "one place prevents header injection, and errors that repeat a mail's content",
 	},
 	{
 		name: "the S3 library", libraries: []string{"github.com/minio"},
 		packages: []string{"blob"},
-		reason:   "whoever keeps bytes asks for a blob.Store, of which a folder is one too",
+		reason:   "packages that store bytes use a blob.Store, which may also be a folder",
 	},
 	{
 		name: "go-redis", libraries: []string{"github.com/redis", "github.com/go-redis"},
 		packages: []string{"httpd/ratelimit", "app"}, files: []string{"redis.go"},
-		reason: "Redis may die at any moment: only the bus and the rate limits, which say what then happens, may depend " +
-			"on it",
+		reason: "Redis may fail at any moment: only the bus and the rate limits, which can do without it, may depend on " +
+			"it",
 	},
 }
 
-// pure are files that import the standard library only.
+// pure are files that import only the standard library.
 var pure = map[string]string{
 	"internal/chat/hub.go": "delivery must not be able to wait for a database, a bus or a socket library",
 }
 
-// call keeps functions of the standard library to some directories.
+// call restricts functions of the standard library to some directories.
 type call struct {
 	library   string
 	functions []string
@@ -176,7 +176,7 @@ func with(base []string, more ...string) []string { return append(slices.Clone(b
 // below tells whether an import path or directory is p or under it.
 func below(name, p string) bool { return name == p || strings.HasPrefix(name, p+"/") }
 
-// mayImport judges an import of one package of the module by another; both are paths in the module.
+// mayImport tells whether one package of the module may import another; both are paths in the module.
 func mayImport(from, to string) (known, ok bool) {
 	pkg, internal := strings.CutPrefix(from, "internal/")
 	if to == "migrations" {
@@ -190,7 +190,7 @@ func mayImport(from, to string) (known, ok bool) {
 	return known, internal && slices.Contains(allowed, target)
 }
 
-// applies tells whether b forbids file (a path in the module) the import of library.
+// applies tells whether b forbids that file (a path in the module) imports library.
 func (b ban) applies(file, library string) bool {
 	if !slices.ContainsFunc(b.libraries, func(l string) bool { return below(library, l) }) {
 		return false
@@ -200,7 +200,7 @@ func (b ban) applies(file, library string) bool {
 		!slices.ContainsFunc(b.files, func(f string) bool { return isPartOf(path.Base(file), f) })
 }
 
-// isPartOf tells whether a file is of, or one of the files that it was divided into.
+// isPartOf tells whether a file is of, or one of the files into which it was divided.
 func isPartOf(file, of string) bool {
 	return file == of || strings.HasPrefix(file, strings.TrimSuffix(of, ".go")+"_")
 }

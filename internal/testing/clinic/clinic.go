@@ -1,4 +1,4 @@
-// Package clinic makes the services about people, hours and appointments for tests of packages that stand on them.
+// Package clinic makes the services about people, hours and appointments, for tests of packages that need them.
 package clinic
 
 import (
@@ -12,7 +12,7 @@ import (
 	"housecall/internal/schedule"
 )
 
-// Clinic is the services over one pool.
+// Clinic has the services, over one pool.
 type Clinic struct {
 	Schedules    *schedule.Service
 	Doctors      *doctor.Service
@@ -20,13 +20,13 @@ type Clinic struct {
 	Appointments *appointment.Service
 }
 
-// Deps are what a Clinic is made of.
+// Deps are what a Clinic needs.
 type Deps struct {
 	Pool          *postgres.Pool
 	Inviter       doctor.Inviter // nil: nobody becomes a doctor
 	Conversations appointment.Conversations
 	Now           func() time.Time // nil: time.Now
-	Config        config.Config    // its clinic and limits
+	Config        config.Config    // the clinic's settings and limits
 }
 
 // New makes a clinic.
@@ -42,12 +42,12 @@ func New(d Deps) Clinic {
 	return c
 }
 
-// ScheduleOptions are the defaults of a configuration for doctors.
+// ScheduleOptions returns a configuration's defaults for doctors.
 func ScheduleOptions(c config.Config) schedule.Options {
 	o := schedule.Options{
 		Zone: c.Zone(), SlotMinutes: c.ClinicSlotMinutes, Notice: c.BookingNotice, Horizon: c.BookingHorizon,
 	}
-	hours, _ := config.ParseHours(c.ClinicHours) // whoever changes them in a test sees them gone
+	hours, _ := config.ParseHours(c.ClinicHours) // tests with invalid hours have none
 	for _, v := range hours {
 		o.Hours = append(o.Hours, schedule.Clock(v))
 	}

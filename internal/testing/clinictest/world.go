@@ -1,5 +1,5 @@
-// Package clinictest makes the people and appointments that tests of conversations need: rows in a database of their
-// own, without the services that would make them.
+// Package clinictest makes the people and appointments that tests of conversations need, directly as rows in a
+// database of their own.
 package clinictest
 
 import (
@@ -86,7 +86,7 @@ func (w *World) User(role auth.Role) auth.Actor {
 	return a
 }
 
-// SignIn gives the user with a session of their own.
+// SignIn returns the user with a new session.
 func (w *World) SignIn(a auth.Actor) auth.Actor {
 	w.T.Helper()
 	a.Session = w.Number(`
@@ -94,7 +94,7 @@ func (w *World) SignIn(a auth.Actor) auth.Actor {
 	return a
 }
 
-// Appointment makes one of the world's patient and doctor, without a conversation.
+// Appointment makes an appointment of the world's patient and doctor, without a conversation.
 func (w *World) Appointment(status appointment.Status) (id int64) {
 	w.T.Helper()
 	return w.Number(`insert into appointments (public_id, patient_id, doctor_id, status, starts_at, ends_at, completed_at)
@@ -110,7 +110,7 @@ func (w *World) Conversation() (id int64) {
 	return id
 }
 
-// PublicID gives the public id of an appointment.
+// PublicID returns the public id of an appointment.
 func (w *World) PublicID(id int64) (publicID string) {
 	w.T.Helper()
 	require.NoError(w.T, w.Pool.QueryRow(context.Background(),
@@ -118,7 +118,7 @@ func (w *World) PublicID(id int64) (publicID string) {
 	return publicID
 }
 
-// HandOver gives an appointment to another doctor, as a bare row: no event says so.
+// HandOver gives an appointment to another doctor, only in its row, without an event.
 func (w *World) HandOver(id int64, to auth.Actor) {
 	w.T.Helper()
 	w.Exec(`update appointments set doctor_id = $2 where id = $1`, id, to.ID)

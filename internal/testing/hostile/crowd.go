@@ -16,22 +16,22 @@ import (
 	"unicode/utf8"
 )
 
-// Crowd is bad clients of every kind, who come again when they are thrown out.
+// Crowd is a group of bad clients of every kind, which come back when they are thrown out.
 type Crowd struct {
 	stop    context.CancelFunc
 	work    sync.WaitGroup
 	tallies map[string]*Tally
 }
 
-// pause is how long a visitor takes to come back, about: the load is to be a nuisance, not a benchmark of accepting.
+// pause is about how long a visitor takes to come back: the load should be a nuisance, not a benchmark of accepting.
 const pause = 250 * time.Millisecond
 
-// around gives half to one and a half of it, so that visitors who were thrown out at once do not come back at once.
+// around returns 0.5 to 1.5 times d, so that visitors who were thrown out together do not come back together.
 func around(r *rand.Rand, d time.Duration) time.Duration {
 	return d/2 + time.Duration(r.Int64N(int64(d)))
 }
 
-// Gather lets each of every kind loose, and keeps them coming until Leave.
+// Gather starts each visitors of every kind, and keeps them coming until Leave.
 func Gather(t Target, each int, seed uint64) *Crowd {
 	ctx, stop := context.WithCancel(context.Background())
 	c := &Crowd{stop: stop, tallies: map[string]*Tally{}}
@@ -51,7 +51,7 @@ func Gather(t Target, each int, seed uint64) *Crowd {
 	return c
 }
 
-// wait tells whether there is time left after d.
+// wait waits for d; false if ctx has ended.
 func wait(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -63,32 +63,32 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// Leave ends all visits and tells, by kind, what came of them.
+// Leave ends all visits and returns their outcomes, by kind.
 func (c *Crowd) Leave() map[string]*Tally {
 	c.stop()
 	c.work.Wait()
 	return c.tallies
 }
 
-// perSocket is how many mutated frames one socket is given at most: with as many pings between them fewer than its
-// limit of frames, so that not all that is tested is the limit.
+// perSocket is how many mutated frames are sent on one socket at most: with as many pings in between, fewer than the
+// limit of frames, so that the test does not only test the limit.
 const perSocket = 60
 
-// breachEvery is how many mutated frames go by between breaches of the framing, which cost the socket.
+// breachEvery is how many mutated frames are sent between two breaches of the framing, which cost the socket.
 const breachEvery = 40
 
-// Mutations say which mutated frames are sent, and how.
+// Mutations says which mutated frames to send, and how.
 type Mutations struct {
-	Frames   [][]byte      // what is mutated
-	Count    int           // of frames to send
-	Visitors int           // who share them, with a socket each
-	Over     time.Duration // they are spread over at least this time; 0: sent as fast as they are answered
+	Frames   [][]byte      // the frames to mutate
+	Count    int           // how many frames to send
+	Visitors int           // how many visitors share them, with a socket each
+	Over     time.Duration // the time over which to spread them, at least; 0: as fast as they are answered
 	Seed     uint64
 }
 
-// Mutated sends mutated frames, with breaches of the framing between them, and opens a new socket whenever it loses
-// one. Each frame counts only once the service has looked at it, as its answer or the socket's end shows. Mutated fails
-// if a socket cannot be opened, or neither answers nor ends.
+// Mutated sends mutated frames, with breaches of the framing in between, and opens a new socket whenever it loses one.
+// A frame counts once the service has handled it, as its answer or the socket's end shows. Mutated fails if a socket
+// cannot be opened, or neither answers nor ends.
 func Mutated(ctx context.Context, t Target, m Mutations) (*Tally, error) {
 	tally, failed := &Tally{}, make(chan error, m.Visitors)
 	var left atomic.Int64
@@ -113,17 +113,17 @@ func Mutated(ctx context.Context, t Target, m Mutations) (*Tally, error) {
 	return tally, <-failed
 }
 
-// mutator is one who sends mutated frames.
+// mutator is a visitor who sends mutated frames.
 type mutator struct {
 	target Target
 	frames [][]byte
 	left   *atomic.Int64
 	random *rand.Rand
 	tally  *Tally
-	pause  time.Duration // after each
+	pause  time.Duration // after each frame
 }
 
-// visit is one socket: a frame, and after it a ping, until the service ends it.
+// visit uses one socket until the service ends it: it sends a frame, then a ping, and so on.
 func (v mutator) visit(ctx context.Context) error {
 	c, in, end, err := v.target.join(ctx)
 	if err != nil {
@@ -137,7 +137,7 @@ func (v mutator) visit(ctx context.Context) error {
 		}
 		v.tally.Add("frames")
 		if v.random.IntN(breachEvery) == 0 {
-			_, _ = c.Write(Breach(v.random)) // what ends it shows below
+			_, _ = c.Write(Breach(v.random)) // if this fails, the read shows how the socket ended
 			break
 		}
 		how, err := v.say(c, in, v.mutate(), i)
@@ -154,8 +154,8 @@ func (v mutator) visit(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// mutate gives one, mostly one that is still JSON and no token: others cost the socket, and a handshake takes longer
-// than a frame.
+// mutate returns a mutated frame, mostly one that is still JSON and not an auth frame: others cost the socket, and a
+// handshake takes longer than a frame.
 func (v mutator) mutate() []byte {
 	whatever := v.random.IntN(10) == 0
 	for {
@@ -168,7 +168,7 @@ func (v mutator) mutate() []byte {
 	}
 }
 
-// say sends a frame and a ping, and reads up to the answer of the ping, or how the socket ends.
+// say sends a frame and a ping, and reads until the answer to the ping, or the end of the socket.
 func (v mutator) say(c net.Conn, in *bufio.Reader, text []byte, number int) (how string, err error) {
 	ping := fmt.Sprintf(`{"type":"ping","id":"frame %d"}`, number)
 	if _, err := c.Write(join(frame(final|opText, text), frame(final|opText, []byte(ping)))); err != nil {
@@ -181,7 +181,7 @@ func (v mutator) say(c net.Conn, in *bufio.Reader, text []byte, number int) (how
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return "", fmt.Errorf("neither an answer nor an end: %w", err)
 		case err != nil:
-			return "cut", nil //nolint:nilerr // that is what is asked: how it ended
+			return "cut", nil //nolint:nilerr // how it ended is the result
 		case op == opClose:
 			return ending(payload), nil
 		case bytes.Equal(payload, want):

@@ -22,14 +22,14 @@ const (
 	masked = 0x80
 )
 
-// frame is a whole frame as RFC 6455 wants it of a client; first is final, reserved bits and opcode.
+// frame returns a whole client frame as RFC 6455 requires; first is final, reserved bits and opcode.
 func frame(first byte, payload []byte) []byte {
 	return append(header(first, uint64(len(payload)), true), mask(payload)...)
 }
 
 var key = []byte{0x37, 0xfa, 0x21, 0x3d}
 
-// header is a frame's, up to the payload.
+// header returns the header of a frame.
 func header(first byte, length uint64, withMask bool) []byte {
 	out, m := []byte{first}, byte(0)
 	if withMask {
@@ -57,12 +57,12 @@ func mask(payload []byte) []byte {
 	return out
 }
 
-// join gives frames one after another.
+// join concatenates frames.
 func join(frames ...[]byte) []byte { return bytes.Join(frames, nil) }
 
 var ping = []byte(`{"type":"ping"}`)
 
-// breaches are breaches of RFC 6455, and what comes close to one.
+// breaches are breaches of RFC 6455, and some frames that are nearly one.
 var breaches = map[string][]byte{
 	"a reserved opcode": frame(final|0x3, ping), "a reserved control opcode": frame(final|0xB, nil),
 	"a reserved bit": frame(final|0x40|opText, ping),
@@ -115,10 +115,10 @@ func fragments(text []byte) []byte {
 	return join(append(out, frame(final|opContinue, text[len(text)-1:]))...)
 }
 
-// breachNames is the order in which chance picks them.
+// breachNames gives them an order, for the random choice.
 var breachNames = sorted(breaches)
 
-// Breach is one of them, or noise.
+// Breach returns a random breach, or noise.
 func Breach(r *rand.Rand) []byte {
 	n := r.IntN(len(breachNames) + 2)
 	if n < len(breachNames) {
@@ -131,5 +131,5 @@ func Breach(r *rand.Rand) []byte {
 	return noise
 }
 
-// headerFlood is more header lines than a server should read.
+// headerFlood returns more header lines than a server should read.
 func headerFlood() string { return strings.Repeat("X-Filling: "+strings.Repeat("x", 100)+"\r\n", 2000) }

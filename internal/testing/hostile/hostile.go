@@ -1,6 +1,6 @@
-// Package hostile is the clients that nobody wants: they send what no frame is, break the framing of WebSocket, never
-// finish, never read, and never stop. Tests and load tests let them loose on an instance of their own and see whether
-// anybody else notices. It keeps to one address, and to as many connections and as much time as it is given.
+// Package hostile has bad clients: they send malformed frames, break the framing of WebSocket, never finish, never
+// read, and never stop. Tests and load tests run them against their own instances, and check whether other clients
+// notice. The clients keep to one address, and to the given number of connections and time.
 package hostile
 
 import (
@@ -20,28 +20,28 @@ import (
 	"time"
 )
 
-// Target is whom bad clients visit: a conversation that one of them takes part in, since nobody else gets far.
+// Target is what bad clients visit: a conversation in which they are a participant, as others do not get far.
 type Target struct {
 	// Addr is the instance's host and port, a loopback address.
 	Addr string
-	// Path is that of a socket, such as /ws/appointments/APP….
+	// Path is the path of a socket, such as /ws/appointments/APP….
 	Path string
 	// Token is the access token of a participant.
 	Token string
-	// From is the address that they come from, so that limits of one address hit only them; nil: any.
+	// From is the address that they come from, so that limits by address affect only them; nil: any.
 	From net.IP
 }
 
-// Tally is what came of visits: how many there were of each kind, and how they ended.
+// Tally counts the outcomes of visits.
 type Tally struct {
 	mu   sync.Mutex // guards all below
 	what map[string]int
 }
 
-// Add counts one.
+// Add counts one outcome.
 func (t *Tally) Add(what string) { t.AddN(what, 1) }
 
-// AddN counts n.
+// AddN counts n outcomes.
 func (t *Tally) AddN(what string, n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -51,14 +51,14 @@ func (t *Tally) AddN(what string, n int) {
 	t.what[what] += n
 }
 
-// Count tells how many there were.
+// Count returns how many there were.
 func (t *Tally) Count(what string) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.what[what]
 }
 
-// String lists all counts.
+// String returns all counts.
 func (t *Tally) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -69,10 +69,10 @@ func (t *Tally) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// errRefused is a handshake that was answered with something other than 101.
+// errRefused means that a handshake was not answered with 101.
 var errRefused = errors.New("no upgrade")
 
-// patience bounds every single step of a visit, so that none hangs when the service does not end it.
+// patience limits each step of a visit, so that it does not hang if the service does not end it.
 const patience = time.Minute
 
 // connect opens a TCP connection that ends with ctx.
@@ -90,14 +90,14 @@ func (t Target) connect(ctx context.Context) (net.Conn, func(), error) {
 		return nil, nil, err
 	}
 	if tcp, ok := c.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0) // or thousands of ports wait for nothing
+		_ = tcp.SetLinger(0) // otherwise thousands of ports would stay in TIME_WAIT
 	}
 	_ = c.SetDeadline(time.Now().Add(patience))
 	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
 	return c, func() { stop(); _ = c.Close() }, nil
 }
 
-// request is the upgrade's request up to its last line.
+// request returns the request for the upgrade, without the empty line at its end.
 func (t Target) request() string {
 	lines := []string{
 		"GET " + t.Path + " HTTP/1.1", "Host: " + t.Addr, "Connection: Upgrade", "Upgrade: websocket",
@@ -108,7 +108,7 @@ func (t Target) request() string {
 	return strings.Join(lines, "\r\n") + "\r\n"
 }
 
-// join opens a socket as far as its 101.
+// join opens a socket, up to the 101.
 func (t Target) join(ctx context.Context) (net.Conn, *bufio.Reader, func(), error) {
 	c, end, err := t.connect(ctx)
 	if err != nil {
@@ -126,7 +126,7 @@ func (t Target) join(ctx context.Context) (net.Conn, *bufio.Reader, func(), erro
 	return c, r, end, nil
 }
 
-// ask sends a request and reads the answer, whose status it gives.
+// ask sends a request, reads the answer, and returns its status.
 func ask(c net.Conn, r *bufio.Reader, request string) (int, error) {
 	if _, err := io.WriteString(c, request); err != nil {
 		return 0, err
@@ -141,7 +141,7 @@ func ask(c net.Conn, r *bufio.Reader, request string) (int, error) {
 	return resp.StatusCode, errors.Join(err, resp.Body.Close())
 }
 
-// newRandom is a source of its own for each visitor, so that a seed tells what all of them do.
+// newRandom makes a source for each visitor, so that the seed determines what they all do.
 func newRandom(seed uint64, visitor int) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, uint64(visitor))) //nolint:gosec // chooses what to break, keeps no secret
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMutate: it spoils what it is given, in many ways, the same ways each time, and not the original.
+// TestMutate: Mutate spoils a frame in many ways, the same with the same seed, and does not change the original.
 func TestMutate(t *testing.T) {
 	t.Parallel()
 	const n = 2000
@@ -26,8 +26,8 @@ func TestMutate(t *testing.T) {
 		}
 	}
 	require.Greater(t, len(different), n*3/4)
-	require.Greater(t, broken, n/4, "some are no JSON")
-	require.Less(t, broken, n*9/10, "and some are, so that what reads their fields is tested too")
+	require.Greater(t, broken, n/4, "some are not JSON")
+	require.Less(t, broken, n*9/10, "and some are, so that the code that reads their fields is tested")
 }
 
 func TestTarget_OnlyLoopback(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Frames are what good clients say, to be spoilt.
+// Frames are frames of good clients, to be mutated.
 var Frames = [][]byte{
 	[]byte(`{"type":"send","clientId":"6f1a0c52-7c39-4a70-9a3e-0d2f5c1b8e11","text":"Good morning, ü 🩺 \u2028"}`),
 	[]byte(
@@ -23,7 +23,7 @@ var Frames = [][]byte{
 	[]byte(`{"type":"ping","id":{"n":1}}`),
 }
 
-// values stand in for what a field should have.
+// values replace the value of a field.
 var values = []string{
 	"null", "true", "[]", "{}", `""`, "-1", "-0", "0", "1e999", "1E-999", "0.1", "9223372036854775807",
 	"9223372036854775808", "-9223372036854775809", "18446744073709551616", strings.Repeat("9", 5000), `"\u0000"`,
@@ -36,7 +36,7 @@ var values = []string{
 
 // spoilers are the ways to break a frame's text.
 var spoilers = []func(r *rand.Rand, frame []byte) []byte{
-	func(r *rand.Rand, f []byte) []byte { // one bit
+	func(r *rand.Rand, f []byte) []byte { // one bit changed
 		f[r.IntN(len(f))] ^= 1 << r.IntN(8)
 		return f
 	},
@@ -62,7 +62,7 @@ var spoilers = []func(r *rand.Rand, frame []byte) []byte{
 		key := []string{"type", "clientId", "text", "upTo", "TYPE", "token"}[r.IntN(6)]
 		return bytes.Replace(f, []byte("{"), fmt.Appendf(nil, `{%q:%s,`, key, values[r.IntN(len(values))]), 1)
 	},
-	func(r *rand.Rand, f []byte) []byte { // fields that nobody asked for
+	func(r *rand.Rand, f []byte) []byte { // extra fields
 		var more strings.Builder
 		for range 1 + r.IntN(500) {
 			fmt.Fprintf(&more, `"x%d":%d,`, r.Uint32(), r.Uint32())
@@ -81,7 +81,7 @@ var spoilers = []func(r *rand.Rand, frame []byte) []byte{
 	},
 }
 
-// Mutate gives a frame that was a good one once. It is not changed itself.
+// Mutate returns a mutated copy of a frame.
 func Mutate(r *rand.Rand, frame []byte) []byte {
 	frame = bytes.Clone(frame)
 	for range 1 + r.IntN(2) {
@@ -92,7 +92,7 @@ func Mutate(r *rand.Rand, frame []byte) []byte {
 	return frame
 }
 
-// spoilValue puts something else into a field.
+// spoilValue replaces the value of a field.
 func spoilValue(r *rand.Rand, f []byte) []byte {
 	fields := bytes.Count(f, []byte(":"))
 	if fields == 0 {

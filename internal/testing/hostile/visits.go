@@ -17,10 +17,10 @@ import (
 
 func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-// visit is one connection of a bad client, until the service ends it or ctx does. Nothing that comes of it is an error.
+// visit is one connection of a bad client, until the service or ctx ends it. No outcome is an error.
 type visit func(ctx context.Context, t Target, r *rand.Rand, tally *Tally)
 
-// Kinds are the bad clients, other than those who send mutated frames.
+// kinds are the bad clients, except those that send mutated frames.
 var kinds = map[string]visit{
 	"silent":             silent,
 	"half a request":     halfRequest,
@@ -38,7 +38,7 @@ var kinds = map[string]visit{
 	"goes without a bye": halfClose,
 }
 
-// silent opens a connection and says nothing.
+// silent opens a connection and sends nothing.
 func silent(ctx context.Context, t Target, _ *rand.Rand, _ *Tally) {
 	c, end, err := t.connect(ctx)
 	if err != nil {
@@ -87,7 +87,7 @@ func drip(ctx context.Context, c net.Conn, what []byte, every time.Duration) {
 	}
 }
 
-// requestOf asks with more header lines than any browser.
+// requestOf sends a request with more header lines than any browser.
 func requestOf(more string) visit {
 	return func(ctx context.Context, t Target, _ *rand.Rand, tally *Tally) {
 		c, end, err := t.connect(ctx)
@@ -110,7 +110,7 @@ func slowFrame(ctx context.Context, t Target, _ *rand.Rand, tally *Tally) {
 	})
 }
 
-// endlessFragments never ends a message, and shows signs of life.
+// endlessFragments never ends a message, but answers pings.
 func endlessFragments(ctx context.Context, t Target, _ *rand.Rand, tally *Tally) {
 	visitSocket(ctx, t, tally, func(c net.Conn) {
 		tick := time.NewTicker(50 * time.Millisecond)
@@ -130,7 +130,7 @@ func endlessFragments(ctx context.Context, t Target, _ *rand.Rand, tally *Tally)
 	})
 }
 
-// hugeFrame announces more than anybody takes, and sends it.
+// hugeFrame announces and sends a frame that is larger than any limit.
 func hugeFrame(ctx context.Context, t Target, r *rand.Rand, tally *Tally) {
 	visitSocket(ctx, t, tally, func(c net.Conn) {
 		length := []uint64{1<<16 + 1, 1 << 20, 1 << 32, 1 << 62}[r.IntN(4)]
@@ -149,7 +149,7 @@ func hugeFrame(ctx context.Context, t Target, r *rand.Rand, tally *Tally) {
 // atOnce is how many frames a flood writes in one go, so that it costs its sender little.
 const atOnce = 50
 
-// flood says one thing as fast as it can.
+// flood sends the same thing as fast as it can.
 func flood(what []byte) visit {
 	what = bytes.Repeat(what, atOnce)
 	return func(ctx context.Context, t Target, _ *rand.Rand, tally *Tally) {
@@ -163,7 +163,7 @@ func flood(what []byte) visit {
 	}
 }
 
-// neverReads asks for answers and leaves them.
+// neverReads asks for answers and does not read them.
 func neverReads(ctx context.Context, t Target, _ *rand.Rand, tally *Tally) {
 	c, _, end, err := t.join(ctx)
 	if err != nil {
@@ -181,7 +181,7 @@ func neverReads(ctx context.Context, t Target, _ *rand.Rand, tally *Tally) {
 	tally.Add("sockets")
 }
 
-// comesAndGoes opens a socket and cuts it.
+// comesAndGoes opens a socket and cuts it again.
 func comesAndGoes(ctx context.Context, t Target, _ *rand.Rand, tally *Tally) {
 	_, _, end, err := t.join(ctx)
 	if err != nil {
@@ -192,7 +192,7 @@ func comesAndGoes(ctx context.Context, t Target, _ *rand.Rand, tally *Tally) {
 	end()
 }
 
-// halfClose closes its own direction only.
+// halfClose closes only its own direction.
 func halfClose(ctx context.Context, t Target, _ *rand.Rand, tally *Tally) {
 	visitSocket(ctx, t, tally, func(c net.Conn) {
 		if tcp, ok := c.(*net.TCPConn); ok {
@@ -201,7 +201,7 @@ func halfClose(ctx context.Context, t Target, _ *rand.Rand, tally *Tally) {
 	})
 }
 
-// visitSocket has a socket open while say speaks, and notes how the service ends it.
+// visitSocket opens a socket, runs say, and notes how the service ends the socket.
 func visitSocket(ctx context.Context, t Target, tally *Tally, say func(net.Conn)) {
 	c, r, end, err := t.join(ctx)
 	if err != nil {
@@ -232,7 +232,7 @@ func howItEnds(r *bufio.Reader) string {
 	}
 }
 
-// ending words a close frame.
+// ending describes a close frame.
 func ending(payload []byte) string {
 	if len(payload) < 2 {
 		return "closed"
@@ -255,7 +255,7 @@ func read(r *bufio.Reader) (op byte, payload []byte, err error) {
 		length = int(binary.BigEndian.Uint16(more[:]))
 	}
 	if head[1] > 126 {
-		return 0, nil, errors.New("a frame as the service does not send it")
+		return 0, nil, errors.New("not a frame that the service would send")
 	}
 	payload = make([]byte, length)
 	_, err = io.ReadFull(r, payload)

@@ -1,12 +1,11 @@
 // Package pgtest gives tests a real PostgreSQL, a real Redis and a real S3 store.
 //
-// A package whose tests use it hands its TestMain over:
+// A package whose tests use it needs this TestMain:
 //
 //	func TestMain(m *testing.M) { pgtest.Main(m) }
 //
-// One private PostgreSQL per test process starts when the first test asks for
-// a database; each test gets a database of its own, cloned from one that was
-// migrated once, so that tests run in parallel and may commit.
+// One private PostgreSQL per test process starts when the first test asks for a database. Each test gets its own
+// database, cloned from one that was migrated once, so that tests can run in parallel and commit.
 package pgtest
 
 import (
@@ -29,21 +28,20 @@ import (
 	"housecall/internal/postgres"
 )
 
-// template is the migrated database that the others are clones of.
+// template is the migrated database from which the others are cloned.
 const template = "housecall_template"
 
-// settings of the shared server, beside those of a server that need not be
-// durable.
+// settings of the shared server, in addition to those of a server that need not be durable.
 var settings = map[string]string{
 	"max_connections": "300",
-	// A worker that looks at the template would keep it from being cloned.
+	// A worker that uses the template would prevent cloning.
 	"autovacuum": "off",
 	// The data may be in memory: keep its log from growing to the usual 1 GB.
 	"max_wal_size": "256MB",
 }
 
-// housekeeping are goroutines that are nobody's leak: fasthttp's clock runs as long as the process, what looks
-// after a stopped server's workers notices so seconds later, and so does what asks a dead Redis whether it is back.
+// housekeeping are goroutines that are not leaks: fasthttp's clock runs as long as the process; the goroutine that
+// manages a server's workers notices its end seconds later, and so does the one that asks whether Redis is back.
 var housekeeping = []goleak.Option{
 	goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
 	goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
@@ -53,13 +51,12 @@ var housekeeping = []goleak.Option{
 // shared is the server of this test process.
 var shared cluster
 
-// atOnce is how many parallel tests run at least, unless -parallel says otherwise: most of them wait for something, so
-// that Go's default, one for each core, leaves small machines idle.
+// atOnce is the minimum number of tests that run in parallel, unless -parallel says otherwise: most of them wait for
+// something, so Go's default, one for each core, leaves small machines idle.
 const atOnce = 6
 
-// Main runs the tests of a package, stops what they started, fails if a
-// goroutine is left, and exits the process. Goroutines in one of the functions
-// named by tolerated are a library's own leak.
+// Main runs the tests of a package, stops what they started, fails if a goroutine is left, and exits the process. It
+// tolerates goroutines in the functions named by tolerated: libraries leak them.
 func Main(m *testing.M, tolerated ...string) {
 	if err := flag.Set("test.parallel",
 		strconv.Itoa(max(atOnce, runtime.GOMAXPROCS(0)))); err != nil { // m.Run reads the command line after it
@@ -83,8 +80,7 @@ func Main(m *testing.M, tolerated ...string) {
 	os.Exit(code)
 }
 
-// New returns a pool on a migrated, empty database that is the test's own.
-// Both are gone when the test ends.
+// New returns a pool on a migrated, empty database of the test's own. Both are removed when the test ends.
 func New(t testing.TB) *postgres.Pool {
 	t.Helper()
 	pool, err := postgres.Open(context.Background(), postgres.Options{DSN: DSN(t)})
@@ -93,8 +89,7 @@ func New(t testing.TB) *postgres.Pool {
 	return pool
 }
 
-// DSN returns the address of a migrated, empty database that is the test's
-// own and is dropped when the test ends.
+// DSN returns the address of a migrated, empty database of the test's own, which is dropped when the test ends.
 func DSN(t testing.TB) string {
 	t.Helper()
 	dsn, drop, err := shared.clone(context.Background())
@@ -103,8 +98,7 @@ func DSN(t testing.TB) string {
 	return dsn
 }
 
-// Server returns the PostgreSQL that New and DSN use. It is shared: a test
-// that stops or pauses a server takes one from Own.
+// Server returns the PostgreSQL that New and DSN use. It is shared: a test that stops or pauses a server must use Own.
 func Server(t testing.TB) *devservices.Postgres {
 	t.Helper()
 	server, err := shared.start(context.Background())
@@ -112,8 +106,8 @@ func Server(t testing.TB) *devservices.Postgres {
 	return server
 }
 
-// Own starts a PostgreSQL for this test alone, which may kill, restart or
-// pause it, and returns it with the address of a migrated, empty database.
+// Own starts a PostgreSQL only for this test, which may kill, restart or pause it, and returns it with the address of
+// a migrated, empty database.
 func Own(t testing.TB) (server *devservices.Postgres, dsn string) {
 	t.Helper()
 	own := &cluster{}
@@ -123,7 +117,7 @@ func Own(t testing.TB) (server *devservices.Postgres, dsn string) {
 	return server, patiently(server.DSN(template))
 }
 
-// Redis starts a Redis for this test alone; it stops when the test ends.
+// Redis starts a Redis only for this test; it stops when the test ends.
 func Redis(t testing.TB) *devservices.Redis {
 	t.Helper()
 	server, err := devservices.StartRedis(context.Background(), devservices.RedisOptions{})
@@ -132,7 +126,7 @@ func Redis(t testing.TB) *devservices.Redis {
 	return server
 }
 
-// S3 starts an S3-compatible store for this test alone; it stops when the test ends.
+// S3 starts an S3-compatible store only for this test; it stops when the test ends.
 func S3(t testing.TB) *devservices.S3 {
 	t.Helper()
 	server, err := devservices.StartS3(context.Background(), devservices.S3Options{})
@@ -141,12 +135,11 @@ func S3(t testing.TB) *devservices.S3 {
 	return server
 }
 
-// cluster is a PostgreSQL with a migrated template. The zero value starts one
-// when asked for it first.
+// cluster is a PostgreSQL with a migrated template. The zero value starts one at the first use.
 type cluster struct {
 	mu      sync.Mutex // guards all below; held while cloning, as admin is one connection
 	started bool
-	err     error // of the only try to start
+	err     error // of the only attempt to start
 	server  *devservices.Postgres
 	admin   *pgx.Conn
 	clones  int
@@ -178,7 +171,7 @@ func (c *cluster) startLocked(ctx context.Context) error {
 	return c.err
 }
 
-// clone makes a database and returns its address and what drops it.
+// clone makes a database and returns its address and a function that drops it.
 func (c *cluster) clone(ctx context.Context) (dsn string, drop func() error, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -193,11 +186,10 @@ func (c *cluster) clone(ctx context.Context) (dsn string, drop func() error, err
 	return patiently(c.server.DSN(name)), func() error { return c.drop(ctx, name) }, nil
 }
 
-// patiently is a DSN over which a connection may take as long as a busy machine wants it to. An instance gives up
-// sooner.
+// patiently returns a DSN with a longer timeout for connecting than an instance has, for busy machines.
 func patiently(dsn string) string { return dsn + "&connect_timeout=60" }
 
-// drop removes a database, cutting off those who still use it.
+// drop removes a database and cuts connections to it.
 func (c *cluster) drop(ctx context.Context, name string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -213,7 +205,7 @@ func (c *cluster) stop() error {
 	defer c.mu.Unlock()
 	var errs []error
 	if c.admin != nil {
-		// Own's tests may have killed the server: then closing finds nobody.
+		// A test of Own may have killed the server: then closing fails.
 		_ = c.admin.Close(context.Background())
 	}
 	if c.server != nil {

@@ -13,7 +13,7 @@ import (
 	"housecall/internal/postgres"
 )
 
-// Trips counts how often something goes to PostgreSQL and back, and keeps what was asked. A batch is one trip.
+// Trips counts round trips to PostgreSQL and keeps their statements. A batch is one trip.
 type Trips struct {
 	mu         sync.Mutex // guards both below
 	n          int
@@ -25,7 +25,7 @@ var (
 	_ pgx.BatchTracer = (*Trips)(nil)
 )
 
-// Counted opens a pool that counts on a database, until the test ends.
+// Counted opens a pool on a database that counts trips; it is closed when the test ends.
 func Counted(t testing.TB, dsn string) (*postgres.Pool, *Trips) {
 	t.Helper()
 	trips := &Trips{}
@@ -68,14 +68,14 @@ func (c *Trips) TraceBatchQuery(_ context.Context, _ *pgx.Conn, d pgx.TraceBatch
 // TraceBatchEnd implements pgx.BatchTracer.
 func (*Trips) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData) {}
 
-// Count is how many trips there have been.
+// Count returns the number of trips so far.
 func (c *Trips) Count() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.n
 }
 
-// Of counts the trips of f, and gives its statements.
+// Of counts the trips of f and returns its statements.
 func (c *Trips) Of(f func()) (n int, statements []string) {
 	c.mu.Lock()
 	c.n, c.statements = 0, nil
@@ -86,7 +86,7 @@ func (c *Trips) Of(f func()) (n int, statements []string) {
 	return c.n, c.statements
 }
 
-// Naming counts the statements that name a table to read it: from, join or a lock.
+// Naming counts the statements that read or lock a table: with from, join or a lock.
 func Naming(statements []string, table string) (n int) {
 	for _, s := range statements {
 		flat := " " + strings.Join(strings.Fields(s), " ") + " "

@@ -5,11 +5,11 @@ import (
 	"slices"
 )
 
-// Violation is a broken promise. Text names it by what never changes when entries are left out.
+// Violation is a broken promise. Its Text stays the same when other entries of the history are left out.
 type Violation struct {
 	Rule     string
 	Text     string
-	Evidence []int // N of the entries that show it
+	Evidence []int // the N of the entries that show it
 }
 
 // Rule is one promise of the protocol.
@@ -19,30 +19,30 @@ type Rule struct {
 	find    func(x *index, v *verdict)
 }
 
-// Rules are all promises that Check looks after.
+// Rules are all the promises that Check judges.
 var Rules = []Rule{
-	{"acked", "what was acknowledged is in the log, at that seq, as it was sent", ruleAcked},
+	{"acked", "an acknowledged message is in the log, at that seq, as it was sent", ruleAcked},
 	{"once", "one clientId is one message, with one seq", ruleOnce},
-	{"gapless", "seq begins at 1 and has no hole; times rise with it", ruleGapless},
-	{"authors", "what is in the log was written by a participant, and as they wrote it", ruleAuthors},
+	{"gapless", "seq begins at 1 and has no gaps; times rise with it", ruleGapless},
+	{"authors", "a participant wrote what is in the log, and wrote it like that", ruleAuthors},
 	{"same", "everyone sees what is in the log", ruleSame},
-	{"order", "a connection shows each event once, in order, without a hole, and joins on to where it resumed", ruleOrder},
-	{"fresh", "who joins is not told of less than others have seen before", ruleFresh},
-	{"served", "events are served as they stand: without what was retracted, with the latest correction", ruleServed},
-	{"edits", "only one's own messages are edited, and nothing after their retraction", ruleEdits},
-	{"strangers", "who takes no part in a conversation gets nothing of it", ruleStrangers},
+	{"order", "a connection shows each event once, in order, without gaps, from where it resumed", ruleOrder},
+	{"fresh", "a new connection is told of everything that others have seen before", ruleFresh},
+	{"served", "events are served as they are now: without retracted texts, with the latest correction", ruleServed},
+	{"edits", "people edit only their own messages, and nothing that was retracted", ruleEdits},
+	{"strangers", "people who do not take part in a conversation get nothing from it", ruleStrangers},
 	{"closed", "nothing is committed while the conversation is closed", ruleClosed},
-	{"session", "an ended session is out of REST at once and out of sockets within a second", ruleSession},
-	{"receipts", "cursors only rise, never beyond the head or what was asked for; read implies delivered", ruleReceipts},
-	{"unread", "unread counts are others' messages after the reader's cursor that still stand", ruleUnread},
-	{"refusals", "refusals are true", ruleRefusals},
-	{"complete", "who follows a conversation to the end has seen all of it", ruleComplete},
+	{"session", "after a session has ended, REST refuses it at once, and its sockets end within a second", ruleSession},
+	{"receipts", "cursors only rise, never beyond the head or what clients reported; read implies delivered", ruleReceipts},
+	{"unread", "unread counts are others' unretracted messages after the reader's cursor", ruleUnread},
+	{"refusals", "the reason of a refusal is true", ruleRefusals},
+	{"complete", "a device that follows a conversation to the end has seen all of it", ruleComplete},
 }
 
-// mostPerRule bounds what one rule reports: the first few say it all.
+// mostPerRule limits how much one rule reports: the first few are enough.
 const mostPerRule = 20
 
-// verdict gathers what one rule finds.
+// verdict collects what one rule finds.
 type verdict struct {
 	x     *index
 	rule  string
@@ -62,10 +62,10 @@ func (v *verdict) broken(evidence []int, format string, args ...any) {
 	v.found = append(v.found, Violation{Rule: v.rule, Text: text, Evidence: slices.Compact(numbers)})
 }
 
-// at names positions.
+// at makes a list of positions.
 func at(positions ...int) []int { return positions }
 
-// Check gives every promise that a history breaks.
+// Check returns every violation in a history.
 func Check(history []Entry) []Violation {
 	x := newIndex(history)
 	var all []Violation

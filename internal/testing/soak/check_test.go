@@ -15,7 +15,7 @@ const (
 	other            = "PAT2"
 )
 
-// tale is a history that is made by hand.
+// tale is a hand-made history.
 type tale struct {
 	entries []Entry
 	log     []Event
@@ -23,8 +23,8 @@ type tale struct {
 	ops     int
 }
 
-// add puts an entry ten milliseconds after the last.
-func (h *tale) add(e Entry) int {
+// put adds an entry, ten milliseconds after the last.
+func (h *tale) put(e Entry) int {
 	e.N = len(h.entries) + 1
 	e.At = time.Duration(e.N) * 10 * time.Millisecond
 	if e.Conversation == "" {
@@ -46,54 +46,54 @@ func (h *tale) commit(e Event) Event {
 	return e
 }
 
-// connect opens a connection that sees these events; those up to head before live.
+// connect opens a connection that sees these events, those up to head before live.
 func (h *tale) connect(conn int, after, head int64, events ...Event) {
 	h.ops++
-	h.add(Entry{What: Begin, Action: Connect, Conn: conn, Op: h.ops, After: after})
-	h.add(Entry{What: Hello, Conn: conn, Head: head})
-	h.add(Entry{What: Shown, Conn: conn, Subject: doctor, Delivered: h.told.delivered, Read: h.told.read})
+	h.put(Entry{What: Begin, Action: Connect, Conn: conn, Op: h.ops, After: after})
+	h.put(Entry{What: Hello, Conn: conn, Head: head})
+	h.put(Entry{What: Shown, Conn: conn, Subject: doctor, Delivered: h.told.delivered, Read: h.told.read})
 	for _, e := range events {
 		h.got(conn, e)
 	}
-	h.add(Entry{What: Live, Conn: conn, Head: head})
+	h.put(Entry{What: Live, Conn: conn, Head: head})
 }
 
-func (h *tale) got(conn int, e Event) int { return h.add(Entry{What: Got, Conn: conn, Event: &e}) }
+func (h *tale) got(conn int, e Event) int { return h.put(Entry{What: Got, Conn: conn, Event: &e}) }
 
-// say is an action over a connection that is committed and acknowledged.
+// say adds an action over a connection that is committed and acknowledged.
 func (h *tale) say(conn int, action Action, clientID, text string, target int64) Event {
 	h.ops++
-	i := h.add(Entry{What: Begin, Action: action, Conn: conn, Op: h.ops, ClientID: clientID, Text: text, Target: target})
+	i := h.put(Entry{What: Begin, Action: action, Conn: conn, Op: h.ops, ClientID: clientID, Text: text, Target: target})
 	e := h.commit(Event{Kind: kindOf[action], ClientID: clientID, Sender: h.entries[i].User, Text: text, Target: target})
-	h.add(Entry{What: Ack, Action: action, Conn: conn, Op: h.ops, ClientID: clientID, Seq: e.Seq})
+	h.put(Entry{What: Ack, Action: action, Conn: conn, Op: h.ops, ClientID: clientID, Seq: e.Seq})
 	return e
 }
 
-// request is an action over REST, from its begin to an answer.
+// request adds an action over REST, from its begin to an answer.
 func (h *tale) request(user string, session int, action Action, answer Entry) (begin, end int) {
 	h.ops++
-	begin = h.add(Entry{What: Begin, Action: action, User: user, Session: session, Op: h.ops, ClientID: answer.ClientID})
+	begin = h.put(Entry{What: Begin, Action: action, User: user, Session: session, Op: h.ops, ClientID: answer.ClientID})
 	answer.User, answer.Session, answer.Op, answer.Action = user, session, h.ops, action
-	return begin, h.add(answer)
+	return begin, h.put(answer)
 }
 
-// end closes a tale with what PostgreSQL has.
+// end finishes a tale with the content of PostgreSQL.
 func (h *tale) end() []Entry {
 	for _, e := range h.log {
-		h.add(Entry{What: Log, Event: &e})
+		h.put(Entry{What: Log, Event: &e})
 	}
-	h.add(Entry{What: Head, Head: int64(len(h.log))})
-	h.add(Entry{What: Cursors, Subject: doctor, Delivered: 3, Read: 2})
-	h.add(Entry{What: Unread, User: doctor, Count: 1})
+	h.put(Entry{What: Head, Head: int64(len(h.log))})
+	h.put(Entry{What: Cursors, Subject: doctor, Delivered: 3, Read: 2})
+	h.put(Entry{What: Unread, User: doctor, Count: 1})
 	return h.entries
 }
 
-// sound is a short life in which all is as it should be.
+// sound is a short tale in which everything is as it should be.
 func sound() *tale {
 	h := &tale{}
-	h.add(Entry{What: Member, User: patient, Role: "patient"})
-	h.add(Entry{What: Member, User: doctor, Role: "doctor"})
-	h.add(Entry{What: Stranger, User: other})
+	h.put(Entry{What: Member, User: patient, Role: "patient"})
+	h.put(Entry{What: Member, User: doctor, Role: "doctor"})
+	h.put(Entry{What: Stranger, User: other})
 	first := h.commit(Event{Kind: kindSystem, Text: "Appointment confirmed."})
 	h.connect(1, -1, 1, first)
 	h.connect(11, -1, 1, first)
@@ -102,16 +102,16 @@ func sound() *tale {
 	h.got(1, m2)
 	m3 := h.say(1, Send, "c3", "a secret", 0)
 	h.got(11, m3)
-	h.add(Entry{What: Begin, Action: Delivered, Conn: 11, UpTo: 3})
-	h.add(Entry{What: Begin, Action: Read, Conn: 11, UpTo: 2})
+	h.put(Entry{What: Begin, Action: Delivered, Conn: 11, UpTo: 3})
+	h.put(Entry{What: Begin, Action: Read, Conn: 11, UpTo: 2})
 	h.told = cursors{delivered: 3, read: 2}
-	h.add(Entry{What: Receipt, Conn: 1, Subject: doctor, Delivered: 3, Read: 2})
+	h.put(Entry{What: Receipt, Conn: 1, Subject: doctor, Delivered: 3, Read: 2})
 	m4 := h.say(1, Retract, "c4", "", 3)
 	m5 := h.say(1, Correct, "c5", "good evening", 2)
 	h.got(11, m4)
 	h.got(11, m5)
 	h.request(other, 9, Browse, Entry{What: Refused, Status: 404, Code: "not_found"})
-	// Who comes later sees it as it stands.
+	// Later connections see messages in their current form.
 	gone, better := m3, m2
 	gone.Text, gone.Retracted = "", true
 	better.Text, better.CorrectedBy = "good evening", 5
@@ -120,11 +120,11 @@ func sound() *tale {
 	m6 := h.say(2, Send, "c6", "how are you", 0)
 	h.got(12, m6)
 	h.got(2, m6)
-	h.add(Entry{What: Final, Conn: 2})
+	h.put(Entry{What: Final, Conn: 2})
 	return h
 }
 
-// find gives the position of the first entry that is so.
+// find returns the position of the first entry for which is holds.
 func find(entries []Entry, is func(Entry) bool) int { return slices.IndexFunc(entries, is) }
 
 func logged(seq int64) func(Entry) bool {
@@ -139,7 +139,7 @@ func ackOf(clientID string) func(Entry) bool {
 	return func(e Entry) bool { return e.What == Ack && e.ClientID == clientID }
 }
 
-// changed gives a history in which one entry is another.
+// changed returns a history with one entry changed.
 func changed(entries []Entry, is func(Entry) bool, change func(*Entry)) []Entry {
 	out := slices.Clone(entries)
 	i := find(out, is)
@@ -160,7 +160,7 @@ func TestCheck_ASoundHistory(t *testing.T) {
 	require.Empty(t, Check(sound().end()))
 }
 
-// what is broken, in a sound history; by rule.
+// broken has, for each rule, sound histories in which something was broken.
 var broken = map[string]map[string]func() []Entry{
 	"acked": {
 		"lost":             func() []Entry { return without(sound().end(), logged(6)) },
@@ -231,9 +231,9 @@ var broken = map[string]map[string]func() []Entry{
 		},
 		"a reset for nothing": func() []Entry {
 			h := sound()
-			h.add(Entry{What: Begin, Action: Connect, Conn: 3, After: 4})
-			h.add(Entry{What: Hello, Conn: 3, Head: 6})
-			h.add(Entry{What: Reset, Conn: 3, Head: 6})
+			h.put(Entry{What: Begin, Action: Connect, Conn: 3, After: 4})
+			h.put(Entry{What: Hello, Conn: 3, Head: 6})
+			h.put(Entry{What: Reset, Conn: 3, Head: 6})
 			return h.end()
 		},
 		"a page with a hole": func() []Entry {
@@ -280,7 +280,7 @@ var broken = map[string]map[string]func() []Entry{
 	"strangers": {
 		"gets in": func() []Entry {
 			h := sound()
-			h.add(Entry{What: Hello, User: other, Conn: 30, Head: 6})
+			h.put(Entry{What: Hello, User: other, Conn: 30, Head: 6})
 			return h.end()
 		},
 		"reads": func() []Entry { h := sound(); h.request(other, 9, Browse, Entry{What: Done, Head: 6}); return h.end() },
@@ -339,7 +339,7 @@ var broken = map[string]map[string]func() []Entry{
 	"receipts": {
 		"back": func() []Entry {
 			h := sound()
-			h.add(Entry{What: Receipt, Conn: 1, Subject: doctor, Delivered: 2, Read: 2})
+			h.put(Entry{What: Receipt, Conn: 1, Subject: doctor, Delivered: 2, Read: 2})
 			return h.end()
 		},
 		"an old hello": func() []Entry {
@@ -355,8 +355,8 @@ var broken = map[string]map[string]func() []Entry{
 		},
 		"beyond the head": func() []Entry {
 			h := sound()
-			h.add(Entry{What: Begin, Action: Read, Conn: 12, UpTo: 1000})
-			h.add(Entry{What: Receipt, Conn: 2, Subject: doctor, Delivered: 1000, Read: 1000})
+			h.put(Entry{What: Begin, Action: Read, Conn: 12, UpTo: 1000})
+			h.put(Entry{What: Receipt, Conn: 2, Subject: doctor, Delivered: 1000, Read: 1000})
 			return h.end()
 		},
 		"lost in the end": func() []Entry {
@@ -391,22 +391,22 @@ var broken = map[string]map[string]func() []Entry{
 	},
 }
 
-// page is a history page of one event, as the doctor gets it.
+// page adds a history page of one event, as the doctor gets it.
 func (h *tale) page(e Event, head int64) {
 	h.ops++
-	h.add(Entry{What: Begin, Action: Browse, User: doctor, Session: 12, Op: h.ops, After: e.Seq - 1})
-	h.add(Entry{What: Page, User: doctor, Session: 12, Op: h.ops, Event: &e})
-	h.add(Entry{What: Done, Action: Browse, User: doctor, Session: 12, Op: h.ops, Head: head})
+	h.put(Entry{What: Begin, Action: Browse, User: doctor, Session: 12, Op: h.ops, After: e.Seq - 1})
+	h.put(Entry{What: Page, User: doctor, Session: 12, Op: h.ops, Event: &e})
+	h.put(Entry{What: Done, Action: Browse, User: doctor, Session: 12, Op: h.ops, Head: head})
 }
 
-// refuse is an action over a connection that gets a nack.
+// refuse adds an action over a connection that gets a nack.
 func (h *tale) refuse(conn int, action Action, code string, target int64) {
 	h.ops++
-	h.add(Entry{What: Begin, Action: action, Conn: conn, Op: h.ops, ClientID: "cx", Text: "x", Target: target})
-	h.add(Entry{What: Nack, Action: action, Conn: conn, Op: h.ops, ClientID: "cx", Code: code})
+	h.put(Entry{What: Begin, Action: action, Conn: conn, Op: h.ops, ClientID: "cx", Text: "x", Target: target})
+	h.put(Entry{What: Nack, Action: action, Conn: conn, Op: h.ops, ClientID: "cx", Code: code})
 }
 
-// eavesdrop is a session that gets an event which is committed so long after its end; stop is added before.
+// eavesdrop is a session that gets an event committed late after the session's end; stop is added before that.
 func eavesdrop(late time.Duration, stop Entry) []Entry {
 	h := sound()
 	_, over := h.request(patient, 2, Logout, Entry{What: Done})
@@ -414,24 +414,24 @@ func eavesdrop(late time.Duration, stop Entry) []Entry {
 	e.Committed = h.entries[over].At + late
 	h.log[e.Seq-1] = e
 	if stop.What != "" {
-		h.entries[h.add(stop)].At = h.entries[over].At + 2*time.Second
+		h.entries[h.put(stop)].At = h.entries[over].At + 2*time.Second
 	}
 	h.got(12, e)
 	h.got(2, e)
 	return h.end()
 }
 
-// soundHello is a connection that is told of cursors in hello.
+// soundHello is a tale with a connection whose hello has cursors.
 func soundHello() []Entry {
 	h := sound()
-	h.add(Entry{What: Begin, Action: Connect, Conn: 4, After: 6})
-	h.add(Entry{What: Hello, Conn: 4, Head: 6})
-	h.add(Entry{What: Shown, Conn: 4, Subject: doctor, Delivered: 3, Read: 2})
-	h.add(Entry{What: Live, Conn: 4, Head: 6})
+	h.put(Entry{What: Begin, Action: Connect, Conn: 4, After: 6})
+	h.put(Entry{What: Hello, Conn: 4, Head: 6})
+	h.put(Entry{What: Shown, Conn: 4, Subject: doctor, Delivered: 3, Read: 2})
+	h.put(Entry{What: Live, Conn: 4, Head: 6})
 	return h.end()
 }
 
-// Every rule can fail, and what it fails on shrinks to something that still shows it and nothing less does.
+// Every rule can fail, and a history that it fails on shrinks to a minimal one that still shows why.
 func TestCheck_BrokenHistories(t *testing.T) {
 	t.Parallel()
 	for _, r := range Rules {

@@ -8,14 +8,14 @@ import (
 	"github.com/google/uuid"
 )
 
-// desk is what one person has written in one conversation, with any of their devices: each may send it again.
+// desk is what one person has written in one conversation, on any of their devices. Each device may send it again.
 type desk struct {
 	mu     sync.Mutex // guards all below
 	papers []*paper
-	others []int64 // texts of somebody else
+	others []int64 // the seqs of other people's texts
 }
 
-// paper is a message, a retraction or a correction, under its clientId.
+// paper is a message, a retraction or a correction, with its clientId.
 type paper struct {
 	action   Action
 	clientID string
@@ -23,11 +23,11 @@ type paper struct {
 	target   int64
 
 	// Guarded by the desk's mu.
-	seq      int64 // once it is acknowledged
-	hopeless bool  // it was refused for good
+	seq      int64 // 0 until it is acknowledged
+	hopeless bool  // it was permanently refused
 }
 
-func (k *desk) write(action Action, text string, target int64) *paper {
+func (k *desk) compose(action Action, text string, target int64) *paper {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	p := &paper{action: action, clientID: uuid.NewString(), text: text, target: target}
@@ -35,7 +35,7 @@ func (k *desk) write(action Action, text string, target int64) *paper {
 	return p
 }
 
-// find gives the paper of a clientId; nil for none.
+// find returns the paper with a clientId; nil if there is none.
 func (k *desk) find(clientID string) *paper {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -54,7 +54,7 @@ func (k *desk) acked(clientID string, seq int64) {
 	}
 }
 
-// refused notes what became of a paper; only some codes are the last word.
+// refused notes a refusal of a paper; only some codes are permanent.
 func (k *desk) refused(clientID, code string) {
 	switch code {
 	case "closed", "not_found", "not_yours", "empty", "too_long", "invalid", "unknown_type":
@@ -68,7 +68,7 @@ func (k *desk) refused(clientID, code string) {
 	}
 }
 
-// open are the papers of which nobody knows yet whether they are in the log.
+// open returns the papers that may or may not be in the log.
 func (k *desk) open() []*paper {
 	return k.pick(func(p *paper) bool { return p.seq == 0 && !p.hopeless })
 }
@@ -85,7 +85,7 @@ func (k *desk) pick(which func(*paper) bool) []*paper {
 	return out
 }
 
-// any draws one of the papers that which takes, most likely a late one; nil if there is none.
+// any draws one of the papers for which which holds, most likely a late one; nil if there is none.
 func (k *desk) any(rnd *rand.Rand, which func(*paper) bool) *paper {
 	all := k.pick(which)
 	if len(all) == 0 {
@@ -103,7 +103,7 @@ func (k *desk) saw(seq int64) {
 	k.others = append(k.others, seq)
 }
 
-// foreign draws a text of somebody else; 0 if there is none.
+// foreign draws another person's text; 0 if there is none.
 func (k *desk) foreign(rnd *rand.Rand) int64 {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// rest calls a route of some instance.
+// rest calls a route of an instance.
 func (d *device) rest(addr, token, method, path string, in, out any) error {
 	ctx, cancel := context.WithTimeout(context.Background(), d.patience())
 	defer cancel()
 	return rest(ctx, addr, token, method, path, in, out)
 }
 
-// patience is how long this client waits for an answer now.
+// patience returns how long this client currently waits for an answer.
 func (d *device) patience() time.Duration {
 	if d.w.calm.Load() {
 		return calm
@@ -42,7 +42,7 @@ func (d *device) post(p *paper) {
 	e := Entry{Op: op, Action: p.action, ClientID: p.clientID, Instance: instance}
 	begin := e
 	begin.What, begin.Text, begin.Target = Begin, p.text, p.target
-	d.add(begin)
+	d.record(begin)
 	var out struct {
 		Seq       int64 `json:"seq"`
 		Duplicate bool  `json:"duplicate"`
@@ -52,15 +52,15 @@ func (d *device) post(p *paper) {
 	switch {
 	case err == nil:
 		e.What, e.Seq, e.Duplicate = Ack, out.Seq, out.Duplicate
-		d.add(e)
+		d.record(e)
 		d.desk().acked(p.clientID, out.Seq)
 	case errors.As(err, &no):
 		e.What, e.Status, e.Code = Nack, no.status, no.code
-		d.add(e)
+		d.record(e)
 		d.desk().refused(p.clientID, no.code)
 	default:
 		e.What = Lost
-		d.add(e)
+		d.record(e)
 	}
 }
 
@@ -79,11 +79,11 @@ func (d *device) browseAll(ctx context.Context, head int64) error {
 	return ctx.Err()
 }
 
-// page reads the page after a seq, over any instance, and gives the last seq of it; 0 for none.
+// page reads the page after a seq, from any instance, and returns the last seq in it; 0 if it is empty.
 func (d *device) page(after int64) (last int64) {
 	instance, addr := d.front()
 	op := d.w.rec.Op()
-	d.add(Entry{What: Begin, Action: Browse, Op: op, After: after, Instance: instance})
+	d.record(Entry{What: Begin, Action: Browse, Op: op, After: after, Instance: instance})
 	var page struct {
 		Items   []wireEvent `json:"items"`
 		HeadSeq int64       `json:"headSeq"`
@@ -96,13 +96,13 @@ func (d *device) page(after int64) (last int64) {
 	}
 	for _, e := range page.Items {
 		last = e.Seq
-		d.add(Entry{What: Page, Op: op, Event: e.event(d.w.rec), Instance: instance})
+		d.record(Entry{What: Page, Op: op, Event: e.event(d.w.rec), Instance: instance})
 	}
-	d.add(Entry{What: Done, Op: op, Action: Browse, Head: page.HeadSeq, Instance: instance})
+	d.record(Entry{What: Done, Op: op, Action: Browse, Head: page.HeadSeq, Instance: instance})
 	return last
 }
 
-// closeAndOpen has a doctor close the conversation and open it again a little later.
+// closeAndOpen has a doctor close the conversation and open it again shortly afterwards.
 func (d *device) closeAndOpen(ctx context.Context) {
 	if d.user != d.w.doctor || !d.w.closes {
 		return
@@ -112,31 +112,31 @@ func (d *device) closeAndOpen(ctx context.Context) {
 	d.reopen(ctx)
 }
 
-// reopen goes on until it is known that the conversation is open, or cannot be.
+// reopen keeps trying until it is certain that the conversation is open, or cannot be opened.
 func (d *device) reopen(ctx context.Context) {
 	for !d.conversation(Open) && d.pause(ctx, 100*time.Millisecond, 300*time.Millisecond) {
 	}
 }
 
-// conversation closes or opens; false if nobody knows what became of it.
+// conversation closes or opens the conversation; false if the outcome is unknown.
 func (d *device) conversation(action Action) bool {
 	if d.token == "" && !d.signIn() {
 		return false
 	}
 	_, addr := d.front()
 	op := d.w.rec.Op()
-	d.add(Entry{What: Begin, Action: action, Op: op})
+	d.record(Entry{What: Begin, Action: action, Op: op})
 	return d.finish(op, action,
 		d.rest(addr, d.token, http.MethodPost, "/appointments/"+d.place.id+"/conversation/"+string(action), object{}, nil))
 }
 
-// cancel has the appointment cancelled, whatever it takes.
+// cancel keeps trying until the appointment is cancelled.
 func (d *device) cancel(ctx context.Context) {
 	for {
 		if d.token != "" || d.signIn() {
 			_, addr := d.front()
 			op := d.w.rec.Op()
-			d.add(Entry{What: Begin, Action: Cancel, Op: op})
+			d.record(Entry{What: Begin, Action: Cancel, Op: op})
 			err := d.rest(addr, d.token, http.MethodPost, "/appointments/"+d.place.id+"/cancel",
 				object{"reason": "The soak test ends it"}, nil)
 			if d.finish(op, Cancel, err) {
@@ -153,14 +153,14 @@ func (d *device) cancel(ctx context.Context) {
 	}
 }
 
-// trespass is what a stranger does, until ctx ends.
+// trespass acts as a stranger until ctx ends.
 func (d *device) trespass(ctx context.Context) {
 	for d.pause(ctx, 50*time.Millisecond, 300*time.Millisecond) {
 		d.place = pick(d.rnd, d.w.places...)
 		switch d.rnd.IntN(3) {
 		case 0:
 			if d.connect() {
-				_ = d.await(ctx, func() bool { return false }) // it must not last, and its frames are recorded
+				_ = d.await(ctx, func() bool { return false }) // the socket must end; its frames are recorded
 				d.hangUp()
 			}
 		case 1:

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// device is a client program: one person, one conversation, at most one socket. Its methods run on one goroutine; what
-// its socket's reader shares with it is behind mu.
+// device is a client program: one person, one conversation, at most one socket. Its methods run on one goroutine; mu
+// guards what they share with the socket's reader.
 type device struct {
 	w       *world
 	rnd     *rand.Rand
@@ -20,18 +20,18 @@ type device struct {
 	email   string
 	user    string
 	place   *place
-	steady  bool // it never cuts its socket itself
+	steady  bool // never cuts its own socket
 	session int
 	token   string
 	link    *link
 
 	mu      sync.Mutex // guards all below
-	after   int64      // last seq it has processed; -1: none yet
+	after   int64      // the last seq that it has processed; -1: none yet
 	epoch   string
 	changed chan struct{} // closed at the next change
 }
 
-// desk is where the person's messages of this conversation lie; a stranger's are nowhere.
+// desk returns the person's desk for this conversation; a stranger gets an empty one.
 func (d *device) desk() *desk {
 	if k := d.place.desks[d.user]; k != nil {
 		return k
@@ -39,7 +39,7 @@ func (d *device) desk() *desk {
 	return &desk{}
 }
 
-// front draws an instance and gives its public address.
+// front draws an instance and returns its public address.
 func (d *device) front() (n int, addr string) {
 	in := d.w.instances[d.rnd.IntN(len(d.w.instances))]
 	return in.n, in.frontAddr
@@ -58,14 +58,14 @@ func (d *device) meet(epoch string) {
 	d.epoch = epoch
 }
 
-// jump goes on from head: all before it has been seen, or has to be read over REST.
+// jump continues from head: everything before it has been seen, or has to be read over REST.
 func (d *device) jump(head int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.after = max(d.after, head)
 }
 
-// got moves the cursor, as the protocol wants it: what is not above it is dropped.
+// got moves the cursor as the protocol requires: it ignores events that are not above it.
 func (d *device) got(e wireEvent) {
 	d.mu.Lock()
 	fresh := e.Seq > d.after
@@ -84,7 +84,7 @@ func (d *device) cursor() int64 {
 	return d.after
 }
 
-// await waits until ok, something that the reader changes, holds; false when ctx or the socket ends before.
+// await waits until ok holds, which depends on what the reader changes; false if ctx or the socket ends first.
 func (d *device) await(ctx context.Context, ok func() bool) bool {
 	for {
 		d.mu.Lock()
@@ -103,8 +103,8 @@ func (d *device) await(ctx context.Context, ok func() bool) bool {
 	}
 }
 
-// add records something that is not of a socket.
-func (d *device) add(e Entry) {
+// record adds an entry that does not belong to a socket.
+func (d *device) record(e Entry) {
 	e.Device, e.User, e.Session = d.name, d.user, d.session
 	if e.Conversation == "" {
 		e.Conversation = d.place.id
@@ -112,7 +112,7 @@ func (d *device) add(e Entry) {
 	d.w.rec.Add(e)
 }
 
-// pause is the time between two actions; false when ctx has ended.
+// pause waits between two actions; false if ctx has ended.
 func (d *device) pause(ctx context.Context, least, most time.Duration) bool {
 	t := time.NewTimer(least + time.Duration(d.rnd.Int64N(int64(most-least))))
 	defer t.Stop()
@@ -124,7 +124,7 @@ func (d *device) pause(ctx context.Context, least, most time.Duration) bool {
 	}
 }
 
-// run does random things until ctx ends. Its socket stays: what it has missed has to reach it.
+// run does random things until ctx ends. Its socket stays open, so that what it has missed can reach it.
 func (d *device) run(ctx context.Context) {
 	for d.pause(ctx, 5*time.Millisecond, 70*time.Millisecond) {
 		switch {
@@ -140,7 +140,7 @@ func (d *device) run(ctx context.Context) {
 	}
 }
 
-// broken tells whether the socket has ended, or does not answer for longer than this client likes.
+// broken tells whether the socket has ended, or has not answered for longer than this client's patience.
 func (d *device) broken() bool {
 	select {
 	case <-d.link.over:
@@ -156,21 +156,21 @@ func (d *device) act(ctx context.Context) {
 	k := d.desk()
 	switch n := d.rnd.IntN(1000); {
 	case n < 380:
-		d.link.attempt(k.write(Send, d.words(), 0))
+		d.link.attempt(k.compose(Send, d.words(), 0))
 	case n < 440:
-		d.post(k.write(Send, d.words(), 0))
+		d.post(k.compose(Send, d.words(), 0))
 	case n < 520:
 		d.again(k)
 	case n < 600:
 		d.edit(k, n < 540)
 	case n < 610:
 		if seq := k.foreign(d.rnd); seq > 0 {
-			d.link.attempt(k.write(pick(d.rnd, Retract, Correct), "", seq).said(d))
+			d.link.attempt(k.compose(pick(d.rnd, Retract, Correct), "", seq).said(d))
 		}
 	case n < 740:
 		d.reach()
 	case n < 800:
-		d.link.write(object{"type": "typing", "active": d.rnd.IntN(2) == 0})
+		d.link.send(object{"type": "typing", "active": d.rnd.IntN(2) == 0})
 	case n < 850:
 		d.browse()
 	case n < 940 && d.steady:
@@ -179,7 +179,7 @@ func (d *device) act(ctx context.Context) {
 		d.hangUp()
 	case n < 940:
 		d.hangUp()
-		d.connect() // elsewhere, and perhaps cut before it is live
+		d.connect() // to another instance, and perhaps cut before it is live
 	case n < 955:
 		d.logout(ctx)
 	case n < 965:
@@ -187,13 +187,13 @@ func (d *device) act(ctx context.Context) {
 	case n < 985:
 		d.burst(k)
 	default:
-		d.link.write(object{"type": "ping"})
+		d.link.send(object{"type": "ping"})
 	}
 }
 
 func pick[T any](rnd *rand.Rand, from ...T) T { return from[rnd.IntN(len(from))] }
 
-// words is a text that nobody else writes.
+// words returns a text that nobody else writes.
 func (d *device) words() string {
 	text := fmt.Sprintf("%s says %x", d.name, d.rnd.Uint64())
 	switch d.rnd.IntN(20) {
@@ -205,7 +205,7 @@ func (d *device) words() string {
 	return text
 }
 
-// said gives a correction its text.
+// said sets the text of a correction.
 func (p *paper) said(d *device) *paper {
 	if p.action == Correct {
 		p.text = d.words()
@@ -213,7 +213,7 @@ func (p *paper) said(d *device) *paper {
 	return p
 }
 
-// again repeats something, answered or not, over this socket, another instance, or both at once.
+// again sends something again, whether or not it was answered: over this socket, another instance, or both at once.
 func (d *device) again(k *desk) {
 	p := k.any(d.rnd, func(*paper) bool { return true })
 	if p == nil {
@@ -228,8 +228,8 @@ func (d *device) again(k *desk) {
 	d.post(p)
 }
 
-// edit retracts or corrects one's own; often what has been edited before, by another device perhaps, or is being
-// edited.
+// edit retracts or corrects one of the person's own messages; often one that has been edited before, or is just being
+// edited, perhaps by another device.
 func (d *device) edit(k *desk, retract bool) {
 	target := int64(0)
 	if p := k.any(d.rnd, isText); p != nil {
@@ -241,23 +241,23 @@ func (d *device) edit(k *desk, retract bool) {
 	switch {
 	case target == 0:
 	case retract:
-		d.link.attempt(k.write(Retract, "", target))
+		d.link.attempt(k.compose(Retract, "", target))
 	case d.rnd.IntN(4) == 0:
-		d.post(k.write(Correct, d.words(), target))
+		d.post(k.compose(Correct, d.words(), target))
 	default:
-		d.link.attempt(k.write(Correct, d.words(), target))
+		d.link.attempt(k.compose(Correct, d.words(), target))
 	}
 }
 
-// burst sends many at once, the last one twice.
+// burst sends many messages at once, and the last one twice.
 func (d *device) burst(k *desk) {
 	for range 2 + d.rnd.IntN(30) {
-		d.link.attempt(k.write(Send, d.words(), 0))
+		d.link.attempt(k.compose(Send, d.words(), 0))
 	}
 	d.again(k)
 }
 
-// reach tells how far one has got: truly, less, or far too much.
+// reach reports a cursor: the true one, a lower one, or one far too high.
 func (d *device) reach() {
 	upTo := max(0, d.cursor())
 	switch d.rnd.IntN(40) {
@@ -281,17 +281,17 @@ func (d *device) signIn() bool {
 	return true
 }
 
-// logout ends the session, and goes on for a while with what it should no longer be good for.
+// logout ends the session, and for a while tries what should no longer work with it.
 func (d *device) logout(ctx context.Context) {
 	_, addr := d.front()
 	op := d.w.rec.Op()
-	d.add(Entry{What: Begin, Action: Logout, Op: op})
+	d.record(Entry{What: Begin, Action: Logout, Op: op})
 	d.finish(op, Logout, d.rest(addr, d.token, http.MethodPost, "/auth/logout", nil, nil))
 	for range 8 {
 		select {
 		case <-d.link.over:
 		default:
-			d.link.attempt(d.desk().write(Send, d.words(), 0))
+			d.link.attempt(d.desk().compose(Send, d.words(), 0))
 		}
 		if d.rnd.IntN(4) == 0 {
 			d.browse()
@@ -313,12 +313,12 @@ func (d *device) finish(op int, action Action, err error) (known bool) {
 	var no *refusal
 	switch {
 	case err == nil:
-		d.add(Entry{What: Done, Op: op, Action: action})
+		d.record(Entry{What: Done, Op: op, Action: action})
 	case errors.As(err, &no):
-		d.add(Entry{What: Refused, Op: op, Action: action, Status: no.status, Code: no.code})
+		d.record(Entry{What: Refused, Op: op, Action: action, Status: no.status, Code: no.code})
 		return no.status < 500 && no.status != http.StatusTooManyRequests
 	default:
-		d.add(Entry{What: Lost, Op: op, Action: action})
+		d.record(Entry{What: Lost, Op: op, Action: action})
 	}
 	return err == nil
 }

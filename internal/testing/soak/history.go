@@ -1,7 +1,7 @@
-// Package soak judges what clients of several instances have lived through while instances, Redis and network links
-// failed: whether the chat kept every promise of its protocol. A History is the recorded run, Check finds the promises
-// that it breaks, and Shrink the fewest entries that still show one. All of it is pure, and knows the service only by
-// its protocol. The tests of this package make the runs.
+// Package soak judges what clients of several instances experienced while instances, Redis and network links failed:
+// whether the chat kept every promise of its protocol. A history is the recorded run; Check finds the promises that it
+// breaks, and Shrink the fewest entries that still show one. All of this is pure, and knows only the protocol of the
+// service. The tests of this package make the runs.
 package soak
 
 import (
@@ -11,40 +11,40 @@ import (
 	"time"
 )
 
-// What is the kind of an entry.
+// What says what kind of entry an entry is.
 type What string
 
-// What a history holds. Begin is written before the first byte of an action leaves the client, and every answer after
-// it has arrived: an action took effect, if at all, between the two.
+// The kinds of entries. Begin is written before the first byte of an action leaves the client, and an answer after it
+// has arrived: if an action took effect, then between the two.
 const (
-	Member   What = "member"   // User takes part in Conversation; Role says as what
+	Member   What = "member"   // User takes part in Conversation, as Role
 	Stranger What = "stranger" // User has no right to Conversation
 
-	Begin   What = "begin"   // Device starts Action as Op; on a socket it is Conn
+	Begin   What = "begin"   // Device starts Action as Op; on a socket, over Conn
 	Ack     What = "ack"     // a message, a retraction or a correction is committed
-	Nack    What = "nack"    // it is refused, with Code
+	Nack    What = "nack"    // one of these is refused, with Code
 	Done    What = "done"    // the action of Op succeeded
 	Refused What = "refused" // the action of Op was refused, with Code
-	Lost    What = "lost"    // nobody knows what became of Op
+	Lost    What = "lost"    // the outcome of Op is unknown
 
 	Hello   What = "hello"
 	Shown   What = "shown" // Subject's cursors in the hello of Conn
 	Live    What = "live"
 	Reset   What = "reset"
 	Got     What = "got"     // an event on Conn
-	Page    What = "page"    // an event of a history page, of Op
+	Page    What = "page"    // an event of a history page, in the answer to Op
 	Receipt What = "receipt" // Subject's cursors, on Conn
 	Bye     What = "bye"
-	Gone    What = "gone" // Conn is over
+	Gone    What = "gone" // Conn has ended
 
-	Nemesis What = "nemesis" // Text was done to the service
+	Nemesis What = "nemesis" // the test did Text to the service
 	Fault   What = "fault"   // Instance (0: any) could not act from Since until now
-	Final   What = "final"   // Conn is the one over which Device followed the log to its end
+	Final   What = "final"   // Device followed the log to its end over Conn
 
-	Log     What = "log"     // an event as PostgreSQL has it in the end, untouched by edits
-	Head    What = "head"    // the conversation's counter in the end
-	Cursors What = "cursors" // Subject's cursors in PostgreSQL in the end
-	Unread  What = "unread"  // what the service says is unread for User in Conversation in the end
+	Log     What = "log"     // an event as PostgreSQL has it at the end, without edits
+	Head    What = "head"    // the conversation's counter at the end
+	Cursors What = "cursors" // Subject's cursors in PostgreSQL at the end
+	Unread  What = "unread"  // what the service says is unread for User in Conversation at the end
 )
 
 // Action is what a client does.
@@ -65,7 +65,7 @@ const (
 	Cancel    Action = "cancel"
 )
 
-// Event is an event of the protocol. Committed is its time on the run's clock.
+// Event is an event of the protocol. Committed is its time since the run began.
 type Event struct {
 	Seq         int64         `json:"seq"`
 	Kind        string        `json:"kind"`
@@ -78,7 +78,7 @@ type Event struct {
 	Committed   time.Duration `json:"committed,omitempty"`
 }
 
-// Entry is one thing that happened. Which fields count depends on What.
+// Entry is one thing that happened. Which fields apply depends on What.
 type Entry struct {
 	N    int           `json:"n,omitempty"` // its place in the whole history, kept when others are left out
 	At   time.Duration `json:"at,omitempty"`
@@ -101,7 +101,7 @@ type Entry struct {
 	Code      string        `json:"code,omitempty"`
 	Status    int           `json:"status,omitempty"` // of HTTP
 	Role      string        `json:"role,omitempty"`
-	After     int64         `json:"after,omitempty"` // where a connect or a page goes on; -1 without
+	After     int64         `json:"after,omitempty"` // where a connect or a page resumes; -1: without a cursor
 	Head      int64         `json:"head,omitempty"`  // of hello, live, reset, head, page
 	Subject   string        `json:"subject,omitempty"`
 	Delivered int64         `json:"delivered,omitempty"`
@@ -112,7 +112,7 @@ type Entry struct {
 	Event     *Event        `json:"event,omitempty"`
 }
 
-// String is the entry as a counterexample shows it: a line.
+// String returns the entry as one line of a counterexample.
 func (e Entry) String() string {
 	at, n := e.At, e.N
 	e.At, e.N = 0, 0
@@ -123,8 +123,8 @@ func (e Entry) String() string {
 	return fmt.Sprintf("%7d %9.3fs %s", n, at.Seconds(), body)
 }
 
-// Recorder keeps a history. It may be used from several goroutines: the order of the entries is an order in which
-// things can have happened.
+// Recorder records a history. Several goroutines may use it: the order of the entries is one in which things can have
+// happened.
 type Recorder struct {
 	start time.Time
 
@@ -134,10 +134,10 @@ type Recorder struct {
 	conns   int
 }
 
-// NewRecorder starts a clock.
+// NewRecorder makes a recorder and starts the run's clock.
 func NewRecorder() *Recorder { return &Recorder{start: time.Now()} }
 
-// Add notes that something happens now and gives its number.
+// Add adds an entry for now and returns its number.
 func (r *Recorder) Add(e Entry) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -147,10 +147,10 @@ func (r *Recorder) Add(e Entry) int {
 	return e.N
 }
 
-// Clock is a time on the run's clock.
+// Clock returns a time as the time since the run began.
 func (r *Recorder) Clock(t time.Time) time.Duration { return t.Sub(r.start) }
 
-// Op gives a new number for an action.
+// Op returns a new number for an action.
 func (r *Recorder) Op() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -158,7 +158,7 @@ func (r *Recorder) Op() int {
 	return r.ops
 }
 
-// Conn gives a new number for a connection.
+// Conn returns a new number for a connection.
 func (r *Recorder) Conn() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -166,7 +166,7 @@ func (r *Recorder) Conn() int {
 	return r.conns
 }
 
-// Entries is what has been recorded so far.
+// Entries returns what has been recorded so far.
 func (r *Recorder) Entries() []Entry {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -7,34 +7,34 @@ import (
 	"time"
 )
 
-// index is a history, looked up as the rules need it. Positions are those in entries.
+// index is a history with what the rules look up. Positions are those in entries.
 type index struct {
 	entries       []Entry
 	conversations map[string]*conversationIndex
 	conns         map[int]*connIndex
 	ops           map[int]*opIndex
-	order         []int // of conns, as they were begun
+	order         []int // the keys of conns, in the order in which they began
 	faults        []Entry
 }
 
-// conversationIndex is all that is known of one conversation.
+// conversationIndex is everything that is known about one conversation.
 type conversationIndex struct {
 	name    string
 	log     map[int64]Event
-	where   map[int64]int      // the log's entries
-	last    int64              // highest seq in log
-	edits   map[int64][]Event  // of a message, in order
+	where   map[int64]int      // the positions of the log's entries
+	last    int64              // the highest seq in log
+	edits   map[int64][]Event  // the edits of a message, in order
 	begun   map[draft][]int    // sends, retractions, corrections
-	acks    map[draft][]int    //
+	acks    map[draft][]int    // their acks
 	members map[string]string  // user -> role
-	asked   map[string]cursors // highest upTo that a user ever sent
-	states  []int              // begins of close, open and cancel
+	asked   map[string]cursors // the highest upTo that a user ever sent
+	states  []int              // the begins of close, open and cancel
 	logged  bool               // the log is part of the history
 }
 
 type cursors struct{ delivered, read int64 }
 
-// draft is what one clientId names.
+// draft identifies what one user sent under one clientId.
 type draft struct{ user, clientID string }
 
 // connIndex is one connection: its begin, and its frames in order.
@@ -43,7 +43,7 @@ type connIndex struct {
 	frames []int
 }
 
-// opIndex is one action: its begin (-1: none) and its end (-1: nobody heard of it).
+// opIndex is one action: its begin (-1: none) and its end (-1: no answer).
 type opIndex struct{ begin, end int }
 
 func newIndex(entries []Entry) *index {
@@ -52,7 +52,7 @@ func newIndex(entries []Entry) *index {
 		ops: map[int]*opIndex{},
 	}
 	for i, e := range entries {
-		x.add(i, e)
+		x.enter(i, e)
 	}
 	for _, r := range x.conversations {
 		r.connect()
@@ -72,7 +72,7 @@ func (x *index) conversation(name string) *conversationIndex {
 	return r
 }
 
-// inOrder are the conversations by name, so that reports do not change from one check to the next.
+// inOrder returns the conversations in the order of their names, so that every check reports the same.
 func (x *index) inOrder() []*conversationIndex {
 	var out []*conversationIndex
 	for _, name := range slices.Sorted(maps.Keys(x.conversations)) {
@@ -81,7 +81,7 @@ func (x *index) inOrder() []*conversationIndex {
 	return out
 }
 
-// events are a conversation's log in order, without what is missing.
+// events returns a conversation's log in order, without missing events.
 func (r *conversationIndex) events() []Event {
 	out := make([]Event, 0, len(r.log))
 	for _, seq := range slices.Sorted(maps.Keys(r.log)) {
@@ -90,14 +90,14 @@ func (r *conversationIndex) events() []Event {
 	return out
 }
 
-// drafts are the keys of a map in order.
+// drafts returns the keys of a map in order.
 func drafts(m map[draft][]int) []draft {
 	return slices.SortedFunc(maps.Keys(m), func(a, b draft) int {
 		return cmp.Or(cmp.Compare(a.user, b.user), cmp.Compare(a.clientID, b.clientID))
 	})
 }
 
-func (x *index) conn(n int) *connIndex {
+func (x *index) connOf(n int) *connIndex {
 	c := x.conns[n]
 	if c == nil {
 		c = &connIndex{begin: -1}
@@ -107,7 +107,7 @@ func (x *index) conn(n int) *connIndex {
 	return c
 }
 
-func (x *index) op(n int) *opIndex {
+func (x *index) opOf(n int) *opIndex {
 	o := x.ops[n]
 	if o == nil {
 		o = &opIndex{-1, -1}
@@ -116,7 +116,7 @@ func (x *index) op(n int) *opIndex {
 	return o
 }
 
-func (x *index) add(i int, e Entry) {
+func (x *index) enter(i int, e Entry) {
 	r := x.conversation(e.Conversation)
 	switch e.What {
 	case Member:
@@ -129,7 +129,7 @@ func (x *index) add(i int, e Entry) {
 	case Nack, Done, Refused:
 		x.end(i, e)
 	case Hello, Shown, Live, Reset, Got, Receipt, Bye, Gone:
-		c := x.conn(e.Conn)
+		c := x.connOf(e.Conn)
 		c.frames = append(c.frames, i)
 	case Fault:
 		x.faults = append(x.faults, e)
@@ -138,14 +138,14 @@ func (x *index) add(i int, e Entry) {
 			r.log[e.Event.Seq], r.where[e.Event.Seq] = *e.Event, i
 			r.last, r.logged = max(r.last, e.Event.Seq), true
 		}
-	default: // members of nothing else
+	default: // the others say nothing about members
 	}
 }
 
 func (x *index) begin(i int, e Entry) {
 	r := x.conversation(e.Conversation)
 	if e.Op != 0 {
-		x.op(e.Op).begin = i
+		x.opOf(e.Op).begin = i
 	}
 	switch e.Action {
 	case Send, Retract, Correct:
@@ -158,7 +158,7 @@ func (x *index) begin(i int, e Entry) {
 		}
 		r.asked[e.User] = c
 	case Connect:
-		x.conn(e.Conn).begin = i
+		x.connOf(e.Conn).begin = i
 	case Close, Open, Cancel:
 		r.states = append(r.states, i)
 	default:
@@ -166,8 +166,8 @@ func (x *index) begin(i int, e Entry) {
 }
 
 func (x *index) end(i int, e Entry) {
-	if e.Op != 0 && x.op(e.Op).end < 0 {
-		x.op(e.Op).end = i
+	if e.Op != 0 && x.opOf(e.Op).end < 0 {
+		x.opOf(e.Op).end = i
 	}
 }
 
@@ -191,7 +191,7 @@ const (
 	kindCorrection = "correction"
 )
 
-// view is an event as it is shown when the log ends with upTo.
+// view returns an event as it must be shown when the log ends with upTo.
 func (r *conversationIndex) view(e Event, upTo int64) Event {
 	about := e.Seq
 	switch e.Kind {
@@ -213,7 +213,7 @@ func (r *conversationIndex) view(e Event, upTo int64) Event {
 		}
 	}
 	if e.CorrectedBy == e.Seq {
-		e.CorrectedBy = 0 // a correction that still counts
+		e.CorrectedBy = 0 // the latest correction
 	}
 	return e
 }
@@ -225,8 +225,8 @@ func textOf(e Event) string {
 	return e.Text
 }
 
-// known gives, for each entry, the highest seq of its conversation that anybody had heard of before it: by an event, an
-// ack or a head.
+// known gives, for each entry, the highest seq of its conversation that anybody had heard of before it: by an event,
+// an ack or a head.
 func (x *index) known() []int64 {
 	out := make([]int64, len(x.entries))
 	highest := map[string]int64{}
@@ -249,7 +249,7 @@ func (x *index) known() []int64 {
 	return out
 }
 
-// stopped tells how long an instance could not act between two times. Instance 0 stands for all.
+// stopped returns how long an instance could not act between two times. Instance 0 means all.
 func (x *index) stopped(instance int, from, to time.Duration) time.Duration {
 	var windows []Entry
 	for _, f := range x.faults {
@@ -261,7 +261,7 @@ func (x *index) stopped(instance int, from, to time.Duration) time.Duration {
 	var sum time.Duration
 	for _, f := range windows {
 		sum += max(0, min(to, f.At)-max(from, f.Since))
-		from = max(from, f.At) // what overlaps counts once
+		from = max(from, f.At) // overlaps count once
 	}
 	return sum
 }

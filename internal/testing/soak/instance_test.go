@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// instance is one copy of the service, in a process of its own, and the roads to and from it.
+// instance is one instance of the service, in a process of its own, with proxies to and from it.
 type instance struct {
 	n                   int // from 1
 	addr                string
@@ -34,11 +34,11 @@ type instance struct {
 	exited chan struct{}
 }
 
-// given are the addresses that freeAddr has given, which their owners may not have bound yet.
+// given are the addresses that freeAddr has returned: their owners may not have bound them yet.
 var given sync.Map
 
-// freeAddr is a port that can be had again after a crash: below those of outgoing connections, and of devservices, and
-// of nobody else in this process.
+// freeAddr returns an address whose port can be used again after a crash: it is below the ports of outgoing
+// connections and of devservices, and nobody else in this process has it.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	for range 1000 {
@@ -56,7 +56,7 @@ func freeAddr(t *testing.T) string {
 	return ""
 }
 
-// start runs the process unless it runs.
+// start starts the process unless it runs.
 func (in *instance) start() error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -72,13 +72,13 @@ func (in *instance) start() error {
 	endsWithUs(cmd)
 	started, exited := make(chan error), make(chan struct{})
 	go func() {
-		// The kernel takes the end of the thread that started a process for the end of its parent.
+		// If the thread that started a process ends, the kernel acts as if its parent had ended.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
 		started <- err
 		if err == nil {
-			_ = cmd.Wait() // the log says how it ended
+			_ = cmd.Wait() // the log tells how it ended
 			close(exited)
 		}
 	}()
@@ -89,7 +89,7 @@ func (in *instance) start() error {
 	return nil
 }
 
-// running tells whether the process lives. The caller holds mu.
+// running tells whether the process runs. The caller holds mu.
 func (in *instance) running() bool {
 	if in.cmd == nil {
 		return false
@@ -106,7 +106,7 @@ func (in *instance) signal(s syscall.Signal) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.running() {
-		_ = in.cmd.Process.Signal(s) // it may have ended just now
+		_ = in.cmd.Process.Signal(s) // it may just have ended
 	}
 }
 
@@ -116,11 +116,11 @@ func (in *instance) kill() {
 	in.wait()
 }
 
-// stopPatience is well beyond SHUTDOWN_TIMEOUT, on a busy machine too.
+// stopPatience is well above SHUTDOWN_TIMEOUT, even on a busy machine.
 const stopPatience = 90 * time.Second
 
-// end asks the process to stop. One that does not has to say what its goroutines do, and is killed: its log then counts
-// as that of a crash.
+// end asks the process to stop. If it does not, end has it print its goroutines and kills it: its log then counts as
+// that of a crash.
 func (in *instance) end() {
 	in.signal(syscall.SIGCONT)
 	in.signal(syscall.SIGTERM)
@@ -150,7 +150,7 @@ func (in *instance) wait() {
 	}
 }
 
-// ready asks the process itself, not over the clients' road.
+// ready asks the process directly, not through the clients' proxy.
 func (in *instance) ready(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, hurry)
 	defer cancel()
@@ -166,7 +166,7 @@ func (in *instance) ready(ctx context.Context) bool {
 	return resp.StatusCode == http.StatusOK
 }
 
-// probes asks over connections of their own.
+// probes uses a new connection for each request.
 var probes = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: calm}
 
 // awaitReady starts the process again if it has ended, and returns when it is ready.
@@ -186,7 +186,7 @@ func (in *instance) awaitReady(ctx context.Context) error {
 	return nil
 }
 
-// tail keeps the end of what a process writes, and looks for what must never be in it.
+// tail keeps the end of a process's output, and looks for what must never be in it.
 type tail struct {
 	mu    sync.Mutex // guards all below
 	buf   bytes.Buffer
@@ -211,7 +211,7 @@ func (l *tail) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// String is the end of it; all since a crash.
+// String returns the end of the output; after a crash, everything since the crash.
 func (l *tail) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What networks, crashes and busy machines do to a client breaks no promise.
+// What networks, crashes and busy machines do to a client does not break a promise.
 func TestCheck_WhatIsAllowed(t *testing.T) {
 	t.Parallel()
 	for name, tell := range map[string]func() []Entry{
@@ -34,10 +34,10 @@ func TestCheck_WhatIsAllowed(t *testing.T) {
 			h := sound()
 			h.ops++
 			op := h.ops
-			h.add(Entry{What: Begin, Action: Send, Conn: 1, Op: op, ClientID: "c7"})
+			h.put(Entry{What: Begin, Action: Send, Conn: 1, Op: op, ClientID: "c7"})
 			e := h.commit(Event{Kind: kindText, ClientID: "c7", Sender: patient})
 			h.request(doctor, 12, Close, Entry{What: Done})
-			h.add(Entry{What: Ack, Action: Send, Conn: 1, Op: op, ClientID: "c7", Seq: e.Seq})
+			h.put(Entry{What: Ack, Action: Send, Conn: 1, Op: op, ClientID: "c7", Seq: e.Seq})
 			return without(h.end(), func(e Entry) bool { return e.What == Final || e.What == Unread })
 		},
 		"closed, perhaps": func() []Entry {
@@ -63,26 +63,26 @@ func TestCheck_WhatIsAllowed(t *testing.T) {
 	}
 }
 
-// silent leaves out what is not true of an eavesdropper's history for other reasons.
+// silent leaves out the parts of an eavesdropper's history that break other promises.
 func silent(history []Entry) []Entry {
 	return without(history, func(e Entry) bool { return e.What == Unread || e.What == Final })
 }
 
-// farBehind is a client that resumes 600 events ago.
+// farBehind is a tale with a client that resumes 600 events behind.
 func farBehind() []Entry {
 	h := sound()
 	for range 600 {
 		h.commit(Event{Kind: kindSystem})
 	}
-	h.add(Entry{What: Begin, Action: Connect, Conn: 3, After: 6})
-	h.add(Entry{What: Hello, Conn: 3, Head: 606})
-	h.add(Entry{What: Reset, Conn: 3, Head: 606})
-	h.add(Entry{What: Live, Conn: 3, Head: 606})
+	h.put(Entry{What: Begin, Action: Connect, Conn: 3, After: 6})
+	h.put(Entry{What: Hello, Conn: 3, Head: 606})
+	h.put(Entry{What: Reset, Conn: 3, Head: 606})
+	h.put(Entry{What: Live, Conn: 3, Head: 606})
 	return without(h.end(), func(e Entry) bool { return e.What == Final })
 }
 
-// FuzzCheck changes a sound history at random: the checker judges whatever comes, the same every time, and what it
-// finds it can show with less.
+// FuzzCheck changes a sound history at random: Check judges any history, always with the same result, and Shrink can
+// shrink what it finds.
 func FuzzCheck(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{0, 20, 0, 1, 21, 0, 2, 22, 5})
@@ -142,7 +142,7 @@ func mangle(h []Entry, script []byte) []Entry {
 	return h
 }
 
-// A counterexample and a history that is kept say all that an entry does.
+// Counterexamples and stored histories keep everything that is in an entry.
 func TestEntry_RoundTrip(t *testing.T) {
 	t.Parallel()
 	for _, e := range sound().end() {

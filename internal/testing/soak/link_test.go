@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// link is one socket of a device, from its dialing to its end.
+// link is one socket of a device, from dialling to its end.
 type link struct {
 	d        *device
 	n        int
 	instance int
 	session  int
 	s        *socket
-	over     chan struct{} // closed when nothing more comes
+	over     chan struct{} // closed at the end of the socket
 
 	mu      sync.Mutex // guards all below
 	pending map[string][]asked
 	live    bool
-	last    int64 // seq of the last event, or where it went live
+	last    int64 // the seq of the last event, or where it went live
 	pongs   int
 }
 
@@ -49,7 +49,7 @@ type inbound struct {
 	} `json:"participants"`
 }
 
-// connect dials some instance, going on where the device is; false if that does not work now.
+// connect dials an instance, resuming from the device's cursor; false if that fails.
 func (d *device) connect() bool {
 	if d.token == "" && !d.signIn() {
 		return false
@@ -67,18 +67,18 @@ func (d *device) connect() bool {
 		path += "?after=" + strconv.FormatInt(after, 10) + "&epoch=" + epoch
 	}
 	op := d.w.rec.Op()
-	l.add(Entry{What: Begin, Action: Connect, Op: op, After: after})
+	l.record(Entry{What: Begin, Action: Connect, Op: op, After: after})
 	s, err := dial(addr, path, d.token, d.patience())
 	var no *refusal
 	switch {
 	case errors.As(err, &no):
-		l.add(Entry{What: Refused, Op: op, Status: no.status, Code: no.code})
+		l.record(Entry{What: Refused, Op: op, Status: no.status, Code: no.code})
 		if no.status == 401 {
 			d.token = ""
 		}
 		return false
 	case err != nil:
-		l.add(Entry{What: Lost, Op: op})
+		l.record(Entry{What: Lost, Op: op})
 		return false
 	}
 	l.s = s
@@ -87,14 +87,14 @@ func (d *device) connect() bool {
 	return true
 }
 
-// add records something of this link.
-func (l *link) add(e Entry) {
+// record adds an entry that belongs to this link.
+func (l *link) record(e Entry) {
 	e.Device, e.User, e.Session, e.Conversation = l.d.name, l.d.user, l.session, l.d.place.id
 	e.Conn, e.Instance = l.n, l.instance
 	l.d.w.rec.Add(e)
 }
 
-// read records all that comes, until nothing more does.
+// read records everything that comes until the socket ends.
 func (l *link) read() {
 	defer close(l.over)
 	defer l.d.wake()
@@ -114,15 +114,15 @@ func (l *link) read() {
 	}
 }
 
-// end records that nothing more comes, and that nobody knows what became of what was not answered.
+// end records that the socket has ended, and that the outcome of unanswered actions is unknown.
 func (l *link) end(err error) {
-	_ = l.s.tcp.Close() // a second time does no harm
-	l.add(Entry{What: Gone, Text: err.Error()})
+	_ = l.s.tcp.Close() // a second Close does no harm
+	l.record(Entry{What: Gone, Text: err.Error()})
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for id, all := range l.pending {
 		for _, a := range all {
-			l.add(Entry{What: Lost, Op: a.op, Action: a.action, ClientID: id})
+			l.record(Entry{What: Lost, Op: a.op, Action: a.action, ClientID: id})
 		}
 	}
 	l.pending = map[string][]asked{}
@@ -131,21 +131,21 @@ func (l *link) end(err error) {
 func (l *link) frame(f inbound) {
 	switch f.Type {
 	case "hello":
-		l.add(Entry{What: Hello, Head: f.HeadSeq})
+		l.record(Entry{What: Hello, Head: f.HeadSeq})
 		for _, p := range f.Participants {
-			l.add(Entry{What: Shown, Subject: p.UserID, Delivered: p.DeliveredSeq, Read: p.ReadSeq})
+			l.record(Entry{What: Shown, Subject: p.UserID, Delivered: p.DeliveredSeq, Read: p.ReadSeq})
 		}
 		l.d.meet(f.Epoch)
 	case "event":
-		l.add(Entry{What: Got, Event: f.event(l.d.w.rec)})
+		l.record(Entry{What: Got, Event: f.event(l.d.w.rec)})
 		l.reached(f.Seq, false)
 		l.d.got(f.wireEvent)
 	case "live":
-		l.add(Entry{What: Live, Head: f.HeadSeq})
+		l.record(Entry{What: Live, Head: f.HeadSeq})
 		l.reached(f.HeadSeq, true)
 		l.d.jump(f.HeadSeq)
 	case "reset":
-		l.add(Entry{What: Reset, Head: f.HeadSeq})
+		l.record(Entry{What: Reset, Head: f.HeadSeq})
 		l.d.jump(f.HeadSeq)
 	case "ack":
 		l.answered(f.ClientID, Entry{What: Ack, ClientID: f.ClientID, Seq: f.Seq, Duplicate: f.Duplicate})
@@ -155,14 +155,14 @@ func (l *link) frame(f inbound) {
 		l.answered(f.ClientID, Entry{What: Nack, ClientID: f.ClientID, Code: code})
 		l.d.desk().refused(f.ClientID, code)
 	case "receipt":
-		l.add(Entry{What: Receipt, Subject: f.UserID, Delivered: f.DeliveredSeq, Read: f.ReadSeq})
+		l.record(Entry{What: Receipt, Subject: f.UserID, Delivered: f.DeliveredSeq, Read: f.ReadSeq})
 	case "pong":
 		l.mu.Lock()
 		l.pongs++
 		l.mu.Unlock()
 	case "bye":
 		code, _ := f.Code.(float64)
-		l.add(Entry{What: Bye, Count: int64(code)})
+		l.record(Entry{What: Bye, Count: int64(code)})
 	}
 }
 
@@ -173,21 +173,21 @@ func (l *link) reached(seq int64, live bool) {
 	l.live = l.live || live
 }
 
-// state is how far the link has got.
+// state returns how far the link has got.
 func (l *link) state() (live bool, last int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.live, l.last
 }
 
-// heard tells how many pings were answered.
+// heard returns how many pings were answered.
 func (l *link) heard() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.pongs
 }
 
-// answered records the answer to the first action under a clientId that has none.
+// answered records the answer to the first unanswered action with a clientId.
 func (l *link) answered(clientID string, e Entry) {
 	l.mu.Lock()
 	if all := l.pending[clientID]; len(all) > 0 {
@@ -197,10 +197,10 @@ func (l *link) answered(clientID string, e Entry) {
 		}
 	}
 	l.mu.Unlock()
-	l.add(e)
+	l.record(e)
 }
 
-// waiting tells how many actions have no answer, and since when the oldest waits.
+// waiting returns how many actions have no answer, and since when the oldest has been waiting.
 func (l *link) waiting() (n int, oldest time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -217,7 +217,7 @@ func (l *link) attempt(p *paper) {
 	l.mu.Lock()
 	l.pending[p.clientID] = append(l.pending[p.clientID], asked{op, p.action, time.Now()})
 	l.mu.Unlock()
-	l.add(Entry{What: Begin, Action: p.action, Op: op, ClientID: p.clientID, Text: p.text, Target: p.target})
+	l.record(Entry{What: Begin, Action: p.action, Op: op, ClientID: p.clientID, Text: p.text, Target: p.target})
 	frame := object{"type": string(p.action), "clientId": p.clientID}
 	if p.action != Retract {
 		frame["text"] = p.text
@@ -225,18 +225,18 @@ func (l *link) attempt(p *paper) {
 	if p.action != Send {
 		frame["target"] = p.target
 	}
-	l.write(frame)
+	l.send(frame)
 }
 
-// cursor says how far the user has got.
+// cursor reports how far the user has received or read.
 func (l *link) cursor(action Action, upTo int64) {
-	l.add(Entry{What: Begin, Action: action, UpTo: upTo})
-	l.write(object{"type": string(action), "upTo": upTo})
+	l.record(Entry{What: Begin, Action: action, UpTo: upTo})
+	l.send(object{"type": string(action), "upTo": upTo})
 }
 
-// write ends the link if it cannot be written to.
-func (l *link) write(frame object) {
-	if l.s.write(frame) != nil {
+// send sends a frame. If that fails, it ends the link.
+func (l *link) send(frame object) {
+	if l.s.send(frame) != nil {
 		l.s.cut()
 	}
 }

@@ -19,19 +19,19 @@ import (
 
 var (
 	soakTime    = flag.Duration("soak.time", 30*time.Second, "how long clients and faults go on")
-	soakSeed    = flag.Uint64("soak.seed", 0, "what clients and faults draw their choices from; 0: another one each time")
+	soakSeed    = flag.Uint64("soak.seed", 0, "seed of the choices of clients and faults; 0: a new one each time")
 	soakHistory = flag.String("soak.history", "", "a recorded history that TestReplay checks again")
 )
 
 const (
-	// patience is how long a test waits for what must come. It says nothing of how fast things are.
+	// patience is how long a test waits for what must come. It says nothing about how fast things should be.
 	patience = 3 * time.Minute
-	// hurry is how long a client waits for an answer, while things fail, before it counts it as lost; calm is how long
-	// once nothing fails.
+	// hurry is how long a client waits for an answer before it counts as lost, while things fail; calm is the same
+	// when nothing fails.
 	hurry    = 2 * time.Second
 	calm     = 30 * time.Second
 	password = "a-rather-long-passphrase-7"
-	// beInstance makes this test program be an instance: no build is needed, and the race detector looks on.
+	// beInstance makes this test program act as an instance: this needs no build, and the race detector watches it.
 	beInstance = "HOUSECALL_SOAK_BE_INSTANCE"
 )
 
@@ -40,12 +40,12 @@ func TestMain(m *testing.M) {
 		os.Exit(instanceMain())
 	}
 	zerolog.SetGlobalLevel(zerolog.WarnLevel) // toxiproxy talks to zerolog's own logger
-	// Proxies that were bad when their connection ended leave some of their goroutines behind.
+	// Proxies with a fault leave some goroutines behind if their connection ends.
 	pgtest.Main(m, "github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run",
 		"github.com/Shopify/toxiproxy/v2.(*ToxicLink).read", "github.com/Shopify/toxiproxy/v2.(*ToxicLink).write")
 }
 
-// instanceMain is housecall serve.
+// instanceMain does what housecall serve does.
 func instanceMain() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()

@@ -14,17 +14,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// nemesis breaks things and mends them, one at a time.
+// nemesis breaks things and repairs them, one at a time.
 type nemesis struct {
 	w   *world
 	rnd *rand.Rand
 	bad []fault
 }
 
-// fault is something that breaks, for a while.
+// fault is something that is broken for a while.
 type fault struct {
 	name string
-	// stops is the instance that cannot be expected to act meanwhile; 0: none.
+	// stops is the instance that may not be able to act meanwhile; 0: none.
 	stops int
 	most  time.Duration
 	do    func()
@@ -85,7 +85,7 @@ func (w *world) processFaults() (out []fault) {
 	return out
 }
 
-// busFaults are those of Redis and of the roads to it: wake-ups get lost.
+// busFaults are faults of Redis and of the proxies to it: broadcasts get lost.
 func (w *world) busFaults() (out []fault) {
 	back := func() { w.must(w.redis.Restart(context.Background())) }
 	kill := func() { w.must(w.redis.Kill()) }
@@ -100,7 +100,7 @@ func (w *world) busFaults() (out []fault) {
 	return out
 }
 
-// roadFaults are those of the roads that clients and statements take.
+// roadFaults are faults of the proxies for clients and for PostgreSQL.
 func (w *world) roadFaults() (out []fault) {
 	for _, in := range w.instances {
 		out = append(out, w.onRoad(in.front, 0, 3*time.Second)...)
@@ -110,7 +110,7 @@ func (w *world) roadFaults() (out []fault) {
 	return out
 }
 
-// onRoad are the ways in which one road can be bad.
+// onRoad returns the faults that one proxy can have.
 func (w *world) onRoad(p *toxiproxy.Proxy, stops int, most time.Duration) []fault {
 	whole := func(name, kind, attributes string, streams ...string) fault {
 		return fault{
@@ -137,26 +137,26 @@ func add(p *toxiproxy.Proxy, kind, attributes string, streams []string) {
 			),
 		)
 		if err != nil {
-			panic(err) // a toxic is misspelt
+			panic(err) // a toxic is misspelled
 		}
 	}
 }
 
-// mend opens a road that is cut.
+// mend starts a proxy that was cut.
 func (w *world) mend(p *toxiproxy.Proxy) {
 	if err := p.Start(); !errors.Is(err, toxiproxy.ErrProxyAlreadyStarted) {
 		w.must(err)
 	}
 }
 
-// must notes a fault that could not be made or mended.
+// must reports a fault that could not be made or repaired.
 func (w *world) must(err error) {
 	if err != nil {
-		w.t.Errorf("the nemesis fails: %v", err)
+		w.t.Errorf("the nemesis failed: %v", err)
 	}
 }
 
-// heal mends everything and waits until all instances are ready.
+// heal repairs everything and waits until all instances are ready.
 func (w *world) heal(t *testing.T) {
 	t.Helper()
 	w.redis.Resume()
@@ -177,11 +177,11 @@ func (w *world) heal(t *testing.T) {
 
 const (
 	stallTick = 50 * time.Millisecond
-	stallFrom = 100 * time.Millisecond // what is slower than this counts as standing still
+	stallFrom = 100 * time.Millisecond // a longer delay counts as standing still
 )
 
-// watch records when this process, or an instance as it shows itself over a road of its own, stands still: nobody can
-// then expect anything of it.
+// watch records when this process or an instance stands still, since nobody can expect anything from it then. It asks
+// instances directly, not through proxies.
 func (w *world) watch(ctx context.Context) {
 	w.readers.Go(func() {
 		every(ctx, stallTick, func(late time.Duration) {
@@ -196,14 +196,14 @@ func (w *world) watch(ctx context.Context) {
 			every(ctx, stallTick, func(time.Duration) {
 				since := time.Now()
 				if ok := in.ready(ctx); ctx.Err() == nil && (!ok || time.Since(since) > stallFrom) {
-					w.rec.Add(Entry{What: Fault, Instance: in.n, Since: w.rec.Clock(since), Text: "it answers slowly or not"})
+					w.rec.Add(Entry{What: Fault, Instance: in.n, Since: w.rec.Clock(since), Text: "it answers slowly or not at all"})
 				}
 			})
 		})
 	}
 }
 
-// every calls f with how late it is, until ctx ends.
+// every calls f at intervals of d until ctx ends, with how late the call is.
 func every(ctx context.Context, d time.Duration, f func(late time.Duration)) {
 	for {
 		due := time.Now().Add(d)

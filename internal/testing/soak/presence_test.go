@@ -10,11 +10,11 @@ import (
 	"housecall/internal/client"
 )
 
-// When an instance is killed, nobody says that its users have gone: the others forget them, and say so.
+// When an instance is killed, nobody announces that its users have gone: the others notice it, and tell their clients.
 func TestPresence_KilledInstance(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
-		t.Skip("it takes the 40 s after which users of an instance that is silent are forgotten")
+		t.Skip("it takes 40 s until the users of a silent instance count as offline")
 	}
 	w := newWorld(t, 1)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -28,7 +28,7 @@ func TestPresence_KilledInstance(t *testing.T) {
 		require.NoError(t, err)
 		conn, err := client.Dial(ctx, api, conversation.id, client.Cursor{})
 		require.NoError(t, err)
-		t.Cleanup(func() { _ = conn.Close() }) // or it ended with its instance
+		t.Cleanup(func() { _ = conn.Close() }) // it may have ended with its instance
 		return conn
 	}
 	doctor := open(w.instances[0], "doctor@soak.test")

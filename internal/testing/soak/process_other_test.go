@@ -4,5 +4,5 @@ package soak
 
 import "os/exec"
 
-// endsWithUs needs Linux; elsewhere a process outlives tests that are killed.
+// endsWithUs does nothing: it needs Linux. Elsewhere, a process outlives tests that are killed.
 func endsWithUs(*exec.Cmd) {}

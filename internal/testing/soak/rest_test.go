@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// rest calls a route under /api/v1 and reads its answer into out, which may be nil. A *refusal is the service's own no;
-// any other error leaves open what became of it.
+// rest calls a route under /api/v1 and reads its answer into out, which may be nil. If the service refuses, the error
+// is a *refusal; after any other error, the outcome is unknown.
 func rest(ctx context.Context, addr, token, method, path string, in, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, calm)
 	defer cancel()
@@ -52,7 +52,7 @@ func rest(ctx context.Context, addr, token, method, path string, in, out any) er
 
 type object map[string]any
 
-// wireEvent is an event as the protocol writes it.
+// wireEvent is an event as it is sent.
 type wireEvent struct {
 	Seq         int64     `json:"seq"`
 	Kind        string    `json:"kind"`

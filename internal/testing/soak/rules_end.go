@@ -2,7 +2,7 @@ package soak
 
 import "time"
 
-// clockSlack is what times of PostgreSQL and of the run may differ by.
+// clockSlack is how much the clocks of PostgreSQL and of the run may differ.
 const clockSlack = 100 * time.Millisecond
 
 // person is somebody in a conversation.
@@ -13,13 +13,13 @@ type ledger struct {
 	x      *index
 	v      *verdict
 	asked  map[person]cursors         // the highest upTo of each kind so far
-	seen   map[person]cursors         // the highest that anybody was told of so far
-	before map[int]map[person]cursors // seen, when a connection was begun
-	onConn map[int]map[person]cursors // the last that a connection was told of
-	proof  map[person]int             // where seen comes from
+	seen   map[person]cursors         // the highest cursors that anybody was told of so far
+	before map[int]map[person]cursors // seen, as it was when a connection began
+	onConn map[int]map[person]cursors // the last cursors that a connection was told of
+	proof  map[person]int             // the positions that seen comes from
 }
 
-// ruleReceipts: cursors are monotonic, clamped to the head, and come from what the participant said.
+// ruleReceipts: cursors never go back, are not beyond the head, and come from what the participant reported.
 func ruleReceipts(x *index, v *verdict) {
 	l := &ledger{
 		x: x, v: v, asked: map[person]cursors{}, seen: map[person]cursors{}, before: map[int]map[person]cursors{},
@@ -32,15 +32,15 @@ func ruleReceipts(x *index, v *verdict) {
 			l.begin(e)
 		case Shown:
 			if old := l.before[e.Conn][who]; e.Delivered < old.delivered || e.Read < old.read {
-				v.broken(at(x.conn(e.Conn).begin, i, l.proof[who]),
-					"connection %d: hello tells of older cursors of %s than had been seen", e.Conn, e.Subject)
+				v.broken(at(x.connOf(e.Conn).begin, i, l.proof[who]),
+					"connection %d: hello has older cursors of %s than had been seen", e.Conn, e.Subject)
 			}
 			l.told(i, e, who)
 		case Receipt:
 			l.told(i, e, who)
 		case Cursors:
 			if old := l.seen[who]; e.Delivered < old.delivered || e.Read < old.read {
-				v.broken(at(i, l.proof[who]), "%s: the cursors of %s in the end are older than had been seen",
+				v.broken(at(i, l.proof[who]), "%s: the cursors of %s at the end are older than had been seen",
 					e.Conversation, e.Subject)
 			}
 			l.sound(i, e, who)
@@ -88,10 +88,10 @@ func (l *ledger) told(i int, e Entry, who person) {
 	}
 }
 
-// framesOf are the positions at which a connection was told of somebody's cursors.
+// framesOf returns the positions at which a connection was told of somebody's cursors.
 func (x *index) framesOf(conn int, subject string) []int {
 	var out []int
-	for _, i := range x.conn(conn).frames {
+	for _, i := range x.connOf(conn).frames {
 		if e := x.entries[i]; e.Subject == subject && (e.What == Shown || e.What == Receipt) {
 			out = append(out, i)
 		}
@@ -99,7 +99,7 @@ func (x *index) framesOf(conn int, subject string) []int {
 	return out
 }
 
-// sound judges cursors by themselves.
+// sound judges one report of cursors by itself.
 func (l *ledger) sound(i int, e Entry, who person) {
 	r, asked := l.x.conversations[e.Conversation], l.asked[who]
 	if e.Read > e.Delivered {
@@ -119,7 +119,7 @@ func (l *ledger) sound(i int, e Entry, who person) {
 	}
 }
 
-// ruleUnread: counts never lie.
+// ruleUnread: unread counts are correct.
 func ruleUnread(x *index, v *verdict) {
 	cursorAt := map[person]int{}
 	for i, e := range x.entries {
@@ -144,19 +144,19 @@ func ruleUnread(x *index, v *verdict) {
 			}
 		}
 		if count != e.Count {
-			v.broken(evidence, "%s: %s is told of %d unread, and there are %d", e.Conversation, e.User, e.Count, count)
+			v.broken(evidence, "%s: %s was told of %d unread, but there are %d", e.Conversation, e.User, e.Count, count)
 		}
 	}
 }
 
-// ruleComplete: with everything healed, each device has got to the end of the log.
+// ruleComplete: once everything is healed, each device gets to the end of the log.
 func ruleComplete(x *index, v *verdict) {
 	for i, e := range x.entries {
 		if e.What != Final {
 			continue
 		}
 		r, reached, last := x.conversations[e.Conversation], int64(0), -1
-		for _, f := range x.conn(e.Conn).frames {
+		for _, f := range x.connOf(e.Conn).frames {
 			switch frame := x.entries[f]; {
 			case frame.What == Live:
 				reached, last = frame.Head, f

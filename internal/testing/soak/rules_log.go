@@ -2,10 +2,10 @@ package soak
 
 import "slices"
 
-// kindOf is the kind of event that an action makes.
+// kindOf says which kind of event an action makes.
 var kindOf = map[Action]string{Send: kindText, Retract: kindRetraction, Correct: kindCorrection}
 
-// ruleAcked: invariant 1. An ack names a seq at which the log has the message.
+// ruleAcked: the log has an acknowledged message at the seq that its ack names.
 func ruleAcked(x *index, v *verdict) {
 	for _, r := range x.inOrder() {
 		if !r.logged {
@@ -17,9 +17,9 @@ func ruleAcked(x *index, v *verdict) {
 				e, ok := r.log[a.Seq]
 				switch {
 				case !ok:
-					v.broken(at(i), "%s: %s was acknowledged as %d, and the log has no such event", r.name, a.ClientID, a.Seq)
+					v.broken(at(i), "%s: %s was acknowledged as %d, but the log has no such event", r.name, a.ClientID, a.Seq)
 				case e.ClientID != a.ClientID || e.Sender != a.User:
-					v.broken(at(i, r.where[a.Seq]), "%s: %s was acknowledged as %d, and the log has %s of %s there", r.name,
+					v.broken(at(i, r.where[a.Seq]), "%s: %s was acknowledged as %d, but the log has %s of %s there", r.name,
 						a.ClientID, a.Seq, e.ClientID, e.Sender)
 				}
 			}
@@ -27,8 +27,8 @@ func ruleAcked(x *index, v *verdict) {
 	}
 }
 
-// ruleOnce: invariant 2. The log has a clientId once; all acks name one seq; one at most is not called a duplicate, and
-// none that was asked for after an earlier one had arrived.
+// ruleOnce: the log has a clientId once, and all its acks name one seq. At most one ack is not marked as a duplicate,
+// and none for an attempt that began after an earlier ack had arrived.
 func ruleOnce(x *index, v *verdict) {
 	for _, r := range x.inOrder() {
 		seen := map[draft]int64{}
@@ -68,7 +68,7 @@ func (r *conversationIndex) acksAgree(x *index, v *verdict, d draft) {
 	}
 }
 
-// ruleGapless: seq counts from 1, times rise with it, and the conversation's counter is where the log ends.
+// ruleGapless: seq counts from 1 without gaps, times rise with it, and the conversation's counter is the last seq.
 func ruleGapless(x *index, v *verdict) {
 	for _, r := range x.inOrder() {
 		var before Event
@@ -84,12 +84,12 @@ func ruleGapless(x *index, v *verdict) {
 	}
 	for i, e := range x.entries {
 		if r := x.conversations[e.Conversation]; e.What == Head && e.Head != r.last {
-			v.broken(at(i, r.whereOr(r.last)), "%s: the counter says %d, the log ends with %d", e.Conversation, e.Head, r.last)
+			v.broken(at(i, r.whereOr(r.last)), "%s: the counter is %d, but the log ends with %d", e.Conversation, e.Head, r.last)
 		}
 	}
 }
 
-// whereOr is the position of a log event, or -1.
+// whereOr returns the position of a log event, or -1.
 func (r *conversationIndex) whereOr(seq int64) int {
 	if i, ok := r.where[seq]; ok {
 		return i
@@ -97,7 +97,7 @@ func (r *conversationIndex) whereOr(seq int64) int {
 	return -1
 }
 
-// ruleAuthors: nothing is in the log that a participant did not write so.
+// ruleAuthors: everything in the log is what a participant wrote.
 func ruleAuthors(x *index, v *verdict) {
 	for _, r := range x.inOrder() {
 		for _, e := range r.events() {
@@ -105,7 +105,7 @@ func ruleAuthors(x *index, v *verdict) {
 				continue
 			}
 			if r.members[e.Sender] == "" {
-				v.broken(at(r.where[e.Seq]), "%s: %d is of %s, who takes no part", r.name, e.Seq, e.Sender)
+				v.broken(at(r.where[e.Seq]), "%s: %d is by %s, who does not take part", r.name, e.Seq, e.Sender)
 				continue
 			}
 			begun := r.begun[draft{e.Sender, e.ClientID}]
@@ -116,12 +116,12 @@ func ruleAuthors(x *index, v *verdict) {
 	}
 }
 
-// wrote tells whether an action is what an event came from.
+// wrote tells whether an event can come from an action.
 func wrote(begin Entry, e Event) bool {
 	return kindOf[begin.Action] == e.Kind && begin.Text == e.Text && begin.Target == e.Target
 }
 
-// ruleEdits: a retraction or correction is of one's own text, and nothing follows a retraction.
+// ruleEdits: people retract and correct only their own messages, and nothing follows a retraction.
 func ruleEdits(x *index, v *verdict) {
 	for _, r := range x.inOrder() {
 		for _, e := range r.events() {
@@ -132,7 +132,7 @@ func ruleEdits(x *index, v *verdict) {
 			evidence := at(r.where[e.Seq], r.whereOr(e.Target))
 			switch {
 			case !ok || e.Target >= e.Seq:
-				v.broken(evidence, "%s: %d edits %d, which was not there", r.name, e.Seq, e.Target)
+				v.broken(evidence, "%s: %d edits %d, which does not exist", r.name, e.Seq, e.Target)
 			case target.Sender != e.Sender:
 				v.broken(evidence, "%s: %d of %s edits %d of %s", r.name, e.Seq, e.Sender, e.Target, target.Sender)
 			case !editable(e.Kind, target.Kind):

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// ruleStrangers: invariant 4. A stranger is told that there is no such conversation, and nothing else.
+// ruleStrangers: a stranger is told that there is no such conversation, and nothing else.
 func ruleStrangers(x *index, v *verdict) {
 	type place struct{ user, conversation string }
 	strangers := map[place]int{}
@@ -32,13 +32,13 @@ func ruleStrangers(x *index, v *verdict) {
 	}
 }
 
-// What system events say of opening and closing.
+// The texts of system events that say that a conversation was closed or opened.
 var (
 	saysClosed = regexp.MustCompile(`^The doctor closed the conversation|^The appointment.* was cancelled by the `)
 	saysOpen   = regexp.MustCompile(`^The doctor opened the conversation again`)
 )
 
-// ruleClosed: nothing but system events stands between closing and opening, nor is anything committed that was begun
+// ruleClosed: the log has only system events between a closing and an opening, and nothing is committed that was begun
 // after a closing was answered.
 func ruleClosed(x *index, v *verdict) {
 	for _, r := range x.inOrder() {
@@ -63,7 +63,7 @@ func ruleClosed(x *index, v *verdict) {
 				for _, i := range r.acks[d] {
 					if i < p.until && !x.entries[i].Duplicate {
 						v.broken(at(p.begin, p.from, begun[0], i),
-							"%s: %s was begun after the conversation was closed (op %d), and acknowledged", r.name, d.clientID,
+							"%s: %s was begun after the conversation was closed (op %d), but acknowledged", r.name, d.clientID,
 							x.entries[p.begin].Op)
 					}
 				}
@@ -72,15 +72,15 @@ func ruleClosed(x *index, v *verdict) {
 	}
 }
 
-// period is a part of the history, by positions, in which a conversation was surely closed: from the answer to what
-// closed it until somebody began to open it.
+// period is a part of the history, by positions, in which a conversation was certainly closed: from the answer to the
+// closing (begun at begin) until somebody began to open it.
 type period struct{ begin, from, until int }
 
 func (x *index) closedPeriods(r *conversationIndex) []period {
 	var out []period
 	for _, i := range r.states {
 		e := x.entries[i]
-		o := x.op(e.Op)
+		o := x.opOf(e.Op)
 		if e.Action == Open || o.end < 0 || x.entries[o.end].What != Done {
 			continue
 		}
@@ -93,13 +93,13 @@ func (x *index) closedPeriods(r *conversationIndex) []period {
 	return out
 }
 
-// untilOpened ends a period where an opening may have come; false if one may have been under way when it began.
+// untilOpened ends a period where an opening began; false if one may have been under way when the period began.
 func (x *index) untilOpened(r *conversationIndex, p *period) bool {
 	for _, i := range r.states {
 		if x.entries[i].Action != Open {
 			continue
 		}
-		o := x.op(x.entries[i].Op)
+		o := x.opOf(x.entries[i].Op)
 		settled := o.end >= 0 && o.end < p.begin && x.certain(o.end)
 		switch {
 		case settled:
@@ -112,7 +112,7 @@ func (x *index) untilOpened(r *conversationIndex, p *period) bool {
 	return true
 }
 
-// certain tells whether an answer says what became of the action.
+// certain tells whether an answer says what the action did.
 func (x *index) certain(i int) bool {
 	e := x.entries[i]
 	return e.What == Done || e.What == Ack || e.What == Nack && e.Code != "unavailable" ||
@@ -120,14 +120,14 @@ func (x *index) certain(i int) bool {
 }
 
 const (
-	// sessionWithin is how long a socket may outlive its session, and sessionGrace what a busy machine may add.
+	// sessionWithin is how long a socket may outlive its session; sessionGrace is what a busy machine may add.
 	sessionWithin = time.Second
 	sessionGrace  = time.Second
 )
 
-// ruleSession: invariant 8.
+// ruleSession: a session that has ended can do nothing over REST, and its sockets end within a second.
 func ruleSession(x *index, v *verdict) {
-	ended := map[int]int{} // session -> position of the answer that ended it
+	ended := map[int]int{} // session -> position of the answer to its end
 	for i, e := range x.entries {
 		if e.What == Done && e.Action == Logout {
 			ended[e.Session] = i
@@ -141,7 +141,7 @@ func ruleSession(x *index, v *verdict) {
 		switch e.What {
 		case Done, Page, Hello:
 			if begin := x.beginOf(e); begin > over {
-				v.broken(at(over, begin, i), "session %d, which had ended, began something (entry %d) that succeeded", e.Session,
+				v.broken(at(over, begin, i), "session %d had ended, but began something (entry %d) that succeeded", e.Session,
 					x.entries[begin].N)
 			}
 		case Ack:
@@ -153,26 +153,26 @@ func ruleSession(x *index, v *verdict) {
 	}
 }
 
-// beginOf is where what an entry answers was begun; -1 if that is not known.
+// beginOf returns the begin of what an entry answers; -1 if that is not known.
 func (x *index) beginOf(e Entry) int {
 	if e.What == Hello {
-		return x.conn(e.Conn).begin
+		return x.connOf(e.Conn).begin
 	}
-	return x.op(e.Op).begin
+	return x.opOf(e.Op).begin
 }
 
-// sentAfter: what only ever was begun under a session that had ended is not committed.
+// sentAfter: a message that was begun only after its session had ended is not committed.
 func (x *index) sentAfter(v *verdict, over, i int) {
 	e := x.entries[i]
 	begun := x.conversation(e.Conversation).begun[draft{e.User, e.ClientID}]
 	early := func(b int) bool { return b < over || x.entries[b].Session != e.Session }
 	if len(begun) > 0 && !slices.ContainsFunc(begun, early) {
-		v.broken(at(over, begun[0], i), "session %d, which had ended, began %s, and it was acknowledged", e.Session,
+		v.broken(at(over, begun[0], i), "session %d had ended, but began %s, which was acknowledged", e.Session,
 			e.ClientID)
 	}
 }
 
-// tooLate: an event that was committed more than a second after the end of a session does not reach its sockets.
+// tooLate: an event committed more than a second after the end of a session does not reach its sockets.
 func (x *index) tooLate(v *verdict, over, i int) {
 	e := x.entries[i]
 	if e.Event == nil {
@@ -186,14 +186,14 @@ func (x *index) tooLate(v *verdict, over, i int) {
 	}
 }
 
-// ruleRefusals: a refusal's reason can have been true.
+// ruleRefusals: the reason of a refusal can have been true.
 func ruleRefusals(x *index, v *verdict) {
 	known := x.known()
 	for i, e := range x.entries {
 		if e.What != Nack || e.Op == 0 {
 			continue
 		}
-		begin := x.op(e.Op).begin
+		begin := x.opOf(e.Op).begin
 		r := x.conversations[e.Conversation]
 		if begin < 0 || r.members[e.User] == "" {
 			continue
@@ -209,7 +209,7 @@ func ruleRefusals(x *index, v *verdict) {
 					e.Conversation, e.Op)
 			}
 		case "empty", "too_long", "invalid":
-			v.broken(at(begin, i), "%s: op %d was sound, and refused as %s", e.Conversation, e.Op, e.Code)
+			v.broken(at(begin, i), "%s: op %d was sound, but refused as %s", e.Conversation, e.Op, e.Code)
 		case "not_yours", "not_found":
 			x.editRefused(v, r, begin, i, known[begin])
 		default:
@@ -223,13 +223,13 @@ func (x *index) logoutBegun(session, before int) bool {
 	})
 }
 
-// surelyOpen tells whether nothing can have closed a conversation, or kept it closed, between two positions.
+// surelyOpen tells whether a conversation was certainly open between two positions.
 func (x *index) surelyOpen(r *conversationIndex, from, to int) bool {
 	for _, i := range r.states {
 		if x.entries[i].Action == Open || i > to {
 			continue
 		}
-		o := x.op(x.entries[i].Op)
+		o := x.opOf(x.entries[i].Op)
 		if o.end >= 0 && x.entries[o.end].What == Refused && x.certain(o.end) {
 			continue
 		}
@@ -242,12 +242,12 @@ func (x *index) surelyOpen(r *conversationIndex, from, to int) bool {
 
 func (x *index) openedBetween(r *conversationIndex, from, to int) bool {
 	return slices.ContainsFunc(r.states, func(i int) bool {
-		o := x.op(x.entries[i].Op)
+		o := x.opOf(x.entries[i].Op)
 		return x.entries[i].Action == Open && i > from && o.end >= 0 && o.end < to && x.entries[o.end].What == Done
 	})
 }
 
-// editRefused judges a refusal for the sake of the target.
+// editRefused judges a refusal whose reason is the target.
 func (x *index) editRefused(v *verdict, r *conversationIndex, begin, i int, known int64) {
 	b, e := x.entries[begin], x.entries[i]
 	target, ok := r.log[b.Target]
@@ -256,7 +256,7 @@ func (x *index) editRefused(v *verdict, r *conversationIndex, begin, i int, know
 	}
 	retracted := slices.ContainsFunc(r.edits[b.Target], func(e Event) bool { return e.Kind == kindRetraction })
 	if e.Code == "not_yours" || !retracted {
-		v.broken(at(begin, i, r.where[b.Target]), "%s: op %d on %d, one's own and not retracted, was refused as %s",
+		v.broken(at(begin, i, r.where[b.Target]), "%s: op %d on %d, their own and not retracted, was refused as %s",
 			e.Conversation,
 			e.Op, b.Target, e.Code)
 	}

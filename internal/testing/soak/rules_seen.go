@@ -1,6 +1,6 @@
 package soak
 
-// ruleSame: invariant 3. What does not change of an event is what the log has, for everyone.
+// ruleSame: what everyone gets of an event is what the log has, apart from what edits change.
 func ruleSame(x *index, v *verdict) {
 	for i, e := range x.entries {
 		if e.What != Got && e.What != Page || e.Event == nil || !x.conversations[e.Conversation].logged {
@@ -10,19 +10,19 @@ func ruleSame(x *index, v *verdict) {
 		have, ok := r.log[got.Seq]
 		switch {
 		case !ok:
-			v.broken(at(i), "%s: %s got %d (entry %d), and the log has no such event", e.Conversation, e.Device, got.Seq, e.N)
+			v.broken(at(i), "%s: %s got %d (entry %d), but the log has no such event", e.Conversation, e.Device, got.Seq, e.N)
 		case have.Kind != got.Kind || have.ClientID != got.ClientID || have.Sender != got.Sender || have.Target != got.Target:
-			v.broken(at(i, r.where[got.Seq]), "%s: %s got another %d (entry %d) than the log has",
+			v.broken(at(i, r.where[got.Seq]), "%s: %s got a different %d (entry %d) than the log has",
 				e.Conversation, e.Device, got.Seq,
 				e.N)
 		}
 	}
 }
 
-// resetBeyond is how far behind who resumes may be without a reset.
+// resetBeyond is how many events a client may be behind when it resumes without getting a reset.
 const resetBeyond = 500
 
-// recent is how much who joins without a cursor gets.
+// recent is how many events a client gets that joins without a cursor.
 const recent = 50
 
 // stream follows one connection through the protocol.
@@ -31,14 +31,15 @@ type stream struct {
 	v    *verdict
 	conn int
 
-	after                  int64 // -1: without
+	after                  int64 // -1: without a cursor
 	hello, live, reset     int   // positions; -1: not yet
 	next                   int64 // seq of the event that must come
 	last                   int   // position of the last event
 	helloHead, resumedFrom int64
 }
 
-// ruleOrder: the frames of each connection come as the protocol says, and the events without hole, double or detour.
+// ruleOrder: the frames of each connection come as the protocol says, and the events in order, without gaps or
+// duplicates.
 func ruleOrder(x *index, v *verdict) {
 	for _, n := range x.order {
 		c := x.conns[n]
@@ -53,19 +54,19 @@ func ruleOrder(x *index, v *verdict) {
 	x.pagesInOrder(v)
 }
 
-// pagesInOrder: a page of the history goes on where it was asked for, without a hole, and has all that had been seen
-// before, unless it is full.
+// pagesInOrder: a page of the history starts where the client asked, has no gaps, and unless it is full, has
+// everything that had been seen before.
 func (x *index) pagesInOrder(v *verdict) {
 	known, last, next := x.known(), map[int]int{}, map[int]int64{}
 	for i, e := range x.entries {
-		begin := x.op(e.Op).begin
+		begin := x.opOf(e.Op).begin
 		switch {
 		case begin < 0 || e.Op == 0:
 		case e.What == Begin && e.Action == Browse:
 			last[e.Op], next[e.Op] = i, e.After+1
 		case e.What == Page && e.Event != nil:
 			if e.Event.Seq != next[e.Op] {
-				v.broken(at(begin, last[e.Op], i), "%s: the history (op %d) has %d where %d was to come",
+				v.broken(at(begin, last[e.Op], i), "%s: the history (op %d) has %d where %d was expected",
 					e.Conversation, e.Op, e.Event.Seq,
 					next[e.Op])
 			}
@@ -73,13 +74,13 @@ func (x *index) pagesInOrder(v *verdict) {
 		case e.What == Done && e.Action == Browse:
 			if got := next[e.Op] - 1; got < known[begin] && got-x.entries[begin].After < pageSize {
 				v.broken(at(begin, last[e.Op], i, x.firstHeard(e.Conversation, known[begin])),
-					"%s: the history (op %d) ends with %d, and %d had been seen before", e.Conversation, e.Op, got, known[begin])
+					"%s: the history (op %d) ends with %d, but %d had been seen before", e.Conversation, e.Op, got, known[begin])
 			}
 		}
 	}
 }
 
-// pageSize is how much of the history is asked for at once.
+// pageSize is how many events of the history clients ask for at once.
 const pageSize = 100
 
 func (s *stream) frame(i int, e Entry) {
@@ -114,7 +115,7 @@ func (s *stream) greet(i int, e Entry) {
 
 func (s *stream) turnBack(i int, e Entry) {
 	if s.after >= 0 && s.helloHead-s.after <= resetBeyond && s.after <= s.helloHead {
-		s.v.broken(at(s.last, s.hello, i), "connection %d: a reset although %d is not too far behind %d", s.conn, s.after,
+		s.v.broken(at(s.last, s.hello, i), "connection %d: a reset, although %d is not too far behind %d", s.conn, s.after,
 			s.helloHead)
 	}
 	if e.Head < s.helloHead {
@@ -128,7 +129,7 @@ func (s *stream) goLive(i int, e Entry) {
 	case s.hello < 0 || s.live >= 0:
 		s.v.broken(at(s.live, i), "connection %d: live without a hello, or twice", s.conn)
 	case e.Head != s.next-1:
-		s.v.broken(at(s.hello, s.reset, s.last, i), "connection %d: live at %d, and %d was to come", s.conn, e.Head, s.next)
+		s.v.broken(at(s.hello, s.reset, s.last, i), "connection %d: live at %d, but %d was expected", s.conn, e.Head, s.next)
 	case e.Head < s.helloHead:
 		s.v.broken(at(s.hello, i), "connection %d: live at %d after a hello with %d", s.conn, e.Head, s.helloHead)
 	}
@@ -143,15 +144,15 @@ func (s *stream) event(i int, e Entry) {
 	switch seq := e.Event.Seq; {
 	case seq < s.next:
 		s.v.broken(at(s.hello, s.reset, s.last, i),
-			"connection %d: %d came when %d was to come (entry %d): again, or before where it resumed", s.conn, seq, s.next, e.N)
+			"connection %d: %d came instead of %d (entry %d): again, or before where it resumed", s.conn, seq, s.next, e.N)
 	case seq > s.next:
-		s.v.broken(at(s.hello, s.reset, s.last, i), "connection %d: %d came when %d was to come (entry %d): a hole", s.conn,
+		s.v.broken(at(s.hello, s.reset, s.last, i), "connection %d: %d came instead of %d (entry %d): a gap", s.conn,
 			seq, s.next, e.N)
 	}
 	s.last, s.next = i, e.Event.Seq+1
 }
 
-// ruleFresh: what anybody has heard of when a connection or a reading of the history begins is not news to it.
+// ruleFresh: a connection or a history page has everything that anybody had heard of when it began.
 func ruleFresh(x *index, v *verdict) {
 	known := x.known()
 	for _, n := range x.order {
@@ -160,7 +161,7 @@ func ruleFresh(x *index, v *verdict) {
 			e := x.entries[i]
 			if e.What == Hello && c.begin >= 0 && e.Head < known[c.begin] {
 				v.broken(at(c.begin, i, x.firstHeard(e.Conversation, known[c.begin])),
-					"connection %d: hello says %d, and %d had been seen before", n, e.Head, known[c.begin])
+					"connection %d: hello says %d, but %d had been seen before", n, e.Head, known[c.begin])
 			}
 		}
 	}
@@ -168,14 +169,14 @@ func ruleFresh(x *index, v *verdict) {
 		if e.What != Done || e.Action != Browse {
 			continue
 		}
-		if o := x.op(e.Op); o.begin >= 0 && e.Head < known[o.begin] {
+		if o := x.opOf(e.Op); o.begin >= 0 && e.Head < known[o.begin] {
 			v.broken(at(o.begin, i, x.firstHeard(e.Conversation, known[o.begin])),
-				"%s: the history (op %d) ends with %d, and %d had been seen before", e.Conversation, e.Op, e.Head, known[o.begin])
+				"%s: the history (op %d) ends with %d, but %d had been seen before", e.Conversation, e.Op, e.Head, known[o.begin])
 		}
 	}
 }
 
-// firstHeard is the position at which a seq was heard of first.
+// firstHeard returns the position at which a seq was first heard of.
 func (x *index) firstHeard(conversation string, seq int64) int {
 	for i, e := range x.entries {
 		if e.Conversation != conversation {
@@ -200,9 +201,9 @@ func (x *index) firstHeard(conversation string, seq int64) int {
 	return -1
 }
 
-// ruleServed: an event is shown as it stood at some time between when it was surely read and the end. What is read from
-// the log on joining is read after hello, so it knows of everything up to its head; live, an event is as it was or
-// later.
+// ruleServed: an event is shown in a form that it had at some time after the earliest moment at which it can have been
+// read. What a joining connection gets from the log is read after hello, so it reflects everything up to hello's head;
+// a live event reflects at least everything up to itself.
 func ruleServed(x *index, v *verdict) {
 	known := x.known()
 	for _, n := range x.order {
@@ -227,7 +228,7 @@ func ruleServed(x *index, v *verdict) {
 			continue
 		}
 		least := e.Event.Seq
-		begin := x.op(e.Op).begin
+		begin := x.opOf(e.Op).begin
 		if begin >= 0 {
 			least = max(least, known[begin])
 		}
@@ -235,7 +236,7 @@ func ruleServed(x *index, v *verdict) {
 	}
 }
 
-// shown judges one event that was read when the log had at least `least`.
+// shown judges one event that was read when the head was at least `least`.
 func (x *index) shown(v *verdict, i int, e Entry, least int64, evidence []int) {
 	r, got := x.conversations[e.Conversation], *e.Event
 	have, ok := r.log[got.Seq]
@@ -259,7 +260,7 @@ func (x *index) shown(v *verdict, i int, e Entry, least int64, evidence []int) {
 			evidence = append(evidence, at)
 		}
 	}
-	v.broken(evidence, "%s: %s got %d (entry %d) as it did not stand any more", e.Conversation, e.Device, got.Seq, e.N)
+	v.broken(evidence, "%s: %s got an outdated form of %d (entry %d)", e.Conversation, e.Device, got.Seq, e.N)
 }
 
 func looks(got, want Event) bool {

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// Shrink gives the fewest entries of a history that still show a violation: none of them can be left out. It is delta
-// debugging (Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", 2002) over what the rule named
-// as evidence if that is enough, else over all of the history.
+// Shrink returns a minimal part of a history that still shows a violation: no entry can be left out. It is delta
+// debugging (Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", 2002) over the rule's
+// evidence if that is enough, otherwise over the whole history.
 func Shrink(history []Entry, violation Violation) []Entry {
 	rule := slices.IndexFunc(Rules, func(r Rule) bool { return r.Name == violation.Rule })
 	if rule < 0 {
@@ -26,7 +26,8 @@ func Shrink(history []Entry, violation Violation) []Entry {
 	return nil // not a violation of this history
 }
 
-// evidenceOf are the entries a violation names; with all else that shares an action, a connection or a draft with them.
+// evidenceOf returns the entries that a violation names; if related, also those of the same actions, connections and
+// drafts.
 func evidenceOf(history []Entry, violation Violation, related bool) []Entry {
 	ops, conns, drafts := map[int]bool{}, map[int]bool{}, map[draft]bool{}
 	var named []Entry
@@ -51,8 +52,8 @@ func evidenceOf(history []Entry, violation Violation, related bool) []Entry {
 	return out
 }
 
-// minimize leaves out ever smaller parts for as long as the rest still shows it (ddmin, without its first half: a part
-// alone seldom shows anything).
+// minimize leaves out ever smaller parts as long as the rest still shows the violation (ddmin without its first half:
+// a single part rarely shows anything).
 func minimize(entries []Entry, shows func([]Entry) bool) []Entry {
 	for size := (len(entries) + 1) / 2; size >= 1; {
 		shorter := false
@@ -74,7 +75,7 @@ func minimize(entries []Entry, shows func([]Entry) bool) []Entry {
 	return entries
 }
 
-// Counterexample tells of a violation and the fewest entries that show it.
+// Counterexample describes a violation and a minimal list of entries that show it.
 func Counterexample(history []Entry, v Violation) string {
 	var b strings.Builder
 	for _, r := range Rules {

@@ -21,7 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// All invariants of the chat at once: random clients on three instances, while processes, Redis and roads fail.
+// All invariants of the chat at once: random clients on three instances, while processes, Redis and the network fail.
 func TestSoak(t *testing.T) {
 	t.Parallel()
 	seed := *soakSeed
@@ -53,12 +53,12 @@ func TestSoak(t *testing.T) {
 	found := Check(history)
 	report(t, history, found, again)
 	for _, in := range w.instances {
-		assert.False(t, in.log.crashed(), "instance %d panicked, raced, or did not stop", in.n)
+		assert.False(t, in.log.crashed(), "instance %d panicked, had a data race, or did not stop", in.n)
 	}
 	require.NoError(t, complete, "everything comes to rest")
 }
 
-// discover finds what the service at hand can do.
+// discover finds out what the service can do.
 func (w *world) discover() {
 	w.t.Helper()
 	resp, err := probes.Get("http://" + w.instances[0].addr + "/openapi.json")
@@ -79,8 +79,8 @@ func (w *world) discover() {
 	w.closes, w.counts, w.edits = has("/conversation/close"), has("/me/unread"), has("/messages/{seq}/retract")
 }
 
-// chaos lets devices and the nemesis loose for a while. In the last quarter only wake-ups fail, so that what is lost of
-// them is not healed by everybody's coming back.
+// chaos runs the devices and the nemesis for a while. In the last quarter only broadcasts fail, so that clients that
+// reconnect do not make up for lost ones.
 func (w *world) chaos(d time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
@@ -110,7 +110,7 @@ func (w *world) unleash(ctx context.Context, sets ...[]fault) {
 	all.Wait()
 }
 
-// endOne cancels the last conversation's appointment after a while, in the middle of all.
+// endOne cancels the last conversation's appointment after a while, in the middle of everything.
 func (w *world) endOne(ctx context.Context, after time.Duration) {
 	t := time.NewTimer(after)
 	defer t.Stop()
@@ -126,7 +126,7 @@ func (w *world) endOne(ctx context.Context, after time.Duration) {
 	d.cancel(ctx)
 }
 
-// settle has all devices find out what became of what they wrote, and follow the log to its end. Its error says who
+// settle has all devices learn the outcome of what they wrote, and follow the log to its end. The error names one that
 // did not get there.
 func (w *world) settle() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -158,7 +158,7 @@ func (w *world) settle() error {
 	return w.count(ctx, db, heads)
 }
 
-// each runs something on all devices at once.
+// each runs f on all devices at once.
 func (w *world) each(f func(*device) error) error {
 	failures := make([]error, len(w.devices))
 	var all sync.WaitGroup
@@ -169,22 +169,22 @@ func (w *world) each(f func(*device) error) error {
 	return errors.Join(failures...)
 }
 
-// gather waits until the device is connected, and then says something to all others, so that those who
-// have missed something notice.
+// gather waits until the device is connected, and then sends something to all others, so that those who have missed
+// something notice.
 func (d *device) gather(ctx context.Context) error {
 	if d.user == d.w.doctor && d.w.closes {
 		d.reopen(ctx)
 	}
 	for ctx.Err() == nil {
 		if d.connected(ctx) {
-			d.desk().write(Send, d.words(), 0)
+			d.desk().compose(Send, d.words(), 0)
 			return nil
 		}
 	}
 	return fmt.Errorf("%s cannot connect", d.name)
 }
 
-// resolve sends what has no answer until it has one.
+// resolve sends whatever has no answer until it has one.
 func (d *device) resolve(ctx context.Context) error {
 	for ctx.Err() == nil {
 		if !d.connected(ctx) {
@@ -205,7 +205,7 @@ func (d *device) resolve(ctx context.Context) error {
 	return fmt.Errorf("%s has %d messages without an answer", d.name, len(d.desk().open()))
 }
 
-// connected has a socket that is live, and not only looks so.
+// connected makes sure that the device has a live socket, which answers a ping.
 func (d *device) connected(ctx context.Context) bool {
 	if d.link != nil {
 		select {
@@ -221,7 +221,7 @@ func (d *device) connected(ctx context.Context) bool {
 	soon, cancel := context.WithTimeout(ctx, calm/3)
 	defer cancel()
 	before := d.link.heard()
-	d.link.write(object{"type": "ping"})
+	d.link.send(object{"type": "ping"})
 	if d.await(soon, func() bool { live, _ := d.link.state(); return live && d.link.heard() > before }) {
 		return true
 	}
@@ -229,7 +229,7 @@ func (d *device) connected(ctx context.Context) bool {
 	return false
 }
 
-// arrive follows the log to head, and says so for half of the people.
+// arrive follows the log to head; half of the people then report it as read.
 func (d *device) arrive(ctx context.Context, head int64) error {
 	for ctx.Err() == nil {
 		if !d.connected(ctx) {
@@ -244,16 +244,17 @@ func (d *device) arrive(ctx context.Context, head int64) error {
 		if err := d.browseAll(ctx, head); err != nil {
 			return err
 		}
-		d.link.add(Entry{What: Final})
+		d.link.record(Entry{What: Final})
 		return nil
 	}
 	return fmt.Errorf("%s did not get to %d in %s", d.name, head, d.place.id)
 }
 
-// reads tells whether somebody reads everything in the end.
+// reads tells whether this person reads everything at the end.
 func (d *device) reads() bool { return (d.user == d.w.doctor) == (d.place == d.w.places[0]) }
 
-// count waits until cursors are where readers said, and asks everyone's unread counts in a moment in which none moves.
+// count waits until the cursors are where the readers reported, and asks for everyone's unread counts while none
+// moves.
 func (w *world) count(ctx context.Context, db *pgx.Conn, heads map[*place]int64) error {
 	for ctx.Err() == nil {
 		before := w.allCursors(ctx, db)
@@ -273,7 +274,7 @@ func (w *world) count(ctx context.Context, db *pgx.Conn, heads map[*place]int64)
 		}
 		w.devices[0].pause(ctx, 50*time.Millisecond, 100*time.Millisecond)
 	}
-	return errors.New("the cursors do not get to where everybody has read")
+	return errors.New("the cursors did not get to where everybody has read")
 }
 
 func (w *world) allCursors(ctx context.Context, db *pgx.Conn) map[person]cursors {
@@ -286,7 +287,7 @@ func (w *world) allCursors(ctx context.Context, db *pgx.Conn) map[person]cursors
 	return out
 }
 
-// unread asks for everyone's counts; none is an entry with 0.
+// unread asks for everyone's counts; someone without a count gets an entry with 0.
 func (w *world) unread(ctx context.Context) (out []Entry, err error) {
 	if !w.counts {
 		return nil, nil
@@ -300,7 +301,7 @@ func (w *world) unread(ctx context.Context) (out []Entry, err error) {
 		}
 		_, addr := d.front()
 		if err := rest(ctx, addr, d.token, http.MethodGet, "/me/unread", nil, &list); err != nil {
-			return nil, fmt.Errorf("ask what is unread: %w", err)
+			return nil, fmt.Errorf("ask for unread counts: %w", err)
 		}
 		e := Entry{What: Unread, User: d.user, Device: d.name, Conversation: d.place.id}
 		for _, it := range list.Items {
@@ -313,7 +314,7 @@ func (w *world) unread(ctx context.Context) (out []Entry, err error) {
 	return out, nil
 }
 
-// summary says what the run was worth.
+// summary logs how much the run covered.
 func (w *world) summary(history []Entry) {
 	counts := map[string]int{}
 	for _, e := range history {
@@ -333,7 +334,7 @@ func (w *world) summary(history []Entry) {
 	w.t.Logf("%d entries: %v", len(history), counts)
 }
 
-// report fails the test for each broken promise, with the fewest entries that show the first of each rule.
+// report fails the test for each broken promise, with a counterexample for the first of each rule.
 func report(t *testing.T, history []Entry, found []Violation, again string) {
 	t.Helper()
 	if len(found) == 0 {
@@ -367,7 +368,7 @@ func save(file string, history []Entry) error {
 	return errors.Join(err, f.Close())
 }
 
-// A history that a run has left behind, once more: for work on a rule, or on what broke it.
+// TestReplay checks a stored history again, for work on a rule or on what broke it.
 func TestReplay(t *testing.T) {
 	t.Parallel()
 	if *soakHistory == "" {

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// socket is a WebSocket written by hand from RFC 6455, so that nothing the service or its reference client believe of
-// the protocol is taken over.
+// socket is a WebSocket client written from RFC 6455, so that the tests do not share the assumptions of the service
+// and its reference client.
 type socket struct {
 	tcp *net.TCPConn
 	in  *bufio.Reader
@@ -24,7 +24,7 @@ type socket struct {
 	mu sync.Mutex // guards writes
 }
 
-// refusal is an answer to an upgrade, or to a request, that is not the wanted one.
+// refusal is a refused upgrade or request.
 type refusal struct {
 	status int
 	code   string
@@ -39,7 +39,7 @@ const (
 	opPong  = 10
 )
 
-// dial opens a socket; a *refusal is the service's own no.
+// dial opens a socket. If the service refuses, the error is a *refusal.
 func dial(addr, path, token string, within time.Duration) (*socket, error) {
 	conn, err := net.DialTimeout("tcp", addr, within)
 	if err != nil {
@@ -73,23 +73,23 @@ func (s *socket) upgrade(addr, path, token string, within time.Duration) error {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusSwitchingProtocols {
-		body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // the status says enough
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // the status is enough
 		return &refusal{resp.StatusCode, codeOf(body)}
 	}
 	return s.tcp.SetDeadline(time.Time{})
 }
 
-// codeOf is the code of a problem document.
+// codeOf returns the code of a problem document, or "".
 func codeOf(body []byte) string {
 	var problem struct {
 		Code string `json:"code"`
 	}
-	_ = json.Unmarshal(body, &problem) // what is none has none
+	_ = json.Unmarshal(body, &problem) // other answers have no code
 	return problem.Code
 }
 
-// write sends a text frame.
-func (s *socket) write(v any) error {
+// send sends a text frame.
+func (s *socket) send(v any) error {
 	body, err := json.Marshal(v)
 	if err != nil {
 		return err
@@ -122,7 +122,7 @@ func (s *socket) frame(op byte, body []byte) error {
 
 var errClosed = errors.New("the server closed")
 
-// read gives the next text frame, answering pings on the way; errClosed after a close frame.
+// read returns the next text frame and answers pings before it; errClosed after a close frame.
 func (s *socket) read() ([]byte, error) {
 	for {
 		var head [2]byte
@@ -141,7 +141,7 @@ func (s *socket) read() ([]byte, error) {
 			}
 			size = uint64(binary.BigEndian.Uint16(long[:]))
 		case 127:
-			return nil, errors.New("a frame of the server is larger than any of the protocol")
+			return nil, errors.New("a frame of the server is larger than the protocol allows")
 		}
 		body := make([]byte, size)
 		if _, err := io.ReadFull(s.in, body); err != nil {
@@ -160,8 +160,8 @@ func (s *socket) read() ([]byte, error) {
 	}
 }
 
-// cut ends the connection as a broken network does: nobody says goodbye.
+// cut ends the connection as a broken network does, without a goodbye.
 func (s *socket) cut() {
-	_ = s.tcp.SetLinger(0) // the reset is what a cut looks like; without it, it is a close
+	_ = s.tcp.SetLinger(0) // so that the peer gets a reset, not a close
 	_ = s.tcp.Close()
 }

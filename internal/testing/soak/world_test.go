@@ -30,7 +30,7 @@ const (
 	devices       = 2 // of each person in a conversation
 )
 
-// world is the service, three times, with proxies on every road, and the people who use it.
+// world is three instances of the service, with proxies on every connection, and the people who use it.
 type world struct {
 	t         *testing.T
 	seed      uint64
@@ -44,10 +44,10 @@ type world struct {
 	stranger  *device
 	sessions  atomic.Int64
 	fates     atomic.Uint64
-	calm      atomic.Bool    // nothing fails
-	readers   sync.WaitGroup // whatever records
-	closes    bool           // the service lets doctors close conversations
-	counts    bool           // and tells what is unread
+	calm      atomic.Bool    // nothing fails now
+	readers   sync.WaitGroup // goroutines that record
+	closes    bool           // the service lets doctors close conversations,
+	counts    bool           // gives unread counts,
 	edits     bool           // and lets people retract and correct over REST
 }
 
@@ -104,7 +104,7 @@ func (w *world) newInstance(server *toxiproxy.ApiServer, n int, secret, mail str
 	return in
 }
 
-// proxy starts a proxy, and gives its address: whoever reads it from the proxy races with its restart.
+// proxy starts a proxy and returns its address: reading it from the proxy would race with a restart.
 func (w *world) proxy(server *toxiproxy.ApiServer, name, to string) (p *toxiproxy.Proxy, addr string) {
 	w.t.Helper()
 	addr = freeAddr(w.t)
@@ -179,7 +179,7 @@ func (w *world) populate(ctx context.Context) {
 	}
 }
 
-// config is what a command of an operator needs.
+// config returns the configuration for an operator's command.
 func (w *world) config() config.Config {
 	cfg := config.Default()
 	cfg.DatabaseURL, cfg.TokenSecrets = config.Secret(w.dsn), []config.Secret{config.Secret(rand.Text() + rand.Text())}
@@ -224,7 +224,7 @@ type signedIn struct {
 	} `json:"user"`
 }
 
-// book makes a confirmed appointment of a patient with the doctor, whose token it is.
+// book makes a confirmed appointment of a patient with the doctor; token is the doctor's.
 func (w *world) book(ctx context.Context, email, token string, n int) string {
 	w.t.Helper()
 	_, patient := w.signIn(ctx, email)
@@ -240,7 +240,7 @@ func (w *world) book(ctx context.Context, email, token string, n int) string {
 	return asked.ID
 }
 
-// conclude writes what PostgreSQL has in the end into the history. The audit trail has to hold, too.
+// conclude adds the content of PostgreSQL at the end to the history. It also checks the audit trail.
 func (w *world) conclude(ctx context.Context) {
 	w.t.Helper()
 	db, err := pgx.Connect(ctx, w.dsn)
