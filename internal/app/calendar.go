@@ -33,7 +33,8 @@ func (b bookings) Between(
 	ctx context.Context, userID int64, from, to time.Time, limit int,
 ) ([]calendar.Appointment, error) {
 	self := auth.Actor{ID: userID, Role: auth.Doctor}
-	page, _, err := b.appointments.List(ctx, self, appointment.Filter{Statuses: calendar.Statuses(), From: from, To: to}, 0, limit)
+	which := appointment.Filter{Statuses: calendar.Statuses(), From: from, To: to}
+	page, _, err := b.appointments.List(ctx, self, which, 0, limit)
 	if err != nil {
 		return nil, err
 	}

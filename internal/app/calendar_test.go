@@ -56,7 +56,7 @@ func TestApp_CalendarFeeds(t *testing.T) {
 		addresses[i] = made.body["url"].(string)
 		require.Empty(t, w.feed(t, 0, addresses[i]))
 	}
-	_, err := pc.Book(w.context(), dc.User().UserID, time.Time{}, "A cough without a time")
+	request, err := pc.Book(w.context(), dc.User().UserID, time.Time{}, "A cough without a time")
 	require.NoError(t, err)
 	appointment := w.book(pc, dc)
 	// Another instance, which signs tokens with other secrets and knows none of the old ones.
@@ -91,6 +91,11 @@ func TestApp_CalendarFeeds(t *testing.T) {
 		w.call(n, "", "GET", u.Path, "").problem(t, 404)
 	}
 	require.Len(t, w.feed(t, 0, addresses[1]), 1)
+	require.Equal(t, 200,
+		w.call(0, tokens[1], "POST", "/api/v1/appointments/"+request.ID+"/reject", `{"reason":"Ill"}`).status)
+	require.Equal(t, 200,
+		w.call(0, admin, "PUT", "/api/v1/users/"+doctor.userID+"/role", `{"role":"PATIENT"}`).status)
+	require.Empty(t, w.feed(t, 0, addresses[1]), "a former doctor no longer takes part")
 	for _, address := range addresses {
 		u, err := url.Parse(address)
 		require.NoError(t, err)
