@@ -36,7 +36,7 @@ func accountOptions(c config.Config) account.Options {
 
 func appointmentOptions(c config.Config) appointment.Options {
 	return appointment.Options{
-		Zone: c.Zone(), HoldTTL: c.HoldTTL, OfferTTL: c.OfferTTL, RequestTTL: c.RequestTTL, CompleteAfter: c.CompleteAfter,
+		Zone: c.ClinicZone.Location, HoldTTL: c.HoldTTL, OfferTTL: c.OfferTTL, RequestTTL: c.RequestTTL, CompleteAfter: c.CompleteAfter,
 		CancellationWindow: c.CancellationWindow, FollowUpWindow: c.FollowUpWindow, MaxUpcoming: c.MaxUpcoming,
 		MaxOpenRequests: c.MaxOpenRequests, MaxHolds: c.MaxHolds,
 	}
@@ -44,16 +44,17 @@ func appointmentOptions(c config.Config) appointment.Options {
 
 func scheduleOptions(c config.Config) schedule.Options {
 	o := schedule.Options{
-		Zone: c.Zone(), SlotMinutes: c.ClinicSlotMinutes, Notice: c.BookingNotice, Horizon: c.BookingHorizon,
+		Zone: c.ClinicZone.Location, SlotMinutes: c.ClinicSlotMinutes, Notice: c.BookingNotice, Horizon: c.BookingHorizon,
 	}
-	hours, _ := config.ParseHours(c.ClinicHours) // Validate has checked them
-	for _, v := range hours {
+	for _, v := range c.ClinicHours {
 		o.Hours = append(o.Hours, schedule.Clock(v))
 	}
 	return o
 }
 
-func preferenceOptions(c config.Config) preference.Options { return preference.Options{Zone: c.Zone()} }
+func preferenceOptions(c config.Config) preference.Options {
+	return preference.Options{Zone: c.ClinicZone.Location}
+}
 
 func idempotencyOptions(c config.Config) idempotency.Options {
 	return idempotency.Options{RequestTimeout: c.RequestTimeout}
@@ -61,7 +62,7 @@ func idempotencyOptions(c config.Config) idempotency.Options {
 
 func conversationOptions(c config.Config) conversation.Options {
 	return conversation.Options{
-		CommitLanes: c.CommitLanes, FollowUp: c.FollowUpWindow, Zone: c.Zone(), ClinicNotice: c.Notice(),
+		CommitLanes: c.CommitLanes, FollowUp: c.FollowUpWindow, Zone: c.ClinicZone.Location, ClinicNotice: c.Notice(),
 		PerSecond: c.ConversationMessagesPerSecond, UserPerSecond: c.UserMessagesPerSecond,
 	}
 }
@@ -83,7 +84,7 @@ func chatOptions(c config.Config) chat.Options {
 }
 
 func transcriptOptions(c config.Config) transcript.Options {
-	return transcript.Options{Zone: c.Zone()}
+	return transcript.Options{Zone: c.ClinicZone.Location}
 }
 
 func attachmentOptions(c config.Config) attachment.Options {
@@ -116,7 +117,7 @@ func organizer(c config.Config) calendar.Party {
 }
 
 func notifyOptions(c config.Config) notify.Options {
-	return notify.Options{Domain: mail.Domain(c.Sender()), Zone: c.Zone()}
+	return notify.Options{Domain: mail.Domain(c.Sender()), Zone: c.ClinicZone.Location}
 }
 
 // mailServer returns the mail server that SMTP_URL names.

@@ -36,7 +36,7 @@ func (a *App) mount(s *services) error {
 	attachment.Routes(a.http, a.files)
 	jobs.Routes(a.http, a.jobs)
 	ui.Routes(a.http, ui.Deps{Accounts: s.accounts, Options: ui.Options{Origin: a.cfg.Origins()[0]}})
-	zone := a.cfg.Zone()
+	zone := a.cfg.ClinicZone.Location
 	if a.cfg.LegacyPMS {
 		pms.Mount(a.http,
 			pms.Deps{Accounts: s.accounts, Patients: s.patients, Appointments: s.appointments, Zone: zone, Now: time.Now})

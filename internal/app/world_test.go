@@ -66,7 +66,7 @@ func newWorldOver(t *testing.T, dsn, redisURL string, instances int, change ...f
 	w.cfg.PublicURL = "http://clinic.test"
 	w.cfg.DatabaseURL, w.cfg.RedisURL = config.Secret(dsn), config.Secret(redisURL)
 	w.cfg.TokenSecrets = []config.Secret{config.Secret(rand.Text() + rand.Text())}
-	w.cfg.ClinicHours = "00:00-24:00"
+	w.cfg.ClinicHours = config.Hours{{From: 0, To: 24 * 60}}
 	w.cfg.MailDir = filepath.Join(t.TempDir(), "mail")
 	w.cfg.AttachmentsDir = filepath.Join(t.TempDir(), "attachments")
 	w.cfg.MaxOpenRequests = 1000

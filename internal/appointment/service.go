@@ -28,7 +28,7 @@ type Service struct {
 
 // Options are the limits and times of booking.
 type Options struct {
-	Zone *time.Location // the clinic's, in which a search across doctors has its days; nil is UTC
+	Zone *time.Location // the clinic's, in which a search across doctors has its days
 	// HoldTTL is how long a time is kept while its patient fills in the form, OfferTTL for one on the waiting list.
 	HoldTTL, OfferTTL time.Duration
 	// RequestTTL is how long a request without a time waits for an answer, CompleteAfter how long after its end a
@@ -61,9 +61,6 @@ func New(d Deps) *Service {
 	}
 	if s.now == nil {
 		s.now = time.Now
-	}
-	if s.o.Zone == nil {
-		s.o.Zone = time.UTC
 	}
 	return s
 }

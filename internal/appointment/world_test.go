@@ -44,7 +44,7 @@ type world struct {
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{t: t, dsn: pgtest.DSN(t), cfg: config.Default(), now: monday}
-	w.cfg.ClinicZone = "Europe/Berlin"
+	require.NoError(t, w.cfg.ClinicZone.UnmarshalText([]byte("Europe/Berlin")))
 	w.cfg.RequestTimeout = time.Minute // hundreds of requests queue on one row
 	w.svc, w.pool = w.instance()
 	w.patient = w.user("PAT0000000001", "Ada Jones", auth.Patient)

@@ -69,8 +69,8 @@ type Config struct {
 	AllowedOrigins []string `env:"ALLOWED_ORIGINS"`
 	TrustedProxies []string `env:"TRUSTED_PROXIES"`
 
-	ClinicZone         string        `env:"CLINIC_ZONE" envDefault:"UTC"`
-	ClinicHours        string        `env:"CLINIC_HOURS" envDefault:"10:00-14:00,14:30-18:00"`
+	ClinicZone         Zone          `env:"CLINIC_ZONE" envDefault:"UTC"`
+	ClinicHours        Hours         `env:"CLINIC_HOURS" envDefault:"10:00-14:00,14:30-18:00"`
 	ClinicSlotMinutes  int           `env:"CLINIC_SLOT_MINUTES" envDefault:"30"`
 	ClinicResponseTime string        `env:"CLINIC_RESPONSE_TIME" envDefault:"during office hours"`
 	ClinicEmergency    string        `env:"CLINIC_EMERGENCY_NUMBER" envDefault:"your local emergency number"`
@@ -223,10 +223,20 @@ func variable(field string) string {
 	return Prefix + f.Tag.Get("env")
 }
 
+const (
+	describeZone  = "IANA time zone such as Europe/Berlin"
+	describeHours = "list of intervals such as 10:00-14:00,14:30-18:00, in ascending order and without overlaps"
+)
+
+// describe says what a variable of a type looks like.
 func describe(t reflect.Type) string {
 	switch {
 	case t == reflect.TypeFor[time.Duration]():
 		return "duration such as 15m or 72h"
+	case t == reflect.TypeFor[Zone]():
+		return describeZone
+	case t == reflect.TypeFor[Hours]():
+		return describeHours
 	case t.Kind() == reflect.Int:
 		return "whole number"
 	case t.Kind() == reflect.Bool:

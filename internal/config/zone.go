@@ -6,12 +6,11 @@ import (
 	"housecall/internal/zone"
 )
 
-// Zone returns the clinic's time zone. Validate has made sure that it loads, so that a wrong name is an error at start
-// and nowhere else; for a Config that was never validated, it returns UTC instead.
-func (c Config) Zone() *time.Location {
-	loc, err := zone.Load(c.ClinicZone)
-	if err != nil {
-		return time.UTC
-	}
-	return loc
+// Zone is a time zone, read from its IANA name.
+type Zone struct{ *time.Location }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (z *Zone) UnmarshalText(name []byte) (err error) {
+	z.Location, err = zone.Load(string(name))
+	return err
 }

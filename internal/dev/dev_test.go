@@ -242,7 +242,7 @@ func newHouse(t *testing.T, change ...func(*config.Config)) *house {
 	cfg.Addr, cfg.MetricsAddr, cfg.PublicURL = "127.0.0.1:0", "", "http://clinic.test"
 	cfg.DatabaseURL, cfg.RedisURL = config.Secret(dsn), config.Secret(pgtest.Redis(t).URL())
 	cfg.TokenSecrets = []config.Secret{config.Secret(rand.Text() + rand.Text())}
-	cfg.ClinicHours = "00:00-24:00"
+	cfg.ClinicHours = config.Hours{{From: 0, To: 24 * 60}}
 	cfg.MailDir, cfg.AttachmentsDir = filepath.Join(t.TempDir(), "mail"), filepath.Join(t.TempDir(), "attachments")
 	cfg.LoginsPerAccount, cfg.LoginsPerAddress = 10_000, 10_000
 	for _, f := range change {
@@ -253,7 +253,7 @@ func newHouse(t *testing.T, change ...func(*config.Config)) *house {
 	require.NoError(t, err)
 	require.NoError(t, a.Start(t.Context()))
 	t.Cleanup(func() { require.NoError(t, a.Stop()) })
-	return &house{App: a, pool: pool, zone: cfg.ClinicZone, url: "http://" + a.Addr()}
+	return &house{App: a, pool: pool, zone: cfg.ClinicZone.String(), url: "http://" + a.Addr()}
 }
 
 func (h *house) seed(t *testing.T) {

@@ -40,7 +40,7 @@ func startInstances(ctx context.Context, base config.Config, o Options) ([]insta
 		if err := a.Start(ctx); err != nil {
 			return running, err
 		}
-		running = append(running, instance{App: a, url: cfg.PublicURL, zone: cfg.ClinicZone})
+		running = append(running, instance{App: a, url: cfg.PublicURL, zone: cfg.ClinicZone.String()})
 	}
 	return running, nil
 }

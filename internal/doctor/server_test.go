@@ -40,7 +40,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	pool := pgtest.New(t)
 	cfg := config.Default()
-	cfg.ClinicZone = "Asia/Kathmandu"
+	require.NoError(t, cfg.ClinicZone.UnmarshalText([]byte("Asia/Kathmandu")))
 	schedules := schedule.New(schedule.Deps{Options: clinic.ScheduleOptions(cfg)})
 	w := &world{t: t, pool: pool}
 	w.svc = doctor.New(doctor.Deps{Pool: pool, Schedules: schedules, Inviter: inviter{}})

@@ -24,7 +24,7 @@ type Service struct {
 
 // Options are the clinic's defaults, for doctors who have set nothing else.
 type Options struct {
-	Zone        *time.Location // nil is UTC
+	Zone        *time.Location // the clinic's
 	SlotMinutes int
 	Hours       []Clock       // of every day, rising and not overlapping
 	Notice      time.Duration // how long ahead one must book
@@ -42,9 +42,6 @@ func New(d Deps) *Service {
 	s := &Service{o: d.Options, now: d.Now, zones: map[string]*time.Location{}}
 	if s.now == nil {
 		s.now = time.Now
-	}
-	if s.o.Zone == nil {
-		s.o.Zone = time.UTC
 	}
 	s.zones[s.o.Zone.String()] = s.o.Zone
 	for weekday := 1; weekday <= 7; weekday++ {

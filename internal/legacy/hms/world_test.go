@@ -54,7 +54,8 @@ func newWorld(t *testing.T, change ...func(*config.Config)) *world {
 	w.cfg.DatabaseURL, w.cfg.RedisURL = config.Secret(dsn), config.Secret(pgtest.Redis(t).URL())
 	w.cfg.TokenSecrets = []config.Secret{config.Secret(rand.Text() + rand.Text())}
 	w.cfg.AllowedOrigins = []string{origin}
-	w.cfg.ClinicZone, w.cfg.ClinicHours = zone, "00:00-24:00"
+	require.NoError(t, w.cfg.ClinicZone.UnmarshalText([]byte(zone)))
+	w.cfg.ClinicHours = config.Hours{{From: 0, To: 24 * 60}}
 	w.cfg.BookingHorizon = 2 * 366 * 24 * time.Hour // so that it includes a start of summer time
 	w.cfg.RequestTimeout = patience
 	w.cfg.MaxOpenRequests = 1000

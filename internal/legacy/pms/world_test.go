@@ -75,7 +75,8 @@ func newWorld(t testing.TB, change ...func(*config.Config)) *world {
 	t.Helper()
 	cfg := config.Default()
 	cfg.TokenSecrets = []config.Secret{"k3J9vQ2xLz8Rr5TnYw1Bd7Hf4Gm6Ps0C"}
-	cfg.ClinicZone, cfg.RequestTimeout, cfg.BodyLimit = zoneName, time.Minute, 4096
+	require.NoError(t, cfg.ClinicZone.UnmarshalText([]byte(zoneName)))
+	cfg.RequestTimeout, cfg.BodyLimit = time.Minute, 4096
 	cfg.RegistersPerAddress, cfg.LoginsPerAddress = 1000, 1000
 	for _, f := range change {
 		f(&cfg)
@@ -84,8 +85,7 @@ func newWorld(t testing.TB, change ...func(*config.Config)) *world {
 	now := func() time.Time { return monday }
 	passwords, err := auth.NewPasswords()
 	require.NoError(t, err)
-	w.zone, err = time.LoadLocation(cfg.ClinicZone)
-	require.NoError(t, err)
+	w.zone = cfg.ClinicZone.Location
 	w.accounts, err = account.New(account.Deps{
 		Pool: w.pool, Tokens: auth.NewTokens(cfg.Secrets(), cfg.AccessTTL, time.Now), Passwords: passwords,
 		Limiter: ratelimit.New(nil, zerolog.Nop()), Now: time.Now, Options: account.Options{

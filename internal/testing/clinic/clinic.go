@@ -45,10 +45,9 @@ func New(d Deps) Clinic {
 // ScheduleOptions returns a configuration's defaults for doctors.
 func ScheduleOptions(c config.Config) schedule.Options {
 	o := schedule.Options{
-		Zone: c.Zone(), SlotMinutes: c.ClinicSlotMinutes, Notice: c.BookingNotice, Horizon: c.BookingHorizon,
+		Zone: c.ClinicZone.Location, SlotMinutes: c.ClinicSlotMinutes, Notice: c.BookingNotice, Horizon: c.BookingHorizon,
 	}
-	hours, _ := config.ParseHours(c.ClinicHours) // tests with invalid hours have none
-	for _, v := range hours {
+	for _, v := range c.ClinicHours {
 		o.Hours = append(o.Hours, schedule.Clock(v))
 	}
 	return o
@@ -56,7 +55,7 @@ func ScheduleOptions(c config.Config) schedule.Options {
 
 func appointmentOptions(c config.Config) appointment.Options {
 	return appointment.Options{
-		Zone: c.Zone(), HoldTTL: c.HoldTTL, OfferTTL: c.OfferTTL, RequestTTL: c.RequestTTL, CompleteAfter: c.CompleteAfter,
+		Zone: c.ClinicZone.Location, HoldTTL: c.HoldTTL, OfferTTL: c.OfferTTL, RequestTTL: c.RequestTTL, CompleteAfter: c.CompleteAfter,
 		CancellationWindow: c.CancellationWindow, FollowUpWindow: c.FollowUpWindow, MaxUpcoming: c.MaxUpcoming,
 		MaxOpenRequests: c.MaxOpenRequests, MaxHolds: c.MaxHolds,
 	}
