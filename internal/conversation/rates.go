@@ -9,7 +9,8 @@ import (
 // burst is how many seconds' worth of the sustained rate may come at once.
 const burst = 5
 
-// rates limits the drafts per second, of each user or in each conversation, over all connections to this instance.
+// rates limits the drafts per second for each id (a user's or a conversation's), over all connections to this
+// instance.
 type rates struct {
 	perSecond int
 	mu        sync.Mutex // guards buckets
@@ -31,7 +32,7 @@ func (r *rates) allow(id int64) bool {
 	return b.Allow()
 }
 
-// forget drops buckets that are full again: a new one would be no different.
+// forget drops buckets that are full again: allow would make an equal one.
 func (r *rates) forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
