@@ -92,7 +92,7 @@ type GlassRequest struct {
 	Lasts       time.Duration
 }
 
-// BreakGlass gives an administrator access to a conversation in which they take no part. A system event, in the same
+// BreakGlass returns an administrator access to a conversation in which they take no part. A system event, in the same
 // transaction, tells its participants.
 func (s *Service) BreakGlass(ctx context.Context, actor auth.Actor, want GlassRequest) (Glass, error) {
 	reason, err := want.check(actor)

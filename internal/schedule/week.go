@@ -8,7 +8,7 @@ import (
 	"housecall/internal/errs"
 )
 
-// normalize gives the intervals in order, or says what is wrong with each that cannot be. A week goes round: what
+// normalize returns the intervals in order, or says what is wrong with each that cannot be. A week goes round: what
 // begins on Sunday may reach into Monday, and must not meet what begins there.
 func normalize(in []Interval) ([]Interval, error) {
 	var perDay [8]int
