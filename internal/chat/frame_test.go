@@ -70,7 +70,7 @@ func goldenInbox(more bool) inboxHelloFrame {
 	return f
 }
 
-// TestFrame_Golden holds every server frame to the byte: clients of other makers read them.
+// TestFrame_Golden compares every server frame byte for byte, because other people's clients read them.
 func TestFrame_Golden(t *testing.T) {
 	t.Parallel()
 	no := false
