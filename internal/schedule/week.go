@@ -60,7 +60,7 @@ func (c Clock) problem() (field, message string) {
 	return "", ""
 }
 
-// inOrder gives the indices of all, by what key makes of each.
+// inOrder returns all indices, sorted by key.
 func inOrder[T any](all []T, key func(T) int) []int {
 	order := make([]int, len(all))
 	for i := range order {
