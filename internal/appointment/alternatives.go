@@ -16,17 +16,17 @@ import (
 // maxAlternatives is how many free slots a refusal offers.
 const maxAlternatives = 5
 
-// alternativesWithin is how far from the wanted time alternatives are looked for, step by step until there are enough;
-// the last step is the whole time in which something can be booked.
+// alternativesWithin is how far from the wanted time to look for alternatives, step by step until there are enough.
+// The last step covers the whole booking horizon.
 var alternativesWithin = []time.Duration{2 * 24 * time.Hour, 14 * 24 * time.Hour}
 
-// Alternative is a free slot that a refusal offers instead.
+// Alternative is a free slot that a refusal offers.
 type Alternative struct {
 	StartsAt time.Time `json:"startsAt"`
 	EndsAt   time.Time `json:"endsAt"`
 }
 
-// wish is what somebody wanted and did not get. except is an appointment that was to move.
+// wish is the booking that was refused. except is the appointment to be moved, if any.
 type wish struct {
 	doctorID, patientID, except int64
 	startsAt                    *time.Time
@@ -37,7 +37,7 @@ var errBusy = errs.New(errs.Conflict, "patient_busy",
 	"The patient already has an appointment at this time. Choose another time.")
 
 // worded turns a refusal by the database into one that people and programs understand, and adds free slots to any
-// refusal that is about the time. The refused transaction is over.
+// refusal that is about the time. Call it after the transaction has ended.
 func (s *Service) worded(ctx context.Context, err error, w wish) error {
 	var refusal *errs.Error
 	switch postgres.Constraint(err) {
@@ -60,14 +60,14 @@ func (s *Service) worded(ctx context.Context, err error, w wish) error {
 	return refusal.With("alternatives", alternatives)
 }
 
-// aboutTime tells whether a refusal is about the time.
+// aboutTime reports whether a refusal is about the time.
 func aboutTime(e *errs.Error) bool {
 	return strings.HasPrefix(e.Code, "slot_") || e.Code == errBusy.Code
 }
 
-// alternatives gives the doctors' free slots nearest to the wanted time, other than that time itself, at which the
-// patient is free too: nearest first, and of two that are equally near the earlier one first. It gives none if they
-// cannot be read, since the answer is the refusal anyway.
+// alternatives returns the doctors' free slots nearest to the wanted time, but not that time itself, at which the
+// patient is also free: nearest first, and the earlier of two that are equally near. If they cannot be read it
+// returns none, because the answer is a refusal anyway.
 func (s *Service) alternatives(ctx context.Context, rules map[int64]schedule.Rules, w wish) []Alternative {
 	now := s.now()
 	first, last := now.Add(leadTime(rules)), now
@@ -108,7 +108,7 @@ func (s *Service) alternatives(ctx context.Context, rules map[int64]schedule.Rul
 	return out
 }
 
-// leadTime is the shortest of several doctors.
+// leadTime returns the shortest lead time of several doctors.
 func leadTime(rules map[int64]schedule.Rules) time.Duration {
 	least := time.Duration(-1)
 	for _, r := range rules {
@@ -119,7 +119,8 @@ func leadTime(rules map[int64]schedule.Rules) time.Duration {
 	return max(least, 0)
 }
 
-// nearest gives the few slots that start nearest to at, each start once, without the one that was refused.
+// nearest returns the slots that start nearest to at, at most maxAlternatives, each start once and without the
+// refused one.
 func nearest[S Slot | schedule.Slot](slots []S, at, refused time.Time) []Slot {
 	sorted := make([]Slot, 0, len(slots))
 	for _, s := range slots {

@@ -13,29 +13,29 @@ import (
 	"housecall/internal/schedule"
 )
 
-// anyAttempts is how often a doctor is chosen if another booking is faster.
+// anyAttempts is how often a doctor is chosen when other bookings are faster.
 const anyAttempts = 8
 
-// errChooseAgain is the end of a transaction whose choice of a doctor was overtaken.
+// errChooseAgain ends a transaction in which another booking was faster with the chosen doctor.
 var errChooseAgain = errors.New("the choice of a doctor was overtaken")
 
-// anyDoctor is the wish of a patient to see any doctor of a specialization at an instant.
+// anyDoctor is a patient's wish to see any doctor of a specialization at an instant.
 type anyDoctor struct {
 	specialization string
 	patientID      int64
 	startsAt       time.Time
 }
 
-// choice is a doctor who was chosen, with their rules.
+// choice is the chosen doctor, with their rules.
 type choice struct {
 	Person
 	rules schedule.Rules
 }
 
-// withAny chooses, of the doctors of a specialization who have a free slot at an instant, the one with the fewest
-// appointments on that day (in their zone), and runs f with their row held. Choices for one specialization wait for
-// each other, and each is checked once more under the doctor's lock, which direct bookings take too: so the rule holds
-// for every choice, and no time is given twice.
+// withAny chooses the doctor of a specialization who has the fewest appointments on the day (in their zone), among
+// those with a free slot at the instant, and runs f with the doctor's row locked. Choices for one specialization wait
+// for each other, and each is checked again under the doctor's lock, which direct bookings also take. So every choice
+// keeps the rule, and no time is given away twice.
 func (s *Service) withAny(ctx context.Context, q anyDoctor, f func(tx *postgres.Tx, d choice) error) error {
 	var err error
 	for range anyAttempts {
@@ -54,7 +54,7 @@ func (s *Service) withAny(ctx context.Context, q anyDoctor, f func(tx *postgres.
 			if err != nil {
 				return err
 			}
-			if again.ID != best.ID { // a doctor who has just left is never chosen again
+			if again.ID != best.ID { // covers a doctor who has just left: they are not chosen again
 				return errChooseAgain
 			}
 			return f(tx, again)
@@ -69,7 +69,7 @@ func (s *Service) withAny(ctx context.Context, q anyDoctor, f func(tx *postgres.
 	return nil
 }
 
-// leastBusy makes the choice of withAny: of several the one with the lowest key.
+// leastBusy makes withAny's choice. Among equals it takes the doctor with the lowest key.
 func (s *Service) leastBusy(ctx context.Context, tx *postgres.Tx, q anyDoctor) (choice, error) {
 	doctors, rules, err := s.specialists(ctx, tx, q.specialization)
 	if err != nil {
@@ -90,7 +90,7 @@ func (s *Service) leastBusy(ctx context.Context, tx *postgres.Tx, q anyDoctor) (
 	for _, d := range doctors {
 		r := rules[d.ID]
 		if err := s.unfit(d, r, queries[d.ID], q); err != nil {
-			if broken == nil || errs.KindOf(err) == errs.Conflict { // "nobody is free" says more than somebody's rules
+			if broken == nil || errs.KindOf(err) == errs.Conflict { // "nobody is free" tells more than one doctor's rule
 				broken = err
 			}
 			continue
@@ -106,7 +106,7 @@ func (s *Service) leastBusy(ctx context.Context, tx *postgres.Tx, q anyDoctor) (
 	return choice{Person: personOf(best.Brief), rules: rules[best.ID]}, nil
 }
 
-// unfit says why a doctor cannot be the one; nil for one who can.
+// unfit returns why a doctor cannot be chosen; nil if they can.
 func (s *Service) unfit(d doctor.Brief, r schedule.Rules, taken schedule.Query, q anyDoctor) error {
 	if err := schedule.Check(r, q.startsAt, s.now()); err != nil {
 		return err
@@ -120,7 +120,7 @@ func (s *Service) unfit(d doctor.Brief, r schedule.Rules, taken schedule.Query, 
 	return errTaken
 }
 
-// sameDay counts what starts on the same day, in the doctor's zone.
+// sameDay counts the appointments and holds that start on the same day, in the doctor's zone.
 func sameDay(r schedule.Rules, taken schedule.Query, startsAt time.Time) (n int) {
 	for _, at := range taken.Starts {
 		if r.DateOf(at).Equal(r.DateOf(startsAt)) {
@@ -130,12 +130,12 @@ func sameDay(r schedule.Rules, taken schedule.Query, startsAt time.Time) (n int)
 	return n
 }
 
-// busyIn tells whether any of the ranges overlaps a time.
+// busyIn reports whether any of the ranges overlaps a time.
 func busyIn(busy []schedule.Range, from, to time.Time) bool {
 	return slices.ContainsFunc(busy, func(b schedule.Range) bool { return b.From.Before(to) && from.Before(b.To) })
 }
 
-// specialists gives the active doctors of a specialization, whatever its case, with their rules.
+// specialists returns the active doctors of a specialization (ignoring case), with their rules.
 func (s *Service) specialists(
 	ctx context.Context, db postgres.DB, specialization string,
 ) ([]doctor.Brief, map[int64]schedule.Rules, error) {
@@ -155,19 +155,20 @@ func (s *Service) specialists(
 	return doctors, rules, err
 }
 
-// DoctorSlot is a free slot and whose it is.
+// DoctorSlot is a free slot and its doctor.
 type DoctorSlot struct {
 	Slot
 	Doctor   Person
 	TimeZone string // the doctor's, IANA
 }
 
-// searchDays are how many days a search covers, step by step until it has found enough: most need only the first.
+// searchDays is how many days a search covers, step by step until it has found enough. Most searches need only the
+// first step.
 var searchDays = []int{1, 4, maxSlotDays}
 
-// Search gives up to limit free slots of all doctors of a specialization that start in the window (whose days are those
-// of the clinic's zone), earliest first, and by doctor if they start together. The number of statements does not depend
-// on the number of doctors.
+// Search returns up to limit free slots of all doctors of a specialization that start in the window (with days in the
+// clinic's zone), earliest first, and by doctor if they start together. The number of statements does not depend on
+// the number of doctors.
 func (s *Service) Search(ctx context.Context, specialization string, window Window, limit int) ([]DoctorSlot, error) {
 	from, to, err := bounded(window, s.o.Zone, s.now())
 	if err != nil {
@@ -207,7 +208,7 @@ func (s *Service) firstSlots(
 	return out, nil
 }
 
-// merged puts together the doctors' free slots, and gives the first few.
+// merged merges the doctors' free slots and returns the first few.
 func merged(
 	doctors []doctor.Brief, rules map[int64]schedule.Rules, queries map[int64]schedule.Query, limit int,
 ) []DoctorSlot {

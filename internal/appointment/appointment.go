@@ -1,6 +1,6 @@
-// Package appointment is the life cycle of an appointment, from the request to its end, and the only writer of
-// who holds which time. Booking twice is made impossible by the database (two exclusion constraints over
-// slot_claims); this package words the refusal.
+// Package appointment is the life cycle of an appointment, from the request to its end. It alone writes who holds
+// which time. The database makes double bookings impossible (two exclusion constraints on slot_claims); this package
+// words the refusal.
 package appointment
 
 import (
@@ -16,70 +16,71 @@ import (
 
 // Conversations is what a change of an appointment needs from its conversation.
 type Conversations interface {
-	// Append adds a system event to the appointment's conversation, making the conversation if it has none yet.
-	// It locks the conversation's row, so a transaction calls it last, with the appointment's row locked before.
+	// Append adds a system event to the appointment's conversation, and creates the conversation if there is none
+	// yet. It locks the conversation's row, so call it last in a transaction, with the appointment's row already
+	// locked.
 	Append(ctx context.Context, tx *postgres.Tx, appointmentID int64, text string) error
-	// Regroup is Append for an event after which others take part: everybody who listens must prove their right to once
-	// more.
+	// Regroup is Append for an event that changes the participants: the right of every connected reader is checked
+	// again.
 	Regroup(ctx context.Context, tx *postgres.Tx, appointmentID int64, text string) error
-	// Close closes the appointment's conversation on behalf of the clinic, with a system event that says why; one that is
-	// closed, or was never made, stays as it is. It locks like Append.
+	// Close closes the appointment's conversation on behalf of the clinic, with a system event that says why. It does
+	// nothing if the conversation is closed or does not exist. It locks like Append.
 	Close(ctx context.Context, tx *postgres.Tx, appointmentID int64, text string) error
-	// Reopen undoes Close, with a system event that says so; what a doctor closed, or is open, stays as it is. It locks
-	// like Append.
+	// Reopen undoes Close, with a system event that says so. It does nothing if a doctor closed the conversation or
+	// it is open. It locks like Append.
 	Reopen(ctx context.Context, tx *postgres.Tx, appointmentID int64, text string) error
-	// Closings tells which of the conversations are closed, and by whom; those that are open are not in the map.
+	// Closings returns which of the conversations are closed, and how. Open ones are not in the map.
 	Closings(ctx context.Context, db postgres.DB, appointmentIDs []int64) (map[int64]Closing, error)
-	// Unread counts what others have written in conversations and the user has not read, leaving out those in which they
-	// take no part.
+	// Unread counts, for each conversation, the messages from others that the user has not read. It leaves out
+	// conversations in which they take no part.
 	Unread(ctx context.Context, db postgres.DB, userID int64, appointmentIDs []int64) (map[int64]int64, error)
 }
 
-// Closing is how a conversation was closed; the zero value is that of an open one.
+// Closing says how a conversation was closed; the zero value means open.
 type Closing struct {
 	At       time.Time
-	ByClinic bool // because the doctor was no longer available; otherwise by the doctor
+	ByClinic bool // closed because the doctor was no longer available; otherwise the doctor closed it
 }
 
-// Notifications tells people outside the conversation what became of their appointments. Both methods are called in the
-// transaction of the event, and must not lock anything that a booking locks.
+// Notifications tells people outside the conversation about changes of their appointments. Both methods are called in
+// the transaction of the change, and must not lock anything that a booking locks.
 type Notifications interface {
-	// Moved tells of a move.
+	// Moved announces a move.
 	Moved(ctx context.Context, tx *postgres.Tx, n Notification) error
-	// Offered tells a waiting patient that a time is kept for them.
+	// Offered announces to a waiting patient that a time is kept for them.
 	Offered(ctx context.Context, tx *postgres.Tx, o Offer) error
 }
 
-// Notification is a move that was made: Appointment is as it is afterwards.
+// Notification describes a move. Appointment is its state after the move.
 type Notification struct {
 	Appointment
 	Action Move
-	Before Status // empty for a new one
-	By     int64  // users.id of who did it; 0: the system
-	// FormerDoctor is who handed it over, 0 unless it was.
+	Before Status // empty for a new appointment
+	By     int64  // users.id of the actor; 0: the system
+	// FormerDoctor is the doctor from whom a hand-over took it; 0 for other moves.
 	FormerDoctor int64
-	// FormerStart is when it was to begin before the move, nil for no time.
+	// FormerStart is the start before the move; nil if it had no time.
 	FormerStart *time.Time
 }
 
-// Status is where an appointment stands in its life. It is stored and sent as is.
+// Status is an appointment's state in its life cycle. It is stored and sent as is.
 type Status string
 
-// The statuses. Only Pending and Booked are live: the others are ends and hold no time.
+// The statuses. Only Pending and Booked are live; the others are final and hold no time.
 const (
-	Pending   Status = "PENDING"   // asked for, not yet answered by the doctor; may have no time
+	Pending   Status = "PENDING"   // requested, not yet answered by the doctor; may have no time
 	Booked    Status = "BOOKED"    // confirmed
-	Rejected  Status = "REJECTED"  // refused by the doctor
-	Cancelled Status = "CANCELLED" // called off by either side
-	Expired   Status = "EXPIRED"   // never answered in time
+	Rejected  Status = "REJECTED"  // declined by the doctor
+	Cancelled Status = "CANCELLED" // cancelled by either side
+	Expired   Status = "EXPIRED"   // not answered in time
 	Completed Status = "COMPLETED" // it took place
 	NoShow    Status = "NO_SHOW"   // the patient did not come
 )
 
-// Statuses are all of them, in the order of a life.
+// Statuses are all statuses, in the order of the life cycle.
 var Statuses = []Status{Pending, Booked, Rejected, Cancelled, Expired, Completed, NoShow}
 
-// Valid tells whether s is one of Statuses.
+// Valid reports whether s is one of Statuses.
 func (s Status) Valid() bool {
 	for _, known := range Statuses {
 		if s == known {
@@ -89,10 +90,10 @@ func (s Status) Valid() bool {
 	return false
 }
 
-// Live tells whether an appointment in this status holds its time.
+// Live reports whether an appointment in this status holds its time.
 func (s Status) Live() bool { return s == Pending || s == Booked }
 
-// Move is what is done to an appointment; history keeps it by this name.
+// Move is a change of an appointment; the history stores it under this name.
 type Move string
 
 // The moves.
@@ -103,20 +104,20 @@ const (
 	MoveCancel     Move = "cancel"
 	MoveExpire     Move = "expire"
 	MoveReschedule Move = "reschedule"
-	MoveAskAnew    Move = "reschedule_request" // by the patient: the doctor confirms anew
+	MoveAskAnew    Move = "reschedule_request" // by the patient: the doctor has to confirm again
 	MoveComplete   Move = "complete"
 	MoveNoShow     Move = "no_show"
 	MoveHandOver   Move = "hand_over"
 )
 
-// Moves are all of them.
+// Moves are all moves.
 var Moves = []Move{
 	MoveBook, MoveConfirm, MoveReject, MoveCancel, MoveExpire, MoveReschedule, MoveAskAnew, MoveComplete, MoveNoShow,
 	MoveHandOver,
 }
 
-// transitions is the whole life cycle: which move leads from which status to which. What is not in it is refused.
-// A booking begins at Pending, or at Booked where nobody has to confirm it, and so has no row.
+// transitions is the whole life cycle: which move leads from which status to which. Any other move is refused.
+// Bookings have no row: they start at Pending, or at Booked if nobody has to confirm them.
 var transitions = []struct {
 	move     Move
 	from, to Status
@@ -136,7 +137,7 @@ var transitions = []struct {
 	{MoveHandOver, Booked, Booked},
 }
 
-// after gives the status to which m leads from s, or the 409 invalid_transition that names the current status as
+// after returns the status to which m leads from s, or a 409 invalid_transition with the current status as
 // currentStatus.
 func (s Status) after(m Move) (Status, error) {
 	for _, t := range transitions {
@@ -148,30 +149,30 @@ func (s Status) after(m Move) (Status, error) {
 		"This appointment is "+s.words()+", so that is no longer possible.").With("currentStatus", s)
 }
 
-// words is the status as a person reads it.
+// words returns the status in words for people.
 func (s Status) words() string { return strings.ReplaceAll(strings.ToLower(string(s)), "_", "-") }
 
-// Person is a participant as the other side may see them.
+// Person is what the other side may see of a participant.
 type Person struct {
 	ID             int64  // users.id, never shown outside
 	UserID         string // public id
 	Name           string
-	Specialization string // of a doctor only
+	Specialization string // doctors only
 }
 
 func personOf(d doctor.Brief) Person {
 	return Person{ID: d.ID, UserID: d.UserID, Name: d.Name, Specialization: d.Specialization}
 }
 
-// Appointment is one appointment with its two participants. StartsAt and EndsAt are both nil for a request
-// without a time; Reason is the patient's, Note the doctor's at confirmation, EndReason that of a rejection or
-// cancellation, Summary (clinical) and FollowUpOn the doctor's at completion. Version grows by one with every change.
+// Appointment is an appointment with its two participants. StartsAt and EndsAt are both nil for a request without a
+// time. The patient gives the Reason, the doctor the Note at confirmation and the Summary (clinical) and FollowUpOn
+// at completion; EndReason is that of a rejection or cancellation. Version grows by one with every change.
 type Appointment struct {
 	ID                      int64  // never shown outside
 	PublicID                string // APP…
 	Status                  Status
 	Patient, Doctor         Person
-	doctorLeft              bool // the doctor is no longer one, and so takes no part
+	doctorLeft              bool // a former doctor, who takes no part
 	StartsAt, EndsAt        *time.Time
 	Reason, Note, EndReason string
 	Summary                 string
@@ -181,8 +182,8 @@ type Appointment struct {
 	CreatedAt, UpdatedAt    time.Time
 }
 
-// Participant is a person in an appointment with the role in which they take part, whatever they are otherwise. One
-// who is not Active no longer takes part: they are shown to the others, but neither read, write nor hear anything.
+// Participant is a person in an appointment, with their role in it, whatever other role they have. One who is not
+// Active no longer takes part: others still see their name, but they cannot read or write and get no events.
 type Participant struct {
 	Person
 	Role   auth.Role
@@ -197,8 +198,8 @@ func (a Appointment) Participants() []Participant {
 	}
 }
 
-// roleOf gives the role in which a user takes part now, "" for those who do not. It is the judgement in Go of who takes
-// part, as the view participants is in SQL, from which an appointment's participants have been read.
+// roleOf returns the role in which a user takes part now; "" if they do not. It decides in Go who takes part, as the
+// view participants does in SQL.
 func (a Appointment) roleOf(userID int64) auth.Role {
 	for _, p := range a.Participants() {
 		if p.Active && p.ID == userID && userID != 0 {
@@ -208,18 +209,17 @@ func (a Appointment) roleOf(userID int64) auth.Role {
 	return ""
 }
 
-// IsParticipant tells whether the user takes part in the appointment now.
+// IsParticipant reports whether the user takes part in the appointment now.
 func (a Appointment) IsParticipant(userID int64) bool { return a.roleOf(userID) != "" }
 
-// over tells whether an appointment has taken place, or its time has passed.
+// over reports whether an appointment has taken place or its time has passed.
 func (a Appointment) over(now time.Time) bool {
 	return a.Status == Completed || a.EndsAt != nil && !a.EndsAt.After(now)
 }
 
-// Reply tells whether the participants may write in the conversation now, and until when (zero: no end by the
-// clock). When they may not, why is a stable word: pending, rejected, cancelled, expired, no_show,
-// follow_up_over, closed_by_doctor or doctor_unavailable. followUp is how long after completion a conversation stays
-// open.
+// Reply reports whether the participants can write in the conversation now, and until when (zero: it will not close
+// by itself). If they cannot, why is a stable word: pending, rejected, cancelled, expired, no_show, follow_up_over,
+// closed_by_doctor or doctor_unavailable. followUp is how long after completion a conversation stays open.
 func (a Appointment) Reply(
 	now time.Time, followUp time.Duration, closed Closing,
 ) (can bool, until time.Time, why string) {
@@ -246,17 +246,17 @@ func (a Appointment) Reply(
 	}
 }
 
-// View is an appointment as of now, and as somebody sees it: with it goes whether its conversation is open (see Reply),
-// and for participants how much they have not read there.
+// View is an appointment as a certain user sees it now. It adds whether the conversation is open (see Reply) and, for
+// participants, how many messages they have not read there.
 type View struct {
 	Appointment
 	CanReply   bool
-	ReplyUntil time.Time // zero: no end by the clock
+	ReplyUntil time.Time // zero: it will not close by itself
 	WhyNot     string
-	Unread     *int64 // nil for those who take no part
+	Unread     *int64 // nil for users who take no part
 }
 
-// side is on whose behalf somebody acts in an appointment, as people read it.
+// side is on whose behalf a user acts in an appointment, in words for people.
 type side string
 
 const (
@@ -264,10 +264,10 @@ const (
 	patientSide side = "patient"
 	doctorSide  side = "doctor"
 	clinicSide  side = "clinic"
-	systemSide  side = "system" // time alone
+	systemSide  side = "system" // the passing of time
 )
 
-// sideOf tells where the actor stands: participants first, then admins, who act for the clinic.
+// sideOf returns the actor's side: a participant's own, or else the clinic's for admins.
 func (a Appointment) sideOf(actor auth.Actor) side {
 	switch a.roleOf(actor.ID) {
 	case auth.Patient:
@@ -281,7 +281,7 @@ func (a Appointment) sideOf(actor auth.Actor) side {
 	return nobody
 }
 
-// visibleTo gives the appointment to its participants and to admins; to anyone else it is not there.
+// visibleTo returns the appointment to its participants and to admins, and errs.Missing to anyone else.
 func (a Appointment) visibleTo(actor auth.Actor) (Appointment, error) {
 	if a.sideOf(actor) == nobody {
 		return Appointment{}, errs.Missing("appointment")

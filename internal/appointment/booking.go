@@ -13,25 +13,25 @@ import (
 	"housecall/internal/text"
 )
 
-// Booking is a request for an appointment. Doctor and Patient are public ids: a patient leaves Patient empty, a
-// doctor may leave Doctor empty. Specialization, in the place of Doctor, means any doctor who has it. StartsAt nil asks
-// for any time. HoldID names a hold of the actor, who is the patient; it says with whom and when.
+// Booking is a request for an appointment. Doctor and Patient are public ids; a patient leaves Patient empty, a
+// doctor may leave Doctor empty. Specialization, instead of Doctor, means any doctor who has it. A nil StartsAt asks
+// for any time. HoldID is one of the actor's own holds as a patient, which determines the doctor and the time.
 type Booking struct {
 	Doctor, Patient, Specialization string
 	HoldID                          string
 	StartsAt                        *time.Time
 	Reason                          string
-	// Booked asks for an appointment that nobody has to confirm, whatever the doctor's rules say: an older API promised
-	// it.
+	// Booked asks for an appointment that nobody has to confirm, whatever the doctor's rules say, as one of the older
+	// APIs promised.
 	Booked bool
 }
 
-// Book opens a request: patients for themselves, doctors for a patient of theirs (see parties) with themselves, admins
-// for anyone. It holds its time from then on. Where the doctor's rules say so, it is BOOKED at once. With a
-// specialization the doctor with the fewest appointments on that day is chosen. Refusals: the 422 of the rule that the
-// time breaks (see schedule.Check) and 409 slot_taken, slot_day_full or patient_busy, all with alternatives; 409
-// open_request_limit, upcoming_limit; 409 patient_unavailable for one who was disabled just now; 404 for a hold that is
-// not the patient's or has expired.
+// Book opens a request: patients for themselves, doctors for their own patients (see parties) with themselves, admins
+// for anyone. The request holds its time from then on. If the doctor's rules say so, it is BOOKED at once. With a
+// specialization, Book chooses the doctor with the fewest appointments on that day. Refusals: the 422 of the rule
+// that the time breaks (see schedule.Check), and 409 slot_taken, slot_day_full or patient_busy, all with
+// alternatives; 409 open_request_limit, upcoming_limit; 409 patient_unavailable if the patient was disabled in the
+// meantime; 404 for a hold that is not the patient's or has expired.
 func (s *Service) Book(ctx context.Context, actor auth.Actor, b Booking) (Appointment, error) {
 	reason, err := text.Rule{Max: MaxReason}.Field("body.reason", b.Reason)
 	if err != nil {
@@ -71,7 +71,7 @@ func (s *Service) Book(ctx context.Context, actor auth.Actor, b Booking) (Appoin
 	return a, nil
 }
 
-// opening is a booking that is being made, with the doctor's row held: draft is the appointment so far, rules are its
+// opening is a booking in progress, with the doctor's row locked. draft is the appointment so far, rules are its
 // doctor's.
 type opening struct {
 	Booking
@@ -97,7 +97,7 @@ func (s *Service) bookAny(ctx context.Context, o opening) (a Appointment, err er
 	return a, err
 }
 
-// held fills in a booking from the hold that it names. Whatever else it states must match the hold.
+// held fills in a booking from its hold. Any other fields must match the hold.
 func (s *Service) held(ctx context.Context, actor auth.Actor, b Booking) (Booking, error) {
 	h, err := holdOf(ctx, s.pool, actor.ID, b.HoldID, s.now())
 	if err != nil {
@@ -115,8 +115,8 @@ func (s *Service) held(ctx context.Context, actor auth.Actor, b Booking) (Bookin
 	return b, nil
 }
 
-// open makes the request. The transaction holds the doctor's row and then the patient's requests (see admit), in this
-// order everywhere.
+// open makes the request. The transaction has locked the doctor's row and then the patient's requests (see admit),
+// the order used everywhere.
 func (s *Service) open(ctx context.Context, tx *postgres.Tx, o opening) (a Appointment, err error) {
 	a = o.draft
 	c := change{move: MoveBook, actor: o.actor, side: a.sideOf(o.actor)}
@@ -142,14 +142,14 @@ func (s *Service) open(ctx context.Context, tx *postgres.Tx, o opening) (a Appoi
 	return a, s.tell(ctx, tx, made{a: a, change: c, zone: o.rules.Location})
 }
 
-// place gives the request its end and makes room for it. A hold was checked against the rules when it was made.
+// place sets the request's end and makes room for it. A hold was checked against the rules when it was made.
 func (s *Service) place(ctx context.Context, tx *postgres.Tx, o opening) (Appointment, error) {
 	a, rules := o.draft, o.rules
 	var slot schedule.Slot
 	if o.HoldID != "" {
 		h, err := holdOf(ctx, tx, a.Patient.ID, o.HoldID, s.now())
 		if err != nil {
-			return a, err // it expired while we waited
+			return a, err // the hold expired while we waited
 		}
 		slot = schedule.Slot{StartsAt: h.StartsAt.UTC(), EndsAt: h.EndsAt.UTC()}
 	} else {
@@ -167,7 +167,7 @@ func (s *Service) place(ctx context.Context, tx *postgres.Tx, o opening) (Appoin
 
 // insertNew stores a new request under a fresh public id.
 func insertNew(ctx context.Context, tx *postgres.Tx, a Appointment) (Appointment, error) {
-	for range 3 { // two ids of 50 random bits hardly ever collide, three times in a row never
+	for range 3 { // ids have 50 random bits: one collision is very unlikely, three in a row are impossible in practice
 		a.PublicID = auth.NewPublicID(auth.PrefixAppointment)
 		made, fresh, err := insert(ctx, tx, a)
 		if err != nil || fresh {
@@ -177,8 +177,8 @@ func insertNew(ctx context.Context, tx *postgres.Tx, a Appointment) (Appointment
 	return Appointment{}, errors.New("no free public id")
 }
 
-// limit refuses to let a patient open more requests, or book more upcoming appointments that nobody confirms, than one
-// patient may have. What others book for them does not count against a limit here.
+// limit refuses a patient who already has as many open requests, or upcoming appointments that nobody confirms, as
+// one patient may have. It does not limit what others book for them.
 func (s *Service) limit(ctx context.Context, tx *postgres.Tx, a Appointment) error {
 	if a.Status == Pending {
 		return s.limitRequests(ctx, tx, a.Patient.ID)

@@ -15,25 +15,26 @@ import (
 	"housecall/internal/schedule"
 )
 
-// change is one move that somebody wants to make.
+// change is a move to be made.
 type change struct {
 	move       Move
 	actor      auth.Actor
-	side       side // on whose behalf; authorize fills it in where a user acts
-	version    int  // that the actor saw; 0: any
+	side       side // on whose behalf; authorize fills it in if a user acts
+	version    int  // the one that the actor saw; 0: any
 	startsAt   *time.Time
 	note       string
 	reason     string
 	summary    string
 	followUpOn *time.Time
 	keepBooked bool      // a patient's reschedule needs no new confirmation
-	successor  successor // of a hand-over
-	// Whether the appointment's doctor and patient can still have one; only for a move that takes turns (see keep).
+	successor  successor // for a hand-over
+	// Whether the appointment's doctor and patient can still have appointments; set only for moves that take turns
+	// (see keep).
 	doctorActive, patientActive bool
 }
 
-// successor is a doctor who takes over. rules and active are read once their row is held, as all by which time is
-// claimed.
+// successor is a doctor who takes over. rules and active are read once their row is locked, like everything that
+// decides about claims.
 type successor struct {
 	Person
 	rules  schedule.Rules
@@ -43,10 +44,10 @@ type successor struct {
 // changeAttempts is how often a change is tried if the appointment is handed over in the meantime.
 const changeAttempts = 3
 
-// errHandedOver is the end of a transaction that holds the row of the wrong doctor.
+// errHandedOver ends a transaction that has locked the wrong doctor's row.
 var errHandedOver = fmt.Errorf("the appointment was handed over in the meantime: %w", errs.ErrStale)
 
-// change makes the move in a transaction of its own, with the appointment's row held.
+// change makes the move in its own transaction, with the appointment's row locked.
 func (s *Service) change(ctx context.Context, publicID string, c change) (a Appointment, err error) {
 	for range changeAttempts {
 		if a, err = s.tryChange(ctx, publicID, c); !errors.Is(err, errHandedOver) {
@@ -79,21 +80,20 @@ func (s *Service) tryChange(ctx context.Context, publicID string, c change) (App
 	return a, nil
 }
 
-// takesTurns tells whether a move may claim time, or free some that is then offered to others. Moves that look back on
-// an appointment do neither.
+// takesTurns reports whether a move may claim time, or free time that is then offered to others. Completing and
+// no-shows do neither.
 func (m Move) takesTurns() bool { return m != MoveComplete && m != MoveNoShow }
 
-// kept is an appointment as it was read, whose row the transaction holds, with its doctor's rules and the move that it
-// is to make.
+// kept is an appointment as read after its row was locked, with its doctor's rules and the move to be made.
 type kept struct {
 	change
 	read  Appointment
 	rules schedule.Rules
 }
 
-// keep reads an appointment and holds its row for a change. A change that takes turns locks the doctors' rows first, in
-// the order of their keys and as a booking does: it must not meet a booking half way, nor a doctor who is just leaving.
-// All that it needs to know of the doctors is read once, after the locks and in the same round trip.
+// keep reads an appointment and locks its row for a change. A change that takes turns first locks the doctors' rows,
+// in the order of their keys, as bookings do, so that it cannot interleave with a booking or with a doctor who is
+// leaving. What it needs to know about the doctors is read after the locks, in the same round trip.
 func (s *Service) keep(ctx context.Context, tx *postgres.Tx, publicID string, c change) (k kept, err error) {
 	k.change = c
 	if !c.move.takesTurns() {
@@ -135,8 +135,8 @@ func first(times ...*time.Time) *time.Time {
 	return nil
 }
 
-// authorize fills in the side on which the actor stands, or refuses: a stranger does not learn that the
-// appointment is there, and a stale view is refused before the state is looked at.
+// authorize fills in the actor's side, or refuses. A stranger does not learn that the appointment exists, and a stale
+// version is refused before the status is checked.
 func (s *Service) authorize(c change, a Appointment) (change, error) {
 	c.side = a.sideOf(c.actor)
 	switch {
@@ -156,7 +156,7 @@ func (s *Service) authorize(c change, a Appointment) (change, error) {
 	return c, nil
 }
 
-// inTime refuses a patient who wants to cancel or move a booked appointment when it is too late for that.
+// inTime refuses a patient who wants to cancel or move a booked appointment too late.
 func (s *Service) inTime(a Appointment) error {
 	if a.Status != Booked {
 		return nil
@@ -169,8 +169,8 @@ func (s *Service) inTime(a Appointment) error {
 		"It is too late to change this appointment online. Contact the doctor or the clinic.").With("until", until)
 }
 
-// role is the actor's role in the history: that of their side, since a participant stays one whatever else they become;
-// "" for the system.
+// role is the actor's role in the history: that of their side, because a participant may also have another role; ""
+// for the system.
 func (c change) role() auth.Role {
 	if c.actor.IsSystem() {
 		return ""
@@ -185,7 +185,7 @@ func (c change) role() auth.Role {
 	}
 }
 
-// apply makes the move with all that belongs to it. The returned appointment is the one that was read when it fails.
+// apply makes the move and everything that goes with it. On failure it returns the appointment as it was read.
 func (s *Service) apply(ctx context.Context, tx *postgres.Tx, k kept) (Appointment, error) {
 	c, read, rules := k.change, k.read, k.rules
 	staysBooked := read.Status == Booked && (rules.AutoConfirm || c.keepBooked)
@@ -220,7 +220,7 @@ func (s *Service) apply(ctx context.Context, tx *postgres.Tx, k kept) (Appointme
 	return a, nil
 }
 
-// shape gives the appointment, which has its new status already, what else the move brings, or says why it cannot be
+// shape adds the rest of the move to the appointment, which already has its new status, or returns why it cannot be
 // made.
 func (s *Service) shape(ctx context.Context, tx *postgres.Tx, k kept) (Appointment, error) {
 	switch k.move {
@@ -242,15 +242,15 @@ func (s *Service) shape(ctx context.Context, tx *postgres.Tx, k kept) (Appointme
 	return k.read, nil
 }
 
-// Refusals of an appointment with somebody who can no longer have one.
+// Refusals because the doctor or the patient can no longer have appointments.
 var (
 	errDoctorGone = errs.New(errs.Conflict, "doctor_unavailable",
 		"This doctor no longer takes appointments. Reject the request.")
 	errPatientGone = errs.New(errs.Conflict, "patient_unavailable",
-		"This patient's account is disabled, so nothing can be booked for them.")
+		"This patient's account is disabled, so no appointments can be booked for them.")
 )
 
-// possible refuses an appointment with a doctor who is no longer one, or for a patient who can no longer sign in.
+// possible refuses an appointment with a former doctor, or for a patient who can no longer sign in.
 func (c change) possible() error {
 	switch {
 	case !c.doctorActive:
@@ -261,8 +261,8 @@ func (c change) possible() error {
 	return nil
 }
 
-// settleClaim makes the claim agree with the appointment: a live one holds its time, with the buffers that its doctor's
-// rules had when it was taken, any other none.
+// settleClaim makes the claim match the appointment: a live one holds its time, with the buffers from its doctor's
+// rules when the time was claimed; others hold none.
 func settleClaim(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, read, a Appointment) error {
 	if a.Status.Live() && a.StartsAt != nil {
 		if read.takes(a) {
@@ -273,21 +273,21 @@ func settleClaim(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, rea
 	return unclaim(ctx, tx, a.ID)
 }
 
-// takes tells whether an appointment holds the very time that b is to have.
+// takes reports whether an appointment already holds the same time that b is to have.
 func (a Appointment) takes(b Appointment) bool {
 	return a.Status.Live() && a.StartsAt != nil && a.Doctor.ID == b.Doctor.ID && a.StartsAt.Equal(*b.StartsAt) &&
 		a.EndsAt.Equal(*b.EndsAt)
 }
 
-// made is a move that led from read (empty for a booking) to a, with the doctor's zone.
+// made is a move from read (empty for a booking) to a, with the doctor's zone.
 type made struct {
 	change
 	a, read Appointment
 	zone    *time.Location
 }
 
-// tell writes the move into the history and the audit trail, notifies people of it and, last (see Conversations), puts
-// it into the conversation.
+// tell records the move in the history and the audit trail, notifies people and, last (see Conversations), adds it to
+// the conversation.
 func (s *Service) tell(ctx context.Context, tx *postgres.Tx, m made) error {
 	a, read, c := m.a, m.read, m.change
 	if err := record(ctx, tx, a, read.Status, c); err != nil {
@@ -295,7 +295,7 @@ func (s *Service) tell(ctx context.Context, tx *postgres.Tx, m made) error {
 	}
 	n := Notification{Appointment: a, Action: c.move, Before: read.Status, By: c.actor.ID, FormerStart: read.StartsAt}
 	detail := map[string]any{"from": read.Status, "to": a.Status, "version": a.Version}
-	if c.move == MoveHandOver { // the row keeps only who has it now
+	if c.move == MoveHandOver { // the row has only the new doctor
 		n.FormerDoctor = read.Doctor.ID
 		detail["doctor"], detail["formerDoctor"] = a.Doctor.UserID, read.Doctor.UserID
 	}

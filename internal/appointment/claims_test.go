@@ -14,7 +14,7 @@ import (
 	"housecall/internal/postgres"
 )
 
-// alternativesOf gives the starts of what a refusal offers instead, in UTC.
+// alternativesOf returns the starts of a refusal's alternatives, in UTC.
 func alternativesOf(t *testing.T, err error) []time.Time {
 	t.Helper()
 	var e *errs.Error
@@ -48,7 +48,7 @@ func (w *world) blocked(d auth.Actor, act func() error, meanwhile string, args .
 	return <-done
 }
 
-// What a patient holds counts for the day too: several holds are no way around its limit.
+// A patient's holds count towards the daily limit: several holds are not a way around it.
 func TestService_perDay_ownHolds(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -109,7 +109,7 @@ func TestService_Confirm_afterBuffersGrew(t *testing.T) {
 	require.Equal(t, "slot_taken", errs.CodeOf(err), "another time has the buffers of now")
 }
 
-// Who has something else to do is told so, not that somebody else was faster.
+// A patient who is busy then is told so, not that someone else was faster.
 func TestService_Hold_patientBusy(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -142,7 +142,8 @@ func TestService_Wait_expiredHoldsAreNotInTheWay(t *testing.T) {
 	require.Equal(t, at(10, 30), offer.StartsAt)
 }
 
-// An offer that was not taken is the next one's, not whoever's who comes along before it is passed on.
+// An offer that was not taken goes to the next patient waiting, not to someone who comes along before it is passed
+// on.
 func TestService_Wait_expiredOfferIsTheNextOnes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -205,7 +206,7 @@ func TestService_Deadlines_offersUnderTheDoctorsLock(t *testing.T) {
 	require.Zero(t, w.count(`select count(*) from slot_claims where hold_id is not null`))
 }
 
-// A doctor whose holds cannot be ended keeps nobody else's.
+// If one doctor's holds cannot be ended, those of the others still end.
 func TestService_Deadlines_oneDoctorFails(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -224,7 +225,7 @@ func TestService_Deadlines_oneDoctorFails(t *testing.T) {
 	require.Zero(t, w.count(`select count(*) from slot_claims where doctor_id = $1`, w.stranger.ID))
 }
 
-// Nobody waits for a doctor who has left, nor holds their time.
+// Nobody can wait for a doctor who has left, or hold their time.
 func TestService_Release_endsHoldsAndWaiting(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -376,7 +377,7 @@ func TestService_Hold_isTaken(t *testing.T) {
 	require.Len(t, slots, 1, "it has expired")
 }
 
-// A patient who is busy is told so when the doctor is chosen for them, too.
+// A busy patient is also told so when the doctor is chosen for them.
 func TestService_Book_anyDoctorPatientBusy(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

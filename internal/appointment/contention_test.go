@@ -160,7 +160,7 @@ func TestService_change_oneWinnerPerStatus(t *testing.T) {
 	require.Equal(t, map[string]int{"": 1, "invalid_transition": n - 1}, codes(all))
 }
 
-// Whoever waits for the doctor's row looks at the patient again once they have it.
+// A transaction that has waited for the doctor's row checks the patient again.
 func TestService_patientDisabledMeanwhile(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -12,10 +12,11 @@ import (
 // sweepBatch is how many rows a sweep takes at once.
 const sweepBatch = 50
 
-// Deadlines makes the changes that are due and tells how many there were: requests whose start has passed, or that have
-// waited for a time for RequestTTL, become EXPIRED; an appointment that nobody completed becomes COMPLETED after
-// CompleteAfter; expired holds end, and what was offered goes to the next patient on the list. Any number of instances
-// may do this at once: each row is changed once. What fails is tried again the next time, and does not stop the rest.
+// Deadlines makes the changes that are due and returns how many it made. Requests become EXPIRED once their start has
+// passed or, without a time, after RequestTTL; an appointment that nobody completed becomes COMPLETED after
+// CompleteAfter; expired holds end, and the times they offered go to the next patient on the list. Any number of
+// instances may call it at the same time: each row is changed once. A failed change does not stop the others and is
+// tried again next time.
 func (s *Service) Deadlines(ctx context.Context) (done int, err error) {
 	now := s.now()
 	var failures []error
@@ -32,14 +33,14 @@ func (s *Service) Deadlines(ctx context.Context) (done int, err error) {
 	return done + n, errors.Join(append(failures, err, s.endWaits(ctx))...)
 }
 
-// deadline is a move that time makes on the appointments for which due holds at before.
+// deadline is a move that is made with time, on the appointments for which due holds at before.
 type deadline struct {
 	move   Move
 	due    string
 	before time.Time
 }
 
-// meet makes the move on all that are due, each in a transaction of its own.
+// meet makes the move on all appointments that are due, each in its own transaction.
 func (s *Service) meet(ctx context.Context, d deadline) (done int, err error) {
 	var failures []error
 	after := int64(0)
@@ -63,7 +64,7 @@ func (s *Service) meet(ctx context.Context, d deadline) (done int, err error) {
 	}
 }
 
-// meetOne makes the move, unless somebody else holds the appointment or has changed it meanwhile.
+// meetOne makes the move, unless another transaction has locked the appointment or changed it in the meantime.
 func (s *Service) meetOne(ctx context.Context, d deadline, id int64) (made bool, err error) {
 	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
 		made = false
@@ -84,7 +85,7 @@ func (s *Service) meetOne(ctx context.Context, d deadline, id int64) (made bool,
 	return made, err
 }
 
-// endHolds removes expired holds, those of each doctor apart.
+// endHolds removes expired holds, one transaction for each doctor.
 func (s *Service) endHolds(ctx context.Context) (done int, err error) {
 	doctors, err := doctorsWithExpired(ctx, s.pool, s.now())
 	if err != nil {
@@ -99,8 +100,8 @@ func (s *Service) endHolds(ctx context.Context) (done int, err error) {
 	return done, errors.Join(failures...)
 }
 
-// endHoldsWith removes the expired holds on a doctor's time with their row held: what is offered to the next patient is
-// judged by their rules, in one line with the bookings.
+// endHoldsWith removes the expired holds on a doctor's time, with the doctor's row locked: offers to the next patient
+// are judged by the doctor's rules, and must not interleave with bookings.
 func (s *Service) endHoldsWith(ctx context.Context, doctorID int64) (done int, err error) {
 	for {
 		var ended []holdRow
@@ -123,7 +124,7 @@ func (s *Service) endHoldsWith(ctx context.Context, doctorID int64) (done int, e
 	}
 }
 
-// endWaits ends the entries of waiting lists whose days are over everywhere on earth.
+// endWaits ends the waiting-list entries whose last day has passed in every time zone.
 func (s *Service) endWaits(ctx context.Context) error {
 	yesterday := s.now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -1)
 	for {

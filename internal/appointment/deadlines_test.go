@@ -56,7 +56,8 @@ func TestService_Deadlines(t *testing.T) {
 	require.Equal(t, appointment.Actor{}, steps[1].Actor, "nobody did it")
 }
 
-// However many instances look at once, and whatever a doctor does meanwhile, each deadline is met once.
+// However many instances check at the same time, and whatever a doctor does in the meantime, each deadline takes
+// effect once.
 func TestService_Deadlines_onceOverInstances(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

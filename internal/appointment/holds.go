@@ -11,18 +11,19 @@ import (
 	"housecall/internal/schedule"
 )
 
-// Hold is a time kept for a patient while they fill in the form. It ends when they book it, release it, or book or hold
-// another time that overlaps it, and when it expires.
+// Hold is a time kept for a patient while they fill in the form. It ends when it expires, or when they book it,
+// release it, or book or hold an overlapping time.
 type Hold struct {
 	ID               string
 	Doctor           Person
 	StartsAt, EndsAt time.Time
 	ExpiresAt        time.Time
-	Offer            bool // it came from the waiting list
+	Offer            bool // from the waiting list
 }
 
-// Hold keeps a free slot for HoldTTL: patients for themselves, others for a patient as in Book. Of Booking it reads the
-// patient, the doctor or specialization, and the time. Refusals: those of Book about the time, and 409 hold_limit.
+// Hold keeps a free slot for HoldTTL: patients for themselves, others for a patient as in Book. From the Booking it
+// uses the patient, the doctor or specialization, and the time. Refusals: those of Book about the time, and 409
+// hold_limit.
 func (s *Service) Hold(ctx context.Context, actor auth.Actor, b Booking) (Hold, error) {
 	if b.StartsAt == nil {
 		return Hold{}, errs.InvalidField("body.startsAt", "is required: it is the time to hold")
@@ -65,7 +66,7 @@ func (s *Service) holdWith(
 	return h, nil
 }
 
-// keepSlot keeps the time, with the doctor's row held.
+// keepSlot keeps the time, with the doctor's row locked.
 func (s *Service) keepSlot(
 	ctx context.Context, tx *postgres.Tx, patientID int64, with choice, startsAt time.Time,
 ) (Hold, error) {
@@ -99,7 +100,8 @@ func (s *Service) keepSlot(
 	return row.asHold(d), nil
 }
 
-// heldAlready gives the hold, perhaps an offer, by which the patient has this very time already; else one without ID.
+// heldAlready returns the hold or offer by which the patient already has exactly this time; one without ID if there
+// is none.
 func (s *Service) heldAlready(
 	ctx context.Context, tx *postgres.Tx, patientID int64, d Person, slot schedule.Slot,
 ) (Hold, error) {
@@ -112,7 +114,8 @@ func (s *Service) heldAlready(
 	return Hold{}, err
 }
 
-// limitHolds refuses one hold more than a patient may have. Offers do not count: they did not ask for them.
+// limitHolds refuses a patient who already has as many holds as allowed. Offers do not count: the patient did not ask
+// for them.
 func (s *Service) limitHolds(ctx context.Context, tx *postgres.Tx, patientID int64) error {
 	open, err := holdsOf(ctx, tx, patientID, s.now())
 	if err != nil {
@@ -131,7 +134,7 @@ func (s *Service) limitHolds(ctx context.Context, tx *postgres.Tx, patientID int
 	return nil
 }
 
-// whoseTime says whether somebody else has the time, or the patient is busy then.
+// whoseTime returns the refusal for a time that was not free: either it is taken, or the patient is busy then.
 func (s *Service) whoseTime(ctx context.Context, tx *postgres.Tx, patientID int64, slot schedule.Slot) error {
 	busy, err := busyOf(ctx, tx, occupancy{patient: patientID, from: slot.StartsAt, to: slot.EndsAt, now: s.now()})
 	switch {
@@ -143,7 +146,7 @@ func (s *Service) whoseTime(ctx context.Context, tx *postgres.Tx, patientID int6
 	return errTaken
 }
 
-// errTaken refuses a time that somebody else has.
+// errTaken refuses a time that someone else has.
 var errTaken = errs.New(errs.Conflict, "slot_taken", "This time is no longer available. Choose another time.")
 
 func (r holdRow) asHold(d Person) Hold {
@@ -153,7 +156,7 @@ func (r holdRow) asHold(d Person) Hold {
 	}
 }
 
-// Holds gives the times that are kept for the actor, by when they expire.
+// Holds returns the actor's holds, in the order in which they expire.
 func (s *Service) Holds(ctx context.Context, actor auth.Actor) ([]Hold, error) {
 	found, err := holdsOf(ctx, s.pool, actor.ID, s.now())
 	if err != nil {
@@ -174,8 +177,8 @@ func (s *Service) Holds(ctx context.Context, actor auth.Actor) ([]Hold, error) {
 	return out, nil
 }
 
-// Unhold gives a time back; an offer then goes to the next who waits. errs.Missing for one that is not the actor's or
-// has expired.
+// Unhold releases a hold; the time of an offer then goes to the next waiting patient. It returns errs.Missing if the
+// hold is not the actor's or has expired.
 func (s *Service) Unhold(ctx context.Context, actor auth.Actor, holdID string) error {
 	return s.pool.InTx(ctx, func(tx *postgres.Tx) error {
 		h, err := holdOf(ctx, tx, actor.ID, holdID, s.now())
@@ -197,9 +200,9 @@ func (s *Service) Unhold(ctx context.Context, actor auth.Actor, holdID string) e
 }
 
 // makeRoom removes what must not keep a patient from a doctor's time: expired holds of either, and the patient's own
-// holds that overlap it. What an expired hold had offered goes to the next patient on the list before anybody else: if
-// there is one, the time is taken. If the patient books the time, an offer of it by this doctor has been accepted. The
-// patient's other offers go to the next.
+// holds that overlap it. The time of an expired offer goes to the next patient on the list first; if there is one,
+// the time is taken. If the patient books a time that this doctor's list offered them, they have accepted the offer.
+// The patient's other removed offers go to the next patient.
 func (s *Service) makeRoom(ctx context.Context, tx *postgres.Tx, w want, books bool) error {
 	expired, err := dropExpiredIn(ctx, tx, w, s.now())
 	if err != nil {

@@ -22,7 +22,7 @@ const tag = "appointments"
 func readRoutes(s *httpd.Server, h handlers) {
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/appointments", Tag: tag, Summary: "List appointments, newest first",
-		Description: "Admins see all appointments, everybody else their own. Requests without a time are left out if " +
+		Description: "Admins see all appointments, everyone else their own. Requests without a time are left out if " +
 			"`from` or `to` is given.",
 		Access: httpd.SignedIn,
 	}, h.serveList)
@@ -45,7 +45,7 @@ type output struct {
 	Body     body
 }
 
-// answer makes the output of one appointment.
+// answer returns the output for one appointment.
 func (h handlers) answer(ctx context.Context, a Appointment, err error) (*output, error) {
 	if err != nil {
 		return nil, err

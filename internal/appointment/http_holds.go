@@ -84,8 +84,8 @@ func waitlistRoutes(s *httpd.Server, h handlers) {
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/doctors/{id}/waitlist", Tag: tag,
 		Summary: "Join a doctor's waiting list",
-		Description: "A time that is cancelled on one of these days is offered to the first patient on the list, as a " +
-			"hold of a quarter of an hour; then to the next.",
+		Description: "If an appointment on one of these days is cancelled, its time is offered to the first patient on the " +
+			"list, as a hold; if they do not book it, to the next.",
 		Status: http.StatusCreated, Access: httpd.Only(auth.Patient), Errors: []int{http.StatusNotFound, http.StatusConflict},
 	}, h.serveWait)
 	httpd.Register(s, httpd.Route{

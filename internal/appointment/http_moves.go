@@ -19,14 +19,14 @@ func moveRoutes(s *httpd.Server, h handlers) {
 	outcomeRoutes(s, h)
 }
 
-// requestRoutes are how a request is made and answered.
+// requestRoutes adds the routes for making and answering requests.
 func requestRoutes(s *httpd.Server, h handlers) {
 	staff := httpd.Only(auth.Doctor, auth.Admin)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/appointments", Tag: tag,
 		Summary: "Request an appointment",
 		Description: "Patients book for themselves, doctors book their patients with themselves, and admins book for " +
-			"anyone. The time is held from now on. With `specialization` instead of `doctorId`, the doctor with " +
+			"anyone. From then on the time is held. With `specialization` instead of `doctorId`, the doctor with " +
 			"the fewest appointments on that day is chosen. `slot_taken`, `slot_day_full`, `patient_busy` and " +
 			"broken booking rules come with `alternatives`.",
 		Status: http.StatusCreated, Access: httpd.SignedIn,
@@ -46,7 +46,7 @@ func requestRoutes(s *httpd.Server, h handlers) {
 	}, h.serveReject)
 }
 
-// changeRoutes are how an appointment is called off, moved or handed over.
+// changeRoutes adds the routes for cancelling, moving and handing over appointments.
 func changeRoutes(s *httpd.Server, h handlers) {
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/appointments/{id}/cancel", Tag: tag,
@@ -73,7 +73,7 @@ func changeRoutes(s *httpd.Server, h handlers) {
 	}, h.serveHandOver)
 }
 
-// outcomeRoutes are what is said of an appointment that has begun.
+// outcomeRoutes adds the routes for the outcome of an appointment.
 func outcomeRoutes(s *httpd.Server, h handlers) {
 	staff := httpd.Only(auth.Doctor, auth.Admin)
 	httpd.Register(s, httpd.Route{
@@ -95,7 +95,7 @@ type bookInput struct {
 		HoldID         string     `json:"holdId,omitempty" maxLength:"40" doc:"One of the patient's holds, instead of doctorId and startsAt"`
 		StartsAt       *time.Time `json:"startsAt,omitempty" doc:"Start of a free slot; without it the doctor sets the time"`
 		Reason         string     `json:"reason" maxLength:"1000"`
-		PatientID      string     `json:"patientId,omitempty" maxLength:"20" doc:"Whom the appointment is for; patients leave it out"`
+		PatientID      string     `json:"patientId,omitempty" maxLength:"20" doc:"The patient the appointment is for; patients leave it out"`
 	}
 }
 
@@ -112,14 +112,14 @@ func (h handlers) serveBook(ctx context.Context, in *bookInput) (*output, error)
 	return out, nil
 }
 
-// Seen names an appointment and the version of it that the client saw. It is exported because Huma overlooks what it
-// cannot reach by reflection.
+// Seen is an appointment and the version of it that the client saw. It is exported because Huma cannot see unexported
+// embedded types.
 type Seen struct {
 	ID      string `path:"id" maxLength:"20"`
 	IfMatch string `header:"If-Match" maxLength:"40" doc:"Optional: the ETag last seen; 412 if it is stale"`
 }
 
-// version gives the version of an optional If-Match, 0 without one.
+// version returns the version in If-Match; 0 without one.
 func (in Seen) version() (int, error) {
 	version, given, err := httpd.IfMatch(in.IfMatch, false)
 	if err == nil && given && version < 1 {
@@ -203,7 +203,7 @@ func (h handlers) serveReschedule(ctx context.Context, in *rescheduleInput) (*ou
 type completeInput struct {
 	Seen
 	Body struct {
-		Summary    string `json:"summary" maxLength:"4000" doc:"What took place; visible only to the patient and the doctor"`
+		Summary    string `json:"summary" maxLength:"4000" doc:"What happened; visible only to the patient and the doctor"`
 		FollowUpOn string `json:"followUpOn,omitempty" format:"date" maxLength:"10" doc:"When the patient should come again"`
 	}
 }

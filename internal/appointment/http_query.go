@@ -21,7 +21,8 @@ func parseStatuses(in []string) ([]Status, error) {
 	return out, nil
 }
 
-// parseWindow reads two bounds, zero where empty. A date is a day in the zone, and as an end includes the day.
+// parseWindow reads two bounds; an empty one becomes zero. A date is a day in the zone, and as an end it includes
+// that day.
 func parseWindow(from, to string, zone *time.Location) (start, end time.Time, err error) {
 	if start, err = parseBound("query.from", from, zone, 0); err != nil {
 		return start, end, err
@@ -35,10 +36,10 @@ func parseWindow(from, to string, zone *time.Location) (start, end time.Time, er
 	return start, end, nil
 }
 
-// earliest keeps bounds away from the zero time, which stands for no bound.
+// earliest is the earliest bound. It keeps bounds away from the zero time, which means no bound.
 var earliest = time.Date(1900, time.January, 1, 0, 0, 0, 0, time.UTC)
 
-// parseBound reads one bound; path as in errs.Field. A date is the instant at which it begins, addDays later.
+// parseBound reads one bound; path as in errs.Field. A date becomes the start of the day addDays after it.
 func parseBound(path, s string, zone *time.Location, addDays int) (time.Time, error) {
 	if s == "" {
 		return time.Time{}, nil
@@ -56,7 +57,7 @@ func parseBound(path, s string, zone *time.Location, addDays int) (time.Time, er
 	return at, nil
 }
 
-// day reads a calendar date as a midnight in UTC; path as in errs.Field.
+// day reads a calendar date as midnight UTC; path as in errs.Field.
 func day(path, s string) (time.Time, error) {
 	at, err := time.Parse(time.DateOnly, s)
 	if err != nil || at.Before(earliest) {

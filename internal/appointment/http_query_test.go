@@ -20,7 +20,7 @@ func zoneOf(t *testing.T, n uint8) *time.Location {
 	return zone
 }
 
-// storable tells whether PostgreSQL and the code behind can work with a bound.
+// storable reports whether PostgreSQL and the code can handle a bound.
 func storable(at time.Time) bool {
 	return !at.Before(earliest) && at.UTC().Year() <= 10000
 }

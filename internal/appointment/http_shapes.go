@@ -6,7 +6,7 @@ import (
 	"housecall/internal/auth"
 )
 
-// The shapes on the wire; golden files hold them.
+// The shapes on the wire; each has a golden file.
 
 type person struct {
 	UserID         string `json:"userId"`
@@ -27,10 +27,10 @@ type body struct {
 	Doctor      doctorPerson `json:"doctor"`
 	StartsAt    *time.Time   `json:"startsAt" doc:"null for a request without a time"`
 	EndsAt      *time.Time   `json:"endsAt"`
-	Reason      string       `json:"reason" doc:"The patient's"`
-	Note        string       `json:"note,omitempty" doc:"The doctor's, at confirmation"`
-	EndReason   string       `json:"endReason,omitempty" doc:"Of a rejection or cancellation"`
-	Summary     string       `json:"summary,omitempty" doc:"The doctor's summary of what took place; only for participants, and not in lists"`
+	Reason      string       `json:"reason" doc:"Given by the patient"`
+	Note        string       `json:"note,omitempty" doc:"Given by the doctor at confirmation"`
+	EndReason   string       `json:"endReason,omitempty" doc:"Why it was rejected or cancelled"`
+	Summary     string       `json:"summary,omitempty" doc:"The doctor's summary; only for participants, and not in lists"`
 	FollowUpOn  string       `json:"followUpOn,omitempty" format:"date" doc:"When the patient should come again"`
 	Version     int          `json:"version"`
 	CanReply    bool         `json:"canReply" doc:"Whether the conversation is open"`
@@ -52,7 +52,7 @@ func bodyOf(v View) body {
 	}
 }
 
-// date is empty for nil.
+// date formats a date; "" for nil.
 func date(t *time.Time) string {
 	if t == nil {
 		return ""
@@ -84,7 +84,7 @@ type holdBody struct {
 	StartsAt  time.Time    `json:"startsAt"`
 	EndsAt    time.Time    `json:"endsAt"`
 	ExpiresAt time.Time    `json:"expiresAt"`
-	Offer     bool         `json:"offer" doc:"It came from the waiting list"`
+	Offer     bool         `json:"offer" doc:"Whether it came from a waiting list"`
 }
 
 func holdBodyOf(h Hold) holdBody {

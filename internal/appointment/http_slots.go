@@ -18,19 +18,19 @@ func slotRoutes(s *httpd.Server, h handlers) {
 	}, h.serveSlots)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/slots", Tag: "doctors", Summary: "Find the earliest free slots of a specialization",
-		Description: "The earliest of all its doctors; if several doctors are free at the same time, one slot for each. " +
-			"At most 31 days; the next 31 by default. Dates are days in the clinic's zone, both inclusive.",
+		Description: "The earliest slots of all its doctors. If several doctors are free at the same time, there is one " +
+			"for each. At most 31 days; the next 31 by default. Dates are days in the clinic's zone, both inclusive.",
 		Access: httpd.Public, Errors: []int{http.StatusNotFound},
 	}, h.serveSearch)
 }
 
-// Bounds are those of a question for slots. It is exported because Huma overlooks what it cannot reach by reflection.
+// Bounds limit a query for slots. It is exported because Huma cannot see unexported embedded types.
 type Bounds struct {
 	From string `query:"from" maxLength:"40" doc:"A date or a time; now by default"`
 	To   string `query:"to" maxLength:"40" doc:"A date (inclusive) or a time (exclusive)"`
 }
 
-// window reads the bounds; without an end they reach days far.
+// window reads the bounds; without an end the window has the given number of days.
 func (b Bounds) window(days int) Window {
 	return func(zone *time.Location, now time.Time) (from, to time.Time, err error) {
 		if from, to, err = parseWindow(b.From, b.To, zone); err != nil {

@@ -287,7 +287,7 @@ func TestService_perDay(t *testing.T) {
 
 func ptr[T any](v T) *T { return &v }
 
-// told keeps what people were told.
+// told records the notifications.
 type told struct {
 	moved   []appointment.Notification
 	offered []appointment.Offer

@@ -20,7 +20,7 @@ type model struct {
 	startsAt time.Time
 }
 
-// after gives what a move makes of it; code is that of the refusal, "" where it succeeds.
+// after returns the result of a move; code is that of the refusal, "" if it succeeds.
 func (m model) after(move, who string, now time.Time) (_ model, code string) {
 	next := m
 	next.version++

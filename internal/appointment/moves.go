@@ -11,7 +11,7 @@ import (
 	"housecall/internal/text"
 )
 
-// Refusals of a time that need not be on the doctor's grid; schedule.Check words those that must.
+// Refusals of a time that may be off the doctor's grid; schedule.Check words those for times on it.
 var (
 	errPast   = broken("slot_in_past", "This time has passed.")
 	errTooFar = broken("slot_too_far", "This time is too far ahead to be booked.")
@@ -23,18 +23,19 @@ func broken(code, message string) error {
 	return e
 }
 
-// Rescheduling moves an appointment. Version is the one that was seen (0: any).
+// Rescheduling moves an appointment. Version is the one that the actor saw (0: any).
 type Rescheduling struct {
 	StartsAt time.Time
 	Version  int
-	// Booked keeps a patient's appointment BOOKED, whatever the doctor's rules say: an older API promised it.
+	// Booked keeps a patient's appointment BOOKED, whatever the doctor's rules say, as one of the older APIs
+	// promised.
 	Booked bool
 }
 
-// Reschedule moves an appointment in place: it stays the same one, with its conversation, and history keeps the old
-// time. A patient chooses a free slot, early enough (409 too_late; see Options.CancellationWindow), and what was BOOKED
-// is PENDING again unless the doctor's rules confirm by themselves; the doctor and admins choose any time as in Confirm
-// and keep the status. Refusals about the time are those of Book.
+// Reschedule moves an appointment, which keeps its conversation; the history has the old time. A patient chooses a
+// free slot, early enough (409 too_late; see Options.CancellationWindow), and a BOOKED appointment becomes PENDING
+// again unless the doctor's rules confirm automatically. The doctor and admins choose any time, as in Confirm, and
+// the status stays. Refusals about the time are those of Book.
 func (s *Service) Reschedule(
 	ctx context.Context, actor auth.Actor, publicID string, r Rescheduling,
 ) (Appointment, error) {
@@ -42,7 +43,7 @@ func (s *Service) Reschedule(
 		change{move: MoveReschedule, actor: actor, startsAt: &r.StartsAt, version: r.Version, keepBooked: r.Booked})
 }
 
-// confirmed gives the time of a confirmation: the doctor's, else the requested one.
+// confirmed sets the time at a confirmation: the one the doctor chose, or else the requested one.
 func (s *Service) confirmed(ctx context.Context, tx *postgres.Tx, k kept) (Appointment, error) {
 	if k.startsAt != nil {
 		return s.at(ctx, tx, k)
@@ -56,8 +57,8 @@ func (s *Service) confirmed(ctx context.Context, tx *postgres.Tx, k kept) (Appoi
 	return k.read, nil
 }
 
-// at gives the appointment a time of the doctor's choice, which may be off their grid but keeps whole minutes and the
-// booking horizon.
+// at returns the appointment a time of the doctor's choice. It may be off their grid, but must be a whole minute within
+// the booking horizon.
 func (s *Service) at(ctx context.Context, tx *postgres.Tx, k kept) (Appointment, error) {
 	a, rules, from := k.read, k.rules, k.startsAt.UTC()
 	switch {
@@ -65,7 +66,7 @@ func (s *Service) at(ctx context.Context, tx *postgres.Tx, k kept) (Appointment,
 		return a, errs.InvalidField("body.startsAt", "must be a whole minute")
 	case from.After(s.now().Add(rules.Horizon)):
 		return a, errTooFar
-	case from.Before(s.now().Truncate(time.Minute)): // to the minute, as people give times: "now" is not yet past
+	case from.Before(s.now().Truncate(time.Minute)): // people choose whole minutes, so the current one is not past
 		return a, errPast
 	}
 	to := from.Add(slotLength(rules))
@@ -73,7 +74,7 @@ func (s *Service) at(ctx context.Context, tx *postgres.Tx, k kept) (Appointment,
 	return a, s.makeRoom(ctx, tx, want{rules, a.Patient.ID, schedule.Slot{StartsAt: from, EndsAt: to}}, true)
 }
 
-// rescheduled gives the time to which an appointment is rescheduled.
+// rescheduled returns the appointment its new time.
 func (s *Service) rescheduled(ctx context.Context, tx *postgres.Tx, k kept) (Appointment, error) {
 	a, c, rules := k.read, k.change, k.rules
 	if a.StartsAt != nil && a.StartsAt.Equal(*c.startsAt) {
@@ -93,16 +94,16 @@ func (s *Service) rescheduled(ctx context.Context, tx *postgres.Tx, k kept) (App
 	return a, s.makeRoom(ctx, tx, want{rules, a.Patient.ID, slot}, true)
 }
 
-// Completion is what the doctor writes after an appointment. Summary is clinical: only the two participants read it.
-// FollowUpOn is a date (midnight in UTC), nil for none. Version is the one that was seen (0: any).
+// Completion is what the doctor writes after an appointment. Summary is clinical: only the two participants can read
+// it. FollowUpOn is a date (midnight UTC); nil for none. Version is the one that the actor saw (0: any).
 type Completion struct {
 	Summary    string
 	FollowUpOn *time.Time
 	Version    int
 }
 
-// Complete says that an appointment took place; its doctor and admins may, once it has begun (409 not_begun). The
-// conversation stays open for the follow-up window.
+// Complete records that an appointment took place. Its doctor and admins may call it once the appointment has begun
+// (409 not_begun). The conversation stays open for the follow-up window.
 func (s *Service) Complete(ctx context.Context, actor auth.Actor, publicID string, c Completion) (Appointment, error) {
 	summary, err := text.Rule{Max: MaxSummary}.Field("body.summary", c.Summary)
 	if err != nil {
@@ -130,13 +131,14 @@ func (s *Service) completed(k kept) (Appointment, error) {
 	return a, nil
 }
 
-// NoShow says that the patient did not come; its doctor and admins may, once it has begun (409 not_begun).
+// NoShow records that the patient did not come. The appointment's doctor and admins may call it once it has begun
+// (409 not_begun).
 func (s *Service) NoShow(ctx context.Context, actor auth.Actor, publicID string, version int) (Appointment, error) {
 	return s.change(ctx, publicID, change{move: MoveNoShow, actor: actor, version: version})
 }
 
-// started refuses what can only be said of an appointment that has begun. A status that has no such move is refused
-// before.
+// started refuses an outcome for an appointment that has not begun. Statuses without such a move have already been
+// refused.
 func (s *Service) started(a Appointment) error {
 	if a.StartsAt.After(s.now()) {
 		return errs.New(errs.Conflict, "not_begun", "The appointment has not begun yet.").With("startsAt", a.StartsAt)
@@ -144,8 +146,8 @@ func (s *Service) started(a Appointment) error {
 	return nil
 }
 
-// HandOver gives a live appointment that is not over to another doctor, with its conversation; admins may. The time
-// stays and must be free with them (409 slot_taken), on their grid or not.
+// HandOver returns a live appointment that is not over, with its conversation, to another doctor. Only admins may call
+// it. The time stays and must be free for the other doctor (409 slot_taken), but may be off their grid.
 func (s *Service) HandOver(
 	ctx context.Context, actor auth.Actor, publicID, doctorID string, version int,
 ) (Appointment, error) {
@@ -173,7 +175,7 @@ func (s *Service) handedOver(ctx context.Context, tx *postgres.Tx, k kept) (Appo
 		return a, errs.InvalidField("body.doctorId", "must not be the same person as the patient")
 	case a.over(s.now()):
 		return a, errs.New(errs.Conflict, "already_over", "The appointment is over, so it cannot be handed over.")
-	case !c.successor.active: // a patient who is disabled must not keep a doctor from leaving
+	case !c.successor.active: // a disabled patient must not keep a doctor from leaving
 		return a, errDoctorGone
 	}
 	a.Doctor, a.doctorLeft = c.successor.Person, false

@@ -13,7 +13,8 @@ import (
 	"housecall/internal/postgres"
 )
 
-// toldAtOnce is told by several at the same time; what is rolled back counts too, so it only bounds from above.
+// toldAtOnce counts notifications from several goroutines. It also counts those of rolled-back transactions, so it is
+// only an upper bound.
 type toldAtOnce struct {
 	mu sync.Mutex // guards told
 	told
@@ -31,7 +32,8 @@ func (n *toldAtOnce) Offered(ctx context.Context, tx *postgres.Tx, o appointment
 	return n.told.Offered(ctx, tx, o)
 }
 
-// Whatever is cancelled at the same moment, each time is offered once, and nobody has two offers from one queue.
+// However many appointments are cancelled at the same moment, each time is offered once, and nobody gets two offers
+// from one queue.
 func TestService_Wait_manyCancellations(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -63,7 +65,8 @@ func TestService_Wait_manyCancellations(t *testing.T) {
 	}
 }
 
-// However many instances look at once, an offer that nobody took goes to one other patient, who is told once.
+// However many instances check at the same time, an offer that nobody took goes to one other patient, who is told
+// once.
 func TestService_Deadlines_passOnOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -93,7 +96,7 @@ func TestService_Deadlines_passOnOnce(t *testing.T) {
 	}
 }
 
-// Whoever changes an appointment while it is handed over gets what they asked for, with the new doctor.
+// A user who changes an appointment while it is being handed over gets that change, with the new doctor.
 func TestService_change_handedOverMeanwhile(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

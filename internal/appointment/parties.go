@@ -10,16 +10,16 @@ import (
 	"housecall/internal/schedule"
 )
 
-// parties fills in who books with whom, and gives the patient. The doctor is read once their row is held, or chosen
-// where a specialization stands in their place. A doctor's patients are those assigned to them and theirs by
-// appointment (see Care): anyone else is not there, so that public ids cannot be tried for names.
+// parties fills in the doctor and the patient of a booking, and returns the patient. The doctor is read once their
+// row is locked, or chosen if a specialization was given. A doctor may book for patients assigned to them or theirs
+// by appointment (see Care). Anyone else is errs.Missing, so that doctors cannot try public ids to learn names.
 func (s *Service) parties(ctx context.Context, actor auth.Actor, b Booking) (Booking, patient.Patient, error) {
 	b, err := onBehalf(actor, b)
 	if err != nil {
 		return b, patient.Patient{}, err
 	}
 	p, err := s.party(ctx, actor, b)
-	if err != nil && b.Doctor != "" { // where both are missing, the doctor is named
+	if err != nil && b.Doctor != "" { // if both are missing, the error is about the doctor
 		if _, gone := s.doctors.Find(ctx, s.pool, b.Doctor); gone != nil {
 			err = gone
 		}
@@ -27,7 +27,7 @@ func (s *Service) parties(ctx context.Context, actor auth.Actor, b Booking) (Boo
 	return b, p, err
 }
 
-// party gives the patient of a booking, if it is one whom the actor may book for.
+// party returns the patient of a booking, if the actor may book for them.
 func (s *Service) party(ctx context.Context, actor auth.Actor, b Booking) (patient.Patient, error) {
 	p, err := s.patients.Resolve(ctx, s.pool, b.Patient)
 	switch {
@@ -43,7 +43,7 @@ func (s *Service) party(ctx context.Context, actor auth.Actor, b Booking) (patie
 	return p, nil
 }
 
-// onBehalf fills in who an actor is in their booking, and refuses one that is not theirs to make.
+// onBehalf fills in the actor's own part in a booking, and refuses bookings that they may not make.
 func onBehalf(actor auth.Actor, b Booking) (Booking, error) {
 	switch actor.Role {
 	case auth.Patient:
@@ -80,9 +80,9 @@ func (s *Service) ownPatient(ctx context.Context, doctorID int64, p patient.Pati
 	return err
 }
 
-// admit looks at a patient again with the doctor's row held, since their account may have been disabled while we waited
-// (409 patient_unavailable), and makes the transaction the only one that opens requests for them. In the same round
-// trip it reads the doctor's rules.
+// admit checks a patient again once the doctor's row is locked, because their account may have been disabled while we
+// waited (409 patient_unavailable). It also locks the patient's requests, so that no other transaction opens one, and
+// reads the doctor's rules in the same round trip.
 func (s *Service) admit(ctx context.Context, tx *postgres.Tx, doctorID, patientID int64) (schedule.Rules, error) {
 	b := &postgres.Batch{}
 	rules := map[int64]schedule.Rules{}
@@ -91,7 +91,7 @@ func (s *Service) admit(ctx context.Context, tx *postgres.Tx, doctorID, patientI
 	return rules[doctorID], err
 }
 
-// admitPatient is admit where the rules are known. It sends what is in the batch, too.
+// admitPatient is admit for callers that already have the rules. It also sends what is already in the batch.
 func (s *Service) admitPatient(ctx context.Context, tx *postgres.Tx, b *postgres.Batch, patientID int64) error {
 	var active bool
 	s.patients.QueueActive(b, patientID, &active)

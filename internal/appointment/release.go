@@ -10,19 +10,21 @@ import (
 	"housecall/internal/schedule"
 )
 
-// Release settles the live appointments of a doctor who is leaving, in account's transaction: those that are not over
-// are cancelled or handed over at their times, as the departure says (409 slot_taken where the other doctor is not
-// free); if it says neither, the answer is 409 future_appointments with their count. The conversations say so; those of
-// appointments that are over are closed. The doctor's waiting list and the holds on their times end.
+// Release settles the live appointments of a doctor who is leaving, in package account's transaction. Those that are
+// not over are cancelled or handed over at their times, as the departure says (409 slot_taken if the other doctor is
+// not free); if it says neither, Release returns 409 future_appointments with their count. A system event in each
+// conversation says what happened; the conversations of appointments that are over are closed. The doctor's waiting
+// list and the holds on their time end.
 func (s *Service) Release(ctx context.Context, tx *postgres.Tx, d auth.Departure) error {
 	doctorID := d.DoctorID
 	next, err := s.heir(ctx, tx, doctorID, d.HandOverTo)
 	if err != nil {
 		return err
 	}
-	// Bookings under way hold the same locks: after them they are seen here, or see a doctor who takes none.
+	// Bookings take the same lock: one that is in progress is either seen here, or sees that the doctor takes no
+	// appointments.
 	if err := s.doctors.Lock(ctx, tx, doctorID, next.ID); errs.KindOf(err) == errs.NotFound {
-		return nil // they never were a doctor
+		return nil // they were never a doctor
 	} else if err != nil {
 		return err
 	}
@@ -49,11 +51,11 @@ func (s *Service) Release(ctx context.Context, tx *postgres.Tx, d auth.Departure
 	return s.settle(ctx, tx, leaving{doctorID: doctorID, by: d.By, next: next}, left)
 }
 
-// Return undoes what Release closed when somebody is a doctor again, in account's transaction: the conversations that
-// were closed because they left reopen, as far as their appointments allow.
+// Return reopens the conversations that Release closed, as far as their appointments allow, when a user becomes a
+// doctor again. It runs in package account's transaction.
 func (s *Service) Return(ctx context.Context, tx *postgres.Tx, doctorID int64) error {
 	if err := s.doctors.Lock(ctx, tx, doctorID); errs.KindOf(err) == errs.NotFound {
-		return nil // they never were one
+		return nil // they were never a doctor
 	} else if err != nil {
 		return err
 	}
@@ -70,7 +72,7 @@ func (s *Service) Return(ctx context.Context, tx *postgres.Tx, doctorID int64) e
 	return nil
 }
 
-// heir is the doctor who takes over, none for ""; their rules are read once their row is held.
+// heir returns the doctor who takes over, none for "". Their rules are read once their row is locked.
 func (s *Service) heir(ctx context.Context, tx *postgres.Tx, doctorID int64, publicID string) (successor, error) {
 	if publicID == "" {
 		return successor{}, nil
@@ -85,7 +87,7 @@ func (s *Service) heir(ctx context.Context, tx *postgres.Tx, doctorID int64, pub
 	return successor{Person: personOf(d)}, nil
 }
 
-// leaving is a doctor who leaves, and who takes over from them (with ID 0: nobody).
+// leaving is a doctor who leaves, and the doctor who takes over (with ID 0: nobody).
 type leaving struct {
 	doctorID int64
 	by       auth.Actor
@@ -94,7 +96,8 @@ type leaving struct {
 }
 
 // settle cancels or hands over the future appointments of a doctor who leaves, and closes the conversations of those
-// that are over: nobody would answer there. It keeps the order, which is that of the conversations' locks.
+// that are over, because nobody would answer there. It goes in the given order, in which conversations must be
+// locked.
 func (s *Service) settle(ctx context.Context, tx *postgres.Tx, l leaving, left []Appointment) error {
 	rules, doctors := map[int64]schedule.Rules{}, map[int64]doctor.Brief{}
 	b := &postgres.Batch{}

@@ -21,24 +21,25 @@ type Service struct {
 	doctors       *doctor.Service
 	patients      *patient.Service
 	conversations Conversations
-	notifications Notifications // nil: nobody is told
+	notifications Notifications // nil: nobody is notified
 	o             Options
 	now           func() time.Time
 }
 
 // Options are the limits and times of booking.
 type Options struct {
-	Zone *time.Location // the clinic's, in which a search across doctors has its days
-	// HoldTTL is how long a time is kept while its patient fills in the form, OfferTTL for one on the waiting list.
+	Zone *time.Location // the clinic's, for the days of a search across doctors
+	// HoldTTL is how long a time is kept while the patient fills in the form, OfferTTL how long it is kept for a
+	// patient on the waiting list.
 	HoldTTL, OfferTTL time.Duration
 	// RequestTTL is how long a request without a time waits for an answer, CompleteAfter how long after its end a
 	// booked appointment counts as completed.
 	RequestTTL, CompleteAfter time.Duration
-	// CancellationWindow is until how long before the start patients may cancel or move a booked appointment.
+	// CancellationWindow is how long before the start a patient's right to cancel or move a booked appointment ends.
 	CancellationWindow time.Duration
 	// FollowUpWindow is how long a conversation stays open after completion.
 	FollowUpWindow time.Duration
-	// What one patient may have at once: booked appointments ahead, open requests, and holds.
+	// How many of these one patient may have at once: upcoming booked appointments, open requests, and holds.
 	MaxUpcoming, MaxOpenRequests, MaxHolds int
 }
 
@@ -53,7 +54,7 @@ type Deps struct {
 	Options       Options
 }
 
-// New makes the service.
+// New returns a Service.
 func New(d Deps) *Service {
 	s := &Service{
 		pool: d.Pool, schedule: d.Schedule, doctors: d.Doctors, patients: d.Patients, conversations: d.Conversations,
@@ -65,10 +66,10 @@ func New(d Deps) *Service {
 	return s
 }
 
-// Connect gives the service its notifications. It comes after New because they need the service in turn.
+// Connect returns the service its notifications. They cannot be passed to New because they need the service themselves.
 func (s *Service) Connect(n Notifications) { s.notifications = n }
 
-// Find gives an appointment to its participants and to admins; to anyone else it is not there (404).
+// Find returns an appointment to its participants and to admins; anyone else gets 404.
 func (s *Service) Find(ctx context.Context, actor auth.Actor, publicID string) (Appointment, error) {
 	a, err := byPublicID(ctx, s.pool, publicID)
 	if err != nil {
@@ -77,15 +78,15 @@ func (s *Service) Find(ctx context.Context, actor auth.Actor, publicID string) (
 	return a.visibleTo(actor)
 }
 
-// ByID gives an appointment by its inner key without asking who wants it: for packages that have already checked the
+// ByID returns an appointment by its internal id without checking any right. It is for packages that have checked the
 // caller's right with Find and load the appointment again after a change.
 func (s *Service) ByID(ctx context.Context, id int64) (Appointment, error) {
 	return byID(ctx, s.pool, id)
 }
 
-// Attended gives an appointment to its doctor, for a decision of theirs about it, and holds its row until the
-// transaction ends, so that neither its status nor its doctor changes meanwhile. For its patient it is 403, for anyone
-// else it is not there (404), and for a doctor who is just leaving 409 doctor_unavailable.
+// Attended returns an appointment to its doctor, who is about to decide something about it, and locks its row until
+// the transaction ends, so that neither its status nor its doctor changes. Its patient gets 403, anyone else 404, and
+// a doctor who is just leaving 409 doctor_unavailable.
 func (s *Service) Attended(
 	ctx context.Context, tx *postgres.Tx, actor auth.Actor, publicID string,
 ) (Appointment, error) {
@@ -107,17 +108,17 @@ func (s *Service) Attended(
 	}
 }
 
-// OnceBooked tells whether an appointment has been BOOKED at some time before a version of it.
+// OnceBooked reports whether an appointment was BOOKED at any time before the given version.
 func (s *Service) OnceBooked(ctx context.Context, db postgres.DB, id int64, version int) (bool, error) {
 	return onceBooked(ctx, db, id, version)
 }
 
-// OfferStands tells whether a time that a waiting patient was offered is still kept for them.
+// OfferStands reports whether an offered time is still kept for its patient.
 func (s *Service) OfferStands(ctx context.Context, holdID string) (bool, error) {
 	return offerStands(ctx, s.pool, holdID, s.now())
 }
 
-// ByKey is Find by the inner key, by which one of the older APIs speaks of appointments.
+// ByKey is Find by the internal id, which one of the older APIs uses.
 func (s *Service) ByKey(ctx context.Context, actor auth.Actor, id int64) (Appointment, error) {
 	a, err := byID(ctx, s.pool, id)
 	if err != nil {
@@ -126,8 +127,8 @@ func (s *Service) ByKey(ctx context.Context, actor auth.Actor, id int64) (Appoin
 	return a.visibleTo(actor)
 }
 
-// Counts tells how many appointments of each status the actor may see (see List): all of them, or those with a doctor
-// (a public id, "" for any). A doctor may see some in which they are the patient.
+// Counts returns how many appointments of each status the actor may see (see List), of one doctor (a public id) or of
+// all (""). A doctor may also see appointments in which they are the patient.
 func (s *Service) Counts(ctx context.Context, actor auth.Actor, doctor string) (map[Status]int, error) {
 	q := query{Filter: Filter{Doctor: doctor}}
 	if actor.Role != auth.Admin {
@@ -136,16 +137,16 @@ func (s *Service) Counts(ctx context.Context, actor auth.Actor, doctor string) (
 	return counts(ctx, s.pool, q)
 }
 
-// Filter narrows a list; zero fields do not. Doctor and Patient are public ids; From and To bound the start (To
-// exclusive), so that requests without a time are in no bounded list.
+// Filter narrows a list; zero fields do not. Doctor and Patient are public ids. From and To bound the start (To is
+// exclusive), which leaves out requests without a time.
 type Filter struct {
 	Statuses        []Status
 	From, To        time.Time
 	Doctor, Patient string
 }
 
-// List gives up to limit of the appointments that the actor may see, newest first, below the inner key before
-// (0: from the newest), and tells whether there are more: an admin sees all, others their own.
+// List returns up to limit of the appointments that the actor may see, newest first, with internal ids below before
+// (0: from the newest), and whether there are more. Admins see all, others their own.
 func (s *Service) List(
 	ctx context.Context, actor auth.Actor, f Filter, before int64, limit int,
 ) (page []Appointment, more bool, err error) {
@@ -162,8 +163,8 @@ func (s *Service) List(
 	return page, more, s.recordRead(ctx, actor, page...)
 }
 
-// Get is Find for whoever is shown the whole appointment: a look by the clinic leaves an audit row, and so does a look
-// at the summary, which the clinic does not get.
+// Get is Find for showing the whole appointment. It leaves an audit row when the clinic reads the appointment, and
+// when someone reads the summary, which the clinic does not get.
 func (s *Service) Get(ctx context.Context, actor auth.Actor, publicID string) (Appointment, error) {
 	a, err := s.Find(ctx, actor, publicID)
 	if err != nil {
@@ -180,8 +181,8 @@ func (s *Service) Get(ctx context.Context, actor auth.Actor, publicID string) (A
 	return a, s.recordRead(ctx, actor, a)
 }
 
-// recordRead leaves a row for each appointment that the actor reads without taking part: its reason is about
-// somebody's health.
+// recordRead leaves an audit row for each appointment that the actor reads without taking part, because its reason is
+// about someone's health.
 func (s *Service) recordRead(ctx context.Context, actor auth.Actor, all ...Appointment) error {
 	var read []audit.Event
 	for _, a := range all {
@@ -193,7 +194,7 @@ func (s *Service) recordRead(ctx context.Context, actor auth.Actor, all ...Appoi
 	return audit.Record(ctx, s.pool, read...)
 }
 
-// Views adds to each appointment what an actor sees of its conversation, in two statements for all.
+// Views adds to each appointment what the actor sees of its conversation, in two statements for all of them.
 func (s *Service) Views(ctx context.Context, actor auth.Actor, all ...Appointment) ([]View, error) {
 	ids := make([]int64, len(all))
 	for i, a := range all {
@@ -219,27 +220,27 @@ func (s *Service) Views(ctx context.Context, actor auth.Actor, all ...Appointmen
 	return out, nil
 }
 
-// Step is one move in an appointment's history. Actor is empty for the system; StartsAt and EndsAt are the time as
-// of after the move.
+// Step is one move in an appointment's history. Actor is empty for the system; StartsAt and EndsAt are the time after
+// the move.
 type Step struct {
 	Version          int
 	At               time.Time
 	Actor            Actor
 	Action           string
-	From, To         Status // From is empty for the first
+	From, To         Status // From is empty for the first step
 	StartsAt, EndsAt *time.Time
 	Reason           string
 }
 
-// Actor is who made a move, as the participants may see them: whoever acted for the clinic has a role but no
-// name. Role is the one in which they acted, whatever they have become since.
+// Actor is who made a move, as the participants may see them: those who acted for the clinic have a role but no name.
+// Role is the one in which they acted, even if it has changed since.
 type Actor struct {
 	UserID, Name string
 	Role         auth.Role
 }
 
-// History gives up to limit steps after a version (0: from the first), oldest first, to whoever may see the
-// appointment, and tells whether there are more.
+// History returns up to limit steps after a version (0: from the first), oldest first, and whether there are more, to
+// anyone who may see the appointment.
 func (s *Service) History(
 	ctx context.Context, actor auth.Actor, publicID string, afterVersion, limit int,
 ) (page []Step, more bool, err error) {
@@ -261,17 +262,17 @@ func (s *Service) History(
 	return page, more, nil
 }
 
-// Confirmation is a doctor's yes. StartsAt sets or moves the time (nil: as requested); Version is the one that they
-// saw (0: any).
+// Confirmation accepts a request. StartsAt sets or moves the time (nil: as requested). Version is the one that the
+// actor saw (0: any).
 type Confirmation struct {
 	StartsAt *time.Time
 	Note     string
 	Version  int
 }
 
-// Confirm makes a request BOOKED. Its doctor and admins may; the time may be off the doctor's grid, but is a whole
-// minute, neither in the past (422 slot_in_past) nor beyond the booking horizon (slot_too_far), and overlaps no other
-// claim (409 slot_taken or patient_busy); what is about the time comes with alternatives.
+// Confirm makes a request BOOKED, for its doctor and admins. The time may be off the doctor's grid, but must be a
+// whole minute, not in the past (422 slot_in_past) or beyond the booking horizon (slot_too_far), and must not overlap
+// another claim (409 slot_taken or patient_busy). Refusals about the time come with alternatives.
 func (s *Service) Confirm(ctx context.Context, actor auth.Actor, publicID string, c Confirmation) (Appointment, error) {
 	note, err := text.Rule{Max: MaxNote}.Field("body.note", c.Note)
 	if err != nil {
@@ -281,20 +282,20 @@ func (s *Service) Confirm(ctx context.Context, actor auth.Actor, publicID string
 		change{move: MoveConfirm, actor: actor, startsAt: c.StartsAt, note: note, version: c.Version})
 }
 
-// Ending is a rejection or cancellation. Only a patient may leave Reason empty; Version is the one that was seen
+// Ending is a rejection or cancellation. Only a patient may leave Reason empty. Version is the one that the actor saw
 // (0: any).
 type Ending struct {
 	Reason  string
 	Version int
 }
 
-// Reject refuses a request; its doctor and admins may.
+// Reject declines a request, for its doctor and admins.
 func (s *Service) Reject(ctx context.Context, actor auth.Actor, publicID string, e Ending) (Appointment, error) {
 	return s.end(ctx, actor, publicID, MoveReject, e)
 }
 
-// Cancel calls off a request or a booked appointment; both participants and admins may, the patient of a booked one
-// until CancellationWindow before its start (409 too_late).
+// Cancel cancels a request or a booked appointment, for both participants and admins. The patient can cancel a booked
+// one until CancellationWindow before its start (409 too_late).
 func (s *Service) Cancel(ctx context.Context, actor auth.Actor, publicID string, e Ending) (Appointment, error) {
 	return s.end(ctx, actor, publicID, MoveCancel, e)
 }

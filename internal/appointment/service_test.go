@@ -27,7 +27,7 @@ func (w *world) disable(ctx context.Context, d auth.Actor, cancelAppointments bo
 	})
 }
 
-// events gives what the appointment's conversation says.
+// events returns the texts of the appointment's conversation.
 func (w *world) events(a appointment.Appointment) (all []string) {
 	w.t.Helper()
 	require.NoError(w.t, w.pool.QueryRow(context.Background(),

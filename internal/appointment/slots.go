@@ -9,16 +9,17 @@ import (
 	"housecall/internal/schedule"
 )
 
-// Slot is a stretch of time that can be booked, in its doctor's zone.
+// Slot is a time that can be booked, in its doctor's zone.
 type Slot struct{ StartsAt, EndsAt time.Time }
 
-// maxSlotDays bounds one question for slots.
+// maxSlotDays is how many days one query for slots may cover.
 const maxSlotDays = 31
 
-// Window bounds a question for slots; it is a function because days have their bounds in the doctor's zone.
+// Window returns the bounds of a query for slots. It is a function because the bounds of days depend on the doctor's
+// zone.
 type Window func(zone *time.Location, now time.Time) (from, to time.Time, err error)
 
-// Slots gives a doctor's free slots that start in the window, rising, with the rules that made them.
+// Slots returns a doctor's free slots that start in the window, in order of time, with the rules that produced them.
 func (s *Service) Slots(ctx context.Context, doctorID string, window Window) ([]Slot, schedule.Rules, error) {
 	id, err := s.doctors.Find(ctx, s.pool, doctorID)
 	if err != nil {
@@ -36,7 +37,7 @@ func (s *Service) Slots(ctx context.Context, doctorID string, window Window) ([]
 	return slots, rules, err
 }
 
-// bounded gives the window's bounds, at most maxSlotDays apart.
+// bounded returns the window's bounds, at most maxSlotDays apart.
 func bounded(window Window, zone *time.Location, now time.Time) (from, to time.Time, err error) {
 	if from, to, err = window(zone, now); err != nil {
 		return from, to, err
@@ -45,7 +46,8 @@ func bounded(window Window, zone *time.Location, now time.Time) (from, to time.T
 		return from, to, errs.InvalidField("query.to", "must be later than from, which defaults to now")
 	}
 	last := from.In(zone).AddDate(0, 0, maxSlotDays)
-	// Of a midnight that the clocks skip, AddDate may give the hour before; as many dates end after it.
+	// If the clocks skip midnight, AddDate may return an hour before the day starts; maxSlotDays whole days are still
+	// allowed.
 	if end := schedule.DayStart(dateIn(from, zone).AddDate(0, 0, maxSlotDays), zone); end.After(last) {
 		last = end
 	}
@@ -55,13 +57,13 @@ func bounded(window Window, zone *time.Location, now time.Time) (from, to time.T
 	return from, to, nil
 }
 
-// dateIn gives the calendar date of an instant in a zone, as a midnight in UTC.
+// dateIn returns the calendar date of an instant in a zone, as midnight UTC.
 func dateIn(at time.Time, zone *time.Location) time.Time {
 	y, m, d := at.In(zone).Date()
 	return time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
 }
 
-// free computes the slots in [from, to) in which one doctor is free, and so is the patient of q if it names one.
+// free computes the slots in [from, to) in which one doctor is free, and also the patient of q if it has one.
 func (s *Service) free(ctx context.Context, r schedule.Rules, q occupancy) ([]Slot, error) {
 	queries, err := s.occupied(ctx, s.pool, map[int64]schedule.Rules{r.DoctorID: r}, q)
 	if err != nil {
@@ -75,10 +77,10 @@ func (s *Service) free(ctx context.Context, r schedule.Rules, q occupancy) ([]Sl
 	return out, nil
 }
 
-// occupancy asks what is taken between from and to: of the doctors' time, and of a patient's (0: of nobody's). The
-// appointment except (0: none) does not count. The patient's own holds count only towards the limit of a day, and not
-// even there if a slot that starts at wanted (nil: none) would replace them. wholeDays asks for all that starts on the
-// days of the window, which limits per day need. occupied fills in doctors and now.
+// occupancy asks which time between from and to is taken, of the doctors and of a patient (0: none). The appointment
+// except (0: none) does not count. The patient's own holds count only towards daily limits, and not even there if a
+// slot starting at wanted (nil: none) would replace them. wholeDays asks for everything that starts on the days of
+// the window, which daily limits need. occupied fills in doctors and now.
 type occupancy struct {
 	from, to        time.Time
 	patient, except int64
@@ -89,14 +91,14 @@ type occupancy struct {
 	now     time.Time
 }
 
-// reach is how far outside of a window something can lie and still touch a slot in it: the longest slot and buffer.
+// reach is how far outside a window something can lie and still touch a slot in it: the longest slot plus buffer.
 const reach = 12 * time.Hour
 
-// wholeDay is reach for what is counted by the day, in any zone and over any change of the clocks.
+// wholeDay is reach for daily limits, in any zone and across any change of the clocks.
 const wholeDay = 50 * time.Hour
 
-// occupied gives, for each doctor, the query for their free slots in [from, to), in at most three statements however
-// many doctors there are.
+// occupied returns, for each doctor, the query for their free slots in [from, to). It takes at most three statements,
+// no matter how many doctors there are.
 func (s *Service) occupied(
 	ctx context.Context, db postgres.DB, rules map[int64]schedule.Rules, q occupancy,
 ) (map[int64]schedule.Query, error) {
@@ -134,7 +136,7 @@ func (s *Service) occupied(
 	return out, nil
 }
 
-// addTaken adds to the doctors' queries what their claims take.
+// addTaken adds the time that claims take to the doctors' queries.
 func (q occupancy) addTaken(out map[int64]schedule.Query, taken []doctorRange, rules map[int64]schedule.Rules) {
 	for _, t := range taken {
 		one := out[t.DoctorID]
@@ -151,14 +153,14 @@ func (q occupancy) addTaken(out map[int64]schedule.Query, taken []doctorRange, r
 
 func slotLength(r schedule.Rules) time.Duration { return time.Duration(r.SlotMinutes) * time.Minute }
 
-// ask is the question whether a patient (0: anybody) could have a time. except is an appointment that moves (0: none).
+// ask asks whether a patient (0: anybody) could have a time. except is an appointment to be moved (0: none).
 type ask struct {
 	patientID, except int64
 	startsAt          time.Time
 }
 
-// bookable gives the doctor's slot that starts at an instant, or the rule that forbids it; whether it is free is left
-// to the constraints. None of this changes while the doctor's row is held.
+// bookable returns the doctor's slot that starts at an instant, or the rule that forbids it. Whether it is free is
+// left to the constraints. The result cannot change while the doctor's row is locked.
 func (s *Service) bookable(ctx context.Context, tx *postgres.Tx, r schedule.Rules, q ask) (schedule.Slot, error) {
 	startsAt := q.startsAt
 	if err := schedule.Check(r, startsAt, s.now()); err != nil {

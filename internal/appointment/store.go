@@ -29,8 +29,8 @@ func moment(t time.Time) *time.Time {
 	return &t
 }
 
-// lockRequests makes the transaction the only one that opens requests or holds for the patient until it ends. An
-// advisory lock does it, since the patient's row belongs to another package.
+// lockRequests makes other transactions that open requests or holds for the patient wait until this one ends. It
+// takes an advisory lock because the patient's row belongs to another package.
 func lockRequests(ctx context.Context, tx *postgres.Tx, patientID int64) error {
 	b := &postgres.Batch{}
 	queueRequestsLock(b, patientID)
@@ -43,14 +43,15 @@ func queueRequestsLock(b *postgres.Batch, patientID int64) {
 		`select pg_advisory_xact_lock(hashtextextended('appointment.requests', $1))`, patientID)
 }
 
-// lockSpecialization makes the transaction the only one that chooses among the doctors of a specialization.
+// lockSpecialization makes other transactions that choose among the doctors of a specialization wait until this one
+// ends.
 func lockSpecialization(ctx context.Context, tx *postgres.Tx, specialization string) error {
 	_, err := postgres.Exec(ctx, tx, "lock the specialization",
 		`select pg_advisory_xact_lock(hashtextextended('appointment.specialization:' || lower($1::text), 0))`, specialization)
 	return err
 }
 
-// countRequests counts a patient's open requests: one whose time has passed without an answer is no longer open.
+// countRequests counts a patient's open requests. A request whose time has passed is no longer open.
 func countRequests(ctx context.Context, tx *postgres.Tx, patientID int64, now time.Time) (int, error) {
 	found, err := postgres.Column[int64](ctx, tx, "open requests", `select count(*) from appointments
 		where patient_id = $1 and status = 'PENDING' and (ends_at is null or ends_at > $2)`, patientID, now)
@@ -70,8 +71,8 @@ func countBooked(ctx context.Context, tx *postgres.Tx, patientID int64, now time
 	return int(found[0]), nil
 }
 
-// insert adds a request and gives it its key, version and times. It is not fresh, and nothing is written, when its
-// public id is taken.
+// insert adds a request and fills in its id, version and times. If the public id is taken, it writes nothing and
+// fresh is false.
 func insert(ctx context.Context, tx *postgres.Tx, a Appointment) (_ Appointment, fresh bool, err error) {
 	a.Version, a.CreatedAt, a.UpdatedAt = 1, tx.Now(), tx.Now()
 	err = tx.QueryRow(ctx, `insert into appointments
@@ -88,8 +89,8 @@ func insert(ctx context.Context, tx *postgres.Tx, a Appointment) (_ Appointment,
 	return a, true, nil
 }
 
-// update writes a's changeable columns if the row still has the status and version that were read (compare and
-// swap); otherwise it is errs.ErrStale.
+// update writes a's changeable columns if the row still has the status and version that were read (compare and swap);
+// otherwise it returns errs.ErrStale.
 func update(ctx context.Context, tx *postgres.Tx, a Appointment, readStatus Status, readVersion int) error {
 	n, err := postgres.Exec(ctx, tx, "update appointment", `update appointments
 		set status = $4, starts_at = $5, ends_at = $6, note = $7, end_reason = $8, completed_at = $9, version = $10,
@@ -103,7 +104,7 @@ func update(ctx context.Context, tx *postgres.Tx, a Appointment, readStatus Stat
 	return err
 }
 
-// record adds the history row of a change that led to a.
+// record adds the history row for a change that led to a.
 func record(ctx context.Context, tx *postgres.Tx, a Appointment, from Status, c change) error {
 	_, err := tx.Exec(ctx, `insert into appointment_history
 		(appointment_id, version, at, actor_id, actor_role, action, from_status, to_status, starts_at, ends_at, reason)
@@ -115,13 +116,13 @@ func record(ctx context.Context, tx *postgres.Tx, a Appointment, from Status, c 
 	return nil
 }
 
-// historyRow is one line of appointment_history with its actor; names live in users (see list).
+// historyRow is one row of appointment_history with its actor, whose name comes from users (see list).
 type historyRow struct {
 	Version    int
 	At         time.Time
 	ActorRef   string
 	ActorName  string
-	ActorRole  auth.Role // in which they acted, whatever they are now
+	ActorRole  auth.Role // the one in which they acted, whatever it is now
 	Action     string
 	FromStatus Status
 	ToStatus   Status
@@ -130,7 +131,7 @@ type historyRow struct {
 	Reason     string
 }
 
-// step is the line as the participants may see it.
+// step is the row as the participants may see it.
 func (r historyRow) step() Step {
 	st := Step{
 		Version: r.Version, At: r.At.UTC(), Action: r.Action, From: r.FromStatus, To: r.ToStatus,
@@ -143,7 +144,7 @@ func (r historyRow) step() Step {
 	return st
 }
 
-// history reads a page of the lines after a version, oldest first.
+// history reads a page of the rows after a version, oldest first.
 func history(ctx context.Context, db postgres.DB, appointmentID int64, afterVersion, limit int) ([]historyRow, error) {
 	return postgres.Rows[historyRow](ctx, db, "history", `
 		select h.version, h.at, coalesce(u.public_id, '') as actor_ref,
@@ -161,10 +162,10 @@ func onceBooked(ctx context.Context, db postgres.DB, id int64, version int) (boo
 	return n > 0, err
 }
 
-// cared is the condition that an appointment made its patient the doctor's own: it took place, or is booked, or once
-// was, as its history shows. One that the doctor opened counts only once it has taken place: otherwise doctors could
-// make anybody their patient by booking, confirming and cancelling alone. An appointment that was handed over counts
-// for the new doctor.
+// cared is the condition that an appointment makes its patient the doctor's own: it took place, is booked, or was
+// booked once, as its history shows. One that the doctor opened counts only if it took place; otherwise doctors could
+// make anyone their patient by booking, confirming and cancelling without them. An appointment that was handed over
+// counts for the new doctor.
 const cared = `(a.status = 'COMPLETED' or (
 	(a.status in ('BOOKED', 'NO_SHOW') or exists
 		(select from appointment_history h where h.appointment_id = a.id and h.to_status = 'BOOKED'))

@@ -9,14 +9,14 @@ import (
 	"housecall/internal/schedule"
 )
 
-// Constraints of slot_claims that code words for people.
+// Constraints of slot_claims whose violations are worded for people.
 const (
 	doctorTaken = "slot_claims_doctor_excl"
 	patientBusy = "slot_claims_patient_excl"
 )
 
-// claim takes the appointment's time for its doctor and its patient, or moves what it had taken; blocked is the time
-// with the doctor's buffers. Its error carries the constraint by which PostgreSQL refused.
+// claim claims the appointment's time for its doctor and its patient, or moves its claim. blocked is the time with
+// the doctor's buffers. If a constraint is violated, the error carries its name.
 func claim(ctx context.Context, tx *postgres.Tx, a Appointment, blocked schedule.Range) error {
 	_, err := postgres.Exec(ctx, tx, "claim the time", `
 		insert into slot_claims (appointment_id, doctor_id, patient_id, blocked, visible)
@@ -27,18 +27,18 @@ func claim(ctx context.Context, tx *postgres.Tx, a Appointment, blocked schedule
 	return err
 }
 
-// unclaim gives the appointment's time back; without one it does nothing.
+// unclaim releases the appointment's claim; without one it does nothing.
 func unclaim(ctx context.Context, tx *postgres.Tx, appointmentID int64) error {
 	_, err := postgres.Exec(ctx, tx, "release the time", `delete from slot_claims where appointment_id = $1`,
 		appointmentID)
 	return err
 }
 
-// unexpired is the condition that a claim c counts at the time $1.
+// unexpired is the condition that a claim c has not expired at the time $1.
 const unexpired = `(c.expires_at is null or c.expires_at > $1)`
 
-// doctorRange is time that is taken from a doctor; StartsAt and EndsAt are those of what takes it, buffers aside. Own
-// is a hold of the patient who asks.
+// doctorRange is a range of a doctor's time that is taken. StartsAt and EndsAt are those of the appointment or hold
+// that takes it, without buffers. Own means a hold of the asking patient.
 type doctorRange struct {
 	DoctorID         int64
 	From, To         time.Time
@@ -46,7 +46,8 @@ type doctorRange struct {
 	Own              bool
 }
 
-// takenOf lists what the doctors' claims block between from and to, but for one appointment (0: none), which may move.
+// takenOf lists what the doctors' claims block between from and to, except for one appointment (0: none) that is to
+// be moved.
 func takenOf(ctx context.Context, db postgres.DB, q occupancy) ([]doctorRange, error) {
 	return postgres.Rows[doctorRange](ctx, db, "claimed times", `
 		select d.id as doctor_id, lower(c.blocked) as "from", upper(c.blocked) as "to", lower(c.visible) as starts_at,
@@ -59,7 +60,7 @@ func takenOf(ctx context.Context, db postgres.DB, q occupancy) ([]doctorRange, e
 		q.now, q.doctors, q.from, q.to, q.patient, q.except)
 }
 
-// busyOf lists when a patient has appointments between from and to, but for one (0: none). Their own holds do not
+// busyOf lists when a patient has appointments between from and to, except for one (0: none). Their own holds do not
 // count.
 func busyOf(ctx context.Context, db postgres.DB, q occupancy) ([]schedule.Range, error) {
 	return postgres.Rows[schedule.Range](ctx, db, "the patient's times", `
@@ -69,7 +70,7 @@ func busyOf(ctx context.Context, db postgres.DB, q occupancy) ([]schedule.Range,
 		q.now, q.patient, q.from, q.to, q.except)
 }
 
-// takenPlace lists when appointments of the doctors that are over began: they hold no time, but count for the day.
+// takenPlace lists when the doctors' past appointments began: they hold no time, but count towards daily limits.
 func takenPlace(ctx context.Context, db postgres.DB, q occupancy) ([]doctorRange, error) {
 	return postgres.Rows[doctorRange](ctx, db, "past appointments", `
 		select doctor_id, starts_at as "from", starts_at as "to", starts_at, ends_at, false as own from appointments
@@ -77,11 +78,11 @@ func takenPlace(ctx context.Context, db postgres.DB, q occupancy) ([]doctorRange
 		q.doctors, q.from, q.to)
 }
 
-// holdRow is one line of slot_claims that is a hold.
+// holdRow is a row of slot_claims that is a hold.
 type holdRow struct {
 	HoldID     string
 	DoctorID   int64
-	DoctorRef  string // public id, which lives in users (see row)
+	DoctorRef  string // public id, from users (see row)
 	PatientID  int64
 	StartsAt   time.Time
 	EndsAt     time.Time
@@ -94,7 +95,7 @@ const holdColumns = `hold_id::text as hold_id, doctor_id,
 	patient_id, lower(visible) as starts_at, upper(visible) as ends_at,
 	expires_at, waitlist_id`
 
-// holdOf reads a patient's hold that has not expired; errs.Missing where there is none.
+// holdOf reads a patient's hold that has not expired; errs.Missing if there is none.
 func holdOf(ctx context.Context, db postgres.DB, patientID int64, holdID string, now time.Time) (holdRow, error) {
 	found, err := postgres.Rows[holdRow](ctx, db, "hold", `select `+holdColumns+` from slot_claims
 		where hold_id::text = $1 and patient_id = $2 and expires_at > $3`, holdID, patientID, now)
@@ -107,40 +108,40 @@ func holdOf(ctx context.Context, db postgres.DB, patientID int64, holdID string,
 	return found[0], nil
 }
 
-// holdsOf lists a patient's holds that have not expired, by when they do.
+// holdsOf lists a patient's holds that have not expired, in the order in which they will.
 func holdsOf(ctx context.Context, db postgres.DB, patientID int64, now time.Time) ([]holdRow, error) {
 	return postgres.Rows[holdRow](ctx, db, "holds", `select `+holdColumns+` from slot_claims
 		where patient_id = $1 and expires_at > $2 order by expires_at, id`, patientID, now)
 }
 
-// offerStands tells whether a hold that is an offer is there and has not expired.
+// offerStands reports whether an offer exists and has not expired.
 func offerStands(ctx context.Context, db postgres.DB, holdID string, now time.Time) (bool, error) {
 	n, err := postgres.Exec(ctx, db, "look for an offer", `
 		select from slot_claims where hold_id::text = $1 and waitlist_id is not null and expires_at > $2`, holdID, now)
 	return n > 0, err
 }
 
-// dropHold ends a hold and gives it; none is there any more, and it gives none, where somebody else was first.
+// dropHold ends a hold and returns it; it returns none if another transaction has already ended it.
 func dropHold(ctx context.Context, tx *postgres.Tx, holdID string) ([]holdRow, error) {
 	return postgres.Rows[holdRow](ctx, tx, "hold",
 		`delete from slot_claims where hold_id::text = $1 returning `+holdColumns, holdID)
 }
 
-// dropOffers ends what an entry of the waiting list is offered, and gives it.
+// dropOffers ends the offers to a waiting-list entry, and returns them.
 func dropOffers(ctx context.Context, tx *postgres.Tx, waitlistID int64) ([]holdRow, error) {
 	return postgres.Rows[holdRow](ctx, tx, "offers",
 		`delete from slot_claims where waitlist_id = $1 returning `+holdColumns, waitlistID)
 }
 
-// dropOverlapping ends a patient's holds that overlap a time, and gives them.
+// dropOverlapping ends a patient's holds that overlap a time, and returns them.
 func dropOverlapping(ctx context.Context, tx *postgres.Tx, patientID int64, from, to time.Time) ([]holdRow, error) {
 	return postgres.Rows[holdRow](ctx, tx, "holds", `delete from slot_claims
 		where patient_id = $1 and hold_id is not null and visible && tstzrange($2, $3) returning `+holdColumns,
 		patientID, from, to)
 }
 
-// dropExpired ends up to limit expired holds of a doctor, and gives them. What another transaction is just removing it
-// passes over.
+// dropExpired ends up to limit expired holds of a doctor, and returns them. It skips those that another transaction
+// is removing.
 func dropExpired(ctx context.Context, tx *postgres.Tx, doctorID int64, now time.Time, limit int) ([]holdRow, error) {
 	return postgres.Rows[holdRow](ctx, tx, "expired holds", `delete from slot_claims
 		where id in (
@@ -149,16 +150,16 @@ func dropExpired(ctx context.Context, tx *postgres.Tx, doctorID int64, now time.
 		returning `+holdColumns, doctorID, now, limit)
 }
 
-// want is a slot that a patient is to have of the doctor of the rules.
+// want is a slot that a patient is to have with the doctor whose rules these are.
 type want struct {
 	rules     schedule.Rules
 	patientID int64
 	slot      schedule.Slot
 }
 
-// dropExpiredIn ends the expired holds that keep a patient from a slot of a doctor, and gives them: those that touch
-// what the slot blocks, and the patient's that overlap it. It passes over what dropExpired does; a claim then waits for
-// it.
+// dropExpiredIn ends the expired holds that keep a patient from a doctor's slot, and returns them: those that touch
+// the time that the slot blocks, and the patient's own that overlap it. It skips holds as dropExpired does; a claim
+// then waits for them.
 func dropExpiredIn(ctx context.Context, tx *postgres.Tx, w want, now time.Time) ([]holdRow, error) {
 	blocked := w.rules.Blocks(w.slot)
 	return postgres.Rows[holdRow](ctx, tx, "expired holds", `delete from slot_claims
@@ -171,21 +172,21 @@ func dropExpiredIn(ctx context.Context, tx *postgres.Tx, w want, now time.Time) 
 		w.rules.DoctorID, w.patientID, blocked.From, blocked.To, w.slot.StartsAt, w.slot.EndsAt, now)
 }
 
-// doctorsWithExpired lists whose holds have expired.
+// doctorsWithExpired lists the doctors with expired holds.
 func doctorsWithExpired(ctx context.Context, db postgres.DB, now time.Time) ([]int64, error) {
 	return postgres.Column[int64](ctx, db, "expired holds",
 		`select distinct doctor_id from slot_claims where expires_at <= $1 order by 1`, now)
 }
 
-// dropHoldsWith ends all holds of a doctor's time.
+// dropHoldsWith ends all holds on a doctor's time.
 func dropHoldsWith(ctx context.Context, tx *postgres.Tx, doctorID int64) error {
 	_, err := postgres.Exec(ctx, tx, "end holds", `delete from slot_claims where doctor_id = $1 and hold_id is not null`,
 		doctorID)
 	return err
 }
 
-// newHold keeps a time for a patient; waitlistID is 0 unless it is an offer. ok is false where something else has the
-// time, of the doctor or of the patient: unlike a violated constraint that leaves the transaction in one piece.
+// newHold keeps a time for a patient; waitlistID is 0 unless it is an offer. ok is false if the doctor or the patient
+// is not free then. Unlike a violated constraint, that does not abort the transaction.
 func newHold(ctx context.Context, tx *postgres.Tx, h holdRow, blocked schedule.Range) (_ holdRow, ok bool, err error) {
 	made, err := postgres.Rows[holdRow](ctx, tx, "hold", `
 		insert into slot_claims (hold_id, doctor_id, patient_id, blocked, visible, expires_at, waitlist_id)

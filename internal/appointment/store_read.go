@@ -10,8 +10,8 @@ import (
 	"housecall/internal/postgres"
 )
 
-// row is one line of appointments with the people in it. Public ids and names live in users, and specializations in
-// doctors, which are other packages' tables; they are only read.
+// row is one row of appointments with its people. Public ids and names come from users, specializations from doctors;
+// these are other packages' tables, which are only read.
 type row struct {
 	ID             int64
 	PublicID       string
@@ -37,9 +37,9 @@ type row struct {
 	UpdatedAt      time.Time
 }
 
-// The select list and the joins of a row, around what gives the appointments a: the table itself, or a subquery that
-// locks some of its rows. The lock belongs into the subquery: names are then joined to the row as it is once the lock
-// has been granted, so that one that was handed over while we waited is found with its new doctor.
+// The select list and the joins of a row. What provides the appointments a goes in between: the table itself, or a
+// subquery that locks some of its rows. The lock must be in the subquery: names are then joined to the row as it is
+// once the lock has been granted, so that an appointment handed over while we waited comes with its new doctor.
 const (
 	columns = `a.id, a.public_id, a.patient_id, p.public_id as patient_ref, p.name as patient_name,
 		a.doctor_id, d.public_id as doctor_ref, d.name as doctor_name, coalesce(s.specialization, '') as specialization,
@@ -72,7 +72,7 @@ func utc(t *time.Time) *time.Time {
 	return &u
 }
 
-// one reads the single appointment that a query finds; none is errs.Missing.
+// one reads the single appointment that a query finds; errs.Missing if there is none.
 func one(ctx context.Context, db postgres.DB, sql string, args ...any) (Appointment, error) {
 	all, err := many(ctx, db, sql, args...)
 	if err != nil {
@@ -99,7 +99,7 @@ func many(ctx context.Context, db postgres.DB, sql string, args ...any) ([]Appoi
 const (
 	selectByPublicID = `select ` + columns + ` from appointments a ` + people + ` where a.public_id = $1`
 	selectByID       = `select ` + columns + ` from appointments a ` + people + ` where a.id = $1`
-	// selectLocked holds the row until the transaction ends.
+	// selectLocked locks the row until the transaction ends.
 	selectLocked = `select ` + columns + `
 		from (select * from appointments where public_id = $1 for update) a ` + people
 )
@@ -112,18 +112,18 @@ func byID(ctx context.Context, db postgres.DB, id int64) (Appointment, error) {
 	return one(ctx, db, selectByID, id)
 }
 
-// locked reads an appointment and holds its row until the transaction ends: every change begins with it.
+// locked reads an appointment and locks its row until the transaction ends. Every change begins with it.
 func locked(ctx context.Context, tx *postgres.Tx, publicID string) (Appointment, error) {
 	return one(ctx, tx, selectLocked, publicID)
 }
 
-// QueueByID is ByID inside the caller's batch: into is filled once the batch has been sent, by the time its results
-// are closed. Closing them gives errs.Missing where there is no such appointment.
+// QueueByID is ByID as part of the caller's batch. into is filled by the time the batch's results are closed; closing
+// them returns errs.Missing if there is no such appointment.
 func (s *Service) QueueByID(b *pgx.Batch, id int64, into *Appointment) {
 	queueOne(b, into, selectByID, id)
 }
 
-// queueOne is one inside a batch.
+// queueOne is one as part of a batch.
 func queueOne(b *pgx.Batch, into *Appointment, sql string, args ...any) {
 	b.Queue(sql, args...).Query(func(rows pgx.Rows) error {
 		found, err := pgx.CollectRows(rows, pgx.RowToStructByName[row])
@@ -138,9 +138,9 @@ func queueOne(b *pgx.Batch, into *Appointment, sql string, args ...any) {
 	})
 }
 
-// lockUnsettled reads and holds what a doctor who leaves has left to settle, in id order, in which the conversations
-// must be locked too: live appointments that are not over, and those that are over and whose conversations may still be
-// open, which are booked ones that nobody completed and those completed after since.
+// lockUnsettled reads and locks the appointments that a leaving doctor still has to settle: live ones that are not
+// over, and those that are over but whose conversations may be open (booked ones that nobody completed, and those
+// completed after since). They come in id order, in which the conversations must be locked too.
 func lockUnsettled(ctx context.Context, tx *postgres.Tx, doctorID int64, now, since time.Time) ([]Appointment, error) {
 	return many(ctx, tx, `select `+columns+` from (
 			select * from appointments
@@ -151,8 +151,8 @@ func lockUnsettled(ctx context.Context, tx *postgres.Tx, doctorID int64, now, si
 		) a `+people+` order by a.id`, doctorID, now, since)
 }
 
-// lockAnswerable reads and holds the appointments of a doctor in whose conversations they could answer, if those are
-// not closed, in id order: booked ones and those completed after since.
+// lockAnswerable reads and locks a doctor's appointments whose conversations are open unless somebody closed them, in
+// id order: booked ones and those completed after since.
 func lockAnswerable(ctx context.Context, tx *postgres.Tx, doctorID int64, since time.Time) ([]Appointment, error) {
 	return many(ctx, tx, `select `+columns+` from (
 			select * from appointments
@@ -162,35 +162,35 @@ func lockAnswerable(ctx context.Context, tx *postgres.Tx, doctorID int64, since 
 		) a `+people+` order by a.id`, doctorID, since)
 }
 
-// When time alone changes an appointment, at $1.
+// Conditions under which an appointment changes with time, at $1.
 const (
 	dueTimed   = `status = 'PENDING' and starts_at <= $1`
 	dueUntimed = `status = 'PENDING' and starts_at is null and created_at <= $1`
 	dueBooked  = `status = 'BOOKED' and ends_at <= $1`
 )
 
-// due lists what a deadline is about, above a key.
+// due lists the ids of the appointments that a deadline applies to, above an id.
 func due(ctx context.Context, db postgres.DB, d deadline, after int64, limit int) ([]int64, error) {
 	return postgres.Column[int64](ctx, db, "deadlines",
 		`select id from appointments where `+d.due+` and id > $2 order by id limit $3`, d.before, after, limit)
 }
 
-// lockDue reads and holds one of them, if it still is and nobody else holds it.
+// lockDue reads and locks one of them, if the deadline still applies and no other transaction has locked it.
 func lockDue(ctx context.Context, tx *postgres.Tx, d deadline, id int64) ([]Appointment, error) {
 	return many(ctx, tx, `select `+columns+`
 		from (select * from appointments where `+d.due+` and id = $2 for update skip locked) a `+people, d.before, id)
 }
 
-// query is a Filter within what an actor may see, and a place in the list.
+// query is a Filter, limited to what an actor may see, and a position in the list.
 type query struct {
 	Filter
-	participant int64 // users.id of whoever must take part; 0: nobody in particular
+	participant int64 // users.id of a user who must take part; 0: nobody in particular
 	before      int64 // keyset: ids below this one; 0: from the newest
 	limit       int
 }
 
-// theirs is the condition that the user $1 takes part in an appointment a, or that nobody in particular must (0). The
-// array keeps it one look at an index for each of their appointments, however many others there are.
+// theirs is the condition that the user $1 takes part in an appointment a; with 0 it always holds. The array makes
+// PostgreSQL find their appointments by index, however many others there are.
 const theirs = `($1::bigint = 0 or a.id = any(array(
 	select m.appointment_id from participants m where m.user_id = $1 and m.active)))`
 
@@ -208,7 +208,7 @@ func list(ctx context.Context, db postgres.DB, q query) ([]Appointment, error) {
 		q.participant, q.Doctor, q.Patient, names(q.Statuses), moment(q.From), moment(q.To), q.before, q.limit)
 }
 
-// counts counts what list would give; of the filter it heeds Doctor.
+// counts counts what list would return; it uses only the filter's Doctor.
 func counts(ctx context.Context, db postgres.DB, q query) (map[Status]int, error) {
 	type line struct {
 		Status Status

@@ -7,11 +7,10 @@ import (
 	"housecall/internal/postgres"
 )
 
-// openWaiting is the constraint that a patient waits for a doctor only once.
+// openWaiting is the constraint that a patient is on a doctor's waiting list only once.
 const openWaiting = "waitlist_open_key"
 
-// waitingRow is one line of waitlist with its patient, whose name lives in users (see list), and the offer that is
-// open.
+// waitingRow is one row of waitlist with its patient, whose name comes from users (see list), and the open offer.
 type waitingRow struct {
 	ID             int64
 	PublicID       string
@@ -36,8 +35,8 @@ const waiting = `select w.id, w.public_id::text as public_id, w.doctor_id, w.pat
 	left join slot_claims c on c.waitlist_id = w.id and c.expires_at > $1
 	where w.ended_at is null and `
 
-// insertWaiting adds an entry of DoctorID, PatientID, FromDate and ToDate. Its error carries openWaiting if the patient
-// is on the list already.
+// insertWaiting adds an entry with DoctorID, PatientID, FromDate and ToDate. Its error carries openWaiting if the
+// patient is already on the list.
 func insertWaiting(ctx context.Context, tx *postgres.Tx, w waitingRow) (int64, error) {
 	made, err := postgres.Column[int64](ctx, tx, "waitlist", `
 		insert into waitlist (doctor_id, patient_id, from_date, to_date, created_at)
@@ -49,7 +48,7 @@ func insertWaiting(ctx context.Context, tx *postgres.Tx, w waitingRow) (int64, e
 	return made[0], nil
 }
 
-// countWaiting tells on how many waiting lists a patient is.
+// countWaiting returns how many waiting lists a patient is on.
 func countWaiting(ctx context.Context, tx *postgres.Tx, patientID int64) (int, error) {
 	found, err := postgres.Column[int64](ctx, tx, "waitlist",
 		`select count(*) from waitlist where patient_id = $1 and ended_at is null`, patientID)
@@ -63,25 +62,25 @@ func waitingByID(ctx context.Context, db postgres.DB, id int64, now time.Time) (
 	return postgres.Rows[waitingRow](ctx, db, "waitlist", waiting+`w.id = $2`, now, id)
 }
 
-// entries are those of a doctor's waiting list, or one patient's among them (0: everybody's).
+// entries selects the entries of a doctor's waiting list, or only one patient's (0: everyone's).
 type entries struct{ doctorID, patientID int64 }
 
-// queueQuery asks for a page of the open entries, after the key of one.
+// queueQuery asks for a page of the open entries, after the id of one.
 type queueQuery struct {
 	entries
 	after int64
 	limit int
 }
 
-// queue lists the entries in order, with the offers that are open now.
+// queue lists the entries in order, with their open offers.
 func queue(ctx context.Context, db postgres.DB, q queueQuery, now time.Time) ([]waitingRow, error) {
 	return postgres.Rows[waitingRow](ctx, db, "waitlist",
 		waiting+`w.doctor_id = $2 and ($3::bigint = 0 or w.patient_id = $3) and w.id > $4 order by w.id limit $5`,
 		now, q.doctorID, q.patientID, q.after, q.limit)
 }
 
-// endWaiting ends the entry with a public id because the patient leaves the list, if it is one of those and open, and
-// gives its id.
+// endWaiting ends the entry with a public id because the patient leaves the list, if it is open and among the given
+// entries, and returns its id.
 func endWaiting(ctx context.Context, tx *postgres.Tx, e entries, publicID string) ([]int64, error) {
 	return postgres.Column[int64](ctx, tx, "waitlist", `
 		update waitlist set ended_at = $4, end_reason = 'left'
@@ -90,14 +89,14 @@ func endWaiting(ctx context.Context, tx *postgres.Tx, e entries, publicID string
 		e.doctorID, publicID, e.patientID, tx.Now())
 }
 
-// endWaitingByID ends an entry; one that has ended stays as it is.
+// endWaitingByID ends an entry; it does nothing if the entry has ended.
 func endWaitingByID(ctx context.Context, tx *postgres.Tx, id int64, reason string) error {
 	_, err := postgres.Exec(ctx, tx, "end waiting",
 		`update waitlist set ended_at = $2, end_reason = $3 where id = $1 and ended_at is null`, id, tx.Now(), reason)
 	return err
 }
 
-// endWaitingBefore ends up to limit entries whose last day lies before a date.
+// endWaitingBefore ends up to limit entries whose last day is before a date.
 func endWaitingBefore(ctx context.Context, tx *postgres.Tx, date time.Time, limit int) (int64, error) {
 	return postgres.Exec(ctx, tx, "end waiting", `update waitlist set ended_at = $2, end_reason = 'over'
 		where id in (
@@ -105,7 +104,7 @@ func endWaitingBefore(ctx context.Context, tx *postgres.Tx, date time.Time, limi
 		date, tx.Now(), limit)
 }
 
-// endWaitingFor ends all waiting for a doctor.
+// endWaitingFor ends all entries on a doctor's waiting list.
 func endWaitingFor(ctx context.Context, tx *postgres.Tx, doctorID int64) error {
 	_, err := postgres.Exec(ctx, tx, "end waiting",
 		`update waitlist set ended_at = $2, end_reason = 'over' where doctor_id = $1 and ended_at is null`, doctorID,
@@ -113,9 +112,9 @@ func endWaitingFor(ctx context.Context, tx *postgres.Tx, doctorID int64) error {
 	return err
 }
 
-// nextWaiting gives the next entry whose patient could take a time, if there is one: they wait for that date, can sign
-// in, and have neither another open offer nor anything else at that time. It locks the entry, and skips those that
-// another transaction has locked to offer them something else.
+// nextWaiting returns the next entry whose patient could take a time, if there is one: they wait for that date, can
+// sign in, have no other open offer, and are free at that time. It locks the entry, and skips those that another
+// transaction has locked to offer them something else.
 func nextWaiting(ctx context.Context, tx *postgres.Tx, v vacancy, now time.Time) ([]waitingEntry, error) {
 	return postgres.Rows[waitingEntry](ctx, tx, "waitlist", `
 		select w.id, w.patient_id from waitlist w
@@ -129,8 +128,8 @@ func nextWaiting(ctx context.Context, tx *postgres.Tx, v vacancy, now time.Time)
 		v.rules.DoctorID, v.after, v.rules.DateOf(v.startsAt), v.notFor, now, v.startsAt, v.endsAt)
 }
 
-// hasOffer tells whether an entry that the transaction has locked has an open offer. nextWaiting cannot know: its
-// statement may have begun before the transaction that held the entry until then ended.
+// hasOffer reports whether an entry that the transaction has locked has an open offer. nextWaiting cannot tell: its
+// statement may have begun before the transaction that last had the entry locked ended.
 func hasOffer(ctx context.Context, tx *postgres.Tx, id int64, now time.Time) (bool, error) {
 	open, err := postgres.Column[int64](ctx, tx, "offers",
 		`select id from slot_claims where waitlist_id = $1 and expires_at > $2`, id, now)

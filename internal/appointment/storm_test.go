@@ -15,7 +15,7 @@ import (
 	"housecall/internal/postgres"
 )
 
-// storm is many people at once over two instances, each doing whatever comes to mind.
+// storm is many people doing random things at the same time on two instances.
 type storm struct {
 	*world
 	instances []*appointment.Service
@@ -97,7 +97,7 @@ func (s *storm) useHold(ctx context.Context, r *rand.Rand, svc *appointment.Serv
 	return err
 }
 
-// Whatever many people do at once, nothing fails for a reason of ours, and what is left agrees with itself.
+// Whatever many people do at the same time, nothing fails because of us, and the resulting data is consistent.
 func TestService_storm(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

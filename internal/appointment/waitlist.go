@@ -14,24 +14,24 @@ import (
 )
 
 const (
-	// maxWaiting is on how many waiting lists one patient may be.
+	// maxWaiting is how many waiting lists one patient may be on.
 	maxWaiting = 10
-	// maxWaitingDays is the longest time that a patient may wait.
+	// maxWaitingDays is the largest number of days between the first and the last day of an entry.
 	maxWaitingDays = 92
 	// maxAsked is how many patients on a list are tried for one time. An attempt fails only if it loses a race, and
-	// bookings wait meanwhile.
+	// bookings have to wait for all of them.
 	maxAsked = 10
 )
 
 // Waiting is a patient's entry on a doctor's waiting list. From and To are the first and the last day on which they
-// could come, as midnights in UTC.
+// could come (midnight UTC).
 type Waiting struct {
 	ID        string
 	Doctor    Person
 	Patient   Person
 	From, To  time.Time
 	CreatedAt time.Time
-	Offer     *Hold // the time that is kept for them now; nil: none
+	Offer     *Hold // the time that is currently kept for them; nil: none
 }
 
 // Offer is a time that became free and is kept for a waiting patient.
@@ -44,8 +44,9 @@ type Offer struct {
 	ExpiresAt time.Time
 }
 
-// Wait puts the patient on a doctor's waiting list. Whoever is first on it is offered what is cancelled on their days,
-// as a hold for OfferTTL; then the next. 409 already_waiting, waiting_limit.
+// Wait puts the patient on a doctor's waiting list. A time that becomes free on one of their days is offered to the
+// first patient on the list, as a hold for OfferTTL, and then to the next. Refusals: 409 already_waiting,
+// waiting_limit.
 func (s *Service) Wait(ctx context.Context, actor auth.Actor, doctorID string, from, to time.Time) (Waiting, error) {
 	d, err := s.doctors.Named(ctx, s.pool, doctorID)
 	if err != nil {
@@ -61,7 +62,7 @@ func (s *Service) Wait(ctx context.Context, actor auth.Actor, doctorID string, f
 	return row.waiting(personOf(d)), nil
 }
 
-// join adds the entry, with the doctor's row held: a doctor who leaves ends all waiting for them.
+// join adds the entry, with the doctor's row locked, because a doctor who leaves ends their waiting list.
 func (s *Service) join(
 	ctx context.Context, actor auth.Actor, d doctor.Brief, from, to time.Time,
 ) (row waitingRow, err error) {
@@ -105,7 +106,7 @@ func (s *Service) join(
 	return row, err
 }
 
-// waitingDays checks the days for which a patient wants to wait.
+// waitingDays checks the days of an entry.
 func waitingDays(today, last, from, to time.Time) error {
 	switch {
 	case from.Before(today):
@@ -134,8 +135,8 @@ func (r waitingRow) waiting(d Person) Waiting {
 	return w
 }
 
-// Queue gives up to limit entries of a doctor's waiting list, in order, after the key of an entry (0: from the first),
-// and the key of the last. The doctor and admins see all, patients only their own.
+// Queue returns up to limit entries of a doctor's waiting list, in order, after the key of an entry (0: from the
+// first), and the key of the last one. The doctor and admins see all entries, patients only their own.
 func (s *Service) Queue(
 	ctx context.Context, actor auth.Actor, doctorID string, after int64, limit int,
 ) (page []Waiting, last int64, more bool, err error) {
@@ -161,7 +162,7 @@ func (s *Service) Queue(
 	return page, last, more, nil
 }
 
-// onlyOf says whose entries on a doctor's waiting list an actor may see and end: 0 is everybody's.
+// onlyOf returns whose entries on a doctor's waiting list an actor may see and end; 0: everyone's.
 func onlyOf(actor auth.Actor, doctorID int64) (int64, error) {
 	switch {
 	case actor.Role == auth.Patient:
@@ -172,8 +173,8 @@ func onlyOf(actor auth.Actor, doctorID int64) (int64, error) {
 	return 0, errs.Missing("waiting list")
 }
 
-// Leave takes an entry off a doctor's waiting list; its patient, the doctor and admins may. What it was offered goes to
-// the next.
+// Leave takes an entry off a doctor's waiting list, for its patient, the doctor and admins. The time it was offered
+// goes to the next patient.
 func (s *Service) Leave(ctx context.Context, actor auth.Actor, doctorID, id string) error {
 	d, err := s.doctors.Named(ctx, s.pool, doctorID)
 	if err != nil {
@@ -205,8 +206,8 @@ func (s *Service) Leave(ctx context.Context, actor auth.Actor, doctorID, id stri
 	})
 }
 
-// vacancy is time that became free of the doctor of the rules. after is the entry of the queue that had it last (0:
-// none yet), notFor the patient who has just given it up; offer fills in the doctor.
+// vacancy is a time that became free with the doctor whose rules these are. after is the queue entry that had it last
+// (0: none yet), notFor the patient who has just released it. offer fills in the doctor.
 type vacancy struct {
 	rules            schedule.Rules
 	doctor           Person
@@ -216,7 +217,7 @@ type vacancy struct {
 
 func (v vacancy) slot() schedule.Slot { return schedule.Slot{StartsAt: v.startsAt, EndsAt: v.endsAt} }
 
-// offerFreed offers the time that a move from read to a set free.
+// offerFreed offers the time that a move from read to a has freed.
 func (s *Service) offerFreed(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, read, a Appointment) error {
 	had := read.Status.Live() && read.StartsAt != nil
 	keeps := had && a.Status.Live() && a.Doctor.ID == read.Doctor.ID && a.StartsAt != nil &&
@@ -229,7 +230,7 @@ func (s *Service) offerFreed(ctx context.Context, tx *postgres.Tx, rules schedul
 	})
 }
 
-// passOn offers what was offered before to the next in the queue. Holds that are no offers only end.
+// passOn offers the times of former offers to the next in the queue. It ignores holds that are not offers.
 func (s *Service) passOn(ctx context.Context, tx *postgres.Tx, dropped ...holdRow) error {
 	for _, h := range dropped {
 		if h.WaitlistID == nil {
@@ -249,9 +250,9 @@ func (s *Service) passOn(ctx context.Context, tx *postgres.Tx, dropped ...holdRo
 	return nil
 }
 
-// offer keeps the time for the first patient on the list who can take it, if it can be booked. The doctor's row is not
-// held when a patient gives their time up for another doctor's; somebody else may then be faster, and there is nothing
-// to offer.
+// offer keeps the time for the first patient on the list who can take it, if it can be booked. When a patient gives
+// up a time for one with another doctor, the first doctor's row is not locked; another booking may then be faster,
+// and there is nothing to offer.
 func (s *Service) offer(ctx context.Context, tx *postgres.Tx, v vacancy) error {
 	expires := s.now().Add(s.o.OfferTTL)
 	if !v.startsAt.After(expires) {
@@ -281,8 +282,8 @@ func (s *Service) offer(ctx context.Context, tx *postgres.Tx, v vacancy) error {
 	return nil
 }
 
-// offerTo keeps the time for a waiting patient until the offer expires, unless something else is in the way. Expired
-// holds are not: what they had been offered goes to the next.
+// offerTo keeps the time for a waiting patient until the offer expires, unless they are not free then. Expired holds
+// are removed first; the times of expired offers go to the next patient.
 func (s *Service) offerTo(
 	ctx context.Context, tx *postgres.Tx, v vacancy, to waitingEntry, expires time.Time,
 ) (made bool, err error) {
@@ -310,8 +311,8 @@ func (s *Service) offerTo(
 	return made, s.passOn(ctx, tx, expired...)
 }
 
-// offers tells whether the doctor still offers the time, and who they are: they must still be a doctor, and it must be
-// one of their slots.
+// offers returns the doctor, and whether they still offer the time: they must still be a doctor, and it must be one
+// of their slots.
 func (s *Service) offers(ctx context.Context, tx *postgres.Tx, v vacancy) (Person, bool, error) {
 	found, err := s.doctors.Briefs(ctx, tx, v.rules.DoctorID)
 	d := found[v.rules.DoctorID]

@@ -114,7 +114,7 @@ func TestService_Wait_whoIsNotOffered(t *testing.T) {
 	require.Zero(t, w.count(`select count(*) from slot_claims where doctor_id = $1`, w.doctor.ID))
 }
 
-// An appointment that moves away leaves a time that is offered too; the time is the same one for whoever takes it.
+// Moving an appointment also frees a time that is offered; the patient who takes it gets exactly that time.
 func TestService_Wait_whatElseFreesTime(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -6,14 +6,14 @@ import (
 
 // Longest texts, in characters.
 const (
-	MaxReason    = 1000 // of a request, by the patient
-	MaxNote      = 1000 // of a confirmation, by the doctor
+	MaxReason    = 1000 // of a request, from the patient
+	MaxNote      = 1000 // of a confirmation, from the doctor
 	MaxEndReason = 500  // of a rejection or cancellation
-	MaxSummary   = 4000 // of a completion, by the doctor
+	MaxSummary   = 4000 // of a completion, from the doctor
 )
 
-// event is what the conversation says of a move that led to a, with times in the doctor's zone. It holds nothing
-// that anybody typed: the log is shown in more places than the appointment is.
+// event is what the conversation says about a move that led to a, with times in the doctor's zone. It contains
+// nothing that anyone typed, because the log is shown in more places than the appointment.
 func event(m Move, by side, a Appointment, zone *time.Location) string {
 	at, when := "", ""
 	if a.StartsAt != nil {

@@ -1,6 +1,6 @@
 // Package bus carries opaque messages between the instances of one deployment, by topic. It delivers at most once and
-// may be away at any moment: its users depend on it for speed, never for truth. Redis connects several processes;
-// Memory does the same within one.
+// may be away at any moment: its users may rely on it for speed, but not for correctness. Redis connects several
+// processes; Memory does the same within one.
 package bus
 
 import (
@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// Topic decides who hears a message: the instances that have subscribed to it or, for All, every instance.
+// Topic decides who gets a message: the instances that have subscribed to it or, for All, every instance.
 type Topic int64
 
-// All is the topic that every instance hears without subscribing.
+// All is the topic that every instance gets without subscribing.
 const All Topic = 0
 
 // ConfirmWait is how long a subscriber should wait for the confirmation of a topic. One that takes longer is reported
@@ -22,36 +22,38 @@ const ConfirmWait = 300 * time.Millisecond
 // Message is what one instance tells the others.
 type Message struct {
 	Topic   Topic
-	Origin  uint64 // the instance that sent it, a number drawn at its start
+	Origin  uint64 // identifies the instance that sent it: a random number chosen when it starts
 	Kind    byte   // what Payload is; the bus only carries it
-	Payload []byte // belongs to the receiver, and is shared by nobody
+	Payload []byte // owned by the receiver
 }
 
 // Bus carries messages between instances. Its methods never block, apart from Stop.
 type Bus interface {
-	// Start begins to connect in the background and to call receive and missed, which must not block. missed is called
-	// with a topic of which messages may have been missed: cut says that the connection was lost, otherwise confirming
-	// the topic took longer than ConfirmWait. Only buses of one namespace hear each other.
-	// Subscribe and Publish may be called once Start has returned.
+	// Start connects in the background and starts calling receive and missed, which must not block. missed is called
+	// with a topic whose messages may have been missed, because the connection was lost (cut) or because confirming
+	// the topic took longer than ConfirmWait. Only buses with the same namespace hear each other. Subscribe and
+	// Publish may be called once Start has returned.
 	Start(namespace string, receive func(Message), missed func(topic Topic, cut bool))
-	// Stop ends the connection and returns once nothing is called any more.
+	// Stop closes the connection and returns when no more calls will be made.
 	Stop()
-	// Subscribe asks for a topic; the channel closes once the bus has confirmed it.
+	// Subscribe subscribes to a topic; the channel closes once the bus has confirmed it.
 	Subscribe(Topic) <-chan struct{}
 	// Unsubscribe ends a subscription.
 	Unsubscribe(Topic)
-	// Publish queues a payload for the other instances, never for this one. lost is called, at once or from another
-	// goroutine, if it could not be sent. The payload belongs to the bus from then on.
+	// Publish queues a payload for the other instances, never for this one. If it cannot be sent, lost is called,
+	// either before Publish returns or from another goroutine. The bus owns the payload from then on.
 	Publish(topic Topic, kind byte, payload []byte, lost func(Topic))
-	// Healthy reports whether recent publishes have come back.
+	// Healthy reports whether the bus has worked recently: this instance hears its own heartbeats.
 	Healthy() bool
-	// Prompt reports whether they came back at once. If not, the bus may be away, even if that is not certain yet.
+	// Prompt reports whether the heartbeats are on time. If not, the bus may be away, although that is not certain
+	// yet.
 	Prompt() bool
 }
 
 var errMalformed = errors.New("bus: malformed message")
 
-// version begins every message, so that instances of two releases can tell that they do not understand each other.
+// version is the first byte of every message, so that instances of different releases notice that they do not
+// understand each other.
 const version = 1
 
 // header is how long what precedes the topic is: version, kind, origin.

@@ -12,7 +12,7 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// station is a started bus with what it has brought.
+// station is a started bus and what it has received.
 type station struct {
 	Bus
 	messages chan Message

@@ -13,10 +13,10 @@ type Network struct {
 	buses []*Memory
 }
 
-// NewNetwork makes a network without members.
+// NewNetwork returns a network without members.
 func NewNetwork() *Network { return &Network{} }
 
-// Join makes a bus that is connected to all others of the network once it has started.
+// Join returns a bus that is connected to all others of the network once it has started.
 func (n *Network) Join() *Memory {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -24,7 +24,7 @@ func (n *Network) Join() *Memory {
 	return &Memory{network: n, origin: n.next, topics: map[Topic]struct{}{}}
 }
 
-// Memory is one member of a Network. What is published reaches the others in order, from a goroutine of the receiver.
+// Memory is one member of a Network. Messages reach the others in order, from a goroutine of the receiver.
 type Memory struct {
 	network *Network
 	origin  uint64
@@ -54,7 +54,7 @@ func (m *Memory) Start(namespace string, receive func(Message), _ func(topic Top
 	})
 }
 
-// take empties the queue.
+// take empties the queue and returns its messages.
 func (m *Memory) take() []Message {
 	m.network.mu.Lock()
 	defer m.network.mu.Unlock()

@@ -19,15 +19,15 @@ const (
 	publishTimeout    = time.Second
 	beatEvery         = 500 * time.Millisecond
 	beatLate          = 1250 * time.Millisecond // a little more than two missed heartbeats
-	remakeAfter       = 10 * time.Second        // without a heartbeat, then the connection is replaced
-	standstill        = 4 * beatEvery           // a process that has not looked for this long was not running
+	remakeAfter       = 10 * time.Second        // without a heartbeat before the connection is replaced
+	standstill        = 4 * beatEvery           // a process that has not checked for this long was not running
 )
 
 // SilenceLimit is how long an instance goes without its own heartbeat before the bus counts as away.
 const SilenceLimit = 3 * time.Second
 
-// Redis is the bus over Redis pub/sub: plain on one node or behind Sentinel, sharded on a cluster, where one
-// connection serves one partition, because a sharded subscription must not cross slots.
+// Redis is the bus over Redis pub/sub: plain on one node or behind Sentinel, sharded on a cluster. On a cluster each
+// partition has its own connection, because a sharded subscription must not cross slots.
 type Redis struct {
 	rdb    redis.UniversalClient
 	log    zerolog.Logger
@@ -43,7 +43,7 @@ type Redis struct {
 
 	judging sync.Mutex // guards both below
 	looked  time.Time
-	silence time.Time // since when silence counts: the start, or when this process resumed after a standstill
+	silence time.Time // silence counts from here: the start, or when this process resumed after a standstill
 
 	deliver func(Message)
 	missed  func(topic Topic, cut bool)
@@ -53,7 +53,7 @@ type Redis struct {
 type state = int32
 
 const (
-	starting state = iota // it is not known yet
+	starting state = iota // not known yet
 	up
 	away
 )
@@ -65,9 +65,9 @@ type outgoing struct {
 
 var _ Bus = (*Redis)(nil)
 
-// NewRedis makes a bus for one instance; it connects once it is started.
+// NewRedis returns a bus for one instance. It connects in Start.
 func NewRedis(rdb redis.UniversalClient, log zerolog.Logger) *Redis {
-	origin := rand.Uint64() //nolint:gosec // tells instances apart, keeps no secret
+	origin := rand.Uint64() //nolint:gosec // identifies instances, is not a secret
 	b := &Redis{rdb: rdb, log: log, origin: origin, queue: make(chan outgoing, publishQueue)}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	return b
@@ -108,7 +108,7 @@ func (b *Redis) Healthy() bool { return b.state.Load() == up }
 func (b *Redis) Prompt() bool { return b.lastBeat() > time.Now().Add(-beatLate).UnixNano() }
 
 // lastBeat is when the last heartbeat came back through the partition that has been silent longest, in Unix
-// nanoseconds; 0 if none has ever come back through it.
+// nanoseconds; 0 if none ever has.
 func (b *Redis) lastBeat() int64 {
 	oldest := int64(math.MaxInt64)
 	for _, p := range b.parts {
@@ -123,7 +123,7 @@ func (b *Redis) Subscribe(topic Topic) <-chan struct{} { return b.part(topic).wa
 // Unsubscribe implements Bus.
 func (b *Redis) Unsubscribe(topic Topic) { b.part(topic).drop(topic) }
 
-// Publish implements Bus. While Redis is away one message a second is tried; the others are lost at once.
+// Publish implements Bus. While Redis is away, it tries one message a second; the others are lost at once.
 func (b *Redis) Publish(topic Topic, kind byte, payload []byte, lost func(Topic)) {
 	if b.gaveUp() {
 		lost(topic)
@@ -146,7 +146,7 @@ func (b *Redis) part(topic Topic) *partition {
 	return b.parts[uint64(topic)%uint64(len(b.parts))]
 }
 
-// publishLoop sends what is queued, a batch per pipeline, until the bus stops; then it empties the queue.
+// publishLoop sends queued messages, one batch per pipeline, until the bus stops; then it empties the queue.
 func (b *Redis) publishLoop() {
 	batch := make([]outgoing, 0, publishBatch)
 	for {
@@ -164,7 +164,7 @@ func (b *Redis) publishLoop() {
 	}
 }
 
-// more fills up a batch with what is queued.
+// more fills a batch with queued messages.
 func (b *Redis) more(batch []outgoing) []outgoing {
 	for len(batch) < publishBatch {
 		select {
@@ -187,7 +187,7 @@ func (b *Redis) send(batch []outgoing) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.ctx), publishTimeout)
 	defer cancel()
 	results := make([]*redis.IntCmd, len(batch))
-	_, _ = b.rdb.Pipelined(ctx, func(p redis.Pipeliner) error { // each command has its own error below
+	_, _ = b.rdb.Pipelined(ctx, func(p redis.Pipeliner) error { // the commands' errors are checked below
 		for i, o := range batch {
 			part := b.part(o.Topic)
 			results[i] = part.say(ctx, p, part.channel(o.Topic), o.marshal())
@@ -208,14 +208,14 @@ func (b *Redis) send(batch []outgoing) {
 	b.failedAt.Store(0)
 }
 
-// beat sends this instance a heartbeat through every partition: that it comes back is the only proof that both
+// beat sends this instance a heartbeat through every partition. Getting it back is the only proof that both
 // publishing and subscriptions work. A partition that stays silent gets a new connection.
 func (b *Redis) beat() {
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
 	for {
 		ctx, cancel := context.WithTimeout(b.ctx, publishTimeout)
-		_, _ = b.rdb.Pipelined(ctx, func(c redis.Pipeliner) error { // a lost beat is what it measures
+		_, _ = b.rdb.Pipelined(ctx, func(c redis.Pipeliner) error { // lost beats are what this measures
 			for _, p := range b.parts {
 				p.say(ctx, c, p.beatChannel(), nil)
 			}
@@ -235,7 +235,7 @@ func (b *Redis) beat() {
 	}
 }
 
-// watch checks whether heartbeats come back. beat cannot, because it waits while Redis hangs.
+// watch checks whether heartbeats come back. beat cannot do that, because it blocks while Redis hangs.
 func (b *Redis) watch() {
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
@@ -249,7 +249,7 @@ func (b *Redis) watch() {
 	}
 }
 
-// judge logs once when the bus goes away or does not come up, and once when it is up.
+// judge logs once when the bus goes away or does not come up, and once when it comes up.
 func (b *Redis) judge(now time.Time) {
 	b.judging.Lock()
 	defer b.judging.Unlock()

@@ -131,7 +131,7 @@ func TestRedis_Prompt(t *testing.T) {
 	require.LessOrEqual(t, beatLate, 2*time.Second, "chat promises that what is said as Redis stops arrives within three")
 }
 
-// stuck is a hook that has whatever is sent to Redis wait for the test.
+// stuck is a hook that makes every command to Redis wait for the test.
 type stuck struct{ until <-chan struct{} }
 
 func (stuck) DialHook(next redis.DialHook) redis.DialHook { return next }

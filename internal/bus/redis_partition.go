@@ -17,23 +17,23 @@ type partition struct {
 	name    string // with a hash tag that keeps a partition in one slot
 	sharded bool
 	beatAt  atomic.Int64 // Unix nanoseconds of the last heartbeat that came back
-	madeAt  atomic.Int64 // of the connection
+	madeAt  atomic.Int64 // when the connection was made, Unix nanoseconds
 	wake    chan struct{}
 
 	mu      sync.Mutex // guards all below
 	pubsub  *redis.PubSub
 	stopped bool
 	wanted  map[Topic]*subscription
-	changes map[Topic]bool // whether to subscribe; not yet sent to Redis
+	changes map[Topic]bool // not yet sent to Redis; true: subscribe
 }
 
-// topicInfix stands between a partition's name and a topic's number in the name of a channel. Instances of all releases
-// have to use the same.
+// topicInfix separates a partition's name from a topic's number in the name of a Redis channel. All releases have to
+// use the same.
 const topicInfix = ":room:"
 
 type subscription struct {
 	confirmed chan struct{}
-	at        time.Time // when it was wanted
+	at        time.Time // when the subscription was requested
 	done      bool
 }
 
@@ -44,7 +44,7 @@ func newPartition(b *Redis, namespace string, index int, sharded bool) *partitio
 	}
 }
 
-// run keeps a connection until the bus stops, and makes a new one whenever it is cut.
+// run keeps a connection open until the bus stops, and makes a new one whenever it is cut.
 func (p *partition) run() {
 	for {
 		ps := p.connect()
@@ -60,8 +60,9 @@ func (p *partition) run() {
 	}
 }
 
-// connect makes the connection and subscribes to everything that is wanted, the heartbeat first: on a cluster the first
-// channel decides which node is used. It fails only when the bus stops: the client repeats what did not get through.
+// connect makes the connection and subscribes to all wanted topics, the heartbeat first, because on a cluster the
+// first channel decides which node is used. It fails only when the bus stops: the client repeats whatever did not get
+// through.
 func (p *partition) connect() *redis.PubSub {
 	p.mu.Lock()
 	if p.stopped || p.bus.ctx.Err() != nil {
@@ -81,18 +82,19 @@ func (p *partition) connect() *redis.PubSub {
 	ps := p.pubsub
 	p.madeAt.Store(time.Now().UnixNano())
 	p.mu.Unlock()
-	_ = p.call(ps, true, channels) // remembered by the client, which subscribes again when it reconnects
+	// An error is harmless: the client remembers the channels and subscribes again when it reconnects.
+	_ = p.call(ps, true, channels)
 	return ps
 }
 
-// cut ends the connection; run makes a new one unless the bus stops.
+// cut closes the connection; run makes a new one unless the bus stops.
 func (p *partition) cut() {
 	p.mu.Lock()
 	ps := p.pubsub
 	p.stopped = p.bus.ctx.Err() != nil
 	p.mu.Unlock()
 	if ps != nil {
-		_ = ps.Close() // it is going away either way
+		_ = ps.Close() // it is unusable either way
 	}
 }
 
@@ -130,7 +132,8 @@ func (p *partition) drop(topic Topic) {
 	p.change(topic, false)
 }
 
-// change (with mu held) notes a change of which Redis must be told; of several changes to one topic the last counts.
+// change (with mu held) records a change that Redis must be told about. Of several changes to one topic, the last one
+// counts.
 func (p *partition) change(topic Topic, subscribe bool) {
 	p.changes[topic] = subscribe
 	select {
@@ -139,7 +142,7 @@ func (p *partition) change(topic Topic, subscribe bool) {
 	}
 }
 
-// follow sends Redis the changes until the connection ends. It blocks while Redis is away; receive does not.
+// follow sends the changes to Redis until the connection ends. It blocks while Redis is away; receive does not.
 func (p *partition) follow(ps *redis.PubSub, ended <-chan struct{}) {
 	for {
 		select {
@@ -180,7 +183,7 @@ func (p *partition) call(ps *redis.PubSub, subscribe bool, channels []string) er
 	}
 }
 
-// receive drains the connection until it is closed; handing messages over never blocks.
+// receive drains the connection until it is closed. Passing messages on never blocks.
 func (p *partition) receive(ps *redis.PubSub) {
 	for msg := range ps.ChannelWithSubscriptions(redis.WithChannelSize(4096)) {
 		switch m := msg.(type) {
@@ -203,13 +206,13 @@ func (p *partition) take(m *redis.Message) {
 	}
 	msg, err := unmarshal([]byte(m.Payload))
 	if err != nil || msg.Origin == p.bus.origin {
-		return // from another release, which has to do without the bus; or our own
+		return // from another release, with which the bus cannot work, or our own
 	}
 	p.bus.deliver(msg)
 }
 
-// confirm notes that Redis has a subscription. If it had been confirmed before, the connection was lost in between; if
-// it took long, nobody has waited for it. Either way, what was published meanwhile was missed.
+// confirm records that Redis has confirmed a subscription. If it had been confirmed before, the connection was lost
+// in between; if it took too long, nobody waited for it. Either way, messages published in the meantime were missed.
 func (p *partition) confirm(m *redis.Subscription) {
 	if m.Kind != "subscribe" && m.Kind != "ssubscribe" {
 		return

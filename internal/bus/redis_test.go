@@ -18,7 +18,7 @@ import (
 	"housecall/internal/testing/pgtest"
 )
 
-// redisOn gives a started bus over a Redis.
+// redisOn returns a started bus over a Redis.
 func redisOn(t *testing.T, rdb redis.UniversalClient) (*station, *Redis) {
 	t.Helper()
 	return redisIn(t, "test", rdb)
@@ -123,7 +123,7 @@ func freePort(t *testing.T) string {
 	return strconv.Itoa(addr.Port)
 }
 
-// TestRedis_KilledAndBack: while Redis is away publishing says so and never blocks, and its return is told, so that
+// TestRedis_KilledAndBack: while Redis is away publishing fails without blocking, and its return is reported, so that
 // what was missed can be read.
 func TestRedis_KilledAndBack(t *testing.T) {
 	t.Parallel()

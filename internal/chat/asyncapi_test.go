@@ -21,7 +21,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// paper is the AsyncAPI document, decoded, and what its messages say of frames.
+// paper is the decoded AsyncAPI document, and what its messages say about frames.
 type paper struct {
 	root           map[string]any
 	compiler       *jsonschema.Compiler
@@ -32,7 +32,7 @@ type paper struct {
 type message struct {
 	name, kind string // kind is the value of its field type
 	payload    map[string]any
-	schema     *jsonschema.Schema // which, other than the document's, allows no other fields
+	schema     *jsonschema.Schema // unlike the document's, it allows no other fields
 }
 
 func readPaper(t testing.TB) *paper {
@@ -51,7 +51,7 @@ func readPaper(t testing.TB) *paper {
 	return p
 }
 
-// forbidOthers makes a field that is not documented an error, wherever objects are described. Only frames are.
+// forbidOthers makes undocumented fields an error wherever objects are described. Only frames are.
 func forbidOthers(v any) {
 	switch v := v.(type) {
 	case map[string]any:
@@ -104,7 +104,7 @@ func (p *paper) messages(t testing.TB, action string) map[string]*message {
 			continue
 		}
 		for _, ref := range operation["messages"].([]any) {
-			// An operation names a message of its channel, and that one names the component.
+			// An operation refers to a message of its channel, which refers to the component.
 			inChannel := ref.(map[string]any)["$ref"].(string)
 			entry := p.root
 			for _, key := range strings.Split(strings.TrimPrefix(inChannel, "#/"), "/") {
@@ -122,7 +122,7 @@ func (p *paper) messages(t testing.TB, action string) map[string]*message {
 	return out
 }
 
-// TestAsyncAPI_IsOne holds the document to the AsyncAPI initiative's own schema of such documents.
+// TestAsyncAPI_IsOne validates the document against the AsyncAPI Initiative's own schema.
 func TestAsyncAPI_IsOne(t *testing.T) {
 	t.Parallel()
 	raw, err := os.ReadFile("testdata/asyncapi/schema-3.0.0.json")
@@ -169,7 +169,7 @@ func TestAsyncAPI_NothingIsLeftOver(t *testing.T) {
 	}
 }
 
-// TestAsyncAPI_ServerFrames compares each frame of the table, field by field, with what is documented.
+// TestAsyncAPI_ServerFrames compares each frame of the table, field by field, with the document.
 func TestAsyncAPI_ServerFrames(t *testing.T) {
 	t.Parallel()
 	p := readPaper(t)
@@ -209,7 +209,7 @@ func fieldsOf(shape reflect.Type) (out []jsonField) {
 	return out
 }
 
-// requireSame compares a struct with a documented object: the same fields, the same of them required, of such types.
+// requireSame compares a struct with a documented object: both must have the same fields, required fields and types.
 func (p *paper) requireSame(t *testing.T, where string, shape reflect.Type, object map[string]any) {
 	t.Helper()
 	properties := p.object(t, object, "properties")
@@ -275,14 +275,14 @@ func typesOf(schema map[string]any) []string {
 	return nil
 }
 
-// TestServerFrames_Complete: each shape is in the table once, or encode would not know its type.
+// TestServerFrames_Complete: each shape is in the table once; otherwise encode would not know its type.
 func TestServerFrames_Complete(t *testing.T) {
 	t.Parallel()
 	require.Len(t, kindOf, len(serverFrames))
 	require.Panics(t, func() { encode(struct{}{}) })
 }
 
-// TestAsyncAPI_Golden has an independent validator look at every golden frame: it is as documented, no more, no less.
+// TestAsyncAPI_Golden validates every golden frame against the document with an independent validator.
 func TestAsyncAPI_Golden(t *testing.T) {
 	t.Parallel()
 	p := readPaper(t)
@@ -308,7 +308,7 @@ func TestAsyncAPI_Golden(t *testing.T) {
 	}
 }
 
-// requireDocumented gives the messages, at least one, that a frame is an example of.
+// requireDocumented returns the documented messages, at least one, that a frame matches.
 func (p *paper) requireDocumented(t require.TestingT, documented map[string]*message, frame []byte) (as []*message) {
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(frame))
 	require.NoError(t, err)
@@ -328,7 +328,7 @@ func (p *paper) requireDocumented(t require.TestingT, documented map[string]*mes
 	return as
 }
 
-// TestAsyncAPI_WrittenByHand: events and acks, which no encoder writes, are as documented whatever they hold.
+// TestAsyncAPI_WrittenByHand: events and acks, which are encoded by hand, are as documented, whatever they contain.
 func TestAsyncAPI_WrittenByHand(t *testing.T) {
 	t.Parallel()
 	p := readPaper(t)
@@ -366,7 +366,7 @@ var kinds = []conversation.Kind{
 	conversation.KindCorrection,
 }
 
-// TestAsyncAPI_ClientFrames: what is documented is what Decode takes, field by field, and nothing else is.
+// TestAsyncAPI_ClientFrames: Decode accepts exactly the documented fields.
 func TestAsyncAPI_ClientFrames(t *testing.T) {
 	t.Parallel()
 	p := readPaper(t)
@@ -393,7 +393,8 @@ func TestAsyncAPI_ClientFrames(t *testing.T) {
 	require.Equal(t, known, kinds, "the types that Decode knows")
 }
 
-// requireDecodes takes fields away, one at a time: Decode must miss just those that are documented as required.
+// requireDecodes removes fields, one at a time: Decode must refuse only frames without a field that is documented as
+// required.
 func requireDecodes(t *testing.T, p *paper, m *message) {
 	frame := map[string]any{}
 	for name := range p.object(t, m.payload, "properties") {
@@ -434,7 +435,7 @@ func exampleOf(field string) any {
 	}
 }
 
-// TestAsyncAPI_Codes: what a connection can be closed with, refused with and answered with is documented.
+// TestAsyncAPI_Codes: every code with which a connection is closed, refused or answered is documented.
 func TestAsyncAPI_Codes(t *testing.T) {
 	t.Parallel()
 	p := readPaper(t)

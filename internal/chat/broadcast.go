@@ -11,12 +11,12 @@ import (
 	"housecall/internal/bus"
 )
 
-// broadcastKind tells broadcasts apart; the values are wire format and never reused.
+// broadcastKind says what a broadcast is about. The values are wire format and never reused.
 type broadcastKind byte
 
 const (
 	broadcastEvents   broadcastKind = 'E' // committed events, as the frames that connections get
-	broadcastHead     broadcastKind = 'H' // how far a conversation's log goes, after a failed publish
+	broadcastHead     broadcastKind = 'H' // a conversation's head, after a failed publish
 	broadcastSignal   broadcastKind = 'S' // typing, presence, receipts: JSON, never stored
 	broadcastSessions broadcastKind = 'X' // sign-in sessions that have ended; to all instances
 	broadcastInbox    broadcastKind = 'I' // conversations that inboxes must look at again; to all instances
@@ -66,7 +66,7 @@ const (
 	flagRegroup = 2
 )
 
-// encode writes the fields of a broadcast's kind. The bus carries its topic, origin and kind.
+// encode writes the fields of a broadcast's kind. The bus carries the topic, the origin and the kind.
 func (b broadcast) encode() []byte {
 	size := 32
 	for _, d := range b.deliveries {
@@ -91,7 +91,7 @@ func (b broadcast) encode() []byte {
 	case broadcastSignal:
 		body, err := json.Marshal(b.signal)
 		if err != nil {
-			panic("chat: a signal does not marshal: " + err.Error()) // strings and numbers only
+			panic("chat: a signal does not marshal: " + err.Error()) // it has only strings and numbers
 		}
 		out = append(out, body...)
 	case broadcastSessions:
@@ -134,7 +134,7 @@ func decodeBroadcast(m bus.Message) (broadcast, error) {
 		b.touched = map[int64]touch{}
 		for len(r.rest) > 0 && !r.bad {
 			id := r.varint()
-			b.touched[id] = touch(r.byte()) & touchedParticipants // "here" was the sender's
+			b.touched[id] = touch(r.byte()) & touchedParticipants // touchedHere was about the sender
 		}
 	default:
 		return broadcast{}, errBroadcast

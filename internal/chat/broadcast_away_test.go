@@ -15,7 +15,7 @@ import (
 	"housecall/internal/conversation"
 )
 
-// flakyBus takes broadcasts or refuses them, as the test likes.
+// flakyBus accepts or refuses broadcasts, as the test chooses.
 type flakyBus struct {
 	bus.Bus
 	sent chan broadcast
@@ -61,7 +61,7 @@ func (b *flakyBus) tries() int {
 	return b.tried
 }
 
-// TestService_publishAgain: the bus gets what it refused once it is back, and is left alone until then.
+// TestService_publishAgain: once the bus is back, it gets what it refused; until then nothing is published.
 func TestService_publishAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

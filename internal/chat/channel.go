@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	// gapWait is how long the bus has to fill a gap in a channel's sequence before it is read from PostgreSQL.
+	// gapWait is how long the bus has to fill a gap in a channel before the missing events are read from PostgreSQL.
 	gapWait = 50 * time.Millisecond
 	// fetchRetry is how long a channel waits after a failed read of its log.
 	fetchRetry = time.Second
@@ -14,17 +14,16 @@ const (
 	unread = -1
 )
 
-// Bounds on what a channel keeps past a gap, and for a joining subscriber until it is live. Events beyond them are
-// dropped and read from the log again: the log is the truth, these are shortcuts. Signals beyond theirs are lost, and
-// later ones make up for them.
+// Bounds on what a channel keeps after a gap, and for each joining subscriber until it is live. Events beyond the
+// bound are dropped and later read from the log. Signals beyond theirs are lost; later ones make up for them.
 const (
 	maxEarly   = 1024
 	maxPending = 512
 	maxSignals = 64
 )
 
-// delivery is one event on its way to connections. system says that the appointment behind the conversation has
-// changed, regroup that its participants have.
+// delivery is one event on its way to connections. system says that the conversation's appointment has changed,
+// regroup that its participants have changed.
 type delivery struct {
 	seq     int64
 	frame   wire
@@ -32,8 +31,8 @@ type delivery struct {
 	regroup bool
 }
 
-// channel is this instance's side of one conversation. head is the last seq delivered; known is the highest seq heard
-// of: known > head means a gap. Its methods are called with mu held, except fill.
+// channel is this instance's side of one conversation. head is the last seq delivered and known the highest seq heard
+// of, so known > head means a gap. Call its methods with mu held, except fill.
 type channel struct {
 	hub       *hub
 	id        int64           // of the conversation
@@ -47,7 +46,7 @@ type channel struct {
 	timer       *time.Timer
 	due         time.Time // when timer fires; zero while it does not run
 	fetching    bool
-	history     int       // grows when the log turns out to be a different one
+	history     int       // increased when the log turns out to be a different one
 	told        []receipt // what subscribers have been told of each participant's cursors
 }
 
@@ -61,11 +60,11 @@ type subscriber struct {
 	pending []delivery
 	spilled bool   // pending overflowed: the subscriber must read the log again
 	signals []wire // frames outside the log that wait until it is live; receipts are kept in told
-	untold  bool   // cursors have moved since its hello
+	untold  bool   // a cursor has moved since its hello
 }
 
-// goLive ends a subscriber's catching up once it has been sent everything up to cursor. live is the frame that says
-// so; what has arrived meanwhile follows it. It returns false if that leaves a gap: the caller then reads the log after
+// goLive makes a subscriber live once it has been sent everything up to cursor. It sends the frame live, then what
+// has arrived in the meantime. If that would leave a gap it returns false, and the caller must read the log after
 // cursor again.
 func (s *subscriber) goLive(cursor int64, live wire) bool {
 	ch := s.channel
@@ -100,12 +99,12 @@ func (s *subscriber) goLive(cursor int64, live wire) bool {
 	frames = append(frames, s.catchUpReceipts()...)
 	s.sink.deliver(append(frames, s.signals...)...)
 	s.signals = nil
-	// This subscriber's read may be ahead of the bus, or there is a gap in what came before anyone was live.
+	// This subscriber has read further than the bus has delivered, or there was a gap before anyone was live.
 	ch.expect(next, gapWait)
 	return true
 }
 
-// accept emits the event if it is the next one, and keeps it if it is early.
+// accept emits the event if it is the next one, and keeps it for later if it is early.
 func (ch *channel) accept(d delivery) {
 	ch.known = max(ch.known, d.seq)
 	switch {
@@ -120,7 +119,7 @@ func (ch *channel) accept(d delivery) {
 	}
 }
 
-// emitEarly emits the early events whose turn has come.
+// emitEarly emits the early events that are now next.
 func (ch *channel) emitEarly() {
 	if ch.head == unread || len(ch.early) == 0 {
 		return
@@ -164,8 +163,8 @@ func (ch *channel) emit(d delivery) {
 	}
 }
 
-// dismiss ends the connections of all subscribers. Nothing more reaches them, and those who come back have their right
-// to read checked again.
+// dismiss closes the connections of all subscribers. They get nothing more; when they reconnect, their right to read
+// is checked again.
 func (ch *channel) dismiss(code closeCode, reason string) {
 	for s := range ch.subscribers {
 		s.sink.end(code, reason, 0)
@@ -173,8 +172,8 @@ func (ch *channel) dismiss(code closeCode, reason string) {
 	clear(ch.subscribers)
 }
 
-// expect has the gap up to seq, if there is one, read from the log after a wait. Events that arrive past a gap never
-// postpone that read.
+// expect schedules a read of the log if there is a gap before seq. Events that arrive after a gap never postpone that
+// read.
 func (ch *channel) expect(seq int64, wait time.Duration) {
 	ch.known = max(ch.known, seq)
 	if ch.head == unread || ch.known <= ch.head || ch.fetching {
@@ -199,7 +198,7 @@ func (ch *channel) stopTimer() {
 	ch.due = time.Time{}
 }
 
-// fill reads the events that the channel lacks and delivers them. It takes mu itself.
+// fill reads the missing events from the log and delivers them. It locks mu itself.
 func (ch *channel) fill() {
 	h := ch.hub
 	ch.mu.Lock()
@@ -221,7 +220,7 @@ func (ch *channel) fill() {
 	ch.fetching = false
 	if ch.history != history {
 		ch.expect(ch.known, gapWait)
-		return // what was read belongs to an earlier history
+		return // the events read belong to an earlier history
 	}
 	for _, d := range items {
 		ch.accept(d)
@@ -231,7 +230,7 @@ func (ch *channel) fill() {
 	case err != nil:
 		ch.expect(ch.known, fetchRetry)
 	case len(items) == 0 && ch.head == after && ch.known == told:
-		ch.known, ch.early = ch.head, nil // there is nothing: the hint was wrong, or the log went back
+		ch.known, ch.early = ch.head, nil // no events found: the hint was wrong, or the log was truncated
 	default:
 		ch.expect(ch.known, 0)
 	}

@@ -17,15 +17,16 @@ import (
 )
 
 const (
-	queueBytes   = 2 << 20          // queued for a slow reader, before its connection is closed
-	writeTimeout = 10 * time.Second // of one write to a connection
+	queueBytes   = 2 << 20          // may wait for a slow reader before its connection is closed
+	writeTimeout = 10 * time.Second // for one write to a connection
 	closeTimeout = 2 * time.Second  // for the peer's answer to a close
 	coalesce     = 32 << 10         // small frames are joined into writes of about this size
 
-	// burst is how many seconds' worth of the sustained rate may come at once.
+	// burst is how many seconds' worth of the sustained rate may arrive at once.
 	burst = 5
-	// readPerMessage is how many bytes a second are read for each message a connection may send per second: 4,000
-	// characters take up to that many in UTF-8. It is needed because the limit on frames does not count fragments.
+	// readPerMessage is how many bytes a second a connection may send for each message it may send per second: 4,000
+	// characters take up to that many in UTF-8. The limit on frames is not enough, because it does not count
+	// fragments.
 	readPerMessage = 16 << 10
 	// readEnded is how many bytes a second are read from a connection being closed, while its client may answer.
 	readEnded = MaxFrameBytes
@@ -49,23 +50,23 @@ const (
 	closeFault     closeCode = 4500
 )
 
-// closeCodes are all of them; asyncapi.json describes each.
+// closeCodes lists all close codes; asyncapi.json describes each.
 var closeCodes = []closeCode{
 	closeNormal, closeRestart, closeSlow, closeSilent, closeLimits, closeProtocol, closeAuth, closeForbidden, closeTooBig,
 	closeFault,
 }
 
-// reader is what a connection reads messages from: contrib's *websocket.Conn.
+// reader is where a connection reads messages from: contrib's *websocket.Conn.
 type reader interface {
 	NextReader() (messageType int, r io.Reader, err error)
 }
 
-// textMessage is the message type that a reader gives for text (RFC 6455, 11.8).
+// textMessage is the type that a reader returns for text messages (RFC 6455, 11.8).
 const textMessage = 1
 
-// conn is one connection. Reads go through the WebSocket library, writes as whole frames straight to the TCP
-// connection, which unlike the library's wrappers is never pooled and so never becomes somebody else's. A
-// writer goroutine runs only while there is something to write. The handler (accept) outlives both.
+// conn is one connection. Reads go through the WebSocket library. Writes go straight to the TCP connection, as whole
+// frames: the library's wrappers are pooled and may be reused for another client, the TCP connection is not. A writer
+// goroutine runs only while there is something to write. The handler (accept) outlives the reader and the writer.
 type conn struct {
 	id      string
 	raw     net.Conn
@@ -77,22 +78,22 @@ type conn struct {
 
 	lastSeen atomic.Int64 // Unix seconds of the last sign of life
 	actor    atomic.Pointer[auth.Actor]
-	expires  atomic.Int64 // Unix seconds of the token's end
-	warned   atomic.Bool  // authExpiring was sent for this token, or must not be sent yet
+	expires  atomic.Int64 // Unix seconds when the token expires
+	warned   atomic.Bool  // authExpiring has been sent for this token, or must not be sent yet
 	messages *rate.Limiter
 	frames   *rate.Limiter
-	within   bool // inside a message; touched by the reader only
+	within   bool // inside a message; only the reader uses it
 
 	mu      sync.Mutex // guards all below
 	queue   []wire
 	bytes   int           // queued or being written
-	writing bool          // a writer goroutine runs
-	closing bool          // bye is queued or the peer has left: nothing more is accepted
-	drained chan struct{} // closes when the queue has room for deliverPaced, if it waits
+	writing bool          // a writer goroutine is running
+	closing bool          // bye is queued or the peer has left, so nothing more is queued
+	drained chan struct{} // closed when the queue has room, if deliverPaced is waiting
 	writer  sync.WaitGroup
 }
 
-// connPorts are what every connection needs of the service.
+// connPorts are what every connection needs from the service.
 type connPorts struct {
 	perSecond int // messages
 	metrics   *metrics
@@ -109,7 +110,7 @@ func newConn(raw net.Conn, in reader, a *admission, p connPorts) *conn {
 	actor := a.actor
 	c.actor.Store(&actor)
 	c.expires.Store(a.expires.Unix())
-	c.warned.Store(true) // hello comes first
+	c.warned.Store(true) // hello must be first
 	c.pace(perSecond * readPerMessage)
 	c.sign()
 	return c
@@ -134,15 +135,15 @@ func (c *conn) deliver(frames ...wire) {
 		c.bytes += len(f)
 	}
 	if c.bytes > queueBytes {
-		c.queue = nil // lost to this connection, not to the client: it resumes
+		c.queue = nil // the client loses nothing: it resumes on its next connection
 		c.endLocked(closeSlow, "the client reads too slowly", 0)
 		return
 	}
 	c.startLocked()
 }
 
-// deliverPaced queues frames for a client that is catching up, and waits while the queue is long: history may exceed
-// the queue's bound. It returns false once the connection is closing.
+// deliverPaced queues frames for a client that is catching up. It waits while the queue is long, because the history
+// may exceed the queue's bound. It returns false once the connection is closing.
 func (c *conn) deliverPaced(frames ...wire) bool {
 	for _, f := range frames {
 		c.mu.Lock()
@@ -150,7 +151,7 @@ func (c *conn) deliverPaced(frames ...wire) bool {
 			wait := make(chan struct{})
 			c.drained = wait
 			c.mu.Unlock()
-			<-wait // the writer's deadline bounds this
+			<-wait // bounded by the writer's deadline
 			c.mu.Lock()
 		}
 		if c.closing {
@@ -165,7 +166,7 @@ func (c *conn) deliverPaced(frames ...wire) bool {
 	return true
 }
 
-// end sends bye and the close frame, and gives the peer a moment to answer. Calls after the first do nothing.
+// end sends bye and the close frame, and gives the peer a moment to answer. Later calls do nothing.
 func (c *conn) end(code closeCode, reason string, reconnectAfter time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -174,7 +175,7 @@ func (c *conn) end(code closeCode, reason string, reconnectAfter time.Duration) 
 	}
 }
 
-// overLimit ends the connection because it is over a limit.
+// overLimit closes the connection for exceeding a limit.
 func (c *conn) overLimit(limit, reason string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -191,9 +192,9 @@ func (c *conn) endLocked(code closeCode, reason string, reconnectAfter time.Dura
 		encode(byeFrame{Code: code, Reason: reason, ReconnectAfterMs: reconnectAfter.Milliseconds()}),
 		encodeClose(code, reason))
 	deadline := time.Now().Add(closeTimeout)
-	c.pace(readEnded)                    // or a flood would be read as fast as it arrives
-	_ = c.raw.SetReadDeadline(deadline)  // frees the reader
-	_ = c.raw.SetWriteDeadline(deadline) // frees a writer that is stuck on a slow peer
+	c.pace(readEnded)                    // otherwise a flood would be read as fast as it arrives
+	_ = c.raw.SetReadDeadline(deadline)  // unblocks the reader
+	_ = c.raw.SetWriteDeadline(deadline) // unblocks a writer stuck on a slow peer
 	c.startLocked()
 }
 
@@ -226,7 +227,7 @@ func (c *conn) write() {
 			return
 		}
 		if !c.closing {
-			_ = c.raw.SetWriteDeadline(time.Now().Add(writeTimeout)) // an error shows in the write
+			_ = c.raw.SetWriteDeadline(time.Now().Add(writeTimeout)) // if this fails, so does the write
 		}
 		c.mu.Unlock()
 		size, err := c.writeAll(batch)
@@ -240,13 +241,13 @@ func (c *conn) write() {
 		}
 		c.mu.Unlock()
 		if err != nil {
-			_ = c.raw.Close() // the reader notices, and the handler ends
+			_ = c.raw.Close() // the reader notices, and the handler returns
 		}
 		c.metrics.delivered.Add(float64(len(batch)))
 	}
 }
 
-// writeAll writes frames in few calls, each of whole frames only. size is what they counted for in c.bytes.
+// writeAll writes frames in few calls, each with whole frames only. size is their share of c.bytes.
 func (c *conn) writeAll(batch []wire) (size int, err error) {
 	for _, f := range batch {
 		size += len(f)
@@ -292,8 +293,9 @@ var readBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return
 
 var errTooBig = errors.New("frame too big")
 
-// receive hands every text frame to handle until the connection ends. The bytes are valid only during the call. Once
-// the connection is closing it discards what comes, so that the peer can read bye before a reset kills it.
+// receive passes every text frame to handle until the connection ends. The bytes are valid only during the call. Once
+// the connection is closing, receive discards incoming frames: leaving them unread could reset the connection before
+// the peer has read bye.
 func (c *conn) receive(handle func(frame []byte)) {
 	for {
 		kind, r, err := c.in.NextReader()
@@ -306,7 +308,7 @@ func (c *conn) receive(handle func(frame []byte)) {
 		case c.isClosing():
 			_, err = io.Copy(io.Discard, r)
 		case kind != textMessage:
-			c.end(closeProtocol, "only text frames are understood", 0)
+			c.end(closeProtocol, "only text frames are accepted", 0)
 		default:
 			err = readFrame(r, handle)
 		}
@@ -327,7 +329,7 @@ func (c *conn) isClosing() bool {
 	return c.closing
 }
 
-// readFrame reads one message of at most MaxFrameBytes into a pooled buffer and hands it over.
+// readFrame reads one message of at most MaxFrameBytes into a pooled buffer and passes it to handle.
 func readFrame(r io.Reader, handle func([]byte)) error {
 	pooled, _ := readBuffers.Get().(*[]byte) // it holds nothing else
 	buf := (*pooled)[:0]
@@ -351,23 +353,23 @@ func readFrame(r io.Reader, handle func([]byte)) error {
 			return nil
 		}
 		if err != nil {
-			return err //nolint:wrapcheck // it just ends the loop
+			return err //nolint:wrapcheck // it only ends the loop
 		}
 	}
 }
 
-// sign notes a sign of life from the peer.
+// sign records a sign of life from the peer.
 func (c *conn) sign() { c.lastSeen.Store(time.Now().Unix()) }
 
-// control notes a ping or a pong. Inside a message it is no sign of life, or a message that never ends would keep its
-// connection alive.
+// control handles a ping or a pong. Inside a message it is not a sign of life; otherwise a message that never ends
+// would keep its connection alive.
 func (c *conn) control() {
 	if !c.within {
 		c.sign()
 	}
 }
 
-// expel ends a connection whose user may no longer read.
+// expel closes a connection whose user may no longer read.
 func (c *conn) expel() { c.end(closeForbidden, "no longer a participant", 0) }
 
 // answerClose answers the peer's close frame (RFC 6455, 5.5.1), unless it was itself an answer.

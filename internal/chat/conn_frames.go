@@ -10,15 +10,14 @@ import (
 	"housecall/internal/errs"
 )
 
-// frameFlood is how many frames of any kind a connection may send for each message it may send: pings, receipts and
-// malformed frames count too. Beyond that the connection closes with 4029.
+// frameFlood is how many frames of any kind a connection may send for each message it may send. Pings, receipts and
+// malformed frames count too. A connection that sends more is closed with 4029.
 const frameFlood = 5
 
-// authCost is how many frames a token counts as, because checking it takes a query.
+// authCost is how many frames an auth frame counts as, because checking its token takes a query.
 const authCost = 20
 
-// understand decodes a frame, whatever the connection is for. It answers malformed frames, and those over the limit,
-// itself.
+// understand decodes a frame of any connection. It also answers frames that are malformed or over the limit.
 func (c *conn) understand(data []byte) (in Inbound, ok bool) {
 	if !c.frames.Allow() {
 		c.overLimit(limitFrames, "too many frames")
@@ -44,7 +43,6 @@ func (c *conn) refuse(bad *badFrame) {
 	c.deliver(encode(errorFrame{Code: bad.code, Detail: bad.detail}))
 }
 
-// pong answers a ping.
 func (*Service) pong(c *conn, in Inbound) { c.deliver(encode(pongFrame{ID: json.RawMessage(in.ID)})) }
 
 // renew replaces the connection's token in place.
@@ -71,10 +69,10 @@ func (s *Service) renew(c *conn, in Inbound) {
 	c.deliver(encode(authOkFrame{ExpiresAt: expires.UTC()}))
 }
 
-// guard, when deferred, turns a panic into the end of one connection.
+// guard, when deferred, lets a panic close only its own connection.
 func (s *Service) guard(c *conn) {
 	if v := recover(); v != nil {
-		s.d.Logger.Error().Str("connection", c.id).Bytes("stack", debug.Stack()).Msg("a connection's handler failed")
+		s.d.Logger.Error().Str("connection", c.id).Bytes("stack", debug.Stack()).Msg("a connection's handler panicked")
 		c.end(closeFault, "the server failed", 0)
 	}
 }

@@ -14,19 +14,19 @@ import (
 
 const (
 	heartbeat      = 25 * time.Second // between pings
-	heartbeatGrace = 15 * time.Second // for the pong, then 4009
-	expiryWarning  = time.Minute      // authExpiring before the token's end
-	expiryGrace    = 10 * time.Minute // for expired tokens while PostgreSQL is away: they can only read
+	heartbeatGrace = 15 * time.Second // for the pong; after that, 4009
+	expiryWarning  = time.Minute      // how long before a token expires authExpiring is sent
+	expiryGrace    = 10 * time.Minute // how long expired tokens can still read while PostgreSQL is away
 	drainBatches   = 20
 	drainPause     = 50 * time.Millisecond
-	// reconnectSpread is the time over which the clients of a stopping instance reconnect elsewhere, so that they
-	// do not all come at once.
+	// reconnectSpread is the time over which the clients of a stopping instance reconnect elsewhere, so that they do
+	// not all arrive at once.
 	reconnectSpread = 2 * time.Second
 )
 
-// Why an upgrade is refused.
+// Reasons for refusing an upgrade.
 var (
-	errUserSockets    = tooManySockets("of this user")
+	errUserSockets    = tooManySockets("from this user")
 	errAddressSockets = tooManySockets("from this address")
 	errDraining       = &errs.Error{
 		Kind: errs.Unavailable, Code: "draining", Message: "This instance is stopping. Connect again.",
@@ -42,7 +42,7 @@ func tooManySockets(whose string) *errs.Error {
 	}
 }
 
-// connections are all open connections of this instance, whatever they are for.
+// connections are all open connections to this instance, to conversations and inboxes.
 type connections struct {
 	perUser, perAddress int
 	metrics             *metrics
@@ -64,14 +64,14 @@ func newConnections(perUser, perAddress int, m *metrics, now func() time.Time) *
 	}
 }
 
-// admits tells, before an upgrade, whether another connection may be opened. add checks again.
+// admits reports, before an upgrade, whether another connection may be opened. add checks again.
 func (cs *connections) admits(user int64, address string) error {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	return cs.refusal(user, address)
 }
 
-// refusal (with mu held) says why no further connection may be opened, and counts it; nil if one may.
+// refusal (with mu held) returns why no further connection may be opened, and counts the refusal; nil if one may.
 func (cs *connections) refusal(user int64, address string) error {
 	switch {
 	case cs.draining:
@@ -144,9 +144,9 @@ func (cs *connections) remove(c *conn) {
 	cs.served.Done()
 }
 
-// restart tells a client to reconnect to another instance, after a random pause.
+// restart tells a client to reconnect after a random pause, which leads it to another instance.
 func (c *conn) restart() {
-	c.end(closeRestart, "this instance restarts", rand.N(reconnectSpread)) //nolint:gosec // spreading, not secrecy
+	c.end(closeRestart, "this instance is restarting", rand.N(reconnectSpread)) //nolint:gosec // spreading, not secrecy
 }
 
 func (cs *connections) all() []*conn {
@@ -166,12 +166,12 @@ func (cs *connections) endSessions(ids []int64) {
 	}
 	cs.mu.Unlock()
 	for _, c := range hit {
-		c.end(closeAuth, "the session has ended", 0)
+		c.end(closeAuth, "the sign-in session has ended", 0)
 	}
 }
 
-// look goes over all connections: it pings those that are due, and ends those that are silent or whose token has
-// expired. lenient says that PostgreSQL is away, so that nobody can renew a token.
+// look checks all connections: it pings those that are due, and closes those that are silent or whose token has
+// expired. lenient means that PostgreSQL is away, so that nobody can renew a token.
 func (cs *connections) look(ping wire, lenient bool) {
 	now := cs.now()
 	limit := now
@@ -195,8 +195,8 @@ func (cs *connections) look(ping wire, lenient bool) {
 	}
 }
 
-// sendAway refuses new connections, tells the open ones in batches to reconnect elsewhere, and waits until their
-// handlers have returned. When ctx ends first, it cuts the rest.
+// sendAway refuses new connections, tells the open ones in batches to reconnect elsewhere, and waits for their
+// handlers to return. If ctx ends first, it cuts the remaining ones.
 func (cs *connections) sendAway(ctx context.Context) {
 	cs.mu.Lock()
 	cs.draining = true
@@ -223,7 +223,7 @@ func (cs *connections) sendAway(ctx context.Context) {
 	case <-gone:
 	case <-ctx.Done():
 		for _, c := range cs.all() {
-			_ = c.raw.Close() // the deadline is over
+			_ = c.raw.Close() // the deadline has passed
 		}
 		<-gone
 	}

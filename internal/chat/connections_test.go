@@ -16,7 +16,7 @@ import (
 	"housecall/internal/auth"
 )
 
-// socketsAt makes connections whose clock the test holds.
+// socketsAt makes connections whose clock the test sets.
 func socketsAt(now *time.Time) *connections {
 	return newConnections(3, 5, newMetrics(prometheus.NewRegistry(), func(string) {}), func() time.Time { return *now })
 }

@@ -47,7 +47,7 @@ func TestCursor_Resume(t *testing.T) {
 	}
 }
 
-// TestWriteReceipts_ManyWorkers: cursors only go forward, whoever writes in whatever order, and never past the head.
+// TestWriteReceipts_ManyWorkers: cursors never move back or past the head, whoever writes in whatever order.
 func TestWriteReceipts_ManyWorkers(t *testing.T) {
 	t.Parallel()
 	const head = 200
@@ -119,7 +119,7 @@ func TestCounts_Unread(t *testing.T) {
 	}
 }
 
-// ask says a frame with a clientId and gives what answers it.
+// ask sends a frame with a clientId and returns the answer.
 func (p *peer) ask(frame map[string]any) map[string]any {
 	p.t.Helper()
 	id := fmt.Sprint(frame["clientId"])
@@ -205,7 +205,7 @@ func TestSocket_Edits(t *testing.T) {
 	}
 }
 
-// TestSocket_RateLimits: each limit says whose it is, to the client and to the metrics.
+// TestSocket_RateLimits: clients and metrics are told which limit was exceeded.
 func TestSocket_RateLimits(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -278,7 +278,7 @@ func TestSocket_LimitsAreCounted(t *testing.T) {
 	require.InDelta(t, 1, counted(limitFrames), 0)
 }
 
-// status asks for a conversation as somebody.
+// status requests a conversation as a user and returns the status.
 func (in *instance) socketStatus(a auth.Actor, id string) int {
 	in.T.Helper()
 	c, status, _ := in.try(id, "", nil, subprotocol, bearerSubprotocol+a.UserID)
@@ -288,7 +288,7 @@ func (in *instance) socketStatus(a auth.Actor, id string) int {
 	return status
 }
 
-// TestSocket_CloseAndReopen: both sides, and other instances, hear at once of closing and reopening.
+// TestSocket_CloseAndReopen: both sides are told at once of closing and reopening, on other instances too.
 func TestSocket_CloseAndReopen(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -375,7 +375,7 @@ func TestSocket_GlassRights(t *testing.T) {
 	all("expired", http.StatusNotFound)
 }
 
-// TestSocket_GlassIsTold: both participants hear that an administrator reads, and that they no longer do.
+// TestSocket_GlassIsTold: both participants are told when an administrator's access starts and ends.
 func TestSocket_GlassIsTold(t *testing.T) {
 	t.Parallel()
 	g := newGlassWorld(t, 1)
@@ -395,7 +395,7 @@ func TestSocket_GlassIsTold(t *testing.T) {
 	}
 }
 
-// file makes a stored attachment that was not sent yet.
+// file makes a stored attachment that has not been sent yet.
 func (w *world) file(id int64, uploader auth.Actor) uuid.UUID {
 	w.T.Helper()
 	file := uuid.New()

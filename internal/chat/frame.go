@@ -11,7 +11,7 @@ import (
 	"housecall/internal/conversation"
 )
 
-// MaxFrameBytes bounds a client's frame.
+// MaxFrameBytes is the longest frame that a client may send.
 const MaxFrameBytes = 64 * 1024
 
 // Inbound is a decoded client frame. Its Type decides which fields are used.
@@ -19,7 +19,7 @@ type Inbound struct {
 	Type         string
 	ClientID     uuid.UUID
 	Text         string
-	AttachmentID uuid.UUID // of send: instead of Text
+	AttachmentID uuid.UUID // for send, instead of Text
 	Target       int64     // of retract and correct
 	UpTo         int64
 	Active       bool
@@ -27,11 +27,11 @@ type Inbound struct {
 	ID           string
 }
 
-// errProtocol says that what came is not a frame at all: the connection closes with 4400.
+// errProtocol means that the data is not a frame at all: the connection is closed with 4400.
 var errProtocol = errors.New("the frame is not a JSON object in valid UTF-8")
 
-// badFrame is a JSON object whose type is unknown or whose fields are not valid. It is answered with nack if it has a
-// clientID, otherwise with error; the connection stays open.
+// badFrame is a JSON object whose type is unknown or whose fields are not valid. The answer is a nack if it has a
+// clientID, otherwise an error; the connection stays open.
 type badFrame struct {
 	clientID uuid.UUID
 	code     string
@@ -64,7 +64,7 @@ func Decode(data []byte) (Inbound, error) {
 		return Inbound{}, explain(data, err)
 	}
 	if trimmed := bytes.TrimLeft(data, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '{' {
-		return Inbound{}, errProtocol // null unmarshals into anything
+		return Inbound{}, errProtocol // null unmarshals into any type
 	}
 	in, frame := Inbound{Type: w.Type}, clientFrameOf(w.Type)
 	if frame == nil {
@@ -78,7 +78,7 @@ func Decode(data []byte) (Inbound, error) {
 	return in, nil
 }
 
-// explain tells a field of the wrong type from data that is not a frame at all.
+// explain distinguishes a field of the wrong type from data that is not a frame at all.
 func explain(data []byte, err error) error {
 	var wrong *json.UnmarshalTypeError
 	if !errors.As(err, &wrong) || wrong.Field == "" {
@@ -109,7 +109,7 @@ func readSend(w *clientFields, in *Inbound) (missing string) {
 		return readText(w, in)
 	}
 	if w.Text != nil {
-		return "text (of a message that sends a file)"
+		return "text (not allowed together with attachmentId)"
 	}
 	var err error
 	if in.AttachmentID, err = conversation.ParseClientID(*w.AttachmentID); err != nil {

@@ -9,14 +9,14 @@ import (
 	"housecall/internal/conversation"
 )
 
-// Person is a participant as frames show them.
+// Person is a participant in frames.
 type Person struct {
 	UserID string `json:"userId"`
 	Role   string `json:"role"`
 	Name   string `json:"name"`
 }
 
-// Participant is a person with their state in this conversation. Online is null while it cannot be known.
+// Participant is a person with their state in this conversation. Online is null while it is unknown.
 type Participant struct {
 	Person
 	Online       *bool `json:"online"`
@@ -24,7 +24,7 @@ type Participant struct {
 	ReadSeq      int64 `json:"readSeq"`
 }
 
-// AppointmentState is the appointment as frames show it.
+// AppointmentState is the appointment in frames.
 type AppointmentState struct {
 	ID       string     `json:"id"`
 	Status   string     `json:"status"`
@@ -33,20 +33,20 @@ type AppointmentState struct {
 	Version  int        `json:"version"`
 }
 
-// Limits tell every client what it may send.
+// Limits tell a client what it may send.
 type Limits struct {
 	MessageChars      int `json:"messageChars"`
 	FrameBytes        int `json:"frameBytes"`
-	PerSecond         int `json:"perSecond"`       // messages of one connection, sustained
-	UserPerSecond     int `json:"userPerSecond"`   // messages of one user
+	PerSecond         int `json:"perSecond"`       // messages from one connection, sustained
+	UserPerSecond     int `json:"userPerSecond"`   // messages from one user
 	RoomPerSecond     int `json:"roomPerSecond"`   // messages in one conversation
-	FramesPerSecond   int `json:"framesPerSecond"` // of any kind, of a connection
+	FramesPerSecond   int `json:"framesPerSecond"` // of any kind, from one connection
 	SocketsPerUser    int `json:"socketsPerUser"`
 	SocketsPerAddress int `json:"socketsPerAddress"`
 }
 
-// The shapes of the server's frames, without the type, which encode puts first. Field order is wire order. eventFrame
-// and ackFrame describe what encodeEvent and encodeAck write by hand.
+// The shapes of the server's frames, without the type, which encode writes first. Field order is wire order.
+// eventFrame and ackFrame describe what encodeEvent and encodeAck write by hand.
 type (
 	helloFrame struct {
 		Connection       string           `json:"connection"`
@@ -134,7 +134,7 @@ type (
 // the log goes, when it last grew, and who the other participant is.
 type UnreadItem struct {
 	AppointmentID string    `json:"appointmentId"`
-	Unread        int64     `json:"unread" doc:"Messages of others after readSeq, without those that were retracted."`
+	Unread        int64     `json:"unread" doc:"The other participant's messages after readSeq, not counting retracted ones."`
 	HeadSeq       int64     `json:"headSeq" doc:"The last seq of the conversation."`
 	ReadSeq       int64     `json:"readSeq"`
 	From          Person    `json:"from" doc:"The other participant."`

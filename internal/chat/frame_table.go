@@ -6,17 +6,17 @@ import (
 	"housecall/internal/conversation"
 )
 
-// clientFrame is a type of frame that clients send. The table below decides what is decoded, who may send it and what
-// it does; a test compares asyncapi.json with it.
+// clientFrame is a type of frame that clients send: how to decode it, who may send it and what it does. A test
+// compares asyncapi.json with the table below.
 type clientFrame struct {
 	kind string
-	// read copies the fields of this type, or names the first one that is missing or not valid.
+	// read copies the fields of this type, or returns the name of the first one that is missing or not valid.
 	read func(w *clientFields, in *Inbound) (missing string)
-	// drafts is set for frames that ask for an event: they are answered with ack or nack.
+	// drafts is set for frames that ask for an event; the answer is an ack or a nack.
 	drafts bool
 	// serve does what the frame asks for in a conversation. Its sender is a participant.
 	serve func(sub *subscription, in Inbound)
-	// onConnection is set instead of serve for frames about the connection itself, whatever it is for.
+	// onConnection is set instead of serve for frames about the connection itself, so it also works for inboxes.
 	onConnection func(s *Service, c *conn, in Inbound)
 }
 
@@ -31,7 +31,7 @@ var clientFrames = []clientFrame{
 	{kind: "ping", read: readPing, onConnection: (*Service).pong},
 }
 
-// clientFrameOf gives the row of a type; nil if there is none.
+// clientFrameOf returns the row of a type; nil if there is none.
 func clientFrameOf(kind string) *clientFrame {
 	for i := range clientFrames {
 		if clientFrames[i].kind == kind {
@@ -41,12 +41,12 @@ func clientFrameOf(kind string) *clientFrame {
 	return nil
 }
 
-// serverFrame is a type of frame that the server sends. The table below decides what encode writes as the type; a test
-// compares asyncapi.json with the table and the shapes.
+// serverFrame is a type of frame that the server sends. encode takes the type from the table below. A test compares
+// asyncapi.json with the table and the shapes.
 type serverFrame struct {
 	kind  string
-	name  string // in asyncapi.json, where the two frames of one type are told apart
-	shape any    // of all fields except type
+	name  string // in asyncapi.json, where two frames of one type have different names
+	shape any    // all fields except type
 }
 
 var serverFrames = []serverFrame{
@@ -71,7 +71,7 @@ var serverFrames = []serverFrame{
 	{"gone", "gone", goneFrame{}},
 }
 
-// kindOf gives the type that a frame is sent as, by its shape.
+// kindOf returns the type for a shape.
 var kindOf = func() map[reflect.Type]string {
 	out := make(map[reflect.Type]string, len(serverFrames))
 	for _, f := range serverFrames {
@@ -80,7 +80,7 @@ var kindOf = func() map[reflect.Type]string {
 	return out
 }()
 
-// draftOf makes the draft that a frame asks for.
+// draftOf returns the draft that a frame asks for.
 func (in Inbound) draftOf(sub *subscription) conversation.Draft {
 	d := conversation.Draft{
 		Conversation: sub.id, Sender: *sub.conn.actor.Load(), ClientID: in.ClientID, Kind: conversation.KindText,

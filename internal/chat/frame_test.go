@@ -70,7 +70,7 @@ func goldenInbox(more bool) inboxHelloFrame {
 	return f
 }
 
-// TestFrame_Golden holds every server frame to the byte: clients of other makers read them.
+// TestFrame_Golden compares every server frame byte for byte, because other people's clients read them.
 func TestFrame_Golden(t *testing.T) {
 	t.Parallel()
 	no := false
@@ -149,7 +149,7 @@ func TestFrame_Golden(t *testing.T) {
 		"pong":              encode(pongFrame{ID: json.RawMessage(`{"n":[1,"a"]}`)}),
 		"pong_bare":         encode(pongFrame{}),
 		"error":             encode(errorFrame{Code: "unknown_type", Detail: "This server does not know this type of frame."}),
-		"bye":               encode(byeFrame{Code: closeRestart, Reason: "this instance restarts", ReconnectAfterMs: 1500}),
+		"bye":               encode(byeFrame{Code: closeRestart, Reason: "this instance is restarting", ReconnectAfterMs: 1500}),
 	}
 	for name, frame := range frames {
 		t.Run(name, func(t *testing.T) {

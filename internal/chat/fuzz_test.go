@@ -53,7 +53,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// requireValid checks what Decode promises of a frame that it takes.
+// requireValid checks what Decode promises about a frame that it accepts.
 func requireValid(t *testing.T, in Inbound) {
 	t.Helper()
 	require.True(t, utf8.ValidString(in.Text) && utf8.ValidString(in.Token) && utf8.ValidString(in.ID))
@@ -109,7 +109,7 @@ func reencode(t *testing.T, in Inbound) []byte {
 	return out
 }
 
-// onBus is a broadcast as the bus hands it over.
+// onBus is a broadcast as the bus delivers it.
 func onBus(b broadcast) bus.Message {
 	return bus.Message{Topic: b.topic(), Origin: b.origin, Kind: byte(b.kind), Payload: b.encode()}
 }
@@ -170,7 +170,7 @@ func TestBroadcast_RoundTrip(t *testing.T) {
 	}
 }
 
-// TestBroadcast_CutOff: no prefix of a broadcast is taken for a broadcast with more in it, and none panics.
+// TestBroadcast_CutOff: no prefix of a broadcast decodes to more than it contains, and none panics.
 func TestBroadcast_CutOff(t *testing.T) {
 	t.Parallel()
 	for _, n := range sampleBroadcasts() {

@@ -11,7 +11,7 @@ import (
 	"housecall/internal/httpd"
 )
 
-// asyncAPIType is the media type of an AsyncAPI document, as the initiative recommends it.
+// asyncAPIType is the media type that the AsyncAPI Initiative recommends.
 const asyncAPIType = "application/vnd.aai.asyncapi+json;version=3.0.0"
 
 // asyncAPI describes the WebSocket protocol for programs, as PROTOCOL.md does for people. A test compares it with the
@@ -20,7 +20,7 @@ const asyncAPIType = "application/vnd.aai.asyncapi+json;version=3.0.0"
 //go:embed asyncapi.json
 var asyncAPI []byte
 
-// describe adds /asyncapi.json, which names this service as its server.
+// describe adds the route /asyncapi.json; the document names this service as the server.
 func describe(srv *httpd.Server, publicURL string) {
 	document, err := describedAt(publicURL)
 	if err != nil {
@@ -32,7 +32,7 @@ func describe(srv *httpd.Server, publicURL string) {
 	})
 }
 
-// describedAt gives the document with the address at which clients connect.
+// describedAt returns the document with the address that clients connect to.
 func describedAt(publicURL string) ([]byte, error) {
 	u, err := url.Parse(publicURL)
 	if err != nil {

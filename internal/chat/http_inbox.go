@@ -12,9 +12,9 @@ import (
 type unreadOutput struct {
 	Body struct {
 		Items         []UnreadItem `json:"items"`
-		NextCursor    string       `json:"nextCursor,omitempty" doc:"Send it as cursor to get the next page; absent on the last"`
+		NextCursor    string       `json:"nextCursor,omitempty" doc:"Send it as cursor to get the next page; absent on the last page."`
 		Total         int64        `json:"total" doc:"Unread messages in all conversations, not just on this page."`
-		Conversations int64        `json:"conversations" doc:"In how many conversations something is unread."`
+		Conversations int64        `json:"conversations" doc:"The number of conversations with unread messages."`
 	}
 }
 
@@ -22,7 +22,7 @@ type receiptsInput struct {
 	ID   string `path:"id" maxLength:"20"`
 	Body struct {
 		DeliveredSeq *int64 `json:"deliveredSeq,omitempty" minimum:"0" doc:"You have received everything up to this seq."`
-		ReadSeq      *int64 `json:"readSeq,omitempty" minimum:"0" doc:"You have read everything up to this seq; that implies delivered."`
+		ReadSeq      *int64 `json:"readSeq,omitempty" minimum:"0" doc:"You have read everything up to this seq, and so received it."`
 	}
 }
 
@@ -37,7 +37,7 @@ type receiptsOutput struct {
 // handlers answer requests about unread messages and read positions.
 type handlers struct{ svc *Service }
 
-// Routes adds the REST operations that a list of conversations needs.
+// Routes adds the REST routes that a list of conversations needs.
 func Routes(s *httpd.Server, svc *Service) {
 	h := handlers{svc}
 	httpd.Register(s, httpd.Route{
@@ -45,14 +45,14 @@ func Routes(s *httpd.Server, svc *Service) {
 		Path:        "/me/unread",
 		Tag:         "chat",
 		Summary:     "List your conversations with unread messages",
-		Description: "The most recently changed conversation comes first. The inbox socket keeps such a list up to date.",
+		Description: "The most recently changed conversation comes first. The inbox WebSocket keeps such a list up to date.",
 		Access:      httpd.SignedIn,
 	}, h.serveUnread)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPut, Path: "/appointments/{id}/receipts", Tag: "chat",
 		Summary: "Report how far you have received and read a conversation",
-		Description: "Positions never go back, nor past the end of the conversation. The response has the positions as " +
-			"they then are.",
+		Description: "Positions never move back, or past the end of the conversation. The response has the resulting " +
+			"positions.",
 		Access: httpd.SignedIn, Errors: []int{http.StatusNotFound},
 	}, h.serveReceipts)
 }

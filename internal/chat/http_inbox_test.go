@@ -95,8 +95,8 @@ func TestRoutes_Receipts(t *testing.T) {
 	}
 }
 
-// TestMoveReceipts_Coalesced: whatever a participant's devices report until the next round is one write, of the
-// furthest, and all of them are told the truth. The loop leaves 200 ms between rounds.
+// TestMoveReceipts_Coalesced: what a participant's devices report until the next round becomes one write of the
+// furthest positions, and all of them get the result. The loop waits 200 ms between rounds.
 func TestMoveReceipts_Coalesced(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -148,7 +148,7 @@ func TestMoveReceipts_Coalesced(t *testing.T) {
 	require.EqualValues(t, 2, w.Number(`select count(*) from writes`), "what is behind is not written")
 }
 
-// TestMoveReceipts_Away: whoever waits is told that it failed, and it is written all the same once that is possible.
+// TestMoveReceipts_Away: waiting callers are told that the write failed; it still happens once PostgreSQL is back.
 func TestMoveReceipts_Away(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -170,8 +170,8 @@ func TestMoveReceipts_Away(t *testing.T) {
 	require.Equal(t, conversation.Cursors{Delivered: 3, Read: 2}, at)
 }
 
-// TestSaveReceipts_Monotonic: several instances write at once, in any order; every state that was ever there is ahead
-// of the one before it, and the last is the furthest of all.
+// TestSaveReceipts_Monotonic: several instances write at the same time, in any order. Every stored state is ahead of
+// the one before it, and the last is the furthest of all.
 func TestSaveReceipts_Monotonic(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -6,25 +6,25 @@ import (
 	"time"
 )
 
-// sink takes the frames of one connection without blocking; it deals with slow readers itself.
+// sink queues frames for one connection without blocking, and deals with slow readers itself.
 type sink interface {
 	deliver(frames ...wire)
 	// end closes the connection with a code of the protocol.
 	end(code closeCode, reason string, reconnectAfter time.Duration)
 }
 
-// nobody is the user of a subscriber who does not take part in the conversation: an observer hears everything and is
-// not present.
+// nobody is the user id of subscribers who do not take part: observers get everything and are not present.
 const nobody = 0
 
-// hubPorts are what the hub needs from its service. All but fetch are called with locks held: they must neither block
-// nor call the hub.
+// hubPorts are what the hub needs from its service. All but fetch are called with locks held, so they must not block
+// or call the hub.
 type hubPorts struct {
-	// fetch reads the events after a seq in order, at most a page of them.
+	// fetch reads the events after a seq, in order, at most one page.
 	fetch func(ctx context.Context, id, after int64) ([]delivery, error)
-	// changed is told that a system event has gone through a conversation.
+	// changed is called when a system event has passed through a conversation.
 	changed func(id int64)
-	// subscribe asks the bus for a conversation; what it returns closes once the bus has confirmed that.
+	// subscribe subscribes to a conversation on the bus. The channel it returns closes once the bus has confirmed
+	// that.
 	subscribe func(id int64) <-chan struct{}
 	// unsubscribe is called when a conversation has no subscriber left.
 	unsubscribe func(id int64)
@@ -33,11 +33,11 @@ type hubPorts struct {
 // hub delivers each conversation's events to its local subscribers in order, without gaps or duplicates.
 type hub struct {
 	ports hubPorts
-	ctx   context.Context // ends fetches at stop
+	ctx   context.Context // canceled to end fetches
 	stop  context.CancelFunc
-	work  sync.WaitGroup // fetches under way
+	work  sync.WaitGroup // running fetches
 
-	mu       sync.RWMutex       // guards channels, and subscribers coming and going
+	mu       sync.RWMutex       // guards channels, and who enters and leaves them
 	channels map[int64]*channel // by conversation
 }
 
@@ -59,8 +59,8 @@ func (h *hub) close() {
 	h.work.Wait()
 }
 
-// enter registers a connection that is about to catch up: from now on it misses nothing. confirmed closes when the bus
-// has confirmed the subscription to the conversation.
+// enter registers a connection that is about to catch up; it misses no event from then on. confirmed closes once the
+// bus has confirmed the subscription to the conversation.
 func (h *hub) enter(id, user int64, to sink) (s *subscriber, confirmed <-chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -77,7 +77,7 @@ func (h *hub) enter(id, user int64, to sink) (s *subscriber, confirmed <-chan st
 	return s, ch.confirmed
 }
 
-// leave removes a connection, and with the last one the channel.
+// leave removes a connection, and the channel after the last one.
 func (h *hub) leave(s *subscriber) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -107,7 +107,7 @@ func (h *hub) within(id int64, f func(*channel)) {
 	}
 }
 
-// deliver takes a conversation's events, in any order and any number of times.
+// deliver delivers a conversation's events, which may arrive in any order and repeatedly.
 func (h *hub) deliver(id int64, events ...delivery) {
 	h.within(id, func(ch *channel) {
 		for _, d := range events {
@@ -118,12 +118,12 @@ func (h *hub) deliver(id int64, events ...delivery) {
 	})
 }
 
-// learn tells the hub how far a conversation's log goes. What is missing is read at once.
+// learn tells the hub the head of a conversation's log. Missing events are read at once.
 func (h *hub) learn(id, head int64) {
 	h.within(id, func(ch *channel) { ch.expect(head, 0) })
 }
 
-// heads gives the last seq delivered of every conversation, except those whose log nobody has read yet.
+// heads returns the last seq delivered in each conversation, except those whose log nobody has read yet.
 func (h *hub) heads() map[int64]int64 {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
@@ -138,8 +138,8 @@ func (h *hub) heads() map[int64]int64 {
 	return out
 }
 
-// forget is for a log that is no longer the one that was delivered (after a restore, or a failover that lost its
-// tail): all subscribers have to reconnect, and start with what PostgreSQL has now.
+// forget makes all subscribers reconnect and start with what PostgreSQL has now. It is for a log that is no longer
+// the one that was delivered (after a restore, or a failover that lost its tail).
 func (h *hub) forget(id int64) {
 	h.within(id, func(ch *channel) {
 		ch.dismiss(closeFault, "the history has changed: load it again")
@@ -148,8 +148,8 @@ func (h *hub) forget(id int64) {
 	})
 }
 
-// tellOthers sends a frame that is not part of the log to a conversation's subscribers, except one user's. Those who
-// are still catching up get it once they are live.
+// tellOthers sends a frame that is not part of the log to a conversation's subscribers, except those of one user.
+// Subscribers that are still catching up get it once they are live.
 func (h *hub) tellOthers(id, except int64, frame wire) {
 	h.tell(id, func(user int64) wire {
 		if except != 0 && user == except {
@@ -159,7 +159,7 @@ func (h *hub) tellOthers(id, except int64, frame wire) {
 	})
 }
 
-// tell is like tellOthers, with a frame for each user; nil sends them none.
+// tell is like tellOthers, but what returns each user's frame; nil for none.
 func (h *hub) tell(id int64, what func(user int64) wire) {
 	h.within(id, func(ch *channel) {
 		for s := range ch.subscribers {
@@ -175,7 +175,7 @@ func (h *hub) tell(id int64, what func(user int64) wire) {
 	})
 }
 
-// expel ends the connections of users who no longer take part in a conversation. Observers are judged elsewhere.
+// expel closes the connections of users who no longer take part in a conversation, but not those of observers.
 func (h *hub) expel(id int64, mayRead func(user int64) bool) {
 	h.within(id, func(ch *channel) {
 		for s := range ch.subscribers {
@@ -186,7 +186,7 @@ func (h *hub) expel(id int64, mayRead func(user int64) bool) {
 	})
 }
 
-// present counts the connections of each user in a conversation.
+// present counts each user's connections to a conversation.
 func (h *hub) present(id int64) map[int64]int {
 	var users map[int64]int
 	h.within(id, func(ch *channel) {
@@ -200,7 +200,7 @@ func (h *hub) present(id int64) map[int64]int {
 	return users
 }
 
-// has tells whether a conversation has subscribers here.
+// has reports whether a conversation has subscribers here.
 func (h *hub) has(id int64) bool {
 	h.mu.RLock()
 	defer h.mu.RUnlock()

@@ -12,8 +12,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// model plays the life of one conversation: a log that grows, broadcasts that come in any order, more than once or
-// never, and connections that come and go.
+// model simulates one conversation: a log that grows, broadcasts that arrive in any order, repeatedly or never, and
+// connections that come and go.
 type model struct {
 	t       *rapid.T
 	hub     *hub
@@ -38,7 +38,7 @@ func (m *model) commit() {
 	}
 }
 
-// bus delivers, repeats or loses something that flies.
+// bus delivers, repeats or loses a broadcast in flight.
 func (m *model) bus() {
 	if len(m.flying) == 0 {
 		return
@@ -88,7 +88,7 @@ func (m *model) leave() {
 	m.joining, m.live = slices.DeleteFunc(m.joining, gone), slices.DeleteFunc(m.live, gone)
 }
 
-// rewind takes the log back, as a restore does. The sweep sees it: every connection is told to come back.
+// rewind truncates the log, as a restore does. The sweep notices, and every connection is told to reconnect.
 func (m *model) rewind() {
 	if m.log.head == 0 {
 		return
@@ -103,7 +103,7 @@ func (m *model) rewind() {
 	m.joining, m.live = nil, nil
 }
 
-// check holds what every connection got against what it should.
+// check compares what every connection got with what it should have got.
 func (m *model) check() {
 	synctest.Wait()
 	for _, s := range append(slices.Clone(m.joining), m.live...) {

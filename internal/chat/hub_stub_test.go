@@ -34,7 +34,7 @@ func (r *recorder) end(code closeCode, _ string, _ time.Duration) {
 	r.code = code
 }
 
-// take gives what has come since the last call.
+// take returns what has arrived since the last call.
 func (r *recorder) take() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

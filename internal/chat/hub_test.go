@@ -42,7 +42,7 @@ func TestHub_GapIsReadAfterTheWait(t *testing.T) {
 	})
 }
 
-// TestHub_GapIsNotPutOff: events past a gap, however many and however fast, must not make it wait longer.
+// TestHub_GapIsNotPutOff: events after a gap, however many and however fast, must not delay the read that fills it.
 func TestHub_GapIsNotPutOff(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, h *hub, l *logStub) {
@@ -104,7 +104,8 @@ func TestHub_FetchFailsThenRetries(t *testing.T) {
 	})
 }
 
-// TestHub_EmptyFetchForgetsOnlyWhatItDisproved: a read that found nothing says nothing about what arrived during it.
+// TestHub_EmptyFetchForgetsOnlyWhatItDisproved: a read that finds nothing proves nothing about what arrived during
+// it.
 func TestHub_EmptyFetchForgetsOnlyWhatItDisproved(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, h *hub, l *logStub) {
@@ -160,8 +161,7 @@ func TestHub_JoinAheadOfTheChannel(t *testing.T) {
 	})
 }
 
-// TestHub_Forget: when the log was replaced, everybody must reconnect, and nothing of the old one is
-// delivered any more.
+// TestHub_Forget: when the log was replaced, everyone must reconnect, and nothing more of the old log is delivered.
 func TestHub_Forget(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, h *hub, l *logStub) {
@@ -290,7 +290,7 @@ func TestHub_Regroup(t *testing.T) {
 	})
 }
 
-// TestHub_EarlyIsBounded: of a flood past a gap only a bounded number of events is kept, and still all arrive.
+// TestHub_EarlyIsBounded: only a bounded number of events after a gap is kept, and yet all arrive.
 func TestHub_EarlyIsBounded(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, h *hub, l *logStub) {

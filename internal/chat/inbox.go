@@ -10,26 +10,26 @@ import (
 )
 
 const (
-	// inboxEvery is the least time between two looks at what has changed for inboxes, and between two broadcasts about
-	// it to other instances.
+	// inboxEvery is the shortest time between two queries for what has changed in inboxes, and between two broadcasts
+	// about it to other instances.
 	inboxEvery = 200 * time.Millisecond
 	// inboxLimit is how many conversations an inbox's hello lists.
 	inboxLimit = 200
 )
 
-// touch says why inboxes have to look at a conversation again.
+// touch says why a conversation has to be read again for inboxes.
 type touch byte
 
 const (
 	// touchedParticipants is set when the participants may have changed or the conversation may be new.
 	touchedParticipants touch = 1 << iota
-	// touchedHere is set when this instance was the first to know, and must tell the others.
+	// touchedHere is set when this instance knew first and must tell the others.
 	touchedHere
 )
 
-// inboxes are the open inbox connections of this instance, and the conversations that have changed since those were
-// last told. A change only marks its conversation as touched, so that sending a message costs no more than that; one
-// query for all inboxes then reads how each user stands there.
+// inboxes are the open inbox connections to this instance, and the conversations that have changed since the last
+// look. A change only marks its conversation as touched, so that it adds almost nothing to the cost of sending a
+// message; one query for all inboxes then reads each user's standing there.
 type inboxes struct {
 	listening atomic.Int64 // how many boxes are open or being opened
 
@@ -40,24 +40,24 @@ type inboxes struct {
 	boxes    map[int64][]*box
 	watchers map[int64][]*box // by conversation
 	loading  int              // how many boxes are being opened
-	missed   map[int64]touch  // what was touched meanwhile
+	missed   map[int64]touch  // what was touched in the meantime
 }
 
-// box is one inbox connection, with what it was last told of each of its user's conversations.
+// box is one inbox connection, with what it was last told about each of its user's conversations.
 type box struct {
 	user  int64
 	sink  sink
 	marks map[int64]mark
-	total int64 // unread in all of them
+	total int64 // unread messages in all conversations
 	open  bool
 }
 
-// mark is the part of a user's standing in a conversation that is compared to find what is new.
+// mark is the part of a user's standing in a conversation that is compared to find changes.
 type mark struct {
 	head, read int64
 	unread     int32
 	version    int32
-	whyNot     unique.Handle[string] // of "" when they may reply
+	whyNot     unique.Handle[string] // "" when they can reply
 }
 
 func newInboxes() *inboxes {
@@ -66,10 +66,10 @@ func newInboxes() *inboxes {
 	}
 }
 
-// touch marks conversations as changed, for the next look.
+// touch marks conversations as changed, to be read at the next look.
 func (i *inboxes) touch(why touch, ids ...int64) {
 	if why&touchedHere == 0 && i.listening.Load() == 0 {
-		return // other instances know already, and no inbox is open here
+		// other instances already know, and no inbox is open here
 	}
 	i.touching.Lock()
 	defer i.touching.Unlock()
@@ -78,7 +78,7 @@ func (i *inboxes) touch(why touch, ids ...int64) {
 	}
 }
 
-// settle takes the conversations touched so far.
+// settle moves the touched conversations into the next look.
 func (i *inboxes) settle() map[int64]touch {
 	i.touching.Lock()
 	defer i.touching.Unlock()
@@ -90,8 +90,8 @@ func (i *inboxes) settle() map[int64]touch {
 	return out
 }
 
-// load begins the opening of a box: from now on it misses nothing. The caller calls loaded when the box is open or
-// cannot be opened.
+// load starts opening a box, which misses nothing from then on. The caller must call loaded once the box is open or
+// has failed to open.
 func (i *inboxes) load() {
 	i.listening.Add(1)
 	i.mu.Lock()
@@ -108,8 +108,8 @@ func (i *inboxes) loaded() {
 	}
 }
 
-// open registers a box, filled with what was read after load, and sends its first frame. What was touched meanwhile is
-// looked at again.
+// open registers a box, filled with what was read after load, and sends its first frame. Conversations touched in the
+// meantime are read again.
 func (i *inboxes) open(b *box, first func(total int64) wire) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -128,7 +128,7 @@ func (i *inboxes) open(b *box, first func(total int64) wire) {
 	b.sink.deliver(first(b.total))
 }
 
-// close forgets a box.
+// close removes a box.
 func (i *inboxes) close(b *box) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -143,7 +143,7 @@ func (i *inboxes) close(b *box) {
 	drop(i.boxes, b.user, b)
 }
 
-// drop takes a box out of a list. It copies the list, because a glance may still be reading it.
+// drop returns a list without a box. It copies the list, because a glance may still be reading the old one.
 func drop(from map[int64][]*box, key int64, b *box) {
 	left := slices.DeleteFunc(slices.Clone(from[key]), func(other *box) bool { return other == b })
 	if len(left) == 0 {
@@ -153,8 +153,8 @@ func drop(from map[int64][]*box, key int64, b *box) {
 	from[key] = left
 }
 
-// glance is one look at what was touched: the conversations and users to read, and the boxes to tell. Slices of boxes
-// are never changed in place, so it can keep them.
+// glance is one look at the touched conversations: which ones and which users to read, and which boxes to tell.
+// Slices of boxes are never changed in place, so a glance can keep them.
 type glance struct {
 	ids      []int64 // of the conversations
 	known    seats
@@ -164,7 +164,7 @@ type glance struct {
 	watchers map[int64][]*box // by conversation
 }
 
-// take begins a glance. tell has the conversations that other instances must hear of.
+// take starts a glance. tell has the conversations that other instances must hear about.
 func (i *inboxes) take() (g glance, tell map[int64]touch) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -200,14 +200,15 @@ func (i *inboxes) take() (g glance, tell map[int64]touch) {
 	return g, tell
 }
 
-// again marks the conversations of a failed glance once more.
+// again marks the conversations of a failed glance as touched again.
 func (i *inboxes) again(g glance) {
 	for id, why := range g.why {
 		i.touch(why, id)
 	}
 }
 
-// add notes the mark of a seat, unless there is one already: any will do. Seats of one conversation come in a row.
+// add records the mark of a seat unless it already has one; any one will do. A conversation's seats are added one
+// after another.
 func (k *seats) add(s seat, m mark) {
 	for n := len(k.ids) - 1; n >= 0 && k.ids[n] == s.id; n-- {
 		if k.users[n] == s.user {
@@ -221,13 +222,13 @@ func (k *seats) add(s seat, m mark) {
 // seat is a participant's place in a conversation.
 type seat struct{ id, user int64 }
 
-// lost is a conversation in which a box's user no longer takes part.
+// lost is a box and a conversation in which its user no longer takes part.
 type lost struct {
 	id  int64
 	box *box
 }
 
-// tell sends each box of the glance what differs from what it was told before. It returns the conversations in which
+// tell sends each box of the glance what has changed since it was last told. It returns the conversations in which
 // boxes' users no longer take part.
 func (i *inboxes) tell(g glance, now []news) (left []lost) {
 	i.mu.Lock()
@@ -254,14 +255,14 @@ func (i *inboxes) tell(g glance, now []news) (left []lost) {
 	return left
 }
 
-// news is how a user stands in a conversation now, and whether they may reply.
+// news is a user's current standing in a conversation, and whether they can reply.
 type news struct {
 	standing
 	mark
 	canReply bool
 }
 
-// update (with mu held) tells a box what has changed in a conversation.
+// update (with mu held) tells a box about changes in a conversation.
 func (i *inboxes) update(b *box, n news) {
 	old, known := b.marks[n.ID]
 	if known && old == n.mark {
@@ -287,7 +288,7 @@ func (i *inboxes) lose(b *box, appointmentID string) {
 	b.sink.deliver(encode(goneFrame{AppointmentID: appointmentID, Total: b.total}))
 }
 
-// follow touches the conversations found by a sweep of which some box does not know enough.
+// follow touches those conversations found by a sweep for which some box is behind.
 func (i *inboxes) follow(leads []lead) (behind int) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -307,7 +308,7 @@ func (i *inboxes) follow(leads []lead) (behind int) {
 	return behind
 }
 
-// waiting gives the users with open boxes, and the conversations in which something is unread for them.
+// waiting returns the users with open boxes, and the conversations in which they have something unread.
 func (i *inboxes) waiting() (users []int64, r readers) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -324,7 +325,7 @@ func (i *inboxes) waiting() (users []int64, r readers) {
 	return users, r
 }
 
-// dismiss ends all boxes: the log is no longer the one they were told about.
+// dismiss closes all boxes, because the log is no longer the one they were told about.
 func (i *inboxes) dismiss() {
 	i.mu.Lock()
 	defer i.mu.Unlock()

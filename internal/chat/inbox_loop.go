@@ -9,18 +9,19 @@ import (
 	"housecall/internal/conversation"
 )
 
-// inboxSlack is how long after its own time an event may be committed: as long as a request may take, and a margin.
+// inboxSlack is the longest that an event can take to be committed after the time it carries: as long as a request
+// may take, plus a margin.
 func (s *Service) inboxSlack() time.Duration {
 	return max(s.d.Options.RequestTimeout, conversation.CommitTimeout) + 5*time.Second
 }
 
-// inboxLoop looks at what has been touched, tells the inboxes here, and tells other instances that they should look.
+// inboxLoop reads what has been touched, tells the inboxes here, and tells other instances to do the same.
 func (s *Service) inboxLoop() { s.every(inboxEvery, s.tellInboxes) }
 
 func (s *Service) tellInboxes() {
 	g, others := s.inboxes.take()
 	if len(others) > 0 {
-		s.publish(broadcast{kind: broadcastInbox, touched: others}, s.countLost) // where that fails, their sweeps find it
+		s.publish(broadcast{kind: broadcastInbox, touched: others}, s.countLost) // if that fails, their sweeps find it
 	}
 	if len(g.ids) == 0 {
 		return
@@ -54,8 +55,8 @@ func (s *Service) tellLost(ctx context.Context, left []lost) {
 	}
 }
 
-// sweepInboxes finds, in one query, what has changed unnoticed for the users of open inboxes. It makes up for every
-// lost broadcast.
+// sweepInboxes finds, in one query, changes for the users of open inboxes that this instance has not heard about. It
+// makes up for every lost broadcast.
 func (s *Service) sweepInboxes() {
 	users, reading := s.inboxes.waiting()
 	if len(users) == 0 {
@@ -83,7 +84,7 @@ func (s *Service) newsOf(all []standing) []news {
 	return out
 }
 
-// news adds to a standing whether its user may reply now, and notes when the clock will end that.
+// news adds to a standing whether its user can reply now, and records when the clock will end that.
 func (s *Service) news(st standing) news {
 	a := appointment.Appointment{
 		Status: appointment.Status(st.Status), CompletedAt: st.CompletedAt, UpdatedAt: st.UpdatedAt,

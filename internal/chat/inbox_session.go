@@ -8,7 +8,7 @@ import (
 func (s *Service) serveInbox(c *conn) {
 	b := &box{user: c.actor.Load().ID, sink: c}
 	opened := make(chan struct{})
-	go func() { // on a goroutine of its own for the same reason as in serve
+	go func() { // on its own goroutine for the same reason as in serve
 		defer close(opened)
 		defer s.guard(c)
 		if err := s.openInbox(b, c); err != nil {
@@ -20,7 +20,7 @@ func (s *Service) serveInbox(c *conn) {
 	c.receive(func(data []byte) { s.handleInbox(c, data) })
 }
 
-// openInbox sends hello; whatever changes later follows it.
+// openInbox sends hello. All later changes follow it.
 func (s *Service) openInbox(b *box, c *conn) error {
 	ctx, cancel := context.WithTimeout(s.ctx, s.d.Options.RequestTimeout)
 	defer cancel()
@@ -48,11 +48,11 @@ func (s *Service) openInbox(b *box, c *conn) error {
 			Unread: unread, Total: total, More: more, Limits: s.limits(), HeartbeatSeconds: int(heartbeat.Seconds()),
 		})
 	})
-	c.warned.Store(false) // now that hello has been the first frame
+	c.warned.Store(false) // hello has been sent, so authExpiring may follow
 	return nil
 }
 
-// handleInbox answers one frame. An inbox only listens: whoever wants to write in a conversation connects to it.
+// handleInbox answers one frame. Inboxes only receive: to write in a conversation, a client connects to it.
 func (s *Service) handleInbox(c *conn, data []byte) {
 	in, ok := c.understand(data)
 	if !ok {

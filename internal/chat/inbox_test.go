@@ -113,8 +113,8 @@ func TestInboxes(t *testing.T) {
 	require.Equal(t, []int64{1}, g.ids, "what failed is looked at again")
 }
 
-// TestInboxes_Opening: what changes between reading a box and opening it is looked at again, and a glance taken earlier
-// does not set a box back.
+// TestInboxes_Opening: what changes between reading a box and opening it is read again, and an earlier glance does
+// not set a box back.
 func TestInboxes_Opening(t *testing.T) {
 	t.Parallel()
 	i := newInboxes()
@@ -163,8 +163,8 @@ func TestInboxes_Found(t *testing.T) {
 	require.ElementsMatch(t, []int64{1, 2, 3}, g.ids)
 }
 
-// TestService_SweepInboxes: a sweep finds unannounced changes once, however often it looks; and when the history is
-// another one, everybody starts anew.
+// TestService_SweepInboxes: repeated sweeps find unannounced changes once; when the history has changed, everyone
+// starts again.
 func TestService_SweepInboxes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -195,7 +195,7 @@ func TestService_SweepInboxes(t *testing.T) {
 	require.Equal(t, closeFault, endedWith(r))
 }
 
-// list is what a client makes of an inbox.
+// list is an inbox as a client sees it.
 type list struct {
 	mu     sync.Mutex // guards all below
 	unread map[string]int64
@@ -238,7 +238,7 @@ func follow(p *peer) *list {
 	return l
 }
 
-// agrees tells whether a list is what PostgreSQL says.
+// agrees reports whether a list matches PostgreSQL.
 func (l *list) agrees(t *testing.T, w *world, user int64) bool {
 	t.Helper()
 	all, err := standingsOf(context.Background(), w.Pool, user)

@@ -13,7 +13,7 @@ const (
 	sweepBusAway     = time.Second
 	sessionPoll      = 500 * time.Millisecond // so that ended sessions are cut off within a second even without the bus
 	unsentEvery      = 500 * time.Millisecond
-	backgroundBudget = 5 * time.Second // of one background statement
+	backgroundBudget = 5 * time.Second // for one background statement
 )
 
 // every runs f at intervals until the service stops.
@@ -30,7 +30,7 @@ func (s *Service) every(d time.Duration, f func()) {
 	}
 }
 
-// sweepSoon asks for a sweep now; several requests become one.
+// sweepSoon asks for a sweep now. Several requests are combined into one.
 func (s *Service) sweepSoon() {
 	select {
 	case s.sweepNow <- struct{}{}:
@@ -38,13 +38,13 @@ func (s *Service) sweepSoon() {
 	}
 }
 
-// sweepLoop sweeps when asked to, every few seconds anyway, and every second while the bus is not prompt.
+// sweepLoop sweeps when asked to and every few seconds, or every second while the bus is slow or away.
 func (s *Service) sweepLoop() {
 	tick := time.NewTicker(sweepBusAway)
 	defer tick.Stop()
 	last := time.Now()
 	for {
-		doubt := true // whether the bus has brought everything
+		doubt := true // whether the bus may have lost something
 		select {
 		case <-s.ctx.Done():
 			return
@@ -63,10 +63,10 @@ func (s *Service) sweepLoop() {
 	}
 }
 
-// sweep compares all conversations with subscribers here with PostgreSQL, in one query. It makes up for every lost
-// broadcast.
+// sweep compares all conversations that have subscribers here with PostgreSQL, in one query. It makes up for every
+// lost broadcast.
 func (s *Service) sweep() {
-	// Taken before the query: a head that moves meanwhile must not look as if the log had gone backwards.
+	// Taken before the query: if a head moved in between, the log would seem to have gone backwards.
 	before := s.hub.heads()
 	if len(before) == 0 {
 		return
@@ -81,7 +81,7 @@ func (s *Service) sweep() {
 	if err != nil || len(heads) == 0 {
 		return // sessionLoop reports that PostgreSQL is away
 	}
-	// In another epoch, even the same head may stand for other events.
+	// In another epoch, even the same head may mean other events.
 	rewritten := s.epoch != "" && s.epoch != epoch
 	s.epoch = epoch
 	for id, head := range heads {
@@ -96,7 +96,7 @@ func (s *Service) sweep() {
 	}
 }
 
-// sweepReceipts tells the conversations here how far their participants have got according to PostgreSQL.
+// sweepReceipts sends the conversations here their participants' receipts as PostgreSQL has them.
 func (s *Service) sweepReceipts() {
 	ids := s.hub.occupied()
 	if len(ids) == 0 {
@@ -123,7 +123,7 @@ func (s *Service) sessionLoop() {
 		ended, asOf, err := s.d.Accounts.EndedSessions(ctx, since)
 		if err != nil {
 			if s.ctx.Err() == nil && !s.dbAway.Swap(true) {
-				s.d.Logger.Warn().Msg("PostgreSQL is unavailable: sockets stay open, messages are refused")
+				s.d.Logger.Warn().Msg("PostgreSQL is unavailable: connections stay open, messages are refused")
 			}
 			return
 		}
@@ -131,13 +131,13 @@ func (s *Service) sessionLoop() {
 			s.d.Logger.Info().Msg("PostgreSQL is available again")
 			s.sweepSoon()
 		}
-		since = asOf // EndedSessions looks back a little further by itself
+		since = asOf // EndedSessions itself looks back a little further
 		s.connections.endSessions(ended)
 	})
 }
 
-// unsentLoop makes up for failed publishes: once the bus is up, it publishes how far those conversations and their
-// participants have got.
+// unsentLoop makes up for failed publishes: once the bus is up, it publishes the heads and receipts of those
+// conversations.
 func (s *Service) unsentLoop() {
 	s.every(unsentEvery, func() {
 		if !s.bus.Healthy() {
@@ -175,7 +175,7 @@ func (s *Service) publishAgain(ids []int64) error {
 	return nil
 }
 
-// changeLoop reloads the appointments that system events were about, and tells their conversations.
+// changeLoop reloads the appointments that system events were about, and sends their state to the conversations.
 func (s *Service) changeLoop() {
 	for {
 		select {
@@ -191,8 +191,8 @@ func (s *Service) changeLoop() {
 	}
 }
 
-// tellAppointment sends a conversation's subscribers the state of its appointment, and ends the connections of users
-// who no longer take part.
+// tellAppointment sends a conversation's subscribers the state of its appointment, and closes the connections of
+// users who no longer take part.
 func (s *Service) tellAppointment(id int64) error {
 	ctx, cancel := context.WithTimeout(s.ctx, backgroundBudget)
 	defer cancel()
@@ -216,7 +216,8 @@ func (s *Service) tellAppointment(id int64) error {
 	return nil
 }
 
-// reply tells whether the conversation is open, and has its subscribers told when the clock closes it.
+// reply returns whether participants can reply, and makes sure that subscribers are told when the clock closes the
+// conversation.
 func (s *Service) reply(a appointment.Appointment, closed appointment.Closing) conversation.Reply {
 	r := s.d.Conversations.Reply(a, closed)
 	s.windows.set(a.ID, r.Until)

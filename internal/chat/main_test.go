@@ -48,7 +48,7 @@ func (w *world) events(id int64) []conversation.Event {
 	return all
 }
 
-// text sends a text over REST's door and gives its seq.
+// text sends a text as REST does and returns its seq.
 func (in *instance) text(t testing.TB, id int64, a auth.Actor, text string) int64 {
 	t.Helper()
 	ack, err := in.conversations.Send(context.Background(), draft(id, a, text))
@@ -62,7 +62,7 @@ func draft(id int64, sender auth.Actor, text string) conversation.Draft {
 	}
 }
 
-// payload takes the header off a frame.
+// payload removes a frame's header.
 func payload(t testing.TB, w wire) []byte {
 	t.Helper()
 	require.GreaterOrEqual(t, len(w), 2)
@@ -83,7 +83,7 @@ func fields(t testing.TB, body []byte) map[string]any {
 	return out
 }
 
-// within gives what comes through a channel, in time.
+// within returns what arrives on a channel, and fails if nothing does in time.
 func within[T any](t *testing.T, c <-chan T, what string) T {
 	t.Helper()
 	select {

@@ -8,18 +8,18 @@ import (
 	"housecall/internal/bus"
 )
 
-// metrics are chat's numbers for Prometheus.
+// metrics are chat's metrics for Prometheus.
 type metrics struct {
 	sockets   prometheus.Gauge
 	delivered prometheus.Counter
 	refused   func(reason string)    // counts a refused message, in conversation's own counter
 	closed    *prometheus.CounterVec // by close code
 	limited   *prometheus.CounterVec // by limit
-	lost      prometheus.Counter     // publishes that did not get through
+	lost      prometheus.Counter     // failed publishes
 	swept     prometheus.Counter     // conversations in which a sweep found something
 }
 
-// The limits on connections, as metrics name them.
+// The limits on connections, as labels of the metric.
 const (
 	limitFrames  = "frames"
 	limitUser    = "sockets_of_user"
@@ -28,18 +28,18 @@ const (
 
 func newMetrics(reg prometheus.Registerer, refused func(reason string)) *metrics {
 	m := &metrics{
-		sockets: prometheus.NewGauge(prometheus.GaugeOpts{Name: "chat_sockets", Help: "Open sockets."}),
+		sockets: prometheus.NewGauge(prometheus.GaugeOpts{Name: "chat_sockets", Help: "Open connections."}),
 		delivered: prometheus.NewCounter(
-			prometheus.CounterOpts{Name: "chat_frames_written_total", Help: "Frames written to sockets."},
+			prometheus.CounterOpts{Name: "chat_frames_written_total", Help: "Frames written to connections."},
 		),
 		refused: refused,
 		closed: prometheus.NewCounterVec(
-			prometheus.CounterOpts{Name: "chat_closes_total", Help: "Sockets closed by the server, by code."}, []string{"code"},
+			prometheus.CounterOpts{Name: "chat_closes_total", Help: "Connections closed by the server, by code."}, []string{"code"},
 		),
 		limited: prometheus.NewCounterVec(
 			prometheus.CounterOpts{
 				Name: "chat_sockets_limited_total",
-				Help: "Sockets refused or closed for exceeding a limit, by limit.",
+				Help: "Connections refused or closed for exceeding a limit, by limit.",
 			},
 			[]string{"limit"},
 		),
@@ -54,11 +54,11 @@ func newMetrics(reg prometheus.Registerer, refused func(reason string)) *metrics
 	return m
 }
 
-// busGauge is the metric that tells whether instances hear each other.
+// busGauge is the metric for whether instances hear each other.
 func busGauge(b bus.Bus) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "chat_bus_healthy",
-		Help: "1 while broadcasts between instances get through Redis, 0 while sweeps of PostgreSQL stand in for them.",
+		Help: "1 while broadcasts between instances get through Redis, 0 while sweeps of PostgreSQL replace them.",
 	}, func() float64 {
 		if b.Healthy() {
 			return 1

@@ -10,19 +10,20 @@ import (
 )
 
 const (
-	// observerPoll is how often observers' access is checked, so that they are out within a second, bus or no bus.
+	// observerPoll is how often observers' access is checked, so that their connections end within a second of it,
+	// with or without the bus.
 	observerPoll = 500 * time.Millisecond
-	// observerBudget is how long that may take; if PostgreSQL takes longer, the clock alone decides.
+	// observerBudget is how long the check may take. If PostgreSQL is slower, only the clock decides.
 	observerBudget = 400 * time.Millisecond
 )
 
-// observers are the connections of administrators with break-glass access. Each ends when the access does.
+// observers are the connections of administrators with break-glass access. Each is closed when the access ends.
 type observers struct {
 	mu   sync.Mutex // guards open
 	open map[*conn]watching
 }
 
-// watching is what an observer reads, and until when they may, as far as this instance knows.
+// watching is the conversation an observer reads, and when this instance thinks their access ends.
 type watching struct {
 	conversation.Observer
 	until time.Time
@@ -30,7 +31,7 @@ type watching struct {
 
 func newObservers() *observers { return &observers{open: map[*conn]watching{}} }
 
-// set notes what a connection reads.
+// set records what a connection reads.
 func (o *observers) set(c *conn, w watching) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -43,7 +44,7 @@ func (o *observers) remove(c *conn) {
 	delete(o.open, c)
 }
 
-// extend moves the end of a connection's access, if the connection is still open.
+// extend changes when a connection's access ends, if the connection is still open.
 func (o *observers) extend(c *conn, until time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -59,7 +60,7 @@ func (o *observers) all() map[*conn]watching {
 	return maps.Clone(o.open)
 }
 
-// observerLoop ends the connections of observers whose access has run out or was ended by somebody.
+// observerLoop closes the connections of observers whose access has expired or was ended.
 func (s *Service) observerLoop() { s.every(observerPoll, s.judgeObservers) }
 
 func (s *Service) judgeObservers() {
@@ -77,11 +78,11 @@ func (s *Service) judgeObservers() {
 	now := s.d.Now()
 	for c, w := range open {
 		if err == nil {
-			w.until = access[w.Observer] // zero if there is none any more
+			w.until = access[w.Observer] // zero if there is none left
 			s.observers.extend(c, w.until)
 		}
 		if !now.Before(w.until) {
-			c.end(closeForbidden, "the right to read this conversation has ended", 0)
+			c.end(closeForbidden, "your access to this conversation has ended", 0)
 		}
 	}
 }

@@ -12,18 +12,20 @@ import (
 const (
 	announceEvery = 15 * time.Second
 	forgetAfter   = 40 * time.Second
-	// answerWait is how long other instances have to answer signalWho before silence means that nobody is there.
+	// answerWait is how long other instances have to answer signalWho. After that, silence means that nobody is
+	// there.
 	answerWait = time.Second
-	// returnWait is the same after an outage of the bus: others may find it back later than this instance, but then
-	// they announce everybody within this time.
+	// returnWait is the same after an outage of the bus. Other instances may reconnect later than this one, but
+	// within this time they will have announced all their users.
 	returnWait  = announceEvery
-	typingEvery = 2 * time.Second // of one connection: more are ignored; receivers forget after 6 s
+	typingEvery = 2 * time.Second // between two starts from one connection; receivers forget one after 6 s
 )
 
-// presence knows who is connected, on any instance, to the conversations that have connections here. It is soft state:
-// announced over the bus, and forgotten unless repeated. It remembers what each conversation was told and sends only
-// what differs, so that any order of joins, leaves and signals ends with the truth. Unknown is better than wrong: while
-// the bus is away, and until others have had time to answer, a user who is not here is null.
+// presence knows who is connected, on any instance, to the conversations that have connections here. It is soft
+// state: announced over the bus, and forgotten unless repeated. It remembers what each conversation was told and
+// sends only differences, so that any order of joins, leaves and signals ends with the right result. Unknown is
+// better than wrong: while the bus is away, and until others have had time to answer, a user without a connection
+// here is null.
 type presence struct {
 	hub     *hub
 	publish func(broadcast, func(bus.Topic))
@@ -32,11 +34,11 @@ type presence struct {
 	mu            sync.Mutex // guards all below; taken before any lock of the hub
 	blind         bool       // the bus is away
 	from          time.Time  // when it last went away
-	until         time.Time  // before this, users who were not announced may still be there
+	until         time.Time  // until then, users who were not announced may still be present
 	conversations map[int64]*presentIn
 }
 
-// presentIn is who is present in one conversation.
+// presentIn holds who is present in one conversation.
 type presentIn struct {
 	until time.Time // as in presence, for this conversation
 	users map[int64]*presentUser
@@ -49,7 +51,7 @@ type presentUser struct {
 	told   online
 }
 
-// online is a presence value as frames have it.
+// online is a presence value as in frames.
 type online uint8
 
 const (
@@ -58,7 +60,7 @@ const (
 	onlineYes
 )
 
-// value gives true, false, or nil for unknown.
+// value returns true, false, or nil for unknown.
 func (o online) value() *bool {
 	if o == onlineUnknown {
 		return nil
@@ -78,8 +80,8 @@ func (p *presence) signal(id int64, what signal) {
 	p.publish(broadcast{kind: broadcastSignal, id: id, signal: &what}, ignoreLoss)
 }
 
-// look gives what a hello says about a user; from now on the conversation is told when that changes. The caller's
-// connection must have entered the conversation.
+// look returns what a hello should say about a user. From then on the conversation is told when that changes. The
+// caller's connection must have entered the conversation.
 func (p *presence) look(id, user int64, userID string) *bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -88,7 +90,7 @@ func (p *presence) look(id, user int64, userID string) *bool {
 	return u.told.value()
 }
 
-// user (with mu held) finds or makes what is known of a user.
+// user (with mu held) finds or creates a user's entry.
 func (p *presence) user(id, user int64, userID string) *presentUser {
 	in := p.conversations[id]
 	if in == nil {
@@ -103,7 +105,7 @@ func (p *presence) user(id, user int64, userID string) *presentUser {
 	return u
 }
 
-// settle (with mu held) tells the conversation a user's state if it differs from what it was last told.
+// settle (with mu held) tells the conversation a user's presence if that differs from what it was last told.
 func (p *presence) settle(id, user int64, u *presentUser) {
 	state := onlineNo
 	switch now := p.now(); {
@@ -124,7 +126,7 @@ func (p *presence) joined(id int64, a auth.Actor) {
 	p.signal(id, signal{What: signalWho})
 }
 
-// ask asks who is there, without announcing anybody.
+// ask asks the other instances who is there, without announcing anybody.
 func (p *presence) ask(id int64) { p.signal(id, signal{What: signalWho}) }
 
 // left announces that a user's connection has gone.
@@ -133,7 +135,7 @@ func (p *presence) left(id int64, a auth.Actor) {
 	p.forget(id)
 }
 
-// forget drops what is known of a conversation once it has no connections here.
+// forget drops a conversation's presence once it has no connections here.
 func (p *presence) forget(id int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -142,7 +144,8 @@ func (p *presence) forget(id int64) {
 	}
 }
 
-// moved tells, here and over the bus, whether a user is present now. Both happen under mu, so the last word is true.
+// moved announces, here and over the bus, whether a user is present now. Both happen under mu, so that the last
+// announcement is right.
 func (p *presence) moved(id int64, a auth.Actor) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -154,7 +157,7 @@ func (p *presence) moved(id int64, a auth.Actor) {
 	p.signal(id, signal{What: what, User: a.ID, UserID: a.UserID})
 }
 
-// receive takes signals of other instances.
+// receive handles signals from other instances.
 func (p *presence) receive(b broadcast) {
 	switch sig := b.signal; sig.What {
 	case signalTyping:
@@ -170,8 +173,8 @@ func (p *presence) receive(b broadcast) {
 	}
 }
 
-// note remembers what another instance says about a user. It is ignored while the bus is away: signals may have been
-// lost, and those that come through prove nothing.
+// note records what another instance says about a user. While the bus is away it does nothing: signals may have been
+// lost, so those that arrive prove nothing.
 func (p *presence) note(b broadcast) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -187,8 +190,8 @@ func (p *presence) note(b broadcast) {
 	p.settle(b.id, b.signal.User, u)
 }
 
-// announce (with mu held) repeats who is in a conversation here. Users whose hello is still to come announce themselves
-// then.
+// announce (with mu held) repeats who is in a conversation here, except users who have not got their hello yet: they
+// are announced then.
 func (p *presence) announce(id int64) {
 	for user := range p.hub.present(id) {
 		if in := p.conversations[id]; in != nil && in.users[user] != nil {
@@ -197,8 +200,8 @@ func (p *presence) announce(id int64) {
 	}
 }
 
-// refresh notes whether the bus is up, forgets users who were not announced lately, settles what time alone has
-// changed, and, when asked, announces everyone.
+// refresh checks whether the bus is up, forgets users who have not been announced lately, tells conversations what
+// has changed with time alone, and announces everyone if asked to.
 func (p *presence) refresh(healthy, announce bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -226,14 +229,14 @@ func (p *presence) refresh(healthy, announce bool) {
 	}
 }
 
-// follow (with mu held) notes whether the bus is up. After an outage longer than a start takes, others must be assumed
-// to have had it too.
+// follow (with mu held) records whether the bus is up. If an outage was longer than a start takes, it assumes that
+// other instances had it too.
 func (p *presence) follow(healthy bool, now time.Time) (back, gone bool) {
 	back, gone = p.blind && healthy, !p.blind && !healthy
 	p.blind = !healthy
 	switch {
 	case gone:
-		p.from = now.Add(-bus.SilenceLimit) // it takes that long to notice
+		p.from = now.Add(-bus.SilenceLimit) // an outage takes that long to be noticed
 	case back && now.Sub(p.from) >= bus.SilenceLimit:
 		p.until = now.Add(returnWait)
 	case back:
@@ -242,13 +245,14 @@ func (p *presence) follow(healthy bool, now time.Time) (back, gone bool) {
 	return back, gone
 }
 
-// missed is for a conversation whose broadcasts may have been lost: everybody there has to be announced again in time.
+// missed is called for a conversation whose broadcasts may have been lost. Its users become unknown unless they are
+// announced again in time.
 func (p *presence) missed(id int64, cut bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	in := p.conversations[id]
 	if p.blind || in == nil || !p.hub.has(id) {
-		return // refresh asks once the bus is up, and so does every join
+		return // refresh asks once the bus is up, as does every join
 	}
 	now, wait := p.now(), answerWait
 	if cut { // perhaps other instances were cut off too
@@ -261,7 +265,7 @@ func (p *presence) missed(id int64, cut bool) {
 	p.ask(id)
 	for user, u := range in.users {
 		for origin, at := range u.remote {
-			if due := now.Add(2*answerWait - forgetAfter); at.After(due) { // instances look at the bus once a second
+			if due := now.Add(2*answerWait - forgetAfter); at.After(due) { // instances check the bus once a second
 				u.remote[origin] = due
 			}
 		}
@@ -269,13 +273,13 @@ func (p *presence) missed(id int64, cut bool) {
 	}
 }
 
-// typing tells a conversation, on all instances, that a user is typing or has stopped.
+// typing tells a conversation, on all instances, that a user is typing or has stopped typing.
 func (p *presence) typing(id int64, a auth.Actor, active bool) {
 	p.hub.tellOthers(id, a.ID, encode(typingFrame{UserID: a.UserID, Active: active}))
 	p.signal(id, signal{What: signalTyping, User: a.ID, UserID: a.UserID, Active: active})
 }
 
-// presenceLoop keeps presence true: it looks at the bus once a second and announces every 15 s.
+// presenceLoop keeps presence current: it checks the bus once a second and announces users every 15 s.
 func (s *Service) presenceLoop() {
 	last := time.Time{}
 	s.every(time.Second, func() {

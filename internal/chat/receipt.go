@@ -2,8 +2,8 @@ package chat
 
 import "housecall/internal/conversation"
 
-// receipt is how far a participant has received and read a conversation. Receipts arrive by several ways, from several
-// instances and in any order; those sent to subscribers only ever rise.
+// receipt is how far a participant has received and read a conversation. Receipts arrive in several ways, from
+// several instances and in any order; those sent to subscribers only ever rise.
 type receipt struct {
 	user   int64
 	userID string
@@ -14,13 +14,13 @@ func (t receipt) frame() wire {
 	return encode(receiptFrame{UserID: t.userID, DeliveredSeq: t.Delivered, ReadSeq: t.Read})
 }
 
-// receipt tells a conversation's subscribers how far somebody has got, unless they know already.
+// receipt sends a conversation's subscribers a receipt, unless they already know it.
 func (h *hub) receipt(id int64, t receipt) {
 	h.within(id, func(ch *channel) { ch.tell(t, nil) })
 }
 
-// greet tells a conversation's other subscribers the receipts that a subscriber's hello is about to show. If they know
-// of later ones, the subscriber is told once it is live.
+// greet tells a conversation's other subscribers the receipts that a subscriber's hello is about to show. If they
+// know later ones, the subscriber gets those once it is live.
 func (h *hub) greet(s *subscriber, all ...receipt) {
 	h.within(s.channel.id, func(ch *channel) {
 		s.untold = false
@@ -31,8 +31,8 @@ func (h *hub) greet(s *subscriber, all ...receipt) {
 	})
 }
 
-// tell (with mu held) sends a receipt, if it is news, to all live subscribers but one. Those who are still catching up
-// are told once they are live.
+// tell (with mu held) sends a receipt, if it is new, to all live subscribers but one. Those that are still catching
+// up get it once they are live.
 func (ch *channel) tell(t receipt, but *subscriber) {
 	was := ch.toldOf(t.user)
 	t.Delivered, t.Read = max(t.Delivered, was.Delivered), max(t.Read, was.Read)
@@ -51,8 +51,8 @@ func (ch *channel) tell(t receipt, but *subscriber) {
 	}
 }
 
-// toldOf (with mu held) is what subscribers were last told of a user. There are usually two users, so a list is smaller
-// than a map.
+// toldOf (with mu held) is what subscribers were last told about a user. There are usually two users, so a list is
+// smaller than a map.
 func (ch *channel) toldOf(user int64) *receipt {
 	for i := range ch.told {
 		if ch.told[i].user == user {
@@ -63,7 +63,7 @@ func (ch *channel) toldOf(user int64) *receipt {
 	return &ch.told[len(ch.told)-1]
 }
 
-// catchUpReceipts (with mu held) gives the receipts that a subscriber who goes live has not been sent.
+// catchUpReceipts (with mu held) returns the receipts that a subscriber going live has not been sent.
 func (s *subscriber) catchUpReceipts() (frames []wire) {
 	if !s.untold {
 		return nil

@@ -8,13 +8,13 @@ import (
 	"housecall/internal/conversation"
 )
 
-// receiptEvery is the least time between two writes of one participant's cursors.
+// receiptEvery is the shortest time between two writes of one participant's cursors.
 const receiptEvery = 200 * time.Millisecond
 
-// lastReceipts bounds the last write of a stopping instance.
+// lastReceipts bounds how long the last write of a stopping instance may take.
 const lastReceipts = time.Second
 
-// receipts gathers what participants' devices report, and keeps the furthest position for the next write.
+// receipts collects what participants' devices report, and keeps the furthest positions for the next write.
 type receipts struct {
 	mu      sync.Mutex // guards pending
 	pending map[receiptKey]report
@@ -22,7 +22,8 @@ type receipts struct {
 
 type receiptKey struct{ conversation, user int64 }
 
-// report is how far a participant says they have got. Each of waiting gets the outcome of the write, once.
+// report is how far a participant's devices say they have got. Each channel in waiting gets the outcome of the write,
+// once.
 type report struct {
 	conversation.Cursors
 	waiting []chan<- error
@@ -30,7 +31,7 @@ type report struct {
 
 func newReceipts() *receipts { return &receipts{pending: map[receiptKey]report{}} }
 
-// move notes how far a participant has got; read implies delivered.
+// move records how far a participant has got; read implies delivered.
 func (r *receipts) move(id, user int64, at conversation.Cursors, waiting ...chan<- error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -53,9 +54,9 @@ func (r *receipts) take() map[receiptKey]report {
 	return out
 }
 
-// MoveReceipts moves a participant's cursors as a connection's frames do, together with whatever their devices report,
-// and returns the cursors once they are written. They may be beyond or short of what was asked for: cursors never go
-// back, nor past the end of the conversation.
+// MoveReceipts moves a participant's cursors as a connection's frames do, together with what their devices report,
+// and returns the cursors once they are written. These may differ from the request: cursors never move back, or past
+// the end of the conversation.
 func (s *Service) MoveReceipts(
 	ctx context.Context, r conversation.Reading, to conversation.Cursors,
 ) (conversation.Cursors, error) {
@@ -75,16 +76,16 @@ func (s *Service) MoveReceipts(
 	return cursorsOf(ctx, s.d.Pool, r.Conversation(), r.Reader())
 }
 
-// MarkRead notes that a participant has read a conversation up to an event, as a connection's read frame does: for
+// MarkRead records that a participant has read a conversation up to an event. It does what a read frame does, for
 // clients without a connection.
 func (s *Service) MarkRead(r conversation.Reading, upTo int64) {
 	s.receipts.move(r.Conversation(), r.Reader(), conversation.Cursors{Delivered: upTo, Read: upTo})
 }
 
-// receiptLoop writes the reports that have gathered and tells the conversations what has moved.
+// receiptLoop writes the collected reports and tells the conversations which cursors have moved.
 func (s *Service) receiptLoop() {
 	s.every(receiptEvery, func() { s.saveReceipts(s.ctx, backgroundBudget) })
-	s.saveReceipts(context.WithoutCancel(s.ctx), lastReceipts) // what was reported before the end
+	s.saveReceipts(context.WithoutCancel(s.ctx), lastReceipts) // what was reported before the stop
 }
 
 func (s *Service) saveReceipts(ctx context.Context, budget time.Duration) {
@@ -106,7 +107,7 @@ func (s *Service) saveReceipts(ctx context.Context, budget time.Duration) {
 	for _, m := range changed {
 		s.hub.receipt(m.id, m.receipt)
 		s.publish(m.broadcast(), s.lost)
-		if pending[receiptKey{m.id, m.user}].Read > 0 { // delivered alone changes no count
+		if pending[receiptKey{m.id, m.user}].Read > 0 { // delivered alone does not change a count
 			s.inboxes.touch(touchedHere, m.id)
 		}
 	}

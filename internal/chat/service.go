@@ -1,10 +1,10 @@
 // Package chat is the live side of conversations: it delivers their events to connections on any instance, and knows
-// who is present, who is typing, how far everybody has read, and what is unread. The log itself belongs to package
-// conversation; the bus only tells instances of what has happened, and anything it loses is found in PostgreSQL.
+// who is present, who is typing, how far everyone has read, and what is unread. The log itself belongs to package
+// conversation. The bus only tells instances what has happened; whatever it loses is read from PostgreSQL.
 //
-// A message goes connection -> conversation.Service.Submit -> PostgreSQL. Once committed it goes to its sender as an
-// ack, to the connections here through the hub, and to other instances over the bus. The seq tells every hub what it is
-// missing.
+// A message goes connection -> conversation.Service.Submit -> PostgreSQL. Once it is committed, its sender gets an
+// ack, and it goes to the connections here through the hub and to other instances over the bus. Hubs notice missing
+// events by gaps in seq.
 package chat
 
 import (
@@ -28,24 +28,25 @@ import (
 
 // Accounts is what chat needs from package account.
 type Accounts interface {
-	// Authenticate tells whose access token it is and when it expires; errs.ErrUnauthenticated if it is not valid.
+	// Authenticate returns whose access token it is and when it expires; errs.ErrUnauthenticated if it is not valid.
 	Authenticate(ctx context.Context, token string) (auth.Actor, time.Time, error)
-	// EndedSessions lists the sign-in sessions that ended at or after since; asOf is PostgreSQL's time of the answer.
+	// EndedSessions lists the sign-in sessions that ended at or after since; asOf is PostgreSQL's time when it
+	// answered.
 	EndedSessions(ctx context.Context, since time.Time) (ended []int64, asOf time.Time, err error)
 }
 
 // Options are the configured values of chat.
 type Options struct {
-	BusNamespace          string        // of this deployment, among those that share a bus
-	RequestTimeout        time.Duration // of all that one frame or one join reads from PostgreSQL
+	BusNamespace          string        // tells this deployment apart from others on the same bus
+	RequestTimeout        time.Duration // for everything that one frame or one join reads from PostgreSQL
 	UnreadAfter           time.Duration // how long something is unread before its reader is notified
-	PerSecond             int           // messages of one connection
-	UserPerSecond         int           // messages of one user; conversation enforces it, chat tells clients
+	PerSecond             int           // messages from one connection
+	UserPerSecond         int           // messages from one user; conversation enforces it, chat tells clients
 	ConversationPerSecond int           // messages in one conversation; likewise
 	SocketsPerUser        int           // open connections of one user
 	SocketsPerAddress     int           // open connections from one network address
-	Origins               []string      // of pages that may connect, as in the Origin header
-	PublicURL             string        // at which clients reach the service
+	Origins               []string      // pages that may connect, as in the Origin header
+	PublicURL             string        // where clients reach the service
 	ClinicNotice          string        // shown in every conversation
 }
 
@@ -58,7 +59,7 @@ type Deps struct {
 	Registry      prometheus.Registerer
 	Logger        zerolog.Logger
 	Now           func() time.Time
-	Notifications Notifications // may be nil: then nobody is notified of unread messages
+	Notifications Notifications // may be nil: nobody is then notified of unread messages
 	Options       Options
 }
 
@@ -73,12 +74,12 @@ type Service struct {
 	receipts    *receipts
 	inboxes     *inboxes
 	changes     *conversation.Set // conversations whose appointment has changed
-	unsent      *conversation.Set // conversations of which a publish failed
+	unsent      *conversation.Set // conversations for which a publish failed
 	windows     *windows
 	observers   *observers
 	sweepNow    chan struct{}
 	dbAway      atomic.Bool // the last poll of PostgreSQL failed
-	epoch       string      // at the last sweep; sweepLoop alone uses it and the two below
+	epoch       string      // at the last sweep; only sweepLoop uses it and the two below
 	// inboxSwept is PostgreSQL's time of the last sweep for inboxes, if any was open; inboxEpoch is the epoch then.
 	inboxSwept *time.Time
 	inboxEpoch string
@@ -88,7 +89,7 @@ type Service struct {
 	work sync.WaitGroup
 }
 
-// New wires chat. Nothing runs until Start.
+// New returns a Service. Nothing runs until Start.
 func New(d Deps) *Service {
 	s := &Service{
 		d: d, bus: d.Bus, metrics: newMetrics(d.Registry, d.Conversations.Refused), receipts: newReceipts(),
@@ -109,8 +110,8 @@ func New(d Deps) *Service {
 	return s
 }
 
-// Start begins the background work. PostgreSQL must be up; the bus connects when it can. The name used on the bus
-// includes the identity of the database, so that two databases that share one Redis never hear each other.
+// Start starts the background work. PostgreSQL must be up; the bus connects when it can. The name used on the bus
+// includes the database's identity, so that deployments on one Redis with different databases never hear each other.
 func (s *Service) Start(ctx context.Context) error {
 	id, err := s.d.Conversations.Identity(ctx)
 	if err != nil {
@@ -144,7 +145,7 @@ func (s *Service) Stop() {
 	s.bus.Stop()
 }
 
-// ProbeBus fails while broadcasts between instances do not get through. Readiness uses it.
+// ProbeBus returns an error while broadcasts between instances do not get through. The readiness check uses it.
 func (s *Service) ProbeBus(context.Context) error {
 	if !s.bus.Healthy() {
 		return errors.New("the bus is unavailable")
@@ -152,8 +153,8 @@ func (s *Service) ProbeBus(context.Context) error {
 	return nil
 }
 
-// SessionsEnded cuts the connections of sign-in sessions that have ended, here at once and on other instances over the
-// bus. If the bus fails, their own polls find the sessions within a second.
+// SessionsEnded closes the connections of ended sign-in sessions, here at once and on other instances over the bus.
+// If the bus fails, the others' own polls find the sessions within a second.
 func (s *Service) SessionsEnded(ids []int64) {
 	s.connections.endSessions(ids)
 	s.publish(broadcast{kind: broadcastSessions, sessions: ids}, s.countLost)
@@ -182,7 +183,7 @@ func (s *Service) announce(events []conversation.Event) {
 	}
 }
 
-// lost remembers a conversation of which a publish failed.
+// lost remembers a conversation for which a publish failed.
 func (s *Service) lost(topic bus.Topic) {
 	s.countLost(topic)
 	s.unsent.Add(int64(topic))
@@ -191,7 +192,7 @@ func (s *Service) lost(topic bus.Topic) {
 // countLost is for broadcasts that need not be sent again.
 func (s *Service) countLost(bus.Topic) { s.metrics.lost.Inc() }
 
-// touchFor says why inboxes have to look at a conversation after these events were committed here.
+// touchFor returns why inboxes must read a conversation again after these events were committed here.
 func touchFor(deliveries []delivery) touch {
 	if slices.ContainsFunc(deliveries, func(d delivery) bool { return d.system }) {
 		return touchedHere | touchedParticipants
@@ -199,7 +200,7 @@ func touchFor(deliveries []delivery) touch {
 	return touchedHere
 }
 
-// doubt is for a conversation whose log may have grown by events that nobody here has seen.
+// doubt is called for a conversation that may have new events nobody here has seen.
 func (s *Service) doubt(id int64) {
 	s.unsent.Add(id)
 	s.inboxes.touch(touchedHere, id)
@@ -225,14 +226,14 @@ func (s *Service) fetch(ctx context.Context, id, after int64) ([]delivery, error
 	return out, nil
 }
 
-// missed makes up for broadcasts about a conversation that this instance may not have heard.
+// missed makes up for broadcasts about a conversation that this instance may have missed.
 func (s *Service) missed(topic bus.Topic, cut bool) {
 	s.sweepSoon()
 	s.presence.missed(int64(topic), cut)
 }
 
-// receive takes what other instances publish. A broadcast that cannot be decoded comes from another release; the sweep
-// finds what it was about.
+// receive handles what other instances publish. A broadcast that cannot be decoded comes from another release; the
+// sweep finds what it was about.
 func (s *Service) receive(m bus.Message) {
 	b, err := decodeBroadcast(m)
 	if err != nil {
@@ -254,7 +255,6 @@ func (s *Service) receive(m bus.Message) {
 	}
 }
 
-// errUnavailableReceipts says that a read position was not saved.
 var errUnavailableReceipts = &errs.Error{
 	Kind: errs.Unavailable, Code: "unavailable", RetryAfter: time.Second,
 	Message: "Your read position could not be saved right now. Please send it again.",

@@ -12,7 +12,7 @@ import (
 	"housecall/internal/postgres"
 )
 
-// standing is how one participant stands in a conversation: what a list of conversations shows.
+// standing is what a list of conversations shows one participant about a conversation.
 type standing struct {
 	ID             int64 // of the conversation
 	UserID         int64
@@ -28,16 +28,15 @@ type standing struct {
 	HeadSeq        int64
 	ReadSeq        int64
 	Unread         int64
-	At             *time.Time // of the event with seq HeadSeq; nil if there is none
+	At             *time.Time // time of the event with seq HeadSeq; nil if there is none
 	OtherID        string
 	OtherRole      string
 	OtherName      string
 }
 
-// Counted are others' texts and attachments after the read cursor, less those that were retracted: a retraction comes
-// after its target, so both are in the one range of the primary key that is read. {known} may join what is already
-// known of a seat, {before} is how much was unread then, {from} is where to count from. testdata has the statements in
-// full.
+// Counts others' texts and attachments after the read cursor, less those that were retracted. A retraction comes
+// after its target, so one range of the primary key has both. {known} may join what is already known about a seat,
+// {before} is how much was unread then, {from} is where to count from. testdata has the full statements.
 const standings = `
 from participants w
 join appointments a on a.id = w.appointment_id
@@ -67,8 +66,8 @@ var (
 	// Only active participants have a standing: a doctor who has handed an appointment over does not.
 	selectStandings = standingColumns + allStandings +
 		`where w.user_id = $1 and w.active order by h.at desc nulls last, a.id desc`
-	// For a known seat, only the events since are counted unless the cursor has moved, so that the cost of a look does
-	// not grow with what nobody reads.
+	// For a known seat, only newer events are counted unless the cursor has moved, so that a large number of unread
+	// messages does not make every look expensive.
 	selectChanged = standingColumns + strings.NewReplacer("{known}", `
 left join unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
     as k(id, user_id, head_seq, read_seq, unread) on k.id = a.id and k.user_id = w.user_id
@@ -77,11 +76,11 @@ left join unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::big
 		`where w.appointment_id = any($1) and w.user_id = any($2) and w.active`
 )
 
-// The planner cannot know how much is unread, expects a lot, and would compile a query that then reads a few rows:
-// compiling took ten times as long as the query. The setting ends with the batch's implicit transaction.
+// The planner cannot know how much is unread. It expects a lot and would JIT-compile a query that reads a few rows,
+// which took ten times as long as the query. The setting ends with the batch's implicit transaction.
 const uncompiled = `select set_config('jit', 'off', true)`
 
-// readUncompiled runs one query and hands its rows to scan.
+// readUncompiled runs one query without JIT compilation and passes its rows to scan.
 func readUncompiled(ctx context.Context, db postgres.DB, scan func(pgx.Rows) error, sql string, args ...any) error {
 	b := &pgx.Batch{}
 	b.Queue(uncompiled)
@@ -100,26 +99,27 @@ func queryStandings(ctx context.Context, db postgres.DB, sql string, args ...any
 	return out, err
 }
 
-// standingsOf gives a user's standing in all of their conversations, the most recently changed first.
+// standingsOf returns a user's standing in all of their conversations, the most recently changed first.
 func standingsOf(ctx context.Context, db postgres.DB, user int64) ([]standing, error) {
 	return queryStandings(ctx, db, selectStandings, user)
 }
 
-// seats is what an instance already knows of users' standings in conversations, column by column.
+// seats is what an instance already knows about users' standings in conversations, column by column.
 type seats struct{ ids, users, heads, reads, unread []int64 }
 
-// standingsIn gives the standings of these users in these conversations, wherever one takes part in the other. known
-// may hold one earlier standing of each pair.
+// standingsIn returns the given users' standings in those of the given conversations in which they take part. known
+// may have one earlier standing for each pair.
 func standingsIn(ctx context.Context, db postgres.DB, ids, users []int64, known seats) ([]standing, error) {
 	return queryStandings(ctx, db, selectChanged, ids, users, known.ids, known.users, known.heads, known.reads,
 		known.unread)
 }
 
-// Counts tells appointment.Service how much is unread in conversations. It is not part of Service because appointments
-// need it before there can be one.
+// Counts tells appointment.Service how much is unread in conversations. It is not part of Service because
+// appointments need it before there can be a Service.
 type Counts struct{}
 
-// Unread gives the number of messages unread by a user, for those of the conversations in which they take part.
+// Unread returns the number of messages that a user has not read, for each of the given conversations in which they
+// take part.
 func (Counts) Unread(
 	ctx context.Context, db postgres.DB, userID int64, appointmentIDs []int64,
 ) (map[int64]int64, error) {
@@ -134,7 +134,7 @@ func (Counts) Unread(
 	return unread, nil
 }
 
-// unreadKey is where a page of the list of unread conversations ends.
+// unreadKey marks where a page of the list of unread conversations ends.
 type unreadKey struct {
 	at time.Time
 	id int64 // of the conversation
@@ -159,8 +159,8 @@ from total t left join (
 ) p on true
 order by p.at desc, p.id desc`
 
-// unreadOf gives a page of a user's conversations in which something is unread, the most recently changed first, and
-// how much is unread in all of them.
+// unreadOf returns a page of a user's conversations with unread messages, the most recently changed first, and the
+// totals over all of them.
 func unreadOf(
 	ctx context.Context, db postgres.DB, user int64, before *unreadKey, limit int,
 ) (page []standing, all unreadCounts, err error) {
@@ -203,7 +203,7 @@ type lead struct {
 	HeadSeq int64
 }
 
-// readers are users with something unread in a conversation, and their read cursors there, as far as an instance knows.
+// readers are users with something unread in conversations, and the read cursors that an instance knows for them.
 type readers struct{ ids, users, reads []int64 }
 
 // found is what a sweep for inboxes found, with PostgreSQL's time and the epoch at that time.
@@ -213,15 +213,15 @@ type found struct {
 	epoch string
 }
 
-// span says from when the log is read: from since (nil: now), less slack, for events that were committed later than
-// their own time.
+// span says from when to read the log: since (nil: now) minus slack. slack covers events that were committed later
+// than the time they carry.
 type span struct {
 	since *time.Time
 	slack time.Duration
 }
 
-// grownSince finds those of the users' conversations whose log has grown in a span, and those whose readers have got
-// further than is known.
+// grownSince finds the users' conversations whose logs have grown in a span, and those whose readers have got further
+// than known.
 func grownSince(
 	ctx context.Context, db postgres.DB, in span, users []int64, known readers,
 ) (f found, err error) {

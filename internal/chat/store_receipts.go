@@ -10,7 +10,7 @@ import (
 	"housecall/internal/postgres"
 )
 
-// writeReceipts moves cursors forward, never back and never past the head, and returns those that have moved.
+// writeReceipts moves cursors forward, but never past the head, and returns those that have moved.
 func writeReceipts(ctx context.Context, db postgres.DB, reports map[receiptKey]report) ([]moved, error) {
 	var ids, users, delivered, read []int64
 	for k, r := range reports {
@@ -36,7 +36,7 @@ select s.room_id, s.user_id, u.public_id, s.delivered_seq, s.read_seq from saved
 		ids, users, delivered, read)
 }
 
-// receiptsIn gives how far the participants of several conversations have got.
+// receiptsIn returns the receipts of the participants of several conversations.
 func receiptsIn(ctx context.Context, db postgres.DB, ids []int64) ([]moved, error) {
 	return queryReceipts(ctx, db, "read receipts", `
 select r.room_id, r.user_id, u.public_id, r.delivered_seq, r.read_seq
@@ -61,7 +61,7 @@ func queryReceipts(ctx context.Context, db postgres.DB, what, sql string, args .
 	return out, nil
 }
 
-// cursorsOf gives how far a participant has got.
+// cursorsOf returns a participant's cursors.
 func cursorsOf(ctx context.Context, db postgres.DB, id, user int64) (c conversation.Cursors, err error) {
 	err = db.QueryRow(ctx, `
 select coalesce(max(delivered_seq), 0), coalesce(max(read_seq), 0) from receipts where room_id = $1 and user_id = $2`,
@@ -72,7 +72,7 @@ select coalesce(max(delivered_seq), 0), coalesce(max(read_seq), 0) from receipts
 	return c, nil
 }
 
-// namesOf gives the public ids of conversations' appointments.
+// namesOf returns the public ids of conversations' appointments.
 func namesOf(ctx context.Context, db postgres.DB, ids []int64) (map[int64]string, error) {
 	type named struct {
 		ID       int64

@@ -15,10 +15,10 @@ import (
 const waits = `m.kind in ('text', 'attachment') and not exists (
         select from messages e where e.room_id = m.room_id and e.target = m.seq and e.kind = 'retraction')`
 
-// collectUnread notes the messages since the last sweep that a participant has not read, and forgets those that have
-// been read since. It reads up to cutoff, but no more than window at a time; more says that there is more to read. more
-// is false too while another sweeper is at work. A message is committed within seconds of its time, and cutoff is
-// minutes ago, so the sweep misses none.
+// collectUnread stores the messages since the last sweep that a participant has not read, and deletes those that have
+// been read since. It reads up to cutoff, but at most window at a time; more says that there is more to read. While
+// another sweeper is at work, it does nothing and more is false. Messages are committed within seconds of their time
+// and cutoff is minutes ago, so the sweep misses none.
 func collectUnread(
 	ctx context.Context, tx *postgres.Tx, cutoff time.Time, window time.Duration,
 ) (more bool, err error) {
@@ -63,8 +63,8 @@ type absent struct {
 	Conversations int
 }
 
-// unreadStill is what the sweep has found and is still unread by users who still take part: since then an appointment
-// may have been handed over, or messages retracted.
+// unreadStill selects what the sweep has found and is still unread by users who still take part. Since the sweep, an
+// appointment may have been handed over or messages retracted.
 const unreadStill = `(select p.user_id, p.room_id from unread_pending p
     join participants w on w.appointment_id = p.room_id and w.user_id = p.user_id and w.active
     left join receipts r on r.room_id = p.room_id and r.user_id = p.user_id
@@ -72,7 +72,7 @@ const unreadStill = `(select p.user_id, p.room_id from unread_pending p
         where m.room_id = p.room_id and m.seq > coalesce(r.read_seq, 0) and m.seq <= p.seq
         and m.sender_id <> p.user_id and ` + waits + `)) p`
 
-// countUnread tells in how many of a user's conversations something found by the sweep is still unread.
+// countUnread returns in how many of a user's conversations something found by the sweep is still unread.
 func countUnread(ctx context.Context, db postgres.DB, user int64) (n int, err error) {
 	if err := db.QueryRow(ctx, `select count(*) from `+unreadStill+` where p.user_id = $1`, user).Scan(&n); err != nil {
 		return 0, fmt.Errorf("count unread conversations: %w", err)
@@ -80,9 +80,9 @@ func countUnread(ctx context.Context, db postgres.DB, user int64) (n int, err er
 	return n, nil
 }
 
-// absentUsers gives the users who have not been seen since cutoff, have something unread, and have not been notified in
-// this absence; if only is given, of that user alone. It also reads package account's table of sessions, because use of
-// REST counts as being seen.
+// absentUsers returns the users who have not been seen since cutoff, have something unread, and have not been
+// notified in this absence. If only is given, it considers only that user. It also reads package account's table of
+// sessions, because using REST counts as being seen.
 func absentUsers(ctx context.Context, db postgres.DB, cutoff time.Time, only *int64) ([]absent, error) {
 	rows, err := db.Query(ctx, `
 select p.user_id, s.seen, count(*)::int as conversations
@@ -106,7 +106,8 @@ group by p.user_id, s.seen order by p.user_id`, cutoff, only)
 	return out, nil
 }
 
-// markNotified is true for exactly one of those who try to notify a user in the absence that began at seen.
+// markNotified returns true to exactly one of the callers that try to notify a user in the absence that began at
+// seen.
 func markNotified(ctx context.Context, tx *postgres.Tx, user int64, at, seen time.Time) (first bool, err error) {
 	tag, err := tx.Exec(ctx, `
 insert into unread_notices as n (user_id, notified_at) values ($1, $2)
@@ -117,7 +118,7 @@ on conflict (user_id) do update set notified_at = excluded.notified_at where n.n
 	return tag.RowsAffected() == 1, nil
 }
 
-// saveSeen notes that users, in ascending order of their ids, have been seen.
+// saveSeen records that users have been seen. Their ids must be in ascending order.
 func saveSeen(ctx context.Context, db postgres.DB, users []int64, at time.Time) error {
 	if len(users) == 0 {
 		return nil

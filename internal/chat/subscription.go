@@ -16,31 +16,31 @@ import (
 const (
 	catchUpLimit = 500 // events: a client that is further behind gets a reset
 	recentLimit  = 50  // events for a client that joins without a cursor
-	// joinAttempts bounds how often a join reads the log because live events have outrun it.
+	// joinAttempts bounds how often a join reads the log again because live events have outrun it.
 	joinAttempts = 50
 	// pageSize is how many events are read from the log at once. Even a page of the longest ones fits in a connection's
 	// queue.
 	pageSize = 40
 )
 
-// subscription is one connection to one conversation.
+// subscription is a connection's place in one conversation.
 type subscription struct {
 	svc        *Service
 	conn       *conn
 	id         int64 // of the conversation
 	subscriber *subscriber
-	typed      time.Time // when typing last counted
-	types      bool      // and no stop has followed
+	typed      time.Time // when a typing start last counted
+	types      bool      // no stop has followed it
 }
 
-// cursor says where a client wants to resume: after is the last seq it has processed, -1 if none; epoch is that of the
-// history it saw.
+// cursor says where a client wants to resume: after is the last seq it has processed, -1 if it gave none; epoch is
+// that of the history it saw.
 type cursor struct {
 	after int64
 	epoch string
 }
 
-// serve runs a connection to a conversation from hello to its end. The connection is registered already.
+// serve runs a connection to a conversation from hello to its end. The connection is already registered.
 func (s *Service) serve(c *conn, id int64, at cursor) {
 	sub := &subscription{svc: s, conn: c, id: id}
 	var confirmed <-chan struct{}
@@ -53,7 +53,8 @@ func (s *Service) serve(c *conn, id int64, at cursor) {
 	sub.subscriber, confirmed = s.hub.enter(id, user, c)
 	defer sub.leave()
 	joined := make(chan struct{})
-	// On a goroutine of its own: its deep calls would leave this one with a large stack for the connection's lifetime.
+	// On its own goroutine: the deep calls in it would leave this one with a large stack for the connection's
+	// lifetime.
 	go func() {
 		defer close(joined)
 		defer s.guard(c)
@@ -72,26 +73,26 @@ func (sub *subscription) leave() {
 		return
 	}
 	actor := *sub.conn.actor.Load()
-	if sub.types { // or the others would see it typing until that runs out
+	if sub.types { // otherwise the others would see them typing until that expires
 		sub.svc.presence.typing(sub.id, actor, false)
 	}
 	sub.svc.presence.left(sub.id, actor)
 }
 
-// observes reports whether the connection is an observer's, who only reads and is not present.
+// observes reports whether the connection belongs to an observer, who only reads and is not present.
 func (sub *subscription) observes() bool { return !sub.conn.until.IsZero() }
 
 var errConnGone = errors.New("the connection is closing")
 
-// join sends hello and what the client has missed, and goes live. The subscriber was registered before anything is
-// read, so what is committed meanwhile waits in it, and hello is never older than what follows.
+// join sends hello and what the client has missed, and goes live. The subscriber is registered before anything is
+// read, so it holds what is committed in the meantime, and hello is never older than what follows.
 func (sub *subscription) join(at cursor, confirmed <-chan struct{}) error {
 	s, c := sub.svc, sub.conn
 	t := time.NewTimer(bus.ConfirmWait)
 	defer t.Stop()
 	select {
 	case <-confirmed:
-	case <-t.C: // the sweep has to make up for the bus
+	case <-t.C: // the sweep will make up for the bus
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, s.d.Options.RequestTimeout)
 	defer cancel()
@@ -109,7 +110,7 @@ func (sub *subscription) join(at cursor, confirmed <-chan struct{}) error {
 	}
 	s.hub.greet(sub.subscriber, receiptsOf(now)...)
 	c.deliver(encode(sub.hello(now)))
-	c.warned.Store(false) // now that hello has been the first frame
+	c.warned.Store(false) // hello has been sent, so authExpiring may follow
 	sent, reset := at.resume(now)
 	if reset != "" {
 		c.deliver(encode(resetFrame{HeadSeq: now.HeadSeq, Reason: reset}))
@@ -125,7 +126,7 @@ func (sub *subscription) join(at cursor, confirmed <-chan struct{}) error {
 	return nil
 }
 
-// receiptsOf gives how far a conversation's participants have got.
+// receiptsOf returns the receipts of a conversation's participants.
 func receiptsOf(now conversation.State) []receipt {
 	var out []receipt
 	for _, p := range now.Appointment.Participants() {
@@ -134,7 +135,8 @@ func receiptsOf(now conversation.State) []receipt {
 	return out
 }
 
-// resume says after which seq a client resumes, and, if that is not where it left off, the reason for the reset.
+// resume returns the seq after which a client resumes and, if that is not where it left off, the reason for the
+// reset.
 func (at cursor) resume(now conversation.State) (from int64, reset string) {
 	switch {
 	case at.after < 0:
@@ -173,7 +175,7 @@ func (sub *subscription) catchUp(r conversation.Reading, sent, seen int64) error
 			continue
 		}
 		head = sent
-		s.sweepSoon() // the hub is ahead of the log: let the sweep decide
+		s.sweepSoon() // the hub is ahead of the log: the sweep finds out why
 	}
 	return errors.New("the conversation grew faster than it could be read")
 }
@@ -200,7 +202,7 @@ func (sub *subscription) hello(now conversation.State) helloFrame {
 			Person: shown, Online: s.presence.look(a.ID, p.ID, p.UserID), DeliveredSeq: at.Delivered, ReadSeq: at.Read,
 		})
 		if p.ID == actor.ID {
-			f.You = shown // with the role they have in this conversation
+			f.You = shown // with their role in this conversation
 		}
 	}
 	if sub.observes() {
@@ -229,7 +231,7 @@ func stateOf(a appointment.Appointment) AppointmentState {
 	}
 }
 
-// handle answers one frame. It runs on the connection's reader, and only auth makes it block.
+// handle answers one frame. It runs on the connection's reader and blocks only for auth.
 func (sub *subscription) handle(data []byte) {
 	c := sub.conn
 	in, ok := c.understand(data)
@@ -246,15 +248,15 @@ func (sub *subscription) handle(data []byte) {
 	}
 }
 
-// errObserver refuses what an observer sends.
+// errObserver refuses a frame from an observer.
 func errObserver(in Inbound) *badFrame {
 	return &badFrame{
-		clientID: in.ClientID, code: "forbidden", detail: "You can read this conversation, but not write in it.",
+		clientID: in.ClientID, code: "forbidden", detail: "You can read this conversation but not write in it.",
 	}
 }
 
-// expired reports whether the connection's token has expired. If the connection is still open then, PostgreSQL is away
-// and the token cannot be renewed: until it can, the connection only reads.
+// expired reports whether the connection's token has expired. A connection that is still open then is waiting for
+// PostgreSQL to come back so that its token can be renewed; until then it can only read.
 func (sub *subscription) expired() bool { return sub.conn.expires.Load() <= sub.svc.d.Now().Unix() }
 
 // draft submits a message, a retraction or a correction.
@@ -293,8 +295,8 @@ func (sub *subscription) reached(at conversation.Cursors) {
 	}
 }
 
-// typing passes on a start at most once in two seconds. The stop after one is always passed on, or the others would see
-// it until it runs out.
+// typing passes on a start at most once in two seconds. It always passes on the stop after one, otherwise the others
+// would see the typing until it expires.
 func (sub *subscription) typing(in Inbound) {
 	now := sub.svc.d.Now()
 	if in.Active && now.Sub(sub.typed) < typingEvery || !in.Active && !sub.types {

@@ -10,24 +10,25 @@ import (
 )
 
 const (
-	// seenEvery is how often the users of open connections are marked as seen; Options.UnreadAfter is longer.
+	// seenEvery is how often the users of open connections are marked as seen. It must be shorter than
+	// Options.UnreadAfter.
 	seenEvery = time.Minute
-	// unreadWindow is how much time one transaction of the sweep covers, and unreadWindows how many of them one call
-	// runs: after a day of downtime one call catches up, after a month it takes several.
+	// unreadWindow is how much time one transaction of the sweep covers, and unreadWindows how many transactions one
+	// call runs. After a day of downtime one call catches up; after a month it takes several.
 	unreadWindow  = time.Hour
 	unreadWindows = 24
 )
 
-// Notifications tell people by other means that something is unread.
+// Notifications tell users outside the chat that something is unread.
 type Notifications interface {
-	// Unread is called in a transaction, at most once per absence of a user. absence is when it began; conversations is
-	// in how many of theirs something is unread.
+	// Unread is called in a transaction, at most once per absence of a user. absence is when the absence began, and
+	// conversations the number of their conversations with unread messages.
 	Unread(ctx context.Context, tx *postgres.Tx, userID int64, absence time.Time, conversations int) error
 }
 
 // NotifyAbsent notifies users who have been away for Options.UnreadAfter, with no open connection on any instance and
-// no use of REST, and who have a message that has been unread for as long. They are notified once, until they have been
-// seen again. It may run on several instances at once. A failure for one user does not keep others from being notified,
+// no use of REST, and have a message that has been unread for as long. They are notified once until they have been
+// seen again. NotifyAbsent may run on several instances at once. A failure for one user does not affect the others,
 // and the next call tries again.
 func (s *Service) NotifyAbsent(ctx context.Context) error {
 	if s.d.Notifications == nil {
@@ -55,7 +56,8 @@ func (s *Service) NotifyAbsent(ctx context.Context) error {
 	return errors.Join(failures...)
 }
 
-// notify notifies one user, unless they have meanwhile been seen, have read, or were notified by another sweeper.
+// notify notifies one user, unless in the meantime they have been seen, have read everything, or were notified by
+// another sweeper.
 func (s *Service) notify(ctx context.Context, tx *postgres.Tx, user int64, cutoff time.Time) error {
 	still, err := absentUsers(ctx, tx, cutoff, &user)
 	if err != nil || len(still) == 0 {
@@ -68,18 +70,19 @@ func (s *Service) notify(ctx context.Context, tx *postgres.Tx, user int64, cutof
 	return s.d.Notifications.Unread(ctx, tx, user, still[0].Seen, still[0].Conversations)
 }
 
-// UnreadConversations tells in how many of a user's conversations something has been unread for Options.UnreadAfter and
-// still is.
+// UnreadConversations returns the number of a user's conversations in which something has been unread for
+// Options.UnreadAfter.
 func (s *Service) UnreadConversations(ctx context.Context, userID int64) (conversations int, err error) {
 	return countUnread(ctx, s.d.Pool, userID)
 }
 
-// seenLoop marks the users of open connections as seen. Connecting counts as use of REST, so only staying needs a mark.
+// seenLoop marks the users of open connections as seen. Opening a connection already counts as use of REST, so only
+// staying connected needs a mark.
 func (s *Service) seenLoop() {
 	s.every(seenEvery, func() {
 		ctx, cancel := context.WithTimeout(s.ctx, backgroundBudget)
 		defer cancel()
-		// One that fails does no harm: the next comes in time.
+		// A failure does no harm: the next round comes in time.
 		_ = s.markSeen(ctx)
 	})
 }
@@ -88,7 +91,7 @@ func (s *Service) markSeen(ctx context.Context) error {
 	return saveSeen(ctx, s.d.Pool, s.connections.people(), s.d.Now())
 }
 
-// people are the users who have a connection open here, in order.
+// people returns the users who have an open connection here, in ascending order.
 func (cs *connections) people() []int64 {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -96,6 +99,6 @@ func (cs *connections) people() []int64 {
 	for id := range cs.users {
 		out = append(out, id)
 	}
-	slices.Sort(out) // so that instances that mark the same users do not deadlock
+	slices.Sort(out) // so that instances marking the same users do not deadlock
 	return out
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// windows knows when the clock closes conversations.
+// windows knows when the clock will close conversations.
 type windows struct {
 	mu    sync.Mutex          // guards until
 	until map[int64]time.Time // by conversation
@@ -13,7 +13,7 @@ type windows struct {
 
 func newWindows() *windows { return &windows{until: map[int64]time.Time{}} }
 
-// set notes when the clock closes a conversation; the zero time means never.
+// set records when the clock will close a conversation; the zero time means never.
 func (w *windows) set(id int64, until time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -24,7 +24,7 @@ func (w *windows) set(id int64, until time.Time) {
 	w.until[id] = until
 }
 
-// over removes and returns the conversations that the clock has closed.
+// over returns, and forgets, the conversations that the clock has closed.
 func (w *windows) over(now time.Time) []int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -16,8 +16,8 @@ import (
 	"housecall/internal/errs"
 )
 
-// wire is one whole WebSocket frame as a server sends it (RFC 6455, 5.2: final, unmasked), so that an event is encoded
-// once and its bytes go to every connection, here and, over the bus, on other instances.
+// wire is one whole WebSocket frame as a server sends it (RFC 6455, 5.2: final, unmasked). An event is encoded once,
+// and the same bytes go to every connection, here and, over the bus, on other instances.
 type wire []byte
 
 const (
@@ -25,7 +25,7 @@ const (
 	opClose = 0x88
 	opPing  = 0x89
 	opPong  = 0x8A
-	// wireHeader is the longest header that we write: frames never need 64-bit lengths.
+	// wireHeader is the length of the longest header: frames never need 64-bit lengths.
 	wireHeader = 4
 )
 
@@ -47,7 +47,7 @@ func encode(shape any) wire {
 	kind := kindOf[reflect.TypeOf(shape)]
 	body, err := json.Marshal(shape)
 	if err != nil || kind == "" {
-		panic(fmt.Sprintf("chat: a frame cannot be encoded: %T, %v", shape, err)) // the shapes are closed and tested
+		panic(fmt.Sprintf("chat: a frame cannot be encoded: %T, %v", shape, err)) // the set of shapes is closed and tested
 	}
 	buf := make([]byte, wireHeader, wireHeader+len(kind)+len(body)+12)
 	buf = append(append(append(buf, `{"type":"`...), kind...), '"')
@@ -57,7 +57,7 @@ func encode(shape any) wire {
 	return seal(opText, append(buf, body[1:]...))
 }
 
-// encodeClose makes a close frame (RFC 6455 section 5.5.1); the reason is cut to fit.
+// encodeClose makes a close frame (RFC 6455, 5.5.1); the reason is cut to fit.
 func encodeClose(code closeCode, reason string) wire {
 	if len(reason) > 120 {
 		reason = reason[:120]
@@ -67,7 +67,7 @@ func encodeClose(code closeCode, reason string) wire {
 	return seal(opClose, append(buf, reason...))
 }
 
-// encodeEvent is written by hand: it runs once for every message.
+// encodeEvent is written by hand for speed: it runs for every message.
 func encodeEvent(e conversation.Event) wire {
 	buf := make([]byte, wireHeader, wireHeader+170+len(e.Text)+len(e.Text)/8)
 	buf = append(buf, `{"type":"event","seq":`...)
@@ -106,7 +106,7 @@ func appendRare(buf []byte, e conversation.Event) []byte {
 	if e.Attachment != nil {
 		file, err := json.Marshal(e.Attachment)
 		if err != nil {
-			panic("chat: an attachment does not marshal: " + err.Error()) // strings and numbers only
+			panic("chat: an attachment does not marshal: " + err.Error()) // it has only strings and numbers
 		}
 		buf = append(append(buf, `,"attachment":`...), file...)
 	}

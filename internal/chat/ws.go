@@ -18,17 +18,17 @@ import (
 	"housecall/internal/httpd"
 )
 
-// Subprotocols (RFC 6455, 1.9). A browser cannot set headers, so a token may come as a second one; the server never
-// selects that.
+// Subprotocols (RFC 6455, 1.9). Browsers cannot set headers, so the token may come as a second subprotocol, which the
+// server never selects.
 const (
 	subprotocol       = "housecall.v1"
 	bearerSubprotocol = "housecall.bearer."
 )
 
-// admissionKey names the local that carries an admission from the checks before the upgrade to accept.
+// admissionKey names the Fiber local that passes an admission from the checks before the upgrade to accept.
 const admissionKey = "admission"
 
-// admission is what the checks before the upgrade have found.
+// admission is the result of the checks before the upgrade.
 type admission struct {
 	actor   auth.Actor
 	expires time.Time
@@ -39,7 +39,7 @@ type admission struct {
 	request *fasthttp.RequestCtx
 }
 
-// Mount adds the WebSocket routes. Clients that are refused get a problem document instead of an upgrade.
+// Mount adds the WebSocket routes. Refused clients get a problem document instead of an upgrade.
 func Mount(srv *httpd.Server, s *Service) {
 	describe(srv, s.d.Options.PublicURL)
 	upgrade := websocket.New(s.accept, websocket.Config{
@@ -47,7 +47,7 @@ func Mount(srv *httpd.Server, s *Service) {
 		ReadBufferSize: 512, // small, because thousands of idle connections keep one each
 		// Writes bypass the library, so its buffers only exist while it answers a broken frame.
 		WriteBufferPool: &sync.Pool{},
-		RecoverHandler:  func(*websocket.Conn) {}, // accept recovers; the default would tell the client the panic
+		RecoverHandler:  func(*websocket.Conn) {}, // accept recovers; the default would show the panic to the client
 	})
 	open := func(admit func(*httpd.Server, *fiber.Ctx) (*admission, error)) fiber.Handler {
 		return func(c *fiber.Ctx) error {
@@ -64,7 +64,7 @@ func Mount(srv *httpd.Server, s *Service) {
 	srv.Router().Get("/ws/inbox", open(s.admit))
 }
 
-// admitToConversation checks everything about a conversation's connection that can be checked before the upgrade.
+// admitToConversation makes all checks of a connection to a conversation that can be made before the upgrade.
 func (s *Service) admitToConversation(srv *httpd.Server, c *fiber.Ctx) (*admission, error) {
 	a, err := s.admit(srv, c)
 	if err != nil {
@@ -85,13 +85,13 @@ func (s *Service) admitToConversation(srv *httpd.Server, c *fiber.Ctx) (*admissi
 
 // admit makes the checks that all connections share.
 func (s *Service) admit(srv *httpd.Server, c *fiber.Ctx) (*admission, error) {
-	// The library would refuse these too, but without a problem document.
+	// The library would also refuse these, but without a problem document.
 	if !websocket.IsWebSocketUpgrade(c) || c.Get(fiber.HeaderSecWebSocketVersion) != "13" ||
 		c.Get(fiber.HeaderSecWebSocketKey) == "" {
-		return nil, errs.New(errs.UpgradeRequired, "upgrade_required", "This address speaks WebSocket (RFC 6455).")
+		return nil, errs.New(errs.UpgradeRequired, "upgrade_required", "This address only accepts WebSocket connections (RFC 6455).")
 	}
 	if origin := c.Get(fiber.HeaderOrigin); origin != "" && !slices.Contains(s.d.Options.Origins, origin) {
-		return nil, errs.New(errs.Forbidden, "origin", "Sockets from this origin are not allowed.")
+		return nil, errs.New(errs.Forbidden, "origin", "Connections from this origin are not allowed.")
 	}
 	offered := protocols(c)
 	actor, expires, err := s.authenticate(srv, c, offered)
@@ -120,7 +120,7 @@ func (s *Service) authenticate(srv *httpd.Server, c *fiber.Ctx, offered []string
 	return auth.Actor{}, time.Time{}, errs.ErrUnauthenticated
 }
 
-// protocols are those that a client offers; the header may come in several lines (RFC 6455, 11.3.4).
+// protocols returns the subprotocols that a client offers. The header may come in several lines (RFC 6455, 11.3.4).
 func protocols(c *fiber.Ctx) []string {
 	var out []string
 	for _, line := range c.Request().Header.PeekAll(fiber.HeaderSecWebSocketProtocol) {
@@ -144,8 +144,8 @@ func parseCursor(after, epoch string) (cursor, error) {
 	return cursor{after: n, epoch: epoch}, nil
 }
 
-// strip removes everything from the request that the upgrade does not need: the library copies headers, cookies and
-// the query, a token among them, into maps that live as long as the connection.
+// strip removes everything from the request that the upgrade does not need. The library copies headers, cookies and
+// the query, including any token, into maps that live as long as the connection.
 func strip(c *fiber.Ctx) {
 	needed := map[string]string{fiber.HeaderSecWebSocketProtocol: subprotocol}
 	for _, name := range []string{
@@ -168,12 +168,12 @@ func strip(c *fiber.Ctx) {
 	c.Context().ResetUserValues()
 }
 
-// accept runs one connection. The library reuses what it hands us, so nothing may touch the connection after accept has
-// returned: it waits for the writer on every way out.
+// accept runs one connection. The library reuses its objects, so nothing may touch the connection once accept has
+// returned; accept therefore always waits for the writer.
 func (s *Service) accept(ws *websocket.Conn) {
 	a, _ := ws.Locals(admissionKey).(*admission)
 	ws.Locals(admissionKey, nil)
-	// The request has been answered but stays with the connection; an empty one holds no buffers.
+	// The request has been answered but stays in memory with the connection; an empty one holds no buffers.
 	a.request.Request = fasthttp.Request{}
 	a.request.Response = fasthttp.Response{}
 	c := s.connectionOf(ws, a)
@@ -212,7 +212,7 @@ func (s *Service) connectionOf(ws *websocket.Conn, a *admission) *conn {
 	return c
 }
 
-// turnAway ends a connection that was within the limits before the upgrade but no longer is.
+// turnAway closes a connection that was within the limits before the upgrade but no longer is.
 func (s *Service) turnAway(c *conn, err error) {
 	if errors.Is(err, errDraining) {
 		c.restart()

@@ -11,7 +11,7 @@ import (
 	"housecall/internal/text"
 )
 
-// Refusals of a change because of the conversation's state; whyNot tells the reason, as in hello.
+// Refusals to close or reopen a conversation; their whyNot gives the reason, as in hello.
 var (
 	errNotOpen    = errs.New(errs.Conflict, "not_open", "This conversation is not open, so it cannot be closed.")
 	errCannotOpen = errs.New(errs.Conflict, "cannot_open",
@@ -21,9 +21,9 @@ var (
 // maxReason bounds the reason for closing a conversation and for break-glass access, in characters.
 const maxReason = 500
 
-// Close closes a conversation on behalf of its doctor, with a system event that both sides see; reason may be empty. A
-// closed conversation stays as it is, and one that is not open for another reason is 409 not_open. No message is
-// committed after it, because the committer judges drafts under the same lock.
+// Close closes a conversation on behalf of its doctor, with a system event that both sides see; reason may be empty.
+// If the conversation is already closed, nothing changes; if it is not open for another reason, Close returns 409
+// not_open. No message is committed afterwards, because the committer judges drafts under the same lock.
 func (s *Service) Close(ctx context.Context, actor auth.Actor, publicID, reason string) (View, error) {
 	reason, err := text.Rule{Max: maxReason}.Field("body.reason", reason)
 	if err != nil {
@@ -49,8 +49,8 @@ func (s *Service) Close(ctx context.Context, actor auth.Actor, publicID, reason 
 	return s.State(ctx, actor, publicID)
 }
 
-// Reopen opens a closed conversation again on behalf of its doctor, as long as the appointment allows messages:
-// otherwise it is 409 cannot_open. An open one stays as it is.
+// Reopen reopens a closed conversation on behalf of its doctor. It returns 409 cannot_open if the appointment no
+// longer allows messages. If the conversation is open, nothing changes.
 func (s *Service) Reopen(ctx context.Context, actor auth.Actor, publicID string) (View, error) {
 	err := s.d.Pool.InTx(ctx, func(tx *postgres.Tx) error {
 		a, closed, err := s.hold(ctx, tx, actor, publicID)
@@ -74,8 +74,7 @@ func (s *Service) Reopen(ctx context.Context, actor auth.Actor, publicID string)
 	return s.State(ctx, actor, publicID)
 }
 
-// hold locks an appointment on behalf of its doctor, then its conversation: the order used by everything that changes a
-// status.
+// hold locks an appointment on behalf of its doctor, then its conversation: the lock order of every change of status.
 func (s *Service) hold(ctx context.Context, tx *postgres.Tx, actor auth.Actor, publicID string) (
 	a appointment.Appointment, closed appointment.Closing, err error,
 ) {
@@ -86,10 +85,10 @@ func (s *Service) hold(ctx context.Context, tx *postgres.Tx, actor auth.Actor, p
 	return a, closed, err
 }
 
-// change is what was done to a conversation: the action for the audit trail, and the text that participants read.
+// change describes a closing or reopening: the action for the audit trail, and the text that participants read.
 type change struct{ action, text string }
 
-// note writes an audit row and says in the conversation what was done to it.
+// note records a change in the audit trail and in the conversation.
 func (s *Service) note(
 	ctx context.Context, tx *postgres.Tx, actor auth.Actor, a appointment.Appointment, c change,
 ) error {

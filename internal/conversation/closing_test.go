@@ -59,10 +59,10 @@ func TestRoutes_closeAndReopen(t *testing.T) {
 	require.Equal(t, 200, in.ask(w.Doctor, http.MethodPost, path+"/open", "").Status)
 	require.EqualValues(t, 1, w.audited("conversation.close", id, w.Doctor))
 	require.EqualValues(t, 1, w.audited("conversation.open", id, w.Doctor))
-	require.Len(t, w.requireGapless(conversation), 2, "a repetition says nothing")
+	require.Len(t, w.requireGapless(conversation), 2, "repeating it adds no event")
 }
 
-// What the appointment forbids is refused with the reason.
+// The conversation's state decides, and the refusal gives the reason.
 func TestService_Reopen_refusals(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -98,7 +98,7 @@ func TestService_Reopen_refusals(t *testing.T) {
 	conversation := w.Conversation()
 	w.Exec(`update users set disabled_at = now() where id = $1`, w.Doctor.ID)
 	_, err := in.svc.Reopen(ctx, w.Doctor, w.PublicID(conversation))
-	require.Equal(t, "doctor_unavailable", errs.CodeOf(err), "who is just being let go opens nothing")
+	require.Equal(t, "doctor_unavailable", errs.CodeOf(err), "a doctor who is just losing their role opens nothing")
 }
 
 func extra(err error, key string) any {
@@ -109,8 +109,8 @@ func extra(err error, key string) any {
 	return e.Extra[key]
 }
 
-// TestService_Close_contention: whoever sends, closes and opens at once, on two instances: the log has no hole,
-// opening and closing take turns in it, and nothing stands between a closing and the next opening.
+// TestService_Close_contention sends, closes and reopens at the same time on two instances: the log has no gap,
+// closings and openings alternate, and no message lies between a closing and the next opening.
 func TestService_Close_contention(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

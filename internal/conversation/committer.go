@@ -19,15 +19,15 @@ const (
 	batchLimit      = 256             // drafts in one transaction
 	laneQueue       = 4096            // drafts that may wait in one lane
 	queuedBytes     = 64 << 20        // drafts that may wait in all lanes, as Draft.size counts them
-	commitTimeout   = 5 * time.Second // of one attempt, and of all attempts of one batch together
-	commitAttempts  = 4               // while PostgreSQL refuses connections; then drafts are refused
+	commitTimeout   = 5 * time.Second // for one batch, all attempts together
+	commitAttempts  = 4               // while PostgreSQL is unavailable, before drafts are refused
 	commitRetryWait = 250 * time.Millisecond
-	// patience is how long a draft may wait in a lane. While PostgreSQL hangs, drafts that have waited longer are
-	// refused without another try, so that a lane is never minutes behind.
+	// patience is how long a draft may wait in a lane. Drafts that have waited longer, because PostgreSQL hangs, are
+	// refused without being tried, so that a lane never falls minutes behind.
 	patience = 5 * time.Second
 )
 
-// CommitTimeout is how long after its own time an event may be committed.
+// CommitTimeout is the longest that an event can take to be committed after the time it carries.
 const CommitTimeout = commitTimeout
 
 // submission is a draft in a lane. done is called exactly once, by the lane, and must not block.
@@ -37,7 +37,8 @@ type submission struct {
 	done  func(Ack, error)
 }
 
-// outcome is what became of one submission. file is the attachment that it sent, if any and if it is new.
+// outcome is the result of one submission. file is the attachment that it sent; nil if there was none or it is a
+// duplicate.
 type outcome struct {
 	ack  Ack
 	file *Attachment
@@ -49,14 +50,14 @@ type committerPorts struct {
 	pool    *postgres.Pool
 	log     zerolog.Logger
 	metrics *metrics
-	// committed is told what was written, in order, before anyone gets an ack. doubted is told which conversations may
-	// have grown by events that nobody knows of.
+	// committed is called with what was written, in order, before anyone gets an ack. doubted is called with each
+	// conversation that may have new events nobody has heard of.
 	committed func([]Event)
 	doubted   func(id int64)
 }
 
-// committer does group commits: each lane writes, in one round trip, what was queued while its last batch was being
-// committed. It never waits for more drafts. A conversation always goes through the same lane, which keeps its senders'
+// committer does group commits: each lane writes, in one round trip, whatever was queued while it was committing its
+// last batch. It never waits for a batch to fill. A conversation always uses the same lane, which keeps its drafts in
 // order.
 type committer struct {
 	committerPorts
@@ -69,7 +70,7 @@ type committer struct {
 	stop context.CancelFunc
 	work sync.WaitGroup
 
-	mu     sync.RWMutex // guards closed against submit
+	mu     sync.RWMutex // guards closed, and the lanes against a send after close
 	closed bool
 }
 
@@ -88,7 +89,7 @@ func (c *committer) begin() {
 	}
 }
 
-// finish accepts no more drafts, commits what is queued, and returns; ctx bounds the wait.
+// finish stops accepting drafts, commits the queued ones, and returns; ctx bounds the wait.
 func (c *committer) finish(ctx context.Context) {
 	c.mu.Lock()
 	if !c.closed {
@@ -104,7 +105,7 @@ func (c *committer) finish(ctx context.Context) {
 	c.stop()
 }
 
-// queue takes a draft; done is called later, or at once when the queue is full.
+// queue adds a draft to its lane. done is called later, or at once if the queue is full.
 func (c *committer) queue(d Draft, done func(Ack, error)) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -147,7 +148,7 @@ func (c *committer) run(lane chan submission) {
 	}
 }
 
-// inTime counts a batch as no longer queued and refuses what has waited too long.
+// inTime takes a batch out of the queue's count, refuses the drafts that have waited too long, and returns the rest.
 func (c *committer) inTime(batch []submission) []submission {
 	late := time.Now().Add(-patience)
 	return slices.DeleteFunc(batch, func(s submission) bool {
@@ -161,7 +162,7 @@ func (c *committer) inTime(batch []submission) []submission {
 	})
 }
 
-// commit writes a batch and answers everyone in it. Two submissions with one clientId are one draft.
+// commit writes a batch and answers every submission in it. Submissions with the same clientId count as one draft.
 func (c *committer) commit(batch []submission) {
 	started := time.Now()
 	unique, index := dedupe(batch)
@@ -184,10 +185,10 @@ func (c *committer) commit(batch []submission) {
 	for i, s := range batch {
 		o := outcomes[index[i]]
 		if errors.Is(o.err, ErrForbidden) && s.draft.Sender.Session != unique[index[i]].Sender.Session {
-			again = append(again, s) // refused because of another submission's session
+			again = append(again, s) // the draft was refused because of another submission's session
 			continue
 		}
-		if code := errs.CodeOf(o.err); o.err != nil && code != ErrUnavailable.Code { // write has counted those
+		if code := errs.CodeOf(o.err); o.err != nil && code != ErrUnavailable.Code { // write has counted these
 			c.metrics.refused.WithLabelValues(code).Inc()
 		}
 		o.ack.Duplicate = o.err == nil && (o.ack.Duplicate || seen[index[i]])
@@ -204,7 +205,7 @@ type draftKey struct {
 	clientID             uuid.UUID
 }
 
-// dedupe gives the distinct drafts and, for each submission, the index of its draft.
+// dedupe returns the distinct drafts and, for each submission, the index of its draft.
 func dedupe(batch []submission) (unique []Draft, index []int) {
 	unique, index = make([]Draft, 0, len(batch)), make([]int, len(batch))
 	at := make(map[draftKey]int, len(batch))
@@ -221,9 +222,10 @@ func dedupe(batch []submission) (unique []Draft, index []int) {
 	return unique, index
 }
 
-// write commits drafts, whatever it takes. After a duplicate the batch is repeated with the careful statement, a draft
-// whose data PostgreSQL refuses is isolated, and while PostgreSQL is away write tries again a few times, for at most
-// commitTimeout. An attempt whose outcome is unknown is repeated carefully: what it wrote is found by clientId.
+// write commits drafts. If one is a duplicate, it repeats the batch with the careful statement. If PostgreSQL rejects
+// the data of one, it halves the batch until that draft is alone. While PostgreSQL is away it tries a few more times,
+// for at most commitTimeout. An attempt whose outcome is unknown is repeated carefully, so what it wrote is found by
+// clientId.
 func (c *committer) write(drafts []Draft) []outcome {
 	careful, unsure := false, false
 	ctx, cancel := context.WithTimeout(c.ctx, commitTimeout)
@@ -247,7 +249,7 @@ func (c *committer) write(drafts []Draft) []outcome {
 			careful, unsure = true, true
 			c.pause()
 		default:
-			c.log.Error().Err(err).Int("drafts", len(drafts)).Msg("messages could not be committed")
+			c.log.Error().Err(err).Int("drafts", len(drafts)).Msg("could not commit messages")
 			c.metrics.refused.WithLabelValues("unavailable").Add(float64(len(drafts)))
 			c.reportDoubted(drafts)
 			return slices.Repeat([]outcome{{err: ErrUnavailable}}, len(drafts))
@@ -255,8 +257,8 @@ func (c *committer) write(drafts []Draft) []outcome {
 	}
 }
 
-// reportDoubted names the conversations to which an attempt with an unknown outcome may have written events that nobody
-// knows of yet.
+// reportDoubted reports the conversations to which an attempt with an unknown outcome may have written events that
+// nobody has heard of yet.
 func (c *committer) reportDoubted(drafts []Draft) {
 	for _, id := range conversationsOf(drafts) {
 		c.doubted(id)

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkCommitter commits whole batches, over 32 conversations, into a log that already holds some: plain texts,
-// which must not pay for what else there is, and batches with some edits.
+// BenchmarkCommitter commits whole batches, over 32 conversations, into logs that are not empty: plain texts, which
+// must not pay for edits and files, and batches with some edits.
 func BenchmarkCommitter(b *testing.B) {
 	w := newWorld(b)
 	c, _ := committerOn(w.Pool, 1)
@@ -60,8 +60,8 @@ func benchmarkBatches(b *testing.B, c *committer, size int, next func(i int) Dra
 	b.ReportMetric(float64(size*b.N)/b.Elapsed().Seconds(), "messages/s")
 }
 
-// BenchmarkCommitter_participants commits the same batches with the statement as it is and with one that asks the view
-// participants who takes part, in turns, so that both meet the same machine.
+// BenchmarkCommitter_participants commits the same batches with the statement as it is and with one that uses the
+// view participants. They alternate, so that both run under the same load.
 func BenchmarkCommitter_participants(b *testing.B) {
 	const own = `d.sender not in (a.patient_id, a.doctor_id)`
 	const view = `not exists (

@@ -32,7 +32,7 @@ func TestCommitter_Edits(t *testing.T) {
 		ID: file, Name: "knee.jpg", MediaType: "image/jpeg", Size: 5, SHA256: strings.Repeat("0f", 32), Width: 4, Height: 3,
 		Thumbnail: true,
 	}
-	require.Equal(t, want, told.in(id)[2].Attachment, "whoever is told gets what the log has")
+	require.Equal(t, want, told.in(id)[2].Attachment, "listeners get what the log has")
 	require.Equal(t, w.log(id), told.in(id))
 
 	first, second := correction(id, w.Patient, 1, "It hurts there"), correction(id, w.Patient, 1, "It hurts everywhere")
@@ -44,7 +44,7 @@ func TestCommitter_Edits(t *testing.T) {
 	require.Equal(t, []string{"It hurts everywhere", "It hurts everywhere", "It hurts everywhere"},
 		[]string{log[0].Text, log[3].Text, log[4].Text})
 	require.Equal(t, []int64{5, 5, 0}, []int64{log[0].CorrectedBy, log[3].CorrectedBy, log[4].CorrectedBy})
-	require.Equal(t, "It hurts there", told.in(id)[3].Text, "live ones hear each as it comes")
+	require.Equal(t, "It hurts there", told.in(id)[3].Text, "listeners get each edit as it was written")
 	require.EqualValues(t, 1, told.in(id)[3].Target)
 
 	require.EqualValues(t, 6, w.ok(c, retraction(id, w.Patient, 1)).Seq)
@@ -69,7 +69,8 @@ func TestCommitter_Edits(t *testing.T) {
 	require.EqualValues(t, 3, w.Number(`select seq from attachments where id = $1`, [16]byte(file)))
 }
 
-// TestCommitter_EditRefusals goes through every reason, with neighbours in the batch that must not suffer.
+// TestCommitter_EditRefusals tries every reason for a refusal, in batches with other drafts that must not be
+// affected.
 func TestCommitter_EditRefusals(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -136,7 +137,8 @@ func TestCommitter_EditRefusals(t *testing.T) {
 		[][16]byte{unsent, ofDoctor, elsewhere, partial}))
 }
 
-// TestCommitter_EditsInOneBatch: one statement judges by one state, so what depends on each other must not share it.
+// TestCommitter_EditsInOneBatch: one statement judges all its drafts by one state, so drafts of a batch that depend
+// on each other need care.
 func TestCommitter_EditsInOneBatch(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -169,7 +171,8 @@ func TestCommitter_EditsInOneBatch(t *testing.T) {
 	w.requireGapless(other)
 }
 
-// TestCommitter_EditsAgain: a repetition is acknowledged, whatever has become of its target, and of the conversation.
+// TestCommitter_EditsAgain: a repeated edit is acknowledged, whatever has happened to its target and to the
+// conversation.
 func TestCommitter_EditsAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -202,7 +205,7 @@ func TestCommitter_EditsAgain(t *testing.T) {
 	require.Len(t, w.requireGapless(id), 5)
 }
 
-// TestCommitter_RefusedEditIsIsolated: what PostgreSQL cannot store is refused alone, also among edits.
+// TestCommitter_RefusedEditIsIsolated: among edits, too, only the draft that PostgreSQL cannot store is refused.
 func TestCommitter_RefusedEditIsIsolated(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -219,8 +222,8 @@ func TestCommitter_RefusedEditIsIsolated(t *testing.T) {
 	require.Len(t, w.requireGapless(id), 6)
 }
 
-// TestCommitter_EditsContended: many take one message back and correct it, over two instances. One retraction lands,
-// and nothing of that message after it.
+// TestCommitter_EditsContended: many retract and correct one message at the same time, on two instances. One
+// retraction lands, and no edit of that message comes after it.
 func TestCommitter_EditsContended(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -270,7 +273,7 @@ func TestCommitter_EditsContended(t *testing.T) {
 	}
 }
 
-// TestCommitter_FileContended: one file is sent once, whoever else sends it or sweeps it up at the same time.
+// TestCommitter_FileContended: a file is sent once, or swept up, when many do either at the same time.
 func TestCommitter_FileContended(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -319,9 +322,9 @@ func TestCommitter_FileContended(t *testing.T) {
 	}
 }
 
-// TestCommitter_BatchEqualsOneByOne holds the statement, which judges many drafts at once, against itself with one at a
-// time: random drafts into a conversation in batches, the same into a twin of it one by one, have the same outcomes and
-// make the same log.
+// TestCommitter_BatchEqualsOneByOne checks that judging many drafts at once equals judging one at a time: random
+// drafts committed in batches to one conversation, and one by one to its twin, have the same outcomes and make the
+// same log.
 func TestCommitter_BatchEqualsOneByOne(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -338,14 +341,14 @@ func TestCommitter_BatchEqualsOneByOne(t *testing.T) {
 				files[i] = append(files[i], w.file(id, w.Patient))
 			}
 			n := len(drafts[0])
-			if n > 0 && rand.IntN(6) == 0 { // once more
+			if n > 0 && rand.IntN(6) == 0 { // a repetition
 				again := rand.IntN(n)
 				drafts[0], drafts[1] = append(drafts[0], drafts[0][again]), append(drafts[1], drafts[1][again])
 				continue
 			}
 			d := Draft{Sender: senders[min(rand.IntN(12)%5/2, 2)], ClientID: uuid.New(), Kind: KindText, Text: "x"}
 			file, target := -1, int64(1)<<40
-			if head > 0 && rand.IntN(10) > 0 { // never one of the same batch, whose seq nobody knows yet
+			if head > 0 && rand.IntN(10) > 0 { // never one of the same batch: its seq is not known yet
 				target = 1 + rand.Int64N(head)
 			}
 			switch rand.IntN(5) {
@@ -368,7 +371,7 @@ func TestCommitter_BatchEqualsOneByOne(t *testing.T) {
 		for i, d := range drafts[1][from:] {
 			one := commitOne(c, d)[0]
 			if errors.Is(one.err, ErrNoTarget) && errors.Is(batch[i].err, ErrNotOwn) {
-				continue // the other one's message was taken back in this very batch: refused it is
+				continue // the other participant's message was retracted in the same batch: refused either way
 			}
 			require.Equal(t, one.err, batch[i].err, "%s of %d", d.Kind, d.Target)
 			require.Equal(t, []any{one.ack.Seq, one.ack.Duplicate}, []any{batch[i].ack.Seq, batch[i].ack.Duplicate})

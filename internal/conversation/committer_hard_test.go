@@ -53,7 +53,7 @@ func TestCommitter_NothingAfterCancellation(t *testing.T) {
 	}
 }
 
-// cancel does to an appointment what the appointment conversation does: lock, update, append last.
+// cancel does what package appointment does: lock, update, append last.
 func (w *world) cancel(id int64) {
 	w.T.Helper()
 	require.NoError(w.T, w.Pool.InTx(context.Background(), func(tx *postgres.Tx) error {
@@ -68,8 +68,8 @@ func (w *world) cancel(id int64) {
 	}))
 }
 
-// TestCommitter_PostgresKilled kills the server under senders: what was acknowledged is there afterwards, what was not
-// can be sent again and gets one seq.
+// TestCommitter_PostgresKilled kills PostgreSQL while senders are at work: afterwards every acknowledged message is
+// there, and every other one can be sent again and gets one seq.
 func TestCommitter_PostgresKilled(t *testing.T) {
 	t.Parallel()
 	server, dsn := pgtest.Own(t)
@@ -104,7 +104,7 @@ func TestCommitter_PostgresKilled(t *testing.T) {
 	<-running
 	require.NoError(t, server.Kill())
 	refused := make(chan struct{})
-	go func() { // one that has surely met the dead server
+	go func() { // a draft that is certain to meet the dead server
 		defer close(refused)
 		_, _ = c.send(draft(ids[0], w.Patient, "into the dark"))
 	}()

@@ -17,8 +17,8 @@ import (
 	"housecall/internal/auth"
 )
 
-// TestCommitter_ManySendersTwoInstances: whatever the interleaving, every conversation's log is gapless, has each
-// clientId once and every acknowledged seq is that of its message.
+// TestCommitter_ManySendersTwoInstances: whatever the interleaving, every conversation's log is gapless and has each
+// clientId once, and every ack has the seq of its message.
 func TestCommitter_ManySendersTwoInstances(t *testing.T) {
 	t.Parallel()
 	const conversations, senders, each = 12, 24, 25
@@ -69,14 +69,14 @@ func TestCommitter_ManySendersTwoInstances(t *testing.T) {
 			require.Equal(t, acked[id][e.Seq], e.ClientID)
 		}
 		require.ElementsMatch(t, log, append(heardOne.in(id), heardTwo.in(id)...),
-			"each event is told once, as it is in the log")
+			"each event is announced once, as it is in the log")
 		require.True(t, slices.IsSortedFunc(heardOne.in(id), func(a, b Event) int { return int(a.Seq - b.Seq) }),
 			"and in order")
 	}
 	require.Equal(t, senders*each, total)
 }
 
-// TestCommitter_OneClientIDManyTimes is the one-winner test of drafts.
+// TestCommitter_OneClientIDManyTimes is the one-winner test for drafts.
 func TestCommitter_OneClientIDManyTimes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -117,7 +117,7 @@ func TestCommitter_DuplicatesInOneBatch(t *testing.T) {
 	require.NoError(t, commitOne(c, old)[0].err)
 
 	sameIDOfPatient, sameIDElsewhere := d, d
-	sameIDOfPatient.Sender = w.Patient // another sender's id is another message
+	sameIDOfPatient.Sender = w.Patient // the same id from another sender is another message
 	sameIDElsewhere.Conversation = other
 	out := commitOne(c, d, old, d, sameIDOfPatient, sameIDElsewhere, d)
 	seqs, duplicates := []int64{}, []bool{}
@@ -132,7 +132,7 @@ func TestCommitter_DuplicatesInOneBatch(t *testing.T) {
 	require.Len(t, told.in(id), 3)
 }
 
-// TestCommitter_RefusedDataIsIsolated: one draft that PostgreSQL cannot store does not take the others with it.
+// TestCommitter_RefusedDataIsIsolated: a draft that PostgreSQL cannot store does not cause the others to be refused.
 func TestCommitter_RefusedDataIsIsolated(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -193,7 +193,7 @@ func TestCommitter_Refusals(t *testing.T) {
 	require.InDelta(t, 7, testutil.ToFloat64(c.metrics.refused.WithLabelValues("forbidden")), 0)
 }
 
-// TestCommitter_AckedStaysAcked: a resend of what is committed is acknowledged, whatever has been closed since.
+// TestCommitter_AckedStaysAcked: resending a committed draft gets its ack, even if the conversation has closed since.
 func TestCommitter_AckedStaysAcked(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -218,8 +218,8 @@ func TestCommitter_AckedStaysAcked(t *testing.T) {
 	require.Len(t, told.in(id), 1)
 }
 
-// TestCommitter_RuleEqualsReply holds the committer's SQL of who may write against appointment.Reply, which everyone
-// else is told by.
+// TestCommitter_RuleEqualsReply checks that the committer's SQL for who may write agrees with appointment.Reply,
+// which everything else uses.
 func TestCommitter_RuleEqualsReply(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -299,6 +299,6 @@ func TestCommitter_FullLaneRefuses(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	c.begin()
-	c.finish(ctx) // the time for the rest is over
+	c.finish(ctx) // the time for the remaining drafts is over
 	require.Greater(t, refused, 3)
 }

@@ -1,9 +1,9 @@
-// Package conversation keeps the conversation of each appointment: a durable log without gaps in PostgreSQL, the rules
-// for who may read and write it, and its closing and opening. The live side (connections, presence, receipts) belongs
-// to package chat, which this package neither knows nor needs.
+// Package conversation keeps the conversation of each appointment: a durable log without gaps in PostgreSQL, the
+// rules for who may read and write it, and its closing and reopening. The live side (connections, presence, receipts)
+// belongs to package chat, which this package does not depend on.
 //
-// A message goes Service.Submit -> committer -> PostgreSQL. Once committed it goes to the function given to
-// OnCommitted, and to its sender as an ack. The seq tells every reader what it is missing.
+// A message goes Service.Submit -> committer -> PostgreSQL. Once it is committed, the function given to OnCommitted
+// is called and the sender gets an ack. Readers notice missing events by gaps in seq.
 package conversation
 
 import (
@@ -32,9 +32,9 @@ const (
 	KindCorrection Kind = "correction" // its Text replaces that of the event Target
 )
 
-// Event is one entry of a conversation's log. Seq starts at 1 and has no gaps within a conversation. An event read from
-// the log is as it is now: a retracted one has neither Text nor Attachment, and a corrected one has its latest Text, as
-// do its corrections.
+// Event is one entry of a conversation's log. Seq starts at 1 and has no gaps within a conversation. Reading the log
+// gives each event in its current state: a retracted one has neither Text nor Attachment, and a corrected one has its
+// latest Text, as do its corrections.
 type Event struct {
 	Conversation int64
 	Seq          int64
@@ -46,12 +46,12 @@ type Event struct {
 	Regroup      bool // a system event that changes the participants
 
 	Target      int64       // seq of the event that a retraction or correction is about; 0 for others
-	Attachment  *Attachment // of that kind only
+	Attachment  *Attachment // set only for KindAttachment
 	Retracted   bool
-	CorrectedBy int64 // seq of the correction, another event, that has the Text; 0 for none
+	CorrectedBy int64 // seq of the correction event that Text comes from; 0 for none
 }
 
-// HasText reports whether an event has a text: it is neither a file nor a retraction, and was not retracted.
+// HasText reports whether the event has a text, so it is not a file or a retraction and has not been retracted.
 func (e Event) HasText() bool {
 	return !e.Retracted && e.Kind != KindAttachment && e.Kind != KindRetraction
 }
@@ -62,24 +62,24 @@ type Attachment struct {
 	Name      string    `json:"name"`
 	MediaType string    `json:"mediaType"`
 	Size      int64     `json:"size" doc:"Bytes."`
-	SHA256    string    `json:"sha256" doc:"Of the content, in hexadecimal digits."`
-	Width     int       `json:"width,omitempty" doc:"Pixels, of images."`
-	Height    int       `json:"height,omitempty"`
-	Thumbnail bool      `json:"thumbnail,omitempty" doc:"There is a thumbnail of it."`
+	SHA256    string    `json:"sha256" doc:"Hash of the content, in hexadecimal."`
+	Width     int       `json:"width,omitempty" doc:"In pixels; images only."`
+	Height    int       `json:"height,omitempty" doc:"In pixels; images only."`
+	Thumbnail bool      `json:"thumbnail,omitempty" doc:"Whether the file has a thumbnail."`
 }
 
 // Draft is a message, retraction or correction on its way into the log.
 type Draft struct {
 	Conversation int64
 	Sender       auth.Actor
-	ClientID     uuid.UUID // made once and kept over retries, so that a draft is stored once
+	ClientID     uuid.UUID // the same on every retry, so that the draft is stored once
 	Kind         Kind
-	Text         string    // of texts and corrections
-	Target       int64     // of retractions and corrections: the seq of the message they are about
-	Attachment   uuid.UUID // of that kind: a file that the sender has uploaded to the conversation
+	Text         string    // for texts and corrections
+	Target       int64     // for retractions and corrections: the seq of the message they are about
+	Attachment   uuid.UUID // for KindAttachment: a file that the sender has uploaded to the conversation
 }
 
-// check applies the rules for a draft's own content; what it refers to is judged when it is committed.
+// check applies the rules for the draft's own content. The message or file that it refers to is checked at commit.
 func (d Draft) check() error {
 	if d.Kind == KindText || d.Kind == KindCorrection {
 		return CheckText(d.Text)
@@ -87,26 +87,26 @@ func (d Draft) check() error {
 	return nil
 }
 
-// size is how much memory a draft takes while it waits, in bytes: without a text it is little, but not nothing.
+// size is roughly how much memory a waiting draft takes, in bytes. The constant covers everything but the text.
 func (d Draft) size() int64 { return int64(len(d.Text)) + 128 }
 
-// Ack says that a draft is in the log, under this Seq. Duplicate means that it already was.
+// Ack says that a draft is in the log as event Seq. Duplicate means that an earlier attempt had already stored it.
 type Ack struct {
 	Seq       int64
 	At        time.Time
 	Duplicate bool
 }
 
-// Refusals of a draft: Code is the nack code of the protocol, Kind the HTTP side of the same refusal.
+// Reasons for refusing a draft. The code is the protocol's nack code; the kind decides the HTTP status.
 var (
 	ErrClosed = errs.New(errs.Conflict, "closed",
 		"This conversation is closed to new messages.")
 	ErrForbidden = errs.New(errs.NotFound, "forbidden",
 		"There is no such conversation.")
 	ErrNoTarget = errs.New(errs.NotFound, "not_found",
-		"There is no such message, or it was retracted.")
+		"There is no such message, or it has been retracted.")
 	ErrNoFile = errs.New(errs.NotFound, "not_found",
-		"You have not uploaded such a file to this conversation, or it was already sent.")
+		"You have not uploaded this file to this conversation, or you have already sent it.")
 	ErrNotOwn = errs.New(errs.Forbidden, "not_yours",
 		"Only the sender can retract or correct a message.")
 	ErrEmpty = errs.New(errs.Invalid, "empty",
@@ -121,8 +121,8 @@ var (
 	}
 )
 
-// ErrTooFast refuses a draft because of a limit; where completes "Too many messages at once …". There is one code for
-// all limits, because clients treat them alike.
+// ErrTooFast refuses a draft that exceeds a rate limit; where completes "Too many messages at once …". All limits
+// share one code, because clients treat them alike.
 func ErrTooFast(where string) *errs.Error {
 	return &errs.Error{
 		Kind: errs.RateLimited, Code: "rate", RetryAfter: time.Second,
@@ -143,7 +143,7 @@ func CheckText(s string) error {
 	return nil
 }
 
-// ParseClientID accepts the canonical form of RFC 9562 only, so that one id cannot be spelled in two ways.
+// ParseClientID accepts only the canonical form of RFC 9562, so that an id cannot be spelled in two ways.
 func ParseClientID(s string) (uuid.UUID, error) {
 	if len(s) != 36 {
 		return uuid.Nil, errors.New("not a UUID")

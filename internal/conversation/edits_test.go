@@ -11,7 +11,7 @@ import (
 	"housecall/internal/errs"
 )
 
-// TestREST_Edits: REST speaks of the same log in the same words.
+// TestREST_Edits: REST shows the same log in the same form.
 func TestREST_Edits(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -62,7 +62,7 @@ func TestREST_Edits(t *testing.T) {
 	require.Len(t, items, 9)
 	for i, got := range items {
 		require.NotContains(t, []any{"second", "gone", "first", "corrected"}, got["text"])
-		require.NotContains(t, got, "attachment", "it was taken back")
+		require.NotContains(t, got, "attachment", "it was retracted")
 		_, has := got["text"]
 		require.Equal(t, map[int]bool{0: true, 3: true, 4: true, 5: true}[i], has, "%v", got)
 	}
@@ -71,7 +71,7 @@ func TestREST_Edits(t *testing.T) {
 	require.Equal(t, []any{409, "closed"}, []any{late.Status, late.Body["code"]})
 }
 
-// TestService_Submit_limits: each limit says whose it is, to the sender and to the metrics, and edits count as well.
+// TestService_Submit_limits: senders and metrics are told which limit was exceeded, and edits count as well.
 func TestService_Submit_limits(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

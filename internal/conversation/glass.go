@@ -23,8 +23,9 @@ const (
 var errTakesPart = errs.New(errs.Conflict, "takes_part",
 	"You take part in this conversation, so you can read it without break-glass access.")
 
-// Glass is break-glass access: an administrator who takes no part in a conversation reads it, for a reason that its
-// participants see, for a limited time, and no longer than the sign-in session in which they asked for it.
+// Glass is break-glass access: the right of an administrator who takes no part in a conversation to read it, for a
+// reason that its participants see, for a limited time, and no longer than the sign-in session in which they asked
+// for it.
 type Glass struct {
 	ID          uuid.UUID
 	Appointment string // public id
@@ -33,13 +34,13 @@ type Glass struct {
 	Reason      string
 	CreatedAt   time.Time
 	ExpiresAt   time.Time
-	EndedAt     *time.Time // before it expired: by an administrator, or with the session
+	EndedAt     *time.Time // when an administrator or the end of the session ended it early
 
 	key, conversation, admin, patient int64
 	orphaned                          bool // its sign-in session has ended
 }
 
-// GlassStatus says whether a Glass still gives access.
+// GlassStatus says whether break-glass access is still valid.
 type GlassStatus string
 
 // The statuses.
@@ -49,7 +50,7 @@ const (
 	GlassEnded   GlassStatus = "ended" // before it expired
 )
 
-// Status gives the status at a time.
+// Status returns the status at a time.
 func (g Glass) Status(now time.Time) GlassStatus {
 	switch {
 	case g.EndedAt != nil && g.EndedAt.Before(g.ExpiresAt):
@@ -65,13 +66,13 @@ func (g Glass) Status(now time.Time) GlassStatus {
 // Observer is an administrator who reads a conversation in which they take no part.
 type Observer struct{ Conversation, Admin int64 }
 
-// access is the Glass that lets an observer read, and until when.
+// access is the id of the Glass that lets an observer read, and when it expires.
 type access struct {
 	glass uuid.UUID
 	until time.Time
 }
 
-// Access tells until when observers may read, as of now; those whose access has ended are left out.
+// Access returns until when each of the given observers may read. Those whose access has ended are left out.
 func (s *Service) Access(ctx context.Context, who []Observer) (map[Observer]time.Time, error) {
 	found, err := accessOf(ctx, s.d.Pool, who, s.d.Now())
 	if err != nil {
@@ -91,8 +92,8 @@ type GlassRequest struct {
 	Lasts       time.Duration
 }
 
-// BreakGlass gives an administrator access to a conversation in which they take no part. Its participants are told, in
-// the conversation and in the same transaction.
+// BreakGlass returns an administrator access to a conversation in which they take no part. A system event, in the same
+// transaction, tells its participants.
 func (s *Service) BreakGlass(ctx context.Context, actor auth.Actor, want GlassRequest) (Glass, error) {
 	reason, err := want.check(actor)
 	if err != nil {
@@ -125,10 +126,10 @@ func (s *Service) BreakGlass(ctx context.Context, actor auth.Actor, want GlassRe
 	return g, err
 }
 
-// now is the time with PostgreSQL's precision.
+// now is the current time, truncated to PostgreSQL's precision.
 func (s *Service) now() time.Time { return s.d.Now().UTC().Truncate(time.Microsecond) }
 
-// check applies the rules of break-glass access and gives the reason as it will be stored.
+// check applies the rules of break-glass access and returns the reason as it will be stored.
 func (r GlassRequest) check(actor auth.Actor) (reason string, err error) {
 	if actor.Role != auth.Admin {
 		return "", errs.ErrForbidden
@@ -139,8 +140,8 @@ func (r GlassRequest) check(actor auth.Actor) (reason string, err error) {
 	return text.Rule{Min: minGlassReason, Max: maxReason}.Field("body.reason", r.Reason)
 }
 
-// EndGlass ends break-glass access before it expires, the actor's own or another administrator's. Access that is over
-// stays as it is.
+// EndGlass ends break-glass access early, the actor's own or another administrator's. Access that is already over
+// does not change.
 func (s *Service) EndGlass(ctx context.Context, actor auth.Actor, id uuid.UUID) (g Glass, err error) {
 	if actor.Role != auth.Admin {
 		return Glass{}, errs.ErrForbidden
@@ -166,8 +167,8 @@ func (s *Service) EndGlass(ctx context.Context, actor auth.Actor, id uuid.UUID) 
 	return g, err
 }
 
-// Glasses lists all break-glass access there ever was, newest first: up to limit below the inner key before (0: from
-// the newest). next is where the next page starts; 0 on the last.
+// Glasses lists break-glass access past and present, newest first: up to limit entries whose internal key is below
+// before (0: from the newest). Pass next as before to get the next page; it is 0 on the last.
 func (s *Service) Glasses(ctx context.Context, before int64, limit int) (page []Glass, next int64, err error) {
 	if page, err = listGlasses(ctx, s.d.Pool, before, limit+1); err != nil {
 		return nil, 0, err
@@ -179,8 +180,8 @@ func (s *Service) Glasses(ctx context.Context, before int64, limit int) (page []
 	return page, next, nil
 }
 
-// recordGlass writes an audit row. The reason is in the table and in the conversation, not in the row: it may be
-// clinical.
+// recordGlass writes an audit row. The reason is left out of it, because it may be clinical; the table and the
+// conversation have it.
 func recordGlass(ctx context.Context, tx *postgres.Tx, actor auth.Actor, action string, g Glass) error {
 	return audit.Record(ctx, tx, audit.Event{
 		Actor: actor, Action: action, Subject: g.Appointment, PatientID: g.patient,
@@ -188,8 +189,8 @@ func recordGlass(ctx context.Context, tx *postgres.Tx, actor auth.Actor, action 
 	})
 }
 
-// Versions gives a message as it was sent, its corrections and its retraction, in order and with their original texts:
-// to observers only.
+// Versions returns a message as it was sent, its corrections and its retraction, in order and with their original
+// texts. Only observers get them.
 func (s *Service) Versions(ctx context.Context, actor auth.Actor, publicID string, seq int64) ([]Event, error) {
 	r, err := s.judge(ctx, actor, publicID, look{"conversation.versions", map[string]any{"seq": seq}})
 	if err != nil {

@@ -18,10 +18,10 @@ import (
 	"housecall/internal/errs"
 )
 
-// glassWorld is a conversation and an administrator who takes no part in it, on instances whose clock the test holds.
+// glassWorld is a conversation and an administrator who takes no part in it, on instances whose clock the test sets.
 type glassWorld struct {
 	*world
-	clock        atomic.Int64 // what is to be added to the time
+	clock        atomic.Int64 // nanoseconds to add to the real time
 	instances    []*instance
 	admin        auth.Actor
 	conversation int64
@@ -41,7 +41,7 @@ func newGlassWorld(t *testing.T, instances int) *glassWorld {
 	return g
 }
 
-// breaks opens the world's conversation to an administrator for five minutes.
+// breaks gives an administrator break-glass access to the world's conversation for five minutes.
 func (g *glassWorld) breaks(a auth.Actor) Glass {
 	g.T.Helper()
 	glass, err := g.instances[0].svc.BreakGlass(context.Background(), a, GlassRequest{
@@ -51,7 +51,7 @@ func (g *glassWorld) breaks(a auth.Actor) Glass {
 	return glass
 }
 
-// TestGlass_rights: who reads and who writes, before, while and after the glass is broken.
+// TestGlass_rights: who can read and write before, during and after break-glass access.
 func TestGlass_rights(t *testing.T) {
 	t.Parallel()
 	g := newGlassWorld(t, 1)
@@ -95,7 +95,7 @@ func TestGlass_rights(t *testing.T) {
 	require.Equal(t, 404, in.ask(g.admin, http.MethodGet, one+"/messages", "").Status, "with the session")
 }
 
-// A role that is taken away takes the right with it, whatever token is left.
+// Losing the role ends the access, even if an older token is still valid.
 func TestGlass_demoted(t *testing.T) {
 	t.Parallel()
 	g := newGlassWorld(t, 1)
@@ -195,7 +195,8 @@ func moment(t *testing.T, v any) time.Time {
 	return at
 }
 
-// TestService_EndGlass_contention: of many who end it at once one does, and the conversation hears of it once.
+// TestService_EndGlass_contention: when many end the access at the same time, one does, and the conversation gets one
+// event.
 func TestService_EndGlass_contention(t *testing.T) {
 	t.Parallel()
 	g := newGlassWorld(t, 2)
@@ -219,7 +220,7 @@ func TestService_EndGlass_contention(t *testing.T) {
 	require.EqualValues(t, 1, g.audited("glass.end", g.id, g.admin))
 }
 
-// TestRoutes_versions: who broke the glass sees a message as it was, step by step; what everybody reads stays as it is.
+// TestRoutes_versions: an observer sees each version of a message; everyone else's view of it does not change.
 func TestRoutes_versions(t *testing.T) {
 	t.Parallel()
 	g := newGlassWorld(t, 1)
@@ -242,7 +243,7 @@ func TestRoutes_versions(t *testing.T) {
 	requireGolden(t, "versions", text)
 	photo := in.ask(g.admin, http.MethodGet, path+"/3/versions", "")
 	requireGolden(t, "versions_attachment", photo)
-	for _, seq := range []string{"2", "5", "7", "8"} { // a correction, a retraction, a system event, none
+	for _, seq := range []string{"2", "5", "7", "8"} { // a correction, a retraction, a system event, no event
 		require.Equal(t, 404, in.ask(g.admin, http.MethodGet, path+"/"+seq+"/versions", "").Status, seq)
 	}
 	require.Equal(t, 422, in.ask(g.admin, http.MethodGet, path+"/0/versions", "").Status)

@@ -11,17 +11,17 @@ import (
 	"housecall/internal/httpd"
 )
 
-// eventBody is an event as in the chat protocol.
+// eventBody is an event in the form of the chat protocol.
 type eventBody struct {
 	Type        string      `json:"type" enum:"event"`
 	Seq         int64       `json:"seq" doc:"Starts at 1 and has no gaps in a conversation."`
 	Kind        Kind        `json:"kind" enum:"text,attachment,system,retraction,correction"`
 	ClientID    *uuid.UUID  `json:"clientId,omitempty" format:"uuid"`
 	Sender      string      `json:"sender,omitempty" doc:"User id; absent for system events."`
-	Text        *string     `json:"text,omitempty" doc:"As it is now; absent for attachments, retractions and retracted messages."`
+	Text        *string     `json:"text,omitempty" doc:"The current text; absent for attachments, retractions and retracted messages."`
 	Target      int64       `json:"target,omitempty" doc:"The seq that a retraction or correction is about."`
 	Attachment  *Attachment `json:"attachment,omitempty"`
-	Retracted   bool        `json:"retracted,omitempty" doc:"The sender retracted it."`
+	Retracted   bool        `json:"retracted,omitempty" doc:"Whether the sender has retracted it."`
 	CorrectedBy int64       `json:"correctedBy,omitempty" doc:"The seq of the correction that the text comes from."`
 	At          time.Time   `json:"at"`
 }
@@ -60,13 +60,13 @@ type handlers struct {
 	now func() time.Time
 }
 
-// Routes adds a conversation's history, sending, its state, and break-glass access. For anyone without the right to
-// read a conversation it does not exist.
+// Routes adds the routes for a conversation's history and state, for sending, and for break-glass access. Callers who
+// may not read a conversation get 404.
 func Routes(s *httpd.Server, svc *Service) {
 	h := handlers{svc, svc.d.Now}
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/appointments/{id}/messages", Tag: "chat", Summary: "Read a page of a conversation",
-		Description: "Oldest first. Without after and before: the latest page.", Access: httpd.SignedIn,
+		Description: "Oldest first. Without `after` or `before` you get the latest page.", Access: httpd.SignedIn,
 		Errors: []int{http.StatusNotFound},
 	}, h.serveHistory)
 	sendRoutes(s, h)
@@ -76,7 +76,7 @@ func Routes(s *httpd.Server, svc *Service) {
 
 func (h handlers) serveHistory(ctx context.Context, in *historyInput) (*historyOutput, error) {
 	if in.After >= 0 && in.Before > 0 {
-		return nil, errs.InvalidField("query.before", "cannot be given together with after")
+		return nil, errs.InvalidField("query.before", "cannot be combined with after")
 	}
 	r, err := h.svc.Readable(ctx, httpd.Actor(ctx), in.ID)
 	if err != nil {

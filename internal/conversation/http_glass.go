@@ -14,9 +14,9 @@ import (
 type glassBody struct {
 	ID            string      `json:"id" format:"uuid"`
 	AppointmentID string      `json:"appointmentId"`
-	Admin         adminBody   `json:"admin" doc:"Who reads."`
+	Admin         adminBody   `json:"admin" doc:"The administrator who can read the conversation."`
 	Reason        string      `json:"reason"`
-	Status        GlassStatus `json:"status" enum:"active,expired,ended" doc:"ended: before it expired, by an administrator or with their session"`
+	Status        GlassStatus `json:"status" enum:"active,expired,ended" doc:"ended: an administrator or the end of the sign-in session ended it before it expired."`
 	CreatedAt     time.Time   `json:"createdAt"`
 	ExpiresAt     time.Time   `json:"expiresAt"`
 	EndedAt       *time.Time  `json:"endedAt,omitempty"`
@@ -43,7 +43,7 @@ type breakInput struct {
 	Body struct {
 		AppointmentID string `json:"appointmentId" minLength:"1" maxLength:"20"`
 		Reason        string `json:"reason" minLength:"10" maxLength:"500" doc:"The participants see it in the conversation."`
-		Minutes       int    `json:"minutes,omitempty" minimum:"5" maximum:"240" default:"60" doc:"For how long."`
+		Minutes       int    `json:"minutes,omitempty" minimum:"5" maximum:"240" default:"60" doc:"How long the access lasts."`
 	}
 }
 
@@ -73,9 +73,8 @@ func glassRoutes(s *httpd.Server, h handlers) {
 	admin, tag := httpd.Only(auth.Admin), "Administration"
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/admin/break-glass", Tag: tag, Summary: "Get break-glass access to a conversation",
-		Description: "Its participants see who, why and until when. Until then, and as long as the session lasts, its " +
-			"messages, " +
-			"attachments, transcript and socket can be read, not written to. Each look leaves an audit row.",
+		Description: "The participants see who has access, why and until when. While the access and your sign-in session last, you " +
+			"can read its messages, attachments, transcript and WebSocket, but not write. Each access leaves an audit row.",
 		Status: http.StatusCreated, Access: admin, Errors: []int{http.StatusNotFound, http.StatusConflict},
 	}, h.serveBreakGlass)
 	httpd.Register(s, httpd.Route{
@@ -85,7 +84,7 @@ func glassRoutes(s *httpd.Server, h handlers) {
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/admin/break-glass/{id}/end", Tag: tag,
 		Summary:     "End break-glass access before it expires",
-		Description: "Your own or another administrator's. Access that is already over stays as it is.",
+		Description: "Your own or another administrator's. Nothing happens if it is already over.",
 		Status:      http.StatusOK, Access: admin, Errors: []int{http.StatusNotFound},
 	}, h.serveEndGlass)
 	httpd.Register(s, httpd.Route{

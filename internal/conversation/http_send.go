@@ -12,25 +12,25 @@ import (
 type sendInput struct {
 	ID   string `path:"id" maxLength:"20"`
 	Body struct {
-		ClientID     string  `json:"clientId" format:"uuid" minLength:"36" maxLength:"36" doc:"Made once for a message and kept over retries."`
-		Text         *string `json:"text,omitempty" doc:"At most 4,000 characters, not blank. Either this or attachmentId."`
-		AttachmentID *string `json:"attachmentId,omitempty" format:"uuid" minLength:"36" maxLength:"36" doc:"A file that you have uploaded to this conversation; it is sent once."`
+		ClientID     string  `json:"clientId" format:"uuid" minLength:"36" maxLength:"36" doc:"Make one for each message and keep it for every retry."`
+		Text         *string `json:"text,omitempty" doc:"At most 4,000 characters, not blank. Give either this or attachmentId."`
+		AttachmentID *string `json:"attachmentId,omitempty" format:"uuid" minLength:"36" maxLength:"36" doc:"A file that you have uploaded to this conversation. It can be sent once."`
 	}
 }
 
 type retractInput struct {
 	ID   string `path:"id" maxLength:"20"`
-	Seq  int64  `path:"seq" minimum:"1" doc:"Of the message."`
+	Seq  int64  `path:"seq" minimum:"1" doc:"The seq of the message."`
 	Body struct {
-		ClientID string `json:"clientId" format:"uuid" minLength:"36" maxLength:"36" doc:"Made once for a retraction and kept over retries."`
+		ClientID string `json:"clientId" format:"uuid" minLength:"36" maxLength:"36" doc:"Make one for each retraction and keep it for every retry."`
 	}
 }
 
 type correctInput struct {
 	ID   string `path:"id" maxLength:"20"`
-	Seq  int64  `path:"seq" minimum:"1" doc:"Of the text."`
+	Seq  int64  `path:"seq" minimum:"1" doc:"The seq of the text."`
 	Body struct {
-		ClientID string `json:"clientId" format:"uuid" minLength:"36" maxLength:"36" doc:"Made once for a correction and kept over retries."`
+		ClientID string `json:"clientId" format:"uuid" minLength:"36" maxLength:"36" doc:"Make one for each correction and keep it for every retry."`
 		Text     string `json:"text" doc:"The new text: at most 4,000 characters, not blank."`
 	}
 }
@@ -39,18 +39,18 @@ type correctInput struct {
 type sendOutput struct {
 	Body struct {
 		ClientID  string    `json:"clientId"`
-		Seq       int64     `json:"seq" doc:"Of the event."`
+		Seq       int64     `json:"seq" doc:"The seq of the event."`
 		At        time.Time `json:"at"`
-		Duplicate bool      `json:"duplicate" doc:"The log already had this clientId."`
+		Duplicate bool      `json:"duplicate" doc:"Whether the log already had this clientId."`
 	}
 }
 
-// sendRoutes adds the operations that write in a conversation.
+// sendRoutes adds the routes for sending, retracting and correcting.
 func sendRoutes(s *httpd.Server, h handlers) {
 	route := func(path, summary, description string, also ...int) httpd.Route {
 		return httpd.Route{
 			Method: http.MethodPost, Path: "/appointments/{id}/messages" + path, Tag: "chat", Summary: summary,
-			Description: description + " Repeat it with the same clientId as often as needed: it is stored once.",
+			Description: description + " You can safely repeat the request with the same clientId: it is stored once.",
 			Status:      http.StatusCreated, Access: httpd.SignedIn, Repeatable: true,
 			Errors: append(also, http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests),
 		}
@@ -58,8 +58,8 @@ func sendRoutes(s *httpd.Server, h handlers) {
 	httpd.Register(s, route("", "Send a message", "A text, or a file that you have uploaded."), h.serveSend)
 	httpd.Register(s, route(
 		"/{seq}/retract", "Retract a message",
-		"Only your own, and only while the conversation is open. The message stays in its place, permanently without "+
-			"its content, for everyone.",
+		"Only your own, and only while the conversation is open. The message keeps its place but permanently loses its "+
+			"content, for everyone.",
 		http.StatusForbidden,
 	), h.serveRetract)
 	httpd.Register(s, route("/{seq}/correct", "Correct a message",
@@ -72,7 +72,7 @@ func (h handlers) serveSend(ctx context.Context, in *sendInput) (*sendOutput, er
 	d := Draft{Kind: KindText}
 	switch text, file := in.Body.Text, in.Body.AttachmentID; {
 	case (text == nil) == (file == nil):
-		return nil, errs.InvalidField("body.text", "must be given, or attachmentId must, but not both")
+		return nil, errs.InvalidField("body.text", "give either text or attachmentId, not both")
 	case text != nil:
 		d.Text = *text
 	default:

@@ -9,7 +9,7 @@ import (
 	"housecall/internal/httpd"
 )
 
-// participantBody is a participant and how far they have got. Only connections show who is online.
+// participantBody is a participant with their cursors. Only connections show who is online.
 type participantBody struct {
 	UserID       string    `json:"userId"`
 	Role         auth.Role `json:"role"`
@@ -18,14 +18,14 @@ type participantBody struct {
 	ReadSeq      int64     `json:"readSeq"`
 }
 
-// stateBody is the state of a conversation; connections get the same in hello.
+// stateBody is the state of a conversation. Connections get the same in hello.
 type stateBody struct {
 	AppointmentID string            `json:"appointmentId"`
 	CanReply      bool              `json:"canReply" doc:"Whether the caller can write now."`
 	ReplyUntil    *time.Time        `json:"replyUntil,omitempty" doc:"When the conversation will close by itself."`
 	WhyNot        string            `json:"whyNot,omitempty" doc:"Why the caller cannot write." enum:"pending,rejected,cancelled,expired,no_show,follow_up_over,closed_by_doctor,doctor_unavailable,read_only"`
 	HeadSeq       int64             `json:"headSeq" doc:"The last seq of the conversation."`
-	Epoch         string            `json:"epoch" doc:"Names this history of the log; it changes after a restore."`
+	Epoch         string            `json:"epoch" doc:"Names the current history of the log. It changes when the database was restored or has failed over."`
 	Participants  []participantBody `json:"participants" doc:"The patient, then the doctor."`
 	Notice        string            `json:"notice" doc:"When messages are answered, and whom to call in an emergency."`
 }
@@ -62,7 +62,7 @@ type closeInput struct {
 
 type stateOutput struct{ Body stateBody }
 
-// stateRoutes adds a conversation's state, and its closing and opening.
+// stateRoutes adds the routes for a conversation's state and for closing and reopening it.
 func stateRoutes(s *httpd.Server, h handlers) {
 	refusals := []int{http.StatusNotFound, http.StatusConflict}
 	httpd.Register(s, httpd.Route{
@@ -71,16 +71,15 @@ func stateRoutes(s *httpd.Server, h handlers) {
 	}, h.serveState)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/appointments/{id}/conversation/close", Tag: "chat", Summary: "Close a conversation",
-		Description: "For its doctor. One that is closed already stays as it is; one that is not open for another reason " +
-			"is " +
+		Description: "Only for its doctor. Nothing changes if it is already closed. If it is not open for another reason, the answer is " +
 			"409 `not_open`, with `whyNot`.",
 		Status: http.StatusOK, Access: httpd.Only(auth.Doctor), Errors: refusals,
 	}, h.serveClose)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/appointments/{id}/conversation/open", Tag: "chat",
 		Summary: "Reopen a closed conversation",
-		Description: "For its doctor, while the appointment is BOOKED or shortly after its completion; otherwise 409 " +
-			"`cannot_open`, with `whyNot`.",
+		Description: "Only for its doctor, while the appointment is BOOKED or shortly after its completion. Otherwise the answer is " +
+			"409 `cannot_open`, with `whyNot`.",
 		Status: http.StatusOK, Access: httpd.Only(auth.Doctor), Errors: refusals,
 	}, h.serveOpen)
 }

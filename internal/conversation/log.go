@@ -10,11 +10,11 @@ import (
 // Log appends system events to conversations inside the transactions of other packages. It exists apart from Service
 // because appointments need it before there can be a Service.
 type Log struct {
-	// committed is told of events once their transaction has committed; Service sets it.
+	// committed is called with events once their transaction has committed; Service sets it.
 	committed func([]Event)
 }
 
-// NewLog makes a log. Its events reach connections once a Service uses it.
+// NewLog returns a Log. Its events reach connections once a Service uses it.
 func NewLog() *Log { return &Log{committed: func([]Event) {}} }
 
 // Append implements appointment.Conversations: it creates the conversation if there is none, locks it, numbers the
@@ -23,8 +23,8 @@ func (l *Log) Append(ctx context.Context, tx *postgres.Tx, appointmentID int64, 
 	return l.insert(ctx, tx, Event{Conversation: appointmentID, Kind: KindSystem, Text: text})
 }
 
-// Regroup implements appointment.Conversations: all connections to the conversation end once they have the event. Those
-// that still may read it reconnect before they get anything that follows.
+// Regroup implements appointment.Conversations: like Append, but all connections to the conversation are closed once
+// they have the event. Those whose users may still read it must reconnect to get what follows.
 func (l *Log) Regroup(ctx context.Context, tx *postgres.Tx, appointmentID int64, text string) error {
 	return l.insert(ctx, tx, Event{Conversation: appointmentID, Kind: KindSystem, Text: text, Regroup: true})
 }

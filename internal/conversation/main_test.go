@@ -28,10 +28,10 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 // followUp is how long conversations stay open after completion in these tests.
 const followUp = time.Hour
 
-// world is a clinic and what tests of logs need on top of it.
+// world is a clinic plus what tests of logs need.
 type world struct {
 	*clinictest.World
-	now func() time.Time // of instances
+	now func() time.Time // the instances' clock
 }
 
 func newWorld(t testing.TB) *world {
@@ -52,7 +52,7 @@ func (w *world) fill(id int64, n int) {
 	w.Exec(`update conversations set head_seq = $2 where id = $1`, id, n)
 }
 
-// file makes a stored attachment that was not sent yet.
+// file makes a stored attachment that has not been sent yet.
 func (w *world) file(id int64, uploader auth.Actor) uuid.UUID {
 	w.T.Helper()
 	file := uuid.New()
@@ -87,7 +87,8 @@ func (w *world) log(id int64) []Event {
 	return events
 }
 
-// requireGapless checks what must hold of every log: seq from 1 to the head, times that rise, each clientId once.
+// requireGapless checks what every log must satisfy: seq runs from 1 to the head, times rise, and each clientId
+// occurs once.
 func (w *world) requireGapless(id int64) []Event {
 	w.T.Helper()
 	events := w.log(id)
@@ -110,7 +111,7 @@ func (w *world) requireGapless(id int64) []Event {
 	return events
 }
 
-// heard collects what a committer tells.
+// heard collects what a committer announces.
 type heard struct {
 	mu      sync.Mutex // guards both
 	events  map[int64][]Event
@@ -146,7 +147,7 @@ func committerOn(pool *postgres.Pool, lanes int) (*committer, *heard) {
 	}, lanes, followUp), h
 }
 
-// startCommitter runs one until the test ends.
+// startCommitter runs a committer until the test ends.
 func startCommitter(t testing.TB, pool *postgres.Pool, lanes int) (*committer, *heard) {
 	t.Helper()
 	c, h := committerOn(pool, lanes)
@@ -163,7 +164,7 @@ func (c *committer) send(d Draft) (Ack, error) {
 	return o.ack, o.err
 }
 
-// commitOne runs a batch through a committer that has no lanes running, so that it is surely one batch.
+// commitOne runs drafts through a committer that has no lanes running, so that they are certain to be one batch.
 func commitOne(c *committer, drafts ...Draft) []outcome {
 	out := make([]outcome, len(drafts))
 	batch := make([]submission, len(drafts))
@@ -207,7 +208,7 @@ type instance struct {
 	api *apitest.API
 }
 
-// serve starts an instance; stopping it at the test's end proves that nothing holds it.
+// serve starts an instance and stops it at the test's end, which would hang if anything held it up.
 func (w *world) serve(change ...func(*Options)) *instance {
 	w.T.Helper()
 	svc := w.service(w.Connect(), change...)
@@ -218,7 +219,7 @@ func (w *world) serve(change ...func(*Options)) *instance {
 	})}
 }
 
-// service makes a service that has not started.
+// service makes a Service that has not been started.
 func (w *world) service(pool *postgres.Pool, change ...func(*Options)) *Service {
 	w.T.Helper()
 	options := Options{
@@ -241,14 +242,14 @@ func (w *world) appointments(pool *postgres.Pool, log *Log) *appointment.Service
 	return clinic.New(clinic.Deps{Pool: pool, Conversations: uncounted{log}, Now: w.now, Config: cfg}).Appointments
 }
 
-// uncounted is a log whose messages nobody counts: what is unread is package chat's.
+// uncounted is a log without counts of unread messages, which belong to package chat.
 type uncounted struct{ *Log }
 
 func (uncounted) Unread(context.Context, postgres.DB, int64, []int64) (map[int64]int64, error) {
 	return nil, nil
 }
 
-// newestSession signs users in by their public id, with their newest session, whether or not it has ended.
+// newestSession takes a public user id as the token, and signs that user in with their newest session, ended or not.
 type newestSession struct{ db postgres.DB }
 
 func (n newestSession) Authenticate(ctx context.Context, token string) (auth.Actor, time.Time, error) {
@@ -262,7 +263,7 @@ func (n newestSession) Authenticate(ctx context.Context, token string) (auth.Act
 	return a, time.Now().Add(time.Hour), nil
 }
 
-// ask sends a request as somebody; body is JSON, or "".
+// ask sends a request as a user; body is JSON, or "".
 func (in *instance) ask(by auth.Actor, method, path, body string) apitest.Answer {
 	in.T.Helper()
 	return in.api.Ask(method, path, by.UserID, body)

@@ -9,7 +9,8 @@ import (
 // burst is how many seconds' worth of the sustained rate may come at once.
 const burst = 5
 
-// rates limits the drafts per second, of each user or in each conversation, over all connections to this instance.
+// rates limits the drafts per second for each id (a user's or a conversation's), over all connections to this
+// instance.
 type rates struct {
 	perSecond int
 	mu        sync.Mutex // guards all below
@@ -36,8 +37,8 @@ func (r *rates) allow(id int64) bool {
 	return b.Allow()
 }
 
-// forget (with mu held) drops buckets that are full again, since a new one would be no different, whenever there are
-// twice as many as the last time left.
+// forget (with mu held) frees buckets that are full again, since allow would make an equal one, whenever there are twice
+// as many as were left the last time.
 func (r *rates) forget() {
 	if len(r.buckets) < r.forgetAt {
 		return

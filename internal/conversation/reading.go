@@ -11,8 +11,9 @@ import (
 	"housecall/internal/errs"
 )
 
-// Reading is somebody's right to read a conversation. It cannot be forged: only this package makes one, after judging
-// the right, and the zero Reading gives no access. Whatever shows a conversation takes a Reading rather than an id.
+// Reading is a user's right to read a conversation. It cannot be forged: only this package makes one, after checking
+// the right, and the zero Reading gives no access. Functions that show a conversation take a Reading rather than an
+// id.
 type Reading struct {
 	appointment appointment.Appointment
 	reader      int64
@@ -23,25 +24,26 @@ type Reading struct {
 // Appointment is the appointment that the conversation belongs to.
 func (r Reading) Appointment() appointment.Appointment { return r.appointment }
 
-// Conversation is the internal id of the conversation, which is that of its appointment.
+// Conversation is the internal id of the conversation, the same as its appointment's.
 func (r Reading) Conversation() int64 { return r.appointment.ID }
 
 // Reader is the internal id of the user who may read.
 func (r Reading) Reader() int64 { return r.reader }
 
-// Observer reports whether the reader is an administrator with break-glass access, who also sees what was retracted.
+// Observer reports whether the reader is an administrator with break-glass access, who can also see retracted
+// messages.
 func (r Reading) Observer() bool { return r.observed }
 
-// Until is when an observer's access ends by the clock; zero for participants.
+// Until is when an observer's access expires; zero for participants.
 func (r Reading) Until() time.Time { return r.until }
 
-// Readable gives a Reading to those who may read a conversation: its participants, and an administrator as long as
-// their break-glass access lasts, which is audited each time. For anyone else there is no such conversation (404).
+// Readable returns a Reading if the actor may read the conversation: as a participant, or as an administrator with
+// current break-glass access, which leaves an audit row each time. Anyone else gets 404, as if it did not exist.
 func (s *Service) Readable(ctx context.Context, actor auth.Actor, publicID string) (Reading, error) {
 	return s.judge(ctx, actor, publicID, look{action: "conversation.read"})
 }
 
-// look records in an audit row that an observer reads a conversation.
+// look is what the audit row says about an observer's access.
 type look struct {
 	action string
 	detail map[string]any
@@ -61,7 +63,7 @@ func (s *Service) judge(ctx context.Context, actor auth.Actor, publicID string, 
 	}
 	detail := map[string]any{"glass": access.glass}
 	maps.Copy(detail, l.detail)
-	// Before they see anything: without the row they may not.
+	// The audit row comes first: if it cannot be written, the observer sees nothing.
 	if err := audit.Record(ctx, s.d.Pool, audit.Event{
 		Actor: actor, Action: l.action, Subject: a.PublicID, PatientID: a.Patient.ID, Detail: detail,
 	}); err != nil {
@@ -70,8 +72,7 @@ func (s *Service) judge(ctx context.Context, actor auth.Actor, publicID string, 
 	return Reading{appointment: a, reader: actor.ID, observed: true, until: access.until}, nil
 }
 
-// TakesPart is Readable for participants alone: for anyone else, an administrator included, there is no such
-// conversation (404).
+// TakesPart is Readable for participants only. Anyone else, administrators included, gets 404.
 func (s *Service) TakesPart(ctx context.Context, actor auth.Actor, publicID string) (Reading, error) {
 	a, err := s.d.Appointments.Find(ctx, actor, publicID)
 	if err != nil {
@@ -83,8 +84,8 @@ func (s *Service) TakesPart(ctx context.Context, actor auth.Actor, publicID stri
 	return Reading{appointment: a, reader: actor.ID}, nil
 }
 
-// Writable is TakesPart for a conversation that is open, and ErrClosed if it is not. Drafts are judged again when they
-// are committed.
+// Writable is TakesPart for an open conversation; it returns ErrClosed if the conversation is closed. Drafts are
+// judged again when they are committed.
 func (s *Service) Writable(ctx context.Context, actor auth.Actor, publicID string) (Reading, error) {
 	r, err := s.TakesPart(ctx, actor, publicID)
 	if err != nil {
@@ -100,9 +101,9 @@ func (s *Service) Writable(ctx context.Context, actor auth.Actor, publicID strin
 	return r, nil
 }
 
-// Rejoin reads a conversation's state and judges the right to it again, for a reader who was admitted before; 404 when
-// the right has ended. It leaves no audit row. The head is read before the right is judged: a user who loses the right
-// later sees an event beyond the head.
+// Rejoin reads a conversation's state and checks again whether an admitted reader may still read it; 404 if not. It
+// leaves no audit row. The head is read before the right is checked: a user who loses that right later sees an event
+// beyond the head.
 func (s *Service) Rejoin(ctx context.Context, id int64, actor auth.Actor) (State, Reading, error) {
 	now, err := s.Load(ctx, id)
 	if err != nil {
@@ -119,7 +120,7 @@ func (s *Service) Rejoin(ctx context.Context, id int64, actor auth.Actor) (State
 	return now, Reading{appointment: a, reader: actor.ID, observed: true, until: access.until}, nil
 }
 
-// accessNow is an administrator's break-glass access to a conversation now; without it the conversation is not there.
+// accessNow returns the actor's current break-glass access to a conversation, or 404 if there is none.
 func (s *Service) accessNow(ctx context.Context, id int64, actor auth.Actor) (access, error) {
 	if actor.Role != auth.Admin {
 		return access{}, errs.Missing("appointment")

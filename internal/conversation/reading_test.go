@@ -12,7 +12,7 @@ import (
 	"housecall/internal/testing/pgtest"
 )
 
-// The zero Reading is what somebody without a right could make: it opens nothing, whatever is asked.
+// Any package can make a zero Reading; it must give access to nothing.
 func TestReading_zero(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -42,7 +42,8 @@ func TestReading_zero(t *testing.T) {
 	}
 }
 
-// Every way to a Reading asks the same: who takes part now, and which administrator has access.
+// Every function that returns a Reading applies the same rule: who takes part now, and which administrator has
+// access.
 func TestService_Readable_judges(t *testing.T) {
 	t.Parallel()
 	g := newGlassWorld(t, 1)
@@ -92,11 +93,11 @@ func TestService_Readable_judges(t *testing.T) {
 	_, err := svc.Writable(ctx, g.Patient, g.id)
 	require.Equal(t, ErrClosed, err)
 	still, err := svc.TakesPart(ctx, g.Patient, g.id)
-	require.NoError(t, err, "closed conversations are still read")
+	require.NoError(t, err, "closed conversations can still be read")
 	require.Equal(t, g.conversation, still.Conversation())
 }
 
-// Appointments append to the log within their own transactions, with locks held: it must not take more than one trip.
+// Appointments append to the log within their own transactions, holding locks, so it must take only one round trip.
 func TestLog_Append_oneStatement(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

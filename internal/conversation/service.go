@@ -18,11 +18,11 @@ type Options struct {
 	FollowUp      time.Duration  // how long a conversation stays open after its appointment was completed
 	Zone          *time.Location // the clinic's
 	ClinicNotice  string         // shown in every conversation
-	PerSecond     int            // messages in one conversation, of all participants together, on one instance
-	UserPerSecond int            // messages of one user, over all connections to one instance
+	PerSecond     int            // messages in one conversation, from all participants together, on one instance
+	UserPerSecond int            // messages from one user, over all connections to one instance
 }
 
-// Deps are what a Service needs; all are required.
+// Deps are what a Service needs. All fields are required.
 type Deps struct {
 	Pool         *postgres.Pool
 	Log          *Log
@@ -44,7 +44,7 @@ type Service struct {
 	doubted   []func(id int64)
 }
 
-// New makes the service. Nothing runs until Start.
+// New returns a Service. Nothing runs until Start.
 func New(d Deps) *Service {
 	s := &Service{
 		d: d, metrics: newMetrics(d.Registry), users: newRates(d.Options.UserPerSecond), all: newRates(d.Options.PerSecond),
@@ -56,12 +56,12 @@ func New(d Deps) *Service {
 	return s
 }
 
-// OnCommitted sets the function that is called with events once they are committed here, in the order of seq within a
-// conversation, and before their senders get an ack. f must not block. Call it before Start.
+// OnCommitted adds a function that is called with events once this instance has committed them: in the order of seq
+// within a conversation, and before their senders get an ack. f must not block. Call OnCommitted before Start.
 func (s *Service) OnCommitted(f func([]Event)) { s.committed = append(s.committed, f) }
 
-// OnDoubted sets the function that is called with a conversation that may have grown by unknown events, because the
-// outcome of a commit was lost. f must not block. Call it before Start.
+// OnDoubted adds a function that is called with the id of a conversation that may have new events nobody has heard
+// of, because the outcome of a commit is unknown. f must not block. Call OnDoubted before Start.
 func (s *Service) OnDoubted(f func(id int64)) { s.doubted = append(s.doubted, f) }
 
 func (s *Service) announce(events []Event) {
@@ -77,17 +77,17 @@ func (s *Service) doubt(id int64) {
 	}
 }
 
-// Start begins to commit drafts.
+// Start starts committing drafts.
 func (s *Service) Start() { s.committer.begin() }
 
 // Stop commits queued drafts and refuses later ones. ctx bounds the wait for PostgreSQL.
 func (s *Service) Stop(ctx context.Context) { s.committer.finish(ctx) }
 
-// Refused counts a draft that was refused elsewhere, by reason, together with those refused here.
+// Refused counts a draft that another package refused, in the same metric as those refused here.
 func (s *Service) Refused(reason string) { s.metrics.refused.WithLabelValues(reason).Inc() }
 
-// Send submits a draft and waits until it is committed. It may be repeated any number of times with the same ClientID:
-// the ack is then that of the first, marked as a duplicate.
+// Send submits a draft and waits until it is committed. Callers may repeat it any number of times with the same
+// ClientID: they then get the ack of the first, marked as a duplicate.
 func (s *Service) Send(ctx context.Context, d Draft) (Ack, error) {
 	done := make(chan outcome, 1)
 	s.Submit(d, func(a Ack, err error) { done <- outcome{ack: a, err: err} })
@@ -101,14 +101,15 @@ func (s *Service) Send(ctx context.Context, d Draft) (Ack, error) {
 	}
 }
 
-// Refusals of drafts that exceed a limit of this instance.
+// Refusals of drafts that exceed one of this instance's rate limits.
 var (
 	ErrUserTooFast         = ErrTooFast("from one user")
 	ErrConversationTooFast = ErrTooFast("in this conversation, from all participants together")
 )
 
-// Submit is the one way into the log. done is called once, perhaps at once, and must not block: with an ack once the
-// draft has been committed, or with one of the package's refusals. Rights are judged at the commit.
+// Submit is the only way for drafts to get into the log. done is called exactly once, possibly before Submit returns,
+// with an ack after the commit or with one of the package's refusals; it must not block. The sender's rights are
+// judged at commit.
 func (s *Service) Submit(d Draft, done func(Ack, error)) {
 	err, reason := d.check(), ""
 	switch {

@@ -12,13 +12,13 @@ type Set struct {
 	ids  map[int64]struct{}
 }
 
-// NewSet makes an empty set.
+// NewSet returns an empty set.
 func NewSet() *Set { return &Set{wake: make(chan struct{}, 1), ids: map[int64]struct{}{}} }
 
-// Wake has a token while the set is not empty.
+// Wake receives when there may be something to Take.
 func (s *Set) Wake() <-chan struct{} { return s.wake }
 
-// Add puts a conversation in. It never blocks for long.
+// Add adds a conversation. It does not block.
 func (s *Set) Add(id int64) {
 	s.mu.Lock()
 	s.ids[id] = struct{}{}
@@ -29,10 +29,10 @@ func (s *Set) Add(id int64) {
 	}
 }
 
-// AddAfter puts a conversation in after a delay.
+// AddAfter adds a conversation after a delay.
 func (s *Set) AddAfter(id int64, wait time.Duration) { time.AfterFunc(wait, func() { s.Add(id) }) }
 
-// Take empties the set.
+// Take empties the set and returns what was in it; nil if nothing was.
 func (s *Set) Take() []int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()

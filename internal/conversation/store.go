@@ -13,9 +13,9 @@ import (
 	"housecall/internal/postgres"
 )
 
-// EpochSQL is an expression for the epoch, which names this history of the log: another cluster, or another timeline of
-// it (after a restore or a failover, PostgreSQL manual 26.3.5), or another table (after a dump was loaded), may lack
-// events that a client has seen.
+// EpochSQL is an SQL expression for the epoch, which names the current history of the log. It changes with the
+// cluster, its timeline (after a restore or a failover, PostgreSQL manual 26.3.5) and the table (after loading a
+// dump), because each of these may lack events that a client has seen.
 const EpochSQL = `(select left(md5(concat_ws(' ', system_identifier, 'messages'::regclass::oid::text,
     left(pg_walfile_name(pg_current_wal_lsn()), 8))), 12) from pg_control_system())`
 
@@ -23,9 +23,9 @@ const selectHead = `select head_seq, closed_at, closed_by = 'clinic', ` + EpochS
 
 const selectCursors = `select user_id, delivered_seq, read_seq from receipts where room_id = $1`
 
-// Events as they stand now. edit is the one that counts of all edits of a message: a retraction, or else the last
-// correction. A correction shows what its message shows. Regroup events have themselves as targets, which concerns
-// nobody else.
+// Events in their current state. Of all edits of a message, edit is the one that counts: the retraction, or else the
+// last correction. A correction shows what its message shows. A regroup event is stored with itself as its target,
+// which is not shown.
 const eventColumns = `select m.room_id, m.seq, m.kind, m.client_id, coalesce(u.public_id, ''),
     case when edit.kind = 'retraction' then '' else coalesce(edit.body, m.body, '') end, m.at,
     m.kind = 'system' and m.target is not null, case when m.kind = 'system' then 0 else coalesce(m.target, 0) end,
@@ -50,12 +50,12 @@ const selectEventsBefore = `select * from (` + eventColumns +
 const selectRecent = `select * from (` + eventColumns +
 	`where m.room_id = $1 order by m.seq desc limit $2) page order by seq`
 
-// appointments reads an appointment within a batch of somebody else's.
+// appointments reads an appointment as part of the caller's batch.
 type appointments interface {
 	QueueByID(b *pgx.Batch, id int64, into *appointment.Appointment)
 }
 
-// readState reads a conversation, but for its events, in one round trip.
+// readState reads everything about a conversation but its events, in one round trip.
 func readState(ctx context.Context, db postgres.DB, appointments appointments, id int64) (State, error) {
 	s := State{Cursors: map[int64]Cursors{}}
 	b := &pgx.Batch{}
@@ -104,7 +104,7 @@ func scanEvent(row pgx.CollectableRow) (Event, error) {
 	return e, err //nolint:wrapcheck // the same
 }
 
-// scannedFile is an attachment of an outer join.
+// scannedFile is an attachment read through an outer join.
 type scannedFile struct {
 	id                      *[16]byte
 	name, mediaType, sha256 *string
@@ -113,7 +113,7 @@ type scannedFile struct {
 	thumbnail               *bool
 }
 
-// attachment gives nil where there was none to join.
+// attachment returns nil if the event has no attachment.
 func (f scannedFile) attachment() *Attachment {
 	if f.id == nil {
 		return nil
@@ -127,12 +127,12 @@ func (f scannedFile) attachment() *Attachment {
 	return a
 }
 
-// eventsAfter reads a page of a conversation's log in order.
+// eventsAfter reads up to limit events after a seq, oldest first.
 func eventsAfter(ctx context.Context, db postgres.DB, id, after int64, limit int) ([]Event, error) {
 	return queryEvents(ctx, db, selectEventsAfter, id, after, limit)
 }
 
-// eventsBefore reads the page that ends below before, oldest first; before 0 means the end of the log.
+// eventsBefore reads the last limit events before a seq, oldest first; before 0 means the end of the log.
 func eventsBefore(ctx context.Context, db postgres.DB, id, before int64, limit int) ([]Event, error) {
 	if before == 0 {
 		return queryEvents(ctx, db, selectRecent, id, limit)
@@ -152,7 +152,7 @@ func queryEvents(ctx context.Context, db postgres.DB, sql string, args ...any) (
 	return events, nil
 }
 
-// headSeq gives how far one conversation's log goes; 0 if it has none yet.
+// headSeq returns the head of a conversation's log; 0 if it has none yet.
 func headSeq(ctx context.Context, db postgres.DB, id int64) (int64, error) {
 	var head int64
 	err := db.QueryRow(ctx, `select head_seq from conversations where id = $1`, id).Scan(&head)
@@ -162,7 +162,7 @@ func headSeq(ctx context.Context, db postgres.DB, id int64) (int64, error) {
 	return head, nil
 }
 
-// headsOf gives how far several conversations' logs go, and in which epoch.
+// headsOf returns the heads of several conversations' logs, and the epoch.
 func headsOf(ctx context.Context, db postgres.DB, ids []int64) (heads map[int64]int64, epoch string, err error) {
 	rows, err := db.Query(ctx, `
 select id, head_seq, `+EpochSQL+` from conversations where id = any($1)`, ids)
@@ -180,7 +180,7 @@ select id, head_seq, `+EpochSQL+` from conversations where id = any($1)`, ids)
 	return heads, epoch, nil
 }
 
-// identity names this database among all that could share a Redis.
+// identity returns a name that tells this database apart from others that share a Redis.
 func identity(ctx context.Context, db postgres.DB) (string, error) {
 	var id string
 	err := db.QueryRow(ctx, `
@@ -192,9 +192,9 @@ from pg_control_system() s, pg_database d where d.datname = current_database()`)
 	return id, nil
 }
 
-// appendSystem numbers a system event and inserts it, in one round trip. Like the committer it holds the conversation's
-// row while it does, so that seq stays without gaps and times rise with it: the clock is read once the row is held. An
-// event that regroups has itself as its target.
+// appendSystem numbers a system event and inserts it, in one round trip. Like the committer, it locks the
+// conversation's row first, so that seq has no gaps, and reads the clock only then, so that times rise with seq. A
+// regroup event is stored with itself as its target.
 func appendSystem(ctx context.Context, tx *postgres.Tx, e *Event) error {
 	err := tx.QueryRow(ctx, `
 with numbered as (
@@ -211,17 +211,17 @@ returning seq, at`, e.Conversation, e.Kind, e.Text, e.Regroup).Scan(&e.Seq, &e.A
 	return nil
 }
 
-// Place names an event among all conversations.
+// Place identifies an event among those of all conversations.
 type Place struct{ Conversation, Seq int64 }
 
-// One by one by their keys: for many of them PostgreSQL would read all messages there are (measured: 300 ms of
-// 600,000). The offset keeps it from turning this into a join.
+// Looks up each message by its key. Given many keys, PostgreSQL would otherwise scan the whole table (measured: 300
+// ms for 600,000 messages); the offset keeps it from turning this into a join.
 const selectPlaces = `select e.* from unnest($1::bigint[], $2::bigint[]) w(room_id, seq)
 cross join lateral (` + eventColumns + `
 where m.room_id = w.room_id and m.seq = w.seq and m.kind in ('text', 'attachment') offset 0) e`
 
-// MessagesAt reads messages as they stand now, in no order; what is not a message is left out. It asks nobody's right:
-// search, which indexes every conversation, judges that of whoever searches.
+// MessagesAt reads messages in their current state, in no particular order, and leaves out other events. It does not
+// check whether anyone may read them: search indexes every conversation, and checks the rights of whoever searches.
 func MessagesAt(ctx context.Context, db postgres.DB, places []Place) ([]Event, error) {
 	ids, seqs := make([]int64, len(places)), make([]int64, len(places))
 	for i, p := range places {

@@ -19,7 +19,7 @@ const (
 	closedByClinic closer = "clinic"
 )
 
-// closings gives the closed ones of several conversations.
+// closings returns which of the given conversations are closed, and how.
 func closings(ctx context.Context, db postgres.DB, ids []int64) (map[int64]appointment.Closing, error) {
 	rows, err := db.Query(ctx, `
 select id, closed_at, closed_by = 'clinic' from conversations where id = any($1) and closed_at is not null`, ids)
@@ -38,8 +38,8 @@ select id, closed_at, closed_by = 'clinic' from conversations where id = any($1)
 	return closed, nil
 }
 
-// lockConversation makes a conversation where there is none yet, locks it as the committer does, and tells how it is
-// closed.
+// lockConversation creates the conversation if there is none, locks it as the committer does, and returns its
+// closing.
 func lockConversation(ctx context.Context, tx *postgres.Tx, id int64) (closed appointment.Closing, err error) {
 	b := &pgx.Batch{}
 	b.Queue(`insert into conversations (id) values ($1) on conflict do nothing`, id)
@@ -59,14 +59,14 @@ func lockConversation(ctx context.Context, tx *postgres.Tx, id int64) (closed ap
 	return closed, nil
 }
 
-// setClosed locks a conversation and closes it; false if it is closed already, or not there.
+// setClosed locks a conversation and closes it; false if it is already closed or does not exist.
 func setClosed(ctx context.Context, tx *postgres.Tx, id int64, by closer) (closed bool, err error) {
 	n, err := postgres.Exec(ctx, tx, "close conversation", `
 update conversations set closed_at = statement_timestamp(), closed_by = $2 where id = $1 and closed_at is null`, id, by)
 	return n == 1, err
 }
 
-// setOpen locks a conversation and opens it, if it was closed by that one ("": by anyone); false if not.
+// setOpen locks a conversation and reopens it if the given closer closed it ("": whoever did); false if not.
 func setOpen(ctx context.Context, tx *postgres.Tx, id int64, by closer) (opened bool, err error) {
 	n, err := postgres.Exec(ctx, tx, "open conversation", `
 update conversations set closed_at = null

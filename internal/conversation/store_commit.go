@@ -9,26 +9,26 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// The plan of the big statement never depends on its arguments, and planning it takes longer than running it: one
-// plan for all. Every table is reached by a key, also when its statistics still say that it is empty. Both settings
-// end with the transaction, so a pool in front of PostgreSQL does not notice them.
+// The best plan for the big statement never depends on its arguments, and planning takes longer than running it, so
+// it is planned once. Tables are always read by key, even while their statistics still say that they are empty. Both
+// settings end with the transaction, so they do not leak through a connection pooler.
 const planOnce = `
 select set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true)`
 
 // The conversations are locked first, in id order: without it two batches that share conversations would deadlock.
 const lockConversations = `select id from conversations where id = any($1) order by id for no key update`
 
-// The files that a batch sends are locked next, in id order too, so that the sweep of files never sent, and others who
-// send the same file, come before or after the whole batch.
+// The files that a batch sends are locked next, also in id order, so that the sweep of unsent files and other senders
+// of the same file come before or after the whole batch.
 const lockFiles = `select id from attachments where id = any($1) order by id for update`
 
-// The last statement's snapshot is taken after the locks are held, so it sees every change of status and of who may
-// write that was committed before: no message lands after a cancellation. It judges each draft, numbers those that may
-// pass, moves the conversations' heads and inserts. {lookup} is where the careful variants look for duplicates. A
-// refused draft is always looked up too: what is committed stays acknowledged, even when the conversation has closed
-// since. statement_timestamp() is after the locks, so times rise with seq. What the other braces hold is only there for
-// batches with more than plain texts, so that plain texts do not pay for it. testdata/insert_*.sql has the statements
-// in full. Who takes part is read from the appointment, which is joined anyway: asking participants instead made a
+// The last statement's snapshot is taken once the locks are held, so it sees every earlier change of status or of who
+// may write: no message lands after a cancellation. It judges each draft, numbers those it accepts, moves the
+// conversations' heads and inserts. {lookup} is where the careful variants look for duplicates. A refused draft is
+// always looked up too: a committed draft is acknowledged again even if the conversation has closed since.
+// statement_timestamp() is later than the locks, so times rise with seq. The other placeholders are filled only for
+// batches with more than plain texts, so that plain texts do not pay for them. testdata/insert_*.sql has the full
+// statements. Participants are read from the appointment, which is joined anyway: using the view participants made a
 // commit 5 to 8 % slower (BenchmarkCommitter_participants).
 const insertDrafts = `
 with draft as (
@@ -77,9 +77,9 @@ left join old o on o.n = j.n
 left join numbered x on x.n = j.n
 left join bumped b on b.id = j.conversation{files}`
 
-// What an edit refers to has to be a message of its conversation that still stands and is the sender's own; only texts
-// can be corrected. A file has to be whole, the sender's own, of this conversation, and not sent yet. Both are looked
-// up by key: a join would plan badly.
+// The target of an edit must be the sender's own message in the same conversation and not retracted; only texts can
+// be corrected. A file must be complete, uploaded by the sender to this conversation, and not sent yet. Both are
+// looked up by key: a join would get a bad plan.
 const judgeSubjects = `when d.kind in ('retraction', 'correction') then coalesce((
             select case
                 when t.kind <> 'text' and (t.kind <> 'attachment' or d.kind = 'correction') then 'not_found'
@@ -95,8 +95,8 @@ const judgeSubjects = `when d.kind in ('retraction', 'correction') then coalesce
                 and f.stored_at is not null and f.seq is null) then 'not_found'
         `
 
-// All drafts of one statement are judged by one snapshot, which has none of them. So after the first that retracts a
-// message, or sends a file, the others of the same batch that refer to it come too late.
+// All drafts of one statement are judged by one snapshot, which contains none of them. So once a draft retracts a
+// message or sends a file, later drafts of the same batch that refer to it are too late.
 const passing = `judged j left join old o on o.n = j.n where j.refusal = '' and o.seq is null`
 
 const judgeLate = `, fresh as materialized (
@@ -125,8 +125,8 @@ var (
 
 	insertFast    = strings.Replace(plainTexts.Replace(insertDrafts), "{lookup}", `j.refusal <> ''`, 1)
 	insertCareful = strings.Replace(plainTexts.Replace(insertDrafts), "{lookup}", `true`, 1)
-	// A repeated edit is judged too late, because of its own first attempt: only a lookup tells. So this one is always
-	// careful.
+	// A repeated edit is refused as too late because of its own first attempt, and only a lookup shows that it is a
+	// duplicate. So this variant is always careful.
 	insertAll = strings.Replace(allKinds.Replace(insertDrafts), "{lookup}", `true`, 1)
 )
 
@@ -149,7 +149,7 @@ func (c *committer) try(ctx context.Context, drafts []Draft, careful bool) ([]ou
 	}
 	results := c.pool.SendBatch(ctx, b)
 	out, err := readOutcomes(results, drafts, b.Len()-1, plain)
-	// The commit happens, and fails, in Close.
+	// The commit happens in Close, so Close is what reports its failure.
 	if closing := results.Close(); err == nil && closing != nil {
 		err = fmt.Errorf("commit batch: %w", closing)
 	}
@@ -159,7 +159,7 @@ func (c *committer) try(ctx context.Context, drafts []Draft, careful bool) ([]ou
 	return out, nil
 }
 
-// columnsOf gives the arguments that all variants of the statement have.
+// columnsOf returns the arguments that all variants of the statement share.
 func columnsOf(drafts []Draft, followUp float64) []any {
 	n := len(drafts)
 	into, senders, sessions := make([]int64, n), make([]int64, n), make([]int64, n)
@@ -171,7 +171,7 @@ func columnsOf(drafts []Draft, followUp float64) []any {
 	return []any{into, senders, sessions, ids, kinds, bodies, followUp}
 }
 
-// subjectsOf gives what drafts refer to; 0 and the nil UUID are nothing.
+// subjectsOf returns the target and the file of each draft; 0 and the nil UUID for none.
 func subjectsOf(drafts []Draft) (targets []int64, files [][16]byte) {
 	targets, files = make([]int64, len(drafts)), make([][16]byte, len(drafts))
 	for i, d := range drafts {
@@ -180,7 +180,8 @@ func subjectsOf(drafts []Draft) (targets []int64, files [][16]byte) {
 	return targets, files
 }
 
-// readOutcomes reads what the statements gave: locks of them nothing, the last one a row for each draft.
+// readOutcomes reads the statements' results: the first few (locks of them) return nothing, the last one returns a
+// row for each draft.
 func readOutcomes(results pgx.BatchResults, drafts []Draft, locks int, plain bool) ([]outcome, error) {
 	for range locks {
 		if _, err := results.Exec(); err != nil {
@@ -213,7 +214,7 @@ func readOutcomes(results pgx.BatchResults, drafts []Draft, locks int, plain boo
 	return out, nil
 }
 
-// refused is the error for what the statement says of a draft; nil for nothing.
+// refused turns the statement's verdict on a draft into an error; nil for "".
 func refused(refusal string, kind Kind) error {
 	switch {
 	case refusal == "":

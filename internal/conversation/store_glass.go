@@ -10,8 +10,8 @@ import (
 	"housecall/internal/postgres"
 )
 
-// accessOf gives the access that observers have at a time; the longest if there are several. It reads package account's
-// tables too, because access ends with the session in which it was asked for, and with the role.
+// accessOf returns the access that observers have at a time; the longest if they have several. It also reads package
+// account's tables, because access ends with the sign-in session in which it was requested and with the role.
 func accessOf(ctx context.Context, db postgres.DB, who []Observer, now time.Time) (map[Observer]access, error) {
 	ids, admins := make([]int64, len(who)), make([]int64, len(who))
 	for i, w := range who {
@@ -60,7 +60,7 @@ join appointments a on a.id = g.room_id
 join users u on u.id = g.admin_id
 left join sessions s on s.id = g.session_id `
 
-// glassRow is one line of selectGlass.
+// glassRow is one row of selectGlass.
 type glassRow struct {
 	ID           int64
 	PublicID     uuid.UUID
@@ -93,12 +93,12 @@ func selectGlasses(ctx context.Context, db postgres.DB, where string, args ...an
 	return out, nil
 }
 
-// listGlasses gives up to limit below a key (0: from the newest), newest first.
+// listGlasses returns up to limit entries whose key is below before (0: from the newest), newest first.
 func listGlasses(ctx context.Context, db postgres.DB, before int64, limit int) ([]Glass, error) {
 	return selectGlasses(ctx, db, `where $1 = 0 or g.id < $1 order by g.id desc limit $2`, before, limit)
 }
 
-// lockGlass reads one and holds it.
+// lockGlass reads and locks a Glass.
 func lockGlass(ctx context.Context, tx *postgres.Tx, id uuid.UUID) (Glass, error) {
 	found, err := selectGlasses(ctx, tx, `where g.public_id = $1 for update of g`, id)
 	if err != nil {
@@ -116,7 +116,7 @@ func endGlass(ctx context.Context, tx *postgres.Tx, g Glass, by int64) error {
 	return err
 }
 
-// messageVersions gives a message and its edits as they were written, in order.
+// messageVersions returns a message and its edits as they were written, in order.
 func messageVersions(ctx context.Context, db postgres.DB, id, seq int64) ([]Event, error) {
 	return queryEvents(ctx, db, `
 select m.room_id, m.seq, m.kind, m.client_id, coalesce(u.public_id, ''), coalesce(m.body, ''), m.at, false,

@@ -6,8 +6,8 @@ import (
 	"housecall/internal/testing/apitest"
 )
 
-// TestStore_statements keeps the statements that are put together from parts as files, in which each can be read whole
-// and a change of any is seen.
+// TestStore_statements keeps the statements that are assembled from parts as files, so that each can be read whole
+// and every change shows in a diff.
 func TestStore_statements(t *testing.T) {
 	t.Parallel()
 	for name, sql := range map[string]string{

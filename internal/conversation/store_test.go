@@ -100,8 +100,8 @@ func TestHeads(t *testing.T) {
 	}
 }
 
-// TestLog_Append: system events of many transactions and messages share one gapless log; what rolls back leaves
-// nothing, and nobody hears of it before the commit.
+// TestLog_Append: system events of many transactions share one gapless log with messages. A rolled-back event leaves
+// nothing, and none is announced before its commit.
 func TestLog_Append(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

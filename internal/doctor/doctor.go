@@ -15,7 +15,7 @@ const (
 	MaxExperience = 80
 )
 
-// Doctor is a doctor's profile with what others need to know of the user and the schedule behind it.
+// Doctor is a doctor's profile, with what others need to know about their user and schedule.
 type Doctor struct {
 	ID             int64  // users.id
 	UserID         string // public id
@@ -26,9 +26,9 @@ type Doctor struct {
 	Phone          string // not for the public
 	TimeZone       string // IANA
 	SlotMinutes    int
-	Version        int  // of the profile; hours and rules have their own
-	Active         bool // a doctor by role, and not disabled: can be found and booked
-	Invited        bool // they have not accepted their invitation yet, and so cannot answer
+	Version        int  // of the profile; hours and rules have another
+	Active         bool // has the role and is not disabled, so can be found and booked
+	Invited        bool // has not accepted the invitation yet, so cannot answer
 }
 
 func (d Doctor) brief() Brief {
@@ -37,7 +37,7 @@ func (d Doctor) brief() Brief {
 	}
 }
 
-// Brief is who a doctor is, without their profile and timetable: all that a name in a list takes.
+// Brief is who a doctor is, without profile and schedule: enough for a name in a list.
 type Brief struct {
 	ID             int64  // users.id
 	UserID         string // public id
@@ -47,7 +47,7 @@ type Brief struct {
 	Invited        bool // as in Doctor
 }
 
-// Profile is what doctors can say of themselves.
+// Profile is what doctors can say about themselves.
 type Profile struct {
 	Specialization string
 	Qualification  string
@@ -63,7 +63,7 @@ type Change struct {
 	Phone          *string
 }
 
-// apply gives the profile after the change.
+// apply returns the profile after the change.
 func (c Change) apply(p Profile) Profile {
 	set(&p.Specialization, c.Specialization)
 	set(&p.Qualification, c.Qualification)
@@ -78,7 +78,7 @@ func set[T any](to, from *T) {
 	}
 }
 
-// normalize trims the texts and names every field that is out of bounds.
+// normalize trims the texts; its error names every field that is out of bounds.
 func (p Profile) normalize() (Profile, error) {
 	var bad []errs.Field
 	clean := func(s *string, path string) {

@@ -14,7 +14,7 @@ const tag = "doctors"
 // ifMatchErrors are the statuses of routes that need If-Match.
 var ifMatchErrors = []int{http.StatusNotFound, http.StatusPreconditionFailed, http.StatusPreconditionRequired}
 
-// Routes registers the routes of doctors.
+// Routes adds the routes for doctors.
 func Routes(s *httpd.Server, svc *Service) {
 	h := handlers{svc}
 	staff := httpd.Only(auth.Doctor, auth.Admin)
@@ -24,7 +24,7 @@ func Routes(s *httpd.Server, svc *Service) {
 	}, h.list)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/doctors", Tag: tag, Summary: "Invite a doctor", Status: http.StatusCreated,
-		Description: "The invitation's token is shown only once, and mailed. Until the invitation is accepted, the " +
+		Description: "The invitation's token is emailed, and shown only once. Until the invitation is accepted, the " +
 			"doctor can be found and booked by name, but requests for a specialization do not go to them.",
 		Access: httpd.Only(auth.Admin), Errors: []int{http.StatusConflict},
 	}, h.serveCreate)
@@ -42,7 +42,7 @@ func Routes(s *httpd.Server, svc *Service) {
 
 type handlers struct{ svc *Service }
 
-// Path names a doctor. It and Match are exported because Huma overlooks what it cannot reach by reflection.
+// Path is the id of a doctor. It and Match are exported because Huma cannot see unexported embedded types.
 type Path struct {
 	ID string `path:"id" maxLength:"20" doc:"The doctor's public id"`
 }
@@ -52,7 +52,7 @@ type Match struct {
 	IfMatch string `header:"If-Match" doc:"The ETag you last saw"`
 }
 
-// profileBody is a doctor as anyone sees them; Phone is empty except for the doctor and admins.
+// profileBody is a doctor's profile; Phone is empty except for the doctor and admins.
 type profileBody struct {
 	UserID         string `json:"userId"`
 	Name           string `json:"name"`
@@ -64,7 +64,7 @@ type profileBody struct {
 	SlotMinutes    int    `json:"slotMinutes"`
 }
 
-// publicBody is what a stranger may see; nothing but privateBody adds the phone.
+// publicBody is what anyone may see; only privateBody adds the phone number.
 func publicBody(d Doctor) profileBody {
 	return profileBody{
 		UserID: d.UserID, Name: d.Name, Specialization: d.Specialization, Qualification: d.Qualification,

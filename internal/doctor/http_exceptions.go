@@ -109,7 +109,8 @@ func periodOf(from, to string) (p schedule.Period, err error) {
 	return p, nil
 }
 
-// parseDate reads a calendar day as a midnight in UTC; path as in errs.Field. The year 0 is no year of the calendar.
+// parseDate reads a calendar day as midnight UTC; path as in errs.Field. It refuses the year 0, which the calendar
+// does not have.
 func parseDate(path, s string) (time.Time, error) {
 	date, err := time.Parse(time.DateOnly, s)
 	if err != nil || date.Year() < 1 {
@@ -145,7 +146,7 @@ func (h handlers) serveAddException(ctx context.Context, in *addExceptionInput) 
 	return &exceptionOutput{ETag: httpd.ETag(r.Version), Body: exceptionOf(e)}, nil
 }
 
-// exception reads the body, naming each date and clock time that is none.
+// exception reads the body; its error names each date and clock time that is not valid.
 func (in *addExceptionInput) exception() (schedule.Exception, error) {
 	var clocks clockReader
 	date := func(path, s string) time.Time {

@@ -109,7 +109,7 @@ const dayMinutes = 24 * 60
 // clockReader reads the clock times of a body's intervals and keeps every complaint.
 type clockReader struct{ bad []errs.Field }
 
-// read gives interval i. An end that is not later than its start is of the next day.
+// read returns interval i. An end that is not later than its start is of the next day.
 func (r *clockReader) read(i int, from, to string) schedule.Clock {
 	c := schedule.Clock{From: r.parse(i, "from", from), To: r.parse(i, "to", to)}
 	if c.To <= c.From {
@@ -206,7 +206,7 @@ func (h handlers) serveSetRules(ctx context.Context, in *setRulesInput) (*rulesO
 	return rulesOf(r), nil
 }
 
-// ofMinutes gives a length of time; nil stays nil.
+// ofMinutes returns a length of time; nil stays nil.
 func ofMinutes(n *int) *time.Duration {
 	if n == nil {
 		return nil

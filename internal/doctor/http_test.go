@@ -37,7 +37,7 @@ func newClinic(t *testing.T) *world {
 	return w
 }
 
-// A cursor tells nothing, and none can be made by hand.
+// A cursor reveals nothing and cannot be made by hand.
 func TestRoutes_ForgedCursors(t *testing.T) {
 	t.Parallel()
 	w := newClinic(t)
@@ -91,7 +91,7 @@ func TestRoutes_Directory(t *testing.T) {
 	}
 }
 
-// Whatever a name is made of, the cursor behind it is taken back.
+// Whatever characters a name has, its cursor is accepted again.
 func TestRoutes_LongestCursor(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -103,7 +103,7 @@ func (w *world) call(method, path, token, ifMatch, body string) answer {
 	return w.api.Ask(method, path, token, body, "If-Match", ifMatch)
 }
 
-// exceptionIDs gives the ids of the exceptions that anyone sees.
+// exceptionIDs returns the ids of the exceptions that anyone can see.
 func (w *world) exceptionIDs(path string) []string {
 	w.t.Helper()
 	list := w.call("GET", path, "", "", "")

@@ -33,15 +33,15 @@ type Service struct {
 type Deps struct {
 	Pool      *postgres.Pool
 	Schedules *schedule.Service
-	Inviter   Inviter // nil for one that makes no doctors
+	Inviter   Inviter // nil if the service never creates doctors
 }
 
-// New makes the service.
+// New returns a Service.
 func New(d Deps) *Service {
 	return &Service{pool: d.Pool, schedules: d.Schedules, inviter: d.Inviter}
 }
 
-// Resolve gives the doctor of a public id: errs.NotFound unless they are one by role and not disabled.
+// Resolve returns the doctor with a public id; errs.NotFound unless they have that role and are not disabled.
 func (s *Service) Resolve(ctx context.Context, db postgres.DB, publicID string) (Doctor, error) {
 	d, err := selectActive(ctx, db, publicID)
 	if err != nil {
@@ -52,19 +52,19 @@ func (s *Service) Resolve(ctx context.Context, db postgres.DB, publicID string) 
 	return all[0], err
 }
 
-// Find is Resolve for those who need the id only.
+// Find is Resolve for callers that only need the id.
 func (s *Service) Find(ctx context.Context, db postgres.DB, publicID string) (int64, error) {
 	d, err := selectActive(ctx, db, publicID)
 	return d.ID, err
 }
 
-// Named is Resolve for those who need no more than a name, in one statement.
+// Named is Resolve for callers that only need a name, in one statement.
 func (s *Service) Named(ctx context.Context, db postgres.DB, publicID string) (Brief, error) {
 	d, err := selectActive(ctx, db, publicID)
 	return d.brief(), err
 }
 
-// Briefs gives names by id in one statement, including former doctors. An id without a profile is left out.
+// Briefs returns names by id, in one statement, including former doctors. Ids without a profile are left out.
 func (s *Service) Briefs(ctx context.Context, db postgres.DB, ids ...int64) (map[int64]Brief, error) {
 	out := make(map[int64]Brief, len(ids))
 	if len(ids) == 0 {
@@ -78,7 +78,7 @@ func (s *Service) Briefs(ctx context.Context, db postgres.DB, ids ...int64) (map
 	return out, nil
 }
 
-// QueueBriefs is Briefs inside the caller's batch: into is filled once that has been sent.
+// QueueBriefs is Briefs as part of the caller's batch: into is filled once that has been sent.
 func (s *Service) QueueBriefs(b *postgres.Batch, into map[int64]Brief, ids ...int64) {
 	queueByIDs(b, func(found []row) error {
 		for _, r := range found {
@@ -88,8 +88,8 @@ func (s *Service) QueueBriefs(b *postgres.Batch, into map[int64]Brief, ids ...in
 	}, ids)
 }
 
-// ByIDs gives profiles by id in a constant number of statements, including former doctors: past appointments still
-// name them. An id without a profile is left out.
+// ByIDs returns profiles by id, in a constant number of statements, including former doctors, because past
+// appointments still name them. Ids without a profile are left out.
 func (s *Service) ByIDs(ctx context.Context, db postgres.DB, ids ...int64) (map[int64]Doctor, error) {
 	if len(ids) == 0 {
 		return map[int64]Doctor{}, nil
@@ -113,41 +113,41 @@ func (s *Service) Lookup(ctx context.Context, ids ...int64) (map[int64]Doctor, e
 	return s.ByIDs(ctx, s.pool, ids...)
 }
 
-// Lock takes the rows of doctors until the transaction ends, in the order of their keys, in which everybody takes
-// several; 0 is nobody. Booking takes it first, so that all that changes one doctor's day stands in one line;
-// errs.NotFound where one has no profile.
+// Lock locks the rows of doctors until the transaction ends, in the order of their keys; 0 is nobody. Bookings take
+// this lock first, so that changes of a doctor's day happen one after another. It returns errs.NotFound if one of
+// them has no profile.
 func (s *Service) Lock(ctx context.Context, tx *postgres.Tx, ids ...int64) error {
 	b := &postgres.Batch{}
 	s.QueueLock(b, ids...)
 	return postgres.Send(ctx, tx, b)
 }
 
-// QueueLock is Lock inside the caller's batch, of a transaction: what is queued after it is read with the rows held.
+// QueueLock is Lock as part of the caller's batch, which must be in a transaction. What is queued after it is read
+// with the rows locked.
 func (s *Service) QueueLock(b *postgres.Batch, ids ...int64) { queueLock(b, ids) }
 
-// LockNamed takes the row of an active doctor as Lock does and reads who they are with it held, in one round trip;
-// errs.NotFound where Resolve says so.
+// LockNamed locks the row of an active doctor as Lock does and then reads who they are, in one round trip;
+// errs.NotFound as in Resolve.
 func (s *Service) LockNamed(ctx context.Context, tx *postgres.Tx, publicID string) (Brief, error) {
 	d, err := lockActive(ctx, tx, publicID)
 	return d.brief(), err
 }
 
-// Create makes the empty profile of a user who becomes a doctor; one that is there stays as it is.
+// Create creates an empty profile for a user who becomes a doctor. It does nothing if there is one.
 func (s *Service) Create(ctx context.Context, tx *postgres.Tx, userID int64) error {
 	return insertEmpty(ctx, tx, userID)
 }
 
 // Filter narrows the directory; empty fields do not.
 type Filter struct {
-	Text           string // found in name, specialization or qualification, whatever the case
-	Specialization string // exact, whatever the case
+	Text           string // found in name, specialization or qualification, ignoring case
+	Specialization string // the whole specialization, ignoring case
 }
 
-// Position is the place of a doctor in the directory, which is sorted by name and public id.
+// Position is a doctor's place in the directory, which is sorted by name and public id.
 type Position struct{ Name, UserID string }
 
-// Directory lists up to limit active doctors after a position (zero: from the start) and tells whether there
-// are more.
+// Directory returns up to limit active doctors after a position (zero: from the start), and whether there are more.
 func (s *Service) Directory(
 	ctx context.Context, f Filter, after Position, limit int,
 ) (page []Doctor, more bool, err error) {
@@ -161,7 +161,7 @@ func (s *Service) Directory(
 	return page, more, s.addSchedules(ctx, s.pool, page)
 }
 
-// OfSpecialization gives all active doctors of a specialization, whatever its case, who can sign in, by id.
+// OfSpecialization returns all active doctors of a specialization (ignoring case) who can sign in, sorted by id.
 func (s *Service) OfSpecialization(ctx context.Context, db postgres.DB, specialization string) ([]Brief, error) {
 	found, err := selectOfSpecialization(ctx, db, specialization)
 	out := make([]Brief, len(found))
@@ -176,7 +176,7 @@ func (s *Service) Get(ctx context.Context, publicID string) (Doctor, error) {
 	return s.Resolve(ctx, s.pool, publicID)
 }
 
-// NewDoctor is what an admin says about a doctor whom they invite.
+// NewDoctor is what an admin enters about a doctor they invite.
 type NewDoctor struct {
 	Name, Email string
 	Profile
@@ -194,7 +194,7 @@ type Invitation struct {
 	ExpiresAt time.Time
 }
 
-// Invite makes a doctor with their profile and an invitation.
+// Invite creates a doctor with a profile and an invitation.
 func (s *Service) Invite(ctx context.Context, by auth.Actor, n NewDoctor) (d Doctor, inv Invitation, err error) {
 	d, err = s.enter(ctx, by, n, func(tx *postgres.Tx) (auth.Account, error) {
 		made, link, err := s.inviter.Invite(ctx, tx, by, n.newcomer())
@@ -207,8 +207,8 @@ func (s *Service) Invite(ctx context.Context, by auth.Actor, n NewDoctor) (d Doc
 	return d, inv, nil
 }
 
-// Enroll makes a doctor with their profile and a password that they must change before anything else. It is a secret
-// that is shown only once.
+// Enroll creates a doctor with a profile and a secret password, which is shown only once and which they must change
+// first.
 func (s *Service) Enroll(ctx context.Context, by auth.Actor, n NewDoctor) (d Doctor, password string, err error) {
 	d, err = s.enter(ctx, by, n, func(tx *postgres.Tx) (auth.Account, error) {
 		made, secret, err := s.inviter.Enroll(ctx, tx, by, n.newcomer())
@@ -221,7 +221,7 @@ func (s *Service) Enroll(ctx context.Context, by auth.Actor, n NewDoctor) (d Doc
 	return d, password, nil
 }
 
-// enter makes a doctor on a user whom makeUser makes in the same transaction, before anything else is locked.
+// enter creates a doctor for the user that makeUser creates in the same transaction, before anything else is locked.
 func (s *Service) enter(
 	ctx context.Context, by auth.Actor, n NewDoctor, makeUser func(tx *postgres.Tx) (auth.Account, error),
 ) (Doctor, error) {
@@ -246,7 +246,7 @@ func (s *Service) enter(
 	return d, err
 }
 
-// fill writes what the admin said into the new doctor's profile and schedule.
+// fill writes what the admin entered into the new doctor's profile and schedule.
 func (s *Service) fill(ctx context.Context, tx *postgres.Tx, id int64, p Profile, n NewDoctor) error {
 	if err := insertEmpty(ctx, tx, id); err != nil {
 		return err
@@ -268,8 +268,8 @@ func (s *Service) fill(ctx context.Context, tx *postgres.Tx, id int64, p Profile
 	return err
 }
 
-// Change changes a profile, by compare-and-swap on its version. Only the doctor and admins may: for another
-// doctor it is errs.NotFound.
+// Change changes a profile, by compare-and-swap on its version. Only the doctor and admins may call it; others get
+// errs.NotFound.
 func (s *Service) Change(ctx context.Context, by auth.Actor, publicID string, version int, c Change) (Doctor, error) {
 	var d Doctor
 	err := s.pool.InTx(ctx, func(tx *postgres.Tx) error {
@@ -297,7 +297,7 @@ func (s *Service) Change(ctx context.Context, by auth.Actor, publicID string, ve
 	return d, err
 }
 
-// mine resolves and locks a doctor whom the actor may change: themselves, or anyone if they are an admin.
+// mine resolves and locks a doctor whom the actor may change: doctors themselves, admins anyone.
 func (s *Service) mine(ctx context.Context, tx *postgres.Tx, by auth.Actor, publicID string) (Doctor, error) {
 	d, err := selectActive(ctx, tx, publicID)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"housecall/internal/schedule"
 )
 
-// Rules gives an active doctor's hours and booking rules.
+// Rules returns an active doctor's hours and booking rules.
 func (s *Service) Rules(ctx context.Context, publicID string) (schedule.Rules, error) {
 	id, err := s.Find(ctx, s.pool, publicID)
 	if err != nil {
@@ -39,7 +39,8 @@ func (s *Service) SetRules(
 	})
 }
 
-// Exceptions lists an active doctor's exceptions as schedule.Exceptions does; only they and admins see the notes.
+// Exceptions lists an active doctor's exceptions like schedule.Service.Exceptions; only the doctor and admins see the
+// notes.
 func (s *Service) Exceptions(
 	ctx context.Context, by auth.Actor, publicID string, q schedule.ExceptionQuery,
 ) (page []schedule.Exception, more bool, err error) {
@@ -70,7 +71,7 @@ func (s *Service) AddException(
 	return made, r, err
 }
 
-// RemoveException takes an exception away; rights as in Change. One of another doctor is errs.NotFound.
+// RemoveException removes an exception; rights as in Change. Another doctor's exception is errs.NotFound.
 func (s *Service) RemoveException(ctx context.Context, by auth.Actor, publicID, id string) (schedule.Rules, error) {
 	e := audit.Event{
 		Actor: by, Action: "doctor.remove_exception", Subject: publicID, Detail: map[string]any{"exception": id},
@@ -80,7 +81,7 @@ func (s *Service) RemoveException(ctx context.Context, by auth.Actor, publicID, 
 	})
 }
 
-// reschedule changes the schedule under the doctor's lock, so that no booking sees half of it, and records e.
+// reschedule changes the schedule under the doctor's lock, so that no booking sees a partial change, and records e.
 func (s *Service) reschedule(
 	ctx context.Context, e audit.Event, change func(tx *postgres.Tx, id int64) (schedule.Rules, error),
 ) (schedule.Rules, error) {

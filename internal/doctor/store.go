@@ -12,10 +12,10 @@ import (
 	"housecall/internal/postgres"
 )
 
-// Name, role and disabled_at live in users, which is account's table. A directory cannot be searched, sorted
-// and paged without them, so this file joins users, read-only; nothing here writes it.
+// Name, role and disabled_at are in users, package account's table. The directory cannot be searched, sorted and
+// paged without them, so this file joins users, but never writes it.
 
-// row is a profile without what schedule adds.
+// row is a profile without what package schedule adds.
 type row struct {
 	ID             int64
 	UserID         string
@@ -36,7 +36,7 @@ func (r row) doctor() Doctor {
 	}
 }
 
-// active finds the doctor of a public id, if they are one by role and not disabled.
+// active finds the doctor with a public id, if the user has that role and is not disabled.
 const active = `
 	select u.id, u.public_id as user_id, u.name, d.specialization, d.qualification, d.experience, d.phone,
 	       d.version, true as active, u.password_hash is null as invited
@@ -55,8 +55,8 @@ func selectActive(ctx context.Context, db postgres.DB, publicID string) (Doctor,
 	return all[0], nil
 }
 
-// lockActive is selectActive with the doctor's row held. The lock is a statement of its own: one that waited for it
-// would see the doctor as they were before.
+// lockActive is selectActive with the doctor's row locked. The lock is a separate statement, because a statement that
+// waits for a lock sees the doctor as they were before.
 func lockActive(ctx context.Context, tx *postgres.Tx, publicID string) (d Doctor, err error) {
 	b := &postgres.Batch{}
 	postgres.QueueExec(b, "lock the doctor", `
@@ -71,7 +71,7 @@ func lockActive(ctx context.Context, tx *postgres.Tx, publicID string) (d Doctor
 	return d, postgres.Send(ctx, tx, b)
 }
 
-// byIDs finds doctors by id, whatever has become of them.
+// byIDs finds doctors by id, including disabled and former ones.
 const byIDs = `
 	select u.id, u.public_id as user_id, u.name, d.specialization, d.qualification, d.experience, d.phone,
 	       d.version, u.role = 'DOCTOR' and u.disabled_at is null as active, u.password_hash is null as invited
@@ -129,8 +129,8 @@ func collect(ctx context.Context, db postgres.DB, sql string, args ...any) ([]Do
 	return out, nil
 }
 
-// queueLock takes the weakest lock that excludes itself: foreign keys to the row may still be checked meanwhile, so
-// that assigning a patient neither waits for a booking nor deadlocks with it.
+// queueLock takes the weakest lock that excludes itself. It allows checks of foreign keys to the row, so that
+// assigning a patient neither waits for a booking nor deadlocks with it.
 func queueLock(b *postgres.Batch, ids []int64) {
 	ids = slices.DeleteFunc(slices.Clone(ids), func(id int64) bool { return id == 0 })
 	slices.Sort(ids)
@@ -154,8 +154,8 @@ func insertEmpty(ctx context.Context, tx *postgres.Tx, userID int64) error {
 	return nil
 }
 
-// updateProfile writes the profile. expect 0 is the first filling of a profile made in the same transaction,
-// which keeps its version.
+// updateProfile writes the profile. With expect 0, it fills in a profile created in the same transaction and keeps
+// its version.
 func updateProfile(ctx context.Context, tx *postgres.Tx, doctorID int64, expect int, p Profile) error {
 	tag, err := tx.Exec(ctx, `
 		update doctors

@@ -6,18 +6,18 @@ import (
 	"housecall/internal/errs"
 )
 
-// MaxAge bounds an age that somebody states, in years.
+// MaxAge is the highest age that can be stated, in years.
 const MaxAge = 130
 
-// StatedAge is how old somebody said they were, and on which day: all that is known without a date of birth. A date
-// of birth is never made up from it.
+// StatedAge is the age that a patient stated, and the day on which they did. It is used when there is no date of
+// birth; a date of birth is never derived from it.
 type StatedAge struct {
 	Years int
 	On    time.Time // midnight UTC of the day; zero: today, when it is stored
 }
 
-// Age gives how old the patient is on a day, in whole years: by their date of birth, or else by the age they stated,
-// which may be a year behind. known is false if they gave neither.
+// Age returns how old the patient is on a day, in whole years: by their date of birth, or else by the age they
+// stated, which may be a year too low. known is false if they gave neither.
 func (p Patient) Age(on time.Time) (years int, known bool) { return p.details().ageOn(on) }
 
 func (d Details) ageOn(on time.Time) (years int, known bool) {
@@ -30,7 +30,8 @@ func (d Details) ageOn(on time.Time) (years int, known bool) {
 	return 0, false
 }
 
-// wholeYears counts the anniversaries of a day up to another. That of 29 February is 1 March in other years.
+// wholeYears counts the anniversaries of one day up to another. In other years, the anniversary of 29 February is 1
+// March.
 func wholeYears(from, to time.Time) int {
 	from, to = dayOf(from), dayOf(to)
 	years := to.Year() - from.Year()
@@ -45,8 +46,8 @@ func dayOf(t time.Time) time.Time {
 	return time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
 }
 
-// stateAge puts a stated age into the details, as of today. One that says what is known already changes nothing; one
-// that contradicts a date of birth is refused.
+// stateAge adds an age stated today to the details. It changes nothing if the age is already known, and refuses an
+// age that contradicts the date of birth.
 func (d Details) stateAge(years int, today time.Time) (Details, error) {
 	known, ok := d.ageOn(today)
 	switch {

@@ -12,7 +12,7 @@ import (
 
 const tag = "patients"
 
-// Routes registers the routes of patients.
+// Routes adds the routes for patients.
 func Routes(s *httpd.Server, svc *Service) {
 	h := handlers{svc}
 	httpd.Register(s, httpd.Route{
@@ -24,7 +24,7 @@ func Routes(s *httpd.Server, svc *Service) {
 		Method: http.MethodGet, Path: "/patients/{id}", Tag: tag,
 		Summary:     "Get a registry entry",
 		Access:      httpd.SignedIn,
-		Description: "Allowed for the patient, their doctors and admins. Reading somebody else's entry is audited.",
+		Description: "Allowed for the patient, their doctors and admins. Reading someone else's entry is audited.",
 		Errors:      []int{http.StatusNotFound},
 	}, h.serveGet)
 	httpd.Register(s, httpd.Route{
@@ -48,7 +48,7 @@ func Routes(s *httpd.Server, svc *Service) {
 
 type handlers struct{ svc *Service }
 
-// Path names a patient. It is exported because Huma overlooks what it cannot reach by reflection.
+// Path is the id of a patient. It is exported because Huma cannot see unexported embedded types.
 type Path struct {
 	ID string `path:"id" maxLength:"20" doc:"The patient's public id"`
 }

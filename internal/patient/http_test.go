@@ -84,7 +84,7 @@ func TestRoutes_List(t *testing.T) {
 	}
 }
 
-// A cursor tells nothing, and none can be made by hand: not to find out whether there is somebody of a public id.
+// A cursor reveals nothing and cannot be made by hand, so it cannot be used to find out whether a public id exists.
 func TestRoutes_ForgedCursors(t *testing.T) {
 	t.Parallel()
 	w := newClinic(t)

@@ -1,5 +1,5 @@
-// Package patient is the registry of patients: who they are and which doctor is assigned to them. What they
-// suffer from is not here.
+// Package patient is the registry of patients: who they are and which doctor is assigned to them. It has no medical
+// data.
 package patient
 
 import (
@@ -10,10 +10,10 @@ import (
 	"housecall/internal/text"
 )
 
-// MaxAddress bounds an address, in characters.
+// MaxAddress is the longest address, in characters.
 const MaxAddress = 500
 
-// earliestBirth is the first year in which somebody alive can have been born.
+// earliestBirth is the first year of birth that is accepted: nobody alive was born before.
 const earliestBirth = 1900
 
 // Genders as they are stored and sent; the empty one is unknown.
@@ -23,7 +23,7 @@ const (
 	GenderOther  = "other"
 )
 
-// AnyVersion is what a change says that does not care what it replaces. Versions begin at 1.
+// AnyVersion makes a change apply to any version. Versions begin at 1.
 const AnyVersion = 0
 
 // Patient is an entry of the registry.
@@ -50,7 +50,7 @@ type Assigned struct {
 	Name   string
 }
 
-// Details are what patients say about themselves.
+// Details are what patients tell about themselves.
 type Details struct {
 	Phone       string
 	Gender      string
@@ -74,7 +74,7 @@ func (p Patient) details() Details {
 	}
 }
 
-// apply gives the details after the change, today.
+// apply returns the details after the change, made today.
 func (c Change) apply(d Details, today time.Time) (Details, error) {
 	if c.Phone != nil {
 		d.Phone = *c.Phone
@@ -96,7 +96,7 @@ func (c Change) apply(d Details, today time.Time) (Details, error) {
 	return d, nil
 }
 
-// normalize trims the texts and names every field that breaks a rule. now bounds the date of birth.
+// normalize trims the texts; its error names every field that breaks a rule. now is the latest date of birth.
 func (d Details) normalize(now time.Time) (Details, error) {
 	var bad []errs.Field
 	refuse := func(path, message string) { bad = append(bad, errs.Field{Path: path, Message: message}) }

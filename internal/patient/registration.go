@@ -9,21 +9,21 @@ import (
 	"housecall/internal/postgres"
 )
 
-// Whoever signs up with the older PMS API is a user without an entry until somebody at the clinic registers them. Until
-// then, what they said about themselves is kept in a table of its own, so that whoever has an entry is a patient.
+// Users who sign up through the older PMS API have no entry until someone at the clinic registers them. Until then,
+// what they entered is kept in a separate table, so that everyone with an entry is a patient.
 
-// What registering is refused with.
+// Refusals to register a user.
 var (
 	ErrNotRegistered = errs.New(errs.NotFound, "not_registered",
 		"This user is not registered as a patient yet. The clinic does the registration.")
 	ErrRegistered = errs.New(errs.Conflict, "already_registered", "This user is already registered as a patient.")
 	ErrOneself    = errs.New(errs.Forbidden, "own_account",
-		"You cannot register yourself. Ask somebody else at the clinic.")
+		"You cannot register yourself. Ask someone else at the clinic.")
 	ErrNoUser = errs.New(errs.Conflict, "not_a_user",
 		"Only a user who is neither a doctor nor an administrator, and not disabled, can be registered.")
 )
 
-// KeepSignup keeps what new users say about themselves until they are registered.
+// KeepSignup stores what new users enter about themselves until they are registered.
 func (s *Service) KeepSignup(ctx context.Context, tx *postgres.Tx, userID int64, d Details) error {
 	d, err := d.normalize(tx.Now())
 	if err != nil {
@@ -32,8 +32,8 @@ func (s *Service) KeepSignup(ctx context.Context, tx *postgres.Tx, userID int64,
 	return insertSignup(ctx, tx, userID, d)
 }
 
-// Register enters a user into the registry, with what they said when they signed up. Doctors and admins may;
-// errs.NotFound for an id that is nobody's, ErrRegistered for one who is in it, and also ErrOneself and ErrNoUser.
+// Register adds a user to the registry, with what they entered at sign-up. Only doctors and admins may call it. It
+// returns errs.NotFound for an unknown id, ErrRegistered, ErrOneself or ErrNoUser.
 func (s *Service) Register(ctx context.Context, by auth.Actor, userID int64) (p Patient, err error) {
 	if by.Role != auth.Admin && by.Role != auth.Doctor {
 		return Patient{}, errs.ErrForbidden

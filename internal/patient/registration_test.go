@@ -129,7 +129,7 @@ func TestService_Register_OneWinner(t *testing.T) {
 	require.Equal(t, 1, w.audited("patient.register", "PAT0000000NEW"))
 }
 
-// Whoever becomes a patient by their role has an entry at once, with what they said.
+// Users who get the role of a patient have an entry at once, with what they entered.
 func TestService_Create_AfterASignUp(t *testing.T) {
 	t.Parallel()
 	w := newClinic(t)

@@ -10,25 +10,25 @@ import (
 	"housecall/internal/postgres"
 )
 
-// errNoDoctor is a 422, not a 404: the address was right, the body was not.
+// errNoDoctor is a 422, not a 404: the URL was right, the body was not.
 var errNoDoctor = errs.InvalidField("body.doctorId", "there is no such doctor")
 
-// Care tells which patients are a doctor's by appointment: there is or was a BOOKED or COMPLETED one.
+// Care tells which patients are a doctor's own by appointment: they have or had a BOOKED or COMPLETED one. Package
 // appointment implements it.
 type Care interface {
-	// PatientsOf gives up to limit ids of such patients above after, rising and each once.
+	// PatientsOf returns up to limit ids of such patients above after, in ascending order without duplicates.
 	PatientsOf(ctx context.Context, db postgres.DB, doctorID, after int64, limit int) ([]int64, error)
-	// CaresFor tells whether the patient is one of them.
+	// CaresFor reports whether the patient is one of them.
 	CaresFor(ctx context.Context, db postgres.DB, doctorID, patientID int64) (bool, error)
 }
 
-// Doctors finds doctors who can be assigned; doctor implements it.
+// Doctors finds doctors who can be assigned. Package doctor implements it.
 type Doctors interface {
-	// Find gives the id of an active doctor, errs.NotFound if there is none of that public id.
+	// Find returns the id of an active doctor; errs.NotFound if none has that public id.
 	Find(ctx context.Context, db postgres.DB, publicID string) (int64, error)
 }
 
-// Service is the door to the registry.
+// Service is the only way to the registry.
 type Service struct {
 	pool    *postgres.Pool
 	doctors Doctors
@@ -42,13 +42,13 @@ type Deps struct {
 	Care    Care
 }
 
-// New makes the service.
+// New returns a Service.
 func New(d Deps) *Service {
 	return &Service{pool: d.Pool, doctors: d.Doctors, care: d.Care}
 }
 
-// Create makes a user's entry. One that is there stays as it is: a patient who becomes one again keeps it. Where d
-// says nothing, it is what they said at a sign-up without an entry.
+// Create creates a user's entry, unless there is one: users who become patients again keep theirs. Fields that are
+// empty in d come from what the user entered at sign-up.
 func (s *Service) Create(ctx context.Context, tx *postgres.Tx, userID int64, d Details) error {
 	d, err := d.normalize(tx.Now())
 	if err != nil {
@@ -65,7 +65,7 @@ func (s *Service) Create(ctx context.Context, tx *postgres.Tx, userID int64, d D
 	return err
 }
 
-// Resolve gives the entry of a public id, errs.NotFound if there is none. It checks no rights.
+// Resolve returns the entry of a public id; errs.NotFound if there is none. It checks no rights.
 func (s *Service) Resolve(ctx context.Context, db postgres.DB, publicID string) (Patient, error) {
 	p, err := selectEntry(ctx, db, publicID)
 	if errs.KindOf(err) != errs.NotFound {
@@ -81,7 +81,7 @@ func (s *Service) Resolve(ctx context.Context, db postgres.DB, publicID string) 
 	return Patient{}, err
 }
 
-// ByIDs gives entries by id in one statement; an id without an entry is left out.
+// ByIDs returns entries by id, in one statement. Ids without an entry are left out.
 func (s *Service) ByIDs(ctx context.Context, db postgres.DB, ids ...int64) (map[int64]Patient, error) {
 	out := make(map[int64]Patient, len(ids))
 	if len(ids) == 0 {
@@ -97,13 +97,13 @@ func (s *Service) ByIDs(ctx context.Context, db postgres.DB, ids ...int64) (map[
 	return out, nil
 }
 
-// QueueActive asks inside the caller's batch whether a user has an entry and is not disabled: into is filled once that
-// has been sent.
+// QueueActive asks, as part of the caller's batch, whether a user has an entry and is not disabled. into is filled
+// once the batch has been sent.
 func (s *Service) QueueActive(b *postgres.Batch, id int64, into *bool) { queueActive(b, id, into) }
 
-// List gives up to limit entries that the actor may see, in the order in which their users were made, after the one
-// of a user's id (0: from the start), and tells whether there are more: an admin sees all, a doctor those who
-// are assigned to them or theirs by appointment, everybody else their own.
+// List returns up to limit entries that the actor may see, in the order in which their users were created, after a
+// user's id (0: from the start), and whether there are more. Admins see all, doctors those assigned to them or theirs
+// by appointment, everyone else their own.
 func (s *Service) List(
 	ctx context.Context, by auth.Actor, after int64, limit int,
 ) (page []Patient, more bool, err error) {
@@ -146,8 +146,8 @@ func (s *Service) visible(
 	}
 }
 
-// Seen gives those entries by id that the actor may read (see Get), in a constant number of statements but for
-// doctors with very many patients; the others are left out. Reading another's entry leaves an audit row.
+// Seen returns those of the given entries that the actor may read (see Get), by id, in a constant number of
+// statements (except for doctors with very many patients). Reading someone else's entry leaves an audit row.
 func (s *Service) Seen(ctx context.Context, by auth.Actor, ids ...int64) (map[int64]Patient, error) {
 	out := make(map[int64]Patient, len(ids))
 	if len(ids) == 0 {
@@ -177,10 +177,10 @@ func (s *Service) Seen(ctx context.Context, by auth.Actor, ids ...int64) (map[in
 	return out, err
 }
 
-// treatedPage is how many patients of a doctor are asked for at once.
+// treatedPage is how many of a doctor's patients are requested at once.
 const treatedPage = 1000
 
-// treated gives the patients who are a doctor's by appointment and have an id from first to last.
+// treated returns a doctor's own patients by appointment with ids from first to last.
 func (s *Service) treated(ctx context.Context, db postgres.DB, doctorID, first, last int64) (map[int64]bool, error) {
 	out := map[int64]bool{}
 	for after := first - 1; after < last; {
@@ -198,8 +198,8 @@ func (s *Service) treated(ctx context.Context, db postgres.DB, doctorID, first, 
 	return out, nil
 }
 
-// recordList leaves an audit row for each of other people's entries on a page, so that the trail of a patient tells
-// who has seen them in a list, too.
+// recordList leaves an audit row for each entry on a page that is not the actor's own, so that a patient's trail also
+// shows who has seen them in a list.
 func recordList(ctx context.Context, db postgres.DB, by auth.Actor, page []Patient) error {
 	var read []audit.Event
 	for _, p := range page {
@@ -210,8 +210,8 @@ func recordList(ctx context.Context, db postgres.DB, by auth.Actor, page []Patie
 	return audit.Record(ctx, db, read...)
 }
 
-// Get gives an entry to admins, to the patient, and to a doctor to whom the patient is assigned or whose patient they
-// are or were by appointment; for others it is errs.NotFound. Reading somebody else's entry leaves an audit row.
+// Get returns an entry to admins, to the patient, and to doctors to whom the patient is assigned or whose own they
+// are by appointment; others get errs.NotFound. Reading someone else's entry leaves an audit row.
 func (s *Service) Get(ctx context.Context, by auth.Actor, publicID string) (Patient, error) {
 	var p Patient
 	err := s.pool.InTx(ctx, func(tx *postgres.Tx) error {
@@ -248,8 +248,8 @@ func (s *Service) readable(ctx context.Context, db postgres.DB, by auth.Actor, p
 	return Patient{}, errs.Missing("patient")
 }
 
-// Change changes an entry's details, by compare-and-swap on its version. Only the patient and admins may: for
-// others it is errs.NotFound, or errs.ErrForbidden for a doctor who may read it.
+// Change changes an entry's details, by compare-and-swap on its version. Only the patient and admins may call it:
+// others get errs.NotFound, or errs.ErrForbidden if they are a doctor who may read the entry.
 func (s *Service) Change(ctx context.Context, by auth.Actor, publicID string, version int, c Change) (Patient, error) {
 	var p Patient
 	err := s.pool.InTx(ctx, func(tx *postgres.Tx) error {
@@ -260,7 +260,7 @@ func (s *Service) Change(ctx context.Context, by auth.Actor, publicID string, ve
 		if by.Role != auth.Admin && by.ID != p.ID {
 			return errs.ErrForbidden
 		}
-		// The row is locked before it is merged with the change, so that the version says what was merged.
+		// The row is locked before it is merged with the change, so that it cannot change in between.
 		if p, err = selectEntryForUpdate(ctx, tx, publicID); err != nil {
 			return err
 		}
@@ -283,8 +283,8 @@ func (s *Service) Change(ctx context.Context, by auth.Actor, publicID string, ve
 }
 
 // Assign sets a patient's assigned doctor, or none for "", by compare-and-swap on the entry's version; AnyVersion
-// swaps without comparing. Admins assign anyone. Doctors assign only themselves, and remove only their own
-// assignment: another doctor's id is errs.ErrForbidden.
+// skips the comparison. Admins can assign any doctor. Doctors can only assign themselves and remove their own
+// assignment; another doctor's id is errs.ErrForbidden.
 func (s *Service) Assign(
 	ctx context.Context, by auth.Actor, publicID string, version int, doctorPublicID string,
 ) (Patient, error) {
@@ -303,7 +303,7 @@ func (s *Service) Assign(
 		if by.Role == auth.Doctor && doctorPublicID == "" && (p.Doctor == nil || p.Doctor.ID != by.ID) {
 			return errs.Missing("patient")
 		}
-		if version != AnyVersion && version != p.Version { // the row is locked: it stays so
+		if version != AnyVersion && version != p.Version { // the row is locked, so this stays true
 			return errs.ErrStale
 		}
 		if err := s.assignTo(ctx, tx, p.ID, doctorPublicID); err != nil {

@@ -13,8 +13,8 @@ import (
 	"housecall/internal/postgres"
 )
 
-// Names and public ids live in users, which is account's table. An entry without them is of no use to anyone,
-// so this file joins users, read-only; nothing here writes it.
+// Names and public ids are in users, package account's table. An entry is useless without them, so this file joins
+// users, but never writes it.
 
 // columns of an entry; every statement below that reads entries ends its from clause in the same two joins.
 const columns = `
@@ -63,8 +63,8 @@ func selectEntry(ctx context.Context, db postgres.DB, publicID string) (Patient,
 	return single(collect(ctx, db, `select`+columns+` where u.public_id = $1`, publicID))
 }
 
-// selectEntryForUpdate locks the entry against other changes, not against foreign keys: a booking of the patient
-// goes on.
+// selectEntryForUpdate locks the entry against other changes but not against foreign keys, so that the patient's
+// bookings do not wait.
 func selectEntryForUpdate(ctx context.Context, tx *postgres.Tx, publicID string) (Patient, error) {
 	return single(collect(ctx, tx, `select`+columns+` where u.public_id = $1 for no key update of p`, publicID))
 }
@@ -100,7 +100,7 @@ func selectAssigned(ctx context.Context, db postgres.DB, doctorID, after int64, 
 	return ids, nil
 }
 
-// insertEntry makes an entry; fresh is false, and nothing made, where there is one.
+// insertEntry creates an entry. If there is one already, it does nothing and fresh is false.
 func insertEntry(ctx context.Context, tx *postgres.Tx, userID int64, d Details) (fresh bool, err error) {
 	years, on := d.StatedAge.columns()
 	tag, err := tx.Exec(ctx, `
@@ -124,7 +124,7 @@ func insertSignup(ctx context.Context, tx *postgres.Tx, userID int64, d Details)
 	return nil
 }
 
-// deleteSignup gives what a user said when they signed up, and forgets it; ok is false if that is nothing.
+// deleteSignup deletes and returns what a user entered at sign-up; ok is false if there is nothing.
 func deleteSignup(ctx context.Context, tx *postgres.Tx, userID int64) (d Details, ok bool, err error) {
 	err = tx.QueryRow(ctx, `
 		delete from patient_signups where user_id = $1
@@ -138,7 +138,7 @@ func deleteSignup(ctx context.Context, tx *postgres.Tx, userID int64) (d Details
 	return d, true, nil
 }
 
-// signedUp tells whether a user waits to be registered.
+// signedUp reports whether a user is waiting to be registered.
 func signedUp(ctx context.Context, db postgres.DB, publicID string) (bool, error) {
 	var yes bool
 	err := db.QueryRow(ctx, `
@@ -157,7 +157,7 @@ type candidate struct {
 	Active bool
 }
 
-// lockCandidate reads a user and keeps their role as it is until the transaction ends; errs.NotFound if there is none.
+// lockCandidate reads a user and locks their role until the transaction ends; errs.NotFound if there is no such user.
 func lockCandidate(ctx context.Context, tx *postgres.Tx, userID int64) (c candidate, err error) {
 	err = tx.QueryRow(ctx, `
 		select public_id, role, disabled_at is null from users where id = $1 for share`,
@@ -171,7 +171,7 @@ func lockCandidate(ctx context.Context, tx *postgres.Tx, userID int64) (c candid
 	return c, nil
 }
 
-// columns are the age as stored, both null where there is none.
+// columns returns the age as stored, both null if there is none.
 func (a *StatedAge) columns() (years *int, on *time.Time) {
 	if a == nil {
 		return nil, nil

@@ -6,9 +6,9 @@ import (
 	"housecall/internal/errs"
 )
 
-// Check says which rule a booking at startsAt breaks: nil, or an errs.Invalid with code slot_in_past, slot_too_soon,
-// slot_too_far, slot_day_off, slot_outside_hours, slot_off_grid or slot_clock_change. It does not ask whether the slot
-// is free.
+// Check returns nil if a booking at startsAt keeps the rules, otherwise an errs.Invalid with code slot_in_past,
+// slot_too_soon, slot_too_far, slot_day_off, slot_outside_hours, slot_off_grid or slot_clock_change. It does not
+// check whether the slot is free.
 func Check(r Rules, startsAt, now time.Time) error {
 	switch {
 	case startsAt.Before(now):
@@ -24,7 +24,7 @@ func Check(r Rules, startsAt, now time.Time) error {
 	return r.refuse(startsAt.In(r.Location))
 }
 
-// refuse says why no slot starts at a wall time.
+// refuse returns why no slot starts at a wall time.
 func (r Rules) refuse(wall time.Time) error {
 	date := dateOf(wall)
 	after, left, inside := r.within(date, wall.Hour()*60+wall.Minute())
@@ -39,7 +39,7 @@ func (r Rules) refuse(wall time.Time) error {
 	return broken("slot_clock_change", "The clocks change during this slot, so it cannot be booked.")
 }
 
-// within gives how far from the start and the end of an interval a minute of a date lies.
+// within returns how far a minute of a date is from the start and the end of an interval.
 func (r Rules) within(date time.Time, minute int) (after, left int, inside bool) {
 	hours := r.hoursOn(date)
 	if minute < r.tail(date) {
@@ -53,7 +53,7 @@ func (r Rules) within(date time.Time, minute int) (after, left int, inside bool)
 	return 0, 0, false
 }
 
-// outside says why a time is outside the hours of its date.
+// outside returns why a time is outside the hours of its date.
 func (r Rules) outside(date time.Time) error {
 	switch e := r.exceptionOn(date); {
 	case e == nil:

@@ -2,12 +2,12 @@ package schedule
 
 import "time"
 
-// DateOf gives the calendar date of an instant in the doctor's zone, as a midnight in UTC.
+// DateOf returns the calendar date of an instant in the doctor's zone, as midnight UTC.
 func (r Rules) DateOf(at time.Time) time.Time { return dateOf(at.In(r.Location)) }
 
-// DayRange gives the instants of a date (a midnight in UTC) in the doctor's zone: from the first to the end of the
-// last. Where the clocks go back over midnight, an hour of the day before lies in between. A date that the zone left
-// out is an empty range.
+// DayRange returns the range of a date (midnight UTC) in the doctor's zone, from its first instant to the end of its
+// last. If the clocks go back over midnight, the range includes an hour of the day before. A date that the zone
+// skipped is an empty range.
 func (r Rules) DayRange(date time.Time) Range {
 	pieces := piecesOf(date, date.AddDate(0, 0, 1), periodsAround(r.Location, date))
 	if len(pieces) == 0 {
@@ -17,9 +17,8 @@ func (r Rules) DayRange(date time.Time) Range {
 	return Range{From: pieces[0].from.In(r.Location), To: pieces[len(pieces)-1].to.In(r.Location)}
 }
 
-// DayStart gives the instant at which a date (a midnight in UTC that stands for the calendar day) begins in a zone:
-// where the clocks skip midnight, or show it twice, the first of the day. A day that a zone left out begins with the
-// next.
+// DayStart returns the instant at which a calendar day (midnight UTC) begins in a zone. If the clocks skip midnight
+// or show it twice, that is the first instant of the day. A day that the zone skipped begins when the next one does.
 func DayStart(date time.Time, loc *time.Location) time.Time {
 	for {
 		next := date.AddDate(0, 0, 1)
@@ -30,7 +29,7 @@ func DayStart(date time.Time, loc *time.Location) time.Time {
 	}
 }
 
-// hoursOn gives the hours that begin on a date, by From.
+// hoursOn returns the hours that begin on a date, sorted by From.
 func (r Rules) hoursOn(date time.Time) []Clock {
 	if e := r.exceptionOn(date); e != nil {
 		return e.Hours
@@ -45,7 +44,7 @@ func (r Rules) hoursOn(date time.Time) []Clock {
 	return out
 }
 
-// exceptionOn gives the exception that decides a date: off before other hours; nil if there is none.
+// exceptionOn returns the exception that applies to a date, preferring one that is off; nil if there is none.
 func (r Rules) exceptionOn(date time.Time) *Exception {
 	var found *Exception
 	for i := range r.Exceptions {
@@ -63,8 +62,8 @@ func (r Rules) exceptionOn(date time.Time) *Exception {
 	return found
 }
 
-// tail gives how far, in minutes, the hours of the day before reach into the date. They keep what they reach: the
-// date's own hours count from there only. A week cannot overlap itself, but an exception may lie beside one.
+// tail returns how far, in minutes, the hours of the day before reach into the date. The date's own hours start to
+// count only after that. Weekly hours cannot overlap each other, but they can overlap an exception.
 func (r Rules) tail(date time.Time) int {
 	tail := 0
 	for _, c := range r.hoursOn(date.AddDate(0, 0, -1)) {
@@ -73,7 +72,7 @@ func (r Rules) tail(date time.Time) int {
 	return tail
 }
 
-// dateOf gives the calendar day of a local time as a midnight in UTC, which days can be counted on.
+// dateOf returns the calendar day of a local time as midnight UTC, where every day has 24 hours.
 func dateOf(local time.Time) time.Time {
 	y, m, d := local.Date()
 	return time.Date(y, m, d, 0, 0, 0, 0, time.UTC)

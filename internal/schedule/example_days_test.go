@@ -146,7 +146,7 @@ func TestSlots_Buffers(t *testing.T) {
 	require.Equal(t, []string{"07 09:00+0545", "07 09:30+0545", "07 10:30+0545", "07 11:00+0545", "07 11:30+0545"}, got)
 }
 
-// A day is the doctor's, not UTC's: 00:30 and 23:30 are of one date whatever it is in Greenwich.
+// Days are the doctor's, not UTC's: 00:30 and 23:30 are on one date, whatever the date in UTC.
 func TestSlots_PerDay(t *testing.T) {
 	t.Parallel()
 	r := rules(t, "Asia/Kathmandu", 30, iv(1, "00:00", "24:00"), iv(2, "00:00", "24:00"))

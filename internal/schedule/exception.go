@@ -11,14 +11,14 @@ import (
 
 // Bounds of exceptions.
 const (
-	MaxExceptions    = 400 // of one doctor that are not over
+	MaxExceptions    = 400 // of one doctor, not counting past ones
 	MaxExceptionDays = 366
 	MaxNote          = 200 // characters
 )
 
-// Exception takes the place of the weekly hours that begin on the dates From to To, both included: none where Hours is
-// empty (off), else those. Dates are calendar days in the doctor's zone, as midnights in UTC. Where an exception that
-// is off and one with hours share a date, it is off.
+// Exception replaces the weekly hours that begin on the dates From to To, inclusive, with Hours; if Hours is empty,
+// the dates are off. Dates are calendar days in the doctor's zone, as midnight UTC. If an exception that is off and
+// one with hours share a date, the date is off.
 type Exception struct {
 	ID       string // public, a UUID
 	From, To time.Time
@@ -26,12 +26,12 @@ type Exception struct {
 	Note     string  // for staff, never for the public
 }
 
-// Off tells whether nothing can be booked on the exception's dates.
+// Off reports whether nothing can be booked on the exception's dates.
 func (e Exception) Off() bool { return len(e.Hours) == 0 }
 
 func (e Exception) covers(date time.Time) bool { return !date.Before(e.From) && !date.After(e.To) }
 
-// normalize trims the note, sorts the hours, and names every field that is out of bounds.
+// normalize trims the note and sorts the hours; its error names every field that is out of bounds.
 func (e Exception) normalize() (Exception, error) {
 	var bad []errs.Field
 	refuse := func(path, message string) {
@@ -57,7 +57,8 @@ func (e Exception) normalize() (Exception, error) {
 	return e, nil
 }
 
-// normalizeHours gives the hours in order. On several dates each day's begin after the end of those of the day before.
+// normalizeHours returns the hours in order. With several dates, each day's hours must begin after those of the day
+// before end.
 func (e Exception) normalizeHours() ([]Clock, error) {
 	if e.Off() {
 		return nil, nil
@@ -91,5 +92,5 @@ func (e Exception) normalizeHours() ([]Clock, error) {
 	return out, nil
 }
 
-// isUUID tells whether s is a UUID in its usual form.
+// isUUID reports whether s is a UUID in its usual form.
 func isUUID(s string) bool { return len(s) == 36 && uuid.Validate(s) == nil }

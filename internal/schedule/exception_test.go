@@ -117,7 +117,7 @@ func TestService_Exceptions(t *testing.T) {
 	require.Equal(t, []schedule.Exception{made}, r.Exceptions)
 }
 
-// Exceptions that are over stay in the list, and out of the rules once nothing of them can matter.
+// Past exceptions stay in the list, but leave the rules once they can no longer matter.
 func TestService_ExceptionsThatAreOver(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)

@@ -2,16 +2,15 @@ package schedule
 
 import "time"
 
-// grid makes the slots of one date after the other, free or not.
+// grid computes the slots of one date after another, whether or not they are free.
 type grid struct {
 	rules Rules
-	zones []zonePeriod // of the date asked for last; kept while it is one that holds the next date too
-	slots []Slot       // what of gave last
+	zones []zonePeriod // for the last date; reused while it has one period that also covers the next date
+	slots []Slot       // the last result of of
 }
 
-// of gives the slots of the hours that begin on a date (a midnight in UTC that stands for the calendar day), in order
-// within each interval. A slot may start on the next date, where its interval runs past midnight. The slice is valid
-// until the next call.
+// of returns the slots of the hours that begin on a calendar day (midnight UTC), in order within each interval. A
+// slot may start on the next date if its interval runs past midnight. The slice is valid until the next call.
 func (g *grid) of(date time.Time) []Slot {
 	hours := g.rules.hoursOn(date)
 	if len(hours) == 0 {
@@ -26,7 +25,7 @@ func (g *grid) of(date time.Time) []Slot {
 	return g.slots
 }
 
-// around is periodsAround, without looking anything up while the zone keeps its offset.
+// around is periodsAround, but skips the lookup while the zone keeps its offset.
 func (g *grid) around(date time.Time) []zonePeriod {
 	if len(g.zones) == 1 && !g.zones[0].from.After(date.Add(-maxOffset)) && !g.zones[0].to.Before(date.Add(dateReach)) {
 		return g.zones
@@ -53,7 +52,7 @@ func (r Rules) appendInterval(out []Slot, c Clock, date, notBefore time.Time, zo
 		opens = notBefore
 	}
 	pieces := piecesOf(opens, closes, zones)
-	var free time.Time // end of the slot before: one that the clock change pushes over the next start wins
+	var free time.Time // end of the previous slot, which wins if the clock change makes it overlap the next
 	for i, p := range pieces {
 		end := p.to
 		for j := i + 1; j < len(pieces) && pieces[j].from.Equal(end); j++ {
@@ -74,27 +73,28 @@ func (r Rules) appendInterval(out []Slot, c Clock, date, notBefore time.Time, zo
 	return out
 }
 
-// firstOnGrid gives the first wall time of the grid anchored at anchor that is not before wall, which is not before
-// anchor.
+// firstOnGrid returns the first wall time, at or after wall, of the grid that starts at anchor. wall must not be
+// before anchor.
 func firstOnGrid(anchor, wall time.Time, length time.Duration) time.Time {
 	steps := int64((wall.Sub(anchor) + length - 1) / length)
 	return anchor.Add(time.Duration(steps * int64(length)))
 }
 
-// zonePeriod is a stretch during which a zone keeps one offset from UTC.
+// zonePeriod is a period in which a zone keeps one offset from UTC.
 type zonePeriod struct {
 	from, to time.Time
 	offset   time.Duration
 }
 
-// maxOffset is more than any zone is away from UTC: they reach from -12 h to +14 h, and a little further in the past.
-// dateReach is from a date's midnight to where its hours, which may run through the next date, are over everywhere.
+// maxOffset is more than any zone's offset from UTC: they range from -12 h to +14 h, and a little further in the
+// past. dateReach is the time from a date's midnight until its hours, which may run through the next date, are over
+// in every zone.
 const (
 	maxOffset = 16 * time.Hour
 	dateReach = 48*time.Hour + maxOffset
 )
 
-// periodsAround gives the periods that any wall time of the date and the next can fall into.
+// periodsAround returns the periods that wall times of the date and the next date can fall into.
 func periodsAround(loc *time.Location, date time.Time) []zonePeriod {
 	var out []zonePeriod
 	at, last := date.Add(-maxOffset), date.Add(dateReach)
@@ -111,8 +111,8 @@ func periodsAround(loc *time.Location, date time.Time) []zonePeriod {
 	return out
 }
 
-// piecesOf gives the instants, in order, whose wall time lies in [opens, closes): none where the clocks skip
-// it, several where they go back.
+// piecesOf returns the ranges of instants, in order, whose wall time is in [opens, closes): none if the clocks skip
+// it, several if they go back.
 func piecesOf(opens, closes time.Time, zones []zonePeriod) []zonePeriod {
 	var out []zonePeriod
 	for _, z := range zones {

@@ -73,7 +73,7 @@ func wallOf(at time.Time, loc *time.Location) int {
 	return int(at.Unix()+int64(offset)) / 60
 }
 
-// hours gives those that begin on a day, counted from 1970-01-01, a Thursday.
+// hours returns the hours that begin on a day, counted from 1970-01-01, a Thursday.
 func (o *oracle) hours(day int) []schedule.Clock {
 	others, off, found := []schedule.Clock(nil), false, false
 	for _, e := range o.rules.Exceptions {
@@ -119,7 +119,7 @@ func (o *oracle) fill(p place) {
 	}
 }
 
-// slots gives the starts that q asks for.
+// slots returns the starts that q asks for.
 func (o *oracle) slots(q schedule.Query) []time.Time {
 	var out []time.Time
 	for n := range o.wall {
@@ -149,7 +149,7 @@ func (o *oracle) free(q schedule.Query, at time.Time) bool {
 	return o.rules.PerDay == 0 || sameDay < o.rules.PerDay
 }
 
-// meets tells whether a minute from the first to the last lies in one of the ranges, all of whole minutes.
+// meets reports whether any minute from the first to the last is in one of the ranges, which have whole minutes.
 func meets(ranges []schedule.Range, from, to time.Time) bool {
 	for at := from; at.Before(to); at = at.Add(time.Minute) {
 		for _, r := range ranges {
@@ -161,7 +161,7 @@ func meets(ranges []schedule.Range, from, to time.Time) bool {
 	return false
 }
 
-// code gives the rule that a booking at a whole minute breaks, "" if none.
+// code returns the rule that a booking at a whole minute breaks; "" if none.
 func (o *oracle) code(at, now time.Time) string {
 	switch {
 	case at.Before(now):
@@ -292,7 +292,7 @@ func draw(t *rapid.T, zone string, days []string) drawing {
 	return d
 }
 
-// TestSlots_AgainstOracle holds Slots, First, Contains and Check to the oracle.
+// TestSlots_AgainstOracle compares Slots, First, Contains and Check with the oracle.
 func TestSlots_AgainstOracle(t *testing.T) {
 	t.Parallel()
 	for zone, days := range oddDays {
@@ -340,7 +340,7 @@ func compareSlots(t *rapid.T, r schedule.Rules, got []schedule.Slot, want []time
 	}
 }
 
-// compareAt asks that Contains and Check know about a minute what the oracle knows, in whatever zone it is written.
+// compareAt requires that Contains and Check agree with the oracle about a minute, in whatever zone it is written.
 func compareAt(t *rapid.T, d drawing, o *oracle, at time.Time) {
 	end, ok := schedule.Contains(d.rules, at.UTC())
 	if ok != o.grid[at.Unix()] {

@@ -18,7 +18,7 @@ type RuleChange struct {
 	AutoConfirm               *bool
 }
 
-// apply gives the settings after the change.
+// apply returns the settings after the change.
 func (c RuleChange) apply(s settings) settings {
 	set(&s.TimeZone, c.TimeZone)
 	set(&s.SlotMinutes, c.SlotMinutes)
@@ -57,7 +57,7 @@ func fieldsOf(err error) []errs.Field {
 	return nil
 }
 
-// validate names every rule that is out of bounds.
+// validate returns an error that names every rule that is out of bounds.
 func (s *Service) validate(c RuleChange) error {
 	var bad []errs.Field
 	refuse := func(path, message string) {

@@ -12,7 +12,7 @@ import (
 	"housecall/internal/postgres"
 )
 
-// Service keeps the doctors' hours and rules. It checks no rights: its callers do.
+// Service stores the doctors' hours and rules. Its callers must check rights.
 type Service struct {
 	o     Options
 	hours []Interval // the clinic's, every day
@@ -26,9 +26,9 @@ type Service struct {
 type Options struct {
 	Zone        *time.Location // the clinic's
 	SlotMinutes int
-	Hours       []Clock       // of every day, rising and not overlapping
-	Notice      time.Duration // how long ahead one must book
-	Horizon     time.Duration // how far ahead one can book; doctors can set no more
+	Hours       []Clock       // of every day, in order and not overlapping
+	Notice      time.Duration // the lead time
+	Horizon     time.Duration // how far ahead bookings are possible; doctors cannot set more
 }
 
 // Deps are what a Service works with.
@@ -37,7 +37,7 @@ type Deps struct {
 	Options Options
 }
 
-// New makes the service.
+// New returns a Service.
 func New(d Deps) *Service {
 	s := &Service{o: d.Options, now: d.Now, zones: map[string]*time.Location{}}
 	if s.now == nil {
@@ -52,13 +52,13 @@ func New(d Deps) *Service {
 	return s
 }
 
-// slack is how long an exception that is over is still given: its dates are the doctor's calendar's, its last hours may
-// run past midnight, and so may those of the day before, which keep the next day's away.
+// slack is how long past exceptions are still returned. Their dates are in the doctor's zone, their last hours may
+// run past midnight, and so may those of the day before, which delay the next day's.
 const slack = 4 * 24 * time.Hour
 
-// Rules gives the rules of each doctor, in one statement however many they are. A doctor who has changed nothing has
-// the clinic's zone, slot length, lead time, horizon and hours at version 1; so has an id that is no doctor's, so
-// resolve ids first.
+// Rules returns the rules of each doctor, in one statement for all. A doctor who has changed nothing has the clinic's
+// zone, slot length, lead time, horizon and hours, at version 1. So does an id that is not a doctor's: resolve ids
+// first.
 func (s *Service) Rules(ctx context.Context, db postgres.DB, doctorIDs ...int64) (map[int64]Rules, error) {
 	out := make(map[int64]Rules, len(doctorIDs))
 	if len(doctorIDs) == 0 {
@@ -72,7 +72,7 @@ func (s *Service) Rules(ctx context.Context, db postgres.DB, doctorIDs ...int64)
 	return out, nil
 }
 
-// QueueRules is Rules inside the caller's batch: into is filled once that has been sent.
+// QueueRules is Rules as part of the caller's batch: into is filled once that has been sent.
 func (s *Service) QueueRules(b *postgres.Batch, into map[int64]Rules, doctorIDs ...int64) {
 	use := func(kept []scheduleRow) (err error) {
 		for _, row := range kept {
@@ -93,7 +93,8 @@ func (s *Service) QueueRules(b *postgres.Batch, into map[int64]Rules, doctorIDs 
 func (s *Service) fromRow(row scheduleRow) (Rules, error) {
 	loc, err := s.location(row.TimeZone)
 	if err != nil {
-		// Not wrapped: that a zone was stored which does not load is not the client's fault, so not Invalid.
+		// Not wrapped, because the error would be Invalid: a stored zone that does not load is not the client's
+		// fault.
 		return Rules{}, fmt.Errorf("load the schedule of doctor %d: its zone is unknown", row.DoctorID)
 	}
 	r := Rules{
@@ -109,7 +110,7 @@ func (s *Service) fromRow(row scheduleRow) (Rules, error) {
 	return r, nil
 }
 
-// span gives the lead time and the horizon of a doctor: the clinic's unless they have their own, and never beyond the
+// span returns a doctor's lead time and horizon: the clinic's unless they have their own, and never beyond the
 // clinic's horizon, which may have become shorter since.
 func (s *Service) span(own settings) (lead, horizon time.Duration) {
 	lead, horizon = s.o.Notice, s.o.Horizon
@@ -122,8 +123,8 @@ func (s *Service) span(own settings) (lead, horizon time.Duration) {
 	return lead, horizon
 }
 
-// SetHours replaces the weekly hours, by compare-and-swap on the version: errs.ErrStale if it is not
-// expectVersion. No intervals at all is a doctor who takes no bookings. Booked appointments stay as they are.
+// SetHours replaces the weekly hours, by compare-and-swap on the version: errs.ErrStale if it is not expectVersion.
+// Without any intervals the doctor takes no bookings. Booked appointments do not change.
 func (s *Service) SetHours(
 	ctx context.Context, tx *postgres.Tx, doctorID int64, expectVersion int, intervals []Interval,
 ) (Rules, error) {
@@ -171,24 +172,24 @@ func (s *Service) SetRules(
 	return s.one(ctx, tx, doctorID)
 }
 
-// Period bounds dates, both included; a zero end is open.
+// Period is a range of dates, inclusive; a zero end is open.
 type Period struct{ From, To time.Time }
 
-// Position is the place of an exception in the list, which is sorted by first date and id.
+// Position is an exception's place in the list, which is sorted by first date and id.
 type Position struct {
 	From time.Time
 	ID   string // a UUID; "" with the zero From: the start
 }
 
-// ExceptionQuery asks for a page of a doctor's exceptions: up to Limit of those that have a date in the Period, after
-// a position.
+// ExceptionQuery asks for a page of a doctor's exceptions: up to Limit of those with a date in the Period, after a
+// position.
 type ExceptionQuery struct {
 	Period
 	After Position
 	Limit int
 }
 
-// Exceptions lists a page of a doctor's exceptions and tells whether there are more.
+// Exceptions returns a page of a doctor's exceptions, and whether there are more.
 func (s *Service) Exceptions(
 	ctx context.Context, db postgres.DB, doctorID int64, q ExceptionQuery,
 ) (page []Exception, more bool, err error) {
@@ -196,7 +197,7 @@ func (s *Service) Exceptions(
 		return nil, false, errs.InvalidField("query.cursor", "is not a cursor of this list")
 	}
 	limit := q.Limit
-	q.Limit++ // the one more tells whether there are more
+	q.Limit++ // one extra shows whether there are more
 	rows, err := selectExceptions(ctx, db, doctorID, q)
 	if err != nil {
 		return nil, false, err
@@ -210,9 +211,9 @@ func (s *Service) Exceptions(
 	return page, more, nil
 }
 
-// AddException adds an exception, gives it an ID, and moves the version on. Booked appointments stay as they are.
-// Refusals: 422 for what is out of bounds or wholly in the past, 409 exception_overlap for other hours on a date that
-// has some already, 409 exception_limit.
+// AddException adds an exception, gives it an ID, and increases the version. Booked appointments do not change.
+// Refusals: 422 if it is out of bounds or entirely in the past, 409 exception_overlap for other hours on a date that
+// already has some, 409 exception_limit.
 func (s *Service) AddException(
 	ctx context.Context, tx *postgres.Tx, doctorID int64, e Exception,
 ) (Exception, Rules, error) {
@@ -251,7 +252,7 @@ func (s *Service) AddException(
 	return e, r, err
 }
 
-// RemoveException takes an exception away and moves the version on; errs.NotFound if the doctor has none with that id.
+// RemoveException removes an exception and increases the version; errs.NotFound if the doctor has none with that id.
 func (s *Service) RemoveException(ctx context.Context, tx *postgres.Tx, doctorID int64, id string) (Rules, error) {
 	if !isUUID(id) {
 		return Rules{}, errs.Missing("exception")
@@ -267,7 +268,7 @@ func (s *Service) RemoveException(ctx context.Context, tx *postgres.Tx, doctorID
 	return s.one(ctx, tx, doctorID)
 }
 
-// ensure makes the row that a first change needs, at the version that its absence stands for.
+// ensure creates the row that a first change needs, at FirstVersion.
 func (s *Service) ensure(ctx context.Context, tx *postgres.Tx, doctorID int64) error {
 	return insertDefaults(ctx, tx, s.defaults(doctorID))
 }
@@ -301,7 +302,7 @@ func (s *Service) location(name string) (*time.Location, error) {
 	return loc, nil
 }
 
-// stale is what a compare-and-swap that met no row means.
+// stale is the error for a compare-and-swap that matched no row.
 func stale(doctorID int64) error {
 	return fmt.Errorf("change the schedule of doctor %d: %w", doctorID, errs.ErrStale)
 }

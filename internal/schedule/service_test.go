@@ -36,7 +36,7 @@ func options(t *testing.T, name string) schedule.Options {
 	}
 }
 
-// newDoctor inserts a doctor and gives their id.
+// newDoctor inserts a doctor and returns their id.
 func newDoctor(t *testing.T, db postgres.DB, n int) int64 {
 	t.Helper()
 	var id int64

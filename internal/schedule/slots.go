@@ -5,21 +5,21 @@ import (
 	"time"
 )
 
-// Query is a question for free slots that start in [From, To); a zero To is the end of what can be booked. Blocked are
-// the doctor's taken ranges, buffers included, Busy those of the patient, without. Starts are when the doctor's
-// appointments start on the dates asked about, those of DayRange; they matter where Rules.PerDay does.
+// Query asks for free slots that start in [From, To); a zero To means the horizon. Blocked are the doctor's taken
+// ranges with buffers, Busy the patient's without. Starts are the starts of the doctor's appointments on all dates of
+// the query (see DayRange); only Rules.PerDay needs them.
 type Query struct {
 	From, To, Now time.Time
 	Blocked, Busy []Range
 	Starts        []time.Time
 }
 
-// Slots gives the free slots, rising, each in the doctor's zone. The grid is wall time: in each interval of each date
-// it is anchored at the interval's start and steps by the slot length, so a clock change does not shift it. A wall time
-// that the clocks skip gives no slot; one that they show twice gives two, an hour apart. A slot always lasts
-// SlotMinutes of real time, lies wholly within its interval, and overlaps no other. It is free if it starts from
-// now+Notice to now+Horizon, Rules.Blocks of it touches none of Blocked and it itself none of Busy, and fewer than
-// PerDay of Starts fall on the date on which it starts.
+// Slots returns the free slots in order, in the doctor's zone. The grid is wall time: in each interval of each date
+// it starts at the interval's start and steps by the slot length, so a clock change does not shift it. A wall time
+// that the clocks skip has no slot; one that they show twice has two, an hour apart. A slot always lasts SlotMinutes
+// of real time, lies within its interval, and overlaps no other slot. It is free if it starts from now+Notice to
+// now+Horizon, its Rules.Blocks overlaps none of Blocked, it overlaps none of Busy, and fewer than PerDay of Starts
+// are on its date.
 func Slots(r Rules, q Query) []Slot {
 	s := newSearch(r, q)
 	var out []Slot
@@ -34,22 +34,22 @@ func Slots(r Rules, q Query) []Slot {
 	return out
 }
 
-// First gives the first of Slots, and looks no further than it must.
+// First returns the first of Slots, without computing the others.
 func First(r Rules, q Query) (first Slot, ok bool) {
 	s := newSearch(r, q)
 	for date := s.firstDate(); !s.past(date); date = date.AddDate(0, 0, 1) {
 		for _, slot := range s.grid.of(date) {
 			if s.free(slot) {
 				first, ok = slot, true
-				s.to = slot.StartsAt // only an earlier one is better
+				s.to = slot.StartsAt // from here on, look only for an earlier one
 			}
 		}
 	}
 	return first, ok
 }
 
-// Contains tells whether a slot of the grid starts at that instant, and when it ends. It asks neither whether
-// the slot is free nor whether it is past.
+// Contains reports whether a slot of the grid starts at an instant, and when it ends. The slot may be taken or in the
+// past.
 func Contains(r Rules, startsAt time.Time) (endsAt time.Time, ok bool) {
 	g := grid{rules: r}
 	date := r.DateOf(startsAt)
@@ -63,7 +63,7 @@ func Contains(r Rules, startsAt time.Time) (endsAt time.Time, ok bool) {
 	return time.Time{}, false
 }
 
-// search is a Query made ready for looking at one slot after the other.
+// search is a Query prepared for checking one slot after another.
 type search struct {
 	rules         Rules
 	grid          grid
@@ -92,11 +92,11 @@ func newSearch(r Rules, q Query) *search {
 	return s
 }
 
-// firstDate is the first whose hours can have a slot in the search: they may reach into the next date, and a zone may
-// repeat the end of a day after midnight.
+// firstDate is the first date whose hours can have a slot in the search: hours may reach into the next date, and a
+// zone may repeat the end of a day after midnight.
 func (s *search) firstDate() time.Time { return s.rules.DateOf(s.from).AddDate(0, 0, -2) }
 
-// past tells whether neither the date's hours nor those of a later one have a slot in the search.
+// past reports whether neither the date's hours nor those of later dates can have a slot in the search.
 func (s *search) past(date time.Time) bool {
 	return !s.from.Before(s.to) || date.After(s.rules.DateOf(s.to).AddDate(0, 0, 1))
 }
@@ -107,7 +107,7 @@ func (s *search) free(slot Slot) bool {
 		(s.rules.PerDay == 0 || s.perDate[s.rules.DateOf(slot.StartsAt)] < s.rules.PerDay)
 }
 
-// merge gives the ranges sorted and without overlaps; empty ones are left out.
+// merge returns the ranges sorted and without overlaps or empty ones.
 func merge(ranges []Range) []Range {
 	sorted := slices.Clone(ranges)
 	slices.SortFunc(sorted, func(a, b Range) int { return a.From.Compare(b.From) })
@@ -126,7 +126,7 @@ func merge(ranges []Range) []Range {
 	return out
 }
 
-// touches tells whether the range overlaps one of the merged ranges.
+// touches reports whether the range overlaps one of the merged ranges.
 func touches(taken []Range, r Range) bool {
 	i, _ := slices.BinarySearchFunc(taken, r.From, func(t Range, at time.Time) int {
 		if t.To.After(at) {

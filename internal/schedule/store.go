@@ -14,14 +14,14 @@ import (
 	"housecall/internal/postgres"
 )
 
-// FirstVersion is what a schedule without a row has; the first change makes it 2.
+// FirstVersion is the version of a schedule without a row; the first change makes it 2.
 const FirstVersion = 1
 
-// settings is what a row of schedules says; nil is the clinic's.
+// settings is the content of a row of schedules; nil means the clinic's default.
 type settings struct {
 	TimeZone       string
 	SlotMinutes    int
-	BufferBefore   int // minutes, as the three below
+	BufferBefore   int // minutes, as are the three below
 	BufferAfter    int
 	NoticeMinutes  *int
 	HorizonMinutes *int
@@ -29,17 +29,18 @@ type settings struct {
 	AutoConfirm    bool
 }
 
-// scheduleRow is what is kept about one doctor. The lists are columns, in no order: the n-th of each belong together.
+// scheduleRow is what is stored about one doctor. The lists are parallel columns, in no particular order: the n-th
+// entries belong together.
 type scheduleRow struct {
 	DoctorID int64
 	settings
 	CustomHours bool
 	Version     int
-	// Of the weekly hours.
+	// The weekly hours.
 	Weekdays []int
 	Starts   []int
 	Ends     []int
-	// Of the exceptions, as in exceptionRow.
+	// The exceptions, as in exceptionRow.
 	PublicIDs  []string
 	FirstDates []time.Time
 	LastDates  []time.Time
@@ -73,7 +74,8 @@ func (row scheduleRow) exceptionList() []Exception {
 	return out
 }
 
-// exceptionRow is one interval of an exception, whose rows follow each other; Starts and Ends are null without hours.
+// exceptionRow is one interval of an exception. An exception's rows are consecutive; Starts and Ends are null if it
+// has no hours.
 type exceptionRow struct {
 	PublicID  string
 	FirstDate time.Time
@@ -83,7 +85,7 @@ type exceptionRow struct {
 	Ends      *int
 }
 
-// compare puts exceptions in the order of Rules, and the rows of one in that of its hours.
+// compare sorts exceptions as in Rules, and the rows of one exception by its hours.
 func (row exceptionRow) compare(other exceptionRow) int {
 	c := cmp.Or(row.FirstDate.Compare(other.FirstDate), row.LastDate.Compare(other.LastDate),
 		cmp.Compare(row.PublicID, other.PublicID))
@@ -93,7 +95,7 @@ func (row exceptionRow) compare(other exceptionRow) int {
 	return c
 }
 
-// appendTo adds the row's exception, or its interval to the exception before.
+// appendTo adds the row's exception, or adds its interval to the exception before.
 func (row exceptionRow) appendTo(all []Exception) []Exception {
 	if n := len(all); n == 0 || all[n-1].ID != row.PublicID {
 		all = append(all, Exception{ID: row.PublicID, From: row.FirstDate, To: row.LastDate, Note: row.Note})
@@ -105,9 +107,9 @@ func (row exceptionRow) appendTo(all []Exception) []Exception {
 	return all
 }
 
-// queueSchedules reads what is kept about the doctors, a row for each who has one, with the exceptions that are not
-// over before since. It is one statement, so that all is of one version. No exception is longer than 366 days: the
-// index finds those that matter, however many are over.
+// queueSchedules reads what is stored about the doctors, one row for each who has any, with the exceptions that end
+// at or after since. It is one statement, so that everything has the same version. No exception is longer than 366
+// days, so the index finds the relevant ones, however many are past.
 func queueSchedules(b *postgres.Batch, use func([]scheduleRow) error, doctorIDs []int64, since time.Time) {
 	postgres.QueueRows(b, use, "schedules", `
 		select s.doctor_id, s.time_zone, s.slot_minutes, s.buffer_before, s.buffer_after, s.notice_minutes,
@@ -134,8 +136,8 @@ func queueSchedules(b *postgres.Batch, use func([]scheduleRow) error, doctorIDs 
 		where s.doctor_id = any($1)`, doctorIDs, since)
 }
 
-// insertDefaults makes the row of a doctor who has none; lead time and horizon stay the clinic's, whatever those
-// become.
+// insertDefaults creates the row of a doctor who has none. Lead time and horizon stay null, so they follow the
+// clinic's.
 func insertDefaults(ctx context.Context, tx *postgres.Tx, r Rules) error {
 	_, err := tx.Exec(ctx, `
 		insert into schedules (doctor_id, time_zone, slot_minutes, custom_hours, version, updated_at)
@@ -165,7 +167,7 @@ func updateRules(ctx context.Context, tx *postgres.Tx, doctorID int64, expect in
 	return nil
 }
 
-// lockSettings reads what the doctor's row says and keeps it until the transaction ends.
+// lockSettings reads the doctor's row and locks it until the transaction ends.
 func lockSettings(ctx context.Context, tx *postgres.Tx, doctorID int64) (s settings, version int, err error) {
 	err = tx.QueryRow(ctx, `
 		select time_zone, slot_minutes, buffer_before, buffer_after, notice_minutes, horizon_minutes, per_day,
@@ -179,8 +181,8 @@ func lockSettings(ctx context.Context, tx *postgres.Tx, doctorID int64) (s setti
 	return s, version, nil
 }
 
-// bump moves the version on and keeps the doctor's row until the transaction ends: it is the lock under which their
-// exceptionList change. postgres.ErrNoRows without a row.
+// bump increases the version and locks the doctor's row until the transaction ends; exceptions change only under this
+// lock. It returns postgres.ErrNoRows if there is no row.
 func bump(ctx context.Context, tx *postgres.Tx, doctorID int64) (s settings, err error) {
 	err = tx.QueryRow(ctx, `
 		update schedules set version = version + 1, updated_at = $2 where doctor_id = $1
@@ -191,7 +193,7 @@ func bump(ctx context.Context, tx *postgres.Tx, doctorID int64) (s settings, err
 	return s, nil
 }
 
-// replaceHours swaps the version first: that row is the lock under which the hours change.
+// replaceHours updates the version first, which locks the row; hours change only under this lock.
 func replaceHours(ctx context.Context, tx *postgres.Tx, doctorID int64, expect int, week []Interval) error {
 	tag, err := tx.Exec(ctx, `
 		update schedules
@@ -222,10 +224,10 @@ func replaceHours(ctx context.Context, tx *postgres.Tx, doctorID int64, expect i
 	return nil
 }
 
-// lastDay stands for no bound; no exception reaches it.
+// lastDay means no bound; no exception reaches it.
 var lastDay = time.Date(9999, time.December, 31, 0, 0, 0, 0, time.UTC)
 
-// selectExceptions gives a page of a doctor's exceptions, a row for each of their intervals, in order.
+// selectExceptions reads a page of a doctor's exceptions in order, one row for each interval.
 func selectExceptions(ctx context.Context, db postgres.DB, doctorID int64, q ExceptionQuery) ([]exceptionRow, error) {
 	if q.To.IsZero() {
 		q.To = lastDay
@@ -256,7 +258,7 @@ func selectExceptions(ctx context.Context, db postgres.DB, doctorID int64, q Exc
 	return out, nil
 }
 
-// countExceptions counts those that are not over before a date.
+// countExceptions counts the exceptions that end at or after a date.
 func countExceptions(ctx context.Context, tx *postgres.Tx, doctorID int64, since time.Time) (n int, err error) {
 	err = tx.QueryRow(ctx, `
 		select count(*) from schedule_exceptions
@@ -267,7 +269,7 @@ func countExceptions(ctx context.Context, tx *postgres.Tx, doctorID int64, since
 	return n, nil
 }
 
-// hoursExcl keeps a date from having other hours twice.
+// hoursExcl is the constraint that a date has other hours only once.
 const hoursExcl = "schedule_exceptions_hours_excl"
 
 func insertException(ctx context.Context, tx *postgres.Tx, doctorID int64, e Exception) (Exception, error) {

@@ -8,7 +8,7 @@ import (
 	"housecall/internal/errs"
 )
 
-// normalize gives the intervals in order, or says what is wrong with each that cannot be. A week goes round: what
+// normalize returns the intervals in order, or says what is wrong with each that cannot be. A week goes round: what
 // begins on Sunday may reach into Monday, and must not meet what begins there.
 func normalize(in []Interval) ([]Interval, error) {
 	var perDay [8]int
@@ -60,7 +60,7 @@ func (c Clock) problem() (field, message string) {
 	return "", ""
 }
 
-// inOrder gives the indices of all, by what key makes of each.
+// inOrder returns all indices, sorted by key.
 func inOrder[T any](all []T, key func(T) int) []int {
 	order := make([]int, len(all))
 	for i := range order {

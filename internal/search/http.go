@@ -11,7 +11,7 @@ import (
 
 // Query is the part that the inputs of both searches share; Huma requires embedded types to be exported.
 type Query struct {
-	Q string `query:"q" required:"true" minLength:"1" maxLength:"200" doc:"Words that must all occur, in any order; \"several in a row\" in quotes; -excluded. The last word also matches words that begin with it. Neither case nor accents matter."`
+	Q string `query:"q" required:"true" minLength:"1" maxLength:"200" doc:"Words that must all occur, in any order. Put \"words in a row\" in quotes and a minus before -excluded words. The last word also matches words that begin with it. Case and accents are ignored."`
 	httpd.PageQuery
 }
 
@@ -22,7 +22,7 @@ type searchInput struct {
 
 type mySearchInput struct{ Query }
 
-// searchItem is a message that was found.
+// searchItem is a found message.
 type searchItem struct {
 	AppointmentID string            `json:"appointmentId"`
 	Seq           int64             `json:"seq"`
@@ -34,8 +34,8 @@ type searchItem struct {
 }
 
 type highlight struct {
-	Start  int `json:"start" doc:"How many code points come before it."`
-	Length int `json:"length" doc:"In code points."`
+	Start  int `json:"start" doc:"Where it starts in the snippet, in code points."`
+	Length int `json:"length" doc:"Its length, in code points."`
 }
 
 type searchOutput struct{ Body httpd.Page[searchItem] }
@@ -46,19 +46,19 @@ type handlers struct {
 	conversations *conversation.Service
 }
 
-// Routes adds searching one conversation, and all conversations of the caller.
+// Routes adds the routes for searching one conversation and all of the caller's.
 func Routes(s *httpd.Server, svc *Service) {
 	h := handlers{svc, svc.d.Conversations}
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/appointments/{id}/messages/search", Tag: "chat", Summary: "Search a conversation",
-		Description: "Newest first, by the latest text of messages and the names of attachments. Retracted messages are " +
-			"not found. Chinese, Japanese, Korean, Thai, Lao, Khmer and Burmese are found anywhere in a text, character " +
+		Description: "Searches the latest text of messages and the names of attachments; newest first. Retracted messages " +
+			"are not found. Chinese, Japanese, Korean, Thai, Lao, Khmer and Burmese are found anywhere in a text, character " +
 			"by character.",
 		Access: httpd.SignedIn, Errors: []int{http.StatusNotFound},
 	}, h.inOne)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/me/search", Tag: "Me", Summary: "Search all my conversations",
-		Description: "Like searching one conversation, but in all in which you take part, as patient or as doctor.",
+		Description: "Like searching one conversation, but in all in which you take part, as a patient or a doctor.",
 		Access:      httpd.SignedIn,
 	}, h.inAll)
 }

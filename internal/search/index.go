@@ -15,31 +15,31 @@ import (
 )
 
 const (
-	// indexEvery is how often what was committed here is indexed. It is found before that too: a search reads the end of
-	// the log itself.
+	// indexEvery is how often what was committed here is indexed. Messages can be found before that: a search also
+	// reads the end of the log.
 	indexEvery = time.Second
-	// indexLimit is how many events one transaction looks at, at most.
+	// indexLimit is the most events that one transaction processes.
 	indexLimit int64 = 1000
-	// indexText is after how many bytes of text it ends early: its session is idle while we cut words, and PostgreSQL
-	// terminates a session that is idle in a transaction for too long.
+	// indexText is the number of bytes of text after which it ends early: its session is idle while we split words,
+	// and PostgreSQL terminates sessions that are idle in a transaction for too long.
 	indexText = 256 << 10
-	// indexRead is of how many events it reads the texts at once.
+	// indexRead is how many events' texts it reads at once.
 	indexRead = 100
-	// indexRest is how many times as long as one indexer has worked all indexers rest. So they take at most a tenth of
-	// one connection's time from the committer, however much there is to index.
+	// indexRest is how much longer all indexers rest than one of them has just worked. So they take at most a tenth
+	// of one connection's time from the committer, however much there is to index.
 	indexRest = 9
-	// findLimit is how many conversations to index one statement finds, at most.
+	// findLimit is the most conversations to index that one statement finds.
 	findLimit = 1000
 	// catchUpTime is how long one call of CatchUp works.
 	catchUpTime = 45 * time.Second
 )
 
-// scopeWord is a word of a document that stands for a user and a week. No word of a text has a full stop in it.
+// scopeWord is a word of a document that stands for a user and a week. Words of texts never contain a full stop.
 func scopeWord(user int64, week int32) string {
 	return "u" + strconv.FormatInt(user, 10) + "." + strconv.Itoa(int(week))
 }
 
-// scopeQuery is a tsquery for a user's documents of some weeks.
+// scopeQuery is a tsquery for a user's documents of certain weeks.
 func scopeQuery(user int64, weeks []weekOfUser) string {
 	words := make([]string, len(weeks))
 	for i, w := range weeks {
@@ -53,8 +53,8 @@ const secondsPerWeek = 7 * 24 * 60 * 60
 // weekOf numbers weeks since the epoch.
 func weekOf(at time.Time) int32 { return int32(at.Unix() / secondsPerWeek) }
 
-// indexLoop indexes what this instance has committed. CatchUp finds what it does not get to, and what other instances
-// left behind.
+// indexLoop indexes what this instance has committed. CatchUp indexes what indexLoop does not get to and what other
+// instances have left behind.
 func (s *Service) indexLoop() {
 	tick := time.NewTicker(indexEvery)
 	defer tick.Stop()
@@ -71,9 +71,10 @@ func (s *Service) indexLoop() {
 	}
 }
 
-// CatchUp indexes what no instance has, because it is older than search itself or an instance ended too soon. It may
-// run on several instances at once, takes a small share of the database's time, and ends after a while; the next call
-// goes on. A conversation that cannot be indexed holds up no other; the first such error is returned.
+// CatchUp indexes what no instance has indexed, because it is older than search itself or an instance ended too soon.
+// It may run on several instances at once, takes a small share of the database's time, and returns after a while; the
+// next call continues. A conversation that cannot be indexed does not hold up the others; CatchUp returns the first
+// such error.
 func (s *Service) CatchUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, catchUpTime, errLater)
 	defer cancel()
@@ -98,9 +99,9 @@ func (s *Service) CatchUp(ctx context.Context) error {
 }
 
 // errLater ends a call of CatchUp that has worked long enough.
-var errLater = errors.New("the next call goes on")
+var errLater = errors.New("the next call continues")
 
-// indexAround indexes all of the conversations that can be indexed, and returns the first error of the others.
+// indexAround indexes those of the conversations that can be indexed, and returns the first error of the others.
 func (s *Service) indexAround(ctx context.Context, ids []int64) error {
 	err := s.index(ctx, ids)
 	switch {
@@ -126,8 +127,8 @@ func (s *Service) index(ctx context.Context, ids []int64) error {
 	}
 }
 
-// indexTurn takes one step if it is this instance's turn, and reports whether that was the last. After a step all
-// indexers rest, also if it failed: what fails again and again must not take all of the database's time.
+// indexTurn takes one step if it is this instance's turn, and reports whether that was the last one. All indexers
+// rest after a step, even a failed one, so that repeated failures do not take all of the database's time.
 func (s *Service) indexTurn(ctx context.Context, ids []int64) (done bool, err error) {
 	var started time.Time
 	err = s.d.Pool.InTx(ctx, func(tx *postgres.Tx) error {
@@ -162,9 +163,9 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// indexSome looks at the next events of some conversations, limit in all, and reports whether there may be more. The
-// events of a conversation commit in the order of seq, so none turns up behind those that were looked at. A message is
-// always indexed as it stands now, so it does not matter whether it or its retraction is looked at first.
+// indexSome processes the next events of some conversations, limit in all, and reports whether there may be more. A
+// conversation's events commit in the order of seq, so none can appear before those already processed. Messages are
+// always indexed in their current state, so it does not matter whether a message or its retraction comes first.
 func indexSome(ctx context.Context, tx *postgres.Tx, ids []int64, limit int64) (more bool, err error) {
 	todo, err := logsBehind(ctx, tx, ids)
 	if err != nil || len(todo) == 0 {
@@ -191,8 +192,8 @@ func indexSome(ctx context.Context, tx *postgres.Tx, ids []int64, limit int64) (
 	return !all, saveProgress(ctx, tx, some, step.weeks)
 }
 
-// firstLogs returns the first conversations that together have limit events to look at, and whether that is all of
-// them.
+// firstLogs returns the first conversations that together have limit events to process, and whether these are all
+// conversations.
 func firstLogs(todo []behind, limit int64) (some []behind, all bool) {
 	var events int64
 	for i, l := range todo {
@@ -207,8 +208,8 @@ func firstLogs(todo []behind, limit int64) (some []behind, all bool) {
 type indexStep struct {
 	logs  map[int64]*behind
 	docs  []document
-	more  map[place]int32    // how many documents each message adds: 0 if it has one already
-	weeks map[userWeek]int32 // the same by users and weeks
+	more  map[place]int32    // how many documents each message adds: 0 if it already has one
+	weeks map[userWeek]int32 // the same by user and week
 	text  int                // bytes of text so far
 }
 
@@ -220,7 +221,7 @@ func newIndexStep(todo []behind) *indexStep {
 	return x
 }
 
-// add looks at more events, which follow those of the call before.
+// add processes more events, which follow those of the previous call.
 func (x *indexStep) add(ctx context.Context, db postgres.DB, entries []entry) error {
 	var places []place
 	for _, e := range entries {
@@ -268,7 +269,7 @@ func (x *indexStep) document(e conversation.Event) document {
 	return d
 }
 
-// searchable is what a message is found by: its text, or the name of its attachment.
+// searchable is the text by which a message is found: its own, or the name of its attachment.
 func searchable(e conversation.Event) string {
 	if e.Attachment != nil {
 		return e.Attachment.Name

@@ -47,7 +47,8 @@ func TestService_index_longTexts(t *testing.T) {
 	require.EqualValues(t, n+1, w.Number(`select sum(documents) from search_weeks where user_id = $1`, w.Patient.ID))
 }
 
-// A conversation that cannot be indexed holds up no other and is reported, and all indexers rest after each attempt.
+// A conversation that cannot be indexed is reported and does not hold up the others, and all indexers rest after each
+// attempt.
 func TestService_CatchUp_failure(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -11,20 +11,20 @@ import (
 	"housecall/internal/text"
 )
 
-// prefixMin is how many code points the beginning of a word must have: shorter ones begin so many words that the
-// index is of no use.
+// prefixMin is how many code points the beginning of a word must have. Shorter ones match so many words that the
+// index does not help.
 const prefixMin = 3
 
-// query is what somebody looks for: texts with all of its terms, and none of those that are excluded.
+// query selects texts with all of its terms and none of the excluded ones.
 type query struct{ terms []term }
 
-// term is a word, or several in a row: a phrase, or something written as one that search takes for several words.
+// term is a word or several in a row: a phrase, or something written as one word that search splits into several.
 type term struct {
 	words    []soughtWord
 	excluded bool
 }
 
-// soughtWord is one word of a term; offset says how many words after the first it stands.
+// soughtWord is one word of a term; offset is its distance from the first word, in words.
 type soughtWord struct {
 	text   string
 	offset int
@@ -32,9 +32,9 @@ type soughtWord struct {
 	alone  bool // a character without its neighbour
 }
 
-// parseQuery reads what somebody typed: words that must all be there, "several in a row", and -excluded ones. The
-// last word may be just the beginning of one, since they may still be typing. A query without a word to look for is
-// refused; apart from text that cannot be stored, nothing else is.
+// parseQuery reads a query as typed: words that must all occur, "words in a row", and -excluded words. The last word
+// may be only the beginning of one, because the user may still be typing. It refuses only queries without a word to
+// look for, and text that cannot be stored.
 func parseQuery(typed string) (query, error) {
 	if !text.Storable(typed) {
 		return query{}, errs.InvalidField("query.q", "must be valid UTF-8 without U+0000")
@@ -55,18 +55,18 @@ func parseQuery(typed string) (query, error) {
 		sought = sought || !p.excluded
 	}
 	if !sought {
-		return query{}, errs.InvalidField("query.q", "has no word to look for")
+		return query{}, errs.InvalidField("query.q", "needs a word to search for")
 	}
 	return q, nil
 }
 
-// part is a stretch of a query.
+// part is a piece of a query.
 type part struct {
 	text             string
 	quoted, excluded bool
 }
 
-// quotes are the marks that open and close a phrase; phones insert the curved ones by themselves.
+// quotes are the marks that open and close a phrase; phones insert the curved ones automatically.
 const quotes = "\"“”„«»"
 
 // nextPart splits the first part off a query.
@@ -91,8 +91,8 @@ func cutAt(s string, end func(rune) bool) (before, after string) {
 	return s, ""
 }
 
-// soughtWords makes a term of words; open says that the last one may be unfinished. Of characters without spaces
-// between them only the pairs are looked for, which say everything.
+// soughtWords makes a term of words; open means that the last one may be unfinished. Of characters without spaces
+// between them it keeps only the pairs, which contain all of them.
 func soughtWords(words []word, open bool) []soughtWord {
 	var out []soughtWord
 	for i, w := range words {
@@ -106,7 +106,7 @@ func soughtWords(words []word, open bool) []soughtWord {
 	return out
 }
 
-// unfinished reports whether a word of the query may be just the beginning of one.
+// unfinished reports whether a word of the query may be only the beginning of one.
 func (q query) unfinished() bool {
 	return slices.ContainsFunc(q.terms, func(t term) bool {
 		return slices.ContainsFunc(t.words, func(w soughtWord) bool { return w.prefix })
@@ -149,8 +149,8 @@ var lexemeQuotes = strings.NewReplacer(`'`, `''`, `\`, `\\`)
 // Span is a part of a text, counted in code points; To is the first one after it.
 type Span struct{ From, To int }
 
-// match reports whether a text, given as its words, fits the query, and which parts of it are the reason, in order and
-// without overlaps.
+// match reports whether a text, given as its words, matches the query, and which parts of it do, in order and without
+// overlaps.
 func (q query) match(words []word) (fits bool, why []Span) {
 	for _, t := range q.terms {
 		found := t.find(words)

@@ -147,8 +147,8 @@ func TestService_indexLoop(t *testing.T) {
 	require.False(t, more)
 }
 
-// Whoever handed a conversation over finds nothing in it from then on; whoever took it over finds everything, also
-// what was indexed before.
+// A doctor who handed a conversation over finds nothing in it from then on; the one who took it over finds
+// everything, also what was indexed before.
 func TestService_Search_handOver(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -243,7 +243,7 @@ func (in *instance) change(all []int64, id int64, n int) error {
 	return err
 }
 
-// Years of messages are found in order, whatever stretches they are looked for in.
+// Years of messages are found in order, however many weeks are searched at a time.
 func TestService_Search_stretches(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -1,6 +1,6 @@
-// Package search finds messages by their present words, in one conversation or in all of a user's. The index is
-// written after the log, never in a message's own transaction; what is not indexed yet is read from the end of the
-// log.
+// Package search finds messages by their current words, in one conversation or in all of a user's. The index is
+// written later than the log, never in a message's own transaction; messages that are not indexed yet are read from
+// the end of the log.
 package search
 
 import (
@@ -16,13 +16,13 @@ import (
 	"housecall/internal/postgres"
 )
 
-// Deps are what search needs; all are required.
+// Deps are what a Service needs. All fields are required.
 type Deps struct {
 	Pool          *postgres.Pool
 	Conversations *conversation.Service
 }
 
-// Service is the only door to search. Start and Stop are synchronous.
+// Service is the only way to search. Start and Stop are synchronous.
 type Service struct {
 	d         Deps
 	unindexed *conversation.Set // conversations with events that may have no documents yet
@@ -32,12 +32,12 @@ type Service struct {
 	work sync.WaitGroup
 }
 
-// New makes the service. Nothing runs until Start.
+// New returns a Service. Nothing runs until Start.
 func New(d Deps) *Service {
 	s := &Service{d: d, unindexed: conversation.NewSet()}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	d.Conversations.OnCommitted(func(events []conversation.Event) {
-		last := int64(0) // events of one conversation mostly come together
+		last := int64(0) // events of one conversation usually come together
 		for _, e := range events {
 			if e.Conversation != last {
 				last = e.Conversation
@@ -52,13 +52,14 @@ func New(d Deps) *Service {
 // Start runs the indexer.
 func (s *Service) Start() { s.work.Go(s.indexLoop) }
 
-// Stop ends the indexer, in the middle of a step if need be; another instance, or the next start, picks up from there.
+// Stop ends the indexer, in the middle of a step if necessary. Another instance, or the next start, continues from
+// there.
 func (s *Service) Stop() {
 	s.stop()
 	s.work.Wait()
 }
 
-// Hit is a message that a search found, as it stands now.
+// Hit is a found message in its current state.
 type Hit struct {
 	conversation.Event
 	AppointmentID string // public
@@ -66,20 +67,20 @@ type Hit struct {
 	Highlights    []Span // in the snippet, in order and without overlaps
 }
 
-// Position is a place among the results, which are in order, newest first. The zero Position is their beginning.
+// Position is a place in the results, which are sorted newest first. The zero Position is before the first.
 type Position struct {
 	At                time.Time
 	Conversation, Seq int64
 }
 
-// compare puts newer messages first.
+// compare sorts newer messages first.
 func (p Position) compare(o Position) int {
 	return cmp.Or(o.At.Compare(p.At), cmp.Compare(o.Conversation, p.Conversation), cmp.Compare(o.Seq, p.Seq))
 }
 
 func (p Position) place() place { return place{Conversation: p.Conversation, Seq: p.Seq} }
 
-// Position returns where the hit stands among the results.
+// Position returns the hit's place in the results.
 func (h Hit) Position() Position { return Position{h.At, h.Conversation, h.Seq} }
 
 // endOfTime is later than any message.
@@ -92,19 +93,19 @@ type scope struct {
 	length int64 // the last seq of that conversation
 }
 
-// place names an event among all conversations.
+// place identifies an event among those of all conversations.
 type place = conversation.Place
 
-// Want is what somebody searches for.
+// Want describes a search.
 type Want struct {
 	Query string   // as typed; see parseQuery
-	After Position // of the last hit already seen; zero to begin with the newest
-	Limit int      // hits at most
+	After Position // of the last hit already seen; zero to start with the newest
+	Limit int      // the most hits to return
 }
 
 // Search finds messages in all conversations in which the actor takes part, newest first, and reports whether there
-// are more. A message is found as soon as it was sent, no longer once it was retracted, and by its latest text if it
-// was corrected.
+// are more. It finds messages as soon as they are sent, corrected ones by their latest text, and never retracted
+// ones.
 func (s *Service) Search(ctx context.Context, actor auth.Actor, w Want) (hits []Hit, more bool, err error) {
 	q, err := parseQuery(w.Query)
 	if err != nil {
@@ -126,8 +127,8 @@ func (s *Service) SearchIn(ctx context.Context, r conversation.Reading, w Want) 
 	return s.find(ctx, q, scope{user: r.Appointment().Patient.ID, id: r.Conversation(), length: head}, w)
 }
 
-// find looks at the ends of the logs, which have no documents yet, and then at the documents, as far back as it
-// takes. In this order it misses nothing that is indexed meanwhile; it drops what it comes across twice.
+// find searches the ends of the logs, which have no documents yet, and then the documents, as far back as necessary.
+// In this order it misses nothing that is indexed in the meantime; it drops duplicates.
 func (s *Service) find(ctx context.Context, q query, in scope, want Want) (hits []Hit, more bool, err error) {
 	after, limit := want.After, want.Limit
 	if after.At.IsZero() {
@@ -168,7 +169,7 @@ func (s *Service) find(ctx context.Context, q query, in scope, want Want) (hits 
 	return hits, more, nil
 }
 
-// read returns those messages at the places that still match as they stand now, and that the user may still read.
+// read returns the messages at the places that match in their current state and that the user may still read.
 func (s *Service) read(ctx context.Context, q query, in scope, places []place) ([]Hit, error) {
 	if len(places) == 0 {
 		return nil, nil

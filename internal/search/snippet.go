@@ -26,8 +26,8 @@ func union(all []Span) []Span {
 	return out
 }
 
-// snippet cuts out of a text what a result shows: the surroundings of the first highlight, on one line. It also
-// returns where the highlights are in the snippet; those outside it are left out.
+// snippet returns the part of a text around the first highlight, on one line, and where the highlights are in it.
+// Highlights outside the snippet are left out.
 func snippet(text string, highlights []Span) (string, []Span) {
 	runes := []rune(text)
 	from, to := 0, len(runes)
@@ -64,7 +64,7 @@ func snippet(text string, highlights []Span) (string, []Span) {
 	return string(out), shown
 }
 
-// breakAfter returns the first place from at on that follows a space, or at itself if there is none before end.
+// breakAfter returns the first place at or after at that follows a space, or at itself if there is none before end.
 func breakAfter(runes []rune, at, end int) int {
 	for i := at; i < end; i++ {
 		if unicode.IsSpace(runes[i]) {

@@ -26,7 +26,7 @@ order by at desc, room_id desc, seq desc limit $7`,
 		l.index, l.filter, l.id, l.after.At, l.after.Conversation, l.after.Seq, l.limit)
 }
 
-// documentsIn finds documents of one conversation, newest first, by looking at all that it has.
+// documentsIn finds documents of one conversation, newest first, by reading all of them.
 func documentsIn(ctx context.Context, db postgres.DB, l look) ([]Position, error) {
 	return postgres.Rows[Position](ctx, db, "search results in a conversation", `
 select room_id as conversation, seq, at from search_documents
@@ -35,7 +35,7 @@ order by at desc, room_id desc, seq desc limit $6`,
 		l.id, l.filter, l.after.At, l.after.Conversation, l.after.Seq, l.limit)
 }
 
-// weekOfUser is a week in which a user has documents, and about how many.
+// weekOfUser is a week in which a user has documents, and roughly how many.
 type weekOfUser struct {
 	Week      int32
 	Documents int64
@@ -48,13 +48,13 @@ func weeksOf(ctx context.Context, db postgres.DB, user int64, upTo int32) ([]wee
 }
 
 const (
-	tailLogs = 500  // in how many of a user's conversations a search reads what is not indexed: the newest
-	tailEach = 200  // how many messages it reads in each of them: the latest
-	tailOne  = 2000 // how many it reads in a conversation that is searched alone
+	tailLogs = 500  // a search reads unindexed messages in this many of a user's conversations: the newest
+	tailEach = 200  // it reads this many messages in each of them: the latest
+	tailOne  = 2000 // it reads this many in a single searched conversation
 )
 
-// unindexed returns the latest messages whose documents are missing or do not have their present text. There are more
-// than these only while the indexer is far behind.
+// unindexed returns the latest messages whose documents are missing or out of date. It misses some only while the
+// indexer is far behind.
 func unindexed(ctx context.Context, db postgres.DB, in scope) ([]place, error) {
 	each := tailEach
 	if in.id != 0 {
@@ -76,8 +76,8 @@ select distinct b.id as conversation, m.seq from behind b cross join lateral (
 ) m`, in.user, in.id, tailLogs, each)
 }
 
-// readableNames returns the public ids of those conversations in which the user takes part now. A conversation that is
-// searched alone counts whether they do or not: whoever searches it has shown a Reading.
+// readableNames returns the public ids of those conversations in which the user takes part now. A single searched
+// conversation always counts, because its reader has a Reading.
 func readableNames(ctx context.Context, db postgres.DB, ids []int64, in scope) (map[int64]string, error) {
 	type named struct {
 		ID   int64

@@ -14,8 +14,8 @@ import (
 	"housecall/internal/postgres"
 )
 
-// takeTurn makes this transaction the only one that indexes until it ends. It reports false while another transaction
-// is that one, or while all rest.
+// takeTurn makes this transaction the only one that indexes until it ends. It returns false while another transaction
+// has the turn, or while all indexers rest.
 func takeTurn(ctx context.Context, tx *postgres.Tx) (mine bool, err error) {
 	// An instance that is suspended in the middle must not keep all others out.
 	if _, err := tx.Exec(ctx, `set local idle_in_transaction_session_timeout = '10s'`); err != nil {
@@ -35,22 +35,22 @@ func rest(ctx context.Context, db postgres.DB, d time.Duration) error {
 	return err
 }
 
-// behind is a conversation whose documents do not say what its log says.
+// behind is a conversation whose documents are behind its log.
 type behind struct {
 	Conversation int64
-	Users        []int64 // who takes part, in order
-	Seq, Head    int64   // up to which event it is indexed for all of them, and the last event of the log
+	Users        []int64 // the participants, in order
+	Seq, Head    int64   // the last event indexed for all of them, and the last event of the log
 }
 
 // participantsOf are a conversation c's participants, in order.
 const participantsOf = `array(select p.user_id from participants p where p.appointment_id = c.id order by p.user_id)`
 
-// indexedSeq is up to which event a conversation c is indexed for those who take part now; r is its row of
+// indexedSeq is the last event of a conversation c that is indexed for its current participants; r is its row of
 // search_rooms. A change of participants always appends an event, so a conversation is behind only if its log has
 // grown.
 const indexedSeq = `case when r.users = ` + participantsOf + ` then r.seq else 0 end`
 
-// logsBehind returns those of some conversations that are behind.
+// logsBehind returns which of the given conversations are behind.
 func logsBehind(ctx context.Context, db postgres.DB, ids []int64) ([]behind, error) {
 	return postgres.Rows[behind](ctx, db, "conversations to index", `
 select c.id as conversation, `+participantsOf+` as users, `+indexedSeq+` as seq, c.head_seq as head
@@ -67,7 +67,7 @@ left join search_rooms r on r.room_id = c.id
 where c.id > $1 and c.head_seq > coalesce(r.seq, 0) order by c.id limit $2`, above, limit)
 }
 
-// entry is an event because of which a document may have to be written.
+// entry is an event that may require writing a document.
 type entry struct {
 	Conversation, Seq int64
 	Kind              conversation.Kind
@@ -90,15 +90,15 @@ cross join lateral (
 order by m.room_id, m.seq limit $4`, ids, after, head, limit)
 }
 
-// document is what the index has of a message.
+// document is a message's entry in the index.
 type document struct {
 	place
 	at        time.Time
 	words     string // a tsvector in PostgreSQL's notation
-	retracted bool   // the index must not have it
+	retracted bool   // the index must not contain it
 }
 
-// saveDocuments writes documents over those that are there, and deletes those of retracted messages.
+// saveDocuments writes documents, replacing existing ones, and deletes those of retracted messages.
 func saveDocuments(ctx context.Context, tx *postgres.Tx, docs []document) error {
 	var ids, seqs, gone, goneSeqs []int64
 	var at []time.Time
@@ -132,7 +132,7 @@ type userWeek struct {
 	week int32
 }
 
-// saveProgress notes up to where conversations are indexed, and in which weeks their participants have documents.
+// saveProgress records how far conversations are indexed, and in which weeks their participants have documents.
 func saveProgress(ctx context.Context, tx *postgres.Tx, done []behind, weeks map[userWeek]int32) error {
 	var ids, seqs []int64
 	var takePart []string // arrays as text: unnest would join arrays of arrays into one

@@ -7,24 +7,24 @@ import (
 )
 
 const (
-	// smallLog is up to how many events of a conversation all of its documents are looked at, without the index.
+	// smallLog is the largest number of events for which a conversation's documents are all read, without the index.
 	smallLog = 5000
-	// How many documents are in the weeks that one statement looks at: few at first, which are enough for a word that is
-	// everywhere.
+	// How many documents are in the weeks that one statement searches: few at first, which are enough for very common
+	// words.
 	firstStretch, lastStretch = 4000, 64000
-	// compared is how many documents are compared with the beginning of a word before the index is asked for all words
-	// that begin like that. This takes long for a common beginning, but such a one has been found by then.
+	// compared is how many documents are compared with the beginning of a word before the index is asked for all
+	// words with that beginning. The index takes long for common beginnings, but those have been found by then.
 	compared = firstStretch
 )
 
-// walk goes through the documents that a search may find, newest first, some weeks at a time.
+// walk goes through the documents that a search may find, newest first, a few weeks at a time.
 type walk struct {
 	db      postgres.DB
 	query   query
 	in      scope
-	weeks   []weekOfUser // still to be looked at, newest first; none for a small conversation
-	stretch int64        // about how many documents the next weeks to look at have
-	looked  int64        // about how many documents the weeks had that have been looked at
+	weeks   []weekOfUser // weeks still to be searched, newest first; none for a small conversation
+	stretch int64        // roughly how many documents the next weeks should have
+	looked  int64        // roughly how many documents have been searched
 	at      Position
 	over    bool
 }
@@ -40,7 +40,7 @@ func (s *Service) walk(ctx context.Context, q query, in scope, after Position) (
 	return w, err
 }
 
-// next returns up to limit places. Fewer, or none, do not mean that the walk is over.
+// next returns up to limit places. Fewer or none do not mean that the walk is over.
 func (w *walk) next(ctx context.Context, limit int) ([]place, error) {
 	n, documents := stretchOf(w.weeks, w.stretch)
 	l := look{id: w.in.id, after: w.at, limit: limit}
@@ -70,7 +70,8 @@ func (w *walk) next(ctx context.Context, limit int) ([]place, error) {
 	return places, nil
 }
 
-// stretchOf tells how many of the weeks have about want documents together, at least one, and how many those have.
+// stretchOf returns how many of the weeks, at least one, together have about want documents, and how many documents
+// those weeks have.
 func stretchOf(weeks []weekOfUser, want int64) (n int, documents int64) {
 	for n < len(weeks) && documents < want {
 		documents += weeks[n].Documents

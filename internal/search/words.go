@@ -13,12 +13,12 @@ import (
 const wordMax = 64
 
 // word is what search compares: a word of a text, folded so that case, accents and compatibility forms do not matter,
-// or two neighbouring characters of a script without spaces between words. Words are cut here and not by PostgreSQL's
-// parser, so that documents, queries and highlights agree whatever the locale of the database is.
+// or two neighbouring characters of a script without spaces between words. Texts are split here and not by
+// PostgreSQL's parser, so that documents, queries and highlights agree whatever the locale of the database is.
 type word struct {
 	text     string
 	from, to int // its place in the text in code points, half open
-	// char is the first character of a pair alone, and ends where that ends; it equals text if it has no neighbour. It is
+	// char is the first character of a pair, with its end; it equals text if that character has no neighbour. It is
 	// "" for a word between spaces.
 	char string
 	ends int
@@ -33,11 +33,11 @@ var unspaced = []*unicode.RangeTable{
 
 const prolonged = 'ー' // used with Katakana and Hiragana, so Unicode assigns it to neither
 
-// accented are scripts in which leaving out marks does not make another letter: the accents of scripts that have
-// capitals, and the vowel signs of Arabic and Hebrew.
+// accented are scripts in which a letter without its marks is still the same letter: those with capitals (accents),
+// and Arabic and Hebrew (vowel signs).
 var accented = []*unicode.RangeTable{unicode.Latin, unicode.Greek, unicode.Cyrillic, unicode.Arabic, unicode.Hebrew}
 
-// undecomposed replaces letters that people take for one with an accent, but that Unicode does not decompose.
+// undecomposed replaces letters that people see as accented, but that Unicode does not decompose.
 var undecomposed = strings.NewReplacer(
 	"ø", "o", "ł", "l", "đ", "d", "ð", "d", "ħ", "h", "ı", "i", "æ", "ae", "œ", "oe", "þ", "th", "ŧ", "t",
 )
@@ -86,7 +86,7 @@ type piece struct {
 	from, to int    // code points
 }
 
-// pieces cuts a text into words, single characters and symbols.
+// pieces splits a text into words, single characters and symbols.
 func pieces(text string) []piece {
 	var out []piece
 	last := between // the kind of piece that a mark would join
@@ -108,8 +108,8 @@ func pieces(text string) []piece {
 	return out
 }
 
-// wordsOf cuts a text, which must be valid UTF-8, into its words in order. In documents their positions are 1, 2, 3
-// and so on.
+// wordsOf splits a text, which must be valid UTF-8, into its words, in order. In documents their positions are 1, 2,
+// 3 and so on.
 func wordsOf(text string) []word {
 	all := pieces(text)
 	for i := range all {
@@ -132,7 +132,7 @@ func wordsOf(text string) []word {
 	return out
 }
 
-// fold makes words equal that people take for the same word. It leaves nothing of a word that consists of marks alone.
+// fold makes words equal that people consider the same. A word that consists only of marks becomes empty.
 func fold(s string) string {
 	if isASCII(s) {
 		return clip(strings.ToLower(s))

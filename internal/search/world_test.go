@@ -98,7 +98,7 @@ func (in *instance) retract(t testing.TB, id int64, by auth.Actor, seq int64) {
 	in.must(t, conversation.Draft{Conversation: id, Sender: by, Kind: conversation.KindRetraction, Target: seq})
 }
 
-// correct gives a message another text.
+// correct corrects a message.
 func (in *instance) correct(t testing.TB, id int64, by auth.Actor, seq int64, text string) {
 	t.Helper()
 	in.must(t, conversation.Draft{

@@ -1,5 +1,5 @@
-// Package text owns the rules for text that people type and the service keeps: what PostgreSQL can store, how long
-// it may be, what counts as one line, and what only looks like content.
+// Package text has the rules for text that people type and the service stores: what PostgreSQL can store, how long it
+// may be, what counts as one line, and what only looks like content.
 package text
 
 import (
@@ -12,8 +12,8 @@ import (
 	"housecall/internal/errs"
 )
 
-// Reasons for which Rule.Clean refuses a text. They are worded as the message of an errs.Field. A refusal for the
-// length names the bounds and is ErrLength to errors.Is.
+// Reasons why Rule.Clean refuses a text, worded for errs.Field. A refusal because of the length names the bounds;
+// errors.Is finds ErrLength in it.
 var (
 	ErrNotStorable = errors.New("must be valid UTF-8 without U+0000")
 	ErrLength      = errors.New("has the wrong length")
@@ -22,15 +22,15 @@ var (
 	ErrNotName     = errors.New("must have a letter or a digit")
 )
 
-// Rule is what one kind of text has to satisfy. The zero value takes everything that can be stored.
+// Rule is the rule for one kind of text. The zero value accepts everything that can be stored.
 type Rule struct {
-	// Min and Max bound the length in code points, after trimming. With a Min of 1 or more, text that only looks
-	// empty is refused too. A Max of 0 is no bound.
+	// Min and Max bound the length in code points, after trimming. With a Min of 1 or more, text without anything
+	// visible is refused too. A Max of 0 means no bound.
 	Min, Max int
 	// Line refuses line breaks and other control characters.
 	Line bool
-	// Name is Line for what stands beside other people's text: it also refuses characters that turn the direction of
-	// text (UAX #9), with which a name could rearrange its surroundings, and demands a letter or digit that can be seen.
+	// Name is Line for text that is shown next to other text. It also refuses characters that change the direction of
+	// text (UAX #9), which could rearrange the surroundings, and requires a visible letter or digit.
 	Name bool
 }
 
@@ -43,7 +43,7 @@ func (r Rule) Clean(s string) (string, error) {
 	return s, nil
 }
 
-// Field is Clean with the error made into the 422 for one field of a request; path as in errs.Field.
+// Field is Clean with its error as a 422 for one field of a request; path as in errs.Field.
 func (r Rule) Field(path, s string) (string, error) {
 	s, err := r.Clean(s)
 	if err != nil {
@@ -52,7 +52,7 @@ func (r Rule) Field(path, s string) (string, error) {
 	return s, nil
 }
 
-// check applies the rule to a text as it is.
+// check applies the rule to a text without trimming it.
 func (r Rule) check(s string) error {
 	switch {
 	case !Storable(s):
@@ -69,7 +69,7 @@ func (r Rule) check(s string) error {
 	return nil
 }
 
-// lengthError is ErrLength with the bounds.
+// lengthError is an ErrLength that names the bounds.
 type lengthError struct{ least, most int }
 
 // Error implements error.
@@ -86,14 +86,15 @@ func (e lengthError) Error() string {
 // Is makes every lengthError ErrLength.
 func (lengthError) Is(target error) bool { return target == ErrLength }
 
-// Storable tells whether PostgreSQL accepts s as text: valid UTF-8 without U+0000.
+// Storable reports whether PostgreSQL accepts s as text: valid UTF-8 without U+0000.
 func Storable(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
 
-// Longer tells whether s has more than most code points. It counts only when the bytes leave a doubt.
+// Longer reports whether s has more than most code points. It counts them only if the number of bytes does not
+// decide.
 func Longer(s string, most int) bool { return len(s) > most && utf8.RuneCountInString(s) > most }
 
-// Blank tells whether s has nothing to be seen. Joiners and other format characters count as nothing, although they
-// are not spaces.
+// Blank reports whether s has nothing visible. Joiners and other format characters are invisible, although they are
+// not spaces.
 func Blank(s string) bool {
 	for _, r := range s {
 		if !unicode.IsSpace(r) && !unicode.Is(unicode.Cf, r) {
@@ -103,12 +104,13 @@ func Blank(s string) bool {
 	return true
 }
 
-// IsLine tells whether s has no line break, neither Unicode's line and paragraph separators, and no other control
-// character. A tab is one.
+// IsLine reports whether s has no line breaks (including Unicode's line and paragraph separators) and no other
+// control characters, such as tabs.
 func IsLine(s string) bool { return !strings.ContainsFunc(s, breaks) }
 
-// OneLine makes one line of any text, for places where a line break would begin something else, such as the header
-// of an email. Runs of spaces and breaks become one space; what is invisible or turns the direction of text goes.
+// OneLine turns any text into one line, for places where a line break would begin something else, such as email
+// headers. Runs of spaces and line breaks become one space; characters that are invisible or change the direction of
+// text are removed.
 func OneLine(s string) string {
 	s = strings.Map(func(r rune) rune {
 		switch {
@@ -126,7 +128,7 @@ func breaks(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == 
 
 func turns(r rune) bool { return unicode.Is(unicode.Bidi_Control, r) }
 
-// visible tells whether r is a letter or digit with a shape; some fillers count as letters and have none.
+// visible reports whether r is a visible letter or digit; some fillers count as letters but are invisible.
 func visible(r rune) bool {
 	return (unicode.IsLetter(r) || unicode.IsNumber(r)) && !unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r)
 }

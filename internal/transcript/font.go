@@ -23,7 +23,7 @@ const (
 	boldFile    = "fonts/DejaVuSansCondensed-Bold.ttf"
 )
 
-// typeface is a font as the PDF library takes it, and the characters that it has.
+// typeface is a font in the form the PDF library needs, and the characters that it has.
 type typeface struct {
 	data []byte
 	has  *sfnt.Font
@@ -50,9 +50,9 @@ var loadFaces = sync.OnceValues(func() ([2]typeface, error) {
 	return [2]typeface{regular, bold}, err
 })
 
-// printable replaces every character that the font lacks by its code point, such as <1F600>, so that none is lost
-// without a trace. Characters that only control the layout are left out. The PDF library knows no characters beyond
-// U+FFFF.
+// printable replaces every character that the font lacks with its code point, such as <1F600>, so that none
+// disappears without a trace. It removes characters that only control the layout. The PDF library does not support
+// characters beyond U+FFFF.
 func (f typeface) printable(s string, buffer *sfnt.Buffer) string {
 	if plain(s) {
 		return s
@@ -87,9 +87,9 @@ func (f typeface) shows(r rune, buffer *sfnt.Buffer) bool {
 	return err == nil && glyph != 0
 }
 
-// visual puts the characters of a row in the order in which they stand from left to right (Unicode Standard Annex 9).
-// The libraries have limits: numbers and brackets may stand on the wrong side where the direction changes, and Arabic
-// letters keep their isolated forms, since nothing joins them.
+// visual puts the characters of a row in their order from left to right (Unicode Standard Annex 9). The libraries
+// have limits: numbers and brackets may be on the wrong side where the direction changes, and Arabic letters keep
+// their isolated forms, because nothing joins them.
 func visual(row string, fromRight bool) string {
 	if !rightToLeft(row) {
 		return row

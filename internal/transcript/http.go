@@ -14,9 +14,9 @@ import (
 
 type transcriptInput struct {
 	ID     string `path:"id" maxLength:"20"`
-	Format string `query:"format" enum:"json,txt,pdf" doc:"If it is left out, Accept decides: application/pdf, text/plain, or else JSON."`
-	Zone   string `query:"zone" maxLength:"64" doc:"IANA time zone to show times in. By default the one in your preferences, or else the clinic's."`
-	UpTo   int64  `query:"upTo" minimum:"0" doc:"The seq of the last event, by default the latest. With it you get an earlier transcript again, with the same SHA-256 unless something in it has been retracted or corrected since."`
+	Format string `query:"format" enum:"json,txt,pdf" doc:"If left out, the Accept header decides: application/pdf, text/plain, or else JSON."`
+	Zone   string `query:"zone" maxLength:"64" doc:"IANA time zone in which to show times. Defaults to the one in your preferences, or else the clinic's."`
+	UpTo   int64  `query:"upTo" minimum:"0" doc:"The seq of the last event; defaults to the latest. Use it to get an earlier transcript again, with the same SHA-256 unless something in it has been retracted or corrected since."`
 	Accept string `header:"Accept"`
 }
 
@@ -27,7 +27,7 @@ type handlers struct {
 	server        *httpd.Server
 }
 
-// Routes adds downloading the transcript of a conversation.
+// Routes adds the route for downloading the transcript of a conversation.
 func Routes(s *httpd.Server, svc *Service) {
 	h := handlers{svc, svc.d.Conversations, s}
 	httpd.Register(s, httpd.Route{

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// inJSON writes one event per line, in its canonical form, to which the reader's local time is appended.
+// inJSON writes one event per line, in canonical form with the reader's local time appended.
 type inJSON struct {
 	out   *bytes.Buffer
 	facts Facts

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/image/font/sfnt"
 )
 
-// Sizes of a page, in millimetres, and of letters, in points.
+// Sizes: of the page in millimetres, of letters in points.
 const (
 	margin     = 18.0
 	bottom     = 20.0
@@ -24,13 +24,14 @@ const (
 	smallSize  = 7.5
 	titleSize  = 16.0
 	family     = "DejaVu"
-	// pageTotal stands for the number of pages until it is known. No text contains it, since control characters are
-	// removed. The library also replaces it byte by byte, so no letters of the font may have these bytes in UTF-16.
+	// pageTotal is a placeholder for the number of pages until it is known. No text contains it, because control
+	// characters are removed. The library also replaces it byte by byte, so no letters of the font may have these
+	// bytes in UTF-16.
 	pageTotal = "\x01pages\x01"
 )
 
-// WritePDF writes a transcript as PDF. The library keeps it in memory until it is complete, so the caller must limit
-// how many are made at once. If it fails, nothing has been written to w, unless the writing itself failed.
+// WritePDF writes a transcript as PDF. The library keeps it in memory until it is complete, so callers must limit how
+// many are made at once. If WritePDF fails, it has written nothing to w, unless w itself failed.
 func WritePDF(ctx context.Context, w io.Writer, facts Facts, pages Pages) error {
 	p, err := newPages(facts)
 	if err != nil {
@@ -72,7 +73,7 @@ func newPages(f Facts) (*inPDF, error) {
 	pdf.SetMargins(margin, margin, margin)
 	pdf.SetAutoPageBreak(false, bottom)
 	pdf.AliasNbPages(pageTotal)
-	pdf.SetTitle("Transcript "+f.Appointment.ID, true) // programs show it, so it has no names
+	pdf.SetTitle("Transcript "+f.Appointment.ID, true) // viewers show it, so it has no names
 	pdf.SetCreator("Housecall", true)
 	pdf.SetCreationDate(f.GeneratedAt.UTC())
 	pdf.SetModificationDate(f.GeneratedAt.UTC())
@@ -159,7 +160,7 @@ func (p *inPDF) font(style string, size float64) {
 	p.pdf.SetTextColor(0, 0, 0)
 }
 
-// keep begins a new page unless this one has that much space left.
+// keep starts a new page unless this one has enough space left.
 func (p *inPDF) keep(height float64) {
 	_, pageHeight := p.pdf.GetPageSize()
 	if p.pdf.GetY()+height <= pageHeight-bottom {
@@ -173,7 +174,7 @@ func (p *inPDF) keep(height float64) {
 	p.pdf.SetTextColor(r, g, b)
 }
 
-// write sets a text in lines of a width, on as many pages as it takes. Right-to-left text is aligned right.
+// write sets a text in lines of the given width, on as many pages as needed. Right-to-left text is aligned right.
 func (p *inPDF) write(x, width, height float64, text string) {
 	face := p.faces[0]
 	if p.style == "B" {
@@ -192,7 +193,7 @@ func (p *inPDF) write(x, width, height float64, text string) {
 	}
 }
 
-// wrap breaks a line at spaces, or where the width ends if there are none.
+// wrap breaks a line at spaces, or at the full width if there are none.
 func (p *inPDF) wrap(line string, width float64) []string {
 	size, _ := p.pdf.GetFontSize()
 	available := width - 2*p.pdf.GetCellMargin()

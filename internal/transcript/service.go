@@ -22,14 +22,14 @@ const (
 	pageSize = 500 // how many events are in memory at once
 	// timeLimit is how long one transcript may take, however slow the client is.
 	timeLimit = 5 * time.Minute
-	// pdfsAtOnce is how many PDFs are made and sent at once, each for another user. Each is in memory until it has been
-	// sent, with about 1 KB a message.
+	// pdfsAtOnce is how many PDFs are made and sent at once, each for a different user. Each stays in memory until it
+	// has been sent, at about 1 KB per message.
 	pdfsAtOnce = 4
 )
 
-// Zones knows in which time zone users read times.
+// Zones knows users' time zones.
 type Zones interface {
-	// Zone returns the one that a user has chosen, nil for none.
+	// Zone returns the zone that a user has chosen; nil for none.
 	Zone(ctx context.Context, userID int64) (*time.Location, error)
 }
 
@@ -42,12 +42,12 @@ type Options struct {
 type Deps struct {
 	Pool          *postgres.Pool // for audit rows
 	Conversations *conversation.Service
-	Zones         Zones // if nil, everybody reads times in the clinic's zone
+	Zones         Zones // if nil, everyone gets times in the clinic's zone
 	Now           func() time.Time
 	Options       Options
 }
 
-// Service is the only door to transcripts.
+// Service is the only way to get transcripts.
 type Service struct {
 	d    Deps
 	pdfs *pdfPlaces
@@ -56,7 +56,7 @@ type Service struct {
 	stop context.CancelFunc
 }
 
-// New makes the service.
+// New returns a Service.
 func New(d Deps) *Service {
 	s := &Service{d: d, pdfs: &pdfPlaces{users: map[int64]struct{}{}}}
 	s.ctx, s.stop = context.WithCancel(context.Background())
@@ -66,14 +66,14 @@ func New(d Deps) *Service {
 // Stop breaks off all transcripts that are still being read.
 func (s *Service) Stop() { s.stop() }
 
-// Request says which transcript somebody wants.
+// Request says which transcript to make.
 type Request struct {
 	Format Format
 	Zone   string // IANA name; "" for the reader's own zone, or else the clinic's
-	UpTo   int64  // the last event; 0 for the latest. What was edited after it is still shown as edited.
+	UpTo   int64  // the last event; 0 for the latest. Later edits of earlier events still count.
 }
 
-// Transcript is a document that is read to its end, or closed before that.
+// Transcript is a document that callers read to its end or close before that.
 type Transcript struct {
 	io.Reader
 	Format Format
@@ -82,9 +82,9 @@ type Transcript struct {
 	close  func()
 }
 
-// Read implements io.Reader. It fails once the time for a transcript is over, or the service has stopped, however much
-// is in memory. The end closes the transcript, so that whoever has received it all may ask for the next one before its
-// sender closes it.
+// Read implements io.Reader. It fails once the time for a transcript is over or the service has stopped, even if
+// there is more in memory. At the end it closes the transcript, so that users who have received all of it can request
+// the next one before the sender calls Close.
 func (t Transcript) Read(p []byte) (n int, err error) {
 	if err := t.ctx.Err(); err != nil {
 		return 0, fmt.Errorf("transcript: %w", err)
@@ -92,7 +92,7 @@ func (t Transcript) Read(p []byte) (n int, err error) {
 	if n, err = t.Reader.Read(p); err != nil {
 		t.close()
 	}
-	return n, err //nolint:wrapcheck // a reader's errors are its own
+	return n, err //nolint:wrapcheck // io.Reader errors are not wrapped
 }
 
 // Close frees what the transcript holds. It may be called several times.
@@ -101,16 +101,17 @@ func (t Transcript) Close() error {
 	return nil
 }
 
-// errBusy refuses a PDF while there are as many as there may be, or the user has one already.
+// errBusy refuses a PDF while too many are being made or the user already has one.
 var errBusy = &errs.Error{
 	Kind: errs.Unavailable, Code: "busy", RetryAfter: 5 * time.Second,
-	Message: "Too many PDFs are being made right now, or one is already on its way to you. " +
+	Message: "Too many PDFs are being made right now, or you are already getting one. " +
 		"Please try again shortly, or ask for json or txt.",
 }
 
-// Open writes a conversation down as it stands when Open is called: nothing that happens while it is read, not even a
-// retraction, is in it. What was retracted before is not shown, wherever the transcript ends. Opening leaves an audit
-// row. JSON and text are read from the log page by page; a PDF is in memory. The caller closes the transcript.
+// Open makes a transcript of a conversation as it stands now. Nothing that happens while it is read is in it, not
+// even a retraction. Messages retracted before are not shown, even if the retraction is beyond the end of the
+// transcript. Opening leaves an audit row. JSON and text are read from the log page by page; a PDF is in memory. The
+// caller must close the transcript.
 func (s *Service) Open(
 	ctx context.Context, actor auth.Actor, r conversation.Reading, want Request,
 ) (Transcript, error) {
@@ -134,7 +135,7 @@ func (s *Service) Open(
 	} else {
 		t.Reader, err = NewStream(reading, want.Format, facts, pages)
 	}
-	if err == nil { // not with ctx: a long PDF may have taken longer than the request's deadline
+	if err == nil { // not with ctx: a long PDF may take longer than the request's deadline
 		err = audit.Record(reading, s.d.Pool, audit.Event{
 			Actor: actor, Action: "transcript.read", Subject: a.PublicID, PatientID: a.Patient.ID,
 			Detail: map[string]any{"format": want.Format, "headSeq": facts.HeadSeq},
@@ -147,7 +148,7 @@ func (s *Service) Open(
 	return t, nil
 }
 
-// pdf makes a PDF if there is a place for it, which it keeps until the transcript is closed or its time is over.
+// pdf makes a PDF if there is a free place, which stays taken until the transcript is closed or its time is over.
 func (s *Service) pdf(t *Transcript, user int64, facts Facts, pages Pages) error {
 	if !s.pdfs.take(user) {
 		return errBusy
@@ -160,13 +161,13 @@ func (s *Service) pdf(t *Transcript, user int64, facts Facts, pages Pages) error
 	return WritePDF(t.ctx, whole, facts, pages)
 }
 
-// pdfPlaces are the users for whom a PDF is made or sent right now.
+// pdfPlaces are the users for whom a PDF is being made or sent.
 type pdfPlaces struct {
 	mu    sync.Mutex // guards users
 	users map[int64]struct{}
 }
 
-// take gives a user a place, unless they have one already or none is free.
+// take returns a user a place, unless they already have one or none is free.
 func (p *pdfPlaces) take(user int64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -214,7 +215,7 @@ func (s *Service) facts(
 	return f, present, err
 }
 
-// readersZone returns the zone that was asked for, or else the reader's own, or else the clinic's.
+// readersZone returns the requested zone, or else the reader's own, or else the clinic's.
 func (s *Service) readersZone(ctx context.Context, actor auth.Actor, asked string) (*time.Location, error) {
 	if asked != "" {
 		chosen, err := zone.Load(asked)
@@ -231,7 +232,7 @@ func (s *Service) readersZone(ctx context.Context, actor auth.Actor, asked strin
 	return s.d.Options.Zone, nil
 }
 
-// entries reads a page of the log, for observers with the original wording.
+// entries reads a page of the log, including original texts for observers.
 func (s *Service) entries(
 	ctx context.Context, r conversation.Reading, of conversation.Stretch, after int64,
 ) ([]Entry, error) {
@@ -268,7 +269,8 @@ func entryOf(e conversation.Event) Entry {
 	return out
 }
 
-// dateEdits fills in when entries were retracted or corrected. edited has them by the seq of the message that was.
+// dateEdits fills in when entries were retracted or corrected. edited has the entries by the seq of the edited
+// message.
 func (s *Service) dateEdits(
 	ctx context.Context, r conversation.Reading, present int64, edited map[int64][]*Entry,
 ) error {
@@ -289,7 +291,7 @@ func (s *Service) dateEdits(
 	return err
 }
 
-// addOriginals adds the original wording of entries whose text has changed or is gone.
+// addOriginals adds the original texts of entries that were corrected or retracted.
 func (s *Service) addOriginals(ctx context.Context, r conversation.Reading, page []Entry) error {
 	var seqs []int64
 	for _, e := range page {

@@ -7,15 +7,15 @@ import (
 	"io"
 )
 
-// renderer writes one format into a buffer, which is emptied between calls.
+// renderer writes one format into a buffer, which the caller empties between calls.
 type renderer interface {
 	begin(Facts) error
 	entry(e Entry, canonical []byte) error
 	end(sum string) error
 }
 
-// Stream writes a transcript page by page as it is read, so that it takes the memory of one page, however long the
-// conversation is.
+// Stream produces a transcript page by page as it is read, so that it needs memory for one page only, however long
+// the conversation is.
 type Stream struct {
 	ctx    context.Context
 	pages  Pages
@@ -29,7 +29,7 @@ type Stream struct {
 
 var _ io.Reader = (*Stream)(nil)
 
-// NewStream begins a transcript as JSON or Text. All reading uses ctx.
+// NewStream starts a transcript as JSON or Text. Reading from the log uses ctx.
 func NewStream(ctx context.Context, format Format, facts Facts, pages Pages) (*Stream, error) {
 	buffer := &bytes.Buffer{}
 	if format == Text {
@@ -57,7 +57,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	return s.buffer.Read(p) //nolint:wrapcheck // it cannot fail while the buffer has something
+	return s.buffer.Read(p) //nolint:wrapcheck // it cannot fail while the buffer is not empty
 }
 
 // Buffered returns how many bytes are in memory, ready to be read.

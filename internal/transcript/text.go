@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// inText writes lines for people. What somebody wrote is indented, so that it cannot be made to look like an entry.
+// inText writes lines for people. Messages are indented, so that they cannot be made to look like entries.
 type inText struct {
 	out    *bytes.Buffer
 	writer *writer

@@ -1,5 +1,5 @@
-// Package transcript writes a conversation down as a self-contained document: as JSON, text or PDF. It does not judge
-// who may read a conversation; whoever wants a transcript shows a Reading.
+// Package transcript writes a conversation as a self-contained document: JSON, text or PDF. It does not decide who
+// may read a conversation; callers must have a Reading.
 package transcript
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/gowebpki/jcs"
 )
 
-// Format is how a transcript is written down.
+// Format is the format of a transcript.
 type Format string
 
 // The formats.
@@ -36,16 +36,16 @@ func (f Format) MediaType() string {
 	}
 }
 
-// Facts are everything a transcript says besides the events.
+// Facts are everything in a transcript besides the events.
 type Facts struct {
 	Appointment  Appointment
-	Participants []Participant // everybody who takes part or has written
+	Participants []Participant // everyone who takes part or has written
 	Zone         *time.Location
 	GeneratedAt  time.Time
 	HeadSeq      int64 // the seq of the transcript's last event
 }
 
-// Appointment is what the conversation is about.
+// Appointment is the appointment that the conversation belongs to.
 type Appointment struct {
 	ID       string     `json:"id"`
 	Status   string     `json:"status"`
@@ -54,22 +54,22 @@ type Appointment struct {
 	Reason   string     `json:"reason"`
 }
 
-// Participant is somebody in the conversation.
+// Participant is someone who takes part in the conversation or has written in it.
 type Participant struct {
 	UserID string `json:"userId"`
 	Name   string `json:"name"`
 	Role   string `json:"role"`
 }
 
-// The kinds of entries that are written in their own way.
+// The kinds of entries that are rendered specially.
 const (
 	kindSystem     = "system"
 	kindRetraction = "retraction"
 	kindCorrection = "correction"
 )
 
-// Entry is an event as it stood when the transcript was begun: without text and attachment if it was retracted, with
-// its latest text if it was corrected. Original is its first text, only for readers who may know it.
+// Entry is an event as it stood when the transcript was started: without text and attachment if it was retracted,
+// with its latest text if it was corrected. Original is its first text, set only for readers who may see it.
 type Entry struct {
 	Seq         int64       `json:"seq"`
 	Kind        string      `json:"kind"`
@@ -84,7 +84,7 @@ type Entry struct {
 	Original    *string     `json:"original,omitempty"`
 }
 
-// Attachment is a file that was sent; a transcript has everything but its content.
+// Attachment describes a file that was sent. A transcript does not contain the file itself.
 type Attachment struct {
 	Name      string `json:"name"`
 	MediaType string `json:"mediaType"`
@@ -100,7 +100,7 @@ type Pages func(ctx context.Context, after int64) ([]Entry, error)
 // "headSeq", "version": 1}; then comes each event as in the JSON transcript, without "local". Times are in UTC.
 type Digest struct{ sum hash.Hash }
 
-// newDigest begins a digest with the first line.
+// newDigest starts a digest with the first line.
 func newDigest(f Facts) (Digest, error) {
 	d := Digest{sha256.New()}
 	_, err := d.takeIn(map[string]any{"version": 1, "appointmentId": f.Appointment.ID, "headSeq": f.HeadSeq})
@@ -124,7 +124,7 @@ func (d Digest) takeIn(v any) ([]byte, error) {
 	return line, nil
 }
 
-// String returns the checksum of what was added so far, in hexadecimal digits.
+// String returns the checksum of what has been added so far, in hexadecimal.
 func (d Digest) String() string { return hex.EncodeToString(d.sum.Sum(nil)) }
 
 func (e Entry) inUTC() Entry {

@@ -8,17 +8,17 @@ import (
 	"unicode"
 )
 
-// How times are written for people. The events of a day stand under their date.
+// How times are written for people. The events of a day are listed under its date.
 const (
 	dayFormat   = "Monday, 2 January 2006"
 	clockFormat = "15:04:05 MST"
 	fullFormat  = "2 January 2006, 15:04:05 MST"
 )
 
-// fact is a line of a transcript's heading.
+// fact is a line in a transcript's heading.
 type fact struct{ name, value string }
 
-// facts returns the heading of a transcript that people read.
+// facts returns the heading of a transcript for people.
 func (f Facts) facts() []fact {
 	a := f.Appointment
 	out := []fact{{"Appointment", a.ID + " (" + strings.ToLower(strings.ReplaceAll(a.Status, "_", " ")) + ")"}}
@@ -45,7 +45,7 @@ func capitalized(s string) string {
 	return strings.ToUpper(s[:1]) + strings.ToLower(s[1:])
 }
 
-// paragraph is an entry as people read it.
+// paragraph is an entry in words for people.
 type paragraph struct {
 	head  string // when and who
 	text  string // what they said; "" for nothing
@@ -112,7 +112,7 @@ func (w *writer) who(e Entry) string {
 
 func (w *writer) full(t time.Time) string { return t.In(w.facts.Zone).Format(fullFormat) }
 
-// oneLine removes what would let a name pass for lines of the transcript itself.
+// oneLine removes line breaks, with which a name could imitate lines of the transcript itself.
 func oneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
@@ -122,11 +122,11 @@ func oneLine(s string) string {
 	}, s)
 }
 
-// newlines replaces everything that separates lines by U+000A, and tabs by spaces.
+// newlines replaces all line separators with U+000A, and tabs with spaces.
 var newlines = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\v", "\n", "\f", "\n",
 	"\u0085", "\n", "\u2028", "\n", "\u2029", "\n", "\t", "    ")
 
-// lines returns the lines of a text, whatever separates them, without characters that would act on a terminal or a
+// lines returns the lines of a text, whatever separates them, without characters that would affect a terminal or a
 // page.
 func lines(s string) []string {
 	out := strings.Split(newlines.Replace(s), "\n")

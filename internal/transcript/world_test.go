@@ -98,13 +98,13 @@ func (w *world) retract(id int64, by auth.Actor, seq int64) {
 	w.send(conversation.Draft{Conversation: id, Sender: by, Kind: conversation.KindRetraction, Target: seq})
 }
 
-// correct gives a message another text.
+// correct corrects a message.
 func (w *world) correct(id int64, by auth.Actor, seq int64, text string) {
 	w.T.Helper()
 	w.send(conversation.Draft{Conversation: id, Sender: by, Kind: conversation.KindCorrection, Target: seq, Text: text})
 }
 
-// fill gives an empty conversation n short texts.
+// fill writes n short texts into an empty conversation.
 func (w *world) fill(id int64, n int) {
 	w.T.Helper()
 	w.Exec(`insert into messages (room_id, seq, at, kind, sender_id, client_id, body)

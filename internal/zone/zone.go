@@ -9,20 +9,20 @@ import (
 	_ "time/tzdata" // zones must load on a machine that has no zoneinfo of its own
 )
 
-// maxName bounds a zone's name, in bytes; IANA's own are half as long.
+// maxName is the longest name of a zone, in bytes; IANA's own are half as long.
 const maxName = 64
 
-// nameShape is how IANA's names look. Go takes others that lead to the same files, such as Europe//Berlin, but only
-// where the machine has files.
+// nameShape is what IANA's names look like. Go also accepts others that lead to the same files, such as
+// Europe//Berlin, but only on machines that have the files.
 var nameShape = regexp.MustCompile(`^[A-Z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$`)
 
-// ErrUnknown is what Load gives for anything that is not the name of an IANA zone. Its text can follow the name of a
+// ErrUnknown is Load's error for anything that is not the name of an IANA zone. Its text can follow the name of a
 // field or variable.
 var ErrUnknown = errors.New("must be the name of an IANA time zone, such as Europe/Berlin")
 
-// Load gives the location of an IANA zone, such as Europe/Berlin; the error is ErrUnknown. Go alone would also take
-// "" and "Local", which mean something else on every machine, and the files that lie beside the zones, all in lower
-// case: posixrules, localtime, and copies that count leap seconds.
+// Load returns the location of an IANA zone, such as Europe/Berlin; its error is ErrUnknown. Go itself would also
+// accept "" and "Local", which differ between machines, and other files stored with the zones, all in lower case:
+// posixrules, localtime, and copies that count leap seconds.
 func Load(name string) (*time.Location, error) {
 	if len(name) > maxName || name == "Local" || !nameShape.MatchString(name) {
 		return nil, ErrUnknown
