@@ -231,7 +231,9 @@ func (a *App) stopConversations(ctx context.Context) {
 }
 
 func (a *App) closeClients() {
-	_ = a.redis.Close() // nothing uses it any more
+	if a.redis != nil {
+		_ = a.redis.Close() // nothing uses it any more
+	}
 	if c, ok := a.blobs.(io.Closer); ok {
 		_ = c.Close() // the same
 	}

@@ -11,10 +11,13 @@ import (
 	"housecall/internal/config"
 )
 
-// openRedis makes the client for REDIS_URL: of one node or, depending on REDIS_MODE, of a Sentinel setup or a Cluster.
+// openRedis makes the client for REDIS_URL: of one node or, depending on REDIS_MODE, of a Sentinel setup or a Cluster;
+// nil for an instance that is alone.
 func openRedis(cfg config.Config) (redis.UniversalClient, error) {
 	malformed := fmt.Errorf("%sREDIS_URL is malformed", config.Prefix) // the cause would repeat the password
 	switch cfg.RedisMode {
+	case config.RedisNone:
+		return nil, nil //nolint:nilnil // there is none
 	case "sentinel":
 		o, err := redis.ParseFailoverURL(cfg.RedisURL.Reveal())
 		if err != nil {

@@ -303,3 +303,18 @@ func (c *consultation) another(online string) {
 	requireSame(c.t, c.w.stored(c.appointment), second)
 	require.Equal(c.t, auth.Doctor, auth.Role(second.api.User().Role))
 }
+
+// An instance that is alone needs no Redis: its users chat and see each other, and it is ready.
+func TestApp_WithoutRedis(t *testing.T) {
+	t.Parallel()
+	w := newWorldOver(t, pgtest.DSN(t), "", 1, func(c *config.Config) { c.RedisMode = config.RedisNone })
+	patient, doctor, appointment := w.pair()
+	p, d := join(t, patient, appointment, fromStart), join(t, doctor, appointment, fromStart)
+	p.until("the doctor is online", func() bool { return p.online[d.id] == "online" })
+	p.hears(d.say("hello"))
+	d.hears(p.say("hello"))
+	require.NoError(t, patient.Logout(w.context()))
+	r := w.call(0, "", "GET", "/readyz", "")
+	require.Equal(t, 200, r.status)
+	require.Equal(t, "ready", r.body["status"], "%s", r.raw)
+}

@@ -92,7 +92,7 @@ func (a *App) wireConversations(
 		Options: conversationOptions(a.cfg),
 	})
 	a.chat = chat.New(chat.Deps{
-		Pool: a.pool, Bus: bus.NewRedis(a.redis, a.log), Conversations: a.conversations, Accounts: s.accounts,
+		Pool: a.pool, Bus: a.newBus(), Conversations: a.conversations, Accounts: s.accounts,
 		Registry: registry, Logger: a.log, Now: time.Now, Notifications: notifications, Options: chatOptions(a.cfg),
 	})
 	a.search = search.New(search.Deps{Pool: a.pool, Conversations: a.conversations})
@@ -140,11 +140,21 @@ func newAccounts(cfg config.Config, pool *postgres.Pool, limiter ratelimit.Limit
 	})
 }
 
+// newBus makes the bus to other instances; an instance without Redis has none.
+func (a *App) newBus() bus.Bus {
+	if a.redis == nil {
+		return bus.NewNetwork().Join()
+	}
+	return bus.NewRedis(a.redis, a.log)
+}
+
 // checks decide readiness: nothing works without PostgreSQL; without Redis the service is only slower.
 func (a *App) checks() []httpd.Check {
-	return []httpd.Check{
-		{Name: "postgres", Required: true, Probe: a.pool.Ping},
-		{Name: "redis", Probe: func(ctx context.Context) error { return a.redis.Ping(ctx).Err() }},
-		{Name: "bus", Probe: a.chat.ProbeBus},
+	all := []httpd.Check{{Name: "postgres", Required: true, Probe: a.pool.Ping}}
+	if a.redis == nil {
+		return all
 	}
+	return append(all,
+		httpd.Check{Name: "redis", Probe: func(ctx context.Context) error { return a.redis.Ping(ctx).Err() }},
+		httpd.Check{Name: "bus", Probe: a.chat.ProbeBus})
 }

@@ -16,8 +16,8 @@ var helpTexts = map[string]string{
 		"JOB_WORKERS + 3; one more listens for jobs",
 	"REDIS_URL": "Redis URL (redis://, rediss:// or unix://) of the bus between instances and of " +
 		"shared rate limits (required)",
-	"REDIS_MODE": "what REDIS_URL points to: single, sentinel (with ?master_name=) or cluster " +
-		"(further nodes as ?addr=)",
+	"REDIS_MODE": "what REDIS_URL points to: single, sentinel (with ?master_name=), cluster " +
+		"(further nodes as ?addr=), or none for an instance that is alone",
 	"REDIS_NAMESPACE": "prefix of the bus's channel names; a copy of a database on the same Redis needs " +
 		"a different one",
 	"TOKEN_SECRETS": "comma-separated list of secrets of at least 32 characters for tokens; the first signs, " +

@@ -26,15 +26,18 @@ const (
 	maxBookingHorizon = 10 * 365 * 24 * time.Hour
 )
 
+// RedisNone is the REDIS_MODE of an instance that is alone, which needs no Redis.
+const RedisNone = "none"
+
 // Validate checks every value; the error has a line for each variable that is wrong.
 func (c Config) Validate() error {
 	var v problems
 	v.require("DATABASE_URL", c.DatabaseURL != "", "is required")
 	v.require("DATABASE_URL", c.DatabaseURL == "" || isDSN(c.DatabaseURL.Reveal()), wantDSN)
 	v.require("MIGRATE_DATABASE_URL", c.MigrateURL == "" || isDSN(c.MigrateURL.Reveal()), wantDSN)
-	v.require("REDIS_URL", c.RedisURL != "", "is required")
-	v.require("REDIS_MODE", slices.Contains([]string{"single", "sentinel", "cluster"}, c.RedisMode),
-		"must be single, sentinel or cluster")
+	v.require("REDIS_URL", c.RedisURL != "" || c.RedisMode == RedisNone, "is required")
+	v.require("REDIS_MODE", slices.Contains([]string{"single", "sentinel", "cluster", RedisNone}, c.RedisMode),
+		"must be single, sentinel, cluster or none")
 	v.require("REDIS_NAMESPACE", namespace.MatchString(c.RedisNamespace),
 		"must have only letters, digits, _, . or -, at most 64")
 	v.require("CLINIC_RESPONSE_TIME", isLine(c.ClinicResponseTime), wantLine)
