@@ -53,7 +53,6 @@ func (a *App) newNotifications(s *services) (*notify.Service, error) {
 		People:       people{s},
 		Preferences:  s.preferences,
 		Calendar:     invites{a.cfg},
-		Inbox:        inbox{a},
 		Standing:     standing{s},
 		Links:        ui.Links{PublicURL: a.cfg.PublicURL},
 		Now:          time.Now,
@@ -171,16 +170,6 @@ func (s standing) questions() map[notify.Kind]func(ctx context.Context, key stri
 		notify.VerifyEmail:   s.accounts.VerificationStands,
 		notify.WaitlistOffer: s.appointments.OfferStands,
 	}
-}
-
-// inbox tells what is still unread. It holds the App because chat is made after the service that it notifies through.
-type inbox struct{ *App }
-
-var _ notify.Inbox = inbox{}
-
-// Unread implements notify.Inbox.
-func (i inbox) Unread(ctx context.Context, userID int64) (int, error) {
-	return i.chat.UnreadConversations(ctx, userID)
 }
 
 // invites makes the calendar parts of emails.

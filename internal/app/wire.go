@@ -58,6 +58,7 @@ func (a *App) wire(registry *prometheus.Registry) error {
 	}
 	s.appointments.Connect(told{notifications, s})
 	a.wireConversations(s, log, registry, notifications)
+	notifications.Connect(a.chat)
 	s.accounts.Connect(account.Ports{
 		Profiles: profiles{s.doctors, s.patients}, Doctors: s.appointments, Mail: notifications, Listener: a.chat,
 	})

@@ -21,9 +21,9 @@ type clientFrame struct {
 }
 
 var clientFrames = []clientFrame{
-	{kind: "send", read: readSend, drafts: true, serve: (*subscription).draft},
-	{kind: "retract", read: readRetract, drafts: true, serve: (*subscription).draft},
-	{kind: "correct", read: readCorrect, drafts: true, serve: (*subscription).draft},
+	{kind: "send", read: readSend, drafts: true, serve: drafting(conversation.KindText)},
+	{kind: "retract", read: readRetract, drafts: true, serve: drafting(conversation.KindRetraction)},
+	{kind: "correct", read: readCorrect, drafts: true, serve: drafting(conversation.KindCorrection)},
 	{kind: "delivered", read: readUpTo, serve: (*subscription).delivered},
 	{kind: "read", read: readUpTo, serve: (*subscription).read},
 	{kind: "typing", read: readTyping, serve: (*subscription).typing},
@@ -80,19 +80,16 @@ var kindOf = func() map[reflect.Type]string {
 	return out
 }()
 
-// draftOf returns the draft that a frame asks for.
-func (in Inbound) draftOf(sub *subscription) conversation.Draft {
-	d := conversation.Draft{
-		Conversation: sub.id, Sender: *sub.conn.actor.Load(), ClientID: in.ClientID, Kind: conversation.KindText,
-		Text: in.Text, Target: in.Target, Attachment: in.AttachmentID,
+// drafting submits frames as drafts of a kind; a message that has an attachment is of that kind instead.
+func drafting(kind conversation.Kind) func(sub *subscription, in Inbound) {
+	return func(sub *subscription, in Inbound) {
+		d := conversation.Draft{
+			Conversation: sub.id, Sender: *sub.conn.actor.Load(), ClientID: in.ClientID, Kind: kind, Text: in.Text,
+			Target: in.Target, Attachment: in.AttachmentID,
+		}
+		if d.Attachment != [16]byte{} {
+			d.Kind = conversation.KindAttachment
+		}
+		sub.draft(d)
 	}
-	switch {
-	case in.Type == "retract":
-		d.Kind = conversation.KindRetraction
-	case in.Type == "correct":
-		d.Kind = conversation.KindCorrection
-	case in.AttachmentID != [16]byte{}:
-		d.Kind = conversation.KindAttachment
-	}
-	return d
 }

@@ -260,8 +260,8 @@ func errObserver(in Inbound) *badFrame {
 func (sub *subscription) expired() bool { return sub.conn.expires.Load() <= sub.svc.d.Now().Unix() }
 
 // draft submits a message, a retraction or a correction.
-func (sub *subscription) draft(in Inbound) {
-	c, id := sub.conn, in.ClientID
+func (sub *subscription) draft(d conversation.Draft) {
+	c, id := sub.conn, d.ClientID
 	switch {
 	case sub.expired():
 		c.metrics.refused("token_expired")
@@ -272,7 +272,7 @@ func (sub *subscription) draft(in Inbound) {
 		c.deliver(encodeNack(id, errConnectionTooFast))
 		return
 	}
-	sub.svc.d.Conversations.Submit(in.draftOf(sub), func(a conversation.Ack, err error) {
+	sub.svc.d.Conversations.Submit(d, func(a conversation.Ack, err error) {
 		if err != nil {
 			c.deliver(encodeNack(id, err))
 			return

@@ -152,9 +152,6 @@ func packageOf(t reflect.Type) string {
 	return t.PkgPath()[strings.LastIndex(t.PkgPath(), "/")+1:]
 }
 
-// storable tells whether PostgreSQL can store b as text: valid UTF-8 without NUL.
-func storable(b []byte) bool { return utf8.Valid(b) && bytes.IndexByte(b, 0) < 0 }
-
 // errNotUTF8 refuses a body that is not JSON (RFC 8259, 8.1), although Go's decoder would accept it.
 var errNotUTF8 = errs.New(errs.BadRequest, "bad_json", "Send the body as JSON in UTF-8.")
 

@@ -13,6 +13,7 @@ import (
 
 	"housecall/internal/audit"
 	"housecall/internal/errs"
+	"housecall/internal/text"
 )
 
 // unmatched is the route of requests that match none, so that logs and metrics contain no paths.
@@ -131,17 +132,17 @@ const notStorable = "must be valid UTF-8 without the character U+0000"
 // checkAddress refuses path and query text that PostgreSQL could not store.
 func checkAddress(c *fiber.Ctx) error {
 	uri := c.Request().URI()
-	if !storable(uri.Path()) {
+	if !text.Storable(uri.Path()) {
 		return errs.InvalidField("path", notStorable)
 	}
 	var bad []errs.Field
 	for key, value := range uri.QueryArgs().All() {
 		switch {
-		case !storable(key):
+		case !text.Storable(key):
 			bad = append(bad, errs.Field{Path: "query", Message: notStorable})
-		case !storable(value) && len(key) <= maxFieldName:
+		case !text.Storable(value) && len(key) <= maxFieldName:
 			bad = append(bad, errs.Field{Path: "query." + string(key), Message: notStorable})
-		case !storable(value):
+		case !text.Storable(value):
 			bad = append(bad, errs.Field{Path: "query", Message: notStorable})
 		}
 	}

@@ -96,7 +96,7 @@ func TestService_sendUser_judges(t *testing.T) {
 // counts is an Inbox.
 type counts int
 
-func (c counts) Unread(context.Context, int64) (int, error) { return int(c), nil }
+func (c counts) UnreadConversations(context.Context, int64) (int, error) { return int(c), nil }
 
 // An email about unread messages counts those that are still unread.
 func TestService_sendUser_readMeanwhile(t *testing.T) {
@@ -106,10 +106,10 @@ func TestService_sendUser_readMeanwhile(t *testing.T) {
 	sealed, err := s.seal(letter{Conversations: 3})
 	require.NoError(t, err)
 	args := userArgs{MailKind: Unread, User: patientID, Ref: "r", Sealed: sealed}
-	s.inbox = counts(0)
+	s.Connect(counts(0))
 	require.NoError(t, s.sendUser(t.Context(), args))
 	require.Empty(t, w.out.all())
-	s.inbox = counts(1)
+	s.Connect(counts(1))
 	require.NoError(t, s.sendUser(t.Context(), args))
 	require.Contains(t, w.out.all()[0].Text, "in one conversation")
 }

@@ -63,8 +63,8 @@ type Preferences interface {
 
 // Inbox counts what has not been read yet.
 type Inbox interface {
-	// Unread returns the number of a user's conversations with unread messages.
-	Unread(ctx context.Context, userID int64) (conversations int, err error)
+	// UnreadConversations returns the number of a user's conversations with unread messages.
+	UnreadConversations(ctx context.Context, userID int64) (conversations int, err error)
 }
 
 // Standing knows whether what an email leads to is still available.

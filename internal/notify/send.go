@@ -200,7 +200,7 @@ func (s *Service) sendUser(ctx context.Context, u userArgs) error {
 		to.Name = "" // whoever created the account chose the name, and perhaps somebody else's address
 	}
 	if u.MailKind == Unread && s.inbox != nil {
-		if l.Conversations, err = s.inbox.Unread(ctx, u.User); err != nil {
+		if l.Conversations, err = s.inbox.UnreadConversations(ctx, u.User); err != nil {
 			return fmt.Errorf("count what is unread: %w", err)
 		}
 		if l.Conversations == 0 {

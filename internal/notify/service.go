@@ -23,8 +23,7 @@ type Options struct {
 	Zone *time.Location
 }
 
-// Deps are what a Service needs. Calendar may be nil: then no email has a calendar part. Inbox may be nil, too: then
-// an email about unread messages counts those there were when it was queued.
+// Deps are what a Service needs. Calendar may be nil: then no email has a calendar part.
 type Deps struct {
 	Jobs         *jobs.Service
 	Mail         mail.Sender
@@ -33,7 +32,6 @@ type Deps struct {
 	People       People
 	Preferences  Preferences
 	Calendar     Calendar
-	Inbox        Inbox
 	Standing     Standing
 	Links        Links
 	Now          func() time.Time
@@ -62,13 +60,17 @@ type Service struct {
 func New(d Deps) *Service {
 	s := &Service{
 		jobs: d.Jobs, mail: d.Mail, sealer: d.Sealer, appointments: d.Appointments, people: d.People,
-		preferences: d.Preferences, calendar: d.Calendar, inbox: d.Inbox, standing: d.Standing, links: d.Links,
-		options: d.Options, now: d.Now, log: d.Log,
+		preferences: d.Preferences, calendar: d.Calendar, standing: d.Standing, links: d.Links, options: d.Options, now: d.Now,
+		log: d.Log,
 	}
 	jobs.Handle(d.Jobs, s.sendMove)
 	jobs.Handle(d.Jobs, s.sendUser)
 	return s
 }
+
+// Connect gives the service the inbox, which is made later because it notifies through the service in turn. Call it
+// before the jobs start. Without an inbox, an email about unread messages counts those there were when it was queued.
+func (s *Service) Connect(i Inbox) { s.inbox = i }
 
 // Moved queues the emails about a move, in the transaction that makes it; a is the appointment after the move, actorID
 // the user who made it, 0 for the system. An appointment that was confirmed, rescheduled or handed over gets its

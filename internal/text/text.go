@@ -87,7 +87,9 @@ func (e lengthError) Error() string {
 func (lengthError) Is(target error) bool { return target == ErrLength }
 
 // Storable reports whether PostgreSQL accepts s as text: valid UTF-8 without U+0000.
-func Storable(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
+func Storable[T string | []byte](s T) bool {
+	return utf8.ValidString(string(s)) && strings.IndexByte(string(s), 0) < 0
+}
 
 // Longer reports whether s has more than most code points. It counts them only if the number of bytes does not
 // decide.

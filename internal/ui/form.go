@@ -3,12 +3,11 @@ package ui
 import (
 	"mime"
 	"net/url"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/gofiber/fiber/v2"
 
 	"housecall/internal/errs"
+	"housecall/internal/text"
 )
 
 // What a browser sends only when something is wrong with the page that sent it.
@@ -33,7 +32,7 @@ func read(c *fiber.Ctx, own string) (input, error) {
 	}
 	args := c.Request().PostArgs()
 	for key, value := range args.All() {
-		if !text(string(key)) || !text(string(value)) {
+		if !text.Storable(key) || !text.Storable(value) {
 			return input{}, errText
 		}
 	}
@@ -49,9 +48,6 @@ func (in input) same() error {
 	}
 	return nil
 }
-
-// text reports whether PostgreSQL and browsers both accept s as text.
-func text(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
 
 // fromOurPage reports whether a form was sent from a page of this origin. Browsers say so in Sec-Fetch-Site (Fetch
 // metadata), but only over HTTPS and to localhost; otherwise Origin counts, which our own pages send as null, since

@@ -67,17 +67,17 @@ func TestRules_EachOneBites(t *testing.T) {
 func TestRules_WhatIsAllowedPasses(t *testing.T) {
 	t.Parallel()
 	complaints, files, err := check(fstest.MapFS{
-		"internal/chat/ws.go":                {Data: []byte(`package chat; import _ "github.com/gofiber/contrib/websocket"`)},
-		"internal/conversation/committer.go": {Data: []byte(`package conversation; import _ "github.com/jackc/pgx/v5"`)},
-		"internal/bus/redis.go":              {Data: []byte(`package bus; import _ "github.com/redis/go-redis/v9"`)},
-		"internal/chat/hub.go":               {Data: []byte(`package chat; import _ "sync"`)},
-		"internal/doctor/x.go":               {Data: []byte(`package doctor; import _ "housecall/internal/schedule"`)},
-		"internal/doctor/x_test.go":          {Data: []byte(`package doctor; import _ "housecall/internal/chat"`)},
-		"internal/doctor/testdata/x.go":      {Data: []byte(`not even Go`)},
-		"internal/legacy/pms/x.go":           {Data: []byte(`package pms; import _ "github.com/gofiber/fiber/v2"`)},
-		"internal/postgres/x.go":             {Data: []byte(`package postgres; import _ "housecall/migrations"`)},
-		"cmd/housecall/main.go":              {Data: []byte(`package main; import "os"; func main() { os.Exit(1) }`)},
-		".cache/x.go":                        {Data: []byte(`not even Go`)},
+		"internal/chat/ws.go":            {Data: []byte(`package chat; import _ "github.com/gofiber/contrib/websocket"`)},
+		"internal/conversation/store.go": {Data: []byte(`package conversation; import _ "github.com/jackc/pgx/v5"`)},
+		"internal/bus/redis.go":          {Data: []byte(`package bus; import _ "github.com/redis/go-redis/v9"`)},
+		"internal/chat/hub.go":           {Data: []byte(`package chat; import _ "sync"`)},
+		"internal/doctor/x.go":           {Data: []byte(`package doctor; import _ "housecall/internal/schedule"`)},
+		"internal/doctor/x_test.go":      {Data: []byte(`package doctor; import _ "housecall/internal/chat"`)},
+		"internal/doctor/testdata/x.go":  {Data: []byte(`not even Go`)},
+		"internal/legacy/pms/x.go":       {Data: []byte(`package pms; import _ "github.com/gofiber/fiber/v2"`)},
+		"internal/postgres/x.go":         {Data: []byte(`package postgres; import _ "housecall/migrations"`)},
+		"cmd/housecall/main.go":          {Data: []byte(`package main; import "os"; func main() { os.Exit(1) }`)},
+		".cache/x.go":                    {Data: []byte(`not even Go`)},
 	})
 	require.NoError(t, err)
 	require.Empty(t, complaints)

@@ -111,7 +111,7 @@ var bans = []ban{
 	},
 	{
 		name: "pgx", libraries: []string{"github.com/jackc"},
-		packages: []string{"postgres", "testing/pgtest", "jobs", "dev"}, files: []string{"store.go", "committer.go"},
+		packages: []string{"postgres", "testing/pgtest", "jobs", "dev"}, files: []string{"store.go"},
 		reason: "a package's SQL is in one place, where constraints, locks and scans can be read together",
 	},
 	{
