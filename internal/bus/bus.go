@@ -27,6 +27,13 @@ type Message struct {
 	Payload []byte // owned by the receiver
 }
 
+// Payload is what is published. The bus calls AppendTo from any goroutine, so a payload must not change once it is
+// published, and only if it is sent.
+type Payload interface {
+	// AppendTo appends the payload's bytes to b.
+	AppendTo(b []byte) []byte
+}
+
 // Bus carries messages between instances. Its methods never block, apart from Stop.
 type Bus interface {
 	// Start connects in the background and starts calling receive and missed, which must not block. missed is called
@@ -41,8 +48,8 @@ type Bus interface {
 	// Unsubscribe ends a subscription.
 	Unsubscribe(Topic)
 	// Publish queues a payload for the other instances, never for this one. If it cannot be sent, lost is called,
-	// either before Publish returns or from another goroutine. The bus owns the payload from then on.
-	Publish(topic Topic, kind byte, payload []byte, lost func(Topic))
+	// either before Publish returns or from another goroutine.
+	Publish(topic Topic, kind byte, payload Payload, lost func(Topic))
 	// Healthy reports whether the bus has worked recently: this instance hears its own heartbeats.
 	Healthy() bool
 	// Prompt reports whether the heartbeats are on time. If not, the bus may be away, although that is not certain
@@ -60,12 +67,12 @@ const version = 1
 const header = 1 + 1 + 8
 
 // marshal writes a message: version, kind, origin, topic, payload.
-func (m Message) marshal() []byte {
-	b := make([]byte, 0, header+binary.MaxVarintLen64+len(m.Payload))
-	b = append(b, version, m.Kind)
-	b = binary.BigEndian.AppendUint64(b, m.Origin)
-	b = binary.AppendVarint(b, int64(m.Topic))
-	return append(b, m.Payload...)
+func marshal(topic Topic, origin uint64, kind byte, payload Payload) []byte {
+	b := make([]byte, 0, header+binary.MaxVarintLen64)
+	b = append(b, version, kind)
+	b = binary.BigEndian.AppendUint64(b, origin)
+	b = binary.AppendVarint(b, int64(topic))
+	return payload.AppendTo(b)
 }
 
 // unmarshal reads what marshal wrote. The payload is part of data.

@@ -93,7 +93,7 @@ func (m *Memory) Unsubscribe(topic Topic) {
 }
 
 // Publish implements Bus.
-func (m *Memory) Publish(topic Topic, kind byte, payload []byte, lost func(Topic)) {
+func (m *Memory) Publish(topic Topic, kind byte, payload Payload, lost func(Topic)) {
 	m.network.mu.Lock()
 	if !m.started {
 		m.network.mu.Unlock()
@@ -108,7 +108,7 @@ func (m *Memory) Publish(topic Topic, kind byte, payload []byte, lost func(Topic
 		if _, subscribed := other.topics[topic]; !subscribed && topic != All {
 			continue
 		}
-		other.queue = append(other.queue, Message{topic, m.origin, kind, slices.Clone(payload)})
+		other.queue = append(other.queue, Message{topic, m.origin, kind, payload.AppendTo(nil)})
 		select {
 		case other.wake <- struct{}{}:
 		default:

@@ -59,8 +59,10 @@ const (
 )
 
 type outgoing struct {
-	Message
-	lost func(Topic)
+	topic   Topic
+	kind    byte
+	payload Payload
+	lost    func(Topic)
 }
 
 var _ Bus = (*Redis)(nil)
@@ -124,13 +126,13 @@ func (b *Redis) Subscribe(topic Topic) <-chan struct{} { return b.part(topic).wa
 func (b *Redis) Unsubscribe(topic Topic) { b.part(topic).drop(topic) }
 
 // Publish implements Bus. While Redis is away, it tries one message a second; the others are lost at once.
-func (b *Redis) Publish(topic Topic, kind byte, payload []byte, lost func(Topic)) {
+func (b *Redis) Publish(topic Topic, kind byte, payload Payload, lost func(Topic)) {
 	if b.gaveUp() {
 		lost(topic)
 		return
 	}
 	select {
-	case b.queue <- outgoing{Message{topic, b.origin, kind, payload}, lost}:
+	case b.queue <- outgoing{topic, kind, payload, lost}:
 	default:
 		lost(topic)
 	}
@@ -180,7 +182,7 @@ func (b *Redis) more(batch []outgoing) []outgoing {
 func (b *Redis) send(batch []outgoing) {
 	if b.gaveUp() { // nothing in the queue would get through
 		for _, o := range batch {
-			o.lost(o.Topic)
+			o.lost(o.topic)
 		}
 		return
 	}
@@ -189,8 +191,8 @@ func (b *Redis) send(batch []outgoing) {
 	results := make([]*redis.IntCmd, len(batch))
 	_, _ = b.rdb.Pipelined(ctx, func(p redis.Pipeliner) error { // the commands' errors are checked below
 		for i, o := range batch {
-			part := b.part(o.Topic)
-			results[i] = part.say(ctx, p, part.channel(o.Topic), o.marshal())
+			part := b.part(o.topic)
+			results[i] = part.say(ctx, p, part.channel(o.topic), marshal(o.topic, b.origin, o.kind, o.payload))
 		}
 		return nil
 	})
@@ -198,7 +200,7 @@ func (b *Redis) send(batch []outgoing) {
 	for i, r := range results {
 		if r.Err() != nil {
 			failed = true
-			batch[i].lost(batch[i].Topic)
+			batch[i].lost(batch[i].topic)
 		}
 	}
 	if failed {

@@ -141,7 +141,7 @@ func TestRedis_KilledAndBack(t *testing.T) {
 	require.NoError(t, server.Kill())
 	lost := make(chan Topic, 100_000)
 	for range 3 * publishQueue { // more than any queue holds: this ends only because nobody waits for Redis
-		one.Publish(1, 'x', []byte("2"), func(topic Topic) { lost <- topic })
+		one.Publish(1, 'x', raw("2"), func(topic Topic) { lost <- topic })
 	}
 	for range 3 * publishQueue {
 		require.EqualValues(t, 1, within(t, lost, "word of a loss"))
@@ -170,7 +170,7 @@ func TestRedis_StopWhileAway(t *testing.T) {
 	for i := range 4 {
 		work.Go(func() {
 			for range 100 {
-				s.Publish(Topic(i), 'x', []byte("x"), func(Topic) {})
+				s.Publish(Topic(i), 'x', raw("x"), func(Topic) {})
 			}
 		})
 	}
@@ -196,6 +196,6 @@ func TestRedis_Foreign(t *testing.T) {
 		require.NoError(t, other.Publish(context.Background(), channel, payload).Err())
 	}
 	good := Message{Topic: 1, Origin: 99, Payload: []byte("good")}
-	require.NoError(t, other.Publish(context.Background(), channel, good.marshal()).Err())
+	require.NoError(t, other.Publish(context.Background(), channel, marshal(good.Topic, good.Origin, good.Kind, raw(good.Payload))).Err())
 	require.Equal(t, good, within(t, one.messages, "the only one that can be read"))
 }

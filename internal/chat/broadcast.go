@@ -66,13 +66,16 @@ const (
 	flagRegroup = 2
 )
 
-// encode writes the fields of a broadcast's kind. The bus carries the topic, the origin and the kind.
-func (b broadcast) encode() []byte {
+var _ bus.Payload = broadcast{}
+
+// AppendTo implements bus.Payload with the fields of a broadcast's kind. The bus carries the topic, the origin and the
+// kind.
+func (b broadcast) AppendTo(out []byte) []byte {
 	size := 32
 	for _, d := range b.deliveries {
 		size += len(d.frame) + 16
 	}
-	out := make([]byte, 0, size)
+	out = slices.Grow(out, size)
 	switch b.kind {
 	case broadcastEvents:
 		for _, d := range b.deliveries {
@@ -106,7 +109,7 @@ func (b broadcast) encode() []byte {
 	return out
 }
 
-// decodeBroadcast reads what encode wrote. The frames share the payload's memory.
+// decodeBroadcast reads what AppendTo wrote. The frames share the payload's memory.
 func decodeBroadcast(m bus.Message) (broadcast, error) {
 	b := broadcast{kind: broadcastKind(m.Kind), origin: m.Origin, id: int64(m.Topic)}
 	r := broadcastReader{rest: m.Payload}

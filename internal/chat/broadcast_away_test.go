@@ -31,8 +31,8 @@ func (b *flakyBus) Healthy() bool {
 	return !b.away
 }
 
-func (b *flakyBus) Publish(topic bus.Topic, kind byte, payload []byte, lost func(bus.Topic)) {
-	said, err := decodeBroadcast(bus.Message{Topic: topic, Kind: kind, Payload: payload})
+func (b *flakyBus) Publish(topic bus.Topic, kind byte, payload bus.Payload, lost func(bus.Topic)) {
+	said, err := decodeBroadcast(bus.Message{Topic: topic, Kind: kind, Payload: payload.AppendTo(nil)})
 	if err != nil {
 		panic(err)
 	}

@@ -111,12 +111,12 @@ func reencode(t *testing.T, in Inbound) []byte {
 
 // onBus is a broadcast as the bus delivers it.
 func onBus(b broadcast) bus.Message {
-	return bus.Message{Topic: b.topic(), Origin: b.origin, Kind: byte(b.kind), Payload: b.encode()}
+	return bus.Message{Topic: b.topic(), Origin: b.origin, Kind: byte(b.kind), Payload: b.AppendTo(nil)}
 }
 
 func FuzzDecodeBroadcast(f *testing.F) {
 	for _, b := range sampleBroadcasts() {
-		f.Add(byte(b.kind), b.encode())
+		f.Add(byte(b.kind), b.AppendTo(nil))
 	}
 	f.Add(byte(broadcastEvents), []byte{})
 	f.Add(byte(broadcastEvents), []byte{2, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
@@ -129,7 +129,7 @@ func FuzzDecodeBroadcast(f *testing.F) {
 		}
 		again, err := decodeBroadcast(onBus(b))
 		require.NoError(t, err)
-		require.Equal(t, b.encode(), again.encode())
+		require.Equal(t, b.AppendTo(nil), again.AppendTo(nil))
 	})
 }
 
@@ -174,7 +174,7 @@ func TestBroadcast_RoundTrip(t *testing.T) {
 func TestBroadcast_CutOff(t *testing.T) {
 	t.Parallel()
 	for _, n := range sampleBroadcasts() {
-		whole := n.encode()
+		whole := n.AppendTo(nil)
 		for i := range whole {
 			got, err := decodeBroadcast(bus.Message{Kind: byte(n.kind), Payload: whole[:i]})
 			if err == nil {

@@ -162,7 +162,7 @@ func (s *Service) SessionsEnded(ids []int64) {
 
 // publish sends a broadcast to the other instances; lost is called if it cannot be sent.
 func (s *Service) publish(b broadcast, lost func(bus.Topic)) {
-	s.bus.Publish(b.topic(), byte(b.kind), b.encode(), lost)
+	s.bus.Publish(b.topic(), byte(b.kind), b, lost)
 }
 
 // announce delivers committed events to connections here and publishes them, in order within each conversation.
