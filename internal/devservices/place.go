@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // place is a server's folder. It belongs to the user that the server runs as, and is locked against other processes
@@ -135,12 +136,16 @@ func newTemporary(kind, root string) (string, error) {
 	return os.MkdirTemp(root, prefix)
 }
 
-// removeIfLeft removes a temporary folder whose lock nobody holds. A failure does not matter: the folder may belong to
-// another user.
+// removeIfLeft removes a temporary folder whose lock nobody holds, unless it is so new that another process may be
+// about to lock it. A failure does not matter: the folder may belong to another user.
 func removeIfLeft(dir string) {
+	info, err := os.Stat(dir)
+	if err != nil || time.Since(info.ModTime()) < time.Minute {
+		return
+	}
 	lock, err := os.Open(filepath.Join(dir, "lock"))
 	if err != nil {
-		return // a folder that is just being made has no lock file either
+		return
 	}
 	defer func() { _ = lock.Close() }()
 	if syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {

@@ -2,9 +2,12 @@ package devservices
 
 import (
 	"context"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -29,5 +32,32 @@ func TestPlace_releaseWhileOthersStart(t *testing.T) {
 		p, err := takePlace(dir, "test", "")
 		require.NoError(t, err)
 		require.NoError(t, p.release())
+	}
+}
+
+// Only folders that were left a while ago and that nobody has locked are removed.
+func TestNewTemporary_removesLeft(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	make1 := func(name string, locked bool, age time.Duration) string {
+		dir := filepath.Join(root, "housecall-test-"+name)
+		require.NoError(t, os.Mkdir(dir, 0o700))
+		p := &place{dir: dir}
+		require.NoError(t, p.claim())
+		if locked {
+			t.Cleanup(func() { require.NoError(t, p.release()) })
+		} else {
+			require.NoError(t, p.release())
+		}
+		at := time.Now().Add(-age)
+		require.NoError(t, os.Chtimes(dir, at, at))
+		return dir
+	}
+	left, used, fresh := make1("1", false, time.Hour), make1("2", true, time.Hour), make1("3", false, time.Second)
+	made, err := newTemporary("test", root)
+	require.NoError(t, err)
+	require.NoDirExists(t, left)
+	for _, dir := range []string{used, fresh, made} {
+		require.DirExists(t, dir)
 	}
 }
