@@ -1,7 +1,6 @@
 package account
 
 import (
-	"bytes"
 	"context"
 	"regexp"
 	"sync"
@@ -17,6 +16,7 @@ import (
 	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/postgres"
 	"housecall/internal/testing/apitest"
+	"housecall/internal/testing/logtest"
 	"housecall/internal/testing/pgtest"
 )
 
@@ -36,7 +36,7 @@ type house struct {
 	limiter *countingLimiter
 	doctors *busyDoctors
 	mail    *mailbox
-	log     *lockedBuffer
+	log     *logtest.Buffer
 	api     *apitest.API
 
 	mu    sync.Mutex // guards ended
@@ -66,7 +66,7 @@ func newHouse(t *testing.T) *house {
 	h := &house{
 		t: t, pool: pgtest.New(t), limiter: &countingLimiter{used: map[string]int{}},
 		doctors: &busyDoctors{busy: map[int64]bool{}},
-		mail:    &mailbox{}, log: &lockedBuffer{},
+		mail:    &mailbox{}, log: &logtest.Buffer{},
 	}
 	secrets := [][]byte{[]byte(testSecret)}
 	h.svc, err = New(Deps{
@@ -262,21 +262,4 @@ func (d *busyDoctors) Return(_ context.Context, _ *postgres.Tx, doctorID int64) 
 	defer d.mu.Unlock()
 	d.returned = append(d.returned, doctorID)
 	return nil
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

@@ -76,7 +76,7 @@ func TestApp_BeforeTheUpgrade(t *testing.T) {
 			require.NoError(t, s.Close())
 		})
 	}
-	require.NotContains(t, w.log.text(), token)
+	require.NotContains(t, w.log.String(), token)
 }
 
 func TestApp_UpgradeRequired(t *testing.T) {

@@ -199,7 +199,7 @@ func (w *world) pools(f func(exec func(sql string, args ...any))) {
 // requireDiscreet requires that no instance has logged any of the words.
 func (w *world) requireDiscreet(t *testing.T, words ...string) {
 	t.Helper()
-	text := w.log.text()
+	text := w.log.String()
 	for _, word := range words {
 		if strings.Contains(text, word) { // require.NotContains would print the whole log
 			require.Fail(t, "the log is not discreet", "it has %.12q…", word)

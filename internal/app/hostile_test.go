@@ -57,8 +57,8 @@ func TestApp_BadClients(t *testing.T) { //nolint:paralleltest // see above
 			require.Empty(t, p.deferred, "or deferred")
 		}
 	}
-	require.NotContains(t, w.log.text(), `"level":"error"`)
-	require.NotContains(t, w.log.text(), `"status":5`)
+	require.NotContains(t, w.log.String(), `"level":"error"`)
+	require.NotContains(t, w.log.String(), `"status":5`)
 }
 
 // talkEach is how often each good client sends two messages beside bad ones.

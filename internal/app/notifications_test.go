@@ -81,7 +81,7 @@ func TestApp_Notifications(t *testing.T) {
 		return strings.Count(string(r.raw), `"kind":"mail_appointment"`) >= 2
 	})
 	w.call(0, w.token(doctor), "GET", "/api/v1/admin/jobs", "").problem(t, 403)
-	require.NotContains(t, w.log.text(), "@private.test")
+	require.NotContains(t, w.log.String(), "@private.test")
 }
 
 // Somebody who has been away for a while with something unread gets one mail, without its content; somebody who has
@@ -135,7 +135,7 @@ func TestApp_AccountMails(t *testing.T) {
 	require.Equal(t, 204, w.call(1, "", "POST", "/api/v1/auth/reset", body).status)
 	w.call(0, session, "GET", "/api/v1/me", "").problem(t, 401)
 	w.call(1, "", "POST", "/api/v1/auth/reset", body).problem(t, 404)
-	require.NotContains(t, w.log.text(), link[1])
+	require.NotContains(t, w.log.String(), link[1])
 	require.Zero(t, w.inJobs(link[1]), "no job keeps a token in clear")
 }
 

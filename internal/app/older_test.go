@@ -49,7 +49,7 @@ func TestApp_OlderAPI(t *testing.T) {
 	require.Equal(t, 403, r.status)
 	r, _ = w.older(1, "", "GET", "/nowhere", "")
 	require.Equal(t, 404, r.status)
-	require.NotContains(t, w.log.text(), token)
+	require.NotContains(t, w.log.String(), token)
 }
 
 // A user who signed up over the older API is told to be registered first, whichever API they use.

@@ -36,7 +36,8 @@ func accountOptions(c config.Config) account.Options {
 
 func appointmentOptions(c config.Config) appointment.Options {
 	return appointment.Options{
-		Zone: c.ClinicZone.Location, HoldTTL: c.HoldTTL, OfferTTL: c.OfferTTL, RequestTTL: c.RequestTTL, CompleteAfter: c.CompleteAfter,
+		Zone:    c.ClinicZone.Location,
+		HoldTTL: c.HoldTTL, OfferTTL: c.OfferTTL, RequestTTL: c.RequestTTL, CompleteAfter: c.CompleteAfter,
 		CancellationWindow: c.CancellationWindow, FollowUpWindow: c.FollowUpWindow, MaxUpcoming: c.MaxUpcoming,
 		MaxOpenRequests: c.MaxOpenRequests, MaxHolds: c.MaxHolds,
 	}

@@ -57,7 +57,7 @@ const (
 )
 
 // busWords counts what the log says about the bus.
-func (w *world) busWords(what string) int { return strings.Count(w.log.text(), what) }
+func (w *world) busWords(what string) int { return strings.Count(w.log.String(), what) }
 
 // Broadcasts that are published while a subscriber is cut off are lost, but the messages arrive all the same.
 func TestApp_SubscriberCutOff(t *testing.T) {
@@ -136,7 +136,7 @@ func requireThrottled(t *testing.T, w *world, instances []int) {
 }
 
 // limiterWords counts what the log says about rate limits.
-func (w *world) limiterWords() int { return strings.Count(w.log.text(), "rate limits are") }
+func (w *world) limiterWords() int { return strings.Count(w.log.String(), "rate limits are") }
 
 // guesses returns the statuses of three wrong passwords, and of one more on each instance.
 func (w *world) guesses(p *person, instances []int) (statuses []int) {

@@ -26,5 +26,5 @@ func TestApp_IdempotencyKey(t *testing.T) {
 	require.Equal(t, "true", again.header.Get("Idempotent-Replayed"))
 	require.Equal(t, string(first.raw), string(again.raw))
 	require.Equal(t, "idempotency_key_reused", invite(1, "eve@private.test").problem(t, 422).code())
-	require.NotContains(t, w.log.text(), "one-invitation")
+	require.NotContains(t, w.log.String(), "one-invitation")
 }

@@ -71,7 +71,7 @@ func TestApp_Subprotocols(t *testing.T) {
 			require.NoError(t, s.Close())
 		})
 	}
-	require.NotContains(t, w.log.text(), token)
+	require.NotContains(t, w.log.String(), token)
 }
 
 // No extension is negotiated: compression together with secrets leaks them, and costs memory for each socket. A client
@@ -205,7 +205,7 @@ func TestApp_TokensInBand(t *testing.T) {
 			require.Equal(t, 4401, code, name)
 			require.Equal(t, "the token is not valid for this connection", bye.Reason, name)
 		}
-		require.NotContains(t, w.log.text(), bad)
+		require.NotContains(t, w.log.String(), bad)
 	}
 	s := w.dial(0, token, appointment, "")
 	s.write(object{"type": "auth", "token": issue(actor, secrets, time.Hour, 0)})

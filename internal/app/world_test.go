@@ -1,7 +1,6 @@
 package app
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -22,6 +21,7 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/client"
 	"housecall/internal/config"
+	"housecall/internal/testing/logtest"
 	"housecall/internal/testing/pgtest"
 )
 
@@ -44,7 +44,7 @@ func long(t *testing.T) {
 type world struct {
 	t    *testing.T
 	cfg  config.Config
-	log  *logBook
+	log  *logtest.Buffer
 	http *http.Client
 	apps []*App
 	once []*sync.Once // stop the instances
@@ -61,7 +61,7 @@ func newWorld(t *testing.T, instances int, change ...func(*config.Config)) *worl
 
 func newWorldOver(t *testing.T, dsn, redisURL string, instances int, change ...func(*config.Config)) *world {
 	t.Helper()
-	w := &world{t: t, cfg: config.Default(), log: &logBook{}}
+	w := &world{t: t, cfg: config.Default(), log: &logtest.Buffer{}}
 	w.cfg.Addr, w.cfg.MetricsAddr = "127.0.0.1:0", ""
 	w.cfg.PublicURL = "http://clinic.test"
 	w.cfg.DatabaseURL, w.cfg.RedisURL = config.Secret(dsn), config.Secret(redisURL)
@@ -85,7 +85,7 @@ func newWorldOver(t *testing.T, dsn, redisURL string, instances int, change ...f
 	t.Cleanup(w.http.CloseIdleConnections) // before the instances stop
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("the instances said:\n%s", w.log.tail(16<<10))
+			t.Logf("the instances said:\n%s", w.log.Tail(16<<10))
 		}
 	})
 	return w
@@ -274,28 +274,6 @@ func (w *world) eventually(what string, ok func() bool) {
 	w.t.Helper()
 	require.Eventually(w.t, ok, patience, glance, what)
 }
-
-// logBook keeps what instances log.
-type logBook struct {
-	mu  sync.Mutex // guards buf
-	buf bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (l *logBook) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(b)
-}
-
-func (l *logBook) tail(n int) string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	b := l.buf.Bytes()
-	return string(b[max(0, len(b)-n):])
-}
-
-func (l *logBook) text() string { return l.tail(1 << 30) }
 
 // gate is a very simple load balancer whose connections can be broken.
 type gate struct {

@@ -310,7 +310,7 @@ func TestRoutes_SecretStaysSecret(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, w.reads(address).Status)
 	w.make(pat)
 
-	log := w.log.text()
+	log := w.log.String()
 	require.Contains(t, log, `"route":"/calendar/:secret.ics"`)
 	require.NotContains(t, log, secret)
 	families, err := w.registry.Gather()

@@ -1,7 +1,6 @@
 package calendar
 
 import (
-	"bytes"
 	"context"
 	"net/http"
 	"path/filepath"
@@ -21,6 +20,7 @@ import (
 	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/postgres"
 	"housecall/internal/testing/apitest"
+	"housecall/internal/testing/logtest"
 	"housecall/internal/testing/pgtest"
 )
 
@@ -42,7 +42,7 @@ type world struct {
 	svc      *Service
 	rest     *apitest.API
 	feeds    *apitest.API // the same server, for the addresses that calendar programs read
-	log      *logBook
+	log      *logtest.Buffer
 	registry *prometheus.Registry
 	diary    *diary
 
@@ -53,7 +53,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{
-		t: t, pool: pgtest.New(t), log: &logBook{}, registry: prometheus.NewRegistry(), diary: &diary{
+		t: t, pool: pgtest.New(t), log: &logtest.Buffer{}, registry: prometheus.NewRegistry(), diary: &diary{
 			of: map[int64][]Appointment{},
 		},
 		now: tuesday.Add(300 * time.Millisecond),
@@ -126,16 +126,6 @@ func visit(id string, status appointment.Status, version int, startsAt time.Time
 		UpdatedAt: tuesday.Add(-time.Hour),
 	}
 }
-
-// logBook is a log that can be read while it is written.
-type logBook struct {
-	mu sync.Mutex // guards b
-	b  bytes.Buffer
-}
-
-func (l *logBook) Write(p []byte) (int, error) { l.mu.Lock(); defer l.mu.Unlock(); return l.b.Write(p) }
-
-func (l *logBook) text() string { l.mu.Lock(); defer l.mu.Unlock(); return l.b.String() }
 
 // api calls a route of the API; token "" is nobody.
 func (w *world) api(method, path, token string) answer {

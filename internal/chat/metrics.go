@@ -34,7 +34,8 @@ func newMetrics(reg prometheus.Registerer, refused func(reason string)) *metrics
 		),
 		refused: refused,
 		closed: prometheus.NewCounterVec(
-			prometheus.CounterOpts{Name: "chat_closes_total", Help: "Connections closed by the server, by code."}, []string{"code"},
+			prometheus.CounterOpts{Name: "chat_closes_total", Help: "Connections closed by the server, by code."},
+			[]string{"code"},
 		),
 		limited: prometheus.NewCounterVec(
 			prometheus.CounterOpts{

@@ -88,7 +88,8 @@ func (s *Service) admit(srv *httpd.Server, c *fiber.Ctx) (*admission, error) {
 	// The library would also refuse these, but without a problem document.
 	if !websocket.IsWebSocketUpgrade(c) || c.Get(fiber.HeaderSecWebSocketVersion) != "13" ||
 		c.Get(fiber.HeaderSecWebSocketKey) == "" {
-		return nil, errs.New(errs.UpgradeRequired, "upgrade_required", "This address only accepts WebSocket connections (RFC 6455).")
+		return nil, errs.New(errs.UpgradeRequired, "upgrade_required",
+			"This address only accepts WebSocket connections (RFC 6455).")
 	}
 	if origin := c.Get(fiber.HeaderOrigin); origin != "" && !slices.Contains(s.d.Options.Origins, origin) {
 		return nil, errs.New(errs.Forbidden, "origin", "Connections from this origin are not allowed.")

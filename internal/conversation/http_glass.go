@@ -73,8 +73,9 @@ func glassRoutes(s *httpd.Server, h handlers) {
 	admin, tag := httpd.Only(auth.Admin), "Administration"
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/admin/break-glass", Tag: tag, Summary: "Get break-glass access to a conversation",
-		Description: "The participants see who has access, why and until when. While the access and your sign-in session last, you " +
-			"can read its messages, attachments, transcript and WebSocket, but not write. Each access leaves an audit row.",
+		Description: "The participants see who has access, why and until when. While the access and your sign-in " +
+			"session last, you can read its messages, attachments, transcript and WebSocket, but not " +
+			"write. Each access leaves an audit row.",
 		Status: http.StatusCreated, Access: admin, Errors: []int{http.StatusNotFound, http.StatusConflict},
 	}, h.serveBreakGlass)
 	httpd.Register(s, httpd.Route{

@@ -71,15 +71,15 @@ func stateRoutes(s *httpd.Server, h handlers) {
 	}, h.serveState)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/appointments/{id}/conversation/close", Tag: "chat", Summary: "Close a conversation",
-		Description: "Only for its doctor. Nothing changes if it is already closed. If it is not open for another reason, the answer is " +
-			"409 `not_open`, with `whyNot`.",
+		Description: "Only for its doctor. Nothing changes if it is already closed. If it is not open for another " +
+			"reason, the answer is 409 `not_open`, with `whyNot`.",
 		Status: http.StatusOK, Access: httpd.Only(auth.Doctor), Errors: refusals,
 	}, h.serveClose)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/appointments/{id}/conversation/open", Tag: "chat",
 		Summary: "Reopen a closed conversation",
-		Description: "Only for its doctor, while the appointment is BOOKED or shortly after its completion. Otherwise the answer is " +
-			"409 `cannot_open`, with `whyNot`.",
+		Description: "Only for its doctor, while the appointment is BOOKED or shortly after its completion. Otherwise " +
+			"the answer is 409 `cannot_open`, with `whyNot`.",
 		Status: http.StatusOK, Access: httpd.Only(auth.Doctor), Errors: refusals,
 	}, h.serveOpen)
 }

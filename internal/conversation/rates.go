@@ -37,8 +37,8 @@ func (r *rates) allow(id int64) bool {
 	return b.Allow()
 }
 
-// forget (with mu held) frees buckets that are full again, since allow would make an equal one, whenever there are twice
-// as many as were left the last time.
+// forget (with mu held) frees buckets that are full again, since allow would make an equal one, whenever there are
+// twice as many as were left the last time.
 func (r *rates) forget() {
 	if len(r.buckets) < r.forgetAt {
 		return

@@ -1,7 +1,6 @@
 package httpd_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,7 +12,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -24,6 +22,7 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
+	"housecall/internal/testing/logtest"
 	"housecall/internal/testing/pgtest"
 )
 
@@ -35,26 +34,8 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 type house struct {
 	*httpd.Server
 	url      string
-	log      *logs
+	log      *logtest.Buffer
 	registry *prometheus.Registry
-}
-
-// logs is a writer that tests read while the server writes.
-type logs struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logs) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // tokens knows three tokens by name.
@@ -81,7 +62,7 @@ func start(t *testing.T, change ...func(*httpd.Deps)) *house {
 // startWith adds more routes than the usual ones: Fiber accepts them only before it serves.
 func startWith(t *testing.T, routes func(*httpd.Server), change ...func(*httpd.Deps)) *house {
 	t.Helper()
-	h := &house{log: &logs{}, registry: prometheus.NewRegistry()}
+	h := &house{log: &logtest.Buffer{}, registry: prometheus.NewRegistry()}
 	d := httpd.Deps{
 		Log: zerolog.New(h.log), Registry: h.registry, Authenticator: tokens{},
 		Options: httpd.Options{

@@ -1,7 +1,6 @@
 package idempotency_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -20,6 +19,7 @@ import (
 	"housecall/internal/idempotency"
 	"housecall/internal/postgres"
 	"housecall/internal/testing/apitest"
+	"housecall/internal/testing/logtest"
 	"housecall/internal/testing/pgtest"
 )
 
@@ -27,31 +27,12 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 
 const secret = "an-invitation-nobody-may-read"
 
-// logs is what servers write while tests read.
-type logs struct {
-	mu sync.Mutex // guards b
-	b  bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logs) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // world is a database with two users, and any number of servers that use it to make things.
 type world struct {
 	t     *testing.T
 	pool  *postgres.Pool
 	users map[string]auth.Actor // by token
-	log   *logs
+	log   *logtest.Buffer
 	clock atomic.Int64 // nanoseconds of Unix time
 	// made counts what was carried out, on all servers.
 	made atomic.Int64
@@ -64,7 +45,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{
 		t: t, pool: pgtest.New(t), users: map[string]auth.Actor{}, entered: make(chan struct{}, 100),
-		released: make(chan struct{}), log: &logs{},
+		released: make(chan struct{}), log: &logtest.Buffer{},
 	}
 	w.clock.Store(time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC).UnixNano())
 	for _, token := range []string{"PAT1", "PAT2"} {

@@ -18,6 +18,7 @@ import (
 
 	"housecall/internal/errs"
 	"housecall/internal/postgres"
+	"housecall/internal/testing/logtest"
 	"housecall/internal/testing/pgtest"
 )
 
@@ -200,7 +201,7 @@ func TestService_asBehindPgBouncer(t *testing.T) {
 		postgres.Options{DSN: pgtest.DSN(t) + "&default_query_exec_mode=cache_describe", MaxConns: 10})
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
-	w := &world{t: t, pool: pool, log: &lockedBuffer{}}
+	w := &world{t: t, pool: pool, log: &logtest.Buffer{}}
 	s := w.instance(func(d *Deps) { d.Options.PollOnly = true })
 	worked := make(chan string, 10)
 	s.Every("look", time.Second, func(context.Context) error { worked <- "look"; return nil })

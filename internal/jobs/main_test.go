@@ -1,9 +1,7 @@
 package jobs
 
 import (
-	"bytes"
 	"context"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,6 +13,7 @@ import (
 	"housecall/internal/httpd"
 	"housecall/internal/postgres"
 	"housecall/internal/testing/apitest"
+	"housecall/internal/testing/logtest"
 	"housecall/internal/testing/pgtest"
 )
 
@@ -27,7 +26,7 @@ const patience = time.Minute
 type world struct {
 	t    *testing.T
 	pool *postgres.Pool
-	log  *lockedBuffer
+	log  *logtest.Buffer
 }
 
 func newWorld(t *testing.T) *world {
@@ -35,7 +34,7 @@ func newWorld(t *testing.T) *world {
 	pool, err := postgres.Open(context.Background(), postgres.Options{DSN: pgtest.DSN(t), MaxConns: 20})
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
-	return &world{t: t, pool: pool, log: &lockedBuffer{}}
+	return &world{t: t, pool: pool, log: &logtest.Buffer{}}
 }
 
 // instance makes an instance that is not started; it retries at once.
@@ -114,24 +113,6 @@ func receive[T any](t *testing.T, c <-chan T) T {
 		require.FailNow(t, "nothing came")
 		panic("unreachable")
 	}
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex // guards b
-	b  bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // roles authenticates a role's name as a token.

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/postgres"
+	"housecall/internal/testing/logtest"
 	"housecall/internal/testing/pgtest"
 )
 
@@ -22,7 +23,7 @@ func TestService_postgresDies(t *testing.T) {
 	pool, err := postgres.Open(t.Context(), postgres.Options{DSN: dsn, MaxConns: 10})
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
-	w := &world{t: t, pool: pool, log: &lockedBuffer{}}
+	w := &world{t: t, pool: pool, log: &logtest.Buffer{}}
 	s := w.instance()
 	worked := make(chan string, 10)
 	Handle(s, func(_ context.Context, g greet) error { worked <- g.Name; return nil })

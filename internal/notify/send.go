@@ -148,7 +148,8 @@ func (s *Service) readerZone(ctx context.Context, userID int64, fallback *time.L
 
 func (s *Service) viewOf(ctx context.Context, m moveArgs, a Appointment, to Addressee) (view, error) {
 	v := view{
-		Name: to.Name, Other: a.DoctorName, ForDoctor: to.ID == a.DoctorID, Former: m.Former, Pending: a.Status == appointment.Pending,
+		Name: to.Name, Other: a.DoctorName, ForDoctor: to.ID == a.DoctorID, Former: m.Former,
+		Pending:   a.Status == appointment.Pending,
 		ByPatient: m.ByPatient,
 		WasBooked: m.WasBooked, Link: s.links.Appointment(a.PublicID),
 	}

@@ -60,8 +60,8 @@ type Service struct {
 func New(d Deps) *Service {
 	s := &Service{
 		jobs: d.Jobs, mail: d.Mail, sealer: d.Sealer, appointments: d.Appointments, people: d.People,
-		preferences: d.Preferences, calendar: d.Calendar, standing: d.Standing, links: d.Links, options: d.Options, now: d.Now,
-		log: d.Log,
+		preferences: d.Preferences, calendar: d.Calendar, standing: d.Standing, links: d.Links, options: d.Options,
+		now: d.Now, log: d.Log,
 	}
 	jobs.Handle(d.Jobs, s.sendMove)
 	jobs.Handle(d.Jobs, s.sendUser)
@@ -92,7 +92,8 @@ func (s *Service) Moved(ctx context.Context, tx *postgres.Tx, kind Kind, a Appoi
 			return err
 		}
 	}
-	if (kind == Confirmed || kind == Rescheduled || kind == HandedOver) && a.Status == appointment.Booked && a.StartsAt != nil {
+	confirmed := kind == Confirmed || kind == Rescheduled || kind == HandedOver
+	if confirmed && a.Status == appointment.Booked && a.StartsAt != nil {
 		return s.remind(ctx, tx, a)
 	}
 	return nil

@@ -1,7 +1,6 @@
 package notify
 
 import (
-	"bytes"
 	"context"
 	"flag"
 	"fmt"
@@ -21,6 +20,7 @@ import (
 	"housecall/internal/jobs"
 	own "housecall/internal/mail"
 	"housecall/internal/postgres"
+	"housecall/internal/testing/logtest"
 	"housecall/internal/testing/pgtest"
 )
 
@@ -49,7 +49,7 @@ var (
 type world struct {
 	t    *testing.T
 	pool *postgres.Pool
-	log  *lockedBuffer
+	log  *logtest.Buffer
 	out  *outbox
 
 	mu           sync.Mutex // guards the rest
@@ -69,7 +69,7 @@ func newWorld(t *testing.T, at time.Time) *world {
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	return &world{
-		t: t, pool: pool, log: &lockedBuffer{}, out: &outbox{came: make(chan own.Message, 1000)}, time: at,
+		t: t, pool: pool, log: &logtest.Buffer{}, out: &outbox{came: make(chan own.Message, 1000)}, time: at,
 		appointments: map[int64]Appointment{}, zones: map[int64]*time.Location{}, unwanted: map[Kind]bool{},
 		withdrawn: map[string]bool{},
 		people: map[int64]Addressee{
@@ -280,24 +280,6 @@ func (o *outbox) all() (out []own.Message) {
 			return out
 		}
 	}
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex // guards b
-	b  bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // golden compares a text with testdata/name.

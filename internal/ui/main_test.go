@@ -1,7 +1,6 @@
 package ui
 
 import (
-	"bytes"
 	"context"
 	"net/url"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/postgres"
 	"housecall/internal/testing/apitest"
+	"housecall/internal/testing/logtest"
 	"housecall/internal/testing/pgtest"
 )
 
@@ -37,7 +37,7 @@ type house struct {
 	pool     *postgres.Pool
 	accounts *account.Service
 	mail     *mailbox
-	log      *lockedBuffer
+	log      *logtest.Buffer
 	cfg      config.Config
 	site     *apitest.API // called without a prefix
 }
@@ -53,7 +53,7 @@ func newHouse(t *testing.T, change ...func(*config.Config)) *house {
 	passwords, err := auth.NewPasswords()
 	require.NoError(t, err)
 	h := &house{
-		t: t, pool: pgtest.New(t), mail: &mailbox{}, log: &lockedBuffer{}, cfg: cfg,
+		t: t, pool: pgtest.New(t), mail: &mailbox{}, log: &logtest.Buffer{}, cfg: cfg,
 	}
 	log := zerolog.New(h.log)
 	h.accounts, err = account.New(account.Deps{
@@ -186,21 +186,4 @@ func (b *mailbox) count() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.sent)
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

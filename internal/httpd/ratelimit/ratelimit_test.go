@@ -14,28 +14,11 @@ import (
 
 	"housecall/internal/devservices"
 	"housecall/internal/httpd/ratelimit"
+	"housecall/internal/testing/logtest"
 	"housecall/internal/testing/pgtest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
-
-// logs is a writer that tests read while the limiter writes.
-type logs struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logs) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
 
 func connect(t *testing.T, server *devservices.Redis) redis.UniversalClient {
 	t.Helper()
@@ -91,7 +74,7 @@ func TestLimiter_SharesOneAllowance(t *testing.T) {
 func TestLimiter_CountsLocallyWithoutRedis(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Redis(t)
-	log := &logs{}
+	log := &logtest.Buffer{}
 	l := ratelimit.Patient(ratelimit.New(connect(t, server), zerolog.New(log)))
 	require.Equal(t, few.N, allowed(t, l, "a", 8))
 

@@ -2,13 +2,11 @@ package transfer_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"io"
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,31 +16,14 @@ import (
 
 	"housecall/internal/auth"
 	"housecall/internal/httpd"
+	"housecall/internal/testing/logtest"
 )
 
 // house is a server on a real listener.
 type house struct {
 	*httpd.Server
 	url string
-	log *logs
-}
-
-// logs is a writer that tests read while the server writes.
-type logs struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logs) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	log *logtest.Buffer
 }
 
 // tokens knows one token by name.
@@ -58,7 +39,7 @@ func (tokens) Authenticate(_ context.Context, token string) (auth.Actor, time.Ti
 // start serves routes on a free port until the test ends.
 func start(t *testing.T, routes func(*httpd.Server)) *house {
 	t.Helper()
-	h := &house{log: &logs{}}
+	h := &house{log: &logtest.Buffer{}}
 	s, err := httpd.New(httpd.Deps{
 		Log: zerolog.New(h.log), Registry: prometheus.NewRegistry(), Authenticator: tokens{},
 		Options: httpd.Options{BodyLimit: 4096, RequestTimeout: 5 * time.Second},

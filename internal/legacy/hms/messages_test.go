@@ -77,7 +77,7 @@ func TestRoutes_messages(t *testing.T) {
 	require.Equal(t, "Good day", last["text"], "it is the same conversation")
 	require.Equal(t, patient.userID, last["sender"])
 	for _, secret := range []string{"Good day", "it's me"} {
-		require.NotContains(t, w.log.text(), secret)
+		require.NotContains(t, w.log.String(), secret)
 	}
 
 	w.exec(`update appointments set status = 'CANCELLED' where public_id = $1`, id)

@@ -42,7 +42,7 @@ func TestRoutes_createDoctor(t *testing.T) {
 		"must differ")
 	w.ok(d.token, "PUT", "/api/auth/updatePassword", fmt.Sprintf(`{"newPassword":%q}`, password))
 	golden(t, "doctor_info", w.ok(d.token, "GET", "/api/doctor/get/info", ""))
-	require.NotContains(t, w.log.text(), secret)
+	require.NotContains(t, w.log.String(), secret)
 	require.Equal(t, 0, w.count(`select count(*) from audit_events where detail::text like '%' || $1 || '%'`, secret))
 }
 

@@ -1,14 +1,12 @@
 package hms_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"flag"
 	"fmt"
 	"path/filepath"
 	"regexp"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +18,7 @@ import (
 	"housecall/internal/config"
 	"housecall/internal/postgres"
 	"housecall/internal/testing/apitest"
+	"housecall/internal/testing/logtest"
 	"housecall/internal/testing/pgtest"
 )
 
@@ -41,7 +40,7 @@ type world struct {
 	cfg  config.Config
 	api  *apitest.API
 	pool *postgres.Pool
-	log  *logBook
+	log  *logtest.Buffer
 
 	people int
 }
@@ -49,7 +48,7 @@ type world struct {
 func newWorld(t *testing.T, change ...func(*config.Config)) *world {
 	t.Helper()
 	dsn := pgtest.DSN(t)
-	w := &world{t: t, cfg: config.Default(), log: &logBook{}}
+	w := &world{t: t, cfg: config.Default(), log: &logtest.Buffer{}}
 	w.cfg.Addr, w.cfg.MetricsAddr, w.cfg.PublicURL = "127.0.0.1:0", "", "http://clinic.test"
 	w.cfg.DatabaseURL, w.cfg.RedisURL = config.Secret(dsn), config.Secret(pgtest.Redis(t).URL())
 	w.cfg.TokenSecrets = []config.Secret{config.Secret(rand.Text() + rand.Text())}
@@ -231,25 +230,6 @@ func golden(t *testing.T, name string, r reply) {
 		apitest.Mask{Pattern: regexp.MustCompile(`"date": "\d{4}-\d\d-\d\d"`), Instead: `"date": "date"`},
 		apitest.Mask{Pattern: regexp.MustCompile(`("(?:token|plainPassword)": )"[^"]+"`), Instead: `${1}"secret"`})
 	apitest.GoldenFile(t, name+".txt", fmt.Appendf(nil, "%d\n%s", r.Status, shown))
-}
-
-// logBook keeps what the instance logs.
-type logBook struct {
-	mu  sync.Mutex // guards buf
-	buf bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (l *logBook) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(b)
-}
-
-func (l *logBook) text() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
 }
 
 // status is call for goroutines other than the test's own; 0 if there was no answer.

@@ -1,7 +1,6 @@
 package pms_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"regexp"
@@ -28,6 +27,7 @@ import (
 	"housecall/internal/postgres"
 	"housecall/internal/testing/apitest"
 	"housecall/internal/testing/clinic"
+	"housecall/internal/testing/logtest"
 	"housecall/internal/testing/pgtest"
 )
 
@@ -56,7 +56,7 @@ type world struct {
 	patients     *patient.Service
 	appointments *appointment.Service
 	zone         *time.Location
-	log          *lockedBuffer
+	log          *logtest.Buffer
 	letters      letters
 	api          *apitest.API // the older one
 
@@ -81,7 +81,7 @@ func newWorld(t testing.TB, change ...func(*config.Config)) *world {
 	for _, f := range change {
 		f(&cfg)
 	}
-	w := &world{t: t, pool: pgtest.New(t), log: &lockedBuffer{}}
+	w := &world{t: t, pool: pgtest.New(t), log: &logtest.Buffer{}}
 	now := func() time.Time { return monday }
 	passwords, err := auth.NewPasswords()
 	require.NoError(t, err)
@@ -156,23 +156,6 @@ func (l *letters) VerifyEmail(_ context.Context, _ *postgres.Tx, _ int64, addres
 	defer l.mu.Unlock()
 	l.to = append(l.to, address)
 	return nil
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // answer is what an old client gets.

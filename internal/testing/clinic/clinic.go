@@ -55,7 +55,8 @@ func ScheduleOptions(c config.Config) schedule.Options {
 
 func appointmentOptions(c config.Config) appointment.Options {
 	return appointment.Options{
-		Zone: c.ClinicZone.Location, HoldTTL: c.HoldTTL, OfferTTL: c.OfferTTL, RequestTTL: c.RequestTTL, CompleteAfter: c.CompleteAfter,
+		Zone:    c.ClinicZone.Location,
+		HoldTTL: c.HoldTTL, OfferTTL: c.OfferTTL, RequestTTL: c.RequestTTL, CompleteAfter: c.CompleteAfter,
 		CancellationWindow: c.CancellationWindow, FollowUpWindow: c.FollowUpWindow, MaxUpcoming: c.MaxUpcoming,
 		MaxOpenRequests: c.MaxOpenRequests, MaxHolds: c.MaxHolds,
 	}

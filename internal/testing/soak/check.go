@@ -33,7 +33,7 @@ var Rules = []Rule{
 	{"strangers", "people who do not take part in a conversation get nothing from it", ruleStrangers},
 	{"closed", "nothing is committed while the conversation is closed", ruleClosed},
 	{"session", "after a session has ended, REST refuses it at once, and its sockets end within a second", ruleSession},
-	{"receipts", "cursors only rise, never beyond the head or what clients reported; read implies delivered", ruleReceipts},
+	{"receipts", "cursors only rise, never past the head or what clients reported; read implies delivered", ruleReceipts},
 	{"unread", "unread counts are others' unretracted messages after the reader's cursor", ruleUnread},
 	{"refusals", "the reason of a refusal is true", ruleRefusals},
 	{"complete", "a device that follows a conversation to the end has seen all of it", ruleComplete},
