@@ -69,7 +69,7 @@ func newInboxes() *inboxes {
 // touch marks conversations as changed, to be read at the next look.
 func (i *inboxes) touch(why touch, ids ...int64) {
 	if why&touchedHere == 0 && i.listening.Load() == 0 {
-		// other instances already know, and no inbox is open here
+		return // other instances already know, and no inbox is open here
 	}
 	i.touching.Lock()
 	defer i.touching.Unlock()

@@ -322,3 +322,13 @@ func TestInbox_NeverLies(t *testing.T) {
 			"list %d", n)
 	}
 }
+
+// What other instances have told is not kept while no inbox is open here; what is told from here always is.
+func TestInboxes_touch(t *testing.T) {
+	t.Parallel()
+	i := newInboxes()
+	i.touch(touchedParticipants, 1)
+	require.Nil(t, i.settle())
+	i.touch(touchedHere, 2)
+	require.Equal(t, map[int64]touch{2: touchedHere}, i.settle())
+}
