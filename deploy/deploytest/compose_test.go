@@ -129,7 +129,7 @@ func TestCompose_FurtherSettings(t *testing.T) {
 	for name, s := range instances(project) {
 		got, err := config.From(environment(s))
 		require.NoError(t, err, name)
-		require.Equal(t, "Europe/Berlin", got.ClinicZone)
+		require.Equal(t, "Europe/Berlin", got.ClinicZone.String())
 		got.ClinicZone = config.Default().ClinicZone
 		want, err := config.From(environment(plain[name]))
 		require.NoError(t, err, name)

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
 	"net/url"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -141,23 +143,45 @@ func FromEnv() (Config, error) { return From(nil) }
 
 // From is FromEnv over a given environment (nil: the process's own).
 func From(environment map[string]string) (Config, error) {
-	c, err := parse(environment)
-	if err != nil {
-		return Config{}, err
+	if environment == nil {
+		environment = env.ToMap(os.Environ())
 	}
-	if err := c.Validate(); err != nil {
+	c, err := parse(environment)
+	var bad unreadable
+	if errors.As(err, &bad) {
+		// The others are validated as if these had their defaults, so that one start names all that is wrong.
+		rest := maps.Clone(environment)
+		for name := range bad {
+			delete(rest, name)
+		}
+		c, _ = parse(rest)
+		return Config{}, errors.Join(err, c.Validate())
+	}
+	if err == nil {
+		err = c.Validate()
+	}
+	if err != nil {
 		return Config{}, err
 	}
 	return c, nil
 }
 
+// unreadable are variables whose values could not be read, and what each should be.
+type unreadable map[string]string
+
+// Error implements error, with a line for each.
+func (u unreadable) Error() string {
+	lines := make([]string, 0, len(u))
+	for _, name := range slices.Sorted(maps.Keys(u)) {
+		lines = append(lines, name+" is not a valid "+u[name])
+	}
+	return strings.Join(lines, "\n")
+}
+
+// parse reads an environment; the error is unreadable where values are at fault.
 func parse(environment map[string]string) (Config, error) {
 	var c Config
-	opts := env.Options{Prefix: Prefix}
-	if environment != nil {
-		opts.Environment = environment
-	}
-	err := env.ParseWithOptions(&c, opts)
+	err := env.ParseWithOptions(&c, env.Options{Prefix: Prefix, Environment: environment})
 	if err == nil {
 		c.tidy()
 		return c, nil
@@ -166,16 +190,15 @@ func parse(environment map[string]string) (Config, error) {
 	if !errors.As(err, &all) {
 		return Config{}, errors.New("the environment could not be read")
 	}
-	var bad []error
+	bad := unreadable{}
 	for _, e := range all.Errors {
 		var p env.ParseError
-		if errors.As(e, &p) {
-			bad = append(bad, fmt.Errorf("%s is not a valid %s", variable(p.Name), describe(p.Type)))
-			continue
+		if !errors.As(e, &p) {
+			return Config{}, e
 		}
-		bad = append(bad, e)
+		bad[variable(p.Name)] = describe(p.Type)
 	}
-	return Config{}, errors.Join(bad...)
+	return Config{}, bad
 }
 
 // off as METRICS_ADDR means that there is none: an empty variable means its default.

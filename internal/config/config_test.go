@@ -214,6 +214,7 @@ func TestFrom_NamesAll(t *testing.T) {
 	_, err = From(map[string]string{"HOUSECALL_ACCESS_TTL": "x", "HOUSECALL_BODY_LIMIT": "y"})
 	require.ErrorContains(t, err, "HOUSECALL_ACCESS_TTL is not a valid duration such as 15m")
 	require.ErrorContains(t, err, "HOUSECALL_BODY_LIMIT is not a valid whole number")
+	require.ErrorContains(t, err, "HOUSECALL_DATABASE_URL is required", "all faults at once")
 }
 
 func TestFrom_WeakSecrets(t *testing.T) {

@@ -15,7 +15,7 @@ var helpTexts = map[string]string{
 	"DATABASE_MAX_CONNS": "maximum PostgreSQL connections of this instance, at least COMMIT_LANES + " +
 		"JOB_WORKERS + 3; one more listens for jobs",
 	"REDIS_URL": "Redis URL (redis://, rediss:// or unix://) of the bus between instances and of " +
-		"shared rate limits (required)",
+		"shared rate limits, unless REDIS_MODE is none (required)",
 	"REDIS_MODE": "what REDIS_URL points to: single, sentinel (with ?master_name=), cluster " +
 		"(further nodes as ?addr=), or none for an instance that is alone",
 	"REDIS_NAMESPACE": "prefix of the bus's channel names; a copy of a database on the same Redis needs " +
