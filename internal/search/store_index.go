@@ -48,7 +48,11 @@ const participantsOf = `array(select p.user_id from participants p where p.appoi
 // indexedSeq is the last event of a conversation c that is indexed for its current participants; r is its row of
 // search_rooms. A change of participants always appends an event, so a conversation is behind only if its log has
 // grown.
-const indexedSeq = `case when r.users = ` + participantsOf + ` then r.seq else 0 end`
+//
+// Instances of the release before note for whom they have indexed in doctor_id. A row that they wrote counts only if it
+// is for the same people; one that we wrote has no doctor_id, so that they index it again.
+const indexedSeq = `case when r.users = ` + participantsOf + ` and (r.doctor_id is null or r.doctor_id = any(r.users))
+    then r.seq else 0 end`
 
 // logsBehind returns which of the given conversations are behind.
 func logsBehind(ctx context.Context, db postgres.DB, ids []int64) ([]behind, error) {
@@ -148,7 +152,7 @@ func saveProgress(ctx context.Context, tx *postgres.Tx, done []behind, weeks map
 	b.Queue(`
 insert into search_rooms (room_id, users, seq)
 select id, users::bigint[], seq from unnest($1::bigint[], $2::text[], $3::bigint[]) d(id, users, seq)
-on conflict (room_id) do update set users = excluded.users, seq = excluded.seq`, ids, takePart, seqs)
+on conflict (room_id) do update set users = excluded.users, seq = excluded.seq, doctor_id = null`, ids, takePart, seqs)
 	b.Queue(`
 insert into search_weeks as w (user_id, week, documents) select * from unnest($1::bigint[], $2::int[], $3::int[])
 on conflict (user_id, week) do update set documents = w.documents + excluded.documents`, users, numbers, documents)
