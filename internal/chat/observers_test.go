@@ -99,6 +99,7 @@ func TestSocket_Observer(t *testing.T) {
 	p.say(`{"type":"ping"}`)
 	for f := p.next(); f["type"] != "pong"; f = p.next() {
 		require.NotEqual(t, g.admin.UserID, f["userId"], "nobody hears of them: %v", f)
+		require.NotEqual(t, "typing", f["type"])
 	}
 	require.Zero(t, g.Number(`select count(*) from receipts where user_id = $1`, g.admin.ID))
 	require.Equal(t, map[int64]int{g.Patient.ID: 1}, in.svc.hub.present(g.id))
