@@ -86,7 +86,16 @@ func TestRules_WhatIsAllowedPasses(t *testing.T) {
 
 // check walks the code except tests, and returns a complaint for each broken rule.
 func check(tree fs.FS) (complaints []string, files int, err error) {
-	err = fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
+	err = eachFile(tree, func(name string, f *ast.File) {
+		files++
+		complaints = append(complaints, judge(name, f)...)
+	})
+	return complaints, files, err
+}
+
+// eachFile parses every Go file of a tree that is not a test.
+func eachFile(tree fs.FS, look func(name string, f *ast.File)) error {
+	return fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
@@ -103,11 +112,9 @@ func check(tree fs.FS) (complaints []string, files int, err error) {
 		if err != nil {
 			return err
 		}
-		files++
-		complaints = append(complaints, judge(name, f)...)
+		look(name, f)
 		return nil
 	})
-	return complaints, files, err
 }
 
 // judge applies all rules to one file.

@@ -3,8 +3,6 @@ package archtest
 import (
 	"fmt"
 	"go/ast"
-	"go/parser"
-	"go/token"
 	"io/fs"
 	"os"
 	"path"
@@ -20,23 +18,7 @@ import (
 // nothing about how they differ.
 func casePairs(tree fs.FS) (pairs []string, err error) {
 	names := map[string]string{} // by folder and name in lower case
-	err = fs.WalkDir(tree, ".", func(file string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case d.IsDir() && (strings.HasPrefix(path.Base(file), ".") && file != "." || path.Base(file) == "testdata"):
-			return fs.SkipDir
-		case d.IsDir() || !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go"):
-			return nil
-		}
-		source, err := fs.ReadFile(tree, file)
-		if err != nil {
-			return err
-		}
-		parsed, err := parser.ParseFile(token.NewFileSet(), file, source, parser.SkipObjectResolution)
-		if err != nil {
-			return err
-		}
+	err = eachFile(tree, func(file string, parsed *ast.File) {
 		for _, d := range parsed.Decls {
 			f, ok := d.(*ast.FuncDecl)
 			if !ok || f.Recv == nil {
@@ -48,7 +30,6 @@ func casePairs(tree fs.FS) (pairs []string, err error) {
 			}
 			names[key] = f.Name.Name
 		}
-		return nil
 	})
 	slices.Sort(pairs)
 	return slices.Compact(pairs), err
