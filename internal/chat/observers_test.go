@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/auth"
+	"housecall/internal/bus"
 	"housecall/internal/conversation"
 )
 
@@ -46,6 +48,36 @@ func (g *glassWorld) breaks(a auth.Actor) conversation.Glass {
 	})
 	require.NoError(g.T, err)
 	return glass
+}
+
+// hookedBus does something once, when a connection that has been admitted subscribes.
+type hookedBus struct {
+	bus.Bus
+	once sync.Once
+	hook func()
+}
+
+func (b *hookedBus) Subscribe(topic bus.Topic) <-chan struct{} {
+	b.once.Do(b.hook)
+	return b.Bus.Subscribe(topic)
+}
+
+// An administrator who becomes a participant while their connection is being opened has to connect again: as an
+// observer they would be neither present nor able to write.
+func TestSocket_ObserverBecomesParticipant(t *testing.T) {
+	t.Parallel()
+	g := newGlassWorld(t, 1)
+	g.breaks(g.admin)
+	g.Exec(`insert into doctors (user_id) values ($1)`, g.admin.ID)
+	in := g.serveOn(&hookedBus{Bus: alone(), hook: func() {
+		g.Exec(`update appointments set doctor_id = $2 where id = $1`, g.id, g.admin.ID)
+	}}, nil)
+	in.knows(g.admin)
+	c, _, err := in.try(g.publicID, "", nil, subprotocol, bearerSubprotocol+g.admin.UserID)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	(&peer{Conn: c, t: t}).requireBye(closeRestart)
+	in.dial(t, g.admin, g.id, "").until("live")
 }
 
 // TestSocket_Observer: an administrator with break-glass access hears everything, says nothing, and is not present.
