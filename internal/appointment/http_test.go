@@ -262,7 +262,7 @@ func TestRoutes_list(t *testing.T) {
 	require.Equal(t, false, got.Body["canReply"])
 	require.Equal(t, "closed_by_doctor", got.Body["whyNot"])
 	w.exec(`update users set role = 'PATIENT' where id = $1`, w.doctor.ID)
-	require.Empty(t, ids(w.doctor, ""), "a doctor no more")
+	require.Empty(t, ids(w.doctor, ""), "no longer a doctor")
 	require.Equal(t, http.StatusNotFound, c.call(w.doctor, http.MethodGet, "/appointments/"+mine.PublicID, nil).Status)
 }
 

@@ -91,7 +91,7 @@ func TestService_cancellationWindow(t *testing.T) {
 	_, err = w.svc.Reschedule(ctx, w.patient, a.PublicID, appointment.Rescheduling{StartsAt: at(16, 0)})
 	require.Equal(t, "too_late", errs.CodeOf(err))
 	_, err = w.svc.Cancel(ctx, w.other, pending.PublicID, appointment.Ending{})
-	require.NoError(t, err, "a request can be taken back at any time")
+	require.NoError(t, err, "a request can be withdrawn at any time")
 	w.now = w.now.Add(-time.Second)
 	_, err = w.svc.Cancel(ctx, w.patient, a.PublicID, appointment.Ending{})
 	require.NoError(t, err, "at the last moment")

@@ -193,7 +193,7 @@ func TestFind_Rights(t *testing.T) {
 	looks := w.number(`select count(*) from audit_events where action = 'attachment.read' and subject = $1`, visit)
 	require.EqualValues(t, 3, looks, "each look through the glass, and no other")
 	w.retract(seq)
-	sees("taken back", map[string]int{pat: 404, doc: 404, stranger: 404, admin: 200})
+	sees("retracted", map[string]int{pat: 404, doc: 404, stranger: 404, admin: 200})
 }
 
 func TestContent_Resumed(t *testing.T) {
@@ -230,7 +230,7 @@ func TestList(t *testing.T) {
 	}
 	require.Equal(t, []string{"4.txt", "3.txt"}, names(page))
 	page = w.call("GET", files+"?limit=2&cursor="+page.Body["nextCursor"].(string), doc, http.NoBody)
-	require.Equal(t, []string{"2.txt"}, names(page), "what was taken back is not shown")
+	require.Equal(t, []string{"2.txt"}, names(page), "what was retracted is not shown")
 	page = w.call("GET", files+"?limit=2&cursor="+page.Body["nextCursor"].(string), doc, http.NoBody)
 	require.Equal(t, []string{"0.txt"}, names(page))
 	require.Nil(t, page.Body["nextCursor"])

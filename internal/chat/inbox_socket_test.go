@@ -56,7 +56,7 @@ func TestInbox_Live(t *testing.T) {
 
 	w.append(quiet, conversation.KindRetraction, w.Doctor, 1) // by another process: the sweep finds it
 	in.svc.sweepSoon()
-	require.Equal(t, []any{0.0, 2.0, 0.0}, counts(p, in.PublicID(quiet)), "what was taken back is not unread")
+	require.Equal(t, []any{0.0, 2.0, 0.0}, counts(p, in.PublicID(quiet)), "what was retracted is not unread")
 }
 
 // TestInbox_Appointments: new ones come, and every change does, whoever made it.

@@ -82,11 +82,11 @@ func TestCommitter_EditRefusals(t *testing.T) {
 		w.ok(c, draft(id, w.Patient, "patient's")) // 2
 		w.ok(c, draft(id, w.Doctor, "doctor's"))   // 3
 		w.ok(c, fileDraft(id, w.Patient, w.file(id, w.Patient)))
-		w.ok(c, draft(id, w.Patient, "to be taken back")) // 5
-		w.ok(c, retraction(id, w.Patient, 5))             // 6
-		w.ok(c, correction(id, w.Patient, 2, "better"))   // 7
-		w.ok(c, draft(id, w.Doctor, "to be taken back"))  // 8
-		w.ok(c, retraction(id, w.Doctor, 8))              // 9
+		w.ok(c, draft(id, w.Patient, "to be retracted")) // 5
+		w.ok(c, retraction(id, w.Patient, 5))            // 6
+		w.ok(c, correction(id, w.Patient, 2, "better"))  // 7
+		w.ok(c, draft(id, w.Doctor, "to be retracted"))  // 8
+		w.ok(c, retraction(id, w.Doctor, 8))             // 9
 	}
 	sent := w.file(id, w.Patient)
 	w.ok(c, fileDraft(id, w.Patient, sent)) // 10, in conversation only
@@ -104,9 +104,9 @@ func TestCommitter_EditRefusals(t *testing.T) {
 		"a system event":                  {retraction(id, w.Patient, 1), ErrNoTarget},
 		"a retraction":                    {retraction(id, w.Patient, 6), ErrNoTarget},
 		"a correction":                    {correction(id, w.Patient, 7, "x"), ErrNoTarget},
-		"taken back already":              {retraction(id, w.Patient, 5), ErrNoTarget},
+		"retracted already":               {retraction(id, w.Patient, 5), ErrNoTarget},
 		"corrected after it":              {correction(id, w.Patient, 5, "x"), ErrNoTarget},
-		"taken back by the other":         {retraction(id, w.Patient, 8), ErrNoTarget},
+		"retracted by the other":          {retraction(id, w.Patient, 8), ErrNoTarget},
 		"a correction of a file":          {correction(id, w.Patient, 4, "x"), ErrNoTarget},
 		"the other's text":                {retraction(id, w.Patient, 3), ErrNotOwn},
 		"the other's text, corrected":     {correction(id, w.Doctor, 2, "x"), ErrNotOwn},

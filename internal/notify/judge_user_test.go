@@ -47,7 +47,7 @@ func TestService_sendUser_judges(t *testing.T) {
 			WaitlistOffer, letter{Offer: "o", Expires: until}, func(w *world, _ *Addressee) { w.quietUntil = until }, true,
 		},
 		"an offer, over": {WaitlistOffer, letter{Offer: "o", Expires: winter}, nil, false},
-		"an offer, taken back": {
+		"an offer, withdrawn": {
 			WaitlistOffer, letter{Offer: "o", Expires: until}, func(w *world, _ *Addressee) { w.withdrawn["o"] = true }, false,
 		},
 		"reset, another since": {
