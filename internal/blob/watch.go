@@ -47,7 +47,7 @@ func (w *Watch) Start() {
 		tick := time.NewTicker(checkEvery)
 		defer tick.Stop()
 		for {
-			w.check(ctx)
+			w.look(ctx)
 			select {
 			case <-ctx.Done():
 				return
@@ -70,7 +70,7 @@ func (w *Watch) Probe(context.Context) error {
 	return w.last
 }
 
-func (w *Watch) check(ctx context.Context) {
+func (w *Watch) look(ctx context.Context) {
 	within, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	err := w.store.Check(within)

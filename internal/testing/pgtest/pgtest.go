@@ -21,7 +21,6 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -63,7 +62,7 @@ func Main(m *testing.M, tolerated ...string) {
 		strconv.Itoa(max(atOnce, runtime.GOMAXPROCS(0)))); err != nil { // m.Run reads the command line after it
 		panic(err)
 	}
-	redis.SetLogger(silence{})
+	quietRedis()
 	code := m.Run()
 	if err := shared.stop(); err != nil {
 		fmt.Fprintln(os.Stderr, "pgtest:", err)
@@ -81,12 +80,6 @@ func Main(m *testing.M, tolerated ...string) {
 	}
 	os.Exit(code)
 }
-
-// silence drops what the Redis client would write to stderr, as serve does: tests take Redis away on purpose.
-type silence struct{}
-
-// Printf drops the line.
-func (silence) Printf(context.Context, string, ...any) {}
 
 // New returns a pool on a migrated, empty database of the test's own. Both are removed when the test ends.
 func New(t testing.TB) *postgres.Pool {
