@@ -15,8 +15,8 @@ const (
 	checkTimeout = 10 * time.Second
 )
 
-// Watch checks a store when it starts and twice a minute from then on. It tells the log, once for each change, a metric,
-// and whoever calls Probe.
+// Watch checks a store when it starts and twice a minute from then on. It tells the log, once for each change, a
+// metric, and whoever calls Probe.
 type Watch struct {
 	store Store
 	log   zerolog.Logger

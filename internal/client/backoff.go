@@ -96,8 +96,8 @@ func (b *backoff) judgeClose(e ending, c *CloseError) verdict {
 	}
 }
 
-// judgeProblem stops only for what the service itself says and the client knows to be lasting. A balancer that starts, or
-// has no instance, answers 404 or 403 with a page of its own: that is the network, and so is a code that came later.
+// judgeProblem stops only for what the service itself says and the client knows to be lasting. A balancer that starts,
+// or has no instance, answers 404 or 403 with a page of its own: that is the network, and so is a code that came later.
 func (b *backoff) judgeProblem(p *Problem) verdict {
 	switch p.Code {
 	case "unauthenticated", "session_ended":

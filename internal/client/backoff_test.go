@@ -59,7 +59,8 @@ func TestBackoff_judge(t *testing.T) {
 	}
 	for _, end := range []ending{
 		closed(4400), closed(4403), closed(4404), closed(4413), closed(4499), refused(403, "origin"),
-		refused(404, "not_found"), refused(426, "upgrade_required"), {err: ErrSignedOut},
+		refused(404, "not_found"), refused(426, "upgrade_required"),
+		{err: ErrSignedOut},
 	} {
 		b := backoff{random: func() float64 { return 0.5 }}
 		require.Error(t, b.judge(end).stop, "%v", end.err)

@@ -143,8 +143,8 @@ func CheckText(s string) error {
 	return nil
 }
 
-// ParseClientID accepts the 36 characters of RFC 9562, in either case: Swift writes UUIDs in upper case. Two spellings of
-// one UUID are one id.
+// ParseClientID accepts the 36 characters of RFC 9562, in either case: Swift writes UUIDs in upper case. Two spellings
+// of one UUID are one id.
 func ParseClientID(s string) (uuid.UUID, error) {
 	if len(s) != 36 {
 		return uuid.Nil, errors.New("not a UUID")

@@ -58,8 +58,8 @@ func NewDownload(s *httpd.Server, content Content) *Download {
 
 // Stream is an answer of a route that is made while it is sent, so that its length is unknown.
 type Stream struct {
-	// Body is always closed, perhaps twice; closing it also ends a Read that waits. If it fails before its first byte, the answer is the
-	// error; later, the connection is broken off, so that nobody mistakes a part for the whole.
+	// Body is always closed, perhaps twice; closing it also ends a Read that waits. If it fails before its first byte,
+	// the answer is the error; later, the connection is broken off, so that nobody mistakes a part for the whole.
 	Body io.ReadCloser
 	// Type is the Content-Type, Disposition the Content-Disposition, Vary the request header that it depends on.
 	Type, Disposition, Vary string
@@ -136,8 +136,8 @@ func open(s *httpd.Server, c *fiber.Ctx, content Content, p plan) (io.ReadCloser
 	return &download{inner: inner, cancel: cancel, pace: pace}, nil
 }
 
-// firstByte opens a body and waits for its beginning, which has to come before the request's deadline: a client cannot tell
-// an answer that takes minutes to begin from none. cancel ends what open has begun.
+// firstByte opens a body and waits for its beginning, which has to come before the request's deadline: a client cannot
+// tell an answer that takes minutes to begin from none. cancel ends what open has begun.
 func firstByte(
 	request context.Context, cancel func(), open func() (io.ReadCloser, error),
 ) (io.ReadCloser, error) {
