@@ -123,6 +123,8 @@ func (o chatOptions) explain(err error) error {
 		return fmt.Errorf("cannot reach the server %s: is it running?", o.server)
 	case !refused:
 		return err
+	case p.Code == "":
+		return fmt.Errorf("something in front of the server answered %d %s: try again in a moment", p.Status, p.Title)
 	case p.Status == 401:
 		return errors.New("wrong email address or password")
 	case p.Status == 403:

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -178,6 +179,35 @@ func TestBalancer_InstanceGone(t *testing.T) {
 	for range 20 {
 		got := ask(t, http.MethodPost, b.url+"/api/v1/auth/login", strings.NewReader("{}"), nil)
 		require.Equal(t, http.StatusOK, got.status, "what could not be sent goes to another instance, even a POST")
+	}
+}
+
+// TestBalancer_InstanceFrozen: an instance that accepts connections and answers nothing costs a read and a dial one time-out
+// (shortened here), and a POST, which may have been carried out, the truth.
+func TestBalancer_InstanceFrozen(t *testing.T) {
+	t.Parallel()
+	thaw := make(chan struct{})
+	frozen := startStandIn(t, func(http.ResponseWriter, *http.Request) { <-thaw })
+	good := startStandIn(t, status(http.StatusOK))
+	t.Cleanup(func() { close(thaw) }) // before the servers close, which wait for it
+	conf := regexp.MustCompile(`proxy_read_timeout \d+s;`).
+		ReplaceAllString(read(t, "deploy", "nginx", "nginx.conf"), "proxy_read_timeout 300ms;")
+	for name, c := range map[string]struct {
+		method, path string
+		want         []int
+	}{
+		"GET":    {http.MethodGet, "/api/v1/me", []int{200}},
+		"socket": {http.MethodGet, "/ws/inbox", []int{200}},
+		"POST":   {http.MethodPost, "/api/v1/appointments", []int{200, 504}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked := frozen.served.Load()
+			b := startBalancerWith(t, conf, frozen.address, good.address)
+			require.Eventually(t, func() bool {
+				require.Contains(t, c.want, ask(t, c.method, b.url+c.path, strings.NewReader("{}"), nil).status)
+				return frozen.served.Load() > asked
+			}, patience, glance, "the frozen one was asked")
+		})
 	}
 }
 

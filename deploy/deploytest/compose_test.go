@@ -246,6 +246,9 @@ func TestBalancer_LimitsFitInstances(t *testing.T) {
 	defaults := config.Default()
 	require.Greater(t, number(`client_max_body_size (\d+)m;`)<<20, defaults.BodyLimit)
 	require.Greater(t, time.Duration(number(`proxy_read_timeout (\d+)s;`))*time.Second, defaults.RequestTimeout)
+	const heartbeat = 40 * time.Second // without a sign of life, an instance closes a socket by itself
+	sockets := time.Duration(number(`location /ws/ {[^}]*proxy_read_timeout (\d+)s;`)) * time.Second
+	require.Greater(t, sockets, heartbeat)
 
 	balancer := compose(t).Services["balancer"]
 	require.Greater(t, balancer.Ulimits["nofile"].Single, number(`worker_connections (\d+);`))

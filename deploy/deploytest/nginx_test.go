@@ -43,6 +43,12 @@ type balancer struct {
 // startBalancer runs nginx in front of instances (host:port) until the test ends.
 func startBalancer(t testing.TB, instances ...string) *balancer {
 	t.Helper()
+	return startBalancerWith(t, read(t, "deploy", "nginx", "nginx.conf"), instances...)
+}
+
+// startBalancerWith is startBalancer with another nginx.conf.
+func startBalancerWith(t testing.TB, conf string, instances ...string) *balancer {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "housecall-balancer-") // not t.TempDir, which the user nobody cannot enter
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
@@ -54,7 +60,7 @@ func startBalancer(t testing.TB, instances ...string) *balancer {
 
 	address := freeAddress(t)
 	b.url = "http://" + address
-	b.write(t, "nginx.conf", read(t, "deploy", "nginx", "nginx.conf"))
+	b.write(t, "nginx.conf", conf)
 	b.write(t, "listen.conf", replace(t, read(t, "deploy", "nginx", "listen.conf"), "listen 8080;", "listen "+address+";"))
 	b.writeUpstream(t, "")
 

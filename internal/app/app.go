@@ -36,16 +36,18 @@ var Version = "dev"
 
 // App is one instance.
 type App struct {
-	cfg    config.Config
-	log    zerolog.Logger
-	pool   *postgres.Pool
-	redis  redis.UniversalClient
-	http   *httpd.Server
-	ops    *httpd.Ops
-	jobs   *jobs.Service
-	blobs  blob.Store
-	files  *attachment.Service
-	sealer *audit.Sealer
+	cfg     config.Config
+	log     zerolog.Logger
+	pool    *postgres.Pool
+	redis   redis.UniversalClient
+	http    *httpd.Server
+	ops     *httpd.Ops
+	jobs    *jobs.Service
+	blobs   blob.Store
+	files   *attachment.Service
+	stored  *blob.Watch
+	commits *postgres.Commits
+	sealer  *audit.Sealer
 
 	conversations *conversation.Service
 	chat          *chat.Service
@@ -76,7 +78,10 @@ func New(cfg config.Config, log zerolog.Logger) (*App, error) {
 		pool.Close()
 		return nil, err
 	}
-	a := &App{cfg: cfg, log: log, pool: pool, redis: rdb, failed: make(chan error, 2), sealer: audit.NewSealer(pool, log)}
+	a := &App{
+		cfg: cfg, log: log, pool: pool, redis: rdb, failed: make(chan error, 2), sealer: audit.NewSealer(pool, log),
+		commits: postgres.NewCommits(pool),
+	}
 	if err := a.wire(prometheus.NewRegistry()); err != nil {
 		a.closeClients()
 		return nil, err
@@ -115,6 +120,7 @@ func (a *App) bringUp(ctx context.Context) error {
 		return errors.Join(err, a.unlisten())
 	}
 	a.sealer.Start()
+	a.stored.Start()
 	a.serve(func() error { return a.http.Serve(a.ln) })
 	if a.ops != nil {
 		a.serve(func() error { return a.ops.Serve(a.opsLn) })
@@ -211,6 +217,7 @@ func (a *App) Stop() error {
 	err = errors.Join(err, a.jobs.Stop(ctx)) // while the bus can still carry their broadcasts
 	a.stopConversations(ctx)
 	a.sealer.Stop()
+	a.stored.Stop()
 	if a.ops != nil {
 		err = errors.Join(err, a.ops.Shutdown(ctx))
 	}

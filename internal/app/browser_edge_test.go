@@ -100,6 +100,8 @@ func TestBrowser_CloseCodes(t *testing.T) {
 			const verdict = half().judge({ code, liveMs: 5000, ...more });
 			return verdict.stop?.code ?? (verdict.renew ? "renew" : verdict.wait);
 		};
+		const { problemOf } = await import("/static/chat/rest.js");
+		const page = await problemOf(new Response("<h1>404</h1>", { status: 404, headers: { "Content-Type": "text/html" } }));
 		const row = half();
 		return {
 			restart: after(1012, { comeAfterMs: 1234 }),
@@ -108,6 +110,7 @@ func TestBrowser_CloseCodes(t *testing.T) {
 			bug: after(4400), big: after(4413), forbidden: after(4403),
 			tooMany: after(1006, { liveMs: 0, problem: { status: 429, code: "too_many_sockets", detail: "", retryAfterMs: 10000 } }),
 			missing: after(1006, { liveMs: 0, problem: { status: 404, code: "not_found", detail: "" } }),
+			balancer: after(1006, { liveMs: 0, problem: page }),
 			grows: [1, 2, 3, 4, 5, 6, 7, 8].map(() => row.judge({ code: 4029, liveMs: 0 }).wait),
 			anew: row.judge({ code: 4029, liveMs: 20000 }).wait,
 		};
@@ -117,7 +120,7 @@ func TestBrowser_CloseCodes(t *testing.T) {
 		"slow":    0.0, "slowAtOnce": 500.0, "silent": 0.0, "silentNeverLive": 500.0,
 		"limits": 500.0, "fault": 500.0, "cut": 500.0, "auth": "renew",
 		"bug": "close_4400", "big": "close_4413", "forbidden": "close_4403",
-		"tooMany": 10000.0, "missing": "not_found",
+		"tooMany": 10000.0, "missing": "not_found", "balancer": 500.0,
 		"grows": []any{500.0, 1000.0, 2000.0, 4000.0, 8000.0, 16000.0, 30000.0, 30000.0},
 		"anew":  500.0,
 	}, got)

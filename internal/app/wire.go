@@ -11,6 +11,7 @@ import (
 	"housecall/internal/appointment"
 	"housecall/internal/attachment"
 	"housecall/internal/auth"
+	"housecall/internal/blob"
 	"housecall/internal/bus"
 	"housecall/internal/chat"
 	"housecall/internal/config"
@@ -66,6 +67,7 @@ func (a *App) wire(registry *prometheus.Registry) error {
 	if a.blobs, err = openBlobs(a.cfg); err != nil {
 		return err
 	}
+	a.stored = blob.NewWatch(a.blobs, a.log, registry)
 	a.files = attachment.New(attachment.Deps{
 		Pool: a.pool, Store: a.blobs, Conversations: conversations{a.conversations}, Limiter: s.limiter,
 		Options: attachmentOptions(a.cfg),
@@ -149,9 +151,14 @@ func (a *App) newBus() bus.Bus {
 	return bus.NewRedis(a.redis, a.log)
 }
 
-// checks decide readiness: nothing works without PostgreSQL; without Redis the service is only slower.
+// checks decide readiness: nothing works without PostgreSQL; without Redis the service is only slower; while nothing
+// commits, or files cannot be stored, people can still read, and no other instance would do better.
 func (a *App) checks() []httpd.Check {
-	all := []httpd.Check{{Name: "postgres", Required: true, Probe: a.pool.Ping}}
+	all := []httpd.Check{
+		{Name: "postgres", Required: true, Probe: a.pool.Ping},
+		{Name: "commits", Probe: a.commits.Probe},
+		{Name: "files", Probe: a.stored.Probe},
+	}
 	if a.redis == nil {
 		return all
 	}

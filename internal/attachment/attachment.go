@@ -5,11 +5,13 @@ package attachment
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 
+	"housecall/internal/blob"
 	"housecall/internal/errs"
 )
 
@@ -71,6 +73,10 @@ var (
 		Kind: errs.Unavailable, Code: "unavailable", RetryAfter: 5 * time.Second,
 		Message: "Files are unavailable right now. Try again shortly.",
 	}
+	errStoreRefuses = &errs.Error{
+		Kind: errs.Unavailable, Code: "store_refused", RetryAfter: 10 * time.Minute,
+		Message: "The clinic's store of files does not work. Messages without files do. Please tell the clinic.",
+	}
 )
 
 // tooLarge refuses a file of more than most bytes.
@@ -97,6 +103,9 @@ func quota(most int, wait time.Duration) error {
 // unreachable reports a failure of the store, which is not the client's fault.
 func unreachable(cause error) error {
 	e := *errStoreAway
+	if errors.Is(cause, blob.ErrRefused) {
+		e = *errStoreRefuses
+	}
 	e.Err = cause
 	return &e
 }

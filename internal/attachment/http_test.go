@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"image"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -280,4 +282,18 @@ func TestUpload_S3(t *testing.T) {
 	require.Equal(t, 503, w.uploads(pat, "c.txt", "hello").Status)
 	require.NoError(t, server.Restart(t.Context()))
 	require.Equal(t, "hello", w.get(pat, other).String())
+}
+
+// Of a store that will not work until somebody mends its configuration, people are told something else than of one that is
+// away for a moment.
+func TestUpload_StoreRefuses(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(w *world) {
+		file := filepath.Join(t.TempDir(), "file")
+		require.NoError(t, os.WriteFile(file, nil, 0o600))
+		w.store = blob.NewFolder(file)
+	})
+	a := w.uploads(pat, "a.txt", "hello")
+	require.Equal(t, []any{503, "store_refused"}, []any{a.Status, a.Body["code"]})
+	require.Contains(t, a.Body["detail"], "tell the clinic")
 }

@@ -12,7 +12,7 @@ import (
 // bucket.
 //
 // Errors are ErrNotFound, ErrKey, the context's, the given reader's, or the store's own. Those say what was tried and
-// why it failed, without keys, credentials or paths.
+// why it failed, without keys, credentials or paths; if another attempt will fail as well, they are ErrRefused.
 type Store interface {
 	// Put reads r to its end, stores what it read under the key, and returns the size in bytes. It replaces an earlier
 	// blob. Once it returns nil, the blob outlives the process. Readers see a blob whole or not at all. It needs a
@@ -24,11 +24,16 @@ type Store interface {
 	Open(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error)
 	// Delete removes a blob, and what a failed Put may have left of one. It is no error if there is none.
 	Delete(ctx context.Context, key string) error
+	// Check tells whether the store can be used as it is configured. Nothing of it stays.
+	Check(ctx context.Context) error
 }
 
 var (
 	// ErrNotFound means that there is no such blob.
 	ErrNotFound = errors.New("blob: not found")
+	// ErrRefused means that the store will not work until somebody changes its configuration: there is no such bucket, or
+	// the credentials are wrong.
+	ErrRefused = errors.New("blob: refused")
 	// ErrKey means that a key is malformed.
 	ErrKey = errors.New("blob: a key has 4 to 100 of a-z, 0-9, - and ., begins and ends with a letter or digit, " +
 		"and has no two dots in a row")

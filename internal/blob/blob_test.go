@@ -13,11 +13,15 @@ import (
 	"sync"
 	"testing"
 	"testing/iotest"
+	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/blob"
 	"housecall/internal/devservices"
+	"housecall/internal/testing/logtest"
 	"housecall/internal/testing/pgtest"
 )
 
@@ -53,13 +57,17 @@ func onEach(t *testing.T, test func(t *testing.T, s kept)) {
 
 func onS3(t *testing.T, server *devservices.S3) *blob.S3 {
 	t.Helper()
-	s, err := blob.NewS3(blob.S3Options{
-		Host: server.Addr(), Bucket: server.Bucket, Region: "us-east-1", AccessKey: server.AccessKey,
-		SecretKey: server.SecretKey, PathStyle: true,
-	})
+	s, err := blob.NewS3(optionsOf(server))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	return s
+}
+
+func optionsOf(server *devservices.S3) blob.S3Options {
+	return blob.S3Options{
+		Host: server.Addr(), Bucket: server.Bucket, Region: "us-east-1", AccessKey: server.AccessKey,
+		SecretKey: server.SecretKey, PathStyle: true,
+	}
 }
 
 func objects(t *testing.T, server *devservices.S3) []string {
@@ -243,10 +251,9 @@ func TestFolder_Errors(t *testing.T) {
 func TestS3_Errors(t *testing.T) {
 	t.Parallel()
 	server := pgtest.S3(t)
-	stranger, err := blob.NewS3(blob.S3Options{
-		Host: server.Addr(), Bucket: server.Bucket, Region: "us-east-1", AccessKey: server.AccessKey,
-		SecretKey: "not-the-secret-key", PathStyle: true,
-	})
+	o := optionsOf(server)
+	o.SecretKey = "not-the-secret-key"
+	stranger, err := blob.NewS3(o)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, stranger.Close()) })
 	_, err = stranger.Put(t.Context(), "abcd", strings.NewReader("x"))
@@ -266,6 +273,82 @@ func TestS3_Errors(t *testing.T) {
 	_, err = s.Put(t.Context(), "abcd", strings.NewReader("x"))
 	require.NoError(t, err)
 	require.Equal(t, "x", string(read(t, s, "abcd", 0, -1)))
+}
+
+// Check tells a store that works from one that never will as it is configured, and from one that is away.
+func TestStore_Check(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, s kept) {
+		require.NoError(t, s.Check(t.Context()))
+		require.Empty(t, s.names(), "it leaves nothing")
+	})
+	server := pgtest.S3(t)
+	for name, change := range map[string]func(*blob.S3Options){
+		"bucket": func(o *blob.S3Options) { o.Bucket = "elsewhere" },
+		"secret": func(o *blob.S3Options) { o.SecretKey = "not-the-secret-key" },
+		"access": func(o *blob.S3Options) { o.AccessKey = "nobody" },
+	} {
+		o := optionsOf(server)
+		change(&o)
+		wrong, err := blob.NewS3(o)
+		require.NoError(t, err)
+		require.ErrorIs(t, wrong.Check(t.Context()), blob.ErrRefused, name)
+		_, err = wrong.Put(t.Context(), "abcd", strings.NewReader("x"))
+		require.ErrorIs(t, err, blob.ErrRefused, name)
+		require.NotContains(t, err.Error(), "not-the-secret-key")
+		require.NoError(t, wrong.Close())
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	require.ErrorIs(t, blob.NewFolder(file).Check(t.Context()), blob.ErrRefused)
+	require.ErrorIs(t, blob.NewFolder(filepath.Join(file, "in")).Check(t.Context()), blob.ErrRefused)
+
+	s := onS3(t, server)
+	require.NoError(t, server.Kill())
+	err := s.Check(t.Context())
+	require.Error(t, err)
+	require.NotErrorIs(t, err, blob.ErrRefused, "time may mend it")
+}
+
+// A watch tells the log once when the store goes and once when it is back, and whoever asks at any time.
+func TestWatch(t *testing.T) {
+	t.Parallel()
+	server := pgtest.S3(t)
+	var log logtest.Buffer
+	registry := prometheus.NewRegistry()
+	watch := blob.NewWatch(onS3(t, server), zerolog.New(&log), registry)
+	up := func() float64 {
+		families, err := registry.Gather()
+		require.NoError(t, err)
+		return families[0].GetMetric()[0].GetGauge().GetValue()
+	}
+	checked := func(works bool) {
+		t.Helper()
+		watch.Start()
+		defer watch.Stop()
+		require.Eventually(t, func() bool { return (watch.Probe(t.Context()) == nil) == works }, time.Minute, time.Millisecond)
+	}
+	checked(true)
+	require.Empty(t, log.String())
+	require.InDelta(t, 1, up(), 0)
+	require.NoError(t, server.Kill())
+	checked(false)
+	checked(false)
+	require.InDelta(t, 0, up(), 0)
+	require.NoError(t, server.Restart(t.Context()))
+	checked(true)
+	require.Equal(t, 2, strings.Count(log.String(), "\n"), log.String())
+	require.Contains(t, log.String(), "does not answer")
+	require.Contains(t, log.String(), "is back")
+
+	o := optionsOf(server)
+	o.Bucket = "elsewhere"
+	wrong, err := blob.NewS3(o)
+	require.NoError(t, err)
+	watch = blob.NewWatch(wrong, zerolog.New(&log), prometheus.NewRegistry())
+	checked(false)
+	require.Contains(t, log.String(), "configuration has to be changed")
+	require.NoError(t, wrong.Close())
 }
 
 func FuzzKey(f *testing.F) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // Folder keeps blobs as files, fanned out over directories by the first characters of their keys. Instances share it
@@ -96,6 +97,18 @@ func (f *Folder) Open(ctx context.Context, key string, offset, length int64) (io
 	}{r, file}, nil
 }
 
+// Check implements Store: it makes a file and removes it.
+func (f *Folder) Check(context.Context) error {
+	if err := os.MkdirAll(f.dir, 0o700); err != nil {
+		return fmt.Errorf("make the folder: %w", pathless(err))
+	}
+	tmp, err := os.CreateTemp(f.dir, ".check.*.tmp")
+	if err != nil {
+		return fmt.Errorf("make a file: %w", pathless(err))
+	}
+	return errors.Join(pathless(tmp.Close()), pathless(os.Remove(tmp.Name())))
+}
+
 // Delete implements Store.
 func (f *Folder) Delete(ctx context.Context, key string) error {
 	if err := errors.Join(checkKey(key), ctx.Err()); err != nil {
@@ -128,15 +141,18 @@ func escaped(path string) string {
 	return string(out)
 }
 
-// pathless returns the system's error without the path.
+// pathless returns the system's error without the path, as ErrRefused if time does not mend it.
 func pathless(err error) error {
 	var p *os.PathError
 	if errors.As(err, &p) {
-		return p.Err
+		err = p.Err
 	}
 	var l *os.LinkError
 	if errors.As(err, &l) {
-		return l.Err
+		err = l.Err
+	}
+	if errors.Is(err, os.ErrPermission) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.EROFS) {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	return err
 }

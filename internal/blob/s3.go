@@ -3,11 +3,13 @@ package blob
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
@@ -18,6 +20,8 @@ const (
 	partSize = 5 << 20
 	// onePut is the size below which a blob is sent in one request.
 	onePut = 1 << 20
+	// answering is how long the store may take to begin its answer to one request.
+	answering = 15 * time.Second
 	// attempts is how often a request is tried; a body that comes from a client cannot be sent again.
 	attempts = 3
 )
@@ -46,6 +50,7 @@ func NewS3(o S3Options) (*S3, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare the S3 store: %w", err)
 	}
+	transport.ResponseHeaderTimeout = answering
 	lookup := minio.BucketLookupDNS
 	if o.PathStyle {
 		lookup = minio.BucketLookupPath
@@ -166,13 +171,62 @@ func (s *S3) Delete(ctx context.Context, key string) error {
 	return nil
 }
 
-// plain returns err without addresses, keys and signatures.
+// Check implements Store. A bucket that does not exist would otherwise be found by the first upload, or be made by it,
+// as some stores do.
+func (s *S3) Check(ctx context.Context) error {
+	there, err := s.core.BucketExists(ctx, s.bucket)
+	if minio.ToErrorResponse(err).StatusCode == http.StatusForbidden {
+		// The answer to a HEAD does not say why; the one to a GET of an object that is not there does.
+		var body io.ReadCloser
+		if body, _, _, err = s.core.GetObject(ctx, s.bucket, checked, minio.GetObjectOptions{}); err == nil {
+			err = body.Close()
+		}
+		there = err == nil || minio.ToErrorResponse(err).Code == minio.NoSuchKey
+	}
+	switch {
+	case there:
+		return nil
+	case err == nil:
+		return fmt.Errorf("look for the bucket: %w: the store has no such bucket", ErrRefused)
+	default:
+		return fmt.Errorf("look for the bucket: %w", plain(ctx, err))
+	}
+}
+
+// checked is a key that no blob has.
+const checked = "check."
+
+// lasting tells whether an answer will come again until the configuration is changed: a wrong bucket, region or key. It
+// goes by the status, as stores have codes of their own, and never by a missing object.
+func lasting(answer minio.ErrorResponse) bool {
+	switch answer.Code {
+	case minio.NoSuchKey, minio.NoSuchUpload:
+		return false
+	case "AuthorizationHeaderMalformed", "InvalidBucketName":
+		return true
+	}
+	switch answer.StatusCode {
+	case http.StatusMovedPermanently, http.StatusPermanentRedirect,
+		http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound:
+		return true
+	}
+	return false
+}
+
+// plain returns err without addresses, keys and signatures, as ErrRefused if another attempt will fail as well.
 func plain(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if answer := minio.ToErrorResponse(err); answer.Code != "" && answer.StatusCode != 0 {
+		if lasting(answer) {
+			return fmt.Errorf("%w: the store answered %d %s", ErrRefused, answer.StatusCode, answer.Code)
+		}
 		return fmt.Errorf("the store answered %d %s", answer.StatusCode, answer.Code)
+	}
+	var untrusted *tls.CertificateVerificationError
+	if errors.As(err, &untrusted) {
+		return fmt.Errorf("%w: the store's certificate is not trusted", ErrRefused)
 	}
 	var u *url.Error
 	if errors.As(err, &u) {

@@ -19,7 +19,8 @@ const (
 	publishTimeout    = time.Second
 	beatEvery         = 500 * time.Millisecond
 	beatLate          = 1250 * time.Millisecond // a little more than two missed heartbeats
-	remakeAfter       = 10 * time.Second        // without a heartbeat before the connection is replaced
+	deafAfter         = 1500 * time.Millisecond // without hearing what Redis took before the connection is replaced
+	remakeAfter       = 10 * time.Second        // the same while Redis takes nothing
 	standstill        = 4 * beatEvery           // a process that has not checked for this long was not running
 )
 
@@ -216,23 +217,34 @@ func (b *Redis) beat() {
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
 	for {
-		ctx, cancel := context.WithTimeout(b.ctx, publishTimeout)
-		_, _ = b.rdb.Pipelined(ctx, func(c redis.Pipeliner) error { // lost beats are what this measures
-			for _, p := range b.parts {
-				p.say(ctx, c, p.beatChannel(), nil)
-			}
-			return nil
-		})
-		cancel()
+		b.sendBeats()
 		select {
 		case <-b.ctx.Done():
 			return
 		case <-tick.C:
 		}
 		for _, p := range b.parts {
-			if time.Now().UnixNano()-max(p.beatAt.Load(), p.madeAt.Load()) > int64(remakeAfter) {
+			if p.silent(time.Now().UnixNano()) {
 				p.cut()
 			}
+		}
+	}
+}
+
+func (b *Redis) sendBeats() {
+	ctx, cancel := context.WithTimeout(b.ctx, publishTimeout)
+	defer cancel()
+	now := time.Now().UnixNano()
+	taken := make([]*redis.IntCmd, len(b.parts))
+	_, _ = b.rdb.Pipelined(ctx, func(c redis.Pipeliner) error { // each command's error is checked below
+		for i, p := range b.parts {
+			taken[i] = p.say(ctx, c, p.beatChannel(), nil)
+		}
+		return nil
+	})
+	for i, p := range b.parts {
+		if taken[i].Err() == nil && p.saidAt <= max(p.beatAt.Load(), p.madeAt.Load()) {
+			p.saidAt = now
 		}
 	}
 }

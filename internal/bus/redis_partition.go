@@ -18,6 +18,7 @@ type partition struct {
 	sharded bool
 	beatAt  atomic.Int64 // Unix nanoseconds of the last heartbeat that came back
 	madeAt  atomic.Int64 // when the connection was made, Unix nanoseconds
+	saidAt  int64        // when Redis took the first heartbeat that has not come back; of the goroutine that sends them
 	wake    chan struct{}
 
 	mu      sync.Mutex // guards all below
@@ -96,6 +97,14 @@ func (p *partition) cut() {
 	if ps != nil {
 		_ = ps.Close() // it is unusable either way
 	}
+}
+
+// silent tells whether the connection has to be replaced. If Redis took a heartbeat and did not bring it back, the
+// connection is deaf: on a cluster a sharded subscription does not follow its slot to another node, and the client
+// library neither notices nor returns an error.
+func (p *partition) silent(now int64) bool {
+	heard := max(p.beatAt.Load(), p.madeAt.Load())
+	return p.saidAt > heard && now-p.saidAt > int64(deafAfter) || now-heard > int64(remakeAfter)
 }
 
 func (p *partition) channel(topic Topic) string {

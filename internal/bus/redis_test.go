@@ -73,6 +73,57 @@ func TestRedis_Cluster(t *testing.T) {
 	carries(t, one, two)
 }
 
+// TestRedis_SlotMoves: while a slot moves to another node, the library's subscription goes deaf without an error, and what
+// is published reaches nobody. The bus notices by its own heartbeat, subscribes where the slot is now, and says which
+// topics may have missed something.
+func TestRedis_SlotMoves(t *testing.T) {
+	t.Parallel()
+	nodes := startCluster(t)
+	client := func() redis.UniversalClient { return redis.NewClusterClient(&redis.ClusterOptions{Addrs: nodes}) }
+	one, first := redisOn(t, client())
+	two, _ := redisOn(t, client())
+	require.Eventually(t, func() bool { return one.Healthy() && two.Healthy() }, time.Minute, 5*time.Millisecond)
+	within(t, two.Subscribe(1), "a confirmation")
+	one.say(1, "before")
+	within(t, two.messages, "a message")
+	for len(two.again) > 0 {
+		<-two.again // a confirmation took long
+	}
+
+	moveSlot(t, nodes, first.part(1).beatChannel())
+	within(t, two.again, "word that something may have been missed")
+	require.Eventually(t, func() bool {
+		one.say(1, "after")
+		return len(two.messages) > 0
+	}, time.Minute, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return one.Healthy() && two.Healthy() }, time.Minute, 5*time.Millisecond)
+	require.LessOrEqual(t, deafAfter+beatEvery, 2*time.Second, "the operating guide promises it")
+}
+
+// moveSlot gives the slot of a channel, in which no keys are, to another node.
+func moveSlot(t *testing.T, nodes []string, channel string) {
+	t.Helper()
+	ctx := context.Background()
+	var admins []*redis.Client
+	var ids []string
+	for _, addr := range nodes {
+		admin := redis.NewClient(&redis.Options{Addr: addr})
+		defer func() { require.NoError(t, admin.Close()) }()
+		id, err := admin.Do(ctx, "cluster", "myid").Text()
+		require.NoError(t, err)
+		admins, ids = append(admins, admin), append(ids, id)
+	}
+	slot := int(admins[0].ClusterKeySlot(ctx, channel).Val())
+	owner := min(slot*3/16384, 2)
+	if slot < owner*16384/3 {
+		owner--
+	}
+	next := (owner + 1) % len(nodes)
+	for _, admin := range []*redis.Client{admins[next], admins[owner], admins[(owner+2)%len(nodes)]} {
+		require.NoError(t, admin.Do(ctx, "cluster", "setslot", slot, "node", ids[next]).Err())
+	}
+}
+
 // startCluster runs three Redis nodes that share the slots.
 func startCluster(t *testing.T) (nodes []string) {
 	t.Helper()

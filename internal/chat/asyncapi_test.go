@@ -357,7 +357,7 @@ func TestAsyncAPI_WrittenByHand(t *testing.T) {
 		}
 		p.requireDocumented(t, p.server, []byte(bodyOfWire(encodeEvent(e))))
 		p.requireDocumented(t, p.server,
-			[]byte(bodyOfWire(encodeAck(e.ClientID, conversation.Ack{Seq: e.Seq, At: e.At, Duplicate: e.Retracted}))))
+			[]byte(bodyOfWire(encodeAck(e.ClientID.String(), conversation.Ack{Seq: e.Seq, At: e.At, Duplicate: e.Retracted}))))
 	})
 }
 

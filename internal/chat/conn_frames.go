@@ -35,7 +35,7 @@ func (c *conn) understand(data []byte) (in Inbound, ok bool) {
 }
 
 func (c *conn) refuse(bad *badFrame) {
-	if bad.clientID != [16]byte{} {
+	if bad.clientID != "" {
 		c.metrics.refused(bad.code)
 		c.deliver(encode(nackFrame{ClientID: bad.clientID, Code: bad.code, Detail: bad.detail, Retry: "never"}))
 		return

@@ -18,6 +18,7 @@ const MaxFrameBytes = 64 * 1024
 type Inbound struct {
 	Type         string
 	ClientID     uuid.UUID
+	Echo         string // the client's own spelling of ClientID, for answers: clients compare strings
 	Text         string
 	AttachmentID uuid.UUID // for send, instead of Text
 	Target       int64     // of retract and correct
@@ -33,7 +34,7 @@ var errProtocol = errors.New("the frame is not a JSON object in valid UTF-8")
 // badFrame is a JSON object whose type is unknown or whose fields are not valid. The answer is a nack if it has a
 // clientID, otherwise an error; the connection stays open.
 type badFrame struct {
-	clientID uuid.UUID
+	clientID string // as the client spelled it
 	code     string
 	detail   string
 }
@@ -72,7 +73,7 @@ func Decode(data []byte) (Inbound, error) {
 	}
 	if missing := frame.read(&w, &in); missing != "" {
 		return Inbound{}, &badFrame{
-			clientID: in.ClientID, code: "invalid", detail: "The field " + missing + " is missing or not valid.",
+			clientID: in.Echo, code: "invalid", detail: "The field " + missing + " is missing or not valid.",
 		}
 	}
 	return in, nil
@@ -95,7 +96,9 @@ func explain(data []byte, err error) error {
 	kind, _ := loose.Type.(string)
 	if f := clientFrameOf(kind); f != nil && f.drafts {
 		if s, ok := loose.ClientID.(string); ok {
-			bad.clientID, _ = conversation.ParseClientID(s)
+			if _, err := conversation.ParseClientID(s); err == nil {
+				bad.clientID = s
+			}
 		}
 	}
 	return bad
@@ -137,6 +140,7 @@ func readClientID(w *clientFields, in *Inbound) (missing string) {
 	if in.ClientID, err = conversation.ParseClientID(w.ClientID); err != nil {
 		return "clientId"
 	}
+	in.Echo = w.ClientID
 	return ""
 }
 

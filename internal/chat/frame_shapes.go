@@ -79,16 +79,16 @@ type (
 		At          time.Time                `json:"at"`
 	}
 	ackFrame struct {
-		ClientID  uuid.UUID `json:"clientId"`
+		ClientID  string    `json:"clientId"`
 		Seq       int64     `json:"seq"`
 		At        time.Time `json:"at"`
 		Duplicate bool      `json:"duplicate,omitempty"`
 	}
 	nackFrame struct {
-		ClientID uuid.UUID `json:"clientId"`
-		Code     string    `json:"code"`
-		Detail   string    `json:"detail"`
-		Retry    string    `json:"retry"`
+		ClientID string `json:"clientId"`
+		Code     string `json:"code"`
+		Detail   string `json:"detail"`
+		Retry    string `json:"retry"`
 	}
 	errorFrame struct {
 		Code   string `json:"code"`

@@ -90,6 +90,6 @@ func drafting(kind conversation.Kind) func(sub *subscription, in Inbound) {
 		if d.Attachment != [16]byte{} {
 			d.Kind = conversation.KindAttachment
 		}
-		sub.draft(d)
+		sub.draft(in.Echo, d)
 	}
 }

@@ -116,20 +116,20 @@ func TestFrame_Golden(t *testing.T) {
 			Seq: 5, Kind: conversation.KindText, ClientID: goldenID, Sender: "PAT0000000001", Text: "It hurts there.",
 			CorrectedBy: 8, At: goldenTime,
 		}),
-		"ack":                 encodeAck(goldenID, conversation.Ack{Seq: 5, At: goldenTime}),
-		"ack_duplicate":       encodeAck(goldenID, conversation.Ack{Seq: 5, At: goldenTime, Duplicate: true}),
-		"nack_closed":         encodeNack(goldenID, conversation.ErrClosed),
-		"nack_forbidden":      encodeNack(goldenID, conversation.ErrForbidden),
-		"nack_empty":          encodeNack(goldenID, conversation.ErrEmpty),
-		"nack_too_long":       encodeNack(goldenID, conversation.ErrTooLong),
-		"nack_invalid":        encodeNack(goldenID, conversation.ErrInvalidText),
-		"nack_rate":           encodeNack(goldenID, errConnectionTooFast),
-		"nack_rate_user":      encodeNack(goldenID, conversation.ErrUserTooFast),
-		"nack_rate_room":      encodeNack(goldenID, conversation.ErrConversationTooFast),
-		"nack_not_found":      encodeNack(goldenID, conversation.ErrNoTarget),
-		"nack_not_found_file": encodeNack(goldenID, conversation.ErrNoFile),
-		"nack_not_yours":      encodeNack(goldenID, conversation.ErrNotOwn),
-		"nack_unavailable":    encodeNack(goldenID, conversation.ErrUnavailable),
+		"ack":                 encodeAck(goldenID.String(), conversation.Ack{Seq: 5, At: goldenTime}),
+		"ack_duplicate":       encodeAck(goldenID.String(), conversation.Ack{Seq: 5, At: goldenTime, Duplicate: true}),
+		"nack_closed":         encodeNack(goldenID.String(), conversation.ErrClosed),
+		"nack_forbidden":      encodeNack(goldenID.String(), conversation.ErrForbidden),
+		"nack_empty":          encodeNack(goldenID.String(), conversation.ErrEmpty),
+		"nack_too_long":       encodeNack(goldenID.String(), conversation.ErrTooLong),
+		"nack_invalid":        encodeNack(goldenID.String(), conversation.ErrInvalidText),
+		"nack_rate":           encodeNack(goldenID.String(), errConnectionTooFast),
+		"nack_rate_user":      encodeNack(goldenID.String(), conversation.ErrUserTooFast),
+		"nack_rate_room":      encodeNack(goldenID.String(), conversation.ErrConversationTooFast),
+		"nack_not_found":      encodeNack(goldenID.String(), conversation.ErrNoTarget),
+		"nack_not_found_file": encodeNack(goldenID.String(), conversation.ErrNoFile),
+		"nack_not_yours":      encodeNack(goldenID.String(), conversation.ErrNotOwn),
+		"nack_unavailable":    encodeNack(goldenID.String(), conversation.ErrUnavailable),
 		"live":                encode(liveFrame{HeadSeq: 7}),
 		"reset":               encode(resetFrame{HeadSeq: 7, Reason: "gap"}),
 		"receipt":             encode(receiptFrame{UserID: "DOC0000000001", DeliveredSeq: 7, ReadSeq: 6}),
@@ -166,10 +166,10 @@ func TestFrame_Golden(t *testing.T) {
 func TestDecode_Golden(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]Inbound{
-		"send":            {Type: "send", ClientID: goldenID, Text: "Good morning, ü 🩺 \u2028 \"x\""},
-		"send_attachment": {Type: "send", ClientID: goldenID, AttachmentID: goldenFile.ID},
-		"retract":         {Type: "retract", ClientID: goldenID, Target: 5},
-		"correct":         {Type: "correct", ClientID: goldenID, Target: 5, Text: "It hurts there, not here."},
+		"send":            {Type: "send", ClientID: goldenID, Echo: goldenID.String(), Text: "Good morning, ü 🩺 \u2028 \"x\""},
+		"send_attachment": {Type: "send", ClientID: goldenID, Echo: goldenID.String(), AttachmentID: goldenFile.ID},
+		"retract":         {Type: "retract", ClientID: goldenID, Echo: goldenID.String(), Target: 5},
+		"correct":         {Type: "correct", ClientID: goldenID, Echo: goldenID.String(), Target: 5, Text: "It hurts there, not here."},
 		"delivered":       {Type: "delivered", UpTo: 7},
 		"read":            {Type: "read", UpTo: 6},
 		"typing":          {Type: "typing", Active: true},
@@ -252,7 +252,7 @@ func TestDecode_Refusals(t *testing.T) {
 			var bad *badFrame
 			require.ErrorAs(t, err, &bad)
 			require.Equal(t, c.code, bad.code)
-			require.Equal(t, c.named, bad.clientID == goldenID)
+			require.Equal(t, c.named, bad.clientID == goldenID.String())
 			require.NotEmpty(t, bad.detail)
 		})
 	}

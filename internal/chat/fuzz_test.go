@@ -59,6 +59,9 @@ func FuzzDecode(f *testing.F) {
 func requireValid(t *testing.T, in Inbound) {
 	t.Helper()
 	require.True(t, utf8.ValidString(in.Text) && utf8.ValidString(in.Token) && utf8.ValidString(in.ID))
+	if in.Echo != "" { // acks write it without escaping
+		require.True(t, strings.EqualFold(in.Echo, in.ClientID.String()), in.Echo)
+	}
 	switch in.Type {
 	case "send":
 		require.NotEqual(t, uuid.Nil, in.ClientID)
@@ -87,15 +90,15 @@ func reencode(t *testing.T, in Inbound) []byte {
 	w := map[string]any{"type": in.Type}
 	switch in.Type {
 	case "send":
-		w["clientId"], w["text"] = in.ClientID, in.Text
+		w["clientId"], w["text"] = in.Echo, in.Text
 		if in.AttachmentID != uuid.Nil {
 			w["attachmentId"] = in.AttachmentID
 			delete(w, "text")
 		}
 	case "retract":
-		w["clientId"], w["target"] = in.ClientID, in.Target
+		w["clientId"], w["target"] = in.Echo, in.Target
 	case "correct":
-		w["clientId"], w["target"], w["text"] = in.ClientID, in.Target, in.Text
+		w["clientId"], w["target"], w["text"] = in.Echo, in.Target, in.Text
 	case "delivered", "read":
 		w["upTo"] = in.UpTo
 	case "typing":

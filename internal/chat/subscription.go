@@ -251,7 +251,7 @@ func (sub *subscription) handle(data []byte) {
 // errObserver refuses a frame from an observer.
 func errObserver(in Inbound) *badFrame {
 	return &badFrame{
-		clientID: in.ClientID, code: "forbidden", detail: "You can read this conversation but not write in it.",
+		clientID: in.Echo, code: "forbidden", detail: "You can read this conversation but not write in it.",
 	}
 }
 
@@ -259,9 +259,9 @@ func errObserver(in Inbound) *badFrame {
 // PostgreSQL to come back so that its token can be renewed; until then it can only read.
 func (sub *subscription) expired() bool { return sub.conn.expires.Load() <= sub.svc.d.Now().Unix() }
 
-// draft submits a message, a retraction or a correction.
-func (sub *subscription) draft(d conversation.Draft) {
-	c, id := sub.conn, d.ClientID
+// draft submits a message, a retraction or a correction. The answer repeats its clientId as the client spelled it.
+func (sub *subscription) draft(id string, d conversation.Draft) {
+	c := sub.conn
 	switch {
 	case sub.expired():
 		c.metrics.refused("token_expired")

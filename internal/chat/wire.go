@@ -121,10 +121,10 @@ func appendRare(buf []byte, e conversation.Event) []byte {
 }
 
 // encodeAck is written by hand for the same reason.
-func encodeAck(clientID uuid.UUID, a conversation.Ack) wire {
+func encodeAck(clientID string, a conversation.Ack) wire {
 	buf := make([]byte, wireHeader, wireHeader+140)
 	buf = append(buf, `{"type":"ack","clientId":"`...)
-	buf = appendUUID(buf, clientID)
+	buf = append(buf, clientID...) // a valid UUID: nothing to escape
 	buf = append(buf, `","seq":`...)
 	buf = strconv.AppendInt(buf, a.Seq, 10)
 	buf = append(buf, `,"at":"`...)
@@ -137,7 +137,7 @@ func encodeAck(clientID uuid.UUID, a conversation.Ack) wire {
 }
 
 // encodeNack turns an error into a nack, which says whether the client may try again later.
-func encodeNack(clientID uuid.UUID, err error) wire {
+func encodeNack(clientID string, err error) wire {
 	f := nackFrame{
 		ClientID: clientID, Code: conversation.ErrUnavailable.Code, Detail: conversation.ErrUnavailable.Message,
 		Retry: "later",

@@ -145,7 +145,7 @@ func TestEncodeAck_EqualsEncodingJSON(t *testing.T) {
 			Duplicate: rapid.Bool().Draw(t, "duplicate"),
 		}
 		want := wantAck{Type: "ack", ClientID: id, Seq: r.Seq, At: r.At.UTC(), Duplicate: r.Duplicate}
-		require.Equal(t, marshal(t, want), bodyOfWire(encodeAck(id, r)))
+		require.Equal(t, marshal(t, want), bodyOfWire(encodeAck(id.String(), r)))
 	})
 }
 

@@ -34,11 +34,20 @@ func TestSocket_Conversation(t *testing.T) {
 	d.until("live")
 
 	clientID := uuid.New()
-	for _, duplicate := range []any{nil, true} {
-		p.say(map[string]any{"type": "send", "clientId": clientID, "text": "Good morning 🩺\u2028"})
+	for _, sent := range []struct {
+		spelled   string
+		duplicate any
+	}{
+		{strings.ToUpper(clientID.String()), nil}, // as Swift writes a UUID: one that compares strings knows its ack
+		{clientID.String(), true},
+	} {
+		p.say(map[string]any{"type": "send", "clientId": sent.spelled, "text": "Good morning 🩺\u2028"})
 		ack := p.until("ack")
-		require.Equal(t, []any{clientID.String(), 56.0, duplicate}, []any{ack["clientId"], ack["seq"], ack["duplicate"]})
+		require.Equal(t, []any{sent.spelled, 56.0, sent.duplicate}, []any{ack["clientId"], ack["seq"], ack["duplicate"]})
 	}
+	p.say(map[string]any{"type": "send", "clientId": strings.ToUpper(clientID.String()), "text": " "})
+	refused := p.until("nack")
+	require.Equal(t, []any{strings.ToUpper(clientID.String()), "empty"}, []any{refused["clientId"], refused["code"]})
 	got := d.until("event")
 	require.Equal(t, []any{56.0, "text", clientID.String(), w.Patient.UserID, "Good morning 🩺\u2028"},
 		[]any{got["seq"], got["kind"], got["clientId"], got["sender"], got["text"]})

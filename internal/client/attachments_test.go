@@ -31,8 +31,12 @@ func (f *files) RoundTrip(r *http.Request) (*http.Response, error) {
 		_ = r.Body.Close()
 	}
 	answer := func(status int, body string) *http.Response {
+		kind := "application/json"
+		if status >= 400 {
+			kind = "application/problem+json"
+		}
 		return &http.Response{
-			StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}},
+			StatusCode: status, Header: http.Header{"Content-Type": {kind}},
 			Body: io.NopCloser(strings.NewReader(body)), Request: r,
 		}
 	}

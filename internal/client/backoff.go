@@ -2,7 +2,6 @@ package client
 
 import (
 	"errors"
-	"net/http"
 	"time"
 )
 
@@ -97,13 +96,16 @@ func (b *backoff) judgeClose(e ending, c *CloseError) verdict {
 	}
 }
 
+// judgeProblem stops only for what the service itself says and the client knows to be lasting. A balancer that starts,
+// or has no instance, answers 404 or 403 with a page of its own: that is the network, and so is a code that came later.
 func (b *backoff) judgeProblem(p *Problem) verdict {
-	switch {
-	case p.Status == http.StatusUnauthorized:
+	switch p.Code {
+	case "unauthenticated", "session_ended":
 		return verdict{renew: true}
-	case p.Status == http.StatusTooManyRequests, p.Status == http.StatusRequestTimeout, p.Status >= 500:
-		return verdict{wait: max(b.next(), p.RetryAfter)}
-	default:
+	case "origin", "password_change_required", "upgrade_required", "subprotocol_required", "invalid", "forbidden",
+		"not_found":
 		return verdict{stop: p}
+	default:
+		return verdict{wait: max(b.next(), p.RetryAfter)}
 	}
 }

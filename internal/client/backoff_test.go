@@ -26,7 +26,9 @@ func TestBackoff_next(t *testing.T) {
 func TestBackoff_judge(t *testing.T) {
 	t.Parallel()
 	closed := func(code int) ending { return ending{err: &CloseError{Code: code}, live: time.Minute} }
-	refused := func(status int) ending { return ending{err: fmt.Errorf("dial: %w", &Problem{Status: status})} }
+	refused := func(status int, code string) ending {
+		return ending{err: fmt.Errorf("dial: %w", &Problem{Status: status, Code: code})}
+	}
 	const drawn = 500 * time.Millisecond // half of the first bound
 	for name, c := range map[string]struct {
 		end  ending
@@ -44,14 +46,22 @@ func TestBackoff_judge(t *testing.T) {
 		"token":                {closed(4401), verdict{renew: true}},
 		"server fault":         {closed(4500), verdict{wait: drawn}},
 		"a code of the future": {closed(4777), verdict{wait: drawn}},
-		"401":                  {refused(401), verdict{renew: true}},
-		"503":                  {refused(503), verdict{wait: drawn}},
+		"401":                  {refused(401, "unauthenticated"), verdict{renew: true}},
+		"503":                  {refused(503, "draining"), verdict{wait: drawn}},
+		"a balancer's 401":     {refused(401, ""), verdict{wait: drawn}},
+		"a balancer's 403":     {refused(403, ""), verdict{wait: drawn}},
+		"a balancer's 404":     {refused(404, ""), verdict{wait: drawn}},
+		"a later refusal":      {refused(409, "not_today"), verdict{wait: drawn}},
 		"429, told when":       {ending{err: &Problem{Status: 429, RetryAfter: 7 * time.Second}}, verdict{wait: 7 * time.Second}},
 	} {
 		b := backoff{random: func() float64 { return 0.5 }}
 		require.Equal(t, c.want, b.judge(c.end), name)
 	}
-	for _, end := range []ending{closed(4400), closed(4403), closed(4404), closed(4413), closed(4499), refused(403), refused(404), refused(426), {err: ErrSignedOut}} {
+	for _, end := range []ending{
+		closed(4400), closed(4403), closed(4404), closed(4413), closed(4499), refused(403, "origin"),
+		refused(404, "not_found"), refused(426, "upgrade_required"),
+		{err: ErrSignedOut},
+	} {
 		b := backoff{random: func() float64 { return 0.5 }}
 		require.Error(t, b.judge(end).stop, "%v", end.err)
 	}

@@ -304,6 +304,30 @@ func TestConversation_comesBackWhenTold(t *testing.T) {
 	require.Equal(t, []time.Duration{1234 * time.Millisecond, 500 * time.Millisecond, time.Second}, clock.asked())
 }
 
+// TestConversation_balancersPage: only the service itself can end a conversation. What a balancer answers by itself while it
+// starts, or has no instance, is a fault of the network.
+func TestConversation_balancersPage(t *testing.T) {
+	t.Parallel()
+	pages := []int{-404, -403, -401, -400, -426, -200}
+	f := &fakeService{
+		refuse: func(n int) int {
+			if n < len(pages) {
+				return pages[n]
+			}
+			return 0
+		},
+		script: func(_ int, s *fakeSocket) {
+			s.sayHello(0)
+			s.live(0)
+			s.untilGone()
+		},
+	}
+	c, _ := open(t, f.start(t), Options{})
+	require.NoError(t, c.WaitLive(within(t)))
+	require.EqualValues(t, len(pages)+1, f.dials.Load())
+	require.EqualValues(t, 1, f.tokens.Load(), "none of these pages said anything about the token")
+}
+
 func TestConversation_stops(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

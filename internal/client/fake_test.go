@@ -26,7 +26,7 @@ type fakeService struct {
 	t         *testing.T
 	server    *httptest.Server
 	script    func(n int, s *fakeSocket)
-	refuse    func(n int) int // the status that refuses the n-th dial; 0 accepts it
+	refuse    func(n int) int // the status that refuses the n-th dial, negative for a balancer's page; 0 accepts it
 	expiresIn int             // seconds, of tokens
 	log       []Event         // that REST serves
 
@@ -82,9 +82,17 @@ func (f *fakeService) signIn(w http.ResponseWriter) {
 }
 
 func fakeProblem(w http.ResponseWriter, status int) {
+	if status < 0 {
+		http.Error(w, "a balancer's page", -status)
+		return
+	}
+	code := map[int]string{401: "unauthenticated", 404: "not_found"}[status]
+	if code == "" {
+		code = "fake"
+	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{"status": status, "code": "fake", "detail": "because"})
+	_ = json.NewEncoder(w).Encode(map[string]any{"status": status, "code": code, "detail": "because"})
 }
 
 func (f *fakeService) messages(w http.ResponseWriter, r *http.Request) {

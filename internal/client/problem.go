@@ -5,16 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 )
 
-// Problem is a refusal by the service: a problem document (RFC 9457). Every method of API returns one, wrapped, if
-// the service refused the request.
+// Problem is a refusal: the service's problem document (RFC 9457), or what is known of an answer that is not one. Every
+// method of API returns one, wrapped, if the request was refused.
 type Problem struct {
-	Status       int            `json:"status"`
+	Status int `json:"status"`
+	// Code is the service's; empty if something else answered, such as a load balancer with a page of its own. That says
+	// nothing about the request: treat it as a fault of the network.
 	Code         string         `json:"code"`
 	Title        string         `json:"title"`
 	Detail       string         `json:"detail"`
@@ -40,19 +42,22 @@ func (p *Problem) Error() string {
 	for _, f := range p.Errors {
 		text += fmt.Sprintf(" (%s: %s)", f.Path, f.Message)
 	}
+	if p.Code == "" {
+		return fmt.Sprintf("%d, not from the service: %s", p.Status, text)
+	}
 	return fmt.Sprintf("%d %s: %s", p.Status, p.Code, text)
 }
 
-// AsProblem finds the service's refusal in an error.
+// AsProblem finds a refusal in an error.
 func AsProblem(err error) (*Problem, bool) {
 	var p *Problem
 	return p, errors.As(err, &p)
 }
 
-// isStatus tells whether err is a refusal with that status.
-func isStatus(err error, status int) bool {
+// isUnauthenticated tells whether err is the service's 401. Another's says nothing about the sign-in session.
+func isUnauthenticated(err error) bool {
 	p, ok := AsProblem(err)
-	return ok && p.Status == status
+	return ok && p.Status == http.StatusUnauthorized && p.Code != ""
 }
 
 // problemBodyMax limits how much of a refusal is read: a proxy may answer with a whole page.
@@ -62,15 +67,12 @@ const problemBodyMax = 64 << 10
 func problemOf(resp *http.Response) *Problem {
 	p := &Problem{}
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, problemBodyMax))
-	if err != nil || json.Unmarshal(raw, p) != nil {
-		p = &Problem{}
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if err != nil || kind != "application/problem+json" || json.Unmarshal(raw, p) != nil || p.Status != resp.StatusCode {
+		p = &Problem{Status: resp.StatusCode}
 	}
-	p.Status = resp.StatusCode
 	if p.Title == "" {
 		p.Title = http.StatusText(resp.StatusCode)
-	}
-	if p.Code == "" {
-		p.Code = strings.ReplaceAll(strings.ToLower(http.StatusText(resp.StatusCode)), " ", "_")
 	}
 	if seconds, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && seconds > 0 {
 		p.RetryAfter = time.Duration(seconds) * time.Second

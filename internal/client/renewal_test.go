@@ -40,6 +40,19 @@ func TestConversation_stopsWhenTheSessionIsGone(t *testing.T) {
 	require.EqualValues(t, 1, f.dials.Load())
 }
 
+// TestAPI_balancersPage: a balancer's own 401 does not sign anybody out.
+func TestAPI_balancersPage(t *testing.T) {
+	t.Parallel()
+	f := &fakeService{}
+	api := f.start(t)
+	f.refreshStatus.Store(-401)
+	err := api.Refresh(t.Context())
+	require.Error(t, err)
+	require.NotErrorIs(t, err, ErrSignedOut)
+	f.refreshStatus.Store(0)
+	require.NoError(t, api.Refresh(t.Context()))
+}
+
 func TestConversation_sendsANewTokenInTime(t *testing.T) {
 	t.Parallel()
 	heard := make(chan string, 1)

@@ -109,7 +109,7 @@ func (a *API) signedIn(ctx context.Context, request func(token string) error) er
 		return err
 	}
 	err = request(token)
-	if !isStatus(err, http.StatusUnauthorized) {
+	if !isUnauthenticated(err) {
 		return err
 	}
 	if token, err = a.renew(ctx, token); err != nil {

@@ -161,7 +161,7 @@ func (a *API) runRefresh(ctx context.Context, call *refreshCall, refresh string)
 	switch {
 	case err == nil:
 		a.keep(out)
-	case isStatus(err, http.StatusUnauthorized):
+	case isUnauthenticated(err):
 		call.err = errors.Join(ErrSignedOut, err)
 	default:
 		call.err = err

@@ -143,7 +143,8 @@ func CheckText(s string) error {
 	return nil
 }
 
-// ParseClientID accepts only the canonical form of RFC 9562, so that an id cannot be spelled in two ways.
+// ParseClientID accepts the 36 characters of RFC 9562, in either case: Swift writes UUIDs in upper case. Two spellings
+// of one UUID are one id.
 func ParseClientID(s string) (uuid.UUID, error) {
 	if len(s) != 36 {
 		return uuid.Nil, errors.New("not a UUID")

@@ -1,6 +1,7 @@
 package conversation
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
@@ -33,9 +34,12 @@ func TestREST_Edits(t *testing.T) {
 		first := in.ask(w.Patient, "POST", path+c.path, c.body)
 		require.Equal(t, 201, first.Status, "%s", first.Raw)
 		require.Equal(t, false, first.Body["duplicate"])
-		again := in.ask(w.Patient, "POST", path+c.path, c.body)
+		id := first.Body["clientId"].(string)
+		spelled := strings.ToUpper(id) // the same id, and the answer repeats it as this client spells it
+		again := in.ask(w.Patient, "POST", path+c.path, strings.Replace(c.body, id, spelled, 1))
 		require.Equal(t, 201, again.Status)
-		require.Equal(t, []any{first.Body["seq"], true}, []any{again.Body["seq"], again.Body["duplicate"]})
+		require.Equal(t, []any{first.Body["seq"], true, spelled},
+			[]any{again.Body["seq"], again.Body["duplicate"], again.Body["clientId"]})
 	}
 	for name, c := range map[string]struct {
 		by         auth.Actor

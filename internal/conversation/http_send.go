@@ -38,7 +38,7 @@ type correctInput struct {
 // sendOutput is the answer to every draft.
 type sendOutput struct {
 	Body struct {
-		ClientID  string    `json:"clientId"`
+		ClientID  string    `json:"clientId" format:"uuid" doc:"As the request spelled it."`
 		Seq       int64     `json:"seq" doc:"The seq of the event."`
 		At        time.Time `json:"at"`
 		Duplicate bool      `json:"duplicate" doc:"Whether the log already had this clientId."`
@@ -78,7 +78,7 @@ func (h handlers) serveSend(ctx context.Context, in *sendInput) (*sendOutput, er
 	default:
 		id, err := ParseClientID(*file)
 		if err != nil {
-			return nil, errs.InvalidField("body.attachmentId", "must be a UUID in its canonical form")
+			return nil, errs.InvalidField("body.attachmentId", "must be a UUID in the form with 36 characters")
 		}
 		d.Kind, d.Attachment = KindAttachment, id
 	}
@@ -97,7 +97,7 @@ func (h handlers) serveCorrect(ctx context.Context, in *correctInput) (*sendOutp
 func (h handlers) write(ctx context.Context, publicID, clientID string, d Draft) (*sendOutput, error) {
 	var err error
 	if d.ClientID, err = ParseClientID(clientID); err != nil {
-		return nil, errs.InvalidField("body.clientId", "must be a UUID in its canonical form")
+		return nil, errs.InvalidField("body.clientId", "must be a UUID in the form with 36 characters")
 	}
 	d.Sender = httpd.Actor(ctx)
 	r, err := h.svc.TakesPart(ctx, d.Sender, publicID)
@@ -110,7 +110,7 @@ func (h handlers) write(ctx context.Context, publicID, clientID string, d Draft)
 		return nil, err
 	}
 	out := &sendOutput{}
-	out.Body.ClientID, out.Body.Seq = d.ClientID.String(), ack.Seq
+	out.Body.ClientID, out.Body.Seq = clientID, ack.Seq
 	out.Body.At, out.Body.Duplicate = ack.At.UTC(), ack.Duplicate
 	return out, nil
 }

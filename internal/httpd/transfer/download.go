@@ -3,8 +3,10 @@
 package transfer
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"regexp"
@@ -25,7 +27,8 @@ const downloadTimeout = 10 * time.Minute
 
 // Content is a stored answer of a route; it is read while it is sent.
 type Content struct {
-	// Open returns length bytes from offset. ctx lasts as long as the download.
+	// Open returns length bytes from offset. ctx lasts as long as the download, or ends with the request's deadline if
+	// there is no first byte by then.
 	Open func(ctx context.Context, offset, length int64) (io.ReadCloser, error)
 	Size int64
 	// ETag is a strong entity tag, with its quotes.
@@ -55,7 +58,8 @@ func NewDownload(s *httpd.Server, content Content) *Download {
 
 // Stream is an answer of a route that is made while it is sent, so that its length is unknown.
 type Stream struct {
-	// Body is always closed. If it fails, the connection is broken off, so that nobody mistakes a part for the whole.
+	// Body is always closed, perhaps twice; closing it also ends a Read that waits. If it fails before its first byte,
+	// the answer is the error; later, the connection is broken off, so that nobody mistakes a part for the whole.
 	Body io.ReadCloser
 	// Type is the Content-Type, Disposition the Content-Disposition, Vary the request header that it depends on.
 	Type, Disposition, Vary string
@@ -67,12 +71,19 @@ type Stream struct {
 func NewStream(s *httpd.Server, stream Stream) *Download {
 	return &Download{Body: func(ctx huma.Context) {
 		c := humafiber.Unwrap(ctx)
+		body, err := firstByte(c.UserContext(), func() { _ = stream.Body.Close() }, func() (io.ReadCloser, error) {
+			return stream.Body, nil
+		})
+		if err != nil {
+			s.Answer(c, err)
+			return
+		}
 		c.Set(fiber.HeaderContentType, stream.Type)
 		c.Set(fiber.HeaderContentDisposition, stream.Disposition)
 		c.Vary(stream.Vary)
 		c.Set(fiber.HeaderContentSecurityPolicy, contentPolicy)
 		pace := begin(s, c.Context().Conn().SetWriteDeadline, stream.Timeout)
-		c.Context().SetBodyStream(&download{inner: stream.Body, cancel: func() {}, pace: pace}, -1)
+		c.Context().SetBodyStream(&download{inner: body, cancel: func() {}, pace: pace}, -1)
 	}}
 }
 
@@ -114,13 +125,42 @@ var errUnsatisfiable = errs.New(errs.OutOfRange, "range_not_satisfiable",
 // open opens the planned part. It needs a new context, since the handler's ends before the body is written.
 func open(s *httpd.Server, c *fiber.Ctx, content Content, p plan) (io.ReadCloser, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.UserContext()), downloadTimeout)
-	inner, err := content.Open(ctx, p.offset, p.length)
+	inner, err := firstByte(c.UserContext(), cancel, func() (io.ReadCloser, error) {
+		return content.Open(ctx, p.offset, p.length)
+	})
 	if err != nil {
 		cancel()
 		return nil, err
 	}
 	pace := begin(s, c.Context().Conn().SetWriteDeadline, downloadTimeout)
 	return &download{inner: inner, cancel: cancel, pace: pace}, nil
+}
+
+// firstByte opens a body and waits for its beginning, which has to come before the request's deadline: a client cannot
+// tell an answer that takes minutes to begin from none. cancel ends what open has begun.
+func firstByte(
+	request context.Context, cancel func(), open func() (io.ReadCloser, error),
+) (io.ReadCloser, error) {
+	late := context.AfterFunc(request, cancel)
+	body, err := open()
+	if err != nil {
+		late()
+		return nil, err
+	}
+	begun := bufio.NewReader(body)
+	if _, err = begun.Peek(1); errors.Is(err, io.EOF) {
+		err = nil // an empty body has begun, too
+	}
+	if !late() {
+		err = errors.Join(request.Err(), err)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("begin to send: %w", err), body.Close())
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{begun, body}, nil
 }
 
 // download is a content that is being sent. fasthttp reads it as fast as the client does, and always closes it.

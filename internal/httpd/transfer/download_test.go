@@ -2,6 +2,8 @@ package transfer_test
 
 import (
 	"bufio"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -9,10 +11,12 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/httpd"
+	"housecall/internal/httpd/transfer"
 )
 
 func TestDownload(t *testing.T) {
@@ -100,6 +104,75 @@ func TestDownload_Head(t *testing.T) {
 	require.Equal(t, httpd.ProblemType, away.Header.Get("Content-Type"))
 	require.Empty(t, away.Header.Get("Content-Disposition"))
 	require.Contains(t, h.log.String(), `"route":"/api/v1/buckets/:id/file"`)
+}
+
+// stuck is a body that says nothing until it is closed.
+type stuck chan struct{}
+
+func (s stuck) Read([]byte) (int, error) {
+	<-s
+	return 0, errors.New("closed")
+}
+
+func (s stuck) Close() error {
+	select {
+	case <-s:
+	default:
+		close(s)
+	}
+	return nil
+}
+
+// Whatever has no first byte by the request's deadline is answered with 503, and let go: a store that does not answer, one
+// that answers without content, a stream that does not begin. What has begun goes on after the deadline.
+func TestDownload_FirstByte(t *testing.T) {
+	t.Parallel()
+	const timeout = 200 * time.Millisecond
+	release := make(chan struct{})
+	late := func(ctx context.Context) (io.ReadCloser, error) {
+		r, w := io.Pipe()
+		go func() {
+			_, _ = io.WriteString(w, "begin")
+			<-release
+			_, _ = io.WriteString(w, " end")
+			_ = w.CloseWithError(ctx.Err())
+		}()
+		return r, nil
+	}
+	contents := map[string]func(ctx context.Context) (io.ReadCloser, error){
+		"silent": func(ctx context.Context) (io.ReadCloser, error) { <-ctx.Done(); return nil, ctx.Err() },
+		"empty": func(ctx context.Context) (io.ReadCloser, error) {
+			body := make(stuck)
+			context.AfterFunc(ctx, func() { _ = body.Close() })
+			return body, nil
+		},
+		"late": late,
+	}
+	h := startImpatient(t, timeout, func(s *httpd.Server) {
+		for name, open := range contents {
+			httpd.Register(s, httpd.Route{Method: "GET", Path: "/" + name, Tag: "test", Summary: "Get", Access: httpd.Public},
+				func(context.Context, *struct{}) (*transfer.Download, error) {
+					return transfer.NewDownload(s, transfer.Content{
+						Open: func(ctx context.Context, _, _ int64) (io.ReadCloser, error) { return open(ctx) },
+						Size: int64(len("begin end")), ETag: `"x"`, Type: "text/plain", Disposition: "attachment",
+					}), nil
+				})
+		}
+		httpd.Register(s, httpd.Route{Method: "GET", Path: "/stream", Tag: "test", Summary: "Get", Access: httpd.Public},
+			func(context.Context, *struct{}) (*transfer.Download, error) {
+				return transfer.NewStream(s, transfer.Stream{
+					Body: make(stuck), Type: "text/plain", Disposition: "attachment", Vary: "Accept", Timeout: time.Hour,
+				}), nil
+			})
+	})
+	for _, path := range []string{"silent", "empty", "stream"} {
+		a := h.do(t, "GET", "/api/v1/"+path, "")
+		require.Equal(t, 503, a.StatusCode, path)
+		require.Contains(t, a.body, `"code":"timeout"`, path)
+		require.Empty(t, a.Header.Get("Content-Disposition"), path)
+	}
+	time.AfterFunc(2*timeout, func() { close(release) })
+	require.Equal(t, "begin end", h.do(t, "GET", "/api/v1/late", "").body)
 }
 
 // If a client goes away in the middle of a download, nothing stays open.

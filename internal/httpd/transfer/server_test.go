@@ -39,10 +39,16 @@ func (tokens) Authenticate(_ context.Context, token string) (auth.Actor, time.Ti
 // start serves routes on a free port until the test ends.
 func start(t *testing.T, routes func(*httpd.Server)) *house {
 	t.Helper()
+	return startImpatient(t, 5*time.Second, routes)
+}
+
+// startImpatient is start with another request time-out.
+func startImpatient(t *testing.T, timeout time.Duration, routes func(*httpd.Server)) *house {
+	t.Helper()
 	h := &house{log: &logtest.Buffer{}}
 	s, err := httpd.New(httpd.Deps{
 		Log: zerolog.New(h.log), Registry: prometheus.NewRegistry(), Authenticator: tokens{},
-		Options: httpd.Options{BodyLimit: 4096, RequestTimeout: 5 * time.Second},
+		Options: httpd.Options{BodyLimit: 4096, RequestTimeout: timeout},
 	})
 	require.NoError(t, err)
 	h.Server = s

@@ -16,7 +16,7 @@ import (
 // papers are what people read about the project.
 var papers = []string{
 	"README.md", "deploy/README.md", "internal/README.md", "internal/legacy/README.md", "cmd/loadtest/README.md",
-	"internal/chat/PROTOCOL.md",
+	"internal/chat/PROTOCOL.md", "internal/chat/VECTORS.md",
 }
 
 var treeFacts = sync.OnceValues(func() (*facts, error) { return gather(os.DirFS("../../..")) })

@@ -62,6 +62,7 @@ func Main(m *testing.M, tolerated ...string) {
 		strconv.Itoa(max(atOnce, runtime.GOMAXPROCS(0)))); err != nil { // m.Run reads the command line after it
 		panic(err)
 	}
+	quietRedis()
 	code := m.Run()
 	if err := shared.stop(); err != nil {
 		fmt.Fprintln(os.Stderr, "pgtest:", err)

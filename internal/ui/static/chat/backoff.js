@@ -6,6 +6,15 @@ const MOST = 60_000; // up to this
 const FORGIVE = 10_000; // a connection that was live for this long resets the waits
 const STEADY = 1000; // one that was live for this long may come back at once, where the protocol says so
 
+const RENEW = new Set(["unauthenticated", "session_ended"]);
+/**
+ * Only what the service itself says, and this client knows to be lasting, ends anything: a balancer that starts, or has no
+ * instance, answers 404 or 403 with a page of its own.
+ */
+const LASTING = new Set([
+  "origin", "password_change_required", "upgrade_required", "subprotocol_required", "invalid", "forbidden", "not_found",
+]);
+
 /**
  * What a refusal over HTTP says (RFC 9457).
  * @typedef {object} Problem
@@ -75,9 +84,9 @@ export class Backoff {
    * @returns {Verdict}
    */
   #judgeProblem(p) {
-    if (p.status === 401) return { renew: true };
-    if (p.status === 429 || p.status === 408 || p.status >= 500) return { wait: Math.max(this.next(), p.retryAfterMs ?? 0) };
-    return { stop: { code: p.code, detail: p.detail } };
+    if (RENEW.has(p.code)) return { renew: true };
+    if (LASTING.has(p.code)) return { stop: { code: p.code, detail: p.detail } };
+    return { wait: Math.max(this.next(), p.retryAfterMs ?? 0) };
   }
 }
 

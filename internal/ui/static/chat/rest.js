@@ -22,26 +22,34 @@ export class RefusalError extends Error {
 }
 
 /**
- * Reads the problem from an answer that is not ok.
+ * Reads the problem from an answer that is not ok. An answer that is not the service's problem document, such as a balancer's own
+ * page or half an answer, has the code `not_from_service`: it says nothing about the request.
  * @param {Response} answer
  * @returns {Promise<Problem>}
  */
 export async function problemOf(answer) {
   let document = null;
   try {
-    document = await answer.json();
+    if (/^application\/problem\+json\b/i.test(answer.headers.get("Content-Type") ?? "")) document = await answer.json();
   } catch {
-    // A balancer's own page, or a truncated answer.
+    // Half an answer.
   }
+  if (document?.status !== answer.status || typeof document?.code !== "string") document = null;
   const wait = Number(answer.headers.get("Retry-After"));
   return {
     status: answer.status,
-    code: typeof document?.code === "string" ? document.code : `http_${answer.status}`,
+    code: document?.code ?? "not_from_service",
     detail: typeof document?.detail === "string" ? document.detail : "Something went wrong. Please try again.",
     retryAfterMs: wait > 0 ? wait * 1000 : undefined,
     document,
   };
 }
+
+/**
+ * Whether the service does not accept a token. Another's 401 says nothing about the sign-in session.
+ * @param {Problem} problem
+ */
+export const isUnauthenticated = ({ status, code }) => status === 401 && code !== "not_from_service";
 
 /** Calls one service on behalf of one user. */
 export class Rest {
@@ -72,7 +80,8 @@ export class Rest {
       headers.set("Authorization", `Bearer ${token}`);
       const answer = await fetch(`${this.#base}/api/v1${path}`, { ...init, headers });
       if (answer.ok) return answer;
-      if (answer.status !== 401 || again) throw new RefusalError(await problemOf(answer));
+      const problem = await problemOf(answer);
+      if (!isUnauthenticated(problem) || again) throw new RefusalError(problem);
       token = await this.#getToken({ force: true, stale: token });
     }
   }

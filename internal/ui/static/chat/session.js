@@ -5,7 +5,7 @@
  * the session as stolen.
  */
 
-import { RefusalError, problemOf } from "./rest.js";
+import { RefusalError, isUnauthenticated, problemOf } from "./rest.js";
 
 const KEY = "housecall-session";
 const MARGIN = 90_000; // ms before its expiry at which a token is renewed, but at most a third of its life
@@ -128,7 +128,7 @@ export class Session extends EventTarget {
     try {
       answer = await this.#post("/auth/refresh", { refreshToken: t.refresh });
     } catch (e) {
-      if (!(e instanceof RefusalError) || e.status !== 401) throw e;
+      if (!(e instanceof RefusalError) || !isUnauthenticated(e.problem)) throw e;
       if (this.#tokens === t) this.#drop();
       return null;
     }
