@@ -76,7 +76,7 @@ func (s *Service) SetRole(
 		if u, err = updateRole(ctx, tx, before.ID, role); err != nil {
 			return err
 		}
-		if err := s.ensureProfile(ctx, tx, u.ID, role); err != nil {
+		if err := s.ensureProfile(ctx, tx, by, u.ID, role); err != nil {
 			return err
 		}
 		if err := s.endAll(ctx, tx, u, EndRole); err != nil {

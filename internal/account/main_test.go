@@ -220,12 +220,16 @@ func (l *countingLimiter) Allow(_ context.Context, key string, limit ratelimit.L
 // rowProfiles writes just the rows.
 type rowProfiles struct{}
 
-func (rowProfiles) CreatePatient(ctx context.Context, tx *postgres.Tx, userID int64, d PatientDetails) error {
+func (rowProfiles) CreatePatient(
+	ctx context.Context, tx *postgres.Tx, _ auth.Actor, userID int64, d PatientDetails,
+) error {
 	_, err := tx.Exec(ctx, `
 		insert into patients (user_id, phone, gender, date_of_birth, address) values ($1, $2, $3, $4, $5)
 		on conflict (user_id) do nothing`, userID, d.Phone, d.Gender, d.DateOfBirth, d.Address)
 	return err
 }
+
+func (rowProfiles) CheckPatient(PatientDetails) error { return nil }
 
 func (rowProfiles) KeepSignup(ctx context.Context, tx *postgres.Tx, userID int64, d PatientDetails) error {
 	_, err := tx.Exec(ctx, `

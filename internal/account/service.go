@@ -17,8 +17,10 @@ import (
 // Profiles creates what other packages store about a user. Whatever already exists stays as it is.
 type Profiles interface {
 	// CreatePatient creates a user's entry in the patient registry.
-	CreatePatient(ctx context.Context, tx *postgres.Tx, userID int64, d PatientDetails) error
-	// KeepSignup stores what new users say about themselves until the clinic registers them as patients.
+	CreatePatient(ctx context.Context, tx *postgres.Tx, by auth.Actor, userID int64, d PatientDetails) error
+	// CheckPatient returns all fields of a new entry that the registry refuses, as one errs.Invalid.
+	CheckPatient(d PatientDetails) error
+	// KeepSignup stores what new users say about themselves until they are in the registry.
 	KeepSignup(ctx context.Context, tx *postgres.Tx, userID int64, d PatientDetails) error
 	// CreateDoctor creates a user's doctor profile, still empty.
 	CreateDoctor(ctx context.Context, tx *postgres.Tx, userID int64) error
@@ -134,19 +136,19 @@ func (s *Service) Connect(p Ports) { s.ports = p }
 type Registration struct {
 	Name, Email, Password string
 	Details               PatientDetails
-	// Unregistered leaves the entry in the patient registry to the clinic, as the older PMS API does.
+	// Unregistered leaves the entry in the patient registry to the clinic or the first booking, as the older PMS API does.
 	Unregistered bool
 }
 
-// Register creates an account for a patient, with an entry in the registry unless that is left to the clinic, and
+// Register creates an account for a patient, with an entry in the registry unless that is left for later, and
 // emails a link that verifies the address. ErrEmailTaken if the address has an account; 429 after too many
 // registrations from the client's address.
 func (s *Service) Register(ctx context.Context, r Registration, client httpd.Client) (User, error) {
-	u, err := newUser(r.Name, r.Email, auth.Patient)
-	if err != nil {
+	if err := s.CheckRegistration(r); err != nil {
 		return User{}, err
 	}
-	if err := checkPassword("body.password", r.Password, u.Email, u.Name); err != nil {
+	u, err := newUser(r.Name, r.Email, auth.Patient)
+	if err != nil {
 		return User{}, err
 	}
 	if err := s.throttle(ctx, "register:"+network(client.Address), s.options.RegistersPerAddress, time.Hour); err != nil {
@@ -161,11 +163,12 @@ func (s *Service) Register(ctx context.Context, r Registration, client httpd.Cli
 		if err != nil {
 			return err
 		}
-		enter := s.ports.Profiles.CreatePatient
 		if r.Unregistered {
-			enter = s.ports.Profiles.KeepSignup
+			err = s.ports.Profiles.KeepSignup(ctx, tx, made.ID, r.Details)
+		} else {
+			err = s.ports.Profiles.CreatePatient(ctx, tx, actorOf(made, 0), made.ID, r.Details)
 		}
-		if err := enter(ctx, tx, made.ID, r.Details); err != nil {
+		if err != nil {
 			return fmt.Errorf("enter %s into the registry: %w", made.PublicID, err)
 		}
 		u = made
@@ -175,6 +178,15 @@ func (s *Service) Register(ctx context.Context, r Registration, client httpd.Cli
 		return s.sendVerification(ctx, tx, made, made.Email, 0)
 	})
 	return u, err
+}
+
+// CheckRegistration returns everything that is wrong with what a patient entered, so that they need not correct one
+// field at a time; nil if Register would take it. Whether the address has an account, only Register tells.
+func (s *Service) CheckRegistration(r Registration) error {
+	address, emailErr := NormalizeEmail(r.Email)
+	name, nameErr := NormalizeName(r.Name)
+	return allFields(emailErr, nameErr, checkPassword("body.password", r.Password, address, name),
+		s.ports.Profiles.CheckPatient(r.Details))
 }
 
 // CreateAdmin creates an administrator who can sign in at once. It is for the command line.
@@ -211,7 +223,7 @@ func (s *Service) CreateWithPassword(ctx context.Context, tx *postgres.Tx, n New
 	if u, err = insertNew(ctx, tx, u, hash); err != nil {
 		return User{}, err
 	}
-	if err := s.ensureProfile(ctx, tx, u.ID, n.Role); err != nil {
+	if err := s.ensureProfile(ctx, tx, auth.System, u.ID, n.Role); err != nil {
 		return User{}, err
 	}
 	return u, audit.Record(ctx, tx, event(auth.System, "user.create", u, map[string]any{"role": n.Role}))
@@ -235,10 +247,12 @@ func (s *Service) Contact(ctx context.Context, db postgres.DB, userID int64) (Co
 }
 
 // ensureProfile creates what other packages store about a user with a role. Administrators need nothing.
-func (s *Service) ensureProfile(ctx context.Context, tx *postgres.Tx, userID int64, role auth.Role) error {
+func (s *Service) ensureProfile(
+	ctx context.Context, tx *postgres.Tx, by auth.Actor, userID int64, role auth.Role,
+) error {
 	switch role {
 	case auth.Patient:
-		return s.ports.Profiles.CreatePatient(ctx, tx, userID, PatientDetails{})
+		return s.ports.Profiles.CreatePatient(ctx, tx, by, userID, PatientDetails{})
 	case auth.Doctor:
 		return s.ports.Profiles.CreateDoctor(ctx, tx, userID)
 	default:
@@ -253,14 +267,14 @@ func newUser(name, email string, role auth.Role) (User, error) {
 	}
 	address, emailErr := NormalizeEmail(email)
 	name, nameErr := NormalizeName(name)
-	if err := both(emailErr, nameErr); err != nil {
+	if err := allFields(emailErr, nameErr); err != nil {
 		return User{}, err
 	}
 	return User{Email: address, Name: name, Role: role}, nil
 }
 
-// both merges the bad fields of all problems into one error; nil if there are none.
-func both(problems ...error) error {
+// allFields merges the bad fields of all problems into one error; nil if there are none.
+func allFields(problems ...error) error {
 	var fields []errs.Field
 	for _, err := range problems {
 		var e *errs.Error

@@ -349,7 +349,16 @@ func TestApp_Oddities_OlderAPIs(t *testing.T) {
 		}
 		require.Less(t, w.call(0, "", "HEAD", path, "").status, 500)
 	}
-	w.call(0, "", "GET", "/WEB/user/login", "").problem(t, 404)
+	for path, status := range map[string]int{
+		"/WEB/user/login": 405, "//Web/nothing": 404, "/API/AUTH/login": 405, "/api//admin/nothing": 404,
+	} {
+		r := w.call(0, "", "GET", path, "")
+		w.inItsShape(strings.ToLower(strings.ReplaceAll(path, "//", "/")), r, path)
+		require.Equal(t, status, r.status, path)
+	}
+	for _, path := range []string{"/API/v1/me", "/api//v1/me", "//api/v1/me", "/api/v1//me", "/api/v1/ME", "/WEBHOOK"} {
+		w.call(0, "", "GET", path, "").problem(t, 404)
+	}
 	w.call(0, "", "GET", "/webhook", "").problem(t, 404)
 	w.call(0, "", "GET", "/api/authentic", "").problem(t, 404)
 }

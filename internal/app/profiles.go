@@ -2,8 +2,10 @@ package app
 
 import (
 	"context"
+	"time"
 
 	"housecall/internal/account"
+	"housecall/internal/auth"
 	"housecall/internal/doctor"
 	"housecall/internal/patient"
 	"housecall/internal/postgres"
@@ -18,8 +20,10 @@ type profiles struct {
 var _ account.Profiles = profiles{}
 
 // CreatePatient implements account.Profiles.
-func (p profiles) CreatePatient(ctx context.Context, tx *postgres.Tx, userID int64, d account.PatientDetails) error {
-	return p.patients.Create(ctx, tx, userID, detailsOf(d))
+func (p profiles) CreatePatient(
+	ctx context.Context, tx *postgres.Tx, by auth.Actor, userID int64, d account.PatientDetails,
+) error {
+	return p.patients.Create(ctx, tx, by, userID, detailsOf(d))
 }
 
 func detailsOf(d account.PatientDetails) patient.Details {
@@ -29,6 +33,9 @@ func detailsOf(d account.PatientDetails) patient.Details {
 	}
 	return entry
 }
+
+// CheckPatient implements account.Profiles.
+func (p profiles) CheckPatient(d account.PatientDetails) error { return detailsOf(d).Check(time.Now()) }
 
 // KeepSignup implements account.Profiles.
 func (p profiles) KeepSignup(ctx context.Context, tx *postgres.Tx, userID int64, d account.PatientDetails) error {

@@ -29,7 +29,7 @@ func (s *Service) parties(ctx context.Context, actor auth.Actor, b Booking) (Boo
 
 // party returns the patient of a booking, if the actor may book for them.
 func (s *Service) party(ctx context.Context, actor auth.Actor, b Booking) (patient.Patient, error) {
-	p, err := s.patients.Resolve(ctx, s.pool, b.Patient)
+	p, err := s.patientOf(ctx, actor, b.Patient)
 	switch {
 	case err != nil:
 		return p, err
@@ -41,6 +41,14 @@ func (s *Service) party(ctx context.Context, actor auth.Actor, b Booking) (patie
 		return p, s.ownPatient(ctx, actor.ID, p)
 	}
 	return p, nil
+}
+
+// patientOf returns a patient's entry in the registry; patients who book for the first time may get theirs now.
+func (s *Service) patientOf(ctx context.Context, actor auth.Actor, publicID string) (patient.Patient, error) {
+	if actor.Role == auth.Patient {
+		return s.patients.Enter(ctx, actor)
+	}
+	return s.patients.Resolve(ctx, s.pool, publicID)
 }
 
 // onBehalf fills in the actor's own part in a booking, and refuses bookings that they may not make.

@@ -52,8 +52,8 @@ func (s *Service) Wait(ctx context.Context, actor auth.Actor, doctorID string, f
 	if err != nil {
 		return Waiting{}, err
 	}
-	if _, err := s.patients.Resolve(ctx, s.pool, actor.UserID); err != nil {
-		return Waiting{}, err // they have no entry in the registry yet
+	if _, err := s.patientOf(ctx, actor, actor.UserID); err != nil {
+		return Waiting{}, err
 	}
 	row, err := s.join(ctx, actor, d, from, to)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/errs"
@@ -36,6 +37,8 @@ func older(t *testing.T) *house {
 			}
 			return failures[c.Params("how")]
 		})
+		s.Router().Post("/web/user/:id/assignDoc", func(c *fiber.Ctx) error { return c.SendString(c.Params("id")) })
+		s.Router().Get("/web/user/all/assignDoc", func(c *fiber.Ctx) error { return c.SendString(c.Route().Path) })
 		s.Router().Get("/api/auth/fail", func(*fiber.Ctx) error { return errors.New("connect to db.internal as root") })
 	})
 }
@@ -100,4 +103,56 @@ func TestServer_Dialect_HugeBody(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 413, a.StatusCode)
 	require.JSONEq(t, `{"success":false,"message":"The request body is too large.","code":"too_large","fields":0}`, a.body)
+}
+
+// The older servers did not care about letter case and doubled slashes. Everything else does.
+func TestServer_Dialect_spelling(t *testing.T) {
+	t.Parallel()
+	h := older(t)
+	for path, want := range map[string]string{
+		"/web/user/7/assignDoc":            "7",
+		"/web//user/7/assignDoc":           "7",
+		"//web///user/7//assigndoc//":      "7",
+		"/WEB/User/AbC/ASSIGNDOC":          "AbC",
+		"/web/user/a%2f%2Fb/assignDoc":     "a%2f%2Fb",
+		"/web/user/ALL/assigndoc?x=1//2&Y": "ALL",
+	} {
+		a := h.do(t, "POST", path, "")
+		require.Equal(t, 200, a.StatusCode, "%s: %s", path, a.body)
+		require.Equal(t, want, a.body, path)
+	}
+	require.Equal(t, "/web/user/all/assignDoc", h.do(t, "GET", "/Web/USER/ALL/assigndoc", "").body, "the route of its method")
+	require.Contains(t, h.log.String(), `"route":"/web/user/:id/assignDoc"`)
+	require.NotContains(t, h.log.String(), "AbC")
+	for path, status := range map[string]int{
+		"/WEB": 404, "//web": 404, "/WEB/nowhere": 404, "/web/user//assignDoc": 404, "/Web/fail/": 404, "/WEB/User/7/AssignDoc": 405,
+		"/wEb//fail/missing": 404, "/API/Auth/nowhere": 404, "//api//auth//fail": 500,
+	} {
+		a := h.do(t, "GET", path, "")
+		require.Equal(t, status, a.StatusCode, path)
+		require.Equal(t, "application/json; charset=utf-8", a.Header.Get("Content-Type"), path)
+	}
+	for _, native := range []string{"//api/v1/items/a", "/api//v1/items/a", "/API/v1/items/a", "/WEBBER", "//", "/%77eb/fail/missing"} {
+		a := h.do(t, "GET", native, "")
+		require.Equal(t, 404, a.StatusCode, native)
+		require.Equal(t, httpd.ProblemType, a.Header.Get("Content-Type"), native)
+	}
+}
+
+// Whatever the path, spelling it again changes nothing more, and only its letter case and slashes can change.
+func FuzzServer_spelled(f *testing.F) {
+	s, err := httpd.New(httpd.Deps{Registry: prometheus.NewRegistry()})
+	require.NoError(f, err)
+	s.Dialect("/web", func(status int, _ *errs.Error) (int, any) { return status, nil })
+	s.Router().Post("/web/user/:id/assignDoc", func(*fiber.Ctx) error { return nil })
+	for _, path := range []string{"/web", "//WEB//user/X/ASSIGNDOC/", "/web/user//assignDoc", "/", "", "/api/v1/me", "/web/%ff/\xff"} {
+		f.Add("POST", path)
+	}
+	f.Fuzz(func(t *testing.T, method, path string) {
+		once := s.Spelled(method, path)
+		require.Equal(t, once, s.Spelled(method, once))
+		plain := func(p string) string { return strings.ReplaceAll(p, "/", "") }
+		require.True(t, strings.EqualFold(plain(path), plain(once)), "%q became %q", path, once)
+		require.NotContains(t, once, "//")
+	})
 }

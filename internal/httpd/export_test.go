@@ -15,3 +15,6 @@ func SealCursor(ctx context.Context, plain string) string {
 	r := requestFrom(ctx)
 	return r.sealer.Seal(r.list, []byte(plain))
 }
+
+// Spelled returns a path of an older API as its route spells it.
+func (s *Server) Spelled(method, path string) string { return s.spelled(method, path) }

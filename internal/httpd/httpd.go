@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -96,6 +97,8 @@ type Server struct {
 	proxies  []netip.Prefix
 	draining atomic.Bool
 	dialects []dialect
+	// olderRoutes are those of the dialects; they are all there when the first request comes.
+	olderRoutes func() []olderRoute
 	// naming is the package whose route is being registered; see schemaName.
 	naming string
 	// streamed are the routes whose handlers read the body.
@@ -136,6 +139,8 @@ func New(d Deps) (*Server, error) {
 	s.app.Server().CloseOnShutdown = true
 	s.refuseUnknownMethods()
 	s.app.Server().Handler = s.takeBody(s.app.Server().Handler)
+	s.olderRoutes = sync.OnceValue(s.listOlderRoutes)
+	s.app.Server().Handler = s.spellOlder(s.app.Server().Handler)
 	s.app.Server().HeaderReceived = s.refuseLength
 	s.app.Use(s.handle)
 	replaceHumaErrors()

@@ -57,7 +57,7 @@ func TestService_StatedAge(t *testing.T) {
 	by := auth.Actor{ID: w.user("PAT0000000NEW", "Nia", auth.Patient), UserID: "PAT0000000NEW", Role: auth.Patient}
 	w.exec(`delete from patients where user_id = $1`, by.ID)
 	require.NoError(t, w.pool.InTx(t.Context(), func(tx *postgres.Tx) error {
-		return w.svc.Create(t.Context(), tx, by.ID, patient.Details{StatedAge: &patient.StatedAge{Years: 34}})
+		return w.svc.Create(t.Context(), tx, by, by.ID, patient.Details{StatedAge: &patient.StatedAge{Years: 34}})
 	}))
 	today := time.Now().UTC().Truncate(24 * time.Hour)
 	p, err := w.svc.Resolve(t.Context(), w.pool, by.UserID)

@@ -259,7 +259,7 @@ func TestService_Create(t *testing.T) {
 	_, err := w.svc.Resolve(t.Context(), w.pool, "ADM0000000NEW")
 	require.Equal(t, errs.NotFound, errs.KindOf(err))
 	create := func(d patient.Details) error {
-		return w.pool.InTx(t.Context(), func(tx *postgres.Tx) error { return w.svc.Create(t.Context(), tx, id, d) })
+		return w.pool.InTx(t.Context(), func(tx *postgres.Tx) error { return w.svc.Create(t.Context(), tx, auth.System, id, d) })
 	}
 	future := time.Date(2999, 1, 1, 0, 0, 0, 0, time.UTC)
 	err = create(patient.Details{Phone: "x", Gender: "x", DateOfBirth: &future, Address: strings.Repeat("a", 501)})

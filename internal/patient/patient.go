@@ -41,6 +41,8 @@ type Patient struct {
 	Version     int
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
+	CreatedBy   int64 // users.id of who made the entry, and who changed it last; 0: the system, or not known
+	UpdatedBy   int64
 }
 
 // Assigned names a patient's assigned doctor.
@@ -94,6 +96,12 @@ func (c Change) apply(d Details, today time.Time) (Details, error) {
 		return d.stateAge(*c.Age, today)
 	}
 	return d, nil
+}
+
+// Check returns all fields that break a rule, as one errs.Invalid. now is the latest date of birth.
+func (d Details) Check(now time.Time) error {
+	_, err := d.normalize(now)
+	return err
 }
 
 // normalize trims the texts; its error names every field that breaks a rule. now is the latest date of birth.

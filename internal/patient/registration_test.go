@@ -1,6 +1,7 @@
 package patient_test
 
 import (
+	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -63,6 +64,7 @@ func TestService_Register(t *testing.T) {
 	require.Equal(t, patient.Patient{
 		ID: id, UserID: nia, Name: "Nia New", Phone: told.Phone, Gender: told.Gender, DateOfBirth: p.DateOfBirth,
 		Address: told.Address, Active: true, Version: 1, CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
+		CreatedBy: w.actor(ann).ID, UpdatedBy: w.actor(ann).ID,
 	}, p)
 	require.True(t, told.DateOfBirth.Equal(*p.DateOfBirth))
 	require.Equal(t, []string{nia}, w.call("GET", "/patients", nia, "", "").Each("userId"))
@@ -129,13 +131,84 @@ func TestService_Register_OneWinner(t *testing.T) {
 	require.Equal(t, 1, w.audited("patient.register", "PAT0000000NEW"))
 }
 
+// However many bookings a user begins at once, they get one entry, with what they entered at sign-up, even if the clinic
+// registers them at the same moment.
+func TestService_Enter_OneWinner(t *testing.T) {
+	t.Parallel()
+	w := newClinic(t)
+	const nia = "PAT0000000NEW"
+	id := w.signUp(nia, "Nia New")
+	own, staff := w.actor(nia), w.actor(admin)
+	const workers = 12
+	entries := make(chan patient.Patient, workers)
+	failures := make(chan error, workers+1)
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			p, err := w.svc.Enter(t.Context(), own)
+			entries <- p
+			failures <- err
+		})
+	}
+	wg.Go(func() {
+		if _, err := w.svc.Register(t.Context(), staff, id); !errors.Is(err, patient.ErrRegistered) {
+			failures <- err
+		}
+	})
+	wg.Wait()
+	close(entries)
+	close(failures)
+	for err := range failures {
+		require.NoError(t, err)
+	}
+	for p := range entries {
+		require.Equal(t, []any{id, nia, told.Phone, told.Address, 1}, []any{p.ID, p.UserID, p.Phone, p.Address, p.Version})
+		require.Contains(t, []int64{own.ID, staff.ID}, p.CreatedBy)
+	}
+	require.Equal(t, 1, w.audited("patient.register", nia))
+	require.Zero(t, w.count(`select count(*) from patient_signups`))
+}
+
+func TestService_Enter_Refused(t *testing.T) {
+	t.Parallel()
+	w := newClinic(t)
+	for _, who := range []string{ann, admin} {
+		_, err := w.svc.Enter(t.Context(), w.actor(who))
+		require.ErrorIs(t, err, errs.ErrForbidden, who)
+	}
+	w.signUp("PAT000000G0NE", "Gus Gone")
+	gone := w.actor("PAT000000G0NE")
+	w.exec(`update users set disabled_at = now() where id = $1`, gone.ID)
+	_, err := w.svc.Enter(t.Context(), gone)
+	require.ErrorIs(t, err, patient.ErrNoUser)
+	require.Equal(t, 1, w.count(`select count(*) from patient_signups`))
+}
+
+// An entry says who made it and who changed it last.
+func TestService_Authors(t *testing.T) {
+	t.Parallel()
+	w := newClinic(t)
+	const nia = "PAT0000000NEW"
+	w.signUp(nia, "Nia New")
+	own, staff := w.actor(nia), w.actor(admin)
+	authors := func(p patient.Patient, err error) []int64 {
+		t.Helper()
+		require.NoError(t, err)
+		return []int64{p.CreatedBy, p.UpdatedBy}
+	}
+	require.Equal(t, []int64{own.ID, own.ID}, authors(w.svc.Enter(t.Context(), own)))
+	require.Equal(t, []int64{own.ID, staff.ID}, authors(w.svc.Assign(t.Context(), staff, nia, patient.AnyVersion, ann)))
+	lane := "Lane 2"
+	require.Equal(t, []int64{own.ID, own.ID}, authors(w.svc.Change(t.Context(), own, nia, 2, patient.Change{Address: &lane})))
+}
+
 // Users who get the role of a patient have an entry at once, with what they entered.
 func TestService_Create_AfterASignUp(t *testing.T) {
 	t.Parallel()
 	w := newClinic(t)
 	id := w.signUp("PAT0000000NEW", "Nia New")
 	require.NoError(t, w.pool.InTx(t.Context(), func(tx *postgres.Tx) error {
-		return w.svc.Create(t.Context(), tx, id, patient.Details{})
+		return w.svc.Create(t.Context(), tx, auth.System, id, patient.Details{})
 	}))
 	p, err := w.svc.Resolve(t.Context(), w.pool, "PAT0000000NEW")
 	require.NoError(t, err)

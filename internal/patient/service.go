@@ -49,7 +49,7 @@ func New(d Deps) *Service {
 
 // Create creates a user's entry, unless there is one: users who become patients again keep theirs. Fields that are
 // empty in d come from what the user entered at sign-up.
-func (s *Service) Create(ctx context.Context, tx *postgres.Tx, userID int64, d Details) error {
+func (s *Service) Create(ctx context.Context, tx *postgres.Tx, by auth.Actor, userID int64, d Details) error {
 	d, err := d.normalize(tx.Now())
 	if err != nil {
 		return err
@@ -61,7 +61,7 @@ func (s *Service) Create(ctx context.Context, tx *postgres.Tx, userID int64, d D
 	if ok && d == (Details{}) {
 		d = told
 	}
-	_, err = insertEntry(ctx, tx, userID, d)
+	_, err = insertEntry(ctx, tx, by, userID, d)
 	return err
 }
 
@@ -271,7 +271,7 @@ func (s *Service) Change(ctx context.Context, by auth.Actor, publicID string, ve
 		if d, err = d.normalize(tx.Now()); err != nil {
 			return err
 		}
-		if err := updateDetails(ctx, tx, p.ID, version, d); err != nil {
+		if err := updateDetails(ctx, tx, by, p.ID, version, d); err != nil {
 			return err
 		}
 		if p, err = selectEntry(ctx, tx, publicID); err != nil {
@@ -306,7 +306,7 @@ func (s *Service) Assign(
 		if version != AnyVersion && version != p.Version { // the row is locked, so this stays true
 			return errs.ErrStale
 		}
-		if err := s.assignTo(ctx, tx, p.ID, doctorPublicID); err != nil {
+		if err := s.assignTo(ctx, tx, by, p.ID, doctorPublicID); err != nil {
 			return err
 		}
 		if p, err = selectEntry(ctx, tx, publicID); err != nil {
@@ -319,9 +319,11 @@ func (s *Service) Assign(
 	return p, err
 }
 
-func (s *Service) assignTo(ctx context.Context, tx *postgres.Tx, patientID int64, doctorPublicID string) error {
+func (s *Service) assignTo(
+	ctx context.Context, tx *postgres.Tx, by auth.Actor, patientID int64, doctorPublicID string,
+) error {
 	if doctorPublicID == "" {
-		return updateDoctor(ctx, tx, patientID, nil)
+		return updateDoctor(ctx, tx, by, patientID, nil)
 	}
 	id, err := s.doctors.Find(ctx, tx, doctorPublicID)
 	if errs.KindOf(err) == errs.NotFound {
@@ -330,7 +332,7 @@ func (s *Service) assignTo(ctx context.Context, tx *postgres.Tx, patientID int64
 	if err != nil {
 		return err
 	}
-	return updateDoctor(ctx, tx, patientID, &id)
+	return updateDoctor(ctx, tx, by, patientID, &id)
 }
 
 // record writes an audit row about a patient.

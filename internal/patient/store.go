@@ -21,6 +21,7 @@ const columns = `
 	u.id, u.public_id as user_id, u.name, p.phone, p.gender, p.date_of_birth, p.age_years, p.age_recorded_on,
 	p.address, p.version,
 	u.disabled_at is null as active, p.created_at, p.updated_at,
+	coalesce(p.created_by, 0) as created_by, coalesce(p.updated_by, 0) as updated_by,
 	p.doctor_id, coalesce(d.public_id, '') as doctor_user_id, coalesce(d.name, '') as doctor_name
 	from patients p
 	join users u on u.id = p.user_id
@@ -40,6 +41,8 @@ type row struct {
 	Active        bool
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
+	CreatedBy     int64
+	UpdatedBy     int64
 	DoctorID      *int64
 	DoctorUserID  string
 	DoctorName    string
@@ -49,6 +52,7 @@ func (r row) patient() Patient {
 	p := Patient{
 		ID: r.ID, UserID: r.UserID, Name: r.Name, Phone: r.Phone, Gender: r.Gender, DateOfBirth: r.DateOfBirth,
 		Address: r.Address, Active: r.Active, Version: r.Version, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+		CreatedBy: r.CreatedBy, UpdatedBy: r.UpdatedBy,
 	}
 	if r.AgeYears != nil && r.AgeRecordedOn != nil {
 		p.StatedAge = &StatedAge{Years: *r.AgeYears, On: *r.AgeRecordedOn}
@@ -101,13 +105,17 @@ func selectAssigned(ctx context.Context, db postgres.DB, doctorID, after int64, 
 }
 
 // insertEntry creates an entry. If there is one already, it does nothing and fresh is false.
-func insertEntry(ctx context.Context, tx *postgres.Tx, userID int64, d Details) (fresh bool, err error) {
+func insertEntry(
+	ctx context.Context, tx *postgres.Tx, by auth.Actor, userID int64, d Details,
+) (fresh bool, err error) {
 	years, on := d.StatedAge.columns()
 	tag, err := tx.Exec(ctx, `
 		insert into patients
-			(user_id, phone, gender, date_of_birth, age_years, age_recorded_on, address, created_at, updated_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $8)
-		on conflict (user_id) do nothing`, userID, d.Phone, d.Gender, d.DateOfBirth, years, on, d.Address, tx.Now())
+			(user_id, phone, gender, date_of_birth, age_years, age_recorded_on, address, created_at, updated_at,
+			 created_by, updated_by)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $8, nullif($9, 0), nullif($9, 0))
+		on conflict (user_id) do nothing`,
+		userID, d.Phone, d.Gender, d.DateOfBirth, years, on, d.Address, tx.Now(), by.ID)
 	if err != nil {
 		return false, fmt.Errorf("make the entry of user %d: %w", userID, postgres.Classify(err))
 	}
@@ -179,13 +187,16 @@ func (a *StatedAge) columns() (years *int, on *time.Time) {
 	return &a.Years, &a.On
 }
 
-func updateDetails(ctx context.Context, tx *postgres.Tx, id int64, expect int, d Details) error {
+func updateDetails(
+	ctx context.Context, tx *postgres.Tx, by auth.Actor, id int64, expect int, d Details,
+) error {
 	years, on := d.StatedAge.columns()
 	tag, err := tx.Exec(ctx, `
 		update patients
 		set phone = $3, gender = $4, date_of_birth = $5, age_years = $6, age_recorded_on = $7, address = $8,
-		    updated_at = $9, version = version + 1
-		where user_id = $1 and version = $2`, id, expect, d.Phone, d.Gender, d.DateOfBirth, years, on, d.Address, tx.Now())
+		    updated_at = $9, updated_by = nullif($10, 0), version = version + 1
+		where user_id = $1 and version = $2`,
+		id, expect, d.Phone, d.Gender, d.DateOfBirth, years, on, d.Address, tx.Now(), by.ID)
 	if err != nil {
 		return fmt.Errorf("change the entry of user %d: %w", id, postgres.Classify(err))
 	}
@@ -195,10 +206,10 @@ func updateDetails(ctx context.Context, tx *postgres.Tx, id int64, expect int, d
 	return nil
 }
 
-func updateDoctor(ctx context.Context, tx *postgres.Tx, id int64, doctorID *int64) error {
+func updateDoctor(ctx context.Context, tx *postgres.Tx, by auth.Actor, id int64, doctorID *int64) error {
 	_, err := tx.Exec(ctx, `
-		update patients set doctor_id = $2, updated_at = $3, version = version + 1
-		where user_id = $1 and doctor_id is distinct from $2`, id, doctorID, tx.Now())
+		update patients set doctor_id = $2, updated_at = $3, updated_by = nullif($4, 0), version = version + 1
+		where user_id = $1 and doctor_id is distinct from $2`, id, doctorID, tx.Now(), by.ID)
 	if err != nil {
 		return fmt.Errorf("assign a doctor to user %d: %w", id, postgres.Classify(err))
 	}

@@ -139,27 +139,24 @@ func (a api) parties(ctx context.Context, c call, patientID, docID int64) (appoi
 	case c.actor.Role == auth.Doctor:
 		b.Doctor = c.actor.UserID
 	}
-	return a.registered(ctx, c.actor, b)
+	if b.Doctor != "" {
+		return b, nil // Book looks the patient up itself
+	}
+	return a.withOwnDoctor(ctx, c.actor, b)
 }
 
-// registered looks the patient up in the registry: they must be in it, and may have an assigned doctor.
-func (a api) registered(ctx context.Context, actor auth.Actor, b appointment.Booking) (appointment.Booking, error) {
-	if actor.Role != auth.Patient && b.Doctor != "" {
-		return b, nil // Book checks the registry itself
-	}
+// withOwnDoctor fills in the doctor who is assigned to the patient.
+func (a api) withOwnDoctor(ctx context.Context, actor auth.Actor, b appointment.Booking) (appointment.Booking, error) {
 	p, err := a.Patients.Get(ctx, actor, b.Patient)
 	switch {
-	case errs.KindOf(err) == errs.NotFound && actor.Role == auth.Patient:
-		return b, patient.ErrNotRegistered
-	case errs.KindOf(err) == errs.NotFound:
+	case errs.KindOf(err) == errs.NotFound && actor.Role != auth.Patient:
 		return b, refusal(sayNoPatient)
+	case errs.KindOf(err) == errs.NotFound, err == nil && p.Doctor == nil:
+		return b, refusal(sayDoctor)
 	case err != nil:
 		return b, err
-	case b.Doctor == "" && p.Doctor == nil:
-		return b, refusal(sayDoctor)
-	case b.Doctor == "":
-		b.Doctor = p.Doctor.UserID
 	}
+	b.Doctor = p.Doctor.UserID
 	return b, nil
 }
 

@@ -45,7 +45,7 @@ func TestAvailableSlot(t *testing.T) {
 
 	require.Equal(t, "Doctor not found", w.no("POST", "/appointment/availableSlot", pia.token, `{"docId":`+id(pia)+`}`))
 	for _, bad := range []string{
-		`{}`, `{"docId":"x"}`, `{"docId":1,"date":"3 March"}`, `{"docId":1,"date":"2026-02-30"}`,
+		`{}`, `{"docId":"x"}`, `{"docId":1,"date":"3 March"}`, `{"docId":1,"date":"2026-2-30"}`,
 	} {
 		require.Equal(t, 400, w.call("POST", "/appointment/availableSlot", pia.token, bad).Status, bad)
 	}
@@ -107,10 +107,9 @@ func TestBook_Refused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	pia, dan, eva := w.registered("Pia Rai"), w.doctor("Dan Lama"), w.doctor("Eva Lama")
-	nia := w.signUp("Nia Rai")
+	nia := w.signUp("Nia Rai") // in the registry only once she books
 	with := func(fields string) string { return `{"date":"` + tomorrow + `","slotId":1,` + fields + `}` }
 	doc := `"docId":` + id(dan)
-	require.Contains(t, w.no("POST", "/appointment/book", nia.token, with(doc)), "register as a patient first")
 	require.Contains(t, w.no("POST", "/appointment/book", w.admin.token, with(doc+`,"patientId":`+id(nia))),
 		"register as a patient first")
 	require.Equal(t, "You can book for yourself only",
@@ -119,6 +118,7 @@ func TestBook_Refused(t *testing.T) {
 	require.Equal(t, "Patient not found",
 		w.no("POST", "/appointment/book", w.admin.token, with(doc+`,"patientId":999999`)))
 	require.Equal(t, "Doctor not found", w.no("POST", "/appointment/book", pia.token, with(`"docId":`+id(nia))))
+	require.Equal(t, "docId is required", w.no("POST", "/appointment/book", nia.token, `{"date":"`+tomorrow+`"}`))
 	w.no("POST", "/appointment/book", dan.token, with(`"patientId":`+id(pia)))                     // not their patient
 	w.no("POST", "/appointment/book", dan.token, with(`"docId":`+id(eva)+`,"patientId":`+id(pia))) // not with themselves
 	require.Equal(t, "Invalid date",
@@ -129,13 +129,87 @@ func TestBook_Refused(t *testing.T) {
 		w.no("POST", "/appointment/book", pia.token, `{"date":"2030-03-01",`+doc+`}`))
 	for _, bad := range []string{
 		`{` + doc + `}`, with(`"slotId":16`), with(`"slotId":0`), with(`"slotId":"x"`), with(`"docId":true`),
-		`{"date":20260303,` + doc + `}`, `{"date":"2026-3-3",` + doc + `}`, `{"date":"9999-99-99",` + doc + `}`,
+		`{"date":20260303,` + doc + `}`, `{"date":"2026-3-3",` + doc + `}`,
 	} {
 		a := w.call("POST", "/appointment/book", pia.token, bad)
 		require.Equal(t, 400, a.Status, "%s: %s", bad, a.Raw)
 		require.False(t, a.Success)
 	}
 	require.Zero(t, w.count(`select count(*) from appointments`))
+	require.Zero(t, w.count(`select count(*) from patients where user_id = $1`, nia.id), "she has booked nothing")
+}
+
+// Users who signed up get their registry entry with their first booking, however many times they press the button.
+func TestBook_First(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	nia, dan := w.signUp("Nia Rai"), w.doctor("Dan Lama")
+	const workers = 6
+	answers := make(chan answer, workers)
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			a, err := w.send("POST", "/appointment/book", nia.token, `{"docId":`+id(dan)+`,"date":"`+tomorrow+`","slotId":1}`)
+			if err != nil {
+				a.Message = err.Error()
+			}
+			answers <- a
+		})
+	}
+	wg.Wait()
+	close(answers)
+	won := 0
+	for a := range answers {
+		if a.Success {
+			won++
+			continue
+		}
+		require.Equal(t, "Appointment slot not available", a.Message)
+	}
+	require.Equal(t, 1, won)
+	require.Equal(t, "Lane 1, Kathmandu", w.yes("GET", "/patient/list", nia.token, "").object(t)["address"])
+	entry := w.yes("GET", "/patient/list", dan.token, "").list(t)
+	require.Len(t, entry, 1, "the doctor's own patient")
+	require.EqualValues(t, nia.id, entry[0]["createdBy"])
+	require.Equal(t, 1, w.count(`select count(*) from audit_events where action = 'patient.register'`))
+	require.Equal(t, "Already a registered patient", w.no("POST", "/patient/register/"+id(nia), w.admin.token, ""))
+}
+
+// What the old server answered as a refusal is none of the client's faults: 200, and words that are true.
+func TestRefusals_numbersAndDays(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	pia, dan := w.registered("Pia Rai"), w.doctor("Dan Lama")
+	const missing, on = "There is no such appointment.", `,"date":"` + tomorrow + `"}`
+	for _, c := range []struct {
+		method, path string
+		by           person
+		body, want   string
+	}{
+		{"PUT", "/user/updateRole", w.admin, `{"id":0,"role":2}`, "User not found !"},
+		{"PUT", "/user/updateRole", w.admin, `{"id":"-1","role":2}`, "User not found !"},
+		{"POST", "/patient/register/0", dan, ``, "Not a registered user"},
+		{"POST", "/patient/register/-1", dan, ``, "Not a registered user"},
+		{"POST", "/patient/assignDoc", dan, `{"patientId":0}`, "Patient not found"},
+		{"POST", "/patient/assignDoc", dan, `{"patientId":` + id(pia) + `,"docId":0}`, "docId is not required"},
+		{"POST", "/patient/assignDoc", w.admin, `{"patientId":` + id(pia) + `}`, "docId is required"},
+		{"POST", "/patient/assignDoc", w.admin, `{"patientId":` + id(pia) + `,"docId":-1}`, "Doctor not found"},
+		{"POST", "/appointment/availableSlot", dan, `{"docId":0}`, "Doctor not found"},
+		{"POST", "/appointment/availableSlot", pia, `{"docId":1,"date":"2026-13-45"}`, "date must be a day that exists"},
+		{"POST", "/appointment/book", pia, `{"docId":0` + on, "Doctor not found"},
+		{"POST", "/appointment/book", pia, `{"patientId":-1,"docId":` + id(dan) + on, "You can book for yourself only"},
+		{"POST", "/appointment/book", w.admin, `{"patientId":0,"docId":` + id(dan) + on, "Patient not found"},
+		{"POST", "/appointment/book", pia, `{"dateOfAppointment":"2026-02-30"}`, "dateOfAppointment must be a day that exists"},
+		{"PUT", "/appointment/edit", pia, `{"appointmentId":0,"slotId":1}`, missing},
+		{"PUT", "/appointment/edit", pia, `{"appointmentId":1,"date":"9999-99-99"}`, "date must be a day that exists"},
+		{"DELETE", "/appointment/cancel", pia, `{"appointmentId":-1,"reason":"cannot come"}`, missing},
+	} {
+		require.Equal(t, c.want, w.no(c.method, c.path, c.by.token, c.body), "%s %s", c.path, c.body)
+	}
+	a := w.call("PUT", "/appointment/edit", pia.token, `{"appointmentId":"x","date":"2026-02-30","slotId":16}`)
+	require.Equal(t, 400, a.Status)
+	require.Equal(t, "appointmentId must be a whole number of at most 18 digits, slotId must be a number from 1 to 15, "+
+		"date must be a day that exists", a.Message, "all at once")
 }
 
 // Many want a certain slot, or the first free one: no slot is given twice, and all of the latter get one.

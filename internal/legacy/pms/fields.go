@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,10 +24,16 @@ import (
 
 // fields are the fields of a request: from the path, the body (JSON or a form) or the query, in this order. Clients of
 // this API send numbers as texts and texts as numbers. Unknown fields are ignored; null and "" mean that a field is
-// missing. Complaints are collected; see err.
+// missing. Complaints are collected, one for each field, so that all faults are told at once; see err.
 type fields struct {
 	values     map[string]any // string, json.Number, or something that is refused
-	complaints []string
+	complaints []complaint
+}
+
+// complaint is what is wrong with a field. The old server answered some of them as refusals of a rule.
+type complaint struct {
+	name, what string
+	refusal    bool
 }
 
 // errBody refuses a body that is neither a JSON object nor a form.
@@ -96,14 +103,33 @@ func parseJSON(body []byte) (map[string]any, error) {
 	return out, nil
 }
 
-func (f *fields) complain(name, what string) { f.complaints = append(f.complaints, name+" "+what) }
+// complain notes that a field is bad input.
+func (f *fields) complain(name, what string) { f.add(complaint{name: name, what: what}) }
 
-// err returns all complaints as a 400; nil if there are none.
+// refuse notes that a rule refuses a field.
+func (f *fields) refuse(name, what string) { f.add(complaint{name: name, what: what, refusal: true}) }
+
+// add notes the first complaint about a field.
+func (f *fields) add(c complaint) {
+	if !slices.ContainsFunc(f.complaints, func(known complaint) bool { return known.name == c.name }) {
+		f.complaints = append(f.complaints, c)
+	}
+}
+
+// err returns all complaints as one error: a refusal if all of them are, otherwise a 400; nil if there are none.
 func (f *fields) err() error {
 	if len(f.complaints) == 0 {
 		return nil
 	}
-	return errs.New(errs.BadRequest, "bad_request", strings.Join(f.complaints, ", "))
+	refused, all := true, make([]string, len(f.complaints))
+	for i, c := range f.complaints {
+		refused = refused && c.refusal
+		all[i] = c.name + " " + c.what
+	}
+	if refused {
+		return refusal(strings.Join(all, ", "))
+	}
+	return errs.New(errs.BadRequest, "bad_request", strings.Join(all, ", "))
 }
 
 // given tells whether a field was sent.
@@ -133,15 +159,22 @@ func (f *fields) number(name string, most int64) int64 {
 	return n
 }
 
-// id reads the number of something; 0 if it is not given.
+// nobody is a number that nothing has.
+const nobody = -1
+
+// id reads the number of something; 0 if it is not given. Numbers begin at 1: a smaller one is nobody's, so that it is
+// answered like any other that nothing has.
 func (f *fields) id(name string) int64 {
 	if !f.given(name) {
 		return 0
 	}
 	n, ok := wholeNumber(f.values[name])
-	if !ok || n < 1 {
-		f.complain(name, "must be a number")
+	switch {
+	case !ok:
+		f.complain(name, "must be a whole number of at most 18 digits")
 		return 0
+	case n < 1:
+		return nobody
 	}
 	return n
 }
@@ -204,9 +237,16 @@ func (f *fields) date(name string) time.Time {
 		return time.Time{}
 	}
 	day, err := time.Parse(time.DateOnly, s)
-	if err != nil {
+	switch {
+	case err == nil:
+		return day
+	case dateShape.MatchString(s):
+		f.refuse(name, "must be a day that exists")
+	default:
 		f.complain(name, "must be in YYYY-MM-DD format")
-		return time.Time{}
 	}
-	return day
+	return time.Time{}
 }
+
+// dateShape matches what looks like a date, such as 2026-13-45.
+var dateShape = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}$`)

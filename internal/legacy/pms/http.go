@@ -174,14 +174,26 @@ func wording(e *errs.Error) string {
 		return e.Message
 	}
 	var all []string
+	for _, bad := range badFields(e) {
+		all = append(all, bad.name+" "+bad.what)
+	}
+	return strings.Join(all, ", ")
+}
+
+// badFields returns the bad fields of an error of another package, under their names in this API.
+func badFields(err error) (out []complaint) {
+	var e *errs.Error
+	if !errors.As(err, &e) {
+		return nil
+	}
 	for _, f := range e.Fields {
 		name := f.Path[strings.LastIndex(f.Path, ".")+1:]
 		if older, ok := names[name]; ok {
 			name = older
 		}
-		all = append(all, name+" "+f.Message)
+		out = append(out, complaint{name: name, what: f.Message})
 	}
-	return strings.Join(all, ", ")
+	return out
 }
 
 // names maps other packages' field names to those of this API.

@@ -3,8 +3,10 @@ package pms
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"housecall/internal/account"
 	"housecall/internal/auth"
@@ -28,6 +30,8 @@ type patientBody struct {
 	Address     string `json:"address,omitempty"`
 	Created     string `json:"created"`
 	Updated     string `json:"updated"`
+	CreatedBy   int64  `json:"createdBy,omitempty"` // numbers of users, for staff only
+	UpdatedBy   int64  `json:"updatedBy,omitempty"`
 }
 
 func (a api) patientBody(p patient.Patient) patientBody {
@@ -67,7 +71,11 @@ func (a api) listPatients(ctx context.Context, c call) (reply, error) {
 			return reply{}, err
 		}
 		for _, p := range page {
-			all = append(all, a.patientBody(p))
+			b := a.patientBody(p)
+			if c.actor.Role != auth.Patient {
+				b.CreatedBy, b.UpdatedBy = p.CreatedBy, p.UpdatedBy
+			}
+			all = append(all, b)
 		}
 		if more = next; more {
 			after = page[len(page)-1].ID
@@ -85,8 +93,8 @@ func (a api) listPatients(ctx context.Context, c call) (reply, error) {
 // assignDoc assigns the doctor whom an admin names; doctors assign themselves.
 func (a api) assignDoc(ctx context.Context, c call) (reply, error) {
 	c.require("patientId")
-	if c.actor.Role == auth.Admin {
-		c.require("docId")
+	if c.actor.Role == auth.Admin && !c.given("docId") {
+		c.refuse("docId", "is required")
 	}
 	patientID, docID := c.id("patientId"), c.id("docId")
 	if err := c.err(); err != nil {
@@ -135,10 +143,14 @@ func (a api) doctor(ctx context.Context, id int64) (account.User, error) {
 	return u, err
 }
 
-// titled puts the title that old clients expect before a doctor's name, unless it is there.
+// titled puts the title that old clients expect before a doctor's name, unless the name begins with one.
 func titled(name string) string {
-	if strings.HasPrefix(name, "Dr") {
+	words := strings.FieldsFunc(name, func(r rune) bool { return r == '.' || unicode.IsSpace(r) })
+	if len(words) > 0 && slices.Contains(titles, strings.ToLower(words[0])) {
 		return name
 	}
 	return "Dr." + name
 }
+
+// titles are the words of a title, in small letters and without their dots. "Drew" is a name.
+var titles = []string{"dr", "doctor", "prof", "professor"}

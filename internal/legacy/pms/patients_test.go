@@ -20,7 +20,7 @@ func TestRegisterPatient(t *testing.T) {
 	require.Equal(t, "Not a registered user", w.no("POST", "/patient/register/999999", w.admin.token, ""))
 	w.no("POST", "/patient/register/"+id(dan), w.admin.token, "")
 	require.Equal(t, 403, w.call("POST", "/patient/register/"+id(pia), pia.token, "").Status)
-	for _, bad := range []string{"0", "-1", "x", "1.5", "0x1", "9223372036854775808"} {
+	for _, bad := range []string{"x", "1.5", "0x1", "9223372036854775808"} {
 		require.Equal(t, 400, w.call("POST", "/patient/register/"+bad, w.admin.token, "").Status, bad)
 	}
 }
@@ -80,9 +80,9 @@ func TestAssignDoc(t *testing.T) {
 	golden(t, "assign_doctor", w.yes("POST", "/patient/assignDoc", dan.token, `{`+patient+`}`))
 	require.EqualValues(t, dan.id, w.yes("GET", "/patient/list", pia.token, "").object(t)["doctorId"])
 
-	a := w.call("POST", "/patient/assignDoc", w.admin.token, `{`+patient+`}`)
+	a := w.call("POST", "/patient/assignDoc", w.admin.token, `{}`)
 	require.Equal(t, 400, a.Status)
-	require.Equal(t, "docId is required", a.Message)
+	require.Equal(t, "patientId is required, docId is required", a.Message)
 	require.Equal(t, "docId is not required",
 		w.no("POST", "/patient/assignDoc", dan.token, `{`+patient+`,"docId":`+id(eva)+`}`))
 	require.Equal(t, "Doctor not found",

@@ -22,6 +22,8 @@ const Prefix = "/web"
 // Accounts is what this API needs to do with users.
 type Accounts interface {
 	Register(ctx context.Context, r account.Registration, client httpd.Client) (account.User, error)
+	// CheckRegistration returns all that is wrong with a registration, as one errs.Invalid.
+	CheckRegistration(r account.Registration) error
 	LoginOlder(ctx context.Context, login, password string, client httpd.Client,
 		api auth.Audience) (token string, u account.User, err error)
 	AuthenticateOlder(ctx context.Context, token string, api auth.Audience) (auth.Actor, error)
@@ -83,6 +85,9 @@ func Mount(s *httpd.Server, d Deps) {
 	a.route(s, http.MethodPost, "/appointment/availableSlot", users, a.availableSlot)
 	a.route(s, http.MethodPost, "/appointment/book", users, a.book)
 	a.route(s, http.MethodGet, "/appointment/list", users, a.listAppointments)
+	// HEAD of updateRole is refused: a change must not come from a request that only asks (RFC 9110, 9.3.2).
+	a.route(s, http.MethodHead, "/patient/list", users, a.listPatients)
+	a.route(s, http.MethodHead, "/appointment/list", users, a.listAppointments)
 	a.route(s, http.MethodPut, "/appointment/edit", users, a.edit)
 	a.route(s, http.MethodDelete, "/appointment/cancel", users, a.cancel)
 }

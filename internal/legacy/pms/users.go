@@ -48,6 +48,7 @@ func (a api) register(ctx context.Context, c call) (reply, error) {
 			Phone: c.text("contact"), Gender: gender, DateOfBirth: &born, Address: c.text("address"),
 		},
 	}
+	c.addAll(a.Accounts.CheckRegistration(r))
 	if err := c.err(); err != nil {
 		return reply{}, err
 	}
@@ -60,6 +61,14 @@ func (a api) register(ctx context.Context, c call) (reply, error) {
 		status: http.StatusCreated, message: "Please login, registration completed",
 		data: userBody{UserID: u.ID, Name: u.Name, Email: u.Email, Role: account.RoleNumber(u.Role)},
 	}, err
+}
+
+// addAll notes the bad fields of a registration. The old server took every day of birth for good input, and refused
+// those that cannot be.
+func (c call) addAll(err error) {
+	for _, b := range badFields(err) {
+		c.add(complaint{name: b.name, what: b.what, refusal: b.name == "dateOfBirth"})
+	}
 }
 
 // login answers with a token. An unknown address and a wrong password get the same answer.
@@ -85,11 +94,15 @@ func (a api) updateRole(ctx context.Context, c call) (reply, error) {
 	if err := c.err(); err != nil {
 		return reply{}, err
 	}
+	role, _ := account.RoleOfNumber(int(number))
+	updated := reply{message: "User role updated successfully"}
+	if id == c.actor.ID && role == c.actor.Role {
+		return updated, nil // nobody may change their own role, but this changes nothing
+	}
 	u, err := a.find(ctx, id, sayNoUser)
 	if err != nil {
 		return reply{}, err
 	}
-	role, _ := account.RoleOfNumber(int(number))
 	_, err = a.Accounts.SetRole(ctx, c.actor, u.PublicID, role, account.Leave{})
-	return reply{message: "User role updated successfully"}, err
+	return updated, err
 }

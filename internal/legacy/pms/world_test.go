@@ -128,9 +128,13 @@ type profiles struct {
 	patients *patient.Service
 }
 
-func (p profiles) CreatePatient(ctx context.Context, tx *postgres.Tx, id int64, d account.PatientDetails) error {
-	return p.patients.Create(ctx, tx, id, detailsOf(d))
+func (p profiles) CreatePatient(
+	ctx context.Context, tx *postgres.Tx, by auth.Actor, id int64, d account.PatientDetails,
+) error {
+	return p.patients.Create(ctx, tx, by, id, detailsOf(d))
 }
+
+func (p profiles) CheckPatient(d account.PatientDetails) error { return detailsOf(d).Check(time.Now()) }
 
 func (p profiles) KeepSignup(ctx context.Context, tx *postgres.Tx, id int64, d account.PatientDetails) error {
 	return p.patients.KeepSignup(ctx, tx, id, detailsOf(d))
