@@ -18,7 +18,8 @@ import (
 
 // columns of an entry; every statement below that reads entries ends its from clause in the same two joins.
 const columns = `
-	u.id, u.public_id as user_id, u.name, p.phone, p.gender, p.date_of_birth, p.age_years, p.age_recorded_on,
+	u.id, u.public_id as user_id, u.name, p.phone,
+	case when p.phone_from = p.phone then p.phone_e164 else '' end as phone_e164, p.gender, p.date_of_birth, p.age_years, p.age_recorded_on,
 	p.address, p.version,
 	u.disabled_at is null as active, p.created_at, p.updated_at,
 	p.doctor_id, coalesce(d.public_id, '') as doctor_user_id, coalesce(d.name, '') as doctor_name
@@ -31,6 +32,7 @@ type row struct {
 	UserID        string
 	Name          string
 	Phone         string
+	PhoneE164     string
 	Gender        string
 	DateOfBirth   *time.Time
 	AgeYears      *int
@@ -47,7 +49,7 @@ type row struct {
 
 func (r row) patient() Patient {
 	p := Patient{
-		ID: r.ID, UserID: r.UserID, Name: r.Name, Phone: r.Phone, Gender: r.Gender, DateOfBirth: r.DateOfBirth,
+		ID: r.ID, UserID: r.UserID, Name: r.Name, Phone: r.Phone, PhoneE164: r.PhoneE164, Gender: r.Gender, DateOfBirth: r.DateOfBirth,
 		Address: r.Address, Active: r.Active, Version: r.Version, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
 	}
 	if r.AgeYears != nil && r.AgeRecordedOn != nil {
@@ -105,9 +107,11 @@ func insertEntry(ctx context.Context, tx *postgres.Tx, userID int64, d Details) 
 	years, on := d.StatedAge.columns()
 	tag, err := tx.Exec(ctx, `
 		insert into patients
-			(user_id, phone, gender, date_of_birth, age_years, age_recorded_on, address, created_at, updated_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $8)
-		on conflict (user_id) do nothing`, userID, d.Phone, d.Gender, d.DateOfBirth, years, on, d.Address, tx.Now())
+			(user_id, phone, phone_e164, phone_from, gender, date_of_birth, age_years, age_recorded_on, address, created_at,
+			 updated_at)
+		values ($1, $2, $9, $2, $3, $4, $5, $6, $7, $8, $8)
+		on conflict (user_id) do nothing`,
+		userID, d.Phone, d.Gender, d.DateOfBirth, years, on, d.Address, tx.Now(), d.phoneE164)
 	if err != nil {
 		return false, fmt.Errorf("make the entry of user %d: %w", userID, postgres.Classify(err))
 	}
@@ -183,9 +187,10 @@ func updateDetails(ctx context.Context, tx *postgres.Tx, id int64, expect int, d
 	years, on := d.StatedAge.columns()
 	tag, err := tx.Exec(ctx, `
 		update patients
-		set phone = $3, gender = $4, date_of_birth = $5, age_years = $6, age_recorded_on = $7, address = $8,
-		    updated_at = $9, version = version + 1
-		where user_id = $1 and version = $2`, id, expect, d.Phone, d.Gender, d.DateOfBirth, years, on, d.Address, tx.Now())
+		set phone = $3, phone_e164 = $10, phone_from = $3, gender = $4, date_of_birth = $5, age_years = $6,
+		    age_recorded_on = $7, address = $8, updated_at = $9, version = version + 1
+		where user_id = $1 and version = $2`,
+		id, expect, d.Phone, d.Gender, d.DateOfBirth, years, on, d.Address, tx.Now(), d.phoneE164)
 	if err != nil {
 		return fmt.Errorf("change the entry of user %d: %w", id, postgres.Classify(err))
 	}
