@@ -94,13 +94,13 @@ func TestRoutes_Directory_folded(t *testing.T) {
 	require.Empty(t, found("pediatrie+mbbs"), "two fields")
 
 	w.exec(`update users set name = $2 where id = $1`, id, other) // by the release before
-	w.exec(`update doctors set specialization = 'Neurología' where user_id = $1`, id)
+	w.exec(`update doctors set specialization = 'Urgències' where user_id = $1`, id)
 	require.Empty(t, found("muller"))
 	require.Equal(t, jurgen, found("%C3%B8rsted"))
 	require.Empty(t, found("pediatrie"))
-	require.Equal(t, jurgen, found("neurolog%C3%ADa"))
+	require.Equal(t, jurgen, found("urg%C3%A8ncies"))
 	require.NoError(t, w.svc.CatchUp(t.Context()))
-	require.Equal(t, jurgen, found("neurologia"))
+	require.Equal(t, jurgen, found("urgencies"))
 }
 
 // A phone number is kept as typed, with its E.164 beside it, for those who may see it.

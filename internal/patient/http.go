@@ -76,7 +76,9 @@ type doctorBody struct {
 }
 
 func bodyOf(p Patient) entryBody {
-	b := entryBody{UserID: p.UserID, Name: p.Name, Phone: p.Phone, PhoneE164: p.PhoneE164, Gender: p.Gender, Address: p.Address}
+	b := entryBody{
+		UserID: p.UserID, Name: p.Name, Phone: p.Phone, PhoneE164: p.PhoneE164, Gender: p.Gender, Address: p.Address,
+	}
 	if p.DateOfBirth != nil {
 		b.DateOfBirth = p.DateOfBirth.Format(time.DateOnly)
 	} else if p.StatedAge != nil {

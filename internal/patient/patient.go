@@ -98,8 +98,8 @@ func (c Change) apply(d Details, today time.Time) (Details, error) {
 	return d, nil
 }
 
-// normalize trims the texts and reads the phone number (see text.ReadPhone for region); its error names every field that
-// breaks a rule. now is the latest date of birth.
+// normalize trims the texts and reads the phone number (see text.ReadPhone for region); its error names every field
+// that breaks a rule. now is the latest date of birth.
 func (d Details) normalize(now time.Time, region string) (Details, error) {
 	var bad []errs.Field
 	refuse := func(path, message string) { bad = append(bad, errs.Field{Path: path, Message: message}) }

@@ -19,7 +19,8 @@ import (
 // columns of an entry; every statement below that reads entries ends its from clause in the same two joins.
 const columns = `
 	u.id, u.public_id as user_id, u.name, p.phone,
-	case when p.phone_from = p.phone then p.phone_e164 else '' end as phone_e164, p.gender, p.date_of_birth, p.age_years, p.age_recorded_on,
+	case when p.phone_from = p.phone then p.phone_e164 else '' end as phone_e164,
+	p.gender, p.date_of_birth, p.age_years, p.age_recorded_on,
 	p.address, p.version,
 	u.disabled_at is null as active, p.created_at, p.updated_at,
 	p.doctor_id, coalesce(d.public_id, '') as doctor_user_id, coalesce(d.name, '') as doctor_name
@@ -49,8 +50,9 @@ type row struct {
 
 func (r row) patient() Patient {
 	p := Patient{
-		ID: r.ID, UserID: r.UserID, Name: r.Name, Phone: r.Phone, PhoneE164: r.PhoneE164, Gender: r.Gender, DateOfBirth: r.DateOfBirth,
-		Address: r.Address, Active: r.Active, Version: r.Version, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+		ID: r.ID, UserID: r.UserID, Name: r.Name, Phone: r.Phone, PhoneE164: r.PhoneE164, Gender: r.Gender,
+		DateOfBirth: r.DateOfBirth,
+		Address:     r.Address, Active: r.Active, Version: r.Version, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
 	}
 	if r.AgeYears != nil && r.AgeRecordedOn != nil {
 		p.StatedAge = &StatedAge{Years: *r.AgeYears, On: *r.AgeRecordedOn}

@@ -22,11 +22,11 @@ var undecomposed = strings.NewReplacer(
 const tatweel = 'ـ'
 
 // sameArabic are letters of Arabic script for which keyboards differ: the Persian and Urdu kaf, yeh and heh look like
-// the Arabic ones, and many people type alef maksura for yeh, and heh for teh marbuta.
+// the Arabic ones, and many people type alef maksura for yeh, and heh for ta marbuta.
 var sameArabic = map[rune]rune{
 	'ک': 'ك', 'ڪ': 'ك', // keheh, swash kaf
 	'ی': 'ي', 'ى': 'ي', 'ے': 'ي', // Farsi yeh, alef maksura, yeh barree
-	'ہ': 'ه', 'ە': 'ه', 'ة': 'ه', 'ۃ': 'ه', // heh goal, ae, teh marbuta, teh marbuta goal
+	'ہ': 'ه', 'ە': 'ه', 'ة': 'ه', 'ۃ': 'ه', // heh goal, ae, ta marbuta, ta marbuta goal
 }
 
 // Fold makes texts equal that people consider the same: it removes differences of case, accents, compatibility forms
@@ -87,7 +87,7 @@ func digit(r rune) (value rune, ok bool) {
 		}
 	}
 	for _, in := range unicode.Nd.R32 {
-		if lo := rune(in.Lo); r >= lo && r <= rune(in.Hi) { //nolint:gosec // code points are below 2^21
+		if lo := rune(in.Lo); r >= lo && r <= rune(in.Hi) {
 			return (r - lo) % 10, true
 		}
 	}
