@@ -120,7 +120,7 @@ func NormalizeEmail(s string) (string, error) {
 // name is the rule for a person's name.
 var name = text.Rule{Min: 1, Max: NameMax, Name: true}
 
-// NormalizeName trims a person's name and checks it; see text.Rule.
+// NormalizeName tidies a person's name and checks it; see text.Rule.
 func NormalizeName(s string) (string, error) { return name.Field("body.name", s) }
 
 // checkPassword applies the rules for a new password (NIST SP 800-63B, 5.1.1.2: length and a list of common ones, no

@@ -37,7 +37,7 @@ func userFrom(u User) *userOutput {
 
 type usersInput struct {
 	httpd.PageQuery
-	Query    string `query:"q" maxLength:"100" doc:"Part of the name, the email address or the user id"`
+	Query    string `query:"q" maxLength:"100" doc:"Part of the name (whatever its case and accents), the email address or the user id"`
 	Role     string `query:"role" enum:"PATIENT,DOCTOR,ADMIN"`
 	Disabled string `query:"disabled" enum:"true,false" doc:"true: only disabled accounts; false: only the others"`
 }

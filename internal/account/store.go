@@ -12,6 +12,7 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/errs"
 	"housecall/internal/postgres"
+	"housecall/internal/text"
 )
 
 // Constraints that code switches on.
@@ -49,10 +50,12 @@ func one[T any](ctx context.Context, db postgres.DB, what, sql string, args ...a
 // fresh is false, and nothing is stored, if the public id is in use.
 func insertUser(ctx context.Context, tx *postgres.Tx, u User, hash string) (_ User, fresh bool, err error) {
 	rows, err := tx.Query(ctx, `
-		insert into users as u (public_id, email, name, role, password_hash, must_change_password, email_verified_at)
-		values ($1, $2, $3, $4, nullif($5, ''), $6, case when $7 then now() end)
+		insert into users as u (public_id, email, name, role, password_hash, must_change_password, email_verified_at,
+			folded, folded_from)
+		values ($1, $2, $3, $4, nullif($5, ''), $6, case when $7 then now() end, $8, $3)
 		on conflict (public_id) do nothing
-		returning `+userColumns, u.PublicID, u.Email, u.Name, u.Role, hash, u.MustChangePassword, u.EmailVerified)
+		returning `+userColumns,
+		u.PublicID, u.Email, u.Name, u.Role, hash, u.MustChangePassword, u.EmailVerified, text.Fold(u.Name))
 	if err == nil {
 		u, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[User])
 	}
@@ -125,8 +128,9 @@ func credentialsByID(ctx context.Context, db postgres.DB, id int64) (credentials
 
 func updateName(ctx context.Context, tx *postgres.Tx, id int64, name string) (User, error) {
 	return one[User](ctx, tx, "user", `
-		update users u set name = $2, version = version + 1, updated_at = now() where u.id = $1
-		returning `+userColumns, id, name)
+		update users u set name = $2, folded = $3, folded_from = $2, version = version + 1, updated_at = now()
+		where u.id = $1
+		returning `+userColumns, id, name, text.Fold(name))
 }
 
 // updatePassword stores a password. Whoever knew the old one, or can read old mail, loses all hold on the account: an
@@ -155,15 +159,20 @@ func updateDisabled(ctx context.Context, tx *postgres.Tx, id int64, at *time.Tim
 		returning `+userColumns, id, at)
 }
 
-// listUsers returns users with an id below before (0: any), newest first; one more than limit if there are more.
+// listUsers returns users with an id below before (0: any), newest first; one more than limit if there are more. It
+// finds names as they are folded where that is up to date (see CatchUp), and as they are written elsewhere. Nobody's
+// name folds to nothing, which is what a query without letters and digits looks for.
 func listUsers(ctx context.Context, db postgres.DB, f Filter, before int64, limit int) ([]User, error) {
 	return postgres.Rows[User](ctx, db, "users", `
 		select `+userColumns+` from users u
 		where ($1 = '' or u.role = $1)
 		  and ($2::boolean is null or (u.disabled_at is not null) = $2)
-		  and ($3 = '' or u.name ilike $3 or u.email ilike $3 or u.public_id ilike $3)
+		  and ($3 = '' or u.email ilike $3 or u.public_id ilike $3
+		       or u.folded like $6 and u.folded_from = u.name
+		       or u.name ilike $3 and u.folded_from is distinct from u.name)
 		  and ($4::bigint = 0 or u.id < $4)
-		order by u.id desc limit $5`, f.Role, f.Disabled, likePattern(f.Query), before, limit+1)
+		order by u.id desc limit $5`,
+		f.Role, f.Disabled, likePattern(f.Query), before, limit+1, likePattern(text.Fold(f.Query)))
 }
 
 type roleCount struct {

@@ -107,6 +107,9 @@ func (a *App) bringUp(ctx context.Context) error {
 	if err := postgres.Migrate(ctx, a.cfg.MigrationDSN()); err != nil {
 		return err
 	}
+	if err := a.doctors.CheckCollation(ctx); err != nil {
+		return fmt.Errorf("%sNAME_COLLATION: %w", config.Prefix, err)
+	}
 	if err := a.listen(ctx); err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"housecall/internal/chat"
 	"housecall/internal/config"
 	"housecall/internal/conversation"
+	"housecall/internal/doctor"
 	"housecall/internal/httpd"
 	"housecall/internal/idempotency"
 	"housecall/internal/jobs"
@@ -32,6 +33,10 @@ func accountOptions(c config.Config) account.Options {
 		LoginsPerAccount: c.LoginsPerAccount, LoginsPerAddress: c.LoginsPerAddress,
 		RegistersPerAddress: c.RegistersPerAddress,
 	}
+}
+
+func doctorOptions(c config.Config) doctor.Options {
+	return doctor.Options{PhoneRegion: c.PhoneRegion, Collation: c.NameCollation}
 }
 
 func appointmentOptions(c config.Config) appointment.Options {

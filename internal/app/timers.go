@@ -18,6 +18,9 @@ func (a *App) timers(s *services) {
 		return a.purge(ctx, "files that were never sent", a.files.Sweep)
 	})
 	a.jobs.Every("search", time.Minute, a.search.CatchUp)
+	a.jobs.Every("derived", time.Minute, func(ctx context.Context) error {
+		return errors.Join(s.accounts.CatchUp(ctx), s.doctors.CatchUp(ctx), s.patients.CatchUp(ctx))
+	})
 	a.jobs.Every("purge", time.Hour, func(ctx context.Context) error {
 		return errors.Join(
 			a.purge(ctx, "sessions and tokens", s.accounts.PurgeExpired),

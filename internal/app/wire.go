@@ -119,8 +119,12 @@ func newServices(
 	}
 	s.schedules = schedule.New(schedule.Deps{Now: time.Now, Options: scheduleOptions(cfg)})
 	s.preferences = preference.New(preference.Deps{Pool: pool, Options: preferenceOptions(cfg)})
-	s.doctors = doctor.New(doctor.Deps{Pool: pool, Schedules: s.schedules, Inviter: s.accounts})
-	s.patients = patient.New(patient.Deps{Pool: pool, Doctors: s.doctors, Care: appointment.Care{}})
+	s.doctors = doctor.New(doctor.Deps{
+		Pool: pool, Schedules: s.schedules, Inviter: s.accounts, Options: doctorOptions(cfg),
+	})
+	s.patients = patient.New(patient.Deps{
+		Pool: pool, Doctors: s.doctors, Care: appointment.Care{}, Options: patient.Options{PhoneRegion: cfg.PhoneRegion},
+	})
 	s.appointments = appointment.New(appointment.Deps{
 		Pool: pool, Schedule: s.schedules, Doctors: s.doctors, Patients: s.patients,
 		Conversations: conversationsOf{log, chat.Counts{}}, Now: time.Now,

@@ -77,6 +77,8 @@ type Config struct {
 	ClinicResponseTime string        `env:"CLINIC_RESPONSE_TIME" envDefault:"during office hours"`
 	ClinicEmergency    string        `env:"CLINIC_EMERGENCY_NUMBER" envDefault:"your local emergency number"`
 	ClinicNotice       string        `env:"CLINIC_NOTICE"`
+	PhoneRegion        string        `env:"PHONE_REGION"`
+	NameCollation      string        `env:"NAME_COLLATION" envDefault:"und-x-icu"`
 	BookingNotice      time.Duration `env:"BOOKING_NOTICE" envDefault:"0s"`
 	BookingHorizon     time.Duration `env:"BOOKING_HORIZON" envDefault:"2160h"`
 	MaxOpenRequests    int           `env:"MAX_OPEN_REQUESTS" envDefault:"5"`

@@ -125,6 +125,8 @@ var bad = map[string][]string{
 	"CLINIC_RESPONSE_TIME":     {strings.Repeat("marker ", 30), "marker\nmarker", "\xffmarker"},
 	"CLINIC_EMERGENCY_NUMBER":  {strings.Repeat("marker ", 30), "marker\tmarker"},
 	"CLINIC_NOTICE":            {strings.Repeat("marker ", 300)},
+	"PHONE_REGION":             {"marker", "np", "ZZ", "NPL", "001"},
+	"NAME_COLLATION":           {"marker marker", "marker\"", "marker;", strings.Repeat("marker", 11)},
 	"BOOKING_NOTICE":           {"marker", "-1h", "721h", "90s"},
 	"BOOKING_HORIZON":          {"marker", "-1h", "59m", "61m1s", "87601h"},
 	"MAX_OPEN_REQUESTS":        {"marker", "0"},

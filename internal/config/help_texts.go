@@ -69,6 +69,10 @@ var helpTexts = map[string]string{
 	"CLINIC_EMERGENCY_NUMBER": "number to call in an emergency, as shown in every conversation, such as 112",
 	"CLINIC_NOTICE": "further text that every conversation shows after the response time and the " +
 		"emergency number",
+	"PHONE_REGION": "country of telephone numbers without a country's code, as two capital letters (ISO 3166-1) " +
+		"such as NP; if empty, only numbers that begin with + are understood, and others only kept",
+	"NAME_COLLATION": "collation of PostgreSQL by which names are sorted, such as de-x-icu or sv-x-icu; und-x-icu is " +
+		"the order of no language in particular, default that of the database",
 	"BOOKING_NOTICE": "lead time: how long before its start a slot must be booked, unless the doctor " +
 		"has set otherwise; at most 720h",
 	"BOOKING_HORIZON":   "how far ahead slots can be booked; a doctor may set less, but at least 1h",

@@ -14,6 +14,8 @@ import (
 	"unicode"
 
 	"github.com/rs/zerolog"
+
+	"housecall/internal/text"
 )
 
 // SecretMin is the minimum length of a token secret in bytes: as long as the HMAC's output (RFC 7518, 3.2).
@@ -102,6 +104,10 @@ func (c Config) validateClinic(v *problems) {
 	v.require("CLINIC_ZONE", c.ClinicZone.Location != nil, "must be an "+describeZone)
 	v.require("CLINIC_SLOT_MINUTES", c.ClinicSlotMinutes >= 5 && c.ClinicSlotMinutes <= 480, "must be 5 to 480")
 	v.require("CLINIC_HOURS", len(c.ClinicHours) > 0, "must be a "+describeHours)
+	v.require("PHONE_REGION", c.PhoneRegion == "" || text.IsPhoneRegion(c.PhoneRegion),
+		"must be a country's code of two capital letters (ISO 3166-1), such as NP")
+	v.require("NAME_COLLATION", collation.MatchString(c.NameCollation),
+		"must be the name of a collation of PostgreSQL, such as de-x-icu")
 }
 
 func (c Config) validateDurations(v *problems) {
@@ -184,6 +190,9 @@ const wantDSN = "must be a DSN such as postgres://user@host:5432/database or hos
 
 // namespace has no colon, which separates the parts of a name, and no brace, which would choose a cluster's slot.
 var namespace = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
+
+// collation is what names of collations are made of (BCP 47, and those of libc).
+var collation = regexp.MustCompile(`^[A-Za-z0-9_.@-]{1,63}$`)
 
 // isDSN reports whether s looks like a DSN; the driver, which knows all parameters, checks them.
 func isDSN(s string) bool {

@@ -256,7 +256,7 @@ func (p *Postgres) initdb(ctx context.Context) error {
 	return nil
 }
 
-// locale returns a locale that knows more than ASCII: lower() and ILIKE are used on names.
+// locale returns a locale that knows more than ASCII: lower() and ILIKE are used on what is not folded.
 func locale() string {
 	if runtime.GOOS == "darwin" {
 		return "en_US.UTF-8"

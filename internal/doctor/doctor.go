@@ -3,8 +3,6 @@
 package doctor
 
 import (
-	"strings"
-
 	"housecall/internal/errs"
 	"housecall/internal/text"
 )
@@ -23,7 +21,8 @@ type Doctor struct {
 	Specialization string
 	Qualification  string
 	Experience     int    // years
-	Phone          string // not for the public
+	Phone          string // as typed; not for the public
+	PhoneE164      string // "" if it cannot be told
 	TimeZone       string // IANA
 	SlotMinutes    int
 	Version        int  // of the profile; hours and rules have another
@@ -53,6 +52,13 @@ type Profile struct {
 	Qualification  string
 	Experience     int // years
 	Phone          string
+
+	phoneE164 string
+}
+
+// folded is what a profile is searched by, and what that was made from.
+func (p Profile) folded() (folded, from string) {
+	return text.Fold(p.Specialization) + "\n" + text.Fold(p.Qualification), p.Specialization + "\n" + p.Qualification
 }
 
 // Change is a change of a profile: nil leaves a field as it is.
@@ -78,8 +84,9 @@ func set[T any](to, from *T) {
 	}
 }
 
-// normalize trims the texts; its error names every field that is out of bounds.
-func (p Profile) normalize() (Profile, error) {
+// normalize trims the texts and reads the phone number (see text.ReadPhone for region); its error names every field
+// that is out of bounds.
+func (p Profile) normalize(region string) (Profile, error) {
 	var bad []errs.Field
 	clean := func(s *string, path string) {
 		var err error
@@ -89,9 +96,11 @@ func (p Profile) normalize() (Profile, error) {
 	}
 	clean(&p.Specialization, "body.specialization")
 	clean(&p.Qualification, "body.qualification")
-	if p.Phone = strings.TrimSpace(p.Phone); p.Phone != "" && !text.IsPhone(p.Phone) {
-		bad = append(bad, errs.Field{Path: "body.phone", Message: "must be a telephone number of at most 40 characters"})
+	phone, err := text.PhoneField("body.phone", p.Phone, region)
+	if err != nil {
+		bad = append(bad, *err)
 	}
+	p.Phone, p.phoneE164 = phone.Typed, phone.E164
 	if p.Experience < 0 || p.Experience > MaxExperience {
 		bad = append(bad, errs.Field{Path: "body.experience", Message: "must be between 0 and 80 years"})
 	}

@@ -20,7 +20,8 @@ func Routes(s *httpd.Server, svc *Service) {
 	staff := httpd.Only(auth.Doctor, auth.Admin)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/doctors", Tag: tag, Summary: "Search the directory", Access: httpd.Public,
-		Description: "Sorted by name. Disabled doctors are not listed.",
+		Description: "Sorted by name, in the clinic's alphabetical order. Disabled doctors are not listed. A search does " +
+			"not mind case and accents.",
 	}, h.list)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/doctors", Tag: tag, Summary: "Invite a doctor", Status: http.StatusCreated,
@@ -52,14 +53,15 @@ type Match struct {
 	IfMatch string `header:"If-Match" doc:"The ETag you last saw"`
 }
 
-// profileBody is a doctor's profile; Phone is empty except for the doctor and admins.
+// profileBody is a doctor's profile; Phone and PhoneE164 are empty except for the doctor and admins.
 type profileBody struct {
 	UserID         string `json:"userId"`
 	Name           string `json:"name"`
 	Specialization string `json:"specialization"`
 	Qualification  string `json:"qualification"`
 	Experience     int    `json:"experience" doc:"Years"`
-	Phone          string `json:"phone,omitempty" doc:"Shown only to the doctor and admins"`
+	Phone          string `json:"phone,omitempty" doc:"As typed; shown only to the doctor and admins"`
+	PhoneE164      string `json:"phoneE164,omitempty" doc:"The same number in E.164; absent if that cannot be told"`
 	TimeZone       string `json:"timeZone" doc:"IANA zone of the doctor's hours"`
 	SlotMinutes    int    `json:"slotMinutes"`
 }
@@ -74,7 +76,7 @@ func publicBody(d Doctor) profileBody {
 
 func privateBody(d Doctor) profileBody {
 	b := publicBody(d)
-	b.Phone = d.Phone
+	b.Phone, b.PhoneE164 = d.Phone, d.PhoneE164
 	return b
 }
 

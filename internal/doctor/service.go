@@ -27,6 +27,15 @@ type Service struct {
 	pool      *postgres.Pool
 	schedules *schedule.Service
 	inviter   Inviter
+	options   Options
+}
+
+// Options are the configured values.
+type Options struct {
+	// PhoneRegion is the country of phone numbers without a country's code; see text.ReadPhone.
+	PhoneRegion string
+	// Collation is PostgreSQL's name of the order of the directory; "" is the database's own. See CheckCollation.
+	Collation string
 }
 
 // Deps are what a Service works with.
@@ -34,11 +43,12 @@ type Deps struct {
 	Pool      *postgres.Pool
 	Schedules *schedule.Service
 	Inviter   Inviter // nil if the service never creates doctors
+	Options   Options
 }
 
 // New returns a Service.
 func New(d Deps) *Service {
-	return &Service{pool: d.Pool, schedules: d.Schedules, inviter: d.Inviter}
+	return &Service{pool: d.Pool, schedules: d.Schedules, inviter: d.Inviter, options: d.Options}
 }
 
 // Resolve returns the doctor with a public id; errs.NotFound unless they have that role and are not disabled.
@@ -140,18 +150,18 @@ func (s *Service) Create(ctx context.Context, tx *postgres.Tx, userID int64) err
 
 // Filter narrows the directory; empty fields do not.
 type Filter struct {
-	Text           string // found in name, specialization or qualification, ignoring case
+	Text           string // found in name, specialization or qualification as text.Fold makes them
 	Specialization string // the whole specialization, ignoring case
 }
 
-// Position is a doctor's place in the directory, which is sorted by name and public id.
+// Position is a doctor's place in the directory, which is sorted by name (in the configured collation) and public id.
 type Position struct{ Name, UserID string }
 
 // Directory returns up to limit active doctors after a position (zero: from the start), and whether there are more.
 func (s *Service) Directory(
 	ctx context.Context, f Filter, after Position, limit int,
 ) (page []Doctor, more bool, err error) {
-	page, err = selectDirectory(ctx, s.pool, f, after, limit+1)
+	page, err = selectDirectory(ctx, s.pool, s.options.Collation, f, after, limit+1)
 	if err != nil {
 		return nil, false, err
 	}
@@ -225,7 +235,7 @@ func (s *Service) Enroll(ctx context.Context, by auth.Actor, n NewDoctor) (d Doc
 func (s *Service) enter(
 	ctx context.Context, by auth.Actor, n NewDoctor, makeUser func(tx *postgres.Tx) (auth.Account, error),
 ) (Doctor, error) {
-	profile, err := n.normalize()
+	profile, err := n.normalize(s.options.PhoneRegion)
 	if err != nil {
 		return Doctor{}, err
 	}
@@ -279,7 +289,7 @@ func (s *Service) Change(ctx context.Context, by auth.Actor, publicID string, ve
 		}
 		p, err := c.apply(Profile{
 			Specialization: d.Specialization, Qualification: d.Qualification, Experience: d.Experience, Phone: d.Phone,
-		}).normalize()
+		}).normalize(s.options.PhoneRegion)
 		if err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/errs"
 	"housecall/internal/postgres"
+	"housecall/internal/text"
 )
 
 // Name, role and disabled_at are in users, package account's table. The directory cannot be searched, sorted and
@@ -24,6 +25,7 @@ type row struct {
 	Qualification  string
 	Experience     int
 	Phone          string
+	PhoneE164      string
 	Version        int
 	Active         bool
 	Invited        bool
@@ -32,13 +34,17 @@ type row struct {
 func (r row) doctor() Doctor {
 	return Doctor{
 		ID: r.ID, UserID: r.UserID, Name: r.Name, Specialization: r.Specialization, Qualification: r.Qualification,
-		Experience: r.Experience, Phone: r.Phone, Version: r.Version, Active: r.Active, Invited: r.Invited,
+		Experience: r.Experience, Phone: r.Phone, PhoneE164: r.PhoneE164,
+		Version: r.Version, Active: r.Active, Invited: r.Invited,
 	}
 }
 
+// phone is a telephone number as typed, and in E.164 if that was made from it.
+const phone = `d.phone, case when d.phone_from = d.phone then d.phone_e164 else '' end as phone_e164`
+
 // active finds the doctor with a public id, if the user has that role and is not disabled.
 const active = `
-	select u.id, u.public_id as user_id, u.name, d.specialization, d.qualification, d.experience, d.phone,
+	select u.id, u.public_id as user_id, u.name, d.specialization, d.qualification, d.experience, ` + phone + `,
 	       d.version, true as active, u.password_hash is null as invited
 	from users u
 	join doctors d on d.user_id = u.id
@@ -73,7 +79,7 @@ func lockActive(ctx context.Context, tx *postgres.Tx, publicID string) (d Doctor
 
 // byIDs finds doctors by id, including disabled and former ones.
 const byIDs = `
-	select u.id, u.public_id as user_id, u.name, d.specialization, d.qualification, d.experience, d.phone,
+	select u.id, u.public_id as user_id, u.name, d.specialization, d.qualification, d.experience, ` + phone + `,
 	       d.version, u.role = 'DOCTOR' and u.disabled_at is null as active, u.password_hash is null as invited
 	from users u
 	join doctors d on d.user_id = u.id
@@ -89,7 +95,7 @@ func queueByIDs(b *postgres.Batch, use func([]row) error, ids []int64) {
 
 func selectOfSpecialization(ctx context.Context, db postgres.DB, specialization string) ([]Doctor, error) {
 	return collect(ctx, db, `
-		select u.id, u.public_id as user_id, u.name, d.specialization, d.qualification, d.experience, d.phone,
+		select u.id, u.public_id as user_id, u.name, d.specialization, d.qualification, d.experience, `+phone+`,
 		       d.version, true as active, u.password_hash is null as invited
 		from users u
 		join doctors d on d.user_id = u.id
@@ -97,21 +103,32 @@ func selectOfSpecialization(ctx context.Context, db postgres.DB, specialization 
 		order by u.id`, specialization, auth.Doctor)
 }
 
-func selectDirectory(ctx context.Context, db postgres.DB, f Filter, after Position, limit int) ([]Doctor, error) {
+// selectDirectory finds a text in what is folded where that is up to date (see CatchUp), and in the texts themselves
+// elsewhere. Two names that a collation considers equal differ in their bytes, so the order of the pages is one.
+func selectDirectory(
+	ctx context.Context, db postgres.DB, collation string, f Filter, after Position, limit int,
+) ([]Doctor, error) {
+	name := `u.name` + byCollation(collation)
 	return collect(ctx, db, `
-		select u.id, u.public_id as user_id, u.name, d.specialization, d.qualification, d.experience, d.phone,
+		select u.id, u.public_id as user_id, u.name, d.specialization, d.qualification, d.experience, `+phone+`,
 		       d.version, true as active, u.password_hash is null as invited
 		from users u
 		join doctors d on d.user_id = u.id
 		where u.role = $1 and u.disabled_at is null
 		  and ($2 = '' or lower(d.specialization) = lower($2))
-		  and ($3 = '' or strpos(lower(u.name), lower($3)) > 0
-		               or strpos(lower(d.specialization), lower($3)) > 0
-		               or strpos(lower(d.qualification), lower($3)) > 0)
-		  and (u.name, u.public_id) > ($4, $5)
-		order by u.name, u.public_id
-		limit $6`, auth.Doctor, f.Specialization, f.Text, after.Name, after.UserID, limit)
+		  and ($3 = ''
+		       or case when u.folded_from = u.name then $4 <> '' and strpos(u.folded, $4) > 0
+		               else strpos(lower(u.name), lower($3)) > 0 end
+		       or case when d.folded_from = `+foldedFrom+` then $4 <> '' and strpos(d.folded, $4) > 0
+		               else strpos(lower(d.specialization), lower($3)) > 0
+		                    or strpos(lower(d.qualification), lower($3)) > 0 end)
+		  and (`+name+`, u.public_id) > ($5, $6)
+		order by `+name+`, u.public_id
+		limit $7`, auth.Doctor, f.Specialization, f.Text, text.Fold(f.Text), after.Name, after.UserID, limit)
 }
+
+// foldedFrom is what Profile.folded is made from.
+const foldedFrom = `d.specialization || E'\n' || d.qualification`
 
 func collect(ctx context.Context, db postgres.DB, sql string, args ...any) ([]Doctor, error) {
 	rows, err := db.Query(ctx, sql, args...)
@@ -157,12 +174,14 @@ func insertEmpty(ctx context.Context, tx *postgres.Tx, userID int64) error {
 // updateProfile writes the profile. With expect 0, it fills in a profile created in the same transaction and keeps
 // its version.
 func updateProfile(ctx context.Context, tx *postgres.Tx, doctorID int64, expect int, p Profile) error {
+	folded, from := p.folded()
 	tag, err := tx.Exec(ctx, `
 		update doctors
-		set specialization = $3, qualification = $4, experience = $5, phone = $6, updated_at = $7,
+		set specialization = $3, qualification = $4, experience = $5, updated_at = $7,
+		    phone = $6, phone_e164 = $8, phone_from = $6, folded = $9, folded_from = $10,
 		    version = case when $2 = 0 then version else version + 1 end
 		where user_id = $1 and ($2 = 0 or version = $2)`,
-		doctorID, expect, p.Specialization, p.Qualification, p.Experience, p.Phone, tx.Now())
+		doctorID, expect, p.Specialization, p.Qualification, p.Experience, p.Phone, tx.Now(), p.phoneE164, folded, from)
 	if err != nil {
 		return fmt.Errorf("change the profile of doctor %d: %w", doctorID, postgres.Classify(err))
 	}

@@ -56,7 +56,8 @@ type Path struct {
 type entryBody struct {
 	UserID      string      `json:"userId"`
 	Name        string      `json:"name"`
-	Phone       string      `json:"phone"`
+	Phone       string      `json:"phone" doc:"As typed"`
+	PhoneE164   string      `json:"phoneE164,omitempty" doc:"The same number in E.164; absent if that cannot be told"`
 	Gender      string      `json:"gender" enum:"male,female,other," doc:"Empty: unknown"`
 	DateOfBirth string      `json:"dateOfBirth,omitempty" format:"date" doc:"Absent: unknown"`
 	StatedAge   *ageBody    `json:"statedAge,omitempty" doc:"The age that the patient stated, if they gave no date of birth"`
@@ -75,7 +76,9 @@ type doctorBody struct {
 }
 
 func bodyOf(p Patient) entryBody {
-	b := entryBody{UserID: p.UserID, Name: p.Name, Phone: p.Phone, Gender: p.Gender, Address: p.Address}
+	b := entryBody{
+		UserID: p.UserID, Name: p.Name, Phone: p.Phone, PhoneE164: p.PhoneE164, Gender: p.Gender, Address: p.Address,
+	}
 	if p.DateOfBirth != nil {
 		b.DateOfBirth = p.DateOfBirth.Format(time.DateOnly)
 	} else if p.StatedAge != nil {

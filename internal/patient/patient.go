@@ -3,7 +3,6 @@
 package patient
 
 import (
-	"strings"
 	"time"
 
 	"housecall/internal/errs"
@@ -31,7 +30,8 @@ type Patient struct {
 	ID          int64  // users.id
 	UserID      string // public id
 	Name        string
-	Phone       string
+	Phone       string     // as typed
+	PhoneE164   string     // "" if it cannot be told
 	Gender      string     // male, female, other or empty
 	DateOfBirth *time.Time // midnight UTC of the day; nil: unknown
 	StatedAge   *StatedAge // nil: none
@@ -59,6 +59,8 @@ type Details struct {
 	DateOfBirth *time.Time
 	StatedAge   *StatedAge
 	Address     string
+
+	phoneE164 string
 }
 
 // Change is a change of details: nil leaves a field as it is. A zero DateOfBirth clears it. Age is stated today.
@@ -100,18 +102,20 @@ func (c Change) apply(d Details, today time.Time) (Details, error) {
 
 // Check returns all fields that break a rule, as one errs.Invalid. now is the latest date of birth.
 func (d Details) Check(now time.Time) error {
-	_, err := d.normalize(now)
+	_, err := d.normalize(now, "") // the region decides what a number means, not whether it is one
 	return err
 }
 
-// normalize trims the texts; its error names every field that breaks a rule. now is the latest date of birth.
-func (d Details) normalize(now time.Time) (Details, error) {
+// normalize trims the texts and reads the phone number (see text.ReadPhone for region); its error names every field
+// that breaks a rule. now is the latest date of birth.
+func (d Details) normalize(now time.Time, region string) (Details, error) {
 	var bad []errs.Field
 	refuse := func(path, message string) { bad = append(bad, errs.Field{Path: path, Message: message}) }
-	d.Phone = strings.TrimSpace(d.Phone)
-	if d.Phone != "" && !text.IsPhone(d.Phone) {
-		refuse("body.phone", "must be a telephone number of at most 40 characters")
+	phone, wrong := text.PhoneField("body.phone", d.Phone, region)
+	if wrong != nil {
+		bad = append(bad, *wrong)
 	}
+	d.Phone, d.phoneE164 = phone.Typed, phone.E164
 	switch d.Gender {
 	case "", GenderMale, GenderFemale, GenderOther:
 	default:

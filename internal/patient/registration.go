@@ -7,6 +7,7 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/errs"
 	"housecall/internal/postgres"
+	"housecall/internal/text"
 )
 
 // Users who sign up through the older PMS API have no entry until someone at the clinic registers them or they book for
@@ -26,11 +27,19 @@ var (
 
 // KeepSignup stores what new users enter about themselves until they are registered.
 func (s *Service) KeepSignup(ctx context.Context, tx *postgres.Tx, userID int64, d Details) error {
-	d, err := d.normalize(tx.Now())
+	d, err := d.normalize(tx.Now(), s.options.PhoneRegion)
 	if err != nil {
 		return err
 	}
 	return insertSignup(ctx, tx, userID, d)
+}
+
+// takeSignup deletes and returns what a user entered at sign-up; ok is false if there is nothing.
+func (s *Service) takeSignup(ctx context.Context, tx *postgres.Tx, userID int64) (told Details, ok bool, err error) {
+	told, ok, err = deleteSignup(ctx, tx, userID)
+	phone, _ := text.ReadPhone(told.Phone, s.options.PhoneRegion) // it was checked when it was entered
+	told.phoneE164 = phone.E164
+	return told, ok, err
 }
 
 // Register adds a user to the registry, with what they entered at sign-up. Only doctors and admins may call it. It
@@ -81,7 +90,7 @@ func (s *Service) addEntry(ctx context.Context, tx *postgres.Tx, by auth.Actor, 
 	if c.Role != auth.Patient || !c.Active {
 		return p, false, ErrNoUser
 	}
-	told, _, err := deleteSignup(ctx, tx, userID)
+	told, _, err := s.takeSignup(ctx, tx, userID)
 	if err != nil {
 		return p, false, err
 	}

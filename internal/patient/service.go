@@ -33,6 +33,13 @@ type Service struct {
 	pool    *postgres.Pool
 	doctors Doctors
 	care    Care
+	options Options
+}
+
+// Options are the configured values.
+type Options struct {
+	// PhoneRegion is the country of phone numbers without a country's code; see text.ReadPhone.
+	PhoneRegion string
 }
 
 // Deps are what a Service works with.
@@ -40,21 +47,22 @@ type Deps struct {
 	Pool    *postgres.Pool
 	Doctors Doctors
 	Care    Care
+	Options Options
 }
 
 // New returns a Service.
 func New(d Deps) *Service {
-	return &Service{pool: d.Pool, doctors: d.Doctors, care: d.Care}
+	return &Service{pool: d.Pool, doctors: d.Doctors, care: d.Care, options: d.Options}
 }
 
 // Create creates a user's entry, unless there is one: users who become patients again keep theirs. Fields that are
 // empty in d come from what the user entered at sign-up.
 func (s *Service) Create(ctx context.Context, tx *postgres.Tx, by auth.Actor, userID int64, d Details) error {
-	d, err := d.normalize(tx.Now())
+	d, err := d.normalize(tx.Now(), s.options.PhoneRegion)
 	if err != nil {
 		return err
 	}
-	told, ok, err := deleteSignup(ctx, tx, userID)
+	told, ok, err := s.takeSignup(ctx, tx, userID)
 	if err != nil {
 		return err
 	}
@@ -268,7 +276,7 @@ func (s *Service) Change(ctx context.Context, by auth.Actor, publicID string, ve
 		if err != nil {
 			return err
 		}
-		if d, err = d.normalize(tx.Now()); err != nil {
+		if d, err = d.normalize(tx.Now(), s.options.PhoneRegion); err != nil {
 			return err
 		}
 		if err := updateDetails(ctx, tx, by, p.ID, version, d); err != nil {

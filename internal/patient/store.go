@@ -18,7 +18,9 @@ import (
 
 // columns of an entry; every statement below that reads entries ends its from clause in the same two joins.
 const columns = `
-	u.id, u.public_id as user_id, u.name, p.phone, p.gender, p.date_of_birth, p.age_years, p.age_recorded_on,
+	u.id, u.public_id as user_id, u.name, p.phone,
+	case when p.phone_from = p.phone then p.phone_e164 else '' end as phone_e164,
+	p.gender, p.date_of_birth, p.age_years, p.age_recorded_on,
 	p.address, p.version,
 	u.disabled_at is null as active, p.created_at, p.updated_at,
 	coalesce(p.created_by, 0) as created_by, coalesce(p.updated_by, 0) as updated_by,
@@ -32,6 +34,7 @@ type row struct {
 	UserID        string
 	Name          string
 	Phone         string
+	PhoneE164     string
 	Gender        string
 	DateOfBirth   *time.Time
 	AgeYears      *int
@@ -50,9 +53,9 @@ type row struct {
 
 func (r row) patient() Patient {
 	p := Patient{
-		ID: r.ID, UserID: r.UserID, Name: r.Name, Phone: r.Phone, Gender: r.Gender, DateOfBirth: r.DateOfBirth,
-		Address: r.Address, Active: r.Active, Version: r.Version, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
-		CreatedBy: r.CreatedBy, UpdatedBy: r.UpdatedBy,
+		ID: r.ID, UserID: r.UserID, Name: r.Name, Phone: r.Phone, PhoneE164: r.PhoneE164, Gender: r.Gender,
+		DateOfBirth: r.DateOfBirth, Address: r.Address, Active: r.Active, Version: r.Version, CreatedAt: r.CreatedAt,
+		UpdatedAt: r.UpdatedAt, CreatedBy: r.CreatedBy, UpdatedBy: r.UpdatedBy,
 	}
 	if r.AgeYears != nil && r.AgeRecordedOn != nil {
 		p.StatedAge = &StatedAge{Years: *r.AgeYears, On: *r.AgeRecordedOn}
@@ -111,11 +114,11 @@ func insertEntry(
 	years, on := d.StatedAge.columns()
 	tag, err := tx.Exec(ctx, `
 		insert into patients
-			(user_id, phone, gender, date_of_birth, age_years, age_recorded_on, address, created_at, updated_at,
-			 created_by, updated_by)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $8, nullif($9, 0), nullif($9, 0))
+			(user_id, phone, phone_e164, phone_from, gender, date_of_birth, age_years, age_recorded_on, address, created_at,
+			 updated_at, created_by, updated_by)
+		values ($1, $2, $9, $2, $3, $4, $5, $6, $7, $8, $8, nullif($10, 0), nullif($10, 0))
 		on conflict (user_id) do nothing`,
-		userID, d.Phone, d.Gender, d.DateOfBirth, years, on, d.Address, tx.Now(), by.ID)
+		userID, d.Phone, d.Gender, d.DateOfBirth, years, on, d.Address, tx.Now(), d.phoneE164, by.ID)
 	if err != nil {
 		return false, fmt.Errorf("make the entry of user %d: %w", userID, postgres.Classify(err))
 	}
@@ -193,10 +196,10 @@ func updateDetails(
 	years, on := d.StatedAge.columns()
 	tag, err := tx.Exec(ctx, `
 		update patients
-		set phone = $3, gender = $4, date_of_birth = $5, age_years = $6, age_recorded_on = $7, address = $8,
-		    updated_at = $9, updated_by = nullif($10, 0), version = version + 1
+		set phone = $3, phone_e164 = $10, phone_from = $3, gender = $4, date_of_birth = $5, age_years = $6,
+		    age_recorded_on = $7, address = $8, updated_at = $9, updated_by = nullif($11, 0), version = version + 1
 		where user_id = $1 and version = $2`,
-		id, expect, d.Phone, d.Gender, d.DateOfBirth, years, on, d.Address, tx.Now(), by.ID)
+		id, expect, d.Phone, d.Gender, d.DateOfBirth, years, on, d.Address, tx.Now(), d.phoneE164, by.ID)
 	if err != nil {
 		return fmt.Errorf("change the entry of user %d: %w", id, postgres.Classify(err))
 	}

@@ -11,7 +11,7 @@ import (
 
 // Query is the part that the inputs of both searches share; Huma requires embedded types to be exported.
 type Query struct {
-	Q string `query:"q" required:"true" minLength:"1" maxLength:"200" doc:"Words that must all occur, in any order. Put \"words in a row\" in quotes and a minus before -excluded words. The last word also matches words that begin with it. Case and accents are ignored."`
+	Q string `query:"q" required:"true" minLength:"1" maxLength:"200" doc:"Words that must all occur, in any order. Put \"words in a row\" in quotes and a minus before -excluded words. The last word also matches words that begin with it. Case and accents make no difference, nor do widths, tatweel, and the scripts of digits."`
 	httpd.PageQuery
 }
 

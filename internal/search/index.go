@@ -227,6 +227,9 @@ func (x *indexStep) add(ctx context.Context, db postgres.DB, entries []entry) er
 	for _, e := range entries {
 		x.logs[e.Conversation].Seq = e.Seq
 		at, more := place{Conversation: e.Conversation, Seq: e.Seq}, int32(1)
+		if e.Seq <= x.logs[e.Conversation].Known {
+			more = 0
+		}
 		switch e.Kind {
 		case conversation.KindText, conversation.KindAttachment:
 		case conversation.KindRetraction, conversation.KindCorrection:
@@ -265,7 +268,7 @@ func (x *indexStep) document(e conversation.Event) document {
 		scopes[i] = scopeWord(user, week)
 	}
 	x.text += len(text)
-	d.words = vector(wordsOf(text), scopes...)
+	d.words = vectorOf(text, scopes...)
 	return d
 }
 
@@ -277,21 +280,32 @@ func searchable(e conversation.Event) string {
 	return e.Text
 }
 
-// vector writes the words of a text with their positions, and the scope words that say who may find it, as a tsvector
-// in PostgreSQL's notation (manual, 8.11.1).
-func vector(words []word, scopes ...string) string {
+// vectorOf writes the words of a text with their positions, and the scope words that say who may find it, as a tsvector
+// in PostgreSQL's notation (manual, 8.11.1). The words of the release before follow where they differ, after a gap, so
+// that no phrase is made of both.
+func vectorOf(text string, scopes ...string) string {
+	words := wordsOf(text)
+	out := vector(words, 0)
+	if before := wordsBefore(text); !sameWords(words, before) {
+		out += vector(before, len(words)+1)
+	}
+	for _, s := range scopes {
+		out += lexeme(s) + " "
+	}
+	return out
+}
+
+// vector writes words whose first position comes after one.
+func vector(words []word, after int) string {
 	var b strings.Builder
 	at := func(word string, position int) {
-		b.WriteString(lexeme(word) + ":" + strconv.Itoa(position) + " ")
+		b.WriteString(lexeme(word) + ":" + strconv.Itoa(after+position) + " ")
 	}
 	for i, w := range words {
 		at(w.text, i+1)
 		if w.char != "" && w.char != w.text {
 			at(w.char, i+1)
 		}
-	}
-	for _, s := range scopes {
-		b.WriteString(lexeme(s) + " ")
 	}
 	return b.String()
 }

@@ -16,7 +16,11 @@ import (
 const prefixMin = 3
 
 // query selects texts with all of its terms and none of the excluded ones.
-type query struct{ terms []term }
+type query struct {
+	terms []term
+	// before are the terms as the release before cuts words, which documents that it wrote have; nil: the same.
+	before []term
+}
 
 // term is a word or several in a row: a phrase, or something written as one word that search splits into several.
 type term struct {
@@ -39,25 +43,32 @@ func parseQuery(typed string) (query, error) {
 	if !text.Storable(typed) {
 		return query{}, errs.InvalidField("query.q", "must be valid UTF-8 without U+0000")
 	}
-	var q query
-	sought := false
-	for rest := typed; ; {
-		var p part
-		if p, rest = nextPart(rest); p.text == "" && rest == "" {
-			break
-		}
-		words := wordsOf(p.text)
-		if len(words) == 0 {
-			continue
-		}
-		open := !p.quoted && !p.excluded && len(wordsOf(rest)) == 0
-		q.terms = append(q.terms, term{words: soughtWords(words, open), excluded: p.excluded})
-		sought = sought || !p.excluded
-	}
+	terms, sought := termsOf(typed, wordsOf)
 	if !sought {
 		return query{}, errs.InvalidField("query.q", "needs a word to search for")
 	}
+	q := query{terms: terms}
+	if before, sought := termsOf(typed, wordsBefore); sought && tsqueryOf(before) != tsqueryOf(terms) {
+		q.before = before
+	}
 	return q, nil
+}
+
+// termsOf cuts a query into terms, and reports whether one of them is not excluded.
+func termsOf(typed string, cut func(string) []word) (terms []term, sought bool) {
+	for rest := typed; ; {
+		var p part
+		if p, rest = nextPart(rest); p.text == "" && rest == "" {
+			return terms, sought
+		}
+		words := cut(p.text)
+		if len(words) == 0 {
+			continue
+		}
+		open := !p.quoted && !p.excluded && len(cut(rest)) == 0
+		terms = append(terms, term{words: soughtWords(words, open), excluded: p.excluded})
+		sought = sought || !p.excluded
+	}
 }
 
 // part is a piece of a query.
@@ -97,7 +108,7 @@ func soughtWords(words []word, open bool) []soughtWord {
 	var out []soughtWord
 	for i, w := range words {
 		alone := w.char != "" && w.char == w.text
-		if alone && i > 0 && words[i-1].char != "" && words[i-1].to == w.to {
+		if alone && w.paired {
 			continue // the pair before it contains it
 		}
 		unfinished := open && i == len(words)-1 && w.char == "" && utf8.RuneCountInString(w.text) >= prefixMin
@@ -113,11 +124,19 @@ func (q query) unfinished() bool {
 	})
 }
 
-// tsquery writes the query in PostgreSQL's notation (manual, 8.11.2). Words consist of letters, digits, marks and
+// tsquery writes the query in PostgreSQL's notation (manual, 8.11.2). What it finds is still to be compared with the
+// terms: documents have the words of the release before, too. Words consist of letters, digits, marks and
 // symbols only, but they are quoted all the same.
 func (q query) tsquery() string {
+	if q.before == nil {
+		return tsqueryOf(q.terms)
+	}
+	return "((" + tsqueryOf(q.terms) + ") | (" + tsqueryOf(q.before) + "))"
+}
+
+func tsqueryOf(terms []term) string {
 	var b strings.Builder
-	for i, t := range q.terms {
+	for i, t := range terms {
 		if i > 0 {
 			b.WriteString(" & ")
 		}

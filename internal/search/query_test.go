@@ -1,6 +1,7 @@
 package search
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -42,7 +43,16 @@ func TestWordsOf(t *testing.T) {
 		"ปวดหัว":                   {"ปว", "วด", "ดหั", "หัว", "ว"},
 		"take 💊🩺 ❤️":               {"take", "💊", "🩺", "❤"},
 		"<b>x</b> 'a\\b":           {"b", "x", "b", "a", "b"},
-		strings.Repeat("a", 500):   {strings.Repeat("a", wordMax)},
+		"\u1112\u1161\u11ab\u1100\u116e\u11a8어": {"한국", "국어", "어"},
+		"ｶﾞﾝﾏ ﾊﾟｰﾏ":                             {"ガン", "ンマ", "マ", "パー", "ーマ", "マ"},
+		"カ゛ン":                                   {"ガン", "ン"},
+		"علی کریم":                              {"علي", "كريم"},
+		"صـــداع":                               {"صداع"},
+		"ـ":                                     {},
+		"٥٠٠ملغ ۵۰۰ ५०० ๕๐๐": {"500", "ملغ", "500", "500", "500"},
+		"㎎ ½ ５㎖":                 {"mg", "1", "2", "5", "ml"},
+		"㍿":                      {"株式", "式会", "会社", "社"},
+		strings.Repeat("a", 500): {strings.Repeat("a", wordMax)},
 	} {
 		require.Equal(t, want, texts(wordsOf(text)), text)
 	}
@@ -116,6 +126,18 @@ func TestQuery_match(t *testing.T) {
 		{"👍", "ok 👍🏽!", "ok [👍]🏽!"},
 		{"5mg", "5 mg, 5MG, 15mg", "[5] [mg], [5MG], 15mg"},
 		{"12.5", "12.5mg", "[12].[5]mg"},
+		{"한국", "\u1112\u1161\u11ab\u1100\u116e\u11a8", "[\u1112\u1161\u11ab\u1100\u116e\u11a8]"},
+		{"\u1103\u116e\u1110\u1169\u11bc", "심한 두통이", "심한 [두통]이"},
+		{"ガン", "肺ｶﾞﾝです", "肺[ｶﾞﾝ]です"},
+		{"ｶﾞﾝ", "胃ガン", "胃[ガン]"},
+		{"カン", "肺ｶﾞﾝです", ""},
+		{"كريم", "آقای کریم", "آقای [کریم]"},
+		{"علی", "عليّ هنا", "[عليّ] هنا"},
+		{"صداع", "عندي صـــداع شديد", "عندي [صـــداع] شديد"},
+		{"500", "خذ ٥٠٠ملغ", "خذ [٥٠٠]ملغ"},
+		{"๕", "รับ 5 เม็ด", "รับ [5] เม็ด"},
+		{"5mg", "5㎎ täglich", "[5㎎] täglich"},
+		{"会社", "㍿", "[㍿]"},
 	} {
 		require.Equal(t, c.want, marked(t, c.typed, c.text), "%q in %q", c.typed, c.text)
 	}
@@ -153,6 +175,7 @@ func anyText(most int) *rapid.Generator[string] {
 	atom := rapid.SampledFrom([]string{
 		"head", "ache", "Head", "headache", "é", "e", "x", "头", "疼", "我", "หัว", "ป", "ー", "👍", " ", " ", " ", "-",
 		`"`, `"`, "'", "\\", ":*", "&", "|", "!", "(", ")", "<->", "½", "\u0301", "\u200d", "１", "ß", "한", "\n", ".",
+		"٣", "3", "ی", "ي", "ـ", "\u1112", "\u1161", "\u11ab", "ｶ", "ﾞ", "㎎", "mg", "゛", "カ", "ガ", "๓", "株", "㍿",
 	})
 	return rapid.Custom(func(t *rapid.T) string {
 		return strings.Join(rapid.SliceOfN(atom, 0, most).Draw(t, "atoms"), "")
@@ -169,19 +192,32 @@ func TestQuery_asPostgreSQL(t *testing.T) {
 		if err != nil {
 			return
 		}
-		words := wordsOf(text)
-		fits, why := q.match(words)
-		require.Equal(rt, fits, w.matches(q, words), "%s on %s", q.tsquery(), vector(words))
+		fits, why := q.match(wordsOf(text))
+		exactly, one, both, earlier := w.matches(rt, q, text)
+		require.Equal(rt, fits, exactly, "%q on %q", typed, text)
+		if fits {
+			require.True(rt, both, "documents of this release: %q on %q", typed, text)
+		}
+		if earlier {
+			require.True(rt, one && both, "what the release before finds: %q on %q", typed, text)
+		}
 		requireSpans(rt, text, why)
 	})
 }
 
-// matches asks PostgreSQL.
-func (w *world) matches(q query, words []word) (found bool) {
-	w.T.Helper()
-	require.NoError(w.T, w.Pool.QueryRow(w.T.Context(), `select $1::text::tsvector @@ $2::text::tsquery`,
-		vector(words, scopeWord(1, 2)), q.tsquery()).Scan(&found))
-	return found
+// matches asks PostgreSQL: about the words of this release alone; whether the query finds a document of the release
+// before, and one of this; and whether the release before finds its own.
+func (w *world) matches(t require.TestingT, q query, text string) (exactly, one, both, earlier bool) {
+	before := q.before
+	if before == nil {
+		before = q.terms
+	}
+	require.NoError(t, w.Pool.QueryRow(context.Background(), `
+		select $1::text::tsvector @@ $4::text::tsquery, $2::text::tsvector @@ $5::text::tsquery,
+			$3::text::tsvector @@ $5::text::tsquery, $2::text::tsvector @@ $6::text::tsquery`,
+		vector(wordsOf(text), 0), vector(wordsBefore(text), 0), vectorOf(text, scopeWord(1, 2)),
+		tsqueryOf(q.terms), q.tsquery(), tsqueryOf(before)).Scan(&exactly, &one, &both, &earlier))
+	return exactly, one, both, earlier
 }
 
 // requireSpans checks what is promised of highlights, and of the snippet that shows them.
@@ -220,11 +256,9 @@ func FuzzParseQuery(f *testing.F) {
 		}
 		words := wordsOf(written)
 		fits, why := q.match(words)
-		var found bool
-		require.NoError(t, w.Pool.QueryRow(t.Context(), `select $1::text::tsvector @@ $2::text::tsquery`,
-			vector(words), q.tsquery()).Scan(&found))
+		exactly, _, _, _ := w.matches(t, q, written)
 		if len(words) < 200 { // PostgreSQL keeps 255 places of one word
-			require.Equal(t, fits, found, "%s on %s", q.tsquery(), vector(words))
+			require.Equal(t, fits, exactly, "%q on %q", typed, written)
 		}
 		requireSpans(t, written, why)
 	})

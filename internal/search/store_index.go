@@ -39,8 +39,15 @@ func rest(ctx context.Context, db postgres.DB, d time.Duration) error {
 type behind struct {
 	Conversation int64
 	Users        []int64 // the participants, in order
-	Seq, Head    int64   // the last event indexed for all of them, and the last event of the log
+	Seq          int64   // the last event indexed for all of them by this version
+	Known        int64   // the last event indexed for all of them by any version: searches read the log from there
+	Head         int64   // the last event of the log
 }
+
+// version is how texts are cut into words and words are folded. When that changes, it goes up by one, and all logs are
+// indexed anew, bit by bit, while searches go on with the documents that are there. The change has to keep what
+// words_before.go does: for the releases that run side by side, documents and queries have the words of both.
+const version = 2
 
 // participantsOf are a conversation c's participants, in order.
 const participantsOf = `array(select p.user_id from participants p where p.appointment_id = c.id order by p.user_id)`
@@ -54,13 +61,23 @@ const participantsOf = `array(select p.user_id from participants p where p.appoi
 const indexedSeq = `case when r.users = ` + participantsOf + ` and (r.doctor_id is null or r.doctor_id = any(r.users))
     then r.seq else 0 end`
 
+// cutSeq is the last event of a conversation c that is indexed by this version, or a later one, for its current
+// participants; r is its row of search_rooms. Instances of the release before go on with seq and users alone, so
+// whatever they index is behind for this one.
+var cutSeq = `case when r.version >= ` + strconv.Itoa(version) + ` and r.cut_users = ` + participantsOf + `
+    then r.cut_seq else 0 end`
+
+// lastCut is cutSeq whoever takes part, which is cheaper.
+var lastCut = `coalesce(case when r.version >= ` + strconv.Itoa(version) + ` then r.cut_seq end, 0)`
+
 // logsBehind returns which of the given conversations are behind.
 func logsBehind(ctx context.Context, db postgres.DB, ids []int64) ([]behind, error) {
 	return postgres.Rows[behind](ctx, db, "conversations to index", `
-select c.id as conversation, `+participantsOf+` as users, `+indexedSeq+` as seq, c.head_seq as head
+select c.id as conversation, `+participantsOf+` as users, `+cutSeq+` as seq, `+indexedSeq+` as known,
+    c.head_seq as head
 from conversations c
 left join search_rooms r on r.room_id = c.id
-where c.id = any($1) and c.head_seq > coalesce(r.seq, 0) order by c.id`, ids)
+where c.id = any($1) and c.head_seq > `+lastCut+` order by c.id`, ids)
 }
 
 // someBehind returns up to limit conversations that are behind, in order, with ids above one.
@@ -68,7 +85,7 @@ func someBehind(ctx context.Context, db postgres.DB, above int64, limit int) ([]
 	return postgres.Column[int64](ctx, db, "conversations to index", `
 select c.id from conversations c
 left join search_rooms r on r.room_id = c.id
-where c.id > $1 and c.head_seq > coalesce(r.seq, 0) order by c.id limit $2`, above, limit)
+where c.id > $1 and c.head_seq > `+lastCut+` order by c.id limit $2`, above, limit)
 }
 
 // entry is an event that may require writing a document.
@@ -138,10 +155,11 @@ type userWeek struct {
 
 // saveProgress records how far conversations are indexed, and in which weeks their participants have documents.
 func saveProgress(ctx context.Context, tx *postgres.Tx, done []behind, weeks map[userWeek]int32) error {
-	var ids, seqs []int64
+	var ids, seqs, known []int64
 	var takePart []string // arrays as text: unnest would join arrays of arrays into one
 	for _, l := range done {
 		ids, seqs, takePart = append(ids, l.Conversation), append(seqs, l.Seq), append(takePart, arrayOf(l.Users))
+		known = append(known, max(l.Seq, l.Known))
 	}
 	var users []int64
 	var numbers, documents []int32
@@ -150,9 +168,12 @@ func saveProgress(ctx context.Context, tx *postgres.Tx, done []behind, weeks map
 	}
 	b := &pgx.Batch{}
 	b.Queue(`
-insert into search_rooms (room_id, users, seq)
-select id, users::bigint[], seq from unnest($1::bigint[], $2::text[], $3::bigint[]) d(id, users, seq)
-on conflict (room_id) do update set users = excluded.users, seq = excluded.seq, doctor_id = null`, ids, takePart, seqs)
+insert into search_rooms (room_id, users, seq, version, cut_users, cut_seq)
+select id, users::bigint[], known, $5, users::bigint[], seq
+from unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[]) d(id, users, seq, known)
+on conflict (room_id) do update set users = excluded.users, seq = excluded.seq, doctor_id = null,
+    version = excluded.version, cut_users = excluded.cut_users, cut_seq = excluded.cut_seq`,
+		ids, takePart, seqs, known, version)
 	b.Queue(`
 insert into search_weeks as w (user_id, week, documents) select * from unnest($1::bigint[], $2::int[], $3::int[])
 on conflict (user_id, week) do update set documents = w.documents + excluded.documents`, users, numbers, documents)

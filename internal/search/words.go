@@ -1,27 +1,32 @@
 package search
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
-	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
+
+	"housecall/internal/text"
 )
 
 // wordMax is how many code points of a word are compared.
 const wordMax = 64
 
-// word is what search compares: a word of a text, folded so that case, accents and compatibility forms do not matter,
-// or two neighbouring characters of a script without spaces between words. Texts are split here and not by
-// PostgreSQL's parser, so that documents, queries and highlights agree whatever the locale of the database is.
+// word is what search compares: a word of a text, folded so that nothing matters that people do not see as a
+// difference (see text.Fold), or two neighbouring characters of a script without spaces between words. Texts are split
+// here and not by PostgreSQL's parser, so that documents, queries and highlights agree whatever the locale of the
+// database is.
 type word struct {
 	text     string
-	from, to int // its place in the text in code points, half open
+	from, to int // its place in the text as written in code points, half open
 	// char is the first character of a pair, with its end; it equals text if that character has no neighbour. It is
 	// "" for a word between spaces.
 	char string
 	ends int
+	// paired is whether the word before is a pair that ends with char.
+	paired bool
 }
 
 // unspaced are scripts in which only a dictionary can tell where a word ends. Their characters are indexed in pairs,
@@ -32,15 +37,6 @@ var unspaced = []*unicode.RangeTable{
 }
 
 const prolonged = 'ー' // used with Katakana and Hiragana, so Unicode assigns it to neither
-
-// accented are scripts in which a letter without its marks is still the same letter: those with capitals (accents),
-// and Arabic and Hebrew (vowel signs).
-var accented = []*unicode.RangeTable{unicode.Latin, unicode.Greek, unicode.Cyrillic, unicode.Arabic, unicode.Hebrew}
-
-// undecomposed replaces letters that people see as accented, but that Unicode does not decompose.
-var undecomposed = strings.NewReplacer(
-	"ø", "o", "ł", "l", "đ", "d", "ð", "d", "ħ", "h", "ı", "i", "æ", "ae", "œ", "oe", "þ", "th", "ŧ", "t",
-)
 
 // runeKind says how search treats a character.
 type runeKind int
@@ -66,6 +62,8 @@ func kindOf(r rune) runeKind {
 		return between
 	case unicode.Is(unicode.M, r), unicode.Is(unicode.Cf, r):
 		return joined
+	case unicode.Is(unicode.Nd, r): // before the scripts, which have digits of their own
+		return digit
 	case unicode.In(r, unspaced...) && (unicode.IsLetter(r) || unicode.IsNumber(r)), r == prolonged:
 		return single
 	case unicode.IsLetter(r):
@@ -79,28 +77,72 @@ func kindOf(r rune) runeKind {
 	}
 }
 
-// piece is a part of a text whose characters are of one kind.
-type piece struct {
-	kind     runeKind
-	text     string // as written
-	from, to int    // code points
+// composed is a text in which what looks the same is written the same (NFKC), and where that comes from.
+type composed struct {
+	text     string
+	from, to []int // for each code point of text, its place in the text as written; nil: they are the same
 }
 
-// pieces splits a text into words, single characters and symbols.
-func pieces(text string) []piece {
+// place returns where the code points from..to-1 come from.
+func (c composed) place(from, to int) (int, int) {
+	if c.from == nil {
+		return from, to
+	}
+	return c.from[from], c.to[to-1]
+}
+
+// voiceMarks of kana with a width of their own, which otherwise combine with nothing.
+var voiceMarks = strings.NewReplacer("゛", "\u3099", "゜", "\u309a")
+
+// compose writes a text in NFKC before it is cut: a syllable of Hangul can be written as three letters, a voiced kana
+// of half width as two.
+func compose(s string) composed {
+	s = voiceMarks.Replace(s) // one code point for another
+	if norm.NFKC.IsNormalString(s) {
+		return composed{text: s}
+	}
+	var c composed
+	var b strings.Builder
+	for at := 0; s != ""; {
+		n := norm.NFKC.NextBoundaryInString(s, true)
+		part := s[:n]
+		whole, to := norm.NFKC.String(part), at+utf8.RuneCountInString(part)
+		b.WriteString(whole)
+		for range whole {
+			c.from, c.to = append(c.from, at), append(c.to, to)
+			if whole == part {
+				c.to[len(c.to)-1] = at + 1
+				at++
+			}
+		}
+		s, at = s[n:], to
+	}
+	c.text = b.String()
+	return c
+}
+
+// piece is a part of a composed text whose characters are of one kind.
+type piece struct {
+	kind     runeKind
+	text     string
+	from, to int // code points
+}
+
+// pieces splits a composed text into words, single characters and symbols.
+func pieces(s string, kind func(rune) runeKind) []piece {
 	var out []piece
 	last := between // the kind of piece that a mark would join
 	start, n := 0, 0
-	for i, r := range text {
-		k := kindOf(r)
+	for i, r := range s {
+		k := kind(r)
 		switch {
 		case k == joined && last == between, k == between:
 			last = between
 		case k == joined, k == last && (k == letter || k == digit):
 			p := &out[len(out)-1]
-			p.text, p.to = text[start:i+utf8.RuneLen(r)], n+1
+			p.text, p.to = s[start:i+utf8.RuneLen(r)], n+1
 		default:
-			out = append(out, piece{kind: k, text: text[i : i+utf8.RuneLen(r)], from: n, to: n + 1})
+			out = append(out, piece{kind: k, text: s[i : i+utf8.RuneLen(r)], from: n, to: n + 1})
 			start, last = i, k
 		}
 		n++
@@ -110,21 +152,27 @@ func pieces(text string) []piece {
 
 // wordsOf splits a text, which must be valid UTF-8, into its words, in order. In documents their positions are 1, 2,
 // 3 and so on.
-func wordsOf(text string) []word {
-	all := pieces(text)
+func wordsOf(s string) []word { return cut(compose(s), kindOf, fold) }
+
+// cut is wordsOf for one way to tell characters apart and to fold words.
+func cut(c composed, kind func(rune) runeKind, fold func(string) string) []word {
+	all := pieces(c.text, kind)
 	for i := range all {
 		all[i].text = fold(all[i].text)
 	}
 	out := make([]word, 0, len(all))
+	paired := false
 	for i, p := range all {
-		w := word{text: p.text, from: p.from, to: p.to}
-		if w.text == "" {
+		w := word{text: p.text, paired: paired}
+		if paired = false; w.text == "" {
 			continue
 		}
+		w.from, w.to = c.place(p.from, p.to)
 		if p.kind == single {
 			w.char, w.ends = w.text, w.to
 			if i+1 < len(all) && all[i+1].kind == single && all[i+1].from == p.to {
-				w.text, w.to = w.text+all[i+1].text, all[i+1].to
+				w.text, paired = w.text+all[i+1].text, true
+				_, w.to = c.place(p.from, all[i+1].to)
 			}
 		}
 		out = append(out, w)
@@ -132,37 +180,13 @@ func wordsOf(text string) []word {
 	return out
 }
 
-// fold makes words equal that people consider the same. A word that consists only of marks becomes empty.
-func fold(s string) string {
-	if isASCII(s) {
-		return clip(strings.ToLower(s))
-	}
-	var b strings.Builder
-	base := rune(-1) // the letter that marks belong to
-	for _, r := range cases.Fold().String(norm.NFKD.String(s)) {
-		switch {
-		case unicode.Is(unicode.M, r):
-			if base < 0 || unicode.In(base, accented...) || unicode.Is(unicode.Variation_Selector, r) {
-				continue
-			}
-		case unicode.IsLetter(r), unicode.IsNumber(r), unicode.Is(unicode.So, r):
-			base = r
-		default:
-			continue
-		}
-		b.WriteRune(r)
-	}
-	return clip(norm.NFKC.String(undecomposed.Replace(b.String())))
+// sameWords reports whether two ways to cut a text come to the same.
+func sameWords(a, b []word) bool {
+	return slices.EqualFunc(a, b, func(a, b word) bool { return a.text == b.text && a.char == b.char })
 }
 
-func isASCII(s string) bool {
-	for i := range len(s) {
-		if s[i] >= utf8.RuneSelf {
-			return false
-		}
-	}
-	return true
-}
+// fold makes words equal that people consider the same. A word that consists only of marks becomes empty.
+func fold(s string) string { return clip(text.Fold(s)) }
 
 // clip shortens a word to wordMax.
 func clip(s string) string {

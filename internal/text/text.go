@@ -29,14 +29,18 @@ type Rule struct {
 	Min, Max int
 	// Line refuses line breaks and other control characters.
 	Line bool
-	// Name is Line for text that is shown next to other text. It also refuses characters that change the direction of
-	// text (UAX #9), which could rearrange the surroundings, and requires a visible letter or digit.
+	// Name is Line for text that is shown next to other text. It is composed (NFC), what is invisible in it or changes the
+	// direction of text (UAX #9), which could rearrange the surroundings, is dropped, and it needs a visible letter or
+	// digit.
 	Name bool
 }
 
-// Clean trims s and checks it. The error is one of this package's, worded for people.
+// Clean trims s, tidies a name, and checks it. The error is one of this package's, worded for people.
 func (r Rule) Clean(s string) (string, error) {
 	s = strings.TrimSpace(s)
+	if r.Name && Storable(s) {
+		s = tidyName(s)
+	}
 	if err := r.check(s); err != nil {
 		return "", err
 	}
@@ -61,7 +65,7 @@ func (r Rule) check(s string) error {
 		return lengthError{r.Min, r.Max}
 	case r.Min > 0 && Blank(s):
 		return ErrBlank
-	case (r.Line || r.Name) && !IsLine(s), r.Name && strings.ContainsFunc(s, turns):
+	case (r.Line || r.Name) && !IsLine(s):
 		return ErrNotLine
 	case r.Name && !strings.ContainsFunc(s, visible):
 		return ErrNotName

@@ -3,7 +3,6 @@ package hms
 import (
 	"context"
 	"net/http"
-	"regexp"
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
@@ -14,10 +13,11 @@ import (
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
 	"housecall/internal/patient"
+	"housecall/internal/text"
 )
 
-// phoneShape is the form of the telephone number at registration.
-var phoneShape = regexp.MustCompile(`^[0-9]{10}$`)
+// phoneDigits is how many digits the telephone number at registration has, however they are written.
+const phoneDigits = 10
 
 func (a api) register(c *fiber.Ctx) error {
 	f, err := read(c)
@@ -26,7 +26,7 @@ func (a api) register(c *fiber.Ctx) error {
 	}
 	r := account.Registration{Name: f.required("name"), Email: f.required("email"), Password: f.required("password")}
 	r.Details.Phone = strings.TrimSpace(f.required("phoneNo"))
-	if r.Details.Phone != "" && !phoneShape.MatchString(r.Details.Phone) {
+	if r.Details.Phone != "" && len(text.PhoneDigits(r.Details.Phone)) != phoneDigits {
 		f.refuse("phoneNo", "must have 10 digits")
 	}
 	f.required("gender")

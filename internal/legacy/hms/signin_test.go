@@ -61,6 +61,10 @@ func TestRoutes_Register(t *testing.T) {
 		require.NotContains(t, string(r.Raw), "98410", name)
 	}
 	require.Equal(t, 1, w.count(`select count(*) from users`))
+
+	written := strings.NewReplacer(`9841000000`, `"\u202a(984)\u00a0100-0000\u202c"`, "pia@", "written@")
+	r = w.ok("", "POST", "/api/auth/register/patient", written.Replace(registration))
+	require.Equal(t, "(984) 100-0000", r.Text("user.phoneNo"), "ten digits, however they are written")
 }
 
 func TestRoutes_Login(t *testing.T) {

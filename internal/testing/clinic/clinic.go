@@ -33,8 +33,14 @@ type Deps struct {
 func New(d Deps) Clinic {
 	var c Clinic
 	c.Schedules = schedule.New(schedule.Deps{Now: d.Now, Options: ScheduleOptions(d.Config)})
-	c.Doctors = doctor.New(doctor.Deps{Pool: d.Pool, Schedules: c.Schedules, Inviter: d.Inviter})
-	c.Patients = patient.New(patient.Deps{Pool: d.Pool, Doctors: c.Doctors, Care: appointment.Care{}})
+	c.Doctors = doctor.New(doctor.Deps{
+		Pool: d.Pool, Schedules: c.Schedules, Inviter: d.Inviter,
+		Options: doctor.Options{PhoneRegion: d.Config.PhoneRegion, Collation: d.Config.NameCollation},
+	})
+	c.Patients = patient.New(patient.Deps{
+		Pool: d.Pool, Doctors: c.Doctors, Care: appointment.Care{},
+		Options: patient.Options{PhoneRegion: d.Config.PhoneRegion},
+	})
 	c.Appointments = appointment.New(appointment.Deps{
 		Pool: d.Pool, Schedule: c.Schedules, Doctors: c.Doctors, Patients: c.Patients, Conversations: d.Conversations,
 		Now: d.Now, Options: appointmentOptions(d.Config),
