@@ -86,7 +86,7 @@ func (p *pen) piece(of piece) {
 		p.at += s.wide[code]
 		p.want += g.advance
 	}
-	p.close()
+	p.flush()
 	if of.hidden != 0 {
 		out.WriteString("EMC")
 	}
@@ -96,7 +96,7 @@ func (p *pen) piece(of piece) {
 func (p *pen) glyph(g glyph, code uint16) {
 	out := &p.d.current.text
 	if g.y != p.rise {
-		p.close()
+		p.flush()
 		p.rise = g.y
 		fmt.Fprintf(out, "%s Ts", number(g.y*p.size/1000))
 	}
@@ -119,8 +119,8 @@ func (p *pen) glyph(g glyph, code uint16) {
 	out.Write(hex.AppendEncode(out.AvailableBuffer(), []byte{byte(code >> 8), byte(code)}))
 }
 
-// close shows what has been collected.
-func (p *pen) close() {
+// flush shows what has been collected.
+func (p *pen) flush() {
 	out := &p.d.current.text
 	if p.inString {
 		out.WriteByte('>')
