@@ -3,8 +3,8 @@
 # the tests start: PostgreSQL 15 or later with contrib, and Redis 7 or later.
 # With the argument `test` also nginx, for the test of the load balancer's
 # configuration; Chromium, for the tests of the chat in a browser; TypeScript,
-# which checks the types of its modules; and an S3 server, built once into
-# .housecall/bin.
+# which checks the types of its modules; QPDF and Poppler, which check PDFs, and
+# fonts for them; and an S3 server, built once into .housecall/bin.
 #
 # It starts no service and creates no cluster, and keeps packages from doing so.
 set -euo pipefail
@@ -71,6 +71,14 @@ has_chromium() {
   return 1
 }
 
+# has_fonts looks where internal/pdf's tests look: for Han and kana, Devanagari, and Thai.
+has_fonts() {
+  local name
+  for name in 'DroidSansFallback*.ttf' Lohit-Devanagari.ttf 'Loma.*tf'; do
+    compgen -G "/usr/share/fonts/*/$name" >/dev/null || compgen -G "/usr/share/fonts/*/*/$name" >/dev/null || return 1
+  done
+}
+
 missing=()
 look() {
   missing=()
@@ -79,6 +87,10 @@ look() {
   if $for_tests; then
     has_nginx || missing+=(nginx)
     has_chromium || missing+=(chromium)
+    command -v qpdf >/dev/null || missing+=(qpdf)
+    command -v pdftotext >/dev/null || missing+=(poppler)
+    # Homebrew has no packages of them: there, these tests are left out.
+    has_fonts || [[ $OSTYPE == darwin* ]] || missing+=(fonts)
     # Red Hat has no package for it: there, the test says what to do.
     command -v tsc >/dev/null || command -v dnf >/dev/null || missing+=(typescript)
   fi
@@ -110,6 +122,9 @@ packages() {
       apt:postgresql) names+=(postgresql) ;; # depends on the newest server, with contrib
       apt:redis) names+=(redis-server) ;;
       apt:typescript) names+=(node-typescript) ;;
+      apt:poppler | dnf:poppler) names+=(poppler-utils) ;;
+      apt:fonts) names+=(fonts-droid-fallback fonts-lohit-deva fonts-tlwg-loma-ttf) ;;
+      dnf:fonts) names+=(google-droid-sans-fonts lohit-devanagari-fonts thai-scalable-loma-fonts) ;;
       dnf:postgresql) names+=(postgresql-server postgresql-contrib) ;;
       dnf:redis) if dnf -q list redis >/dev/null 2>&1; then names+=(redis); else names+=(valkey); fi ;;
       brew:postgresql) names+=(postgresql@17) ;;

@@ -21,6 +21,7 @@ import (
 	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/idempotency"
 	"housecall/internal/patient"
+	"housecall/internal/pdf"
 	"housecall/internal/postgres"
 	"housecall/internal/preference"
 	"housecall/internal/schedule"
@@ -58,7 +59,9 @@ func (a *App) wire(registry *prometheus.Registry) error {
 		return err
 	}
 	s.appointments.Connect(told{notifications, s})
-	a.wireConversations(s, log, registry, notifications)
+	if err := a.wireConversations(s, log, registry, notifications); err != nil {
+		return err
+	}
 	notifications.Connect(a.chat)
 	s.accounts.Connect(account.Ports{
 		Profiles: profiles{s.doctors, s.patients}, Doctors: s.appointments, Mail: notifications, Listener: a.chat,
@@ -89,7 +92,11 @@ func (a *App) wire(registry *prometheus.Registry) error {
 // wireConversations makes the services around conversations.
 func (a *App) wireConversations(
 	s *services, log *conversation.Log, registry *prometheus.Registry, notifications chat.Notifications,
-) {
+) error {
+	fonts, err := pdf.LoadFonts(a.cfg.TranscriptFonts)
+	if err != nil {
+		return fmt.Errorf("HOUSECALL_TRANSCRIPT_FONTS: %w", err)
+	}
 	a.conversations = conversation.New(conversation.Deps{
 		Pool: a.pool, Log: log, Appointments: s.appointments, Registry: registry, Logger: a.log, Now: time.Now,
 		Options: conversationOptions(a.cfg),
@@ -100,9 +107,10 @@ func (a *App) wireConversations(
 	})
 	a.search = search.New(search.Deps{Pool: a.pool, Conversations: a.conversations})
 	a.transcripts = transcript.New(transcript.Deps{
-		Pool: a.pool, Conversations: a.conversations, Zones: s.preferences, Now: time.Now,
+		Pool: a.pool, Conversations: a.conversations, Fonts: fonts, Zones: s.preferences, Now: time.Now,
 		Options: transcriptOptions(a.cfg),
 	})
+	return nil
 }
 
 // newServices makes the services that need nothing but PostgreSQL, a limiter and each other.

@@ -56,14 +56,13 @@ func (a Attachment) Sum() string { return hex.EncodeToString(a.SHA256) }
 func (a Attachment) contentKey() string   { return a.ID.String() }
 func (a Attachment) thumbnailKey() string { return a.ID.String() + ".thumbnail" }
 
-// Refusals of an upload.
+// Refusals of an upload; what is not supported is in refusal.go.
 var (
-	ErrUnsupported = errs.New(errs.UnsupportedType, "unsupported_type",
-		"This file type is not supported. Send a picture (PNG, JPEG, GIF, WebP), a PDF, or plain text in UTF-8.")
-	ErrDamaged = errs.New(errs.UnsupportedType, "unsupported_type",
-		"The picture is damaged, or its format is not supported.")
-	ErrPixels     = errs.New(errs.TooLarge, "too_large", "The picture is too large. The limit is 100 million pixels.")
-	ErrEmpty      = errs.New(errs.Invalid, "empty", "The file is empty.")
+	ErrPixels = errs.New(errs.TooLarge, "too_large",
+		"The picture has too many pixels. The limit is 100 million. Save it at a smaller size, for example half as wide "+
+			"and half as high, and send that.")
+	ErrEmpty = errs.New(errs.Invalid, "empty",
+		"The file is empty. Open it to see what it should contain, or choose another one.")
 	ErrIncomplete = errs.New(errs.BadRequest, "incomplete", "The upload was interrupted. Send the file again.")
 	ErrBusy       = &errs.Error{
 		Kind: errs.RateLimited, Code: "rate_limited", RetryAfter: 2 * time.Second,
@@ -80,9 +79,16 @@ var (
 )
 
 // tooLarge refuses a file of more than most bytes.
-func tooLarge(most int64) error {
+func tooLarge(k Kind, most int64) error {
+	do := "Divide it into several files, and send them one by one."
+	switch {
+	case k.Picture:
+		do = "Save the picture at a smaller size or a lower quality, and send that."
+	case k.MediaType == pdf.MediaType:
+		do = "Save it with smaller pictures, or divide it, and send the parts one by one."
+	}
 	return errs.New(errs.TooLarge, "too_large",
-		fmt.Sprintf("The file is too large. The limit is %s.", bytesInWords(most)))
+		fmt.Sprintf("The file is too large. The limit is %s. %s", bytesInWords(most), do))
 }
 
 func bytesInWords(n int64) string {

@@ -76,8 +76,9 @@ func Routes(s *httpd.Server, svc *Service) {
 		Method: http.MethodPost, Path: "/appointments/{id}/attachments", Tag: tag,
 		Summary: "Upload a file for a conversation",
 		Description: "A picture (PNG, JPEG, GIF, WebP), a PDF or plain text in UTF-8; the type is detected from the " +
-			"content, not from the name. Send either multipart/form-data with one part, `file`, or the file " +
-			"itself as the body, with `name`. Send a message with its `attachmentId` within 24 hours, or the file is " +
+			"content, not from the name. The header of a PDF may stand anywhere in its first 1,024 bytes. A refusal " +
+			"says what to send instead, in words for people. Send either multipart/form-data with one part, `file`, or the " +
+			"file itself as the body, with `name`. Send a message with its `attachmentId` within 24 hours, or the file is " +
 			"deleted. The number of files per conversation in 24 hours is limited (429 `quota`). An interrupted upload " +
 			"leaves nothing behind and has to start again.",
 		Status: http.StatusCreated, Access: httpd.SignedIn, Repeatable: true,

@@ -27,6 +27,7 @@ func TestUpload_Kinds(t *testing.T) {
 		"jpeg": {"../../etc/photo.JPEG", asJPEG(drawing(40, 20)), "photo.jpeg", "image/jpeg"},
 		"gif":  {"a.gif", asGIF(drawing(40, 20)), "a.gif", "image/gif"},
 		"pdf":  {"CON.pdf", "%PDF-1.7 and so on", "_CON.pdf", "application/pdf"},
+		"late": {"letter", "\ufeff\r\n%PDF-1.4\r\n%\xe2\xe3\xcf\xd3\r\n", "letter.pdf", "application/pdf"},
 		"text": {"page.html", "<script>alert(1)</script>", "page.html.txt", "text/plain; charset=utf-8"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -47,7 +48,7 @@ func TestUpload_Kinds(t *testing.T) {
 			require.Equal(t, "private, no-store", got.Header.Get("Cache-Control"))
 		})
 	}
-	require.EqualValues(t, 5,
+	require.EqualValues(t, 6,
 		w.number(`select count(*) from audit_events where action = 'attachment.upload' and subject = $1`, visit))
 }
 
@@ -114,6 +115,7 @@ func TestUpload_Refusals(t *testing.T) {
 		require.Equal(t, c.status, c.answer.Status, "%s: %s", name, c.answer.String())
 		require.Equal(t, c.code, c.answer.Code(), name)
 	}
+	require.Contains(t, w.uploads(pat, "a.txt", strings.Repeat("x", 100_000)+"\xe9").Body["detail"], "UTF-8 as its encoding")
 	w.exec(`update appointments set status = 'CANCELLED'`)
 	closed := w.uploads(pat, "a.txt", "hello")
 	require.Equal(t, 409, closed.Status)

@@ -30,9 +30,9 @@ func newIntake(body io.Reader, most int64) (*intake, error) {
 	if len(begin) == 0 {
 		return nil, ErrEmpty
 	}
-	kind, ok := sniff(begin)
-	if !ok {
-		return nil, ErrUnsupported
+	kind, err := sniff(begin)
+	if err != nil {
+		return nil, err
 	}
 	in := &intake{kind: kind, r: from, most: most, hash: sha256.New()}
 	if kind.MediaType == text.MediaType {
@@ -46,7 +46,7 @@ func (in *intake) Read(p []byte) (int, error) {
 	n, err := in.r.Read(p)
 	in.n += int64(n)
 	if in.n > in.most {
-		err = tooLarge(in.most)
+		err = tooLarge(in.kind, in.most)
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		in.failed = broken(err)

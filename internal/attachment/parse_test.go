@@ -15,6 +15,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/text/unicode/norm"
+
+	"housecall/internal/errs"
 )
 
 func TestSafeName(t *testing.T) {
@@ -99,15 +101,53 @@ func TestSniff(t *testing.T) {
 		"RIFF\x00\x00\x00\x00WEBPVP8 ": "image/webp", "%PDF-1.4": "application/pdf", "hello": text.MediaType,
 		"\ufeffhello":              text.MediaType,
 		"RIFF\x00\x00\x00\x00WAVE": "", "MZ\x90\x00": "", "PK\x03\x04": "", "\x7fELF": "", "a\x00b": "", "\x1b[31m": "",
-		"\xff\xfeh\x00": "",
-		"<svg xmlns='http://www.w3.org/2000/svg'/>": text.MediaType, "\x89PNG\r\n": "",
+		"\xff\xfeh\x00": "", "MZ is the beginning of a text": text.MediaType, "BMI 24": text.MediaType,
+		// The header of a PDF may come later.
+		"\ufeff%PDF-1.4\n%": pdf.MediaType, "\n%PDF-1.4\n": pdf.MediaType, "\r\n \r\n%PDF-1.7\r\n": pdf.MediaType,
+		"Content-Type: application/pdf\r\n\r\n%PDF-1.7\r\n%\xe2\xe3\xcf\xd3\r\n": pdf.MediaType,
+		"\x1b%-12345X@PJL\n%PDF-1.4\n":                                           pdf.MediaType,
+		strings.Repeat("\x00", 128) + "%PDF-1.4\r%\xe2\xe3":                      pdf.MediaType,
+		strings.Repeat("\x00", pdfBefore-1) + "%PDF-1.4":                         pdf.MediaType,
+		strings.Repeat("\x00", pdfBefore) + "%PDF-1.4":                           "",
+		strings.Repeat("\n", pdfBefore-1) + "%PDF-1.4\n":                         pdf.MediaType,
+		"A PDF begins with\n%PDF-1.4 and ends with %%EOF\n":                      text.MediaType,
+		"Write %PDF-1.4\n at the beginning":                                      text.MediaType,
+		"PK\x03\x04 in an archive\n%PDF-1.4\n":                                   "",
+		"MZ\x90\x00%PDF-1.4\n":                                                   "",
+		"<svg xmlns='http://www.w3.org/2000/svg'/>":                              text.MediaType, "\x89PNG\r\n": "",
 	} {
-		k, ok := sniff([]byte(content))
-		require.Equal(t, want != "", ok, "%q", content)
-		if ok {
+		k, err := sniff([]byte(content))
+		require.Equal(t, want != "", err == nil, "%q", content)
+		if err == nil {
 			require.Equal(t, want, k.MediaType, "%q", content)
 		}
 	}
+}
+
+// A refusal says what to do with a file of that sort.
+func TestSniff_advice(t *testing.T) {
+	t.Parallel()
+	for content, want := range map[string]string{
+		"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic": "Export it as JPEG",
+		"\x00\x00\x00\x18ftypmif1\x00\x00\x00\x00mif1heic": "HEIC",
+		"\x00\x00\x00\x18ftypavif\x00\x00\x00\x00mif1miaf": "save or export it as JPEG",
+		"\x00\x00\x00\x18ftypisom\x00\x00\x00\x00isommp41": "Films",
+		"II*\x00\x08\x00":                      "save or export it as JPEG",
+		"BM\x00\x10\x00\x00\x00\x00\x00\x00":   "save or export it as JPEG",
+		"PK\x03\x04":                           "Unpack it",
+		"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1....": "print it as a PDF",
+		"\xff\xfeh\x00i\x00":                   "UTF-8 as its encoding",
+		"\xfe\xff\x00h\x00i":                   "UTF-8 as its encoding",
+		"Temp\xe9rature 38\xb0\r\n":            "UTF-8 as its encoding",
+		"\x93\xfa\x96\x7b":                     "UTF-8 as its encoding", // Shift JIS
+		"\xde\xad\x00\x01":                     "Send a picture",
+	} {
+		_, err := sniff([]byte(content))
+		require.ErrorContains(t, err, want, "%q", content)
+		require.Equal(t, "unsupported_type", errs.CodeOf(err))
+	}
+	require.ErrorContains(t, tooLarge(jpeg, 10<<20), "10 MiB. Save the picture at a smaller size")
+	require.ErrorContains(t, ErrPixels, "half as wide")
 }
 
 // However a text is cut into pieces, the result is the same.

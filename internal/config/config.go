@@ -68,6 +68,8 @@ type Config struct {
 	UploadsPerMinute  int           `env:"UPLOADS_PER_MINUTE" envDefault:"20"`
 	UploadsAtOnce     int           `env:"UPLOADS_AT_ONCE" envDefault:"16"`
 
+	TranscriptFonts string `env:"TRANSCRIPT_FONTS"`
+
 	AllowedOrigins []string `env:"ALLOWED_ORIGINS"`
 	TrustedProxies []string `env:"TRUSTED_PROXIES"`
 

@@ -173,7 +173,7 @@ func beside(name string) map[string]string {
 
 // anything lists the variables whose values are not validated here: app checks the Redis URL, and the system the
 // folder.
-var anything = []string{"REDIS_URL", "MAIL_DIR", "ATTACHMENTS_DIR", "S3_ACCESS_KEY", "S3_SECRET_KEY"}
+var anything = []string{"REDIS_URL", "MAIL_DIR", "ATTACHMENTS_DIR", "TRANSCRIPT_FONTS", "S3_ACCESS_KEY", "S3_SECRET_KEY"}
 
 func TestFrom_BadValue(t *testing.T) {
 	t.Parallel()

@@ -54,7 +54,9 @@ var helpTexts = map[string]string{
 	"ATTACHMENT_BYTES":    "largest file that can be sent in a conversation, in bytes; at most 104857600",
 	"ATTACHMENTS_PER_DAY": "maximum files of one conversation in 24 hours",
 	"UPLOAD_TIMEOUT":      "maximum duration of one upload; at most 30m",
-	"UPLOADS_PER_MINUTE":  "maximum uploads of one user in a minute",
+	"TRANSCRIPT_FONTS": "folder with more fonts for PDFs (.ttf, .otf, .ttc), read at the start; without it, PDFs show " +
+		"Latin, Greek, Cyrillic, Hebrew, Arabic, Armenian and Georgian letters, and code points for others",
+	"UPLOADS_PER_MINUTE": "maximum uploads of one user in a minute",
 	"UPLOADS_AT_ONCE": "maximum simultaneous uploads on one instance; with an S3-compatible store each " +
 		"takes up to 6 MiB of memory",
 	"ALLOWED_ORIGINS": "comma-separated list of further origins that may call REST (CORS) and open sockets, such " +

@@ -14,6 +14,7 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/conversation"
 	"housecall/internal/errs"
+	"housecall/internal/pdf"
 	"housecall/internal/postgres"
 	"housecall/internal/zone"
 )
@@ -42,6 +43,7 @@ type Options struct {
 type Deps struct {
 	Pool          *postgres.Pool // for audit rows
 	Conversations *conversation.Service
+	Fonts         *pdf.Fonts
 	Zones         Zones // if nil, everyone gets times in the clinic's zone
 	Now           func() time.Time
 	Options       Options
@@ -156,9 +158,9 @@ func (s *Service) pdf(t *Transcript, user int64, facts Facts, pages Pages) error
 	end, leave := t.close, sync.OnceFunc(func() { s.pdfs.leave(user) })
 	context.AfterFunc(t.ctx, leave)
 	t.close = func() { end(); leave() }
-	whole := &bytes.Buffer{}
-	t.Reader = whole
-	return WritePDF(t.ctx, whole, facts, pages)
+	whole, err := MakePDF(t.ctx, s.d.Fonts, facts, pages)
+	t.Reader = bytes.NewReader(whole)
+	return err
 }
 
 // pdfPlaces are the users for whom a PDF is being made or sent.

@@ -16,9 +16,9 @@ func newText(out *bytes.Buffer) *inText { return &inText{out: out} }
 const indent = "    "
 
 func (t *inText) begin(f Facts) error {
-	t.writer = newWriter(f)
+	t.writer = newWriter(f, asItIs)
 	t.out.WriteString("Transcript\n\n")
-	for _, l := range f.facts() {
+	for _, l := range f.facts(asItIs) {
 		for i, line := range lines(l.value) {
 			if i > 0 {
 				l.name = ""

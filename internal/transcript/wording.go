@@ -16,26 +16,48 @@ const (
 )
 
 // fact is a line in a transcript's heading.
-type fact struct{ name, value string }
+type fact struct {
+	name, value string
+	typed       bool // whether a person wrote all of the value
+}
+
+// quote marks what people wrote inside of other words.
+type quote func(string) string
+
+func asItIs(s string) string { return s }
+
+// isolated keeps the direction of a text from changing the order of what is around it, and the other way round (Unicode
+// Standard Annex 9, 2.4).
+func isolated(s string) string {
+	if plain(s) {
+		return s
+	}
+	return "\u2068" + s + "\u2069"
+}
+
+// plain tells whether a text is printable ASCII.
+func plain(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
+}
 
 // facts returns the heading of a transcript for people.
-func (f Facts) facts() []fact {
+func (f Facts) facts(q quote) []fact {
 	a := f.Appointment
-	out := []fact{{"Appointment", a.ID + " (" + strings.ToLower(strings.ReplaceAll(a.Status, "_", " ")) + ")"}}
+	out := []fact{{"Appointment", a.ID + " (" + strings.ToLower(strings.ReplaceAll(a.Status, "_", " ")) + ")", false}}
 	if a.StartsAt != nil && a.EndsAt != nil {
 		from, to := a.StartsAt.In(f.Zone), a.EndsAt.In(f.Zone)
-		out = append(out, fact{"Time", from.Format("Monday, 2 January 2006, 15:04") + " to " + to.Format("15:04 MST")})
+		out = append(out, fact{"Time", from.Format("Monday, 2 January 2006, 15:04") + " to " + to.Format("15:04 MST"), false})
 	}
 	for _, p := range f.Participants {
-		out = append(out, fact{capitalized(p.Role), oneLine(p.Name) + " (" + p.UserID + ")"})
+		out = append(out, fact{capitalized(p.Role), q(oneLine(p.Name)) + " (" + p.UserID + ")", false})
 	}
 	if a.Reason != "" {
-		out = append(out, fact{"Reason", a.Reason})
+		out = append(out, fact{"Reason", a.Reason, true})
 	}
 	return append(out,
-		fact{"Events", strconv.FormatInt(f.HeadSeq, 10)},
-		fact{"Generated", f.GeneratedAt.In(f.Zone).Format(fullFormat)},
-		fact{"Times are in", f.Zone.String()})
+		fact{"Events", strconv.FormatInt(f.HeadSeq, 10), false},
+		fact{"Generated", f.GeneratedAt.In(f.Zone).Format(fullFormat), false},
+		fact{"Times are in", f.Zone.String(), false})
 }
 
 func capitalized(s string) string {
@@ -55,12 +77,13 @@ type paragraph struct {
 // writer puts entries into words.
 type writer struct {
 	facts Facts
+	quote quote
 	names map[string]string // by user id
 	day   string            // of the last entry
 }
 
-func newWriter(f Facts) *writer {
-	w := &writer{facts: f, names: map[string]string{}}
+func newWriter(f Facts, q quote) *writer {
+	w := &writer{facts: f, quote: q, names: map[string]string{}}
 	for _, p := range f.Participants {
 		w.names[p.UserID] = p.Name
 	}
@@ -76,7 +99,7 @@ func (w *writer) newDay(e Entry) (day string, first bool) {
 }
 
 func (w *writer) tell(e Entry) paragraph {
-	p := paragraph{head: fmt.Sprintf("%d  %s  %s", e.Seq, e.At.In(w.facts.Zone).Format(clockFormat), w.who(e))}
+	p := paragraph{head: fmt.Sprintf("%d  %s  %s", e.Seq, e.At.In(w.facts.Zone).Format(clockFormat), w.quote(w.who(e)))}
 	switch {
 	case e.Kind == kindRetraction:
 		p.notes = append(p.notes, fmt.Sprintf("[retracted message %d]", e.Target))
@@ -87,7 +110,7 @@ func (w *writer) tell(e Entry) paragraph {
 	case e.Attachment != nil:
 		a := e.Attachment
 		p.notes = append(p.notes,
-			fmt.Sprintf("[file %s, %s, %d bytes, SHA-256 %s]", oneLine(a.Name), a.MediaType, a.Size, a.SHA256))
+			fmt.Sprintf("[file %s, %s, %d bytes, SHA-256 %s]", w.quote(oneLine(a.Name)), a.MediaType, a.Size, a.SHA256))
 	case e.Text != nil:
 		p.text = *e.Text
 	}
@@ -95,7 +118,7 @@ func (w *writer) tell(e Entry) paragraph {
 		p.notes = append(p.notes, fmt.Sprintf("[corrected at %s, by %d]", w.full(*e.CorrectedAt), e.CorrectedBy))
 	}
 	if e.Original != nil {
-		p.notes = append(p.notes, "[originally: "+*e.Original+"]")
+		p.notes = append(p.notes, "[originally: "+w.quote(*e.Original)+"]")
 	}
 	return p
 }

@@ -67,7 +67,8 @@ func newWorld(t testing.TB) *world {
 	w.conversations.Start()
 	t.Cleanup(func() { w.conversations.Stop(context.Background()) })
 	w.svc = New(Deps{
-		Pool: w.Pool, Conversations: w.conversations, Zones: w.zones, Now: time.Now, Options: Options{Zone: time.UTC},
+		Fonts: fonts(t),
+		Pool:  w.Pool, Conversations: w.conversations, Zones: w.zones, Now: time.Now, Options: Options{Zone: time.UTC},
 	})
 	t.Cleanup(w.svc.Stop)
 	w.api = apitest.Serve(t, apitest.Options{

@@ -31,6 +31,8 @@ var imports = map[string][]string{
 	"jobs":            foundation,
 	"mail":            {"text"},
 	"blob":            nil,
+	"pdf":             {"pdf/bidi"},
+	"pdf/bidi":        nil,
 	"attachment":      with(foundation, "blob"),
 	"schedule":        foundation,
 	"account":         foundation,
@@ -41,7 +43,7 @@ var imports = map[string][]string{
 	"conversation":    with(foundation, "appointment"),
 	"chat":            with(foundation, "appointment", "bus", "conversation"),
 	"search":          with(foundation, "conversation"),
-	"transcript":      with(foundation, "conversation"),
+	"transcript":      with(foundation, "conversation", "pdf"),
 	"notify":          with(foundation, "appointment", "jobs", "mail"), // appointment: its statuses
 	"preference":      with(foundation, "notify"),                      // it owns the kinds of mail
 	"calendar":        with(foundation, "appointment"),                 // its statuses
@@ -62,8 +64,8 @@ var imports = map[string][]string{
 	"testing/soak":       nil, // it judges the service by its protocol alone; only its tests start one
 	"app": with(
 		foundation, "account", "appointment", "attachment", "blob", "bus", "calendar", "chat", "config", "conversation",
-		"doctor", "idempotency", "jobs", "legacy/hms", "legacy/pms", "mail", "notify", "patient", "preference", "schedule",
-		"search", "transcript", "ui",
+		"doctor", "idempotency", "jobs", "legacy/hms", "legacy/pms", "mail", "notify", "patient", "pdf", "preference",
+		"schedule", "search", "transcript", "ui",
 	),
 	// dev runs instances as cmd does, and chats as their users do.
 	"dev": {"app", "auth", "client", "config", "devservices", "doctor", "mail", "schedule", "ui"},
@@ -129,6 +131,11 @@ var bans = []ban{
 		name: "the S3 library", libraries: []string{"github.com/minio"},
 		packages: []string{"blob"},
 		reason:   "packages that store bytes use a blob.Store, which may also be a folder",
+	},
+	{
+		name: "the typesetting library", libraries: []string{"github.com/go-text"},
+		packages: []string{"pdf"},
+		reason:   "documents are made of rows; how text becomes rows is decided in one place",
 	},
 	{
 		name: "go-redis", libraries: []string{"github.com/redis", "github.com/go-redis"},
