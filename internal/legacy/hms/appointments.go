@@ -30,6 +30,9 @@ var statuses = map[string][]appointment.Status{
 	rejected: {appointment.Rejected, appointment.Cancelled, appointment.Expired, appointment.NoShow},
 }
 
+// titles are the older statuses in the messages of lists.
+var titles = map[string]string{pending: "Pending", booked: "Booked", rejected: "Rejected"}
+
 // statusOf is the reverse of statuses.
 var statusOf = func() map[appointment.Status]string {
 	out := map[appointment.Status]string{}
@@ -153,7 +156,7 @@ func (a api) gather(ctx context.Context, by auth.Actor, f appointment.Filter) ([
 	return found, nil
 }
 
-func (a api) answerList(c *fiber.Ctx, by auth.Actor, f appointment.Filter) error {
+func (a api) answerList(c *fiber.Ctx, by auth.Actor, message string, f appointment.Filter) error {
 	found, err := a.gather(c.UserContext(), by, f)
 	if err != nil {
 		return err
@@ -162,22 +165,24 @@ func (a api) answerList(c *fiber.Ctx, by auth.Actor, f appointment.Filter) error
 	if err != nil {
 		return err
 	}
-	return answer(c, http.StatusOK, "Appointments fetched successfully", "appointments", bodies)
+	return answer(c, http.StatusOK, message, "appointments", bodies)
 }
 
 // listed answers with the appointments of one of the older statuses: a doctor's own, or all for an admin.
 func (a api) listed(status string) handler {
 	return func(c *fiber.Ctx, by auth.Actor) error {
-		f := appointment.Filter{Statuses: statuses[status]}
+		f, message := appointment.Filter{Statuses: statuses[status]}, titles[status]+" Appointments fetched successfully"
 		if by.Role == auth.Doctor {
 			f.Doctor = by.UserID
+		} else {
+			message = "All " + message
 		}
-		return a.answerList(c, by, f)
+		return a.answerList(c, by, message, f)
 	}
 }
 
 func (a api) myAppointments(c *fiber.Ctx, by auth.Actor) error {
-	return a.answerList(c, by, appointment.Filter{Patient: by.UserID})
+	return a.answerList(c, by, "Appointments fetched successfully", appointment.Filter{Patient: by.UserID})
 }
 
 func (a api) answerOne(c *fiber.Ctx, by auth.Actor, status int, message string, app appointment.Appointment) error {
@@ -201,7 +206,7 @@ func (a api) requestAppointment(c *fiber.Ctx, by auth.Actor) error {
 	if err != nil {
 		return err
 	}
-	return a.answerOne(c, by, http.StatusCreated, "Appointment requested successfully", app)
+	return a.answerOne(c, by, http.StatusCreated, "Appointment request created successfully", app)
 }
 
 // count counts the appointments that listed lists, by older status.

@@ -112,7 +112,7 @@ func (a api) createDoctor(c *fiber.Ctx, by auth.Actor) error {
 		return err
 	}
 	return c.Status(http.StatusCreated).JSON(fiber.Map{
-		"message": "Doctor created successfully", "users": user, "doctor": doctorOf(d, u.Email), "plainPassword": password,
+		"message": "Doctor Created Successfully", "users": user, "doctor": doctorOf(d, u.Email), "plainPassword": password,
 	})
 }
 
@@ -152,7 +152,7 @@ func (a api) doctorsForPatients(c *fiber.Ctx, _ auth.Actor) error {
 	if err != nil {
 		return err
 	}
-	return answer(c, http.StatusOK, "Doctors fetched successfully", "data", all)
+	return answer(c, http.StatusOK, "Doctors Fetched Successfully", "data", all)
 }
 
 func (a api) allDoctors(c *fiber.Ctx, _ auth.Actor) error {
@@ -160,7 +160,7 @@ func (a api) allDoctors(c *fiber.Ctx, _ auth.Actor) error {
 	if err != nil {
 		return err
 	}
-	return answer(c, http.StatusOK, "Doctors fetched successfully", "doctors", all)
+	return answer(c, http.StatusOK, "All Doctors Fetched Successfully", "doctors", all)
 }
 
 // allPatients lists the first listMost entries of the registry, oldest first.
@@ -173,7 +173,7 @@ func (a api) allPatients(c *fiber.Ctx, by auth.Actor) error {
 	for i, p := range found {
 		out[i] = patientOf(p, accounts[p.ID].Email, a.Now())
 	}
-	return answer(c, http.StatusOK, "Patients fetched successfully", "patients", out)
+	return answer(c, http.StatusOK, "All Patients Fetched Successfully", "patients", out)
 }
 
 func (a api) registry(ctx context.Context, by auth.Actor) ([]patient.Patient, map[int64]account.User, error) {
