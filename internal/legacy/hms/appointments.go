@@ -44,7 +44,7 @@ var statusOf = func() map[appointment.Status]string {
 	return out
 }()
 
-// appointmentBody is an appointment; date and time are in the doctor's zone, null for a request without a time.
+// appointmentBody is an appointment; date (see dayShown) and time are in the doctor's zone, null for a request without a time.
 type appointmentBody struct {
 	ID            string      `json:"id"`
 	AppointmentID string      `json:"appointmentId"`
@@ -58,6 +58,10 @@ type appointmentBody struct {
 	Patient       patientBody `json:"patient"`
 	Doctor        doctorBody  `json:"doctor"`
 }
+
+// dayShown is the form of a day in answers. JavaScript reads a day alone as midnight in UTC, which is the day before
+// for a page west of it, and a time without an offset as the time there (ECMA-262, Date Time String Format).
+const dayShown = "2006-01-02T00:00:00"
 
 // people are the participants of some appointments: doctors, the patients whom the actor may see, and accounts.
 type people struct {
@@ -133,7 +137,7 @@ func (p people) body(app appointment.Appointment, now time.Time) (appointmentBod
 	if err != nil {
 		return appointmentBody{}, fmt.Errorf("read the zone of doctor %d: %w", d.ID, err)
 	}
-	date, clock := app.StartsAt.In(loc).Format(time.DateOnly), app.StartsAt.In(loc).Format("15:04")
+	date, clock := app.StartsAt.In(loc).Format(dayShown), app.StartsAt.In(loc).Format("15:04")
 	b.Date, b.Time = &date, &clock
 	return b, nil
 }
