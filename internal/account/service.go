@@ -232,7 +232,8 @@ func (s *Service) FindByEmail(ctx context.Context, db postgres.DB, email string)
 func (s *Service) Contact(ctx context.Context, db postgres.DB, userID int64) (Contact, error) {
 	u, err := userByID(ctx, db, userID)
 	return Contact{
-		ID: u.ID, PublicID: u.PublicID, Name: u.Name, Email: u.Email, Verified: u.EmailVerified, Active: err == nil && u.DisabledAt == nil,
+		ID: u.ID, PublicID: u.PublicID, Name: u.Name, Email: u.Email, Verified: u.EmailVerified,
+		Active: err == nil && u.DisabledAt == nil,
 	}, err
 }
 

@@ -44,7 +44,8 @@ var statusOf = func() map[appointment.Status]string {
 	return out
 }()
 
-// appointmentBody is an appointment; date (see dayShown) and time are in the doctor's zone, null for a request without a time.
+// appointmentBody is an appointment; date (see dayShown) and time are in the doctor's zone, null for a request without
+// a time.
 type appointmentBody struct {
 	ID            string      `json:"id"`
 	AppointmentID string      `json:"appointmentId"`

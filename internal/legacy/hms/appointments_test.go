@@ -215,13 +215,10 @@ func TestRoutes_approve_firstFree_contended(t *testing.T) {
 	w := newWorld(t)
 	doctor, patient := w.doctor(w.admin(), "Dr Cara Lim"), w.patient("Pia Patient")
 	const workers = 6
-	statuses := make(chan int, workers)
+	statuses, body := make(chan int, workers), fmt.Sprintf(`{"date":%q,"time":""}`, tomorrow(t))
 	for range workers {
 		id := w.request(patient, doctor)
-		go func() {
-			statuses <- w.status(doctor.token, "PUT", "/api/doctor/appointments/approve/"+id,
-				fmt.Sprintf(`{"date":%q,"time":""}`, tomorrow(t)))
-		}()
+		go func() { statuses <- w.status(doctor.token, "PUT", "/api/doctor/appointments/approve/"+id, body) }()
 	}
 	for range workers {
 		require.Equal(t, 200, <-statuses)

@@ -19,23 +19,28 @@ var successes = []struct {
 	{
 		"", "POST /api/auth/register/patient",
 		`{"name":"Pia Patient","email":"pia@older.test","password":"{password}","phoneNo":"9841000000","gender":"Female","age":"34"}`,
-		201, "Patient registered Successfully", map[string]string{"pia": "user.userId"},
+		201, "Patient registered Successfully",
+		map[string]string{"pia": "user.userId"},
 	},
 	{
 		"", "POST /api/auth/login", `{"userId":"{pia}","password":"{password}"}`,
-		200, "Login Successful", map[string]string{"patient": "token"},
+		200, "Login Successful",
+		map[string]string{"patient": "token"},
 	},
 	{
 		"", "POST /api/auth/login", `{"userId":"{eve}","password":"{password}"}`,
-		200, "Admin Login Successfully", map[string]string{"admin": "token"},
+		200, "Admin Login Successfully",
+		map[string]string{"admin": "token"},
 	},
 	{
 		"admin", "POST /api/admin/doctor/create", newDoctor,
-		201, "Doctor Created Successfully", map[string]string{"cara": "doctor.doctorId", "plain": "plainPassword"},
+		201, "Doctor Created Successfully",
+		map[string]string{"cara": "doctor.doctorId", "plain": "plainPassword"},
 	},
 	{
 		"", "POST /api/auth/login", `{"userId":"{cara}","password":"{plain}"}`,
-		200, "Login Successful", map[string]string{"doctor": "token"},
+		200, "Login Successful",
+		map[string]string{"doctor": "token"},
 	},
 	{
 		"doctor", "PUT /api/auth/updatePassword", `{"newPassword":"{password}"}`,
@@ -48,7 +53,8 @@ var successes = []struct {
 	{"patient", "GET /api/patient/doctors/getAll", "", 200, "Doctors Fetched Successfully", nil},
 	{
 		"patient", "POST /api/patient/request/appointment", `{"doctorId":"{cara}"}`,
-		201, "Appointment request created successfully", map[string]string{"first": "appointment.appointmentId"},
+		201, "Appointment request created successfully",
+		map[string]string{"first": "appointment.appointmentId"},
 	},
 	{"patient", "GET /api/patient/myAppointments", "", 200, "Appointments fetched successfully", nil},
 	{
@@ -57,7 +63,8 @@ var successes = []struct {
 	},
 	{
 		"patient", "POST /api/patient/request/appointment", `{"doctorId":"{cara}"}`,
-		201, "Appointment request created successfully", map[string]string{"second": "appointment.appointmentId"},
+		201, "Appointment request created successfully",
+		map[string]string{"second": "appointment.appointmentId"},
 	},
 	{"doctor", "GET /api/doctor/appointments/pending", "", 200, "Pending Appointments fetched successfully", nil},
 	{"admin", "GET /api/admin/appointments/pending/all", "", 200, "All Pending Appointments fetched successfully", nil},
