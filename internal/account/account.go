@@ -59,6 +59,7 @@ type PatientDetails struct {
 // Contact is what is needed to write to a user.
 type Contact struct {
 	ID       int64
+	PublicID string
 	Name     string
 	Email    string
 	Verified bool // an unverified address gets only emails about the account itself

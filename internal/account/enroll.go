@@ -10,10 +10,11 @@ import (
 	"housecall/internal/postgres"
 )
 
-// Enroll creates an account with a generated password, in the caller's transaction, and emails its owner a link that
-// verifies the address. The password is a secret that is returned only here; the owner must change it before doing
-// anything else. The caller creates whatever else the role needs. ErrEmailTaken if the address is in use. Call it
-// first in the transaction: hashing takes a while, and no locks should be held meanwhile.
+// Enroll creates an account with a generated password, in the caller's transaction, and emails its owner their public
+// id and a link with which to choose a password, for as long as an invitation lasts. The generated password is a secret
+// that is returned only here; the owner must change it before doing anything else. The caller creates whatever else the
+// role needs. ErrEmailTaken if the address is in use. Call it first in the transaction: hashing takes a while, and no
+// locks should be held meanwhile.
 func (s *Service) Enroll(ctx context.Context, tx *postgres.Tx, by auth.Actor, n auth.Newcomer) (
 	made auth.Account, password string, err error,
 ) {
@@ -33,7 +34,20 @@ func (s *Service) Enroll(ctx context.Context, tx *postgres.Tx, by auth.Actor, n 
 	if err := audit.Record(ctx, tx, event(by, "user.enroll", u, map[string]any{"role": u.Role})); err != nil {
 		return auth.Account{}, "", err
 	}
-	return auth.Account{ID: u.ID, PublicID: u.PublicID}, password, s.sendVerification(ctx, tx, u, u.Email, 0)
+	return auth.Account{ID: u.ID, PublicID: u.PublicID}, password, s.sendEnrolled(ctx, tx, u)
+}
+
+// sendEnrolled emails a new user a link with which to choose a password. Unlike that of an invitation, nobody else has
+// seen it, so it verifies the address, too.
+func (s *Service) sendEnrolled(ctx context.Context, tx *postgres.Tx, u User) error {
+	l := auth.NewLink(tx.Now().Add(s.options.InviteTTL))
+	err := insertMailToken(ctx, tx, mailToken{
+		Hash: l.Fingerprint(), User: u.ID, Purpose: purposeReset, Address: u.Email, Expires: l.Expires,
+	})
+	if err != nil {
+		return err
+	}
+	return s.ports.Mail.Enrolled(ctx, tx, u.ID, l)
 }
 
 // generatePassword returns a password of 80 random bits that can be read out over the telephone: no letter looks like

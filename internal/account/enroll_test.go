@@ -3,6 +3,7 @@ package account
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -35,13 +36,14 @@ func TestService_Enroll(t *testing.T) {
 		CreatedAt: u.CreatedAt, Version: 1,
 	}, u)
 	require.Equal(t, []string{"user.enroll"}, h.audited(publicID))
-	require.Equal(t, []string{"verify doc@example.org"}, h.mail.kinds())
+	require.Equal(t, []string{"enrolled"}, h.mail.kinds())
 	in, err := h.svc.Login(t.Context(), "doc@example.org", password, here)
 	require.NoError(t, err)
 	require.Equal(t, 403, h.call("GET", "/me/sessions", in.AccessToken, "").Status)
 	require.Equal(t, 204,
 		h.call("PUT", "/me/password", in.AccessToken, changePassword(password, "an entirely new one")).Status)
 	require.Equal(t, 200, h.call("GET", "/me/sessions", in.AccessToken, "").Status)
+	require.Equal(t, []string{"verify doc@example.org"}, h.mail.kinds(), "the address is still unverified")
 
 	_, _, _, err = h.enrolls(admin, "Dr Ann", "doc@example.org", auth.Doctor)
 	require.ErrorIs(t, err, ErrEmailTaken)
@@ -51,6 +53,40 @@ func TestService_Enroll(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEqual(t, password, second)
 	require.NotContains(t, h.log.String(), password)
+}
+
+// The link in the email to a new user lets them choose a password, verifies the address, and works once.
+func TestService_Enroll_link(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	enrolled := func(email string) (publicID, password string, l letter) {
+		_, publicID, password, err := h.enrolls(auth.System, "Dr Ann", email, auth.Doctor)
+		require.NoError(t, err)
+		sent := h.mail.all()
+		require.Len(t, sent, 1)
+		return publicID, password, sent[0]
+	}
+	publicID, password, l := enrolled("doc@example.org")
+	require.WithinDuration(t, time.Now().Add(h.svc.options.InviteTTL), l.Expires, time.Hour)
+	require.NoError(t, h.svc.ResetPassword(t.Context(), l.Token, "an entirely new one", here))
+	u, err := h.svc.User(t.Context(), publicID)
+	require.NoError(t, err)
+	require.True(t, u.EmailVerified)
+	require.False(t, u.MustChangePassword)
+	_, err = h.svc.Login(t.Context(), publicID, "an entirely new one", here)
+	require.NoError(t, err)
+	_, err = h.svc.Login(t.Context(), publicID, password, here)
+	require.ErrorIs(t, err, ErrBadCredentials)
+	require.ErrorIs(t, h.svc.ResetPassword(t.Context(), l.Token, "one more new one", here), ErrReset)
+	require.Empty(t, h.mail.all(), "there is nothing left to verify")
+
+	// Who chooses a password without it ends it.
+	_, password, l = enrolled("doc2@example.org")
+	in, err := h.svc.Login(t.Context(), "doc2@example.org", password, here)
+	require.NoError(t, err)
+	require.NoError(t, h.svc.ReplacePassword(t.Context(), h.actor(in.AccessToken), "an entirely new one"))
+	require.ErrorIs(t, h.svc.ResetPassword(t.Context(), l.Token, "one more new one", here), ErrReset)
+	require.NoError(t, h.svc.VerifyEmail(t.Context(), h.mailed("verify"), here))
 }
 
 func TestMadeUpPassword(t *testing.T) {

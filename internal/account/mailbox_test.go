@@ -14,7 +14,7 @@ import (
 
 // letter is an email from package account, as the mailer would see it.
 type letter struct {
-	Kind    string // invitation, reset, verify or changed
+	Kind    string // invitation, enrolled, reset, verify or changed
 	User    int64
 	Address string
 	Token   string
@@ -45,6 +45,10 @@ func (b *mailbox) keep(tx *postgres.Tx, m letter) error {
 
 func (b *mailbox) Invitation(_ context.Context, tx *postgres.Tx, userID int64, l auth.Link) error {
 	return b.keep(tx, letter{Kind: "invitation", User: userID, Token: l.Token, Expires: l.Expires})
+}
+
+func (b *mailbox) Enrolled(_ context.Context, tx *postgres.Tx, userID int64, l auth.Link) error {
+	return b.keep(tx, letter{Kind: "enrolled", User: userID, Token: l.Token, Expires: l.Expires})
 }
 
 func (b *mailbox) PasswordReset(_ context.Context, tx *postgres.Tx, userID int64, l auth.Link) error {

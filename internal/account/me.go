@@ -71,7 +71,8 @@ func (s *Service) ChangePassword(ctx context.Context, by auth.Actor, current, ne
 }
 
 // setPassword stores a password that has been checked, if the password of c is still the current one, and ends the
-// actor's other sessions.
+// actor's other sessions. Who has chosen a password without the link of the email about their new account has not
+// verified the address, and that link no longer works, so they get another.
 func (s *Service) setPassword(ctx context.Context, by auth.Actor, c credentials, next string) error {
 	hash, err := s.passwords.Hash(ctx, next)
 	if err != nil {
@@ -93,6 +94,10 @@ func (s *Service) setPassword(ctx context.Context, by auth.Actor, c credentials,
 			return err
 		}
 		s.announce(tx, ended...)
-		return audit.Record(ctx, tx, event(by, "user.password", now.User, map[string]any{"endedSessions": len(ended)}))
+		done := event(by, "user.password", now.User, map[string]any{"endedSessions": len(ended)})
+		if err := audit.Record(ctx, tx, done); err != nil || !now.MustChangePassword || now.EmailVerified {
+			return err
+		}
+		return s.sendVerification(ctx, tx, now.User, now.Email, 0)
 	})
 }

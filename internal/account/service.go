@@ -42,6 +42,8 @@ type Doctors interface {
 type Mail interface {
 	// Invitation tells a user without a password how to choose one.
 	Invitation(ctx context.Context, tx *postgres.Tx, userID int64, l auth.Link) error
+	// Enrolled tells a user with a generated password who they are here, and how to choose one of their own.
+	Enrolled(ctx context.Context, tx *postgres.Tx, userID int64, l auth.Link) error
 	// PasswordReset tells a user how to choose another password.
 	PasswordReset(ctx context.Context, tx *postgres.Tx, userID int64, l auth.Link) error
 	// VerifyEmail goes to address, which is or may become the user's, and asks them to confirm that it is theirs.
@@ -242,7 +244,8 @@ func (s *Service) FindByEmail(ctx context.Context, db postgres.DB, email string)
 func (s *Service) Contact(ctx context.Context, db postgres.DB, userID int64) (Contact, error) {
 	u, err := userByID(ctx, db, userID)
 	return Contact{
-		ID: u.ID, Name: u.Name, Email: u.Email, Verified: u.EmailVerified, Active: err == nil && u.DisabledAt == nil,
+		ID: u.ID, PublicID: u.PublicID, Name: u.Name, Email: u.Email, Verified: u.EmailVerified,
+		Active: err == nil && u.DisabledAt == nil,
 	}, err
 }
 

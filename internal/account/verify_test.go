@@ -336,10 +336,12 @@ func TestService_Contact(t *testing.T) {
 		}))
 		return c
 	}
-	require.Equal(t, Contact{ID: verified.ID, Name: "Ann Other", Email: "d@example.org", Verified: true, Active: true},
-		contact(verified.ID))
+	require.Equal(t, Contact{
+		ID: verified.ID, PublicID: verified.PublicID, Name: "Ann Other", Email: "d@example.org", Verified: true, Active: true,
+	}, contact(verified.ID))
 	h.exec(`update users set disabled_at = now() where id = $1`, other.ID)
-	require.Equal(t, Contact{ID: other.ID, Name: "Ann Other", Email: "p@example.org"}, contact(other.ID))
+	require.Equal(t, Contact{ID: other.ID, PublicID: other.PublicID, Name: "Ann Other", Email: "p@example.org"},
+		contact(other.ID))
 	c, err := h.svc.Contact(t.Context(), h.pool, 0)
 	require.Equal(t, errs.NotFound, errs.KindOf(err))
 	require.Equal(t, Contact{}, c)

@@ -222,7 +222,7 @@ func (t *tab) waits(what, expression string) {
 	if err != nil {
 		var shown string
 		_ = chromedp.Run(t.ctx,
-			chromedp.Evaluate(`document.querySelector("#main").dataset.state + "\n" + document.body.innerText`, &shown))
+			chromedp.Evaluate(`(document.querySelector("#main")?.dataset.state ?? "") + "\n" + document.body.innerText`, &shown))
 		t.t.Fatalf("%s: %v; the page shows:\n%s", what, err, shown)
 	}
 }

@@ -145,7 +145,9 @@ func (p people) Addressee(ctx context.Context, userID int64) (notify.Addressee, 
 	if err != nil {
 		return notify.Addressee{}, err
 	}
-	return notify.Addressee{ID: c.ID, Name: c.Name, Email: c.Email, Verified: c.Verified, Active: c.Active}, nil
+	return notify.Addressee{
+		ID: c.ID, UserID: c.PublicID, Name: c.Name, Email: c.Email, Verified: c.Verified, Active: c.Active,
+	}, nil
 }
 
 // standing tells whether what an email links to is still valid.
@@ -166,6 +168,7 @@ func (s standing) Stands(ctx context.Context, kind notify.Kind, key string) (boo
 func (s standing) questions() map[notify.Kind]func(ctx context.Context, key string) (bool, error) {
 	return map[notify.Kind]func(ctx context.Context, key string) (bool, error){
 		notify.Invitation:    s.accounts.InvitationStands,
+		notify.Enrolled:      s.accounts.ResetStands,
 		notify.PasswordReset: s.accounts.ResetStands,
 		notify.VerifyEmail:   s.accounts.VerificationStands,
 		notify.WaitlistOffer: s.appointments.OfferStands,

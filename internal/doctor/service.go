@@ -171,6 +171,19 @@ func (s *Service) Directory(
 	return page, more, s.addSchedules(ctx, s.pool, page)
 }
 
+// Newest returns up to limit active doctors, the newest user first, before a user's id (0: from the newest), and
+// whether there are more.
+func (s *Service) Newest(ctx context.Context, before int64, limit int) (page []Doctor, more bool, err error) {
+	page, err = selectBefore(ctx, s.pool, before, limit+1)
+	if err != nil {
+		return nil, false, err
+	}
+	if more = len(page) > limit; more {
+		page = page[:limit]
+	}
+	return page, more, s.addSchedules(ctx, s.pool, page)
+}
+
 // OfSpecialization returns all active doctors of a specialization (ignoring case) who can sign in, sorted by id.
 func (s *Service) OfSpecialization(ctx context.Context, db postgres.DB, specialization string) ([]Brief, error) {
 	found, err := selectOfSpecialization(ctx, db, specialization)

@@ -103,6 +103,18 @@ func selectOfSpecialization(ctx context.Context, db postgres.DB, specialization 
 		order by u.id`, specialization, auth.Doctor)
 }
 
+// selectBefore returns the active doctors below an id (0: all), the newest user first.
+func selectBefore(ctx context.Context, db postgres.DB, before int64, limit int) ([]Doctor, error) {
+	return collect(ctx, db, `
+		select u.id, u.public_id as user_id, u.name, d.specialization, d.qualification, d.experience, `+phone+`,
+		       d.version, true as active, u.password_hash is null as invited
+		from users u
+		join doctors d on d.user_id = u.id
+		where u.role = $1 and u.disabled_at is null and ($2 = 0 or u.id < $2)
+		order by u.id desc
+		limit $3`, auth.Doctor, before, limit)
+}
+
 // selectDirectory finds a text in what is folded where that is up to date (see CatchUp), and in the texts themselves
 // elsewhere. Two names that a collation considers equal differ in their bytes, so the order of the pages is one.
 func selectDirectory(

@@ -53,6 +53,9 @@ func TestService_sendUser_judges(t *testing.T) {
 		"reset, another since": {
 			PasswordReset, letter{Token: "t", Expires: until}, func(w *world, _ *Addressee) { w.withdrawn["t"] = true }, false,
 		},
+		"enrolled, a password chosen": {
+			Enrolled, letter{Token: "t", Expires: until}, func(w *world, _ *Addressee) { w.withdrawn["t"] = true }, false,
+		},
 		"invitation, accepted": {
 			Invitation, letter{Token: "t", Expires: until}, func(w *world, _ *Addressee) { w.withdrawn["t"] = true }, false,
 		},

@@ -24,6 +24,7 @@ const (
 	WaitlistOffer   Kind = "waitlist_offer"
 
 	Invitation    Kind = "invitation"
+	Enrolled      Kind = "enrolled" // a new account, with a password that the clinic has
 	PasswordReset Kind = "password_reset"
 	VerifyEmail   Kind = "verify_email"
 	EmailChanged  Kind = "email_changed"
@@ -58,6 +59,7 @@ var table = []traits{
 	{kind: Unread},
 	{kind: WaitlistOffer, urgent: true, fleeting: true},
 	{kind: Invitation, security: true, urgent: true, fleeting: true},
+	{kind: Enrolled, security: true, urgent: true, fleeting: true},
 	{kind: PasswordReset, security: true, urgent: true, fleeting: true},
 	{kind: VerifyEmail, security: true, urgent: true, fleeting: true},
 	{kind: EmailChanged, security: true, urgent: true},

@@ -99,7 +99,7 @@ func TestMails_others(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, winter)
 	w.people[patientID] = Addressee{
-		ID: patientID, Name: "Pat Morgan", Email: "pat@private.test", Verified: true, Active: true,
+		ID: patientID, UserID: "PAT0123456789", Name: "Pat Morgan", Email: "pat@private.test", Verified: true, Active: true,
 	}
 	s, _ := w.instance(w.out)
 	until := winter.Add(48 * time.Hour)
@@ -109,6 +109,8 @@ func TestMails_others(t *testing.T) {
 		letter letter
 	}{
 		"invitation":     {Invitation, letter{Token: "tok-en_1", Expires: until}},
+		"enrolled":       {Enrolled, letter{Token: "tok-en_1", Expires: until}},
+		"verify_own":     {VerifyEmail, letter{Token: "tok-en_1", Address: "pat@private.test", Expires: until}},
 		"password_reset": {PasswordReset, letter{Token: "tok-en_1", Expires: until}},
 		"verify_email":   {VerifyEmail, letter{Token: "tok-en_1", Address: "new@private.test", Expires: until}},
 		"email_changed":  {EmailChanged, letter{Address: "old@private.test"}},
@@ -156,6 +158,7 @@ func TestMails_toStrangers(t *testing.T) {
 		{PasswordReset, letter{Token: "t"}, true, true},
 		{EmailChanged, letter{Address: "stranger@private.test"}, false, false},
 		{Invitation, letter{Token: "t"}, false, true}, // the clinic has named them
+		{Enrolled, letter{Token: "t"}, false, true},
 	} {
 		w.people[patientID] = Addressee{
 			ID: patientID, Name: name, Email: "stranger@private.test", Verified: c.verified, Active: true,

@@ -35,6 +35,7 @@ type Appointment struct {
 // Addressee is a person who may get mail.
 type Addressee struct {
 	ID          int64
+	UserID      string // public id
 	Name, Email string
 	Verified    bool // the address is known to be theirs
 	Active      bool // the account is not disabled

@@ -274,6 +274,7 @@ func TestService_secretsAreSealed(t *testing.T) {
 		w.inTx(func(ctx context.Context, tx *postgres.Tx) error {
 			return errors.Join(
 				s.Invitation(ctx, tx, doctorID, auth.Link{Token: "marker-invitation", Expires: expires}),
+				s.Enrolled(ctx, tx, doctorID, auth.Link{Token: "marker-enrolled", Expires: expires}),
 				s.PasswordReset(ctx, tx, patientID, auth.Link{Token: "marker-reset", Expires: expires}),
 				s.VerifyEmail(ctx, tx, patientID, "marker@private.test",
 					auth.Link{Token: "marker-verify", Expires: expires}),
@@ -286,12 +287,12 @@ func TestService_secretsAreSealed(t *testing.T) {
 	}
 	said()
 	said()
-	require.Len(t, w.rows(), 4, "each once")
+	require.Len(t, w.rows(), 5, "each once")
 	w.inTx(func(ctx context.Context, tx *postgres.Tx) error {
 		return s.EmailChanged(ctx, tx, patientID, "old-marker@private.test")
 	})
 	w.start(j)
-	w.settled(5, "completed")
+	w.settled(6, "completed")
 	var dump string
 	require.NoError(t, w.pool.QueryRow(t.Context(), `select string_agg(river_job::text, ' ') from river_job`).Scan(&dump))
 	require.NotContains(t, strings.ToLower(dump), "marker")
@@ -302,8 +303,9 @@ func TestService_secretsAreSealed(t *testing.T) {
 		sent[kind] = m
 		require.NotContains(t, m.ID, "marker")
 	}
-	require.Len(t, sent, 5)
+	require.Len(t, sent, 6)
 	require.Contains(t, sent["invitation"].Text, "https://clinic.test/invitation?token=marker-invitation")
+	require.Contains(t, sent["enrolled"].HTML, "https://clinic.test/reset?token=marker-enrolled")
 	require.Contains(t, sent["password_reset"].HTML, "https://clinic.test/reset?token=marker-reset")
 	require.Equal(t, "marker@private.test", sent["verify_email"].To.Email)
 	require.Equal(t, "old-marker@private.test", sent["email_changed"].To.Email)

@@ -27,6 +27,8 @@ var (
 // view is what an email may say. There is no place in it for anything clinical.
 type view struct {
 	Name      string // of the reader; "" if that may be a stranger
+	UserID    string // the reader's, where they need it to sign in; "" if that may be a stranger
+	Clinic    string
 	Other     string // the other participant
 	ForDoctor bool
 	Former    bool // for the doctor who handed it over
@@ -60,6 +62,7 @@ func render(k Kind, v view) (subject, plain, html string, err error) {
 	// One line each, so that they can neither begin a block nor end a line. New names are checked; this is for those in
 	// older data.
 	v.Name, v.Other, v.Token = text.OneLine(v.Name), text.OneLine(v.Other), text.OneLine(v.Token)
+	v.Clinic = text.OneLine(v.Clinic)
 	var worded strings.Builder
 	if err := wordings.ExecuteTemplate(&worded, k.template(), v); err != nil {
 		return "", "", "", fmt.Errorf("word an email %s: %w", k, err)

@@ -197,7 +197,7 @@ func (s *Service) sendUser(ctx context.Context, u userArgs) error {
 	if l.Address != "" {
 		to.Email = l.Address
 	}
-	if u.MailKind != Invitation && (u.MailKind == VerifyEmail || !to.Verified) {
+	if u.MailKind != Invitation && u.MailKind != Enrolled && (u.MailKind == VerifyEmail || !to.Verified) {
 		to.Name = "" // whoever created the account chose the name, and perhaps somebody else's address
 	}
 	if u.MailKind == Unread && s.inbox != nil {
@@ -212,7 +212,10 @@ func (s *Service) sendUser(ctx context.Context, u userArgs) error {
 	if err != nil {
 		return err
 	}
-	v.Asked = asked
+	v.Asked, v.Clinic = asked, s.options.Clinic
+	if u.MailKind == Invitation || u.MailKind == Enrolled || u.MailKind == VerifyEmail && asked {
+		v.UserID = to.UserID
+	}
 	return s.post(ctx, u.MailKind, v, to, mail.Message{ID: s.messageID(string(u.MailKind), u.Ref)})
 }
 
@@ -239,7 +242,7 @@ func (s *Service) linkOf(k Kind, l letter) string {
 	switch k {
 	case Invitation:
 		return s.links.Invitation(l.Token)
-	case PasswordReset:
+	case Enrolled, PasswordReset:
 		return s.links.PasswordReset(l.Token)
 	case VerifyEmail:
 		return s.links.VerifyEmail(l.Token)

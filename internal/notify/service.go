@@ -19,6 +19,8 @@ import (
 type Options struct {
 	// Domain is the domain of message ids.
 	Domain string
+	// Clinic is the clinic's name, "" if it has none.
+	Clinic string
 	// Zone is the clinic's time zone.
 	Zone *time.Location
 }
@@ -120,6 +122,12 @@ func (s *Service) remind(ctx context.Context, tx *postgres.Tx, a Appointment) er
 // Invitation queues the email with which an invited user chooses a password. The token is sealed until it goes out.
 func (s *Service) Invitation(ctx context.Context, tx *postgres.Tx, userID int64, l auth.Link) error {
 	return s.queue(ctx, tx, userArgs{MailKind: Invitation, User: userID, Ref: ref(l.Token)},
+		letter{Token: l.Token, Expires: l.Expires})
+}
+
+// Enrolled queues the email with which a user whom the clinic has given a password chooses their own.
+func (s *Service) Enrolled(ctx context.Context, tx *postgres.Tx, userID int64, l auth.Link) error {
+	return s.queue(ctx, tx, userArgs{MailKind: Enrolled, User: userID, Ref: ref(l.Token)},
 		letter{Token: l.Token, Expires: l.Expires})
 }
 

@@ -140,3 +140,32 @@ func TestService_Seen(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, none)
 }
+
+// Admins, and nobody else, get the registry from its newest end, page by page, and leave a trail.
+func TestService_Newest(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, care{})
+	for _, id := range []string{"PAT0000000001", "PAT0000000002", "PAT0000000003"} {
+		w.user(id, id, auth.Patient)
+	}
+	admin := auth.Actor{ID: w.user("ADM0000000001", "Eve", auth.Admin), UserID: "ADM0000000001", Role: auth.Admin}
+	var got []string
+	for before, more := int64(0), true; more; {
+		var page []patient.Patient
+		var err error
+		page, more, err = w.svc.Newest(t.Context(), admin, before, 2)
+		require.NoError(t, err)
+		for _, p := range page {
+			got, before = append(got, p.UserID), p.ID
+		}
+	}
+	require.Equal(t, []string{"PAT0000000003", "PAT0000000002", "PAT0000000001"}, got)
+	var read int
+	require.NoError(t, w.pool.QueryRow(t.Context(),
+		`select count(*) from audit_events where action = 'patient.list'`).Scan(&read))
+	require.Equal(t, 3, read)
+	for _, role := range []auth.Role{auth.Doctor, auth.Patient} {
+		_, _, err := w.svc.Newest(t.Context(), auth.Actor{ID: 1, Role: role}, 0, 2)
+		require.ErrorIs(t, err, errs.ErrForbidden)
+	}
+}

@@ -119,12 +119,33 @@ func (s *Service) List(
 		if page, err = s.visible(ctx, tx, by, after, limit+1); err != nil {
 			return err
 		}
-		if more = len(page) > limit; more {
-			page = page[:limit]
-		}
+		page, more = cut(page, limit)
 		return recordList(ctx, tx, by, page)
 	})
 	return page, more, err
+}
+
+// Newest is List for admins, from the newest user on, before a user's id (0: from the newest). Others get
+// errs.ErrForbidden.
+func (s *Service) Newest(
+	ctx context.Context, by auth.Actor, before int64, limit int,
+) (page []Patient, more bool, err error) {
+	if by.Role != auth.Admin {
+		return nil, false, errs.ErrForbidden
+	}
+	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
+		if page, err = selectBefore(ctx, tx, before, limit+1); err != nil {
+			return err
+		}
+		page, more = cut(page, limit)
+		return recordList(ctx, tx, by, page)
+	})
+	return page, more, err
+}
+
+// cut limits a page that was read with one entry more.
+func cut(page []Patient, limit int) (_ []Patient, more bool) {
+	return page[:min(limit, len(page))], len(page) > limit
 }
 
 func (s *Service) visible(

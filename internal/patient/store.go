@@ -91,6 +91,12 @@ func selectAfter(ctx context.Context, db postgres.DB, after int64, limit int) ([
 	return collect(ctx, db, `select`+columns+` where p.user_id > $1 order by p.user_id limit $2`, after, limit)
 }
 
+// selectBefore returns the entries below an id (0: all), the newest user first.
+func selectBefore(ctx context.Context, db postgres.DB, before int64, limit int) ([]Patient, error) {
+	return collect(ctx, db, `select`+columns+`
+		where $1 = 0 or p.user_id < $1 order by p.user_id desc limit $2`, before, limit)
+}
+
 func selectAssigned(ctx context.Context, db postgres.DB, doctorID, after int64, limit int) ([]int64, error) {
 	rows, err := db.Query(ctx, `
 		select user_id from patients

@@ -160,6 +160,10 @@ func (b *mailbox) Invitation(_ context.Context, tx *postgres.Tx, _ int64, l auth
 	return b.keep(tx, letter{kind: "invitation", token: l.Token})
 }
 
+func (b *mailbox) Enrolled(_ context.Context, tx *postgres.Tx, _ int64, l auth.Link) error {
+	return b.keep(tx, letter{kind: "enrolled", token: l.Token})
+}
+
 func (b *mailbox) PasswordReset(_ context.Context, tx *postgres.Tx, _ int64, l auth.Link) error {
 	return b.keep(tx, letter{kind: "reset", token: l.Token})
 }

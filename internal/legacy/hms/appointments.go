@@ -30,6 +30,9 @@ var statuses = map[string][]appointment.Status{
 	rejected: {appointment.Rejected, appointment.Cancelled, appointment.Expired, appointment.NoShow},
 }
 
+// titles are the older statuses in the messages of lists.
+var titles = map[string]string{pending: "Pending", booked: "Booked", rejected: "Rejected"}
+
 // statusOf is the reverse of statuses.
 var statusOf = func() map[appointment.Status]string {
 	out := map[appointment.Status]string{}
@@ -41,7 +44,8 @@ var statusOf = func() map[appointment.Status]string {
 	return out
 }()
 
-// appointmentBody is an appointment; date and time are in the doctor's zone, null for a request without a time.
+// appointmentBody is an appointment; date (see dayShown) and time are in the doctor's zone, null for a request without
+// a time.
 type appointmentBody struct {
 	ID            string      `json:"id"`
 	AppointmentID string      `json:"appointmentId"`
@@ -55,6 +59,10 @@ type appointmentBody struct {
 	Patient       patientBody `json:"patient"`
 	Doctor        doctorBody  `json:"doctor"`
 }
+
+// dayShown is the form of a day in answers. JavaScript reads a day alone as midnight in UTC, which is the day before
+// for a page west of it, and a time without an offset as the time there (ECMA-262, Date Time String Format).
+const dayShown = "2006-01-02T00:00:00"
 
 // people are the participants of some appointments: doctors, the patients whom the actor may see, and accounts.
 type people struct {
@@ -130,7 +138,7 @@ func (p people) body(app appointment.Appointment, now time.Time) (appointmentBod
 	if err != nil {
 		return appointmentBody{}, fmt.Errorf("read the zone of doctor %d: %w", d.ID, err)
 	}
-	date, clock := app.StartsAt.In(loc).Format(time.DateOnly), app.StartsAt.In(loc).Format("15:04")
+	date, clock := app.StartsAt.In(loc).Format(dayShown), app.StartsAt.In(loc).Format("15:04")
 	b.Date, b.Time = &date, &clock
 	return b, nil
 }
@@ -153,7 +161,7 @@ func (a api) gather(ctx context.Context, by auth.Actor, f appointment.Filter) ([
 	return found, nil
 }
 
-func (a api) answerList(c *fiber.Ctx, by auth.Actor, f appointment.Filter) error {
+func (a api) answerList(c *fiber.Ctx, by auth.Actor, message string, f appointment.Filter) error {
 	found, err := a.gather(c.UserContext(), by, f)
 	if err != nil {
 		return err
@@ -162,22 +170,24 @@ func (a api) answerList(c *fiber.Ctx, by auth.Actor, f appointment.Filter) error
 	if err != nil {
 		return err
 	}
-	return answer(c, http.StatusOK, "Appointments fetched successfully", "appointments", bodies)
+	return answer(c, http.StatusOK, message, "appointments", bodies)
 }
 
 // listed answers with the appointments of one of the older statuses: a doctor's own, or all for an admin.
 func (a api) listed(status string) handler {
 	return func(c *fiber.Ctx, by auth.Actor) error {
-		f := appointment.Filter{Statuses: statuses[status]}
+		f, message := appointment.Filter{Statuses: statuses[status]}, titles[status]+" Appointments fetched successfully"
 		if by.Role == auth.Doctor {
 			f.Doctor = by.UserID
+		} else {
+			message = "All " + message
 		}
-		return a.answerList(c, by, f)
+		return a.answerList(c, by, message, f)
 	}
 }
 
 func (a api) myAppointments(c *fiber.Ctx, by auth.Actor) error {
-	return a.answerList(c, by, appointment.Filter{Patient: by.UserID})
+	return a.answerList(c, by, "Appointments fetched successfully", appointment.Filter{Patient: by.UserID})
 }
 
 func (a api) answerOne(c *fiber.Ctx, by auth.Actor, status int, message string, app appointment.Appointment) error {
@@ -201,7 +211,7 @@ func (a api) requestAppointment(c *fiber.Ctx, by auth.Actor) error {
 	if err != nil {
 		return err
 	}
-	return a.answerOne(c, by, http.StatusCreated, "Appointment requested successfully", app)
+	return a.answerOne(c, by, http.StatusCreated, "Appointment request created successfully", app)
 }
 
 // count counts the appointments that listed lists, by older status.

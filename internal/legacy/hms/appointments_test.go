@@ -146,7 +146,7 @@ func TestRoutes_approve(t *testing.T) {
 	id := w.request(patient, doctor)
 	path := "/api/doctor/appointments/approve/" + id
 	for says, body := range map[string]string{
-		"date is required. time is required.":                  `{}`,
+		"date is required.":                                    `{"time":"10:30"}`,
 		"date must be a day such as 2026-03-31.":               `{"date":"31.03.2026","time":"10:30"}`,
 		"time must be a clock time such as 10:30 or 10:30 AM.": `{"date":"2026-03-31","time":"half past ten"}`,
 		"This time has passed.":                                `{"date":"2020-03-31","time":"10:30"}`,
@@ -157,7 +157,7 @@ func TestRoutes_approve(t *testing.T) {
 		w.refused(w.call(doctor.token, "PUT", path, body), 400, says)
 	}
 	r := w.ok(doctor.token, "PUT", path, fmt.Sprintf(`{"date":"%sT23:00:00.000Z","time":"10:30 PM"}`, day))
-	require.Equal(t, day, r.Text("appointment.date"), "in the doctor's zone, not the clinic's")
+	require.Equal(t, day+"T00:00:00", r.Text("appointment.date"), "in the doctor's zone, not the clinic's")
 	require.Equal(t, "22:30", r.Text("appointment.time"))
 	require.Nil(t, r.Value("appointment.notes"))
 	starts, err := time.ParseInLocation("2006-01-02 15:04", day+" 22:30", loc)
@@ -167,6 +167,63 @@ func TestRoutes_approve(t *testing.T) {
 	second := "/api/doctor/appointments/approve/" + w.request(other, doctor)
 	taken := w.call(doctor.token, "PUT", second, fmt.Sprintf(`{"date":%q,"time":"22:30"}`, day))
 	w.refused(taken, 409, "This time is no longer available. Choose another time. Available times: "+day+" 2")
+}
+
+// Without a time, a request gets the first free one of the day.
+func TestRoutes_approve_firstFree(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	admin := w.admin()
+	doctor, elsewhere := w.doctor(admin, "Dr Cara Lim"), w.doctor(admin, "Dr Dan Roth")
+	patient, day := w.patient("Pia Patient"), tomorrow(t)
+	approve := func(id, body string) reply {
+		return w.call(doctor.token, "PUT", "/api/doctor/appointments/approve/"+id, body)
+	}
+	require.Equal(t, "00:00", approve(w.request(patient, doctor), fmt.Sprintf(`{"date":%q,"time":""}`, day)).Text("appointment.time"))
+	w.booked(patient, elsewhere, "00:30")
+	id := w.request(patient, doctor)
+	r := approve(id, fmt.Sprintf(`{"date":%q,"time":null,"notes":"Come fasting."}`, day))
+	require.Equal(t, "01:00", r.Text("appointment.time"), "the patient is elsewhere at half past: %s", r.Raw)
+	require.Equal(t, day+"T00:00:00", r.Text("appointment.date"))
+	require.Equal(t, "Come fasting.", r.Text("appointment.notes"))
+	w.refused(approve(id, fmt.Sprintf(`{"date":%q}`, day)), 409, "This appointment is booked")
+	w.refused(approve("APP0000000000", fmt.Sprintf(`{"date":%q}`, day)), 404, "There is no such appointment.")
+
+	asked := w.call("", "POST", "/api/v1/auth/login", fmt.Sprintf(`{"login":%q,"password":%q}`, patient.email, password))
+	loc, err := time.LoadLocation(zone)
+	require.NoError(t, err)
+	starts, err := time.ParseInLocation("2006-01-02 15:04", day+" 20:00", loc)
+	require.NoError(t, err)
+	own := w.call("", "POST", "/api/v1/appointments",
+		fmt.Sprintf(`{"doctorId":%q,"reason":"Cough","startsAt":%q}`, doctor.userID, starts.Format(time.RFC3339)),
+		"Authorization", "Bearer "+asked.Text("accessToken"))
+	require.Equal(t, 201, own.Status, "%s", own.Raw)
+	require.Equal(t, "20:00", approve(own.Text("id"), fmt.Sprintf(`{"date":%q}`, day)).Text("appointment.time"),
+		"the time that the patient has asked for")
+
+	last := w.request(patient, doctor)
+	w.refused(approve(last, `{"date":"2020-03-31","time":" "}`), 400, "This day has passed. Choose another.")
+	w.exec(`insert into schedules (doctor_id, time_zone, slot_minutes, per_day) select id, $2, 30, 1 from users where public_id = $1`,
+		doctor.userID, zone)
+	w.refused(approve(last, fmt.Sprintf(`{"date":%q}`, day)), 409,
+		"No time is free on this day. Choose another. Available times: ")
+}
+
+// Requests that are approved for the same day at once get different times.
+func TestRoutes_approve_firstFree_contended(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	doctor, patient := w.doctor(w.admin(), "Dr Cara Lim"), w.patient("Pia Patient")
+	const workers = 6
+	statuses, body := make(chan int, workers), fmt.Sprintf(`{"date":%q,"time":""}`, tomorrow(t))
+	for range workers {
+		id := w.request(patient, doctor)
+		go func() { statuses <- w.status(doctor.token, "PUT", "/api/doctor/appointments/approve/"+id, body) }()
+	}
+	for range workers {
+		require.Equal(t, 200, <-statuses)
+	}
+	require.Equal(t, workers, w.count(`select count(distinct starts_at) from appointments where status = 'BOOKED'`))
 }
 
 func make1001() []byte {

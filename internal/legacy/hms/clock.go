@@ -34,13 +34,60 @@ func parseDay(s string) (time.Time, error) {
 }
 
 // clockShape has the groups hour, minutes, seconds (only 00) and half of the day.
-var clockShape = regexp.MustCompile(`^(\d{1,2})(?::(\d{2})(?::(00))?)?(?: ?([ap])\.?m\.?)?$`)
+var clockShape = regexp.MustCompile(`^(\d{1,2})(?:[:.](\d{2})(?:[:.](00))?)?(?: ?([ap])\.?m\.?)?$`)
+
+// spanShape separates the two times of a span such as 10:30 - 11:00.
+var spanShape = regexp.MustCompile(` ?[-–—] ?| to `)
 
 // parseClock reads a clock time as minutes since midnight: of 24 hours, or of 12 with AM or PM. An hour alone needs AM
-// or PM.
+// or PM. Of a span, which must end later than it begins, it returns the beginning; the doctor's slots say how long an
+// appointment lasts.
 func parseClock(s string) (minutes int, err error) {
 	// Browsers write a narrow no-break space before AM; Fields takes any.
-	g := clockShape.FindStringSubmatch(strings.ToLower(strings.Join(strings.Fields(s), " ")))
+	times := spanShape.Split(strings.ToLower(strings.Join(strings.Fields(s), " ")), 3)
+	switch len(times) {
+	case 1:
+		return parseTime(times[0])
+	case 2:
+		return parseSpan(times[0], times[1])
+	default:
+		return 0, errClock
+	}
+}
+
+// parseSpan returns the beginning of a span. If only the end has AM or PM, as in 11:30 - 12:30 PM, the beginning is in
+// the half of the day that makes it shorter.
+func parseSpan(from, to string) (minutes int, err error) {
+	end, err := parseTime(to)
+	if err != nil {
+		return 0, err
+	}
+	if end == 0 {
+		end = 24 * 60
+	}
+	readings := []string{from}
+	if half(to) != "" && half(from) == "" {
+		readings = []string{from + "pm", from + "am"}
+	}
+	for _, reading := range readings {
+		if minutes, err = parseTime(reading); err == nil && minutes < end {
+			return minutes, nil
+		}
+	}
+	return 0, errClock
+}
+
+// half is a or p for a clock time with AM or PM, and "" for others.
+func half(s string) string {
+	if g := clockShape.FindStringSubmatch(s); g != nil {
+		return g[4]
+	}
+	return ""
+}
+
+// parseTime reads a single clock time in lower case.
+func parseTime(s string) (minutes int, err error) {
+	g := clockShape.FindStringSubmatch(s)
 	if g == nil || g[2] == "" && g[4] == "" {
 		return 0, errClock
 	}

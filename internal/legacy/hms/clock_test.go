@@ -40,14 +40,20 @@ func TestParseClock(t *testing.T) {
 		"10:30:00": 630,
 		"10:30 PM": 1350, "12:00 AM": 0, "12:30 pm": 750, "12:30 a.m.": 30, "10 AM": 600, "10pm": 1320, "10:30\u202fAM": 630,
 		"10:30\u00a0PM": 1350,
+		"10.30 AM":      630, "10.30": 630, "9.05 p.m.": 1265, "10.30.00": 630,
+		"10:30 - 11:00": 630, "10:30-11:00": 630, "10.30 – 11.00": 630, "10:30 AM - 11:00 AM": 630, "10:30 to 11:00": 630,
+		"1:30 - 2:00 PM": 810, "11:30 - 12:30 PM": 690, "9 - 10 AM": 540, "12:30 - 1:00 AM": 30, "11:30 - 12:00 AM": 1410,
+		"23:30 - 00:00": 1410, "11:30 am-12:30 pm": 690,
 	} {
 		got, err := parseClock(s)
 		require.NoError(t, err, "%q", s)
 		require.Equal(t, want, got, "%q", s)
 	}
 	for _, s := range []string{
-		"", "10", "24:00", "10:60", "13:00 PM", "0:30 AM", "10:30:15", "10.30", "1030", "10:3", "100:30", "-1:30",
+		"", "10", "24:00", "10:60", "13:00 PM", "0:30 AM", "10:30:15", "10.3", "1030", "10:3", "100:30", "-1:30",
 		"10:30 XM", "noon", "10:30 AM PM", "１０:30",
+		"10:30 -", "- 10:30", "11:00 - 10:30", "10:30 - 10:30", "10:30 - 11:00 - 11:30", "10:30 - later", "13:30 - 2:00 PM",
+		"10:30 PM - 11:00 AM", "10:30 - 25:00", "10 - 11", "10.30 - 10.60",
 	} {
 		_, err := parseClock(s)
 		require.ErrorIs(t, err, errClock, "%q", s)
@@ -74,7 +80,7 @@ func FuzzParseDay(f *testing.F) {
 }
 
 func FuzzParseClock(f *testing.F) {
-	for _, s := range []string{"10:30", "10:30 AM", "12 pm", "12:00 a.m.", "23:59:00", "24:00", "", "9:5"} {
+	for _, s := range []string{"10:30", "10:30 AM", "12 pm", "12:00 a.m.", "23:59:00", "24:00", "", "9:5", "10.30 AM", "1:30 - 2:00 PM"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -85,7 +91,7 @@ func FuzzParseClock(f *testing.F) {
 		if minutes < 0 || minutes >= 24*60 || !utf8.ValidString(s) {
 			t.Fatalf("%q reads as %d minutes", s, minutes)
 		}
-		for _, layout := range []string{"15:04", "15:04:05", "3:04 PM", "3:04pm"} {
+		for _, layout := range []string{"15:04", "15:04:05", "3:04 PM", "3:04pm", "15.04", "3.04 PM"} {
 			written := time.Date(2026, 1, 1, 0, minutes, 0, 0, time.UTC).Format(layout)
 			if again, err := parseClock(written); err != nil || again != minutes {
 				t.Fatalf("%s reads as %d, %v", written, again, err)

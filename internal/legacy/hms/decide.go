@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -14,6 +15,7 @@ import (
 	"housecall/internal/appointment"
 	"housecall/internal/auth"
 	"housecall/internal/errs"
+	"housecall/internal/schedule"
 	"housecall/internal/zone"
 )
 
@@ -35,7 +37,8 @@ func (a api) approve(c *fiber.Ctx, by auth.Actor) error {
 	if err != nil {
 		return err
 	}
-	day, minutes, notes := f.day("date"), f.clock("time"), f.text("notes")
+	w := when{day: f.day("date"), minutes: f.clock("time")}
+	notes := f.text("notes")
 	if err := f.err(); err != nil {
 		return err
 	}
@@ -44,20 +47,69 @@ func (a api) approve(c *fiber.Ctx, by auth.Actor) error {
 	if err != nil {
 		return err
 	}
-	loc, err := zone.Load(d.TimeZone)
-	if err != nil {
+	if w.zone, err = zone.Load(d.TimeZone); err != nil {
 		return fmt.Errorf("read the zone of doctor %d: %w", d.ID, err)
 	}
-	at, exists := instant(day, minutes, loc)
-	if !exists {
-		return a.skipped(ctx, by, at, loc)
-	}
-	app, err := a.Appointments.Confirm(ctx, by, c.Params("appointmentId"),
-		appointment.Confirmation{StartsAt: &at, Note: notes})
+	app, err := a.confirm(ctx, by, c.Params("appointmentId"), w, notes)
 	if err != nil {
-		return withAlternatives(err, loc)
+		return withAlternatives(err, w.zone)
 	}
 	return a.answerOne(c, by, http.StatusOK, "Appointment booked successfully", app)
+}
+
+// when is the time that a doctor has chosen: a day and minutes since midnight, nil for the first free time.
+type when struct {
+	day     time.Time
+	minutes *int
+	zone    *time.Location
+}
+
+func (a api) confirm(
+	ctx context.Context, by auth.Actor, id string, w when, notes string,
+) (appointment.Appointment, error) {
+	if w.minutes == nil {
+		return a.confirmFirst(ctx, by, id, w, notes)
+	}
+	at, exists := instant(w.day, *w.minutes, w.zone)
+	if !exists {
+		return appointment.Appointment{}, a.instead(ctx, by, at, w.zone, errSkipped)
+	}
+	return a.Appointments.Confirm(ctx, by, id, appointment.Confirmation{StartsAt: &at, Note: notes})
+}
+
+// confirmFirst confirms a request at the first free time of the day, or at the time that the request itself names, if
+// it is on that day. If somebody takes a time meanwhile, or the patient is busy then, the next one is tried.
+func (a api) confirmFirst(
+	ctx context.Context, by auth.Actor, id string, w when, notes string,
+) (none appointment.Appointment, err error) {
+	request, err := a.Appointments.Get(ctx, by, id)
+	if err != nil {
+		return none, err
+	}
+	if request.StartsAt != nil && sameDay(request.StartsAt.In(w.zone), w.day) {
+		return a.Appointments.Confirm(ctx, by, id, appointment.Confirmation{Note: notes})
+	}
+	begins, ends := schedule.DayStart(w.day, w.zone), schedule.DayStart(w.day.AddDate(0, 0, 1), w.zone)
+	if !ends.After(a.Now()) {
+		return none, errDayOver
+	}
+	free, err := a.free(ctx, by, begins, ends)
+	if err != nil {
+		return none, err
+	}
+	for _, slot := range free {
+		app, err := a.Appointments.Confirm(ctx, by, id, appointment.Confirmation{StartsAt: &slot.StartsAt, Note: notes})
+		if !aboutTime(err) {
+			return app, err
+		}
+	}
+	return none, a.instead(ctx, by, begins, w.zone, errDayFull)
+}
+
+// aboutTime reports whether err refuses a time because it is not free.
+func aboutTime(err error) bool {
+	var e *errs.Error
+	return errors.As(err, &e) && e.Extra["alternatives"] != nil
 }
 
 // day reads a required day.
@@ -73,17 +125,17 @@ func (f *form) day(name string) time.Time {
 	return day
 }
 
-// clock reads a required clock time.
-func (f *form) clock(name string) (minutes int) {
-	s := f.required(name)
-	if s == "" {
-		return 0
+// clock reads a clock time; nil if it was not sent or is empty.
+func (f *form) clock(name string) *int {
+	s := f.text(name)
+	if strings.TrimSpace(s) == "" {
+		return nil
 	}
 	minutes, err := parseClock(s)
 	if err != nil {
 		f.refuse(name, err.Error())
 	}
-	return minutes
+	return &minutes
 }
 
 // withAlternatives adds a refusal's free times to its message.
@@ -100,27 +152,24 @@ func withAlternatives(err error, loc *time.Location) error {
 }
 
 const (
-	// offered is how many free times are offered instead of one that does not exist.
+	// offered is how many free times are offered instead of one that cannot be had.
 	offered = 5
 	// offeredWithin is how far from it to look for them.
 	offeredWithin = 14 * 24 * time.Hour
 )
 
-// skipped refuses a clock time that does not exist because the clocks go forward, with the nearest free times.
-func (a api) skipped(ctx context.Context, by auth.Actor, near time.Time, loc *time.Location) error {
-	e := errs.New(errs.BadRequest, "no_such_time",
+var (
+	errSkipped = errs.New(errs.BadRequest, "no_such_time",
 		"This time does not exist on that day, because the clocks go forward. Choose another.")
-	around := func(_ *time.Location, now time.Time) (from, to time.Time, err error) {
-		from, to = near.Add(-offeredWithin), near.Add(offeredWithin)
-		if from.Before(now) {
-			from = now
-		}
-		return from, to, nil
-	}
-	free, _, err := a.Appointments.Slots(ctx, by.UserID, around)
-	if errs.KindOf(err) == errs.Invalid {
-		return e // too long ago for any offer
-	}
+	errDayOver = errs.New(errs.BadRequest, "day_over", "This day has passed. Choose another.")
+	errDayFull = errs.New(errs.Conflict, "no_free_time", "No time is free on this day. Choose another.")
+)
+
+// instead returns a refusal of a time with the free times nearest to it.
+func (a api) instead(
+	ctx context.Context, by auth.Actor, near time.Time, loc *time.Location, refusal *errs.Error,
+) error {
+	free, err := a.free(ctx, by, near.Add(-offeredWithin), near.Add(offeredWithin))
 	if err != nil {
 		return err
 	}
@@ -131,5 +180,20 @@ func (a api) skipped(ctx context.Context, by auth.Actor, near time.Time, loc *ti
 	for i := range nearest {
 		nearest[i] = appointment.Alternative(free[i])
 	}
-	return offering(e, nearest, loc)
+	return offering(refusal, nearest, loc)
+}
+
+// free returns the doctor's free times between two times, as far as they are still ahead, in order.
+func (a api) free(ctx context.Context, by auth.Actor, from, to time.Time) ([]appointment.Slot, error) {
+	if !to.After(a.Now()) {
+		return nil, nil
+	}
+	free, _, err := a.Appointments.Slots(ctx, by.UserID,
+		func(_ *time.Location, now time.Time) (_, _ time.Time, err error) {
+			if from.Before(now) {
+				return now, to, nil
+			}
+			return from, to, nil
+		})
+	return free, err
 }

@@ -80,7 +80,7 @@ func (a api) sendMessage(c *fiber.Ctx, by auth.Actor) error {
 		return err
 	}
 	sent := conversation.Event{Seq: ack.Seq, Sender: by.UserID, Text: message, At: ack.At}
-	return answer(c, http.StatusCreated, "Message sent successfully", "chat", messageOf(app, sent))
+	return answer(c, http.StatusCreated, "Message Sent Successfully", "chat", messageOf(app, sent))
 }
 
 // getMessages answers with the newest listMost messages that people sent, in their current form. It leaves out system
@@ -113,5 +113,5 @@ func (a api) getMessages(c *fiber.Ctx, by auth.Actor) error {
 		before = page[0].Seq
 	}
 	slices.Reverse(found)
-	return answer(c, http.StatusOK, "Messages fetched successfully", "chat", found)
+	return answer(c, http.StatusOK, "Chat history fetched Successfully", "chat", found)
 }

@@ -2,6 +2,7 @@ package hms
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 
@@ -18,6 +19,9 @@ import (
 
 // phoneDigits is how many digits the telephone number at registration has, however they are written.
 const phoneDigits = 10
+
+// errTaken refuses the address of an account at registration. The pages compare its message letter by letter.
+var errTaken = errs.New(errs.BadRequest, account.ErrEmailTaken.Code, "User Already exists")
 
 func (a api) register(c *fiber.Ctx) error {
 	f, err := read(c)
@@ -39,6 +43,9 @@ func (a api) register(c *fiber.Ctx) error {
 		return err
 	}
 	u, err := a.Accounts.Register(c.UserContext(), r, httpd.ClientFrom(c.UserContext()))
+	if errors.Is(err, account.ErrEmailTaken) {
+		return errTaken
+	}
 	if err != nil {
 		return err
 	}
@@ -46,7 +53,7 @@ func (a api) register(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return answer(c, http.StatusCreated, "Patient registered successfully", "user", body)
+	return answer(c, http.StatusCreated, "Patient registered Successfully", "user", body)
 }
 
 func (a api) login(c *fiber.Ctx) error {
@@ -74,11 +81,19 @@ func (a api) login(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(fiber.Map{"message": "Login successful", "token": token, "user": body})
+	return c.JSON(fiber.Map{"message": welcome(u.Role), "token": token, "user": body})
+}
+
+// welcome is the message of a sign-in. The pages go on only if they find it letter by letter.
+func welcome(r auth.Role) string {
+	if r == auth.Admin {
+		return "Admin Login Successfully"
+	}
+	return "Login Successful"
 }
 
 func (a api) getUser(c *fiber.Ctx, by auth.Actor) error {
-	return a.answerUser(c, by, "User fetched successfully")
+	return a.answerUser(c, by, "User fetched Successfully")
 }
 
 func (a api) answerUser(c *fiber.Ctx, by auth.Actor, message string) error {
@@ -105,7 +120,7 @@ func (a api) updatePassword(c *fiber.Ctx, by auth.Actor) error {
 	if err := a.Accounts.ReplacePassword(c.UserContext(), by, next); err != nil {
 		return err
 	}
-	return a.answerUser(c, by, "Password updated successfully")
+	return a.answerUser(c, by, "Password Updated Successfully")
 }
 
 // updateUser changes what was sent and nothing else. Since the change goes to two packages, it checks everything that
@@ -142,7 +157,7 @@ func (a api) updateUser(c *fiber.Ctx, by auth.Actor) error {
 	if err := a.rename(ctx, by, me, wish.name); err != nil {
 		return err
 	}
-	return a.answerUser(c, by, "User updated successfully"+wish.note())
+	return a.answerUser(c, by, "User Updated Successfully"+wish.note())
 }
 
 // accountWish is what users want to change in their account; nil leaves it unchanged. password is their current one,

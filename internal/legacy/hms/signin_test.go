@@ -29,8 +29,8 @@ func TestRoutes_Register(t *testing.T) {
 		"an age is kept as an age",
 	)
 
-	w.refused(w.call("", "POST", "/api/auth/register/patient", registration), 409,
-		"There is already an account with this email address.")
+	w.refused(w.call("", "POST", "/api/auth/register/patient", registration), 400,
+		"User Already exists")
 	for name, c := range map[string]struct{ from, to, says string }{
 		"digits":    {`9841000000`, `"98410"`, "phoneNo must have 10 digits."},
 		"letters":   {`9841000000`, `"98410000OO"`, "phoneNo must have 10 digits."},

@@ -1,15 +1,12 @@
 package hms
 
 import (
-	"context"
 	"net/http"
 
 	"github.com/gofiber/fiber/v2"
 
-	"housecall/internal/account"
 	"housecall/internal/auth"
 	"housecall/internal/doctor"
-	"housecall/internal/patient"
 )
 
 func (a api) doctorInfo(c *fiber.Ctx, by auth.Actor) error {
@@ -112,86 +109,6 @@ func (a api) createDoctor(c *fiber.Ctx, by auth.Actor) error {
 		return err
 	}
 	return c.Status(http.StatusCreated).JSON(fiber.Map{
-		"message": "Doctor created successfully", "users": user, "doctor": doctorOf(d, u.Email), "plainPassword": password,
+		"message": "Doctor Created Successfully", "users": user, "doctor": doctorOf(d, u.Email), "plainPassword": password,
 	})
-}
-
-// directory lists the first listMost doctors who can be booked, by name.
-func (a api) directory(ctx context.Context) ([]doctorBody, error) {
-	var found []doctor.Doctor
-	var after doctor.Position
-	for len(found) < listMost {
-		page, more, err := a.Doctors.Directory(ctx, doctor.Filter{}, after, pageSize)
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, page...)
-		if !more {
-			break
-		}
-		last := page[len(page)-1]
-		after = doctor.Position{Name: last.Name, UserID: last.UserID}
-	}
-	ids := make([]int64, len(found))
-	for i, d := range found {
-		ids[i] = d.ID
-	}
-	accounts, err := a.Accounts.ByIDs(ctx, ids...)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]doctorBody, len(found))
-	for i, d := range found {
-		out[i] = doctorOf(d, accounts[d.ID].Email)
-	}
-	return out, nil
-}
-
-func (a api) doctorsForPatients(c *fiber.Ctx, _ auth.Actor) error {
-	all, err := a.directory(c.UserContext())
-	if err != nil {
-		return err
-	}
-	return answer(c, http.StatusOK, "Doctors fetched successfully", "data", all)
-}
-
-func (a api) allDoctors(c *fiber.Ctx, _ auth.Actor) error {
-	all, err := a.directory(c.UserContext())
-	if err != nil {
-		return err
-	}
-	return answer(c, http.StatusOK, "Doctors fetched successfully", "doctors", all)
-}
-
-// allPatients lists the first listMost entries of the registry, oldest first.
-func (a api) allPatients(c *fiber.Ctx, by auth.Actor) error {
-	found, accounts, err := a.registry(c.UserContext(), by)
-	if err != nil {
-		return err
-	}
-	out := make([]patientBody, len(found))
-	for i, p := range found {
-		out[i] = patientOf(p, accounts[p.ID].Email, a.Now())
-	}
-	return answer(c, http.StatusOK, "Patients fetched successfully", "patients", out)
-}
-
-func (a api) registry(ctx context.Context, by auth.Actor) ([]patient.Patient, map[int64]account.User, error) {
-	var found []patient.Patient
-	var ids []int64
-	after := int64(0)
-	for len(found) < listMost {
-		page, more, err := a.Patients.List(ctx, by, after, pageSize)
-		if err != nil {
-			return nil, nil, err
-		}
-		for _, p := range page {
-			found, ids, after = append(found, p), append(ids, p.ID), p.ID
-		}
-		if !more {
-			break
-		}
-	}
-	accounts, err := a.Accounts.ByIDs(ctx, ids...)
-	return found, accounts, err
 }

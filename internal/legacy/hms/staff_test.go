@@ -93,4 +93,12 @@ func TestRoutes_lists(t *testing.T) {
 	counts := w.ok(admin.token, "GET", "/api/admin/dashboard/counts", "")
 	require.EqualValues(t, 1, counts.Value("data.totalDoctors"), "active ones")
 	require.EqualValues(t, 1, counts.Value("data.totalPatients"))
+
+	w.exec(`insert into users (public_id, email, name, role, password_hash)
+		select 'PAT' || lpad(n::text, 10, '0'), n || '@many.test', 'Patient ' || n, 'PATIENT', 'x' from generate_series(1, 1002) n`)
+	w.exec(`insert into patients (user_id) select id from users where email like '%@many.test'`)
+	patients := w.ok(admin.token, "GET", "/api/admin/patients/all", "").list("patients")
+	require.Len(t, patients, 1000)
+	require.Equal(t, "PAT0000001002", patients[0]["userId"], "the newest")
+	require.Equal(t, "PAT0000000003", patients[999]["userId"])
 }

@@ -227,7 +227,7 @@ func golden(t *testing.T, name string, r reply) {
 	shown := apitest.Pretty(t, r.Answer,
 		apitest.Mask{Pattern: regexp.MustCompile(`"(PAT|DOC|ADM|APP)[0-9A-Z]{10}"`), Instead: `"${1}0000000000"`},
 		apitest.Mask{Pattern: regexp.MustCompile(`"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"`), Instead: `"time"`},
-		apitest.Mask{Pattern: regexp.MustCompile(`"date": "\d{4}-\d\d-\d\d"`), Instead: `"date": "date"`},
+		apitest.Mask{Pattern: regexp.MustCompile(`"date": "\d{4}-\d\d-\d\dT00:00:00"`), Instead: `"date": "date"`},
 		apitest.Mask{Pattern: regexp.MustCompile(`("(?:token|plainPassword)": )"[^"]+"`), Instead: `${1}"secret"`})
 	apitest.GoldenFile(t, name+".txt", fmt.Appendf(nil, "%d\n%s", r.Status, shown))
 }
