@@ -26,6 +26,9 @@ type row struct {
 	Status         Status
 	StartsAt       *time.Time
 	EndsAt         *time.Time
+	ProposedStarts *time.Time
+	ProposedEnds   *time.Time
+	AnswerBy       *time.Time
 	Reason         string
 	Note           string
 	EndReason      string
@@ -45,7 +48,8 @@ const (
 		a.doctor_id, d.public_id as doctor_ref, d.name as doctor_name, coalesce(s.specialization, '') as specialization,
 		exists (select from participants m
 			where m.appointment_id = a.id and m.user_id = a.doctor_id and not m.active) as doctor_left,
-		a.status, a.starts_at, a.ends_at, a.reason, a.note, a.end_reason, a.summary, a.follow_up_on, a.completed_at,
+		a.status, a.starts_at, a.ends_at, a.proposed_starts_at as proposed_starts, a.proposed_ends_at as proposed_ends,
+		a.answer_by, a.reason, a.note, a.end_reason, a.summary, a.follow_up_on, a.completed_at,
 		a.version, a.created_at, a.updated_at`
 	people = `join users p on p.id = a.patient_id
 		join users d on d.id = a.doctor_id
@@ -58,9 +62,18 @@ func (r row) appointment() Appointment {
 		Patient:    Person{ID: r.PatientID, UserID: r.PatientRef, Name: r.PatientName},
 		Doctor:     Person{ID: r.DoctorID, UserID: r.DoctorRef, Name: r.DoctorName, Specialization: r.Specialization},
 		doctorLeft: r.DoctorLeft,
-		StartsAt:   utc(r.StartsAt), EndsAt: utc(r.EndsAt), Reason: r.Reason, Note: r.Note, EndReason: r.EndReason,
+		StartsAt:   utc(r.StartsAt), EndsAt: utc(r.EndsAt), Proposal: r.proposal(), Reason: r.Reason, Note: r.Note, EndReason: r.EndReason,
 		Summary: r.Summary, FollowUpOn: utc(r.FollowUpOn), CompletedAt: utc(r.CompletedAt), Version: r.Version,
 		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
+	}
+}
+
+func (r row) proposal() *Proposal {
+	if r.AnswerBy == nil {
+		return nil
+	}
+	return &Proposal{
+		StartsAt: r.ProposedStarts.UTC(), EndsAt: r.ProposedEnds.UTC(), AnswerBy: r.AnswerBy.UTC(), By: proposer(r.Status),
 	}
 }
 
@@ -139,13 +152,15 @@ func queueOne(b *pgx.Batch, into *Appointment, sql string, args ...any) {
 }
 
 // lockUnsettled reads and locks the appointments that a leaving doctor still has to settle: live ones that are not
-// over, and those that are over but whose conversations may be open (booked ones that nobody completed, and those
-// completed after since). They come in id order, in which the conversations must be locked too.
+// over, those that are over but whose conversations may be open (booked ones that nobody completed, and those
+// completed after since), and those that ran out and for which they proposed another time. They come in id order, in
+// which the conversations must be locked too.
 func lockUnsettled(ctx context.Context, tx *postgres.Tx, doctorID int64, now, since time.Time) ([]Appointment, error) {
 	return many(ctx, tx, `select `+columns+` from (
 			select * from appointments
 			where doctor_id = $1 and (status = 'BOOKED'
 				or (status = 'PENDING' and (ends_at is null or ends_at > $2))
+				or (status = 'EXPIRED' and answer_by is not null)
 				or (status = 'COMPLETED' and coalesce(completed_at, updated_at) > $3))
 			order by id for update
 		) a `+people+` order by a.id`, doctorID, now, since)
@@ -167,6 +182,8 @@ const (
 	dueTimed   = `status = 'PENDING' and starts_at <= $1`
 	dueUntimed = `status = 'PENDING' and starts_at is null and created_at <= $1`
 	dueBooked  = `status = 'BOOKED' and ends_at <= $1`
+	// The few claims lead to the proposals among all appointments.
+	dueProposal = `answer_by <= $1 and id in (select proposal_of from slot_claims where proposal_of is not null)`
 )
 
 // due lists the ids of the appointments that a deadline applies to, above an id.
