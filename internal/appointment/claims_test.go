@@ -377,7 +377,6 @@ func TestService_Hold_isTaken(t *testing.T) {
 	require.Len(t, slots, 1, "it has expired")
 }
 
-// A busy patient is also told so when the doctor is chosen for them.
 func TestService_Book_anyDoctorPatientBusy(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

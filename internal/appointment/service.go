@@ -150,14 +150,49 @@ type Filter struct {
 	Statuses        []Status
 	From, To        time.Time
 	Doctor, Patient string
+	Order           Order
 }
 
-// List returns up to limit of the appointments that the actor may see, newest first, with internal ids below before
-// (0: from the newest), and whether there are more. Admins see all, others their own.
+// Order is how a list is sorted. Requests without a time come last in the orders by time.
+type Order string
+
+// The orders. Appointments that are equal otherwise keep the order in which they were made (Latest: its reverse).
+const (
+	Newest  Order = ""          // by when they were made, newest first
+	Soonest Order = "startsAt"  // by their time, earliest first
+	Latest  Order = "-startsAt" // by their time, latest first
+)
+
+// Position is a place in a list: that of the appointment with this internal id and, in the orders by time, this start.
+// The zero value is the beginning.
+type Position struct {
+	ID       int64
+	StartsAt *time.Time
+}
+
+// Place is an appointment's position in lists of an order.
+func (o Order) Place(a Appointment) Position {
+	if o == Newest {
+		return Position{ID: a.ID}
+	}
+	return Position{ID: a.ID, StartsAt: a.StartsAt}
+}
+
+// List is Page for the newest first, with internal ids below before (0: from the newest).
 func (s *Service) List(
 	ctx context.Context, actor auth.Actor, f Filter, before int64, limit int,
 ) (page []Appointment, more bool, err error) {
-	q := query{Filter: f, before: before, limit: limit + 1}
+	f.Order = Newest
+	return s.Page(ctx, actor, f, Position{ID: before}, limit)
+}
+
+// Page returns up to limit of the appointments that the actor may see, in the filter's order after a position, and
+// whether there are more. Admins see all, others their own. An appointment that is moved while somebody turns pages may
+// be missed, or come twice, in the orders by time.
+func (s *Service) Page(
+	ctx context.Context, actor auth.Actor, f Filter, after Position, limit int,
+) (page []Appointment, more bool, err error) {
+	q := query{Filter: f, after: after, limit: limit + 1}
 	if actor.Role != auth.Admin {
 		q.participant = actor.ID
 	}

@@ -202,8 +202,18 @@ func lockDue(ctx context.Context, tx *postgres.Tx, d deadline, id int64) ([]Appo
 type query struct {
 	Filter
 	participant int64 // users.id of a user who must take part; 0: nobody in particular
-	before      int64 // keyset: ids below this one; 0: from the newest
+	after       Position
 	limit       int
+}
+
+// orders are how lists are sorted, and the condition that an appointment a comes after the Position of $7 and $8. Ids
+// make every order total.
+var orders = map[Order]struct{ by, after string }{
+	Newest: {`a.id desc`, `$8::timestamptz is null and a.id < $7`},
+	Soonest: {`a.starts_at nulls last, a.id`, `case when $8::timestamptz is null then a.starts_at is null and a.id > $7
+		else a.starts_at is null or (a.starts_at, a.id) > ($8, $7) end`},
+	Latest: {`a.starts_at desc nulls last, a.id desc`, `case when $8::timestamptz is null then a.starts_at is null and a.id < $7
+		else a.starts_at is null or (a.starts_at, a.id) < ($8, $7) end`},
 }
 
 // theirs is the condition that the user $1 takes part in an appointment a; with 0 it always holds. The array makes
@@ -211,8 +221,9 @@ type query struct {
 const theirs = `($1::bigint = 0 or a.id = any(array(
 	select m.appointment_id from participants m where m.user_id = $1 and m.active)))`
 
-// list reads a page, newest first.
+// list reads a page.
 func list(ctx context.Context, db postgres.DB, q query) ([]Appointment, error) {
+	order := orders[q.Order]
 	return many(ctx, db, `select `+columns+` from appointments a `+people+`
 		where `+theirs+`
 		  and ($2 = '' or d.public_id = $2)
@@ -220,9 +231,10 @@ func list(ctx context.Context, db postgres.DB, q query) ([]Appointment, error) {
 		  and (cardinality($4::text[]) = 0 or a.status = any($4))
 		  and ($5::timestamptz is null or a.starts_at >= $5)
 		  and ($6::timestamptz is null or a.starts_at < $6)
-		  and ($7::bigint = 0 or a.id < $7)
-		order by a.id desc limit $8`,
-		q.participant, q.Doctor, q.Patient, names(q.Statuses), moment(q.From), moment(q.To), q.before, q.limit)
+		  and ($7::bigint = 0 or (`+order.after+`))
+		order by `+order.by+` limit $9`,
+		q.participant, q.Doctor, q.Patient, names(q.Statuses), moment(q.From), moment(q.To), q.after.ID, q.after.StartsAt,
+		q.limit)
 }
 
 // counts counts what list would return; it uses only the filter's Doctor.
