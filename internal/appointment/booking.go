@@ -39,14 +39,14 @@ type Booking struct {
 // meantime; 404 for a hold that is not the patient's or has expired. A request that comes twice makes one appointment,
 // which is returned again, or 409 already_booked if it is more than a minute old (see again).
 func (s *Service) Book(ctx context.Context, actor auth.Actor, b Booking) (Appointment, error) {
-	a, err := s.book(ctx, actor, b)
+	a, err := s.attempt(ctx, actor, b)
 	if err != nil {
 		return s.again(ctx, actor, b, err)
 	}
 	return a, nil
 }
 
-func (s *Service) book(ctx context.Context, actor auth.Actor, b Booking) (Appointment, error) {
+func (s *Service) attempt(ctx context.Context, actor auth.Actor, b Booking) (Appointment, error) {
 	reason, err := text.Rule{Max: MaxReason}.Field("body.reason", b.Reason)
 	if err != nil {
 		return Appointment{}, err

@@ -108,7 +108,7 @@ func (h handlers) serveList(ctx context.Context, in *listInput) (*listOutput, er
 
 // encode makes the cursor of a list that goes on after an appointment.
 func (o Order) encode(ctx context.Context, a Appointment) string {
-	p := o.Place(a)
+	p := o.position(a)
 	if o == Newest {
 		return httpd.EncodeCursor(ctx, p.ID)
 	}

@@ -170,8 +170,8 @@ type Position struct {
 	StartsAt *time.Time
 }
 
-// Place is an appointment's position in lists of an order.
-func (o Order) Place(a Appointment) Position {
+// position is an appointment's position in lists of an order.
+func (o Order) position(a Appointment) Position {
 	if o == Newest {
 		return Position{ID: a.ID}
 	}
