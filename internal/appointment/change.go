@@ -153,7 +153,8 @@ func (s *Service) authorize(c change, a Appointment) (change, error) {
 		c.move = MoveDecline
 	}
 	switch {
-	case c.side != patientSide && c.reason == "" && (c.move == MoveReject || c.move == MoveCancel || c.move == MoveDecline):
+	case c.side != patientSide && c.reason == "" &&
+		(c.move == MoveReject || c.move == MoveCancel || c.move == MoveDecline):
 		return c, errs.InvalidField("body.reason", "is required: the patient will see it")
 	case c.side == patientSide && (c.move == MoveCancel || c.move == MoveReschedule):
 		return c, s.inTime(a)

@@ -47,7 +47,8 @@ func bodyOf(v View) body {
 	return body{
 		ID: v.PublicID, Status: v.Status, Patient: person{UserID: v.Patient.UserID, Name: v.Patient.Name},
 		Doctor:   doctorPerson{UserID: v.Doctor.UserID, Name: v.Doctor.Name, Specialization: v.Doctor.Specialization},
-		StartsAt: v.StartsAt, EndsAt: v.EndsAt, Proposal: proposalBodyOf(v.Proposal), Reason: v.Reason, Note: v.Note, EndReason: v.EndReason, Version: v.Version,
+		StartsAt: v.StartsAt, EndsAt: v.EndsAt, Proposal: proposalBodyOf(v.Proposal), Reason: v.Reason,
+		Note: v.Note, EndReason: v.EndReason, Version: v.Version,
 		CanReply: v.CanReply, ReplyUntil: moment(v.ReplyUntil), WhyNot: v.WhyNot, Unread: v.Unread,
 		FollowUpOn: date(v.FollowUpOn), CompletedAt: v.CompletedAt, CreatedAt: v.CreatedAt, UpdatedAt: v.UpdatedAt,
 	}

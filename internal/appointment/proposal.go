@@ -157,7 +157,8 @@ func (s *Service) Withdraw(ctx context.Context, actor auth.Actor, publicID strin
 }
 
 // errLapsed refuses an answer that comes too late.
-var errLapsed = errs.New(errs.Conflict, "proposal_lapsed", "It is too late to answer: the proposed time is no longer kept.")
+var errLapsed = errs.New(errs.Conflict, "proposal_lapsed",
+	"It is too late to answer: the proposed time is no longer kept.")
 
 // answerable refuses answers to one's own proposal, withdrawals of another's, and answers that come too late. Admins
 // answer for whoever has to. A move without its proposal is refused later (see after).

@@ -95,9 +95,9 @@ type leaving struct {
 	next     successor
 }
 
-// settle cancels or hands over the future appointments of a doctor who leaves, withdraws what they proposed, and closes the conversations of those
-// that are over, because nobody would answer there. It goes in the given order, in which conversations must be
-// locked.
+// settle cancels or hands over the future appointments of a doctor who leaves, withdraws what they proposed, and
+// closes the conversations of those that are over, because nobody would answer there. It goes in the given order, in
+// which conversations must be locked.
 func (s *Service) settle(ctx context.Context, tx *postgres.Tx, l leaving, left []Appointment) error {
 	rules, doctors := map[int64]schedule.Rules{}, map[int64]doctor.Brief{}
 	b := &postgres.Batch{}

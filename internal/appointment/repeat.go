@@ -16,9 +16,9 @@ import (
 // for, and count what was asked for within the last minute as sent again.
 
 // sentBefore returns the appointment that an equal request has already made, if the time was left open: one without a
-// time that is still pending or was made within the last minute, or one within the range that was made within the last
-// minute. Requests of somebody else or with another reason are not equal, as nothing that people write may get lost. The
-// transaction has locked the patient's requests.
+// time that is still pending or was made within the last minute, or one within the range that was made within the
+// last minute. Requests of somebody else or with another reason are not equal, as nothing that people write may get
+// lost. The transaction has locked the patient's requests.
 func (s *Service) sentBefore(ctx context.Context, tx *postgres.Tx, o opening) (Appointment, bool, error) {
 	var found []Appointment
 	var err error

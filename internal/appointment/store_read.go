@@ -62,7 +62,8 @@ func (r row) appointment() Appointment {
 		Patient:    Person{ID: r.PatientID, UserID: r.PatientRef, Name: r.PatientName},
 		Doctor:     Person{ID: r.DoctorID, UserID: r.DoctorRef, Name: r.DoctorName, Specialization: r.Specialization},
 		doctorLeft: r.DoctorLeft,
-		StartsAt:   utc(r.StartsAt), EndsAt: utc(r.EndsAt), Proposal: r.proposal(), Reason: r.Reason, Note: r.Note, EndReason: r.EndReason,
+		StartsAt:   utc(r.StartsAt), EndsAt: utc(r.EndsAt), Proposal: r.proposal(), Reason: r.Reason,
+		Note: r.Note, EndReason: r.EndReason,
 		Summary: r.Summary, FollowUpOn: utc(r.FollowUpOn), CompletedAt: utc(r.CompletedAt), Version: r.Version,
 		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
 	}
@@ -212,7 +213,8 @@ var orders = map[Order]struct{ by, after string }{
 	Newest: {`a.id desc`, `$8::timestamptz is null and a.id < $7`},
 	Soonest: {`a.starts_at nulls last, a.id`, `case when $8::timestamptz is null then a.starts_at is null and a.id > $7
 		else a.starts_at is null or (a.starts_at, a.id) > ($8, $7) end`},
-	Latest: {`a.starts_at desc nulls last, a.id desc`, `case when $8::timestamptz is null then a.starts_at is null and a.id < $7
+	Latest: {`a.starts_at desc nulls last, a.id desc`, `case when $8::timestamptz is null
+		then a.starts_at is null and a.id < $7
 		else a.starts_at is null or (a.starts_at, a.id) < ($8, $7) end`},
 }
 

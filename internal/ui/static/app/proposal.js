@@ -2,7 +2,7 @@
 /** @module The line about another time that was proposed for an appointment, with its answers. */
 
 import { RefusalError, Rest } from "../housecall-chat.js";
-import { find, setTime } from "./templates.js";
+import { setTime } from "./templates.js";
 
 export class ProposalLine {
   #line;
