@@ -289,6 +289,10 @@ func TestApp_OthersThingsAreMissing(t *testing.T) {
 		{otherDoctor, "POST", "/appointments/%s/no-show", ""},
 		{otherDoctor, "POST", "/appointments/%s/reschedule", `{"startsAt":"2099-01-01T10:00:00Z"}`},
 		{otherPatient, "POST", "/appointments/%s/reschedule", `{"startsAt":"2099-01-01T10:00:00Z"}`},
+		{otherDoctor, "POST", "/appointments/%s/propose", `{"startsAt":"2099-01-01T10:00:00Z"}`},
+		{otherPatient, "POST", "/appointments/%s/accept", ``},
+		{otherPatient, "POST", "/appointments/%s/decline", `{"reason":"x"}`},
+		{otherDoctor, "POST", "/appointments/%s/withdraw", ``},
 	} {
 		theirs := w.call(0, c.token, c.method, "/api/v1"+fmt.Sprintf(c.path, appointment), c.body).problem(t, 404)
 		none := w.call(0, c.token, c.method, "/api/v1"+fmt.Sprintf(c.path, "APP0000000000"), c.body).problem(t, 404)

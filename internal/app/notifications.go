@@ -102,28 +102,74 @@ var kinds = map[appointment.Move]notify.Kind{
 	appointment.MoveAskAnew:    notify.Rescheduled,
 	appointment.MoveExpire:     notify.Expired,
 	appointment.MoveHandOver:   notify.HandedOver,
+	appointment.MoveAccept:     notify.Confirmed,
+	appointment.MovePropose:    "", // this and the next three are told by proposalOf
+	appointment.MoveDecline:    "",
+	appointment.MoveWithdraw:   "",
+	appointment.MoveLapse:      "",
 	appointment.MoveComplete:   "", // this and the next only record whether a past appointment took place
 	appointment.MoveNoShow:     "",
 }
 
 // Moved implements appointment.Notifications.
 func (t told) Moved(ctx context.Context, tx *postgres.Tx, n appointment.Notification) error {
-	kind := kinds[n.Action]
-	if kind == "" {
-		return nil
-	}
-	if n.Before == "" && n.Status == appointment.Booked {
-		kind = notify.Confirmed
-	}
 	a := withoutReasons(n.Appointment, "")
-	a.WasBooked, a.FormerDoctorID, a.FormerStart = n.Before == appointment.Booked, n.FormerDoctor, n.FormerStart
-	if n.Before == appointment.Pending { // it may have been booked before somebody asked for another time
-		var err error
-		if a.WasBooked, err = t.services.appointments.OnceBooked(ctx, tx, a.ID, a.Version); err != nil {
+	a.WasBooked, a.FormerDoctorID = n.Before == appointment.Booked, n.FormerDoctor
+	a.FormerStart, a.FormerEnd = n.FormerStart, n.FormerEnd
+	if p, ok := proposalOf(n); ok {
+		if err := t.notifications.Proposed(ctx, tx, a, p); err != nil {
 			return err
 		}
 	}
+	kind := kindOf(n)
+	if kind == "" {
+		return nil
+	}
+	if n.Before == appointment.Pending { // an earlier release made booked ones PENDING when another time was asked for
+		last, ok, err := t.services.appointments.LastBooked(ctx, tx, a.ID, a.Version)
+		if err != nil {
+			return err
+		}
+		if a.WasBooked = ok; ok {
+			a.GoneStart, a.GoneEnd = &last.StartsAt, &last.EndsAt
+		}
+	}
 	return t.notifications.Moved(ctx, tx, kind, a, n.By)
+}
+
+// kindOf is the mail for a move; "" for none.
+func kindOf(n appointment.Notification) notify.Kind {
+	switch {
+	case n.Before == "" && n.Status == appointment.Booked:
+		return notify.Confirmed
+	case n.Action == appointment.MoveConfirm && n.Before == appointment.Booked:
+		return notify.Rescheduled
+	case n.Action == appointment.MoveAskAnew && n.Proposal != nil:
+		return ""
+	}
+	return kinds[n.Action]
+}
+
+// fates say how moves end a proposal that nobody accepts. A move that is not here tells what came instead by itself.
+var fates = map[appointment.Move]notify.Fate{
+	appointment.MoveDecline:  notify.Declined,
+	appointment.MoveWithdraw: notify.Withdrawn,
+	appointment.MoveLapse:    notify.Lapsed,
+	appointment.MoveHandOver: notify.Passed,
+}
+
+// proposalOf returns the proposal that a move makes or ends, if there is something to tell about it.
+func proposalOf(n appointment.Notification) (notify.Proposal, bool) {
+	p, fate := n.Proposal, notify.Open
+	if p == nil {
+		p, fate = n.Settled, fates[n.Action]
+	}
+	if p == nil || n.Proposal == nil && fate == notify.Open {
+		return notify.Proposal{}, false
+	}
+	return notify.Proposal{
+		StartsAt: p.StartsAt, EndsAt: p.EndsAt, ByPatient: p.ByPatient(), AnswerBy: p.AnswerBy, Fate: fate,
+	}, true
 }
 
 // Offered implements appointment.Notifications.

@@ -159,9 +159,9 @@ func TestApp_Notifications_overtaken(t *testing.T) {
 	pt, dt := w.token(patient), w.token(doctor)
 	next := time.Now().Truncate(time.Hour).Add(48 * time.Hour).Format(time.RFC3339)
 	r := w.call(0, pt, "POST", "/api/v1/appointments/"+appointment+"/reschedule", `{"startsAt":"`+next+`"}`)
-	require.Equal(t, "PENDING", r.body["status"], "%s", r.raw)
+	require.Equal(t, "BOOKED", r.body["status"], "%s", r.raw)
 	r = w.call(0, dt, "POST", "/api/v1/appointments/"+appointment+"/reject", `{"reason":"Away"}`)
-	require.Equal(t, "REJECTED", r.body["status"], "%s", r.raw)
+	require.Equal(t, "BOOKED", r.body["status"], "%s", r.raw)
 
 	other := w.book(patient, doctor)
 	waiting, afterwards := w.person(auth.Patient), w.person(auth.Patient)
@@ -191,9 +191,9 @@ func TestApp_Notifications_overtaken(t *testing.T) {
 		) == 0
 	})
 	require.Empty(t, w.mails("confirmed."))
-	require.Empty(t, w.mails("rescheduled."))
-	require.Equal(t, 2, strings.Count(w.onlyMail("rejected."+appointment, 2), "METHOD:CANCEL"),
-		"for the doctor too, whose calendar may have it")
+	require.Empty(t, w.mails("time_proposed."))
+	require.Equal(t, 2, strings.Count(w.onlyMail("proposal_ended."+appointment, 2), "METHOD:REQUEST"),
+		"for the doctor too, whose calendar would not have it")
 	require.Equal(t, 2, strings.Count(w.onlyMail("cancelled."+other, 2), "METHOD:CANCEL"))
 	offered := w.onlyMail("waitlist_offer.", 1)
 	require.Contains(t, offered, afterwards.email, "the first has left the queue")

@@ -171,7 +171,7 @@ func (w *world) token(api *client.API) string {
 // book makes a confirmed appointment, each at another time, and returns its id.
 func (w *world) book(patient, doctor *client.API) string {
 	w.t.Helper()
-	asked, err := patient.Book(w.context(), doctor.User().UserID, time.Time{}, "A cough")
+	asked, err := patient.Book(w.context(), doctor.User().UserID, time.Time{}, fmt.Sprintf("A cough (%d)", w.times))
 	require.NoError(w.t, err)
 	start := time.Now().Truncate(time.Hour).Add(time.Duration(1+w.times) * time.Hour)
 	w.times++

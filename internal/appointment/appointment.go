@@ -59,8 +59,10 @@ type Notification struct {
 	By     int64  // users.id of the actor; 0: the system
 	// FormerDoctor is the doctor from whom a hand-over took it; 0 for other moves.
 	FormerDoctor int64
-	// FormerStart is the start before the move; nil if it had no time.
-	FormerStart *time.Time
+	// FormerStart and FormerEnd are the time before the move; nil if it had none.
+	FormerStart, FormerEnd *time.Time
+	// Settled is the proposal that the move answered, replaced or ended; nil if there was none.
+	Settled *Proposal
 }
 
 // Status is an appointment's state in its life cycle. It is stored and sent as is.
@@ -104,7 +106,12 @@ const (
 	MoveCancel     Move = "cancel"
 	MoveExpire     Move = "expire"
 	MoveReschedule Move = "reschedule"
-	MoveAskAnew    Move = "reschedule_request" // by the patient: the doctor has to confirm again
+	MoveAskAnew    Move = "reschedule_request" // by the patient: the doctor has to confirm the other time
+	MovePropose    Move = "propose"            // by the doctor: another time, for a request that ran out
+	MoveAccept     Move = "accept"             // by the patient: the time that the doctor proposed
+	MoveDecline    Move = "decline"            // the other side does not want the proposed time
+	MoveWithdraw   Move = "withdraw"           // whoever proposed the time takes it back
+	MoveLapse      Move = "lapse"              // nobody answered the proposal in time
 	MoveComplete   Move = "complete"
 	MoveNoShow     Move = "no_show"
 	MoveHandOver   Move = "hand_over"
@@ -113,40 +120,52 @@ const (
 // Moves are all moves.
 var Moves = []Move{
 	MoveBook, MoveConfirm, MoveReject, MoveCancel, MoveExpire, MoveReschedule, MoveAskAnew, MoveComplete, MoveNoShow,
-	MoveHandOver,
+	MoveHandOver, MovePropose, MoveAccept, MoveDecline, MoveWithdraw, MoveLapse,
 }
+
+// answers says that a move needs a proposal, because it answers or ends it.
+const answers = true
 
 // transitions is the whole life cycle: which move leads from which status to which. Any other move is refused.
 // Bookings have no row: they start at Pending, or at Booked if nobody has to confirm them.
 var transitions = []struct {
 	move     Move
 	from, to Status
+	proposal bool
 }{
-	{MoveConfirm, Pending, Booked},
-	{MoveReject, Pending, Rejected},
-	{MoveCancel, Pending, Cancelled},
-	{MoveCancel, Booked, Cancelled},
-	{MoveExpire, Pending, Expired},
-	{MoveReschedule, Pending, Pending},
-	{MoveReschedule, Booked, Booked},
-	{MoveAskAnew, Pending, Pending},
-	{MoveAskAnew, Booked, Pending},
-	{MoveComplete, Booked, Completed},
-	{MoveNoShow, Booked, NoShow},
-	{MoveHandOver, Pending, Pending},
-	{MoveHandOver, Booked, Booked},
+	{MoveConfirm, Pending, Booked, false},
+	{MoveConfirm, Booked, Booked, answers},
+	{MoveReject, Pending, Rejected, false},
+	{MoveCancel, Pending, Cancelled, false},
+	{MoveCancel, Booked, Cancelled, false},
+	{MoveExpire, Pending, Expired, false},
+	{MoveReschedule, Pending, Pending, false},
+	{MoveReschedule, Booked, Booked, false},
+	{MoveAskAnew, Pending, Pending, false},
+	{MoveAskAnew, Booked, Booked, false},
+	{MovePropose, Expired, Expired, false},
+	{MoveAccept, Expired, Booked, answers},
+	{MoveDecline, Booked, Booked, answers},
+	{MoveDecline, Expired, Expired, answers},
+	{MoveWithdraw, Booked, Booked, answers},
+	{MoveWithdraw, Expired, Expired, answers},
+	{MoveLapse, Booked, Booked, answers},
+	{MoveLapse, Expired, Expired, answers},
+	{MoveComplete, Booked, Completed, false},
+	{MoveNoShow, Booked, NoShow, false},
+	{MoveHandOver, Pending, Pending, false},
+	{MoveHandOver, Booked, Booked, false},
 }
 
-// after returns the status to which m leads from s, or a 409 invalid_transition with the current status as
-// currentStatus.
-func (s Status) after(m Move) (Status, error) {
+// after returns the status to which m leads, or a 409 invalid_transition with the current status as currentStatus.
+func (a Appointment) after(m Move) (Status, error) {
 	for _, t := range transitions {
-		if t.move == m && t.from == s {
+		if t.move == m && t.from == a.Status && (!t.proposal || a.Proposal != nil) {
 			return t.to, nil
 		}
 	}
-	return s, errs.New(errs.Conflict, "invalid_transition",
-		"This appointment is "+s.words()+", so that is no longer possible.").With("currentStatus", s)
+	return a.Status, errs.New(errs.Conflict, "invalid_transition",
+		"This appointment is "+a.Status.words()+", so that is no longer possible.").With("currentStatus", a.Status)
 }
 
 // words returns the status in words for people.
@@ -174,6 +193,7 @@ type Appointment struct {
 	Patient, Doctor         Person
 	doctorLeft              bool // a former doctor, who takes no part
 	StartsAt, EndsAt        *time.Time
+	Proposal                *Proposal // another time, not yet answered; nil: none
 	Reason, Note, EndReason string
 	Summary                 string
 	FollowUpOn              *time.Time // a date: midnight in UTC

@@ -1,6 +1,7 @@
 package appointment
 
 import (
+	"maps"
 	"testing"
 	"time"
 
@@ -22,11 +23,27 @@ func TestStatus_after(t *testing.T) {
 		MoveComplete:   {Booked: Completed},
 		MoveNoShow:     {Booked: NoShow},
 		MoveHandOver:   {Pending: Pending, Booked: Booked},
+		MoveAskAnew:    {Pending: Pending, Booked: Booked},
+		MovePropose:    {Expired: Expired},
 		MoveBook:       {},
 	}
-	for m, from := range allowed {
+	// What answers or ends a proposal needs one.
+	settling := map[Move]map[Status]Status{
+		MoveConfirm:  {Booked: Booked},
+		MoveAccept:   {Expired: Booked},
+		MoveDecline:  {Booked: Booked, Expired: Expired},
+		MoveWithdraw: {Booked: Booked, Expired: Expired},
+		MoveLapse:    {Booked: Booked, Expired: Expired},
+	}
+	for _, m := range Moves {
+		from := maps.Clone(allowed[m])
 		for _, s := range Statuses {
-			to, err := s.after(m)
+			if to, ok := settling[m][s]; ok {
+				got, err := Appointment{Status: s, Proposal: &Proposal{}}.after(m)
+				require.NoError(t, err)
+				require.Equal(t, to, got)
+			}
+			to, err := Appointment{Status: s}.after(m)
 			if want, ok := from[s]; ok {
 				require.NoError(t, err, "%s from %s", m, s)
 				require.Equal(t, want, to, "%s from %s", m, s)
@@ -126,6 +143,6 @@ func TestEvent_holdsNoText(t *testing.T) {
 		{MoveReject, clinicSide, timed, "The request for Sun 29 Mar 2026, 10:30 (Europe/Berlin) was declined by the clinic."},
 		{MoveCancel, patientSide, untimed, "The appointment was cancelled by the patient."},
 	} {
-		require.Equal(t, c.want, event(c.m, c.by, c.a, zone))
+		require.Equal(t, c.want, event(made{change: change{move: c.m, side: c.by}, a: c.a, zone: zone}))
 	}
 }

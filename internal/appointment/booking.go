@@ -24,6 +24,11 @@ type Booking struct {
 	// Booked asks for an appointment that nobody has to confirm, whatever the doctor's rules say, as one of the older
 	// APIs promised.
 	Booked bool
+	// Within says that the client left the time in this range to the caller, who chose StartsAt: an equal request sent
+	// again may name another time. Nil if the client chose it.
+	Within *schedule.Range
+	// Unlimited lets a patient have any number of open requests, one with each doctor, for clients that cannot cancel any.
+	Unlimited bool
 }
 
 // Book opens a request: patients for themselves, doctors for their own patients (see parties) with themselves, admins
@@ -31,8 +36,17 @@ type Booking struct {
 // specialization, Book chooses the doctor with the fewest appointments on that day. Refusals: the 422 of the rule
 // that the time breaks (see schedule.Check), and 409 slot_taken, slot_day_full or patient_busy, all with
 // alternatives; 409 open_request_limit, upcoming_limit; 409 patient_unavailable if the patient was disabled in the
-// meantime; 404 for a hold that is not the patient's or has expired.
+// meantime; 404 for a hold that is not the patient's or has expired. A request that comes twice makes one appointment,
+// which is returned again, or 409 already_booked if it is more than a minute old (see again).
 func (s *Service) Book(ctx context.Context, actor auth.Actor, b Booking) (Appointment, error) {
+	a, err := s.attempt(ctx, actor, b)
+	if err != nil {
+		return s.again(ctx, actor, b, err)
+	}
+	return a, nil
+}
+
+func (s *Service) attempt(ctx context.Context, actor auth.Actor, b Booking) (Appointment, error) {
 	reason, err := text.Rule{Max: MaxReason}.Field("body.reason", b.Reason)
 	if err != nil {
 		return Appointment{}, err
@@ -119,6 +133,9 @@ func (s *Service) held(ctx context.Context, actor auth.Actor, b Booking) (Bookin
 // the order used everywhere.
 func (s *Service) open(ctx context.Context, tx *postgres.Tx, o opening) (a Appointment, err error) {
 	a = o.draft
+	if first, found, err := s.sentBefore(ctx, tx, o); err != nil || found {
+		return first, err
+	}
 	c := change{move: MoveBook, actor: o.actor, side: a.sideOf(o.actor)}
 	if a.StartsAt != nil {
 		if a, err = s.place(ctx, tx, o); err != nil {
@@ -128,15 +145,15 @@ func (s *Service) open(ctx context.Context, tx *postgres.Tx, o opening) (a Appoi
 			a.Status = Booked
 		}
 	}
-	if c.side == patientSide {
+	if c.side == patientSide && !o.Unlimited {
 		if err := s.limit(ctx, tx, a); err != nil {
 			return a, err
 		}
 	}
-	if a, err = insertNew(ctx, tx, a); err != nil {
+	if a, err = insertNew(ctx, tx, a, o.askedAs()); err != nil {
 		return a, err
 	}
-	if err := settleClaim(ctx, tx, o.rules, Appointment{}, a); err != nil {
+	if err := settleClaims(ctx, tx, o.rules, Appointment{}, a); err != nil {
 		return a, err
 	}
 	return a, s.tell(ctx, tx, made{a: a, change: c, zone: o.rules.Location})
@@ -166,10 +183,10 @@ func (s *Service) place(ctx context.Context, tx *postgres.Tx, o opening) (Appoin
 }
 
 // insertNew stores a new request under a fresh public id.
-func insertNew(ctx context.Context, tx *postgres.Tx, a Appointment) (Appointment, error) {
+func insertNew(ctx context.Context, tx *postgres.Tx, a Appointment, askedAs string) (Appointment, error) {
 	for range 3 { // ids have 50 random bits: one collision is very unlikely, three in a row are impossible in practice
 		a.PublicID = auth.NewPublicID(auth.PrefixAppointment)
-		made, fresh, err := insert(ctx, tx, a)
+		made, fresh, err := insert(ctx, tx, a, askedAs)
 		if err != nil || fresh {
 			return made, err
 		}

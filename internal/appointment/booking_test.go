@@ -2,6 +2,7 @@ package appointment_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -82,8 +83,10 @@ func TestService_Book_doctorsOwnPatients(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ctx := context.Background()
+	n := 0
 	book := func() string {
-		_, err := w.svc.Book(ctx, w.doctor, appointment.Booking{Patient: w.patient.UserID, Reason: "Control"})
+		n++
+		_, err := w.svc.Book(ctx, w.doctor, appointment.Booking{Patient: w.patient.UserID, Reason: fmt.Sprint("Control ", n)})
 		return errs.CodeOf(err)
 	}
 	when := at(10, 30)
@@ -106,7 +109,7 @@ func TestService_Book_capCountsWhatWaits(t *testing.T) {
 	ctx := context.Background()
 	ask := func(by auth.Actor) string {
 		_, err := w.svc.Book(ctx, by,
-			appointment.Booking{Doctor: w.doctor.UserID, Patient: w.patient.UserID, Reason: "Cough"})
+			appointment.Booking{Doctor: w.doctor.UserID, Patient: w.patient.UserID, Reason: by.Name})
 		return errs.CodeOf(err)
 	}
 	early, late := at(10, 0), at(17, 0)
@@ -120,7 +123,9 @@ func TestService_Book_capCountsWhatWaits(t *testing.T) {
 	require.Equal(t, "open_request_limit", ask(w.patient), "three wait still")
 	w.exec(`update appointments set status = 'REJECTED' where starts_at is null`)
 	require.Empty(t, ask(w.patient))
-	require.Equal(t, "open_request_limit", ask(w.patient))
+	require.Empty(t, ask(w.patient), "the same once more")
+	_, err := w.svc.Book(ctx, w.patient, appointment.Booking{Doctor: w.doctor.UserID, Reason: "Another"})
+	require.Equal(t, "open_request_limit", errs.CodeOf(err))
 }
 
 // What nobody has to confirm is bounded too, or one patient could take a doctor's whole calendar.
@@ -208,7 +213,7 @@ func TestService_Book_publicIDTaken(t *testing.T) {
 	require.Equal(t, 3, w.count(`select last_value from attempts`))
 
 	w.exec(`update collisions set n = 1000`)
-	_, err := w.svc.Book(context.Background(), w.other, appointment.Booking{Doctor: w.doctor.UserID, Reason: "Cough"})
+	_, err := w.svc.Book(context.Background(), w.other, appointment.Booking{Doctor: w.doctor.UserID, Reason: "Rash"})
 	require.Error(t, err)
 	require.Empty(t, errs.CodeOf(err))
 	require.Equal(t, 6, w.count(`select last_value from attempts`))

@@ -89,6 +89,8 @@ type kept struct {
 	change
 	read  Appointment
 	rules schedule.Rules
+	// proposal is the one that the move settles, nil for none; only shape gets it.
+	proposal *Proposal
 }
 
 // keep reads an appointment and locks its row for a change. A change that takes turns first locks the doctors' rows,
@@ -142,18 +144,36 @@ func (s *Service) authorize(c change, a Appointment) (change, error) {
 	switch {
 	case c.side == nobody:
 		return c, errs.Missing("appointment")
-	case c.side == patientSide && c.move != MoveCancel && c.move != MoveReschedule:
-		return c, errs.ErrForbidden
-	case c.side != clinicSide && c.move == MoveHandOver:
+	case !c.side.may(c.move):
 		return c, errs.ErrForbidden
 	case c.version != 0 && c.version != a.Version:
 		return c, errs.ErrStale
-	case c.side != patientSide && (c.move == MoveReject || c.move == MoveCancel) && c.reason == "":
+	}
+	if c.move == MoveReject && a.Status == Booked && a.Proposal != nil {
+		c.move = MoveDecline
+	}
+	switch {
+	case c.side != patientSide && c.reason == "" &&
+		(c.move == MoveReject || c.move == MoveCancel || c.move == MoveDecline):
 		return c, errs.InvalidField("body.reason", "is required: the patient will see it")
-	case c.side == patientSide:
+	case c.side == patientSide && (c.move == MoveCancel || c.move == MoveReschedule):
 		return c, s.inTime(a)
 	}
-	return c, nil
+	return c, s.answerable(c, a)
+}
+
+// may reports whether a side may make a move at all, however the appointment stands.
+func (s side) may(m Move) bool {
+	switch m {
+	case MoveCancel, MoveReschedule, MoveDecline, MoveWithdraw:
+		return true
+	case MoveAccept:
+		return s != doctorSide
+	case MoveHandOver:
+		return s == clinicSide
+	default:
+		return s != patientSide
+	}
 }
 
 // inTime refuses a patient who wants to cancel or move a booked appointment too late.
@@ -192,13 +212,17 @@ func (s *Service) apply(ctx context.Context, tx *postgres.Tx, k kept) (Appointme
 	if c.move == MoveReschedule && c.side == patientSide && !staysBooked {
 		c.move = MoveAskAnew
 	}
-	to, err := read.Status.after(c.move)
+	to, err := read.after(c.move)
 	if err != nil {
 		return read, err
 	}
 	a := read
-	a.Status, a.EndReason, a.Version, a.UpdatedAt = to, c.reason, read.Version+1, tx.Now()
-	if a, err = s.shape(ctx, tx, kept{change: c, read: a, rules: rules}); err != nil {
+	a.Status, a.Version, a.UpdatedAt = to, read.Version+1, tx.Now()
+	if a.EndReason = ""; to == Rejected || to == Cancelled {
+		a.EndReason = c.reason
+	}
+	a.Proposal = nil // any move settles it, except those that make one
+	if a, err = s.shape(ctx, tx, kept{change: c, read: a, rules: rules, proposal: read.Proposal}); err != nil {
 		return read, err
 	}
 	if err := update(ctx, tx, a, read.Status, read.Version); err != nil {
@@ -208,7 +232,7 @@ func (s *Service) apply(ctx context.Context, tx *postgres.Tx, k kept) (Appointme
 	if c.move == MoveHandOver {
 		mine = c.successor.rules
 	}
-	if err := settleClaim(ctx, tx, mine, read, a); err != nil {
+	if err := settleClaims(ctx, tx, mine, read, a); err != nil {
 		return read, err
 	}
 	if err := s.offerFreed(ctx, tx, rules, read, a); err != nil {
@@ -228,8 +252,14 @@ func (s *Service) shape(ctx context.Context, tx *postgres.Tx, k kept) (Appointme
 		if err := k.possible(); err != nil {
 			return k.read, err
 		}
-		k.read.Note = k.note
+		if k.note != "" {
+			k.read.Note = k.note
+		}
 		return s.confirmed(ctx, tx, k)
+	case MovePropose:
+		return s.proposed(ctx, tx, k)
+	case MoveAccept:
+		return s.accepted(k)
 	case MoveReschedule, MoveAskAnew:
 		return s.rescheduled(ctx, tx, k)
 	case MoveComplete:
@@ -261,9 +291,23 @@ func (c change) possible() error {
 	return nil
 }
 
-// settleClaim makes the claim match the appointment: a live one holds its time, with the buffers from its doctor's
-// rules when the time was claimed; others hold none.
-func settleClaim(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, read, a Appointment) error {
+// settleClaims makes the claims match the appointment: a live one holds its time and any one its proposed time, with
+// the buffers from its doctor's rules when the time was claimed. A time that has been proposed and becomes the
+// appointment's is held throughout.
+func settleClaims(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, read, a Appointment) error {
+	if err := settleTime(ctx, tx, rules, read, a); err != nil {
+		return err
+	}
+	if p := a.Proposal; p != nil {
+		return claimProposal(ctx, tx, a, rules.Blocks(p.slot()))
+	}
+	if read.Proposal != nil {
+		return unclaimProposal(ctx, tx, a.ID)
+	}
+	return nil
+}
+
+func settleTime(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, read, a Appointment) error {
 	if a.Status.Live() && a.StartsAt != nil {
 		if read.takes(a) {
 			return nil
@@ -293,7 +337,10 @@ func (s *Service) tell(ctx context.Context, tx *postgres.Tx, m made) error {
 	if err := record(ctx, tx, a, read.Status, c); err != nil {
 		return err
 	}
-	n := Notification{Appointment: a, Action: c.move, Before: read.Status, By: c.actor.ID, FormerStart: read.StartsAt}
+	n := Notification{
+		Appointment: a, Action: c.move, Before: read.Status, By: c.actor.ID, FormerStart: read.StartsAt,
+		FormerEnd: read.EndsAt, Settled: read.Proposal,
+	}
 	detail := map[string]any{"from": read.Status, "to": a.Status, "version": a.Version}
 	if c.move == MoveHandOver { // the row has only the new doctor
 		n.FormerDoctor = read.Doctor.ID
@@ -310,7 +357,7 @@ func (s *Service) tell(ctx context.Context, tx *postgres.Tx, m made) error {
 			return err
 		}
 	}
-	text := event(c.move, c.side, a, m.zone)
+	text := event(m)
 	if c.move == MoveHandOver {
 		return s.conversations.Regroup(ctx, tx, a.ID, text)
 	}

@@ -377,10 +377,10 @@ func TestService_Hold_isTaken(t *testing.T) {
 	require.Len(t, slots, 1, "it has expired")
 }
 
-// A busy patient is also told so when the doctor is chosen for them.
 func TestService_Book_anyDoctorPatientBusy(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.exec(`update doctors set specialization = 'Dermatology' where user_id = $1`, w.doctor.ID)
 	w.books(w.patient, ptr(at(10, 30)))
 	_, err := w.bookAny(w.patient, at(10, 30))
 	require.Equal(t, "patient_busy", errs.CodeOf(err))

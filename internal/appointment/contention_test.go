@@ -104,7 +104,8 @@ func TestService_Book_capUnderContention(t *testing.T) {
 		if i%2 == 1 {
 			d = w.stranger
 		}
-		_, all[i] = w.svc.Book(context.Background(), w.patient, appointment.Booking{Doctor: d.UserID, Reason: "Cough"})
+		_, all[i] = w.svc.Book(context.Background(), w.patient,
+			appointment.Booking{Doctor: d.UserID, Reason: fmt.Sprint("Cough ", i)})
 	})
 	limit := w.cfg.MaxOpenRequests
 	require.Equal(t, map[string]int{"": limit, "open_request_limit": n - limit}, codes(all))

@@ -13,14 +13,15 @@ import (
 const sweepBatch = 50
 
 // Deadlines makes the changes that are due and returns how many it made. Requests become EXPIRED once their start has
-// passed or, without a time, after RequestTTL; an appointment that nobody completed becomes COMPLETED after
-// CompleteAfter; expired holds end, and the times they offered go to the next patient on the list. Any number of
-// instances may call it at the same time: each row is changed once. A failed change does not stop the others and is
-// tried again next time.
+// passed or, without a time, after RequestTTL; a proposal that nobody answered lapses; an appointment that nobody
+// completed becomes COMPLETED after CompleteAfter; expired holds end, and the times they offered go to the next
+// patient on the list. Any number of instances may call it at the same time: each row is changed once. A failed
+// change does not stop the others and is tried again next time.
 func (s *Service) Deadlines(ctx context.Context) (done int, err error) {
 	now := s.now()
 	var failures []error
 	for _, d := range []deadline{
+		{move: MoveLapse, due: dueProposal, before: now},
 		{move: MoveExpire, due: dueTimed, before: now},
 		{move: MoveExpire, due: dueUntimed, before: now.Add(-s.o.RequestTTL)},
 		{move: MoveComplete, due: dueBooked, before: now.Add(-s.o.CompleteAfter)},

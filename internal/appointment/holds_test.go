@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -49,8 +50,12 @@ func TestService_Hold(t *testing.T) {
 	a, err := w.bookHeld(w.patient, h.ID)
 	require.NoError(t, err)
 	require.Equal(t, at(10, 30), *a.StartsAt)
+	twice, err := w.bookHeld(w.patient, h.ID)
+	require.NoError(t, err)
+	require.Equal(t, a, twice, "pressed twice")
+	w.exec(`update appointments set created_at = created_at - interval '1 minute'`)
 	_, err = w.bookHeld(w.patient, h.ID)
-	require.Equal(t, "not_found", errs.CodeOf(err), "it is used up")
+	require.Equal(t, "already_booked", errs.CodeOf(err))
 	require.Equal(t, 1, w.count(`select count(*) from slot_claims`))
 }
 
@@ -147,9 +152,13 @@ func TestService_Hold_booksOnce(t *testing.T) {
 	h, err := w.keeps(w.patient, at(10, 30))
 	require.NoError(t, err)
 	const n = 16
-	all := make([]error, n)
-	together(n, func(i int) { _, all[i] = w.bookHeld(w.patient, h.ID) })
-	require.Equal(t, map[string]int{"": 1, "not_found": n - 1}, codes(all))
+	all, ids := make([]error, n), make([]int64, n)
+	together(n, func(i int) {
+		a, err := w.bookHeld(w.patient, h.ID)
+		ids[i], all[i] = a.ID, err
+	})
+	require.Equal(t, map[string]int{"": n}, codes(all))
+	require.Len(t, slices.Compact(ids), 1)
 	require.Equal(t, 1, w.count(`select count(*) from appointments`))
 }
 

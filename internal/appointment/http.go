@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"housecall/internal/errs"
 	"housecall/internal/httpd"
 )
 
@@ -21,9 +22,11 @@ const tag = "appointments"
 
 func readRoutes(s *httpd.Server, h handlers) {
 	httpd.Register(s, httpd.Route{
-		Method: http.MethodGet, Path: "/appointments", Tag: tag, Summary: "List appointments, newest first",
+		Method: http.MethodGet, Path: "/appointments", Tag: tag, Summary: "List appointments",
 		Description: "Admins see all appointments, everyone else their own. Requests without a time are left out if " +
-			"`from` or `to` is given.",
+			"`from` or `to` is given; otherwise they come last in the orders by time. Those that are equal in an order " +
+			"by time come as they were made (`-startsAt`: last made first). What is moved to another time while you " +
+			"turn pages may be missed or come twice in those orders.",
 		Access: httpd.SignedIn,
 	}, h.serveList)
 	httpd.Register(s, httpd.Route{
@@ -64,12 +67,16 @@ type listInput struct {
 	To        string   `query:"to" maxLength:"40" doc:"Latest start: a date (inclusive) or a time (exclusive)"`
 	DoctorID  string   `query:"doctorId" maxLength:"20"`
 	PatientID string   `query:"patientId" maxLength:"20"`
+	Order     string   `query:"order" enum:"createdAt,startsAt,-startsAt" default:"createdAt" doc:"createdAt: last made first; startsAt: earliest time first; -startsAt: latest time first"`
 }
 
 type listOutput struct{ Body httpd.Page[body] }
 
 func (h handlers) serveList(ctx context.Context, in *listInput) (*listOutput, error) {
 	f := Filter{Doctor: in.DoctorID, Patient: in.PatientID}
+	if in.Order != "createdAt" {
+		f.Order = Order(in.Order)
+	}
 	var err error
 	if f.Statuses, err = parseStatuses(in.Status); err != nil {
 		return nil, err
@@ -77,11 +84,11 @@ func (h handlers) serveList(ctx context.Context, in *listInput) (*listOutput, er
 	if f.From, f.To, err = parseWindow(in.From, in.To, h.svc.o.Zone); err != nil {
 		return nil, err
 	}
-	var before int64
-	if err := httpd.DecodeCursor(ctx, in.Cursor, &before); err != nil {
+	after, err := f.Order.decode(ctx, in.Cursor)
+	if err != nil {
 		return nil, err
 	}
-	page, more, err := h.svc.List(ctx, httpd.Actor(ctx), f, before, in.Limit)
+	page, more, err := h.svc.Page(ctx, httpd.Actor(ctx), f, after, in.Limit)
 	if err != nil {
 		return nil, err
 	}
@@ -94,9 +101,31 @@ func (h handlers) serveList(ctx context.Context, in *listInput) (*listOutput, er
 		out.Body.Items = append(out.Body.Items, bodyOf(v))
 	}
 	if more {
-		out.Body.NextCursor = httpd.EncodeCursor(ctx, page[len(page)-1].ID)
+		out.Body.NextCursor = f.Order.encode(ctx, page[len(page)-1])
 	}
 	return out, nil
+}
+
+// encode makes the cursor of a list that goes on after an appointment.
+func (o Order) encode(ctx context.Context, a Appointment) string {
+	p := o.position(a)
+	if o == Newest {
+		return httpd.EncodeCursor(ctx, p.ID)
+	}
+	return httpd.EncodeCursor(ctx, o, p.ID, p.StartsAt)
+}
+
+// decode reads a cursor that encode made in the same order.
+func (o Order) decode(ctx context.Context, cursor string) (p Position, err error) {
+	if o == Newest {
+		return p, httpd.DecodeCursor(ctx, cursor, &p.ID)
+	}
+	made := o
+	err = httpd.DecodeCursor(ctx, cursor, &made, &p.ID, &p.StartsAt)
+	if err == nil && made != o {
+		err = errs.InvalidField("query.cursor", "is of a list in another order")
+	}
+	return p, err
 }
 
 type idInput struct {

@@ -16,6 +16,7 @@ var refusals = []int{http.StatusNotFound, http.StatusConflict, http.StatusPrecon
 func moveRoutes(s *httpd.Server, h handlers) {
 	requestRoutes(s, h)
 	changeRoutes(s, h)
+	proposalRoutes(s, h)
 	outcomeRoutes(s, h)
 }
 
@@ -28,13 +29,17 @@ func requestRoutes(s *httpd.Server, h handlers) {
 		Description: "Patients book for themselves, doctors book their patients with themselves, and admins book for " +
 			"anyone. From then on the time is held. With `specialization` instead of `doctorId`, the doctor with " +
 			"the fewest appointments on that day is chosen. `slot_taken`, `slot_day_full`, `patient_busy` and " +
-			"broken booking rules come with `alternatives`.",
+			"broken booking rules come with `alternatives`. A request that comes twice makes one appointment: within a " +
+			"minute, or while one without a time is pending, the second gets the first one's answer (equal are " +
+			"requests with the same patient, doctor, time or hold and, without a time, reason); later, a time that " +
+			"is already the patient's own is refused as `already_booked`, with the appointment's id as `appointment`.",
 		Status: http.StatusCreated, Access: httpd.SignedIn,
 		Errors: []int{http.StatusForbidden, http.StatusNotFound, http.StatusConflict},
 	}, h.serveBook)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/appointments/{id}/confirm", Tag: tag, Summary: "Confirm a request",
-		Description: "Allowed for its doctor and admins. `startsAt` is required for a request without a time. It may be " +
+		Description: "Allowed for its doctor and admins. Of a booked appointment it accepts the other time for which the " +
+			"patient asked (`proposal`). `startsAt` is required for a request without a time. It may be " +
 			"off the doctor's grid, but must be a whole minute within the booking horizon and must not overlap " +
 			"anything.",
 		Access: staff,
@@ -42,7 +47,8 @@ func requestRoutes(s *httpd.Server, h handlers) {
 	}, h.serveConfirm)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/appointments/{id}/reject", Tag: tag, Summary: "Decline a request", Access: staff,
-		Errors: refusals,
+		Description: "Of a booked appointment it declines the other time for which the patient asked, as `decline` does.",
+		Errors:      refusals,
 	}, h.serveReject)
 }
 
@@ -59,7 +65,8 @@ func changeRoutes(s *httpd.Server, h handlers) {
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/appointments/{id}/reschedule", Tag: tag, Summary: "Reschedule an appointment",
 		Description: "It stays the same appointment, with its conversation. A patient chooses a free slot, with the same " +
-			"deadline as for `cancel`; the doctor then has to confirm again, unless their rules confirm " +
+			"deadline as for `cancel`. A booked appointment then keeps its time, and the other one is held as its " +
+			"`proposal`, until the doctor has answered it; nobody has to answer if the doctor's rules confirm " +
 			"automatically. The doctor and admins may choose any time that `confirm` accepts.",
 		Access: httpd.SignedIn, Errors: refusals,
 	}, h.serveReschedule)
@@ -228,11 +235,18 @@ func (h handlers) serveComplete(ctx context.Context, in *completeInput) (*output
 type seenInput struct{ Seen }
 
 func (h handlers) serveNoShow(ctx context.Context, in *seenInput) (*output, error) {
+	return h.seen(ctx, in, h.svc.NoShow)
+}
+
+// seen makes a move of which there is nothing to say.
+func (h handlers) seen(
+	ctx context.Context, in *seenInput, move func(context.Context, auth.Actor, string, int) (Appointment, error),
+) (*output, error) {
 	version, err := in.version()
 	if err != nil {
 		return nil, err
 	}
-	a, err := h.svc.NoShow(ctx, httpd.Actor(ctx), in.ID, version)
+	a, err := move(ctx, httpd.Actor(ctx), in.ID, version)
 	return h.answer(ctx, a, err)
 }
 

@@ -21,32 +21,34 @@ type doctorPerson struct {
 }
 
 type body struct {
-	ID          string       `json:"id"`
-	Status      Status       `json:"status" enum:"PENDING,BOOKED,REJECTED,CANCELLED,EXPIRED,COMPLETED,NO_SHOW"`
-	Patient     person       `json:"patient"`
-	Doctor      doctorPerson `json:"doctor"`
-	StartsAt    *time.Time   `json:"startsAt" doc:"null for a request without a time"`
-	EndsAt      *time.Time   `json:"endsAt"`
-	Reason      string       `json:"reason" doc:"Given by the patient"`
-	Note        string       `json:"note,omitempty" doc:"Given by the doctor at confirmation"`
-	EndReason   string       `json:"endReason,omitempty" doc:"Why it was rejected or cancelled"`
-	Summary     string       `json:"summary,omitempty" doc:"The doctor's summary; only for participants, and not in lists"`
-	FollowUpOn  string       `json:"followUpOn,omitempty" format:"date" doc:"When the patient should come again"`
-	Version     int          `json:"version"`
-	CanReply    bool         `json:"canReply" doc:"Whether the conversation is open"`
-	ReplyUntil  *time.Time   `json:"replyUntil,omitempty" doc:"When the conversation closes automatically"`
-	WhyNot      string       `json:"whyNot,omitempty" doc:"Why the conversation is not open" enum:"pending,rejected,cancelled,expired,no_show,follow_up_over,closed_by_doctor,doctor_unavailable"`
-	Unread      *int64       `json:"unread,omitempty" doc:"How many messages from the other participant you have not read; only for participants"`
-	CompletedAt *time.Time   `json:"completedAt,omitempty"`
-	CreatedAt   time.Time    `json:"createdAt"`
-	UpdatedAt   time.Time    `json:"updatedAt"`
+	ID          string        `json:"id"`
+	Status      Status        `json:"status" enum:"PENDING,BOOKED,REJECTED,CANCELLED,EXPIRED,COMPLETED,NO_SHOW"`
+	Patient     person        `json:"patient"`
+	Doctor      doctorPerson  `json:"doctor"`
+	StartsAt    *time.Time    `json:"startsAt" doc:"null for a request without a time"`
+	EndsAt      *time.Time    `json:"endsAt"`
+	Proposal    *proposalBody `json:"proposal,omitempty" doc:"Another time that one side has proposed and the other has not answered; it is held meanwhile, and the appointment stands as it is"`
+	Reason      string        `json:"reason" doc:"Given by the patient"`
+	Note        string        `json:"note,omitempty" doc:"Given by the doctor at confirmation"`
+	EndReason   string        `json:"endReason,omitempty" doc:"Why it was rejected or cancelled"`
+	Summary     string        `json:"summary,omitempty" doc:"The doctor's summary; only for participants, and not in lists"`
+	FollowUpOn  string        `json:"followUpOn,omitempty" format:"date" doc:"When the patient should come again"`
+	Version     int           `json:"version"`
+	CanReply    bool          `json:"canReply" doc:"Whether the conversation is open"`
+	ReplyUntil  *time.Time    `json:"replyUntil,omitempty" doc:"When the conversation closes automatically"`
+	WhyNot      string        `json:"whyNot,omitempty" doc:"Why the conversation is not open" enum:"pending,rejected,cancelled,expired,no_show,follow_up_over,closed_by_doctor,doctor_unavailable"`
+	Unread      *int64        `json:"unread,omitempty" doc:"How many messages from the other participant you have not read; only for participants"`
+	CompletedAt *time.Time    `json:"completedAt,omitempty"`
+	CreatedAt   time.Time     `json:"createdAt"`
+	UpdatedAt   time.Time     `json:"updatedAt"`
 }
 
 func bodyOf(v View) body {
 	return body{
 		ID: v.PublicID, Status: v.Status, Patient: person{UserID: v.Patient.UserID, Name: v.Patient.Name},
 		Doctor:   doctorPerson{UserID: v.Doctor.UserID, Name: v.Doctor.Name, Specialization: v.Doctor.Specialization},
-		StartsAt: v.StartsAt, EndsAt: v.EndsAt, Reason: v.Reason, Note: v.Note, EndReason: v.EndReason, Version: v.Version,
+		StartsAt: v.StartsAt, EndsAt: v.EndsAt, Proposal: proposalBodyOf(v.Proposal), Reason: v.Reason,
+		Note: v.Note, EndReason: v.EndReason, Version: v.Version,
 		CanReply: v.CanReply, ReplyUntil: moment(v.ReplyUntil), WhyNot: v.WhyNot, Unread: v.Unread,
 		FollowUpOn: date(v.FollowUpOn), CompletedAt: v.CompletedAt, CreatedAt: v.CreatedAt, UpdatedAt: v.UpdatedAt,
 	}
@@ -129,6 +131,9 @@ type stepBody struct {
 	StartsAt   *time.Time `json:"startsAt"`
 	EndsAt     *time.Time `json:"endsAt"`
 	Reason     string     `json:"reason,omitempty"`
+
+	ProposedStartsAt *time.Time `json:"proposedStartsAt,omitempty" doc:"The time that is proposed since this step"`
+	ProposedEndsAt   *time.Time `json:"proposedEndsAt,omitempty"`
 }
 
 type actorBody struct {
@@ -141,6 +146,7 @@ func stepBodyOf(st Step) stepBody {
 	b := stepBody{
 		Version: st.Version, At: st.At, Action: st.Action, FromStatus: st.From, ToStatus: st.To,
 		StartsAt: st.StartsAt, EndsAt: st.EndsAt, Reason: st.Reason,
+		ProposedStartsAt: st.ProposedStartsAt, ProposedEndsAt: st.ProposedEndsAt,
 	}
 	if st.Actor.Role != "" {
 		b.Actor = &actorBody{UserID: st.Actor.UserID, Name: st.Actor.Name, Role: st.Actor.Role}

@@ -273,7 +273,7 @@ func TestRoutes_extremes(t *testing.T) {
 	w := newWorld(t)
 	c := w.api()
 	one := "/appointments/" + w.books(w.patient, nil).PublicID
-	w.books(w.patient, nil)
+	w.books(w.patient, ptr(at(10, 30)))
 	first := c.call(w.patient, http.MethodGet, "/appointments?limit=1", nil).Body["nextCursor"].(string)
 	require.Equal(t, http.StatusOK, c.call(w.patient, http.MethodGet, "/appointments?cursor="+first, nil).Status)
 	for _, path := range []string{

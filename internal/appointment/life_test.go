@@ -40,22 +40,26 @@ func TestService_Reschedule_byThePatient(t *testing.T) {
 	moved, err := w.svc.Reschedule(ctx, w.patient, a.PublicID,
 		appointment.Rescheduling{StartsAt: at(15, 0), Version: a.Version})
 	require.NoError(t, err)
-	require.Equal(t, appointment.Pending, moved.Status, "the doctor confirms anew")
-	require.Equal(t, at(15, 0), *moved.StartsAt)
+	require.Equal(t, appointment.Booked, moved.Status)
+	require.Equal(t, at(10, 30), *moved.StartsAt, "it stands until the doctor confirms the other time")
+	require.Equal(t, at(15, 0), moved.Proposal.StartsAt)
 	require.Equal(t, a.ID, moved.ID)
-	old := at(10, 30)
-	w.books(w.other, &old) // the old time is free again
 
 	steps, _, err := w.svc.History(ctx, w.patient, a.PublicID, 0, 10)
 	require.NoError(t, err)
 	require.Equal(t, []string{"book", "confirm", "reschedule_request"},
 		[]string{steps[0].Action, steps[1].Action, steps[2].Action})
-	require.Equal(t, at(10, 30), *steps[1].StartsAt, "history keeps the old time")
-	require.Contains(t, w.events(a)[2], "asked to move the appointment to Tue 3 Mar 2026, 15:00 (Europe/Berlin)")
+	require.Equal(t, at(10, 30), *steps[2].StartsAt)
+	require.Equal(t, at(15, 0), *steps[2].ProposedStartsAt)
+	require.Contains(t, w.events(a)[2], "asked to move the appointment from Tue 3 Mar 2026, 10:30 (Europe/Berlin) "+
+		"to Tue 3 Mar 2026, 15:00 (Europe/Berlin)")
 
 	_, err = w.svc.Reschedule(ctx, w.patient, a.PublicID, appointment.Rescheduling{StartsAt: at(15, 0)})
-	require.Equal(t, "invalid", errs.CodeOf(err), "the time that it has")
+	require.Equal(t, "invalid", errs.CodeOf(err), "the time that was asked for")
 	_, err = w.svc.Reschedule(ctx, w.patient, a.PublicID, appointment.Rescheduling{StartsAt: at(10, 30)})
+	require.Equal(t, "invalid", errs.CodeOf(err), "the time that it has")
+	w.books(w.other, ptr(at(11, 30)))
+	_, err = w.svc.Reschedule(ctx, w.patient, a.PublicID, appointment.Rescheduling{StartsAt: at(11, 30)})
 	require.Equal(t, "slot_taken", errs.CodeOf(err))
 	_, err = w.svc.Reschedule(ctx, w.patient, a.PublicID, appointment.Rescheduling{StartsAt: at(15, 10)})
 	require.Equal(t, "slot_off_grid", errs.CodeOf(err))

@@ -33,9 +33,10 @@ type Rescheduling struct {
 }
 
 // Reschedule moves an appointment, which keeps its conversation; the history has the old time. A patient chooses a
-// free slot, early enough (409 too_late; see Options.CancellationWindow), and a BOOKED appointment becomes PENDING
-// again unless the doctor's rules confirm automatically. The doctor and admins choose any time, as in Confirm, and
-// the status stays. Refusals about the time are those of Book.
+// free slot, early enough (409 too_late; see Options.CancellationWindow). A BOOKED appointment then stands at its time
+// until the doctor has confirmed the other one, which is held meanwhile (see Proposal), unless the doctor's rules
+// confirm automatically. The doctor and admins choose any time, as in Confirm, and the status stays. Refusals about the
+// time are those of Book.
 func (s *Service) Reschedule(
 	ctx context.Context, actor auth.Actor, publicID string, r Rescheduling,
 ) (Appointment, error) {
@@ -45,10 +46,11 @@ func (s *Service) Reschedule(
 
 // confirmed sets the time at a confirmation: the one the doctor chose, or else the requested one.
 func (s *Service) confirmed(ctx context.Context, tx *postgres.Tx, k kept) (Appointment, error) {
-	if k.startsAt != nil {
-		return s.at(ctx, tx, k)
-	}
 	switch a := k.read; {
+	case k.startsAt != nil:
+		return s.at(ctx, tx, k)
+	case k.proposal != nil:
+		return k.proposal.taken(a), nil
 	case a.StartsAt == nil:
 		return a, errs.InvalidField("body.startsAt", "is required: the patient did not request a time")
 	case !a.EndsAt.After(s.now()):
@@ -57,28 +59,41 @@ func (s *Service) confirmed(ctx context.Context, tx *postgres.Tx, k kept) (Appoi
 	return k.read, nil
 }
 
-// at returns the appointment a time of the doctor's choice. It may be off their grid, but must be a whole minute within
-// the booking horizon.
+// at returns the appointment a time of the doctor's choice.
 func (s *Service) at(ctx context.Context, tx *postgres.Tx, k kept) (Appointment, error) {
-	a, rules, from := k.read, k.rules, k.startsAt.UTC()
+	slot, err := s.chosen(ctx, tx, k)
+	if err != nil {
+		return k.read, err
+	}
+	a := k.read
+	a.StartsAt, a.EndsAt = &slot.StartsAt, &slot.EndsAt
+	return a, nil
+}
+
+// chosen makes room for a time of the doctor's choice and returns it. It may be off their grid, but must be a whole
+// minute within the booking horizon.
+func (s *Service) chosen(ctx context.Context, tx *postgres.Tx, k kept) (slot schedule.Slot, err error) {
+	from := k.startsAt.UTC()
 	switch {
 	case !from.Equal(from.Truncate(time.Minute)):
-		return a, errs.InvalidField("body.startsAt", "must be a whole minute")
-	case from.After(s.now().Add(rules.Horizon)):
-		return a, errTooFar
+		return slot, errs.InvalidField("body.startsAt", "must be a whole minute")
+	case from.After(s.now().Add(k.rules.Horizon)):
+		return slot, errTooFar
 	case from.Before(s.now().Truncate(time.Minute)): // people choose whole minutes, so the current one is not past
-		return a, errPast
+		return slot, errPast
 	}
-	to := from.Add(slotLength(rules))
-	a.StartsAt, a.EndsAt = &from, &to
-	return a, s.makeRoom(ctx, tx, want{rules, a.Patient.ID, schedule.Slot{StartsAt: from, EndsAt: to}}, true)
+	slot = schedule.Slot{StartsAt: from, EndsAt: from.Add(slotLength(k.rules))}
+	return slot, s.makeRoom(ctx, tx, want{k.rules, k.read.Patient.ID, slot}, true)
 }
 
 // rescheduled returns the appointment its new time.
 func (s *Service) rescheduled(ctx context.Context, tx *postgres.Tx, k kept) (Appointment, error) {
 	a, c, rules := k.read, k.change, k.rules
-	if a.StartsAt != nil && a.StartsAt.Equal(*c.startsAt) {
+	switch {
+	case a.StartsAt != nil && a.StartsAt.Equal(*c.startsAt):
 		return a, errs.InvalidField("body.startsAt", "is already the appointment's time")
+	case c.side == patientSide && k.proposal != nil && k.proposal.StartsAt.Equal(*c.startsAt) && c.move == MoveAskAnew:
+		return a, errs.InvalidField("body.startsAt", "is already the time that was asked for")
 	}
 	if err := c.possible(); err != nil {
 		return a, err
@@ -90,7 +105,11 @@ func (s *Service) rescheduled(ctx context.Context, tx *postgres.Tx, k kept) (App
 	if err != nil {
 		return a, err
 	}
-	a.StartsAt, a.EndsAt = &slot.StartsAt, &slot.EndsAt
+	if c.move == MoveAskAnew && a.Status == Booked {
+		a.Proposal = askedFor(a, slot)
+	} else {
+		a.StartsAt, a.EndsAt = &slot.StartsAt, &slot.EndsAt
+	}
 	return a, s.makeRoom(ctx, tx, want{rules, a.Patient.ID, slot}, true)
 }
 

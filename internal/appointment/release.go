@@ -34,7 +34,7 @@ func (s *Service) Release(ctx context.Context, tx *postgres.Tx, d auth.Departure
 	}
 	ahead := 0
 	for _, a := range left {
-		if !a.over(s.now()) {
+		if a.Status.Live() && !a.over(s.now()) {
 			ahead++
 		}
 	}
@@ -95,9 +95,9 @@ type leaving struct {
 	next     successor
 }
 
-// settle cancels or hands over the future appointments of a doctor who leaves, and closes the conversations of those
-// that are over, because nobody would answer there. It goes in the given order, in which conversations must be
-// locked.
+// settle cancels or hands over the future appointments of a doctor who leaves, withdraws what they proposed, and
+// closes the conversations of those that are over, because nobody would answer there. It goes in the given order, in
+// which conversations must be locked.
 func (s *Service) settle(ctx context.Context, tx *postgres.Tx, l leaving, left []Appointment) error {
 	rules, doctors := map[int64]schedule.Rules{}, map[int64]doctor.Brief{}
 	b := &postgres.Batch{}
@@ -109,7 +109,11 @@ func (s *Service) settle(ctx context.Context, tx *postgres.Tx, l leaving, left [
 	}
 	l.rules, l.next.rules, l.next.active = rules[l.doctorID], rules[l.next.ID], doctors[l.next.ID].Active
 	for _, a := range left {
-		if a.over(s.now()) {
+		if a.Status == Expired {
+			_, err = s.apply(ctx, tx, kept{
+				change: change{move: MoveWithdraw, actor: l.by, side: clinicSide}, read: a, rules: l.rules,
+			})
+		} else if a.over(s.now()) {
 			err = s.conversations.Close(ctx, tx, a.ID, "The conversation was closed: the doctor is no longer available.")
 		} else {
 			err = s.settleOne(ctx, tx, l, a)

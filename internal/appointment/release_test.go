@@ -175,8 +175,8 @@ func TestService_Release_readsTheRulesOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ctx := context.Background()
-	for range 4 {
-		w.books(w.patient, nil)
+	for i := range 4 {
+		w.books(w.patient, ptr(at(14+i, 30)))
 	}
 	svc, pool, trips := w.counted()
 	_, statements := trips.Of(func() {

@@ -108,9 +108,16 @@ func (s *Service) Attended(
 	}
 }
 
-// OnceBooked reports whether an appointment was BOOKED at any time before the given version.
-func (s *Service) OnceBooked(ctx context.Context, db postgres.DB, id int64, version int) (bool, error) {
-	return onceBooked(ctx, db, id, version)
+// LastBooked returns the time for which an appointment was BOOKED last before the given version; ok is false if it
+// never was.
+func (s *Service) LastBooked(
+	ctx context.Context, db postgres.DB, id int64, version int,
+) (booked schedule.Slot, ok bool, err error) {
+	found, err := lastBooked(ctx, db, id, version)
+	if err != nil || len(found) == 0 {
+		return booked, false, err
+	}
+	return schedule.Slot{StartsAt: found[0].StartsAt.UTC(), EndsAt: found[0].EndsAt.UTC()}, true, nil
 }
 
 // OfferStands reports whether an offered time is still kept for its patient.
@@ -143,14 +150,49 @@ type Filter struct {
 	Statuses        []Status
 	From, To        time.Time
 	Doctor, Patient string
+	Order           Order
 }
 
-// List returns up to limit of the appointments that the actor may see, newest first, with internal ids below before
-// (0: from the newest), and whether there are more. Admins see all, others their own.
+// Order is how a list is sorted. Requests without a time come last in the orders by time.
+type Order string
+
+// The orders. Appointments that are equal otherwise keep the order in which they were made (Latest: its reverse).
+const (
+	Newest  Order = ""          // by when they were made, newest first
+	Soonest Order = "startsAt"  // by their time, earliest first
+	Latest  Order = "-startsAt" // by their time, latest first
+)
+
+// Position is a place in a list: that of the appointment with this internal id and, in the orders by time, this start.
+// The zero value is the beginning.
+type Position struct {
+	ID       int64
+	StartsAt *time.Time
+}
+
+// position is an appointment's position in lists of an order.
+func (o Order) position(a Appointment) Position {
+	if o == Newest {
+		return Position{ID: a.ID}
+	}
+	return Position{ID: a.ID, StartsAt: a.StartsAt}
+}
+
+// List is Page for the newest first, with internal ids below before (0: from the newest).
 func (s *Service) List(
 	ctx context.Context, actor auth.Actor, f Filter, before int64, limit int,
 ) (page []Appointment, more bool, err error) {
-	q := query{Filter: f, before: before, limit: limit + 1}
+	f.Order = Newest
+	return s.Page(ctx, actor, f, Position{ID: before}, limit)
+}
+
+// Page returns up to limit of the appointments that the actor may see, in the filter's order after a position, and
+// whether there are more. Admins see all, others their own. An appointment that is moved while somebody turns pages may
+// be missed, or come twice, in the orders by time.
+func (s *Service) Page(
+	ctx context.Context, actor auth.Actor, f Filter, after Position, limit int,
+) (page []Appointment, more bool, err error) {
+	q := query{Filter: f, after: after, limit: limit + 1}
 	if actor.Role != auth.Admin {
 		q.participant = actor.ID
 	}
@@ -221,7 +263,7 @@ func (s *Service) Views(ctx context.Context, actor auth.Actor, all ...Appointmen
 }
 
 // Step is one move in an appointment's history. Actor is empty for the system; StartsAt and EndsAt are the time after
-// the move.
+// the move, ProposedStartsAt and ProposedEndsAt what was then proposed (nil: nothing).
 type Step struct {
 	Version          int
 	At               time.Time
@@ -230,6 +272,8 @@ type Step struct {
 	From, To         Status // From is empty for the first step
 	StartsAt, EndsAt *time.Time
 	Reason           string
+
+	ProposedStartsAt, ProposedEndsAt *time.Time
 }
 
 // Actor is who made a move, as the participants may see them: those who acted for the clinic have a role but no name.
@@ -270,9 +314,11 @@ type Confirmation struct {
 	Version  int
 }
 
-// Confirm makes a request BOOKED, for its doctor and admins. The time may be off the doctor's grid, but must be a
-// whole minute, not in the past (422 slot_in_past) or beyond the booking horizon (slot_too_far), and must not overlap
-// another claim (409 slot_taken or patient_busy). Refusals about the time come with alternatives.
+// Confirm makes a request BOOKED, for its doctor and admins, or moves a booked appointment to the other time for
+// which its patient asked; the time that it had is given up in the same transaction. The time may be off the doctor's
+// grid, but must be a whole minute, not in the past (422 slot_in_past) or beyond the booking horizon (slot_too_far),
+// and must not overlap another claim (409 slot_taken or patient_busy). Refusals about the time come with
+// alternatives.
 func (s *Service) Confirm(ctx context.Context, actor auth.Actor, publicID string, c Confirmation) (Appointment, error) {
 	note, err := text.Rule{Max: MaxNote}.Field("body.note", c.Note)
 	if err != nil {
@@ -289,7 +335,8 @@ type Ending struct {
 	Version int
 }
 
-// Reject declines a request, for its doctor and admins.
+// Reject declines a request, for its doctor and admins. Of a booked appointment it declines the other time for which
+// the patient asked; the appointment stands.
 func (s *Service) Reject(ctx context.Context, actor auth.Actor, publicID string, e Ending) (Appointment, error) {
 	return s.end(ctx, actor, publicID, MoveReject, e)
 }

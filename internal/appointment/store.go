@@ -11,6 +11,7 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/errs"
 	"housecall/internal/postgres"
+	"housecall/internal/schedule"
 )
 
 func names(statuses []Status) []string {
@@ -71,15 +72,18 @@ func countBooked(ctx context.Context, tx *postgres.Tx, patientID int64, now time
 	return int(found[0]), nil
 }
 
-// insert adds a request and fills in its id, version and times. If the public id is taken, it writes nothing and
-// fresh is false.
-func insert(ctx context.Context, tx *postgres.Tx, a Appointment) (_ Appointment, fresh bool, err error) {
+// insert adds a request and fills in its id, version and times; askedAs is that of its booking. If the public id is
+// taken, it writes nothing and fresh is false.
+func insert(
+	ctx context.Context, tx *postgres.Tx, a Appointment, askedAs string,
+) (_ Appointment, fresh bool, err error) {
 	a.Version, a.CreatedAt, a.UpdatedAt = 1, tx.Now(), tx.Now()
 	err = tx.QueryRow(ctx, `insert into appointments
-		(public_id, patient_id, doctor_id, status, starts_at, ends_at, reason, version, created_at, updated_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)
+		(public_id, patient_id, doctor_id, status, starts_at, ends_at, reason, version, created_at, updated_at, asked_as)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, nullif($10::text, ''))
 		on conflict (public_id) do nothing returning id`,
-		a.PublicID, a.Patient.ID, a.Doctor.ID, a.Status, a.StartsAt, a.EndsAt, a.Reason, a.Version, tx.Now()).Scan(&a.ID)
+		a.PublicID, a.Patient.ID, a.Doctor.ID, a.Status, a.StartsAt, a.EndsAt, a.Reason, a.Version, tx.Now(), askedAs).
+		Scan(&a.ID)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return Appointment{}, false, nil
@@ -94,10 +98,11 @@ func insert(ctx context.Context, tx *postgres.Tx, a Appointment) (_ Appointment,
 func update(ctx context.Context, tx *postgres.Tx, a Appointment, readStatus Status, readVersion int) error {
 	n, err := postgres.Exec(ctx, tx, "update appointment", `update appointments
 		set status = $4, starts_at = $5, ends_at = $6, note = $7, end_reason = $8, completed_at = $9, version = $10,
-		    updated_at = $11, doctor_id = $12, summary = $13, follow_up_on = $14
+		    updated_at = $11, doctor_id = $12, summary = $13, follow_up_on = $14,
+		    proposed_starts_at = $15, proposed_ends_at = $16, answer_by = $17
 		where id = $1 and status = $2 and version = $3`,
 		a.ID, readStatus, readVersion, a.Status, a.StartsAt, a.EndsAt, a.Note, a.EndReason, a.CompletedAt, a.Version,
-		a.UpdatedAt, a.Doctor.ID, a.Summary, a.FollowUpOn)
+		a.UpdatedAt, a.Doctor.ID, a.Summary, a.FollowUpOn, a.Proposal.start(), a.Proposal.end(), a.Proposal.deadline())
 	if err == nil && n != 1 {
 		err = errs.ErrStale
 	}
@@ -107,9 +112,11 @@ func update(ctx context.Context, tx *postgres.Tx, a Appointment, readStatus Stat
 // record adds the history row for a change that led to a.
 func record(ctx context.Context, tx *postgres.Tx, a Appointment, from Status, c change) error {
 	_, err := tx.Exec(ctx, `insert into appointment_history
-		(appointment_id, version, at, actor_id, actor_role, action, from_status, to_status, starts_at, ends_at, reason)
-		values ($1, $2, $3, nullif($4::bigint, 0), $5, $6, nullif($7::text, ''), $8, $9, $10, $11)`,
-		a.ID, a.Version, tx.Now(), c.actor.ID, c.role(), c.move, from, a.Status, a.StartsAt, a.EndsAt, a.EndReason)
+		(appointment_id, version, at, actor_id, actor_role, action, from_status, to_status, starts_at, ends_at, reason,
+		 proposed_starts_at, proposed_ends_at)
+		values ($1, $2, $3, nullif($4::bigint, 0), $5, $6, nullif($7::text, ''), $8, $9, $10, $11, $12, $13)`,
+		a.ID, a.Version, tx.Now(), c.actor.ID, c.role(), c.move, from, a.Status, a.StartsAt, a.EndsAt, c.reason,
+		a.Proposal.start(), a.Proposal.end())
 	if err != nil {
 		return fmt.Errorf("record history: %w", err)
 	}
@@ -129,6 +136,9 @@ type historyRow struct {
 	StartsAt   *time.Time
 	EndsAt     *time.Time
 	Reason     string
+	// The proposal, as of after the change.
+	ProposedStartsAt *time.Time
+	ProposedEndsAt   *time.Time
 }
 
 // step is the row as the participants may see it.
@@ -136,6 +146,7 @@ func (r historyRow) step() Step {
 	st := Step{
 		Version: r.Version, At: r.At.UTC(), Action: r.Action, From: r.FromStatus, To: r.ToStatus,
 		StartsAt: utc(r.StartsAt), EndsAt: utc(r.EndsAt), Reason: r.Reason,
+		ProposedStartsAt: utc(r.ProposedStartsAt), ProposedEndsAt: utc(r.ProposedEndsAt),
 	}
 	st.Actor.Role = r.ActorRole
 	if r.ActorRole == auth.Patient || r.ActorRole == auth.Doctor {
@@ -149,17 +160,24 @@ func history(ctx context.Context, db postgres.DB, appointmentID int64, afterVers
 	return postgres.Rows[historyRow](ctx, db, "history", `
 		select h.version, h.at, coalesce(u.public_id, '') as actor_ref,
 		       coalesce(u.name, '') as actor_name, h.actor_role, h.action,
-		       coalesce(h.from_status, '') as from_status, h.to_status, h.starts_at, h.ends_at, h.reason
+		       coalesce(h.from_status, '') as from_status, h.to_status, h.starts_at, h.ends_at, h.reason,
+		       h.proposed_starts_at, h.proposed_ends_at
 		from appointment_history h left join users u on u.id = h.actor_id
 		where h.appointment_id = $1 and h.version > $2::bigint
 		order by h.version limit $3`, appointmentID, afterVersion, limit)
 }
 
-func onceBooked(ctx context.Context, db postgres.DB, id int64, version int) (bool, error) {
-	n, err := postgres.Exec(ctx, db, "look into history", `
-		select from appointment_history where appointment_id = $1 and version < $2 and to_status = 'BOOKED' limit 1`,
-		id, version)
-	return n > 0, err
+// lastBooked returns the times for which an appointment was BOOKED last before a version; none if it never was.
+func lastBooked(ctx context.Context, db postgres.DB, id int64, version int) ([]schedule.Slot, error) {
+	return postgres.Rows[schedule.Slot](ctx, db, "look into history", `
+		select starts_at, ends_at from appointment_history
+		where appointment_id = $1 and version < $2 and to_status = 'BOOKED' order by version desc limit 1`, id, version)
+}
+
+// expiredAt returns when a request ran out.
+func expiredAt(ctx context.Context, db postgres.DB, id int64) ([]time.Time, error) {
+	return postgres.Column[time.Time](ctx, db, "look into history", `
+		select at from appointment_history where appointment_id = $1 and action = 'expire' order by version desc limit 1`, id)
 }
 
 // cared is the condition that an appointment makes its patient the doctor's own: it took place, is booked, or was

@@ -27,6 +27,24 @@ func claim(ctx context.Context, tx *postgres.Tx, a Appointment, blocked schedule
 	return err
 }
 
+// claimProposal claims the appointment's proposed time, or moves that claim. It is like claim.
+func claimProposal(ctx context.Context, tx *postgres.Tx, a Appointment, blocked schedule.Range) error {
+	_, err := postgres.Exec(ctx, tx, "claim the proposed time", `
+		insert into slot_claims (proposal_of, doctor_id, patient_id, blocked, visible)
+		values ($1, $2, $3, tstzrange($4, $5), tstzrange($6, $7))
+		on conflict (proposal_of) do update
+		set doctor_id = excluded.doctor_id, blocked = excluded.blocked, visible = excluded.visible`,
+		a.ID, a.Doctor.ID, a.Patient.ID, blocked.From, blocked.To, a.Proposal.StartsAt, a.Proposal.EndsAt)
+	return err
+}
+
+// unclaimProposal releases the appointment's proposed time.
+func unclaimProposal(ctx context.Context, tx *postgres.Tx, appointmentID int64) error {
+	_, err := postgres.Exec(ctx, tx, "release the proposed time", `delete from slot_claims where proposal_of = $1`,
+		appointmentID)
+	return err
+}
+
 // unclaim releases the appointment's claim; without one it does nothing.
 func unclaim(ctx context.Context, tx *postgres.Tx, appointmentID int64) error {
 	_, err := postgres.Exec(ctx, tx, "release the time", `delete from slot_claims where appointment_id = $1`,
@@ -56,7 +74,7 @@ func takenOf(ctx context.Context, db postgres.DB, q occupancy) ([]doctorRange, e
 		cross join lateral (
 			select c.blocked, c.visible, c.hold_id is not null and c.patient_id = $5 as own from slot_claims c
 			where c.doctor_id = d.id and c.blocked && tstzrange($3, $4) and `+unexpired+`
-			  and (c.appointment_id is null or c.appointment_id <> $6)) c`,
+			  and coalesce(c.appointment_id, c.proposal_of, -1) <> $6) c`,
 		q.now, q.doctors, q.from, q.to, q.patient, q.except)
 }
 
@@ -66,7 +84,7 @@ func busyOf(ctx context.Context, db postgres.DB, q occupancy) ([]schedule.Range,
 	return postgres.Rows[schedule.Range](ctx, db, "the patient's times", `
 		select lower(c.visible) as "from", upper(c.visible) as "to" from slot_claims c
 		where c.patient_id = $2 and c.visible && tstzrange($3, $4) and `+unexpired+`
-		  and c.hold_id is null and c.appointment_id <> $5`,
+		  and c.hold_id is null and coalesce(c.appointment_id, c.proposal_of) <> $5`,
 		q.now, q.patient, q.from, q.to, q.except)
 }
 

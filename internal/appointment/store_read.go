@@ -26,6 +26,9 @@ type row struct {
 	Status         Status
 	StartsAt       *time.Time
 	EndsAt         *time.Time
+	ProposedStarts *time.Time
+	ProposedEnds   *time.Time
+	AnswerBy       *time.Time
 	Reason         string
 	Note           string
 	EndReason      string
@@ -45,7 +48,8 @@ const (
 		a.doctor_id, d.public_id as doctor_ref, d.name as doctor_name, coalesce(s.specialization, '') as specialization,
 		exists (select from participants m
 			where m.appointment_id = a.id and m.user_id = a.doctor_id and not m.active) as doctor_left,
-		a.status, a.starts_at, a.ends_at, a.reason, a.note, a.end_reason, a.summary, a.follow_up_on, a.completed_at,
+		a.status, a.starts_at, a.ends_at, a.proposed_starts_at as proposed_starts, a.proposed_ends_at as proposed_ends,
+		a.answer_by, a.reason, a.note, a.end_reason, a.summary, a.follow_up_on, a.completed_at,
 		a.version, a.created_at, a.updated_at`
 	people = `join users p on p.id = a.patient_id
 		join users d on d.id = a.doctor_id
@@ -58,9 +62,19 @@ func (r row) appointment() Appointment {
 		Patient:    Person{ID: r.PatientID, UserID: r.PatientRef, Name: r.PatientName},
 		Doctor:     Person{ID: r.DoctorID, UserID: r.DoctorRef, Name: r.DoctorName, Specialization: r.Specialization},
 		doctorLeft: r.DoctorLeft,
-		StartsAt:   utc(r.StartsAt), EndsAt: utc(r.EndsAt), Reason: r.Reason, Note: r.Note, EndReason: r.EndReason,
+		StartsAt:   utc(r.StartsAt), EndsAt: utc(r.EndsAt), Proposal: r.proposal(), Reason: r.Reason,
+		Note: r.Note, EndReason: r.EndReason,
 		Summary: r.Summary, FollowUpOn: utc(r.FollowUpOn), CompletedAt: utc(r.CompletedAt), Version: r.Version,
 		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
+	}
+}
+
+func (r row) proposal() *Proposal {
+	if r.AnswerBy == nil {
+		return nil
+	}
+	return &Proposal{
+		StartsAt: r.ProposedStarts.UTC(), EndsAt: r.ProposedEnds.UTC(), AnswerBy: r.AnswerBy.UTC(), By: proposer(r.Status),
 	}
 }
 
@@ -139,13 +153,15 @@ func queueOne(b *pgx.Batch, into *Appointment, sql string, args ...any) {
 }
 
 // lockUnsettled reads and locks the appointments that a leaving doctor still has to settle: live ones that are not
-// over, and those that are over but whose conversations may be open (booked ones that nobody completed, and those
-// completed after since). They come in id order, in which the conversations must be locked too.
+// over, those that are over but whose conversations may be open (booked ones that nobody completed, and those
+// completed after since), and those that ran out and for which they proposed another time. They come in id order, in
+// which the conversations must be locked too.
 func lockUnsettled(ctx context.Context, tx *postgres.Tx, doctorID int64, now, since time.Time) ([]Appointment, error) {
 	return many(ctx, tx, `select `+columns+` from (
 			select * from appointments
 			where doctor_id = $1 and (status = 'BOOKED'
 				or (status = 'PENDING' and (ends_at is null or ends_at > $2))
+				or (status = 'EXPIRED' and answer_by is not null)
 				or (status = 'COMPLETED' and coalesce(completed_at, updated_at) > $3))
 			order by id for update
 		) a `+people+` order by a.id`, doctorID, now, since)
@@ -167,6 +183,8 @@ const (
 	dueTimed   = `status = 'PENDING' and starts_at <= $1`
 	dueUntimed = `status = 'PENDING' and starts_at is null and created_at <= $1`
 	dueBooked  = `status = 'BOOKED' and ends_at <= $1`
+	// The few claims lead to the proposals among all appointments.
+	dueProposal = `answer_by <= $1 and id in (select proposal_of from slot_claims where proposal_of is not null)`
 )
 
 // due lists the ids of the appointments that a deadline applies to, above an id.
@@ -185,8 +203,19 @@ func lockDue(ctx context.Context, tx *postgres.Tx, d deadline, id int64) ([]Appo
 type query struct {
 	Filter
 	participant int64 // users.id of a user who must take part; 0: nobody in particular
-	before      int64 // keyset: ids below this one; 0: from the newest
+	after       Position
 	limit       int
+}
+
+// orders are how lists are sorted, and the condition that an appointment a comes after the Position of $7 and $8. Ids
+// make every order total.
+var orders = map[Order]struct{ by, after string }{
+	Newest: {`a.id desc`, `$8::timestamptz is null and a.id < $7`},
+	Soonest: {`a.starts_at nulls last, a.id`, `case when $8::timestamptz is null then a.starts_at is null and a.id > $7
+		else a.starts_at is null or (a.starts_at, a.id) > ($8, $7) end`},
+	Latest: {`a.starts_at desc nulls last, a.id desc`, `case when $8::timestamptz is null
+		then a.starts_at is null and a.id < $7
+		else a.starts_at is null or (a.starts_at, a.id) < ($8, $7) end`},
 }
 
 // theirs is the condition that the user $1 takes part in an appointment a; with 0 it always holds. The array makes
@@ -194,8 +223,9 @@ type query struct {
 const theirs = `($1::bigint = 0 or a.id = any(array(
 	select m.appointment_id from participants m where m.user_id = $1 and m.active)))`
 
-// list reads a page, newest first.
+// list reads a page.
 func list(ctx context.Context, db postgres.DB, q query) ([]Appointment, error) {
+	order := orders[q.Order]
 	return many(ctx, db, `select `+columns+` from appointments a `+people+`
 		where `+theirs+`
 		  and ($2 = '' or d.public_id = $2)
@@ -203,9 +233,10 @@ func list(ctx context.Context, db postgres.DB, q query) ([]Appointment, error) {
 		  and (cardinality($4::text[]) = 0 or a.status = any($4))
 		  and ($5::timestamptz is null or a.starts_at >= $5)
 		  and ($6::timestamptz is null or a.starts_at < $6)
-		  and ($7::bigint = 0 or a.id < $7)
-		order by a.id desc limit $8`,
-		q.participant, q.Doctor, q.Patient, names(q.Statuses), moment(q.From), moment(q.To), q.before, q.limit)
+		  and ($7::bigint = 0 or (`+order.after+`))
+		order by `+order.by+` limit $9`,
+		q.participant, q.Doctor, q.Patient, names(q.Statuses), moment(q.From), moment(q.To), q.after.ID, q.after.StartsAt,
+		q.limit)
 }
 
 // counts counts what list would return; it uses only the filter's Doctor.

@@ -2,6 +2,7 @@ package appointment
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"time"
 
@@ -217,17 +218,23 @@ type vacancy struct {
 
 func (v vacancy) slot() schedule.Slot { return schedule.Slot{StartsAt: v.startsAt, EndsAt: v.endsAt} }
 
-// offerFreed offers the time that a move from read to a has freed.
+// offerFreed offers the times that a move from read to a has freed.
 func (s *Service) offerFreed(ctx context.Context, tx *postgres.Tx, rules schedule.Rules, read, a Appointment) error {
-	had := read.Status.Live() && read.StartsAt != nil
-	keeps := had && a.Status.Live() && a.Doctor.ID == read.Doctor.ID && a.StartsAt != nil &&
-		a.StartsAt.Equal(*read.StartsAt)
-	if !had || keeps {
-		return nil
+	for _, had := range read.held() {
+		keeps := a.Doctor.ID == read.Doctor.ID && slices.ContainsFunc(a.held(), func(has schedule.Slot) bool {
+			return has.StartsAt.Equal(had.StartsAt)
+		})
+		if keeps {
+			continue
+		}
+		err := s.offer(ctx, tx, vacancy{
+			rules: rules, notFor: read.Patient.ID, startsAt: had.StartsAt, endsAt: had.EndsAt,
+		})
+		if err != nil {
+			return err
+		}
 	}
-	return s.offer(ctx, tx, vacancy{
-		rules: rules, notFor: read.Patient.ID, startsAt: *read.StartsAt, endsAt: *read.EndsAt,
-	})
+	return nil
 }
 
 // passOn offers the times of former offers to the next in the queue. It ignores holds that are not offers.

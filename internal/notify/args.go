@@ -19,8 +19,14 @@ type moveArgs struct {
 	Due     time.Time `json:"due" river:"unique"`
 	Version int       `json:"version"`
 	// StartsAt and EndsAt are the time that a reminder is about, or that a doctor has handed over; zero for others.
-	StartsAt  time.Time `json:"startsAt"`
-	EndsAt    time.Time `json:"endsAt,omitzero"`
+	StartsAt time.Time `json:"startsAt"`
+	EndsAt   time.Time `json:"endsAt,omitzero"`
+	// Was and WasEnd are the time before the move. Gone and GoneEnd are the one in calendars, if that is another because
+	// the appointment was not BOOKED before the move, but earlier. Zero for none.
+	Was       time.Time `json:"was,omitzero"`
+	WasEnd    time.Time `json:"wasEnd,omitzero"`
+	Gone      time.Time `json:"gone,omitzero"`
+	GoneEnd   time.Time `json:"goneEnd,omitzero"`
 	WasBooked bool      `json:"wasBooked"`
 	ByPatient bool      `json:"byPatient,omitempty"` // the patient did it
 	// Soonest is the start that a move is about (see soonest), zero for reminders: quiet hours that last longer do not

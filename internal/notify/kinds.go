@@ -16,11 +16,13 @@ const (
 	Rejected        Kind = "rejected"
 	Cancelled       Kind = "cancelled"
 	Rescheduled     Kind = "rescheduled"
-	HandedOver      Kind = "handed_over"   // to another doctor
-	Expired         Kind = "expired"       // a request that nobody answered in time
-	ReminderDay     Kind = "reminder_day"  // a day before
-	ReminderHour    Kind = "reminder_hour" // an hour before
-	Unread          Kind = "unread"        // there are unread messages
+	TimeProposed    Kind = "time_proposed"  // another time, to be answered
+	ProposalEnded   Kind = "proposal_ended" // without an acceptance
+	HandedOver      Kind = "handed_over"    // to another doctor
+	Expired         Kind = "expired"        // a request that nobody answered in time
+	ReminderDay     Kind = "reminder_day"   // a day before
+	ReminderHour    Kind = "reminder_hour"  // an hour before
+	Unread          Kind = "unread"         // there are unread messages
 	WaitlistOffer   Kind = "waitlist_offer"
 
 	Invitation    Kind = "invitation"
@@ -35,6 +37,8 @@ type traits struct {
 	kind Kind
 	// status is the one that an appointment must have for an email about it to be true; "" for mail about something else.
 	status appointment.Status
+	// proposal mail is about another time for an appointment, which stands meanwhile.
+	proposal bool
 	// ahead is how long before the start a reminder is due; 0 for other mail.
 	ahead time.Duration
 	// security mail is about the account itself: it goes to unverified addresses too, and nobody can turn it off.
@@ -52,6 +56,8 @@ var table = []traits{
 	{kind: Rejected, status: appointment.Rejected},
 	{kind: Cancelled, status: appointment.Cancelled},
 	{kind: Rescheduled, status: appointment.Booked},
+	{kind: TimeProposed, proposal: true},
+	{kind: ProposalEnded, proposal: true},
 	{kind: HandedOver, status: appointment.Booked},
 	{kind: Expired, status: appointment.Expired},
 	{kind: ReminderDay, status: appointment.Booked, ahead: 24 * time.Hour},

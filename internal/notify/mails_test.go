@@ -30,22 +30,26 @@ var pages = map[string]struct {
 	asked     bool
 	former    bool
 	zone      string // that the reader has chosen
+	moved     bool   // from another time
 }{
-	"request_received_patient":   {kind: RequestReceived, to: patientID, status: appointment.Pending},
-	"request_received_doctor":    {kind: RequestReceived, to: doctorID, status: appointment.Pending},
-	"request_received_no_time":   {kind: RequestReceived, to: patientID, status: appointment.Pending, noTime: true},
-	"confirmed_patient":          {kind: Confirmed, to: patientID, status: appointment.Booked},
-	"confirmed_doctor":           {kind: Confirmed, to: doctorID, status: appointment.Booked},
-	"confirmed_elsewhere":        {kind: Confirmed, to: patientID, status: appointment.Booked, zone: "America/New_York"},
-	"confirmed_same_clock":       {kind: Confirmed, to: patientID, status: appointment.Booked, zone: "Europe/Paris"},
-	"rejected":                   {kind: Rejected, to: patientID, status: appointment.Rejected},
-	"rejected_doctor":            {kind: Rejected, to: doctorID, status: appointment.Rejected, wasBooked: true},
-	"expired_doctor":             {kind: Expired, to: doctorID, status: appointment.Expired, wasBooked: true},
-	"cancelled_patient":          {kind: Cancelled, to: patientID, status: appointment.Cancelled, wasBooked: true},
-	"cancelled_doctor":           {kind: Cancelled, to: doctorID, status: appointment.Cancelled, wasBooked: true},
-	"cancelled_request":          {kind: Cancelled, to: doctorID, status: appointment.Cancelled},
-	"rescheduled_patient":        {kind: Rescheduled, to: patientID, status: appointment.Booked, wasBooked: true},
-	"rescheduled_doctor":         {kind: Rescheduled, to: doctorID, status: appointment.Booked, wasBooked: true},
+	"request_received_patient": {kind: RequestReceived, to: patientID, status: appointment.Pending},
+	"request_received_doctor":  {kind: RequestReceived, to: doctorID, status: appointment.Pending},
+	"request_received_no_time": {kind: RequestReceived, to: patientID, status: appointment.Pending, noTime: true},
+	"confirmed_patient":        {kind: Confirmed, to: patientID, status: appointment.Booked},
+	"confirmed_doctor":         {kind: Confirmed, to: doctorID, status: appointment.Booked},
+	"confirmed_elsewhere":      {kind: Confirmed, to: patientID, status: appointment.Booked, zone: "America/New_York"},
+	"confirmed_same_clock":     {kind: Confirmed, to: patientID, status: appointment.Booked, zone: "Europe/Paris"},
+	"rejected":                 {kind: Rejected, to: patientID, status: appointment.Rejected},
+	"rejected_doctor":          {kind: Rejected, to: doctorID, status: appointment.Rejected, wasBooked: true},
+	"expired_doctor":           {kind: Expired, to: doctorID, status: appointment.Expired, wasBooked: true},
+	"cancelled_patient":        {kind: Cancelled, to: patientID, status: appointment.Cancelled, wasBooked: true},
+	"cancelled_doctor":         {kind: Cancelled, to: doctorID, status: appointment.Cancelled, wasBooked: true},
+	"cancelled_request":        {kind: Cancelled, to: doctorID, status: appointment.Cancelled},
+	"rescheduled_patient":      {kind: Rescheduled, to: patientID, status: appointment.Booked, wasBooked: true, moved: true},
+	"rescheduled_elsewhere": {
+		kind: Rescheduled, to: patientID, status: appointment.Booked, wasBooked: true, moved: true, zone: "Asia/Tokyo",
+	},
+	"rescheduled_doctor":         {kind: Rescheduled, to: doctorID, status: appointment.Booked, wasBooked: true, moved: true},
 	"rescheduled_to_be_answered": {kind: Rescheduled, to: doctorID, status: appointment.Pending, wasBooked: true, asked: true},
 	"rescheduled_asked":          {kind: Rescheduled, to: patientID, status: appointment.Pending, wasBooked: true, asked: true},
 	"rescheduled_request":        {kind: Rescheduled, to: patientID, status: appointment.Pending},
@@ -78,6 +82,9 @@ func TestMails_appointments(t *testing.T) {
 		m := moveArgs{
 			MailKind: c.kind, Appointment: a.ID, Recipient: c.to, Version: a.Version, WasBooked: c.wasBooked, ByPatient: c.asked,
 			Former: c.former,
+		}
+		if c.moved {
+			m.Was, m.WasEnd = a.StartsAt.Add(-24*time.Hour), a.EndsAt.Add(-24*time.Hour)
 		}
 		if c.kind.reminder() || c.former {
 			m.StartsAt, m.EndsAt = *a.StartsAt, *a.EndsAt
@@ -135,7 +142,7 @@ func TestMails_others(t *testing.T) {
 		require.Len(t, sent, 1, name)
 		golden(t, name+".txt", wording(sent[0]))
 	}
-	for _, kind := range kindsWith(func(t traits) bool { return t.status == "" }) {
+	for _, kind := range kindsWith(func(t traits) bool { return t.status == "" && !t.proposal }) {
 		require.True(t, kinds[kind], "%s has a golden file", kind)
 	}
 }
@@ -197,7 +204,7 @@ func FuzzRender(f *testing.F) {
 	f.Add("Pat\n\n[Open]\r\nBcc: eve@evil.test", "\x00\u202e\xff")
 	f.Add("{{.Token}}", "{{template \"when\" .}}")
 	f.Fuzz(func(t *testing.T, name, other string) {
-		for _, kind := range aboutAppointments() {
+		for _, kind := range append(aboutAppointments(), TimeProposed, ProposalEnded) {
 			v := view{Name: name, Other: other, When: "Tuesday", Link: "https://clinic.test/a", Home: "https://clinic.test/"}
 			subject, text, html, err := render(kind, v)
 			require.NoError(t, err)

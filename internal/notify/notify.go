@@ -26,10 +26,12 @@ type Appointment struct {
 	PatientName, DoctorName string
 	UpdatedAt               time.Time
 	// WasBooked means that it was BOOKED at some time before the move, so calendars may have it; FormerDoctorID is the
-	// doctor who handed it over, FormerStart the start before the move. Only Moved reads them.
-	WasBooked      bool
-	FormerDoctorID int64
-	FormerStart    *time.Time
+	// doctor who handed it over, FormerStart and FormerEnd the time before the move, GoneStart and GoneEnd the time in
+	// calendars if it was not BOOKED before the move, but earlier. Only Moved reads them.
+	WasBooked              bool
+	FormerDoctorID         int64
+	FormerStart, FormerEnd *time.Time
+	GoneStart, GoneEnd     *time.Time
 }
 
 // Addressee is a person who may get mail.

@@ -19,7 +19,7 @@ var files embed.FS
 // brackets is the link. Both layouts use that wording, so text and HTML cannot say different things.
 var (
 	wordings = template.Must(template.New("").Option("missingkey=error").
-			ParseFS(files, "templates/*.txt", "templates/parts.tmpl"))
+			ParseFS(files, "templates/*.txt", "templates/parts.tmpl", "templates/moves.tmpl"))
 	textLayout = template.Must(template.ParseFS(files, "templates/layout.txt.tmpl"))
 	htmlLayout = htmltemplate.Must(htmltemplate.ParseFS(files, "templates/layout.html.tmpl"))
 )
@@ -38,6 +38,10 @@ type view struct {
 	Asked     bool   // another email address was requested, and this one is still the account's
 	When      string // "" for a request without a time
 	WhenThere string // the same in the doctor's zone, "" if the clocks agree
+	Was       times  // the time before a move
+	Proposed  times
+	Stands    bool // the appointment is booked, whatever becomes of the proposal
+	Fate      Fate
 	Until     string
 	Token     string
 	Count     int

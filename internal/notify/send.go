@@ -44,7 +44,7 @@ func (s *Service) sendMove(ctx context.Context, m moveArgs) error {
 	}
 	msg := mail.Message{ID: s.messageID(string(m.MailKind), a.PublicID, fmt.Sprint(m.Version), side)}
 	if msg.Method = method(m, a); msg.Method != "" && s.calendar != nil {
-		if msg.Calendar, err = s.calendar.Message(msg.Method, a, to); err != nil {
+		if msg.Calendar, err = s.calendar.Message(msg.Method, m.inCalendars(msg.Method, a), to); err != nil {
 			return fmt.Errorf("make the calendar part: %w", err)
 		}
 	}
@@ -88,6 +88,14 @@ func method(m moveArgs, a Appointment) string {
 	default:
 		return off(m.WasBooked)
 	}
+}
+
+// inCalendars returns a at the time that is taken out of calendars, if that is another.
+func (m moveArgs) inCalendars(method string, a Appointment) Appointment {
+	if method == "CANCEL" && !m.Gone.IsZero() {
+		a.StartsAt, a.EndsAt = &m.Gone, &m.GoneEnd
+	}
+	return a
 }
 
 func off(wasBooked bool) string {
@@ -168,6 +176,9 @@ func (s *Service) viewOf(ctx context.Context, m moveArgs, a Appointment, to Addr
 		return v, err
 	}
 	at(&v, *a.StartsAt, a.EndsAt, reader, doctor)
+	if !m.Was.IsZero() && !m.Was.Equal(*a.StartsAt) {
+		v.Was = timeOf(m.Was, m.WasEnd, reader, doctor)
+	}
 	return v, nil
 }
 

@@ -66,6 +66,7 @@ func New(d Deps) *Service {
 		now: d.Now, log: d.Log,
 	}
 	jobs.Handle(d.Jobs, s.sendMove)
+	jobs.Handle(d.Jobs, s.sendProposal)
 	jobs.Handle(d.Jobs, s.sendUser)
 	return s
 }
@@ -89,6 +90,12 @@ func (s *Service) Moved(ctx context.Context, tx *postgres.Tx, kind Kind, a Appoi
 		}
 		if m.Former && a.StartsAt != nil && a.EndsAt != nil {
 			m.StartsAt, m.EndsAt = a.StartsAt.UTC(), a.EndsAt.UTC()
+		}
+		if a.FormerStart != nil && a.FormerEnd != nil {
+			m.Was, m.WasEnd = a.FormerStart.UTC(), a.FormerEnd.UTC()
+		}
+		if a.GoneStart != nil && a.GoneEnd != nil {
+			m.Gone, m.GoneEnd = a.GoneStart.UTC(), a.GoneEnd.UTC()
 		}
 		if err := s.jobs.InsertTx(ctx, tx, m, jobs.Terms{Once: true}); err != nil {
 			return err

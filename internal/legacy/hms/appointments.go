@@ -203,7 +203,7 @@ func (a api) requestAppointment(c *fiber.Ctx, by auth.Actor) error {
 	if err != nil {
 		return err
 	}
-	b := appointment.Booking{Doctor: f.required("doctorId")}
+	b := appointment.Booking{Doctor: f.required("doctorId"), Unlimited: true}
 	if err := f.err(); err != nil {
 		return err
 	}

@@ -70,6 +70,18 @@ func ids(list []map[string]any) []string {
 	return out
 }
 
+// Pressing the button twice asks once; and as these pages can cancel nothing, a patient may ask each doctor.
+func TestRoutes_requestTwice(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	admin, patient := w.admin(), w.patient("Pia Patient")
+	for i := range 6 {
+		d := w.doctor(admin, fmt.Sprint("Dr Cara Lim ", i))
+		require.Equal(t, w.request(patient, d), w.request(patient, d))
+	}
+	require.Equal(t, 6, w.count(`select count(*) from appointments`))
+}
+
 // The three older statuses, their lists and their counts, from all of our statuses.
 func TestRoutes_statuses(t *testing.T) {
 	t.Parallel()
@@ -79,7 +91,7 @@ func TestRoutes_statuses(t *testing.T) {
 	for i, status := range []string{"PENDING", "BOOKED", "COMPLETED", "REJECTED", "CANCELLED", "EXPIRED", "NO_SHOW"} {
 		id := w.request(patient, doctor)
 		w.exec(
-			`update appointments set status = $2, starts_at = now() + make_interval(days => $3), ends_at = now() + make_interval(days => $3, mins => 30)
+			`update appointments set status = $2, created_at = now() - interval '1 hour', starts_at = now() + make_interval(days => $3), ends_at = now() + make_interval(days => $3, mins => 30)
 			where public_id = $1`,
 			id, status, i+1,
 		)

@@ -10,6 +10,7 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/errs"
 	"housecall/internal/patient"
+	"housecall/internal/schedule"
 )
 
 // slotBody is a free slot.
@@ -160,13 +161,24 @@ func (a api) withOwnDoctor(ctx context.Context, actor auth.Actor, b appointment.
 	return b, nil
 }
 
-// bookSlot books a slot of a day; 0 means the first free one, or the next if somebody else was faster.
+// bookSlot books a slot of a day; 0 means the first free one, or the next if somebody else was faster. If that is asked
+// for twice, it is booked once; the second time may come when the day is full.
 func (a api) bookSlot(
 	ctx context.Context, actor auth.Actor, b appointment.Booking, day time.Time, slot int,
 ) (made appointment.Appointment, err error) {
 	var wanted []offered
 	if slot == 0 {
 		if wanted, err = a.free(ctx, b.Doctor, day); err != nil {
+			return made, err
+		}
+		first, _ := moment(day, minuteOf(1), a.Zone)
+		last, _ := moment(day, minuteOf(slots), a.Zone)
+		b.Within = &schedule.Range{From: first, To: last.Add(halfHour * time.Minute)}
+		if len(wanted) == 0 {
+			b.StartsAt = &first
+			if made, err = a.Appointments.Book(ctx, actor, b); err != nil && errs.KindOf(err) != errs.NotFound {
+				err = refusal(sayNoSlot)
+			}
 			return made, err
 		}
 	} else if at, ok := moment(day, minuteOf(slot), a.Zone); ok {

@@ -94,6 +94,9 @@ func TestBook(t *testing.T) {
 	require.EqualValues(t, 2, first["slotId"])
 	require.Equal(t, "10:30 am", first["Booked Slot"])
 
+	again := w.yes("POST", "/appointment/book", pia.token, `{"dateOfAppointment":"`+tomorrow+`"}`).object(t)
+	require.EqualValues(t, 2, again["slotId"], "pressed twice")
+
 	// Doctors book their patients with themselves, administrators anyone.
 	require.EqualValues(t, 3,
 		w.yes("POST", "/appointment/book", dan.token, `{"patientId":`+id(pia)+`,"date":"`+tomorrow+`"}`).object(t)["slotId"])

@@ -4,6 +4,7 @@
 import { Conversation } from "../housecall-chat.js";
 import { Bubbles } from "./bubbles.js";
 import { Composer } from "./composer.js";
+import { ProposalLine } from "./proposal.js";
 import { find, setTime, show, statusInWords, template, whyInWords } from "./templates.js";
 
 const NEAR = 80; // px from the end of the log that still count as its end
@@ -19,6 +20,8 @@ export function chatView(session, user, appointmentId, say) {
   const main = show(template("chat-view"), { title: "Conversation", wide: true });
   const chat = new Conversation({ appointmentId, userId: user.userId, getToken: session.getToken });
   const view = new ChatView(main, chat, user.userId, say);
+  const proposal = new ProposalLine(find(main, "#proposal"), session, appointmentId, user.userId);
+  chat.addEventListener("appointment", () => proposal.show());
   chat.connect();
   return () => view.leave();
 }
