@@ -19,7 +19,7 @@ const (
 )
 
 // SendTimeout bounds Send of an SMTP, whatever the server does.
-const SendTimeout = 30 * time.Minute
+const SendTimeout = 20 * time.Minute
 
 // conn is a connection that gives each answer of the server its time, and closes when its caller's context ends.
 type conn struct {

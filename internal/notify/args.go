@@ -27,6 +27,8 @@ type moveArgs struct {
 	// delay the email.
 	Soonest time.Time `json:"soonest,omitzero"`
 	Former  bool      `json:"former,omitempty"` // the recipient has handed the appointment over
+	// PublicID is the appointment's, for administrators who look at jobs.
+	PublicID string `json:"publicId,omitempty"`
 }
 
 // Kind implements jobs.Args.

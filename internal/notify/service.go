@@ -63,8 +63,9 @@ func New(d Deps) *Service {
 		preferences: d.Preferences, calendar: d.Calendar, standing: d.Standing, links: d.Links, options: d.Options,
 		now: d.Now, log: d.Log,
 	}
-	jobs.Handle(d.Jobs, s.sendMove)
-	jobs.Handle(d.Jobs, s.sendUser)
+	// A mail server may take its time; the rest of the work takes no more than other work.
+	jobs.HandleWithin(d.Jobs, mail.SendTimeout+time.Minute, s.sendMove)
+	jobs.HandleWithin(d.Jobs, mail.SendTimeout+time.Minute, s.sendUser)
 	return s
 }
 
@@ -82,7 +83,7 @@ func (s *Service) Moved(ctx context.Context, tx *postgres.Tx, kind Kind, a Appoi
 	}
 	for _, id := range recipients(kind, a, actorID) {
 		m := moveArgs{
-			MailKind: kind, Appointment: a.ID, Recipient: id, Edition: a.Version, Version: a.Version, WasBooked: a.WasBooked,
+			MailKind: kind, Appointment: a.ID, PublicID: a.PublicID, Recipient: id, Edition: a.Version, Version: a.Version, WasBooked: a.WasBooked,
 			Former: id == a.FormerDoctorID, Soonest: soonest(a), ByPatient: actorID == a.PatientID,
 		}
 		if m.Former && a.StartsAt != nil && a.EndsAt != nil {
@@ -108,7 +109,10 @@ func (s *Service) remind(ctx context.Context, tx *postgres.Tx, a Appointment) er
 			continue
 		}
 		for _, id := range []int64{a.PatientID, a.DoctorID} {
-			m := moveArgs{MailKind: kind, Appointment: a.ID, Recipient: id, Due: due, Version: a.Version, StartsAt: start}
+			m := moveArgs{
+				MailKind: kind, Appointment: a.ID, PublicID: a.PublicID, Recipient: id, Due: due, Version: a.Version,
+				StartsAt: start,
+			}
 			if err := s.jobs.InsertTx(ctx, tx, m, jobs.Terms{At: due, Once: true, Urgent: kind.Urgent()}); err != nil {
 				return err
 			}
