@@ -1,7 +1,6 @@
 package app
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -25,7 +24,7 @@ func TestMail(ctx context.Context, cfg config.Config, to string) (string, error)
 	if err != nil {
 		return "", err
 	}
-	clinic := cmp.Or(cfg.Sender().Name, "Housecall")
+	clinic := organizer(cfg).Name
 	const words = "This email was sent to test how %s sends mail. It has arrived, so all is well."
 	err = mailer.Send(ctx, mail.Message{
 		ID: "test." + rand.Text() + "@" + mail.Domain(cfg.Sender()), To: mail.Address{Email: address}, Date: time.Now(),

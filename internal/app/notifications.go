@@ -117,6 +117,13 @@ func (t told) Moved(ctx context.Context, tx *postgres.Tx, n appointment.Notifica
 	}
 	a := withoutReasons(n.Appointment, "")
 	a.WasBooked, a.FormerDoctorID, a.FormerStart = n.Before == appointment.Booked, n.FormerDoctor, n.FormerStart
+	if n.FormerDoctor != 0 {
+		rules, err := t.services.schedules.Rules(ctx, tx, n.FormerDoctor)
+		if err != nil {
+			return err
+		}
+		a.FormerZone = rules[n.FormerDoctor].TimeZone
+	}
 	if n.Before == appointment.Pending { // it may have been booked before somebody asked for another time
 		var err error
 		if a.WasBooked, err = t.services.appointments.OnceBooked(ctx, tx, a.ID, a.Version); err != nil {

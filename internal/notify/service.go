@@ -21,6 +21,8 @@ type Options struct {
 	Domain string
 	// Zone is the clinic's time zone.
 	Zone *time.Location
+	// Clinic is the clinic's name.
+	Clinic string
 }
 
 // Deps are what a Service needs. Calendar may be nil: then no email has a calendar part.
@@ -85,9 +87,10 @@ func (s *Service) Moved(ctx context.Context, tx *postgres.Tx, kind Kind, a Appoi
 		m := moveArgs{
 			MailKind: kind, Appointment: a.ID, PublicID: a.PublicID, Recipient: id, Edition: a.Version, Version: a.Version, WasBooked: a.WasBooked,
 			Former: id == a.FormerDoctorID, Soonest: soonest(a), ByPatient: actorID == a.PatientID,
+			By: mover(a, actorID), Asked: kind == HandedOver && a.Status == appointment.Pending,
 		}
 		if m.Former && a.StartsAt != nil && a.EndsAt != nil {
-			m.StartsAt, m.EndsAt = a.StartsAt.UTC(), a.EndsAt.UTC()
+			m.StartsAt, m.EndsAt, m.Zone = a.StartsAt.UTC(), a.EndsAt.UTC(), a.FormerZone
 		}
 		if err := s.jobs.InsertTx(ctx, tx, m, jobs.Terms{Once: true}); err != nil {
 			return err
