@@ -22,7 +22,7 @@ wrong password and so on. A slow server may take minutes; Ctrl-C gives up.`,
 			if err != nil {
 				return err
 			}
-			if err := cfg.ValidateMail(); err != nil {
+			if err := cfg.CheckMail(); err != nil {
 				return fmt.Errorf("the configuration is invalid:\n%w", err)
 			}
 			said, err := app.TestMail(cmd.Context(), cfg, to)

@@ -22,7 +22,8 @@ func Routes(s *httpd.Server, svc *Service) {
 		Method: http.MethodPost, Path: "/me/calendar", Tag: tag, Summary: "Create a calendar feed",
 		Status: http.StatusCreated,
 		Description: "Add the `url` to a calendar program (iCalendar): it shows when your appointments are, with a link " +
-			"to each, and nothing else about them. Cancelled ones are left out. The address needs no sign-in, so treat it like a password. It is shown only once. An earlier " +
+			"to each, and nothing else about them. Cancelled ones are left out. The address needs no " +
+			"sign-in, so treat it like a password. It is shown only once. An earlier " +
 			"feed stops working.",
 		Access: httpd.SignedIn,
 	}, h.serveCreate)

@@ -80,8 +80,8 @@ func (c Config) validateSecrets(v *problems) {
 // noMailDomain is the domain of MAIL_FROM's default: no server would accept mail from it.
 const noMailDomain = "@localhost"
 
-// ValidateMail is Validate for what sending mail needs alone.
-func (c Config) ValidateMail() error {
+// CheckMail is Validate for what sending mail needs alone.
+func (c Config) CheckMail() error {
 	var v problems
 	c.validateMail(&v)
 	return errors.Join(v...)
