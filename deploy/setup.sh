@@ -4,7 +4,9 @@
 # With the argument `test` also nginx, for the test of the load balancer's
 # configuration; Chromium, for the tests of the chat in a browser; TypeScript,
 # which checks the types of its modules; QPDF and Poppler, which check PDFs, and
-# fonts for them; and an S3 server, built once into .housecall/bin.
+# fonts for them; Postfix, for the test of what a mail server refuses, unless
+# there is another mail server, which it would replace; and an S3 server, built
+# once into .housecall/bin.
 #
 # It starts no service and creates no cluster, and keeps packages from doing so.
 set -euo pipefail
@@ -79,6 +81,9 @@ has_fonts() {
   done
 }
 
+# has_mta tells whether there is a mail server, whichever.
+has_mta() { command -v sendmail >/dev/null || [[ -e /usr/sbin/sendmail || -e /usr/lib/sendmail ]]; }
+
 missing=()
 look() {
   missing=()
@@ -93,6 +98,7 @@ look() {
     has_fonts || [[ $OSTYPE == darwin* ]] || missing+=(fonts)
     # Red Hat has no package for it: there, the test says what to do.
     command -v tsc >/dev/null || command -v dnf >/dev/null || missing+=(typescript)
+    has_mta || missing+=(postfix)
   fi
 }
 
@@ -168,7 +174,7 @@ apt_install() {
 install_apt() {
   local names item units=()
   read -ra names <<<"$(packages)"
-  for item in redis-server nginx postgresql; do
+  for item in redis-server nginx postgresql postfix; do
     # A service that was installed before is left alone.
     [[ -e /lib/systemd/system/$item.service ]] || units+=("$item")
   done

@@ -20,7 +20,7 @@ import (
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	for _, args := range []string{
-		"", "serve", "dev", "migrate", "migrate up", "migrate status", "admin", "admin create", "admin verify-audit", "chat", "version", "healthcheck",
+		"", "serve", "dev", "migrate", "migrate up", "migrate status", "admin", "admin create", "admin verify-audit", "mail", "mail test", "chat", "version", "healthcheck",
 	} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()

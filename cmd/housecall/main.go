@@ -42,7 +42,7 @@ Run it:    housecall serve, configured through environment variables (see housec
 		SilenceUsage: true, SilenceErrors: true, Version: version,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	root.AddCommand(serveCommand(), devCommand(), migrateCommand(), adminCommand(), chatCommand(),
+	root.AddCommand(serveCommand(), devCommand(), migrateCommand(), adminCommand(), chatCommand(), mailCommand(),
 		healthcheckCommand(), versionCommand())
 	return root
 }

@@ -48,7 +48,8 @@ func devCommand() *cobra.Command {
 The data stays in the folder for the next start; delete the folder to start over. (PostgreSQL does not run as root:
 if the user it runs as instead cannot reach the folder, its data is in a folder under /var/tmp, which the table at
 the start names.) It does not touch other servers on this machine. HOUSECALL_ variables that describe the clinic also
-apply here (see housecall serve --help); dev chooses addresses, database and secrets itself.`,
+apply here (see housecall serve --help), and emails go to the mail server in HOUSECALL_SMTP_URL if that is set;
+dev chooses addresses, database and secrets itself.`,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if o.Dir, err = filepath.Abs(o.Dir); err != nil {
 				return fmt.Errorf("find the folder: %w", err)

@@ -101,10 +101,10 @@ var (
 )
 
 // NormalizeEmail returns an address as it is stored and compared: trimmed, in lower case. It accepts a bare addr-spec
-// (RFC 5322, 3.4.1) in ASCII of at most 254 bytes; an internationalized domain has to be given in its ASCII form,
-// because PostgreSQL and Go disagree about the lower case of other letters.
+// (RFC 5322, 3.4.1) of at most 254 bytes, in ASCII but for an internationalized domain, which becomes its A-label
+// (RFC 5890, 2.3.2.1): that is what mail is sent to, and every way of writing the domain is one address.
 func NormalizeEmail(s string) (string, error) {
-	s = strings.TrimSpace(s)
+	s = text.ASCIIEmail(strings.TrimSpace(s))
 	bad := errs.InvalidField("body.email", "must be an email address such as ann@example.org")
 	if s == "" || len(s) > EmailMax || strings.ContainsFunc(s,
 		func(r rune) bool { return r > unicode.MaxASCII || r <= ' ' }) {

@@ -22,6 +22,11 @@ func TestNormalizeEmail(t *testing.T) {
 		"spaces around":     {"  ann@example.org\n", "ann@example.org"},
 		"plus":              {"ann+clinic@example.org", "ann+clinic@example.org"},
 		"punycode":          {"ann@xn--bcher-kva.example", "ann@xn--bcher-kva.example"},
+		"IDN":               {"Ann@BÜCHER.example", "ann@xn--bcher-kva.example"},
+		"IDN, decomposed":   {"ann@bu\u0308cher.example", "ann@xn--bcher-kva.example"},
+		"IDN of Han":        {"ann@例え.テスト", "ann@xn--r8jz45g.xn--zckzah"},
+		"IDN that is none":  {"ann@bü cher.example", ""},
+		"IDN with a dot":    {"ann@-bücher-.example", ""},
 		"empty":             {"", ""},
 		"no at":             {"ann", ""},
 		"display name":      {"Ann <ann@example.org>", ""},
@@ -51,7 +56,7 @@ func TestNormalizeEmail(t *testing.T) {
 
 func FuzzNormalizeEmail(f *testing.F) {
 	for _, s := range []string{
-		"ann@example.org", "A@B", `"x"@y`, "a@[127.0.0.1]", "a@b,c@d", "é@x", "a@b\x7f", "=?utf-8?q?a?= <a@b>",
+		"ann@example.org", "A@B", `"x"@y`, "a@[127.0.0.1]", "a@b,c@d", "é@x", "a@é.x", "a@ß.K", "a@b@é", "a@b\x7f", "=?utf-8?q?a?= <a@b>",
 	} {
 		f.Add(s)
 	}

@@ -12,6 +12,7 @@ import (
 	"housecall/internal/errs"
 	"housecall/internal/httpd"
 	"housecall/internal/postgres"
+	"housecall/internal/text"
 )
 
 const (
@@ -66,10 +67,11 @@ func (s *Service) prove(ctx context.Context, login, password string, client http
 }
 
 // meant finds the account that a login refers to, the zero value if there is none, and returns the login as the
-// throttles count it: trimmed, in lower case. A login outside ASCII belongs to nobody and its case is not changed:
-// that would turn ſ and the Kelvin sign into S and k, and the login into somebody else's.
+// throttles count it: trimmed, in lower case, an internationalized domain as its A-label. Any other login outside ASCII
+// belongs to nobody and its case is not changed: that would turn ſ and the Kelvin sign into S and k, and the login into
+// somebody else's.
 func (s *Service) meant(ctx context.Context, login string) (string, credentials, error) {
-	login = strings.TrimSpace(login)
+	login = text.ASCIIEmail(strings.TrimSpace(login))
 	known := "" // looked up all the same, so that every login costs the same work
 	if !strings.ContainsFunc(login, func(r rune) bool { return r > unicode.MaxASCII }) {
 		login = strings.ToLower(login)

@@ -10,6 +10,7 @@ import (
 	"housecall/internal/config"
 	"housecall/internal/httpd/ratelimit"
 	"housecall/internal/postgres"
+	"housecall/internal/ui"
 )
 
 // newCalendar makes the calendar feeds.
@@ -17,7 +18,8 @@ func newCalendar(
 	cfg config.Config, pool *postgres.Pool, appointments *appointment.Service, limiter ratelimit.Limiter,
 ) *calendar.Service {
 	return calendar.New(calendar.Deps{
-		Pool: pool, Appointments: bookings{appointments}, Limiter: limiter, Now: time.Now, Options: calendarOptions(cfg),
+		Pool: pool, Appointments: bookings{appointments}, Links: ui.Links{PublicURL: cfg.PublicURL}, Limiter: limiter,
+		Now: time.Now, Options: calendarOptions(cfg),
 	})
 }
 

@@ -116,6 +116,13 @@ func (t told) Moved(ctx context.Context, tx *postgres.Tx, n appointment.Notifica
 	a := withoutReasons(n.Appointment, "")
 	a.WasBooked, a.FormerDoctorID = n.Before == appointment.Booked, n.FormerDoctor
 	a.FormerStart, a.FormerEnd = n.FormerStart, n.FormerEnd
+	if n.FormerDoctor != 0 {
+		rules, err := t.services.schedules.Rules(ctx, tx, n.FormerDoctor)
+		if err != nil {
+			return err
+		}
+		a.FormerZone = rules[n.FormerDoctor].TimeZone
+	}
 	if p, ok := proposalOf(n); ok {
 		if err := t.notifications.Proposed(ctx, tx, a, p); err != nil {
 			return err
@@ -232,9 +239,16 @@ func (i invites) Message(method string, a notify.Appointment, recipient notify.A
 	if recipient.ID != a.PatientID {
 		other = a.PatientName
 	}
+	link, description := ui.Links{PublicURL: i.cfg.PublicURL}.Appointment(a.PublicID), ""
+	if method == calendar.Request {
+		// Names stand here as they are: in parameters, some of their characters would be misread.
+		description = fmt.Sprintf("For %s, with %s, at %s.\nTo change or cancel the appointment, sign in: %s\n"+
+			"Answers to this invitation are not read.", recipient.Name, other, organizer(i.cfg).Name, link)
+	}
 	return calendar.Message(method, calendar.Event{
 		UID: calendar.UID(a.PublicID), Sequence: a.Version, Stamp: a.UpdatedAt, StartsAt: *a.StartsAt, EndsAt: *a.EndsAt,
-		Summary: "Appointment with " + other, URL: i.cfg.PublicURL, Organizer: organizer(i.cfg),
-		Attendees: []calendar.Party{{Name: recipient.Name, Email: recipient.Email}}, Cancelled: method == calendar.Cancel,
+		Summary: "Appointment with " + other, URL: link, Organizer: organizer(i.cfg),
+		Description: description,
+		Attendees:   []calendar.Party{{Name: recipient.Name, Email: recipient.Email}}, Cancelled: method == calendar.Cancel,
 	})
 }

@@ -123,7 +123,9 @@ func organizer(c config.Config) calendar.Party {
 }
 
 func notifyOptions(c config.Config) notify.Options {
-	return notify.Options{Domain: mail.Domain(c.Sender()), Clinic: c.Sender().Name, Zone: c.ClinicZone.Location}
+	return notify.Options{
+		Domain: mail.Domain(c.Sender()), Zone: c.ClinicZone.Location, Clinic: organizer(c).Name,
+	}
 }
 
 // mailServer returns the mail server that SMTP_URL names.

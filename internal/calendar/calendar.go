@@ -6,7 +6,6 @@ package calendar
 import (
 	"cmp"
 	"context"
-	"maps"
 	"slices"
 	"time"
 
@@ -16,8 +15,14 @@ import (
 // Appointments returns the appointments for feeds.
 type Appointments interface {
 	// Between returns up to limit appointments of the user, as patient or doctor, that start in [from, to): those that
-	// are booked, those that were until they ended, and those that were cancelled.
+	// are booked, and those that were until they ended.
 	Between(ctx context.Context, userID int64, from, to time.Time, limit int) ([]Appointment, error)
+}
+
+// Links makes the addresses of pages.
+type Links interface {
+	// Appointment shows one appointment to those who take part in it, once they have signed in.
+	Appointment(publicID string) string
 }
 
 // Appointment is what a feed knows about one.
@@ -29,17 +34,12 @@ type Appointment struct {
 	UpdatedAt        time.Time
 }
 
-// shown says which statuses a feed shows, and which of them as cancelled, so that calendar programs remove the event
-// instead of keeping what they saw before.
-var shown = map[appointment.Status]struct{ cancelled bool }{
-	appointment.Booked:    {},
-	appointment.Completed: {},
-	appointment.NoShow:    {},
-	appointment.Cancelled: {cancelled: true},
-}
+// shown are the statuses that a feed shows. A cancelled appointment is left out, so that programs remove its event:
+// some ignore STATUS, and would show one that is marked as cancelled as if it took place.
+var shown = []appointment.Status{appointment.Booked, appointment.Completed, appointment.NoShow}
 
 // Statuses are those that a feed shows, in order.
-func Statuses() []appointment.Status { return slices.Sorted(maps.Keys(shown)) }
+func Statuses() []appointment.Status { return slices.Sorted(slices.Values(shown)) }
 
 // Party is the organizer of an event or somebody who attends it.
 type Party struct{ Name, Email string }
@@ -62,6 +62,7 @@ type Event struct {
 	Organizer Party
 	// Attendees appear in messages only.
 	Attendees []Party
+	// Cancelled also stands before the summary: some programs ignore STATUS.
 	Cancelled bool
 }
 
@@ -85,17 +86,36 @@ type Document struct {
 // summary is all that a feed says about an appointment.
 const summary = "Appointment"
 
+// nearest returns the limit appointments that matter most: those to come, the next first, and then those that are over,
+// the last first.
+func nearest(all []Appointment, now time.Time, limit int) []Appointment {
+	all = slices.Clone(all)
+	slices.SortFunc(all, func(a, b Appointment) int {
+		over, too := a.EndsAt.Before(now), b.EndsAt.Before(now)
+		switch {
+		case over != too && over:
+			return 1
+		case over != too:
+			return -1
+		case over:
+			return b.StartsAt.Compare(a.StartsAt)
+		default:
+			return a.StartsAt.Compare(b.StartsAt)
+		}
+	})
+	return all[:min(limit, len(all))]
+}
+
 // events makes a feed's events, sorted by time, from the appointments that it shows.
-func events(all []Appointment, organizer Party, url string) []Event {
+func events(all []Appointment, organizer Party, links Links) []Event {
 	out := make([]Event, 0, len(all))
 	for _, a := range all {
-		how, ok := shown[a.Status]
-		if !ok {
+		if !slices.Contains(shown, a.Status) {
 			continue
 		}
 		out = append(out, Event{
 			UID: UID(a.PublicID), Sequence: a.Version, Stamp: a.UpdatedAt, StartsAt: a.StartsAt, EndsAt: a.EndsAt,
-			Summary: summary, URL: url, Organizer: organizer, Cancelled: how.cancelled,
+			Summary: summary, URL: links.Appointment(a.PublicID), Organizer: organizer,
 		})
 	}
 	slices.SortFunc(out, func(a, b Event) int {

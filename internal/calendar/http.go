@@ -1,6 +1,8 @@
 package calendar
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"net/http"
 	"strings"
@@ -19,8 +21,9 @@ func Routes(s *httpd.Server, svc *Service) {
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/me/calendar", Tag: tag, Summary: "Create a calendar feed",
 		Status: http.StatusCreated,
-		Description: "Add the `url` to a calendar program (iCalendar): it shows when your appointments are, and nothing " +
-			"else about them. The address needs no sign-in, so treat it like a password. It is shown only once. An earlier " +
+		Description: "Add the `url` to a calendar program (iCalendar): it shows when your appointments are, with a link " +
+			"to each, and nothing else about them. Cancelled ones are left out. The address needs no " +
+			"sign-in, so treat it like a password. It is shown only once. An earlier " +
 			"feed stops working.",
 		Access: httpd.SignedIn,
 	}, h.serveCreate)
@@ -86,6 +89,11 @@ func (h handlers) serveRead(c *fiber.Ctx) error {
 		return err
 	}
 	c.Set(fiber.HeaderCacheControl, "private, no-cache") // may be cached, but is revalidated each time
+	c.Vary(fiber.HeaderAcceptEncoding)
+	compressed := takesGzip(c.Get(fiber.HeaderAcceptEncoding))
+	if compressed {
+		d.ETag = strings.TrimSuffix(d.ETag, `"`) + gzipTag // another representation has another tag (RFC 9110, 8.8.3.3)
+	}
 	c.Set(fiber.HeaderETag, d.ETag)
 	if !d.LastModified.IsZero() {
 		c.Set(fiber.HeaderLastModified, d.LastModified.Format(http.TimeFormat))
@@ -95,7 +103,44 @@ func (h handlers) serveRead(c *fiber.Ctx) error {
 		return nil
 	}
 	c.Set(fiber.HeaderContentType, "text/calendar; charset=utf-8")
-	return c.Send(d.Content)
+	c.Set(fiber.HeaderContentDisposition, `attachment; filename="appointments.ics"`)
+	if !compressed {
+		return c.Send(d.Content)
+	}
+	c.Set(fiber.HeaderContentEncoding, "gzip")
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, _ = w.Write(d.Content) // a buffer takes everything
+	_ = w.Close()
+	return c.Send(b.Bytes())
+}
+
+// gzipTag ends the ETag of a document that is compressed.
+const gzipTag = `-gzip"`
+
+// takesGzip reads a request's Accept-Encoding (RFC 9110, 12.5.3).
+func takesGzip(accept string) bool {
+	takes := false
+	for coding := range strings.SplitSeq(strings.ToLower(accept), ",") {
+		name, weight, _ := strings.Cut(coding, ";")
+		name, weight = strings.TrimSpace(name), strings.ReplaceAll(weight, " ", "")
+		refused := strings.HasPrefix(weight, "q=0") && strings.Trim(weight[3:], ".0") == ""
+		switch name {
+		case "gzip", "x-gzip":
+			return !refused
+		case "*":
+			takes = !refused
+		}
+	}
+	return takes
+}
+
+// plain returns the tag of the document as it is without compression.
+func plain(tag string) string {
+	if whole, ok := strings.CutSuffix(tag, gzipTag); ok {
+		return whole + `"`
+	}
+	return tag
 }
 
 // known reports, from the conditions of a request (RFC 9110, 13.2.2), whether the client already has the document.
@@ -104,7 +149,8 @@ func (h handlers) serveRead(c *fiber.Ctx) error {
 func (d Document) known(ifNoneMatch, ifModifiedSince string) bool {
 	if ifNoneMatch != "" {
 		for tag := range strings.SplitSeq(ifNoneMatch, ",") {
-			if tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/"); tag == d.ETag || tag == "*" {
+			// The content is the same, compressed or not.
+			if tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/"); plain(tag) == plain(d.ETag) || tag == "*" {
 				return true
 			}
 		}

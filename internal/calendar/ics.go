@@ -125,7 +125,11 @@ func (e Event) component(withAttendees bool) *ics.VEvent {
 	v.SetSequence(e.Sequence)
 	v.SetStartAt(e.StartsAt)
 	v.SetEndAt(e.EndsAt)
-	v.SetSummary(line(e.Summary))
+	if e.Cancelled {
+		v.SetSummary("Cancelled: " + line(e.Summary))
+	} else {
+		v.SetSummary(line(e.Summary))
+	}
 	if d := text(e.Description); d != "" {
 		v.SetDescription(d)
 	}
@@ -217,6 +221,9 @@ func line(s string) string {
 	}, text(s)))
 }
 
-// parameter is line for a parameter's quotes, in which quotes cannot be escaped: a quotation mark becomes an
-// apostrophe, and a caret is doubled, since RFC 6868 begins its escapes with one.
-func parameter(s string) string { return strings.NewReplacer(`"`, `'`, `^`, `^^`).Replace(line(s)) }
+// parameter is line for a parameter's value. Quotes would allow all characters in it but a quotation mark (RFC 5545,
+// 3.2). But programs cut a quoted value at a semicolon, and do not know the escapes of RFC 6868, which begin with a
+// caret. So what has a meaning in a line is replaced by what looks like it.
+func parameter(s string) string {
+	return strings.NewReplacer(`"`, "”", "^", "ˆ", ";", "；", ",", "‚", ":", "∶").Replace(line(s))
+}

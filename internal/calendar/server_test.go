@@ -60,7 +60,7 @@ func newWorld(t *testing.T) *world {
 	}
 	const publicURL = "https://clinic.example/"
 	w.svc = New(Deps{
-		Pool: w.pool, Appointments: w.diary, Limiter: ratelimit.New(nil, zerolog.Nop()), Now: w.time,
+		Pool: w.pool, Appointments: w.diary, Links: pages{}, Limiter: ratelimit.New(nil, zerolog.Nop()), Now: w.time,
 		Options: Options{PublicURL: publicURL, Horizon: 90 * 24 * time.Hour, Organizer: clinic},
 	})
 	w.rest = apitest.Serve(t, apitest.Options{
@@ -110,6 +110,12 @@ func (d *diary) set(userID int64, all ...Appointment) {
 	defer d.mu.Unlock()
 	d.of[userID] = all
 }
+
+// pages are the addresses of pages.
+type pages struct{}
+
+// Appointment implements Links.
+func (pages) Appointment(id string) string { return "https://clinic.example/appointments/" + id }
 
 // Between implements Appointments.
 func (d *diary) Between(_ context.Context, userID int64, from, to time.Time, limit int) ([]Appointment, error) {

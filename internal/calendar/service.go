@@ -21,8 +21,8 @@ const (
 	name = "Housecall"
 	// lookBack is how far into the past a feed reaches.
 	lookBack = 30 * 24 * time.Hour
-	// maxEvents bounds a feed: about twenty appointments a day.
-	maxEvents = 2500
+	// maxEvents bounds a feed, about twenty appointments a day, and maxRead those that the nearest are chosen from.
+	maxEvents, maxRead = 2500, 25000
 	// readTruth is how precise Link.LastReadAt is, so that not every read of a feed is a write.
 	readTruth = time.Minute
 )
@@ -51,6 +51,7 @@ type Options struct {
 type Deps struct {
 	Pool         *postgres.Pool
 	Appointments Appointments
+	Links        Links
 	Limiter      ratelimit.Limiter
 	Now          func() time.Time
 	Options      Options
@@ -109,11 +110,11 @@ func (s *Service) Read(ctx context.Context, secret string, client httpd.Client) 
 	if err != nil {
 		return Document{}, err
 	}
-	all, err := s.d.Appointments.Between(ctx, f.UserID, now.Add(-lookBack), now.Add(s.d.Options.Horizon), maxEvents)
+	all, err := s.d.Appointments.Between(ctx, f.UserID, now.Add(-lookBack), now.Add(s.d.Options.Horizon), maxRead)
 	if err != nil {
 		return Document{}, err
 	}
-	content := Feed(name, events(all, s.d.Options.Organizer, s.home)...)
+	content := Feed(name, events(nearest(all, now, maxEvents), s.d.Options.Organizer, s.d.Links)...)
 	sum := sha256.Sum256(content)
 	if !bytes.Equal(f.ContentHash, sum[:]) || f.LastReadAt == nil || now.Sub(*f.LastReadAt) >= readTruth {
 		if f.ChangedAt, err = markRead(ctx, s.d.Pool, fingerprint, sum[:], now); err != nil {

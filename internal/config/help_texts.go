@@ -31,7 +31,7 @@ var helpTexts = map[string]string{
 	"LEGACY_HMS": "whether the older API of the Health Management System (/api/auth, /api/patient, " +
 		"/api/doctor, /api/admin) is served",
 	"LEGACY_TTL": "how long a sign-in to an older API lasts; its clients cannot refresh it",
-	"JOB_WORKERS": "jobs (emails, timers) that this instance runs at once; 0 leaves them to other " +
+	"JOB_WORKERS": "jobs (emails) that this instance runs at once, timers aside; 0 leaves both to other " +
 		"instances",
 	"JOBS_POLL_ONLY": "poll for new jobs every second instead of listening; needed if DATABASE_URL " +
 		"goes through PgBouncer",

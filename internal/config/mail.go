@@ -5,6 +5,8 @@ import (
 	"net/mail"
 	"net/url"
 	"strconv"
+
+	"housecall/internal/text"
 )
 
 // SMTP is a mail server.
@@ -63,5 +65,6 @@ func (c Config) Sender() mail.Address {
 	if err != nil {
 		return mail.Address{} // refused by Validate
 	}
+	a.Address = text.ASCIIEmail(a.Address)
 	return *a
 }

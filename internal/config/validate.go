@@ -80,6 +80,13 @@ func (c Config) validateSecrets(v *problems) {
 // noMailDomain is the domain of MAIL_FROM's default: no server would accept mail from it.
 const noMailDomain = "@localhost"
 
+// CheckMail is Validate for what sending mail needs alone.
+func (c Config) CheckMail() error {
+	var v problems
+	c.validateMail(&v)
+	return errors.Join(v...)
+}
+
 func (c Config) validateMail(v *problems) {
 	if c.SMTPURL != "" {
 		_, err := ParseSMTP(c.SMTPURL)
@@ -88,7 +95,7 @@ func (c Config) validateMail(v *problems) {
 		v.require("MAIL_FROM", !strings.HasSuffix(c.Sender().Address, noMailDomain), "must be set if SMTP_URL is")
 	}
 	a, err := mail.ParseAddress(c.MailFrom)
-	v.require("MAIL_FROM", err == nil && isASCII(a.Address),
+	v.require("MAIL_FROM", err == nil && isASCII(text.ASCIIEmail(a.Address)),
 		"must be an address such as Clinic <no-reply@clinic.example>")
 	v.require("MAIL_DIR", c.SMTPURL != "" || isFolder(c.MailDir), "must be a folder, unless SMTP_URL is set")
 }

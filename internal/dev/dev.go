@@ -36,7 +36,7 @@ type Options struct {
 type services struct {
 	postgres *devservices.Postgres
 	redis    *devservices.Redis
-	mailbox  *mailbox
+	mailbox  *mailbox // nil if emails go to a mail server
 }
 
 // Run runs a private PostgreSQL and Redis, and an instance on each port with the demo data, until ctx ends. Its errors
@@ -60,8 +60,10 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := o.confine(&base, s); err != nil {
 		return err
 	}
-	if s.mailbox, err = openMailbox(ctx, base.MailDir); err != nil {
-		return err
+	if base.SMTPURL == "" {
+		if s.mailbox, err = openMailbox(ctx, base.MailDir); err != nil {
+			return err
+		}
 	}
 	o.say("Starting %d instances …", len(o.Ports))
 	instances, err := startInstances(ctx, base, o)
@@ -102,7 +104,8 @@ func (s *services) stop() (err error) {
 	return err
 }
 
-// confine makes instances use only what is in the folder, whatever an environment made for serve says.
+// confine makes instances use only what is in the folder, whatever an environment made for serve says. A mail server is
+// the exception: who names one wants to see what arrives there.
 func (o Options) confine(c *config.Config, s *services) error {
 	secret, err := tokenSecret(filepath.Join(o.Dir, "token-secret"))
 	if err != nil {
@@ -111,7 +114,7 @@ func (o Options) confine(c *config.Config, s *services) error {
 	c.DatabaseURL, c.RedisURL = config.Secret(s.postgres.DSN(database)), config.Secret(s.redis.URL())
 	c.MigrateURL, c.RedisMode = "", "single"
 	c.TokenSecrets = []config.Secret{config.Secret(secret)}
-	c.SMTPURL, c.MailDir = "", filepath.Join(o.Dir, "mail")
+	c.MailDir = filepath.Join(o.Dir, "mail")
 	c.S3Endpoint, c.AttachmentsDir = "", filepath.Join(o.Dir, "attachments")
 	return nil
 }

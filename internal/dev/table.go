@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"housecall/internal/config"
 	"housecall/internal/ui"
 )
 
@@ -18,7 +19,11 @@ func (o Options) printTable(instances []instance, appointment string, s *service
 		fmt.Fprintf(&b, "  instance %d   %s   API docs %s/docs   metrics http://%s/metrics\n",
 			i+1, in.url, in.url, in.MetricsAddr())
 	}
-	fmt.Fprintf(&b, "  mailbox      %s   every email that the instances send\n", s.mailbox.url())
+	if s.mailbox != nil {
+		fmt.Fprintf(&b, "  mailbox      %s   every email that the instances send\n", s.mailbox.url())
+	} else {
+		fmt.Fprintf(&b, "  emails       go to the mail server in %sSMTP_URL\n", config.Prefix)
+	}
 	fmt.Fprintf(&b, "\n  accounts (all with the password %s)\n", DemoPassword)
 	for _, u := range DemoUsers {
 		what := strings.TrimSpace(strings.ToLower(string(u.Role)) + " " + u.profile.Specialization)

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -62,6 +63,17 @@ func (d *discretion) tell(job *rivertype.JobRow, err error, text string, dead bo
 	var r *reason
 	if errors.As(err, &r) {
 		err = r.cause // the reason is logged anyway
+	}
+	var about struct {
+		Notice      string `json:"notice"`
+		Appointment string `json:"publicId"`
+	}
+	_ = json.Unmarshal(job.EncodedArgs, &about) // what has neither is logged without
+	if about.Notice != "" {
+		event.Str("notice", about.Notice)
+	}
+	if about.Appointment != "" {
+		event.Str("appointment", about.Appointment)
 	}
 	event.Err(err).Int64("job", job.ID).Str("kind", job.Kind).Int("attempt", job.Attempt).Bool("dead", dead).
 		Str("reason", text).Msg("a job failed")

@@ -13,6 +13,8 @@ import (
 type body struct {
 	ID          int64      `json:"id"`
 	Kind        string     `json:"kind" doc:"What the job does, without saying for whom"`
+	Notice      string     `json:"notice,omitempty" doc:"The kind of email; absent for other work"`
+	Appointment string     `json:"appointment,omitempty" doc:"The id of the appointment that an email is about"`
 	State       State      `json:"state"`
 	Attempt     int        `json:"attempt"`
 	MaxAttempts int        `json:"maxAttempts"`
@@ -24,7 +26,8 @@ type body struct {
 
 func bodyOf(j Job) body {
 	b := body{
-		ID: j.ID, Kind: j.Kind, State: j.State, Attempt: j.Attempt, MaxAttempts: j.MaxAttempts, CreatedAt: j.CreatedAt.UTC(),
+		ID: j.ID, Kind: j.Kind, Notice: j.Notice, Appointment: j.Appointment, State: j.State, Attempt: j.Attempt,
+		MaxAttempts: j.MaxAttempts, CreatedAt: j.CreatedAt.UTC(),
 		ScheduledAt: j.ScheduledAt.UTC(), LastError: j.LastError,
 	}
 	if j.FinalizedAt != nil {
@@ -63,6 +66,13 @@ func Routes(s *httpd.Server, svc *Service) {
 		Method: http.MethodPost, Path: "/admin/jobs/{id}/retry", Tag: tag, Summary: "Retry a failed job immediately",
 		Access: admin, Status: http.StatusOK, Errors: []int{http.StatusNotFound, http.StatusConflict},
 	}, h.serveRetry)
+	httpd.Register(s, httpd.Route{
+		Method: http.MethodPost, Path: "/admin/jobs/retry", Tag: tag, Summary: "Retry all failed jobs immediately",
+		Description: "For when what made them fail has been mended: for example, the mail server refused everything for a " +
+			"day. It retries up to 500 jobs, the oldest first; call it again while `more` is true. Emails that are no " +
+			"longer true are not sent.",
+		Access: admin, Status: http.StatusOK,
+	}, h.serveRetryAll)
 }
 
 type handlers struct{ svc *Service }
@@ -70,6 +80,26 @@ type handlers struct{ svc *Service }
 func (h handlers) serveRetry(ctx context.Context, in *jobInput) (*jobOutput, error) {
 	j, err := h.svc.Retry(ctx, httpd.Actor(ctx), in.ID)
 	return &jobOutput{bodyOf(j)}, err
+}
+
+type retryAllInput struct {
+	Body struct {
+		Kind string `json:"kind,omitempty" maxLength:"100" doc:"Only these, such as mail_user; absent: all but periodic"`
+	}
+}
+
+type retryAllOutput struct {
+	Body struct {
+		Retried int  `json:"retried" doc:"How many jobs run again now"`
+		More    bool `json:"more" doc:"There are further ones"`
+	}
+}
+
+func (h handlers) serveRetryAll(ctx context.Context, in *retryAllInput) (*retryAllOutput, error) {
+	out := &retryAllOutput{}
+	var err error
+	out.Body.Retried, out.Body.More, err = h.svc.RetryAll(ctx, httpd.Actor(ctx), in.Body.Kind)
+	return out, err
 }
 
 func (h handlers) serveList(ctx context.Context, in *listInput) (*listOutput, error) {

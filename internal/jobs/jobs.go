@@ -14,7 +14,8 @@ import (
 
 // Args is what a job is about: a struct that encodes as JSON. Kind names what is to be done and must never change,
 // since rows outlive a release. Secrets and addresses in it are sealed: rows are kept after the work is done. Once
-// compares the fields with the tag river:"unique", or all fields if none has it.
+// compares the fields with the tag river:"unique", or all fields if none has it. Administrators see two of its fields:
+// "notice", the kind of an email, and "publicId", the id of the appointment that it is about.
 type Args interface{ Kind() string }
 
 // Terms say when and how a job is run.
@@ -64,6 +65,8 @@ const (
 type Job struct {
 	ID          int64
 	Kind        string
+	Notice      string // the kind of email, "" for other work
+	Appointment string // APP…, "" for work that is not about one
 	State       State
 	Attempt     int
 	MaxAttempts int

@@ -45,7 +45,7 @@ func (s *Service) Every(name string, interval time.Duration, f func(ctx context.
 	}
 	s.client.PeriodicJobs().Add(river.NewPeriodicJob(turns{interval}, func() (river.JobArgs, *river.InsertOpts) {
 		return tickArgs{name}, &river.InsertOpts{
-			MaxAttempts: periodicAttempts, Priority: priorityTimer,
+			Queue: timerQueue, MaxAttempts: periodicAttempts, Priority: priorityTimer,
 			UniqueOpts: river.UniqueOpts{ByArgs: true, ByPeriod: interval, ByState: everyState},
 		}
 	}, &river.PeriodicJobOpts{ID: name, RunOnStart: true}))

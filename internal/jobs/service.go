@@ -25,21 +25,24 @@ const (
 	workTimeout = time.Minute
 	// periodicTimeout is the same for a periodic function.
 	periodicTimeout = 5 * time.Minute
-	// rescueAfter is when a job whose instance died is given to another; no work may take as long.
+	// rescueAfter is when a job whose instance died is given to another; later if its work may take longer (HandleWithin).
 	rescueAfter = 10 * time.Minute
 	// deadFor is how long dead jobs are kept for administrators.
 	deadFor = 7 * 24 * time.Hour
 	// softStop is how long a stop lets work finish before it cancels it.
 	softStop = 5 * time.Second
-	// Due jobs are run in this order: a mail server that hangs must not hold up the timers.
+	// Due jobs are run in this order.
 	priorityTimer, priorityUrgent, priorityUsual = 1, 2, 3
+	// timerQueue has the periodic functions, and timerWorkers are the places that they have to themselves: they must run
+	// even while all others wait for a mail server.
+	timerQueue, timerWorkers = "timers", 2
 	// logBurst bounds what the library logs in a minute: while PostgreSQL is away it would complain every second.
 	logBurst = 10
 )
 
 // Options are the configured values.
 type Options struct {
-	// Workers is how many jobs this instance runs at once; 0 means that it only adds them.
+	// Workers is how many jobs this instance runs at once, periodic functions aside; 0 means that it only adds them.
 	Workers int
 	// PollOnly polls for new jobs every second instead of listening, which does not work through PgBouncer.
 	PollOnly bool
@@ -88,7 +91,9 @@ func New(d Deps) (*Service, error) {
 		Plugins:  []rivertype.Plugin{&discretion{log: d.Log, now: d.Now, worked: newWorked(d.Registry)}},
 	}
 	if s.working {
-		cfg.Queues = map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: d.Options.Workers}}
+		cfg.Queues = map[string]river.QueueConfig{
+			river.QueueDefault: {MaxWorkers: d.Options.Workers}, timerQueue: {MaxWorkers: timerWorkers},
+		}
 	}
 	var err error
 	if s.client, err = river.NewClient(riverpgxv5.New(d.Pool.Pool), cfg); err != nil {
@@ -126,6 +131,12 @@ func spread(failures int) time.Duration {
 // run twice: an instance may die between doing the work and noting it.
 func Handle[A Args](s *Service, work func(ctx context.Context, args A) error) {
 	handle(s, workTimeout, work)
+}
+
+// HandleWithin is Handle for work that may take longer than a minute: up to timeout. While its instance is not known to
+// have died, nobody else runs the job for as long.
+func HandleWithin[A Args](s *Service, timeout time.Duration, work func(ctx context.Context, args A) error) {
+	handle(s, timeout, work)
 }
 
 func handle[A Args](s *Service, timeout time.Duration, work func(ctx context.Context, args A) error) {
@@ -204,6 +215,35 @@ func (s *Service) List(
 		return page[:limit], true, nil
 	}
 	return page, false, nil
+}
+
+// retriesAtOnce is how many jobs RetryAll takes in its transaction.
+const retriesAtOnce = 500
+
+// RetryAll lets failed jobs run again at once, the oldest first: those of a kind, or of every kind ("") but periodic
+// ones, whose next turn comes anyway. more means that there were too many for one call.
+func (s *Service) RetryAll(ctx context.Context, by auth.Actor, kind string) (retried int, more bool, err error) {
+	err = s.pool.InTx(ctx, func(tx *postgres.Tx) error {
+		ids, err := lockedFailed(ctx, tx, kind, retriesAtOnce+1)
+		if err != nil {
+			return err
+		}
+		if more = len(ids) > retriesAtOnce; more {
+			ids = ids[:retriesAtOnce]
+		}
+		for _, id := range ids {
+			if _, err := s.client.JobRetryTx(ctx, tx.Tx, id); err != nil {
+				return fmt.Errorf("retry job %d: %w", id, postgres.Classify(err))
+			}
+		}
+		if retried = len(ids); retried == 0 {
+			return nil
+		}
+		return audit.Record(ctx, tx, audit.Event{
+			Actor: by, Action: "job.retry_all", Subject: "jobs", Detail: map[string]any{"kind": kind, "retried": retried},
+		})
+	})
+	return retried, more, err
 }
 
 // Retry lets a failed job run again at once. ErrMissing, or ErrNotFailed for a job in any other state.

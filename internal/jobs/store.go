@@ -10,8 +10,10 @@ import (
 	"housecall/internal/postgres"
 )
 
-// columns of a Job. A job's arguments are not read, except the name of a periodic function.
+// columns of a Job. Of a job's arguments only three are read, which name no person: the name of a periodic function,
+// the kind of an email, and the public id of the appointment that it is about.
 const columns = `id, case kind when 'periodic' then kind || ':' || coalesce(args ->> 'name', '') else kind end as kind,
+	coalesce(args ->> 'notice', '') as notice, coalesce(args ->> 'publicId', '') as appointment,
 	state::text as state, attempt, max_attempts, created_at, scheduled_at, finalized_at,
 	coalesce(regexp_replace(errors[array_upper(errors, 1)] ->> 'error', '^JobCancelError: ', ''), '') as last_error`
 
@@ -41,6 +43,23 @@ func texts(states []State) []string {
 		out[i] = string(s)
 	}
 	return out
+}
+
+// lockedFailed returns the ids of up to limit failed jobs, oldest first, and holds their rows; see RetryAll.
+func lockedFailed(ctx context.Context, tx *postgres.Tx, kind string, limit int) ([]int64, error) {
+	rows, err := tx.Query(ctx, `
+		select id from river_job
+		where state in ('discarded', 'cancelled', 'retryable')
+		  and (kind = $1 or $1 = '' and kind <> $2)
+		order by id limit $3 for update skip locked`, kind, periodicKind, limit)
+	if err != nil {
+		return nil, fmt.Errorf("find failed jobs: %w", postgres.Classify(err))
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return nil, fmt.Errorf("find failed jobs: %w", postgres.Classify(err))
+	}
+	return ids, nil
 }
 
 // locked reads a job and holds its row until the transaction ends.

@@ -4,8 +4,6 @@ package mail
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"mime"
 	"net/mail"
 	"strings"
@@ -49,54 +47,6 @@ type Sender interface {
 	// Send returns nil once somebody else is responsible for the message. Its failures are of type *Error.
 	Send(ctx context.Context, m Message) error
 }
-
-// Error means that a message was not sent. Its text quotes neither the message nor the server, since both may name a
-// person.
-type Error struct {
-	// Stage is how far sending got: compose, connect, sender, recipient, data or write.
-	Stage string
-	// Code is the server's reply (RFC 5321, 4.2.3), 0 if it sent none; Enhanced its finer code (RFC 3463) or "".
-	Code     int
-	Enhanced string
-	// Permanent means that the same message will never be accepted.
-	Permanent bool
-	// Timeout means that the server was too slow, or that the caller's context ended.
-	Timeout bool
-}
-
-// Error implements error.
-func (e *Error) Error() string {
-	words := "sending failed at the stage " + e.Stage
-	if e.Code != 0 {
-		words += fmt.Sprintf(", code %d", e.Code)
-	}
-	if e.Enhanced != "" {
-		words += " " + e.Enhanced
-	}
-	if e.Timeout {
-		words += ", timed out"
-	}
-	if e.Permanent {
-		words += ", permanently"
-	}
-	return words
-}
-
-// IsPermanent reports whether err is a message that will never be accepted.
-func IsPermanent(err error) bool {
-	var e *Error
-	return errors.As(err, &e) && e.Permanent
-}
-
-// stages are the ones of Error.
-const (
-	stageCompose   = "compose"
-	stageConnect   = "connect"
-	stageSender    = "sender"
-	stageRecipient = "recipient"
-	stageData      = "data"
-	stageWrite     = "write"
-)
 
 var errCompose = &Error{Stage: stageCompose, Permanent: true}
 

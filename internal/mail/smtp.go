@@ -7,15 +7,10 @@ import (
 	"fmt"
 	"net"
 	"net/mail"
-	"net/textproto"
-	"time"
 
 	gomail "github.com/wneessen/go-mail"
+	"github.com/wneessen/go-mail/smtp"
 )
-
-// smtpTimeout bounds connecting and, after that, delivering one message. It is shorter than what RFC 5321, 4.5.3.2
-// asks of mail servers, since a worker waits meanwhile and can try again later.
-const smtpTimeout = 20 * time.Second
 
 // Server is a mail server.
 type Server struct {
@@ -31,6 +26,8 @@ type Server struct {
 type SMTP struct {
 	from   mail.Address
 	client *gomail.Client
+	// dial opens a TCP connection.
+	dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 var _ Sender = (*SMTP)(nil)
@@ -41,10 +38,12 @@ func NewSMTP(server Server, from mail.Address, trust *tls.Config) (*SMTP, error)
 	if trust == nil {
 		trust = &tls.Config{ServerName: server.Host, MinVersion: tls.VersionTLS12}
 	}
+	s := &SMTP{from: from, dial: (&net.Dialer{Timeout: dialTimeout}).DialContext}
 	opts := []gomail.Option{
-		// HELO gives the sender's domain: a machine's own name often means nothing to others.
-		gomail.WithPort(server.Port), gomail.WithTimeout(smtpTimeout), gomail.WithoutNoop(), gomail.WithHELO(Domain(from)),
-		gomail.WithTLSConfig(trust), gomail.WithDialContextFunc(dialer(server, trust)),
+		// HELO gives the sender's domain: a machine's own name often means nothing to others. The timeout is for all
+		// that precedes the message; what a single answer may take is up to conn.
+		gomail.WithPort(server.Port), gomail.WithTimeout(SendTimeout), gomail.WithoutNoop(), gomail.WithHELO(Domain(from)),
+		gomail.WithTLSConfig(trust), gomail.WithDialContextFunc(s.dialer(server, trust)),
 	}
 	switch {
 	case server.Plain:
@@ -58,108 +57,91 @@ func NewSMTP(server Server, from mail.Address, trust *tls.Config) (*SMTP, error)
 		opts = append(opts, gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover),
 			gomail.WithUsername(server.User), gomail.WithPassword(server.Password))
 	}
-	client, err := gomail.NewClient(server.Host, opts...)
-	if err != nil {
+	var err error
+	if s.client, err = gomail.NewClient(server.Host, opts...); err != nil {
 		return nil, errors.New("the mail server's address cannot be used") // the cause might repeat it
 	}
-	return &SMTP{from: from, client: client}, nil
+	return s, nil
 }
 
-// dialer makes connections that close when the context of Send ends, whatever they are waiting for: the library looks
-// at the context only while it connects.
-func dialer(server Server, trust *tls.Config) gomail.DialContextFunc {
+// callerKey is the key of the call that a dialer works for: its context ends with the dialing.
+type callerKey struct{}
+
+// call is one Send.
+type call struct {
+	ctx  context.Context //nolint:containedctx // the connection ends with it
+	conn *conn
+}
+
+// dialer makes connections for the library, which looks at the context only while it connects.
+func (s *SMTP) dialer(server Server, trust *tls.Config) gomail.DialContextFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		caller, ok := ctx.Value(callerKey{}).(context.Context)
+		caller, ok := ctx.Value(callerKey{}).(*call)
 		if !ok {
-			caller = ctx
+			return nil, errors.New("mail: dialed without a call")
 		}
-		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		inner, err := s.dial(ctx, network, address)
 		if err != nil {
 			return nil, fmt.Errorf("connect: %w", err)
 		}
-		conn = &mortal{Conn: conn, stop: context.AfterFunc(caller, func() { _ = conn.Close() })}
+		caller.conn = newConn(caller.ctx, inner)
 		if !server.Implicit {
-			return conn, nil
+			return caller.conn, nil
 		}
-		secured := tls.Client(conn, trust)
+		secured := tls.Client(caller.conn, trust)
 		if err := secured.HandshakeContext(ctx); err != nil {
-			_ = conn.Close()
+			_ = caller.conn.Close()
 			return nil, fmt.Errorf("connect: %w", err)
 		}
 		return secured, nil
 	}
 }
 
-// callerKey is the key of Send's context: the context that a dialer gets ends with the dialing.
-type callerKey struct{}
-
-// mortal is a connection that closes when its caller's context ends.
-type mortal struct {
-	net.Conn
-	stop func() bool
-}
-
-// Close implements net.Conn.
-func (m *mortal) Close() error {
-	m.stop()
-	return m.Conn.Close()
-}
-
-// Send implements Sender. A server that refuses the recipient or the content with a 5xx will never accept the message;
-// everything else, including a wrong password of ours, can be fixed.
+// Send implements Sender. It may take up to SendTimeout. Only what a server says about the recipient or the message
+// itself is permanent; everything else, a refusal of us included, can be mended.
 func (s *SMTP) Send(ctx context.Context, m Message) error {
 	msg, err := compose(s.from, m)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*smtpTimeout)
+	ctx, cancel := context.WithTimeout(ctx, SendTimeout)
 	defer cancel() // also closes a connection that the library left open
-	ctx = context.WithValue(ctx, callerKey{}, ctx)
-	conn, err := s.client.DialToSMTPClientWithContext(ctx)
+	c := &call{ctx: ctx}
+	client, err := s.client.DialToSMTPClientWithContext(context.WithValue(ctx, callerKey{}, c))
 	if err != nil {
 		return failure(ctx, stageConnect, err)
 	}
-	err = s.client.SendWithSMTPClient(conn, msg)
-	// Once the server has accepted the message, later errors do not matter: sending it again would make a duplicate.
-	if err != nil && !msg.IsDelivered() {
-		_ = conn.Close()
-		return failure(ctx, stageOf(err), err)
+	if stage, err := c.transfer(client, msg, s.from.Address, m.To.Email); err != nil {
+		_ = client.Close()
+		return failure(ctx, stage, err)
 	}
-	_ = s.client.CloseWithSMTPClient(conn)
+	// The server has accepted the message. Later errors do not matter: sending it again would make a duplicate.
+	c.conn.wait(quitTimeout)
+	if client.Quit() != nil {
+		_ = client.Close()
+	}
 	return nil
 }
 
-// stageOf returns how far the library got.
-func stageOf(err error) string {
-	var sent *gomail.SendError
-	if !errors.As(err, &sent) {
-		return stageConnect
+// transfer hands over the message; stage is where it failed.
+func (c *call) transfer(client *smtp.Client, msg *gomail.Msg, from, to string) (stage string, err error) {
+	if err := client.Mail("<" + from + ">"); err != nil {
+		return stageSender, err
 	}
-	switch sent.Reason {
-	case gomail.ErrSMTPMailFrom:
-		return stageSender
-	case gomail.ErrSMTPRcptTo:
-		return stageRecipient
-	case gomail.ErrSMTPData, gomail.ErrSMTPDataClose, gomail.ErrWriteContent:
-		return stageData
-	default:
-		return stageConnect
+	if err := client.Rcpt("<" + to + ">"); err != nil {
+		return stageRecipient, err
 	}
-}
-
-// failure turns an error of the library into one of ours, without what it quotes.
-func failure(ctx context.Context, stage string, err error) error {
-	e := &Error{Stage: stage}
-	var sent *gomail.SendError
-	var said *textproto.Error
-	var network net.Error
-	switch {
-	case errors.As(err, &sent) && sent.ErrorCode() != 0:
-		e.Code, e.Enhanced = sent.ErrorCode(), sent.EnhancedStatusCode()
-	case errors.As(err, &said):
-		e.Code = said.Code
+	c.conn.wait(dataTimeout)
+	body, err := client.Data()
+	if err != nil {
+		return stageData, err
 	}
-	e.Timeout = ctx.Err() != nil || errors.As(err, &network) && network.Timeout()
-	e.Permanent = e.Code >= 500 && e.Code <= 599 && (stage == stageRecipient || stage == stageData)
-	return e
+	if _, err := msg.WriteTo(body); err != nil {
+		return stageData, err // without the final dot, so the server drops what it has
+	}
+	c.conn.wait(finalTimeout)
+	if err := body.Close(); err != nil {
+		return stageData, err
+	}
+	return "", nil
 }

@@ -44,7 +44,7 @@ func TestSMTP_Send(t *testing.T) {
 			s, err = NewSMTP(at, clinic, trust)
 			require.NoError(t, err)
 			err = s.Send(t.Context(), m)
-			requireFailure(t, err, stageConnect, 454, false) // as the server says; we can fix it, so it is not permanent
+			requireFailure(t, err, stageConnect, 535, false) // we can fix it, so it is not permanent
 			_, untrusting := certificate(t)
 			s, err = NewSMTP(at, clinic, untrusting)
 			require.NoError(t, err)
@@ -106,18 +106,33 @@ func TestSMTP_Send_refused(t *testing.T) {
 		"nobody there": {
 			map[string]string{"RCPT": "550 5.1.1 marker <ann@private.test>"}, stageRecipient, 550, true,
 		},
-		"greylisted":            {map[string]string{"RCPT": "450 4.2.0 marker try again"}, stageRecipient, 450, false},
-		"content refused":       {map[string]string{".": "554 5.7.1 marker"}, stageData, 554, true},
-		"no room":               {map[string]string{".": "452 marker"}, stageData, 452, false},
-		"DATA refused":          {map[string]string{"DATA": "451 marker"}, stageData, 451, false},
-		"we are refused":        {map[string]string{"MAIL": "550 marker"}, stageSender, 550, false},
-		"busy":                  {map[string]string{"greeting": "421 marker"}, stageConnect, 421, false},
-		"no greeting":           {map[string]string{"greeting": ""}, stageConnect, 0, false},
-		"hangs up at EHLO":      {map[string]string{"EHLO": "", "HELO": ""}, stageConnect, 0, false},
-		"hangs up at RCPT":      {map[string]string{"RCPT": ""}, stageRecipient, 0, false},
-		"hangs up in the data":  {map[string]string{"in data": ""}, stageData, 0, false},
-		"hangs up at the end":   {map[string]string{".": ""}, stageData, 0, false},
-		"speaks something else": {map[string]string{"greeting": "marker"}, stageConnect, 0, false},
+		"greylisted": {map[string]string{"RCPT": "450 4.2.0 marker try again"}, stageRecipient, 450, false},
+		"nobody there, without an enhanced code": {
+			map[string]string{"RCPT": "550 marker no such user"}, stageRecipient, 550, false, // it may be about us as well
+		},
+		"the recipient's mailbox is off": {map[string]string{"RCPT": "550 5.2.1 marker"}, stageRecipient, 550, true},
+		"the recipient takes no mail":    {map[string]string{"RCPT": "556 5.1.10 marker"}, stageRecipient, 556, true},
+		"our domain is unknown":          {map[string]string{"RCPT": "550 5.1.8 marker"}, stageRecipient, 550, false},
+		"we are refused at RCPT":         {map[string]string{"RCPT": "554 5.7.1 marker"}, stageRecipient, 554, false},
+		"we have to sign in":             {map[string]string{"RCPT": "530 5.7.0 marker"}, stageRecipient, 530, false},
+		"we have to sign in (Exim)": {
+			map[string]string{"RCPT": "550 marker authentication required"}, stageRecipient, 550, false,
+		},
+		"too large, without an enhanced code": {map[string]string{".": "552 marker"}, stageData, 552, true},
+		"too large":                           {map[string]string{".": "552 5.3.4 marker"}, stageData, 552, true},
+		"too large, at MAIL":                  {map[string]string{"MAIL": "552 5.3.4 marker"}, stageSender, 552, true},
+		"content refused":                     {map[string]string{".": "554 5.7.1 marker"}, stageData, 554, false},
+		"a code that lies":                    {map[string]string{"RCPT": "550 2.1.5 marker"}, stageRecipient, 550, false},
+		"no room":                             {map[string]string{".": "452 marker"}, stageData, 452, false},
+		"DATA refused":                        {map[string]string{"DATA": "451 marker"}, stageData, 451, false},
+		"we are refused":                      {map[string]string{"MAIL": "550 marker"}, stageSender, 550, false},
+		"busy":                                {map[string]string{"greeting": "421 marker"}, stageConnect, 421, false},
+		"no greeting":                         {map[string]string{"greeting": ""}, stageConnect, 0, false},
+		"hangs up at EHLO":                    {map[string]string{"EHLO": "", "HELO": ""}, stageConnect, 0, false},
+		"hangs up at RCPT":                    {map[string]string{"RCPT": ""}, stageRecipient, 0, false},
+		"hangs up in the data":                {map[string]string{"in data": ""}, stageData, 0, false},
+		"hangs up at the end":                 {map[string]string{".": ""}, stageData, 0, false},
+		"speaks something else":               {map[string]string{"greeting": "marker"}, stageConnect, 0, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

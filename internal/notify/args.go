@@ -29,11 +29,24 @@ type moveArgs struct {
 	GoneEnd   time.Time `json:"goneEnd,omitzero"`
 	WasBooked bool      `json:"wasBooked"`
 	ByPatient bool      `json:"byPatient,omitempty"` // the patient did it
+	By        string    `json:"by,omitempty"`        // who did it: one of the by… below, "" in jobs of older releases
+	// Asked means that it was a request when it was handed over; Zone is the doctor's who handed it over.
+	Asked bool   `json:"asked,omitempty"`
+	Zone  string `json:"zone,omitempty"`
 	// Soonest is the start that a move is about (see soonest), zero for reminders: quiet hours that last longer do not
 	// delay the email.
 	Soonest time.Time `json:"soonest,omitzero"`
 	Former  bool      `json:"former,omitempty"` // the recipient has handed the appointment over
+	// PublicID is the appointment's, for administrators who look at jobs.
+	PublicID string `json:"publicId,omitempty"`
 }
+
+// Who made a move.
+const (
+	byPatient = "patient"
+	byDoctor  = "doctor"
+	byClinic  = "clinic" // its staff, or the system
+)
 
 // Kind implements jobs.Args.
 func (moveArgs) Kind() string { return "mail_appointment" }

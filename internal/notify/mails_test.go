@@ -31,6 +31,8 @@ var pages = map[string]struct {
 	former    bool
 	zone      string // that the reader has chosen
 	moved     bool   // from another time
+	by        string
+	request   bool
 }{
 	"request_received_patient": {kind: RequestReceived, to: patientID, status: appointment.Pending},
 	"request_received_doctor":  {kind: RequestReceived, to: doctorID, status: appointment.Pending},
@@ -42,9 +44,11 @@ var pages = map[string]struct {
 	"rejected":                 {kind: Rejected, to: patientID, status: appointment.Rejected},
 	"rejected_doctor":          {kind: Rejected, to: doctorID, status: appointment.Rejected, wasBooked: true},
 	"expired_doctor":           {kind: Expired, to: doctorID, status: appointment.Expired, wasBooked: true},
-	"cancelled_patient":        {kind: Cancelled, to: patientID, status: appointment.Cancelled, wasBooked: true},
-	"cancelled_doctor":         {kind: Cancelled, to: doctorID, status: appointment.Cancelled, wasBooked: true},
-	"cancelled_request":        {kind: Cancelled, to: doctorID, status: appointment.Cancelled},
+	"cancelled_patient":        {kind: Cancelled, to: patientID, status: appointment.Cancelled, wasBooked: true, by: byDoctor},
+	"cancelled_doctor":         {kind: Cancelled, to: doctorID, status: appointment.Cancelled, wasBooked: true, by: byClinic},
+	"cancelled_own":            {kind: Cancelled, to: patientID, status: appointment.Cancelled, wasBooked: true, by: byPatient},
+	"cancelled_before":         {kind: Cancelled, to: patientID, status: appointment.Cancelled, wasBooked: true},
+	"cancelled_request":        {kind: Cancelled, to: doctorID, status: appointment.Cancelled, by: byPatient},
 	"rescheduled_patient":      {kind: Rescheduled, to: patientID, status: appointment.Booked, wasBooked: true, moved: true},
 	"rescheduled_elsewhere": {
 		kind: Rescheduled, to: patientID, status: appointment.Booked, wasBooked: true, moved: true, zone: "Asia/Tokyo",
@@ -58,6 +62,8 @@ var pages = map[string]struct {
 	"handed_over_doctor":         {kind: HandedOver, to: doctorID, status: appointment.Booked, wasBooked: true},
 	"handed_over_to_be_answered": {kind: HandedOver, to: doctorID, status: appointment.Pending},
 	"handed_over_former":         {kind: HandedOver, to: formerID, status: appointment.Booked, wasBooked: true, former: true},
+	"handed_over_request":        {kind: HandedOver, to: patientID, status: appointment.Pending, request: true},
+	"handed_over_former_request": {kind: HandedOver, to: formerID, status: appointment.Booked, former: true, request: true},
 	"expired":                    {kind: Expired, to: patientID, status: appointment.Expired},
 	"reminder_day":               {kind: ReminderDay, to: patientID, status: appointment.Booked},
 	"reminder_hour":              {kind: ReminderHour, to: doctorID, status: appointment.Booked},
@@ -81,13 +87,16 @@ func TestMails_appointments(t *testing.T) {
 		}
 		m := moveArgs{
 			MailKind: c.kind, Appointment: a.ID, Recipient: c.to, Version: a.Version, WasBooked: c.wasBooked, ByPatient: c.asked,
-			Former: c.former,
+			Former: c.former, By: c.by, Asked: c.request,
 		}
 		if c.moved {
 			m.Was, m.WasEnd = a.StartsAt.Add(-24*time.Hour), a.EndsAt.Add(-24*time.Hour)
 		}
 		if c.kind.reminder() || c.former {
 			m.StartsAt, m.EndsAt = *a.StartsAt, *a.EndsAt
+		}
+		if c.former {
+			m.Zone = "Europe/Lisbon" // the other doctor's is another one
 		}
 		require.NoError(t, s.sendMove(t.Context(), m), name)
 		sent := w.out.all()
@@ -195,6 +204,22 @@ func TestMoment(t *testing.T) {
 	require.True(t, agree(before, berlin, s.zoneOf("Africa/Lagos")))
 	require.False(t, agree(after, berlin, s.zoneOf("Africa/Lagos")))
 	require.Equal(t, time.UTC, s.zoneOf("Mars/Olympus"))
+	for start, want := range map[time.Time]string{
+		time.Date(2026, 10, 25, 0, 30, 0, 0, time.UTC): "02:30 (UTC+02:00) to 02:00 (UTC+01:00), 30 minutes",
+		time.Date(2026, 10, 25, 0, 0, 0, 0, time.UTC):  "02:00 (UTC+02:00) to 02:30 (UTC+02:00), 30 minutes",
+		time.Date(2026, 10, 25, 1, 30, 0, 0, time.UTC): "02:30 (UTC+01:00) to 03:00 (UTC+01:00), 30 minutes",
+		time.Date(2026, 10, 25, 2, 0, 0, 0, time.UTC):  "03:00–03:30",
+		time.Date(2026, 10, 24, 23, 0, 0, 0, time.UTC): "01:00–01:30",
+	} {
+		end := start.Add(30 * time.Minute)
+		require.Equal(t, "Sunday, 25 October 2026, "+want+" (Europe/Berlin)", span(start, &end, berlin))
+	}
+	ahead := time.Date(2026, 3, 29, 0, 30, 0, 0, time.UTC)
+	end = ahead.Add(45 * time.Minute)
+	require.Equal(t, "Sunday, 29 March 2026, 01:30 (UTC+01:00) to 03:15 (UTC+02:00), 45 minutes (Europe/Berlin)",
+		span(ahead, &end, berlin))
+	require.Equal(t, "Sunday, 25 October 2026, 02:30 (UTC+01:00) (Europe/Berlin)",
+		moment(time.Date(2026, 10, 25, 1, 30, 0, 0, time.UTC), berlin))
 }
 
 // Whatever people are called, an email has one subject and one link, and their names are never markup.

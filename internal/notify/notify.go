@@ -26,10 +26,12 @@ type Appointment struct {
 	PatientName, DoctorName string
 	UpdatedAt               time.Time
 	// WasBooked means that it was BOOKED at some time before the move, so calendars may have it; FormerDoctorID is the
-	// doctor who handed it over, FormerStart and FormerEnd the time before the move, GoneStart and GoneEnd the time in
-	// calendars if it was not BOOKED before the move, but earlier. Only Moved reads them.
+	// doctor who handed it over, FormerZone that doctor's zone, FormerStart and FormerEnd the time before the move,
+	// GoneStart and GoneEnd the time in calendars if it was not BOOKED before the move, but earlier. Only Moved reads
+	// them.
 	WasBooked              bool
 	FormerDoctorID         int64
+	FormerZone             string
 	FormerStart, FormerEnd *time.Time
 	GoneStart, GoneEnd     *time.Time
 }
@@ -140,6 +142,18 @@ func useless(k Kind, start time.Time) time.Time {
 		return start.Add(-ReminderHour.traits().ahead)
 	}
 	return start
+}
+
+// mover says who made a move: the user of that id, 0 for the system.
+func mover(a Appointment, actorID int64) string {
+	switch actorID {
+	case a.PatientID:
+		return byPatient
+	case a.DoctorID:
+		return byDoctor
+	default:
+		return byClinic
+	}
 }
 
 // recipients returns who is told about a move: everyone it concerns, except those who have cancelled a request that

@@ -28,14 +28,17 @@ var (
 type view struct {
 	Name      string // of the reader; "" if that may be a stranger
 	UserID    string // the reader's, where they need it to sign in; "" if that may be a stranger
-	Clinic    string
 	Other     string // the other participant
 	ForDoctor bool
-	Former    bool // for the doctor who handed it over
-	Pending   bool // it waits for the doctor's answer
-	ByPatient bool // the patient did it
+	Former    bool   // for the doctor who handed it over
+	Pending   bool   // it waits for the doctor's answer
+	ByPatient bool   // the patient did it
+	By        string // who did it: "you", "other" (the other participant) or "clinic"; "" if that is not known
+	Clinic    string // its name
 	WasBooked bool
-	Asked     bool   // another email address was requested, and this one is still the account's
+	// Asked is, of an email address: another one was requested, and this one is still the account's; of an appointment
+	// that was handed over: it is a request that was not answered yet.
+	Asked     bool
 	When      string // "" for a request without a time
 	WhenThere string // the same in the doctor's zone, "" if the clocks agree
 	Was       times  // the time before a move
@@ -57,8 +60,9 @@ type block struct {
 
 // page is an email before it is laid out.
 type page struct {
-	Subject, Name, Link, Home string
-	Blocks                    []block
+	Subject, Name, Link, Home, Clinic string
+	Optional                          bool // the reader can turn such emails off
+	Blocks                            []block
 }
 
 // render words an email.
@@ -72,7 +76,7 @@ func render(k Kind, v view) (subject, plain, html string, err error) {
 		return "", "", "", fmt.Errorf("word an email %s: %w", k, err)
 	}
 	parts := strings.Split(strings.TrimSpace(worded.String()), "\n\n")
-	p := page{Subject: parts[0], Name: v.Name, Link: v.Link, Home: v.Home}
+	p := page{Subject: parts[0], Name: v.Name, Link: v.Link, Home: v.Home, Clinic: v.Clinic, Optional: !k.Security()}
 	for _, part := range parts[1:] {
 		label, action := strings.CutPrefix(part, "[")
 		if action {
@@ -90,12 +94,23 @@ func render(k Kind, v view) (subject, plain, html string, err error) {
 	return p.Subject, t.String(), h.String(), nil
 }
 
-// moment is a time as people read it, with the name of its zone.
+const (
+	dayLayout  = "Monday, 2 January 2006, "
+	timeLayout = "15:04"
+	zoneLayout = "15:04 (UTC-07:00)" // where the time alone could be misread
+)
+
+// moment is a time as people read it, with the name of its zone; with the offset, too, if the clock shows it twice.
 func moment(t time.Time, loc *time.Location) string {
-	return t.In(loc).Format("Monday, 2 January 2006, 15:04") + " (" + loc.String() + ")"
+	layout := timeLayout
+	if twice(t, loc) {
+		layout = zoneLayout
+	}
+	return t.In(loc).Format(dayLayout+layout) + " (" + loc.String() + ")"
 }
 
-// span is the time of an appointment.
+// span is the time of an appointment. In the night of a change of the clocks it has the offsets and the duration:
+// "02:30–02:00" would be a riddle.
 func span(start time.Time, end *time.Time, loc *time.Location) string {
 	if end == nil {
 		return moment(start, loc)
@@ -104,7 +119,37 @@ func span(start time.Time, end *time.Time, loc *time.Location) string {
 	if from.YearDay() != to.YearDay() || from.Year() != to.Year() {
 		return moment(start, loc) + " to " + moment(*end, loc)
 	}
-	return from.Format("Monday, 2 January 2006, 15:04") + "–" + to.Format("15:04") + " (" + loc.String() + ")"
+	if !agreeAcross(from, to) || twice(from, loc) || twice(to, loc) {
+		return fmt.Sprintf("%s to %s, %d minutes (%s)", from.Format(dayLayout+zoneLayout), to.Format(zoneLayout),
+			int(end.Sub(start).Minutes()), loc)
+	}
+	return from.Format(dayLayout+timeLayout) + "–" + to.Format(timeLayout) + " (" + loc.String() + ")"
+}
+
+// agreeAcross reports whether the clock does not change between two times in one zone.
+func agreeAcross(a, b time.Time) bool {
+	_, x := a.Zone()
+	_, y := b.Zone()
+	return x == y
+}
+
+// twice reports whether the clock in a zone shows the time of t on two occasions, since it is set back in between.
+func twice(t time.Time, loc *time.Location) bool {
+	local := t.In(loc)
+	_, offset := local.Zone()
+	begin, end := local.ZoneBounds()
+	if !begin.IsZero() {
+		_, before := begin.Add(-time.Second).In(loc).Zone()
+		if back := time.Duration(before-offset) * time.Second; back > 0 && local.Sub(begin) < back {
+			return true
+		}
+	}
+	if end.IsZero() {
+		return false
+	}
+	_, after := end.In(loc).Zone()
+	back := time.Duration(offset-after) * time.Second
+	return back > 0 && end.Sub(local) <= back
 }
 
 // agree reports whether clocks in two zones show the same at t.

@@ -51,6 +51,26 @@ func (s *Service) sendMove(ctx context.Context, m moveArgs) error {
 	return s.post(ctx, m.MailKind, v, to, msg)
 }
 
+// asked reports whether the appointment was a request when it was handed over. What a job of an older release does not
+// say is read from how it stands now.
+func (m moveArgs) asked(a Appointment) bool {
+	return m.Asked || m.MailKind == HandedOver && !m.Former && a.Status == appointment.Pending
+}
+
+// by says who made the move, to the reader of the email: see view.By.
+func (m moveArgs) by(toPatient bool) string {
+	switch {
+	case m.By == byPatient && toPatient, m.By == byDoctor && !toPatient && !m.Former:
+		return "you"
+	case m.By == byPatient, m.By == byDoctor && toPatient:
+		return "other"
+	case m.By == byClinic:
+		return "clinic"
+	default:
+		return ""
+	}
+}
+
 // last is when the email stops being of use, zero for never.
 func (m moveArgs) last() time.Time {
 	if !m.MailKind.reminder() {
@@ -68,6 +88,9 @@ func (m moveArgs) asHandedOver(a Appointment) Appointment {
 	a.Version, a.StartsAt, a.EndsAt = m.Version, nil, nil
 	if !m.StartsAt.IsZero() {
 		a.StartsAt, a.EndsAt = &m.StartsAt, &m.EndsAt
+	}
+	if m.Zone != "" {
+		a.TimeZone = m.Zone // they read times in their own
 	}
 	return a
 }
@@ -158,8 +181,8 @@ func (s *Service) viewOf(ctx context.Context, m moveArgs, a Appointment, to Addr
 	v := view{
 		Name: to.Name, Other: a.DoctorName, ForDoctor: to.ID == a.DoctorID, Former: m.Former,
 		Pending:   a.Status == appointment.Pending,
-		ByPatient: m.ByPatient,
-		WasBooked: m.WasBooked, Link: s.links.Appointment(a.PublicID),
+		ByPatient: m.ByPatient, By: m.by(to.ID == a.PatientID),
+		WasBooked: m.WasBooked, Asked: m.asked(a), Link: s.links.Appointment(a.PublicID),
 	}
 	if v.ForDoctor || v.Former {
 		v.Other = a.PatientName
@@ -223,7 +246,7 @@ func (s *Service) sendUser(ctx context.Context, u userArgs) error {
 	if err != nil {
 		return err
 	}
-	v.Asked, v.Clinic = asked, s.options.Clinic
+	v.Asked = asked
 	if u.MailKind == Invitation || u.MailKind == Enrolled || u.MailKind == VerifyEmail && asked {
 		v.UserID = to.UserID
 	}
@@ -268,7 +291,7 @@ func (s *Service) linkOf(k Kind, l letter) string {
 
 // post words an email and hands it over.
 func (s *Service) post(ctx context.Context, k Kind, v view, to Addressee, msg mail.Message) error {
-	v.Home = s.links.Home()
+	v.Home, v.Clinic = s.links.Home(), s.options.Clinic
 	var err error
 	if msg.Subject, msg.Text, msg.HTML, err = render(k, v); err != nil {
 		return err

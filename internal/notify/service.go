@@ -19,10 +19,10 @@ import (
 type Options struct {
 	// Domain is the domain of message ids.
 	Domain string
-	// Clinic is the clinic's name, "" if it has none.
-	Clinic string
 	// Zone is the clinic's time zone.
 	Zone *time.Location
+	// Clinic is the clinic's name.
+	Clinic string
 }
 
 // Deps are what a Service needs. Calendar may be nil: then no email has a calendar part.
@@ -65,9 +65,10 @@ func New(d Deps) *Service {
 		preferences: d.Preferences, calendar: d.Calendar, standing: d.Standing, links: d.Links, options: d.Options,
 		now: d.Now, log: d.Log,
 	}
-	jobs.Handle(d.Jobs, s.sendMove)
-	jobs.Handle(d.Jobs, s.sendProposal)
-	jobs.Handle(d.Jobs, s.sendUser)
+	// A mail server may take its time; the rest of the work takes no more than other work.
+	jobs.HandleWithin(d.Jobs, mail.SendTimeout+time.Minute, s.sendMove)
+	jobs.HandleWithin(d.Jobs, mail.SendTimeout+time.Minute, s.sendProposal)
+	jobs.HandleWithin(d.Jobs, mail.SendTimeout+time.Minute, s.sendUser)
 	return s
 }
 
@@ -85,11 +86,13 @@ func (s *Service) Moved(ctx context.Context, tx *postgres.Tx, kind Kind, a Appoi
 	}
 	for _, id := range recipients(kind, a, actorID) {
 		m := moveArgs{
-			MailKind: kind, Appointment: a.ID, Recipient: id, Edition: a.Version, Version: a.Version, WasBooked: a.WasBooked,
+			MailKind: kind, Appointment: a.ID, PublicID: a.PublicID, Recipient: id, Edition: a.Version,
+			Version: a.Version, WasBooked: a.WasBooked,
 			Former: id == a.FormerDoctorID, Soonest: soonest(a), ByPatient: actorID == a.PatientID,
+			By: mover(a, actorID), Asked: kind == HandedOver && a.Status == appointment.Pending,
 		}
 		if m.Former && a.StartsAt != nil && a.EndsAt != nil {
-			m.StartsAt, m.EndsAt = a.StartsAt.UTC(), a.EndsAt.UTC()
+			m.StartsAt, m.EndsAt, m.Zone = a.StartsAt.UTC(), a.EndsAt.UTC(), a.FormerZone
 		}
 		if a.FormerStart != nil && a.FormerEnd != nil {
 			m.Was, m.WasEnd = a.FormerStart.UTC(), a.FormerEnd.UTC()
@@ -117,7 +120,10 @@ func (s *Service) remind(ctx context.Context, tx *postgres.Tx, a Appointment) er
 			continue
 		}
 		for _, id := range []int64{a.PatientID, a.DoctorID} {
-			m := moveArgs{MailKind: kind, Appointment: a.ID, Recipient: id, Due: due, Version: a.Version, StartsAt: start}
+			m := moveArgs{
+				MailKind: kind, Appointment: a.ID, PublicID: a.PublicID, Recipient: id, Due: due, Version: a.Version,
+				StartsAt: start,
+			}
 			if err := s.jobs.InsertTx(ctx, tx, m, jobs.Terms{At: due, Once: true, Urgent: kind.Urgent()}); err != nil {
 				return err
 			}

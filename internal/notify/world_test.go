@@ -171,7 +171,7 @@ func (w *world) instance(sender own.Sender) (*Service, *jobs.Service) {
 	return New(Deps{
 		Jobs: j, Mail: sender, Sealer: sealer, Appointments: w, People: w, Preferences: w, Calendar: w, Standing: w,
 		Links: links{}, Now: w.clock, Log: zerolog.New(w.log),
-		Options: Options{Domain: own.Domain(clinic), Clinic: "Hillside Clinic", Zone: time.UTC},
+		Options: Options{Domain: own.Domain(clinic), Zone: time.UTC, Clinic: "Northside Clinic"},
 	}), j
 }
 
