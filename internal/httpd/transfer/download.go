@@ -57,8 +57,11 @@ func NewDownload(s *httpd.Server, content Content) *Download {
 type Stream struct {
 	// Body is always closed. If it fails, the connection is broken off, so that nobody mistakes a part for the whole.
 	Body io.ReadCloser
-	// Type is the Content-Type, Disposition the Content-Disposition, Vary the request header that it depends on.
+	// Type is the Content-Type, Disposition the Content-Disposition ("" for none), Vary the request header that it
+	// depends on.
 	Type, Disposition, Vary string
+	// Live says that each part is needed as soon as it is made: proxies must not collect them.
+	Live bool
 	// Timeout limits the whole answer. If a client takes longer, it is broken off.
 	Timeout time.Duration
 }
@@ -68,8 +71,13 @@ func NewStream(s *httpd.Server, stream Stream) *Download {
 	return &Download{Body: func(ctx huma.Context) {
 		c := humafiber.Unwrap(ctx)
 		c.Set(fiber.HeaderContentType, stream.Type)
-		c.Set(fiber.HeaderContentDisposition, stream.Disposition)
+		if stream.Disposition != "" {
+			c.Set(fiber.HeaderContentDisposition, stream.Disposition)
+		}
 		c.Vary(stream.Vary)
+		if stream.Live {
+			c.Set("X-Accel-Buffering", "no") // nginx would collect it first
+		}
 		c.Set(fiber.HeaderContentSecurityPolicy, contentPolicy)
 		pace := begin(s, c.Context().Conn().SetWriteDeadline, stream.Timeout)
 		c.Context().SetBodyStream(&download{inner: stream.Body, cancel: func() {}, pace: pace}, -1)
