@@ -68,6 +68,14 @@ type Config struct {
 	UploadsPerMinute  int           `env:"UPLOADS_PER_MINUTE" envDefault:"20"`
 	UploadsAtOnce     int           `env:"UPLOADS_AT_ONCE" envDefault:"16"`
 
+	AssistantURL     string        `env:"ASSISTANT_URL"`
+	AssistantAPI     string        `env:"ASSISTANT_API"`
+	AssistantKey     Secret        `env:"ASSISTANT_KEY"`
+	AssistantModel   string        `env:"ASSISTANT_MODEL"`
+	AssistantTimeout time.Duration `env:"ASSISTANT_TIMEOUT" envDefault:"30s"`
+	AssistantPerHour int           `env:"ASSISTANT_PER_HOUR" envDefault:"20"`
+	AssistantAtOnce  int           `env:"ASSISTANT_AT_ONCE" envDefault:"4"`
+
 	AllowedOrigins []string `env:"ALLOWED_ORIGINS"`
 	TrustedProxies []string `env:"TRUSTED_PROXIES"`
 
