@@ -17,6 +17,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"housecall/internal/account"
+	"housecall/internal/assistant"
 	"housecall/internal/attachment"
 	"housecall/internal/audit"
 	"housecall/internal/blob"
@@ -51,6 +52,7 @@ type App struct {
 	chat          *chat.Service
 	search        *search.Service
 	transcripts   *transcript.Service
+	assistant     *assistant.Service
 
 	// For the methods in operate.go.
 	accounts *account.Service
@@ -211,6 +213,7 @@ func (a *App) Stop() error {
 	err = errors.Join(err, a.jobs.Stop(ctx)) // while the bus can still carry their broadcasts
 	a.stopConversations(ctx)
 	a.sealer.Stop()
+	a.assistant.Interrupt()
 	if a.ops != nil {
 		err = errors.Join(err, a.ops.Shutdown(ctx))
 	}

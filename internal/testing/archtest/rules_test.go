@@ -32,6 +32,7 @@ var imports = map[string][]string{
 	"mail":            {"text"},
 	"blob":            nil,
 	"attachment":      with(foundation, "blob"),
+	"assistant":       foundation,
 	"schedule":        foundation,
 	"account":         foundation,
 	"patient":         foundation,
@@ -47,7 +48,7 @@ var imports = map[string][]string{
 	"calendar":        with(foundation, "appointment"),                 // its statuses
 	"legacy/pms":      with(foundation, "account", "appointment", "doctor", "patient", "schedule"),
 	"legacy/hms": with(
-		foundation, "account", "appointment", "chat", "conversation", "doctor", "patient", "schedule",
+		foundation, "account", "appointment", "assistant", "chat", "conversation", "doctor", "patient", "schedule",
 	),
 	"ui":                 with(foundation, "account"),
 	"client":             nil, // it uses the service as any other client does
@@ -61,7 +62,7 @@ var imports = map[string][]string{
 	"testing/archtest":   nil,
 	"testing/soak":       nil, // it judges the service by its protocol alone; only its tests start one
 	"app": with(
-		foundation, "account", "appointment", "attachment", "blob", "bus", "calendar", "chat", "config", "conversation",
+		foundation, "account", "appointment", "assistant", "attachment", "blob", "bus", "calendar", "chat", "config", "conversation",
 		"doctor", "idempotency", "jobs", "legacy/hms", "legacy/pms", "mail", "notify", "patient", "preference", "schedule",
 		"search", "transcript", "ui",
 	),
