@@ -53,10 +53,12 @@ type Options struct {
 // MaxChars is the length of the longest message, in code points.
 const MaxChars = 2000
 
-// scanned is how much of a message is searched for an emergency, in bytes. Even a message that is too long may be one.
-const scanned = 16 << 10
-
 const (
+	// scanned is how much of a message is searched for an emergency, in bytes: all that may be sent, in our languages, and
+	// the beginning of what is too long. It costs up to some 50 ms of a processor.
+	scanned = 4 << 10
+	// perMinute is how many messages of any kind a patient may send in a minute. It is far more than people type.
+	perMinute = 30
 	// perPatientAtOnce keeps one patient from taking all of AtOnce.
 	perPatientAtOnce = 2
 	// mostAnswerBytes is the length at which an answer is cut, after a sentence.

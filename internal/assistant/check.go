@@ -12,17 +12,15 @@ import (
 // a doctor, or sends them to an address or a number that we do not know. It errs on the side of safety.
 func unsafe(s string) bool {
 	s = concentration.ReplaceAllString(spoken(s), " ")
-	switch {
-	case dose.MatchString(s), diagnosis.MatchString(s), reassurance.MatchString(s), elsewhere.MatchString(s):
-		return true
-	case amount.MatchString(s) && (medicine.MatchString(s) || !food.MatchString(s)):
-		return true
-	case rhythm.MatchString(s) && medicine.MatchString(s):
-		return true
-	case names.MatchString(s) && prescription.MatchString(s):
+	if dose.MatchString(s) || diagnosis.MatchString(s) || reassurance.MatchString(s) || elsewhere.MatchString(s) ||
+		prescribing.MatchString(s) {
 		return true
 	}
-	return advice.MatchString(s) && !referral.MatchString(s)
+	if !medicine.MatchString(s) {
+		return amount.MatchString(s) && !food.MatchString(s)
+	}
+	return amount.MatchString(s) || rhythm.MatchString(s) || prescription.MatchString(s) ||
+		advice.MatchString(s) && !referral.MatchString(s)
 }
 
 // spoken returns a text for checking: lower case, on one line, without markup, invisible marks and accents.
@@ -88,7 +86,7 @@ var (
 		`|\b` + number + ` (?:\w+ ){0,2}?(?:tablets?|tabletten?|pills?|pillen?|capsules?|kapseln?|puffs?|hube?|drops?|` +
 		`tropfen|` +
 		`suppositor\w+|zapfchen|lozenges?|sachets?|units?|einheiten|doses?|dosen|dosis)\b` +
-		`|\b(?:dose|dosage|dosis|dosierung)\w*\b.{0,20}\d|\b\d+ ?x (?:a day|daily|taglich|am tag)`)
+		`|\b(?:dose|dosage|dosis|dosierung)\w*\b[^.!?]*\d|\b\d+ ?x (?:a day|daily|taglich|am tag)`)
 	// amount is a dose of a medicine, but may also be one of food.
 	amount = regexp.MustCompile(`\d ?-?(?:g|gr|grams?|gramm|ml|milliliters?|millilitres?|milliliter)\b` +
 		`|\b` + number + ` (?:tea|table)?spoon\w*|\b` + number + ` (?:tee|ess)loffel\w*|\d ?(?:tsp|tbsp|tl|el)\b`)
@@ -104,19 +102,18 @@ var (
 		`(?:einmal|zweimal|dreimal|viermal|\d+ ?(?:mal|x)) (?:am tag|pro tag|taglich|pro woche)|` +
 		`alle \w+(?: bis \w+)? stunden|stundlich)\b`)
 
-	names = regexp.MustCompile(`\b` + drugs + `\b`)
 	// prescription is advice to take something that has a name.
-	prescription = regexp.MustCompile(told + doing + `\b[^.!?]{0,60}\b` + drugs + `\b|\b(?:recommend|suggest|` +
-		`advise|prescrib\w*)\b[^.!?]{0,40}\b` +
-		drugs + `\b|\b` + tun + `\b[^.!?]{0,60}\b` + drugs + `\b|\b` + drugs + `\b[^.!?]{0,40}\b(?:ein)?(?:nehmen|` +
+	prescription = regexp.MustCompile(told + doing + `\b[^.!?]*\b` + drugs + `\b|\b(?:recommend|suggest|` +
+		`advise|prescrib\w*)\b[^.!?]*\b` +
+		drugs + `\b|\b` + tun + `\b[^.!?]*\b` + drugs + `\b|\b` + drugs + `\b[^.!?]*\b(?:ein)?(?:nehmen|` +
 		`zunehmen|geben)\b|` +
-		`\bempfehle\b[^.!?]{0,40}\b` + drugs + `\b`)
+		`\bempfehle\b[^.!?]*\b` + drugs + `\b`)
 	// advice is advice about medicines in general; it is safe if it refers to somebody who knows: referral.
-	advice = regexp.MustCompile(told + doing + `\b[^.!?]{0,50}\b` + kinds + `\b|` +
-		`\b` + tun + `\b[^.!?]{0,50}\b` + kinds + `\b|` +
-		`\b` + kinds + `\b[^.!?]{0,30}\b(?:ein|ab)?(?:nehmen|setzen|zunehmen|zusetzen)\b|` +
-		`\bi(?:'d| would|'m| am|'ll| will)? prescrib\w*|\bich (?:verschreibe|verordne)\b`)
-	referral = regexp.MustCompile(`\b(?:without|unless|only|before|ask|talk|speak|consult|check|prescribed|advised|` +
+	advice = regexp.MustCompile(told + doing + `\b[^.!?]*\b` + kinds + `\b|` +
+		`\b` + tun + `\b[^.!?]*\b` + kinds + `\b|` +
+		`\b` + kinds + `\b[^.!?]*\b(?:ein|ab)?(?:nehmen|setzen|zunehmen|zusetzen)\b`)
+	prescribing = regexp.MustCompile(`\bi(?:'d| would|'m| am|'ll| will)? prescrib\w*|\bich (?:verschreibe|verordne)\b`)
+	referral    = regexp.MustCompile(`\b(?:without|unless|only|before|ask|talk|speak|consult|check|prescribed|advised|` +
 		`directed|told|discuss|` +
 		`instructions|label|leaflet|ohne|nur|bevor|vorher|fragen|sprechen|rucksprache|absprache|verordnet\w*|` +
 		`verschrieben\w*|packungsbeilage)\b`)
@@ -145,18 +142,18 @@ var (
 		`|\b(?:this|it|that)(?:'s| is| must be) (?:` + surely + `|an? (?:case|classic|typical) )` +
 		`|\bsie (?:haben|leiden|sind)(?: \w+)? (?:wahrscheinlich|vermutlich|sicher|eindeutig|bestimmt|offenbar|wohl)\b` +
 		`|` + start + `sie leiden (?:an|unter)\b|` + start + `sie haben (?:eine?n? |sich )` +
-		`|\b(?:handelt es sich|es handelt sich)\b[^.!?]{0,40}\bum\b|\b(?:klingt|hort sich) (?:\w+ )?(?:nach|an wie|` +
+		`|\b(?:handelt es sich|es handelt sich)\b[^.!?]*\bum\b|\b(?:klingt|hort sich) (?:\w+ )?(?:nach|an wie|` +
 		`an nach)\b` +
 		`|\bihre (?:symptome?|beschwerden|schmerzen) (?:\w+ ){0,2}(?:deuten|sprechen|weisen|passen|bedeuten)\b` +
 		`|\b(?:meine|die|ihre) diagnose (?:ist|lautet|ware)\b`)
 
 	reassurance = regexp.MustCompile(`\b(?:no need|don'?t need|do not need|needn'?t|unnecessary|not necessary|` +
 		`no reason|don'?t have|do not have|don'?t bother|avoid)\b` +
-		`[^.!?]{0,30}\b(?:doctors?|physicians?|hospitals?|ambulance|emergency|medical (?:help|care|attention)|clinic)\b` +
-		`|\bkein\w* (?:arzt|arztin|krankenhaus|notarzt)\b|\b(?:nicht|unnotig)\b[^.!?]{0,25}\b(?:zum arzt|zur arztin|` +
+		`[^.!?]*\b(?:doctors?|physicians?|hospitals?|ambulance|emergency|medical (?:help|care|attention)|clinic)\b` +
+		`|\bkein\w* (?:arzt|arztin|krankenhaus|notarzt)\b|\b(?:nicht|unnotig)\b[^.!?]*\b(?:zum arzt|zur arztin|` +
 		`ins krankenhaus|arztlich\w*)\b` +
 		`|\b(?:nothing to worry|nothing serious|not serious|harmless in your|kein grund zur sorge)\b`)
 	elsewhere = regexp.MustCompile(`https?:|www\.|\w@\w+\.\w|\b(?:call|dial|phone|ring|text|rufen|wahlen|anrufen|` +
-		`notruf|number|nummer)\b[^.!?]{0,30}\d{3}` +
-		`|\d{3}[^.!?]{0,20}\b(?:anrufen|rufen|wahlen)\b|\+?\d[\d ()/-]{6,}\d`)
+		`notruf|number|nummer)\b[^.!?]*\d{3}` +
+		`|\d{3}[^.!?]*\b(?:anrufen|rufen|wahlen)\b|\+?\d[\d ()/-]{6,}\d`)
 )

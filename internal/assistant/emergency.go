@@ -9,9 +9,19 @@ import (
 // It errs on the side of safety. "No chest pain" counts as well, since a wrong number costs a moment, and overlooking
 // "not only chest pain" may cost a life.
 func emergency(s string) bool {
-	p := harmless.ReplaceAllString(plain(head(s, scanned)), " ")
-	return urgent.MatchString(p)
+	all := strings.Fields(harmless.ReplaceAllString(plain(head(s, scanned)), " "))
+	for from := 0; from == 0 || from < len(all)-window/2; from += window / 2 {
+		part := all[from:min(from+window, len(all))]
+		if urgent.MatchString(" " + strings.Join(part, " ") + " ") {
+			return true
+		}
+	}
+	return false
 }
+
+// window is how many words are looked at together. Windows overlap by half, so that whatever belongs together, within
+// ten words, is in one of them; and a long message takes no longer than its length.
+const window = 20
 
 // harmless are words that only look like bleeding or a blow.
 var harmless = regexp.MustCompile(`\bblood ?(pressures?|tests?|testing|sugars?|types?|groups?|donat\w+|counts?|` +
@@ -22,10 +32,10 @@ var harmless = regexp.MustCompile(`\bblood ?(pressures?|tests?|testing|sugars?|t
 // urgent matches texts that plain has written. German umlauts may stand as one letter or as two: a?e?, o?e?, ue?.
 var urgent = regexp.MustCompile(`\b(?:` + strings.Join(urgentWords, `|`) + `)`)
 
-// gap is a few words between two that belong together; near is less.
+// gap is any number of words between two that belong together, within one window; near is at most four.
 const (
-	gap  = `.{0,60}?`
-	near = `.{0,25}?`
+	gap  = `.*?`
+	near = `\w* (?:\w+ ){0,4}?`
 
 	pain  = `(?:pains?|painful|hurt\w*|ach(?:e|es|ing)|pressure|tight\w*|heav\w+|crush\w*|squee[zs]\w*|burn\w*|stab\w*)\b`
 	weh   = `(?:schmerz\w*|weh\b|tut weh|druck\w*|eng\w*|stech\w*|stich\w*|brenn\w*)`

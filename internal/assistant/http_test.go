@@ -102,7 +102,7 @@ func TestHTTP_leaves(t *testing.T) {
 		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 		resp, err := client.Do(req.WithContext(ctx))
 		require.NoError(t, err)
-		defer resp.Body.Close() //nolint:errcheck // only read
+		defer resp.Body.Close()
 		lines, heard, beats := bufio.NewScanner(resp.Body), false, 0
 		for lines.Scan() && (!heard || beats < 3) {
 			heard = heard || strings.HasPrefix(lines.Text(), `data: {"text":"Rest`)

@@ -74,11 +74,15 @@ type Question struct {
 var ErrLimit = errs.New(errs.RateLimited, "assistant_limit", "")
 
 // Take takes a patient's message. What needs no model is decided here: an emergency first of all, even in a message
-// that is too long and for a patient who has asked too often. The error is ErrForbidden for others than patients, a
-// 422 for a message that is blank or longer than MaxChars, and ErrLimit.
+// that is too long and for a patient who has asked the model too often. The error is ErrForbidden for others than
+// patients, a 422 for a message that is blank or longer than MaxChars, and ErrLimit.
 func (s *Service) Take(ctx context.Context, by auth.Actor, text string) (*Question, error) {
 	if by.Role != auth.Patient {
 		return nil, errs.ErrForbidden
+	}
+	messages := ratelimit.Limit{N: perMinute, Per: time.Minute}
+	if err := s.throttle(ctx, "assistant:messages:"+by.UserID, messages); err != nil {
+		return nil, err
 	}
 	q := &Question{s: s, by: by, in: tallyOf(head(text, scanned)).language()}
 	if emergency(text) {
@@ -100,7 +104,8 @@ func (s *Service) Take(ctx context.Context, by auth.Actor, text string) (*Questi
 	case !understood(q.message):
 		q.known(words[english].foreign, Failed)
 	default:
-		return q, s.throttle(ctx, by)
+		limit := ratelimit.Limit{N: s.d.Options.PerHour, Per: time.Hour}
+		return q, s.throttle(ctx, "assistant:questions:"+by.UserID, limit)
 	}
 	return q, nil
 }
@@ -110,9 +115,10 @@ func (q *Question) known(reply string, from Source) {
 	q.answer = &a
 }
 
-func (s *Service) throttle(ctx context.Context, by auth.Actor) error {
-	limit := ratelimit.Limit{N: s.d.Options.PerHour, Per: time.Hour}
-	ok, wait := s.d.Limiter.Allow(ctx, "assistant:"+by.UserID, limit)
+// throttle counts a message under a key. The refusal names the number for emergencies, since nobody has looked whether
+// the message is about one.
+func (s *Service) throttle(ctx context.Context, key string, limit ratelimit.Limit) error {
+	ok, wait := s.d.Limiter.Allow(ctx, key, limit)
 	if ok {
 		return nil
 	}
@@ -132,8 +138,8 @@ func minutes(d time.Duration) string {
 }
 
 // Answer answers the question. Parts of the answer of the model are said as soon as they have been checked, in order;
-// the returned answer replaces them, since a model may fail in the middle. say may be nil. If it fails, or ctx ends, the
-// model is not asked any further. Answer sets the time limit itself: ctx should not have that of a request.
+// the returned answer replaces them, since a model may fail in the middle. say may be nil. If it fails, or ctx ends,
+// the model is not asked any further. Answer sets the time limit itself: ctx should not have that of a request.
 func (q *Question) Answer(ctx context.Context, say func(part string) error) Answer {
 	if q.answer != nil {
 		q.s.metrics.answered(q.answer.Source, "")

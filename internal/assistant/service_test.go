@@ -110,6 +110,18 @@ func TestService_withoutTheModel(t *testing.T) {
 	}
 }
 
+// Whoever sends more than people can type still learns whom to call.
+func TestService_flood(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, Ollama)
+	var err error
+	for i := 0; err == nil && i < 100*perMinute; i++ {
+		_, err = w.svc.Take(t.Context(), w.patient, "chest pain")
+	}
+	require.ErrorIs(t, err, ErrLimit)
+	require.ErrorContains(t, err, "In an emergency call 112.")
+}
+
 func TestService_off(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, Ollama, func(o *Options) { o.Endpoint = "" })

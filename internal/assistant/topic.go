@@ -33,7 +33,7 @@ var offTopic = regexp.MustCompile(`\b(?:capital (?:city )?of|weather|forecast|po
 	`homework|equations?|square root|what is \d+ (?:plus|minus|times|x|\d)|calculate \d|translate|horoscopes?|zodiac|` +
 	`flights?|hotels?|iphones?|smartphones?|laptops?|windows|video ?games?|recipes? for|` +
 	`hauptstadt|wetter\w*|gedichte?|lieder?|witze?|fussball\w*|aktien\w*|wahlen?|bundeskanzler\w*|` +
-	`programmier\w*|hausaufgaben?|gleichung\w*|ubersetz\w*|horoskop\w*|rezept fur (?:kuchen|brot|pizza|suppe))\b`)
+	`program[m]ier\w*|hausaufgaben?|gleichung\w*|ubersetz\w*|horoskop\w*|rezept fur (?:kuchen|brot|pizza|suppe))\b`)
 
 var medical = regexp.MustCompile(`\b(?:health\w*|healthy|doctor\w*|medic\w*|hospital\w*|clinic\w*|nurse\w*|` +
 	`symptom\w*|diseas\w*|ill|illness\w*|` +

@@ -32,8 +32,8 @@ func (c Config) validateAssistant(v *problems) {
 		return
 	}
 	_, _, err := ParseAssistant(c.AssistantURL, c.AssistantAPI)
-	v.require("ASSISTANT_URL", err == nil, "must be a URL such as http://ollama:11434 or https://models.example/v1, without "+
-		"credentials; ASSISTANT_API has to fit it, and has to be set if its path does not end like one of these")
+	v.require("ASSISTANT_URL", err == nil, "must be a URL such as http://ollama:11434 or https://models.example/v1, "+
+		"without credentials; ASSISTANT_API has to fit it, and has to be set if its path does not end like one of these")
 	v.require("ASSISTANT_MODEL", c.AssistantModel != "" && isLine(c.AssistantModel),
 		"must be the name of a model if ASSISTANT_URL is set")
 	v.require("ASSISTANT_KEY", text.IsLine(c.AssistantKey.Reveal()) && isASCII(c.AssistantKey.Reveal()),
