@@ -111,7 +111,7 @@ func TestHTTP_leaves(t *testing.T) {
 			}
 		}
 		require.True(t, heard, "the first part comes before the end")
-		require.Equal(t, 3, beats)
+		require.GreaterOrEqual(t, beats, 3, "it says that it is alive")
 		leave()
 		<-left
 		require.Empty(t, w.log.String())
