@@ -17,6 +17,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"housecall/internal/account"
+	"housecall/internal/assistant"
 	"housecall/internal/attachment"
 	"housecall/internal/audit"
 	"housecall/internal/blob"
@@ -53,6 +54,7 @@ type App struct {
 	chat          *chat.Service
 	search        *search.Service
 	transcripts   *transcript.Service
+	assistant     *assistant.Service
 
 	// For the methods in operate.go.
 	accounts *account.Service
@@ -221,6 +223,7 @@ func (a *App) Stop() error {
 	a.stopConversations(ctx)
 	a.sealer.Stop()
 	a.stored.Stop()
+	a.assistant.Interrupt()
 	if a.ops != nil {
 		err = errors.Join(err, a.ops.Shutdown(ctx))
 	}

@@ -25,7 +25,8 @@ const evil = `<img src=x onerror="document.title='broken'"><script>alert(1)</scr
 
 // Two people, each in a browser on their own instance, with everything that the chat's page shows.
 func TestBrowser_Chat(t *testing.T) {
-	c := newClinic(t)
+	rest := make(chan string)
+	c := newClinic(t, withAssistant(machine(t, rest)))
 	p, d := c.browser.tab(c.browser.profile()), c.browser.tab(c.browser.profile())
 
 	p.goes(c.cables[0].url() + "/inbox")
@@ -71,6 +72,7 @@ func TestBrowser_Chat(t *testing.T) {
 		`document.querySelector("#closed").textContent.includes("cancelled") && document.querySelector("#composer").hidden`)
 	p.goes(c.cables[0].url() + "/appointments/APP0000000000")
 	p.waits("what is not one's own is not there", `document.querySelector("h1").textContent === "Conversation not found"`)
+	p.asksTheAssistant(c.cables[0].url(), rest)
 }
 
 // The list of appointments shows what becomes unread while it is open.

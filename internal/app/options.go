@@ -7,6 +7,7 @@ import (
 
 	"housecall/internal/account"
 	"housecall/internal/appointment"
+	"housecall/internal/assistant"
 	"housecall/internal/attachment"
 	"housecall/internal/blob"
 	"housecall/internal/calendar"
@@ -137,6 +138,23 @@ func mailServer(c config.Config) (mail.Server, error) {
 	return mail.Server{
 		Host: s.Host, Port: s.Port, User: s.User, Password: s.Password.Reveal(), Implicit: s.Implicit, Plain: s.Plain,
 	}, nil
+}
+
+// assistantOptions returns the options of the assistant; without a model it is off.
+func assistantOptions(c config.Config) (assistant.Options, error) {
+	o := assistant.Options{
+		Key: c.AssistantKey.Reveal(), Model: c.AssistantModel, Timeout: c.AssistantTimeout,
+		PerHour: c.AssistantPerHour, AtOnce: c.AssistantAtOnce, Emergency: c.ClinicEmergency,
+	}
+	if c.AssistantURL == "" {
+		return o, nil
+	}
+	endpoint, protocol, err := config.ParseAssistant(c.AssistantURL, c.AssistantAPI)
+	if err != nil {
+		return assistant.Options{}, fmt.Errorf("%sASSISTANT_URL %w", config.Prefix, err)
+	}
+	o.Endpoint, o.API = endpoint, assistant.API(protocol)
+	return o, nil
 }
 
 func jobsOptions(c config.Config) jobs.Options {

@@ -5,6 +5,7 @@ import (
 
 	"housecall/internal/account"
 	"housecall/internal/appointment"
+	"housecall/internal/assistant"
 	"housecall/internal/attachment"
 	"housecall/internal/calendar"
 	"housecall/internal/chat"
@@ -34,6 +35,7 @@ func (a *App) mount(s *services) error {
 	search.Routes(a.http, a.search)
 	transcript.Routes(a.http, a.transcripts)
 	attachment.Routes(a.http, a.files)
+	assistant.Routes(a.http, a.assistant)
 	jobs.Routes(a.http, a.jobs)
 	ui.Routes(a.http, ui.Deps{Accounts: s.accounts, Options: ui.Options{Origin: a.cfg.Origins()[0]}})
 	zone := a.cfg.ClinicZone.Location
@@ -48,7 +50,7 @@ func (a *App) mount(s *services) error {
 			Patients:      s.patients,
 			Appointments:  s.appointments,
 			Counter:       s.appointments,
-			Conversations: a.conversations, Chat: a.chat, Now: time.Now,
+			Conversations: a.conversations, Chat: a.chat, Assistant: a.assistant, Now: time.Now,
 		})
 	}
 	return nil

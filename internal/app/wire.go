@@ -9,6 +9,7 @@ import (
 
 	"housecall/internal/account"
 	"housecall/internal/appointment"
+	"housecall/internal/assistant"
 	"housecall/internal/attachment"
 	"housecall/internal/auth"
 	"housecall/internal/blob"
@@ -75,6 +76,9 @@ func (a *App) wire(registry *prometheus.Registry) error {
 		Pool: a.pool, Store: a.blobs, Conversations: conversations{a.conversations}, Limiter: s.limiter,
 		Options: attachmentOptions(a.cfg),
 	})
+	if err := a.wireAssistant(s, registry); err != nil {
+		return err
+	}
 	a.timers(s)
 	a.http, err = httpd.New(httpd.Deps{
 		Log: a.log, Registry: registry, Authenticator: s.accounts, Idempotency: s.answers, Checks: a.checks(),
@@ -110,6 +114,15 @@ func (a *App) wireConversations(
 		Pool: a.pool, Conversations: a.conversations, Fonts: fonts, Zones: s.preferences, Now: time.Now,
 		Options: transcriptOptions(a.cfg),
 	})
+	return nil
+}
+
+func (a *App) wireAssistant(s *services, registry *prometheus.Registry) error {
+	o, err := assistantOptions(a.cfg)
+	if err != nil {
+		return err
+	}
+	a.assistant = assistant.New(assistant.Deps{Limiter: s.limiter, Registry: registry, Logger: a.log, Options: o})
 	return nil
 }
 

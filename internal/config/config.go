@@ -70,6 +70,14 @@ type Config struct {
 
 	TranscriptFonts string `env:"TRANSCRIPT_FONTS"`
 
+	AssistantURL     string        `env:"ASSISTANT_URL"`
+	AssistantAPI     string        `env:"ASSISTANT_API"`
+	AssistantKey     Secret        `env:"ASSISTANT_KEY"`
+	AssistantModel   string        `env:"ASSISTANT_MODEL"`
+	AssistantTimeout time.Duration `env:"ASSISTANT_TIMEOUT" envDefault:"30s"`
+	AssistantPerHour int           `env:"ASSISTANT_PER_HOUR" envDefault:"20"`
+	AssistantAtOnce  int           `env:"ASSISTANT_AT_ONCE" envDefault:"4"`
+
 	AllowedOrigins []string `env:"ALLOWED_ORIGINS"`
 	TrustedProxies []string `env:"TRUSTED_PROXIES"`
 

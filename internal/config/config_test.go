@@ -159,14 +159,22 @@ var bad = map[string][]string{
 	"S3_REGION": {"marker region", "marker/1"}, "S3_PATH_STYLE": {"marker", "yes"},
 	"ATTACHMENT_BYTES": {"marker", "0", "104857601"}, "ATTACHMENTS_PER_DAY": {"marker", "0"},
 	"UPLOAD_TIMEOUT": {"marker", "0s", "31m"}, "UPLOADS_PER_MINUTE": {"marker", "0"}, "UPLOADS_AT_ONCE": {"marker", "0"},
+	"ASSISTANT_URL":   {"marker", "ftp://marker", "https://marker/elsewhere", "https://user:marker@host/v1"},
+	"ASSISTANT_API":   {"marker", "OpenAI"},
+	"ASSISTANT_MODEL": {strings.Repeat("marker", 40), "marker\nmarker"}, "ASSISTANT_KEY": {"marker\nmarker", "märker"},
+	"ASSISTANT_TIMEOUT": {"marker", "0s", "3m"}, "ASSISTANT_PER_HOUR": {"marker", "0"}, "ASSISTANT_AT_ONCE": {"marker", "0"},
 }
 
-// beside returns an environment in which a variable is validated: those of a store are only if it is configured.
+// beside returns an environment in which a variable is validated: those of a store or an
+// assistant are only if it is configured.
 func beside(name string) map[string]string {
 	e := good()
 	if strings.HasPrefix(name, "S3_") {
 		e["HOUSECALL_S3_ENDPOINT"], e["HOUSECALL_S3_BUCKET"] = "http://store:9000", "files"
 		e["HOUSECALL_S3_ACCESS_KEY"], e["HOUSECALL_S3_SECRET_KEY"] = "key", freshSecret()
+	}
+	if strings.HasPrefix(name, "ASSISTANT_") {
+		e["HOUSECALL_ASSISTANT_URL"], e["HOUSECALL_ASSISTANT_MODEL"] = "http://ollama:11434/api/chat", "llama3.2"
 	}
 	return e
 }

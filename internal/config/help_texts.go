@@ -75,6 +75,16 @@ var helpTexts = map[string]string{
 		"such as NP; if empty, only numbers that begin with + are understood, and others only kept",
 	"NAME_COLLATION": "collation of PostgreSQL by which names are sorted, such as de-x-icu or sv-x-icu; und-x-icu is " +
 		"the order of no language in particular, default that of the database",
+	"ASSISTANT_URL": "language model of the patients' automatic assistant, such as http://ollama:11434 or " +
+		"https://models.example/v1; what patients ask is sent there, without their names; if empty, there is no " +
+		"assistant",
+	"ASSISTANT_API": "protocol of ASSISTANT_URL: ollama or openai (and whatever is compatible); if empty, its path " +
+		"decides",
+	"ASSISTANT_KEY":      "key of the API, sent as a bearer token; may be empty",
+	"ASSISTANT_MODEL":    "name of the model there, such as llama3.2",
+	"ASSISTANT_TIMEOUT":  "maximum duration of one answer of the assistant; at most 2m",
+	"ASSISTANT_PER_HOUR": "maximum questions of one patient to the assistant in an hour",
+	"ASSISTANT_AT_ONCE":  "maximum simultaneous questions to the assistant on one instance",
 	"BOOKING_NOTICE": "lead time: how long before its start a slot must be booked, unless the doctor " +
 		"has set otherwise; at most 720h",
 	"BOOKING_HORIZON":   "how far ahead slots can be booked; a doctor may set less, but at least 1h",

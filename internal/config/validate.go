@@ -62,6 +62,7 @@ func (c Config) Validate() error {
 	c.validateSecrets(&v)
 	c.validateMail(&v)
 	c.validateAttachments(&v)
+	c.validateAssistant(&v)
 	c.validateClinic(&v)
 	c.validateDurations(&v)
 	c.validateNumbers(&v)
@@ -172,6 +173,8 @@ func (c Config) validateNumbers(v *problems) {
 		{"ATTACHMENTS_PER_DAY", c.AttachmentsPerDay},
 		{"UPLOADS_PER_MINUTE", c.UploadsPerMinute},
 		{"UPLOADS_AT_ONCE", c.UploadsAtOnce},
+		{"ASSISTANT_PER_HOUR", c.AssistantPerHour},
+		{"ASSISTANT_AT_ONCE", c.AssistantAtOnce},
 	} {
 		v.require(n.name, n.value >= 1 && n.value <= maxNumber, "must be 1 to 100000000")
 	}

@@ -1,10 +1,13 @@
 package httpd
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"net/http"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -60,6 +63,9 @@ type Route struct {
 	Repeatable bool
 	// Stream is for a route whose handler reads the body itself; nil: the server reads it before the handler.
 	Stream Streaming
+	// Media are, by media type, values of the types that a route answers with that writes its body itself, such as one
+	// with a Stream as its answer: they are only for the documentation.
+	Media map[string]any
 }
 
 // bearer is the name of the security scheme.
@@ -90,6 +96,7 @@ func Register[I, O any](s *Server, r Route, h func(ctx context.Context, in *I) (
 	if r.Stream != nil {
 		documentStream(s.api.OpenAPI().Paths[op.Path].Post)
 	}
+	s.documentMedia(op, r.Media)
 	if r.Method == http.MethodGet {
 		// RFC 9110, 9.1 and 9.3.2: HEAD is the same without the body, which fasthttp leaves out. The document does not
 		// list it.
@@ -127,6 +134,24 @@ func (s *Server) operation(r Route) huma.Operation {
 	slices.Sort(failures)
 	op.Errors = slices.Compact(failures)
 	return op
+}
+
+// documentMedia describes an answer that the handler writes itself.
+func (s *Server) documentMedia(op huma.Operation, media map[string]any) {
+	if len(media) == 0 {
+		return
+	}
+	content := map[string]*huma.MediaType{}
+	for _, kind := range slices.Sorted(maps.Keys(media)) {
+		schema := s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeOf(media[kind]), true, op.OperationID+"-event")
+		content[kind] = &huma.MediaType{Schema: schema}
+	}
+	item := s.api.OpenAPI().Paths[op.Path]
+	for _, o := range []*huma.Operation{item.Get, item.Post} {
+		if o != nil && o.Method == op.Method {
+			o.Responses[strconv.Itoa(cmp.Or(op.DefaultStatus, http.StatusOK))].Content = content
+		}
+	}
 }
 
 // operationID returns "get-doctors-id-hours" for GET /doctors/{id}/hours.

@@ -16,6 +16,7 @@ const (
 	HomePath         = "/"
 	AppointmentsPath = "/appointments" // one appointment is below it, by its id
 	InboxPath        = "/inbox"
+	AssistantPath    = "/assistant"
 	WaitlistPath     = "/waitlist" // one offer is below it, by its id
 )
 

@@ -31,7 +31,7 @@ func appRoutes(s *httpd.Server) {
 	if err != nil {
 		panic("ui: the page of the chat is not embedded") // a test makes sure that it is
 	}
-	for _, at := range []string{HomePath, InboxPath, AppointmentsPath + "/:id"} {
+	for _, at := range []string{HomePath, InboxPath, AssistantPath, AppointmentsPath + "/:id"} {
 		s.Router().Get(at, func(c *fiber.Ctx) error {
 			c.Set(fiber.HeaderContentSecurityPolicy, appPolicy)
 			c.Type(".html", "utf-8")

@@ -14,7 +14,7 @@ func TestApp_Page(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	var first string
-	for _, path := range []string{"/", "/inbox", "/appointments/APP0000000001", "/appointments/%3Cscript%3E"} {
+	for _, path := range []string{"/", "/inbox", "/assistant", "/appointments/APP0000000001", "/appointments/%3Cscript%3E"} {
 		a := h.get(path)
 		require.Equal(t, 200, a.Status, path)
 		require.Equal(t, "text/html; charset=utf-8", a.Header.Get("Content-Type"))

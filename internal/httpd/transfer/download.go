@@ -61,8 +61,11 @@ type Stream struct {
 	// Body is always closed, perhaps twice; closing it also ends a Read that waits. If it fails before its first byte,
 	// the answer is the error; later, the connection is broken off, so that nobody mistakes a part for the whole.
 	Body io.ReadCloser
-	// Type is the Content-Type, Disposition the Content-Disposition, Vary the request header that it depends on.
+	// Type is the Content-Type, Disposition the Content-Disposition ("" for none), Vary the request header that it
+	// depends on.
 	Type, Disposition, Vary string
+	// Live says that each part is needed as soon as it is made: proxies must not collect them.
+	Live bool
 	// Timeout limits the whole answer. If a client takes longer, it is broken off.
 	Timeout time.Duration
 }
@@ -79,8 +82,13 @@ func NewStream(s *httpd.Server, stream Stream) *Download {
 			return
 		}
 		c.Set(fiber.HeaderContentType, stream.Type)
-		c.Set(fiber.HeaderContentDisposition, stream.Disposition)
+		if stream.Disposition != "" {
+			c.Set(fiber.HeaderContentDisposition, stream.Disposition)
+		}
 		c.Vary(stream.Vary)
+		if stream.Live {
+			c.Set("X-Accel-Buffering", "no") // nginx would collect it first
+		}
 		c.Set(fiber.HeaderContentSecurityPolicy, contentPolicy)
 		pace := begin(s, c.Context().Conn().SetWriteDeadline, stream.Timeout)
 		c.Context().SetBodyStream(&download{inner: body, cancel: func() {}, pace: pace}, -1)

@@ -12,6 +12,7 @@ import (
 
 	"housecall/internal/account"
 	"housecall/internal/appointment"
+	"housecall/internal/assistant"
 	"housecall/internal/auth"
 	"housecall/internal/chat"
 	"housecall/internal/conversation"
@@ -36,6 +37,7 @@ type Deps struct {
 	Counter       Counter
 	Conversations *conversation.Service
 	Chat          *chat.Service // for read cursors
+	Assistant     *assistant.Service
 	Now           func() time.Time
 }
 
@@ -81,6 +83,7 @@ func (a api) patientRoutes(r fiber.Router) {
 	r.Get("/doctors/getAll", a.only(auth.Patient, a.doctorsForPatients))
 	r.Post("/request/appointment", a.only(auth.Patient, a.requestAppointment))
 	r.Get("/myAppointments", a.only(auth.Patient, a.myAppointments))
+	r.Post("/agent/chat", a.signedIn(a.askAgent))
 }
 
 func (a api) doctorRoutes(r fiber.Router) {

@@ -34,6 +34,7 @@ var imports = map[string][]string{
 	"pdf":             {"pdf/bidi"},
 	"pdf/bidi":        nil,
 	"attachment":      with(foundation, "blob"),
+	"assistant":       foundation,
 	"schedule":        foundation,
 	"account":         foundation,
 	"patient":         foundation,
@@ -49,7 +50,7 @@ var imports = map[string][]string{
 	"calendar":        with(foundation, "appointment"),                 // its statuses
 	"legacy/pms":      with(foundation, "account", "appointment", "doctor", "patient", "schedule"),
 	"legacy/hms": with(
-		foundation, "account", "appointment", "chat", "conversation", "doctor", "patient", "schedule",
+		foundation, "account", "appointment", "assistant", "chat", "conversation", "doctor", "patient", "schedule",
 	),
 	"ui":                 with(foundation, "account"),
 	"client":             nil, // it uses the service as any other client does
@@ -63,9 +64,9 @@ var imports = map[string][]string{
 	"testing/archtest":   nil,
 	"testing/soak":       nil, // it judges the service by its protocol alone; only its tests start one
 	"app": with(
-		foundation, "account", "appointment", "attachment", "blob", "bus", "calendar", "chat", "config", "conversation",
-		"doctor", "idempotency", "jobs", "legacy/hms", "legacy/pms", "mail", "notify", "patient", "pdf", "preference",
-		"schedule", "search", "transcript", "ui",
+		foundation, "account", "appointment", "assistant", "attachment", "blob", "bus", "calendar", "chat", "config",
+		"conversation", "doctor", "idempotency", "jobs", "legacy/hms", "legacy/pms", "mail", "notify", "patient", "pdf",
+		"preference", "schedule", "search", "transcript", "ui",
 	),
 	// dev runs instances as cmd does, and chats as their users do.
 	"dev": {"app", "auth", "client", "config", "devservices", "doctor", "mail", "schedule", "ui"},

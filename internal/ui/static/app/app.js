@@ -2,6 +2,7 @@
 /** @module Entry point: who is signed in, and what this address shows. */
 
 import { Session, forget } from "../housecall-chat.js";
+import { assistantView } from "./assistant.js";
 import { chatView } from "./chat.js";
 import { inboxView } from "./inbox.js";
 import { signInView } from "./signin.js";
@@ -23,7 +24,10 @@ function route() {
   }
   const [, area, id] = location.pathname.split("/");
   if (area === "appointments" && id) leave = chatView(session, user, decodeURIComponent(id), say);
-  else leave = inboxView(session, user);
+  else if (area === "assistant") {
+    if (user.role !== "PATIENT") return say("Automatic assistant", "Only patients can ask the automatic assistant.");
+    leave = assistantView(session);
+  } else leave = inboxView(session, user);
 }
 
 /**

@@ -2,6 +2,7 @@
 /** @module The list of the user's appointments, which stays up to date. */
 
 import { Inbox, Rest } from "../housecall-chat.js";
+import { offerAssistant } from "./assistant.js";
 import { find, setTime, show, statusInWords, template } from "./templates.js";
 
 const PAGE = 50;
@@ -93,6 +94,7 @@ export function inboxView(session, user) {
     rows.delete(appointmentId);
   });
   load();
+  if (user.role === "PATIENT") offerAssistant(find(main, "#assistant-link"), rest);
   inbox.connect();
   return () => inbox.close();
 }
