@@ -94,7 +94,8 @@ var helpTexts = map[string]string{
 	"BODY_LIMIT": "maximum size of a REST request body, in bytes",
 	"LOGINS_PER_ACCOUNT": "sign-in attempts with one login (email address or user id) from one address in " +
 		"15 minutes; five times as many from all addresses together",
-	"LOGINS_PER_ADDRESS":    "sign-in attempts from one address in 15 minutes",
+	"LOGINS_PER_ADDRESS": "wrong sign-in attempts from one address in 15 minutes; good ones do not count, nor do those " +
+		"that LOGINS_PER_ACCOUNT refuses",
 	"REGISTERS_PER_ADDRESS": "registrations from one address in an hour",
 	"SOCKETS_PER_USER":      "maximum open sockets of one user on one instance",
 	"SOCKETS_PER_ADDRESS":   "maximum open sockets from one address on one instance",
