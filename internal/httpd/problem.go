@@ -49,11 +49,11 @@ var framework = map[int][2]string{
 	http.StatusNotAcceptable:               {"not_acceptable", "This address answers only with application/json."},
 	http.StatusRequestTimeout:              {"request_timeout", "The request did not arrive in time."},
 	http.StatusRequestEntityTooLarge:       {"too_large", "The request body is too large."},
+	http.StatusRequestURITooLong:           {"address_too_long", "The request's address is too long."},
 	http.StatusUnsupportedMediaType:        {"unsupported_media_type", "Send the body as uncompressed application/json."},
 	http.StatusUnprocessableEntity:         {"invalid", "Some fields are not valid."},
 	http.StatusUpgradeRequired:             {"upgrade_required", "This address is only for WebSockets."},
 	http.StatusRequestHeaderFieldsTooLarge: {"headers_too_large", "The request's headers are too large."},
-	http.StatusNotImplemented:              {"not_implemented", "The server does not support that method."},
 }
 
 // problem is the body of every error answer (RFC 9457).
