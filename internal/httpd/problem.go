@@ -86,8 +86,13 @@ func (p *problem) GetHeaders() http.Header {
 	if p.retryAfter > 0 {
 		h.Set(fiber.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(p.retryAfter.Seconds()))))
 	}
-	if p.Status == http.StatusUnauthorized {
+	switch p.Status {
+	case http.StatusUnauthorized:
 		h.Set(fiber.HeaderWWWAuthenticate, `Bearer realm="housecall"`)
+	case http.StatusUpgradeRequired: // RFC 9110, 15.5.22 and 7.8, and RFC 6455, 4.4
+		h.Set(fiber.HeaderUpgrade, "websocket")
+		h.Set(fiber.HeaderConnection, "Upgrade")
+		h.Set(fiber.HeaderSecWebSocketVersion, "13")
 	}
 	return h
 }
