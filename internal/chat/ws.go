@@ -89,7 +89,7 @@ func (s *Service) admit(srv *httpd.Server, c *fiber.Ctx) (*admission, error) {
 	if err := checkHandshake(c); err != nil {
 		return nil, err
 	}
-	if origin := c.Get(fiber.HeaderOrigin); origin != "" && !slices.Contains(s.d.Options.Origins, origin) {
+	if origin := c.Get(fiber.HeaderOrigin); origin != "" && !srv.OriginAllowed(origin) {
 		return nil, errs.New(errs.Forbidden, "origin", "Connections from this origin are not allowed.")
 	}
 	offered := protocols(c)

@@ -115,7 +115,7 @@ func TestSocket_Reset(t *testing.T) {
 func TestSocket_Admission(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	in := w.serve(func(c *setup) { c.chat.Origins = append(c.chat.Origins, "https://clinic.test") })
+	in := w.serve(nil)
 	id := w.PublicID(w.Conversation())
 	stranger, admin := w.SignIn(w.User(auth.Doctor)), w.SignIn(w.User(auth.Admin))
 	in.accounts.actors[stranger.UserID], in.accounts.actors[admin.UserID] = stranger, admin
@@ -131,6 +131,8 @@ func TestSocket_Admission(t *testing.T) {
 		"token in a header":      {id, "", http.Header{"Authorization": {"Bearer " + w.Patient.UserID}}, []string{subprotocol}, 101},
 		"the service's origin":   {id, "", origin("http://localhost:6001"), []string{subprotocol, as(w.Patient)}, 101},
 		"an allowed origin":      {id, "", origin("https://clinic.test"), []string{subprotocol, as(w.Patient)}, 101},
+		"as people write it":     {id, "", origin("HTTPS://Clinic.test:443"), []string{subprotocol, as(w.Patient)}, 101},
+		"an app's origin":        {id, "", origin("capacitor://localhost"), []string{subprotocol, as(w.Patient)}, 101},
 		"a foreign origin":       {id, "", origin("https://evil.test"), []string{subprotocol, as(w.Patient)}, 403},
 		"an opaque origin":       {id, "", origin("null"), []string{subprotocol, as(w.Patient)}, 403},
 		"no token":               {id, "", nil, []string{subprotocol}, 401},

@@ -58,7 +58,7 @@ var helpTexts = map[string]string{
 	"UPLOADS_AT_ONCE": "maximum simultaneous uploads on one instance; with an S3-compatible store each " +
 		"takes up to 6 MiB of memory",
 	"ALLOWED_ORIGINS": "comma-separated list of further origins that may call REST (CORS) and open sockets, such " +
-		"as https://clinic.example",
+		"as https://clinic.example, or those of apps, such as capacitor://localhost",
 	"TRUSTED_PROXIES": "comma-separated list of addresses or CIDR ranges of load balancers whose X-Forwarded-For " +
 		"is trusted",
 	"CLINIC_ZONE":         "IANA time zone of the clinic",

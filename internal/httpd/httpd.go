@@ -21,6 +21,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"housecall/internal/auth"
+	"housecall/internal/text"
 )
 
 // APIPrefix precedes the path of every Route.
@@ -123,7 +124,9 @@ func New(d Deps) (*Server, error) {
 	}
 	s := &Server{deps: d, opts: d.Options, proxies: proxies, origins: map[string]bool{}}
 	for _, origin := range s.opts.Origins {
-		s.origins[origin] = true
+		if origin, ok := text.Origin(origin); ok {
+			s.origins[origin] = true
+		}
 	}
 	if s.metrics, err = newMetrics(d.Registry); err != nil {
 		return nil, err
