@@ -142,6 +142,7 @@ func New(d Deps) (*Server, error) {
 	s.app.Use(s.handle)
 	replaceHumaErrors()
 	s.api = humafiber.New(s.app, s.humaConfig())
+	s.describeCommon()
 	s.healthRoutes()
 	s.docsRoutes()
 	return s, nil

@@ -65,6 +65,19 @@ func TestServer_RestoresPlusSigns(t *testing.T) {
 	}
 }
 
+// Whoever invents methods raises no alarm.
+func TestServer_UnknownMethodIsNoFailure(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	require.Equal(t, 405, h.do(t, "BREW", "/api/v1/items", "").StatusCode)
+	require.Equal(t, 404, h.do(t, "BREW", "/nowhere", "").StatusCode)
+	require.Contains(t, h.log.String(), `"level":"info","method":"other"`)
+	require.NotContains(t, h.log.String(), `"level":"error"`)
+	all, err := h.registry.Gather()
+	require.NoError(t, err)
+	require.NotContains(t, fmt.Sprint(all), "5xx")
+}
+
 // Some clients say of every request how its body is compressed.
 func TestServer_NoBodyIsNotCompressed(t *testing.T) {
 	t.Parallel()

@@ -81,6 +81,7 @@ func TestServer_AnswersBadRequestsAsProblems(t *testing.T) {
 		"422-not-an-object":  post(`"` + secret + `"`),
 		"422-null":           post(`null`),
 		"422-nul":            post(`{"name":"ab","tags":["x","` + secret + `\u0000"]}`),
+		"422-twice":          post(`{"name":"ab","name":"` + secret + `"}`),
 		"422-nul-key":        post(`{"name":"ab","x\u0000":1}`),
 		"422-nul-query":      h.do(t, "GET", "/api/v1/items?cursor=%00"+secret, ""),
 		"422-nul-path":       h.do(t, "GET", "/api/v1/open/%00"+secret, ""),

@@ -19,6 +19,12 @@ import (
 	"housecall/internal/httpd"
 )
 
+// described is an answer in the OpenAPI document.
+type described struct {
+	Ref     string `json:"$ref"`
+	Content map[string]struct{ Schema map[string]any }
+}
+
 func TestServer_OpenAPI(t *testing.T) {
 	t.Parallel()
 	h := start(t)
@@ -31,12 +37,11 @@ func TestServer_OpenAPI(t *testing.T) {
 			Summary     string
 			Tags        []string
 			Security    []map[string][]string
-			Responses   map[string]struct {
-				Content map[string]struct{ Schema map[string]any }
-			}
+			Responses   map[string]described
 		}
 		Components struct {
 			Schemas         map[string]any
+			Responses       map[string]described
 			SecuritySchemes map[string]map[string]string
 		}
 	}
@@ -54,7 +59,14 @@ func TestServer_OpenAPI(t *testing.T) {
 			require.NotNil(t, o.Security, "%s %s: an empty list says that no token is needed", method, path)
 			require.False(t, ids[o.OperationID], o.OperationID)
 			ids[o.OperationID] = true
+			for _, status := range []string{"408", "413", "414", "415", "431", "500"} {
+				require.Contains(t, o.Responses, status, "every route can answer so")
+			}
 			for status, response := range o.Responses {
+				if response.Ref != "" {
+					require.Equal(t, "#/components/responses/"+status, response.Ref)
+					response = document.Components.Responses[status]
+				}
 				if status >= "4" {
 					require.Equal(t, "#/components/schemas/Problem", response.Content["application/problem+json"].Schema["$ref"])
 				}
