@@ -107,8 +107,8 @@ func (s *Service) admit(srv *httpd.Server, c *fiber.Ctx) (*admission, error) {
 	return &admission{actor: actor, expires: expires, address: address, request: c.Context()}, nil
 }
 
-// checkHandshake refuses requests that do not ask for a WebSocket as RFC 6455, 4.2.1 says. The library would refuse most
-// of them too, but without a problem document, and it takes any key.
+// checkHandshake refuses requests that do not ask for a WebSocket as RFC 6455, 4.2.1 says. The library would refuse
+// most of them too, but without a problem document, and it takes any key.
 func checkHandshake(c *fiber.Ctx) error {
 	if !websocket.IsWebSocketUpgrade(c) || c.Get(fiber.HeaderSecWebSocketVersion) != "13" {
 		return errs.New(errs.UpgradeRequired, "upgrade_required",

@@ -192,8 +192,10 @@ func TestSocket_Handshake(t *testing.T) {
 		require.NoError(t, response.Body.Close())
 		require.Equal(t, c.want, response.StatusCode, name)
 		if c.want == http.StatusUpgradeRequired {
-			require.Equal(t, []string{"websocket", "Upgrade", "13"}, []string{response.Header.Get("Upgrade"),
-				response.Header.Get("Connection"), response.Header.Get("Sec-WebSocket-Version")}, name)
+			require.Equal(t, []string{"websocket", "Upgrade", "13"}, []string{
+				response.Header.Get("Upgrade"),
+				response.Header.Get("Connection"), response.Header.Get("Sec-WebSocket-Version"),
+			}, name)
 		}
 		require.NoError(t, conn.Close())
 	}

@@ -12,8 +12,9 @@ import (
 // changes with what clients can change, not with everything that is shown with it.
 func ETag(version int) string { return `"` + strconv.Itoa(version) + `"` }
 
-// versionTag is one of our entity tags, as it comes back: a balancer that compresses answers weakens it (nginx, HAProxy)
-// or adds the coding (Apache, Jetty). RFC 9110, 13.1.1 compares strongly, for bytes; what counts here is the version.
+// versionTag is one of our entity tags, as it comes back: a balancer that compresses answers weakens it (nginx,
+// HAProxy) or adds the coding (Apache, Jetty). RFC 9110, 13.1.1 compares strongly, for bytes; what counts here is the
+// version.
 var versionTag = regexp.MustCompile(`^(?:W/)?"([1-9][0-9]{0,9})(?:--?(?:gzip|br|zstd|deflate))?"$`)
 
 // IfMatch reads an If-Match header. given tells whether there was one; version is the version in it. If it is required

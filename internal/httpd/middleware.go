@@ -142,7 +142,8 @@ func (s *Server) Timeout(ctx context.Context) (context.Context, context.CancelFu
 }
 
 // withPlus is a time with an offset, or the name of a zone, in which a plus sign became a space.
-var withPlus = regexp.MustCompile(`^(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d(?::\d\d(?:\.\d+)?)?|(?:Etc/)?GMT) (\d{1,2}(?::?\d\d)?)$`)
+var withPlus = regexp.MustCompile(
+	`^(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d(?::\d\d(?:\.\d+)?)?|(?:Etc/)?GMT) (\d{1,2}(?::?\d\d)?)$`)
 
 // restorePlus puts back the plus signs that clients forget to write as %2B: in a query, + is a space (WHATWG URL,
 // application/x-www-form-urlencoded).

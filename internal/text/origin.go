@@ -19,8 +19,8 @@ var defaultPorts = map[string]uint64{"http": 80, "https": 443}
 var opaque = map[string]bool{"about": true, "blob": true, "data": true, "file": true, "javascript": true}
 
 // Origin returns an origin as browsers send it (RFC 6454, 6.2 and 7.1): scheme and host in lower case, a host in other
-// scripts as its A-label, no default port. The scheme may also be an app's own, as in capacitor://localhost. ok is false
-// for anything else, such as null or an address with a path.
+// scripts as its A-label, no default port. The scheme may also be an app's own, as in capacitor://localhost. ok is
+// false for anything else, such as null or an address with a path.
 func Origin(s string) (origin string, ok bool) {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.ForceQuery || u.User != nil ||
