@@ -65,12 +65,16 @@ func (s *Service) InvitationStands(ctx context.Context, token string) (bool, err
 // AcceptInvitation sets the password of an invited user, who can sign in from then on, and emails a link that verifies
 // the address: an administrator has seen the token too, so it proves nothing about who reads the email. ErrInvitation
 // for a token that is unknown, used or expired, or whose user is disabled.
-func (s *Service) AcceptInvitation(ctx context.Context, token, password string, client httpd.Client) (User, error) {
-	if err := s.throttleTokens(ctx, client); err != nil {
+func (s *Service) AcceptInvitation(
+	ctx context.Context, token, password string, client httpd.Client,
+) (u User, err error) {
+	settle, err := s.throttleTokens(ctx, client)
+	if err != nil {
 		return User{}, err
 	}
+	defer func() { settle(err) }()
 	hashed := auth.Fingerprint(token)
-	u, err := invitedUser(ctx, s.pool, hashed)
+	u, err = invitedUser(ctx, s.pool, hashed)
 	if err != nil {
 		return User{}, missingIs(ErrInvitation, err)
 	}

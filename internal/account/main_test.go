@@ -217,6 +217,12 @@ func (l *countingLimiter) Allow(_ context.Context, key string, limit ratelimit.L
 	return true, 0
 }
 
+func (l *countingLimiter) GiveBack(_ context.Context, key string, _ ratelimit.Limit) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.used[key]--
+}
+
 // rowProfiles writes just the rows.
 type rowProfiles struct{}
 

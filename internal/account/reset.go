@@ -85,10 +85,12 @@ func stands(err error) (bool, error) {
 // ResetPassword sets the password of the user to whom a link was emailed, and ends all their sessions. Having the link
 // verifies the address; a requested change of it is dropped. ErrReset for a token that is unknown, used, withdrawn or
 // expired, whose user is disabled, or that went to an address that is no longer the user's.
-func (s *Service) ResetPassword(ctx context.Context, token, password string, client httpd.Client) error {
-	if err := s.throttleTokens(ctx, client); err != nil {
+func (s *Service) ResetPassword(ctx context.Context, token, password string, client httpd.Client) (err error) {
+	settle, err := s.throttleTokens(ctx, client)
+	if err != nil {
 		return err
 	}
+	defer func() { settle(err) }()
 	hashed := auth.Fingerprint(token)
 	u, err := mailTokenOwner(ctx, s.pool, hashed, purposeReset)
 	if err != nil {

@@ -79,7 +79,7 @@ type Options struct {
 	// RequestTimeout is the deadline of one request.
 	RequestTimeout time.Duration
 	// LoginsPerAccount is how many sign-in attempts one address has for one account in 15 minutes, LoginsPerAddress how
-	// many it has for all accounts together.
+	// many wrong ones it has for all accounts together.
 	LoginsPerAccount, LoginsPerAddress int
 	// RegistersPerAddress is how many accounts can be registered from one address in an hour.
 	RegistersPerAddress int
@@ -116,6 +116,7 @@ type Service struct {
 	now        func() time.Time
 	ports      Ports
 	successors successors
+	turns      turns
 	forgotPace time.Duration // the constant, except in tests
 }
 
@@ -127,7 +128,7 @@ func New(d Deps) (*Service, error) {
 	}
 	return &Service{
 		pool: d.Pool, tokens: d.Tokens, passwords: d.Passwords, limiter: d.Limiter, options: d.Options, now: d.Now,
-		successors: keys, forgotPace: forgotPace,
+		successors: keys, turns: turns{all: map[string]*turn{}}, forgotPace: forgotPace,
 	}, nil
 }
 

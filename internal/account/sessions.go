@@ -41,11 +41,15 @@ func (s *Service) Login(ctx context.Context, login, password string, client http
 }
 
 // prove finds the user of a login and compares the password, within the throttles.
-func (s *Service) prove(ctx context.Context, login, password string, client httpd.Client) (credentials, error) {
-	if err := s.throttleAddress(ctx, client); err != nil {
+func (s *Service) prove(
+	ctx context.Context, login, password string, client httpd.Client,
+) (c credentials, err error) {
+	settle, err := s.throttleAddress(ctx, client)
+	if err != nil {
 		return credentials{}, err
 	}
-	login, c, err := s.meant(ctx, login)
+	defer func() { settle(err) }()
+	login, c, err = s.meant(ctx, login)
 	if err != nil {
 		return credentials{}, err
 	}

@@ -101,7 +101,7 @@ func TestService_Login_Throttled(t *testing.T) {
 		require.Len(t, watch.compared, before)
 	}
 	// One address cannot go on to other accounts endlessly.
-	for i := range 20 - 8 {
+	for i := range 20 - 6 { // what was refused for one account does not count
 		require.ErrorIs(t, try(fmt.Sprintf("x%d@example.org", i), "x", "198.51.100.1"), ErrBadCredentials)
 	}
 	require.Equal(t, errs.RateLimited, errs.KindOf(try("fresh@example.org", "x", "198.51.100.1")))
@@ -116,6 +116,39 @@ func TestService_Login_Throttled(t *testing.T) {
 	// Even then users can sign in from an address that they used before.
 	require.NoError(t, try("real@example.org", testPassword, "203.0.113.5"))
 	require.NoError(t, try(u.PublicID, testPassword, "203.0.113.5"))
+}
+
+// Many people sign in from one address at once, and somebody there guesses at one account: nobody else is locked out.
+func TestService_Login_AddressCountsWrongOnes(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.svc.options.LoginsPerAccount, h.svc.options.LoginsPerAddress = 3, 4
+	staff := make([]User, 6)
+	for i := range staff {
+		staff[i] = h.newUser(auth.Doctor, fmt.Sprintf("d%d@example.org", i))
+	}
+	failures := make([]error, 2*len(staff))
+	together(len(failures), func(i int) {
+		_, failures[i] = h.svc.Login(t.Context(), staff[i/2].Email, testPassword, here)
+	})
+	for _, err := range failures {
+		require.NoError(t, err)
+	}
+	guess := func(login string) error {
+		_, err := h.svc.Login(t.Context(), login, "a guess", here)
+		return err
+	}
+	for range 3 {
+		require.ErrorIs(t, guess("nobody@example.org"), ErrBadCredentials)
+	}
+	for range 6 {
+		require.Equal(t, errs.RateLimited, errs.KindOf(guess("nobody@example.org")))
+	}
+	_, err := h.svc.Login(t.Context(), staff[0].Email, testPassword, here)
+	require.NoError(t, err)
+	require.ErrorIs(t, guess("another@example.org"), ErrBadCredentials)
+	require.Equal(t, errs.RateLimited, errs.KindOf(guess("a.third@example.org")))
+	require.Empty(t, h.svc.turns.all, "nothing is kept of attempts that are over")
 }
 
 // However a login is written, it counts against the limit of its own name only.

@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"encoding/hex"
+	"sync"
 	"time"
 
 	"housecall/internal/auth"
@@ -17,12 +18,73 @@ const (
 	mailsPerHour = 5
 	// othersFactor times LoginsPerAccount is how many attempts all addresses together have for one account.
 	othersFactor = 5
+	// attemptsAtOnce is how many attempts of one address run at once; more would not be faster (see auth.Passwords).
+	attemptsAtOnce = 8
 )
 
-// throttleAddress refuses a sign-in from an address that has had LoginsPerAddress attempts, for whatever accounts,
-// before anything is looked up.
-func (s *Service) throttleAddress(ctx context.Context, client httpd.Client) error {
-	return s.throttle(ctx, "login:address:"+network(client.Address), s.options.LoginsPerAddress, loginWindow)
+// throttleAddress refuses a sign-in from an address that has had LoginsPerAddress wrong ones, for whatever accounts,
+// before anything is looked up. settle has to be called with the outcome (see attempt).
+func (s *Service) throttleAddress(ctx context.Context, client httpd.Client) (settle func(error), err error) {
+	return s.attempt(ctx, "login:address:", client)
+}
+
+// attempt counts an attempt to guess something against an address's allowance, until settle is called with its
+// outcome: only wrong guesses stay counted. A whole clinic may sign in from one address at eight o'clock, and what is
+// refused for one account must not use up what the others have. As attempts count while they run, only a few of one
+// address run at once, and the others wait for their turn.
+func (s *Service) attempt(ctx context.Context, key string, client httpd.Client) (settle func(error), err error) {
+	key += network(client.Address)
+	end, err := s.turns.begin(ctx, key, min(attemptsAtOnce, s.options.LoginsPerAddress))
+	if err != nil {
+		return nil, err
+	}
+	if err := s.throttle(ctx, key, s.options.LoginsPerAddress, loginWindow); err != nil {
+		end()
+		return nil, err
+	}
+	return func(outcome error) {
+		defer end()
+		if kind := errs.KindOf(outcome); outcome == nil || kind != errs.Unauthenticated && kind != errs.NotFound {
+			s.limiter.GiveBack(context.WithoutCancel(ctx), key, ratelimit.Limit{N: s.options.LoginsPerAddress, Per: loginWindow})
+		}
+	}, nil
+}
+
+// turns bounds how many attempts run at once under each key, on this instance.
+type turns struct {
+	mu  sync.Mutex // guards the rest
+	all map[string]*turn
+}
+
+type turn struct {
+	slots chan struct{}
+	users int // who have a slot or wait for one
+}
+
+// begin waits for one of n slots; end frees it.
+func (t *turns) begin(ctx context.Context, key string, n int) (end func(), err error) {
+	t.mu.Lock()
+	mine := t.all[key]
+	if mine == nil {
+		mine = &turn{slots: make(chan struct{}, max(1, n))}
+		t.all[key] = mine
+	}
+	mine.users++
+	t.mu.Unlock()
+	leave := func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if mine.users--; mine.users == 0 {
+			delete(t.all, key)
+		}
+	}
+	select {
+	case mine.slots <- struct{}{}:
+		return func() { <-mine.slots; leave() }, nil
+	case <-ctx.Done():
+		leave()
+		return nil, auth.ErrTooManySignIns(ctx.Err())
+	}
 }
 
 // throttleAccount refuses a sign-in after too many attempts with one login, before any password is compared. The login
@@ -57,9 +119,10 @@ func (s *Service) throttlePassword(ctx context.Context, userID string) error {
 	return s.throttle(ctx, "password:"+userID, s.options.LoginsPerAccount, loginWindow)
 }
 
-// throttleTokens bounds how many tokens from emails can be tried from one address.
-func (s *Service) throttleTokens(ctx context.Context, client httpd.Client) error {
-	return s.throttle(ctx, "token:"+network(client.Address), s.options.LoginsPerAddress, loginWindow)
+// throttleTokens bounds how many wrong tokens from emails can be tried from one address. settle has to be called with
+// the outcome (see attempt).
+func (s *Service) throttleTokens(ctx context.Context, client httpd.Client) (settle func(error), err error) {
+	return s.attempt(ctx, "token:", client)
 }
 
 // throttleForgotAddress bounds how many emails strangers can request from one address.

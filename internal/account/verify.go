@@ -34,10 +34,12 @@ func (s *Service) sendVerification(ctx context.Context, tx *postgres.Tx, u User,
 // to that address, it becomes theirs: the old address is notified, and their sessions end, except the one that asked
 // for the change. ErrVerification for a token that is unknown, used, withdrawn or expired, or whose user is disabled;
 // ErrEmailTaken if somebody else has taken the address in the meantime.
-func (s *Service) VerifyEmail(ctx context.Context, token string, client httpd.Client) error {
-	if err := s.throttleTokens(ctx, client); err != nil {
+func (s *Service) VerifyEmail(ctx context.Context, token string, client httpd.Client) (err error) {
+	settle, err := s.throttleTokens(ctx, client)
+	if err != nil {
 		return err
 	}
+	defer func() { settle(err) }()
 	hash := auth.Fingerprint(token)
 	return s.pool.InTx(ctx, func(tx *postgres.Tx) error {
 		u, err := lockMailTokenOwner(ctx, tx, hash, purposeVerify)

@@ -84,7 +84,6 @@ func chatOptions(c config.Config) chat.Options {
 		ConversationPerSecond: c.ConversationMessagesPerSecond,
 		SocketsPerUser:        c.SocketsPerUser,
 		SocketsPerAddress:     c.SocketsPerAddress,
-		Origins:               c.Origins(),
 		PublicURL:             c.PublicURL,
 		ClinicNotice:          c.Notice(),
 	}

@@ -15,8 +15,6 @@ import (
 const formHeaders = 64 << 10
 
 var (
-	errLength = errs.New(errs.BadRequest, "length_required",
-		"Send a Content-Length header: without it we cannot tell whether the file is complete.")
 	errForm = errs.New(errs.BadRequest, "bad_form",
 		"Send multipart/form-data with one part called file, or the file itself as the body.")
 	errName = errs.InvalidField("body.file", "its name must not contain the character U+0000")
@@ -30,9 +28,6 @@ func fileIn(u *transfer.Upload, name string, most int64) (File, error) {
 	kind, parameters, err := mime.ParseMediaType(u.ContentType)
 	if err == nil && kind == "multipart/form-data" {
 		return fileInForm(u, parameters["boundary"], most)
-	}
-	if u.Length < 0 {
-		return File{}, errLength
 	}
 	return File{Name: name, Body: u}, nil
 }

@@ -171,17 +171,19 @@ func TestUpload_ConnectionBreaks(t *testing.T) {
 	body, kind := form(t, "file", "a.txt", strings.Repeat("x", 3<<20))
 	whole, err := io.ReadAll(body)
 	require.NoError(t, err)
-	for _, raw := range []bool{false, true} {
+	for _, way := range []string{"a form", "the file itself", "in chunks"} {
 		c, err := net.Dial("tcp", strings.TrimPrefix(w.api.Root, "http://"))
 		require.NoError(t, err)
-		if raw {
+		kind, length, sent := kind, fmt.Sprintf("Content-Length: %d\r\n\r\n", len(whole)), string(whole[:2<<20])
+		if way != "a form" {
 			kind = "text/plain"
 		}
+		if way == "in chunks" { // it breaks off between two of them
+			length, sent = "Transfer-Encoding: chunked\r\n\r\n", fmt.Sprintf("%x\r\n%s\r\n", len(sent), sent)
+		}
 		_, err = fmt.Fprintf(c,
-			"POST /api/v1%s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n",
-			files, pat, kind, len(whole))
-		require.NoError(t, err)
-		_, err = c.Write(whole[:2<<20])
+			"POST /api/v1%s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\n%s%s",
+			files, pat, kind, length, sent)
 		require.NoError(t, err)
 		require.NoError(t, c.(*net.TCPConn).CloseWrite())
 		answer, err := io.ReadAll(c) // once there is an answer, everything is undone

@@ -60,14 +60,19 @@ func (p *Passwords) Matches(ctx context.Context, password, encoded string) (bool
 	return ok && stored, err
 }
 
+// ErrTooManySignIns is the error of who did not get a turn in time; cause says why.
+func ErrTooManySignIns(cause error) error {
+	e := *errs.ErrUnavailable
+	e.Message, e.Err = "Too many people are signing in right now. Try again shortly.", cause
+	return &e
+}
+
 func (p *Passwords) bounded(ctx context.Context, work func() error) error {
 	select {
 	case p.slots <- struct{}{}:
 		defer func() { <-p.slots }()
 	case <-ctx.Done():
-		e := *errs.ErrUnavailable
-		e.Message, e.Err = "Too many people are signing in right now. Try again shortly.", ctx.Err()
-		return &e
+		return ErrTooManySignIns(ctx.Err())
 	}
 	if err := work(); err != nil {
 		return fmt.Errorf("argon2id: %w", err)

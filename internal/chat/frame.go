@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"housecall/internal/conversation"
+	"housecall/internal/text"
 )
 
 // MaxFrameBytes is the longest frame that a client may send.
@@ -66,6 +67,9 @@ func Decode(data []byte) (Inbound, error) {
 	}
 	if trimmed := bytes.TrimLeft(data, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '{' {
 		return Inbound{}, errProtocol // null unmarshals into any type
+	}
+	if _, twice := text.Twice(data); twice {
+		return Inbound{}, &badFrame{code: "invalid", detail: "A field comes twice."}
 	}
 	in, frame := Inbound{Type: w.Type}, clientFrameOf(w.Type)
 	if frame == nil {

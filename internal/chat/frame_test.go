@@ -211,6 +211,7 @@ func TestDecode_Refusals(t *testing.T) {
 		"unknown type":                 {frame: `{"type":"shout","clientId":"` + id + `"}`, code: "unknown_type"},
 		"later type":                   {frame: `{"type":"react","clientId":"` + id + `","target":1}`, code: "unknown_type"},
 		"type is a number":             {frame: `{"type":5}`, code: "invalid"},
+		"a field twice":                {frame: `{"type":"send","clientId":"` + id + `","text":"x","text":"y"}`, code: "invalid"},
 		"send without clientId":        {frame: `{"type":"send","text":"x"}`, code: "invalid"},
 		"send with a short clientId":   {frame: `{"type":"send","clientId":"1","text":"x"}`, code: "invalid"},
 		"send with a nil clientId":     {frame: `{"type":"send","clientId":"` + uuid.Nil.String() + `","text":"x"}`, code: "invalid"},

@@ -45,7 +45,6 @@ type Options struct {
 	ConversationPerSecond int           // messages in one conversation; likewise
 	SocketsPerUser        int           // open connections of one user
 	SocketsPerAddress     int           // open connections from one network address
-	Origins               []string      // pages that may connect, as in the Origin header
 	PublicURL             string        // where clients reach the service
 	ClinicNotice          string        // shown in every conversation
 }

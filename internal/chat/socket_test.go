@@ -129,7 +129,7 @@ func (in *instance) answer() {
 			Routes(s, in.svc)
 			conversation.Routes(s, in.conversations)
 		},
-		Authenticator: in.accounts, Through: in.through,
+		Authenticator: in.accounts, Through: in.through, Origins: []string{"https://clinic.test", "capacitor://localhost"},
 	})
 	in.host = strings.TrimPrefix(in.api.Root, "http://")
 }
@@ -141,7 +141,7 @@ func defaultOptions() Options {
 		BusNamespace: d.RedisNamespace, RequestTimeout: d.RequestTimeout, UnreadAfter: d.UnreadAfter,
 		PerSecond: d.MessagesPerSecond, UserPerSecond: d.UserMessagesPerSecond,
 		ConversationPerSecond: d.ConversationMessagesPerSecond, SocketsPerUser: d.SocketsPerUser,
-		SocketsPerAddress: d.SocketsPerAddress, Origins: d.Origins(), PublicURL: d.PublicURL, ClinicNotice: d.Notice(),
+		SocketsPerAddress: d.SocketsPerAddress, PublicURL: d.PublicURL, ClinicNotice: d.Notice(),
 	}
 }
 

@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"encoding/base64"
 	"errors"
 	"net"
 	"slices"
@@ -85,13 +86,10 @@ func (s *Service) admitToConversation(srv *httpd.Server, c *fiber.Ctx) (*admissi
 
 // admit makes the checks that all connections share.
 func (s *Service) admit(srv *httpd.Server, c *fiber.Ctx) (*admission, error) {
-	// The library would also refuse these, but without a problem document.
-	if !websocket.IsWebSocketUpgrade(c) || c.Get(fiber.HeaderSecWebSocketVersion) != "13" ||
-		c.Get(fiber.HeaderSecWebSocketKey) == "" {
-		return nil, errs.New(errs.UpgradeRequired, "upgrade_required",
-			"This address only accepts WebSocket connections (RFC 6455).")
+	if err := checkHandshake(c); err != nil {
+		return nil, err
 	}
-	if origin := c.Get(fiber.HeaderOrigin); origin != "" && !slices.Contains(s.d.Options.Origins, origin) {
+	if origin := c.Get(fiber.HeaderOrigin); origin != "" && !srv.OriginAllowed(origin) {
 		return nil, errs.New(errs.Forbidden, "origin", "Connections from this origin are not allowed.")
 	}
 	offered := protocols(c)
@@ -107,6 +105,23 @@ func (s *Service) admit(srv *httpd.Server, c *fiber.Ctx) (*admission, error) {
 		return nil, err
 	}
 	return &admission{actor: actor, expires: expires, address: address, request: c.Context()}, nil
+}
+
+// checkHandshake refuses requests that do not ask for a WebSocket as RFC 6455, 4.2.1 says. The library would refuse
+// most of them too, but without a problem document, and it takes any key.
+func checkHandshake(c *fiber.Ctx) error {
+	if !websocket.IsWebSocketUpgrade(c) || c.Get(fiber.HeaderSecWebSocketVersion) != "13" {
+		return errs.New(errs.UpgradeRequired, "upgrade_required",
+			"This address only accepts WebSocket connections of version 13 (RFC 6455).")
+	}
+	keys := c.Request().Header.PeekAll(fiber.HeaderSecWebSocketKey)
+	if len(keys) == 1 {
+		nonce, err := base64.StdEncoding.Strict().DecodeString(string(keys[0]))
+		if err == nil && len(nonce) == 16 {
+			return nil
+		}
+	}
+	return errs.New(errs.BadRequest, "bad_request", "Send one Sec-WebSocket-Key: 16 random bytes in base64.")
 }
 
 func (s *Service) authenticate(srv *httpd.Server, c *fiber.Ctx, offered []string) (auth.Actor, time.Time, error) {

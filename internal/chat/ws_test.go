@@ -1,8 +1,10 @@
 package chat
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -122,7 +124,7 @@ func TestSocket_Reset(t *testing.T) {
 func TestSocket_Admission(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	in := w.serve(func(c *setup) { c.chat.Origins = append(c.chat.Origins, "https://clinic.test") })
+	in := w.serve(nil)
 	id := w.PublicID(w.Conversation())
 	stranger, admin := w.SignIn(w.User(auth.Doctor)), w.SignIn(w.User(auth.Admin))
 	in.accounts.actors[stranger.UserID], in.accounts.actors[admin.UserID] = stranger, admin
@@ -138,6 +140,8 @@ func TestSocket_Admission(t *testing.T) {
 		"token in a header":      {id, "", http.Header{"Authorization": {"Bearer " + w.Patient.UserID}}, []string{subprotocol}, 101},
 		"the service's origin":   {id, "", origin("http://localhost:6001"), []string{subprotocol, as(w.Patient)}, 101},
 		"an allowed origin":      {id, "", origin("https://clinic.test"), []string{subprotocol, as(w.Patient)}, 101},
+		"as people write it":     {id, "", origin("HTTPS://Clinic.test:443"), []string{subprotocol, as(w.Patient)}, 101},
+		"an app's origin":        {id, "", origin("capacitor://localhost"), []string{subprotocol, as(w.Patient)}, 101},
 		"a foreign origin":       {id, "", origin("https://evil.test"), []string{subprotocol, as(w.Patient)}, 403},
 		"an opaque origin":       {id, "", origin("null"), []string{subprotocol, as(w.Patient)}, 403},
 		"no token":               {id, "", nil, []string{subprotocol}, 401},
@@ -157,13 +161,53 @@ func TestSocket_Admission(t *testing.T) {
 			require.NoError(t, conn.Close())
 		}
 	}
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+in.host+"/ws/appointments/"+id, nil)
-	require.NoError(t, err)
-	response, err := http.DefaultClient.Do(req)
-	require.NoError(t, err)
-	require.NoError(t, response.Body.Close())
-	require.Equal(t, http.StatusUpgradeRequired, response.StatusCode)
-	http.DefaultClient.CloseIdleConnections()
+}
+
+// TestSocket_Handshake: what RFC 6455, 4.2.1 asks of a handshake is checked before the upgrade, and nothing else is.
+func TestSocket_Handshake(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	in := w.serve(nil)
+	id := w.PublicID(w.Conversation())
+	const (
+		host, ups, list = "Host: x\r\n", "Upgrade: websocket\r\n", "Connection: Upgrade\r\n"
+		version, key    = "Sec-WebSocket-Version: 13\r\n", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+	)
+	for name, c := range map[string]struct {
+		fields string
+		want   int
+	}{
+		"complete":              {host + ups + list + version + key, 101},
+		"lists in one line":     {host + "Upgrade: h2c, WebSocket\r\nConnection: keep-alive, upgrade\r\n" + version + key, 101},
+		"lists in several":      {host + "Upgrade: h2c\r\n" + ups + "Connection: keep-alive\r\n" + list + version + key, 101},
+		"cookies of a domain":   {host + ups + list + version + key + "Cookie: a=" + strings.Repeat("x", 12_000) + "\r\n", 101},
+		"plain":                 {host, 426},
+		"no connection":         {host + ups + version + key, 426},
+		"another version":       {host + ups + list + "Sec-WebSocket-Version: 8\r\n" + key, 426},
+		"no key":                {host + ups + list + version, 400},
+		"two keys":              {host + ups + list + version + key + key, 400},
+		"a short key":           {host + ups + list + version + "Sec-WebSocket-Key: dGhlIHNhbXBsZQ==\r\n", 400},
+		"a key that is no text": {host + ups + list + version + "Sec-WebSocket-Key: the sample nonce\r\n", 400},
+		"no host":               {ups + list + version + key, 400},
+		"two hosts":             {host + host + ups + list + version + key, 400},
+	} {
+		conn, err := net.Dial("tcp", in.host)
+		require.NoError(t, err)
+		_, err = fmt.Fprintf(conn, "GET /ws/appointments/%s HTTP/1.1\r\n%sSec-WebSocket-Protocol: %s, %s\r\n\r\n",
+			id, c.fields, subprotocol, bearerSubprotocol+w.Patient.UserID)
+		require.NoError(t, err)
+		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		require.NoError(t, err, name)
+		require.NoError(t, response.Body.Close())
+		require.Equal(t, c.want, response.StatusCode, name)
+		if c.want == http.StatusUpgradeRequired {
+			require.Equal(t, []string{"websocket", "Upgrade", "13"}, []string{
+				response.Header.Get("Upgrade"),
+				response.Header.Get("Connection"), response.Header.Get("Sec-WebSocket-Version"),
+			}, name)
+		}
+		require.NoError(t, conn.Close())
+	}
 }
 
 // TestSocket_WritesNeverReachAnother guards against the pools of the libraries below: goroutines go on delivering to

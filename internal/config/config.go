@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/caarlos0/env/v11"
+
+	"housecall/internal/text"
 )
 
 // Prefix begins the name of every variable.
@@ -229,24 +231,18 @@ func (c *Config) tidy() {
 			list[i] = strings.TrimSpace(s)
 		}
 	}
-	c.PublicURL = asBrowsersDo(c.PublicURL)
+	c.PublicURL = asBrowsersDo(strings.TrimSuffix(c.PublicURL, "/"))
 	for i, s := range c.AllowedOrigins {
 		c.AllowedOrigins[i] = asBrowsersDo(s)
 	}
 }
 
-// asBrowsersDo writes a URL's origin as browsers send it: scheme and host in lower case, no default port. Anything
-// other than a URL stays as it is, for Validate to refuse.
+// asBrowsersDo writes an origin as browsers send it. Anything else stays as it is, for Validate to refuse.
 func asBrowsersDo(s string) string {
-	u, err := url.Parse(s)
-	if err != nil || u.Host == "" {
-		return s
+	if origin, ok := text.Origin(s); ok {
+		return origin
 	}
-	u.Host = strings.ToLower(u.Host)
-	if defaultPort := map[string]string{"http": ":80", "https": ":443"}[u.Scheme]; defaultPort != "" {
-		u.Host = strings.TrimSuffix(u.Host, defaultPort)
-	}
-	return u.String()
+	return s
 }
 
 // variable returns the name of the variable for a field of Config.

@@ -43,14 +43,15 @@ func TestFrom(t *testing.T) {
 	t.Parallel()
 	first, second := freshSecret(), freshSecret()
 	e := with("TOKEN_SECRETS", first+", "+second)
-	e["HOUSECALL_ALLOWED_ORIGINS"] = "https://Clinic.example:443, http://localhost:3000" // as people write them
+	e["HOUSECALL_ALLOWED_ORIGINS"] = "https://Clinic.example:443, http://localhost:3000,Capacitor://localhost" // as people write them
 	e["HOUSECALL_TRUSTED_PROXIES"] = "10.0.0.1, 10.1.0.0/16,fd00::/8"
 	e["HOUSECALL_PUBLIC_URL"] = "https://house.example/"
 	e["HOUSECALL_LOG_LEVEL"] = "" // empty means the default
 	c, err := From(e)
 	require.NoError(t, err)
 	require.Equal(t, [][]byte{[]byte(first), []byte(second)}, c.Secrets(), "the first one signs")
-	require.Equal(t, []string{"https://house.example", "https://clinic.example", "http://localhost:3000"}, c.Origins())
+	require.Equal(t, []string{"https://house.example", "https://clinic.example", "http://localhost:3000", "capacitor://localhost"},
+		c.Origins())
 	require.Equal(t, []string{"10.0.0.1", "10.1.0.0/16", "fd00::/8"}, c.TrustedProxies)
 	require.Equal(t, "info", c.LogLevel)
 	require.Equal(t, e["HOUSECALL_DATABASE_URL"], c.MigrationDSN())
@@ -114,7 +115,7 @@ var bad = map[string][]string{
 		"smtp://h?marker=1", "smtp://:marker@h",
 	},
 	"MAIL_FROM":       {"marker", "marker@", "Marker <a@b>, c@d", "märker@example.org", "\"a\r\nmarker\" <a@b>"},
-	"ALLOWED_ORIGINS": {"*", "marker", "https://marker/", "https://ok.example,marker", "null"},
+	"ALLOWED_ORIGINS": {"*", "marker", "https://marker/", "https://ok.example,marker", "null", "file://marker"},
 	"TRUSTED_PROXIES": {"marker", "10.0.0.0/33", "10.0.0.1,marker", "*"},
 	"CLINIC_ZONE": {
 		"marker", "Local", "Mars/Marker", "posixrules", "localtime", "right/Europe/Berlin", "../zoneinfo/Europe/Berlin",

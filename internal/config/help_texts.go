@@ -60,7 +60,7 @@ var helpTexts = map[string]string{
 	"UPLOADS_AT_ONCE": "maximum simultaneous uploads on one instance; with an S3-compatible store each " +
 		"takes up to 6 MiB of memory",
 	"ALLOWED_ORIGINS": "comma-separated list of further origins that may call REST (CORS) and open sockets, such " +
-		"as https://clinic.example",
+		"as https://clinic.example, or those of apps, such as capacitor://localhost",
 	"TRUSTED_PROXIES": "comma-separated list of addresses or CIDR ranges of load balancers whose X-Forwarded-For " +
 		"is trusted",
 	"CLINIC_ZONE":         "IANA time zone of the clinic",
@@ -110,7 +110,8 @@ var helpTexts = map[string]string{
 	"BODY_LIMIT": "maximum size of a REST request body, in bytes",
 	"LOGINS_PER_ACCOUNT": "sign-in attempts with one login (email address or user id) from one address in " +
 		"15 minutes; five times as many from all addresses together",
-	"LOGINS_PER_ADDRESS":    "sign-in attempts from one address in 15 minutes",
+	"LOGINS_PER_ADDRESS": "wrong sign-in attempts from one address in 15 minutes; good ones do not count, nor do those " +
+		"that LOGINS_PER_ACCOUNT refuses",
 	"REGISTERS_PER_ADDRESS": "registrations from one address in an hour",
 	"SOCKETS_PER_USER":      "maximum open sockets of one user on one instance",
 	"SOCKETS_PER_ADDRESS":   "maximum open sockets from one address on one instance",

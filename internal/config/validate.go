@@ -53,8 +53,9 @@ func (c Config) Validate() error {
 	v.require("PUBLIC_URL", isOrigin(strings.TrimSuffix(c.PublicURL, "/")),
 		"must be an absolute http or https URL without a path")
 	for _, o := range c.AllowedOrigins {
-		v.require("ALLOWED_ORIGINS", isOrigin(o),
-			"must list origins such as https://clinic.example, without a path; * is not accepted")
+		_, ok := text.Origin(o)
+		v.require("ALLOWED_ORIGINS", ok, "must list origins such as https://clinic.example or capacitor://localhost, "+
+			"without a path; * is not accepted")
 	}
 	for _, p := range c.TrustedProxies {
 		v.require("TRUSTED_PROXIES", parseProxy(p) == nil, "must list IP addresses or CIDR ranges")

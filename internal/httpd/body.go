@@ -72,29 +72,17 @@ func (p pattern) matches(method, path string) bool {
 	return true
 }
 
-// refused marks a request whose body is too large to be read at all. Clients cannot set it.
-const refused = "X-Housecall-Body-Refused"
-
-// refuseLength checks the length of a body before any of it is read, since fasthttp would wait for its first bytes.
-// The connection ends with the answer, so that the body is not mistaken for a request.
-func (s *Server) refuseLength(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
-	h.Del(refused)
-	length := int64(h.ContentLength())
-	if length <= int64(s.opts.BodyLimit)+overrun {
-		return fasthttp.RequestConfig{}
-	}
+// most returns how many bytes a body may have to be read at all, used or dropped.
+func (s *Server) most(method, target []byte) int64 {
+	most := int64(s.opts.BodyLimit) + overrun
 	uri := fasthttp.AcquireURI()
 	defer fasthttp.ReleaseURI(uri)
-	if uri.Parse(nil, h.RequestURI()) == nil {
-		streaming := s.streamingOf(string(h.Method()), string(uri.Path()))
-		if streaming != nil && length <= streaming.Most() {
-			return fasthttp.RequestConfig{}
+	if uri.Parse(nil, target) == nil {
+		if streaming := s.streamingOf(string(method), string(uri.Path())); streaming != nil {
+			return max(most, streaming.Most())
 		}
 	}
-	h.SetContentLength(0)
-	h.SetConnectionClose()
-	h.Set(refused, "1")
-	return fasthttp.RequestConfig{}
+	return most
 }
 
 // streamingOf returns the Streaming of a route; nil if the server reads its bodies.
@@ -107,31 +95,54 @@ func (s *Server) streamingOf(method, path string) Streaming {
 	return nil
 }
 
-// takeBody comes before everything else. fasthttp passes bodies as streams, without a limit of its own. Those of
-// routes with a Streaming stay streams; takeBody reads all others, within the body limit. The rest of a body must not
-// be mistaken for the next request.
+// begin comes before everything else. It adds what fasthttp has not seen of a request's head, and answers requests
+// that were refused because of it.
+func (s *Server) begin(next fasthttp.RequestHandler) fasthttp.RequestHandler {
+	return func(rc *fasthttp.RequestCtx) {
+		c, ok := rc.Conn().(*PacedConn)
+		if !ok || c.requests == nil {
+			next(rc)
+			return
+		}
+		if c.requests.aside != nil {
+			c.requests.aside.restore(&rc.Request)
+			c.requests.aside = nil
+		}
+		if c.requests.refusal != 0 {
+			s.refuse(rc, fiber.NewError(c.requests.refusal))
+			return
+		}
+		next(rc)
+		if rc.Hijacked() {
+			c.takeOver()
+		}
+	}
+}
+
+// refuse answers a request that no handler sees, and ends its connection.
+func (s *Server) refuse(rc *fasthttp.RequestCtx, err error) {
+	rc.SetConnectionClose()
+	c := s.app.AcquireCtx(rc)
+	defer s.app.ReleaseCtx(c)
+	_ = s.outside(c, err) // it never fails
+}
+
+// takeBody takes the body of a request. fasthttp passes bodies as streams, without a limit of its own. Those of routes
+// with a Streaming stay streams; takeBody reads all others, within the body limit. The rest of a body must not be
+// mistaken for the next request.
 func (s *Server) takeBody(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(rc *fasthttp.RequestCtx) {
-		var err error
-		switch {
-		case len(rc.Request.Header.Peek(refused)) > 0:
-			err = fiber.ErrRequestEntityTooLarge
-		case !rc.Request.IsBodyStream():
-		default:
+		if rc.Request.IsBodyStream() {
 			if streaming := s.streamingOf(string(rc.Method()), string(rc.Path())); streaming != nil {
 				s.stream(rc, streaming, next)
 				return
 			}
-			err = s.readBody(rc)
+			if err := s.readBody(rc); err != nil {
+				s.refuse(rc, err)
+				return
+			}
 		}
-		if err == nil {
-			next(rc)
-			return
-		}
-		rc.SetConnectionClose()
-		c := s.app.AcquireCtx(rc)
-		defer s.app.ReleaseCtx(c)
-		_ = s.outside(c, err) // it never fails
+		next(rc)
 	}
 }
 

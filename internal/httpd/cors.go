@@ -2,6 +2,8 @@ package httpd
 
 import (
 	"github.com/gofiber/fiber/v2"
+
+	"housecall/internal/text"
 )
 
 // allowOrigin tells browsers which foreign pages may read the answer (Fetch standard, CORS protocol). Tokens are sent
@@ -19,7 +21,11 @@ func (s *Server) allowOrigin(c *fiber.Ctx) {
 
 // OriginAllowed tells whether pages of an origin may call the API and open sockets: the service's own origin and those
 // configured. It is false without an Origin (""), which browsers always send; the caller decides about that case.
-func (s *Server) OriginAllowed(origin string) bool { return s.origins[origin] }
+// Origins are compared as browsers do.
+func (s *Server) OriginAllowed(origin string) bool {
+	origin, ok := text.Origin(origin)
+	return ok && s.origins[origin]
+}
 
 // preflight answers a browser's preflight request; false if the request is not one.
 func (s *Server) preflight(c *fiber.Ctx) bool {

@@ -54,7 +54,9 @@ func TestServer_Dialect(t *testing.T) {
 	}{
 		"unknown route":   {h.do(t, "GET", "/web/"+secret, ""), 404, "not_found"},
 		"the prefix":      {h.do(t, "GET", "/web", ""), 404, "not_found"},
-		"unknown method":  {h.do(t, "BREW", "/web/fail/missing", ""), 501, "not_implemented"},
+		"unknown method":  {h.do(t, "BREW", "/web/fail/missing", ""), 405, "method_not_allowed"},
+		"large headers":   {h.raw(t, "GET /web/x HTTP/1.1\r\nHost: x\r\nX: "+strings.Repeat("x", 17_000)+"\r\n\r\n")[0], 431, "headers_too_large"},
+		"two hosts":       {h.raw(t, "GET /web/x HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n")[0], 400, "bad_request"},
 		"too large":       {h.do(t, "POST", "/web/x", strings.Repeat("x", 5000)), 413, "too_large"},
 		"compressed":      {h.do(t, "POST", "/web/x", "x", header("Content-Encoding", "gzip")), 415, "unsupported_media_type"},
 		"NUL":             {h.do(t, "GET", "/web/x?y=%00", ""), 422, "invalid"},

@@ -1,6 +1,7 @@
 package httpd
 
 import (
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -10,6 +11,11 @@ import (
 // ETag returns the entity tag of a version (RFC 9110, 8.8.3), such as "7" with its quotes. It is for If-Match: it
 // changes with what clients can change, not with everything that is shown with it.
 func ETag(version int) string { return `"` + strconv.Itoa(version) + `"` }
+
+// versionTag is one of our entity tags, as it comes back: a balancer that compresses answers weakens it (nginx,
+// HAProxy) or adds the coding (Apache, Jetty). RFC 9110, 13.1.1 compares strongly, for bytes; what counts here is the
+// version.
+var versionTag = regexp.MustCompile(`^(?:W/)?"([1-9][0-9]{0,9})(?:--?(?:gzip|br|zstd|deflate))?"$`)
 
 // IfMatch reads an If-Match header. given tells whether there was one; version is the version in it. If it is required
 // but missing, the error is errs.ErrNoMatch (428). If no ETag of ours could match it, the error is errs.ErrStale
@@ -22,10 +28,12 @@ func IfMatch(header string, required bool) (version int, given bool, err error) 
 		}
 		return 0, false, nil
 	}
-	text, ok := strings.CutPrefix(header, `"`)
-	text, closed := strings.CutSuffix(text, `"`)
-	number, bad := strconv.ParseInt(text, 10, 32) // a version is a PostgreSQL integer and begins at 1
-	if !ok || !closed || bad != nil || number < 1 || ETag(int(number)) != header {
+	tag := versionTag.FindStringSubmatch(header)
+	if tag == nil {
+		return 0, true, errs.ErrStale
+	}
+	number, err := strconv.ParseInt(tag[1], 10, 32) // a version is a PostgreSQL integer
+	if err != nil {
 		return 0, true, errs.ErrStale
 	}
 	return int(number), true, nil

@@ -22,6 +22,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"housecall/internal/auth"
+	"housecall/internal/text"
 )
 
 // APIPrefix precedes the path of every Route.
@@ -126,7 +127,9 @@ func New(d Deps) (*Server, error) {
 	}
 	s := &Server{deps: d, opts: d.Options, proxies: proxies, origins: map[string]bool{}}
 	for _, origin := range s.opts.Origins {
-		s.origins[origin] = true
+		if origin, ok := text.Origin(origin); ok {
+			s.origins[origin] = true
+		}
 	}
 	if s.metrics, err = newMetrics(d.Registry); err != nil {
 		return nil, err
@@ -138,13 +141,12 @@ func New(d Deps) (*Server, error) {
 	// During a shutdown, a load balancer must not send another request over a connection that is about to close.
 	s.app.Server().CloseOnShutdown = true
 	s.refuseUnknownMethods()
-	s.app.Server().Handler = s.takeBody(s.app.Server().Handler)
 	s.olderRoutes = sync.OnceValue(s.listOlderRoutes)
-	s.app.Server().Handler = s.spellOlder(s.app.Server().Handler)
-	s.app.Server().HeaderReceived = s.refuseLength
+	s.app.Server().Handler = s.begin(s.spellOlder(s.takeBody(s.app.Server().Handler)))
 	s.app.Use(s.handle)
 	replaceHumaErrors()
 	s.api = humafiber.New(s.app, s.humaConfig())
+	s.describeCommon()
 	s.healthRoutes()
 	s.docsRoutes()
 	return s, nil
@@ -161,7 +163,7 @@ func (s *Server) fiberConfig() fiber.Config {
 		// takeBody enforces the limit then.
 		StreamRequestBody:            true,
 		DisablePreParseMultipartForm: true,
-		ReadBufferSize:               4096,
+		ReadBufferSize:               headBuffer,
 		ReadTimeout:                  readTimeout,
 		WriteTimeout:                 writeTimeout,
 		IdleTimeout:                  idleTimeout,
@@ -181,24 +183,26 @@ func newSealer(secrets [][]byte) (*auth.Sealer, error) {
 	return auth.NewSealer(secrets)
 }
 
-// refuseUnknownMethods answers a method that Fiber does not know with a problem; Fiber would answer in plain text.
+// unknownMethod is the user value of a request whose method Fiber does not know.
+type unknownMethod struct{}
+
+// refuseUnknownMethods has a method that Fiber does not know answered like one that no route has, with 405 and Allow or
+// with 404; Fiber would answer it in plain text.
 func (s *Server) refuseUnknownMethods() {
 	server := s.app.Server()
 	known := server.Handler
 	server.Handler = func(rc *fasthttp.RequestCtx) {
-		if slices.Contains(fiber.DefaultMethods, string(rc.Method())) {
-			known(rc)
-			return
+		if !slices.Contains(fiber.DefaultMethods, string(rc.Method())) {
+			rc.SetUserValue(unknownMethod{}, true)
+			rc.Request.Header.SetMethod(fiber.MethodTrace)
 		}
-		c := s.app.AcquireCtx(rc)
-		defer s.app.ReleaseCtx(c)
-		_ = s.outside(c, fiber.ErrNotImplemented) // it never fails
+		known(rc)
 	}
 }
 
 // Serve answers requests on ln until Shutdown, and closes ln.
 func (s *Server) Serve(ln net.Listener) error {
-	if err := s.app.Listener(pacedListener{ln}); err != nil {
+	if err := s.app.Listener(pacedListener{ln, s.most}); err != nil {
 		return fmt.Errorf("serve HTTP: %w", err)
 	}
 	return nil

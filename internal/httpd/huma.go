@@ -16,6 +16,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humafiber"
 
 	"housecall/internal/errs"
+	"housecall/internal/text"
 )
 
 func (s *Server) humaConfig() huma.Config {
@@ -95,8 +96,8 @@ func fieldOf(d *huma.ErrorDetail) errs.Field {
 	if len(f.Path) > maxFieldPath || strings.ContainsFunc(f.Path, unicode.IsControl) {
 		f.Path, _, _ = strings.Cut(f.Path, ".")
 	}
-	value, text := d.Value.(string)
-	quotes := text && value != "" && utf8.RuneCountInString(value) > 1 && strings.Contains(f.Message, value)
+	value, isText := d.Value.(string)
+	quotes := isText && value != "" && utf8.RuneCountInString(value) > 1 && strings.Contains(f.Message, value)
 	if quotes || strings.HasPrefix(f.Message, "json:") || strings.HasPrefix(f.Message, "parsing time") ||
 		strings.HasPrefix(f.Message, "invalid value") {
 		f.Message = malformed
@@ -155,7 +156,8 @@ func packageOf(t reflect.Type) string {
 // errNotUTF8 refuses a body that is not JSON (RFC 8259, 8.1), although Go's decoder would accept it.
 var errNotUTF8 = errs.New(errs.BadRequest, "bad_json", "Send the body as JSON in UTF-8.")
 
-// refuseText refuses, on every route, what no package could store or show: with 400 bytes that are not UTF-8, which Go
+// refuseText refuses, on every route, what no package could store, show, or read in one way only: with 422 a key that
+// comes twice; with 400 bytes that are not UTF-8, which Go
 // would silently replace, and with 422 U+0000 in any text, which PostgreSQL cannot store. A raw NUL is bad JSON
 // anyway, so it looks only for the escape.
 func refuseText(ctx huma.Context, next func(huma.Context)) {
@@ -163,6 +165,12 @@ func refuseText(ctx huma.Context, next func(huma.Context)) {
 	body := c.Request().Body()
 	if kind := c.Get("Content-Type"); !utf8.Valid(body) && (kind == "" || strings.Contains(kind, "json")) {
 		if Problem(c, errNotUTF8) != nil {
+			c.Status(http.StatusInternalServerError)
+		}
+		return
+	}
+	if key, twice := text.Twice(body); twice {
+		if Problem(c, errs.InvalidField(pathOfKey(key), "comes twice")) != nil {
 			c.Status(http.StatusInternalServerError)
 		}
 		return
@@ -195,6 +203,14 @@ func hasNUL(v any) bool {
 		}
 	}
 	return false
+}
+
+// pathOfKey returns the path of a field that a client named, or of the body if the name cannot be shown.
+func pathOfKey(key string) string {
+	if len(key) > maxFieldName || strings.ContainsFunc(key, unicode.IsControl) || !utf8.ValidString(key) {
+		return "body"
+	}
+	return "body." + key
 }
 
 // pathOfNUL returns the path of the field of a body that contains a NUL, only down to its outermost name: clients can

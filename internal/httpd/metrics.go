@@ -3,7 +3,6 @@ package httpd
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -45,7 +44,7 @@ func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 func (s *Server) finish(c *fiber.Ctx, r *request, route string, took time.Duration) {
 	status := c.Response().StatusCode()
 	method := c.Method()
-	if !slices.Contains(fiber.DefaultMethods, method) {
+	if c.Context().UserValue(unknownMethod{}) != nil {
 		method = "other" // if clients could choose labels, there would be no limit to them
 	}
 	s.metrics.duration.WithLabelValues(method, route, strconv.Itoa(status/100)+"xx").Observe(took.Seconds())

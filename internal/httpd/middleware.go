@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"runtime/debug"
 	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 
 	"housecall/internal/audit"
 	"housecall/internal/errs"
@@ -69,14 +71,26 @@ func (s *Server) guarded(c *fiber.Ctx) (err error) {
 	if !c.Request().IsBodyStream() && len(c.Request().Body()) > s.opts.BodyLimit {
 		return fiber.ErrRequestEntityTooLarge
 	}
-	// Fiber would decompress the body without a limit.
-	if e := c.Get(fiber.HeaderContentEncoding); e != "" && !strings.EqualFold(e, "identity") {
+	if compressed(c) {
 		return fiber.ErrUnsupportedMediaType
 	}
 	if err := checkAddress(c); err != nil {
 		return err
 	}
+	restorePlus(c.Request().URI().QueryArgs())
 	return c.Next()
+}
+
+// compressed tells whether a request has a body that Fiber would decompress, without a limit. Some clients say so of
+// requests without a body, too.
+func compressed(c *fiber.Ctx) bool {
+	h := &c.Request().Header
+	coding := c.Get(fiber.HeaderContentEncoding)
+	if length := h.ContentLength(); length > 0 || length == -1 {
+		return coding != "" && !strings.EqualFold(coding, "identity")
+	}
+	h.Del(fiber.HeaderContentEncoding)
+	return false
 }
 
 // Answer answers a request with an error, in the form that its path has. It drops whatever a handler has already
@@ -125,6 +139,27 @@ func (s *Server) Timeout(ctx context.Context) (context.Context, context.CancelFu
 		return ctx, func() {}
 	}
 	return context.WithTimeout(ctx, s.opts.RequestTimeout)
+}
+
+// withPlus is a time with an offset, or the name of a zone, in which a plus sign became a space.
+var withPlus = regexp.MustCompile(
+	`^(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d(?::\d\d(?:\.\d+)?)?|(?:Etc/)?GMT) (\d{1,2}(?::?\d\d)?)$`)
+
+// restorePlus puts back the plus signs that clients forget to write as %2B: in a query, + is a space (WHATWG URL,
+// application/x-www-form-urlencoded).
+func restorePlus(args *fasthttp.Args) {
+	var meant []func()
+	for key, value := range args.All() {
+		if parts := withPlus.FindSubmatch(value); parts != nil {
+			name, whole := string(key), string(parts[1])+"+"+string(parts[2])
+			if len(args.PeekMultiBytes(key)) == 1 {
+				meant = append(meant, func() { args.Set(name, whole) })
+			}
+		}
+	}
+	for _, set := range meant {
+		set()
+	}
 }
 
 const notStorable = "must be valid UTF-8 without the character U+0000"

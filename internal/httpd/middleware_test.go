@@ -46,6 +46,48 @@ func item(t *testing.T, a answer) (out struct {
 	return out
 }
 
+// A plus sign in a query is a space, but in an offset or a zone there is none; in other text it stays one.
+func TestServer_RestoresPlusSigns(t *testing.T) {
+	t.Parallel()
+	h := startWith(t, func(s *httpd.Server) {
+		s.Router().Get("/echo", func(c *fiber.Ctx) error { return c.SendString(c.Query("x")) })
+	})
+	for given, want := range map[string]string{
+		"2026-12-01T10:00:00+01:00":         "2026-12-01T10:00:00+01:00",
+		"2026-12-01T10:00:00.123456+05:30":  "2026-12-01T10:00:00.123456+05:30",
+		"2026-12-01T10:00%2B0100":           "2026-12-01T10:00+0100",
+		"Etc/GMT+5":                         "Etc/GMT+5",
+		"2026-12-01+10:00":                  "2026-12-01 10:00",
+		"Ann+Other":                         "Ann Other",
+		"from+2026-12-01T10:00:00+01:00+on": "from 2026-12-01T10:00:00 01:00 on",
+	} {
+		require.Equal(t, want, h.do(t, "GET", "/echo?y=1&x="+given, "").body)
+	}
+}
+
+// Whoever invents methods raises no alarm.
+func TestServer_UnknownMethodIsNoFailure(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	require.Equal(t, 405, h.do(t, "BREW", "/api/v1/items", "").StatusCode)
+	require.Equal(t, 404, h.do(t, "BREW", "/nowhere", "").StatusCode)
+	require.Contains(t, h.log.String(), `"level":"info","method":"other"`)
+	require.NotContains(t, h.log.String(), `"level":"error"`)
+	all, err := h.registry.Gather()
+	require.NoError(t, err)
+	require.NotContains(t, fmt.Sprint(all), "5xx")
+}
+
+// Some clients say of every request how its body is compressed.
+func TestServer_NoBodyIsNotCompressed(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	gzip := header("Content-Encoding", "gzip")
+	require.Equal(t, 200, h.do(t, "GET", "/api/v1/items", "", gzip).StatusCode)
+	golden(t, "422-missing", h.do(t, "POST", "/api/v1/items", "{}", header("Content-Encoding", "identity")))
+	require.Equal(t, 415, h.do(t, "POST", "/api/v1/items", "{}", gzip).StatusCode)
+}
+
 func TestRegister_ServesTypedRoutes(t *testing.T) {
 	t.Parallel()
 	h := start(t)

@@ -49,11 +49,11 @@ var framework = map[int][2]string{
 	http.StatusNotAcceptable:               {"not_acceptable", "This address answers only with application/json."},
 	http.StatusRequestTimeout:              {"request_timeout", "The request did not arrive in time."},
 	http.StatusRequestEntityTooLarge:       {"too_large", "The request body is too large."},
+	http.StatusRequestURITooLong:           {"address_too_long", "The request's address is too long."},
 	http.StatusUnsupportedMediaType:        {"unsupported_media_type", "Send the body as uncompressed application/json."},
 	http.StatusUnprocessableEntity:         {"invalid", "Some fields are not valid."},
 	http.StatusUpgradeRequired:             {"upgrade_required", "This address is only for WebSockets."},
 	http.StatusRequestHeaderFieldsTooLarge: {"headers_too_large", "The request's headers are too large."},
-	http.StatusNotImplemented:              {"not_implemented", "The server does not support that method."},
 }
 
 // problem is the body of every error answer (RFC 9457).
@@ -86,8 +86,13 @@ func (p *problem) GetHeaders() http.Header {
 	if p.retryAfter > 0 {
 		h.Set(fiber.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(p.retryAfter.Seconds()))))
 	}
-	if p.Status == http.StatusUnauthorized {
+	switch p.Status {
+	case http.StatusUnauthorized:
 		h.Set(fiber.HeaderWWWAuthenticate, `Bearer realm="housecall"`)
+	case http.StatusUpgradeRequired: // RFC 9110, 15.5.22 and 7.8, and RFC 6455, 4.4
+		h.Set(fiber.HeaderUpgrade, "websocket")
+		h.Set(fiber.HeaderConnection, "Upgrade")
+		h.Set(fiber.HeaderSecWebSocketVersion, "13")
 	}
 	return h
 }

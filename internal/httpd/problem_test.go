@@ -59,7 +59,7 @@ func TestServer_AnswersBadRequestsAsProblems(t *testing.T) {
 		"404":                h.do(t, "GET", "/nowhere/"+secret, ""),
 		"404-api":            h.do(t, "GET", "/api/v1/"+secret, ""),
 		"405":                h.do(t, "PUT", "/api/v1/items", `{}`),
-		"501-method":         h.do(t, "BREW", "/api/v1/items", ""),
+		"405-unknown":        h.do(t, "BREW", "/api/v1/items", ""),
 		"401":                h.do(t, "GET", "/api/v1/items/1", ""),
 		"401-basic":          h.do(t, "GET", "/api/v1/items/1", "", header("Authorization", "Basic "+secret)),
 		"401-token":          h.do(t, "GET", "/api/v1/items/1", "", as(secret)),
@@ -81,6 +81,7 @@ func TestServer_AnswersBadRequestsAsProblems(t *testing.T) {
 		"422-not-an-object":  post(`"` + secret + `"`),
 		"422-null":           post(`null`),
 		"422-nul":            post(`{"name":"ab","tags":["x","` + secret + `\u0000"]}`),
+		"422-twice":          post(`{"name":"ab","name":"` + secret + `"}`),
 		"422-nul-key":        post(`{"name":"ab","x\u0000":1}`),
 		"422-nul-query":      h.do(t, "GET", "/api/v1/items?cursor=%00"+secret, ""),
 		"422-nul-path":       h.do(t, "GET", "/api/v1/open/%00"+secret, ""),
@@ -121,7 +122,8 @@ func TestServer_RefusesWhatItCannotRead(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	for name, request := range map[string]string{
-		"431":         "GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 6000) + "\r\n\r\n",
+		"431":         "GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 17000) + "\r\n\r\n",
+		"414":         "GET /?" + strings.Repeat("x", 9000) + " HTTP/1.1\r\nHost: x\r\n\r\n",
 		"400-request": "GET\r\n\r\n",
 		"413-huge":    "POST /api/v1/items HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99999999\r\n\r\n",
 	} {

@@ -133,6 +133,7 @@ func (s *Server) operation(r Route) huma.Operation {
 	}
 	slices.Sort(failures)
 	op.Errors = slices.Compact(failures)
+	s.documentCommon(&op)
 	return op
 }
 
@@ -150,6 +151,36 @@ func (s *Server) documentMedia(op huma.Operation, media map[string]any) {
 	for _, o := range []*huma.Operation{item.Get, item.Post} {
 		if o != nil && o.Method == op.Method {
 			o.Responses[strconv.Itoa(cmp.Or(op.DefaultStatus, http.StatusOK))].Content = content
+		}
+	}
+}
+
+// common are the statuses with which every route can answer, before a handler sees the request.
+var common = []int{
+	http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusRequestURITooLong,
+	http.StatusUnsupportedMediaType, http.StatusRequestHeaderFieldsTooLarge, http.StatusInternalServerError,
+}
+
+// describeCommon describes the common answers once for all routes.
+func (s *Server) describeCommon() {
+	components := s.api.OpenAPI().Components
+	components.Responses = map[string]*huma.Response{}
+	schema := components.Schemas.Schema(reflect.TypeFor[problem](), true, "")
+	for _, status := range common {
+		components.Responses[strconv.Itoa(status)] = &huma.Response{
+			Description: frameworkProblem(status).Detail, Content: map[string]*huma.MediaType{ProblemType: {Schema: schema}},
+		}
+	}
+}
+
+// documentCommon has an operation refer to the common answers. What it says itself of a status counts more.
+func (s *Server) documentCommon(op *huma.Operation) {
+	if op.Responses == nil {
+		op.Responses = map[string]*huma.Response{}
+	}
+	for _, status := range common {
+		if code := strconv.Itoa(status); !slices.Contains(op.Errors, status) {
+			op.Responses[code] = &huma.Response{Ref: "#/components/responses/" + code}
 		}
 	}
 }

@@ -246,7 +246,7 @@ func golden(t *testing.T, name string, a answer) {
 	require.NotEmpty(t, p["requestId"])
 	require.NotEmpty(t, p["code"])
 	p["requestId"] = requestIDs.ReplaceAllString(p["requestId"].(string), "REQUEST-ID")
-	for _, name := range []string{"Retry-After", "Allow", "Www-Authenticate"} {
+	for _, name := range []string{"Retry-After", "Allow", "Www-Authenticate", "Upgrade", "Sec-Websocket-Version"} {
 		if v := a.Header.Get(name); v != "" {
 			p["header "+name] = v
 		}

@@ -62,7 +62,7 @@ func fromOurPage(c *fiber.Ctx, own string) bool {
 		return false
 	}
 	origin := c.Get(fiber.HeaderOrigin)
-	if origin == "" || origin == "null" || origin == own {
+	if folded, ok := text.Origin(origin); origin == "" || origin == "null" || ok && folded == own {
 		return true
 	}
 	u, err := url.Parse(origin)

@@ -22,9 +22,10 @@ var ErrUnknown = errors.New("must be the name of an IANA time zone, such as Euro
 
 // Load returns the location of an IANA zone, such as Europe/Berlin; its error is ErrUnknown. Go itself would also
 // accept "" and "Local", which differ between machines, and other files stored with the zones, all in lower case:
-// posixrules, localtime, and copies that count leap seconds.
+// posixrules, localtime, and copies that count leap seconds. Factory is what IANA has for machines whose zone was never
+// set: it has no local time.
 func Load(name string) (*time.Location, error) {
-	if len(name) > maxName || name == "Local" || !nameShape.MatchString(name) {
+	if len(name) > maxName || name == "Local" || name == "Factory" || !nameShape.MatchString(name) {
 		return nil, ErrUnknown
 	}
 	loc, err := time.LoadLocation(name)

@@ -18,7 +18,7 @@ func TestLoad(t *testing.T) {
 		require.Equal(t, name, loc.String())
 	}
 	for _, name := range []string{
-		"", "Local", "localtime", "posixrules", "right/UTC", "../etc/passwd", "Europe/", "Europe//Berlin", "Europe/Atlantis",
+		"", "Local", "Factory", "localtime", "posixrules", "right/UTC", "../etc/passwd", "Europe/", "Europe//Berlin", "Europe/Atlantis",
 		"\x00", "\xff", " UTC", "UTC\n", "A" + strings.Repeat("a", 64),
 	} {
 		_, err := zone.Load(name)

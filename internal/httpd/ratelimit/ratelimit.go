@@ -25,9 +25,10 @@ type Limit struct {
 }
 
 // Limiter counts events under a key. Allow takes one from the key's allowance; if nothing is left, retryAfter is how
-// long to wait.
+// long to wait. GiveBack returns one that Allow took, for events that turn out not to count.
 type Limiter interface {
 	Allow(ctx context.Context, key string, l Limit) (ok bool, retryAfter time.Duration)
+	GiveBack(ctx context.Context, key string, l Limit)
 }
 
 const (
@@ -67,15 +68,23 @@ type sharedLimiter struct {
 
 // Allow implements Limiter.
 func (s *sharedLimiter) Allow(ctx context.Context, key string, l Limit) (bool, time.Duration) {
+	return s.take(ctx, key, l, 1)
+}
+
+// GiveBack implements Limiter. Redis keeps the last event of a key all the same, until it would have run out.
+func (s *sharedLimiter) GiveBack(ctx context.Context, key string, l Limit) { s.take(ctx, key, l, -1) }
+
+// take takes n from a key's allowance; a negative n gives back.
+func (s *sharedLimiter) take(ctx context.Context, key string, l Limit, n int) (bool, time.Duration) {
 	until := s.localUntil.Load()
 	now := time.Now().UnixNano()
 	if until != 0 {
 		// After the turn, one caller asks Redis; the others do not wait for the answer.
 		if now < until || !s.localUntil.CompareAndSwap(until, now+int64(localTurn)) {
-			return s.local.Allow(ctx, key, l)
+			return s.local.take(key, l, n)
 		}
 	}
-	result, err := s.ask(ctx, key, l)
+	result, err := s.ask(ctx, key, l, n)
 	switch {
 	case err == nil:
 		if s.localUntil.Swap(0) != 0 {
@@ -88,7 +97,7 @@ func (s *sharedLimiter) Allow(ctx context.Context, key string, l Limit) (bool, t
 			s.log.Warn().Err(err).Msg("Redis does not answer: rate limits are counted locally")
 		}
 	}
-	return s.local.Allow(ctx, key, l)
+	return s.local.take(key, l, n)
 }
 
 var errSlow = errors.New("no answer in time")
@@ -96,7 +105,7 @@ var errSlow = errors.New("no answer in time")
 // ask asks Redis, but waits no longer than patience. go-redis heeds a context only if configured to, so the request
 // runs in a goroutine that ends with the client's own timeouts. There are few of these, since only one caller in a
 // localTurn asks while Redis is away.
-func (s *sharedLimiter) ask(ctx context.Context, key string, l Limit) (*redis_rate.Result, error) {
+func (s *sharedLimiter) ask(ctx context.Context, key string, l Limit, n int) (*redis_rate.Result, error) {
 	type answer struct {
 		result *redis_rate.Result
 		err    error
@@ -107,7 +116,7 @@ func (s *sharedLimiter) ask(ctx context.Context, key string, l Limit) (*redis_ra
 	done := make(chan answer, 1)
 	go func() {
 		limit := redis_rate.Limit{Rate: l.N, Burst: l.N, Period: l.Per}
-		result, err := s.redis.Allow(ctx, hex.EncodeToString(hash[:16]), limit)
+		result, err := s.redis.AllowN(ctx, hex.EncodeToString(hash[:16]), limit, n)
 		done <- answer{result, err}
 	}()
 	select {
@@ -137,11 +146,18 @@ func newLocalLimiter(most int) *localLimiter {
 
 // Allow implements Limiter.
 func (s *localLimiter) Allow(_ context.Context, key string, l Limit) (bool, time.Duration) {
+	return s.take(key, l, 1)
+}
+
+// GiveBack implements Limiter.
+func (s *localLimiter) GiveBack(_ context.Context, key string, l Limit) { s.take(key, l, -1) }
+
+func (s *localLimiter) take(key string, l Limit, n int) (bool, time.Duration) {
 	if l.N <= 0 || l.Per <= 0 {
 		return false, l.Per
 	}
 	now := time.Now()
-	r := s.bucket(key, l).ReserveN(now, 1)
+	r := s.bucket(key, l).ReserveN(now, n)
 	wait := r.DelayFrom(now)
 	if wait > 0 {
 		r.CancelAt(now)

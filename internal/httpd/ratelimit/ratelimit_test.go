@@ -102,6 +102,22 @@ func TestLimiter_DoesNotWaitForASlowRedis(t *testing.T) {
 	require.Equal(t, few.N, allowed(t, l, "a", 20))
 }
 
+func TestLimiter_GiveBack(t *testing.T) {
+	t.Parallel()
+	for name, l := range map[string]ratelimit.Limiter{
+		"shared": ratelimit.Patient(ratelimit.New(connect(t, pgtest.Redis(t)), zerolog.Nop())),
+		"local":  ratelimit.New(nil, zerolog.Nop()),
+	} {
+		for range 3 * few.N {
+			require.Equal(t, 1, allowed(t, l, "a", 1), name)
+			l.GiveBack(t.Context(), "a", few)
+		}
+		require.GreaterOrEqual(t, allowed(t, l, "a", 8), few.N-1, name)
+		l.GiveBack(t.Context(), "a", few)
+		require.Equal(t, 1, allowed(t, l, "a", 8), name)
+	}
+}
+
 func TestLimiter_LocalOnly(t *testing.T) {
 	t.Parallel()
 	l := ratelimit.New(nil, zerolog.Nop())

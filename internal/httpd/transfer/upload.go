@@ -46,10 +46,9 @@ func (u Uploads) Take(s *httpd.Server, rc *fasthttp.RequestCtx) httpd.Stream {
 
 // Upload is the body of a request, read from the connection as it arrives; what the handler does not read is dropped.
 // Reading fails if the client sends nothing for a while, if the whole takes too long, if the instance stops, and if
-// the body is shorter than its length (io.ErrUnexpectedEOF).
+// the body ends too early (io.ErrUnexpectedEOF).
 type Upload struct {
-	// Length is the Content-Length; -1 if the client sent none. Then a broken connection looks like the end, so the
-	// content itself has to mark its end.
+	// Length is the Content-Length; -1 if the body comes in chunks, the last of which marks its end (RFC 9112, 7.1).
 	Length int64
 	// ContentType is the header as it came.
 	ContentType string

@@ -54,6 +54,8 @@ type Options struct {
 	Through func(net.Listener) net.Listener
 	// PublicURL is where clients reach the service; "" means the default of its configuration.
 	PublicURL string
+	// Origins are those of other pages and apps that may call it.
+	Origins []string
 }
 
 // Serve starts a server on a free port until the test ends, and returns a client for its REST API.
@@ -94,7 +96,7 @@ func newServer(t testing.TB, o Options) *httpd.Server {
 	server, err := httpd.New(httpd.Deps{
 		Log: o.Log, Registry: o.Registry, Authenticator: o.Authenticator, Idempotency: o.Idempotency,
 		Options: httpd.Options{
-			RequestTimeout: o.RequestTimeout, BodyLimit: o.BodyLimit, Origins: []string{o.PublicURL},
+			RequestTimeout: o.RequestTimeout, BodyLimit: o.BodyLimit, Origins: append([]string{o.PublicURL}, o.Origins...),
 			HTTPS: strings.HasPrefix(o.PublicURL, "https://"),
 		},
 	})
