@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"reflect"
 	"strconv"
-	"time"
 	"unicode/utf8"
+
+	"housecall/internal/wirejson"
 
 	"github.com/google/uuid"
 
@@ -45,7 +46,7 @@ func seal(op byte, buf []byte) wire {
 // type comes first.
 func encode(shape any) wire {
 	kind := kindOf[reflect.TypeOf(shape)]
-	body, err := json.Marshal(shape)
+	body, err := wirejson.Marshal(shape)
 	if err != nil || kind == "" {
 		panic(fmt.Sprintf("chat: a frame cannot be encoded: %T, %v", shape, err)) // the set of shapes is closed and tested
 	}
@@ -93,7 +94,7 @@ func encodeEvent(e conversation.Event) wire {
 		buf = appendRare(buf, e)
 	}
 	buf = append(buf, `,"at":"`...)
-	buf = e.At.UTC().AppendFormat(buf, time.RFC3339Nano)
+	buf = wirejson.AppendTime(buf, e.At)
 	return seal(opText, append(buf, '"', '}'))
 }
 
@@ -128,7 +129,7 @@ func encodeAck(clientID string, a conversation.Ack) wire {
 	buf = append(buf, `","seq":`...)
 	buf = strconv.AppendInt(buf, a.Seq, 10)
 	buf = append(buf, `,"at":"`...)
-	buf = a.At.UTC().AppendFormat(buf, time.RFC3339Nano)
+	buf = wirejson.AppendTime(buf, a.At)
 	buf = append(buf, '"')
 	if a.Duplicate {
 		buf = append(buf, `,"duplicate":true`...)

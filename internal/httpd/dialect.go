@@ -9,6 +9,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"housecall/internal/errs"
+	"housecall/internal/wirejson"
 )
 
 // Envelope turns an error into what clients of an older API expect: the status and the body of the answer, which is
@@ -137,7 +138,7 @@ func (s *Server) write(c *fiber.Ctx, err error) error {
 	for name, values := range headers {
 		c.Set(name, values[0])
 	}
-	body, err := encode(content)
+	body, err := wirejson.Marshal(content)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"housecall/internal/wirejson"
+
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humafiber"
 	"github.com/gofiber/fiber/v2"
@@ -155,6 +157,7 @@ func New(d Deps) (*Server, error) {
 // fiberConfig returns the configuration of Fiber.
 func (s *Server) fiberConfig() fiber.Config {
 	return fiber.Config{
+		JSONEncoder: wirejson.Marshal,
 		// Otherwise a later request would overwrite the strings of this one.
 		Immutable:             true,
 		CaseSensitive:         true,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"reflect"
 	"slices"
@@ -17,11 +18,21 @@ import (
 
 	"housecall/internal/errs"
 	"housecall/internal/text"
+	"housecall/internal/wirejson"
 )
 
 func (s *Server) humaConfig() huma.Config {
 	c := huma.DefaultConfig("Housecall", s.opts.Version)
 	c.CreateHooks = nil // the hooks would add $schema to every body
+	written := huma.DefaultJSONFormat
+	written.Marshal = func(w io.Writer, v any) error {
+		raw, err := wirejson.Marshal(v)
+		if err == nil {
+			_, err = w.Write(raw)
+		}
+		return err
+	}
+	c.Formats = map[string]huma.Format{"application/json": written, "json": written}
 	c.DocsPath, c.OpenAPIPath, c.SchemasPath = "", "", ""
 	c.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", s.schemaName)
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 
 	"housecall/internal/errs"
+	"housecall/internal/wirejson"
 )
 
 // cursorMax limits the length of a cursor; ours are much shorter.
@@ -28,7 +29,7 @@ func (p Page[T]) MarshalJSON() ([]byte, error) {
 	if p.Items == nil {
 		p.Items = []T{}
 	}
-	return encode(plain(p))
+	return wirejson.Marshal(plain(p))
 }
 
 // EncodeCursor makes a list's cursor from the sort key of a page's last item: strings, integers and times. It seals

@@ -1,9 +1,7 @@
 package httpd
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"math"
 	"net/http"
@@ -15,6 +13,7 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/errs"
 	"housecall/internal/postgres"
+	"housecall/internal/wirejson"
 )
 
 // ProblemType is the media type of every error (RFC 9457).
@@ -100,7 +99,7 @@ func (p *problem) GetHeaders() http.Header {
 // MarshalJSON writes extension members (RFC 9457, 3.2) after the standard ones, which they never replace.
 func (p *problem) MarshalJSON() ([]byte, error) {
 	type plain problem
-	base, err := encode((*plain)(p))
+	base, err := wirejson.Marshal((*plain)(p))
 	if err != nil || len(p.extra) == 0 {
 		return base, err
 	}
@@ -112,19 +111,11 @@ func (p *problem) MarshalJSON() ([]byte, error) {
 			more[k] = v
 		}
 	}
-	rest, err := encode(more)
+	rest, err := wirejson.Marshal(more)
 	if err != nil || len(more) == 0 {
 		return base, err
 	}
 	return append(append(base[:len(base)-1], ','), rest[1:]...), nil
-}
-
-func encode(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	err := e.Encode(v)
-	return bytes.TrimRight(b.Bytes(), "\n"), err
 }
 
 // frameworkProblem returns the problem for an error that has only a status.
