@@ -60,6 +60,16 @@ type Route struct {
 	Repeatable bool
 	// Stream is for a route whose handler reads the body itself; nil: the server reads it before the handler.
 	Stream Streaming
+	// File is for a route that answers with a file, for the document; nil: the output says what it answers.
+	File *File
+}
+
+// File describes an answer that is a file.
+type File struct {
+	// Types are its media types, without parameters.
+	Types []string
+	// Whole says that it always comes as a whole. Of others, clients may ask for a range, or whether they have changed.
+	Whole bool
 }
 
 // bearer is the name of the security scheme.
@@ -71,6 +81,9 @@ const bearer = "bearer"
 // route that cannot work, such as one registered twice.
 func Register[I, O any](s *Server, r Route, h func(ctx context.Context, in *I) (*O, error)) {
 	s.naming = packageOf(reflect.TypeFor[I]())
+	if s.naming == "" || s.naming == "httpd" { // nothing, or only a page, is asked for
+		s.naming = packageOf(reflect.TypeFor[O]())
+	}
 	if r.Stream != nil {
 		s.expectStream(r)
 	}
@@ -87,8 +100,12 @@ func Register[I, O any](s *Server, r Route, h func(ctx context.Context, in *I) (
 	}
 	op := s.operation(r)
 	huma.Register(s.api, op, answer)
+	s.outputs = append(s.outputs, Output{r.Method, op.Path, reflect.TypeFor[O]()})
 	if r.Stream != nil {
 		documentStream(s.api.OpenAPI().Paths[op.Path].Post)
+	}
+	if r.File != nil {
+		documentFile(s.api.OpenAPI().Paths[op.Path].Get, *r.File)
 	}
 	if r.Method == http.MethodGet {
 		// RFC 9110, 9.1 and 9.3.2: HEAD is the same without the body, which fasthttp leaves out. The document does not
@@ -116,7 +133,7 @@ func (s *Server) operation(r Route) huma.Operation {
 		failures = append(failures, http.StatusUnauthorized)
 		op.Security = []map[string][]string{{bearer: {}}}
 	}
-	if len(r.Access.roles) > 0 {
+	if len(r.Access.roles) > 0 || !r.Access.public && !r.Access.beforePasswordChange {
 		failures = append(failures, http.StatusForbidden)
 	}
 	if r.takesKey() {
@@ -127,6 +144,19 @@ func (s *Server) operation(r Route) huma.Operation {
 	slices.Sort(failures)
 	op.Errors = slices.Compact(failures)
 	return op
+}
+
+// documentFile describes the answers in the document. In OpenAPI 3.1 bytes are a media type without a schema.
+func documentFile(op *huma.Operation, f File) {
+	content := make(map[string]*huma.MediaType, len(f.Types))
+	for _, kind := range f.Types {
+		content[kind] = &huma.MediaType{}
+	}
+	op.Responses["200"] = &huma.Response{Description: "The file", Content: content}
+	if !f.Whole {
+		op.Responses["206"] = &huma.Response{Description: "The range that the client asked for", Content: content}
+		op.Responses["304"] = &huma.Response{Description: "The client has it already"}
+	}
 }
 
 // operationID returns "get-doctors-id-hours" for GET /doctors/{id}/hours.
