@@ -11,8 +11,8 @@
 //	require.Equal(t, "Cara Lim", a.Text("name"))
 //	apitest.Golden(t, "doctor", a)
 //
-// Every answer is held to the OpenAPI document of the server. It stops when the test ends. `go test -update` writes golden files; this package declares the flag, so
-// packages that use it must not.
+// Every answer is held to the server's OpenAPI document. The server stops when the test ends. `go test -update` writes
+// golden files; this package declares the flag, so packages that use it must not.
 package apitest
 
 import (

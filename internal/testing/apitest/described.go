@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -197,13 +198,13 @@ func (h *holding) RoundTrip(r *http.Request) (*http.Response, error) {
 		if body, err = io.ReadAll(resp.Body); err != nil {
 			// What was cut off cannot be checked; the client gets as much, and the same error.
 			resp.Body = &cut{resp.Body, io.MultiReader(bytes.NewReader(body), failing{err})}
-			return resp, nil
+			return resp, nil //nolint:nilerr // the body says it
 		}
 		resp.Body = &cut{resp.Body, bytes.NewReader(body)}
 	}
 	d, err := h.description(r)
 	if err != nil {
-		return resp, nil // the instance has gone away meanwhile
+		return resp, nil //nolint:nilerr // the instance has gone away meanwhile
 	}
 	if err := d.Check(r.Method, r.URL.EscapedPath(), resp.StatusCode, resp.Header, body); err != nil {
 		h.t.Errorf("an answer differs from its description: %v", err)
@@ -225,7 +226,8 @@ func (h *holding) description(r *http.Request) (*Description, error) {
 	if whole.d != nil {
 		return whole.d, nil
 	}
-	ask, err := http.NewRequestWithContext(r.Context(), http.MethodGet, "http://"+r.URL.Host+"/openapi.json", http.NoBody)
+	at := url.URL{Scheme: r.URL.Scheme, Host: r.URL.Host, Path: "/openapi.json"}
+	ask, err := http.NewRequestWithContext(r.Context(), http.MethodGet, at.String(), http.NoBody)
 	if err != nil {
 		return nil, err
 	}
@@ -238,7 +240,12 @@ func (h *holding) description(r *http.Request) (*Description, error) {
 	if err != nil {
 		return nil, err
 	}
-	whole.d, err = Describe(document)
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("/openapi.json answered status %d", resp.StatusCode)
+	}
+	if whole.d, err = Describe(document); err != nil {
+		h.t.Errorf("the description cannot be read: %v", err)
+	}
 	return whole.d, err
 }
 

@@ -119,7 +119,8 @@ func chat(ctx context.Context, patient, doctor *api.ClientWithResponses, id, sen
 		return failed("read", err, history)
 	}
 	last := history.JSON200.Items[len(history.JSON200.Items)-1]
-	if last.Seq != sent.JSON201.Seq || last.Text == nil || *last.Text != text || last.Sender == nil || *last.Sender != sender {
+	if last.Seq != sent.JSON201.Seq || last.Text == nil || *last.Text != text || last.Sender == nil ||
+		*last.Sender != sender {
 		return failed("read the message", nil, history)
 	}
 	read, err := doctor.PutAppointmentsIdReceiptsWithResponse(ctx, id,
