@@ -3,6 +3,9 @@ package app
 import (
 	"fmt"
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -56,7 +59,7 @@ func TestApp_MainJob(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, found, 1)
 	require.Equal(t, doctor.User().UserID, found[0].UserID)
-	day := time.Now().UTC().AddDate(0, 0, 1)
+	day := time.Now().UTC().AddDate(0, 0, 2) // tomorrow may be too near to cancel
 	slots, err := patient.Slots(ctx, found[0].UserID, day, day)
 	require.NoError(t, err)
 	require.NotEmpty(t, slots)
@@ -91,6 +94,28 @@ func TestApp_MainJob(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, history.Items, p.count())
 	requireRESTClosed(t, patient, asked.ID)
+	w.generatedClient(doctor.User().UserID)
+}
+
+// generatedClient has a client that is generated from /openapi.json speak the main story: a stranger's generator
+// understands the description, and the service keeps to it. See testdata/generated.
+func (w *world) generatedClient(doctor string) {
+	w.t.Helper()
+	module := w.t.TempDir()
+	require.NoError(w.t, os.CopyFS(module, os.DirFS("testdata/generated")))
+	require.NoError(w.t, os.MkdirAll(filepath.Join(module, "api"), 0o700))
+	document := w.call(0, "", "GET", "/openapi.json", "")
+	require.NoError(w.t, os.WriteFile(filepath.Join(module, "openapi.json"), document.raw, 0o600))
+	run := func(name string, args ...string) {
+		c := exec.CommandContext(w.t.Context(), name, args...)
+		// Without the paths and the revision, what is built once is found in the cache the next time.
+		c.Dir, c.Env = module, append(os.Environ(), "GOFLAGS=-trimpath -buildvcs=false", "GOWORK=off")
+		out, err := c.CombinedOutput()
+		require.NoError(w.t, err, "%s", out)
+	}
+	run("go", "tool", "oapi-codegen", "-generate", "types,client", "-package", "api", "-o", "api/api.gen.go", "openapi.json")
+	run("go", "build", "-o", "story", ".")
+	run(filepath.Join(module, "story"), w.url(1), doctor, password)
 }
 
 // talk has two participants, live on different instances, do everything that a conversation offers.

@@ -21,6 +21,7 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/client"
 	"housecall/internal/config"
+	"housecall/internal/testing/apitest"
 	"housecall/internal/testing/logtest"
 	"housecall/internal/testing/pgtest"
 )
@@ -78,7 +79,7 @@ func newWorldOver(t *testing.T, dsn, redisURL string, instances int, change ...f
 		f(&w.cfg)
 	}
 	require.NoError(t, w.cfg.Validate())
-	w.http = client.NewHTTPClient(16)
+	w.http = apitest.Held(t, client.NewHTTPClient(16))
 	for range instances {
 		w.start()
 	}

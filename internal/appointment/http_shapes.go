@@ -62,20 +62,21 @@ func date(t *time.Time) string {
 	return t.Format(time.DateOnly)
 }
 
-// slotBody is a free slot in the doctor's zone and in UTC.
-type slotBody struct {
+// SlotBody is a free slot in the doctor's zone and in UTC. Huma leaves the fields of an embedded type out of the schema
+// unless its name is exported.
+type SlotBody struct {
 	StartsAt    time.Time `json:"startsAt" doc:"With the offset of the doctor's zone"`
 	EndsAt      time.Time `json:"endsAt"`
 	StartsAtUTC time.Time `json:"startsAtUtc"`
 	EndsAtUTC   time.Time `json:"endsAtUtc"`
 }
 
-func slotBodyOf(s Slot) slotBody {
-	return slotBody{StartsAt: s.StartsAt, EndsAt: s.EndsAt, StartsAtUTC: s.StartsAt.UTC(), EndsAtUTC: s.EndsAt.UTC()}
+func slotBodyOf(s Slot) SlotBody {
+	return SlotBody{StartsAt: s.StartsAt, EndsAt: s.EndsAt, StartsAtUTC: s.StartsAt.UTC(), EndsAtUTC: s.EndsAt.UTC()}
 }
 
 type doctorSlotBody struct {
-	slotBody
+	SlotBody
 	Doctor   doctorPerson `json:"doctor"`
 	TimeZone string       `json:"timeZone" doc:"IANA name of the doctor's zone"`
 }

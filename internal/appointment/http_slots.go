@@ -53,7 +53,7 @@ type slotsInput struct {
 
 type slotsOutput struct {
 	Body struct {
-		Items    []slotBody `json:"items"`
+		Items    []SlotBody `json:"items"`
 		TimeZone string     `json:"timeZone" doc:"IANA name"`
 	}
 }
@@ -64,7 +64,7 @@ func (h handlers) serveSlots(ctx context.Context, in *slotsInput) (*slotsOutput,
 		return nil, err
 	}
 	out := &slotsOutput{}
-	out.Body.TimeZone, out.Body.Items = rules.TimeZone, make([]slotBody, len(slots))
+	out.Body.TimeZone, out.Body.Items = rules.TimeZone, make([]SlotBody, len(slots))
 	for i, s := range slots {
 		out.Body.Items[i] = slotBodyOf(s)
 	}
@@ -92,7 +92,7 @@ func (h handlers) serveSearch(ctx context.Context, in *searchInput) (*searchOutp
 	out.Body.Items = make([]doctorSlotBody, len(found))
 	for i, f := range found {
 		out.Body.Items[i] = doctorSlotBody{
-			slotBody: slotBodyOf(f.Slot), TimeZone: f.TimeZone,
+			SlotBody: slotBodyOf(f.Slot), TimeZone: f.TimeZone,
 			Doctor: doctorPerson{UserID: f.Doctor.UserID, Name: f.Doctor.Name, Specialization: f.Doctor.Specialization},
 		}
 	}

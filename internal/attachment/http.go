@@ -16,8 +16,9 @@ import (
 	"housecall/internal/httpd/transfer"
 )
 
-// body is an attachment as in events of the chat protocol.
-type body struct {
+// Body is an attachment as in events of the chat protocol. Huma leaves the fields of an embedded type out of the schema
+// unless its name is exported.
+type Body struct {
 	ID        uuid.UUID `json:"id" format:"uuid"`
 	Name      string    `json:"name" doc:"Safe for any file system, so it may differ from the name that was given."`
 	MediaType string    `json:"mediaType" doc:"Detected from the content." enum:"image/png,image/jpeg,image/gif,image/webp,application/pdf,text/plain; charset=utf-8"`
@@ -28,8 +29,8 @@ type body struct {
 	Thumbnail bool      `json:"thumbnail,omitempty" doc:"Whether there is a thumbnail."`
 }
 
-func bodyOf(a Attachment) body {
-	b := body{ID: a.ID, Name: a.Name, MediaType: a.MediaType, Size: a.SizeBytes, SHA256: a.Sum(), Thumbnail: a.Thumbnail}
+func bodyOf(a Attachment) Body {
+	b := Body{ID: a.ID, Name: a.Name, MediaType: a.MediaType, Size: a.SizeBytes, SHA256: a.Sum(), Thumbnail: a.Thumbnail}
 	if a.Width != nil && a.Height != nil {
 		b.Width, b.Height = *a.Width, *a.Height
 	}
@@ -38,7 +39,7 @@ func bodyOf(a Attachment) body {
 
 // sentBody is an attachment in a list.
 type sentBody struct {
-	body
+	Body
 	Seq        int64     `json:"seq" doc:"The seq of the message that sent it."`
 	Sender     string    `json:"sender" doc:"User id."`
 	UploadedAt time.Time `json:"uploadedAt"`
@@ -52,7 +53,7 @@ type uploadInput struct {
 
 type uploadOutput struct {
 	Location string `header:"Location"`
-	Body     body
+	Body     Body
 }
 
 type listInput struct {
@@ -101,12 +102,16 @@ func Routes(s *httpd.Server, svc *Service) {
 		Access: httpd.SignedIn, Errors: []int{
 			http.StatusNotFound, http.StatusPreconditionFailed, http.StatusRequestedRangeNotSatisfiable,
 		},
+		File: &httpd.File{Types: []string{
+			"image/png", "image/jpeg", "image/gif", "image/webp", "application/pdf", "text/plain",
+		}},
 	}, h.serveContent)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/appointments/{id}/attachments/{attachmentId}/thumbnail", Tag: tag,
 		Summary:     "Get the thumbnail of a file",
 		Description: "An upright JPEG of at most 320 by 320 pixels; 404 unless `thumbnail` is true.", Access: httpd.SignedIn,
 		Errors: []int{http.StatusNotFound, http.StatusPreconditionFailed, http.StatusRequestedRangeNotSatisfiable},
+		File:   &httpd.File{Types: []string{jpeg.MediaType}},
 	}, h.serveThumbnail)
 }
 
@@ -139,7 +144,7 @@ func (h handlers) serveList(ctx context.Context, in *listInput) (*listOutput, er
 	out := &listOutput{}
 	for _, a := range page {
 		out.Body.Items = append(out.Body.Items, sentBody{
-			body: bodyOf(a.Attachment), Seq: *a.Seq, Sender: a.Uploader, UploadedAt: a.CreatedAt.UTC(), Retracted: a.Retracted,
+			Body: bodyOf(a.Attachment), Seq: *a.Seq, Sender: a.Uploader, UploadedAt: a.CreatedAt.UTC(), Retracted: a.Retracted,
 		})
 	}
 	if next > 0 {

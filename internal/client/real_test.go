@@ -17,6 +17,7 @@ import (
 	"housecall/internal/app"
 	"housecall/internal/client"
 	"housecall/internal/config"
+	"housecall/internal/testing/apitest"
 	"housecall/internal/testing/pgtest"
 )
 
@@ -59,7 +60,7 @@ func newClinic(t *testing.T, change func(*config.Config)) *clinic {
 // api is a client that is closed before the instances are.
 func (c *clinic) api(t *testing.T, url string) *client.API {
 	t.Helper()
-	api, err := client.New(url, client.WithHTTPClient(client.NewHTTPClient(2)))
+	api, err := client.New(url, client.WithHTTPClient(apitest.Held(t, client.NewHTTPClient(2))))
 	require.NoError(t, err)
 	t.Cleanup(api.CloseIdle)
 	return api

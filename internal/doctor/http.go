@@ -53,8 +53,9 @@ type Match struct {
 	IfMatch string `header:"If-Match" doc:"The ETag you last saw"`
 }
 
-// profileBody is a doctor's profile; Phone and PhoneE164 are empty except for the doctor and admins.
-type profileBody struct {
+// ProfileBody is a doctor's profile; Phone and PhoneE164 are empty except for the doctor and admins. Huma leaves the
+// fields of an embedded type out of the schema unless its name is exported.
+type ProfileBody struct {
 	UserID         string `json:"userId"`
 	Name           string `json:"name"`
 	Specialization string `json:"specialization"`
@@ -67,14 +68,14 @@ type profileBody struct {
 }
 
 // publicBody is what anyone may see; only privateBody adds the phone number.
-func publicBody(d Doctor) profileBody {
-	return profileBody{
+func publicBody(d Doctor) ProfileBody {
+	return ProfileBody{
 		UserID: d.UserID, Name: d.Name, Specialization: d.Specialization, Qualification: d.Qualification,
 		Experience: d.Experience, TimeZone: d.TimeZone, SlotMinutes: d.SlotMinutes,
 	}
 }
 
-func privateBody(d Doctor) profileBody {
+func privateBody(d Doctor) ProfileBody {
 	b := publicBody(d)
 	b.Phone, b.PhoneE164 = d.Phone, d.PhoneE164
 	return b
@@ -82,7 +83,7 @@ func privateBody(d Doctor) profileBody {
 
 type profileOutput struct {
 	ETag string `header:"ETag"`
-	Body profileBody
+	Body ProfileBody
 }
 
 type listInput struct {
@@ -91,7 +92,7 @@ type listInput struct {
 	Specialization string `query:"specialization" maxLength:"200" doc:"Exactly this specialization, case-insensitive"`
 }
 
-type listOutput struct{ Body httpd.Page[profileBody] }
+type listOutput struct{ Body httpd.Page[ProfileBody] }
 
 func (h handlers) list(ctx context.Context, in *listInput) (*listOutput, error) {
 	var after Position
@@ -142,7 +143,7 @@ type createOutput struct {
 	ETag     string `header:"ETag"`
 	Location string `header:"Location"`
 	Body     struct {
-		profileBody
+		ProfileBody
 		Invitation invitationBody `json:"invitation"`
 	}
 }
@@ -164,7 +165,7 @@ func (h handlers) serveCreate(ctx context.Context, in *createInput) (*createOutp
 		return nil, err
 	}
 	out := &createOutput{ETag: httpd.ETag(d.Version), Location: httpd.APIPrefix + "/doctors/" + d.UserID}
-	out.Body.profileBody = privateBody(d)
+	out.Body.ProfileBody = privateBody(d)
 	out.Body.Invitation = invitationBody(inv)
 	return out, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"reflect"
 	"sync"
 
 	"github.com/gofiber/fiber/v2"
@@ -48,12 +49,11 @@ var docsAssets = []string{"swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x
 
 // docsRoutes adds /openapi.json, and /docs to browse it offline.
 func (s *Server) docsRoutes() {
-	// All routes are registered before the first request, so the document is complete then.
-	document := sync.OnceValues(func() ([]byte, error) { return json.Marshal(s.api.OpenAPI()) })
+	s.document = sync.OnceValues(func() ([]byte, error) { return json.Marshal(s.api.OpenAPI()) })
 	s.app.Get("/openapi.json", func(c *fiber.Ctx) error {
-		b, err := document()
+		b, err := s.Document()
 		if err != nil {
-			return fmt.Errorf("encode the OpenAPI document: %w", err)
+			return err
 		}
 		c.Set(fiber.HeaderContentType, "application/openapi+json")
 		return c.Send(b)
@@ -68,6 +68,24 @@ func (s *Server) docsRoutes() {
 		s.docsFile("/docs/"+name, path.Ext(name), content)
 	}
 }
+
+// Document returns the OpenAPI 3.1 document, as JSON. All routes must have been registered: it is made once.
+func (s *Server) Document() ([]byte, error) {
+	b, err := s.document()
+	if err != nil {
+		return nil, fmt.Errorf("encode the OpenAPI document: %w", err)
+	}
+	return b, nil
+}
+
+// Output is what a route answers if it succeeds.
+type Output struct {
+	Method, Path string       // as the document has them
+	Type         reflect.Type // the O of Register
+}
+
+// Outputs returns those of all routes, in the order of their registration. Tests compare them with the document.
+func (s *Server) Outputs() []Output { return s.outputs }
 
 func (s *Server) docsFile(at, extension string, content []byte) {
 	s.app.Get(at, func(c *fiber.Ctx) error {

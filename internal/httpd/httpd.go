@@ -104,6 +104,9 @@ type Server struct {
 	olderRoutes func() []olderRoute
 	// naming is the package whose route is being registered; see schemaName.
 	naming string
+	// document makes the OpenAPI document, and outputs are what Outputs returns.
+	document func() ([]byte, error)
+	outputs  []Output
 	// streamed are the routes whose handlers read the body.
 	streamed []pattern
 	underway underway

@@ -1,13 +1,10 @@
 package httpd
 
 import (
-	"cmp"
 	"context"
-	"maps"
 	"net/http"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -66,6 +63,16 @@ type Route struct {
 	// Media are, by media type, values of the types that a route answers with that writes its body itself, such as one
 	// with a Stream as its answer: they are only for the documentation.
 	Media map[string]any
+	// File is for a route that answers with a file, for the document; nil: the output says what it answers.
+	File *File
+}
+
+// File describes an answer that is a file.
+type File struct {
+	// Types are its media types, without parameters.
+	Types []string
+	// Whole says that it always comes as a whole. Of others, clients may ask for a range, or whether they have changed.
+	Whole bool
 }
 
 // bearer is the name of the security scheme.
@@ -77,6 +84,9 @@ const bearer = "bearer"
 // route that cannot work, such as one registered twice.
 func Register[I, O any](s *Server, r Route, h func(ctx context.Context, in *I) (*O, error)) {
 	s.naming = packageOf(reflect.TypeFor[I]())
+	if s.naming == "" || s.naming == "httpd" { // nothing, or only a page, is asked for
+		s.naming = packageOf(reflect.TypeFor[O]())
+	}
 	if r.Stream != nil {
 		s.expectStream(r)
 	}
@@ -93,10 +103,14 @@ func Register[I, O any](s *Server, r Route, h func(ctx context.Context, in *I) (
 	}
 	op := s.operation(r)
 	huma.Register(s.api, op, answer)
+	s.outputs = append(s.outputs, Output{r.Method, op.Path, reflect.TypeFor[O]()})
 	if r.Stream != nil {
 		documentStream(s.api.OpenAPI().Paths[op.Path].Post)
 	}
 	s.documentMedia(op, r.Media)
+	if r.File != nil {
+		documentFile(s.api.OpenAPI().Paths[op.Path].Get, *r.File)
+	}
 	if r.Method == http.MethodGet {
 		// RFC 9110, 9.1 and 9.3.2: HEAD is the same without the body, which fasthttp leaves out. The document does not
 		// list it.
@@ -123,7 +137,7 @@ func (s *Server) operation(r Route) huma.Operation {
 		failures = append(failures, http.StatusUnauthorized)
 		op.Security = []map[string][]string{{bearer: {}}}
 	}
-	if len(r.Access.roles) > 0 {
+	if len(r.Access.roles) > 0 || !r.Access.public && !r.Access.beforePasswordChange {
 		failures = append(failures, http.StatusForbidden)
 	}
 	if r.takesKey() {
@@ -135,54 +149,6 @@ func (s *Server) operation(r Route) huma.Operation {
 	op.Errors = slices.Compact(failures)
 	s.documentCommon(&op)
 	return op
-}
-
-// documentMedia describes an answer that the handler writes itself.
-func (s *Server) documentMedia(op huma.Operation, media map[string]any) {
-	if len(media) == 0 {
-		return
-	}
-	content := map[string]*huma.MediaType{}
-	for _, kind := range slices.Sorted(maps.Keys(media)) {
-		schema := s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeOf(media[kind]), true, op.OperationID+"-event")
-		content[kind] = &huma.MediaType{Schema: schema}
-	}
-	item := s.api.OpenAPI().Paths[op.Path]
-	for _, o := range []*huma.Operation{item.Get, item.Post} {
-		if o != nil && o.Method == op.Method {
-			o.Responses[strconv.Itoa(cmp.Or(op.DefaultStatus, http.StatusOK))].Content = content
-		}
-	}
-}
-
-// common are the statuses with which every route can answer, before a handler sees the request.
-var common = []int{
-	http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusRequestURITooLong,
-	http.StatusUnsupportedMediaType, http.StatusRequestHeaderFieldsTooLarge, http.StatusInternalServerError,
-}
-
-// describeCommon describes the common answers once for all routes.
-func (s *Server) describeCommon() {
-	components := s.api.OpenAPI().Components
-	components.Responses = map[string]*huma.Response{}
-	schema := components.Schemas.Schema(reflect.TypeFor[problem](), true, "")
-	for _, status := range common {
-		components.Responses[strconv.Itoa(status)] = &huma.Response{
-			Description: frameworkProblem(status).Detail, Content: map[string]*huma.MediaType{ProblemType: {Schema: schema}},
-		}
-	}
-}
-
-// documentCommon has an operation refer to the common answers. What it says itself of a status counts more.
-func (s *Server) documentCommon(op *huma.Operation) {
-	if op.Responses == nil {
-		op.Responses = map[string]*huma.Response{}
-	}
-	for _, status := range common {
-		if code := strconv.Itoa(status); !slices.Contains(op.Errors, status) {
-			op.Responses[code] = &huma.Response{Ref: "#/components/responses/" + code}
-		}
-	}
 }
 
 // operationID returns "get-doctors-id-hours" for GET /doctors/{id}/hours.

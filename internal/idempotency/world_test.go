@@ -174,6 +174,7 @@ func (w *world) routes(h *httpd.Server) {
 	part := func(_ context.Context, in *partInput) (*makeOutput, error) { return w.make(in.Body.How) }
 	route := httpd.Route{
 		Method: "POST", Path: "/things", Tag: "test", Summary: "Make", Status: 201, Access: httpd.SignedIn,
+		Errors: []int{404, 409, 412, 429},
 	}
 	httpd.Register(h, route, create)
 	route.Path = "/others"

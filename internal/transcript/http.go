@@ -38,6 +38,7 @@ func Routes(s *httpd.Server, svc *Service) {
 			"object in canonical form (RFC 8785): first one of appointmentId, headSeq and version (1), then each event as " +
 			"in the JSON format but without `local`. If the transfer breaks off, the file is incomplete.",
 		Access: httpd.SignedIn, Errors: []int{http.StatusNotFound},
+		File: &httpd.File{Whole: true, Types: []string{"application/json", "text/plain", "application/pdf"}},
 	}, h.transcript)
 }
 

@@ -11,14 +11,15 @@
 //	require.Equal(t, "Cara Lim", a.Text("name"))
 //	apitest.Golden(t, "doctor", a)
 //
-// The server stops when the test ends. `go test -update` writes golden files; this package declares the flag, so
-// packages that use it must not.
+// Every answer is held to the server's OpenAPI document. The server stops when the test ends. `go test -update` writes
+// golden files; this package declares the flag, so packages that use it must not.
 package apitest
 
 import (
 	"context"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -78,7 +79,16 @@ func Serve(t testing.TB, o Options) *API {
 		_ = ln.Close() // otherwise a server that has not begun to serve would begin now, and never end
 		require.NoError(t, <-served)
 	})
-	return &API{Server: server, Root: root, Prefix: httpd.APIPrefix, t: t}
+	return &API{
+		Server: server, Root: root, Prefix: httpd.APIPrefix, t: t,
+		described: sync.OnceValues(func() (*Description, error) {
+			document, err := server.Document()
+			if err != nil {
+				return nil, err
+			}
+			return Describe(document)
+		}),
+	}
 }
 
 // newServer is the only place where tests of packages other than httpd make a server.

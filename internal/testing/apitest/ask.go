@@ -20,7 +20,8 @@ type API struct {
 	Root   string        // "http://" and the server's address
 	Prefix string        // precedes the paths of requests
 
-	t testing.TB
+	t         testing.TB
+	described func() (*Description, error) // what answers are held to; nil unless Serve started the server
 }
 
 // Client returns a client for a server that the test has started by other means, such as a whole instance.
@@ -46,8 +47,8 @@ func (a *API) Ask(method, path, token string, body any, headers ...string) Answe
 	return answer
 }
 
-// Try is Ask for goroutines other than the test's own, which must not end the test. It also fails if the REST API
-// refuses a request without a problem document.
+// Try is Ask for goroutines other than the test's own, which must not end the test. It also fails if an answer is not
+// what the OpenAPI document says of it.
 func (a *API) Try(method, path, token string, body any, headers ...string) (Answer, error) {
 	req, err := a.Request(method, path, token, body, headers...)
 	if err != nil {
@@ -118,16 +119,28 @@ func (a *API) Send(req *http.Request) (Answer, error) {
 	if out.Raw, err = io.ReadAll(resp.Body); err != nil {
 		return out, fmt.Errorf("read the answer of %s: %w", req.URL.Path, err)
 	}
-	kind := resp.Header.Get("Content-Type")
-	if out.Status >= http.StatusBadRequest && a.Prefix == httpd.APIPrefix && kind != httpd.ProblemType {
-		return out, fmt.Errorf("%s answered status %d without a problem document", req.URL.Path, out.Status)
+	if err := a.hold(req, out); err != nil {
+		return out, err
 	}
+	kind := resp.Header.Get("Content-Type")
 	if strings.Contains(kind, "json") && bytes.HasPrefix(out.Raw, []byte("{")) {
 		if err := json.Unmarshal(out.Raw, &out.Body); err != nil {
 			return out, fmt.Errorf("the answer of %s is not JSON: %w", req.URL.Path, err)
 		}
 	}
 	return out, nil
+}
+
+// hold compares an answer with the description of the server that Serve started, statuses and problems included.
+func (a *API) hold(req *http.Request, out Answer) error {
+	if a.described == nil {
+		return nil
+	}
+	d, err := a.described()
+	if err != nil {
+		return err
+	}
+	return d.Check(req.Method, req.URL.EscapedPath(), out.Status, out.Header, out.Raw)
 }
 
 // Answer is the answer to a request.
