@@ -83,10 +83,16 @@ func TestNormalizeName(t *testing.T) {
 		_, err = NormalizeName(good)
 		require.NoError(t, err, good)
 	}
+	// Characters that change the direction of text, including text beside the name, come along when one is copied.
+	for _, marked := range []string{
+		"Ann\u202e", "\u202aAnn", "A\u202cnn", "Ann\u2066", "Ann\u2069", "Ann\u200e", "Ann\u200f", "Ann\u061c",
+	} {
+		got, err := NormalizeName(marked)
+		require.NoError(t, err, "%q", marked)
+		require.Equal(t, "Ann", got, "%q", marked)
+	}
 	for _, bad := range []string{
 		"", "   ", strings.Repeat("x", NameMax+1), "Ann\nBcc: x", "Ann\x00", "Ann\x1b[2J", "\xff\xfe",
-		// Characters that change the direction of text, including text beside the name.
-		"Ann\u202e", "\u202aAnn", "A\u202cnn", "Ann\u2066", "Ann\u2069", "Ann\u200e", "Ann\u200f", "Ann\u061c",
 		// Nothing visible, or nothing but signs; the Hangul filler counts as a letter.
 		"\u200b", "\u200b\u200c\u200d\ufeff", "\u2060", "\u3164", "\u0301", "...", "🙂",
 	} {

@@ -213,13 +213,13 @@ func TestRoutes_Conditions(t *testing.T) {
 	require.Equal(t, http.StatusOK, third.Status)
 	require.Equal(t, first.ETag(), third.ETag())
 	require.Equal(t, "Tue, 03 Mar 2026 10:00:01 GMT", third.Header.Get("Last-Modified"))
-	require.Equal(t, "2026-03-03T10:00:01.5Z", w.api("GET", "/me/calendar", pat).Body["lastReadAt"])
+	require.Equal(t, "2026-03-03T10:00:01.500000Z", w.api("GET", "/me/calendar", pat).Body["lastReadAt"])
 	w.pass(59 * time.Second)
 	require.Equal(t, http.StatusNotModified, w.reads(address, "If-None-Match", third.ETag()).Status)
-	require.Equal(t, "2026-03-03T10:00:01.5Z", w.api("GET", "/me/calendar", pat).Body["lastReadAt"], "accurate to a minute")
+	require.Equal(t, "2026-03-03T10:00:01.500000Z", w.api("GET", "/me/calendar", pat).Body["lastReadAt"], "accurate to a minute")
 	w.pass(time.Second)
 	require.Equal(t, http.StatusNotModified, w.reads(address, "If-None-Match", third.ETag()).Status)
-	require.Equal(t, "2026-03-03T10:01:01.5Z", w.api("GET", "/me/calendar", pat).Body["lastReadAt"])
+	require.Equal(t, "2026-03-03T10:01:01.500000Z", w.api("GET", "/me/calendar", pat).Body["lastReadAt"])
 	require.Equal(t, third.Header.Get("Last-Modified"), w.reads(address).Header.Get("Last-Modified"))
 }
 

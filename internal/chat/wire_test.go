@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"housecall/internal/wirejson"
+
 	"housecall/internal/conversation"
 
 	"github.com/fasthttp/websocket"
@@ -61,11 +63,9 @@ type wantAck struct {
 
 // marshal is encoding/json without the escapes for HTML; it spells \b and \f shorter than we do.
 func marshal(t require.TestingT, v any) string {
-	var buf bytes.Buffer
-	e := json.NewEncoder(&buf)
-	e.SetEscapeHTML(false)
-	require.NoError(t, e.Encode(v))
-	return strings.TrimSuffix(buf.String(), "\n")
+	body, err := wirejson.Marshal(v)
+	require.NoError(t, err)
+	return string(body)
 }
 
 func bodyOfWire(w wire) string {

@@ -39,6 +39,7 @@ func (s *Server) humaConfig() huma.Config {
 		bearer: {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "The accessToken of a sign-in."},
 	}
 	c.Info.Description = "A patient books a doctor, and the two chat inside the appointment. " +
+		"Times are RFC 3339, always with six digits after the second. " +
 		"Errors are problem documents (RFC 9457); programs switch on `code`. When a time is refused, the problem lists " +
 		"`alternatives`. Resources that change have an `ETag`, and changing them takes `If-Match`. Lists are pages with a " +
 		"`cursor`. A POST that creates something takes an `Idempotency-Key`: for a day, sending it again returns the first " +

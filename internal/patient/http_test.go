@@ -231,7 +231,7 @@ func TestRoutes_Assign(t *testing.T) {
 
 	for ifMatch, status := range map[string]int{
 		"": http.StatusPreconditionRequired, `"2"`: http.StatusPreconditionFailed, `"0"`: http.StatusPreconditionFailed,
-		`"99999999999"`: http.StatusPreconditionFailed, `W/"1"`: http.StatusPreconditionFailed,
+		`"99999999999"`: http.StatusPreconditionFailed, `W/"2"`: http.StatusPreconditionFailed,
 	} {
 		require.Equal(t, status, w.call("PUT", "/patients/"+tom+"/doctor", admin, ifMatch, to(ann)).Status, ifMatch)
 	}

@@ -225,11 +225,11 @@ func TestRoutes_approve_firstFree(t *testing.T) {
 func TestRoutes_approve_firstFree_contended(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	doctor, patient := w.doctor(w.admin(), "Dr Cara Lim"), w.patient("Pia Patient")
+	doctor := w.doctor(w.admin(), "Dr Cara Lim")
 	const workers = 6
 	statuses, body := make(chan int, workers), fmt.Sprintf(`{"date":%q,"time":""}`, tomorrow(t))
-	for range workers {
-		id := w.request(patient, doctor)
+	for i := range workers {
+		id := w.request(w.patient(fmt.Sprint("Patient ", i)), doctor)
 		go func() { statuses <- w.status(doctor.token, "PUT", "/api/doctor/appointments/approve/"+id, body) }()
 	}
 	for range workers {

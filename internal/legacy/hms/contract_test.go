@@ -130,6 +130,7 @@ func TestRoutes_words(t *testing.T) {
 		return w.call(made[who], method, path, fill(body))
 	}
 	for _, c := range successes {
+		w.timePasses()
 		r := call(c.who, c.route, c.body)
 		require.Equal(t, fmt.Sprint(c.status, " ", c.message), fmt.Sprint(r.Status, " ", r.message()), "%s: %s", c.route, r.Raw)
 		for name, path := range c.keep {

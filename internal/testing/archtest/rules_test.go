@@ -10,7 +10,7 @@ const module = "housecall"
 
 // The foundation that every domain package may import. It does not include config: app passes Options.
 var foundation = []string{
-	"audit", "auth", "errs", "httpd", "httpd/ratelimit", "httpd/transfer", "postgres", "text", "walltime", "zone",
+	"audit", "auth", "errs", "httpd", "httpd/ratelimit", "httpd/transfer", "postgres", "text", "walltime", "wirejson", "zone",
 }
 
 // imports says for each package under internal which others under internal it may import. A package without a row
@@ -20,11 +20,12 @@ var imports = map[string][]string{
 	"text":            {"errs"}, // it refuses fields
 	"zone":            nil,
 	"walltime":        nil,
+	"wirejson":        nil,
 	"config":          {"text", "walltime", "zone"},
 	"auth":            {"errs"},
 	"postgres":        {"errs"},
 	"audit":           {"auth", "errs", "postgres"},
-	"httpd":           {"audit", "auth", "errs", "postgres", "text"}, // audit: its rows have the request id
+	"httpd":           {"audit", "auth", "errs", "postgres", "text", "wirejson"}, // audit: its rows have the request id
 	"httpd/ratelimit": nil,
 	"httpd/transfer":  {"errs", "httpd"},
 	"idempotency":     {"auth", "errs", "httpd", "postgres"},
