@@ -22,7 +22,8 @@ import (
 type olderPages struct {
 	*world
 	browser *browser
-	root    string // of the pages
+	root    string      // of the pages
+	model   chan string // what the assistant's model goes on with
 }
 
 func newOlderPages(t *testing.T) *olderPages {
@@ -37,8 +38,10 @@ func newOlderPages(t *testing.T) *olderPages {
 	})
 	pages := httptest.NewServer(mux)
 	t.Cleanup(pages.Close)
-	o := &olderPages{root: pages.URL}
+	o := &olderPages{root: pages.URL, model: make(chan string, 1)}
+	assistant := withAssistant(machine(t, o.model))
 	o.world = newWorld(t, 1, func(c *config.Config) {
+		assistant(c)
 		c.AllowedOrigins, c.MailFrom = []string{pages.URL}, "Hillside Clinic <no-reply@clinic.test>"
 	})
 	api := o.url(0) + "/api"
@@ -127,12 +130,32 @@ func TestBrowser_OlderPages(t *testing.T) {
 	o.doctorIsCreated(admin, doctor)
 	patientID := o.patientRegisters(patient)
 	o.patientRequests(patient)
-	// The step of the health assistant belongs here: the patient asks on their page, POST /patient/agent/chat.
+	o.patientAsksTheAssistant(patient)
 	day := o.doctorDecides(doctor)
 	o.patientSees(patient, day)
 	o.bothChat(patient, doctor)
 	o.everythingIsListed(admin, doctor, day)
 	o.passwordsChange(patient, patientID)
+}
+
+// patientAsksTheAssistant greets it, asks it about their health, and has an emergency.
+func (o *olderPages) patientAsksTheAssistant(patient *tab) {
+	o.t.Helper()
+	ask := func(message, source, says string) {
+		o.t.Helper()
+		patient.sends("#agent", fields{"message": message})
+		patient.waits(source, `document.querySelector("#reply").textContent.startsWith(`+quoted(source+" | ")+`)`)
+		var reply string
+		patient.eval(`document.querySelector("#reply").textContent`, &reply)
+		require.Contains(o.t, reply, says)
+	}
+	ask("Hello", "general", "")
+	ask("Who won the football match?", "non-health", "")
+	o.model <- " see a doctor if it lasts."
+	ask("What helps against a cough?", "health", "Rest and drink enough water for a few days. And see a doctor if it lasts.")
+	ask("I have chest pain", "health", "112")
+	patient.sends("#agent", fields{"message": " "})
+	patient.shown("#reply", "Message is required")
 }
 
 // doctorIsCreated has the doctor made, and sign in with the id from their email and the password that was shown once.

@@ -1,13 +1,11 @@
 package transcript
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"housecall/internal/audit"
@@ -21,6 +19,11 @@ import (
 
 const (
 	pageSize = 500 // how many events are in memory at once
+	// pageTimeout is how long reading one page of the log may take.
+	pageTimeout = 10 * time.Second
+	// patience is how long a caller of Open waits for a PDF. Others begin before they are made: nobody can tell an answer
+	// that takes long to begin from none.
+	patience = 5 * time.Second
 	// timeLimit is how long one transcript may take, however slow the client is.
 	timeLimit = 5 * time.Minute
 	// pdfsAtOnce is how many PDFs are made and sent at once, each for a different user. Each stays in memory until it
@@ -130,60 +133,31 @@ func (s *Service) Open(
 		ctx: reading, close: func() { stop(); cancel() },
 	}
 	pages := func(ctx context.Context, after int64) ([]Entry, error) {
+		ctx, cancel := context.WithTimeout(ctx, pageTimeout)
+		defer cancel()
 		return s.entries(ctx, r, conversation.Stretch{UpTo: facts.HeadSeq, Present: present}, after)
 	}
 	if want.Format == PDF {
-		err = s.pdf(&t, actor.ID, facts, pages)
-	} else {
-		t.Reader, err = NewStream(reading, want.Format, facts, pages)
+		err = s.place(&t, actor.ID)
 	}
-	if err == nil { // not with ctx: a long PDF may take longer than the request's deadline
-		err = audit.Record(reading, s.d.Pool, audit.Event{
+	if err == nil { // before anything is read
+		err = audit.Record(ctx, s.d.Pool, audit.Event{
 			Actor: actor, Action: "transcript.read", Subject: a.PublicID, PatientID: a.Patient.ID,
 			Detail: map[string]any{"format": want.Format, "headSeq": facts.HeadSeq},
 		})
+	}
+	switch {
+	case err != nil:
+	case want.Format == PDF:
+		err = s.pdf(&t, facts, pages, patience)
+	default:
+		t.Reader, err = NewStream(reading, want.Format, facts, pages)
 	}
 	if err != nil {
 		t.close()
 		return Transcript{}, err
 	}
 	return t, nil
-}
-
-// pdf makes a PDF if there is a free place, which stays taken until the transcript is closed or its time is over.
-func (s *Service) pdf(t *Transcript, user int64, facts Facts, pages Pages) error {
-	if !s.pdfs.take(user) {
-		return errBusy
-	}
-	end, leave := t.close, sync.OnceFunc(func() { s.pdfs.leave(user) })
-	context.AfterFunc(t.ctx, leave)
-	t.close = func() { end(); leave() }
-	whole, err := MakePDF(t.ctx, s.d.Fonts, facts, pages)
-	t.Reader = bytes.NewReader(whole)
-	return err
-}
-
-// pdfPlaces are the users for whom a PDF is being made or sent.
-type pdfPlaces struct {
-	mu    sync.Mutex // guards users
-	users map[int64]struct{}
-}
-
-// take returns a user a place, unless they already have one or none is free.
-func (p *pdfPlaces) take(user int64) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if _, has := p.users[user]; has || len(p.users) == pdfsAtOnce {
-		return false
-	}
-	p.users[user] = struct{}{}
-	return true
-}
-
-func (p *pdfPlaces) leave(user int64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.users, user)
 }
 
 // facts also returns the seq of the log's last event.

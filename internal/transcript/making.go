@@ -1,0 +1,94 @@
+package transcript
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"strings"
+	"sync"
+	"time"
+)
+
+// place takes a place for a PDF, until the transcript is closed or its time is over.
+func (s *Service) place(t *Transcript, user int64) error {
+	if !s.pdfs.take(user) {
+		return errBusy
+	}
+	end, leave := t.close, sync.OnceFunc(func() { s.pdfs.leave(user) })
+	context.AfterFunc(t.ctx, leave)
+	t.close = func() { end(); leave() }
+	return nil
+}
+
+// pdf makes a PDF. If that takes longer than patience, the transcript begins with the PDF's first bytes, and goes on
+// when it is made.
+func (s *Service) pdf(t *Transcript, facts Facts, pages Pages, patience time.Duration) error {
+	made := make(chan making, 1)
+	var work sync.WaitGroup
+	work.Go(func() {
+		whole, err := MakePDF(t.ctx, s.d.Fonts, facts, pages)
+		made <- making{whole, err}
+	})
+	end := t.close
+	t.close = func() { end(); work.Wait() }
+	wait := time.NewTimer(patience)
+	defer wait.Stop()
+	select {
+	case m := <-made:
+		t.Reader = bytes.NewReader(m.whole)
+		return m.err
+	case <-wait.C:
+		t.Reader = io.MultiReader(strings.NewReader(pdfBegins), &later{made: made})
+		return nil
+	}
+}
+
+// pdfBegins is how every PDF that MakePDF makes begins.
+const pdfBegins = "%PDF-1.7\n"
+
+// making is the result of MakePDF.
+type making struct {
+	whole []byte
+	err   error
+}
+
+// later reads a PDF without its beginning, once it is made.
+type later struct {
+	made <-chan making
+	rest *bytes.Reader
+}
+
+// Read implements io.Reader.
+func (l *later) Read(p []byte) (int, error) {
+	if l.rest == nil {
+		m := <-l.made
+		if m.err != nil {
+			return 0, m.err
+		}
+		l.rest = bytes.NewReader(m.whole[len(pdfBegins):])
+	}
+	return l.rest.Read(p) //nolint:wrapcheck // io.Reader errors are not wrapped
+}
+
+// pdfPlaces are the users for whom a PDF is being made or sent.
+type pdfPlaces struct {
+	mu    sync.Mutex // guards users
+	users map[int64]struct{}
+}
+
+// take returns a user a place, unless they already have one or none is free.
+func (p *pdfPlaces) take(user int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, has := p.users[user]; has || len(p.users) == pdfsAtOnce {
+		return false
+	}
+	p.users[user] = struct{}{}
+	return true
+}
+
+func (p *pdfPlaces) leave(user int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.users, user)
+}

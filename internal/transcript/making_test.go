@@ -1,0 +1,61 @@
+package transcript
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A PDF that takes long to make begins before it is made, and is the same to the byte.
+func TestService_pdf_later(t *testing.T) {
+	t.Parallel()
+	s := New(Deps{Fonts: fonts(t)})
+	facts := facts(t, 0)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	release := make(chan struct{})
+	pages := func(ctx context.Context, _ int64) ([]Entry, error) {
+		select {
+		case <-release:
+			return nil, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	open := func() *Transcript {
+		tr := &Transcript{ctx: ctx, close: cancel}
+		require.NoError(t, s.pdf(tr, facts, pages, 0))
+		begin := make([]byte, len(pdfBegins))
+		_, err := io.ReadFull(tr, begin)
+		require.NoError(t, err)
+		require.Equal(t, pdfBegins, string(begin), "nothing is made yet")
+		return tr
+	}
+	slow := open()
+	close(release)
+	rest, err := io.ReadAll(slow.Reader)
+	require.NoError(t, err)
+	whole, err := MakePDF(t.Context(), s.d.Fonts, facts, pages)
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(whole, append([]byte(pdfBegins), rest...)))
+
+	release = make(chan struct{})
+	ctx, cancel = context.WithCancel(t.Context())
+	defer cancel()
+	broken := open()
+	read := make(chan error, 1)
+	go func() { _, err := io.Copy(io.Discard, broken.Reader); read <- err }()
+	require.NoError(t, broken.Close(), "it waits until nothing is being made any more")
+	require.ErrorIs(t, <-read, context.Canceled)
+
+	made := make(chan making, 1)
+	failing := &later{made: made}
+	made <- making{err: errors.New("away")}
+	_, err = io.Copy(io.Discard, io.MultiReader(strings.NewReader(pdfBegins), failing))
+	require.EqualError(t, err, "away")
+}
