@@ -86,9 +86,9 @@ func postfix(t *testing.T, cert tls.Certificate) map[string]int {
 		}
 		_ = os.RemoveAll(dir)
 	})
-	require.NoError(t, os.Chmod(dir, 0o755)) //nolint:gosec // see above
+	require.NoError(t, os.Chmod(dir, 0o755))
 	for _, sub := range []string{"conf", "queue", "data"} {
-		require.NoError(t, os.Mkdir(filepath.Join(dir, sub), 0o755)) //nolint:gosec // as above
+		require.NoError(t, os.Mkdir(filepath.Join(dir, sub), 0o755))
 	}
 	owner, err := user.Lookup("postfix")
 	require.NoError(t, err)
@@ -126,7 +126,7 @@ func freePort(t *testing.T) int {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer ln.Close() //nolint:errcheck // only its number is needed
+	defer ln.Close()
 	return ln.Addr().(*net.TCPAddr).Port
 }
 
@@ -135,7 +135,7 @@ func greets(port int) bool {
 	if err != nil {
 		return false
 	}
-	defer c.Close() //nolint:errcheck // only a look
+	defer c.Close()
 	b := make([]byte, 3)
 	_, err = c.Read(b)
 	return err == nil && string(b) == "220"

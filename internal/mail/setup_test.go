@@ -42,7 +42,7 @@ func TestSMTP_Send_setUpWrongly(t *testing.T) {
 		"no such host":   {Server{Host: "mail.invalid", Port: 587}, trust, Error{Cause: NoSuchHost}},
 		"refused":        {Server{Host: "127.0.0.1", Port: freePort(t)}, trust, Error{Cause: Refused}},
 		"untrusted":      {tlsFromStart, nil, Error{Cause: Untrusted}},
-		"another name":   {tlsFromStart, &tls.Config{RootCAs: trust.RootCAs, ServerName: "x.test"}, Error{Cause: Untrusted}}, //nolint:gosec // test
+		"another name":   {tlsFromStart, &tls.Config{RootCAs: trust.RootCAs, ServerName: "x.test"}, Error{Cause: Untrusted}},
 		"not TLS":        {notTLS, trust, Error{Cause: NotTLS}},
 		"no STARTTLS":    {noSTARTTLS, trust, Error{Cause: NoSTARTTLS}},
 		"no AUTH":        {noAuth, trust, Error{Cause: NoAUTH}},

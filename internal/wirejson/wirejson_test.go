@@ -42,6 +42,7 @@ func TestMarshal(t *testing.T) {
 	}
 	got, err := wirejson.Marshal(v)
 	require.NoError(t, err)
+	//nolint:testifylint // to the byte
 	require.Equal(t, `{"id":7,"at":"2026-12-01T10:00:00.000000Z","fine":"2026-12-01T10:00:00.123456+01:00",`+
 		`"list":["2026-12-01T10:00:00.000000Z"],"any":{"a":1,"b":"2026-12-01T10:00:00.000000Z"},`+
 		`"own":{"at":"2026-12-01T10:00:00.000000Z"},"text":"2026-12-01T10:00:00Z <b>\u2028é\u0001","absent":null}`, string(got))

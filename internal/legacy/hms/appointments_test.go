@@ -77,7 +77,8 @@ func TestRoutes_requestTwice(t *testing.T) {
 	admin, patient := w.admin(), w.patient("Pia Patient")
 	for i := range 6 {
 		d := w.doctor(admin, fmt.Sprint("Dr Cara Lim ", i))
-		require.Equal(t, w.request(patient, d), w.request(patient, d))
+		first := w.request(patient, d)
+		require.Equal(t, first, w.request(patient, d))
 	}
 	require.Equal(t, 6, w.count(`select count(*) from appointments`))
 }
