@@ -45,10 +45,13 @@ func TestChatOptions_explain(t *testing.T) {
 	t.Parallel()
 	o := chatOptions{as: "a@b.test", appointment: "APP1", server: "http://x"}
 	for want, err := range map[string]error{
-		"wrong email address or password":                          &client.Problem{Status: 401},
-		"APP1 is not an appointment of a@b.test":                   &client.Problem{Status: 404},
-		"too many attempts: wait 1m0s and try again":               &client.Problem{Status: 429, RetryAfter: time.Minute},
-		"the server refused the request: Down.":                    &client.Problem{Status: 503, Detail: "Down."},
+		"wrong email address or password":            &client.Problem{Status: 401, Code: "bad_credentials"},
+		"APP1 is not an appointment of a@b.test":     &client.Problem{Status: 404, Code: "not_found"},
+		"too many attempts: wait 1m0s and try again": &client.Problem{Status: 429, Code: "rate_limited", RetryAfter: time.Minute},
+		"the server refused the request: Down.":      &client.Problem{Status: 503, Code: "unavailable", Detail: "Down."},
+		"something in front of the server answered 404 Not Found: try again in a moment": &client.Problem{
+			Status: 404, Title: "Not Found",
+		},
 		"your session has ended: sign in again":                    errors.Join(client.ErrSignedOut, &client.CloseError{Code: 4401}),
 		"a@b.test is no longer a participant in conversation APP1": &client.CloseError{Code: 4403},
 		"cannot reach the server http://x: is it running?":         context.DeadlineExceeded,

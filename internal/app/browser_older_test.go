@@ -131,7 +131,7 @@ func TestBrowser_OlderPages(t *testing.T) {
 	patientID := o.patientRegisters(patient)
 	o.patientRequests(patient)
 	o.patientAsksTheAssistant(patient)
-	day := o.doctorDecides(doctor)
+	day := o.doctorDecides(patient, doctor)
 	o.patientSees(patient, day)
 	o.bothChat(patient, doctor)
 	o.everythingIsListed(admin, doctor, day)
@@ -227,35 +227,50 @@ func (o *olderPages) patientRequests(patient *tab) {
 	o.t.Helper()
 	patient.lists("#doctors", "Dr Dan Roth | Surgery | MD | dan@private.test | 9841111111",
 		"Dr Cara Lim | Neurology | MD | cara@private.test | 9841111111")
-	request := `document.querySelector("#doctors li:last-child button").click()`
-	line := "PENDING | Dr Cara Lim | - | - | -"
-	lines := []string{}
-	for range 3 {
-		patient.eval(request, nil)
-		patient.shown("#said", "Appointment request created successfully")
-		lines = append(lines, line)
-		patient.lists("#appointments", lines...)
+	for range 2 { // whoever presses twice has asked once
+		o.patientPresses(patient)
+		patient.lists("#appointments", "PENDING | Dr Cara Lim | - | - | -")
 	}
 }
 
-// doctorDecides approves two requests, one without a time of day, and rejects one. They return the day.
-func (o *olderPages) doctorDecides(doctor *tab) (day time.Time) {
+func (o *olderPages) patientPresses(patient *tab) {
+	o.t.Helper()
+	patient.eval(`document.querySelector("#doctors li:last-child button").click()`, nil)
+	patient.shown("#said", "Appointment request created successfully")
+}
+
+// patientRequestsAgain makes another request, a while after the ones before.
+func (o *olderPages) patientRequestsAgain(patient *tab) {
+	o.t.Helper()
+	_, err := o.apps[0].pool.Exec(o.context(), `update appointments set created_at = created_at - interval '2 minutes'`)
+	require.NoError(o.t, err)
+	o.page(patient, "patient")
+	patient.waits("the doctors", `document.querySelectorAll("#doctors li").length === 2`)
+	o.patientPresses(patient)
+}
+
+// doctorDecides approves two requests, one without a time of day, and rejects one between them. It returns the day.
+func (o *olderPages) doctorDecides(patient, doctor *tab) (day time.Time) {
 	o.t.Helper()
 	day = time.Now().UTC().AddDate(0, 0, 2) // the clinic's zone is UTC
 	o.page(doctor, "doctor")
-	line := "PENDING | Pia Patient | - | - | -"
-	doctor.lists("#pending", line, line, line)
-	doctor.shown("#counts", "3 | 0 | 0 | 3")
+	const line = "PENDING | Pia Patient | - | - | -"
+	doctor.lists("#pending", line)
+	doctor.shown("#counts", "1 | 0 | 0 | 1")
 	const approve = "#pending li:first-child form"
 	date := day.Format(time.DateOnly)
 	doctor.sends(approve, fields{"date": date, "time": "half past ten"})
 	doctor.refused(400, "time must be a clock time such as 10:30 or 10:30 AM.")
 	doctor.sends(approve, fields{"date": date, "time": "10.30 AM", "notes": "Bring your papers."})
 	doctor.shown("#said", "Appointment booked successfully")
-	doctor.lists("#pending", line, line)
+	doctor.lists("#pending")
+	o.patientRequestsAgain(patient)
+	o.page(doctor, "doctor")
 	doctor.presses("#pending", "Reject")
 	doctor.shown("#said", "Appointment rejected successfully")
-	doctor.lists("#pending", line)
+	doctor.lists("#pending")
+	o.patientRequestsAgain(patient)
+	o.page(doctor, "doctor")
 	doctor.sends(approve, fields{"date": date, "time": ""})
 	doctor.shown("#counts", "0 | 2 | 1 | 3")
 	return day
@@ -266,9 +281,9 @@ func (o *olderPages) patientSees(patient *tab, day time.Time) {
 	o.page(patient, "patient")
 	shown := day.Format("January 2, 2006")
 	patient.lists("#appointments",
-		"BOOKED | Dr Cara Lim | "+shown+" | 10:30 | Bring your papers.",
+		"BOOKED | Dr Cara Lim | "+shown+" | 00:00 | -",
 		"REJECTED | Dr Cara Lim | - | - | -",
-		"BOOKED | Dr Cara Lim | "+shown+" | 00:00 | -")
+		"BOOKED | Dr Cara Lim | "+shown+" | 10:30 | Bring your papers.")
 }
 
 func (o *olderPages) bothChat(patient, doctor *tab) {
@@ -291,8 +306,8 @@ func (o *olderPages) everythingIsListed(admin, doctor *tab, day time.Time) {
 	admin.lists("#patients", "Pia Patient | PATIENT | Female | 35 | created")
 	admin.lists("#pending")
 	booked := []string{
-		"BOOKED | Pia Patient, Dr Cara Lim | " + shown + " | 10:30 | Bring your papers.",
 		"BOOKED | Pia Patient, Dr Cara Lim | " + shown + " | 00:00 | -",
+		"BOOKED | Pia Patient, Dr Cara Lim | " + shown + " | 10:30 | Bring your papers.",
 	}
 	admin.lists("#booked", booked...)
 	admin.lists("#rejected", "REJECTED | Pia Patient, Dr Cara Lim | - | - | -")
