@@ -53,7 +53,11 @@ func (w *world) inItsShape(path string, r reply, what string) {
 	w.t.Helper()
 	require.Less(w.t, r.status, 500, "%s: %s", what, r.raw)
 	require.True(w.t, strings.HasPrefix(r.header.Get("Content-Type"), "application/json"), "%s: %s", what, r.raw)
-	message, _ := r.body["message"].(string)
+	said := "message"
+	if r.status == 200 && strings.HasSuffix(path, "/agent/chat") {
+		said = "reply"
+	}
+	message, _ := r.body[said].(string)
 	require.NotEmpty(w.t, message, "%s: %s", what, r.raw)
 	if !strings.HasPrefix(path, pmsPrefix) {
 		if r.status >= 400 {
