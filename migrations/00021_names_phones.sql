@@ -22,6 +22,10 @@ reset lock_timeout;
 drop index concurrently if exists users_search_idx;
 create index concurrently users_search_idx on users
     using gin (folded gin_trgm_ops, email gin_trgm_ops, public_id gin_trgm_ops);
+-- For names that are not folded yet. Without it the planner, which takes nearly all names for unfolded, would read them all.
+drop index concurrently if exists users_unfolded_name_idx;
+create index concurrently users_unfolded_name_idx on users
+    using gin (name gin_trgm_ops) where folded_from is distinct from name;
 -- For the timer.
 drop index concurrently if exists users_unfolded_idx;
 create index concurrently users_unfolded_idx on users (id) where folded_from is distinct from name;
@@ -31,6 +35,7 @@ create index concurrently patients_unread_phone_idx on patients (user_id) where 
 -- +goose Down
 drop index concurrently if exists patients_unread_phone_idx;
 drop index concurrently if exists users_unfolded_idx;
+drop index concurrently if exists users_unfolded_name_idx;
 drop index concurrently if exists users_search_idx;
 alter table patients drop column if exists phone_e164, drop column if exists phone_from;
 alter table doctors drop column if exists phone_e164, drop column if exists phone_from,

@@ -163,16 +163,21 @@ func updateDisabled(ctx context.Context, tx *postgres.Tx, id int64, at *time.Tim
 // finds names as they are folded where that is up to date (see CatchUp), and as they are written elsewhere. Nobody's
 // name folds to nothing, which is what a query without letters and digits looks for.
 func listUsers(ctx context.Context, db postgres.DB, f Filter, before int64, limit int) ([]User, error) {
-	return postgres.Rows[User](ctx, db, "users", `
-		select `+userColumns+` from users u
-		where ($1 = '' or u.role = $1)
-		  and ($2::boolean is null or (u.disabled_at is not null) = $2)
-		  and ($3 = '' or u.email ilike $3 or u.public_id ilike $3
-		       or u.folded like $6 and u.folded_from = u.name
-		       or u.name ilike $3 and u.folded_from is distinct from u.name)
-		  and ($4::bigint = 0 or u.id < $4)
-		order by u.id desc limit $5`,
-		f.Role, f.Disabled, likePattern(f.Query), before, limit+1, likePattern(text.Fold(f.Query)))
+	return postgres.Rows[User](ctx, db, "users", selectUsers, f.arguments(before, limit)...)
+}
+
+const selectUsers = `
+	select ` + userColumns + ` from users u
+	where ($1 = '' or u.role = $1)
+	  and ($2::boolean is null or (u.disabled_at is not null) = $2)
+	  and ($3 = '' or u.email ilike $3 or u.public_id ilike $3
+	       or u.folded like $6 and u.folded_from = u.name
+	       or u.name ilike $3 and u.folded_from is distinct from u.name)
+	  and ($4::bigint = 0 or u.id < $4)
+	order by u.id desc limit $5`
+
+func (f Filter) arguments(before int64, limit int) []any {
+	return []any{f.Role, f.Disabled, likePattern(f.Query), before, limit + 1, likePattern(text.Fold(f.Query))}
 }
 
 type roleCount struct {

@@ -100,12 +100,6 @@ func (c Change) apply(d Details, today time.Time) (Details, error) {
 	return d, nil
 }
 
-// Check returns all fields that break a rule, as one errs.Invalid. now is the latest date of birth.
-func (d Details) Check(now time.Time) error {
-	_, err := d.normalize(now, "") // the region decides what a number means, not whether it is one
-	return err
-}
-
 // normalize trims the texts and reads the phone number (see text.ReadPhone for region); its error names every field
 // that breaks a rule. now is the latest date of birth.
 func (d Details) normalize(now time.Time, region string) (Details, error) {

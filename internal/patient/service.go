@@ -3,6 +3,7 @@ package patient
 import (
 	"context"
 	"slices"
+	"time"
 
 	"housecall/internal/audit"
 	"housecall/internal/auth"
@@ -53,6 +54,12 @@ type Deps struct {
 // New returns a Service.
 func New(d Deps) *Service {
 	return &Service{pool: d.Pool, doctors: d.Doctors, care: d.Care, options: d.Options}
+}
+
+// Check returns all fields of an entry that break a rule, as one errs.Invalid. now is the latest date of birth.
+func (s *Service) Check(d Details, now time.Time) error {
+	_, err := d.normalize(now, s.options.PhoneRegion)
+	return err
 }
 
 // Create creates a user's entry, unless there is one: users who become patients again keep theirs. Fields that are
