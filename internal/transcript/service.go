@@ -21,9 +21,10 @@ const (
 	pageSize = 500 // how many events are in memory at once
 	// pageTimeout is how long reading one page of the log may take.
 	pageTimeout = 10 * time.Second
-	// patience is how long a caller of Open waits for a PDF. Others begin before they are made: nobody can tell an answer
-	// that takes long to begin from none.
+	// patience is how long a caller of Open waits for a PDF, and spare how much of its own time it keeps. Longer ones begin
+	// before they are made: nobody can tell an answer that takes long to begin from none.
 	patience = 5 * time.Second
+	spare    = time.Second
 	// timeLimit is how long one transcript may take, however slow the client is.
 	timeLimit = 5 * time.Minute
 	// pdfsAtOnce is how many PDFs are made and sent at once, each for a different user. Each stays in memory until it
@@ -149,7 +150,7 @@ func (s *Service) Open(
 	switch {
 	case err != nil:
 	case want.Format == PDF:
-		err = s.pdf(&t, facts, pages, patience)
+		err = s.pdf(&t, facts, pages, waitFor(ctx))
 	default:
 		t.Reader, err = NewStream(reading, want.Format, facts, pages)
 	}
@@ -158,6 +159,14 @@ func (s *Service) Open(
 		return Transcript{}, err
 	}
 	return t, nil
+}
+
+// waitFor is how long a caller with that context waits for a PDF.
+func waitFor(ctx context.Context) time.Duration {
+	if until, bounded := ctx.Deadline(); bounded {
+		return max(0, min(patience, time.Until(until)-spare))
+	}
+	return patience
 }
 
 // facts also returns the seq of the log's last event.
