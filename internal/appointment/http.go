@@ -24,9 +24,9 @@ func readRoutes(s *httpd.Server, h handlers) {
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodGet, Path: "/appointments", Tag: tag, Summary: "List appointments",
 		Description: "Admins see all appointments, everyone else their own. Requests without a time are left out if " +
-			"`from` or `to` is given; otherwise they come last in the orders by time. Those that are equal in an order " +
-			"by time come as they were made (`-startsAt`: last made first). What is moved to another time while you " +
-			"turn pages may be missed or come twice in those orders.",
+			"`from` or `to` is given; otherwise they come last in the orders by time. Appointments with the same " +
+			"time are listed in the order in which they were made (reversed for `-startsAt`). One that is moved while " +
+			"you page may be missed or come twice.",
 		Access: httpd.SignedIn,
 	}, h.serveList)
 	httpd.Register(s, httpd.Route{

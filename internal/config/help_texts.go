@@ -73,8 +73,8 @@ var helpTexts = map[string]string{
 		"emergency number",
 	"PHONE_REGION": "country of telephone numbers without a country's code, as two capital letters (ISO 3166-1) " +
 		"such as NP; if empty, only numbers that begin with + are understood, and others only kept",
-	"NAME_COLLATION": "collation of PostgreSQL by which names are sorted, such as de-x-icu or sv-x-icu; und-x-icu is " +
-		"the order of no language in particular, default that of the database",
+	"NAME_COLLATION": "collation of PostgreSQL by which names are sorted, such as de-x-icu or sv-x-icu; und-x-icu " +
+		"belongs to no language in particular; the value default means the database's own order",
 	"ASSISTANT_URL": "language model of the patients' automatic assistant, such as http://ollama:11434 or " +
 		"https://models.example/v1; what patients ask is sent there, without their names; if empty, there is no " +
 		"assistant",
@@ -88,7 +88,7 @@ var helpTexts = map[string]string{
 	"BOOKING_NOTICE": "lead time: how long before its start a slot must be booked, unless the doctor " +
 		"has set otherwise; at most 720h",
 	"BOOKING_HORIZON":   "how far ahead slots can be booked; a doctor may set less, but at least 1h",
-	"MAX_OPEN_REQUESTS": "maximum open requests (PENDING) of one patient",
+	"MAX_OPEN_REQUESTS": "maximum open requests (PENDING) of one patient; does not apply to the older API of HMS",
 	"MAX_UPCOMING": "number of upcoming booked appointments at which a patient can no longer book " +
 		"another one that needs no confirmation",
 	"HOLD_TTL":  "how long a slot is held for a patient who is filling in the form",

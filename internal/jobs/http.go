@@ -91,7 +91,7 @@ type retryAllInput struct {
 type retryAllOutput struct {
 	Body struct {
 		Retried int  `json:"retried" doc:"How many jobs run again now"`
-		More    bool `json:"more" doc:"There are further ones"`
+		More    bool `json:"more" doc:"Whether there are more"`
 	}
 }
 
