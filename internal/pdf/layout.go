@@ -66,13 +66,21 @@ type typesetter struct {
 	faces   []*face // the regular one, the bold one, the others
 	shaper  shaping.HarfbuzzShaper
 	breaks  segmenter.Segmenter
-	missing map[string]bool // scripts of characters that no font has
+	unknown map[rune]bool    // characters that no font has
+	missing map[string]bool  // their scripts
+	codes   map[code][]glyph // how such characters are shown: a long message may have thousands of a few hundred
+}
+
+// code is a character that no font has, in a face.
+type code struct {
+	r    rune
+	face int
 }
 
 const regular, bold = 0, 1
 
 func newTypesetter(f *Fonts) *typesetter {
-	t := &typesetter{missing: map[string]bool{}}
+	t := &typesetter{unknown: map[rune]bool{}, missing: map[string]bool{}, codes: map[code][]glyph{}}
 	t.faces = append(t.faces, newFace(f.regular, false), newFace(f.bold, true))
 	for _, other := range f.more {
 		t.faces = append(t.faces, newFace(other, false))
@@ -142,7 +150,8 @@ func (t *typesetter) itemize(p *paragraph, primary int, d bidi.Direction) {
 	for i, r := range p.text {
 		face, ok := t.faceFor(r, primary, current)
 		next := item{i, i + 1, p.levels[i], face, scripts[i], !ok, nil}
-		if !ok {
+		if !ok && !t.unknown[r] {
+			t.unknown[r] = true
 			t.missing[scriptName(r)] = true
 		}
 		current = face
@@ -210,6 +219,17 @@ func scriptsOf(text []rune) []language.Script {
 	return out
 }
 
+// codeOf shapes the code point of a character.
+func (t *typesetter) codeOf(c code) []glyph {
+	glyphs, known := t.codes[c]
+	if !known {
+		shown := []rune(fmt.Sprintf("<%04X>", c.r))
+		glyphs = t.shapes(shown, item{from: 0, to: len(shown), face: c.face, script: language.Latin})
+		t.codes[c] = glyphs
+	}
+	return glyphs
+}
+
 // scriptName names the script of a character, for people.
 func scriptName(r rune) string {
 	for name, table := range unicode.Scripts {
@@ -226,8 +246,7 @@ func (t *typesetter) shape(p *paragraph, it *item, primary int) {
 		it.glyphs = t.shapes(p.text, *it)
 		return
 	}
-	code := []rune(fmt.Sprintf("<%04X>", p.text[it.from]))
-	it.glyphs = t.shapes(code, item{from: 0, to: len(code), face: primary, script: language.Latin})
+	it.glyphs = slices.Clone(t.codeOf(code{p.text[it.from], primary}))
 	for i := range it.glyphs {
 		it.glyphs[i].cluster = it.from
 	}
