@@ -4,8 +4,6 @@ import (
 	"regexp"
 	"strings"
 	"unicode"
-
-	"golang.org/x/text/unicode/norm"
 )
 
 // unsafe reports whether a part of the model's answer names a dose, prescribes, diagnoses, tells somebody not to see
@@ -27,21 +25,22 @@ func unsafe(s string) bool {
 func spoken(s string) string {
 	s = strings.Map(func(r rune) rune {
 		switch {
-		case unicode.Is(unicode.Cf, r), unicode.Is(unicode.Mn, r), strings.ContainsRune("*_`#~|", r):
+		case unicode.Is(unicode.Cf, r), unicode.Is(unicode.Mn, r), strings.ContainsRune("*_#~|", r):
 			return -1
 		case unicode.IsSpace(r):
 			return ' '
-		case r == '’', r == '‘':
-			return '\''
 		case r == 'μ', r == 'µ':
 			return 'u'
 		case r == 'ß':
 			return 's'
 		}
 		return unicode.ToLower(r)
-	}, norm.NFKD.String(s))
-	return strings.Join(strings.Fields(s), " ")
+	}, decomposed(s))
+	return strings.Join(strings.Fields(quotes.ReplaceAllString(s, "")), " ")
 }
+
+// quotes are apostrophes that are not inside a word.
+var quotes = regexp.MustCompile(`\B'|'\B`)
 
 const (
 	// drugs are names of substances and endings that such names have; kinds are words for medicines in general.
