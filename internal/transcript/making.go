@@ -3,7 +3,9 @@ package transcript
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -26,7 +28,7 @@ func (s *Service) pdf(t *Transcript, facts Facts, pages Pages, patience time.Dur
 	made := make(chan making, 1)
 	var work sync.WaitGroup
 	work.Go(func() {
-		whole, err := MakePDF(t.ctx, s.d.Fonts, facts, pages)
+		whole, err := s.contained(t.ctx, facts, pages)
 		made <- making{whole, err}
 	})
 	end := t.close
@@ -41,6 +43,17 @@ func (s *Service) pdf(t *Transcript, facts Facts, pages Pages, patience time.Dur
 		t.Reader = io.MultiReader(strings.NewReader(pdfBegins), &later{made: made})
 		return nil
 	}
+}
+
+// contained is MakePDF, but turns a panic into an error: patients' texts must not end the instance. The panic's value
+// may quote them, so the error has only its type.
+func (s *Service) contained(ctx context.Context, facts Facts, pages Pages) (whole []byte, err error) {
+	defer func() {
+		if thrown := recover(); thrown != nil {
+			err = fmt.Errorf("transcript: making a PDF panicked with a %T\n%s", thrown, debug.Stack())
+		}
+	}()
+	return MakePDF(ctx, s.d.Fonts, facts, pages)
 }
 
 // pdfBegins is how every PDF that MakePDF makes begins.

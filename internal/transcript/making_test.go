@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -58,4 +59,21 @@ func TestService_pdf_later(t *testing.T) {
 	made <- making{err: errors.New("away")}
 	_, err = io.Copy(io.Discard, io.MultiReader(strings.NewReader(pdfBegins), failing))
 	require.EqualError(t, err, "away")
+}
+
+// A panic while a PDF is made fails that PDF only, and what it says is not in the error, which is logged.
+func TestService_pdf_panic(t *testing.T) {
+	t.Parallel()
+	s := New(Deps{Fonts: fonts(t)})
+	pages := func(context.Context, int64) ([]Entry, error) { panic("a patient's words") }
+	for _, patience := range []time.Duration{0, time.Minute} {
+		tr := &Transcript{ctx: t.Context(), close: func() {}}
+		err := s.pdf(tr, facts(t, 0), pages, patience)
+		if err == nil { // it has begun
+			_, err = io.Copy(io.Discard, tr.Reader)
+		}
+		require.ErrorContains(t, err, "panicked with a string")
+		require.NotContains(t, err.Error(), "words")
+		require.NoError(t, tr.Close())
+	}
 }
