@@ -55,7 +55,7 @@ const MaxChars = 2000
 
 const (
 	// scanned is how much of a message is searched for an emergency, in bytes: all that may be sent, in our languages, and
-	// the beginning of what is too long. It costs up to some 50 ms of a processor.
+	// the beginning of what is too long. It costs up to some 80 ms of a processor.
 	scanned = 4 << 10
 	// perMinute is how many messages of any kind a patient may send in a minute. It is far more than people type.
 	perMinute = 30

@@ -45,7 +45,8 @@ var quotes = regexp.MustCompile(`\B'|'\B`)
 const (
 	// drugs are names of substances and endings that such names have; kinds are words for medicines in general.
 	drugs = `(?:ibuprofen\w*|ibu|advil|paracetamol\w*|acetaminophen|tylenol|panadol|aspirin\w*|\w*salicyl\w*|` +
-		`naproxen|aleve|diclofenac|` +
+		`naproxen|aleve|diclofenac|motrin|nurofen|xanax|valium|ativan|ambien|zoloft|prozac|vicodin|percocet|oxycontin|` +
+		`adderall|ritalin|nyquil|mucinex|sudafed|claritin|zyrtec|dolormin|thomapyrin|vomex|` +
 		`voltaren|metamizol\w*|novalgin|codein\w*|morphin\w*|tramadol|oxycodon\w*|fentanyl|warfarin|heparin|` +
 		`metformin\w*|insulin\w*|` +
 		`prednison\w*|\w*cortison\w*|amoxi\w*|loperamide?|imodium|cetirizin\w*|loratadin\w*|benadryl|diphenhydramin\w*|` +
