@@ -29,7 +29,8 @@ var harmless = regexp.MustCompile(`\bblood ?(pressures?|tests?|testing|sugars?|t
 	`|\bblut(druck|test|wert|zucker|grupp|spend|abnahme|bild|verdunn|verduenn|gefass|gefaess|fett)\w*|` +
 	`\bheart ?strokes?\b` +
 	`|\b(?:(?:[1-3]?\d{1,3} ?m(?:g|l|cg)|\d{1,2} (?:units|einheiten)|` +
-	`(?:\d+|ten|twelve|fifteen|twenty|thirty|forty|fifty|zehn|zwolf|\w*zig) ?(?:minut\w*|hours?|stunden?|days?|tagen?|weeks?|wochen?|` +
+	`(?:\d+|ten|twelve|fifteen|twenty|thirty|forty|fifty|zehn|zwolf|\w*zig) ?` +
+	`(?:minut\w*|hours?|stunden?|days?|tagen?|weeks?|wochen?|` +
 	`months?|monaten?|years?|jahren?|grams?|gramm|g|calories|kalorien|kcal|steps|schritte|percent|prozent))\b)`)
 
 // urgent matches texts that plain has written. German umlauts may stand as one letter or as two: a?e?, o?e?, ue?.
