@@ -120,7 +120,8 @@ var (
 		`zunehmen|geben)\b|` +
 		`\bempfehle\b[^.!?]*\b` + drugs + `\b`)
 	// naming is a sentence in which a substance stands beside a number, or as what helps.
-	naming = regexp.MustCompile(`\b` + named + `\b[^.!?]*(?:\d|\b(?:\w*hundred|\w*hundert|\w*thousand|\w*tausend|` + helping +
+	naming = regexp.MustCompile(`\b` + named + `\b[^.!?]*(?:\d|` +
+		`\b(?:\w*hundred|\w*hundert|\w*thousand|\w*tausend|` + helping +
 		`)\b)|(?:\d|\b(?:` + helping + `)\b)[^.!?]*\b` + named + `\b`)
 	// poison is what nobody should swallow or inject.
 	poison = regexp.MustCompile(`\b(?:drink\w*|swallow\w*|eat|inject\w*|inhal\w*|gargl\w*|take|trink\w*|schluck\w*|` +
@@ -145,8 +146,8 @@ var (
 		`pneumonia|migraines?|asthma|depression|hypertension|shingles|measles|cystitis|covid)`
 	// ailment is the name of an illness, without an article. An infection or a virus is none: "it is an infection of the
 	// lungs" explains a word.
-	ailment = `(?:\w{3,}itis|\w{3,}emia|diabetes|cancer|covid\w*|flu|influenza|cold|pneumonia|migraines?|asthma|depression|` +
-		`hypertension|shingles|measles|chickenpox|anxiety|stroke|heart attack|gout|angina|eczema|psoriasis|` +
+	ailment = `(?:\w{3,}itis|\w{3,}emia|diabetes|cancer|covid\w*|flu|influenza|cold|pneumonia|migraines?|asthma|` +
+		`depression|hypertension|shingles|measles|chickenpox|anxiety|stroke|heart attack|gout|angina|eczema|psoriasis|` +
 		`food poisoning|concussion|hernia|reflux|grippe|erkaltung|migrane|krebs|corona|schlaganfall|herzinfarkt|` +
 		`gurtelrose|masern|windpocken|gicht|bluthochdruck|depression\w*|lungenentzundung|blasenentzundung|` +
 		`lebensmittelvergiftung)\b`
@@ -167,7 +168,8 @@ var (
 		`means?|match\w*|confirms?|consistent with|caused by|due to|typical)\b` +
 		`|\b(?:my|the|your) diagnosis (?:is|would be)|\bi(?:'d| would| can| will)? diagnose\b` +
 		`|\b(?:this|it|that)(?:'s| is| must be) (?:` + surely + `|an? (?:case|classic|typical) )` +
-		`|` + start + `(?:it|this|that)(?:'s| is| must be| has to be) (?:(?:just|only|the|an?|simply|bad|simple|common) )*` + ailment +
+		`|` + start + `(?:it|this|that)(?:'s| is| must be| has to be) ` +
+		`(?:(?:just|only|the|an?|simply|bad|simple|common) )*` + ailment +
 		`|\b(?:sounds|looks|seems) (?:\w+ ){0,3}?like (?:\w+ ){0,2}?` + ailment +
 		`|` + start + `(?:sie haben|das ist|es ist) (?:(?:eine?n?|die|der|nur|wohl|bloss|einfach\w*) )*` + ailment +
 		`|\bsie (?:haben|leiden|sind)(?: \w+)? (?:wahrscheinlich|vermutlich|sicher|eindeutig|bestimmt|offenbar|wohl)\b` +
@@ -184,7 +186,8 @@ var (
 		`[^.!?]*\b(?:er|a ?& ?e|a and e|anyone|anybody|someone|somebody|specialist|gp|urgent care|professional)\b` +
 		`|` + start + `(?:this|it|that) ?(?:isn'?t|is not|'s not) (?:\w+ )?(?:an emergency|serious|dangerous)\b` +
 		`|\b(?:doesn'?t|does not) (?:sound|seem|look|appear)\b[^.!?]*\b(?:emergency|serious|dangerous)\b` +
-		`|` + start + `you(?:'re| are|'ll be| will be|'re going to be) (?:\w+ )?(?:fine|okay|ok|all right|alright|healthy)\b` +
+		`|` + start + `you(?:'re| are|'ll be| will be|'re going to be) ` +
+		`(?:\w+ )?(?:fine|okay|ok|all right|alright|healthy)\b` +
 		`|` + start + `you (?:don'?t|do not|certainly don'?t|can'?t|cannot) have (?:an? |any |the )?(?:\w+ )?` + ailment +
 		`|\b(?:is|'s|are|be|perfectly|completely|probably|usually|quite) safe to (?:ignore|wait|leave)\b` +
 		`|\barztbesuch (?:\w+ ){0,3}?(?:nicht (?:\w+ )?(?:notig|notwendig|erforderlich)|unnotig|uberflussig)\b` +

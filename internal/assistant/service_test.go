@@ -366,7 +366,7 @@ func TestQuestion_Answer_panic(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, e.Close())
 	require.Contains(t, string(stream), words[english].failed)
-	require.EqualValues(t, perPatientAtOnce+2, w.counted(Failed, "panic"))
+	require.Equal(t, perPatientAtOnce+2, int(w.counted(Failed, "panic")))
 	require.Contains(t, w.log.String(), "the assistant panicked")
 	require.NotContains(t, w.log.String(), "drink enough")
 }
