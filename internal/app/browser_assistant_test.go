@@ -77,6 +77,17 @@ func (t *tab) asksTheAssistant(home string, rest chan<- string) {
 	t.run(chromedp.SendKeys("#question", "I have chest pain\r", chromedp.ByID))
 	t.waits("an emergency is answered at once", lastAnswer+`.includes("Call 112 now")`)
 
+	t.run(chromedp.SetValue("#question", strings.Repeat("a cough ", 300), chromedp.ByID),
+		chromedp.SendKeys("#question", "\r", chromedp.ByID))
+	t.waits("a question that is too long is refused",
+		`document.querySelector("#question-error").textContent.startsWith("This question is too long: it has 2399")`)
+	t.waits("its text is kept, and nothing is asked", `document.querySelector("#question").value !== "" &&
+		document.querySelector("#stop").hidden && document.querySelectorAll("#answers .theirs").length === 3`)
+	t.run(chromedp.SetValue("#question", "I have chest pain "+strings.Repeat("a cough ", 300), chromedp.ByID),
+		chromedp.SendKeys("#question", "\r", chromedp.ByID))
+	t.waits("an emergency in one is answered", `document.querySelectorAll("#answers .theirs").length === 4 && `+
+		lastAnswer+`.includes("Call 112 now")`)
+
 	t.run(chromedp.SendKeys("#question", "What helps against fever?\r", chromedp.ByID))
 	t.waits("the first part is shown", lastAnswer+` === "Rest and drink enough water for a few days. "`)
 	t.run(chromedp.Click("#stop", chromedp.ByID))

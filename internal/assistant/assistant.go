@@ -55,7 +55,7 @@ const MaxChars = 2000
 
 const (
 	// scanned is how much of a message is searched for an emergency, in bytes: all that may be sent, in our languages, and
-	// the beginning of what is too long. It costs up to some 50 ms of a processor.
+	// the beginning of what is too long. It costs up to some 80 ms of a processor.
 	scanned = 4 << 10
 	// perMinute is how many messages of any kind a patient may send in a minute. It is far more than people type.
 	perMinute = 30
@@ -67,15 +67,23 @@ const (
 
 var message = text.Rule{Min: 1, Max: MaxChars}
 
+// apostrophes are the marks that people type for one; not every keyboard has it. Some are letters to Unicode, and NFKD
+// makes a space and an accent of others.
+var apostrophes = strings.NewReplacer("’", "'", "‘", "'", "‛", "'", "`", "'", "´", "'", "′", "'", "‵", "'", "＇", "'",
+	"ʹ", "'", "ʻ", "'", "ʼ", "'", "ʽ", "'", "ˈ", "'", "ˊ", "'", "ˋ", "'", "՚", "'", "ꞌ", "'")
+
+// decomposed returns a text in the form NFKD, in which each apostrophe is '.
+func decomposed(s string) string { return norm.NFKD.String(apostrophes.Replace(s)) }
+
 // plain returns what people mean by a text, for comparing words: lower case, no accents, ligatures or invisible marks,
 // words of letters and digits with one space between them and one at each end. "Can’t breathe!" is " cant breathe ".
 func plain(s string) string {
 	var b strings.Builder
 	b.WriteByte(' ')
 	space := true
-	for _, r := range norm.NFKD.String(s) {
+	for _, r := range decomposed(s) {
 		switch {
-		case unicode.Is(unicode.Mn, r), unicode.Is(unicode.Cf, r), r == '\'', r == '’', r == '‘', r == '`', r == '´':
+		case unicode.Is(unicode.Mn, r), unicode.Is(unicode.Cf, r), r == '\'':
 		case r == 'ß':
 			b.WriteString("ss")
 			space = false

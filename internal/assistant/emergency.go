@@ -23,11 +23,15 @@ func emergency(s string) bool {
 // ten words, is in one of them; and a long message takes no longer than its length.
 const window = 20
 
-// harmless are words that only look like bleeding or a blow.
+// harmless are words that only look like bleeding or a blow, and usual amounts, which are no number of pills.
 var harmless = regexp.MustCompile(`\bblood ?(pressures?|tests?|testing|sugars?|types?|groups?|donat\w+|counts?|` +
 	`cells?|thinners?|glucose|vessels?|works?|levels?|lipids?)\b` +
 	`|\bblut(druck|test|wert|zucker|grupp|spend|abnahme|bild|verdunn|verduenn|gefass|gefaess|fett)\w*|` +
-	`\bheart ?strokes?\b`)
+	`\bheart ?strokes?\b` +
+	`|\b(?:(?:[1-3]?\d{1,3} ?m(?:g|l|cg)|\d{1,2} (?:units|einheiten)|` +
+	`(?:\d+|ten|twelve|fifteen|twenty|thirty|forty|fifty|zehn|zwolf|\w*zig) ?` +
+	`(?:minut\w*|hours?|stunden?|days?|tagen?|weeks?|wochen?|` +
+	`months?|monaten?|years?|jahren?|grams?|gramm|g|calories|kalorien|kcal|steps|schritte|percent|prozent))\b)`)
 
 // urgent matches texts that plain has written. German umlauts may stand as one letter or as two: a?e?, o?e?, ue?.
 var urgent = regexp.MustCompile(`\b(?:` + strings.Join(urgentWords, `|`) + `)`)
@@ -42,6 +46,18 @@ const (
 	heavy = `(?:heav\w+|sever\w*|badly|lots?|so much|too much|uncontrol\w*|profus\w*|massiv\w*|nonstop|everywhere|` +
 		`gush\w*|` +
 		`spurt\w*|pour\w*|(?:wont|cant|doesnt|not|cannot|never|does not|non) stop\w*)`
+	// many is a number of pills that nobody takes at once.
+	many = `(?:\d{2,}|ten|twelve|fifteen|twenty|thirty|forty|fifty|sixty|hundreds?|dozens?|handfuls?|whole \w+|zehn|` +
+		`zwo?e?lf|\w*zehn|\w*zig|\w*ssig|hundert|handvoll|dutzende?|ganze \w+)`
+	pills     = `(?:pill|tablet|capsul|kapsel|tylenol|` + kinds + `\b|` + drugs + `\b)`
+	swallowed = `(?:took|taken|swallow\w*|ate|eaten|popped|downed)`
+	// geschluckt is the same in German.
+	geschluckt = `(?:ein)?(?:genommen|nahm|(?:ge|ver)?schluckt\w*|gegessen)\b`
+
+	limb  = `(?:arms?|legs?|hands?|feet|foot|face)\b`
+	glied = `(?:arme?|beine?|hand|hande|ha?ende|fuss|gesicht)\b`
+	high  = `(?:bridge|roof|building|window|cliff|balcony|tower|trains?|train|car|bus|ledge|tracks)`
+	hoch  = `(?:\w*bru?e?cke|dach|\w*haus|fenster|balkon|turm|zug|bahn|auto|gleis\w*)`
 	stark = `(?:stark\w*|heftig\w*|viel\w*|massiv\w*|nicht auf|nicht mehr auf|stopp\w*|stillen|uberall|ueberall)`
 )
 
@@ -63,6 +79,15 @@ var urgentWords = []string{
 		`my|a) side\b`,
 	`(?:one|left|right) side` + gap + `\b(?:numb|weak|paraly)\w*`, `worst headache`, `thunderclap`,
 	`(?:gesicht|mundwinkel)\w*` + near + `\b(?:ha?e?ngt?\w*|schief|taub|gela?e?hmt)`, `gela?e?hmt`, `la?e?hmung\w*`,
+	limb + near + `\b(?:numb|weak|paraly)\w*`, `(?:numb|weak|paraly)` + near + `\b` + limb,
+	`left arm` + near + `\b` + pain,
+	`arms?\b` + gap + `\bjaw\b`, `jaw\b` + gap + `\barms?\b`,
+	`(?:cant|cannot|can not|couldnt) feel (?:my|his|her|their)\b`,
+	`(?:los(?:s|t|e|es|ing)|sudden\w*)` + near + `\b(?:vision|sight|eyesight)`, `(?:vision|sight) loss`,
+	`(?:went|gone|going|suddenly) blind`, `erblindet\w*`, `sehverlust`,
+	`plo?e?tzlich` + near + `\b(?:blind|nichts mehr)\b`,
+	glied + near + `\b(?:taub|kraftlos)\b`, `taub` + near + `\b` + glied,
+	`(?:spu?e?re?|fu?e?hle?)` + near + `\b` + glied + near + `\bnicht`,
 	`halbseiti\w*`, `lall(?:t|e|en)?\b`, `verwaschen\w*`,
 	`kann` + near + `\bnicht (?:mehr |richtig )*(?:sprechen|reden|sehen|bewegen)`,
 	// The wish to die.
@@ -73,6 +98,15 @@ var urgentWords = []string{
 	`(?:dont|not|no longer) want to (?:live|be alive|exist|be here)`,
 	`better off (?:dead|without me)`, `(?:no|any) reason to live`,
 	`(?:hurt|harm|cut|hang|shoot|drown)\w* (?:my|him|her|them) ?sel\w+`,
+	`(?:shot|stabbed|hanged|hung|cut) (?:my|him|her|them) ?sel\w+`,
+	`(?:cut|slit|slash)\w* (?:my|her|his|their)(?: own)? (?:wrists?|arms?|throat|veins?)`, `pulsadern?`,
+	`(?:jump\w* (?:off|from|out|in front)` + near + `|(?:throw|lie)` + near + `\bin front of (?:\w+ )?)\b` + high,
+	`(?:want|going|gonna|about|ready)(?: to)? jump (?:off|from|out|in front)`,
+	`(?:spring\w*|stu?e?rz\w*|werf\w*|leg\w*) (?:ich |mich |er |sie )?(?:von|vor|aus|auf)` + near + `\b` + hoch + `\b`,
+	`(?:von|vor|aus) (?:\w+ )?` + hoch + ` (?:zu |runter|hinunter)?(?:ge)?(?:spring\w*|sprungen|stu?e?rz\w*|werf\w*)`,
+	`erschoss\w*`, `erha?e?ng(?:t|en)\b`, `erstochen`,
+	`how (?:many|much) (?:\w+ ){0,5}?to (?:die|kill|overdose)\b`, `wie viele? (?:\w+ ){0,5}?zu(?:m| )sterben`,
+	`(?:pills|tablets|` + drugs + `)` + near + `\b(?:to die|die|kill me)\b`, `(?:tablett|pill)en` + near + `\bsterben`,
 	`selbst ?(?:mord|to?e?t|verletz)\w*`, `umbring\w*`, `bring\w* (?:mich|ihn|sie|sich)` + near + `\bum\b`,
 	`leben (?:zu )?(?:nehmen|beenden)`,
 	`nicht mehr (?:leben|da sein|weiterleben|aufwachen)`,
@@ -105,6 +139,12 @@ var urgentWords = []string{
 	// Poison and too much of a medicine.
 	`over ?dos\w*`, `(?:took|taken|take|taking|swallow\w*|had) (?:way |far )?too (?:many|much)`,
 	`(?:took|taken|swallowed) (?:all|a whole|the whole)`,
+	swallowed + near + `\b` + many + ` (?:\w+ ){0,3}?` + pills,
+	swallowed + ` (?:about |around |like |over |nearly |almost |maybe )?` + many + ` (?:of|$)`,
+	swallowed + near + `\b` + many + ` of (?:my|his|her|the|them|these|those)\b`,
+	swallowed + near + `\b(?:[4-9]\d{3}|\d{5,}) ?(?:mg|milli\w+)`,
+	`\b` + many + ` (?:\w+ ){0,2}?` + pills + ` (?:\w+ ){0,3}?` + geschluckt,
+	geschluckt + near + `\b` + many + ` (?:\w+ ){0,2}?` + pills,
 	`swallow\w*` + gap + `\b(?:bleach|batter\w+|poison|chemical\w*|detergent|pills|tablets|cleaner|magnets?|acid)\b`,
 	`poison\w*`, `(?:drank|drunk|drink\w*)` + near + `\b(?:bleach|antifreeze|detergent|cleaner|acid)\b`,
 	`carbon monoxide`,
@@ -135,6 +175,16 @@ var urgentWords = []string{
 	`electrocut\w*`, `electric shock`, `stromschlag`, `(?:been|was|got) (?:stabbed|shot)`, `gunshot`,
 	`(?:severe|bad|serious)\w* burn\w*`,
 	`(?:head|skull|spine|neck) (?:injur|trauma)\w*`, `stiff neck` + gap + `fever`, `fever` + gap + `stiff neck`,
+	`pregnan\w*` + gap + `\bbleed\w*`, `bleed\w*` + gap + `\bpregnan\w*`,
+	`waters?` + near + `\b(?:broke|broken|breaking)\b`,
+	`schwanger\w*` + gap + `\bblut(?:e|et|en|ung|ungen)\b`, `blut(?:e|et|en|ung|ungen)\b` + gap + `\bschwanger\w*`,
+	`fruchtblase`, `blasensprung`,
+	`(?:bit|stung|sting)` + near + `\b(?:\w*snake|viper|cobra|adder|scorpion)`,
+	`(?:snake|scorpion)s?` + near + `\b(?:bit|st[ui]ng)`,
+	`snake ?bit\w*`, `schlangenbiss\w*`, `schlange` + near + `\bgebissen`, `gebissen` + near + `\bschlange`,
+	`swallow` + gap + `\bdrool\w*`, `drool\w*` + gap + `\bswallow`,
+	`(?:cant|cannot|unable to) swallow (?:$|anything|at all|water|any ?more|my (?:spit|saliva))`,
+	`schwarz vor (?:\w+ )?augen`, `(?:everything|vision|it all) (?:went|goes|going|turn\w*) (?:black|dark)`,
 	`meningiti\w*`, `sepsis`, `hirnhautentz\w*`,
 	`nackensteif\w*`, `i(?: am| m|m) dying`, `ich sterbe`, `(?:is|was|been|got|getting) raped`, `vergewaltig\w*`,
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -139,8 +140,16 @@ func minutes(d time.Duration) string {
 
 // Answer answers the question. Parts of the answer of the model are said as soon as they have been checked, in order;
 // the returned answer replaces them, since a model may fail in the middle. say may be nil. If it fails, or ctx ends,
-// the model is not asked any further. Answer sets the time limit itself: ctx should not have that of a request.
-func (q *Question) Answer(ctx context.Context, say func(part string) error) Answer {
+// the model is not asked any further. Answer sets the time limit itself: ctx should not have that of a request. It does
+// not panic, since nobody else would answer then, and since a panic may quote what the patient or the model said.
+func (q *Question) Answer(ctx context.Context, say func(part string) error) (a Answer) {
+	defer func() {
+		if thrown := recover(); thrown != nil {
+			q.s.metrics.answered(Failed, "panic")
+			q.s.d.Logger.Error().Type("type", thrown).Bytes("stack", debug.Stack()).Msg("the assistant panicked")
+			a = q.s.ended(q.in, words[q.in].failed, Failed)
+		}
+	}()
 	if q.answer != nil {
 		q.s.metrics.answered(q.answer.Source, "")
 		return *q.answer

@@ -344,3 +344,29 @@ func TestService_Interrupt(t *testing.T) {
 	require.Equal(t, Failed, w.asks(question).Source)
 	require.Equal(t, Failed, w.asks(question).Source, "and from then on")
 }
+
+// A panic ends in the polite reply, streamed or not, and nothing that was said is in the log.
+func TestQuestion_Answer_panic(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, Ollama)
+	w.machine.says("Rest and drink enough water for a few days. See a doctor if it lasts longer.")
+	failed := w.svc.ended(english, words[english].failed, Failed)
+	take := func() *Question {
+		q, err := w.svc.Take(t.Context(), w.patient, question)
+		require.NoError(t, err)
+		return q
+	}
+	for range perPatientAtOnce + 1 { // it keeps no place
+		require.Equal(t, failed, take().Answer(t.Context(), func(part string) error { panic(part) }))
+	}
+	broken := take()
+	broken.s.model = nil
+	e := newEvents(t.Context(), broken, patience)
+	stream, err := io.ReadAll(e)
+	require.NoError(t, err)
+	require.NoError(t, e.Close())
+	require.Contains(t, string(stream), words[english].failed)
+	require.Equal(t, perPatientAtOnce+2, int(w.counted(Failed, "panic")))
+	require.Contains(t, w.log.String(), "the assistant panicked")
+	require.NotContains(t, w.log.String(), "drink enough")
+}

@@ -3,34 +3,39 @@ package transcript
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
 )
 
-// place takes a place for a PDF, until the transcript is closed or its time is over.
+// place takes a place for a PDF, until the transcript is closed.
 func (s *Service) place(t *Transcript, user int64) error {
 	if !s.pdfs.take(user) {
 		return errBusy
 	}
-	end, leave := t.close, sync.OnceFunc(func() { s.pdfs.leave(user) })
-	context.AfterFunc(t.ctx, leave)
-	t.close = func() { end(); leave() }
+	cancel, free := t.cancel, sync.OnceFunc(func() { s.pdfs.leave(user) })
+	t.free = free
+	t.close = func() { cancel(); free() }
 	return nil
 }
 
 // pdf makes a PDF. If that takes longer than patience, the transcript begins with the PDF's first bytes, and goes on
-// when it is made.
+// when it is made. Its place is free once the transcript is closed or its time is over, but not before the work has
+// ended: whoever asks and breaks off again and again would have more made at once than memory is meant for.
 func (s *Service) pdf(t *Transcript, facts Facts, pages Pages, patience time.Duration) error {
 	made := make(chan making, 1)
 	var work sync.WaitGroup
 	work.Go(func() {
-		whole, err := MakePDF(t.ctx, s.d.Fonts, facts, pages)
+		whole, err := s.contained(t.ctx, facts, pages)
 		made <- making{whole, err}
 	})
-	end := t.close
-	t.close = func() { end(); work.Wait() }
+	cancel, free := t.cancel, t.free
+	leave := func() { work.Wait(); free() }
+	context.AfterFunc(t.ctx, leave)
+	t.close = func() { cancel(); leave() }
 	wait := time.NewTimer(patience)
 	defer wait.Stop()
 	select {
@@ -41,6 +46,17 @@ func (s *Service) pdf(t *Transcript, facts Facts, pages Pages, patience time.Dur
 		t.Reader = io.MultiReader(strings.NewReader(pdfBegins), &later{made: made})
 		return nil
 	}
+}
+
+// contained is MakePDF, but turns a panic into an error: patients' texts must not end the instance. The panic's value
+// may quote them, so the error has only its type.
+func (s *Service) contained(ctx context.Context, facts Facts, pages Pages) (whole []byte, err error) {
+	defer func() {
+		if thrown := recover(); thrown != nil {
+			err = fmt.Errorf("transcript: making a PDF panicked with a %T\n%s", thrown, debug.Stack())
+		}
+	}()
+	return MakePDF(ctx, s.d.Fonts, facts, pages)
 }
 
 // pdfBegins is how every PDF that MakePDF makes begins.

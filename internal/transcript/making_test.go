@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -28,7 +30,8 @@ func TestService_pdf_later(t *testing.T) {
 		}
 	}
 	open := func() *Transcript {
-		tr := &Transcript{ctx: ctx, close: cancel}
+		tr := &Transcript{ctx: ctx, cancel: cancel}
+		require.NoError(t, s.place(tr, 1))
 		require.NoError(t, s.pdf(tr, facts, pages, 0))
 		begin := make([]byte, len(pdfBegins))
 		_, err := io.ReadFull(tr, begin)
@@ -43,6 +46,7 @@ func TestService_pdf_later(t *testing.T) {
 	whole, err := MakePDF(t.Context(), s.d.Fonts, facts, pages)
 	require.NoError(t, err)
 	require.True(t, bytes.Equal(whole, append([]byte(pdfBegins), rest...)))
+	require.NoError(t, slow.Close())
 
 	release = make(chan struct{})
 	ctx, cancel = context.WithCancel(t.Context())
@@ -58,4 +62,57 @@ func TestService_pdf_later(t *testing.T) {
 	made <- making{err: errors.New("away")}
 	_, err = io.Copy(io.Discard, io.MultiReader(strings.NewReader(pdfBegins), failing))
 	require.EqualError(t, err, "away")
+}
+
+// A panic while a PDF is made fails that PDF only, and what it says is not in the error, which is logged.
+func TestService_pdf_panic(t *testing.T) {
+	t.Parallel()
+	s := New(Deps{Fonts: fonts(t)})
+	pages := func(context.Context, int64) ([]Entry, error) { panic("a patient's words") }
+	for _, patience := range []time.Duration{0, time.Minute} {
+		tr := &Transcript{ctx: t.Context(), cancel: func() {}}
+		require.NoError(t, s.place(tr, 1))
+		err := s.pdf(tr, facts(t, 0), pages, patience)
+		if err == nil { // it has begun
+			_, err = io.Copy(io.Discard, tr.Reader)
+		}
+		require.ErrorContains(t, err, "panicked with a string")
+		require.NotContains(t, err.Error(), "words")
+		require.NoError(t, tr.Close())
+	}
+}
+
+// Asking and breaking off gives up the place only when nothing is being made any more.
+func TestService_pdf_place(t *testing.T) {
+	t.Parallel()
+	fonts, facts := fonts(t), facts(t, 0)
+	synctest.Test(t, func(t *testing.T) {
+		s := New(Deps{Fonts: fonts})
+		for _, leave := range []func(*Transcript){
+			func(tr *Transcript) { tr.cancel() },                    // its time is over
+			func(tr *Transcript) { go func() { _ = tr.Close() }() }, // the client has gone
+		} {
+			ctx, cancel := context.WithCancel(t.Context())
+			tr := &Transcript{ctx: ctx, cancel: cancel}
+			require.NoError(t, s.place(tr, 1))
+			release := make(chan struct{})
+			busy := func(context.Context, int64) ([]Entry, error) { <-release; return nil, nil }
+			require.NoError(t, s.pdf(tr, facts, busy, 0))
+			leave(tr)
+			synctest.Wait()
+			require.ErrorIs(t, s.place(&Transcript{}, 1), errBusy, "it is still being made")
+			close(release)
+			synctest.Wait()
+			require.True(t, s.pdfs.take(1))
+			s.pdfs.leave(1)
+			_, err := io.Copy(io.Discard, tr.Reader)
+			require.ErrorIs(t, err, context.Canceled, "it is not finished for nobody")
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		_, err := MakePDF(ctx, fonts, facts, func(context.Context, int64) ([]Entry, error) {
+			cancel()
+			return []Entry{{Seq: 1}}, nil
+		})
+		require.ErrorIs(t, err, context.Canceled, "nothing more of the page is set")
+	})
 }

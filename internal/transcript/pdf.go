@@ -43,6 +43,9 @@ func MakePDF(ctx context.Context, fonts *pdf.Fonts, facts Facts, pages Pages) ([
 			return nil, err
 		}
 	}
+	if err := ctx.Err(); err != nil { // the rest takes long, and does not look
+		return nil, fmt.Errorf("transcript: %w", err)
+	}
 	return p.doc.Finish(p.late), nil
 }
 

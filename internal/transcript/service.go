@@ -85,6 +85,8 @@ type Transcript struct {
 	Format Format
 	Name   string // of the file
 	ctx    context.Context
+	cancel func() // ends ctx
+	free   func() // frees the place of a PDF
 	close  func()
 }
 
@@ -128,10 +130,11 @@ func (s *Service) Open(
 	// The transcript outlives the request's deadline, but not the service.
 	reading, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeLimit)
 	stop := context.AfterFunc(s.ctx, cancel)
+	end := func() { stop(); cancel() }
 	a := r.Appointment()
 	t := Transcript{
 		Format: want.Format, Name: "transcript-" + a.PublicID + "." + string(want.Format),
-		ctx: reading, close: func() { stop(); cancel() },
+		ctx: reading, cancel: end, close: end,
 	}
 	pages := func(ctx context.Context, after int64) ([]Entry, error) {
 		ctx, cancel := context.WithTimeout(ctx, pageTimeout)

@@ -70,6 +70,9 @@ func (s *Stream) more() error {
 		return err
 	}
 	for _, e := range page {
+		if err := s.ctx.Err(); err != nil {
+			return fmt.Errorf("transcript: %w", err)
+		}
 		if e.Seq != s.last+1 {
 			return fmt.Errorf("transcript: event %d follows event %d", e.Seq, s.last)
 		}

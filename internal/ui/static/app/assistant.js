@@ -106,13 +106,22 @@ class AssistantView {
     else this.#question.setAttribute("aria-invalid", "true");
   }
 
+  /**
+   * Says why a question was not taken. One that is too long is sent like any other, since the service recognises an
+   * emergency in it.
+   * @param {unknown} e
+   * @param {string} question
+   */
+  #why(e, question) {
+    if (!(e instanceof RefusalError)) return "The clinic could not be reached. Try again in a moment.";
+    const length = [...question].length; // code points, as the service counts
+    if (e.status !== 422 || length <= this.#most) return e.message;
+    return `This question is too long: it has ${length} characters, and at most ${this.#most} are allowed.`;
+  }
+
   async #submit() {
     const question = this.#question.value.trim();
     if (question === "" || this.#asking) return;
-    const length = [...question].length; // code points, as the service counts
-    if (length > this.#most) {
-      return this.#complain(`This question is too long: it has ${length} characters, and at most ${this.#most} are allowed.`);
-    }
     this.#complain("");
     const asking = new AbortController();
     this.#asking = asking;
@@ -128,7 +137,7 @@ class AssistantView {
     } catch (e) {
       if (asking.signal.aborted) answer?.replace("Stopped.");
       else if (answer) answer.replace("The answer broke off. Please ask again.");
-      else this.#complain(e instanceof RefusalError ? e.message : "The clinic could not be reached. Try again in a moment.");
+      else this.#complain(this.#why(e, question));
       if (!answer) asked.remove();
     }
     this.#asking = undefined;
