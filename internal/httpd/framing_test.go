@@ -99,6 +99,12 @@ func TestServer_Framing(t *testing.T) {
 			require.Equal(t, 200, all[1].StatusCode)
 		})
 	}
+	for _, connection := range []string{"Close", "close, x", "x, CLOSE", "x\r\nConnection: close", "close\r\nConnection: x"} {
+		all := h.raw(t, "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: "+connection+"\r\n\r\n"+next)
+		require.Len(t, all, 1, connection)
+		require.Equal(t, 200, all[0].StatusCode)
+		require.True(t, all[0].Close)
+	}
 	// Where a chunked body ends, the connection ends too.
 	all := h.raw(t, "POST /api/v1/items HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"+
 		"d\r\n{\"name\":\"ab\"}\r\n0\r\n\r\n"+next)

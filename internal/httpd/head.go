@@ -40,7 +40,9 @@ type head struct {
 	length int64
 	// chunked says that the length of the body is not known before its end.
 	chunked bool
-	// folded says that a list came in several lines, which fasthttp does not read as one.
+	// closing says that the client sends nothing else on the connection.
+	closing bool
+	// folded says that fasthttp would read a list in another way: it came in several lines, or has close among others.
 	folded bool
 }
 
@@ -116,7 +118,8 @@ var hostShape = regexp.MustCompile(`^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;
 // framed reads the fields that say where a request goes and where it ends; false if they are missing, contradict each
 // other, or can be read in two ways (RFC 9112, 3.2, 6.1 and 6.3).
 func (h *head) framed() bool {
-	var hosts, lengths, codings, connections, upgrades int
+	var hosts, lengths, codings, upgrades int
+	var connections []string
 	for _, f := range h.fields {
 		switch {
 		case f.is("Host"):
@@ -138,12 +141,13 @@ func (h *head) framed() bool {
 				return false
 			}
 		case f.is("Connection"):
-			connections++
+			connections = append(connections, string(f.value))
 		case f.is("Upgrade"):
 			upgrades++
 		}
 	}
-	h.folded = connections > 1 || upgrades > 1
+	h.closing = httpguts.HeaderValuesContainsToken(connections, "close") // RFC 9112, 9.6, in any case
+	h.folded = len(connections) > 1 || upgrades > 1 || h.closing && connections[0] != "close"
 	modern := string(h.version) == "HTTP/1.1"
 	return hosts <= 1 && lengths+codings <= 1 && (modern && hosts == 1 || !modern && codings == 0)
 }
@@ -182,7 +186,7 @@ func (h *head) compact(size int) (out []byte, rest *aside) {
 			out = appendField(out, f)
 		}
 	}
-	if h.chunked {
+	if h.chunked || h.closing { // fasthttp compares the whole value
 		connection = []string{"close"}
 	}
 	out = appendList(appendList(out, "Connection", connection), "Upgrade", upgrade)
