@@ -55,6 +55,9 @@ func TestServer_Framing(t *testing.T) {
 		"plain":                    {"GET /healthz HTTP/1.1\r\nHost: x\r\n", "", 200},
 		"HTTP/1.0 without a host":  {"GET /healthz HTTP/1.0\r\nConnection: keep-alive\r\n", "", 200},
 		"empty lines before":       {"\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n", "", 200},
+		"as many as may be":        {strings.Repeat("\r\n", 16) + "GET /healthz HTTP/1.1\r\nHost: x\r\n", "", 200},
+		"too many empty lines":     {strings.Repeat("\r\n", 17) + "GET /healthz HTTP/1.1\r\nHost: x\r\n", "", 400},
+		"nothing but empty lines":  {strings.Repeat("\r\n", 8000), "", 400},
 		"absolute form":            {"GET http://x/healthz HTTP/1.1\r\nHost: x\r\n", "", 200},
 		"empty host":               {"GET /healthz HTTP/1.1\r\nHost:\r\n", "", 200},
 		"a body to a GET":          {"GET /healthz HTTP/1.1\r\nHost: x\r\n" + length, "{}", 200},
@@ -111,6 +114,29 @@ func TestServer_Framing(t *testing.T) {
 	require.Len(t, all, 1)
 	require.Equal(t, 201, all[0].StatusCode)
 	require.True(t, all[0].Close)
+}
+
+// An empty line behind a body, after which nothing comes, is no request: it is neither answered nor logged.
+func TestServer_StrayEmptyLine(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	c, err := net.Dial("tcp", strings.TrimPrefix(h.url, "http://"))
+	require.NoError(t, err)
+	defer c.Close()
+	_, err = io.WriteString(c, "POST /api/v1/items HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n\r\n{\"name\":\"ab\"}\r\n")
+	require.NoError(t, err)
+	r := bufio.NewReader(c)
+	response, err := http.ReadResponse(r, nil)
+	require.NoError(t, err)
+	_, err = io.Copy(io.Discard, response.Body)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	require.Equal(t, 201, response.StatusCode)
+	require.NoError(t, c.(*net.TCPConn).CloseWrite())
+	rest, err := io.ReadAll(r)
+	require.NoError(t, err)
+	require.Empty(t, string(rest))
+	require.Equal(t, 1, strings.Count(h.log.String(), `"message":"request"`))
 }
 
 // Cookies of a parent domain, and whatever else proxies add, do not lock anybody out.

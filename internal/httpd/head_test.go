@@ -107,7 +107,7 @@ func TestRequests_oneByOne(t *testing.T) {
 			t.Parallel()
 			in, out := net.Pipe()
 			go func() {
-				_, _ = io.WriteString(out, strings.Join(all, "\r\n")) // the reader below notices lost bytes
+				_, _ = io.WriteString(out, strings.Join(all, "\r\n")+"\r\n\r\n") // the reader below notices lost bytes
 				_ = out.Close()
 			}()
 			r := &requests{conn: bits{in, size}, most: func([]byte, []byte) int64 { return 10 }}
@@ -126,8 +126,9 @@ func TestRequests_oneByOne(t *testing.T) {
 				}
 				require.Equal(t, want, string(got))
 			}
-			_, err := r.Read(make([]byte, headBuffer))
+			n, err := r.Read(make([]byte, headBuffer))
 			require.ErrorIs(t, err, io.EOF)
+			require.Zero(t, n)
 		})
 	}
 }
