@@ -75,6 +75,7 @@ func TestServer_Framing(t *testing.T) {
 		"a NUL":                    {"GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: \x00\r\n", "", 400},
 		"two spaces":               {"GET  /healthz HTTP/1.1\r\nHost: x\r\n", "", 400},
 		"a tab for a space":        {"GET\t/healthz HTTP/1.1\r\nHost: x\r\n", "", 400},
+		"a method without end":     {strings.Repeat("M", 33) + " /healthz HTTP/1.1\r\nHost: x\r\n", "", 400},
 		"no version":               {"GET /healthz\r\nHost: x\r\n", "", 400},
 		"another version":          {"GET /healthz HTTP/1.7\r\nHost: x\r\n", "", 400},
 		"length and coding":        {"POST /api/v1/items HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n" + length, "0\r\n\r\n", 400},
@@ -153,6 +154,17 @@ func TestServer_LargeHeads(t *testing.T) {
 		require.Equal(t, "7", got.ID)
 		require.Equal(t, strings.Repeat("u", 100), got.Client.UserAgent)
 		require.Equal(t, "the-same-id", a.Header.Get("X-Request-Id"))
+	}
+}
+
+// A head that is just small enough for fasthttp may not be once it is written anew.
+func TestServer_HeadsOfTwoKilobytes(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	for n := 195; n < 210; n++ {
+		all := h.raw(t, "GET /healthz HTTP/1.1\r\nHost:x\r\nConnection:a\r\nConnection:close\r\n"+
+			strings.Repeat("X-Abcd:\r\n", n)+"\r\n")
+		require.Equal(t, 200, all[0].StatusCode, n)
 	}
 }
 

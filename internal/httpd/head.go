@@ -21,6 +21,8 @@ const (
 	// headBuffer is the size of fasthttp's buffer, which stays with an open socket. Of a larger head it only gets what it
 	// needs to read the request; see head.compact.
 	headBuffer = 2048
+	// maxMethod is the longest method, in bytes; registered ones (RFC 9110, 16.1) have up to 17.
+	maxMethod = 32
 	// maxTarget is the longest target of a request, in bytes (RFC 9112, 3 recommends at least 8,000).
 	maxTarget = 8 << 10
 	// shortTarget is the longest target that a compact head contains.
@@ -99,7 +101,7 @@ func (h *head) requestLine(line []byte) (status int) {
 		return http.StatusBadRequest
 	}
 	h.method, h.target = parts[0], parts[1]
-	if len(parts) != 3 || string(parts[2]) != "HTTP/1.1" && string(parts[2]) != "HTTP/1.0" {
+	if len(parts) != 3 || len(h.method) > maxMethod || string(parts[2]) != "HTTP/1.1" && string(parts[2]) != "HTTP/1.0" {
 		return http.StatusBadRequest
 	}
 	if h.version = parts[2]; len(h.target) > maxTarget {
@@ -162,7 +164,8 @@ type aside struct {
 // fasthttp's buffer. Lists that came in several lines are one (RFC 9110, 5.3). Where the end of the body only shows
 // when it comes, the connection ends with the answer, so that nothing after it can be mistaken for a request.
 func (h *head) compact(size int) (out []byte, rest *aside) {
-	large := size+len("Connection: close\r\n") > headBuffer
+	// Each field may be written with a space that it did not have.
+	large := size+len(h.fields)+len("Connection: close\r\n")+4 > headBuffer
 	target := h.target
 	if large {
 		rest = &aside{}
