@@ -207,20 +207,25 @@ type countingLimiter struct {
 	used map[string]int
 }
 
-func (l *countingLimiter) Allow(_ context.Context, key string, limit ratelimit.Limit) (bool, time.Duration) {
+func (l *countingLimiter) Allow(ctx context.Context, key string, limit ratelimit.Limit) (bool, time.Duration) {
+	giveBack, retryAfter := l.Take(ctx, key, limit)
+	return giveBack != nil, retryAfter
+}
+
+func (l *countingLimiter) Take(
+	_ context.Context, key string, limit ratelimit.Limit,
+) (func(context.Context), time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.used[key] >= limit.N {
-		return false, limit.Per / time.Duration(limit.N)
+		return nil, limit.Per / time.Duration(limit.N)
 	}
 	l.used[key]++
-	return true, 0
-}
-
-func (l *countingLimiter) GiveBack(_ context.Context, key string, _ ratelimit.Limit) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.used[key]--
+	return func(context.Context) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.used[key]--
+	}, 0
 }
 
 // rowProfiles writes just the rows.

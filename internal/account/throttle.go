@@ -38,14 +38,15 @@ func (s *Service) attempt(ctx context.Context, key string, client httpd.Client) 
 	if err != nil {
 		return nil, err
 	}
-	if err := s.throttle(ctx, key, s.options.LoginsPerAddress, loginWindow); err != nil {
+	giveBack, retryAfter := s.limiter.Take(ctx, key, ratelimit.Limit{N: s.options.LoginsPerAddress, Per: loginWindow})
+	if giveBack == nil {
 		end()
-		return nil, err
+		return nil, tooMany(retryAfter)
 	}
 	return func(outcome error) {
 		defer end()
 		if kind := errs.KindOf(outcome); outcome == nil || kind != errs.Unauthenticated && kind != errs.NotFound {
-			s.limiter.GiveBack(context.WithoutCancel(ctx), key, ratelimit.Limit{N: s.options.LoginsPerAddress, Per: loginWindow})
+			giveBack(context.WithoutCancel(ctx))
 		}
 	}, nil
 }
@@ -147,6 +148,10 @@ func (s *Service) throttle(ctx context.Context, key string, n int, per time.Dura
 	if ok {
 		return nil
 	}
+	return tooMany(retryAfter)
+}
+
+func tooMany(retryAfter time.Duration) error {
 	return &errs.Error{
 		Kind: errs.RateLimited, Code: "rate_limited", Message: "Too many attempts. Wait a while and try again.",
 		RetryAfter: retryAfter,

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -68,8 +70,8 @@ func Decode(data []byte) (Inbound, error) {
 	if trimmed := bytes.TrimLeft(data, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '{' {
 		return Inbound{}, errProtocol // null unmarshals into any type
 	}
-	if _, twice := text.Twice(data); twice {
-		return Inbound{}, &badFrame{code: "invalid", detail: "A field comes twice."}
+	if twice := text.TwiceInAnyCase(data); len(twice) > 0 {
+		return Inbound{}, &badFrame{clientID: namedBy(data, twice), code: "invalid", detail: "A field comes twice."}
 	}
 	in, frame := Inbound{Type: w.Type}, clientFrameOf(w.Type)
 	if frame == nil {
@@ -89,23 +91,34 @@ func explain(data []byte, err error) error {
 	if !errors.As(err, &wrong) || wrong.Field == "" {
 		return errProtocol
 	}
+	return &badFrame{
+		clientID: namedBy(data, text.TwiceInAnyCase(data)), code: "invalid",
+		detail: "The field " + wrong.Field + " has the wrong type.",
+	}
+}
+
+// namedBy returns the clientId that the answer to a refused frame repeats, as the client spelled it: "" unless the
+// frame asks for an event and has one valid clientId. twice are the keys that come twice.
+func namedBy(data []byte, twice []string) string {
+	if slices.ContainsFunc(twice, func(key string) bool { return strings.EqualFold(key, "clientId") }) {
+		return ""
+	}
 	var loose struct {
 		Type     any `json:"type"`
 		ClientID any `json:"clientId"`
 	}
 	if json.Unmarshal(data, &loose) != nil {
-		return errProtocol
+		return ""
 	}
-	bad := &badFrame{code: "invalid", detail: "The field " + wrong.Field + " has the wrong type."}
 	kind, _ := loose.Type.(string)
-	if f := clientFrameOf(kind); f != nil && f.drafts {
-		if s, ok := loose.ClientID.(string); ok {
-			if _, err := conversation.ParseClientID(s); err == nil {
-				bad.clientID = s
-			}
-		}
+	id, _ := loose.ClientID.(string)
+	if f := clientFrameOf(kind); f == nil || !f.drafts {
+		return ""
 	}
-	return bad
+	if _, err := conversation.ParseClientID(id); err != nil {
+		return ""
+	}
+	return id
 }
 
 func readSend(w *clientFields, in *Inbound) (missing string) {

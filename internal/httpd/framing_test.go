@@ -55,6 +55,9 @@ func TestServer_Framing(t *testing.T) {
 		"plain":                    {"GET /healthz HTTP/1.1\r\nHost: x\r\n", "", 200},
 		"HTTP/1.0 without a host":  {"GET /healthz HTTP/1.0\r\nConnection: keep-alive\r\n", "", 200},
 		"empty lines before":       {"\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n", "", 200},
+		"as many as may be":        {strings.Repeat("\r\n", 16) + "GET /healthz HTTP/1.1\r\nHost: x\r\n", "", 200},
+		"too many empty lines":     {strings.Repeat("\r\n", 17) + "GET /healthz HTTP/1.1\r\nHost: x\r\n", "", 400},
+		"nothing but empty lines":  {strings.Repeat("\r\n", 8000), "", 400},
 		"absolute form":            {"GET http://x/healthz HTTP/1.1\r\nHost: x\r\n", "", 200},
 		"empty host":               {"GET /healthz HTTP/1.1\r\nHost:\r\n", "", 200},
 		"a body to a GET":          {"GET /healthz HTTP/1.1\r\nHost: x\r\n" + length, "{}", 200},
@@ -72,6 +75,7 @@ func TestServer_Framing(t *testing.T) {
 		"a NUL":                    {"GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: \x00\r\n", "", 400},
 		"two spaces":               {"GET  /healthz HTTP/1.1\r\nHost: x\r\n", "", 400},
 		"a tab for a space":        {"GET\t/healthz HTTP/1.1\r\nHost: x\r\n", "", 400},
+		"a method without end":     {strings.Repeat("M", 33) + " /healthz HTTP/1.1\r\nHost: x\r\n", "", 400},
 		"no version":               {"GET /healthz\r\nHost: x\r\n", "", 400},
 		"another version":          {"GET /healthz HTTP/1.7\r\nHost: x\r\n", "", 400},
 		"length and coding":        {"POST /api/v1/items HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n" + length, "0\r\n\r\n", 400},
@@ -99,12 +103,41 @@ func TestServer_Framing(t *testing.T) {
 			require.Equal(t, 200, all[1].StatusCode)
 		})
 	}
+	for _, connection := range []string{"Close", "close, x", "x, CLOSE", "x\r\nConnection: close", "close\r\nConnection: x"} {
+		all := h.raw(t, "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: "+connection+"\r\n\r\n"+next)
+		require.Len(t, all, 1, connection)
+		require.Equal(t, 200, all[0].StatusCode)
+		require.True(t, all[0].Close)
+	}
 	// Where a chunked body ends, the connection ends too.
 	all := h.raw(t, "POST /api/v1/items HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"+
 		"d\r\n{\"name\":\"ab\"}\r\n0\r\n\r\n"+next)
 	require.Len(t, all, 1)
 	require.Equal(t, 201, all[0].StatusCode)
 	require.True(t, all[0].Close)
+}
+
+// An empty line behind a body, after which nothing comes, is no request: it is neither answered nor logged.
+func TestServer_StrayEmptyLine(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	c, err := net.Dial("tcp", strings.TrimPrefix(h.url, "http://"))
+	require.NoError(t, err)
+	defer c.Close()
+	_, err = io.WriteString(c, "POST /api/v1/items HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n\r\n{\"name\":\"ab\"}\r\n")
+	require.NoError(t, err)
+	r := bufio.NewReader(c)
+	response, err := http.ReadResponse(r, nil)
+	require.NoError(t, err)
+	_, err = io.Copy(io.Discard, response.Body)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	require.Equal(t, 201, response.StatusCode)
+	require.NoError(t, c.(*net.TCPConn).CloseWrite())
+	rest, err := io.ReadAll(r)
+	require.NoError(t, err)
+	require.Empty(t, string(rest))
+	require.Equal(t, 1, strings.Count(h.log.String(), `"message":"request"`))
 }
 
 // Cookies of a parent domain, and whatever else proxies add, do not lock anybody out.
@@ -121,6 +154,17 @@ func TestServer_LargeHeads(t *testing.T) {
 		require.Equal(t, "7", got.ID)
 		require.Equal(t, strings.Repeat("u", 100), got.Client.UserAgent)
 		require.Equal(t, "the-same-id", a.Header.Get("X-Request-Id"))
+	}
+}
+
+// A head that is just small enough for fasthttp may not be once it is written anew.
+func TestServer_HeadsOfTwoKilobytes(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	for n := 195; n < 210; n++ {
+		all := h.raw(t, "GET /healthz HTTP/1.1\r\nHost:x\r\nConnection:a\r\nConnection:close\r\n"+
+			strings.Repeat("X-Abcd:\r\n", n)+"\r\n")
+		require.Equal(t, 200, all[0].StatusCode, n)
 	}
 }
 

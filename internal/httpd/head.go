@@ -21,6 +21,8 @@ const (
 	// headBuffer is the size of fasthttp's buffer, which stays with an open socket. Of a larger head it only gets what it
 	// needs to read the request; see head.compact.
 	headBuffer = 2048
+	// maxMethod is the longest method, in bytes; registered ones (RFC 9110, 16.1) have up to 17.
+	maxMethod = 32
 	// maxTarget is the longest target of a request, in bytes (RFC 9112, 3 recommends at least 8,000).
 	maxTarget = 8 << 10
 	// shortTarget is the longest target that a compact head contains.
@@ -40,7 +42,9 @@ type head struct {
 	length int64
 	// chunked says that the length of the body is not known before its end.
 	chunked bool
-	// folded says that a list came in several lines, which fasthttp does not read as one.
+	// closing says that the client sends nothing else on the connection.
+	closing bool
+	// folded says that fasthttp would read a list in another way: it came in several lines, or has close among others.
 	folded bool
 }
 
@@ -97,7 +101,7 @@ func (h *head) requestLine(line []byte) (status int) {
 		return http.StatusBadRequest
 	}
 	h.method, h.target = parts[0], parts[1]
-	if len(parts) != 3 || string(parts[2]) != "HTTP/1.1" && string(parts[2]) != "HTTP/1.0" {
+	if len(parts) != 3 || len(h.method) > maxMethod || string(parts[2]) != "HTTP/1.1" && string(parts[2]) != "HTTP/1.0" {
 		return http.StatusBadRequest
 	}
 	if h.version = parts[2]; len(h.target) > maxTarget {
@@ -116,7 +120,8 @@ var hostShape = regexp.MustCompile(`^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;
 // framed reads the fields that say where a request goes and where it ends; false if they are missing, contradict each
 // other, or can be read in two ways (RFC 9112, 3.2, 6.1 and 6.3).
 func (h *head) framed() bool {
-	var hosts, lengths, codings, connections, upgrades int
+	var hosts, lengths, codings, upgrades int
+	var connections []string
 	for _, f := range h.fields {
 		switch {
 		case f.is("Host"):
@@ -138,12 +143,13 @@ func (h *head) framed() bool {
 				return false
 			}
 		case f.is("Connection"):
-			connections++
+			connections = append(connections, string(f.value))
 		case f.is("Upgrade"):
 			upgrades++
 		}
 	}
-	h.folded = connections > 1 || upgrades > 1
+	h.closing = httpguts.HeaderValuesContainsToken(connections, "close") // RFC 9112, 9.6, in any case
+	h.folded = len(connections) > 1 || upgrades > 1 || h.closing && connections[0] != "close"
 	modern := string(h.version) == "HTTP/1.1"
 	return hosts <= 1 && lengths+codings <= 1 && (modern && hosts == 1 || !modern && codings == 0)
 }
@@ -158,7 +164,8 @@ type aside struct {
 // fasthttp's buffer. Lists that came in several lines are one (RFC 9110, 5.3). Where the end of the body only shows
 // when it comes, the connection ends with the answer, so that nothing after it can be mistaken for a request.
 func (h *head) compact(size int) (out []byte, rest *aside) {
-	large := size+len("Connection: close\r\n") > headBuffer
+	// Each field may be written with a space that it did not have.
+	large := size+len(h.fields)+len("Connection: close\r\n")+4 > headBuffer
 	target := h.target
 	if large {
 		rest = &aside{}
@@ -182,7 +189,7 @@ func (h *head) compact(size int) (out []byte, rest *aside) {
 			out = appendField(out, f)
 		}
 	}
-	if h.chunked {
+	if h.chunked || h.closing { // fasthttp compares the whole value
 		connection = []string{"close"}
 	}
 	out = appendList(appendList(out, "Connection", connection), "Upgrade", upgrade)

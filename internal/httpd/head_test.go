@@ -22,6 +22,7 @@ func FuzzHead(f *testing.F) {
 		"POST / HTTP/1.1\r\nhost:\r\nTransfer-Encoding: chunked\r\nUpgrade: x\r\n\r\n",
 		"HEAD http://a/b HTTP/1.0\r\nX-Long: " + strings.Repeat("x", 3000) + "\r\n\r\n",
 		"GET /" + strings.Repeat("y", 3000) + " HTTP/1.1\r\nHost: x\r\nCookie: a=b; c=d\r\nA: 1\r\nA: 2\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: x\r\nConnection: x, Close\r\n\r\n",
 		"BREW / HTTP/1.1\r\nHost: x\r\nTrailer: Content-Length\r\n\r\n",
 	} {
 		f.Add([]byte(seed))
@@ -71,6 +72,9 @@ func FuzzHead(f *testing.F) {
 			}
 		}
 		require.Equal(t, h.chunked, seen.Header.ContentLength() == -1)
+		if string(h.version) == "HTTP/1.1" {
+			require.Equal(t, h.chunked || theirs.Close, seen.Header.ConnectionClose())
+		}
 		if h.length > 0 {
 			require.EqualValues(t, h.length, seen.Header.ContentLength())
 		}
@@ -103,7 +107,7 @@ func TestRequests_oneByOne(t *testing.T) {
 			t.Parallel()
 			in, out := net.Pipe()
 			go func() {
-				_, _ = io.WriteString(out, strings.Join(all, "\r\n")) // the reader below notices lost bytes
+				_, _ = io.WriteString(out, strings.Join(all, "\r\n")+"\r\n\r\n") // the reader below notices lost bytes
 				_ = out.Close()
 			}()
 			r := &requests{conn: bits{in, size}, most: func([]byte, []byte) int64 { return 10 }}
@@ -122,8 +126,9 @@ func TestRequests_oneByOne(t *testing.T) {
 				}
 				require.Equal(t, want, string(got))
 			}
-			_, err := r.Read(make([]byte, headBuffer))
+			n, err := r.Read(make([]byte, headBuffer))
 			require.ErrorIs(t, err, io.EOF)
+			require.Zero(t, n)
 		})
 	}
 }

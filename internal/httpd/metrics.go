@@ -3,6 +3,7 @@ package httpd
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -44,8 +45,9 @@ func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 func (s *Server) finish(c *fiber.Ctx, r *request, route string, took time.Duration) {
 	status := c.Response().StatusCode()
 	method := c.Method()
-	if c.Context().UserValue(unknownMethod{}) != nil {
-		method = "other" // if clients could choose labels, there would be no limit to them
+	// If clients could choose labels, there would be no limit to them. What is refused early still has its own method.
+	if c.Context().UserValue(unknownMethod{}) != nil || !slices.Contains(fiber.DefaultMethods, method) {
+		method = "other"
 	}
 	s.metrics.duration.WithLabelValues(method, route, strconv.Itoa(status/100)+"xx").Observe(took.Seconds())
 	level := zerolog.InfoLevel

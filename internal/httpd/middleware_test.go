@@ -78,6 +78,26 @@ func TestServer_UnknownMethodIsNoFailure(t *testing.T) {
 	require.NotContains(t, fmt.Sprint(all), "5xx")
 }
 
+// An invented method becomes no label and no log text, wherever its request is refused.
+func TestServer_UnknownMethodIsNoLabel(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	for request, status := range map[string]int{
+		"Content-Length: 2000000\r\n\r\n":                                  413,
+		"Transfer-Encoding: chunked\r\n\r\nnonsense\r\n":                   400,
+		"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n": 405,
+	} {
+		all := h.raw(t, "BREW /api/v1/items HTTP/1.1\r\nHost: x\r\n"+request)
+		require.Len(t, all, 1)
+		require.Equal(t, status, all[0].StatusCode)
+	}
+	all, err := h.registry.Gather()
+	require.NoError(t, err)
+	require.NotContains(t, fmt.Sprint(all), "BREW")
+	require.Equal(t, 3, strings.Count(h.log.String(), `"method":"other"`))
+	require.NotContains(t, h.log.String(), "BREW")
+}
+
 // Some clients say of every request how its body is compressed.
 func TestServer_NoBodyIsNotCompressed(t *testing.T) {
 	t.Parallel()

@@ -17,6 +17,8 @@ const (
 	// lose the answer while it is still sending.
 	lingering   = 5 * time.Second
 	lingerPause = time.Second
+	// maxEmptyLines is how many empty lines may come before a request.
+	maxEmptyLines = 16
 )
 
 // requests follows the requests on a connection. It passes them on to fasthttp one by one, each only once its head is
@@ -85,10 +87,10 @@ func (r *requests) inside() bool { return r.left > 0 || r.last }
 // readHead waits for a request and reads its head. Most come at once and pass as they are, in p; otherwise n is 0, and
 // what to pass on is in out. It waits without a buffer of its own, as thousands of connections are idle.
 func (r *requests) readHead(p []byte) (n int, err error) {
-	if n, err = r.more(p[:min(len(p), headBuffer)]); n == 0 {
+	r.aside, r.refusal = nil, 0
+	if n, err = r.first(p[:min(len(p), headBuffer)]); n == 0 {
 		return 0, err
 	}
-	r.aside, r.refusal = nil, 0
 	var scan headScan
 	if end, bad := scan.next(p[:n]); end > 0 && !bad && len(r.rest) == 0 {
 		if h, status := parseHead(p[:end]); status == 0 && !h.folded && !h.chunked && r.fits(h) {
@@ -99,6 +101,31 @@ func (r *requests) readHead(p []byte) (n int, err error) {
 	defer heads.Put(buffer)
 	r.gather(buffer[:], copy(buffer[:], p[:n]))
 	return 0, nil
+}
+
+// first waits for the first bytes of a head. Empty lines before it are ignored (RFC 9112, 2.2): some clients send one
+// behind a body. While nothing else comes, the connection is idle, and ends as such when reading fails. Of too many, n
+// is 0, and the refusal is in out.
+func (r *requests) first(p []byte) (n int, err error) {
+	kept := 0 // 1 if a CR has come that may be half an empty line
+	for lines := 0; ; {
+		if n, err = r.more(p[kept:]); n == 0 {
+			return 0, err
+		}
+		n += kept
+		blank := 0
+		for bytes.HasPrefix(p[blank:n], []byte("\r\n")) {
+			blank += len("\r\n")
+		}
+		if lines += blank / len("\r\n"); lines > maxEmptyLines {
+			r.refuse(p[blank:n], http.StatusBadRequest)
+			return 0, nil
+		}
+		kept = copy(p, p[blank:n])
+		if kept > 1 || kept == 1 && p[0] != '\r' {
+			return kept, nil
+		}
+	}
 }
 
 // fits tells whether the body of a request is read.
@@ -126,10 +153,6 @@ func (r *requests) gather(buffer []byte, n int) {
 	_ = r.conn.SetReadDeadline(time.Now().Add(readTimeout)) // a closed connection shows at the next read
 	var scan headScan
 	for {
-		for bytes.HasPrefix(buffer[:n], []byte("\r\n")) { // RFC 9112, 2.2
-			n = copy(buffer, buffer[2:n])
-			scan = headScan{}
-		}
 		b := buffer[:n]
 		end, bad := scan.next(b)
 		switch {

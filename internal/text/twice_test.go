@@ -28,6 +28,20 @@ func TestTwice(t *testing.T) {
 	}
 }
 
+func TestTwiceInAnyCase(t *testing.T) {
+	t.Parallel()
+	for document, want := range map[string][]string{
+		`{"text":"a","Text":"b"}`:                      {"Text"},
+		`{"k":1,"\u212a":2,"K":3}`:                     {"\u212a", "K"}, // the Kelvin sign
+		`{"a":1,"b":2,"a":3,"B":4}`:                    {"a", "B"},
+		`{"a":{"b":1,"B":2},"c":{"d":1,"d":2}}`:        {"d"},
+		`{"a":1,"b":{"A":1},"c":["a","A"]}`:            nil,
+		`{"ab":1,"abc":2,"stra\u00dfe":3,"strasse":4}`: nil,
+	} {
+		require.Equal(t, want, TwiceInAnyCase([]byte(document)), document)
+	}
+}
+
 // What Go has read and written again has no key twice.
 func FuzzTwice(f *testing.F) {
 	for _, seed := range []string{`{"a":1,"a":2}`, `[{"a":{"b":[]}}]`, `{"a":`} {

@@ -25,10 +25,11 @@ type Limit struct {
 }
 
 // Limiter counts events under a key. Allow takes one from the key's allowance; if nothing is left, retryAfter is how
-// long to wait. GiveBack returns one that Allow took, for events that turn out not to count.
+// long to wait. Take does the same for events that may turn out not to count: giveBack returns one to where it was
+// taken, and is nil if nothing was left.
 type Limiter interface {
 	Allow(ctx context.Context, key string, l Limit) (ok bool, retryAfter time.Duration)
-	GiveBack(ctx context.Context, key string, l Limit)
+	Take(ctx context.Context, key string, l Limit) (giveBack func(context.Context), retryAfter time.Duration)
 }
 
 const (
@@ -68,36 +69,45 @@ type sharedLimiter struct {
 
 // Allow implements Limiter.
 func (s *sharedLimiter) Allow(ctx context.Context, key string, l Limit) (bool, time.Duration) {
-	return s.take(ctx, key, l, 1)
+	giveBack, retryAfter := s.Take(ctx, key, l)
+	return giveBack != nil, retryAfter
 }
 
-// GiveBack implements Limiter. Redis keeps the last event of a key all the same, until it would have run out.
-func (s *sharedLimiter) GiveBack(ctx context.Context, key string, l Limit) { s.take(ctx, key, l, -1) }
-
-// take takes n from a key's allowance; a negative n gives back.
-func (s *sharedLimiter) take(ctx context.Context, key string, l Limit, n int) (bool, time.Duration) {
+// Take implements Limiter.
+func (s *sharedLimiter) Take(ctx context.Context, key string, l Limit) (func(context.Context), time.Duration) {
 	until := s.localUntil.Load()
 	now := time.Now().UnixNano()
 	if until != 0 {
 		// After the turn, one caller asks Redis; the others do not wait for the answer.
 		if now < until || !s.localUntil.CompareAndSwap(until, now+int64(localTurn)) {
-			return s.local.take(key, l, n)
+			return s.local.Take(ctx, key, l)
 		}
 	}
-	result, err := s.ask(ctx, key, l, n)
+	result, err := s.ask(ctx, key, l, 1)
 	switch {
 	case err == nil:
 		if s.localUntil.Swap(0) != 0 {
 			s.log.Info().Msg("rate limits are shared through Redis again")
 		}
-		return result.Allowed > 0, max(result.RetryAfter, 0)
+		if result.Allowed <= 0 {
+			return nil, max(result.RetryAfter, 0)
+		}
+		return func(ctx context.Context) { s.giveBack(ctx, key, l) }, 0
 	case ctx.Err() != nil: // the caller gave up, Redis did not fail
 	default:
 		if s.localUntil.Swap(time.Now().Add(localTurn).UnixNano()) == 0 {
 			s.log.Warn().Err(err).Msg("Redis does not answer: rate limits are counted locally")
 		}
 	}
-	return s.local.take(key, l, n)
+	return s.local.Take(ctx, key, l)
+}
+
+// giveBack gives one back to Redis, which keeps the last event of a key all the same, until it would have run out.
+// While Redis is away, the event stays counted: what is counted locally is another allowance.
+func (s *sharedLimiter) giveBack(ctx context.Context, key string, l Limit) {
+	if s.localUntil.Load() == 0 {
+		_, _ = s.ask(ctx, key, l, -1) // a failure shows at the next Take, and is logged there
+	}
 }
 
 var errSlow = errors.New("no answer in time")
@@ -145,25 +155,23 @@ func newLocalLimiter(most int) *localLimiter {
 }
 
 // Allow implements Limiter.
-func (s *localLimiter) Allow(_ context.Context, key string, l Limit) (bool, time.Duration) {
-	return s.take(key, l, 1)
+func (s *localLimiter) Allow(ctx context.Context, key string, l Limit) (bool, time.Duration) {
+	giveBack, retryAfter := s.Take(ctx, key, l)
+	return giveBack != nil, retryAfter
 }
 
-// GiveBack implements Limiter.
-func (s *localLimiter) GiveBack(_ context.Context, key string, l Limit) { s.take(key, l, -1) }
-
-func (s *localLimiter) take(key string, l Limit, n int) (bool, time.Duration) {
+// Take implements Limiter.
+func (s *localLimiter) Take(_ context.Context, key string, l Limit) (func(context.Context), time.Duration) {
 	if l.N <= 0 || l.Per <= 0 {
-		return false, l.Per
+		return nil, l.Per
 	}
 	now := time.Now()
-	r := s.bucket(key, l).ReserveN(now, n)
-	wait := r.DelayFrom(now)
-	if wait > 0 {
+	r := s.bucket(key, l).ReserveN(now, 1)
+	if wait := r.DelayFrom(now); wait > 0 {
 		r.CancelAt(now)
-		return false, wait
+		return nil, wait
 	}
-	return true, 0
+	return func(context.Context) { s.bucket(key, l).ReserveN(time.Now(), -1) }, 0
 }
 
 func (s *localLimiter) bucket(key string, l Limit) *rate.Limiter {

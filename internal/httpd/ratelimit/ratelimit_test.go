@@ -1,6 +1,7 @@
 package ratelimit_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
@@ -108,14 +109,29 @@ func TestLimiter_GiveBack(t *testing.T) {
 		"shared": ratelimit.Patient(ratelimit.New(connect(t, pgtest.Redis(t)), zerolog.Nop())),
 		"local":  ratelimit.New(nil, zerolog.Nop()),
 	} {
+		var giveBack func(context.Context)
 		for range 3 * few.N {
-			require.Equal(t, 1, allowed(t, l, "a", 1), name)
-			l.GiveBack(t.Context(), "a", few)
+			giveBack, _ = l.Take(t.Context(), "a", few)
+			require.NotNil(t, giveBack, name)
+			giveBack(t.Context())
 		}
 		require.GreaterOrEqual(t, allowed(t, l, "a", 8), few.N-1, name)
-		l.GiveBack(t.Context(), "a", few)
+		giveBack(t.Context())
 		require.Equal(t, 1, allowed(t, l, "a", 8), name)
 	}
+}
+
+// What Redis counted is not given back to an allowance that never had it.
+func TestLimiter_GiveBackWhereItWasTaken(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Redis(t)
+	l := ratelimit.Patient(ratelimit.New(connect(t, server), zerolog.Nop()))
+	giveBack, _ := l.Take(t.Context(), "a", few)
+	require.NotNil(t, giveBack)
+	require.NoError(t, server.Kill())
+	require.Equal(t, few.N, allowed(t, l, "a", few.N+1))
+	giveBack(t.Context())
+	require.Zero(t, allowed(t, l, "a", 1))
 }
 
 func TestLimiter_LocalOnly(t *testing.T) {

@@ -27,6 +27,9 @@ var errBody = errs.New(errs.BadRequest, "bad_json", "Send one JSON object as the
 // read reads the body as a form; without a body the form is empty.
 func read(c *fiber.Ctx) (*form, error) { return parseForm(c.Body()) }
 
+// errTwice refuses a key that comes twice: only one of the values would count, and which one, programs disagree about.
+var errTwice = errs.New(errs.BadRequest, "bad_json", "Send each field only once.")
+
 func parseForm(body []byte) (*form, error) {
 	f := &form{}
 	if len(bytes.TrimSpace(body)) == 0 {
@@ -42,6 +45,9 @@ func parseForm(body []byte) (*form, error) {
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, errBody
+	}
+	if _, twice := text.Twice(body); twice {
+		return nil, errTwice
 	}
 	return f, nil
 }

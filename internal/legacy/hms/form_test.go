@@ -15,14 +15,14 @@ import (
 func FuzzParseForm(f *testing.F) {
 	for _, s := range []string{
 		`{"age":34}`, `{"age":"34","name":null,"x":{}}`, `{"age":1e3}`, `{"name":"\u0000"}`, `[]`, `null`, ``, `{}{}`,
-		`{"age":true}`,
+		`{"age":true}`, `{"age":1,"age":2}`,
 	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		form, err := parseForm(body)
 		if err != nil {
-			require.Equal(t, errBody, err)
+			require.Contains(t, []error{errBody, errTwice}, err)
 			return
 		}
 		name, age := form.maybe("name"), form.number("age")
@@ -67,6 +67,11 @@ func TestForm(t *testing.T) {
 		_, err := parseForm([]byte(bad))
 		require.Equal(t, errBody, err, bad)
 	}
+	_, err = parseForm([]byte(`{"a":1,"b":2,"a":3}`))
+	require.ErrorAs(t, err, &e)
+	status, body = envelope(http.StatusBadRequest, e)
+	require.Equal(t, http.StatusBadRequest, status)
+	require.Equal(t, map[string]string{"message": "Send each field only once."}, body)
 }
 
 // Each of our statuses is one of the older three.

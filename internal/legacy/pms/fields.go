@@ -39,6 +39,9 @@ type complaint struct {
 // errBody refuses a body that is neither a JSON object nor a form.
 var errBody = errs.New(errs.BadRequest, "bad_json", "Send the body as a JSON object in UTF-8, or as a form.")
 
+// errTwice refuses a key that comes twice: only one of the values would count, and which one, programs disagree about.
+var errTwice = errs.New(errs.BadRequest, "bad_json", "Send each field only once")
+
 // read collects the fields of a request. Somebody who is not signed in sends a password, so then only the body is
 // read: URLs end up in histories and in the logs of proxies.
 func read(c *fiber.Ctx, signedIn bool) (*fields, error) {
@@ -99,6 +102,9 @@ func parseJSON(body []byte) (map[string]any, error) {
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, errBody
+	}
+	if _, twice := text.Twice(body); twice {
+		return nil, errTwice
 	}
 	return out, nil
 }
