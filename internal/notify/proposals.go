@@ -63,7 +63,7 @@ func (s *Service) Proposed(ctx context.Context, tx *postgres.Tx, a Appointment, 
 		args := proposalArgs{
 			MailKind: kind, Appointment: a.ID, Recipient: id, Version: a.Version, StartsAt: p.StartsAt.UTC(),
 			EndsAt: p.EndsAt.UTC(), ByPatient: p.ByPatient, AnswerBy: p.AnswerBy.UTC(), Fate: p.Fate,
-			Soonest: soonest(Appointment{StartsAt: a.StartsAt, FormerStart: &p.StartsAt}),
+			Soonest: soonest(Appointment{StartsAt: a.StartsAt, FormerStart: &p.StartsAt}, s.now()),
 		}
 		if !p.ByPatient {
 			args.Soonest = p.AnswerBy.UTC() // the time of the request that ran out tells nothing
