@@ -37,7 +37,8 @@ type Booking struct {
 // that the time breaks (see schedule.Check), and 409 slot_taken, slot_day_full or patient_busy, all with
 // alternatives; 409 open_request_limit, upcoming_limit; 409 patient_unavailable if the patient was disabled in the
 // meantime; 404 for a hold that is not the patient's or has expired. A request that comes twice makes one appointment,
-// which is returned again, or 409 already_booked if it is more than a minute old (see again).
+// which is returned again, or 409 already_booked if it is more than a minute old, or names a reason of its own (see
+// again).
 func (s *Service) Book(ctx context.Context, actor auth.Actor, b Booking) (Appointment, error) {
 	a, err := s.attempt(ctx, actor, b)
 	if err != nil {
@@ -46,8 +47,11 @@ func (s *Service) Book(ctx context.Context, actor auth.Actor, b Booking) (Appoin
 	return a, nil
 }
 
+// reasonOf is the reason as it is kept.
+func reasonOf(b Booking) (string, error) { return text.Rule{Max: MaxReason}.Field("body.reason", b.Reason) }
+
 func (s *Service) attempt(ctx context.Context, actor auth.Actor, b Booking) (Appointment, error) {
-	reason, err := text.Rule{Max: MaxReason}.Field("body.reason", b.Reason)
+	reason, err := reasonOf(b)
 	if err != nil {
 		return Appointment{}, err
 	}

@@ -83,6 +83,31 @@ func TestService_Book_alreadyTheirs(t *testing.T) {
 	require.Equal(t, "already_booked", r.Code())
 }
 
+// Another reason for the same time is not lost, nor taken for the clinic's.
+func TestService_Book_anotherReason(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := context.Background()
+	a := w.books(w.patient, ptr(at(10, 30)))
+	b := appointment.Booking{Doctor: w.doctor.UserID, StartsAt: ptr(at(10, 30)), Reason: "Cough "}
+	again, err := w.svc.Book(ctx, w.patient, b)
+	require.NoError(t, err)
+	require.Equal(t, a.ID, again.ID, "as it is kept")
+	b.Reason = "Cough, and fever since yesterday"
+	_, err = w.svc.Book(ctx, w.patient, b)
+	require.Equal(t, "already_booked", errs.CodeOf(err))
+	b.Reason, b.Patient = "Cough", w.patient.UserID
+	_, err = w.svc.Book(ctx, w.admin, b)
+	require.Equal(t, "already_booked", errs.CodeOf(err), "somebody else's booking")
+
+	h, err := w.keeps(w.patient, at(12, 0))
+	require.NoError(t, err)
+	_, err = w.bookHeld(w.patient, h.ID)
+	require.NoError(t, err)
+	_, err = w.svc.Book(ctx, w.patient, appointment.Booking{HoldID: h.ID, Reason: "Something else"})
+	require.Equal(t, "already_booked", errs.CodeOf(err))
+}
+
 // What is not the same request is not lost: another reason, another doctor, a second wish after the first one's end.
 func TestService_Book_notTheSame(t *testing.T) {
 	t.Parallel()
