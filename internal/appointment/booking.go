@@ -27,7 +27,8 @@ type Booking struct {
 	// Within says that the client left the time in this range to the caller, who chose StartsAt: an equal request sent
 	// again may name another time. Nil if the client chose it.
 	Within *schedule.Range
-	// Unlimited lets a patient have any number of open requests, one with each doctor, for clients that cannot cancel any.
+	// Unlimited lets a patient have any number of open requests without a time, one with each doctor, for clients that
+	// cannot cancel any.
 	Unlimited bool
 }
 
@@ -220,6 +221,23 @@ func (s *Service) limitRequests(ctx context.Context, tx *postgres.Tx, patientID 
 	if err != nil {
 		return err
 	}
+	return s.fewEnough(open)
+}
+
+// limitTimed refuses a time for a patient's request that had none if as many of their requests as allowed hold a time
+// already: requests without a time may be unlimited (see Booking).
+func (s *Service) limitTimed(ctx context.Context, tx *postgres.Tx, patientID int64) error {
+	if err := lockRequests(ctx, tx, patientID); err != nil {
+		return err
+	}
+	open, err := countTimed(ctx, tx, patientID, s.now())
+	if err != nil {
+		return err
+	}
+	return s.fewEnough(open)
+}
+
+func (s *Service) fewEnough(open int) error {
 	if open >= s.o.MaxOpenRequests {
 		return errs.New(errs.Conflict, "open_request_limit", "There are already "+strconv.Itoa(open)+
 			" open requests. Wait for an answer, or cancel one of them.").With("limit", s.o.MaxOpenRequests)

@@ -164,3 +164,35 @@ func TestService_Book_unlimited(t *testing.T) {
 	}
 	require.Equal(t, 3, w.count(`select count(*) from appointments`))
 }
+
+// Requests that were unlimited because they had no time do not get around the limit when they get one, whoever is
+// faster.
+func TestService_Reschedule_unlimited(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.cfg.MaxOpenRequests = 2
+	w.svc = w.over(w.pool, newLog())
+	ctx := context.Background()
+	doctors := []auth.Actor{w.doctor, w.stranger}
+	for _, id := range []string{"DOC0000000003", "DOC0000000004", "DOC0000000005"} {
+		doctors = append(doctors, w.user(id, "Dr "+id, auth.Doctor))
+	}
+	all, asked := make([]error, len(doctors)), make([]appointment.Appointment, len(doctors))
+	for i, d := range doctors {
+		var err error
+		asked[i], err = w.svc.Book(ctx, w.patient, appointment.Booking{Doctor: d.UserID, Unlimited: true})
+		require.NoError(t, err)
+	}
+	together(len(doctors), func(i int) {
+		_, all[i] = w.svc.Reschedule(ctx, w.patient, asked[i].PublicID,
+			appointment.Rescheduling{StartsAt: at(10, 30*i)})
+	})
+	require.Equal(t, map[string]int{"": 2, "open_request_limit": 3}, codes(all))
+	for i, err := range all {
+		if err == nil {
+			_, err = w.svc.Reschedule(ctx, w.patient, asked[i].PublicID, appointment.Rescheduling{StartsAt: at(16, 0)})
+			require.NoError(t, err, "it has a time already")
+			break
+		}
+	}
+}
