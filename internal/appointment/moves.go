@@ -48,6 +48,8 @@ func (s *Service) Reschedule(
 // confirmed sets the time at a confirmation: the one the doctor chose, or else the requested one.
 func (s *Service) confirmed(ctx context.Context, tx *postgres.Tx, k kept) (Appointment, error) {
 	switch a := k.read; {
+	case k.startsAt != nil && k.proposal != nil && a.StartsAt.Equal(*k.startsAt):
+		return a, errs.InvalidField("body.startsAt", "is already the appointment's time")
 	case k.startsAt != nil:
 		return s.at(ctx, tx, k)
 	case k.proposal != nil:
