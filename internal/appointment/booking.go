@@ -49,7 +49,9 @@ func (s *Service) Book(ctx context.Context, actor auth.Actor, b Booking) (Appoin
 }
 
 // reasonOf is the reason as it is kept.
-func reasonOf(b Booking) (string, error) { return text.Rule{Max: MaxReason}.Field("body.reason", b.Reason) }
+func reasonOf(b Booking) (string, error) {
+	return text.Rule{Max: MaxReason}.Field("body.reason", b.Reason)
+}
 
 func (s *Service) attempt(ctx context.Context, actor auth.Actor, b Booking) (Appointment, error) {
 	reason, err := reasonOf(b)

@@ -254,7 +254,9 @@ func (s *Service) sendUser(ctx context.Context, u userArgs) error {
 }
 
 // sendEnrolled sends the email to a new user with a password from the clinic.
-func (s *Service) sendEnrolled(ctx context.Context, u enrolledArgs) error { return s.sendUser(ctx, userArgs(u)) }
+func (s *Service) sendEnrolled(ctx context.Context, u enrolledArgs) error {
+	return s.sendUser(ctx, userArgs(u))
+}
 
 func (s *Service) viewOfLetter(ctx context.Context, u userArgs, l letter, to Addressee) (view, error) {
 	v := view{Name: to.Name, Other: l.Doctor, Token: l.Token, Count: l.Conversations, Link: s.linkOf(u.MailKind, l)}
