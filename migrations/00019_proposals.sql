@@ -1,4 +1,5 @@
 -- +goose Up
+set local lock_timeout = '3s';
 -- A time that one side has proposed and the other has not answered yet. The patient of a BOOKED appointment asks for
 -- another time, the doctor answers an EXPIRED request with one. Until then the appointment stands as it is.
 alter table appointments

@@ -1,4 +1,10 @@
 -- +goose Up
+set local lock_timeout = '3s';
+-- In the order of everybody else, or there are deadlocks: bookings begin with a doctor's row, and then go on in either
+-- order; what does not begin so, such as deadlines, changes the appointment first and its claims after that.
+lock table doctors in exclusive mode;
+lock table appointments in share row exclusive mode;
+lock table slot_claims in access exclusive mode;
 -- A proposed time is claimed beside the appointment's own. The two may overlap each other (half an hour later, or within
 -- a buffer), but nothing else: claims of one appointment have one owner, and each hold is an owner of its own. The table
 -- has only what lies ahead, so the constraints are made anew in a moment.

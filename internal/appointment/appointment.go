@@ -164,7 +164,13 @@ func (a Appointment) after(m Move) (Status, error) {
 			return t.to, nil
 		}
 	}
-	return a.Status, errs.New(errs.Conflict, "invalid_transition",
+	return a.Status, a.NotPossible()
+}
+
+// NotPossible is the refusal of a move that the status does not allow: 409 invalid_transition with the status as
+// currentStatus.
+func (a Appointment) NotPossible() error {
+	return errs.New(errs.Conflict, "invalid_transition",
 		"This appointment is "+a.Status.words()+", so that is no longer possible.").With("currentStatus", a.Status)
 }
 

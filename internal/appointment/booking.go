@@ -27,7 +27,8 @@ type Booking struct {
 	// Within says that the client left the time in this range to the caller, who chose StartsAt: an equal request sent
 	// again may name another time. Nil if the client chose it.
 	Within *schedule.Range
-	// Unlimited lets a patient have any number of open requests, one with each doctor, for clients that cannot cancel any.
+	// Unlimited lets a patient have any number of open requests without a time, one with each doctor, for clients that
+	// cannot cancel any.
 	Unlimited bool
 }
 
@@ -37,7 +38,8 @@ type Booking struct {
 // that the time breaks (see schedule.Check), and 409 slot_taken, slot_day_full or patient_busy, all with
 // alternatives; 409 open_request_limit, upcoming_limit; 409 patient_unavailable if the patient was disabled in the
 // meantime; 404 for a hold that is not the patient's or has expired. A request that comes twice makes one appointment,
-// which is returned again, or 409 already_booked if it is more than a minute old (see again).
+// which is returned again, or 409 already_booked if it is more than a minute old, or names a reason of its own (see
+// again).
 func (s *Service) Book(ctx context.Context, actor auth.Actor, b Booking) (Appointment, error) {
 	a, err := s.attempt(ctx, actor, b)
 	if err != nil {
@@ -46,8 +48,13 @@ func (s *Service) Book(ctx context.Context, actor auth.Actor, b Booking) (Appoin
 	return a, nil
 }
 
+// reasonOf is the reason as it is kept.
+func reasonOf(b Booking) (string, error) {
+	return text.Rule{Max: MaxReason}.Field("body.reason", b.Reason)
+}
+
 func (s *Service) attempt(ctx context.Context, actor auth.Actor, b Booking) (Appointment, error) {
-	reason, err := text.Rule{Max: MaxReason}.Field("body.reason", b.Reason)
+	reason, err := reasonOf(b)
 	if err != nil {
 		return Appointment{}, err
 	}
@@ -216,6 +223,23 @@ func (s *Service) limitRequests(ctx context.Context, tx *postgres.Tx, patientID 
 	if err != nil {
 		return err
 	}
+	return s.fewEnough(open)
+}
+
+// limitTimed refuses a time for a patient's request that had none if as many of their requests as allowed hold a time
+// already: requests without a time may be unlimited (see Booking).
+func (s *Service) limitTimed(ctx context.Context, tx *postgres.Tx, patientID int64) error {
+	if err := lockRequests(ctx, tx, patientID); err != nil {
+		return err
+	}
+	open, err := countTimed(ctx, tx, patientID, s.now())
+	if err != nil {
+		return err
+	}
+	return s.fewEnough(open)
+}
+
+func (s *Service) fewEnough(open int) error {
 	if open >= s.o.MaxOpenRequests {
 		return errs.New(errs.Conflict, "open_request_limit", "There are already "+strconv.Itoa(open)+
 			" open requests. Wait for an answer, or cancel one of them.").With("limit", s.o.MaxOpenRequests)

@@ -31,8 +31,9 @@ func requestRoutes(s *httpd.Server, h handlers) {
 			"the fewest appointments on that day is chosen. `slot_taken`, `slot_day_full`, `patient_busy` and " +
 			"broken booking rules come with `alternatives`. A request that comes twice makes one appointment: within a " +
 			"minute, or while one without a time is pending, the second gets the first one's answer (equal are " +
-			"requests with the same patient, doctor, time or hold and, without a time, reason); later, a time that " +
-			"is already the patient's own is refused as `already_booked`, with the appointment's id as `appointment`.",
+			"requests of the same user with the same patient, doctor, time or hold, and reason); later, or with " +
+			"another reason, a time that is already the patient's own is refused as `already_booked`, with the " +
+			"appointment's id as `appointment`.",
 		Status: http.StatusCreated, Access: httpd.SignedIn,
 		Errors: []int{http.StatusForbidden, http.StatusNotFound, http.StatusConflict},
 	}, h.serveBook)

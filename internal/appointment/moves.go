@@ -36,7 +36,8 @@ type Rescheduling struct {
 // free slot, early enough (409 too_late; see Options.CancellationWindow). A BOOKED appointment then stands at its time
 // until the doctor has confirmed the other one, which is held meanwhile (see Proposal), unless the doctor's rules
 // confirm automatically. The doctor and admins choose any time, as in Confirm, and the status stays. Refusals about the
-// time are those of Book.
+// time are those of Book; 409 open_request_limit if a patient's request would get its first time, and as many of their
+// open requests as allowed have one.
 func (s *Service) Reschedule(
 	ctx context.Context, actor auth.Actor, publicID string, r Rescheduling,
 ) (Appointment, error) {
@@ -47,6 +48,8 @@ func (s *Service) Reschedule(
 // confirmed sets the time at a confirmation: the one the doctor chose, or else the requested one.
 func (s *Service) confirmed(ctx context.Context, tx *postgres.Tx, k kept) (Appointment, error) {
 	switch a := k.read; {
+	case k.startsAt != nil && k.proposal != nil && a.StartsAt.Equal(*k.startsAt):
+		return a, errs.InvalidField("body.startsAt", "is already the appointment's time")
 	case k.startsAt != nil:
 		return s.at(ctx, tx, k)
 	case k.proposal != nil:
@@ -104,6 +107,11 @@ func (s *Service) rescheduled(ctx context.Context, tx *postgres.Tx, k kept) (App
 	slot, err := s.bookable(ctx, tx, rules, ask{patientID: a.Patient.ID, except: a.ID, startsAt: *c.startsAt})
 	if err != nil {
 		return a, err
+	}
+	if a.Status == Pending && a.StartsAt == nil {
+		if err := s.limitTimed(ctx, tx, a.Patient.ID); err != nil {
+			return a, err
+		}
 	}
 	if c.move == MoveAskAnew && a.Status == Booked {
 		a.Proposal = askedFor(a, slot)

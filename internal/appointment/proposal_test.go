@@ -66,6 +66,9 @@ func TestProposal_keepsBothTimes(t *testing.T) {
 	require.Contains(t, w.starts(), at(15, 0))
 	require.NotContains(t, w.starts(), at(15, 30))
 
+	_, err = w.svc.Confirm(ctx, w.doctor, a.PublicID, appointment.Confirmation{StartsAt: ptr(at(10, 30))})
+	require.Equal(t, "invalid", errs.CodeOf(err), "the time that it has is no answer")
+	require.NotContains(t, w.starts(), at(15, 30), "the wish still waits for one")
 	w.svc.Connect(n)
 	a, err = w.svc.Confirm(ctx, w.doctor, a.PublicID, appointment.Confirmation{Version: a.Version})
 	require.NoError(t, err)

@@ -46,8 +46,9 @@ func (b Booking) askedAs() string {
 }
 
 // again answers a booking that was refused, if the patient already has what it asks for: with that appointment if it
-// was made within the last minute, because the request was probably sent twice, or else with 409 already_booked, which
-// names it as appointment. Otherwise the refusal stands, as it does for a time that the client did not choose.
+// was made within the last minute, by the same user and with the same reason, because the request was probably sent
+// twice, or else with 409 already_booked, which names it as appointment: nothing that people write may get lost.
+// Otherwise the refusal stands, as it does for a time that the client did not choose.
 func (s *Service) again(ctx context.Context, actor auth.Actor, b Booking, refusal error) (Appointment, error) {
 	var e *errs.Error
 	if b.Within != nil || !errors.As(refusal, &e) || !repeatable(e, b) {
@@ -59,7 +60,7 @@ func (s *Service) again(ctx context.Context, actor auth.Actor, b Booking, refusa
 	case actor.Role == auth.Doctor && b.Doctor == "":
 		b.Doctor = actor.UserID
 	}
-	found, err := ownAt(ctx, s.pool, b)
+	found, err := ownAt(ctx, s.pool, b, actor.ID)
 	if err != nil || len(found) == 0 {
 		return Appointment{}, refusal
 	}
@@ -67,7 +68,7 @@ func (s *Service) again(ctx context.Context, actor auth.Actor, b Booking, refusa
 	if _, err := a.visibleTo(actor); err != nil {
 		return Appointment{}, refusal
 	}
-	if found[0].Fresh {
+	if reason, err := reasonOf(b); err == nil && found[0].Fresh && reason == a.Reason {
 		return a, nil
 	}
 	return Appointment{}, errs.New(errs.Conflict, "already_booked",

@@ -83,6 +83,31 @@ func TestService_Book_alreadyTheirs(t *testing.T) {
 	require.Equal(t, "already_booked", r.Code())
 }
 
+// Another reason for the same time is not lost, nor taken for the clinic's.
+func TestService_Book_anotherReason(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := context.Background()
+	a := w.books(w.patient, ptr(at(10, 30)))
+	b := appointment.Booking{Doctor: w.doctor.UserID, StartsAt: ptr(at(10, 30)), Reason: "Cough "}
+	again, err := w.svc.Book(ctx, w.patient, b)
+	require.NoError(t, err)
+	require.Equal(t, a.ID, again.ID, "as it is kept")
+	b.Reason = "Cough, and fever since yesterday"
+	_, err = w.svc.Book(ctx, w.patient, b)
+	require.Equal(t, "already_booked", errs.CodeOf(err))
+	b.Reason, b.Patient = "Cough", w.patient.UserID
+	_, err = w.svc.Book(ctx, w.admin, b)
+	require.Equal(t, "already_booked", errs.CodeOf(err), "somebody else's booking")
+
+	h, err := w.keeps(w.patient, at(12, 0))
+	require.NoError(t, err)
+	_, err = w.bookHeld(w.patient, h.ID)
+	require.NoError(t, err)
+	_, err = w.svc.Book(ctx, w.patient, appointment.Booking{HoldID: h.ID, Reason: "Something else"})
+	require.Equal(t, "already_booked", errs.CodeOf(err))
+}
+
 // What is not the same request is not lost: another reason, another doctor, a second wish after the first one's end.
 func TestService_Book_notTheSame(t *testing.T) {
 	t.Parallel()
@@ -138,4 +163,36 @@ func TestService_Book_unlimited(t *testing.T) {
 		}
 	}
 	require.Equal(t, 3, w.count(`select count(*) from appointments`))
+}
+
+// Requests that were unlimited because they had no time do not get around the limit when they get one, whoever is
+// faster.
+func TestService_Reschedule_unlimited(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.cfg.MaxOpenRequests = 2
+	w.svc = w.over(w.pool, newLog())
+	ctx := context.Background()
+	doctors := []auth.Actor{w.doctor, w.stranger}
+	for _, id := range []string{"DOC0000000003", "DOC0000000004", "DOC0000000005"} {
+		doctors = append(doctors, w.user(id, "Dr "+id, auth.Doctor))
+	}
+	all, asked := make([]error, len(doctors)), make([]appointment.Appointment, len(doctors))
+	for i, d := range doctors {
+		var err error
+		asked[i], err = w.svc.Book(ctx, w.patient, appointment.Booking{Doctor: d.UserID, Unlimited: true})
+		require.NoError(t, err)
+	}
+	together(len(doctors), func(i int) {
+		_, all[i] = w.svc.Reschedule(ctx, w.patient, asked[i].PublicID,
+			appointment.Rescheduling{StartsAt: at(10, 30*i)})
+	})
+	require.Equal(t, map[string]int{"": 2, "open_request_limit": 3}, codes(all))
+	for i, err := range all {
+		if err == nil {
+			_, err = w.svc.Reschedule(ctx, w.patient, asked[i].PublicID, appointment.Rescheduling{StartsAt: at(16, 0)})
+			require.NoError(t, err, "it has a time already")
+			break
+		}
+	}
 }

@@ -62,6 +62,16 @@ func countRequests(ctx context.Context, tx *postgres.Tx, patientID int64, now ti
 	return int(found[0]), nil
 }
 
+// countTimed counts those of a patient's open requests that hold a time.
+func countTimed(ctx context.Context, tx *postgres.Tx, patientID int64, now time.Time) (int, error) {
+	found, err := postgres.Column[int64](ctx, tx, "open requests", `select count(*) from appointments
+		where patient_id = $1 and status = 'PENDING' and ends_at > $2`, patientID, now)
+	if err != nil {
+		return 0, err
+	}
+	return int(found[0]), nil
+}
+
 // countBooked counts a patient's upcoming booked appointments.
 func countBooked(ctx context.Context, tx *postgres.Tx, patientID int64, now time.Time) (int, error) {
 	found, err := postgres.Column[int64](ctx, tx, "booked appointments", `select count(*) from appointments

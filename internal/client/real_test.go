@@ -116,7 +116,7 @@ func TestAPI_againstTheService(t *testing.T) {
 	require.Len(t, mine, 1)
 	require.True(t, mine[0].CanReply)
 
-	twice, err := c.patient.Book(ctx, mine[0].Doctor.UserID, *mine[0].StartsAt, "Again")
+	twice, err := c.patient.Book(ctx, mine[0].Doctor.UserID, *mine[0].StartsAt, "Chest pain")
 	require.NoError(t, err)
 	require.Equal(t, mine[0].ID, twice.ID, "whoever presses twice has booked once")
 	other := c.api(t, c.urls[1])

@@ -95,7 +95,7 @@ func selectGlasses(ctx context.Context, db postgres.DB, where string, args ...an
 
 // listGlasses returns up to limit entries whose key is below before (0: from the newest), newest first.
 func listGlasses(ctx context.Context, db postgres.DB, before int64, limit int) ([]Glass, error) {
-	return selectGlasses(ctx, db, `where $1 = 0 or g.id < $1 order by g.id desc limit $2`, before, limit)
+	return selectGlasses(ctx, db, `where $1::bigint = 0 or g.id < $1 order by g.id desc limit $2`, before, limit)
 }
 
 // lockGlass reads and locks a Glass.

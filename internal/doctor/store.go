@@ -110,7 +110,7 @@ func selectBefore(ctx context.Context, db postgres.DB, before int64, limit int) 
 		       d.version, true as active, u.password_hash is null as invited
 		from users u
 		join doctors d on d.user_id = u.id
-		where u.role = $1 and u.disabled_at is null and ($2 = 0 or u.id < $2)
+		where u.role = $1 and u.disabled_at is null and ($2::bigint = 0 or u.id < $2)
 		order by u.id desc
 		limit $3`, auth.Doctor, before, limit)
 }

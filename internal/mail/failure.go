@@ -68,12 +68,6 @@ func (e *Error) Error() string {
 	return words
 }
 
-// IsPermanent reports whether err is a message that will never be accepted.
-func IsPermanent(err error) bool {
-	var e *Error
-	return errors.As(err, &e) && e.Permanent
-}
-
 // stages are the ones of Error.
 const (
 	stageCompose   = "compose"

@@ -63,6 +63,13 @@ type userArgs struct {
 // Kind implements jobs.Args.
 func (userArgs) Kind() string { return "mail_user" }
 
+// enrolledArgs are a userArgs of the kind Enrolled, as a kind of job that instances of the release before do not know:
+// they leave it to others, while they would drop a mail_user of an unknown kind.
+type enrolledArgs userArgs
+
+// Kind implements jobs.Args.
+func (enrolledArgs) Kind() string { return "mail_enrolled" }
+
 // letter is what userArgs seal.
 type letter struct {
 	Token         string    `json:"token,omitempty"`

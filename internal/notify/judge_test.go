@@ -116,9 +116,11 @@ func TestSoonest(t *testing.T) {
 		{StartsAt: &early, FormerStart: &late},
 		{StartsAt: &late, FormerStart: &early},
 	} {
-		require.Equal(t, early.UTC(), soonest(a))
+		require.Equal(t, early.UTC(), soonest(a, early.Add(-time.Minute)))
 	}
-	require.Zero(t, soonest(Appointment{}))
+	require.Zero(t, soonest(Appointment{}, early))
+	require.Equal(t, late.UTC(), soonest(Appointment{StartsAt: &late, FormerStart: &early}, early), "a time that has passed")
+	require.Zero(t, soonest(Appointment{StartsAt: &early}, early))
 }
 
 func TestService_sendMove_quietHours(t *testing.T) {

@@ -126,10 +126,10 @@ func still(m moveArgs, a Appointment, now time.Time) bool {
 }
 
 // soonest returns the earlier of the starts before and after the move: people must know by then, or they come in vain
-// or not at all. Zero if there is none.
-func soonest(a Appointment) (first time.Time) {
+// or not at all. One that has passed keeps nobody from coming. Zero if there is none ahead.
+func soonest(a Appointment, now time.Time) (first time.Time) {
 	for _, start := range []*time.Time{a.FormerStart, a.StartsAt} {
-		if start != nil && (first.IsZero() || start.Before(first)) {
+		if start != nil && start.After(now) && (first.IsZero() || start.Before(first)) {
 			first = start.UTC()
 		}
 	}

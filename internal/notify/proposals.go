@@ -38,6 +38,7 @@ type Proposal struct {
 type proposalArgs struct {
 	MailKind    Kind      `json:"notice" river:"unique"`
 	Appointment int64     `json:"appointment" river:"unique"`
+	PublicID    string    `json:"publicId,omitempty"` // as in moveArgs
 	Recipient   int64     `json:"recipient" river:"unique"`
 	Version     int       `json:"version" river:"unique"`
 	StartsAt    time.Time `json:"startsAt"`
@@ -61,9 +62,9 @@ func (s *Service) Proposed(ctx context.Context, tx *postgres.Tx, a Appointment, 
 	}
 	for _, id := range p.recipients(a) {
 		args := proposalArgs{
-			MailKind: kind, Appointment: a.ID, Recipient: id, Version: a.Version, StartsAt: p.StartsAt.UTC(),
-			EndsAt: p.EndsAt.UTC(), ByPatient: p.ByPatient, AnswerBy: p.AnswerBy.UTC(), Fate: p.Fate,
-			Soonest: soonest(Appointment{StartsAt: a.StartsAt, FormerStart: &p.StartsAt}),
+			MailKind: kind, Appointment: a.ID, PublicID: a.PublicID, Recipient: id, Version: a.Version,
+			StartsAt: p.StartsAt.UTC(), EndsAt: p.EndsAt.UTC(), ByPatient: p.ByPatient, AnswerBy: p.AnswerBy.UTC(), Fate: p.Fate,
+			Soonest: soonest(Appointment{StartsAt: a.StartsAt, FormerStart: &p.StartsAt}, s.now()),
 		}
 		if !p.ByPatient {
 			args.Soonest = p.AnswerBy.UTC() // the time of the request that ran out tells nothing

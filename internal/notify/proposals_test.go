@@ -75,6 +75,10 @@ func TestService_Proposed(t *testing.T) {
 		w.inTx(func(ctx context.Context, tx *postgres.Tx) error { return s.Proposed(ctx, tx, a, p) })
 	}
 	require.Len(t, w.rows(), 2, "each person once")
+	w.moves(s, Cancelled, a, patientID)
+	for _, r := range w.rows() {
+		require.Contains(t, r.Args, `"publicId": "`+a.PublicID+`"`, "for administrators who look at jobs")
+	}
 	for _, c := range []struct {
 		fate      Fate
 		byPatient bool

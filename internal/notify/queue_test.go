@@ -288,6 +288,9 @@ func TestService_secretsAreSealed(t *testing.T) {
 	said()
 	said()
 	require.Len(t, w.rows(), 5, "each once")
+	n, err := postgres.Column[int64](t.Context(), w.pool, "jobs", `select count(*) from river_job where kind = 'mail_enrolled'`)
+	require.NoError(t, err)
+	require.Equal(t, []int64{1}, n, "of its own kind, which the release before leaves to others")
 	w.inTx(func(ctx context.Context, tx *postgres.Tx) error {
 		return s.EmailChanged(ctx, tx, patientID, "old-marker@private.test")
 	})

@@ -253,6 +253,11 @@ func (s *Service) sendUser(ctx context.Context, u userArgs) error {
 	return s.post(ctx, u.MailKind, v, to, mail.Message{ID: s.messageID(string(u.MailKind), u.Ref)})
 }
 
+// sendEnrolled sends the email to a new user with a password from the clinic.
+func (s *Service) sendEnrolled(ctx context.Context, u enrolledArgs) error {
+	return s.sendUser(ctx, userArgs(u))
+}
+
 func (s *Service) viewOfLetter(ctx context.Context, u userArgs, l letter, to Addressee) (view, error) {
 	v := view{Name: to.Name, Other: l.Doctor, Token: l.Token, Count: l.Conversations, Link: s.linkOf(u.MailKind, l)}
 	doctor := s.options.Zone

@@ -69,6 +69,7 @@ func New(d Deps) *Service {
 	jobs.HandleWithin(d.Jobs, mail.SendTimeout+time.Minute, s.sendMove)
 	jobs.HandleWithin(d.Jobs, mail.SendTimeout+time.Minute, s.sendProposal)
 	jobs.HandleWithin(d.Jobs, mail.SendTimeout+time.Minute, s.sendUser)
+	jobs.HandleWithin(d.Jobs, mail.SendTimeout+time.Minute, s.sendEnrolled)
 	return s
 }
 
@@ -88,7 +89,7 @@ func (s *Service) Moved(ctx context.Context, tx *postgres.Tx, kind Kind, a Appoi
 		m := moveArgs{
 			MailKind: kind, Appointment: a.ID, PublicID: a.PublicID, Recipient: id, Edition: a.Version,
 			Version: a.Version, WasBooked: a.WasBooked,
-			Former: id == a.FormerDoctorID, Soonest: soonest(a), ByPatient: actorID == a.PatientID,
+			Former: id == a.FormerDoctorID, Soonest: soonest(a, s.now()), ByPatient: actorID == a.PatientID,
 			By: mover(a, actorID), Asked: kind == HandedOver && a.Status == appointment.Pending,
 		}
 		if m.Former && a.StartsAt != nil && a.EndsAt != nil {
@@ -140,8 +141,12 @@ func (s *Service) Invitation(ctx context.Context, tx *postgres.Tx, userID int64,
 
 // Enrolled queues the email with which a user whom the clinic has given a password chooses their own.
 func (s *Service) Enrolled(ctx context.Context, tx *postgres.Tx, userID int64, l auth.Link) error {
-	return s.queue(ctx, tx, userArgs{MailKind: Enrolled, User: userID, Ref: ref(l.Token)},
-		letter{Token: l.Token, Expires: l.Expires})
+	u := enrolledArgs{MailKind: Enrolled, User: userID, Ref: ref(l.Token)}
+	var err error
+	if u.Sealed, err = s.seal(letter{Token: l.Token, Expires: l.Expires}); err != nil {
+		return err
+	}
+	return s.jobs.InsertTx(ctx, tx, u, jobs.Terms{Once: true, Urgent: Enrolled.Urgent()})
 }
 
 // PasswordReset queues the email with which a user chooses another password.

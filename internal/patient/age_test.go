@@ -164,6 +164,8 @@ func TestService_Newest(t *testing.T) {
 	require.NoError(t, w.pool.QueryRow(t.Context(),
 		`select count(*) from audit_events where action = 'patient.list'`).Scan(&read))
 	require.Equal(t, 3, read)
+	_, _, err := w.svc.Newest(t.Context(), admin, 1<<40, 2)
+	require.NoError(t, err, "keys are that wide")
 	for _, role := range []auth.Role{auth.Doctor, auth.Patient} {
 		_, _, err := w.svc.Newest(t.Context(), auth.Actor{ID: 1, Role: role}, 0, 2)
 		require.ErrorIs(t, err, errs.ErrForbidden)

@@ -139,6 +139,7 @@ func TestService_Enter_OneWinner(t *testing.T) {
 	const nia = "PAT0000000NEW"
 	id := w.signUp(nia, "Nia New")
 	own, staff := w.actor(nia), w.actor(admin)
+	staff.ID = 1 << 40 // keys are that wide
 	const workers = 12
 	entries := make(chan patient.Patient, workers)
 	failures := make(chan error, workers+1)

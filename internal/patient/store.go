@@ -94,7 +94,7 @@ func selectAfter(ctx context.Context, db postgres.DB, after int64, limit int) ([
 // selectBefore returns the entries below an id (0: all), the newest user first.
 func selectBefore(ctx context.Context, db postgres.DB, before int64, limit int) ([]Patient, error) {
 	return collect(ctx, db, `select`+columns+`
-		where $1 = 0 or p.user_id < $1 order by p.user_id desc limit $2`, before, limit)
+		where $1::bigint = 0 or p.user_id < $1 order by p.user_id desc limit $2`, before, limit)
 }
 
 func selectAssigned(ctx context.Context, db postgres.DB, doctorID, after int64, limit int) ([]int64, error) {
@@ -122,7 +122,7 @@ func insertEntry(
 		insert into patients
 			(user_id, phone, phone_e164, phone_from, gender, date_of_birth, age_years, age_recorded_on, address, created_at,
 			 updated_at, created_by, updated_by)
-		values ($1, $2, $9, $2, $3, $4, $5, $6, $7, $8, $8, nullif($10, 0), nullif($10, 0))
+		values ($1, $2, $9, $2, $3, $4, $5, $6, $7, $8, $8, nullif($10::bigint, 0), nullif($10::bigint, 0))
 		on conflict (user_id) do nothing`,
 		userID, d.Phone, d.Gender, d.DateOfBirth, years, on, d.Address, tx.Now(), d.phoneE164, by.ID)
 	if err != nil {
@@ -203,7 +203,7 @@ func updateDetails(
 	tag, err := tx.Exec(ctx, `
 		update patients
 		set phone = $3, phone_e164 = $10, phone_from = $3, gender = $4, date_of_birth = $5, age_years = $6,
-		    age_recorded_on = $7, address = $8, updated_at = $9, updated_by = nullif($11, 0), version = version + 1
+		    age_recorded_on = $7, address = $8, updated_at = $9, updated_by = nullif($11::bigint, 0), version = version + 1
 		where user_id = $1 and version = $2`,
 		id, expect, d.Phone, d.Gender, d.DateOfBirth, years, on, d.Address, tx.Now(), d.phoneE164, by.ID)
 	if err != nil {
@@ -217,7 +217,7 @@ func updateDetails(
 
 func updateDoctor(ctx context.Context, tx *postgres.Tx, by auth.Actor, id int64, doctorID *int64) error {
 	_, err := tx.Exec(ctx, `
-		update patients set doctor_id = $2, updated_at = $3, updated_by = nullif($4, 0), version = version + 1
+		update patients set doctor_id = $2, updated_at = $3, updated_by = nullif($4::bigint, 0), version = version + 1
 		where user_id = $1 and doctor_id is distinct from $2`, id, doctorID, tx.Now(), by.ID)
 	if err != nil {
 		return fmt.Errorf("assign a doctor to user %d: %w", id, postgres.Classify(err))

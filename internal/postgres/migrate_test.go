@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	_ "github.com/jackc/pgx/v5/stdlib"
@@ -117,6 +118,50 @@ func TestMigrate_DownUp(t *testing.T) {
 		_, err = provider.Up(t.Context())
 		require.NoError(t, err, "up again from %d", versions[i-1])
 		require.Equal(t, steps[top], read(), "up again from %d", versions[i-1])
+	}
+}
+
+// What is under way on instances of the release before ends well while the constraints of the claims are made anew, in
+// whichever order it comes to the tables.
+func TestMigrate_proposalClaims_noDeadlock(t *testing.T) {
+	t.Parallel()
+	for name, steps := range map[string][]string{
+		"booking": {
+			`select from doctors for no key update`, `delete from slot_claims where false`, `update appointments set version = 1 where false`,
+		},
+		"deadline": {`update appointments set version = 1 where false`, `delete from slot_claims where false`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dsn := empty(t)
+			db, err := sql.Open("pgx", dsn)
+			require.NoError(t, err)
+			defer db.Close()
+			provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.FS)
+			require.NoError(t, err)
+			_, err = provider.UpTo(t.Context(), 19)
+			require.NoError(t, err)
+			pool := open(t, dsn, 2)
+			migrated := make(chan error, 1)
+			require.NoError(t, pool.InTx(t.Context(), func(tx *postgres.Tx) error {
+				last := len(steps) - 1
+				for _, step := range steps[:last] {
+					if _, err := tx.Exec(t.Context(), step); err != nil {
+						return err
+					}
+				}
+				go func() { _, err := provider.UpByOne(t.Context()); migrated <- err }()
+				require.Eventually(t, func() bool {
+					var waits bool
+					err := pool.QueryRow(t.Context(), `select exists (select from pg_locks l join pg_database d on d.oid = l.database
+						where d.datname = current_database() and not granted)`).Scan(&waits)
+					return err == nil && waits
+				}, time.Minute, 5*time.Millisecond)
+				_, err := tx.Exec(t.Context(), steps[last])
+				return err
+			}))
+			require.NoError(t, <-migrated)
+		})
 	}
 }
 

@@ -35,6 +35,14 @@ func TestRoutes_appointments(t *testing.T) {
 	golden(t, "booked", w.ok(doctor.token, "GET", "/api/doctor/appointments/booked/all", ""))
 	w.refused(w.call(doctor.token, "PUT", approve, yes), 409,
 		"This appointment is booked, so that is no longer possible.")
+	// A wish for another time, which these pages do not show, is not answered by mistake.
+	w.exec(`update appointments set answer_by = starts_at, proposed_starts_at = starts_at + interval '1 hour',
+		proposed_ends_at = ends_at + interval '1 hour' where public_id = $1`, id)
+	for _, press := range []string{yes, fmt.Sprintf(`{"date":%q}`, tomorrow(t))} {
+		w.refused(w.call(doctor.token, "PUT", approve, press), 409, "This appointment is booked, so that is")
+	}
+	w.refused(w.call(doctor.token, "PUT", "/api/doctor/appointments/reject/"+id, ""), 409, "This appointment is booked")
+	require.Equal(t, 1, w.count(`select count(*) from appointments where public_id = $1 and answer_by is not null`, id))
 
 	second := w.request(other, doctor)
 	refuse := "/api/doctor/appointments/reject/" + second

@@ -23,12 +23,26 @@ import (
 const declined = "Declined by the doctor."
 
 func (a api) reject(c *fiber.Ctx, by auth.Actor) error {
-	app, err := a.Appointments.Reject(c.UserContext(), by, c.Params("appointmentId"),
-		appointment.Ending{Reason: declined})
+	ctx, id := c.UserContext(), c.Params("appointmentId")
+	request, err := a.request(ctx, by, id)
+	if err != nil {
+		return err
+	}
+	app, err := a.Appointments.Reject(ctx, by, id, appointment.Ending{Reason: declined, Version: request.Version})
 	if err != nil {
 		return err
 	}
 	return a.answerOne(c, by, http.StatusOK, "Appointment rejected successfully", app)
+}
+
+// request reads an appointment that is to be answered. One that is booked is refused even if its patient has asked for
+// another time: the older pages do not show that wish, so nobody answers it there by mistake.
+func (a api) request(ctx context.Context, by auth.Actor, id string) (appointment.Appointment, error) {
+	r, err := a.Appointments.Get(ctx, by, id)
+	if err == nil && r.Status == appointment.Booked {
+		err = r.NotPossible()
+	}
+	return r, err
 }
 
 // approve confirms a request at a day and a clock time in the doctor's zone.
@@ -67,27 +81,29 @@ type when struct {
 func (a api) confirm(
 	ctx context.Context, by auth.Actor, id string, w when, notes string,
 ) (appointment.Appointment, error) {
+	request, err := a.request(ctx, by, id)
+	if err != nil {
+		return appointment.Appointment{}, err
+	}
 	if w.minutes == nil {
-		return a.confirmFirst(ctx, by, id, w, notes)
+		return a.confirmFirst(ctx, by, request, w, notes)
 	}
 	at, exists := instant(w.day, *w.minutes, w.zone)
 	if !exists {
 		return appointment.Appointment{}, a.instead(ctx, by, at, w.zone, errSkipped)
 	}
-	return a.Appointments.Confirm(ctx, by, id, appointment.Confirmation{StartsAt: &at, Note: notes})
+	return a.Appointments.Confirm(ctx, by, id,
+		appointment.Confirmation{StartsAt: &at, Note: notes, Version: request.Version})
 }
 
 // confirmFirst confirms a request at the first free time of the day, or at the time that the request itself names, if
 // it is on that day. If somebody takes a time meanwhile, or the patient is busy then, the next one is tried.
 func (a api) confirmFirst(
-	ctx context.Context, by auth.Actor, id string, w when, notes string,
+	ctx context.Context, by auth.Actor, request appointment.Appointment, w when, notes string,
 ) (none appointment.Appointment, err error) {
-	request, err := a.Appointments.Get(ctx, by, id)
-	if err != nil {
-		return none, err
-	}
+	c := appointment.Confirmation{Note: notes, Version: request.Version}
 	if request.StartsAt != nil && sameDay(request.StartsAt.In(w.zone), w.day) {
-		return a.Appointments.Confirm(ctx, by, id, appointment.Confirmation{Note: notes})
+		return a.Appointments.Confirm(ctx, by, request.PublicID, c)
 	}
 	begins, ends := schedule.DayStart(w.day, w.zone), schedule.DayStart(w.day.AddDate(0, 0, 1), w.zone)
 	if !ends.After(a.Now()) {
@@ -98,7 +114,8 @@ func (a api) confirmFirst(
 		return none, err
 	}
 	for _, slot := range free {
-		app, err := a.Appointments.Confirm(ctx, by, id, appointment.Confirmation{StartsAt: &slot.StartsAt, Note: notes})
+		c.StartsAt = &slot.StartsAt
+		app, err := a.Appointments.Confirm(ctx, by, request.PublicID, c)
 		if !aboutTime(err) {
 			return app, err
 		}

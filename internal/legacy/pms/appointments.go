@@ -3,6 +3,7 @@ package pms
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -176,7 +177,8 @@ func (a api) bookSlot(
 		b.Within = &schedule.Range{From: first, To: last.Add(halfHour * time.Minute)}
 		if len(wanted) == 0 {
 			b.StartsAt = &first
-			if made, err = a.Appointments.Book(ctx, actor, b); err != nil && errs.KindOf(err) != errs.NotFound {
+			made, err = a.Appointments.Book(ctx, actor, b)
+			if code := errs.CodeOf(err); strings.HasPrefix(code, "slot_") || code == "patient_busy" {
 				err = refusal(sayNoSlot)
 			}
 			return made, err

@@ -115,6 +115,8 @@ func TestBook_Refused(t *testing.T) {
 	doc := `"docId":` + id(dan)
 	require.Contains(t, w.no("POST", "/appointment/book", w.admin.token, with(doc+`,"patientId":`+id(nia))),
 		"register as a patient first")
+	require.Contains(t, w.no("POST", "/appointment/book", w.admin.token,
+		`{"date":"2030-03-01",`+doc+`,"patientId":`+id(nia)+`}`), "register as a patient first", "also when no slot is free")
 	require.Equal(t, "You can book for yourself only",
 		w.no("POST", "/appointment/book", pia.token, with(doc+`,"patientId":`+id(nia))))
 	require.Equal(t, "patientId is required", w.no("POST", "/appointment/book", w.admin.token, with(doc)))
