@@ -35,7 +35,9 @@ func detailsOf(d account.PatientDetails) patient.Details {
 }
 
 // CheckPatient implements account.Profiles.
-func (p profiles) CheckPatient(d account.PatientDetails) error { return p.patients.Check(detailsOf(d), time.Now()) }
+func (p profiles) CheckPatient(d account.PatientDetails) error {
+	return p.patients.Check(detailsOf(d), time.Now())
+}
 
 // KeepSignup implements account.Profiles.
 func (p profiles) KeepSignup(ctx context.Context, tx *postgres.Tx, userID int64, d account.PatientDetails) error {

@@ -316,8 +316,8 @@ type Confirmation struct {
 
 // Confirm makes a request BOOKED, for its doctor and admins, or moves a booked appointment to the other time for
 // which its patient asked, or to a third one; the time that it had is given up in the same transaction, so it is no
-// answer (422; Reject declines the other one). The time may be off the doctor's grid, but must be a whole minute, not in
-// the past (422 slot_in_past) or beyond the booking horizon (slot_too_far), and must not overlap another claim (409
+// answer (422; Reject declines the other one). The time may be off the doctor's grid, but must be a whole minute, not
+// in the past (422 slot_in_past) or beyond the booking horizon (slot_too_far), and must not overlap another claim (409
 // slot_taken or patient_busy). Refusals about the time come with alternatives.
 func (s *Service) Confirm(ctx context.Context, actor auth.Actor, publicID string, c Confirmation) (Appointment, error) {
 	note, err := text.Rule{Max: MaxNote}.Field("body.note", c.Note)

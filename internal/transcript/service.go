@@ -21,8 +21,8 @@ const (
 	pageSize = 500 // how many events are in memory at once
 	// pageTimeout is how long reading one page of the log may take.
 	pageTimeout = 10 * time.Second
-	// patience is how long a caller of Open waits for a PDF, and spare how much of its own time it keeps. Longer ones begin
-	// before they are made: nobody can tell an answer that takes long to begin from none.
+	// patience is how long a caller of Open waits for a PDF, and spare how much of its own time it keeps. Longer ones
+	// begin before they are made: nobody can tell an answer that takes long to begin from none.
 	patience = 5 * time.Second
 	spare    = time.Second
 	// timeLimit is how long one transcript may take, however slow the client is.

@@ -134,7 +134,9 @@ func (p profiles) CreatePatient(
 	return p.patients.Create(ctx, tx, by, id, detailsOf(d))
 }
 
-func (p profiles) CheckPatient(d account.PatientDetails) error { return p.patients.Check(detailsOf(d), time.Now()) }
+func (p profiles) CheckPatient(d account.PatientDetails) error {
+	return p.patients.Check(detailsOf(d), time.Now())
+}
 
 func (p profiles) KeepSignup(ctx context.Context, tx *postgres.Tx, id int64, d account.PatientDetails) error {
 	return p.patients.KeepSignup(ctx, tx, id, detailsOf(d))
