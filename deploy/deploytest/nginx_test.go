@@ -98,9 +98,11 @@ func (b *balancer) stop(t testing.TB, stderr *bytes.Buffer) {
 	}
 }
 
-// expected are complaints that say nothing: about a low limit of open files, and about sockets that a worker of before a
-// reload still had when it was ended, because it had not noticed yet that the test had closed them.
-var expected = regexp.MustCompile(`exceed open file resource limit|open socket #\d+ left in connection|\] \d+#\d+: aborting`)
+// expected are complaints that say nothing: about a low limit of open files, and about sockets that an old worker still
+// had after a reload when it was ended, because it had not noticed yet that the test had closed them.
+var expected = regexp.MustCompile(
+	`exceed open file resource limit|open socket #\d+ left in connection|\] \d+#\d+: aborting`,
+)
 
 // nginxCommand returns the balancer's command line of docker-compose.yml with other folders.
 func nginxCommand(t testing.TB, prefix, conf string) []string {
