@@ -68,9 +68,9 @@ func Routes(s *httpd.Server, svc *Service) {
 	}, h.serveRetry)
 	httpd.Register(s, httpd.Route{
 		Method: http.MethodPost, Path: "/admin/jobs/retry", Tag: tag, Summary: "Retry all failed jobs immediately",
-		Description: "For when what made them fail has been mended: for example, the mail server refused everything for a " +
-			"day. It retries up to 500 jobs, the oldest first; call it again while `more` is true. Emails that are no " +
-			"longer true are not sent.",
+		Description: "Use it once the cause is fixed, for example after a mail server has refused everything for a day. It " +
+			"retries up to 500 jobs, those that were tried longest ago first; call it again while `more` is true. Emails " +
+			"that are no longer true are not sent.",
 		Access: admin, Status: http.StatusOK,
 	}, h.serveRetryAll)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"housecall/internal/auth"
+	"housecall/internal/postgres"
 	"housecall/internal/testing/apitest"
 )
 
@@ -57,6 +58,17 @@ func TestRoutes_retryAll(t *testing.T) {
 	}
 	require.Contains(t, w.log.String(), `"notice":"confirmed","appointment":"APP0000000001"`)
 	require.NotContains(t, w.log.String(), secret)
+
+	// What was just tried in vain does not keep the rest from its turn.
+	require.NoError(t, w.pool.InTx(t.Context(), func(tx *postgres.Tx) error {
+		ids, err := lockedFailed(t.Context(), tx, "", 5)
+		require.NoError(t, err)
+		_, err = tx.Exec(t.Context(), `update river_job set attempted_at = now() where id = $1`, ids[0])
+		require.NoError(t, err)
+		again, err := lockedFailed(t.Context(), tx, "", 5)
+		require.Equal(t, append(ids[1:], ids[0]), again)
+		return err
+	}))
 
 	w.add(s, greet{Name: secret}, Terms{})
 	w.becomes(s, Cancelled)

@@ -45,13 +45,14 @@ func texts(states []State) []string {
 	return out
 }
 
-// lockedFailed returns the ids of up to limit failed jobs, oldest first, and holds their rows; see RetryAll.
+// lockedFailed returns the ids of up to limit failed jobs, and holds their rows; see RetryAll. Those that were tried
+// longest ago come first, so that what fails again does not keep others from their turn.
 func lockedFailed(ctx context.Context, tx *postgres.Tx, kind string, limit int) ([]int64, error) {
 	rows, err := tx.Query(ctx, `
 		select id from river_job
 		where state in ('discarded', 'cancelled', 'retryable')
 		  and (kind = $1 or $1 = '' and kind <> $2)
-		order by id limit $3 for update skip locked`, kind, periodicKind, limit)
+		order by attempted_at nulls first, id limit $3 for update skip locked`, kind, periodicKind, limit)
 	if err != nil {
 		return nil, fmt.Errorf("find failed jobs: %w", postgres.Classify(err))
 	}
