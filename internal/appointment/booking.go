@@ -186,7 +186,7 @@ func (s *Service) place(ctx context.Context, tx *postgres.Tx, o opening) (Appoin
 		return a, errPast
 	}
 	a.StartsAt, a.EndsAt = &slot.StartsAt, &slot.EndsAt
-	return a, s.makeRoom(ctx, tx, want{rules, a.Patient.ID, slot}, true)
+	return a, s.makeRoom(ctx, tx, want{rules, a.Patient.ID, slot}, booking)
 }
 
 // insertNew stores a new request under a fresh public id.

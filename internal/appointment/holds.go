@@ -81,7 +81,7 @@ func (s *Service) keepSlot(
 	if kept, err := s.heldAlready(ctx, tx, patientID, d, slot); err != nil || kept.ID != "" {
 		return kept, err
 	}
-	if err := s.makeRoom(ctx, tx, want{rules, patientID, slot}, false); err != nil {
+	if err := s.makeRoom(ctx, tx, want{rules, patientID, slot}, keeping); err != nil {
 		return Hold{}, err
 	}
 	if err := s.limitHolds(ctx, tx, patientID); err != nil {
@@ -199,11 +199,20 @@ func (s *Service) Unhold(ctx context.Context, actor auth.Actor, holdID string) e
 	})
 }
 
+// use is what a time is wanted for.
+type use int
+
+const (
+	booking   use = iota // the appointment gets it
+	keeping              // the patient has it kept: a hold, or the other time that they ask for
+	proposing            // the doctor has it kept for the patient, who has not asked for it
+)
+
 // makeRoom removes what must not keep a patient from a doctor's time: expired holds of either, and the patient's own
 // holds that overlap it. The time of an expired offer goes to the next patient on the list first; if there is one,
 // the time is taken. If the patient books a time that this doctor's list offered them, they have accepted the offer.
 // The patient's other removed offers go to the next patient.
-func (s *Service) makeRoom(ctx context.Context, tx *postgres.Tx, w want, books bool) error {
+func (s *Service) makeRoom(ctx context.Context, tx *postgres.Tx, w want, use use) error {
 	expired, err := dropExpiredIn(ctx, tx, w, s.now())
 	if err != nil {
 		return err
@@ -211,15 +220,17 @@ func (s *Service) makeRoom(ctx context.Context, tx *postgres.Tx, w want, books b
 	if err := s.passOn(ctx, tx, expired...); err != nil {
 		return err
 	}
-	own, err := dropOverlapping(ctx, tx, w.patientID, w.slot.StartsAt, w.slot.EndsAt)
-	if err != nil {
-		return err
+	var own []holdRow
+	if use != proposing { // what somebody else proposes takes nothing from the patient
+		if own, err = dropOverlapping(ctx, tx, w.patientID, w.slot.StartsAt, w.slot.EndsAt); err != nil {
+			return err
+		}
 	}
 	for _, h := range append(own, expired...) {
 		here := h.DoctorID == w.rules.DoctorID && h.StartsAt.Before(w.slot.EndsAt) && w.slot.StartsAt.Before(h.EndsAt)
 		switch {
 		case h.WaitlistID == nil || h.PatientID != w.patientID:
-		case here && books:
+		case here && use == booking:
 			err = endWaitingByID(ctx, tx, *h.WaitlistID, "booked")
 		case !here && h.ExpiresAt.After(s.now()):
 			err = s.passOn(ctx, tx, h)

@@ -64,7 +64,7 @@ func (s *Service) confirmed(ctx context.Context, tx *postgres.Tx, k kept) (Appoi
 
 // at returns the appointment a time of the doctor's choice.
 func (s *Service) at(ctx context.Context, tx *postgres.Tx, k kept) (Appointment, error) {
-	slot, err := s.chosen(ctx, tx, k)
+	slot, err := s.chosen(ctx, tx, k, booking)
 	if err != nil {
 		return k.read, err
 	}
@@ -75,7 +75,9 @@ func (s *Service) at(ctx context.Context, tx *postgres.Tx, k kept) (Appointment,
 
 // chosen makes room for a time of the doctor's choice and returns it. It may be off their grid, but must be a whole
 // minute within the booking horizon.
-func (s *Service) chosen(ctx context.Context, tx *postgres.Tx, k kept) (slot schedule.Slot, err error) {
+func (s *Service) chosen(
+	ctx context.Context, tx *postgres.Tx, k kept, use use,
+) (slot schedule.Slot, err error) {
 	from := k.startsAt.UTC()
 	switch {
 	case !from.Equal(from.Truncate(time.Minute)):
@@ -86,7 +88,7 @@ func (s *Service) chosen(ctx context.Context, tx *postgres.Tx, k kept) (slot sch
 		return slot, errPast
 	}
 	slot = schedule.Slot{StartsAt: from, EndsAt: from.Add(slotLength(k.rules))}
-	return slot, s.makeRoom(ctx, tx, want{k.rules, k.read.Patient.ID, slot}, true)
+	return slot, s.makeRoom(ctx, tx, want{k.rules, k.read.Patient.ID, slot}, use)
 }
 
 // rescheduled returns the appointment its new time.
@@ -113,12 +115,13 @@ func (s *Service) rescheduled(ctx context.Context, tx *postgres.Tx, k kept) (App
 			return a, err
 		}
 	}
+	wanted := want{rules, a.Patient.ID, slot}
 	if c.move == MoveAskAnew && a.Status == Booked {
 		a.Proposal = askedFor(a, slot)
-	} else {
-		a.StartsAt, a.EndsAt = &slot.StartsAt, &slot.EndsAt
+		return a, s.makeRoom(ctx, tx, wanted, keeping) // they wait on until it is theirs
 	}
-	return a, s.makeRoom(ctx, tx, want{rules, a.Patient.ID, slot}, true)
+	a.StartsAt, a.EndsAt = &slot.StartsAt, &slot.EndsAt
+	return a, s.makeRoom(ctx, tx, wanted, booking)
 }
 
 // Completion is what the doctor writes after an appointment. Summary is clinical: only the two participants can read
@@ -211,5 +214,5 @@ func (s *Service) handedOver(ctx context.Context, tx *postgres.Tx, k kept) (Appo
 	}
 	return a, s.makeRoom(ctx, tx, want{
 		c.successor.rules, a.Patient.ID, schedule.Slot{StartsAt: *a.StartsAt, EndsAt: *a.EndsAt},
-	}, false)
+	}, keeping)
 }

@@ -120,7 +120,7 @@ func (s *Service) proposed(ctx context.Context, tx *postgres.Tx, k kept) (Appoin
 		return a, errs.New(errs.Conflict, "too_late_to_answer",
 			"This request ran out more than a week ago. Book a new appointment with the patient instead.")
 	}
-	slot, err := s.chosen(ctx, tx, k)
+	slot, err := s.chosen(ctx, tx, k, proposing)
 	if err != nil {
 		return a, err
 	}

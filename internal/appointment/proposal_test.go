@@ -43,6 +43,26 @@ func (w *world) starts() (out []time.Time) {
 	return out
 }
 
+// Whoever asks to move to a time that the waiting list offered them waits on until it is theirs.
+func TestProposal_waitingList(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := context.Background()
+	waiting := func() int { return w.count(`select count(*) from waitlist where ended_at is null`) }
+	freed := w.booked(w.other, at(10, 30))
+	mine := w.booked(w.patient, at(15, 0))
+	w.waits(w.patient)
+	_, err := w.svc.Cancel(ctx, w.other, freed.PublicID, appointment.Ending{})
+	require.NoError(t, err)
+	require.NotNil(t, w.offerOf(w.patient))
+
+	asked := w.asks(mine, at(10, 30))
+	require.Equal(t, 1, waiting(), "nothing is theirs yet")
+	_, err = w.svc.Decline(ctx, w.doctor, asked.PublicID, appointment.Ending{Reason: "Not then."})
+	require.NoError(t, err)
+	require.Equal(t, 1, waiting())
+}
+
 // Asking for another time risks nothing: until the doctor answers, both times are kept, and nobody else can have either.
 func TestProposal_keepsBothTimes(t *testing.T) {
 	t.Parallel()
