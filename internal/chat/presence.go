@@ -16,8 +16,9 @@ const (
 	// there.
 	answerWait = time.Second
 	// returnWait is the same after an outage of the bus. Other instances may reconnect later than this one, but
-	// within this time they will have announced all their users.
-	returnWait  = announceEvery
+	// within this time they will have announced all their users, even if one announcement comes a few seconds late:
+	// otherwise somebody who is there would be offline for that long.
+	returnWait  = announceEvery + 3*time.Second
 	typingEvery = 2 * time.Second // between two starts from one connection; receivers forget one after 6 s
 )
 
