@@ -81,7 +81,7 @@ func TestServer_Dialect(t *testing.T) {
 		}
 	}
 	require.Equal(t, "2", h.do(t, "GET", "/web/fail/limited", "").Header.Get("Retry-After"))
-	require.Contains(t, h.log.String(), "the patient's secret", "the cause is logged")
+	require.Contains(t, h.log.String(), "panic: string", "the cause is logged, without what it quotes")
 
 	a := h.do(t, "GET", "/api/auth/fail", "")
 	require.Equal(t, 500, a.StatusCode)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -58,11 +59,19 @@ func (s *Server) timeoutOf(r *request) time.Duration {
 	return s.opts.RequestTimeout
 }
 
+// thrown describes a panic's value for the log. Only the runtime's own say what happened without what users have written.
+func thrown(v any) string {
+	if own, ok := v.(runtime.Error); ok {
+		return own.Error()
+	}
+	return fmt.Sprintf("%T", v)
+}
+
 // guarded runs the rest of the chain and turns a panic into an error.
 func (s *Server) guarded(c *fiber.Ctx) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+			err = fmt.Errorf("panic: %s\n%s", thrown(v), debug.Stack())
 		}
 	}()
 	if s.preflight(c) {
