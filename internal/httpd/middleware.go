@@ -59,7 +59,8 @@ func (s *Server) timeoutOf(r *request) time.Duration {
 	return s.opts.RequestTimeout
 }
 
-// thrown describes a panic's value for the log. Only the runtime's own say what happened without what users have written.
+// thrown describes a panic's value for the log. Only the runtime's own values say what happened without quoting what
+// people have written.
 func thrown(v any) string {
 	if own, ok := v.(runtime.Error); ok {
 		return own.Error()
