@@ -73,7 +73,12 @@ func (n noticed) Appointment(ctx context.Context, id int64) (notify.Appointment,
 		return notify.Appointment{}, err
 	}
 	rules, err := n.schedules.Rules(ctx, n.pool, a.Doctor.ID)
-	return withoutReasons(a, rules[a.Doctor.ID].TimeZone), err
+	if err != nil {
+		return notify.Appointment{}, err
+	}
+	out := withoutReasons(a, rules[a.Doctor.ID].TimeZone)
+	out.Moved, err = n.appointments.LastMoved(ctx, n.pool, a.ID, a.Version)
+	return out, err
 }
 
 func withoutReasons(a appointment.Appointment, zone string) notify.Appointment {

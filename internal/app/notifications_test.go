@@ -191,8 +191,9 @@ func TestApp_Notifications_overtaken(t *testing.T) {
 			`select count(*) from river_job where kind like 'mail%' and state not in ('completed', 'scheduled')`,
 		) == 0
 	})
-	require.Empty(t, w.mails("confirmed."))
+	require.Empty(t, w.mails("confirmed."+other))
 	require.Empty(t, w.mails("time_proposed."))
+	require.Equal(t, 2, strings.Count(w.onlyMail("confirmed."+appointment, 2), "METHOD:REQUEST"), "it stood all the time")
 	require.Equal(t, 2, strings.Count(w.onlyMail("proposal_ended."+appointment, 2), "METHOD:REQUEST"),
 		"for the doctor too, whose calendar would not have it")
 	require.Equal(t, 2, strings.Count(w.onlyMail("cancelled."+other, 2), "METHOD:CANCEL"))

@@ -120,6 +120,16 @@ func (s *Service) LastBooked(
 	return schedule.Slot{StartsAt: found[0].StartsAt.UTC(), EndsAt: found[0].EndsAt.UTC()}, true, nil
 }
 
+// LastMoved returns the version of an appointment's last change of status, time or doctor up to the given version;
+// what came after it only proposed another time.
+func (s *Service) LastMoved(ctx context.Context, db postgres.DB, id int64, version int) (int, error) {
+	found, err := lastMoved(ctx, db, id, version)
+	if err != nil || len(found) == 0 {
+		return 0, err
+	}
+	return found[0], nil
+}
+
 // OfferStands reports whether an offered time is still kept for its patient.
 func (s *Service) OfferStands(ctx context.Context, holdID string) (bool, error) {
 	return offerStands(ctx, s.pool, holdID, s.now())

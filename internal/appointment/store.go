@@ -184,6 +184,16 @@ func lastBooked(ctx context.Context, db postgres.DB, id int64, version int) ([]s
 		where appointment_id = $1 and version < $2 and to_status = 'BOOKED' order by version desc limit 1`, id, version)
 }
 
+// lastMoved returns the version of the last change of status, time or doctor up to a version.
+func lastMoved(ctx context.Context, db postgres.DB, id int64, version int) ([]int, error) {
+	return postgres.Column[int](ctx, db, "look into history", `
+		select version from (
+			select version, action, from_status, to_status, starts_at, lag(starts_at) over (order by version) as was
+			from appointment_history where appointment_id = $1 and version <= $2) h
+		where from_status is distinct from to_status or starts_at is distinct from was or action = $3
+		order by version desc limit 1`, id, version, MoveHandOver)
+}
+
 // expiredAt returns when a request ran out.
 func expiredAt(ctx context.Context, db postgres.DB, id int64) ([]time.Time, error) {
 	return postgres.Column[time.Time](ctx, db, "look into history", `

@@ -41,11 +41,12 @@ func TestService_sendMove_judges(t *testing.T) {
 		"cancelled before": {
 			confirmed, func(_ *world, a *Appointment) { a.Status, a.Version = appointment.Cancelled, 3 }, false,
 		},
-		"rescheduled before":          {confirmed, moveTo(time.Hour), false},
-		"nearly over":                 {confirmed, at(30*time.Minute - time.Second), true},
-		"over, while the mail waited": {confirmed, at(30 * time.Minute), false},
-		"there and back":              {confirmed, func(_ *world, a *Appointment) { a.Version = 4 }, false},
-		"gone":                        {confirmed, func(_ *world, a *Appointment) { a.ID = 8 }, false},
+		"rescheduled before":           {confirmed, moveTo(time.Hour), false},
+		"nearly over":                  {confirmed, at(30*time.Minute - time.Second), true},
+		"over, while the mail waited":  {confirmed, at(30 * time.Minute), false},
+		"there and back":               {confirmed, func(_ *world, a *Appointment) { a.Version = 4 }, false},
+		"another time asked for since": {confirmed, func(_ *world, a *Appointment) { a.Version, a.Moved = 4, 2 }, true},
+		"gone":                         {confirmed, func(_ *world, a *Appointment) { a.ID = 8 }, false},
 		"another doctor's now": {
 			moveArgs{MailKind: Confirmed, Appointment: 7, Recipient: 33, Version: 2}, nil, false,
 		},

@@ -15,9 +15,10 @@ import (
 type Appointment struct {
 	ID       int64
 	PublicID string
-	// Version grows with every change: an email about an earlier one is no longer sent.
-	Version int
-	Status  appointment.Status
+	// Version grows with every change. Moved is the one of the last change of status, time or doctor: an email about an
+	// earlier one is no longer sent. What came after it only proposed another time.
+	Version, Moved int
+	Status         appointment.Status
 	// StartsAt and EndsAt are nil for a request without a time.
 	StartsAt, EndsAt *time.Time
 	// TimeZone is the doctor's, an IANA name.
@@ -116,7 +117,7 @@ func still(m moveArgs, a Appointment, now time.Time) bool {
 		return false // it is over
 	}
 	if !m.MailKind.reminder() {
-		return a.Version == m.Version
+		return a.Moved == m.Version
 	}
 	if a.StartsAt == nil || !a.StartsAt.Equal(m.StartsAt) {
 		return false

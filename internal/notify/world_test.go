@@ -101,6 +101,9 @@ func (w *world) Appointment(_ context.Context, id int64) (Appointment, error) {
 	if !ok && w.fail == nil {
 		return a, errs.Missing("appointment")
 	}
+	if a.Moved == 0 {
+		a.Moved = a.Version
+	}
 	return a, w.fail
 }
 
