@@ -102,6 +102,17 @@ func TestProposal_keepsBothTimes(t *testing.T) {
 	require.Contains(t, w.events(a)[4], "moved from Tue 3 Mar 2026, 10:30 (Europe/Berlin) to Tue 3 Mar 2026, 15:30")
 }
 
+// An appointment for which another time on the same day is asked is one of that day, whichever it will be.
+func TestProposal_perDay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.rules(w.doctor, `per_day = 2`)
+	w.asks(w.booked(w.patient, at(10, 30)), at(15, 0))
+	require.Contains(t, w.starts(), at(14, 30))
+	require.Empty(t, w.refused(at(14, 30)))
+	require.Empty(t, w.starts(), "the day is full")
+}
+
 // However a wish ends, the appointment stands, and the other time is free for those who wait for one.
 func TestProposal_endsWithoutHarm(t *testing.T) {
 	t.Parallel()
@@ -280,6 +291,37 @@ func TestProposal_besideTheReleaseBefore(t *testing.T) {
 	got, err := w.svc.ByID(context.Background(), a.ID)
 	require.NoError(t, err)
 	require.Nil(t, got.Proposal)
+}
+
+// Emails about a change of status, time or doctor stay true while another time is only proposed.
+func TestService_LastMoved(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := context.Background()
+	moved := func(a appointment.Appointment, err error) int {
+		require.NoError(t, err)
+		version, err := w.svc.LastMoved(ctx, w.pool, a.ID, a.Version)
+		require.NoError(t, err)
+		return version
+	}
+	a := w.booked(w.patient, at(10, 30))
+	booked := a.Version
+	require.Equal(t, booked, moved(a, nil))
+	a = w.asks(a, at(15, 0))
+	require.Equal(t, booked, moved(a, nil), "another time is asked for")
+	a, err := w.svc.Withdraw(ctx, w.patient, a.PublicID, a.Version)
+	require.Equal(t, booked, moved(a, err), "and not any more")
+	a = w.asks(a, at(15, 0))
+	a, err = w.svc.Confirm(ctx, w.doctor, a.PublicID, appointment.Confirmation{Version: a.Version})
+	require.Equal(t, a.Version, moved(a, err), "the time that was asked for")
+	back := a.Version
+	a = w.asks(a, at(10, 30))
+	require.Equal(t, back, moved(a, nil))
+	a, err = w.svc.HandOver(ctx, w.admin, a.PublicID, w.stranger.UserID, 0)
+	require.Equal(t, a.Version, moved(a, err), "another doctor")
+	earlier, err := w.svc.LastMoved(ctx, w.pool, a.ID, back)
+	require.NoError(t, err)
+	require.Equal(t, back, earlier)
 }
 
 func TestRoutes_proposals(t *testing.T) {

@@ -136,17 +136,26 @@ func (s *Service) occupied(
 	return out, nil
 }
 
-// addTaken adds the time that claims take to the doctors' queries.
+// addTaken adds the time that claims take to the doctors' queries. An appointment for which another time on the same
+// day is proposed is one of that day, whichever it will be.
 func (q occupancy) addTaken(out map[int64]schedule.Query, taken []doctorRange, rules map[int64]schedule.Rules) {
+	type visit struct {
+		appointment int64
+		date        time.Time
+	}
+	counted := map[visit]bool{}
 	for _, t := range taken {
-		one := out[t.DoctorID]
+		one, r := out[t.DoctorID], rules[t.DoctorID]
 		switch {
 		case !t.Own:
 			one.Blocked = append(one.Blocked, schedule.Range{From: t.From, To: t.To})
-		case q.wanted != nil && t.StartsAt.Before(q.wanted.Add(slotLength(rules[t.DoctorID]))) && q.wanted.Before(t.EndsAt):
+		case q.wanted != nil && t.StartsAt.Before(q.wanted.Add(slotLength(r))) && q.wanted.Before(t.EndsAt):
 			continue
 		}
-		one.Starts = append(one.Starts, t.StartsAt)
+		if v := (visit{t.AppointmentID, r.DateOf(t.StartsAt)}); v.appointment == 0 || !counted[v] {
+			counted[v] = true
+			one.Starts = append(one.Starts, t.StartsAt)
+		}
 		out[t.DoctorID] = one
 	}
 }

@@ -56,9 +56,10 @@ func unclaim(ctx context.Context, tx *postgres.Tx, appointmentID int64) error {
 const unexpired = `(c.expires_at is null or c.expires_at > $1)`
 
 // doctorRange is a range of a doctor's time that is taken. StartsAt and EndsAt are those of the appointment or hold
-// that takes it, without buffers. Own means a hold of the asking patient.
+// that takes it, without buffers. AppointmentID is 0 for a hold; Own means one of the asking patient.
 type doctorRange struct {
 	DoctorID         int64
+	AppointmentID    int64
 	From, To         time.Time
 	StartsAt, EndsAt time.Time
 	Own              bool
@@ -68,11 +69,12 @@ type doctorRange struct {
 // be moved.
 func takenOf(ctx context.Context, db postgres.DB, q occupancy) ([]doctorRange, error) {
 	return postgres.Rows[doctorRange](ctx, db, "claimed times", `
-		select d.id as doctor_id, lower(c.blocked) as "from", upper(c.blocked) as "to", lower(c.visible) as starts_at,
-		       upper(c.visible) as ends_at, c.own
+		select d.id as doctor_id, c.appointment_id, lower(c.blocked) as "from", upper(c.blocked) as "to",
+		       lower(c.visible) as starts_at, upper(c.visible) as ends_at, c.own
 		from unnest($2::bigint[]) as d (id)
 		cross join lateral (
-			select c.blocked, c.visible, c.hold_id is not null and c.patient_id = $5 as own from slot_claims c
+			select coalesce(c.appointment_id, c.proposal_of, 0) as appointment_id, c.blocked, c.visible,
+			       c.hold_id is not null and c.patient_id = $5 as own from slot_claims c
 			where c.doctor_id = d.id and c.blocked && tstzrange($3, $4) and `+unexpired+`
 			  and coalesce(c.appointment_id, c.proposal_of, -1) <> $6) c`,
 		q.now, q.doctors, q.from, q.to, q.patient, q.except)
@@ -91,7 +93,8 @@ func busyOf(ctx context.Context, db postgres.DB, q occupancy) ([]schedule.Range,
 // takenPlace lists when the doctors' past appointments began: they hold no time, but count towards daily limits.
 func takenPlace(ctx context.Context, db postgres.DB, q occupancy) ([]doctorRange, error) {
 	return postgres.Rows[doctorRange](ctx, db, "past appointments", `
-		select doctor_id, starts_at as "from", starts_at as "to", starts_at, ends_at, false as own from appointments
+		select doctor_id, id as appointment_id, starts_at as "from", starts_at as "to", starts_at, ends_at, false as own
+		from appointments
 		where doctor_id = any($1) and status in ('COMPLETED', 'NO_SHOW') and starts_at >= $2 and starts_at < $3`,
 		q.doctors, q.from, q.to)
 }
