@@ -124,9 +124,10 @@ func (q query) unfinished() bool {
 	})
 }
 
-// tsquery writes the query in PostgreSQL's notation (manual, 8.11.2). What it finds is still to be compared with the
-// terms: documents have the words of the release before, too. Words consist of letters, digits, marks and
-// symbols only, but they are quoted all the same.
+// tsquery writes what the query looks for in PostgreSQL's notation (manual, 8.11.2). What it finds is still to be
+// compared with the terms: documents have the words of the release before, too. For the same reason it leaves out the
+// excluded terms, which may be such a word of a text that does not contain them. Words consist of letters, digits,
+// marks and symbols only, but they are quoted all the same.
 func (q query) tsquery() string {
 	if q.before == nil {
 		return tsqueryOf(q.terms)
@@ -136,12 +137,12 @@ func (q query) tsquery() string {
 
 func tsqueryOf(terms []term) string {
 	var b strings.Builder
-	for i, t := range terms {
-		if i > 0 {
-			b.WriteString(" & ")
-		}
+	for _, t := range terms {
 		if t.excluded {
-			b.WriteByte('!')
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteString(" & ")
 		}
 		b.WriteByte('(')
 		for i, w := range t.words {

@@ -66,8 +66,8 @@ func TestParseQuery(t *testing.T) {
 		`"head ache" now`:         `('head' <1> 'ache') & ('now':*)`,
 		`now "head ache"`:         `('now') & ('head' <1> 'ache')`,
 		`“head ache`:              `('head' <1> 'ache')`,
-		"head -ache":              `('head') & !('ache')`,
-		`-"a b" c`:                `!('a' <1> 'b') & ('c')`,
+		"head -ache":              `('head')`,
+		`-"a b" c`:                `('c')`,
 		"e-mail don't":            `('e' <1> 'mail') & ('don' <1> 't')`,
 		"头":                       `('头')`,
 		"头疼":                      `('头疼')`,
@@ -205,18 +205,25 @@ func TestQuery_asPostgreSQL(t *testing.T) {
 	})
 }
 
-// matches asks PostgreSQL: about the words of this release alone; whether the query finds a document of the release
-// before, and one of this; and whether the release before finds its own.
+// matches asks PostgreSQL: about the words of this release alone, excluded ones too; whether the query finds a document
+// of the release before, and one of this; and whether the release before finds its own.
 func (w *world) matches(t require.TestingT, q query, text string) (exactly, one, both, earlier bool) {
-	before := q.before
+	before, excluded := q.before, []string{}
 	if before == nil {
 		before = q.terms
 	}
+	for _, t := range q.terms {
+		if t.excluded {
+			excluded = append(excluded, tsqueryOf([]term{{words: t.words}}))
+		}
+	}
 	require.NoError(t, w.Pool.QueryRow(context.Background(), `
-		select $1::text::tsvector @@ $4::text::tsquery, $2::text::tsvector @@ $5::text::tsquery,
+		select $1::text::tsvector @@ $4::text::tsquery
+				and not exists (select from unnest($7::text[]) x where $1::text::tsvector @@ x::tsquery),
+			$2::text::tsvector @@ $5::text::tsquery,
 			$3::text::tsvector @@ $5::text::tsquery, $2::text::tsvector @@ $6::text::tsquery`,
 		vector(wordsOf(text), 0), vector(wordsBefore(text), 0), vectorOf(text, scopeWord(1, 2)),
-		tsqueryOf(q.terms), q.tsquery(), tsqueryOf(before)).Scan(&exactly, &one, &both, &earlier))
+		tsqueryOf(q.terms), q.tsquery(), tsqueryOf(before), excluded).Scan(&exactly, &one, &both, &earlier))
 	return exactly, one, both, earlier
 }
 

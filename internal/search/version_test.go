@@ -89,6 +89,10 @@ func TestService_index_anew(t *testing.T) {
 			tsqueryOf(terms)), text)
 	}
 
+	// A word that is excluded is one of this release: as the release before writes the letter in "ｶﾞﾝ", it is no word of
+	// that text.
+	require.Len(t, in.foundIn(t, id, "です -カ"), 1)
+
 	// It goes on indexing beside this one, which indexes that again.
 	in.say(t, id, w.Patient, "دکتر")
 	w.asBefore(id)
