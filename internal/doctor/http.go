@@ -96,7 +96,7 @@ type listOutput struct{ Body httpd.Page[ProfileBody] }
 
 func (h handlers) list(ctx context.Context, in *listInput) (*listOutput, error) {
 	var after Position
-	if err := httpd.DecodeCursor(ctx, in.Cursor, &after.Name, &after.UserID); err != nil {
+	if err := httpd.DecodeCursor(ctx, in.Cursor, &after.Name, &after.UserID, &after.Collation); err != nil {
 		return nil, err
 	}
 	page, more, err := h.svc.Directory(ctx, Filter{Text: in.Q, Specialization: in.Specialization}, after, in.Limit)
@@ -108,8 +108,8 @@ func (h handlers) list(ctx context.Context, in *listInput) (*listOutput, error) 
 		out.Body.Items = append(out.Body.Items, publicBody(d))
 	}
 	if more {
-		last := page[len(page)-1]
-		out.Body.NextCursor = httpd.EncodeCursor(ctx, last.Name, last.UserID)
+		last := h.svc.PositionOf(page[len(page)-1])
+		out.Body.NextCursor = httpd.EncodeCursor(ctx, last.Name, last.UserID, last.Collation)
 	}
 	return out, nil
 }

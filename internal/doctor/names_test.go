@@ -10,6 +10,7 @@ import (
 	"housecall/internal/auth"
 	"housecall/internal/config"
 	"housecall/internal/doctor"
+	"housecall/internal/errs"
 	"housecall/internal/schedule"
 	"housecall/internal/testing/clinic"
 	"housecall/internal/text"
@@ -32,7 +33,7 @@ func (w *world) directory(svc *doctor.Service, size int) (names []string) {
 		require.NoError(w.t, err)
 		for _, d := range page {
 			names = append(names, d.Name)
-			after = doctor.Position{Name: d.Name, UserID: d.UserID}
+			after = svc.PositionOf(d)
 		}
 		more = rest
 	}
@@ -62,6 +63,11 @@ func TestService_Directory_collation(t *testing.T) {
 		}
 	}
 	require.Len(t, w.directory(w.with(doctor.Options{}), 1), 11, "the database's own")
+	german, swedish := w.with(doctor.Options{Collation: "de-x-icu"}), w.with(doctor.Options{Collation: "sv-x-icu"})
+	page, _, err := german.Directory(t.Context(), doctor.Filter{}, doctor.Position{}, 1)
+	require.NoError(t, err)
+	_, _, err = swedish.Directory(t.Context(), doctor.Filter{}, german.PositionOf(page[0]), 1)
+	require.Equal(t, errs.Invalid, errs.KindOf(err), "the order has changed between two pages")
 	none := w.with(doctor.Options{Collation: `x" desc; drop table users; --`})
 	require.ErrorContains(t, none.CheckCollation(t.Context()), "does not exist")
 }

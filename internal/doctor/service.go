@@ -154,13 +154,21 @@ type Filter struct {
 	Specialization string // the whole specialization, ignoring case
 }
 
-// Position is a doctor's place in the directory, which is sorted by name (in the configured collation) and public id.
-type Position struct{ Name, UserID string }
+// Position is a doctor's place in the directory, which is sorted by name in a collation, and by public id.
+type Position struct{ Name, UserID, Collation string }
 
-// Directory returns up to limit active doctors after a position (zero: from the start), and whether there are more.
+// PositionOf returns the place of a doctor in the configured collation.
+func (s *Service) PositionOf(d Doctor) Position { return Position{d.Name, d.UserID, s.options.Collation} }
+
+// Directory returns up to limit active doctors after a position (zero: from the start), and whether there are more. A
+// position in a collation that is no longer the configured one is errs.Invalid: pages of two orders repeat doctors, and
+// leave some out.
 func (s *Service) Directory(
 	ctx context.Context, f Filter, after Position, limit int,
 ) (page []Doctor, more bool, err error) {
+	if after != (Position{}) && after.Collation != s.options.Collation {
+		return nil, false, errs.InvalidField("query.cursor", "is of an order that has changed: begin with the first page")
+	}
 	page, err = selectDirectory(ctx, s.pool, s.options.Collation, f, after, limit+1)
 	if err != nil {
 		return nil, false, err

@@ -31,7 +31,7 @@ type Rule struct {
 	Line bool
 	// Name is Line for text that is shown next to other text. It is composed (NFC), what is invisible in it or changes the
 	// direction of text (UAX #9), which could rearrange the surroundings, is dropped, and it needs a visible letter or
-	// digit.
+	// digit that makes words: a stroke that only stretches them (tatweel) could never be found.
 	Name bool
 }
 
@@ -67,7 +67,7 @@ func (r Rule) check(s string) error {
 		return ErrBlank
 	case (r.Line || r.Name) && !IsLine(s):
 		return ErrNotLine
-	case r.Name && !strings.ContainsFunc(s, visible):
+	case r.Name && (!strings.ContainsFunc(s, visible) || Fold(s) == ""):
 		return ErrNotName
 	}
 	return nil

@@ -54,6 +54,7 @@ func TestRule_Clean(t *testing.T) {
 		"a name of marks":           {name, "\u200b\u202e", "", text.ErrLength},
 		"a name of two lines":       {name, "Ann\nBo", "", text.ErrNotLine},
 		"a name of dots":            {name, "...", "", text.ErrNotName},
+		"a name of tatweel":         {name, "\u0640\u0640", "", text.ErrNotName},
 		"a name of fillers":         {name, "\u3164\u115f", "", text.ErrNotName},
 		"no name":                   {name, "", "", text.ErrLength},
 		"a long name":               {name, "Ann Ann Ann", "", text.ErrLength},
