@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -185,14 +186,23 @@ func TestDev_Process(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(dir, 0o755))
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
-	ports := fmt.Sprintf("%d,%d", freePort(t), freePort(t))
-	// dev ignores the servers that an environment made for serve names.
+	first := freePort(t)
+	ports := fmt.Sprintf("%d,%d", first, freePort(t))
+	// dev ignores the servers that an environment made for serve names, except for its mail server.
+	box, mailServer := newPostbox(t)
 	foreign := program{
+		"SMTP_URL": mailServer + "?tls=none", "MAIL_FROM": "clinic@clinic.test",
 		"DATABASE_URL": "postgres://127.0.0.1:1/elsewhere", "MIGRATE_DATABASE_URL": "postgres://127.0.0.1:1/elsewhere",
 		"REDIS_URL": "redis://127.0.0.1:1", "REDIS_MODE": "cluster",
 	}
 	dev := foreign.launch(t, "dev", "--dir", dir, "--ports", ports)
-	dev.shows("Press Ctrl-C to stop everything", "patient1@demo.test")
+	dev.shows("Press Ctrl-C to stop everything", "patient1@demo.test", "the mail server in HOUSECALL_SMTP_URL")
+	forgot, err := http.Post(fmt.Sprintf("http://127.0.0.1:%d/api/v1/auth/forgot", first), "application/json",
+		strings.NewReader(`{"login":"patient1@demo.test"}`))
+	require.NoError(t, err)
+	require.NoError(t, forgot.Body.Close())
+	require.Equal(t, http.StatusAccepted, forgot.StatusCode)
+	box.gets(t, "Subject: Choose a new password")
 
 	busy := program{}.run(t, "", "dev", "--dir", filepath.Join(dir, "other"), "--ports", ports)
 	require.Equal(t, 1, busy.code)

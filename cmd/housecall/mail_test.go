@@ -1,13 +1,13 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/emersion/go-smtp"
 	"github.com/stretchr/testify/require"
@@ -43,9 +43,26 @@ func (p *postbox) Reset() {}
 // Logout implements smtp.Session.
 func (p *postbox) Logout() error { return nil }
 
-func TestMailTest(t *testing.T) {
-	t.Parallel()
-	box := &postbox{taken: make(chan string, 10)}
+// gets waits for an email with a text in it.
+func (p *postbox) gets(t *testing.T, text string) {
+	t.Helper()
+	deadline := time.After(patience)
+	for {
+		select {
+		case taken := <-p.taken:
+			if strings.Contains(taken, text) {
+				return
+			}
+		case <-deadline:
+			require.FailNow(t, "no email has "+text)
+		}
+	}
+}
+
+// newPostbox starts one, and returns it with its address.
+func newPostbox(t *testing.T) (*postbox, string) {
+	t.Helper()
+	box := &postbox{taken: make(chan string, 100)}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	server := smtp.NewServer(box)
@@ -56,10 +73,14 @@ func TestMailTest(t *testing.T) {
 		_ = server.Close()
 		<-ended
 	})
+	return box, "smtp://" + ln.Addr().String()
+}
+
+func TestMailTest(t *testing.T) {
+	t.Parallel()
+	box, address := newPostbox(t)
 	from := program{"MAIL_FROM": "The Clinic <no-reply@clinic.test>"}
-	at := func(query string) program {
-		return from.with("SMTP_URL", fmt.Sprintf("smtp://%s/%s", ln.Addr(), query))
-	}
+	at := func(query string) program { return from.with("SMTP_URL", address+"/"+query) }
 
 	r := at("?tls=none").run(t, "", "mail", "test", "--to", "ann@bücher.example")
 	require.Zero(t, r.code, r.stderr)
