@@ -136,8 +136,11 @@ func TestUpload_Bomb(t *testing.T) {
 	a := w.uploads(pat, "a.png", string(bomb))
 	require.Contains(t, []int{413, 415}, a.Status, a.String())
 	require.Empty(t, w.left())
-	// Within the limit, too large for a thumbnail, and 60 KB.
-	huge := asPNG(image.NewGray(image.Rect(0, 0, 8000, 8000)))
+	// Within the limit, too large for a thumbnail, and 8 KB.
+	huge := blankPNG(8000)
+	size, _, err := image.DecodeConfig(strings.NewReader(huge))
+	require.NoError(t, err)
+	require.Equal(t, 8000, size.Height)
 	a = w.uploads(pat, "a.png", huge)
 	require.Equal(t, 201, a.Status, a.String())
 	require.EqualValues(t, 8000, a.Body["width"])

@@ -2,7 +2,10 @@ package attachment_test
 
 import (
 	"bytes"
+	"compress/zlib"
 	"context"
+	"encoding/binary"
+	"hash/crc32"
 	"image"
 	"image/color"
 	"image/gif"
@@ -257,6 +260,25 @@ func asPNG(p image.Image) string {
 	var b bytes.Buffer
 	_ = png.Encode(&b, p)
 	return b.String()
+}
+
+// blankPNG is a square with nothing on it, one bit for each pixel (ISO/IEC 15948, 7.2): drawing millions takes long.
+func blankPNG(side int) string {
+	var out, data bytes.Buffer
+	z := zlib.NewWriter(&data)
+	_, _ = z.Write(make([]byte, side*(1+(side+7)/8))) // each line begins with its filter
+	_ = z.Close()
+	chunk := func(kind string, content []byte) {
+		body := append([]byte(kind), content...)
+		out.Write(binary.BigEndian.AppendUint32(nil, uint32(len(content))))
+		out.Write(binary.BigEndian.AppendUint32(body, crc32.ChecksumIEEE(body)))
+	}
+	size := binary.BigEndian.AppendUint32(nil, uint32(side))
+	out.WriteString("\x89PNG\r\n\x1a\n")
+	chunk("IHDR", append(append(size, size...), 1, 0, 0, 0, 0))
+	chunk("IDAT", data.Bytes())
+	chunk("IEND", nil)
+	return out.String()
 }
 
 func asJPEG(p image.Image) string {
