@@ -24,6 +24,7 @@ import (
 
 	"housecall/internal/auth"
 	"housecall/internal/config"
+	"housecall/internal/testing/pgtest"
 )
 
 var screens = flag.String("screens", "", "a folder into which the tests of the browser write pictures")
@@ -56,7 +57,8 @@ func newClinic(t *testing.T, change ...func(*config.Config)) *clinic {
 // page returns the URL of the conversation, over the cable with that number.
 func (c *clinic) page(n int) string { return c.cables[n].url() + "/appointments/" + c.appointment }
 
-// browser is a Chromium without a screen.
+// browser is a test's part of the one Chromium without a screen that all tests of this process share: starting it costs
+// more than most of them.
 type browser struct {
 	t   *testing.T
 	ctx context.Context
@@ -64,20 +66,47 @@ type browser struct {
 
 func newBrowser(t *testing.T) *browser {
 	t.Helper()
+	ctx, err := chromiums.run(t)
+	require.NoError(t, err, "Chromium starts")
+	return &browser{t, ctx}
+}
+
+// chromiums has the browser that runs.
+var chromiums oneChromium
+
+type oneChromium struct {
+	mu  sync.Mutex
+	ctx context.Context // nil while none runs
+}
+
+// run returns the context of the browser, which is started if none runs, and ends with the tests.
+func (o *oneChromium) run(t *testing.T) (context.Context, error) {
+	t.Helper()
+	path := chromium(t)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.ctx != nil && o.ctx.Err() == nil {
+		return o.ctx, nil
+	}
+	dir, err := os.MkdirTemp("", "housecall-chromium-")
+	if err != nil {
+		return nil, err
+	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(chromium(t)), chromedp.WindowSize(1100, 800), chromedp.UserDataDir(t.TempDir()))
+		chromedp.ExecPath(path), chromedp.WindowSize(1100, 800), chromedp.UserDataDir(dir))
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // otherwise it does not run as root
 	}
 	alloc, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, cancel := chromedp.NewContext(alloc)
-	t.Cleanup(func() {
+	pgtest.AtEnd(func() error {
 		_ = chromedp.Cancel(ctx) // fails only if it has died already
 		cancel()
 		stop()
+		return os.RemoveAll(dir)
 	})
-	require.NoError(t, chromedp.Run(ctx), "Chromium starts")
-	return &browser{t, ctx}
+	o.ctx = ctx
+	return ctx, chromedp.Run(ctx)
 }
 
 // chromium returns the path of the browser.
@@ -96,7 +125,7 @@ func chromium(t *testing.T) string {
 	return ""
 }
 
-// profile is one person's profile in the browser: it shares neither storage nor tabs with others.
+// profile is one person's profile in the browser, until the test ends: it shares neither storage nor tabs with others.
 func (b *browser) profile() cdp.BrowserContextID {
 	b.t.Helper()
 	var id cdp.BrowserContextID
@@ -104,6 +133,7 @@ func (b *browser) profile() cdp.BrowserContextID {
 		id, err = cdptarget.CreateBrowserContext().Do(ctx)
 		return err
 	})
+	b.t.Cleanup(func() { b.asks(cdptarget.DisposeBrowserContext(id).Do) })
 	return id
 }
 

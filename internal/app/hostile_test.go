@@ -45,7 +45,7 @@ func TestApp_BadClients(t *testing.T) { //nolint:paralleltest // see above
 
 	rounds := w.beset(s, mutants, crowded, frames, 200, 1) // fills pools, so that they do not grow later
 	before := holdings(t)
-	rounds += w.beset(s, mutants, crowded, frames, 4800, 2)
+	rounds += w.beset(s, mutants, crowded, frames, 1300, 2)
 	var after holding
 	w.eventually("nothing is left of them", func() bool { after = holdings(t); return after.within(before) })
 	t.Logf("before %+v, after %+v", before, after)

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"runtime"
 
@@ -18,6 +19,15 @@ const (
 
 // OWASP Password Storage Cheat Sheet, argon2id minimum: 19 MiB, 2 iterations, 1 degree of parallelism.
 var argonParams = &argon2id.Params{Memory: 19 * 1024, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+
+// CheapForTests makes whatever hashes passwords from now on do as little as argon2id allows, which protects nothing:
+// with the race detector, each hash takes the tests an eighth of a second. Outside of test binaries it panics.
+func CheapForTests() {
+	if flag.Lookup("test.v") == nil {
+		panic("auth: cheap hashes are for tests")
+	}
+	argonParams = &argon2id.Params{Memory: 8, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+}
 
 // Passwords hashes and compares passwords with argon2id (RFC 9106). Each takes tens of milliseconds of a core
 // and 19 MiB, so only as many run at once as there are cores; the rest wait as long as their context allows.

@@ -60,7 +60,7 @@ var imports = map[string][]string{
 	"testing/apitest":    {"auth", "errs", "httpd", "postgres"},
 	"testing/clinic":     {"appointment", "config", "doctor", "patient", "postgres", "schedule"},
 	"testing/clinictest": {"appointment", "auth", "postgres", "testing/pgtest"},
-	"testing/pgtest":     {"devservices", "postgres"},
+	"testing/pgtest":     {"auth", "devservices", "postgres"},
 	"testing/logtest":    nil,
 	"testing/archtest":   nil,
 	"testing/soak":       nil, // it judges the service by its protocol alone; only its tests start one

@@ -24,6 +24,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"housecall/internal/auth"
 	"housecall/internal/devservices"
 	"housecall/internal/postgres"
 )
@@ -56,15 +57,16 @@ var shared cluster
 const atOnce = 6
 
 // Main runs the tests of a package, stops what they started, fails if a goroutine is left, and exits the process. It
-// tolerates goroutines in the functions named by tolerated: libraries leak them.
+// tolerates goroutines in the functions named by tolerated: libraries leak them. Passwords are hashed cheaply meanwhile.
 func Main(m *testing.M, tolerated ...string) {
 	if err := flag.Set("test.parallel",
 		strconv.Itoa(max(atOnce, runtime.GOMAXPROCS(0)))); err != nil { // m.Run reads the command line after it
 		panic(err)
 	}
 	quietRedis()
+	auth.CheapForTests()
 	code := m.Run()
-	if err := shared.stop(); err != nil {
+	if err := errors.Join(endAll(), shared.stop()); err != nil {
 		fmt.Fprintln(os.Stderr, "pgtest:", err)
 		code = max(code, 1)
 	}
@@ -79,6 +81,28 @@ func Main(m *testing.M, tolerated ...string) {
 		}
 	}
 	os.Exit(code)
+}
+
+// ends are the functions of AtEnd.
+var ends struct {
+	sync.Mutex
+	all []func() error
+}
+
+// AtEnd has Main call a function when all tests have ended, for what they share.
+func AtEnd(end func() error) {
+	ends.Lock()
+	defer ends.Unlock()
+	ends.all = append(ends.all, end)
+}
+
+func endAll() (err error) {
+	ends.Lock()
+	defer ends.Unlock()
+	for _, end := range slices.Backward(ends.all) {
+		err = errors.Join(err, end())
+	}
+	return err
 }
 
 // New returns a pool on a migrated, empty database of the test's own. Both are removed when the test ends.
