@@ -61,7 +61,7 @@ func TestRedis_Namespaces(t *testing.T) {
 // nothing.
 func TestRedis_Cluster(t *testing.T) {
 	t.Parallel()
-	nodes := startCluster(t)
+	nodes := addresses(startCluster(t))
 	client := func() redis.UniversalClient {
 		return redis.NewClusterClient(&redis.ClusterOptions{Addrs: nodes})
 	}
@@ -78,7 +78,7 @@ func TestRedis_Cluster(t *testing.T) {
 // topics may have missed something.
 func TestRedis_SlotMoves(t *testing.T) {
 	t.Parallel()
-	nodes := startCluster(t)
+	nodes := addresses(startCluster(t))
 	client := func() redis.UniversalClient { return redis.NewClusterClient(&redis.ClusterOptions{Addrs: nodes}) }
 	one, first := redisOn(t, client())
 	two, _ := redisOn(t, client())
@@ -113,34 +113,125 @@ func moveSlot(t *testing.T, nodes []string, channel string) {
 		require.NoError(t, err)
 		admins, ids = append(admins, admin), append(ids, id)
 	}
-	slot := int(admins[0].ClusterKeySlot(ctx, channel).Val())
-	owner := min(slot*3/16384, 2)
-	if slot < owner*16384/3 {
-		owner--
-	}
+	slot, owner := ownerOf(t, admins[0], channel)
 	next := (owner + 1) % len(nodes)
 	for _, admin := range []*redis.Client{admins[next], admins[owner], admins[(owner+2)%len(nodes)]} {
 		require.NoError(t, admin.Do(ctx, "cluster", "setslot", slot, "node", ids[next]).Err())
 	}
 }
 
+// ownerOf returns the slot of a channel, and the number of the node that startCluster gave it to.
+func ownerOf(t *testing.T, admin *redis.Client, channel string) (slot, owner int) {
+	t.Helper()
+	slot = int(admin.ClusterKeySlot(context.Background(), channel).Val())
+	if owner = min(slot*3/16384, 2); slot < owner*16384/3 {
+		owner--
+	}
+	return slot, owner
+}
+
+// TestRedis_NodeDies: while a node of a cluster is away, what is published to its slots is lost, and said to be; the
+// subscriptions are made again when it is back, and their topics may have missed something. Meanwhile all others are
+// carried.
+func TestRedis_NodeDies(t *testing.T) {
+	t.Parallel()
+	cluster := startCluster(t)
+	client := func() redis.UniversalClient {
+		return redis.NewClusterClient(&redis.ClusterOptions{Addrs: addresses(cluster)})
+	}
+	one, first := redisOn(t, client())
+	two, _ := redisOn(t, client())
+	healthy := func() bool { return one.Healthy() && two.Healthy() }
+	require.Eventually(t, healthy, time.Minute, 5*time.Millisecond)
+	admin := redis.NewClient(&redis.Options{Addr: cluster[0].addr()})
+	defer func() { require.NoError(t, admin.Close()) }()
+	_, owner := ownerOf(t, admin, first.part(1).beatChannel())
+	elsewhere := Topic(2)
+	for _, other := ownerOf(t, admin, first.part(elsewhere).beatChannel()); other == owner; elsewhere++ {
+		_, other = ownerOf(t, admin, first.part(elsewhere+1).beatChannel())
+	}
+	for _, topic := range []Topic{1, elsewhere} {
+		within(t, two.Subscribe(topic), "a confirmation")
+		one.say(topic, "before")
+		within(t, two.messages, "a message")
+	}
+	for len(two.again) > 0 {
+		<-two.again // a confirmation took long
+	}
+
+	cluster[owner].kill()
+	require.Eventually(t, func() bool { return !one.Healthy() && !two.Healthy() }, time.Minute, 5*time.Millisecond)
+	require.Eventually(t, func() bool { // the node is not the only one that the bus publishes to
+		one.say(elsewhere, "meanwhile")
+		return len(two.messages) > 0
+	}, time.Minute, 20*time.Millisecond)
+	lost := make(chan Topic, 100)
+	one.Publish(1, 'x', raw("to nobody"), func(topic Topic) { lost <- topic })
+	require.EqualValues(t, 1, within(t, lost, "word of a loss"))
+	for len(two.again) > 0 {
+		<-two.again
+	}
+
+	cluster[owner].start(t)
+	within(t, two.again, "word that something may have been missed")
+	require.Eventually(t, healthy, time.Minute, 5*time.Millisecond)
+	for len(two.messages) > 0 {
+		<-two.messages
+	}
+	require.Eventually(t, func() bool {
+		one.say(1, "after")
+		return len(two.messages) > 0
+	}, time.Minute, 20*time.Millisecond)
+	require.EqualValues(t, 1, within(t, two.messages, "a message again").Topic)
+}
+
+// clusterNode is a Redis that is part of a cluster. It keeps its port and what it knows of the others.
+type clusterNode struct {
+	port, bus, dir string
+	cmd            *exec.Cmd
+}
+
+func (n *clusterNode) addr() string { return net.JoinHostPort("127.0.0.1", n.port) }
+
+func (n *clusterNode) start(t *testing.T) {
+	t.Helper()
+	binary, err := devservices.FindRedis()
+	require.NoError(t, err)
+	n.cmd = exec.CommandContext(t.Context(), binary, "--port", n.port, "--cluster-port", n.bus, "--bind", "127.0.0.1",
+		"--dir", n.dir, "--cluster-enabled", "yes", "--cluster-require-full-coverage", "no",
+		"--save", "", "--appendonly", "no")
+	require.NoError(t, n.cmd.Start())
+}
+
+func (n *clusterNode) kill() {
+	_ = n.cmd.Process.Kill()
+	_ = n.cmd.Wait() // it was killed
+}
+
+func addresses(cluster []*clusterNode) (out []string) {
+	for _, n := range cluster {
+		out = append(out, n.addr())
+	}
+	return out
+}
+
 // startCluster runs three Redis nodes that share the slots.
-func startCluster(t *testing.T) (nodes []string) {
+func startCluster(t *testing.T) (cluster []*clusterNode) {
 	t.Helper()
 	ctx := context.Background()
 	var admins []*redis.Client
 	for i := range 3 {
-		port, bus := freePort(t), freePort(t)
-		startClusterNode(t, port, bus)
-		addr := net.JoinHostPort("127.0.0.1", port)
-		admin := redis.NewClient(&redis.Options{Addr: addr})
+		n := &clusterNode{port: freePort(t), bus: freePort(t), dir: t.TempDir()}
+		n.start(t)
+		t.Cleanup(n.kill)
+		admin := redis.NewClient(&redis.Options{Addr: n.addr()})
 		defer func() { require.NoError(t, admin.Close()) }()
 		require.Eventually(t, func() bool { return admin.Ping(ctx).Err() == nil }, time.Minute, 10*time.Millisecond)
 		require.NoError(t, admin.ClusterAddSlotsRange(ctx, i*16384/3, (i+1)*16384/3-1).Err())
 		if i > 0 {
-			require.NoError(t, admins[0].Do(ctx, "cluster", "meet", "127.0.0.1", port, bus).Err())
+			require.NoError(t, admins[0].Do(ctx, "cluster", "meet", "127.0.0.1", n.port, n.bus).Err())
 		}
-		nodes, admins = append(nodes, addr), append(admins, admin)
+		cluster, admins = append(cluster, n), append(admins, admin)
 	}
 	for _, admin := range admins {
 		require.Eventually(t, func() bool {
@@ -148,20 +239,7 @@ func startCluster(t *testing.T) (nodes []string) {
 			return err == nil && strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_size:3")
 		}, 30*time.Second, 10*time.Millisecond)
 	}
-	return nodes
-}
-
-func startClusterNode(t *testing.T, port, bus string) {
-	t.Helper()
-	binary, err := devservices.FindRedis()
-	require.NoError(t, err)
-	cmd := exec.CommandContext(t.Context(), binary, "--port", port, "--cluster-port", bus, "--bind", "127.0.0.1", "--dir",
-		t.TempDir(), "--cluster-enabled", "yes", "--save", "", "--appendonly", "no")
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait() // it was killed
-	})
+	return cluster
 }
 
 func freePort(t *testing.T) string {
