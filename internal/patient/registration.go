@@ -63,7 +63,8 @@ func (s *Service) Register(ctx context.Context, by auth.Actor, userID int64) (p 
 
 // Enter returns the entry of a patient who is about to book, and adds them to the registry if they have none, as
 // Register does: whoever signed up through the older PMS API would otherwise wait for a registration of which the
-// clinic knows nothing. Only patients may call it, for themselves.
+// clinic knows nothing. They stay in it if the booking is refused: the clinic can help whoever tried. Only patients may
+// call it, for themselves.
 func (s *Service) Enter(ctx context.Context, by auth.Actor) (p Patient, err error) {
 	if by.Role != auth.Patient {
 		return Patient{}, errs.ErrForbidden
