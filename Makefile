@@ -27,7 +27,7 @@ run: ## set up, then run the demo: PostgreSQL, Redis and two instances, on 6001 
 
 test: ## set up, then run all tests with the race detector on real PostgreSQL and Redis
 	@deploy/setup.sh test
-	go test -race -vet=off -shuffle=on -timeout 20m ./... # `make lint` vets them
+	go test -race -vet=off -shuffle=on -timeout 40m ./... # `make lint` vets them
 
 lint: $(GOLANGCI) ## check formatting, go.mod and the code
 	go mod tidy -diff
