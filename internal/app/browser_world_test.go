@@ -105,8 +105,11 @@ func (o *oneChromium) run(t *testing.T) (context.Context, error) {
 		stop()
 		return os.RemoveAll(dir)
 	})
+	if err := chromedp.Run(ctx); err != nil {
+		return nil, err
+	}
 	o.ctx = ctx
-	return ctx, chromedp.Run(ctx)
+	return ctx, nil
 }
 
 // chromium returns the path of the browser.
