@@ -25,7 +25,7 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 // machine is a server on which a model runs: it speaks one of the protocols.
 type machine struct {
