@@ -158,7 +158,9 @@ type Filter struct {
 type Position struct{ Name, UserID, Collation string }
 
 // PositionOf returns the place of a doctor in the configured collation.
-func (s *Service) PositionOf(d Doctor) Position { return Position{d.Name, d.UserID, s.options.Collation} }
+func (s *Service) PositionOf(d Doctor) Position {
+	return Position{d.Name, d.UserID, s.options.Collation}
+}
 
 // Directory returns up to limit active doctors after a position (zero: from the start), and whether there are more. A
 // position in a collation that is no longer the configured one is errs.Invalid: pages of two orders repeat doctors, and

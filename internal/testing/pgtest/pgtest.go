@@ -57,7 +57,8 @@ var shared cluster
 const atOnce = 6
 
 // Main runs the tests of a package, stops what they started, fails if a goroutine is left, and exits the process. It
-// tolerates goroutines in the functions named by tolerated: libraries leak them. Passwords are hashed cheaply meanwhile.
+// tolerates goroutines in the functions named by tolerated: libraries leak them. Passwords are hashed
+// cheaply meanwhile.
 func Main(m *testing.M, tolerated ...string) {
 	if err := flag.Set("test.parallel",
 		strconv.Itoa(max(atOnce, runtime.GOMAXPROCS(0)))); err != nil { // m.Run reads the command line after it
