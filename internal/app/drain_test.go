@@ -74,7 +74,8 @@ func (w *world) stuck(n int, token, appointment string) {
 	w.t.Cleanup(func() { _ = ws.Close() })
 }
 
-// A client that stops reading loses its connection, and does not affect others.
+// A client that stops reading loses its connection, and does not affect others. It is too slow once all buffers are full;
+// on a machine that takes long to fill them it is silent (4009) before that.
 func TestApp_SlowReader(t *testing.T) {
 	t.Parallel()
 	long(t)
@@ -89,7 +90,8 @@ func TestApp_SlowReader(t *testing.T) {
 	text := strings.Repeat("🩺", 4000) // 16 kB, so that the kernel's buffers fill soon
 	var last int64
 	sent := 0
-	for w.metric(0, `chat_closes_total{code="4008"}`) != "1" {
+	closed := func(code string) bool { return w.metric(0, `chat_closes_total{code="`+code+`"}`) == "1" }
+	for !closed("4008") && !closed("4009") {
 		require.Less(t, sent, 5000, "80 MB fill every buffer")
 		for range 10 { // fewer than may wait for a reader who is not slow
 			_, err := d.conv.Send(text)
