@@ -21,10 +21,11 @@ import (
 // goroutines. If the service refuses a request, the error is a *Problem; any other error means that it was not
 // reached.
 type API struct {
-	base  *url.URL
-	http  *http.Client
-	now   func() time.Time
-	agent string
+	base    *url.URL
+	http    *http.Client
+	now     func() time.Time
+	agent   string
+	timeout time.Duration // of a REST call
 
 	mu         sync.Mutex // guards what follows
 	tokens     tokens
@@ -41,8 +42,12 @@ func WithHTTPClient(h *http.Client) Option { return func(a *API) { a.http = h } 
 // WithUserAgent sets the name of the program, which the list of sessions shows.
 func WithUserAgent(agent string) Option { return func(a *API) { a.agent = agent } }
 
+// WithRequestTimeout limits each REST call, body included. It should be longer than the service's own limit
+// (REQUEST_TIMEOUT), or outcomes stay unknown that the service would have told. Without it the limit is 15 s.
+func WithRequestTimeout(d time.Duration) Option { return func(a *API) { a.timeout = d } }
+
 const (
-	// requestTimeout limits one REST call, body included. It is longer than the service's own deadline.
+	// requestTimeout limits one REST call. It is longer than the usual limit of the service.
 	requestTimeout = 15 * time.Second
 	// fileTimeout limits one upload or download; the service's limit is the same.
 	fileTimeout = 10 * time.Minute
@@ -70,7 +75,7 @@ func New(baseURL string, opts ...Option) (*API, error) {
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" {
 		return nil, fmt.Errorf("%q is not a server's address: it must look like http://localhost:6001", baseURL)
 	}
-	a := &API{base: u, now: time.Now, agent: "housecall-client"}
+	a := &API{base: u, now: time.Now, agent: "housecall-client", timeout: requestTimeout}
 	for _, o := range opts {
 		o(a)
 	}
@@ -120,7 +125,7 @@ func (a *API) signedIn(ctx context.Context, request func(token string) error) er
 
 // sendOnce makes one request.
 func (a *API) sendOnce(ctx context.Context, q ask) error {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	req, err := a.request(ctx, q)
 	if err != nil {

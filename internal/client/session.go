@@ -153,7 +153,7 @@ func (a *API) renew(ctx context.Context, old string) (string, error) {
 
 // runRefresh needs a context that no single caller can cancel, since others wait for it; its own deadline ends it.
 func (a *API) runRefresh(ctx context.Context, call *refreshCall, refresh string) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	var out signIn
 	in := map[string]string{"refreshToken": refresh}
