@@ -67,6 +67,8 @@ func (w *world) endings(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			defer func(parent *testing.T) { w.t = parent }(w.t)
+			w.t = t
 			p := w.person(auth.Patient)
 			victim, other := p.at(0), p.at(1)
 			appointment := w.book(victim, doctor)

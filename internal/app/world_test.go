@@ -29,6 +29,7 @@ import (
 const (
 	// patience is how long a test waits for a signal that must come. It says nothing about how fast things should be.
 	patience = 3 * time.Minute
+	busy     = time.Minute
 	glance   = 20 * time.Millisecond
 	password = "a-rather-long-passphrase-7"
 )
@@ -71,6 +72,8 @@ func newWorldOver(t *testing.T, dsn, redisURL string, instances int, change ...f
 	w.cfg.MailDir = filepath.Join(t.TempDir(), "mail")
 	w.cfg.AttachmentsDir = filepath.Join(t.TempDir(), "attachments")
 	w.cfg.MaxOpenRequests = 1000
+	// On a busy machine everything may take long. What is said of the limit is tested with limits of its own.
+	w.cfg.RequestTimeout = busy
 	// All clients have the same address, and some write fast.
 	w.cfg.LoginsPerAccount, w.cfg.LoginsPerAddress, w.cfg.RegistersPerAddress = 10_000, 10_000, 10_000
 	w.cfg.SocketsPerUser, w.cfg.MessagesPerSecond = 1000, 10_000
@@ -79,7 +82,9 @@ func newWorldOver(t *testing.T, dsn, redisURL string, instances int, change ...f
 		f(&w.cfg)
 	}
 	require.NoError(t, w.cfg.Validate())
-	w.http = apitest.Held(t, client.NewHTTPClient(16))
+	pool := client.NewHTTPClient(16)
+	pool.Transport.(*http.Transport).ResponseHeaderTimeout = patience
+	w.http = apitest.Held(t, pool)
 	for range instances {
 		w.start()
 	}
@@ -149,7 +154,7 @@ func (p *person) at(n int) *client.API { p.w.t.Helper(); return p.w.signIn(p.w.u
 
 func (w *world) anyone(url string) *client.API {
 	w.t.Helper()
-	api, err := client.New(url, client.WithHTTPClient(w.http))
+	api, err := client.New(url, client.WithHTTPClient(w.http), client.WithRequestTimeout(patience))
 	require.NoError(w.t, err)
 	return api
 }
