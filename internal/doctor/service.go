@@ -169,7 +169,7 @@ func (s *Service) Directory(
 	ctx context.Context, f Filter, after Position, limit int,
 ) (page []Doctor, more bool, err error) {
 	if after != (Position{}) && after.Collation != s.options.Collation {
-		return nil, false, errs.InvalidField("query.cursor", "is of an order that has changed: begin with the first page")
+		return nil, false, errs.InvalidField("query.cursor", "belongs to another sort order: start again with the first page")
 	}
 	page, err = selectDirectory(ctx, s.pool, s.options.Collation, f, after, limit+1)
 	if err != nil {
